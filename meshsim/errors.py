@@ -1,0 +1,50 @@
+"""What goes wrong, told so that it can be mended: file, line, key, value and remedy.
+
+Simulated failures (a time-out, a full queue) are data, never exceptions; these classes are for
+the user's input and for limits of the tool.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class MeshsimError(Exception):
+    """Anything meshsim tells its user: one clear message, exit code 2 on the command line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a scenario.
+
+    Attributes:
+        file: the file's name as the user gave it (``-`` for standard input).
+        line: line number from 1; 0 where the problem has no place of its own.
+        key: dotted path of the key, as ``--set`` would take it (``policies.cart.timeout``).
+        message: what is wrong, value included.
+        remedy: what to write instead; may be empty.
+    """
+
+    file: str
+    line: int
+    key: str
+    message: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        key = f" {self.key}:" if self.key else ""
+        remedy = f" ({self.remedy})" if self.remedy else ""
+        return f"{place}:{key} {self.message}{remedy}"
+
+
+class ScenarioError(MeshsimError):
+    """A scenario that can't be used: all its problems at once.
+
+    Attributes:
+        problems: every problem found, in order of line.
+    """
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = tuple(sorted(problems, key=lambda problem: (problem.line, problem.key)))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
