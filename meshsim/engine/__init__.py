@@ -1,0 +1,5 @@
+"""Bodies for the mesh that simulate it: clocks, and putting a mesh together."""
+
+from meshsim.engine.simulation import Simulation, simulate
+
+__all__ = ["Simulation", "simulate"]

@@ -1,0 +1,89 @@
+"""Running a scenario on SimPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import simpy
+
+from meshsim.engine.build import Builder
+from meshsim.engine.clock import SimPyClock
+from meshsim.engine.results import records
+from meshsim.measure.records import Records
+from meshsim.mesh.mesh import Mesh
+from meshsim.scenario.machines import BalancerFactory, Custom, RetryRuleFactory
+from meshsim.scenario.model import Scenario
+
+STEPS = 200
+"""How often a run looks up to say how far it is."""
+
+
+class Simulation:
+    """One run that its user can look into, and take part in.
+
+    Processes of the user's own, started with ``simulation.env.process(...)`` before `run`, share the mesh's
+    time; they see the mesh in ``simulation.mesh`` (``simulation.mesh.replicas["cart/0"].queue.length``).
+
+    Args:
+        scenario: what to simulate.
+        seed: instead of the scenario's.
+        balancers: by service, a class or function that makes a new `Balancer`; called for each caller proxy.
+        retry_rules: by service, likewise, a `RetryRule`.
+
+    Attributes:
+        env: the SimPy environment.
+        mesh: the mesh.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        seed: int | None = None,
+        *,
+        balancers: Mapping[str, BalancerFactory] | None = None,
+        retry_rules: Mapping[str, RetryRuleFactory] | None = None,
+    ) -> None:
+        self.scenario = scenario
+        self.seed = scenario.seed if seed is None else seed
+        self.env = simpy.Environment()
+        custom = Custom(balancers or {}, retry_rules or {})
+        self.mesh: Mesh = Builder(scenario, self.seed, SimPyClock(self.env), custom).build()
+        self.complete = False
+
+    def run(self, progress: Callable[[float], None] | None = None) -> Records:
+        """Runs until nothing is left to do, or the drain's limit, or Ctrl-C.
+
+        Args:
+            progress: told the simulated time now and then, s.
+
+        Returns:
+            What happened; `complete` is False if the run was cut short.
+        """
+        limit = self.scenario.duration + self.scenario.drain_limit
+        stride = self.scenario.duration / STEPS
+        try:
+            while not self.complete and self.env.now < limit:
+                until = min(limit, self.env.now + stride)
+                self.complete = self.env.run(until=until) is True or self.mesh.settled
+                if progress is not None:
+                    progress(self.env.now)
+        except KeyboardInterrupt:
+            self.complete = False
+        return self.records()
+
+    def records(self) -> Records:
+        """What has happened so far."""
+        return records(self.scenario, self.mesh, "simpy", self.seed, float(self.env.now), self.complete)
+
+
+def simulate(
+    scenario: Scenario, seed: int | None = None, *, progress: Callable[[float], None] | None = None
+) -> Records:
+    """Simulates a scenario once.
+
+    Args:
+        scenario: what to simulate.
+        seed: instead of the scenario's.
+        progress: told the simulated time now and then, s.
+    """
+    return Simulation(scenario, seed).run(progress)

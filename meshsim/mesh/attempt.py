@@ -1,0 +1,241 @@
+"""One try of a call: to a host, through its connection pool, and to its end.
+
+    launched -> (pending in a pool) -> sent -> ended: answered | per-try time-out | abandoned
+             or rejected (no host, or a breaker's limit)
+
+Each attempt that is sent ends exactly once, whatever happens.
+"""
+
+from __future__ import annotations
+
+from meshsim.mesh.clock import Event, Timer
+from meshsim.mesh.cluster import Cluster, Host, Stream
+from meshsim.mesh.route import Policy, Request, Route
+from meshsim.mesh.spans import ATTEMPT_SPAN
+from meshsim.policies.outcome import NO_FLAG, REJECTED, RESPONSE, TRY_TIMEOUT, UH, UO, UT
+from meshsim.random import Key, derive
+
+# Steps of an attempt
+NEW = 0
+WAITING = 1  # out its back-off
+PENDING = 2  # in a pool's queue
+REFUSED_HERE = 3  # by the breaker, or for want of a host
+SENT = 4
+OVER = 5
+
+# Kinds of attempt
+FIRST = 0
+RETRY = 1
+HEDGE = 2
+
+# What the end of an attempt means for its call
+WIN = 0
+AGAIN = 1
+DROP = 2
+
+
+class Caller(Event):
+    """A call as its attempts see it.
+
+    Attributes:
+        route, policy, request, key: of the call.
+        extra: whether the call exists only because of a retry or a hedge above it.
+        cluster: where its attempts go; None before it is routed.
+        tries: attempts that may still bring the answer.
+        launched, sent: attempts so far, and those of them that got a connection.
+    """
+
+    route: Route
+    policy: Policy
+    request: Request
+    key: Key
+    extra: bool
+    cluster: Cluster | None
+    tries: list[Attempt]
+    launched: int
+    sent: int
+
+    def judge(self, attempt: Attempt, status: int, cause: int, now: float) -> int:
+        """What the end of an attempt means: WIN, AGAIN or DROP. May take a retry slot."""
+        raise NotImplementedError
+
+    def settle(self, verdict: int, status: int, flag: int, host: Host | None, now: float) -> None:
+        """Acts on the end of an attempt, which is no longer among the tries."""
+        raise NotImplementedError
+
+
+class TryTimer(Timer):
+    """The per-try time-out of an attempt."""
+
+    attempt: Attempt
+
+    def __init__(self, attempt: Attempt) -> None:
+        super().__init__()
+        self.attempt = attempt
+
+    def expire(self, now: float) -> None:
+        self.attempt.time_out(now)
+
+
+class Attempt(Stream):
+    """One try of a call.
+
+    Attributes:
+        step: where it is.
+        kind: FIRST, RETRY or HEDGE.
+        slot: whether it holds a retry slot.
+        key: once launched.
+        row: its number in the recorder, once sent.
+        exchange: the transport's own.
+    """
+
+    call: Caller
+    cluster: Cluster
+    step: int
+    kind: int
+    slot: bool
+    number: int
+    key: Key
+    row: int
+    flag: int
+    sent_at: float
+    timer: TryTimer | None
+    exchange: object
+
+    def __init__(self, call: Caller, kind: int, slot: bool) -> None:
+        cluster = call.cluster
+        assert cluster is not None, "a call has its cluster before its attempts"
+        self.call = call
+        self.cluster = cluster
+        self.step = NEW
+        self.kind = kind
+        self.slot = slot
+        self.number = -1
+        self.key = 0
+        self.row = -1
+        self.flag = NO_FLAG
+        self.sent_at = 0.0
+        self.timer = None
+        self.exchange = None
+        self.host = None
+        self.ahead = None
+        self.behind = None
+        self.waiting = False
+
+    def host_sent(self) -> Host:
+        """The host it was sent to."""
+        assert self.host is not None, "a sent attempt has a host"
+        return self.host
+
+    @property
+    def extra(self) -> bool:
+        """Whether it, or a try above it, is a retry or a hedge."""
+        return self.kind != FIRST or self.call.extra
+
+    def fire(self, step: int, now: float) -> None:
+        if step != self.step:
+            return
+        if step == WAITING:
+            self.launch(now)
+        else:
+            self.finish(503, self.flag, REJECTED, now)
+
+    # ---- to a host ------------------------------------------------------------------------------------
+
+    def launch(self, now: float) -> None:
+        """Goes for a host and a connection to it."""
+        call = self.call
+        self.number = call.launched
+        call.launched += 1
+        self.key = derive(call.key, self.number)
+        host = self.cluster.pick(self.key, now)
+        if host is None:
+            self.refuse(UH, now)
+        else:
+            assert isinstance(host, Host)
+            self.step = PENDING
+            self.cluster.connect(self, host, now)
+
+    def refuse(self, flag: int, now: float) -> None:
+        """This proxy does not send it, and says so in an event of its own."""
+        self.step = REFUSED_HERE
+        self.flag = flag
+        self.call.route.clock.at(now, self, REFUSED_HERE)
+
+    def overflowed(self, now: float) -> None:
+        self.refuse(UO, now)
+
+    def connected(self, now: float) -> None:
+        call = self.call
+        route = call.route
+        host = self.host_sent()
+        self.step = SENT
+        self.sent_at = now
+        call.sent += 1
+        self.row = route.recorder.attempt(
+            route.edge, host.replica, self.kind, self.extra, call.request.start, now
+        )
+        if call.policy.try_timeouts is not None:
+            self.timer = TryTimer(self)
+            call.policy.try_timeouts.start(self.timer, now)
+        route.transport.send(self, now)
+
+    # ---- its end --------------------------------------------------------------------------------------
+
+    def respond(self, status: int, flag: int, cause: int, now: float) -> None:
+        """The transport brings its end: a response, or the word that there will be none."""
+        if self.step == SENT:
+            self.finish(status, flag, cause, now)
+
+    def time_out(self, now: float) -> None:
+        """The per-try time-out: the caller resets the stream."""
+        self.finish(504, UT, TRY_TIMEOUT, now)
+
+    def finish(self, status: int, flag: int, cause: int, now: float) -> None:
+        """Ends for its call, in the order of docs/background/model.md, step 5."""
+        call = self.call
+        host = self.host
+        sent = self.step == SENT
+        self.free_slot()
+        if sent:
+            self.cluster.record(self.host_sent(), status, now)
+        verdict = call.judge(self, status, cause, now)
+        call.tries.remove(self)
+        if sent:
+            self.end_stream(cause, status, flag, now)
+        self.step = OVER
+        if cause == TRY_TIMEOUT:
+            call.route.transport.abandon(self, now)
+        call.settle(verdict, status, flag, host if cause not in (TRY_TIMEOUT, REJECTED) else None, now)
+
+    def abandon(self, now: float) -> None:
+        """Its call does not want it any longer."""
+        self.free_slot()
+        if self.step == SENT:
+            self.end_stream(TRY_TIMEOUT, 0, NO_FLAG, now)
+            self.call.route.transport.abandon(self, now)
+        elif self.step == PENDING and self.host is not None and self.waiting:
+            self.cluster.leave(self, self.host)
+        self.step = OVER
+
+    def end_stream(self, cause: int, status: int, flag: int, now: float) -> None:
+        """Gives the connection back; after anything but a response it is closed."""
+        self.step = OVER
+        route = self.call.route
+        route.recorder.attempt_over(self.row, now)
+        if self.call.request.sampled:
+            call = self.call
+            route.tracer.add(
+                ATTEMPT_SPAN, call.request.key, self.key, call.key, route.edge, self.host_sent().replica,
+                self.number, self.kind, self.extra, self.sent_at, now, status, flag,
+            )  # fmt: skip
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        self.cluster.release(self.host_sent(), cause == RESPONSE, now)
+
+    def free_slot(self) -> None:
+        """Gives its retry slot back, if it holds one."""
+        if self.slot:
+            self.slot = False
+            self.cluster.free_retry()

@@ -1,0 +1,314 @@
+"""The caller's side: a call, and what becomes of it.
+
+This is the router of a proxy. It knows a clock and a transport, and nothing of queues, workers, links or
+sockets; so it drives the simulated mesh and the live one alike.
+
+A call goes through its caller's sidecar, the filters (fault, rate limit) and the route, then launches
+attempts and judges how each of them ends, until it has an answer. See docs/background/model.md, "The life
+of a call".
+"""
+
+from __future__ import annotations
+
+from meshsim.mesh.attempt import (
+    AGAIN,
+    DROP,
+    FIRST,
+    HEDGE,
+    PENDING,
+    RETRY,
+    SENT,
+    WAITING,
+    WIN,
+    Attempt,
+    Caller,
+)
+from meshsim.mesh.clock import Event, Timer
+from meshsim.mesh.cluster import Cluster, Host
+from meshsim.mesh.route import Policy, Request, Route
+from meshsim.mesh.spans import CALL_SPAN
+from meshsim.policies.outcome import DI, FI, NO_FLAG, REJECTED, RL, UH, UO, URX, UT, add_flag
+from meshsim.random import BACKOFF, PROXY_BACK, PROXY_OUT, ROUTE, Key, derive, u01
+
+# Steps of a call
+FILTER = 1
+ADMIT = 2
+ANSWER = 3
+DONE = 4
+ENDED = 5
+
+
+class Owner(Event):
+    """Who makes calls: the client's requests, and work at a replica.
+
+    Attributes:
+        span: key of the span that the calls belong to; 0 for the client.
+    """
+
+    span: Key
+
+    def answered(self, call: Call, now: float) -> None:
+        """A call has its answer, in `call.status` and `call.flags`."""
+        raise NotImplementedError
+
+
+class CallTimer(Timer):
+    """The route time-out of a call."""
+
+    call: Call
+
+    def __init__(self, call: Call) -> None:
+        super().__init__()
+        self.call = call
+
+    def expire(self, now: float) -> None:
+        self.call.time_out(now)
+
+
+class HedgeTimer(Timer):
+    """The next opportunity of a call to hedge."""
+
+    call: Call
+
+    def __init__(self, call: Call) -> None:
+        super().__init__()
+        self.call = call
+
+    def expire(self, now: float) -> None:
+        self.call.hedge(now)
+
+
+class Call(Caller):
+    """One call, from its caller to the caller's answer.
+
+    Attributes:
+        step: where it is.
+        extra: whether it exists only because of a retry or a hedge above it.
+        status, flags: of its answer.
+        optional: whether its caller carries on when it fails.
+        host: whose response the answer is; None for one that a proxy made.
+        tries: attempts that may still bring the answer.
+        launched, sent, retried, hedged: how many so far.
+    """
+
+    route: Route
+    policy: Policy
+    owner: Owner | None
+    request: Request
+    key: Key
+    extra: bool
+    row: int
+    step: int
+    status: int
+    flags: int
+    optional: bool
+    host: Host | None
+    cluster: Cluster | None
+    tries: list[Attempt]
+    launched: int
+    sent: int
+    retried: int
+    hedged: int
+    timeout: CallTimer | None
+    hedging: HedgeTimer | None
+    span: Key
+    start: float
+
+    def __init__(
+        self, route: Route, owner: Owner, request: Request, key: Key, extra: bool, now: float
+    ) -> None:
+        self.route = route
+        self.policy = route.policy
+        self.owner = owner
+        self.request = request
+        self.key = key
+        self.extra = extra
+        self.row = route.recorder.call(route.edge, request.start, extra, now)
+        self.status = 0
+        self.flags = NO_FLAG
+        self.optional = False
+        self.host = None
+        self.cluster = None
+        self.tries = []
+        self.launched = 0
+        self.sent = 0
+        self.retried = 0
+        self.hedged = 0
+        self.timeout = None
+        self.hedging = None
+        self.span = owner.span
+        self.start = now
+        self.step = FILTER
+
+    def begin(self, now: float) -> None:
+        """Leaves the caller, through its sidecar."""
+        self.route.dataplane.enter(self, FILTER, self.key, PROXY_OUT, now)
+
+    def fire(self, step: int, now: float) -> None:
+        if step != self.step:
+            return
+        if step == FILTER:
+            self.filter(now)
+        elif step == ADMIT:
+            self.admit(now)
+        elif step == ANSWER:
+            self.step = DONE
+            self.route.dataplane.enter(self, DONE, self.key, PROXY_BACK, now)
+        else:
+            self.deliver(now)
+
+    # ---- filters, and the route ---------------------------------------------------------------------
+
+    def filter(self, now: float) -> None:
+        """Injects a delay, if one is due."""
+        self.policy = self.route.policy
+        self.step = ADMIT
+        fault = self.policy.fault
+        if fault.delays(self.key):
+            self.flags = add_flag(self.flags, DI)
+            self.route.clock.at(now + fault.delay_time(self.key), self, ADMIT)
+        else:
+            self.admit(now)
+
+    def admit(self, now: float) -> None:
+        """Aborts, or limits the rate, or routes."""
+        fault = self.policy.fault
+        bucket = self.route.bucket
+        if fault.aborts(self.key):
+            self.reply(fault.status, FI, now)
+        elif bucket is not None and not bucket.take(now):
+            self.reply(429, RL, now)
+        else:
+            self.begin_route(now)
+
+    def begin_route(self, now: float) -> None:
+        """Chooses the cluster, starts the timers and launches the first attempt."""
+        policy = self.policy
+        self.step = ANSWER
+        self.cluster = policy.clusters[
+            policy.split.choose(u01(self.key, ROUTE)) if len(policy.clusters) > 1 else 0
+        ]
+        if policy.timeouts is not None:
+            self.timeout = CallTimer(self)
+            policy.timeouts.start(self.timeout, now)
+        if policy.hedges is not None:
+            self.hedging = HedgeTimer(self)
+            policy.hedges.start(self.hedging, now)
+        first = Attempt(self, FIRST, False)
+        self.tries.append(first)
+        first.launch(now)
+
+    def reply(self, status: int, flag: int, now: float) -> None:
+        """The proxy answers by itself, in an event of its own."""
+        self.status = status
+        self.flags = add_flag(self.flags, flag)
+        self.step = ANSWER
+        self.route.clock.at(now, self, ANSWER)
+
+    # ---- while attempts are under way ---------------------------------------------------------------
+
+    def judge(self, attempt: Attempt, status: int, cause: int, now: float) -> int:
+        """What the end of an attempt means: it wins, is tried again, or is dropped. May take a retry slot."""
+        policy = self.policy
+        cluster = attempt.cluster
+        if cause == REJECTED:
+            return DROP
+        if not policy.rule.retriable(status, cause, now):
+            if policy.retries:
+                cluster.budget.deposit(now)
+            elif status >= 500 and policy.hedge.limit > 0:
+                return DROP
+            return WIN
+        if self.retried >= policy.rule.attempts:
+            self.flags = add_flag(self.flags, URX)
+            return DROP
+        self.retried += 1
+        if not cluster.grant_retry(now):
+            self.flags = add_flag(self.flags, UO)
+            return DROP
+        return AGAIN
+
+    def settle(self, verdict: int, status: int, flag: int, host: Host | None, now: float) -> None:
+        """Acts on the end of an attempt, which is no longer among the tries."""
+        if verdict == AGAIN:
+            wait = self.policy.rule.wait(self.retried, u01(derive(self.key, self.launched), BACKOFF))
+            again = Attempt(self, RETRY, True)
+            again.step = WAITING
+            self.tries.append(again)
+            self.route.clock.at(now + wait, again, WAITING)
+        elif verdict == WIN or not self.tries:
+            self.host = host
+            self.conclude(status, flag, now)
+        elif flag == UH:
+            self.flags = add_flag(self.flags, UH)
+
+    def hedge(self, now: float) -> None:
+        """An opportunity to hedge: taken if a try is under way and a retry slot is to be had."""
+        policy = self.policy
+        self.hedged += 1
+        if self.hedged < policy.hedge.limit and policy.hedges is not None and self.hedging is not None:
+            policy.hedges.start(self.hedging, now)
+        under_way = False
+        for attempt in self.tries:
+            if attempt.step == SENT or attempt.step == PENDING:
+                under_way = True
+        if under_way and self.cluster is not None and self.cluster.grant_retry(now):
+            hedge = Attempt(self, HEDGE, True)
+            self.tries.append(hedge)
+            hedge.launch(now)
+
+    def time_out(self, now: float) -> None:
+        """The route's time-out: no try is waited for any longer."""
+        for attempt in self.tries:
+            if attempt.step == SENT:
+                attempt.cluster.record(attempt.host_sent(), 504, now)
+        self.conclude(504, UT, now)
+
+    # ---- the end ------------------------------------------------------------------------------------
+
+    def conclude(self, status: int, flag: int, now: float) -> None:
+        """The call has its answer: whatever else is under way is given up."""
+        self.status = status
+        self.flags = add_flag(self.flags, flag)
+        self.give_up(now)
+        self.fire(ANSWER, now)
+
+    def give_up(self, now: float) -> None:
+        """Stops timers and abandons tries: first those that have not been sent."""
+        if self.timeout is not None:
+            self.timeout.cancel()
+            self.timeout = None
+        if self.hedging is not None:
+            self.hedging.cancel()
+            self.hedging = None
+        tries = self.tries
+        self.tries = []
+        for attempt in tries:
+            if attempt.step != SENT:
+                attempt.abandon(now)
+        for attempt in tries:
+            if attempt.step == SENT:
+                attempt.abandon(now)
+
+    def deliver(self, now: float) -> None:
+        """The caller has its answer."""
+        self.step = ENDED
+        owner = self.owner
+        self.owner = None
+        self.route.recorder.call_ended(self.row, self.status, self.flags, now)
+        if self.request.sampled:
+            self.route.tracer.add(
+                CALL_SPAN, self.request.key, self.key, self.span, self.route.edge, -1, self.sent, FIRST,
+                self.extra, self.start, now, self.status, self.flags,
+            )  # fmt: skip
+        if owner is not None:
+            owner.answered(self, now)
+
+    def cancel(self, now: float) -> None:
+        """Who made the call is gone: it ends without an answer."""
+        if self.step == ENDED:
+            return
+        self.step = ENDED
+        self.owner = None
+        self.give_up(now)
+        self.route.recorder.call_ended(self.row, -1, self.flags, now)

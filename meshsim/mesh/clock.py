@@ -1,0 +1,128 @@
+"""Time: events, and time-outs that cost nothing while they do not fire.
+
+The clock is the first of the two seams between the mesh and the body it lives in: SimPy's Environment, an
+event heap, or an asyncio loop. It only has to call `fire` at the right time, same times in order of
+scheduling.
+
+NOTE: most time-outs are cancelled. All timers of one configured duration end in the order in which they
+began, so a linked list with one armed event serves them all, and a cancelled one leaves no event behind.
+"""
+
+from __future__ import annotations
+
+
+class Event:
+    """Something that happens later.
+
+    An occurrence that is no longer wanted is not taken off the clock: `fire` sees by its own state that
+    `step` is stale, and does nothing.
+    """
+
+    def fire(self, step: int, now: float) -> None:
+        """What happens at `now`; `step` is what `at` was given."""
+        raise NotImplementedError
+
+
+class Clock:
+    """Calls events at their times."""
+
+    def at(self, time: float, event: Event, step: int) -> None:
+        """Has `event.fire(step, time)` called at an absolute time, s, after all that is already due then."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """There is nothing left to do."""
+        raise NotImplementedError
+
+
+class Timer:
+    """A time-out of a call or an attempt; in at most one list of deadlines.
+
+    Attributes:
+        due: when it expires, s.
+        sooner, later: its neighbours in the list.
+        deadlines: the list; None while it is not running.
+    """
+
+    due: float
+    sooner: Timer | None
+    later: Timer | None
+    deadlines: Deadlines | None
+
+    def __init__(self) -> None:
+        self.due = 0.0
+        self.sooner = None
+        self.later = None
+        self.deadlines = None
+
+    def expire(self, now: float) -> None:
+        """What happens when it was not cancelled in time."""
+        raise NotImplementedError
+
+    def cancel(self) -> None:
+        """Stops it, if it is running."""
+        if self.deadlines is not None:
+            self.deadlines.remove(self)
+
+
+class Deadlines(Event):
+    """The running timers of one duration, the soonest first.
+
+    Attributes:
+        duration: of each timer, s.
+        armed: whether an event is on the clock.
+    """
+
+    clock: Clock
+    duration: float
+    armed: bool
+    head: Timer | None
+    tail: Timer | None
+
+    def __init__(self, clock: Clock, duration: float) -> None:
+        self.clock = clock
+        self.duration = duration
+        self.armed = False
+        self.head = None
+        self.tail = None
+
+    def start(self, timer: Timer, now: float) -> None:
+        """Starts a timer that is not running."""
+        timer.due = now + self.duration
+        timer.deadlines = self
+        timer.sooner = self.tail
+        if self.tail is None:
+            self.head = timer
+        else:
+            self.tail.later = timer
+        self.tail = timer
+        if not self.armed:
+            self.armed = True
+            self.clock.at(timer.due, self, 0)
+
+    def remove(self, timer: Timer) -> None:
+        """Takes a running timer out."""
+        sooner = timer.sooner
+        later = timer.later
+        if sooner is None:
+            self.head = later
+        else:
+            sooner.later = later
+        if later is None:
+            self.tail = sooner
+        else:
+            later.sooner = sooner
+        timer.sooner = None
+        timer.later = None
+        timer.deadlines = None
+
+    def fire(self, step: int, now: float) -> None:
+        """Expires what is due, and arms the event for the next."""
+        while self.head is not None and self.head.due <= now:
+            timer = self.head
+            self.remove(timer)
+            timer.expire(now)
+        if self.head is None:
+            self.armed = False
+        else:
+            self.clock.at(self.head.due, self, 0)

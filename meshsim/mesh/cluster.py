@@ -1,0 +1,252 @@
+"""A cluster: the hosts that one caller proxy can send to, and what it has under way to each.
+
+Balancer, connection pools, breaker gauges and outlier state meet here; each is decided in `policies`. A
+request is bound to a host before it waits for a connection: there is no cluster-wide queue.
+"""
+
+from __future__ import annotations
+
+from meshsim.mesh.clock import Clock, Event
+from meshsim.mesh.recorder import Recorder
+from meshsim.policies.balance import Balancer
+from meshsim.policies.breaker import CircuitBreaker
+from meshsim.policies.budget import Budget
+from meshsim.policies.endpoint import Endpoint
+from meshsim.policies.outlier import OutlierDetection
+from meshsim.random import Key
+
+
+class Stream(Event):
+    """What a connection pool serves: an attempt that wants a connection to its host.
+
+    Attributes:
+        host: where it is bound.
+        ahead, behind: its neighbours in the host's pending queue.
+        waiting: whether it is in that queue.
+    """
+
+    host: Host | None
+    ahead: Stream | None
+    behind: Stream | None
+    waiting: bool
+
+    def connected(self, now: float) -> None:
+        """It has a connection, and counts as active."""
+        raise NotImplementedError
+
+    def overflowed(self, now: float) -> None:
+        """A limit of the breaker is reached."""
+        raise NotImplementedError
+
+
+class Host(Endpoint):
+    """An endpoint with its connection pool.
+
+    Attributes:
+        replica: number of the replica behind it.
+        version: its version.
+        connections: open ones.
+        idle: those of them that serve nobody.
+        head, tail: the pending queue.
+    """
+
+    replica: int
+    version: str
+    connections: int
+    idle: int
+    head: Stream | None
+    tail: Stream | None
+
+    def __init__(self, name: str, index: int, replica: int, version: str) -> None:
+        super().__init__(name, index)
+        self.replica = replica
+        self.version = version
+        self.connections = 0
+        self.idle = 0
+        self.head = None
+        self.tail = None
+
+    def push(self, stream: Stream) -> None:
+        """Puts a stream at the end of the pending queue."""
+        stream.waiting = True
+        stream.ahead = self.tail
+        stream.behind = None
+        if self.tail is None:
+            self.head = stream
+        else:
+            self.tail.behind = stream
+        self.tail = stream
+
+    def remove(self, stream: Stream) -> None:
+        """Takes a stream out of the pending queue."""
+        if stream.ahead is None:
+            self.head = stream.behind
+        else:
+            stream.ahead.behind = stream.behind
+        if stream.behind is None:
+            self.tail = stream.ahead
+        else:
+            stream.behind.ahead = stream.ahead
+        stream.waiting = False
+        stream.ahead = None
+        stream.behind = None
+
+
+class Cluster(Event):
+    """The hosts of one service, or of one version of it, for one caller proxy.
+
+    Attributes:
+        hosts: all, in order.
+        available: those the balancer may pick; all of them in a panic.
+        budget: grants retry slots; Linkerd's is shared by the route's clusters.
+        armed: whether the next tick of outlier detection is on the clock.
+    """
+
+    clock: Clock
+    recorder: Recorder
+    edge: int
+    hosts: list[Host]
+    available: list[Endpoint]
+    balancer: Balancer
+    breaker: CircuitBreaker
+    detection: OutlierDetection
+    budget: Budget
+    armed: bool
+    generation: int
+
+    def __init__(
+        self, clock: Clock, recorder: Recorder, edge: int, hosts: list[Host], balancer: Balancer,
+        breaker: CircuitBreaker, detection: OutlierDetection, budget: Budget,
+    ) -> None:  # fmt: skip
+        self.clock = clock
+        self.recorder = recorder
+        self.edge = edge
+        self.hosts = hosts
+        self.available = list(hosts)
+        self.balancer = balancer
+        self.breaker = breaker
+        self.detection = detection
+        self.budget = budget
+        self.armed = False
+        self.generation = 0
+
+    # ---- choosing and connecting ------------------------------------------------------------------
+
+    def pick(self, key: Key, now: float) -> Endpoint | None:
+        """A host for the attempt with this key; None if there is no healthy one."""
+        if not self.available:
+            return None
+        return self.balancer.pick(self.available, key, now)
+
+    def connect(self, stream: Stream, host: Host, now: float) -> None:
+        """Gives the stream a connection to the host, now or later, or tells it that a limit is reached."""
+        stream.host = host
+        if host.idle > 0:
+            self.attach(stream, host, now)
+        elif not self.breaker.may_wait():
+            stream.overflowed(now)
+        else:
+            host.push(stream)
+            self.breaker.pending += 1
+            self.open(host, now)
+
+    def open(self, host: Host, now: float) -> None:
+        """Opens a connection for those who wait for this host, if the limits allow it.
+
+        NOTE: it opens in no time. A handshake would make it two steps: opening, and open.
+        """
+        if host.head is not None and self.breaker.may_connect(host.connections):
+            self.breaker.connections += 1
+            host.connections += 1
+            host.idle += 1
+            self.serve(host, now)
+
+    def serve(self, host: Host, now: float) -> None:
+        """Gives idle connections to those who wait."""
+        while host.idle > 0 and host.head is not None:
+            stream = host.head
+            host.remove(stream)
+            self.breaker.pending -= 1
+            self.attach(stream, host, now)
+
+    def attach(self, stream: Stream, host: Host, now: float) -> None:
+        """Binds a stream to an idle connection, unless too many are active."""
+        if not self.breaker.may_send():
+            stream.overflowed(now)
+            return
+        self.breaker.active += 1
+        host.active += 1
+        host.idle -= 1
+        stream.connected(now)
+
+    def leave(self, stream: Stream, host: Host) -> None:
+        """A stream that waits for a connection no longer wants it."""
+        host.remove(stream)
+        self.breaker.pending -= 1
+
+    def release(self, host: Host, reusable: bool, now: float) -> None:
+        """An active stream has ended; after a reset its connection is closed."""
+        self.breaker.active -= 1
+        host.active -= 1
+        if reusable:
+            host.idle += 1
+            self.serve(host, now)
+        else:
+            self.breaker.connections -= 1
+            host.connections -= 1
+            self.open(host, now)
+
+    def grant_retry(self, now: float) -> bool:
+        """Takes a retry slot, if one is to be had; give it back with `free_retry`."""
+        breaker = self.breaker
+        if not self.budget.withdraw(breaker.retries, breaker.active + breaker.pending, now):
+            return False
+        breaker.retries += 1
+        return True
+
+    def free_retry(self) -> None:
+        """Gives a retry slot back."""
+        self.breaker.retries -= 1
+
+    # ---- outlier detection ------------------------------------------------------------------------
+
+    def record(self, host: Host, status: int, now: float) -> None:
+        """Tells outlier detection how a try to the host ended."""
+        if self.detection.record(host, self.hosts, status, now):
+            self.recorder.ejected(now, self.edge, host.replica)
+            self.refresh()
+            self.arm(now)
+
+    def detect(self, detection: OutlierDetection, now: float) -> None:
+        """Changes outlier detection; without any, all hosts come back."""
+        self.detection = detection
+        if not detection.detects:
+            for host in self.hosts:
+                host.forgive()
+        self.generation += 1  # the tick on the clock, if any, is of the old grid
+        self.armed = False
+        self.refresh()
+        self.arm(now)
+
+    def fire(self, step: int, now: float) -> None:
+        """A tick of outlier detection."""
+        if step != self.generation:
+            return
+        self.armed = False
+        if self.detection.tick(self.hosts, now):
+            self.refresh()
+        self.arm(now)
+
+    def arm(self, now: float) -> None:
+        """Puts the next tick on the clock, if there is anything to wait for."""
+        if not self.armed:
+            tick = self.detection.next_tick(self.hosts, now)
+            if tick >= 0.0:
+                self.armed = True
+                self.clock.at(tick, self, self.generation)
+
+    def refresh(self) -> None:
+        """Finds the available hosts anew."""
+        self.available = [host for host in self.hosts if not host.ejected]
+        if self.detection.panics(len(self.available), len(self.hosts)):
+            self.available = list(self.hosts)

@@ -1,0 +1,154 @@
+"""What happens to a mesh from outside: faults that begin and end, and configuration pushes."""
+
+from __future__ import annotations
+
+from meshsim.mesh.clock import Event
+from meshsim.mesh.link import Link
+from meshsim.mesh.replica import Replica
+
+BEGIN = 0
+END = 1
+
+
+class Overrides:
+    """Values that replace a configured one while they last; the latest to begin counts."""
+
+    configured: float
+    in_force: list[float]
+
+    def __init__(self, configured: float) -> None:
+        self.configured = configured
+        self.in_force = []
+
+    def begin(self, value: float) -> float:
+        """One more is in force; what counts now."""
+        self.in_force.append(value)
+        return self.value()
+
+    def end(self, value: float) -> float:
+        """One is over; what counts now."""
+        self.in_force.remove(value)
+        return self.value()
+
+    def value(self) -> float:
+        """What counts now."""
+        return self.in_force[-1] if self.in_force else self.configured
+
+
+class Factors(Overrides):
+    """Factors on a configured value; those in force multiply."""
+
+    def value(self) -> float:
+        product = self.configured
+        for factor in self.in_force:
+            product *= factor
+        return product
+
+
+class Disruption(Event):
+    """A fault: `fire` with BEGIN and, if it ends, with END."""
+
+    def fire(self, step: int, now: float) -> None:
+        if step == BEGIN:
+            self.begin(now)
+        else:
+            self.end(now)
+
+    def begin(self, now: float) -> None:
+        """The fault sets in."""
+        raise NotImplementedError
+
+    def end(self, now: float) -> None:
+        """The fault is over."""
+        raise NotImplementedError
+
+
+class Slowness(Disruption):
+    """A replica works slower; `factors` is shared by all that slow it."""
+
+    replica: Replica
+    factors: Overrides
+    factor: float
+
+    def __init__(self, replica: Replica, factors: Overrides, factor: float) -> None:
+        self.replica = replica
+        self.factors = factors
+        self.factor = factor
+
+    def begin(self, now: float) -> None:
+        self.replica.slow = self.factors.begin(self.factor)
+
+    def end(self, now: float) -> None:
+        self.replica.slow = self.factors.end(self.factor)
+
+
+class Errors(Disruption):
+    """A replica fails more often, or less."""
+
+    replica: Replica
+    ratios: Overrides
+    ratio: float
+
+    def __init__(self, replica: Replica, ratios: Overrides, ratio: float) -> None:
+        self.replica = replica
+        self.ratios = ratios
+        self.ratio = ratio
+
+    def begin(self, now: float) -> None:
+        self.replica.error_ratio = self.ratios.begin(self.ratio)
+
+    def end(self, now: float) -> None:
+        self.replica.error_ratio = self.ratios.end(self.ratio)
+
+
+class Outage(Disruption):
+    """A replica is gone."""
+
+    replica: Replica
+
+    def __init__(self, replica: Replica) -> None:
+        self.replica = replica
+
+    def begin(self, now: float) -> None:
+        self.replica.go_down(now)
+
+    def end(self, now: float) -> None:
+        self.replica.come_up()
+
+
+class Slowdown(Disruption):
+    """A link is slower."""
+
+    link: Link
+    factors: Overrides
+    factor: float
+
+    def __init__(self, link: Link, factors: Overrides, factor: float) -> None:
+        self.link = link
+        self.factors = factors
+        self.factor = factor
+
+    def begin(self, now: float) -> None:
+        self.link.factor = self.factors.begin(self.factor)
+
+    def end(self, now: float) -> None:
+        self.link.factor = self.factors.end(self.factor)
+
+
+class Loss(Disruption):
+    """A link loses more, or less."""
+
+    link: Link
+    ratios: Overrides
+    ratio: float
+
+    def __init__(self, link: Link, ratios: Overrides, ratio: float) -> None:
+        self.link = link
+        self.ratios = ratios
+        self.ratio = ratio
+
+    def begin(self, now: float) -> None:
+        self.link.loss_ratio = self.ratios.begin(self.ratio)
+
+    def end(self, now: float) -> None:
+        self.link.loss_ratio = self.ratios.end(self.ratio)

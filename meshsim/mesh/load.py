@@ -1,0 +1,300 @@
+"""Load: where requests come from.
+
+An open load does not care how the mesh fares: its requests come at their times, and pile up if they must. A
+closed load is made by users who wait for their answer before they think of the next request, so a slow mesh
+gets less load; a closed load hides exactly the trouble that an open one shows.
+"""
+
+from __future__ import annotations
+
+from math import inf, log1p, sqrt
+
+from meshsim.mesh.call import Call, Owner
+from meshsim.mesh.clock import Clock, Event
+from meshsim.mesh.recorder import Recorder
+from meshsim.mesh.route import Request, Route
+from meshsim.random import GAP, SAMPLE, STATE, THINK, Distribution, Key, derive, u01
+
+
+class Client:
+    """Who sends requests: one caller, without a sidecar.
+
+    Attributes:
+        duration: when arrivals stop, s.
+        sampling: share of requests whose spans are kept.
+        unfinished: requests under way.
+        sources: loads and users that may still send.
+        watch: told when there is nothing under way and nothing to come.
+    """
+
+    clock: Clock
+    recorder: Recorder
+    duration: float
+    sampling: float
+    unfinished: int
+    sources: int
+    watch: Event | None
+
+    def __init__(self, clock: Clock, recorder: Recorder, duration: float, sampling: float) -> None:
+        self.clock = clock
+        self.recorder = recorder
+        self.duration = duration
+        self.sampling = sampling
+        self.unfinished = 0
+        self.sources = 0
+        self.watch = None
+
+    def settled(self, now: float) -> None:
+        """Says so if there is nothing under way and nothing to come."""
+        if self.unfinished == 0 and self.sources == 0 and self.watch is not None:
+            self.watch.fire(0, now)
+
+
+class ClientRequest(Owner):
+    """A request of the client, waiting for its answer.
+
+    Attributes:
+        user: who waits for it; None for an open load.
+    """
+
+    client: Client
+    user: User | None
+    row: int
+
+    def __init__(self, client: Client, user: User | None, row: int) -> None:
+        self.client = client
+        self.user = user
+        self.row = row
+        self.span = 0
+
+    def answered(self, call: Call, now: float) -> None:
+        client = self.client
+        host = -1 if call.host is None else call.host.replica
+        client.recorder.request_ended(self.row, call.status, call.flags, call.sent, host, now)
+        client.unfinished -= 1
+        if self.user is not None:
+            self.user.think(now)
+        client.settled(now)
+
+
+def send(
+    client: Client, user: User | None, load: int, route: Route, key: Key, priority: int, now: float
+) -> None:
+    """Sends one request."""
+    row = client.recorder.request(load, now)
+    request = Request(row, key, now, priority, client.sampling > 0.0 and u01(key, SAMPLE) < client.sampling)
+    client.unfinished += 1
+    Call(route, ClientRequest(client, user, row), request, key, False, now).begin(now)
+
+
+class Intensity:
+    """The rate of an open load over time, in pieces that are straight lines.
+
+    Attributes:
+        starts: when each piece begins, s, the first at 0.
+        rates: at its beginning, per second.
+        slopes: per second and second.
+        piece: the one that time has reached.
+        since: how far time has got, s.
+    """
+
+    starts: list[float]
+    rates: list[float]
+    slopes: list[float]
+    piece: int
+    since: float
+
+    def __init__(self, starts: list[float], rates: list[float], slopes: list[float]) -> None:
+        self.starts = starts
+        self.rates = rates
+        self.slopes = slopes
+        self.piece = 0
+        self.since = 0.0
+
+    def extend(self) -> bool:
+        """Adds pieces beyond the last one, if there are any to come."""
+        return False
+
+    def advance(self, units: float) -> float:
+        """The time at which the integral of the rate has grown by `units`; infinite if it never does."""
+        while True:
+            last = self.piece + 1 >= len(self.starts) and not self.extend()
+            end = inf if last else self.starts[self.piece + 1]
+            rate = self.rates[self.piece] + self.slopes[self.piece] * (self.since - self.starts[self.piece])
+            slope = self.slopes[self.piece]
+            if not last:
+                lasts = end - self.since
+                gained = lasts * (rate + 0.5 * slope * lasts)
+            if last or gained > units:
+                break
+            units -= gained
+            self.since = end
+            self.piece += 1
+        if rate <= 0.0 and slope <= 0.0:
+            return inf
+        # the root of slope/2 · t² + rate · t = units, without cancellation
+        self.since += 2.0 * units / (rate + sqrt(rate * rate + 2.0 * slope * units))
+        return self.since
+
+
+class Modulated(Intensity):
+    """A rate that jumps between states, staying in each for an exponential time.
+
+    Attributes:
+        key: of the load.
+        state_rates, means: of each state, per second and s.
+        stays: drawn so far.
+    """
+
+    key: Key
+    state_rates: list[float]
+    means: list[float]
+    stays: int
+    until: float
+
+    def __init__(self, key: Key, state_rates: list[float], means: list[float]) -> None:
+        super().__init__([], [], [])
+        self.key = key
+        self.state_rates = state_rates
+        self.means = means
+        self.stays = 0
+        self.until = 0.0
+        self.extend()
+
+    def extend(self) -> bool:
+        state = self.stays % len(self.means)
+        self.starts.append(self.until)
+        self.rates.append(self.state_rates[state])
+        self.slopes.append(0.0)
+        self.until -= self.means[state] * log1p(-u01(derive(self.key, self.stays), STATE))
+        self.stays += 1
+        return True
+
+
+class OpenLoad(Event):
+    """Requests whose times do not depend on the mesh.
+
+    Attributes:
+        number: of the load.
+        key: of the load.
+        count: arrivals so far.
+    """
+
+    client: Client
+    route: Route
+    number: int
+    key: Key
+    priority: int
+    count: int
+
+    def __init__(self, client: Client, route: Route, number: int, key: Key, priority: int) -> None:
+        self.client = client
+        self.route = route
+        self.number = number
+        self.key = key
+        self.priority = priority
+        self.count = 0
+
+    def next_arrival(self) -> float:
+        """The time of arrival number `count`, s; infinite if there is none."""
+        raise NotImplementedError
+
+    def begin(self) -> None:
+        """Waits for the first arrival."""
+        self.client.sources += 1
+        self.wait(0.0)
+
+    def wait(self, now: float) -> None:
+        """Waits for the next arrival, if there is one before the end."""
+        time = self.next_arrival()
+        if time < self.client.duration:
+            self.client.clock.at(time, self, 0)
+        else:
+            self.client.sources -= 1
+
+    def fire(self, step: int, now: float) -> None:
+        key = derive(self.key, self.count)
+        self.count += 1
+        self.wait(now)
+        send(self.client, None, self.number, self.route, key, self.priority, now)
+
+
+class RateLoad(OpenLoad):
+    """Arrivals of a given intensity: random or evenly spaced in units of its integral."""
+
+    intensity: Intensity
+    random: bool
+
+    def __init__(
+        self,
+        client: Client,
+        route: Route,
+        number: int,
+        key: Key,
+        priority: int,
+        intensity: Intensity,
+        random: bool,
+    ) -> None:
+        super().__init__(client, route, number, key, priority)
+        self.intensity = intensity
+        self.random = random
+
+    def next_arrival(self) -> float:
+        units = -log1p(-u01(derive(self.key, self.count), GAP)) if self.random else 1.0
+        return self.intensity.advance(units)
+
+
+class TraceLoad(OpenLoad):
+    """Arrivals at given times."""
+
+    times: list[float]
+
+    def __init__(
+        self, client: Client, route: Route, number: int, key: Key, priority: int, times: list[float]
+    ) -> None:
+        super().__init__(client, route, number, key, priority)
+        self.times = times
+
+    def next_arrival(self) -> float:
+        return self.times[self.count] if self.count < len(self.times) else inf
+
+
+class User(Event):
+    """One user of a closed load: thinks, sends, waits, thinks again."""
+
+    client: Client
+    route: Route
+    number: int
+    key: Key
+    priority: int
+    pause: Distribution
+    count: int
+
+    def __init__(
+        self, client: Client, route: Route, number: int, key: Key, priority: int, pause: Distribution
+    ) -> None:
+        self.client = client
+        self.route = route
+        self.number = number
+        self.key = key
+        self.priority = priority
+        self.pause = pause
+        self.count = 0
+
+    def begin(self) -> None:
+        """Begins to think of the first request."""
+        self.client.sources += 1
+        self.think(0.0)
+
+    def think(self, now: float) -> None:
+        """Pauses before the next request, unless it would come after the end."""
+        time = now + self.pause.draw(derive(self.key, self.count), THINK)
+        if time < self.client.duration:
+            self.client.clock.at(time, self, 0)
+        else:
+            self.client.sources -= 1
+
+    def fire(self, step: int, now: float) -> None:
+        key = derive(self.key, self.count)
+        self.count += 1
+        send(self.client, self, self.number, self.route, key, self.priority, now)

@@ -1,0 +1,42 @@
+"""The simulated network: links to simulated replicas."""
+
+from __future__ import annotations
+
+from meshsim.mesh.attempt import Attempt
+from meshsim.mesh.cluster import Stream
+from meshsim.mesh.journey import Transit
+from meshsim.mesh.link import Link
+from meshsim.mesh.replica import Replica
+from meshsim.mesh.visit import Visit
+
+
+class Network(Transit):
+    """The simulated transport: links to simulated replicas.
+
+    Attributes:
+        replicas: by number.
+        links: by number of the edge.
+    """
+
+    replicas: list[Replica]
+    links: list[Link]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.replicas = []
+        self.links = []
+
+    def send(self, stream: Stream, now: float) -> None:
+        assert isinstance(stream, Attempt), "attempts are what this mesh sends"
+        attempt = stream
+        self.visits += 1
+        route = attempt.call.route
+        visit = Visit(attempt, self, self.replicas[attempt.host_sent().replica], self.links[route.edge])
+        attempt.exchange = visit
+        visit.depart(now)
+
+    def abandon(self, stream: Stream, now: float) -> None:
+        assert isinstance(stream, Attempt), "attempts are what this mesh sends"
+        visit = stream.exchange
+        if isinstance(visit, Visit):
+            visit.give_up(now)

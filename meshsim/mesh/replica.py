@@ -1,0 +1,177 @@
+"""A replica: workers, a waiting room, a sidecar, and the routes of its own calls."""
+
+from __future__ import annotations
+
+from meshsim.mesh.clock import Clock
+from meshsim.mesh.dataplane import Dataplane
+from meshsim.mesh.queue import QUEUED, SERVING, Queue, Waiting
+from meshsim.mesh.recorder import Gauge, Recorder
+from meshsim.mesh.route import Route
+from meshsim.mesh.spans import Tracer
+from meshsim.random import SERVICE, Distribution
+
+# when_abandoned
+FINISH = 0
+LEAVE_QUEUE = 1
+STOP = 2
+
+
+class ScriptStep:
+    """One step of a script: a call, or a sleep.
+
+    Attributes:
+        service: called; "" for a sleep.
+        probability: how often the call is made.
+        optional: whether its failure matters not.
+        sleep: how long; None for a call.
+    """
+
+    service: str
+    probability: float
+    optional: bool
+    sleep: Distribution | None
+
+    def __init__(self, service: str, probability: float, optional: bool, sleep: Distribution | None) -> None:
+        self.service = service
+        self.probability = probability
+        self.optional = optional
+        self.sleep = sleep
+
+
+class Workload:
+    """How the replicas of one version work.
+
+    Attributes:
+        time: of the replica's own work.
+        error_ratio: own failures.
+        workers, room: served at once, and waiting, per replica.
+        holds_worker: whether the worker is held while the script runs.
+        when_abandoned: FINISH, LEAVE_QUEUE or STOP.
+        stages: of the script, each a list of steps that start together.
+    """
+
+    time: Distribution
+    error_ratio: float
+    workers: int
+    room: int
+    holds_worker: bool
+    when_abandoned: int
+    stages: list[list[ScriptStep]]
+
+    def __init__(
+        self, time: Distribution, error_ratio: float, workers: int, room: int, holds_worker: bool,
+        when_abandoned: int, stages: list[list[ScriptStep]],
+    ) -> None:  # fmt: skip
+        self.time = time
+        self.error_ratio = error_ratio
+        self.workers = workers
+        self.room = room
+        self.holds_worker = holds_worker
+        self.when_abandoned = when_abandoned
+        self.stages = stages
+
+
+class Replica:
+    """One instance of a version: workers, a waiting room, a sidecar, and the routes of its own calls.
+
+    Attributes:
+        number: in the recorder.
+        name: such as ``cart/v1/0``.
+        downs: events that hold it down; it is up at 0.
+        slow: factor on service times that start now.
+        error_ratio: own failures, in force now.
+        busy: workers in use.
+        held: visits that have arrived and not been answered, the oldest first.
+        routes: by service.
+    """
+
+    clock: Clock
+    recorder: Recorder
+    tracer: Tracer
+    number: int
+    name: str
+    workload: Workload
+    queue: Queue
+    dataplane: Dataplane
+    routes: dict[str, Route]
+    downs: int
+    slow: float
+    error_ratio: float
+    busy: int
+    held: dict[Waiting, None]
+    busy_gauge: Gauge
+    queue_gauge: Gauge
+
+    def __init__(
+        self, clock: Clock, recorder: Recorder, tracer: Tracer, number: int, name: str, workload: Workload,
+        queue: Queue, dataplane: Dataplane, busy_gauge: Gauge, queue_gauge: Gauge,
+    ) -> None:  # fmt: skip
+        self.clock = clock
+        self.recorder = recorder
+        self.tracer = tracer
+        self.number = number
+        self.name = name
+        self.workload = workload
+        self.queue = queue
+        self.dataplane = dataplane
+        self.routes = {}
+        self.downs = 0
+        self.slow = 1.0
+        self.error_ratio = workload.error_ratio
+        self.busy = 0
+        self.held = {}
+        self.busy_gauge = busy_gauge
+        self.queue_gauge = queue_gauge
+
+    def admit(self, visit: Waiting, now: float) -> None:
+        """Serves a visit, or lets it wait, or refuses it."""
+        if self.busy < self.workload.workers:
+            self.busy += 1
+            self.busy_gauge.add(1, now)
+            self.serve(visit, now)
+        elif self.queue.length < self.workload.room:
+            visit.step = QUEUED
+            self.queue.push(visit)
+            self.queue_gauge.add(1, now)
+        else:
+            visit.answer(503, now)
+
+    def serve(self, visit: Waiting, now: float) -> None:
+        """A worker begins."""
+        visit.step = SERVING
+        self.clock.at(now + self.workload.time.draw(visit.key, SERVICE) * self.slow, visit, SERVING)
+
+    def release(self, now: float) -> None:
+        """A worker is free, and takes the next visit."""
+        if self.queue.length > 0:
+            visit = self.queue.pop()
+            self.queue_gauge.add(-1, now)
+            self.serve(visit, now)
+        else:
+            self.busy -= 1
+            self.busy_gauge.add(-1, now)
+
+    def leave_queue(self, visit: Waiting, now: float) -> None:
+        """A waiting visit gives up."""
+        self.queue.remove(visit)
+        self.queue_gauge.add(-1, now)
+
+    def go_down(self, now: float) -> None:
+        """Loses all the work it holds; refuses what comes until every cause is over."""
+        self.downs += 1
+        if self.downs > 1:
+            return
+        while self.queue.length > 0:
+            self.queue.pop()
+        self.queue_gauge.add(-self.queue_gauge.value, now)
+        self.busy_gauge.add(-self.busy_gauge.value, now)
+        self.busy = 0
+        self.dataplane.drop()
+        held = list(self.held)
+        self.held = {}
+        for visit in held:
+            visit.lose(now)
+
+    def come_up(self) -> None:
+        """One cause less to be down."""
+        self.downs -= 1

@@ -1,0 +1,278 @@
+"""The visit of an attempt to a replica: the upstream's half of it.
+
+Through the upstream's sidecar, into the queue, through service and script, and back. It goes on without its
+attempt when the caller has given up, as far as `when_abandoned` says.
+"""
+
+from __future__ import annotations
+
+from meshsim.mesh.attempt import Attempt
+from meshsim.mesh.call import Call
+from meshsim.mesh.clock import Event
+from meshsim.mesh.journey import (
+    ENTERING,
+    HOMEWARD,
+    LEAVING,
+    OUTWARD,
+    RESENDING,
+    RESENDING_HOME,
+    WORKING,
+    Journey,
+    Transit,
+)
+from meshsim.mesh.link import Link
+from meshsim.mesh.queue import QUEUED, SERVING
+from meshsim.mesh.replica import FINISH, STOP, Replica, ScriptStep
+from meshsim.mesh.spans import server_span
+from meshsim.policies.outcome import NO_FLAG, REFUSED, RESET, RESPONSE, UC, UF
+from meshsim.random import (
+    ERROR,
+    LINK_NOTICE,
+    LOSS_BACK,
+    LOSS_OUT,
+    PROXY_IN,
+    PROXY_RESPONSE,
+    SCRIPT,
+    SLEEP,
+    TAKEN,
+    derive,
+    u01,
+)
+
+
+class Visit(Journey):
+    """An attempt's stay at a replica.
+
+    Attributes:
+        abandoned: whether the replica knows that the caller has given up.
+        stage: of the script, the next to run.
+        flat: steps of the script that have been reached.
+        running: steps of the current stage that have not ended.
+        failed: whether a required call of the current stage has.
+        children: calls that have begun in the current stage.
+    """
+
+    abandoned: bool
+    stage: int
+    flat: int
+    running: int
+    failed: bool
+    children: list[Call]
+
+    def __init__(self, attempt: Attempt, network: Transit, replica: Replica, link: Link) -> None:
+        super().__init__(attempt, network, replica, link)
+        self.abandoned = False
+        self.stage = 0
+        self.flat = 0
+        self.running = 0
+        self.failed = False
+        self.children = []
+
+    def fire(self, step: int, now: float) -> None:
+        if step != self.step:
+            return
+        if step == OUTWARD:
+            self.arrive(now)
+        elif step == SERVING:
+            self.served(now)
+        elif step == ENTERING:
+            self.enter(now)
+        elif step == LEAVING:
+            self.leave(now)
+        elif step == HOMEWARD:
+            self.come_home(now)
+        elif step == RESENDING:
+            self.transmit(OUTWARD, LOSS_OUT, now)
+        elif step == RESENDING_HOME:
+            self.transmit(HOMEWARD, LOSS_BACK, now)
+
+    def arrive(self, now: float) -> None:
+        """Reaches the replica's side, which may not be there."""
+        replica = self.replica
+        replica.recorder.attempt_at_replica(self.row, now)
+        self.arrived = now
+        if replica.downs > 0:
+            self.refuse(now)
+        else:
+            replica.held[self] = None
+            self.step = ENTERING
+            replica.dataplane.enter(self, ENTERING, self.key, PROXY_IN, now)
+
+    def refuse(self, now: float) -> None:
+        """The replica is down: no connection."""
+        self.replica.recorder.attempt_answer(self.row, 503, now)
+        self.go_home(503, UF, REFUSED, now)
+
+    def end(self) -> None:
+        super().end()
+        self.children = []
+
+    # ---- at the replica -----------------------------------------------------------------------------
+
+    def enter(self, now: float) -> None:
+        """Through the sidecar; whoever has given up meanwhile is not served, unless all work is finished."""
+        if self.abandoned and self.replica.workload.when_abandoned != FINISH:
+            self.drop(now)
+        else:
+            self.replica.admit(self, now)
+
+    def served(self, now: float) -> None:
+        """The replica's own time is over."""
+        replica = self.replica
+        self.step = WORKING
+        if not replica.workload.holds_worker:
+            replica.release(now)
+        if replica.error_ratio > 0.0 and u01(self.key, ERROR) < replica.error_ratio:
+            self.work_ended(500, now)
+        else:
+            self.run_script(now)
+
+    def run_script(self, now: float) -> None:
+        """Starts the next stage that has anything to wait for."""
+        stages = self.replica.workload.stages
+        while self.stage < len(stages):
+            self.start_stage(stages[self.stage], now)
+            self.stage += 1
+            if self.running > 0:
+                return
+        self.work_ended(200, now)
+
+    def start_stage(self, steps: list[ScriptStep], now: float) -> None:
+        """Starts all steps of a stage, in order."""
+        self.children = []
+        for step in steps:
+            key = derive(self.key, SCRIPT + self.flat)
+            self.flat += 1
+            if step.sleep is not None:
+                self.running += 1
+                nap = Nap(self)
+                self.replica.clock.at(now + step.sleep.draw(key, SLEEP), nap, 0)
+            elif step.probability >= 1.0 or u01(key, TAKEN) < step.probability:
+                self.running += 1
+                self.span = server_span(self.key) if self.request.sampled else 0
+                call = Call(self.replica.routes[step.service], self, self.request, key, self.extra, now)
+                call.optional = step.optional
+                self.children.append(call)
+        for call in self.children:
+            call.begin(now)
+
+    def answered(self, call: Call, now: float) -> None:
+        if call.status >= 400 and not call.optional:
+            self.failed = True
+        self.step_ended(now)
+
+    def step_ended(self, now: float) -> None:
+        """One step of the stage less to wait for."""
+        if self.step != WORKING:
+            return
+        self.running -= 1
+        if self.running == 0:
+            if self.failed:
+                self.work_ended(500, now)
+            else:
+                self.run_script(now)
+
+    def work_ended(self, status: int, now: float) -> None:
+        """The replica has its answer."""
+        if self.replica.workload.holds_worker:
+            self.replica.release(now)
+        self.answer(status, now)
+
+    def answer(self, status: int, now: float) -> None:
+        """Sends the answer off, through the sidecar; or throws it away, if nobody waits."""
+        if self.abandoned:
+            self.drop(now)
+        else:
+            self.status = status
+            self.step = LEAVING
+            self.replica.dataplane.enter(self, LEAVING, self.key, PROXY_RESPONSE, now)
+
+    def leave(self, now: float) -> None:
+        """The answer is through the sidecar."""
+        del self.replica.held[self]
+        self.replica.recorder.attempt_answer(self.row, self.status, now)
+        self.go_home(self.status, NO_FLAG, RESPONSE, now)
+
+    # ---- cut short ----------------------------------------------------------------------------------
+
+    def drop(self, now: float) -> None:
+        """The replica does no more for it."""
+        self.replica.held.pop(self, None)
+        self.replica.recorder.attempt_answer(self.row, -1, now)
+        self.trace(0, NO_FLAG, now)
+        self.end()
+        self.network.ended(now)
+
+    def give_up(self, now: float) -> None:
+        """The caller does not wait any longer, and says so."""
+        attempt = self.attempt
+        self.attempt = None
+        if attempt is not None:
+            attempt.exchange = None
+        if self.step == RESENDING:
+            self.end()
+            self.network.ended(now)
+        elif self.step < LEAVING:
+            told = now + self.link.travel(self.key, LINK_NOTICE)
+            if self.step == OUTWARD and told < self.arrives:
+                told = self.arrives
+            self.replica.clock.at(told, Notice(self), 0)
+
+    def learn(self, now: float) -> None:
+        """The replica learns that the caller has given up."""
+        if self.step >= LEAVING:
+            return
+        self.abandoned = True
+        replica = self.replica
+        policy = replica.workload.when_abandoned
+        if self.step == QUEUED and policy != FINISH:
+            replica.leave_queue(self, now)
+            self.drop(now)
+        elif self.step in (SERVING, WORKING) and policy == STOP:
+            self.stop(now)
+
+    def stop(self, now: float) -> None:
+        """Service or script end at once."""
+        children = self.children
+        holds = self.step == SERVING or self.replica.workload.holds_worker
+        self.drop(now)
+        if holds:
+            self.replica.release(now)
+        for call in children:
+            call.cancel(now)
+
+    def lose(self, now: float) -> None:
+        """The replica has gone down with it."""
+        children = self.children
+        self.children = []
+        if self.abandoned:
+            self.drop(now)
+        else:
+            self.replica.recorder.attempt_answer(self.row, 503, now)
+            self.go_home(503, UC, RESET, now)
+        for call in children:
+            call.cancel(now)
+
+
+class Nap(Event):
+    """A sleep of a script."""
+
+    visit: Visit
+
+    def __init__(self, visit: Visit) -> None:
+        self.visit = visit
+
+    def fire(self, step: int, now: float) -> None:
+        self.visit.step_ended(now)
+
+
+class Notice(Event):
+    """The word, on its way, that a caller has given up."""
+
+    visit: Visit
+
+    def __init__(self, visit: Visit) -> None:
+        self.visit = visit
+
+    def fire(self, step: int, now: float) -> None:
+        self.visit.learn(now)

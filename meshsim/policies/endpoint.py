@@ -1,0 +1,44 @@
+"""What one caller proxy knows about one host. Nothing of it is shared between proxies."""
+
+from __future__ import annotations
+
+
+class Endpoint:
+    """A host as a caller's proxy sees it.
+
+    Attributes:
+        name: the replica's id, such as ``cart/v1/0``.
+        index: its place in the cluster, from 0.
+        active: this proxy's requests in flight to it (not those waiting for a connection).
+        consecutive: its 5xx in a row, as outlier detection counts them.
+        multiplier: by how much its next ejection is longer.
+        ejected: whether it is out.
+        returns: when its ejection has lasted long enough, s.
+        fresh: whether it was let back on the last tick.
+    """
+
+    name: str
+    index: int
+    active: int
+    consecutive: int
+    multiplier: int
+    ejected: bool
+    returns: float
+    fresh: bool
+
+    def __init__(self, name: str, index: int) -> None:
+        self.name = name
+        self.index = index
+        self.active = 0
+        self.consecutive = 0
+        self.multiplier = 0
+        self.ejected = False
+        self.returns = 0.0
+        self.fresh = False
+
+    def forgive(self) -> None:
+        """Lets the host back and forgets what it did."""
+        self.consecutive = 0
+        self.multiplier = 0
+        self.ejected = False
+        self.fresh = False

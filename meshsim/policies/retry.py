@@ -1,0 +1,89 @@
+"""Which failures are worth another try, how often, and after what wait.
+
+Retries turn independent failures into successes: with failure probability p and r retries, p^(r+1) remains.
+They also multiply load when failures are *not* independent: an overloaded upstream that times out gets (1 +
+r) times its load and stays overloaded after the cause is gone. So the rule here only says what may be
+retried; a budget (`budget.py`) says how much of it.
+
+States of a call seen from here: not retriable -> the response is the answer; retriable, retries left, budget
+grants -> back-off -> another try; retriable, none left -> URX; refused by the budget -> UO.
+
+Source: Envoy, source/common/router/retry_state_impl.cc. The conditions are those of `x-envoy-retry-on`.
+"""
+
+from __future__ import annotations
+
+from meshsim.policies.backoff import Backoff
+from meshsim.policies.outcome import REFUSED, REJECTED, RESPONSE
+
+FIVE_XX = 1
+GATEWAY_ERROR = 2
+ON_RESET = 4
+CONNECT_FAILURE = 8
+REFUSED_STREAM = 16
+RESET_BEFORE_REQUEST = 32
+RETRIABLE_4XX = 64
+ENVOY_RATELIMITED = 128
+
+CONDITIONS = {
+    "5xx": FIVE_XX,
+    "gateway-error": GATEWAY_ERROR,
+    "reset": ON_RESET,
+    "connect-failure": CONNECT_FAILURE,
+    "refused-stream": REFUSED_STREAM,
+    "reset-before-request": RESET_BEFORE_REQUEST,
+    "retriable-4xx": RETRIABLE_4XX,
+    "envoy-ratelimited": ENVOY_RATELIMITED,
+}
+
+
+class RetryRule:
+    """Envoy's retry conditions and count. Subclass it to decide otherwise.
+
+    One rule serves one caller proxy and service, so a subclass may keep state.
+
+    Attributes:
+        attempts: tries beyond the first, at most.
+        conditions: what is retried, a sum of the constants above.
+        backoff: the wait before each retry.
+    """
+
+    attempts: int
+    conditions: int
+    backoff: Backoff
+
+    def __init__(self, attempts: int = 1, conditions: int = FIVE_XX, backoff: Backoff | None = None) -> None:
+        self.attempts = attempts
+        self.conditions = conditions
+        self.backoff = Backoff(0.025, 0.25) if backoff is None else backoff
+
+    def retriable(self, status: int, cause: int, now: float) -> bool:
+        """Whether a try that ended like this is worth another.
+
+        Args:
+            status: HTTP status the caller would see.
+            cause: RESPONSE, REFUSED, RESET or TRY_TIMEOUT of `outcome.py`.
+            now: s.
+        """
+        if cause == RESPONSE:
+            if status >= 500 and self.conditions & FIVE_XX:
+                return True
+            if 502 <= status <= 504 and self.conditions & GATEWAY_ERROR:
+                return True
+            return status == 409 and self.conditions & RETRIABLE_4XX != 0
+        if cause == REFUSED:
+            return (
+                self.conditions
+                & (FIVE_XX | GATEWAY_ERROR | ON_RESET | CONNECT_FAILURE | RESET_BEFORE_REQUEST)
+                != 0
+            )
+        return cause != REJECTED and self.conditions & (FIVE_XX | GATEWAY_ERROR | ON_RESET) != 0
+
+    def wait(self, retry: int, u: float) -> float:
+        """Seconds before retry number `retry` (from 1), for a uniform u on [0, 1)."""
+        return self.backoff.wait(retry, u)
+
+
+def never() -> RetryRule:
+    """The rule of a service without retries: nothing is retriable, every response is the answer."""
+    return RetryRule(attempts=0, conditions=0)

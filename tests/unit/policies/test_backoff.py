@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+import pytest
+
+from meshsim.policies.backoff import Backoff
+
+
+def test_bounds_double_up_to_the_ceiling_as_in_envoys_code() -> None:
+    backoff = Backoff(0.025, 0.25)
+    bounds = [backoff.wait(retry, 1.0) for retry in range(1, 7)]
+    assert bounds == pytest.approx([0.025, 0.05, 0.1, 0.2, 0.25, 0.25])
+
+
+def test_jitter_is_full() -> None:
+    backoff = Backoff(0.025, 0.25)
+    assert backoff.wait(3, 0.0) == 0.0
+    assert backoff.wait(3, 0.5) == pytest.approx(0.05)
+
+
+def test_any_number_of_retries_stays_at_the_ceiling() -> None:
+    assert Backoff(0.025, 0.25).wait(10_000, 0.999) == pytest.approx(0.24975)

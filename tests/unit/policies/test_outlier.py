@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import pytest
+
+from meshsim.policies.endpoint import Endpoint
+from meshsim.policies.outlier import ConsecutiveErrors
+
+
+def detection(**changed: float) -> ConsecutiveErrors:
+    settings = {
+        "limit": 5, "interval": 10.0, "base": 30.0, "ceiling": 300.0,
+        "max_ratio": 1.0, "min_healthy_ratio": 0.0, "origin": 0.0,
+    }  # fmt: skip
+    return ConsecutiveErrors(**{**settings, **changed})  # type: ignore[arg-type]
+
+
+def endpoints(count: int) -> list[Endpoint]:
+    return [Endpoint(f"cart/{i}", i) for i in range(count)]
+
+
+def fail(
+    rule: ConsecutiveErrors, host: Endpoint, hosts: list[Endpoint], times: int, now: float = 0.0
+) -> bool:
+    return [rule.record(host, hosts, 503, now) for _ in range(times)][-1]
+
+
+def test_only_failures_in_a_row_count() -> None:
+    rule, hosts = detection(), endpoints(2)
+    assert not fail(rule, hosts[0], hosts, 4)
+    rule.record(hosts[0], hosts, 200, 0.0)
+    assert not fail(rule, hosts[0], hosts, 4)
+    assert fail(rule, hosts[0], hosts, 1)
+
+
+@pytest.mark.parametrize(
+    ("percent", "count", "ejected"),
+    [(0.10, 3, 0), (0.10, 9, 0), (0.10, 10, 1), (0.33, 3, 0), (0.34, 3, 1), (0.50, 4, 2)],
+)
+def test_the_cap_as_measured_on_envoy(percent: float, count: int, ejected: int) -> None:
+    rule, hosts = detection(max_ratio=percent), endpoints(count)
+    assert sum(fail(rule, host, hosts, 5) for host in hosts) == ejected
+
+
+def test_an_ejection_that_the_cap_refuses_still_zeroes_the_count() -> None:
+    rule, hosts = detection(max_ratio=0.1), endpoints(3)
+    fail(rule, hosts[0], hosts, 5)
+    assert hosts[0].consecutive == 0
+
+
+def test_ejections_grow_to_the_ceiling_and_end_on_the_grid() -> None:
+    """A host that fails at once when it is back: cases.json, ejection_time."""
+    rule, hosts = detection(), endpoints(1)
+    now, lasts = 1.0, []
+    for _ in range(11):
+        assert fail(rule, hosts[0], hosts, 5, now)
+        lasts.append(hosts[0].returns - now)
+        while hosts[0].ejected:
+            tick = rule.next_tick(hosts, now)
+            assert tick % 10.0 == pytest.approx(0.0, abs=1e-6)
+            rule.tick(hosts, tick)
+            now = tick
+    assert lasts == pytest.approx([30, 60, 90, 120, 150, 180, 210, 240, 270, 300, 300])
+
+
+def test_the_multiplier_falls_from_the_second_tick_after_the_return() -> None:
+    rule, hosts = detection(interval=10.0, base=10.0), endpoints(1)
+    fail(rule, hosts[0], hosts, 5, 1.0)
+    after = []
+    for tick in (10.0, 20.0, 30.0, 40.0):
+        rule.tick(hosts, tick)
+        after.append((hosts[0].ejected, hosts[0].multiplier))
+    assert after == [(True, 1), (False, 1), (False, 1), (False, 0)]
+    assert rule.next_tick(hosts, 40.0) == -1.0
+
+
+@pytest.mark.parametrize(("healthy", "panics"), [(5, False), (4, True), (0, True)])
+def test_panic_below_the_threshold(healthy: int, panics: bool) -> None:
+    assert detection(min_healthy_ratio=0.5).panics(healthy, 10) == panics
+
+
+def test_panic_also_asks_that_availability_is_short() -> None:
+    assert not detection(min_healthy_ratio=0.9).panics(8, 10)  # 1.4 · 80 % > 100 %
