@@ -1,0 +1,5 @@
+"""``python -m meshsim``."""
+
+from meshsim.cli import main
+
+main()

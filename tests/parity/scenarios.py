@@ -1,0 +1,258 @@
+"""Scenarios that Hypothesis makes up: small meshes under stress, in which every mechanism acts often.
+
+All times are drawn from continuous distributions, so that no two events fall together by chance: what
+happens at the same instant is then only what one event causes, and its order is part of the model.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+Document = dict[str, Any]
+
+TAIL = {"mean": "80ms", "shape": 2.2}
+
+
+def ms(low: float, high: float) -> st.SearchStrategy[str]:
+    """A duration between two numbers of milliseconds."""
+    return st.floats(low, high).map(lambda value: f"{value:.3f}ms")
+
+
+def percent(low: float, high: float) -> st.SearchStrategy[str]:
+    return st.floats(low, high).map(lambda value: f"{value:.1f}%")
+
+
+@st.composite
+def time(draw: st.DrawFn, low: float, high: float) -> Document:
+    """A random time with a mean between two numbers of milliseconds."""
+    mean = draw(ms(low, high))
+    cv = draw(st.sampled_from([0.3, 0.8, 2.0]))
+    return draw(
+        st.sampled_from(
+            [
+                {"exponential": mean},
+                {"lognormal": {"mean": mean, "cv": cv}},
+                {"gamma": {"mean": mean, "cv": cv}},
+                {"erlang": {"mean": mean, "k": 3}},
+                {"weibull": {"mean": mean, "shape": 0.7}},
+                {"uniform": {"low": "0.1ms", "high": mean}},
+                {"mixture": [{"weight": 9, "exponential": mean}, {"weight": 1, "pareto": {"mean": "80ms",
+                "shape": 2.2}}]},
+            ]
+        )
+    )  # fmt: skip
+
+
+@st.composite
+def deployment(draw: st.DrawFn) -> Document:
+    return {
+        "replicas": draw(st.integers(1, 4)),
+        "workers": draw(st.sampled_from([1, 1, 2, 4, "unlimited"])),
+        "queue": draw(st.sampled_from([0, 2, 10, "unlimited"])),
+        "discipline": draw(st.sampled_from(["fifo", "lifo", "priority"])),
+        "holds_worker": draw(st.booleans()),
+        "when_abandoned": draw(st.sampled_from(["finish", "leave_queue", "stop"])),
+        "time": draw(time(1, 30)),
+        "errors": draw(st.sampled_from(["0%", "5%", "40%", "100%"])),
+    }
+
+
+@st.composite
+def script(draw: st.DrawFn, callees: list[str]) -> list[Any]:
+    """Stages of calls to services further down, some at once, some optional, some not always, and sleeps."""
+
+    def step() -> Document:
+        if draw(st.integers(0, 5)) == 0:
+            return {"sleep": draw(time(1, 10))}
+        made: Document = {"call": draw(st.sampled_from(callees))}
+        if draw(st.booleans()):
+            made["optional"] = True
+        if draw(st.integers(0, 2)) == 0:
+            made["probability"] = draw(percent(20, 90))
+        return made
+
+    stages: list[Any] = []
+    for _ in range(draw(st.integers(1, 3))):
+        stages.append([step() for _ in range(draw(st.integers(1, 3)))] if draw(st.booleans()) else step())
+    return stages
+
+
+@st.composite
+def retries(draw: st.DrawFn) -> Document:
+    conditions = ["5xx", "gateway-error", "reset", "connect-failure", "reset-before-request", "retriable-4xx"]
+    made: Document = {
+        "attempts": draw(st.integers(0, 4)),
+        "on": draw(
+            st.one_of(st.just(["5xx"]), st.lists(st.sampled_from(conditions), min_size=1, unique=True))
+        ),
+    }
+    if draw(st.booleans()):
+        made["per_try_timeout"] = draw(ms(5, 60))
+    if draw(st.booleans()):
+        made["backoff"] = {"base": draw(ms(0, 30)), "max": draw(ms(30, 100))}
+    budget = draw(st.sampled_from(["none", "envoy", "linkerd"]))
+    if budget == "envoy":
+        made["budget"] = {"ratio": draw(percent(5, 60)), "min_concurrency": draw(st.integers(0, 3))}
+    elif budget == "linkerd":
+        made["budget"] = {
+            "ratio": draw(percent(0, 60)), "min_per_second": draw(st.integers(0, 3)),
+            "ttl": draw(st.sampled_from(["1s", "2.5s", "10s"])),
+        }  # fmt: skip
+    return made
+
+
+@st.composite
+def policy(draw: st.DrawFn, versions: list[str]) -> Document:
+    """Each mechanism more often on than off."""
+    made: Document = {
+        "balance": draw(
+            st.sampled_from(
+                [
+                    "round_robin",
+                    "random",
+                    "least_request",
+                    {"least_request": {"choices": 3}},
+                    {"least_request": {"selection": "full_scan"}},
+                ]
+            )
+        )
+    }
+
+    def on(often: int = 2) -> bool:
+        return draw(st.integers(0, often)) > 0
+
+    if on():
+        made["timeout"] = draw(ms(20, 300))
+    if on(3):
+        made["retries"] = draw(retries())
+    if on():
+        limit = st.sampled_from([1, 2, 4, 10, "unlimited"])
+        made["circuit_breaker"] = {
+            "max_connections": draw(limit), "max_pending": draw(limit), "max_requests": draw(limit),
+            "max_retries": draw(limit),
+        }  # fmt: skip
+    if on():
+        made["outlier_detection"] = {
+            "consecutive_5xx": draw(st.integers(1, 3)),
+            "interval": draw(ms(100, 400)),
+            "base_ejection_time": draw(ms(100, 700)),
+            "max_ejection_time": "1500ms",
+            "max_ejection_percent": draw(st.sampled_from(["34%", "50%", "100%"])),
+            "min_health_percent": draw(st.sampled_from(["0%", "50%"])),
+        }
+    if on(1):
+        made["hedge"] = {"after": draw(ms(5, 40)), "max": draw(st.integers(1, 3))}
+    if draw(st.integers(0, 5)) == 0:
+        made["rate_limit"] = {"burst": draw(st.integers(3, 20)), "rate": f"{draw(st.integers(30, 150))}/s"}
+    if on(1):
+        made["fault"] = {
+            "delay": {"percent": draw(percent(5, 30)), "time": draw(time(1, 40))},
+            "abort": {"percent": draw(percent(1, 15)), "status": draw(st.sampled_from([409, 500, 503]))},
+        }
+    if versions and on(1):
+        made["split"] = {version: draw(st.integers(1, 9)) for version in versions}
+    return made
+
+
+@st.composite
+def load(draw: st.DrawFn, to: str) -> Document:
+    made: Document = {"to": to, "priority": draw(st.integers(0, 2))}
+    kind = draw(st.sampled_from(["rate", "rate", "profile", "mmpp", "users"]))
+    if kind == "rate":
+        made["rate"] = f"{draw(st.integers(10, 60))}/s"
+    elif kind == "profile":
+        made["profile"] = [
+            {"at": "0s", "rate": f"{draw(st.integers(0, 30))}/s"},
+            {"at": "0.5s", "rate": f"{draw(st.integers(20, 80))}/s", "ramp": draw(ms(0, 900))},
+            {"at": "1.2s", "rate": f"{draw(st.integers(0, 30))}/s", "ramp": draw(ms(0, 300))},
+        ]
+    elif kind == "mmpp":
+        rates = [f"{draw(st.integers(0, 40))}/s", f"{draw(st.integers(40, 120))}/s"]
+        made["arrivals"] = {"mmpp": {"rates": rates, "mean_times": ["400ms", "200ms"]}}
+    else:
+        made["users"] = draw(st.integers(1, 8))
+        made["think"] = draw(time(20, 100))
+    return made
+
+
+@st.composite
+def events(draw: st.DrawFn, document: Document, edges: list[tuple[str, str]]) -> list[Document]:
+    """Faults in the middle of the run, and a push."""
+    made: list[Document] = []
+    replicas = [
+        f"{name}/{version}/0" if version else f"{name}/0"
+        for name, service in document["services"].items()
+        for version in list(service.get("versions", {})) or [""]
+    ]
+    for _ in range(draw(st.integers(0, 4))):
+        event: Document = {"at": draw(ms(100, 1200)), "for": draw(ms(50, 900))}
+        what = draw(st.sampled_from(["service", "replica", "down", "link"]))
+        if what == "service":
+            event["service"] = draw(st.sampled_from(list(document["services"])))
+            event["slow"] = draw(st.floats(1.5, 8))
+        elif what == "replica":
+            event["replica"] = draw(st.sampled_from(replicas))
+            event["errors"] = draw(percent(20, 100))
+        elif what == "down":
+            event["replica"] = draw(st.sampled_from(replicas))
+            event["down"] = True
+        else:
+            caller, service = draw(st.sampled_from(edges))
+            event["link"] = f"{caller} -> {service}"
+            event["latency_factor"] = draw(st.floats(2, 20))
+            event["loss"] = draw(percent(5, 60))
+        made.append(event)
+    if draw(st.booleans()):
+        target = draw(st.sampled_from([service for _, service in edges]))
+        versions = list(document["services"][target].get("versions", {}))
+        made.append({"at": draw(ms(300, 900)), "set": {f"policies.{target}": draw(policy(versions))}})
+    return made
+
+
+@st.composite
+def scenarios(draw: st.DrawFn) -> Document:
+    """A mesh of two to five services, called only downwards in their order."""
+    names = ["front", "mid", "cart", "back", "leaf"][-draw(st.integers(2, 5)) :]
+    services: dict[str, Document] = {}
+    edges = [("client", names[0])]
+    for i, name in enumerate(names):
+        service = draw(deployment())
+        below = names[i + 1 :]
+        if below:
+            service["script"] = draw(script(below))
+        if draw(st.integers(0, 2)) == 0:
+            service["versions"] = {
+                "v1": {"replicas": draw(st.integers(1, 3))},
+                "v2": {"time": draw(time(1, 30))},
+            }
+        services[name] = service
+    for name, service in services.items():
+        for stage in service.get("script", []):
+            for step in stage if isinstance(stage, list) else [stage]:
+                if "call" in step and (name, step["call"]) not in edges:
+                    edges.append((name, step["call"]))
+    document: Document = {
+        "duration": "1500ms",
+        "warmup": "200ms",
+        "drain": "20s",
+        "seed": draw(st.integers(0, 2**32)),
+        "services": services,
+        "links": {
+            "default": {"latency": draw(time(0.2, 5)), "loss": draw(st.sampled_from(["0%", "1%", "10%"]))}
+        },
+        "load": [draw(load(names[0])) for _ in range(draw(st.integers(1, 2)))],
+    }
+    if draw(st.booleans()):
+        proxy = {"time": draw(time(0.1, 1)), "workers": draw(st.sampled_from([1, 2, "unlimited"]))}
+        document["mesh"] = {"dataplane": "sidecar", "proxy": proxy, "push_delay": draw(time(1, 50))}
+    policies: Document = {}
+    for service in dict.fromkeys(service for _, service in edges):
+        policies[service] = draw(policy(list(services[service].get("versions", {}))))
+    if draw(st.booleans()):
+        caller, service = draw(st.sampled_from(edges))
+        policies[f"{caller} -> {service}"] = {"timeout": draw(ms(20, 300)), "retries": draw(retries())}
+    document["policies"] = policies
+    document["events"] = draw(events(document, edges))
+    return document

@@ -1,0 +1,69 @@
+"""Nothing of a request stays but its rows: no object outlives it, none waits for the cycle collector."""
+
+from __future__ import annotations
+
+import gc
+from collections import Counter
+
+from meshsim.engine import Simulation
+from meshsim.mesh.attempt import Attempt, TryTimer
+from meshsim.mesh.call import Call, CallTimer, HedgeTimer
+from meshsim.mesh.load import ClientRequest
+from meshsim.mesh.route import Request
+from meshsim.mesh.visit import Visit
+from meshsim.scenario.model import Scenario
+
+PASSING = (Attempt, TryTimer, Call, CallTimer, HedgeTimer, ClientRequest, Request, Visit)
+
+STRESSED = {
+    "duration": "4s",
+    "drain": "60s",
+    "services": {
+        "front": {
+            "workers": 8,
+            "time": {"exponential": "4ms"},
+            "script": [[{"call": "cart"}, {"call": "cart"}]],
+        },
+        "cart": {
+            "workers": 1,
+            "queue": 20,
+            "replicas": 2,
+            "time": {"exponential": "8ms"},
+            "when_abandoned": "stop",
+        },
+    },
+    "mesh": {"dataplane": "sidecar", "proxy": {"time": {"exponential": "0.2ms"}, "workers": 2}},
+    "links": {"default": {"latency": {"exponential": "0.5ms"}, "loss": "1%"}},
+    "policies": {
+        "cart": {
+            "timeout": "150ms",
+            "retries": {"attempts": 3, "per_try_timeout": "40ms"},
+            "hedge": {"after": "20ms", "max": 2},
+            "circuit_breaker": {"max_connections": 6, "max_pending": 8},
+            "outlier_detection": {
+                "base_ejection_time": "300ms",
+                "interval": "100ms",
+                "max_ejection_percent": "50%",
+            },
+        }
+    },
+    "load": [{"to": "front", "rate": "120/s"}],
+    "events": [{"at": "1s", "for": "500ms", "replica": "cart/0", "down": True}],
+}
+
+
+def test_no_object_of_a_request_outlives_it() -> None:
+    gc.collect()
+    before = Counter(type(thing) for thing in gc.get_objects() if isinstance(thing, PASSING))
+    gc.disable()
+    try:
+        simulation = Simulation(Scenario.model_validate(STRESSED))
+        records = simulation.run()
+        left = Counter(type(thing) for thing in gc.get_objects() if isinstance(thing, PASSING))
+    finally:
+        gc.enable()
+    assert records.complete
+    assert len(records.attempts.sent) > 1000
+    left -= before
+    stale = len(simulation.env._queue)
+    assert sum(left.values()) <= 4 * stale, f"left over, with {stale} stale occurrences on the clock: {left}"
