@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any
 
 import simpy
 
@@ -13,6 +14,9 @@ from meshsim.measure.records import Records
 from meshsim.mesh.mesh import Mesh
 from meshsim.scenario.machines import BalancerFactory, Custom, RetryRuleFactory
 from meshsim.scenario.model import Scenario
+
+UserProcess = Callable[["Simulation"], Generator[simpy.Event, Any, Any]]
+"""Makes a process of the user's own, that sees the mesh and shares its time."""
 
 STEPS = 200
 """How often a run looks up to say how far it is."""
@@ -77,7 +81,13 @@ class Simulation:
 
 
 def simulate(
-    scenario: Scenario, seed: int | None = None, *, progress: Callable[[float], None] | None = None
+    scenario: Scenario,
+    seed: int | None = None,
+    *,
+    progress: Callable[[float], None] | None = None,
+    balancers: Mapping[str, BalancerFactory] | None = None,
+    retry_rules: Mapping[str, RetryRuleFactory] | None = None,
+    processes: Sequence[UserProcess] = (),
 ) -> Records:
     """Simulates a scenario once.
 
@@ -85,5 +95,11 @@ def simulate(
         scenario: what to simulate.
         seed: instead of the scenario's.
         progress: told the simulated time now and then, s.
+        balancers: the user's own, as `Simulation` takes them.
+        retry_rules: likewise.
+        processes: the user's own; each is called with the `Simulation` and returns a process's generator.
     """
-    return Simulation(scenario, seed).run(progress)
+    simulation = Simulation(scenario, seed, balancers=balancers, retry_rules=retry_rules)
+    for process in processes:
+        simulation.env.process(process(simulation))
+    return simulation.run(progress)

@@ -1,0 +1,80 @@
+"""The reference model: the whole mesh as SimPy processes, to read, and to hold the engine against.
+
+It tells the same story as the engine, written independently of it, from `docs/background/model.md` alone.
+Both draw the same keyed numbers, so they must agree request by request. It is slow (a few thousand requests a
+second) and short. A tour, from the outside in:
+
+    load      requests come: open, or from users who think
+    call      the life of a call, one process: sidecar, faults, rate limit, route, sidecar
+    tries     its tries: time-outs, retries, hedges. Plain calls: here the order within an instant counts
+    attempt   one try's journey, one process: link, replica, link; and the notice when its caller gives up
+    replica   sidecar, queue, workers, script of further calls
+    upstream, cluster, balance, outlier, budgets    what a caller's proxy knows, and decides by
+    link, station, dials, clock                     latency and loss; waiting; what faults turn; the clock
+    events    faults and configuration pushes
+    world     who is there; the run
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from meshsim.measure.records import Records
+from meshsim.reference.world import World
+from meshsim.scenario.model import Scenario
+
+__all__ = ["MECHANISMS", "World", "simulate", "simulate_counting"]
+
+MECHANISMS = (
+    "retry", "hedge", "per-try timeout", "route timeout", "URX", "UO: no retry", "UO", "UH", "UF", "UC",
+    "ejection", "let back", "panic pick", "refused: envoy budget", "refused: linkerd budget",
+    "refused: max_retries", "sent: first", "sent: retry", "sent: hedge",
+    "rate limited", "fault delay", "fault abort", "failure dropped", "pending", "left pending",
+    "abandoned: finish", "abandoned: leave_queue", "abandoned: stop",
+    "dropped from queue", "dropped from sidecar", "stopped in service", "resend stopped", "cancelled call",
+    "queue full", "own error", "lost when down", "resend", "push", "call not taken", "optional failure",
+    "lifo overtakes", "priority overtakes",
+)  # fmt: skip
+"""What :func:`simulate_counting` counts; a name that never acted is missing in its answer."""
+
+
+def simulate(
+    scenario: Scenario, seed: int | None = None, *, progress: Callable[[float], None] | None = None
+) -> Records:
+    """Simulate a scenario with the reference model.
+
+    Args:
+        scenario: what to simulate.
+        seed: of all draws; the scenario's where it is None.
+        progress: called now and then with the simulation's time, s.
+
+    Returns:
+        The records of the run. After a KeyboardInterrupt, those of the run so far, with `complete` False.
+    """
+    return _simulate(scenario, seed, progress)[0]
+
+
+def simulate_counting(scenario: Scenario, seed: int | None = None) -> tuple[Records, Counter[str]]:
+    """Simulate, and count how often each mechanism acted.
+
+    Args:
+        scenario: what to simulate.
+        seed: of all draws; the scenario's where it is None.
+
+    Returns:
+        The records, and the counts by the names in :data:`MECHANISMS`.
+    """
+    return _simulate(scenario, seed, None)
+
+
+def _simulate(
+    scenario: Scenario, seed: int | None, progress: Callable[[float], None] | None
+) -> tuple[Records, Counter[str]]:
+    world = World(scenario, scenario.seed if seed is None else seed)
+    complete = interrupted = False
+    try:
+        complete = world.run(progress)
+    except KeyboardInterrupt:
+        interrupted = True
+    return world.records(complete=complete, interrupted=interrupted), +world.did

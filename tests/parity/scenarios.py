@@ -20,6 +20,11 @@ def ms(low: float, high: float) -> st.SearchStrategy[str]:
     return st.floats(low, high).map(lambda value: f"{value:.3f}ms")
 
 
+def apart(low: int, high: int, offset: float) -> st.SearchStrategy[str]:
+    """A fixed duration: whole milliseconds and an offset of its kind's own, so that no two kinds meet."""
+    return st.integers(low, high).map(lambda value: f"{value + offset}ms")
+
+
 def percent(low: float, high: float) -> st.SearchStrategy[str]:
     return st.floats(low, high).map(lambda value: f"{value:.1f}%")
 
@@ -37,7 +42,7 @@ def time(draw: st.DrawFn, low: float, high: float) -> Document:
                 {"gamma": {"mean": mean, "cv": cv}},
                 {"erlang": {"mean": mean, "k": 3}},
                 {"weibull": {"mean": mean, "shape": 0.7}},
-                {"uniform": {"low": "0.1ms", "high": mean}},
+                {"uniform": {"low": "0.01ms", "high": mean}},
                 {"mixture": [{"weight": 9, "exponential": mean}, {"weight": 1, "pareto": {"mean": "80ms",
                 "shape": 2.2}}]},
             ]
@@ -89,7 +94,7 @@ def retries(draw: st.DrawFn) -> Document:
         ),
     }
     if draw(st.booleans()):
-        made["per_try_timeout"] = draw(ms(5, 60))
+        made["per_try_timeout"] = draw(apart(5, 60, 0.1311))
     if draw(st.booleans()):
         made["backoff"] = {"base": draw(ms(0, 30)), "max": draw(ms(30, 100))}
     budget = draw(st.sampled_from(["none", "envoy", "linkerd"]))
@@ -124,7 +129,7 @@ def policy(draw: st.DrawFn, versions: list[str]) -> Document:
         return draw(st.integers(0, often)) > 0
 
     if on():
-        made["timeout"] = draw(ms(20, 300))
+        made["timeout"] = draw(apart(20, 300, 0.2717))
     if on(3):
         made["retries"] = draw(retries())
     if on():
@@ -136,14 +141,14 @@ def policy(draw: st.DrawFn, versions: list[str]) -> Document:
     if on():
         made["outlier_detection"] = {
             "consecutive_5xx": draw(st.integers(1, 3)),
-            "interval": draw(ms(100, 400)),
-            "base_ejection_time": draw(ms(100, 700)),
+            "interval": draw(apart(100, 400, 0.3137)),
+            "base_ejection_time": draw(apart(100, 700, 0.4219)),
             "max_ejection_time": "1500ms",
             "max_ejection_percent": draw(st.sampled_from(["34%", "50%", "100%"])),
             "min_health_percent": draw(st.sampled_from(["0%", "50%"])),
         }
     if on(1):
-        made["hedge"] = {"after": draw(ms(5, 40)), "max": draw(st.integers(1, 3))}
+        made["hedge"] = {"after": draw(apart(5, 40, 0.0173)), "max": draw(st.integers(1, 3))}
     if draw(st.integers(0, 5)) == 0:
         made["rate_limit"] = {"burst": draw(st.integers(3, 20)), "rate": f"{draw(st.integers(30, 150))}/s"}
     if on(1):
@@ -186,9 +191,9 @@ def events(draw: st.DrawFn, document: Document, edges: list[tuple[str, str]]) ->
         for name, service in document["services"].items()
         for version in list(service.get("versions", {})) or [""]
     ]
-    for _ in range(draw(st.integers(0, 4))):
+    for _ in range(draw(st.integers(0, 6))):
         event: Document = {"at": draw(ms(100, 1200)), "for": draw(ms(50, 900))}
-        what = draw(st.sampled_from(["service", "replica", "down", "link"]))
+        what = draw(st.sampled_from(["service", "replica", "down", "down", "link"]))
         if what == "service":
             event["service"] = draw(st.sampled_from(list(document["services"])))
             event["slow"] = draw(st.floats(1.5, 8))
@@ -196,7 +201,10 @@ def events(draw: st.DrawFn, document: Document, edges: list[tuple[str, str]]) ->
             event["replica"] = draw(st.sampled_from(replicas))
             event["errors"] = draw(percent(20, 100))
         elif what == "down":
-            event["replica"] = draw(st.sampled_from(replicas))
+            where = draw(st.sampled_from(["service", "replica"]))
+            event[where] = draw(
+                st.sampled_from(replicas if where == "replica" else list(document["services"]))
+            )
             event["down"] = True
         else:
             caller, service = draw(st.sampled_from(edges))
@@ -252,7 +260,10 @@ def scenarios(draw: st.DrawFn) -> Document:
         policies[service] = draw(policy(list(services[service].get("versions", {}))))
     if draw(st.booleans()):
         caller, service = draw(st.sampled_from(edges))
-        policies[f"{caller} -> {service}"] = {"timeout": draw(ms(20, 300)), "retries": draw(retries())}
+        policies[f"{caller} -> {service}"] = {
+            "timeout": draw(apart(20, 300, 0.2717)),
+            "retries": draw(retries()),
+        }
     document["policies"] = policies
     document["events"] = draw(events(document, edges))
     return document

@@ -1,0 +1,130 @@
+"""One try of a call, from its launch to its end for the caller, and beyond.
+
+    launched --(no host, no connection)--> refused
+    launched --(waits for a connection)--> pending --> sent --> over
+                                                        |
+                       response | per-try time-out | abandoned, since another try won or the call is over
+
+What happens over there is a process, :meth:`Attempt.journey`: out over the link, through the replica, and
+back. The caller may be gone by then. It sends word of that (:meth:`Attempt.notice`), which takes its time
+too: the upstream works for nobody meanwhile.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import simpy
+
+from meshsim.random import LINK_BACK, LINK_NOTICE, LINK_OUT, LOSS_BACK, LOSS_OUT, derive
+from meshsim.reference.clock import Clock, Steps
+from meshsim.reference.cluster import Host
+from meshsim.reference.replica import Answer
+from meshsim.reference.tables import AttemptRow
+
+if TYPE_CHECKING:
+    from meshsim.reference.tries import Tries
+
+FIRST, RETRY, HEDGE = range(3)
+
+
+class Attempt:
+    """A try.
+
+    Attributes:
+        kind: first, retry or hedge.
+        slot: whether it holds a retry slot of its cluster.
+        extra: whether it, or one of its ancestors, is a retry or a hedge.
+        host: where it was sent; None before that.
+        over: whether its caller is done with it.
+        resending: whether its request was lost and waits to be sent again.
+    """
+
+    host: Host
+    row: AttemptRow
+    process: simpy.Process
+
+    def __init__(self, tries: Tries, number: int, kind: int, *, slot: bool) -> None:
+        self.tries = tries
+        self.call = tries.call
+        self.clock: Clock = tries.clock
+        self.link = tries.call.upstream.link
+        self.key = derive(tries.call.key, number)
+        self.kind = kind
+        self.slot = slot
+        self.extra = tries.call.extra or kind != FIRST
+        self.sent = False
+        self.over = False
+        self.resending = False
+
+    # ---- the caller's side -------------------------------------------------------------------------
+
+    def refuse(self, flag: str) -> None:
+        """There is no host (`UH`), or no room on the way to it (`UO`)."""
+        self.tries.refused(self, flag)
+
+    def send(self, host: Host) -> None:
+        """It has a connection: off it goes.
+
+        NOTE: Whether it is lost is settled here, not when the process starts; it may be abandoned before.
+        """
+        self.sent = True
+        self.host = host
+        self.row = self.tries.sent(self)
+        self.tries.set_per_try_timer(self)
+        delay = self.link.latency(self.key, LINK_OUT)
+        self.resending = self.link.loses(self.key, LOSS_OUT)
+        self.arrived = self.clock.event()
+        self.process = self.clock.work(self.journey(delay))
+
+    def abandon(self) -> None:
+        """The caller is done with it, and says so to the upstream."""
+        self.over = True
+        self.row.ended = self.clock.now
+        if self.resending:
+            self.call.did["resend stopped"] += 1
+            self.process.interrupt()
+        else:
+            self.clock.work(self.notice(self.link.latency(self.key, LINK_NOTICE)))
+
+    def end(self, status: int, flag: str) -> None:
+        """The response is here, or will never be; nobody may care any more."""
+        if not self.over:
+            self.over = True
+            self.row.ended = self.clock.now
+            self.tries.ended(self, status, flag)
+
+    # ---- the way there and back --------------------------------------------------------------------
+
+    def journey(self, delay: float) -> Steps[None]:
+        """The way to the replica and back, as one process. It is interrupted to stop it being sent again."""
+        try:
+            if self.resending and not (yield from self.link.resend(self.key, LOSS_OUT)):
+                self.end(503, "UC")
+                return
+        except simpy.Interrupt:
+            return
+        self.resending = False
+        yield self.clock.timeout(delay)
+        self.row.arrived = self.clock.now
+        self.arrived.succeed()
+        answer = yield from self.host.replica.receive(self)
+        self.row.answered = self.clock.now
+        self.row.status = answer.status if answer else -1
+        if answer:
+            yield from self.response(answer)
+
+    def response(self, answer: Answer) -> Steps[None]:
+        """The way back."""
+        delay = self.link.latency(self.key, LINK_BACK)
+        if self.link.loses(self.key, LOSS_BACK) and not (yield from self.link.resend(self.key, LOSS_BACK)):
+            answer = Answer(503, "UC")
+        else:
+            yield self.clock.timeout(delay)
+        self.end(answer.status, answer.flag)
+
+    def notice(self, delay: float) -> Steps[None]:
+        """Word to the upstream that the caller gave up; it never overtakes the request."""
+        yield self.clock.timeout(delay)
+        yield self.arrived
+        self.host.replica.learn(self)

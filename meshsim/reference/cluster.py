@@ -1,0 +1,172 @@
+"""A caller's view of a set of hosts: whom to pick, and the connections to them.
+
+HTTP/1.1 carries one request a connection at a time. An attempt takes an idle connection, or waits in *its
+host's* queue for one; a new one opens as long as the breaker allows. Envoy's breaker is four gauges and four
+thresholds: what would pass one is refused on the spot with `UO`. There is no open or half-open state in it.
+
+    connect -> idle connection? ----------------------yes---> attach -> active < max_requests? -yes-> send
+                     | no                                                      | no
+               pending < max_pending? -no-> UO                                 UO
+                     | yes
+               wait at the host (and open a connection, if that is allowed)
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from math import floor
+from typing import TYPE_CHECKING
+
+from meshsim.random import Key
+from meshsim.reference.balance import balancer
+from meshsim.reference.outlier import Outliers
+from meshsim.reference.replica import Replica
+from meshsim.reference.tables import Tables
+from meshsim.scenario.model import Policy
+
+if TYPE_CHECKING:
+    from meshsim.reference.attempt import Attempt
+
+MIN_CONCURRENCY = 3
+
+
+@dataclass(eq=False, slots=True)
+class Host:
+    """A replica, as one caller sees it.
+
+    Attributes:
+        number: in its cluster.
+        active: attempts sent and not over.
+        connections: open ones, busy or idle.
+        idle: those that carry nothing.
+        pending: attempts that wait for one.
+    """
+
+    number: int
+    replica: Replica
+    active: int = 0
+    connections: int = 0
+    idle: int = 0
+    pending: deque[Attempt] = field(default_factory=deque)
+
+
+class Cluster:
+    """A set of hosts that one caller balances over, with the gauges of its breaker.
+
+    Attributes:
+        active, pending, connections: gauges, over all hosts.
+        slots: retries and hedges that are waited for or under way.
+    """
+
+    def __init__(
+        self,
+        caller: Key,
+        edge: int,
+        policy: Policy,
+        replicas: list[Replica],
+        tables: Tables,
+        did: Counter[str],
+    ) -> None:
+        self.caller = caller
+        self.edge = edge
+        self.policy = policy
+        self.tables = tables
+        self.did = did
+        self.hosts = [Host(number, replica) for number, replica in enumerate(replicas)]
+        self.balancer = balancer(policy.balance, caller, len(replicas))
+        self.outliers = Outliers(policy.outlier_detection, len(replicas))
+        self.active = self.pending = self.connections = self.slots = 0
+
+    def push(self, policy: Policy) -> None:
+        """Take a new policy: thresholds act from now on, gauges and ejections stay."""
+        if policy.balance != self.policy.balance:
+            self.balancer = balancer(policy.balance, self.caller, len(self.hosts))
+        if policy.outlier_detection != self.policy.outlier_detection:
+            self.outliers.configure(policy.outlier_detection)
+        self.policy = policy
+
+    # ---- whom to pick ------------------------------------------------------------------------------
+
+    def pick(self, key: Key) -> Host | None:
+        """The balancer's choice for an attempt; None when no host is available."""
+        available = [self.hosts[number] for number in self.outliers.available()]
+        if not available:
+            return None
+        self.did["panic pick"] += self.outliers.panics()
+        return available[self.balancer.pick(key, available)]
+
+    def charge(self, host: Host, status: int, now: float) -> None:
+        """Tell outlier detection how an attempt ended."""
+        if self.outliers.record(host.number, status, now):
+            self.did["ejection"] += 1
+            self.tables.ejections.append((now, self.edge, host.replica.index))
+
+    # ---- connections -------------------------------------------------------------------------------
+
+    def connect(self, attempt: Attempt, host: Host) -> None:
+        """Get the attempt a connection to its host: at once, later, or never (`UO`)."""
+        if host.idle:
+            self._attach(attempt, host)
+        elif self.pending >= self.policy.circuit_breaker.max_pending:
+            attempt.refuse("UO")
+        else:
+            host.pending.append(attempt)
+            self.pending += 1
+            self._open(host)
+            self.did["pending"] += not attempt.sent
+
+    def leave(self, attempt: Attempt, host: Host) -> None:
+        """The attempt waits for a connection no more."""
+        host.pending.remove(attempt)
+        self.pending -= 1
+
+    def release(self, host: Host, *, reusable: bool) -> None:
+        """An attempt is over; its connection serves the next of this host, or is closed."""
+        self.active -= 1
+        host.active -= 1
+        if reusable:
+            host.idle += 1
+            self._serve(host)
+        else:
+            host.connections -= 1
+            self.connections -= 1
+            self._open(host)
+
+    def _open(self, host: Host) -> None:
+        """Open a connection, if someone waits for it and the breaker allows it; a host's first is free."""
+        allowed = self.connections < self.policy.circuit_breaker.max_connections or host.connections == 0
+        if host.pending and allowed:
+            host.connections += 1
+            self.connections += 1
+            host.idle += 1
+            self._serve(host)
+
+    def _serve(self, host: Host) -> None:
+        while host.idle and host.pending:
+            attempt = host.pending.popleft()
+            self.pending -= 1
+            self._attach(attempt, host)
+
+    def _attach(self, attempt: Attempt, host: Host) -> None:
+        if self.active >= self.policy.circuit_breaker.max_requests:
+            attempt.refuse("UO")
+            return
+        self.active += 1
+        host.active += 1
+        host.idle -= 1
+        attempt.send(host)
+
+    # ---- retries -----------------------------------------------------------------------------------
+
+    def allows_retry(self) -> bool:
+        """Whether Envoy's budget, or `max_retries` where there is none, has room for one more try."""
+        retries = self.policy.retries
+        budget = retries.budget if retries is not None else None
+        if budget is None or budget.kind != "envoy":
+            limit, name = self.policy.circuit_breaker.max_retries, "max_retries"
+        else:
+            least = MIN_CONCURRENCY if budget.min_concurrency is None else budget.min_concurrency
+            limit, name = max(floor(budget.ratio * (self.active + self.pending)), least), "envoy budget"
+        self.did[f"refused: {name}"] += self.slots >= limit
+        return self.slots < limit

@@ -1,0 +1,136 @@
+"""Where requests come from: a rate (open), or users who think and wait (closed).
+
+An open load comes as it does, however slow the answers are. Users slow down with them, which is kind to the
+system and hides its worst hours: the classic mistake of benchmarks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count, takewhile
+from math import inf, log1p, sqrt
+from typing import TYPE_CHECKING, NamedTuple
+
+from meshsim.random import GAP, STATE, THINK, Key, derive, u01
+from meshsim.reference.clock import Steps
+from meshsim.scenario.model import Load, Mmpp, ProfilePoint
+
+if TYPE_CHECKING:
+    from meshsim.reference.world import World
+
+
+class Piece(NamedTuple):
+    """A stretch of time in which the rate changes in a straight line.
+
+    Attributes:
+        start, end: s.
+        rate: at the start, per second.
+        slope: of the rate, per second².
+    """
+
+    start: float
+    end: float
+    rate: float
+    slope: float = 0.0
+
+    @property
+    def area(self) -> float:
+        """Arrivals expected in it."""
+        width = self.end - self.start
+        return 0.0 if self.rate == self.slope == 0.0 else width * (self.rate + 0.5 * self.slope * width)
+
+    def reaches(self, area: float) -> float:
+        """When so many of them are due: r·x + s·x²/2 = area, solved without cancellation."""
+        root = sqrt(max(0.0, self.rate * self.rate + 2.0 * self.slope * area))
+        return self.start + (2.0 * area / (self.rate + root) if area > 0.0 else 0.0)
+
+
+def profile_pieces(profile: tuple[ProfilePoint, ...]) -> Iterator[Piece]:
+    """From each point on its rate, after a ramp; a ramp is cut where the next point begins."""
+    rate = 0.0
+    ends = [point.at for point in profile[1:]] + [inf]
+    for point, end in zip(profile, ends, strict=True):
+        ramped = min(point.at + point.ramp, end)
+        if ramped > point.at:
+            slope = (point.rate - rate) / point.ramp
+            yield Piece(point.at, ramped, rate, slope)
+            rate += slope * (ramped - point.at)
+        if ramped < end:
+            rate = point.rate
+            yield Piece(ramped, end, rate)
+
+
+def mmpp_pieces(mmpp: Mmpp, key: Key) -> Iterator[Piece]:
+    """Each state's rate for as long as the state lasts."""
+    start = 0.0
+    for stay in count():
+        state = stay % len(mmpp.rates)
+        end = start - mmpp.mean_times[state] * log1p(-u01(derive(key, stay), STATE))
+        yield Piece(start, end, mmpp.rates[state])
+        start = end
+
+
+def arrivals(load: Load, key: Key, until: float) -> Iterator[float]:
+    """The times of an open load's arrivals, s; some that are not before `until` may be among them."""
+    if load.arrivals.kind == "trace":
+        assert load.arrivals.trace is not None
+        yield from sorted(load.arrivals.trace.times)
+        return
+    if load.arrivals.mmpp is not None:
+        pieces = mmpp_pieces(load.arrivals.mmpp, key)
+    elif load.profile:
+        pieces = profile_pieces(load.profile)
+    else:
+        pieces = iter([Piece(0.0, inf, load.rate or 0.0)])
+    early = takewhile(lambda piece: piece.start < until, pieces)
+    yield from _due(early, _gaps(load.arrivals.kind == "constant", key))
+
+
+def _gaps(constant: bool, key: Key) -> Iterator[float]:
+    for n in count():
+        yield 1.0 if constant else -log1p(-u01(derive(key, n), GAP))
+
+
+def _due(pieces: Iterator[Piece], gaps: Iterator[float]) -> Iterator[float]:
+    """When the cumulative rate reaches the sum of the gaps so far."""
+    due = area = 0.0
+    piece = next(pieces, None)
+    for gap in gaps:
+        due += gap
+        while piece is not None and area + piece.area < due:
+            area += piece.area
+            piece = next(pieces, None)
+        if piece is None:
+            return
+        yield piece.reaches(due - area)
+
+
+def open_load(world: World, index: int, load: Load) -> Steps[None]:
+    """The process of an open load."""
+    key = derive(world.seed, index)
+    for n, time in enumerate(arrivals(load, key, world.scenario.duration)):
+        if time >= world.scenario.duration:
+            return
+        yield world.clock.at(time)
+        world.arrive(index, load, derive(key, n))
+
+
+def user(world: World, index: int, load: Load, number: int) -> Steps[None]:
+    """The process of one user of a closed load."""
+    key = derive(derive(world.seed, index), number)
+    think = load.think.build()
+    for n in count():
+        yield world.clock.timeout(think.draw(derive(key, n), THINK))
+        if world.clock.now >= world.scenario.duration:
+            return
+        yield world.arrive(index, load, derive(key, n)).process
+
+
+def begin(world: World) -> None:
+    """Start all loads."""
+    for index, load in enumerate(world.scenario.load):
+        if load.users is None:
+            world.clock.work(open_load(world, index, load))
+        else:
+            for number in range(load.users):
+                world.clock.work(user(world, index, load, number))

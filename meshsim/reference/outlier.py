@@ -1,0 +1,105 @@
+"""Outlier detection: a host that keeps failing is left out for a while.
+
+    healthy --(consecutive_5xx failures in a row, and the cap allows it)--> ejected
+    ejected --(its time has passed, at the next tick)--> healthy
+
+Each ejection lasts longer than the one before, as long as the host does not stay healthy for some ticks. Too
+many ejections would put all load on the few that are left, hence the cap and the *panic*: below a share of
+healthy hosts, all are used again.
+
+Source: Envoy, ``outlier_detection_impl.cc``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from meshsim.scenario.model import OutlierDetection
+
+TOLERANCE = 1e-9
+OVERPROVISIONING = 1.4
+NEVER = -10
+
+
+@dataclass(slots=True)
+class Health:
+    """What a caller believes of a host.
+
+    Attributes:
+        failures: in a row.
+        ejected: whether it is left out.
+        until: end of its ejection, s.
+        multiplier: of the base time; the number of ejections, less the healthy ticks.
+        returned: number of the tick that let it back.
+    """
+
+    failures: int = 0
+    ejected: bool = False
+    until: float = 0.0
+    multiplier: int = 0
+    returned: int = NEVER
+
+
+class Outliers:
+    """The health of a cluster's hosts, by number."""
+
+    def __init__(self, settings: OutlierDetection | None, hosts: int) -> None:
+        self.settings = settings
+        self.health = [Health() for _ in range(hosts)]
+        self.ticks = 0
+
+    def configure(self, settings: OutlierDetection | None) -> None:
+        """New settings; ejections stay, but without settings all hosts are back."""
+        self.settings = settings
+        if settings is None:
+            self.health = [Health() for _ in self.health]
+
+    def record(self, host: int, status: int, now: float) -> bool:
+        """Charge an outcome to a host; True if that ejects it."""
+        if self.settings is None:
+            return False
+        health = self.health[host]
+        health.failures = health.failures + 1 if status >= 500 else 0
+        if health.failures != self.settings.consecutive_5xx or health.ejected:
+            return False
+        health.failures = 0
+        if self._ejected() + 1 > self.settings.max_ejection_percent * len(self.health) + TOLERANCE:
+            return False
+        self._eject(health, self.settings, now)
+        return True
+
+    def tick(self, now: float) -> int:
+        """Let back those whose time has passed, and say how many; forgive those that stay healthy."""
+        self.ticks += 1
+        for health in self.health:
+            if health.ejected and health.until <= now:
+                health.ejected = False
+                health.failures = 0
+                health.returned = self.ticks
+            elif not health.ejected and health.returned < self.ticks - 1 and health.multiplier > 0:
+                health.multiplier -= 1
+        return sum(health.returned == self.ticks for health in self.health)
+
+    def available(self) -> list[int]:
+        """The hosts that may be picked."""
+        if self.panics():
+            return list(range(len(self.health)))
+        return [host for host, health in enumerate(self.health) if not health.ejected]
+
+    def panics(self) -> bool:
+        """Whether so few hosts are healthy that all are used."""
+        if self.settings is None:
+            return False
+        hosts = len(self.health)
+        healthy = hosts - self._ejected()
+        return healthy / hosts < self.settings.min_health_percent and OVERPROVISIONING * healthy / hosts < 1.0
+
+    def _ejected(self) -> int:
+        return sum(health.ejected for health in self.health)
+
+    @staticmethod
+    def _eject(health: Health, settings: OutlierDetection, now: float) -> None:
+        base = settings.base_ejection_time
+        health.ejected = True
+        health.multiplier += 1
+        health.until = now + min(base * health.multiplier, max(base, settings.max_ejection_time))

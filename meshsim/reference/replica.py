@@ -1,0 +1,241 @@
+"""A replica: workers, a waiting room, a script of calls of its own.
+
+    arrival -> sidecar -> worker free? -yes-> service -> errors? -no-> script, by stages -> sidecar -> answer
+                               | no                        | yes: 500
+                        room? -yes-> wait
+                          | no: 503
+
+Work can end before that. Its caller may give up (and `when_abandoned` says what the replica makes of it), or
+the replica goes down with all that it holds. Both interrupt the attempt's process. Whoever interrupts also
+clears up, at once, so that the process itself has only to end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+import simpy
+
+from meshsim.random import ERROR, PROXY_IN, PROXY_RESPONSE, SCRIPT, SERVICE, SLEEP, TAKEN, derive, u01
+from meshsim.reference.clock import Steps
+from meshsim.reference.dials import Factor, Share
+from meshsim.reference.station import Levels, Station
+from meshsim.scenario.model import CallStep, Deployment, SleepStep
+
+if TYPE_CHECKING:
+    from collections import Counter
+
+    from meshsim.reference.attempt import Attempt
+    from meshsim.reference.call import Call
+    from meshsim.reference.caller import Caller
+
+DOWN = "down"
+
+
+class Answer(NamedTuple):
+    """A response: its status, and the flag of the proxy that made it, if one did."""
+
+    status: int
+    flag: str = ""
+
+
+@dataclass(eq=False, slots=True)
+class Visit:
+    """An attempt at a replica.
+
+    Attributes:
+        turn: the event that gives it a worker; None as long as it has not asked for one.
+        holds: whether it has a worker (or was given one just now).
+        served: whether service and script are over.
+        forsaken: whether the replica knows that the caller gave up.
+        calls: the calls it made.
+    """
+
+    attempt: Attempt
+    turn: simpy.Event | None = None
+    holds: bool = False
+    served: bool = False
+    forsaken: bool = False
+    calls: list[Call] = field(default_factory=list)
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is in the waiting room."""
+        return self.turn is not None and not self.turn.triggered
+
+    @property
+    def in_service(self) -> bool:
+        """Whether it is being worked on, by a worker or by its script."""
+        return self.turn is not None and self.turn.triggered and not self.served
+
+
+class Replica:
+    """One instance of a version of a service.
+
+    Attributes:
+        index: from 0, in order of the file.
+        caller: it, as one who calls others; its sidecar serves both ways.
+        slower: factor on the service times that start now.
+        errors: share of attempts that it fails by itself.
+        outages: the events that hold it down.
+        held: attempts that arrived and are not answered, in order of arrival.
+    """
+
+    def __init__(
+        self, index: int, version: str, deployment: Deployment, caller: Caller, did: Counter[str]
+    ) -> None:
+        self.index = index
+        self.version = version
+        self.deployment = deployment
+        self.caller = caller
+        self.clock = caller.clock
+        self.did = did
+        self.slower = Factor()
+        self.errors = Share(deployment.errors)
+        self.outages: set[int] = set()
+        self.held: dict[Attempt, Visit] = {}
+        self.levels: Levels = []
+        self.station = Station(self.clock, deployment.workers, self.levels)
+        self._time = deployment.time.build()
+        self._came = 0
+        self._sleeps = [
+            [step.sleep.build() if isinstance(step, SleepStep) else None for step in stage]
+            for stage in deployment.script
+        ]
+
+    # ---- the work ----------------------------------------------------------------------------------
+
+    def receive(self, attempt: Attempt) -> Steps[Answer | None]:
+        """All that the replica does about an attempt; None when there is nobody to answer."""
+        if self.outages:
+            return Answer(503, "UF")
+        visit = self.held[attempt] = Visit(attempt)
+        try:
+            status = yield from self._handle(visit)
+        except simpy.Interrupt as interrupt:
+            return Answer(503, "UC") if interrupt.cause == DOWN and not visit.forsaken else None
+        del self.held[attempt]
+        return None if visit.forsaken else Answer(status)
+
+    def _handle(self, visit: Visit) -> Steps[int]:
+        """From the request's pass through the sidecar to the response's."""
+        key = visit.attempt.key
+        yield from self.caller.sidecar.cross(key, PROXY_IN)
+        if visit.forsaken and self.deployment.when_abandoned != "finish":
+            self.did["dropped from sidecar"] += 1
+            return -1
+        status = 503
+        if self._has_room():
+            yield self._ask(visit)
+            status = yield from self._serve(visit)
+        else:
+            self.did["queue full"] += 1
+        visit.served = True
+        if not visit.forsaken:
+            yield from self.caller.sidecar.cross(key, PROXY_RESPONSE)
+        return status
+
+    def _has_room(self) -> bool:
+        station = self.station
+        return station.busy < station.workers or len(station.waiting) < self.deployment.queue
+
+    def _ask(self, visit: Visit) -> simpy.Event:
+        """Ask for a worker, with the rank that the discipline gives."""
+        self._came += 1
+        discipline = self.deployment.discipline
+        rank = {"fifo": 0, "lifo": -self._came, "priority": -visit.attempt.call.request.priority}[discipline]
+        self.did[f"{discipline} overtakes"] += discipline != "fifo" and self.station.overtaken(rank)
+        visit.turn = self.station.request(rank)
+        visit.holds = True
+        return visit.turn
+
+    def _serve(self, visit: Visit) -> Steps[int]:
+        """Own time, own errors, then the script. When the worker is free is what `holds_worker` says."""
+        key = visit.attempt.key
+        yield self.clock.timeout(self._time.draw(key, SERVICE) * self.slower.value)
+        if not self.deployment.holds_worker:
+            self._free(visit)
+        if u01(key, ERROR) < self.errors.value:
+            self.did["own error"] += 1
+            status = 500
+        else:
+            status = yield from self._play(visit)
+        self._free(visit)
+        return status
+
+    def _free(self, visit: Visit) -> None:
+        if visit.holds:
+            visit.holds = False
+            self.station.release()
+
+    # ---- the script --------------------------------------------------------------------------------
+
+    def _play(self, visit: Visit) -> Steps[int]:
+        """The stages, one after the other: 200, or 500 as soon as a stage has failed."""
+        index = SCRIPT
+        for stage, sleeps in zip(self.deployment.script, self._sleeps, strict=True):
+            waits: list[simpy.Event] = []
+            calls: list[tuple[Call, CallStep]] = []
+            for step, sleep in zip(stage, sleeps, strict=True):
+                key = derive(visit.attempt.key, index)
+                index += 1
+                if sleep is not None:
+                    waits.append(self.clock.timeout(sleep.draw(key, SLEEP)))
+                elif isinstance(step, CallStep) and self._taken(step, key):
+                    calls.append((self._call(visit, step, key), step))
+            yield self.clock.all_of([*waits, *(call.process for call, _ in calls)])
+            self.did["optional failure"] += sum(call.failed and step.optional for call, step in calls)
+            if any(call.failed and not step.optional for call, step in calls):
+                return 500
+        return 200
+
+    def _taken(self, step: CallStep, key: int) -> bool:
+        taken = step.probability >= 1.0 or u01(key, TAKEN) < step.probability
+        self.did["call not taken"] += not taken
+        return taken
+
+    def _call(self, visit: Visit, step: CallStep, key: int) -> Call:
+        attempt = visit.attempt
+        call = self.caller.call(step.call, key, attempt.call.request, extra=attempt.extra)
+        visit.calls.append(call)
+        return call
+
+    # ---- the work's untimely ends ------------------------------------------------------------------
+
+    def learn(self, attempt: Attempt) -> None:
+        """The attempt's caller gave up. Whether that spares any work is the deployment's choice."""
+        visit = self.held.get(attempt)
+        if visit is None or visit.served:  # answered already, or lost
+            return
+        visit.forsaken = True
+        choice = self.deployment.when_abandoned
+        self.did[f"abandoned: {choice}"] += 1
+        if choice != "finish" and visit.turn is not None and visit.waits:
+            self.did["dropped from queue"] += 1
+            self.station.withdraw(visit.turn)
+            self._dismiss(visit, None)
+        elif choice == "stop" and visit.in_service:
+            self.did["stopped in service"] += 1
+            self._free(visit)
+            self._dismiss(visit, None)
+
+    def go_down(self, event: int) -> None:
+        """Lose all that is held, if it was up until now."""
+        self.outages.add(event)
+        self.caller.sidecar.restart()
+        self.station = Station(self.clock, self.deployment.workers, self.levels)
+        for visit in list(self.held.values()):
+            self.did["lost when down"] += 1
+            self._dismiss(visit, DOWN)
+
+    def come_up(self, event: int) -> None:
+        """The outage is over; others may not be."""
+        self.outages.discard(event)
+
+    def _dismiss(self, visit: Visit, cause: str | None) -> None:
+        """The work on an attempt ends now, and so do the calls made for it."""
+        del self.held[visit.attempt]
+        visit.attempt.process.interrupt(cause)
+        for call in visit.calls:
+            call.cancel()

@@ -1,0 +1,136 @@
+"""What the run leaves behind: rows, written as things happen, and made into columns at the end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from meshsim.measure.records import Attempts, Calls, Floats, Grid, Requests
+from meshsim.reference.station import Levels
+
+NAN = math.nan
+
+
+@dataclass(slots=True)
+class RequestRow:
+    """A client's request: what was asked, and what came of it. Columns as in :class:`Requests`."""
+
+    load: int
+    priority: int
+    start: float
+    end: float = NAN
+    status: int = 0
+    flag: str = ""
+    attempts: int = 0
+    version: str = ""
+
+
+@dataclass(slots=True)
+class CallRow:
+    """A call. Columns as in :class:`Calls`."""
+
+    edge: int
+    request_start: float
+    start: float
+    extra: bool
+    end: float = NAN
+    status: int = 0
+    flag: str = ""
+
+
+@dataclass(slots=True)
+class AttemptRow:
+    """A sent attempt. Columns as in :class:`Attempts`."""
+
+    edge: int
+    replica: int
+    kind: int
+    request_start: float
+    sent: float
+    extra: bool
+    arrived: float = NAN
+    answered: float = NAN
+    status: int = 0
+    ended: float = NAN
+
+
+@dataclass(slots=True)
+class Tables:
+    """All rows, in the order in which they began."""
+
+    requests: list[RequestRow] = field(default_factory=list)
+    calls: list[CallRow] = field(default_factory=list)
+    attempts: list[AttemptRow] = field(default_factory=list)
+    ejections: list[tuple[float, int, int]] = field(default_factory=list)
+
+    def request_columns(self) -> Requests:
+        """The requests as arrays."""
+        rows = self.requests
+        return Requests(
+            load=np.array([row.load for row in rows], np.int64),
+            start=np.array([row.start for row in rows], np.float64),
+            end=np.array([row.end for row in rows], np.float64),
+            status=np.array([row.status for row in rows], np.int64),
+            flag=np.array([row.flag for row in rows], np.str_),
+            attempts=np.array([row.attempts for row in rows], np.int64),
+            version=np.array([row.version for row in rows], np.str_),
+        )
+
+    def call_columns(self) -> Calls:
+        """The calls as arrays."""
+        rows = self.calls
+        return Calls(
+            edge=np.array([row.edge for row in rows], np.int64),
+            request_start=np.array([row.request_start for row in rows], np.float64),
+            start=np.array([row.start for row in rows], np.float64),
+            end=np.array([row.end for row in rows], np.float64),
+            status=np.array([row.status for row in rows], np.int64),
+            flag=np.array([row.flag for row in rows], np.str_),
+            extra=np.array([row.extra for row in rows], np.bool_),
+        )
+
+    def attempt_columns(self) -> Attempts:
+        """The attempts as arrays."""
+        rows = self.attempts
+        return Attempts(
+            edge=np.array([row.edge for row in rows], np.int64),
+            replica=np.array([row.replica for row in rows], np.int64),
+            kind=np.array([row.kind for row in rows], np.int64),
+            request_start=np.array([row.request_start for row in rows], np.float64),
+            sent=np.array([row.sent for row in rows], np.float64),
+            arrived=np.array([row.arrived for row in rows], np.float64),
+            answered=np.array([row.answered for row in rows], np.float64),
+            status=np.array([row.status for row in rows], np.int64),
+            ended=np.array([row.ended for row in rows], np.float64),
+            extra=np.array([row.extra for row in rows], np.bool_),
+        )
+
+
+def integrals(levels: Sequence[Levels], grid: Grid, end: float) -> tuple[Floats, Floats]:
+    """How long workers were busy, and attempts waiting, in each bin.
+
+    Args:
+        levels: of each replica.
+        grid: the bins; they go on after its last as far as the run does.
+        end: of the run, s.
+
+    Returns:
+        busy worker-seconds and waiting attempt-seconds, each (replicas, bins).
+    """
+    bins = max(grid.last, math.ceil((end - grid.origin) / grid.width - 1e-9))
+    edges = np.minimum(grid.edges(bins), end)
+    busy, waiting = np.empty((len(levels), bins)), np.empty((len(levels), bins))
+    for row, replica in enumerate(levels):
+        steps = np.array([*replica, (end, 0, 0)], np.float64)
+        busy[row] = _integral(steps[:, 0], steps[:, 1], edges)
+        waiting[row] = _integral(steps[:, 0], steps[:, 2], edges)
+    return busy, waiting
+
+
+def _integral(times: Floats, levels: Floats, edges: Floats) -> Floats:
+    """Between each edge and the next, the integral of a level that steps at `times`."""
+    area = np.concatenate(([0.0], np.cumsum(levels[:-1] * np.diff(times))))
+    return np.diff(np.interp(edges, times, area))

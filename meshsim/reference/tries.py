@@ -1,0 +1,264 @@
+"""The tries of one call: launched, retried, hedged, until one of them has the answer.
+
+This is Envoy's router filter, and the one place where the order of things within an instant decides (a retry
+budget counts the failed try as active; its connection is handed on before the retry is made). So here are no
+processes, but what happens at an event, as plain calls in that order:
+
+    ended -> slot back -> charge the host -> judge -> connection to the next -> win:   the call's answer
+                                                                             -> retry: back-off, launch
+                                                                             -> fail:  answer, if none is left
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import simpy
+
+from meshsim.random import BACKOFF, derive, u01
+from meshsim.reference.attempt import FIRST, HEDGE, RETRY, Attempt
+from meshsim.reference.clock import Clock
+from meshsim.reference.cluster import Cluster
+from meshsim.reference.tables import AttemptRow
+from meshsim.scenario.model import Retries
+
+if TYPE_CHECKING:
+    from meshsim.reference.call import Call
+
+Verdict = Literal["win", "retry", "fail"]
+
+DOUBLINGS_MAX = 1000  # of the back-off, which is then far above any maximum; more would overflow
+
+RETRIED = {
+    "UF": {"connect-failure", "5xx", "gateway-error", "reset", "reset-before-request"},
+    "UC": {"5xx", "gateway-error", "reset"},
+    "UT": {"5xx", "gateway-error", "reset"},
+}
+"""Under which conditions what a proxy saw is retried, by its flag."""
+
+
+def retriable(retries: Retries, status: int, flag: str) -> bool:
+    """Whether `on` asks for a retry of this outcome."""
+    if flag:
+        return not RETRIED[flag].isdisjoint(retries.on)
+    return (
+        ("5xx" in retries.on and status >= 500)
+        or ("gateway-error" in retries.on and 502 <= status <= 504)
+        or ("retriable-4xx" in retries.on and status == 409)
+    )
+
+
+class Outcome(NamedTuple):
+    """What became of a call at its route.
+
+    Attributes:
+        version: of the replica whose response it is, ``""`` if it is no replica's.
+    """
+
+    status: int
+    flag: str = ""
+    version: str = ""
+
+
+class Tries:
+    """The tries of a call, in the order of their launch.
+
+    Attributes:
+        answer: happens with the call's :class:`Outcome`.
+        open: tries that are pending in a pool, or sent, and not over.
+        backing_off: retries that wait for their back-off.
+        launched, retried, hedged: how many times that was done (a hedge may have been refused).
+        over: the call has its answer, or is cancelled.
+    """
+
+    def __init__(self, call: Call, cluster: Cluster) -> None:
+        self.call = call
+        self.clock: Clock = call.clock
+        self.did: Counter[str] = call.did
+        self.policy = call.policy
+        self.cluster = cluster
+        self.answer: simpy.Event = self.clock.event()
+        self.open: list[Attempt] = []
+        self.backing_off = self.launched = self.retried = self.hedged = 0
+        self.over = False
+
+    def start(self) -> None:
+        """Set the timers, the route's first; launch the first try."""
+        if self.policy.timeout > 0.0:
+            self.clock.after(self.policy.timeout, self._time_out)
+        if self.policy.hedge is not None:
+            self.clock.after(self.policy.hedge.after, self._hedge)
+        self._launch(FIRST)
+
+    # ---- a try begins ------------------------------------------------------------------------------
+
+    def _launch(self, kind: int, *, slot: bool = False) -> None:
+        """Make a try: a host, a connection, off. Each of these may be refused, or may take time."""
+        attempt = Attempt(self, self.launched, kind, slot=slot)
+        self.launched += 1
+        host = self.cluster.pick(attempt.key)
+        if host is None:
+            self.refused(attempt, "UH")
+            return
+        attempt.host = host
+        self.open.append(attempt)
+        self.cluster.connect(attempt, host)
+
+    def sent(self, attempt: Attempt) -> AttemptRow:
+        """A try got its connection; its row in the tables."""
+        self.did["sent: " + ("first", "retry", "hedge")[attempt.kind]] += 1
+        return self.call.sent(attempt.host.replica.index, attempt.kind, extra=attempt.extra)
+
+    def set_per_try_timer(self, attempt: Attempt) -> None:
+        """The per-try time-out counts from the connection on, and is idle where the route's is no longer."""
+        limit = self.policy.retries.per_try_timeout if self.policy.retries is not None else 0.0
+        if limit > 0.0 and (self.policy.timeout == 0.0 or limit < self.policy.timeout):
+            self.clock.after(limit, lambda: self._per_try_time_out(attempt))
+
+    # ---- a try ends --------------------------------------------------------------------------------
+
+    def refused(self, attempt: Attempt, flag: str) -> None:
+        """A try got no host or no connection; the consequences are an event of their own."""
+        self.did[flag] += 1
+        if attempt in self.open:
+            self.open.remove(attempt)
+        self._release_slot(attempt)
+        self.clock.after(0.0, lambda: self._refused(flag))
+
+    def _refused(self, flag: str) -> None:
+        if not self.over:
+            if flag == "UH":
+                self.call.add_flag(flag)
+            self._fail(Outcome(503, flag))
+
+    def ended(self, attempt: Attempt, status: int, flag: str) -> None:
+        """A sent try is over, by a response or by its time-out (`UT`)."""
+        self.open.remove(attempt)
+        self._release_slot(attempt)
+        self.cluster.charge(attempt.host, status, self.clock.now)
+        verdict = self._judge(status, flag)
+        if flag == "UT":
+            attempt.abandon()
+        if flag in ("UF", "UC"):
+            self.did[flag] += 1
+        self.cluster.release(attempt.host, reusable=not flag)
+        version = "" if flag == "UT" else attempt.host.replica.version
+        self._apply(verdict, Outcome(status, flag, version))
+
+    def _judge(self, status: int, flag: str) -> Verdict:
+        """What the end of a try means: it takes effect after the connection was handed on."""
+        retries = self.policy.retries
+        if retries is None:
+            return "fail" if self.policy.hedge is not None and status >= 500 else "win"
+        if not retriable(retries, status, flag):
+            if self.call.upstream.budget is not None:
+                self.call.upstream.budget.deposit(self.clock.now)
+            return "win"
+        if self.retried >= retries.attempts:
+            self.call.add_flag("URX")
+            self.did["URX"] += 1
+            return "fail"
+        self.retried += 1
+        if not self._grant_slot():
+            self.call.add_flag("UO")
+            self.did["UO: no retry"] += 1
+            return "fail"
+        return "retry"
+
+    def _apply(self, verdict: Verdict, outcome: Outcome) -> None:
+        if verdict == "win":
+            self._conclude(outcome)
+        elif verdict == "fail":
+            self._fail(outcome)
+        else:
+            self._back_off()
+
+    def _fail(self, outcome: Outcome) -> None:
+        """A failure that is not retried is forgotten while there are other tries, else it is the answer."""
+        if self.open or self.backing_off:
+            self.did["failure dropped"] += 1
+        else:
+            self._conclude(outcome)
+
+    def _conclude(self, outcome: Outcome) -> None:
+        self.call.add_flag(outcome.flag)
+        self.drop()
+        self.answer.succeed(outcome)
+
+    def drop(self) -> None:
+        """The call needs no tries any more. Pending ones leave first, or they'd get what the others free."""
+        self.over = True
+        dropped, self.open = self.open, []
+        self.cluster.slots -= self.backing_off
+        self.backing_off = 0
+        for attempt in dropped:
+            self._release_slot(attempt)
+            if not attempt.sent:
+                self.did["left pending"] += 1
+                self.cluster.leave(attempt, attempt.host)
+        for attempt in dropped:
+            if attempt.sent:
+                attempt.abandon()
+                self.cluster.release(attempt.host, reusable=False)
+
+    # ---- retries and hedges ------------------------------------------------------------------------
+
+    def _back_off(self) -> None:
+        """Wait at random, longer each time, so that the failed do not come back together."""
+        assert self.policy.retries is not None
+        backoff = self.policy.retries.backoff
+        u = u01(derive(self.call.key, self.launched), BACKOFF)
+        self.backing_off += 1
+        bound = min(backoff.base * 2.0 ** min(self.retried - 1, DOUBLINGS_MAX), backoff.ceiling)
+        self.clock.after(u * bound, self._retry)
+
+    def _retry(self) -> None:
+        if not self.over:
+            self.did["retry"] += 1
+            self.backing_off -= 1
+            self._launch(RETRY, slot=True)
+
+    def _hedge(self) -> None:
+        """The first try is slow: make another one beside it, if a retry would be allowed now."""
+        hedge = self.policy.hedge
+        if self.over or hedge is None:
+            return
+        self.hedged += 1
+        if self.open and self._grant_slot():
+            self.did["hedge"] += 1
+            self._launch(HEDGE, slot=True)
+        if self.hedged < hedge.max:
+            self.clock.after(hedge.after, self._hedge)
+
+    def _grant_slot(self) -> bool:
+        """Ask the budget in force for a retry slot; it is taken if granted."""
+        budget = self.call.upstream.budget
+        if budget is not None:
+            granted = budget.withdraw(self.clock.now)
+            self.did["refused: linkerd budget"] += not granted
+        else:
+            granted = self.cluster.allows_retry()
+        self.cluster.slots += granted
+        return granted
+
+    def _release_slot(self, attempt: Attempt) -> None:
+        self.cluster.slots -= attempt.slot
+        attempt.slot = False
+
+    # ---- time-outs ---------------------------------------------------------------------------------
+
+    def _per_try_time_out(self, attempt: Attempt) -> None:
+        if not attempt.over:
+            self.did["per-try timeout"] += 1
+            attempt.end(504, "UT")
+
+    def _time_out(self) -> None:
+        """The call took too long; every try that is out there is to blame."""
+        if self.over:
+            return
+        self.did["route timeout"] += 1
+        for attempt in self.open:
+            if attempt.sent:
+                self.cluster.charge(attempt.host, 504, self.clock.now)
+        self._conclude(Outcome(504, "UT"))

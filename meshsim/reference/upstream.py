@@ -1,0 +1,112 @@
+"""What a caller's proxy knows about a service that it calls: the policy in force, and its clusters.
+
+Some of a policy belongs to the call: once it has reached the filters, it keeps its time-outs, retries,
+hedges, faults and split, whatever is pushed. The rest belongs to the proxy, with state that all its calls
+share: tokens, budgets, thresholds, ejections. A push changes that at once, and clears only what it changes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import count
+
+from meshsim.random import Key
+from meshsim.reference.budgets import LinkerdBudget, TokenBucket
+from meshsim.reference.clock import Clock, Steps
+from meshsim.reference.cluster import Cluster
+from meshsim.reference.link import Link
+from meshsim.reference.replica import Replica
+from meshsim.reference.tables import Tables
+from meshsim.scenario.model import Policy, RetryBudget
+
+
+class Upstream:
+    """A service, as one caller instance sees it.
+
+    Attributes:
+        edge: index of (caller's service, this service).
+        link: the way there, shared with the caller's other instances.
+        policy: in force; what calls that come to the filters now will keep.
+        bucket: of the rate limit, if there is one.
+        budget: Linkerd's for retries, if that is the kind.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        caller: Key,
+        edge: int,
+        link: Link,
+        policy: Policy,
+        replicas: list[Replica],
+        tables: Tables,
+        did: Counter[str],
+    ) -> None:
+        self.clock = clock
+        self.caller = caller
+        self.edge = edge
+        self.link = link
+        self.policy = policy
+        self.replicas = replicas
+        self.tables = tables
+        self.did = did
+        self.bucket = self._new_bucket()
+        self.budget = self._new_budget()
+        self.clusters: dict[str | None, Cluster] = {}
+        self._grid = 0
+        self._watch()
+
+    def cluster(self, version: str | None) -> Cluster:
+        """The hosts of one version, or of all: two clusters that know nothing of each other."""
+        if version not in self.clusters:
+            replicas = [replica for replica in self.replicas if version in (None, replica.version)]
+            self.clusters[version] = Cluster(
+                self.caller, self.edge, self.policy, replicas, self.tables, self.did
+            )
+        return self.clusters[version]
+
+    def push(self, policy: Policy) -> None:
+        """Take a new policy from the control plane."""
+        old = self.policy
+        if policy == old:
+            return
+        self.did["push"] += 1
+        self.policy = policy
+        if policy.rate_limit != old.rate_limit:
+            self.bucket = self._new_bucket()
+        if _budget(policy) != _budget(old):
+            self.budget = self._new_budget()
+        for cluster in self.clusters.values():
+            cluster.push(policy)
+        if policy.outlier_detection != old.outlier_detection:
+            self._watch()
+
+    def _new_bucket(self) -> TokenBucket | None:
+        limit = self.policy.rate_limit
+        return None if limit is None else TokenBucket(limit, self.clock.now)
+
+    def _new_budget(self) -> LinkerdBudget | None:
+        budget = _budget(self.policy)
+        if budget is None or budget.kind != "linkerd":
+            return None
+        return LinkerdBudget(budget, self.clock.now)
+
+    def _watch(self) -> None:
+        """Start outlier detection's grid here, and end the one that runs."""
+        self._grid += 1
+        if self.policy.outlier_detection is not None:
+            self.clock.process(
+                self._ticks(self._grid, self.clock.now, self.policy.outlier_detection.interval)
+            )
+
+    def _ticks(self, grid: int, origin: float, interval: float) -> Steps[None]:
+        for tick in count(1):
+            yield self.clock.at(origin + tick * interval)
+            if grid != self._grid:
+                return
+            for cluster in self.clusters.values():
+                self.did["let back"] += cluster.outliers.tick(self.clock.now)
+
+
+def _budget(policy: Policy) -> RetryBudget | None:
+    return policy.retries.budget if policy.retries is not None else None

@@ -1,0 +1,121 @@
+"""A cluster's pools under any use: gauges add up, limits hold, nobody is forgotten or served twice."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from meshsim.mesh.clock import Clock, Event
+from meshsim.mesh.cluster import Cluster, Host, Stream
+from meshsim.mesh.recorder import Recorder
+from meshsim.policies.balance import RoundRobin
+from meshsim.policies.breaker import CircuitBreaker
+from meshsim.policies.budget import MaxRetries
+from meshsim.policies.outlier import OutlierDetection
+
+
+class NoClock(Clock):
+    def at(self, time: float, event: Event, step: int) -> None:
+        raise AssertionError("a pool schedules nothing")
+
+
+class Probe(Stream):
+    """A stream that notes what happens to it."""
+
+    def __init__(self) -> None:
+        self.host = None
+        self.ahead = None
+        self.behind = None
+        self.waiting = False
+        self.events: list[str] = []
+
+    def connected(self, now: float) -> None:
+        self.events.append("connected")
+
+    def overflowed(self, now: float) -> None:
+        self.events.append("overflowed")
+
+
+limits = st.one_of(st.integers(0, 4), st.just(1 << 62))
+
+
+class Pools(RuleBasedStateMachine):
+    @initialize(hosts=st.integers(1, 3), connections=limits, pending=limits, requests=limits)
+    def build(self, hosts: int, connections: int, pending: int, requests: int) -> None:
+        self.hosts = [Host(f"cart/{i}", i, i, "") for i in range(hosts)]
+        self.breaker = CircuitBreaker(connections, pending, requests)
+        self.cluster = Cluster(
+            NoClock(),
+            Recorder(),
+            0,
+            self.hosts,
+            RoundRobin(0),
+            self.breaker,
+            OutlierDetection(),
+            MaxRetries(3),
+        )
+        self.active: list[Probe] = []
+        self.waiting: list[Probe] = []
+
+    def sort(self) -> None:
+        """Moves streams to where their last event put them."""
+        for probe in list(self.waiting):
+            if probe.events:
+                self.waiting.remove(probe)
+                if probe.events == ["connected"]:
+                    self.active.append(probe)
+
+    @rule(data=st.data())
+    def connect(self, data: st.DataObject) -> None:
+        probe = Probe()
+        self.waiting.append(probe)
+        self.cluster.connect(probe, data.draw(st.sampled_from(self.hosts)), 0.0)
+        self.sort()
+
+    @precondition(lambda self: self.active)
+    @rule(data=st.data(), reusable=st.booleans())
+    def end(self, data: st.DataObject, reusable: bool) -> None:
+        probe = data.draw(st.sampled_from(self.active))
+        self.active.remove(probe)
+        assert probe.host is not None
+        self.cluster.release(probe.host, reusable, 0.0)
+        self.sort()
+
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        probe = data.draw(st.sampled_from(self.waiting))
+        self.waiting.remove(probe)
+        assert probe.host is not None
+        self.cluster.leave(probe, probe.host)
+
+    @invariant()
+    def gauges_add_up(self) -> None:
+        if not hasattr(self, "breaker"):
+            return
+        breaker = self.breaker
+        assert breaker.active == len(self.active) == sum(host.active for host in self.hosts)
+        assert breaker.pending == len(self.waiting)
+        assert breaker.connections == sum(host.connections for host in self.hosts)
+        for host in self.hosts:
+            assert host.connections == host.active + host.idle
+            assert host.idle == 0 or host.head is None, "nobody waits beside an idle connection"
+
+    @invariant()
+    def limits_hold(self) -> None:
+        if not hasattr(self, "breaker"):
+            return
+        breaker = self.breaker
+        assert breaker.active <= breaker.max_requests
+        assert breaker.pending <= breaker.max_pending
+        # the cap may be exceeded by hosts that had no connection at all
+        assert breaker.connections <= max(breaker.max_connections, 0) + len(self.hosts)
+
+    @invariant()
+    def each_stream_has_one_fate(self) -> None:
+        if hasattr(self, "breaker"):
+            assert all(probe.events == ["connected"] for probe in self.active)
+            assert all(not probe.events and probe.waiting for probe in self.waiting)
+
+
+TestPools = Pools.TestCase
