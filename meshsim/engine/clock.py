@@ -50,5 +50,11 @@ class SimPyClock(Clock):
     def at(self, time: float, event: Event, step: int) -> None:
         heappush(self._queue, (time, NORMAL, next(self._number), Occurrence(self._callbacks, event, step)))
 
+    def number(self) -> int:
+        return next(self._number)
+
+    def at_number(self, time: float, event: Event, step: int, number: int) -> None:
+        heappush(self._queue, (time, NORMAL, number, Occurrence(self._callbacks, event, step)))
+
     def stop(self) -> None:
         raise StopSimulation(True)

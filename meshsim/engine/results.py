@@ -132,7 +132,9 @@ def spans(mesh: Mesh, replicas: list[tuple[str, str, str]]) -> list[dict[str, ob
     return rows
 
 
-def records(scenario: Scenario, mesh: Mesh, engine: str, seed: int, end: float, complete: bool) -> Records:
+def records(
+    scenario: Scenario, mesh: Mesh, engine: str, seed: int, end: float, complete: bool, interrupted: bool
+) -> Records:
     """Everything a run leaves."""
     grid = Grid.of(scenario)
     replicas = [(*_split(name), name) for name in mesh.replicas]
@@ -151,6 +153,7 @@ def records(scenario: Scenario, mesh: Mesh, engine: str, seed: int, end: float, 
         queued=integrals([replica.queue_gauge for replica in mesh.replicas.values()], end, grid),
         ejections=list(mesh.recorder.ejections),
         spans=spans(mesh, replicas),
+        interrupted=interrupted,
     )
 
 

@@ -53,6 +53,7 @@ class Simulation:
         custom = Custom(balancers or {}, retry_rules or {})
         self.mesh: Mesh = Builder(scenario, self.seed, SimPyClock(self.env), custom).build()
         self.complete = False
+        self.interrupted = False
 
     def run(self, progress: Callable[[float], None] | None = None) -> Records:
         """Runs until nothing is left to do, or the drain's limit, or Ctrl-C.
@@ -72,12 +73,13 @@ class Simulation:
                 if progress is not None:
                     progress(self.env.now)
         except KeyboardInterrupt:
-            self.complete = False
+            self.interrupted = True
         return self.records()
 
     def records(self) -> Records:
         """What has happened so far."""
-        return records(self.scenario, self.mesh, "simpy", self.seed, float(self.env.now), self.complete)
+        end = float(self.env.now)
+        return records(self.scenario, self.mesh, "simpy", self.seed, end, self.complete, self.interrupted)
 
 
 def simulate(

@@ -63,6 +63,10 @@ class Caller(Event):
         """Acts on the end of an attempt, which is no longer among the tries."""
         raise NotImplementedError
 
+    def give_up(self, now: float) -> None:
+        """Stops the timers and abandons the tries."""
+        raise NotImplementedError
+
 
 class TryTimer(Timer):
     """The per-try time-out of an attempt."""
@@ -158,6 +162,7 @@ class Attempt(Stream):
 
     def refuse(self, flag: int, now: float) -> None:
         """This proxy does not send it, and says so in an event of its own."""
+        self.free_slot()
         self.step = REFUSED_HERE
         self.flag = flag
         self.call.route.clock.at(now, self, REFUSED_HERE)
@@ -201,6 +206,8 @@ class Attempt(Stream):
             self.cluster.record(self.host_sent(), status, now)
         verdict = call.judge(self, status, cause, now)
         call.tries.remove(self)
+        if verdict == WIN:
+            call.give_up(now)  # before its connection is free: none of the others is to get it
         if sent:
             self.end_stream(cause, status, flag, now)
         self.step = OVER

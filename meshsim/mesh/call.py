@@ -246,8 +246,6 @@ class Call(Caller):
         """An opportunity to hedge: taken if a try is under way and a retry slot is to be had."""
         policy = self.policy
         self.hedged += 1
-        if self.hedged < policy.hedge.limit and policy.hedges is not None and self.hedging is not None:
-            policy.hedges.start(self.hedging, now)
         under_way = False
         for attempt in self.tries:
             if attempt.step == SENT or attempt.step == PENDING:
@@ -256,6 +254,8 @@ class Call(Caller):
             hedge = Attempt(self, HEDGE, True)
             self.tries.append(hedge)
             hedge.launch(now)
+        if self.hedged < policy.hedge.limit and policy.hedges is not None and self.hedging is not None:
+            policy.hedges.start(self.hedging, now)
 
     def time_out(self, now: float) -> None:
         """The route's time-out: no try is waited for any longer."""

@@ -6,6 +6,8 @@ scheduling.
 
 NOTE: most time-outs are cancelled. All timers of one configured duration end in the order in which they
 began, so a linked list with one armed event serves them all, and a cancelled one leaves no event behind.
+Each keeps the place in the order of events that it had when it began, as if its event had been on the clock
+all the time.
 """
 
 from __future__ import annotations
@@ -30,6 +32,14 @@ class Clock:
         """Has `event.fire(step, time)` called at an absolute time, s, after all that is already due then."""
         raise NotImplementedError
 
+    def number(self) -> int:
+        """A place in the order of what is due at the same instant, for an event to be scheduled later."""
+        raise NotImplementedError
+
+    def at_number(self, time: float, event: Event, step: int, number: int) -> None:
+        """As `at`, but in the place that `number` has given."""
+        raise NotImplementedError
+
     def stop(self) -> None:
         """There is nothing left to do."""
         raise NotImplementedError
@@ -40,17 +50,20 @@ class Timer:
 
     Attributes:
         due: when it expires, s.
+        number: its place among what is due at the same instant.
         sooner, later: its neighbours in the list.
         deadlines: the list; None while it is not running.
     """
 
     due: float
+    number: int
     sooner: Timer | None
     later: Timer | None
     deadlines: Deadlines | None
 
     def __init__(self) -> None:
         self.due = 0.0
+        self.number = 0
         self.sooner = None
         self.later = None
         self.deadlines = None
@@ -70,25 +83,26 @@ class Deadlines(Event):
 
     Attributes:
         duration: of each timer, s.
-        armed: whether an event is on the clock.
+        armed: number of the timer whose event is on the clock; -1 for none.
     """
 
     clock: Clock
     duration: float
-    armed: bool
+    armed: int
     head: Timer | None
     tail: Timer | None
 
     def __init__(self, clock: Clock, duration: float) -> None:
         self.clock = clock
         self.duration = duration
-        self.armed = False
+        self.armed = -1
         self.head = None
         self.tail = None
 
     def start(self, timer: Timer, now: float) -> None:
         """Starts a timer that is not running."""
         timer.due = now + self.duration
+        timer.number = self.clock.number()
         timer.deadlines = self
         timer.sooner = self.tail
         if self.tail is None:
@@ -96,9 +110,8 @@ class Deadlines(Event):
         else:
             self.tail.later = timer
         self.tail = timer
-        if not self.armed:
-            self.armed = True
-            self.clock.at(timer.due, self, 0)
+        if self.armed < 0:
+            self.arm()
 
     def remove(self, timer: Timer) -> None:
         """Takes a running timer out."""
@@ -117,12 +130,16 @@ class Deadlines(Event):
         timer.deadlines = None
 
     def fire(self, step: int, now: float) -> None:
-        """Expires what is due, and arms the event for the next."""
-        while self.head is not None and self.head.due <= now:
-            timer = self.head
+        """Expires the timer whose event this is, if it still runs, and arms the event of the next."""
+        timer = self.head
+        if timer is not None and timer.number == self.armed:
             self.remove(timer)
             timer.expire(now)
-        if self.head is None:
-            self.armed = False
-        else:
-            self.clock.at(self.head.due, self, 0)
+        self.armed = -1
+        self.arm()
+
+    def arm(self) -> None:
+        """Puts the event of the soonest timer on the clock."""
+        if self.head is not None:
+            self.armed = self.head.number
+            self.clock.at_number(self.head.due, self, 0, self.armed)

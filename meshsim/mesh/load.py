@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from math import inf, log1p, sqrt
 
+from meshsim.errors import MeshsimError
 from meshsim.mesh.call import Call, Owner
 from meshsim.mesh.clock import Clock, Event
 from meshsim.mesh.recorder import Recorder
@@ -259,8 +260,17 @@ class TraceLoad(OpenLoad):
         return self.times[self.count] if self.count < len(self.times) else inf
 
 
+STANDSTILL = 10_000
+"""So many requests of one user at one instant are a scenario in which time does not pass."""
+
+
 class User(Event):
-    """One user of a closed load: thinks, sends, waits, thinks again."""
+    """One user of a closed load: thinks, sends, waits, thinks again.
+
+    Attributes:
+        last: when the last request was sent, s.
+        repeated: requests sent at that instant.
+    """
 
     client: Client
     route: Route
@@ -269,6 +279,8 @@ class User(Event):
     priority: int
     pause: Distribution
     count: int
+    last: float
+    repeated: int
 
     def __init__(
         self, client: Client, route: Route, number: int, key: Key, priority: int, pause: Distribution
@@ -280,6 +292,8 @@ class User(Event):
         self.priority = priority
         self.pause = pause
         self.count = 0
+        self.last = -1.0
+        self.repeated = 0
 
     def begin(self) -> None:
         """Begins to think of the first request."""
@@ -297,4 +311,11 @@ class User(Event):
     def fire(self, step: int, now: float) -> None:
         key = derive(self.key, self.count)
         self.count += 1
+        self.repeated = self.repeated + 1 if now == self.last else 0
+        self.last = now
+        if self.repeated >= STANDSTILL:
+            raise MeshsimError(
+                f"load[{self.number}]: one user was answered {STANDSTILL} times at the same instant "
+                f"({now} s), so time would never pass; give its users a `think` time"
+            )
         send(self.client, self, self.number, self.route, key, self.priority, now)

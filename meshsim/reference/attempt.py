@@ -35,7 +35,8 @@ class Attempt:
         kind: first, retry or hedge.
         slot: whether it holds a retry slot of its cluster.
         extra: whether it, or one of its ancestors, is a retry or a hedge.
-        host: where it was sent; None before that.
+        host: where it goes; set once the balancer has picked.
+        sent: whether it got a connection.
         over: whether its caller is done with it.
         resending: whether its request was lost and waits to be sent again.
     """

@@ -11,9 +11,13 @@ from itertools import count, takewhile
 from math import inf, log1p, sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
+from meshsim.errors import MeshsimError
 from meshsim.random import GAP, STATE, THINK, Key, derive, u01
 from meshsim.reference.clock import Steps
 from meshsim.scenario.model import Load, Mmpp, ProfilePoint
+
+STANDSTILL = 10_000
+"""So many requests of one user at one instant are a scenario in which time does not pass."""
 
 if TYPE_CHECKING:
     from meshsim.reference.world import World
@@ -119,10 +123,15 @@ def user(world: World, index: int, load: Load, number: int) -> Steps[None]:
     """The process of one user of a closed load."""
     key = derive(derive(world.seed, index), number)
     think = load.think.build()
+    last, repeated = -1.0, 0
     for n in count():
         yield world.clock.timeout(think.draw(derive(key, n), THINK))
         if world.clock.now >= world.scenario.duration:
             return
+        repeated = repeated + 1 if world.clock.now == last else 0
+        last = world.clock.now
+        if repeated >= STANDSTILL:
+            raise MeshsimError(f"load[{index}]: time would never pass; give its users a `think` time")
         yield world.arrive(index, load, derive(key, n)).process
 
 

@@ -46,7 +46,7 @@ class Visit:
 
     Attributes:
         turn: the event that gives it a worker; None as long as it has not asked for one.
-        holds: whether it has a worker (or was given one just now).
+        holds: whether a worker is its own, or will be when its turn comes.
         served: whether service and script are over.
         forsaken: whether the replica knows that the caller gave up.
         calls: the calls it made.

@@ -75,7 +75,7 @@ class Tables:
             end=np.array([row.end for row in rows], np.float64),
             status=np.array([row.status for row in rows], np.int64),
             flag=np.array([row.flag for row in rows], np.str_),
-            attempts=np.array([row.attempts for row in rows], np.int64),
+            attempts=np.array([row.attempts if row.end == row.end else 0 for row in rows], np.int64),
             version=np.array([row.version for row in rows], np.str_),
         )
 

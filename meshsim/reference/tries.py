@@ -4,7 +4,8 @@ This is Envoy's router filter, and the one place where the order of things withi
 budget counts the failed try as active; its connection is handed on before the retry is made). So here are no
 processes, but what happens at an event, as plain calls in that order:
 
-    ended -> slot back -> charge the host -> judge -> connection to the next -> win:   the call's answer
+    ended -> slot back -> charge the host -> judge -> (win: drop the others) -> connection to the next
+                                                                             -> win:   the call's answer
                                                                              -> retry: back-off, launch
                                                                              -> fail:  answer, if none is left
 """
@@ -140,6 +141,8 @@ class Tries:
         verdict = self._judge(status, flag)
         if flag == "UT":
             attempt.abandon()
+        if verdict == "win":
+            self.drop()  # before the connection is free: none of the others is to get it
         if flag in ("UF", "UC"):
             self.did[flag] += 1
         self.cluster.release(attempt.host, reusable=not flag)

@@ -76,11 +76,14 @@ class World:
         """All that is known at the end."""
         grid = Grid.of(self.scenario)
         replicas = self.replicas.items()
-        busy, queued = integrals([replica.levels for _, replica in replicas], grid, self.clock.now)
+        # a run that is cut off at the limit lasted until then, whenever its last event was
+        limit = self.scenario.duration + self.scenario.drain_limit
+        end = self.clock.now if complete or interrupted else limit
+        busy, queued = integrals([replica.levels for _, replica in replicas], grid, end)
         return Records(
             engine="reference",
             seed=self.seed,
-            end=self.clock.now,
+            end=end,
             complete=complete,
             grid=grid,
             edges=self.edges,
