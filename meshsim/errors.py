@@ -6,7 +6,28 @@ the user's input and for limits of the tool.
 
 from __future__ import annotations
 
+import reprlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = 60
+_REPR.maxlevel = 2
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: much like its repr, but short, so that no input floods a terminal."""
+    if value is None or isinstance(value, bool):
+        return {None: "nothing", True: "true", False: "false"}[value]
+    if isinstance(value, int) and abs(value) > 10**30:
+        return "a huge number"  # Python refuses to print the longest
+    return _REPR.repr(value)
+
+
+def halves(error: Exception) -> tuple[str, str]:
+    """What is wrong and what to write: the two halves of a parser's message, around its last semicolon."""
+    message, semicolon, remedy = str(error).rpartition("; ")
+    return (message, remedy) if semicolon else (remedy, "")
 
 
 class MeshsimError(Exception):
@@ -45,6 +66,6 @@ class ScenarioError(MeshsimError):
         problems: every problem found, in order of line.
     """
 
-    def __init__(self, problems: list[Problem]) -> None:
+    def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(sorted(problems, key=lambda problem: (problem.line, problem.key)))
         super().__init__("\n".join(str(problem) for problem in self.problems))

@@ -8,23 +8,33 @@ from __future__ import annotations
 import math
 import re
 
+from meshsim.errors import shown
+
 UNLIMITED = 1 << 62
 """A count that nothing reaches: what ``unlimited`` in a scenario means."""
 
+NO_NUMBER = "\N{EN DASH}"
+"""What a table shows where there is no number."""
+
 SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-NUMBER = r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)"
+NUMBER = r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
 DURATION = re.compile(rf"{NUMBER}\s*(ns|us|µs|ms|s|m|h|d)")
 RATE = re.compile(rf"{NUMBER}\s*/\s*(ms|s|m|h)")
 PERCENT = re.compile(rf"{NUMBER}\s*%")
 
 
-def _finite(text: str, what: str) -> float:
-    value = float(text)
+def _checked(value: float, text: object) -> float:
+    """The parsed value, refused where no simulation could use it."""
     if not math.isfinite(value):
-        raise ValueError(f"{what} must be finite")
+        raise ValueError(f"{shown(text)} is too large; write a finite value")
     if value < 0:
-        raise ValueError(f"{what} can't be negative")
+        raise ValueError(f"{shown(text)} is negative; write at least 0")
     return value
+
+
+def _bare(value: object) -> bool:
+    """Whether this is a number without a unit that a remedy can repeat (``true`` is an int in Python)."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e15
 
 
 def duration(value: object) -> float:
@@ -42,12 +52,12 @@ def duration(value: object) -> float:
     if isinstance(value, str):
         match = DURATION.fullmatch(value.strip())
         if match:
-            return _finite(match[1], "a duration") * SECONDS[match[2]]
+            return _checked(float(match[1]) * SECONDS[match[2]], value)
     elif value == 0 and not isinstance(value, bool):
         return 0.0
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        raise ValueError(f"{value!r} has no unit; write a duration such as {value:g}ms or {value:g}s")
-    raise ValueError(f"{value!r} is no duration; write one such as 250us, 25ms, 2s, 5m or 24h")
+    if _bare(value):
+        raise ValueError(f"{value} has no unit; write a duration such as {value}ms or {value}s")
+    raise ValueError(f"{shown(value)} is no duration; write one such as 250us, 25ms, 2s, 5m or 24h")
 
 
 def rate(value: object) -> float:
@@ -59,10 +69,10 @@ def rate(value: object) -> float:
     if isinstance(value, str):
         match = RATE.fullmatch(value.strip())
         if match:
-            return _finite(match[1], "a rate") / SECONDS[match[2]]
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        raise ValueError(f"{value!r} has no unit; write a rate such as {value:g}/s")
-    raise ValueError(f"{value!r} is no rate; write one such as 200/s or 12/m")
+            return _checked(float(match[1]) / SECONDS[match[2]], value)
+    if _bare(value):
+        raise ValueError(f"{value} has no unit; write a rate such as {value}/s")
+    raise ValueError(f"{shown(value)} is no rate; write one such as 200/s or 12/m")
 
 
 def ratio(value: object) -> float:
@@ -72,13 +82,13 @@ def ratio(value: object) -> float:
         ValueError: not a ratio, or outside 0-100 %.
     """
     if isinstance(value, str) and (match := PERCENT.fullmatch(value.strip())):
-        share = _finite(match[1], "a ratio") / 100.0
+        share = _checked(float(match[1]), value) / 100.0
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        share = _finite(str(value), "a ratio")
+        share = float(min(max(value, -1), 2))  # an int may be too large for a float
     else:
-        raise ValueError(f"{value!r} is no ratio; write one such as 5% or 0.05")
-    if share > 1.0:
-        raise ValueError(f"{value!r} is more than 100%; write a ratio such as 5% or 0.05")
+        raise ValueError(f"{shown(value)} is no ratio; write one such as 5% or 0.05")
+    if not 0.0 <= share <= 1.0:
+        raise ValueError(f"{shown(value)} is outside 0-100%; write a ratio such as 5% or 0.05")
     return share
 
 
@@ -92,13 +102,13 @@ def count(value: object) -> int:
         return UNLIMITED
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return min(value, UNLIMITED)
-    raise ValueError(f"{value!r} is no count; write a whole number of at least 0, or unlimited")
+    raise ValueError(f"{shown(value)} is no count; write a whole number of at least 0, or unlimited")
 
 
 def show_duration(seconds: float) -> str:
     """Seconds for people: ``0.0125`` -> ``12.5ms``."""
     if not math.isfinite(seconds):
-        return "–"
+        return NO_NUMBER
     if seconds == 0:
         return "0s"
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):

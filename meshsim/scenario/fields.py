@@ -1,10 +1,15 @@
-"""The kinds of value a scenario key takes, each parsed once, here, with its unit."""
+"""The kinds of value a scenario key takes, each parsed once, here, with its unit.
+
+A validator's message is ``what is wrong; what to write``: the loader shows the second half as the remedy.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, WithJsonSchema
+from pydantic_core import CoreSchema
+from typing_extensions import TypeAliasType  # pydantic's own dependency; typing has it from 3.12 on
 
 from meshsim import units
 
@@ -12,38 +17,115 @@ from meshsim import units
 class Model(BaseModel):
     """A frozen part of a scenario; keys it does not know are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # Strict: `replicas: "3"` and `optional: yes` are slips, not numbers and truths. Deferred: a scenario's
+    # schema is built once, as a whole, when the first one is read.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """The JSON Schema, told in the words of the docstring."""
+        from meshsim.scenario.schema import described  # only a schema needs it  # noqa: PLC0415
+
+        parsed: dict[str, Any] = handler.resolve_ref_schema(handler(core))
+        return described(cls, parsed)
 
 
 def _later(value: Any) -> Any:
     raise ValueError("not supported yet in this version of meshsim; leave the key out")
 
 
-DURATION = r"^\s*[+]?[0-9.]+(e-?[0-9]+)?\s*(ns|us|µs|ms|s|m|h|d)\s*$"
+def _pattern(
+    unit: str, *, positive: bool = False, number: str = r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
+) -> str:
+    """A text form: number and unit; positive ones need a digit other than 0 before any exponent."""
+    some = r"(?=[+0.]*[1-9])" if positive else ""
+    return rf"^\s*{some}{number}\s*{unit}\s*$"
 
-Duration = Annotated[
-    float,
-    BeforeValidator(units.duration),
-    WithJsonSchema({"type": "string", "pattern": DURATION, "examples": ["250us", "25ms", "2s", "5m", "24h"]}),
-]
-Rate = Annotated[
-    float,
-    BeforeValidator(units.rate),
-    WithJsonSchema({"type": "string", "pattern": r"^\s*[0-9.]+\s*/\s*(ms|s|m|h)\s*$", "examples": ["200/s"]}),
-]
-Ratio = Annotated[
-    float,
-    BeforeValidator(units.ratio),
-    WithJsonSchema(
-        {"anyOf": [{"type": "string", "pattern": r"^\s*[0-9.]+\s*%\s*$"}, {"type": "number", "minimum": 0, "maximum": 1}]}
-    ),
-]
-Count = Annotated[
-    int,
-    BeforeValidator(units.count),
-    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"const": "unlimited"}]}),
-]
+
+DURATION = {"type": "string", "pattern": _pattern("(ns|us|µs|ms|s|m|h|d)"), "examples": ["25ms", "2s", "5m"]}
+RATE = {"type": "string", "pattern": _pattern("/\\s*(ms|s|m|h)"), "examples": ["200/s", "12/m"]}
+PERCENT = {
+    "type": "string",
+    "pattern": _pattern("%", number=r"\+?(100(\.0*)?|[0-9]{1,2}(\.[0-9]*)?|\.[0-9]+)"),
+    "examples": ["5%"],
+}
+
+# Named aliases, so that the JSON Schema says each form once
+Duration = TypeAliasType(
+    "Duration",
+    Annotated[float, BeforeValidator(units.duration), WithJsonSchema({"anyOf": [DURATION, {"const": 0}]})],
+)
+PositiveDuration = TypeAliasType(
+    "PositiveDuration",
+    Annotated[
+        float,
+        BeforeValidator(units.duration),
+        Field(gt=0),
+        WithJsonSchema({**DURATION, "pattern": _pattern("(ns|us|µs|ms|s|m|h|d)", positive=True)}),
+    ],
+)
+Rate = TypeAliasType("Rate", Annotated[float, BeforeValidator(units.rate), WithJsonSchema(RATE)])
+PositiveRate = TypeAliasType(
+    "PositiveRate",
+    Annotated[
+        float,
+        BeforeValidator(units.rate),
+        Field(gt=0),
+        WithJsonSchema({**RATE, "pattern": _pattern("/\\s*(ms|s|m|h)", positive=True)}),
+    ],
+)
+Ratio = TypeAliasType(
+    "Ratio",
+    Annotated[
+        float,
+        BeforeValidator(units.ratio),
+        WithJsonSchema({"anyOf": [PERCENT, {"type": "number", "minimum": 0, "maximum": 1}]}),
+    ],
+)
+Count = TypeAliasType(
+    "Count",
+    Annotated[
+        int,
+        BeforeValidator(units.count),
+        WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"const": "unlimited"}]}),
+    ],
+)
+PositiveCount = TypeAliasType(
+    "PositiveCount",
+    Annotated[
+        int,
+        BeforeValidator(units.count),
+        Field(ge=1),
+        WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "unlimited"}]}),
+    ],
+)
 Positive = Annotated[float, Field(gt=0, le=1e9)]
 Weight = Annotated[float, Field(ge=0, le=1e9)]
-Later = Annotated[None, BeforeValidator(_later), WithJsonSchema({"not": {}, "description": "not supported yet"})]
+Later = Annotated[
+    None, BeforeValidator(_later), WithJsonSchema({"not": {}, "description": "Not supported yet."})
+]
 """A key of the design whose mechanism is not built yet: refused, never ignored."""
+
+
+def one_named(names: tuple[str, ...], options: dict[str, Any], parsed: dict[str, Any]) -> dict[str, Any]:
+    """The JSON Schema of a choice written as a bare name or, with options, as ``{name: options}``.
+
+    Args:
+        names: the choices that may stand bare.
+        options: the schema of each choice's options.
+        parsed: the schema of the parsed form, for its description.
+    """
+    mapping = {"type": "object", "properties": options, "additionalProperties": False}
+    return {
+        "description": parsed.get("description", ""),
+        "anyOf": [{"enum": list(names)}, {**mapping, "maxProperties": 1}],
+    }
+
+
+def written_list(value: Any) -> Any:
+    """A YAML list as the tuple that strict, frozen models hold."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+AsTuple = BeforeValidator(written_list)
+"""Goes with every tuple field."""

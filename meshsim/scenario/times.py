@@ -1,4 +1,4 @@
-"""The ways a scenario writes a random time: ``5ms``, ``{exponential: 5ms}``, ``{lognormal: {mean: 4ms, cv: 1.2}}``.
+"""The ways a scenario writes a random time, such as ``5ms`` and ``{lognormal: {mean: 4ms, cv: 1.2}}``.
 
 Each form is a frozen model that builds the :class:`meshsim.random.Distribution` it names.
 """
@@ -7,23 +7,21 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from typing_extensions import TypeAliasType  # pydantic's own dependency; typing has it from 3.12 on
 
 from meshsim import random
-from meshsim.scenario.fields import Duration, Model, Positive, Weight
+from meshsim.scenario.fields import AsTuple, Duration, Model, Positive, Weight
+from meshsim.scenario.names import listed, suggestion
 
 
 class ConstantTime(Model):
-    """Always the same."""
+    """Always the same; a bare duration means it too."""
 
     constant: Duration
 
-    @model_validator(mode="before")
-    @classmethod
-    def _bare(cls, value: Any) -> Any:
-        return value if isinstance(value, dict) else {"constant": value}
-
     def build(self) -> random.Distribution:
+        """The distribution to draw from."""
         return random.Constant(self.constant)
 
 
@@ -33,24 +31,40 @@ class ExponentialTime(Model):
     exponential: Duration
 
     def build(self) -> random.Distribution:
+        """The distribution to draw from."""
         return random.Exponential(self.exponential)
 
 
-class _Erlang(Model):
+class Erlang(Model):
+    """Parameters of an Erlang distribution.
+
+    Attributes:
+        mean: of the whole sum.
+        k: how many exponentials are summed.
+    """
+
     mean: Duration
-    k: int = Field(ge=1, le=1000)
+    k: Annotated[int, Field(ge=1, le=1000)]
 
 
 class ErlangTime(Model):
     """The sum of k exponentials."""
 
-    erlang: _Erlang
+    erlang: Erlang
 
     def build(self) -> random.Distribution:
+        """The distribution to draw from."""
         return random.Erlang(self.erlang.mean, self.erlang.k)
 
 
-class _MeanCv(Model):
+class MeanCv(Model):
+    """Parameters of a gamma or log-normal distribution.
+
+    Attributes:
+        mean: the mean.
+        cv: standard deviation over mean.
+    """
+
     mean: Duration
     cv: Positive
 
@@ -58,103 +72,119 @@ class _MeanCv(Model):
 class GammaTime(Model):
     """Gamma by mean and coefficient of variation."""
 
-    gamma: _MeanCv
+    gamma: MeanCv
 
     def build(self) -> random.Distribution:
+        """The distribution to draw from."""
         return random.Gamma(self.gamma.mean, self.gamma.cv)
 
 
 class LogNormalTime(Model):
     """Log-normal by mean and coefficient of variation."""
 
-    lognormal: _MeanCv
+    lognormal: MeanCv
 
     def build(self) -> random.Distribution:
+        """The distribution to draw from."""
         return random.LogNormal(self.lognormal.mean, self.lognormal.cv)
 
 
-class _Weibull(Model):
+class Weibull(Model):
+    """Parameters of a Weibull distribution.
+
+    Attributes:
+        mean: the mean.
+        shape: below 1 the tail is heavier than exponential.
+    """
+
     mean: Duration
-    shape: Annotated[Positive, Field(ge=0.05)]
+    shape: Annotated[float, Field(ge=0.05, le=1e9)]
 
 
 class WeibullTime(Model):
     """Weibull by mean and shape."""
 
-    weibull: _Weibull
+    weibull: Weibull
 
     def build(self) -> random.Distribution:
+        """The distribution to draw from."""
         return random.Weibull(self.weibull.mean, self.weibull.shape)
 
 
-class _Pareto(Model):
+class Pareto(Model):
+    """Parameters of a Pareto distribution.
+
+    Attributes:
+        mean: the mean.
+        shape: the tail's exponent, more than 1 for the mean to exist.
+    """
+
     mean: Duration
-    shape: Annotated[Positive, Field(gt=1.0)]
+    shape: Annotated[float, Field(gt=1.0, le=1e9)]
 
 
 class ParetoTime(Model):
-    """Pareto by mean and shape, which must exceed 1 for the mean to exist."""
+    """Pareto by mean and shape."""
 
-    pareto: _Pareto
+    pareto: Pareto
 
     def build(self) -> random.Distribution:
+        """The distribution to draw from."""
         return random.Pareto(self.pareto.mean, self.pareto.shape)
 
 
-class _Uniform(Model):
+class Uniform(Model):
+    """The two ends of a uniform distribution."""
+
     low: Duration
     high: Duration
 
     @model_validator(mode="after")
-    def _ordered(self) -> _Uniform:
+    def _ordered(self) -> Uniform:
         if self.high < self.low:
-            raise ValueError("high is less than low")
+            raise ValueError("high is less than low; swap them")
         return self
 
 
 class UniformTime(Model):
     """Uniform between low and high."""
 
-    uniform: _Uniform
+    uniform: Uniform
 
     def build(self) -> random.Distribution:
+        """The distribution to draw from."""
         return random.Uniform(self.uniform.low, self.uniform.high)
 
 
-class _Empirical(Model):
-    values: tuple[Duration, ...] = ()
+class Empirical(Model):
+    """Measured values, here or in a file next to the scenario.
+
+    Attributes:
+        values: durations.
+        file: one duration a line, seconds where it has no unit; the loader puts them in `values`.
+    """
+
+    values: Annotated[tuple[Duration, ...], AsTuple] = ()
     file: str = ""
 
     @model_validator(mode="after")
-    def _one_source(self) -> _Empirical:
+    def _one_source(self) -> Empirical:
         if bool(self.values) == bool(self.file):
-            raise ValueError("give either values or a file")
+            raise ValueError("an empirical time has either values or a file; give one of them")
         return self
 
 
 class EmpiricalTime(Model):
-    """One of the measured values; a file holds one duration a line (seconds where it has no unit).
+    """One of the measured values, each as likely as the other."""
 
-    The loader reads the file, next to the scenario, and puts its content in ``values``.
-    """
-
-    empirical: _Empirical
+    empirical: Empirical
 
     def build(self) -> random.Distribution:
+        """The distribution to draw from."""
         return random.Empirical(list(self.empirical.values))
 
 
-def _kind(value: Any) -> str:
-    """Which form a written time has: the name of its first known key."""
-    if isinstance(value, Model):
-        return next(iter(type(value).model_fields))
-    if isinstance(value, dict):
-        known = [key for key in value if key in KINDS and key != "weight"]
-        return str(known[0] if known else next(iter(value), "constant"))
-    return "constant"
-
-
-class _Part(Model):
+class Part(Model):
     """One branch of a mixture: a weight beside a time."""
 
     weight: Weight
@@ -164,27 +194,30 @@ class _Part(Model):
     @classmethod
     def _beside(cls, value: Any) -> Any:
         if isinstance(value, dict) and "time" not in value:
-            rest = {key: entry for key, entry in value.items() if key != "weight"}
-            return {"weight": value.get("weight"), "time": rest}
+            weight = {"weight": value["weight"]} if "weight" in value else {}
+            return {**weight, "time": {key: entry for key, entry in value.items() if key != "weight"}}
         return value
 
 
 class MixtureTime(Model):
     """One of several times, by weight."""
 
-    mixture: Annotated[tuple[_Part, ...], Field(min_length=1)]
+    mixture: Annotated[tuple[Part, ...], Field(min_length=1), AsTuple]
 
     @model_validator(mode="after")
     def _some_weight(self) -> MixtureTime:
         if sum(part.weight for part in self.mixture) <= 0:
-            raise ValueError("the weights are all 0")
+            raise ValueError("the weights are all 0; give one of them more")
         return self
 
     def build(self) -> random.Distribution:
-        return random.Mixture([part.weight for part in self.mixture], [part.time.build() for part in self.mixture])
+        """The distribution to draw from."""
+        return random.Mixture(
+            [part.weight for part in self.mixture], [part.time.build() for part in self.mixture]
+        )
 
 
-KINDS = {
+KINDS: dict[str, type[Model]] = {
     "constant": ConstantTime,
     "exponential": ExponentialTime,
     "erlang": ErlangTime,
@@ -197,23 +230,47 @@ KINDS = {
     "mixture": MixtureTime,
 }
 
-Time = Annotated[
-    Annotated[ConstantTime, Tag("constant")]
-    | Annotated[ExponentialTime, Tag("exponential")]
-    | Annotated[ErlangTime, Tag("erlang")]
-    | Annotated[GammaTime, Tag("gamma")]
-    | Annotated[LogNormalTime, Tag("lognormal")]
-    | Annotated[WeibullTime, Tag("weibull")]
-    | Annotated[ParetoTime, Tag("pareto")]
-    | Annotated[UniformTime, Tag("uniform")]
-    | Annotated[EmpiricalTime, Tag("empirical")]
-    | Annotated[MixtureTime, Tag("mixture")],
-    Discriminator(
-        _kind,
-        custom_error_type="time",
-        custom_error_message="no such distribution; write a duration or one of " + ", ".join(KINDS),
-    ),
-]
 
-_Part.model_rebuild()
-MixtureTime.model_rebuild()
+def _written(value: Any) -> Any:
+    """A bare duration spelt out, and anything that is not exactly one distribution refused."""
+    if isinstance(value, Model):
+        return value
+    if not isinstance(value, dict):
+        return {"constant": value}
+    if len(value) != 1:
+        given = "none" if not value else listed([str(key) for key in value]).replace(" or ", " and ")
+        raise ValueError(
+            f"a time is one distribution, not {given}; write a duration or one of {listed(KINDS)}"
+        )
+    (name,) = value
+    if name not in KINDS:
+        raise ValueError(f"no distribution {name!r}; {suggestion(str(name), KINDS)}")
+    return value
+
+
+def _kind(value: Any) -> str:
+    """The tag of a form. Angle brackets tell tags from keys in the place of an error."""
+    names = type(value).model_fields if isinstance(value, Model) else value
+    return f"<{next(iter(names))}>"
+
+
+_Form = (
+    Annotated[ConstantTime, Tag("<constant>")]
+    | Annotated[ExponentialTime, Tag("<exponential>")]
+    | Annotated[ErlangTime, Tag("<erlang>")]
+    | Annotated[GammaTime, Tag("<gamma>")]
+    | Annotated[LogNormalTime, Tag("<lognormal>")]
+    | Annotated[WeibullTime, Tag("<weibull>")]
+    | Annotated[ParetoTime, Tag("<pareto>")]
+    | Annotated[UniformTime, Tag("<uniform>")]
+    | Annotated[EmpiricalTime, Tag("<empirical>")]
+    | Annotated[MixtureTime, Tag("<mixture>")]
+)
+
+Time = TypeAliasType(
+    "Time",
+    Annotated[
+        Annotated[_Form, Discriminator(_kind)],
+        BeforeValidator(_written, json_schema_input_type=Duration | _Form),
+    ],
+)

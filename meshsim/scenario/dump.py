@@ -1,0 +1,131 @@
+"""Scenario documents as clean YAML, for importers: block style, and short leaves on one line."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from meshsim.scenario.document import scalar
+
+WIDTH = 100
+SAFE = re.compile(r"[A-Za-z0-9./+_][A-Za-z0-9 .+/%_~(),;'µ-]*")
+SAFE_IN_FLOW = re.compile(r"[A-Za-z0-9./+_][A-Za-z0-9 .+/%_~µ-]*")
+ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"}
+TRUTHS_ELSEWHERE = {"on", "off", "yes", "no", "y", "n"}
+"""Plain text to us, but truths to programs that read YAML 1.1."""
+
+
+def dump(document: dict[str, Any]) -> str:
+    """A scenario document as YAML that `loads` reads back unchanged.
+
+    Args:
+        document: mappings, lists, text, finite numbers, booleans and None; the order of keys is kept.
+
+    Raises:
+        TypeError: something else is in it.
+        ValueError: a number is not finite.
+    """
+    sections: list[str] = []
+    for key, value in document.items():
+        section = "\n".join(_block(key, value, 0))
+        spaced = isinstance(value, dict | list) and bool(value)
+        sections.append(("\n" if spaced and sections else "") + section)
+    return "\n".join(sections) + "\n" if sections else "{}\n"
+
+
+def _block(key: str, value: Any, depth: int) -> list[str]:
+    """The lines of a key and its value."""
+    lead = f"{'  ' * depth}{_text(_checked(key), SAFE, key=True)}:"
+    section = depth == 0 and bool(value) and isinstance(value, dict | list | tuple)
+    short = None if section or _is_table(value) else _short(value)
+    if short is not None and len(lead) + 1 + len(short) <= WIDTH:
+        return [f"{lead} {short}"]
+    if isinstance(value, dict) and value:
+        return [lead, *(line for name, entry in value.items() for line in _block(name, entry, depth + 1))]
+    if isinstance(value, list | tuple) and value:
+        return [lead, *(line for entry in value for line in _item(entry, depth + 1))]
+    return [f"{lead} {_flow(value, top=True)}"]
+
+
+def _item(value: Any, depth: int) -> list[str]:
+    """The lines of a list's entry."""
+    lead = f"{'  ' * depth}-"
+    short = _short(value)
+    if short is not None and len(lead) + 1 + len(short) <= WIDTH:
+        return [f"{lead} {short}"]
+    if isinstance(value, dict) and value:
+        lines = [line for name, entry in value.items() for line in _block(name, entry, depth + 1)]
+    elif isinstance(value, list | tuple) and value:
+        lines = [line for entry in value for line in _item(entry, depth + 1)]
+    else:
+        return [f"{lead} {_flow(value, top=True)}"]
+    return [f"{lead} {lines[0].lstrip()}", *lines[1:]]
+
+
+def _short(value: Any) -> str | None:
+    """A value on one line, if it reads well there: a scalar, or a collection of little depth."""
+    return _flow(value, top=True) if _height(value) <= 3 else None
+
+
+def _is_table(value: Any) -> bool:
+    """Whether a list's entries are collections, which read best one a line."""
+    return isinstance(value, list | tuple) and any(isinstance(entry, dict | list | tuple) for entry in value)
+
+
+def _height(value: Any) -> int:
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return 1 + max(map(_height, children), default=0) if isinstance(value, dict | list | tuple) else 0
+
+
+def _flow(value: Any, *, top: bool = False) -> str:
+    """A value in flow style."""
+    if isinstance(value, dict):
+        return (
+            "{"
+            + ", ".join(
+                f"{_text(_checked(key), SAFE_IN_FLOW, key=True)}: {_flow(entry)}"
+                for key, entry in value.items()
+            )
+            + "}"
+        )
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_flow(entry) for entry in value) + "]"
+    if isinstance(value, str):
+        return _text(value, SAFE if top else SAFE_IN_FLOW)
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int):
+        return str(int(value))
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{value} can't stand in a scenario")
+        return repr(float(value))
+    raise TypeError(f"a {type(value).__name__} can't stand in a scenario")
+
+
+def _checked(key: object) -> str:
+    if not isinstance(key, str):
+        raise TypeError(f"keys are text, not {type(key).__name__}")
+    return key
+
+
+def _text(text: str, safe: re.Pattern[str], *, key: bool = False) -> str:
+    """Text, in quotes where it would be read as something else."""
+    plain = safe.fullmatch(text) and not text.endswith(" ")
+    if plain and (key or text.lower() not in TRUTHS_ELSEWHERE) and scalar(text, _ignore) == text:
+        return text
+    return '"' + "".join(_character(letter) for letter in text) + '"'
+
+
+def _ignore(message: str, remedy: str) -> None:
+    """Text that looks like an unusable number is quoted, not told."""
+
+
+def _character(letter: str) -> str:
+    """A character inside double quotes."""
+    if letter in ESCAPES:
+        return ESCAPES[letter]
+    if letter.isprintable():
+        return letter
+    return f"\\U{ord(letter):08x}" if ord(letter) > 0xFFFF else f"\\u{ord(letter):04x}"

@@ -1,0 +1,165 @@
+"""Pydantic's errors as people write them: the key as it stands in the file, the value, what to write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from pydantic import ValidationError
+
+from meshsim import units
+from meshsim.errors import halves, shown
+from meshsim.scenario.findings import MOST_TOLD, Finding
+from meshsim.scenario.names import Path, listed, suggestion
+from meshsim.scenario.schema import cached_schema
+
+NO_SUCH_KIND = {
+    "int_type": ("no whole number", "write one such as 3"),
+    "int_from_float": ("no whole number", "write one such as 3"),
+    "float_type": ("no number", "write one such as 1.5"),
+    "string_type": ("no text", "put it in quotes"),
+    "tuple_type": ("no list", "write [...] or lines that begin with -"),
+    "list_type": ("no list", "write [...] or lines that begin with -"),
+    "bool_type": ("neither true nor false", ""),
+}
+LIMITS = {"greater_than": "gt", "greater_than_equal": "ge", "less_than": "lt", "less_than_equal": "le"}
+LIMIT_WORDS = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
+
+
+def explain(error: ValidationError, written: object, above: Path = ()) -> list[Finding]:
+    """Say what is wrong with a document, by the keys that it has.
+
+    Args:
+        error: what a model said of it.
+        written: the document, or the part of it that the model saw.
+        above: where that part stands in a scenario.
+    """
+    forms = Forms()
+    found = []
+    for details in error.errors(include_url=False, include_input=False)[: 2 * MOST_TOLD]:
+        path = _path(details, written)
+        value, present = _lookup(written, path)
+        fewest = details.get("ctx", {}).get("min_length", 0)
+        if details["type"] == "too_short" and not (isinstance(value, dict | list) and len(value) < fewest):
+            continue  # pydantic counts only entries without errors of their own, and those are told
+        if details["type"] == "default_factory_not_called":
+            continue  # a default that depends on a field with an error of its own
+        found.append(Finding(path, *_said(details, (*above, *path), value, present, forms)))
+    return found
+
+
+def _path(details: Any, written: object) -> Path:
+    """An error's place as keys of the file: without union tags and without keys that validators made up."""
+    path: list[str | int] = []
+    here = written
+    location = details["loc"]
+    for depth, part in enumerate(location):
+        last = depth == len(location) - 1
+        if isinstance(part, str) and part.startswith("<") and not last:
+            continue
+        inside, present = _lookup(here, (part,))
+        if present:
+            path.append(part)
+            here = inside
+        elif last and details["type"] == "missing":
+            path.append(part)
+    return tuple(path)
+
+
+def _lookup(root: Any, path: Path) -> tuple[object, bool]:
+    """What stands at a path, and whether anything does."""
+    for part in path:
+        known: Any = range(len(root)) if isinstance(root, list) else root
+        if not isinstance(root, dict | list) or part not in known:
+            return None, False
+        inside: Any = root
+        root = inside[part]
+    return root, True
+
+
+def _said(details: Any, path: Path, value: object, present: bool, forms: Forms) -> tuple[str, str]:
+    """Message and remedy of one error."""
+    kind = details["type"]
+    context = details.get("ctx", {})
+    if kind == "missing":
+        return "is missing", f"add {path[-1]}"
+    if kind == "extra_forbidden":
+        return "unknown key", suggestion(str(path[-1]), forms.names(path[:-1]))
+    if kind == "value_error":
+        message, remedy = halves(context["error"])
+        return ("is empty" if message.startswith("nothing is no") else message), remedy
+    if kind == "literal_error":
+        allowed = forms.choices(path) or [str(context.get("expected", ""))]
+        return f"{shown(value)} is not known here", suggestion(str(value), allowed)
+    if kind in LIMITS:
+        return _limit(LIMITS[kind], context, value)
+    if kind == "too_short":
+        return "is too short" if value else "is empty", f"give at least {context.get('min_length', 1)}"
+    if kind.startswith(("model", "dict")):
+        return _no_mapping(value, forms.names(path))
+    if value is None and present:
+        return "is empty", "write its value"
+    what, remedy = NO_SUCH_KIND.get(kind, ("not valid here", ""))
+    if kind == "string_type" and isinstance(value, dict | list):
+        remedy = "write text"
+    return f"{shown(value)} is {what}", remedy
+
+
+def _no_mapping(value: object, names: list[str]) -> tuple[str, str]:
+    if value is None:
+        return "is empty", "write {} for all defaults"
+    return (
+        f"{shown(value)} is no mapping",
+        f"its keys: {listed(names)}" if names else "write names and values",
+    )
+
+
+def _limit(key: str, context: Any, value: object) -> tuple[str, str]:
+    limit = context[key]
+    if isinstance(value, str) and units.DURATION.fullmatch(value.strip()):
+        limit = units.show_duration(limit)
+    elif isinstance(limit, float) and limit == int(limit):
+        limit = int(limit)
+    return f"{shown(value)} is out of range", f"write {LIMIT_WORDS[key]} {limit}"
+
+
+class Forms:
+    """What a scenario may have at a path, read off its JSON Schema."""
+
+    def __init__(self) -> None:
+        self._schema = cached_schema()
+
+    def names(self, path: Path) -> list[str]:
+        """The keys that the mapping at a path may have."""
+        return [name for form in self._at(path) for name in form.get("properties", {})]
+
+    def choices(self, path: Path) -> list[str]:
+        """The words that may stand at a path."""
+        return [word for form in self._at(path) for word in form.get("enum", ()) if isinstance(word, str)]
+
+    def _at(self, path: Path) -> list[dict[str, Any]]:
+        forms = list(self._flat([self._schema]))
+        for part in path:
+            forms = list(self._flat(inside for form in forms for inside in _inside(form, part)))
+        return forms
+
+    def _flat(self, forms: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """The forms with references followed and alternatives side by side."""
+        for form in forms:
+            if "$ref" in form:
+                yield from self._flat([self._schema["$defs"][form["$ref"].rpartition("/")[2]]])
+            elif "anyOf" in form:
+                yield from self._flat(form["anyOf"])
+            else:
+                yield form
+
+
+def _inside(form: dict[str, Any], part: str | int) -> Iterator[dict[str, Any]]:
+    """What the mapping or list of one form has at a key or position."""
+    if isinstance(part, int):
+        if isinstance(form.get("items"), dict):
+            yield form["items"]
+    elif part in form.get("properties", {}):
+        yield form["properties"][part]
+    elif isinstance(form.get("additionalProperties"), dict):
+        yield form["additionalProperties"]

@@ -1,0 +1,172 @@
+"""Files that a scenario names: arrival traces and measured times, read next to it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path as FilePath
+from typing import Any
+
+from meshsim import units
+from meshsim.errors import MeshsimError, Problem, ScenarioError, shown
+from meshsim.scenario.findings import Findings, mapping, sequence
+from meshsim.scenario.names import Path, suggestion
+
+MOST_BYTES = 100_000_000
+TIME = "time"
+
+
+def read_files(document: dict[str, Any], folder: FilePath, findings: Findings) -> None:
+    """Put the content of the files that a document names in their places.
+
+    Args:
+        document: as it was written; changed: a trace gets its `times`, an empirical time its `values`.
+        folder: what file names are relative to.
+        findings: where problems go.
+    """
+    for path, entry in list(_empirical(document, ())):
+        if "values" not in entry:
+            values = _read(folder, entry["file"], (*path, "file"), _measured, findings)
+            entry["values"] = values if values is not None else ["0s"]  # the file's problem has been told
+            del entry["file"]
+    for index, load in enumerate(sequence(document.get("load"))):
+        trace = mapping(mapping(mapping(load).get("arrivals")).get("trace"))
+        if isinstance(trace.get("file"), str) and trace["file"] and "times" not in trace:
+            place: Path = ("load", index, "arrivals", "trace", "file")
+            times = _read(folder, trace["file"], place, _trace_times, findings)
+            if times is not None:
+                trace["times"] = times
+
+
+def read_text(path: FilePath, most_bytes: int) -> str:
+    """The text of a file that may not be what it should be.
+
+    Raises:
+        MeshsimError: it can't be read, is too large, or is no UTF-8 text; the message names no file.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(most_bytes + 1)
+    except FileNotFoundError:
+        raise MeshsimError("no such file") from None
+    except IsADirectoryError:
+        raise MeshsimError("is a folder, not a file") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise MeshsimError(f"can't be read: {getattr(error, 'strerror', None) or error}") from None
+    return decode(data, most_bytes)
+
+
+def decode(data: bytes, most_bytes: int) -> str:
+    """Bytes as text.
+
+    Raises:
+        MeshsimError: too many, or no UTF-8; the message names no file.
+    """
+    if len(data) > most_bytes:
+        raise MeshsimError(f"is larger than {most_bytes // 1_000_000} MB")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise MeshsimError(f"is not UTF-8 text (line {line}); save it as UTF-8") from None
+
+
+def _empirical(node: object, path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Every ``empirical: {file: ...}``, wherever a time stands. Documents are not deep: this may recurse."""
+    entries: Iterable[tuple[str | int, object]] = ()
+    if isinstance(node, dict):
+        entries = node.items()
+        if path[-1:] == ("empirical",) and isinstance(node.get("file"), str) and node["file"]:
+            yield path, node
+    elif isinstance(node, list):
+        entries = enumerate(node)
+    for part, entry in entries:
+        yield from _empirical(entry, (*path, part))
+
+
+def _read(folder: FilePath, name: str, path: Path, parse: Any, findings: Findings) -> list[Any] | None:
+    """A file's content; None and a problem where it is of no use."""
+    place = folder / name
+    try:
+        if place.exists() and not stat.S_ISREG(place.stat().st_mode):
+            raise MeshsimError("is no ordinary file")  # a pipe would be waited for, a device never ends
+        text = read_text(place, MOST_BYTES)
+    except (MeshsimError, OSError, ValueError) as error:
+        findings.add(path, f"{shown(name)}: {error}", f"files are looked for in {folder.absolute()}")
+        return None
+    try:
+        content: list[Any] = parse(text, name)
+    except ScenarioError as error:
+        for problem in error.problems:
+            findings.place(problem)
+        return None
+    return content
+
+
+def _trace_times(text: str, name: str) -> list[float]:
+    """The sorted column `time` of a CSV file, s."""
+    try:
+        header = [column.strip() for column in next(csv.reader(io.StringIO(text), strict=True), [])]
+    except csv.Error as error:
+        raise ScenarioError([Problem(name, 1, "", f"not CSV: {error}")]) from None
+    if TIME not in header:
+        remedy = suggestion(TIME, header) or "begin with it"
+        raise ScenarioError([Problem(name, 1, "", "has no column time", remedy)])
+    column = header.index(TIME)
+    try:
+        # Traces have millions of rows: look for the one that is wrong only when one is
+        rows = csv.reader(io.StringIO(text), strict=True)
+        next(rows)
+        times = [float(row[column]) for row in rows if row]
+        wrong = not all(map(math.isfinite, times)) or min(times, default=0.0) < 0.0
+    except (csv.Error, ValueError, IndexError):
+        wrong = True
+    if wrong:
+        raise ScenarioError([_wrong_row(text, column, name)])
+    if not times:
+        raise ScenarioError([Problem(name, 1, "", "has no arrivals", "write one time a line")])
+    return sorted(times)
+
+
+def _wrong_row(text: str, column: int, name: str) -> Problem:
+    """The first row of a trace that is not as it should be."""
+    rows = csv.reader(io.StringIO(text), strict=True)
+    remedy = "write seconds from the start, such as 1.25"
+    try:
+        next(rows)
+        for row in rows:
+            written = row[column].strip() if column < len(row) else ""
+            if row and not written:
+                return Problem(name, rows.line_num, TIME, "the time is missing", remedy)
+            if row and not _is_time(written):
+                return Problem(name, rows.line_num, TIME, f"{shown(written)} is no time", remedy)
+    except csv.Error as error:
+        return Problem(name, rows.line_num, "", f"not CSV: {error}")
+    raise AssertionError("a row was wrong a moment ago")
+
+
+def _is_time(written: str) -> bool:
+    try:
+        return 0.0 <= float(written) < math.inf
+    except ValueError:
+        return False
+
+
+def _measured(text: str, name: str) -> list[str]:
+    """The durations of a file with one a line, each as the models read it."""
+    values = []
+    for number, line in enumerate(text.splitlines(), 1):
+        written = line.strip()
+        if written:
+            try:
+                seconds = units.duration(written if written[-1].isalpha() else f"{written}s")
+            except ValueError:
+                message, remedy = f"{shown(written)} is no duration", "write one a line, such as 5ms or 0.005"
+                raise ScenarioError([Problem(name, number, "", message, remedy)]) from None
+            values.append(f"{seconds!r}s")
+    if not values:
+        raise ScenarioError([Problem(name, 1, "", "has no values", "write one duration a line")])
+    return values

@@ -1,0 +1,138 @@
+"""Dotted keys such as ``load[0].rate``: finding and replacing what they name in a document.
+
+`--set`, the keys of an event's `set` and sweeps all speak this language.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from meshsim.scenario.names import Path, dotted
+
+MOST_PARTS = 50
+NAME = re.compile(r"[^.\[\]]+")
+POSITION = re.compile(r"\[([0-9]{1,6})\]")
+
+
+def resolve(root: object, key: str) -> Path:
+    """The path that a dotted key names in a document.
+
+    Where the document has a key that itself holds dots (``policies.cart.split`` under an event's
+    `set`), the longest one that fits is taken.
+
+    Args:
+        root: the document; it need not have the key yet.
+        key: names joined by dots, list positions in brackets.
+
+    Raises:
+        ValueError: not a dotted key.
+    """
+    path: list[str | int] = []
+    here: Any = root
+    at = 0
+    while at < len(key):
+        part, at = _part(here, key, at, first=not path)
+        path.append(part)
+        if len(path) > MOST_PARTS:
+            raise ValueError("the key has too many parts")
+        here = _child(here, part)
+    if not path:
+        raise ValueError("the key is empty; write one such as load[0].rate")
+    return tuple(path)
+
+
+def _part(here: object, key: str, at: int, *, first: bool) -> tuple[str | int, int]:
+    position = POSITION.match(key, at)
+    if position and not first:
+        return int(position[1]), position.end()
+    if not first:
+        if key[at] != ".":
+            raise _malformed()
+        at += 1
+    known = [name for name in here if _fits(name, key, at)] if isinstance(here, dict) else []
+    if known:
+        longest: str = max(known, key=len)
+        return longest, at + len(longest)
+    name = NAME.match(key, at)
+    if not name:
+        raise _malformed()
+    return name[0], name.end()
+
+
+def _fits(name: object, key: str, at: int) -> bool:
+    return (
+        isinstance(name, str)
+        and name != ""
+        and key.startswith(name, at)
+        and key[at + len(name) :][:1] in ("", ".", "[")
+    )
+
+
+def _malformed() -> ValueError:
+    return ValueError("not a dotted key; write one such as load[0].rate or services.cart.workers")
+
+
+def _child(here: object, part: str | int) -> object:
+    if isinstance(here, dict):
+        return here.get(part)
+    if isinstance(here, list) and isinstance(part, int) and part < len(here):
+        return here[part]
+    return None
+
+
+def put(root: Any, path: Path, value: object) -> None:
+    """Replace what stands at a path; mappings that are missing on the way are made.
+
+    A plain value on the way gives way to a mapping, so that ``balance.least_request.choices`` can be
+    set where the file says ``balance: random``.
+
+    Args:
+        root: the document, a mapping, which is changed in place.
+        path: as `resolve` gives it.
+        value: what to put there.
+
+    Raises:
+        ValueError: the path goes through a list position that does not exist.
+    """
+    here: Any = root
+    for depth, part in enumerate(path):
+        _check_position(here, path[: depth + 1])
+        if depth == len(path) - 1:
+            here[part] = value
+        else:
+            if not isinstance(_child(here, part), dict | list):
+                here[part] = {}
+            here = here[part]
+
+
+def push(policies: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """Make an event's `set` act on policies as they are written.
+
+    Args:
+        policies: by service or ``"a -> b"``; changed in place.
+        changes: by dotted key from the top of the scenario (``policies.cart.timeout``).
+
+    Raises:
+        ValueError: a key that does not lead into the policies.
+    """
+    root = {"policies": policies}
+    for key, value in changes.items():
+        path = resolve(root, key)
+        if path[0] != "policies" or len(path) < 2:
+            raise ValueError("only policies can be pushed; write a key such as policies.cart.timeout")
+        put(root, path, copy.deepcopy(value))
+
+
+def _check_position(here: dict[str, Any] | list[Any], path: Path) -> None:
+    """Refuse a position in a mapping, a name in a list, and a position behind a list's end."""
+    part, place = path[-1], dotted(path[:-1]) or "the scenario"
+    if isinstance(here, dict):
+        if isinstance(part, int):
+            raise ValueError(f"{place} is no list")
+    elif isinstance(part, str):
+        raise ValueError(f"{place} is a list; write a position such as {place}[0]")
+    elif part >= len(here):
+        raise ValueError(f"{place} has only {len(here)} entries; positions count from 0")

@@ -1,0 +1,65 @@
+"""The mesh itself: its data plane, its control plane, and the links between services."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from meshsim import units
+from meshsim.scenario.fields import Later, Model, PositiveCount, Ratio
+from meshsim.scenario.services import ZERO
+from meshsim.scenario.times import Time
+
+
+class Proxy(Model):
+    """One traversal of a sidecar; a queue like any other (first in, first out, unlimited room).
+
+    Attributes:
+        time: of one pass.
+        workers: passes at once.
+    """
+
+    time: Time = ZERO
+    workers: PositiveCount = units.UNLIMITED
+
+
+def _dataplane(value: Any) -> Any:
+    if value in ("node", "ambient"):
+        raise ValueError(f"{value} is not supported yet in this version of meshsim; write none or sidecar")
+    return value
+
+
+def _preset(value: Any) -> Any:
+    if value in ("envoy", "istio", "linkerd"):
+        raise ValueError(f"{value} is not supported yet in this version of meshsim; write the policies out")
+    return value
+
+
+class Mesh(Model):
+    """The data plane and its control plane.
+
+    Attributes:
+        dataplane: whether every replica has a sidecar.
+        preset: whose defaults fill what policies leave out.
+        proxy: what a sidecar costs.
+        push_delay: how long a changed policy takes to reach a proxy.
+    """
+
+    dataplane: Annotated[Literal["none", "sidecar"], BeforeValidator(_dataplane)] = "none"
+    preset: Annotated[Literal["none"], BeforeValidator(_preset)] = "none"
+    proxy: Proxy = Field(default_factory=Proxy)
+    mtls: Later = None
+    push_delay: Time = ZERO
+
+
+class Link(Model):
+    """The way between a caller's proxy and an upstream's, both directions alike.
+
+    Attributes:
+        latency: of one message, one way.
+        loss: share of transmissions lost; TCP sends again after 200 ms, doubling.
+    """
+
+    latency: Time = ZERO
+    loss: Ratio = 0.0

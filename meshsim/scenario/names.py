@@ -1,0 +1,51 @@
+"""Names for people: the nearest valid one, lists of them, and the dotted path of a key."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+Path = tuple[str | int, ...]
+"""Where a value stands in a scenario: mapping keys and list positions from the top."""
+
+MOST_LISTED = 12
+MOST_COMPARED = 2000
+
+
+def nearest(name: str, names: Collection[str]) -> str:
+    """The valid name that `name` most resembles, or ``""``."""
+    from difflib import get_close_matches  # only errors need it  # noqa: PLC0415
+
+    if len(names) > MOST_COMPARED:
+        return ""  # it would take a noticeable time for each wrong name
+    lowered = {valid.lower(): valid for valid in names}
+    close = get_close_matches(name.lower()[:200], lowered, n=1)
+    return lowered[close[0]] if close else ""
+
+
+def listed(names: Collection[str]) -> str:
+    """Names as a message lists them: ``a, b or c``, not more than a dozen."""
+    ordered = list(names)[:MOST_LISTED]
+    if len(names) > MOST_LISTED:
+        return ", ".join(ordered) + ", ..."
+    return ", ".join(ordered[:-1]) + " or " + ordered[-1] if len(ordered) > 1 else "".join(ordered)
+
+
+def suggestion(name: str, names: Collection[str]) -> str:
+    """A remedy for a wrong name: the nearest valid one, or else the choice."""
+    close = nearest(name, names)
+    if close:
+        return f"did you mean {close}?"
+    return f"write {listed(names)}" if names else ""
+
+
+def dotted(path: Path) -> str:
+    """A path as people and ``--set`` write it: ``load[0].rate``."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            # A key with line breaks or control characters must not tear the message apart
+            name = part if part.isprintable() and len(part) <= 100 else ascii(part[:100])
+            text += f".{name}" if text else name
+    return text

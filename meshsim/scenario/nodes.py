@@ -1,0 +1,187 @@
+"""YAML text to nodes; hostile text is refused early.
+
+ruamel.yaml supplies the events of YAML 1.2; what is built from them is built here, since a scenario needs
+less than YAML offers and more care: no tags, one document, and limits on everything, aliases expanded, so
+that no file takes long to refuse.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from meshsim.errors import Problem, ScenarioError, shown
+
+MOST_BYTES = 1_000_000
+MOST_LINES = 20_000
+MOST_COMMAS = 20_000  # with the lines they bound the nodes, before a parser has seen any
+MOST_LINE_LENGTH = 10_000  # scanners take quadratic time in the length of some tokens
+MOST_NODES = 50_000
+MOST_ALIASED = 10_000
+MOST_DEPTH = 50
+
+REMEDIES = {
+    "\\t": "indent with spaces, not tabs",
+    "mapping values are not allowed": "check the indentation, and put text that holds ': ' in quotes",
+    "cannot start any token": "put the text in quotes",
+    "unexpected end of stream": "close the quotes",
+    "could not find expected ':'": "write key: value, and check the line above",
+}
+"""What to do about what ruamel says, by words that it uses."""
+
+
+@dataclass(slots=True)
+class Node:
+    """A piece of YAML before it is a value; aliases make it a graph.
+
+    Attributes:
+        kind: ``scalar``, ``sequence`` or ``mapping``.
+        line: from 1.
+        text: a scalar's text.
+        plain: whether a scalar is unquoted, so that it may be a number.
+        children: of a mapping: keys and values by turns.
+        size: how many nodes it has in all, aliases expanded.
+        height: how many levels it has below it.
+    """
+
+    kind: str
+    line: int
+    text: str = ""
+    plain: bool = False
+    children: list[Node] = field(default_factory=list)
+    size: int = 1
+    height: int = 0
+
+
+def compose(text: str, file: str) -> Node | None:
+    """The root node of a text with at most one document, or None where there is none.
+
+    Args:
+        text: YAML.
+        file: its name, for messages.
+
+    Raises:
+        ScenarioError: not YAML, tagged, more than one document, or beyond a limit.
+    """
+    _check_size(text, file)
+    composer = _Composer(file)
+    # Imported here: ruamel takes 80 ms to import
+    from ruamel.yaml import YAML  # noqa: PLC0415
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError  # noqa: PLC0415
+
+    try:
+        for event in YAML(typ="safe", pure=True).parse(text):
+            composer.take(event)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = 0 if mark is None else mark.line + 1
+        what = " ".join(str(error.problem or error.context or "can't be read").split())
+        remedy = next((remedy for sign, remedy in REMEDIES.items() if sign in what), "")
+        raise _refusal(file, line, f"not YAML: {what[:200]}", remedy) from None
+    except YAMLError as error:  # the reader's: a character that no text has
+        line = text.count("\n", 0, getattr(error, "position", 0)) + 1
+        raise _refusal(file, line, f"not a text file: {str(error).splitlines()[0][:200]}") from None
+    return composer.root
+
+
+def _refusal(file: str, line: int, message: str, remedy: str = "") -> ScenarioError:
+    return ScenarioError([Problem(file, line, "", message, remedy)])
+
+
+def _check_size(text: str, file: str) -> None:
+    remedy = "put long lists of values in files"
+    if len(text) > MOST_BYTES:
+        raise _refusal(file, 0, "is larger than 1 MB", remedy)
+    lines = text.splitlines()
+    if len(lines) > MOST_LINES:
+        raise _refusal(file, 0, f"has more than {MOST_LINES:,} lines", remedy)
+    if text.count(",") > MOST_COMMAS:
+        raise _refusal(file, 0, f"has more than {MOST_COMMAS:,} commas", remedy)
+    for number, line in enumerate(lines, 1):
+        if len(line) > MOST_LINE_LENGTH:
+            raise _refusal(
+                file, number, f"the line is longer than {MOST_LINE_LENGTH:,} characters", "break it"
+            )
+
+
+class _Composer:
+    """Builds nodes from events one by one, so that limits act before the whole text has been parsed."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.root: Node | None = None
+        self._open: list[tuple[Node, str | None]] = []
+        self._anchors: dict[str, Node | None] = {}
+        self._documents = self._nodes = self._aliased = 0
+
+    def take(self, event: Any) -> None:
+        """Act on the next event of ruamel's parser."""
+        match type(event).__name__:
+            case "ScalarEvent":
+                node = Node("scalar", event.start_mark.line + 1, event.value, event.style is None)
+                self._begin(event, node)
+                self._close(node, event.anchor)
+            case "AliasEvent":
+                self._attach(self._alias(event))
+            case "SequenceStartEvent":
+                self._open_collection("sequence", event)
+            case "MappingStartEvent":
+                self._open_collection("mapping", event)
+            case "SequenceEndEvent" | "MappingEndEvent":
+                self._close(*self._open.pop())
+            case "DocumentStartEvent":
+                self._documents += 1
+                if self._documents > 1:
+                    self._refuse(
+                        event, "a second document begins", "a scenario is one document; remove the ---"
+                    )
+
+    def _refuse(self, event: Any, message: str, remedy: str = "") -> None:
+        raise _refusal(self.file, event.start_mark.line + 1, message, remedy)
+
+    def _begin(self, event: Any, node: Node) -> None:
+        self._nodes += 1
+        if self._nodes > MOST_NODES:
+            self._refuse(event, f"has more than {MOST_NODES:,} values", "put long lists of values in files")
+        if event.tag is not None:
+            tag = str(event.tag).replace("tag:yaml.org,2002:", "!!")[:40]
+            self._refuse(event, f"the tag {shown(tag)[1:-1]} is not taken", "write the plain value")
+        if event.anchor is not None:
+            self._anchors[event.anchor] = None  # until it is closed: an alias now would be its own child
+
+    def _open_collection(self, kind: str, event: Any) -> None:
+        node = Node(kind, event.start_mark.line + 1)
+        self._begin(event, node)
+        self._open.append((node, event.anchor))
+        if len(self._open) > MOST_DEPTH:
+            self._refuse(event, f"is nested deeper than {MOST_DEPTH} levels")
+
+    def _close(self, node: Node, anchor: str | None) -> None:
+        if anchor is not None:
+            self._anchors[anchor] = node
+        self._attach(node)
+
+    def _attach(self, node: Node) -> None:
+        if self._open:
+            parent = self._open[-1][0]
+            parent.children.append(node)
+            parent.size += node.size
+            parent.height = max(parent.height, node.height + 1)
+        else:
+            self.root = node
+
+    def _alias(self, event: Any) -> Node:
+        node = self._anchors.get(event.anchor)
+        if node is None:
+            known = event.anchor in self._anchors
+            what = "contains itself" if known else "is not defined before it is used"
+            self._refuse(event, f"the anchor {shown(event.anchor)} {what}")
+            raise AssertionError
+        self._aliased += node.size
+        if self._aliased > MOST_ALIASED:
+            self._refuse(
+                event, f"aliases stand for more than {MOST_ALIASED:,} values", "write the values out"
+            )
+        if len(self._open) + node.height > MOST_DEPTH:
+            self._refuse(event, f"is nested deeper than {MOST_DEPTH} levels")
+        return node

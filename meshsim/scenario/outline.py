@@ -1,0 +1,76 @@
+"""The names a written scenario defines: services, versions, replicas, and the edges that carry calls.
+
+It is read off the raw document, before types are checked, so that wrong names can be told together with
+wrong values. What is no mapping or list where one should be is passed over here; the models refuse it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from meshsim.scenario.findings import mapping, sequence
+from meshsim.scenario.model import CLIENT
+from meshsim.scenario.names import Path
+
+
+class WrittenCall(NamedTuple):
+    """A `call` step of a script."""
+
+    path: Path
+    callee: str
+    in_use: bool
+
+
+class Outline:
+    """What a document defines.
+
+    Attributes:
+        services: raw services by name.
+        edges: where the first call from a caller to a callee is written.
+    """
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.services: dict[str, Any] = mapping(document.get("services"))
+        self.edges: dict[tuple[str, str], Path] = {}
+        for index, load in enumerate(sequence(document.get("load"))):
+            target = mapping(load).get("to")
+            if isinstance(target, str):
+                self.edges.setdefault((CLIENT, target), ("load", index, "to"))
+        for name in self.services:
+            for call in self.calls(name):
+                if call.in_use:
+                    self.edges.setdefault((name, call.callee), call.path)
+
+    def calls(self, service: str) -> Iterator[WrittenCall]:
+        """The calls in the scripts of a service and of its versions."""
+        raw = mapping(self.services[service])
+        versions = self.versions(service)
+        inherited = not versions or any("script" not in mapping(version) for version in versions.values())
+        above: Path = ("services", service, "script")
+        for path, callee in _calls(raw.get("script"), above):
+            yield WrittenCall(path, callee, inherited)
+        for name, version in versions.items():
+            above = ("services", service, "versions", name, "script")
+            for path, callee in _calls(mapping(version).get("script"), above):
+                yield WrittenCall(path, callee, True)
+
+    def versions(self, service: str) -> dict[str, Any]:
+        """A service's raw versions by name; none for a service that does not exist."""
+        return mapping(mapping(self.services.get(service)).get("versions"))
+
+    def replicas(self, service: str, version: str = "") -> int | None:
+        """How many replicas a version (or a service without any) has; None where the number is not valid."""
+        own = mapping(self.services.get(service)).get("replicas", 1)
+        number = mapping(self.versions(service).get(version)).get("replicas", own)
+        return number if isinstance(number, int) and not isinstance(number, bool) else None
+
+
+def _calls(script: object, above: Path) -> Iterator[tuple[Path, str]]:
+    for index, stage in enumerate(sequence(script)):
+        steps = list(enumerate(stage)) if isinstance(stage, list) else [(None, stage)]
+        for position, step in steps:
+            callee = mapping(step).get("call")
+            if isinstance(callee, str):
+                place: Path = (index,) if position is None else (index, position)
+                yield (*above, *place, "call"), callee

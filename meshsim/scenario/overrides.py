@@ -1,0 +1,83 @@
+"""Overrides of single keys: ``--set load[0].rate=100/s``, and the points of a sweep."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Iterable, Mapping, Sequence
+
+from meshsim.errors import Problem, ScenarioError, halves, shown
+from meshsim.scenario.document import LARGEST_INTEGER, Document, parse_value
+from meshsim.scenario.findings import Findings
+from meshsim.scenario.keys import put, resolve
+from meshsim.scenario.names import Path
+from meshsim.scenario.nodes import MOST_DEPTH
+
+SET = "--set"
+"""What the place of an override is called."""
+
+Overrides = Sequence[str] | Mapping[str, object]
+
+
+def apply(document: Document, overrides: Overrides, findings: Findings) -> None:
+    """Replace the values of keys in a document; problems with them have the place ``--set``.
+
+    Args:
+        document: changed in place.
+        overrides: ``"key=value"`` texts, or values by key; text values are read as YAML in both.
+        findings: where problems go.
+    """
+    for key, value in _pairs(overrides, findings):
+        try:
+            plain = parse_value(value, SET) if isinstance(value, str) else _plain(value)
+            path = resolve(document.value, key)
+            put(document.value, path, plain)
+        except ScenarioError as error:
+            for problem in error.problems:
+                findings.place(Problem(SET, 0, key, problem.message, problem.remedy))
+        except ValueError as error:
+            findings.place(Problem(SET, 0, key, *halves(error)))
+        else:
+            _place(document, path)
+
+
+def _pairs(overrides: Overrides, findings: Findings) -> Iterable[tuple[str, object]]:
+    if isinstance(overrides, Mapping):
+        return [(str(key), value) for key, value in overrides.items()]
+    pairs = []
+    for text in [overrides] if isinstance(overrides, str) else overrides:
+        key, equals, value = str(text).partition("=")
+        if equals:
+            pairs.append((key.strip(), value))
+        else:
+            findings.place(Problem(SET, 0, "", f"{shown(text)} has no =", "write KEY=VALUE, such as seed=7"))
+    return pairs
+
+
+def _place(document: Document, path: Path) -> None:
+    """Give an override's path, what it replaced and what it had to make the place ``--set``."""
+    depth = len(path)
+    for place in [place for place in document.places if place[:depth] == path]:
+        del document.places[place]
+    for end in range(1, depth + 1):
+        document.places.setdefault(path[:end], (SET, 0))
+
+
+def _plain(value: object, depth: int = 0) -> object:
+    """A Python value as YAML would have given it (numpy's numbers and tuples come from sweeps)."""
+    if depth > MOST_DEPTH:
+        raise ValueError(f"the value is nested deeper than {MOST_DEPTH} levels")
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, numbers.Real):
+        number = int(value) if isinstance(value, numbers.Integral) else float(value)
+        if not math.isfinite(number) if isinstance(number, float) else abs(number) >= LARGEST_INTEGER:
+            raise ValueError(f"{shown(value)} is no number that a scenario can use")
+        return number
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry, depth + 1) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry, depth + 1) for entry in value]
+    raise ValueError(
+        f"a {type(value).__name__} can't stand in a scenario; give text, numbers, lists or mappings"
+    )

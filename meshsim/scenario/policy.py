@@ -1,0 +1,265 @@
+"""Policies: how callers reach a service. Silence means absence."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema
+
+from meshsim import units
+from meshsim.errors import shown
+from meshsim.scenario.fields import (
+    AsTuple,
+    Count,
+    Duration,
+    Model,
+    PositiveDuration,
+    PositiveRate,
+    Ratio,
+    Weight,
+    one_named,
+)
+from meshsim.scenario.names import listed, suggestion
+from meshsim.scenario.times import Time
+
+RetryCondition = Literal[
+    "5xx", "gateway-error", "reset", "connect-failure", "refused-stream", "reset-before-request",
+    "retriable-4xx", "envoy-ratelimited",
+]  # fmt: skip
+
+
+class Backoff(Model):
+    """Envoy's jittered back-off: before retry n, uniform on [0, min(base · 2^(n-1), max))."""
+
+    base: Duration = 0.025
+    max: Duration | None = None  # 10 x base
+
+    @property
+    def ceiling(self) -> float:
+        """`max`, or Envoy's default of ten times the base."""
+        return 10.0 * self.base if self.max is None else self.max
+
+
+class RetryBudget(Model):
+    """How many retries a proxy may have: Envoy's share of what is in flight, or Linkerd's of what ended.
+
+    Attributes:
+        ratio: retries per request.
+        min_concurrency: Envoy: retries in flight always allowed.
+        min_per_second: Linkerd: retries per second always allowed. Given with or without `ttl`, it makes
+            the budget Linkerd's.
+        ttl: Linkerd: how long an ended request counts.
+    """
+
+    ratio: Ratio = 0.2
+    min_concurrency: Annotated[int, Field(ge=0)] | None = None
+    min_per_second: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    ttl: Annotated[Duration, Field(ge=1.0, le=60.0)] | None = None
+
+    @property
+    def kind(self) -> Literal["envoy", "linkerd"]:
+        """Whose budget it is."""
+        return "linkerd" if self.min_per_second is not None or self.ttl is not None else "envoy"
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> RetryBudget:
+        if self.kind == "linkerd" and self.min_concurrency is not None:
+            raise ValueError(
+                "min_concurrency is Envoy's budget, min_per_second and ttl are Linkerd's; keep one kind"
+            )
+        return self
+
+
+class Retries(Model):
+    """When a failed try is tried again.
+
+    Attributes:
+        attempts: tries beyond the first.
+        per_try_timeout: for each try, from the moment it has a connection; 0 is none.
+        on: what is worth a retry.
+        backoff: the wait before a retry.
+        budget: how many retries a proxy may have; where there is none, `circuit_breaker.max_retries` counts.
+    """
+
+    attempts: Count = 1
+    per_try_timeout: Duration = 0.0
+    on: Annotated[tuple[RetryCondition, ...], Field(min_length=1), AsTuple] = ("5xx",)
+    backoff: Backoff = Field(default_factory=Backoff)
+    budget: RetryBudget | None = None
+
+
+class LeastRequest(Model):
+    """Envoy's: of `choices` hosts drawn with replacement, the one with the fewest requests in flight.
+
+    Attributes:
+        choices: how many are drawn.
+        selection: ``full_scan`` looks at every host instead, ties at random.
+    """
+
+    choices: Annotated[int, Field(ge=2, le=1000)] = 2
+    selection: Literal["n_choices", "full_scan"] = "n_choices"
+
+
+BALANCERS = ("round_robin", "random", "least_request")
+BALANCERS_LATER = ("peak_ewma", "ring_hash", "maglev")
+
+
+class Balance(Model):
+    """Which balancer, with its options: ``random``, ``{least_request: {choices: 2}}``."""
+
+    kind: Literal["round_robin", "random", "least_request"] = "round_robin"
+    least_request: LeastRequest = Field(default_factory=LeastRequest)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _written(cls, value: Any) -> Any:
+        if isinstance(value, dict) and (not value or "kind" in value):  # as Python code builds it
+            return value
+        name: Any = value
+        options: Any = {}
+        if isinstance(value, dict) and len(value) == 1:
+            ((name, options),) = value.items()
+        if not isinstance(name, str):
+            raise ValueError(f"{shown(value)} is no balancer; write one of {listed(BALANCERS)}")
+        if name in BALANCERS_LATER:
+            raise ValueError(
+                f"{name} is not supported yet in this version of meshsim; write one of {listed(BALANCERS)}"
+            )
+        if name not in BALANCERS:
+            raise ValueError(f"no balancer {shown(name)}; {suggestion(name, BALANCERS)}")
+        if isinstance(value, dict) and name != "least_request":
+            raise ValueError(f"{name} has no options; write balance: {name}")
+        return {"kind": name, "least_request": options}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """The forms as they are written."""
+        parsed = super().__get_pydantic_json_schema__(core, handler)
+        options = parsed["properties"]["least_request"]
+        return one_named(BALANCERS, {"least_request": options}, parsed)
+
+
+class CircuitBreaker(Model):
+    """Envoy's thresholds, per cluster and calling proxy: gauges, no open or half-open state.
+
+    Attributes:
+        max_connections: connections open at once.
+        max_pending: attempts waiting for a connection.
+        max_requests: attempts in flight.
+        max_retries: retries in flight.
+    """
+
+    max_connections: Count = units.UNLIMITED
+    max_pending: Count = units.UNLIMITED
+    max_requests: Count = units.UNLIMITED
+    max_retries: Count = units.UNLIMITED
+
+
+def _ejection_limit(fields: dict[str, Any]) -> float:
+    """Envoy's default: 300 s, or the base time where that is longer."""
+    base: float = fields.get("base_ejection_time", 0.0)
+    return max(300.0, base)
+
+
+class OutlierDetection(Model):
+    """Envoy's ejection of hosts with consecutive 5xx.
+
+    Attributes:
+        consecutive_5xx: that many in a row eject.
+        interval: un-ejection happens on this grid only.
+        base_ejection_time: times the number of ejections so far, up to `max_ejection_time`.
+        max_ejection_time: the longest ejection; 300s, or the base where that is longer.
+        max_ejection_percent: an ejection that would pass it does not happen.
+        min_health_percent: below it, all hosts are used (panic); 0 turns panic off.
+    """
+
+    consecutive_5xx: Annotated[int, Field(ge=1)] = 5
+    interval: PositiveDuration = 10.0
+    base_ejection_time: PositiveDuration = 30.0
+    max_ejection_time: PositiveDuration = Field(default_factory=_ejection_limit)
+    max_ejection_percent: Ratio = 0.1
+    min_health_percent: Ratio = 0.0
+
+    @model_validator(mode="after")
+    def _ordered(self) -> OutlierDetection:
+        if self.max_ejection_time < self.base_ejection_time:
+            longest, base = (
+                units.show_duration(self.max_ejection_time),
+                units.show_duration(self.base_ejection_time),
+            )
+            raise ValueError(
+                f"max_ejection_time {longest} is less than base_ejection_time {base}; write at least {base}"
+            )
+        return self
+
+
+class RateLimit(Model):
+    """Envoy's local rate limit: a token bucket that starts full and refills continuously.
+
+    Attributes:
+        burst: tokens the bucket holds.
+        rate: how fast it refills.
+    """
+
+    burst: Annotated[int, Field(ge=1)]
+    rate: PositiveRate
+
+
+class Hedge(Model):
+    """A second try beside a slow first one: after `after`, and again, `max` in all.
+
+    Attributes:
+        after: how long the first try may take before a second joins it.
+        max: how many tries may join.
+    """
+
+    after: PositiveDuration
+    max: Annotated[int, Field(ge=1, le=100)] = 1
+
+
+class FaultDelay(Model):
+    """A share of calls waits before it is routed."""
+
+    percent: Ratio = 1.0
+    time: Time
+
+
+class FaultAbort(Model):
+    """A share of calls is answered by the proxy."""
+
+    percent: Ratio = 1.0
+    status: Annotated[int, Field(ge=200, le=599)] = 503
+
+
+class Fault(Model):
+    """Envoy's fault injection, at the calling proxy, before the route."""
+
+    delay: FaultDelay | None = None
+    abort: FaultAbort | None = None
+
+
+class Policy(Model):
+    """How callers reach a service. What is not written does not act; balancing is round robin.
+
+    Attributes:
+        timeout: for the call as a whole, retries included; 0 is none.
+        retries: when a failed try is tried again.
+        balance: which replica is picked.
+        circuit_breaker: limits on connections, requests and retries.
+        outlier_detection: when a failing replica is left out.
+        rate_limit: how many calls a calling proxy lets through.
+        hedge: second tries beside slow first ones.
+        split: weights by version.
+        fault: injected delays and aborts.
+    """
+
+    timeout: Duration = 0.0
+    retries: Retries | None = None
+    balance: Balance = Field(default_factory=Balance)
+    circuit_breaker: CircuitBreaker = Field(default_factory=CircuitBreaker)
+    outlier_detection: OutlierDetection | None = None
+    rate_limit: RateLimit | None = None
+    hedge: Hedge | None = None
+    split: dict[str, Weight] = Field(default_factory=dict)
+    fault: Fault = Field(default_factory=Fault)

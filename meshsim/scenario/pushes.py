@@ -1,0 +1,89 @@
+"""Checks of policies, as the file writes them and as its `set` events change them."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from pydantic import ValidationError
+
+from meshsim import units
+from meshsim.errors import halves
+from meshsim.scenario.explain import explain
+from meshsim.scenario.findings import Finding, Findings, mapping, sequence
+from meshsim.scenario.keys import push, resolve
+from meshsim.scenario.model import Policy
+from meshsim.scenario.names import Path, dotted
+from meshsim.scenario.outline import Outline
+from meshsim.scenario.references import References, check_split
+
+ALLOWED = "only policies can be pushed; write a key such as policies.cart.timeout"
+
+
+def check_pushes(document: dict[str, Any], outline: Outline, findings: Findings) -> None:
+    """Check every policy's split, and that what each `set` event makes of the policies is valid.
+
+    Args:
+        document: as it was written.
+        outline: what it defines.
+        findings: where problems go, at the line of the event that brings them in.
+    """
+    policies = copy.deepcopy(mapping(document.get("policies")))
+    for name, policy in policies.items():
+        for finding in check_split(outline, name, policy):
+            findings.add(("policies", name, *finding.path), finding.message, finding.remedy)
+    events = [(index, mapping(event)) for index, event in enumerate(sequence(document.get("events")))]
+    pushes = [
+        (_at(event), index, mapping(event.get("set"))) for index, event in events if mapping(event.get("set"))
+    ]
+    for _, index, changes in sorted(pushes, key=lambda entry: entry[:2]):
+        for key, value in changes.items():
+            _check_change(("events", index, "set", key), key, value, policies, outline, findings)
+
+
+def _at(event: dict[str, Any]) -> float:
+    try:
+        return units.duration(event.get("at"))
+    except ValueError:
+        return 0.0  # the models refuse it
+
+
+def _check_change(
+    place: Path, key: str, value: object, policies: dict[str, Any], outline: Outline, findings: Findings
+) -> None:
+    """Apply one change, and report what is wrong after it that was right before."""
+    try:
+        path = resolve({"policies": policies}, key)
+        if path[0] != "policies" or len(path) < 2 or not isinstance(path[1], str):
+            raise ValueError(ALLOWED)
+        if path[-2:] == ("empirical", "file"):
+            raise ValueError("a file is read only once; set the whole time, {empirical: {file: ...}}")
+        name = path[1]
+        before = set(_problems(name, policies.get(name, {}), outline))
+        push(policies, {key: value})
+    except ValueError as error:
+        findings.add(place, *halves(error))
+        return
+    if outline.services:
+        References(outline, findings).target(place, name)
+    for finding in _problems(name, policies[name], outline):
+        if finding not in before:
+            _add(findings, place, path, finding)
+
+
+def _add(findings: Findings, place: Path, changed: Path, finding: Finding) -> None:
+    """Tell a problem of a policy by the key below the change, or else by the policy's own key."""
+    wrong = (*changed[:2], *finding.path)
+    if wrong[: len(changed)] == changed:
+        findings.add((*place, *wrong[len(changed) :]), finding.message, finding.remedy)
+    else:
+        findings.add(place, f"then {dotted(wrong)} {finding.message}", finding.remedy)
+
+
+def _problems(name: str, policy: object, outline: Outline) -> list[Finding]:
+    found = check_split(outline, name, policy)
+    try:
+        Policy.model_validate(policy)
+    except ValidationError as error:
+        found += explain(error, policy, ("policies", name))
+    return found

@@ -1,0 +1,216 @@
+"""Checks that names refer to things that exist: callees, policies, links, targets of load and events."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from meshsim.errors import shown
+from meshsim.scenario.findings import Finding, Findings, mapping, sequence
+from meshsim.scenario.model import CLIENT
+from meshsim.scenario.names import Path, listed, suggestion
+from meshsim.scenario.outline import Outline
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+EDGE = re.compile(r"(\S+) -> (\S+)")
+RESERVED = {
+    CLIENT: "the caller that load comes from",
+    "default": "the link of edges that have none of their own",
+}
+MOST_REPLICAS = 100_000
+
+
+def check_references(document: dict[str, Any], outline: Outline, findings: Findings) -> None:
+    """Check every name in a document.
+
+    Args:
+        document: as it was written.
+        outline: what it defines.
+        findings: where problems go.
+    """
+    _check_names(outline, findings)
+    if not outline.services:
+        return  # the models say that there are none; every reference would be wrong for that one reason
+    references = References(outline, findings)
+    for service in outline.services:
+        for call in outline.calls(service):
+            references.service(call.path, call.callee)
+    _check_cycles(outline, findings)
+    for name in mapping(document.get("policies")):
+        references.target(("policies", name), name)
+    for name in mapping(document.get("links")):
+        if name != "default":
+            references.edge(("links", name), name, also=("default",))
+    for index, load in enumerate(sequence(document.get("load"))):
+        references.service(("load", index, "to"), mapping(load).get("to"))
+    for index, objective in enumerate(sequence(document.get("objectives"))):
+        references.service(("objectives", index, "service"), mapping(objective).get("service"))
+    for index, event in enumerate(sequence(document.get("events"))):
+        references.event(("events", index), mapping(event))
+
+
+def check_split(outline: Outline, name: str, policy: object) -> list[Finding]:
+    """Check the versions that a policy's split names; the paths are the policy's own.
+
+    Args:
+        outline: what the document defines.
+        name: the policy's: a service or an edge.
+        policy: as it was written.
+    """
+    split = mapping(mapping(policy).get("split"))
+    service = name.rpartition(" -> ")[2]
+    if not split or service not in outline.services:
+        return []
+    versions = outline.versions(service)
+    if not versions:
+        return [
+            Finding(
+                ("split",),
+                f"{service} has no versions to split between",
+                "leave split out, or give it versions",
+            )
+        ]
+    found = [
+        Finding(
+            ("split", version), f"{service} has no version {shown(version)}", suggestion(version, versions)
+        )
+        for version in split
+        if version not in versions
+    ]
+    if all(weight == 0 for weight in split.values()):
+        found.append(Finding(("split",), "the weights are all 0", "give one version more"))
+    return found
+
+
+class References:
+    """Checks single references against what a document defines."""
+
+    def __init__(self, outline: Outline, findings: Findings) -> None:
+        self._outline = outline
+        self._findings = findings
+
+    def service(self, path: Path, name: object) -> bool:
+        """Check that `name`, if it is text at all, is a service; say whether it is."""
+        if not isinstance(name, str):
+            return False
+        if name in self._outline.services:
+            return True
+        if name == CLIENT:
+            self._findings.add(
+                path, "the client can't be called", "it is where load comes from; name a service"
+            )
+        else:
+            self._findings.add_unknown(path, "service", name, self._outline.services)
+        return False
+
+    def target(self, path: Path, name: str) -> None:
+        """Check the key of a policy: a service, or an edge."""
+        if "->" in name:
+            self.edge(path, name)
+        else:
+            self.service(path, name)
+
+    def edge(self, path: Path, name: object, also: tuple[str, ...] = ()) -> None:
+        """Check that `name`, if it is text at all, is an edge that can carry calls."""
+        if not isinstance(name, str):
+            return
+        match = EDGE.fullmatch(name)
+        if not match:
+            remedy = 'write "caller -> service", with a space on both sides of the arrow'
+            if "->" not in name:
+                remedy = suggestion(name, [*also, *(" -> ".join(edge) for edge in self._outline.edges)])
+            self._findings.add(path, f"{shown(name)} is no edge", remedy)
+            return
+        caller, callee = match.groups()
+        known = caller == CLIENT or self.service(path, caller)
+        if self.service(path, callee) and known and (caller, callee) not in self._outline.edges:
+            called = [to for (by, to) in self._outline.edges if by == caller]
+            remedy = (
+                f"{caller} calls {listed(called).replace(' or ', ' and ')}"
+                if called
+                else f"{caller} calls nothing"
+            )
+            self._findings.add(path, f"{caller} never calls {callee}", remedy)
+
+    def event(self, path: Path, event: dict[str, Any]) -> None:
+        """Check what an event befalls."""
+        self.service((*path, "service"), event.get("service"))
+        self.edge((*path, "link"), event.get("link"))
+        if isinstance(event.get("replica"), str):
+            self._replica((*path, "replica"), event["replica"])
+
+    def _replica(self, path: Path, name: str) -> None:
+        service, *rest = name.split("/")
+        if not self.service(path, service):
+            return
+        versions = self._outline.versions(service)
+        example = f"{service}/{next(iter(versions))}/0" if versions else f"{service}/0"
+        if len(rest) != (2 if versions else 1) or not rest[-1].isdecimal() or not rest[-1].isascii():
+            self._findings.add(path, f"{shown(name)} is no replica", f"write one such as {example}")
+        elif versions and rest[0] not in versions:
+            self._findings.add(
+                path, f"{service} has no version {shown(rest[0])}", suggestion(rest[0], versions)
+            )
+        else:
+            replicas = self._outline.replicas(service, rest[0] if versions else "")
+            if replicas is not None and len(rest[-1]) < 10 and int(rest[-1]) < replicas:
+                return
+            if replicas is not None:
+                whole = name.rpartition("/")[0]
+                self._findings.add(
+                    path, f"no replica {shown(name)}", f"{whole} has {replicas}, numbered from 0"
+                )
+
+
+def _check_names(outline: Outline, findings: Findings) -> None:
+    """Names must leave room for the keys and ids that are made of them."""
+    total = 0
+    for service in outline.services:
+        path: Path = ("services", service)
+        if service in RESERVED:
+            findings.add(path, f"{shown(service)} is {RESERVED[service]}", "name the service otherwise")
+        for place in (path, *((*path, "versions", version) for version in outline.versions(service))):
+            if not NAME.fullmatch(str(place[-1])):
+                findings.add(place, f"{shown(place[-1])} is no name", "use letters, digits, _ and -")
+        total += sum(
+            outline.replicas(service, version) or 0 for version in outline.versions(service) or ("",)
+        )
+    if total > MOST_REPLICAS:
+        findings.add(
+            ("services",), f"there are {total:,} replicas", f"write at most {MOST_REPLICAS:,} in all"
+        )
+
+
+def _check_cycles(outline: Outline, findings: Findings) -> None:
+    """Calls must not come back to where they began: such a request would never end."""
+    callees: dict[str, list[str]] = {service: [] for service in outline.services}
+    for caller, callee in outline.edges:
+        if caller in callees and callee in callees:
+            callees[caller].append(callee)
+    done: set[str] = set()
+    for start in callees:
+        cycle = _cycle(start, callees, done)
+        if cycle:
+            told = cycle if len(cycle) < 20 else [*cycle[:9], "...", *cycle[-9:]]
+            path = outline.edges[cycle[-2], cycle[-1]]
+            findings.add(path, f"the calls go in a circle: {' -> '.join(told)}", "break it")
+
+
+def _cycle(start: str, callees: dict[str, list[str]], done: set[str]) -> list[str]:
+    """The first circle met when going deep from `start`, as the names along it; without recursion."""
+    if start in done:
+        return []
+    way = {start: iter(callees[start])}  # insertion order is the way from `start`
+    while way:
+        here = next(reversed(way))
+        callee = next(way[here], None)
+        if callee is None:
+            done.add(here)
+            del way[here]
+        elif callee in way:
+            names = list(way)
+            done.update(names)
+            return [*names[names.index(callee) :], callee]
+        elif callee not in done:
+            way[callee] = iter(callees[callee])
+    return []

@@ -1,0 +1,178 @@
+"""Checks of keys against each other: what goes together in a load, an event, an objective."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from meshsim import units
+from meshsim.errors import shown
+from meshsim.scenario.findings import Findings, mapping, sequence
+from meshsim.scenario.model import Event, Load, Model, Objective
+from meshsim.scenario.names import Path, listed
+
+EFFECTS = {
+    "service": ("slow", "errors", "down"),
+    "replica": ("slow", "errors", "down"),
+    "link": ("latency_factor", "loss"),
+}
+ALL_EFFECTS = ("slow", "errors", "down", "latency_factor", "loss")
+TARGETS_LATER = ("node", "zone")
+
+
+def check_rules(document: dict[str, Any], findings: Findings) -> None:
+    """Check what goes together in a document.
+
+    Args:
+        document: as it was written; values of the wrong type are passed over, the models refuse them.
+        findings: where problems go.
+    """
+    duration = _parsed(document.get("duration"), units.duration)
+    warmup = _parsed(document.get("warmup"), units.duration)
+    if duration and warmup is not None and warmup >= duration:
+        findings.add(
+            ("warmup",),
+            f"warmup {shown(document['warmup'])} leaves nothing to measure",
+            "make it less than duration",
+        )
+    for index, load in enumerate(sequence(document.get("load"))):
+        if isinstance(load, dict):
+            _check_load(("load", index), load, findings)
+    for index, event in enumerate(sequence(document.get("events"))):
+        if isinstance(event, dict):
+            _check_event(("events", index), event, duration, findings)
+    for index, objective in enumerate(sequence(document.get("objectives"))):
+        if isinstance(objective, dict):
+            _check_objective(("objectives", index), objective, findings)
+    for name, policy in mapping(document.get("policies")).items():
+        _refuse_kind(("policies", name, "balance"), mapping(policy).get("balance"), findings)
+
+
+def _parsed(value: object, parse: Callable[[object], float]) -> float | None:
+    """A value in its unit, or None where it is missing or wrong (which the models say)."""
+    try:
+        return parse(value)
+    except ValueError:
+        return None
+
+
+def _given(entry: dict[str, Any], key: str) -> bool:
+    return entry.get(key) not in (None, [], {})
+
+
+def _misspelt(entry: dict[str, Any], model: type[Model]) -> bool:
+    """Whether an entry has unknown keys: then what seems to be missing is probably one of them."""
+    known = {field.alias or name for name, field in model.model_fields.items()}
+    return not known.issuperset(entry)
+
+
+def _refuse_kind(path: Path, written: object, findings: Findings) -> None:
+    """Refuse `{kind: ...}`: only Python code spells choices so."""
+    if "kind" in mapping(written):
+        findings.add((*path, "kind"), "unknown key", "write the name itself")
+
+
+# ---- load -------------------------------------------------------------------------------------------
+
+
+def _check_load(path: Path, load: dict[str, Any], findings: Findings) -> None:
+    arrivals = load.get("arrivals")
+    ways = [key for key in ("rate", "profile", "users") if _given(load, key)]
+    ways += [f"arrivals {kind}" for kind in ("mmpp", "trace") if kind in mapping(arrivals)]
+    if arrivals in ("mmpp", "trace"):
+        ways.append(f"arrivals {arrivals}")  # without its options, which the models ask for
+    if not ways and not _misspelt(load, Load):
+        findings.add(
+            path, "nothing says how many requests come", "give a rate such as 100/s, a profile or users"
+        )
+    elif len(ways) > 1:
+        findings.add(path, f"{listed(ways).replace(' or ', ' and ')} exclude each other", "keep one of them")
+    elif ways == ["users"] and arrivals is not None:
+        findings.add((*path, "arrivals"), "users send when they have thought", "leave arrivals out")
+    if "think" in load and not _given(load, "users"):
+        findings.add((*path, "think"), "only users think", "give users, or leave think out")
+    _refuse_kind((*path, "arrivals"), arrivals, findings)
+    _check_profile((*path, "profile"), load.get("profile"), findings)
+    _check_arrivals((*path, "arrivals"), mapping(arrivals), findings)
+
+
+def _check_profile(path: Path, profile: object, findings: Findings) -> None:
+    latest: float | None = None
+    for index, point in enumerate(sequence(profile)):
+        at = _parsed(mapping(point).get("at"), units.duration)
+        if at is not None and latest is not None and at <= latest:
+            findings.add(
+                (*path, index, "at"),
+                f"{shown(point['at'])} is not after the point before",
+                "order the points by time",
+            )
+        latest = latest if at is None else at
+
+
+def _check_arrivals(path: Path, arrivals: dict[str, Any], findings: Findings) -> None:
+    rates = sequence(mapping(arrivals.get("mmpp")).get("rates"))
+    if rates and all(_parsed(rate, units.rate) == 0 for rate in rates):
+        findings.add((*path, "mmpp", "rates"), "the rates are all 0", "make one of them more")
+    trace = arrivals.get("trace")
+    if isinstance(trace, dict):
+        if "times" in trace:
+            findings.add((*path, "trace", "times"), "unknown key", "put the times in a file")
+        elif not trace.get("file"):
+            findings.add((*path, "trace", "file"), "is missing", "name a CSV file with a column time")
+
+
+# ---- events and objectives --------------------------------------------------------------------------
+
+
+def _check_event(path: Path, event: dict[str, Any], duration: float | None, findings: Findings) -> None:
+    at = _parsed(event.get("at"), units.duration)
+    if at is not None and duration and at >= duration:
+        findings.add(
+            (*path, "at"),
+            f"{shown(event['at'])} is not before the end, at {units.show_duration(duration)}",
+            "make it earlier, or lengthen duration",
+        )
+    if any(key in event for key in TARGETS_LATER):
+        return  # refused as a whole by the models
+    targets = [key for key in EFFECTS if _given(event, key)]
+    aims = [*targets, "set"] if "set" in event else targets
+    if not aims and _misspelt(event, Event):
+        return
+    if len(aims) != 1:
+        what = (
+            "nothing is named" if not aims else listed(aims).replace(" or ", " and ") + " exclude each other"
+        )
+        findings.add(path, what, f"give exactly one of {listed([*EFFECTS, 'set'])}")
+    elif aims == ["set"]:
+        _check_push(path, event, findings)
+    else:
+        _check_effects(path, event, aims[0], findings)
+
+
+def _check_push(path: Path, event: dict[str, Any], findings: Findings) -> None:
+    if event["set"] in ({}, None):
+        findings.add((*path, "set"), "is empty", "write a key such as policies.cart.timeout and its value")
+    if "for" in event:
+        findings.add(
+            (*path, "for"), "what is set stays set", "leave for out, and set it back in a later event"
+        )
+    for effect in ALL_EFFECTS:
+        if effect in event:
+            findings.add((*path, effect), "doesn't go with set", "make it an event of its own")
+
+
+def _check_effects(path: Path, event: dict[str, Any], target: str, findings: Findings) -> None:
+    fitting = EFFECTS[target]
+    unfit = [effect for effect in ALL_EFFECTS if effect in event and effect not in fitting]
+    for effect in unfit:
+        findings.add((*path, effect), f"has no effect on a {target}", f"write {listed(fitting)}")
+    if unfit or _misspelt(event, Event):
+        return
+    if not any(_given(event, effect) and event[effect] is not False for effect in fitting):
+        findings.add(path, f"nothing happens to the {target}", f"write {listed(fitting)}")
+
+
+def _check_objective(path: Path, objective: dict[str, Any], findings: Findings) -> None:
+    goals = [name for name in Objective.model_fields if name != "service"]
+    if not any(_given(objective, goal) for goal in goals) and not _misspelt(objective, Objective):
+        findings.add(path, "says nothing that must hold", f"write one of {listed(goals)}")
