@@ -1,3 +1,66 @@
-"""meshsim: what will this service mesh do, and how do you know?"""
+"""meshsim: what will this service mesh do, and how do you know?
+
+>>> import meshsim as ms
+>>> run = ms.run("scenarios/retry-storm.yaml", seed=7)  # doctest: +SKIP
+>>> run.summary, run.requests, run.plot()  # doctest: +SKIP
+
+The names below are imported when they are first used, so that ``import meshsim`` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from meshsim.engine import Simulation
+    from meshsim.errors import MeshsimError, ScenarioError
+    from meshsim.lab.run import Run, run
+    from meshsim.policies.balance import Balancer
+    from meshsim.policies.retry import RetryRule
+    from meshsim.scenario.dump import dump
+    from meshsim.scenario.load import load, loads
+    from meshsim.scenario.model import Scenario
+    from meshsim.theory import solve
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Balancer",
+    "MeshsimError",
+    "RetryRule",
+    "Run",
+    "Scenario",
+    "ScenarioError",
+    "Simulation",
+    "dump",
+    "load",
+    "loads",
+    "run",
+    "solve",
+]
+
+_HOMES = {
+    "Balancer": "meshsim.policies.balance",
+    "MeshsimError": "meshsim.errors",
+    "RetryRule": "meshsim.policies.retry",
+    "Run": "meshsim.lab.run",
+    "Scenario": "meshsim.scenario.model",
+    "ScenarioError": "meshsim.errors",
+    "Simulation": "meshsim.engine",
+    "dump": "meshsim.scenario",
+    "load": "meshsim.scenario",
+    "loads": "meshsim.scenario",
+    "run": "meshsim.lab.run",
+    "solve": "meshsim.theory",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value  # found at once the next time
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,1 @@
+"""Other tools' files as scenarios, and scenarios as theirs."""

@@ -1,0 +1,1 @@
+"""What notebooks and the command line call: running scenarios and holding what came of them."""

@@ -37,13 +37,15 @@ class Grid:
     last: int
 
     @classmethod
-    def of(cls, scenario: Scenario, bins: int = 240) -> Grid:
+    def of(cls, scenario: Scenario, bins: int = 120) -> Grid:
         """The grid of a scenario: about `bins` bins, or fewer, of a round width where that fits."""
         warmup = 0.0 if scenario.warmup == "auto" else float(scenario.warmup)
         measured = scenario.duration - warmup
         rough = measured / bins
         magnitude = 10.0 ** math.floor(math.log10(rough))
-        step = next(factor * magnitude for factor in (1, 2, 5, 10) if factor * magnitude >= rough * (1 - 1e-9))
+        step = next(
+            factor * magnitude for factor in (1, 2, 5, 10) if factor * magnitude >= rough * (1 - 1e-9)
+        )
         count = max(1, round(measured / step))
         width = measured / count
         first = math.ceil(warmup / width - 1e-9)
@@ -51,7 +53,12 @@ class Grid:
 
     def edges(self, count: int) -> Floats:
         """The `count` + 1 edges of the first `count` bins, s; the first is clipped to 0."""
-        return np.maximum(self.origin + self.width * np.arange(count + 1), 0.0)
+        edges = self.origin + self.width * np.arange(count + 1, dtype=np.float64)
+        return np.asarray(np.maximum(edges, 0.0), dtype=np.float64)
+
+    def bin_at(self, time: float) -> int:
+        """The number of the bin that holds a time, s; an edge belongs to the bin that begins there."""
+        return max(0, math.floor((time - self.origin) / self.width + 1e-9))
 
 
 @dataclass(slots=True)
@@ -63,7 +70,7 @@ class Requests:
         start, end: send and receipt, s; `end` is NaN for an unfinished one.
         status: HTTP status, 0 while unfinished.
         flag: Envoy's response flags, ``""`` where there are none.
-        attempts: tries of the client's call that were sent.
+        attempts: tries of the client's call that were sent; 0 while unfinished.
         version: of the replica whose answer it was, ``""`` where there is none or no replica answered.
     """
 
@@ -109,9 +116,12 @@ class Attempts:
         request_start: as in :class:`Calls`.
         sent: when the caller's proxy sent it, s.
         arrived: when it reached the replica's side of the link, s; NaN if it never did.
-        answered: when that side sent its answer off (after the sidecar's pass), or dropped the work; NaN if neither happened.
+        answered: when that side sent its answer off (after the sidecar's pass), or dropped the work; NaN if
+            neither happened.
         status: what that side answered; 0 where there is no answer, -1 for work dropped or thrown away.
         ended: when it was over for the caller, s; NaN if it never was.
+        extra: whether it is itself a retry or a hedge, or has one among its ancestors; what is not extra
+            is the load that there would be without retries and hedges.
     """
 
     edge: Ints
@@ -123,6 +133,7 @@ class Attempts:
     answered: Floats
     status: Ints
     ended: Floats
+    extra: NDArray[np.bool_]
 
 
 @dataclass(slots=True)
@@ -141,6 +152,7 @@ class Records:
         queued: (replicas, bins): attempt-seconds in the waiting room.
         ejections: (time, edge index, replica index) of each ejection by outlier detection.
         spans: rows of sampled spans (see `meshsim.measure.spans`).
+        interrupted: True if it was the user who ended it (Ctrl-C); the run is then measured up to `end`.
     """
 
     engine: str
@@ -157,3 +169,4 @@ class Records:
     queued: Floats
     ejections: list[tuple[float, int, int]] = field(default_factory=list)
     spans: list[dict[str, object]] = field(default_factory=list)
+    interrupted: bool = False

@@ -1,0 +1,88 @@
+"""Where results go: a folder checked before the run, files that are whole or not there."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+from meshsim.errors import MeshsimError
+from meshsim.measure.table import Table
+
+Writer = Callable[[BinaryIO], object]
+"""Writes one file's content."""
+
+
+def prepare(folder: str | Path) -> Path:
+    """Makes the folder and proves, before anything is computed, that files can be written there.
+
+    Raises:
+        MeshsimError: they can't; nothing of the run would be kept.
+    """
+    path = Path(folder)
+    test = path / f".meshsim-{os.getpid()}.part"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        test.write_bytes(b"test")
+        test.unlink()
+    except (OSError, ValueError) as error:
+        raise MeshsimError(
+            f"can't write to {path}: {_reason(error)}; choose another folder with --out"
+        ) from error
+    return path
+
+
+def write(folder: Path, files: Mapping[str, Writer]) -> list[Path]:
+    """Writes files, all or none: each under a temporary name first, put in place when every one is whole.
+
+    Args:
+        folder: must exist.
+        files: by name.
+
+    Returns:
+        Where they are.
+
+    Raises:
+        MeshsimError: the disk is full, or whatever else kept a file from being written.
+    """
+    parts = {folder / name: folder / f".{name}.{os.getpid()}.part" for name in files}
+    target = folder
+    try:
+        for target, writer in zip(parts, files.values(), strict=True):
+            with parts[target].open("wb") as out:
+                writer(out)
+        for target, part in parts.items():
+            part.replace(target)
+    except OSError as error:
+        raise MeshsimError(f"can't write {target}: {_reason(error)}; the results are not saved") from error
+    finally:
+        for part in parts.values():
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+    return list(parts)
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def json_writer(content: object) -> Writer:
+    """Of a JSON file; numbers that are not finite would be no JSON, so they are refused."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return lambda out: out.write(text.encode())
+
+
+def parquet_writer(table: Table) -> Writer:
+    """Of a Parquet file; NaN becomes null."""
+
+    def write_table(out: BinaryIO) -> None:
+        import pyarrow as pa  # noqa: PLC0415 - slow to import
+        import pyarrow.parquet as pq  # noqa: PLC0415
+
+        columns = {name: pa.array(column, from_pandas=True) for name, column in table.items()}
+        pq.write_table(pa.table(columns), out, compression="zstd")
+
+    return write_table

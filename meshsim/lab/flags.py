@@ -1,0 +1,33 @@
+"""Envoy's response flags in plain words.
+
+Source:
+    Envoy documentation, Access logging, response flags (docs/root/configuration/observability/access_log).
+"""
+
+from __future__ import annotations
+
+FLAGS = {
+    "UT": "upstream time-out: the caller stopped waiting, for one try or for all",
+    "UO": "overflow: a circuit breaker's limit or the retry budget refused it",
+    "UH": "no healthy host: all were ejected",
+    "UF": "connection failure: the replica was down and refused",
+    "UC": "connection ended: the replica went down with the request, or a message was lost for good",
+    "URX": "retries were used up",
+    "DI": "a delay was injected",
+    "FI": "a fault was injected",
+    "RL": "the rate limit refused it",
+}
+
+STATUSES = {
+    "429": "too many requests",
+    "500": "the service failed by itself, or a call it needed failed",
+    "503": "the waiting room was full",
+    "504": "time-out",
+}
+
+
+def explain(key: str) -> str:
+    """A key of a summary's `failures` or `flags` in plain words: ``URX,UT`` or ``500``."""
+    if key in STATUSES:
+        return STATUSES[key]
+    return "; ".join(FLAGS.get(flag, flag) for flag in key.split(","))

@@ -1,0 +1,275 @@
+"""Runs a scenario and holds what came of it: the verb behind ``meshsim run`` and ``meshsim.run``."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import meshsim
+from meshsim.errors import MeshsimError
+from meshsim.lab import files, sheets, written
+from meshsim.lab.interrupt import Interrupt, interruptible
+from meshsim.measure.records import Records
+from meshsim.measure.requests import requests
+from meshsim.measure.series import series
+from meshsim.measure.spans import spans
+from meshsim.measure.summary import summarise
+from meshsim.measure.table import Table, frame
+from meshsim.scenario import load, loads
+from meshsim.scenario.model import Scenario
+from meshsim.scenario.overrides import Overrides
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from meshsim.engine.simulation import UserProcess
+    from meshsim.plot import Picture
+    from meshsim.scenario.machines import BalancerFactory, RetryRuleFactory
+
+Progress = Callable[[float], None]
+"""Is told how much time has been simulated, s: at most the duration times the replications."""
+
+SEED_LIMIT = 1 << 63
+
+
+class Engine(Protocol):
+    """What simulates: `meshsim.engine.simulate` or `meshsim.reference.simulate`."""
+
+    def __call__(
+        self, scenario: Scenario, seed: int | None = None, *, progress: Progress | None = None
+    ) -> Records:
+        """One run."""
+
+
+# ---- a finished run ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came of a scenario.
+
+    Attributes:
+        scenario: that ran, overrides and seed included.
+        records: of each replication.
+        summary: the numbers, as `summary.json` has them.
+    """
+
+    scenario: Scenario
+    records: list[Records] = field(repr=False)
+    summary: dict[str, Any] = field(repr=False)
+
+    @cached_property
+    def request_columns(self) -> Table:
+        """One row a completed client request (`meshsim.measure.requests.COLUMNS`), as numpy columns."""
+        window = self.summary["warmup"], self.summary["warmup"] + self.summary["measured"]
+        return requests(self.records, self.scenario, start=window[0], end=window[1])
+
+    @cached_property
+    def series_columns(self) -> Table:
+        """One row a bin of time of the client, each service and each edge, as numpy columns."""
+        return series(self.records, self.scenario)
+
+    @cached_property
+    def span_columns(self) -> Table:
+        """One row a sampled span (`meshsim.measure.spans.COLUMNS`), as numpy columns."""
+        return spans(self.records)
+
+    @cached_property
+    def requests(self) -> pd.DataFrame:
+        """One row a completed client request (`meshsim.measure.requests.COLUMNS`)."""
+        return frame(self.request_columns)
+
+    @cached_property
+    def series(self) -> pd.DataFrame:
+        """One row a bin of time of the client, each service, each edge (`meshsim.measure.series.COLUMNS`)."""
+        return frame(self.series_columns)
+
+    @cached_property
+    def spans(self) -> pd.DataFrame:
+        """One row a sampled span (`meshsim.measure.spans.COLUMNS`)."""
+        return frame(self.span_columns)
+
+    def plot(self) -> Picture:
+        """The picture: load, latency, amplification and the busiest services over time."""
+        from meshsim.plot import run_figure  # noqa: PLC0415 - matplotlib is slow to import
+
+        return run_figure(self)
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Writes summary, requests, series, spans, picture and the scenario as it ran.
+
+        Returns:
+            The files.
+
+        Raises:
+            MeshsimError: they can't be written; then none of them is.
+        """
+        path = files.prepare(folder)
+        picture = self.plot().png()
+        text = self.summary["provenance"]["scenario"].encode()
+        return files.write(
+            path,
+            {
+                "summary.json": files.json_writer(self.summary),
+                "requests.parquet": files.parquet_writer(self.request_columns),
+                "series.parquet": files.parquet_writer(self.series_columns),
+                "spans.parquet": files.parquet_writer(self.span_columns),
+                "run.png": lambda out: out.write(picture),
+                "scenario.yaml": lambda out: out.write(text),
+            },
+        )
+
+    def _repr_html_(self) -> str:
+        unstable = [self.summary["unstable"]["reason"]] if self.summary["unstable"] else []
+        return sheets.html(sheets.headline(self.summary), [*unstable, *self.summary["notes"]])
+
+
+# ---- running ----------------------------------------------------------------------------------------
+
+
+def run(
+    scenario: str | Path | Scenario,
+    *,
+    engine: str | None = None,
+    seed: int | None = None,
+    overrides: Overrides = (),
+    replications: int = 1,
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+    balancers: Mapping[str, BalancerFactory] | None = None,
+    retry_rules: Mapping[str, RetryRuleFactory] | None = None,
+    processes: Sequence[UserProcess] = (),
+) -> Run:
+    """Simulates a scenario.
+
+    Ctrl-C ends it early: what was measured until then is returned (and saved), with
+    ``summary["partial"]`` true. Of several replications the unfinished one is then left out. A second Ctrl-C
+    gives up.
+
+    Args:
+        scenario: a file's path (``-`` for standard input), or a scenario that is already loaded.
+        engine: ``auto``, ``simpy`` or ``reference``; None takes the scenario's.
+        seed: of the first replication, the next has the next; None takes the scenario's.
+        overrides: ``"policies.cart.retries.attempts=3"`` and such, or values by key.
+        replications: independent runs of the same scenario; two or more give confidence intervals.
+        out: folder for the results, checked before the run; None keeps them in memory only.
+        progress: is told how far it is.
+        balancers: by service, a class or function that makes the user's own `Balancer`.
+        retry_rules: by service, likewise, a `RetryRule`.
+        processes: the user's own; each is called with the `Simulation` and returns a SimPy process's generator.
+
+    Raises:
+        ScenarioError: the scenario can't be used.
+        MeshsimError: another argument can't, or the results could not be written (without `out`
+            nothing is lost: the returned run can be saved elsewhere).
+    """
+    chosen = _scenario(scenario, overrides)
+    simulate = _engine(chosen.engine if engine is None else engine)
+    if balancers or retry_rules or processes:
+        simulate = _customised(simulate, balancers, retry_rules, processes, chosen)
+    chosen = chosen.model_copy(update={"seed": _seed(chosen.seed if seed is None else seed, replications)})
+    if out is not None:
+        files.prepare(out)
+    records, cut_short = _replicate(simulate, chosen, replications, progress)
+    notes = (
+        [f"Interrupted after {len(records)} of {replications} replications."]
+        if cut_short and replications > 1
+        else []
+    )
+    summary = summarise(records, chosen, partial=cut_short, notes=notes)
+    result = Run(chosen, records, {**summary, "provenance": _provenance(chosen)})
+    if out is not None:
+        result.save(out)
+    return result
+
+
+def _scenario(source: str | Path | Scenario, overrides: Overrides) -> Scenario:
+    if not isinstance(source, Scenario):
+        return load(source, overrides)
+    return loads(written.text(source), overrides=overrides) if overrides else source
+
+
+def _engine(name: str) -> Engine:
+    """The engine of a name; imported only when it is wanted."""
+    if name in ("auto", "simpy"):
+        from meshsim.engine import simulate as engine  # noqa: PLC0415
+
+        return engine
+    if name == "reference":
+        from meshsim.reference import simulate as reference  # noqa: PLC0415
+
+        return reference
+    raise MeshsimError(f"no engine {name!r} in this version of meshsim; choose auto, simpy or reference")
+
+
+def _customised(
+    simulate: Engine,
+    balancers: Mapping[str, BalancerFactory] | None,
+    retry_rules: Mapping[str, RetryRuleFactory] | None,
+    processes: Sequence[UserProcess],
+    scenario: Scenario,
+) -> Engine:
+    """An engine with the user's own parts in it."""
+    from meshsim.engine import simulate as engine  # noqa: PLC0415
+
+    if simulate is not engine:
+        raise MeshsimError("balancers, retry rules and processes of your own need the engine simpy")
+    for name in (*(balancers or {}), *(retry_rules or {})):
+        if name not in scenario.services:
+            raise MeshsimError(f"no service {name!r} in this scenario; it has {', '.join(scenario.services)}")
+    return partial(engine, balancers=balancers, retry_rules=retry_rules, processes=processes)
+
+
+def _seed(seed: int, replications: int) -> int:
+    """The seed, checked together with the number of replications that count on from it."""
+    if replications < 1:
+        raise MeshsimError(f"{replications} replications make no run; ask for at least 1")
+    if not 0 <= seed <= SEED_LIMIT - replications:
+        raise MeshsimError(f"seed {seed} is out of range; choose one from 0 to {SEED_LIMIT - replications}")
+    return seed
+
+
+def _replicate(
+    simulate: Engine, scenario: Scenario, replications: int, progress: Progress | None
+) -> tuple[list[Records], bool]:
+    """The replications, and whether Ctrl-C kept some of their time from being simulated."""
+    records: list[Records] = []
+    with interruptible() as stop:
+        for number in range(replications):
+            record = simulate(
+                scenario, scenario.seed + number, progress=_watched(progress, stop, number, scenario)
+            )
+            stop.give_up_if_pressed_twice()
+            if stop.pressed and not record.complete:
+                record.interrupted = True
+                return records or [record], True
+            records.append(record)
+            if stop.pressed:
+                break
+    return records, len(records) < replications
+
+
+def _watched(progress: Progress | None, stop: Interrupt, number: int, scenario: Scenario) -> Progress:
+    """What an engine reports to: passes on how far it is in all, and lets Ctrl-C take effect."""
+
+    def report(now: float) -> None:
+        if progress is not None:
+            progress(number * scenario.duration + min(now, scenario.duration))
+        if stop.pressed:
+            raise KeyboardInterrupt
+
+    return report
+
+
+def _provenance(scenario: Scenario) -> dict[str, str]:
+    """What a run was made with: enough to make it again."""
+    return {
+        "scenario": written.text(scenario),
+        "meshsim": meshsim.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }

@@ -1,0 +1,213 @@
+"""A run's numbers as small tables of text, for terminals and notebooks alike."""
+
+from __future__ import annotations
+
+import html as markup
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from meshsim.lab.flags import explain
+from meshsim.measure.objectives import meets
+from meshsim.scenario.model import CLIENT
+from meshsim.units import show_duration
+
+if TYPE_CHECKING:
+    from meshsim.theory import Prediction, Solution
+
+Summary = dict[str, Any]
+NOTHING = "-"
+Rows = list[tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A table of text.
+
+    Attributes:
+        title: above it.
+        columns: their heads; the first holds names, the others numbers unless in `words`.
+        rows: as wide as `columns`.
+        words: numbers of the columns besides the first that hold words.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: Rows
+    words: tuple[int, ...] = ()
+
+
+# ---- numbers for people -----------------------------------------------------------------------------
+
+
+def count(value: float | None) -> str:
+    """``12345`` -> ``12,345``."""
+    return NOTHING if value is None else f"{value:,.0f}"
+
+
+def number(value: float | None) -> str:
+    """Three or four digits: ``80.036`` -> ``80.04``."""
+    return NOTHING if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def rate(value: float | None) -> str:
+    """``80.036`` -> ``80.04/s``."""
+    return NOTHING if value is None else f"{number(value)}/s"
+
+
+def share(value: float | None) -> str:
+    """``0.98765`` -> ``98.77 %``; what is not quite all is never rounded up to it."""
+    if value is None:
+        return NOTHING
+    percent = 100.0 * value
+    text = f"{percent:.2f}".rstrip("0").rstrip(".")
+    if (text == "100" and value < 1.0) or (text == "0" and value > 0.0):
+        text = f"{percent:.6g}"
+    return f"{text} %"
+
+
+def time(value: float | None) -> str:
+    """``0.0125`` -> ``12.5 ms``."""
+    if value is None:
+        return NOTHING
+    text = show_duration(value)
+    digits = text.rstrip("smun")
+    return f"{digits} {text[len(digits) :]}"
+
+
+# ---- sheets -----------------------------------------------------------------------------------------
+
+HEADLINE: tuple[tuple[str, str, Callable[[float | None], str]], ...] = (
+    ("offered", "requests.rate", rate),
+    ("goodput", "requests.goodput", rate),
+    ("success", "requests.success_ratio", share),
+    ("latency, mean", "latency.mean", time),
+    ("latency, p50", "latency.p50", time),
+    ("latency, p90", "latency.p90", time),
+    ("latency, p99", "latency.p99", time),
+    ("amplification", "attempts.amplification", number),
+)
+
+
+def headline(summary: Summary) -> Sheet:
+    """What matters most, with the half widths of the intervals where there are any."""
+    several = bool(summary["ci"])
+    rows: Rows = []
+    for name, path, show in HEADLINE:
+        part, key = path.split(".")
+        interval = summary["ci"].get(path)
+        margin = (f"± {show(interval['half_width'])}" if interval else NOTHING,) if several else ()
+        rows.append((name, show(summary[part][key]), *margin))
+    requests = summary["requests"]
+    counts = f"{count(requests['offered'])} requests, {count(requests['failed'])} failed"
+    if requests["unfinished"]:
+        counts += f", {count(requests['unfinished'])} unfinished"
+    measured = f"{summary['measured'] * summary['replications']:g} s measured"
+    columns = ("", "value", *(("95 %",) if several else ()))
+    return Sheet(f"{summary['scenario'] or 'run'}: {counts} in {measured}", columns, rows)
+
+
+def services(summary: Summary) -> Sheet:
+    """One row a service, and one each of its versions."""
+    rows: Rows = []
+    for name, service in summary["services"].items():
+        rows.append((name, *_station(service)))
+        rows += [(f"  {version}", *_station(part)) for version, part in service["versions"].items()]
+    columns = ("service", "attempts", "rate", "failed", "dropped", "busy", "queue", "p50", "p99")
+    return _without_zeros(Sheet("services", columns, rows), "dropped")
+
+
+def _without_zeros(sheet: Sheet, column: str) -> Sheet:
+    """The sheet without a column that says nothing but 0."""
+    place = sheet.columns.index(column)
+    if any(row[place] != "0" for row in sheet.rows):
+        return sheet
+    rows = [row[:place] + row[place + 1 :] for row in sheet.rows]
+    return replace(sheet, columns=sheet.columns[:place] + sheet.columns[place + 1 :], rows=rows)
+
+
+def _station(part: Summary) -> tuple[str, ...]:
+    answered = part["ok"] + part["failed"]
+    return (
+        count(part["requests"]),
+        rate(part["rate"]),
+        share(part["failed"] / answered if answered else None),
+        count(part["dropped"]),
+        share(part["utilisation"]),
+        number(part["queue_mean"]),
+        time(part["latency"]["p50"]),
+        time(part["latency"]["p99"]),
+    )
+
+
+def edges(summary: Summary) -> Sheet:
+    """One row an edge."""
+    rows: Rows = []
+    for name, edge in summary["edges"].items():
+        ended = edge["ok"] + edge["failed"]
+        failed = share(edge["failed"] / ended if ended else None)
+        counts = (count(edge[key]) for key in ("requests", "attempts", "retries", "hedges"))
+        rows.append((name, *counts, failed, time(edge["latency"]["p50"]), time(edge["latency"]["p99"])))
+    columns = ("edge", "calls", "attempts", "retries", "hedges", "failed", "p50", "p99")
+    return _without_zeros(_without_zeros(Sheet("calls", columns, rows), "hedges"), "retries")
+
+
+def failures(summary: Summary) -> Sheet:
+    """Why requests failed, and what flags the calls between services got."""
+    rows: Rows = [("requests", key, count(times), explain(key)) for key, times in summary["failures"].items()]
+    between = {name: edge for name, edge in summary["edges"].items() if not name.startswith(f"{CLIENT} -> ")}
+    for name, edge in between.items():
+        rows += [(name, key, count(times), explain(key)) for key, times in edge["flags"].items()]
+    return Sheet("failures and flags", ("where", "flag or status", "times", "meaning"), rows, words=(1, 3))
+
+
+def objectives(summary: Summary) -> Sheet:
+    """One row a limit: what was asked, what was measured, whether it was met."""
+    rows: Rows = []
+    for objective in summary["objectives"]:
+        for key, measured in objective["measured"].items():
+            show, sign = (share, "≥") if key == "success" else (time, "≤")
+            verdict = "met" if meets(key, measured, objective[key]) else "MISSED"
+            rows.append(
+                (objective["service"], key, f"{sign} {show(objective[key])}", show(measured), verdict)
+            )
+    return Sheet("objectives", ("service", "of", "wanted", "measured", ""), rows, words=(1, 4))
+
+
+def formulas(solution: Solution) -> list[str]:
+    """Each formula that a solution rests on, once, with its source."""
+    return list(dict.fromkeys(_formula(prediction) for prediction in solution.predictions))
+
+
+def _formula(prediction: Prediction) -> str:
+    return f"{prediction.formula} [{prediction.source}]"
+
+
+def theory(solution: Solution, formulas: Sequence[str]) -> Sheet:
+    """One row a prediction, with the number (from 1) of its formula."""
+    rows: Rows = [
+        (each.metric, _of_metric(each.metric)(each.value), each.kind, str(formulas.index(_formula(each)) + 1))
+        for each in solution.predictions
+    ]
+    return Sheet(f"{solution.scenario or 'scenario'}: theory", ("", "value", "", "by"), rows, words=(2,))
+
+
+def _of_metric(metric: str) -> Callable[[float | None], str]:
+    """How numbers of a metric are shown, told from its path in the summary."""
+    last = metric.rpartition(".")[2]
+    if last.endswith(("ratio", "share", "utilisation")):
+        return share
+    if ".latency." in f".{metric}" or ".ok_latency." in f".{metric}" or last == "wait_mean":
+        return time
+    return rate if last in ("rate", "goodput") else number
+
+
+def html(sheet: Sheet, notes: Sequence[str]) -> str:
+    """A sheet as an HTML table with notes below."""
+    head = "".join(f"<th>{markup.escape(column)}</th>" for column in sheet.columns)
+    body = "".join(
+        f"<tr>{''.join(f'<td>{markup.escape(cell)}</td>' for cell in row)}</tr>" for row in sheet.rows
+    )
+    below = "".join(f"<p>{markup.escape(note)}</p>" for note in notes)
+    title = f"<caption>{markup.escape(sheet.title)}</caption>"
+    return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{below}"

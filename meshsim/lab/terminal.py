@@ -1,0 +1,102 @@
+"""A run on a terminal: its tables, and a progress bar while it lasts."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from meshsim.lab import sheets
+from meshsim.lab.sheets import Sheet
+
+if TYPE_CHECKING:
+    from meshsim.theory import Solution
+
+WIDTH_PIPED = 120
+"""Columns of a table that goes into a file or a pipe, where no terminal says how wide it is."""
+
+
+def console(*, stderr: bool = False) -> Console:
+    """The terminal, or a plain writer of fixed width where there is none."""
+    stream = sys.stderr if stderr else sys.stdout
+    plain = not stream.isatty() and "COLUMNS" not in os.environ
+    return Console(stderr=stderr, width=WIDTH_PIPED if plain else None, highlight=False)
+
+
+def show(out: Console, sheet: Sheet) -> None:
+    """Prints a table; one without rows is left out."""
+    if not sheet.rows:
+        return
+    out.print(f"[bold]{escape(sheet.title)}[/]")
+    table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False, collapse_padding=True)
+    for number, column in enumerate(sheet.columns):
+        words = number == 0 or number in sheet.words
+        table.add_column(column, justify="left" if words else "right", overflow="fold", no_wrap=not words)
+    for row in sheet.rows:
+        table.add_row(*(escape(cell) for cell in row))
+    out.print(table)
+
+
+def show_run(out: Console, summary: dict[str, Any], written: list[Path]) -> None:
+    """Prints what came of a run, what matters most first."""
+    for sheet in (sheets.headline, sheets.services, sheets.edges, sheets.failures, sheets.objectives):
+        show(out, sheet(summary))
+    if summary["unstable"]:
+        out.print(f"[bold red]{escape(summary['unstable']['reason'])}[/]")
+    for note in summary["notes"]:
+        out.print(f"[yellow]Note:[/] {escape(note)}")
+    replications = summary["replications"]
+    seeds = f"seed {summary['seed']}" + (
+        f" to {summary['seed'] + replications - 1}" if replications > 1 else ""
+    )
+    out.print(f"[dim]meshsim {summary['version']}, engine {summary['engine']}, {seeds}[/]")
+    if written:
+        out.print(f"Written to {escape(str(written[0].parent))}: {', '.join(path.name for path in written)}")
+
+
+def show_theory(out: Console, solution: Solution) -> None:
+    """Prints what theory says of a scenario, and why it does not say more."""
+    formulas = sheets.formulas(solution)
+    show(out, sheets.theory(solution, formulas))
+    for number, formula in enumerate(formulas, 1):
+        out.print(f"{number:>3}  {escape(formula)}")
+    if not solution.predictions:
+        out.print("No formula fits this scenario; simulate it.")
+    for reason in solution.reasons:
+        out.print(f"[yellow]Note:[/] {escape(reason)}")
+
+
+@contextmanager
+def progress_bar(total: float, *, quiet: bool) -> Iterator[Callable[[float], None] | None]:
+    """A bar on standard error, on a terminal only: share done, speed, time left.
+
+    Args:
+        total: simulated time when it is done, s.
+        quiet: whether to show none in any case.
+
+    Yields:
+        What to report the simulated time to, or None where nobody watches.
+    """
+    err = console(stderr=True)
+    if quiet or not err.is_terminal:
+        yield None
+        return
+    speed = TextColumn("{task.fields[speed]}")
+    columns = (TextColumn("simulating"), BarColumn(), TaskProgressColumn(), speed, TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task("", total=total, speed="")
+
+        def report(now: float) -> None:
+            elapsed = bar.tasks[0].elapsed or 0.0
+            bar.update(task, completed=now, speed=f"{now / elapsed:.3g} s/s" if elapsed > 0.2 else "")
+
+        yield report

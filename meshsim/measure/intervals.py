@@ -1,0 +1,101 @@
+"""How sure a mean over replications is: Student's t interval.
+
+One run is one sample, however long: its requests wait in the same queues and are not independent. Runs
+with different seeds are independent, so the spread *between replications* is what an interval may be made of.
+
+Source:
+    Abramowitz and Stegun, Handbook of Mathematical Functions (1964), 26.7.3 and 26.7.4: the distribution
+    of t for whole degrees of freedom as a finite sum. Law, Simulation Modeling and Analysis, 5th ed.
+    (2015), 9.4: replication-deletion.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean and where it lies.
+
+    Attributes:
+        mean: of the replications' values.
+        low, high: the interval's ends.
+        half_width: (high - low) / 2.
+        confidence: how often such an interval covers the truth, 0-1.
+        replications: how many values it rests on.
+    """
+
+    mean: float
+    low: float
+    high: float
+    half_width: float
+    confidence: float
+    replications: int
+
+    def as_dict(self) -> dict[str, float | int]:
+        """The fields by name, as `summary.json` has them."""
+        return asdict(self)
+
+
+def interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
+    """The t interval of a mean.
+
+    Args:
+        values: one per replication, at least 2.
+        confidence: 0-1, both excluded.
+
+    Raises:
+        ValueError: fewer than two values, or a confidence outside 0-1.
+    """
+    count = len(values)
+    if count < 2:
+        raise ValueError("an interval needs at least two replications")
+    mean = math.fsum(values) / count
+    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (count - 1))
+    half = t_quantile(0.5 + confidence / 2.0, count - 1) * deviation / math.sqrt(count)
+    return Interval(mean, mean - half, mean + half, half, confidence, count)
+
+
+def t_quantile(probability: float, freedom: int) -> float:
+    """The value that Student's t stays below with this probability.
+
+    Args:
+        probability: 0-1, both excluded.
+        freedom: degrees of freedom, at least 1.
+
+    Returns:
+        The quantile, to about 12 digits: the distribution inverted by bisection over the angle
+        whose tangent is t / sqrt(freedom), which maps the infinite range to a finite one.
+
+    Raises:
+        ValueError: a probability or degrees of freedom out of range.
+    """
+    if not 0.0 < probability < 1.0 or freedom < 1:
+        raise ValueError(
+            "a t quantile needs a probability between 0 and 1 and at least one degree of freedom"
+        )
+    if probability < 0.5:
+        return -t_quantile(1.0 - probability, freedom)
+    low, high = 0.0, math.pi / 2.0
+    for _ in range(60):  # halves the range below the spacing of floats
+        middle = (low + high) / 2.0
+        if _within(middle, freedom) < 2.0 * probability - 1.0:
+            low = middle
+        else:
+            high = middle
+    return math.sqrt(freedom) * math.tan((low + high) / 2.0)
+
+
+def _within(angle: float, freedom: int) -> float:
+    """The probability of |t| < sqrt(freedom) · tan(angle): A&S 26.7.3 (odd) and 26.7.4 (even)."""
+    cosine, sine = math.cos(angle), math.sin(angle)
+    odd = freedom % 2
+    term = cosine if odd else 1.0
+    total = 0.0
+    for k in range(1 + odd, freedom, 2):
+        total += term
+        term *= cosine * cosine * k / (k + 1)
+    return 2.0 / math.pi * (angle + sine * total) if odd else sine * total

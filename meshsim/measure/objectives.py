@@ -1,0 +1,63 @@
+"""Whether a run met its objectives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from meshsim.measure.latency import LATENCY_KEYS, QUANTILES
+from meshsim.scenario.model import CLIENT, Objective
+
+Summary = dict[str, Any]
+
+
+def evaluate(objectives: Sequence[Objective], summary: Summary) -> list[Summary]:
+    """Each objective with what was measured.
+
+    An entry service is judged as its clients see it, retries and all; any other by what it answered to
+    the attempts that arrived. A client's request without an answer has not succeeded, and if there are
+    more of these than a percentile leaves aside, the percentile is not known and not met.
+
+    Args:
+        objectives: of the scenario.
+        summary: with `partial`, `services` and `edges`.
+
+    Returns:
+        One dict an objective: `service`, the limits given, `measured` (None where not known), `met`.
+    """
+    return [_judge(objective, summary) for objective in objectives]
+
+
+def _judge(objective: Objective, summary: Summary) -> Summary:
+    limits: dict[str, float] = objective.model_dump(exclude={"service"}, exclude_none=True)
+    entry = summary["edges"].get(f"{CLIENT} -> {objective.service}")
+    place = entry or summary["services"][objective.service]
+    missing = place["unfinished"] if entry and not summary["partial"] else 0
+    measured = {key: _measured(key, place, missing) for key in limits}
+    met = all(meets(key, measured[key], limit) for key, limit in limits.items())
+    return {"service": objective.service, **limits, "measured": measured, "met": met}
+
+
+def _measured(key: str, place: Summary, missing: int) -> float | None:
+    """A metric of an edge or service, `missing` of whose requests had no answer and count as bad."""
+    answered = place["ok"] + place["failed"]
+    if not answered + missing:
+        return None
+    if key == "success":
+        return float(place["ok"] / (answered + missing))
+    assert key in LATENCY_KEYS
+    if missing > (1.0 - QUANTILES.get(key, 1.0)) * (answered + missing):  # the mean and the maximum need all
+        return None
+    value: float | None = place["latency"][key]
+    return value
+
+
+def meets(key: str, measured: float | None, limit: float) -> bool:
+    """Whether a measured success is enough, or a latency short enough; what is not known does not count.
+
+    A share of 999 in 1000 meets 99.9 %, whatever the last bit of either says.
+    """
+    if measured is None:
+        return False
+    slack = 1e-9 * limit
+    return measured >= limit - slack if key == "success" else measured <= limit + slack

@@ -1,0 +1,190 @@
+"""Whether a run had a steady state at all, or its work piled up.
+
+A mean over a run whose queues grow says more about when it was stopped than about the mesh. The
+criterion, for the client's requests in flight and for the waiting room of each service: averaged over
+the four quarters of the measured time,
+
+- each quarter is above the one before, by a tenth or more of the whole rise (it rose all along), and
+- the whole rise, from first to last quarter, is at least 10, and at least 2 % of what arrived meanwhile.
+
+A queue that is merely busy wanders without a direction, by far less than 2 % of its arrivals; overload by
+a factor r piles up a share 1 - 1/r of them. Overload of less than about 3 % is not told from bad luck, nor
+is a pile whose growth some limit has stopped: short waiting rooms, time-outs and closed loads keep a mesh
+that fails its users stable in this sense.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from meshsim.measure.occupancy import occupancy
+from meshsim.measure.records import Floats, Records
+from meshsim.measure.sample import Window, interrupted
+from meshsim.scenario.model import Scenario
+from meshsim.units import UNLIMITED
+
+LEAST_STEP_RATIO = 0.1
+LEAST_RISE = 10.0
+LEAST_RISE_RATIO = 0.02
+BUSY_RATIO = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Pile:
+    """Work that grew.
+
+    Attributes:
+        what: it is, for people.
+        quarters: the mean amount in each quarter of the measured time.
+    """
+
+    what: str
+    quarters: tuple[float, ...]
+
+    def __str__(self) -> str:
+        amounts = ", ".join(f"{amount:.0f}" for amount in self.quarters)
+        return f"{self.what} grew all along ({amounts} on average in the quarters of the measured time)"
+
+
+def judge(records: Sequence[Records], scenario: Scenario, window: Window) -> dict[str, Any] | Literal[False]:
+    """Whether any replication was unstable.
+
+    Returns:
+        False, or `reason` (a sentence), `service` (the one that can't keep up, or None), `in_flight` (of the
+        client's requests, by quarters), `drain_limit` (whether work was left when time was up) and
+        `replications` (how many were unstable); of the first one that was.
+    """
+    if window.length <= 0.0:
+        return False
+    found = [(record, _piles(record, scenario, window), _cut_off(record, scenario)) for record in records]
+    bad = [(record, piles, cut_off) for record, piles, cut_off in found if piles or cut_off]
+    if not bad:
+        return False
+    record, piles, cut_off = bad[0]
+    late = _last_quarter(window)
+    culprit = _overloaded(record, scenario, late)
+    return {
+        "reason": _sentence(record, late, piles, culprit),
+        "service": culprit,
+        "in_flight": _quarters_in_flight(record, window).tolist(),
+        "drain_limit": cut_off,
+        "replications": len(bad),
+    }
+
+
+def grows(quarters: Floats, arrived: int) -> bool:
+    """The criterion of this module.
+
+    Args:
+        quarters: (4,) mean amounts of work.
+        arrived: how many came in the time of the four quarters.
+    """
+    rise = float(quarters[-1] - quarters[0])
+    least = max(LEAST_RISE, LEAST_RISE_RATIO * arrived)
+    return rise >= least and bool(np.all(np.diff(quarters) >= LEAST_STEP_RATIO * rise))
+
+
+def _cut_off(record: Records, scenario: Scenario) -> bool:
+    """Whether work was left at the drain's limit."""
+    return not record.complete and not interrupted(record, scenario)
+
+
+# ---- what grew --------------------------------------------------------------------------------------
+
+
+def _piles(record: Records, scenario: Scenario, window: Window) -> list[Pile]:
+    in_flight = _quarters_in_flight(record, window)
+    piles = []
+    if grows(in_flight, _between(record.requests.start, window)):
+        piles.append(Pile("the number of requests in flight", tuple(in_flight)))
+    for service in scenario.services:
+        waiting = _quarters_waiting(record, service, window)
+        if grows(waiting, _between(record.attempts.arrived[_at(record, service)], window)):
+            piles.append(Pile(f"the queue at {service}", tuple(waiting)))
+    return piles
+
+
+def _quarters_in_flight(record: Records, window: Window) -> Floats:
+    edges = np.linspace(window.start, window.end, 5)
+    return occupancy(record.requests.start, record.requests.end, edges)
+
+
+def _quarters_waiting(record: Records, service: str, window: Window) -> Floats:
+    """(4,) mean number waiting at a service."""
+    bins = record.queued[_members(record, service), window.first : window.last].sum(axis=0)
+    total = np.concatenate(([0.0], np.cumsum(bins)))
+    at_edges = np.interp(np.linspace(0.0, len(bins), 5), np.arange(len(bins) + 1), total)
+    return np.asarray(4.0 * np.diff(at_edges) / window.length, dtype=np.float64)
+
+
+def _members(record: Records, service: str) -> list[int]:
+    return [index for index, (name, _, _) in enumerate(record.replicas) if name == service]
+
+
+def _at(record: Records, service: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    return np.isin(record.attempts.replica, _members(record, service))
+
+
+def _between(times: Floats, window: Window) -> int:
+    return int(np.count_nonzero((times >= window.start) & (times < window.end)))
+
+
+# ---- why --------------------------------------------------------------------------------------------
+
+
+def _last_quarter(window: Window) -> Window:
+    """The end of the measured time, in whole bins: what began late shows there undiluted."""
+    bins = max(1, (window.last - window.first) // 4)
+    width = window.length / (window.last - window.first)
+    return Window(window.end - bins * width, window.end, window.last - bins, window.last)
+
+
+def _overloaded(record: Records, scenario: Scenario, window: Window) -> str | None:
+    """The service that can't keep up: saturated, behind with its answers, and calling no other such one."""
+    behind = {name for name in scenario.services if _behind(record, scenario, name, window)}
+    for name in scenario.services:
+        if name in behind and not behind & set(_below(scenario, name)):
+            return name
+    return None
+
+
+def _behind(record: Records, scenario: Scenario, service: str, window: Window) -> bool:
+    workers = sum(each.workers * each.replicas for each in scenario.services[service].deployments().values())
+    busy = record.busy[_members(record, service), window.first : window.last].sum()
+    if workers >= UNLIMITED or busy < BUSY_RATIO * workers * window.length:
+        return False
+    arrived, answered = _flow(record, service, window)
+    return arrived - answered > LEAST_RISE_RATIO * arrived
+
+
+def _flow(record: Records, service: str, window: Window) -> tuple[int, int]:
+    """How many attempts arrived and ended at a service within the window, by the clock."""
+    here = _at(record, service)
+    return _between(record.attempts.arrived[here], window), _between(record.attempts.answered[here], window)
+
+
+def _below(scenario: Scenario, service: str) -> Iterator[str]:
+    """The services that one calls, directly or through others, without itself."""
+    edges, seen, todo = scenario.edges(), {service}, [service]
+    while todo:
+        caller = todo.pop()
+        for called in (to for come, to in edges if come == caller and to not in seen):
+            seen.add(called)
+            todo.append(called)
+            yield called
+
+
+def _sentence(record: Records, late: Window, piles: Sequence[Pile], culprit: str | None) -> str:
+    what = str(piles[0]) if piles else "work was left when the run reached its drain's limit"
+    text = f"Unstable: {what}; its averages depend on when it was stopped."
+    if culprit is None:
+        return text
+    arrived, answered = (count / late.length for count in _flow(record, culprit, late))
+    return (
+        f"{text} {culprit} can't keep up: in the last {late.length:g} s its workers were always busy,"
+        f" {arrived:.4g} attempts/s arrived and {answered:.4g}/s were finished."
+    )

@@ -1,0 +1,171 @@
+"""A run in numbers: the dict that `summary.json` holds.
+
+Rates divide by the measured time; counts are totals and latencies pooled over the replications. A number
+that does not exist (the latency of no requests, the utilisation of unlimited workers) is None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+import meshsim
+from meshsim.measure import objectives, parts, stability
+from meshsim.measure.intervals import interval
+from meshsim.measure.latency import QUANTILES, latency
+from meshsim.measure.parts import Summary, per
+from meshsim.measure.records import Records
+from meshsim.measure.sample import Requests, Sample, Window, interrupted
+from meshsim.scenario.model import Scenario
+
+HEADLINE = (
+    "requests.rate",
+    "requests.goodput",
+    "requests.success_ratio",
+    "attempts.amplification",
+    *(f"{latencies}.{key}" for latencies in ("latency", "ok_latency") for key in ("mean", *QUANTILES)),
+)
+"""What gets a confidence interval, by the path of its keys; and of each service these:"""
+OF_SERVICE = ("utilisation", "queue_mean", "latency.mean")
+
+
+def summarise(
+    records: Sequence[Records], scenario: Scenario, *, partial: bool = False, notes: Sequence[str] = ()
+) -> Summary:
+    """The summary of one run, or of several replications of one scenario.
+
+    Args:
+        records: at least one; all of the same scenario, with seeds of their own.
+        scenario: which it was.
+        partial: whether there should have been more of it (it was interrupted); a run that was itself
+            interrupted is partial in any case, and measured up to where it came.
+        notes: sentences to begin the notes with.
+
+    Returns:
+        What DESIGN calls `summary.json`; only plain values, ready for `json`.
+    """
+    window = Window.of(records, scenario)
+    partial = partial or any(interrupted(record, scenario) for record in records)
+    sample = Sample.of(records, window)
+    summary = {
+        "scenario": scenario.name,
+        "engine": records[0].engine,
+        "seed": records[0].seed,
+        "version": meshsim.__version__,
+        "duration": scenario.duration,
+        "measured": window.length,
+        "warmup": window.start,
+        "replications": len(records),
+        "partial": partial,
+        "unstable": stability.judge(records, scenario, window),
+        **_numbers(sample, scenario),
+    }
+    summary["objectives"] = objectives.evaluate(scenario.objectives, summary)
+    summary["ci"] = _intervals([Sample.of([record], window) for record in records], scenario)
+    summary["notes"] = [*notes, *_notes(summary, window, scenario)]
+    return summary
+
+
+# ---- the numbers ------------------------------------------------------------------------------------
+
+
+def _numbers(sample: Sample, scenario: Scenario) -> Summary:
+    """Everything that is counted or timed."""
+    rows = sample.requests
+    return {
+        "requests": _requests(rows, sample.time),
+        "latency": latency(rows.latency[rows.status > 0]),
+        "ok_latency": latency(rows.latency[(rows.status > 0) & (rows.status < 400)]),
+        "attempts": _attempts(sample),
+        "failures": _failures(rows),
+        "services": parts.services(sample, scenario),
+        "edges": parts.edges(sample),
+    }
+
+
+def _requests(rows: Requests, time: float) -> Summary:
+    offered, completed = len(rows.status), int(np.count_nonzero(rows.status > 0))
+    ok = int(np.count_nonzero((rows.status > 0) & (rows.status < 400)))
+    return {
+        "offered": offered,
+        "completed": completed,
+        "ok": ok,
+        "failed": completed - ok,
+        "unfinished": offered - completed,
+        "rate": per(offered, time),
+        "goodput": per(ok, time),
+        "success_ratio": per(ok, completed),
+    }
+
+
+def _attempts(sample: Sample) -> Summary:
+    """Tries on all edges; amplification compares them with what there would be without retries and hedges."""
+    rows = sample.attempts
+    total = len(rows.kind)
+    return {
+        "total": total,
+        "retries": int(np.count_nonzero(rows.kind == 1)),
+        "hedges": int(np.count_nonzero(rows.kind == 2)),
+        "amplification": per(total, int(np.count_nonzero(~rows.extra))),
+    }
+
+
+def _failures(rows: Requests) -> dict[str, int]:
+    failed = rows.status >= 400
+    flag, status = rows.flag[failed], rows.status[failed]
+    return parts.tally(np.where(flag == "", status.astype(str), flag))
+
+
+# ---- intervals --------------------------------------------------------------------------------------
+
+
+def _intervals(samples: Sequence[Sample], scenario: Scenario) -> Summary:
+    """The interval of each metric that every replication has; none for a single replication."""
+    if len(samples) < 2:
+        return {}
+    each = [_numbers(sample, scenario) for sample in samples]
+    paths = [path.split(".") for path in HEADLINE]
+    paths += [["services", name, *key.split(".")] for name in scenario.services for key in OF_SERVICE]
+    found = {".".join(path): [_at(numbers, path) for numbers in each] for path in paths}
+    return {
+        path: interval([value for value in values if value is not None]).as_dict()
+        for path, values in found.items()
+        if None not in values
+    }
+
+
+def _at(summary: Summary, path: Sequence[str]) -> float | None:
+    """The number at the end of a path of keys."""
+    place: Any = summary
+    for key in path:
+        place = place[key]
+    return None if place is None else float(place)
+
+
+# ---- notes ------------------------------------------------------------------------------------------
+
+
+def _notes(summary: Summary, window: Window, scenario: Scenario) -> list[str]:
+    """What a reader must know to read the numbers right."""
+    requests, completed = summary["requests"], summary["requests"]["completed"]
+    notes = []
+    if window.end < scenario.duration:
+        notes.append(
+            f"Interrupted: {window.length:g} s of {scenario.duration - window.start:g} s are measured."
+        )
+    if requests["unfinished"]:
+        notes.append(
+            f"{requests['unfinished']} of {requests['offered']} requests had no answer when the run ended;"
+            " latencies and success_ratio leave them out, so the truth is worse."
+        )
+    if not window.found:
+        notes.append(
+            "MSER-5 found no end of the warm-up within half the run: it may be too short, or have no steady"
+            " state. Give warmup as a duration."
+        )
+    weak = [key for key, quantile in QUANTILES.items() if completed * (1.0 - quantile) < 10.0 - 1e-6]
+    if weak and completed:
+        notes.append(f"{', '.join(weak)}: fewer than 10 requests lie beyond; run longer or add replications.")
+    return notes

@@ -1,0 +1,263 @@
+"""The picture of a run: what was asked of the mesh, what it gave, what its retries cost, who was busy."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any, Protocol
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from numpy.typing import NDArray
+
+from meshsim.measure.table import Table
+from meshsim.plot import marks, style
+from meshsim.scenario.model import Scenario
+from meshsim.units import show_duration, show_ratio
+
+Values = NDArray[np.float64]
+Rows = dict[str, NDArray[Any]]
+BUSIEST = 4
+"""So many services at most in the last panel."""
+DRAIN_SHOWN_RATIO = 0.15
+"""Of the duration: as much of a long drain as is shown."""
+
+
+class Drawable(Protocol):
+    """What a picture is made from; `meshsim.lab.run.Run` is one."""
+
+    @property
+    def scenario(self) -> Scenario:
+        """What ran."""
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Its numbers."""
+
+    @property
+    def series_columns(self) -> Table:
+        """Its series, as `meshsim.measure.series` makes it."""
+
+
+def run_figure(run: Drawable) -> style.Picture:
+    """Four panels over time: load and goodput, latency, amplification, the busiest services.
+
+    Events are shaded and named, warm-up and drain hatched.
+
+    Args:
+        run: a finished run; its data frame is ``run.series``.
+
+    Returns:
+        A figure that belongs to no window; notebooks show it, ``savefig`` writes it.
+    """
+    figure = style.Picture(figsize=(10.0, 10.5), dpi=style.DPI)
+    top = _heading(figure, run)
+    bottom = _caption(figure, run)
+    panels = figure.subplots(4, 1, sharex=True, gridspec_kw={"height_ratios": [3, 3, 2, 2]})
+    figure.subplots_adjust(left=0.075, right=0.86, top=top, bottom=bottom, hspace=0.24)
+    client = _rows(run.series_columns, "client")
+    end = float((client["time"] + client["width"])[-1])
+    shown = min(end, (1.0 + DRAIN_SHOWN_RATIO) * run.scenario.duration)
+    panels[0].set_xlim(0.0, shown)
+    _load(panels[0], client, run)
+    _latency(panels[1], client, run)
+    _amplification(panels[2], client, run)
+    _busiest(panels[3], run)
+    panels[3].set_xlabel("time, s", fontsize=style.SIZE, color=style.INK)
+    marks.mark_events(panels, run.scenario.events, shown)
+    last = min(end, run.scenario.duration + run.scenario.drain_limit)  # the last bin may reach beyond it
+    marks.mark_window(panels, run.summary["warmup"], run.scenario.duration, last)
+    figure.alt = alt_text(run)
+    return figure
+
+
+def alt_text(run: Drawable) -> str:
+    """The picture in one sentence, for those who can't see it."""
+    summary, client = run.summary, _rows(run.series_columns, "client")
+    requests = summary["requests"]
+    offered, goodput = requests["rate"] or 0.0, requests["goodput"] or 0.0
+    sent = f"the client sends {offered:.4g} requests/s and gets {goodput:.4g} good answers/s"
+    words = [f"{summary['scenario']}: {sent}"]
+    lowest = _within(client["goodput"], client, summary)
+    if lowest is not None:
+        words.append(f"goodput is lowest, {lowest[1]:.3g}/s, at {lowest[0]:.4g} s")
+    if summary["latency"]["p99"] is not None:
+        words.append(f"99 % of answers take at most {show_duration(summary['latency']['p99'])}")
+    if np.any(client["amplification"] > 1.0):
+        peak = int(np.nanargmax(client["amplification"]))
+        words.append(f"attempts per request peak at {client['amplification'][peak]:.2f}")
+    busiest = _ranked(summary, "utilisation")
+    if busiest:
+        words.append(
+            f"{busiest[0]} is busiest at {show_ratio(summary['services'][busiest[0]]['utilisation'])}"
+        )
+    events = [f"{marks.describe(event)} from {event.at:g} s" for event in run.scenario.events]
+    return "; ".join(words) + (f" (events: {'; '.join(events)})." if events else ".")
+
+
+def _rows(table: Table, kind: str, name: str | None = None) -> Rows:
+    """The rows of a kind, or of one of its members."""
+    take = table["kind"] == kind
+    if name is not None:
+        take &= table["name"] == name
+    return {column: values[take] for column, values in table.items()}
+
+
+def _within(values: Values, client: Rows, summary: dict[str, Any]) -> tuple[float, float] | None:
+    """The time and value of the least one in the measured window."""
+    inside = (client["time"] >= summary["warmup"]) & (
+        client["time"] < summary["warmup"] + summary["measured"]
+    )
+    if not inside.any():
+        return None
+    lowest = int(np.argmin(np.where(inside, values, np.inf)))
+    return float(client["time"][lowest]), float(values[lowest])
+
+
+# ---- text around ------------------------------------------------------------------------------------
+
+
+def _heading(figure: style.Picture, run: Drawable) -> float:
+    """Writes title and description; returns where the panels may begin, as a share of the height."""
+    inch = 1.0 / figure.get_figheight()
+    figure.text(
+        0.075,
+        1.0 - 0.12 * inch,
+        run.summary["scenario"],
+        fontsize=14,
+        weight="bold",
+        va="top",
+        color=style.INK,
+    )
+    lines = textwrap.wrap(run.scenario.description, 118)[:4]
+    figure.text(
+        0.075, 1.0 - 0.40 * inch, "\n".join(lines), fontsize=10, va="top", color=style.INK, linespacing=1.3
+    )
+    return 1.0 - (0.72 + 0.19 * len(lines)) * inch
+
+
+def _caption(figure: style.Picture, run: Drawable) -> float:
+    """Writes where the picture comes from, and a warning if there is one; returns where the panels end."""
+    inch = 1.0 / figure.get_figheight()
+    summary = run.summary
+    replications = summary["replications"]
+    several = f" to {summary['seed'] + replications - 1}" if replications > 1 else ""
+    source = (
+        f"meshsim {summary['version']} · engine {summary['engine']} · seed {summary['seed']}{several}"
+        f" · measured {summary['measured']:g} s of {run.scenario.duration:g} s"
+    )
+    lines = [source + (" · PARTIAL: interrupted" if summary["partial"] else "")]
+    if summary["unstable"]:
+        lines += textwrap.wrap(summary["unstable"]["reason"], 130)[:3]
+    figure.text(
+        0.075,
+        0.1 * inch,
+        "\n".join(lines),
+        fontsize=style.SIZE,
+        va="bottom",
+        color=style.INK,
+        linespacing=1.3,
+    )
+    return (0.55 + 0.17 * len(lines)) * inch
+
+
+# ---- panels -----------------------------------------------------------------------------------------
+
+
+class _Panel:
+    """One panel while it is drawn: lines over the middles of the bins, named where they end.
+
+    Attributes:
+        axes: to draw on.
+        anchor: lines are named by their last value before this time, s: arrivals stop there.
+    """
+
+    def __init__(self, axes: Axes, title: str, run: Drawable) -> None:
+        self.axes = axes
+        self.anchor = run.scenario.duration
+        self.ends: list[style.LineEnd] = []
+        style.tidy(axes, title)
+
+    def line(self, name: str, rows: Rows, values: Values) -> None:
+        """Draws a line in the next look; one without any value is left out."""
+        if not np.isfinite(values).any():
+            return
+        look = style.LINES[len(self.ends) % len(style.LINES)]
+        middle = rows["time"] + rows["width"] / 2.0
+        # A line of one point is none, so a lonely bin gets a dot
+        dots: dict[str, Any] = {"marker": ".", "markersize": 5.0, "markevery": _alone(values)}
+        self.axes.plot(middle, values, linewidth=1.3, solid_capstyle="butt", **look, **dots)
+        last = np.flatnonzero(np.isfinite(values) & (rows["time"] < self.anchor))
+        if len(last):
+            place = last[-1]
+            self.ends.append(style.LineEnd(name, float(middle[place]), float(values[place]), look["color"]))
+
+    def limit(self, low: float | None, high: float) -> None:
+        """Ends the drawing: sets the limits of the values and names the lines."""
+        self.axes.set_ylim(low, high)
+        style.name_lines(self.axes, self.ends)
+
+
+def _alone(values: Values) -> list[int]:
+    """Where a number has none on either side."""
+    some = np.concatenate(([False], np.isfinite(values), [False]))
+    return [int(place) for place in np.flatnonzero(some[1:-1] & ~some[:-2] & ~some[2:])]
+
+
+def _load(axes: Axes, client: Rows, run: Drawable) -> None:
+    panel = _Panel(axes, "offered load and goodput, requests/s", run)
+    axes.fill_between(
+        client["time"], client["goodput"], step="post", color=style.BLUE, alpha=0.15, linewidth=0
+    )
+    panel.line("goodput", client, client["goodput"])
+    panel.line("offered", client, np.where(client["time"] < run.scenario.duration, client["rate"], np.nan))
+    panel.limit(0.0, 1.3 * max(1e-9, float(client["rate"].max()), float(client["goodput"].max())))
+
+
+def _latency(axes: Axes, client: Rows, run: Drawable) -> None:
+    panel = _Panel(axes, "latency of what ended, failures included (log scale)", run)
+    values = np.concatenate([client[key] for key in ("p50", "p90", "p99")])
+    positive = values[np.isfinite(values) & (values > 0)]
+    low, high = (float(positive.min()), float(positive.max())) if len(positive) else (1e-3, 1.0)
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 30 * low else (1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: show_duration(value)))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    for key in ("p50", "p90", "p99"):
+        panel.line(key, client, np.where(client[key] > 0, client[key], np.nan))
+    panel.limit(low / 1.5, high * 1.5)
+
+
+def _amplification(axes: Axes, client: Rows, run: Drawable) -> None:
+    panel = _Panel(axes, "amplification: all attempts / attempts without retries and hedges", run)
+    axes.axhline(1.0, color=style.INK, linewidth=0.7)
+    panel.line("attempts", client, client["amplification"])
+    finite = client["amplification"][np.isfinite(client["amplification"])]
+    panel.limit(0.0, 1.2 * max(1.5, float(finite.max()) if len(finite) else 0.0))
+
+
+def _busiest(axes: Axes, run: Drawable) -> None:
+    """The utilisation of the busiest services, or what is present at them where all workers are unlimited."""
+    names = _ranked(run.summary, "utilisation")
+    column, title = "utilisation", "utilisation of the busiest services' workers"
+    if not names:
+        names, column, title = (
+            _ranked(run.summary, "busy_mean"),
+            "in_flight",
+            "attempts present at the busiest services",
+        )
+    panel = _Panel(axes, title, run)
+    highest = 0.0
+    for name in names[:BUSIEST]:
+        rows = _rows(run.series_columns, "service", name)
+        panel.line(name, rows, rows[column])
+        highest = max(highest, float(np.nanmax(rows[column])))
+    if column == "utilisation":
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
+    panel.limit(0.0, 1.1 if column == "utilisation" else 1.2 * max(1.0, highest))
+
+
+def _ranked(summary: dict[str, Any], key: str) -> list[str]:
+    """The services that have a number, the highest first."""
+    found = {name: service[key] for name, service in summary["services"].items() if service[key] is not None}
+    return sorted(found, key=lambda name: -found[name])

@@ -1,0 +1,123 @@
+"""How pictures look: colours that everyone can tell apart, lines named where they end.
+
+No meaning rests on colour alone: each line of a panel has a dash pattern of its own too, and its name beside
+its end in dark text (a yellow or sky-blue letter on white can't be read).
+
+Source:
+    Okabe and Ito, Color Universal Design (2008): the palette, here as hex numbers because older versions of
+    matplotlib don't carry it.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = (
+    "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
+)  # fmt: skip
+
+LINES: tuple[dict[str, Any], ...] = (
+    {"color": BLUE, "linestyle": "-"},
+    {"color": ORANGE, "linestyle": (0, (5, 1.5))},
+    {"color": VERMILLION, "linestyle": (0, (1.5, 1))},
+    {"color": GREEN, "linestyle": (0, (6, 1.5, 1.5, 1.5))},
+    {"color": PURPLE, "linestyle": (0, (3, 1, 1, 1, 1, 1))},
+)
+"""Colour and dashes of the first, second, … line of a panel."""
+
+INK = "#222222"
+SIZE = 9.0
+"""Of the smallest text, points."""
+
+DPI = 100
+
+
+class Picture(Figure):
+    """A figure that notebooks show by itself, without pyplot, and that knows its alternative text.
+
+    Attributes:
+        alt: one sentence for those who can't see it.
+    """
+
+    alt: str = ""
+
+    def _repr_png_(self) -> bytes:
+        return self.png()
+
+    def png(self) -> bytes:
+        """The picture as a PNG file, with the alternative text as its description."""
+        out = io.BytesIO()
+        text = {"Description": self.alt, "Software": None}
+        self.savefig(out, format="png", dpi=DPI, metadata=text, pil_kwargs={"compress_level": 4})
+        return out.getvalue()
+
+
+def tidy(axes: Axes, label: str) -> None:
+    """A panel's frame: two spines, a light grid, a label that reads horizontally."""
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=SIZE, colors=INK)
+    axes.set_title(label, loc="left", fontsize=SIZE + 1, color=INK, pad=4)
+
+
+class LineEnd(NamedTuple):
+    """Where a line ends and what it is called; `x` and `y` in data units."""
+
+    name: str
+    x: float
+    y: float
+    colour: str
+
+
+def name_lines(axes: Axes, ends: Sequence[LineEnd]) -> None:
+    """Writes each line's name to the right of the panel, moved apart where they would overlap.
+
+    A thin line in the line's colour leads from its end to its name.
+
+    Args:
+        axes: with its final limits.
+        ends: of its lines.
+    """
+    if not ends:
+        return
+    height = axes.get_window_extent().height * 72.0 / axes.figure.dpi  # points
+    to_axes = axes.transScale + axes.transLimits
+    places = np.clip(to_axes.transform([(end.x, end.y) for end in ends])[:, 1], 0.0, 1.0)
+    for end, place in zip(ends, _apart(places, 1.25 * SIZE / height), strict=True):
+        axes.annotate(
+            end.name,
+            (end.x, end.y),
+            xytext=(1.02, place),
+            textcoords="axes fraction",
+            va="center",
+            fontsize=SIZE,
+            color=INK,
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": end.colour, "linewidth": 0.8, "shrinkA": 1, "shrinkB": 0},
+        )
+
+
+def _apart(places: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
+    """The places moved as little as keeps neighbours `gap` apart, within 0-1 where that can be."""
+    order = np.argsort(places, kind="stable")
+    result = places[order].copy()
+    for _ in range(50):  # neighbours push each other until nobody moves
+        overlap = gap - np.diff(result)
+        if not np.any(overlap > 1e-9):
+            break
+        push = np.maximum(overlap, 0.0) / 2.0
+        result[:-1] -= push
+        result[1:] += push
+        result = np.clip(result, 0.0, 1.0)
+    back = np.empty_like(result)
+    back[order] = result
+    return back

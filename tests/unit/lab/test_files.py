@@ -1,0 +1,58 @@
+import errno
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from meshsim.errors import MeshsimError
+from meshsim.lab import files
+
+
+def test_a_folder_is_made_and_left_empty(tmp_path) -> None:
+    folder = files.prepare(tmp_path / "a" / "b")
+    assert folder.is_dir()
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["file/below", "file", "nul\0byte"])
+def test_what_is_no_folder_is_refused(tmp_path, name) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(MeshsimError, match=r"can't write to .*; choose another folder with --out"):
+        files.prepare(tmp_path / name)
+
+
+def test_a_full_disk_leaves_everything_as_it_was(tmp_path) -> None:
+    (tmp_path / "one.txt").write_text("old")
+
+    def full(out):
+        out.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(MeshsimError, match=r"can't write .*two.txt: No space left on device"):
+        files.write(tmp_path, {"one.txt": lambda out: out.write(b"new"), "two.txt": full})
+    assert [path.name for path in tmp_path.iterdir()] == ["one.txt"]
+    assert (tmp_path / "one.txt").read_text() == "old"
+
+
+def test_ctrl_c_while_writing_leaves_no_part(tmp_path) -> None:
+    def stop(out):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        files.write(tmp_path, {"one.txt": lambda out: out.write(b"new"), "two.txt": stop})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_json_and_parquet_say_nothing_that_is_no_number(tmp_path) -> None:
+    table = {"x": np.array([1.0, np.nan]), "word": np.array(["a", ""])}
+    found = files.write(
+        tmp_path, {"a.json": files.json_writer({"µ": [1, None]}), "a.parquet": files.parquet_writer(table)}
+    )
+    assert [path.name for path in found] == ["a.json", "a.parquet"]
+    assert json.loads(found[0].read_text(encoding="utf-8")) == {"µ": [1, None]}
+    read = pq.read_table(found[1])
+    assert read.column("x").null_count == 1
+    assert read.column("word").to_pylist() == ["a", ""]
+    with pytest.raises(ValueError, match="JSON"):
+        files.json_writer(float("nan"))

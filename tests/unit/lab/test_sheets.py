@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+
+from meshsim.lab import sheets
+from meshsim.lab.flags import FLAGS, explain
+from meshsim.measure.summary import summarise
+
+
+@pytest.fixture
+def summary(make_scenario, make_records):
+    scenario = make_scenario(objectives=[{"service": "api", "p99": "250ms", "success": "99%"}])
+    start = np.arange(0.0, 100.0, 0.1)
+    bad = np.arange(1000) % 10 == 0
+    records = [
+        make_records(
+            scenario,
+            start,
+            0.1 + 0.01 * seed,
+            status=np.where(bad, 504, 200),
+            flag=np.where(bad, "URX,UT", ""),
+            seed=seed,
+        )
+        for seed in (1, 2)
+    ]
+    return summarise(records, scenario)
+
+
+def test_every_sheet_is_rectangular(summary) -> None:
+    for make in (sheets.headline, sheets.services, sheets.edges, sheets.failures, sheets.objectives):
+        sheet = make(summary)
+        assert sheet.rows
+        assert {len(row) for row in sheet.rows} == {len(sheet.columns)}
+        assert all(isinstance(cell, str) for row in sheet.rows for cell in row)
+
+
+def test_the_headline_has_margins_with_replications(summary) -> None:
+    sheet = sheets.headline(summary)
+    rows = {row[0]: row for row in sheet.rows}
+    assert rows["offered"] == ("offered", "10/s", "± 0/s")
+    assert rows["success"][1] == "90 %"
+    assert rows["latency, mean"][2].startswith("± ")
+
+
+def test_objectives_are_judged_limit_by_limit(summary) -> None:
+    rows = sheets.objectives(summary).rows
+    assert [row[-1] for row in rows] == ["met", "MISSED"]
+
+
+def test_failures_are_explained(summary) -> None:
+    ((where, key, times, meaning),) = sheets.failures(summary).rows
+    assert (where, key, times) == ("requests", "URX,UT", "180")
+    assert "retries were used up" in meaning
+    assert "time-out" in meaning
+
+
+def test_flags_and_statuses_in_words() -> None:
+    assert all(explain(flag) == words for flag, words in FLAGS.items())
+    assert "waiting room" in explain("503")
+    assert explain("418") == "418"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1.0, "100 %"), (0.99999, "99.999 %"), (0.5, "50 %"), (0.00001, "0.001 %"), (0.0, "0 %"), (None, "-")],
+)
+def test_a_share_is_never_rounded_to_all_or_nothing(value, text) -> None:
+    assert sheets.share(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0125, "12.5 ms"), (2.0, "2 s"), (0.0, "0 s"), (3e-6, "3 us"), (None, "-")]
+)
+def test_times_for_people(value, text) -> None:
+    assert sheets.time(value) == text
+
+
+def test_html_escapes_what_users_wrote(summary) -> None:
+    summary["scenario"] = "<script>"
+    assert "<script>" not in sheets.html(sheets.headline(summary), ["a < b"])
+    assert "a &lt; b" in sheets.html(sheets.headline(summary), ["a < b"])
+
+
+def test_columns_that_say_nothing_are_left_out(summary) -> None:
+    assert "hedges" not in sheets.edges(summary).columns
+    assert "dropped" not in sheets.services(summary).columns
+    summary["edges"]["client -> api"]["hedges"] = 3
+    assert "hedges" in sheets.edges(summary).columns

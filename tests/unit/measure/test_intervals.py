@@ -1,0 +1,46 @@
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from meshsim.measure.intervals import interval, t_quantile
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 5, 9, 10, 29, 30, 99, 1000, 4001])
+@pytest.mark.parametrize("probability", [0.5, 0.6, 0.9, 0.95, 0.975, 0.995, 0.9999, 0.025])
+def test_quantile_is_scipys(freedom: int, probability: float) -> None:
+    assert t_quantile(probability, freedom) == pytest.approx(
+        stats.t.ppf(probability, freedom), rel=1e-9, abs=1e-9
+    )
+
+
+@pytest.mark.parametrize(("probability", "freedom"), [(0.0, 3), (1.0, 3), (0.9, 0), (math.nan, 3)])
+def test_quantile_refuses_what_has_none(probability: float, freedom: int) -> None:
+    with pytest.raises(ValueError, match="t quantile"):
+        t_quantile(probability, freedom)
+
+
+def test_interval_is_scipys() -> None:
+    values = [3.1, 2.7, 3.6, 3.3, 2.9]
+    found = interval(values)
+    low, high = stats.t.interval(0.95, 4, np.mean(values), stats.sem(values))
+    assert (found.low, found.high) == pytest.approx((low, high))
+    assert found.half_width == pytest.approx((high - low) / 2)
+    assert found.as_dict() == {
+        "mean": found.mean, "low": found.low, "high": found.high, "half_width": found.half_width,
+        "confidence": 0.95, "replications": 5,
+    }  # fmt: skip
+
+
+def test_interval_covers_as_often_as_it_says() -> None:
+    generator = np.random.default_rng(1)
+    found = [interval(list(generator.normal(5.0, 2.0, 6)), 0.9) for _ in range(2000)]
+    covered = np.mean([each.low <= 5.0 <= each.high for each in found])
+    assert abs(covered - 0.9) < 0.027  # four standard errors
+
+
+def test_equal_values_have_no_width_and_one_value_no_interval() -> None:
+    assert interval([2.0, 2.0, 2.0]).half_width == 0.0
+    with pytest.raises(ValueError, match="two replications"):
+        interval([1.0])

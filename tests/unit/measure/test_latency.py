@@ -1,0 +1,31 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from meshsim.measure.latency import LATENCY_KEYS, grouped_quantiles, latency
+
+
+def test_percentiles_are_pandas_default() -> None:
+    values = np.random.default_rng(1).exponential(1.0, 137)
+    found = latency(values)
+    assert tuple(found) == LATENCY_KEYS
+    assert found["p999"] == pytest.approx(pd.Series(values).quantile(0.999), rel=1e-12)
+    assert found["p50"] == pytest.approx(np.median(values), rel=1e-12)
+    assert (found["mean"], found["max"]) == pytest.approx((values.mean(), values.max()))
+
+
+def test_no_values_have_no_numbers() -> None:
+    assert set(latency(np.array([])).values()) == {None}
+
+
+def test_groups_have_the_quantiles_of_each() -> None:
+    generator = np.random.default_rng(3)
+    values, groups = generator.exponential(1.0, 500), generator.integers(0, 7, 500)
+    groups[groups == 4] = 5
+    found = grouped_quantiles(values, groups, 8, (0.5, 0.9, 0.99))
+    for group in range(8):
+        inside = values[groups == group]
+        if len(inside):
+            assert found[:, group] == pytest.approx(np.quantile(inside, [0.5, 0.9, 0.99]), rel=1e-12)
+        else:
+            assert np.isnan(found[:, group]).all()

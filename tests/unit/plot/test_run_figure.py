@@ -1,0 +1,147 @@
+import io
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from meshsim.measure.series import series
+from meshsim.measure.summary import summarise
+from meshsim.plot import alt_text, run_figure
+from meshsim.plot.marks import describe
+from meshsim.plot.run import _alone
+from meshsim.plot.style import LINES, SIZE, _apart
+from meshsim.scenario.model import Event
+
+
+@pytest.fixture
+def storm(make_scenario, make_records):
+    """A run with a trigger of 10 s, after which every request fails after 4 tries."""
+    scenario = make_scenario(
+        events=[
+            {"at": "30s", "for": "10s", "service": "api", "slow": 5.0},
+            {"at": "80s", "set": {"policies.api.timeout": "1s"}},
+        ]
+    )
+    start = np.arange(0.0, 100.0, 0.05)
+    dead = start > 31.0
+    record = make_records(
+        scenario,
+        start,
+        np.where(dead, 4.0, 0.1),
+        status=np.where(dead, 504, 200),
+        tries=np.where(dead, 4, 1),
+        busy=3.0,
+    )
+    return SimpleNamespace(
+        scenario=scenario, summary=summarise([record], scenario), series_columns=series([record], scenario)
+    )
+
+
+def texts(figure) -> list[str]:
+    panels = [text.get_text() for axes in figure.axes for text in (*axes.texts, axes.title, axes._left_title)]
+    return [*(text.get_text() for text in figure.texts), *panels]
+
+
+def test_four_panels_share_time(storm) -> None:
+    figure = run_figure(storm)
+    assert len(figure.axes) == 4
+    assert len({axes.get_xlim() for axes in figure.axes}) == 1
+    assert figure.axes[1].get_yscale() == "log"
+
+
+def test_lines_are_named_and_told_apart_without_colour(storm) -> None:
+    figure = run_figure(storm)
+    found = texts(figure)
+    for name in ("offered", "goodput", "p50", "p90", "p99", "attempts", "api", "warm-up", "api 5x slower"):
+        assert name in found, name
+    assert (
+        len({str(look["linestyle"]) for look in LINES})
+        == len({look["color"] for look in LINES})
+        == len(LINES)
+    )
+    assert len({line.get_color() for line in figure.axes[1].lines if len(line.get_xdata()) > 2}) == 3
+
+
+def test_text_is_large_enough(storm) -> None:
+    figure = run_figure(storm)
+    sizes = [
+        text.get_fontsize()
+        for text in figure.findobj(lambda artist: hasattr(artist, "get_fontsize"))
+        if text.get_text()
+    ]
+    assert min(sizes) >= SIZE == 9.0
+
+
+def test_the_heading_and_the_caption_say_what_it_is(storm) -> None:
+    title, description, caption = (text.get_text() for text in run_figure(storm).texts)
+    assert title == "by-hand"
+    assert description == "Records made by hand."
+    assert "engine by-hand" in caption
+    assert "seed 1" in caption
+    assert storm.summary["version"] in caption
+
+
+def test_a_sentence_for_those_who_do_not_see_it(storm) -> None:
+    sentence = alt_text(storm)
+    assert sentence.startswith("by-hand: the client sends 20 requests/s")
+    assert "attempts per request peak at" in sentence
+    assert "api 5x slower from 30 s" in sentence
+    assert sentence.endswith(".")
+    assert "\n" not in sentence
+
+
+def test_notebooks_and_files_get_a_png_with_its_sentence(storm) -> None:
+    figure = run_figure(storm)
+    image = Image.open(io.BytesIO(figure._repr_png_()))
+    assert image.format == "PNG"
+    assert image.text["Description"] == figure.alt == alt_text(storm)
+    assert min(image.size) >= 900
+
+
+@pytest.mark.parametrize("changes", [{}, {"api": {"workers": "unlimited"}}, {"name": "", "description": ""}])
+def test_a_run_without_requests_has_a_picture_too(make_scenario, make_records, changes) -> None:
+    scenario = make_scenario(**changes)
+    record = make_records(scenario, [], busy=0.0)
+    run = SimpleNamespace(
+        scenario=scenario, summary=summarise([record], scenario), series_columns=series([record], scenario)
+    )
+    assert run_figure(run).png()
+
+
+def test_instant_answers_are_drawn(make_scenario, make_records) -> None:
+    scenario = make_scenario()
+    record = make_records(scenario, np.arange(0.0, 100.0), 0.0)
+    run = SimpleNamespace(
+        scenario=scenario, summary=summarise([record], scenario), series_columns=series([record], scenario)
+    )
+    assert run_figure(run).png()
+
+
+def test_a_lonely_bin_is_a_dot() -> None:
+    nothing = np.nan
+    assert _alone(np.array([1.0, nothing, 2.0, 3.0, nothing, 4.0])) == [0, 5]
+    assert _alone(np.array([1.0, 2.0])) == []
+
+
+def test_names_move_apart_and_stay_inside() -> None:
+    places = _apart(np.array([0.5, 0.5, 0.52, 0.99, 1.0]), 0.1)
+    assert np.all(np.diff(np.sort(places)) > 0.099)
+    assert places.min() >= 0.0
+    assert places.max() <= 1.0
+    assert _apart(np.array([0.2, 0.8]), 0.1) == pytest.approx([0.2, 0.8])
+
+
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        ({"at": "1s", "service": "cart", "slow": 5.0}, "cart 5x slower"),
+        ({"at": "1s", "service": "cart", "slow": 0.5}, "cart 2x faster"),
+        ({"at": "1s", "replica": "cart/v1/0", "down": True}, "cart/v1/0 down"),
+        ({"at": "1s", "link": "a -> b", "latency_factor": 10.0, "loss": "1%"}, "a -> b 10x latency, 1% loss"),
+        ({"at": "1s", "service": "cart", "errors": "50%"}, "cart 50% errors"),
+        ({"at": "1s", "set": {"policies.cart.split": {"v1": 1}}}, "set cart.split"),
+    ],
+)
+def test_events_in_words(event, words) -> None:
+    assert describe(Event.model_validate(event)) == words
