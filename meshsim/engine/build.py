@@ -34,6 +34,7 @@ class Builder:
 
     Attributes:
         targets: replicas of each service, as callers find them.
+        edges: numbers of the (caller, service) pairs.
         routes: every route, with who owns it: (caller's instance number, caller, service, route).
     """
 
@@ -44,6 +45,7 @@ class Builder:
     mesh: Mesh = field(init=False)
     targets: dict[str, list[Target]] = field(default_factory=dict)
     routes: list[tuple[int, str, str, ConfiguredRoute]] = field(default_factory=list)
+    edges: dict[tuple[str, str], int] = field(default_factory=dict)
     slow: dict[str, Overrides] = field(default_factory=dict)
     errors: dict[str, Overrides] = field(default_factory=dict)
 
@@ -69,6 +71,7 @@ class Builder:
     def _links(self) -> None:
         mesh = self.mesh
         mesh.edges = self.scenario.edges()
+        self.edges = {edge: number for number, edge in enumerate(mesh.edges)}
         for edge in mesh.edges:
             written = self.scenario.link(*edge)
             mesh.links[edge] = Link(written.latency.build(), written.loss)
@@ -141,7 +144,7 @@ class Builder:
         site = Site(
             self.clock, mesh.recorder, mesh.tracer, mesh.network, dataplane, instance, self.seed, self.custom
         )  # fmt: skip
-        edge = mesh.edges.index((caller, service))
+        edge = self.edges[caller, service]
         route = ConfiguredRoute(
             site, service, edge, self.targets[service], self.scenario.policy(caller, service)
         )

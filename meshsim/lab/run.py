@@ -160,7 +160,7 @@ def run(
         progress: is told how far it is.
         balancers: by service, a class or function that makes the user's own `Balancer`.
         retry_rules: by service, likewise, a `RetryRule`.
-        processes: the user's own; each is called with the `Simulation` and returns a SimPy process's generator.
+        processes: the user's own; each is called with the `Simulation` and returns a process's generator.
 
     Raises:
         ScenarioError: the scenario can't be used.

@@ -58,14 +58,14 @@ class Sidecar(Dataplane):
     clock: Clock
     time: Distribution
     workers: int
-    working: list[Pass]
+    working: dict[Pass, None]
     waiting: deque[Pass]
 
     def __init__(self, clock: Clock, time: Distribution, workers: int) -> None:
         self.clock = clock
         self.time = time
         self.workers = workers
-        self.working = []
+        self.working = {}
         self.waiting = deque()
 
     def enter(self, event: Event, step: int, key: Key, purpose: int, now: float) -> None:
@@ -77,17 +77,17 @@ class Sidecar(Dataplane):
 
     def start(self, one: Pass, now: float) -> None:
         """A worker takes a pass."""
-        self.working.append(one)
+        self.working[one] = None
         self.clock.at(now + one.lasts, one, 0)
 
     def passed(self, one: Pass, now: float) -> None:
         """A pass is over; its worker takes the next."""
-        self.working.remove(one)
+        del self.working[one]
         if self.waiting:
             self.start(self.waiting.popleft(), now)
 
     def drop(self) -> None:
         for one in self.working:
             one.dropped = True
-        self.working = []
+        self.working = {}
         self.waiting = deque()

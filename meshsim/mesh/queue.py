@@ -110,10 +110,42 @@ class Lifo(Queue):
 
 @final
 class Priority(Queue):
-    """The highest priority first; first in, first out among equals."""
+    """The highest priority first; first in, first out among equals.
+
+    Attributes:
+        levels: the priorities that have been seen, the highest first.
+        rooms: a queue for each.
+    """
+
+    levels: list[int]
+    rooms: list[Queue]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.levels = []
+        self.rooms = []
+
+    def place(self, priority: int) -> int:
+        """The index of a priority's level; makes one where there is none."""
+        i = 0
+        while i < len(self.levels) and self.levels[i] > priority:
+            i += 1
+        if i == len(self.levels) or self.levels[i] != priority:
+            self.levels.insert(i, priority)
+            self.rooms.insert(i, Queue())
+        return i
 
     def push(self, one: Waiting) -> None:
-        ahead = self.tail
-        while ahead is not None and ahead.priority < one.priority:
-            ahead = ahead.ahead
-        self.insert(one, ahead)
+        self.rooms[self.place(one.priority)].push(one)
+        self.length += 1
+
+    def remove(self, one: Waiting) -> None:
+        self.rooms[self.place(one.priority)].remove(one)
+        self.length -= 1
+
+    def pop(self) -> Waiting:
+        i = 0
+        while self.rooms[i].length == 0:
+            i += 1
+        self.length -= 1
+        return self.rooms[i].pop()
