@@ -113,7 +113,7 @@ def test_files_and_functions_can_be_read_in_one_sitting() -> None:
 
 
 def test_what_a_base_class_asks_for_is_documented() -> None:
-    """Overrides inherit their docstrings (so ruff's D102 is off); whoever asks for one must say what it is."""
+    """Overrides inherit their docstrings, so ruff's D102 is off; whoever asks for one says what it is."""
     for file in FILES:
         for node in ast.parse(file.read_text(encoding="utf-8")).body:
             if not isinstance(node, ast.ClassDef) or node.bases or node.name.startswith("_"):

@@ -9,6 +9,7 @@ Over replications counts are totals, latencies are pooled, rates and everything 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -58,8 +59,11 @@ def series(records: Sequence[Records], scenario: Scenario) -> Table:
         The columns of :data:`COLUMNS`, each (rows,): the client's bins, each service's, then each edge's.
     """
     grid = records[0].grid
-    bins = max(grid.bin_at(max(record.end for record in records)) + 1, *(r.busy.shape[1] for r in records))
+    end = max(record.end for record in records)
+    bins = max(grid.last, math.ceil((end - grid.origin) / grid.width - 1e-9))
     edges = grid.edges(bins)
+    if bins > grid.last:
+        edges[-1] = min(edges[-1], end)  # the drain ends when it ends: its last bin is as wide as it lasted
     services, links = list(scenario.services), [f"{a} -> {b}" for a, b in records[0].edges]
     parts = [
         _part("client", [CLIENT], [_client(record) for record in records], edges),
@@ -226,5 +230,6 @@ def _mean(amounts: Sequence[Floats], bins: int) -> Floats:
     """(bins,) of (members, some bins) arrays: the members' sum, the mean over the replications."""
     total = np.zeros(bins)
     for amount in amounts:
-        total[: amount.shape[1]] += amount.sum(axis=0)
+        known = min(bins, amount.shape[1])
+        total[:known] += amount[:, :known].sum(axis=0)
     return total / len(amounts)

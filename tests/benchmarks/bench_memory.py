@@ -52,10 +52,8 @@ def main() -> None:
     (few, held_few, rows_few), (many, held_many, rows_many) = measure("10s"), measure("40s")
     held = (held_many - held_few) / (many - few)
     rows = (rows_many - rows_few) / (many - few)
-    print(
-        f"{few} and {many} requests: {held:.0f} bytes a request held, {rows:.0f} of them rows: ratio {
-            held / rows:.2f}"
-    )
+    print(f"{few} and {many} requests")
+    print(f"{held:.0f} bytes a request, {rows:.0f} of them rows: {held / rows:.2f}")
 
 
 if __name__ == "__main__":
