@@ -25,6 +25,8 @@ import meshsim
 from meshsim.errors import MeshsimError, ScenarioError
 
 if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
+
     from meshsim.lab.run import Run
 
 MISSED, BAD, INTERRUPTED = 1, 2, 130
@@ -59,18 +61,40 @@ def _example(command: str) -> str:
     return f"\b\nExample:\n  {command}"
 
 
-def main() -> None:
-    """The program ``meshsim``."""
+class _Pipe(io.FileIO):
+    """Standard output that does not mind if its reader has gone (``| head``): the rest goes nowhere."""
+
+    def write(self, data: Buffer, /) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            return memoryview(data).nbytes
+
+
+def _streams() -> None:
+    """Makes standard output and error bear whatever they are connected to."""
+    if sys.stdout is None:  # closed by whoever started us
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for as long as we live
+    elif isinstance(sys.stdout, io.TextIOWrapper) and isinstance(
+        sys.stdout.buffer, io.BufferedWriter | io.FileIO
+    ):
+        pipe = _Pipe(sys.stdout.fileno(), "w", closefd=False)
+        sys.stdout = io.TextIOWrapper(
+            io.BufferedWriter(pipe), encoding=sys.stdout.encoding, line_buffering=pipe.isatty()
+        )
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # what a terminal can't show is no reason for a traceback
+
+
+def main() -> None:
+    """The program ``meshsim``."""
+    _streams()
     try:
         try:
             app(prog_name="meshsim")
         finally:
             sys.stdout.flush()
-    except BrokenPipeError:  # the reader has gone (`| head`): no error, and nothing is left to flush at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         print(f"meshsim: {error.strerror or error}: the output is incomplete", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -89,7 +89,7 @@ class Builder:
     def _replica(self, name: str, workload: Workload, queue: Queue) -> Replica:
         mesh = self.mesh
         grid = Grid.of(self.scenario)
-        gauges = [Gauge(grid.origin, grid.width) for _ in range(2)]
+        gauges = [Gauge(grid.origin, grid.width, grid.most) for _ in range(2)]
         replica = Replica(
             self.clock, mesh.recorder, mesh.tracer, len(mesh.replicas), name, workload, queue,
             self._dataplane(), gauges[0], gauges[1],
@@ -164,7 +164,9 @@ class Builder:
             yield TraceLoad(client, route, number, key, load.priority, list(load.arrivals.trace.times))
         else:
             random_gaps = load.arrivals.kind != "constant"
-            yield RateLoad(client, route, number, key, load.priority, intensity(load, key), random_gaps)
+            yield RateLoad(
+                client, route, number, key, load.priority, intensity(load, key, client.duration), random_gaps
+            )
 
     # ---- events -----------------------------------------------------------------------------------
 
@@ -215,12 +217,12 @@ class Builder:
         return self.slow[key]
 
 
-def intensity(load: model.Load, key: random.Key) -> Intensity:
-    """The rate of an open load over time."""
+def intensity(load: model.Load, key: random.Key, until: float) -> Intensity:
+    """The rate of an open load over time, as far as `until`."""
     if load.arrivals.mmpp is not None:
-        return Modulated(key, list(load.arrivals.mmpp.rates), list(load.arrivals.mmpp.mean_times))
+        return Modulated(key, list(load.arrivals.mmpp.rates), list(load.arrivals.mmpp.mean_times), until)
     if load.rate is not None:
-        return Intensity([0.0], [load.rate], [0.0])
+        return Intensity([0.0], [load.rate], [0.0], until)
     starts, rates, slopes = [0.0], [0.0], [0.0]
 
     def piece(start: float, rate: float, slope: float) -> None:
@@ -239,4 +241,4 @@ def intensity(load: model.Load, key: random.Key) -> Intensity:
                 piece(point.at + point.ramp, point.rate, 0.0)
         else:
             piece(point.at, point.rate, 0.0)
-    return Intensity(starts, rates, slopes)
+    return Intensity(starts, rates, slopes, until)

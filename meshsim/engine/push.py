@@ -34,7 +34,7 @@ class Push(Disruption):
         delay = self.scenario.mesh.push_delay.build()
         for instance, caller, service, route in self.routes:
             key = random.derive(random.derive(self.proxies, instance), self.number)
-            arrival = Arrival(route, self.scenario.policy(caller, service))
+            arrival = Arrival(route, self.scenario.policy(caller, service), now, self.number)
             lasts = delay.draw(key, random.PUSH)
             if lasts > 0.0:
                 self.clock.at(now + lasts, arrival, 0)
@@ -46,12 +46,16 @@ class Push(Disruption):
 
 
 class Arrival(Event):
-    """One route gets its new policy."""
+    """One route gets its new policy; one that was overtaken by a newer push comes too late."""
 
-    def __init__(self, route: ConfiguredRoute, policy: model.Policy) -> None:
+    def __init__(self, route: ConfiguredRoute, policy: model.Policy, pushed: float, number: int) -> None:
         self.route = route
         self.policy = policy
+        self.version = (pushed, number)
 
     def fire(self, step: int, now: float) -> None:
+        if self.version < self.route.version:
+            return
+        self.route.version = self.version
         if self.policy != self.route.written:
             self.route.apply(self.policy, now)

@@ -19,7 +19,9 @@ UserProcess = Callable[["Simulation"], Generator[simpy.Event, Any, Any]]
 """Makes a process of the user's own, that sees the mesh and shares its time."""
 
 STEPS = 200
-"""How often a run looks up to say how far it is."""
+"""How often a run looks up to say how far it is, while requests arrive."""
+STEPS_AT_MOST = 10_000
+"""In all: the drain may be far longer."""
 
 
 class Simulation:
@@ -65,7 +67,7 @@ class Simulation:
             What happened; `complete` is False if the run was cut short.
         """
         limit = self.scenario.duration + self.scenario.drain_limit
-        stride = self.scenario.duration / STEPS
+        stride = max(self.scenario.duration / STEPS, limit / STEPS_AT_MOST)
         try:
             while not self.complete and self.env.now < limit:
                 until = min(limit, self.env.now + stride)

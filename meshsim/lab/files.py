@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Mapping
+from errno import EISDIR
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,8 +27,10 @@ def prepare(folder: str | Path) -> Path:
     test = path / f".meshsim-{os.getpid()}.part"
     try:
         path.mkdir(parents=True, exist_ok=True)
-        test.write_bytes(b"test")
-        test.unlink()
+        try:
+            test.write_bytes(b"test")
+        finally:
+            test.unlink(missing_ok=True)
     except (OSError, ValueError) as error:
         raise MeshsimError(
             f"can't write to {path}: {_reason(error)}; choose another folder with --out"
@@ -54,6 +57,9 @@ def write(folder: Path, files: Mapping[str, Writer]) -> list[Path]:
         for target, writer in zip(parts, files.values(), strict=True):
             with parts[target].open("wb") as out:
                 writer(out)
+        for target in parts:
+            if target.is_dir():
+                raise IsADirectoryError(EISDIR, "there is a folder of that name")
         for target, part in parts.items():
             part.replace(target)
     except OSError as error:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import meshsim
 from meshsim.errors import MeshsimError
-from meshsim.lab import files, sheets, written
+from meshsim.lab import files, sheets
 from meshsim.lab.interrupt import Interrupt, interruptible
 from meshsim.measure.records import Records
 from meshsim.measure.requests import requests
@@ -19,7 +19,7 @@ from meshsim.measure.series import series
 from meshsim.measure.spans import spans
 from meshsim.measure.summary import summarise
 from meshsim.measure.table import Table, frame
-from meshsim.scenario import load, loads
+from meshsim.scenario import load, loads, written
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.overrides import Overrides
 
@@ -190,7 +190,7 @@ def run(
 def _scenario(source: str | Path | Scenario, overrides: Overrides) -> Scenario:
     if not isinstance(source, Scenario):
         return load(source, overrides)
-    return loads(written.text(source), overrides=overrides) if overrides else source
+    return loads(written.text(source), overrides=overrides, folder=source.folder) if overrides else source
 
 
 def _engine(name: str) -> Engine:

@@ -2,40 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from meshsim.measure.latency import LATENCY_KEYS, QUANTILES
+import numpy as np
+
+from meshsim.measure.latency import LATENCY_KEYS, latency
+from meshsim.measure.records import Floats
 from meshsim.scenario.model import CLIENT, Objective
 
 Summary = dict[str, Any]
 
+VERY_LATE = 1e18
+"""The latency of what never came, s."""
 
-def evaluate(objectives: Sequence[Objective], summary: Summary) -> list[Summary]:
+
+def evaluate(
+    objectives: Sequence[Objective], summary: Summary, latencies: Callable[[str], Floats]
+) -> list[Summary]:
     """Each objective with what was measured.
 
     An entry service is judged as its clients see it, retries and all; any other by what it answered to
-    the attempts that arrived. A client's request without an answer has not succeeded, and if there are
-    more of these than a percentile leaves aside, the percentile is not known and not met.
+    the attempts that arrived. A client's request without an answer has not succeeded, and is later than
+    any that has one; a percentile that falls among such is not known and not met.
 
     Args:
         objectives: of the scenario.
         summary: with `partial`, `services` and `edges`.
+        latencies: of an entry service's answered requests, (n,) s.
 
     Returns:
         One dict an objective: `service`, the limits given, `measured` (None where not known), `met`.
     """
-    return [_judge(objective, summary) for objective in objectives]
+    return [_judge(objective, summary, latencies) for objective in objectives]
 
 
-def _judge(objective: Objective, summary: Summary) -> Summary:
+def _judge(objective: Objective, summary: Summary, latencies: Callable[[str], Floats]) -> Summary:
     limits: dict[str, float] = objective.model_dump(exclude={"service"}, exclude_none=True)
     entry = summary["edges"].get(f"{CLIENT} -> {objective.service}")
     place = entry or summary["services"][objective.service]
     missing = place["unfinished"] if entry and not summary["partial"] else 0
+    place = _with_missing(place, latencies(objective.service), missing) if missing else place
     measured = {key: _measured(key, place, missing) for key in limits}
     met = all(meets(key, measured[key], limit) for key, limit in limits.items())
     return {"service": objective.service, **limits, "measured": measured, "met": met}
+
+
+def _with_missing(place: Summary, answered: Floats, missing: int) -> Summary:
+    """A place whose latencies count what has no answer as infinitely late; None where that shows."""
+    all_ = latency(np.concatenate([answered, np.full(missing, VERY_LATE)]))
+    return {
+        **place,
+        "latency": {key: value if (value or 0.0) < VERY_LATE / 1e6 else None for key, value in all_.items()},
+    }
 
 
 def _measured(key: str, place: Summary, missing: int) -> float | None:
@@ -46,8 +65,6 @@ def _measured(key: str, place: Summary, missing: int) -> float | None:
     if key == "success":
         return float(place["ok"] / (answered + missing))
     assert key in LATENCY_KEYS
-    if missing > (1.0 - QUANTILES.get(key, 1.0)) * (answered + missing):  # the mean and the maximum need all
-        return None
     value: float | None = place["latency"][key]
     return value
 

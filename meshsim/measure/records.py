@@ -20,6 +20,10 @@ KINDS = ("first", "retry", "hedge")
 """What an attempt is, by the number in :attr:`Attempts.kind`."""
 
 
+BINS_OF_DRAIN = 10_000
+"""More than a picture can show; a run of a millisecond may drain for a minute."""
+
+
 @dataclass(frozen=True, slots=True)
 class Grid:
     """Equal bins of time, on whose edges the measured window begins and ends.
@@ -55,6 +59,11 @@ class Grid:
         """The `count` + 1 edges of the first `count` bins, s; the first is clipped to 0."""
         edges = self.origin + self.width * np.arange(count + 1, dtype=np.float64)
         return np.asarray(np.maximum(edges, 0.0), dtype=np.float64)
+
+    @property
+    def most(self) -> int:
+        """How many bins there are at most: a drain that lasts beyond them falls into the last one."""
+        return self.last + BINS_OF_DRAIN
 
     def bin_at(self, time: float) -> int:
         """The number of the bin that holds a time, s; an edge belongs to the bin that begins there."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from meshsim.measure import warmup
 from meshsim.measure.records import Floats, Ints, Records
-from meshsim.scenario.model import Scenario
+from meshsim.scenario.model import CLIENT, Scenario
 
 Flags = NDArray[np.str_]
 
@@ -135,6 +135,11 @@ class Sample:
             busy=np.sum([record.busy[:, bins].sum(axis=1) for record in records], axis=0),
             queued=np.sum([record.queued[:, bins].sum(axis=1) for record in records], axis=0),
         )
+
+    def answered(self, service: str) -> Floats:
+        """Latencies of the client's answered requests to a service it calls."""
+        ours = self.calls.edge == self.edges.index((CLIENT, service))
+        return np.asarray(self.calls.latency[ours & (self.calls.status > 0)], dtype=np.float64)
 
 
 Columns = tuple[NDArray[Any], ...]

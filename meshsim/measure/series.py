@@ -60,10 +60,10 @@ def series(records: Sequence[Records], scenario: Scenario) -> Table:
     """
     grid = records[0].grid
     end = max(record.end for record in records)
-    bins = max(grid.last, math.ceil((end - grid.origin) / grid.width - 1e-9))
+    bins = min(grid.most, max(grid.last, math.ceil((end - grid.origin) / grid.width - 1e-9)))
     edges = grid.edges(bins)
     if bins > grid.last:
-        edges[-1] = min(edges[-1], end)  # the drain ends when it ends: its last bin is as wide as it lasted
+        edges[-1] = end  # the drain ends when it ends: its last bin is as wide as that
     services, links = list(scenario.services), [f"{a} -> {b}" for a, b in records[0].edges]
     parts = [
         _part("client", [CLIENT], [_client(record) for record in records], edges),

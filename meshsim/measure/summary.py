@@ -62,7 +62,7 @@ def summarise(
         "unstable": stability.judge(records, scenario, window),
         **_numbers(sample, scenario),
     }
-    summary["objectives"] = objectives.evaluate(scenario.objectives, summary)
+    summary["objectives"] = objectives.evaluate(scenario.objectives, summary, sample.answered)
     summary["ci"] = _intervals([Sample.of([record], window) for record in records], scenario)
     summary["notes"] = [*notes, *_notes(summary, window, scenario)]
     return summary

@@ -14,25 +14,28 @@ class Overrides:
     """Values that replace a configured one while they last; the latest to begin counts."""
 
     configured: float
-    in_force: list[float]
+    in_force: dict[Disruption, float]
 
     def __init__(self, configured: float) -> None:
         self.configured = configured
-        self.in_force = []
+        self.in_force = {}
 
-    def begin(self, value: float) -> float:
+    def begin(self, cause: Disruption, value: float) -> float:
         """One more is in force; what counts now."""
-        self.in_force.append(value)
+        self.in_force[cause] = value
         return self.value()
 
-    def end(self, value: float) -> float:
+    def end(self, cause: Disruption) -> float:
         """One is over; what counts now."""
-        self.in_force.remove(value)
+        del self.in_force[cause]
         return self.value()
 
     def value(self) -> float:
         """What counts now."""
-        return self.in_force[-1] if self.in_force else self.configured
+        latest = self.configured
+        for value in self.in_force.values():
+            latest = value
+        return latest
 
 
 class Factors(Overrides):
@@ -40,7 +43,7 @@ class Factors(Overrides):
 
     def value(self) -> float:
         product = self.configured
-        for factor in self.in_force:
+        for factor in self.in_force.values():
             product *= factor
         return product
 
@@ -76,10 +79,10 @@ class Slowness(Disruption):
         self.factor = factor
 
     def begin(self, now: float) -> None:
-        self.replica.slow = self.factors.begin(self.factor)
+        self.replica.slow = self.factors.begin(self, self.factor)
 
     def end(self, now: float) -> None:
-        self.replica.slow = self.factors.end(self.factor)
+        self.replica.slow = self.factors.end(self)
 
 
 class Errors(Disruption):
@@ -95,10 +98,10 @@ class Errors(Disruption):
         self.ratio = ratio
 
     def begin(self, now: float) -> None:
-        self.replica.error_ratio = self.ratios.begin(self.ratio)
+        self.replica.error_ratio = self.ratios.begin(self, self.ratio)
 
     def end(self, now: float) -> None:
-        self.replica.error_ratio = self.ratios.end(self.ratio)
+        self.replica.error_ratio = self.ratios.end(self)
 
 
 class Outage(Disruption):
@@ -129,10 +132,10 @@ class Slowdown(Disruption):
         self.factor = factor
 
     def begin(self, now: float) -> None:
-        self.link.factor = self.factors.begin(self.factor)
+        self.link.factor = self.factors.begin(self, self.factor)
 
     def end(self, now: float) -> None:
-        self.link.factor = self.factors.end(self.factor)
+        self.link.factor = self.factors.end(self)
 
 
 class Loss(Disruption):
@@ -148,7 +151,7 @@ class Loss(Disruption):
         self.ratio = ratio
 
     def begin(self, now: float) -> None:
-        self.link.loss_ratio = self.ratios.begin(self.ratio)
+        self.link.loss_ratio = self.ratios.begin(self, self.ratio)
 
     def end(self, now: float) -> None:
-        self.link.loss_ratio = self.ratios.end(self.ratio)
+        self.link.loss_ratio = self.ratios.end(self)

@@ -97,6 +97,7 @@ class Intensity:
         slopes: per second and second.
         piece: the one that time has reached.
         since: how far time has got, s.
+        until: arrivals later than this are of no interest, s.
     """
 
     starts: list[float]
@@ -104,21 +105,23 @@ class Intensity:
     slopes: list[float]
     piece: int
     since: float
+    until: float
 
-    def __init__(self, starts: list[float], rates: list[float], slopes: list[float]) -> None:
+    def __init__(self, starts: list[float], rates: list[float], slopes: list[float], until: float) -> None:
         self.starts = starts
         self.rates = rates
         self.slopes = slopes
         self.piece = 0
         self.since = 0.0
+        self.until = until
 
     def extend(self) -> bool:
         """Adds pieces beyond the last one, if there are any to come."""
         return False
 
     def advance(self, units: float) -> float:
-        """The time at which the integral of the rate has grown by `units`; infinite if it never does."""
-        while True:
+        """The time at which the integral of the rate has grown by `units`; infinite if not before `until`."""
+        while self.since < self.until:
             last = self.piece + 1 >= len(self.starts) and not self.extend()
             end = inf if last else self.starts[self.piece + 1]
             rate = self.rates[self.piece] + self.slopes[self.piece] * (self.since - self.starts[self.piece])
@@ -126,15 +129,19 @@ class Intensity:
             if not last:
                 lasts = end - self.since
                 gained = lasts * (rate + 0.5 * slope * lasts)
-            if last or gained > units:
-                break
+            if last or gained >= units:
+                return self.reach(units, rate, slope)
             units -= gained
             self.since = end
             self.piece += 1
+        return inf
+
+    def reach(self, units: float, rate: float, slope: float) -> float:
+        """The time at which the integral has grown by `units`, within the piece that time has reached."""
         if rate <= 0.0 and slope <= 0.0:
             return inf
         # the root of slope/2 · t² + rate · t = units, without cancellation
-        self.since += 2.0 * units / (rate + sqrt(rate * rate + 2.0 * slope * units))
+        self.since += 2.0 * units / (rate + sqrt(max(0.0, rate * rate + 2.0 * slope * units)))
         return self.since
 
 
@@ -145,29 +152,33 @@ class Modulated(Intensity):
         key: of the load.
         state_rates, means: of each state, per second and s.
         stays: drawn so far.
+        changes: when the last of them ends, s.
     """
 
     key: Key
     state_rates: list[float]
     means: list[float]
     stays: int
-    until: float
+    changes: float
 
-    def __init__(self, key: Key, state_rates: list[float], means: list[float]) -> None:
-        super().__init__([], [], [])
+    def __init__(self, key: Key, state_rates: list[float], means: list[float], until: float) -> None:
+        super().__init__([], [], [], until)
         self.key = key
         self.state_rates = state_rates
         self.means = means
         self.stays = 0
-        self.until = 0.0
+        self.changes = 0.0
         self.extend()
 
     def extend(self) -> bool:
         state = self.stays % len(self.means)
-        self.starts.append(self.until)
+        if self.piece > 0:  # what time has passed is not needed any more
+            self.starts, self.rates, self.slopes = self.starts[-1:], self.rates[-1:], self.slopes[-1:]
+            self.piece = 0
+        self.starts.append(self.changes)
         self.rates.append(self.state_rates[state])
         self.slopes.append(0.0)
-        self.until -= self.means[state] * log1p(-u01(derive(self.key, self.stays), STATE))
+        self.changes -= self.means[state] * log1p(-u01(derive(self.key, self.stays), STATE))
         self.stays += 1
         return True
 

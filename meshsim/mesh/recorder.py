@@ -14,6 +14,7 @@ class Gauge:
     """The integral of a quantity over time, in equal bins: how many worker-seconds were busy in each.
 
     Attributes:
+        most: how many bins there are at most; the last one holds all the rest.
         value: the quantity now.
         since: when it last changed, s.
         bins: the integral per bin, s.
@@ -21,13 +22,15 @@ class Gauge:
 
     origin: float
     width: float
+    most: int
     value: int
     since: float
     bins: array[float]
 
-    def __init__(self, origin: float, width: float) -> None:
+    def __init__(self, origin: float, width: float, most: int) -> None:
         self.origin = origin
         self.width = width
+        self.most = most
         self.value = 0
         self.since = 0.0
         self.bins = array("d", [0.0])
@@ -44,6 +47,8 @@ class Gauge:
         since = self.since
         i = int((since - self.origin) / self.width)
         last = int((now - self.origin) / self.width)
+        if last >= self.most:
+            last = self.most - 1
         while last >= len(self.bins):
             self.bins.append(0.0)
         while i < last:

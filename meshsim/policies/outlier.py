@@ -131,8 +131,12 @@ class ConsecutiveErrors(OutlierDetection):
     def next_tick(self, hosts: Sequence[Endpoint], now: float) -> float:
         for host in hosts:
             if host.ejected or host.fresh or host.multiplier > 0:
-                passed = floor((now - self.origin) / self.interval + 1e-9)
-                return self.origin + (passed + 1.0) * self.interval
+                passed = float(floor((now - self.origin) / self.interval))
+                tick = self.origin + passed * self.interval
+                while tick <= now + 1e-9 * self.interval:
+                    passed += 1.0
+                    tick = self.origin + passed * self.interval
+                return tick
         return -1.0
 
     def panics(self, healthy: int, count: int) -> bool:

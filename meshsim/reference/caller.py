@@ -24,6 +24,7 @@ class Caller:
         number: 0 for the client, then the replicas in order of the file.
         service: what it is an instance of.
         upstreams: what it knows of the services it calls.
+        version: of its policies: when they were pushed, s, and the event's number; -1 for those of the start.
     """
 
     def __init__(self, world: World, number: int, service: str) -> None:
@@ -37,6 +38,7 @@ class Caller:
         has_sidecar = mesh.dataplane == "sidecar" and not self.is_client
         self.sidecar = Sidecar(world.clock, mesh.proxy if has_sidecar else None)
         self.upstreams: dict[str, Upstream] = {}
+        self.version: tuple[float, int] = (-1.0, -1)
 
     @property
     def is_client(self) -> bool:

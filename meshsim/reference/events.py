@@ -66,15 +66,25 @@ def push(world: World, number: int) -> None:
     delay = world.scenario.mesh.push_delay.build()
     for caller in world.callers:
         wait = delay.draw(derive(caller.key, number), PUSH)
+        version = (world.clock.now, number)
         if wait == 0.0:
-            caller.push(policies)
+            _receive(caller, policies, version)
         else:
-            world.clock.process(_deliver(world, caller, policies, wait))
+            world.clock.process(_deliver(world, caller, policies, version, wait))
 
 
-def _deliver(world: World, caller: Caller, policies: Scenario, wait: float) -> Steps[None]:
+def _deliver(
+    world: World, caller: Caller, policies: Scenario, version: tuple[float, int], wait: float
+) -> Steps[None]:
     yield world.clock.timeout(wait)
-    caller.push(policies)
+    _receive(caller, policies, version)
+
+
+def _receive(caller: Caller, policies: Scenario, version: tuple[float, int]) -> None:
+    """A proxy takes what is newer than what it has; a push that was overtaken comes too late."""
+    if version > caller.version:
+        caller.version = version
+        caller.push(policies)
 
 
 def _replicas(world: World, event: Event) -> list[Replica]:

@@ -120,8 +120,9 @@ def integrals(levels: Sequence[Levels], grid: Grid, end: float) -> tuple[Floats,
     Returns:
         busy worker-seconds and waiting attempt-seconds, each (replicas, bins).
     """
-    bins = max(grid.last, math.ceil((end - grid.origin) / grid.width - 1e-9))
+    bins = min(grid.most, max(grid.last, math.ceil((end - grid.origin) / grid.width - 1e-9)))
     edges = np.minimum(grid.edges(bins), end)
+    edges[-1] = max(edges[-1], end)
     busy, waiting = np.empty((len(levels), bins)), np.empty((len(levels), bins))
     for row, replica in enumerate(levels):
         steps = np.array([*replica, (end, 0, 0)], np.float64)

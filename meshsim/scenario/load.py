@@ -84,4 +84,5 @@ def loads(text: str, name: str = STDIN, overrides: Overrides = (), folder: Path 
         scenario = None
     findings.raise_any()
     assert scenario is not None, "pydantic found an error that was not explained"
+    scenario._folder = folder
     return scenario

@@ -134,7 +134,9 @@ class ConfiguredRoute:
     Attributes:
         route: what calls use.
         written: the policy in force.
+        version: of the newest push that has arrived: when it was sent, s, and its number in the file.
         clusters: built so far: by version, and the whole service under ``""``.
+        grid: where the ticks of outlier detection began: the start, or the push that changed it, s.
     """
 
     def __init__(
@@ -145,23 +147,27 @@ class ConfiguredRoute:
         self.edge = edge
         self.targets = targets
         self.written = policy
+        self.version = (-1.0, -1)
+        self.grid = 0.0
         self.clusters: dict[str, Cluster] = {}
         self.linkerd: LinkerdBudget | None = self._new_linkerd(0.0)
         rule = site.custom.retry_rules.get(service)
         self.custom_rule = None if rule is None else rule()
         self.route = routes.Route(
             site.clock, site.recorder, site.tracer, site.transport, edge, site.dataplane,
-            self._policy(0.0), self._bucket(0.0),
+            self._policy(), self._bucket(0.0),
         )  # fmt: skip
 
     def apply(self, policy: model.Policy, now: float) -> None:
         """Puts another policy in force."""
         before, self.written = self.written, policy
+        if before.outlier_detection != policy.outlier_detection:
+            self.grid = now
         if _linkerd(before) != _linkerd(policy):
             self.linkerd = self._new_linkerd(now)
         for cluster in self.clusters.values():
             self._reconfigure(cluster, before, now)
-        self.route.policy = self._policy(now)
+        self.route.policy = self._policy()
         if before.rate_limit != policy.rate_limit:
             self.route.bucket = self._bucket(now)
 
@@ -173,9 +179,9 @@ class ConfiguredRoute:
         if before.balance != self.written.balance and self.service not in self.site.custom.balancers:
             cluster.balancer = balancer(self.written.balance, self.site.key, len(cluster.hosts))
         if before.outlier_detection != self.written.outlier_detection:
-            cluster.detect(outlier_detection(self.written, now), now)
+            cluster.detect(outlier_detection(self.written, self.grid), now)
 
-    def _policy(self, now: float) -> routes.Policy:
+    def _policy(self) -> routes.Policy:
         written = self.written
         retries = written.retries
         hedge = written.hedge
@@ -189,10 +195,10 @@ class ConfiguredRoute:
             hedge=Hedge(0.0, 0) if hedge is None else Hedge(hedge.after, hedge.max),
             fault=fault_injection(written),
             split=WeightedSplit(list(written.split.values()) or [1.0]),
-            clusters=[self._cluster(name, now) for name in names],
+            clusters=[self._cluster(name) for name in names],
         )
 
-    def _cluster(self, version: str, now: float) -> Cluster:
+    def _cluster(self, version: str) -> Cluster:
         if version not in self.clusters:
             targets = [target for target in self.targets if version in ("", target.version)]
             hosts = [Host(target.name, i, target.number, target.version) for i, target in enumerate(targets)]
@@ -205,7 +211,7 @@ class ConfiguredRoute:
                 hosts=hosts,
                 balancer=custom() if custom else balancer(self.written.balance, self.site.key, len(hosts)),
                 breaker=CircuitBreaker(limits.max_connections, limits.max_pending, limits.max_requests),
-                detection=outlier_detection(self.written, now),
+                detection=outlier_detection(self.written, self.grid),
                 budget=self._budget(),
             )
         return self.clusters[version]

@@ -7,16 +7,14 @@ not act, and its field is None. The parts are in the modules beside this one; al
 
 from __future__ import annotations
 
-import copy
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     BeforeValidator,
     Field,
-    ModelWrapValidatorHandler,
     PrivateAttr,
     WithJsonSchema,
-    model_validator,
 )
 
 from meshsim import units
@@ -149,18 +147,12 @@ class Scenario(Model):
     sweep: Later = None
     tracing: Tracing = Field(default_factory=Tracing)
 
-    _written_policies: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _folder: Path | None = PrivateAttr(default=None)
 
-    @model_validator(mode="wrap")
-    @classmethod
-    def _keep_written(cls, value: Any, handler: ModelWrapValidatorHandler[Scenario]) -> Scenario:
-        """Keep the policies as they were written: pushes change single keys of them."""
-        scenario = handler(value)
-        if isinstance(value, dict) and isinstance(value.get("policies"), dict):
-            scenario._written_policies = {
-                name: _written(policy) for name, policy in value["policies"].items()
-            }
-        return scenario
+    @property
+    def folder(self) -> Path | None:
+        """Where the files that it names are; None for one that was not read from a file."""
+        return self._folder
 
     def policy(self, caller: str, service: str) -> Policy:
         """What `caller` applies to `service`: its policy, each field replaced where the edge has one."""
@@ -204,7 +196,9 @@ class Scenario(Model):
         last = (self.events[event_index].at, event_index)
         if not self.events[event_index].set:
             raise ValueError(f"event {event_index} sets nothing")
-        written = copy.deepcopy(self._written_policies)
+        from meshsim.scenario.written import document  # noqa: PLC0415 - which knows all the models
+
+        written: dict[str, Any] = {name: document(policy) for name, policy in self.policies.items()}
         pushes = sorted((event.at, index) for index, event in enumerate(self.events) if event.set)
         for at, index in pushes:
             if (at, index) <= last:
@@ -217,10 +211,3 @@ class Scenario(Model):
     def drain_limit(self) -> float:
         """How long the run may last after `duration`, s: `drain`, or the longer of a minute and it."""
         return max(60.0, self.duration) if self.drain is None else self.drain
-
-
-def _written(policy: Any) -> Any:
-    """A policy as a mapping of what was written; Python code may give one ready made."""
-    if isinstance(policy, Policy):
-        return {name: getattr(policy, name) for name in policy.model_fields_set}
-    return copy.deepcopy(policy)  # the caller's document may change later

@@ -199,7 +199,7 @@ def events(draw: st.DrawFn, document: Document, edges: list[tuple[str, str]]) ->
             event["slow"] = draw(st.floats(1.5, 8))
         elif what == "replica":
             event["replica"] = draw(st.sampled_from(replicas))
-            event["errors"] = draw(percent(20, 100))
+            event["errors"] = draw(st.sampled_from(["10%", "60%", "100%"]))  # equal ones may overlap
         elif what == "down":
             where = draw(st.sampled_from(["service", "replica"]))
             event[where] = draw(
@@ -210,13 +210,22 @@ def events(draw: st.DrawFn, document: Document, edges: list[tuple[str, str]]) ->
             caller, service = draw(st.sampled_from(edges))
             event["link"] = f"{caller} -> {service}"
             event["latency_factor"] = draw(st.floats(2, 20))
-            event["loss"] = draw(percent(5, 60))
+            event["loss"] = draw(st.sampled_from(["10%", "50%"]))
         made.append(event)
-    if draw(st.booleans()):
-        target = draw(st.sampled_from([service for _, service in edges]))
-        versions = list(document["services"][target].get("versions", {}))
-        made.append({"at": draw(ms(300, 900)), "set": {f"policies.{target}": draw(policy(versions))}})
+    for _ in range(draw(st.sampled_from([0, 0, 1, 1, 2, 3]))):
+        made.append({"at": draw(ms(300, 900)), "set": draw(change(document, edges))})
     return made
+
+
+@st.composite
+def change(draw: st.DrawFn, document: Document, edges: list[tuple[str, str]]) -> Document:
+    """What a push sets: a whole policy, or one part of it."""
+    target = draw(st.sampled_from([service for _, service in edges]))
+    whole = draw(policy(list(document["services"][target].get("versions", {}))))
+    if draw(st.booleans()):
+        return {f"policies.{target}": whole}
+    part = draw(st.sampled_from(list(whole)))
+    return {f"policies.{target}.{part}": whole[part]}
 
 
 @st.composite

@@ -135,7 +135,6 @@ def test_the_scenario_itself_does_not_change():
     after = scenario.policies_after(4)
     assert scenario.model_dump() == before
     assert after.events == scenario.events
-    assert after.policies_after(1) == scenario.policies_after(1)  # a copy tells the file's story too
     assert scenario.policies["a"].timeout == 1.0
 
 
@@ -169,3 +168,15 @@ def test_only_set_events_push():
             scenario.policies_after(index)
     with pytest.raises(ValueError, match="only policies can be pushed"):
         small(events=[{"at": "1s", "set": {"services.a.workers": 3}}]).policies_after(0)
+
+
+def test_pushes_change_the_policies_a_scenario_has_however_it_got_them():
+    document = {
+        "duration": "1s", "services": {"s": {}}, "load": [{"to": "s", "rate": "1/s"}],
+        "events": [{"at": "500ms", "set": {"policies.s.balance": "random"}}],
+    }  # fmt: skip
+    made = Scenario.model_validate({**document, "policies": {"s": Policy(timeout="2s")}})
+    assert made.policies_after(0).policies["s"].timeout == 2.0
+    changed = made.model_copy(update={"policies": {"s": Policy(timeout="500ms")}})
+    assert changed.policies_after(0).policies["s"].timeout == 0.5
+    assert changed.policies_after(0).policies["s"].balance.kind == "random"

@@ -10,7 +10,8 @@ from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
-from meshsim.scenario import dump, fields
+from meshsim.scenario import fields
+from meshsim.scenario.dump import dump
 from meshsim.scenario.model import Arrivals, Balance, ConstantTime, Model, Scenario, Trace
 from meshsim.units import UNLIMITED
 

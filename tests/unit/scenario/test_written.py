@@ -1,7 +1,7 @@
 import pytest
 
-from meshsim.lab.written import text
 from meshsim.scenario import loads
+from meshsim.scenario.written import text
 
 WHOLE = """
 name: whole
