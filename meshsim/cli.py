@@ -219,6 +219,7 @@ def check(scenario: ScenarioFile, overrides: Overrides = None, as_json: AsJson =
     """
     with _told(as_json):
         from meshsim.scenario import load  # noqa: PLC0415
+        from meshsim.scenario.advice import advise  # noqa: PLC0415
 
         loaded = load(scenario, overrides or ())
     facts: dict[str, Any] = {
@@ -229,6 +230,7 @@ def check(scenario: ScenarioFile, overrides: Overrides = None, as_json: AsJson =
         "duration": loaded.duration,
         "events": len(loaded.events),
         "objectives": len(loaded.objectives),
+        "advice": advise(loaded),
     }
     if as_json:
         print(json.dumps(facts, indent=2))
@@ -237,6 +239,8 @@ def check(scenario: ScenarioFile, overrides: Overrides = None, as_json: AsJson =
     print(f"services: {', '.join(facts['services'])}")
     print(f"edges: {', '.join(facts['edges'])}")
     print(f"{loaded.duration:g} s, {facts['events']} events, {facts['objectives']} objectives")
+    for advice in facts["advice"]:
+        print(f"note: {advice}")
 
 
 @app.command(epilog=_example("meshsim schema > scenario.schema.json"))

@@ -20,6 +20,7 @@ from meshsim.measure.spans import spans
 from meshsim.measure.summary import summarise
 from meshsim.measure.table import Table, frame
 from meshsim.scenario import load, loads, written
+from meshsim.scenario.advice import advise
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.overrides import Overrides
 
@@ -175,11 +176,11 @@ def run(
     if out is not None:
         files.prepare(out)
     records, cut_short = _replicate(simulate, chosen, replications, progress)
-    notes = (
-        [f"Interrupted after {len(records)} of {replications} replications."]
-        if cut_short and replications > 1
-        else []
-    )
+    notes = [f"{advice}" for advice in advise(chosen)]
+    if cut_short and replications > 1:
+        notes.append(f"Interrupted after {len(records)} of {replications} replications.")
+    if chosen.tracing.sampling > 0.0 and simulate.__module__.startswith("meshsim.reference"):
+        notes.append("The reference model leaves no spans.")
     summary = summarise(records, chosen, partial=cut_short, notes=notes)
     result = Run(chosen, records, {**summary, "provenance": _provenance(chosen)})
     if out is not None:

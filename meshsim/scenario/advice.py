@@ -1,0 +1,68 @@
+"""What a valid scenario says in vain: combinations in which a mechanism cannot act.
+
+Errors are for what can't be meant; these are for what can, in a file that is changed by overrides and sweeps,
+but that is more often a mistake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from meshsim.scenario.model import CLIENT, Policy, Scenario
+
+
+def advise(scenario: Scenario) -> list[str]:
+    """A sentence for each thing that has no effect, in order of the file."""
+    return [*_mesh(scenario), *_policies(scenario), *_load(scenario), *_objectives(scenario)]
+
+
+def _mesh(scenario: Scenario) -> Iterator[str]:
+    mesh = scenario.mesh
+    if "proxy" in mesh.model_fields_set and mesh.dataplane == "none":
+        yield "mesh.proxy has no effect: without sidecars there is none (write dataplane: sidecar)."
+    if "push_delay" in mesh.model_fields_set and not any(event.set for event in scenario.events):
+        yield "mesh.push_delay has no effect: no event sets anything."
+
+
+def _policies(scenario: Scenario) -> Iterator[str]:
+    called = {service for _, service in scenario.edges()}
+    for name, policy in scenario.policies.items():
+        service = name.split(" -> ")[-1]
+        if service not in called:
+            yield f"policies.{name} has no effect: nobody calls {service}."
+            continue
+        hosts = sum(each.replicas for each in scenario.services[service].deployments().values())
+        yield from (f"policies.{name}.{reason}" for reason in _policy(policy, hosts))
+
+
+def _policy(policy: Policy, hosts: int) -> Iterator[str]:
+    detection, retries = policy.outlier_detection, policy.retries
+    if detection is not None and detection.max_ejection_percent * hosts < 1.0:
+        share = f"{detection.max_ejection_percent:.0%} of {hosts} hosts is less than one"
+        yield f"outlier_detection ejects nobody: {share} (raise max_ejection_percent)."
+    if retries is not None and retries.per_try_timeout >= policy.timeout > 0.0:
+        yield "retries.per_try_timeout has no effect: it is not shorter than the timeout."
+    if retries is not None and set(retries.on) <= {"refused-stream", "envoy-ratelimited"}:
+        yield f"retries.on has no effect: nothing in this mesh ends as {' or '.join(retries.on)}."
+    if policy.hedge is not None and policy.hedge.after >= policy.timeout > 0.0:
+        yield "hedge has no effect: it would come after the timeout."
+
+
+def _load(scenario: Scenario) -> Iterator[str]:
+    looked_at = any(
+        deployment.discipline == "priority"
+        for service in scenario.services.values()
+        for deployment in service.deployments().values()
+    )
+    for number, load in enumerate(scenario.load):
+        if load.priority != 0 and not looked_at:
+            yield f"load[{number}].priority has no effect: no service has discipline: priority."
+
+
+def _objectives(scenario: Scenario) -> Iterator[str]:
+    reached, edges = {CLIENT}, scenario.edges()
+    for _ in edges:
+        reached |= {service for caller, service in edges if caller in reached}
+    for number, objective in enumerate(scenario.objectives):
+        if objective.service not in reached:
+            yield f"objectives[{number}] can't be met: no request reaches {objective.service}."

@@ -1,0 +1,47 @@
+import pytest
+
+from meshsim.scenario import loads
+from meshsim.scenario.advice import advise
+
+BASE = """
+duration: 9s
+services: {a: {script: [{call: b}]}, b: {replicas: 3}, c: {}}
+load: [{to: a, rate: 1/s}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("mesh: {proxy: {time: 1ms}}", "without sidecars"),
+        ("mesh: {push_delay: 1ms}", "no event sets"),
+        ("policies: {c: {timeout: 1s}}", "nobody calls c"),
+        ("policies: {b: {outlier_detection: {}}}", "10% of 3 hosts"),
+        ("policies: {a -> b: {outlier_detection: {max_ejection_percent: 33%}}}", "33% of 3 hosts"),
+        ("policies: {b: {timeout: 1s, retries: {per_try_timeout: 1s}}}", "not shorter than the timeout"),
+        ("policies: {b: {retries: {on: [refused-stream]}}}", "refused-stream"),
+        ("policies: {b: {timeout: 1s, hedge: {after: 2s}}}", "after the timeout"),
+        ("objectives: [{service: c, p99: 1s}]", "no request reaches c"),
+    ],
+)
+def test_what_has_no_effect_is_told(text: str, words: str) -> None:
+    (advice,) = advise(loads(BASE + text))
+    assert words in advice
+
+
+def test_priority_without_anybody_who_looks_at_it() -> None:
+    (advice,) = advise(loads(BASE.replace("rate: 1/s", "rate: 1/s, priority: 2")))
+    assert "priority has no effect" in advice
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mesh: {dataplane: sidecar, proxy: {time: 1ms}}",
+        "policies: {b: {timeout: 1s, retries: {per_try_timeout: 500ms}, hedge: {after: 100ms}}}",
+        "policies: {b: {outlier_detection: {max_ejection_percent: 34%}}}",
+        "objectives: [{service: b, p99: 1s}]",
+    ],
+)
+def test_what_acts_is_not_told(text: str) -> None:
+    assert advise(loads(BASE + text)) == []
