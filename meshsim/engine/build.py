@@ -13,7 +13,7 @@ from meshsim.mesh.clock import Clock
 from meshsim.mesh.dataplane import Dataplane, Sidecar
 from meshsim.mesh.disruption import BEGIN, END, Disruption, Factors, Overrides
 from meshsim.mesh.link import Link
-from meshsim.mesh.load import Client, Intensity, Modulated, OpenLoad, RateLoad, TraceLoad, User
+from meshsim.mesh.load import Client, Intensity, Modulated, RateLoad, Source, TraceLoad, User
 from meshsim.mesh.mesh import Mesh
 from meshsim.mesh.network import Network
 from meshsim.mesh.queue import Lifo, Priority, Queue
@@ -153,7 +153,7 @@ class Builder:
 
     # ---- load -------------------------------------------------------------------------------------
 
-    def _sources(self, number: int, load: model.Load) -> Iterator[OpenLoad | User]:
+    def _sources(self, number: int, load: model.Load) -> Iterator[Source]:
         client = self.mesh.client
         route = self.mesh.client_routes[load.to]
         key = random.derive(self.seed, number)

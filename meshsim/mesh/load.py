@@ -74,7 +74,7 @@ class ClientRequest(Owner):
         client.recorder.request_ended(self.row, call.status, call.flags, call.sent, host, now)
         client.unfinished -= 1
         if self.user is not None:
-            self.user.think(now)
+            self.user.wait(now)
         client.settled(now)
 
 
@@ -183,13 +183,14 @@ class Modulated(Intensity):
         return True
 
 
-class OpenLoad(Event):
-    """Requests whose times do not depend on the mesh.
+class Source(Event):
+    """A load, or one user of it: what sends requests, one after the other.
 
     Attributes:
         number: of the load.
-        key: of the load.
-        count: arrivals so far.
+        key: of the load, or of the user.
+        priority: of the requests.
+        count: requests so far.
     """
 
     client: Client
@@ -207,26 +208,35 @@ class OpenLoad(Event):
         self.priority = priority
         self.count = 0
 
-    def next_arrival(self) -> float:
-        """The time of arrival number `count`, s; infinite if there is none."""
+    def next_time(self, now: float) -> float:
+        """When request number `count` is due, s; infinite if it never is."""
         raise NotImplementedError
 
     def begin(self) -> None:
-        """Waits for the first arrival."""
+        """Waits for the first request."""
         self.client.sources += 1
         self.wait(0.0)
 
     def wait(self, now: float) -> None:
-        """Waits for the next arrival, if there is one before the end."""
-        time = self.next_arrival()
+        """Waits for the next request, if there is one before the end."""
+        time = self.next_time(now)
         if time < self.client.duration:
             self.client.clock.at(time, self, 0)
         else:
             self.client.sources -= 1
 
-    def fire(self, step: int, now: float) -> None:
+    def next_key(self) -> Key:
+        """The key of the request that is due."""
         key = derive(self.key, self.count)
         self.count += 1
+        return key
+
+
+class OpenLoad(Source):
+    """Requests whose times do not depend on the mesh."""
+
+    def fire(self, step: int, now: float) -> None:
+        key = self.next_key()
         self.wait(now)
         send(self.client, None, self.number, self.route, key, self.priority, now)
 
@@ -251,7 +261,7 @@ class RateLoad(OpenLoad):
         self.intensity = intensity
         self.random = random
 
-    def next_arrival(self) -> float:
+    def next_time(self, now: float) -> float:
         units = -log1p(-u01(derive(self.key, self.count), GAP)) if self.random else 1.0
         return self.intensity.advance(units)
 
@@ -267,7 +277,7 @@ class TraceLoad(OpenLoad):
         super().__init__(client, route, number, key, priority)
         self.times = times
 
-    def next_arrival(self) -> float:
+    def next_time(self, now: float) -> float:
         return self.times[self.count] if self.count < len(self.times) else inf
 
 
@@ -275,53 +285,32 @@ STANDSTILL = 10_000
 """So many requests of one user at one instant are a scenario in which time does not pass."""
 
 
-class User(Event):
-    """One user of a closed load: thinks, sends, waits, thinks again.
+class User(Source):
+    """One user of a closed load: thinks, sends, waits for the answer, thinks again.
 
     Attributes:
+        pause: to think.
         last: when the last request was sent, s.
         repeated: requests sent at that instant.
     """
 
-    client: Client
-    route: Route
-    number: int
-    key: Key
-    priority: int
     pause: Distribution
-    count: int
     last: float
     repeated: int
 
     def __init__(
         self, client: Client, route: Route, number: int, key: Key, priority: int, pause: Distribution
     ) -> None:
-        self.client = client
-        self.route = route
-        self.number = number
-        self.key = key
-        self.priority = priority
+        super().__init__(client, route, number, key, priority)
         self.pause = pause
-        self.count = 0
         self.last = -1.0
         self.repeated = 0
 
-    def begin(self) -> None:
-        """Begins to think of the first request."""
-        self.client.sources += 1
-        self.think(0.0)
-
-    def think(self, now: float) -> None:
-        """Pauses before the next request, unless it would come after the end."""
-        time = now + self.pause.draw(derive(self.key, self.count), THINK)
-        if time < self.client.duration:
-            self.client.clock.at(time, self, 0)
-        else:
-            self.client.sources -= 1
+    def next_time(self, now: float) -> float:
+        return now + self.pause.draw(derive(self.key, self.count), THINK)
 
     def fire(self, step: int, now: float) -> None:
-        key = derive(self.key, self.count)
-        self.count += 1
+        key = self.next_key()
         self.repeated = self.repeated + 1 if now == self.last else 0
         self.last = now
         if self.repeated >= STANDSTILL:

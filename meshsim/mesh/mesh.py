@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from meshsim.mesh.clock import Clock, Event
 from meshsim.mesh.link import Link
-from meshsim.mesh.load import Client, OpenLoad, User
+from meshsim.mesh.load import Client, Source
 from meshsim.mesh.network import Network
 from meshsim.mesh.recorder import Recorder
 from meshsim.mesh.replica import Replica
@@ -34,7 +34,7 @@ class Mesh(Event):
     links: dict[tuple[str, str], Link]
     edges: list[tuple[str, str]]
     client_routes: dict[str, Route]
-    sources: list[OpenLoad | User]
+    sources: list[Source]
 
     def __init__(
         self, clock: Clock, recorder: Recorder, tracer: Tracer, network: Network, client: Client
