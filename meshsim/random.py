@@ -5,8 +5,10 @@ the loads, theirs the requests, theirs the attempts, theirs the child calls. So 
 else was drawn before: both engines, the reference model and the live services see the same service
 time for the same attempt, and a changed policy does not shift the arrivals (common random numbers).
 
-The mixer is splitmix64's finaliser. Children and uniforms step by two different odd constants, so that
-a child's key is never the bits of a draw. Normals come from one uniform each, by inversion.
+The mixer is splitmix64's finaliser. Children and draws step by two different odd constants, so that a
+child's key is never the bits of a draw (for tags below 2^41 and purposes below 200,000). A distribution that
+needs several uniforms takes the 64 bits of its own draw as their key, never a child: children are other
+things' keys. Normals come from one uniform each, by inversion.
 
 Sources:
     Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators, OOPSLA 2014 (the mixer is
@@ -16,7 +18,7 @@ Sources:
 
 from __future__ import annotations
 
-from math import exp, fabs, gamma, log, log1p, sqrt
+from math import exp, fabs, gamma, log, log1p, pow, sqrt
 from typing import final
 
 Key = int
@@ -77,13 +79,23 @@ def u01(key: Key, purpose: int) -> float:
     return (mix((key + (purpose + 1) * STEP_DRAW) & MASK) >> 11) * 1.1102230246251565e-16
 
 
+def bits(key: Key, purpose: int) -> Key:
+    """The 64 random bits for one purpose of one key: the key of all the draws of a compound distribution."""
+    return mix((key + (purpose + 1) * STEP_DRAW) & MASK)
+
+
 def normal(key: Key, purpose: int) -> float:
-    """A standard normal, by inversion of one uniform (shifted half a step, so never 0 or 1)."""
-    return normal_quantile(u01(key, purpose) + 5.551115123125783e-17)
+    """A standard normal, by inversion of one uniform.
+
+    NOTE: 52 bits and half a step, which is exact. With 53 the largest would round to 1, where the quantile is
+    infinite.
+    """
+    u = (mix((key + (purpose + 1) * STEP_DRAW) & MASK) >> 12) * 2.220446049250313e-16
+    return normal_quantile(u + 1.1102230246251565e-16)
 
 
 def normal_quantile(p: float) -> float:
-    """The standard normal's quantile at p in (0, 1), to about 1e-16.
+    """The standard normal's quantile at p in (0, 1), to a relative error of about 1e-15.
 
     Source: Wichura, AS 241 (routine PPND16).
     """
@@ -106,7 +118,13 @@ def normal_quantile(p: float) -> float:
         low = low * r + 687.1870074920579083
         low = low * r + 42.313330701600911252
         return q * top / (low * r + 1.0)
-    r = sqrt(-log(p if q < 0.0 else 1.0 - p))
+    x = normal_tail(p if q < 0.0 else 1.0 - p)
+    return -x if q < 0.0 else x
+
+
+def normal_tail(p: float) -> float:
+    """The standard normal's upper quantile at a small p, below 0.075."""
+    r = sqrt(-log(p))
     if r <= 5.0:
         r -= 1.6
         top = 7.7454501427834140764e-4
@@ -141,8 +159,7 @@ def normal_quantile(p: float) -> float:
         low = low * r + 0.0148753612908506148525
         low = low * r + 0.13692988092273580531
         low = low * r + 0.59983220655588793769
-    x = top / (low * r + 1.0)
-    return -x if q < 0.0 else x
+    return top / (low * r + 1.0)
 
 
 class Distribution:
@@ -170,6 +187,7 @@ class Constant(Distribution):
         self.scv = 0.0
 
     def draw(self, key: Key, purpose: int) -> float:
+        """The constant; it takes no random bits."""
         return self.mean
 
 
@@ -182,6 +200,7 @@ class Exponential(Distribution):
         self.scv = 1.0
 
     def draw(self, key: Key, purpose: int) -> float:
+        """Inversion of one uniform."""
         return -self.mean * log1p(-u01(key, purpose))
 
 
@@ -197,7 +216,8 @@ class Erlang(Distribution):
         self.k = k
 
     def draw(self, key: Key, purpose: int) -> float:
-        own = derive(key, purpose)
+        """The sum of k unit exponentials, scaled."""
+        own = bits(key, purpose)
         total = 0.0
         for i in range(self.k):
             total -= log1p(-u01(own, i))
@@ -218,11 +238,12 @@ class Gamma(Distribution):
         self.scale = mean * cv * cv
 
     def draw(self, key: Key, purpose: int) -> float:
-        own = derive(key, purpose)
+        """A normal and a uniform a trial; at most one trial in twenty is rejected."""
+        own = bits(key, purpose)
         shape = self.shape
         factor = self.scale
         if shape < 1.0:  # Gamma(a) = Gamma(a + 1) · U^(1/a)
-            factor *= (1.0 - u01(own, 0)) ** (1.0 / shape)
+            factor *= pow(1.0 - u01(own, 0), 1.0 / shape)
             shape += 1.0
         d = shape - 1.0 / 3.0
         c = 1.0 / sqrt(9.0 * d)
@@ -250,6 +271,7 @@ class LogNormal(Distribution):
         self.median = mean / sqrt(1.0 + cv * cv)
 
     def draw(self, key: Key, purpose: int) -> float:
+        """Inversion of one uniform."""
         return self.median * exp(self.sigma * normal(key, purpose))
 
 
@@ -268,7 +290,8 @@ class Weibull(Distribution):
         self.inverse_shape = 1.0 / shape
 
     def draw(self, key: Key, purpose: int) -> float:
-        return self.scale * (-log1p(-u01(key, purpose))) ** self.inverse_shape
+        """Inversion of one uniform."""
+        return self.scale * pow(-log1p(-u01(key, purpose)), self.inverse_shape)
 
 
 @final
@@ -285,7 +308,8 @@ class Pareto(Distribution):
         self.inverse_shape = 1.0 / shape
 
     def draw(self, key: Key, purpose: int) -> float:
-        return self.least * (1.0 - u01(key, purpose)) ** -self.inverse_shape
+        """Inversion of one uniform."""
+        return self.least * pow(1.0 - u01(key, purpose), -self.inverse_shape)
 
 
 @final
@@ -302,6 +326,7 @@ class Uniform(Distribution):
         self.width = high - low
 
     def draw(self, key: Key, purpose: int) -> float:
+        """One uniform, scaled."""
         return self.low + self.width * u01(key, purpose)
 
 
@@ -318,6 +343,7 @@ class Empirical(Distribution):
         self.scv = squares / (self.mean * self.mean) if self.mean > 0.0 else 0.0
 
     def draw(self, key: Key, purpose: int) -> float:
+        """One uniform picks the index."""
         return self.values[int(u01(key, purpose) * len(self.values))]
 
 
@@ -338,13 +364,15 @@ class Mixture(Distribution):
         for weight, part in zip(weights, parts, strict=True):
             below += weight / total
             self.upper.append(below)
-            mean += weight / total * part.mean
-            square += weight / total * (part.scv + 1.0) * part.mean * part.mean
+            if weight > 0.0 and part.mean > 0.0:  # else an infinite scv would make 0 · inf of it
+                mean += weight / total * part.mean
+                square += weight / total * (part.scv + 1.0) * part.mean * part.mean
         self.mean = mean
         self.scv = square / (mean * mean) - 1.0 if mean > 0.0 else 0.0
 
     def draw(self, key: Key, purpose: int) -> float:
-        own = derive(key, purpose)
+        """Draw 0 of its own key picks the part, which then draws for purpose 1 of it."""
+        own = bits(key, purpose)
         u = u01(own, 0)
         last = len(self.parts) - 1
         i = 0

@@ -1,0 +1,202 @@
+"""Waits, answers and rates that fit together: the open scenario solved on one lattice.
+
+Without time-outs and retries over queues, rates don't depend on waits and one round is enough. Otherwise they
+are iterated to a fixed point, which takes tries to be independent: an approximation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from meshsim.scenario.model import CLIENT, Load
+from meshsim.theory.recognise import filters, obstacles
+from meshsim.theory.recognise.flows import Flow, Flows, Process
+from meshsim.theory.recognise.impatient import impatient
+from meshsim.theory.recognise.kendall import Solved
+from meshsim.theory.recognise.law import Lattice, Law, ShapeUnknownError
+from meshsim.theory.recognise.responses import Responses, Wait
+from meshsim.theory.recognise.stations import solve_stations
+from meshsim.theory.recognise.structure import Key, Structure, UnsolvedError
+from meshsim.theory.recognise.tries import Outcome, Response
+
+ROUNDS_MAX = 60
+SETTLED = 1e-6
+UNMOVED = 1e-9
+
+
+@dataclass(slots=True)
+class Analysis:
+    """A scenario solved on a lattice.
+
+    Attributes:
+        structure: of the scenario.
+        responses: for the waits found.
+        flows: for these.
+        solved: the stations.
+        independent: whether the ways calls end have nothing to do with waits.
+        fed_back: whether retries or hedges depend on waits.
+        reasons: what is not exact, or not known.
+        inexact: whether one of these makes everything approximate.
+        answers: of the whole load, by outcome; empty where time-outs depend on waits that are not known.
+    """
+
+    structure: Structure
+    responses: Responses
+    flows: Flows
+    solved: dict[Key, Solved] = field(default_factory=dict)
+    independent: bool = True
+    fed_back: bool = False
+    reasons: list[str] = field(default_factory=list)
+    inexact: bool = False
+    answers: Response = field(default_factory=dict)
+
+
+def analyse(structure: Structure, lattice: Lattice) -> Analysis:
+    """Solve an open scenario on a lattice.
+
+    Raises:
+        UnsolvedError: there is nothing to say.
+    """
+    blocked_by = obstacles.product_form(structure)
+    limited, reasons = filters.rate_limits(structure)
+    left_out = obstacles.unfollowed(structure.scenario, structure)
+    lone = impatient(structure, lattice)
+    given = {(CLIENT, lone[0]): (lone[1], 1.0)} if lone else {}
+    known = {lone[2]: lone[3]} if lone else {}
+    unknown = {key: Wait(Law.mean_only(lattice, float("nan"))) for key in structure.stations}
+    responses = Responses(structure, lattice, unknown, limited, {}, given)
+    responses.blocked, more = filters.breakers(structure, responses)
+    responses = responses.anew(unknown)
+    product_form = not blocked_by and all(_poisson(load) for load in structure.scenario.load)
+    found = _settle(structure, responses, product_form, known)
+    found.reasons = [*reasons, *left_out, *more, *found.reasons]
+    found.inexact = found.inexact or bool(reasons or left_out or more)
+    if not lone:
+        _mention_abandoned(found)
+    return found
+
+
+def _settle(structure: Structure, start: Responses, product_form: bool, known: dict[Key, Solved]) -> Analysis:
+    """Rounds of answers, rates and waits until the rates stay."""
+    calm = start.anew({key: Wait(Law.atom(start.lattice)) for key in structure.stations})
+    answers = _try(structure, start)
+    independent, responses = answers is not None, start if answers is not None else calm
+    answers = answers or _answers(structure, calm)
+    first = {outcome: law.mass for outcome, law in answers.items()}
+    flows = _flows(structure, responses, product_form)
+    solved: dict[Key, Solved] = {}
+    changed, settled = False, False
+    for _ in range(ROUNDS_MAX):
+        solved, waits = solve_stations(structure, flows, responses, product_form, known)
+        responses = responses.anew(waits)
+        fresh = _try(structure, responses)
+        if fresh is None:
+            break
+        again = _flows(structure, responses, product_form)
+        moved = _distance(flows, again)
+        answers, flows = fresh, again
+        changed = changed or moved > UNMOVED
+        settled = moved < SETTLED
+        if settled:
+            break
+    reasons = [station.reason for station in solved.values() if station.reason]
+    if not settled:
+        return _given_up(calm, product_form, solved, reasons)
+    same = independent and all(abs(law.mass - first.get(key, 0.0)) < 1e-12 for key, law in answers.items())
+    fed_back = changed and _feeds_back(structure)
+    reasons += [FED_BACK] if fed_back else []
+    return Analysis(structure, responses, flows, solved, same, fed_back, reasons, answers=answers)
+
+
+FED_BACK = "time-outs and full queues feed retries back into the queues; solved as if tries were independent"
+
+
+def _given_up(calm: Responses, product_form: bool, solved: dict[Key, Solved], reasons: list[str]) -> Analysis:
+    """What is left without waits: the rates there would be if nobody waited."""
+    structure = calm.structure
+    _answers(structure, calm)
+    fed_back = _feeds_back(structure)
+    if not any(station.overloaded for station in solved.values()):
+        reasons.append(
+            "time-outs, hedges or full queues depend on waits that are not known; rates are as if none"
+        )
+    elif fed_back:
+        reasons.append("retries after time-outs add to the load that makes the time-outs: a retry storm")
+    flows = _flows(structure, calm, product_form)
+    return Analysis(structure, calm, flows, solved, False, fed_back, reasons, inexact=True)
+
+
+def _try(structure: Structure, responses: Responses) -> Response | None:
+    """The answers of the load; None where the shape of a wait must be known for them."""
+    try:
+        return _answers(structure, responses)
+    except ShapeUnknownError:
+        return None
+
+
+def _answers(structure: Structure, responses: Responses) -> Response:
+    """The answers of all loads, by their rates."""
+    for caller, service in structure.scenario.edges():
+        if service in structure.used and (caller == CLIENT or caller in structure.used):
+            responses.call(caller, service)
+    rates = [structure.offered(load) for load in structure.scenario.load]
+    total = sum(rates)
+    if total == 0.0:
+        raise UnsolvedError("no load in the measured window")
+    answers: dict[Outcome, Law] = {}
+    for load, rate in zip(structure.scenario.load, rates, strict=True):
+        for outcome, law in responses.call(CLIENT, load.to).items():
+            part = law.scaled(rate / total)
+            answers[outcome] = answers[outcome].plus(part) if outcome in answers else part
+    return answers
+
+
+def _flows(structure: Structure, responses: Responses, product_form: bool) -> Flows:
+    flows = Flows(structure, responses, product_form)
+    streams = [
+        (load.to, Flow(index, structure.offered(load), _process(load), _ca2(load)))
+        for index, load in enumerate(structure.scenario.load)
+    ]
+    flows.follow([(entry, stream) for entry, stream in streams if stream.rate > 0.0])
+    return flows
+
+
+def _process(load: Load) -> Process:
+    if load.profile or load.arrivals.kind == "trace":
+        return "other"
+    return load.arrivals.kind
+
+
+def _ca2(load: Load) -> float:
+    return 0.0 if _process(load) == "constant" else 1.0
+
+
+def _poisson(load: Load) -> bool:
+    return _process(load) == "poisson"
+
+
+def _distance(before: Flows, after: Flows) -> float:
+    return max(
+        (abs(rate - before.attempts[edge]) / rate for edge, rate in after.attempts.items() if rate > 0.0),
+        default=0.0,
+    )
+
+
+def _feeds_back(structure: Structure) -> bool:
+    """Whether a try can be repeated because of a queue."""
+    return any(
+        structure.visits[service]
+        and (structure.policy(caller, service).retries or structure.policy(caller, service).hedge)
+        for caller, service in structure.scenario.edges()
+        if service in structure.used
+    )
+
+
+def _mention_abandoned(found: Analysis) -> None:
+    """Work that is cut short makes less load than is reckoned with."""
+    for service, edge in obstacles.abandoned(found.structure).items():
+        found.reasons.append(
+            f"{service}: work is cut short when {edge} gives up; its load is reckoned as if it were not"
+        )
+        if found.structure.visits[service]:
+            found.inexact = True

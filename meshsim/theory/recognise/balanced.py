@@ -1,0 +1,111 @@
+"""Replicas behind a balancer that looks at their queues.
+
+Exact where the calling proxy sees the queues as they are: one caller, no delay on the way, nothing in flight
+but what is queued or served. Few replicas then have a Markov chain; for many there is the mean field.
+"""
+
+# ruff: noqa: RUF001 (formulas are written with the field's symbols)
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from meshsim.scenario.model import Policy
+from meshsim.theory.balancing import balanced, drawn, mean_field_sojourn, shortest
+from meshsim.theory.recognise.flows import Visit
+from meshsim.theory.recognise.kendall import Queue, Solved, seen_wait, service_of
+from meshsim.theory.recognise.law import Law
+from meshsim.theory.recognise.responses import Wait
+from meshsim.theory.recognise.structure import OverloadError, Station, Structure, UnsolvedError
+
+REPLICAS_MAX = 4  # of which the Markov chain of the queue lengths is solved
+
+
+def looks(structure: Structure, station: Station, visits: Sequence[Visit]) -> Policy | None:
+    """The policy of the first caller whose balancer looks at several hosts."""
+    kind, service, version = station.key
+    for visit in visits if kind == "replica" else ():
+        policy = structure.policy(visit.caller, service)
+        several = structure.hosts(visit.caller, service, version) > 1
+        if several and policy.balance.kind == "least_request":
+            return policy
+    return None
+
+
+def solve_balanced(
+    structure: Structure, station: Station, visits: Sequence[Visit], policy: Policy, own: Law, rate: float
+) -> Solved:
+    """Solve equal replicas under `least_request`.
+
+    Args:
+        structure: of the scenario.
+        station: the replicas.
+        visits: what comes to them.
+        policy: of the first caller.
+        own: the law of a service.
+        rate: attempts per second at one replica.
+
+    Raises:
+        UnsolvedError: nothing is known.
+    """
+    if rate * station.time.mean >= station.workers:
+        raise OverloadError("it is asked for more than it can do: the queue grows without end")
+    if not station.quasi_reversible or station.discipline != "fifo":
+        raise UnsolvedError("least_request is solved for exponential service and unlimited fifo queues only")
+    if not policy.split and not structure.alike(station.key[1]):
+        raise UnsolvedError("least_request is solved for equal replicas only")
+    hosts = structure.hosts(visits[0].caller, station.key[1], station.key[2])
+    if hosts > REPLICAS_MAX:
+        queue = _many(station, policy, own, rate, hosts)
+        return Solved(queue, rate, f"{station.name}: the mean field of infinitely many replicas")
+    doubts = _doubts(structure, station, visits)
+    queue = _few(station, policy, own, rate, hosts, exact=not doubts)
+    return Solved(queue, rate, f"{station.name}: {doubts}" if doubts else "")
+
+
+def _many(station: Station, policy: Policy, own: Law, rate: float, hosts: int) -> Queue:
+    """As if there were infinitely many."""
+    option = policy.balance.least_request
+    if option.selection == "full_scan" or station.workers > 1:
+        raise UnsolvedError(
+            f"least_request over {hosts} replicas: the chain of the queue lengths is too large"
+        )
+    rho = rate * station.time.mean
+    mean = mean_field_sojourn(rho, option.choices, station.time.mean) - station.time.mean
+    formula = f"{option.choices} choices of infinitely many: Σ ρ^((d^i-d)/(d-1))"
+    return Queue(
+        Wait(Law.mean_only(own.lattice, mean)), rho, rate * mean, False, formula, "Mitzenmacher 1996"
+    )
+
+
+def _few(station: Station, policy: Policy, own: Law, rate: float, hosts: int, *, exact: bool) -> Queue:
+    """By the Markov chain of the queue lengths."""
+    option, mu = policy.balance.least_request, 1.0 / station.time.mean
+    full = option.selection == "full_scan"
+    choice = shortest if full else drawn(option.choices)
+    solved = balanced(rate * hosts, mu, hosts, choice, station.workers)
+    served = service_of(own, 1.0, True, station.workers, station.queue, True)
+    name = "the shortest queue" if full else f"the better of {option.choices} drawn with replacement"
+    return Queue(
+        Wait(seen_wait(own.lattice, solved.seen, served)),
+        rate / mu / station.workers,
+        solved.queue / hosts,
+        exact,
+        f"{hosts} x M/M/{station.workers}, {name}: Markov chain of the queue lengths",
+        "Koury, McAllister and Stewart 1984 (numeric)",
+    )
+
+
+def _doubts(structure: Structure, station: Station, visits: Sequence[Visit]) -> str:
+    """What makes the balancer see something else than the queues, or see them late."""
+    service, caller = station.key[1], visits[0].caller
+    link = structure.scenario.link(caller, service)
+    passing = structure.sidecars and structure.proxy_time.mean > 0.0
+    if len(visits) > 1 or visits[0].flow.repeated or visits[0].flow.process != "poisson":
+        return "its arrivals are not one Poisson stream"
+    if structure.instances(caller) > 1:
+        return "each caller sees its own requests only"
+    if link.latency.build().mean > 0.0 or link.loss or passing:
+        return "the balancer sees the queues late"
+    if any(deployment.script for deployment in structure.deployments[service].values()):
+        return "the balancer counts requests that only wait for others"
+    return ""

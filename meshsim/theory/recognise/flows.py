@@ -1,0 +1,311 @@
+"""How requests come to each station: how often, and whether still as a Poisson process.
+
+A Poisson stream stays one when requests are thinned by chance, when each is delayed independently of the
+others (M/G/∞), and when it passes an M/M/c (Burke). It does not survive anything else: several visits of the
+same request, a join of concurrent calls, a queue with other service times, a rate limit.
+
+Sources:
+    Burke, The Output of a Queuing System, Operations Research 4 (1956). Kingman, Poisson Processes (1993),
+    ch. 5: independent displacement. Kelly, Reversibility and Stochastic Networks (1979), ch. 3. Walrand and
+    Varaiya, Sojourn Times and the Overtaking Condition in Jacksonian Networks (1980). Whitt, The Queueing
+    Network Analyzer (1983): how regular streams are that are not Poisson.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from math import isfinite
+from typing import Literal
+
+from meshsim import random
+from meshsim.scenario.model import CLIENT, CallStep, SleepStep, Stage, Time
+from meshsim.theory.general import departures_ca2
+from meshsim.theory.recognise.responses import Responses
+from meshsim.theory.recognise.structure import Key, Structure, UnsolvedError
+from meshsim.theory.recognise.tries import OK
+
+VISITS_MAX = 2_000
+
+Process = Literal["poisson", "constant", "mmpp", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A stream of requests at some point of the call tree.
+
+    Attributes:
+        load: index of the load it comes from.
+        rate: per second.
+        process: what is known of its gaps; ``constant`` and ``mmpp`` only while it is the load itself.
+        ca2: squared coefficient of variation of the gaps, approximately.
+        passed: the stations with a queue it came through, in order.
+        ordered: whether nobody overtook since, and everybody came this way.
+        repeated: whether a request may come more than once.
+    """
+
+    load: int
+    rate: float
+    process: Process
+    ca2: float = 1.0
+    passed: tuple[Key, ...] = ()
+    ordered: bool = True
+    repeated: bool = False
+
+    def thinned(self, share: float) -> Flow:
+        """A random share of it."""
+        if share >= 1.0:
+            return self
+        kept = self.process in ("poisson", "mmpp")
+        ca2 = 1.0 + share * (self.ca2 - 1.0)
+        return replace(self, rate=self.rate * share, process=self.process if kept else "other", ca2=ca2)
+
+    def delayed(self, *times: Time | random.Distribution) -> Flow:
+        """After independent delays: only constant ones keep order and regularity."""
+        built = [time if isinstance(time, random.Distribution) else time.build() for time in times]
+        if all(isinstance(time, random.Constant) or time.mean == 0.0 for time in built):
+            return self
+        return replace(self, process="poisson" if self.process == "poisson" else "other", ordered=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A stream that arrives at the hosts of a station, all of them together.
+
+    Attributes:
+        flow: the stream.
+        caller: who sends it.
+    """
+
+    flow: Flow
+    caller: str
+
+
+@dataclass(slots=True)
+class Flows:
+    """Every visit of every station, in the order of a request's way.
+
+    Attributes:
+        structure: of the scenario.
+        responses: whose tries and reached stages thin and multiply the streams.
+        product_form: whether all stations are of a network with product form.
+        visits: by station.
+        calls, attempts: per second, by edge.
+        first: attempts without retries and hedges and what follows from them.
+    """
+
+    structure: Structure
+    responses: Responses
+    product_form: bool
+    visits: dict[Key, list[Visit]] = field(default_factory=lambda: defaultdict(list))
+    calls: dict[tuple[str, str], float] = field(default_factory=lambda: defaultdict(float))
+    attempts: dict[tuple[str, str], float] = field(default_factory=lambda: defaultdict(float))
+    first: dict[tuple[str, str], float] = field(default_factory=lambda: defaultdict(float))
+    _single: dict[Key, bool] = field(default_factory=dict)
+
+    def follow(self, flows: list[tuple[str, Flow]]) -> None:
+        """Follow each load's stream from its entry.
+
+        Args:
+            flows: entry service and stream, by load.
+
+        Raises:
+            UnsolvedError: the tree is too large.
+        """
+        self._count(flows)
+        for attempt in range(2):  # once to see which stations are visited once, once knowing it
+            self.visits = defaultdict(list)
+            for entry, flow in flows:
+                self._call(flow, CLIENT, entry)
+            if attempt == 0:
+                self._single = {key: self._independent(visits) for key, visits in self.visits.items()}
+
+    def _count(self, flows: list[tuple[str, Flow]]) -> None:
+        """Rates on every edge, callers before callees."""
+        into: dict[str, tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
+        for entry, flow in flows:
+            self._edge(CLIENT, entry, flow.rate, flow.rate, into)
+        for service in self.structure.order:
+            every, base = into[service]
+            for version, share in self._versions(service).items():
+                deployment = self.structure.deployments[service][version]
+                reached = self.responses.reached.get((service, version), [])
+                wait = self.responses.waits.get(("replica", service, version))
+                taken = share * (1.0 - wait.refused if wait is not None else 1.0)
+                for stage, chance in zip(deployment.script, reached, strict=False):
+                    for step in stage:
+                        if isinstance(step, CallStep):
+                            part = taken * chance * step.probability
+                            self._edge(service, step.call, every * part, base * part, into)
+
+    def _edge(
+        self, caller: str, service: str, every: float, base: float, into: dict[str, tuple[float, float]]
+    ) -> None:
+        edge = caller, service
+        routed, tries = self.responses.routed.get(edge, 0.0), self.responses.tries.get(edge, 0.0)
+        self.calls[edge] += every
+        self.attempts[edge] += every * routed * tries
+        self.first[edge] += base * routed * min(tries, 1.0)
+        had = into[service]
+        into[service] = (had[0] + every * routed * tries, had[1] + base * routed * min(tries, 1.0))
+
+    def _versions(self, service: str) -> dict[str, float]:
+        """The share of all attempts at a service that each version gets, over all callers."""
+        total = sum(rate for (_, callee), rate in self.attempts.items() if callee == service)
+        shares: dict[str, float] = defaultdict(float)
+        for (caller, callee), rate in self.attempts.items():
+            if callee == service and total > 0.0:
+                for version, share in self.structure.shares(caller, service).items():
+                    shares[version] += rate / total * share
+        return shares or dict.fromkeys(self.structure.deployments[service], 0.0)
+
+    def version_rates(self, service: str) -> dict[str, float]:
+        """Attempts per second at each version."""
+        total = sum(rate for (_, callee), rate in self.attempts.items() if callee == service)
+        return {version: total * share for version, share in self._versions(service).items()}
+
+    # ---- one stream -----------------------------------------------------------------------------
+
+    def _call(self, flow: Flow, caller: str, service: str) -> Flow:
+        """The stream of calls in, the stream of answers out."""
+        edge = caller, service
+        if not self.structure.visits[service] and not self._passes(caller):
+            return flow if self._steady(caller, service) else flow.delayed(RANDOM)
+        routed, tries = self.responses.routed.get(edge, 0.0), self.responses.tries.get(edge, 0.0)
+        flow = self._sidecar(flow, caller)
+        going = flow.thinned(routed)
+        if self.responses.limited.get(edge, 0.0) > 0.0 or self.structure.policy(*edge).rate_limit:
+            going = replace(going, process="other")
+        if tries > 1.0 + 1e-12:
+            going = replace(going, rate=going.rate * tries, repeated=True, ordered=False)
+        fault = self.structure.policy(*edge).fault
+        if fault.delay is not None:
+            going = going.delayed(fault.delay.time) if fault.delay.percent >= 1.0 else going.delayed(RANDOM)
+        shares = self.structure.shares(caller, service)
+        outs = [self._attempt(going, caller, service, version, share) for version, share in shares.items()]
+        out = (
+            outs[0]
+            if len(outs) == 1
+            else replace(flow, process=_common(outs), passed=_longest(outs), ordered=False)
+        )
+        if routed < 1.0 or tries > 1.0 + 1e-12:
+            out = replace(out, ordered=False)
+        if self.structure.timed(*edge):
+            out = replace(out, process="other", ordered=False)
+        return self._sidecar(replace(out, rate=flow.rate, repeated=flow.repeated), caller)
+
+    def _attempt(self, flow: Flow, caller: str, service: str, version: str, share: float) -> Flow:
+        deployment = self.structure.deployments[service][version]
+        link = self.structure.scenario.link(caller, service)
+        part = flow.thinned(share)
+        part = self._sidecar(part.delayed(link.latency, *([RANDOM] if link.loss else [])), service, version)
+        key = ("replica", service, version)
+        queues = key in self.structure.stations
+        part = self._through(part, key, caller) if queues else part.delayed(deployment.time)
+        for stage in deployment.script:
+            part = self._stage(part, service, stage)
+        if deployment.script and self.responses.serve(service, version)[OK].mass < 1.0 - 1e-12:
+            part = replace(part, ordered=False)  # who failed skipped something, and is ahead of others
+        return self._sidecar(part, service, version).delayed(link.latency, *([RANDOM] if link.loss else []))
+
+    def _through(self, flow: Flow, key: Key, caller: str) -> Flow:
+        """Past a station."""
+        station = self.structure.stations[key]
+        self.visits[key].append(Visit(flow, caller))
+        if sum(map(len, self.visits.values())) > VISITS_MAX:
+            raise UnsolvedError("the call tree is too large to follow")
+        keeps = flow.process == "poisson" and station.quasi_reversible and not flow.repeated
+        keeps = keeps and not self.structure.prioritised(station) and self._plain(key, caller)
+        keeps = keeps and (self.product_form or self._single.get(key, False))
+        return replace(
+            flow,
+            process="poisson" if keeps else "other",
+            ca2=1.0 if keeps else self._departures(flow, key, caller),
+            passed=(*flow.passed, key),
+            ordered=True if not flow.passed else flow.ordered,
+        )
+
+    def _departures(self, flow: Flow, key: Key, caller: str) -> float:
+        """How regular what leaves a station is, of several replicas together."""
+        station = self.structure.stations[key]
+        hosts = self.structure.hosts(caller, key[1], key[2]) if key[0] == "replica" else station.replicas
+        arrivals = 1.0 + (flow.ca2 - 1.0) / hosts  # one host's share
+        if key[0] == "replica" and self.structure.policy(caller, key[1]).balance.kind == "round_robin":
+            arrivals = flow.ca2 / hosts
+        load = self.version_rates(key[1])[key[2]] * station.time.mean / (station.replicas * station.workers)
+        if load >= 1.0 or flow.repeated or not isfinite(station.time.scv):
+            return 1.0
+        out = departures_ca2(load, station.workers, arrivals, station.time.scv)
+        return 1.0 + (out - 1.0) / station.replicas
+
+    def _plain(self, key: Key, caller: str) -> bool:
+        """Whether the balancer hands each host a thinned stream."""
+        kind, service, version = key
+        if kind == "proxy":
+            return True
+        alone = self.structure.hosts(caller, service, version) == 1
+        return alone or self.structure.policy(caller, service).balance.kind == "random"
+
+    def _passes(self, service: str) -> bool:
+        """Whether a service's sidecars have queues."""
+        return any(key[:2] == ("proxy", service) for key in self.structure.stations)
+
+    def _sidecar(self, flow: Flow, service: str, version: str | None = None) -> Flow:
+        if service == CLIENT or not self.structure.sidecars:
+            return flow
+        time = self.structure.proxy_time
+        if not self._passes(service):
+            return flow.delayed(time)
+        out = flow
+        for name in self.structure.deployments[service] if version is None else [version]:
+            out = self._through(replace(flow, repeated=True), ("proxy", service, name), service)
+        return replace(out, process="poisson" if self.product_form else "other", ordered=False).delayed(time)
+
+    def _stage(self, flow: Flow, service: str, stage: Stage) -> Flow:
+        """Steps at the same time."""
+        queues = [isinstance(step, CallStep) and self._queues(service, step.call) for step in stage]
+        if not any(queues):
+            delays = [step.sleep for step in stage if isinstance(step, SleepStep)]
+            calls = [step for step in stage if isinstance(step, CallStep)]
+            steady = all(step.probability >= 1.0 and self._steady(service, step.call) for step in calls)
+            return flow.delayed(*delays) if steady else flow.delayed(RANDOM)
+        outs = [
+            self._call(flow.thinned(step.probability), service, step.call)
+            for step in stage
+            if isinstance(step, CallStep)
+        ]
+        if len(stage) == 1:
+            chance = stage[0].probability if isinstance(stage[0], CallStep) else 1.0
+            return replace(outs[0], rate=flow.rate, ordered=outs[0].ordered and chance >= 1.0)
+        return replace(flow, process="other", passed=_longest(outs), ordered=False)
+
+    def _queues(self, caller: str, service: str) -> bool:
+        return self.structure.visits[service] > 0 or self._passes(caller)
+
+    def _steady(self, caller: str, service: str) -> bool:
+        """Whether a call always takes the same time."""
+        return all(law.constant for law in self.responses.call(caller, service).values()) and (
+            len(self.responses.call(caller, service)) == 1
+        )
+
+    @staticmethod
+    def _independent(visits: list[Visit]) -> bool:
+        """Whether the streams that meet at a station are one, or independent ones."""
+        if len(visits) == 1:
+            return not visits[0].flow.repeated
+        loads = {visit.flow.load for visit in visits}
+        return len(loads) == len(visits) and not any(
+            visit.flow.passed or visit.flow.repeated for visit in visits
+        )
+
+
+RANDOM = random.Exponential(1.0)
+"""Stands for any delay that is not constant."""
+
+
+def _common(flows: list[Flow]) -> Process:
+    return "poisson" if all(flow.process == "poisson" for flow in flows) else "other"
+
+
+def _longest(flows: list[Flow]) -> tuple[Key, ...]:
+    return max((flow.passed for flow in flows), key=len)

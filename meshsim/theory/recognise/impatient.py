@@ -1,0 +1,104 @@
+"""A lone M/M/1 whose clients give up, and whose work notices: `leave_queue` and `stop`.
+
+A client time-out τ reaches the replica τ after the request did (both over the same constant link), less the
+pass through the upstream's sidecar.
+
+Source:
+    Barrer 1957; Gnedenko and Kovalenko 1968 (:mod:`meshsim.theory.patience`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from meshsim import random
+from meshsim.scenario.model import CLIENT, Policy
+from meshsim.theory import patience
+from meshsim.theory.numeric import Floats
+from meshsim.theory.recognise.kendall import Queue, Solved
+from meshsim.theory.recognise.law import Lattice, Law
+from meshsim.theory.recognise.obstacles import limits
+from meshsim.theory.recognise.responses import Wait
+from meshsim.theory.recognise.structure import Key, Station, Structure
+from meshsim.theory.recognise.tries import Response
+
+
+def impatient(structure: Structure, lattice: Lattice) -> tuple[str, Response, Key, Solved] | None:
+    """The service, its answer to the client, its station; None if the scenario is something else."""
+    scenario = structure.scenario
+    if len(structure.stations) != 1 or len(scenario.load) != 1:
+        return None
+    (key, station), load = next(iter(structure.stations.items())), scenario.load[0]
+    service = key[1]
+    deployment = structure.deployments[service][key[2]]
+    policy = structure.policy(CLIENT, service)
+    tau = _patience(policy)
+    link = scenario.link(CLIENT, service)
+    delays = [link.latency.build(), structure.proxy_time if structure.sidecars else random.Constant(0.0)]
+    plain = (
+        station.quasi_reversible
+        and station.workers == 1
+        and station.discipline == "fifo"
+        and key[0] == "replica"
+    )
+    lone = load.to == service and not deployment.script and len(structure.deployments[service]) == 1
+    steady = load.arrivals.kind == "poisson" and load.users is None and not load.profile and not link.loss
+    still = all(isinstance(delay, random.Constant) or delay.mean == 0.0 for delay in delays)
+    spread = station.replicas == 1 or policy.balance.kind == "random"
+    if not (
+        tau > 0.0 and plain and lone and steady and still and spread and deployment.when_abandoned != "finish"
+    ):
+        return None
+    out, proxy = delays[0].mean, delays[1].mean
+    lam = structure.offered(load) / station.replicas
+    cap, limit = tau - proxy, tau - 2.0 * (out + proxy)
+    if limit <= 0.0:
+        return None
+    stop = deployment.when_abandoned == "stop"
+    good = _in_time(lattice, lam, station, cap, limit, stop).then(Law.atom(lattice, 2.0 * (out + proxy)))
+    flag = "UT" if policy.retries is None or policy.retries.per_try_timeout == 0.0 else "URX,UT"
+    answer: Response = {
+        (200, ""): good.scaled(1.0 - deployment.errors),
+        (500, ""): good.scaled(deployment.errors),
+        (504, flag): Law.atom(lattice, tau, 1.0 - good.mass),
+    }
+    return service, answer, key, _solved(lattice, lam, station, cap, stop)
+
+
+def _patience(policy: Policy) -> float:
+    """The one time-out of a policy that tries once and refuses nothing; 0 if it is not such a one."""
+    retries = policy.retries
+    refuses = limits(policy) or policy.rate_limit is not None or policy.fault.abort or policy.fault.delay
+    if policy.hedge is not None or refuses or (retries is not None and retries.attempts > 0):
+        return 0.0
+    per_try = retries.per_try_timeout if retries is not None else 0.0
+    if policy.timeout > 0.0 and 0.0 < per_try < policy.timeout:
+        return 0.0
+    return policy.timeout or per_try
+
+
+def _in_time(lattice: Lattice, lam: float, station: Station, cap: float, limit: float, stop: bool) -> Law:
+    """The law of the time in the system of those who are served within `limit`."""
+    mu = 1.0 / station.time.mean
+    success = patience.bounded_sojourn_success if stop else patience.queue_timeout_success
+
+    def cdf(x: Floats) -> Floats:
+        return np.array([success(lam, mu, cap, float(t)) for t in x])
+
+    share = success(lam, mu, cap, limit)
+    return Law.from_cdf(lattice, cdf, share * patience.bounded_sojourn_success_sojourn(lam, mu, limit), limit)
+
+
+def _solved(lattice: Lattice, lam: float, station: Station, cap: float, stop: bool) -> Solved:
+    mu = 1.0 / station.time.mean
+    if stop:
+        idle, waiting = (
+            patience.bounded_sojourn_idle(lam, mu, cap),
+            patience.bounded_sojourn_queue(lam, mu, cap),
+        )
+        formula, source = "M/M/1, nobody stays longer than τ: level crossing", "Gnedenko and Kovalenko 1968"
+    else:
+        idle, waiting = patience.queue_timeout_idle(lam, mu, cap), patience.queue_timeout_queue(lam, mu, cap)
+        formula, source = "M/M/1 + D: who waits τ leaves", "Barrer 1957; Baccelli and Hebuterne 1981"
+    wait = Wait(Law.mean_only(lattice, waiting / lam))
+    return Solved(Queue(wait, 1.0 - idle, waiting, True, formula, source), lam)

@@ -1,0 +1,313 @@
+"""From what comes and what is served to how long it waits: one row a kind of queue, in Kendall's notation.
+
+Sources are those of the formulas used; each result names its own.
+"""
+# ruff: noqa: RUF001 (formulas are written with the field's symbols)
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import inf, isfinite
+from typing import Literal
+
+import numpy as np
+
+from meshsim.theory import erlang, finite, general, markov, renewal
+from meshsim.theory.numeric import Floats
+from meshsim.theory.recognise.law import Lattice, Law
+from meshsim.theory.recognise.responses import Wait
+from meshsim.theory.recognise.structure import OverloadError, UnsolvedError
+from meshsim.theory.recognise.times import exponential
+from meshsim.units import UNLIMITED
+
+ROOM_MAX = 400
+SEEN_MAX = 4_000
+
+KLEINROCK = "Kleinrock, Queueing Systems I, ch. 3"
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """What comes to one replica.
+
+    Attributes:
+        process: ``erlang`` is every k-th of a Poisson process; ``other`` goes by `ca2`, and is not exact.
+        rate: per second.
+        exact: whether it is truly so.
+        k: of ``erlang``.
+        ca2: squared coefficient of variation of the gaps, for approximations.
+        phases: (D0, D1) of ``mmpp``.
+    """
+
+    process: Literal["poisson", "constant", "erlang", "mmpp", "other"]
+    rate: float
+    exact: bool
+    k: int = 1
+    ca2: float = 1.0
+    phases: tuple[Floats, Floats] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """How one replica serves.
+
+    Attributes:
+        law: of the time a worker is taken.
+        mean, scv: of it.
+        exponential: whether it is.
+        workers, room: how many; how many may wait.
+        fifo: whether in order.
+    """
+
+    law: Law
+    mean: float
+    scv: float
+    exponential: bool
+    workers: int
+    room: int
+    fifo: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """One replica's queue, solved.
+
+    Attributes:
+        wait: of who is taken, and the share refused.
+        utilisation: of its workers.
+        waiting: mean number waiting.
+        exact: whether the means are.
+        formula, source: what gave it.
+    """
+
+    wait: Wait
+    utilisation: float
+    waiting: float
+    exact: bool
+    formula: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Solved:
+    """A station, solved or not.
+
+    Attributes:
+        queue: of one replica; None where nothing is known.
+        rate: attempts (passes, of a sidecar) per second at one replica.
+        reason: why it is not exact, or not solved; empty if it is.
+        overloaded: whether its queue grows without end.
+    """
+
+    queue: Queue | None
+    rate: float
+    reason: str = ""
+    overloaded: bool = False
+
+    @property
+    def exact(self) -> bool:
+        """Whether the means are."""
+        return self.queue is not None and self.queue.exact
+
+
+def solve_queue(lattice: Lattice, arrivals: Arrivals, service: Service) -> Queue:
+    """Solve the queue of one replica.
+
+    Raises:
+        UnsolvedError: it has no steady state, or nothing is known of it.
+    """
+    load = arrivals.rate * service.mean / service.workers
+    if not isfinite(load):
+        raise UnsolvedError("the time its workers are taken is not known")
+    if service.room < UNLIMITED:
+        solved = _finite(lattice, arrivals, service)
+    elif load >= 1.0:
+        raise OverloadError(f"it is asked for {load:.4g} times what it can do: the queue grows without end")
+    else:
+        solved = _unlimited(arrivals, service)(lattice, arrivals, service)
+    solved = replace(solved, exact=solved.exact and arrivals.exact)
+    if service.fifo:
+        return solved
+    mean_only = Law.mean_only(lattice, solved.wait.law.mean)
+    return replace(
+        solved,
+        wait=Wait(mean_only, solved.wait.refused),
+        formula=f"{solved.formula}; the mean is that of any order",
+    )
+
+
+Solver = Callable[[Lattice, Arrivals, Service], Queue]
+
+
+def _unlimited(arrivals: Arrivals, service: Service) -> Solver:
+    """The row of the table for an unlimited waiting room."""
+    if arrivals.process in ("poisson", "other") and arrivals.ca2 == 1.0:
+        if service.exponential:
+            return _mmc
+        return _mg1 if service.workers == 1 else _ggc
+    if service.exponential and arrivals.process in ("constant", "erlang") and service.workers == 1:
+        return _gm1
+    if service.exponential and (arrivals.process == "erlang" or arrivals.phases is not None):
+        return _map_m_c
+    if arrivals.phases is not None:
+        raise UnsolvedError("MMPP arrivals are solved for exponential service only")
+    return _ggc
+
+
+def _result(
+    arrivals: Arrivals,
+    service: Service,
+    law: Law,
+    formula: str,
+    source: str,
+    *,
+    exact: bool = True,
+    refused: float = 0.0,
+) -> Queue:
+    taken = arrivals.rate * (1.0 - refused)
+    return Queue(
+        Wait(law, refused), taken * service.mean / service.workers, taken * law.mean, exact, formula, source
+    )
+
+
+def _mmc(lattice: Lattice, arrivals: Arrivals, service: Service) -> Queue:
+    lam, mu, c = arrivals.rate, 1.0 / service.mean, service.workers
+    waits = erlang.erlang_c(c, lam / mu)
+    law = Law.atom(lattice, 0.0, 1.0 - waits).plus(exponential(lattice, 1.0 / (c * mu - lam)).scaled(waits))
+    solved = _result(arrivals, service, law, f"M/M/{c}: wait C/(cμ-λ)", f"Erlang 1917; {KLEINROCK}")
+    return replace(solved, wait=Wait(law, rho=lam / mu)) if c == 1 else solved
+
+
+def _gm1(lattice: Lattice, arrivals: Arrivals, service: Service) -> Queue:
+    mu = 1.0 / service.mean
+    if arrivals.process == "constant":
+        sigma, name = renewal.dm1_sigma(1.0 / arrivals.rate, mu), "D"
+    else:
+        sigma, name = renewal.ekm1_sigma(arrivals.rate, arrivals.k, mu), f"E{arrivals.k}"
+    law = Law.atom(lattice, 0.0, 1.0 - sigma).plus(
+        exponential(lattice, 1.0 / (mu * (1.0 - sigma))).scaled(sigma)
+    )
+    formula = f"{name}/M/1: wait σ/(μ(1-σ)), σ = {sigma:.6g}"
+    return _result(arrivals, service, law, formula, "Kleinrock, Queueing Systems I, ch. 6")
+
+
+def _map_m_c(lattice: Lattice, arrivals: Arrivals, service: Service) -> Queue:
+    mu, c = 1.0 / service.mean, service.workers
+    phases = arrivals.phases or markov.erlang_renewal(arrivals.rate, arrivals.k)
+    solved = markov.map_m_c(*phases, mu, c)
+    name = "MMPP" if arrivals.phases else f"E{arrivals.k}"
+    law = seen_wait(lattice, solved.seen, service)
+    return _result(
+        arrivals, service, law, f"{name}/M/{c}: matrix-geometric", "Neuts 1981; Latouche and Ramaswami 1993"
+    )
+
+
+def _mg1(lattice: Lattice, arrivals: Arrivals, service: Service) -> Queue:
+    lam, rho = arrivals.rate, arrivals.rate * service.mean
+    mean = general.mg1_wait(lam, service.mean, service.scv)
+    if not service.law.known:
+        law = Law.mean_only(lattice, mean)
+    else:
+        # W = a geometric number of residual services: the compound's transform is (1-ρ)/(1-ρR*)
+        edges = lattice.edges
+        residual = np.diff(_capped(service.law, edges)) / service.mean
+        n = 2 * lattice.size
+        transform = (1.0 - rho) / (1.0 - rho * np.fft.rfft(residual, n))
+        cells = np.fft.irfft(transform, n)[: lattice.size]
+        cells[0] -= 1.0 - rho
+        law = Law(lattice, np.array([0.0]), np.array([1.0 - rho]), np.maximum(cells, 0.0), 1.0, mean)
+    return _result(arrivals, service, law, "M/G/1: wait λE[S²]/2(1-ρ)", "Pollaczek-Khinchine")
+
+
+def _ggc(lattice: Lattice, arrivals: Arrivals, service: Service) -> Queue:
+    c = service.workers
+    if c == 1:
+        mean = general.kingman_wait(arrivals.rate, service.mean, arrivals.ca2, service.scv)
+        formula, source = "G/G/1: wait ρ/(1-ρ)·(ca²+cs²)/2·E[S]", "Kingman 1961"
+    else:
+        mean = general.allen_cunneen_wait(arrivals.rate, service.mean, c, arrivals.ca2, service.scv)
+        formula, source = f"G/G/{c}: wait of M/M/{c} times (ca²+cs²)/2", "Allen and Cunneen 1978"
+    return _result(arrivals, service, Law.mean_only(lattice, mean), formula, source, exact=False)
+
+
+def _finite(lattice: Lattice, arrivals: Arrivals, service: Service) -> Queue:
+    """Poisson arrivals at a finite waiting room."""
+    lam, c, K = arrivals.rate, service.workers, service.workers + service.room
+    if arrivals.process not in ("poisson", "other") or arrivals.ca2 != 1.0:
+        raise UnsolvedError("a finite queue is solved for Poisson arrivals only")
+    if service.room == 0:
+        lost = erlang.erlang_b(c, lam * service.mean)
+        law = Law.atom(lattice)
+        return _result(arrivals, service, law, f"M/G/{c}/{c}: Erlang B", "Erlang 1917", refused=lost)
+    if service.exponential:
+        solved = finite.mmck(lam, 1.0 / service.mean, c, K)
+        law = seen_wait(lattice, solved.seen, service)
+        return _result(arrivals, service, law, f"M/M/{c}/{K}", KLEINROCK, refused=solved.block)
+    if c > 1 or K > ROOM_MAX:
+        raise UnsolvedError("a finite queue is solved for exponential service or one worker only")
+    p = finite.mg1k(_arrivals_in_service(lam, service.law, K), lam * service.mean)
+    waiting = float(np.maximum(np.arange(K + 1) - 1, 0) @ p)
+    mean = waiting / (lam * (1.0 - float(p[K])))
+    return _result(
+        arrivals, service, Law.mean_only(lattice, mean), f"M/G/1/{K}: chain of departures",
+        "Gross and Harris 1998, 5.1.8", refused=float(p[K]),
+    )  # fmt: skip
+
+
+def _arrivals_in_service(lam: float, law: Law, K: int) -> Floats:
+    """P(j Poisson arrivals during a service), j = 0 … K-1."""
+    times = np.concatenate([law.times, law.lattice.times])
+    masses = np.concatenate([law.masses, law.cells])
+    keep = masses > 0.0
+    means, term = lam * times[keep], masses[keep] * np.exp(-lam * times[keep])
+    out = np.zeros(K)
+    for j in range(K):
+        out[j] = term.sum()
+        term = term * means / (j + 1.0)
+    return out
+
+
+def seen_wait(lattice: Lattice, seen: Floats, service: Service) -> Law:
+    """The wait of who finds n with probability seen(n): n-c+1 departures at rate c/mean, if n >= c.
+
+    Source: Grübel and Hermesmeier 1999: the transform of a compound distribution.
+    """
+    c = service.workers
+    counts = np.concatenate([[float(seen[:c].sum())], seen[c:]])
+    mean = float(np.arange(len(counts)) @ counts) * service.mean / c
+    if len(counts) > SEEN_MAX:
+        return Law.mean_only(lattice, mean)
+    n = 2 * lattice.size
+    step = np.fft.rfft(exponential(lattice, service.mean / c).cells, n)
+    transform = np.zeros(len(step), dtype=np.complex128)
+    for count in counts[:0:-1]:
+        transform = (transform + count) * step
+    cells = np.maximum(np.fft.irfft(transform, n)[: lattice.size], 0.0)
+    return Law(lattice, np.array([0.0]), counts[:1], cells, float(counts.sum()), mean)
+
+
+def _capped(law: Law, x: Floats) -> Floats:
+    """E[min(T, x)] of a law at the lattice's edges."""
+    tail = law.mass - law.cdf(x)
+    widths = np.diff(x)
+    pieces = 0.5 * (tail[1:] + tail[:-1]) * widths
+    for time, mass in zip(law.times, law.masses, strict=True):  # the trapezoid takes a jump to be a slope
+        cell = int(np.searchsorted(x, time, side="left")) - 1
+        if 0 <= cell < len(widths):
+            pieces[cell] += mass * ((time - x[cell]) - 0.5 * widths[cell])
+    return np.concatenate([[0.0], np.cumsum(pieces)])
+
+
+def service_of(
+    law: Law, time_scv: float | None, exponential: bool, workers: int, room: int, fifo: bool
+) -> Service:
+    """A service by its law; `time_scv` where it is known exactly."""
+    scv = time_scv
+    if scv is None:
+        scv = inf
+        if law.known and law.mean > 0.0:
+            scv = max(law.second_moment() / law.mean**2 - 1.0, 0.0)
+        elif law.mean == 0.0:
+            scv = 0.0
+    return Service(law, law.mean, scv, exponential, workers, room, fifo)

@@ -1,0 +1,279 @@
+"""How long an answer takes and what it says, from the leaves of the call tree up.
+
+Every time and every failure is drawn independently, so that the answer of a call is built from laws: one
+after the other, all of several, the first of several, cut by a time-out, tried again. Only the waits at
+stations with a queue come from outside (:mod:`meshsim.theory.recognise.stations`).
+
+Source:
+    The model page (docs/background/model.md), step by step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from meshsim.scenario.model import CLIENT, ZERO, CallStep, Deployment, Policy, SleepStep, Stage, Time
+from meshsim.theory.forkjoin import fork_join_sojourn
+from meshsim.theory.recognise.law import Lattice, Law, maximum, mixture
+from meshsim.theory.recognise.structure import Key, Structure, UnsolvedError
+from meshsim.theory.recognise.times import law_of
+from meshsim.theory.recognise.tries import OK, Outcome, Response, add, hedged, joined, retried, total
+
+Edge = tuple[str, str]
+"""Caller and service."""
+FAILED: Outcome = (500, "")
+FULL: Outcome = (503, "")
+
+LOSS_MAX = 0.15  # above it, sixteen losses in a row (UC) would have to be told
+RETRANSMISSIONS = [sum(min(0.2 * 2.0**i, 120.0) for i in range(n)) for n in range(16)]
+"""How long n losses in a row hold a message up, s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """What a station does to who arrives.
+
+    Attributes:
+        law: of the wait of those it takes.
+        refused: share that finds it full.
+        rho: utilisation, where it is an M/M/1.
+    """
+
+    law: Law
+    refused: float = 0.0
+    rho: float | None = None
+
+
+@dataclass(slots=True)
+class Responses:
+    """Answers of services and calls, for given waits.
+
+    Attributes:
+        structure: of the scenario.
+        lattice: of all laws.
+        waits: by station.
+        limited: share refused by the rate limit, by edge.
+        blocked: share refused by the circuit breaker, by edge.
+        given: answers of calls that are known already, and their mean number of tries, by edge.
+        tries: mean sent attempts of a call, by edge; filled as calls are worked out.
+        reached: P(a stage of the script is reached), by deployment; filled likewise.
+        routed: P(a call gets past the filters), by edge; filled likewise.
+        used: formulas that entered, with their sources; filled likewise.
+    """
+
+    structure: Structure
+    lattice: Lattice
+    waits: Mapping[Key, Wait]
+    limited: Mapping[Edge, float] = field(default_factory=dict)
+    blocked: Mapping[Edge, float] = field(default_factory=dict)
+    given: Mapping[Edge, tuple[Response, float]] = field(default_factory=dict)
+    tries: dict[Edge, float] = field(default_factory=dict)
+    reached: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    routed: dict[Edge, float] = field(default_factory=dict)
+    used: dict[str, str] = field(default_factory=dict)
+    _laws: dict[int, Law] = field(default_factory=dict)
+    _serves: dict[tuple[str, str], Response] = field(default_factory=dict)
+    _calls: dict[Edge, Response] = field(default_factory=dict)
+
+    def anew(self, waits: Mapping[Key, Wait]) -> Responses:
+        """The same under other waits."""
+        return Responses(self.structure, self.lattice, waits, self.limited, self.blocked, self.given)
+
+    def law(self, time: Time) -> Law:
+        """The law of a configured time."""
+        found = self._laws.get(id(time))
+        if found is None:
+            found = self._laws[id(time)] = law_of(self.lattice, time.build())
+        return found
+
+    # ---- a service ------------------------------------------------------------------------------
+
+    def serve(self, service: str, version: str) -> Response:
+        """From the start of service to the answer, at one replica."""
+        found = self._serves.get((service, version))
+        if found is None:
+            deployment = self.structure.deployments[service][version]
+            found = self._serves[service, version] = self._serve(service, version, deployment)
+        return found
+
+    def _serve(self, service: str, version: str, deployment: Deployment) -> Response:
+        own = self.law(deployment.time)
+        failed, going = own.scaled(deployment.errors), own.scaled(1.0 - deployment.errors)
+        reached = self.reached[service, version] = []
+        for stage in deployment.script:
+            reached.append(going.mass)
+            well, badly = self._stage(service, stage)
+            failed = failed.plus(going.then(badly))
+            going = going.then(well)
+        return {OK: going, FAILED: failed}
+
+    def _stage(self, service: str, stage: Stage) -> tuple[Law, Law]:
+        """Steps at the same time: how long, all well; how long, otherwise."""
+        steps = [self._step(service, step) for step in stage]
+        well = self._fork_join(service, stage, maximum([good for good, _ in steps]))
+        if all(bad.mass == 0.0 for _, bad in steps):
+            return well, Law.none(self.lattice)
+        everything = maximum([good.plus(bad) for good, bad in steps])
+        return well, everything.minus(well)
+
+    def _fork_join(self, service: str, stage: Stage, independent: Law) -> Law:
+        """The mean of equal M/M/1 that are asked at the same time, in place of that of independent ones."""
+        branches = [self._branch(step) for step in stage]
+        first = branches[0]
+        calls = {step.call for step in stage if isinstance(step, CallStep)}
+        if (
+            len(stage) < 2
+            or len(calls) < len(stage)
+            or first is None
+            or any(branch != first for branch in branches)
+        ):
+            return independent
+        rho, mean = first
+        offset = self.call(service, min(calls))[OK].mean - mean / (1.0 - rho)
+        joined = fork_join_sojourn(rho / mean, 1.0 / mean, len(stage)) + offset
+        self.used["fork-join of equal M/M/1"] = "Nelson and Tantawi 1988"
+        return replace(independent, moment=joined * independent.mass)
+
+    def _branch(self, step: CallStep | SleepStep) -> tuple[float, float] | None:
+        """Utilisation and mean service of a call to a lone M/M/1 that always succeeds."""
+        if isinstance(step, SleepStep) or step.probability < 1.0:
+            return None
+        deployment = self.structure.deployments[step.call].get("")  # none if it has versions
+        wait = self.waits.get(("replica", step.call, ""))
+        if deployment is None or wait is None or wait.rho is None or deployment.script or deployment.errors:
+            return None
+        return wait.rho, deployment.time.build().mean
+
+    def _step(self, service: str, step: CallStep | SleepStep) -> tuple[Law, Law]:
+        if isinstance(step, SleepStep):
+            return self.law(step.sleep), Law.none(self.lattice)
+        answer = self.call(service, step.call)
+        well = mixture([law for (status, _), law in answer.items() if status < 400], self.lattice)
+        badly = mixture([law for (status, _), law in answer.items() if status >= 400], self.lattice)
+        if step.optional:
+            well, badly = well.plus(badly), Law.none(self.lattice)
+        if step.probability < 1.0:
+            well = well.scaled(step.probability).plus(Law.atom(self.lattice, 0.0, 1.0 - step.probability))
+            badly = badly.scaled(step.probability)
+        return well, badly
+
+    # ---- a call ---------------------------------------------------------------------------------
+
+    def call(self, caller: str, service: str) -> Response:
+        """From a caller's call to its answer, policies applied."""
+        found = self._calls.get((caller, service))
+        if found is None:
+            found = self._calls[caller, service] = self._call(caller, service)
+        return found
+
+    def _call(self, caller: str, service: str) -> Response:
+        policy = self.structure.policy(caller, service)
+        answer: Response = {}
+        for flags, share, pause in self._delays(policy):
+            rest = pause.scaled(share)
+            if policy.fault.abort is not None:
+                percent = policy.fault.abort.percent
+                add(answer, (policy.fault.abort.status, joined(flags, "FI")), rest.scaled(percent))
+                rest = rest.scaled(1.0 - percent)
+            refused = self.limited.get((caller, service), 0.0)
+            add(answer, (429, joined(flags, "RL")), rest.scaled(refused))
+            rest = rest.scaled(1.0 - refused)
+            for (status, own_flags), law in self._routed(caller, service, policy).items():
+                add(answer, (status, joined(flags, own_flags)), rest.then(law))
+        passing = (
+            policy.fault.abort.percent if policy.fault.abort else 0.0,
+            self.limited.get((caller, service), 0.0),
+        )
+        self.routed[caller, service] = (1.0 - passing[0]) * (1.0 - passing[1])
+        own = self._pass(caller)
+        return {outcome: own.then(law).then(own) for outcome, law in answer.items() if law.mass > 0.0}
+
+    def _delays(self, policy: Policy) -> list[tuple[str, float, Law]]:
+        delay = policy.fault.delay
+        plain = ("", 1.0 - (delay.percent if delay else 0.0), Law.atom(self.lattice))
+        slow = [("DI", delay.percent, self.law(delay.time))] if delay else []
+        return [entry for entry in [plain, *slow] if entry[1] > 0.0]
+
+    def _pass(self, service: str) -> Law:
+        """One pass through a sidecar of a service; nothing for the client or without sidecars."""
+        if service == CLIENT or not self.structure.sidecars:
+            return self.law(ZERO)
+        wait = self._mixed("proxy", service)
+        return wait.then(self.law(self.structure.scenario.mesh.proxy.time))
+
+    def _mixed(self, kind: str, service: str) -> Law:
+        """The wait at any version's station; versions' sidecars differ only in their load."""
+        versions = self.structure.deployments[service]
+        total = sum(deployment.replicas for deployment in versions.values())
+        parts = [
+            (
+                self.waits[kind, service, version].law
+                if (kind, service, version) in self.waits
+                else self.law(ZERO)
+            ).scaled(deployment.replicas / total)
+            for version, deployment in versions.items()
+        ]
+        return mixture(parts, self.lattice)
+
+    # ---- attempts -------------------------------------------------------------------------------
+
+    def _attempt(self, caller: str, service: str, shares: Mapping[str, float]) -> Response:
+        """From sending to the answer's arrival, at any of some versions."""
+        link, proxy = self._link(caller, service), self._pass(service)
+        there, back = link.then(proxy), proxy.then(link)
+        answer: Response = {}
+        for version, share in shares.items():
+            wait = self.waits.get(("replica", service, version))
+            start = there.scaled(share)
+            if wait is not None:
+                add(answer, FULL, start.scaled(wait.refused).then(back))
+                start = start.scaled(1.0 - wait.refused).then(wait.law)
+            for outcome, law in self.serve(service, version).items():
+                add(answer, outcome, start.then(law).then(back))
+        return {outcome: law for outcome, law in answer.items() if law.mass > 0.0}
+
+    def _link(self, caller: str, service: str) -> Law:
+        link = self.structure.scenario.link(caller, service)
+        if link.loss > LOSS_MAX:
+            raise UnsolvedError(f"{caller} -> {service} loses so much that whole attempts get lost (UC)")
+        law = self.law(link.latency)
+        if link.loss == 0.0:
+            return law
+        again = [
+            Law.atom(self.lattice, pause, link.loss**n * (1.0 - link.loss))
+            for n, pause in enumerate(RETRANSMISSIONS)
+        ]
+        return law.then(mixture(again, self.lattice).scaled(1.0 / (1.0 - link.loss**16)))
+
+    def _routed(self, caller: str, service: str, policy: Policy) -> Response:
+        """From the route on: one version a call under a split, any host otherwise."""
+        if (caller, service) in self.given:
+            known, self.tries[caller, service] = self.given[caller, service]
+            return known
+        shares = self.structure.shares(caller, service)
+        choices = (
+            [({name: 1.0}, share) for name, share in shares.items()] if policy.split else [(shares, 1.0)]
+        )
+        answer: Response = {}
+        tries = 0.0
+        for versions, share in choices:
+            attempt = self._attempt(caller, service, versions)
+            if policy.hedge is not None:
+                part, count = hedged(attempt, policy, self.lattice)
+            else:
+                part, count = retried(attempt, policy, self.lattice)
+            tries += share * count
+            for outcome, law in part.items():
+                add(answer, outcome, law.scaled(share))
+        blocked = self.blocked.get((caller, service), 0.0)
+        if blocked > 0.0:
+            answer = {outcome: law.scaled(1.0 - blocked) for outcome, law in answer.items()}
+            add(answer, (503, "UO"), Law.atom(self.lattice, 0.0, blocked))
+        self.tries[caller, service] = tries * (1.0 - blocked)
+        return answer
+
+    def routed_mean(self, caller: str, service: str) -> float:
+        """Mean time of a call from its route to its answer, s."""
+        answer = self._routed(caller, service, self.structure.policy(caller, service))
+        return total(answer, self.lattice).mean

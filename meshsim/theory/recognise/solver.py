@@ -1,0 +1,116 @@
+"""`solve`: what theory says about a scenario, found from its structure alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import TypeVar
+
+from meshsim.scenario.model import Scenario, SleepStep
+from meshsim.theory.recognise.analysis import Analysis, analyse
+from meshsim.theory.recognise.budgeted import budgeted
+from meshsim.theory.recognise.closed import solve_closed
+from meshsim.theory.recognise.exactness import judge
+from meshsim.theory.recognise.law import Lattice, Law, ShapeUnknownError
+from meshsim.theory.recognise.predict import offered, predictions
+from meshsim.theory.recognise.solution import Prediction, Solution
+from meshsim.theory.recognise.structure import Structure, UnsolvedError
+from meshsim.theory.recognise.tries import total
+
+SIZE = 1 << 15
+TAIL = 1e-6  # of the latency, behind which the lattice may end
+GROWTH = 16.0
+TRIALS = 6
+
+Result = TypeVar("Result")
+
+
+def solve(scenario: Scenario) -> Solution:
+    """Everything that closed forms and numerical solutions say about a scenario in the long run.
+
+    Args:
+        scenario: any; its name plays no role.
+
+    Returns:
+        Predictions by the paths of `summary.json`, and the reasons why others are missing or approximate.
+    """
+    if scenario.events:
+        return Solution(
+            scenario.name, [], ["events change the scenario while it runs: there is no steady state"]
+        )
+    try:
+        structure = Structure(scenario)
+    except UnsolvedError as error:
+        return Solution(scenario.name, [], [str(error)])
+    closed = any(load.users is not None for load in scenario.load)
+    try:
+        found, reasons = _closed(structure) if closed else _open(structure)
+    except UnsolvedError as error:
+        found, reasons = [] if closed else [*offered(structure)], [str(error)]
+    except ShapeUnknownError:
+        found, reasons = [], ["a time-out or a hedge depends on waits that are not known"]
+    return Solution(scenario.name, found, list(dict.fromkeys(reasons)))
+
+
+def _closed(structure: Structure) -> tuple[list[Prediction], list[str]]:
+    found, reasons, _ = _fitted(
+        structure, lambda lattice: solve_closed(structure, lattice), lambda part: part[2]
+    )
+    return found, reasons
+
+
+def _open(structure: Structure) -> tuple[list[Prediction], list[str]]:
+    fluid = budgeted(structure)
+    if fluid is not None:
+        return fluid
+    found = _fitted(structure, lambda lattice: analyse(structure, lattice), _whole)
+    exact = judge(found)
+    return predictions(found, exact), [*_transient(structure.scenario), *found.reasons, *exact.reasons]
+
+
+def _transient(scenario: Scenario) -> list[str]:
+    """What makes the long run another thing than this run."""
+    if any(load.profile and len({point.rate for point in load.profile}) > 1 for load in scenario.load):
+        return ["the load changes in time: queues are solved as if it came at its mean rate"]
+    return []
+
+
+def _whole(found: Analysis) -> Law:
+    return total(found.answers, found.responses.lattice)
+
+
+def _fitted(structure: Structure, work: Callable[[Lattice], Result], law: Callable[[Result], Law]) -> Result:
+    """Work on a lattice that is as long as the latency's tail and not much longer."""
+    horizon = 20.0 * _scale(structure)
+    result = work(Lattice(horizon / SIZE, SIZE))
+    for _ in range(TRIALS):
+        whole = law(result)
+        if not whole.known or whole.mass == 0.0:
+            break
+        reach = whole.quantile(1.0 - TAIL)
+        if reach == inf:
+            horizon *= GROWTH
+        elif reach < 0.3 * horizon:
+            horizon = max(1.5 * reach, 1e-9)
+        else:
+            break
+        result = work(Lattice(horizon / SIZE, SIZE))
+    return result
+
+
+def _scale(structure: Structure) -> float:
+    """A time in which everything that happens to a request could happen once, s."""
+    scenario = structure.scenario
+    times = [scenario.mesh.proxy.time, *(link.latency for link in scenario.links.values())]
+    for service in structure.used:
+        for deployment in structure.deployments[service].values():
+            times.append(deployment.time)
+            times += [
+                step.sleep for stage in deployment.script for step in stage if isinstance(step, SleepStep)
+            ]
+    span = sum(time.build().mean for time in times)
+    for policy in scenario.policies.values():
+        span += policy.timeout + (policy.retries.per_try_timeout if policy.retries else 0.0)
+        span += policy.fault.delay.time.build().mean if policy.fault.delay else 0.0
+        span += policy.hedge.after if policy.hedge else 0.0
+    return span or 1.0

@@ -1,0 +1,237 @@
+"""A scenario as the recogniser sees it: stations, and who calls whom how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import networkx as nx
+
+from meshsim import random
+from meshsim.scenario.model import CLIENT, CallStep, Deployment, Load, Policy, Scenario, Step
+from meshsim.units import UNLIMITED
+
+Key = tuple[str, str, str]
+"""A station: ``replica`` or ``proxy``, service, version."""
+
+
+class UnsolvedError(Exception):
+    """Nothing is known that solves this; the message says what is in the way."""
+
+
+class OverloadError(UnsolvedError):
+    """A queue that grows without end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """Equal replicas (or their sidecars) with a finite number of workers each.
+
+    Attributes:
+        key: which.
+        replicas: how many there are.
+        workers: of each.
+        queue: waiting room of each.
+        discipline: who is next.
+        time: a service of its own, without the script.
+        holds_script: whether the worker also waits for the script.
+    """
+
+    key: Key
+    replicas: int
+    workers: int
+    queue: int
+    discipline: str
+    time: random.Distribution
+    holds_script: bool
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        kind, service, version = self.key
+        label = f"{service}/{version}" if version else service
+        return f"the sidecars of {label}" if kind == "proxy" else label
+
+    @property
+    def quasi_reversible(self) -> bool:
+        """Whether it has product form: exponential, room for all, nothing held meanwhile."""
+        plain = self.queue >= UNLIMITED and not self.holds_script
+        return plain and isinstance(self.time, random.Exponential)
+
+
+class Structure:
+    """What is asked of a scenario again and again, worked out once."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        """Look at a scenario.
+
+        Raises:
+            UnsolvedError: services call each other in a circle.
+        """
+        self.scenario = scenario
+        self.sidecars = scenario.mesh.dataplane == "sidecar"
+        self.proxy_time = scenario.mesh.proxy.time.build()
+        self.graph = nx.DiGraph(scenario.edges())
+        self.graph.add_nodes_from(scenario.services)
+        if not nx.is_directed_acyclic_graph(self.graph):
+            raise UnsolvedError("services call each other in a circle")
+        self.order: list[str] = [name for name in nx.topological_sort(self.graph) if name != CLIENT]
+        self.deployments = {name: service.deployments() for name, service in scenario.services.items()}
+
+    @cached_property
+    def used(self) -> set[str]:
+        """The services that load can reach."""
+        return set(nx.descendants(self.graph, CLIENT))
+
+    @cached_property
+    def stations(self) -> dict[Key, Station]:
+        """Every station with a queue, callers before callees."""
+        found = [self._replica(name, version) for name in self.order for version in self.deployments[name]]
+        found += [self._proxy(name, version) for name in self.order for version in self.deployments[name]]
+        return {
+            station.key: station for station in found if station is not None and station.key[1] in self.used
+        }
+
+    def _replica(self, service: str, version: str) -> Station | None:
+        deployment = self.deployments[service][version]
+        if deployment.workers >= UNLIMITED:
+            return None
+        return Station(
+            key=("replica", service, version),
+            replicas=deployment.replicas,
+            workers=deployment.workers,
+            queue=deployment.queue,
+            discipline=deployment.discipline,
+            time=deployment.time.build(),
+            holds_script=deployment.holds_worker and bool(deployment.script),
+        )
+
+    def _proxy(self, service: str, version: str) -> Station | None:
+        workers = self.scenario.mesh.proxy.workers
+        if not self.sidecars or workers >= UNLIMITED or self.proxy_time.mean == 0.0:
+            return None
+        count = self.deployments[service][version].replicas
+        return Station(("proxy", service, version), count, workers, UNLIMITED, "fifo", self.proxy_time, False)
+
+    def policy(self, caller: str, service: str) -> Policy:
+        """What the caller applies."""
+        return self.scenario.policy(caller, service)
+
+    def shares(self, caller: str, service: str) -> dict[str, float]:
+        """The share of a caller's attempts that each version gets, where balancers don't look at queues."""
+        split = self.policy(caller, service).split
+        weights = {name: float(split.get(name, 0.0)) for name in self.deployments[service]} if split else {}
+        weights = weights or {name: float(d.replicas) for name, d in self.deployments[service].items()}
+        total = sum(weights.values())
+        return {name: weight / total for name, weight in weights.items() if weight > 0.0}
+
+    def hosts(self, caller: str, service: str, version: str) -> int:
+        """How many hosts are in the cluster through which a caller reaches a version."""
+        versions = self.deployments[service]
+        if self.policy(caller, service).split:
+            return versions[version].replicas
+        return sum(deployment.replicas for deployment in versions.values())
+
+    def instances(self, caller: str) -> int:
+        """How many instances of a caller there are, each with policy state of its own."""
+        return 1 if caller == CLIENT else sum(d.replicas for d in self.deployments[caller].values())
+
+    def prioritised(self, station: Station) -> bool:
+        """Whether a station lets some requests go before others."""
+        return station.discipline == "priority" and len({load.priority for load in self.scenario.load}) > 1
+
+    def timed(self, caller: str, service: str) -> bool:
+        """Whether a time-out or a hedge of a call depends on queues."""
+        policy = self.policy(caller, service)
+        per_try = policy.retries.per_try_timeout if policy.retries else 0.0
+        limited = policy.timeout > 0.0 or per_try > 0.0 or policy.hedge is not None
+        return limited and self.visits[service] > 0
+
+    def alike(self, service: str) -> bool:
+        """Whether all replicas of a service are the same."""
+        return len({repr(deployment) for deployment in map(_work, self.deployments[service].values())}) == 1
+
+    @cached_property
+    def visits(self) -> dict[str, int]:
+        """How many queues one attempt at each service can pass, its own included, retries aside."""
+        count: dict[str, int] = {}
+        for service in reversed(self.order):
+            own = []
+            for version, deployment in self.deployments[service].items():
+                passes = 2 * (("proxy", service, version) in self.stations)
+                calls = [
+                    step.call for stage in deployment.script for step in stage if isinstance(step, CallStep)
+                ]
+                below = sum(count[callee] + passes for callee in calls)
+                own.append((("replica", service, version) in self.stations) + passes + below)
+            count[service] = max(own)
+        return count
+
+    @cached_property
+    def forks(self) -> list[tuple[str, int]]:
+        """Services whose scripts do several things at once, and how many queues they can pass meanwhile."""
+        return [
+            (service, sum(self._below(service, step) for step in stage))
+            for service in sorted(self.used)
+            for deployment in self.deployments[service].values()
+            for stage in deployment.script
+            if len(stage) > 1
+        ]
+
+    def _below(self, service: str, step: Step) -> int:
+        if not isinstance(step, CallStep):
+            return 0
+        return self.visits[step.call] + 2 * any(key[:2] == ("proxy", service) for key in self.stations)
+
+    def offered(self, load: Load) -> float:
+        """Mean arrivals per second of an open load over the measured window.
+
+        Raises:
+            UnsolvedError: the load is closed.
+        """
+        if load.users is not None:
+            raise UnsolvedError("a closed load has no rate of its own")
+        scenario = self.scenario
+        start = 0.0 if scenario.warmup == "auto" else float(scenario.warmup)
+        if load.arrivals.mmpp is not None:
+            mmpp = load.arrivals.mmpp
+            work = sum(rate * stay for rate, stay in zip(mmpp.rates, mmpp.mean_times, strict=True))
+            return work / sum(mmpp.mean_times)
+        if load.arrivals.trace is not None:
+            inside = [time for time in load.arrivals.trace.times if start <= time < scenario.duration]
+            return len(inside) / (scenario.duration - start)
+        if load.profile:
+            return _profile_mean(load, start, scenario.duration)
+        return float(load.rate or 0.0)
+
+
+def _work(deployment: Deployment) -> tuple[object, ...]:
+    """What makes replicas differ to a caller."""
+    return tuple(getattr(deployment, name) for name in Deployment.model_fields if name != "replicas")
+
+
+def _profile_mean(load: Load, start: float, end: float) -> float:
+    """The mean of a profile's rate between two times: straight pieces, ramps cut at the next point."""
+    total, rate = 0.0, 0.0
+    points = load.profile
+    for index, point in enumerate(points):
+        until = points[index + 1].at if index + 1 < len(points) else end
+        until = max(min(until, end), point.at)
+        top = min(point.at + point.ramp, until)
+        reached = point.rate
+        if point.ramp > 0.0 and top < point.at + point.ramp:
+            reached = rate + (point.rate - rate) * (top - point.at) / point.ramp
+        total += _line(point.at, top, rate, reached, start, end) + _line(
+            top, until, reached, reached, start, end
+        )
+        rate = reached
+    return total / (end - start)
+
+
+def _line(left: float, right: float, at_left: float, at_right: float, start: float, end: float) -> float:
+    """The integral of a straight line over the part of its range that lies between start and end."""
+    low, high = max(left, start), min(right, end)
+    if high <= low or right <= left:
+        return 0.0
+    slope = (at_right - at_left) / (right - left)
+    return (high - low) * (at_left + slope * (0.5 * (low + high) - left))

@@ -1,0 +1,115 @@
+"""Laws of the times that a scenario writes: each distribution by x -> E[min(T, x)].
+
+Source:
+    Johnson, Kotz and Balakrishnan, Continuous Univariate Distributions (1994): limited expected values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import erfc, gamma, sqrt
+
+import numpy as np
+
+from meshsim import random
+from meshsim.theory.numeric import Floats, incomplete_gamma
+from meshsim.theory.recognise.law import ATOMS_MAX, Lattice, Law, mixture
+
+
+def law_of(lattice: Lattice, time: random.Distribution) -> Law:
+    """The law of a configured time, on a lattice."""
+    if isinstance(time, random.Constant) or time.mean == 0.0:
+        return Law.atom(lattice, time.mean)
+    if isinstance(time, random.Empirical) and len(time.values) <= ATOMS_MAX:
+        return mixture([Law.atom(lattice, value, 1.0 / len(time.values)) for value in time.values], lattice)
+    if isinstance(time, random.Mixture):
+        weights = np.diff(np.concatenate([[0.0], time.upper]))
+        return mixture(
+            [
+                law_of(lattice, part).scaled(float(w))
+                for w, part in zip(weights, time.parts, strict=True)
+                if w > 0.0
+            ],
+            lattice,
+        )
+    return Law.from_capped_mean(lattice, capped_mean(time), time.mean)
+
+
+def exponential(lattice: Lattice, mean: float) -> Law:
+    """An exponential law."""
+    return law_of(lattice, random.Exponential(mean))
+
+
+def capped_mean(time: random.Distribution) -> Callable[[Floats], Floats]:
+    """The function x -> E[min(T, x)] of a continuous or empirical time."""
+    for kind, function in FUNCTIONS.items():
+        if isinstance(time, kind):
+            return lambda x: function(time, x)
+    raise NotImplementedError(type(time).__name__)
+
+
+def _exponential(time: random.Exponential, x: Floats) -> Floats:
+    return np.asarray(-time.mean * np.expm1(-x / time.mean))
+
+
+def _gamma_like(shape: float, scale: float, x: Floats) -> Floats:
+    z = x / scale
+    return np.asarray(
+        shape * scale * incomplete_gamma(shape + 1.0, z) + x * (1.0 - incomplete_gamma(shape, z))
+    )
+
+
+def _erlang(time: random.Erlang, x: Floats) -> Floats:
+    return _gamma_like(float(time.k), time.mean / time.k, x)
+
+
+def _gamma(time: random.Gamma, x: Floats) -> Floats:
+    return _gamma_like(time.shape, time.scale, x)
+
+
+def _lognormal(time: random.LogNormal, x: Floats) -> Floats:
+    with np.errstate(divide="ignore"):
+        z = np.log(x / time.median) / time.sigma
+    return np.asarray(time.mean * (1.0 - _upper(z - time.sigma)) + x * _upper(z))
+
+
+def _upper(z: Floats) -> Floats:
+    """The standard normal's tail."""
+    return np.array([0.5 * erfc(value / sqrt(2.0)) for value in z.tolist()])
+
+
+def _weibull(time: random.Weibull, x: Floats) -> Floats:
+    power = 1.0 / time.inverse_shape
+    z = (x / time.scale) ** power
+    mean = time.scale * gamma(1.0 + time.inverse_shape)
+    return np.asarray(mean * incomplete_gamma(1.0 + time.inverse_shape, z) + x * np.exp(-z))
+
+
+def _pareto(time: random.Pareto, x: Floats) -> Floats:
+    a = 1.0 / time.inverse_shape
+    over = np.maximum(x / time.least, 1.0)
+    return np.asarray(np.minimum(x, time.least) + time.least * (1.0 - over ** (1.0 - a)) / (a - 1.0))
+
+
+def _uniform(time: random.Uniform, x: Floats) -> Floats:
+    inside = np.clip(x - time.low, 0.0, time.width)
+    return np.asarray(np.minimum(x, time.low) + inside - 0.5 * inside * inside / time.width)
+
+
+def _empirical(time: random.Empirical, x: Floats) -> Floats:
+    values = np.sort(np.array(time.values))
+    below = np.concatenate([[0.0], np.cumsum(values)])
+    count = np.searchsorted(values, x)
+    return np.asarray((below[count] + x * (len(values) - count)) / len(values))
+
+
+FUNCTIONS: dict[type[random.Distribution], Callable[..., Floats]] = {
+    random.Exponential: _exponential,
+    random.Erlang: _erlang,
+    random.Gamma: _gamma,
+    random.LogNormal: _lognormal,
+    random.Weibull: _weibull,
+    random.Pareto: _pareto,
+    random.Uniform: _uniform,
+    random.Empirical: _empirical,
+}

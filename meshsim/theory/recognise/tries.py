@@ -1,0 +1,154 @@
+"""The tries of one call: again after a failure, or beside a slow first one, all under a route time-out.
+
+Tries of one call are independent and alike. So the time at which the n-th is launched, and each way to end,
+are laws that follow from that of one try.
+
+Source:
+    The model page (docs/background/model.md), steps 4 and 5.
+"""
+
+from __future__ import annotations
+
+from math import inf
+
+from meshsim import random
+from meshsim.scenario.model import Policy
+from meshsim.theory.recognise.law import Lattice, Law, minimum, mixture
+from meshsim.theory.recognise.structure import UnsolvedError
+from meshsim.theory.recognise.times import law_of
+
+Outcome = tuple[int, str]
+"""Status and flags."""
+Response = dict[Outcome, Law]
+"""The law of each way to end; the masses add up to 1."""
+
+OK: Outcome = (200, "")
+TIMED_OUT: Outcome = (504, "UT")
+
+NEGLIGIBLE = 1e-12
+TRIES_MAX = 400
+
+
+def retried(attempt: Response, policy: Policy, lattice: Lattice) -> tuple[Response, float]:
+    """Tries one after the other.
+
+    Args:
+        attempt: of one try.
+        policy: time-outs, retries.
+        lattice: of the laws.
+
+    Returns:
+        The answer of the call, and the mean number of tries.
+
+    Raises:
+        UnsolvedError: there is no end to them.
+    """
+    limit = policy.timeout or inf
+    attempt = _cut(attempt, policy, lattice)
+    answer: Response = {}
+    launch, tries, used = Law.atom(lattice), 0.0, 0
+    while launch.mass > NEGLIGIBLE:
+        tries += launch.mass
+        again = Law.none(lattice)
+        for (status, flags), law in attempt.items():
+            end = _before(launch.then(law), limit)
+            if not retriable((status, flags), policy):
+                add(answer, (status, flags), end)
+            elif policy.retries is None or used >= policy.retries.attempts:
+                add(answer, (status, joined("URX", flags)), end)
+            else:
+                again = again.plus(end)
+        launch = _backed_off(again, policy, used, limit)
+        used += 1
+        if used > TRIES_MAX:
+            raise UnsolvedError("retries hardly ever end")
+    if limit < inf:
+        late = 1.0 - sum(law.mass for law in answer.values())
+        add(answer, TIMED_OUT, Law.atom(lattice, limit, max(late, 0.0)))
+    return answer, tries
+
+
+def hedged(attempt: Response, policy: Policy, lattice: Lattice) -> tuple[Response, float]:
+    """Tries beside each other, of which the first to end wins.
+
+    Args:
+        attempt: of one try.
+        policy: time-out, hedge.
+        lattice: of the laws.
+
+    Returns:
+        The answer of the call, and the mean number of tries.
+
+    Raises:
+        UnsolvedError: tries may fail, or be retried too.
+    """
+    if policy.retries is not None:
+        raise UnsolvedError("hedges beside retries")
+    if any(law.mass > NEGLIGIBLE for (status, _), law in attempt.items() if status >= 500):
+        raise UnsolvedError("hedges of attempts that may fail")
+    assert policy.hedge is not None
+    limit = policy.timeout or inf
+    one = attempt[OK]
+    racing, tries = [one], 1.0
+    for n in range(1, policy.hedge.max + 1):
+        start = n * policy.hedge.after
+        if start < limit:
+            tries += 1.0 - minimum(racing).below(start).mass
+            racing.append(one.then(Law.atom(lattice, start)))
+    first = minimum(racing)
+    if limit == inf:
+        return {OK: first}, tries
+    timely = first.below(limit)
+    return {OK: timely, TIMED_OUT: Law.atom(lattice, limit, max(1.0 - timely.mass, 0.0))}, tries
+
+
+def total(answer: Response, lattice: Lattice, *, ok: bool | None = None) -> Law:
+    """All answers together, or only the good or the bad ones."""
+    return mixture(
+        [law for (status, _), law in answer.items() if ok is None or ok == (status < 400)], lattice
+    )
+
+
+def retriable(outcome: Outcome, policy: Policy) -> bool:
+    """Whether `on` has this failure of an attempt (the model page's table)."""
+    status, flags = outcome
+    if policy.retries is None or status < 500:
+        return False
+    gateway = {"gateway-error"} if 502 <= status <= 504 else set()
+    reset = {"reset"} if flags == "UT" else set()
+    return bool({"5xx", *gateway, *reset} & set(policy.retries.on))
+
+
+def joined(*flags: str) -> str:
+    """Flags in the order they were added."""
+    return ",".join(flag for flag in flags if flag)
+
+
+def add(answer: Response, outcome: Outcome, law: Law) -> None:
+    """One more way to come to an outcome."""
+    if law.mass > 0.0:
+        answer[outcome] = answer[outcome].plus(law) if outcome in answer else law
+
+
+def _before(law: Law, limit: float) -> Law:
+    return law.below(limit) if limit < inf else law
+
+
+def _cut(attempt: Response, policy: Policy, lattice: Lattice) -> Response:
+    """An attempt under its per-try time-out."""
+    per_try = policy.retries.per_try_timeout if policy.retries else 0.0
+    if per_try <= 0.0 or (policy.timeout > 0.0 and per_try >= policy.timeout):
+        return attempt
+    cut = {outcome: law.below(per_try) for outcome, law in attempt.items()}
+    late = max(1.0 - sum(law.mass for law in cut.values()), 0.0)
+    add(cut, TIMED_OUT, Law.atom(lattice, per_try, late))
+    return cut
+
+
+def _backed_off(again: Law, policy: Policy, used: int, limit: float) -> Law:
+    """When the next try is launched, after uniform back-off."""
+    if policy.retries is None or again.mass <= NEGLIGIBLE:
+        return Law.none(again.lattice)
+    backoff = policy.retries.backoff
+    bound = min(backoff.base * 2.0 ** min(used, 1000), backoff.ceiling)
+    return _before(again.then(law_of(again.lattice, random.Uniform(0.0, bound))), limit)
