@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from meshsim.scenario.model import CLIENT, Load
+from meshsim.theory.overload import stable_load
 from meshsim.theory.recognise import filters, obstacles
 from meshsim.theory.recognise.flows import Flow, Flows, Process
 from meshsim.theory.recognise.impatient import impatient
@@ -104,7 +105,7 @@ def _settle(structure: Structure, start: Responses, product_form: bool, known: d
         return _given_up(calm, product_form, solved, reasons)
     same = independent and all(abs(law.mass - first.get(key, 0.0)) < 1e-12 for key, law in answers.items())
     fed_back = changed and _feeds_back(structure)
-    reasons += [FED_BACK] if fed_back else []
+    reasons += [FED_BACK, *_vulnerable(structure, flows)] if fed_back else []
     return Analysis(structure, responses, flows, solved, same, fed_back, reasons, answers=answers)
 
 
@@ -190,6 +191,32 @@ def _feeds_back(structure: Structure) -> bool:
         for caller, service in structure.scenario.edges()
         if service in structure.used
     )
+
+
+def _vulnerable(structure: Structure, flows: Flows) -> list[str]:
+    """Queues that could not do the work if every try were repeated: what is solved is their calm state.
+
+    Source: Bronson et al., HotOS 2021 (:mod:`meshsim.theory.overload`).
+    """
+    most: dict[str, float] = {CLIENT: 1.0}
+    for service in structure.order:
+        callers = [caller for caller, _ in structure.graph.in_edges(service) if caller in most]
+        retries = {caller: structure.policy(caller, service).retries for caller in callers}
+        worst = [most[caller] * (1.0 + (rule.attempts if rule else 0)) for caller, rule in retries.items()]
+        most[service] = max(worst, default=1.0)
+    found = []
+    for (kind, service, _), station in structure.stations.items():
+        rate = sum(first for (_, callee), first in flows.first.items() if callee == service)
+        capacity = (
+            station.replicas * station.workers / station.time.mean if station.time.mean else float("inf")
+        )
+        if kind == "replica" and rate * most[service] >= capacity:
+            stable = stable_load(capacity, most[service] - 1.0)
+            found.append(
+                f"{station.name}: vulnerable: only below {stable:.4g}/s does it come back from any overload;"
+                f" at {rate:.4g}/s what is solved is its calm state"
+            )
+    return found
 
 
 def _mention_abandoned(found: Analysis) -> None:
