@@ -116,6 +116,13 @@ def _told(as_json: bool) -> Iterator[None]:
         several = f"{len(problems)} problems\n  " if len(problems) > 1 else ""
         print(f"meshsim: {several}" + "\n  ".join(problems), file=sys.stderr)
         raise typer.Exit(BAD) from None
+    except KeyboardInterrupt:
+        print("meshsim: given up; nothing is written", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _stopping() -> None:
+    print("meshsim: stopping, and keeping what there is; Ctrl-C again gives up", file=sys.stderr)
 
 
 def _version(wanted: bool) -> None:
@@ -168,7 +175,7 @@ def run(
 ) -> None:
     """Simulate a scenario.
 
-    Ctrl-C ends a run early and keeps what was measured so far, marked partial.
+    Ctrl-C ends a run early and keeps what was measured so far, marked partial; a second one gives up.
     """
     with _told(as_json):
         from meshsim.lab import files, terminal  # noqa: PLC0415
@@ -179,7 +186,14 @@ def run(
         if out is not None:
             files.prepare(out)
         with terminal.progress_bar(loaded.duration * replications, quiet=quiet) as progress:
-            result = simulate(loaded, engine=engine, seed=seed, replications=replications, progress=progress)
+            result = simulate(
+                loaded,
+                engine=engine,
+                seed=seed,
+                replications=replications,
+                progress=progress,
+                interrupted=_stopping,
+            )
         written, failure = _saved(result, out)
         if as_json:
             print(json.dumps(result.summary, indent=2, allow_nan=False))

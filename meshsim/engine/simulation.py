@@ -10,6 +10,7 @@ import simpy
 from meshsim.engine.build import Builder
 from meshsim.engine.clock import SimPyClock
 from meshsim.engine.results import records
+from meshsim.errors import MeshsimError
 from meshsim.measure.records import Records
 from meshsim.mesh.mesh import Mesh
 from meshsim.scenario.machines import BalancerFactory, Custom, RetryRuleFactory
@@ -49,6 +50,11 @@ class Simulation:
         balancers: Mapping[str, BalancerFactory] | None = None,
         retry_rules: Mapping[str, RetryRuleFactory] | None = None,
     ) -> None:
+        for name in (*(balancers or {}), *(retry_rules or {})):
+            if name not in scenario.services:
+                raise MeshsimError(
+                    f"no service {name!r} in this scenario; it has {', '.join(scenario.services)}"
+                )
         self.scenario = scenario
         self.seed = scenario.seed if seed is None else seed
         self.env = simpy.Environment()

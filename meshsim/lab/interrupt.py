@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+TOGETHER = 0.5
+"""Signals so close together are one press of Ctrl-C, s."""
 
 
 class Interrupt:
@@ -18,10 +22,14 @@ class Interrupt:
 
     Attributes:
         presses: how often.
+        told: called at the first press, to say that it was noticed.
+        last: when that was, s.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, told: Callable[[], None] | None = None) -> None:
         self.presses = 0
+        self.told = told
+        self.last = -TOGETHER
 
     @property
     def pressed(self) -> bool:
@@ -34,15 +42,21 @@ class Interrupt:
             raise KeyboardInterrupt
 
     def notice(self, number: int, place: FrameType | None) -> None:
-        """Handles the signal."""
+        """Handles the signal; one that comes to process and group alike is one press."""
+        now = time.monotonic()
+        if now - self.last < TOGETHER:
+            return
+        self.last = now
         self.presses += 1
         self.give_up_if_pressed_twice()
+        if self.told is not None:
+            self.told()
 
 
 @contextmanager
-def interruptible() -> Iterator[Interrupt]:
+def interruptible(told: Callable[[], None] | None = None) -> Iterator[Interrupt]:
     """Listens for Ctrl-C; only the main thread can, and only if Ctrl-C is not ignored on purpose."""
-    interrupt = Interrupt()
+    interrupt = Interrupt(told)
     previous = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(previous):
         yield interrupt

@@ -144,6 +144,7 @@ def run(
     balancers: Mapping[str, BalancerFactory] | None = None,
     retry_rules: Mapping[str, RetryRuleFactory] | None = None,
     processes: Sequence[UserProcess] = (),
+    interrupted: Callable[[], None] | None = None,
 ) -> Run:
     """Simulates a scenario.
 
@@ -163,6 +164,8 @@ def run(
         retry_rules: by service, likewise, a `RetryRule`.
         processes: the user's own; each is called with the `Simulation` and returns a process's generator.
 
+        interrupted: is called at the first Ctrl-C, to say that it was noticed.
+
     Raises:
         ScenarioError: the scenario can't be used.
         MeshsimError: another argument can't, or the results could not be written (without `out`
@@ -171,11 +174,11 @@ def run(
     chosen = _scenario(scenario, overrides)
     simulate = _engine(chosen.engine if engine is None else engine)
     if balancers or retry_rules or processes:
-        simulate = _customised(simulate, balancers, retry_rules, processes, chosen)
+        simulate = _customised(simulate, balancers, retry_rules, processes)
     chosen = chosen.model_copy(update={"seed": _seed(chosen.seed if seed is None else seed, replications)})
     if out is not None:
         files.prepare(out)
-    records, cut_short = _replicate(simulate, chosen, replications, progress)
+    records, cut_short = _replicate(simulate, chosen, replications, progress, interrupted)
     notes = [f"{advice}" for advice in advise(chosen)]
     if cut_short and replications > 1:
         notes.append(f"Interrupted after {len(records)} of {replications} replications.")
@@ -212,16 +215,12 @@ def _customised(
     balancers: Mapping[str, BalancerFactory] | None,
     retry_rules: Mapping[str, RetryRuleFactory] | None,
     processes: Sequence[UserProcess],
-    scenario: Scenario,
 ) -> Engine:
     """An engine with the user's own parts in it."""
     from meshsim.engine import simulate as engine  # noqa: PLC0415
 
     if simulate is not engine:
         raise MeshsimError("balancers, retry rules and processes of your own need the engine simpy")
-    for name in (*(balancers or {}), *(retry_rules or {})):
-        if name not in scenario.services:
-            raise MeshsimError(f"no service {name!r} in this scenario; it has {', '.join(scenario.services)}")
     return partial(engine, balancers=balancers, retry_rules=retry_rules, processes=processes)
 
 
@@ -235,11 +234,15 @@ def _seed(seed: int, replications: int) -> int:
 
 
 def _replicate(
-    simulate: Engine, scenario: Scenario, replications: int, progress: Progress | None
+    simulate: Engine,
+    scenario: Scenario,
+    replications: int,
+    progress: Progress | None,
+    interrupted: Callable[[], None] | None,
 ) -> tuple[list[Records], bool]:
     """The replications, and whether Ctrl-C kept some of their time from being simulated."""
     records: list[Records] = []
-    with interruptible() as stop:
+    with interruptible(interrupted) as stop:
         for number in range(replications):
             record = simulate(
                 scenario, scenario.seed + number, progress=_watched(progress, stop, number, scenario)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from meshsim.measure.latency import grouped_quantiles
 from meshsim.measure.occupancy import occupancy
 from meshsim.measure.records import Floats, Ints, Records
+from meshsim.measure.sample import interrupted
 from meshsim.measure.table import Table
 from meshsim.scenario.model import CLIENT, Scenario
 from meshsim.units import UNLIMITED
@@ -60,10 +61,12 @@ def series(records: Sequence[Records], scenario: Scenario) -> Table:
     """
     grid = records[0].grid
     end = max(record.end for record in records)
-    bins = min(grid.most, max(grid.last, math.ceil((end - grid.origin) / grid.width - 1e-9)))
+    reached = max(1, math.ceil((end - grid.origin) / grid.width - 1e-9))
+    cut_short = any(interrupted(record, scenario) for record in records)
+    bins = min(grid.most, reached if cut_short else max(grid.last, reached))
     edges = grid.edges(bins)
-    if bins > grid.last:
-        edges[-1] = end  # the drain ends when it ends: its last bin is as wide as that
+    if bins == reached or bins == grid.most:
+        edges[-1] = max(end, edges[-2])  # the last bin is as wide as it lasted
     services, links = list(scenario.services), [f"{a} -> {b}" for a, b in records[0].edges]
     parts = [
         _part("client", [CLIENT], [_client(record) for record in records], edges),

@@ -153,7 +153,8 @@ def _notes(summary: Summary, window: Window, scenario: Scenario) -> list[str]:
     notes = []
     if window.end < scenario.duration:
         notes.append(
-            f"Interrupted: {window.length:g} s of {scenario.duration - window.start:g} s are measured."
+            f"Interrupted: {window.length:g} s of {scenario.duration - window.start:g} s are measured;"
+            " whether the work left would have been done, and so whether it is stable, is not known."
         )
     if requests["unfinished"]:
         notes.append(

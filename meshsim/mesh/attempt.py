@@ -156,7 +156,6 @@ class Attempt(Stream):
         if host is None:
             self.refuse(UH, now)
         else:
-            assert isinstance(host, Host)
             self.step = PENDING
             self.cluster.connect(self, host, now)
 

@@ -6,6 +6,7 @@ request is bound to a host before it waits for a connection: there is no cluster
 
 from __future__ import annotations
 
+from meshsim.errors import MeshsimError
 from meshsim.mesh.clock import Clock, Event
 from meshsim.mesh.recorder import Recorder
 from meshsim.policies.balance import Balancer
@@ -132,11 +133,16 @@ class Cluster(Event):
 
     # ---- choosing and connecting ------------------------------------------------------------------
 
-    def pick(self, key: Key, now: float) -> Endpoint | None:
+    def pick(self, key: Key, now: float) -> Host | None:
         """A host for the attempt with this key; None if there is no healthy one."""
         if not self.available:
             return None
-        return self.balancer.pick(self.available, key, now)
+        host = self.balancer.pick(self.available, key, now)
+        if not isinstance(host, Host):
+            raise MeshsimError(
+                f"{type(self.balancer).__name__}.pick must return one of its hosts, not {host!r}"
+            )
+        return host
 
     def connect(self, stream: Stream, host: Host, now: float) -> None:
         """Gives the stream a connection to the host, now or later, or tells it that a limit is reached."""

@@ -31,7 +31,7 @@ class Balancer:
             key: the attempt's; draw as ``u01(key, BALANCE + i)``.
             now: s.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not say how to pick: write its method pick")
 
 
 @final

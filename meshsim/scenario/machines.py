@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from meshsim import random
+from meshsim.errors import MeshsimError
 from meshsim.mesh import route as routes
 from meshsim.mesh.clock import Clock
 from meshsim.mesh.cluster import Cluster, Host
@@ -28,6 +30,7 @@ from meshsim.policies.retry import CONDITIONS, RetryRule, never
 from meshsim.policies.split import WeightedSplit
 from meshsim.scenario import model
 
+Machine = TypeVar("Machine")
 BalancerFactory = Callable[[], Balancer]
 RetryRuleFactory = Callable[[], RetryRule]
 
@@ -128,6 +131,15 @@ def _linkerd(policy: model.Policy) -> model.RetryBudget | None:
     return budget if budget is not None and budget.kind == "linkerd" else None
 
 
+def _made(factory: Callable[[], Machine], what: str) -> Machine:
+    """One machine of the user's own."""
+    if not callable(factory):
+        raise MeshsimError(
+            f"a {what} is made for each proxy: give the class, not an object of {type(factory).__name__}"
+        )
+    return factory()
+
+
 class ConfiguredRoute:
     """One caller proxy's route to one service, and the policy it was built from.
 
@@ -152,7 +164,7 @@ class ConfiguredRoute:
         self.clusters: dict[str, Cluster] = {}
         self.linkerd: LinkerdBudget | None = self._new_linkerd(0.0)
         rule = site.custom.retry_rules.get(service)
-        self.custom_rule = None if rule is None else rule()
+        self.custom_rule = None if rule is None else _made(rule, "retry rule")
         self.route = routes.Route(
             site.clock, site.recorder, site.tracer, site.transport, edge, site.dataplane,
             self._policy(), self._bucket(0.0),
@@ -209,7 +221,9 @@ class ConfiguredRoute:
                 recorder=self.site.recorder,
                 edge=self.edge,
                 hosts=hosts,
-                balancer=custom() if custom else balancer(self.written.balance, self.site.key, len(hosts)),
+                balancer=_made(custom, "balancer")
+                if custom
+                else balancer(self.written.balance, self.site.key, len(hosts)),
                 breaker=CircuitBreaker(limits.max_connections, limits.max_pending, limits.max_requests),
                 detection=outlier_detection(self.written, self.grid),
                 budget=self._budget(),

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
-from math import comb
+from math import comb, log
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from meshsim.theory.numeric import Floats
 STATES_MAX = 60_000
 CAPS = (10, 16, 24, 32, 45, 60, 90, 150, 300)
 NEGLIGIBLE = 1e-8
+NOTABLE = 1e-5
 ROUNDS_MAX = 5_000
 
 Ints = NDArray[np.int64]
@@ -76,6 +77,15 @@ def distinct(d: int) -> Choice:
     Source: tower `p2c`.
     """
     return lambda longer, n: comb(longer, d) / comb(n, d)
+
+
+def affordable(n: int, c: int, rho: float) -> bool:
+    """Whether the chain of n replicas of c workers is small enough to solve: not with many, nor near saturation.
+
+    Source: the number in the system has a tail like that of one queue, ρ^m, spread over n replicas.
+    """
+    length = 4 + max(int(log(NOTABLE) / (n * log(rho))), CAPS[0] - 4)
+    return comb(length + c - 1 + n, n) <= STATES_MAX
 
 
 def balanced(lam: float, mu: float, n: int, choice: Choice, c: int = 1, cap: int = 0) -> BalancedQueues:

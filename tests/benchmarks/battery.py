@@ -2,8 +2,8 @@
 
     battery.py [--battery B]... [--layout L]... [--seed N] [--part P] [--tests D,D,...]
 
-    smallcrush, crush, bigcrush   TestU01: seconds, half an hour, half a day for each layout
-    dieharder                     `dieharder -a`: half an hour for each layout, an hour on a busy machine
+    smallcrush, crush, bigcrush   TestU01: ten seconds, half an hour, several hours for each layout
+    dieharder                     `dieharder -a`: an hour or two for each layout, most of it in test 203
 
 Without arguments: SmallCrush over every layout, if TestU01 is there, and dieharder over `tree`.
 
@@ -196,8 +196,9 @@ def run_dieharder(layout: str, seed: int, tests: str) -> tuple[str, list[str], b
                     process.stdin.write(chunk.tobytes())
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.close()
-            process.wait()
-    text = log.read_text()
+            if process.wait() != 0:  # killed, or never started its tests: what it printed is no verdict
+                raise SystemExit(f"dieharder {layout}: ended early, status {process.returncode}; see {log}")
+    text = log.read_text(encoding="utf-8")
     rows = [line for line in text.splitlines() if line.count("|") == 5 and "Assessment" not in line]
     unusual = [row for row in rows if not row.rstrip(" |").endswith("PASSED")]
     version = re.search(r"version ([\d.]+)", text)

@@ -91,7 +91,7 @@ EXTRA: dict[str, Part] = {
         5.0,
         {},
         6_000,
-        (12, 800),
+        (12, 500),
     ),
     "jackson_tree": Part(
         {
@@ -199,7 +199,7 @@ EXTRA: dict[str, Part] = {
         1.0,
         {},
         4_000,
-        (12, 400),
+        (10, 250),
         burst=1,
     ),
     "closed_over_two_stations": Part(

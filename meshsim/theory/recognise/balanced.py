@@ -8,9 +8,19 @@ but what is queued or served. Few replicas then have a Markov chain; for many th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
 
 from meshsim.scenario.model import Policy
-from meshsim.theory.balancing import balanced, drawn, mean_field_sojourn, shortest
+from meshsim.theory.balancing import (
+    NOTABLE,
+    BalancedQueues,
+    affordable,
+    balanced,
+    drawn,
+    mean_field_sojourn,
+    shortest,
+)
 from meshsim.theory.recognise.flows import Visit
 from meshsim.theory.recognise.kendall import Queue, Solved, seen_wait, service_of
 from meshsim.theory.recognise.law import Law
@@ -54,12 +64,15 @@ def solve_balanced(
     if not policy.split and not structure.alike(station.key[1]):
         raise UnsolvedError("least_request is solved for equal replicas only")
     hosts = structure.hosts(visits[0].caller, station.key[1], station.key[2])
-    if hosts > REPLICAS_MAX:
+    rho = rate * station.time.mean / station.workers
+    if hosts > REPLICAS_MAX or not affordable(hosts, station.workers, rho):
         queue = _many(station, policy, own, rate, hosts)
         return Solved(queue, rate, f"{station.name}: the mean field of infinitely many replicas")
     doubts = _doubts(structure, station, visits)
-    queue = _few(station, policy, own, rate, hosts, exact=not doubts)
-    return Solved(queue, rate, f"{station.name}: {doubts}" if doubts else "")
+    queue, cut = _few(station, policy, own, rate, hosts)
+    if cut > NOTABLE:
+        doubts = doubts or "its queues get longer than the chain can follow"
+    return Solved(replace(queue, exact=not doubts), rate, f"{station.name}: {doubts}" if doubts else "")
 
 
 def _many(station: Station, policy: Policy, own: Law, rate: float, hosts: int) -> Queue:
@@ -67,7 +80,7 @@ def _many(station: Station, policy: Policy, own: Law, rate: float, hosts: int) -
     option = policy.balance.least_request
     if option.selection == "full_scan" or station.workers > 1:
         raise UnsolvedError(
-            f"least_request over {hosts} replicas: the chain of the queue lengths is too large"
+            f"least_request over {hosts} replicas: the chain of their queue lengths is too large"
         )
     rho = rate * station.time.mean
     mean = mean_field_sojourn(rho, option.choices, station.time.mean) - station.time.mean
@@ -77,22 +90,28 @@ def _many(station: Station, policy: Policy, own: Law, rate: float, hosts: int) -
     )
 
 
-def _few(station: Station, policy: Policy, own: Law, rate: float, hosts: int, *, exact: bool) -> Queue:
-    """By the Markov chain of the queue lengths."""
+def _few(station: Station, policy: Policy, own: Law, rate: float, hosts: int) -> tuple[Queue, float]:
+    """By the Markov chain of the queue lengths; and how much its cut may matter."""
     option, mu = policy.balance.least_request, 1.0 / station.time.mean
     full = option.selection == "full_scan"
-    choice = shortest if full else drawn(option.choices)
-    solved = balanced(rate * hosts, mu, hosts, choice, station.workers)
+    solved = _chain(rate * hosts, mu, hosts, 0 if full else option.choices, station.workers)
     served = service_of(own, 1.0, True, station.workers, station.queue, True)
     name = "the shortest queue" if full else f"the better of {option.choices} drawn with replacement"
-    return Queue(
+    queue = Queue(
         Wait(seen_wait(own.lattice, solved.seen, served)),
         rate / mu / station.workers,
         solved.queue / hosts,
-        exact,
+        True,
         f"{hosts} x M/M/{station.workers}, {name}: Markov chain of the queue lengths",
         "Koury, McAllister and Stewart 1984 (numeric)",
     )
+    return queue, solved.cut
+
+
+@lru_cache(maxsize=32)
+def _chain(lam: float, mu: float, n: int, choices: int, c: int) -> BalancedQueues:
+    """The chain of n replicas; all are looked at where `choices` is 0."""
+    return balanced(lam, mu, n, drawn(choices) if choices else shortest, c)
 
 
 def _doubts(structure: Structure, station: Station, visits: Sequence[Visit]) -> str:

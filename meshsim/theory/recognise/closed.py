@@ -21,6 +21,7 @@ from meshsim.theory.recognise.structure import Key, Structure, UnsolvedError
 from meshsim.theory.recognise.tries import total
 
 USERS_MAX = 3_000
+STEPS_MAX = 60_000
 MVA = "Reiser and Lavenberg 1980; Buzen 1973"
 
 
@@ -59,8 +60,9 @@ def _reasons(structure: Structure, load: Load) -> list[str]:
         policy = structure.policy(caller, service)
         if service in structure.used and (policy.rate_limit or obstacles.limits(policy)):
             reasons.append(f"{caller} -> {service}: a rate limit or circuit breaker under closed load")
-    if (load.users or 0) > USERS_MAX and structure.stations:
-        reasons.append(f"more than {USERS_MAX} users")
+    queues = sum(station.replicas for station in structure.stations.values())
+    if queues and ((load.users or 0) > USERS_MAX or (load.users or 0) * queues > STEPS_MAX):
+        reasons.append("more users and queues than the convolution can take")
     return reasons
 
 

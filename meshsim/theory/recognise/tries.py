@@ -26,7 +26,7 @@ OK: Outcome = (200, "")
 TIMED_OUT: Outcome = (504, "UT")
 
 NEGLIGIBLE = 1e-12
-TRIES_MAX = 400
+TRIES_MAX = 120
 
 
 def retried(attempt: Response, policy: Policy, lattice: Lattice) -> tuple[Response, float]:

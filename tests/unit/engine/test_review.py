@@ -106,3 +106,16 @@ def test_an_override_finds_the_files_of_a_scenario_read_elsewhere(tmp_path) -> N
         "duration: 1s\nservices: {s: {}}\nload: [{to: s, arrivals: {trace: {file: arrivals.csv}}}]\n"
     )
     assert ms.run(ms.load(file), overrides=["seed=3"]).summary["requests"]["offered"] == 2
+
+
+def test_a_balancer_that_picks_nothing_is_told() -> None:
+    class Nobody(ms.Balancer):
+        def pick(self, hosts, key, now):
+            return None
+
+    with pytest.raises(MeshsimError, match=r"Nobody\.pick must return one of its hosts"):
+        ms.run(scenario(), balancers={"s": Nobody})
+    with pytest.raises(MeshsimError, match="give the class, not an object"):
+        ms.run(scenario(), balancers={"s": Nobody()})
+    with pytest.raises(MeshsimError, match="no service 'z'"):
+        ms.Simulation(scenario(), balancers={"z": Nobody})

@@ -7,6 +7,7 @@ import pytest
 
 import meshsim
 from meshsim.errors import MeshsimError, ScenarioError
+from meshsim.lab import interrupt
 from meshsim.lab import run as module
 from meshsim.lab.run import Run, run
 from meshsim.measure import requests, series, spans
@@ -164,10 +165,18 @@ def test_ctrl_c_leaves_the_unfinished_replication_out(scenario, by_hand) -> None
     assert "Interrupted after 2 of 5 replications." in result.summary["notes"]
 
 
-def test_ctrl_c_twice_gives_up(scenario, by_hand) -> None:
+def test_ctrl_c_twice_gives_up(scenario, by_hand, monkeypatch) -> None:
+    monkeypatch.setattr(interrupt, "TOGETHER", 0.0)
     by_hand(press_at=3.0, presses=2)
     with pytest.raises(KeyboardInterrupt):
         run(scenario)
+
+
+def test_a_signal_to_process_and_group_is_one_press(scenario, by_hand) -> None:
+    told: list[str] = []
+    by_hand(press_at=3.0, presses=2)
+    assert run(scenario, interrupted=lambda: told.append("noticed")).summary["partial"]
+    assert told == ["noticed"]
 
 
 @pytest.mark.parametrize(
