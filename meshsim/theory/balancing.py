@@ -80,7 +80,7 @@ def distinct(d: int) -> Choice:
 
 
 def affordable(n: int, c: int, rho: float) -> bool:
-    """Whether the chain of n replicas of c workers is small enough to solve: not with many, nor near saturation.
+    """Whether the chain of n replicas of c workers is small enough: not with many, nor near saturation.
 
     Source: the number in the system has a tail like that of one queue, ρ^m, spread over n replicas.
     """

@@ -64,10 +64,11 @@ def solve_balanced(
     if not policy.split and not structure.alike(station.key[1]):
         raise UnsolvedError("least_request is solved for equal replicas only")
     hosts = structure.hosts(visits[0].caller, station.key[1], station.key[2])
-    rho = rate * station.time.mean / station.workers
-    if hosts > REPLICAS_MAX or not affordable(hosts, station.workers, rho):
+    if hosts > REPLICAS_MAX:
         queue = _many(station, policy, own, rate, hosts)
         return Solved(queue, rate, f"{station.name}: the mean field of infinitely many replicas")
+    if not affordable(hosts, station.workers, rate * station.time.mean / station.workers):
+        raise UnsolvedError("least_request this near saturation: the chain of the queue lengths is too large")
     doubts = _doubts(structure, station, visits)
     queue, cut = _few(station, policy, own, rate, hosts)
     if cut > NOTABLE:
@@ -80,7 +81,7 @@ def _many(station: Station, policy: Policy, own: Law, rate: float, hosts: int) -
     option = policy.balance.least_request
     if option.selection == "full_scan" or station.workers > 1:
         raise UnsolvedError(
-            f"least_request over {hosts} replicas: the chain of their queue lengths is too large"
+            f"least_request over {hosts} replicas: the chain of the queue lengths is too large"
         )
     rho = rate * station.time.mean
     mean = mean_field_sojourn(rho, option.choices, station.time.mean) - station.time.mean
