@@ -117,7 +117,7 @@ def test_bad_input_is_one_message_and_exit_2(small, arguments) -> None:
 
 
 def test_a_real_process_says_the_same(small) -> None:
-    command = [sys.executable, "-m", "meshsim.cli", "run", small, "--set", "duration=fast"]
+    command = [sys.executable, "-m", "meshsim", "run", small, "--set", "duration=fast"]
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert result.returncode == 2
     assert result.stdout == ""
@@ -253,7 +253,7 @@ def test_version() -> None:
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")  # noqa: PTH110
 def test_output_that_cannot_be_written_is_told() -> None:
     with open("/dev/full", "w") as full:  # noqa: PTH123
-        command = [sys.executable, "-m", "meshsim.cli", "schema"]
+        command = [sys.executable, "-m", "meshsim", "schema"]
         result = subprocess.run(
             command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60
         )
@@ -263,7 +263,7 @@ def test_output_that_cannot_be_written_is_told() -> None:
 
 def test_a_reader_who_leaves_is_no_error() -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "meshsim.cli", "schema"],
+        [sys.executable, "-m", "meshsim", "schema"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

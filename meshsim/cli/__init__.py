@@ -1,0 +1,16 @@
+"""The command line: one verb a function, each a thin layer over what `lab`, `theory` and `scenario` do.
+
+Results for people or, with ``--json``, for machines go to standard output; everything else to standard
+error. Exit codes: 0 fine, 1 an objective was missed (only with ``--check``), 2 bad input or results that
+could not be written, 130 after Ctrl-C.
+
+Whatever is slow to import is imported by the verb that needs it, so that ``meshsim --help`` answers at once.
+"""
+
+# each module registers its verbs; their order is that of --help
+from meshsim.cli import run  # isort: split
+from meshsim.cli import look  # isort: split
+from meshsim.cli import imports  # isort: split
+from meshsim.cli.app import app, main
+
+__all__ = ["app", "imports", "look", "main", "run"]

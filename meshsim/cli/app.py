@@ -1,0 +1,136 @@
+"""What all verbs share: the program, its streams, how it tells what is wrong, and common options."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import meshsim
+from meshsim.errors import MeshsimError, ScenarioError
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
+
+MISSED, BAD, INTERRUPTED = 1, 2, 130
+
+app = typer.Typer(
+    name="meshsim",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: rich would double the time that --help takes
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+ScenarioFile = Annotated[
+    str, typer.Argument(metavar="SCENARIO", help="A YAML file, or - for standard input.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a value of the scenario, such as policies.cart.timeout=2s; may be repeated.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of tables for people.")]
+
+
+def example(command: str) -> str:
+    """The end of a verb's help; the backspace keeps its lines as they are."""
+    return f"\b\nExample:\n  {command}"
+
+
+class _Pipe(io.FileIO):
+    """Standard output that does not mind if its reader has gone (``| head``): the rest goes nowhere."""
+
+    def write(self, data: Buffer, /) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            return memoryview(data).nbytes
+
+
+def _streams() -> None:
+    """Makes standard output and error bear whatever they are connected to."""
+    if sys.stdout is None:  # closed by whoever started us
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for as long as we live
+    elif isinstance(sys.stdout, io.TextIOWrapper) and isinstance(
+        sys.stdout.buffer, io.BufferedWriter | io.FileIO
+    ):
+        pipe = _Pipe(sys.stdout.fileno(), "w", closefd=False)
+        sys.stdout = io.TextIOWrapper(
+            io.BufferedWriter(pipe), encoding=sys.stdout.encoding, line_buffering=pipe.isatty()
+        )
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # what a terminal can't show is no reason for a traceback
+
+
+def main() -> None:
+    """The program ``meshsim``."""
+    _streams()
+    try:
+        try:
+            app(prog_name="meshsim")
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        print(f"meshsim: {error.strerror or error}: the output is incomplete", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(BAD)
+
+
+@contextlib.contextmanager
+def told(as_json: bool) -> Iterator[None]:
+    """Tells the user what was wrong with the input, all at once, and exits with 2."""
+    try:
+        yield
+    except MeshsimError as error:
+        if as_json:
+            listed = (
+                [asdict(problem) for problem in error.problems] if isinstance(error, ScenarioError) else []
+            )
+            print(json.dumps({"error": str(error), "problems": listed}, indent=2))
+        problems = str(error).splitlines()
+        several = f"{len(problems)} problems\n  " if len(problems) > 1 else ""
+        print(f"meshsim: {several}" + "\n  ".join(problems), file=sys.stderr)
+        raise typer.Exit(BAD) from None
+    except KeyboardInterrupt:
+        print("meshsim: given up; nothing is written", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def stopping() -> None:
+    """Says that the first Ctrl-C was noticed."""
+    print("meshsim: stopping, and keeping what there is; Ctrl-C again gives up", file=sys.stderr)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"meshsim {meshsim.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def start(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Solve, simulate and check service-mesh scenarios.
+
+    A scenario is a YAML file with services, links, policies, load and faults. Begin with
+
+        meshsim run scenarios/retry-storm.yaml --out out
+
+    and look at the picture out/run.png.
+    """

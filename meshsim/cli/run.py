@@ -1,0 +1,88 @@
+"""The verb ``run``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from meshsim.cli.app import INTERRUPTED, MISSED, AsJson, Overrides, ScenarioFile, app, example, stopping, told
+from meshsim.errors import MeshsimError
+
+if TYPE_CHECKING:
+    from meshsim.lab.run import Run
+
+
+@app.command(
+    epilog=example('meshsim run shop.yaml --set "load[0].rate=300/s" --replications 10 --out out --check')
+)
+def run(
+    scenario: ScenarioFile,
+    engine: Annotated[
+        str | None, typer.Option(metavar="NAME", help="auto, simpy or reference, instead of the scenario's.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Instead of the scenario's.")] = None,
+    overrides: Overrides = None,
+    replications: Annotated[
+        int, typer.Option(help="Independent runs, each with the next seed; from 2 on there are intervals.")
+    ] = 1,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Folder for summary.json, the tables (Parquet) and run.png; made if missing."
+        ),
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Exit with 1 if an objective is missed.")] = False,
+    as_json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print neither tables nor progress.")] = False,
+) -> None:
+    """Simulate a scenario.
+
+    Ctrl-C ends a run early and keeps what was measured so far, marked partial; a second one gives up.
+    """
+    with told(as_json):
+        from meshsim.lab import files, terminal  # noqa: PLC0415
+        from meshsim.lab.run import run as simulate  # noqa: PLC0415
+        from meshsim.scenario import load  # noqa: PLC0415
+
+        loaded = load(scenario, overrides or ())
+        if out is not None:
+            files.prepare(out)
+        with terminal.progress_bar(loaded.duration * replications, quiet=quiet) as progress:
+            result = simulate(
+                loaded,
+                engine=engine,
+                seed=seed,
+                replications=replications,
+                progress=progress,
+                interrupted=stopping,
+            )
+        written, failure = _saved(result, out)
+        if as_json:
+            print(json.dumps(result.summary, indent=2, allow_nan=False))
+        elif not quiet:
+            terminal.show_run(terminal.console(), result.summary, written)
+        if failure is not None:
+            raise failure
+    raise typer.Exit(_code(result, check))
+
+
+def _saved(result: Run, out: Path | None) -> tuple[list[Path], MeshsimError | None]:
+    """Saves a run; a full disk must not keep its numbers from being shown first."""
+    if out is None:
+        return [], None
+    try:
+        return result.save(out), None
+    except MeshsimError as error:
+        return [], error
+
+
+def _code(result: Run, check: bool) -> int:
+    if result.summary["partial"]:
+        print("meshsim: interrupted; the results are partial", file=sys.stderr)
+        return INTERRUPTED
+    missed = any(not objective["met"] for objective in result.summary["objectives"])
+    return MISSED if check and missed else 0
