@@ -7,10 +7,10 @@ could not be written, 130 after Ctrl-C.
 Whatever is slow to import is imported by the verb that needs it, so that ``meshsim --help`` answers at once.
 """
 
-# each module registers its verbs; their order is that of --help
-from meshsim.cli import run  # isort: split
-from meshsim.cli import look  # isort: split
-from meshsim.cli import imports  # isort: split
+# ruff: noqa: I001 - each module registers its verbs, and their order is that of --help
+from meshsim.cli import run
+from meshsim.cli import look
+from meshsim.cli import imports
 from meshsim.cli.app import app, main
 
 __all__ = ["app", "imports", "look", "main", "run"]
