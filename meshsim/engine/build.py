@@ -12,13 +12,14 @@ from meshsim.mesh import disruption
 from meshsim.mesh.clock import Clock
 from meshsim.mesh.dataplane import Dataplane, Sidecar
 from meshsim.mesh.disruption import BEGIN, END, Disruption, Factors, Overrides
+from meshsim.mesh.gauge import Gauge
 from meshsim.mesh.link import Link
 from meshsim.mesh.load import Client, Intensity, Modulated, RateLoad, Source, TraceLoad, User
 from meshsim.mesh.mesh import Mesh
 from meshsim.mesh.network import Network
 from meshsim.mesh.queue import Lifo, Priority, Queue
-from meshsim.mesh.recorder import Gauge, Recorder
 from meshsim.mesh.replica import FINISH, LEAVE_QUEUE, STOP, Replica, ScriptStep, Workload
+from meshsim.mesh.rows import RowRecorder
 from meshsim.mesh.spans import Tracer
 from meshsim.scenario import model
 from meshsim.scenario.machines import ConfiguredRoute, Custom, Site, Target
@@ -51,7 +52,7 @@ class Builder:
 
     def build(self) -> Mesh:
         """The whole mesh, its events and loads on the clock."""
-        recorder = Recorder()
+        recorder = RowRecorder()
         client = Client(self.clock, recorder, self.scenario.duration, self.scenario.tracing.sampling)
         self.mesh = Mesh(self.clock, recorder, Tracer(), Network(), client)
         self._links()

@@ -304,7 +304,9 @@ class Call(Caller):
         self.step = ENDED
         owner = self.owner
         self.owner = None
-        self.route.recorder.call_ended(self.row, self.status, self.flags, now)
+        self.route.recorder.call_ended(
+            self.row, self.route.edge, self.request.start, self.start, self.status, self.flags, now
+        )
         if self.request.sampled:
             self.route.tracer.add(
                 CALL_SPAN, self.request.key, self.key, self.span, self.route.edge, -1, self.sent, FIRST,
@@ -320,4 +322,6 @@ class Call(Caller):
         self.step = ENDED
         self.owner = None
         self.give_up(now)
-        self.route.recorder.call_ended(self.row, -1, self.flags, now)
+        self.route.recorder.call_ended(
+            self.row, self.route.edge, self.request.start, self.start, -1, self.flags, now
+        )

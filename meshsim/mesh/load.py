@@ -56,22 +56,28 @@ class ClientRequest(Owner):
 
     Attributes:
         user: who waits for it; None for an open load.
+        row: its number in the recorder.
+        load: its load's number.
     """
 
     client: Client
     user: User | None
     row: int
+    load: int
 
-    def __init__(self, client: Client, user: User | None, row: int) -> None:
+    def __init__(self, client: Client, user: User | None, row: int, load: int) -> None:
         self.client = client
         self.user = user
         self.row = row
+        self.load = load
         self.span = 0
 
     def answered(self, call: Call, now: float) -> None:
         client = self.client
         host = -1 if call.host is None else call.host.replica
-        client.recorder.request_ended(self.row, call.status, call.flags, call.sent, host, now)
+        client.recorder.request_ended(
+            self.row, self.load, call.start, call.status, call.flags, call.sent, host, now
+        )
         client.unfinished -= 1
         if self.user is not None:
             self.user.wait(now)
@@ -85,7 +91,7 @@ def send(
     row = client.recorder.request(load, now)
     request = Request(row, key, now, priority, client.sampling > 0.0 and u01(key, SAMPLE) < client.sampling)
     client.unfinished += 1
-    Call(route, ClientRequest(client, user, row), request, key, False, now).begin(now)
+    Call(route, ClientRequest(client, user, row, load), request, key, False, now).begin(now)
 
 
 class Intensity:

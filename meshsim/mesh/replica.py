@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from meshsim.mesh.clock import Clock
 from meshsim.mesh.dataplane import Dataplane
+from meshsim.mesh.gauge import Gauge
 from meshsim.mesh.queue import QUEUED, SERVING, Queue, Waiting
-from meshsim.mesh.recorder import Gauge, Recorder
+from meshsim.mesh.recorder import Recorder
 from meshsim.mesh.route import Route
 from meshsim.mesh.spans import Tracer
 from meshsim.random import SERVICE, Distribution

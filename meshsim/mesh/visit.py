@@ -89,7 +89,9 @@ class Visit(Journey):
     def arrive(self, now: float) -> None:
         """Reaches the replica's side, which may not be there."""
         replica = self.replica
-        replica.recorder.attempt_at_replica(self.row, now)
+        replica.recorder.attempt_at_replica(
+            self.row, replica.number, self.kind, self.extra, self.request.start, now
+        )
         self.arrived = now
         if replica.downs > 0:
             self.refuse(now)
@@ -100,8 +102,15 @@ class Visit(Journey):
 
     def refuse(self, now: float) -> None:
         """The replica is down: no connection."""
-        self.replica.recorder.attempt_answer(self.row, 503, now)
+        self.record(503, now)
         self.go_home(503, UF, REFUSED, now)
+
+    def record(self, status: int, now: float) -> None:
+        """Tells the recorder how the replica's side ends it."""
+        replica = self.replica
+        replica.recorder.attempt_answer(
+            self.row, replica.number, self.request.start, self.arrived, status, now
+        )
 
     def end(self) -> None:
         super().end()
@@ -190,7 +199,7 @@ class Visit(Journey):
     def leave(self, now: float) -> None:
         """The answer is through the sidecar."""
         del self.replica.held[self]
-        self.replica.recorder.attempt_answer(self.row, self.status, now)
+        self.record(self.status, now)
         self.go_home(self.status, NO_FLAG, RESPONSE, now)
 
     # ---- cut short ----------------------------------------------------------------------------------
@@ -198,7 +207,7 @@ class Visit(Journey):
     def drop(self, now: float) -> None:
         """The replica does no more for it."""
         self.replica.held.pop(self, None)
-        self.replica.recorder.attempt_answer(self.row, -1, now)
+        self.record(-1, now)
         self.trace(0, NO_FLAG, now)
         self.end()
         self.network.ended(now)
@@ -248,7 +257,7 @@ class Visit(Journey):
         if self.abandoned:
             self.drop(now)
         else:
-            self.replica.recorder.attempt_answer(self.row, 503, now)
+            self.record(503, now)
             self.go_home(503, UC, RESET, now)
         for call in children:
             call.cancel(now)
