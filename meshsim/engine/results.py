@@ -133,8 +133,9 @@ def spans(mesh: Mesh, replicas: list[tuple[str, str, str]]) -> list[dict[str, ob
 
 
 def records(
-    scenario: Scenario, mesh: Mesh, engine: str, seed: int, end: float, complete: bool, interrupted: bool
-) -> Records:
+    scenario: Scenario, mesh: Mesh, engine: str, seed: int, end: float, complete: bool, interrupted: bool,
+    events: int,
+) -> Records:  # fmt: skip
     """Everything a run leaves."""
     grid = Grid.of(scenario)
     recorder = mesh.recorder
@@ -156,6 +157,7 @@ def records(
         ejections=list(mesh.recorder.ejections),
         spans=spans(mesh, replicas),
         interrupted=interrupted,
+        events=events,
     )
 
 

@@ -162,6 +162,7 @@ class Records:
         ejections: (time, edge index, replica index) of each ejection by outlier detection.
         spans: rows of sampled spans (see `meshsim.measure.spans`).
         interrupted: True if it was the user who ended it (Ctrl-C); the run is then measured up to `end`.
+        events: that an engine fired, from which its cost per event is told; 0 for the reference model.
     """
 
     engine: str
@@ -179,3 +180,4 @@ class Records:
     ejections: list[tuple[float, int, int]] = field(default_factory=list)
     spans: list[dict[str, object]] = field(default_factory=list)
     interrupted: bool = False
+    events: int = 0
