@@ -36,7 +36,12 @@ DIRECTIVES: dict[str, Any] = {
     "auto_pickle": False,
     "binding": False,
 }
-UNCHECKED: dict[str, Any] = {"boundscheck": False, "nonecheck": False, "initializedcheck": False, "wraparound": False}
+UNCHECKED: dict[str, Any] = {
+    "boundscheck": False,
+    "nonecheck": False,
+    "initializedcheck": False,
+    "wraparound": False,
+}
 
 # No contraction of a·b + c into one rounding: both forms must compute the same bits.
 FLAGS = ["-O2", "-ffp-contract=off", "-fwrapv", "-fno-strict-aliasing", "-w"]
@@ -160,7 +165,9 @@ class Build(build_ext):
         shutil.rmtree(self._target(), ignore_errors=True)
         lines = str(error).strip().splitlines() or [type(error).__name__]
         say(f"NOT COMPILED: {lines[0]}")
-        say("meshsim works all the same, on SimPy, some thirty times slower; with a C compiler (such as gcc) and")
+        say(
+            "meshsim works all the same, on SimPy, some thirty times slower; with a C compiler (such as gcc) and"
+        )
         say("Python's headers, install it again to have the fast engine")
 
 

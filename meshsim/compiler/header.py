@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 
+from meshsim.compiler.modules import OPEN
 from meshsim.compiler.read import Class, Module, Program, Signature, is_property
 from meshsim.compiler.types import Locals, c_type
 
@@ -12,8 +13,10 @@ C_MATH = {"exp", "expm1", "log", "log1p", "log2", "pow", "sqrt", "fabs", "floor"
 """Functions of `math` that are the C library's own, so that both forms compute the same bits."""
 C_NAMES = {"inf": "INFINITY", "nan": "NAN"}
 
-ARITHMETIC = (ast.BinOp, ast.UnaryOp, ast.Name, ast.Constant, ast.Call, ast.Return, ast.Load, ast.Assign, ast.Expr)
-ARITHMETIC += (ast.operator, ast.unaryop, ast.Store, ast.Pass)
+ARITHMETIC: tuple[type[ast.AST], ...] = (
+    ast.BinOp, ast.UnaryOp, ast.Name, ast.Constant, ast.Call, ast.Return, ast.Load, ast.Assign, ast.Expr,
+    ast.operator, ast.unaryop, ast.Store, ast.Pass,
+)  # fmt: skip
 
 
 def factory(name: str) -> str:
@@ -113,10 +116,27 @@ def _arguments(program: Program, module: Module, signature: Signature, *, own: b
     return ", ".join(["self", *written] if own else written)
 
 
-def _result(program: Program, module: Module, signature: Signature) -> tuple[str, str]:
+def is_void(program: Program, cls: Class | None, name: str) -> bool:
+    """Whether a method without a result has none in C either, because Python code may override it.
+
+    Any other returns 0, or -1 for an exception, which costs its caller less than to look whether there is one.
+    """
+    return cls is not None and any(
+        above.name in OPEN and name in above.methods for above in program.lineage(cls)
+    )
+
+
+def returns_nothing(signature: Signature) -> bool:
+    """Whether a function has no result."""
+    return signature.returns is None or ast.unparse(signature.returns) == "None"
+
+
+def _result(
+    program: Program, module: Module, cls: Class | None, name: str, signature: Signature
+) -> tuple[str, str]:
     """The C type of a result, and how an exception shows in it."""
-    if signature.returns is None or ast.unparse(signature.returns) == "None":
-        return "void", " except *"
+    if returns_nothing(signature):
+        return ("void", " except *") if is_void(program, cls, name) else ("int", " except -1")
     result = c_type(program, module, signature.returns)
     if result == "bint":
         return result, " except -1"
@@ -133,7 +153,9 @@ def _cannot_raise(module: Module, signature: Signature) -> bool:
         for node in ast.walk(statement):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 continue
-            if not isinstance(node, ARITHMETIC) or isinstance(node, ast.Div | ast.Mod | ast.FloorDiv | ast.Pow):
+            if not isinstance(node, ARITHMETIC) or isinstance(
+                node, ast.Div | ast.Mod | ast.FloorDiv | ast.Pow
+            ):
                 return False
             if isinstance(node, ast.Call):
                 name = ast.unparse(node.func)
@@ -148,11 +170,11 @@ def typed_locals(program: Program, module: Module, owner: Class | None, signatur
     types = Locals(program, module, owner).of(signature)
     if not types:
         return []
-    written = ", ".join(f"{name}={_in_locals(text)}" for name, text in sorted(types.items()))
+    written = ", ".join(f"{name}={in_locals(text)}" for name, text in sorted(types.items()))
     return [f"@cython.locals({written})"]
 
 
-def _in_locals(text: str) -> str:
+def in_locals(text: str) -> str:
     """A C type as an argument of `cython.locals`, which is an expression."""
     bare = text.removesuffix("[::1]")
     named = f"cython.{bare}" if bare in ("double", "bint") else bare
@@ -160,7 +182,7 @@ def _in_locals(text: str) -> str:
 
 
 def _function(program: Program, module: Module, name: str, signature: Signature) -> list[str]:
-    result, exception = _result(program, module, signature)
+    result, exception = _result(program, module, None, name, signature)
     if _cannot_raise(module, signature):
         exception = " noexcept"
     arguments = _arguments(program, module, signature)
@@ -179,9 +201,9 @@ def _class(program: Program, module: Module, cls: Class) -> list[str]:
             if signature.plain:
                 body += _indented(typed_locals(program, module, cls, signature))
                 arguments = _arguments(program, module, signature, own=True)
-                body.append(f"    cdef void {initializer(cls.name)}({arguments}) except *")
+                body.append(f"    cdef int {initializer(cls.name)}({arguments}) except -1")
         elif is_declared(program, cls, name):
-            result, exception = _result(program, module, signature)
+            result, exception = _result(program, module, cls, name, signature)
             arguments = _arguments(program, module, signature, own=True)
             body += _indented(typed_locals(program, module, cls, signature))
             body.append(f"    cpdef {result} {name}({arguments}){exception}")

@@ -1,4 +1,7 @@
-"""Which modules are compiled, in the order of their imports."""
+"""What is compiled."""
+
+OPEN = {"Event", "Clock", "Transport", "Disruption", "Balancer", "RetryRule", "Distribution"}
+"""Classes that Python code derives from: bodies, and users with policies of their own."""
 
 MODULES = [
     "meshsim.random",
@@ -36,3 +39,4 @@ MODULES = [
     "meshsim.mesh.disruption",
     "meshsim.engine.heap",
 ]
+"""Modules, in the order of their imports."""

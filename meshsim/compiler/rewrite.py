@@ -20,10 +20,14 @@ from meshsim.compiler.header import (
     factory,
     has_factory,
     initializer,
+    in_locals,
     is_declared,
+    is_void,
+    returns_nothing,
     typed_locals,
 )
-from meshsim.compiler.read import Class, Module, Program
+from meshsim.compiler.read import Class, Module, Program, Signature
+from meshsim.compiler.types import SCALARS, Locals
 
 Edit = tuple[int, int, int, int, str]
 """First line and byte, last line and byte (lines from 1), and what to write there."""
@@ -35,6 +39,26 @@ def rewrite(program: Program, module: Module) -> str:
     for node in module.tree.body:
         writer.top(node)
     return writer.text()
+
+
+class _Inside:
+    """The function whose text is being edited.
+
+    Attributes:
+        variables: their types.
+        local: names that are not global.
+        returns_zero: whether it has no result, and C returns 0 for it.
+    """
+
+    def __init__(self, program: Program, module: Module, cls: Class | None, signature: Signature) -> None:
+        node = signature.node
+        self.cls = cls
+        self.variables = Locals(program, module, cls)
+        self.variables.learn(signature)
+        names = [name for name in ast.walk(node) if isinstance(name, ast.Name)]
+        self.local = {argument.arg for argument in node.args.args}
+        self.local |= {name.id for name in names if isinstance(name.ctx, ast.Store)}
+        self.returns_zero = returns_nothing(signature) and not is_void(program, cls, node.name)
 
 
 @dataclass
@@ -139,10 +163,10 @@ class _Writer:
                 self._drop(argument.annotation, argument)
         if node.returns is not None:
             self._drop_returns(node)
-        local = {argument.arg for argument in node.args.args}
-        local |= {name.id for name in ast.walk(node) if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)}
+        signature = cls.methods[node.name] if cls else self.module.functions[node.name]
+        inside = _Inside(self.program, self.module, cls, signature)
         for statement in node.body:
-            self._visit(statement, local, cls)
+            self._visit(statement, inside)
 
     def _drop(self, annotation: ast.expr, argument: ast.arg) -> None:
         """Takes an argument's annotation away: its C type is in the declarations."""
@@ -159,22 +183,39 @@ class _Writer:
 
     # ---- expressions ------------------------------------------------------------------------------
 
-    def _visit(self, node: ast.AST, local: set[str], cls: Class | None) -> None:
+    def _visit(self, node: ast.AST, inside: _Inside) -> None:
         if isinstance(node, ast.JoinedStr):
             return  # Python 3.11 does not say where the parts of an f-string are
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            self._local(node, local, cls)
+            self._local(node, inside)
             return
         if isinstance(node, ast.Call):
-            self._call(node, local, cls)
+            self._call(node, inside)
             return
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id not in local:
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id not in inside.local:
             self._name(node)
             return
+        if isinstance(node, ast.Return) and node.value is None and inside.returns_zero:
+            self.replace(node, "return 0")
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
+            self._item(node, inside)
         for child in ast.iter_child_nodes(node):
-            self._visit(child, local, cls)
+            self._visit(child, inside)
 
-    def _local(self, node: ast.AnnAssign, local: set[str], cls: Class | None) -> None:
+    def _item(self, node: ast.Subscript, inside: _Inside) -> None:
+        text = inside.variables.item(node)
+        if text is not None:
+            self._cast(node, text)
+
+    def _cast(self, node: ast.expr, text: str) -> None:
+        checked = ", typecheck=True" if text not in SCALARS.values() else ""
+        self.edits.append(
+            (node.lineno, node.col_offset, node.lineno, node.col_offset, f"cython.cast({in_locals(text)}, ")
+        )
+        last, end = node.end_lineno or 0, node.end_col_offset or 0
+        self.edits.append((last, end, last, end, f"{checked})"))
+
+    def _local(self, node: ast.AnnAssign, inside: _Inside) -> None:
         """A local variable's annotation goes: its C type is in the declarations."""
         if node.value is None:
             self.replace(node, "pass")
@@ -182,20 +223,41 @@ class _Writer:
         end = node.target.end_col_offset or 0
         last = node.annotation.end_col_offset or 0
         self.edits.append((node.lineno, end, node.annotation.end_lineno or 0, last, ""))
-        self._visit(node.value, local, cls)
+        self._visit(node.value, inside)
 
-    def _call(self, node: ast.Call, local: set[str], cls: Class | None) -> None:
+    def _call(self, node: ast.Call, inside: _Inside) -> None:
         for child in [*node.args, *(keyword.value for keyword in node.keywords)]:
-            self._visit(child, local, cls)
+            self._visit(child, inside)
         function = node.func
-        if isinstance(function, ast.Name):
+        if isinstance(function, ast.Name) and function.id == "int" and len(node.args) == 1:
+            value = inside.variables.type_of(node.args[0])
+            if value is not None and ast.unparse(value.annotation) == "float":
+                self.edits.append(
+                    (
+                        function.lineno,
+                        function.col_offset,
+                        function.lineno,
+                        (function.end_col_offset or 0) + 1,
+                        "cython.cast(int64_t, ",
+                    )
+                )
+        elif isinstance(function, ast.Name):
             made = self.program.class_of(self.module, function.id)
-            if made is not None and has_factory(made) and not node.keywords and function.id not in local:
+            if (
+                made is not None
+                and has_factory(made)
+                and not node.keywords
+                and function.id not in inside.local
+            ):
                 self.replace(function, factory(made.name))
-        elif isinstance(function, ast.Attribute) and ast.unparse(function.value) == "super()" and cls is not None:
-            self._super(node, function, cls)
+        elif (
+            isinstance(function, ast.Attribute)
+            and ast.unparse(function.value) == "super()"
+            and inside.cls is not None
+        ):
+            self._super(node, function, inside.cls)
         else:
-            self._visit(function, local, cls)
+            self._visit(function, inside)
 
     def _super(self, node: ast.Call, function: ast.Attribute, cls: Class) -> None:
         base = self.program.base_of(cls)
@@ -211,7 +273,11 @@ class _Writer:
         self.edits.append((line, end, line, end, "self, " if node.args else "self"))
 
     def _name(self, node: ast.Name) -> None:
-        if node.id in self.module.imports and self.module.imports[node.id][0] == "math" and node.id in C_NAMES:
+        if (
+            node.id in self.module.imports
+            and self.module.imports[node.id][0] == "math"
+            and node.id in C_NAMES
+        ):
             self.replace(node, C_NAMES[node.id])
             return
         found = self.program.constant_of(self.module, node.id)
@@ -219,4 +285,6 @@ class _Writer:
             return
         home, there = found
         value = home.constants[there]
-        self.replace(node, f"MESHSIM_{there}" if there in home.keys else f"({value!r})" if value < 0 else repr(value))
+        self.replace(
+            node, f"MESHSIM_{there}" if there in home.keys else f"({value!r})" if value < 0 else repr(value)
+        )

@@ -74,7 +74,7 @@ class Locals:
     Attributes:
         known: arguments and variables so far, by name.
         unclear: variables that are assigned different types, which are left to Cython.
-        classes: (module, name) of the variables' classes.
+        classes: (module, name) of the classes of variables, and of what lists hold.
     """
 
     program: Program
@@ -85,8 +85,8 @@ class Locals:
     unclear: set[str] = field(default_factory=set)
     classes: set[tuple[str, str]] = field(default_factory=set)
 
-    def of(self, signature: Signature) -> dict[str, str]:
-        """C types of local variables, by name; `classes` then holds those that the declarations must name."""
+    def learn(self, signature: Signature) -> None:
+        """Finds out what it can about a function's variables."""
         for name, annotation in signature.arguments:
             self.arguments.add(name)
             if annotation is not None:
@@ -94,16 +94,39 @@ class Locals:
         for _ in range(3):  # a variable may be typed by one that is assigned further down, in a loop
             for node in ast.walk(signature.node):
                 self._assigned(node)
+
+    def of(self, signature: Signature) -> dict[str, str]:
+        """C types of local variables, by name; `classes` then holds those that the declarations must name."""
+        self.learn(signature)
         types = {}
         for name, typed in self.known.items():
             if name not in self.arguments and name not in self.unclear:
                 text = c_type(self.program, typed.module, typed.annotation)
                 if text != "object":
                     types[name] = text
-                cls = self.program.class_of(typed.module, text)
-                if cls is not None:
-                    self.classes.add((cls.module, cls.name))
+                self._name(typed, text)
+        for node in ast.walk(signature.node):
+            if isinstance(node, ast.Subscript):
+                self.item(node)
         return types
+
+    def item(self, node: ast.Subscript) -> str | None:
+        """The C type of what a list or dict holds, of which C itself only knows that it holds objects."""
+        over = self.type_of(node.value)
+        if over is None or isinstance(node.slice, ast.Slice) or not isinstance(node.ctx, ast.Load):
+            return None
+        item = items(over)
+        if item is None or ast.unparse(over.annotation) in COLUMNS:
+            return None
+        text = c_type(self.program, item.module, item.annotation)
+        self._name(item, text)
+        return text if text != "object" else None
+
+    def _name(self, typed: Typed, text: str) -> None:
+        """Has the declarations name a class."""
+        cls = self.program.class_of(typed.module, text)
+        if cls is not None:
+            self.classes.add((cls.module, cls.name))
 
     def _assigned(self, node: ast.AST) -> None:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
@@ -150,7 +173,20 @@ class Locals:
             return self._of_call(node)
         if isinstance(node, ast.BinOp):
             return self._of_operation(node)
+        if isinstance(node, ast.Compare) or (isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)):
+            return self._plain("bool")
+        if isinstance(node, ast.UnaryOp):
+            return self.type_of(node.operand)
+        if isinstance(node, ast.BoolOp | ast.IfExp):
+            values = node.values if isinstance(node, ast.BoolOp) else [node.body, node.orelse]
+            return self._common([self.type_of(value) for value in values])
         return None
+
+    def _common(self, types: list[Typed | None]) -> Typed | None:
+        """The one type that all have."""
+        first = types[0]
+        same = {None if typed is None else ast.unparse(typed.annotation) for typed in types}
+        return first if len(same) == 1 else None
 
     def _of_name(self, name: str) -> Typed | None:
         if name == "self" and self.owner is not None:

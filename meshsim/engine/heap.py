@@ -93,9 +93,10 @@ class HeapClock(Clock):
         self.slot_step[slot] = step
         while place > 0:
             parent = (place - 1) >> 2
-            if self.times[parent] < time or (self.times[parent] == time and self.order[parent] < number):
+            later = self.times[parent]
+            if later < time or (later == time and self.order[parent] < number):
                 break
-            self.times[place] = self.times[parent]
+            self.times[place] = later
             self.order[place] = self.order[parent]
             self.slots[place] = self.slots[parent]
             place = parent
@@ -128,17 +129,18 @@ class HeapClock(Clock):
             if child >= count:
                 break
             least = child
+            soonest = self.times[child]
             last = child + 4 if child + 4 < count else count
             child += 1
             while child < last:
-                if self.times[child] < self.times[least] or (
-                    self.times[child] == self.times[least] and self.order[child] < self.order[least]
-                ):
+                candidate = self.times[child]
+                if candidate < soonest or (candidate == soonest and self.order[child] < self.order[least]):
                     least = child
+                    soonest = candidate
                 child += 1
-            if time < self.times[least] or (time == self.times[least] and number < self.order[least]):
+            if time < soonest or (time == soonest and number < self.order[least]):
                 break
-            self.times[place] = self.times[least]
+            self.times[place] = soonest
             self.order[place] = self.order[least]
             self.slots[place] = self.slots[least]
             place = least

@@ -8,6 +8,8 @@ Each attempt that is sent ends exactly once, whatever happens.
 
 from __future__ import annotations
 
+from typing import final
+
 from meshsim.mesh.clock import Event, Timer
 from meshsim.mesh.cluster import Cluster, Host, Stream
 from meshsim.mesh.route import Policy, Request, Route
@@ -41,7 +43,7 @@ class Caller(Event):
         route, policy, request, key: of the call.
         extra: whether the call exists only because of a retry or a hedge above it.
         cluster: where its attempts go; None before it is routed.
-        tries: attempts that may still bring the answer.
+        eldest, youngest: ends of the list of its tries, the attempts that may still bring the answer.
         launched, sent: attempts so far, and those of them that got a connection.
     """
 
@@ -51,9 +53,34 @@ class Caller(Event):
     key: Key
     extra: bool
     cluster: Cluster | None
-    tries: list[Attempt]
+    eldest: Attempt | None
+    youngest: Attempt | None
     launched: int
     sent: int
+
+    def add_try(self, attempt: Attempt) -> None:
+        """One more attempt may bring the answer."""
+        attempt.elder = self.youngest
+        if self.youngest is None:
+            self.eldest = attempt
+        else:
+            self.youngest.younger = attempt
+        self.youngest = attempt
+
+    def remove_try(self, attempt: Attempt) -> None:
+        """An attempt will not bring the answer any more."""
+        elder = attempt.elder
+        younger = attempt.younger
+        if elder is None:
+            self.eldest = younger
+        else:
+            elder.younger = younger
+        if younger is None:
+            self.youngest = elder
+        else:
+            younger.elder = elder
+        attempt.elder = None
+        attempt.younger = None
 
     def judge(self, attempt: Attempt, status: int, cause: int, now: float) -> int:
         """What the end of an attempt means: WIN, AGAIN or DROP. May take a retry slot."""
@@ -68,6 +95,7 @@ class Caller(Event):
         raise NotImplementedError
 
 
+@final
 class TryTimer(Timer):
     """The per-try time-out of an attempt."""
 
@@ -81,12 +109,15 @@ class TryTimer(Timer):
         self.attempt.time_out(now)
 
 
+@final
 class Attempt(Stream):
     """One try of a call.
 
     Attributes:
         step: where it is.
         kind: FIRST, RETRY or HEDGE.
+        extra: whether it, or a try above it, is a retry or a hedge.
+        elder, younger: its neighbours among the tries of its call.
         slot: whether it holds a retry slot.
         key: once launched.
         row: its number in the recorder, once sent.
@@ -97,6 +128,9 @@ class Attempt(Stream):
     cluster: Cluster
     step: int
     kind: int
+    extra: bool
+    elder: Attempt | None
+    younger: Attempt | None
     slot: bool
     number: int
     key: Key
@@ -113,6 +147,9 @@ class Attempt(Stream):
         self.cluster = cluster
         self.step = NEW
         self.kind = kind
+        self.extra = kind != FIRST or call.extra
+        self.elder = None
+        self.younger = None
         self.slot = slot
         self.number = -1
         self.key = 0
@@ -130,11 +167,6 @@ class Attempt(Stream):
         """The host it was sent to."""
         assert self.host is not None, "a sent attempt has a host"
         return self.host
-
-    @property
-    def extra(self) -> bool:
-        """Whether it, or a try above it, is a retry or a hedge."""
-        return self.kind != FIRST or self.call.extra
 
     def fire(self, step: int, now: float) -> None:
         if step != self.step:
@@ -204,7 +236,7 @@ class Attempt(Stream):
         if sent:
             self.cluster.record(self.host_sent(), status, now)
         verdict = call.judge(self, status, cause, now)
-        call.tries.remove(self)
+        call.remove_try(self)
         if verdict == WIN:
             call.give_up(now)  # before its connection is free: none of the others is to get it
         if sent:

@@ -10,6 +10,8 @@ of a call".
 
 from __future__ import annotations
 
+from typing import final
+
 from meshsim.errors import MeshsimError
 from meshsim.mesh.attempt import (
     AGAIN,
@@ -56,6 +58,7 @@ class Owner(Event):
         raise NotImplementedError
 
 
+@final
 class CallTimer(Timer):
     """The route time-out of a call."""
 
@@ -69,6 +72,7 @@ class CallTimer(Timer):
         self.call.time_out(now)
 
 
+@final
 class HedgeTimer(Timer):
     """The next opportunity of a call to hedge."""
 
@@ -82,6 +86,7 @@ class HedgeTimer(Timer):
         self.call.hedge(now)
 
 
+@final
 class Call(Caller):
     """One call, from its caller to the caller's answer.
 
@@ -91,7 +96,6 @@ class Call(Caller):
         status, flags: of its answer.
         optional: whether its caller carries on when it fails.
         host: whose response the answer is; None for one that a proxy made.
-        tries: attempts that may still bring the answer.
         launched, sent, retried, hedged: how many so far.
     """
 
@@ -108,7 +112,6 @@ class Call(Caller):
     optional: bool
     host: Host | None
     cluster: Cluster | None
-    tries: list[Attempt]
     launched: int
     sent: int
     retried: int
@@ -133,7 +136,8 @@ class Call(Caller):
         self.optional = False
         self.host = None
         self.cluster = None
-        self.tries = []
+        self.eldest = None
+        self.youngest = None
         self.launched = 0
         self.sent = 0
         self.retried = 0
@@ -199,7 +203,7 @@ class Call(Caller):
             self.hedging = HedgeTimer(self)
             policy.hedges.start(self.hedging, now)
         first = Attempt(self, FIRST, False)
-        self.tries.append(first)
+        self.add_try(first)
         first.launch(now)
 
     def reply(self, status: int, flag: int, now: float) -> None:
@@ -243,9 +247,9 @@ class Call(Caller):
             wait = self.policy.rule.wait(self.retried, u01(derive(self.key, self.launched), BACKOFF))
             again = Attempt(self, RETRY, True)
             again.step = WAITING
-            self.tries.append(again)
+            self.add_try(again)
             self.route.clock.at(now + wait, again, WAITING)
-        elif verdict == WIN or not self.tries:
+        elif verdict == WIN or self.eldest is None:
             self.host = host
             self.conclude(status, flag, now)
         elif flag == UH:
@@ -256,21 +260,25 @@ class Call(Caller):
         policy = self.policy
         self.hedged += 1
         under_way = False
-        for attempt in self.tries:
+        attempt = self.eldest
+        while attempt is not None:
             if attempt.step == SENT or attempt.step == PENDING:
                 under_way = True
+            attempt = attempt.younger
         if under_way and self.cluster is not None and self.cluster.grant_retry(now):
             hedge = Attempt(self, HEDGE, True)
-            self.tries.append(hedge)
+            self.add_try(hedge)
             hedge.launch(now)
         if self.hedged < policy.hedge.limit and policy.hedges is not None and self.hedging is not None:
             policy.hedges.start(self.hedging, now)
 
     def time_out(self, now: float) -> None:
         """The route's time-out: no try is waited for any longer."""
-        for attempt in self.tries:
+        attempt = self.eldest
+        while attempt is not None:
             if attempt.step == SENT:
                 attempt.cluster.record(attempt.host_sent(), 504, now)
+            attempt = attempt.younger
         self.conclude(504, UT, now)
 
     # ---- the end ------------------------------------------------------------------------------------
@@ -290,14 +298,18 @@ class Call(Caller):
         if self.hedging is not None:
             self.hedging.cancel()
             self.hedging = None
-        tries = self.tries
-        self.tries = []
-        for attempt in tries:
-            if attempt.step != SENT:
+        self.abandon_tries(False, now)
+        self.abandon_tries(True, now)
+
+    def abandon_tries(self, sent: bool, now: float) -> None:
+        """Abandons the tries that have been sent, or those that have not."""
+        attempt = self.eldest
+        while attempt is not None:
+            younger = attempt.younger
+            if (attempt.step == SENT) == sent:
+                self.remove_try(attempt)
                 attempt.abandon(now)
-        for attempt in tries:
-            if attempt.step == SENT:
-                attempt.abandon(now)
+            attempt = younger
 
     def deliver(self, now: float) -> None:
         """The caller has its answer."""

@@ -12,6 +12,8 @@ all the time.
 
 from __future__ import annotations
 
+from typing import final
+
 
 class Event:
     """Something that happens later.
@@ -78,6 +80,7 @@ class Timer:
             self.deadlines.remove(self)
 
 
+@final
 class Deadlines(Event):
     """The running timers of one duration, the soonest first.
 

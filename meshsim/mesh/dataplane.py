@@ -6,7 +6,7 @@ nothing by configuration there is no queue and no event.
 
 from __future__ import annotations
 
-from collections import deque
+from typing import final
 
 from meshsim.mesh.clock import Clock, Event
 from meshsim.random import Distribution, Key
@@ -23,28 +23,38 @@ class Dataplane:
         """The instance has gone down: whatever is inside is lost."""
 
 
+@final
 class Pass(Event):
-    """One traversal, waiting or in progress; stale once its sidecar has been dropped."""
+    """One traversal, waiting or in progress; stale once its sidecar has been dropped.
+
+    Attributes:
+        event, step: to fire when it is over.
+        life: of the sidecar, when it came.
+        behind: who came next, while it waits.
+    """
 
     sidecar: Sidecar
     event: Event
     step: int
     lasts: float
-    dropped: bool
+    life: int
+    behind: Pass | None
 
     def __init__(self, sidecar: Sidecar, event: Event, step: int, lasts: float) -> None:
         self.sidecar = sidecar
         self.event = event
         self.step = step
         self.lasts = lasts
-        self.dropped = False
+        self.life = sidecar.life
+        self.behind = None
 
     def fire(self, step: int, now: float) -> None:
-        if not self.dropped:
-            self.sidecar.passed(self, now)
+        if self.life == self.sidecar.life:
+            self.sidecar.passed(now)
             self.event.fire(self.step, now)
 
 
+@final
 class Sidecar(Dataplane):
     """A proxy beside one instance.
 
@@ -52,42 +62,53 @@ class Sidecar(Dataplane):
         time: of one pass.
         workers: passes at once.
         working: passes in progress.
-        waiting: passes to come, in order.
+        head, tail: of the line of passes to come.
+        life: grows when all that is inside is lost.
     """
 
     clock: Clock
     time: Distribution
     workers: int
-    working: dict[Pass, None]
-    waiting: deque[Pass]
+    working: int
+    head: Pass | None
+    tail: Pass | None
+    life: int
 
     def __init__(self, clock: Clock, time: Distribution, workers: int) -> None:
         self.clock = clock
         self.time = time
         self.workers = workers
-        self.working = {}
-        self.waiting = deque()
+        self.working = 0
+        self.head = None
+        self.tail = None
+        self.life = 0
 
     def enter(self, event: Event, step: int, key: Key, purpose: int, now: float) -> None:
         one = Pass(self, event, step, self.time.draw(key, purpose))
-        if len(self.working) < self.workers:
-            self.start(one, now)
+        if self.working < self.workers:
+            self.working += 1
+            self.clock.at(now + one.lasts, one, 0)
+        elif self.tail is None:
+            self.head = one
+            self.tail = one
         else:
-            self.waiting.append(one)
+            self.tail.behind = one
+            self.tail = one
 
-    def start(self, one: Pass, now: float) -> None:
-        """A worker takes a pass."""
-        self.working[one] = None
+    def passed(self, now: float) -> None:
+        """A pass is over; its worker takes the next."""
+        one = self.head
+        if one is None:
+            self.working -= 1
+            return
+        self.head = one.behind
+        one.behind = None
+        if self.head is None:
+            self.tail = None
         self.clock.at(now + one.lasts, one, 0)
 
-    def passed(self, one: Pass, now: float) -> None:
-        """A pass is over; its worker takes the next."""
-        del self.working[one]
-        if self.waiting:
-            self.start(self.waiting.popleft(), now)
-
     def drop(self) -> None:
-        for one in self.working:
-            one.dropped = True
-        self.working = {}
-        self.waiting = deque()
+        self.life += 1
+        self.working = 0
+        self.head = None
+        self.tail = None

@@ -8,6 +8,7 @@ gets less load; a closed load hides exactly the trouble that an open one shows.
 from __future__ import annotations
 
 from math import inf, log1p, sqrt
+from typing import final
 
 from meshsim.errors import MeshsimError
 from meshsim.mesh.call import Call, Owner
@@ -17,6 +18,7 @@ from meshsim.mesh.route import Request, Route
 from meshsim.random import GAP, SAMPLE, STATE, THINK, Distribution, Key, derive, u01
 
 
+@final
 class Client:
     """Who sends requests: one caller, without a sidecar.
 
@@ -51,6 +53,7 @@ class Client:
             self.watch.fire(0, now)
 
 
+@final
 class ClientRequest(Owner):
     """A request of the client, waiting for its answer.
 
@@ -151,6 +154,7 @@ class Intensity:
         return self.since
 
 
+@final
 class Modulated(Intensity):
     """A rate that jumps between states, staying in each for an exponential time.
 
@@ -247,6 +251,7 @@ class OpenLoad(Source):
         send(self.client, None, self.number, self.route, key, self.priority, now)
 
 
+@final
 class RateLoad(OpenLoad):
     """Arrivals of a given intensity: random or evenly spaced in units of its integral."""
 
@@ -272,6 +277,7 @@ class RateLoad(OpenLoad):
         return self.intensity.advance(units)
 
 
+@final
 class TraceLoad(OpenLoad):
     """Arrivals at given times."""
 
@@ -291,6 +297,7 @@ STANDSTILL = 10_000
 """So many requests of one user at one instant are a scenario in which time does not pass."""
 
 
+@final
 class User(Source):
     """One user of a closed load: thinks, sends, waits for the answer, thinks again.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import final
+
 from meshsim.mesh.clock import Clock
 from meshsim.mesh.dataplane import Dataplane
 from meshsim.mesh.gauge import Gauge
@@ -17,6 +19,7 @@ LEAVE_QUEUE = 1
 STOP = 2
 
 
+@final
 class ScriptStep:
     """One step of a script: a call, or a sleep.
 
@@ -39,6 +42,7 @@ class ScriptStep:
         self.sleep = sleep
 
 
+@final
 class Workload:
     """How the replicas of one version work.
 
@@ -72,6 +76,7 @@ class Workload:
         self.stages = stages
 
 
+@final
 class Replica:
     """One instance of a version: workers, a waiting room, a sidecar, and the routes of its own calls.
 

@@ -6,6 +6,8 @@ attempt when the caller has given up, as far as `when_abandoned` says.
 
 from __future__ import annotations
 
+from typing import final
+
 from meshsim.mesh.attempt import Attempt
 from meshsim.mesh.call import Call
 from meshsim.mesh.clock import Event
@@ -40,6 +42,7 @@ from meshsim.random import (
 )
 
 
+@final
 class Visit(Journey):
     """An attempt's stay at a replica.
 
@@ -263,6 +266,7 @@ class Visit(Journey):
             call.cancel(now)
 
 
+@final
 class Nap(Event):
     """A sleep of a script."""
 
@@ -275,6 +279,7 @@ class Nap(Event):
         self.visit.step_ended(now)
 
 
+@final
 class Notice(Event):
     """The word, on its way, that a caller has given up."""
 
