@@ -29,19 +29,14 @@ DIRECTIVES: dict[str, Any] = {
     "infer_types": True,  # of local variables: what the declarations leave out
     "boundscheck": True,
     "nonecheck": True,
-    "initializedcheck": True,
-    "wraparound": True,
+    "initializedcheck": False,  # a column that was never set has no length, which the check of bounds sees
+    "wraparound": False,  # the sources count from the front
     "cdivision": False,
     "annotation_typing": False,  # the declarations say it all
     "auto_pickle": False,
     "binding": False,
 }
-UNCHECKED: dict[str, Any] = {
-    "boundscheck": False,
-    "nonecheck": False,
-    "initializedcheck": False,
-    "wraparound": False,
-}
+UNCHECKED: dict[str, Any] = {"boundscheck": False, "nonecheck": False}
 
 # No contraction of a·b + c into one rounding: both forms must compute the same bits.
 FLAGS = ["-O2", "-ffp-contract=off", "-fwrapv", "-fno-strict-aliasing", "-w"]

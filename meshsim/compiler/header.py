@@ -46,7 +46,7 @@ def header(program: Program, module: Module) -> str:
     lines = ["# made from the annotations of the source; see meshsim.compiler", "cimport cython"]
     lines.append("from libc.stdint cimport int64_t, uint64_t")
     lines += _cimports(program, module)
-    lines += _keys(program, module)
+    lines += _wide(program, module)
     lines += [f"cdef class {name}" for name in module.classes]
     for name, signature in module.functions.items():
         lines += _function(program, module, name, signature)
@@ -93,18 +93,28 @@ def _classes_of_locals(program: Program, module: Module) -> set[tuple[str, str]]
     return found
 
 
-def _keys(program: Program, module: Module) -> list[str]:
-    """64-bit constants as macros, since Cython has no unsigned literals."""
-    used = {name: value for name, value in module.constants.items() if name in module.keys}
+def is_wide(module: Module, name: str) -> bool:
+    """Whether a constant needs 64 bits: Cython would take its literal for a Python object."""
+    value = module.constants[name]
+    return name in module.keys or (isinstance(value, int) and abs(value) >= 1 << 31)
+
+
+def _wide(program: Program, module: Module) -> list[str]:
+    """Constants of 64 bits, as macros."""
+    used = {name: (module, value) for name, value in module.constants.items() if is_wide(module, name)}
     for name in module.imports:
         found = program.constant_of(module, name)
-        if found and found[1] in found[0].keys:
-            used[found[1]] = found[0].constants[found[1]]
+        if found and is_wide(*found):
+            used[found[1]] = found[0], found[0].constants[found[1]]
     if not used:
         return []
-    defines = [f"    #define MESHSIM_{name} {value}ULL" for name, value in used.items()]
-    names = [f"    const uint64_t MESHSIM_{name}" for name in used]
-    return ["cdef extern from *:", '    """', *defines, '    """', *names]
+    lines = ["cdef extern from *:", '    """']
+    for name, (home, value) in used.items():
+        lines.append(f"    #define MESHSIM_{name} {value}{'ULL' if name in home.keys else 'LL'}")
+    lines.append('    """')
+    for name, (home, _) in used.items():
+        lines.append(f"    const {'uint64_t' if name in home.keys else 'int64_t'} MESHSIM_{name}")
+    return lines
 
 
 def _arguments(program: Program, module: Module, signature: Signature, *, own: bool = False) -> str:
@@ -194,8 +204,11 @@ def _class(program: Program, module: Module, cls: Class) -> list[str]:
     body = [
         f"    cdef public {c_type(program, module, annotation)} {name}"
         for name, annotation in cls.attributes.items()
-        if base is None or program.attribute(base, name) is None  # C would keep two of them
     ]
+    for name in cls.attributes:
+        twice = program.attribute(base, name) if base else None
+        if twice is not None:  # Python would have one, C two
+            raise TypeError(f"{module.name}: {cls.name}.{name} is an attribute of {twice[0].name} already")
     for name, signature in cls.methods.items():
         if name == "__init__":
             if signature.plain:

@@ -23,6 +23,7 @@ from meshsim.compiler.header import (
     in_locals,
     is_declared,
     is_void,
+    is_wide,
     returns_nothing,
     typed_locals,
 )
@@ -285,6 +286,5 @@ class _Writer:
             return
         home, there = found
         value = home.constants[there]
-        self.replace(
-            node, f"MESHSIM_{there}" if there in home.keys else f"({value!r})" if value < 0 else repr(value)
-        )
+        literal = f"MESHSIM_{there}" if is_wide(home, there) else repr(value)
+        self.replace(node, f"({literal})" if value < 0 else literal)

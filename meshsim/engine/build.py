@@ -52,7 +52,7 @@ class Builder:
 
     def build(self) -> Mesh:
         """The whole mesh, its events and loads on the clock."""
-        recorder = RowRecorder()
+        recorder = RowRecorder(self.scenario.duration)
         client = Client(self.clock, recorder, self.scenario.duration, self.scenario.tracing.sampling)
         self.mesh = Mesh(self.clock, recorder, Tracer(), Network(), client)
         self._links()

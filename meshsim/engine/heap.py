@@ -17,20 +17,32 @@ from meshsim.mesh.columns import floats, integers, longer_floats, longer_integer
 
 ROOM = 1024
 """Slots of a new clock; a full one doubles."""
+SLOT_BITS = 27
 MOST = 1 << 27
 """Occurrences that may wait at once: what memory bears."""
+SLOT = MOST - 1
+NUMBERS = 1 << 36
+"""Occurrences that may be scheduled in all."""
 
 
 @final
 class HeapClock(Clock):
     """A clock that runs by itself.
 
+    A place of the heap holds a time, and a tie: the number of the occurrence, and in its last bits its slot.
+
+    NOTE: while an event is being fired, its place at the root is a hole. Most events schedule one other, which
+    then takes the hole, at the cost of one way down the heap instead of one down and one up.
+
     Attributes:
         now: the time that has been reached, s.
         events: fired so far.
-        pending: occurrences that wait.
+        pending: places in use, the hole among them.
+        room: places in all.
         stopped: whether there is nothing left to do.
         most: occurrences that may wait at once.
+        hole: whether the root is one.
+        vacant: the slot of the event that is being fired.
     """
 
     now: float
@@ -39,10 +51,11 @@ class HeapClock(Clock):
     stopped: bool
     most: int
     numbers: int
-    free: int
+    hole: bool
+    vacant: int
+    room: int
     times: array[float]
-    order: array[int]
-    slots: array[int]
+    ties: array[int]
     slot_event: list[Event | None]
     slot_step: array[int]
 
@@ -53,22 +66,26 @@ class HeapClock(Clock):
         self.stopped = False
         self.most = MOST
         self.numbers = 0
-        self.free = 0
+        self.hole = False
+        self.vacant = 0
+        self.room = ROOM
         self.times = floats(ROOM)
-        self.order = integers(ROOM)
-        self.slots = integers(ROOM)
+        self.ties = integers(ROOM)
         self.slot_step = integers(ROOM)
         self.slot_event = [None] * ROOM
         for i in range(ROOM):
-            self.slots[i] = i
+            self.ties[i] = i
 
     def at(self, time: float, event: Event, step: int) -> None:
-        number = self.numbers
-        self.numbers = number + 1
-        self.push(time, event, step, number)
+        self.push(time, event, step, self.number())
 
     def number(self) -> int:
         number = self.numbers
+        if number == NUMBERS:
+            raise MeshsimError(
+                f"{number} events were scheduled by {self.now:.6g} s, which is all that one run can have; "
+                "split it into replications"
+            )
         self.numbers = number + 1
         return number
 
@@ -81,90 +98,103 @@ class HeapClock(Clock):
     def push(self, time: float, event: Event, step: int, number: int) -> None:
         """Puts an occurrence on the heap.
 
-        NOTE: the columns `slots` beyond the heap hold the free slots, so that heap and free slots together are
-        always a permutation of all.
+        NOTE: the ties beyond the heap hold the free slots, so heap and free slots are always all the slots.
         """
+        if self.hole:
+            self.hole = False
+            slot = self.vacant
+            self.slot_event[slot] = event
+            self.slot_step[slot] = step
+            self.settle(time, (number << SLOT_BITS) | slot)
+            return
         place = self.pending
-        if place == len(self.times):
+        if place == self.room:
             self.grow()
         self.pending = place + 1
-        slot = self.slots[place]
+        slot = self.ties[place]
         self.slot_event[slot] = event
         self.slot_step[slot] = step
+        tie = (number << SLOT_BITS) | slot
         while place > 0:
             parent = (place - 1) >> 2
-            later = self.times[parent]
-            if later < time or (later == time and self.order[parent] < number):
+            other = self.times[parent]
+            if other < time or (other == time and self.ties[parent] < tie):
                 break
-            self.times[place] = later
-            self.order[place] = self.order[parent]
-            self.slots[place] = self.slots[parent]
+            self.times[place] = other
+            self.ties[place] = self.ties[parent]
             place = parent
         self.times[place] = time
-        self.order[place] = number
-        self.slots[place] = slot
+        self.ties[place] = tie
 
     def grow(self) -> None:
         """Doubles the room."""
-        room = len(self.times)
+        room = self.room
         if 2 * room > self.most:
             raise MeshsimError(
-                f"{room} events are waiting at {self.now:.6g} s, which is all that this engine holds: work piles up "
-                "without end; look at the summary of a shorter duration for the service that can't keep up"
+                f"{room} events are waiting at {self.now:.6g} s, which is all that a run can hold: work piles up "
+                "without end; look at a shorter duration for the service that can't keep up"
             )
+        self.room = 2 * room
         self.times = longer_floats(self.times, 2 * room)
-        self.order = longer_integers(self.order, 2 * room)
-        self.slots = longer_integers(self.slots, 2 * room)
+        self.ties = longer_integers(self.ties, 2 * room)
         self.slot_step = longer_integers(self.slot_step, 2 * room)
         self.slot_event = self.slot_event + [None] * room
         for i in range(room, 2 * room):
-            self.slots[i] = i
+            self.ties[i] = i
 
-    def settle(self, time: float, number: int, slot: int) -> None:
-        """Finds the place of what was the last occurrence, from the root down."""
+    def settle(self, time: float, tie: int) -> None:
+        """Finds an occurrence its place, from the root down."""
         count = self.pending
         place = 0
-        while True:
-            child = 4 * place + 1
-            if child >= count:
-                break
+        child = 1
+        while child < count:
             least = child
             soonest = self.times[child]
             last = child + 4 if child + 4 < count else count
             child += 1
             while child < last:
-                candidate = self.times[child]
-                if candidate < soonest or (candidate == soonest and self.order[child] < self.order[least]):
+                other = self.times[child]
+                if other < soonest or (other == soonest and self.ties[child] < self.ties[least]):
                     least = child
-                    soonest = candidate
+                    soonest = other
                 child += 1
-            if time < soonest or (time == soonest and number < self.order[least]):
+            least_tie = self.ties[least]
+            if time < soonest or (time == soonest and tie < least_tie):
                 break
             self.times[place] = soonest
-            self.order[place] = self.order[least]
-            self.slots[place] = self.slots[least]
+            self.ties[place] = least_tie
             place = least
+            child = 4 * place + 1
         self.times[place] = time
-        self.order[place] = number
-        self.slots[place] = slot
+        self.ties[place] = tie
+
+    def close(self) -> None:
+        """Fills the hole with the last occurrence."""
+        self.hole = False
+        self.slot_event[self.vacant] = None
+        last = self.pending - 1
+        self.pending = last
+        if last > 0:
+            self.settle(self.times[last], self.ties[last])
+        self.ties[last] = self.vacant
 
     def run(self, until: float, most: int) -> int:
         """Fires what is due before `until`, at most so many events; how many were fired."""
+        if self.hole:
+            self.close()  # the last event that was fired has raised an exception
         fired = 0
         while fired < most and self.pending > 0 and self.times[0] < until and not self.stopped:
             fired += 1
+            self.events += 1
             self.now = self.times[0]
-            slot = self.slots[0]
-            last = self.pending - 1
-            self.pending = last
-            if last > 0:
-                self.settle(self.times[last], self.order[last], self.slots[last])
-            self.slots[last] = slot
+            slot = self.ties[0] & SLOT
+            self.vacant = slot
+            self.hole = True
             event = self.slot_event[slot]
-            self.slot_event[slot] = None
             if event is not None:
                 event.fire(self.slot_step[slot], self.now)
-        self.events += fired
+            if self.hole:
+                self.close()
         if fired < most and not self.stopped:
             self.now = until  # nothing is left before it
         return fired

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import final
 
-from meshsim.mesh.clock import Event, Timer
+from meshsim.mesh.clock import Timer
 from meshsim.mesh.cluster import Cluster, Host, Stream
 from meshsim.mesh.route import Policy, Request, Route
 from meshsim.mesh.spans import ATTEMPT_SPAN
@@ -36,7 +36,7 @@ AGAIN = 1
 DROP = 2
 
 
-class Caller(Event):
+class Caller(Timer):
     """A call as its attempts see it.
 
     Attributes:
@@ -96,22 +96,8 @@ class Caller(Event):
 
 
 @final
-class TryTimer(Timer):
-    """The per-try time-out of an attempt."""
-
-    attempt: Attempt
-
-    def __init__(self, attempt: Attempt) -> None:
-        super().__init__()
-        self.attempt = attempt
-
-    def expire(self, now: float) -> None:
-        self.attempt.time_out(now)
-
-
-@final
 class Attempt(Stream):
-    """One try of a call.
+    """One try of a call, and its own per-try time-out.
 
     Attributes:
         step: where it is.
@@ -137,10 +123,10 @@ class Attempt(Stream):
     row: int
     flag: int
     sent_at: float
-    timer: TryTimer | None
     exchange: object
 
     def __init__(self, call: Caller, kind: int, slot: bool) -> None:
+        super().__init__()
         cluster = call.cluster
         assert cluster is not None, "a call has its cluster before its attempts"
         self.call = call
@@ -156,7 +142,6 @@ class Attempt(Stream):
         self.row = -1
         self.flag = NO_FLAG
         self.sent_at = 0.0
-        self.timer = None
         self.exchange = None
         self.host = None
         self.ahead = None
@@ -212,8 +197,7 @@ class Attempt(Stream):
             route.edge, host.replica, self.kind, self.extra, call.request.start, now
         )
         if call.policy.try_timeouts is not None:
-            self.timer = TryTimer(self)
-            call.policy.try_timeouts.start(self.timer, now)
+            call.policy.try_timeouts.start(self, now)
         route.transport.send(self, now)
 
     # ---- its end --------------------------------------------------------------------------------------
@@ -223,7 +207,7 @@ class Attempt(Stream):
         if self.step == SENT:
             self.finish(status, flag, cause, now)
 
-    def time_out(self, now: float) -> None:
+    def expire(self, now: float) -> None:
         """The per-try time-out: the caller resets the stream."""
         self.finish(504, UT, TRY_TIMEOUT, now)
 
@@ -267,9 +251,7 @@ class Attempt(Stream):
                 ATTEMPT_SPAN, call.request.key, self.key, call.key, route.edge, self.host_sent().replica,
                 self.number, self.kind, self.extra, self.sent_at, now, status, flag,
             )  # fmt: skip
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
+        self.stop_timer()
         self.cluster.release(self.host_sent(), cause == RESPONSE, now)
 
     def free_slot(self) -> None:

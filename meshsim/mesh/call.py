@@ -27,8 +27,8 @@ from meshsim.mesh.attempt import (
     Caller,
 )
 from meshsim.mesh.clock import Event, Timer
-from meshsim.mesh.cluster import Cluster, Host
-from meshsim.mesh.route import Policy, Request, Route
+from meshsim.mesh.cluster import Host
+from meshsim.mesh.route import Request, Route
 from meshsim.mesh.spans import CALL_SPAN
 from meshsim.policies.outcome import DI, FI, NO_FLAG, REJECTED, RL, UH, UO, URX, UT, add_flag
 from meshsim.random import BACKOFF, PROXY_BACK, PROXY_OUT, ROUTE, Key, derive, u01
@@ -59,20 +59,6 @@ class Owner(Event):
 
 
 @final
-class CallTimer(Timer):
-    """The route time-out of a call."""
-
-    call: Call
-
-    def __init__(self, call: Call) -> None:
-        super().__init__()
-        self.call = call
-
-    def expire(self, now: float) -> None:
-        self.call.time_out(now)
-
-
-@final
 class HedgeTimer(Timer):
     """The next opportunity of a call to hedge."""
 
@@ -88,35 +74,28 @@ class HedgeTimer(Timer):
 
 @final
 class Call(Caller):
-    """One call, from its caller to the caller's answer.
+    """One call, from its caller to the caller's answer; and its own route time-out.
 
     Attributes:
         step: where it is.
         extra: whether it exists only because of a retry or a hedge above it.
         status, flags: of its answer.
         optional: whether its caller carries on when it fails.
+        sibling: the next call of the same stage of a script.
         host: whose response the answer is; None for one that a proxy made.
         launched, sent, retried, hedged: how many so far.
     """
 
-    route: Route
-    policy: Policy
     owner: Owner | None
-    request: Request
-    key: Key
-    extra: bool
     row: int
     step: int
     status: int
     flags: int
     optional: bool
+    sibling: Call | None
     host: Host | None
-    cluster: Cluster | None
-    launched: int
-    sent: int
     retried: int
     hedged: int
-    timeout: CallTimer | None
     hedging: HedgeTimer | None
     span: Key
     start: float
@@ -124,6 +103,7 @@ class Call(Caller):
     def __init__(
         self, route: Route, owner: Owner, request: Request, key: Key, extra: bool, now: float
     ) -> None:
+        super().__init__()
         self.route = route
         self.policy = route.policy
         self.owner = owner
@@ -134,6 +114,7 @@ class Call(Caller):
         self.status = 0
         self.flags = NO_FLAG
         self.optional = False
+        self.sibling = None
         self.host = None
         self.cluster = None
         self.eldest = None
@@ -142,7 +123,6 @@ class Call(Caller):
         self.sent = 0
         self.retried = 0
         self.hedged = 0
-        self.timeout = None
         self.hedging = None
         self.span = owner.span
         self.start = now
@@ -197,8 +177,7 @@ class Call(Caller):
             policy.split.choose(u01(self.key, ROUTE)) if len(policy.clusters) > 1 else 0
         ]
         if policy.timeouts is not None:
-            self.timeout = CallTimer(self)
-            policy.timeouts.start(self.timeout, now)
+            policy.timeouts.start(self, now)
         if policy.hedges is not None:
             self.hedging = HedgeTimer(self)
             policy.hedges.start(self.hedging, now)
@@ -272,7 +251,7 @@ class Call(Caller):
         if self.hedged < policy.hedge.limit and policy.hedges is not None and self.hedging is not None:
             policy.hedges.start(self.hedging, now)
 
-    def time_out(self, now: float) -> None:
+    def expire(self, now: float) -> None:
         """The route's time-out: no try is waited for any longer."""
         attempt = self.eldest
         while attempt is not None:
@@ -292,11 +271,9 @@ class Call(Caller):
 
     def give_up(self, now: float) -> None:
         """Stops timers and abandons tries: first those that have not been sent."""
-        if self.timeout is not None:
-            self.timeout.cancel()
-            self.timeout = None
+        self.stop_timer()
         if self.hedging is not None:
-            self.hedging.cancel()
+            self.hedging.stop_timer()
             self.hedging = None
         self.abandon_tries(False, now)
         self.abandon_tries(True, now)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import final
 
 from meshsim.errors import MeshsimError
-from meshsim.mesh.clock import Clock, Event
+from meshsim.mesh.clock import Clock, Event, Timer
 from meshsim.mesh.recorder import Recorder
 from meshsim.policies.balance import Balancer
 from meshsim.policies.breaker import CircuitBreaker
@@ -19,7 +19,7 @@ from meshsim.policies.outlier import OutlierDetection
 from meshsim.random import Key
 
 
-class Stream(Event):
+class Stream(Timer):
     """What a connection pool serves: an attempt that wants a connection to its host.
 
     Attributes:

@@ -30,28 +30,34 @@ class Pass(Event):
     Attributes:
         event, step: to fire when it is over.
         life: of the sidecar, when it came.
-        behind: who came next, while it waits.
+        behind: who came next, while it waits; or the next spare one.
     """
 
     sidecar: Sidecar
-    event: Event
+    event: Event | None
     step: int
     lasts: float
     life: int
     behind: Pass | None
 
-    def __init__(self, sidecar: Sidecar, event: Event, step: int, lasts: float) -> None:
+    def __init__(self, sidecar: Sidecar) -> None:
         self.sidecar = sidecar
-        self.event = event
-        self.step = step
-        self.lasts = lasts
-        self.life = sidecar.life
+        self.event = None
+        self.step = 0
+        self.lasts = 0.0
+        self.life = 0
         self.behind = None
 
     def fire(self, step: int, now: float) -> None:
-        if self.life == self.sidecar.life:
-            self.sidecar.passed(now)
-            self.event.fire(self.step, now)
+        sidecar = self.sidecar
+        event = self.event
+        self.event = None
+        if self.life == sidecar.life and event is not None:
+            step = self.step
+            self.behind = sidecar.spare
+            sidecar.spare = self
+            sidecar.passed(now)
+            event.fire(step, now)
 
 
 @final
@@ -64,6 +70,7 @@ class Sidecar(Dataplane):
         working: passes in progress.
         head, tail: of the line of passes to come.
         life: grows when all that is inside is lost.
+        spare: passes that are over, to be used again: there is one at every turn.
     """
 
     clock: Clock
@@ -73,6 +80,7 @@ class Sidecar(Dataplane):
     head: Pass | None
     tail: Pass | None
     life: int
+    spare: Pass | None
 
     def __init__(self, clock: Clock, time: Distribution, workers: int) -> None:
         self.clock = clock
@@ -82,9 +90,19 @@ class Sidecar(Dataplane):
         self.head = None
         self.tail = None
         self.life = 0
+        self.spare = None
 
     def enter(self, event: Event, step: int, key: Key, purpose: int, now: float) -> None:
-        one = Pass(self, event, step, self.time.draw(key, purpose))
+        one = self.spare
+        if one is None:
+            one = Pass(self)
+        else:
+            self.spare = one.behind
+            one.behind = None
+        one.event = event
+        one.step = step
+        one.lasts = self.time.draw(key, purpose)
+        one.life = self.life
         if self.working < self.workers:
             self.working += 1
             self.clock.at(now + one.lasts, one, 0)

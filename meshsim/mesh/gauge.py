@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from typing import final
 
-from meshsim.mesh.columns import longer_floats
+from meshsim.mesh.columns import floats, longer_floats
 
 
 @final
@@ -16,6 +16,7 @@ class Gauge:
         most: how many bins there are at most; the last one holds all the rest.
         value: the quantity now.
         since: when it last changed, s.
+        room: bins so far.
         bins: the integral per bin, s.
     """
 
@@ -24,6 +25,7 @@ class Gauge:
     most: int
     value: int
     since: float
+    room: int
     bins: array[float]
 
     def __init__(self, origin: float, width: float, most: int) -> None:
@@ -32,7 +34,8 @@ class Gauge:
         self.most = most
         self.value = 0
         self.since = 0.0
-        self.bins = array("d", bytes(8))
+        self.room = 1
+        self.bins = floats(1)
 
     def add(self, change: int, now: float) -> None:
         """The quantity changes by `change` at `now`."""
@@ -48,9 +51,10 @@ class Gauge:
         last = int((now - self.origin) / self.width)
         if last >= self.most:
             last = self.most - 1
-        if last >= len(self.bins):
+        if last >= self.room:
             room = 2 * last + 1
-            self.bins = longer_floats(self.bins, room if room < self.most else self.most)
+            self.room = room if room < self.most else self.most
+            self.bins = longer_floats(self.bins, self.room)
         while i < last:
             edge = self.origin + (i + 1) * self.width
             if edge > since:

@@ -88,6 +88,9 @@ class Journey(Waiting):
     def __init__(self, attempt: Attempt, network: Transit, replica: Replica, link: Link) -> None:
         self.ahead = None
         self.behind = None
+        self.held = False
+        self.elder = None
+        self.younger = None
         self.attempt = attempt
         self.network = network
         self.replica = replica

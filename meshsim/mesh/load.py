@@ -183,7 +183,8 @@ class Modulated(Intensity):
     def extend(self) -> bool:
         state = self.stays % len(self.means)
         if self.piece > 0:  # what time has passed is not needed any more
-            self.starts, self.rates, self.slopes = self.starts[-1:], self.rates[-1:], self.slopes[-1:]
+            last = len(self.starts) - 1
+            self.starts, self.rates, self.slopes = self.starts[last:], self.rates[last:], self.slopes[last:]
             self.piece = 0
         self.starts.append(self.changes)
         self.rates.append(self.state_rates[state])

@@ -13,7 +13,7 @@ from meshsim.mesh.columns import floats, integers, longer_floats, longer_integer
 from meshsim.mesh.recorder import Recorder
 
 ROOM = 1024
-"""Rows of a new table; a full one doubles."""
+"""Rows of a new table."""
 
 
 @final
@@ -21,10 +21,14 @@ class RowRecorder(Recorder):
     """The tables of a run, column by column.
 
     Attributes:
-        requests, calls, attempts: rows so far; the columns are longer.
+        duration: how long rows are expected to come, s.
+        requests, calls, attempts: rows so far.
+        room_requests, room_calls, room_attempts: rows that there is room for.
     """
 
+    duration: float
     requests: int
+    room_requests: int
     request_load: array[int]
     request_start: array[float]
     request_end: array[float]
@@ -33,6 +37,7 @@ class RowRecorder(Recorder):
     request_attempts: array[int]
     request_host: array[int]
     calls: int
+    room_calls: int
     call_edge: array[int]
     call_request_start: array[float]
     call_start: array[float]
@@ -41,6 +46,7 @@ class RowRecorder(Recorder):
     call_flags: array[int]
     call_extra: array[int]
     attempts: int
+    room_attempts: int
     attempt_edge: array[int]
     attempt_replica: array[int]
     attempt_kind: array[int]
@@ -52,9 +58,11 @@ class RowRecorder(Recorder):
     attempt_status: array[int]
     attempt_ended: array[float]
 
-    def __init__(self) -> None:
+    def __init__(self, duration: float) -> None:
         super().__init__()
+        self.duration = duration
         self.requests = 0
+        self.room_requests = ROOM
         self.request_load = integers(ROOM)
         self.request_start = floats(ROOM)
         self.request_end = floats(ROOM)
@@ -63,6 +71,7 @@ class RowRecorder(Recorder):
         self.request_attempts = integers(ROOM)
         self.request_host = integers(ROOM)
         self.calls = 0
+        self.room_calls = ROOM
         self.call_edge = integers(ROOM)
         self.call_request_start = floats(ROOM)
         self.call_start = floats(ROOM)
@@ -71,6 +80,7 @@ class RowRecorder(Recorder):
         self.call_flags = integers(ROOM)
         self.call_extra = integers(ROOM)
         self.attempts = 0
+        self.room_attempts = ROOM
         self.attempt_edge = integers(ROOM)
         self.attempt_replica = integers(ROOM)
         self.attempt_kind = integers(ROOM)
@@ -82,10 +92,23 @@ class RowRecorder(Recorder):
         self.attempt_status = integers(ROOM)
         self.attempt_ended = floats(ROOM)
 
+    def wider(self, rows: int, now: float) -> int:
+        """How many rows a full table should have room for: what comes until `duration` at the pace so far.
+
+        NOTE: at least twice and at most sixteen times what there is, whatever the pace: rows are copied seldom,
+        and a burst in the first second does not cost the memory of a long one.
+        """
+        expected = 1.05 * self.duration / now if now > 0.0 else 2.0
+        if expected < 2.0:
+            expected = 2.0
+        elif expected > 16.0:
+            expected = 16.0
+        return int(rows * expected)
+
     def request(self, load: int, now: float) -> int:
         row = self.requests
-        if row == len(self.request_start):
-            self.grow_requests()
+        if row == self.room_requests:
+            self.grow_requests(self.wider(row, now))
         self.requests = row + 1
         self.request_load[row] = load
         self.request_start[row] = now
@@ -104,8 +127,8 @@ class RowRecorder(Recorder):
 
     def call(self, edge: int, request_start: float, extra: bool, now: float) -> int:
         row = self.calls
-        if row == len(self.call_start):
-            self.grow_calls()
+        if row == self.room_calls:
+            self.grow_calls(self.wider(row, now))
         self.calls = row + 1
         self.call_edge[row] = edge
         self.call_request_start[row] = request_start
@@ -125,8 +148,8 @@ class RowRecorder(Recorder):
         self, edge: int, replica: int, kind: int, extra: bool, request_start: float, now: float
     ) -> int:
         row = self.attempts
-        if row == len(self.attempt_sent):
-            self.grow_attempts()
+        if row == self.room_attempts:
+            self.grow_attempts(self.wider(row, now))
         self.attempts = row + 1
         self.attempt_edge[row] = edge
         self.attempt_replica[row] = replica
@@ -153,9 +176,9 @@ class RowRecorder(Recorder):
     def attempt_over(self, row: int, now: float) -> None:
         self.attempt_ended[row] = now
 
-    def grow_requests(self) -> None:
-        """Doubles the room for requests."""
-        room = 2 * len(self.request_start)
+    def grow_requests(self, room: int) -> None:
+        """Makes room for so many requests."""
+        self.room_requests = room
         self.request_load = longer_integers(self.request_load, room)
         self.request_start = longer_floats(self.request_start, room)
         self.request_end = longer_floats(self.request_end, room)
@@ -164,9 +187,9 @@ class RowRecorder(Recorder):
         self.request_attempts = longer_integers(self.request_attempts, room)
         self.request_host = longer_integers(self.request_host, room)
 
-    def grow_calls(self) -> None:
-        """Doubles the room for calls."""
-        room = 2 * len(self.call_start)
+    def grow_calls(self, room: int) -> None:
+        """Makes room for so many calls."""
+        self.room_calls = room
         self.call_edge = longer_integers(self.call_edge, room)
         self.call_request_start = longer_floats(self.call_request_start, room)
         self.call_start = longer_floats(self.call_start, room)
@@ -175,9 +198,9 @@ class RowRecorder(Recorder):
         self.call_flags = longer_integers(self.call_flags, room)
         self.call_extra = longer_integers(self.call_extra, room)
 
-    def grow_attempts(self) -> None:
-        """Doubles the room for attempts."""
-        room = 2 * len(self.attempt_sent)
+    def grow_attempts(self, room: int) -> None:
+        """Makes room for so many attempts."""
+        self.room_attempts = room
         self.attempt_edge = longer_integers(self.attempt_edge, room)
         self.attempt_replica = longer_integers(self.attempt_replica, room)
         self.attempt_kind = longer_integers(self.attempt_kind, room)
