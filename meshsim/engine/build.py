@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from meshsim import random
 from meshsim.engine.push import Push
-from meshsim.measure.records import Grid
+from meshsim.measure.grid import Grid
 from meshsim.mesh import disruption
 from meshsim.mesh.clock import Clock
 from meshsim.mesh.dataplane import Dataplane, Sidecar

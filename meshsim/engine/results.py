@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from meshsim.measure.records import Attempts, Calls, Floats, Grid, Ints, Records, Requests
+from meshsim.measure.grid import Floats, Grid, Ints
+from meshsim.measure.records import Attempts, Calls, Records, Requests
 from meshsim.mesh.gauge import Gauge
 from meshsim.mesh.mesh import Mesh
 from meshsim.mesh.rows import RowRecorder

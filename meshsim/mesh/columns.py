@@ -1,4 +1,4 @@
-"""Columns of numbers: plain arrays, which the compiled engine fills too, replaced by longer ones when full."""
+"""Columns of numbers: plain arrays, which the compiled engine fills too; a full one gives way to a longer one."""
 
 from __future__ import annotations
 
