@@ -1,4 +1,4 @@
-"""Columns of numbers: plain arrays, which the compiled engine fills too; a full one gives way to a longer one."""
+"""Columns of numbers: plain arrays, replaced by longer ones when full; the compiled engine fills them too."""
 
 from __future__ import annotations
 
