@@ -9,8 +9,8 @@ So a quantile of the histogram is within 0.5 % of the same quantile of the laten
 their mean and their extremes are exact. All histograms have the same buckets, so the sum of two is what one
 would have counted.
 
-Where it ends: a latency below 1 ns counts as 0, off by less than 1 ns; of those beyond 0.99 · 10^9 s (31 years)
-only the longest is known.
+Where it ends: a latency below 1 ns counts as 0, off by less than 1 ns; of those beyond 0.99 · 10^9 s (31
+years) only the longest is known.
 
 Source:
     Tene, HdrHistogram (hdrhistogram.org): the idea. Masson, Rim and Lee, DDSketch: A Fast and Fully-Mergeable

@@ -2,9 +2,9 @@
 
 Two things are counted, each as `meshsim.measure` reports it. *What is measured*: requests sent after the
 warm-up, with all their calls and attempts, whenever these end. *What passes*, by the clock, in bins of time:
-what came, what ended and how, how many there were at once. Latencies go into histograms. Time never goes back,
-so one histogram of the current bin is enough for each member; when the bin is over, its counts are put away,
-packed.
+what came, what ended and how, how many there were at once. Latencies go into histograms. Time never goes
+back, so one histogram of the current bin is enough for each member; when the bin is over, its counts are put
+away, packed.
 """
 
 from __future__ import annotations
