@@ -12,12 +12,14 @@ from typing import Any
 import meshsim
 from meshsim.measure import objectives, parts, stability
 from meshsim.measure.grid import Window
+from meshsim.measure.histograms import Histograms
 from meshsim.measure.intervals import interval
 from meshsim.measure.latency import QUANTILES
 from meshsim.measure.measurements import Measurements
 from meshsim.measure.parts import Summary, per
 from meshsim.measure.sample import Sample, Stays, Tries
 from meshsim.measure.window import interrupted, measured
+from meshsim.mesh.histogram import RELATIVE_ERROR
 from meshsim.scenario.model import Scenario
 
 HEADLINE = (
@@ -66,6 +68,11 @@ def summarise(
     summary["objectives"] = objectives.evaluate(scenario.objectives, summary, sample.answered)
     summary["ci"] = _intervals(samples, scenario)
     summary["notes"] = [*notes, *_notes(summary, window, scenario)]
+    if any(isinstance(record, Histograms) for record in records):
+        summary["notes"].append(
+            f"Percentiles are those of histograms, within {RELATIVE_ERROR:.1%} of the exact ones; counts, means"
+            " and maxima are exact."
+        )
     return summary
 
 
