@@ -70,8 +70,8 @@ def summarise(
     summary["notes"] = [*notes, *_notes(summary, window, scenario)]
     if any(isinstance(record, Histograms) for record in records):
         summary["notes"].append(
-            f"Percentiles are those of histograms, within {RELATIVE_ERROR:.1%} of the exact ones; counts, means"
-            " and maxima are exact."
+            f"Percentiles are those of histograms, within {RELATIVE_ERROR:.1%} of the exact ones; counts,"
+            " means and maxima are exact."
         )
     return summary
 
