@@ -29,12 +29,12 @@ def histograms(recorder: StreamRecorder, end: float, common: dict[str, Any]) -> 
         common: the fields of `Measurements`.
     """
     recorder.put_away()
-    bins = recorder.bin + 1
+    bins = max(recorder.bin + 1, common["grid"].last)
     replicas = len(recorder.visits)
     return Histograms(
         **common,
         requests=_stays(recorder.requests),
-        ok_latency=_latencies(recorder.ok_latency),
+        ok_latency=buckets(recorder.ok_latency),
         calls=[_stays(calls) for calls in recorder.calls],
         tries=[Tries(each.total, each.retries, each.hedges, each.originals) for each in recorder.tries],
         visits=[_stays(visits) for visits in recorder.visits],
@@ -49,10 +49,11 @@ def _stays(stays: streams.Stays) -> Stays:
     words = {
         (flag_names(word) if word > 0 else str(-word)): times for word, times in sorted(stays.words.items())
     }
-    return Stays(stays.came, stays.ok, stays.failed, stays.cut, _latencies(stays.latency), words)
+    return Stays(stays.came, stays.ok, stays.failed, stays.cut, buckets(stays.latency), words)
 
 
-def _latencies(histogram: Histogram) -> Buckets:
+def buckets(histogram: Histogram) -> Buckets:
+    """Its counts, with what each bucket stands for."""
     counts = np.array(histogram.counts, dtype=np.int64)
     some = np.flatnonzero(counts)
     values = VALUES[histogram.low + some]
@@ -70,12 +71,12 @@ def _flows(flows: Sequence[Flow], bins: int, end: float) -> Flows:
     counts["ended"] = counts["completed"] + counts.pop("cut")
     for flow in flows:
         flow.present.add(0, end)
-    width = max(len(flow.present.bins) for flow in flows)
+    present = [flow.present.bins for flow in flows]
     packed = [np.array(flow.packed, dtype=np.int64)[: flow.rows] for flow in flows]
     times, numbers = np.divmod(np.concatenate(packed), PACKED)
     return Flows(
         counts=counts,
-        present=_table([flow.present.bins for flow in flows], width, np.float64),
+        present=_table(present, max(bins, *(len(column) for column in present)), np.float64),
         total=_table([flow.total for flow in flows], bins, np.float64),
         member=np.repeat(np.arange(len(flows)), [flow.rows for flow in flows]),
         bin=np.concatenate([_bins(flow, bins) for flow in flows]),
@@ -96,4 +97,4 @@ def _table(columns: Sequence[Any], bins: int, kind: type) -> Any:
 def _bins(flow: Flow, bins: int) -> Ints:
     """(rows,) the bin of each packed number."""
     ends = np.maximum.accumulate(np.array(flow.ends, dtype=np.int64)[:bins])
-    return np.repeat(np.arange(bins), np.diff(ends, prepend=0))
+    return np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))

@@ -59,14 +59,16 @@ def _requests(load: Load, scenario: Scenario) -> float:
 
 
 def _area(load: Load, until: float) -> float:
-    """The requests of a profile: the rate, straight from point to point, over time."""
-    total = rate = since = 0.0
-    for point in load.profile:
-        top = min(point.at + point.ramp, until)
-        total += rate * max(0.0, min(point.at, until) - since)
-        total += 0.5 * (rate + point.rate) * max(0.0, top - point.at)
-        rate, since = point.rate, max(since, top)
-    return total + rate * max(0.0, until - since)
+    """The requests of a profile: the rate over time, piece by straight piece."""
+    from meshsim.engine.build import intensity  # noqa: PLC0415 - who simulates has it, who only checks need not
+
+    pieces = intensity(load, 0, until)
+    ends = [*pieces.starts[1:], until]
+    total = 0.0
+    for start, end, rate, slope in zip(pieces.starts, ends, pieces.rates, pieces.slopes, strict=True):
+        lasts = max(0.0, min(end, until) - start)
+        total += lasts * (rate + 0.5 * slope * lasts)
+    return total
 
 
 def _calls(service: str, scenario: Scenario, known: dict[str, float]) -> float:

@@ -129,9 +129,10 @@ class Run:
         path = files.prepare(folder)
         picture = self.plot().png()
         text = self.summary["provenance"]["scenario"].encode()
-        tables = {"series.parquet": self.series_columns}
+        tables = {"requests.parquet": self.request_columns} if self.has_rows else {}
+        tables["series.parquet"] = self.series_columns
         if self.has_rows:
-            tables |= {"requests.parquet": self.request_columns, "spans.parquet": self.span_columns}
+            tables["spans.parquet"] = self.span_columns
         written = files.write(
             path,
             {
@@ -187,7 +188,6 @@ def run(
         balancers: by service, a class or function that makes the user's own `Balancer`.
         retry_rules: by service, likewise, a `RetryRule`.
         processes: the user's own; each is called with the `Simulation` and returns a process's generator.
-
         interrupted: is called at the first Ctrl-C, to say that it was noticed.
 
     Raises:
@@ -197,7 +197,7 @@ def run(
     """
     chosen = _scenario(scenario, overrides if keep is None else _with(overrides, "keep", keep))
     simulate = _engine(chosen.engine if engine is None else engine)
-    if chosen.keep != "records" and simulate.__module__.startswith("meshsim.reference"):
+    if chosen.keep != "records" and _is_reference(simulate):
         raise MeshsimError("the reference model keeps records only; leave keep out, or choose another engine")
     if balancers or retry_rules or processes:
         simulate = _customised(simulate, balancers, retry_rules, processes)
@@ -206,13 +206,9 @@ def run(
     if out is not None:
         files.prepare(out)
     records, cut_short = _replicate(simulate, chosen, replications, progress, interrupted)
-    notes = [f"{advice}" for advice in advise(chosen)]
+    notes = [*advise(chosen), *_notes(chosen, simulate)]
     if cut_short and replications > 1:
         notes.append(f"Interrupted after {len(records)} of {replications} replications.")
-    if chosen.keep == "histograms" and "tracing" in chosen.model_fields_set:
-        notes.append("tracing has no effect: a run that keeps histograms leaves no spans.")
-    elif chosen.tracing.sampling > 0.0 and simulate.__module__.startswith("meshsim.reference"):
-        notes.append("The reference model leaves no spans.")
     summary = summarise(records, chosen, partial=cut_short, notes=notes)
     result = Run(chosen, records, {**summary, "provenance": _provenance(chosen)})
     if out is not None:
@@ -242,6 +238,19 @@ def _engine(name: str) -> Engine:
 
         return reference
     raise MeshsimError(f"no engine {name!r} in this version of meshsim; choose auto, simpy or reference")
+
+
+def _is_reference(simulate: Engine) -> bool:
+    return simulate.__module__.startswith("meshsim.reference")
+
+
+def _notes(scenario: Scenario, simulate: Engine) -> list[str]:
+    """What a run can't give though the scenario seems to ask for it."""
+    if scenario.keep == "histograms" and "tracing" in scenario.model_fields_set:
+        return ["tracing has no effect: a run that keeps histograms leaves no spans."]
+    if scenario.tracing.sampling > 0.0 and _is_reference(simulate):
+        return ["The reference model leaves no spans."]
+    return []
 
 
 def _customised(

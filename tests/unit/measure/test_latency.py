@@ -29,3 +29,14 @@ def test_groups_have_the_quantiles_of_each() -> None:
             assert found[:, group] == pytest.approx(np.quantile(inside, [0.5, 0.9, 0.99]), rel=1e-12)
         else:
             assert np.isnan(found[:, group]).all()
+
+
+def test_numbers_that_count_several_times_are_as_many_numbers() -> None:
+    generator = np.random.default_rng(8)
+    values, groups = generator.exponential(1.0, 60), generator.integers(0, 5, 60)
+    times = generator.integers(1, 9, 60)
+    found = grouped_quantiles(values, groups, 6, (0.0, 0.3, 0.5, 0.99, 1.0), times)
+    whole = grouped_quantiles(
+        np.repeat(values, times), np.repeat(groups, times), 6, (0.0, 0.3, 0.5, 0.99, 1.0)
+    )
+    np.testing.assert_array_equal(found, whole)
