@@ -29,6 +29,14 @@ def run(
     replications: Annotated[
         int, typer.Option(help="Independent runs, each with the next seed; from 2 on there are intervals.")
     ] = 1,
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHAT",
+            help="records (a row each request), or histograms and time series only, in memory that does not"
+            " grow with the number of requests.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -48,7 +56,8 @@ def run(
         from meshsim.lab.run import run as simulate  # noqa: PLC0415
         from meshsim.scenario import load  # noqa: PLC0415
 
-        loaded = load(scenario, overrides or ())
+        changes = [*(overrides or ()), *([f"keep={keep}"] if keep is not None else [])]
+        loaded = load(scenario, changes)
         if out is not None:
             files.prepare(out)
         with terminal.progress_bar(loaded.duration * replications, quiet=quiet) as progress:

@@ -21,6 +21,8 @@ MODULES = [
     "meshsim.mesh.gauge",
     "meshsim.mesh.recorder",
     "meshsim.mesh.rows",
+    "meshsim.mesh.histogram",
+    "meshsim.mesh.streams",
     "meshsim.mesh.clock",
     "meshsim.mesh.spans",
     "meshsim.mesh.dataplane",

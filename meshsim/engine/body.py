@@ -9,7 +9,7 @@ from typing import ClassVar
 from meshsim.engine.build import Builder
 from meshsim.engine.results import records
 from meshsim.errors import MeshsimError
-from meshsim.measure.records import Records
+from meshsim.measure.measurements import Measurements
 from meshsim.mesh.clock import Clock
 from meshsim.mesh.mesh import Mesh
 from meshsim.scenario.machines import BalancerFactory, Custom, RetryRuleFactory
@@ -70,7 +70,7 @@ class Body:
         """Simulates up to a time, s, or a part of the way; whether the mesh has stopped the clock."""
         raise NotImplementedError
 
-    def run(self, progress: Callable[[float], None] | None = None) -> Records:
+    def run(self, progress: Callable[[float], None] | None = None) -> Measurements:
         """Runs until nothing is left to do, or the drain's limit, or Ctrl-C.
 
         Args:
@@ -89,7 +89,7 @@ class Body:
             self.interrupted = True
         return self.records()
 
-    def records(self) -> Records:
+    def records(self) -> Measurements:
         """What has happened so far."""
         return records(
             self.scenario, self.mesh, self.engine, self.seed, self.now, self.complete, self.interrupted,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from meshsim.engine.body import Body
 from meshsim.engine.heap import HeapClock
 from meshsim.forms import FORM
-from meshsim.measure.records import Records
+from meshsim.measure.measurements import Measurements
 from meshsim.scenario.machines import BalancerFactory, RetryRuleFactory
 from meshsim.scenario.model import Scenario
 
@@ -51,6 +51,6 @@ def simulate(
     progress: Callable[[float], None] | None = None,
     balancers: Mapping[str, BalancerFactory] | None = None,
     retry_rules: Mapping[str, RetryRuleFactory] | None = None,
-) -> Records:
+) -> Measurements:
     """Simulates a scenario once; the arguments are those of `meshsim.engine.simulate`, less `processes`."""
     return FastSimulation(scenario, seed, balancers=balancers, retry_rules=retry_rules).run(progress)

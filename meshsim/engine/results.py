@@ -7,11 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from meshsim.measure.records import Attempts, Calls, Floats, Grid, Ints, Records, Requests
+from meshsim.engine import streams
+from meshsim.measure.grid import Floats, Grid, Ints
+from meshsim.measure.measurements import Measurements
+from meshsim.measure.records import Attempts, Calls, Records, Requests
 from meshsim.mesh.gauge import Gauge
 from meshsim.mesh.mesh import Mesh
 from meshsim.mesh.rows import RowRecorder
 from meshsim.mesh.spans import ATTEMPT_SPAN, CALL_SPAN
+from meshsim.mesh.streams import StreamRecorder
 from meshsim.policies.outcome import flag_names
 from meshsim.scenario.model import Scenario
 
@@ -135,29 +139,34 @@ def spans(mesh: Mesh, replicas: list[tuple[str, str, str]]) -> list[dict[str, ob
 def records(
     scenario: Scenario, mesh: Mesh, engine: str, seed: int, end: float, complete: bool, interrupted: bool,
     events: int,
-) -> Records:  # fmt: skip
+) -> Measurements:  # fmt: skip
     """Everything a run leaves."""
     grid = Grid.of(scenario)
     recorder = mesh.recorder
-    assert isinstance(recorder, RowRecorder), "a run that keeps rows"
     replicas = [(*_split(name), name) for name in mesh.replicas]
+    common: dict[str, Any] = {
+        "engine": engine,
+        "seed": seed,
+        "end": end,
+        "complete": complete,
+        "grid": grid,
+        "edges": list(mesh.edges),
+        "replicas": replicas,
+        "busy": integrals([replica.busy_gauge for replica in mesh.replicas.values()], end, grid),
+        "queued": integrals([replica.queue_gauge for replica in mesh.replicas.values()], end, grid),
+        "ejections": list(recorder.ejections),
+        "spans": spans(mesh, replicas),
+        "interrupted": interrupted,
+        "events": events,
+    }
+    if isinstance(recorder, StreamRecorder):
+        return streams.histograms(recorder, end, common)
+    assert isinstance(recorder, RowRecorder), "a recorder of the engine's own"
     return Records(
-        engine=engine,
-        seed=seed,
-        end=end,
-        complete=complete,
-        grid=grid,
-        edges=list(mesh.edges),
-        replicas=replicas,
+        **common,
         requests=requests(recorder, replicas),
         calls=calls(recorder),
         attempts=attempts(recorder),
-        busy=integrals([replica.busy_gauge for replica in mesh.replicas.values()], end, grid),
-        queued=integrals([replica.queue_gauge for replica in mesh.replicas.values()], end, grid),
-        ejections=list(mesh.recorder.ejections),
-        spans=spans(mesh, replicas),
-        interrupted=interrupted,
-        events=events,
     )
 
 

@@ -9,7 +9,7 @@ import simpy
 
 from meshsim.engine.body import Body
 from meshsim.engine.clock import SimPyClock
-from meshsim.measure.records import Records
+from meshsim.measure.measurements import Measurements
 from meshsim.scenario.machines import BalancerFactory, RetryRuleFactory
 from meshsim.scenario.model import Scenario
 
@@ -68,7 +68,7 @@ def simulate(
     balancers: Mapping[str, BalancerFactory] | None = None,
     retry_rules: Mapping[str, RetryRuleFactory] | None = None,
     processes: Sequence[UserProcess] = (),
-) -> Records:
+) -> Measurements:
     """Simulates a scenario once.
 
     Args:

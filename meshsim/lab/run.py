@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import meshsim
 from meshsim.errors import MeshsimError
-from meshsim.lab import files, sheets
+from meshsim.lab import files, memory, sheets
 from meshsim.lab.interrupt import Interrupt, interruptible
+from meshsim.measure.measurements import Measurements
 from meshsim.measure.records import Records
 from meshsim.measure.requests import requests
 from meshsim.measure.series import series
@@ -42,7 +43,7 @@ class Engine(Protocol):
 
     def __call__(
         self, scenario: Scenario, seed: int | None = None, *, progress: Progress | None = None
-    ) -> Records:
+    ) -> Measurements:
         """One run."""
 
 
@@ -55,19 +56,19 @@ class Run:
 
     Attributes:
         scenario: that ran, overrides and seed included.
-        records: of each replication.
+        records: of each replication, rows or histograms.
         summary: the numbers, as `summary.json` has them.
     """
 
     scenario: Scenario
-    records: list[Records] = field(repr=False)
+    records: list[Measurements] = field(repr=False)
     summary: dict[str, Any] = field(repr=False)
 
     @cached_property
     def request_columns(self) -> Table:
         """One row a completed client request (`meshsim.measure.requests.COLUMNS`), as numpy columns."""
         window = self.summary["warmup"], self.summary["warmup"] + self.summary["measured"]
-        return requests(self.records, self.scenario, start=window[0], end=window[1])
+        return requests(self._rows("requests"), self.scenario, start=window[0], end=window[1])
 
     @cached_property
     def series_columns(self) -> Table:
@@ -77,7 +78,21 @@ class Run:
     @cached_property
     def span_columns(self) -> Table:
         """One row a sampled span (`meshsim.measure.spans.COLUMNS`), as numpy columns."""
-        return spans(self.records)
+        return spans(self._rows("spans"))
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether it kept rows; otherwise `requests` and `spans` raise a MeshsimError that says so."""
+        return all(isinstance(record, Records) for record in self.records)
+
+    def _rows(self, what: str) -> list[Records]:
+        rows = [record for record in self.records if isinstance(record, Records)]
+        if len(rows) < len(self.records):
+            raise MeshsimError(
+                f"this run kept histograms and no {what}; to have them, run it with keep: records"
+                ' (--keep records, or keep="records")'
+            )
+        return rows
 
     @cached_property
     def requests(self) -> pd.DataFrame:
@@ -103,6 +118,8 @@ class Run:
     def save(self, folder: str | Path) -> list[Path]:
         """Writes summary, requests, series, spans, picture and the scenario as it ran.
 
+        A run that kept histograms has no requests and spans; files of an earlier run with such are removed.
+
         Returns:
             The files.
 
@@ -112,17 +129,22 @@ class Run:
         path = files.prepare(folder)
         picture = self.plot().png()
         text = self.summary["provenance"]["scenario"].encode()
-        return files.write(
+        tables = {"requests.parquet": self.request_columns} if self.has_rows else {}
+        tables["series.parquet"] = self.series_columns
+        if self.has_rows:
+            tables["spans.parquet"] = self.span_columns
+        written = files.write(
             path,
             {
                 "summary.json": files.json_writer(self.summary),
-                "requests.parquet": files.parquet_writer(self.request_columns),
-                "series.parquet": files.parquet_writer(self.series_columns),
-                "spans.parquet": files.parquet_writer(self.span_columns),
+                **{name: files.parquet_writer(table) for name, table in tables.items()},
                 "run.png": lambda out: out.write(picture),
                 "scenario.yaml": lambda out: out.write(text),
             },
         )
+        if not self.has_rows:
+            files.remove(path, ("requests.parquet", "spans.parquet"))
+        return written
 
     def _repr_html_(self) -> str:
         unstable = [self.summary["unstable"]["reason"]] if self.summary["unstable"] else []
@@ -139,6 +161,7 @@ def run(
     seed: int | None = None,
     overrides: Overrides = (),
     replications: int = 1,
+    keep: str | None = None,
     out: str | Path | None = None,
     progress: Progress | None = None,
     balancers: Mapping[str, BalancerFactory] | None = None,
@@ -158,12 +181,13 @@ def run(
         seed: of the first replication, the next has the next; None takes the scenario's.
         overrides: ``"policies.cart.retries.attempts=3"`` and such, or values by key.
         replications: independent runs of the same scenario; two or more give confidence intervals.
+        keep: ``records`` or ``histograms``, instead of what the scenario says; histograms take memory that
+            does not grow with the number of requests, and their percentiles are within 0.5 %.
         out: folder for the results, checked before the run; None keeps them in memory only.
         progress: is told how far it is.
         balancers: by service, a class or function that makes the user's own `Balancer`.
         retry_rules: by service, likewise, a `RetryRule`.
         processes: the user's own; each is called with the `Simulation` and returns a process's generator.
-
         interrupted: is called at the first Ctrl-C, to say that it was noticed.
 
     Raises:
@@ -171,19 +195,20 @@ def run(
         MeshsimError: another argument can't, or the results could not be written (without `out`
             nothing is lost: the returned run can be saved elsewhere).
     """
-    chosen = _scenario(scenario, overrides)
+    chosen = _scenario(scenario, overrides if keep is None else _with(overrides, "keep", keep))
     simulate = _engine(chosen.engine if engine is None else engine)
+    if chosen.keep != "records" and _is_reference(simulate):
+        raise MeshsimError("the reference model keeps records only; leave keep out, or choose another engine")
     if balancers or retry_rules or processes:
         simulate = _customised(simulate, balancers, retry_rules, processes)
     chosen = chosen.model_copy(update={"seed": _seed(chosen.seed if seed is None else seed, replications)})
+    memory.check(chosen, replications)
     if out is not None:
         files.prepare(out)
     records, cut_short = _replicate(simulate, chosen, replications, progress, interrupted)
-    notes = [f"{advice}" for advice in advise(chosen)]
+    notes = [*advise(chosen), *_notes(chosen, simulate)]
     if cut_short and replications > 1:
         notes.append(f"Interrupted after {len(records)} of {replications} replications.")
-    if chosen.tracing.sampling > 0.0 and simulate.__module__.startswith("meshsim.reference"):
-        notes.append("The reference model leaves no spans.")
     summary = summarise(records, chosen, partial=cut_short, notes=notes)
     result = Run(chosen, records, {**summary, "provenance": _provenance(chosen)})
     if out is not None:
@@ -197,6 +222,11 @@ def _scenario(source: str | Path | Scenario, overrides: Overrides) -> Scenario:
     return loads(written.text(source), overrides=overrides, folder=source.folder) if overrides else source
 
 
+def _with(overrides: Overrides, key: str, value: str) -> Overrides:
+    """The overrides and one more."""
+    return {**overrides, key: value} if isinstance(overrides, Mapping) else [*overrides, f"{key}={value}"]
+
+
 def _engine(name: str) -> Engine:
     """The engine of a name; imported only when it is wanted."""
     if name in ("auto", "simpy"):
@@ -208,6 +238,19 @@ def _engine(name: str) -> Engine:
 
         return reference
     raise MeshsimError(f"no engine {name!r} in this version of meshsim; choose auto, simpy or reference")
+
+
+def _is_reference(simulate: Engine) -> bool:
+    return simulate.__module__.startswith("meshsim.reference")
+
+
+def _notes(scenario: Scenario, simulate: Engine) -> list[str]:
+    """What a run can't give though the scenario seems to ask for it."""
+    if scenario.keep == "histograms" and "tracing" in scenario.model_fields_set:
+        return ["tracing has no effect: a run that keeps histograms leaves no spans."]
+    if scenario.tracing.sampling > 0.0 and _is_reference(simulate):
+        return ["The reference model leaves no spans."]
+    return []
 
 
 def _customised(
@@ -239,9 +282,9 @@ def _replicate(
     replications: int,
     progress: Progress | None,
     interrupted: Callable[[], None] | None,
-) -> tuple[list[Records], bool]:
+) -> tuple[list[Measurements], bool]:
     """The replications, and whether Ctrl-C kept some of their time from being simulated."""
-    records: list[Records] = []
+    records: list[Measurements] = []
     with interruptible(interrupted) as stop:
         for number in range(replications):
             record = simulate(

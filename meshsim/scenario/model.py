@@ -116,6 +116,7 @@ class Scenario(Model):
         warmup: requests that start before it are not measured; ``auto`` finds it by MSER-5.
         drain: how long after `duration` the run may go on to finish what it began.
         engine: which engine runs it.
+        keep: a row of every request, call and attempt, or counts, histograms and time series only.
         services: by name.
         mesh: the data plane and its control plane.
         links: by ``default`` or ``"a -> b"``.
@@ -134,6 +135,7 @@ class Scenario(Model):
     warmup: Warmup = 0.0
     drain: Duration | None = None
     engine: Annotated[Literal["auto", "simpy", "reference"], BeforeValidator(_engine)] = "auto"
+    keep: Literal["records", "histograms"] = "records"
     services: Annotated[dict[str, Service], Field(min_length=1)]
     mesh: Mesh = Field(default_factory=Mesh)
     nodes: Later = None
