@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 def run(
     scenario: ScenarioFile,
     engine: Annotated[
-        str | None, typer.Option(metavar="NAME", help="auto, simpy or reference, instead of the scenario's.")
+        str | None,
+        typer.Option(metavar="NAME", help="auto, fast, simpy or reference, instead of the scenario's."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Instead of the scenario's.")] = None,
     overrides: Overrides = None,

@@ -158,7 +158,7 @@ def evaluate(node: ast.expr, known: dict[str, Constant]) -> Constant | None:
         )
         if not fine:
             return None
-    value = eval(compile(ast.Expression(node), "constant", "eval"), {}, dict(known))  # noqa: S307
+    value = eval(compile(ast.Expression(node), "constant", "eval"), {}, dict(known))
     return value if isinstance(value, int | float) else None
 
 

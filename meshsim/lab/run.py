@@ -5,13 +5,14 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import meshsim
 from meshsim.errors import MeshsimError
-from meshsim.lab import files, memory, sheets
+from meshsim.lab import engines, files, memory, sheets
+from meshsim.lab.engines import Engine, Progress
 from meshsim.lab.interrupt import Interrupt, interruptible
 from meshsim.measure.measurements import Measurements
 from meshsim.measure.records import Records
@@ -32,19 +33,7 @@ if TYPE_CHECKING:
     from meshsim.plot import Picture
     from meshsim.scenario.machines import BalancerFactory, RetryRuleFactory
 
-Progress = Callable[[float], None]
-"""Is told how much time has been simulated, s: at most the duration times the replications."""
-
 SEED_LIMIT = 1 << 63
-
-
-class Engine(Protocol):
-    """What simulates: `meshsim.engine.simulate` or `meshsim.reference.simulate`."""
-
-    def __call__(
-        self, scenario: Scenario, seed: int | None = None, *, progress: Progress | None = None
-    ) -> Measurements:
-        """One run."""
 
 
 # ---- a finished run ---------------------------------------------------------------------------------
@@ -177,7 +166,7 @@ def run(
 
     Args:
         scenario: a file's path (``-`` for standard input), or a scenario that is already loaded.
-        engine: ``auto``, ``simpy`` or ``reference``; None takes the scenario's.
+        engine: ``auto``, ``fast``, ``simpy`` or ``reference``; None takes the scenario's.
         seed: of the first replication, the next has the next; None takes the scenario's.
         overrides: ``"policies.cart.retries.attempts=3"`` and such, or values by key.
         replications: independent runs of the same scenario; two or more give confidence intervals.
@@ -196,17 +185,16 @@ def run(
             nothing is lost: the returned run can be saved elsewhere).
     """
     chosen = _scenario(scenario, overrides if keep is None else _with(overrides, "keep", keep))
-    simulate = _engine(chosen.engine if engine is None else engine)
-    if chosen.keep != "records" and _is_reference(simulate):
+    name = chosen.engine if engine is None else engine
+    simulate = engines.engine(name, balancers, retry_rules, processes)
+    if chosen.keep != "records" and engines.is_reference(simulate):
         raise MeshsimError("the reference model keeps records only; leave keep out, or choose another engine")
-    if balancers or retry_rules or processes:
-        simulate = _customised(simulate, balancers, retry_rules, processes)
     chosen = chosen.model_copy(update={"seed": _seed(chosen.seed if seed is None else seed, replications)})
     memory.check(chosen, replications)
     if out is not None:
         files.prepare(out)
     records, cut_short = _replicate(simulate, chosen, replications, progress, interrupted)
-    notes = [*advise(chosen), *_notes(chosen, simulate)]
+    notes = [*engines.complaint(name), *advise(chosen), *_notes(chosen, simulate)]
     if cut_short and replications > 1:
         notes.append(f"Interrupted after {len(records)} of {replications} replications.")
     summary = summarise(records, chosen, partial=cut_short, notes=notes)
@@ -227,44 +215,13 @@ def _with(overrides: Overrides, key: str, value: str) -> Overrides:
     return {**overrides, key: value} if isinstance(overrides, Mapping) else [*overrides, f"{key}={value}"]
 
 
-def _engine(name: str) -> Engine:
-    """The engine of a name; imported only when it is wanted."""
-    if name in ("auto", "simpy"):
-        from meshsim.engine import simulate as engine  # noqa: PLC0415
-
-        return engine
-    if name == "reference":
-        from meshsim.reference import simulate as reference  # noqa: PLC0415
-
-        return reference
-    raise MeshsimError(f"no engine {name!r} in this version of meshsim; choose auto, simpy or reference")
-
-
-def _is_reference(simulate: Engine) -> bool:
-    return simulate.__module__.startswith("meshsim.reference")
-
-
 def _notes(scenario: Scenario, simulate: Engine) -> list[str]:
     """What a run can't give though the scenario seems to ask for it."""
     if scenario.keep == "histograms" and "tracing" in scenario.model_fields_set:
         return ["tracing has no effect: a run that keeps histograms leaves no spans."]
-    if scenario.tracing.sampling > 0.0 and _is_reference(simulate):
+    if scenario.tracing.sampling > 0.0 and engines.is_reference(simulate):
         return ["The reference model leaves no spans."]
     return []
-
-
-def _customised(
-    simulate: Engine,
-    balancers: Mapping[str, BalancerFactory] | None,
-    retry_rules: Mapping[str, RetryRuleFactory] | None,
-    processes: Sequence[UserProcess],
-) -> Engine:
-    """An engine with the user's own parts in it."""
-    from meshsim.engine import simulate as engine  # noqa: PLC0415
-
-    if simulate is not engine:
-        raise MeshsimError("balancers, retry rules and processes of your own need the engine simpy")
-    return partial(engine, balancers=balancers, retry_rules=retry_rules, processes=processes)
 
 
 def _seed(seed: int, replications: int) -> int:
