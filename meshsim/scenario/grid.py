@@ -1,0 +1,173 @@
+"""The points of a sweep: a scenario for each combination of values, every one checked before any is run."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from meshsim.errors import Problem, halves
+from meshsim.scenario.document import Document
+from meshsim.scenario.dump import flow
+from meshsim.scenario.findings import Findings, mapping
+from meshsim.scenario.keys import put, resolve
+from meshsim.scenario.model import Scenario
+from meshsim.scenario.names import Path, dotted
+from meshsim.scenario.overrides import mark, plain
+from meshsim.scenario.variation import values
+
+MOST_POINTS = 100_000
+SWEEP, VARY = "sweep", "--vary"
+UNFIT = {
+    "seed": "every point has the same seeds; ask for replications instead",
+    "schema": "it is the version of the file's format; leave it out",
+    SWEEP: "a sweep can't vary itself; leave it out",
+}
+
+Check = Callable[[Document, Findings], Scenario | None]
+"""Reads a document as a scenario; None, and findings, where it is not valid."""
+Choice = tuple[tuple[str, object], ...]
+"""One point's values by key."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One combination of values.
+
+    Attributes:
+        values: as written, in the order of the grid's keys.
+        scenario: that has them.
+        label: ``load[0].rate=200/s, services.cart.workers=4``.
+    """
+
+    values: tuple[object, ...]
+    scenario: Scenario
+    label: str
+
+
+@dataclass(frozen=True)
+class Grid:
+    """All combinations of the values of some keys.
+
+    Attributes:
+        scenario: as it is without the sweep.
+        keys: each one's values, as written.
+        points: the last key's values change fastest.
+    """
+
+    scenario: Scenario
+    keys: dict[str, tuple[object, ...]]
+    points: tuple[Point, ...]
+
+
+def label(choice: Choice) -> str:
+    """What a point is called."""
+    return ", ".join(f"{key}={text(value)}" for key, value in choice)
+
+
+def text(value: object) -> str:
+    """A value as it could stand in the file."""
+    return value if isinstance(value, str) else flow(value)
+
+
+def check_sweep(document: Document, findings: Findings, check: Check) -> None:
+    """Check what a document's `sweep` says: its keys, and each value by itself.
+
+    Args:
+        document: as it was written.
+        findings: where problems go, at the line of the key; those of the document itself are in it already.
+        check: reads the scenario of a point.
+    """
+    keys = _keys(document, findings)
+    for key, listed in keys.items():
+        for value in listed:
+            _point(document, ((key, value),), findings, check)
+
+
+def points(document: Document, findings: Findings, check: Check) -> tuple[Point, ...]:
+    """The scenarios of all combinations of a document's `sweep`.
+
+    Args:
+        document: as it was written.
+        findings: where problems go; if there are any, the points are not complete.
+        check: reads the scenario of a point.
+    """
+    keys = _keys(document, findings)
+    count = math.prod(map(len, keys.values()))
+    if count > MOST_POINTS:
+        findings.add((SWEEP,), f"has {count} points", f"vary fewer values: at most {MOST_POINTS}")
+        return ()
+    found = []
+    for combination in itertools.product(*keys.values()):
+        choice = tuple(zip(keys, combination, strict=True))
+        scenario = _point(document, choice, findings, check)
+        if scenario is not None:
+            found.append(Point(combination, scenario, label(choice)))
+    return tuple(found)
+
+
+def _keys(document: Document, findings: Findings) -> dict[str, tuple[object, ...]]:
+    """The values by key; keys that can't be varied are told, and values that are none left to the model."""
+    found: dict[str, tuple[object, ...]] = {}
+    paths: dict[Path, str] = {}
+    for key, written in mapping(document.value.get(SWEEP)).items():
+        try:
+            path = resolve(document.value, key)
+            if path[0] in UNFIT:
+                raise ValueError(f"can't be varied: {UNFIT[str(path[0])]}")
+            put(copy.deepcopy(document.value), path, None)
+        except ValueError as error:
+            findings.add((SWEEP, key), *halves(error))
+            continue
+        for other, name in paths.items():
+            if path[: len(other)] == other or other[: len(path)] == path:
+                findings.add((SWEEP, key), f"overlaps {name}", "vary one of them, with whole values")
+        paths[path] = key
+        try:
+            found[key] = values(written)
+        except ValueError:
+            continue  # which the model says
+    return found
+
+
+def _point(document: Document, choice: Choice, findings: Findings, check: Check) -> Scenario | None:
+    """The scenario of one point; what is wrong with it and not with the document itself is told."""
+    value = copy.deepcopy({name: entry for name, entry in document.value.items() if name != SWEEP})
+    changed = replace(document, value=value, places=dict(document.places), problems=[])
+    paths = []
+    for key, entry in choice:
+        path = resolve(value, key)
+        put(value, path, copy.deepcopy(entry))
+        mark(changed, path, document.place((SWEEP, key)))
+        paths.append(dotted(path))
+    own = Findings(changed)
+    scenario = check(changed, own)
+    for problem in own:
+        if problem not in findings:
+            findings.place(_told(problem, paths, choice, document))
+    return scenario
+
+
+def _told(problem: Problem, paths: Sequence[str], choice: Choice, document: Document) -> Problem:
+    """A point's problem, by the key that brings it in if it is below that one."""
+    if any(problem.key == path or problem.key.startswith((f"{path}.", f"{path}[")) for path in paths):
+        return problem
+    file, line = document.place((SWEEP, choice[0][0]))
+    place = "" if problem.message.startswith(problem.key) else f"{problem.key} "
+    return Problem(file, line, label(choice), f"then {place}{problem.message}", problem.remedy)
+
+
+def put_sweep(document: Document, vary: Mapping[str, object], findings: Findings) -> None:
+    """Have a document sweep other keys than it says; problems with them have the place ``--vary``."""
+    document.value[SWEEP] = {}
+    for key, listed in vary.items():
+        several = isinstance(listed, Iterable) and not isinstance(listed, str | Mapping)
+        try:
+            document.value[SWEEP][str(key)] = plain(list(listed) if several else listed)
+        except ValueError as error:
+            findings.place(Problem(VARY, 0, str(key), *halves(error)))
+    mark(document, (SWEEP,), (VARY, 0))
+    if not document.value[SWEEP]:
+        del document.value[SWEEP]
