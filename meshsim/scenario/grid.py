@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from meshsim.errors import Problem, halves
@@ -14,7 +14,7 @@ from meshsim.scenario.dump import flow
 from meshsim.scenario.findings import Findings, mapping
 from meshsim.scenario.keys import put, resolve
 from meshsim.scenario.model import Scenario
-from meshsim.scenario.names import Path, dotted
+from meshsim.scenario.names import Path
 from meshsim.scenario.overrides import mark, plain
 from meshsim.scenario.variation import values
 
@@ -136,27 +136,25 @@ def _point(document: Document, choice: Choice, findings: Findings, check: Check)
     """The scenario of one point; what is wrong with it and not with the document itself is told."""
     value = copy.deepcopy({name: entry for name, entry in document.value.items() if name != SWEEP})
     changed = replace(document, value=value, places=dict(document.places), problems=[])
-    paths = []
     for key, entry in choice:
         path = resolve(value, key)
         put(value, path, copy.deepcopy(entry))
         mark(changed, path, document.place((SWEEP, key)))
-        paths.append(dotted(path))
     own = Findings(changed)
     scenario = check(changed, own)
     for problem in own:
         if problem not in findings:
-            findings.place(_told(problem, paths, choice, document))
+            findings.place(_told(problem, choice, document))
     return scenario
 
 
-def _told(problem: Problem, paths: Sequence[str], choice: Choice, document: Document) -> Problem:
-    """A point's problem, by the key that brings it in if it is below that one."""
-    if any(problem.key == path or problem.key.startswith((f"{path}.", f"{path}[")) for path in paths):
+def _told(problem: Problem, choice: Choice, document: Document) -> Problem:
+    """A point's problem; one that is not where a value was put is told by the values."""
+    places = [document.place((SWEEP, key)) for key, _ in choice]
+    if (problem.file, problem.line) in places:
         return problem
-    file, line = document.place((SWEEP, choice[0][0]))
-    place = "" if problem.message.startswith(problem.key) else f"{problem.key} "
-    return Problem(file, line, label(choice), f"then {place}{problem.message}", problem.remedy)
+    key = "" if problem.message.startswith(problem.key) else f"{problem.key} "
+    return Problem(*places[0], label(choice), f"then {key}{problem.message}", problem.remedy)
 
 
 def put_sweep(document: Document, vary: Mapping[str, object], findings: Findings) -> None:
