@@ -75,6 +75,8 @@ def text(value: object) -> str:
 def check_sweep(document: Document, findings: Findings, check: Check) -> None:
     """Check what a document's `sweep` says: its keys, and each value by itself.
 
+    Of several keys, what a value makes wrong elsewhere is left to `points`: another key's value may mend it.
+
     Args:
         document: as it was written.
         findings: where problems go, at the line of the key; those of the document itself are in it already.
@@ -83,7 +85,10 @@ def check_sweep(document: Document, findings: Findings, check: Check) -> None:
     keys = _keys(document, findings)
     for key, listed in keys.items():
         for value in listed:
-            _point(document, ((key, value),), findings, check)
+            choice = ((key, value),)
+            for problem in _problems(document, choice, findings, check)[1]:
+                if len(keys) == 1 or _is_own(problem, choice, document):
+                    findings.place(_told(problem, choice, document))
 
 
 def points(document: Document, findings: Findings, check: Check) -> tuple[Point, ...]:
@@ -99,10 +104,14 @@ def points(document: Document, findings: Findings, check: Check) -> tuple[Point,
     if count > MOST_POINTS:
         findings.add((SWEEP,), f"has {count} points", f"vary fewer values: at most {MOST_POINTS}")
         return ()
-    found = []
+    found, known = [], set[tuple[str, str]]()
     for combination in itertools.product(*keys.values()):
         choice = tuple(zip(keys, combination, strict=True))
-        scenario = _point(document, choice, findings, check)
+        scenario, problems = _problems(document, choice, findings, check)
+        for problem in problems:  # which many combinations may share
+            if (problem.key, problem.message) not in known:
+                findings.place(_told(problem, choice, document))
+                known.add((problem.key, problem.message))
         if scenario is not None:
             found.append(Point(combination, scenario, label(choice)))
     return tuple(found)
@@ -132,8 +141,10 @@ def _keys(document: Document, findings: Findings) -> dict[str, tuple[object, ...
     return found
 
 
-def _point(document: Document, choice: Choice, findings: Findings, check: Check) -> Scenario | None:
-    """The scenario of one point; what is wrong with it and not with the document itself is told."""
+def _problems(
+    document: Document, choice: Choice, findings: Findings, check: Check
+) -> tuple[Scenario | None, list[Problem]]:
+    """The scenario of one point, and what is wrong with it and not with the document itself."""
     value = copy.deepcopy({name: entry for name, entry in document.value.items() if name != SWEEP})
     changed = replace(document, value=value, places=dict(document.places), problems=[])
     for key, entry in choice:
@@ -141,29 +152,31 @@ def _point(document: Document, choice: Choice, findings: Findings, check: Check)
         put(value, path, copy.deepcopy(entry))
         mark(changed, path, document.place((SWEEP, key)))
     own = Findings(changed)
-    scenario = check(changed, own)
-    for problem in own:
-        if problem not in findings:
-            findings.place(_told(problem, choice, document))
-    return scenario
+    return check(changed, own), [problem for problem in own if problem not in findings]
+
+
+def _is_own(problem: Problem, choice: Choice, document: Document) -> bool:
+    """Whether a problem is where one of the values was put."""
+    return (problem.file, problem.line) in [document.place((SWEEP, key)) for key, _ in choice]
 
 
 def _told(problem: Problem, choice: Choice, document: Document) -> Problem:
-    """A point's problem; one that is not where a value was put is told by the values."""
-    places = [document.place((SWEEP, key)) for key, _ in choice]
-    if (problem.file, problem.line) in places:
+    """A point's problem; one that is elsewhere is told by the values that bring it in."""
+    if _is_own(problem, choice, document):
         return problem
     key = "" if problem.message.startswith(problem.key) else f"{problem.key} "
-    return Problem(*places[0], label(choice), f"then {key}{problem.message}", problem.remedy)
+    place = document.place((SWEEP, choice[0][0]))
+    return Problem(*place, label(choice), f"then {key}{problem.message}", problem.remedy)
 
 
 def put_sweep(document: Document, vary: Mapping[str, object], findings: Findings) -> None:
     """Have a document sweep other keys than it says; problems with them have the place ``--vary``."""
     document.value[SWEEP] = {}
     for key, listed in vary.items():
-        several = isinstance(listed, Iterable) and not isinstance(listed, str | Mapping)
+        if isinstance(listed, Iterable) and not isinstance(listed, str | Mapping):
+            listed = list(listed)  # numpy's arrays and Python's ranges, too  # noqa: PLW2901
         try:
-            document.value[SWEEP][str(key)] = plain(list(listed) if several else listed)
+            document.value[SWEEP][str(key)] = plain(listed)
         except ValueError as error:
             findings.place(Problem(VARY, 0, str(key), *halves(error)))
     mark(document, (SWEEP,), (VARY, 0))

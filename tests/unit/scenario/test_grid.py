@@ -101,9 +101,23 @@ def test_what_a_value_makes_wrong_elsewhere_is_told_by_the_value() -> None:
 
 
 def test_a_combination_may_be_wrong_where_each_value_is_right(tmp_path) -> None:
-    vary = {"warmup": ["1s", "7s"], "duration": ["5s", "9s"]}
+    vary = {"warmup": ["1s", "7s"], "services.a.workers": [1, 2, 3], "duration": ["5s", "9s"]}
     assert refused(tmp_path, BASE, vary=vary) == [
         "--vary: warmup: warmup '7s' leaves nothing to measure (make it less than duration)",
+    ]
+
+
+def test_a_combination_may_be_right_where_a_value_is_wrong(tmp_path) -> None:
+    text = BASE + "sweep: {duration: [20s, 40s], warmup: [5s, 15s]}\n"
+    assert len(grid(tmp_path, text).points) == 4
+    assert loads(text).sweep["warmup"] == ("5s", "15s")
+
+
+def test_what_many_combinations_share_is_told_once(tmp_path) -> None:
+    text = BASE + "sweep:\n  services.a.workers: [1, 2, 3]\n  duration: [1s, 20s]\n"
+    assert refused(tmp_path, text) == [
+        "s.yaml:8: services.a.workers=1, duration=1s: then warmup '2s' leaves nothing to measure"
+        " (make it less than duration)"
     ]
 
 
