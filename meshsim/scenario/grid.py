@@ -18,7 +18,7 @@ from meshsim.scenario.names import Path
 from meshsim.scenario.overrides import mark, plain
 from meshsim.scenario.variation import values
 
-MOST_POINTS = 100_000
+MOST_POINTS, FEW_POINTS = 100_000, 200
 SWEEP, VARY = "sweep", "--vary"
 UNFIT = {
     "seed": "every point has the same seeds; ask for replications instead",
@@ -73,9 +73,10 @@ def text(value: object) -> str:
 
 
 def check_sweep(document: Document, findings: Findings, check: Check) -> None:
-    """Check what a document's `sweep` says: its keys, and each value by itself.
+    """Check what a document's `sweep` says: its keys, and its points if they are few.
 
-    Of several keys, what a value makes wrong elsewhere is left to `points`: another key's value may mend it.
+    Reading the scenario to run it once must not take long; who runs the sweep checks all of them. A value can't
+    be checked alone: another key's value may be what it needs.
 
     Args:
         document: as it was written.
@@ -83,12 +84,8 @@ def check_sweep(document: Document, findings: Findings, check: Check) -> None:
         check: reads the scenario of a point.
     """
     keys = _keys(document, findings)
-    for key, listed in keys.items():
-        for value in listed:
-            choice = ((key, value),)
-            for problem in _problems(document, choice, findings, check)[1]:
-                if len(keys) == 1 or _is_own(problem, choice, document):
-                    findings.place(_told(problem, choice, document))
+    if math.prod(map(len, keys.values())) <= FEW_POINTS:
+        points(document, findings, check)
 
 
 def points(document: Document, findings: Findings, check: Check) -> tuple[Point, ...]:
@@ -100,6 +97,8 @@ def points(document: Document, findings: Findings, check: Check) -> tuple[Point,
         check: reads the scenario of a point.
     """
     keys = _keys(document, findings)
+    if not keys:
+        return ()
     count = math.prod(map(len, keys.values()))
     if count > MOST_POINTS:
         findings.add((SWEEP,), f"has {count} points", f"vary fewer values: at most {MOST_POINTS}")
@@ -155,18 +154,13 @@ def _problems(
     return check(changed, own), [problem for problem in own if problem not in findings]
 
 
-def _is_own(problem: Problem, choice: Choice, document: Document) -> bool:
-    """Whether a problem is where one of the values was put."""
-    return (problem.file, problem.line) in [document.place((SWEEP, key)) for key, _ in choice]
-
-
 def _told(problem: Problem, choice: Choice, document: Document) -> Problem:
     """A point's problem; one that is elsewhere is told by the values that bring it in."""
-    if _is_own(problem, choice, document):
+    places = [document.place((SWEEP, key)) for key, _ in choice]
+    if (problem.file, problem.line) in places:
         return problem
     key = "" if problem.message.startswith(problem.key) else f"{problem.key} "
-    place = document.place((SWEEP, choice[0][0]))
-    return Problem(*place, label(choice), f"then {key}{problem.message}", problem.remedy)
+    return Problem(*places[0], label(choice), f"then {key}{problem.message}", problem.remedy)
 
 
 def put_sweep(document: Document, vary: Mapping[str, object], findings: Findings) -> None:
