@@ -175,7 +175,9 @@ def run(
     simulate = _engine(chosen.engine if engine is None else engine)
     if balancers or retry_rules or processes:
         simulate = _customised(simulate, balancers, retry_rules, processes)
-    chosen = chosen.model_copy(update={"seed": _seed(chosen.seed if seed is None else seed, replications)})
+    chosen = chosen.model_copy(
+        update={"seed": first_seed(chosen.seed if seed is None else seed, replications)}
+    )
     if out is not None:
         files.prepare(out)
     records, cut_short = _replicate(simulate, chosen, replications, progress, interrupted)
@@ -224,7 +226,7 @@ def _customised(
     return partial(engine, balancers=balancers, retry_rules=retry_rules, processes=processes)
 
 
-def _seed(seed: int, replications: int) -> int:
+def first_seed(seed: int, replications: int) -> int:
     """The seed, checked together with the number of replications that count on from it."""
     if replications < 1:
         raise MeshsimError(f"{replications} replications make no run; ask for at least 1")

@@ -22,6 +22,7 @@ MOST_POINTS, FEW_POINTS = 100_000, 200
 SWEEP, VARY = "sweep", "--vary"
 UNFIT = {
     "seed": "every point has the same seeds; ask for replications instead",
+    "engine": "choose one for all points with --engine",
     "schema": "it is the version of the file's format; leave it out",
     SWEEP: "a sweep can't vary itself; leave it out",
 }
@@ -75,7 +76,7 @@ def text(value: object) -> str:
 def check_sweep(document: Document, findings: Findings, check: Check) -> None:
     """Check what a document's `sweep` says: its keys, and its points if they are few.
 
-    Reading the scenario to run it once must not take long; who runs the sweep checks all of them. A value can't
+    Reading a scenario to run it once must not take long; who runs the sweep checks all points. A value can't
     be checked alone: another key's value may be what it needs.
 
     Args:

@@ -66,6 +66,13 @@ def quantity(value: object) -> Quantity | None:
     return Quantity(float(match[1]), "".join((match[2] or "").split())) if match else None
 
 
+def kind(values: Sequence[object]) -> str:
+    """What the values of a key measure: ``duration``, ``rate``, ``number``, or nothing in common: ``""``."""
+    found = [quantity(value) for value in values]
+    kinds = {each.kind if each is not None else "" for each in found if each is None or each != (0.0, "")}
+    return kinds.pop() if len(kinds) == 1 else "" if kinds else NUMBER_KIND
+
+
 def linspace(start: str | float, stop: str | float, count: int) -> list[str | int | float]:
     """Values at even distances, with their unit, for `meshsim.sweep`.
 
