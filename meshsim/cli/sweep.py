@@ -35,8 +35,8 @@ def sweep(
         typer.Option(
             VARY,
             metavar="KEY=VALUES",
-            help="Give a key each of V1,V2,... or, with A:B:N, N values from A to B; repeated, all combinations."
-            " Without it, what the scenario's sweep says.",
+            help="Give a key each of V1,V2,... or, with A:B:N, N values from A to B; repeated, all"
+            " combinations. Without it, what the scenario's sweep says.",
         ),
     ] = None,
     replications: Annotated[
@@ -62,8 +62,8 @@ def sweep(
 ) -> None:
     """Simulate a scenario at many points.
 
-    Every run is kept as soon as it is finished: after Ctrl-C, a crash or a full disk, the same command goes on
-    where the sweep was cut short.
+    Every run is kept as soon as it is finished: after Ctrl-C, a crash or a full disk, the same command goes
+    on where the sweep was cut short.
     """
     with told(as_json):
         from meshsim.lab import terminal  # noqa: PLC0415

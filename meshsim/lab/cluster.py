@@ -1,12 +1,13 @@
 """The same runs on a Dask cluster, whose workers may be on other machines and may die as well.
 
 Dask starts the runs of a lost worker again on another one, and tells which run has lost too many. What is
-left to do here: workers must have the same meshsim as we, or their numbers would not be ours; and only so many
-runs are sent ahead as keep the workers busy, so that Ctrl-C leaves little behind.
+left to do here: workers must have the same meshsim as we, or their numbers would not be ours; and only so
+many runs are sent ahead as keep the workers busy, so that Ctrl-C leaves little behind.
 """
 
 from __future__ import annotations
 
+import contextlib
 import platform
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -94,17 +95,23 @@ class Cluster:
                 for future in wait(flying, GLANCE, FIRST_COMPLETED).done:
                     task = flying.pop(future)
                     yield task.number, _result(future, task)
+        except (OSError, CancelledError) as error:
+            raise MeshsimError(
+                f"the scheduler at {self.address} is gone, and what was under way with it; what has finished"
+                " is kept: start it again, and give the same command"
+            ) from error
         finally:
-            for future in flying:
-                future.cancel()
-            executor.shutdown(wait=False)
+            with contextlib.suppress(OSError, CancelledError):
+                for future in flying:
+                    future.cancel()
+                executor.shutdown(wait=False)
 
     def _room(self) -> int:
         """How many runs may be at the cluster: workers come and go."""
         return max(1, AHEAD * int(sum(self._client.nthreads().values())))
 
     def _check_workers(self) -> None:
-        from distributed.comm import CommClosedError  # noqa: PLC0415 - it is there
+        from distributed.comm.core import CommClosedError  # noqa: PLC0415 - it is there
 
         try:
             self._client.wait_for_workers(1, timeout=PATIENCE)
@@ -175,8 +182,6 @@ def _result(future: Future[Summary], task: Task) -> Summary:
 
     try:
         return future.result()
-    except CancelledError as error:
-        raise MeshsimError("the Dask scheduler is gone, and what was under way with it") from error
     except KilledWorker as error:
         raise MeshsimError(
             f"{task.name}: {error.allowed_failures + 1} workers died while they ran it; they probably need"

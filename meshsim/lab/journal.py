@@ -1,10 +1,10 @@
 """What a sweep has finished, kept so that neither ``kill -9`` nor a full disk loses a finished run.
 
 While a sweep runs its folder has a journal, ``sweep.journal``: a line that says which sweep this is, and a
-line for each finished run, on the disk (fsync) before the run counts as finished. A line that a crash has torn
-is cut off when the sweep goes on. At the end, or at Ctrl-C, all that is known is folded into the one file
-``sweep.parquet``, which replaces the one before in a single step, and the journal goes. A sweep goes on from
-both: the file, which says which sweep it is too, and the journal.
+line for each finished run, on the disk (fsync) before the run counts as finished. A line that a crash has
+torn is cut off when the sweep goes on. At the end, or at Ctrl-C, all that is known is folded into the one
+file ``sweep.parquet``, which replaces the one before in a single step, and the journal goes. A sweep goes on
+from both: the file, which says which sweep it is too, and the journal.
 """
 
 from __future__ import annotations

@@ -7,14 +7,15 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
-from meshsim.errors import Problem, halves
+from meshsim.errors import Problem, halves, shown
 from meshsim.scenario.document import Document
 from meshsim.scenario.dump import flow
 from meshsim.scenario.findings import Findings, mapping
 from meshsim.scenario.keys import put, resolve
 from meshsim.scenario.model import Scenario
-from meshsim.scenario.names import Path
+from meshsim.scenario.names import Path, suggestion
 from meshsim.scenario.overrides import mark, plain
 from meshsim.scenario.variation import values
 
@@ -26,6 +27,9 @@ UNFIT = {
     "schema": "it is the version of the file's format; leave it out",
     SWEEP: "a sweep can't vary itself; leave it out",
 }
+
+NAMED: dict[str | int, str] = {"services": "service", "versions": "version"}
+"""Mappings whose keys are names of the user's."""
 
 Check = Callable[[Document, Findings], Scenario | None]
 """Reads a document as a scenario; None, and findings, where it is not valid."""
@@ -126,6 +130,7 @@ def _keys(document: Document, findings: Findings) -> dict[str, tuple[object, ...
             path = resolve(document.value, key)
             if path[0] in UNFIT:
                 raise ValueError(f"can't be varied: {UNFIT[str(path[0])]}")
+            _refuse_new_names(document.value, path)
             put(copy.deepcopy(document.value), path, None)
         except ValueError as error:
             findings.add((SWEEP, key), *halves(error))
@@ -139,6 +144,15 @@ def _keys(document: Document, findings: Findings) -> dict[str, tuple[object, ...
         except ValueError:
             continue  # which the model says
     return found
+
+
+def _refuse_new_names(document: dict[str, Any], path: Path) -> None:
+    """Refuse a service or version that the scenario lacks: a key would make one that nobody calls."""
+    here: Any = document
+    for above, name in itertools.pairwise(path):
+        here = here.get(above) if isinstance(here, dict) else None
+        if above in NAMED and isinstance(here, dict) and name not in here:
+            raise ValueError(f"no {NAMED[above]} {shown(name)}; {suggestion(str(name), here)}")
 
 
 def _problems(

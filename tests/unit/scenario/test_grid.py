@@ -129,6 +129,9 @@ def test_what_many_combinations_share_is_told_once(tmp_path) -> None:
         ({"services.a.workers": [object()]}, "a object can't stand in a scenario"),
         ({"services.a.workers": ["1:100000:2000"], "load[0].rate": ["1/s:9/s:100"]}, "has 200000 points"),
         ({"": [1]}, "the key is empty"),
+        ({"services.aa.workers": [1]}, "no service 'aa' (did you mean a?)"),
+        ({"services.c.versions.v2.replicas": [1]}, "no service 'c' (write a or b)"),
+        ({"engine": ["simpy"]}, "choose one for all points with --engine"),
         ({"a..b": [1]}, "not a dotted key"),
     ],
 )
