@@ -122,12 +122,12 @@ def test_a_scheduler_that_dies_is_told(tmp_path: Path) -> None:
     with processes() as start:
         address, head = scheduler(start, tmp_path)
         worker(start, address)
-        with (
-            pytest.raises(MeshsimError, match=f"^the scheduler at {address} is gone"),
-            Cluster(address) as cluster,
-        ):
-            for _ in cluster.summaries([Task(n, SMALL, n) for n in range(50)]):
-                head.kill()
+        with Cluster(address) as cluster:
+            running = cluster.summaries([Task(n, SMALL, n) for n in range(50)])
+            next(running)
+            head.kill()
+            with pytest.raises(MeshsimError, match=f"^the scheduler at {address} is gone"):
+                list(running)
 
 
 def test_where_no_scheduler_is(monkeypatch: pytest.MonkeyPatch) -> None:
