@@ -9,16 +9,16 @@ from typing import Any, Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from meshsim.plot import style
-from meshsim.scenario.grid import Grid, label, text
+from meshsim.scenario.grid import Grid, text
 from meshsim.scenario.variation import DURATION_KIND, RATE_KIND, kind, quantity
 from meshsim.units import show_duration, show_ratio
 
 CROWDED_RATIO = 0.1
 """A linear axis is crowded where half the values lie within this share of it."""
-LONGEST = 28
+LONGEST = 30
 """Characters of a value beside an axis."""
 
 
@@ -97,11 +97,10 @@ class Axis:
         if self.logarithmic:
             axes.set_xscale("log")
             axes.set_xticks(self.places, minor=False)
-            axes.xaxis.set_minor_locator(MaxNLocator(1))
+            axes.xaxis.set_minor_locator(NullLocator())
         elif len(self.places) <= 12:
             axes.set_xticks(self.places)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: self.show(value)))
-        axes.xaxis.set_minor_formatter(FuncFormatter(lambda *_: ""))
 
     @property
     def title(self) -> str:
@@ -122,7 +121,7 @@ class Line:
     """The points that differ in the axis's key only, in its order.
 
     Attributes:
-        name: the other keys' values; empty where there is no other key.
+        name: the other keys' values; empty where no other key has several.
         points: the finished ones.
         places: of these, along the axis.
     """
@@ -140,24 +139,27 @@ def lines(grid: Grid, finished: Sequence[Numbers]) -> tuple[Axis, list[Line]]:
     keys = list(grid.keys)
     numeric = [key for key in keys if kind(grid.keys[key])]
     key = max(numeric or keys, key=lambda name: len(grid.keys[name]))
-    axis, across = Axis.of(key, grid.keys[key]), keys.index(key)
+    axis, across, across_lines = Axis.of(key, grid.keys[key]), keys.index(key), others(grid, key)
     found: dict[str, dict[float, Numbers]] = {}
     for point in finished:
         values = grid.points[point.point].values
-        others = [(name, value) for name, value in zip(keys, values, strict=True) if name != key]
+        rest = [(name, value) for name, value in zip(keys, values, strict=True) if name in across_lines]
         place = axis.places[axis.values.index(values[across])]
-        found.setdefault(_name(others), {})[place] = point
+        found.setdefault(_name(rest), {})[place] = point
     return axis, [
         Line(name, tuple(members[place] for place in sorted(members)), tuple(sorted(members)))
         for name, members in found.items()
     ]
 
 
-def _name(others: Sequence[tuple[str, object]]) -> str:
-    """A line's name: one other key's value alone, several with their keys' last parts."""
-    if len(others) == 1:
-        return shortened(others[0][1])
-    return label(tuple((name.rpartition(".")[2], shortened(value)) for name, value in others))
+def others(grid: Grid, key: str) -> list[str]:
+    """The keys besides this one that have several values."""
+    return [name for name, values in grid.keys.items() if name != key and len(values) > 1]
+
+
+def _name(rest: Sequence[tuple[str, object]]) -> str:
+    """A line's name: the values of the other keys."""
+    return ", ".join(shortened(value) for _, value in rest)
 
 
 def shortened(value: object) -> str:

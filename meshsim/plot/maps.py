@@ -25,7 +25,8 @@ def latency_map(axes: Axes, axis: Axis, lines: Sequence[Line], name: str) -> Non
     values[~(values > 0)] = np.nan
     low, high = (np.nanmin(values), np.nanmax(values)) if np.isfinite(values).any() else (1e-3, 1.0)
     scale = LogNorm(low, max(high, 1.01 * low))
-    bar = _map(axes, axis, lines, values, scale, "99th percentile of latency, failures included", name)
+    bar = _map(axes, axis, lines, values, scale, name)
+    style.tidy(axes, "99th percentile of latency, failures included", lines=False)
     bar.ax.yaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 30 * low else (1.0, 2.0, 5.0)))
     bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: show_duration(value)))
     bar.ax.yaxis.set_minor_locator(NullLocator())
@@ -36,7 +37,8 @@ def success_map(axes: Axes, axis: Axis, lines: Sequence[Line], name: str) -> Non
     """The share of good answers at each point."""
     values = _values(axis, lines, "success_ratio")
     low = float(np.nanmin(values)) if np.isfinite(values).any() else 0.0
-    bar = _map(axes, axis, lines, values, Normalize(min(low, 0.99), 1.0), "share of good answers", name)
+    bar = _map(axes, axis, lines, values, Normalize(min(low, 0.99), 1.0), name, worst_low=True)
+    style.tidy(axes, "share of good answers", lines=False)
     bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))
 
 
@@ -53,13 +55,20 @@ def _values(axis: Axis, lines: Sequence[Line], column: str) -> Any:
 
 
 def _map(
-    axes: Axes, axis: Axis, lines: Sequence[Line], values: Any, scale: Normalize, title: str, name: str
+    axes: Axes,
+    axis: Axis,
+    lines: Sequence[Line],
+    values: Any,
+    scale: Normalize,
+    name: str,
+    *,
+    worst_low: bool = False,
 ) -> Any:
-    """Draws the squares and marks both axes; returns the colour bar."""
-    style.tidy(axes, title)
-    axes.grid(visible=False)
+    """Draws the squares, the worst in the lightest colour, and marks both axes; returns the colour bar."""
     axes.set_facecolor("#EEEEEE")  # what is not finished
-    squares = axes.pcolormesh(values, norm=scale, cmap="cividis", edgecolors="white", linewidth=0.5)
+    squares = axes.pcolormesh(
+        values, norm=scale, cmap="cividis_r" if worst_low else "cividis", edgecolors="white", linewidth=0.5
+    )
     order = sorted(range(len(axis.places)), key=lambda index: axis.places[index])
     step = -(-len(order) // 12)
     axes.set_xticks(

@@ -59,7 +59,7 @@ class Panel:
             self.axes.plot(places, middle, linewidth=1.3, **look)
             self.axes.fill_between(places, low, high, color=look["color"], alpha=0.18, linewidth=0)
         else:
-            places = places + DODGE * len(self.ends)
+            places = places + DODGE * _aside(len(self.ends))
             bars = np.vstack([middle - low, high - middle])
             self.axes.errorbar(
                 places, middle, bars, fmt="none", color=look["color"], linewidth=1.3, capsize=3
@@ -88,6 +88,11 @@ class Panel:
         style.name_lines(self.axes, self.ends)
 
 
+def _aside(number: int) -> int:
+    """How many steps the marks of a line stand beside the category's middle: 0, 1, -1, 2, -2, ..."""
+    return (number + 1) // 2 * (1 if number % 2 else -1)
+
+
 def _columns(numbers: Sequence[Number | None]) -> NDArray[np.float64]:
     """Medians and interval ends as three rows, NaN where there is no number."""
     none = (np.nan, np.nan, np.nan)
@@ -97,9 +102,10 @@ def _columns(numbers: Sequence[Number | None]) -> NDArray[np.float64]:
 # ---- the panels -------------------------------------------------------------------------------------
 
 
-def goodput(axes: Axes, axis: Axis, lines: Sequence[Line]) -> None:
-    """Good answers against what was asked for."""
-    panel = Panel(axes, axis, "goodput and offered load, requests/s")
+def goodput(axes: Axes, axis: Axis, lines: Sequence[Line], others: str) -> None:
+    """Good answers against what was asked for; `others` are the keys that tell several lines apart."""
+    each = f", for each {others}" if others else ""
+    panel = Panel(axes, axis, f"goodput and offered load, requests/s{each}")
     for line in lines:
         panel.line(line.name or "goodput", line, CLIENT, "goodput")
     panel.line("offered", max(lines, key=lambda line: len(line.points)), CLIENT, "rate", faint=True)
@@ -131,7 +137,9 @@ def busiest(axes: Axes, axis: Axis, lines: Sequence[Line]) -> None:
         names = ranked(lines, column)
     several = len(lines) > 1
     if several and names:
-        title = title.replace("the busiest services", names[0])
+        title = title.replace("the busiest services'", f"{names[0]}'s").replace(
+            "the busiest services", names[0]
+        )
     panel = Panel(axes, axis, title)
     for line in lines:
         for name in names[: 1 if several else BUSIEST]:

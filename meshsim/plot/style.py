@@ -90,11 +90,12 @@ def log_durations(axes: Axes, low: float, high: float) -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def tidy(axes: Axes, label: str) -> None:
-    """A panel's frame: two spines, a light grid, a label that reads horizontally."""
+def tidy(axes: Axes, label: str, *, lines: bool = True) -> None:
+    """A panel's frame: two spines, a light grid of `lines`, a label that reads horizontally."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
+    if lines:
+        axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=SIZE, colors=INK)
     axes.set_title(label, loc="left", fontsize=SIZE + 1, color=INK, pad=4)

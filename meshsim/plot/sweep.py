@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from meshsim.plot import maps, panels, style
-from meshsim.plot.axis import Axis, Line, Numbers, lines, number, shortened
+from meshsim.plot.axis import Axis, Line, Numbers, lines, number, others, shortened
 from meshsim.scenario.grid import Grid
 from meshsim.scenario.model import CLIENT
 from meshsim.units import show_duration, show_ratio
 
 MOST_LINES = 5
 """So many values of a second key are told apart as lines of one panel; more become a map."""
+LETTER = 0.0073
+"""The width of a letter, as a share of the picture's."""
 SHORT_RATIO = 0.99
 """Goodput below this share of the offered load falls short of it."""
 
@@ -57,7 +58,7 @@ def sweep_figure(sweep: DrawableSweep) -> style.Picture:
     figure = style.Picture(figsize=(10.0, tall), dpi=style.DPI)
     scenario = sweep.grid.scenario
     top = style.heading(figure, scenario.name or "sweep", scenario.description)
-    bottom = style.caption(figure, _caption(sweep, mapped))
+    bottom = style.caption(figure, _caption(sweep, "" if mapped else "bands" if axis.kind else "bars"))
     if mapped:
         _maps(figure, axis, found, sweep, top, bottom)
     else:
@@ -70,40 +71,39 @@ def _panels(
     figure: style.Picture, axis: Axis, found: Sequence[Line], sweep: DrawableSweep, top: float, bottom: float
 ) -> None:
     below, middle, last = figure.subplots(3, 1, sharex=True, gridspec_kw={"height_ratios": [3, 3, 2]})
-    figure.subplots_adjust(left=style.LEFT, right=0.84, top=top, bottom=bottom + 0.02, hspace=0.22)
+    longest = max(9, *(len(line.name) for line in found))
+    right = 0.97 - LETTER * longest
+    figure.subplots_adjust(left=style.LEFT, right=right, top=top, bottom=bottom + 0.02, hspace=0.22)
     axis.dress(last)
-    panels.goodput(below, axis, found)
+    panels.goodput(below, axis, found, ", ".join(others(sweep.grid, axis.key)))
     panels.latency(middle, axis, found)
     panels.busiest(last, axis, found)
-    if len(found) > 1:
-        others = ", ".join(key for key in sweep.grid.keys if key != axis.key)
-        below.text(
-            1.02, 1.0, textwrap.fill(others, 22), transform=below.transAxes, va="bottom", fontsize=style.SIZE
-        )
 
 
 def _maps(
     figure: style.Picture, axis: Axis, found: Sequence[Line], sweep: DrawableSweep, top: float, bottom: float
 ) -> None:
-    others = ", ".join(key for key in sweep.grid.keys if key != axis.key)
+    names = ", ".join(others(sweep.grid, axis.key))
     upper, lower = figure.subplots(2, 1, sharex=True)
     longest = max(len(line.name) for line in found)
-    left = min(0.4, style.LEFT + 0.02 + 0.0068 * longest)
+    left = max(style.LEFT, min(0.5, 0.06 + LETTER * longest))
     figure.subplots_adjust(left=left, right=1.0, top=top, bottom=bottom + 0.02, hspace=0.2)
-    maps.latency_map(upper, axis, found, others)
-    maps.success_map(lower, axis, found, others)
+    maps.latency_map(upper, axis, found, names)
+    maps.success_map(lower, axis, found, names)
     upper.set_xlabel("")
 
 
-def _caption(sweep: DrawableSweep, mapped: bool) -> list[str]:
+def _caption(sweep: DrawableSweep, intervals: str) -> list[str]:
+    """Where the picture comes from; `intervals` are what shows them, empty for a map, which shows none."""
     said = sweep.header
     replications = said["replications"]
     seeds = f"seed {said['seed']}" + (f" to {said['seed'] + replications - 1}" if replications > 1 else "")
     words = [f"meshsim {said['version']} · engine {sweep.engine} · {seeds} at each point"]
     if replications > 1:
-        words.append("medians" if mapped else f"medians, bands: {_confidence(sweep)} intervals of the median")
+        shown = f"medians, {intervals}: {_confidence(sweep)} intervals of the median"
+        words.append(shown if intervals else "medians")
     line = " · ".join(words) + (" · PARTIAL: interrupted" if sweep.partial else "")
-    if not mapped and any(point.unstable for point in sweep.digests):
+    if intervals and any(point.unstable for point in sweep.digests):
         return [line, "hollow: work piled up faster than it was done, so a longer run gives other numbers"]
     return [line]
 
@@ -124,8 +124,9 @@ def sweep_alt_text(sweep: DrawableSweep) -> str:
     replications = sweep.header["replications"]
     words = [f"{sweep.grid.scenario.name or 'sweep'}: {axis.key} from {ends[0]} to {ends[1]}"]
     words[0] += f" in {len(axis.values)} values, {replications} run{'s' if replications > 1 else ''} each"
+    names = ", ".join(others(sweep.grid, axis.key))
     for line in found[:MOST_LINES]:
-        words.append((f"{line.name}: " if line.name else "") + _line_in_words(line, axis))
+        words.append((f"with {names} {line.name} " if line.name else "") + _line_in_words(line, axis))
     if len(found) > MOST_LINES:
         words.append(f"and {len(found) - MOST_LINES} more rows")
     return "; ".join(words) + "."
