@@ -16,6 +16,8 @@ from meshsim.scenario.grid import Grid, text
 from meshsim.scenario.variation import DURATION_KIND, RATE_KIND, kind, quantity
 from meshsim.units import show_duration, show_ratio
 
+MOST_LINES = 5
+"""So many combinations of other keys are told apart as lines of one panel; more become a map."""
 CROWDED_RATIO = 0.1
 """A linear axis is crowded where half the values lie within this share of it."""
 LONGEST = 30
@@ -134,11 +136,12 @@ class Line:
 def lines(grid: Grid, finished: Sequence[Numbers]) -> tuple[Axis, list[Line]]:
     """The axis for a grid, and a line for each combination of the other keys.
 
-    The axis has the key with most values of those that are numbers, or of all if none is.
+    The axis has the key with most values of those that are numbers, or of all if none is; of several that
+    have too many for lines, the first.
     """
     keys = list(grid.keys)
     numeric = [key for key in keys if kind(grid.keys[key])]
-    key = max(numeric or keys, key=lambda name: len(grid.keys[name]))
+    key = max(numeric or keys, key=lambda name: min(len(grid.keys[name]), MOST_LINES + 1))
     axis, across, across_lines = Axis.of(key, grid.keys[key]), keys.index(key), others(grid, key)
     found: dict[str, dict[float, Numbers]] = {}
     for point in finished:

@@ -6,13 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from meshsim.plot import maps, panels, style
-from meshsim.plot.axis import Axis, Line, Numbers, lines, number, others, shortened
+from meshsim.plot.axis import MOST_LINES, Axis, Line, Numbers, lines, number, others, shortened
 from meshsim.scenario.grid import Grid
 from meshsim.scenario.model import CLIENT
 from meshsim.units import show_duration, show_ratio
 
-MOST_LINES = 5
-"""So many values of a second key are told apart as lines of one panel; more become a map."""
 LETTER = 0.0073
 """The width of a letter, as a share of the picture's."""
 SHORT_RATIO = 0.99
