@@ -18,47 +18,54 @@ if TYPE_CHECKING:
 VARY = "--vary"
 
 
+Out = Annotated[
+    Path,
+    typer.Option(
+        metavar="DIR",
+        help="Folder for sweep.parquet and sweep.png; a sweep that was cut short goes on there.",
+    ),
+]
+Vary = Annotated[
+    list[str] | None,
+    typer.Option(
+        VARY,
+        metavar="KEY=VALUES",
+        help="Give a key each of V1,V2,... or, with A:B:N, N values from A to B; repeated, all combinations."
+        " Without it, what the scenario's sweep says.",
+    ),
+]
+Replications = Annotated[
+    int, typer.Option(help="Runs of each point, each with the next seed; all points have the same seeds.")
+]
+Jobs = Annotated[int | None, typer.Option(metavar="N", help="Processes; by default one a core.")]
+Cluster = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Run on the workers of a Dask scheduler, such as tcp://host:8786."),
+]
+Engine = Annotated[
+    str | None, typer.Option(metavar="NAME", help="auto, simpy or reference, instead of the scenario's.")
+]
+Seed = Annotated[int | None, typer.Option(help="Instead of the scenario's.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Begin anew, and forget the sweep that DIR holds.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print neither table nor progress.")]
+
+
 @app.command(
     epilog=example('meshsim sweep shop.yaml --vary "load[0].rate=100/s:900/s:17" --replications 10 --out out')
 )
 def sweep(
     scenario: ScenarioFile,
-    out: Annotated[
-        Path,
-        typer.Option(
-            metavar="DIR",
-            help="Folder for sweep.parquet and sweep.png; a sweep that was cut short goes on there.",
-        ),
-    ],
-    vary: Annotated[
-        list[str] | None,
-        typer.Option(
-            VARY,
-            metavar="KEY=VALUES",
-            help="Give a key each of V1,V2,... or, with A:B:N, N values from A to B; repeated, all"
-            " combinations. Without it, what the scenario's sweep says.",
-        ),
-    ] = None,
-    replications: Annotated[
-        int, typer.Option(help="Runs of each point, each with the next seed; all points have the same seeds.")
-    ] = 1,
-    jobs: Annotated[int | None, typer.Option(metavar="N", help="Processes; by default one a core.")] = None,
-    cluster: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS", help="Run on the workers of a Dask scheduler, such as tcp://host:8786."
-        ),
-    ] = None,
-    engine: Annotated[
-        str | None, typer.Option(metavar="NAME", help="auto, simpy or reference, instead of the scenario's.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Instead of the scenario's.")] = None,
+    out: Out,
+    vary: Vary = None,
+    replications: Replications = 1,
+    jobs: Jobs = None,
+    cluster: Cluster = None,
+    engine: Engine = None,
+    seed: Seed = None,
     overrides: Overrides = None,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Begin anew, and forget the sweep that DIR holds.")
-    ] = False,
+    fresh: Fresh = False,
     as_json: AsJson = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print neither table nor progress.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Simulate a scenario at many points.
 

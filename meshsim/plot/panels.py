@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
 from meshsim.plot import style
-from meshsim.plot.axis import Axis, Line, Number, Numbers, number
+from meshsim.plot.axis import Axis, Line, Number, Numbers, number, shortened
 from meshsim.scenario.model import CLIENT
 
 BUSIEST = 4
@@ -68,7 +68,9 @@ class Panel:
             self._dots(line.points, places, middle, look["color"])
         known = np.flatnonzero(np.isfinite(middle))
         place = known[np.argmax(places[known])]
-        self.ends.append(style.LineEnd(name, float(places[place]), float(middle[place]), look["color"]))
+        self.ends.append(
+            style.LineEnd(shortened(name), float(places[place]), float(middle[place]), look["color"])
+        )
         self.highest = max(self.highest, float(np.nanmax(high)))
         positive = low[np.isfinite(low) & (low > 0)]
         self.lowest = min(self.lowest, float(positive.min(initial=np.inf)))

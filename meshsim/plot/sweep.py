@@ -11,7 +11,7 @@ from meshsim.scenario.grid import Grid
 from meshsim.scenario.model import CLIENT
 from meshsim.units import show_duration, show_ratio
 
-LETTER = 0.0073
+LETTER = 0.0088
 """The width of a letter, as a share of the picture's."""
 SHORT_RATIO = 0.99
 """Goodput below this share of the offered load falls short of it."""
@@ -69,7 +69,8 @@ def _panels(
     figure: style.Picture, axis: Axis, found: Sequence[Line], sweep: DrawableSweep, top: float, bottom: float
 ) -> None:
     below, middle, last = figure.subplots(3, 1, sharex=True, gridspec_kw={"height_ratios": [3, 3, 2]})
-    longest = max(9, *(len(line.name) for line in found))
+    names = [line.name for line in found] if len(found) > 1 else panels.ranked(found, "busy_mean")
+    longest = max(len(shortened(name)) for name in ("goodput", *names))
     right = 0.97 - LETTER * longest
     figure.subplots_adjust(left=style.LEFT, right=right, top=top, bottom=bottom + 0.02, hspace=0.22)
     axis.dress(last)
@@ -84,7 +85,7 @@ def _maps(
     names = ", ".join(others(sweep.grid, axis.key))
     upper, lower = figure.subplots(2, 1, sharex=True)
     longest = max(len(line.name) for line in found)
-    left = max(style.LEFT, min(0.5, 0.06 + LETTER * longest))
+    left = max(style.LEFT, min(0.5, 0.05 + LETTER * longest))
     figure.subplots_adjust(left=left, right=1.0, top=top, bottom=bottom + 0.02, hspace=0.2)
     maps.latency_map(upper, axis, found, names)
     maps.success_map(lower, axis, found, names)
