@@ -117,8 +117,6 @@ def _variations(texts: list[str] | tuple[()]) -> dict[str, Any]:
             if key in found:
                 raise ValueError(f"{key} is varied twice; give it all its values at once")
             found[key] = values
-        except ScenarioError as error:
-            problems += error.problems
         except ValueError as error:
             problems.append(Problem(VARY, 0, "", *halves(error)))
     if problems:

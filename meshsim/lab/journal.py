@@ -26,6 +26,7 @@ from meshsim.errors import MeshsimError
 from meshsim.lab import files
 from meshsim.lab.tidy import Row, Run, runs_of
 from meshsim.measure.table import Table
+from meshsim.scenario import written
 from meshsim.scenario.grid import Grid, text
 
 FORMAT = 1
@@ -34,13 +35,14 @@ META = "meshsim"
 """The key of a table's metadata under which it says which sweep it is."""
 UNLIKE_RESULTS = {"name", "description", "engine", "seed", "sweep", "objectives"}
 """Keys of a scenario that change no number of a sweep, or are told by themselves."""
+KEPT = "what has finished before is kept: make room, and the same command goes on from there"
 REMEDY = "choose another folder with --out, or begin anew with --fresh"
 
 Header = dict[str, Any]
 
 
 def header(grid: Grid, *, seed: int, engine: str, replications: int) -> Header:
-    """Which sweep this is: what must be the same for finished runs to be of use."""
+    """Which sweep this is: what must be the same for finished runs to be of use, and how to make it again."""
     digest = hashlib.sha256()
     for point in grid.points:
         digest.update(point.scenario.model_dump_json(exclude=UNLIKE_RESULTS).encode())
@@ -53,16 +55,46 @@ def header(grid: Grid, *, seed: int, engine: str, replications: int) -> Header:
         "engine": engine,
         "points": digest.hexdigest(),
         "replications": replications,
+        "text": written.text(grid.scenario),
     }
 
 
-class Journal:
+class Memory:
+    """Keeps what a sweep has finished for as long as the program runs.
+
+    Attributes:
+        finished: the rows of each finished run.
+    """
+
+    def __init__(self) -> None:
+        self.finished: dict[Run, list[Row]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, place: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of what it uses."""
+
+    def add(self, run: Run, rows: list[Row]) -> None:
+        """Keeps a finished run."""
+        self.finished[run] = rows
+
+    def fold(self, table: Table, beside: Mapping[str, files.Writer]) -> list[Path]:
+        """Puts all that is finished in its last place, with other files; returns the files."""
+        return []
+
+
+class Journal(Memory):
     """A sweep's folder, locked against other sweeps while it is open.
 
     Attributes:
         folder: holds the table, and the journal while the sweep is not done.
         header: says which sweep this is.
-        finished: the rows of each finished run.
     """
 
     def __init__(self, folder: str | Path, header: Header, *, fresh: bool = False) -> None:
@@ -76,9 +108,9 @@ class Journal:
         Raises:
             MeshsimError: it can't be written, is in use, or holds another sweep.
         """
+        super().__init__()
         self.folder = files.prepare(folder)
         self.header = header
-        self.finished: dict[Run, list[Row]] = {}
         self._out: BinaryIO | None = None
         self._lock = _locked(self.folder)
         try:
@@ -93,14 +125,6 @@ class Journal:
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, place: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Lets go of the folder; what has finished stays in it."""
@@ -124,10 +148,9 @@ class Journal:
             self._write({"run": run, "rows": rows})
         except OSError as error:
             raise MeshsimError(
-                f"can't write {self.folder / JOURNAL}: {files.reason(error)}; what has finished before is"
-                " kept: make room, and the same command goes on from there"
+                f"can't write {self.folder / JOURNAL}: {files.reason(error)}; {KEPT}"
             ) from error
-        self.finished[run] = rows
+        super().add(run, rows)
 
     def fold(self, table: Table, beside: Mapping[str, files.Writer]) -> list[Path]:
         """Puts all that is finished into the one table, and removes the journal.
@@ -142,14 +165,17 @@ class Journal:
         Raises:
             MeshsimError: they can't be written; the journal then stays, and nothing is lost.
         """
-        written = save(self.folder, table, self.header, beside)
+        try:
+            paths = save(self.folder, table, self.header, beside)
+        except MeshsimError as error:
+            raise MeshsimError(f"{error}, but {KEPT}") from error
         if self._out is not None:
             self._out.close()
             self._out = None
         with contextlib.suppress(OSError):
             (self.folder / JOURNAL).unlink(missing_ok=True)
             _sync_folder(self.folder)
-        return written
+        return paths
 
     # ---- reading ------------------------------------------------------------------------------------
 

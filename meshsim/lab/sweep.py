@@ -13,7 +13,7 @@ import meshsim
 from meshsim.lab import files, journal, sheets, tidy
 from meshsim.lab.digest import Digest, digests
 from meshsim.lab.interrupt import Interrupt, interruptible
-from meshsim.lab.journal import Header, Journal
+from meshsim.lab.journal import Header, Journal, Memory
 from meshsim.lab.pool import Pool, Summary, Task, cores
 from meshsim.lab.run import first_seed
 from meshsim.measure.table import Table, frame
@@ -164,28 +164,24 @@ def sweep(
     seed = first_seed(grid.scenario.seed if seed is None else seed, replications)
     engine = grid.scenario.engine if engine is None else engine
     said = journal.header(grid, seed=seed, engine=engine, replications=replications)
-    with contextlib.ExitStack() as stack:
-        stop = stack.enter_context(interruptible(interrupted))
-        book = stack.enter_context(Journal(out, said, fresh=fresh)) if out is not None else None
-        finished = book.finished if book is not None else {}
-        tasks = _tasks(grid, said, finished)
-        resumed = len(finished)
+    with interruptible(interrupted) as stop, _book(out, said, fresh) as book:
+        tasks, resumed = _tasks(grid, said, book.finished), len(book.finished)
         if progress is not None:
             progress(resumed, resumed + len(tasks))
-        if tasks:
-            workers = stack.enter_context(_workers(cluster, jobs, len(tasks)))
+        with _workers(cluster, jobs, len(tasks)) as workers:
             for number, summary in workers.summaries(tasks, stop=stop):
-                run = number // replications, number % replications
-                if book is not None:
-                    book.add(run, tidy.rows(summary))
-                else:
-                    finished[run] = tidy.rows(summary)
+                book.add(divmod(number, replications), tidy.rows(summary))
                 if progress is not None:
-                    progress(len(finished), resumed + len(tasks))
-        done = Sweep(grid, said, tidy.table(grid, finished), len(finished) - resumed, resumed)
-        if book is not None:
-            book.fold(done.columns, done._beside())
+                    progress(len(book.finished), resumed + len(tasks))
+        columns = tidy.table(grid, book.finished)
+        done = Sweep(grid, said, columns, len(book.finished) - resumed, resumed)
+        book.fold(columns, done._beside())
     return done
+
+
+def _book(out: str | Path | None, said: Header, fresh: bool) -> Memory:
+    """What keeps finished runs."""
+    return Memory() if out is None else Journal(out, said, fresh=fresh)
 
 
 def _tasks(grid: Grid, said: Header, finished: Mapping[tidy.Run, object]) -> list[Task]:
@@ -207,8 +203,9 @@ def _tasks(grid: Grid, said: Header, finished: Mapping[tidy.Run, object]) -> lis
 
 @contextlib.contextmanager
 def _workers(cluster: str | None, jobs: int | None, tasks: int) -> Iterator[Workers]:
-    if cluster is None:
-        with Pool(min(cores(jobs), tasks)) as pool:
+    """Who makes so many runs; nobody is asked for none."""
+    if cluster is None or not tasks:
+        with Pool(min(cores(jobs), max(1, tasks))) as pool:
             yield pool
     else:
         from meshsim.lab.cluster import Cluster  # noqa: PLC0415 - needs an extra

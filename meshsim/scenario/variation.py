@@ -13,7 +13,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from meshsim.errors import shown
+from meshsim.errors import ScenarioError, shown
 from meshsim.scenario.document import parse_value
 from meshsim.units import NUMBER, SECONDS
 
@@ -175,17 +175,19 @@ def variation(text: str) -> tuple[str, list[Any]]:
     """The key and the list of a ``KEY=V1,V2`` or ``KEY=A:B:N``, as `values` takes it.
 
     Raises:
-        ValueError: it has no ``=``.
-        ScenarioError: the values can't be read.
+        ValueError: it has no ``=``, or the values can't be read.
     """
     key, equals, listed = text.partition("=")
     if not equals or not key.strip():
         raise ValueError(
             f"{shown(text)} has no =; write KEY=V1,V2 or KEY=A:B:N, such as load[0].rate=100/s:900/s:17"
         )
-    found = parse_value(f"[{listed}]", "--vary")
+    try:
+        found = parse_value(f"[{listed}]", "")
+    except ScenarioError:
+        found = None
     if not isinstance(found, list):
-        raise ValueError(f"{shown(listed)} are no values; write V1,V2 or A:B:N")
+        raise ValueError(f"{shown(text)} has no values that can be read; write KEY=V1,V2 or KEY=A:B:N")
     return key.strip(), found
 
 

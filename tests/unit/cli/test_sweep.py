@@ -57,6 +57,7 @@ def test_everything_wrong_with_the_options_is_told(run, tmp_path) -> None:
     assert result.exit_code == 2
     assert "--vary: 'nothing' has no =" in result.output
     assert "b is varied twice (give it all its values at once)" in result.output
+    assert "'a=[' has no values that can be read" in result.output
     assert "3 problems" in result.output
     assert not (tmp_path / "out").exists()
 

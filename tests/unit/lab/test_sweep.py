@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -270,9 +271,43 @@ def test_ctrl_c_keeps_what_has_finished(done, tmp_path) -> None:
     same(rest, done)
 
 
+def test_ctrl_c_during_a_run_leaves_that_run_out(tmp_path) -> None:
+    endless = {"duration": "200000s", "engine": "simpy"}
+    press = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+    press.start()
+    found = sweep(
+        SMALL, {"load[0].rate": [f"{rate}/s" for rate in (50, 60)]}, overrides=endless, jobs=1, out=tmp_path
+    )
+    press.join()
+    assert (found.computed, found.partial) == (0, True)
+    assert found.digests == []
+    assert [path.name for path in tmp_path.iterdir()] == [TABLE]
+    assert load(tmp_path / TABLE)[0]["replications"] == 1
+
+
+def test_a_table_that_can_not_be_written_keeps_the_journal(done, tmp_path) -> None:
+    runs = tidy.runs_of(done.columns)
+    with Journal(tmp_path, done.header) as journal:
+        journal.add((0, 0), runs[0, 0])
+        (tmp_path / TABLE).mkdir()
+        with pytest.raises(
+            MeshsimError, match="the results are not saved, but what has finished before is kept"
+        ):
+            journal.fold(done.columns, {})
+    (tmp_path / TABLE).rmdir()
+    assert run(out=tmp_path).resumed == 1
+
+
+def test_the_table_says_how_to_make_it_again(done, tmp_path) -> None:
+    done.save(tmp_path)
+    header, _ = load(tmp_path / TABLE)
+    again = sweep(loads(header["text"]), replications=header["replications"], seed=header["seed"], jobs=1)
+    same(again, done)
+
+
 # ---- killed -----------------------------------------------------------------------------------------
 
-SLOW = TEXT.replace("5s", "40s")
+SLOW = TEXT.replace("5s", "30s")
 RATES, ALL = "50/s:150/s:3", 9
 
 

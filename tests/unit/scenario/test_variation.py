@@ -103,6 +103,15 @@ def test_the_option(text, expected) -> None:
     assert variation(text) == expected
 
 
-def test_the_option_needs_an_equals_sign() -> None:
-    with pytest.raises(ValueError, match="has no ="):
-        variation("load[0].rate")
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("load[0].rate", "has no ="),
+        ("=3", "has no ="),
+        ("a=[", "no values that can be"),
+        ("a=1],[2", "no values"),
+    ],
+)
+def test_what_is_no_option(text, words) -> None:
+    with pytest.raises(ValueError, match=words):
+        variation(text)
