@@ -42,7 +42,7 @@ class Workers(Protocol):
         """Each task's number and summary, as it finishes."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sweep:
     """What came of a sweep.
 
@@ -149,8 +149,8 @@ def sweep(
         overrides: ``"policies.cart.retries.attempts=3"`` and such, or values by key, for all points.
         jobs: processes; None takes all cores, 1 runs everything here.
         cluster: address of a Dask scheduler whose workers make the runs instead.
-        out: folder for ``sweep.parquet`` and ``sweep.png``; each run is kept there as soon as it is
-            finished, and what the folder has of this sweep already is not computed again.
+        out: folder for ``sweep.parquet`` and, when all is done, ``sweep.png``; each run is kept there as
+            soon as it is finished, and what the folder has of this sweep already is not computed again.
         fresh: whether to forget what the folder has.
         progress: is told how far it is.
         interrupted: is called at the first Ctrl-C, to say that it was noticed.
@@ -175,7 +175,7 @@ def sweep(
                     progress(len(book.finished), resumed + len(tasks))
         columns = tidy.table(grid, book.finished)
         done = Sweep(grid, said, columns, len(book.finished) - resumed, resumed)
-        book.fold(columns, done._beside())
+        book.fold(columns, {} if done.partial else done._beside())  # after Ctrl-C nobody waits for a picture
     return done
 
 

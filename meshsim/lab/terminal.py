@@ -98,7 +98,8 @@ def show_sweep(out: Console, done: Sweep, folder: Path) -> None:
         out.print(
             f"{done.resumed} runs were in {escape(str(folder))} already, {done.computed} were made now."
         )
-    out.print(f"Written to {escape(str(folder))}: sweep.parquet, sweep.png")
+    files = "sweep.parquet" if done.partial else "sweep.parquet, sweep.png"
+    out.print(f"Written to {escape(str(folder))}: {files}")
 
 
 @contextmanager

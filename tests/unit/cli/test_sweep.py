@@ -89,6 +89,7 @@ def test_ctrl_c_keeps_what_has_finished(run, monkeypatch) -> None:
     assert result.exit_code == 130
     assert "stopping, and keeping what there is" in result.output
     assert "interrupted after 3 of 4 runs; the same command goes on" in result.output
+    assert "Written to out: sweep.parquet\n" in result.output
 
 
 def test_a_second_ctrl_c_says_what_is_kept(run, monkeypatch) -> None:
