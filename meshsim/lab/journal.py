@@ -121,7 +121,9 @@ class Journal(Memory):
             self._read_journal()
         except OSError as error:
             self.close()
-            raise MeshsimError(f"can't read {self.folder}: {files.reason(error)}; {REMEDY}") from error
+            raise MeshsimError(
+                f"can't use {self.folder}: {files.reason(error)}; what it holds is left as it is"
+            ) from error
         except BaseException:
             self.close()
             raise
