@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from meshsim.engine import Simulation
     from meshsim.errors import MeshsimError, ScenarioError
     from meshsim.lab.run import Run, run
+    from meshsim.lab.sweep import sweep
     from meshsim.policies.balance import Balancer
     from meshsim.policies.retry import RetryRule
     from meshsim.scenario.dump import dump
     from meshsim.scenario.load import load, loads
     from meshsim.scenario.model import Scenario
+    from meshsim.scenario.variation import linspace
     from meshsim.theory import solve
 
 __version__ = "0.1.0"
@@ -34,10 +36,12 @@ __all__ = [
     "ScenarioError",
     "Simulation",
     "dump",
+    "linspace",
     "load",
     "loads",
     "run",
     "solve",
+    "sweep",
 ]
 
 _HOMES = {
@@ -49,10 +53,12 @@ _HOMES = {
     "ScenarioError": "meshsim.errors",
     "Simulation": "meshsim.engine",
     "dump": "meshsim.scenario",
+    "linspace": "meshsim.scenario.variation",
     "load": "meshsim.scenario",
     "loads": "meshsim.scenario",
     "run": "meshsim.lab.run",
     "solve": "meshsim.theory",
+    "sweep": "meshsim.lab.sweep",
 }
 
 

@@ -189,7 +189,9 @@ def run(
     simulate = engines.engine(name, balancers, retry_rules, processes)
     if chosen.keep != "records" and engines.is_reference(simulate):
         raise MeshsimError("the reference model keeps records only; leave keep out, or choose another engine")
-    chosen = chosen.model_copy(update={"seed": _seed(chosen.seed if seed is None else seed, replications)})
+    chosen = chosen.model_copy(
+        update={"seed": first_seed(chosen.seed if seed is None else seed, replications)}
+    )
     memory.check(chosen, replications)
     if out is not None:
         files.prepare(out)
@@ -224,7 +226,7 @@ def _notes(scenario: Scenario, simulate: Engine) -> list[str]:
     return []
 
 
-def _seed(seed: int, replications: int) -> int:
+def first_seed(seed: int, replications: int) -> int:
     """The seed, checked together with the number of replications that count on from it."""
     if replications < 1:
         raise MeshsimError(f"{replications} replications make no run; ask for at least 1")
