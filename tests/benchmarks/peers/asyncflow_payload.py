@@ -1,8 +1,9 @@
 """asyncflow-sim: a scenario as its schema has it, on its SimulationRunner.
 
-Times of work are constants there, so an exponential time is told as many endpoints, among which each request
-chooses one evenly: the means of as many slices of the exponential law, equal in probability. That keeps the mean
-and loses 0.4 % of the variance. Users are drawn anew each window; a normal number of variance 0 is always the same.
+Times of work are constants there, so an exponential time is told as many endpoints, among which each
+request chooses one evenly: the means of as many slices of the exponential law, equal in probability. That
+keeps the mean and loses 0.4 % of the variance. Users are drawn anew each window; a normal number of
+variance 0 is always the same.
 """
 
 from __future__ import annotations
@@ -46,37 +47,42 @@ def build(system: System, requests: int, seed: int) -> Run:
         for number, time in enumerate(slices(station.mean))
     ]
     instant = {"mean": INSTANT, "distribution": "exponential"}
-    payload = SimulationPayload.model_validate({
-        "rqs_input": {
-            "id": "load",
-            "avg_active_users": {"mean": 1.0, "variance": 0.0, "distribution": "normal"},
-            "avg_request_per_minute_per_user": {"mean": 60.0 * system.rate, "distribution": "poisson"},
-            "user_sampling_window": 120,
-        },
-        "topology_graph": {
-            "nodes": {
-                "client": {"id": "client"},
-                "servers": [
-                    {
-                        "id": "server",
-                        "server_resources": {"cpu_cores": station.workers, "ram_mb": 1024},
-                        "endpoints": endpoints,
-                    }
+    payload = SimulationPayload.model_validate(
+        {
+            "rqs_input": {
+                "id": "load",
+                "avg_active_users": {"mean": 1.0, "variance": 0.0, "distribution": "normal"},
+                "avg_request_per_minute_per_user": {"mean": 60.0 * system.rate, "distribution": "poisson"},
+                "user_sampling_window": 120,
+            },
+            "topology_graph": {
+                "nodes": {
+                    "client": {"id": "client"},
+                    "servers": [
+                        {
+                            "id": "server",
+                            "server_resources": {"cpu_cores": station.workers, "ram_mb": 1024},
+                            "endpoints": endpoints,
+                        }
+                    ],
+                },
+                "edges": [
+                    {"id": f"{a} {b}", "source": a, "target": b, "latency": instant, "dropout_rate": 0.0}
+                    for a, b in (("load", "client"), ("client", "server"), ("server", "client"))
                 ],
             },
-            "edges": [
-                {"id": f"{a} {b}", "source": a, "target": b, "latency": instant, "dropout_rate": 0.0}
-                for a, b in (("load", "client"), ("client", "server"), ("server", "client"))
-            ],
-        },
-        "sim_settings": {"total_simulation_time": math.ceil(requests / system.rate), "sample_period_s": 0.1},
-    })
+            "sim_settings": {
+                "total_simulation_time": math.ceil(requests / system.rate),
+                "sample_period_s": 0.1,
+            },
+        }
+    )
     runner = SimulationRunner(env=simpy.Environment(), simulation_input=payload)
 
-    def run() -> list[float]:
+    def run():
         runner.run()
         [client] = runner._client_runtime.values()  # the analyzer keeps the clocks to itself as well
-        return [clock.finish - clock.start for clock in client.rqs_clock]
+        return lambda: [clock.finish - clock.start for clock in client.rqs_clock]
 
     return run
 

@@ -1,7 +1,8 @@
 """cimba: models that numba compiles, run as stackful coroutines by a C library.
 
-Two forms. `worker`: a process for each worker of the first station; requests are times in a store. `request`: a
-model is spawned for each request. Pools of workers are containers, which cost less here than resources.
+Two forms. `worker`: a process for each worker of the first station; requests are times in a store.
+`request`: a model is spawned for each request. Pools of workers are containers, which cost less here than
+resources.
 """
 
 from __future__ import annotations

@@ -44,10 +44,10 @@ def build(system: System, requests: int, seed: int) -> Run:
     ciw.seed(seed)
     simulation = ciw.Simulation(network, node_class=Holding if count > 1 else None)
 
-    def run() -> list[float]:
+    def run():
         simulation.simulate_until_max_customers(requests, method="Finish")
-        done = simulation.nodes[-1].all_individuals
-        return [each.data_records[-1].exit_date - each.data_records[0].arrival_date for each in done]
+        records = [each.data_records for each in simulation.nodes[-1].all_individuals]
+        return lambda: [each[-1].exit_date - each[0].arrival_date for each in records]
 
     return run
 

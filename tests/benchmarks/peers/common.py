@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 BATCHES = 20
 SKIPPED = 0.05
-"""Of the requests, the first ones, which found the system too empty; they count as work but not as results."""
+"""Of the requests, the first ones, which found the system too empty: they are no results."""
 
 
 class CannotExpressError(Exception):
@@ -64,10 +64,13 @@ SYSTEMS = {
 }
 
 Result = dict[str, float | None]
-"""What is compared: requests, mean and p99, s, and the standard error of the mean, None where it is unknown."""
+"""What is compared: requests, mean and p99, s, and the mean's standard error, None where it is unknown."""
 
-Run = Callable[[], Sequence[float] | Result]
-"""Simulates; returns the time of each request, s, about in the order in which they ended, or all that is left of it."""
+Latencies = Sequence[float] | Result
+"""The time of each request, s, about in the order in which they ended; or all that a peer leaves of it."""
+
+Run = Callable[[], Latencies | Callable[[], Latencies]]
+"""Simulates; returns the latencies, or what reads them from the peer's own records, which is not timed."""
 
 
 def standard_error(values: Sequence[float]) -> float:
@@ -77,7 +80,7 @@ def standard_error(values: Sequence[float]) -> float:
     return statistics.stdev(means) / math.sqrt(BATCHES)
 
 
-def result(latencies: Sequence[float] | Result) -> Result:
+def result(latencies: Latencies) -> Result:
     """What is compared, from the time of each request."""
     if isinstance(latencies, dict):
         return latencies
@@ -118,4 +121,5 @@ def main(peer: str, version: str, forms: dict[str, Build]) -> None:
     latencies = run()
     seconds = time.perf_counter() - begin
     timing = {"seconds": seconds, "startup_s": startup, "python": sys.version.split()[0]}
-    print(json.dumps({**line, **timing, **result(latencies)}))
+    told = result(latencies() if callable(latencies) else latencies)
+    print(json.dumps({**line, **timing, **told}))

@@ -80,13 +80,17 @@ def interpreter(minor: int) -> str:
         kept = sorted((Path.home() / ".pyenv" / "versions").glob(f"3.{each}.*/bin/python"))
         for candidate in (f"python3.{each}", *map(str, kept)):
             probe = [candidate, "-c", f"import sys, venv; sys.exit(sys.version_info[:2] != (3, {each}))"]
-            if shutil.which(candidate) and subprocess.run(probe, capture_output=True).returncode == 0:
+            if shutil.which(candidate) and _works(probe):
                 return candidate
     raise MissingError(f"needs Python 3.{minor}, and no python3.{minor} is on the PATH")
 
 
 def _run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         last = [line for line in done.stderr.splitlines() if line.strip()][-1:]
         raise MissingError(f"can't be installed: {' '.join(last) or 'no reason given'}")
+
+
+def _works(command: list[str]) -> bool:
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0

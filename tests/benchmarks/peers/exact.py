@@ -1,9 +1,10 @@
 """The exact mean time of a request, by solving the Markov chain of a system's states.
 
-State: how many requests there are, and how many of those that hold a worker of the first station are doing (or
-waiting to do) their own work at station 1, 2, ... Whoever is beyond station i holds a worker of it, so that
-station i works on min(x_i, workers_i - those beyond) of its x_i at once. The chain moves up or down by one request
-at a time, so its levels are solved one after the other, from the last to the first.
+State: how many requests there are, and how many of those that hold a worker of the first station are
+doing (or waiting to do) their own work at station 1, 2, ... Whoever is beyond station i holds a worker of
+it, so that station i works on min(x_i, workers_i - those beyond) of its x_i at once. The chain moves up
+or down by one request at a time, so its levels are solved one after the other, from the last to the
+first.
 
 Source:
     Neuts, Matrix-Geometric Solutions in Stochastic Models (1981): R_n = A_up (-(A_n + R_(n+1) A_down))^-1.

@@ -1,5 +1,6 @@
-"""happysim. Two forms: `server`, its component for a queue with workers, which frees a worker before it forwards a
-request; and `resource`, an entity of one's own whose requests are processes that hold grants of resources.
+"""happysim. Two forms: `server`, its component for a queue with workers, which frees a worker before it
+forwards a request; and `resource`, an entity of one's own whose requests are processes that hold grants
+of resources.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ def resources(system: System, requests: int, seed: int) -> Run:
 def servers(system: System, requests: int, seed: int) -> Run:
     """A server and a sink."""
     if len(system.stations) > 1:
-        raise CannotExpressError("a Server gives its worker back before it forwards a request, and hears no answer")
+        raise CannotExpressError(
+            "a Server gives its worker back before it forwards a request, and hears no answer"
+        )
     random.seed(seed)
     sink, [station] = Sink(), system.stations
     server = Server("server", station.workers, ExponentialLatency(station.mean), downstream=sink)

@@ -15,7 +15,7 @@ from common import Run, System, main
 
 
 class Loop:
-    """The clock: callbacks at absolute times, in the order in which they were scheduled where times are equal."""
+    """The clock: callbacks at absolute times; where times are equal, in the order of scheduling."""
 
     __slots__ = ("heap", "now", "number")
 

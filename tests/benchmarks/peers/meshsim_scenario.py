@@ -1,69 +1,80 @@
-"""meshsim on the scenarios beside this file. FORM is the engine; `fast-streaming` keeps histograms, no records.
+"""meshsim on the scenarios beside this file. FORM is the engine; `fast-histograms` keeps histograms and no
+rows.
 
-As for the peers, what is timed is the simulation alone, up to where the latencies are in memory: no summary, no files.
+As for the peers, what is timed is the simulation alone, up to where its rows are in memory: no summary,
+no files.
 """
 
 from __future__ import annotations
 
-import inspect
 from functools import partial
 from pathlib import Path
 
-from common import SYSTEMS, Build, CannotExpressError, Run, System, main
+from common import SYSTEMS, Build, CannotExpressError, Result, Run, System, main
 
 import meshsim
-from meshsim.errors import MeshsimError
-from meshsim.lab import run as lab
+from meshsim import engine
+from meshsim.measure.summary import summarise
+from meshsim.reference import simulate as reference_run
 from meshsim.scenario import load
 from meshsim.scenario.model import Scenario
 
-STREAMING = "streaming"
-"""The keyword of `meshsim.lab.run.run` that asks for histograms instead of records."""
 
-
-def scenario_of(system: System, requests: int) -> Scenario:
+def scenario_of(system: System, requests: int, **changes: object) -> Scenario:
     """A system's file, for about so many requests, and without spans, which no peer keeps."""
     name = next(name for name, each in SYSTEMS.items() if each == system)
-    overrides = {"duration": f"{requests / system.rate!r}s", "tracing.sampling": 0.0}
+    overrides = {"duration": f"{requests / system.rate!r}s", "tracing.sampling": 0.0, **changes}
     return load(Path(__file__).parent / f"{name}.yaml", overrides)
 
 
-def records(engine: str, system: System, requests: int, seed: int) -> Run:
-    """One replication, with a row for each request, call and attempt."""
-    scenario = scenario_of(system, requests)
-    try:
-        simulate = lab._engine(engine)
-    except MeshsimError as reason:
-        raise CannotExpressError(str(reason)) from reason
+def fast(scenario: Scenario, seed: int):
+    """The fast engine, with the scenario in it."""
+    if not hasattr(engine, "FastSimulation"):
+        raise CannotExpressError("no fast engine in this version of meshsim")
+    return engine.FastSimulation(scenario, seed)
 
-    def run() -> list[float]:
-        rows = simulate(scenario, seed).requests
-        return (rows.end - rows.start).tolist()
+
+def rows(name: str, system: System, requests: int, seed: int) -> Run:
+    """One replication that keeps a row of each request, call and attempt."""
+    scenario = scenario_of(system, requests)
+    if name == "reference":
+        simulate = partial(reference_run, scenario, seed)
+    else:
+        simulate = (fast(scenario, seed) if name == "fast" else engine.Simulation(scenario, seed)).run
+
+    def run():
+        rows = simulate().requests
+        return lambda: list(rows.end - rows.start)
 
     return run
 
 
-def streaming(system: System, requests: int, seed: int) -> Run:
-    """One replication on the fast engine, whose memory does not grow with the requests."""
-    if STREAMING not in inspect.signature(lab.run).parameters:
-        raise CannotExpressError("this version of meshsim always keeps records")
-    scenario = scenario_of(system, requests)
+def histograms(system: System, requests: int, seed: int) -> Run:
+    """One replication on the fast engine, in memory that does not grow with the requests."""
+    if "keep" not in Scenario.model_fields:
+        raise CannotExpressError("this version of meshsim always keeps rows")
+    scenario = scenario_of(system, requests, keep="histograms")
+    simulation = fast(scenario, seed)
 
-    def run() -> dict[str, float | None]:
-        summary = lab.run(scenario, engine="fast", seed=seed, **{STREAMING: True}).summary
-        latency = summary["latency"]
-        return {
-            "requests": summary["requests"]["completed"],
-            "mean": latency["mean"],
-            "p99": latency["p99"],
-            "se": None,
-        }
+    def run():
+        kept = simulation.run()
+
+        def told() -> Result:
+            summary = summarise([kept], scenario)
+            mean, p99 = summary["latency"]["mean"], summary["latency"]["p99"]
+            return {"requests": summary["requests"]["completed"], "mean": mean, "p99": p99, "se": None}
+
+        return told
 
     return run
 
 
-FORMS: dict[str, Build] = {engine: partial(records, engine) for engine in ("fast", "simpy", "reference")}
-FORMS["fast-streaming"] = streaming
+FORMS: dict[str, Build] = {
+    "fast": partial(rows, "fast"),
+    "fast-histograms": histograms,
+    "simpy": partial(rows, "simpy"),
+    "reference": partial(rows, "reference"),
+}
 
 if __name__ == "__main__":
     main("meshsim", meshsim.__version__, FORMS)

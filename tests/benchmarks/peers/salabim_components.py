@@ -1,8 +1,8 @@
-"""salabim, in yield mode. Two forms: `request`, a Component for each request, as its documentation has it; `worker`, a
-Component for each worker of the first station, to whom requests are times in a queue.
+"""salabim, in yield mode. Two forms: `request`, a Component for each request, as its documentation has it;
+`worker`, a Component for each worker of the first station, to whom requests are times in a queue.
 
-Each Component that is made compares the signatures of its methods by `inspect`, which costs more than all the rest.
-Yieldless mode (greenlets) was slower still; monitors, which nobody reads here, are off.
+Each Component that is made compares the signatures of its methods by `inspect`, which costs more than all
+the rest. Yieldless mode (greenlets) was slower still; monitors, which nobody reads here, are off.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def environment() -> sim.Environment:
 def requests_as_components(system: System, requests: int, seed: int) -> Run:
     """A component a request."""
     env, draw, latencies = environment(), Random(seed).expovariate, []
-    tiers = [(sim.Resource(capacity=each.workers, monitor=False), 1.0 / each.mean) for each in system.stations]
+    tiers = [
+        (sim.Resource(capacity=each.workers, monitor=False), 1.0 / each.mean) for each in system.stations
+    ]
 
     class Request(Quiet):
         def process(self):

@@ -1,5 +1,6 @@
-"""SimPy. Two forms: `request`, as its documentation teaches, a process for each request and a Resource for each pool
-of workers; and `worker`, a process for each worker of the first station, who takes requests from a Store.
+"""SimPy. Two forms: `request`, as its documentation teaches, a process for each request and a Resource for
+each pool of workers; and `worker`, a process for each worker of the first station, who takes requests
+from a Store.
 """
 
 from __future__ import annotations
