@@ -46,7 +46,12 @@ def run(program: str, system: str, form: str, requests: int = REQUESTS, seed: in
 @pytest.mark.parametrize("system", ["mm1", "mm4", "chain"])
 @pytest.mark.parametrize(
     ("program", "form"),
-    [("heapq_loop.py", "callbacks"), ("simpy_processes.py", "request"), ("simpy_processes.py", "worker")],
+    [
+        ("heapq_loop.py", "latencies"),
+        ("heapq_loop.py", "rows"),
+        ("simpy_processes.py", "request"),
+        ("simpy_processes.py", "worker"),
+    ],
 )
 def test_the_mean_is_the_exact_one(
     peers: dict[str, ModuleType], program: str, form: str, system: str

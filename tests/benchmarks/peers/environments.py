@@ -38,7 +38,7 @@ class Peer:
 
 PEERS = {
     "cimba": Peer("cimba", "cimba_models.py", ("worker", "request")),
-    "heapq loop": Peer(None, "heapq_loop.py", ("callbacks",)),
+    "heapq loop": Peer(None, "heapq_loop.py", ("latencies", "rows")),
     "SimPy": Peer("simpy", "simpy_processes.py", ("request", "worker")),
     "Ciw": Peer("ciw", "ciw_network.py", ("network",)),
     "salabim": Peer("salabim", "salabim_components.py", ("worker", "request")),

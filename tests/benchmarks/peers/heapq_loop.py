@@ -1,7 +1,11 @@
-"""A plain heapq callback loop, as one writes it without any library.
+"""A plain heapq callback loop, as one writes it without any library. Two forms.
 
-Events are tuples on a heap. A request is nothing but the time at which it was sent: stations hold their
-workers by count, so that nobody needs to know which request is where.
+`latencies`: events are tuples on a heap, and a request is nothing but the time at which it was sent. Stations
+hold their workers by count, so that nobody needs to know which request is where.
+
+`rows`: the same, and it leaves what meshsim's tables hold of such a system: a row of each visit to a station
+(number of the request, when it arrived, began to be served, was answered), and each station's busy and
+queued time.
 """
 
 from __future__ import annotations
@@ -74,7 +78,7 @@ class Station:
         self.reply(sent)
 
 
-def build(system: System, requests: int, seed: int) -> Run:
+def latencies_only(system: System, requests: int, seed: int) -> Run:
     """The stations from the last to the first, and the arrivals."""
     draw, loop, latencies = Random(seed).expovariate, Loop(), []
     entry = None
@@ -95,5 +99,103 @@ def build(system: System, requests: int, seed: int) -> Run:
     return run
 
 
+# ---- with rows --------------------------------------------------------------------------------------
+
+
+class Visit:
+    """A request at a station.
+
+    Attributes:
+        request: its number.
+        above: the visit that waits for this one's answer, None for the first station's.
+    """
+
+    __slots__ = ("above", "arrived", "began", "request")
+
+    def __init__(self, request: int, above: Visit | None, arrived: float) -> None:
+        self.request, self.above, self.arrived = request, above, arrived
+
+
+class Recorded:
+    """A station that writes down each visit, and for how long how many are busy and queued."""
+
+    __slots__ = (
+        "below", "busy", "changed", "draw", "free", "loop", "queued", "rate", "reply", "rows", "waiting",
+        "workers",
+    )  # fmt: skip
+
+    def __init__(self, loop: Loop, draw, workers: int, mean: float, below: Recorded | None) -> None:
+        self.loop, self.draw, self.below = loop, draw, below
+        self.workers, self.free, self.rate = workers, workers, 1.0 / mean
+        self.waiting: deque[Visit] = deque()
+        self.rows: list[tuple[int, float, float, float]] = []
+        self.busy = self.queued = self.changed = 0.0
+        self.reply = None  # of whoever calls this station
+        if below is not None:
+            below.reply = self.answered
+
+    def count(self, now: float) -> None:
+        """Adds up to now; the numbers are about to change."""
+        since = now - self.changed
+        self.busy += (self.workers - self.free) * since
+        self.queued += len(self.waiting) * since
+        self.changed = now
+
+    def call(self, request: int, above: Visit | None) -> None:
+        """A request arrives."""
+        now = self.loop.now
+        visit = Visit(request, above, now)
+        self.count(now)
+        if self.free:
+            self.free -= 1
+            self.begin(visit, now)
+        else:
+            self.waiting.append(visit)
+
+    def begin(self, visit: Visit, now: float) -> None:
+        """A worker takes it."""
+        visit.began = now
+        self.loop.at(now + self.draw(self.rate), self.worked, visit)
+
+    def worked(self, visit: Visit) -> None:
+        """Its own work is done."""
+        if self.below is None:
+            self.answered(visit)
+        else:
+            self.below.call(visit.request, visit)
+
+    def answered(self, visit: Visit) -> None:
+        """The whole call is done: the worker takes the next request."""
+        now = self.loop.now
+        self.count(now)
+        self.rows.append((visit.request, visit.arrived, visit.began, now))
+        if self.waiting:
+            self.begin(self.waiting.popleft(), now)
+        else:
+            self.free += 1
+        if visit.above is not None:
+            self.reply(visit.above)
+
+
+def rows_too(system: System, requests: int, seed: int) -> Run:
+    """The same with stations that write down what happens."""
+    draw, loop = Random(seed).expovariate, Loop()
+    entry = None
+    for each in reversed(system.stations):
+        entry = Recorded(loop, draw, each.workers, each.mean, entry)
+
+    def arrive(number: int) -> None:
+        if number + 1 < requests:
+            loop.at(loop.now + draw(system.rate), arrive, number + 1)
+        entry.call(number, None)
+
+    def run():
+        loop.at(draw(system.rate), arrive, 0)
+        loop.run()
+        return lambda: [answered - arrived for _, arrived, _, answered in entry.rows]
+
+    return run
+
+
 if __name__ == "__main__":
-    main("heapq loop", platform.python_version(), {"callbacks": build})
+    main("heapq loop", platform.python_version(), {"latencies": latencies_only, "rows": rows_too})
