@@ -6,9 +6,9 @@
     replicas    one service, 70 % busy, of 1 to 1,000 replicas
     in flight   one service of unlimited workers, so slow that 1 to 10^6 requests are there at once
 
-A request does the same work at every point of an axis, and each point has as many requests. Every point
-is a process of its own, measured in turn; cost is the median over the rounds. Prints the tables, among them
-what a study of 10^9 requests takes on N machines, and draws docs/images/scaling.png.
+A request does the same work at every point of an axis. Every point is a process of its own, measured in
+turn; cost is the median over the rounds. Memory is compared between runs of equally many requests. Prints the
+tables, among them what a study of 10^9 requests takes on N machines, and draws docs/images/scaling.png.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ REQUESTS = {"fast": 200_000, "simpy": 10_000}
 """At each point, unless asked otherwise."""
 LARGEST = {"fast": 1_000_000, "simpy": 10_000}
 """Requests in flight, unless asked otherwise: SimPy's take gigabytes."""
-FILLED = 3
-"""So many times as many requests as are to be in flight: 95 % of these are, at the end of the load."""
+FILLED = 2
+"""So many times as many requests as are to be in flight: 86 % of these are, at the end of the load."""
 STUDY = 1_000_000_000
 MACHINES = (1, 2, 4, 8, 16, 64)
 CORES = 8
@@ -70,17 +70,17 @@ def apps(services: int, requests: int) -> Document:
     """The same app of five services again and again; of one service where there is but one."""
     groups, rate = max(1, services // 5), 100.0
     if services == 1:
-        document = {"services": {"front": service()}, "load": [{"to": "front", "rate": f"{rate}/s"}]}
+        document = {"services": {"front": service(2)}, "load": [{"to": "front", "rate": f"{rate}/s"}]}
     else:
         document = {"services": {}, "load": []}
         for n in range(groups):
             names = {name: f"{name}{n}" for name in ("front", "cart", "search", "stock", "store")}
             document["services"] |= {
-                names["front"]: service([[{"call": names["cart"]}, {"call": names["search"]}]]),
-                names["cart"]: service([{"call": names["stock"]}]),
-                names["search"]: service([{"call": names["store"]}]),
-                names["stock"]: service(),
-                names["store"]: service(),
+                names["front"]: service(16, [[{"call": names["cart"]}, {"call": names["search"]}]]),
+                names["cart"]: service(8, [{"call": names["stock"]}]),
+                names["search"]: service(8, [{"call": names["store"]}]),
+                names["stock"]: service(2),
+                names["store"]: service(2),
             }
             document["load"].append({"to": names["front"], "rate": f"{rate}/s"})
     retries = {"timeout": "1s", "retries": {"attempts": 2, "per_try_timeout": "300ms"}}
@@ -93,9 +93,9 @@ def apps(services: int, requests: int) -> Document:
     }
 
 
-def service(script: list[Any] | None = None) -> Document:
-    """Two workers, half busy at 100 requests/s."""
-    return {"workers": 2, "time": {"exponential": "10ms"}, **({"script": script} if script else {})}
+def service(workers: int, script: list[Any] | None = None) -> Document:
+    """10 ms of its own work; so many workers are at most half busy at 100 requests/s, held ones included."""
+    return {"workers": workers, "time": {"exponential": "10ms"}, **({"script": script} if script else {})}
 
 
 def pool(replicas: int, requests: int) -> Document:
@@ -124,12 +124,12 @@ SHAPES = {"services": apps, "replicas": pool, "in flight": crowd}
 
 
 def points(requests: int, most: int) -> list[Point]:
-    """All of them; each crowd has as many requests as the largest needs, so that all have equal rows."""
-    crowds = [size for size in IN_FLIGHT if size <= most]
-    filled = max(requests, FILLED * crowds[-1])
+    """All of them; and the smallest crowd once more, with as many requests, and so rows, as the largest."""
+    crowds = [Point("in flight", size, max(requests, FILLED * size)) for size in IN_FLIGHT if size <= most]
+    few = Point("in flight", crowds[0].size, crowds[-1].requests)
     found = [Point("services", size, requests) for size in SERVICES]
     found += [Point("replicas", size, requests) for size in REPLICAS]
-    return found + [Point("in flight", size, filled) for size in crowds]
+    return list(dict.fromkeys([*found, *crowds, few]))
 
 
 # ---- measuring --------------------------------------------------------------------------------------
@@ -217,24 +217,39 @@ def median(costs: list[Cost]) -> Cost:
 
 
 def slope(found: dict[Point, Cost], axis: str) -> float:
-    """Bytes that one more takes: a straight line from the smallest to the largest of an axis."""
-    line = sorted((point.size, each.grown_bytes) for point, each in found.items() if point.axis == axis)
+    """Bytes that one more takes: a straight line from smallest to largest, of equally many requests."""
+    most = max((point.size, point.requests) for point in found if point.axis == axis)[1]
+    costs = [(point, each) for point, each in found.items() if (point.axis, point.requests) == (axis, most)]
+    # One service alone makes other rows than an app of five.
+    line = sorted((p.size, each.grown_bytes) for p, each in costs if (axis, p.size) != ("services", 1))
     (few, less), (many, more) = line[0], line[-1]
     return (more - less) / (many - few) if many > few else math.nan
 
 
 def growth(found: dict[Point, Cost], axis: str, small: int) -> float:
     """How many times as much an event costs at the largest size as at a small one."""
-    sizes = {point.size: each.ns for point, each in found.items() if point.axis == axis}
+    sizes = {point.size: each.ns for point, each in drawn(found, axis)}
     return sizes[max(sizes)] / sizes[small]
+
+
+def drawn(found: dict[Point, Cost], axis: str) -> list[tuple[Point, Cost]]:
+    """The points of an axis by size, of those of one size the one with the fewest requests."""
+    chosen = sorted((p for p in found if p.axis == axis), key=lambda p: (p.size, -p.requests))
+    return [(point, found[point]) for point in {point.size: point for point in chosen}.values()]
 
 
 def costs_table(found: dict[Point, Cost]) -> list[list[str]]:
     """A row a point."""
-    rows = [["", "ns/event", "events/request", "requests/s", "to build, s", "grown, MB"]]
+    rows = [["", "requests", "ns/event", "events/request", "requests/s", "to build, s", "grown, MB"]]
     for point, each in found.items():
         speed = each.requests / each.seconds
-        row = [f"{each.ns:,.0f}", f"{each.events:.1f}", f"{speed:,.0f}", f"{each.built:.3f}"]
+        row = [
+            f"{each.requests:,.0f}",
+            f"{each.ns:,.0f}",
+            f"{each.events:.1f}",
+            f"{speed:,.0f}",
+            f"{each.built:.3f}",
+        ]
         rows.append([f"{point.size:,} {point.axis}", *row, f"{each.grown_bytes / 1e6:,.0f}"])
     return rows
 
@@ -299,9 +314,7 @@ def draw(found: dict[Point, Cost], name: str) -> None:
     figure.subplots_adjust(left=0.075, right=0.82, top=0.90, bottom=0.08, hspace=0.22)
     ends: list[list[style.LineEnd]] = [[], []]
     for look, axis in zip(style.LINES, SHAPES, strict=False):
-        line = sorted(
-            (p.size, each.ns, each.grown_bytes / 1e6) for p, each in found.items() if p.axis == axis
-        )
+        line = [(point.size, each.ns, each.grown_bytes / 1e6) for point, each in drawn(found, axis)]
         x, *values = (np.array(column) for column in zip(*line, strict=True))
         for panel, y, named in zip(panels, values, ends, strict=True):
             panel.plot(x, np.maximum(y, 0.1), marker="o", markersize=3, **look)
