@@ -250,7 +250,7 @@ def costs_table(found: dict[Point, Cost]) -> list[list[str]]:
             f"{speed:,.0f}",
             f"{each.built:.3f}",
         ]
-        rows.append([f"{point.size:,} {point.axis}", *row, f"{each.grown_bytes / 1e6:,.0f}"])
+        rows.append([f"{point.axis}: {point.size:,}", *row, f"{each.grown_bytes / 1e6:,.0f}"])
     return rows
 
 
