@@ -2,7 +2,7 @@
 
 Times of work are constants there, so an exponential time is told as many endpoints, among which each
 request chooses one evenly: the means of as many slices of the exponential law, equal in probability. That
-keeps the mean and loses 0.4 % of the variance. Users are drawn anew each window; a normal number of
+keeps the mean and loses 0.1 % of the variance. Users are drawn anew each window; a normal number of
 variance 0 is always the same.
 """
 
