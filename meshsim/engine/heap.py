@@ -21,8 +21,8 @@ SLOT_BITS = 27
 MOST = 1 << 27
 """Occurrences that may wait at once: what memory bears."""
 SLOT = MOST - 1
-NUMBERS = 1 << 36
-"""Occurrences that may be scheduled in all."""
+NUMBERS = 1 << 35
+"""Occurrences that may be scheduled in all; looked at between chunks, and there is room for twice as many."""
 
 
 @final
@@ -77,15 +77,12 @@ class HeapClock(Clock):
             self.ties[i] = i
 
     def at(self, time: float, event: Event, step: int) -> None:
-        self.push(time, event, step, self.number())
+        number = self.numbers
+        self.numbers = number + 1
+        self.push(time, event, step, number)
 
     def number(self) -> int:
         number = self.numbers
-        if number == NUMBERS:
-            raise MeshsimError(
-                f"{number} events were scheduled by {self.now:.6g} s, which is all that one run can have; "
-                "split it into replications"
-            )
         self.numbers = number + 1
         return number
 
@@ -182,10 +179,14 @@ class HeapClock(Clock):
         """Fires what is due before `until`, at most so many events; how many were fired."""
         if self.hole:
             self.close()  # the last event that was fired has raised an exception
+        if self.numbers > NUMBERS:
+            raise MeshsimError(
+                f"{self.numbers} events were scheduled by {self.now:.6g} s, which is all that one run can have; "
+                "split it into replications"
+            )
         fired = 0
         while fired < most and self.pending > 0 and self.times[0] < until and not self.stopped:
             fired += 1
-            self.events += 1
             self.now = self.times[0]
             slot = self.ties[0] & SLOT
             self.vacant = slot
@@ -195,6 +196,7 @@ class HeapClock(Clock):
                 event.fire(self.slot_step[slot], self.now)
             if self.hole:
                 self.close()
+        self.events += fired
         if fired < most and not self.stopped:
             self.now = until  # nothing is left before it
         return fired
