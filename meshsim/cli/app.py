@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
 
 MISSED, BAD, INTERRUPTED = 1, 2, 130
+LEAST, AT_MOST = 10, 200
+"""Of `meshsim.measure.precision`, repeated: importing it takes longer than --help may."""
 
 app = typer.Typer(
     name="meshsim",
@@ -41,6 +43,11 @@ Overrides = Annotated[
         help="Change a value of the scenario, such as policies.cart.timeout=2s; may be repeated.",
     ),
 ]
+Until = Annotated[
+    str | None,
+    typer.Option(metavar="SHARE", help="Add replications until the interval is this narrow, such as 1%."),
+]
+AtMost = Annotated[int, typer.Option(metavar="N", help="With --until: replications in all, at most.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of tables for people.")]
 
 

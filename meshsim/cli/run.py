@@ -9,7 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meshsim.cli.app import INTERRUPTED, MISSED, AsJson, Overrides, ScenarioFile, app, example, stopping, told
+from meshsim.cli.app import (
+    AT_MOST,
+    INTERRUPTED,
+    LEAST,
+    MISSED,
+    AsJson,
+    AtMost,
+    Overrides,
+    ScenarioFile,
+    Until,
+    app,
+    example,
+    stopping,
+    told,
+)
 from meshsim.errors import MeshsimError
 
 if TYPE_CHECKING:
@@ -29,6 +43,11 @@ def run(
     replications: Annotated[
         int, typer.Option(help="Independent runs, each with the next seed; from 2 on there are intervals.")
     ] = 1,
+    until: Until = None,
+    metric: Annotated[
+        str | None, typer.Option(metavar="PATH", help="What --until looks at; latency.mean if not given.")
+    ] = None,
+    at_most: AtMost = AT_MOST,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -41,6 +60,9 @@ def run(
 ) -> None:
     """Simulate a scenario.
 
+    With --until 1% there are as many replications as it takes, from 10 on, for the 95 % interval of --metric to
+    be at most 1 % of its mean to each side.
+
     Ctrl-C ends a run early and keeps what was measured so far, marked partial; a second one gives up.
     """
     with told(as_json):
@@ -51,7 +73,8 @@ def run(
         loaded = load(scenario, overrides or ())
         if out is not None:
             files.prepare(out)
-        with terminal.progress_bar(loaded.duration * replications, quiet=quiet) as progress:
+        total = loaded.duration * (replications if until is None else max(replications, LEAST))
+        with terminal.progress_bar(total, quiet=quiet, each=loaded.duration) as progress:
             result = simulate(
                 loaded,
                 engine=engine,
@@ -59,6 +82,10 @@ def run(
                 replications=replications,
                 progress=progress,
                 interrupted=stopping,
+                until=until,
+                metric=metric,
+                at_most=at_most,
+                looked=progress and progress.looked,
             )
         written, failure = _saved(result, out)
         if as_json:

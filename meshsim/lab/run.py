@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import meshsim
 from meshsim.errors import MeshsimError
-from meshsim.lab import files, sheets
+from meshsim.lab import approach, files, sheets
 from meshsim.lab.interrupt import Interrupt, interruptible
+from meshsim.measure.precision import AT_MOST, Look, Looked
 from meshsim.measure.records import Records
 from meshsim.measure.requests import requests
 from meshsim.measure.series import series
@@ -145,6 +146,10 @@ def run(
     retry_rules: Mapping[str, RetryRuleFactory] | None = None,
     processes: Sequence[UserProcess] = (),
     interrupted: Callable[[], None] | None = None,
+    until: str | float | None = None,
+    metric: str | None = None,
+    at_most: int = AT_MOST,
+    looked: Looked | None = None,
 ) -> Run:
     """Simulates a scenario.
 
@@ -163,28 +168,47 @@ def run(
         balancers: by service, a class or function that makes the user's own `Balancer`.
         retry_rules: by service, likewise, a `RetryRule`.
         processes: the user's own; each is called with the `Simulation` and returns a process's generator.
-
         interrupted: is called at the first Ctrl-C, to say that it was noticed.
+        until: ``"1%"`` or 0.01: adds replications until the half width of the metric's interval is at most so
+            much of its mean (`meshsim.measure.precision`); `replications` are then the least, and at least 10.
+        metric: what `until` looks at, such as ``latency.p99``; None is ``latency.mean``.
+        at_most: replications, however wide the interval is still.
+        looked: is told whenever `until` has looked.
 
     Raises:
         ScenarioError: the scenario can't be used.
-        MeshsimError: another argument can't, or the results could not be written (without `out`
+        MeshsimError: another argument can't, `until` was asked of a percentile that a replication is too
+            short for, or the results could not be written (without `out`
             nothing is lost: the returned run can be saved elsewhere).
     """
     chosen = _scenario(scenario, overrides)
     simulate = _engine(chosen.engine if engine is None else engine)
     if balancers or retry_rules or processes:
         simulate = _customised(simulate, balancers, retry_rules, processes)
-    chosen = chosen.model_copy(update={"seed": _seed(chosen.seed if seed is None else seed, replications)})
+    goal = approach.goal(chosen, until, metric, replications, at_most)
+    most = replications if goal is None else goal.at_most
+    chosen = chosen.model_copy(update={"seed": _seed(chosen.seed if seed is None else seed, most)})
     if out is not None:
         files.prepare(out)
-    records, cut_short = _replicate(simulate, chosen, replications, progress, interrupted)
+    records: list[Records] = []
+    look: Look | None = None
+    with interruptible(interrupted) as stop:
+        more = partial(_replicate, simulate, chosen, records, progress, stop)
+        if goal is None:
+            cut_short = more(replications)
+        else:
+            look, cut_short = approach.grow(goal, chosen, records, more, looked)
     notes = [f"{advice}" for advice in advise(chosen)]
-    if cut_short and replications > 1:
-        notes.append(f"Interrupted after {len(records)} of {replications} replications.")
+    if cut_short and most > 1:
+        of = f" of {replications}" if goal is None else ""
+        notes.append(f"Interrupted after {len(records)}{of} replications.")
+    if goal is not None and look is not None:
+        notes.append(goal.told(look))
     if chosen.tracing.sampling > 0.0 and simulate.__module__.startswith("meshsim.reference"):
         notes.append("The reference model leaves no spans.")
     summary = summarise(records, chosen, partial=cut_short, notes=notes)
+    if goal is not None and look is not None:
+        summary["until"] = goal.as_dict(look)
     result = Run(chosen, records, {**summary, "provenance": _provenance(chosen)})
     if out is not None:
         result.save(out)
@@ -236,25 +260,35 @@ def _seed(seed: int, replications: int) -> int:
 def _replicate(
     simulate: Engine,
     scenario: Scenario,
-    replications: int,
+    records: list[Records],
     progress: Progress | None,
-    interrupted: Callable[[], None] | None,
-) -> tuple[list[Records], bool]:
-    """The replications, and whether Ctrl-C kept some of their time from being simulated."""
-    records: list[Records] = []
-    with interruptible(interrupted) as stop:
-        for number in range(replications):
-            record = simulate(
-                scenario, scenario.seed + number, progress=_watched(progress, stop, number, scenario)
-            )
-            stop.give_up_if_pressed_twice()
-            if stop.pressed and not record.complete:
-                record.interrupted = True
-                return records or [record], True
-            records.append(record)
-            if stop.pressed:
-                break
-    return records, len(records) < replications
+    stop: Interrupt,
+    to: int,
+) -> bool:
+    """Adds replications up to a number of them; says whether Ctrl-C kept some of their time from it.
+
+    Args:
+        simulate: one run.
+        scenario: to run.
+        records: of the replications so far; more are appended. One that was cut short is left out, unless it
+            is all there is.
+        progress: is told how far it is.
+        stop: whether Ctrl-C was pressed.
+        to: how many replications to have.
+    """
+    while len(records) < to and not stop.pressed:
+        number = len(records)
+        record = simulate(
+            scenario, scenario.seed + number, progress=_watched(progress, stop, number, scenario)
+        )
+        stop.give_up_if_pressed_twice()
+        if stop.pressed and not record.complete:
+            record.interrupted = True
+            if not records:
+                records.append(record)
+            return True
+        records.append(record)
+    return len(records) < to
 
 
 def _watched(progress: Progress | None, stop: Interrupt, number: int, scenario: Scenario) -> Progress:

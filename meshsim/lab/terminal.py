@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,8 @@ from rich.table import Table
 
 from meshsim.lab import sheets
 from meshsim.lab.sheets import Sheet
+from meshsim.measure.precision import Look
+from meshsim.units import show_ratio
 
 if TYPE_CHECKING:
     from meshsim.theory import Solution
@@ -75,13 +77,37 @@ def show_theory(out: Console, solution: Solution) -> None:
         out.print(f"[yellow]Note:[/] {escape(reason)}")
 
 
+class Bar:
+    """A progress bar; called with the simulated time, s."""
+
+    def __init__(self, bar: Progress, total: float, each: float) -> None:
+        self._bar = bar
+        self._task = bar.add_task("", total=total, speed="", seen="")
+        self._each = each
+
+    def __call__(self, now: float) -> None:
+        """Shows how far it is."""
+        elapsed = self._bar.tasks[0].elapsed or 0.0
+        self._bar.update(
+            self._task, completed=now, speed=f"{now / elapsed:.3g} s/s" if elapsed > 0.2 else ""
+        )
+
+    def looked(self, look: Look) -> None:
+        """Shows how precise the answer is by now, and makes room for the replications to come."""
+        precision = "" if look.precision is None else f"± {show_ratio(look.precision)}"
+        about = "" if look.forecast is None else f", about {look.forecast} needed"
+        seen = f"{precision} after {look.replications}{'' if look.reached else about}"
+        self._bar.update(self._task, total=look.to * self._each, seen=seen)
+
+
 @contextmanager
-def progress_bar(total: float, *, quiet: bool) -> Iterator[Callable[[float], None] | None]:
+def progress_bar(total: float, *, quiet: bool, each: float = 0.0) -> Iterator[Bar | None]:
     """A bar on standard error, on a terminal only: share done, speed, time left.
 
     Args:
         total: simulated time when it is done, s.
         quiet: whether to show none in any case.
+        each: simulated time of one replication, s, where there may be more of them in the end than in `total`.
 
     Yields:
         What to report the simulated time to, or None where nobody watches.
@@ -90,13 +116,7 @@ def progress_bar(total: float, *, quiet: bool) -> Iterator[Callable[[float], Non
     if quiet or not err.is_terminal:
         yield None
         return
-    speed = TextColumn("{task.fields[speed]}")
-    columns = (TextColumn("simulating"), BarColumn(), TaskProgressColumn(), speed, TimeRemainingColumn())
+    speed, seen = TextColumn("{task.fields[speed]}"), TextColumn("{task.fields[seen]}")
+    columns = (TextColumn("simulating"), BarColumn(), TaskProgressColumn(), speed, TimeRemainingColumn(), seen)
     with Progress(*columns, console=err, transient=True) as bar:
-        task = bar.add_task("", total=total, speed="")
-
-        def report(now: float) -> None:
-            elapsed = bar.tasks[0].elapsed or 0.0
-            bar.update(task, completed=now, speed=f"{now / elapsed:.3g} s/s" if elapsed > 0.2 else "")
-
-        yield report
+        yield Bar(bar, total, each)
