@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from meshsim.engine import Simulation
     from meshsim.errors import MeshsimError, ScenarioError
+    from meshsim.lab.compare import compare
     from meshsim.lab.run import Run, run
     from meshsim.policies.balance import Balancer
     from meshsim.policies.retry import RetryRule
@@ -31,6 +32,7 @@ __all__ = [
     "Scenario",
     "ScenarioError",
     "Simulation",
+    "compare",
     "dump",
     "load",
     "loads",
@@ -46,6 +48,7 @@ _HOMES = {
     "Scenario": "meshsim.scenario.model",
     "ScenarioError": "meshsim.errors",
     "Simulation": "meshsim.engine",
+    "compare": "meshsim.lab.compare",
     "dump": "meshsim.scenario",
     "load": "meshsim.scenario",
     "loads": "meshsim.scenario",

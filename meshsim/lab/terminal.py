@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from meshsim.lab import sheets
+from meshsim.lab.compare import sheets as compared
 from meshsim.lab.sheets import Sheet
 from meshsim.measure.precision import Look
 from meshsim.units import show_ratio
@@ -61,6 +62,23 @@ def show_run(out: Console, summary: dict[str, Any], written: list[Path]) -> None
         f" to {summary['seed'] + replications - 1}" if replications > 1 else ""
     )
     out.print(f"[dim]meshsim {summary['version']}, engine {summary['engine']}, {seeds}[/]")
+    _show_written(out, written)
+
+
+def show_comparison(out: Console, summary: dict[str, Any], written: list[Path]) -> None:
+    """Prints what differs, what matters most first."""
+    for sheet in (compared.headline, compared.services, compared.objectives, compared.requests):
+        show(out, sheet(summary))
+    for sentence in compared.sentences(summary):
+        out.print(escape(sentence))
+    for note in summary["notes"]:
+        out.print(f"[yellow]Note:[/] {escape(note)}")
+    seeds = f"seeds {summary['seeds'][0]} to {summary['seeds'][-1]}"
+    out.print(f"[dim]meshsim {summary['version']}, engine {summary['engine']}, {seeds}[/]")
+    _show_written(out, written)
+
+
+def _show_written(out: Console, written: list[Path]) -> None:
     if written:
         out.print(f"Written to {escape(str(written[0].parent))}: {', '.join(path.name for path in written)}")
 

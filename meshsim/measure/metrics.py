@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from meshsim.errors import MeshsimError
@@ -14,6 +14,8 @@ from meshsim.scenario.names import suggestion
 
 USUAL = "latency.mean"
 """The metric that is meant where none is named."""
+COMPARED_OF_SERVICE = ("rate", *OF_SERVICE, "latency.p99")
+"""What `compare` shows of each service that both scenarios have."""
 LEAST_BEYOND = 10
 """With fewer requests beyond it, a percentile is a few slow requests and not a property of the mesh."""
 
@@ -23,13 +25,12 @@ def of(scenario: Scenario) -> list[str]:
     return [*HEADLINE, *(f"services.{name}.{key}" for name in scenario.services for key in OF_SERVICE)]
 
 
-def check(metric: str, scenario: Scenario) -> str:
-    """The metric, if the scenario has it.
+def check(metric: str, known: Collection[str]) -> str:
+    """The metric, if it is one of those that are known.
 
     Raises:
-        MeshsimError: it has not; the message names the nearest one.
+        MeshsimError: it is not; the message names the nearest one.
     """
-    known = of(scenario)
     if metric not in known:
         raise MeshsimError(f"no metric {metric!r} with an interval; {suggestion(metric, known)}")
     return metric
@@ -52,8 +53,7 @@ def _keys(path: str) -> list[str]:
     return [first, path[len("services.") : -len(inside) - 1], *inside.split(".")]
 
 
-_OF_SERVICE = (*OF_SERVICE, "rate", "latency.p99")
-"""What may stand behind the name of a service; `compare` shows more than `run` has intervals of."""
+_OF_SERVICE = (*COMPARED_OF_SERVICE, *OF_SERVICE)
 
 
 def refuse_unsupported(metric: str, summary: Mapping[str, Any]) -> None:
