@@ -48,6 +48,11 @@ Until = Annotated[
     typer.Option(metavar="SHARE", help="Add replications until the interval is this narrow, such as 1%."),
 ]
 AtMost = Annotated[int, typer.Option(metavar="N", help="With --until: replications in all, at most.")]
+Engine = Annotated[
+    str | None, typer.Option(metavar="NAME", help="auto, simpy or reference, instead of the scenario's.")
+]
+Seed = Annotated[int | None, typer.Option(help="Instead of the scenario's.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print neither tables nor progress.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of tables for people.")]
 
 

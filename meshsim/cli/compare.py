@@ -16,7 +16,10 @@ from meshsim.cli.app import (
     MISSED,
     AsJson,
     AtMost,
+    Engine,
+    Quiet,
     ScenarioFile,
+    Seed,
     Until,
     app,
     example,
@@ -29,6 +32,33 @@ if TYPE_CHECKING:
     from meshsim.lab.compare import Comparison
 
 
+Other = Annotated[
+    str | None, typer.Argument(metavar="[SCENARIO]", help="B; without it, B is A changed by --with.")
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--with", metavar="KEY=VALUE", help="Change a value of B only; may be repeated."),
+]
+OfBoth = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a value of both; may be repeated."),
+]
+Pairs = Annotated[int, typer.Option(help="Pairs of runs; both of a pair have the same seed.")]
+Metric = Annotated[
+    str, typer.Option(metavar="PATH", help="What the comparison is about, and --until looks at.")
+]
+Jobs = Annotated[
+    int | None, typer.Option(metavar="N", help="Processes; as many as there are cores if not given.")
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="Folder for compare.json, the tables (Parquet) and compare.png; made if missing."
+    ),
+]
+Check = Annotated[bool, typer.Option("--check", help="Exit with 1 if B misses an objective in any run.")]
+
+
 @app.command(
     epilog=example(
         "meshsim compare retry-storm.yaml retry-budget.yaml --out out\n"
@@ -37,41 +67,20 @@ if TYPE_CHECKING:
 )
 def compare(
     a: ScenarioFile,
-    b: Annotated[
-        str | None, typer.Argument(metavar="[SCENARIO]", help="B; without it, B is A changed by --with.")
-    ] = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--with", metavar="KEY=VALUE", help="Change a value of B only; may be repeated."),
-    ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a value of both; may be repeated."),
-    ] = None,
-    engine: Annotated[
-        str | None, typer.Option(metavar="NAME", help="auto, simpy or reference, instead of the scenarios'.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the first pair, instead of A's.")] = None,
-    replications: Annotated[
-        int, typer.Option(help="Pairs of runs; both of a pair have the same seed.")
-    ] = LEAST,
+    b: Other = None,
+    changes: Changes = None,
+    overrides: OfBoth = None,
+    engine: Engine = None,
+    seed: Seed = None,
+    replications: Pairs = LEAST,
     until: Until = None,
-    metric: Annotated[
-        str, typer.Option(metavar="PATH", help="What the comparison is about, and --until looks at.")
-    ] = "latency.mean",
+    metric: Metric = "latency.mean",
     at_most: AtMost = AT_MOST,
-    jobs: Annotated[
-        int | None, typer.Option(metavar="N", help="Processes; as many as there are cores if not given.")
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Folder for compare.json, the tables (Parquet) and compare.png; made if missing."
-        ),
-    ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Exit with 1 if B misses an objective.")] = False,
+    jobs: Jobs = None,
+    out: Out = None,
+    check: Check = False,
     as_json: AsJson = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print neither tables nor progress.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Say what differs between two scenarios.
 
@@ -83,32 +92,22 @@ def compare(
     mean to each side. Ctrl-C keeps the pairs that have finished; a second one gives up.
     """
     with told(as_json):
-        from meshsim.lab import files, terminal  # noqa: PLC0415
         from meshsim.lab import compare as lab  # noqa: PLC0415
+        from meshsim.lab import files, terminal  # noqa: PLC0415
         from meshsim.scenario import load  # noqa: PLC0415
 
         first = load(a, overrides or ())
-        second = first if b is None or a == b == "-" else load(b, overrides or ())
+        second = None if b is None else first if a == b else load(b, overrides or ())
         if out is not None:
             files.prepare(out)
-        each = first.duration + second.duration
-        pairs = replications if until is None else max(replications, LEAST)
-        with terminal.progress_bar(each * pairs, quiet=quiet, each=each) as progress:
+        each = first.duration + (second or first).duration
+        total = each * (replications if until is None else max(replications, LEAST))
+        with terminal.progress_bar(total, quiet=quiet, each=each) as progress:
             result = lab.compare(
-                first,
-                None if b is None else second,
-                changes=changes or (),
-                engine=engine,
-                seed=seed,
-                replications=replications,
-                until=until,
-                metric=metric,
-                at_most=at_most,
-                jobs=jobs,
-                progress=progress,
-                looked=progress and progress.looked,
-                interrupted=stopping,
-            )
+                first, second, changes=changes or (), engine=engine, seed=seed, replications=replications,
+                until=until, metric=metric, at_most=at_most, jobs=jobs, progress=progress,
+                looked=None if progress is None else progress.looked, interrupted=stopping,
+            )  # fmt: skip
         written, failure = _saved(result, out)
         if as_json:
             print(json.dumps(result.summary, indent=2, allow_nan=False))

@@ -16,8 +16,11 @@ from meshsim.cli.app import (
     MISSED,
     AsJson,
     AtMost,
+    Engine,
     Overrides,
+    Quiet,
     ScenarioFile,
+    Seed,
     Until,
     app,
     example,
@@ -35,10 +38,8 @@ if TYPE_CHECKING:
 )
 def run(
     scenario: ScenarioFile,
-    engine: Annotated[
-        str | None, typer.Option(metavar="NAME", help="auto, simpy or reference, instead of the scenario's.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Instead of the scenario's.")] = None,
+    engine: Engine = None,
+    seed: Seed = None,
     overrides: Overrides = None,
     replications: Annotated[
         int, typer.Option(help="Independent runs, each with the next seed; from 2 on there are intervals.")
@@ -56,12 +57,12 @@ def run(
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Exit with 1 if an objective is missed.")] = False,
     as_json: AsJson = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print neither tables nor progress.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Simulate a scenario.
 
-    With --until 1% there are as many replications as it takes, from 10 on, for the 95 % interval of --metric to
-    be at most 1 % of its mean to each side.
+    With --until 1% there are as many replications as it takes, from 10 on, for the 95 % interval of --metric
+    to be at most 1 % of its mean to each side.
 
     Ctrl-C ends a run early and keeps what was measured so far, marked partial; a second one gives up.
     """
@@ -85,7 +86,7 @@ def run(
                 until=until,
                 metric=metric,
                 at_most=at_most,
-                looked=progress and progress.looked,
+                looked=None if progress is None else progress.looked,
             )
         written, failure = _saved(result, out)
         if as_json:

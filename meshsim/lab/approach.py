@@ -22,7 +22,9 @@ def goal(
         MeshsimError: it is none, or the scenario has no such metric.
     """
     if until is not None:
-        return Goal.of(until, metrics.check(metric or metrics.USUAL, metrics.of(scenario)), replications, at_most)
+        return Goal.of(
+            until, metrics.check(metric or metrics.USUAL, metrics.of(scenario)), replications, at_most
+        )
     if metric is not None:
         raise MeshsimError(f"--metric {metric} is what --until looks at; add --until 1%")
     return None

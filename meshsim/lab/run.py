@@ -13,7 +13,7 @@ import meshsim
 from meshsim.errors import MeshsimError
 from meshsim.lab import approach, files, sheets
 from meshsim.lab.interrupt import Interrupt, interruptible
-from meshsim.measure.precision import AT_MOST, Look, Looked
+from meshsim.measure.precision import AT_MOST, Goal, Look, Looked
 from meshsim.measure.records import Records
 from meshsim.measure.requests import requests
 from meshsim.measure.series import series
@@ -153,9 +153,8 @@ def run(
 ) -> Run:
     """Simulates a scenario.
 
-    Ctrl-C ends it early: what was measured until then is returned (and saved), with
-    ``summary["partial"]`` true. Of several replications the unfinished one is then left out. A second Ctrl-C
-    gives up.
+    Ctrl-C ends it early: what was measured until then is returned (and saved), ``summary["partial"]`` is true.
+    Of several replications the unfinished one is then left out. A second Ctrl-C gives up.
 
     Args:
         scenario: a file's path (``-`` for standard input), or a scenario that is already loaded.
@@ -169,53 +168,67 @@ def run(
         retry_rules: by service, likewise, a `RetryRule`.
         processes: the user's own; each is called with the `Simulation` and returns a process's generator.
         interrupted: is called at the first Ctrl-C, to say that it was noticed.
-        until: ``"1%"`` or 0.01: adds replications until the half width of the metric's interval is at most so
-            much of its mean (`meshsim.measure.precision`); `replications` are then the least, and at least 10.
-        metric: what `until` looks at, such as ``latency.p99``; None is ``latency.mean``.
-        at_most: replications, however wide the interval is still.
+        until: ``"1%"`` or 0.01: adds replications, from 10 on, until the interval is so narrow for its mean.
+        metric: whose interval `until` looks at; None is ``latency.mean``.
+        at_most: replications, however wide the interval still is.
         looked: is told whenever `until` has looked.
 
     Raises:
         ScenarioError: the scenario can't be used.
-        MeshsimError: another argument can't, `until` was asked of a percentile that a replication is too
-            short for, or the results could not be written (without `out`
+        MeshsimError: another argument can't, or the results could not be written (without `out`
             nothing is lost: the returned run can be saved elsewhere).
     """
-    chosen = _scenario(scenario, overrides)
-    simulate = _engine(chosen.engine if engine is None else engine)
-    if balancers or retry_rules or processes:
-        simulate = _customised(simulate, balancers, retry_rules, processes)
+    chosen = scenario_of(scenario, overrides)
+    simulate = _customised(chosen.engine if engine is None else engine, balancers, retry_rules, processes)
     goal = approach.goal(chosen, until, metric, replications, at_most)
     most = replications if goal is None else goal.at_most
-    chosen = chosen.model_copy(update={"seed": _seed(chosen.seed if seed is None else seed, most)})
+    chosen = chosen.model_copy(update={"seed": seed_of(chosen.seed if seed is None else seed, most)})
     if out is not None:
         files.prepare(out)
-    records: list[Records] = []
-    look: Look | None = None
-    with interruptible(interrupted) as stop:
-        more = partial(_replicate, simulate, chosen, records, progress, stop)
-        if goal is None:
-            cut_short = more(replications)
-        else:
-            look, cut_short = approach.grow(goal, chosen, records, more, looked)
-    notes = [f"{advice}" for advice in advise(chosen)]
-    if cut_short and most > 1:
-        of = f" of {replications}" if goal is None else ""
-        notes.append(f"Interrupted after {len(records)}{of} replications.")
-    if goal is not None and look is not None:
-        notes.append(goal.told(look))
-    if chosen.tracing.sampling > 0.0 and simulate.__module__.startswith("meshsim.reference"):
-        notes.append("The reference model leaves no spans.")
-    summary = summarise(records, chosen, partial=cut_short, notes=notes)
-    if goal is not None and look is not None:
-        summary["until"] = goal.as_dict(look)
-    result = Run(chosen, records, {**summary, "provenance": _provenance(chosen)})
+    result = _run(simulate, chosen, goal, replications, progress, interrupted, looked)
     if out is not None:
         result.save(out)
     return result
 
 
-def _scenario(source: str | Path | Scenario, overrides: Overrides) -> Scenario:
+def _run(
+    simulate: Engine,
+    scenario: Scenario,
+    goal: Goal | None,
+    replications: int,
+    progress: Progress | None,
+    interrupted: Callable[[], None] | None,
+    looked: Looked | None,
+) -> Run:
+    """The replications of a scenario whose seed is settled, summed up."""
+    records: list[Records] = []
+    look: Look | None = None
+    with interruptible(interrupted) as stop:
+        more = partial(_replicate, simulate, scenario, records, progress, stop)
+        if goal is None:
+            cut_short = more(replications)
+        else:
+            look, cut_short = approach.grow(goal, scenario, records, more, looked)
+    notes = [f"{advice}" for advice in advise(scenario)]
+    if cut_short and (goal is not None or replications > 1):
+        of = f" of {replications}" if goal is None else ""
+        notes.append(f"Interrupted after {len(records)}{of} replications.")
+    if goal is not None and look is not None:
+        notes.append(goal.told(look))
+    if scenario.tracing.sampling > 0.0 and simulate.__module__.startswith("meshsim.reference"):
+        notes.append("The reference model leaves no spans.")
+    summary = summarise(records, scenario, partial=cut_short, notes=notes)
+    if goal is not None and look is not None:
+        summary["until"] = goal.as_dict(look)
+    return Run(scenario, records, {**summary, "provenance": _provenance(scenario)})
+
+
+def scenario_of(source: str | Path | Scenario, overrides: Overrides) -> Scenario:
+    """A scenario with overrides, read from its file unless it is loaded already.
+
+    Raises:
+        ScenarioError: it can't be used.
+    """
     if not isinstance(source, Scenario):
         return load(source, overrides)
     return loads(written.text(source), overrides=overrides, folder=source.folder) if overrides else source
@@ -235,12 +248,15 @@ def _engine(name: str) -> Engine:
 
 
 def _customised(
-    simulate: Engine,
+    name: str,
     balancers: Mapping[str, BalancerFactory] | None,
     retry_rules: Mapping[str, RetryRuleFactory] | None,
     processes: Sequence[UserProcess],
 ) -> Engine:
-    """An engine with the user's own parts in it."""
+    """The engine of a name, with the user's own parts in it if there are any."""
+    simulate = _engine(name)
+    if not (balancers or retry_rules or processes):
+        return simulate
     from meshsim.engine import simulate as engine  # noqa: PLC0415
 
     if simulate is not engine:
@@ -248,8 +264,12 @@ def _customised(
     return partial(engine, balancers=balancers, retry_rules=retry_rules, processes=processes)
 
 
-def _seed(seed: int, replications: int) -> int:
-    """The seed, checked together with the number of replications that count on from it."""
+def seed_of(seed: int, replications: int) -> int:
+    """The seed, checked together with the number of replications that count on from it.
+
+    Raises:
+        MeshsimError: there are none, or too many for the seed.
+    """
     if replications < 1:
         raise MeshsimError(f"{replications} replications make no run; ask for at least 1")
     if not 0 <= seed <= SEED_LIMIT - replications:

@@ -106,9 +106,7 @@ class Bar:
     def __call__(self, now: float) -> None:
         """Shows how far it is."""
         elapsed = self._bar.tasks[0].elapsed or 0.0
-        self._bar.update(
-            self._task, completed=now, speed=f"{now / elapsed:.3g} s/s" if elapsed > 0.2 else ""
-        )
+        self._bar.update(self._task, completed=now, speed=f"{now / elapsed:.3g} s/s" if elapsed > 0.2 else "")
 
     def looked(self, look: Look) -> None:
         """Shows how precise the answer is by now, and makes room for the replications to come."""
@@ -125,7 +123,7 @@ def progress_bar(total: float, *, quiet: bool, each: float = 0.0) -> Iterator[Ba
     Args:
         total: simulated time when it is done, s.
         quiet: whether to show none in any case.
-        each: simulated time of one replication, s, where there may be more of them in the end than in `total`.
+        each: simulated time of one replication, s, where there may be more of them in the end.
 
     Yields:
         What to report the simulated time to, or None where nobody watches.
@@ -135,6 +133,13 @@ def progress_bar(total: float, *, quiet: bool, each: float = 0.0) -> Iterator[Ba
         yield None
         return
     speed, seen = TextColumn("{task.fields[speed]}"), TextColumn("{task.fields[seen]}")
-    columns = (TextColumn("simulating"), BarColumn(), TaskProgressColumn(), speed, TimeRemainingColumn(), seen)
+    columns = (
+        TextColumn("simulating"),
+        BarColumn(),
+        TaskProgressColumn(),
+        speed,
+        TimeRemainingColumn(),
+        seen,
+    )
     with Progress(*columns, console=err, transient=True) as bar:
         yield Bar(bar, total, each)

@@ -5,8 +5,8 @@ with different seeds are independent, so the spread *between replications* is wh
 
 Source:
     Abramowitz and Stegun, Handbook of Mathematical Functions (1964), 26.7.3 and 26.7.4: the distribution
-    of t for whole degrees of freedom as a finite sum; 26.7.5: its quantile for many of them. Law, Simulation Modeling and Analysis, 5th ed.
-    (2015), 9.4: replication-deletion.
+    of t for whole degrees of freedom as a finite sum; 26.7.5: its quantile for many of them. Law, Simulation
+    Modeling and Analysis, 5th ed. (2015), 9.4: replication-deletion.
 """
 
 from __future__ import annotations

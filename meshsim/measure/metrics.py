@@ -80,7 +80,7 @@ def refuse_unsupported(metric: str, summary: Mapping[str, Any]) -> None:
     if requests:  # a tenth more, since their number is random
         longer = f" (duration={math.ceil(summary['warmup'] + 1.1 * summary['measured'] * need / requests)}s)"
     raise MeshsimError(
-        f"{metric} can't be supported: a replication (seed {summary['seed']}) has {requests:,} requests for it,"
-        f" of which {beyond:.2g} lie beyond; it takes {LEAST_BEYOND}, so {need:,} in all; make replications"
+        f"{metric} can't be supported: a replication (seed {summary['seed']}) has {requests:,} requests for"
+        f" it, of which {beyond:.2g} lie beyond; it takes {LEAST_BEYOND}, so {need:,} in all; make replications"
         f" longer{longer}, or choose {kind}.{lower[-1] if lower else 'mean'}"
     )

@@ -12,8 +12,8 @@ instead of saving; the numbers say so.
 
 Source:
     Law, Simulation Modeling and Analysis, 5th ed. (2015): 10.2.1 paired-t interval, 10.2.2 modified
-    two-sample-t interval, 10.2 Bonferroni's inequality, 11.2 common random numbers. Welch, The significance of
-    the difference between two means when the population variances are unequal, Biometrika 29 (1938): the
+    two-sample-t interval, 9.7 Bonferroni's inequality, 11.2 common random numbers. Welch, The significance
+    of the difference between two means when the population variances are unequal, Biometrika 29 (1938): the
     degrees of freedom of the unpaired interval.
 """
 
@@ -40,7 +40,7 @@ class Difference:
         a, b: means over the pairs.
         interval: of B - A, by itself.
         told: whether that interval leaves out 0; where all pairs differ by exactly 0 it does not.
-        told_jointly: whether it would at the confidence that makes all metrics of the comparison true together.
+        told_jointly: whether it would at the confidence with which all metrics of the comparison hold together.
         correlation: of A and B over the pairs; None where one of them does not vary.
         variance_ratio: (Var(A) + Var(B)) / Var(B - A), what pairing saves; None where B - A does not vary.
         unpaired: replications of each that independent runs would need for an interval as narrow, by
@@ -68,7 +68,8 @@ def difference(metric: str, a: Sequence[float], b: Sequence[float], family: int 
 
     Args:
         metric: what it is called.
-        a, b: (n,) its values, a pair by position, at least 2.
+        a: (n,) its values, at least 2.
+        b: (n,) the values that are paired with them by position.
         family: how many metrics are compared at once (Bonferroni).
 
     Raises:
@@ -115,7 +116,8 @@ def unpaired_replications(a: Sequence[float], b: Sequence[float], half_width: fl
     of each are f = (m - 1) · (Var(A) + Var(B))² / (Var(A)² + Var(B)²).
 
     Args:
-        a, b: values of each.
+        a: values of A, at least 2.
+        b: values of B.
         half_width: of the interval to match.
 
     Returns:

@@ -61,7 +61,9 @@ def pairable(a: Scenario, b: Scenario) -> tuple[list[int], list[str]]:
             only = "A" if index < len(a.load) else "B"
             reasons.append(f"load[{index}] is in {only} only, so its requests have no partners.")
         elif a.load[index] != b.load[index]:
-            reasons.append(f"load[{index}] is not the same in both, so its requests can't be paired one by one.")
+            reasons.append(
+                f"load[{index}] is not the same in both, so its requests can't be paired one by one."
+            )
         elif a.load[index].users is not None:
             reasons.append(
                 f"load[{index}] is closed: its users send when they have their answers, at other times in A"
@@ -76,9 +78,11 @@ def pair(a: Records, b: Records, loads: Sequence[int], start: float, end: float)
     """Compares the requests of two runs with the same seed.
 
     Args:
-        a, b: the runs.
+        a: a run.
+        b: another with the same seed.
         loads: indices of the loads whose requests are the same in both.
-        start, end: only requests that begin between them count, s.
+        start: requests that begin before it don't count, s.
+        end: nor do those that begin then or later, s.
     """
     sides = [_latencies(records, loads, start, end) for records in (a, b)]
     count = [len(side) for side in sides]

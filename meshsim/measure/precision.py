@@ -102,7 +102,8 @@ class Goal:
         least = max(LEAST, replications)
         if at_most < least:
             raise MeshsimError(
-                f"at most {at_most} replications are too few: the first look is after {least}; raise --at-most"
+                f"at most {at_most} replications are too few: the first look is after {least};"
+                " raise --at-most"
             )
         return cls(metric, wanted, least, at_most)
 

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from meshsim.errors import MeshsimError
+from meshsim.errors import MeshsimError, ScenarioError
 from meshsim.lab import files
 from meshsim.lab.compare.comparison import Comparison
 from meshsim.lab.compare.evidence import comparable
-from meshsim.lab.compare.runner import run_pairs
+from meshsim.lab.compare.runner import Job, run_pairs
 from meshsim.lab.compare.summary import summarise, with_objectives
-from meshsim.lab.run import SEED_LIMIT, Progress
+from meshsim.lab.run import Progress, scenario_of, seed_of
 from meshsim.measure import metrics
 from meshsim.measure.precision import AT_MOST, Goal, Looked
-from meshsim.scenario import load, loads, written
+from meshsim.scenario import load
 from meshsim.scenario.advice import advise
 from meshsim.scenario.model import Scenario
-from meshsim.scenario.overrides import Overrides
+from meshsim.scenario.overrides import SET, Overrides
 
 __all__ = ["REPLICATIONS", "Comparison", "compare"]
 
+WITH = "--with"
+"""What the place of a change of B is called."""
 REPLICATIONS = 10
 """Pairs of runs, where nobody says."""
 
@@ -45,8 +48,8 @@ def compare(
 ) -> Comparison:
     """Runs two scenarios on common random numbers and says what differs.
 
-    Each pair of runs shares a seed, so both see the same arrivals and service times. Ctrl-C ends the
-    comparison early with the pairs that have finished, if there are two; a second one gives up.
+    Each pair of runs shares a seed, so both see the same arrivals and service times. Ctrl-C keeps the pairs
+    that have finished, if there are two; a second one gives up.
 
     Args:
         a: a file's path, or a scenario that is already loaded.
@@ -56,8 +59,7 @@ def compare(
         engine: ``auto``, ``simpy`` or ``reference``; None takes each scenario's.
         seed: of the first pair, the next has the next; None takes A's.
         replications: pairs of runs, at least 2.
-        until: ``"5%"`` or 0.05: adds pairs until the half width of the metric's difference is at most so much
-            of A's mean; `replications` are then the least, and at least 10.
+        until: ``"5%"`` or 0.05: adds pairs, from 10 on, until the interval is so narrow for A's mean.
         metric: that the comparison is about: what `until` looks at and the sentences begin with.
         at_most: pairs, with `until`.
         jobs: processes; None takes all cores.
@@ -67,43 +69,44 @@ def compare(
         interrupted: is called at the first Ctrl-C, to say that it was noticed.
 
     Raises:
-        ScenarioError: a scenario can't be used.
-        MeshsimError: another argument can't, or the results could not be written.
+        MeshsimError: a scenario or another argument can't be used, or the results not written.
         KeyboardInterrupt: Ctrl-C came before two pairs had finished.
     """
     first, second = _scenarios(a, b, overrides, changes)
-    known = comparable(first, second)
-    known += [path for path in _objective_paths(first) if path in _objective_paths(second)]
-    metrics.check(metric, known)
+    metrics.check(metric, _known(first, second))
     goal = None if until is None else Goal.of(until, metric, replications, at_most)
     start = _seed(first.seed if seed is None else seed, replications if goal is None else goal.at_most)
     if out is not None:
         files.prepare(out)
-    pairs, look, cut_short = run_pairs(
-        first,
-        second,
-        seed=start,
-        engine=engine,
-        pairs=replications,
-        goal=goal,
-        metric=metric,
-        jobs=jobs,
-        progress=progress,
-        interrupted=interrupted,
-        looked=looked,
-    )
-    notes = [f"Interrupted after {len(pairs)} pairs."] if cut_short else []
-    if seed is None and second.seed != first.seed:
-        notes.append(f"B's own seed, {second.seed}, is not used: both have A's.")
-    summary = summarise(
-        first, second, pairs, metric=metric, goal=goal, look=look, partial=cut_short, notes=notes
-    )
-    summary["a"]["label"], summary["b"]["label"] = _labels(first, second, changes)
-    summary["notes"] += _advice(first, second)
-    result = Comparison(first, second, pairs, summary)
+    job = Job(first, second, start, engine, metric, replications, goal, jobs)
+    result = _compared(job, _labels(first, second, changes), seed, progress, interrupted, looked)
     if out is not None:
         result.save(out)
     return result
+
+
+def _compared(
+    job: Job,
+    labels: tuple[str, str],
+    seed: int | None,
+    progress: Progress | None,
+    interrupted: Callable[[], None] | None,
+    looked: Looked | None,
+) -> Comparison:
+    """The pairs of a job, summed up."""
+    pairs, look, cut_short = run_pairs(job, progress, interrupted, looked)
+    notes = [f"Interrupted after {len(pairs)} pairs."] if cut_short else []
+    if seed is None and job.b.seed != job.a.seed:
+        notes.append(f"B's own seed, {job.b.seed}, is not used: both have A's.")
+    summary = summarise(job, pairs, look=look, partial=cut_short, notes=notes)
+    summary["a"]["label"], summary["b"]["label"] = labels
+    summary["notes"] += _advice(job.a, job.b)
+    return Comparison(job.a, job.b, pairs, summary)
+
+
+def _known(a: Scenario, b: Scenario) -> list[str]:
+    """The metrics that can be compared."""
+    return comparable(a, b) + [path for path in _objective_paths(a) if path in _objective_paths(b)]
 
 
 def _scenarios(
@@ -122,23 +125,25 @@ def _scenarios(
         )
     if b is None and str(a) == "-":
         a = load("-")  # standard input can be read only once
-    first = _scenario(a, overrides)
-    second = _scenario(_scenario(a if b is None else b, overrides), changes)
+    first = scenario_of(a, overrides)
+    second = _changed(scenario_of(a if b is None else b, overrides), changes)
     return with_objectives(first, second), with_objectives(second, first)
 
 
-def _scenario(source: str | Path | Scenario, overrides: Overrides) -> Scenario:
-    if not isinstance(source, Scenario):
-        return load(source, overrides)
-    return loads(written.text(source), overrides=overrides, folder=source.folder) if overrides else source
+def _changed(scenario: Scenario, changes: Overrides) -> Scenario:
+    """B's own changes; a problem with them is said to be where the user wrote it."""
+    try:
+        return scenario_of(scenario, changes)
+    except ScenarioError as error:
+        raise ScenarioError(
+            [replace(problem, file=WITH) if problem.file == SET else problem for problem in error.problems]
+        ) from None
 
 
 def _seed(seed: int, pairs: int) -> int:
     if pairs < 2:
         raise MeshsimError(f"{pairs} pairs of runs have no interval; ask for at least 2 replications")
-    if not 0 <= seed <= SEED_LIMIT - pairs:
-        raise MeshsimError(f"seed {seed} is out of range; choose one from 0 to {SEED_LIMIT - pairs}")
-    return seed
+    return seed_of(seed, pairs)
 
 
 def _objective_paths(scenario: Scenario) -> list[str]:

@@ -18,7 +18,7 @@ from meshsim.measure.records import Floats, Ints, Records
 from meshsim.measure.summary import HEADLINE
 from meshsim.scenario.model import Scenario
 
-TAIL_EDGES: Floats = 1e-6 * 1.02 ** np.arange(1165)
+TAIL_EDGES: Floats = 1e-6 * np.power(1.02, np.arange(1165, dtype=np.float64))
 """1 us to three hours in steps of 2 %, which no picture shows, s."""
 
 
@@ -63,12 +63,12 @@ def evidence(a: Run, b: Run, loads: Sequence[int]) -> Pair:
     """What is kept of two runs with one seed.
 
     Args:
-        a, b: the runs, of one replication each.
+        a: a run of one replication.
+        b: likewise.
         loads: indices of those whose requests are the same in both.
     """
     paths = comparable(a.scenario, b.scenario)
-    sides = [_side(run, paths) for run in (a, b)]
-    return Pair(a.summary["seed"], *sides, _requests(a, b, loads))
+    return Pair(a.summary["seed"], _side(a, paths), _side(b, paths), _requests(a, b, loads))
 
 
 def comparable(a: Scenario, b: Scenario) -> list[str]:
@@ -94,7 +94,8 @@ def _side(run: Run, paths: Sequence[str]) -> Side:
 
 def _objectives(summary: Mapping[str, Any]) -> tuple[dict[str, float | None], dict[str, bool]]:
     """What was measured for each objective's limit, and whether it was met, by ``objectives.cart.p99``."""
-    values, met = {}, {}
+    values: dict[str, float | None] = {}
+    met: dict[str, bool] = {}
     for objective in summary["objectives"]:
         for key, measured in objective["measured"].items():
             path = f"objectives.{objective['service']}.{key}"
@@ -118,9 +119,7 @@ def _requests(a: Run, b: Run, loads: Sequence[int]) -> RequestPairs | None:
     first, second = a.records[0], b.records[0]
     if not loads or not isinstance(first, Records) or not isinstance(second, Records):
         return None
-    windows = [
-        (run.summary["warmup"], run.summary["warmup"] + run.summary["measured"]) for run in (a, b)
-    ]
+    windows = [(run.summary["warmup"], run.summary["warmup"] + run.summary["measured"]) for run in (a, b)]
     start, end = max(window[0] for window in windows), min(window[1] for window in windows)
     return pair(first, second, loads, start, end)
 

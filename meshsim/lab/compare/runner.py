@@ -62,42 +62,59 @@ def both(task: Task, progress: Progress | None = None) -> Pair | None:
     return evidence(a, b, pairable(task.scenario, task.other)[0])
 
 
-@dataclass(slots=True)
-class Runner:
-    """Makes pairs of runs of two scenarios.
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to run.
 
     Attributes:
-        a, b: the scenarios.
+        a, b: the scenarios, objectives of both in each.
         seed: of the first pair; the next has the next.
         engine: None takes each scenario's.
-        pool: where they run.
-        progress: is told how much time has been simulated, s.
-        stop: whether Ctrl-C was pressed.
         metric: that the comparison is about; if the first runs are too short for it, that is an error.
-        pairs: that have finished.
+        pairs: how many, without a goal.
+        goal: when to stop, if that was asked for.
+        jobs: processes; None takes all cores.
     """
 
     a: Scenario
     b: Scenario
     seed: int
     engine: str | None
+    metric: str
+    pairs: int
+    goal: Goal | None
+    jobs: int | None
+
+
+@dataclass(slots=True)
+class Runner:
+    """Makes the pairs of a job.
+
+    Attributes:
+        job: what to run.
+        pool: where.
+        progress: is told how much time has been simulated, s.
+        stop: whether Ctrl-C was pressed.
+        pairs: that have finished.
+    """
+
+    job: Job
     pool: Pool
     progress: Progress | None
     stop: Interrupt
-    metric: str
     pairs: list[Pair]
 
     def to(self, count: int) -> bool:
         """Makes pairs until there are so many; says whether Ctrl-C kept it from that."""
-        first = len(self.pairs)
+        first, job = len(self.pairs), self.job
         tasks = [
-            PairTask(number, self.a, self.seed + number, self.engine, other=self.b)
+            PairTask(number, job.a, job.seed + number, job.engine, other=job.b)
             for number in range(first, count)
         ]
         for made in self._made(tasks):
             if first == 0:
-                metrics.refuse_unsupported(self.metric, made.a.summary)
-                metrics.refuse_unsupported(self.metric, made.b.summary)
+                metrics.refuse_unsupported(job.metric, made.a.summary)
+                metrics.refuse_unsupported(job.metric, made.b.summary)
             self.pairs.append(made)
             if self.progress is not None:
                 self.progress(len(self.pairs) * self.each)
@@ -107,7 +124,7 @@ class Runner:
     @property
     def each(self) -> float:
         """How much time a pair simulates, s."""
-        return self.a.duration + self.b.duration
+        return self.job.a.duration + self.job.b.duration
 
     def _made(self, tasks: Sequence[Task]) -> Iterator[Pair]:
         if self.pool.jobs > 1:
@@ -129,20 +146,12 @@ class Runner:
 
 
 def run_pairs(
-    a: Scenario,
-    b: Scenario,
-    *,
-    seed: int,
-    engine: str | None,
-    pairs: int,
-    goal: Goal | None,
-    metric: str,
-    jobs: int | None,
+    job: Job,
     progress: Progress | None,
     interrupted: Callable[[], None] | None,
     looked: Looked | None,
 ) -> tuple[list[Pair], Look | None, bool]:
-    """Makes pairs: so many, or until the goal is reached.
+    """Makes pairs: as many as the job says, or until its goal is reached.
 
     Returns:
         The pairs by seed; the last look at the goal; whether Ctrl-C came before the end.
@@ -151,12 +160,12 @@ def run_pairs(
         MeshsimError: the metric is a percentile that a run is too short for, or does not exist.
         KeyboardInterrupt: Ctrl-C came before two pairs had finished, so there is nothing to compare.
     """
-    with interruptible(interrupted) as stop, Pool(jobs, work=make) as pool:
-        runner = Runner(a, b, seed, engine, pool, progress, stop, metric, [])
-        cut_short = runner.to(pairs if goal is None else goal.least)
+    goal, look = job.goal, None
+    with interruptible(interrupted) as stop, Pool(job.jobs, work=make) as pool:
+        runner = Runner(job, pool, progress, stop, [])
+        cut_short = runner.to(job.pairs if goal is None else goal.least)
         if len(runner.pairs) < 2:
             raise KeyboardInterrupt
-        look = None
         while goal is not None:
             look = _look(goal, runner.pairs)
             if looked is not None:

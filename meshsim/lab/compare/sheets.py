@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -144,7 +143,7 @@ def requests(summary: Summary) -> Sheet:
     if found is None:
         return Sheet("request by request", ("",), [])
     rows: Rows = [
-        (name, sheets.count(found[key]), sheets.share(found[key] / found["count"]), meaning)
+        (name, sheets.count(found[key]), f"{100.0 * found[key] / found['count']:.3g} %", meaning)
         for key, (name, meaning) in REQUEST_WORDS.items()
     ]
     title = f"request by request: {sheets.count(found['count'])} pairs"
@@ -196,13 +195,8 @@ def _worth(found: Mapping[str, Any] | None, pairs: int) -> list[str]:
     ratio, unpaired = found["variance_ratio"], found["unpaired_replications"]
     needed = "no number of" if unpaired is None else f"{unpaired:,}"
     correlation = "" if found["correlation"] is None else f", correlation {found['correlation']:.2f}"
-    return [
+    told = (
         f"Runs with seeds of their own would have needed {needed} replications of each for as narrow an"
         f" interval, instead of {pairs}: sharing their luck divides the variance by {ratio:.3g}{correlation}."
-    ]
-
-
-def median_saving(summary: Summary) -> float | None:
-    """The median over the metrics of what pairing saves, as a ratio of variances."""
-    ratios = [each["variance_ratio"] for each in summary["differences"] if each["variance_ratio"]]
-    return statistics.median(ratios) if ratios else None
+    )
+    return [told]

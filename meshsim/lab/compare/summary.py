@@ -3,39 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any
 
 import meshsim
 from meshsim.lab.compare.evidence import Pair, Side, values, weak
+from meshsim.lab.compare.runner import Job
 from meshsim.measure.intervals import interval
 from meshsim.measure.paired import CONFIDENCE, Difference, difference
 from meshsim.measure.pairing import RequestPairs, pairable
-from meshsim.measure.precision import Goal, Look
+from meshsim.measure.precision import Look
 from meshsim.scenario.model import Objective, Scenario
 
 Summary = dict[str, Any]
 
 
 def summarise(
-    a: Scenario,
-    b: Scenario,
-    pairs: Sequence[Pair],
-    *,
-    metric: str,
-    goal: Goal | None,
-    look: Look | None,
-    partial: bool,
-    notes: Sequence[str],
+    job: Job, pairs: Sequence[Pair], *, look: Look | None, partial: bool, notes: Sequence[str]
 ) -> Summary:
     """The numbers of a comparison; only plain values, ready for `json`.
 
     Args:
-        a, b: the scenarios, objectives of both in each.
+        job: what ran.
         pairs: at least two.
-        metric: that the comparison is about.
-        goal: when to stop, if that was asked for.
-        look: the last one at the goal.
+        look: the last one at the job's goal.
         partial: whether Ctrl-C ended it early.
         notes: to begin the notes with.
     """
@@ -47,22 +38,22 @@ def summarise(
         "replications": len(pairs),
         "partial": partial,
         "confidence": CONFIDENCE,
-        "metric": metric,
-        "a": _side(a, [pair.a for pair in pairs]),
-        "b": _side(b, [pair.b for pair in pairs]),
+        "metric": job.metric,
+        "a": _side(job.a, [pair.a for pair in pairs]),
+        "b": _side(job.b, [pair.b for pair in pairs]),
         "differences": [_plain(each) for each in found],
         "jointly": {
             "metrics": len(found),
             "told": sum(each.told_jointly for each in found),
             "confidence_each": 1.0 - (1.0 - CONFIDENCE) / len(found),
         },
-        "objectives": _objectives(b, pairs),
+        "objectives": _objectives(job.b, pairs),
         "requests": _requests(pairs),
     }
-    if goal is not None and look is not None:
-        summary["until"] = goal.as_dict(look)
-        notes = [*notes, goal.told(look, "A's mean")]
-    summary["notes"] = [*notes, *_notes(a, b, summary, left_out)]
+    if job.goal is not None and look is not None:
+        summary["until"] = job.goal.as_dict(look)
+        notes = [*notes, job.goal.told(look, "A's mean")]
+    summary["notes"] = [*notes, *_notes(job.a, job.b, summary, left_out)]
     return summary
 
 
@@ -134,13 +125,17 @@ def _objectives(scenario: Scenario, pairs: Sequence[Pair]) -> list[Summary]:
 
 
 def with_objectives(scenario: Scenario, other: Scenario) -> Scenario:
-    """The scenario with the other's objectives for what it has no limit for, so that both are asked the same."""
-    own = {(objective.service, key) for objective in scenario.objectives for key in objective.model_fields_set}
+    """The scenario with the other's objectives where it has no limit of its own: both are asked the same."""
+    own = {
+        (objective.service, key) for objective in scenario.objectives for key in objective.model_fields_set
+    }
     more = []
     for objective in other.objectives:
         for key in objective.model_fields_set - {"service"}:
             if objective.service in scenario.services and (objective.service, key) not in own:
-                more.append(Objective.model_construct(service=objective.service, **{key: getattr(objective, key)}))
+                more.append(
+                    Objective.model_construct(service=objective.service, **{key: getattr(objective, key)})
+                )
     return scenario.model_copy(update={"objectives": (*scenario.objectives, *more)})
 
 
@@ -173,7 +168,9 @@ def _notes(a: Scenario, b: Scenario, summary: Summary, left_out: dict[str, list[
     if a.duration != b.duration or a.warmup != b.warmup:
         notes.append("A and B are not measured over the same time; rates and means are still comparable.")
     elif "auto" in (a.warmup, b.warmup):
-        notes.append("warmup: auto was found in each run by itself, so a pair may differ in what it measures.")
+        notes.append(
+            "warmup: auto was found in each run by itself, so a pair may differ in what it measures."
+        )
     notes += [f"Left out, {reason}: {', '.join(names)}." for reason, names in left_out.items()]
     costly = [each for each in summary["differences"] if (each["variance_ratio"] or 1.0) < 1.0]
     if costly:
