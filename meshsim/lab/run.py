@@ -153,8 +153,8 @@ def run(
 ) -> Run:
     """Simulates a scenario.
 
-    Ctrl-C ends it early: what was measured until then is returned (and saved), ``summary["partial"]`` is true.
-    Of several replications the unfinished one is then left out. A second Ctrl-C gives up.
+    Ctrl-C ends it early: what was measured until then is returned (and saved), with ``summary["partial"]``
+    true. Of several replications the unfinished one is then left out. A second Ctrl-C gives up.
 
     Args:
         scenario: a file's path (``-`` for standard input), or a scenario that is already loaded.

@@ -78,9 +78,10 @@ def refuse_unsupported(metric: str, summary: Mapping[str, Any]) -> None:
     lower = [name for name, q in QUANTILES.items() if requests * (1.0 - q) >= LEAST_BEYOND - 1e-6]
     longer = ""
     if requests:  # a tenth more, since their number is random
-        longer = f" (duration={math.ceil(summary['warmup'] + 1.1 * summary['measured'] * need / requests)}s)"
+        seconds = summary["warmup"] + 1.1 * summary["measured"] * need / requests
+        longer = f" (duration={math.ceil(seconds - 1e-6)}s)"
     raise MeshsimError(
         f"{metric} can't be supported: a replication (seed {summary['seed']}) has {requests:,} requests for"
-        f" it, of which {beyond:.2g} lie beyond; it takes {LEAST_BEYOND}, so {need:,} in all; make replications"
-        f" longer{longer}, or choose {kind}.{lower[-1] if lower else 'mean'}"
+        f" it, of which {beyond:.2g} lie beyond; it takes {LEAST_BEYOND}, so {need:,} in all; make"
+        f" replications longer{longer}, or choose {kind}.{lower[-1] if lower else 'mean'}"
     )

@@ -40,7 +40,7 @@ class Difference:
         a, b: means over the pairs.
         interval: of B - A, by itself.
         told: whether that interval leaves out 0; where all pairs differ by exactly 0 it does not.
-        told_jointly: whether it would at the confidence with which all metrics of the comparison hold together.
+        told_jointly: whether it would at the confidence that makes all metrics hold together.
         correlation: of A and B over the pairs; None where one of them does not vary.
         variance_ratio: (Var(A) + Var(B)) / Var(B - A), what pairing saves; None where B - A does not vary.
         unpaired: replications of each that independent runs would need for an interval as narrow, by
