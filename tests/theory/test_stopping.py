@@ -1,4 +1,4 @@
-"""Intervals of whole runs against a queue with a known answer: M/M/1, whose mean stay is 1 / (mu - lambda)."""
+"""Intervals against a queue with a known answer: M/M/1, whose mean stay is 1 / (mu - lambda)."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def summarise(
         partial: whether Ctrl-C ended it early.
         notes: to begin the notes with.
     """
-    found, left_out = differences(pairs)
+    found, left_out = differences(pairs, job.metric)
     summary: Summary = {
         "version": meshsim.__version__,
         "engine": pairs[0].a.summary["engine"],
@@ -57,9 +57,14 @@ def summarise(
     return summary
 
 
-def differences(pairs: Sequence[Pair]) -> tuple[list[Difference], dict[str, list[str]]]:
-    """Every metric's difference; and the metrics that are left out, by reason."""
-    known, left_out = {}, dict[str, list[str]]()
+def differences(pairs: Sequence[Pair], wanted: str) -> tuple[list[Difference], dict[str, list[str]]]:
+    """Every metric's difference; and the metrics that are left out, by reason.
+
+    Where nothing failed, the latencies of good answers are those of all answers: told twice, they would
+    only make the joint statement weaker, so they are not, unless one of them is `wanted`.
+    """
+    known: dict[str, tuple[list[float], list[float]]] = {}
+    left_out: dict[str, list[str]] = {}
     for metric in pairs[0].a.values:
         both = values(metric, pairs)
         if both is None:
@@ -67,7 +72,7 @@ def differences(pairs: Sequence[Pair]) -> tuple[list[Difference], dict[str, list
                 left_out.setdefault("not in every run", []).append(metric)
         elif weak(metric, pairs):
             left_out.setdefault("fewer than 10 requests beyond it in a run", []).append(metric)
-        else:
+        elif metric == wanted or both != known.get(metric.removeprefix("ok_")):
             known[metric] = both
     return [difference(metric, *both, family=len(known)) for metric, both in known.items()], left_out
 
