@@ -10,6 +10,8 @@ The names below are imported when they are first used, so that ``import meshsim`
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from meshsim import forms  # noqa: F401 - decides which form of the mesh is loaded, before any of it is
+
 if TYPE_CHECKING:
     from meshsim.engine import Simulation
     from meshsim.errors import MeshsimError, ScenarioError

@@ -49,7 +49,8 @@ Until = Annotated[
 ]
 AtMost = Annotated[int, typer.Option(metavar="N", help="With --until: replications in all, at most.")]
 Engine = Annotated[
-    str | None, typer.Option(metavar="NAME", help="auto, simpy or reference, instead of the scenario's.")
+    str | None,
+    typer.Option(metavar="NAME", help="auto, fast, simpy or reference, instead of the scenario's."),
 ]
 Seed = Annotated[int | None, typer.Option(help="Instead of the scenario's.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print neither tables nor progress.")]

@@ -33,6 +33,29 @@ if TYPE_CHECKING:
     from meshsim.lab.run import Run
 
 
+Replications = Annotated[
+    int, typer.Option(help="Independent runs, each with the next seed; from 2 on there are intervals.")
+]
+Metric = Annotated[
+    str | None, typer.Option(metavar="PATH", help="What --until looks at; latency.mean if not given.")
+]
+Keep = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WHAT",
+        help="records (a row each request), or histograms and time series only, in memory that does not"
+        " grow with the number of requests.",
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="Folder for summary.json, the tables (Parquet) and run.png; made if missing."
+    ),
+]
+Check = Annotated[bool, typer.Option("--check", help="Exit with 1 if an objective is missed.")]
+
+
 @app.command(
     epilog=example('meshsim run shop.yaml --set "load[0].rate=300/s" --replications 10 --out out --check')
 )
@@ -41,21 +64,13 @@ def run(
     engine: Engine = None,
     seed: Seed = None,
     overrides: Overrides = None,
-    replications: Annotated[
-        int, typer.Option(help="Independent runs, each with the next seed; from 2 on there are intervals.")
-    ] = 1,
+    replications: Replications = 1,
     until: Until = None,
-    metric: Annotated[
-        str | None, typer.Option(metavar="PATH", help="What --until looks at; latency.mean if not given.")
-    ] = None,
+    metric: Metric = None,
     at_most: AtMost = AT_MOST,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Folder for summary.json, the tables (Parquet) and run.png; made if missing."
-        ),
-    ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Exit with 1 if an objective is missed.")] = False,
+    keep: Keep = None,
+    out: Out = None,
+    check: Check = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -71,7 +86,8 @@ def run(
         from meshsim.lab.run import run as simulate  # noqa: PLC0415
         from meshsim.scenario import load  # noqa: PLC0415
 
-        loaded = load(scenario, overrides or ())
+        changes = [*(overrides or ()), *([f"keep={keep}"] if keep is not None else [])]
+        loaded = load(scenario, changes)
         if out is not None:
             files.prepare(out)
         total = loaded.duration * (replications if until is None else max(replications, LEAST))

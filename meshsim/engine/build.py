@@ -7,19 +7,22 @@ from dataclasses import dataclass, field
 
 from meshsim import random
 from meshsim.engine.push import Push
-from meshsim.measure.records import Grid
+from meshsim.measure.grid import Grid
 from meshsim.mesh import disruption
 from meshsim.mesh.clock import Clock
 from meshsim.mesh.dataplane import Dataplane, Sidecar
 from meshsim.mesh.disruption import BEGIN, END, Disruption, Factors, Overrides
+from meshsim.mesh.gauge import Gauge
 from meshsim.mesh.link import Link
 from meshsim.mesh.load import Client, Intensity, Modulated, RateLoad, Source, TraceLoad, User
 from meshsim.mesh.mesh import Mesh
 from meshsim.mesh.network import Network
 from meshsim.mesh.queue import Lifo, Priority, Queue
-from meshsim.mesh.recorder import Gauge, Recorder
+from meshsim.mesh.recorder import Recorder
 from meshsim.mesh.replica import FINISH, LEAVE_QUEUE, STOP, Replica, ScriptStep, Workload
+from meshsim.mesh.rows import RowRecorder
 from meshsim.mesh.spans import Tracer
+from meshsim.mesh.streams import StreamRecorder
 from meshsim.scenario import model
 from meshsim.scenario.machines import ConfiguredRoute, Custom, Site, Target
 from meshsim.units import UNLIMITED
@@ -51,8 +54,10 @@ class Builder:
 
     def build(self) -> Mesh:
         """The whole mesh, its events and loads on the clock."""
-        recorder = Recorder()
-        client = Client(self.clock, recorder, self.scenario.duration, self.scenario.tracing.sampling)
+        recorder = new_recorder(self.scenario)
+        rows = self.scenario.keep == "records"
+        sampling = self.scenario.tracing.sampling if rows else 0.0  # spans would grow with the requests
+        client = Client(self.clock, recorder, self.scenario.duration, sampling)
         self.mesh = Mesh(self.clock, recorder, Tracer(), Network(), client)
         self._links()
         for name, service in self.scenario.services.items():
@@ -215,6 +220,21 @@ class Builder:
         if key not in self.slow:
             self.slow[key] = Factors(1.0) if what == "factor" else Overrides(link.loss_ratio)
         return self.slow[key]
+
+
+def new_recorder(scenario: model.Scenario) -> Recorder:
+    """The recorder of what the scenario wants to keep."""
+    if scenario.keep == "records":
+        return RowRecorder(scenario.duration)
+    grid = Grid.of(scenario)
+    service_of = [
+        number
+        for number, service in enumerate(scenario.services.values())
+        for deployment in service.deployments().values()
+        for _ in range(deployment.replicas)
+    ]
+    start = 0.0 if scenario.warmup == "auto" else float(scenario.warmup)
+    return StreamRecorder(grid.origin, grid.width, grid.most, start, len(scenario.edges()), service_of)
 
 
 def intensity(load: model.Load, key: random.Key, until: float) -> Intensity:

@@ -35,14 +35,17 @@ class SimPyClock(Clock):
 
     Attributes:
         env: the environment.
+        fired: events of the mesh so far.
     """
 
     def __init__(self, env: simpy.Environment) -> None:
         self.env = env
         self._queue: list[Any] = env._queue
         self._number = env._eid
+        self.fired = 0
 
         def fire(occurrence: Occurrence) -> None:
+            self.fired += 1
             occurrence.event.fire(occurrence.step, env._now)
 
         self._callbacks = (fire,)

@@ -7,75 +7,79 @@ from typing import Any
 
 import numpy as np
 
-from meshsim.measure.records import Attempts, Calls, Floats, Grid, Ints, Records, Requests
+from meshsim.engine import streams
+from meshsim.measure.grid import Floats, Grid, Ints
+from meshsim.measure.measurements import Measurements
+from meshsim.measure.records import Attempts, Calls, Records, Requests
+from meshsim.mesh.gauge import Gauge
 from meshsim.mesh.mesh import Mesh
-from meshsim.mesh.recorder import Gauge
+from meshsim.mesh.rows import RowRecorder
 from meshsim.mesh.spans import ATTEMPT_SPAN, CALL_SPAN
+from meshsim.mesh.streams import StreamRecorder
 from meshsim.policies.outcome import flag_names
 from meshsim.scenario.model import Scenario
 
 SPAN_KINDS = ("call", "attempt", "server")
 
 
-def floats(column: array[float]) -> Floats:
-    """A column as an array of its own."""
-    return np.array(column, dtype=np.float64)
+def floats(column: array[float], rows: int) -> Floats:
+    """The rows of a column as an array of its own."""
+    return np.array(np.asarray(column)[:rows], dtype=np.float64)
 
 
-def integers(column: array[int]) -> Ints:
-    """A column as an array of its own."""
-    return np.array(column, dtype=np.int64)
+def integers(column: array[int], rows: int) -> Ints:
+    """The rows of a column as an array of its own."""
+    return np.array(np.asarray(column)[:rows], dtype=np.int64)
 
 
-def names(column: array[int], name: Any) -> Any:
+def names(column: array[int], rows: int, name: Any) -> Any:
     """A column of small numbers as the names they stand for."""
-    values, places = np.unique(integers(column), return_inverse=True)
+    values, places = np.unique(integers(column, rows), return_inverse=True)
     table = np.array([name(int(value)) for value in values], dtype=np.str_)
     return table[places] if len(values) else np.array([], dtype="U1")
 
 
-def requests(mesh: Mesh, replicas: list[tuple[str, str, str]]) -> Requests:
+def requests(recorder: RowRecorder, replicas: list[tuple[str, str, str]]) -> Requests:
     """The table of requests."""
-    recorder = mesh.recorder
     return Requests(
-        load=integers(recorder.request_load),
-        start=floats(recorder.request_start),
-        end=floats(recorder.request_end),
-        status=integers(recorder.request_status),
-        flag=names(recorder.request_flags, flag_names),
-        attempts=integers(recorder.request_attempts),
-        version=names(recorder.request_host, lambda host: replicas[host][1] if host >= 0 else ""),
+        load=integers(recorder.request_load, recorder.requests),
+        start=floats(recorder.request_start, recorder.requests),
+        end=floats(recorder.request_end, recorder.requests),
+        status=integers(recorder.request_status, recorder.requests),
+        flag=names(recorder.request_flags, recorder.requests, flag_names),
+        attempts=integers(recorder.request_attempts, recorder.requests),
+        version=names(
+            recorder.request_host, recorder.requests, lambda host: replicas[host][1] if host >= 0 else ""
+        ),
     )
 
 
-def calls(mesh: Mesh) -> Calls:
+def calls(recorder: RowRecorder) -> Calls:
     """The table of calls."""
-    recorder = mesh.recorder
     return Calls(
-        edge=integers(recorder.call_edge),
-        request_start=floats(recorder.call_request_start),
-        start=floats(recorder.call_start),
-        end=floats(recorder.call_end),
-        status=integers(recorder.call_status),
-        flag=names(recorder.call_flags, flag_names),
-        extra=integers(recorder.call_extra).astype(np.bool_),
+        edge=integers(recorder.call_edge, recorder.calls),
+        request_start=floats(recorder.call_request_start, recorder.calls),
+        start=floats(recorder.call_start, recorder.calls),
+        end=floats(recorder.call_end, recorder.calls),
+        status=integers(recorder.call_status, recorder.calls),
+        flag=names(recorder.call_flags, recorder.calls, flag_names),
+        extra=integers(recorder.call_extra, recorder.calls).astype(np.bool_),
     )
 
 
-def attempts(mesh: Mesh) -> Attempts:
+def attempts(recorder: RowRecorder) -> Attempts:
     """The table of attempts."""
-    recorder = mesh.recorder
     return Attempts(
-        edge=integers(recorder.attempt_edge),
-        replica=integers(recorder.attempt_replica),
-        kind=integers(recorder.attempt_kind),
-        extra=integers(recorder.attempt_extra).astype(np.bool_),
-        request_start=floats(recorder.attempt_request_start),
-        sent=floats(recorder.attempt_sent),
-        arrived=floats(recorder.attempt_arrived),
-        answered=floats(recorder.attempt_answered),
-        status=integers(recorder.attempt_status),
-        ended=floats(recorder.attempt_ended),
+        edge=integers(recorder.attempt_edge, recorder.attempts),
+        replica=integers(recorder.attempt_replica, recorder.attempts),
+        kind=integers(recorder.attempt_kind, recorder.attempts),
+        extra=integers(recorder.attempt_extra, recorder.attempts).astype(np.bool_),
+        request_start=floats(recorder.attempt_request_start, recorder.attempts),
+        sent=floats(recorder.attempt_sent, recorder.attempts),
+        arrived=floats(recorder.attempt_arrived, recorder.attempts),
+        answered=floats(recorder.attempt_answered, recorder.attempts),
+        status=integers(recorder.attempt_status, recorder.attempts),
+        ended=floats(recorder.attempt_ended, recorder.attempts),
     )
 
 
@@ -133,27 +137,36 @@ def spans(mesh: Mesh, replicas: list[tuple[str, str, str]]) -> list[dict[str, ob
 
 
 def records(
-    scenario: Scenario, mesh: Mesh, engine: str, seed: int, end: float, complete: bool, interrupted: bool
-) -> Records:
+    scenario: Scenario, mesh: Mesh, engine: str, seed: int, end: float, complete: bool, interrupted: bool,
+    events: int,
+) -> Measurements:  # fmt: skip
     """Everything a run leaves."""
     grid = Grid.of(scenario)
+    recorder = mesh.recorder
     replicas = [(*_split(name), name) for name in mesh.replicas]
+    common: dict[str, Any] = {
+        "engine": engine,
+        "seed": seed,
+        "end": end,
+        "complete": complete,
+        "grid": grid,
+        "edges": list(mesh.edges),
+        "replicas": replicas,
+        "busy": integrals([replica.busy_gauge for replica in mesh.replicas.values()], end, grid),
+        "queued": integrals([replica.queue_gauge for replica in mesh.replicas.values()], end, grid),
+        "ejections": list(recorder.ejections),
+        "spans": spans(mesh, replicas),
+        "interrupted": interrupted,
+        "events": events,
+    }
+    if isinstance(recorder, StreamRecorder):
+        return streams.histograms(recorder, end, common)
+    assert isinstance(recorder, RowRecorder), "a recorder of the engine's own"
     return Records(
-        engine=engine,
-        seed=seed,
-        end=end,
-        complete=complete,
-        grid=grid,
-        edges=list(mesh.edges),
-        replicas=replicas,
-        requests=requests(mesh, replicas),
-        calls=calls(mesh),
-        attempts=attempts(mesh),
-        busy=integrals([replica.busy_gauge for replica in mesh.replicas.values()], end, grid),
-        queued=integrals([replica.queue_gauge for replica in mesh.replicas.values()], end, grid),
-        ejections=list(mesh.recorder.ejections),
-        spans=spans(mesh, replicas),
-        interrupted=interrupted,
+        **common,
+        requests=requests(recorder, replicas),
+        calls=calls(recorder),
+        attempts=attempts(recorder),
     )
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from meshsim.errors import MeshsimError
 from meshsim.measure import metrics
 from meshsim.measure.intervals import Interval
+from meshsim.measure.measurements import Measurements
 from meshsim.measure.precision import Goal, Look, Looked
-from meshsim.measure.records import Records
 from meshsim.measure.summary import summarise
 from meshsim.scenario.model import Scenario
 
@@ -33,7 +33,7 @@ def goal(
 def grow(
     goal: Goal,
     scenario: Scenario,
-    records: list[Records],
+    records: list[Measurements],
     more: Callable[[int], bool],
     looked: Looked | None,
 ) -> tuple[Look | None, bool]:
@@ -71,7 +71,7 @@ def grow(
     return look, cut_short
 
 
-def _look(goal: Goal, scenario: Scenario, records: list[Records]) -> Look:
+def _look(goal: Goal, scenario: Scenario, records: list[Measurements]) -> Look:
     found = summarise(records, scenario)["ci"].get(goal.metric)
     if found is None:
         raise MeshsimError(

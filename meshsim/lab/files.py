@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from errno import EISDIR
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -71,6 +71,21 @@ def write(folder: Path, files: Mapping[str, Writer]) -> list[Path]:
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
     return list(parts)
+
+
+def remove(folder: Path, names: Sequence[str]) -> None:
+    """Removes files that an earlier run has left and this one does not write.
+
+    Raises:
+        MeshsimError: one can't be removed.
+    """
+    for name in names:
+        try:
+            (folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise MeshsimError(
+                f"can't remove {folder / name}, which is of an earlier run: {_reason(error)}"
+            ) from error
 
 
 def _reason(error: OSError | ValueError) -> str:

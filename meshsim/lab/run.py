@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import meshsim
 from meshsim.errors import MeshsimError
-from meshsim.lab import approach, files, sheets
+from meshsim.lab import approach, engines, files, memory, sheets
+from meshsim.lab.engines import Engine, Progress
 from meshsim.lab.interrupt import Interrupt, interruptible
+from meshsim.measure.measurements import Measurements
 from meshsim.measure.precision import AT_MOST, Goal, Look, Looked
 from meshsim.measure.records import Records
 from meshsim.measure.requests import requests
@@ -32,19 +34,7 @@ if TYPE_CHECKING:
     from meshsim.plot import Picture
     from meshsim.scenario.machines import BalancerFactory, RetryRuleFactory
 
-Progress = Callable[[float], None]
-"""Is told how much time has been simulated, s: at most the duration times the replications."""
-
 SEED_LIMIT = 1 << 63
-
-
-class Engine(Protocol):
-    """What simulates: `meshsim.engine.simulate` or `meshsim.reference.simulate`."""
-
-    def __call__(
-        self, scenario: Scenario, seed: int | None = None, *, progress: Progress | None = None
-    ) -> Records:
-        """One run."""
 
 
 # ---- a finished run ---------------------------------------------------------------------------------
@@ -56,19 +46,19 @@ class Run:
 
     Attributes:
         scenario: that ran, overrides and seed included.
-        records: of each replication.
+        records: of each replication, rows or histograms.
         summary: the numbers, as `summary.json` has them.
     """
 
     scenario: Scenario
-    records: list[Records] = field(repr=False)
+    records: list[Measurements] = field(repr=False)
     summary: dict[str, Any] = field(repr=False)
 
     @cached_property
     def request_columns(self) -> Table:
         """One row a completed client request (`meshsim.measure.requests.COLUMNS`), as numpy columns."""
         window = self.summary["warmup"], self.summary["warmup"] + self.summary["measured"]
-        return requests(self.records, self.scenario, start=window[0], end=window[1])
+        return requests(self._rows("requests"), self.scenario, start=window[0], end=window[1])
 
     @cached_property
     def series_columns(self) -> Table:
@@ -78,7 +68,21 @@ class Run:
     @cached_property
     def span_columns(self) -> Table:
         """One row a sampled span (`meshsim.measure.spans.COLUMNS`), as numpy columns."""
-        return spans(self.records)
+        return spans(self._rows("spans"))
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether it kept rows; otherwise `requests` and `spans` raise a MeshsimError that says so."""
+        return all(isinstance(record, Records) for record in self.records)
+
+    def _rows(self, what: str) -> list[Records]:
+        rows = [record for record in self.records if isinstance(record, Records)]
+        if len(rows) < len(self.records):
+            raise MeshsimError(
+                f"this run kept histograms and no {what}; to have them, run it with keep: records"
+                ' (--keep records, or keep="records")'
+            )
+        return rows
 
     @cached_property
     def requests(self) -> pd.DataFrame:
@@ -104,6 +108,8 @@ class Run:
     def save(self, folder: str | Path) -> list[Path]:
         """Writes summary, requests, series, spans, picture and the scenario as it ran.
 
+        A run that kept histograms has no requests and spans; files of an earlier run with such are removed.
+
         Returns:
             The files.
 
@@ -113,17 +119,22 @@ class Run:
         path = files.prepare(folder)
         picture = self.plot().png()
         text = self.summary["provenance"]["scenario"].encode()
-        return files.write(
+        tables = {"requests.parquet": self.request_columns} if self.has_rows else {}
+        tables["series.parquet"] = self.series_columns
+        if self.has_rows:
+            tables["spans.parquet"] = self.span_columns
+        written = files.write(
             path,
             {
                 "summary.json": files.json_writer(self.summary),
-                "requests.parquet": files.parquet_writer(self.request_columns),
-                "series.parquet": files.parquet_writer(self.series_columns),
-                "spans.parquet": files.parquet_writer(self.span_columns),
+                **{name: files.parquet_writer(table) for name, table in tables.items()},
                 "run.png": lambda out: out.write(picture),
                 "scenario.yaml": lambda out: out.write(text),
             },
         )
+        if not self.has_rows:
+            files.remove(path, ("requests.parquet", "spans.parquet"))
+        return written
 
     def _repr_html_(self) -> str:
         unstable = [self.summary["unstable"]["reason"]] if self.summary["unstable"] else []
@@ -140,6 +151,7 @@ def run(
     seed: int | None = None,
     overrides: Overrides = (),
     replications: int = 1,
+    keep: str | None = None,
     out: str | Path | None = None,
     progress: Progress | None = None,
     balancers: Mapping[str, BalancerFactory] | None = None,
@@ -158,10 +170,12 @@ def run(
 
     Args:
         scenario: a file's path (``-`` for standard input), or a scenario that is already loaded.
-        engine: ``auto``, ``simpy`` or ``reference``; None takes the scenario's.
+        engine: ``auto``, ``fast``, ``simpy`` or ``reference``; None takes the scenario's.
         seed: of the first replication, the next has the next; None takes the scenario's.
         overrides: ``"policies.cart.retries.attempts=3"`` and such, or values by key.
         replications: independent runs of the same scenario; two or more give confidence intervals.
+        keep: ``records`` or ``histograms``, instead of what the scenario says; histograms take memory that
+            does not grow with the number of requests, and their percentiles are within 0.5 %.
         out: folder for the results, checked before the run; None keeps them in memory only.
         progress: is told how far it is.
         balancers: by service, a class or function that makes the user's own `Balancer`.
@@ -178,17 +192,40 @@ def run(
         MeshsimError: another argument can't, or the results could not be written (without `out`
             nothing is lost: the returned run can be saved elsewhere).
     """
-    chosen = scenario_of(scenario, overrides)
-    simulate = _customised(chosen.engine if engine is None else engine, balancers, retry_rules, processes)
+    chosen = scenario_of(scenario, overrides if keep is None else _with(overrides, "keep", keep))
+    simulate = _simulator(chosen, engine, balancers, retry_rules, processes)
     goal = approach.goal(chosen, until, metric, replications, at_most)
-    most = replications if goal is None else goal.at_most
-    chosen = chosen.model_copy(update={"seed": seed_of(chosen.seed if seed is None else seed, most)})
+    chosen = _seeded(chosen, seed, replications, goal)
     if out is not None:
         files.prepare(out)
-    result = _run(simulate, chosen, goal, replications, progress, interrupted, looked)
+    notes = engines.complaint(chosen.engine if engine is None else engine)
+    result = _run(simulate, chosen, goal, replications, progress, interrupted, looked, notes)
     if out is not None:
         result.save(out)
     return result
+
+
+def _simulator(
+    scenario: Scenario,
+    engine: str | None,
+    balancers: Mapping[str, BalancerFactory] | None,
+    retry_rules: Mapping[str, RetryRuleFactory] | None,
+    processes: Sequence[UserProcess],
+) -> Engine:
+    """The engine of a name or else of the scenario, with the user's own parts in it."""
+    name = scenario.engine if engine is None else engine
+    simulate = engines.engine(name, balancers, retry_rules, processes)
+    if scenario.keep != "records" and engines.is_reference(simulate):
+        raise MeshsimError("the reference model keeps records only; leave keep out, or choose another engine")
+    return simulate
+
+
+def _seeded(scenario: Scenario, seed: int | None, replications: int, goal: Goal | None) -> Scenario:
+    """The scenario with its seed, if so many replications can be made with that and with the memory."""
+    most, least = (replications, replications) if goal is None else (goal.at_most, goal.least)
+    seeded = scenario.model_copy(update={"seed": seed_of(scenario.seed if seed is None else seed, most)})
+    memory.check(seeded, least)
+    return seeded
 
 
 def _run(
@@ -199,9 +236,10 @@ def _run(
     progress: Progress | None,
     interrupted: Callable[[], None] | None,
     looked: Looked | None,
+    notes: Sequence[str],
 ) -> Run:
-    """The replications of a scenario whose seed is settled, summed up."""
-    records: list[Records] = []
+    """The replications of a scenario whose seed is settled, summed up; `notes` come first."""
+    records: list[Measurements] = []
     look: Look | None = None
     with interruptible(interrupted) as stop:
         more = partial(_replicate, simulate, scenario, records, progress, stop)
@@ -209,14 +247,12 @@ def _run(
             cut_short = more(replications)
         else:
             look, cut_short = approach.grow(goal, scenario, records, more, looked)
-    notes = [f"{advice}" for advice in advise(scenario)]
+    notes = [*notes, *advise(scenario), *_notes(scenario, simulate)]
     if cut_short and (goal is not None or replications > 1):
         of = f" of {replications}" if goal is None else ""
         notes.append(f"Interrupted after {len(records)}{of} replications.")
     if goal is not None and look is not None:
         notes.append(goal.told(look))
-    if scenario.tracing.sampling > 0.0 and simulate.__module__.startswith("meshsim.reference"):
-        notes.append("The reference model leaves no spans.")
     summary = summarise(records, scenario, partial=cut_short, notes=notes)
     if goal is not None and look is not None:
         summary["until"] = goal.as_dict(look)
@@ -234,34 +270,18 @@ def scenario_of(source: str | Path | Scenario, overrides: Overrides) -> Scenario
     return loads(written.text(source), overrides=overrides, folder=source.folder) if overrides else source
 
 
-def _engine(name: str) -> Engine:
-    """The engine of a name; imported only when it is wanted."""
-    if name in ("auto", "simpy"):
-        from meshsim.engine import simulate as engine  # noqa: PLC0415
-
-        return engine
-    if name == "reference":
-        from meshsim.reference import simulate as reference  # noqa: PLC0415
-
-        return reference
-    raise MeshsimError(f"no engine {name!r} in this version of meshsim; choose auto, simpy or reference")
+def _with(overrides: Overrides, key: str, value: str) -> Overrides:
+    """The overrides and one more."""
+    return {**overrides, key: value} if isinstance(overrides, Mapping) else [*overrides, f"{key}={value}"]
 
 
-def _customised(
-    name: str,
-    balancers: Mapping[str, BalancerFactory] | None,
-    retry_rules: Mapping[str, RetryRuleFactory] | None,
-    processes: Sequence[UserProcess],
-) -> Engine:
-    """The engine of a name, with the user's own parts in it if there are any."""
-    simulate = _engine(name)
-    if not (balancers or retry_rules or processes):
-        return simulate
-    from meshsim.engine import simulate as engine  # noqa: PLC0415
-
-    if simulate is not engine:
-        raise MeshsimError("balancers, retry rules and processes of your own need the engine simpy")
-    return partial(engine, balancers=balancers, retry_rules=retry_rules, processes=processes)
+def _notes(scenario: Scenario, simulate: Engine) -> list[str]:
+    """What a run can't give though the scenario seems to ask for it."""
+    if scenario.keep == "histograms" and "tracing" in scenario.model_fields_set:
+        return ["tracing has no effect: a run that keeps histograms leaves no spans."]
+    if scenario.tracing.sampling > 0.0 and engines.is_reference(simulate):
+        return ["The reference model leaves no spans."]
+    return []
 
 
 def seed_of(seed: int, replications: int) -> int:
@@ -280,7 +300,7 @@ def seed_of(seed: int, replications: int) -> int:
 def _replicate(
     simulate: Engine,
     scenario: Scenario,
-    records: list[Records],
+    records: list[Measurements],
     progress: Progress | None,
     stop: Interrupt,
     to: int,

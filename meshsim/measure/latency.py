@@ -4,37 +4,152 @@ Percentiles are numpy's and pandas' default, ``linear``: of n sorted values the 
 position q · (n - 1), between two neighbours in proportion. So ``run.requests.latency.quantile(0.99)``
 gives the number in the summary. Percentiles of percentiles mean nothing: over replications and bins
 the values are pooled first.
+
+Of a run that kept histograms the two neighbours are known to 0.5 % (`meshsim.mesh.histogram`), and so is what
+lies between them; number, mean and maximum are exact.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
-from meshsim.measure.records import Floats, Ints
+from meshsim.measure.grid import Floats, Ints
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 LATENCY_KEYS = ("mean", *QUANTILES, "max")
+VERY_LATE = 1e18
+"""The latency of what never came, s."""
 
 Latency = dict[str, float | None]
 
 
-def latency(values: Floats) -> Latency:
-    """The mean, percentiles and maximum of latencies.
+class Latencies(ABC):
+    """Some latencies, however they are kept."""
 
-    Args:
-        values: (n,) latencies, s.
+    @property
+    @abstractmethod
+    def count(self) -> int:
+        """How many there are."""
 
-    Returns:
-        Seconds by name; None for each where there are no values.
+    @property
+    @abstractmethod
+    def mean(self) -> float:
+        """Of at least one, s."""
+
+    @property
+    @abstractmethod
+    def most(self) -> float:
+        """The longest of at least one, s."""
+
+    @abstractmethod
+    def quantiles(self, quantiles: Sequence[float]) -> Floats:
+        """(q,) quantiles of at least one, s.
+
+        Args:
+            quantiles: between 0 and 1.
+        """
+
+    @abstractmethod
+    def with_missing(self, missing: int) -> Latencies:
+        """These, and so many of what never came: `VERY_LATE`."""
+
+    def numbers(self) -> Latency:
+        """Mean, percentiles and maximum, seconds by name; None for each where there are no latencies."""
+        if not self.count:
+            return dict.fromkeys(LATENCY_KEYS)
+        numbers = (self.mean, *self.quantiles(list(QUANTILES.values())), self.most)
+        return {key: float(number) for key, number in zip(LATENCY_KEYS, numbers, strict=True)}
+
+
+@dataclass(frozen=True, slots=True)
+class Each(Latencies):
+    """(n,) latencies, each by itself, s."""
+
+    values: Floats
+
+    @property
+    def count(self) -> int:
+        return len(self.values)
+
+    @property
+    def mean(self) -> float:
+        return float(self.values.mean())
+
+    @property
+    def most(self) -> float:
+        return float(self.values.max())
+
+    def quantiles(self, quantiles: Sequence[float]) -> Floats:
+        return np.quantile(self.values, quantiles)
+
+    def with_missing(self, missing: int) -> Latencies:
+        return Each(np.concatenate([self.values, np.full(missing, VERY_LATE)]))
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets(Latencies):
+    """Latencies counted in a histogram.
+
+    Attributes:
+        values: (n,) what each bucket stands for, s; one may be there several times.
+        counts: (n,) how many latencies are in it.
+        total: of all latencies, s.
+        shortest, most: of all, s; quantiles lie between them.
     """
-    if not len(values):
-        return dict.fromkeys(LATENCY_KEYS)
-    quantiles = np.quantile(values, list(QUANTILES.values()))
-    numbers = (values.mean(), *quantiles, values.max())
-    return {key: float(number) for key, number in zip(LATENCY_KEYS, numbers, strict=True)}
+
+    values: Floats
+    counts: Ints
+    total: float
+    shortest: float
+    most: float
+
+    @property
+    def count(self) -> int:
+        return int(self.counts.sum())
+
+    @property
+    def mean(self) -> float:
+        return self.total / self.count
+
+    def quantiles(self, quantiles: Sequence[float]) -> Floats:
+        values = np.clip(self.values, self.shortest, self.most)
+        one_group = np.zeros(len(values), np.int64)
+        return grouped_quantiles(values, one_group, 1, quantiles, self.counts)[:, 0]
+
+    def with_missing(self, missing: int) -> Latencies:
+        return Buckets(
+            np.append(self.values, VERY_LATE),
+            np.append(self.counts, missing),
+            self.total + missing * VERY_LATE,
+            self.shortest if self.count else VERY_LATE,
+            VERY_LATE,
+        )
 
 
-def grouped_quantiles(values: Floats, groups: Ints, count: int, quantiles: tuple[float, ...]) -> Floats:
+def pool(parts: Sequence[Latencies]) -> Latencies:
+    """All latencies of several, all of which are kept in the same way."""
+    each = [part for part in parts if isinstance(part, Each)]
+    if len(each) == len(parts):
+        return Each(np.concatenate([part.values for part in each]))
+    counted = [part for part in parts if isinstance(part, Buckets)]
+    assert len(counted) == len(parts), "rows and histograms are not put together"
+    some = [part for part in counted if part.count] or counted[:1]
+    return Buckets(
+        np.concatenate([part.values for part in some]),
+        np.concatenate([part.counts for part in some]),
+        sum(part.total for part in some),
+        min(part.shortest for part in some),
+        max(part.most for part in some),
+    )
+
+
+def grouped_quantiles(
+    values: Floats, groups: Ints, count: int, quantiles: Sequence[float], times: Ints | None = None
+) -> Floats:
     """Quantiles of each of many groups at once.
 
     Args:
@@ -42,19 +157,27 @@ def grouped_quantiles(values: Floats, groups: Ints, count: int, quantiles: tuple
         groups: (n,) the group of each, 0 to `count` - 1.
         count: how many groups there are.
         quantiles: (q,) between 0 and 1.
+        times: (n,) how often each number counts; None for once.
 
     Returns:
         (q, count) quantiles; NaN for a group without values.
     """
-    ordered = values[np.lexsort((values, groups))]
-    sizes = np.bincount(groups, minlength=count)
+    order = np.lexsort((values, groups))
+    ordered = values[order]
+    sizes = np.bincount(groups, times, minlength=count).astype(np.int64)
     starts = np.cumsum(sizes) - sizes
+    upto = None if times is None else np.cumsum(times[order])
+
+    def ranked(rank: Ints) -> Floats:
+        """The numbers at places of the sorted ones, each counted as often as it counts."""
+        return ordered[rank if upto is None else np.searchsorted(upto, rank, side="right")]
+
     result = np.full((len(quantiles), count), np.nan)
     some = sizes > 0
     for row, quantile in zip(result, quantiles, strict=True):
         place = quantile * (sizes[some] - 1)
         below = np.floor(place).astype(np.int64)
         above = np.minimum(below + 1, sizes[some] - 1)
-        low, high = ordered[starts[some] + below], ordered[starts[some] + above]
+        low, high = ranked(starts[some] + below), ranked(starts[some] + above)
         row[some] = low + (high - low) * (place - below)
     return result

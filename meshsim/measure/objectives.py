@@ -5,20 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
-from meshsim.measure.latency import LATENCY_KEYS, latency
-from meshsim.measure.records import Floats
+from meshsim.measure.latency import LATENCY_KEYS, VERY_LATE, Latencies
 from meshsim.scenario.model import CLIENT, Objective
 
 Summary = dict[str, Any]
 
-VERY_LATE = 1e18
-"""The latency of what never came, s."""
-
 
 def evaluate(
-    objectives: Sequence[Objective], summary: Summary, latencies: Callable[[str], Floats]
+    objectives: Sequence[Objective], summary: Summary, latencies: Callable[[str], Latencies]
 ) -> list[Summary]:
     """Each objective with what was measured.
 
@@ -29,7 +23,7 @@ def evaluate(
     Args:
         objectives: of the scenario.
         summary: with `partial`, `services` and `edges`.
-        latencies: of an entry service's answered requests, (n,) s.
+        latencies: of an entry service's answered requests.
 
     Returns:
         One dict an objective: `service`, the limits given, `measured` (None where not known), `met`.
@@ -37,7 +31,7 @@ def evaluate(
     return [_judge(objective, summary, latencies) for objective in objectives]
 
 
-def _judge(objective: Objective, summary: Summary, latencies: Callable[[str], Floats]) -> Summary:
+def _judge(objective: Objective, summary: Summary, latencies: Callable[[str], Latencies]) -> Summary:
     limits: dict[str, float] = objective.model_dump(exclude={"service"}, exclude_none=True)
     entry = summary["edges"].get(f"{CLIENT} -> {objective.service}")
     place = entry or summary["services"][objective.service]
@@ -48,9 +42,9 @@ def _judge(objective: Objective, summary: Summary, latencies: Callable[[str], Fl
     return {"service": objective.service, **limits, "measured": measured, "met": met}
 
 
-def _with_missing(place: Summary, answered: Floats, missing: int) -> Summary:
+def _with_missing(place: Summary, answered: Latencies, missing: int) -> Summary:
     """A place whose latencies count what has no answer as infinitely late; None where that shows."""
-    all_ = latency(np.concatenate([answered, np.full(missing, VERY_LATE)]))
+    all_ = answered.with_missing(missing).numbers()
     return {
         **place,
         "latency": {key: value if (value or 0.0) < VERY_LATE / 1e6 else None for key, value in all_.items()},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from meshsim.measure.records import Floats
+from meshsim.measure.grid import Floats
 
 
 def occupancy(start: Floats, end: Floats, edges: Floats) -> Floats:

@@ -15,7 +15,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from meshsim.measure.records import Floats, Records
+from meshsim.measure.grid import Floats
+from meshsim.measure.records import Records
 from meshsim.scenario.model import Scenario
 
 CLOSE = 1e-9

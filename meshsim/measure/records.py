@@ -1,73 +1,27 @@
-"""What a run leaves behind: one row a request, a call, an attempt; and where the workers' time went.
+"""A run that kept rows: one for each request, call and attempt.
 
-Both engines and the reference model fill these tables; everything that is reported is computed from them.
+The engines and the reference model fill these tables.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from meshsim.scenario.model import Scenario
+from meshsim.measure.grid import Floats, Ints, Window
+from meshsim.measure.latency import Each
+from meshsim.measure.measurements import Measurements
+from meshsim.measure.occupancy import occupancy
+from meshsim.measure.passing import Ended, Passing
+from meshsim.measure.sample import Sample, Stays, Tries
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+Flags = NDArray[np.str_]
+Truths = NDArray[np.bool_]
 
 KINDS = ("first", "retry", "hedge")
 """What an attempt is, by the number in :attr:`Attempts.kind`."""
-
-
-BINS_OF_DRAIN = 10_000
-"""More than a picture can show; a run of a millisecond may drain for a minute."""
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """Equal bins of time, on whose edges the measured window begins and ends.
-
-    Attributes:
-        origin: left edge of bin 0, at most 0 s (bin 0 may begin before the run).
-        width: of each bin, s.
-        first: the bin that begins at the warm-up's end, where that is fixed; 0 for ``auto``.
-        last: the bin that begins at `duration`.
-    """
-
-    origin: float
-    width: float
-    first: int
-    last: int
-
-    @classmethod
-    def of(cls, scenario: Scenario, bins: int = 120) -> Grid:
-        """The grid of a scenario: about `bins` bins, or fewer, of a round width where that fits."""
-        warmup = 0.0 if scenario.warmup == "auto" else float(scenario.warmup)
-        measured = scenario.duration - warmup
-        rough = measured / bins
-        magnitude = 10.0 ** math.floor(math.log10(rough))
-        step = next(
-            factor * magnitude for factor in (1, 2, 5, 10) if factor * magnitude >= rough * (1 - 1e-9)
-        )
-        count = max(1, round(measured / step))
-        width = measured / count
-        first = math.ceil(warmup / width - 1e-9)
-        return cls(origin=warmup - first * width, width=width, first=first, last=first + count)
-
-    def edges(self, count: int) -> Floats:
-        """The `count` + 1 edges of the first `count` bins, s; the first is clipped to 0."""
-        edges = self.origin + self.width * np.arange(count + 1, dtype=np.float64)
-        return np.asarray(np.maximum(edges, 0.0), dtype=np.float64)
-
-    @property
-    def most(self) -> int:
-        """How many bins there are at most: a drain that lasts beyond them falls into the last one."""
-        return self.last + BINS_OF_DRAIN
-
-    def bin_at(self, time: float) -> int:
-        """The number of the bin that holds a time, s; an edge belongs to the bin that begins there."""
-        return max(0, math.floor((time - self.origin) / self.width + 1e-9))
 
 
 @dataclass(slots=True)
@@ -146,36 +100,190 @@ class Attempts:
 
 
 @dataclass(slots=True)
-class Records:
-    """A whole run.
+class Records(Measurements):
+    """A run with its rows.
 
     Attributes:
-        engine: ``simpy``, ``reference``, …
-        seed: of this run.
-        end: time of the last event, s.
-        complete: False if the run was interrupted or reached the drain's limit with work left.
-        grid: the bins of `busy` and `queued`.
-        edges: (caller, service) by index.
-        replicas: (service, version, id such as ``cart/v1/0``) by index.
-        busy: (replicas, bins): worker-seconds in service or held.
-        queued: (replicas, bins): attempt-seconds in the waiting room.
-        ejections: (time, edge index, replica index) of each ejection by outlier detection.
-        spans: rows of sampled spans (see `meshsim.measure.spans`).
-        interrupted: True if it was the user who ended it (Ctrl-C); the run is then measured up to `end`.
+        requests, calls, attempts: the rows.
     """
 
-    engine: str
-    seed: int
-    end: float
-    complete: bool
-    grid: Grid
-    edges: list[tuple[str, str]]
-    replicas: list[tuple[str, str, str]]
     requests: Requests
     calls: Calls
     attempts: Attempts
-    busy: Floats
-    queued: Floats
-    ejections: list[tuple[float, int, int]] = field(default_factory=list)
-    spans: list[dict[str, object]] = field(default_factory=list)
-    interrupted: bool = False
+
+    def sample(self, window: Window) -> Sample:
+        requests = _requests(self.requests, window)
+        return Sample(
+            time=window.length,
+            edges=self.edges,
+            replicas=self.replicas,
+            requests=requests[0],
+            ok_latency=requests[1],
+            calls=_calls(self.calls, window, len(self.edges)),
+            tries=_tries(self.attempts, window, len(self.edges)),
+            visits=_visits(self.attempts, window, len(self.replicas)),
+            busy=self.busy[:, window.first : window.last].sum(axis=1),
+            queued=self.queued[:, window.first : window.last].sum(axis=1),
+        )
+
+    def passing_client(self, edges: Floats) -> Passing:
+        rows, tries = self.requests, self.attempts
+        cells = _Cells(1, edges)
+        return _passing(
+            cells,
+            _Stays(np.zeros(len(rows.start), np.int64), rows.start, rows.end, rows.status),
+            cells.of(np.zeros(len(tries.sent), np.int64), tries.sent),
+            tries.kind,
+            tries.extra,
+        )
+
+    def passing_services(self, services: list[str], edges: Floats) -> Passing:
+        rows = self.attempts
+        here = ~np.isnan(rows.arrived)
+        service_of = np.array([services.index(service) for service, _, _ in self.replicas], np.int64)
+        service, arrived = service_of[rows.replica[here]], rows.arrived[here]
+        cells = _Cells(len(services), edges)
+        return _passing(
+            cells,
+            _Stays(service, arrived, rows.answered[here], rows.status[here]),
+            cells.of(service, arrived),
+            rows.kind[here],
+            rows.extra[here],
+        )
+
+    def passing_edges(self, edges: Floats) -> Passing:
+        rows, tries = self.calls, self.attempts
+        cells = _Cells(len(self.edges), edges)
+        return _passing(
+            cells,
+            _Stays(rows.edge, rows.start, rows.end, rows.status),
+            cells.of(tries.edge, tries.sent),
+            tries.kind,
+            tries.extra,
+        )
+
+    def in_flight(self, window: Window) -> Floats:
+        return occupancy(self.requests.start, self.requests.end, np.linspace(window.start, window.end, 5))
+
+    def requested(self, window: Window) -> int:
+        return _between(self.requests.start, window)
+
+    def visited(self, service: str, window: Window) -> tuple[int, int]:
+        here = np.isin(self.attempts.replica, self.members(service))
+        return _between(self.attempts.arrived[here], window), _between(self.attempts.answered[here], window)
+
+
+def _between(times: Floats, window: Window) -> int:
+    return int(np.count_nonzero((times >= window.start) & (times < window.end)))
+
+
+# ---- what is measured -------------------------------------------------------------------------------
+
+
+def _inside(start: Floats, window: Window) -> Truths:
+    return np.asarray((start >= window.start) & (start < window.end), dtype=np.bool_)
+
+
+def _requests(rows: Requests, window: Window) -> tuple[Stays, Each]:
+    """The client's requests, and the latencies of those that are ok."""
+    take = _inside(rows.start, window)
+    latency, status = (rows.end - rows.start)[take], rows.status[take]
+    bad = status >= 400
+    words = np.where(rows.flag[take][bad] == "", status[bad].astype(str), rows.flag[take][bad])
+    return _stays(latency, status, _tally(words)), Each(latency[(status > 0) & (status < 400)])
+
+
+def _calls(rows: Calls, window: Window, edges: int) -> list[Stays]:
+    take = _inside(rows.request_start, window)
+    latency, status, flag = (rows.end - rows.start)[take], rows.status[take], rows.flag[take]
+    return [_stays(latency[mine], status[mine], _tally(flag[mine])) for mine in _by(rows.edge[take], edges)]
+
+
+def _tries(rows: Attempts, window: Window, edges: int) -> list[Tries]:
+    take = _inside(rows.request_start, window)
+    edge, kind, extra = rows.edge[take], rows.kind[take], rows.extra[take]
+    each = (edge, edge[kind == 1], edge[kind == 2], edge[~extra])
+    counts = [np.bincount(some, minlength=edges).tolist() for some in each]
+    return [Tries(*numbers) for numbers in zip(*counts, strict=True)]
+
+
+def _visits(rows: Attempts, window: Window, replicas: int) -> list[Stays]:
+    take = _inside(rows.request_start, window) & ~np.isnan(rows.arrived)
+    latency, status = (rows.answered - rows.arrived)[take], rows.status[take]
+    return [_stays(latency[mine], status[mine], {}) for mine in _by(rows.replica[take], replicas)]
+
+
+def _by(member: Ints, count: int) -> list[Ints]:
+    """The rows of each of so many members, in order."""
+    return np.split(np.argsort(member, kind="stable"), np.cumsum(np.bincount(member, minlength=count))[:-1])
+
+
+def _stays(latency: Floats, status: Ints, words: dict[str, int]) -> Stays:
+    return Stays(
+        came=len(status),
+        ok=int(np.count_nonzero((status > 0) & (status < 400))),
+        failed=int(np.count_nonzero(status >= 400)),
+        cut=int(np.count_nonzero(status < 0)),
+        latency=Each(latency[status > 0]),
+        words=words,
+    )
+
+
+def _tally(words: Flags) -> dict[str, int]:
+    """How often each word but the empty one occurs."""
+    found, counts = np.unique(words, return_counts=True)
+    return {word: count for word, count in zip(found.tolist(), counts.tolist(), strict=True) if word}
+
+
+# ---- what passes ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Stays:
+    """(n,) stays from `start` to `end`, and which member each belongs to."""
+
+    member: Ints
+    start: Floats
+    end: Floats
+    status: Ints
+
+
+class _Cells:
+    """The cells of some members and bins."""
+
+    def __init__(self, members: int, edges: Floats) -> None:
+        self.edges, self.bins, self.members = edges, len(edges) - 1, members
+        self.number = members * self.bins
+
+    def of(self, member: Ints, time: Floats) -> Ints:
+        """(n,) the cell of each time."""
+        bin_ = np.searchsorted(self.edges, time, side="right") - 1
+        return np.asarray(member * self.bins + np.clip(bin_, 0, self.bins - 1), dtype=np.int64)
+
+    def count(self, cells: Ints) -> Ints:
+        """(cells,) how often each occurs."""
+        return np.bincount(cells, minlength=self.number)
+
+
+def _passing(cells: _Cells, stays: _Stays, tried: Ints, kind: Ints, extra: Truths) -> Passing:
+    """Of stays, and of tries: the cell of each, its kind, and whether it is extra."""
+    ended = cells.of(stays.member, np.nan_to_num(stays.end))
+    answered, ok = stays.status > 0, (stays.status > 0) & (stays.status < 400)
+    present = [
+        occupancy(stays.start[here], stays.end[here], cells.edges)
+        for here in (stays.member == member for member in range(cells.members))
+    ]
+    return Passing(
+        {
+            "offered": cells.count(cells.of(stays.member, stays.start)),
+            "completed": cells.count(ended[answered]),
+            "ok": cells.count(ended[ok]),
+            "failed": cells.count(ended[answered & ~ok]),
+            "attempts": cells.count(tried),
+            "retries": cells.count(tried[kind == 1]),
+            "hedges": cells.count(tried[kind == 2]),
+            "originals": cells.count(tried[~extra]),
+        },
+        Ended(ended[answered], (stays.end - stays.start)[answered]),
+        np.concatenate(present),
+    )

@@ -9,19 +9,17 @@ Over replications counts are totals, latencies are pooled, rates and everything 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from meshsim.measure.latency import grouped_quantiles
-from meshsim.measure.occupancy import occupancy
-from meshsim.measure.records import Floats, Ints, Records
-from meshsim.measure.sample import interrupted
+from meshsim.measure.grid import Floats
+from meshsim.measure.measurements import Measurements
+from meshsim.measure.passing import COUNTS, Ended, Passing
 from meshsim.measure.table import Table
+from meshsim.measure.window import interrupted
 from meshsim.scenario.model import CLIENT, Scenario
 from meshsim.units import UNLIMITED
 
@@ -53,7 +51,7 @@ COLUMNS = {
 QUANTILES = (0.5, 0.9, 0.99)
 
 
-def series(records: Sequence[Records], scenario: Scenario) -> Table:
+def series(records: Sequence[Measurements], scenario: Scenario) -> Table:
     """The series of one run, or of several replications together.
 
     Returns:
@@ -61,7 +59,7 @@ def series(records: Sequence[Records], scenario: Scenario) -> Table:
     """
     grid = records[0].grid
     end = max(record.end for record in records)
-    reached = max(1, math.ceil((end - grid.origin) / grid.width - 1e-9))
+    reached = max(1, grid.bins_until(end))
     cut_short = any(interrupted(record, scenario) for record in records)
     bins = min(grid.most, reached if cut_short else max(grid.last, reached))
     edges = grid.edges(bins)
@@ -69,142 +67,36 @@ def series(records: Sequence[Records], scenario: Scenario) -> Table:
         edges[-1] = max(end, edges[-2])  # the last bin is as wide as it lasted
     services, links = list(scenario.services), [f"{a} -> {b}" for a, b in records[0].edges]
     parts = [
-        _part("client", [CLIENT], [_client(record) for record in records], edges),
-        _part("service", services, [_services(record, services) for record in records], edges),
-        _part("edge", links, [_edges(record) for record in records], edges),
+        _part("client", [CLIENT], [record.passing_client(edges) for record in records], edges),
+        _part("service", services, [record.passing_services(services, edges) for record in records], edges),
+        _part("edge", links, [record.passing_edges(edges) for record in records], edges),
     ]
     parts[1].update(_workers(records, scenario, services, edges))
     return {name: np.concatenate([part[name] for part in parts]) for name in COLUMNS}
 
 
-# ---- who passes where -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Flow:
-    """What passes the members of a kind (services, edges, …) in one run.
-
-    `group` (n,) says which member each of n stays from `start` to `end` belongs to; `try_group` (m,) the
-    same for each of m tries `sent`, of which `extra` have a retry or hedge in their ancestry.
-    """
-
-    group: Ints
-    start: Floats
-    end: Floats
-    status: Ints
-    try_group: Ints
-    sent: Floats
-    try_kind: Ints
-    extra: NDArray[np.bool_]
-
-
-def _client(record: Records) -> _Flow:
-    rows, tries = record.requests, record.attempts
-    everything = np.zeros(len(rows.start), np.int64), np.zeros(len(tries.sent), np.int64)
-    return _Flow(
-        everything[0], rows.start, rows.end, rows.status, everything[1], tries.sent, tries.kind, tries.extra
-    )
-
-
-def _services(record: Records, names: list[str]) -> _Flow:
-    rows = record.attempts
-    here = ~np.isnan(rows.arrived)
-    group = np.array([names.index(service) for service, _, _ in record.replicas], np.int64)[
-        rows.replica[here]
-    ]
-    arrived, answered = rows.arrived[here], rows.answered[here]
-    return _Flow(
-        group, arrived, answered, rows.status[here], group, arrived, rows.kind[here], rows.extra[here]
-    )
-
-
-def _edges(record: Records) -> _Flow:
-    rows, tries = record.calls, record.attempts
-    return _Flow(
-        rows.edge, rows.start, rows.end, rows.status, tries.edge, tries.sent, tries.kind, tries.extra
-    )
-
-
-# ---- counted by bins --------------------------------------------------------------------------------
-
-
-class _Counter:
-    """Counts and values by member and bin, flattened: member · bins + bin."""
-
-    def __init__(self, members: int, edges: Floats) -> None:
-        self.edges, self.bins, self.members = edges, len(edges) - 1, members
-        self.cells = members * self.bins
-
-    def cell(self, group: Ints, time: Floats) -> Ints:
-        """(n,) flat indices."""
-        bin_ = np.searchsorted(self.edges, time, side="right") - 1
-        return np.asarray(group * self.bins + np.clip(bin_, 0, self.bins - 1), dtype=np.int64)
-
-    def count(self, cells: Ints) -> Ints:
-        """(cells,) how often each occurs."""
-        return np.bincount(cells, minlength=self.cells)
-
-    def present(self, flow: _Flow) -> Floats:
-        """(cells,) mean numbers present."""
-        stays = [flow.group == member for member in range(self.members)]
-        return np.concatenate([occupancy(flow.start[stay], flow.end[stay], self.edges) for stay in stays])
-
-
-def _part(kind: str, names: list[str], flows: Sequence[_Flow], edges: Floats) -> Table:
+def _part(kind: str, names: list[str], runs: Sequence[Passing], edges: Floats) -> Table:
     """The rows of one kind."""
-    counter = _Counter(len(names), edges)
-    columns = {**_totals(flows, counter), **_latencies(flows, counter)}
+    bins, cells = len(edges) - 1, len(names) * (len(edges) - 1)
+    counts: Table = {name: np.sum([run.counts[name] for run in runs], axis=0) for name in COUNTS}
+    ended = Ended.pooled([run.ended for run in runs])
     width = np.tile(np.diff(edges), len(names))
-    seconds = width * len(flows)
-    empty = np.full(counter.cells, np.nan)
+    empty = np.full(cells, np.nan)
     return {
         "time": np.tile(edges[:-1], len(names)),
         "width": width,
-        "kind": np.full(counter.cells, kind),
-        "name": np.repeat(names, counter.bins),
-        **columns,
-        "rate": _ratio(columns["offered"], seconds),
-        "goodput": _ratio(columns["ok"], seconds),
+        "kind": np.full(cells, kind),
+        "name": np.repeat(names, bins),
+        **counts,
+        "rate": _ratio(counts["offered"], width * len(runs)),
+        "goodput": _ratio(counts["ok"], width * len(runs)),
+        "amplification": _ratio(counts["attempts"], counts["originals"]),
+        **dict(zip(("p50", "p90", "p99"), ended.quantiles(cells, QUANTILES), strict=True)),
+        "mean": _ratio(ended.totals(cells), counts["completed"]),
         "utilisation": empty,
         "queue_mean": empty,
-        "in_flight": np.mean([counter.present(flow) for flow in flows], axis=0),
+        "in_flight": np.mean([run.present for run in runs], axis=0),
     }
-
-
-def _totals(flows: Sequence[_Flow], counter: _Counter) -> Table:
-    """(cells,) counts over the replications."""
-    each = [_counts(flow, counter) for flow in flows]
-    total: Table = {name: np.sum([counts[name] for counts in each], axis=0) for name in each[0]}
-    originals = total.pop("originals")
-    return {**total, "amplification": _ratio(total["attempts"], originals)}
-
-
-def _counts(flow: _Flow, counter: _Counter) -> Table:
-    ended = counter.cell(flow.group, np.nan_to_num(flow.end))
-    tried = counter.cell(flow.try_group, flow.sent)
-    answered, ok = flow.status > 0, (flow.status > 0) & (flow.status < 400)
-    return {
-        "offered": counter.count(counter.cell(flow.group, flow.start)),
-        "completed": counter.count(ended[answered]),
-        "ok": counter.count(ended[ok]),
-        "failed": counter.count(ended[answered & ~ok]),
-        "attempts": counter.count(tried),
-        "retries": counter.count(tried[flow.try_kind == 1]),
-        "hedges": counter.count(tried[flow.try_kind == 2]),
-        "originals": counter.count(tried[~flow.extra]),
-    }
-
-
-def _latencies(flows: Sequence[_Flow], counter: _Counter) -> Table:
-    """(cells,) latencies of what ended, pooled over the replications."""
-    answered = [flow.status > 0 for flow in flows]
-    pairs = list(zip(flows, answered, strict=True))
-    values = np.concatenate([(flow.end - flow.start)[take] for flow, take in pairs])
-    cells = np.concatenate([counter.cell(flow.group[take], flow.end[take]) for flow, take in pairs])
-    quantiles = grouped_quantiles(values, cells, counter.cells, QUANTILES)
-    total = np.bincount(cells, values, minlength=counter.cells)
-    names = ("p50", "p90", "p99")
-    return {**dict(zip(names, quantiles, strict=True)), "mean": _ratio(total, counter.count(cells))}
 
 
 def _ratio(above: NDArray[Any], below: NDArray[Any]) -> Floats:
@@ -213,11 +105,13 @@ def _ratio(above: NDArray[Any], below: NDArray[Any]) -> Floats:
     return np.asarray(quotients, dtype=np.float64)
 
 
-def _workers(records: Sequence[Records], scenario: Scenario, services: list[str], edges: Floats) -> Table:
+def _workers(
+    records: Sequence[Measurements], scenario: Scenario, services: list[str], edges: Floats
+) -> Table:
     """(services · bins,) utilisation and queues, means over the replications."""
     busy, queued, workers = [], [], []
     for name in services:
-        members = [index for index, (service, _, _) in enumerate(records[0].replicas) if service == name]
+        members = records[0].members(name)
         busy.append(_mean([record.busy[members] for record in records], len(edges) - 1))
         queued.append(_mean([record.queued[members] for record in records], len(edges) - 1))
         total = sum(each.workers * each.replicas for each in scenario.services[name].deployments().values())

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from meshsim.measure.records import Records
+from meshsim.measure.measurements import Measurements
 from meshsim.measure.table import Table
 
 COLUMNS: dict[str, type] = {
@@ -31,10 +31,10 @@ COLUMNS: dict[str, type] = {
     "attempt": int,  # number of the attempt in its call, from 0; of a "call", how many were sent
     "extra": bool,  # whether it or an ancestor is a retry or a hedge
 }
-"""The keys of each dict in :attr:`meshsim.measure.records.Records.spans`, and their types."""
+"""The keys of each dict in :attr:`meshsim.measure.measurements.Measurements.spans`, and their types."""
 
 
-def spans(records: Sequence[Records]) -> Table:
+def spans(records: Sequence[Measurements]) -> Table:
     """The spans of all replications, with a last column `replication`, from 0."""
     rows = [row for record in records for row in record.spans]
     table: Table = {name: np.array([row[name] for row in rows], dtype=kind) for name, kind in COLUMNS.items()}

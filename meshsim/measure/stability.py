@@ -21,9 +21,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from meshsim.measure.occupancy import occupancy
-from meshsim.measure.records import Floats, Records
-from meshsim.measure.sample import Window, interrupted
+from meshsim.measure.grid import Floats, Window
+from meshsim.measure.measurements import Measurements
+from meshsim.measure.window import interrupted
 from meshsim.scenario.model import Scenario
 from meshsim.units import UNLIMITED
 
@@ -50,7 +50,9 @@ class Pile:
         return f"{self.what} grew all along ({amounts} on average in the quarters of the measured time)"
 
 
-def judge(records: Sequence[Records], scenario: Scenario, window: Window) -> dict[str, Any] | Literal[False]:
+def judge(
+    records: Sequence[Measurements], scenario: Scenario, window: Window
+) -> dict[str, Any] | Literal[False]:
     """Whether any replication was unstable.
 
     Returns:
@@ -65,12 +67,12 @@ def judge(records: Sequence[Records], scenario: Scenario, window: Window) -> dic
     if not bad:
         return False
     record, piles, cut_off = bad[0]
-    late = _last_quarter(window)
+    late = _last_quarter(record, window)
     culprit = _overloaded(record, scenario, late)
     return {
         "reason": _sentence(record, late, piles, culprit),
         "service": culprit,
-        "in_flight": _quarters_in_flight(record, window).tolist(),
+        "in_flight": record.in_flight(window).tolist(),
         "drain_limit": cut_off,
         "replications": len(bad),
     }
@@ -88,7 +90,7 @@ def grows(quarters: Floats, arrived: int) -> bool:
     return rise >= least and bool(np.all(np.diff(quarters) >= LEAST_STEP_RATIO * rise))
 
 
-def _cut_off(record: Records, scenario: Scenario) -> bool:
+def _cut_off(record: Measurements, scenario: Scenario) -> bool:
     """Whether work was left at the drain's limit."""
     return not record.complete and not interrupted(record, scenario)
 
@@ -96,54 +98,28 @@ def _cut_off(record: Records, scenario: Scenario) -> bool:
 # ---- what grew --------------------------------------------------------------------------------------
 
 
-def _piles(record: Records, scenario: Scenario, window: Window) -> list[Pile]:
-    in_flight = _quarters_in_flight(record, window)
+def _piles(record: Measurements, scenario: Scenario, window: Window) -> list[Pile]:
+    in_flight = record.in_flight(window)
     piles = []
-    if grows(in_flight, _between(record.requests.start, window)):
+    if grows(in_flight, record.requested(window)):
         piles.append(Pile("the number of requests in flight", tuple(in_flight)))
     for service in scenario.services:
-        waiting = _quarters_waiting(record, service, window)
-        if grows(waiting, _between(record.attempts.arrived[_at(record, service)], window)):
+        waiting = window.quarters(record.queued[record.members(service)].sum(axis=0), record.grid)
+        if grows(waiting, record.visited(service, window)[0]):
             piles.append(Pile(f"the queue at {service}", tuple(waiting)))
     return piles
-
-
-def _quarters_in_flight(record: Records, window: Window) -> Floats:
-    edges = np.linspace(window.start, window.end, 5)
-    return occupancy(record.requests.start, record.requests.end, edges)
-
-
-def _quarters_waiting(record: Records, service: str, window: Window) -> Floats:
-    """(4,) mean number waiting at a service."""
-    bins = record.queued[_members(record, service), window.first : window.last].sum(axis=0)
-    total = np.concatenate(([0.0], np.cumsum(bins)))
-    at_edges = np.interp(np.linspace(0.0, len(bins), 5), np.arange(len(bins) + 1), total)
-    return np.asarray(4.0 * np.diff(at_edges) / window.length, dtype=np.float64)
-
-
-def _members(record: Records, service: str) -> list[int]:
-    return [index for index, (name, _, _) in enumerate(record.replicas) if name == service]
-
-
-def _at(record: Records, service: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    return np.isin(record.attempts.replica, _members(record, service))
-
-
-def _between(times: Floats, window: Window) -> int:
-    return int(np.count_nonzero((times >= window.start) & (times < window.end)))
 
 
 # ---- why --------------------------------------------------------------------------------------------
 
 
-def _last_quarter(window: Window) -> Window:
+def _last_quarter(record: Measurements, window: Window) -> Window:
     """The end of the measured time, in whole bins: what began late shows there undiluted."""
-    bins = max(1, (window.last - window.first) // 4)
-    width = window.length / (window.last - window.first)
-    return Window(window.end - bins * width, window.end, window.last - bins, window.last)
+    first = window.last - max(1, (window.last - window.first) // 4)
+    return Window(float(record.grid.edges(first)[first]), window.end, first, window.last)
 
 
-def _overloaded(record: Records, scenario: Scenario, window: Window) -> str | None:
+def _overloaded(record: Measurements, scenario: Scenario, window: Window) -> str | None:
     """The service that can't keep up: saturated, behind with its answers, and calling no other such one."""
     behind = {name for name in scenario.services if _behind(record, scenario, name, window)}
     for name in scenario.services:
@@ -152,19 +128,13 @@ def _overloaded(record: Records, scenario: Scenario, window: Window) -> str | No
     return None
 
 
-def _behind(record: Records, scenario: Scenario, service: str, window: Window) -> bool:
+def _behind(record: Measurements, scenario: Scenario, service: str, window: Window) -> bool:
     workers = sum(each.workers * each.replicas for each in scenario.services[service].deployments().values())
-    busy = record.busy[_members(record, service), window.first : window.last].sum()
+    busy = record.busy[record.members(service), window.first : window.last].sum()
     if workers >= UNLIMITED or busy < BUSY_RATIO * workers * window.length:
         return False
-    arrived, answered = _flow(record, service, window)
+    arrived, answered = record.visited(service, window)
     return arrived - answered > LEAST_RISE_RATIO * arrived
-
-
-def _flow(record: Records, service: str, window: Window) -> tuple[int, int]:
-    """How many attempts arrived and ended at a service within the window, by the clock."""
-    here = _at(record, service)
-    return _between(record.attempts.arrived[here], window), _between(record.attempts.answered[here], window)
 
 
 def _below(scenario: Scenario, service: str) -> Iterator[str]:
@@ -178,12 +148,12 @@ def _below(scenario: Scenario, service: str) -> Iterator[str]:
             yield called
 
 
-def _sentence(record: Records, late: Window, piles: Sequence[Pile], culprit: str | None) -> str:
+def _sentence(record: Measurements, late: Window, piles: Sequence[Pile], culprit: str | None) -> str:
     what = str(piles[0]) if piles else "work was left when the run reached its drain's limit"
     text = f"Unstable: {what}; its averages depend on when it was stopped."
     if culprit is None:
         return text
-    arrived, answered = (count / late.length for count in _flow(record, culprit, late))
+    arrived, answered = (count / late.length for count in record.visited(culprit, late))
     return (
         f"{text} {culprit} can't keep up: in the last {late.length:g} s its workers were always busy,"
         f" {arrived:.4g} attempts/s arrived and {answered:.4g}/s were finished."

@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 import meshsim
 from meshsim.measure import objectives, parts, stability
+from meshsim.measure.grid import Window
+from meshsim.measure.histograms import Histograms
 from meshsim.measure.intervals import interval
-from meshsim.measure.latency import QUANTILES, latency
+from meshsim.measure.latency import QUANTILES
+from meshsim.measure.measurements import Measurements
 from meshsim.measure.parts import Summary, per
-from meshsim.measure.records import Records
-from meshsim.measure.sample import Requests, Sample, Window, interrupted
+from meshsim.measure.sample import Sample, Stays, Tries
+from meshsim.measure.window import interrupted, measured
+from meshsim.mesh.histogram import RELATIVE_ERROR
 from meshsim.scenario.model import Scenario
 
 HEADLINE = (
@@ -32,7 +34,7 @@ OF_SERVICE = ("utilisation", "queue_mean", "latency.mean")
 
 
 def summarise(
-    records: Sequence[Records], scenario: Scenario, *, partial: bool = False, notes: Sequence[str] = ()
+    records: Sequence[Measurements], scenario: Scenario, *, partial: bool = False, notes: Sequence[str] = ()
 ) -> Summary:
     """The summary of one run, or of several replications of one scenario.
 
@@ -46,9 +48,10 @@ def summarise(
     Returns:
         What DESIGN calls `summary.json`; only plain values, ready for `json`.
     """
-    window = Window.of(records, scenario)
+    window = measured(records, scenario)
     partial = partial or any(interrupted(record, scenario) for record in records)
-    sample = Sample.of(records, window)
+    samples = [record.sample(window) for record in records]
+    sample = Sample.pooled(samples)
     summary = {
         "scenario": scenario.name,
         "engine": records[0].engine,
@@ -63,8 +66,13 @@ def summarise(
         **_numbers(sample, scenario),
     }
     summary["objectives"] = objectives.evaluate(scenario.objectives, summary, sample.answered)
-    summary["ci"] = _intervals([Sample.of([record], window) for record in records], scenario)
+    summary["ci"] = _intervals(samples, scenario)
     summary["notes"] = [*notes, *_notes(summary, window, scenario)]
+    if any(isinstance(record, Histograms) for record in records):
+        summary["notes"].append(
+            f"Percentiles are those of histograms, within {RELATIVE_ERROR:.1%} of the exact ones; counts,"
+            " means and maxima are exact."
+        )
     return summary
 
 
@@ -73,49 +81,40 @@ def summarise(
 
 def _numbers(sample: Sample, scenario: Scenario) -> Summary:
     """Everything that is counted or timed."""
-    rows = sample.requests
+    requests = sample.requests
     return {
-        "requests": _requests(rows, sample.time),
-        "latency": latency(rows.latency[rows.status > 0]),
-        "ok_latency": latency(rows.latency[(rows.status > 0) & (rows.status < 400)]),
-        "attempts": _attempts(sample),
-        "failures": _failures(rows),
+        "requests": _requests(requests, sample.time),
+        "latency": requests.latency.numbers(),
+        "ok_latency": sample.ok_latency.numbers(),
+        "attempts": _attempts(Tries.pooled(sample.tries)),
+        "failures": parts.ranked(requests.words),
         "services": parts.services(sample, scenario),
         "edges": parts.edges(sample),
     }
 
 
-def _requests(rows: Requests, time: float) -> Summary:
-    offered, completed = len(rows.status), int(np.count_nonzero(rows.status > 0))
-    ok = int(np.count_nonzero((rows.status > 0) & (rows.status < 400)))
+def _requests(requests: Stays, time: float) -> Summary:
+    completed = requests.ok + requests.failed
     return {
-        "offered": offered,
+        "offered": requests.came,
         "completed": completed,
-        "ok": ok,
-        "failed": completed - ok,
-        "unfinished": offered - completed,
-        "rate": per(offered, time),
-        "goodput": per(ok, time),
-        "success_ratio": per(ok, completed),
+        "ok": requests.ok,
+        "failed": requests.failed,
+        "unfinished": requests.came - completed,
+        "rate": per(requests.came, time),
+        "goodput": per(requests.ok, time),
+        "success_ratio": per(requests.ok, completed),
     }
 
 
-def _attempts(sample: Sample) -> Summary:
+def _attempts(tries: Tries) -> Summary:
     """Tries on all edges; amplification compares them with what there would be without retries and hedges."""
-    rows = sample.attempts
-    total = len(rows.kind)
     return {
-        "total": total,
-        "retries": int(np.count_nonzero(rows.kind == 1)),
-        "hedges": int(np.count_nonzero(rows.kind == 2)),
-        "amplification": per(total, int(np.count_nonzero(~rows.extra))),
+        "total": tries.total,
+        "retries": tries.retries,
+        "hedges": tries.hedges,
+        "amplification": per(tries.total, tries.originals),
     }
-
-
-def _failures(rows: Requests) -> dict[str, int]:
-    failed = rows.status >= 400
-    flag, status = rows.flag[failed], rows.status[failed]
-    return parts.tally(np.where(flag == "", status.astype(str), flag))
 
 
 # ---- intervals --------------------------------------------------------------------------------------

@@ -22,7 +22,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from meshsim.measure.records import Floats, Records
+from meshsim.measure.grid import Floats
+from meshsim.measure.records import Records
 
 BATCH = 5
 

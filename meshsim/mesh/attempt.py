@@ -8,7 +8,9 @@ Each attempt that is sent ends exactly once, whatever happens.
 
 from __future__ import annotations
 
-from meshsim.mesh.clock import Event, Timer
+from typing import final
+
+from meshsim.mesh.clock import Timer
 from meshsim.mesh.cluster import Cluster, Host, Stream
 from meshsim.mesh.route import Policy, Request, Route
 from meshsim.mesh.spans import ATTEMPT_SPAN
@@ -34,14 +36,14 @@ AGAIN = 1
 DROP = 2
 
 
-class Caller(Event):
+class Caller(Timer):
     """A call as its attempts see it.
 
     Attributes:
         route, policy, request, key: of the call.
         extra: whether the call exists only because of a retry or a hedge above it.
         cluster: where its attempts go; None before it is routed.
-        tries: attempts that may still bring the answer.
+        eldest, youngest: ends of the list of its tries, the attempts that may still bring the answer.
         launched, sent: attempts so far, and those of them that got a connection.
     """
 
@@ -51,9 +53,34 @@ class Caller(Event):
     key: Key
     extra: bool
     cluster: Cluster | None
-    tries: list[Attempt]
+    eldest: Attempt | None
+    youngest: Attempt | None
     launched: int
     sent: int
+
+    def add_try(self, attempt: Attempt) -> None:
+        """One more attempt may bring the answer."""
+        attempt.elder = self.youngest
+        if self.youngest is None:
+            self.eldest = attempt
+        else:
+            self.youngest.younger = attempt
+        self.youngest = attempt
+
+    def remove_try(self, attempt: Attempt) -> None:
+        """An attempt will not bring the answer any more."""
+        elder = attempt.elder
+        younger = attempt.younger
+        if elder is None:
+            self.eldest = younger
+        else:
+            elder.younger = younger
+        if younger is None:
+            self.youngest = elder
+        else:
+            younger.elder = elder
+        attempt.elder = None
+        attempt.younger = None
 
     def judge(self, attempt: Attempt, status: int, cause: int, now: float) -> int:
         """What the end of an attempt means: WIN, AGAIN or DROP. May take a retry slot."""
@@ -68,25 +95,15 @@ class Caller(Event):
         raise NotImplementedError
 
 
-class TryTimer(Timer):
-    """The per-try time-out of an attempt."""
-
-    attempt: Attempt
-
-    def __init__(self, attempt: Attempt) -> None:
-        super().__init__()
-        self.attempt = attempt
-
-    def expire(self, now: float) -> None:
-        self.attempt.time_out(now)
-
-
+@final
 class Attempt(Stream):
-    """One try of a call.
+    """One try of a call, and its own per-try time-out.
 
     Attributes:
         step: where it is.
         kind: FIRST, RETRY or HEDGE.
+        extra: whether it, or a try above it, is a retry or a hedge.
+        elder, younger: its neighbours among the tries of its call.
         slot: whether it holds a retry slot.
         key: once launched.
         row: its number in the recorder, once sent.
@@ -97,29 +114,34 @@ class Attempt(Stream):
     cluster: Cluster
     step: int
     kind: int
+    extra: bool
+    elder: Attempt | None
+    younger: Attempt | None
     slot: bool
     number: int
     key: Key
     row: int
     flag: int
     sent_at: float
-    timer: TryTimer | None
     exchange: object
 
     def __init__(self, call: Caller, kind: int, slot: bool) -> None:
+        super().__init__()
         cluster = call.cluster
         assert cluster is not None, "a call has its cluster before its attempts"
         self.call = call
         self.cluster = cluster
         self.step = NEW
         self.kind = kind
+        self.extra = kind != FIRST or call.extra
+        self.elder = None
+        self.younger = None
         self.slot = slot
         self.number = -1
         self.key = 0
         self.row = -1
         self.flag = NO_FLAG
         self.sent_at = 0.0
-        self.timer = None
         self.exchange = None
         self.host = None
         self.ahead = None
@@ -130,11 +152,6 @@ class Attempt(Stream):
         """The host it was sent to."""
         assert self.host is not None, "a sent attempt has a host"
         return self.host
-
-    @property
-    def extra(self) -> bool:
-        """Whether it, or a try above it, is a retry or a hedge."""
-        return self.kind != FIRST or self.call.extra
 
     def fire(self, step: int, now: float) -> None:
         if step != self.step:
@@ -180,8 +197,7 @@ class Attempt(Stream):
             route.edge, host.replica, self.kind, self.extra, call.request.start, now
         )
         if call.policy.try_timeouts is not None:
-            self.timer = TryTimer(self)
-            call.policy.try_timeouts.start(self.timer, now)
+            call.policy.try_timeouts.start(self, now)
         route.transport.send(self, now)
 
     # ---- its end --------------------------------------------------------------------------------------
@@ -191,7 +207,7 @@ class Attempt(Stream):
         if self.step == SENT:
             self.finish(status, flag, cause, now)
 
-    def time_out(self, now: float) -> None:
+    def expire(self, now: float) -> None:
         """The per-try time-out: the caller resets the stream."""
         self.finish(504, UT, TRY_TIMEOUT, now)
 
@@ -204,7 +220,7 @@ class Attempt(Stream):
         if sent:
             self.cluster.record(self.host_sent(), status, now)
         verdict = call.judge(self, status, cause, now)
-        call.tries.remove(self)
+        call.remove_try(self)
         if verdict == WIN:
             call.give_up(now)  # before its connection is free: none of the others is to get it
         if sent:
@@ -235,9 +251,7 @@ class Attempt(Stream):
                 ATTEMPT_SPAN, call.request.key, self.key, call.key, route.edge, self.host_sent().replica,
                 self.number, self.kind, self.extra, self.sent_at, now, status, flag,
             )  # fmt: skip
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
+        self.stop_timer()
         self.cluster.release(self.host_sent(), cause == RESPONSE, now)
 
     def free_slot(self) -> None:

@@ -10,6 +10,8 @@ of a call".
 
 from __future__ import annotations
 
+from typing import final
+
 from meshsim.errors import MeshsimError
 from meshsim.mesh.attempt import (
     AGAIN,
@@ -25,8 +27,8 @@ from meshsim.mesh.attempt import (
     Caller,
 )
 from meshsim.mesh.clock import Event, Timer
-from meshsim.mesh.cluster import Cluster, Host
-from meshsim.mesh.route import Policy, Request, Route
+from meshsim.mesh.cluster import Host
+from meshsim.mesh.route import Request, Route
 from meshsim.mesh.spans import CALL_SPAN
 from meshsim.policies.outcome import DI, FI, NO_FLAG, REJECTED, RL, UH, UO, URX, UT, add_flag
 from meshsim.random import BACKOFF, PROXY_BACK, PROXY_OUT, ROUTE, Key, derive, u01
@@ -56,19 +58,7 @@ class Owner(Event):
         raise NotImplementedError
 
 
-class CallTimer(Timer):
-    """The route time-out of a call."""
-
-    call: Call
-
-    def __init__(self, call: Call) -> None:
-        super().__init__()
-        self.call = call
-
-    def expire(self, now: float) -> None:
-        self.call.time_out(now)
-
-
+@final
 class HedgeTimer(Timer):
     """The next opportunity of a call to hedge."""
 
@@ -82,38 +72,30 @@ class HedgeTimer(Timer):
         self.call.hedge(now)
 
 
+@final
 class Call(Caller):
-    """One call, from its caller to the caller's answer.
+    """One call, from its caller to the caller's answer; and its own route time-out.
 
     Attributes:
         step: where it is.
         extra: whether it exists only because of a retry or a hedge above it.
         status, flags: of its answer.
         optional: whether its caller carries on when it fails.
+        sibling: the next call of the same stage of a script.
         host: whose response the answer is; None for one that a proxy made.
-        tries: attempts that may still bring the answer.
         launched, sent, retried, hedged: how many so far.
     """
 
-    route: Route
-    policy: Policy
     owner: Owner | None
-    request: Request
-    key: Key
-    extra: bool
     row: int
     step: int
     status: int
     flags: int
     optional: bool
+    sibling: Call | None
     host: Host | None
-    cluster: Cluster | None
-    tries: list[Attempt]
-    launched: int
-    sent: int
     retried: int
     hedged: int
-    timeout: CallTimer | None
     hedging: HedgeTimer | None
     span: Key
     start: float
@@ -121,6 +103,7 @@ class Call(Caller):
     def __init__(
         self, route: Route, owner: Owner, request: Request, key: Key, extra: bool, now: float
     ) -> None:
+        super().__init__()
         self.route = route
         self.policy = route.policy
         self.owner = owner
@@ -131,14 +114,15 @@ class Call(Caller):
         self.status = 0
         self.flags = NO_FLAG
         self.optional = False
+        self.sibling = None
         self.host = None
         self.cluster = None
-        self.tries = []
+        self.eldest = None
+        self.youngest = None
         self.launched = 0
         self.sent = 0
         self.retried = 0
         self.hedged = 0
-        self.timeout = None
         self.hedging = None
         self.span = owner.span
         self.start = now
@@ -193,13 +177,12 @@ class Call(Caller):
             policy.split.choose(u01(self.key, ROUTE)) if len(policy.clusters) > 1 else 0
         ]
         if policy.timeouts is not None:
-            self.timeout = CallTimer(self)
-            policy.timeouts.start(self.timeout, now)
+            policy.timeouts.start(self, now)
         if policy.hedges is not None:
             self.hedging = HedgeTimer(self)
             policy.hedges.start(self.hedging, now)
         first = Attempt(self, FIRST, False)
-        self.tries.append(first)
+        self.add_try(first)
         first.launch(now)
 
     def reply(self, status: int, flag: int, now: float) -> None:
@@ -243,9 +226,9 @@ class Call(Caller):
             wait = self.policy.rule.wait(self.retried, u01(derive(self.key, self.launched), BACKOFF))
             again = Attempt(self, RETRY, True)
             again.step = WAITING
-            self.tries.append(again)
+            self.add_try(again)
             self.route.clock.at(now + wait, again, WAITING)
-        elif verdict == WIN or not self.tries:
+        elif verdict == WIN or self.eldest is None:
             self.host = host
             self.conclude(status, flag, now)
         elif flag == UH:
@@ -256,21 +239,25 @@ class Call(Caller):
         policy = self.policy
         self.hedged += 1
         under_way = False
-        for attempt in self.tries:
+        attempt = self.eldest
+        while attempt is not None:
             if attempt.step == SENT or attempt.step == PENDING:
                 under_way = True
+            attempt = attempt.younger
         if under_way and self.cluster is not None and self.cluster.grant_retry(now):
             hedge = Attempt(self, HEDGE, True)
-            self.tries.append(hedge)
+            self.add_try(hedge)
             hedge.launch(now)
         if self.hedged < policy.hedge.limit and policy.hedges is not None and self.hedging is not None:
             policy.hedges.start(self.hedging, now)
 
-    def time_out(self, now: float) -> None:
+    def expire(self, now: float) -> None:
         """The route's time-out: no try is waited for any longer."""
-        for attempt in self.tries:
+        attempt = self.eldest
+        while attempt is not None:
             if attempt.step == SENT:
                 attempt.cluster.record(attempt.host_sent(), 504, now)
+            attempt = attempt.younger
         self.conclude(504, UT, now)
 
     # ---- the end ------------------------------------------------------------------------------------
@@ -284,27 +271,31 @@ class Call(Caller):
 
     def give_up(self, now: float) -> None:
         """Stops timers and abandons tries: first those that have not been sent."""
-        if self.timeout is not None:
-            self.timeout.cancel()
-            self.timeout = None
+        self.stop_timer()
         if self.hedging is not None:
-            self.hedging.cancel()
+            self.hedging.stop_timer()
             self.hedging = None
-        tries = self.tries
-        self.tries = []
-        for attempt in tries:
-            if attempt.step != SENT:
+        self.abandon_tries(False, now)
+        self.abandon_tries(True, now)
+
+    def abandon_tries(self, sent: bool, now: float) -> None:
+        """Abandons the tries that have been sent, or those that have not."""
+        attempt = self.eldest
+        while attempt is not None:
+            younger = attempt.younger
+            if (attempt.step == SENT) == sent:
+                self.remove_try(attempt)
                 attempt.abandon(now)
-        for attempt in tries:
-            if attempt.step == SENT:
-                attempt.abandon(now)
+            attempt = younger
 
     def deliver(self, now: float) -> None:
         """The caller has its answer."""
         self.step = ENDED
         owner = self.owner
         self.owner = None
-        self.route.recorder.call_ended(self.row, self.status, self.flags, now)
+        self.route.recorder.call_ended(
+            self.row, self.route.edge, self.request.start, self.start, self.status, self.flags, now
+        )
         if self.request.sampled:
             self.route.tracer.add(
                 CALL_SPAN, self.request.key, self.key, self.span, self.route.edge, -1, self.sent, FIRST,
@@ -320,4 +311,6 @@ class Call(Caller):
         self.step = ENDED
         self.owner = None
         self.give_up(now)
-        self.route.recorder.call_ended(self.row, -1, self.flags, now)
+        self.route.recorder.call_ended(
+            self.row, self.route.edge, self.request.start, self.start, -1, self.flags, now
+        )

@@ -12,6 +12,8 @@ all the time.
 
 from __future__ import annotations
 
+from typing import final
+
 
 class Event:
     """Something that happens later.
@@ -45,45 +47,46 @@ class Clock:
         raise NotImplementedError
 
 
-class Timer:
-    """A time-out of a call or an attempt; in at most one list of deadlines.
+class Timer(Event):
+    """What has a time-out, and is in at most one list of deadlines: a call, an attempt.
 
     Attributes:
         due: when it expires, s.
-        number: its place among what is due at the same instant.
+        turn: its place among what is due at the same instant.
         sooner, later: its neighbours in the list.
-        deadlines: the list; None while it is not running.
+        deadlines: the list; None while no time-out is running.
     """
 
     due: float
-    number: int
+    turn: int
     sooner: Timer | None
     later: Timer | None
     deadlines: Deadlines | None
 
     def __init__(self) -> None:
         self.due = 0.0
-        self.number = 0
+        self.turn = 0
         self.sooner = None
         self.later = None
         self.deadlines = None
 
     def expire(self, now: float) -> None:
-        """What happens when it was not cancelled in time."""
+        """What happens when the time-out was not stopped in time."""
         raise NotImplementedError
 
-    def cancel(self) -> None:
-        """Stops it, if it is running."""
+    def stop_timer(self) -> None:
+        """It does not expire any more."""
         if self.deadlines is not None:
             self.deadlines.remove(self)
 
 
+@final
 class Deadlines(Event):
     """The running timers of one duration, the soonest first.
 
     Attributes:
         duration: of each timer, s.
-        armed: number of the timer whose event is on the clock; -1 for none.
+        armed: turn of the timer whose event is on the clock; -1 for none.
     """
 
     clock: Clock
@@ -102,7 +105,7 @@ class Deadlines(Event):
     def start(self, timer: Timer, now: float) -> None:
         """Starts a timer that is not running."""
         timer.due = now + self.duration
-        timer.number = self.clock.number()
+        timer.turn = self.clock.number()
         timer.deadlines = self
         timer.sooner = self.tail
         if self.tail is None:
@@ -132,7 +135,7 @@ class Deadlines(Event):
     def fire(self, step: int, now: float) -> None:
         """Expires the timer whose event this is, if it still runs, and arms the event of the next."""
         timer = self.head
-        if timer is not None and timer.number == self.armed:
+        if timer is not None and timer.turn == self.armed:
             self.remove(timer)
             timer.expire(now)
         self.armed = -1
@@ -141,5 +144,5 @@ class Deadlines(Event):
     def arm(self) -> None:
         """Puts the event of the soonest timer on the clock."""
         if self.head is not None:
-            self.armed = self.head.number
+            self.armed = self.head.turn
             self.clock.at_number(self.head.due, self, 0, self.armed)

@@ -6,8 +6,10 @@ request is bound to a host before it waits for a connection: there is no cluster
 
 from __future__ import annotations
 
+from typing import final
+
 from meshsim.errors import MeshsimError
-from meshsim.mesh.clock import Clock, Event
+from meshsim.mesh.clock import Clock, Event, Timer
 from meshsim.mesh.recorder import Recorder
 from meshsim.policies.balance import Balancer
 from meshsim.policies.breaker import CircuitBreaker
@@ -17,7 +19,7 @@ from meshsim.policies.outlier import OutlierDetection
 from meshsim.random import Key
 
 
-class Stream(Event):
+class Stream(Timer):
     """What a connection pool serves: an attempt that wants a connection to its host.
 
     Attributes:
@@ -40,6 +42,7 @@ class Stream(Event):
         raise NotImplementedError
 
 
+@final
 class Host(Endpoint):
     """An endpoint with its connection pool.
 
@@ -93,6 +96,7 @@ class Host(Endpoint):
         stream.behind = None
 
 
+@final
 class Cluster(Event):
     """The hosts of one service, or of one version of it, for one caller proxy.
 

@@ -6,7 +6,7 @@ nothing by configuration there is no queue and no event.
 
 from __future__ import annotations
 
-from collections import deque
+from typing import final
 
 from meshsim.mesh.clock import Clock, Event
 from meshsim.random import Distribution, Key
@@ -23,28 +23,44 @@ class Dataplane:
         """The instance has gone down: whatever is inside is lost."""
 
 
+@final
 class Pass(Event):
-    """One traversal, waiting or in progress; stale once its sidecar has been dropped."""
+    """One traversal, waiting or in progress; stale once its sidecar has been dropped.
+
+    Attributes:
+        event, step: to fire when it is over.
+        life: of the sidecar, when it came.
+        behind: who came next, while it waits; or the next spare one.
+    """
 
     sidecar: Sidecar
-    event: Event
+    event: Event | None
     step: int
     lasts: float
-    dropped: bool
+    life: int
+    behind: Pass | None
 
-    def __init__(self, sidecar: Sidecar, event: Event, step: int, lasts: float) -> None:
+    def __init__(self, sidecar: Sidecar) -> None:
         self.sidecar = sidecar
-        self.event = event
-        self.step = step
-        self.lasts = lasts
-        self.dropped = False
+        self.event = None
+        self.step = 0
+        self.lasts = 0.0
+        self.life = 0
+        self.behind = None
 
     def fire(self, step: int, now: float) -> None:
-        if not self.dropped:
-            self.sidecar.passed(self, now)
-            self.event.fire(self.step, now)
+        sidecar = self.sidecar
+        event = self.event
+        self.event = None
+        if self.life == sidecar.life and event is not None:
+            step = self.step
+            self.behind = sidecar.spare
+            sidecar.spare = self
+            sidecar.passed(now)
+            event.fire(step, now)
 
 
+@final
 class Sidecar(Dataplane):
     """A proxy beside one instance.
 
@@ -52,42 +68,65 @@ class Sidecar(Dataplane):
         time: of one pass.
         workers: passes at once.
         working: passes in progress.
-        waiting: passes to come, in order.
+        head, tail: of the line of passes to come.
+        life: grows when all that is inside is lost.
+        spare: passes that are over, to be used again: there is one at every turn.
     """
 
     clock: Clock
     time: Distribution
     workers: int
-    working: dict[Pass, None]
-    waiting: deque[Pass]
+    working: int
+    head: Pass | None
+    tail: Pass | None
+    life: int
+    spare: Pass | None
 
     def __init__(self, clock: Clock, time: Distribution, workers: int) -> None:
         self.clock = clock
         self.time = time
         self.workers = workers
-        self.working = {}
-        self.waiting = deque()
+        self.working = 0
+        self.head = None
+        self.tail = None
+        self.life = 0
+        self.spare = None
 
     def enter(self, event: Event, step: int, key: Key, purpose: int, now: float) -> None:
-        one = Pass(self, event, step, self.time.draw(key, purpose))
-        if len(self.working) < self.workers:
-            self.start(one, now)
+        one = self.spare
+        if one is None:
+            one = Pass(self)
         else:
-            self.waiting.append(one)
+            self.spare = one.behind
+            one.behind = None
+        one.event = event
+        one.step = step
+        one.lasts = self.time.draw(key, purpose)
+        one.life = self.life
+        if self.working < self.workers:
+            self.working += 1
+            self.clock.at(now + one.lasts, one, 0)
+        elif self.tail is None:
+            self.head = one
+            self.tail = one
+        else:
+            self.tail.behind = one
+            self.tail = one
 
-    def start(self, one: Pass, now: float) -> None:
-        """A worker takes a pass."""
-        self.working[one] = None
+    def passed(self, now: float) -> None:
+        """A pass is over; its worker takes the next."""
+        one = self.head
+        if one is None:
+            self.working -= 1
+            return
+        self.head = one.behind
+        one.behind = None
+        if self.head is None:
+            self.tail = None
         self.clock.at(now + one.lasts, one, 0)
 
-    def passed(self, one: Pass, now: float) -> None:
-        """A pass is over; its worker takes the next."""
-        del self.working[one]
-        if self.waiting:
-            self.start(self.waiting.popleft(), now)
-
     def drop(self) -> None:
-        for one in self.working:
-            one.dropped = True
-        self.working = {}
-        self.waiting = deque()
+        self.life += 1
+        self.working = 0
+        self.head = None
+        self.tail = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import final
+
 from meshsim.mesh.clock import Event
 from meshsim.mesh.link import Link
 from meshsim.mesh.replica import Replica
@@ -38,6 +40,7 @@ class Overrides:
         return latest
 
 
+@final
 class Factors(Overrides):
     """Factors on a configured value; those in force multiply."""
 
@@ -66,6 +69,7 @@ class Disruption(Event):
         raise NotImplementedError
 
 
+@final
 class Slowness(Disruption):
     """A replica works slower; `factors` is shared by all that slow it."""
 
@@ -85,6 +89,7 @@ class Slowness(Disruption):
         self.replica.slow = self.factors.end(self)
 
 
+@final
 class Errors(Disruption):
     """A replica fails more often, or less."""
 
@@ -104,6 +109,7 @@ class Errors(Disruption):
         self.replica.error_ratio = self.ratios.end(self)
 
 
+@final
 class Outage(Disruption):
     """A replica is gone."""
 
@@ -119,6 +125,7 @@ class Outage(Disruption):
         self.replica.come_up()
 
 
+@final
 class Slowdown(Disruption):
     """A link is slower."""
 
@@ -138,6 +145,7 @@ class Slowdown(Disruption):
         self.link.factor = self.factors.end(self)
 
 
+@final
 class Loss(Disruption):
     """A link loses more, or less."""
 

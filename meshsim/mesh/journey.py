@@ -60,6 +60,7 @@ class Journey(Waiting):
     Attributes:
         attempt: whose journey it is; None once its caller does not wait any longer.
         network: the transport that counts it.
+        row, kind, extra: of the attempt, which may be gone.
         step: where it is.
         arrives: when the message under way reaches its end, s.
         arrived: when the request reached the replica, s.
@@ -74,6 +75,7 @@ class Journey(Waiting):
     link: Link
     request: Request
     row: int
+    kind: int
     extra: bool
     arrives: float
     arrived: float
@@ -86,6 +88,9 @@ class Journey(Waiting):
     def __init__(self, attempt: Attempt, network: Transit, replica: Replica, link: Link) -> None:
         self.ahead = None
         self.behind = None
+        self.held = False
+        self.elder = None
+        self.younger = None
         self.attempt = attempt
         self.network = network
         self.replica = replica
@@ -94,6 +99,7 @@ class Journey(Waiting):
         self.priority = self.request.priority
         self.key = attempt.key
         self.row = attempt.row
+        self.kind = attempt.kind
         self.span = 0
         self.extra = attempt.extra
         self.step = OUTWARD
@@ -141,10 +147,9 @@ class Journey(Waiting):
         attempt = self.attempt
         if self.request.sampled:
             number = -1 if attempt is None else attempt.number
-            kind = 0 if attempt is None else attempt.kind
             self.replica.tracer.add(
                 SERVER_SPAN, self.request.key, server_span(self.key), self.key, -1, self.replica.number,
-                number, kind, self.extra, self.arrived, now, status, flag,
+                number, self.kind, self.extra, self.arrived, now, status, flag,
             )  # fmt: skip
 
     def come_home(self, now: float) -> None:

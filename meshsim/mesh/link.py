@@ -7,6 +7,8 @@ retransmissions (Linux' `tcp_retries2`) the connection is given up.
 
 from __future__ import annotations
 
+from typing import final
+
 from meshsim.random import Distribution, Key, u01
 
 RETRANSMIT_FIRST = 0.2
@@ -14,6 +16,7 @@ RETRANSMIT_LONGEST = 120.0
 TRANSMISSIONS = 16
 
 
+@final
 class Link:
     """One edge's link, shared by all its callers; both directions alike.
 

@@ -8,6 +8,7 @@ gets less load; a closed load hides exactly the trouble that an open one shows.
 from __future__ import annotations
 
 from math import inf, log1p, sqrt
+from typing import final
 
 from meshsim.errors import MeshsimError
 from meshsim.mesh.call import Call, Owner
@@ -17,6 +18,7 @@ from meshsim.mesh.route import Request, Route
 from meshsim.random import GAP, SAMPLE, STATE, THINK, Distribution, Key, derive, u01
 
 
+@final
 class Client:
     """Who sends requests: one caller, without a sidecar.
 
@@ -51,27 +53,34 @@ class Client:
             self.watch.fire(0, now)
 
 
+@final
 class ClientRequest(Owner):
     """A request of the client, waiting for its answer.
 
     Attributes:
         user: who waits for it; None for an open load.
+        row: its number in the recorder.
+        load: its load's number.
     """
 
     client: Client
     user: User | None
     row: int
+    load: int
 
-    def __init__(self, client: Client, user: User | None, row: int) -> None:
+    def __init__(self, client: Client, user: User | None, row: int, load: int) -> None:
         self.client = client
         self.user = user
         self.row = row
+        self.load = load
         self.span = 0
 
     def answered(self, call: Call, now: float) -> None:
         client = self.client
         host = -1 if call.host is None else call.host.replica
-        client.recorder.request_ended(self.row, call.status, call.flags, call.sent, host, now)
+        client.recorder.request_ended(
+            self.row, self.load, call.start, call.status, call.flags, call.sent, host, now
+        )
         client.unfinished -= 1
         if self.user is not None:
             self.user.wait(now)
@@ -85,7 +94,7 @@ def send(
     row = client.recorder.request(load, now)
     request = Request(row, key, now, priority, client.sampling > 0.0 and u01(key, SAMPLE) < client.sampling)
     client.unfinished += 1
-    Call(route, ClientRequest(client, user, row), request, key, False, now).begin(now)
+    Call(route, ClientRequest(client, user, row, load), request, key, False, now).begin(now)
 
 
 class Intensity:
@@ -145,6 +154,7 @@ class Intensity:
         return self.since
 
 
+@final
 class Modulated(Intensity):
     """A rate that jumps between states, staying in each for an exponential time.
 
@@ -173,7 +183,8 @@ class Modulated(Intensity):
     def extend(self) -> bool:
         state = self.stays % len(self.means)
         if self.piece > 0:  # what time has passed is not needed any more
-            self.starts, self.rates, self.slopes = self.starts[-1:], self.rates[-1:], self.slopes[-1:]
+            last = len(self.starts) - 1
+            self.starts, self.rates, self.slopes = self.starts[last:], self.rates[last:], self.slopes[last:]
             self.piece = 0
         self.starts.append(self.changes)
         self.rates.append(self.state_rates[state])
@@ -241,6 +252,7 @@ class OpenLoad(Source):
         send(self.client, None, self.number, self.route, key, self.priority, now)
 
 
+@final
 class RateLoad(OpenLoad):
     """Arrivals of a given intensity: random or evenly spaced in units of its integral."""
 
@@ -266,6 +278,7 @@ class RateLoad(OpenLoad):
         return self.intensity.advance(units)
 
 
+@final
 class TraceLoad(OpenLoad):
     """Arrivals at given times."""
 
@@ -285,6 +298,7 @@ STANDSTILL = 10_000
 """So many requests of one user at one instant are a scenario in which time does not pass."""
 
 
+@final
 class User(Source):
     """One user of a closed load: thinks, sends, waits for the answer, thinks again.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import final
+
 from meshsim.mesh.clock import Clock, Event
 from meshsim.mesh.link import Link
 from meshsim.mesh.load import Client, Source
@@ -12,6 +14,7 @@ from meshsim.mesh.route import Route
 from meshsim.mesh.spans import Tracer
 
 
+@final
 class Mesh(Event):
     """Everything that a run simulates. As an event, it stops the clock when nothing is left to do.
 

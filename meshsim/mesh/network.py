@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import final
+
 from meshsim.mesh.attempt import Attempt
 from meshsim.mesh.cluster import Stream
 from meshsim.mesh.journey import Transit
@@ -10,6 +12,7 @@ from meshsim.mesh.replica import Replica
 from meshsim.mesh.visit import Visit
 
 
+@final
 class Network(Transit):
     """The simulated transport: links to simulated replicas.
 
@@ -28,7 +31,7 @@ class Network(Transit):
 
     def send(self, stream: Stream, now: float) -> None:
         assert isinstance(stream, Attempt), "attempts are what this mesh sends"
-        attempt = stream
+        attempt: Attempt = stream
         self.visits += 1
         route = attempt.call.route
         visit = Visit(attempt, self, self.replicas[attempt.host_sent().replica], self.links[route.edge])
@@ -37,6 +40,7 @@ class Network(Transit):
 
     def abandon(self, stream: Stream, now: float) -> None:
         assert isinstance(stream, Attempt), "attempts are what this mesh sends"
-        visit = stream.exchange
-        if isinstance(visit, Visit):
+        attempt: Attempt = stream
+        if isinstance(attempt.exchange, Visit):
+            visit: Visit = attempt.exchange
             visit.give_up(now)

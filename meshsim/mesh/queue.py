@@ -21,7 +21,9 @@ class Waiting(Owner):
     """Work as a replica sees it: it can wait, linked to its neighbours in the room.
 
     Attributes:
-        ahead, behind: its neighbours.
+        ahead, behind: its neighbours in the room.
+        held: whether the replica holds it: it has arrived, and has no answer.
+        elder, younger: its neighbours among those.
         priority: higher is served first, where that counts.
         key: of the attempt.
         step: where it is.
@@ -29,6 +31,9 @@ class Waiting(Owner):
 
     ahead: Waiting | None
     behind: Waiting | None
+    held: bool
+    elder: Waiting | None
+    younger: Waiting | None
     priority: int
     key: Key
     step: int

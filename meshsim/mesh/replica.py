@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import final
+
 from meshsim.mesh.clock import Clock
 from meshsim.mesh.dataplane import Dataplane
+from meshsim.mesh.gauge import Gauge
 from meshsim.mesh.queue import QUEUED, SERVING, Queue, Waiting
-from meshsim.mesh.recorder import Gauge, Recorder
+from meshsim.mesh.recorder import Recorder
 from meshsim.mesh.route import Route
 from meshsim.mesh.spans import Tracer
 from meshsim.random import SERVICE, Distribution
@@ -16,6 +19,7 @@ LEAVE_QUEUE = 1
 STOP = 2
 
 
+@final
 class ScriptStep:
     """One step of a script: a call, or a sleep.
 
@@ -38,6 +42,7 @@ class ScriptStep:
         self.sleep = sleep
 
 
+@final
 class Workload:
     """How the replicas of one version work.
 
@@ -71,6 +76,7 @@ class Workload:
         self.stages = stages
 
 
+@final
 class Replica:
     """One instance of a version: workers, a waiting room, a sidecar, and the routes of its own calls.
 
@@ -81,7 +87,7 @@ class Replica:
         slow: factor on service times that start now.
         error_ratio: own failures, in force now.
         busy: workers in use.
-        held: visits that have arrived and not been answered, the oldest first.
+        eldest, youngest: ends of the list of visits that it holds: arrived, and not answered.
         routes: by service.
     """
 
@@ -98,7 +104,8 @@ class Replica:
     slow: float
     error_ratio: float
     busy: int
-    held: dict[Waiting, None]
+    eldest: Waiting | None
+    youngest: Waiting | None
     busy_gauge: Gauge
     queue_gauge: Gauge
 
@@ -119,9 +126,38 @@ class Replica:
         self.slow = 1.0
         self.error_ratio = workload.error_ratio
         self.busy = 0
-        self.held = {}
+        self.eldest = None
+        self.youngest = None
         self.busy_gauge = busy_gauge
         self.queue_gauge = queue_gauge
+
+    def hold(self, visit: Waiting) -> None:
+        """A visit has arrived."""
+        visit.held = True
+        visit.elder = self.youngest
+        if self.youngest is None:
+            self.eldest = visit
+        else:
+            self.youngest.younger = visit
+        self.youngest = visit
+
+    def let_go(self, visit: Waiting) -> None:
+        """A visit has its answer, or none is wanted any more; it may be held no longer."""
+        if not visit.held:
+            return
+        visit.held = False
+        elder = visit.elder
+        younger = visit.younger
+        if elder is None:
+            self.eldest = younger
+        else:
+            elder.younger = younger
+        if younger is None:
+            self.youngest = elder
+        else:
+            younger.elder = elder
+        visit.elder = None
+        visit.younger = None
 
     def admit(self, visit: Waiting, now: float) -> None:
         """Serves a visit, or lets it wait, or refuses it."""
@@ -167,10 +203,11 @@ class Replica:
         self.busy_gauge.add(-self.busy_gauge.value, now)
         self.busy = 0
         self.dataplane.drop()
-        held = list(self.held)
-        self.held = {}
-        for visit in held:
+        visit = self.eldest
+        while visit is not None:
+            self.let_go(visit)
             visit.lose(now)
+            visit = self.eldest
 
     def come_up(self) -> None:
         """One cause less to be down."""

@@ -6,6 +6,8 @@ sockets.
 
 from __future__ import annotations
 
+from typing import final
+
 from meshsim.mesh.clock import Clock, Deadlines
 from meshsim.mesh.cluster import Cluster, Stream
 from meshsim.mesh.dataplane import Dataplane
@@ -19,6 +21,7 @@ from meshsim.policies.split import WeightedSplit
 from meshsim.random import Key
 
 
+@final
 class Request:
     """What a client wants.
 
@@ -56,6 +59,7 @@ class Transport:
         raise NotImplementedError
 
 
+@final
 class Policy:
     """What a route does with a call: a call keeps the one it met.
 
@@ -96,6 +100,7 @@ class Policy:
         self.clusters = clusters
 
 
+@final
 class Route:
     """One caller proxy's way to one service.
 

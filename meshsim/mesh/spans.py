@@ -8,6 +8,8 @@ in every engine.
 
 from __future__ import annotations
 
+from typing import final
+
 from meshsim.random import Key, derive
 
 SERVER = 1 << 20
@@ -23,6 +25,7 @@ def server_span(attempt: Key) -> Key:
     return derive(attempt, SERVER)
 
 
+@final
 class Tracer:
     """Keeps the rows of sampled spans.
 

@@ -6,6 +6,8 @@ attempt when the caller has given up, as far as `when_abandoned` says.
 
 from __future__ import annotations
 
+from typing import final
+
 from meshsim.mesh.attempt import Attempt
 from meshsim.mesh.call import Call
 from meshsim.mesh.clock import Event
@@ -40,6 +42,7 @@ from meshsim.random import (
 )
 
 
+@final
 class Visit(Journey):
     """An attempt's stay at a replica.
 
@@ -49,7 +52,7 @@ class Visit(Journey):
         flat: steps of the script that have been reached.
         running: steps of the current stage that have not ended.
         failed: whether a required call of the current stage has.
-        children: calls that have begun in the current stage.
+        child: the first call of the current stage; `Call.sibling` leads to the others.
     """
 
     abandoned: bool
@@ -57,7 +60,7 @@ class Visit(Journey):
     flat: int
     running: int
     failed: bool
-    children: list[Call]
+    child: Call | None
 
     def __init__(self, attempt: Attempt, network: Transit, replica: Replica, link: Link) -> None:
         super().__init__(attempt, network, replica, link)
@@ -66,7 +69,7 @@ class Visit(Journey):
         self.flat = 0
         self.running = 0
         self.failed = False
-        self.children = []
+        self.child = None
 
     def fire(self, step: int, now: float) -> None:
         if step != self.step:
@@ -89,23 +92,32 @@ class Visit(Journey):
     def arrive(self, now: float) -> None:
         """Reaches the replica's side, which may not be there."""
         replica = self.replica
-        replica.recorder.attempt_at_replica(self.row, now)
+        replica.recorder.attempt_at_replica(
+            self.row, replica.number, self.kind, self.extra, self.request.start, now
+        )
         self.arrived = now
         if replica.downs > 0:
             self.refuse(now)
         else:
-            replica.held[self] = None
+            replica.hold(self)
             self.step = ENTERING
             replica.dataplane.enter(self, ENTERING, self.key, PROXY_IN, now)
 
     def refuse(self, now: float) -> None:
         """The replica is down: no connection."""
-        self.replica.recorder.attempt_answer(self.row, 503, now)
+        self.record(503, now)
         self.go_home(503, UF, REFUSED, now)
+
+    def record(self, status: int, now: float) -> None:
+        """Tells the recorder how the replica's side ends it."""
+        replica = self.replica
+        replica.recorder.attempt_answer(
+            self.row, replica.number, self.request.start, self.arrived, status, now
+        )
 
     def end(self) -> None:
         super().end()
-        self.children = []
+        self.child = None
 
     # ---- at the replica -----------------------------------------------------------------------------
 
@@ -139,7 +151,8 @@ class Visit(Journey):
 
     def start_stage(self, steps: list[ScriptStep], now: float) -> None:
         """Starts all steps of a stage, in order."""
-        self.children = []
+        self.child = None
+        last: Call | None = None
         for step in steps:
             key = derive(self.key, SCRIPT + self.flat)
             self.flat += 1
@@ -152,9 +165,15 @@ class Visit(Journey):
                 self.span = server_span(self.key) if self.request.sampled else 0
                 call = Call(self.replica.routes[step.service], self, self.request, key, self.extra, now)
                 call.optional = step.optional
-                self.children.append(call)
-        for call in self.children:
-            call.begin(now)
+                if last is None:
+                    self.child = call
+                else:
+                    last.sibling = call
+                last = call
+        child = self.child
+        while child is not None:
+            child.begin(now)
+            child = child.sibling
 
     def answered(self, call: Call, now: float) -> None:
         if call.status >= 400 and not call.optional:
@@ -189,16 +208,16 @@ class Visit(Journey):
 
     def leave(self, now: float) -> None:
         """The answer is through the sidecar."""
-        del self.replica.held[self]
-        self.replica.recorder.attempt_answer(self.row, self.status, now)
+        self.replica.let_go(self)
+        self.record(self.status, now)
         self.go_home(self.status, NO_FLAG, RESPONSE, now)
 
     # ---- cut short ----------------------------------------------------------------------------------
 
     def drop(self, now: float) -> None:
         """The replica does no more for it."""
-        self.replica.held.pop(self, None)
-        self.replica.recorder.attempt_answer(self.row, -1, now)
+        self.replica.let_go(self)
+        self.record(-1, now)
         self.trace(0, NO_FLAG, now)
         self.end()
         self.network.ended(now)
@@ -233,27 +252,33 @@ class Visit(Journey):
 
     def stop(self, now: float) -> None:
         """Service or script end at once."""
-        children = self.children
+        child = self.child
         holds = self.step == SERVING or self.replica.workload.holds_worker
         self.drop(now)
         if holds:
             self.replica.release(now)
-        for call in children:
-            call.cancel(now)
+        cancel_all(child, now)
 
     def lose(self, now: float) -> None:
         """The replica has gone down with it."""
-        children = self.children
-        self.children = []
+        child = self.child
+        self.child = None
         if self.abandoned:
             self.drop(now)
         else:
-            self.replica.recorder.attempt_answer(self.row, 503, now)
+            self.record(503, now)
             self.go_home(503, UC, RESET, now)
-        for call in children:
-            call.cancel(now)
+        cancel_all(child, now)
 
 
+def cancel_all(child: Call | None, now: float) -> None:
+    """Cancels a call and its siblings."""
+    while child is not None:
+        child.cancel(now)
+        child = child.sibling
+
+
+@final
 class Nap(Event):
     """A sleep of a script."""
 
@@ -266,6 +291,7 @@ class Nap(Event):
         self.visit.step_ended(now)
 
 
+@final
 class Notice(Event):
     """The word, on its way, that a caller has given up."""
 

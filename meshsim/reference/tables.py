@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from meshsim.measure.records import Attempts, Calls, Floats, Grid, Requests
+from meshsim.measure.grid import Floats, Grid
+from meshsim.measure.records import Attempts, Calls, Requests
 from meshsim.reference.station import Levels
 
 NAN = math.nan

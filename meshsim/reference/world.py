@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from meshsim.measure.records import Grid, Records
+from meshsim.measure.grid import Grid
+from meshsim.measure.records import Records
 from meshsim.random import Key
 from meshsim.reference import load
 from meshsim.reference.caller import Caller

@@ -85,14 +85,6 @@ CLIENT = "client"
 """The caller that load comes from."""
 
 
-def _engine(value: Any) -> Any:
-    if value == "fast":
-        raise ValueError(
-            "fast is not supported yet in this version of meshsim; write auto, simpy or reference"
-        )
-    return value
-
-
 def _warmup(value: Any) -> float | str:
     return "auto" if value == "auto" else units.duration(value)
 
@@ -116,6 +108,7 @@ class Scenario(Model):
         warmup: requests that start before it are not measured; ``auto`` finds it by MSER-5.
         drain: how long after `duration` the run may go on to finish what it began.
         engine: which engine runs it.
+        keep: a row of every request, call and attempt, or counts, histograms and time series only.
         services: by name.
         mesh: the data plane and its control plane.
         links: by ``default`` or ``"a -> b"``.
@@ -133,7 +126,8 @@ class Scenario(Model):
     duration: PositiveDuration
     warmup: Warmup = 0.0
     drain: Duration | None = None
-    engine: Annotated[Literal["auto", "simpy", "reference"], BeforeValidator(_engine)] = "auto"
+    engine: Literal["auto", "fast", "simpy", "reference"] = "auto"
+    keep: Literal["records", "histograms"] = "records"
     services: Annotated[dict[str, Service], Field(min_length=1)]
     mesh: Mesh = Field(default_factory=Mesh)
     nodes: Later = None

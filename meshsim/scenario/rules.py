@@ -35,6 +35,12 @@ def check_rules(document: dict[str, Any], findings: Findings) -> None:
             f"warmup {shown(document['warmup'])} leaves nothing to measure",
             "make it less than duration",
         )
+    if document.get("warmup") == "auto" and document.get("keep") == "histograms":
+        findings.add(
+            ("warmup",),
+            "auto looks at every request, and histograms keep none",
+            "give the warm-up as a duration, or keep: records",
+        )
     for index, load in enumerate(sequence(document.get("load"))):
         if isinstance(load, dict):
             _check_load(("load", index), load, findings)

@@ -44,7 +44,7 @@ def measure(duration: str) -> tuple[int, int, int]:
     held = tracemalloc.get_traced_memory()[0] - begin
     tracemalloc.stop()
     recorder = simulation.mesh.recorder
-    return len(recorder.request_start), held, record_bytes(recorder)
+    return recorder.requests, held, record_bytes(recorder)
 
 
 def main() -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from meshsim.measure.records import Attempts, Calls, Grid, Records, Requests
+from meshsim.measure.grid import Grid
+from meshsim.measure.records import Attempts, Calls, Records, Requests
 from meshsim.scenario.model import Scenario
 
 

@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from meshsim.errors import MeshsimError, ScenarioError
-from meshsim.lab import files
+from meshsim.lab import engines, files
 from meshsim.lab.compare.comparison import Comparison
 from meshsim.lab.compare.evidence import comparable
 from meshsim.lab.compare.runner import Job, run_pairs
 from meshsim.lab.compare.summary import summarise, with_objectives
-from meshsim.lab.run import Progress, scenario_of, seed_of
+from meshsim.lab.engines import Progress
+from meshsim.lab.run import scenario_of, seed_of
 from meshsim.measure import metrics
 from meshsim.measure.precision import AT_MOST, Goal, Looked
 from meshsim.scenario import load
@@ -94,8 +95,10 @@ def _compared(
     looked: Looked | None,
 ) -> Comparison:
     """The pairs of a job, summed up."""
+    notes = engines.complaint(job.a.engine if job.engine is None else job.engine)
     pairs, look, cut_short = run_pairs(job, progress, interrupted, looked)
-    notes = [f"Interrupted after {len(pairs)} pairs."] if cut_short else []
+    if cut_short:
+        notes.append(f"Interrupted after {len(pairs)} pairs.")
     if seed is None and job.b.seed != job.a.seed:
         notes.append(f"B's own seed, {job.b.seed}, is not used: both have A's.")
     summary = summarise(job, pairs, look=look, partial=cut_short, notes=notes)

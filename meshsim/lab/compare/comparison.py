@@ -13,7 +13,7 @@ from meshsim.lab import files
 from meshsim.lab import sheets as text
 from meshsim.lab.compare import sheets
 from meshsim.lab.compare.evidence import TAIL_EDGES, Pair, Side
-from meshsim.measure.records import Floats
+from meshsim.measure.grid import Floats
 from meshsim.measure.table import Table, frame
 from meshsim.scenario.model import Scenario
 

@@ -10,11 +10,12 @@ import numpy as np
 
 from meshsim.lab.run import Run
 from meshsim.measure import metrics
+from meshsim.measure.grid import Floats, Ints
 from meshsim.measure.latency import QUANTILES
 from meshsim.measure.metrics import COMPARED_OF_SERVICE, LEAST_BEYOND
 from meshsim.measure.objectives import meets
 from meshsim.measure.pairing import RequestPairs, pair
-from meshsim.measure.records import Floats, Ints, Records
+from meshsim.measure.records import Records
 from meshsim.measure.summary import HEADLINE
 from meshsim.scenario.model import Scenario
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from meshsim.errors import MeshsimError
 from meshsim.lab.compare.evidence import Pair, evidence, values
+from meshsim.lab.engines import Progress
 from meshsim.lab.interrupt import Interrupt, interruptible
 from meshsim.lab.pool import Pool, Task
-from meshsim.lab.run import Progress, run
+from meshsim.lab.run import run
 from meshsim.measure import metrics
 from meshsim.measure.paired import difference
 from meshsim.measure.pairing import pairable

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import tracemalloc
 from collections import Counter
 
 from meshsim.engine import Simulation
+from meshsim.measure.grid import Window
 from meshsim.mesh.attempt import Attempt, TryTimer
 from meshsim.mesh.call import Call, CallTimer, HedgeTimer
 from meshsim.mesh.load import ClientRequest
@@ -67,3 +69,41 @@ def test_no_object_of_a_request_outlives_it() -> None:
     left -= before
     stale = len(simulation.env._queue)
     assert sum(left.values()) <= 4 * stale, f"left over, with {stale} stale occurrences on the clock: {left}"
+
+
+def held(scenario: Scenario) -> tuple[int, int]:
+    """Requests of a run, and the bytes that it holds more at its end than before."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        simulation = Simulation(scenario)
+        before = tracemalloc.get_traced_memory()[0]
+        run = simulation.run()
+        gc.collect()
+        return run.requested(Window(0.0, scenario.duration, 0, run.grid.last)), (
+            tracemalloc.get_traced_memory()[0] - before
+        )
+    finally:
+        tracemalloc.stop()
+
+
+STEADY = {
+    "services": {
+        "front": {"time": {"uniform": {"low": "9.9ms", "high": "10.1ms"}}, "script": [{"call": "cart"}]},
+        "cart": {"time": {"uniform": {"low": "4.9ms", "high": "5.1ms"}}, "errors": "1%", "replicas": 2},
+    },
+    "policies": {"cart": {"retries": {"attempts": 2, "backoff": {"base": "0.1ms", "max": "0.1ms"}}}},
+    "load": [{"to": "front", "rate": "500/s"}],
+}
+"""Latencies fall into few buckets, so that every bin of time has soon seen all it will ever see."""
+
+
+def test_a_run_that_keeps_histograms_holds_no_more_for_four_times_the_requests() -> None:
+    growth = {}
+    for keep in ("records", "histograms"):
+        document = {**STEADY, "keep": keep, "tracing": {"sampling": 0}}
+        few, many = (held(Scenario.model_validate({**document, "duration": each})) for each in ("2s", "8s"))
+        assert many[0] > 3.5 * few[0]
+        growth[keep] = (many[1] - few[1]) / (many[0] - few[0])
+    assert growth["records"] > 300, "what would be seen if rows were kept, bytes a request"
+    assert growth["histograms"] < 10

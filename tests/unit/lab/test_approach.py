@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from meshsim.errors import MeshsimError
-from meshsim.lab import run as module
+from meshsim.lab import engines as module
 from meshsim.lab.run import run
 from meshsim.scenario import loads
 
@@ -37,7 +37,7 @@ def noisy(monkeypatch, make_records):
             luck = np.random.default_rng(seed).normal(1.0, spread)
             return make_records(scenario, start, luck, seed=seed, status=status)
 
-        monkeypatch.setattr(module, "_engine", lambda name: engine)
+        monkeypatch.setattr(module, "engine", lambda name, *parts: engine)
         return seeds
 
     return replace

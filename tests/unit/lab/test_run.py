@@ -185,7 +185,7 @@ def test_a_signal_to_process_and_group_is_one_press(scenario, by_hand) -> None:
         ({"replications": 0}, "at least 1"),
         ({"seed": -1}, "out of range"),
         ({"seed": (1 << 63) - 1, "replications": 2}, "out of range"),
-        ({"engine": "fast"}, "no engine 'fast'"),
+        ({"engine": "quick"}, "no engine 'quick'"),
     ],
 )
 def test_bad_arguments_have_one_clear_message(scenario, arguments, message) -> None:

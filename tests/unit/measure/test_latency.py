@@ -2,12 +2,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from meshsim.measure.latency import LATENCY_KEYS, grouped_quantiles, latency
+from meshsim.measure.latency import LATENCY_KEYS, Each, grouped_quantiles
 
 
 def test_percentiles_are_pandas_default() -> None:
     values = np.random.default_rng(1).exponential(1.0, 137)
-    found = latency(values)
+    found = Each(values).numbers()
     assert tuple(found) == LATENCY_KEYS
     assert found["p999"] == pytest.approx(pd.Series(values).quantile(0.999), rel=1e-12)
     assert found["p50"] == pytest.approx(np.median(values), rel=1e-12)
@@ -15,7 +15,7 @@ def test_percentiles_are_pandas_default() -> None:
 
 
 def test_no_values_have_no_numbers() -> None:
-    assert set(latency(np.array([])).values()) == {None}
+    assert set(Each(np.array([])).numbers().values()) == {None}
 
 
 def test_groups_have_the_quantiles_of_each() -> None:
@@ -29,3 +29,14 @@ def test_groups_have_the_quantiles_of_each() -> None:
             assert found[:, group] == pytest.approx(np.quantile(inside, [0.5, 0.9, 0.99]), rel=1e-12)
         else:
             assert np.isnan(found[:, group]).all()
+
+
+def test_numbers_that_count_several_times_are_as_many_numbers() -> None:
+    generator = np.random.default_rng(8)
+    values, groups = generator.exponential(1.0, 60), generator.integers(0, 5, 60)
+    times = generator.integers(1, 9, 60)
+    found = grouped_quantiles(values, groups, 6, (0.0, 0.3, 0.5, 0.99, 1.0), times)
+    whole = grouped_quantiles(
+        np.repeat(values, times), np.repeat(groups, times), 6, (0.0, 0.3, 0.5, 0.99, 1.0)
+    )
+    np.testing.assert_array_equal(found, whole)

@@ -178,7 +178,6 @@ def test_services(service, key, words):
 TOP = [
     ("polcies: {}", "polcies", "unknown key (did you mean policies?)"),
     ("engine: simpi", "engine", "'simpi' is not known here (did you mean simpy?)"),
-    ("engine: fast", "engine", "fast is not supported yet"),
     ("schema: 2", "schema", "2 is not known here (write 1)"),
     ("seed: -1", "seed", "-1 is out of range (write at least 0)"),
     ("seed: 1.5", "seed", "1.5 is no whole number"),

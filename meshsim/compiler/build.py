@@ -1,0 +1,184 @@
+"""Has the modules compiled: from sources to C by Cython, from C to extensions by the C compiler, on all cores."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import sysconfig
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from setuptools import Distribution, Extension
+from setuptools.command.build_ext import build_ext
+
+from meshsim import forms
+from meshsim.compiler.header import header
+from meshsim.compiler.modules import MODULES
+from meshsim.compiler.read import read
+from meshsim.compiler.rewrite import rewrite
+
+ROOT = forms.PACKAGE.parent
+FOLDER = "meshsim._compiled"
+
+DIRECTIVES: dict[str, Any] = {
+    "language_level": 3,
+    "infer_types": True,  # of local variables: what the declarations leave out
+    "boundscheck": True,
+    "nonecheck": True,
+    "initializedcheck": False,  # a column that was never set has no length, which the check of bounds sees
+    "wraparound": False,  # the sources count from the front
+    "cdivision": False,
+    "annotation_typing": False,  # the declarations say it all
+    "auto_pickle": False,
+    "binding": False,
+}
+UNCHECKED: dict[str, Any] = {"boundscheck": False, "nonecheck": False}
+
+# No contraction of a·b + c into one rounding: both forms must compute the same bits.
+FLAGS = ["-O2", "-ffp-contract=off", "-fwrapv", "-fno-strict-aliasing", "-w"]
+
+
+def say(text: str) -> None:
+    """Tells how far the build is."""
+    print(f"meshsim: {text}", file=sys.stderr, flush=True)
+
+
+def generate(folder: Path) -> list[Extension]:
+    """Writes the sources as Cython reads them.
+
+    Returns:
+        An extension for each module, under its own name, with the written file as its source.
+    """
+    program = read(ROOT, MODULES)
+    made = []
+    for name, module in program.modules.items():
+        file = folder / (name.replace(".", "/") + ".py")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        for place in file.relative_to(folder).parents:
+            (folder / place / "__init__.pxd").touch()
+            (folder / place / "__init__.py").touch()
+        file.write_text(rewrite(program, module), encoding="utf-8")
+        file.with_suffix(".pxd").write_text(header(program, module), encoding="utf-8")
+        made.append(Extension(name, [str(file)]))
+    for stray in (folder / "__init__.py", folder / "__init__.pxd"):
+        stray.unlink(missing_ok=True)
+    return made
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def translate(folder: Path, directives: dict[str, Any]) -> dict[str, list[str]]:
+    """Has Cython make C of the written sources: the C files by the extension that they are for."""
+    from Cython.Build import cythonize  # noqa: PLC0415 - only who builds has it
+
+    say(f"translating {len(MODULES)} modules to C")
+    made = cythonize(
+        generate(folder), nthreads=cores(), compiler_directives=directives, include_path=[str(folder)], quiet=True,
+        force=True,
+    )  # fmt: skip
+    return {_placed(each.name): each.sources for each in made}
+
+
+def _placed(name: str) -> str:
+    """The name of the extension that holds a module: where it lies."""
+    return f"{FOLDER}.{name.partition('.')[2]}"
+
+
+def _flags() -> list[str]:
+    if sys.platform == "win32":
+        return ["/O2", "/fp:precise"]
+    return [*FLAGS, *os.environ.get("MESHSIM_CFLAGS", "").split()]
+
+
+class Build(build_ext):
+    """Setuptools' command, which builds all of the modules or none, and says what it does.
+
+    A partly compiled mesh can't run; so whatever goes wrong, the installation goes on, uncompiled.
+    """
+
+    directives = DIRECTIVES
+    checked = True
+
+    def finalize_options(self) -> None:
+        self.parallel = cores()
+        super().finalize_options()
+
+    def run(self) -> None:
+        """Translates, compiles, and writes down what it was made of."""
+        with tempfile.TemporaryDirectory(prefix="meshsim-build-") as folder:
+            try:
+                sources = translate(Path(folder), self.directives)
+                for extension in self.extensions:
+                    extension.sources = sources[extension.name]
+                    extension.extra_compile_args = _flags()
+                self.build_temp = str(Path(folder) / "objects")
+                self.done = 0
+                super().run()
+                self._manifest()
+            except BaseException as error:
+                self._give_up(error)
+                if not isinstance(error, Exception):
+                    raise
+
+    def build_extensions(self) -> None:
+        """Compiles, the largest first, on all cores."""
+        say(f"compiling {len(self.extensions)} modules on {self.parallel} cores")
+        largest_first = sorted(self.extensions, key=lambda each: -Path(each.sources[0]).stat().st_size)
+        with ThreadPoolExecutor(self.parallel) as pool:
+            for _ in pool.map(self._one, largest_first):
+                pass
+
+    def _one(self, extension: Extension) -> None:
+        self.build_extension(extension)
+        self.done += 1
+        say(f"[{self.done}/{len(self.extensions)}] {extension.name.removeprefix(FOLDER + '.')}")
+
+    def _target(self) -> Path:
+        return Path(self.get_ext_fullpath(f"{FOLDER}.manifest")).parent
+
+    def _manifest(self) -> None:
+        manifest = {
+            "modules": MODULES,
+            "digest": forms.digest(MODULES),
+            "checked": self.checked,
+            "suffix": sysconfig.get_config_var("EXT_SUFFIX"),
+        }
+        target = self._target()
+        target.mkdir(parents=True, exist_ok=True)
+        (target / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        say("the compiled engine is built")
+
+    def _give_up(self, error: BaseException) -> None:
+        self.extensions = []
+        shutil.rmtree(self._target(), ignore_errors=True)
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        say(f"NOT COMPILED: {lines[0]}")
+        say(
+            "meshsim works all the same, on SimPy, some thirty times slower; with a C compiler (such as gcc) and"
+        )
+        say("Python's headers, install it again to have the fast engine")
+
+
+def extensions() -> list[Extension]:
+    """What setuptools is told of: placeholders, which `Build` replaces when it runs."""
+    return [Extension(_placed(name), [], optional=True) for name in MODULES]
+
+
+def build_in_place(*, checked: bool = True) -> bool:
+    """Compiles into the package's own folder; whether it worked."""
+    command = Build(Distribution({"name": "meshsim", "ext_modules": extensions(), "packages": []}))
+    command.inplace = False
+    command.directives = DIRECTIVES if checked else {**DIRECTIVES, **UNCHECKED}
+    command.checked = checked
+    command.build_lib = str(ROOT)
+    shutil.rmtree(forms.COMPILED, ignore_errors=True)
+    command.ensure_finalized()
+    command.run()
+    return forms.MANIFEST.exists()

@@ -1,0 +1,184 @@
+"""What a module's annotations say: its constants, functions and classes, with the types that C needs to know."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+from pathlib import Path
+
+Arguments = list[tuple[str, ast.expr | None]]
+Constant = int | float
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A function or method: its arguments (`self` excluded) and what it returns, as annotations."""
+
+    node: ast.FunctionDef
+    arguments: Arguments
+    returns: ast.expr | None
+
+    @property
+    def plain(self) -> bool:
+        """Whether it takes positional arguments alone, all of them required."""
+        arguments = self.node.args
+        return not (arguments.defaults or arguments.kwonlyargs or arguments.vararg or arguments.kwarg)
+
+
+@dataclass(slots=True)
+class Class:
+    """A class: its base by name, whether it is final, and the annotations of its attributes and methods."""
+
+    name: str
+    module: str
+    base: str | None
+    final: bool
+    node: ast.ClassDef
+    attributes: dict[str, ast.expr] = field(default_factory=dict)
+    methods: dict[str, Signature] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Module:
+    """One source: what it defines, and what it imports by name, as (module, name there)."""
+
+    name: str
+    text: str
+    tree: ast.Module
+    constants: dict[str, Constant] = field(default_factory=dict)
+    keys: set[str] = field(default_factory=set)
+    functions: dict[str, Signature] = field(default_factory=dict)
+    classes: dict[str, Class] = field(default_factory=dict)
+    imports: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Program:
+    """All modules that are compiled together, those first on which others stand."""
+
+    modules: dict[str, Module]
+
+    def home(self, module: Module, name: str) -> tuple[Module, str] | None:
+        """Where a global name of a module is defined, if that is in a compiled module."""
+        if name in module.classes or name in module.functions or name in module.constants:
+            return module, name
+        if name in module.imports:
+            origin, there = module.imports[name]
+            if origin in self.modules:
+                return self.home(self.modules[origin], there)
+        return None
+
+    def class_of(self, module: Module, name: str) -> Class | None:
+        """The compiled class that a global name of a module stands for."""
+        found = self.home(module, name)
+        return found[0].classes.get(found[1]) if found else None
+
+    def function_of(self, module: Module, name: str) -> Signature | None:
+        """The compiled function that a global name of a module stands for."""
+        found = self.home(module, name)
+        return found[0].functions.get(found[1]) if found else None
+
+    def constant_of(self, module: Module, name: str) -> tuple[Module, str] | None:
+        """The home of a constant that a global name of a module stands for."""
+        found = self.home(module, name)
+        return found if found and found[1] in found[0].constants else None
+
+    def base_of(self, cls: Class) -> Class | None:
+        """The class that a class is derived from."""
+        return self.class_of(self.modules[cls.module], cls.base) if cls.base else None
+
+    def lineage(self, cls: Class) -> list[Class]:
+        """A class and those above it, the nearest first."""
+        above: list[Class] = []
+        one: Class | None = cls
+        while one is not None:
+            above.append(one)
+            one = self.base_of(one)
+        return above
+
+    def attribute(self, cls: Class, name: str) -> tuple[Class, ast.expr] | None:
+        """The annotation of an attribute, and the class that has it."""
+        for one in self.lineage(cls):
+            if name in one.attributes:
+                return one, one.attributes[name]
+        return None
+
+    def method(self, cls: Class, name: str) -> tuple[Class, Signature] | None:
+        """The nearest definition of a method, and the class that has it."""
+        for one in self.lineage(cls):
+            if name in one.methods:
+                return one, one.methods[name]
+        return None
+
+
+def read(root: Path, names: list[str]) -> Program:
+    """Reads the sources of modules.
+
+    Args:
+        root: the folder that holds the package ``meshsim``.
+        names: of the modules, such as ``meshsim.mesh.call``, in the order of their imports.
+    """
+    modules = {}
+    for name in names:
+        text = (root / (name.replace(".", "/") + ".py")).read_text(encoding="utf-8")
+        modules[name] = _module(name, text)
+    return Program(modules)
+
+
+def _module(name: str, text: str) -> Module:
+    module = Module(name, text, ast.parse(text))
+    for node in module.tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                module.imports[alias.asname or alias.name] = (node.module, alias.name)
+        elif isinstance(node, ast.FunctionDef):
+            module.functions[node.name] = _signature(node, method=False)
+        elif isinstance(node, ast.ClassDef):
+            module.classes[node.name] = _class(node, name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            _constant(module, node)
+    return module
+
+
+def _constant(module: Module, node: ast.Assign | ast.AnnAssign) -> None:
+    target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+    value = None if node.value is None else evaluate(node.value, module.constants)
+    if isinstance(target, ast.Name) and value is not None:
+        module.constants[target.id] = value
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) == "Key":
+            module.keys.add(target.id)
+
+
+def evaluate(node: ast.expr, known: dict[str, Constant]) -> Constant | None:
+    """The number that an expression of literals and known names stands for; None for anything else."""
+    for inner in ast.walk(node):
+        fine = isinstance(inner, ast.operator | ast.unaryop | ast.BinOp | ast.UnaryOp | ast.Load) or (
+            (isinstance(inner, ast.Constant) and type(inner.value) in (int, float))
+            or (isinstance(inner, ast.Name) and inner.id in known)
+        )
+        if not fine:
+            return None
+    value = eval(compile(ast.Expression(node), "constant", "eval"), {}, dict(known))
+    return value if isinstance(value, int | float) else None
+
+
+def _signature(node: ast.FunctionDef, *, method: bool) -> Signature:
+    arguments: Arguments = [(argument.arg, argument.annotation) for argument in node.args.args]
+    return Signature(node, arguments[1:] if method else arguments, node.returns)
+
+
+def _class(node: ast.ClassDef, module: str) -> Class:
+    decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
+    base = ast.unparse(node.bases[0]) if node.bases else None
+    cls = Class(node.name, module, base, "final" in decorators, node)
+    for item in node.body:
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
+            cls.attributes[item.target.id] = item.annotation
+        elif isinstance(item, ast.FunctionDef):
+            cls.methods[item.name] = _signature(item, method=True)
+    return cls
+
+
+def is_property(signature: Signature) -> bool:
+    """Whether a method is a property."""
+    return any(ast.unparse(decorator) == "property" for decorator in signature.node.decorator_list)

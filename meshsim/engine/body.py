@@ -1,0 +1,112 @@
+"""What the engines share: a mesh built on a clock, run in strides, and what it leaves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import ClassVar
+
+from meshsim.engine.build import Builder
+from meshsim.engine.results import records
+from meshsim.errors import MeshsimError
+from meshsim.measure.measurements import Measurements
+from meshsim.mesh.clock import Clock
+from meshsim.mesh.mesh import Mesh
+from meshsim.scenario.machines import BalancerFactory, Custom, RetryRuleFactory
+from meshsim.scenario.model import Scenario
+
+STEPS = 200
+"""How often a run looks up to say how far it is, while requests arrive."""
+STEPS_AT_MOST = 10_000
+"""In all: the drain may be far longer."""
+RESOLUTION = 1e-9
+"""What a clock must be able to tell apart until the end, s: the shortest time that a scenario can say."""
+
+
+class Body:
+    """A scenario's mesh on some clock.
+
+    Attributes:
+        mesh: the mesh.
+        complete: whether nothing is left to do.
+        interrupted: whether the user ended it.
+    """
+
+    engine: ClassVar[str]
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        seed: int | None,
+        clock: Clock,
+        balancers: Mapping[str, BalancerFactory] | None,
+        retry_rules: Mapping[str, RetryRuleFactory] | None,
+    ) -> None:
+        for name in (*(balancers or {}), *(retry_rules or {})):
+            if name not in scenario.services:
+                raise MeshsimError(
+                    f"no service {name!r} in this scenario; it has {', '.join(scenario.services)}"
+                )
+        self.scenario = scenario
+        self.seed = scenario.seed if seed is None else seed
+        self.limit = scenario.duration + scenario.drain_limit
+        check_resolution(self.limit)
+        custom = Custom(balancers or {}, retry_rules or {})
+        self.mesh: Mesh = Builder(scenario, self.seed, clock, custom).build()
+        self.complete = False
+        self.interrupted = False
+
+    @property
+    def now(self) -> float:
+        """The time that has been reached, s."""
+        raise NotImplementedError
+
+    @property
+    def events(self) -> int:
+        """How many events have been fired."""
+        raise NotImplementedError
+
+    def advance(self, until: float) -> bool:
+        """Simulates up to a time, s, or a part of the way; whether the mesh has stopped the clock."""
+        raise NotImplementedError
+
+    def run(self, progress: Callable[[float], None] | None = None) -> Measurements:
+        """Runs until nothing is left to do, or the drain's limit, or Ctrl-C.
+
+        Args:
+            progress: told the simulated time now and then, s.
+
+        Returns:
+            What happened; `complete` is False if the run was cut short.
+        """
+        stride = max(self.scenario.duration / STEPS, self.limit / STEPS_AT_MOST)
+        try:
+            while not self.complete and self.now < self.limit:
+                self.complete = self.advance(min(self.limit, self.now + stride)) or self.mesh.settled
+                if progress is not None:
+                    progress(self.now)
+        except KeyboardInterrupt:
+            self.interrupted = True
+        return self.records()
+
+    def records(self) -> Measurements:
+        """What has happened so far."""
+        return records(
+            self.scenario, self.mesh, self.engine, self.seed, self.now, self.complete, self.interrupted,
+            self.events,
+        )  # fmt: skip
+
+
+def check_resolution(limit: float) -> None:
+    """Refuses a run so long that short times would vanish in its last instants.
+
+    A float has 53 bits: at 10^8 s two neighbouring numbers are 15 ns apart, and a time of 5 ns added to one is
+    lost.
+    """
+    apart = math.ulp(limit)
+    if apart > RESOLUTION:
+        longest = RESOLUTION * 2.0**52
+        raise MeshsimError(
+            f"duration and drain are {limit:.6g} s together, where the clock only tells apart times of "
+            f"{apart * 1e9:.3g} ns; simulate at most {longest / 86400:.0f} days"
+        )

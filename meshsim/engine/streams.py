@@ -1,0 +1,100 @@
+"""From the counts of a recorder that keeps no rows to :class:`meshsim.measure.histograms.Histograms`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from meshsim.measure.grid import Ints
+from meshsim.measure.histograms import Flows, Histograms
+from meshsim.measure.latency import Buckets
+from meshsim.measure.sample import Stays, Tries
+from meshsim.mesh import streams
+from meshsim.mesh.histogram import BUCKETS, Histogram, representative
+from meshsim.mesh.streams import PACKED, Flow, StreamRecorder
+from meshsim.policies.outcome import flag_names
+
+VALUES = np.array([representative(number) for number in range(BUCKETS)])
+"""What each bucket stands for, s."""
+
+
+def histograms(recorder: StreamRecorder, end: float, common: dict[str, Any]) -> Histograms:
+    """What has been counted up to a time; the run may go on.
+
+    Args:
+        recorder: of the run.
+        end: the time that has been reached, s.
+        common: the fields of `Measurements`.
+    """
+    recorder.put_away()
+    bins = max(recorder.bin + 1, common["grid"].last)
+    replicas = len(recorder.visits)
+    return Histograms(
+        **common,
+        requests=_stays(recorder.requests),
+        ok_latency=buckets(recorder.ok_latency),
+        calls=[_stays(calls) for calls in recorder.calls],
+        tries=[Tries(each.total, each.retries, each.hedges, each.originals) for each in recorder.tries],
+        visits=[_stays(visits) for visits in recorder.visits],
+        client=_flows([recorder.client], bins, end),
+        services=_flows(recorder.services, bins, end),
+        links=_flows(recorder.edges, bins, end),
+        ejected={divmod(place, replicas): times for place, times in recorder.ejected_from.items()},
+    )
+
+
+def _stays(stays: streams.Stays) -> Stays:
+    words = {
+        (flag_names(word) if word > 0 else str(-word)): times for word, times in sorted(stays.words.items())
+    }
+    return Stays(stays.came, stays.ok, stays.failed, stays.cut, buckets(stays.latency), words)
+
+
+def buckets(histogram: Histogram) -> Buckets:
+    """Its counts, with what each bucket stands for."""
+    counts = np.array(histogram.counts, dtype=np.int64)
+    some = np.flatnonzero(counts)
+    values = VALUES[histogram.low + some]
+    values[histogram.low + some == BUCKETS - 1] = histogram.most  # that bucket has no upper edge
+    return Buckets(values, counts[some], histogram.total, histogram.least, histogram.most)
+
+
+def _flows(flows: Sequence[Flow], bins: int, end: float) -> Flows:
+    """The flows of one kind, as far as so many bins."""
+    counts = {
+        name: _table([getattr(flow, name) for flow in flows], bins, np.int64)
+        for name in ("offered", "ok", "failed", "cut", "attempts", "retries", "hedges", "originals")
+    }
+    counts["completed"] = counts["ok"] + counts["failed"]
+    counts["ended"] = counts["completed"] + counts.pop("cut")
+    for flow in flows:
+        flow.present.add(0, end)
+    present = [flow.present.bins for flow in flows]
+    packed = [np.array(flow.packed, dtype=np.int64)[: flow.rows] for flow in flows]
+    times, numbers = np.divmod(np.concatenate(packed), PACKED)
+    return Flows(
+        counts=counts,
+        present=_table(present, max(bins, *(len(column) for column in present)), np.float64),
+        total=_table([flow.total for flow in flows], bins, np.float64),
+        member=np.repeat(np.arange(len(flows)), [flow.rows for flow in flows]),
+        bin=np.concatenate([_bins(flow, bins) for flow in flows]),
+        latency=VALUES[numbers],
+        times=times,
+    )
+
+
+def _table(columns: Sequence[Any], bins: int, kind: type) -> Any:
+    """(columns, bins): the first bins of each column, 0 where it is shorter."""
+    table: Any = np.zeros((len(columns), bins), kind)
+    for row, column in zip(table, columns, strict=True):
+        known = np.asarray(column)[:bins]
+        row[: len(known)] = known
+    return table
+
+
+def _bins(flow: Flow, bins: int) -> Ints:
+    """(rows,) the bin of each packed number."""
+    ends = np.maximum.accumulate(np.array(flow.ends, dtype=np.int64)[:bins])
+    return np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))

@@ -1,0 +1,113 @@
+"""Which form of the mesh is loaded: compiled, or the plain sources.
+
+The compiled modules lie in ``meshsim/_compiled``, where Python itself would never look. They are loaded in place of
+the sources of the same names only if they were made of exactly these sources; an extension that is older, or made
+for something else, is left alone, and `status` says so. So a change of a source takes effect at once, in the plain
+form, and is never silently ignored.
+
+The environment variable MESHSIM_FORM chooses: ``plain`` loads the sources in any case (to step through them with a
+debugger), ``compiled`` insists.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader, ModuleSpec
+from importlib.util import spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+PACKAGE = Path(__file__).parent
+COMPILED = PACKAGE / "_compiled"
+MANIFEST = COMPILED / "manifest.json"
+REMEDY = "`make build` in a clone, or `pip install -e .`, compiles it (it needs a C compiler, such as gcc)"
+
+
+def source(name: str) -> Path:
+    """The source of a module."""
+    return PACKAGE.parent / (name.replace(".", "/") + ".py")
+
+
+def digest(names: Sequence[str]) -> str:
+    """What tells these sources from any others."""
+    total = hashlib.blake2b(digest_size=16)
+    for name in names:
+        total.update(name.encode() + b"\0" + source(name).read_bytes() + b"\0")
+    return total.hexdigest()
+
+
+class Form:
+    """The form that this process has loaded, and why.
+
+    Attributes:
+        compiled: whether it is the compiled one.
+        checked: whether the compiled one checks bounds and None.
+        reason: why it is the plain one; empty if it was wanted, or is not.
+    """
+
+    def __init__(self, compiled: bool, checked: bool, reason: str) -> None:
+        self.compiled = compiled
+        self.checked = checked
+        self.reason = reason
+
+    def __str__(self) -> str:
+        if self.compiled:
+            return "compiled" if self.checked else "compiled, unchecked"
+        return "plain"
+
+
+class Finder(MetaPathFinder):
+    """Finds compiled modules before Python finds their sources."""
+
+    def __init__(self, files: dict[str, Path]) -> None:
+        self.files = files
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """The compiled module of this name, if there is one."""
+        file = self.files.get(fullname)
+        if file is None:
+            return None
+        return spec_from_file_location(fullname, file, loader=ExtensionFileLoader(fullname, str(file)))
+
+
+def choose() -> Form:
+    """Looks what there is, and sees to it that it will be loaded."""
+    wanted = os.environ.get("MESHSIM_FORM", "")
+    if wanted == "plain":
+        return Form(False, False, "")
+    form, files = _look()
+    if form.compiled:
+        sys.meta_path.insert(0, Finder(files))
+    elif wanted == "compiled":
+        raise ImportError(f"MESHSIM_FORM=compiled, but {form.reason}; {REMEDY}")
+    return form
+
+
+def _look() -> tuple[Form, dict[str, Path]]:
+    try:
+        manifest = json.loads(MANIFEST.read_text(encoding="utf-8"))
+        names, made_of, checked = manifest["modules"], manifest["digest"], manifest["checked"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return Form(False, False, "the compiled engine is not built"), {}
+    suffix = manifest.get("suffix")
+    if suffix not in EXTENSION_SUFFIXES:
+        return Form(False, False, "the compiled engine was built for another Python"), {}
+    files = {name: COMPILED / (name.partition(".")[2].replace(".", "/") + suffix) for name in names}
+    try:
+        fresh = digest(names) == made_of and all(file.exists() for file in files.values())
+    except OSError:
+        fresh = False
+    if not fresh:
+        return Form(False, False, "the compiled engine is older than its sources"), {}
+    return Form(True, checked, ""), files
+
+
+FORM = choose()
+"""What this process has loaded."""

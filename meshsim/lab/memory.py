@@ -1,0 +1,124 @@
+"""Whether memory bears the rows that a run would keep, asked before it begins rather than after an hour."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from meshsim.errors import MeshsimError
+from meshsim.scenario.model import CallStep, Load, Scenario
+
+ROW_BYTES = 200
+"""Of a request, a call or an attempt: 150 as measured, with results; more when tables have just doubled."""
+
+
+def check(scenario: Scenario, replications: int) -> None:
+    """Refuses a run whose rows would not fit into the free memory, unless the scenario insists on them.
+
+    Raises:
+        MeshsimError: it keeps rows, does not say so itself, and has too many.
+    """
+    if scenario.keep != "records" or "keep" in scenario.model_fields_set:
+        return
+    free, rows = available(), expected_rows(scenario) * replications
+    if free is not None and rows * ROW_BYTES > free:
+        raise MeshsimError(
+            f"this run would keep some {_rounded(rows)} rows of requests, calls and attempts,"
+            f" {rows * ROW_BYTES / 1e9:.3g} GB, and {free / 1e9:.3g} GB of memory are free; keep histograms"
+            " and time series only (--keep histograms, or keep: histograms in the file), make it shorter, or"
+            " insist on the rows with --keep records"
+        )
+
+
+def _rounded(rows: float) -> str:
+    return f"{float(f'{rows:.2g}'):,.0f}"
+
+
+def expected_rows(scenario: Scenario) -> float:
+    """About how many requests, calls and attempts a run has, without retries and hedges."""
+    return sum(
+        _requests(load, scenario) * (1.0 + 2.0 * _calls(load.to, scenario, {})) for load in scenario.load
+    )
+
+
+def _requests(load: Load, scenario: Scenario) -> float:
+    """How many requests a load sends, about; of users, as many as they would of an idle mesh."""
+    until = scenario.duration
+    if load.users is not None:
+        services = scenario.services[load.to].deployments().values()
+        pause = load.think.build().mean + min(each.time.build().mean for each in services)
+        return load.users * until / pause if pause > 0.0 else 0.0
+    if load.arrivals.trace is not None:
+        return float(sum(time < until for time in load.arrivals.trace.times))
+    if load.arrivals.mmpp is not None:
+        states = list(zip(load.arrivals.mmpp.rates, load.arrivals.mmpp.mean_times, strict=True))
+        return until * sum(rate * mean for rate, mean in states) / sum(mean for _, mean in states)
+    if load.rate is not None:
+        return load.rate * until
+    return _area(load, until)
+
+
+def _area(load: Load, until: float) -> float:
+    """The requests of a profile: the rate over time, piece by straight piece."""
+    from meshsim.engine.build import intensity  # noqa: PLC0415 - who simulates has it, who only checks need not
+
+    pieces = intensity(load, 0, until)
+    ends = [*pieces.starts[1:], until]
+    total = 0.0
+    for start, end, rate, slope in zip(pieces.starts, ends, pieces.rates, pieces.slopes, strict=True):
+        lasts = max(0.0, min(end, until) - start)
+        total += lasts * (rate + 0.5 * slope * lasts)
+    return total
+
+
+def _calls(service: str, scenario: Scenario, known: dict[str, float]) -> float:
+    """How many calls a call of a service makes on average, itself included."""
+    if service not in known:
+        known[service] = 1.0  # whoever calls itself in a circle is not followed round
+        deployments = list(scenario.services[service].deployments().values())
+        replicas = sum(each.replicas for each in deployments)
+        known[service] += sum(
+            each.replicas / replicas * step.probability * _calls(step.call, scenario, known)
+            for each in deployments
+            for stage in each.script
+            for step in stage
+            if isinstance(step, CallStep)
+        )
+    return known[service]
+
+
+# ---- the machine ------------------------------------------------------------------------------------
+
+
+def available() -> int | None:
+    """Bytes that this process may still take, as far as the machine tells; None if it doesn't."""
+    found = [size for size in (_of_machine(), *_of_container()) if size is not None]
+    return min(found, default=None)
+
+
+def _of_machine() -> int | None:
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return 1024 * int(line.split()[1])
+    except (OSError, ValueError, IndexError):
+        pass
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, AttributeError):  # not every system has these
+        return None
+
+
+def _of_container() -> list[int]:
+    """What the limits of the control group leave, by version 2 and 1."""
+    found = []
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        try:
+            numbers = [int((Path("/sys/fs/cgroup") / name).read_text("ascii")) for name in (limit, used)]
+            found.append(max(0, numbers[0] - numbers[1]))
+        except (OSError, ValueError):  # no such group, or "max"
+            continue
+    return found

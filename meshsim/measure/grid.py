@@ -1,0 +1,102 @@
+"""Bins of time, and which of them are measured."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshsim.scenario.model import Scenario
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+BINS_OF_DRAIN = 10_000
+"""More than a picture can show; a run of a millisecond may drain for a minute."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Equal bins of time, on whose edges the measured window begins and ends.
+
+    Attributes:
+        origin: left edge of bin 0, at most 0 s (bin 0 may begin before the run).
+        width: of each bin, s.
+        first: the bin that begins at the warm-up's end, where that is fixed; 0 for ``auto``.
+        last: the bin that begins at `duration`.
+    """
+
+    origin: float
+    width: float
+    first: int
+    last: int
+
+    @classmethod
+    def of(cls, scenario: Scenario, bins: int = 120) -> Grid:
+        """The grid of a scenario: about `bins` bins, or fewer, of a round width where that fits."""
+        warmup = 0.0 if scenario.warmup == "auto" else float(scenario.warmup)
+        measured = scenario.duration - warmup
+        rough = measured / bins
+        magnitude = 10.0 ** math.floor(math.log10(rough))
+        step = next(
+            factor * magnitude for factor in (1, 2, 5, 10) if factor * magnitude >= rough * (1 - 1e-9)
+        )
+        count = max(1, round(measured / step))
+        width = measured / count
+        first = math.ceil(warmup / width - 1e-9)
+        return cls(origin=warmup - first * width, width=width, first=first, last=first + count)
+
+    def edges(self, count: int) -> Floats:
+        """The `count` + 1 edges of the first `count` bins, s; the first is clipped to 0."""
+        edges = self.origin + self.width * np.arange(count + 1, dtype=np.float64)
+        return np.asarray(np.maximum(edges, 0.0), dtype=np.float64)
+
+    @property
+    def most(self) -> int:
+        """How many bins there are at most: a drain that lasts beyond them falls into the last one."""
+        return self.last + BINS_OF_DRAIN
+
+    def bin_at(self, time: float) -> int:
+        """The number of the bin that holds a time, s; an edge belongs to the bin that begins there."""
+        return max(0, math.floor((time - self.origin) / self.width + 1e-9))
+
+    def bins_until(self, time: float) -> int:
+        """How many bins it takes to reach a time, s; the last may be cut short by it."""
+        return max(0, math.ceil((time - self.origin) / self.width - 1e-9))
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """When a run is measured.
+
+    Attributes:
+        start, end: s; the window holds its start, not its end.
+        first, last: bins of the grid from `first` up to and without `last`.
+        found: False if an ``auto`` warm-up was looked for and not found.
+    """
+
+    start: float
+    end: float
+    first: int
+    last: int
+    found: bool = True
+
+    @property
+    def length(self) -> float:
+        """How long it is, s."""
+        return self.end - self.start
+
+    def quarters(self, bins: Floats, grid: Grid) -> Floats:
+        """The mean amounts in the four quarters of the window.
+
+        Args:
+            bins: (all bins,) the integral of an amount over time, by bins of the grid.
+            grid: whose.
+        """
+        edges = grid.edges(self.last)[self.first :]
+        edges[-1] = self.end  # of an interrupted run, the last bin may be cut short
+        total = np.concatenate(([0.0], np.cumsum(bins[self.first : self.last])))
+        at_quarters = np.interp(np.linspace(self.start, self.end, 5), edges, total)
+        return np.asarray(4.0 * np.diff(at_quarters) / self.length, dtype=np.float64)

@@ -1,0 +1,127 @@
+"""A run that kept counts, histograms and time series, and no row of anything.
+
+`meshsim.mesh.streams` counted them while the run went on; what has been counted is the measured time as the
+scenario says it, and bins of the run's grid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from meshsim.measure.grid import Floats, Ints, Window
+from meshsim.measure.latency import Latencies
+from meshsim.measure.measurements import Measurements
+from meshsim.measure.passing import COUNTS, Ended, Passing
+from meshsim.measure.sample import Sample, Stays, Tries
+
+Numbers = TypeVar("Numbers", Ints, Floats)
+
+
+@dataclass(slots=True)
+class Flows:
+    """What passed the members of one kind, bin by bin.
+
+    Attributes:
+        counts: (members, bins) by the names in :data:`meshsim.measure.passing.COUNTS`; `ended` in any way.
+        present: (members, bins) the integral of how many there were, s.
+        total: (members, bins) latencies of what was completed, added up, s.
+        member, bin: (n,) where latencies were counted in a bucket.
+        latency: (n,) what the bucket stands for, s.
+        times: (n,) how many.
+    """
+
+    counts: dict[str, Ints]
+    present: Floats
+    total: Floats
+    member: Ints
+    bin: Ints
+    latency: Floats
+    times: Ints
+
+    def passing(self, edges: Floats) -> Passing:
+        """The same for the bins between so many edges, the last of which holds all the rest."""
+        bins, width = len(edges) - 1, np.diff(edges)
+        present = _fitted(self.present, bins)
+        return Passing(
+            {name: _fitted(self.counts[name], bins).ravel() for name in COUNTS},
+            Ended(
+                self.member * bins + np.minimum(self.bin, bins - 1),
+                self.latency,
+                self.times,
+                _fitted(self.total, bins).ravel(),
+            ),
+            np.divide(present, width, out=np.zeros_like(present), where=width > 0).ravel(),
+        )
+
+
+def _fitted(table: Numbers, bins: int) -> Numbers:
+    """(members, some bins) as (members, `bins`): those beyond are added to the last."""
+    fitted = np.zeros((len(table), bins), table.dtype)
+    known = min(bins, table.shape[1])
+    fitted[:, :known] = table[:, :known]
+    fitted[:, -1] += table[:, bins:].sum(axis=1)
+    return fitted
+
+
+@dataclass(slots=True)
+class Histograms(Measurements):
+    """A run without rows.
+
+    Attributes:
+        requests, ok_latency, calls, tries, visits: as in :class:`meshsim.measure.sample.Sample`.
+        client, services, links: what passed the client, the services in order of the scenario, the edges.
+        ejected: how often a replica was ejected, by (edge index, replica index); `ejections` is empty.
+    """
+
+    requests: Stays
+    ok_latency: Latencies
+    calls: list[Stays]
+    tries: list[Tries]
+    visits: list[Stays]
+    client: Flows
+    services: Flows
+    links: Flows
+    ejected: dict[tuple[int, int], int]
+
+    def sample(self, window: Window) -> Sample:
+        """What was counted: the window is the one that it was counted in."""
+        return Sample(
+            time=window.length,
+            edges=self.edges,
+            replicas=self.replicas,
+            requests=self.requests,
+            ok_latency=self.ok_latency,
+            calls=self.calls,
+            tries=self.tries,
+            visits=self.visits,
+            busy=self.busy[:, window.first : window.last].sum(axis=1),
+            queued=self.queued[:, window.first : window.last].sum(axis=1),
+        )
+
+    def passing_client(self, edges: Floats) -> Passing:
+        return self.client.passing(edges)
+
+    def passing_services(self, services: list[str], edges: Floats) -> Passing:
+        assert services == self._services(), "in order of the scenario"
+        return self.services.passing(edges)
+
+    def passing_edges(self, edges: Floats) -> Passing:
+        return self.links.passing(edges)
+
+    def in_flight(self, window: Window) -> Floats:
+        """As linear within each bin."""
+        return window.quarters(self.client.present[0], self.grid)
+
+    def requested(self, window: Window) -> int:
+        return int(self.client.counts["offered"][0, window.first : window.last].sum())
+
+    def visited(self, service: str, window: Window) -> tuple[int, int]:
+        place, bins = self._services().index(service), slice(window.first, window.last)
+        came, ended = (int(self.services.counts[name][place, bins].sum()) for name in ("offered", "ended"))
+        return came, ended
+
+    def _services(self) -> list[str]:
+        return list(dict.fromkeys(service for service, _, _ in self.replicas))

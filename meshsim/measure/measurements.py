@@ -1,0 +1,85 @@
+"""What a run leaves behind, and what everything that is reported asks of it.
+
+A run keeps rows (:class:`meshsim.measure.records.Records`) or histograms
+(:class:`meshsim.measure.histograms.Histograms`); summary and series read either through this class.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+from meshsim.measure.grid import Floats, Grid, Window
+from meshsim.measure.passing import Passing
+from meshsim.measure.sample import Sample
+
+
+@dataclass(slots=True, kw_only=True)
+class Measurements(ABC):
+    """A whole run.
+
+    Attributes:
+        engine: ``simpy``, ``reference``, …
+        seed: of this run.
+        end: time of the last event, s.
+        complete: False if the run was interrupted or reached the drain's limit with work left.
+        grid: the bins of `busy` and `queued`.
+        edges: (caller, service) by index.
+        replicas: (service, version, id such as ``cart/v1/0``) by index.
+        busy: (replicas, bins): worker-seconds in service or held.
+        queued: (replicas, bins): attempt-seconds in the waiting room.
+        ejections: (time, edge index, replica index) of each ejection by outlier detection.
+        spans: rows of sampled spans (see `meshsim.measure.spans`).
+        interrupted: True if it was the user who ended it (Ctrl-C); it is then measured up to where it came.
+        events: that an engine fired, from which its cost per event is told; 0 for the reference model.
+    """
+
+    engine: str
+    seed: int
+    end: float
+    complete: bool
+    grid: Grid
+    edges: list[tuple[str, str]]
+    replicas: list[tuple[str, str, str]]
+    busy: Floats
+    queued: Floats
+    ejections: list[tuple[float, int, int]] = field(default_factory=list)
+    spans: list[dict[str, object]] = field(default_factory=list)
+    interrupted: bool = False
+    events: int = 0
+
+    @abstractmethod
+    def sample(self, window: Window) -> Sample:
+        """What is measured."""
+
+    @abstractmethod
+    def passing_client(self, edges: Floats) -> Passing:
+        """The client's requests and all attempts, in bins of time.
+
+        Args:
+            edges: (bins + 1,) of the grid's first bins, s; the last of them holds all the rest.
+        """
+
+    @abstractmethod
+    def passing_services(self, services: list[str], edges: Floats) -> Passing:
+        """The attempts at each service, in the same way."""
+
+    @abstractmethod
+    def passing_edges(self, edges: Floats) -> Passing:
+        """The calls and attempts of each edge, in the same way."""
+
+    @abstractmethod
+    def in_flight(self, window: Window) -> Floats:
+        """(4,) mean numbers of the client's requests under way, in the quarters of a window."""
+
+    @abstractmethod
+    def requested(self, window: Window) -> int:
+        """How many requests the client sent within a window."""
+
+    @abstractmethod
+    def visited(self, service: str, window: Window) -> tuple[int, int]:
+        """How many attempts arrived at a service, and how many ended there, within a window, by the clock."""
+
+    def members(self, service: str) -> list[int]:
+        """The indices of a service's replicas."""
+        return [index for index, (name, _, _) in enumerate(self.replicas) if name == service]

@@ -1,0 +1,72 @@
+"""What passes the client, the services, the edges, in bins of time: counts and latencies by the clock.
+
+A *cell* is one member (a service, an edge) in one bin; cells are numbered member · bins + bin. Whether a run
+kept rows or histograms, this is what the series are made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from meshsim.measure.grid import Floats, Ints
+from meshsim.measure.latency import grouped_quantiles
+
+COUNTS = ("offered", "completed", "ok", "failed", "attempts", "retries", "hedges", "originals")
+"""What is counted in each cell; originals are attempts with no retry or hedge in their ancestry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Latencies of what ended in each cell.
+
+    Attributes:
+        cell: (n,) where it ended.
+        latency: (n,) s; of a histogram, what a bucket stands for.
+        times: (n,) how often each latency counts; None for once.
+        total: (cells,) sum of the latencies, s; None if they are to be added up.
+    """
+
+    cell: Ints
+    latency: Floats
+    times: Ints | None = None
+    total: Floats | None = None
+
+    @classmethod
+    def pooled(cls, parts: Sequence[Ended]) -> Ended:
+        """Those of replications, which are all kept in the same way."""
+        times = [part.times for part in parts if part.times is not None]
+        total = [part.total for part in parts if part.total is not None]
+        return cls(
+            np.concatenate([part.cell for part in parts]),
+            np.concatenate([part.latency for part in parts]),
+            np.concatenate(times) if times else None,
+            np.sum(total, axis=0) if total else None,
+        )
+
+    def quantiles(self, cells: int, quantiles: Sequence[float]) -> Floats:
+        """(q, cells) quantiles, s; NaN where nothing ended."""
+        return grouped_quantiles(self.latency, self.cell, cells, quantiles, self.times)
+
+    def totals(self, cells: int) -> Floats:
+        """(cells,) sums, s."""
+        if self.total is not None:
+            return self.total
+        return np.asarray(np.bincount(self.cell, self.latency, minlength=cells), dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """What passes the members of one kind in one run.
+
+    Attributes:
+        counts: (cells,) numbers by the names in :data:`COUNTS`.
+        ended: latencies of what was completed.
+        present: (cells,) how many there were on average.
+    """
+
+    counts: dict[str, Ints]
+    ended: Ended
+    present: Floats

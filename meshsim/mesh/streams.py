@@ -1,0 +1,378 @@
+"""Counts what happens and keeps no row of it: memory does not grow with the number of requests.
+
+Two things are counted, each as `meshsim.measure` reports it. *What is measured*: requests sent after the
+warm-up, with all their calls and attempts, whenever these end. *What passes*, by the clock, in bins of time:
+what came, what ended and how, how many there were at once. Latencies go into histograms. Time never goes
+back, so one histogram of the current bin is enough for each member; when the bin is over, its counts are put
+away, packed.
+"""
+
+from __future__ import annotations
+
+from array import array
+from math import inf
+from typing import final
+
+from meshsim.mesh.columns import floats, integers, longer_floats, longer_integers
+from meshsim.mesh.gauge import Gauge
+from meshsim.mesh.histogram import Histogram, bucket
+from meshsim.mesh.recorder import Recorder
+
+ROOM = 128
+"""Bins, and packed counts, of a new flow; a full one doubles."""
+PACKED = 8192
+"""A packed number is how often · PACKED + bucket."""
+
+
+@final
+class Stays:
+    """How the measured stays of one member ended: the client's requests, an edge's calls, a replica's visits.
+
+    Attributes:
+        came: how many there were; those that are in none of the next three never ended.
+        ok, failed, cut: with a status below 400; with another; dropped or cancelled.
+        latency: of those that ended with a status.
+        words: how often each sequence of flags came, as `policies.outcome` packs them; for the client's
+            failures without a flag the status, negative.
+    """
+
+    came: int
+    ok: int
+    failed: int
+    cut: int
+    latency: Histogram
+    words: dict[int, int]
+
+    def __init__(self) -> None:
+        self.came = 0
+        self.ok = 0
+        self.failed = 0
+        self.cut = 0
+        self.latency = Histogram()
+        self.words = {}
+
+    def end(self, status: int, number: int, lasted: float) -> None:
+        """One ends; its latency is in bucket `number`."""
+        if status < 0:
+            self.cut += 1
+            return
+        if status < 400:
+            self.ok += 1
+        else:
+            self.failed += 1
+        self.latency.add(number, lasted)
+
+    def note(self, word: int) -> None:
+        """Counts a word."""
+        self.words[word] = self.words.get(word, 0) + 1
+
+
+@final
+class Tries:
+    """The measured attempts of one edge.
+
+    Attributes:
+        total: of them `retries` and `hedges`.
+        originals: those with no retry or hedge in their ancestry.
+    """
+
+    total: int
+    retries: int
+    hedges: int
+    originals: int
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.retries = 0
+        self.hedges = 0
+        self.originals = 0
+
+    def add(self, kind: int, extra: bool) -> None:
+        """One more."""
+        self.total += 1
+        if kind == 1:
+            self.retries += 1
+        elif kind == 2:
+            self.hedges += 1
+        if not extra:
+            self.originals += 1
+
+
+@final
+class Flow:
+    """What passes one member, the client, a service or an edge: a number for each bin of time.
+
+    Attributes:
+        offered: came.
+        ok, failed, cut: ended, as in `Stays`.
+        attempts, retries, hedges, originals: as in `Tries`.
+        total: latencies that ended, s.
+        present: how many there were.
+        live: latencies that ended in the current bin.
+        packed: those of the bins before, `rows` numbers; those of bin i end before place `ends[i]`, which is
+            0 where nothing was put away.
+    """
+
+    offered: array[int]
+    ok: array[int]
+    failed: array[int]
+    cut: array[int]
+    attempts: array[int]
+    retries: array[int]
+    hedges: array[int]
+    originals: array[int]
+    total: array[float]
+    ends: array[int]
+    present: Gauge
+    live: Histogram
+    packed: array[int]
+    rows: int
+
+    def __init__(self, origin: float, width: float, most: int) -> None:
+        self.offered = integers(ROOM)
+        self.ok = integers(ROOM)
+        self.failed = integers(ROOM)
+        self.cut = integers(ROOM)
+        self.attempts = integers(ROOM)
+        self.retries = integers(ROOM)
+        self.hedges = integers(ROOM)
+        self.originals = integers(ROOM)
+        self.total = floats(ROOM)
+        self.ends = integers(ROOM)
+        self.present = Gauge(origin, width, most)
+        self.live = Histogram()
+        self.packed = integers(ROOM)
+        self.rows = 0
+
+    def begin(self, bin: int, now: float) -> None:
+        """One comes."""
+        self.offered[bin] += 1
+        self.present.add(1, now)
+
+    def end(self, status: int, number: int, lasted: float, bin: int, now: float) -> None:
+        """One ends; its latency is in bucket `number`."""
+        self.present.add(-1, now)
+        if status < 0:
+            self.cut[bin] += 1
+            return
+        if status < 400:
+            self.ok[bin] += 1
+        else:
+            self.failed[bin] += 1
+        self.live.add(number, lasted)
+
+    def try_(self, kind: int, extra: bool, bin: int) -> None:
+        """An attempt."""
+        self.attempts[bin] += 1
+        if kind == 1:
+            self.retries[bin] += 1
+        elif kind == 2:
+            self.hedges[bin] += 1
+        if not extra:
+            self.originals[bin] += 1
+
+    def put_away(self, bin: int) -> None:
+        """Packs the latencies of the current bin."""
+        live = self.live
+        if live.count == 0:
+            return
+        self.total[bin] += live.total
+        first = bucket(live.least)
+        last = bucket(live.most)
+        if self.rows + last - first + 1 > len(self.packed):
+            self.packed = longer_integers(self.packed, 2 * len(self.packed) + last - first + 1)
+        for number in range(first, last + 1):
+            times = live.counts[number - live.low]
+            if times > 0:
+                self.packed[self.rows] = times * PACKED + number
+                self.rows += 1
+        self.ends[bin] = self.rows
+        live.clear()
+
+    def lengthen(self, bins: int) -> None:
+        """Makes room for more bins."""
+        self.offered = longer_integers(self.offered, bins)
+        self.ok = longer_integers(self.ok, bins)
+        self.failed = longer_integers(self.failed, bins)
+        self.cut = longer_integers(self.cut, bins)
+        self.attempts = longer_integers(self.attempts, bins)
+        self.retries = longer_integers(self.retries, bins)
+        self.hedges = longer_integers(self.hedges, bins)
+        self.originals = longer_integers(self.originals, bins)
+        self.total = longer_floats(self.total, bins)
+        self.ends = longer_integers(self.ends, bins)
+
+
+@final
+class StreamRecorder(Recorder):
+    """Keeps histograms and time series.
+
+    Ejections are counted by edge and replica; `ejections` stays empty.
+
+    Attributes:
+        origin, width, most: of the bins of time; the last one holds all the rest.
+        start: requests that begin at it or later are measured, s.
+        bin: where time is.
+        until: when the next bin begins, s.
+        room: bins that the flows have room for.
+        service_of: number of each replica's service.
+        client, services, edges: what passes them.
+        requests, calls, visits: measured stays, of the client, by edge, by replica.
+        ok_latency: of the client's requests that succeeded.
+        tries: measured attempts, by edge.
+        ejected_from: how often, by edge · replicas + replica.
+    """
+
+    origin: float
+    width: float
+    most: int
+    start: float
+    bin: int
+    until: float
+    room: int
+    service_of: array[int]
+    client: Flow
+    services: list[Flow]
+    edges: list[Flow]
+    requests: Stays
+    ok_latency: Histogram
+    calls: list[Stays]
+    visits: list[Stays]
+    tries: list[Tries]
+    ejected_from: dict[int, int]
+
+    def __init__(
+        self, origin: float, width: float, most: int, start: float, edges: int, service_of: list[int]
+    ) -> None:
+        super().__init__()
+        self.origin = origin
+        self.width = width
+        self.most = most
+        self.start = start
+        self.bin = 0
+        self.until = origin + width if most > 1 else inf
+        self.room = ROOM
+        self.service_of = integers(len(service_of))
+        services = 0
+        for replica in range(len(service_of)):
+            self.service_of[replica] = service_of[replica]
+            if service_of[replica] >= services:
+                services = service_of[replica] + 1
+        self.client = Flow(origin, width, most)
+        self.services = [Flow(origin, width, most) for _ in range(services)]
+        self.edges = [Flow(origin, width, most) for _ in range(edges)]
+        self.requests = Stays()
+        self.ok_latency = Histogram()
+        self.calls = [Stays() for _ in range(edges)]
+        self.visits = [Stays() for _ in range(len(service_of))]
+        self.tries = [Tries() for _ in range(edges)]
+        self.ejected_from = {}
+
+    # ---- requests and calls -----------------------------------------------------------------------
+
+    def request(self, load: int, now: float) -> int:
+        if now >= self.until:
+            self.advance(now)
+        self.client.begin(self.bin, now)
+        if now >= self.start:
+            self.requests.came += 1
+        return 0
+
+    def request_ended(
+        self, row: int, load: int, start: float, status: int, flags: int, attempts: int, host: int, now: float
+    ) -> None:
+        if now >= self.until:
+            self.advance(now)
+        lasted = now - start
+        number = bucket(lasted)
+        self.client.end(status, number, lasted, self.bin, now)
+        if start >= self.start:
+            self.requests.end(status, number, lasted)
+            if status >= 400:
+                self.requests.note(flags if flags > 0 else -status)
+            else:
+                self.ok_latency.add(number, lasted)
+
+    def call(self, edge: int, request_start: float, extra: bool, now: float) -> int:
+        if now >= self.until:
+            self.advance(now)
+        self.edges[edge].begin(self.bin, now)
+        if request_start >= self.start:
+            self.calls[edge].came += 1
+        return 0
+
+    def call_ended(
+        self, row: int, edge: int, request_start: float, start: float, status: int, flags: int, now: float
+    ) -> None:
+        if now >= self.until:
+            self.advance(now)
+        lasted = now - start
+        number = bucket(lasted)
+        self.edges[edge].end(status, number, lasted, self.bin, now)
+        if request_start >= self.start:
+            self.calls[edge].end(status, number, lasted)
+            if flags > 0:
+                self.calls[edge].note(flags)
+
+    # ---- attempts ---------------------------------------------------------------------------------
+
+    def attempt(
+        self, edge: int, replica: int, kind: int, extra: bool, request_start: float, now: float
+    ) -> int:
+        if now >= self.until:
+            self.advance(now)
+        self.client.try_(kind, extra, self.bin)
+        self.edges[edge].try_(kind, extra, self.bin)
+        if request_start >= self.start:
+            self.tries[edge].add(kind, extra)
+        return 0
+
+    def attempt_at_replica(
+        self, row: int, replica: int, kind: int, extra: bool, request_start: float, now: float
+    ) -> None:
+        if now >= self.until:
+            self.advance(now)
+        flow = self.services[self.service_of[replica]]
+        flow.begin(self.bin, now)
+        flow.try_(kind, extra, self.bin)
+        if request_start >= self.start:
+            self.visits[replica].came += 1
+
+    def attempt_answer(
+        self, row: int, replica: int, request_start: float, arrived: float, status: int, now: float
+    ) -> None:
+        if now >= self.until:
+            self.advance(now)
+        lasted = now - arrived
+        number = bucket(lasted)
+        self.services[self.service_of[replica]].end(status, number, lasted, self.bin, now)
+        if request_start >= self.start:
+            self.visits[replica].end(status, number, lasted)
+
+    def ejected(self, now: float, edge: int, replica: int) -> None:
+        place = edge * len(self.service_of) + replica
+        self.ejected_from[place] = self.ejected_from.get(place, 0) + 1
+
+    # ---- time -------------------------------------------------------------------------------------
+
+    def advance(self, now: float) -> None:
+        """Time has reached another bin."""
+        self.put_away()
+        while self.bin + 1 < self.most and now >= self.origin + (self.bin + 1) * self.width:
+            self.bin += 1
+        self.until = self.origin + (self.bin + 1) * self.width if self.bin + 1 < self.most else inf
+        if self.bin >= self.room:
+            self.room = 2 * self.bin
+            self.client.lengthen(self.room)
+            for flow in self.services:
+                flow.lengthen(self.room)
+            for flow in self.edges:
+                flow.lengthen(self.room)
+
+    def put_away(self) -> None:
+        """Packs the latencies of the current bin; it may go on."""
+        self.client.put_away(self.bin)
+        for flow in self.services:
+            flow.put_away(self.bin)
+        for flow in self.edges:
+            flow.put_away(self.bin)
