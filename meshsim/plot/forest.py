@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -48,10 +49,13 @@ class Row(NamedTuple):
 
     @property
     def change(self) -> str:
-        """The difference and its half width as shares of A: ``-86.4% ± 0.75%``."""
+        """The difference and its half width as shares of A: ``-86.36% ± 0.75%``."""
         if self.found["identical"]:
             return "identical"
-        return f"{100.0 * self.share('difference'):+.3g}% ± {100.0 * self.share('half_width'):.2g}%"
+        change, half = 100.0 * self.share("difference"), 100.0 * self.share("half_width")
+        digits = min(2, max(0, 1 - math.floor(math.log10(half)))) if half > 0.0 else 1
+        width = f"{half:.{digits}f}%" if half == 0.0 or half >= 0.005 else "less than 0.01%"
+        return f"{change:+.{digits}f}% ± {width}"
 
     def share(self, name: str) -> float:
         """One of the difference's numbers as a share of A's mean."""
