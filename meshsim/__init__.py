@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from meshsim.errors import MeshsimError, ScenarioError
     from meshsim.lab.compare import compare
     from meshsim.lab.run import Run, run
+    from meshsim.lab.sweep import sweep
     from meshsim.policies.balance import Balancer
     from meshsim.policies.retry import RetryRule
     from meshsim.scenario.dump import dump
     from meshsim.scenario.load import load, loads
     from meshsim.scenario.model import Scenario
+    from meshsim.scenario.variation import linspace
     from meshsim.theory import solve
 
 __version__ = "0.1.0"
@@ -36,10 +38,12 @@ __all__ = [
     "Simulation",
     "compare",
     "dump",
+    "linspace",
     "load",
     "loads",
     "run",
     "solve",
+    "sweep",
 ]
 
 _HOMES = {
@@ -52,10 +56,12 @@ _HOMES = {
     "Simulation": "meshsim.engine",
     "compare": "meshsim.lab.compare",
     "dump": "meshsim.scenario",
+    "linspace": "meshsim.scenario.variation",
     "load": "meshsim.scenario",
     "loads": "meshsim.scenario",
     "run": "meshsim.lab.run",
     "solve": "meshsim.theory",
+    "sweep": "meshsim.lab.sweep",
 }
 
 

@@ -31,6 +31,8 @@ ONLY = {
     "matplotlib": {"plot"},
     "typer": {"cli"},
     "rich": {"cli", "lab"},
+    "joblib": {"lab"},
+    "distributed": {"lab"},
 }
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 60

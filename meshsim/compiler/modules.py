@@ -1,6 +1,6 @@
 """What is compiled."""
 
-OPEN = {"Event", "Clock", "Transport", "Disruption", "Balancer", "RetryRule", "Distribution"}
+OPEN = {"Event", "Clock", "Stream", "Transport", "Disruption", "Balancer", "RetryRule", "Distribution"}
 """Classes that Python code derives from: bodies, and users with policies of their own."""
 
 MODULES = [

@@ -35,7 +35,7 @@ def prepare(folder: str | Path) -> Path:
             test.unlink(missing_ok=True)
     except (OSError, ValueError) as error:
         raise MeshsimError(
-            f"can't write to {path}: {_reason(error)}; choose another folder with --out"
+            f"can't write to {path}: {reason(error)}; choose another folder with --out"
         ) from error
     return path
 
@@ -65,7 +65,7 @@ def write(folder: Path, files: Mapping[str, Writer]) -> list[Path]:
         for target, part in parts.items():
             part.replace(target)
     except OSError as error:
-        raise MeshsimError(f"can't write {target}: {_reason(error)}; the results are not saved") from error
+        raise MeshsimError(f"can't write {target}: {reason(error)}; the results are not saved") from error
     finally:
         for part in parts.values():
             with contextlib.suppress(OSError):
@@ -84,11 +84,12 @@ def remove(folder: Path, names: Sequence[str]) -> None:
             (folder / name).unlink(missing_ok=True)
         except OSError as error:
             raise MeshsimError(
-                f"can't remove {folder / name}, which is of an earlier run: {_reason(error)}"
+                f"can't remove {folder / name}, which is of an earlier run: {reason(error)}"
             ) from error
 
 
-def _reason(error: OSError | ValueError) -> str:
+def reason(error: OSError | ValueError) -> str:
+    """Why a file can't be used, in the system's words."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
@@ -98,8 +99,13 @@ def json_writer(content: object) -> Writer:
     return lambda out: out.write(text.encode())
 
 
-def parquet_writer(table: Table) -> Writer:
-    """Of a Parquet file; NaN becomes null."""
+def parquet_writer(table: Table, metadata: Mapping[str, str] | None = None) -> Writer:
+    """Of a Parquet file; NaN becomes null.
+
+    Args:
+        table: its columns.
+        metadata: what the file says of itself.
+    """
 
     def write_table(out: BinaryIO) -> None:
         import pyarrow as pa  # noqa: PLC0415 - slow to import
@@ -109,7 +115,7 @@ def parquet_writer(table: Table) -> Writer:
         for column in table.values():
             kind, buffers = _buffers(column, pa)
             columns.append(pa.Array.from_buffers(kind, len(column), buffers))
-        pq.write_table(pa.Table.from_arrays(columns, list(table)), out, compression="zstd")
+        pq.write_table(pa.Table.from_arrays(columns, list(table), metadata=metadata), out, compression="zstd")
 
     return write_table
 

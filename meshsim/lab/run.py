@@ -223,7 +223,7 @@ def _simulator(
 def _seeded(scenario: Scenario, seed: int | None, replications: int, goal: Goal | None) -> Scenario:
     """The scenario with its seed, if so many replications can be made with that and with the memory."""
     most, least = (replications, replications) if goal is None else (goal.at_most, goal.least)
-    seeded = scenario.model_copy(update={"seed": seed_of(scenario.seed if seed is None else seed, most)})
+    seeded = scenario.model_copy(update={"seed": first_seed(scenario.seed if seed is None else seed, most)})
     memory.check(seeded, least)
     return seeded
 
@@ -284,7 +284,7 @@ def _notes(scenario: Scenario, simulate: Engine) -> list[str]:
     return []
 
 
-def seed_of(seed: int, replications: int) -> int:
+def first_seed(seed: int, replications: int) -> int:
     """The seed, checked together with the number of replications that count on from it.
 
     Raises:

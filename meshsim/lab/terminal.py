@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,16 +12,23 @@ from typing import TYPE_CHECKING, Any
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from meshsim.lab import sheets
-from meshsim.lab.compare import sheets as compared
 from meshsim.lab.sheets import Sheet
 from meshsim.measure.precision import Look
 from meshsim.units import show_ratio
 
 if TYPE_CHECKING:
+    from meshsim.lab.sweep import Sweep
     from meshsim.theory import Solution
 
 WIDTH_PIPED = 120
@@ -67,6 +74,8 @@ def show_run(out: Console, summary: dict[str, Any], written: list[Path]) -> None
 
 def show_comparison(out: Console, summary: dict[str, Any], written: list[Path]) -> None:
     """Prints what differs, what matters most first."""
+    from meshsim.lab.compare import sheets as compared  # noqa: PLC0415 - which imports what runs need
+
     for sheet in (compared.headline, compared.services, compared.objectives, compared.requests):
         show(out, sheet(summary))
     for sentence in compared.sentences(summary):
@@ -93,6 +102,63 @@ def show_theory(out: Console, solution: Solution) -> None:
         out.print("No formula fits this scenario; simulate it.")
     for reason in solution.reasons:
         out.print(f"[yellow]Note:[/] {escape(reason)}")
+
+
+def show_sweep(out: Console, done: Sweep, folder: Path) -> None:
+    """Prints what came of a sweep: a row a point."""
+    from meshsim.lab.sweep import sheet  # noqa: PLC0415 - which imports what runs need
+
+    show(out, sheet(done))
+    if any(digest.unstable for digest in done.digests):
+        out.print("[yellow]Note:[/] unsteady: work piled up faster than it was done; a longer run differs.")
+    said = done.header
+    last = said["seed"] + said["replications"] - 1
+    seeds = f"seed {said['seed']}" + (f" to {last}" if said["replications"] > 1 else "")
+    out.print(f"[dim]meshsim {said['version']}, engine {done.engine}, {seeds} at each point[/]")
+    if done.resumed:
+        out.print(
+            f"{done.resumed} runs were in {escape(str(folder))} already, {done.computed} were made now."
+        )
+    files = "sweep.parquet" if done.partial else "sweep.parquet, sweep.png"
+    out.print(f"Written to {escape(str(folder))}: {files}")
+
+
+@contextmanager
+def runs_bar(*, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar of many runs on standard error, on a terminal only: how many are done, speed, time left.
+
+    Args:
+        quiet: whether to show none in any case.
+
+    Yields:
+        What to report to how many runs are finished, and of how many; None where nobody watches.
+    """
+    err = console(stderr=True)
+    if quiet or not err.is_terminal:
+        yield None
+        return
+    counts, speed = MofNCompleteColumn(), TextColumn("{task.fields[speed]}")
+    columns = (
+        TextColumn("runs"),
+        BarColumn(),
+        counts,
+        speed,
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    with Progress(*columns, console=err, transient=True, speed_estimate_period=600.0) as bar:
+        before = 0
+
+        def report(finished: int, total: int) -> None:
+            nonlocal before
+            if not bar.tasks:
+                before = finished
+                bar.add_task("", total=total, completed=finished, speed="")
+                return
+            elapsed = bar.tasks[0].elapsed or 0.0
+            rate = (finished - before) / elapsed if elapsed > 0.2 else 0.0
+            bar.update(bar.tasks[0].id, completed=finished, speed=f"{rate:.3g}/s" if rate else "")
+
+        yield report
 
 
 class Bar:

@@ -54,8 +54,9 @@ class Row(NamedTuple):
             return "identical"
         change, half = 100.0 * self.share("difference"), 100.0 * self.share("half_width")
         digits = min(2, max(0, 1 - math.floor(math.log10(half)))) if half > 0.0 else 1
-        width = f"{half:.{digits}f}%" if half == 0.0 or half >= 0.005 else "less than 0.01%"
-        return f"{change:+.{digits}f}% ± {width}"
+        if abs(change) + half < 0.01:
+            return "less than 0.01%"
+        return f"{change:+.{digits}f}% ± {half:.{digits}f}%"
 
     def share(self, name: str) -> float:
         """One of the difference's numbers as a share of A's mean."""

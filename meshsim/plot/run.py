@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
 from meshsim.measure.table import Table
@@ -51,10 +51,10 @@ def run_figure(run: Drawable) -> style.Picture:
         A figure that belongs to no window; notebooks show it, ``savefig`` writes it.
     """
     figure = style.Picture(figsize=(10.0, 10.5), dpi=style.DPI)
-    top = _heading(figure, run)
+    top = style.heading(figure, run.summary["scenario"], run.scenario.description)
     bottom = _caption(figure, run)
     panels = figure.subplots(4, 1, sharex=True, gridspec_kw={"height_ratios": [3, 3, 2, 2]})
-    figure.subplots_adjust(left=0.075, right=0.86, top=top, bottom=bottom, hspace=0.24)
+    figure.subplots_adjust(left=style.LEFT, right=0.86, top=top, bottom=bottom, hspace=0.24)
     client = _rows(run.series_columns, "client")
     end = float((client["time"] + client["width"])[-1])
     shown = min(end, (1.0 + DRAIN_SHOWN_RATIO) * run.scenario.duration)
@@ -117,28 +117,8 @@ def _within(values: Values, client: Rows, summary: dict[str, Any]) -> tuple[floa
 # ---- text around ------------------------------------------------------------------------------------
 
 
-def _heading(figure: style.Picture, run: Drawable) -> float:
-    """Writes title and description; returns where the panels may begin, as a share of the height."""
-    inch = 1.0 / figure.get_figheight()
-    figure.text(
-        0.075,
-        1.0 - 0.12 * inch,
-        run.summary["scenario"],
-        fontsize=14,
-        weight="bold",
-        va="top",
-        color=style.INK,
-    )
-    lines = textwrap.wrap(run.scenario.description, 118)[:4]
-    figure.text(
-        0.075, 1.0 - 0.40 * inch, "\n".join(lines), fontsize=10, va="top", color=style.INK, linespacing=1.3
-    )
-    return 1.0 - (0.72 + 0.19 * len(lines)) * inch
-
-
 def _caption(figure: style.Picture, run: Drawable) -> float:
     """Writes where the picture comes from, and a warning if there is one; returns where the panels end."""
-    inch = 1.0 / figure.get_figheight()
     summary = run.summary
     replications = summary["replications"]
     several = f" to {summary['seed'] + replications - 1}" if replications > 1 else ""
@@ -149,16 +129,7 @@ def _caption(figure: style.Picture, run: Drawable) -> float:
     lines = [source + (" · PARTIAL: interrupted" if summary["partial"] else "")]
     if summary["unstable"]:
         lines += textwrap.wrap(summary["unstable"]["reason"], 130)[:3]
-    figure.text(
-        0.075,
-        0.1 * inch,
-        "\n".join(lines),
-        fontsize=style.SIZE,
-        va="bottom",
-        color=style.INK,
-        linespacing=1.3,
-    )
-    return (0.55 + 0.17 * len(lines)) * inch
+    return style.caption(figure, lines)
 
 
 # ---- panels -----------------------------------------------------------------------------------------
@@ -219,10 +190,7 @@ def _latency(axes: Axes, client: Rows, run: Drawable) -> None:
     values = np.concatenate([client[key] for key in ("p50", "p90", "p99")])
     positive = values[np.isfinite(values) & (values > 0)]
     low, high = (float(positive.min()), float(positive.max())) if len(positive) else (1e-3, 1.0)
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 30 * low else (1.0, 2.0, 5.0)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: show_duration(value)))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    style.log_durations(axes, low, high)
     for key in ("p50", "p90", "p99"):
         panel.line(key, client, np.where(client[key] > 0, client[key], np.nan))
     panel.limit(low / 1.5, high * 1.5)

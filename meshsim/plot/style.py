@@ -11,13 +11,17 @@ Source:
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
+
+from meshsim.units import show_duration
 
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = (
     "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
@@ -37,6 +41,9 @@ SIZE = 9.0
 """Of the smallest text, points."""
 
 DPI = 100
+
+LEFT = 0.075
+"""Where text and panels begin, as a share of the width."""
 
 
 class Picture(Figure):
@@ -59,11 +66,36 @@ class Picture(Figure):
         return out.getvalue()
 
 
-def tidy(axes: Axes, label: str) -> None:
-    """A panel's frame: two spines, a light grid, a label that reads horizontally."""
+def heading(figure: Figure, title: str, description: str) -> float:
+    """Writes title and description; returns where the panels may begin, as a share of the height."""
+    inch = 1.0 / figure.get_figheight()
+    figure.text(LEFT, 1.0 - 0.12 * inch, title, fontsize=14, weight="bold", va="top", color=INK)
+    lines = textwrap.wrap(description, 118)[:4]
+    figure.text(LEFT, 1.0 - 0.40 * inch, "\n".join(lines), fontsize=10, va="top", color=INK, linespacing=1.3)
+    return 1.0 - (0.72 + 0.19 * len(lines)) * inch
+
+
+def caption(figure: Figure, lines: Sequence[str]) -> float:
+    """Writes where the picture comes from; returns where the panels end, as a share of the height."""
+    inch = 1.0 / figure.get_figheight()
+    figure.text(LEFT, 0.1 * inch, "\n".join(lines), fontsize=SIZE, va="bottom", color=INK, linespacing=1.3)
+    return (0.55 + 0.17 * len(lines)) * inch
+
+
+def log_durations(axes: Axes, low: float, high: float) -> None:
+    """A logarithmic axis of times from about `low` to `high`, s, with units."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 30 * low else (1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: show_duration(value)))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def tidy(axes: Axes, label: str, *, lines: bool = True) -> None:
+    """A panel's frame: two spines, a light grid of `lines`, a label that reads horizontally."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
+    if lines:
+        axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=SIZE, colors=INK)
     axes.set_title(label, loc="left", fontsize=SIZE + 1, color=INK, pad=4)

@@ -48,7 +48,7 @@ def test_a_mesh_at_rest_holds_nothing(document: Document) -> None:
         for deadlines in (route.policy.timeouts, route.policy.try_timeouts, route.policy.hedges):
             assert deadlines is None or deadlines.head is None
     for replica in simulation.mesh.replicas.values():
-        assert (replica.busy, replica.queue.length, len(replica.held)) == (0, 0, 0)
+        assert (replica.busy, replica.queue.length, replica.eldest) == (0, 0, None)
 
 
 @settings(

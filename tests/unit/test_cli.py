@@ -43,7 +43,7 @@ def test_run_shows_tables_and_writes_files(small, tmp_path) -> None:
         "client -> api",
         "met",
         "summary.json",
-        "engine simpy",
+        "engine",
     ):
         assert word in result.stdout, word
     assert {path.name for path in (tmp_path / "out").iterdir()} >= {

@@ -13,7 +13,7 @@ from meshsim.lab.compare.evidence import comparable
 from meshsim.lab.compare.runner import Job, run_pairs
 from meshsim.lab.compare.summary import summarise, with_objectives
 from meshsim.lab.engines import Progress
-from meshsim.lab.run import scenario_of, seed_of
+from meshsim.lab.run import first_seed, scenario_of
 from meshsim.measure import metrics
 from meshsim.measure.precision import AT_MOST, Goal, Looked
 from meshsim.scenario import load
@@ -146,7 +146,7 @@ def _changed(scenario: Scenario, changes: Overrides) -> Scenario:
 def _seed(seed: int, pairs: int) -> int:
     if pairs < 2:
         raise MeshsimError(f"{pairs} pairs of runs have no interval; ask for at least 2 replications")
-    return seed_of(seed, pairs)
+    return first_seed(seed, pairs)
 
 
 def _objective_paths(scenario: Scenario) -> list[str]:

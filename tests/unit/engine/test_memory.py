@@ -8,14 +8,14 @@ from collections import Counter
 
 from meshsim.engine import Simulation
 from meshsim.measure.grid import Window
-from meshsim.mesh.attempt import Attempt, TryTimer
-from meshsim.mesh.call import Call, CallTimer, HedgeTimer
+from meshsim.mesh.attempt import Attempt
+from meshsim.mesh.call import Call, HedgeTimer
 from meshsim.mesh.load import ClientRequest
 from meshsim.mesh.route import Request
 from meshsim.mesh.visit import Visit
 from meshsim.scenario.model import Scenario
 
-PASSING = (Attempt, TryTimer, Call, CallTimer, HedgeTimer, ClientRequest, Request, Visit)
+PASSING = (Attempt, Call, HedgeTimer, ClientRequest, Request, Visit)
 
 STRESSED = {
     "duration": "4s",

@@ -67,5 +67,5 @@ def test_a_process_of_the_users_own_sees_the_mesh() -> None:
 def test_what_cannot_be_customised_is_said() -> None:
     with pytest.raises(ms.MeshsimError, match="no service 'crat'"):
         ms.run(SCENARIO, balancers={"crat": First})
-    with pytest.raises(ms.MeshsimError, match="need the engine simpy"):
+    with pytest.raises(ms.MeshsimError, match="takes no balancers"):
         ms.run(SCENARIO, engine="reference", balancers={"cart": First})

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,9 @@ from meshsim.lab.interrupt import Interrupt
 from meshsim.lab.pool import Pool, Task, summaries
 from meshsim.scenario import loads
 
+sys.path.insert(0, str(Path(__file__).parent))
+from processes import alive, eventually, members
+
 TEXT = """
 name: small
 duration: 5s
@@ -24,39 +26,11 @@ services: {api: {workers: 2, time: {exponential: 10ms}}}
 load: [{to: api, rate: 50/s}]
 """
 SMALL = loads(TEXT)
-LONG = loads(TEXT, overrides={"duration": "200000s"})
+LONG = loads(TEXT, overrides={"duration": "200000s", "engine": "simpy"})
 
 
 def tasks(count: int) -> list[Task]:
     return [Task(number, SMALL, 7 + number) for number in range(count)]
-
-
-def alive(process: int) -> bool:
-    """Whether a process runs; one that has ended but was not waited for does not."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def members(group: int) -> list[int]:
-    """The processes of a process group that run."""
-    found = [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
-    return [process for process in found if alive(process) and _group(process) == group]
-
-
-def _group(process: int) -> int:
-    try:
-        return os.getpgid(process)
-    except ProcessLookupError:
-        return 0
-
-
-def eventually(condition, within: float = 20.0) -> bool:
-    end = time.monotonic() + within
-    while not (met := condition()) and time.monotonic() < end:
-        time.sleep(0.02)
-    return bool(met)
 
 
 class Deadly:
@@ -167,7 +141,7 @@ from meshsim.lab.pool import Pool, Task
 from meshsim.scenario import loads
 text = {TEXT!r}
 tasks = [Task(0, loads(text), 1)]
-tasks += [Task(n, loads(text, overrides={{"duration": "200000s"}}), n) for n in (1, 2)]
+tasks += [Task(n, loads(text, overrides={{"duration": "200000s", "engine": "simpy"}}), n) for n in (1, 2)]
 with Pool(2) as pool:
     for number, _ in pool.summaries(tasks):
         print(*pool._executor._processes, flush=True)

@@ -7,8 +7,8 @@ import pytest
 
 import meshsim
 from meshsim.errors import MeshsimError, ScenarioError
-from meshsim.lab import interrupt
-from meshsim.lab import run as module
+from meshsim.forms import FORM
+from meshsim.lab import engines, interrupt
 from meshsim.lab.run import Run, run
 from meshsim.measure import requests, series, spans
 from meshsim.scenario import loads
@@ -67,7 +67,7 @@ def by_hand(monkeypatch, make_records):
 
     def replace(**how):
         engine = Engine(make_records, **how)
-        monkeypatch.setattr(module, "_engine", lambda name: engine)
+        monkeypatch.setattr(engines, "engine", lambda *_: engine)
         return engine
 
     return replace
@@ -76,7 +76,7 @@ def by_hand(monkeypatch, make_records):
 def test_a_run_has_its_tables(scenario) -> None:
     result = run(scenario)
     assert isinstance(result, Run)
-    assert result.summary["engine"] == "simpy"
+    assert result.summary["engine"] == ("fast" if FORM.compiled else "simpy")
     assert tuple(result.requests.columns) == tuple(requests.COLUMNS)
     assert tuple(result.series.columns) == tuple(series.COLUMNS)
     assert tuple(result.spans.columns) == (*spans.COLUMNS, "replication")

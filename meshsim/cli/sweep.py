@@ -1,0 +1,130 @@
+"""The verb ``sweep``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from meshsim.cli.app import INTERRUPTED, AsJson, Overrides, ScenarioFile, app, example, stopping, told
+from meshsim.errors import Problem, ScenarioError, halves
+
+if TYPE_CHECKING:
+    from meshsim.lab.sweep import Sweep
+
+VARY = "--vary"
+
+
+Out = Annotated[
+    Path,
+    typer.Option(
+        metavar="DIR",
+        help="Folder for sweep.parquet and sweep.png; a sweep that was cut short goes on there.",
+    ),
+]
+Vary = Annotated[
+    list[str] | None,
+    typer.Option(
+        VARY,
+        metavar="KEY=VALUES",
+        help="Give a key each of V1,V2,... or, with A:B:N, N values from A to B; repeated, all combinations."
+        " Without it, what the scenario's sweep says.",
+    ),
+]
+Replications = Annotated[
+    int, typer.Option(help="Runs of each point, each with the next seed; all points have the same seeds.")
+]
+Jobs = Annotated[int | None, typer.Option(metavar="N", help="Processes; by default one a core.")]
+Cluster = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Run on the workers of a Dask scheduler, such as tcp://host:8786."),
+]
+Engine = Annotated[
+    str | None, typer.Option(metavar="NAME", help="auto, fast, simpy or reference, not the scenario's.")
+]
+Seed = Annotated[int | None, typer.Option(help="Instead of the scenario's.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Begin anew, and forget the sweep that DIR holds.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print neither table nor progress.")]
+
+
+@app.command(
+    epilog=example('meshsim sweep shop.yaml --vary "load[0].rate=100/s:900/s:17" --replications 10 --out out')
+)
+def sweep(
+    scenario: ScenarioFile,
+    out: Out,
+    vary: Vary = None,
+    replications: Replications = 1,
+    jobs: Jobs = None,
+    cluster: Cluster = None,
+    engine: Engine = None,
+    seed: Seed = None,
+    overrides: Overrides = None,
+    fresh: Fresh = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Simulate a scenario at many points.
+
+    Every run is kept as soon as it is finished: after Ctrl-C, a crash or a full disk, the same command goes
+    on where the sweep was cut short.
+    """
+    with told(as_json):
+        from meshsim.lab import terminal  # noqa: PLC0415
+        from meshsim.lab.sweep import as_dict  # noqa: PLC0415
+        from meshsim.lab.sweep import sweep as simulate  # noqa: PLC0415
+
+        try:
+            with terminal.runs_bar(quiet=quiet) as progress:
+                done = simulate(
+                    scenario,
+                    _variations(vary or ()),
+                    replications=replications,
+                    engine=engine,
+                    seed=seed,
+                    overrides=overrides or (),
+                    jobs=jobs,
+                    cluster=cluster,
+                    out=out,
+                    fresh=fresh,
+                    progress=progress,
+                    interrupted=stopping,
+                )
+        except KeyboardInterrupt:
+            print(f"meshsim: given up; what has finished is kept in {out}", file=sys.stderr)
+            raise typer.Exit(INTERRUPTED) from None
+        if as_json:
+            print(json.dumps(as_dict(done), indent=2, allow_nan=False))
+        elif not quiet:
+            terminal.show_sweep(terminal.console(), done, out)
+    if done.partial:
+        _tell_partial(done)
+        raise typer.Exit(INTERRUPTED)
+
+
+def _variations(texts: list[str] | tuple[()]) -> dict[str, Any]:
+    """The values by key; of what is wrong with the options, everything is told."""
+    from meshsim.scenario.variation import variation  # noqa: PLC0415
+
+    found: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for text in texts:
+        try:
+            key, values = variation(text)
+            if key in found:
+                raise ValueError(f"{key} is varied twice; give it all its values at once")
+            found[key] = values
+        except ValueError as error:
+            problems.append(Problem(VARY, 0, "", *halves(error)))
+    if problems:
+        raise ScenarioError(problems)
+    return found
+
+
+def _tell_partial(done: Sweep) -> None:
+    runs = done.computed + done.resumed
+    wanted = len(done.grid.points) * done.header["replications"]
+    print(f"meshsim: interrupted after {runs} of {wanted} runs; the same command goes on", file=sys.stderr)

@@ -1,0 +1,189 @@
+"""The same runs on a Dask cluster, whose workers may be on other machines and may die as well.
+
+Dask starts the runs of a lost worker again on another one, and tells which run has lost too many. What is
+left to do here: workers must have the same meshsim as we, or their numbers would not be ours; and only so
+many runs are sent ahead as keep the workers busy, so that Ctrl-C leaves little behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from types import TracebackType
+from typing import Any, Self
+
+import meshsim
+from meshsim.errors import MeshsimError
+from meshsim.lab.interrupt import Interrupt
+from meshsim.lab.pool import GLANCE, Summary, Task, simulate
+
+PATIENCE = 10.0
+"""How long a scheduler may take to answer, and a cluster may be without workers at the start, s."""
+AHEAD = 2
+"""So many runs for each thread of the workers are at the cluster at once: one runs, one waits its turn."""
+
+Versions = dict[str, str]
+
+
+class DifferentVersionsError(MeshsimError):
+    """A worker has not what we have."""
+
+
+class Cluster:
+    """A Dask cluster as what makes the runs of a sweep.
+
+    Attributes:
+        address: of the scheduler, such as ``tcp://192.168.1.5:8786``.
+    """
+
+    def __init__(self, address: str) -> None:
+        """Connects, and compares the workers' versions with ours.
+
+        Raises:
+            MeshsimError: Dask is not installed, there is no scheduler or no worker, or versions differ.
+        """
+        try:
+            from distributed import Client  # noqa: PLC0415 - an extra
+        except ImportError as error:
+            raise MeshsimError(
+                "--cluster needs Dask; install it with pip install 'meshsim[cluster]'"
+            ) from error
+        self.address = address
+        connect: Any = Client  # which has no types
+        try:
+            self._client: Any = connect(address, timeout=PATIENCE, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise MeshsimError(
+                f"no Dask scheduler answers at {address}: {error}; start one with dask scheduler, and give"
+                " its address, such as tcp://192.168.1.5:8786"
+            ) from error
+        try:
+            self._check_workers()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, place: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leaves the cluster; it goes on without us."""
+        self._client.close()
+
+    def summaries(
+        self, tasks: Sequence[Task], *, stop: Interrupt | None = None
+    ) -> Iterator[tuple[int, Summary]]:
+        """See `meshsim.lab.pool.summaries`."""
+        executor = self._client.get_executor(pure=False)
+        waiting, flying = deque(tasks), dict[Future[Summary], Task]()
+        ours = versions()
+        try:
+            while waiting or flying:
+                if stop is not None and stop.pressed:
+                    return
+                while waiting and len(flying) < self._room():
+                    task = waiting.popleft()
+                    flying[executor.submit(remote, task, ours)] = task
+                for future in wait(flying, GLANCE, FIRST_COMPLETED).done:
+                    task = flying.pop(future)
+                    yield task.number, _result(future, task)
+        except (OSError, CancelledError) as error:
+            raise MeshsimError(
+                f"the scheduler at {self.address} is gone, and what was under way with it; what has finished"
+                " is kept: start it again, and give the same command"
+            ) from error
+        finally:
+            with contextlib.suppress(OSError, CancelledError):
+                for future in flying:
+                    future.cancel()
+                executor.shutdown(wait=False)
+
+    def _room(self) -> int:
+        """How many runs may be at the cluster: workers come and go."""
+        return max(1, AHEAD * int(sum(self._client.nthreads().values())))
+
+    def _check_workers(self) -> None:
+        from distributed.comm.core import CommClosedError  # noqa: PLC0415 - it is there
+
+        try:
+            self._client.wait_for_workers(1, timeout=PATIENCE)
+        except TimeoutError as error:
+            raise MeshsimError(
+                f"the scheduler at {self.address} has no workers; start some with dask worker {self.address}"
+            ) from error
+        found: dict[str, Any] = self._client.run(versions, on_error="return")
+        for worker, theirs in found.items():
+            if isinstance(theirs, CommClosedError | OSError):
+                continue  # it has just gone
+            if isinstance(theirs, BaseException):
+                raise DifferentVersionsError(
+                    f"the worker {worker} can't run meshsim ({type(theirs).__name__}: {theirs}); install"
+                    f" meshsim {meshsim.__version__} there"
+                )
+            compare(worker, theirs)
+
+
+def versions() -> Versions:
+    """What must be the same everywhere for results to be: meshsim's, Python's and numpy's versions."""
+    import numpy as np  # noqa: PLC0415 - only workers without it would care
+
+    return {
+        "meshsim": meshsim.__version__,
+        "Python": ".".join(platform.python_version_tuple()[:2]),
+        "numpy": np.__version__,
+    }
+
+
+def compare(worker: str, theirs: Versions, ours: Versions | None = None) -> None:
+    """Refuses a worker whose versions are not ours.
+
+    Args:
+        worker: its address.
+        theirs: its `versions`.
+        ours: what they must be; None takes those of this process.
+
+    Raises:
+        DifferentVersionsError: they differ.
+    """
+    ours = versions() if ours is None else ours
+    differing = [name for name, version in ours.items() if theirs.get(name) != version]
+    if differing:
+        told = ", ".join(f"{name} {theirs.get(name)} and not {ours[name]}" for name in differing)
+        raise DifferentVersionsError(
+            f"the worker {worker} has {told}; install the same there, or its results would not be these"
+        )
+
+
+def remote(task: Task, expected: Versions) -> Summary:
+    """Makes one run on a worker, which may have come after the others were compared.
+
+    Raises:
+        DifferentVersionsError: it has other versions.
+    """
+    compare(platform.node(), versions(), expected)
+    return simulate(task)
+
+
+def _result(future: Future[Summary], task: Task) -> Summary:
+    """What a run came to.
+
+    Raises:
+        MeshsimError: it can't be made, or Dask gave it up; the message names it.
+    """
+    from distributed import KilledWorker  # noqa: PLC0415 - it is there
+
+    try:
+        return future.result()
+    except KilledWorker as error:
+        raise MeshsimError(
+            f"{task.name}: {error.allowed_failures + 1} workers died while they ran it; they probably need"
+            " more memory than they have: shorten its duration, or lower its load"
+        ) from error

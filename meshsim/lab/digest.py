@@ -1,0 +1,89 @@
+"""Each point of a sweep in medians over its replications."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from meshsim.lab.tidy import COUNTS, FAILURES, NUMBERS
+from meshsim.measure.median import Median, median
+from meshsim.measure.table import Table
+from meshsim.scenario.model import CLIENT
+
+
+@dataclass(frozen=True)
+class Digest:
+    """One point.
+
+    Attributes:
+        point: its number.
+        replications: how many of it are finished.
+        unstable: in how many of them work was left undone faster than it was done.
+        numbers: the median of each number, by service (the client is one) and column.
+    """
+
+    point: int
+    replications: int
+    unstable: int
+    numbers: dict[str, dict[str, Median]]
+
+    def client(self, column: str) -> float | None:
+        """The client's median of a column; None where no replication has one."""
+        found = self.numbers[CLIENT].get(column)
+        return None if found is None else found.median
+
+    @property
+    def busiest(self) -> tuple[str, float] | None:
+        """The service whose workers are busiest, and how busy; None where all workers are unlimited."""
+        busy = {
+            name: found["utilisation"].median
+            for name, found in self.numbers.items()
+            if "utilisation" in found
+        }
+        return max(busy.items(), key=lambda entry: entry[1]) if busy else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        plain = {
+            name: {column: asdict(found) for column, found in columns.items()}
+            for name, columns in self.numbers.items()
+        }
+        services = {name: columns for name, columns in plain.items() if name != CLIENT}
+        return {
+            "point": self.point,
+            "replications": self.replications,
+            "unstable": self.unstable,
+            "client": plain[CLIENT],
+            "services": services,
+        }
+
+
+def digests(table: Table) -> list[Digest]:
+    """The points that a table has rows of, in order."""
+    names = [name for name in table if name in (*COUNTS, *NUMBERS) or name.startswith(FAILURES)]
+    found = []
+    ends = np.flatnonzero(np.diff(table["point"])) + 1
+    for rows in np.split(np.arange(len(table["point"])), ends):
+        if not len(rows):
+            continue
+        services = table["service"][rows]
+        client = rows[services == CLIENT]
+        numbers = {
+            str(service): _medians(table, names, rows[services == service])
+            for service in dict.fromkeys(services)
+        }
+        unstable = int(np.count_nonzero(table["unstable"][client]))
+        found.append(Digest(int(table["point"][rows[0]]), len(client), unstable, numbers))
+    return found
+
+
+def _medians(table: Table, names: list[str], rows: Any) -> dict[str, Median]:
+    found = {}
+    for name in names:
+        values = table[name][rows].astype(np.float64)
+        values = values[~np.isnan(values)]
+        if len(values):
+            found[name] = median(values.tolist())
+    return found

@@ -1,0 +1,350 @@
+"""What a sweep has finished, kept so that neither ``kill -9`` nor a full disk loses a finished run.
+
+While a sweep runs its folder has a journal, ``sweep.journal``: a line that says which sweep this is, and a
+line for each finished run, on the disk (fsync) before the run counts as finished. A line that a crash has
+torn is cut off when the sweep goes on. At the end, or at Ctrl-C, all that is known is folded into the one
+file ``sweep.parquet``, which replaces the one before in a single step, and the journal goes. A sweep goes on
+from both: the file, which says which sweep it is too, and the journal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+
+import meshsim
+from meshsim.errors import MeshsimError
+from meshsim.lab import files
+from meshsim.lab.tidy import Row, Run, runs_of
+from meshsim.measure.table import Table
+from meshsim.scenario import written
+from meshsim.scenario.grid import Grid, text
+
+FORMAT = 1
+TABLE, JOURNAL = "sweep.parquet", "sweep.journal"
+META = "meshsim"
+"""The key of a table's metadata under which it says which sweep it is."""
+UNLIKE_RESULTS = {"name", "description", "engine", "seed", "sweep", "objectives"}
+"""Keys of a scenario that change no number of a sweep, or are told by themselves."""
+KEPT = "what has finished before is kept: make room, and the same command goes on from there"
+REMEDY = "choose another folder with --out, or begin anew with --fresh"
+
+Header = dict[str, Any]
+
+
+def header(grid: Grid, *, seed: int, engine: str, replications: int) -> Header:
+    """Which sweep this is: what must be the same for finished runs to be of use, and how to make it again."""
+    digest = hashlib.sha256()
+    for point in grid.points:
+        digest.update(point.scenario.model_dump_json(exclude=UNLIKE_RESULTS).encode())
+    return {
+        "format": FORMAT,
+        "version": meshsim.__version__,
+        "scenario": grid.scenario.name,
+        "keys": {key: [text(value) for value in values] for key, values in grid.keys.items()},
+        "seed": seed,
+        "engine": engine,
+        "points": digest.hexdigest(),
+        "replications": replications,
+        "text": written.text(grid.scenario),
+    }
+
+
+class Memory:
+    """Keeps what a sweep has finished for as long as the program runs.
+
+    Attributes:
+        finished: the rows of each finished run.
+    """
+
+    def __init__(self) -> None:
+        self.finished: dict[Run, list[Row]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, place: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of what it uses."""
+
+    def add(self, run: Run, rows: list[Row]) -> None:
+        """Keeps a finished run."""
+        self.finished[run] = rows
+
+    def fold(self, table: Table, beside: Mapping[str, files.Writer]) -> list[Path]:
+        """Puts all that is finished in its last place, with other files; returns the files."""
+        return []
+
+
+class Journal(Memory):
+    """A sweep's folder, locked against other sweeps while it is open.
+
+    Attributes:
+        folder: holds the table, and the journal while the sweep is not done.
+        header: says which sweep this is.
+    """
+
+    def __init__(self, folder: str | Path, header: Header, *, fresh: bool = False) -> None:
+        """Opens a folder, and reads what was finished there before.
+
+        Args:
+            folder: made if missing.
+            header: of the sweep to be made.
+            fresh: whether to forget what the folder has of a sweep.
+
+        Raises:
+            MeshsimError: it can't be written, is in use, or holds another sweep.
+        """
+        super().__init__()
+        self.folder = files.prepare(folder)
+        self.header = header
+        self._out: BinaryIO | None = None
+        self._lock = _locked(self.folder)
+        try:
+            if fresh:
+                for name in (JOURNAL, TABLE):
+                    (self.folder / name).unlink(missing_ok=True)
+            self._read_table()
+            self._read_journal()
+        except OSError as error:
+            self.close()
+            raise MeshsimError(
+                f"can't use {self.folder}: {files.reason(error)}; what it holds is left as it is"
+            ) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Lets go of the folder; what has finished stays in it."""
+        if self._out is not None:
+            with contextlib.suppress(OSError):  # every line was flushed when it was written
+                self._out.close()
+            self._out = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def add(self, run: Run, rows: list[Row]) -> None:
+        """Keeps a finished run; when this returns it is on the disk.
+
+        Raises:
+            MeshsimError: it can't be written; what was kept before stays.
+        """
+        try:
+            if self._out is None:
+                self._begin()
+            self._write({"run": run, "rows": rows})
+        except OSError as error:
+            raise MeshsimError(
+                f"can't write {self.folder / JOURNAL}: {files.reason(error)}; {KEPT}"
+            ) from error
+        super().add(run, rows)
+
+    def fold(self, table: Table, beside: Mapping[str, files.Writer]) -> list[Path]:
+        """Puts all that is finished into the one table, and removes the journal.
+
+        Args:
+            table: of all finished runs.
+            beside: other files to write, by name.
+
+        Returns:
+            The files.
+
+        Raises:
+            MeshsimError: they can't be written; the journal then stays, and nothing is lost.
+        """
+        try:
+            paths = save(self.folder, table, self.header, beside)
+        except MeshsimError as error:
+            raise MeshsimError(f"{error}, but {KEPT}") from error
+        if self._out is not None:
+            self._out.close()
+            self._out = None
+        with contextlib.suppress(OSError):
+            (self.folder / JOURNAL).unlink(missing_ok=True)
+            _sync_folder(self.folder)
+        return paths
+
+    # ---- reading ------------------------------------------------------------------------------------
+
+    def _read_table(self) -> None:
+        path = self.folder / TABLE
+        if path.exists():
+            said, table = load(path)
+            self._check(said)
+            self.finished.update(runs_of(table))
+
+    def _read_journal(self) -> None:
+        """Takes in the journal's whole lines, and cuts off a torn one."""
+        path = self.folder / JOURNAL
+        if not path.exists():
+            return
+        whole = 0
+        with path.open("r+b") as journal:
+            for line in journal:
+                entry = _entry(line)
+                if entry is None:
+                    break
+                if "run" in entry:
+                    self.finished[entry["run"][0], entry["run"][1]] = entry["rows"]
+                else:
+                    self._check(entry)
+                whole += len(line)
+            journal.truncate(whole)
+        if whole:
+            self._out = path.open("ab", buffering=0)
+            self._write(self.header)  # which may ask for more replications than the one before
+
+    def _check(self, said: Header) -> None:
+        """Refuses a folder in which another sweep was made."""
+        told = {
+            "format": "it was written by another version of meshsim",
+            "version": f"it was made by meshsim {said.get('version')}, this is {self.header['version']}",
+            "keys": "it varies other keys or values",
+            "points": f"its scenario ({said.get('scenario')}) says something else",
+            "seed": f"its seed is {said.get('seed')}, not {self.header['seed']}",
+            "engine": f"its engine is {said.get('engine')}, not {self.header['engine']}",
+        }
+        for key, words in told.items():
+            if said.get(key) != self.header[key]:
+                raise MeshsimError(f"{self.folder} holds another sweep: {words}; {REMEDY}")
+        if said["replications"] > self.header["replications"]:
+            raise MeshsimError(
+                f"{self.folder} holds this sweep with {said['replications']} replications, more than"
+                f" {self.header['replications']}; ask for at least as many, or {REMEDY}"
+            )
+
+    # ---- writing ------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        self._out = (self.folder / JOURNAL).open("wb", buffering=0)
+        self._write(self.header)
+        _sync_folder(self.folder)
+
+    def _write(self, entry: object) -> None:
+        """Writes one line, on the disk when this returns; a line that does not fit is taken back."""
+        assert self._out is not None
+        line = json.dumps(entry, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+        before = self._out.seek(0, os.SEEK_END)
+        try:
+            rest = memoryview(line)
+            while rest:
+                rest = rest[self._out.write(rest) :]
+            os.fsync(self._out.fileno())
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._out.truncate(before)
+            raise
+
+
+# ---- files ------------------------------------------------------------------------------------------
+
+
+def save(folder: Path, table: Table, header: Header, beside: Mapping[str, files.Writer]) -> list[Path]:
+    """Writes a sweep's table, which says which sweep it is, and other files: all, or none.
+
+    Raises:
+        MeshsimError: they can't be written.
+    """
+    said = {META: json.dumps(header, allow_nan=False)}
+    written = files.write(folder, {TABLE: _synced(files.parquet_writer(table, said)), **beside})
+    with contextlib.suppress(OSError):
+        _sync_folder(folder)
+    return written
+
+
+def load(path: Path) -> tuple[Header, Table]:
+    """Which sweep a table is of, and its columns.
+
+    Raises:
+        MeshsimError: it is no table of a sweep.
+    """
+    import pyarrow as pa  # noqa: PLC0415 - slow to import
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    try:
+        found = pq.read_table(path)
+        header: Header = json.loads((found.schema.metadata or {})[META.encode()])
+    except (pa.ArrowException, KeyError, ValueError) as error:
+        raise MeshsimError(f"{path} is no table of a sweep by meshsim; {REMEDY}") from error
+    return header, {
+        name: np.array(found[name].to_pylist(), dtype=_kind(found.schema.field(name).type, pa))
+        for name in found.column_names
+    }
+
+
+def _kind(arrow: Any, pa: Any) -> type:
+    """The type of numpy's that a column had when it was written."""
+    return {pa.int64(): np.int64, pa.float64(): np.float64, pa.bool_(): np.bool_}.get(arrow, np.str_)
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    """What a line of a journal says; None for one that is not whole."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) else None
+
+
+def _synced(writer: files.Writer) -> files.Writer:
+    """The same, and on the disk: the journal is removed after it."""
+
+    def write(out: BinaryIO) -> None:
+        writer(out)
+        out.flush()
+        os.fsync(out.fileno())
+
+    return write
+
+
+def _sync_folder(folder: Path) -> None:
+    """Has a folder's list of files on the disk, where the system can do that."""
+    if os.name == "posix":
+        place = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(place)
+        finally:
+            os.close(place)
+
+
+def _locked(folder: Path) -> int | None:
+    """Locks a folder for as long as this process lives, whatever ends it.
+
+    Returns:
+        What holds the lock; None where the system has none (Windows, some network file systems).
+
+    Raises:
+        MeshsimError: another sweep has it.
+    """
+    try:
+        import fcntl  # noqa: PLC0415 - not on Windows
+    except ImportError:
+        return None
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(place)
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            raise MeshsimError(
+                f"another sweep is writing to {folder}; wait for it, or choose another folder with --out"
+            ) from error
+        return None
+    return place

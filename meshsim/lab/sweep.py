@@ -1,0 +1,266 @@
+"""Runs a scenario at many points: the verb behind ``meshsim sweep`` and ``meshsim.sweep``."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import meshsim
+from meshsim.lab import files, journal, sheets, tidy
+from meshsim.lab.digest import Digest, digests
+from meshsim.lab.interrupt import Interrupt, interruptible
+from meshsim.lab.journal import Header, Journal, Memory
+from meshsim.lab.pool import Pool, Summary, Task, cores
+from meshsim.lab.run import first_seed
+from meshsim.measure.table import Table, frame
+from meshsim.scenario.grid import Grid
+from meshsim.scenario.load import load_grid
+from meshsim.scenario.model import Scenario
+from meshsim.scenario.overrides import Overrides
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from meshsim.plot import Picture
+
+PICTURE = "sweep.png"
+
+Progress = Callable[[int, int], None]
+"""Is told how many runs are finished, and of how many; first of all how many were before."""
+
+
+class Workers(Protocol):
+    """Who makes the runs: `meshsim.lab.pool.Pool` or `meshsim.lab.cluster.Cluster`."""
+
+    def summaries(
+        self, tasks: Sequence[Task], *, stop: Interrupt | None = None
+    ) -> Iterator[tuple[int, Summary]]:
+        """Each task's number and summary, as it finishes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """What came of a sweep.
+
+    Attributes:
+        grid: the points.
+        header: which sweep it is: seed, replications, engine, version.
+        columns: the tidy table (`meshsim.lab.tidy.table`) as numpy columns.
+        computed: how many runs were made this time.
+        resumed: how many were in the folder already.
+    """
+
+    grid: Grid
+    header: Header
+    columns: Table = field(repr=False)
+    computed: int
+    resumed: int
+
+    @property
+    def scenario(self) -> Scenario:
+        """As it is without the sweep."""
+        return self.grid.scenario
+
+    @property
+    def keys(self) -> dict[str, tuple[object, ...]]:
+        """What was varied: each key's values, as written."""
+        return self.grid.keys
+
+    @property
+    def engine(self) -> str:
+        """Which engine made the runs, or several by comma."""
+        return ", ".join(sorted(set(self.columns["engine"].tolist())))
+
+    @property
+    def partial(self) -> bool:
+        """Whether Ctrl-C kept some runs from being made."""
+        return self.computed + self.resumed < len(self.grid.points) * int(self.header["replications"])
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """One row a point, replication and service, and one for the client (`meshsim.lab.tidy.COLUMNS`)."""
+        return frame(self.columns)
+
+    @cached_property
+    def digests(self) -> list[Digest]:
+        """Each finished point's medians over the replications."""
+        return digests(self.columns)
+
+    def plot(self) -> Picture:
+        """The picture: goodput, latency and the busiest services against what was varied."""
+        from meshsim.plot import sweep_figure  # noqa: PLC0415 - matplotlib is slow to import
+
+        return sweep_figure(self)
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Writes the table and the picture; a later sweep into the folder takes them up.
+
+        Returns:
+            The files.
+
+        Raises:
+            MeshsimError: they can't be written; then neither is.
+        """
+        return journal.save(files.prepare(folder), self.columns, self.header, self._beside())
+
+    def _beside(self) -> dict[str, files.Writer]:
+        if not len(self.columns["point"]):
+            return {}
+        picture = self.plot().png()
+        return {PICTURE: lambda out: out.write(picture)}
+
+    def _repr_html_(self) -> str:
+        return sheets.html(sheet(self), [])
+
+
+def sweep(
+    scenario: str | Path | Scenario,
+    vary: Mapping[str, object] | None = None,
+    *,
+    replications: int = 1,
+    engine: str | None = None,
+    seed: int | None = None,
+    overrides: Overrides = (),
+    jobs: int | None = None,
+    cluster: str | None = None,
+    out: str | Path | None = None,
+    fresh: bool = False,
+    progress: Progress | None = None,
+    interrupted: Callable[[], None] | None = None,
+) -> Sweep:
+    """Simulates a scenario at every combination of the values of some keys.
+
+    All points have the same seeds, so they meet the same arrivals and service times as far as their
+    scenarios allow: differences between points are the points' and not the draws'.
+
+    Ctrl-C ends it early: what has finished until then is returned (and saved). A second Ctrl-C gives up.
+
+    Args:
+        scenario: a file's path (``-`` for standard input), or a scenario that is already loaded.
+        vary: values by dotted key: lists, or ranges such as ``"100/s:900/s:17"``; None takes the scenario's
+            own `sweep`.
+        replications: runs of each point; replication r has the seed plus r.
+        engine: ``auto``, ``simpy`` or ``reference``; None takes the scenario's.
+        seed: of the first replication; None takes the scenario's.
+        overrides: ``"policies.cart.retries.attempts=3"`` and such, or values by key, for all points.
+        jobs: processes; None takes all cores, 1 runs everything here.
+        cluster: address of a Dask scheduler whose workers make the runs instead.
+        out: folder for ``sweep.parquet`` and, when all is done, ``sweep.png``; each run is kept there as
+            soon as it is finished, and what the folder has of this sweep already is not computed again.
+        fresh: whether to forget what the folder has.
+        progress: is told how far it is.
+        interrupted: is called at the first Ctrl-C, to say that it was noticed.
+
+    Raises:
+        ScenarioError: the scenario, or one of the points, can't be used; nothing was run.
+        MeshsimError: another argument can't, a run can't be made, or results can't be written (what had
+            finished is kept in `out`).
+    """
+    grid = load_grid(scenario, overrides, vary)
+    seed = first_seed(grid.scenario.seed if seed is None else seed, replications)
+    engine = grid.scenario.engine if engine is None else engine
+    said = journal.header(grid, seed=seed, engine=engine, replications=replications)
+    with interruptible(interrupted) as stop, _book(out, said, fresh) as book:
+        tasks, resumed = _tasks(grid, said, book.finished), len(book.finished)
+        if progress is not None:
+            progress(resumed, resumed + len(tasks))
+        with _workers(cluster, jobs, len(tasks)) as workers:
+            for number, summary in workers.summaries(tasks, stop=stop):
+                book.add(divmod(number, replications), tidy.rows(summary))
+                if progress is not None:
+                    progress(len(book.finished), resumed + len(tasks))
+        columns = tidy.table(grid, book.finished)
+        done = Sweep(grid, said, columns, len(book.finished) - resumed, resumed)
+        book.fold(columns, {} if done.partial else done._beside())  # after Ctrl-C nobody waits for a picture
+    return done
+
+
+def _book(out: str | Path | None, said: Header, fresh: bool) -> Memory:
+    """What keeps finished runs."""
+    return Memory() if out is None else Journal(out, said, fresh=fresh)
+
+
+def _tasks(grid: Grid, said: Header, finished: Mapping[tidy.Run, object]) -> list[Task]:
+    """The runs that are left, all points' first replications before any second one."""
+    replications = int(said["replications"])
+    return [
+        Task(
+            place * replications + replication,
+            point.scenario,
+            said["seed"] + replication,
+            said["engine"],
+            f"{point.label}, seed {said['seed'] + replication}",
+        )
+        for replication in range(replications)
+        for place, point in enumerate(grid.points)
+        if (place, replication) not in finished
+    ]
+
+
+@contextlib.contextmanager
+def _workers(cluster: str | None, jobs: int | None, tasks: int) -> Iterator[Workers]:
+    """Who makes so many runs; nobody is asked for none."""
+    if cluster is None or not tasks:
+        with Pool(min(cores(jobs), max(1, tasks))) as pool:
+            yield pool
+    else:
+        from meshsim.lab.cluster import Cluster  # noqa: PLC0415 - needs an extra
+
+        with Cluster(cluster) as remote:
+            yield remote
+
+
+# ---- for people -------------------------------------------------------------------------------------
+
+
+def sheet(done: Sweep) -> sheets.Sheet:
+    """One row a point: medians over the replications."""
+    rows: sheets.Rows = []
+    for digest in done.digests:
+        client, busiest = digest.client, digest.busiest
+        busy = "" if busiest is None else f"{busiest[0]} {sheets.share(busiest[1])}"
+        rows.append(
+            (
+                *(tidy.shown(value) for value in done.grid.points[digest.point].values),
+                sheets.rate(client("rate")),
+                sheets.rate(client("goodput")),
+                sheets.share(client("success_ratio")),
+                sheets.time(client("latency_p50")),
+                sheets.time(client("latency_p99")),
+                busy,
+                "unsteady" if digest.unstable else "",
+            )
+        )
+    columns = (*done.keys, "offered", "goodput", "success", "p50", "p99", "busiest", "")
+    runs = f"{done.computed + done.resumed} runs"
+    return sheets.Sheet(
+        f"{done.scenario.name or 'sweep'}: {len(rows)} points, {runs}, medians",
+        columns,
+        rows,
+        words=(len(columns) - 2, len(columns) - 1),
+    )
+
+
+def as_dict(done: Sweep) -> dict[str, Any]:
+    """A sweep as plain values, for JSON: each point's values, and medians with their intervals."""
+    return {
+        "scenario": done.scenario.name,
+        "version": meshsim.__version__,
+        "engine": done.engine,
+        **{key: done.header[key] for key in ("seed", "replications")},
+        "partial": done.partial,
+        "computed": done.computed,
+        "resumed": done.resumed,
+        "keys": done.header["keys"],
+        "points": [
+            {
+                "values": dict(zip(done.keys, done.grid.points[digest.point].values, strict=True)),
+                **digest.as_dict(),
+            }
+            for digest in done.digests
+        ],
+    }

@@ -1,0 +1,159 @@
+"""The picture of a sweep: the hockey stick, or a map where a second key has many values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from meshsim.plot import maps, panels, style
+from meshsim.plot.axis import MOST_LINES, Axis, Line, Numbers, lines, number, others, shortened
+from meshsim.scenario.grid import Grid
+from meshsim.scenario.model import CLIENT
+from meshsim.units import show_duration, show_ratio
+
+LETTER = 0.0088
+"""The width of a letter, as a share of the picture's."""
+SHORT_RATIO = 0.99
+"""Goodput below this share of the offered load falls short of it."""
+
+
+class DrawableSweep(Protocol):
+    """What a picture is made from; `meshsim.lab.sweep.Sweep` is one."""
+
+    @property
+    def grid(self) -> Grid:
+        """The points."""
+
+    @property
+    def header(self) -> Mapping[str, Any]:
+        """With `seed`, `replications` and `version`."""
+
+    @property
+    def engine(self) -> str:
+        """Which engine made the runs."""
+
+    @property
+    def partial(self) -> bool:
+        """Whether runs are missing."""
+
+    @property
+    def digests(self) -> Sequence[Numbers]:
+        """The finished points."""
+
+
+def sweep_figure(sweep: DrawableSweep) -> style.Picture:
+    """Goodput, latency and utilisation against a key, a line for each value of another; or maps over both.
+
+    Args:
+        sweep: a finished sweep, or as much of it as there is: at least one point.
+
+    Returns:
+        A figure that belongs to no window; notebooks show it, ``savefig`` writes it.
+    """
+    axis, found = lines(sweep.grid, sweep.digests)
+    mapped = len(found) > MOST_LINES
+    tall = min(16.0, 3.2 + 0.5 * len(found)) if mapped else 8.6
+    figure = style.Picture(figsize=(10.0, tall), dpi=style.DPI)
+    scenario = sweep.grid.scenario
+    top = style.heading(figure, scenario.name or "sweep", scenario.description)
+    bottom = style.caption(figure, _caption(sweep, "" if mapped else "bands" if axis.kind else "bars"))
+    if mapped:
+        _maps(figure, axis, found, sweep, top, bottom)
+    else:
+        _panels(figure, axis, found, sweep, top, bottom)
+    figure.alt = sweep_alt_text(sweep)
+    return figure
+
+
+def _panels(
+    figure: style.Picture, axis: Axis, found: Sequence[Line], sweep: DrawableSweep, top: float, bottom: float
+) -> None:
+    below, middle, last = figure.subplots(3, 1, sharex=True, gridspec_kw={"height_ratios": [3, 3, 2]})
+    names = [line.name for line in found] if len(found) > 1 else panels.ranked(found, "busy_mean")
+    longest = max(len(shortened(name)) for name in ("goodput", *names))
+    right = 0.97 - LETTER * longest
+    figure.subplots_adjust(left=style.LEFT, right=right, top=top, bottom=bottom + 0.02, hspace=0.22)
+    axis.dress(last)
+    panels.goodput(below, axis, found, ", ".join(others(sweep.grid, axis.key)))
+    panels.latency(middle, axis, found)
+    panels.busiest(last, axis, found)
+
+
+def _maps(
+    figure: style.Picture, axis: Axis, found: Sequence[Line], sweep: DrawableSweep, top: float, bottom: float
+) -> None:
+    names = ", ".join(others(sweep.grid, axis.key))
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    longest = max(len(line.name) for line in found)
+    left = max(style.LEFT, min(0.5, 0.05 + LETTER * longest))
+    figure.subplots_adjust(left=left, right=1.0, top=top, bottom=bottom + 0.02, hspace=0.2)
+    maps.latency_map(upper, axis, found, names)
+    maps.success_map(lower, axis, found, names)
+    upper.set_xlabel("")
+
+
+def _caption(sweep: DrawableSweep, intervals: str) -> list[str]:
+    """Where the picture comes from; `intervals` are what shows them, empty for a map, which shows none."""
+    said = sweep.header
+    replications = said["replications"]
+    seeds = f"seed {said['seed']}" + (f" to {said['seed'] + replications - 1}" if replications > 1 else "")
+    words = [f"meshsim {said['version']} · engine {sweep.engine} · {seeds} at each point"]
+    if replications > 1:
+        shown = f"medians, {intervals}: {_confidence(sweep)} intervals of the median"
+        words.append(shown if intervals else "medians")
+    line = " · ".join(words) + (" · PARTIAL: interrupted" if sweep.partial else "")
+    if intervals and any(point.unstable for point in sweep.digests):
+        return [line, "hollow: work piled up faster than it was done, so a longer run gives other numbers"]
+    return [line]
+
+
+def _confidence(sweep: DrawableSweep) -> str:
+    """How sure the bands are: as few replications are not 95 %, this is said."""
+    sure = [point.numbers[CLIENT]["rate"].confidence for point in sweep.digests]
+    return f"{100 * min(sure):.3g} %"
+
+
+# ---- in words ---------------------------------------------------------------------------------------
+
+
+def sweep_alt_text(sweep: DrawableSweep) -> str:
+    """The picture in one sentence, for those who can't see it."""
+    axis, found = lines(sweep.grid, sweep.digests)
+    ends = [shortened(axis.values[place]) for place in (0, -1)]
+    replications = sweep.header["replications"]
+    words = [f"{sweep.grid.scenario.name or 'sweep'}: {axis.key} from {ends[0]} to {ends[1]}"]
+    words[0] += f" in {len(axis.values)} values, {replications} run{'s' if replications > 1 else ''} each"
+    names = ", ".join(others(sweep.grid, axis.key))
+    for line in found[:MOST_LINES]:
+        words.append((f"with {names} {line.name} " if line.name else "") + _line_in_words(line, axis))
+    if len(found) > MOST_LINES:
+        words.append(f"and {len(found) - MOST_LINES} more rows")
+    return "; ".join(words) + "."
+
+
+def _line_in_words(line: Line, axis: Axis) -> str:
+    """What happens along a line: where goodput falls short, and the tail at both ends."""
+    said = []
+    for point, place in zip(line.points, line.places, strict=True):
+        good, offered = number(point, CLIENT, "goodput"), number(point, CLIENT, "rate")
+        if good and offered and good.median < SHORT_RATIO * offered.median:
+            value = shortened(axis.values[axis.places.index(place)])
+            share = f"{good.median:.3g}/s of {offered.median:.3g}/s"
+            said.append(f"at {value} goodput falls short of the offered load: {share}")
+            break
+    else:
+        said.append("goodput keeps up with the offered load")
+    tails = [number(line.points[place], CLIENT, "latency_p99") for place in (0, -1)]
+    if tails[0] and tails[1]:
+        said.append(
+            f"p99 is {show_duration(tails[0].median)} at first and {show_duration(tails[1].median)} at last"
+        )
+    busy = panels.ranked([line], "utilisation")
+    if busy:
+        highest = max(
+            found.median
+            for point in line.points
+            if (found := number(point, busy[0], "utilisation")) is not None
+        )
+        said.append(f"{busy[0]} is busiest, up to {show_ratio(highest)}")
+    return ", ".join(said)

@@ -1,0 +1,102 @@
+"""The verb ``sweep``: its options, what it prints, what it refuses."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import pytest
+from typer.testing import CliRunner
+
+from meshsim.cli import app
+from meshsim.lab.sweep import sweep
+
+TEXT = """
+name: small
+duration: 2s
+services: {api: {workers: 2, time: {exponential: 10ms}}}
+load: [{to: api, rate: 50/s}]
+"""
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Runs the verb on a small scenario in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s.yaml").write_text(TEXT)
+    return lambda *words: CliRunner().invoke(app, ["sweep", "s.yaml", "--out", "out", "--jobs", "1", *words])
+
+
+VARY = ("--vary", "load[0].rate=50/s,100/s", "--vary", "services.api.workers=1:3:2")
+
+
+def test_a_table_for_people(run, tmp_path) -> None:
+    result = run(*VARY, "--replications", "2")
+    assert result.exit_code == 0
+    assert "small: 4 points, 8 runs, medians" in result.output
+    assert "Written to out: sweep.parquet, sweep.png" in result.output
+    assert "already" not in result.output
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"sweep.parquet", "sweep.png"}
+    again = run(*VARY, "--replications", "3")
+    assert "8 runs were in out already, 4 were made now." in again.output
+
+
+def test_json_for_machines(run) -> None:
+    result = run(*VARY, "--json", "--seed", "5", "--set", "duration=1s")
+    found = json.loads(result.stdout)
+    assert (found["seed"], found["computed"], found["keys"]["services.api.workers"]) == (5, 4, ["1", "3"])
+    assert found["points"][3]["values"] == {"load[0].rate": "100/s", "services.api.workers": 3}
+
+
+def test_quiet_is_quiet(run) -> None:
+    assert run(*VARY, "--quiet").output == ""
+
+
+def test_everything_wrong_with_the_options_is_told(run, tmp_path) -> None:
+    result = run("--vary", "nothing", "--vary", "a=[", "--vary", "b=1", "--vary", "b=2")
+    assert result.exit_code == 2
+    assert "--vary: 'nothing' has no =" in result.output
+    assert "b is varied twice (give it all its values at once)" in result.output
+    assert "'a=[' has no values that can be read" in result.output
+    assert "3 problems" in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_wrong_point_is_told_before_anything_runs(run, tmp_path) -> None:
+    result = run("--vary", "load[0].rate=50/s,fast", "--json")
+    assert result.exit_code == 2
+    (problem,) = json.loads(result.stdout)["problems"]
+    assert (problem["file"], problem["key"]) == ("--vary", "load[0].rate")
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_to_vary(run) -> None:
+    result = run()
+    assert result.exit_code == 2
+    assert "sweep: nothing is varied (name a key and its values" in result.output
+
+
+def test_ctrl_c_keeps_what_has_finished(run, monkeypatch) -> None:
+    def pressing(*words, progress, **options):
+        def press(finished, total):
+            if finished == 3:
+                signal.raise_signal(signal.SIGINT)
+
+        return sweep(*words, progress=press, **options)
+
+    monkeypatch.setattr("meshsim.lab.sweep.sweep", pressing)
+    result = run(*VARY)
+    assert result.exit_code == 130
+    assert "stopping, and keeping what there is" in result.output
+    assert "interrupted after 3 of 4 runs; the same command goes on" in result.output
+    assert "Written to out: sweep.parquet\n" in result.output
+
+
+def test_a_second_ctrl_c_says_what_is_kept(run, monkeypatch) -> None:
+    def given_up(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("meshsim.lab.sweep.sweep", given_up)
+    result = run(*VARY)
+    assert result.exit_code == 130
+    assert "given up; what has finished is kept in out" in result.output
