@@ -166,6 +166,8 @@ def _requests(pairs: Sequence[Pair]) -> Summary | None:
 
 def _notes(a: Scenario, b: Scenario, summary: Summary, left_out: dict[str, list[str]]) -> list[str]:
     notes = [*_unstable(summary), *pairable(a, b)[1]]
+    if "histograms" in (a.keep, b.keep):
+        notes.append("keep: histograms leaves no requests to pair one by one.")
     for only, one, other in (("A", a, b), ("B", b, a)):
         names = [name for name in one.services if name not in other.services]
         if names:

@@ -164,6 +164,21 @@ def test_all_problems_of_a_scenario_are_told() -> None:
     assert len(caught.value.problems) == 2
 
 
+def test_histograms_can_be_compared_but_not_request_by_request(result) -> None:
+    kept = compare(
+        SMALL,
+        changes=["services.api.time={exponential: 8ms}"],
+        overrides=["keep=histograms"],
+        replications=4,
+        jobs=1,
+    )
+    assert kept.summary["requests"] is None
+    for metric in ("latency.mean", "requests.goodput", "services.api.utilisation"):
+        assert row(kept, metric)["difference"] == pytest.approx(row(result, metric)["difference"])
+    assert any("histograms" in note for note in kept.summary["notes"])
+    assert kept.plot().png()
+
+
 # ---- pairs made by hand -----------------------------------------------------------------------------
 
 
