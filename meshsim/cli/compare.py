@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 
 Other = Annotated[
-    str | None, typer.Argument(metavar="B", help="Another file; without it, B is the first, changed by --with.")
+    str | None,
+    typer.Argument(metavar="B", help="Another file; without it, B is the first changed by --with."),
 ]
 Changes = Annotated[
     list[str] | None,
