@@ -15,6 +15,7 @@ from meshsim import forms  # noqa: F401 - decides which form of the mesh is load
 if TYPE_CHECKING:
     from meshsim.engine import Simulation
     from meshsim.errors import MeshsimError, ScenarioError
+    from meshsim.lab.compare import compare
     from meshsim.lab.run import Run, run
     from meshsim.lab.sweep import sweep
     from meshsim.policies.balance import Balancer
@@ -35,6 +36,7 @@ __all__ = [
     "Scenario",
     "ScenarioError",
     "Simulation",
+    "compare",
     "dump",
     "linspace",
     "load",
@@ -52,6 +54,7 @@ _HOMES = {
     "Scenario": "meshsim.scenario.model",
     "ScenarioError": "meshsim.errors",
     "Simulation": "meshsim.engine",
+    "compare": "meshsim.lab.compare",
     "dump": "meshsim.scenario",
     "linspace": "meshsim.scenario.variation",
     "load": "meshsim.scenario",

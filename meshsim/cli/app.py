@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
 
 MISSED, BAD, INTERRUPTED = 1, 2, 130
+LEAST, AT_MOST = 10, 200
+"""Of `meshsim.measure.precision`, repeated: importing it takes longer than --help may."""
 
 app = typer.Typer(
     name="meshsim",
@@ -41,6 +43,17 @@ Overrides = Annotated[
         help="Change a value of the scenario, such as policies.cart.timeout=2s; may be repeated.",
     ),
 ]
+Until = Annotated[
+    str | None,
+    typer.Option(metavar="SHARE", help="Add replications until the interval is this narrow, such as 1%."),
+]
+AtMost = Annotated[int, typer.Option(metavar="N", help="With --until: replications in all, at most.")]
+Engine = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="auto, fast, simpy or reference, instead of the scenario's."),
+]
+Seed = Annotated[int | None, typer.Option(help="Instead of the scenario's.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print neither tables nor progress.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of tables for people.")]
 
 

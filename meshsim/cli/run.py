@@ -9,11 +9,51 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meshsim.cli.app import INTERRUPTED, MISSED, AsJson, Overrides, ScenarioFile, app, example, stopping, told
+from meshsim.cli.app import (
+    AT_MOST,
+    INTERRUPTED,
+    LEAST,
+    MISSED,
+    AsJson,
+    AtMost,
+    Engine,
+    Overrides,
+    Quiet,
+    ScenarioFile,
+    Seed,
+    Until,
+    app,
+    example,
+    stopping,
+    told,
+)
 from meshsim.errors import MeshsimError
 
 if TYPE_CHECKING:
     from meshsim.lab.run import Run
+
+
+Replications = Annotated[
+    int, typer.Option(help="Independent runs, each with the next seed; from 2 on there are intervals.")
+]
+Metric = Annotated[
+    str | None, typer.Option(metavar="PATH", help="What --until looks at; latency.mean if not given.")
+]
+Keep = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WHAT",
+        help="records (a row each request), or histograms and time series only, in memory that does not"
+        " grow with the number of requests.",
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="Folder for summary.json, the tables (Parquet) and run.png; made if missing."
+    ),
+]
+Check = Annotated[bool, typer.Option("--check", help="Exit with 1 if an objective is missed.")]
 
 
 @app.command(
@@ -21,34 +61,23 @@ if TYPE_CHECKING:
 )
 def run(
     scenario: ScenarioFile,
-    engine: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="auto, fast, simpy or reference, instead of the scenario's."),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Instead of the scenario's.")] = None,
+    engine: Engine = None,
+    seed: Seed = None,
     overrides: Overrides = None,
-    replications: Annotated[
-        int, typer.Option(help="Independent runs, each with the next seed; from 2 on there are intervals.")
-    ] = 1,
-    keep: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WHAT",
-            help="records (a row each request), or histograms and time series only, in memory that does not"
-            " grow with the number of requests.",
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Folder for summary.json, the tables (Parquet) and run.png; made if missing."
-        ),
-    ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Exit with 1 if an objective is missed.")] = False,
+    replications: Replications = 1,
+    until: Until = None,
+    metric: Metric = None,
+    at_most: AtMost = AT_MOST,
+    keep: Keep = None,
+    out: Out = None,
+    check: Check = False,
     as_json: AsJson = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print neither tables nor progress.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Simulate a scenario.
+
+    With --until 1% there are as many replications as it takes, from 10 on, for the 95 % interval of --metric
+    to be at most 1 % of its mean to each side.
 
     Ctrl-C ends a run early and keeps what was measured so far, marked partial; a second one gives up.
     """
@@ -61,7 +90,8 @@ def run(
         loaded = load(scenario, changes)
         if out is not None:
             files.prepare(out)
-        with terminal.progress_bar(loaded.duration * replications, quiet=quiet) as progress:
+        total = loaded.duration * (replications if until is None else max(replications, LEAST))
+        with terminal.progress_bar(total, quiet=quiet, each=loaded.duration) as progress:
             result = simulate(
                 loaded,
                 engine=engine,
@@ -69,6 +99,10 @@ def run(
                 replications=replications,
                 progress=progress,
                 interrupted=stopping,
+                until=until,
+                metric=metric,
+                at_most=at_most,
+                looked=None if progress is None else progress.looked,
             )
         written, failure = _saved(result, out)
         if as_json:

@@ -20,7 +20,7 @@ import signal
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from types import TracebackType
@@ -125,10 +125,12 @@ class Pool:
 
     Attributes:
         jobs: how many; with 1 the runs are made in this process.
+        work: what makes a task; its result has ``partial``, as a summary does.
     """
 
-    def __init__(self, jobs: int | None = None) -> None:
+    def __init__(self, jobs: int | None = None, work: Callable[[Task], Summary] = simulate) -> None:
         self.jobs = cores(jobs)
+        self.work = work
         self._executor: Any = None
 
     def __enter__(self) -> Self:
@@ -150,7 +152,7 @@ class Pool:
     ) -> Iterator[tuple[int, Summary]]:
         """See the function `summaries`."""
         if self.jobs == 1:
-            return _here(tasks, stop)
+            return _here(tasks, stop, self.work)
         return self._there(tasks, stop)
 
     def _there(self, tasks: Sequence[Task], stop: Interrupt | None) -> Iterator[tuple[int, Summary]]:
@@ -193,7 +195,7 @@ class Pool:
                 self.jobs, initializer=_settle, initargs=(os.getpid(),), env=ONE_THREAD
             )
         try:
-            future: Future[Summary] = self._executor.submit(simulate, task)
+            future: Future[Summary] = self._executor.submit(self.work, task)
         except OSError as error:
             raise MeshsimError(
                 f"can't start {self.jobs} processes: {error.strerror or error}; ask for fewer jobs"
@@ -204,12 +206,14 @@ class Pool:
         flying[future] = task
 
 
-def _here(tasks: Sequence[Task], stop: Interrupt | None) -> Iterator[tuple[int, Summary]]:
+def _here(
+    tasks: Sequence[Task], stop: Interrupt | None, work: Callable[[Task], Summary]
+) -> Iterator[tuple[int, Summary]]:
     """In this process, one after the other."""
     for task in tasks:
         if stop is not None and stop.pressed:
             return
-        summary = simulate(task)
+        summary = work(task)
         if summary["partial"]:
             if stop is None or not stop.pressed:
                 raise KeyboardInterrupt

@@ -5,16 +5,17 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import meshsim
 from meshsim.errors import MeshsimError
-from meshsim.lab import engines, files, memory, sheets
+from meshsim.lab import approach, engines, files, memory, sheets
 from meshsim.lab.engines import Engine, Progress
 from meshsim.lab.interrupt import Interrupt, interruptible
 from meshsim.measure.measurements import Measurements
+from meshsim.measure.precision import AT_MOST, Goal, Look, Looked
 from meshsim.measure.records import Records
 from meshsim.measure.requests import requests
 from meshsim.measure.series import series
@@ -157,12 +158,15 @@ def run(
     retry_rules: Mapping[str, RetryRuleFactory] | None = None,
     processes: Sequence[UserProcess] = (),
     interrupted: Callable[[], None] | None = None,
+    until: str | float | None = None,
+    metric: str | None = None,
+    at_most: int = AT_MOST,
+    looked: Looked | None = None,
 ) -> Run:
     """Simulates a scenario.
 
-    Ctrl-C ends it early: what was measured until then is returned (and saved), with
-    ``summary["partial"]`` true. Of several replications the unfinished one is then left out. A second Ctrl-C
-    gives up.
+    Ctrl-C ends it early: what was measured until then is returned (and saved), with ``summary["partial"]``
+    true. Of several replications the unfinished one is then left out. A second Ctrl-C gives up.
 
     Args:
         scenario: a file's path (``-`` for standard input), or a scenario that is already loaded.
@@ -178,35 +182,89 @@ def run(
         retry_rules: by service, likewise, a `RetryRule`.
         processes: the user's own; each is called with the `Simulation` and returns a process's generator.
         interrupted: is called at the first Ctrl-C, to say that it was noticed.
+        until: ``"1%"`` or 0.01: adds replications, from 10 on, until the interval is so narrow for its mean.
+        metric: whose interval `until` looks at; None is ``latency.mean``.
+        at_most: replications, however wide the interval still is.
+        looked: is told whenever `until` has looked.
 
     Raises:
         ScenarioError: the scenario can't be used.
         MeshsimError: another argument can't, or the results could not be written (without `out`
             nothing is lost: the returned run can be saved elsewhere).
     """
-    chosen = _scenario(scenario, overrides if keep is None else _with(overrides, "keep", keep))
-    name = chosen.engine if engine is None else engine
-    simulate = engines.engine(name, balancers, retry_rules, processes)
-    if chosen.keep != "records" and engines.is_reference(simulate):
-        raise MeshsimError("the reference model keeps records only; leave keep out, or choose another engine")
-    chosen = chosen.model_copy(
-        update={"seed": first_seed(chosen.seed if seed is None else seed, replications)}
-    )
-    memory.check(chosen, replications)
+    chosen = scenario_of(scenario, overrides if keep is None else _with(overrides, "keep", keep))
+    simulate = _simulator(chosen, engine, balancers, retry_rules, processes)
+    goal = approach.goal(chosen, until, metric, replications, at_most)
+    chosen = _seeded(chosen, seed, replications, goal)
     if out is not None:
         files.prepare(out)
-    records, cut_short = _replicate(simulate, chosen, replications, progress, interrupted)
-    notes = [*engines.complaint(name), *advise(chosen), *_notes(chosen, simulate)]
-    if cut_short and replications > 1:
-        notes.append(f"Interrupted after {len(records)} of {replications} replications.")
-    summary = summarise(records, chosen, partial=cut_short, notes=notes)
-    result = Run(chosen, records, {**summary, "provenance": _provenance(chosen)})
+    notes = engines.complaint(chosen.engine if engine is None else engine)
+    result = _run(simulate, chosen, goal, replications, progress, interrupted, looked, notes)
     if out is not None:
         result.save(out)
     return result
 
 
-def _scenario(source: str | Path | Scenario, overrides: Overrides) -> Scenario:
+def _simulator(
+    scenario: Scenario,
+    engine: str | None,
+    balancers: Mapping[str, BalancerFactory] | None,
+    retry_rules: Mapping[str, RetryRuleFactory] | None,
+    processes: Sequence[UserProcess],
+) -> Engine:
+    """The engine of a name or else of the scenario, with the user's own parts in it."""
+    name = scenario.engine if engine is None else engine
+    simulate = engines.engine(name, balancers, retry_rules, processes)
+    if scenario.keep != "records" and engines.is_reference(simulate):
+        raise MeshsimError("the reference model keeps records only; leave keep out, or choose another engine")
+    return simulate
+
+
+def _seeded(scenario: Scenario, seed: int | None, replications: int, goal: Goal | None) -> Scenario:
+    """The scenario with its seed, if so many replications can be made with that and with the memory."""
+    most, least = (replications, replications) if goal is None else (goal.at_most, goal.least)
+    seeded = scenario.model_copy(update={"seed": first_seed(scenario.seed if seed is None else seed, most)})
+    memory.check(seeded, least)
+    return seeded
+
+
+def _run(
+    simulate: Engine,
+    scenario: Scenario,
+    goal: Goal | None,
+    replications: int,
+    progress: Progress | None,
+    interrupted: Callable[[], None] | None,
+    looked: Looked | None,
+    notes: Sequence[str],
+) -> Run:
+    """The replications of a scenario whose seed is settled, summed up; `notes` come first."""
+    records: list[Measurements] = []
+    look: Look | None = None
+    with interruptible(interrupted) as stop:
+        more = partial(_replicate, simulate, scenario, records, progress, stop)
+        if goal is None:
+            cut_short = more(replications)
+        else:
+            look, cut_short = approach.grow(goal, scenario, records, more, looked)
+    notes = [*notes, *advise(scenario), *_notes(scenario, simulate)]
+    if cut_short and (goal is not None or replications > 1):
+        of = f" of {replications}" if goal is None else ""
+        notes.append(f"Interrupted after {len(records)}{of} replications.")
+    if goal is not None and look is not None:
+        notes.append(goal.told(look))
+    summary = summarise(records, scenario, partial=cut_short, notes=notes)
+    if goal is not None and look is not None:
+        summary["until"] = goal.as_dict(look)
+    return Run(scenario, records, {**summary, "provenance": _provenance(scenario)})
+
+
+def scenario_of(source: str | Path | Scenario, overrides: Overrides) -> Scenario:
+    """A scenario with overrides, read from its file unless it is loaded already.
+
+    Raises:
+        ScenarioError: it can't be used.
+    """
     if not isinstance(source, Scenario):
         return load(source, overrides)
     return loads(written.text(source), overrides=overrides, folder=source.folder) if overrides else source
@@ -227,7 +285,11 @@ def _notes(scenario: Scenario, simulate: Engine) -> list[str]:
 
 
 def first_seed(seed: int, replications: int) -> int:
-    """The seed, checked together with the number of replications that count on from it."""
+    """The seed, checked together with the number of replications that count on from it.
+
+    Raises:
+        MeshsimError: there are none, or too many for the seed.
+    """
     if replications < 1:
         raise MeshsimError(f"{replications} replications make no run; ask for at least 1")
     if not 0 <= seed <= SEED_LIMIT - replications:
@@ -238,25 +300,35 @@ def first_seed(seed: int, replications: int) -> int:
 def _replicate(
     simulate: Engine,
     scenario: Scenario,
-    replications: int,
+    records: list[Measurements],
     progress: Progress | None,
-    interrupted: Callable[[], None] | None,
-) -> tuple[list[Measurements], bool]:
-    """The replications, and whether Ctrl-C kept some of their time from being simulated."""
-    records: list[Measurements] = []
-    with interruptible(interrupted) as stop:
-        for number in range(replications):
-            record = simulate(
-                scenario, scenario.seed + number, progress=_watched(progress, stop, number, scenario)
-            )
-            stop.give_up_if_pressed_twice()
-            if stop.pressed and not record.complete:
-                record.interrupted = True
-                return records or [record], True
-            records.append(record)
-            if stop.pressed:
-                break
-    return records, len(records) < replications
+    stop: Interrupt,
+    to: int,
+) -> bool:
+    """Adds replications up to a number of them; says whether Ctrl-C kept some of their time from it.
+
+    Args:
+        simulate: one run.
+        scenario: to run.
+        records: of the replications so far; more are appended. One that was cut short is left out, unless it
+            is all there is.
+        progress: is told how far it is.
+        stop: whether Ctrl-C was pressed.
+        to: how many replications to have.
+    """
+    while len(records) < to and not stop.pressed:
+        number = len(records)
+        record = simulate(
+            scenario, scenario.seed + number, progress=_watched(progress, stop, number, scenario)
+        )
+        stop.give_up_if_pressed_twice()
+        if stop.pressed and not record.complete:
+            record.interrupted = True
+            if not records:
+                records.append(record)
+            return True
+        records.append(record)
+    return len(records) < to
 
 
 def _watched(progress: Progress | None, stop: Interrupt, number: int, scenario: Scenario) -> Progress:

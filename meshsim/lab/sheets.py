@@ -186,13 +186,13 @@ def _formula(prediction: Prediction) -> str:
 def theory(solution: Solution, formulas: Sequence[str]) -> Sheet:
     """One row a prediction, with the number (from 1) of its formula."""
     rows: Rows = [
-        (each.metric, _of_metric(each.metric)(each.value), each.kind, str(formulas.index(_formula(each)) + 1))
+        (each.metric, of_metric(each.metric)(each.value), each.kind, str(formulas.index(_formula(each)) + 1))
         for each in solution.predictions
     ]
     return Sheet(f"{solution.scenario or 'scenario'}: theory", ("", "value", "", "by"), rows, words=(2,))
 
 
-def _of_metric(metric: str) -> Callable[[float | None], str]:
+def of_metric(metric: str) -> Callable[[float | None], str]:
     """How numbers of a metric are shown, told from its path in the summary."""
     last = metric.rpartition(".")[2]
     if last.endswith(("ratio", "share", "utilisation")):

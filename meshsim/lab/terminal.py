@@ -24,6 +24,8 @@ from rich.table import Table
 
 from meshsim.lab import sheets
 from meshsim.lab.sheets import Sheet
+from meshsim.measure.precision import Look
+from meshsim.units import show_ratio
 
 if TYPE_CHECKING:
     from meshsim.lab.sweep import Sweep
@@ -67,6 +69,25 @@ def show_run(out: Console, summary: dict[str, Any], written: list[Path]) -> None
         f" to {summary['seed'] + replications - 1}" if replications > 1 else ""
     )
     out.print(f"[dim]meshsim {summary['version']}, engine {summary['engine']}, {seeds}[/]")
+    _show_written(out, written)
+
+
+def show_comparison(out: Console, summary: dict[str, Any], written: list[Path]) -> None:
+    """Prints what differs, what matters most first."""
+    from meshsim.lab.compare import sheets as compared  # noqa: PLC0415 - which imports what runs need
+
+    for sheet in (compared.headline, compared.services, compared.objectives, compared.requests):
+        show(out, sheet(summary))
+    for sentence in compared.sentences(summary):
+        out.print(escape(sentence))
+    for note in summary["notes"]:
+        out.print(f"[yellow]Note:[/] {escape(note)}")
+    seeds = f"seeds {summary['seeds'][0]} to {summary['seeds'][-1]}"
+    out.print(f"[dim]meshsim {summary['version']}, engine {summary['engine']}, {seeds}[/]")
+    _show_written(out, written)
+
+
+def _show_written(out: Console, written: list[Path]) -> None:
     if written:
         out.print(f"Written to {escape(str(written[0].parent))}: {', '.join(path.name for path in written)}")
 
@@ -140,13 +161,35 @@ def runs_bar(*, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
         yield report
 
 
+class Bar:
+    """A progress bar; called with the simulated time, s."""
+
+    def __init__(self, bar: Progress, total: float, each: float) -> None:
+        self._bar = bar
+        self._task = bar.add_task("", total=total, speed="", seen="")
+        self._each = each
+
+    def __call__(self, now: float) -> None:
+        """Shows how far it is."""
+        elapsed = self._bar.tasks[0].elapsed or 0.0
+        self._bar.update(self._task, completed=now, speed=f"{now / elapsed:.3g} s/s" if elapsed > 0.2 else "")
+
+    def looked(self, look: Look) -> None:
+        """Shows how precise the answer is by now, and makes room for the replications to come."""
+        precision = "" if look.precision is None else f"± {show_ratio(look.precision)}"
+        about = "" if look.forecast is None else f", about {look.forecast} needed"
+        seen = f"{precision} after {look.replications}{'' if look.reached else about}"
+        self._bar.update(self._task, total=look.to * self._each, seen=seen)
+
+
 @contextmanager
-def progress_bar(total: float, *, quiet: bool) -> Iterator[Callable[[float], None] | None]:
+def progress_bar(total: float, *, quiet: bool, each: float = 0.0) -> Iterator[Bar | None]:
     """A bar on standard error, on a terminal only: share done, speed, time left.
 
     Args:
         total: simulated time when it is done, s.
         quiet: whether to show none in any case.
+        each: simulated time of one replication, s, where there may be more of them in the end.
 
     Yields:
         What to report the simulated time to, or None where nobody watches.
@@ -155,13 +198,14 @@ def progress_bar(total: float, *, quiet: bool) -> Iterator[Callable[[float], Non
     if quiet or not err.is_terminal:
         yield None
         return
-    speed = TextColumn("{task.fields[speed]}")
-    columns = (TextColumn("simulating"), BarColumn(), TaskProgressColumn(), speed, TimeRemainingColumn())
+    speed, seen = TextColumn("{task.fields[speed]}"), TextColumn("{task.fields[seen]}")
+    columns = (
+        TextColumn("simulating"),
+        BarColumn(),
+        TaskProgressColumn(),
+        speed,
+        TimeRemainingColumn(),
+        seen,
+    )
     with Progress(*columns, console=err, transient=True) as bar:
-        task = bar.add_task("", total=total, speed="")
-
-        def report(now: float) -> None:
-            elapsed = bar.tasks[0].elapsed or 0.0
-            bar.update(task, completed=now, speed=f"{now / elapsed:.3g} s/s" if elapsed > 0.2 else "")
-
-        yield report
+        yield Bar(bar, total, each)

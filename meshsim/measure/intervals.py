@@ -5,15 +5,21 @@ with different seeds are independent, so the spread *between replications* is wh
 
 Source:
     Abramowitz and Stegun, Handbook of Mathematical Functions (1964), 26.7.3 and 26.7.4: the distribution
-    of t for whole degrees of freedom as a finite sum. Law, Simulation Modeling and Analysis, 5th ed.
-    (2015), 9.4: replication-deletion.
+    of t for whole degrees of freedom as a finite sum; 26.7.5: its quantile for many of them. Law, Simulation
+    Modeling and Analysis, 5th ed. (2015), 9.4: replication-deletion.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from statistics import NormalDist
+
+MANY = 1000
+"""From so many degrees of freedom on the quantile of t is the normal one with four corrections."""
+MOST = 10**9
+"""Nobody makes so many replications."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,8 @@ def t_quantile(probability: float, freedom: int) -> float:
         )
     if probability < 0.5:
         return -t_quantile(1.0 - probability, freedom)
+    if freedom > MANY:
+        return _expanded(NormalDist().inv_cdf(probability), freedom)
     low, high = 0.0, math.pi / 2.0
     for _ in range(60):  # halves the range below the spacing of floats
         middle = (low + high) / 2.0
@@ -87,6 +95,48 @@ def t_quantile(probability: float, freedom: int) -> float:
         else:
             high = middle
     return math.sqrt(freedom) * math.tan((low + high) / 2.0)
+
+
+def replications_for(
+    half_width: float, deviation: float, freedom: Callable[[int], int], confidence: float = 0.95
+) -> int | None:
+    """The least number of replications whose t interval would be this narrow, were their spread the same.
+
+    Args:
+        half_width: wanted, at least 0.
+        deviation: of what is averaged, such as the sample's standard deviation so far.
+        freedom: degrees of freedom by the number of replications, growing with it.
+        confidence: 0-1, both excluded.
+
+    Returns:
+        At least 2; None if no number that anybody could make would do.
+    """
+
+    def narrow(count: int) -> bool:
+        quantile = t_quantile(0.5 + confidence / 2.0, freedom(count))
+        return quantile * deviation / math.sqrt(count) <= half_width * (1.0 + 1e-9)
+
+    low, high = 1, 2
+    while not narrow(high):
+        low, high = high, 2 * high
+        if low > MOST:
+            return None
+    while high - low > 1:  # `high` would do, `low` would not
+        middle = (low + high) // 2
+        low, high = (low, middle) if narrow(middle) else (middle, high)
+    return high
+
+
+def _expanded(normal: float, freedom: int) -> float:
+    """The quantile of t from that of the normal distribution: A&S 26.7.5."""
+    x, square = normal, normal * normal
+    corrections = (
+        (square + 1.0) / 4.0,
+        ((5.0 * square + 16.0) * square + 3.0) / 96.0,
+        (((3.0 * square + 19.0) * square + 17.0) * square - 15.0) / 384.0,
+        ((((79.0 * square + 776.0) * square + 1482.0) * square - 1920.0) * square - 945.0) / 92160.0,
+    )
+    return x + math.fsum(x * each / freedom**power for power, each in enumerate(corrections, 1))
 
 
 def _within(angle: float, freedom: int) -> float:

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from meshsim.measure.intervals import interval, t_quantile
+from meshsim.measure.intervals import interval, replications_for, t_quantile
 
 
-@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 5, 9, 10, 29, 30, 99, 1000, 4001])
+@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 5, 9, 10, 29, 30, 99, 1000, 1001, 4001, 10**7])
 @pytest.mark.parametrize("probability", [0.5, 0.6, 0.9, 0.95, 0.975, 0.995, 0.9999, 0.025])
 def test_quantile_is_scipys(freedom: int, probability: float) -> None:
     assert t_quantile(probability, freedom) == pytest.approx(
@@ -44,3 +44,19 @@ def test_equal_values_have_no_width_and_one_value_no_interval() -> None:
     assert interval([2.0, 2.0, 2.0]).half_width == 0.0
     with pytest.raises(ValueError, match="two replications"):
         interval([1.0])
+
+
+@pytest.mark.parametrize("half_width", [5.0, 1.0, 0.31, 0.02])
+def test_replications_for_is_the_least_number_that_does(half_width: float) -> None:
+    def width(count: int) -> float:
+        return float(stats.t.ppf(0.975, count - 1)) * 1.7 / math.sqrt(count)
+
+    found = replications_for(half_width, 1.7, lambda count: count - 1)
+    assert found is not None
+    assert width(found) <= half_width * (1 + 1e-8)
+    assert found == 2 or width(found - 1) > half_width
+
+
+def test_no_number_of_replications_makes_an_interval_of_no_width() -> None:
+    assert replications_for(0.0, 1.0, lambda count: count - 1) is None
+    assert replications_for(0.0, 0.0, lambda count: count - 1) == 2

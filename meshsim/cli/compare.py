@@ -1,0 +1,138 @@
+"""The verb ``compare``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from meshsim.cli.app import (
+    AT_MOST,
+    INTERRUPTED,
+    LEAST,
+    MISSED,
+    AsJson,
+    AtMost,
+    Engine,
+    Quiet,
+    ScenarioFile,
+    Seed,
+    Until,
+    app,
+    example,
+    stopping,
+    told,
+)
+from meshsim.errors import MeshsimError
+
+if TYPE_CHECKING:
+    from meshsim.lab.compare import Comparison
+
+
+Other = Annotated[
+    str | None,
+    typer.Argument(metavar="B", help="Another file; without it, B is the first changed by --with."),
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--with", metavar="KEY=VALUE", help="Change a value of B only; may be repeated."),
+]
+OfBoth = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a value of both; may be repeated."),
+]
+Pairs = Annotated[int, typer.Option(help="Pairs of runs; both of a pair have the same seed.")]
+Metric = Annotated[
+    str, typer.Option(metavar="PATH", help="What the comparison is about, and --until looks at.")
+]
+Jobs = Annotated[
+    int | None, typer.Option(metavar="N", help="Processes; as many as there are cores if not given.")
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="Folder for compare.json, the tables (Parquet) and compare.png; made if missing."
+    ),
+]
+Check = Annotated[bool, typer.Option("--check", help="Exit with 1 if B misses an objective in any run.")]
+
+
+@app.command(
+    epilog=example(
+        "meshsim compare retry-storm.yaml retry-budget.yaml --out out\n"
+        "  meshsim compare shop.yaml --with policies.cart.retries.attempts=0 --metric latency.p99"
+    )
+)
+def compare(
+    a: ScenarioFile,
+    b: Other = None,
+    changes: Changes = None,
+    overrides: OfBoth = None,
+    engine: Engine = None,
+    seed: Seed = None,
+    replications: Pairs = LEAST,
+    until: Until = None,
+    metric: Metric = "latency.mean",
+    at_most: AtMost = AT_MOST,
+    jobs: Jobs = None,
+    out: Out = None,
+    check: Check = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say what differs between two scenarios.
+
+    Both run on the same luck: in each pair of runs they see the same arrivals and service times. Differences
+    come with 95 % intervals, with the number of replications that unpaired runs would have needed, and
+    request by request.
+
+    With --until 5% there are as many pairs as it takes for the interval of --metric to be at most 5 % of A's
+    mean to each side. Ctrl-C keeps the pairs that have finished; a second one gives up.
+    """
+    with told(as_json):
+        from meshsim.lab import compare as lab  # noqa: PLC0415
+        from meshsim.lab import files, terminal  # noqa: PLC0415
+        from meshsim.scenario import load  # noqa: PLC0415
+
+        first = load(a, overrides or ())
+        second = None if b is None else first if a == b else load(b, overrides or ())
+        if out is not None:
+            files.prepare(out)
+        each = first.duration + (second or first).duration
+        total = each * (replications if until is None else max(replications, LEAST))
+        with terminal.progress_bar(total, quiet=quiet, each=each) as progress:
+            result = lab.compare(
+                first, second, changes=changes or (), engine=engine, seed=seed, replications=replications,
+                until=until, metric=metric, at_most=at_most, jobs=jobs, progress=progress,
+                looked=None if progress is None else progress.looked, interrupted=stopping,
+            )  # fmt: skip
+        written, failure = _saved(result, out)
+        if as_json:
+            print(json.dumps(result.summary, indent=2, allow_nan=False))
+        elif not quiet:
+            terminal.show_comparison(terminal.console(), result.summary, written)
+        if failure is not None:
+            raise failure
+    raise typer.Exit(_code(result, check))
+
+
+def _saved(result: Comparison, out: Path | None) -> tuple[list[Path], MeshsimError | None]:
+    """Saves a comparison; a full disk must not keep its numbers from being shown first."""
+    if out is None:
+        return [], None
+    try:
+        return result.save(out), None
+    except MeshsimError as error:
+        return [], error
+
+
+def _code(result: Comparison, check: bool) -> int:
+    if result.summary["partial"]:
+        print("meshsim: interrupted; the results are partial", file=sys.stderr)
+        return INTERRUPTED
+    runs = result.summary["replications"]
+    missed = any(objective["met_b"] < runs for objective in result.summary["objectives"])
+    return MISSED if check and missed else 0

@@ -1,0 +1,175 @@
+"""Compares two scenarios on the same luck: the verb behind ``meshsim compare`` and ``meshsim.compare``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from meshsim.errors import MeshsimError, ScenarioError
+from meshsim.lab import engines, files
+from meshsim.lab.compare.comparison import Comparison
+from meshsim.lab.compare.evidence import comparable
+from meshsim.lab.compare.runner import Job, run_pairs
+from meshsim.lab.compare.summary import summarise, with_objectives
+from meshsim.lab.engines import Progress
+from meshsim.lab.run import first_seed, scenario_of
+from meshsim.measure import metrics
+from meshsim.measure.precision import AT_MOST, Goal, Looked
+from meshsim.scenario import load
+from meshsim.scenario.advice import advise
+from meshsim.scenario.model import Scenario
+from meshsim.scenario.overrides import SET, Overrides
+
+__all__ = ["REPLICATIONS", "Comparison", "compare"]
+
+WITH = "--with"
+"""What the place of a change of B is called."""
+REPLICATIONS = 10
+"""Pairs of runs, where nobody says."""
+
+
+def compare(
+    a: str | Path | Scenario,
+    b: str | Path | Scenario | None = None,
+    *,
+    changes: Overrides = (),
+    overrides: Overrides = (),
+    engine: str | None = None,
+    seed: int | None = None,
+    replications: int = REPLICATIONS,
+    until: str | float | None = None,
+    metric: str = metrics.USUAL,
+    at_most: int = AT_MOST,
+    jobs: int | None = None,
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+    looked: Looked | None = None,
+    interrupted: Callable[[], None] | None = None,
+) -> Comparison:
+    """Runs two scenarios on common random numbers and says what differs.
+
+    Each pair of runs shares a seed, so both see the same arrivals and service times. Ctrl-C keeps the pairs
+    that have finished, if there are two; a second one gives up.
+
+    Args:
+        a: a file's path, or a scenario that is already loaded.
+        b: likewise; None is A, with `changes`.
+        changes: overrides of B alone: ``["policies.cart.retries.attempts=0"]``.
+        overrides: of both.
+        engine: ``auto``, ``simpy`` or ``reference``; None takes each scenario's.
+        seed: of the first pair, the next has the next; None takes A's.
+        replications: pairs of runs, at least 2.
+        until: ``"5%"`` or 0.05: adds pairs, from 10 on, until the interval is so narrow for A's mean.
+        metric: that the comparison is about: what `until` looks at and the sentences begin with.
+        at_most: pairs, with `until`.
+        jobs: processes; None takes all cores.
+        out: folder for the results, checked before the runs; None keeps them in memory only.
+        progress: is told how much time has been simulated, s.
+        looked: is told whenever `until` has looked.
+        interrupted: is called at the first Ctrl-C, to say that it was noticed.
+
+    Raises:
+        MeshsimError: a scenario or another argument can't be used, or the results not written.
+        KeyboardInterrupt: Ctrl-C came before two pairs had finished.
+    """
+    first, second = _scenarios(a, b, overrides, changes)
+    metrics.check(metric, _known(first, second))
+    goal = None if until is None else Goal.of(until, metric, replications, at_most)
+    start = _seed(first.seed if seed is None else seed, replications if goal is None else goal.at_most)
+    if out is not None:
+        files.prepare(out)
+    job = Job(first, second, start, engine, metric, replications, goal, jobs)
+    result = _compared(job, _labels(first, second, changes), seed, progress, interrupted, looked)
+    if out is not None:
+        result.save(out)
+    return result
+
+
+def _compared(
+    job: Job,
+    labels: tuple[str, str],
+    seed: int | None,
+    progress: Progress | None,
+    interrupted: Callable[[], None] | None,
+    looked: Looked | None,
+) -> Comparison:
+    """The pairs of a job, summed up."""
+    notes = engines.complaint(job.a.engine if job.engine is None else job.engine)
+    pairs, look, cut_short = run_pairs(job, progress, interrupted, looked)
+    if cut_short:
+        notes.append(f"Interrupted after {len(pairs)} pairs.")
+    if seed is None and job.b.seed != job.a.seed:
+        notes.append(f"B's own seed, {job.b.seed}, is not used: both have A's.")
+    summary = summarise(job, pairs, look=look, partial=cut_short, notes=notes)
+    summary["a"]["label"], summary["b"]["label"] = labels
+    summary["notes"] += _advice(job.a, job.b)
+    return Comparison(job.a, job.b, pairs, summary)
+
+
+def _known(a: Scenario, b: Scenario) -> list[str]:
+    """The metrics that can be compared."""
+    return comparable(a, b) + [path for path in _objective_paths(a) if path in _objective_paths(b)]
+
+
+def _scenarios(
+    a: str | Path | Scenario, b: str | Path | Scenario | None, overrides: Overrides, changes: Overrides
+) -> tuple[Scenario, Scenario]:
+    """Both scenarios, each with the objectives of both.
+
+    Raises:
+        ScenarioError: one can't be used.
+        MeshsimError: there is nothing to compare.
+    """
+    if b is None and not changes:
+        raise MeshsimError(
+            "nothing to compare with: name a second scenario, or what B changes, such as"
+            " --with policies.cart.retries.attempts=0"
+        )
+    if b is None and str(a) == "-":
+        a = load("-")  # standard input can be read only once
+    first = scenario_of(a, overrides)
+    second = _changed(scenario_of(a if b is None else b, overrides), changes)
+    return with_objectives(first, second), with_objectives(second, first)
+
+
+def _changed(scenario: Scenario, changes: Overrides) -> Scenario:
+    """B's own changes; a problem with them is said to be where the user wrote it."""
+    try:
+        return scenario_of(scenario, changes)
+    except ScenarioError as error:
+        raise ScenarioError(
+            [replace(problem, file=WITH) if problem.file == SET else problem for problem in error.problems]
+        ) from None
+
+
+def _seed(seed: int, pairs: int) -> int:
+    if pairs < 2:
+        raise MeshsimError(f"{pairs} pairs of runs have no interval; ask for at least 2 replications")
+    return first_seed(seed, pairs)
+
+
+def _objective_paths(scenario: Scenario) -> list[str]:
+    return [
+        f"objectives.{objective.service}.{key}"
+        for objective in scenario.objectives
+        for key in objective.model_dump(exclude={"service"}, exclude_none=True)
+    ]
+
+
+def _labels(a: Scenario, b: Scenario, changes: Overrides) -> tuple[str, str]:
+    """What the scenarios are called: by name, and B by what it changes if that does not tell them apart."""
+    first, second = a.name or "scenario", b.name or "scenario"
+    if first != second or not changes:
+        return first, second
+    pairs = [f"{key}={value}" for key, value in changes.items()] if isinstance(changes, dict) else changes
+    return first, f"with {', '.join(pairs)}"
+
+
+def _advice(a: Scenario, b: Scenario) -> list[str]:
+    """What has no effect, in either."""
+    found: dict[str, str] = {}
+    for side, scenario in (("A", a), ("B", b)):
+        for advice in advise(scenario):
+            found[str(advice)] = "A and B" if str(advice) in found else side
+    return [f"{side}: {advice}" for advice, side in found.items()]

@@ -1,0 +1,136 @@
+"""A finished comparison: its numbers, its tables, its picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from meshsim.lab import files
+from meshsim.lab import sheets as text
+from meshsim.lab.compare import sheets
+from meshsim.lab.compare.evidence import TAIL_EDGES, Pair, Side
+from meshsim.measure.grid import Floats
+from meshsim.measure.table import Table, frame
+from meshsim.scenario.model import Scenario
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from meshsim.plot import Picture
+
+NUMBERS = ("a", "b", "difference", "low", "high", "half_width", "correlation", "variance_ratio")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What differs between two scenarios.
+
+    Attributes:
+        a, b: the scenarios, overrides included, each with the objectives of both.
+        pairs: what each pair of runs left.
+        summary: the numbers, as `compare.json` has them.
+    """
+
+    a: Scenario = field(repr=False)
+    b: Scenario = field(repr=False)
+    pairs: list[Pair] = field(repr=False)
+    summary: dict[str, Any] = field(repr=False)
+
+    @cached_property
+    def columns(self) -> Table:
+        """One row a metric, as numpy columns; NaN where there is no number."""
+        rows = self.summary["differences"]
+        table: Table = {"metric": np.array([row["metric"] for row in rows], dtype=np.str_)}
+        for name in (*NUMBERS, "unpaired_replications"):
+            values = [row[name] for row in rows]
+            table[name] = np.array([np.nan if each is None else each for each in values], dtype=np.float64)
+        for name in ("told", "told_jointly", "identical"):
+            table[name] = np.array([row[name] for row in rows], dtype=np.bool_)
+        return table
+
+    @cached_property
+    def replication_columns(self) -> Table:
+        """One row a metric and pair: its `seed` and the values in `a` and `b`."""
+        metrics = list(self.pairs[0].a.values)
+
+        def column(values: list[float | None]) -> Floats:
+            return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+        return {
+            "metric": np.array([metric for _ in self.pairs for metric in metrics], dtype=np.str_),
+            "seed": np.array([pair.seed for pair in self.pairs for _ in metrics], dtype=np.int64),
+            "a": column([pair.a.values[metric] for pair in self.pairs for metric in metrics]),
+            "b": column([pair.b.values[metric] for pair in self.pairs for metric in metrics]),
+        }
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """One row a metric: means, difference, interval, what pairing was worth."""
+        return frame(self.columns)
+
+    @cached_property
+    def replications(self) -> pd.DataFrame:
+        """One row a metric and pair of runs."""
+        return frame(self.replication_columns)
+
+    def tails(self) -> list[tuple[Floats, Floats]]:
+        """Of A and of B: times, s, and the share of requests that still have no good answer then.
+
+        A request that fails, or has no answer by the end of the run, never gets one. Empty without records.
+        """
+        return [_tail([getattr(pair, side) for pair in self.pairs]) for side in ("a", "b")]
+
+    def goodput(self) -> list[tuple[Floats, Floats]]:
+        """Of A and of B: times, s, and good answers per second, mean over the runs."""
+        found = []
+        for side in ("a", "b"):
+            runs: list[Side] = [getattr(pair, side) for pair in self.pairs]
+            found.append((runs[0].times, np.mean([run.goodput for run in runs], axis=0)))
+        return found
+
+    def plot(self) -> Picture:
+        """The picture: differences with their intervals, who waits how long, goodput over time."""
+        from meshsim.plot.compare import compare_figure  # noqa: PLC0415 - matplotlib is slow to import
+
+        return compare_figure(self)
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Writes the numbers, the tables, the picture and both scenarios.
+
+        Returns:
+            The files.
+
+        Raises:
+            MeshsimError: they can't be written; then none of them is.
+        """
+        path = files.prepare(folder)
+        picture = self.plot().png()
+        a, b = (self.summary[side]["provenance"]["scenario"].encode() for side in ("a", "b"))
+        return files.write(
+            path,
+            {
+                "compare.json": files.json_writer(self.summary),
+                "compare.parquet": files.parquet_writer(self.columns),
+                "replications.parquet": files.parquet_writer(self.replication_columns),
+                "compare.png": lambda out: out.write(picture),
+                "a.yaml": lambda out: out.write(a),
+                "b.yaml": lambda out: out.write(b),
+            },
+        )
+
+    def _repr_html_(self) -> str:
+        told = [*sheets.sentences(self.summary), *self.summary["notes"]]
+        return text.html(sheets.headline(self.summary), told)
+
+
+def _tail(sides: list[Side]) -> tuple[Floats, Floats]:
+    tails = [side.tail for side in sides if side.tail is not None]
+    offered = sum(side.summary["requests"]["offered"] for side in sides)
+    if len(tails) < len(sides) or not offered:
+        return np.array([]), np.array([])
+    answered = np.cumsum(np.sum(tails, axis=0))[:-1]  # those in the last bin are later than any edge
+    return TAIL_EDGES, 1.0 - answered / offered

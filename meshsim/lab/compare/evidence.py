@@ -1,0 +1,149 @@
+"""What a pair of runs leaves behind: small, so that a hundred of them fit in memory and between processes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from meshsim.lab.run import Run
+from meshsim.measure import metrics
+from meshsim.measure.grid import Floats, Ints
+from meshsim.measure.latency import QUANTILES
+from meshsim.measure.metrics import COMPARED_OF_SERVICE, LEAST_BEYOND
+from meshsim.measure.objectives import meets
+from meshsim.measure.pairing import RequestPairs, pair
+from meshsim.measure.records import Records
+from meshsim.measure.summary import HEADLINE
+from meshsim.scenario.model import Scenario
+
+TAIL_EDGES: Floats = 1e-6 * np.power(1.02, np.arange(1165, dtype=np.float64))
+"""1 us to three hours in steps of 2 %, which no picture shows, s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One run of a pair.
+
+    Attributes:
+        summary: its numbers.
+        values: by metric; None where the run has none.
+        met: by objective's metric, whether the run met it.
+        tail: (len(TAIL_EDGES) + 1,) measured requests answered well, by latency; None without records.
+        times, goodput: (n,) middle of each bin of time until arrivals stop, s, and the requests that were
+            answered well in it, per second.
+    """
+
+    summary: dict[str, Any]
+    values: dict[str, float | None]
+    met: dict[str, bool]
+    tail: Ints | None
+    times: Floats
+    goodput: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two runs with one seed.
+
+    Attributes:
+        seed: of both.
+        a, b: what came of them.
+        requests: request by request; None where they can't be paired.
+    """
+
+    seed: int
+    a: Side
+    b: Side
+    requests: RequestPairs | None
+
+
+def evidence(a: Run, b: Run, loads: Sequence[int]) -> Pair:
+    """What is kept of two runs with one seed.
+
+    Args:
+        a: a run of one replication.
+        b: likewise.
+        loads: indices of those whose requests are the same in both.
+    """
+    paths = comparable(a.scenario, b.scenario)
+    return Pair(a.summary["seed"], _side(a, paths), _side(b, paths), _requests(a, b, loads))
+
+
+def comparable(a: Scenario, b: Scenario) -> list[str]:
+    """The metrics that runs of both scenarios have, but for objectives."""
+    services = [name for name in a.services if name in b.services]
+    return [*HEADLINE, *(f"services.{name}.{key}" for name in services for key in COMPARED_OF_SERVICE)]
+
+
+def _side(run: Run, paths: Sequence[str]) -> Side:
+    client = run.series_columns["kind"] == "client"
+    rows = {name: column[client] for name, column in run.series_columns.items()}
+    shown = rows["time"] < run.scenario.duration * (1.0 - 1e-9)
+    objectives, met = _objectives(run.summary)
+    return Side(
+        summary=run.summary,
+        values={**{path: metrics.at(run.summary, path) for path in paths}, **objectives},
+        met=met,
+        tail=_tail(run),
+        times=(rows["time"] + rows["width"] / 2.0)[shown],
+        goodput=rows["goodput"][shown],
+    )
+
+
+def _objectives(summary: Mapping[str, Any]) -> tuple[dict[str, float | None], dict[str, bool]]:
+    """What was measured for each objective's limit, and whether it was met, by ``objectives.cart.p99``."""
+    values: dict[str, float | None] = {}
+    met: dict[str, bool] = {}
+    for objective in summary["objectives"]:
+        for key, measured in objective["measured"].items():
+            path = f"objectives.{objective['service']}.{key}"
+            values[path] = measured
+            met[path] = met.get(path, True) and meets(key, measured, objective[key])
+    return values, met
+
+
+def _tail(run: Run) -> Ints | None:
+    record = run.records[0]
+    if not isinstance(record, Records):
+        return None
+    rows, start = record.requests, run.summary["warmup"]
+    measured = (rows.start >= start) & (rows.start < start + run.summary["measured"])
+    good = measured & (rows.status > 0) & (rows.status < 400)
+    bins = np.searchsorted(TAIL_EDGES, (rows.end - rows.start)[good], side="right")
+    return np.bincount(bins, minlength=len(TAIL_EDGES) + 1)
+
+
+def _requests(a: Run, b: Run, loads: Sequence[int]) -> RequestPairs | None:
+    first, second = a.records[0], b.records[0]
+    if not loads or not isinstance(first, Records) or not isinstance(second, Records):
+        return None
+    windows = [(run.summary["warmup"], run.summary["warmup"] + run.summary["measured"]) for run in (a, b)]
+    start, end = max(window[0] for window in windows), min(window[1] for window in windows)
+    return pair(first, second, loads, start, end)
+
+
+def values(metric: str, pairs: Sequence[Pair]) -> tuple[list[float], list[float]] | None:
+    """A metric in A and in B, pair by pair; None if a run has none."""
+    a = [value for each in pairs if (value := each.a.values.get(metric)) is not None]
+    b = [value for each in pairs if (value := each.b.values.get(metric)) is not None]
+    return (a, b) if len(a) == len(b) == len(pairs) else None
+
+
+def weak(metric: str, pairs: Sequence[Pair]) -> bool:
+    """Whether a metric is a percentile that some run is too short for."""
+    kind, _, key = metric.rpartition(".")
+    if key not in QUANTILES or kind.startswith("objectives"):
+        return False
+    return any(_beyond(kind, key, side.summary) for each in pairs for side in (each.a, each.b))
+
+
+def _beyond(kind: str, key: str, summary: Mapping[str, Any]) -> bool:
+    if kind.startswith("services."):
+        service = summary["services"][kind[len("services.") : -len(".latency")]]
+        count = service["ok"] + service["failed"]
+    else:
+        count = summary["requests"]["completed" if kind == "latency" else "ok"]
+    return bool(count * (1.0 - QUANTILES[key]) < LEAST_BEYOND - 1e-6)

@@ -1,0 +1,185 @@
+"""Runs pairs: here one after the other, or on several processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from meshsim.errors import MeshsimError
+from meshsim.lab.compare.evidence import Pair, evidence, values
+from meshsim.lab.engines import Progress
+from meshsim.lab.interrupt import Interrupt, interruptible
+from meshsim.lab.pool import Pool, Task
+from meshsim.lab.run import run
+from meshsim.measure import metrics
+from meshsim.measure.paired import difference
+from meshsim.measure.pairing import pairable
+from meshsim.measure.precision import Goal, Look, Looked
+from meshsim.scenario.model import Scenario
+
+
+@dataclass(frozen=True, slots=True)
+class PairTask(Task):
+    """Two runs with one seed: of `scenario`, which is A, and of `other`, B."""
+
+    other: Scenario | None = None
+
+
+def make(task: Task) -> dict[str, Any]:
+    """Makes a pair; a worker's work.
+
+    Returns:
+        `pair`, and `partial`: whether Ctrl-C came first (never in a worker).
+
+    Raises:
+        MeshsimError: it can't be made.
+    """
+    made = both(task)
+    return {"pair": made, "partial": made is None}
+
+
+def both(task: Task, progress: Progress | None = None) -> Pair | None:
+    """Makes a pair; None if Ctrl-C came first.
+
+    Args:
+        task: a `PairTask`.
+        progress: is told how much time has been simulated, s, of the durations of A and B together.
+    """
+    assert isinstance(task, PairTask)
+    assert task.other is not None
+    a = run(task.scenario, engine=task.engine, seed=task.seed, progress=progress)
+    if a.summary["partial"]:
+        return None
+    behind = task.scenario.duration
+    b = run(
+        task.other,
+        engine=task.engine,
+        seed=task.seed,
+        progress=None if progress is None else lambda now: progress(behind + now),
+    )
+    if b.summary["partial"]:
+        return None
+    return evidence(a, b, pairable(task.scenario, task.other)[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to run.
+
+    Attributes:
+        a, b: the scenarios, objectives of both in each.
+        seed: of the first pair; the next has the next.
+        engine: None takes each scenario's.
+        metric: that the comparison is about; if the first runs are too short for it, that is an error.
+        pairs: how many, without a goal.
+        goal: when to stop, if that was asked for.
+        jobs: processes; None takes all cores.
+    """
+
+    a: Scenario
+    b: Scenario
+    seed: int
+    engine: str | None
+    metric: str
+    pairs: int
+    goal: Goal | None
+    jobs: int | None
+
+
+@dataclass(slots=True)
+class Runner:
+    """Makes the pairs of a job.
+
+    Attributes:
+        job: what to run.
+        pool: where.
+        progress: is told how much time has been simulated, s.
+        stop: whether Ctrl-C was pressed.
+        pairs: that have finished.
+    """
+
+    job: Job
+    pool: Pool
+    progress: Progress | None
+    stop: Interrupt
+    pairs: list[Pair]
+
+    def to(self, count: int) -> bool:
+        """Makes pairs until there are so many; says whether Ctrl-C kept it from that."""
+        first, job = len(self.pairs), self.job
+        tasks = [
+            PairTask(number, job.a, job.seed + number, job.engine, other=job.b)
+            for number in range(first, count)
+        ]
+        for made in self._made(tasks):
+            if first == 0:
+                metrics.refuse_unsupported(job.metric, made.a.summary)
+                metrics.refuse_unsupported(job.metric, made.b.summary)
+            self.pairs.append(made)
+            if self.progress is not None:
+                self.progress(len(self.pairs) * self.each)
+        self.pairs.sort(key=lambda pair: pair.seed)
+        return len(self.pairs) < count
+
+    @property
+    def each(self) -> float:
+        """How much time a pair simulates, s."""
+        return self.job.a.duration + self.job.b.duration
+
+    def _made(self, tasks: Sequence[Task]) -> Iterator[Pair]:
+        if self.pool.jobs > 1:
+            for _, result in self.pool.summaries(tasks, stop=self.stop):
+                yield result["pair"]
+            return
+        for task in tasks:
+            if self.stop.pressed:
+                return
+            made = both(task, self._watch())
+            if made is None:
+                return
+            yield made
+
+    def _watch(self) -> Progress | None:
+        """What tells the progress of the pair under way."""
+        progress, behind = self.progress, len(self.pairs) * self.each
+        return None if progress is None else lambda now: progress(behind + now)
+
+
+def run_pairs(
+    job: Job,
+    progress: Progress | None,
+    interrupted: Callable[[], None] | None,
+    looked: Looked | None,
+) -> tuple[list[Pair], Look | None, bool]:
+    """Makes pairs: as many as the job says, or until its goal is reached.
+
+    Returns:
+        The pairs by seed; the last look at the goal; whether Ctrl-C came before the end.
+
+    Raises:
+        MeshsimError: the metric is a percentile that a run is too short for, or does not exist.
+        KeyboardInterrupt: Ctrl-C came before two pairs had finished, so there is nothing to compare.
+    """
+    goal, look = job.goal, None
+    with interruptible(interrupted) as stop, Pool(job.jobs, work=make) as pool:
+        runner = Runner(job, pool, progress, stop, [])
+        cut_short = runner.to(job.pairs if goal is None else goal.least)
+        if len(runner.pairs) < 2:
+            raise KeyboardInterrupt
+        while goal is not None:
+            look = _look(goal, runner.pairs)
+            if looked is not None:
+                looked(look)
+            if cut_short or look.to == len(runner.pairs):
+                break
+            cut_short = runner.to(look.to)
+        return runner.pairs, look, cut_short
+
+
+def _look(goal: Goal, pairs: Sequence[Pair]) -> Look:
+    known = values(goal.metric, pairs)
+    if known is None:
+        raise MeshsimError(f"{goal.metric} does not exist in every run; choose another metric")
+    found = difference(goal.metric, *known)
+    return goal.look(found.interval, found.a)

@@ -1,0 +1,202 @@
+"""A comparison as small tables of text and sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from meshsim.lab import sheets
+from meshsim.lab.sheets import NOTHING, Rows, Sheet
+from meshsim.units import show_ratio
+
+Summary = Mapping[str, Any]
+COLUMNS = ("", "A", "B", "B - A", "95 %", "B is", "correlation", "unpaired")
+
+
+def verdict(found: Mapping[str, Any]) -> str:
+    """What a difference says, in a word; a star where it says so alone but not together with all others."""
+    if found["identical"]:
+        return "identical"
+    if not found["told"]:
+        return "not told apart"
+    return ("higher" if found["difference"] > 0 else "lower") + ("" if found["told_jointly"] else "*")
+
+
+def points(value: float) -> str:
+    """A difference of shares: ``0.0123`` -> ``1.23 pp``."""
+    return f"{100.0 * value:.3g} pp"
+
+
+def of_difference(metric: str) -> Callable[[float], str]:
+    """How differences of a metric are shown."""
+    show = of_metric(metric)
+    return points if show is sheets.share else show
+
+
+def of_metric(metric: str) -> Callable[[float | None], str]:
+    """How numbers of a metric are shown; objectives are shares or latencies."""
+    if metric.startswith("objectives."):
+        return sheets.share if metric.endswith(".success") else sheets.time
+    return sheets.of_metric(metric)
+
+
+def signed(text: str, value: float) -> str:
+    """A difference with its sign."""
+    return f"+{text}" if value > 0 else text
+
+
+def row(name: str, found: Mapping[str, Any]) -> tuple[str, ...]:
+    """One metric."""
+    show, change = of_metric(found["metric"]), of_difference(found["metric"])
+    correlation = found["correlation"]
+    unpaired = found["unpaired_replications"]
+    return (
+        name,
+        show(found["a"]),
+        show(found["b"]),
+        "0" if found["identical"] else signed(change(found["difference"]), found["difference"]),
+        NOTHING if found["identical"] else f"± {change(found['half_width'])}",
+        verdict(found),
+        NOTHING if correlation is None else f"{correlation:.2f}",
+        NOTHING if found["identical"] or unpaired is None else sheets.count(unpaired),
+    )
+
+
+def headline(summary: Summary) -> Sheet:
+    """What matters most, and the metric that the comparison is about."""
+    found = {each["metric"]: each for each in summary["differences"]}
+    wanted = [(path, name) for name, path, _ in sheets.HEADLINE]
+    wanted += [(f"ok_latency.{key}", f"of good answers, {key}") for key in ("mean", "p50", "p99")]
+    if summary["metric"] not in dict(wanted):
+        wanted.append((summary["metric"], summary["metric"]))
+    rows: Rows = [row(name, found[path]) for path, name in wanted if path in found]
+    return Sheet(_title(summary), COLUMNS, rows, words=(5,))
+
+
+def _title(summary: Summary) -> str:
+    a, b, seeds = summary["a"], summary["b"], summary["seeds"]
+    return (
+        f"A {a['label']}, B {b['label']}: {len(seeds)} pairs of runs, seeds {seeds[0]} to {seeds[-1]},"
+        f" {a['measured']:g} s measured in each"
+    )
+
+
+def services(summary: Summary) -> Sheet:
+    """One row a service and metric; a service that is the same in both by every metric is left out."""
+    groups: dict[str, Rows] = {}
+    for found in summary["differences"]:
+        if found["metric"].startswith("services.") and not found["identical"]:
+            name, key = _service(found["metric"])
+            rows = groups.setdefault(name, [])
+            rows.append(row(f"  {key}" if rows else f"{name}  {key}", found))
+    return Sheet("services", COLUMNS, [each for rows in groups.values() for each in rows], words=(5,))
+
+
+SERVICE_WORDS = {
+    "rate": "attempts",
+    "utilisation": "busy",
+    "queue_mean": "queue",
+    "latency.mean": "latency, mean",
+    "latency.p99": "latency, p99",
+}
+
+
+def _service(metric: str) -> tuple[str, str]:
+    """Name and, in words, number of a service's metric."""
+    key = next(key for key in SERVICE_WORDS if metric.endswith(f".{key}"))
+    return metric[len("services.") : -len(key) - 1], SERVICE_WORDS[key]
+
+
+def objectives(summary: Summary) -> Sheet:
+    """One row a limit, with the runs that met it."""
+    found = {each["metric"]: each for each in summary["differences"]}
+    rows: Rows = []
+    for each in summary["objectives"]:
+        path, of = each["objective"], summary["replications"]
+        measured = found.get(path)
+        _, _, name = path.partition(".")
+        numbers = row(name, measured)[1:6] if measured else (NOTHING,) * 5
+        sign = "≥" if path.endswith(".success") else "≤"
+        limit = f"{sign} {of_metric(path)(each['limit'])}"
+        rows.append((name, limit, *numbers, f"{each['met_a']}/{of}", f"{each['met_b']}/{of}"))
+    return Sheet(
+        "objectives",
+        ("", "wanted of B", "A", "B", "B - A", "95 %", "B is", "A met", "B met"),
+        rows,
+        words=(6,),
+    )
+
+
+REQUEST_WORDS = {
+    "rescued": ("rescued", "no good answer in A, one in B"),
+    "faster": ("faster", "good answers in both, sooner in B"),
+    "same": ("the same", "good answers in both, at the same time"),
+    "slower": ("slower", "good answers in both, later in B"),
+    "lost": ("lost", "a good answer in A, none in B"),
+    "failed": ("failed in both", "no good answer in either"),
+}
+
+
+def requests(summary: Summary) -> Sheet:
+    """Request by request: how many fared how."""
+    found = summary["requests"]
+    if found is None:
+        return Sheet("request by request", ("",), [])
+    rows: Rows = [
+        (name, sheets.count(found[key]), f"{100.0 * found[key] / found['count']:.3g} %", meaning)
+        for key, (name, meaning) in REQUEST_WORDS.items()
+    ]
+    title = f"request by request: {sheets.count(found['count'])} pairs"
+    return Sheet(title, ("in B", "requests", "share", "meaning"), rows, words=(3,))
+
+
+# ---- sentences --------------------------------------------------------------------------------------
+
+
+def sentences(summary: Summary) -> list[str]:
+    """What the tables say, and how sure it is."""
+    found = next((each for each in summary["differences"] if each["metric"] == summary["metric"]), None)
+    told = [_about(summary["metric"], found), *_worth(found, summary["replications"])]
+    mean = summary["requests"] and summary["requests"]["difference"]
+    if mean:
+        told.append(
+            "Requests that got a good answer in both were answered"
+            f" {sheets.time(abs(mean['mean']))} ± {sheets.time(mean['half_width'])}"
+            f" {'later' if mean['mean'] > 0 else 'sooner'} in B, on average."
+        )
+    joint = summary["jointly"]
+    told.append(
+        f"Each interval holds by itself with 95 %. All {joint['metrics']} together (Bonferroni):"
+        f" {joint['told']} differ from 0, without those marked *."
+    )
+    return told
+
+
+def _about(metric: str, found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return f"{metric} is not compared; the notes say why."
+    if found["identical"]:
+        return f"{metric}: no pair of runs differs at all."
+    change, size = of_difference(metric), abs(found["difference"])
+    if not found["told"]:
+        return (
+            f"{metric}: B is not told from A, the difference lies between {change(found['low'])} and"
+            f" {change(found['high'])}; more --replications narrow it."
+        )
+    share = f", {show_ratio(size / abs(found['a']))} of it" if found["a"] else ""
+    word = "higher" if found["difference"] > 0 else "lower"
+    return f"{metric}: B is {change(size)} ± {change(found['half_width'])} {word} than A{share}."
+
+
+def _worth(found: Mapping[str, Any] | None, pairs: int) -> list[str]:
+    """What pairing was worth for a metric."""
+    if found is None or found["identical"] or found["variance_ratio"] is None:
+        return []
+    ratio, unpaired = found["variance_ratio"], found["unpaired_replications"]
+    needed = "no number of" if unpaired is None else f"{unpaired:,}"
+    correlation = "" if found["correlation"] is None else f", correlation {found['correlation']:.2f}"
+    told = (
+        f"Runs with seeds of their own would have needed {needed} replications of each for as narrow an"
+        f" interval, instead of {pairs}: sharing their luck divides the variance by {ratio:.3g}{correlation}."
+    )
+    return [told]

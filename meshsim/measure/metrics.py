@@ -1,0 +1,87 @@
+"""The numbers of a summary that have intervals, by the path of their keys: ``latency.p99``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from meshsim.errors import MeshsimError
+from meshsim.measure.latency import QUANTILES
+from meshsim.measure.summary import HEADLINE, OF_SERVICE
+from meshsim.scenario.model import Scenario
+from meshsim.scenario.names import suggestion
+
+USUAL = "latency.mean"
+"""The metric that is meant where none is named."""
+COMPARED_OF_SERVICE = ("rate", *OF_SERVICE, "latency.p99")
+"""What `compare` shows of each service that both scenarios have."""
+LEAST_BEYOND = 10
+"""With fewer requests beyond it, a percentile is a few slow requests and not a property of the mesh."""
+
+
+def of(scenario: Scenario) -> list[str]:
+    """Every metric that replications of a scenario have an interval of."""
+    return [*HEADLINE, *(f"services.{name}.{key}" for name in scenario.services for key in OF_SERVICE)]
+
+
+def check(metric: str, known: Collection[str]) -> str:
+    """The metric, if it is one of those that are known.
+
+    Raises:
+        MeshsimError: it is not; the message names the nearest one.
+    """
+    if metric not in known:
+        raise MeshsimError(f"no metric {metric!r} with an interval; {suggestion(metric, known)}")
+    return metric
+
+
+def at(summary: Mapping[str, Any], path: str) -> float | None:
+    """The number at the end of a path of keys; None where it does not exist."""
+    place: Any = summary
+    for key in _keys(path):
+        place = place[key]
+    return None if place is None else float(place)
+
+
+def _keys(path: str) -> list[str]:
+    """The keys of a path; the name of a service may have dots of its own."""
+    first, *rest = path.split(".")
+    if first != "services":
+        return [first, *rest]
+    inside = next(key for key in sorted(_OF_SERVICE, key=len, reverse=True) if path.endswith(f".{key}"))
+    return [first, path[len("services.") : -len(inside) - 1], *inside.split(".")]
+
+
+_OF_SERVICE = (*COMPARED_OF_SERVICE, *OF_SERVICE)
+
+
+def refuse_unsupported(metric: str, summary: Mapping[str, Any]) -> None:
+    """Refuses a percentile that one replication is too short for.
+
+    Args:
+        metric: any; only a percentile of the client's latencies can be refused.
+        summary: of one replication.
+
+    Raises:
+        MeshsimError: fewer than `LEAST_BEYOND` of its requests lie beyond the percentile; the message has
+            their number and what would do.
+    """
+    kind, _, key = metric.rpartition(".")
+    if kind not in ("latency", "ok_latency") or key not in QUANTILES:
+        return
+    requests = summary["requests"]["completed" if kind == "latency" else "ok"]
+    beyond = requests * (1.0 - QUANTILES[key])
+    if beyond >= LEAST_BEYOND - 1e-6:
+        return
+    need = round(LEAST_BEYOND / (1.0 - QUANTILES[key]))
+    lower = [name for name, q in QUANTILES.items() if requests * (1.0 - q) >= LEAST_BEYOND - 1e-6]
+    longer = ""
+    if requests:  # a tenth more, since their number is random
+        seconds = summary["warmup"] + 1.1 * summary["measured"] * need / requests
+        longer = f" (duration={math.ceil(seconds - 1e-6)}s)"
+    raise MeshsimError(
+        f"{metric} can't be supported: a replication (seed {summary['seed']}) has {requests:,} requests for"
+        f" it, of which {beyond:.2g} lie beyond; it takes {LEAST_BEYOND}, so {need:,} in all; make"
+        f" replications longer{longer}, or choose {kind}.{lower[-1] if lower else 'mean'}"
+    )

@@ -1,0 +1,149 @@
+"""When there are enough replications: the sequential procedure behind ``--until 1%``.
+
+How many replications an answer needs is not known beforehand, since it depends on how much they differ. So
+make some, look how wide the interval is, and make more until it is narrow enough. The trap: the interval
+is also narrow when the first replications happen to be alike, and who looks after every one stops at the
+first such coincidence, with an interval that misses the truth more often than it says. Three things keep that
+small: no look before `LEAST` replications; few looks, each with a quarter more replications than
+the last, or as many as the spread so far asks for; and Student's t, not the normal distribution.
+
+As the asked precision gets finer the coverage tends to the nominal one, whatever the law of the
+replications (Chow and Robbins). At a finite number it falls a little short:
+docs/guides/comparing.md has what was measured.
+
+Source:
+    Chow and Robbins, On the asymptotic theory of fixed-width sequential confidence intervals for the mean,
+    Annals of Mathematical Statistics 36 (1965). Law, Simulation Modeling and Analysis, 5th ed. (2015),
+    9.4.1: obtaining a specified precision, and not beginning with fewer than 10 replications. Singham and
+    Schruben, Finite-sample performance of absolute precision stopping rules, INFORMS Journal on Computing 24
+    (2012): how much coverage early stopping costs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from meshsim.errors import MeshsimError
+from meshsim.measure.intervals import Interval, replications_for, t_quantile
+from meshsim.units import ratio, show_ratio
+
+LEAST = 10
+"""Replications before the first look."""
+GROWTH = 1.25
+"""At least so many times the replications at each look as at the one before."""
+LEAP = 2.0
+"""And at most so many times, since the spread, on which the forecast rests, is itself uncertain."""
+AT_MOST = 200
+"""Replications, where nobody says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was seen at a look.
+
+    Attributes:
+        replications: so far.
+        precision: half width of the interval by the size of what it is measured against, 0-1 and above;
+            None where that is 0.
+        reached: whether it is as narrow as asked.
+        forecast: how many replications it would take in all by the spread so far; None if no number would do.
+        to: how many replications to have at the next look; as many as there are if there is none.
+    """
+
+    replications: int
+    precision: float | None
+    reached: bool
+    forecast: int | None
+    to: int
+
+
+Looked = Callable[[Look], None]
+"""Is told of each look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """When to stop.
+
+    Attributes:
+        metric: whose interval is looked at.
+        ratio: of its half width to the metric's size, at most; above 0.
+        least: replications at the first look.
+        at_most: replications in all.
+    """
+
+    metric: str
+    ratio: float
+    least: int = LEAST
+    at_most: int = AT_MOST
+
+    @classmethod
+    def of(cls, until: object, metric: str, replications: int, at_most: int) -> Goal:
+        """A goal as users give it.
+
+        Args:
+            until: ``"1%"`` or 0.01.
+            metric: see above.
+            replications: to begin with; fewer than `LEAST` become `LEAST`.
+            at_most: see above.
+
+        Raises:
+            MeshsimError: this is no goal.
+        """
+        try:
+            wanted = ratio(until)
+        except ValueError as error:
+            raise MeshsimError(f"--until: {error}") from None
+        if wanted <= 0.0:
+            raise MeshsimError("--until 0: no interval gets that narrow; ask for one such as 1%")
+        least = max(LEAST, replications)
+        if at_most < least:
+            raise MeshsimError(
+                f"at most {at_most} replications are too few: the first look is after {least};"
+                " raise --at-most"
+            )
+        return cls(metric, wanted, least, at_most)
+
+    def look(self, interval: Interval, size: float) -> Look:
+        """Looks at an interval.
+
+        Args:
+            interval: of the metric, over all replications so far.
+            size: what its half width is measured against: the mean, or in a comparison that of A.
+        """
+        count, wanted = interval.replications, self.ratio * abs(size)
+        precision = interval.half_width / abs(size) if size else None
+        if interval.half_width <= wanted:
+            return Look(count, precision, True, count, count)
+        quantile = t_quantile(0.5 + interval.confidence / 2.0, count - 1)
+        deviation = interval.half_width * math.sqrt(count) / quantile
+        forecast = replications_for(wanted, deviation, lambda n: n - 1, interval.confidence)
+        leap = math.floor(LEAP * count) if forecast is None else min(forecast, math.floor(LEAP * count))
+        return Look(
+            count, precision, False, forecast, min(self.at_most, max(math.ceil(GROWTH * count), leap))
+        )
+
+    def told(self, look: Look, base: str = "the mean") -> str:
+        """In a sentence: what was asked and what came of it.
+
+        Args:
+            look: the last one.
+            base: what the half width is measured against.
+        """
+        precision = "more than any share" if look.precision is None else show_ratio(look.precision)
+        asked = f"{self.metric}: the interval's half width is {precision} of {base} after"
+        asked += f" {look.replications} replications; {show_ratio(self.ratio)} was asked"
+        if look.reached:
+            return f"{asked}."
+        if look.forecast is None:
+            return f"{asked}, and no number of replications would do."
+        return f"{asked}, which would take about {look.forecast:,} of them by the spread so far."
+
+    def as_dict(self, look: Look) -> dict[str, Any]:
+        """The goal and its last look, as `summary.json` has them under `until`."""
+        seen = asdict(look)
+        del seen["to"]
+        return {"metric": self.metric, "ratio": self.ratio, "at_most": self.at_most, **seen}

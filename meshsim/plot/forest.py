@@ -1,0 +1,137 @@
+"""A forest of differences: one row a metric, its difference as a share of A and its interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
+
+from meshsim.plot import style
+from meshsim.units import show_duration, show_rate, show_ratio
+
+CLIENT = {
+    "requests.goodput": "goodput",
+    "requests.success_ratio": "success",
+    "latency.mean": "latency, mean",
+    "latency.p50": "latency, p50",
+    "latency.p90": "latency, p90",
+    "latency.p99": "latency, p99",
+    "ok_latency.mean": "of good answers, mean",
+    "ok_latency.p99": "of good answers, p99",
+    "attempts.amplification": "amplification",
+}
+SERVICE = {"rate": "attempts", "utilisation": "busy", "latency.mean": "latency, mean"}
+MOST_OF_SERVICES = 14
+"""So many rows of services at most: those that change most."""
+FAR = 3.0
+"""From such a share of A on the axis is logarithmic outside ± 100 %."""
+UNTOLD = "#777777"
+
+
+class Row(NamedTuple):
+    """One metric.
+
+    Attributes:
+        name: for people.
+        found: its difference, as `compare.json` has it; A is not 0.
+    """
+
+    name: str
+    found: dict[str, Any]
+
+    @property
+    def of_client(self) -> bool:
+        """Whether it is about the client's requests as a whole."""
+        return self.found["metric"] in CLIENT
+
+    @property
+    def change(self) -> str:
+        """The difference and its half width as shares of A: ``-86.36% ± 0.75%``."""
+        if self.found["identical"]:
+            return "identical"
+        change, half = 100.0 * self.share("difference"), 100.0 * self.share("half_width")
+        digits = min(2, max(0, 1 - math.floor(math.log10(half)))) if half > 0.0 else 1
+        if abs(change) + half < 0.01:
+            return "less than 0.01%"
+        return f"{change:+.{digits}f}% ± {half:.{digits}f}%"
+
+    def share(self, name: str) -> float:
+        """One of the difference's numbers as a share of A's mean."""
+        return float(self.found[name] / abs(self.found["a"]))
+
+
+def rows(summary: dict[str, Any]) -> list[Row]:
+    """The client's metrics, and those of the services that change most, as far as A is not 0."""
+    found = {each["metric"]: each for each in summary["differences"] if each["a"]}
+    chosen = [Row(name, found[path]) for path, name in CLIENT.items() if path in found]
+    if summary["metric"] in found and summary["metric"] not in CLIENT:
+        chosen.insert(0, Row(summary["metric"], found[summary["metric"]]))
+    services = []
+    for path, each in found.items():
+        key = next((key for key in SERVICE if path.endswith(f".{key}")), "")
+        if path.startswith("services.") and key and not each["identical"]:
+            services.append(Row(f"{path[len('services.') : -len(key) - 1]}: {SERVICE[key]}", each))
+    most = sorted(services, key=lambda row: -abs(row.share("difference")))[:MOST_OF_SERVICES]
+    return chosen + [row for row in services if row in most]
+
+
+def draw(axes: Axes, rows: Sequence[Row]) -> None:
+    """Draws the rows, the first on top, and writes their numbers beside the panel."""
+    style.tidy(axes, "difference B - A as a share of A's mean; filled: told from 0 together with all others")
+    axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)
+    axes.grid(axis="y", visible=False)
+    axes.axvline(0.0, color=style.INK, linewidth=0.9)
+    for place, row in enumerate(rows):
+        _row(axes, place, row)
+    axes.set_yticks(range(len(rows)), [row.name for row in rows])
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    _limit(axes, rows)
+
+
+def _row(axes: Axes, place: int, row: Row) -> None:
+    colour = style.BLUE if row.found["told"] else UNTOLD
+    axes.plot([row.share("low"), row.share("high")], [place, place], linewidth=1.6, color=colour)
+    face = colour if row.found["told_jointly"] else "white"
+    axes.plot(
+        [row.share("difference")], [place], marker="o", markersize=5.5, markerfacecolor=face, color=colour
+    )
+    for x, side, text in ((1.02, "left", _values(row)), (1.56, "right", row.change)):
+        axes.annotate(
+            text,
+            (x, place),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            ha=side,
+            fontsize=style.SIZE,
+            color=style.INK,
+            annotation_clip=False,
+        )
+
+
+def _limit(axes: Axes, rows: Sequence[Row]) -> None:
+    ends = [row.share(end) for row in rows for end in ("low", "high")]
+    low, high = min([0.0, *ends]), max([0.0, *ends])
+    if max(-low, high) > FAR:
+        axes.set_xscale("symlog", linthresh=1.0)
+        high *= 1.2
+    margin = 0.06 * max(high - low, 1e-6)
+    axes.set_xlim(low - margin, high + margin)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:+.4g} %" if value else "0"))
+
+
+def _values(row: Row) -> str:
+    """What A has and B has, as the metric is written."""
+    metric = row.found["metric"]
+    last = metric.rpartition(".")[2]
+
+    def show(value: float) -> str:
+        if last in ("success_ratio", "utilisation", "success"):
+            return show_ratio(value)
+        if "latency." in metric or metric.startswith("objectives."):
+            return show_duration(value)
+        return show_rate(value) if last in ("rate", "goodput") else f"{value:.4g}"
+
+    return f"{show(row.found['a'])} → {show(row.found['b'])}"

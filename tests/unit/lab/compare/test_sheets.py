@@ -1,0 +1,84 @@
+import pytest
+
+from meshsim.lab.compare import compare, sheets
+from meshsim.scenario import loads
+
+SCENARIO = loads("""
+name: small
+duration: 5s
+services: {api: {workers: 1, time: {exponential: 10ms}}}
+load: [{to: api, rate: 50/s}]
+objectives: [{service: api, mean: 15ms, success: 99%}]
+""")
+
+
+@pytest.fixture(scope="module")
+def summary():
+    changes = {"services.api.errors": "5%", "services.api.time": {"exponential": "9ms"}}
+    return compare(SCENARIO, changes=changes, replications=4, jobs=1).summary
+
+
+def found(**changes):
+    plain = {
+        "metric": "latency.mean", "a": 0.5, "b": 0.4, "difference": -0.1, "low": -0.2, "high": -0.01,
+        "half_width": 0.09, "told": True, "told_jointly": True, "identical": False, "correlation": 0.5,
+        "variance_ratio": 2.0, "unpaired_replications": 1234,
+    }  # fmt: skip
+    return {**plain, **changes}
+
+
+def test_every_sheet_is_rectangular(summary) -> None:
+    for make in (sheets.headline, sheets.services, sheets.objectives, sheets.requests):
+        sheet = make(summary)
+        assert sheet.rows
+        assert {len(row) for row in sheet.rows} == {len(sheet.columns)}
+        assert all(isinstance(cell, str) for row in sheet.rows for cell in row)
+
+
+def test_a_row_reads_well() -> None:
+    assert sheets.row("latency, mean", found()) == (
+        "latency, mean", "500 ms", "400 ms", "-100 ms", "± 90 ms", "lower", "0.50", "1,234",
+    )  # fmt: skip
+    share = found(metric="requests.success_ratio", a=0.9, b=0.95, difference=0.05, half_width=0.01)
+    assert sheets.row("success", share)[1:6] == ("90 %", "95 %", "+5 pp", "± 1 pp", "higher")
+    same = found(identical=True, difference=0.0, told=False, correlation=None)
+    assert sheets.row("x", same)[3:] == ("0", "-", "identical", "-", "-")
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({}, "lower"),
+        ({"told_jointly": False}, "lower*"),
+        ({"difference": 0.1}, "higher"),
+        ({"told": False}, "not told apart"),
+        ({"identical": True}, "identical"),
+    ],
+)
+def test_a_verdict_is_a_word(changes, word) -> None:
+    assert sheets.verdict(found(**changes)) == word
+
+
+def test_the_sentences_say_how_sure(summary) -> None:
+    only = {**summary, "metric": "latency.mean", "differences": [found()], "requests": None}
+    told = sheets.sentences(only)
+    assert told[0] == "latency.mean: B is 100 ms ± 90 ms lower than A, 20% of it."
+    assert "needed 1,234 replications of each" in told[1]
+    assert "instead of 4" in told[1]
+    assert "correlation 0.50" in told[1]
+    assert "Bonferroni" in told[-1]
+    unsure = {**only, "differences": [found(told=False, high=0.01)]}
+    assert "not told from A, the difference lies between -200 ms and 10 ms" in sheets.sentences(unsure)[0]
+    assert "is not compared" in sheets.sentences({**only, "differences": []})[0]
+
+
+def test_the_shares_of_requests_add_up(summary) -> None:
+    rows = sheets.requests(summary).rows
+    counts = [int(row[1].replace(",", "")) for row in rows]
+    assert sum(counts) == summary["requests"]["count"]
+    assert {row[0]: row[1] for row in rows}["lost"] != "0"
+
+
+def test_a_service_that_does_not_change_is_left_out(summary) -> None:
+    same = [{**each, "identical": True} for each in summary["differences"]]
+    assert sheets.services({**summary, "differences": same}).rows == []
