@@ -55,9 +55,16 @@ class Interrupt:
 
 @contextmanager
 def interruptible(told: Callable[[], None] | None = None) -> Iterator[Interrupt]:
-    """Listens for Ctrl-C; only the main thread can, and only if Ctrl-C is not ignored on purpose."""
-    interrupt = Interrupt(told)
+    """Listens for Ctrl-C; only the main thread can, and only if Ctrl-C is not ignored on purpose.
+
+    Where somebody listens already, as a sweep does around its runs, it is one press for both.
+    """
     previous = signal.getsignal(signal.SIGINT)
+    listener = getattr(previous, "__self__", None)
+    if isinstance(listener, Interrupt):
+        yield listener
+        return
+    interrupt = Interrupt(told)
     if threading.current_thread() is not threading.main_thread() or not callable(previous):
         yield interrupt
         return

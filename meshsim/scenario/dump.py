@@ -45,7 +45,7 @@ def _block(key: str, value: Any, depth: int) -> list[str]:
         return [lead, *(line for name, entry in value.items() for line in _block(name, entry, depth + 1))]
     if isinstance(value, list | tuple) and value:
         return [lead, *(line for entry in value for line in _item(entry, depth + 1))]
-    return [f"{lead} {_flow(value, top=True)}"]
+    return [f"{lead} {flow(value, top=True)}"]
 
 
 def _item(value: Any, depth: int) -> list[str]:
@@ -59,13 +59,13 @@ def _item(value: Any, depth: int) -> list[str]:
     elif isinstance(value, list | tuple) and value:
         lines = [line for entry in value for line in _item(entry, depth + 1)]
     else:
-        return [f"{lead} {_flow(value, top=True)}"]
+        return [f"{lead} {flow(value, top=True)}"]
     return [f"{lead} {lines[0].lstrip()}", *lines[1:]]
 
 
 def _short(value: Any) -> str | None:
     """A value on one line, if it reads well there: a scalar, or a collection of little depth."""
-    return _flow(value, top=True) if _height(value) <= 3 else None
+    return flow(value, top=True) if _height(value) <= 3 else None
 
 
 def _is_table(value: Any) -> bool:
@@ -78,19 +78,24 @@ def _height(value: Any) -> int:
     return 1 + max(map(_height, children), default=0) if isinstance(value, dict | list | tuple) else 0
 
 
-def _flow(value: Any, *, top: bool = False) -> str:
-    """A value in flow style."""
+def flow(value: Any, *, top: bool = False) -> str:
+    """A value in flow style, on one line.
+
+    Args:
+        value: what `dump` takes.
+        top: whether it stands alone, so that commas and colons need no quotes.
+    """
     if isinstance(value, dict):
         return (
             "{"
             + ", ".join(
-                f"{_text(_checked(key), SAFE_IN_FLOW, key=True)}: {_flow(entry)}"
+                f"{_text(_checked(key), SAFE_IN_FLOW, key=True)}: {flow(entry)}"
                 for key, entry in value.items()
             )
             + "}"
         )
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(_flow(entry) for entry in value) + "]"
+        return "[" + ", ".join(flow(entry) for entry in value) + "]"
     if isinstance(value, str):
         return _text(value, SAFE if top else SAFE_IN_FLOW)
     if value is None or isinstance(value, bool):

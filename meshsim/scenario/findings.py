@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from meshsim.errors import Problem, ScenarioError, shown
@@ -55,6 +55,13 @@ class Findings:
             self._more = True
         else:
             self._problems[problem.key, problem.message] = problem
+
+    def __iter__(self) -> Iterator[Problem]:
+        return iter(self._problems.values())
+
+    def __contains__(self, problem: Problem) -> bool:
+        """Whether a key's problem is noted, wherever its place."""
+        return (problem.key, problem.message) in self._problems
 
     def raise_any(self) -> None:
         """Raise all that was found.

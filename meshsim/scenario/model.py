@@ -40,6 +40,7 @@ from meshsim.scenario.policy import (
 from meshsim.scenario.services import ZERO, CallStep, Deployment, Service, SleepStep, Stage, Step
 from meshsim.scenario.times import ConstantTime, Time
 from meshsim.scenario.traffic import Arrivals, Event, Load, Mmpp, Objective, ProfilePoint, Trace, Tracing
+from meshsim.scenario.variation import Sweep
 
 __all__ = [
     "CLIENT",
@@ -116,6 +117,7 @@ class Scenario(Model):
         load: requests from the client.
         events: faults, and configuration pushes.
         objectives: what must hold.
+        sweep: values by dotted key, for `meshsim.sweep`.
         tracing: which requests leave spans.
     """
 
@@ -138,7 +140,7 @@ class Scenario(Model):
     events: Annotated[tuple[Event, ...], AsTuple] = ()
     rollouts: Later = None
     objectives: Annotated[tuple[Objective, ...], AsTuple] = ()
-    sweep: Later = None
+    sweep: Sweep = Field(default_factory=dict)
     tracing: Tracing = Field(default_factory=Tracing)
 
     _folder: Path | None = PrivateAttr(default=None)

@@ -29,16 +29,16 @@ def apply(document: Document, overrides: Overrides, findings: Findings) -> None:
     """
     for key, value in _pairs(overrides, findings):
         try:
-            plain = parse_value(value, SET) if isinstance(value, str) else _plain(value)
+            replacement = parse_value(value, SET) if isinstance(value, str) else plain(value)
             path = resolve(document.value, key)
-            put(document.value, path, plain)
+            put(document.value, path, replacement)
         except ScenarioError as error:
             for problem in error.problems:
                 findings.place(Problem(SET, 0, key, problem.message, problem.remedy))
         except ValueError as error:
             findings.place(Problem(SET, 0, key, *halves(error)))
         else:
-            _place(document, path)
+            mark(document, path, (SET, 0))
 
 
 def _pairs(overrides: Overrides, findings: Findings) -> Iterable[tuple[str, object]]:
@@ -54,17 +54,21 @@ def _pairs(overrides: Overrides, findings: Findings) -> Iterable[tuple[str, obje
     return pairs
 
 
-def _place(document: Document, path: Path) -> None:
-    """Give an override's path, what it replaced and what it had to make the place ``--set``."""
+def mark(document: Document, path: Path, place: tuple[str, int]) -> None:
+    """Give a changed path, what it replaced and what it had to make the place of what changed it."""
     depth = len(path)
-    for place in [place for place in document.places if place[:depth] == path]:
-        del document.places[place]
+    for below in [below for below in document.places if below[:depth] == path]:
+        del document.places[below]
     for end in range(1, depth + 1):
-        document.places.setdefault(path[:end], (SET, 0))
+        document.places.setdefault(path[:end], place)
 
 
-def _plain(value: object, depth: int = 0) -> object:
-    """A Python value as YAML would have given it (numpy's numbers and tuples come from sweeps)."""
+def plain(value: object, depth: int = 0) -> object:
+    """A Python value as YAML would have given it (numpy's numbers and tuples come from sweeps).
+
+    Raises:
+        ValueError: YAML has no such value.
+    """
     if depth > MOST_DEPTH:
         raise ValueError(f"the value is nested deeper than {MOST_DEPTH} levels")
     if value is None or isinstance(value, bool | str):
@@ -75,9 +79,9 @@ def _plain(value: object, depth: int = 0) -> object:
             raise ValueError(f"{shown(value)} is no number that a scenario can use")
         return number
     if isinstance(value, Mapping):
-        return {str(key): _plain(entry, depth + 1) for key, entry in value.items()}
+        return {str(key): plain(entry, depth + 1) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(entry, depth + 1) for entry in value]
+        return [plain(entry, depth + 1) for entry in value]
     raise ValueError(
         f"a {type(value).__name__} can't stand in a scenario; give text, numbers, lists or mappings"
     )

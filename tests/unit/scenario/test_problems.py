@@ -190,7 +190,7 @@ TOP = [
     ("nodes:", "nodes", "not supported yet"),
     ("access: []", "access", "not supported yet"),
     ("rollouts: []", "rollouts", "not supported yet"),
-    ("sweep: {}", "sweep", "not supported yet"),
+    ("sweep: {}", "sweep", "is empty (give at least 1)"),
     ("mesh: {mtls: {mode: strict}}", "mesh.mtls", "not supported yet"),
     ("mesh: {dataplane: ambient}", "mesh.dataplane", "ambient is not supported yet"),
     ("mesh: {dataplane: sidcar}", "mesh.dataplane", "did you mean sidecar?"),

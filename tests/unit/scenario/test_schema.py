@@ -98,6 +98,7 @@ GOOD = [
     BASE.replace("a: {}", "a: {workers: unlimited, queue: 0, versions: {v1: {}, v2: {replicas: 2}}}"),
     BASE + "events: [{at: 1s, for: 1s, service: a, slow: 2}, {at: 0s, set: {policies.a.timeout: 1s}}]",
     BASE + "links: {default: {loss: 0.01}}\nobjectives: [{service: a, p99: 1s, success: 99%}]",
+    BASE + "sweep: {duration: [10s, 20s], 'load[0].rate': '1/s:9/s:3'}",
     BASE + "mesh: {dataplane: sidecar, preset: none, proxy: {time: 1ms, workers: 2}, push_delay: 100ms}",
 ]
 BAD = [
@@ -114,6 +115,8 @@ BAD = [
     BASE + "warmup: automatic",
     BASE + "engine: simpi",
     BASE + "sweep: {}",
+    BASE + "sweep: {duration: []}",
+    BASE + "sweep: {duration: 5s}",
     BASE + "nodes: {a: [a]}",
     BASE + "name: 5",
     *map(

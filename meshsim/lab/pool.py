@@ -1,0 +1,258 @@
+"""Many independent runs on several processes, each of which may die without taking the others along.
+
+Compiled engines hold Python's global lock, so runs share out over processes, not threads. Three things go
+wrong with those, and none of them may cost more than the runs that were under way:
+
+- A worker is killed, most often by the system for want of memory. Nobody tells which of the runs under way
+  was to blame, so they all become suspects, and each is run again *alone*: the innocent ones get through, one
+  that needed the memory of its neighbours has it now, and one that dies alone is convicted.
+- The user presses Ctrl-C. It goes to every process of the terminal; workers ignore it, and the parent, which
+  alone knows what has finished, ends them.
+- The parent is killed. Workers look now and then whether they still have one.
+
+A run's draws depend on its scenario and seed alone, so results are the same for any number of processes.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from meshsim.errors import MeshsimError
+from meshsim.lab.interrupt import Interrupt
+from meshsim.scenario.model import Scenario
+
+Summary = dict[str, Any]
+
+TRIES = 3
+"""So often is a run begun whose worker gets killed."""
+GLANCE = 0.1
+"""How often the parent looks for Ctrl-C, and a worker for its parent, s."""
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+"""For a worker's environment: the processes are as many as the cores already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One run to make.
+
+    Attributes:
+        number: what its result is known by; unique among the tasks of a call.
+        scenario: to run.
+        seed: of its only replication.
+        engine: None takes the scenario's.
+        label: what messages call it, such as ``load[0].rate=200/s, seed 7``.
+    """
+
+    number: int
+    scenario: Scenario
+    seed: int
+    engine: str | None = None
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        """The label, or what can be said without one."""
+        return self.label or f"run {self.number}, seed {self.seed}"
+
+
+def simulate(task: Task) -> Summary:
+    """Makes one run, here; a worker's work.
+
+    Returns:
+        Its summary, as `summary.json` has it; ``partial`` if Ctrl-C cut it short (never in a worker).
+
+    Raises:
+        MeshsimError: it can't be made; the message names the task.
+        RuntimeError: anything else went wrong, likewise.
+    """
+    from meshsim.lab.run import run  # noqa: PLC0415 - a worker may have been sent here by name only
+
+    try:
+        return run(task.scenario, engine=task.engine, seed=task.seed).summary
+    except MeshsimError as error:
+        raise MeshsimError(f"{task.name}: {error}") from None
+    except MemoryError:
+        raise MeshsimError(
+            f"{task.name}: needs more memory than there is; ask for fewer jobs or shorten its duration"
+        ) from None
+    except Exception as error:  # not every exception survives the way between processes
+        raise RuntimeError(f"{task.name}: {type(error).__name__}: {error}") from error
+
+
+def cores(jobs: int | None) -> int:
+    """How many processes: as asked, or one for each core that this process may use.
+
+    Raises:
+        MeshsimError: fewer than one is asked for.
+    """
+    if jobs is None:
+        from joblib import cpu_count  # noqa: PLC0415 - slow to import
+
+        return int(cpu_count())
+    if jobs < 1:
+        raise MeshsimError(f"{jobs} jobs do nothing; ask for at least 1")
+    return jobs
+
+
+def summaries(
+    tasks: Sequence[Task], *, jobs: int | None = None, stop: Interrupt | None = None
+) -> Iterator[tuple[int, Summary]]:
+    """Makes runs, and gives each one's number and summary as it finishes: in any order, each once.
+
+    Args:
+        tasks: with different numbers.
+        jobs: processes at most; 1 runs them here, None takes all cores.
+        stop: ends the runs when it is pressed; without one, Ctrl-C raises KeyboardInterrupt as usual.
+
+    Raises:
+        MeshsimError: a run can't be made, or kills its worker time and again; the message names it.
+    """
+    with Pool(min(cores(jobs), max(1, len(tasks)))) as pool:
+        yield from pool.summaries(tasks, stop=stop)
+
+
+class Pool:
+    """Processes that stay for many calls: starting them takes about a second.
+
+    Attributes:
+        jobs: how many; with 1 the runs are made in this process.
+    """
+
+    def __init__(self, jobs: int | None = None) -> None:
+        self.jobs = cores(jobs)
+        self._executor: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, place: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the processes, whatever they are doing."""
+        if self._executor is not None:
+            self._executor.shutdown(wait=True, kill_workers=True)
+            self._executor = None
+
+    def summaries(
+        self, tasks: Sequence[Task], *, stop: Interrupt | None = None
+    ) -> Iterator[tuple[int, Summary]]:
+        """See the function `summaries`."""
+        if self.jobs == 1:
+            return _here(tasks, stop)
+        return self._there(tasks, stop)
+
+    def _there(self, tasks: Sequence[Task], stop: Interrupt | None) -> Iterator[tuple[int, Summary]]:
+        """In other processes; exactly as many runs are under way as there are processes for them.
+
+        So when a worker dies, the suspects are few.
+        """
+        waiting, suspects, deaths = deque(tasks), deque[Task](), Counter[int]()
+        flying: dict[Future[Summary], Task] = {}
+        try:
+            while waiting or suspects or flying:
+                if stop is not None and stop.pressed:
+                    return
+                while suspects and not flying:
+                    self._launch(suspects.popleft(), flying)
+                while waiting and not suspects and len(flying) < self._room(deaths, flying):
+                    self._launch(waiting.popleft(), flying)
+                landed = wait(flying, GLANCE, FIRST_COMPLETED).done
+                if any(_lost(future) for future in landed):
+                    landed = wait(flying).done  # a dead worker ends the pool, and all others with it
+                    lost = [flying.pop(future) for future in landed if _lost(future)]
+                    self.close()
+                    suspects.extend(_suspected(lost, deaths))
+                for future in landed:
+                    if future in flying:
+                        yield flying.pop(future).number, future.result()
+        finally:
+            if flying:
+                self.close()  # left early: nobody wants what is still under way
+
+    def _room(self, deaths: Counter[int], flying: dict[Future[Summary], Task]) -> int:
+        """How many runs may be under way: one, while that one is a suspect."""
+        return 1 if any(deaths[task.number] for task in flying.values()) else self.jobs
+
+    def _launch(self, task: Task, flying: dict[Future[Summary], Task]) -> None:
+        if self._executor is None:
+            from joblib.externals.loky import ProcessPoolExecutor  # noqa: PLC0415 - slow to import
+
+            self._executor = ProcessPoolExecutor(
+                self.jobs, initializer=_settle, initargs=(os.getpid(),), env=ONE_THREAD
+            )
+        try:
+            future: Future[Summary] = self._executor.submit(simulate, task)
+        except OSError as error:
+            raise MeshsimError(
+                f"can't start {self.jobs} processes: {error.strerror or error}; ask for fewer jobs"
+            ) from error
+        except RuntimeError as error:  # the pool has just broken: the same as a run that was lost
+            future = Future()
+            future.set_exception(error)
+        flying[future] = task
+
+
+def _here(tasks: Sequence[Task], stop: Interrupt | None) -> Iterator[tuple[int, Summary]]:
+    """In this process, one after the other."""
+    for task in tasks:
+        if stop is not None and stop.pressed:
+            return
+        summary = simulate(task)
+        if summary["partial"]:
+            if stop is None or not stop.pressed:
+                raise KeyboardInterrupt
+            return
+        yield task.number, summary
+
+
+# ---- death ------------------------------------------------------------------------------------------
+
+
+def _lost(future: Future[Summary]) -> bool:
+    """Whether a run's worker died under it."""
+    from concurrent.futures.process import BrokenProcessPool  # noqa: PLC0415 - with all of multiprocessing
+
+    return isinstance(future.exception(), BrokenProcessPool)
+
+
+def _suspected(lost: Sequence[Task], deaths: Counter[int]) -> Sequence[Task]:
+    """Counts the runs that were under way when a worker died.
+
+    Returns:
+        The same, to be run again.
+
+    Raises:
+        MeshsimError: one of them has had all its tries, the last of them alone.
+    """
+    for task in lost:
+        deaths[task.number] += 1
+        if deaths[task.number] >= TRIES:
+            raise MeshsimError(
+                f"{task.name}: the process that runs it was killed {TRIES} times, at last while nothing else"
+                " ran; it probably needs more memory than there is: shorten its duration, or lower its load"
+            )
+    return lost
+
+
+def _settle(parent: int) -> None:
+    """Makes a new worker leave Ctrl-C to its parent, and end when the parent does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_outlive_no_parent, args=(parent,), daemon=True).start()
+
+
+def _outlive_no_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(5 * GLANCE)
+    os._exit(1)

@@ -1,0 +1,190 @@
+"""Runs on several processes: the same results as here, and what happens when a process is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from meshsim.errors import MeshsimError
+from meshsim.lab import pool as module
+from meshsim.lab.interrupt import Interrupt
+from meshsim.lab.pool import Pool, Task, summaries
+from meshsim.scenario import loads
+
+TEXT = """
+name: small
+duration: 5s
+services: {api: {workers: 2, time: {exponential: 10ms}}}
+load: [{to: api, rate: 50/s}]
+"""
+SMALL = loads(TEXT)
+LONG = loads(TEXT, overrides={"duration": "200000s"})
+
+
+def tasks(count: int) -> list[Task]:
+    return [Task(number, SMALL, 7 + number) for number in range(count)]
+
+
+def alive(process: int) -> bool:
+    """Whether a process runs; one that has ended but was not waited for does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def members(group: int) -> list[int]:
+    """The processes of a process group that run."""
+    found = [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
+    return [process for process in found if alive(process) and _group(process) == group]
+
+
+def _group(process: int) -> int:
+    try:
+        return os.getpgid(process)
+    except ProcessLookupError:
+        return 0
+
+
+def eventually(condition, within: float = 20.0) -> bool:
+    end = time.monotonic() + within
+    while not (met := condition()) and time.monotonic() < end:
+        time.sleep(0.02)
+    return bool(met)
+
+
+class Deadly:
+    """Stands in a task's place for its scenario; unpickling it kills the process, as often as it is told.
+
+    The marks in a folder count: each death leaves one.
+    """
+
+    def __init__(self, folder: Path, deaths: int) -> None:
+        self.folder, self.deaths = folder, deaths
+
+    def __reduce__(self):
+        return _die, (str(self.folder), self.deaths)
+
+
+def _die(folder: str, deaths: int):
+    died = len(list(Path(folder).iterdir()))
+    if died < deaths:
+        (Path(folder) / str(died)).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return SMALL
+
+
+# ---- the same results -------------------------------------------------------------------------------
+
+
+def test_results_are_the_same_for_any_number_of_processes() -> None:
+    alone = dict(summaries(tasks(5), jobs=1))
+    assert list(alone) == [0, 1, 2, 3, 4]
+    with Pool(2) as pool:
+        together = dict(pool.summaries(tasks(5)))
+        backwards = dict(pool.summaries(tasks(5)[::-1]))
+    assert together == alone
+    assert backwards == alone
+    assert {summary["seed"] for summary in alone.values()} == {7, 8, 9, 10, 11}
+
+
+def test_no_tasks_are_no_results() -> None:
+    assert list(summaries([], jobs=2)) == []
+
+
+def test_fewer_than_one_job_is_refused() -> None:
+    with pytest.raises(MeshsimError, match="0 jobs do nothing"):
+        Pool(0)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_mistake_names_the_task(jobs: int) -> None:
+    wrong = [Task(0, SMALL, 1, engine="steam", label="load[0].rate=9/s, seed 1"), *tasks(3)[1:]]
+    with pytest.raises(MeshsimError, match=r"^load\[0\]\.rate=9/s, seed 1: no engine 'steam'"):
+        list(summaries(wrong, jobs=jobs))
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_bug_names_the_task_and_keeps_its_traceback(jobs: int) -> None:
+    broken = [Task(0, SMALL, "no seed", label="the odd one"), *tasks(2)[1:]]  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match="the odd one: TypeError") as caught:
+        list(summaries(broken, jobs=jobs))
+    assert caught.value.__cause__ is not None
+
+
+# ---- death ------------------------------------------------------------------------------------------
+
+
+def test_a_killed_worker_costs_only_what_was_under_way(tmp_path: Path) -> None:
+    expected = dict(summaries(tasks(6), jobs=1))
+    deadly = tasks(6)
+    deadly[2] = Task(2, Deadly(tmp_path, 1), 9)  # type: ignore[arg-type]
+    found = dict(summaries(deadly, jobs=2))
+    assert len(list(tmp_path.iterdir())) == 1
+    assert found == expected
+
+
+def test_a_task_that_kills_its_worker_every_time_is_named(tmp_path: Path) -> None:
+    deadly = tasks(4)
+    deadly[1] = Task(1, Deadly(tmp_path, 99), 9, label="workers=1, seed 9")  # type: ignore[arg-type]
+    found = []
+    with pytest.raises(MeshsimError, match=r"^workers=1, seed 9: .* killed 3 times"):
+        found += summaries(deadly, jobs=2)
+    assert len(list(tmp_path.iterdir())) == module.TRIES
+
+
+def test_workers_can_be_killed_from_outside() -> None:
+    with Pool(2) as pool:
+        running = pool.summaries(tasks(12))
+        found = dict([next(running)])
+        os.kill(next(iter(pool._executor._processes)), signal.SIGKILL)
+        found |= dict(running)
+    assert found == dict(summaries(tasks(12), jobs=1))
+
+
+def test_ctrl_c_ends_the_pool_and_keeps_what_has_finished() -> None:
+    stop = Interrupt()
+    endless = [Task(0, SMALL, 1), Task(1, LONG, 1), Task(2, LONG, 2)]
+    with Pool(2) as pool:
+        found = []
+        for each in pool.summaries(endless, stop=stop):
+            found.append(each)
+            workers = list(pool._executor._processes)
+            stop.presses = 1
+        assert [number for number, _ in found] == [0]
+        assert eventually(lambda: not any(map(alive, workers)))
+
+
+PARENT = f"""
+import sys
+from meshsim.lab.pool import Pool, Task
+from meshsim.scenario import loads
+text = {TEXT!r}
+tasks = [Task(0, loads(text), 1)]
+tasks += [Task(n, loads(text, overrides={{"duration": "200000s"}}), n) for n in (1, 2)]
+with Pool(2) as pool:
+    for number, _ in pool.summaries(tasks):
+        print(*pool._executor._processes, flush=True)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_no_process_outlives_its_parent(how: signal.Signals) -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, process_group=0
+    )
+    with parent:
+        assert parent.stdout is not None
+        workers = [int(word) for word in parent.stdout.readline().split()]
+        assert len(workers) == 2
+        assert set(workers) < set(members(parent.pid))
+        os.kill(workers[0], signal.SIGINT)  # as a terminal does; workers ignore it
+        parent.send_signal(how)
+        assert parent.wait(20) != 0
+    assert eventually(lambda: not members(parent.pid))
