@@ -54,6 +54,10 @@ class Latencies(ABC):
         """
 
     @abstractmethod
+    def within(self, limit: float) -> int:
+        """How many are at most this long, s."""
+
+    @abstractmethod
     def with_missing(self, missing: int) -> Latencies:
         """These, and so many of what never came: `VERY_LATE`."""
 
@@ -85,6 +89,9 @@ class Each(Latencies):
 
     def quantiles(self, quantiles: Sequence[float]) -> Floats:
         return np.quantile(self.values, quantiles)
+
+    def within(self, limit: float) -> int:
+        return int(np.count_nonzero(self.values <= limit))
 
     def with_missing(self, missing: int) -> Latencies:
         return Each(np.concatenate([self.values, np.full(missing, VERY_LATE)]))
@@ -119,6 +126,9 @@ class Buckets(Latencies):
         values = np.clip(self.values, self.shortest, self.most)
         one_group = np.zeros(len(values), np.int64)
         return grouped_quantiles(values, one_group, 1, quantiles, self.counts)[:, 0]
+
+    def within(self, limit: float) -> int:
+        return int(self.counts[np.clip(self.values, self.shortest, self.most) <= limit].sum())
 
     def with_missing(self, missing: int) -> Latencies:
         return Buckets(

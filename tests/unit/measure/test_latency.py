@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from meshsim.measure.latency import LATENCY_KEYS, Each, grouped_quantiles
+from meshsim.measure.latency import LATENCY_KEYS, Buckets, Each, grouped_quantiles
 
 
 def test_percentiles_are_pandas_default() -> None:
@@ -40,3 +40,12 @@ def test_numbers_that_count_several_times_are_as_many_numbers() -> None:
         np.repeat(values, times), np.repeat(groups, times), 6, (0.0, 0.3, 0.5, 0.99, 1.0)
     )
     np.testing.assert_array_equal(found, whole)
+
+
+def test_how_many_are_within_a_limit_however_they_are_kept() -> None:
+    values = np.array([0.1, 0.2, 0.2, 0.3])
+    each = Each(values)
+    counted = Buckets(np.array([0.1, 0.2, 0.3]), np.array([1, 2, 1]), 0.8, 0.1, 0.3)
+    for limit, count in ((0.05, 0), (0.1, 1), (0.2, 3), (0.25, 3), (0.3, 4), (9.0, 4)):
+        assert each.within(limit) == counted.within(limit) == count
+    assert counted.with_missing(3).within(9.0) == each.with_missing(3).within(9.0) == 4
