@@ -9,8 +9,9 @@ Whatever is slow to import is imported by the verb that needs it, so that ``mesh
 
 # ruff: noqa: I001 - each module registers its verbs, and their order is that of --help
 from meshsim.cli import run
+from meshsim.cli import capacity
 from meshsim.cli import look
 from meshsim.cli import imports
 from meshsim.cli.app import app, main
 
-__all__ = ["app", "imports", "look", "main", "run"]
+__all__ = ["app", "capacity", "imports", "look", "main", "run"]
