@@ -26,8 +26,9 @@ def evaluate(
         latencies: of an entry service's answered requests.
 
     Returns:
-        One dict an objective: `service`, the limits given, `measured` (None where not known), `within` (of
-        an entry service, the share of requests within each limit of a percentile), `met`.
+        One dict an objective: `service`, the limits given, `measured` (None where not known), `met`; of an
+        entry service also `within`, the share of requests within each limit of a percentile, and
+        `independent`, how many independent requests would tell as much.
     """
     return [_judge(objective, summary, latencies) for objective in objectives]
 
@@ -42,8 +43,11 @@ def _judge(objective: Objective, summary: Summary, latencies: Callable[[str], La
         place = _with_missing(place, answered, missing)
     measured = {key: _measured(key, place, missing) for key in limits}
     met = all(meets(key, measured[key], limit) for key, limit in limits.items())
-    within = {} if answered is None else _within(limits, answered, missing)
-    return {"service": objective.service, **limits, "measured": measured, "within": within, "met": met}
+    judged = {"service": objective.service, **limits, "measured": measured, "met": met}
+    if answered is None:
+        return judged
+    within = _within(limits, answered, missing)
+    return {**judged, "within": within, "independent": answered.independent}
 
 
 def _within(limits: dict[str, float], answered: Latencies, missing: int) -> dict[str, float | None]:

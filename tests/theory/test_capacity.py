@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import math
+import random
+from collections import Counter
 
 import pytest
 from scipy import optimize, stats
 
 from meshsim.lab.capacity import capacity
+from meshsim.lab.capacity.evidence import Verdict, judge
+from meshsim.lab.capacity.inquiry import Plan
+from meshsim.lab.capacity.limits import observe, required
+from meshsim.lab.run import run
 from meshsim.scenario import loads
 from meshsim.theory.erlang import mmc_sojourn_ccdf
 
@@ -82,6 +88,21 @@ def test_a_service_that_is_too_slow_by_itself_is_told_first() -> None:
     assert "more load is not what it fails of" in found["load"]["notes"][0]
     assert found["replicas"]["least"] is None
     assert "not replicas that are short" in found["replicas"]["notes"][0]
+
+
+@pytest.mark.parametrize(("workers", "mean", "rate", "objective", "exact"), CASES)
+def test_verdicts_at_the_exact_capacity_are_as_rare_as_said(workers, mean, rate, objective, exact) -> None:
+    """There both verdicts are errors. Most short runs have no late request, and agree on what is not so."""
+    text = scenario(workers, mean, exact, objective)
+    limits, plan, pool, trials = required(text), Plan(), 120, 400
+    seen = [observe(run(text, seed=seed).summary, limits, seed) for seed in range(pool)]
+    generator, wrong = random.Random(1), Counter[Verdict]()
+    for _ in range(trials):
+        picked = generator.sample(seen, plan.most)
+        verdicts = (judge(limits, picked[:look], plan.error) for look in plan.looks)
+        wrong[next((each for each in verdicts if each is not Verdict.UNDECIDED), Verdict.UNDECIDED)] += 1
+    for verdict in (Verdict.MET, Verdict.MISSED):
+        assert wrong[verdict] <= stats.binom.ppf(0.9999, pool // 4, 0.05) / (pool // 4) * trials
 
 
 @pytest.mark.long

@@ -1,8 +1,10 @@
 """Whether replications show that limits are met, that one is missed, or neither yet.
 
-Bounds of a share come twice: Student's over replications, because requests of one run wait in the same
-queues and are not independent; and Wilson's over all requests, because replications that happen to agree (no
-failure in any) have no spread, which shows little when there were few requests. The wider counts.
+Bounds of a share come twice, and the wider count. Student's over replications, because requests of one run
+wait in the same queues and are not independent. And Wilson's over all requests, each worth as much less as
+their correlation says: what is late comes in bursts, and near the line most short runs have none. They then
+agree that nothing is late, without any spread, and Student would be sure after four runs, wrongly in a third
+of all cases.
 
 All limits must be met, so each is tested at the full error (an intersection-union test needs no correction);
 one missed limit is enough to miss, so there the error is shared among them.
@@ -87,8 +89,18 @@ def bounds(limit: Limit, scores: Sequence[Score], error: float) -> tuple[float, 
     found = interval(shares or _values(limit, scores), 1.0 - 2.0 * error)
     if not shares:
         return found.low, found.high
-    low, high = wilson(found.mean, sum(score.count for score in scores), error)
+    low, high = wilson(found.mean, _independent(scores), error)
     return min(low, found.low), max(high, found.high)
+
+
+def _independent(scores: Sequence[Score]) -> float:
+    """How many independent requests would tell as much as all of these.
+
+    What one run says about it is rough, so the runs' inflations of the variance are averaged first.
+    """
+    count = sum(score.count for score in scores)
+    inflated = sum(score.count * score.count / max(score.independent, 1.0) for score in scores)
+    return count * count / inflated if inflated else 0.0
 
 
 def _values(limit: Limit, scores: Sequence[Score]) -> list[float]:
@@ -115,7 +127,7 @@ def excess(limit: Limit, scores: Sequence[Score]) -> float:
     return math.log(min(max(ratio, math.exp(-MOST_EXCESS)), math.exp(MOST_EXCESS)))
 
 
-def wilson(share: float, count: int, error: float) -> tuple[float, float]:
+def wilson(share: float, count: float, error: float) -> tuple[float, float]:
     """Wilson's bounds of a share seen in `count` independent draws, each end with this error."""
     if not count:
         return 0.0, 1.0

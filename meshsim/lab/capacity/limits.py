@@ -58,11 +58,13 @@ class Score:
         measured: the latency or success itself; None where not known.
         share: of its requests, good or within the limit; None if a value is judged.
         count: how many requests the share is of.
+        independent: so many independent requests would tell as much.
     """
 
     measured: float | None
     share: float | None = None
     count: int = 0
+    independent: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,8 @@ def _score(summary: Summary, limit: Limit, unstable: bool) -> Score:
     if limit.key not in shares:
         return Score(VERY_LATE if unstable or measured is None else measured)
     share = 0.0 if unstable else shares[limit.key] or 0.0
-    return Score(measured, share, _answers(summary, limit.service))
+    count = _answers(summary, limit.service)
+    return Score(measured, share, count, entry.get("independent", count))
 
 
 def _answers(summary: Summary, service: str) -> int:

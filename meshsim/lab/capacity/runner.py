@@ -41,7 +41,7 @@ class Runner:
     def summaries(self, runs: Sequence[tuple[Scenario, int, str]]) -> list[Summary]:
         """The summaries of runs (scenario, seed, label), in their order; raises as `observe`."""
         tasks = [
-            Task(number, scenario, seed, self.engine, label)
+            Task(number, _in_order(scenario), seed, self.engine, label)
             for number, (scenario, seed, label) in enumerate(runs)
         ]
         found = dict(self.pool.summaries(tasks, stop=self.stop))
@@ -49,3 +49,8 @@ class Runner:
             self.stop.give_up_if_pressed_twice()
             raise StoppedError
         return [found[task.number] for task in tasks]
+
+
+def _in_order(scenario: Scenario) -> Scenario:
+    """The scenario keeping records: how much its requests depend on each other shows in their order."""
+    return scenario.model_copy(update={"keep": "records"}) if scenario.keep != "records" else scenario

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from meshsim.measure.latency import LATENCY_KEYS, Buckets, Each, grouped_quantiles
+from meshsim.measure.latency import LATENCY_KEYS, Buckets, Each, grouped_quantiles, inflation
 
 
 def test_percentiles_are_pandas_default() -> None:
@@ -49,3 +49,18 @@ def test_how_many_are_within_a_limit_however_they_are_kept() -> None:
     for limit, count in ((0.05, 0), (0.1, 1), (0.2, 3), (0.25, 3), (0.3, 4), (9.0, 4)):
         assert each.within(limit) == counted.within(limit) == count
     assert counted.with_missing(3).within(9.0) == each.with_missing(3).within(9.0) == 4
+
+
+def test_requests_that_depend_on_each_other_tell_less() -> None:
+    """An AR(1) process of correlation 0.9 inflates the variance of its mean by (1 + 0.9) / (1 - 0.9) = 19."""
+    generator = np.random.default_rng(5)
+    noise = generator.normal(size=200_000)
+    values = np.empty_like(noise)
+    last = 0.0
+    for place, step in enumerate(noise):
+        values[place] = last = 0.9 * last + step
+    assert inflation(values) == pytest.approx(19.0, rel=0.1)  # its standard error is about 3 %
+    assert inflation(noise) == pytest.approx(1.0, abs=0.1)
+    assert inflation(np.ones(5)) == 1.0
+    assert Each(values).independent == pytest.approx(200_000 / inflation(values))
+    assert Each(np.array([])).independent == 0.0

@@ -31,6 +31,7 @@ def test_what_is_told(make_scenario, make_records) -> None:
     assert found == {
         "service": "api", "p99": 0.25, "success": pytest.approx(0.999),
         "measured": {"p99": pytest.approx(0.1), "success": 0.0}, "within": {"p99": 1.0}, "met": False,
+        "independent": 900.0,
     }  # fmt: skip
 
 

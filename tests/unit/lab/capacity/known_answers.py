@@ -34,7 +34,8 @@ def noisy(share: Callable[[float], float], spread: float = 0.3) -> Callable[...,
             normal = random.Random(seed).gauss(0.0, 1.0)
             late = min(1.0, share(50.0 * factor) * math.exp(spread * normal - spread * spread / 2.0))
             numbers = {"utilisation.a": min(1.0, factor / 2.0), "goodput": 50.0 * factor}
-            found.append(Observation(seed, (Score(None, 1.0 - late, int(2000 * factor)),), False, numbers))
+            count = int(2000 * factor)
+            found.append(Observation(seed, (Score(None, 1.0 - late, count, count),), False, numbers))
         return found
 
     return observe

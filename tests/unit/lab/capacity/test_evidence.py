@@ -24,14 +24,22 @@ def test_wilson_s_bounds_are_scipy_s(share, count, error) -> None:
 
 
 def test_replications_that_agree_show_no_more_than_their_requests() -> None:
-    few, many = ([Score(1.0, 1.0, count)] * 4 for count in (20, 2000))
+    few, many = ([Score(1.0, 1.0, count, count)] * 4 for count in (20, 2000))
     assert judge([SUCCESS], seen(few), 0.05) is Verdict.UNDECIDED
     assert judge([SUCCESS], seen(many), 0.05) is Verdict.MET
 
 
+def test_bursts_that_no_run_has_seen_are_not_ruled_out() -> None:
+    """Requests that are late together: many of them, all in time, are worth as few as there are bursts."""
+    bursty = [Score(1.0, 1.0, 2000, 20.0)] * 4
+    assert judge([SUCCESS], seen(bursty), 0.05) is Verdict.UNDECIDED
+    mixed = [Score(1.0, 1.0, 2000, 2000.0)] * 2 + [Score(1.0, 1.0, 2000, 20.0)] * 2
+    assert judge([SUCCESS], seen(mixed), 0.05) is Verdict.UNDECIDED
+
+
 def test_requests_of_one_run_are_not_independent() -> None:
     """Many requests, but runs that differ: Student's interval is the wider one."""
-    shares = [Score(share, share, 100_000) for share in (0.999, 0.985, 0.998, 0.99)]
+    shares = [Score(share, share, 100_000, 100_000) for share in (0.999, 0.985, 0.998, 0.99)]
     low, high = bounds(SUCCESS, shares, 0.05)
     student = stats.t.interval(0.9, 3, 0.993, stats.sem([score.share for score in shares]))
     assert (low, high) == pytest.approx(student, abs=1e-9)
@@ -39,7 +47,7 @@ def test_requests_of_one_run_are_not_independent() -> None:
 
 
 def test_all_limits_must_be_met_and_one_is_enough_to_miss() -> None:
-    good, bad = [Score(1.0, 1.0, 5000)] * 8, [Score(0.9, 0.9, 5000)] * 8
+    good, bad = [Score(1.0, 1.0, 5000, 5000)] * 8, [Score(0.9, 0.9, 5000, 5000)] * 8
     fast, slow = ([Score(value + 0.001 * k) for k in range(8)] for value in (0.05, 0.2))
     assert judge([SUCCESS, MEAN], seen(good, fast), 0.01) is Verdict.MET
     assert judge([SUCCESS, MEAN], seen(good, slow), 0.01) is Verdict.MISSED
@@ -72,6 +80,6 @@ def test_verdicts_are_wrong_no_oftener_than_said(truth) -> None:
 
 def test_excess_orders_limits_by_how_much_they_are_missed() -> None:
     assert excess(MEAN, [Score(0.2), Score(0.2)]) == pytest.approx(math.log(2.0))
-    assert excess(SUCCESS, [Score(0.97, 0.97, 100)]) == pytest.approx(math.log(3.0))
-    assert excess(SUCCESS, [Score(1.0, 1.0, 100)]) == -MOST_EXCESS
+    assert excess(SUCCESS, [Score(0.97, 0.97, 100, 100)]) == pytest.approx(math.log(3.0))
+    assert excess(SUCCESS, [Score(1.0, 1.0, 100, 100)]) == -MOST_EXCESS
     assert excess(MEAN, [Score(None), Score(0.01)]) == MOST_EXCESS

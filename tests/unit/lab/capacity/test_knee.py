@@ -26,7 +26,7 @@ def queue(workers: int, spread: float = 0.0):
                 latency = mmc_sojourn(rate, 100.0 / workers, workers)
             latency *= 1.0 + spread * random.Random(seed).uniform(-1.0, 1.0)
             numbers = {"goodput": min(rate, 100.0), "ok_latency.mean": latency}
-            found.append(Observation(seed, (Score(0.1, 1.0, 100),), False, numbers))
+            found.append(Observation(seed, (Score(0.1, 1.0, 100, 100),), False, numbers))
         return found
 
     return observe
@@ -59,7 +59,7 @@ def test_a_curve_that_only_rises_has_no_knee_inside() -> None:
 
 def test_no_successes_no_knee() -> None:
     inquiry = Inquiry(
-        lambda factor, seeds: [Observation(seed, (Score(None, 0.0, 9),)) for seed in seeds], [P99], Plan()
+        lambda factor, seeds: [Observation(seed, (Score(None, 0.0, 9, 9),)) for seed in seeds], [P99], Plan()
     )
     draw_curve(inquiry, 1.0)
     assert find_knee(inquiry) is None

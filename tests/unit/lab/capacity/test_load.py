@@ -73,7 +73,7 @@ def test_of_users_the_last_one_is_found() -> None:
 
     def observe(factor, seeds):
         late = 0.005 if round(10 * factor) <= 14 else 0.02
-        return [Observation(seed, (Score(None, 1.0 - late, 20_000),)) for seed in seeds]
+        return [Observation(seed, (Score(None, 1.0 - late, 20_000, 20_000),)) for seed in seeds]
 
     inquiry, verifier = (Inquiry(observe, [P99], each) for each in (Plan(), Plan().fresh()))
     found = LoadSearch(inquiry, verifier, Scaling(closed), 0.02).run()

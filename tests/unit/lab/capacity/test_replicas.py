@@ -45,7 +45,8 @@ def observe(replicas, seeds):
     }
     numbers["busy_mean.c/v2"] = 0.1
     return [
-        Observation(seed, (Score(late * LIMIT / 0.01, 1.0 - late, 10_000),), False, numbers) for seed in seeds
+        Observation(seed, (Score(late * LIMIT / 0.01, 1.0 - late, 10_000, 10_000),), False, numbers)
+        for seed in seeds
     ]
 
 
@@ -94,7 +95,9 @@ def test_fewer_than_the_bounds_are_always_busy() -> None:
 
 def test_replicas_that_do_not_help_are_told_first() -> None:
     found, inquiry, _ = search(
-        looks=lambda replicas, seeds: [Observation(seed, (Score(1.0, 0.5, 10_000),)) for seed in seeds]
+        looks=lambda replicas, seeds: [
+            Observation(seed, (Score(1.0, 0.5, 10_000, 10_000),)) for seed in seeds
+        ]
     )
     assert found.least is None
     assert "not replicas that are short" in found.notes[0]
@@ -108,7 +111,10 @@ def test_a_caller_that_waits_is_not_the_bottleneck() -> None:
         a, b = replicas[0], replicas[1]
         late = 1.0 if a < 2 else 0.001 if b >= 4 else 0.2 * a / b
         numbers = {"busy_mean.a": 1.95 if b < 4 else 1.2, "busy_mean.b": 3.0}
-        return [Observation(seed, (Score(late * 20, 1.0 - late, 10_000),), False, numbers) for seed in seeds]
+        return [
+            Observation(seed, (Score(late * 20, 1.0 - late, 10_000, 10_000),), False, numbers)
+            for seed in seeds
+        ]
 
     found, _, _ = search(looks=looks)
     assert found.least[:2] == (2, 4)
