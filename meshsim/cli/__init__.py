@@ -11,8 +11,9 @@ Whatever is slow to import is imported by the verb that needs it, so that ``mesh
 from meshsim.cli import run
 from meshsim.cli import sweep
 from meshsim.cli import compare
+from meshsim.cli import capacity
 from meshsim.cli import look
 from meshsim.cli import imports
 from meshsim.cli.app import app, main
 
-__all__ = ["app", "compare", "imports", "look", "main", "run", "sweep"]
+__all__ = ["app", "capacity", "compare", "imports", "look", "main", "run", "sweep"]

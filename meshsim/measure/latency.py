@@ -23,6 +23,8 @@ QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 LATENCY_KEYS = ("mean", *QUANTILES, "max")
 VERY_LATE = 1e18
 """The latency of what never came, s."""
+ROUNDING = 1e-9
+"""Values that differ by no more than this share are all the same."""
 
 Latency = dict[str, float | None]
 
@@ -51,6 +53,18 @@ class Latencies(ABC):
 
         Args:
             quantiles: between 0 and 1.
+        """
+
+    @abstractmethod
+    def within(self, limit: float) -> int:
+        """How many are at most this long, s."""
+
+    @property
+    @abstractmethod
+    def independent(self) -> float:
+        """So many independent latencies would tell as much; all of them where their order is not known.
+
+        Requests that follow each other wait in the same queues: thousands may be worth a dozen.
         """
 
     @abstractmethod
@@ -86,6 +100,13 @@ class Each(Latencies):
     def quantiles(self, quantiles: Sequence[float]) -> Floats:
         return np.quantile(self.values, quantiles)
 
+    def within(self, limit: float) -> int:
+        return int(np.count_nonzero(self.values <= limit))
+
+    @property
+    def independent(self) -> float:
+        return self.count / inflation(self.values) if self.count else 0.0
+
     def with_missing(self, missing: int) -> Latencies:
         return Each(np.concatenate([self.values, np.full(missing, VERY_LATE)]))
 
@@ -120,6 +141,13 @@ class Buckets(Latencies):
         one_group = np.zeros(len(values), np.int64)
         return grouped_quantiles(values, one_group, 1, quantiles, self.counts)[:, 0]
 
+    def within(self, limit: float) -> int:
+        return int(self.counts[np.clip(self.values, self.shortest, self.most) <= limit].sum())
+
+    @property
+    def independent(self) -> float:
+        return float(self.count)
+
     def with_missing(self, missing: int) -> Latencies:
         return Buckets(
             np.append(self.values, VERY_LATE),
@@ -145,6 +173,28 @@ def pool(parts: Sequence[Latencies]) -> Latencies:
         min(part.shortest for part in some),
         max(part.most for part in some),
     )
+
+
+def inflation(values: Floats) -> float:
+    """By how much the variance of a mean is greater than if the values were independent: at least 1.
+
+    1 + 2 (r1 + r2 + ...), the autocorrelations up to the first that is not positive.
+
+    Args:
+        values: (n,) in order, at least one.
+
+    Source: Law, Simulation Modeling and Analysis, 5th ed. (2015), 4.4, eq. 4.7; where to stop: Geyer,
+        Practical Markov Chain Monte Carlo, Statistical Science 7 (1992), the initial positive sequence.
+    """
+    deviations = values - values.mean()
+    if np.abs(deviations).max() <= ROUNDING * np.abs(values).max():
+        return 1.0
+    spectrum = np.fft.rfft(deviations, 2 * len(values))
+    covariances = np.fft.irfft(spectrum * np.conj(spectrum))[: len(values)]
+    correlations = covariances / covariances[0]
+    ended = np.flatnonzero(correlations <= 0.0)
+    end = int(ended[0]) if len(ended) else len(values)
+    return float(1.0 + 2.0 * correlations[1:end].sum())
 
 
 def grouped_quantiles(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from meshsim.measure.latency import LATENCY_KEYS, VERY_LATE, Latencies
+from meshsim.measure.latency import LATENCY_KEYS, QUANTILES, VERY_LATE, Latencies
 from meshsim.scenario.model import CLIENT, Objective
 
 Summary = dict[str, Any]
@@ -26,7 +26,9 @@ def evaluate(
         latencies: of an entry service's answered requests.
 
     Returns:
-        One dict an objective: `service`, the limits given, `measured` (None where not known), `met`.
+        One dict an objective: `service`, the limits given, `measured` (None where not known), `met`; of an
+        entry service also `within`, the share of requests within each limit of a percentile, and
+        `independent`, how many independent requests would tell as much.
     """
     return [_judge(objective, summary, latencies) for objective in objectives]
 
@@ -36,10 +38,26 @@ def _judge(objective: Objective, summary: Summary, latencies: Callable[[str], La
     entry = summary["edges"].get(f"{CLIENT} -> {objective.service}")
     place = entry or summary["services"][objective.service]
     missing = place["unfinished"] if entry and not summary["partial"] else 0
-    place = _with_missing(place, latencies(objective.service), missing) if missing else place
+    answered = latencies(objective.service) if entry else None
+    if answered is not None and missing:
+        place = _with_missing(place, answered, missing)
     measured = {key: _measured(key, place, missing) for key in limits}
     met = all(meets(key, measured[key], limit) for key, limit in limits.items())
-    return {"service": objective.service, **limits, "measured": measured, "met": met}
+    judged = {"service": objective.service, **limits, "measured": measured, "met": met}
+    if answered is None:
+        return judged
+    within = _within(limits, answered, missing)
+    return {**judged, "within": within, "independent": answered.independent}
+
+
+def _within(limits: dict[str, float], answered: Latencies, missing: int) -> dict[str, float | None]:
+    """The share of requests no later than the limit of each percentile; None where there are none."""
+    total = answered.count + missing
+    return {
+        key: answered.within(limit * (1.0 + 1e-9)) / total if total else None
+        for key, limit in limits.items()
+        if key in QUANTILES
+    }
 
 
 def _with_missing(place: Summary, answered: Latencies, missing: int) -> Summary:

@@ -248,7 +248,7 @@ def test_an_isotope_graph_becomes_a_scenario_that_runs(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", [[], ["run"], ["check"], ["schema"], ["theory"], ["import"], ["import", "isotope"]]
+    "verb", [[], ["run"], ["capacity"], ["check"], ["schema"], ["theory"], ["import"], ["import", "isotope"]]
 )
 def test_help_teaches(verb) -> None:
     result = call(*verb, "--help")

@@ -201,7 +201,7 @@ class Structure:
             inside = [time for time in load.arrivals.trace.times if start <= time < scenario.duration]
             return len(inside) / (scenario.duration - start)
         if load.profile:
-            return _profile_mean(load, start, scenario.duration)
+            return profile_mean(load, start, scenario.duration)
         return float(load.rate or 0.0)
 
 
@@ -210,7 +210,7 @@ def _work(deployment: Deployment) -> tuple[object, ...]:
     return tuple(getattr(deployment, name) for name in Deployment.model_fields if name != "replicas")
 
 
-def _profile_mean(load: Load, start: float, end: float) -> float:
+def profile_mean(load: Load, start: float, end: float) -> float:
     """The mean of a profile's rate between two times: straight pieces, ramps cut at the next point."""
     total, rate = 0.0, 0.0
     points = load.profile

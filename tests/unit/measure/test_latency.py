@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from meshsim.measure.latency import LATENCY_KEYS, Each, grouped_quantiles
+from meshsim.measure.latency import LATENCY_KEYS, Buckets, Each, grouped_quantiles, inflation
 
 
 def test_percentiles_are_pandas_default() -> None:
@@ -40,3 +40,27 @@ def test_numbers_that_count_several_times_are_as_many_numbers() -> None:
         np.repeat(values, times), np.repeat(groups, times), 6, (0.0, 0.3, 0.5, 0.99, 1.0)
     )
     np.testing.assert_array_equal(found, whole)
+
+
+def test_how_many_are_within_a_limit_however_they_are_kept() -> None:
+    values = np.array([0.1, 0.2, 0.2, 0.3])
+    each = Each(values)
+    counted = Buckets(np.array([0.1, 0.2, 0.3]), np.array([1, 2, 1]), 0.8, 0.1, 0.3)
+    for limit, count in ((0.05, 0), (0.1, 1), (0.2, 3), (0.25, 3), (0.3, 4), (9.0, 4)):
+        assert each.within(limit) == counted.within(limit) == count
+    assert counted.with_missing(3).within(9.0) == each.with_missing(3).within(9.0) == 4
+
+
+def test_requests_that_depend_on_each_other_tell_less() -> None:
+    """An AR(1) process of correlation 0.9 inflates the variance of its mean by (1 + 0.9) / (1 - 0.9) = 19."""
+    generator = np.random.default_rng(5)
+    noise = generator.normal(size=200_000)
+    values = np.empty_like(noise)
+    last = 0.0
+    for place, step in enumerate(noise):
+        values[place] = last = 0.9 * last + step
+    assert inflation(values) == pytest.approx(19.0, rel=0.1)  # its standard error is about 3 %
+    assert inflation(noise) == pytest.approx(1.0, abs=0.1)
+    assert inflation(np.ones(5)) == 1.0
+    assert Each(values).independent == pytest.approx(200_000 / inflation(values))
+    assert Each(np.array([])).independent == 0.0

@@ -30,7 +30,8 @@ def test_what_is_told(make_scenario, make_records) -> None:
     found = judged(make_scenario, make_records, {"p99": "250ms", "success": "99.9%"}, status=500)
     assert found == {
         "service": "api", "p99": 0.25, "success": pytest.approx(0.999),
-        "measured": {"p99": pytest.approx(0.1), "success": 0.0}, "met": False,
+        "measured": {"p99": pytest.approx(0.1), "success": 0.0}, "within": {"p99": 1.0}, "met": False,
+        "independent": 900.0,
     }  # fmt: skip
 
 
@@ -67,3 +68,13 @@ def test_nothing_measured_meets_nothing(make_scenario, make_records) -> None:
     (found,) = summarise([make_records(scenario, [])], scenario)["objectives"]
     assert found["measured"] == {"p50": None}
     assert not found["met"]
+
+
+def test_the_share_within_a_percentile_s_limit_counts_what_never_came_as_too_late(
+    make_scenario, make_records
+) -> None:
+    latency = np.full(1000, 0.1)
+    latency[400:430] = 0.3
+    latency[500:520] = math.nan  # 20 of 900 measured
+    found = judged(make_scenario, make_records, {"p95": "200ms", "success": "50%"}, latency=latency)
+    assert found["within"] == {"p95": pytest.approx(850 / 900)}

@@ -1,0 +1,213 @@
+"""The verb ``capacity``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from meshsim import units
+from meshsim.cli.app import INTERRUPTED, AsJson, Overrides, ScenarioFile, app, example, stopping, told
+from meshsim.errors import MeshsimError, halves, shown
+
+if TYPE_CHECKING:
+    from meshsim.lab.capacity import Capacity
+
+
+Find = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="WHAT", help="load, replicas or recovery; may be repeated. By default load and replicas."
+    ),
+]
+Objectives = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="TEXT",
+        help='Such as "frontend: p99 <= 250ms, success >= 99.9%", instead of those of the scenario.',
+    ),
+]
+Costs = Annotated[
+    list[str] | None,
+    typer.Option(metavar="SERVICE=NUMBER", help="Of a replica, 1 where not given; may be repeated."),
+]
+Map = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        metavar="KEY=VALUES",
+        help="Twice: a map of recovery from the scenario's events, values as V1,V2 or A:B:N.",
+    ),
+]
+Window = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DURATION",
+        help="Recovery is judged so long before arrivals stop; by default a third of what is left.",
+    ),
+]
+Confidence = Annotated[str, typer.Option(metavar="RATIO", help="That each verdict is right.")]
+Resolution = Annotated[
+    str, typer.Option(metavar="RATIO", help="How near a load that meets and one that misses are to be.")
+]
+Most = Annotated[
+    int, typer.Option(help="Of one load or one choice of replicas, at most; the first look has 4.")
+]
+Jobs = Annotated[
+    int | None, typer.Option(help="Processes; by default one for each core.", show_default=False)
+]
+Engine = Annotated[
+    str | None, typer.Option(metavar="NAME", help="auto, simpy or reference, instead of the scenario's.")
+]
+Seed = Annotated[int | None, typer.Option(help="Of the first replication, instead of the scenario's.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="Folder for capacity.json, capacity.parquet (every run) and the pictures."
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print neither tables nor progress.")]
+
+
+@app.command(
+    epilog=example(
+        'meshsim capacity shop.yaml --objective "frontend: p99 <= 100ms" --cost cart=2.5 --out out'
+    )
+    + '\n  meshsim capacity metastable.yaml --map "load[0].rate=20/s:100/s:9" \\'
+    + "\n      --map policies.backend.retries.attempts=0,1,2,3 --out out"
+)
+def capacity(
+    scenario: ScenarioFile,
+    find: Find = None,
+    objective: Objectives = None,
+    cost: Costs = None,
+    map_: Map = None,
+    window: Window = None,
+    confidence: Confidence = "95%",
+    resolution: Resolution = "2%",
+    replications: Most = 32,
+    jobs: Jobs = None,
+    engine: Engine = None,
+    seed: Seed = None,
+    overrides: Overrides = None,
+    out: Out = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Find how much load, or how few replicas, meet the objectives.
+
+    Each load is run until it is clear whether it meets them, and the answer is checked with fresh seeds. Also
+    finds the knee of the load-latency curve, and below which load the mesh recovers from the scenario's
+    events. Ctrl-C ends the search and keeps what is known so far; a second one gives up.
+    """
+    with told(as_json):
+        from meshsim.lab import files  # noqa: PLC0415
+        from meshsim.lab.capacity import capacity as search  # noqa: PLC0415
+
+        options = _options(cost, map_, window, confidence, resolution)
+        if out is not None:
+            files.prepare(out)
+        result = search(
+            scenario,
+            find=find or (),
+            objectives=objective or (),
+            most=replications,
+            engine=engine,
+            seed=seed,
+            overrides=overrides or (),
+            jobs=jobs,
+            say=None if quiet else _say,
+            interrupted=stopping,
+            **options,
+        )
+        written, failure = _saved(result, out)
+        if as_json:
+            print(json.dumps(result.answer, indent=2, allow_nan=False))
+        elif not quiet:
+            _show(result, written)
+        if failure is not None:
+            raise failure
+    if result.answer["partial"]:
+        print("meshsim: interrupted; this is what is known so far", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED)
+
+
+def _saved(result: Capacity, out: Path | None) -> tuple[list[Path], MeshsimError | None]:
+    """Saves what was found; a full disk must not keep it from being shown first."""
+    if out is None:
+        return [], None
+    try:
+        return result.save(out), None
+    except MeshsimError as error:
+        return [], error
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+# ---- options ----------------------------------------------------------------------------------------
+
+
+def _options(
+    cost: list[str] | None, map_: list[str] | None, window: str | None, confidence: str, resolution: str
+) -> dict[str, Any]:
+    """The options that are written with units, by the names that the search has for them."""
+    from meshsim.scenario.variation import variation  # noqa: PLC0415
+
+    readers: dict[str, tuple[str, Callable[[], object]]] = {
+        "costs": ("--cost", lambda: dict(_cost(text) for text in cost or ())),
+        "vary": ("--map", lambda: dict(variation(text) for text in map_ or ())),
+        "window": ("--window", lambda: None if window is None else units.duration(window)),
+        "confidence": ("--confidence", lambda: units.ratio(confidence)),
+        "resolution": ("--resolution", lambda: units.ratio(resolution)),
+    }
+    return {name: _read(option, reader) for name, (option, reader) in readers.items()}
+
+
+def _read(option: str, reader: Callable[[], object]) -> object:
+    """An option's value; what is wrong with it is told with its name."""
+    try:
+        return reader()
+    except ValueError as error:
+        message, remedy = halves(error)
+        raise MeshsimError(f"{option}: {message}" + (f"; {remedy}" if remedy else "")) from None
+
+
+def _cost(text: str) -> tuple[str, float]:
+    name, equals, number = text.rpartition("=")
+    try:
+        return name.strip(), float(number) if equals else float("nope")
+    except ValueError:
+        raise ValueError(f"{shown(text)} is no cost; write SERVICE=NUMBER, such as cart=2.5") from None
+
+
+# ---- showing ----------------------------------------------------------------------------------------
+
+
+def _show(result: Capacity, written: list[Path]) -> None:
+    from rich.markup import escape  # noqa: PLC0415
+
+    from meshsim.lab import terminal  # noqa: PLC0415
+    from meshsim.lab.capacity import sheets  # noqa: PLC0415
+
+    out, answer = terminal.console(), result.answer
+    wanted = sheets.objectives(answer)
+    name = answer["scenario"] or "scenario"
+    out.print(f"[bold]{escape(name)}[/]{escape(': ' + wanted if wanted else '')}\n")
+    for title, lines, table in sheets.sections(answer):
+        out.print(f"[bold]{escape(title)}[/]")
+        for line in lines:
+            out.print(f"  {escape(line)}")
+        out.print()
+        if table is not None:
+            terminal.show(out, table)
+    seeds = answer["seeds"]
+    span = f", seeds {seeds[0]} to {seeds[1]}" if seeds else ""
+    out.print(f"[dim]meshsim {answer['version']}, {answer['runs']} runs{span}[/]")
+    if written:
+        out.print(f"Written to {escape(str(written[0].parent))}: {', '.join(path.name for path in written)}")

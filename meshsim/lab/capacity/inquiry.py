@@ -1,0 +1,146 @@
+"""Asking about a candidate until the answer is clear: replications are added in looks, each twice as many.
+
+Whoever looks again and again at growing data, and stops when he likes what he sees, is wrong more often than
+his interval says. So the looks are few and fixed in advance, and each gets an equal part of the error
+(Bonferroni's bound, which holds whatever the looks have in common). What is undecided after the last look
+lies so near the line that these replications can't tell: too close to call.
+
+All candidates get the same seeds (common random numbers): the same requests, only faster, or with other
+replicas. So a lucky seed is lucky for all, and which candidate is better shows sooner.
+
+Source:
+    Law (2015), 9.4.1 and 11.2: sequential sampling, common random numbers. Kim and Nelson, A Fully Sequential
+    Procedure for Indifference-Zone Selection in Simulation, ACM TOMACS 11 (2001): give up telling apart what
+    differs by less than matters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from meshsim.errors import MeshsimError
+from meshsim.lab.capacity.evidence import Verdict, judge
+from meshsim.lab.capacity.limits import Limit, Observation
+
+Candidate = TypeVar("Candidate", bound=Hashable)
+
+FEWEST = 4
+
+
+class StoppedError(Exception):
+    """The user pressed Ctrl-C: what is known so far is all there will be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How hard to look.
+
+    Attributes:
+        confidence: that a verdict is right, 0-1.
+        most: replications of a candidate, at most.
+        seed: of the first replication; the next has the next.
+    """
+
+    confidence: float = 0.95
+    most: int = 32
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0.5 <= self.confidence < 1.0:
+            raise MeshsimError(
+                f"a confidence of {self.confidence:g} can't be had; choose one from 50% to below 100%"
+            )
+        if self.most < FEWEST:
+            raise MeshsimError(f"{self.most} replications can't decide anything; allow at least {FEWEST}")
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """How many replications there are at each look."""
+        sizes = [FEWEST]
+        while 2 * sizes[-1] < self.most:
+            sizes.append(2 * sizes[-1])
+        return (*sizes, self.most) if self.most > FEWEST else (FEWEST,)
+
+    @property
+    def error(self) -> float:
+        """Of one look."""
+        return (1.0 - self.confidence) / len(self.looks)
+
+    def fresh(self) -> Plan:
+        """The same with seeds that have not been used: to verify what was chosen for looking good."""
+        return Plan(self.confidence, self.most, self.seed + self.most)
+
+
+@dataclass(slots=True)
+class Finding(Generic[Candidate]):
+    """What is known about a candidate.
+
+    Attributes:
+        candidate: the load, replicas, …
+        observations: in order of their seeds.
+        verdict: after the last of them.
+    """
+
+    candidate: Candidate
+    observations: list[Observation] = field(default_factory=list)
+    verdict: Verdict = Verdict.UNDECIDED
+
+
+Observe = Callable[[Candidate, Sequence[int]], list[Observation]]
+"""Runs a candidate once with each of some seeds; raises `StoppedError` after Ctrl-C."""
+
+Told = Callable[["Finding[Candidate]"], None]
+"""Is told of a finding after each look at it."""
+
+
+class Inquiry(Generic[Candidate]):
+    """Asks about candidates, and remembers.
+
+    Attributes:
+        observe: makes the runs.
+        limits: what is asked of each.
+        plan: how hard to look.
+        told: hears of every look.
+        findings: by candidate.
+    """
+
+    def __init__(
+        self,
+        observe: Observe[Candidate],
+        limits: Sequence[Limit],
+        plan: Plan,
+        told: Told[Candidate] | None = None,
+    ) -> None:
+        self.observe = observe
+        self.limits = limits
+        self.plan = plan
+        self.told = told
+        self.findings: dict[Candidate, Finding[Candidate]] = {}
+
+    def ask(self, candidate: Candidate) -> Finding[Candidate]:
+        """Looks until it is decided, or too close to call."""
+        for size in self.plan.looks:
+            finding = self.look(candidate, size)
+            if finding.verdict is not Verdict.UNDECIDED:
+                break
+        return finding
+
+    def look(self, candidate: Candidate, size: int = FEWEST) -> Finding[Candidate]:
+        """Makes sure of so many replications at least; what is already decided is not judged anew."""
+        finding = self.findings.setdefault(candidate, Finding(candidate))
+        have = len(finding.observations)
+        if have < size:
+            seeds = range(self.plan.seed + have, self.plan.seed + size)
+            finding.observations += self.observe(candidate, seeds)
+            if finding.verdict is Verdict.UNDECIDED:
+                finding.verdict = judge(self.limits, finding.observations, self.plan.error)
+            if self.told is not None:
+                self.told(finding)
+        return finding
+
+    @property
+    def spent(self) -> int:
+        """How many runs were made."""
+        return sum(len(finding.observations) for finding in self.findings.values())

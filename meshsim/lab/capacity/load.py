@@ -1,0 +1,218 @@
+"""The largest load that meets the objectives.
+
+The ends come first: where even the lowest load misses, no search helps, and that is the answer. The upper
+end is guessed by the utilisation law: workers that are busy a share U of the time at the low end are always
+busy at 1/U times its load, retries aside. Bisection on the logarithm narrows what lies between.
+
+The answer was chosen for looking good, so it looks better than it is. It is therefore asked once more, of
+seeds that had no part in the choice; what that says is what the stated confidence rests on.
+
+Source:
+    Denning and Buzen, The Operational Analysis of Queueing Network Models, ACM Computing Surveys 10 (1978):
+    the utilisation law. Law (2015), 11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from meshsim.lab.capacity.bracket import bracket
+from meshsim.lab.capacity.evidence import Verdict
+from meshsim.lab.capacity.inquiry import Finding, Inquiry
+from meshsim.lab.capacity.limits import Limit
+from meshsim.lab.capacity.scaling import Scaling
+
+REQUESTS_BEYOND = 5.0
+"""At the low end a run has requests enough for so many beyond a percentile that is asked for."""
+REQUESTS_LEAST = 200.0
+FACTOR_LEAST = 1e-3
+HIGHER = 2.0
+DISORDER = "more load is not always worse here, so there may be more lines than the one that is given."
+STEPS = 5
+"""So often at most an answer that does not stand up to fresh seeds is taken back."""
+
+
+class Words(NamedTuple):
+    """How the two clear answers are said."""
+
+    met: str = "meets the objectives"
+    missed: str = "misses the objectives"
+
+
+@dataclass(slots=True)
+class LoadAnswer:
+    """Between which loads the objectives begin to be missed, as factors on the scenario's own.
+
+    Attributes:
+        meets: the largest load known to meet; None if none is.
+        misses: the smallest known to miss; None if none is.
+        confirmed: whether fresh seeds agreed, at once or after a step; None before they were asked.
+        notes: what else was found, in sentences.
+    """
+
+    meets: float | None = None
+    misses: float | None = None
+    confirmed: bool | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+class LoadSearch:
+    """Looks for the largest load.
+
+    Attributes:
+        inquiry: about factors.
+        verifier: the same with fresh seeds.
+        scaling: for labels and steps.
+        resolution: where to stop, as a ratio.
+        words: for notes.
+        answer: as far as it is known, at any time.
+    """
+
+    def __init__(
+        self,
+        inquiry: Inquiry[float],
+        verifier: Inquiry[float],
+        scaling: Scaling,
+        resolution: float,
+        words: Words = Words(),  # noqa: B008 - a tuple
+    ) -> None:
+        self.inquiry = inquiry
+        self.verifier = verifier
+        self.scaling = scaling
+        self.resolution = resolution
+        self.words = words
+        self.answer = LoadAnswer()
+
+    def run(self) -> LoadAnswer:
+        """Searches, and verifies."""
+        low = self._low_end()
+        high = None if low is None else self._high_end(low)
+        if low is None:
+            return self.answer
+        if high is not None:
+            self._narrow(high)
+        self._note_disorder()
+        self._verify()
+        return self.answer
+
+    def _verdict(self, factor: float) -> Verdict:
+        """Asks, and keeps the answer that is known so far."""
+        verdict = self.inquiry.ask(factor).verdict
+        found = self.answer
+        if verdict is Verdict.MISSED and (found.misses is None or factor < found.misses):
+            found.misses = factor
+        if verdict is Verdict.MET and (found.meets is None or factor > found.meets):
+            found.meets = factor
+        return verdict
+
+    # ---- the ends -----------------------------------------------------------------------------------
+
+    def _low_end(self) -> float | None:
+        """A load that meets: as low as runs of this length can tell, or lower, or the scenario's own."""
+        lowest = factor = lowest_factor(self.inquiry.limits, self.scaling)
+        while (verdict := self._verdict(factor)) is Verdict.MISSED:
+            lower = self.scaling.apart(factor / 4.0, self.resolution, 0)
+            if lower >= factor or lower < FACTOR_LEAST or lower * (self.scaling.requests or 1e9) < 50.0:
+                break
+            lowest = factor = lower
+        if verdict is Verdict.MET:
+            return factor
+        if lowest != 1.0 and self._verdict(1.0) is Verdict.MET:
+            self.answer.misses = None  # what is missed below is no end of what is met above
+            self.answer.notes.append(
+                f"{self._label(lowest)} {self._said(verdict)} and {self._label(1.0)} {self.words.met}:"
+                f" {DISORDER}"
+            )
+            return 1.0
+        self.answer.notes.append(
+            f"Even {self._label(lowest)}, as little load as these runs can tell of, {self._said(verdict)}:"
+            " more load is not what it fails of."
+        )
+        return None
+
+    def _high_end(self, low: float) -> float | None:
+        """A load that misses, from the one at which the busiest workers have no time left."""
+        guess = max(1.1 * saturation(self.inquiry.findings[low], low), HIGHER * low)
+        factor = self.scaling.apart(guess, self.resolution, 0)
+        while self._verdict(factor) is not Verdict.MISSED:
+            factor = self.scaling.apart(HIGHER * factor, self.resolution, 0)
+            if factor > self.scaling.highest:
+                self.answer.notes.append(
+                    f"No load up to {self._label(factor / HIGHER)} {self.words.missed}:"
+                    " nothing here limits it."
+                )
+                return None
+        return factor
+
+    # ---- between ------------------------------------------------------------------------------------
+
+    def _narrow(self, high: float) -> None:
+        """Bisects; the scenario's own load first, since everybody wants to know about it."""
+        low = self.answer.meets
+        assert low is not None
+        own = self._verdict(1.0) if low < 1.0 < high else Verdict.UNDECIDED
+        low = 1.0 if own is Verdict.MET else low
+        high = 1.0 if own is Verdict.MISSED else high
+        found = bracket(self._verdict, low, high, self.scaling.middle(self.resolution))
+        self.answer.meets, self.answer.misses = found.meets, found.misses
+
+    def _note_disorder(self) -> None:
+        """Says so if a load was missed below one that was met."""
+        found = self.inquiry.findings.values()
+        met = [finding.candidate for finding in found if finding.verdict is Verdict.MET]
+        missed = [finding.candidate for finding in found if finding.verdict is Verdict.MISSED]
+        if met and missed and min(missed) < max(met) and not self.answer.notes:
+            self.answer.notes.append(
+                f"{self._label(min(missed))} {self.words.missed} and {self._label(max(met))}"
+                f" {self.words.met}: {DISORDER}"
+            )
+
+    # ---- afterwards ---------------------------------------------------------------------------------
+
+    def _verify(self) -> None:
+        found = self.answer
+        sure = True
+        if found.meets is not None:
+            found.meets, held = self._confirmed(found.meets, Verdict.MET, -1)
+            sure = sure and held
+        if found.misses is not None:
+            found.misses, held = self._confirmed(found.misses, Verdict.MISSED, +1)
+            sure = sure and held
+        found.confirmed = sure
+
+    def _confirmed(self, factor: float, wanted: Verdict, way: int) -> tuple[float, bool]:
+        """The load nearest to the found one of which fresh seeds say the same, and whether there is one."""
+        for step in range(STEPS):
+            candidate = self.scaling.apart(factor, self.resolution, way * step)
+            verdict = self.verifier.ask(candidate).verdict
+            if verdict is wanted:
+                return candidate, True
+            self.answer.notes.append(f"With fresh seeds {self._label(candidate)} {self._said(verdict)}.")
+        return candidate, False
+
+    def _said(self, verdict: Verdict) -> str:
+        said = {Verdict.MET: self.words.met, Verdict.MISSED: self.words.missed}
+        return said.get(verdict, "is too close to call")
+
+    def _label(self, factor: float) -> str:
+        return self.scaling.label(factor)
+
+
+def lowest_factor(limits: Sequence[Limit], scaling: Scaling) -> float:
+    """The lowest load of which runs of this length can tell anything: fewer requests show no percentile."""
+    if scaling.requests is None:
+        return scaling.apart(0.0, 0.0, 0)
+    tails = [REQUESTS_BEYOND / (1.0 - limit.least) for limit in limits if limit.least is not None]
+    return min(1.0, max(REQUESTS_LEAST, *tails, 0.0) / scaling.requests)
+
+
+def saturation(finding: Finding[float], factor: float) -> float:
+    """The load at which the busiest workers never rest, by the utilisation law; 0 if none are limited."""
+    seen = finding.observations
+    names = {name for each in seen for name in each.numbers if name.startswith("utilisation.")}
+    busiest = max(
+        (sum(each.numbers.get(name, 0.0) for each in seen) / len(seen) for name in names), default=0.0
+    )
+    return factor / busiest if busiest > 0.0 else 0.0

@@ -1,0 +1,137 @@
+"""Whether the mesh recovers from its trigger: from what the scenario's events do to it.
+
+Each run has a twin: the same requests with the same draws, without the events. Some time after the trigger's
+end the two are compared, over the last part of the run. *Recovered* is a run whose goodput and latency, and
+with these (Little) the requests in flight, are there as good as its twin's. With the same draws they often
+become identical, so the tolerances can be narrow. A run that is not back by then is not recovered, though it
+may be later: how long there was for it is said with the result. Where the twin itself is overloaded there is
+nothing to return to, which counts as not recovered and is told apart.
+
+Such states are *metastable*: the trigger has gone, and what it set going keeps itself going.
+
+Source:
+    Bronson et al., Metastable failures in distributed systems, HotOS (2021). Huang et al., Metastable
+    failures in the wild, OSDI (2022).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from meshsim.errors import MeshsimError
+from meshsim.lab.capacity.limits import Limit, Observation, Score
+from meshsim.scenario.model import Scenario
+
+Summary = Mapping[str, Any]
+
+GOODPUT_LEAST = 0.95
+LATENCY_MOST = 1.25
+LAST_PART = 1.0 / 3.0
+"""Of the time after the trigger."""
+
+RECOVERED = (Limit("the mesh", "recovered", 0.5),)
+"""What is asked of a load: that it recovers more often than not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """When a scenario is hit, and when it is looked at.
+
+    Attributes:
+        hit: the trigger's beginning, s.
+        over: its end, s.
+        looked: from when on recovery is judged, s.
+    """
+
+    hit: float
+    over: float
+    looked: float
+
+    @classmethod
+    def of(cls, scenario: Scenario, window: float | None = None) -> Trial:
+        """The trial that a scenario's events make.
+
+        Args:
+            scenario: with events.
+            window: how long before the end of arrivals recovery is judged, s; None takes the last third
+                of the time after the trigger.
+
+        Raises:
+            MeshsimError: there is no trigger, it does not end, or nothing of the run is left after it.
+        """
+        if not scenario.events:
+            raise MeshsimError(
+                f"{scenario.name or 'the scenario'} has no events, so there is nothing to recover from; add"
+                " the trigger to the file (events: [{at: 30s, for: 10s, service: ..., slow: 5}])"
+            )
+        ends = [_end(scenario, place) for place in range(len(scenario.events))]
+        over = max(ends)
+        left = scenario.duration - over
+        length = LAST_PART * left if window is None else window
+        if not 0.0 < length <= left:
+            raise MeshsimError(
+                f"the trigger ends at {over:g} s and arrivals at {scenario.duration:g} s: no {length:g} s are"
+                " left to look at; make the scenario's duration longer, or the window shorter"
+            )
+        return cls(min(event.at for event in scenario.events), over, scenario.duration - length)
+
+    def twins(self, scenario: Scenario) -> tuple[Scenario, Scenario]:
+        """The scenario and its twin without the events, both measured only where recovery is judged."""
+        judged = scenario.model_copy(update={"warmup": self.looked})
+        return judged, judged.model_copy(update={"events": ()})
+
+
+def _end(scenario: Scenario, place: int) -> float:
+    """When an event is over; a push is when it has arrived."""
+    event = scenario.events[place]
+    if event.set:
+        return event.at + scenario.mesh.push_delay.build().mean
+    if event.lasts is None:
+        raise MeshsimError(
+            f"events[{place}] never ends, so there is no recovery from it; say how long it lasts (for: 10s)"
+        )
+    return event.at + event.lasts
+
+
+def compare(hit: Summary, twin: Summary, seed: int) -> Observation:
+    """Whether a run recovered, from its summary and its twin's."""
+    healthy = not twin["unstable"] and bool(twin["requests"]["goodput"])
+    recovered = healthy and _as_good(hit, twin)
+    score = Score(float(recovered), float(recovered), 1)
+    numbers = {
+        "recovered": float(recovered),
+        "overloaded": float(not healthy),
+        "goodput": hit["requests"]["goodput"] or 0.0,
+        "goodput_without": twin["requests"]["goodput"] or 0.0,
+        "work": _work(
+            hit
+        ),  # no sign of failure by itself: a last-in-first-out queue may keep its dead for ever
+        "work_without": _work(twin),
+        "rate": hit["requests"]["rate"] or 0.0,
+    }
+    for key, summary in (("latency.mean", hit), ("latency.mean_without", twin)):
+        if summary["latency"]["mean"] is not None:
+            numbers[key] = summary["latency"]["mean"]
+    for name, service in twin["services"].items():
+        if service["utilisation"] is not None:
+            numbers[f"utilisation.{name}"] = service["utilisation"]
+    return Observation(seed, (score,), False, numbers)
+
+
+def _as_good(hit: Summary, twin: Summary) -> bool:
+    latency, other = hit["latency"]["mean"], twin["latency"]["mean"]
+    if latency is None or other is None:
+        return False
+    return bool(
+        hit["requests"]["goodput"] >= GOODPUT_LEAST * twin["requests"]["goodput"]
+        and latency <= LATENCY_MOST * other
+    )
+
+
+def _work(summary: Summary) -> float:
+    """Attempts at all services, in service or waiting, also those that nobody waits for, on average."""
+    return float(
+        sum((part["busy_mean"] or 0.0) + (part["queue_mean"] or 0.0) for part in summary["services"].values())
+    )

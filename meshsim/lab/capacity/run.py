@@ -1,0 +1,181 @@
+"""The verb `capacity`, and what it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from meshsim.errors import MeshsimError, shown
+from meshsim.lab import files
+from meshsim.lab.capacity import report
+from meshsim.lab.capacity.inquiry import Plan
+from meshsim.lab.capacity.limits import objective
+from meshsim.lab.capacity.runner import Runner
+from meshsim.lab.capacity.study import LOAD, MAP, RECOVERY, REPLICAS, Question, Say, Study
+from meshsim.lab.capacity.table import table
+from meshsim.lab.interrupt import interruptible
+from meshsim.lab.pool import Pool
+from meshsim.lab.run import SEED_LIMIT
+from meshsim.measure.table import Table
+from meshsim.scenario import load, loads, written
+from meshsim.scenario.dump import flow
+from meshsim.scenario.load import load_grid
+from meshsim.scenario.model import Scenario
+from meshsim.scenario.names import suggestion
+from meshsim.scenario.overrides import Overrides
+
+if TYPE_CHECKING:
+    from meshsim.plot import Picture
+
+QUESTIONS = (LOAD, REPLICAS, RECOVERY)
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What a mesh carries.
+
+    Attributes:
+        scenario: that was asked about, objectives and seed included.
+        answer: everything that was found, as `capacity.json` has it.
+        columns: one row a run, see `meshsim.lab.capacity.table`.
+    """
+
+    scenario: Scenario
+    answer: dict[str, Any] = field(repr=False)
+    columns: Table = field(repr=False)
+
+    def plot(self) -> Picture | None:
+        """The load-latency curve with objectives, bracket and knee; None if no load was looked at."""
+        if self.answer[LOAD] is None or not self.answer[LOAD]["curve"]:
+            return None
+        from meshsim.plot.capacity import curve_figure  # noqa: PLC0415 - matplotlib is slow to import
+
+        return curve_figure(self.answer)
+
+    def plot_map(self) -> Picture | None:
+        """The map of recovery; None if there is none."""
+        if self.answer[MAP] is None or not self.answer[MAP]["cells"]:
+            return None
+        from meshsim.plot.capacity import map_figure  # noqa: PLC0415
+
+        return map_figure(self.answer)
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Writes capacity.json, capacity.parquet (every run), capacity.png and, of a map, map.png.
+
+        Raises:
+            MeshsimError: they can't be written; then none of them is.
+        """
+        pictures = {"capacity.png": self.plot(), "map.png": self.plot_map()}
+        return files.write(
+            files.prepare(folder),
+            {
+                "capacity.json": files.json_writer(self.answer),
+                "capacity.parquet": files.parquet_writer(self.columns),
+                **{name: _writer(each) for name, each in pictures.items() if each is not None},
+            },
+        )
+
+
+def _writer(picture: Picture) -> files.Writer:
+    content = picture.png()
+    return lambda out: out.write(content)
+
+
+def capacity(
+    scenario: str | Path | Scenario,
+    *,
+    find: Sequence[str] = (),
+    objectives: Sequence[str] = (),
+    costs: Mapping[str, float] | None = None,
+    vary: Mapping[str, object] | None = None,
+    window: float | None = None,
+    confidence: float = 0.95,
+    resolution: float = 0.02,
+    most: int = 32,
+    engine: str | None = None,
+    seed: int | None = None,
+    overrides: Overrides = (),
+    jobs: int | None = 1,
+    say: Say | None = None,
+    interrupted: Callable[[], None] | None = None,
+) -> Capacity:
+    """Finds what a mesh carries.
+
+    Ctrl-C ends the search early and keeps what is known so far (``answer["partial"]``); a second one gives
+    up.
+
+    Args:
+        scenario: a file's path, or a scenario.
+        find: ``load``, ``replicas``, ``recovery``; by default the first two, or only the map if there is one.
+        objectives: such as ``"frontend: p99 <= 250ms, success >= 99.9%"``, instead of the scenario's.
+        costs: of a replica, by service or ``service/version``; 1 where not given.
+        vary: two keys with their values, as a sweep has them: the map of recovery.
+        window: how long before the end of arrivals recovery is judged, s.
+        confidence: that each verdict is right, 0-1.
+        resolution: how near the load that meets and the load that misses are to be, 0.02 for 2 %.
+        most: replications of one candidate, at most.
+        engine: None takes the scenario's.
+        seed: of the first replication; None takes the scenario's.
+        overrides: as of `meshsim.run`.
+        jobs: processes; None takes all cores.
+        say: is told a line after each look.
+        interrupted: is called at the first Ctrl-C.
+
+    Raises:
+        ScenarioError: the scenario can't be used.
+        MeshsimError: another argument can't, or what is asked has no answer: there are no objectives, or
+            no trigger.
+    """
+    asked = _asked(find, vary)
+    changes = _changes(overrides, objectives)
+    grid = load_grid(scenario, changes, vary) if vary else None
+    base = grid.scenario if grid is not None else _load(scenario, changes)
+    plan = _plan(confidence, most, base.seed if seed is None else seed)
+    base = base.model_copy(update={"seed": plan.seed})
+    question = Question(base, asked, plan, _checked(resolution), costs or {}, grid, window)
+    with interruptible(interrupted) as stop, Pool(jobs) as pool:
+        study = Study(question, Runner(pool, stop, engine), say)
+        study.run()
+    return Capacity(base, report.answer(study), table(study.rows))
+
+
+# ---- arguments --------------------------------------------------------------------------------------
+
+
+def _asked(find: Sequence[str], vary: Mapping[str, object] | None) -> tuple[str, ...]:
+    for name in find:
+        if name not in QUESTIONS:
+            raise MeshsimError(f"can't find {shown(name)}; {suggestion(name, QUESTIONS)}")
+    return tuple(find) if find or vary else (LOAD, REPLICAS)
+
+
+def _changes(overrides: Overrides, objectives: Sequence[str]) -> Overrides:
+    """The overrides, with objectives among them."""
+    if not objectives:
+        return overrides
+    given = [objective(text) for text in objectives]
+    if isinstance(overrides, Mapping):
+        return {**overrides, "objectives": given}
+    return [*([overrides] if isinstance(overrides, str) else overrides), f"objectives={flow(given)}"]
+
+
+def _load(source: str | Path | Scenario, changes: Overrides) -> Scenario:
+    if not isinstance(source, Scenario):
+        return load(source, changes)
+    return loads(written.text(source), overrides=changes, folder=source.folder) if changes else source
+
+
+def _plan(confidence: float, most: int, seed: int) -> Plan:
+    plan = Plan(confidence, most, seed)
+    if not 0 <= seed <= SEED_LIMIT - 2 * most:
+        raise MeshsimError(f"seed {seed} is out of range; choose one from 0 to {SEED_LIMIT - 2 * most}")
+    return plan
+
+
+def _checked(resolution: float) -> float:
+    if not 1e-4 <= resolution <= 1.0:
+        raise MeshsimError(f"a resolution of {resolution:g} is no use; choose one from 0.01% to 100%")
+    return resolution

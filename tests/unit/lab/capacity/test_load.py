@@ -1,0 +1,152 @@
+import math
+import sys
+from pathlib import Path
+
+import pytest
+from scipy import stats
+
+from meshsim.lab.capacity.bracket import bracket, geometric
+from meshsim.lab.capacity.evidence import Verdict
+from meshsim.lab.capacity.inquiry import Inquiry, Plan
+from meshsim.lab.capacity.limits import Limit, Observation, Score
+from meshsim.lab.capacity.load import LoadSearch, lowest_factor, saturation
+from meshsim.lab.capacity.scaling import Scaling
+from meshsim.scenario import loads
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from known_answers import P99, late_share, noisy, scenario
+
+EXACT = (100.0 + math.log(0.01) / 0.2) / 50.0
+"""Where 1 % of the requests take longer than 200 ms, as a factor on 50/s."""
+
+
+def search(observe, *, seed=1, resolution=0.02, text=""):
+    plan = Plan(seed=seed)
+    inquiry, verifier = (Inquiry(observe, [P99], each) for each in (plan, plan.fresh()))
+    found = LoadSearch(inquiry, verifier, Scaling(scenario(text)), resolution)
+    return found.run(), inquiry, verifier
+
+
+# ---- the bracket alone ------------------------------------------------------------------------------
+
+
+def test_clear_answers_are_bisected_to_the_resolution() -> None:
+    def ask(load):
+        return Verdict.MET if load <= 3.3 else Verdict.MISSED
+
+    found = bracket(ask, 0.1, 10.0, geometric(0.01))
+    assert found.meets <= 3.3 < found.misses <= 1.01 * found.meets
+
+
+def test_both_edges_of_what_is_too_close_to_call_are_found() -> None:
+    def ask(load):
+        return Verdict.MET if load < 2.0 else Verdict.MISSED if load > 2.5 else Verdict.UNDECIDED
+
+    found = bracket(ask, 0.1, 10.0, geometric(0.01))
+    assert 2.0 / 1.01 <= found.meets < 2.0
+    assert 2.5 < found.misses <= 2.5 * 1.01
+
+
+# ---- the search -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(0, 2000, 100))
+def test_the_bracket_holds_the_exact_capacity(seed) -> None:
+    found, inquiry, _ = search(noisy(late_share), seed=seed)
+    assert found.meets <= EXACT <= found.misses
+    assert found.confirmed
+    assert inquiry.spent < 400
+
+
+@pytest.mark.parametrize("capacity", [30.0, 40.0, 60.0, 500.0])
+def test_own_loads_beyond_the_capacity_and_far_below_it(capacity) -> None:
+    exact = (capacity + math.log(0.01) / 0.2) / 50.0
+    found, _, _ = search(noisy(lambda rate: late_share(rate, capacity)), resolution=0.1)
+    assert found.meets <= exact <= found.misses
+    assert found.misses < 2.0 * found.meets  # and says something
+
+
+def test_of_users_the_last_one_is_found() -> None:
+    """14 users meet and 15 miss; there is nothing between to look at."""
+    closed = loads("{duration: 40s, services: {a: {}}, load: [{to: a, users: 10}]}")
+
+    def observe(factor, seeds):
+        late = 0.005 if round(10 * factor) <= 14 else 0.02
+        return [Observation(seed, (Score(None, 1.0 - late, 20_000, 20_000),)) for seed in seeds]
+
+    inquiry, verifier = (Inquiry(observe, [P99], each) for each in (Plan(), Plan().fresh()))
+    found = LoadSearch(inquiry, verifier, Scaling(closed), 0.02).run()
+    assert (round(10 * found.meets), round(10 * found.misses)) == (14, 15)
+    users = [round(10 * factor) for factor in inquiry.findings]
+    assert len(users) == len(set(users))  # none twice
+    assert min(users) == 1
+
+
+def test_without_noise_the_bracket_is_as_narrow_as_asked() -> None:
+    found, inquiry, verifier = search(noisy(late_share, spread=0.0), resolution=0.2)
+    assert found.meets <= EXACT <= found.misses <= 1.2 * found.meets
+    assert 1.0 in inquiry.findings  # the scenario's own load is looked at in any case
+    assert verifier.spent >= 8
+
+
+def test_a_limit_that_no_load_meets_is_told_first() -> None:
+    found, inquiry, verifier = search(noisy(lambda rate: 0.2))
+    assert (found.meets, found.confirmed) == (None, None)
+    assert "Even" in found.notes[0]
+    assert all(factor <= 1.0 for factor in inquiry.findings)
+    assert verifier.spent == 0
+
+
+def test_what_nothing_limits_is_told() -> None:
+    found, _, _ = search(noisy(lambda rate: 1e-4, spread=0.0))
+    assert found.misses is None
+    assert 200.0 < found.meets < 1000.0  # a million requests a run are enough
+    assert "nothing here limits it" in found.notes[0]
+
+
+def test_a_load_that_is_too_low_is_told_and_no_end() -> None:
+    """Missed at little load, met at the scenario's own: a cold cache, say."""
+    found, _, _ = search(noisy(lambda rate: 0.3 if rate < 40.0 else late_share(rate)))
+    assert found.meets <= EXACT <= found.misses
+    assert "not always worse" in found.notes[0]
+
+
+def test_luck_that_fresh_seeds_do_not_have_is_taken_back() -> None:
+    """The first seeds see less than there is; those that verify don't, and are wrong no oftener than said."""
+    lucky, plain = noisy(lambda rate: late_share(rate) / 3.0), noisy(late_share)
+    trials, wrong = 30, 0
+    for seed in range(0, 1000 * trials, 1000):
+
+        def observe(factor, seeds, seed=seed):
+            return lucky(factor, seeds) if seeds[0] < seed + 32 else plain(factor, seeds)
+
+        found, inquiry, verifier = search(observe, seed=seed)
+        claimed = max(load for load, each in inquiry.findings.items() if each.verdict is Verdict.MET)
+        assert claimed > EXACT
+        assert any("With fresh seeds" in note for note in found.notes)
+        assert not found.confirmed or verifier.findings[found.meets].verdict is Verdict.MET
+        wrong += found.confirmed and found.meets > EXACT
+    assert wrong <= stats.binom.ppf(0.999, trials, 0.05)
+
+
+def test_a_hollow_below_the_capacity_is_told() -> None:
+    """Missed between 8 and 45/s, met below and above, up to the capacity."""
+    found, _, _ = search(noisy(lambda rate: 0.5 if 8.0 < rate < 45.0 else late_share(rate)))
+    assert found.meets <= EXACT <= found.misses
+    assert "not always worse" in found.notes[0]
+
+
+# ---- where it begins --------------------------------------------------------------------------------
+
+
+def test_the_lowest_load_has_requests_enough_for_its_percentile() -> None:
+    scaling = Scaling(scenario())  # 2,000 requests a run
+    assert lowest_factor([P99], scaling) == pytest.approx(0.25)
+    assert lowest_factor([Limit("a", "mean", 1.0)], scaling) == pytest.approx(0.1)
+    assert lowest_factor([Limit("a", "success", 0.9999)], scaling) == 1.0
+
+
+def test_saturation_by_the_utilisation_law() -> None:
+    inquiry = Inquiry(noisy(late_share), [P99], Plan())
+    assert saturation(inquiry.look(0.5), 0.5) == pytest.approx(2.0)

@@ -1,0 +1,191 @@
+import json
+import re
+import signal
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from meshsim.cli import app
+
+QUICK = """
+name: quick
+duration: 20s
+services:
+  front: {replicas: 3, time: 1ms, script: [{call: back}]}
+  back: {replicas: 2, workers: 1, time: {exponential: 50ms}}
+load: [{to: front, rate: 12/s}]
+objectives: [{service: front, p90: 400ms}]
+"""
+HIT = """
+name: hit
+duration: 30s
+drain: 2s
+services: {api: {workers: 4, time: {exponential: 40ms}}}
+policies: {api: {retries: {attempts: 2, per_try_timeout: 500ms, on: [5xx]}}}
+load: [{to: api, rate: 25/s}]
+events: [{at: 5s, for: 5s, service: api, slow: 5}]
+"""
+FAST = ["--jobs", "1", "--replications", "4", "--resolution", "30%"]
+
+
+@pytest.fixture
+def quick(tmp_path):
+    path = tmp_path / "quick.yaml"
+    path.write_text(QUICK)
+    return str(path)
+
+
+@pytest.fixture
+def hit(tmp_path):
+    path = tmp_path / "hit.yaml"
+    path.write_text(HIT)
+    return str(path)
+
+
+def call(*arguments: str):
+    return CliRunner().invoke(app, ["capacity", *arguments])
+
+
+def test_it_says_what_was_found_and_writes_files(quick, tmp_path) -> None:
+    result = call(quick, *FAST, "--cost", "back=2.5", "--out", str(tmp_path / "out"))
+    assert result.exit_code == 0, result.stderr
+    for words in (
+        "quick: front: p90 <= 400 ms",
+        "largest load",
+        "/s misses: ",
+        "fresh seeds",
+        "The knee",
+        "back is busiest",
+        "least replicas",
+        "runs, seeds 1 to 8",
+    ):
+        assert words in result.stdout, words
+    assert re.search(r"^load 12/s: 4 replications, p90 [\d.]+ ± [\d.]+ ms, met$", result.stderr, re.MULTILINE)
+    assert re.search(r"^front 3, back 2: 4 replications", result.stderr, re.MULTILINE)
+    folder = tmp_path / "out"
+    assert {path.name for path in folder.iterdir()} == {"capacity.json", "capacity.parquet", "capacity.png"}
+    answer = json.loads((folder / "capacity.json").read_text())
+    assert answer["replicas"]["least"]["front"] == 1  # its workers are unlimited
+    assert answer["replicas"]["cost_own"] == 3.0 + 2 * 2.5
+    table = pd.read_parquet(folder / "capacity.parquet")
+    assert len(table) == answer["runs"]
+    assert set(table.question) == {"load", "replicas"}
+    assert set(table[table.fresh].seed) == set(range(5, 9))
+    one = table[(table.factor == 1.0) & (table.seed == 3)].iloc[0]
+    made = json.loads(CliRunner().invoke(app, ["run", quick, "--seed", "3", "--json"]).stdout)
+    assert one["front.p90"] == made["objectives"][0]["measured"]["p90"]
+    assert one["goodput"] == made["requests"]["goodput"]
+
+
+def test_json_and_quiet(quick) -> None:
+    result = call(quick, *FAST, "--find", "load", "--json", "--quiet")
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    answer = json.loads(result.stdout)
+    assert answer["load"]["meets"]["factor"] < answer["load"]["misses"]["factor"]
+    assert answer["replicas"] is None
+    assert answer["load"]["meets"]["loads"] == [
+        {"to": "front", "rate": pytest.approx(12.0 * answer["load"]["meets"]["factor"])}
+    ]
+
+
+def test_the_same_seeds_give_the_same_answer_on_any_number_of_processes(quick) -> None:
+    one, two = (
+        json.loads(call(quick, *FAST[2:], "--find", "load", "--jobs", jobs, "--json").stdout) for jobs in "12"
+    )
+    assert one == two
+
+
+def test_objectives_can_be_given(quick) -> None:
+    options = ["--objective", "front: success >= 50%, p90 <= 300ms", "--find", "load"]
+    result = call(quick, *FAST, *options, "--json")
+    asked = json.loads(result.stdout)["objectives"]
+    assert {each["key"]: each["limit"] for each in asked} == {"p90": 0.3, "success": 0.5}
+
+
+def test_a_map_of_recovery(hit, tmp_path) -> None:
+    axes = ["--map", "load[0].rate=10/s:80/s:3", "--map", "policies.api.retries.attempts=0,2"]
+    result = call(hit, "--jobs", "1", *axes, "--out", str(tmp_path / "out"))
+    assert result.exit_code == 0, result.stderr
+    assert "chance of recovery" in result.stdout
+    assert "Hit from 5 to 10 s" in result.stdout
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "capacity.json", "capacity.parquet", "map.png",
+    }  # fmt: skip
+    found = json.loads((tmp_path / "out" / "capacity.json").read_text())["map"]
+    shares = {(cell["row"], cell["column"]): cell["share"] for cell in found["cells"]}
+    assert shares[0, 1] == 1.0  # 45/s without retries: fine
+    assert shares[1, 1] == 0.0  # with two each, 3 x 45 are more than 100/s
+    assert found["boundary"] == [["45/s", "80/s"], ["10/s", "45/s"]] or shares[0, 2] > 0.0
+
+
+def test_the_boundary_of_recovery(hit) -> None:
+    result = call(hit, "--jobs", "1", "--replications", "8", "--resolution", "60%", "--find", "recovery")
+    assert result.exit_code == 0, result.stderr
+    assert re.search(r"[\d.]+/s recovers more often than not, [\d.]+/s does not", result.stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--find", "lode"], "load"),
+        (["--objective", "front: p99 >= 1s"], "is no objective"),
+        (["--objective", "nowhere: p99 <= 1s"], "nowhere"),
+        (["--objective", "front: p99 <= 1"], "no duration"),
+        (["--cost", "back"], "SERVICE=NUMBER"),
+        (["--cost", "bakc=2"], "back"),
+        (["--map", "load[0].rate=1/s"], "two keys"),
+        (["--map", "load[0].rate"], "KEY=V1,V2"),
+        (["--confidence", "2"], "--confidence"),
+        (["--confidence", "100%"], "confidence"),
+        (["--resolution", "0"], "resolution"),
+        (["--replications", "2"], "at least 4"),
+        (["--window", "5"], "--window"),
+        (["--find", "recovery"], "no events"),
+        (["--set", "objectives=[]"], "has no objectives"),
+        (["--seed", "-1"], "seed -1"),
+        (["--jobs", "0"], "0 jobs"),
+        (["--engine", "warp"], "warp"),
+        (["--set", "load=[{to: front, arrivals: {trace: {file: quick.yaml}}}]"], ""),
+    ],
+)
+def test_bad_input_is_one_message_and_exit_2(quick, arguments, words) -> None:
+    result = call(quick, "--jobs", "1", *arguments)
+    assert result.exit_code == 2, (result.output, result.exception)
+    assert isinstance(result.exception, SystemExit)
+    assert result.stdout == ""
+    assert words in result.stderr
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_ctrl_c_keeps_what_is_known(quick, tmp_path, jobs) -> None:
+    options = [
+        "--jobs",
+        jobs,
+        "--resolution",
+        "0.1%",
+        "--set",
+        "duration=60s",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    command = [sys.executable, "-m", "meshsim", "capacity", quick, *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if len(lines) == 3:
+            process.send_signal(signal.SIGINT)
+    out = process.stdout.read()
+    assert process.wait(timeout=60) == 130, "".join(lines)
+    process.stdout.close()
+    process.stderr.close()
+    assert lines[-1] == "meshsim: interrupted; this is what is known so far\n"
+    assert "meets" in out
+    answer = json.loads((tmp_path / "out" / "capacity.json").read_text())
+    assert answer["partial"]
+    assert answer["load"]["meets"]["factor"] > 0.0
+    assert answer["load"]["confirmed"] is None
