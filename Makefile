@@ -1,39 +1,53 @@
 # The one entrance. `make demo` and `make test` are complete on a machine with Python 3.11, gcc and make.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/pip install --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test verify lint battery bench lab clean
+.PHONY: demo test verify build sanitize battery bench lab clean
 
 demo: .venv/base.stamp          ## run the first scenario and show where its results are
 	$(BIN)/meshsim run scenarios/retry-storm.yaml --out out/retry-storm
 
-test: .venv/dev.stamp           ## style, types and the fast tests
+test: build                     ## style, types and the fast tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -m "not long"
 
-verify: .venv/dev.stamp         ## the long verification: hundreds of generated scenarios, theory with tight intervals
+verify: build                   ## the long verification: hundreds of generated scenarios, theory with tight intervals
 	$(BIN)/pytest -m "long"
+
+build: .venv/dev.stamp          ## compile the mesh again, if its sources have changed
+	$(BIN)/python -m meshsim.compiler --stale
+
+sanitize: .venv/dev.stamp       ## the tests of the engines, with the C compiler's checks of every access to memory
+	MESHSIM_CFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined -O1" $(BIN)/python -m meshsim.compiler
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 \
+		PYTHONMALLOC=malloc $(BIN)/pytest -m "not long" -p no:cacheprovider tests/parity tests/property \
+		tests/unit/engine tests/unit/mesh tests/unit/policies tests/unit/test_queue.py tests/unit/test_random.py
+	$(BIN)/python -m meshsim.compiler
 
 battery: .venv/dev.stamp        ## put the random generator through dieharder (Debian package)
 	$(BIN)/python tests/benchmarks/battery.py
 
-bench: .venv/dev.stamp          ## the benchmarks, one after the other
+bench: build                    ## the benchmarks, one after the other
 	for program in tests/benchmarks/bench_*.py; do $(BIN)/python $$program || exit 1; done
 
 lab: .venv/base.stamp           ## JupyterLab with the lessons
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lab]'
+	$(PIP) --quiet -e '.[lab]'
 	$(BIN)/jupyter lab notebooks
 
-.venv/base.stamp: pyproject.toml constraints.txt
+.venv/base.stamp: pyproject.toml setup.py constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@echo "installing, and compiling the mesh: one to two minutes"
+	$(PIP) -v -e . 2>&1 | tee .venv/install.log | sed -un 's/^ *\(meshsim: .*\)/\1/p' || { tail -n 40 .venv/install.log; exit 1; }
 	touch $@
 
 .venv/dev.stamp: .venv/base.stamp
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(PIP) --quiet -e '.[dev]'
 	touch $@
 
 clean:
-	rm -rf .venv out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv out build meshsim/_compiled *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -7,6 +7,6 @@ from setuptools import setup
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from meshsim.compiler.build import Build, extensions  # noqa: E402
+from meshsim.compiler.build import Build, extensions
 
 setup(ext_modules=extensions(), cmdclass={"build_ext": Build})

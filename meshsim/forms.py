@@ -1,12 +1,12 @@
 """Which form of the mesh is loaded: compiled, or the plain sources.
 
-The compiled modules lie in ``meshsim/_compiled``, where Python itself would never look. They are loaded in place of
-the sources of the same names only if they were made of exactly these sources; an extension that is older, or made
-for something else, is left alone, and `status` says so. So a change of a source takes effect at once, in the plain
-form, and is never silently ignored.
+The compiled modules lie in ``meshsim/_compiled``, where Python itself would never look. They are loaded in
+place of the sources of the same names only if they were made of exactly these sources; an extension that is
+older, or made for something else, is left alone, and `FORM` says so. So a change of a source takes effect at
+once, in the plain form, and is never silently ignored.
 
-The environment variable MESHSIM_FORM chooses: ``plain`` loads the sources in any case (to step through them with a
-debugger), ``compiled`` insists.
+The environment variable MESHSIM_FORM chooses: ``plain`` loads the sources in any case (to step through them
+with a debugger), ``compiled`` insists.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ def source(name: str) -> Path:
 
 
 def digest(names: Sequence[str]) -> str:
-    """What tells these sources from any others."""
+    """What tells these sources, and how they are compiled, from any others."""
     total = hashlib.blake2b(digest_size=16)
-    for name in names:
+    compiler = sorted(f"meshsim.compiler.{file.stem}" for file in (PACKAGE / "compiler").glob("*.py"))
+    for name in [*names, *compiler]:
         total.update(name.encode() + b"\0" + source(name).read_bytes() + b"\0")
     return total.hexdigest()
 

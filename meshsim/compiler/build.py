@@ -1,4 +1,4 @@
-"""Has the modules compiled: from sources to C by Cython, from C to extensions by the C compiler, on all cores."""
+"""Has the modules compiled, to C by Cython and to extensions by the C compiler, on all cores."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ DIRECTIVES: dict[str, Any] = {
 UNCHECKED: dict[str, Any] = {"boundscheck": False, "nonecheck": False}
 
 # No contraction of a·b + c into one rounding: both forms must compute the same bits.
-FLAGS = ["-O2", "-ffp-contract=off", "-fwrapv", "-fno-strict-aliasing", "-w"]
+FLAGS = ["-O2", "-ffp-contract=off", "-fwrapv", "-fno-strict-aliasing", "-g0", "-w"]
 
 
 def say(text: str) -> None:
@@ -80,9 +80,13 @@ def translate(folder: Path, directives: dict[str, Any]) -> dict[str, list[str]]:
 
     say(f"translating {len(MODULES)} modules to C")
     made = cythonize(
-        generate(folder), nthreads=cores(), compiler_directives=directives, include_path=[str(folder)], quiet=True,
+        generate(folder),
+        nthreads=cores(),
+        compiler_directives=directives,
+        include_path=[str(folder)],
+        quiet=True,
         force=True,
-    )  # fmt: skip
+    )
     return {_placed(each.name): each.sources for each in made}
 
 
@@ -105,6 +109,8 @@ class Build(build_ext):
 
     directives = DIRECTIVES
     checked = True
+    done = 0
+    extensions: list[Extension]
 
     def finalize_options(self) -> None:
         self.parallel = cores()
@@ -112,14 +118,18 @@ class Build(build_ext):
 
     def run(self) -> None:
         """Translates, compiles, and writes down what it was made of."""
+        if self.editable_mode and forms.FORM.compiled and forms.FORM.checked:
+            say("the compiled engine is up to date")
+            self.extensions = []
+            return
         with tempfile.TemporaryDirectory(prefix="meshsim-build-") as folder:
             try:
                 sources = translate(Path(folder), self.directives)
                 for extension in self.extensions:
+                    self._folder(extension)
                     extension.sources = sources[extension.name]
                     extension.extra_compile_args = _flags()
                 self.build_temp = str(Path(folder) / "objects")
-                self.done = 0
                 super().run()
                 self._manifest()
             except BaseException as error:
@@ -140,6 +150,11 @@ class Build(build_ext):
         self.done += 1
         say(f"[{self.done}/{len(self.extensions)}] {extension.name.removeprefix(FOLDER + '.')}")
 
+    def _folder(self, extension: Extension) -> None:
+        """Makes the folder that an extension goes into: in place, setuptools expects it to be there."""
+        place = ROOT if self.inplace else Path(self.build_lib)
+        (place / extension.name.replace(".", "/")).parent.mkdir(parents=True, exist_ok=True)
+
     def _target(self) -> Path:
         return Path(self.get_ext_fullpath(f"{FOLDER}.manifest")).parent
 
@@ -159,11 +174,12 @@ class Build(build_ext):
         self.extensions = []
         shutil.rmtree(self._target(), ignore_errors=True)
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        say(f"NOT COMPILED: {lines[0]}")
-        say(
-            "meshsim works all the same, on SimPy, some thirty times slower; with a C compiler (such as gcc) and"
-        )
-        say("Python's headers, install it again to have the fast engine")
+        for line in (
+            f"NOT COMPILED: {lines[0]}",
+            "meshsim works all the same, on SimPy, some thirty times slower; to have the fast engine,",
+            "install a C compiler (such as gcc) and Python's headers, and then meshsim once more",
+        ):
+            say(line)
 
 
 def extensions() -> list[Extension]:

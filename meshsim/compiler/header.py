@@ -129,7 +129,7 @@ def _arguments(program: Program, module: Module, signature: Signature, *, own: b
 def is_void(program: Program, cls: Class | None, name: str) -> bool:
     """Whether a method without a result has none in C either, because Python code may override it.
 
-    Any other returns 0, or -1 for an exception, which costs its caller less than to look whether there is one.
+    Any other returns 0, or -1 for an exception, which costs its caller less than to look for one.
     """
     return cls is not None and any(
         above.name in OPEN and name in above.methods for above in program.lineage(cls)

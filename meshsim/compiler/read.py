@@ -1,4 +1,4 @@
-"""What a module's annotations say: its constants, functions and classes, with the types that C needs to know."""
+"""What a module's annotations say: its constants, functions and classes, with the types that C needs."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Makes the text that Cython compiles: the source, line for line, with the few changes that C asks for.
 
 - Names of constants become literals: a step of a state machine is then a number in a C switch.
-- `__init__` becomes a C method, and ``Call(...)`` a C function that makes the object and calls it: an object costs
-  what its memory costs, not a call through Python's argument tuples.
+- `__init__` becomes a C method, and ``Call(...)`` a C function that makes the object and calls it: an object
+  costs what its memory costs, not a call through Python's argument tuples.
 - ``super().method(...)`` names the base class, which C calls directly.
 - Imports of compiled modules are in the declarations, and go.
 

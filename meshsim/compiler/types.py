@@ -22,9 +22,9 @@ class Typed:
 
 def without_none(annotation: ast.expr) -> ast.expr:
     """`X` of ``X | None``: objects may be None in C as in Python, and are checked where they are used."""
-    if isinstance(annotation, ast.BinOp) and isinstance(annotation.op, ast.BitOr):
-        if ast.unparse(annotation.right) == "None":
-            return annotation.left
+    union = isinstance(annotation, ast.BinOp) and isinstance(annotation.op, ast.BitOr)
+    if union and isinstance(annotation, ast.BinOp) and ast.unparse(annotation.right) == "None":
+        return annotation.left
     return annotation
 
 

@@ -1,7 +1,7 @@
 """The fast engine's clock: events on a heap of its own.
 
-A heap of four children a node, on plain columns: half as deep as a binary one, and a node's children lie side by
-side. What moves in it are a time, a number and the index of a slot; the slot holds the event, and stays where it is.
+A heap of four children a node, on plain columns: half as deep as a binary one, and a node's children lie side
+by side. What moves in it are a time and a tie; the slot that the tie names holds the event, and stays.
 
 Order is SimPy's: by time, and at the same time in order of scheduling.
 """
@@ -31,8 +31,8 @@ class HeapClock(Clock):
 
     A place of the heap holds a time, and a tie: the number of the occurrence, and in its last bits its slot.
 
-    NOTE: while an event is being fired, its place at the root is a hole. Most events schedule one other, which
-    then takes the hole, at the cost of one way down the heap instead of one down and one up.
+    NOTE: while an event is being fired, its place at the root is a hole. Most events schedule one other,
+    which then takes the hole, at the cost of one way down the heap instead of one down and one up.
 
     Attributes:
         now: the time that has been reached, s.
@@ -128,8 +128,8 @@ class HeapClock(Clock):
         room = self.room
         if 2 * room > self.most:
             raise MeshsimError(
-                f"{room} events are waiting at {self.now:.6g} s, which is all that a run can hold: work piles up "
-                "without end; look at a shorter duration for the service that can't keep up"
+                f"{room} events are waiting at {self.now:.6g} s, which is all that a run can hold: work "
+                "piles up without end; look at a shorter duration for the service that can't keep up"
             )
         self.room = 2 * room
         self.times = longer_floats(self.times, 2 * room)
@@ -181,8 +181,8 @@ class HeapClock(Clock):
             self.close()  # the last event that was fired has raised an exception
         if self.numbers > NUMBERS:
             raise MeshsimError(
-                f"{self.numbers} events were scheduled by {self.now:.6g} s, which is all that one run can have; "
-                "split it into replications"
+                f"{self.numbers} events were scheduled by {self.now:.6g} s, which is all that a run can "
+                "have; split it into replications"
             )
         fired = 0
         while fired < most and self.pending > 0 and self.times[0] < until and not self.stopped:

@@ -51,7 +51,8 @@ def engine(
 
         if balancers or retry_rules or processes:
             raise MeshsimError(
-                "the reference model takes no balancers, retry rules or processes of your own; leave engine out"
+                "the reference model takes no balancers, retry rules or processes of your own; "
+                "leave engine out"
             )
         return reference
     if name == "fast":

@@ -316,7 +316,7 @@ def _replicate(
         stop: whether Ctrl-C was pressed.
         to: how many replications to have.
     """
-    while len(records) < to and not stop.pressed:
+    while len(records) < to and not (stop.pressed and records):  # something there must be
         number = len(records)
         record = simulate(
             scenario, scenario.seed + number, progress=_watched(progress, stop, number, scenario)

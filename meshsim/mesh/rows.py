@@ -95,8 +95,8 @@ class RowRecorder(Recorder):
     def wider(self, rows: int, now: float) -> int:
         """How many rows a full table should have room for: what comes until `duration` at the pace so far.
 
-        NOTE: at least twice and at most sixteen times what there is, whatever the pace: rows are copied seldom,
-        and a burst in the first second does not cost the memory of a long one.
+        NOTE: at least twice and at most sixteen times what there is, whatever the pace: rows are copied
+        seldom, and a burst in the first second does not cost the memory of a long one.
         """
         expected = 1.05 * self.duration / now if now > 0.0 else 2.0
         if expected < 2.0:

@@ -3,8 +3,8 @@
     import plain                      # once, to put the finder in place
     from plain.engine import simulate
 
-The sources are read from the package's own folder, with ``meshsim`` replaced by ``plain`` in their imports; so
-`plain.mesh.call.Call` is the source's class, whatever `meshsim.mesh.call.Call` is.
+The sources are read from the package's own folder, with ``meshsim`` replaced by ``plain`` in their imports;
+so `plain.mesh.call.Call` is the source's class, whatever `meshsim.mesh.call.Call` is.
 """
 
 from __future__ import annotations
