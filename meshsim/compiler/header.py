@@ -126,10 +126,11 @@ def _arguments(program: Program, module: Module, signature: Signature, *, own: b
     return ", ".join(["self", *written] if own else written)
 
 
-def is_void(program: Program, cls: Class | None, name: str) -> bool:
-    """Whether a method without a result has none in C either, because Python code may override it.
+def gives_none(program: Program, cls: Class | None, name: str) -> bool:
+    """Whether a method without a result gives None in C too, because Python code may override it.
 
-    Any other returns 0, or -1 for an exception, which costs its caller less than to look for one.
+    Any other returns 0. Either result tells of an exception (by being NULL, or -1), which costs its
+    caller less than to ask Python whether there is one.
     """
     return cls is not None and any(
         above.name in OPEN and name in above.methods for above in program.lineage(cls)
@@ -146,7 +147,7 @@ def _result(
 ) -> tuple[str, str]:
     """The C type of a result, and how an exception shows in it."""
     if returns_nothing(signature):
-        return ("void", " except *") if is_void(program, cls, name) else ("int", " except -1")
+        return ("object", "") if gives_none(program, cls, name) else ("int", " except -1")
     result = c_type(program, module, signature.returns)
     if result == "bint":
         return result, " except -1"

@@ -3,6 +3,7 @@
 - Names of constants become literals: a step of a state machine is then a number in a C switch.
 - `__init__` becomes a C method, and ``Call(...)`` a C function that makes the object and calls it: an object
   costs what its memory costs, not a call through Python's argument tuples.
+- In `__init__`, what sets an attribute to 0 or None goes: a new C object has that already.
 - ``super().method(...)`` names the base class, which C calls directly.
 - Imports of compiled modules are in the declarations, and go.
 
@@ -18,11 +19,11 @@ from meshsim.compiler.header import (
     C_MATH,
     C_NAMES,
     factory,
+    gives_none,
     has_factory,
     in_locals,
     initializer,
     is_declared,
-    is_void,
     is_wide,
     returns_nothing,
     typed_locals,
@@ -42,6 +43,13 @@ def rewrite(program: Program, module: Module) -> str:
     return writer.text()
 
 
+def _own_attribute(statement: ast.Assign) -> str | None:
+    """The name of the attribute of `self` that a statement sets."""
+    target = statement.targets[0]
+    own = isinstance(target, ast.Attribute) and ast.unparse(target.value) == "self"
+    return target.attr if own and isinstance(target, ast.Attribute) and len(statement.targets) == 1 else None
+
+
 class _Inside:
     """The function whose text is being edited.
 
@@ -59,7 +67,7 @@ class _Inside:
         names = [name for name in ast.walk(node) if isinstance(name, ast.Name)]
         self.local = {argument.arg for argument in node.args.args}
         self.local |= {name.id for name in names if isinstance(name.ctx, ast.Store)}
-        self.returns_zero = returns_nothing(signature) and not is_void(program, cls, node.name)
+        self.returns_zero = returns_nothing(signature) and not gives_none(program, cls, node.name)
 
 
 @dataclass
@@ -166,8 +174,41 @@ class _Writer:
             self._drop_returns(node)
         signature = cls.methods[node.name] if cls else self.module.functions[node.name]
         inside = _Inside(self.program, self.module, cls, signature)
+        given = self._set_above(cls) if cls is not None and node.name == "__init__" else None
         for statement in node.body:
+            if given is not None and isinstance(statement, ast.Assign):
+                name = _own_attribute(statement)
+                if name is not None and name not in given and self._is_default(statement.value):
+                    self.replace(statement, "pass")
+                    continue
+                given.add(name or "")
             self._visit(statement, inside)
+
+    def _set_above(self, cls: Class) -> set[str]:
+        """The attributes that the constructors of a class's bases set to more than 0 or None."""
+        found: set[str] = set()
+        for above in self.program.lineage(cls)[1:]:
+            signature = above.methods.get("__init__")
+            for node in ast.walk(signature.node) if signature else ():
+                if isinstance(node, ast.Assign) and not self._is_default(node.value):
+                    found.add(_own_attribute(node) or "")
+        return found
+
+    def _sets_nothing(self, cls: Class) -> bool:
+        """Whether a class's constructor leaves its object as C makes it."""
+        return all(
+            isinstance(statement, ast.Assign)
+            and _own_attribute(statement) is not None
+            and self._is_default(statement.value)
+            for statement in cls.methods["__init__"].node.body
+        )
+
+    def _is_default(self, value: ast.expr) -> bool:
+        """Whether a value is what an attribute of a new C object is."""
+        if isinstance(value, ast.Name):
+            home = self.program.constant_of(self.module, value.id)
+            return home is not None and home[0].constants[home[1]] == 0
+        return isinstance(value, ast.Constant) and (value.value is None or value.value == 0)
 
     def _drop(self, annotation: ast.expr, argument: ast.arg) -> None:
         """Takes an argument's annotation away: its C type is in the declarations."""
@@ -265,6 +306,9 @@ class _Writer:
         found = self.program.method(base, function.attr) if base else None
         assert found is not None, f"{cls.name}: no {function.attr} above"
         plain_init = function.attr == "__init__" and found[1].plain
+        if plain_init and self._sets_nothing(found[0]):
+            self.replace(node, "pass")
+            return
         name = initializer(found[0].name) if plain_init else function.attr
         self.replace(function, f"{found[0].name}.{name}")
         self._self_argument(node, function)
