@@ -1,0 +1,193 @@
+"""What the compiler makes of a source: its declarations, and its text line for line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from meshsim import forms
+from meshsim.compiler.header import header
+from meshsim.compiler.modules import MODULES
+from meshsim.compiler.read import Program, read
+from meshsim.compiler.rewrite import rewrite
+
+BASE = '''"""A base."""
+
+from __future__ import annotations
+
+from typing import final
+
+Key = int
+LIMIT = 3
+FAR = 1 << 40
+MASK: Key = 0xFFFFFFFFFFFFFFFF
+
+
+class Event:
+    """Open to Python."""
+
+    def fire(self, step: int, now: float) -> None:
+        """Fires."""
+        raise NotImplementedError
+
+
+@final
+class Host(Event):
+    """A host."""
+
+    active: int
+    name: str
+    next: Host | None
+
+    def __init__(self, name: str) -> None:
+        self.active = 0
+        self.name = name
+        self.next = None
+
+    def fire(self, step: int, now: float) -> None:
+        if step == LIMIT:
+            return
+        self.active += 1
+'''
+USER = '''"""Uses it."""
+
+from __future__ import annotations
+
+from array import array
+from math import inf, log
+
+from base import FAR, LIMIT, MASK, Event, Host, Key
+
+
+class Cluster:
+    """Hosts."""
+
+    hosts: list[Host]
+    times: array[float]
+    least: float
+
+    def __init__(self, hosts: list[Host], times: array[float]) -> None:
+        self.hosts = hosts
+        self.times = times
+        self.least = inf
+
+    def pick(self, key: Key, share: float) -> Host:
+        """One of them."""
+        for host in self.hosts:
+            if host.active < LIMIT:
+                return host
+        return self.hosts[int(share * len(self.hosts))]
+
+    def clear(self, now: float) -> None:
+        """All are idle."""
+        if now > FAR:
+            return
+        for host in self.hosts:
+            host.active = 0
+
+    def made(self) -> Host:
+        """One more."""
+        return Host(f"{LIMIT}")
+
+
+def cut(key: Key) -> Key:
+    """64 bits."""
+    return key & MASK
+
+
+def halved(value: float) -> float:
+    """Its logarithm, halved."""
+    return log(value) / 2.0
+'''
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Program:
+    (tmp_path / "base.py").write_text(BASE)
+    (tmp_path / "user.py").write_text(USER)
+    return read(tmp_path, ["base", "user"])
+
+
+def lines(program: Program, name: str) -> list[str]:
+    return rewrite(program, program.modules[name]).split("\n")
+
+
+def line(program: Program, name: str, part: str) -> str:
+    """The rewritten line in whose place the source has a part."""
+    number = next(i for i, text in enumerate(program.modules[name].text.split("\n")) if part in text)
+    return lines(program, name)[number].strip()
+
+
+def test_every_line_stays_in_its_place(program: Program) -> None:
+    for name, module in program.modules.items():
+        before = module.text.rstrip("\n").split("\n")
+        after = lines(program, name)
+        for number, text in enumerate(before):
+            if text.strip().startswith(("def ", "class ", '"""')) and "__init__" not in text:
+                head = text.split("(")[0].split(":")[0]
+                assert after[number].startswith(head), f"{name}:{number + 1}"
+
+
+def test_constants_become_literals(program: Program) -> None:
+    assert line(program, "user", "active < LIMIT") == "if host.active < 3:"
+    assert line(program, "user", "now > FAR") == "if now > MESHSIM_FAR:"
+    assert line(program, "user", "key & MASK") == "return key & MESHSIM_MASK"
+    assert "#define MESHSIM_MASK 18446744073709551615ULL" in header(program, program.modules["user"])
+    assert "#define MESHSIM_FAR 1099511627776LL" in header(program, program.modules["user"])
+
+
+def test_what_a_list_holds_is_said(program: Program) -> None:
+    expected = (
+        "return cython.cast(Host, self.hosts[cython.cast(int64_t, share * len(self.hosts))], typecheck=True)"
+    )
+    assert line(program, "user", "int(share") == expected
+    assert "@cython.locals(host=Host)" in header(program, program.modules["user"])
+
+
+def test_objects_are_made_by_functions(program: Program) -> None:
+    assert line(program, "user", "return Host(") == 'return _new_Host(f"{LIMIT}")'
+    assert line(program, "base", "self.active = 0") == "pass", "a new C object has that already"
+    assert line(program, "base", "self.next = None") == "pass"
+    assert line(program, "base", "self.name = name") == "self.name = name"
+    assert line(program, "user", "self.least = inf") == "self.least = INFINITY"
+
+
+def test_results_tell_of_exceptions(program: Program) -> None:
+    base, user = (header(program, program.modules[name]) for name in ("base", "user"))
+    assert "cpdef object fire(self, int64_t step, double now)" in base, "Python code may override it"
+    assert line(program, "base", "            return") == "return"
+    assert "cpdef int clear(self, double now) except -1" in user
+    assert line(program, "user", "            return") == "return host"
+    assert "cpdef uint64_t cut(uint64_t key) noexcept" in user, "it can't fail"
+    assert "cpdef double halved(double value) except? -1" in user, "it divides"
+    assert "cdef public double[::1] times" in user
+
+
+def test_an_attribute_declared_twice_is_refused(tmp_path: Path) -> None:
+    twice = BASE.replace(
+        "class Host(Event):", "class Named(Event):\n    name: str\n\n\n@final\nclass Host(Named):"
+    )
+    (tmp_path / "base.py").write_text(twice.replace("@final\nclass Named", "class Named"))
+    program = read(tmp_path, ["base"])
+    with pytest.raises(TypeError, match=r"Host\.name is an attribute of Named already"):
+        header(program, program.modules["base"])
+
+
+def test_modules_come_after_those_that_they_import() -> None:
+    program = read(forms.PACKAGE.parent, MODULES)
+    seen: set[str] = set()
+    for name, module in program.modules.items():
+        for origin, _ in module.imports.values():
+            assert origin not in program.modules or origin in seen, f"{name} imports {origin}"
+        seen.add(name)
+
+
+def test_all_of_policies_and_mesh_is_compiled() -> None:
+    there = {
+        f"meshsim.{part}.{file.stem}"
+        for part in ("policies", "mesh")
+        for file in (forms.PACKAGE / part).glob("*.py")
+        if file.stem != "__init__"
+    }
+    assert there | {"meshsim.random", "meshsim.engine.heap"} == set(MODULES)
