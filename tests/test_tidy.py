@@ -21,7 +21,8 @@ BELOW = [
     ("scenario",),
     ("mesh",),
     ("policies",),
-    ("random", "units", "errors"),
+    ("compiler",),
+    ("random", "units", "errors", "forms"),
 ]
 LEVEL = {part: len(BELOW) - number for number, parts in enumerate(BELOW) for part in parts}
 
@@ -29,6 +30,9 @@ ONLY = {
     "simpy": {"engine", "reference"},
     "asyncio": {"live"},
     "matplotlib": {"plot"},
+    "cython": {"compiler"},
+    "Cython": {"compiler"},
+    "setuptools": {"compiler"},
     "typer": {"cli"},
     "rich": {"cli", "lab"},
     "joblib": {"lab"},
