@@ -24,8 +24,8 @@ from typing import IO
 ROOT = Path(__file__).parents[2]
 SCENARIOS = ROOT / "scenarios"
 CASES = {
-    "M/M/4": ("mmc.yaml", {"warmup": "0s"}, {"short": "30s", "long": "600s"}),
-    "shop": ("shop.yaml", {"warmup": "0s", "events": []}, {"short": "4s", "long": "100s"}),
+    "M/M/4": ("mmc.yaml", {"warmup": "0s"}, {"short": "60s", "long": "3000s"}),
+    "shop": ("shop.yaml", {"warmup": "0s", "events": []}, {"short": "5s", "long": "200s"}),
     "retry storm": ("retry-storm.yaml", {}, {}),
 }
 """File, overrides, and how long for slow and for fast sides; the storm is what it is."""
