@@ -28,7 +28,7 @@ from meshsim.compiler.header import (
     returns_nothing,
     typed_locals,
 )
-from meshsim.compiler.read import Class, Module, Program, Signature
+from meshsim.compiler.read import Class, Module, Program, Signature, evaluate
 from meshsim.compiler.types import SCALARS, Locals
 
 Edit = tuple[int, int, int, int, str]
@@ -231,6 +231,8 @@ class _Writer:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             self._local(node, inside)
             return
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.LShift):
+            self._shift(node)
         if isinstance(node, ast.Call):
             self._call(node, inside)
             return
@@ -243,6 +245,14 @@ class _Writer:
             self._item(node, inside)
         for child in ast.iter_child_nodes(node):
             self._visit(child, inside)
+
+    def _shift(self, node: ast.BinOp) -> None:
+        """Refuses to shift a literal by a variable: C would do it in 32 bits."""
+        known = self.module.constants
+        if evaluate(node.left, known) is not None and evaluate(node.right, known) is None:
+            raise TypeError(
+                f"{self.module.name}:{node.lineno}: {ast.unparse(node)} has 32 bits in C; use ldexp"
+            )
 
     def _item(self, node: ast.Subscript, inside: _Inside) -> None:
         text = inside.variables.item(node)

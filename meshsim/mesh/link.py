@@ -7,6 +7,7 @@ retransmissions (Linux' `tcp_retries2`) the connection is given up.
 
 from __future__ import annotations
 
+from math import ldexp
 from typing import final
 
 from meshsim.random import Distribution, Key, u01
@@ -45,5 +46,5 @@ class Link:
 
     def retransmission(self, sent: int) -> float:
         """How long after its `sent`-th transmission a lost message is sent again, s."""
-        wait = RETRANSMIT_FIRST * float(1 << (sent - 1))
+        wait = ldexp(RETRANSMIT_FIRST, sent - 1)
         return wait if wait < RETRANSMIT_LONGEST else RETRANSMIT_LONGEST

@@ -12,6 +12,7 @@ Source: Envoy, source/common/common/backoff_strategy.cc; measured on 1.40.
 
 from __future__ import annotations
 
+from math import ldexp
 from typing import final
 
 
@@ -36,7 +37,7 @@ class Backoff:
         doublings = retry - 1
         if doublings > 60:
             doublings = 60
-        bound = self.base * float(1 << doublings)
+        bound = ldexp(self.base, doublings)
         if bound > self.ceiling:
             bound = self.ceiling
         return u * bound

@@ -174,6 +174,13 @@ def test_an_attribute_declared_twice_is_refused(tmp_path: Path) -> None:
         header(program, program.modules["base"])
 
 
+def test_a_shift_that_c_would_cut_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "base.py").write_text(BASE.replace("self.active += 1", "self.active += 1 << step"))
+    program = read(tmp_path, ["base"])
+    with pytest.raises(TypeError, match="1 << step has 32 bits in C"):
+        rewrite(program, program.modules["base"])
+
+
 def test_modules_come_after_those_that_they_import() -> None:
     program = read(forms.PACKAGE.parent, MODULES)
     seen: set[str] = set()

@@ -19,3 +19,9 @@ def test_jitter_is_full() -> None:
 
 def test_any_number_of_retries_stays_at_the_ceiling() -> None:
     assert Backoff(0.025, 0.25).wait(10_000, 0.999) == pytest.approx(0.24975)
+
+
+def test_after_many_doublings_the_ceiling_still_holds() -> None:
+    for retry in (31, 32, 33, 34, 61, 62, 65, 1000):
+        assert Backoff(0.025, 0.25).wait(retry, 0.5) == 0.125
+        assert Backoff(1e-12, 1e9).wait(retry, 0.5) == 0.5 * min(1e9, 1e-12 * 2.0 ** min(retry - 1, 60))
