@@ -48,7 +48,7 @@ class Form:
     Attributes:
         compiled: whether it is the compiled one.
         checked: whether the compiled one checks bounds and None.
-        reason: why it is the plain one; empty if it was wanted, or is not.
+        reason: why it is the plain one; empty where that was asked for, and for the compiled one.
     """
 
     def __init__(self, compiled: bool, checked: bool, reason: str) -> None:
@@ -78,17 +78,42 @@ class Finder(MetaPathFinder):
         return spec_from_file_location(fullname, file, loader=ExtensionFileLoader(fullname, str(file)))
 
 
+class Refuser(MetaPathFinder):
+    """Lets nobody load the mesh in a form that was not asked for."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Never finds, but raises ImportError for what is to be compiled."""
+        if fullname.startswith(("meshsim.mesh.", "meshsim.policies.")) or fullname == "meshsim.random":
+            raise ImportError(self.why)
+        return None
+
+
 def choose() -> Form:
     """Looks what there is, and sees to it that it will be loaded."""
     wanted = os.environ.get("MESHSIM_FORM", "")
+    if wanted not in ("", "plain", "compiled"):
+        raise ImportError(
+            f"MESHSIM_FORM={wanted} is no form of the mesh; write plain or compiled, or leave it out"
+        )
     if wanted == "plain":
         return Form(False, False, "")
     form, files = _look()
     if form.compiled:
         sys.meta_path.insert(0, Finder(files))
     elif wanted == "compiled":
-        raise ImportError(f"MESHSIM_FORM=compiled, but {form.reason}; {REMEDY}")
+        sys.meta_path.insert(0, Refuser(f"MESHSIM_FORM=compiled, but {form.reason}; {REMEDY}"))
     return form
+
+
+def fresh() -> bool:
+    """Whether a checked build of the sources as they are lies ready, whatever form was asked for."""
+    form, _ = _look()
+    return form.compiled and form.checked
 
 
 def _look() -> tuple[Form, dict[str, Path]]:
@@ -101,11 +126,13 @@ def _look() -> tuple[Form, dict[str, Path]]:
     if suffix not in EXTENSION_SUFFIXES:
         return Form(False, False, "the compiled engine was built for another Python"), {}
     files = {name: COMPILED / (name.partition(".")[2].replace(".", "/") + suffix) for name in names}
+    if manifest.get("flags") != os.environ.get("MESHSIM_CFLAGS", ""):
+        return Form(False, False, "the compiled engine was built with other flags for the C compiler"), {}
     try:
-        fresh = digest(names) == made_of and all(file.exists() for file in files.values())
+        same = digest(names) == made_of and all(file.exists() for file in files.values())
     except OSError:
-        fresh = False
-    if not fresh:
+        same = False
+    if not same:
         return Form(False, False, "the compiled engine is older than its sources"), {}
     return Form(True, checked, ""), files
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from meshsim import forms
 from meshsim.compiler.build import build_in_place
-from meshsim.forms import FORM
 
 
 def main() -> int:
@@ -24,7 +24,7 @@ def main() -> int:
         help="without checks of bounds and None: only to measure what they cost",
     )
     wanted = parser.parse_args()
-    if wanted.stale and FORM.compiled and FORM.checked:
+    if wanted.stale and forms.fresh():
         return 0
     return 0 if build_in_place(checked=not wanted.unchecked) else 1
 

@@ -110,6 +110,7 @@ class Build(build_ext):
     directives = DIRECTIVES
     checked = True
     done = 0
+    made_of = ""
     extensions: list[Extension]
 
     def finalize_options(self) -> None:
@@ -118,12 +119,14 @@ class Build(build_ext):
 
     def run(self) -> None:
         """Translates, compiles, and writes down what it was made of."""
-        if self.editable_mode and forms.FORM.compiled and forms.FORM.checked:
+        if self.editable_mode and forms.fresh():
             say("the compiled engine is up to date")
             self.extensions = []
             return
         with tempfile.TemporaryDirectory(prefix="meshsim-build-") as folder:
             try:
+                self._target().joinpath("manifest.json").unlink(missing_ok=True)
+                self.made_of = forms.digest(MODULES)
                 sources = translate(Path(folder), self.directives)
                 for extension in self.extensions:
                     self._folder(extension)
@@ -159,10 +162,13 @@ class Build(build_ext):
         return Path(self.get_ext_fullpath(f"{FOLDER}.manifest")).parent
 
     def _manifest(self) -> None:
+        if forms.digest(MODULES) != self.made_of:
+            raise RuntimeError("a source was changed meanwhile; build again")
         manifest = {
             "modules": MODULES,
-            "digest": forms.digest(MODULES),
+            "digest": self.made_of,
             "checked": self.checked,
+            "flags": os.environ.get("MESHSIM_CFLAGS", ""),
             "suffix": sysconfig.get_config_var("EXT_SUFFIX"),
         }
         target = self._target()

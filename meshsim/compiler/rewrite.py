@@ -50,6 +50,14 @@ def _own_attribute(statement: ast.Assign) -> str | None:
     return target.attr if own and isinstance(target, ast.Attribute) and len(statement.targets) == 1 else None
 
 
+def _calls_itself(statement: ast.stmt) -> bool:
+    """Whether a statement of a constructor calls a method of its own object."""
+    return any(
+        isinstance(node, ast.Call) and ast.unparse(node.func).startswith("self.")
+        for node in ast.walk(statement)
+    )
+
+
 class _Inside:
     """The function whose text is being edited.
 
@@ -178,11 +186,20 @@ class _Writer:
         for statement in node.body:
             if given is not None and isinstance(statement, ast.Assign):
                 name = _own_attribute(statement)
-                if name is not None and name not in given and self._is_default(statement.value):
+                if name is not None and name not in given and self._is_made_so(cls, name, statement.value):
                     self.replace(statement, "pass")
                     continue
                 given.add(name or "")
+            if given is not None and _calls_itself(statement):
+                given = None  # the method may have set anything
             self._visit(statement, inside)
+
+    def _is_made_so(self, cls: Class | None, name: str, value: ast.expr) -> bool:
+        """Whether C makes an attribute with this value already; one of ``int | None`` is made None, not 0."""
+        found = self.program.attribute(cls, name) if cls is not None else None
+        none = isinstance(value, ast.Constant) and value.value is None
+        scalar = found is not None and ast.unparse(found[1]) in SCALARS
+        return found is not None and none != scalar and self._is_default(value)
 
     def _set_above(self, cls: Class) -> set[str]:
         """The attributes that the constructors of a class's bases set to more than 0 or None."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import ClassVar
@@ -85,7 +86,8 @@ class Body:
         with collecting_seldom():
             try:
                 while not self.complete and self.now < self.limit:
-                    self.complete = self.advance(min(self.limit, self.now + stride)) or self.mesh.settled
+                    until = min(self.limit, self.now + stride)
+                    self.complete = self.advance(until) or (self.now >= until and self.mesh.settled)
                     if progress is not None:
                         progress(self.now)
             except KeyboardInterrupt:
@@ -100,20 +102,34 @@ class Body:
         )  # fmt: skip
 
 
+class _Collector:
+    """Who slows the cycle collector down, and what its thresholds were before anybody did."""
+
+    lock = threading.Lock()
+    users = 0
+    before = (0, 0, 0)
+
+
 @contextmanager
 def collecting_seldom() -> Iterator[None]:
     """Has Python look for unreachable circles of objects a thousand times less often.
 
     The mesh makes none (a test holds it to that), so all that the collector does is walk through every object
     that is waiting, again and again: with 100,000 requests in flight, two thirds of the time. Policies of the
-    user's own may make some, so it is not switched off.
+    user's own may make some, so it is not switched off. Runs may be nested, and in threads.
     """
-    before = gc.get_threshold()
-    gc.set_threshold(1000 * before[0], *before[1:])
+    with _Collector.lock:
+        if _Collector.users == 0:
+            _Collector.before = gc.get_threshold()
+            gc.set_threshold(min(1000 * _Collector.before[0], 1 << 30), *_Collector.before[1:])
+        _Collector.users += 1
     try:
         yield
     finally:
-        gc.set_threshold(*before)
+        with _Collector.lock:
+            _Collector.users -= 1
+            if _Collector.users == 0:
+                gc.set_threshold(*_Collector.before)
 
 
 def check_resolution(limit: float) -> None:

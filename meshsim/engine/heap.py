@@ -41,8 +41,11 @@ class HeapClock(Clock):
         room: places in all.
         stopped: whether there is nothing left to do.
         most: occurrences that may wait at once.
+        numbers: given out so far.
         hole: whether the root is one.
         vacant: the slot of the event that is being fired.
+        times, ties: the heap.
+        slot_event, slot_step: what is to be fired, by slot.
     """
 
     now: float
@@ -187,6 +190,7 @@ class HeapClock(Clock):
         fired = 0
         while fired < most and self.pending > 0 and self.times[0] < until and not self.stopped:
             fired += 1
+            self.events += 1
             self.now = self.times[0]
             slot = self.ties[0] & SLOT
             self.vacant = slot
@@ -196,7 +200,6 @@ class HeapClock(Clock):
                 event.fire(self.slot_step[slot], self.now)
             if self.hole:
                 self.close()
-        self.events += fired
         if fired < most and not self.stopped:
             self.now = until  # nothing is left before it
         return fired

@@ -21,7 +21,7 @@ class Measurements(ABC):
     Attributes:
         engine: ``simpy``, ``reference``, …
         seed: of this run.
-        end: time of the last event, s.
+        end: time of the last event, or where the run was cut off, s.
         complete: False if the run was interrupted or reached the drain's limit with work left.
         grid: the bins of `busy` and `queued`.
         edges: (caller, service) by index.

@@ -10,6 +10,7 @@ of a call".
 
 from __future__ import annotations
 
+from math import inf
 from typing import final
 
 from meshsim.errors import MeshsimError
@@ -224,6 +225,10 @@ class Call(Caller):
                     "never pass; give its retries a `backoff` or a number of `attempts`"
                 )
             wait = self.policy.rule.wait(self.retried, u01(derive(self.key, self.launched), BACKOFF))
+            if not 0.0 <= wait < inf:
+                raise MeshsimError(
+                    f"{type(self.policy.rule).__name__}.wait must return seconds of at least 0, not {wait}"
+                )
             again = Attempt(self, RETRY, True)
             again.step = WAITING
             self.add_try(again)

@@ -23,6 +23,10 @@ class Dataplane:
         """The instance has gone down: whatever is inside is lost."""
 
 
+SPARES = 64
+"""Passes that a sidecar keeps to use again."""
+
+
 @final
 class Pass(Event):
     """One traversal, waiting or in progress; stale once its sidecar has been dropped.
@@ -54,8 +58,10 @@ class Pass(Event):
         self.event = None
         if self.life == sidecar.life and event is not None:
             step = self.step
-            self.behind = sidecar.spare
-            sidecar.spare = self
+            if sidecar.spares < SPARES:
+                sidecar.spares += 1
+                self.behind = sidecar.spare
+                sidecar.spare = self
             sidecar.passed(now)
             event.fire(step, now)
 
@@ -70,7 +76,7 @@ class Sidecar(Dataplane):
         working: passes in progress.
         head, tail: of the line of passes to come.
         life: grows when all that is inside is lost.
-        spare: passes that are over, to be used again: there is one at every turn.
+        spare: the first of `spares` passes that are over, to be used again.
     """
 
     clock: Clock
@@ -81,6 +87,7 @@ class Sidecar(Dataplane):
     tail: Pass | None
     life: int
     spare: Pass | None
+    spares: int
 
     def __init__(self, clock: Clock, time: Distribution, workers: int) -> None:
         self.clock = clock
@@ -91,6 +98,7 @@ class Sidecar(Dataplane):
         self.tail = None
         self.life = 0
         self.spare = None
+        self.spares = 0
 
     def enter(self, event: Event, step: int, key: Key, purpose: int, now: float) -> None:
         one = self.spare
@@ -98,6 +106,7 @@ class Sidecar(Dataplane):
             one = Pass(self)
         else:
             self.spare = one.behind
+            self.spares -= 1
             one.behind = None
         one.event = event
         one.step = step

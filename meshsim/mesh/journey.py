@@ -1,7 +1,7 @@
 """The simulated transport: a message over the link, and its answer back.
 
-Steps of a journey only ever go forward, so an occurrence left on the clock by a step that was cut short finds
-another step and does nothing.
+Steps of a journey go forward (but for what is sent again), so an occurrence left on the clock by a step that
+was cut short finds another step and does nothing.
 """
 
 from __future__ import annotations

@@ -140,6 +140,19 @@ def _made(factory: Callable[[], Machine], what: str) -> Machine:
     return factory()
 
 
+def _complete(rule: RetryRule) -> RetryRule:
+    """A rule of the user's own, whose attributes must be set by its base class: compiled, they live there."""
+    name = type(rule).__name__
+    if getattr(rule, "backoff", None) is None:
+        raise MeshsimError(
+            f"{name}.__init__ must call super().__init__(attempts=…), which sets its attributes"
+        )
+    own = {key for kind in type(rule).__mro__[:-2] if kind is not RetryRule for key in vars(kind)}
+    for key in sorted(own & {"attempts", "conditions", "backoff"}):
+        raise MeshsimError(f"{name}.{key} must be given to super().__init__, not set in the class")
+    return rule
+
+
 class ConfiguredRoute:
     """One caller proxy's route to one service, and the policy it was built from.
 
@@ -164,7 +177,7 @@ class ConfiguredRoute:
         self.clusters: dict[str, Cluster] = {}
         self.linkerd: LinkerdBudget | None = self._new_linkerd(0.0)
         rule = site.custom.retry_rules.get(service)
-        self.custom_rule = None if rule is None else _made(rule, "retry rule")
+        self.custom_rule = None if rule is None else _complete(_made(rule, "retry rule"))
         self.route = routes.Route(
             site.clock, site.recorder, site.tracer, site.transport, edge, site.dataplane,
             self._policy(), self._bucket(0.0),

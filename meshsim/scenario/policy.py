@@ -53,7 +53,7 @@ class RetryBudget(Model):
     """
 
     ratio: Ratio = 0.2
-    min_concurrency: Annotated[int, Field(ge=0)] | None = None
+    min_concurrency: Annotated[int, Field(ge=0, le=units.UNLIMITED)] | None = None
     min_per_second: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     ttl: Annotated[Duration, Field(ge=1.0, le=60.0)] | None = None
 
@@ -174,7 +174,7 @@ class OutlierDetection(Model):
         min_health_percent: below it, all hosts are used (panic); 0 turns panic off.
     """
 
-    consecutive_5xx: Annotated[int, Field(ge=1)] = 5
+    consecutive_5xx: Annotated[int, Field(ge=1, le=units.UNLIMITED)] = 5
     interval: PositiveDuration = 10.0
     base_ejection_time: PositiveDuration = 30.0
     max_ejection_time: PositiveDuration = Field(default_factory=_ejection_limit)
