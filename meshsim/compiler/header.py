@@ -222,10 +222,6 @@ def _class(program: Program, module: Module, cls: Class) -> list[str]:
             body += _indented(typed_locals(program, module, cls, signature))
             body.append(f"    cpdef {result} {name}({arguments}){exception}")
     final = ["@cython.final"] if cls.final else []
-    if cls.final and any(
-        c_type(program, module, annotation) == cls.name for annotation in cls.attributes.values()
-    ):
-        final.append("@cython.trashcan(True)")  # a long line of them is not freed by recursion
     above_ = f"({cls.base})" if base else ""
     return [*final, f"cdef class {cls.name}{above_}:", *(body or ["    pass"])]
 

@@ -6,6 +6,7 @@ nothing by configuration there is no queue and no event.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import final
 
 from meshsim.mesh.clock import Clock, Event
@@ -34,7 +35,7 @@ class Pass(Event):
     Attributes:
         event, step: to fire when it is over.
         life: of the sidecar, when it came.
-        behind: who came next, while it waits; or the next spare one.
+        behind: the next spare one, if it is spare.
     """
 
     sidecar: Sidecar
@@ -74,7 +75,7 @@ class Sidecar(Dataplane):
         time: of one pass.
         workers: passes at once.
         working: passes in progress.
-        head, tail: of the line of passes to come.
+        waiting: passes to come, in order.
         life: grows when all that is inside is lost.
         spare: the first of `spares` passes that are over, to be used again.
     """
@@ -83,8 +84,7 @@ class Sidecar(Dataplane):
     time: Distribution
     workers: int
     working: int
-    head: Pass | None
-    tail: Pass | None
+    waiting: deque[Pass]
     life: int
     spare: Pass | None
     spares: int
@@ -94,8 +94,7 @@ class Sidecar(Dataplane):
         self.time = time
         self.workers = workers
         self.working = 0
-        self.head = None
-        self.tail = None
+        self.waiting = deque()
         self.life = 0
         self.spare = None
         self.spares = 0
@@ -115,27 +114,18 @@ class Sidecar(Dataplane):
         if self.working < self.workers:
             self.working += 1
             self.clock.at(now + one.lasts, one, 0)
-        elif self.tail is None:
-            self.head = one
-            self.tail = one
         else:
-            self.tail.behind = one
-            self.tail = one
+            self.waiting.append(one)
 
     def passed(self, now: float) -> None:
         """A pass is over; its worker takes the next."""
-        one = self.head
-        if one is None:
+        if self.waiting:
+            one: Pass = self.waiting.popleft()
+            self.clock.at(now + one.lasts, one, 0)
+        else:
             self.working -= 1
-            return
-        self.head = one.behind
-        one.behind = None
-        if self.head is None:
-            self.tail = None
-        self.clock.at(now + one.lasts, one, 0)
 
     def drop(self) -> None:
         self.life += 1
         self.working = 0
-        self.head = None
-        self.tail = None
+        self.waiting = deque()

@@ -41,6 +41,10 @@ class Backoff(Model):
         return 10.0 * self.base if self.max is None else self.max
 
 
+LEAST_RATIO = 1e-6
+"""Of Linkerd's budget: below it, one retry would cost more than a run has requests."""
+
+
 class RetryBudget(Model):
     """How many retries a proxy may have: Envoy's share of what is in flight, or Linkerd's of what ended.
 
@@ -67,6 +71,10 @@ class RetryBudget(Model):
         if self.kind == "linkerd" and self.min_concurrency is not None:
             raise ValueError(
                 "min_concurrency is Envoy's budget, min_per_second and ttl are Linkerd's; keep one kind"
+            )
+        if self.kind == "linkerd" and 0.0 < self.ratio < LEAST_RATIO:
+            raise ValueError(
+                f"a ratio of {self.ratio} lets no retry be saved up; write 0 or at least 0.0001%"
             )
         return self
 

@@ -72,6 +72,17 @@ def test_the_environment_chooses(copy: Path) -> None:
 
 
 @needs_compiled
+def test_other_flags_make_another_build(copy: Path) -> None:
+    asked = python(copy, "-c", ASK, MESHSIM_CFLAGS="-O1")
+    assert asked.stdout.startswith("plain | the compiled engine was built with other flags")
+
+
+def test_a_misspelt_form_is_told(copy: Path) -> None:
+    asked = python(copy, "-c", ASK, MESHSIM_FORM="compield")
+    assert "MESHSIM_FORM=compield is no form of the mesh; write plain or compiled" in asked.stderr
+
+
+@needs_compiled
 def test_one_lost_extension_makes_all_plain(copy: Path) -> None:
     next((copy / "meshsim" / "_compiled" / "mesh").glob("call.*")).unlink()
     assert python(copy, "-c", ASK).stdout.startswith("plain | the compiled engine is older")

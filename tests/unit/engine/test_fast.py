@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import signal
+import subprocess
 import sys
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from heapq import heapify, heappop, heappush
 from typing import Any
 
@@ -14,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import meshsim as ms
-from meshsim.engine import heap
+from meshsim.engine import Simulation, heap
+from meshsim.engine import fast as fast_module
 from meshsim.engine.fast import FastSimulation, simulate
 from meshsim.engine.heap import HeapClock
 from meshsim.errors import MeshsimError
@@ -187,6 +190,52 @@ def test_what_a_balancer_returns_is_checked() -> None:
         run(Scenario.model_validate(SHOP), engine="fast", balancers={"cart": Nothing})
 
 
+class Careless(ms.RetryRule):
+    """Forgets its base class."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+
+class Declared(ms.RetryRule):
+    """Sets in the class what compiled code reads in the object."""
+
+    attempts = 3
+
+
+class Backwards(ms.RetryRule):
+    """Would have time run backwards."""
+
+    seconds = -1.0
+
+    def retriable(self, status, cause, now):
+        return status >= 500
+
+    def wait(self, retry, u):
+        return self.seconds
+
+
+class Never(Backwards):
+    """Neither before nor after."""
+
+    seconds = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        (Careless, r"Careless\.__init__ must call super\(\)\.__init__"),
+        (Declared, r"Declared\.attempts must be given to super\(\)\.__init__"),
+        (Backwards, r"Backwards\.wait must return seconds of at least 0, not -1\.0"),
+        (Never, r"Never\.wait must return seconds of at least 0, not nan"),
+    ],
+)
+@pytest.mark.parametrize("engine", ["fast", "simpy"])
+def test_a_rule_that_would_give_wrong_numbers_is_refused(engine: str, rule: type, told: str) -> None:
+    with pytest.raises(MeshsimError, match=told):
+        run(Scenario.model_validate(SHOP), engine=engine, retry_rules={"cart": rule})
+
+
 # ---- the user waits, and interrupts -----------------------------------------------------------------
 
 
@@ -217,6 +266,52 @@ def test_the_cycle_collector_is_left_as_it_was() -> None:
     simulate(Scenario.model_validate(SHOP))
     assert gc.get_threshold() == before
     assert gc.isenabled()
+
+
+def test_runs_in_threads_leave_the_cycle_collector_as_it_was() -> None:
+    before = gc.get_threshold()
+    scenario = Scenario.model_validate({**SHOP, "duration": "1s"})
+    with ThreadPoolExecutor(4) as pool:
+        ends = {records.end for records in pool.map(lambda _: simulate(scenario), range(8))}
+    assert len(ends) == 1
+    assert gc.get_threshold() == before
+
+
+@pytest.mark.parametrize("chunk", [1, 7])
+def test_events_are_counted_whatever_the_chunks(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    scenario = Scenario.model_validate({**SHOP, "duration": "1s"})
+    expected = Simulation(scenario).run()
+    monkeypatch.setattr(fast_module, "CHUNK", chunk)
+    assert simulate(scenario).events == expected.events
+
+
+def test_a_million_passes_are_lost_without_harm() -> None:
+    """In a process of its own, since what it is about is a crash: a long line freed by recursion."""
+    program = """if True:
+        from meshsim.engine.heap import HeapClock
+        from meshsim.mesh.clock import Event
+        from meshsim.mesh.dataplane import Sidecar
+        from meshsim.random import Constant
+
+        for end in ("dropped", "given up", "passed"):
+            clock = HeapClock()
+            sidecar = Sidecar(clock, Constant(1e-6), 1)
+            class Nothing(Event):
+                def fire(self, step, now): pass
+            nothing = Nothing()
+            for number in range(1_000_000):
+                sidecar.enter(nothing, 0, number, 3, 0.0)
+            if end == "dropped":
+                sidecar.drop()
+            elif end == "passed":
+                clock.run(1e9, 2_000_000)
+            del sidecar, clock
+        print("fine")
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "fine\n"), done.stderr
 
 
 def test_runs_leave_no_memory_behind() -> None:
