@@ -16,6 +16,7 @@ import typer
 
 import meshsim
 from meshsim.errors import MeshsimError, ScenarioError
+from meshsim.forms import FORM
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
@@ -129,7 +130,7 @@ def stopping() -> None:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(f"meshsim {meshsim.__version__}")
+        print(f"meshsim {meshsim.__version__}, the mesh {FORM}{f' ({FORM.reason})' if FORM.reason else ''}")
         raise typer.Exit
 
 

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 import meshsim
 from meshsim.cli import app
+from meshsim.forms import FORM
 
 SMALL = """
 name: small
@@ -257,7 +258,7 @@ def test_help_teaches(verb) -> None:
 
 
 def test_version() -> None:
-    assert call("--version").stdout == f"meshsim {meshsim.__version__}\n"
+    assert call("--version").stdout.startswith(f"meshsim {meshsim.__version__}, the mesh {FORM}")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")  # noqa: PTH110
