@@ -16,7 +16,6 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
 from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader, ModuleSpec
 from importlib.util import spec_from_file_location
 from pathlib import Path
@@ -62,7 +61,7 @@ class Form:
         return "plain"
 
 
-class Finder(MetaPathFinder):
+class Finder:
     """Finds compiled modules before Python finds their sources."""
 
     def __init__(self, files: dict[str, Path]) -> None:
@@ -78,7 +77,7 @@ class Finder(MetaPathFinder):
         return spec_from_file_location(fullname, file, loader=ExtensionFileLoader(fullname, str(file)))
 
 
-class Refuser(MetaPathFinder):
+class Refuser:
     """Lets nobody load the mesh in a form that was not asked for."""
 
     def __init__(self, why: str) -> None:
