@@ -118,7 +118,8 @@ def objectives(summary: Summary) -> Sheet:
         numbers = row(name, measured)[1:6] if measured else (NOTHING,) * 5
         sign = "≥" if path.endswith(".success") else "≤"
         limit = f"{sign} {of_metric(path)(each['limit'])}"
-        rows.append((name, limit, *numbers, f"{each['met_a']}/{of}", f"{each['met_b']}/{of}"))
+        met = NOTHING if each["met_a"] is None else f"{each['met_a']}/{of}"
+        rows.append((name, limit, *numbers, met, f"{each['met_b']}/{of}"))
     return Sheet(
         "objectives",
         ("", "wanted of B", "A", "B", "B - A", "95 %", "B is", "A met", "B met"),

@@ -111,7 +111,7 @@ def _side(scenario: Scenario, sides: Sequence[Side]) -> Summary:
 
 
 def _objectives(scenario: Scenario, pairs: Sequence[Pair]) -> list[Summary]:
-    """In how many runs each side met each objective."""
+    """In how many runs each side met each objective of B's; A has none on a service that only B has."""
     limits = {
         f"objectives.{objective.service}.{key}": limit
         for objective in scenario.objectives
@@ -121,11 +121,10 @@ def _objectives(scenario: Scenario, pairs: Sequence[Pair]) -> list[Summary]:
         {
             "objective": path,
             "limit": limits.get(path),
-            "met_a": sum(pair.a.met[path] for pair in pairs),
+            "met_a": sum(pair.a.met[path] for pair in pairs) if path in pairs[0].a.met else None,
             "met_b": sum(pair.b.met[path] for pair in pairs),
         }
         for path in pairs[0].b.met
-        if path in pairs[0].a.met
     ]
 
 

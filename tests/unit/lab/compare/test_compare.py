@@ -108,6 +108,18 @@ def test_both_are_asked_the_objectives_of_either() -> None:
     assert {line[0] for line in sheets.objectives(result.summary).rows} == {"api.p99", "api.success"}
 
 
+def test_an_objective_on_a_service_of_b_alone_counts(tmp_path) -> None:
+    more = loads(TEXT.replace("other: {}", "more: {}") + "objectives: [{service: more, success: 99%}]")
+    result = compare(SMALL, more, replications=2, jobs=1, out=tmp_path / "to")
+    (found,) = result.summary["objectives"]
+    assert (found["objective"], found["met_a"], found["met_b"]) == ("objectives.more.success", None, 0)
+    assert sheets.objectives(result.summary).rows[0][-2:] == ("-", "0/2")
+    back = compare(more, SMALL, replications=2, jobs=1, out=tmp_path / "back")
+    assert back.summary["objectives"] == []  # B has no such service to ask
+    rows = back.replications[back.replications.metric == "objectives.more.success"]
+    assert rows.b.isna().all()
+
+
 def test_services_of_one_alone_are_named() -> None:
     b = loads(TEXT.replace("other: {}", "more: {}"))
     notes = compare(SMALL, b, replications=2, jobs=1).summary["notes"]
