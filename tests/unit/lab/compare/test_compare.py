@@ -21,6 +21,7 @@ load: [{to: api, rate: 50/s}]
 """
 FILES = {"compare.json", "compare.parquet", "replications.parquet", "compare.png", "a.yaml", "b.yaml"}
 SMALL = loads(TEXT)
+TWO = ["services.api.workers=2"]
 
 
 @pytest.fixture
@@ -100,7 +101,7 @@ def test_overrides_are_of_both_and_changes_of_b() -> None:
 def test_both_are_asked_the_objectives_of_either() -> None:
     a = loads(TEXT + "objectives: [{service: api, p99: 10s}]")
     b = loads(TEXT + "objectives: [{service: api, success: 50%, p99: 1us}]")
-    result = compare(a, b, replications=3, jobs=1)
+    result = compare(a, b, replications=3, jobs=1, overrides=["duration=30s"])
     found = {each["objective"]: each for each in result.summary["objectives"]}
     assert (found["objectives.api.p99"]["met_a"], found["objectives.api.p99"]["met_b"]) == (3, 0)
     assert (found["objectives.api.success"]["met_a"], found["objectives.api.success"]["met_b"]) == (3, 3)
@@ -140,6 +141,23 @@ def test_percentiles_that_the_runs_are_too_short_for_are_left_out(result) -> Non
     assert any("latency.p999" in note for note in result.summary["notes"] if note.startswith("Left out"))
     with pytest.raises(MeshsimError, match=r"latency.p99 can't be supported"):
         compare(SMALL, changes=["load[0].rate=60/s"], replications=2, metric="latency.p99", jobs=1)
+
+
+@pytest.mark.parametrize(
+    ("metric", "instead"),
+    [
+        ("latency.p99", "latency.p95"),
+        ("services.api.latency.p99", "services.api.latency.mean"),
+        ("objectives.api.p99", "latency.mean"),
+    ],
+)
+def test_every_percentile_is_held_to_the_same(metric, instead) -> None:
+    asked = loads(TEXT + "objectives: [{service: api, p99: 1s}]")
+    result = compare(asked, changes=TWO, replications=2, jobs=1)
+    assert metric not in {each["metric"] for each in result.summary["differences"]}
+    assert any(f" {metric}" in note for note in result.summary["notes"] if note.startswith("Left out"))
+    with pytest.raises(MeshsimError, match=rf"^{metric} can't be supported.*or choose {instead}$"):
+        compare(asked, changes=TWO, until="5%", metric=metric, jobs=1)
 
 
 def test_what_one_never_has_is_left_out() -> None:
@@ -222,7 +240,6 @@ def by_hand(monkeypatch, make_records):
 
 
 PLAIN = loads("{duration: 5s, services: {api: {workers: 1}}, load: [{to: api, rate: 200/s}]}")
-TWO = ["services.api.workers=2"]
 
 
 def test_pairs_are_added_until_the_difference_is_narrow(by_hand) -> None:
