@@ -46,7 +46,7 @@ Engine = Annotated[
     str | None, typer.Option(metavar="NAME", help="auto, fast, simpy or reference, not the scenario's.")
 ]
 Seed = Annotated[int | None, typer.Option(help="Instead of the scenario's.")]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Begin anew, and forget the sweep that DIR holds.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Begin anew, and forget the sweep that DIR holds; leave it out to go on.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print neither table nor progress.")]
 
 
@@ -98,10 +98,10 @@ def sweep(
             raise typer.Exit(INTERRUPTED) from None
         if as_json:
             print(json.dumps(as_dict(done), indent=2, allow_nan=False))
-        elif not quiet:
+        elif done.runs and not quiet:
             terminal.show_sweep(terminal.console(), done, out)
     if done.partial:
-        _tell_partial(done)
+        _tell_partial(done, fresh)
         raise typer.Exit(INTERRUPTED)
 
 
@@ -124,7 +124,10 @@ def _variations(texts: list[str] | tuple[()]) -> dict[str, Any]:
     return found
 
 
-def _tell_partial(done: Sweep) -> None:
-    runs = done.computed + done.resumed
-    wanted = len(done.grid.points) * done.header["replications"]
-    print(f"meshsim: interrupted after {runs} of {wanted} runs; the same command goes on", file=sys.stderr)
+def _tell_partial(done: Sweep, fresh: bool) -> None:
+    if done.runs:
+        on = f"the same command {'without --fresh ' if fresh else ''}goes on"
+        told = f"interrupted after {done.runs} of {done.wanted} runs; {on}"
+    else:
+        told = "interrupted before any run had finished; nothing is written"
+    print(f"meshsim: {told}", file=sys.stderr)

@@ -98,7 +98,7 @@ class Cluster:
         except (OSError, CancelledError) as error:
             raise MeshsimError(
                 f"the scheduler at {self.address} is gone, and what was under way with it; what has finished"
-                " is kept: start it again, and give the same command"
+                " is kept: start it again, and give the same command (without --fresh)"
             ) from error
         finally:
             with contextlib.suppress(OSError, CancelledError):

@@ -13,7 +13,7 @@ import meshsim
 from meshsim.lab import files, journal, sheets, tidy
 from meshsim.lab.digest import Digest, digests
 from meshsim.lab.interrupt import Interrupt, interruptible
-from meshsim.lab.journal import Header, Journal, Memory
+from meshsim.lab.journal import PICTURE, Header, Journal, Memory
 from meshsim.lab.pool import Pool, Summary, Task, cores
 from meshsim.lab.run import first_seed
 from meshsim.measure.table import Table, frame
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from meshsim.plot import Picture
-
-PICTURE = "sweep.png"
 
 Progress = Callable[[int, int], None]
 """Is told how many runs are finished, and of how many; first of all how many were before."""
@@ -76,9 +74,19 @@ class Sweep:
         return ", ".join(sorted(set(self.columns["engine"].tolist())))
 
     @property
+    def runs(self) -> int:
+        """How many runs there are."""
+        return self.computed + self.resumed
+
+    @property
+    def wanted(self) -> int:
+        """How many there are to be."""
+        return len(self.grid.points) * int(self.header["replications"])
+
+    @property
     def partial(self) -> bool:
         """Whether Ctrl-C kept some runs from being made."""
-        return self.computed + self.resumed < len(self.grid.points) * int(self.header["replications"])
+        return self.runs < self.wanted
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -175,7 +183,8 @@ def sweep(
                     progress(len(book.finished), resumed + len(tasks))
         columns = tidy.table(grid, book.finished)
         done = Sweep(grid, said, columns, len(book.finished) - resumed, resumed)
-        book.fold(columns, {} if done.partial else done._beside())  # after Ctrl-C nobody waits for a picture
+        if book.finished:  # after Ctrl-C nobody waits for a picture
+            book.fold(columns, {} if done.partial else done._beside())
     return done
 
 
@@ -236,9 +245,8 @@ def sheet(done: Sweep) -> sheets.Sheet:
             )
         )
     columns = (*done.keys, "offered", "goodput", "success", "p50", "p99", "busiest", "")
-    runs = f"{done.computed + done.resumed} runs"
     return sheets.Sheet(
-        f"{done.scenario.name or 'sweep'}: {len(rows)} points, {runs}, medians",
+        f"{done.scenario.name or 'sweep'}: {len(rows)} points, {done.runs} runs, medians",
         columns,
         rows,
         words=(len(columns) - 2, len(columns) - 1),

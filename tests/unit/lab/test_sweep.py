@@ -18,7 +18,7 @@ import pytest
 import meshsim as ms
 from meshsim.errors import MeshsimError, ScenarioError
 from meshsim.lab import tidy
-from meshsim.lab.journal import JOURNAL, TABLE, Journal, load
+from meshsim.lab.journal import JOURNAL, PICTURE, TABLE, Journal, load
 from meshsim.lab.sweep import Sweep, as_dict, sheet, sweep
 from meshsim.scenario import loads
 
@@ -278,6 +278,28 @@ def test_ctrl_c_keeps_what_has_finished(done, tmp_path) -> None:
     same(rest, done)
 
 
+def press_at(count: int):
+    """What presses Ctrl-C when so many runs are finished."""
+
+    def press(finished: int, total: int) -> None:
+        if finished == count:
+            signal.raise_signal(signal.SIGINT)
+
+    return press
+
+
+def test_no_picture_of_what_the_table_was_before_stays(tmp_path) -> None:
+    run(out=tmp_path)
+    assert (tmp_path / PICTURE).exists()
+    more = sweep(SMALL, VARY, replications=3, jobs=1, out=tmp_path, progress=press_at(RUNS + 1))
+    assert more.partial
+    assert {path.name for path in tmp_path.iterdir()} == {TABLE}
+    sweep(SMALL, VARY, replications=3, jobs=1, out=tmp_path)
+    assert (tmp_path / PICTURE).exists()
+    assert run(out=tmp_path, fresh=True, progress=press_at(0)).computed == 0
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_ctrl_c_during_a_run_leaves_that_run_out(tmp_path) -> None:
     endless = {"duration": "200000s", "engine": "simpy"}
     press = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
@@ -288,8 +310,7 @@ def test_ctrl_c_during_a_run_leaves_that_run_out(tmp_path) -> None:
     press.join()
     assert (found.computed, found.partial) == (0, True)
     assert found.digests == []
-    assert [path.name for path in tmp_path.iterdir()] == [TABLE]
-    assert load(tmp_path / TABLE)[0]["replications"] == 1
+    assert list(tmp_path.iterdir()) == []  # a table of nothing would help nobody
 
 
 def test_a_table_that_can_not_be_written_keeps_the_journal(done, tmp_path) -> None:
