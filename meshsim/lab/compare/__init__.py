@@ -57,7 +57,7 @@ def compare(
         b: likewise; None is A, with `changes`.
         changes: overrides of B alone: ``["policies.cart.retries.attempts=0"]``.
         overrides: of both.
-        engine: ``auto``, ``simpy`` or ``reference``; None takes each scenario's.
+        engine: ``auto``, ``fast``, ``simpy`` or ``reference``; None takes each scenario's.
         seed: of the first pair, the next has the next; None takes A's.
         replications: pairs of runs, at least 2.
         until: ``"5%"`` or 0.05: adds pairs, from 10 on, until the interval is so narrow for A's mean.

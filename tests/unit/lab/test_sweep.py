@@ -138,10 +138,33 @@ def test_nothing_runs_before_all_points_are_right(tmp_path) -> None:
         sweep(SMALL, VARY, replications=0)
     with pytest.raises(MeshsimError, match="0 jobs do nothing"):
         sweep(SMALL, VARY, jobs=0)
-    with pytest.raises(
-        MeshsimError, match=r"load\[0\]\.rate=50/s, services\.api\.workers=1, seed 1: no engine 'x'"
-    ):
-        sweep(SMALL, VARY, engine="x", jobs=1)
+    with pytest.raises(MeshsimError, match=r"^no engine 'x'; choose one of auto, fast"):
+        sweep(SMALL, VARY, engine="x", jobs=1, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+HUGE = {"duration": ["10000000000000s", "1s", "2s"]}  # of which the first has too many rows for any memory
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_run_that_can_not_be_made_costs_no_other(tmp_path, jobs) -> None:
+    with pytest.raises(MeshsimError) as caught:
+        sweep(SMALL, HUGE, replications=2, overrides={"warmup": "0s"}, jobs=jobs, out=tmp_path)
+    told = str(caught.value)
+    assert told.startswith(f"2 of 6 runs can't be made (the others, 4, are kept in {tmp_path}); the first of")
+    assert "duration=10000000000000s, seed " in told
+    assert "--set keep=histograms" in told
+    assert {path.name for path in tmp_path.iterdir()} == {TABLE}
+    _, table = load(tmp_path / TABLE)
+    assert set(zip(table["point"].tolist(), table["replication"].tolist(), strict=True)) == {
+        (1, 0), (1, 1), (2, 0), (2, 1),
+    }  # fmt: skip
+
+
+def test_where_no_run_can_be_made_nothing_is_kept(tmp_path) -> None:
+    with pytest.raises(MeshsimError, match="^1 of 1 runs can't be made: duration=10000000000000s, seed 1: "):
+        sweep(SMALL, {"duration": HUGE["duration"][:1]}, jobs=1, out=tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_for_people_and_for_machines(done) -> None:
