@@ -53,12 +53,13 @@ def test_quiet_is_quiet(run) -> None:
 
 
 def test_everything_wrong_with_the_options_is_told(run, tmp_path) -> None:
-    result = run("--vary", "nothing", "--vary", "a=[", "--vary", "b=1", "--vary", "b=2")
+    result = run("--vary", "nothing", "--vary", "a=[", "--vary", "b=1", "--vary", "b=2", "--vary", f"c=5,{10**19}")
     assert result.exit_code == 2
     assert "--vary: 'nothing' has no =" in result.output
     assert "b is varied twice (give it all its values at once)" in result.output
     assert "'a=[' has no values that can be read" in result.output
-    assert "3 problems" in result.output
+    assert "--vary: c: '10000000000000000000' is too large a number (write a smaller one)" in result.output
+    assert "4 problems" in result.output
     assert not (tmp_path / "out").exists()
 
 
