@@ -133,6 +133,11 @@ class Goal:
             look: the last one.
             base: what the half width is measured against.
         """
+        if look.reached and look.precision is None:  # every replication says 0
+            return (
+                f"{self.metric}: the interval is 0 wide after {look.replications} replications;"
+                f" {show_ratio(self.ratio)} of {base} was asked."
+            )
         precision = "more than any share" if look.precision is None else show_ratio(look.precision)
         asked = f"{self.metric}: the interval's half width is {precision} of {base} after"
         asked += f" {look.replications} replications; {show_ratio(self.ratio)} was asked"
