@@ -13,6 +13,7 @@ from meshsim.measure.intervals import interval
 from meshsim.measure.paired import CONFIDENCE, Difference, difference
 from meshsim.measure.pairing import RequestPairs, pairable
 from meshsim.measure.precision import Look
+from meshsim.mesh.histogram import RELATIVE_ERROR
 from meshsim.scenario.model import Objective, Scenario
 
 Summary = dict[str, Any]
@@ -33,7 +34,7 @@ def summarise(
     found, left_out = differences(pairs, job.metric)
     summary: Summary = {
         "version": meshsim.__version__,
-        "engine": pairs[0].a.summary["engine"],
+        "engine": _engines(pairs[0]),
         "seeds": [pair.seed for pair in pairs],
         "replications": len(pairs),
         "partial": partial,
@@ -96,11 +97,18 @@ def _plain(found: Difference) -> Summary:
     }
 
 
+def _engines(pair: Pair) -> str:
+    """What made the runs: one engine, or each side's."""
+    a, b = (side.summary["engine"] for side in (pair.a, pair.b))
+    return str(a) if a == b else f"{a} for A and {b} for B"
+
+
 def _side(scenario: Scenario, sides: Sequence[Side]) -> Summary:
     first = sides[0].summary
     unstable = [side.summary["unstable"] for side in sides if side.summary["unstable"]]
     return {
         "scenario": scenario.name,
+        "engine": first["engine"],
         "measured": first["measured"],
         "unstable": {"replications": len(unstable), "reason": unstable[0]["reason"]} if unstable else False,
         "provenance": first["provenance"],
@@ -167,6 +175,11 @@ def _notes(a: Scenario, b: Scenario, summary: Summary, left_out: dict[str, list[
     notes = [*_unstable(summary), *pairable(a, b)[1]]
     if "histograms" in (a.keep, b.keep):
         notes.append("keep: histograms leaves no requests to pair one by one.")
+        whose = " and ".join(name for name, side in (("A", a), ("B", b)) if side.keep == "histograms")
+        notes.append(
+            f"Percentiles of {whose} are those of histograms, within {RELATIVE_ERROR:.1%} of the exact ones: a"
+            " difference that small may be rounding, whatever its interval says."
+        )
     for only, one, other in (("A", a, b), ("B", b, a)):
         names = [name for name in one.services if name not in other.services]
         if names:

@@ -207,8 +207,25 @@ def test_histograms_can_be_compared_but_not_request_by_request(result) -> None:
     assert kept.summary["requests"] is None
     for metric in ("latency.mean", "requests.goodput", "services.api.utilisation"):
         assert row(kept, metric)["difference"] == pytest.approx(row(result, metric)["difference"])
-    assert any("histograms" in note for note in kept.summary["notes"])
+    assert any(note.startswith("Percentiles of A and B are those of hist") for note in kept.summary["notes"])
     assert kept.plot().png()
+
+
+def test_percentiles_of_one_sides_histograms_are_said_to_be_rounded() -> None:
+    result = compare(SMALL, changes=["keep=histograms"], replications=4, jobs=1)
+    assert not row(result, "latency.p50")["identical"]  # though the runs are the same
+    (note,) = [note for note in result.summary["notes"] if note.startswith("Percentiles")]
+    assert "Percentiles of B are those of histograms, within 0.5% of the exact ones" in note
+    assert "rounding" in note
+
+
+def test_each_side_says_its_engine() -> None:
+    changes = {"engine": "reference"}
+    result = compare(SMALL, changes=changes, overrides={"engine": "simpy"}, replications=2, jobs=1)
+    assert [result.summary[side]["engine"] for side in ("a", "b")] == ["simpy", "reference"]
+    assert result.summary["engine"] == "simpy for A and reference for B"
+    same = compare(SMALL, changes=changes, engine="simpy", replications=2, jobs=1)
+    assert same.summary["engine"] == same.summary["b"]["engine"] == "simpy"
 
 
 # ---- pairs made by hand -----------------------------------------------------------------------------
