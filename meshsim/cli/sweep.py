@@ -9,7 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from meshsim.cli.app import INTERRUPTED, AsJson, Overrides, ScenarioFile, app, example, stopping, told
+from meshsim.cli.app import (
+    INTERRUPTED,
+    AsJson,
+    Engine,
+    Jobs,
+    Overrides,
+    Quiet,
+    ScenarioFile,
+    Seed,
+    app,
+    example,
+    stopping,
+    told,
+)
 from meshsim.errors import Problem, ScenarioError, halves
 
 if TYPE_CHECKING:
@@ -37,17 +50,14 @@ Vary = Annotated[
 Replications = Annotated[
     int, typer.Option(help="Runs of each point, each with the next seed; all points have the same seeds.")
 ]
-Jobs = Annotated[int | None, typer.Option(metavar="N", help="Processes; by default one a core.")]
 Cluster = Annotated[
     str | None,
     typer.Option(metavar="ADDRESS", help="Run on the workers of a Dask scheduler, such as tcp://host:8786."),
 ]
-Engine = Annotated[
-    str | None, typer.Option(metavar="NAME", help="auto, fast, simpy or reference, not the scenario's.")
+Fresh = Annotated[
+    bool,
+    typer.Option("--fresh", help="Begin anew, and forget the sweep that DIR holds; leave it out to go on."),
 ]
-Seed = Annotated[int | None, typer.Option(help="Instead of the scenario's.")]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Begin anew, and forget the sweep that DIR holds; leave it out to go on.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print neither table nor progress.")]
 
 
 @app.command(

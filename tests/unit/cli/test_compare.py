@@ -95,6 +95,8 @@ def test_until_adds_pairs(small) -> None:
         ["run", "{small}", "--metric", "latency.p99"],
         ["run", "{small}", "--until", "5%", "--metric", "latency.p999"],
         ["run", "{small}", "--until", "5%", "--at-most", "3"],
+        ["run", "{small}", "--at-most", "3"],
+        ["compare", "{small}", "{small}", "--at-most", "30"],
     ],
 )
 def test_bad_input_is_one_message_and_exit_2(small, arguments) -> None:

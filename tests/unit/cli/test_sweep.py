@@ -53,7 +53,9 @@ def test_quiet_is_quiet(run) -> None:
 
 
 def test_everything_wrong_with_the_options_is_told(run, tmp_path) -> None:
-    result = run("--vary", "nothing", "--vary", "a=[", "--vary", "b=1", "--vary", "b=2", "--vary", f"c=5,{10**19}")
+    result = run(
+        "--vary", "nothing", "--vary", "a=[", "--vary", "b=1", "--vary", "b=2", "--vary", f"c=5,{10**19}"
+    )
     assert result.exit_code == 2
     assert "--vary: 'nothing' has no =" in result.output
     assert "b is varied twice (give it all its values at once)" in result.output
@@ -126,3 +128,10 @@ def test_ctrl_c_before_the_first_run_has_finished_writes_nothing(run, press_at, 
     assert "interrupted before any run had finished; nothing is written" in result.output
     assert "engine" not in result.output
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_options_that_verbs_share_read_the_same() -> None:
+    helps = [CliRunner().invoke(app, [verb, "--help"]).output.split() for verb in ("sweep", "compare")]
+    for option in ("--jobs", "--seed", "--engine", "--quiet"):
+        one, other = (" ".join(words[words.index(option) :][:9]) for words in helps)
+        assert one == other

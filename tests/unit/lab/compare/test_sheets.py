@@ -77,7 +77,11 @@ def test_the_sentences_say_how_sure(summary) -> None:
     [
         (-0.003, -0.001, "were answered 2 ms ± 1 ms sooner in B, on average."),
         (0.001, 0.003, "were answered 2 ms ± 1 ms later in B, on average."),
-        (-0.001, 0.003, "are not told apart by when they were answered: on average between 1 ms sooner and 3 ms"),
+        (
+            -0.001,
+            0.003,
+            "are not told apart by when they were answered: on average between 1 ms sooner and 3 ms",
+        ),
     ],
 )
 def test_a_direction_is_told_where_there_is_one(summary, low, high, words) -> None:
