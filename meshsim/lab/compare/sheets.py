@@ -191,10 +191,8 @@ def _when(requests: Mapping[str, Any] | None) -> list[str]:
     who = "Requests that got a good answer in both"
     if found["low"] <= 0.0 <= found["high"]:
         sooner, later = sheets.time(-found["low"]), sheets.time(found["high"])
-        return [
-            f"{who} are not told apart by when they were answered: on average between {sooner} sooner and"
-            f" {later} later in B."
-        ]
+        between = f"on average between {sooner} sooner and {later} later in B"
+        return [f"{who} are not told apart by when they were answered: {between}."]
     word = "later" if found["mean"] > 0 else "sooner"
     size, half = sheets.time(abs(found["mean"])), sheets.time(found["half_width"])
     return [f"{who} were answered {size} ± {half} {word} in B, on average."]

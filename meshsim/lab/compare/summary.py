@@ -177,8 +177,8 @@ def _notes(a: Scenario, b: Scenario, summary: Summary, left_out: dict[str, list[
         notes.append("keep: histograms leaves no requests to pair one by one.")
         whose = " and ".join(name for name, side in (("A", a), ("B", b)) if side.keep == "histograms")
         notes.append(
-            f"Percentiles of {whose} are those of histograms, within {RELATIVE_ERROR:.1%} of the exact ones: a"
-            " difference that small may be rounding, whatever its interval says."
+            f"Percentiles of {whose} are those of histograms, within {RELATIVE_ERROR:.1%} of the exact ones:"
+            " a difference that small may be rounding, whatever its interval says."
         )
     for only, one, other in (("A", a, b), ("B", b, a)):
         names = [name for name in one.services if name not in other.services]

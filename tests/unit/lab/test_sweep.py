@@ -162,7 +162,7 @@ def test_a_run_that_can_not_be_made_costs_no_other(tmp_path, jobs) -> None:
 
 
 def test_where_no_run_can_be_made_nothing_is_kept(tmp_path) -> None:
-    with pytest.raises(MeshsimError, match="^1 of 1 runs can't be made: duration=10000000000000s, seed 1: "):
+    with pytest.raises(MeshsimError, match=r"^1 of 1 runs can't be made: duration=10000000000000s, seed 1: "):
         sweep(SMALL, {"duration": HUGE["duration"][:1]}, jobs=1, out=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
