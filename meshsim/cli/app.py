@@ -48,12 +48,16 @@ Until = Annotated[
     str | None,
     typer.Option(metavar="SHARE", help="Add replications until the interval is this narrow, such as 1%."),
 ]
-AtMost = Annotated[int, typer.Option(metavar="N", help="With --until: replications in all, at most.")]
+AtMost = Annotated[
+    int | None,
+    typer.Option(metavar="N", help=f"With --until: replications in all, at most; {AT_MOST} if not given."),
+]
 Engine = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="auto, fast, simpy or reference, instead of the scenario's."),
 ]
-Seed = Annotated[int | None, typer.Option(help="Instead of the scenario's.")]
+Seed = Annotated[int | None, typer.Option(help="Of the first replication, instead of the scenario's.")]
+Jobs = Annotated[int | None, typer.Option(metavar="N", help="Processes; by default one for each core.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print neither tables nor progress.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of tables for people.")]
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meshsim.cli.app import (
-    AT_MOST,
     INTERRUPTED,
     LEAST,
     MISSED,
     AsJson,
     AtMost,
     Engine,
+    Jobs,
     Quiet,
     ScenarioFile,
     Seed,
@@ -48,9 +48,6 @@ Pairs = Annotated[int, typer.Option(help="Pairs of runs; both of a pair have the
 Metric = Annotated[
     str, typer.Option(metavar="PATH", help="What the comparison is about, and --until looks at.")
 ]
-Jobs = Annotated[
-    int | None, typer.Option(metavar="N", help="Processes; as many as there are cores if not given.")
-]
 Out = Annotated[
     Path | None,
     typer.Option(
@@ -76,7 +73,7 @@ def compare(
     replications: Pairs = LEAST,
     until: Until = None,
     metric: Metric = "latency.mean",
-    at_most: AtMost = AT_MOST,
+    at_most: AtMost = None,
     jobs: Jobs = None,
     out: Out = None,
     check: Check = False,

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meshsim.cli.app import (
-    AT_MOST,
     INTERRUPTED,
     LEAST,
     MISSED,
@@ -67,7 +66,7 @@ def run(
     replications: Replications = 1,
     until: Until = None,
     metric: Metric = None,
-    at_most: AtMost = AT_MOST,
+    at_most: AtMost = None,
     keep: Keep = None,
     out: Out = None,
     check: Check = False,

@@ -9,7 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from meshsim.cli.app import INTERRUPTED, AsJson, Overrides, ScenarioFile, app, example, stopping, told
+from meshsim.cli.app import (
+    INTERRUPTED,
+    AsJson,
+    Engine,
+    Jobs,
+    Overrides,
+    Quiet,
+    ScenarioFile,
+    Seed,
+    app,
+    example,
+    stopping,
+    told,
+)
 from meshsim.errors import Problem, ScenarioError, halves
 
 if TYPE_CHECKING:
@@ -37,17 +50,14 @@ Vary = Annotated[
 Replications = Annotated[
     int, typer.Option(help="Runs of each point, each with the next seed; all points have the same seeds.")
 ]
-Jobs = Annotated[int | None, typer.Option(metavar="N", help="Processes; by default one a core.")]
 Cluster = Annotated[
     str | None,
     typer.Option(metavar="ADDRESS", help="Run on the workers of a Dask scheduler, such as tcp://host:8786."),
 ]
-Engine = Annotated[
-    str | None, typer.Option(metavar="NAME", help="auto, fast, simpy or reference, not the scenario's.")
+Fresh = Annotated[
+    bool,
+    typer.Option("--fresh", help="Begin anew, and forget the sweep that DIR holds; leave it out to go on."),
 ]
-Seed = Annotated[int | None, typer.Option(help="Instead of the scenario's.")]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Begin anew, and forget the sweep that DIR holds.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print neither table nor progress.")]
 
 
 @app.command(
@@ -98,10 +108,10 @@ def sweep(
             raise typer.Exit(INTERRUPTED) from None
         if as_json:
             print(json.dumps(as_dict(done), indent=2, allow_nan=False))
-        elif not quiet:
+        elif done.runs and not quiet:
             terminal.show_sweep(terminal.console(), done, out)
     if done.partial:
-        _tell_partial(done)
+        _tell_partial(done, fresh)
         raise typer.Exit(INTERRUPTED)
 
 
@@ -124,7 +134,10 @@ def _variations(texts: list[str] | tuple[()]) -> dict[str, Any]:
     return found
 
 
-def _tell_partial(done: Sweep) -> None:
-    runs = done.computed + done.resumed
-    wanted = len(done.grid.points) * done.header["replications"]
-    print(f"meshsim: interrupted after {runs} of {wanted} runs; the same command goes on", file=sys.stderr)
+def _tell_partial(done: Sweep, fresh: bool) -> None:
+    if done.runs:
+        on = f"the same command {'without --fresh ' if fresh else ''}goes on"
+        told = f"interrupted after {done.runs} of {done.wanted} runs; {on}"
+    else:
+        told = "interrupted before any run had finished; nothing is written"
+    print(f"meshsim: {told}", file=sys.stderr)

@@ -8,18 +8,19 @@ from meshsim.errors import MeshsimError
 from meshsim.measure import metrics
 from meshsim.measure.intervals import Interval
 from meshsim.measure.measurements import Measurements
-from meshsim.measure.precision import Goal, Look, Looked
+from meshsim.measure.precision import Goal, Look, Looked, refuse_limit
 from meshsim.measure.summary import summarise
 from meshsim.scenario.model import Scenario
 
 
 def goal(
-    scenario: Scenario, until: str | float | None, metric: str | None, replications: int, at_most: int
+    scenario: Scenario, until: str | float | None, metric: str | None, replications: int, at_most: int | None
 ) -> Goal | None:
     """What to stop at, if that was asked for; see `meshsim.lab.run.run`.
 
     Raises:
-        MeshsimError: it is none, or the scenario has no such metric.
+        MeshsimError: it is none, or the scenario has no such metric; or there are a metric or a limit
+            without one.
     """
     if until is not None:
         return Goal.of(
@@ -27,6 +28,7 @@ def goal(
         )
     if metric is not None:
         raise MeshsimError(f"--metric {metric} is what --until looks at; add --until 1%")
+    refuse_limit(at_most)
     return None
 
 

@@ -18,7 +18,7 @@ from typing import Any, Self
 import meshsim
 from meshsim.errors import MeshsimError
 from meshsim.lab.interrupt import Interrupt
-from meshsim.lab.pool import GLANCE, Summary, Task, simulate
+from meshsim.lab.pool import GLANCE, Refused, Summary, Task, simulate
 
 PATIENCE = 10.0
 """How long a scheduler may take to answer, and a cluster may be without workers at the start, s."""
@@ -79,7 +79,7 @@ class Cluster:
         self._client.close()
 
     def summaries(
-        self, tasks: Sequence[Task], *, stop: Interrupt | None = None
+        self, tasks: Sequence[Task], *, stop: Interrupt | None = None, refused: Refused | None = None
     ) -> Iterator[tuple[int, Summary]]:
         """See `meshsim.lab.pool.summaries`."""
         executor = self._client.get_executor(pure=False)
@@ -94,11 +94,20 @@ class Cluster:
                     flying[executor.submit(remote, task, ours)] = task
                 for future in wait(flying, GLANCE, FIRST_COMPLETED).done:
                     task = flying.pop(future)
-                    yield task.number, _result(future, task)
+                    try:
+                        summary = _result(future, task)
+                    except DifferentVersionsError:
+                        raise  # which is the worker's fault, not the run's
+                    except MeshsimError as error:
+                        if refused is None:
+                            raise
+                        refused(error)
+                    else:
+                        yield task.number, summary
         except (OSError, CancelledError) as error:
             raise MeshsimError(
                 f"the scheduler at {self.address} is gone, and what was under way with it; what has finished"
-                " is kept: start it again, and give the same command"
+                " is kept: start it again, and give the same command (without --fresh)"
             ) from error
         finally:
             with contextlib.suppress(OSError, CancelledError):

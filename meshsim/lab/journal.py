@@ -30,12 +30,12 @@ from meshsim.scenario import written
 from meshsim.scenario.grid import Grid, text
 
 FORMAT = 1
-TABLE, JOURNAL = "sweep.parquet", "sweep.journal"
+TABLE, JOURNAL, PICTURE = "sweep.parquet", "sweep.journal", "sweep.png"
 META = "meshsim"
 """The key of a table's metadata under which it says which sweep it is."""
 UNLIKE_RESULTS = {"name", "description", "engine", "seed", "sweep", "objectives"}
 """Keys of a scenario that change no number of a sweep, or are told by themselves."""
-KEPT = "what has finished before is kept: make room, and the same command goes on from there"
+KEPT = "what has finished before is kept: make room, and the same command (without --fresh) goes on"
 REMEDY = "choose another folder with --out, or begin anew with --fresh"
 
 Header = dict[str, Any]
@@ -115,7 +115,7 @@ class Journal(Memory):
         self._lock = _locked(self.folder)
         try:
             if fresh:
-                for name in (JOURNAL, TABLE):
+                for name in (JOURNAL, TABLE, PICTURE):
                     (self.folder / name).unlink(missing_ok=True)
             self._read_table()
             self._read_journal()
@@ -257,11 +257,14 @@ class Journal(Memory):
 def save(folder: Path, table: Table, header: Header, beside: Mapping[str, files.Writer]) -> list[Path]:
     """Writes a sweep's table, which says which sweep it is, and other files: all, or none.
 
+    A picture of another table, which this one takes the place of, is removed.
+
     Raises:
         MeshsimError: they can't be written.
     """
     said = {META: json.dumps(header, allow_nan=False)}
     written = files.write(folder, {TABLE: _synced(files.parquet_writer(table, said)), **beside})
+    files.remove(folder, [name for name in (PICTURE,) if name not in beside])
     with contextlib.suppress(OSError):
         _sync_folder(folder)
     return written

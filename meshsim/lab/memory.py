@@ -25,8 +25,8 @@ def check(scenario: Scenario, replications: int) -> None:
         raise MeshsimError(
             f"this run would keep some {_rounded(rows)} rows of requests, calls and attempts,"
             f" {rows * ROW_BYTES / 1e9:.3g} GB, and {free / 1e9:.3g} GB of memory are free; keep histograms"
-            " and time series only (--keep histograms, or keep: histograms in the file), make it shorter, or"
-            " insist on the rows with --keep records"
+            " and time series only (--set keep=histograms, or keep: histograms in the file), make it shorter,"
+            " or insist on the rows with --set keep=records"
         )
 
 

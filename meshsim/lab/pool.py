@@ -23,6 +23,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -31,6 +32,8 @@ from meshsim.lab.interrupt import Interrupt
 from meshsim.scenario.model import Scenario
 
 Summary = dict[str, Any]
+Refused = Callable[[MeshsimError], None]
+"""Is told of a run that can't be made, and why; the message names it."""
 
 TRIES = 3
 """So often is a run begun whose worker gets killed."""
@@ -104,7 +107,11 @@ def cores(jobs: int | None) -> int:
 
 
 def summaries(
-    tasks: Sequence[Task], *, jobs: int | None = None, stop: Interrupt | None = None
+    tasks: Sequence[Task],
+    *,
+    jobs: int | None = None,
+    stop: Interrupt | None = None,
+    refused: Refused | None = None,
 ) -> Iterator[tuple[int, Summary]]:
     """Makes runs, and gives each one's number and summary as it finishes: in any order, each once.
 
@@ -112,12 +119,14 @@ def summaries(
         tasks: with different numbers.
         jobs: processes at most; 1 runs them here, None takes all cores.
         stop: ends the runs when it is pressed; without one, Ctrl-C raises KeyboardInterrupt as usual.
+        refused: is told of a run that can't be made, and the others go on; without it they end there.
 
     Raises:
-        MeshsimError: a run can't be made, or kills its worker time and again; the message names it.
+        MeshsimError: a run can't be made, or kills its worker time and again; the message names it. Not
+            with `refused`.
     """
     with Pool(min(cores(jobs), max(1, len(tasks)))) as pool:
-        yield from pool.summaries(tasks, stop=stop)
+        yield from pool.summaries(tasks, stop=stop, refused=refused)
 
 
 class Pool:
@@ -148,14 +157,16 @@ class Pool:
             self._executor = None
 
     def summaries(
-        self, tasks: Sequence[Task], *, stop: Interrupt | None = None
+        self, tasks: Sequence[Task], *, stop: Interrupt | None = None, refused: Refused | None = None
     ) -> Iterator[tuple[int, Summary]]:
         """See the function `summaries`."""
         if self.jobs == 1:
-            return _here(tasks, stop, self.work)
-        return self._there(tasks, stop)
+            return _here(tasks, stop, self.work, refused)
+        return self._there(tasks, stop, refused)
 
-    def _there(self, tasks: Sequence[Task], stop: Interrupt | None) -> Iterator[tuple[int, Summary]]:
+    def _there(
+        self, tasks: Sequence[Task], stop: Interrupt | None, refused: Refused | None
+    ) -> Iterator[tuple[int, Summary]]:
         """In other processes; exactly as many runs are under way as there are processes for them.
 
         So when a worker dies, the suspects are few.
@@ -175,10 +186,13 @@ class Pool:
                     landed = wait(flying).done  # a dead worker ends the pool, and all others with it
                     lost = [flying.pop(future) for future in landed if _lost(future)]
                     self.close()
-                    suspects.extend(_suspected(lost, deaths))
+                    suspects.extend(_suspected(lost, deaths, refused))
                 for future in landed:
                     if future in flying:
-                        yield flying.pop(future).number, future.result()
+                        task = flying.pop(future)
+                        summary = unless_refused(future.result, refused)
+                        if summary is not None:
+                            yield task.number, summary
         finally:
             if flying:
                 self.close()  # left early: nobody wants what is still under way
@@ -207,18 +221,38 @@ class Pool:
 
 
 def _here(
-    tasks: Sequence[Task], stop: Interrupt | None, work: Callable[[Task], Summary]
+    tasks: Sequence[Task],
+    stop: Interrupt | None,
+    work: Callable[[Task], Summary],
+    refused: Refused | None,
 ) -> Iterator[tuple[int, Summary]]:
     """In this process, one after the other."""
     for task in tasks:
         if stop is not None and stop.pressed:
             return
-        summary = work(task)
+        summary = unless_refused(partial(work, task), refused)
+        if summary is None:
+            continue
         if summary["partial"]:
             if stop is None or not stop.pressed:
                 raise KeyboardInterrupt
             return
         yield task.number, summary
+
+
+def unless_refused(make: Callable[[], Summary], refused: Refused | None) -> Summary | None:
+    """What a run comes to; None for one that can't be made, if there is somebody to tell.
+
+    Raises:
+        MeshsimError: it can't be made, and there is nobody.
+    """
+    try:
+        return make()
+    except MeshsimError as error:
+        if refused is None:
+            raise
+        refused(error)
+        return None
 
 
 # ---- death ------------------------------------------------------------------------------------------
@@ -231,23 +265,29 @@ def _lost(future: Future[Summary]) -> bool:
     return isinstance(future.exception(), BrokenProcessPool)
 
 
-def _suspected(lost: Sequence[Task], deaths: Counter[int]) -> Sequence[Task]:
+def _suspected(lost: Sequence[Task], deaths: Counter[int], refused: Refused | None) -> list[Task]:
     """Counts the runs that were under way when a worker died.
 
     Returns:
-        The same, to be run again.
+        Those to be run again.
 
     Raises:
-        MeshsimError: one of them has had all its tries, the last of them alone.
+        MeshsimError: one of them has had all its tries, the last of them alone, and nobody is to be told.
     """
+    again = []
     for task in lost:
         deaths[task.number] += 1
-        if deaths[task.number] >= TRIES:
-            raise MeshsimError(
-                f"{task.name}: the process that runs it was killed {TRIES} times, at last while nothing else"
-                " ran; it probably needs more memory than there is: shorten its duration, or lower its load"
-            )
-    return lost
+        if deaths[task.number] < TRIES:
+            again.append(task)
+            continue
+        convicted = MeshsimError(
+            f"{task.name}: the process that runs it was killed {TRIES} times, at last while nothing else"
+            " ran; it probably needs more memory than there is: shorten its duration, or lower its load"
+        )
+        if refused is None:
+            raise convicted
+        refused(convicted)
+    return again
 
 
 def _settle(parent: int) -> None:

@@ -15,7 +15,7 @@ from meshsim.lab import approach, engines, files, memory, sheets
 from meshsim.lab.engines import Engine, Progress
 from meshsim.lab.interrupt import Interrupt, interruptible
 from meshsim.measure.measurements import Measurements
-from meshsim.measure.precision import AT_MOST, Goal, Look, Looked
+from meshsim.measure.precision import Goal, Look, Looked
 from meshsim.measure.records import Records
 from meshsim.measure.requests import requests
 from meshsim.measure.series import series
@@ -160,7 +160,7 @@ def run(
     interrupted: Callable[[], None] | None = None,
     until: str | float | None = None,
     metric: str | None = None,
-    at_most: int = AT_MOST,
+    at_most: int | None = None,
     looked: Looked | None = None,
 ) -> Run:
     """Simulates a scenario.
@@ -184,7 +184,7 @@ def run(
         interrupted: is called at the first Ctrl-C, to say that it was noticed.
         until: ``"1%"`` or 0.01: adds replications, from 10 on, until the interval is so narrow for its mean.
         metric: whose interval `until` looks at; None is ``latency.mean``.
-        at_most: replications, however wide the interval still is.
+        at_most: replications with `until`, however wide the interval still is; None is 200.
         looked: is told whenever `until` has looked.
 
     Raises:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import meshsim
-from meshsim.lab import files, journal, sheets, tidy
+from meshsim.errors import MeshsimError
+from meshsim.lab import engines, files, journal, sheets, tidy
 from meshsim.lab.digest import Digest, digests
 from meshsim.lab.interrupt import Interrupt, interruptible
-from meshsim.lab.journal import Header, Journal, Memory
-from meshsim.lab.pool import Pool, Summary, Task, cores
+from meshsim.lab.journal import PICTURE, Header, Journal, Memory
+from meshsim.lab.pool import Pool, Refused, Summary, Task, cores
 from meshsim.lab.run import first_seed
 from meshsim.measure.table import Table, frame
 from meshsim.scenario.grid import Grid
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
     from meshsim.plot import Picture
 
-PICTURE = "sweep.png"
-
 Progress = Callable[[int, int], None]
 """Is told how many runs are finished, and of how many; first of all how many were before."""
 
@@ -37,9 +36,9 @@ class Workers(Protocol):
     """Who makes the runs: `meshsim.lab.pool.Pool` or `meshsim.lab.cluster.Cluster`."""
 
     def summaries(
-        self, tasks: Sequence[Task], *, stop: Interrupt | None = None
+        self, tasks: Sequence[Task], *, stop: Interrupt | None = None, refused: Refused | None = None
     ) -> Iterator[tuple[int, Summary]]:
-        """Each task's number and summary, as it finishes."""
+        """Each task's number and summary, as it finishes; `refused` is told of those that can't be made."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +75,19 @@ class Sweep:
         return ", ".join(sorted(set(self.columns["engine"].tolist())))
 
     @property
+    def runs(self) -> int:
+        """How many runs there are."""
+        return self.computed + self.resumed
+
+    @property
+    def wanted(self) -> int:
+        """How many there are to be."""
+        return len(self.grid.points) * int(self.header["replications"])
+
+    @property
     def partial(self) -> bool:
         """Whether Ctrl-C kept some runs from being made."""
-        return self.computed + self.resumed < len(self.grid.points) * int(self.header["replications"])
+        return self.runs < self.wanted
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -144,7 +153,7 @@ def sweep(
         vary: values by dotted key: lists, or ranges such as ``"100/s:900/s:17"``; None takes the scenario's
             own `sweep`.
         replications: runs of each point; replication r has the seed plus r.
-        engine: ``auto``, ``simpy`` or ``reference``; None takes the scenario's.
+        engine: ``auto``, ``fast``, ``simpy`` or ``reference``; None takes the scenario's.
         seed: of the first replication; None takes the scenario's.
         overrides: ``"policies.cart.retries.attempts=3"`` and such, or values by key, for all points.
         jobs: processes; None takes all cores, 1 runs everything here.
@@ -157,26 +166,52 @@ def sweep(
 
     Raises:
         ScenarioError: the scenario, or one of the points, can't be used; nothing was run.
-        MeshsimError: another argument can't, a run can't be made, or results can't be written (what had
-            finished is kept in `out`).
+        MeshsimError: another argument can't, a run can't be made, or results can't be written. All runs
+            that can be made are made before, and kept in `out`.
     """
     grid = load_grid(scenario, overrides, vary)
     seed = first_seed(grid.scenario.seed if seed is None else seed, replications)
     engine = grid.scenario.engine if engine is None else engine
+    engines.engine(engine)  # of which there is one, or nothing begins
     said = journal.header(grid, seed=seed, engine=engine, replications=replications)
     with interruptible(interrupted) as stop, _book(out, said, fresh) as book:
-        tasks, resumed = _tasks(grid, said, book.finished), len(book.finished)
-        if progress is not None:
-            progress(resumed, resumed + len(tasks))
+        resumed, refusals = len(book.finished), list[MeshsimError]()
+        tasks = _tasks(grid, said, book.finished)
         with _workers(cluster, jobs, len(tasks)) as workers:
-            for number, summary in workers.summaries(tasks, stop=stop):
-                book.add(divmod(number, replications), tidy.rows(summary))
-                if progress is not None:
-                    progress(len(book.finished), resumed + len(tasks))
-        columns = tidy.table(grid, book.finished)
-        done = Sweep(grid, said, columns, len(book.finished) - resumed, resumed)
-        book.fold(columns, {} if done.partial else done._beside())  # after Ctrl-C nobody waits for a picture
+            made = workers.summaries(tasks, stop=stop, refused=refusals.append)
+            _fill(book, made, replications, len(tasks), progress)
+        done = Sweep(grid, said, tidy.table(grid, book.finished), len(book.finished) - resumed, resumed)
+        if book.finished:  # a picture with holes is not worth the wait
+            book.fold(done.columns, {} if done.partial else done._beside())
+    if refusals and not stop.pressed:
+        raise _refusal(refusals, done, out)
     return done
+
+
+def _fill(
+    book: Memory,
+    made: Iterator[tuple[int, Summary]],
+    replications: int,
+    count: int,
+    progress: Progress | None,
+) -> None:
+    """Enters so many runs into the book as they finish, and tells how far it is."""
+    total = len(book.finished) + count
+    if progress is not None:
+        progress(len(book.finished), total)
+    for number, summary in made:
+        book.add(divmod(number, replications), tidy.rows(summary))
+        if progress is not None:
+            progress(len(book.finished), total)
+
+
+def _refusal(refusals: Sequence[MeshsimError], done: Sweep, out: str | Path | None) -> MeshsimError:
+    """What is told of runs that can't be made, when all others are."""
+    kept = ""
+    if done.runs:
+        kept = f" (the others, {done.runs}, are {'lost without out' if out is None else f'kept in {out}'})"
+    first = "" if len(refusals) == 1 else "; the first of them"
+    return MeshsimError(f"{len(refusals)} of {done.wanted} runs can't be made{kept}{first}: {refusals[0]}")
 
 
 def _book(out: str | Path | None, said: Header, fresh: bool) -> Memory:
@@ -236,9 +271,8 @@ def sheet(done: Sweep) -> sheets.Sheet:
             )
         )
     columns = (*done.keys, "offered", "goodput", "success", "p50", "p99", "busiest", "")
-    runs = f"{done.computed + done.resumed} runs"
     return sheets.Sheet(
-        f"{done.scenario.name or 'sweep'}: {len(rows)} points, {runs}, medians",
+        f"{done.scenario.name or 'sweep'}: {len(rows)} points, {done.runs} runs, medians",
         columns,
         rows,
         words=(len(columns) - 2, len(columns) - 1),

@@ -9,7 +9,7 @@ from typing import Any
 from meshsim.errors import MeshsimError
 from meshsim.measure.latency import QUANTILES
 from meshsim.measure.summary import HEADLINE, OF_SERVICE
-from meshsim.scenario.model import Scenario
+from meshsim.scenario.model import CLIENT, Scenario
 from meshsim.scenario.names import suggestion
 
 USUAL = "latency.mean"
@@ -56,32 +56,64 @@ def _keys(path: str) -> list[str]:
 _OF_SERVICE = (*COMPARED_OF_SERVICE, *OF_SERVICE)
 
 
+def supports(summary: Mapping[str, Any], metric: str) -> bool:
+    """Whether a run has enough requests for a metric: `LEAST_BEYOND` beyond a percentile; others need none.
+
+    Args:
+        summary: of one replication.
+        metric: any, those of objectives (``objectives.cart.p99``) included.
+    """
+    kind, _, key = metric.rpartition(".")
+    return key not in QUANTILES or _enough(_requests(summary, kind), QUANTILES[key])
+
+
+def _enough(requests: int, quantile: float) -> bool:
+    return requests * (1.0 - quantile) >= LEAST_BEYOND - 1e-6
+
+
+def _requests(summary: Mapping[str, Any], kind: str) -> int:
+    """How many requests the percentiles of a kind are taken of: ``latency``, ``services.cart.latency``."""
+    if kind in ("latency", "ok_latency"):
+        return int(summary["requests"]["completed" if kind == "latency" else "ok"])
+    if kind.startswith("objectives."):
+        name = kind.removeprefix("objectives.")
+        entry = summary["edges"].get(f"{CLIENT} -> {name}")
+        if entry:  # judged as clients see it, where no answer counts as a late one
+            return int(entry["ok"] + entry["failed"] + entry["unfinished"])
+    else:
+        name = kind.removeprefix("services.").removesuffix(".latency")
+    return int(summary["services"][name]["ok"] + summary["services"][name]["failed"])
+
+
 def refuse_unsupported(metric: str, summary: Mapping[str, Any]) -> None:
     """Refuses a percentile that one replication is too short for.
 
     Args:
-        metric: any; only a percentile of the client's latencies can be refused.
+        metric: any; only a percentile can be refused.
         summary: of one replication.
 
     Raises:
         MeshsimError: fewer than `LEAST_BEYOND` of its requests lie beyond the percentile; the message has
             their number and what would do.
     """
+    if supports(summary, metric):
+        return
     kind, _, key = metric.rpartition(".")
-    if kind not in ("latency", "ok_latency") or key not in QUANTILES:
-        return
-    requests = summary["requests"]["completed" if kind == "latency" else "ok"]
-    beyond = requests * (1.0 - QUANTILES[key])
-    if beyond >= LEAST_BEYOND - 1e-6:
-        return
+    requests = _requests(summary, kind)
     need = round(LEAST_BEYOND / (1.0 - QUANTILES[key]))
-    lower = [name for name, q in QUANTILES.items() if requests * (1.0 - q) >= LEAST_BEYOND - 1e-6]
     longer = ""
     if requests:  # a tenth more, since their number is random
         seconds = summary["warmup"] + 1.1 * summary["measured"] * need / requests
         longer = f" (duration={math.ceil(seconds - 1e-6)}s)"
     raise MeshsimError(
         f"{metric} can't be supported: a replication (seed {summary['seed']}) has {requests:,} requests for"
-        f" it, of which {beyond:.2g} lie beyond; it takes {LEAST_BEYOND}, so {need:,} in all; make"
-        f" replications longer{longer}, or choose {kind}.{lower[-1] if lower else 'mean'}"
+        f" it, of which {requests * (1.0 - QUANTILES[key]):.2g} lie beyond; it takes {LEAST_BEYOND}, so"
+        f" {need:,} in all; make replications longer{longer}, or choose {_lower(kind, requests)}"
     )
+
+
+def _lower(kind: str, requests: int) -> str:
+    """What so many requests do support: a lower percentile where there are such metrics, else a mean."""
+    if kind not in ("latency", "ok_latency"):
+        return f"{kind}.mean" if kind.startswith("services.") else USUAL
+    return f"{kind}.{['mean', *(name for name, q in QUANTILES.items() if _enough(requests, q))][-1]}"

@@ -93,6 +93,7 @@ def pair(a: Records, b: Records, loads: Sequence[int], start: float, end: float)
     both = good_a & good_b
     change = second[both] - first[both]
     same = np.abs(change) <= CLOSE
+    change[same] = 0.0  # what rounding leaves is no difference, in the mean either
     return RequestPairs(
         rescued=_number(good_b & ~good_a),
         faster=_number(~same & (change < 0)),

@@ -60,6 +60,18 @@ class Look:
     to: int
 
 
+def refuse_limit(at_most: int | None) -> None:
+    """Refuses a limit where there is no goal: without one it would do nothing.
+
+    Raises:
+        MeshsimError: there is one.
+    """
+    if at_most is not None:
+        raise MeshsimError(
+            f"--at-most {at_most} is where --until gives up; add --until 1%, or use --replications"
+        )
+
+
 Looked = Callable[[Look], None]
 """Is told of each look."""
 
@@ -81,14 +93,14 @@ class Goal:
     at_most: int = AT_MOST
 
     @classmethod
-    def of(cls, until: object, metric: str, replications: int, at_most: int) -> Goal:
+    def of(cls, until: object, metric: str, replications: int, at_most: int | None = None) -> Goal:
         """A goal as users give it.
 
         Args:
             until: ``"1%"`` or 0.01.
             metric: see above.
             replications: to begin with; fewer than `LEAST` become `LEAST`.
-            at_most: see above.
+            at_most: see above; None is `AT_MOST`.
 
         Raises:
             MeshsimError: this is no goal.
@@ -99,7 +111,7 @@ class Goal:
             raise MeshsimError(f"--until: {error}") from None
         if wanted <= 0.0:
             raise MeshsimError("--until 0: no interval gets that narrow; ask for one such as 1%")
-        least = max(LEAST, replications)
+        least, at_most = max(LEAST, replications), AT_MOST if at_most is None else at_most
         if at_most < least:
             raise MeshsimError(
                 f"at most {at_most} replications are too few: the first look is after {least};"
@@ -133,6 +145,11 @@ class Goal:
             look: the last one.
             base: what the half width is measured against.
         """
+        if look.reached and look.precision is None:  # every replication says 0
+            return (
+                f"{self.metric}: the interval is 0 wide after {look.replications} replications;"
+                f" {show_ratio(self.ratio)} of {base} was asked."
+            )
         precision = "more than any share" if look.precision is None else show_ratio(look.precision)
         asked = f"{self.metric}: the interval's half width is {precision} of {base} after"
         asked += f" {look.replications} replications; {show_ratio(self.ratio)} was asked"

@@ -10,6 +10,8 @@ from meshsim.scenario.document import Document
 from meshsim.scenario.names import Path, dotted, suggestion
 
 MOST_TOLD = 100
+SWEEP, VARY = "sweep", "--vary"
+"""The key of a scenario that is swept, and what the place of a sweep from elsewhere is called."""
 
 
 class Finding(NamedTuple):
@@ -33,6 +35,8 @@ class Findings:
     def add(self, path: Path, message: str, remedy: str = "") -> None:
         """Note a problem at a path."""
         file, line = self.document.place(path)
+        if file == VARY and path[:1] == (SWEEP,):
+            path = path[1:]  # who varies a key there writes no `sweep` before it
         self.place(Problem(file, line, dotted(path), message, remedy))
 
     def add_unknown(self, path: Path, what: str, name: str, names: Collection[str]) -> None:

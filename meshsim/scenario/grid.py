@@ -12,7 +12,7 @@ from typing import Any
 from meshsim.errors import Problem, halves, shown
 from meshsim.scenario.document import Document
 from meshsim.scenario.dump import flow
-from meshsim.scenario.findings import Findings, mapping
+from meshsim.scenario.findings import SWEEP, VARY, Findings, mapping
 from meshsim.scenario.keys import put, resolve
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.names import Path, suggestion
@@ -20,7 +20,6 @@ from meshsim.scenario.overrides import mark, plain
 from meshsim.scenario.variation import values
 
 MOST_POINTS, FEW_POINTS = 100_000, 200
-SWEEP, VARY = "sweep", "--vary"
 UNFIT = {
     "seed": "every point has the same seeds; ask for replications instead",
     "engine": "choose one for all points with --engine",

@@ -184,8 +184,10 @@ def variation(text: str) -> tuple[str, list[Any]]:
         )
     try:
         found = parse_value(f"[{listed}]", "")
-    except ScenarioError:
-        found = None
+    except ScenarioError as error:
+        (wrong, *_), found = error.problems, None
+        if wrong.key:  # one of the values, and not how they are written
+            raise ValueError(f"{key.strip()}: {wrong.message}; {wrong.remedy}") from None
     if not isinstance(found, list):
         raise ValueError(f"{shown(text)} has no values that can be read; write KEY=V1,V2 or KEY=A:B:N")
     return key.strip(), found

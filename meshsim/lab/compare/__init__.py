@@ -15,7 +15,7 @@ from meshsim.lab.compare.summary import summarise, with_objectives
 from meshsim.lab.engines import Progress
 from meshsim.lab.run import first_seed, scenario_of
 from meshsim.measure import metrics
-from meshsim.measure.precision import AT_MOST, Goal, Looked
+from meshsim.measure.precision import Goal, Looked, refuse_limit
 from meshsim.scenario import load
 from meshsim.scenario.advice import advise
 from meshsim.scenario.model import Scenario
@@ -40,7 +40,7 @@ def compare(
     replications: int = REPLICATIONS,
     until: str | float | None = None,
     metric: str = metrics.USUAL,
-    at_most: int = AT_MOST,
+    at_most: int | None = None,
     jobs: int | None = None,
     out: str | Path | None = None,
     progress: Progress | None = None,
@@ -57,12 +57,12 @@ def compare(
         b: likewise; None is A, with `changes`.
         changes: overrides of B alone: ``["policies.cart.retries.attempts=0"]``.
         overrides: of both.
-        engine: ``auto``, ``simpy`` or ``reference``; None takes each scenario's.
+        engine: ``auto``, ``fast``, ``simpy`` or ``reference``; None takes each scenario's.
         seed: of the first pair, the next has the next; None takes A's.
         replications: pairs of runs, at least 2.
         until: ``"5%"`` or 0.05: adds pairs, from 10 on, until the interval is so narrow for A's mean.
         metric: that the comparison is about: what `until` looks at and the sentences begin with.
-        at_most: pairs, with `until`.
+        at_most: pairs, with `until`; None is 200.
         jobs: processes; None takes all cores.
         out: folder for the results, checked before the runs; None keeps them in memory only.
         progress: is told how much time has been simulated, s.
@@ -75,7 +75,7 @@ def compare(
     """
     first, second = _scenarios(a, b, overrides, changes)
     metrics.check(metric, _known(first, second))
-    goal = None if until is None else Goal.of(until, metric, replications, at_most)
+    goal = _goal(until, metric, replications, at_most)
     start = _seed(first.seed if seed is None else seed, replications if goal is None else goal.at_most)
     if out is not None:
         files.prepare(out)
@@ -105,6 +105,14 @@ def _compared(
     summary["a"]["label"], summary["b"]["label"] = labels
     summary["notes"] += _advice(job.a, job.b)
     return Comparison(job.a, job.b, pairs, summary)
+
+
+def _goal(until: str | float | None, metric: str, pairs: int, at_most: int | None) -> Goal | None:
+    """When to stop, if that was asked for."""
+    if until is None:
+        refuse_limit(at_most)
+        return None
+    return Goal.of(until, metric, pairs, at_most)
 
 
 def _known(a: Scenario, b: Scenario) -> list[str]:

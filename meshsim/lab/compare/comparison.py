@@ -55,7 +55,7 @@ class Comparison:
     @cached_property
     def replication_columns(self) -> Table:
         """One row a metric and pair: its `seed` and the values in `a` and `b`."""
-        metrics = list(self.pairs[0].a.values)
+        metrics = list({**self.pairs[0].a.values, **self.pairs[0].b.values})
 
         def column(values: list[float | None]) -> Floats:
             return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
@@ -63,8 +63,8 @@ class Comparison:
         return {
             "metric": np.array([metric for _ in self.pairs for metric in metrics], dtype=np.str_),
             "seed": np.array([pair.seed for pair in self.pairs for _ in metrics], dtype=np.int64),
-            "a": column([pair.a.values[metric] for pair in self.pairs for metric in metrics]),
-            "b": column([pair.b.values[metric] for pair in self.pairs for metric in metrics]),
+            "a": column([pair.a.values.get(metric) for pair in self.pairs for metric in metrics]),
+            "b": column([pair.b.values.get(metric) for pair in self.pairs for metric in metrics]),
         }
 
     @cached_property

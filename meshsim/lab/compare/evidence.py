@@ -11,8 +11,7 @@ import numpy as np
 from meshsim.lab.run import Run
 from meshsim.measure import metrics
 from meshsim.measure.grid import Floats, Ints
-from meshsim.measure.latency import QUANTILES
-from meshsim.measure.metrics import COMPARED_OF_SERVICE, LEAST_BEYOND
+from meshsim.measure.metrics import COMPARED_OF_SERVICE
 from meshsim.measure.objectives import meets
 from meshsim.measure.pairing import RequestPairs, pair
 from meshsim.measure.records import Records
@@ -134,16 +133,5 @@ def values(metric: str, pairs: Sequence[Pair]) -> tuple[list[float], list[float]
 
 def weak(metric: str, pairs: Sequence[Pair]) -> bool:
     """Whether a metric is a percentile that some run is too short for."""
-    kind, _, key = metric.rpartition(".")
-    if key not in QUANTILES or kind.startswith("objectives"):
-        return False
-    return any(_beyond(kind, key, side.summary) for each in pairs for side in (each.a, each.b))
-
-
-def _beyond(kind: str, key: str, summary: Mapping[str, Any]) -> bool:
-    if kind.startswith("services."):
-        service = summary["services"][kind[len("services.") : -len(".latency")]]
-        count = service["ok"] + service["failed"]
-    else:
-        count = summary["requests"]["completed" if kind == "latency" else "ok"]
-    return bool(count * (1.0 - QUANTILES[key]) < LEAST_BEYOND - 1e-6)
+    sides = [side for each in pairs for side in (each.a, each.b)]
+    return not all(metrics.supports(side.summary, metric) for side in sides)

@@ -118,7 +118,8 @@ def objectives(summary: Summary) -> Sheet:
         numbers = row(name, measured)[1:6] if measured else (NOTHING,) * 5
         sign = "≥" if path.endswith(".success") else "≤"
         limit = f"{sign} {of_metric(path)(each['limit'])}"
-        rows.append((name, limit, *numbers, f"{each['met_a']}/{of}", f"{each['met_b']}/{of}"))
+        met = NOTHING if each["met_a"] is None else f"{each['met_a']}/{of}"
+        rows.append((name, limit, *numbers, met, f"{each['met_b']}/{of}"))
     return Sheet(
         "objectives",
         ("", "wanted of B", "A", "B", "B - A", "95 %", "B is", "A met", "B met"),
@@ -157,13 +158,7 @@ def sentences(summary: Summary) -> list[str]:
     """What the tables say, and how sure it is."""
     found = next((each for each in summary["differences"] if each["metric"] == summary["metric"]), None)
     told = [_about(summary["metric"], found), *_worth(found, summary["replications"])]
-    mean = summary["requests"] and summary["requests"]["difference"]
-    if mean:
-        told.append(
-            "Requests that got a good answer in both were answered"
-            f" {sheets.time(abs(mean['mean']))} ± {sheets.time(mean['half_width'])}"
-            f" {'later' if mean['mean'] > 0 else 'sooner'} in B, on average."
-        )
+    told += _when(summary["requests"])
     joint = summary["jointly"]
     told.append(
         f"Each interval holds by itself with 95 %. All {joint['metrics']} together (Bonferroni):"
@@ -186,6 +181,21 @@ def _about(metric: str, found: Mapping[str, Any] | None) -> str:
     share = f", {show_ratio(size / abs(found['a']))} of it" if found["a"] else ""
     word = "higher" if found["difference"] > 0 else "lower"
     return f"{metric}: B is {change(size)} ± {change(found['half_width'])} {word} than A{share}."
+
+
+def _when(requests: Mapping[str, Any] | None) -> list[str]:
+    """When requests were answered that got a good answer in both; nothing where none of them moved."""
+    if requests is None or requests["difference"] is None or not requests["faster"] + requests["slower"]:
+        return []
+    found = requests["difference"]
+    who = "Requests that got a good answer in both"
+    if found["low"] <= 0.0 <= found["high"]:
+        sooner, later = sheets.time(-found["low"]), sheets.time(found["high"])
+        between = f"on average between {sooner} sooner and {later} later in B"
+        return [f"{who} are not told apart by when they were answered: {between}."]
+    word = "later" if found["mean"] > 0 else "sooner"
+    size, half = sheets.time(abs(found["mean"])), sheets.time(found["half_width"])
+    return [f"{who} were answered {size} ± {half} {word} in B, on average."]
 
 
 def _worth(found: Mapping[str, Any] | None, pairs: int) -> list[str]:

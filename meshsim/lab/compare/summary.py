@@ -13,6 +13,7 @@ from meshsim.measure.intervals import interval
 from meshsim.measure.paired import CONFIDENCE, Difference, difference
 from meshsim.measure.pairing import RequestPairs, pairable
 from meshsim.measure.precision import Look
+from meshsim.mesh.histogram import RELATIVE_ERROR
 from meshsim.scenario.model import Objective, Scenario
 
 Summary = dict[str, Any]
@@ -33,7 +34,7 @@ def summarise(
     found, left_out = differences(pairs, job.metric)
     summary: Summary = {
         "version": meshsim.__version__,
-        "engine": pairs[0].a.summary["engine"],
+        "engine": _engines(pairs[0]),
         "seeds": [pair.seed for pair in pairs],
         "replications": len(pairs),
         "partial": partial,
@@ -70,7 +71,7 @@ def differences(pairs: Sequence[Pair], wanted: str) -> tuple[list[Difference], d
         if both is None:
             if any(side.values.get(metric) is not None for pair in pairs for side in (pair.a, pair.b)):
                 left_out.setdefault("not in every run", []).append(metric)
-        elif weak(metric, pairs):
+        elif metric != wanted and weak(metric, pairs):  # what is wanted was looked at before
             left_out.setdefault("fewer than 10 requests beyond it in a run", []).append(metric)
         elif metric == wanted or both != known.get(metric.removeprefix("ok_")):
             known[metric] = both
@@ -96,11 +97,18 @@ def _plain(found: Difference) -> Summary:
     }
 
 
+def _engines(pair: Pair) -> str:
+    """What made the runs: one engine, or each side's."""
+    a, b = (side.summary["engine"] for side in (pair.a, pair.b))
+    return str(a) if a == b else f"{a} for A and {b} for B"
+
+
 def _side(scenario: Scenario, sides: Sequence[Side]) -> Summary:
     first = sides[0].summary
     unstable = [side.summary["unstable"] for side in sides if side.summary["unstable"]]
     return {
         "scenario": scenario.name,
+        "engine": first["engine"],
         "measured": first["measured"],
         "unstable": {"replications": len(unstable), "reason": unstable[0]["reason"]} if unstable else False,
         "provenance": first["provenance"],
@@ -111,7 +119,7 @@ def _side(scenario: Scenario, sides: Sequence[Side]) -> Summary:
 
 
 def _objectives(scenario: Scenario, pairs: Sequence[Pair]) -> list[Summary]:
-    """In how many runs each side met each objective."""
+    """In how many runs each side met each objective of B's; A has none on a service that only B has."""
     limits = {
         f"objectives.{objective.service}.{key}": limit
         for objective in scenario.objectives
@@ -121,11 +129,10 @@ def _objectives(scenario: Scenario, pairs: Sequence[Pair]) -> list[Summary]:
         {
             "objective": path,
             "limit": limits.get(path),
-            "met_a": sum(pair.a.met[path] for pair in pairs),
+            "met_a": sum(pair.a.met[path] for pair in pairs) if path in pairs[0].a.met else None,
             "met_b": sum(pair.b.met[path] for pair in pairs),
         }
         for path in pairs[0].b.met
-        if path in pairs[0].a.met
     ]
 
 
@@ -168,6 +175,11 @@ def _notes(a: Scenario, b: Scenario, summary: Summary, left_out: dict[str, list[
     notes = [*_unstable(summary), *pairable(a, b)[1]]
     if "histograms" in (a.keep, b.keep):
         notes.append("keep: histograms leaves no requests to pair one by one.")
+        whose = " and ".join(name for name, side in (("A", a), ("B", b)) if side.keep == "histograms")
+        notes.append(
+            f"Percentiles of {whose} are those of histograms, within {RELATIVE_ERROR:.1%} of the exact ones:"
+            " a difference that small may be rounding, whatever its interval says."
+        )
     for only, one, other in (("A", a, b), ("B", b, a)):
         names = [name for name in one.services if name not in other.services]
         if names:

@@ -66,6 +66,14 @@ def test_an_objective_that_b_misses_matters_only_with_check(small) -> None:
     assert call("compare", small, small, *QUICK, "--check").exit_code == 0
 
 
+def test_check_asks_services_that_only_b_has(small, tmp_path) -> None:
+    more = tmp_path / "more.yaml"
+    text = SMALL.replace("services: {", "services: {more: {}, ")
+    more.write_text(text.replace("mean: 10s}", "mean: 10s}, {service: more, success: 99%}"))
+    assert call("compare", small, str(more), *QUICK).exit_code == 0
+    assert call("compare", small, str(more), *QUICK, "--check").exit_code == 1
+
+
 def test_until_adds_pairs(small) -> None:
     result = call("compare", small, "--with", "load[0].rate=60/s", "--until", "50%", "--jobs", "1", "--json")
     assert json.loads(result.stdout)["until"]["reached"]
@@ -87,6 +95,8 @@ def test_until_adds_pairs(small) -> None:
         ["run", "{small}", "--metric", "latency.p99"],
         ["run", "{small}", "--until", "5%", "--metric", "latency.p999"],
         ["run", "{small}", "--until", "5%", "--at-most", "3"],
+        ["run", "{small}", "--at-most", "3"],
+        ["compare", "{small}", "{small}", "--at-most", "30"],
     ],
 )
 def test_bad_input_is_one_message_and_exit_2(small, arguments) -> None:

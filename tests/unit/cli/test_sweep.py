@@ -53,12 +53,15 @@ def test_quiet_is_quiet(run) -> None:
 
 
 def test_everything_wrong_with_the_options_is_told(run, tmp_path) -> None:
-    result = run("--vary", "nothing", "--vary", "a=[", "--vary", "b=1", "--vary", "b=2")
+    result = run(
+        "--vary", "nothing", "--vary", "a=[", "--vary", "b=1", "--vary", "b=2", "--vary", f"c=5,{10**19}"
+    )
     assert result.exit_code == 2
     assert "--vary: 'nothing' has no =" in result.output
     assert "b is varied twice (give it all its values at once)" in result.output
     assert "'a=[' has no values that can be read" in result.output
-    assert "3 problems" in result.output
+    assert "--vary: c: '10000000000000000000' is too large a number (write a smaller one)" in result.output
+    assert "4 problems" in result.output
     assert not (tmp_path / "out").exists()
 
 
@@ -76,15 +79,25 @@ def test_nothing_to_vary(run) -> None:
     assert "sweep: nothing is varied (name a key and its values" in result.output
 
 
-def test_ctrl_c_keeps_what_has_finished(run, monkeypatch) -> None:
-    def pressing(*words, progress, **options):
+@pytest.fixture
+def press_at(monkeypatch):
+    """Presses Ctrl-C when so many runs have finished."""
+
+    def at(count: int) -> None:
         def press(finished, total):
-            if finished == 3:
+            if finished == count:
                 signal.raise_signal(signal.SIGINT)
 
-        return sweep(*words, progress=press, **options)
+        monkeypatch.setattr(
+            "meshsim.lab.sweep.sweep",
+            lambda *words, progress, **options: sweep(*words, progress=press, **options),
+        )
 
-    monkeypatch.setattr("meshsim.lab.sweep.sweep", pressing)
+    return at
+
+
+def test_ctrl_c_keeps_what_has_finished(run, press_at) -> None:
+    press_at(3)
     result = run(*VARY)
     assert result.exit_code == 130
     assert "stopping, and keeping what there is" in result.output
@@ -100,3 +113,25 @@ def test_a_second_ctrl_c_says_what_is_kept(run, monkeypatch) -> None:
     result = run(*VARY)
     assert result.exit_code == 130
     assert "given up; what has finished is kept in out" in result.output
+
+
+def test_who_began_anew_is_told_not_to_do_it_again(run, press_at) -> None:
+    press_at(3)
+    result = run(*VARY, "--fresh")
+    assert "after 3 of 4 runs; the same command without --fresh goes on" in result.output
+
+
+def test_ctrl_c_before_the_first_run_has_finished_writes_nothing(run, press_at, tmp_path) -> None:
+    press_at(0)
+    result = run(*VARY)
+    assert result.exit_code == 130
+    assert "interrupted before any run had finished; nothing is written" in result.output
+    assert "engine" not in result.output
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_options_that_verbs_share_read_the_same() -> None:
+    helps = [CliRunner().invoke(app, [verb, "--help"]).output.split() for verb in ("sweep", "compare")]
+    for option in ("--jobs", "--seed", "--engine", "--quiet"):
+        one, other = (" ".join(words[words.index(option) :][:9]) for words in helps)
+        assert one == other

@@ -96,6 +96,10 @@ def test_a_cluster_that_loses_a_worker_half_way_gives_the_results_of_this_machin
         with pytest.raises(MeshsimError, match=r"^the odd one: no engine 'steam'"), Cluster(address) as again:
             list(again.summaries([Task(0, SMALL, 1, "steam", "the odd one")]))
         with Cluster(address) as again:
+            refusals: list[MeshsimError] = []
+            odd = [Task(0, SMALL, 1, "steam", "the odd one"), Task(1, SMALL, 1)]
+            assert [number for number, _ in again.summaries(odd, refused=refusals.append)] == [1]
+            assert [str(error).partition(":")[0] for error in refusals] == ["the odd one"]
             stop = Interrupt()
             stop.presses = 1
             assert list(again.summaries([Task(0, SMALL, 1)], stop=stop)) == []

@@ -103,7 +103,7 @@ def test_spans_that_were_asked_for_are_missed(scenario) -> None:
 
 def test_rows_that_do_not_fit_are_refused_before_the_run(scenario, monkeypatch) -> None:
     monkeypatch.setattr(memory, "available", lambda: 10_000)
-    with pytest.raises(MeshsimError, match=r"some 750 rows .*\(--keep histograms"):
+    with pytest.raises(MeshsimError, match=r"some 750 rows .*\(--set keep=histograms"):
         run(scenario)
     assert run(scenario, keep="histograms").summary["requests"]["offered"] > 0
     assert run(scenario, keep="records").has_rows, "who insists may try"

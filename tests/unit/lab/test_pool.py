@@ -92,6 +92,17 @@ def test_a_bug_names_the_task_and_keeps_its_traceback(jobs: int) -> None:
     assert caught.value.__cause__ is not None
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_who_is_told_of_mistakes_gets_all_other_runs(jobs: int) -> None:
+    wrong = tasks(5)
+    wrong[0] = Task(0, SMALL, 1, engine="steam", label="first")
+    wrong[3] = Task(3, SMALL, 1, engine="steam", label="fourth")
+    refusals: list[MeshsimError] = []
+    found = dict(summaries(wrong, jobs=jobs, refused=refusals.append))
+    assert sorted(str(error).partition(":")[0] for error in refusals) == ["first", "fourth"]
+    assert found == {number: summary for number, summary in summaries(tasks(5)) if number in (1, 2, 4)}
+
+
 # ---- death ------------------------------------------------------------------------------------------
 
 
@@ -111,6 +122,16 @@ def test_a_task_that_kills_its_worker_every_time_is_named(tmp_path: Path) -> Non
     with pytest.raises(MeshsimError, match=r"^workers=1, seed 9: .* killed 3 times"):
         found += summaries(deadly, jobs=2)
     assert len(list(tmp_path.iterdir())) == module.TRIES
+
+
+def test_who_is_told_of_a_task_that_kills_its_worker_gets_all_others(tmp_path: Path) -> None:
+    deadly = tasks(4)
+    deadly[1] = Task(1, Deadly(tmp_path, 99), 9, label="workers=1, seed 9")  # type: ignore[arg-type]
+    refusals: list[MeshsimError] = []
+    found = dict(summaries(deadly, jobs=2, refused=refusals.append))
+    assert sorted(found) == [0, 2, 3]
+    (error,) = refusals
+    assert "killed 3 times" in str(error)
 
 
 def test_workers_can_be_killed_from_outside() -> None:

@@ -18,7 +18,7 @@ import pytest
 import meshsim as ms
 from meshsim.errors import MeshsimError, ScenarioError
 from meshsim.lab import tidy
-from meshsim.lab.journal import JOURNAL, TABLE, Journal, load
+from meshsim.lab.journal import JOURNAL, PICTURE, TABLE, Journal, load
 from meshsim.lab.sweep import Sweep, as_dict, sheet, sweep
 from meshsim.scenario import loads
 
@@ -138,10 +138,33 @@ def test_nothing_runs_before_all_points_are_right(tmp_path) -> None:
         sweep(SMALL, VARY, replications=0)
     with pytest.raises(MeshsimError, match="0 jobs do nothing"):
         sweep(SMALL, VARY, jobs=0)
-    with pytest.raises(
-        MeshsimError, match=r"load\[0\]\.rate=50/s, services\.api\.workers=1, seed 1: no engine 'x'"
-    ):
-        sweep(SMALL, VARY, engine="x", jobs=1)
+    with pytest.raises(MeshsimError, match=r"^no engine 'x'; choose one of auto, fast"):
+        sweep(SMALL, VARY, engine="x", jobs=1, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+HUGE = {"duration": ["10000000000000s", "1s", "2s"]}  # of which the first has too many rows for any memory
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_run_that_can_not_be_made_costs_no_other(tmp_path, jobs) -> None:
+    with pytest.raises(MeshsimError) as caught:
+        sweep(SMALL, HUGE, replications=2, overrides={"warmup": "0s"}, jobs=jobs, out=tmp_path)
+    told = str(caught.value)
+    assert told.startswith(f"2 of 6 runs can't be made (the others, 4, are kept in {tmp_path}); the first of")
+    assert "duration=10000000000000s, seed " in told
+    assert "--set keep=histograms" in told
+    assert {path.name for path in tmp_path.iterdir()} == {TABLE}
+    _, table = load(tmp_path / TABLE)
+    assert set(zip(table["point"].tolist(), table["replication"].tolist(), strict=True)) == {
+        (1, 0), (1, 1), (2, 0), (2, 1),
+    }  # fmt: skip
+
+
+def test_where_no_run_can_be_made_nothing_is_kept(tmp_path) -> None:
+    with pytest.raises(MeshsimError, match=r"^1 of 1 runs can't be made: duration=10000000000000s, seed 1: "):
+        sweep(SMALL, {"duration": HUGE["duration"][:1]}, jobs=1, out=tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_for_people_and_for_machines(done) -> None:
@@ -278,6 +301,28 @@ def test_ctrl_c_keeps_what_has_finished(done, tmp_path) -> None:
     same(rest, done)
 
 
+def press_at(count: int):
+    """What presses Ctrl-C when so many runs are finished."""
+
+    def press(finished: int, total: int) -> None:
+        if finished == count:
+            signal.raise_signal(signal.SIGINT)
+
+    return press
+
+
+def test_no_picture_of_what_the_table_was_before_stays(tmp_path) -> None:
+    run(out=tmp_path)
+    assert (tmp_path / PICTURE).exists()
+    more = sweep(SMALL, VARY, replications=3, jobs=1, out=tmp_path, progress=press_at(RUNS + 1))
+    assert more.partial
+    assert {path.name for path in tmp_path.iterdir()} == {TABLE}
+    sweep(SMALL, VARY, replications=3, jobs=1, out=tmp_path)
+    assert (tmp_path / PICTURE).exists()
+    assert run(out=tmp_path, fresh=True, progress=press_at(0)).computed == 0
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_ctrl_c_during_a_run_leaves_that_run_out(tmp_path) -> None:
     endless = {"duration": "200000s", "engine": "simpy"}
     press = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
@@ -288,8 +333,7 @@ def test_ctrl_c_during_a_run_leaves_that_run_out(tmp_path) -> None:
     press.join()
     assert (found.computed, found.partial) == (0, True)
     assert found.digests == []
-    assert [path.name for path in tmp_path.iterdir()] == [TABLE]
-    assert load(tmp_path / TABLE)[0]["replications"] == 1
+    assert list(tmp_path.iterdir()) == []  # a table of nothing would help nobody
 
 
 def test_a_table_that_can_not_be_written_keeps_the_journal(done, tmp_path) -> None:

@@ -58,3 +58,14 @@ def test_of_good_answers_only_those_count(make_scenario, make_records) -> None:
     metrics.refuse_unsupported("latency.p99", failed)
     with pytest.raises(MeshsimError, match=r"has 0 requests for it.*choose ok_latency.mean"):
         metrics.refuse_unsupported("ok_latency.p99", failed)
+
+
+def test_an_objective_rests_on_what_it_is_judged_by() -> None:
+    clients = {"ok": 900, "failed": 50, "unfinished": 50}
+    summary = {"edges": {"client -> web": clients}, "services": {"cart": {"ok": 90, "failed": 9}}}
+    assert metrics.supports(summary, "objectives.web.p99")  # a client that has no answer has waited long
+    assert not metrics.supports(summary, "objectives.web.p999")
+    assert not metrics.supports(summary, "objectives.cart.p90")
+    assert metrics.supports(summary, "objectives.cart.p50")
+    assert metrics.supports(summary, "objectives.cart.success")
+    assert not metrics.supports(summary, "services.cart.latency.p99")

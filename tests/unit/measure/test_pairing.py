@@ -30,6 +30,7 @@ def test_only_the_window_counts(make_scenario, make_records) -> None:
     b = make_records(scenario, np.arange(0.0, 30.0), 1.0 + 1e-12)
     found = pair(a, b, [0], 10.0, 20.0)
     assert found.same == found.count == 10
+    assert found.difference == 0.0  # what rounding leaves is none
     assert pair(a, b, [0], 50.0, 60.0).difference is None
 
 

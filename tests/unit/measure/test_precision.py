@@ -71,6 +71,10 @@ def test_it_is_told_in_words() -> None:
     assert "would take about" in goal(0.01).told(far)
     hopeless = goal(0.01).look(seen(0.1, 10), 0.0)
     assert "no number of replications would do" in goal(0.01).told(hopeless)
+    nothing = goal(0.03).look(seen(0.0, 10, mean=0.0), 0.0)
+    assert goal(0.03).told(nothing) == (
+        "latency.mean: the interval is 0 wide after 10 replications; 3% of the mean was asked."
+    )
     assert goal(0.05).as_dict(reached) == {
         "metric": "latency.mean", "ratio": 0.05, "at_most": 200,
         "replications": 12, "precision": 0.04, "reached": True, "forecast": 12,

@@ -133,11 +133,13 @@ def test_what_many_combinations_share_is_told_once(tmp_path) -> None:
         ({"services.c.versions.v2.replicas": [1]}, "no service 'c' (write a or b)"),
         ({"engine": ["simpy"]}, "choose one for all points with --engine"),
         ({"a..b": [1]}, "not a dotted key"),
+        ({"services.a.workers": [1, 1]}, "--vary: services.a.workers: 1 is there twice (leave one out)"),
     ],
 )
 def test_what_can_not_be_varied(tmp_path, vary, words) -> None:
     (problem,) = refused(tmp_path, BASE, vary=vary)
     assert problem.startswith("--vary: ")
+    assert "sweep." not in problem
     assert words in problem
 
 

@@ -21,6 +21,7 @@ load: [{to: api, rate: 50/s}]
 """
 FILES = {"compare.json", "compare.parquet", "replications.parquet", "compare.png", "a.yaml", "b.yaml"}
 SMALL = loads(TEXT)
+TWO = ["services.api.workers=2"]
 
 
 @pytest.fixture
@@ -63,7 +64,9 @@ def test_a_scenario_does_not_differ_from_itself() -> None:
     assert all(each["identical"] for each in result.summary["differences"])
     found = result.summary["requests"]
     assert found["same"] == found["count"] > 0
-    assert "no pair of runs differs" in sheets.sentences(result.summary)[0]
+    told = sheets.sentences(result.summary)
+    assert "no pair of runs differs" in told[0]
+    assert not any("good answer in both" in sentence for sentence in told)
     assert result.plot().alt
 
 
@@ -100,12 +103,24 @@ def test_overrides_are_of_both_and_changes_of_b() -> None:
 def test_both_are_asked_the_objectives_of_either() -> None:
     a = loads(TEXT + "objectives: [{service: api, p99: 10s}]")
     b = loads(TEXT + "objectives: [{service: api, success: 50%, p99: 1us}]")
-    result = compare(a, b, replications=3, jobs=1)
+    result = compare(a, b, replications=3, jobs=1, overrides=["duration=30s"])
     found = {each["objective"]: each for each in result.summary["objectives"]}
     assert (found["objectives.api.p99"]["met_a"], found["objectives.api.p99"]["met_b"]) == (3, 0)
     assert (found["objectives.api.success"]["met_a"], found["objectives.api.success"]["met_b"]) == (3, 3)
     assert row(result, "objectives.api.p99")["identical"]
     assert {line[0] for line in sheets.objectives(result.summary).rows} == {"api.p99", "api.success"}
+
+
+def test_an_objective_on_a_service_of_b_alone_counts(tmp_path) -> None:
+    more = loads(TEXT.replace("other: {}", "more: {}") + "objectives: [{service: more, success: 99%}]")
+    result = compare(SMALL, more, replications=2, jobs=1, out=tmp_path / "to")
+    (found,) = result.summary["objectives"]
+    assert (found["objective"], found["met_a"], found["met_b"]) == ("objectives.more.success", None, 0)
+    assert sheets.objectives(result.summary).rows[0][-2:] == ("-", "0/2")
+    back = compare(more, SMALL, replications=2, jobs=1, out=tmp_path / "back")
+    assert back.summary["objectives"] == []  # B has no such service to ask
+    rows = back.replications[back.replications.metric == "objectives.more.success"]
+    assert rows.b.isna().all()
 
 
 def test_services_of_one_alone_are_named() -> None:
@@ -128,6 +143,23 @@ def test_percentiles_that_the_runs_are_too_short_for_are_left_out(result) -> Non
     assert any("latency.p999" in note for note in result.summary["notes"] if note.startswith("Left out"))
     with pytest.raises(MeshsimError, match=r"latency.p99 can't be supported"):
         compare(SMALL, changes=["load[0].rate=60/s"], replications=2, metric="latency.p99", jobs=1)
+
+
+@pytest.mark.parametrize(
+    ("metric", "instead"),
+    [
+        ("latency.p99", "latency.p95"),
+        ("services.api.latency.p99", "services.api.latency.mean"),
+        ("objectives.api.p99", "latency.mean"),
+    ],
+)
+def test_every_percentile_is_held_to_the_same(metric, instead) -> None:
+    asked = loads(TEXT + "objectives: [{service: api, p99: 1s}]")
+    result = compare(asked, changes=TWO, replications=2, jobs=1)
+    assert metric not in {each["metric"] for each in result.summary["differences"]}
+    assert any(f" {metric}" in note for note in result.summary["notes"] if note.startswith("Left out"))
+    with pytest.raises(MeshsimError, match=rf"^{metric} can't be supported.*or choose {instead}$"):
+        compare(asked, changes=TWO, until="5%", metric=metric, jobs=1)
 
 
 def test_what_one_never_has_is_left_out() -> None:
@@ -175,8 +207,25 @@ def test_histograms_can_be_compared_but_not_request_by_request(result) -> None:
     assert kept.summary["requests"] is None
     for metric in ("latency.mean", "requests.goodput", "services.api.utilisation"):
         assert row(kept, metric)["difference"] == pytest.approx(row(result, metric)["difference"])
-    assert any("histograms" in note for note in kept.summary["notes"])
+    assert any(note.startswith("Percentiles of A and B are those of hist") for note in kept.summary["notes"])
     assert kept.plot().png()
+
+
+def test_percentiles_of_one_sides_histograms_are_said_to_be_rounded() -> None:
+    result = compare(SMALL, changes=["keep=histograms"], replications=4, jobs=1)
+    assert not row(result, "latency.p50")["identical"]  # though the runs are the same
+    (note,) = [note for note in result.summary["notes"] if note.startswith("Percentiles")]
+    assert "Percentiles of B are those of histograms, within 0.5% of the exact ones" in note
+    assert "rounding" in note
+
+
+def test_each_side_says_its_engine() -> None:
+    changes = {"engine": "reference"}
+    result = compare(SMALL, changes=changes, overrides={"engine": "simpy"}, replications=2, jobs=1)
+    assert [result.summary[side]["engine"] for side in ("a", "b")] == ["simpy", "reference"]
+    assert result.summary["engine"] == "simpy for A and reference for B"
+    same = compare(SMALL, changes=changes, engine="simpy", replications=2, jobs=1)
+    assert same.summary["engine"] == same.summary["b"]["engine"] == "simpy"
 
 
 # ---- pairs made by hand -----------------------------------------------------------------------------
@@ -210,7 +259,6 @@ def by_hand(monkeypatch, make_records):
 
 
 PLAIN = loads("{duration: 5s, services: {api: {workers: 1}}, load: [{to: api, rate: 200/s}]}")
-TWO = ["services.api.workers=2"]
 
 
 def test_pairs_are_added_until_the_difference_is_narrow(by_hand) -> None:

@@ -72,6 +72,27 @@ def test_the_sentences_say_how_sure(summary) -> None:
     assert "is not compared" in sheets.sentences({**only, "differences": []})[0]
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (-0.003, -0.001, "were answered 2 ms ± 1 ms sooner in B, on average."),
+        (0.001, 0.003, "were answered 2 ms ± 1 ms later in B, on average."),
+        (
+            -0.001,
+            0.003,
+            "are not told apart by when they were answered: on average between 1 ms sooner and 3 ms",
+        ),
+    ],
+)
+def test_a_direction_is_told_where_there_is_one(summary, low, high, words) -> None:
+    mean, half = (low + high) / 2, (high - low) / 2
+    interval = {"mean": mean, "low": low, "high": high, "half_width": half}
+    moved = {**summary["requests"], "faster": 5, "slower": 5, "difference": interval}
+    assert any(words in told for told in sheets.sentences({**summary, "requests": moved}))
+    still = {**moved, "faster": 0, "slower": 0}
+    assert not any("in both" in told for told in sheets.sentences({**summary, "requests": still}))
+
+
 def test_the_shares_of_requests_add_up(summary) -> None:
     rows = sheets.requests(summary).rows
     counts = [int(row[1].replace(",", "")) for row in rows]
