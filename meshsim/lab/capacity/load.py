@@ -113,7 +113,7 @@ class LoadSearch:
         """A load that meets: as low as runs of this length can tell, or lower, or the scenario's own."""
         lowest = factor = lowest_factor(self.inquiry.limits, self.scaling)
         while (verdict := self._verdict(factor)) is Verdict.MISSED:
-            lower = self.scaling.apart(factor / 4.0, self.resolution, 0)
+            lower = self.scaling.nearest(factor / 4.0)
             if lower >= factor or lower < FACTOR_LEAST or lower * (self.scaling.requests or 1e9) < 50.0:
                 break
             lowest = factor = lower
@@ -135,9 +135,9 @@ class LoadSearch:
     def _high_end(self, low: float) -> float | None:
         """A load that misses, from the one at which the busiest workers have no time left."""
         guess = max(1.1 * saturation(self.inquiry.findings[low], low), HIGHER * low)
-        factor = self.scaling.apart(guess, self.resolution, 0)
+        factor = self.scaling.nearest(guess)
         while self._verdict(factor) is not Verdict.MISSED:
-            factor = self.scaling.apart(HIGHER * factor, self.resolution, 0)
+            factor = self.scaling.nearest(HIGHER * factor)
             if factor > self.scaling.highest:
                 self.answer.notes.append(
                     f"No load up to {self._label(factor / HIGHER)} {self.words.missed}:"
@@ -203,7 +203,7 @@ class LoadSearch:
 def lowest_factor(limits: Sequence[Limit], scaling: Scaling) -> float:
     """The lowest load of which runs of this length can tell anything: fewer requests show no percentile."""
     if scaling.requests is None:
-        return scaling.apart(0.0, 0.0, 0)
+        return scaling.nearest(0.0)
     tails = [REQUESTS_BEYOND / (1.0 - limit.least) for limit in limits if limit.least is not None]
     return min(1.0, max(REQUESTS_LEAST, *tails, 0.0) / scaling.requests)
 

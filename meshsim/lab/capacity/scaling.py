@@ -79,10 +79,14 @@ class Scaling:
             [*([rate(open_rate)] if open_rate else []), *([f"{number(users)} users"] if users else [])]
         )
 
+    def nearest(self, factor: float) -> float:
+        """The nearest load that can be had: users come in whole numbers, at least one."""
+        return self._users(factor) / self._most if self.closed else factor
+
     def apart(self, factor: float, resolution: float, step: int) -> float:
         """The load so many steps away: each one more user where all loads are closed."""
         if self.closed:
-            return max(1, self._users(factor) + step) / self._most
+            return self.nearest(factor + step / self._most)
         return float(factor * (1.0 + resolution) ** step)
 
     def middle(self, resolution: float) -> Middle:

@@ -121,8 +121,8 @@ class Study:
         self.load = search.answer
         search.run()
         if self.load.misses is not None:
-            draw_curve(inquiry, self.load.misses)
-            self.knee = find_knee(inquiry)
+            draw_curve(inquiry, self.load.misses, self.scaling.nearest)
+            self.knee = find_knee(inquiry, self.scaling.nearest)
 
     def _find_replicas(self) -> None:
         inquiry, verifier = (self._of_replicas(plan) for plan in self._plans())
