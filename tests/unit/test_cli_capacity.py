@@ -189,3 +189,12 @@ def test_ctrl_c_keeps_what_is_known(quick, tmp_path, jobs) -> None:
     assert answer["partial"]
     assert answer["load"]["meets"]["factor"] > 0.0
     assert answer["load"]["confirmed"] is None
+
+
+def test_where_no_load_meets_no_curve_is_drawn(quick) -> None:
+    """A curve up to the lowest load, and the scenario's own far beyond it, would show a knee that is none."""
+    result = call(quick, *FAST, "--find", "load", "--objective", "front: p90 <= 1ms", "--json")
+    found = json.loads(result.stdout)["load"]
+    assert found["meets"] is None
+    assert found["knee"] is None
+    assert len(found["curve"]) < 5

@@ -120,7 +120,7 @@ class Study:
         search = LoadSearch(inquiry, verifier, self.scaling, self.question.resolution)
         self.load = search.answer
         search.run()
-        if self.load.misses is not None:
+        if self.load.meets is not None and self.load.misses is not None:
             draw_curve(inquiry, self.load.misses, self.scaling.nearest)
             self.knee = find_knee(inquiry, self.scaling.nearest)
 
