@@ -66,7 +66,7 @@ def _in_order(scenario: Scenario, label: str) -> Scenario:
         memory.check(scenario, 1)
     except MeshsimError as error:
         raise MeshsimError(
-            f"{label}: {halves(error)[0]}; a search needs them, for their order shows how much requests depend"
-            " on each other: make the duration shorter, or insist with --set keep=records"
+            f"{label}: {halves(error)[0]}; a search needs them, since their order shows how much requests"
+            " depend on each other: make the duration shorter, or insist with --set keep=records"
         ) from None
     return scenario
