@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from meshsim.lab.capacity import shortage
 from meshsim.lab.capacity.bracket import bracket
 from meshsim.lab.capacity.evidence import Verdict
 from meshsim.lab.capacity.inquiry import Finding, Inquiry
@@ -121,14 +122,14 @@ class LoadSearch:
             return factor
         if lowest != 1.0 and self._verdict(1.0) is Verdict.MET:
             self.answer.misses = None  # what is missed below is no end of what is met above
-            self.answer.notes.append(
-                f"{self._label(lowest)} {self._said(verdict)} and {self._label(1.0)} {self.words.met}:"
-                f" {DISORDER}"
-            )
+            if verdict is Verdict.MISSED:
+                self._note_lines(lowest, 1.0)
             return 1.0
+        even = f"Even {self._label(lowest)}, as little load as these runs can tell of, {self._said(verdict)}"
         self.answer.notes.append(
-            f"Even {self._label(lowest)}, as little load as these runs can tell of, {self._said(verdict)}:"
-            " more load is not what it fails of."
+            f"{even}: more load is not what it fails of."
+            if verdict is Verdict.MISSED
+            else f"{even}. {shortage.told(self.inquiry, lowest)}"
         )
         return None
 
@@ -136,14 +137,17 @@ class LoadSearch:
         """A load that misses, from the one at which the busiest workers have no time left."""
         guess = max(1.1 * saturation(self.inquiry.findings[low], low), HIGHER * low)
         factor = self.scaling.nearest(guess)
-        while self._verdict(factor) is not Verdict.MISSED:
-            factor = self.scaling.nearest(HIGHER * factor)
-            if factor > self.scaling.highest:
+        while (verdict := self._verdict(factor)) is not Verdict.MISSED:
+            higher = self.scaling.nearest(HIGHER * factor)
+            if higher > self.scaling.highest:
+                none = f"No load up to {self._label(factor)} {self.words.missed}"
                 self.answer.notes.append(
-                    f"No load up to {self._label(factor / HIGHER)} {self.words.missed}:"
-                    " nothing here limits it."
+                    f"{none}: nothing here limits it."
+                    if verdict is Verdict.MET
+                    else f"{none} for sure; that is too close to call. {shortage.told(self.inquiry, factor)}"
                 )
                 return None
+            factor = higher
         return factor
 
     # ---- between ------------------------------------------------------------------------------------
@@ -164,10 +168,12 @@ class LoadSearch:
         met = [finding.candidate for finding in found if finding.verdict is Verdict.MET]
         missed = [finding.candidate for finding in found if finding.verdict is Verdict.MISSED]
         if met and missed and min(missed) < max(met) and not self.answer.notes:
-            self.answer.notes.append(
-                f"{self._label(min(missed))} {self.words.missed} and {self._label(max(met))}"
-                f" {self.words.met}: {DISORDER}"
-            )
+            self._note_lines(min(missed), max(met))
+
+    def _note_lines(self, missed: float, met: float) -> None:
+        self.answer.notes.append(
+            f"{self._label(missed)} {self.words.missed} and {self._label(met)} {self.words.met}: {DISORDER}"
+        )
 
     # ---- afterwards ---------------------------------------------------------------------------------
 

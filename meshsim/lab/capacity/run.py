@@ -22,7 +22,7 @@ from meshsim.lab.run import SEED_LIMIT
 from meshsim.measure.table import Table
 from meshsim.scenario import load, loads, written
 from meshsim.scenario.dump import flow
-from meshsim.scenario.grid import VARY
+from meshsim.scenario.grid import VARY, Grid
 from meshsim.scenario.load import load_grid
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.names import suggestion
@@ -135,10 +135,7 @@ def capacity(
     """
     asked = _asked(find, vary)
     _refuse_idle(asked, vary, objectives, costs, window)
-    changes = _changes(overrides, objectives)
-    with _told_by_option(objectives):
-        grid = load_grid(scenario, changes, vary) if vary else None
-        base = grid.scenario if grid is not None else _load(scenario, changes)
+    base, grid = _loaded(scenario, overrides, objectives, vary)
     engines.engine(engine or base.engine)  # tells of a wrong name now, not in the first run
     plan = _plan(confidence, at_most, base.seed if seed is None else seed)
     base = base.model_copy(update={"seed": plan.seed})
@@ -202,6 +199,21 @@ def _changes(overrides: Overrides, objectives: Sequence[str]) -> Overrides:
     if isinstance(overrides, Mapping):
         return {**overrides, "objectives": given}
     return [*([overrides] if isinstance(overrides, str) else overrides), f"objectives={flow(given)}"]
+
+
+def _loaded(
+    source: str | Path | Scenario,
+    overrides: Overrides,
+    objectives: Sequence[str],
+    vary: Mapping[str, object] | None,
+) -> tuple[Scenario, Grid | None]:
+    """The scenario as it is asked about, and the points of a map."""
+    changes = _changes(overrides, objectives)
+    with _told_by_option(objectives):
+        if vary:
+            grid = load_grid(source, changes, vary)
+            return grid.scenario, grid
+        return _load(source, changes), None
 
 
 def _load(source: str | Path | Scenario, changes: Overrides) -> Scenario:

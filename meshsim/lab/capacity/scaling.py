@@ -113,7 +113,7 @@ class Scaling:
         return 0.0 if self.scenario.warmup == "auto" else float(self.scenario.warmup)
 
     def _rate(self, load: Load) -> float:
-        return _rate(load, self._warmup, self.scenario.duration)
+        return mean_rate(load, self._warmup, self.scenario.duration)
 
 
 def _scaled(load: Load, factor: float) -> Load:
@@ -133,7 +133,7 @@ def _scaled(load: Load, factor: float) -> Load:
     return load.model_copy(update=changes)
 
 
-def _rate(load: Load, start: float, end: float) -> float:
+def mean_rate(load: Load, start: float, end: float) -> float:
     """Of an open load, per second, on average over the measured time; 0 of a closed one."""
     if load.rate is not None:
         return load.rate

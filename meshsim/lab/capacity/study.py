@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from meshsim.lab.capacity import chart, words
+from meshsim.lab.capacity import chart, shortage, words
 from meshsim.lab.capacity.chart import Chart, Seen
 from meshsim.lab.capacity.inquiry import (
     FEWEST,
@@ -85,6 +85,7 @@ class Study:
         scenario, find = question.scenario, question.find
         self.map = Chart.of(question.grid) if question.grid is not None else None
         self.limits = required(scenario) if {LOAD, REPLICAS} & set(find) else ()
+        shortage.refuse(scenario, self.limits, question.plan.fresh())
         self.scaling = Scaling(scenario) if {LOAD, RECOVERY} & set(find) else None
         self.pools = Pools(scenario, question.costs) if REPLICAS in find else None
         recovery = RECOVERY in find or question.grid is not None

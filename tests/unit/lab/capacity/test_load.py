@@ -150,3 +150,53 @@ def test_the_lowest_load_has_requests_enough_for_its_percentile() -> None:
 def test_saturation_by_the_utilisation_law() -> None:
     inquiry = Inquiry(noisy(late_share), [P99], Plan())
     assert saturation(inquiry.look(0.5), 0.5) == pytest.approx(2.0)
+
+
+# ---- too few requests -------------------------------------------------------------------------------
+
+
+def without_failures(factor, seeds):
+    """Everything succeeds, and of 300 requests a run that shows little."""
+    return [Observation(seed, (Score(1.0, 1.0, 300, 300),)) for seed in seeds]
+
+
+def rare(least, observe=without_failures):
+    limits = [Limit("a", "success", least)]
+    inquiry, verifier = (Inquiry(observe, limits, each) for each in (Plan(), Plan().fresh()))
+    return LoadSearch(inquiry, verifier, Scaling(scenario()), 0.02).run(), inquiry
+
+
+def test_too_few_requests_are_no_fault_of_the_load() -> None:
+    found, inquiry = rare(0.9999)
+    assert (found.meets, found.misses) == (None, None)
+    (note,) = found.notes
+    assert "is too close to call. These runs have too few requests to show a: success >= 99.99 %" in note
+    assert "about 50,000 independent ones are needed, and 32 replications are worth 9,600" in note
+    assert "5.3 times as long" in note
+    assert "more load is not what it fails of" not in note
+    assert list(inquiry.findings) == [1.0]
+
+
+def test_what_is_undecided_at_little_load_and_met_at_more_is_no_disorder() -> None:
+    """More load brings the requests that it takes to show it."""
+
+    def observe(factor, seeds):
+        count = 100 if factor < 0.9 else 20_000
+        return [
+            Observation(seed, (Score(1.0, 1.0 if factor < 2.0 else 0.5, count, count),)) for seed in seeds
+        ]
+
+    found, _ = rare(0.999, observe)
+    assert 1.9 < found.meets < 2.0 <= found.misses < 2.1
+    assert found.notes == []
+
+
+def test_high_loads_that_are_too_close_to_call_are_not_without_limit() -> None:
+    def observe(factor, seeds):
+        share = 1.0 if factor < 2.0 else 0.99
+        return [Observation(seed, (Score(1.0 - share, share, 5_000, 5_000),)) for seed in seeds]
+
+    found, _, _ = search(observe)
+    assert found.misses is None
+    assert "for sure; that is too close to call. A longer duration" in found.notes[0]
+    assert "nothing here limits it" not in found.notes[0]
