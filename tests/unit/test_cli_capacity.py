@@ -165,7 +165,11 @@ def test_the_boundary_of_recovery(hit) -> None:
         (["--window", "5"], "--window"),
         (["--find", "recovery"], "no events"),
         (["--set", "objectives=[]"], "has no objectives"),
-        (["--objective", "front: success >= 99.999%"], "some 500,000 without a bad one are needed"),
+        (["--objective", "front: success >= 99.999%"], "some 790,000 without a bad one are needed"),
+        (
+            ["--objective", "front: success >= 99.999%", "--find", "replicas"],
+            "some 500,000 without a bad one are needed",
+        ),
         (["--seed", "-1"], "seed -1"),
         (["--jobs", "0"], "0 jobs"),
         (["--engine", "warp"], "meshsim: no engine 'warp'"),

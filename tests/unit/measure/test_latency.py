@@ -71,7 +71,7 @@ def test_requests_that_depend_on_each_other_tell_less() -> None:
 
 
 def test_neighbours_that_alternate_do_not_hide_what_lasts() -> None:
-    """Two AR(1) processes in one: r1 = (0.9 - 2 · 0.9) / 3 is negative, and no sign that the rest is noise."""
+    """Two AR(1) processes in one: r1 = (0.9 - 2 · 0.9) / 3 is negative and no sign that the rest is noise."""
     slow, quick = np.random.default_rng(6).normal(size=(2, 200_000))
     values = autoregressive(0.9, slow) + 2.0**0.5 * autoregressive(-0.9, quick)
     assert inflation(values) == pytest.approx(

@@ -1,5 +1,8 @@
 import math
+import random
 import sys
+from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,7 @@ from meshsim.lab.capacity.bracket import bracket, geometric
 from meshsim.lab.capacity.evidence import Verdict
 from meshsim.lab.capacity.inquiry import Inquiry, Plan
 from meshsim.lab.capacity.limits import Limit, Observation, Score
-from meshsim.lab.capacity.load import LoadSearch, lowest_factor, saturation
+from meshsim.lab.capacity.load import STEPS, LoadSearch, lowest_factor, saturation
 from meshsim.lab.capacity.scaling import Scaling
 from meshsim.scenario import loads
 
@@ -23,7 +26,7 @@ EXACT = (100.0 + math.log(0.01) / 0.2) / 50.0
 
 def search(observe, *, seed=1, resolution=0.02, text=""):
     plan = Plan(seed=seed)
-    inquiry, verifier = (Inquiry(observe, [P99], each) for each in (plan, plan.fresh()))
+    inquiry, verifier = (Inquiry(observe, [P99], each) for each in (plan, plan.fresh(STEPS)))
     found = LoadSearch(inquiry, verifier, Scaling(scenario(text)), resolution)
     return found.run(), inquiry, verifier
 
@@ -128,6 +131,27 @@ def test_luck_that_fresh_seeds_do_not_have_is_taken_back() -> None:
         assert not found.confirmed or verifier.findings[found.meets].verdict is Verdict.MET
         wrong += found.confirmed and found.meets > EXACT
     assert wrong <= stats.binom.ppf(0.999, trials, 0.05)
+
+
+def test_taking_back_again_and_again_finds_no_luck_either() -> None:
+    """With fresh seeds every load lies on the line, each by its own luck, so that whatever holds is wrong."""
+
+    def observe(trial, factor, seeds):
+        if seeds[0] <= plan.most:
+            share = 1.0 if factor < 1.5 else 0.5
+            return [Observation(seed, (Score(None, share, 10**7, 10**7),)) for seed in seeds]
+        draws = [random.Random(f"{trial} {factor} {seed}").gauss(0.99, 0.001) for seed in seeds]
+        return [
+            Observation(seed, (Score(None, draw, 10**7, 10**7),))
+            for seed, draw in zip(seeds, draws, strict=True)
+        ]
+
+    plan, trials, wrong = Plan(), 150, Counter[str]()
+    for trial in range(trials):
+        found, _, verifier = search(partial(observe, trial), resolution=0.2)
+        wrong["meets"] += verifier.findings[found.meets].verdict is Verdict.MET
+        wrong["misses"] += verifier.findings[found.misses].verdict is Verdict.MISSED
+    assert max(wrong.values()) <= stats.binom.ppf(0.999, trials, 0.05), wrong
 
 
 def test_a_hollow_below_the_capacity_is_told() -> None:
