@@ -52,7 +52,7 @@ def load(answer: Answer, met: str = "meets", missed: str = "misses", of: str = "
         if width > 1.05 * answer["resolution"] and found["confirmed"] is not None:
             lines.append(
                 f"Between them it is too close to call with {answer['replications_most']} replications;"
-                " a longer duration or more --at-most narrow it."
+                " a longer duration or a higher --at-most narrows it."
             )
         lines.append(f"That is {meets['factor']:.3g} times the scenario's own load.")
     elif meets is not None:
