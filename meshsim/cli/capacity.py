@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from meshsim import units
-from meshsim.cli.app import INTERRUPTED, AsJson, Overrides, ScenarioFile, app, example, stopping, told
+from meshsim.cli.app import (
+    INTERRUPTED,
+    AsJson,
+    Engine,
+    Overrides,
+    Quiet,
+    ScenarioFile,
+    Seed,
+    app,
+    example,
+    stopping,
+    told,
+)
 from meshsim.errors import MeshsimError, halves, shown
 
 if TYPE_CHECKING:
@@ -54,23 +66,20 @@ Confidence = Annotated[str, typer.Option(metavar="RATIO", help="That each verdic
 Resolution = Annotated[
     str, typer.Option(metavar="RATIO", help="How near a load that meets and one that misses are to be.")
 ]
-Most = Annotated[
-    int, typer.Option(help="Of one load or one choice of replicas, at most; the first look has 4.")
+AtMost = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        help="Replications of one load or one choice of replicas, at most; the first look has 4.",
+    ),
 ]
-Jobs = Annotated[
-    int | None, typer.Option(help="Processes; by default one for each core.", show_default=False)
-]
-Engine = Annotated[
-    str | None, typer.Option(metavar="NAME", help="auto, simpy or reference, instead of the scenario's.")
-]
-Seed = Annotated[int | None, typer.Option(help="Of the first replication, instead of the scenario's.")]
+Jobs = Annotated[int | None, typer.Option(metavar="N", help="Processes; by default one a core.")]
 Out = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR", help="Folder for capacity.json, capacity.parquet (every run) and the pictures."
     ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print neither tables nor progress.")]
 
 
 @app.command(
@@ -89,7 +98,7 @@ def capacity(
     window: Window = None,
     confidence: Confidence = "95%",
     resolution: Resolution = "2%",
-    replications: Most = 32,
+    at_most: AtMost = 32,
     jobs: Jobs = None,
     engine: Engine = None,
     seed: Seed = None,
@@ -105,21 +114,19 @@ def capacity(
     events. Ctrl-C ends the search and keeps what is known so far; a second one gives up.
     """
     with told(as_json):
-        from meshsim.lab import files  # noqa: PLC0415
         from meshsim.lab.capacity import capacity as search  # noqa: PLC0415
 
         options = _options(cost, map_, window, confidence, resolution)
-        if out is not None:
-            files.prepare(out)
         result = search(
             scenario,
             find=find or (),
             objectives=objective or (),
-            most=replications,
+            at_most=at_most,
             engine=engine,
             seed=seed,
             overrides=overrides or (),
             jobs=jobs,
+            out=out,
             say=None if quiet else _say,
             interrupted=stopping,
             **options,
@@ -157,11 +164,9 @@ def _options(
     cost: list[str] | None, map_: list[str] | None, window: str | None, confidence: str, resolution: str
 ) -> dict[str, Any]:
     """The options that are written with units, by the names that the search has for them."""
-    from meshsim.scenario.variation import variation  # noqa: PLC0415
-
     readers: dict[str, tuple[str, Callable[[], object]]] = {
         "costs": ("--cost", lambda: dict(_cost(text) for text in cost or ())),
-        "vary": ("--map", lambda: dict(variation(text) for text in map_ or ())),
+        "vary": ("--map", lambda: _axes(map_ or ())),
         "window": ("--window", lambda: None if window is None else units.duration(window)),
         "confidence": ("--confidence", lambda: units.ratio(confidence)),
         "resolution": ("--resolution", lambda: units.ratio(resolution)),
@@ -176,6 +181,18 @@ def _read(option: str, reader: Callable[[], object]) -> object:
     except ValueError as error:
         message, remedy = halves(error)
         raise MeshsimError(f"{option}: {message}" + (f"; {remedy}" if remedy else "")) from None
+
+
+def _axes(texts: Sequence[str]) -> dict[str, object]:
+    """The values of a map by key."""
+    from meshsim.scenario.variation import variation  # noqa: PLC0415
+
+    found: dict[str, object] = {}
+    for key, values in map(variation, texts):
+        if key in found:
+            raise ValueError(f"{key} is given twice; give it all its values at once, and the map another key")
+        found[key] = values
+    return found
 
 
 def _cost(text: str) -> tuple[str, float]:

@@ -178,13 +178,14 @@ def pool(parts: Sequence[Latencies]) -> Latencies:
 def inflation(values: Floats) -> float:
     """By how much the variance of a mean is greater than if the values were independent: at least 1.
 
-    1 + 2 (r1 + r2 + ...), the autocorrelations up to the first that is not positive.
+    2 (p0 + p1 + ...) - 1, with pairs of autocorrelations, p0 = r0 + r1, p1 = r2 + r3, ..., up to the first
+    pair that is not positive: from there on they are noise. A single one may be negative and yet not noise.
 
     Args:
         values: (n,) in order, at least one.
 
     Source: Law, Simulation Modeling and Analysis, 5th ed. (2015), 4.4, eq. 4.7; where to stop: Geyer,
-        Practical Markov Chain Monte Carlo, Statistical Science 7 (1992), the initial positive sequence.
+        Practical Markov Chain Monte Carlo, Statistical Science 7 (1992), 3.3, the initial positive sequence.
     """
     deviations = values - values.mean()
     if np.abs(deviations).max() <= ROUNDING * np.abs(values).max():
@@ -195,9 +196,10 @@ def inflation(values: Floats) -> float:
     spectrum = np.fft.rfft(deviations, length)
     covariances = np.fft.irfft(spectrum * np.conj(spectrum), length)[: len(values)]
     correlations = covariances / covariances[0]
-    ended = np.flatnonzero(correlations <= 0.0)
-    end = int(ended[0]) if len(ended) else len(values)
-    return float(1.0 + 2.0 * correlations[1:end].sum())
+    pairs = np.add.reduceat(correlations, np.arange(0, len(values), 2))
+    ended = np.flatnonzero(pairs <= 0.0)
+    end = int(ended[0]) if len(ended) else len(pairs)
+    return max(1.0, float(2.0 * pairs[:end].sum() - 1.0))
 
 
 def grouped_quantiles(

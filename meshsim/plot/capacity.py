@@ -266,7 +266,7 @@ def map_figure(answer: Answer) -> style.Picture:
     figure.text(0.02, 1.0 - 0.1 * inch, title, fontsize=13, weight="bold", va="top", color=style.INK)
     wrapped = "\n".join(textwrap.wrap(sentence, int(13.5 * size[0]))[:2])
     figure.text(0.02, 1.0 - 0.38 * inch, wrapped, fontsize=style.SIZE, va="top", color=style.INK)
-    notes = "bold: run; in brackets: follows from neighbours; hatched: overloaded without the trigger, too"
+    notes = "bold: run; in brackets: follows; hatched: half or more overloaded without the trigger, too"
     figure.text(0.02, 0.1 * inch, notes, fontsize=style.SIZE, va="bottom", color=style.INK)
     figure.alt = f"{answer['scenario']}: {sentence}"
     return figure
@@ -285,7 +285,7 @@ def _cell(axes: Axes, cell: Point) -> None:
         weight="bold" if run else "normal",
         color=style.INK,
     )
-    if cell["overloaded"]:
+    if cell["hopeless"]:
         place = cell["column"] - 0.5, cell["row"] - 0.5
         axes.add_patch(
             Rectangle(place, 1.0, 1.0, fill=False, hatch="///", edgecolor="#777777", linewidth=0.0)

@@ -36,7 +36,7 @@ def exact_p99(workers: int, mu: float, limit: float) -> float:
 
 
 def largest(text, **options):
-    return capacity(text, find=["load"], **options).answer["load"]
+    return capacity(text, find=["load"], **{"jobs": 1, **options}).answer["load"]
 
 
 CASES = [
@@ -49,7 +49,7 @@ CASES = [
 @pytest.mark.parametrize(("workers", "mean", "rate", "objective", "exact"), CASES)
 def test_the_bracket_holds_the_exact_capacity(workers, mean, rate, objective, exact) -> None:
     text = scenario(workers, mean, rate, objective)
-    found = largest(text, confidence=0.99, resolution=0.1, most=16)
+    found = largest(text, confidence=0.99, resolution=0.1, at_most=16)
     assert rate * found["meets"]["factor"] <= exact <= rate * found["misses"]["factor"]
     assert rate * found["misses"]["factor"] < 1.6 * exact  # and says something
     assert found["confirmed"]
@@ -58,13 +58,13 @@ def test_the_bracket_holds_the_exact_capacity(workers, mean, rate, objective, ex
 def test_success_of_a_queue_without_a_waiting_room() -> None:
     """An M/M/1/1 refuses a share ρ/(1+ρ): 20 % at a quarter of its capacity."""
     text = scenario(1, "20ms", 5.0, "success: 80%", **{"services.a.queue": 0})
-    found = largest(text, resolution=0.1, most=16)
+    found = largest(text, resolution=0.1, at_most=16)
     assert 5.0 * found["meets"]["factor"] <= 12.5 <= 5.0 * found["misses"]["factor"]
 
 
 def test_the_knee_of_a_queue() -> None:
     """Kleinrock: an M/M/1 has most power at half its capacity."""
-    knee = largest(scenario(1, "20ms", 20.0, "p99: 400ms"), resolution=0.5, most=4)["knee"]
+    knee = largest(scenario(1, "20ms", 20.0, "p99: 400ms"), resolution=0.5, at_most=4)["knee"]
     assert knee["inside"]
     assert 20.0 * knee["low"]["factor"] <= 25.0 <= 20.0 * knee["high"]["factor"]
 
@@ -75,7 +75,9 @@ def test_the_least_replicas_by_erlang_s_formula() -> None:
     late = [mmc_sojourn_ccdf(0.4, rate / count, 20.0, 2) for count in counts]
     least = next(count for count, share in zip(counts, late, strict=True) if share < 0.01)
     more = {"services.a.replicas": 10, "policies": {"a": {"balance": "random"}}, "duration": "30s"}
-    found = capacity(scenario(2, "50ms", rate, "p99: 400ms", **more), find=["replicas"], most=16).answer
+    found = capacity(
+        scenario(2, "50ms", rate, "p99: 400ms", **more), find=["replicas"], at_most=16, jobs=1
+    ).answer
     assert found["replicas"]["least"]["a"] == least
     assert found["replicas"]["bounds"]["a"] in (3, 4)  # three are busy
     assert found["replicas"]["confirmed"]
@@ -83,7 +85,7 @@ def test_the_least_replicas_by_erlang_s_formula() -> None:
 
 
 def test_a_service_that_is_too_slow_by_itself_is_told_first() -> None:
-    found = capacity(scenario(1, "20ms", 25.0, "p50: 10ms"), most=4).answer
+    found = capacity(scenario(1, "20ms", 25.0, "p50: 10ms"), at_most=4, jobs=1).answer
     assert found["load"]["meets"] is None
     assert "more load is not what it fails of" in found["load"]["notes"][0]
     assert found["replicas"]["least"] is None

@@ -28,7 +28,7 @@ policies: {api: {retries: {attempts: 2, per_try_timeout: 500ms, on: [5xx]}}}
 load: [{to: api, rate: 25/s}]
 events: [{at: 5s, for: 5s, service: api, slow: 5}]
 """
-FAST = ["--jobs", "1", "--replications", "4", "--resolution", "30%"]
+FAST = ["--jobs", "1", "--at-most", "4", "--resolution", "30%"]
 
 
 @pytest.fixture
@@ -43,6 +43,13 @@ def hit(tmp_path):
     path = tmp_path / "hit.yaml"
     path.write_text(HIT)
     return str(path)
+
+
+def test_options_are_called_as_those_of_the_other_verbs() -> None:
+    told = " ".join(call("--help").stdout.split())
+    for words in ("auto, fast, simpy or reference", "Processes; by default one a core.", "--at-most"):
+        assert words in told
+    assert "--replications" not in told
 
 
 def call(*arguments: str):
@@ -123,7 +130,7 @@ def test_a_map_of_recovery(hit, tmp_path) -> None:
 
 
 def test_the_boundary_of_recovery(hit) -> None:
-    result = call(hit, "--jobs", "1", "--replications", "8", "--resolution", "60%", "--find", "recovery")
+    result = call(hit, "--jobs", "1", "--at-most", "8", "--resolution", "60%", "--find", "recovery")
     assert result.exit_code == 0, result.stderr
     assert re.search(r"[\d.]+/s recovers more often than not, [\d.]+/s does not", result.stdout)
 
@@ -133,28 +140,46 @@ def test_the_boundary_of_recovery(hit) -> None:
     [
         (["--find", "lode"], "load"),
         (["--objective", "front: p99 >= 1s"], "is no objective"),
-        (["--objective", "nowhere: p99 <= 1s"], "nowhere"),
+        (["--objective", "frnt: p99 <= 1s"], "meshsim: --objective: service: no service 'frnt'"),
         (["--objective", "front: p99 <= 1"], "no duration"),
         (["--cost", "back"], "SERVICE=NUMBER"),
         (["--cost", "bakc=2"], "back"),
         (["--map", "load[0].rate=1/s"], "two keys"),
         (["--map", "load[0].rate"], "KEY=V1,V2"),
+        (
+            ["--map", "load[0].rate=1/s,2/s", "--map", "load[0].rate=3/s,4/s"],
+            "--map: load[0].rate is given twice",
+        ),
+        (
+            ["--map", "load[0].rate=1/s,2/s", "--map", "services.bakc.workers=1,2"],
+            "meshsim: --map: services.bakc.workers: no service 'bakc'",
+        ),
+        (["--set", "objectives[0].service=frnt"], "meshsim: --set: objectives[0].service: "),
+        (["--find", "load", "--cost", "nope=2"], "--cost is of replicas"),
+        (["--find", "load", "--window", "5s"], "--window is when recovery is judged"),
+        (["--find", "recovery", "--objective", "front: p99 <= 1s"], "--objective has no part"),
         (["--confidence", "2"], "--confidence"),
         (["--confidence", "100%"], "confidence"),
         (["--resolution", "0"], "resolution"),
-        (["--replications", "2"], "at least 4"),
+        (["--at-most", "2"], "at least 4"),
         (["--window", "5"], "--window"),
         (["--find", "recovery"], "no events"),
         (["--set", "objectives=[]"], "has no objectives"),
+        (["--objective", "front: success >= 99.999%"], "some 790,000 without a bad one are needed"),
+        (
+            ["--objective", "front: success >= 99.999%", "--find", "replicas"],
+            "some 500,000 without a bad one are needed",
+        ),
         (["--seed", "-1"], "seed -1"),
         (["--jobs", "0"], "0 jobs"),
-        (["--engine", "warp"], "warp"),
+        (["--engine", "warp"], "meshsim: no engine 'warp'"),
         (["--set", "load=[{to: front, arrivals: {trace: {file: quick.yaml}}}]"], ""),
     ],
 )
-def test_bad_input_is_one_message_and_exit_2(quick, arguments, words) -> None:
-    result = call(quick, "--jobs", "1", *arguments)
+def test_bad_input_is_one_message_and_exit_2(quick, tmp_path, arguments, words) -> None:
+    result = call(quick, "--jobs", "1", "--out", str(tmp_path / "out"), *arguments)
     assert result.exit_code == 2, (result.output, result.exception)
+    assert not (tmp_path / "out").exists()
     assert isinstance(result.exception, SystemExit)
     assert result.stdout == ""
     assert words in result.stderr
@@ -189,3 +214,12 @@ def test_ctrl_c_keeps_what_is_known(quick, tmp_path, jobs) -> None:
     assert answer["partial"]
     assert answer["load"]["meets"]["factor"] > 0.0
     assert answer["load"]["confirmed"] is None
+
+
+def test_where_no_load_meets_no_curve_is_drawn(quick) -> None:
+    """A curve up to the lowest load, and the scenario's own far beyond it, would show a knee that is none."""
+    result = call(quick, *FAST, "--find", "load", "--objective", "front: p90 <= 1ms", "--json")
+    found = json.loads(result.stdout)["load"]
+    assert found["meets"] is None
+    assert found["knee"] is None
+    assert len(found["curve"]) < 5

@@ -39,6 +39,11 @@ class Seen:
         """How likely recovery is, 0-1."""
         return self.recovered / self.count
 
+    @property
+    def hopeless(self) -> bool:
+        """Whether there is likely (half or more) nothing to return to: overloaded without a trigger, too."""
+        return 2 * self.overloaded >= self.count
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:

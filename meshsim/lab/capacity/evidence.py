@@ -89,11 +89,11 @@ def bounds(limit: Limit, scores: Sequence[Score], error: float) -> tuple[float, 
     found = interval(shares or _values(limit, scores), 1.0 - 2.0 * error)
     if not shares:
         return found.low, found.high
-    low, high = wilson(found.mean, _independent(scores), error)
+    low, high = wilson(found.mean, independent(scores), error)
     return min(low, found.low), max(high, found.high)
 
 
-def _independent(scores: Sequence[Score]) -> float:
+def independent(scores: Sequence[Score]) -> float:
     """How many independent requests would tell as much as all of these.
 
     What one run says about it is rough, so the runs' inflations of the variance are averaged first.
@@ -136,3 +136,9 @@ def wilson(share: float, count: float, error: float) -> tuple[float, float]:
     half = math.sqrt(z2 * (share * (1.0 - share) / count + z2 / (4.0 * count * count)))
     scale = 1.0 + z2 / count
     return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+
+
+def requests_needed(least: float, error: float) -> float:
+    """How many independent requests, all of them good, show by `wilson` that at least this share is good."""
+    z2 = NormalDist().inv_cdf(1.0 - error) ** 2
+    return float(z2 * least / (1.0 - least)) if least < 1.0 else math.inf

@@ -68,9 +68,14 @@ class Plan:
         """Of one look."""
         return (1.0 - self.confidence) / len(self.looks)
 
-    def fresh(self) -> Plan:
-        """The same with seeds that have not been used: to verify what was chosen for looking good."""
-        return Plan(self.confidence, self.most, self.seed + self.most)
+    def fresh(self, candidates: int = 1) -> Plan:
+        """The same with seeds that have not been used: to verify what was chosen for looking good.
+
+        Args:
+            candidates: so many at most are asked, one after the other, until one holds. Each gets an equal
+                part of the error, so that the one that holds has the confidence of a single one (Bonferroni).
+        """
+        return Plan(1.0 - (1.0 - self.confidence) / candidates, self.most, self.seed + self.most)
 
 
 @dataclass(slots=True)

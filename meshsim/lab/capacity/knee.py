@@ -14,7 +14,7 @@ Source:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from meshsim.lab.capacity.inquiry import FEWEST, Finding, Inquiry
@@ -25,6 +25,9 @@ BEYOND = 1.1
 """The curve goes on to so many times the load that misses."""
 REFINEMENTS = 2
 NEAR = 0.01
+
+Nearest = Callable[[float], float]
+"""The nearest load that can be had: many factors stand for the same number of users."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +46,13 @@ class Knee:
     inside: bool
 
 
-def draw_curve(inquiry: Inquiry[float], misses: float) -> None:
+def draw_curve(inquiry: Inquiry[float], misses: float, nearest: Nearest) -> None:
     """Makes sure of a few replications at loads up to beyond one that misses, evenly spaced."""
     for number in range(1, POINTS + 1):
-        inquiry.look(BEYOND * misses * number / POINTS)
+        inquiry.look(nearest(BEYOND * misses * number / POINTS))
 
 
-def find_knee(inquiry: Inquiry[float]) -> Knee | None:
+def find_knee(inquiry: Inquiry[float], nearest: Nearest) -> Knee | None:
     """The knee of the loads that were looked at, and of a few more around the best of them."""
     for _ in range(REFINEMENTS):
         loads = _loads(inquiry)
@@ -57,7 +60,7 @@ def find_knee(inquiry: Inquiry[float]) -> Knee | None:
             return None
         place = loads.index(_best(inquiry, loads))
         for neighbour in loads[max(0, place - 1) : place] + loads[place + 1 : place + 2]:
-            inquiry.look((loads[place] + neighbour) / 2.0)
+            inquiry.look(nearest((loads[place] + neighbour) / 2.0))
     return knee_of([inquiry.findings[load] for load in _loads(inquiry)])
 
 

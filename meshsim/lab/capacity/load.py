@@ -5,7 +5,8 @@ end is guessed by the utilisation law: workers that are busy a share U of the ti
 busy at 1/U times its load, retries aside. Bisection on the logarithm narrows what lies between.
 
 The answer was chosen for looking good, so it looks better than it is. It is therefore asked once more, of
-seeds that had no part in the choice; what that says is what the stated confidence rests on.
+seeds that had no part in the choice; what that says is what the stated confidence rests on. Where they
+disagree, the load is taken back a step and asked again, a few times at most, which share the error.
 
 Source:
     Denning and Buzen, The Operational Analysis of Queueing Network Models, ACM Computing Surveys 10 (1978):
@@ -18,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from meshsim.lab.capacity import shortage
 from meshsim.lab.capacity.bracket import bracket
 from meshsim.lab.capacity.evidence import Verdict
 from meshsim.lab.capacity.inquiry import Finding, Inquiry
@@ -113,7 +115,7 @@ class LoadSearch:
         """A load that meets: as low as runs of this length can tell, or lower, or the scenario's own."""
         lowest = factor = lowest_factor(self.inquiry.limits, self.scaling)
         while (verdict := self._verdict(factor)) is Verdict.MISSED:
-            lower = self.scaling.apart(factor / 4.0, self.resolution, 0)
+            lower = self.scaling.nearest(factor / 4.0)
             if lower >= factor or lower < FACTOR_LEAST or lower * (self.scaling.requests or 1e9) < 50.0:
                 break
             lowest = factor = lower
@@ -121,29 +123,32 @@ class LoadSearch:
             return factor
         if lowest != 1.0 and self._verdict(1.0) is Verdict.MET:
             self.answer.misses = None  # what is missed below is no end of what is met above
-            self.answer.notes.append(
-                f"{self._label(lowest)} {self._said(verdict)} and {self._label(1.0)} {self.words.met}:"
-                f" {DISORDER}"
-            )
+            if verdict is Verdict.MISSED:
+                self._note_lines(lowest, 1.0)
             return 1.0
+        even = f"Even {self._label(lowest)}, as little load as these runs can tell of, {self._said(verdict)}"
         self.answer.notes.append(
-            f"Even {self._label(lowest)}, as little load as these runs can tell of, {self._said(verdict)}:"
-            " more load is not what it fails of."
+            f"{even}: more load is not what it fails of."
+            if verdict is Verdict.MISSED
+            else f"{even}. {shortage.told(self.inquiry, lowest)}"
         )
         return None
 
     def _high_end(self, low: float) -> float | None:
         """A load that misses, from the one at which the busiest workers have no time left."""
         guess = max(1.1 * saturation(self.inquiry.findings[low], low), HIGHER * low)
-        factor = self.scaling.apart(guess, self.resolution, 0)
-        while self._verdict(factor) is not Verdict.MISSED:
-            factor = self.scaling.apart(HIGHER * factor, self.resolution, 0)
-            if factor > self.scaling.highest:
+        factor = self.scaling.nearest(guess)
+        while (verdict := self._verdict(factor)) is not Verdict.MISSED:
+            higher = self.scaling.nearest(HIGHER * factor)
+            if higher > self.scaling.highest:
+                none = f"No load up to {self._label(factor)} {self.words.missed}"
                 self.answer.notes.append(
-                    f"No load up to {self._label(factor / HIGHER)} {self.words.missed}:"
-                    " nothing here limits it."
+                    f"{none}: nothing here limits it."
+                    if verdict is Verdict.MET
+                    else f"{none} for sure; that is too close to call. {shortage.told(self.inquiry, factor)}"
                 )
                 return None
+            factor = higher
         return factor
 
     # ---- between ------------------------------------------------------------------------------------
@@ -164,10 +169,12 @@ class LoadSearch:
         met = [finding.candidate for finding in found if finding.verdict is Verdict.MET]
         missed = [finding.candidate for finding in found if finding.verdict is Verdict.MISSED]
         if met and missed and min(missed) < max(met) and not self.answer.notes:
-            self.answer.notes.append(
-                f"{self._label(min(missed))} {self.words.missed} and {self._label(max(met))}"
-                f" {self.words.met}: {DISORDER}"
-            )
+            self._note_lines(min(missed), max(met))
+
+    def _note_lines(self, missed: float, met: float) -> None:
+        self.answer.notes.append(
+            f"{self._label(missed)} {self.words.missed} and {self._label(met)} {self.words.met}: {DISORDER}"
+        )
 
     # ---- afterwards ---------------------------------------------------------------------------------
 
@@ -203,7 +210,7 @@ class LoadSearch:
 def lowest_factor(limits: Sequence[Limit], scaling: Scaling) -> float:
     """The lowest load of which runs of this length can tell anything: fewer requests show no percentile."""
     if scaling.requests is None:
-        return scaling.apart(0.0, 0.0, 0)
+        return scaling.nearest(0.0)
     tails = [REQUESTS_BEYOND / (1.0 - limit.least) for limit in limits if limit.least is not None]
     return min(1.0, max(REQUESTS_LEAST, *tails, 0.0) / scaling.requests)
 

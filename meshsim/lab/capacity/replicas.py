@@ -1,9 +1,9 @@
 """The least replicas that meet the objectives at the scenario's own load.
 
 First the ample mesh: replicas are doubled until nobody is busy. If that misses, replicas don't help, and
-that is the answer. If not, it shows how many workers the load itself needs, and fewer are never enough (the
-utilisation law). From there marginal analysis goes up: each pool is tried with one replica more, and the one
-that brings the objectives closest, for its cost, gets it. What is busiest is not always what is short:
+that is the answer. If it meets, it shows how many workers the load itself needs, and fewer are never enough
+(the utilisation law). From there marginal analysis goes up: each pool is tried with one replica more, and the
+one that brings the objectives closest, for its cost, gets it. What is busiest is not always what is short:
 callers are busy waiting for what they call. Then down again: one replica of each pool in turn is taken away,
 the dearest first, for as long as the objectives stay met.
 
@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import product
 
+from meshsim.lab.capacity import shortage
 from meshsim.lab.capacity.evidence import Verdict, excess
 from meshsim.lab.capacity.inquiry import FEWEST, Finding, Inquiry
 from meshsim.lab.capacity.pools import Pools, Replicas
@@ -104,16 +105,28 @@ class ReplicasSearch:
         replicas = self.pools.own
         for doubling in range(DOUBLINGS + 1):
             met = self._met(replicas)
-            if met and self._busiest(self.inquiry.findings[replicas], replicas) < BUSY:
+            finding = self.inquiry.findings[replicas]
+            if met and self._busiest(finding, replicas) < BUSY:
                 return replicas
-            if doubling < DOUBLINGS:
-                replicas = tuple(2 * count for count in replicas)
+            undecided = finding.verdict is Verdict.UNDECIDED
+            if doubling == DOUBLINGS or (undecided and shortage.hopeless(self.inquiry, replicas)):
+                break
+            replicas = tuple(2 * count for count in replicas)
         if self.answer.least is None:
-            self.answer.notes.append(
-                f"Even {2**DOUBLINGS} times as many replicas ({self.pools.label(replicas)}) don't meet the"
-                " objectives: it is not replicas that are short."
-            )
+            self.answer.notes.append(self._not_met(replicas, 2**doubling))
         return self.answer.least
+
+    def _not_met(self, replicas: Replicas, times: int) -> str:
+        """Why there is no answer, after so many times the scenario's own replicas."""
+        label = self.pools.label(replicas)
+        many = (
+            f"Even {times} times as many replicas ({label})"
+            if times > 1
+            else f"The replicas there are ({label})"
+        )
+        if self.inquiry.findings[replicas].verdict is Verdict.MISSED:
+            return f"{many} don't meet the objectives: it is not replicas that are short."
+        return f"{many} are too close to call. {shortage.told(self.inquiry, replicas)}"
 
     def _busiest(self, finding: Finding[Replicas], replicas: Replicas) -> float:
         return max((self._busy(finding, place) / count for place, count in enumerate(replicas)), default=0.0)

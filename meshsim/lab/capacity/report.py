@@ -185,6 +185,7 @@ def _map(study: Study) -> Plain | None:
             "high": cell.high,
             "replications": cell.seen.count if cell.seen is not None else 0,
             "overloaded": cell.seen.overloaded if cell.seen is not None else None,
+            "hopeless": cell.seen is not None and cell.seen.hopeless,
         }
         for (row, column), cell in sorted(found.cells.items())
     ]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from meshsim.errors import MeshsimError, shown
-from meshsim.lab import files
+from meshsim.errors import MeshsimError, Problem, ScenarioError, shown
+from meshsim.lab import engines, files
 from meshsim.lab.capacity import report
 from meshsim.lab.capacity.inquiry import Plan
 from meshsim.lab.capacity.limits import objective
@@ -21,10 +22,11 @@ from meshsim.lab.run import SEED_LIMIT
 from meshsim.measure.table import Table
 from meshsim.scenario import load, loads, written
 from meshsim.scenario.dump import flow
+from meshsim.scenario.grid import VARY, Grid
 from meshsim.scenario.load import load_grid
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.names import suggestion
-from meshsim.scenario.overrides import Overrides
+from meshsim.scenario.overrides import SET, Overrides
 
 if TYPE_CHECKING:
     from meshsim.plot import Picture
@@ -94,11 +96,12 @@ def capacity(
     window: float | None = None,
     confidence: float = 0.95,
     resolution: float = 0.02,
-    most: int = 32,
+    at_most: int = 32,
     engine: str | None = None,
     seed: int | None = None,
     overrides: Overrides = (),
-    jobs: int | None = 1,
+    jobs: int | None = None,
+    out: str | Path | None = None,
     say: Say | None = None,
     interrupted: Callable[[], None] | None = None,
 ) -> Capacity:
@@ -116,28 +119,31 @@ def capacity(
         window: how long before the end of arrivals recovery is judged, s.
         confidence: that each verdict is right, 0-1.
         resolution: how near the load that meets and the load that misses are to be, 0.02 for 2 %.
-        most: replications of one candidate, at most.
+        at_most: replications of one candidate, at most.
         engine: None takes the scenario's.
         seed: of the first replication; None takes the scenario's.
         overrides: as of `meshsim.run`.
         jobs: processes; None takes all cores.
+        out: a folder for `Capacity.save`, which is made ready once all else is checked, before the runs.
         say: is told a line after each look.
         interrupted: is called at the first Ctrl-C.
 
     Raises:
         ScenarioError: the scenario can't be used.
-        MeshsimError: another argument can't, or what is asked has no answer: there are no objectives, or
-            no trigger.
+        MeshsimError: another argument can't, or has no part in what is asked, or that has no answer: there
+            are no objectives, or no trigger.
     """
     asked = _asked(find, vary)
-    changes = _changes(overrides, objectives)
-    grid = load_grid(scenario, changes, vary) if vary else None
-    base = grid.scenario if grid is not None else _load(scenario, changes)
-    plan = _plan(confidence, most, base.seed if seed is None else seed)
+    _refuse_idle(asked, vary, objectives, costs, window)
+    base, grid = _loaded(scenario, overrides, objectives, vary)
+    engines.engine(engine or base.engine)  # tells of a wrong name now, not in the first run
+    plan = _plan(confidence, at_most, base.seed if seed is None else seed)
     base = base.model_copy(update={"seed": plan.seed})
     question = Question(base, asked, plan, _checked(resolution), costs or {}, grid, window)
     with interruptible(interrupted) as stop, Pool(jobs) as pool:
         study = Study(question, Runner(pool, stop, engine), say)
+        if out is not None:
+            files.prepare(out)
         study.run()
     return Capacity(base, report.answer(study), table(study.rows))
 
@@ -152,6 +158,39 @@ def _asked(find: Sequence[str], vary: Mapping[str, object] | None) -> tuple[str,
     return tuple(find) if find or vary else (LOAD, REPLICAS)
 
 
+def _refuse_idle(
+    asked: Sequence[str],
+    vary: Mapping[str, object] | None,
+    objectives: Sequence[str],
+    costs: Mapping[str, float] | None,
+    window: float | None,
+) -> None:
+    """Refuses arguments that have no part in what is asked: whoever gives one believes that it has."""
+    if costs and REPLICAS not in asked:
+        raise MeshsimError("--cost is of replicas, which are not asked about; add --find replicas")
+    if objectives and not {LOAD, REPLICAS} & set(asked):
+        raise MeshsimError("--objective has no part in recovery; add --find load or --find replicas")
+    if window is not None and RECOVERY not in asked and not vary:
+        raise MeshsimError("--window is when recovery is judged; add --find recovery, or a --map")
+
+
+@contextmanager
+def _told_by_option(objectives: Sequence[str]) -> Iterator[None]:
+    """Has problems with objectives and the map tell the option that brought them in."""
+
+    def placed(problem: Problem) -> Problem:
+        if problem.file == SET and problem.key.startswith("objectives") and objectives:
+            return replace(problem, file="--objective", key=problem.key.partition(".")[2])
+        if problem.file == VARY:
+            return replace(problem, file="--map", key=problem.key.removeprefix("sweep."))
+        return problem
+
+    try:
+        yield
+    except ScenarioError as error:
+        raise ScenarioError([placed(problem) for problem in error.problems]) from None
+
+
 def _changes(overrides: Overrides, objectives: Sequence[str]) -> Overrides:
     """The overrides, with objectives among them."""
     if not objectives:
@@ -162,16 +201,31 @@ def _changes(overrides: Overrides, objectives: Sequence[str]) -> Overrides:
     return [*([overrides] if isinstance(overrides, str) else overrides), f"objectives={flow(given)}"]
 
 
+def _loaded(
+    source: str | Path | Scenario,
+    overrides: Overrides,
+    objectives: Sequence[str],
+    vary: Mapping[str, object] | None,
+) -> tuple[Scenario, Grid | None]:
+    """The scenario as it is asked about, and the points of a map."""
+    changes = _changes(overrides, objectives)
+    with _told_by_option(objectives):
+        if vary:
+            grid = load_grid(source, changes, vary)
+            return grid.scenario, grid
+        return _load(source, changes), None
+
+
 def _load(source: str | Path | Scenario, changes: Overrides) -> Scenario:
     if not isinstance(source, Scenario):
         return load(source, changes)
     return loads(written.text(source), overrides=changes, folder=source.folder) if changes else source
 
 
-def _plan(confidence: float, most: int, seed: int) -> Plan:
-    plan = Plan(confidence, most, seed)
-    if not 0 <= seed <= SEED_LIMIT - 2 * most:
-        raise MeshsimError(f"seed {seed} is out of range; choose one from 0 to {SEED_LIMIT - 2 * most}")
+def _plan(confidence: float, at_most: int, seed: int) -> Plan:
+    plan = Plan(confidence, at_most, seed)
+    if not 0 <= seed <= SEED_LIMIT - 2 * at_most:
+        raise MeshsimError(f"seed {seed} is out of range; choose one from 0 to {SEED_LIMIT - 2 * at_most}")
     return plan
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from meshsim.errors import MeshsimError, halves
+from meshsim.lab import memory
 from meshsim.lab.capacity.inquiry import StoppedError
 from meshsim.lab.capacity.limits import Limit, Observation, observe
 from meshsim.lab.interrupt import Interrupt
@@ -41,7 +43,7 @@ class Runner:
     def summaries(self, runs: Sequence[tuple[Scenario, int, str]]) -> list[Summary]:
         """The summaries of runs (scenario, seed, label), in their order; raises as `observe`."""
         tasks = [
-            Task(number, _in_order(scenario), seed, self.engine, label)
+            Task(number, _in_order(scenario, label), seed, self.engine, label)
             for number, (scenario, seed, label) in enumerate(runs)
         ]
         found = dict(self.pool.summaries(tasks, stop=self.stop))
@@ -51,6 +53,20 @@ class Runner:
         return [found[task.number] for task in tasks]
 
 
-def _in_order(scenario: Scenario) -> Scenario:
-    """The scenario keeping records: how much its requests depend on each other shows in their order."""
-    return scenario.model_copy(update={"keep": "records"}) if scenario.keep != "records" else scenario
+def _in_order(scenario: Scenario, label: str) -> Scenario:
+    """The scenario keeping records: how much its requests depend on each other shows in their order.
+
+    Raises:
+        MeshsimError: it does not ask for them itself, and they would not fit into memory.
+    """
+    if scenario.keep != "records":
+        scenario = scenario.model_copy(update={"keep": "records"})
+        scenario.model_fields_set.discard("keep")  # or it would pass for the user's own wish
+    try:
+        memory.check(scenario, 1)
+    except MeshsimError as error:
+        raise MeshsimError(
+            f"{label}: {halves(error)[0]}; a search needs them, since their order shows how much requests"
+            " depend on each other: make the duration shorter, or insist with --set keep=records"
+        ) from None
+    return scenario

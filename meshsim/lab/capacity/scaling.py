@@ -79,10 +79,14 @@ class Scaling:
             [*([rate(open_rate)] if open_rate else []), *([f"{number(users)} users"] if users else [])]
         )
 
+    def nearest(self, factor: float) -> float:
+        """The nearest load that can be had: users come in whole numbers, at least one."""
+        return self._users(factor) / self._most if self.closed else factor
+
     def apart(self, factor: float, resolution: float, step: int) -> float:
         """The load so many steps away: each one more user where all loads are closed."""
         if self.closed:
-            return max(1, self._users(factor) + step) / self._most
+            return self.nearest(factor + step / self._most)
         return float(factor * (1.0 + resolution) ** step)
 
     def middle(self, resolution: float) -> Middle:
@@ -109,7 +113,7 @@ class Scaling:
         return 0.0 if self.scenario.warmup == "auto" else float(self.scenario.warmup)
 
     def _rate(self, load: Load) -> float:
-        return _rate(load, self._warmup, self.scenario.duration)
+        return mean_rate(load, self._warmup, self.scenario.duration)
 
 
 def _scaled(load: Load, factor: float) -> Load:
@@ -129,7 +133,7 @@ def _scaled(load: Load, factor: float) -> Load:
     return load.model_copy(update=changes)
 
 
-def _rate(load: Load, start: float, end: float) -> float:
+def mean_rate(load: Load, start: float, end: float) -> float:
     """Of an open load, per second, on average over the measured time; 0 of a closed one."""
     if load.rate is not None:
         return load.rate

@@ -52,7 +52,7 @@ def load(answer: Answer, met: str = "meets", missed: str = "misses", of: str = "
         if width > 1.05 * answer["resolution"] and found["confirmed"] is not None:
             lines.append(
                 f"Between them it is too close to call with {answer['replications_most']} replications;"
-                " a longer duration or more --replications narrow it."
+                " a longer duration or a higher --at-most narrows it."
             )
         lines.append(f"That is {meets['factor']:.3g} times the scenario's own load.")
     elif meets is not None:
@@ -214,7 +214,7 @@ def _cell(cell: Answer | None) -> str:
     text = f"{cell['share']:.0%}"
     if not cell["replications"]:
         return f"({text})"
-    return f"{text}*" if cell["overloaded"] else text
+    return f"{text}*" if cell["hopeless"] else text
 
 
 def chart_notes(answer: Answer) -> list[str]:
@@ -225,6 +225,6 @@ def chart_notes(answer: Answer) -> list[str]:
     lines = [f"{len(run)} cells were run, {count} times each with and without the trigger."]
     if len(run) < len(found["cells"]):
         lines.append("Those in brackets follow from their neighbours: more load is harder to recover from.")
-    if any(cell["overloaded"] for cell in run):
-        lines.append("* overloaded without the trigger too, at least once: there is nothing to return to.")
+    if any(cell["hopeless"] for cell in run):
+        lines.append("* overloaded without the trigger, too, half the times or more: nothing to return to.")
     return [*lines, trial(found)]

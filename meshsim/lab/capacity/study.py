@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from meshsim.lab.capacity import chart, words
+from meshsim.lab.capacity import chart, shortage, words
 from meshsim.lab.capacity.chart import Chart, Seen
 from meshsim.lab.capacity.inquiry import (
     FEWEST,
@@ -19,7 +19,7 @@ from meshsim.lab.capacity.inquiry import (
 )
 from meshsim.lab.capacity.knee import Knee, draw_curve, find_knee
 from meshsim.lab.capacity.limits import Limit, Observation, required
-from meshsim.lab.capacity.load import LoadAnswer, LoadSearch, Words
+from meshsim.lab.capacity.load import STEPS, LoadAnswer, LoadSearch, Words
 from meshsim.lab.capacity.pools import Pools, Replicas
 from meshsim.lab.capacity.recovery import RECOVERED, Trial, compare
 from meshsim.lab.capacity.replicas import ReplicasAnswer, ReplicasSearch
@@ -85,6 +85,7 @@ class Study:
         scenario, find = question.scenario, question.find
         self.map = Chart.of(question.grid) if question.grid is not None else None
         self.limits = required(scenario) if {LOAD, REPLICAS} & set(find) else ()
+        shortage.refuse(scenario, self.limits, question.plan.fresh(STEPS if LOAD in find else 1))
         self.scaling = Scaling(scenario) if {LOAD, RECOVERY} & set(find) else None
         self.pools = Pools(scenario, question.costs) if REPLICAS in find else None
         recovery = RECOVERY in find or question.grid is not None
@@ -114,25 +115,25 @@ class Study:
     # ---- the questions ------------------------------------------------------------------------------
 
     def _find_load(self) -> None:
-        inquiry, verifier = (self._of_load(plan) for plan in self._plans())
+        inquiry, verifier = (self._of_load(plan) for plan in self._plans(STEPS))
         self.inquiry = inquiry
         assert self.scaling is not None
         search = LoadSearch(inquiry, verifier, self.scaling, self.question.resolution)
         self.load = search.answer
         search.run()
-        if self.load.misses is not None:
-            draw_curve(inquiry, self.load.misses)
-            self.knee = find_knee(inquiry)
+        if self.load.meets is not None and self.load.misses is not None:
+            draw_curve(inquiry, self.load.misses, self.scaling.nearest)
+            self.knee = find_knee(inquiry, self.scaling.nearest)
 
     def _find_replicas(self) -> None:
-        inquiry, verifier = (self._of_replicas(plan) for plan in self._plans())
+        inquiry, verifier = (self._of_replicas(plan) for plan in self._plans(1))
         assert self.pools is not None
         search = ReplicasSearch(inquiry, verifier, self.pools)
         self.replicas = search.answer
         search.run()
 
     def _find_recovery(self) -> None:
-        inquiry, verifier = (self._of_recovery(plan) for plan in self._plans())
+        inquiry, verifier = (self._of_recovery(plan) for plan in self._plans(STEPS))
         assert self.scaling is not None
         words_ = Words("recovers from its trigger", "does not recover from its trigger")
         search = LoadSearch(inquiry, verifier, self.scaling, self.question.resolution, words_)
@@ -143,8 +144,9 @@ class Study:
         assert self.map is not None
         chart.draw(self.map, self._cell, (1.0 - self.question.plan.confidence) / 2.0)
 
-    def _plans(self) -> tuple[Plan, Plan]:
-        return self.question.plan, self.question.plan.fresh()
+    def _plans(self, verified: int) -> tuple[Plan, Plan]:
+        """Of the search, and of the verification, which asks about so many candidates at most."""
+        return self.question.plan, self.question.plan.fresh(verified)
 
     # ---- the runs behind them -----------------------------------------------------------------------
 

@@ -51,16 +51,31 @@ def test_how_many_are_within_a_limit_however_they_are_kept() -> None:
     assert counted.with_missing(3).within(9.0) == each.with_missing(3).within(9.0) == 4
 
 
+def autoregressive(correlation: float, noise: np.ndarray) -> np.ndarray:
+    """An AR(1) process of variance 1."""
+    values, last = np.empty_like(noise), 0.0
+    for place, step in enumerate(noise * (1.0 - correlation**2) ** 0.5):
+        values[place] = last = correlation * last + step
+    return values
+
+
 def test_requests_that_depend_on_each_other_tell_less() -> None:
     """An AR(1) process of correlation 0.9 inflates the variance of its mean by (1 + 0.9) / (1 - 0.9) = 19."""
-    generator = np.random.default_rng(5)
-    noise = generator.normal(size=200_000)
-    values = np.empty_like(noise)
-    last = 0.0
-    for place, step in enumerate(noise):
-        values[place] = last = 0.9 * last + step
+    noise = np.random.default_rng(5).normal(size=200_000)
+    values = autoregressive(0.9, noise)
     assert inflation(values) == pytest.approx(19.0, rel=0.1)  # its standard error is about 3 %
     assert inflation(noise) == pytest.approx(1.0, abs=0.1)
     assert inflation(np.ones(5)) == 1.0
     assert Each(values).independent == pytest.approx(200_000 / inflation(values))
     assert Each(np.array([])).independent == 0.0
+
+
+def test_neighbours_that_alternate_do_not_hide_what_lasts() -> None:
+    """Two AR(1) processes in one: r1 = (0.9 - 2 · 0.9) / 3 is negative and no sign that the rest is noise."""
+    slow, quick = np.random.default_rng(6).normal(size=(2, 200_000))
+    values = autoregressive(0.9, slow) + 2.0**0.5 * autoregressive(-0.9, quick)
+    assert inflation(values) == pytest.approx(
+        (19.0 + 2.0 / 19.0) / 3.0, rel=0.15
+    )  # its standard error is about 3.6 %
+    assert inflation(autoregressive(-0.5, slow)) == 1.0  # which would be a third
+    assert inflation(np.array([1.0, 2.0, 4.0])) == 1.0

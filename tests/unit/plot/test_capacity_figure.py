@@ -113,13 +113,20 @@ MAP = {
     "rows": ["0", "1"],
     "columns": ["10/s", "20/s", "30/s"],
     "cells": [
-        {"row": row, "column": column, "share": share, "replications": run, "overloaded": over}
+        {
+            "row": row,
+            "column": column,
+            "share": share,
+            "replications": run,
+            "overloaded": over,
+            "hopeless": 2 * (over or 0) >= 8,
+        }
         for row, column, share, run, over in [
             (0, 0, 1.0, 8, 0),
             (0, 1, 1.0, 0, None),
             (0, 2, 0.0, 8, 8),
             (1, 0, 1.0, 8, 0),
-            (1, 1, 0.25, 8, 0),
+            (1, 1, 0.25, 8, 1),  # one overloaded twin in eight is no hopeless cell
         ]
     ],
     "trial": {"hit": 5.0, "over": 10.0, "looked": 30.0},

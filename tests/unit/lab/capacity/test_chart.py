@@ -1,6 +1,7 @@
 import pytest
 
 from meshsim.errors import MeshsimError
+from meshsim.lab.capacity import sheets
 from meshsim.lab.capacity.chart import Chart, Seen, draw, fill
 from meshsim.scenario import loads
 from meshsim.scenario.load import load_grid
@@ -105,3 +106,22 @@ def test_without_a_load_nothing_is_assumed() -> None:
 def test_a_map_has_two_keys(vary) -> None:
     with pytest.raises(MeshsimError, match="a map has two keys"):
         chart(**vary)
+
+
+@pytest.mark.parametrize(("overloaded", "star"), [(0, ""), (1, ""), (3, ""), (4, "*"), (8, "*")])
+def test_a_cell_is_hopeless_if_half_its_twins_are_overloaded(overloaded, star) -> None:
+    seen = Seen(0, overloaded, 8)
+    cell = {"row": 0, "column": 0, "share": seen.share, "replications": 8, "hopeless": seen.hopeless}
+    trial = {"hit": 5.0, "over": 10.0, "looked": 30.0}
+    answer = {
+        "map": {
+            "rows": ["0"],
+            "columns": ["1/s"],
+            "down": "b",
+            "across": "a",
+            "cells": [cell],
+            "trial": trial,
+        }
+    }
+    assert sheets.chart(answer).rows == [("0", f"0%{star}")]
+    assert any("overloaded" in line for line in sheets.chart_notes(answer)) == bool(star)

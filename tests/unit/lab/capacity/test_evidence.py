@@ -4,7 +4,7 @@ import random
 import pytest
 from scipy import stats
 
-from meshsim.lab.capacity.evidence import MOST_EXCESS, Verdict, bounds, excess, judge, wilson
+from meshsim.lab.capacity.evidence import MOST_EXCESS, Verdict, bounds, excess, judge, requests_needed, wilson
 from meshsim.lab.capacity.limits import Limit, Observation, Score
 from meshsim.measure.latency import VERY_LATE
 
@@ -83,3 +83,12 @@ def test_excess_orders_limits_by_how_much_they_are_missed() -> None:
     assert excess(SUCCESS, [Score(0.97, 0.97, 100, 100)]) == pytest.approx(math.log(3.0))
     assert excess(SUCCESS, [Score(1.0, 1.0, 100, 100)]) == -MOST_EXCESS
     assert excess(MEAN, [Score(None), Score(0.01)]) == MOST_EXCESS
+
+
+@pytest.mark.parametrize("least", [0.5, 0.99, 0.9999])
+@pytest.mark.parametrize("error", [0.05, 0.0125])
+def test_so_many_good_requests_show_a_share_and_one_less_does_not(least, error) -> None:
+    need = requests_needed(least, error)
+    assert wilson(1.0, need, error)[0] == pytest.approx(least, rel=1e-12)
+    assert wilson(1.0, 0.99 * need, error)[0] < least < wilson(1.0, 1.01 * need, error)[0]
+    assert requests_needed(1.0, error) == math.inf

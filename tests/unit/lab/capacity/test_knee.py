@@ -7,6 +7,8 @@ import pytest
 from meshsim.lab.capacity.inquiry import Inquiry, Plan
 from meshsim.lab.capacity.knee import draw_curve, find_knee
 from meshsim.lab.capacity.limits import Observation, Score
+from meshsim.lab.capacity.scaling import Scaling
+from meshsim.scenario import loads
 from meshsim.theory.erlang import mmc_sojourn
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -36,11 +38,15 @@ def power(rate: float, workers: int) -> float:
     return rate / mmc_sojourn(rate, 100.0 / workers, workers)
 
 
+def any_load(factor: float) -> float:
+    return factor
+
+
 @pytest.mark.parametrize("workers", [1, 4])
 def test_the_knee_of_a_queue_is_where_its_power_is_greatest(workers) -> None:
     inquiry = Inquiry(queue(workers, spread=0.05), [P99], Plan())
-    draw_curve(inquiry, 2.0)
-    knee = find_knee(inquiry)
+    draw_curve(inquiry, 2.0, any_load)
+    knee = find_knee(inquiry, any_load)
     best = max(range(1, 100), key=lambda rate: power(float(rate), workers))
     assert best == 50 or workers > 1  # Kleinrock: half the capacity of an M/M/1
     assert knee.low <= best / 50.0 <= knee.high
@@ -51,8 +57,8 @@ def test_the_knee_of_a_queue_is_where_its_power_is_greatest(workers) -> None:
 
 def test_a_curve_that_only_rises_has_no_knee_inside() -> None:
     inquiry = Inquiry(queue(1), [P99], Plan())
-    draw_curve(inquiry, 0.5)
-    knee = find_knee(inquiry)
+    draw_curve(inquiry, 0.5, any_load)
+    knee = find_knee(inquiry, any_load)
     assert not knee.inside
     assert knee.best == max(inquiry.findings)
 
@@ -61,5 +67,16 @@ def test_no_successes_no_knee() -> None:
     inquiry = Inquiry(
         lambda factor, seeds: [Observation(seed, (Score(None, 0.0, 9, 9),)) for seed in seeds], [P99], Plan()
     )
-    draw_curve(inquiry, 1.0)
-    assert find_knee(inquiry) is None
+    draw_curve(inquiry, 1.0, any_load)
+    assert find_knee(inquiry, any_load) is None
+
+
+def test_no_number_of_users_is_looked_at_twice() -> None:
+    """Of three users a tenth of the curve is less than one user away from the next."""
+    closed = Scaling(loads("{duration: 40s, services: {a: {}}, load: [{to: a, users: 3}]}"))
+    inquiry = Inquiry(queue(1, spread=0.05), [P99], Plan())
+    draw_curve(inquiry, 2.0, closed.nearest)
+    find_knee(inquiry, closed.nearest)
+    users = [closed.label(factor) for factor in inquiry.findings]
+    assert len(users) == len(set(users)) >= 5
+    assert set(inquiry.findings) == {number / 3 for number in range(1, 8)}

@@ -1,5 +1,8 @@
 import math
+import random
 import sys
+from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,7 @@ from meshsim.lab.capacity.bracket import bracket, geometric
 from meshsim.lab.capacity.evidence import Verdict
 from meshsim.lab.capacity.inquiry import Inquiry, Plan
 from meshsim.lab.capacity.limits import Limit, Observation, Score
-from meshsim.lab.capacity.load import LoadSearch, lowest_factor, saturation
+from meshsim.lab.capacity.load import STEPS, LoadSearch, lowest_factor, saturation
 from meshsim.lab.capacity.scaling import Scaling
 from meshsim.scenario import loads
 
@@ -23,7 +26,7 @@ EXACT = (100.0 + math.log(0.01) / 0.2) / 50.0
 
 def search(observe, *, seed=1, resolution=0.02, text=""):
     plan = Plan(seed=seed)
-    inquiry, verifier = (Inquiry(observe, [P99], each) for each in (plan, plan.fresh()))
+    inquiry, verifier = (Inquiry(observe, [P99], each) for each in (plan, plan.fresh(STEPS)))
     found = LoadSearch(inquiry, verifier, Scaling(scenario(text)), resolution)
     return found.run(), inquiry, verifier
 
@@ -130,6 +133,27 @@ def test_luck_that_fresh_seeds_do_not_have_is_taken_back() -> None:
     assert wrong <= stats.binom.ppf(0.999, trials, 0.05)
 
 
+def test_taking_back_again_and_again_finds_no_luck_either() -> None:
+    """With fresh seeds every load lies on the line, each by its own luck, so that whatever holds is wrong."""
+
+    def observe(trial, factor, seeds):
+        if seeds[0] <= plan.most:
+            share = 1.0 if factor < 1.5 else 0.5
+            return [Observation(seed, (Score(None, share, 10**7, 10**7),)) for seed in seeds]
+        draws = [random.Random(f"{trial} {factor} {seed}").gauss(0.99, 0.001) for seed in seeds]
+        return [
+            Observation(seed, (Score(None, draw, 10**7, 10**7),))
+            for seed, draw in zip(seeds, draws, strict=True)
+        ]
+
+    plan, trials, wrong = Plan(), 150, Counter[str]()
+    for trial in range(trials):
+        found, _, verifier = search(partial(observe, trial), resolution=0.2)
+        wrong["meets"] += verifier.findings[found.meets].verdict is Verdict.MET
+        wrong["misses"] += verifier.findings[found.misses].verdict is Verdict.MISSED
+    assert max(wrong.values()) <= stats.binom.ppf(0.999, trials, 0.05), wrong
+
+
 def test_a_hollow_below_the_capacity_is_told() -> None:
     """Missed between 8 and 45/s, met below and above, up to the capacity."""
     found, _, _ = search(noisy(lambda rate: 0.5 if 8.0 < rate < 45.0 else late_share(rate)))
@@ -150,3 +174,53 @@ def test_the_lowest_load_has_requests_enough_for_its_percentile() -> None:
 def test_saturation_by_the_utilisation_law() -> None:
     inquiry = Inquiry(noisy(late_share), [P99], Plan())
     assert saturation(inquiry.look(0.5), 0.5) == pytest.approx(2.0)
+
+
+# ---- too few requests -------------------------------------------------------------------------------
+
+
+def without_failures(factor, seeds):
+    """Everything succeeds, and of 300 requests a run that shows little."""
+    return [Observation(seed, (Score(1.0, 1.0, 300, 300),)) for seed in seeds]
+
+
+def rare(least, observe=without_failures):
+    limits = [Limit("a", "success", least)]
+    inquiry, verifier = (Inquiry(observe, limits, each) for each in (Plan(), Plan().fresh()))
+    return LoadSearch(inquiry, verifier, Scaling(scenario()), 0.02).run(), inquiry
+
+
+def test_too_few_requests_are_no_fault_of_the_load() -> None:
+    found, inquiry = rare(0.9999)
+    assert (found.meets, found.misses) == (None, None)
+    (note,) = found.notes
+    assert "is too close to call. These runs have too few requests to show a: success >= 99.99 %" in note
+    assert "about 50,000 independent ones are needed, and 32 replications are worth 9,600" in note
+    assert "5.3 times as long" in note
+    assert "more load is not what it fails of" not in note
+    assert list(inquiry.findings) == [1.0]
+
+
+def test_what_is_undecided_at_little_load_and_met_at_more_is_no_disorder() -> None:
+    """More load brings the requests that it takes to show it."""
+
+    def observe(factor, seeds):
+        count = 100 if factor < 0.9 else 20_000
+        return [
+            Observation(seed, (Score(1.0, 1.0 if factor < 2.0 else 0.5, count, count),)) for seed in seeds
+        ]
+
+    found, _ = rare(0.999, observe)
+    assert 1.9 < found.meets < 2.0 <= found.misses < 2.1
+    assert found.notes == []
+
+
+def test_high_loads_that_are_too_close_to_call_are_not_without_limit() -> None:
+    def observe(factor, seeds):
+        share = 1.0 if factor < 2.0 else 0.99
+        return [Observation(seed, (Score(1.0 - share, share, 5_000, 5_000),)) for seed in seeds]
+
+    found, _, _ = search(observe)
+    assert found.misses is None
+    assert "for sure; that is too close to call. A longer duration" in found.notes[0]
+    assert "nothing here limits it" not in found.notes[0]

@@ -152,3 +152,26 @@ def test_all_cheaper_combinations_are_listed() -> None:
     found = set(cheaper((1, 1), (1.0, 2.0), 6.0))
     assert found == {(1, 1), (2, 1), (3, 1), (1, 2)}
     assert not set(cheaper((1, 1), (1.0, 2.0), 3.0))
+
+
+def test_too_few_requests_are_no_fault_of_the_replicas() -> None:
+    """Nothing was missed, so nothing is doubled: more replicas bring no more requests."""
+    found, inquiry, _ = search(
+        looks=lambda replicas, seeds: [Observation(seed, (Score(0.1, 1.0, 10, 10),)) for seed in seeds]
+    )
+    assert found.least is None
+    (note,) = found.notes
+    assert "too close to call. These runs have too few requests to show a: p99 <= 200 ms: about 500" in note
+    assert len(inquiry.findings) == 1
+
+
+def test_replicas_that_are_too_close_to_call_are_not_said_to_be_enough() -> None:
+    found, inquiry, _ = search(
+        looks=lambda replicas, seeds: [
+            Observation(seed, (Score(0.2, 0.99 + 0.001 * (-1) ** seed, 10_000, 10_000),)) for seed in seeds
+        ]
+    )
+    assert found.least is None
+    assert "64 times as many replicas" in found.notes[0]
+    assert "are too close to call. A longer duration" in found.notes[0]
+    assert len(inquiry.findings) == 7
