@@ -22,7 +22,8 @@ from meshsim.lab.run import SEED_LIMIT
 from meshsim.measure.table import Table
 from meshsim.scenario import load, loads, written
 from meshsim.scenario.dump import flow
-from meshsim.scenario.grid import VARY, Grid
+from meshsim.scenario.findings import VARY
+from meshsim.scenario.grid import Grid
 from meshsim.scenario.load import load_grid
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.names import suggestion
