@@ -15,6 +15,7 @@ from meshsim.cli.app import (
     INTERRUPTED,
     AsJson,
     Engine,
+    Jobs,
     Overrides,
     Quiet,
     ScenarioFile,
@@ -73,7 +74,6 @@ AtMost = Annotated[
         help="Replications of one load or one choice of replicas, at most; the first look has 4.",
     ),
 ]
-Jobs = Annotated[int | None, typer.Option(metavar="N", help="Processes; by default one a core.")]
 Out = Annotated[
     Path | None,
     typer.Option(
