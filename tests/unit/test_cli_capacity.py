@@ -47,7 +47,7 @@ def hit(tmp_path):
 
 def test_options_are_called_as_those_of_the_other_verbs() -> None:
     told = " ".join(call("--help").stdout.split())
-    for words in ("auto, fast, simpy or reference", "Processes; by default one a core.", "--at-most"):
+    for words in ("auto, fast, simpy or reference", "Processes; by default one for each core.", "--at-most"):
         assert words in told
     assert "--replications" not in told
 
