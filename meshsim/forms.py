@@ -41,6 +41,16 @@ def digest(names: Sequence[str]) -> str:
     return total.hexdigest()
 
 
+def model() -> str:
+    """What tells the sources that decide a run's numbers from any others: results of two models don't mix."""
+    total = hashlib.blake2b(digest_size=16)
+    for part in ("random.py", "policies", "mesh", "engine", "scenario", "measure"):
+        place = PACKAGE / part
+        for file in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            total.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    return total.hexdigest()
+
+
 class Form:
     """The form that this process has loaded, and why.
 

@@ -127,6 +127,14 @@ def told(as_json: bool) -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
 
 
+def warn(engine: str | None) -> None:
+    """Says before long work that it could be much faster, and how."""
+    from meshsim.lab.engines import complaint  # noqa: PLC0415 - slow to import
+
+    for note in complaint("auto" if engine is None else engine):
+        print(f"meshsim: {note}", file=sys.stderr)
+
+
 def stopping() -> None:
     """Says that the first Ctrl-C was noticed."""
     print("meshsim: stopping, and keeping what there is; Ctrl-C again gives up", file=sys.stderr)

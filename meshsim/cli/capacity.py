@@ -24,6 +24,7 @@ from meshsim.cli.app import (
     example,
     stopping,
     told,
+    warn,
 )
 from meshsim.errors import MeshsimError, halves, shown
 
@@ -116,6 +117,7 @@ def capacity(
     with told(as_json):
         from meshsim.lab.capacity import capacity as search  # noqa: PLC0415
 
+        warn(engine)
         options = _options(cost, map_, window, confidence, resolution)
         result = search(
             scenario,

@@ -22,6 +22,7 @@ from meshsim.cli.app import (
     example,
     stopping,
     told,
+    warn,
 )
 from meshsim.errors import Problem, ScenarioError, halves
 
@@ -87,6 +88,7 @@ def sweep(
         from meshsim.lab.sweep import as_dict  # noqa: PLC0415
         from meshsim.lab.sweep import sweep as simulate  # noqa: PLC0415
 
+        warn(engine)
         try:
             with terminal.runs_bar(quiet=quiet) as progress:
                 done = simulate(

@@ -22,6 +22,7 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 
 import meshsim
+from meshsim import forms
 from meshsim.errors import MeshsimError
 from meshsim.lab import files
 from meshsim.lab.tidy import Row, Run, runs_of
@@ -49,6 +50,7 @@ def header(grid: Grid, *, seed: int, engine: str, replications: int) -> Header:
     return {
         "format": FORMAT,
         "version": meshsim.__version__,
+        "sources": forms.model(),
         "scenario": grid.scenario.name,
         "keys": {key: [text(value) for value in values] for key, values in grid.keys.items()},
         "seed": seed,
@@ -214,6 +216,7 @@ class Journal(Memory):
         told = {
             "format": "it was written by another version of meshsim",
             "version": f"it was made by meshsim {said.get('version')}, this is {self.header['version']}",
+            "sources": "the sources of meshsim have changed since, and with them perhaps its numbers",
             "keys": "it varies other keys or values",
             "points": f"its scenario ({said.get('scenario')}) says something else",
             "seed": f"its seed is {said.get('seed')}, not {self.header['seed']}",

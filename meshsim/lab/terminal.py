@@ -114,7 +114,8 @@ def show_sweep(out: Console, done: Sweep, folder: Path) -> None:
     said = done.header
     last = said["seed"] + said["replications"] - 1
     seeds = f"seed {said['seed']}" + (f" to {last}" if said["replications"] > 1 else "")
-    out.print(f"[dim]meshsim {said['version']}, engine {done.engine}, {seeds} at each point[/]")
+    made = f"{done.runs} of {done.wanted} runs, " if done.partial else ""
+    out.print(f"[dim]meshsim {said['version']}, engine {done.engine}, {made}{seeds} at each point[/]")
     if done.resumed:
         out.print(
             f"{done.resumed} runs were in {escape(str(folder))} already, {done.computed} were made now."
