@@ -11,17 +11,17 @@ import tempfile
 import time
 from pathlib import Path
 
-from meshsim.lab.sweep import linspace, sweep
+import meshsim as ms
 
 SHOP = Path(__file__).parents[2] / "scenarios" / "shop.yaml"
-VARIED = {"load[0].rate": linspace("200/s", "600/s", 9)}
+VARIED = {"load[0].rate": ms.linspace("200/s", "600/s", 9)}
 
 
 def seconds(jobs: int, replications: int) -> float:
     """Wall time of the whole sweep, files and all."""
     with tempfile.TemporaryDirectory() as folder:
         begin = time.perf_counter()
-        sweep(SHOP, VARIED, replications=replications, jobs=jobs, out=Path(folder) / "out")
+        ms.sweep(SHOP, VARIED, replications=replications, jobs=jobs, out=Path(folder) / "out")
         return time.perf_counter() - begin
 
 
