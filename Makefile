@@ -44,12 +44,12 @@ lab: .venv/base.stamp           ## JupyterLab with the lessons
 
 .venv/base.stamp: pyproject.toml setup.py constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@echo "installing, and compiling the mesh: one to two minutes"
+	@echo "installing, and compiling the mesh: about a minute"
 	$(PIP) -v -e . 2>&1 | tee .venv/install.log | sed -un 's/^ *\(meshsim: .*\)/\1/p' || { tail -n 40 .venv/install.log; exit 1; }
 	touch $@
 
 .venv/dev.stamp: .venv/base.stamp
-	$(PIP) --quiet -e '.[dev]'
+	MESHSIM_BUILD=no $(PIP) --quiet -e '.[dev]'
 	touch $@
 
 clean:

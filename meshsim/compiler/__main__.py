@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from meshsim import forms
-from meshsim.compiler.build import build_in_place
+from meshsim.compiler.build import build_in_place, say
 
 
 def main() -> int:
@@ -25,6 +25,7 @@ def main() -> int:
     )
     wanted = parser.parse_args()
     if wanted.stale and forms.fresh():
+        say("the compiled engine is up to date")
         return 0
     return 0 if build_in_place(checked=not wanted.unchecked) else 1
 

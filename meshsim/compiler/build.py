@@ -39,7 +39,7 @@ DIRECTIVES: dict[str, Any] = {
 UNCHECKED: dict[str, Any] = {"boundscheck": False, "nonecheck": False}
 
 # No contraction of a·b + c into one rounding: both forms must compute the same bits.
-FLAGS = ["-O2", "-ffp-contract=off", "-fwrapv", "-fno-strict-aliasing", "-g0", "-w"]
+FLAGS = ["-O3", "-ffp-contract=off", "-fwrapv", "-fno-strict-aliasing", "-g0", "-w"]
 
 
 def say(text: str) -> None:
@@ -98,7 +98,8 @@ def _placed(name: str) -> str:
 def _flags() -> list[str]:
     if sys.platform == "win32":
         return ["/O2", "/fp:precise"]
-    return [*FLAGS, *os.environ.get("MESHSIM_CFLAGS", "").split()]
+    indirect = ["-fno-plt"] if sys.platform == "linux" else []  # calls into Python without a detour
+    return [*FLAGS, *indirect, *os.environ.get("MESHSIM_CFLAGS", "").split()]
 
 
 class Build(build_ext):
@@ -119,6 +120,9 @@ class Build(build_ext):
 
     def run(self) -> None:
         """Translates, compiles, and writes down what it was made of."""
+        if os.environ.get("MESHSIM_BUILD") == "no":  # whoever only wants the dependencies
+            self.extensions = []
+            return
         if self.editable_mode and forms.fresh():
             say("the compiled engine is up to date")
             self.extensions = []

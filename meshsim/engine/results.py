@@ -25,75 +25,84 @@ TABLE = 1 << 16
 SPAN_KINDS = ("call", "attempt", "server")
 
 
-def floats(column: array[float], rows: int) -> Floats:
-    """The rows of a column as an array of its own."""
-    return np.array(np.asarray(column)[:rows], dtype=np.float64)
+class Columns:
+    """Makes arrays of a recorder's columns.
+
+    Attributes:
+        own: whether each is a copy, because the run may go on; otherwise it is the recorder's own memory.
+    """
+
+    def __init__(self, own: bool) -> None:
+        self.own = own
+
+    def floats(self, column: array[float], rows: int) -> Floats:
+        """The rows of a column."""
+        found = np.asarray(column, dtype=np.float64)[:rows]
+        return found.copy() if self.own else found
+
+    def integers(self, column: array[int], rows: int) -> Ints:
+        """The rows of a column."""
+        found = np.asarray(column, dtype=np.int64)[:rows]
+        return found.copy() if self.own else found
+
+    def names(self, column: array[int], rows: int, name: Any) -> Any:
+        """A column of small numbers as the names they stand for."""
+        numbers = np.asarray(column)[:rows]
+        if not len(numbers):
+            return np.array([], dtype="U1")
+        low, high = int(numbers.min()), int(numbers.max())
+        if high - low >= TABLE:
+            values, places = np.unique(numbers, return_inverse=True)
+            return np.array([name(int(value)) for value in values], dtype=np.str_)[places]
+        # nearly always: counting takes a tenth of the time of sorting
+        values = low + np.flatnonzero(np.bincount(numbers - low))
+        words = np.array([name(int(value)) for value in values], dtype=np.str_)
+        table = np.zeros(high - low + 1, dtype=words.dtype)
+        table[values - low] = words
+        return table[numbers - low]
 
 
-def integers(column: array[int], rows: int) -> Ints:
-    """The rows of a column as an array of its own."""
-    return np.array(np.asarray(column)[:rows], dtype=np.int64)
-
-
-def names(column: array[int], rows: int, name: Any) -> Any:
-    """A column of small numbers as the names they stand for."""
-    numbers = integers(column, rows)
-    if not len(numbers):
-        return np.array([], dtype="U1")
-    low, high = int(numbers.min()), int(numbers.max())
-    if high - low < TABLE:  # nearly always: counting takes a tenth of the time of sorting
-        values, places = low + np.flatnonzero(np.bincount(numbers - low)), numbers - low
-    else:
-        values, places = np.unique(numbers, return_inverse=True)
-    words = np.array([name(int(value)) for value in values], dtype=np.str_)
-    if high - low >= TABLE:
-        return words[places]
-    table = np.zeros(high - low + 1, dtype=words.dtype)
-    table[values - low] = words
-    return table[places]
-
-
-def requests(recorder: RowRecorder, replicas: list[tuple[str, str, str]]) -> Requests:
+def requests(columns: Columns, recorder: RowRecorder, replicas: list[tuple[str, str, str]]) -> Requests:
     """The table of requests."""
     return Requests(
-        load=integers(recorder.request_load, recorder.requests),
-        start=floats(recorder.request_start, recorder.requests),
-        end=floats(recorder.request_end, recorder.requests),
-        status=integers(recorder.request_status, recorder.requests),
-        flag=names(recorder.request_flags, recorder.requests, flag_names),
-        attempts=integers(recorder.request_attempts, recorder.requests),
-        version=names(
+        load=columns.integers(recorder.request_load, recorder.requests),
+        start=columns.floats(recorder.request_start, recorder.requests),
+        end=columns.floats(recorder.request_end, recorder.requests),
+        status=columns.integers(recorder.request_status, recorder.requests),
+        flag=columns.names(recorder.request_flags, recorder.requests, flag_names),
+        attempts=columns.integers(recorder.request_attempts, recorder.requests),
+        version=columns.names(
             recorder.request_host, recorder.requests, lambda host: replicas[host][1] if host >= 0 else ""
         ),
     )
 
 
-def calls(recorder: RowRecorder) -> Calls:
+def calls(columns: Columns, recorder: RowRecorder) -> Calls:
     """The table of calls."""
     return Calls(
-        edge=integers(recorder.call_edge, recorder.calls),
-        request_start=floats(recorder.call_request_start, recorder.calls),
-        start=floats(recorder.call_start, recorder.calls),
-        end=floats(recorder.call_end, recorder.calls),
-        status=integers(recorder.call_status, recorder.calls),
-        flag=names(recorder.call_flags, recorder.calls, flag_names),
-        extra=integers(recorder.call_extra, recorder.calls).astype(np.bool_),
+        edge=columns.integers(recorder.call_edge, recorder.calls),
+        request_start=columns.floats(recorder.call_request_start, recorder.calls),
+        start=columns.floats(recorder.call_start, recorder.calls),
+        end=columns.floats(recorder.call_end, recorder.calls),
+        status=columns.integers(recorder.call_status, recorder.calls),
+        flag=columns.names(recorder.call_flags, recorder.calls, flag_names),
+        extra=columns.integers(recorder.call_extra, recorder.calls).astype(np.bool_),
     )
 
 
-def attempts(recorder: RowRecorder) -> Attempts:
+def attempts(columns: Columns, recorder: RowRecorder) -> Attempts:
     """The table of attempts."""
     return Attempts(
-        edge=integers(recorder.attempt_edge, recorder.attempts),
-        replica=integers(recorder.attempt_replica, recorder.attempts),
-        kind=integers(recorder.attempt_kind, recorder.attempts),
-        extra=integers(recorder.attempt_extra, recorder.attempts).astype(np.bool_),
-        request_start=floats(recorder.attempt_request_start, recorder.attempts),
-        sent=floats(recorder.attempt_sent, recorder.attempts),
-        arrived=floats(recorder.attempt_arrived, recorder.attempts),
-        answered=floats(recorder.attempt_answered, recorder.attempts),
-        status=integers(recorder.attempt_status, recorder.attempts),
-        ended=floats(recorder.attempt_ended, recorder.attempts),
+        edge=columns.integers(recorder.attempt_edge, recorder.attempts),
+        replica=columns.integers(recorder.attempt_replica, recorder.attempts),
+        kind=columns.integers(recorder.attempt_kind, recorder.attempts),
+        extra=columns.integers(recorder.attempt_extra, recorder.attempts).astype(np.bool_),
+        request_start=columns.floats(recorder.attempt_request_start, recorder.attempts),
+        sent=columns.floats(recorder.attempt_sent, recorder.attempts),
+        arrived=columns.floats(recorder.attempt_arrived, recorder.attempts),
+        answered=columns.floats(recorder.attempt_answered, recorder.attempts),
+        status=columns.integers(recorder.attempt_status, recorder.attempts),
+        ended=columns.floats(recorder.attempt_ended, recorder.attempts),
     )
 
 
@@ -176,11 +185,12 @@ def records(
     if isinstance(recorder, StreamRecorder):
         return streams.histograms(recorder, end, common)
     assert isinstance(recorder, RowRecorder), "a recorder of the engine's own"
+    columns = Columns(own=not complete)
     return Records(
         **common,
-        requests=requests(recorder, replicas),
-        calls=calls(recorder),
-        attempts=attempts(recorder),
+        requests=requests(columns, recorder, replicas),
+        calls=calls(columns, recorder),
+        attempts=attempts(columns, recorder),
     )
 
 
