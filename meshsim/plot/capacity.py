@@ -25,7 +25,13 @@ MARKS = {
     "missed": {"marker": "X", "color": style.VERMILLION, "label": "misses them"},
 }
 PANEL_INCHES = 2.6
-BRACKET_SHADE = "#BBBBBB"
+BRACKET: dict[str, Any] = {
+    "facecolor": "#BBBBBB66",
+    "edgecolor": "#88888899",
+    "hatch": "////",
+    "linewidth": 0.0,
+}
+"""Hatched, so that it shows where the knee's band lies over it."""
 KNEE_SHADE = "#CFE8DC"
 RECOVERY = LinearSegmentedColormap.from_list("recovery", [style.VERMILLION, "#FFFFFF", style.BLUE])
 
@@ -148,7 +154,7 @@ def _found(axes: Axes, answer: Answer, x: _Axis) -> None:
     found = answer["load"]
     if found["meets"] is not None and found["misses"] is not None:
         ends = x.of(found["meets"]["factor"]), x.of(found["misses"]["factor"])
-        axes.axvspan(*ends, color=BRACKET_SHADE, alpha=0.6, zorder=0)
+        axes.axvspan(*ends, **BRACKET, zorder=0.5)
     if found["knee"] is not None:
         knee = found["knee"]
         axes.axvspan(
@@ -217,7 +223,7 @@ def _legend(figure: style.Picture, answer: Answer) -> None:
         Line2D([], [], marker=look["marker"], color=look["color"], linestyle="", label=look["label"])
         for look in MARKS.values()
     ]
-    handles.append(Patch(color=BRACKET_SHADE, alpha=0.6, label="the capacity is here"))
+    handles.append(Patch(**BRACKET, label="the capacity is here"))
     handles.append(Patch(color=KNEE_SHADE, label="as good as the knee"))
     figure.legend(
         handles=handles,

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from meshsim.plot import style
-from meshsim.plot.capacity import BRACKET_SHADE, curve_figure, map_figure
+from meshsim.plot.capacity import BRACKET, curve_figure, map_figure
 
 
 def at(factor: float) -> dict:
@@ -57,7 +57,7 @@ ANSWER = {
 
 def band(axes, colour: str) -> tuple[float, float]:
     """The ends of a shaded span."""
-    (found,) = [patch for patch in axes.patches if to_hex(patch.get_facecolor()).upper() == colour]
+    (found,) = [patch for patch in axes.patches if to_hex(patch.get_facecolor()) == to_hex(colour)]
     return found.get_x(), found.get_x() + found.get_width()
 
 
@@ -70,7 +70,7 @@ def test_a_panel_for_each_limit_and_one_of_goodput() -> None:
         "goodput, successes/s; the line is all that is offered",
     ]
     for axes in figure.axes:
-        assert band(axes, BRACKET_SHADE) == pytest.approx((70.0, 80.0))
+        assert band(axes, BRACKET["facecolor"]) == pytest.approx((70.0, 80.0))
     assert 0.2 in {line.get_ydata()[0] for line in figure.axes[0].lines if len(line.get_ydata()) == 2}
 
 
@@ -97,7 +97,7 @@ def test_users_are_drawn_as_users() -> None:
         place["loads"] = [{"to": "a", "users": round(10 * place["factor"])}]
     figure = curve_figure(closed)
     assert figure.axes[-1].get_xlabel() == "users"
-    assert band(figure.axes[0], BRACKET_SHADE) == pytest.approx((14.0, 16.0))
+    assert band(figure.axes[0], BRACKET["facecolor"]) == pytest.approx((14.0, 16.0))
 
 
 def test_what_is_not_known_is_left_out() -> None:
