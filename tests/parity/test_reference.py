@@ -67,3 +67,37 @@ def test_engine_and_reference_agree_on_hundreds_and_every_mechanism_acts() -> No
     acted = run(600)
     print(sorted(acted.items()))
     assert {name for name in MUST_ACT if acted[name] < 100} == set()
+
+
+DISAGREED: Document = {
+    "duration": "1500ms",
+    "services": {"mid": {"script": [[{"call": "cart"}]]}, "cart": {"replicas": 4}},
+    "load": [{"to": "mid", "profile": [{"at": "0.5s", "rate": "36/s"}]}],
+    "mesh": {
+        "dataplane": "sidecar",
+        "proxy": {
+            "time": {"mixture": [{"weight": 1, "pareto": {"mean": "80ms", "shape": 2.2}}]},
+            "workers": 2,
+        },
+    },
+    "policies": {
+        "mid": {"hedge": {"after": "31.0173ms"}},
+        "cart": {
+            "timeout": "84.2717ms",
+            "retries": {"per_try_timeout": "52.1311ms"},
+            "outlier_detection": {
+                "consecutive_5xx": 3,
+                "interval": "309.3137ms",
+                "base_ejection_time": "140.4219ms",
+                "max_ejection_percent": "50%",
+            },
+            "hedge": {"after": "29.0173ms", "max": 2},
+        },
+    },
+}
+"""Found by Hypothesis, reduced: hedges, both time-outs and ejection together."""
+
+
+@pytest.mark.xfail(strict=True, reason="engine and reference order something differently here, since part 1")
+def test_a_case_in_which_engine_and_reference_disagree() -> None:
+    check(DISAGREED, Counter())
