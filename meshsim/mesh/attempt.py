@@ -157,6 +157,10 @@ class Attempt(Stream):
         if step != self.step:
             return
         if step == WAITING:
+            self.call.remove_try(
+                self
+            )  # tries stand in the order in which they are launched: now it is the last
+            self.call.add_try(self)
             self.launch(now)
         else:
             self.finish(503, self.flag, REJECTED, now)
