@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
@@ -125,6 +125,31 @@ def told(as_json: bool) -> Iterator[None]:
     except KeyboardInterrupt:
         print("meshsim: given up; nothing is written", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
+
+
+class Saveable(Protocol):
+    """What came of a verb, to be written into a folder."""
+
+    def save(self, folder: Path) -> list[Path]:
+        """Writes its files."""
+
+
+def saved(result: Saveable, out: Path | None) -> tuple[list[Path], MeshsimError | None]:
+    """Saves what there is; a full disk must not keep its numbers from being shown first."""
+    if out is None:
+        return [], None
+    try:
+        return result.save(out), None
+    except MeshsimError as error:
+        return [], error
+
+
+def code(*, partial: bool, missed: bool) -> int:
+    """How a verb ends, once its results are told."""
+    if partial:
+        print("meshsim: interrupted; the results are partial", file=sys.stderr)
+        return INTERRUPTED
+    return MISSED if missed else 0
 
 
 def warn(engine: str | None) -> None:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from meshsim.cli.app import (
-    INTERRUPTED,
     LEAST,
-    MISSED,
     AsJson,
     AtMost,
     Engine,
@@ -22,14 +19,15 @@ from meshsim.cli.app import (
     Seed,
     Until,
     app,
+    code,
     example,
+    saved,
     stopping,
     told,
 )
-from meshsim.errors import MeshsimError
 
 if TYPE_CHECKING:
-    from meshsim.lab.run import Run
+    pass
 
 
 Replications = Annotated[
@@ -103,29 +101,12 @@ def run(
                 at_most=at_most,
                 looked=None if progress is None else progress.looked,
             )
-        written, failure = _saved(result, out)
+        written, failure = saved(result, out)
         if as_json:
             print(json.dumps(result.summary, indent=2, allow_nan=False))
         elif not quiet:
             terminal.show_run(terminal.console(), result.summary, written)
         if failure is not None:
             raise failure
-    raise typer.Exit(_code(result, check))
-
-
-def _saved(result: Run, out: Path | None) -> tuple[list[Path], MeshsimError | None]:
-    """Saves a run; a full disk must not keep its numbers from being shown first."""
-    if out is None:
-        return [], None
-    try:
-        return result.save(out), None
-    except MeshsimError as error:
-        return [], error
-
-
-def _code(result: Run, check: bool) -> int:
-    if result.summary["partial"]:
-        print("meshsim: interrupted; the results are partial", file=sys.stderr)
-        return INTERRUPTED
     missed = any(not objective["met"] for objective in result.summary["objectives"])
-    return MISSED if check and missed else 0
+    raise typer.Exit(code(partial=result.summary["partial"], missed=check and missed))
