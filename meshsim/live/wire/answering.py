@@ -175,7 +175,7 @@ class Answering(Framing, asyncio.Protocol):
             self._close()
 
     def abort(self) -> None:
-        """Resets the connection: the client shall know that its answer is not whole. Its stream hears no more."""
+        """Resets the connection: the client knows that its answer is not whole. Its stream hears no more."""
         self._let_go()
         if self.state != CLOSED:
             self.state = CLOSED

@@ -1,9 +1,10 @@
 """Reading the head of a response.
 
 What is not exactly what RFC 9112 says is garbage: the response is lost and the connection closed. That is a
-first line that is not `HTTP/1.x 3DIGIT [reason]`, bare CR or LF, control characters (in a reason too), folded
-lines, doubts about the length (as for requests), a switch of protocols that nobody asked for, more 1xx answers
-than `Limits.informational`, and a head beyond the `Limits`. Bytes that follow a response close the connection too.
+first line that is not `HTTP/1.x 3DIGIT [reason]`; bare CR or LF, control characters (in a reason too), folded
+lines; doubts about the length, as for requests; a switch of protocols that nobody asked for; more than
+`Limits.informational` answers 1xx; a head beyond the `Limits`. Bytes that follow a response close the
+connection too.
 """
 
 from __future__ import annotations
