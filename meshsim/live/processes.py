@@ -58,14 +58,12 @@ class Process:
 
     def death(self) -> MeshsimError:
         """The message that it has ended, where it should not."""
-        how = f" (signal {-self.code})" if self.code is not None and self.code < 0 else f" ({self.code})"
-        return MeshsimError(
-            f"{self.name} has ended{how if self.code is not None else ''}{_said(self.tail())}"
-        )
-
-
-def _said(tail: str) -> str:
-    return f"; the last that it said:\n{tail}" if tail else ""
+        how = ""
+        if self.code is not None:
+            how = f" with signal {-self.code}" if self.code < 0 else f" with code {self.code}"
+        tail = self.tail()
+        last_words = f"; the last that it said:\n{tail}" if tail else " and said nothing"
+        return MeshsimError(f"{self.name} has ended{how}{last_words}")
 
 
 class Member(Process):
@@ -96,7 +94,7 @@ class Member(Process):
                 self._outgoing = -1
 
     def _listen(self, incoming: int, events: queue.SimpleQueue[Event]) -> None:
-        with open(incoming, "rb") as lines:  # noqa: PTH123 - a descriptor has no path
+        with open(incoming, "rb") as lines:
             for line in lines:
                 message = json.loads(line)
                 if "rows" in message:
@@ -131,7 +129,7 @@ class Keeper:
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "meshsim.live.keeper"],
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 env=environment,
                 start_new_session=True,
@@ -229,7 +227,7 @@ class Keeper:
             answer = self._answers.get(timeout=STARTING)
         except queue.Empty:
             raise MeshsimError(
-                f"the process that starts the others has not answered for {STARTING:g} s; is the machine busy?"
+                f"the process that starts the others is silent for {STARTING:g} s; is the machine busy?"
             ) from None
         if "gone" in answer:
             self._answers.put(answer)

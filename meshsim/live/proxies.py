@@ -63,7 +63,7 @@ class Proxies(ABC):
             replicas: where callers reach each replica, by id.
         """
 
-    def tick(self, now: float) -> None:
+    def tick(self, now: float) -> None:  # noqa: B027 - most have nothing to do
         """Is called about every 10 ms while the mesh runs, at scenario time `now`, s."""
 
     def snapshot(self) -> dict[str, Message]:

@@ -1,4 +1,4 @@
-"""Small roles that stand in for the real ones: they serve, forward and load just enough to be started and ended."""
+"""Small roles in place of the real ones: they serve, forward and load just enough to be started and ended."""
 
 from __future__ import annotations
 
