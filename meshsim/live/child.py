@@ -24,6 +24,7 @@ import os
 import select
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -240,6 +241,7 @@ class Child:
         channel.send({"ready": True})
         reports = [asyncio.ensure_future(self._report()), asyncio.ensure_future(self._await_done())]
         message = await self._inbox.get()
+        began = time.process_time()
         if "start" in message:
             role.start(message["start"])
             await self._inbox.get()  # stop, the last that there is to say
@@ -247,6 +249,7 @@ class Child:
             report.cancel()
         role.close()
         payload = packed(role.rows()) if role.spec.keep else b""
+        channel.send({"cpu": time.process_time() - began})
         channel.send({"rows": len(payload)}, payload)
 
     async def _report(self) -> None:

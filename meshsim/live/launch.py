@@ -69,6 +69,7 @@ class LiveMesh:
         base: scenario time 0 on the monotonic clock, s.
         stats: what each process has last reported, by (role, id).
         done: whether the load generator has said that its load is over.
+        cpu: what each process has used of a core while the mesh ran, s, once it is stopped.
     """
 
     def __init__(self, scenario: Scenario, seed: int, options: Options, told: Told | None = None) -> None:
@@ -81,6 +82,8 @@ class LiveMesh:
         self.base = 0.0
         self.stats: dict[tuple[str, str], Message] = {}
         self.done = False
+        self.cpu: dict[tuple[str, str], float] = {}
+        self._heard_at: dict[tuple[str, str], float] = {}
         self._tell = told or (lambda words: None)
         self._text = written.text(scenario)
         self._folder = None if scenario.folder is None else str(scenario.folder.absolute())
@@ -192,11 +195,6 @@ class LiveMesh:
         """Scenario time, s."""
         return time.monotonic() - self.base
 
-    @property
-    def idle(self) -> bool:
-        """Whether nobody has reported work under way."""
-        return not any(stats.get("active", 0) for stats in self.stats.values())
-
     def run(self, seconds: float) -> None:
         """Watches for so long, or until the load is done.
 
@@ -208,6 +206,28 @@ class LiveMesh:
             self.handle(min(left, TICK))
             self._proxies.tick(self.now)
         self.stats.update({("proxy", id_): said for id_, said in self._proxies.snapshot().items()})
+
+    def settle(self, seconds: float, enough: Callable[[], bool] = lambda: False) -> bool:
+        """Waits until nobody reports work under way; whether that came true.
+
+        Args:
+            seconds: to wait at most.
+            enough: whether to wait no longer.
+
+        Raises:
+            MeshsimError: somebody has died.
+        """
+        began = time.monotonic()
+        while time.monotonic() - began < seconds and not enough():
+            self.handle(TICK)
+            self._proxies.tick(self.now)
+            if all(
+                self._heard_at[key] > began and not stats.get("active", 0)
+                for key, stats in self.stats.items()
+                if key in self._heard_at
+            ):
+                return True
+        return False
 
     def handle(self, timeout: float) -> None:
         """Takes note of what is said within a time, s; returns after it, or sooner if anything was said.
@@ -227,8 +247,11 @@ class LiveMesh:
             raise process.death()
         if "stats" in message:
             self.stats[self._keys[process]] = message["stats"]
+            self._heard_at[self._keys[process]] = time.monotonic()
         if "done" in message:
             self.done = True
+        if "cpu" in message:
+            self.cpu[self._keys[process]] = message["cpu"]
 
     def _await_code(self, process: Process) -> None:
         """Its end is told by two lines, of which that with the reason may be the later."""
