@@ -89,7 +89,12 @@ class Trace(NamedTuple):
 def parse_trace(value: bytes) -> Trace | None:
     """What ``traceparent`` says; None if it is not one of version 00 with ids that are not 0."""
     parts = value.split(b"-")
-    if len(value) != TRACEPARENT_LENGTH or [len(part) for part in parts] != [2, TRACE_LENGTH, PARENT_LENGTH, 2]:
+    if len(value) != TRACEPARENT_LENGTH or [len(part) for part in parts] != [
+        2,
+        TRACE_LENGTH,
+        PARENT_LENGTH,
+        2,
+    ]:
         return None
     try:
         version, trace, parent, flags = (int(part, 16) for part in parts)

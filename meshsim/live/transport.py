@@ -290,9 +290,7 @@ class Delivery(Reply):
     def _send_over(
         self, link: Link, purposes: tuple[int, int], arrive: Callable[[float], None], now: float
     ) -> None:
-        self.crossing = Crossing(
-            self.transport.clock, link, self.attempt.key, purposes, arrive, self.broken
-        )
+        self.crossing = Crossing(self.transport.clock, link, self.attempt.key, purposes, arrive, self.broken)
         self.crossing.depart(now)
 
 

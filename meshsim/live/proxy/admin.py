@@ -42,7 +42,9 @@ class Admin(Handler):
         if method not in (b"GET", b"HEAD"):
             return 405, "text/plain", b"the admin listener only tells; use GET\n"
         if path == b"/ready":
-            return (200, "text/plain", b"LIVE\n") if self.ready else (503, "text/plain", b"PRE_INITIALIZING\n")
+            return (
+                (200, "text/plain", b"LIVE\n") if self.ready else (503, "text/plain", b"PRE_INITIALIZING\n")
+            )
         if path == b"/stats/prometheus":
             return 200, CONTENT_TYPE_PLAIN_0_0_4, generate_latest(self.registry)
         if path == b"/stats":

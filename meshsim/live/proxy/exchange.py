@@ -20,7 +20,22 @@ from meshsim.live.wire import ServerConnection, ServerStream
 from meshsim.mesh.call import Call, Owner
 from meshsim.mesh.clock import Event
 from meshsim.mesh.route import Request
-from meshsim.policies.outcome import DC, FI, NO_FLAG, NR, RL, UC, UF, UH, UO, UPE, URX, UT, add_flag, flag_names
+from meshsim.policies.outcome import (
+    DC,
+    FI,
+    NO_FLAG,
+    NR,
+    RL,
+    UC,
+    UF,
+    UH,
+    UO,
+    UPE,
+    URX,
+    UT,
+    add_flag,
+    flag_names,
+)
 
 if TYPE_CHECKING:
     from meshsim.live.proxy.delivery import ProxyDelivery
@@ -97,7 +112,9 @@ class Exchange(Owner):
     def begin(self, body: bytes, whole: bool) -> None:
         """Makes the call."""
         context = self.context
-        request = Request(-1, self.trace & 0xFFFFFFFFFFFFFFFF, context.start, context.priority, context.sampled)
+        request = Request(
+            -1, self.trace & 0xFFFFFFFFFFFFFFFF, context.start, context.priority, context.sampled
+        )
         call = Call(self.way.route, self, request, context.key, context.extra, self.begun)
         self.call = call
         self.row = call.row
@@ -218,7 +235,11 @@ class Exchange(Owner):
         """The response ends before it is whole: so does the downstream's connection."""
         self.streaming = None
         self.flags = add_flag(self.flags, flag)
-        self.details = "upstream_reset_after_response_started{connection_termination}" if flag == UC else "response_timeout"
+        self.details = (
+            "upstream_reset_after_response_started{connection_termination}"
+            if flag == UC
+            else "response_timeout"
+        )
         self.over = True  # the connection, as it ends, has nothing to tell
         self.connection.abort()
         self.over = False

@@ -14,7 +14,27 @@ from collections.abc import Iterator
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 
-BOUNDS_MS = (0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000, 600000, 1800000, 3600000)
+BOUNDS_MS = (
+    0.5,
+    1,
+    5,
+    10,
+    25,
+    50,
+    100,
+    250,
+    500,
+    1000,
+    2500,
+    5000,
+    10000,
+    30000,
+    60000,
+    300000,
+    600000,
+    1800000,
+    3600000,
+)
 BOUNDS_BYTES = BOUNDS_MS
 """Envoy's default buckets, which Istio leaves."""
 
@@ -101,7 +121,11 @@ class Exposition:
         histograms = {
             field: HistogramMetricFamily(f"istio_{name}", text, labels=names)
             for field, name, text in (
-                ("duration_ms", "request_duration_milliseconds", "From a request's head to its answer's end."),
+                (
+                    "duration_ms",
+                    "request_duration_milliseconds",
+                    "From a request's head to its answer's end.",
+                ),
                 ("request_bytes", "request_bytes", "Bodies of requests."),
                 ("response_bytes", "response_bytes", "Bodies of answers."),
             )

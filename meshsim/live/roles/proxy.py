@@ -119,7 +119,8 @@ class Proxy(Role):
         script = () if self.place is None else self.place.deployment.script
         steps = [step for stage in script for step in stage]
         return next(
-            (i for i, step in enumerate(steps) if isinstance(step, model.CallStep) and step.call == service), -1
+            (i for i, step in enumerate(steps) if isinstance(step, model.CallStep) and step.call == service),
+            -1,
         )
 
     # ---- a child's life -----------------------------------------------------------------------------
@@ -129,9 +130,7 @@ class Proxy(Role):
         by_host = {service.encode(): way for service, way in self.ways.items()}
         self.listening["outbound"] = Listening(self._listener(by_host))
         for service, way in self.ways.items():
-            named = Way(
-                way.caller, way.service, way.edge, way.route, way.series, service.encode(), way.step
-            )
+            named = Way(way.caller, way.service, way.edge, way.route, way.series, service.encode(), way.step)
             named.passed = way.passed
             self.listening[f"url {service}"] = Listening(self._listener({b"": named}))
         self.listening["admin"] = Listening(self.admin)
@@ -150,7 +149,13 @@ class Proxy(Role):
     def _listener(self, ways: dict[bytes, Way], inbound: bool = False) -> Listener:
         key = random.derive(random.derive(self.spec.seed, random.PROXIES), self.instance)
         return Listener(
-            self.clock, ways, inbound=inbound, key=key, log=self.log, ledger=self.ledger, unrouted=self.unrouted
+            self.clock,
+            ways,
+            inbound=inbound,
+            key=key,
+            log=self.log,
+            ledger=self.ledger,
+            unrouted=self.unrouted,
         )
 
     async def connect(self, addresses: Addresses) -> None:
