@@ -1,0 +1,1 @@
+"""The live body: the mesh as processes and sockets on this machine."""
