@@ -160,13 +160,18 @@ async def with_pair(folder: Path, test: Callable[[Envoy, Envoy, Heads], Awaitabl
     server = await asyncio.start_server(application(heads), "127.0.0.1", 0)
     app = ("127.0.0.1", server.sockets[0].getsockname()[1])
     try:
-        await asyncio.gather(client.start(), front.start())
-        inbound = {"front/0": ("127.0.0.1", front.ports.inbound or 0)}
-        await client.connect(inbound, None)
-        await front.connect(dict.fromkeys(replicas(scenario, "cart"), app), app)
+        client.start()
+        front.start()
+        inbound = {"front/0": ("127.0.0.1", front.listen().inbound or 0)}
+        client.listen()
+        client.connect(inbound, None)
+        front.connect(dict.fromkeys(replicas(scenario, "cart"), app), app)
+        client.settle()
+        front.settle()
         await asyncio.wait_for(test(client, front, heads), 30)
     finally:
-        await asyncio.gather(client.stop(), front.stop())
+        client.stop()
+        front.stop()
         server.close()
 
 
@@ -193,10 +198,10 @@ def test_a_call_passes_two_envoys_with_its_headers(tmp_path: Path) -> None:
         await get(front.ports.outbound, "cart:80")
         assert len(heads[1]["x-request-id"]) == 36  # made where there was none
         assert (await get(front.ports.outbound, "nobody"))[0] == 404
-        assert (await front.stats("^cluster.cart.upstream_rq_total"))["cluster.cart.upstream_rq_total"] == 1
+        assert front.stats("^cluster.cart.upstream_rq_total")["cluster.cart.upstream_rq_total"] == 1
 
-        await client.stop()
-        await front.stop()
+        client.stop()
+        front.stop()
         (call,) = client.calls()
         assert (call.key, call.caller, call.service, call.replica) == (255, "client", "front", "front/0")
         assert (call.status, call.flags, call.attempts) == (200, (), 1)
@@ -211,11 +216,12 @@ def test_a_push_changes_routes_in_flight(tmp_path: Path) -> None:
     async def test(client: Envoy, front: Envoy, heads: Heads) -> None:
         total = r"^cluster.cart(/v\d)?.upstream_rq_total"
         await get(front.ports.urls["cart"], "x")
-        assert set((await front.stats(total)).values()) == {0, 1}
-        await front.push(front.proxy.scenario.policies_after(0))
+        assert set(front.stats(total).values()) == {0, 1}
+        front.push(front.proxy.scenario.policies_after(0))
+        front.settle()
         for _ in range(30):
             await get(front.ports.urls["cart"], "x")
-        counts = await front.stats(total)
+        counts = front.stats(total)
         assert counts["cluster.cart.upstream_rq_total"] == 1
         assert counts["cluster.cart/v1.upstream_rq_total"] + counts["cluster.cart/v2.upstream_rq_total"] == 30
         assert counts["cluster.cart/v2.upstream_rq_total"] > 10  # of 30 at 75 %: fails once in 10^6
@@ -229,12 +235,14 @@ def test_a_replica_that_is_down_refuses_and_loses_its_work(tmp_path: Path) -> No
         hanging = asyncio.create_task(get(url, "x", x_hang="yes"))
         while not heads:
             await asyncio.sleep(0.01)
-        await front.take_down()
+        front.take_down()
+        front.settle()
         assert (await hanging)[0] == 503
         assert (await get(url, "x"))[0] == 503
-        await front.bring_up()
+        front.bring_up()
+        front.settle()
         assert (await get(url, "x"))[0] == 200
-        await client.stop()
+        client.stop()
         assert [call.flags for call in client.calls()] == [("UC",), ("UF",), ()]
 
     pair(tmp_path, test)
@@ -244,24 +252,24 @@ def test_a_configuration_that_envoy_refuses_is_told(tmp_path: Path) -> None:
     async def test(client: Envoy, front: Envoy, heads: Heads) -> None:
         wrong = client.proxy.scenario.model_copy(deep=True)
         object.__setattr__(wrong.policies["front"], "split", {"v1": 0.0})  # no total weight
+        client.push(wrong)
         with pytest.raises(MeshsimError, match=r"(?s)client/0 refuses .*weight"):
-            await client.push(wrong)
+            client.settle()
 
     pair(tmp_path, test)
 
 
 def test_envoy_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     program = f"""
-import asyncio
+import time
 from pathlib import Path
 from meshsim.live.envoy import Envoy
 from meshsim.scenario import loads
-async def main():
-    envoy = Envoy(loads({EVERYTHING!r}), "client/0", Path({str(tmp_path)!r}))
-    await envoy.start()
-    print(envoy._process.pid, flush=True)
-    await asyncio.sleep(60)
-asyncio.run(main())
+envoy = Envoy(loads({EVERYTHING!r}), "client/0", Path({str(tmp_path)!r}))
+envoy.start()
+envoy.listen()
+print(envoy._process.pid, flush=True)
+time.sleep(60)
 """
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None

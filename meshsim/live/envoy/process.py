@@ -1,26 +1,31 @@
 """One real Envoy: started, told who its upstreams are, pushed to, asked for its counters, stopped.
 
-    start    bootstrap, listeners on free ports, routes ──► Ports        (no clusters: 503 NC until then)
-    connect  clusters, once it is known where everybody listens ──► ready
-    push     what another scenario changes, file by file                 (Envoy says when it has taken it)
-    take_down, bring_up    the inbound listener goes and comes back on its port
-    stop     ends the process; its access log is complete then
+    start      the process, its listeners on free ports, its routes        (no clusters: 503 NC until then)
+    listen     waits for the listeners ──► Ports
+    connect    clusters, once it is known where everybody listens
+    push       what another scenario changes, file by file
+    take_down, bring_up      the inbound listener goes, and comes back on its port
+    settle     waits until Envoy has taken all that was written
+    stop       ends the process; its access log is complete then
 
-Envoy dies with its parent, even one that is killed: a few lines of Python before it ask the kernel for that.
+Only `listen`, `settle` and `stop` wait, so dozens are started, connected and pushed to side by side.
+
+Envoy dies with the thread that started it, even where that is killed: a few lines of Python before it ask the
+kernel for that (on Linux; so start it from a thread that lasts).
 It is in a session of its own, so a Ctrl-C in the terminal reaches only the parent, who decides.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import os
+import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -103,30 +108,36 @@ class Envoy:
         self.folder = folder.absolute()
         self.addresses: Mapping[str, Address] | None = None
         self.app: Address | None = None
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._written: dict[str, list[Json]] = {}
         self._versions: dict[str, int] = {}
         self._rejected: dict[str, int] = {}
         self._bound: dict[str, int] = {}
         self._down = False
 
-    async def start(self) -> Ports:
-        """Starts the process with its listeners.
-
-        Raises:
-            MeshsimError: it did not start; with what it wrote to stderr.
-        """
+    def start(self) -> None:
+        """Starts the process; `listen` says when it has."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for stale in ("admin.txt", "access.log"):
             (self.folder / stale).unlink(missing_ok=True)
         (self.folder / "bootstrap.json").write_text(json.dumps(bootstrap(self.proxy, self.folder), indent=1))
-        files = self._write()
+        self._write()
         with (self.folder / "stderr.log").open("wb") as errors:
-            self._process = await asyncio.create_subprocess_exec(
-                *self._command(), stdin=asyncio.subprocess.DEVNULL, stdout=errors, stderr=errors,
+            self._process = subprocess.Popen(
+                self._command(),
+                stdin=subprocess.DEVNULL,
+                stdout=errors,
+                stderr=errors,
                 start_new_session=True,
-            )  # fmt: skip
-        await self._until(lambda: self._has_taken(files), "open its listeners")
+            )
+
+    def listen(self) -> Ports:
+        """Waits until it listens; says where.
+
+        Raises:
+            MeshsimError: it did not start; with what it wrote to stderr.
+        """
+        self.settle()
         self.ports = Ports(
             inbound=self._bound.get(INBOUND),
             outbound=self._bound[OUTBOUND],
@@ -135,63 +146,86 @@ class Envoy:
         )
         return self.ports
 
-    async def connect(self, addresses: Mapping[str, Address], app: Address | None) -> None:
-        """Tells it where everybody listens; it is ready for requests then.
+    def connect(self, addresses: Mapping[str, Address], app: Address | None) -> None:
+        """Tells it where everybody listens; once it is settled it is ready for requests.
 
         Args:
             addresses: of replicas as callers reach them, by id; at least of all it calls.
             app: where its own replica's application listens; None for the client.
         """
         self.addresses, self.app = addresses, app
-        await self._apply()
+        self._write()
 
-    async def push(self, scenario: Scenario) -> None:
+    def push(self, scenario: Scenario) -> None:
         """Puts another scenario's policies in force (`Scenario.policies_after` an event).
 
         Routes change in flight. A cluster whose breaker, budget, balancer or detection changes is built anew:
         it loses its connections and ejections, which is what Envoy does.
         """
         self.proxy = replace(self.proxy, scenario=scenario)
-        await self._apply()
+        self._write()
 
-    async def take_down(self) -> None:
+    def take_down(self) -> None:
         """Refuses callers of its replica, and breaks off what it was doing for them."""
         self._down = True
-        await self._apply()
+        self._write()
 
-    async def bring_up(self) -> None:
+    def bring_up(self) -> None:
         """Lets callers in again, on the same port."""
         self._down = False
-        await self._apply()
+        self._write()
 
-    async def stats(self, pattern: str = "") -> dict[str, int]:
+    def settle(self) -> None:
+        """Waits until all that was written is in force.
+
+        Raises:
+            MeshsimError: it refuses what was written, has ended, or takes too long.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            self.check()
+            with contextlib.suppress(OSError, ValueError):
+                if self._has_taken_all() and self._has_listeners():
+                    return
+            if time.monotonic() > deadline:
+                raise MeshsimError(f"Envoy {self.proxy.id} is not ready after {PATIENCE:g} s: {self.error}")
+            time.sleep(GLANCE)
+
+    def check(self) -> None:
+        """Does nothing while the process lives.
+
+        Raises:
+            MeshsimError: it has ended by itself.
+        """
+        assert self._process is not None, "start it first"
+        code = self._process.poll()
+        if code is not None:
+            raise MeshsimError(f"Envoy {self.proxy.id} has ended with {code}: {self.error}")
+
+    def stats(self, pattern: str = "") -> dict[str, int]:
         """Its counters and gauges by name, such as ``cluster.cart.upstream_rq_total``.
 
         Args:
             pattern: a regular expression; only names it is found in.
         """
-        found = json.loads(await self.admin(f"/stats?format=json&filter={pattern}"))["stats"]
+        found = json.loads(self.admin(f"/stats?format=json&filter={pattern}"))["stats"]
         return {stat["name"]: stat["value"] for stat in found if isinstance(stat.get("value"), int)}
 
-    async def admin(self, path: str) -> str:
+    def admin(self, path: str) -> str:
         """What its admin interface answers to a GET."""
-        url = f"http://{self.proxy.host}:{self._admin_port()}{path}"
-        return await asyncio.to_thread(_get, url)
+        return _get(f"http://{self.proxy.host}:{self._admin_port()}{path}")
 
-    async def stop(self) -> None:
+    def stop(self) -> None:
         """Ends the process; what is in flight is broken off. Does nothing a second time."""
-        process = self._process
+        process, self._process = self._process, None
         if process is None:
             return
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.terminate()
-            try:
-                await asyncio.wait_for(process.wait(), GRACE)
-            except TimeoutError:
-                process.kill()
-                await process.wait()
-        self._process = None
+        process.terminate()
+        try:
+            process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
     def calls(self, wall_start: float = 0.0) -> list[CallRow]:
         """The calls in its access log so far; scenario time 0 is `wall_start`, s since 1970."""
@@ -214,80 +248,54 @@ class Envoy:
         ]  # fmt: skip
         return [sys.executable, "-I", "-S", "-c", GUARD, str(os.getpid()), *envoy]
 
-    def _write(self) -> list[str]:
-        """Writes the files whose contents have changed, each by moving a new one over it; their names."""
+    def _write(self) -> None:
+        """Writes the files whose contents have changed, each by moving a new one over it."""
         wanted = documents(self.proxy, self.folder, ports=self._bound, addresses=self.addresses, app=self.app)
         if self._down:
             wanted["lds.json"] = [each for each in wanted["lds.json"] if each["name"] != INBOUND]
         if self._process is not None and not self._relisten(wanted["lds.json"]):
             del wanted["lds.json"]  # the same listeners; written again they would only be rebound
-        changed = [name for name, resources in wanted.items() if self._written.get(name) != resources]
-        for name in changed:
+        for name, resources in wanted.items():
+            if self._written.get(name) == resources:
+                continue
             self._versions[name] = self._versions.get(name, 0) + 1
-            document = {"version_info": str(self._versions[name]), "resources": wanted[name]}
+            document = {"version_info": str(self._versions[name]), "resources": resources}
             new = self.folder / f".{name}.new"
             new.write_text(json.dumps(document, indent=1), encoding="utf-8")
             new.replace(self.folder / name)
-            self._written[name] = wanted[name]
-        return changed
+            self._written[name] = resources
 
     def _relisten(self, listeners: list[Json]) -> bool:
         """Whether other listeners are wanted than there are."""
         return {each["name"] for each in listeners} != {each["name"] for each in self._written["lds.json"]}
 
-    async def _apply(self) -> None:
-        changed = self._write()
-        await self._until(lambda: self._has_taken(changed), f"take {', '.join(changed)}")
-
-    async def _has_taken(self, files: list[str]) -> bool:
-        """Whether the newest version of some files is in force; an Envoy that refuses one is an error."""
+    def _has_taken_all(self) -> bool:
+        """Whether the newest version of every file is in force; an Envoy that refuses one is an error."""
         if not (self.folder / "admin.txt").exists():
             return False
-        found = json.loads(await self.admin("/stats?format=json&filter=(version_text|update_rejected)$"))[
-            "stats"
-        ]
-        stats = {stat["name"]: stat["value"] for stat in found if "name" in stat}
-        for name in files:
+        answer = json.loads(self.admin("/stats?format=json&filter=(version_text|update_rejected)$"))
+        stats = {stat["name"]: stat["value"] for stat in answer["stats"] if "name" in stat}
+        for name, version in self._versions.items():
             prefix = _stat_prefix(name, self.proxy)
             rejected = stats.get(f"{prefix}.update_rejected", 0)
             if rejected > self._rejected.get(name, 0):
                 self._rejected[name] = rejected
                 raise MeshsimError(f"Envoy {self.proxy.id} refuses {self.folder / name}: {self.error}")
-            if stats.get(f"{prefix}.version_text") != str(self._versions[name]):
+            if stats.get(f"{prefix}.version_text") != str(version):
                 return False
-        return not files or await self._has_listeners()
+        return True
 
-    async def _has_listeners(self) -> bool:
+    def _has_listeners(self) -> bool:
         """Whether it serves and all its listeners are open; notes their ports."""
-        if (await self.admin("/ready")).strip() != "LIVE":
+        if self.admin("/ready").strip() != "LIVE":
             return False
-        statuses = json.loads(await self.admin("/listeners?format=json")).get("listener_statuses", [])
+        statuses = json.loads(self.admin("/listeners?format=json")).get("listener_statuses", [])
         for status in statuses:
             self._bound[status["name"]] = status["local_address"]["socket_address"]["port_value"]
         return {status["name"] for status in statuses} == {each["name"] for each in self._written["lds.json"]}
 
     def _admin_port(self) -> int:
         return int((self.folder / "admin.txt").read_text().rpartition(":")[2])
-
-    async def _until(self, done: Callable[[], Awaitable[bool]], what: str) -> None:
-        """Waits until `done()`.
-
-        Raises:
-            MeshsimError: the process has ended, or takes too long.
-        """
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            assert self._process is not None, "start it first"
-            if self._process.returncode is not None:
-                raise MeshsimError(
-                    f"Envoy {self.proxy.id} ended with {self._process.returncode}: {self.error}"
-                )
-            with contextlib.suppress(OSError, ValueError):
-                if await done():
-                    return
-            if time.monotonic() > deadline:
-                raise MeshsimError(f"Envoy {self.proxy.id} did not {what} in {PATIENCE:g} s: {self.error}")
-            await asyncio.sleep(GLANCE)
 
 
 def _stat_prefix(file: str, proxy: Proxy) -> str:

@@ -11,7 +11,7 @@ from meshsim.errors import MeshsimError
 from meshsim.live.envoy import read_calls
 
 LINE = {
-    "attempts": 3,
+    "attempt_count": 3,
     "authority": "cart",
     "duration": 109,
     "duration_us": 109945,
@@ -42,7 +42,7 @@ def test_a_line_is_a_call(tmp_path: Path) -> None:
 
 def test_nothing_is_null(tmp_path: Path) -> None:
     file = tmp_path / "access.log"
-    names = ("x_meshsim", "upstream_host", "route_name", "request_id", "response_code_details", "attempts")
+    names = ("x_meshsim", "upstream_host", "route_name", "request_id", "attempt_count")
     gone = {**LINE, **dict.fromkeys(names), "response_code": 0, "response_flags": "-", "duration_us": None}
     file.write_text(json.dumps(gone) + "\n")
     (call,) = read_calls(file, "client/0", REPLICAS, WALL_START)
