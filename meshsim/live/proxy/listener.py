@@ -10,6 +10,7 @@ from meshsim.live.context import (
     TRACEPARENT,
     Context,
     Trace,
+    attempt_key,
     parse_context,
     parse_trace,
     request_id,
@@ -20,10 +21,11 @@ from meshsim.live.proxy.ledger import Ledger
 from meshsim.live.proxy.series import Series
 from meshsim.live.proxy.way import Way
 from meshsim.live.wire import Handler, RequestHead, ServerConnection, ServerStream
+from meshsim.live.wire.heads import Headers
 from meshsim.policies.outcome import NR, flag_names
 from meshsim.random import SCRIPT, Key, derive
 
-OWN = frozenset([ATTEMPT_COUNT, TRACEPARENT])
+OWN = frozenset([ATTEMPT_COUNT, CONTEXT, TRACEPARENT])
 """Headers that an outbound listener writes anew."""
 
 
@@ -68,21 +70,24 @@ class Listener(Handler):
         identified = False
         for name, value in head.headers:
             if name == CONTEXT:
-                written = value
+                written = written or value
             elif name == TRACEPARENT:
                 traced = value
             elif name == REQUEST_ID:
                 identified = True
         context = parse_context(written) if written else None
         trace = parse_trace(traced) if traced else None
+        strange = context is None
         if context is None:
             context = self.stranger(way, trace)
+            written = context.header()
         headers = head.headers
+        number = context.key if trace is None else trace.trace
         if not self.inbound:
             headers = [header for header in headers if header[0] not in OWN]
-            if not written:
-                headers.append((CONTEXT, context.header()))
-        number = context.key if trace is None else trace.trace
+            headers.append((CONTEXT, written))
+        elif trace is None or strange:  # from outside the mesh
+            headers = _introduced(head, context, written, trace or Trace(number or 1, 0, context.sampled))
         if not identified:
             headers.append((REQUEST_ID, request_id(number & 0xFFFFFFFFFFFFFFFF)))
         head.headers = headers
@@ -126,3 +131,11 @@ class Listener(Handler):
         """Resets every connection: the pod is gone."""
         for connection in list(self.connections):
             connection.abort()
+
+
+def _introduced(head: RequestHead, context: Context, written: bytes, trace: Trace) -> Headers:
+    """The headers of a request from outside the mesh, as its replica is to get them."""
+    key, _ = attempt_key(context, head.get(ATTEMPT_COUNT))
+    headers = [header for header in head.headers if header[0] not in (CONTEXT, TRACEPARENT)]
+    told = Trace(trace.trace, trace.parent or key or 1, trace.sampled)
+    return [*headers, (CONTEXT, written), (TRACEPARENT, told.header())]

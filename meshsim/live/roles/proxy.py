@@ -148,12 +148,12 @@ class Proxy(Role):
         }
 
     def _listener(self, ways: dict[bytes, Way], inbound: bool = False) -> Listener:
-        key = random.derive(random.derive(self.spec.seed, random.PROXIES), self.instance)
+        own = random.derive(random.derive(self.spec.seed, random.PROXIES), self.instance)
         return Listener(
             self.clock,
             ways,
             inbound=inbound,
-            key=key,
+            key=random.derive(own, len(self.listening)),  # no two of its listeners number alike
             log=self.log,
             ledger=self.ledger,
             unrouted=self.unrouted,
