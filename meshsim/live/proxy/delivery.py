@@ -79,11 +79,12 @@ class ProxyDelivery(Delivery):
     def write(self, now: float) -> None:
         exchange = self.exchange
         exchange.host = self.pool.name
-        super().write(now)
         if not exchange.whole and self.waited_for:
-            exchange.upstream = self
-            exchange.spill()
+            exchange.upstream = self  # before the first byte: its connection may be full at once
             exchange.connection.release()
+        super().write(now)
+        if exchange.upstream is self:
+            exchange.spill()
 
     def send(self, data: bytes) -> None:
         """More of the request's body."""
@@ -111,7 +112,7 @@ class ProxyDelivery(Delivery):
         self.exchange.heard = self
 
     def end(self, status: int, flag: int, cause: int, now: float) -> None:
-        if self.exchange.upstream is self:
+        if self.exchange.upstream is self and not self.attempt.lasting:
             self.exchange.upstream = None
         super().end(status, flag, cause, now)
         self.exchange.heard = None
@@ -183,5 +184,7 @@ class ProxyDelivery(Delivery):
 
     def cut(self, now: float) -> None:
         """The rest of the response is not wanted, or will not come."""
+        if self.exchange.upstream is self:
+            self.exchange.upstream = None
         self.drop()
         self.attempt.detach(False, now)

@@ -7,7 +7,7 @@ the response's, passed on as it comes.
 | its call | body of the request | body of the response |
 |---|---|---|
 | begins with the head, its time-outs with the end | sent on as it comes; kept up to `REPLAY_BYTES` | - |
-| is answered | the rest is not read | passed on as it comes, under the route's time-out |
+| is answered | sent on as it comes, to whom the answer is from | passed on as it comes, under the route's time-out |
 """
 
 from __future__ import annotations
@@ -109,6 +109,7 @@ class Exchange(Owner):
         self.wall = time.time()
         self.first_byte = -1.0
         self.call: Call | None = None
+        self.deadline: Deadline | None = None
 
     def begin(self, body: bytes, whole: bool) -> None:
         """Makes the call."""
@@ -125,7 +126,6 @@ class Exchange(Owner):
             self.size = self.received = len(body)
         if not whole:
             call.uploading = True
-            call.replayable = False
             if self.head.expects:
                 self.connection.proceed()
         call.begin(self.begun)
@@ -134,7 +134,7 @@ class Exchange(Owner):
 
     def body(self, data: bytes) -> None:
         """More of the request's body."""
-        if self.over or self.streaming is not None:
+        if self.over:
             return
         self.received += len(data)
         if not self.spilled:
@@ -151,6 +151,8 @@ class Exchange(Owner):
         if self.size > REPLAY_BYTES and not self.spilled:
             self.spilled = True
             self.chunks = []
+            if self.call is not None:
+                self.call.replayable = False
 
     def complete(self) -> None:
         """The request is whole."""
@@ -160,8 +162,11 @@ class Exchange(Owner):
         if self.upstream is not None:
             self.upstream.finish()
             self.upstream = None
-        self.call.replayable = not self.spilled
-        self.call.uploaded(self.listener.clock.now())
+        call, now = self.call, self.listener.clock.now()
+        call.replayable = self.size <= REPLAY_BYTES
+        call.uploaded(now)
+        if self.streaming is not None and call.policy.timeouts is not None:
+            self.limit(now + call.policy.timeouts.duration)
 
     def writable(self, yes: bool) -> None:
         """Whether the downstream takes more of the response."""
@@ -205,8 +210,8 @@ class Exchange(Owner):
             return
         self.streaming = heard
         self.connection.start(head.status, head.headers, head.length)
-        if call.policy.timeouts is not None:
-            self.listener.clock.at(call.due, Deadline(self), 0)
+        if call.policy.timeouts is not None and not call.uploading:
+            self.limit(call.due)
 
     def reply(self, call: Call, now: float) -> None:
         """The proxy answers by itself."""
@@ -220,6 +225,11 @@ class Exchange(Owner):
         self.finish(now)
 
     # ---- the response, as it comes ----------------------------------------------------------------------
+
+    def limit(self, due: float) -> None:
+        """The response has to be whole by then."""
+        self.deadline = Deadline(self)
+        self.listener.clock.at(due, self.deadline, 0)
 
     def pass_on(self, data: bytes) -> None:
         """More of the response's body."""
@@ -254,6 +264,8 @@ class Exchange(Owner):
         self.upstream = None
         self.call = None
         self.chunks = []
+        if self.deadline is not None:
+            self.deadline.exchange = None  # which stays on the clock till it is due
         way, status = self.way, self.status
         lasted = now - self.begun
         flags = flag_names(self.flags)
@@ -293,13 +305,13 @@ class Deadline(Event):
     """The route's time-out, while a response is being passed on."""
 
     def __init__(self, exchange: Exchange) -> None:
-        self.exchange = exchange
+        self.exchange: Exchange | None = exchange
 
     def fire(self, step: int, now: float) -> None:
-        streaming = self.exchange.streaming
-        if streaming is not None:
-            streaming.cut(now)
-            self.exchange.cut_off(UT, now)
+        exchange = self.exchange
+        if exchange is not None and exchange.streaming is not None:
+            exchange.streaming.cut(now)
+            exchange.cut_off(UT, now)
 
 
 class Lost(ServerStream):

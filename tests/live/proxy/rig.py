@@ -12,6 +12,7 @@ import functools
 import gc
 import json
 import os
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,9 +22,11 @@ from typing import Any
 
 from meshsim.live.child import Addresses, Spec
 from meshsim.live.loops import new_loop
+from meshsim.live.proxy.exchange import Exchange
 from meshsim.live.proxy.listener import Listener
 from meshsim.live.roles.proxy import Proxy
 from meshsim.live.transport import SocketTransport
+from meshsim.live.wire import ClientConnection, ServerConnection
 from meshsim.mesh.cluster import Cluster
 from meshsim.scenario.model import Scenario
 
@@ -213,14 +216,16 @@ class Upstream:
     Attributes:
         behaviour: done for each request once it is whole.
         early: done instead as soon as its head is there; the body is then left in `reader`.
+        narrow: whether the system keeps next to nothing for those who don't read.
         requests: all of them.
         connections: open now.
         accepted: connections so far.
     """
 
-    def __init__(self, behaviour: Behaviour | None = None, *, early: Any = None) -> None:
+    def __init__(self, behaviour: Behaviour | None = None, *, early: Any = None, narrow: bool = False) -> None:
         self.behaviour = behaviour or answers()
         self.early = early
+        self.narrow = narrow
         self.requests: list[Message] = []
         self.connections: set[asyncio.StreamWriter] = set()
         self.accepted = 0
@@ -231,6 +236,8 @@ class Upstream:
     async def open(self) -> int:
         """Listens; returns the port."""
         self.server = await asyncio.start_server(self._accept, HOST, self.port)
+        if self.narrow:
+            self.server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self.port = self.server.sockets[0].getsockname()[1]
         return self.port
 
@@ -423,25 +430,34 @@ class Rig:
             found["not idle"] = found.get("not idle", 0) + breaker.connections - idle
             for host in cluster.hosts:
                 found[host.name] = host.active + host.pending + host.opening + host.connections - host.idle
-        kept = sum(len(pool.idle) for transport in self.transports() for pool in transport.pools.values())
-        found["idle"] = kept - sum(host.idle for cluster in self.clusters() for host in cluster.hosts)
+        found["idle"] = len(self.idle()) - sum(host.idle for cluster in self.clusters() for host in cluster.hosts)
         return {name: number for name, number in found.items() if number}
+
+    def served(self) -> list[ServerConnection]:
+        """Connections of clients that the proxy has open."""
+        listeners = [one.handler for one in self.proxy.listening.values()]
+        return [each for one in listeners if isinstance(one, Listener) for each in one.connections]
+
+    def connections(self) -> list[ClientConnection]:
+        """Connections to upstreams on which requests are being sent with their bodies still coming."""
+        streams = [each.stream for each in self.served()]
+        uploads = [each.upstream for each in streams if isinstance(each, Exchange) and each.upstream is not None]
+        return [each.connection for each in uploads if each.connection is not None]
+
+    def idle(self) -> list[ClientConnection]:
+        """Connections to upstreams that serve nobody."""
+        return [each for one in self.transports() for pool in one.pools.values() for each in pool.idle]
 
     async def at_rest(self) -> None:
         """Waits until nothing is under way in the proxy."""
         await settle(lambda: not self.busy(), "all gauges are 0")
-
-    def downstreams(self) -> int:
-        """Connections of clients that the proxy has open."""
-        listeners = [one.handler for one in self.proxy.listening.values()]
-        return sum(len(one.connections) for one in listeners if isinstance(one, Listener))
 
     async def close(self) -> None:
         """Ends all of it, and looks whether anything is left."""
         try:
             for client in self.clients:
                 client.close()
-            await settle(lambda: not self.downstreams(), "the proxy closes its clients' connections")
+            await settle(lambda: not self.served(), "the proxy closes its clients' connections")
             try:
                 await self.at_rest()
             except AssertionError as error:
