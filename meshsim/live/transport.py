@@ -98,10 +98,15 @@ class SocketTransport(Transport):
     # ---- connections --------------------------------------------------------------------------------
 
     def open(self, cluster: Cluster, host: Host, now: float) -> None:
+        loop = asyncio.get_running_loop()
         pool = self.pools.get(host)
         if pool is None:
-            pool = self.pools[host] = Pool(self.addresses[host.name], cluster, host)
-        task = asyncio.get_running_loop().create_task(self._connect(pool))
+            address = self.addresses.get(host.name)
+            if address is None:  # not told yet
+                loop.call_soon(lambda: cluster.failed(host, self.clock.now()))
+                return
+            pool = self.pools[host] = Pool(address, cluster, host)
+        task = loop.create_task(self._connect(pool))
         self.connecting.add(task)  # or it might be collected while it runs
         task.add_done_callback(self.connecting.discard)
 
@@ -116,6 +121,8 @@ class SocketTransport(Transport):
             return
         pool.idle.append(connection)
         pool.cluster.opened(pool.host, self.clock.now())
+        if not connection.reusable:  # it may have been closed before it could be used
+            self._idle_lost(pool, connection)
 
     def _idle_lost(self, pool: Pool, connection: ClientConnection) -> None:
         """The other side has closed an idle connection."""

@@ -28,6 +28,9 @@ CLOSED = 1
 GARBAGE = 2
 """A kind of loss: what came is not HTTP."""
 
+BEGIN = b"HTTP/1."
+"""Of every response: what begins otherwise is not waited for."""
+
 _IDLE, _HEAD, _BODY, _RAW, _CLOSED = range(5)
 
 
@@ -241,7 +244,9 @@ class ClientConnection(Framing, asyncio.Protocol):
     def _wait_for_head(self, data: bytes) -> None:
         """Keeps part of a head."""
         limit = self.limits.head_bytes
-        if BROKEN.search(data, max(self.scanned - 4, 0), limit):
+        if data[: len(BEGIN)] != BEGIN[: len(data)]:
+            self._lose("no status line")
+        elif BROKEN.search(data, max(self.scanned - 4, 0), limit):
             self._lose("a control character or a bare CR or LF in the head")
         elif len(data) > limit:
             self._lose("too long a head")
