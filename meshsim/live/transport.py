@@ -196,8 +196,12 @@ class Delivery(Reply):
         self.crossing = None
         connection = self.connection
         if connection is not None:
-            out = self.transport.outgoing(self.attempt)
+            out = self.outgoing()
             connection.request(self, out.head, out.body, out.whole, out.method, chunked=out.chunked)
+
+    def outgoing(self) -> Outgoing:
+        """What to send."""
+        return self.transport.outgoing(self.attempt)
 
     def broken(self, now: float) -> None:
         """The emulated link has lost a message too often."""

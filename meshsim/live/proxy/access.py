@@ -6,8 +6,8 @@ mean). Lines are written in batches, at most a second late, as Envoy's are.
 
 from __future__ import annotations
 
+import asyncio
 import json
-import time
 from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii as quoted
 from pathlib import Path
@@ -34,16 +34,21 @@ def text(value: bytes) -> str:
 class AccessLog:
     """Writes lines to a file.
 
+    Args:
+        path: of the file.
+        loop: for the time at which lines are written at the latest.
+
     Raises:
         OSError: it can't be opened.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, loop: asyncio.AbstractEventLoop) -> None:
         self._file: BinaryIO = path.open("ab", buffering=0)
+        self._loop = loop
+        self._flushing: asyncio.TimerHandle | None = None
         self._lines: list[str] = []
         self._second = 0
         self._stamp = ""
-        self._flushed = 0.0
 
     def write(
         self, started: float, method: bytes, path: bytes, minor: int, status: int, flags: str, details: str,
@@ -87,12 +92,16 @@ class AccessLog:
                 json.dumps(host) if host else "null", cluster, route, attempts,
             )
         )  # fmt: skip
-        if len(self._lines) >= BATCH or started - self._flushed > LATE_AT_MOST:
+        if len(self._lines) >= BATCH:
             self.flush()
+        elif self._flushing is None:
+            self._flushing = self._loop.call_later(LATE_AT_MOST, self.flush)
 
     def flush(self) -> None:
         """Writes what is waiting."""
-        self._flushed = time.time()
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
         lines, self._lines = self._lines, []
         if lines:
             self._file.write("".join(lines).encode())

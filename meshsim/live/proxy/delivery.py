@@ -20,11 +20,8 @@ class ProxyTransport(SocketTransport):
     """Sends on what the downstream sent.
 
     Attributes:
-        outbound: whether it is the caller's proxy, which numbers attempts.
         ledger: where attempts are written down; None if nowhere.
     """
-
-    outbound = True
 
     ledger: Ledger | None = None
 
@@ -32,28 +29,6 @@ class ProxyTransport(SocketTransport):
         if self.ledger is not None:
             self.ledger.attempt(attempt)
         return ProxyDelivery(self, attempt)
-
-    def outgoing(self, attempt: Attempt) -> Outgoing:
-        exchange: Exchange = attempt.call.owner  # type: ignore[attr-defined]  # the calls of a proxy are exchanges'
-        head = exchange.head
-        headers = head.headers
-        if self.outbound:
-            context = exchange.context
-            headers = [
-                *headers,
-                (ATTEMPT_COUNT, b"%d" % (attempt.number + 1)),
-                (TRACEPARENT, Trace(exchange.trace, attempt.key, context.sampled).header()),
-            ]
-        chunks = exchange.chunks
-        body = b"" if not chunks else chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        host = exchange.way.authority or head.host
-        return Outgoing(
-            request_head(head.method, head.path, host, headers, head.length),
-            body,
-            exchange.whole,
-            head.method,
-            head.length == CHUNKED,
-        )
 
 
 class ProxyDelivery(Delivery):
@@ -85,6 +60,28 @@ class ProxyDelivery(Delivery):
         super().write(now)
         if exchange.upstream is self:
             exchange.spill()
+
+    def outgoing(self) -> Outgoing:
+        exchange, attempt = self.exchange, self.attempt  # whose call may be over: it still travels
+        head = exchange.head
+        headers = head.headers
+        if not exchange.way.inbound:
+            context = exchange.context
+            headers = [
+                *headers,
+                (ATTEMPT_COUNT, b"%d" % (attempt.number + 1)),
+                (TRACEPARENT, Trace(exchange.trace, attempt.key, context.sampled).header()),
+            ]
+        chunks = exchange.chunks
+        body = b"" if not chunks else chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        host = exchange.way.authority or head.host
+        return Outgoing(
+            request_head(head.method, head.path, host, headers, head.length),
+            body,
+            exchange.whole,
+            head.method,
+            head.length == CHUNKED,
+        )
 
     def send(self, data: bytes) -> None:
         """More of the request's body."""

@@ -97,6 +97,7 @@ class Exchange(Owner):
         self.heard: ProxyDelivery | None = None
         self.streaming: ProxyDelivery | None = None
         self.host = ""
+        self.version = ""
         self.status = 0
         self.flags = NO_FLAG
         self.details = "via_upstream"
@@ -199,7 +200,10 @@ class Exchange(Owner):
         if heard is None:
             self.reply(call, now)
             return
-        self.replica = heard.attempt.host_sent().replica
+        host = heard.attempt.host_sent()
+        self.replica = host.replica
+        if not self.way.inbound:
+            self.version = host.version or "v1"
         self.first_byte = now
         head = heard.answer
         assert head is not None, "a response is heard by its head"
@@ -263,13 +267,12 @@ class Exchange(Owner):
         self.over = True
         self.upstream = None
         self.call = None
-        self.chunks = []
         if self.deadline is not None:
             self.deadline.exchange = None  # which stays on the clock till it is due
         way, status = self.way, self.status
         lasted = now - self.begun
         flags = flag_names(self.flags)
-        way.series.count(status, flags, lasted, self.received, self.sent)
+        way.series.count(status, flags, lasted, self.received, self.sent, self.version)
         self.tally(lasted)
         listener = self.listener
         if listener.ledger is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from meshsim.live.clock import LiveClock
 from meshsim.live.context import (
     ATTEMPT_COUNT,
@@ -27,6 +29,8 @@ from meshsim.random import SCRIPT, Key, derive
 
 OWN = frozenset([ATTEMPT_COUNT, CONTEXT, TRACEPARENT])
 """Headers that an outbound listener writes anew."""
+MALFORMED = "DPE"
+"""Envoy's flag of a downstream protocol error: it is raised by no call."""
 
 
 class Listener(Handler):
@@ -109,17 +113,27 @@ class Listener(Handler):
         words, details = WORDS[NR]
         connection.answer(404, PLAIN, words)
         self.unrouted.count(404, flag_names(NR), 0.0, 0, len(words))
-        if self.log is not None:
-            import time  # noqa: PLC0415
-
-            self.log.write(
-                time.time(), head.method, head.path, head.minor, 404, flag_names(NR), details, 0, len(words),
-                0.0, None, head.get(b"x-forwarded-for"), head.get(b"user-agent"), head.get(REQUEST_ID),
-                head.host, "", "", "", 0,
-            )  # fmt: skip
+        self.log_refusal(
+            head.method, head.path, head.minor, 404, flag_names(NR), details, len(words), head.headers, head.host
+        )
 
     def refused(self, connection: ServerConnection, status: int, why: str) -> None:
-        self.unrouted.count(status, "DPE", 0.0, 0, 0)
+        self.unrouted.count(status, MALFORMED, 0.0, 0, 0)
+        self.log_refusal(b"", b"", 1, status, MALFORMED, "http1.codec_error", 0, [], b"")
+
+    def log_refusal(
+        self, method: bytes, path: bytes, minor: int, status: int, flags: str, details: str, sent: int,
+        headers: Headers, host: bytes,
+    ) -> None:  # fmt: skip
+        """Writes the line of a request that makes no call."""
+        if self.log is None:
+            return
+        found = dict(headers)
+        self.log.write(
+            time.time(), method, path, minor, status, flags, details, 0, sent, 0.0, None,
+            found.get(b"x-forwarded-for", b""), found.get(b"user-agent", b""), found.get(REQUEST_ID, b""), host,
+            "", "", "", 0,
+        )  # fmt: skip
 
     def opened(self, connection: ServerConnection) -> None:
         self.connections.add(connection)

@@ -39,6 +39,7 @@ BOUNDS_BYTES = BOUNDS_MS
 """Envoy's default buckets, which Istio leaves."""
 
 Labels = dict[str, str]
+VERSION = ("destination_version", "destination_canonical_revision")
 
 
 class Buckets:
@@ -81,16 +82,19 @@ class Series:
     """The metrics of one way.
 
     Args:
-        labels: all but the two that differ from answer to answer.
+        labels: all but those that differ from answer to answer; of the version, what is said where nobody
+            answered.
     """
 
     __slots__ = ("answers", "labels")
 
     def __init__(self, labels: Labels) -> None:
         self.labels = labels
-        self.answers: dict[tuple[int, str], Answers] = {}
+        self.answers: dict[tuple[int, str, str], Answers] = {}
 
-    def count(self, status: int, flags: str, lasted: float, received: int, sent: int) -> None:
+    def count(
+        self, status: int, flags: str, lasted: float, received: int, sent: int, version: str = ""
+    ) -> None:
         """One more request.
 
         Args:
@@ -99,10 +103,11 @@ class Series:
             lasted: s.
             received: bytes of the request's body.
             sent: bytes of the answer's.
+            version: of the replica that answered, where the way leads to several.
         """
-        found = self.answers.get((status, flags))
+        found = self.answers.get((status, flags, version))
         if found is None:
-            found = self.answers[status, flags] = Answers()
+            found = self.answers[status, flags, version] = Answers()
         found.count += 1
         found.duration_ms.add(lasted * 1e3)
         found.request_bytes.add(received)
@@ -132,8 +137,9 @@ class Exposition:
             )
         }
         for series in self.series:
-            for (status, flags), answers in series.answers.items():
-                values = [*series.labels.values(), str(status), flags or "-"]
+            for (status, flags, version), answers in series.answers.items():
+                told = {**series.labels, **dict.fromkeys(VERSION if version else (), version)}
+                values = [*told.values(), str(status), flags or "-"]
                 counter.add_metric(values, answers.count)
                 for field, family in histograms.items():
                     found: Buckets = getattr(answers, field)

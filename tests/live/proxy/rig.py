@@ -354,7 +354,7 @@ class Rig:
         self.upstreams = upstreams
         self.ports: dict[str, Any] = {}
         self.clients: list[Client] = []
-        self._log = log
+        self.log_file = log
 
     @property
     def upstream(self) -> Upstream:
@@ -394,7 +394,7 @@ class Rig:
         """The lines of the access log."""
         assert self.proxy.log is not None
         self.proxy.log.flush()
-        return [json.loads(line) for line in self._log.read_text().splitlines()]
+        return [json.loads(line) for line in self.log_file.read_text().splitlines()]
 
     async def logged(self, count: int = 1) -> list[dict[str, Any]]:
         """The access log, once it has so many lines."""
