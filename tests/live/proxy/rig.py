@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from meshsim.live.child import Addresses, Spec
-from meshsim.live.loops import new_loop
+from meshsim.live.loops import Kind, new_loop
 from meshsim.live.proxy.exchange import Exchange
 from meshsim.live.proxy.listener import Listener
 from meshsim.live.roles.proxy import Proxy
@@ -36,12 +36,12 @@ PATIENCE = 20.0
 END = b"\r\n\r\n"
 
 
-def live(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+def live(test: Callable[..., Awaitable[None]], kind: Kind = "fast") -> Callable[..., None]:
     """Runs a test on a loop of its own; it may not take long, nor leave a descriptor or a traceback behind."""
 
     @functools.wraps(test)
     def run(*args: Any, **kwargs: Any) -> None:
-        loop = new_loop("fast")
+        loop = new_loop(kind)
         asyncio.set_event_loop(loop)
         before = descriptors()
         errors: list[Any] = []
