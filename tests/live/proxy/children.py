@@ -78,10 +78,10 @@ class Child:
         return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
 
     def stop(self) -> int:
-        """Ends it; returns its exit code."""
+        """Ends it; returns its exit code, once it has sent what it has to."""
         self.say(stop=True)
         assert self.process.stdout is not None
-        self.process.stdout.read()
+        self.process.stdout.read(self.hear("rows"))
         return self.process.wait(timeout=10)
 
     def __enter__(self) -> Child:

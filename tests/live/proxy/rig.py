@@ -41,16 +41,11 @@ def live(test: Callable[..., Awaitable[None]], kind: Kind = "fast") -> Callable[
 
     @functools.wraps(test)
     def run(*args: Any, **kwargs: Any) -> None:
-        loop = new_loop(kind)
-        asyncio.set_event_loop(loop)
         before = descriptors()
         errors: list[Any] = []
-        loop.set_exception_handler(lambda _, context: errors.append(context))
-        try:
-            loop.run_until_complete(asyncio.wait_for(_cleanly(test(*args, **kwargs), before), PATIENCE))
-        finally:
-            loop.close()
-            asyncio.set_event_loop(None)
+        with asyncio.Runner(loop_factory=lambda: new_loop(kind)) as runner:
+            runner.get_loop().set_exception_handler(lambda _, context: errors.append(context))
+            runner.run(asyncio.wait_for(_cleanly(test(*args, **kwargs), before), PATIENCE))
         assert not errors, errors
 
     return run
