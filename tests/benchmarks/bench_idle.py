@@ -18,9 +18,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.live.proxy.children import HOST, Child  # noqa: E402
-
-from meshsim.live.loops import new_loop  # noqa: E402
+from meshsim.live.loops import new_loop
+from tests.live.proxy.children import HOST, Child
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: cart\r\n\r\n"
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"

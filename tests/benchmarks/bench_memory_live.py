@@ -2,9 +2,9 @@
 
     python tests/benchmarks/bench_memory_live.py [--requests N] [--connections N]
 
-Every kind of end takes part: answers, answers that stream, retries, broken connections, clients that go, heads
-that are no heads. Told is the proxy's memory after each tenth; the first tenth is what it takes to warm up.
-The proxy keeps no rows, as on a long run, and writes its access log.
+Every kind of end takes part: answers, answers that stream, retries, broken connections, clients that go,
+heads that are no heads. Told is the proxy's memory after each tenth; the first tenth is what it takes to warm
+up. The proxy keeps no rows, as on a long run, and writes its access log.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ from typing import cast
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.live.proxy.children import HOST, Child  # noqa: E402
-
-from meshsim.live.loops import new_loop  # noqa: E402
+from meshsim.live.loops import new_loop
+from tests.live.proxy.children import HOST, Child
 
 SMALL = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
@@ -100,11 +99,18 @@ async def measure(requests: int, connections: int) -> None:
             await asyncio.gather(*(client(proxy.port, each, told) for _ in range(connections)))
             reached.append(proxy.memory())
             rate = each * connections / (time.monotonic() - began)
-            print(f"{part * each * connections:>9} requests: {reached[-1] / 1e6:.1f} MB, {rate:.0f}/s", flush=True)
+            print(
+                f"{part * each * connections:>9} requests: {reached[-1] / 1e6:.1f} MB, {rate:.0f}/s",
+                flush=True,
+            )
         print("answers: " + ", ".join(f"{status.decode()} {count}" for status, count in told.most_common()))
         grown = reached[-1] - reached[0]
-        print(f"grown since the first tenth: {grown / 1e3:.0f} kB, ", end="")
-        print(f"{grown / (each * connections * (PARTS - 1)):.3f} bytes a request; ratio {reached[-1] / reached[0]:.3f}")
+        measured = each * connections * (PARTS - 1)
+        print(
+            f"grown since the first tenth: {grown / 1e3:.0f} kB, {grown / measured:.3f} bytes a request;",
+            end=" ",
+        )
+        print(f"ratio {reached[-1] / reached[0]:.3f}")
     server.close()
 
 

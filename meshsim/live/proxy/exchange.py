@@ -7,7 +7,7 @@ the response's, passed on as it comes.
 | its call | body of the request | body of the response |
 |---|---|---|
 | begins with the head, its time-outs with the end | sent on as it comes; kept up to `REPLAY_BYTES` | - |
-| is answered | sent on as it comes, to whom the answer is from | passed on as it comes, under the route's time-out |
+| is answered | sent on to whom the answer is from | passed on as it comes, under the route's time-out |
 """
 
 from __future__ import annotations

@@ -114,7 +114,15 @@ class Listener(Handler):
         connection.answer(404, PLAIN, words)
         self.unrouted.count(404, flag_names(NR), 0.0, 0, len(words))
         self.log_refusal(
-            head.method, head.path, head.minor, 404, flag_names(NR), details, len(words), head.headers, head.host
+            head.method,
+            head.path,
+            head.minor,
+            404,
+            flag_names(NR),
+            details,
+            len(words),
+            head.headers,
+            head.host,
         )
 
     def refused(self, connection: ServerConnection, status: int, why: str) -> None:
@@ -131,8 +139,8 @@ class Listener(Handler):
         found = dict(headers)
         self.log.write(
             time.time(), method, path, minor, status, flags, details, 0, sent, 0.0, None,
-            found.get(b"x-forwarded-for", b""), found.get(b"user-agent", b""), found.get(REQUEST_ID, b""), host,
-            "", "", "", 0,
+            found.get(b"x-forwarded-for", b""), found.get(b"user-agent", b""), found.get(REQUEST_ID, b""),
+            host, "", "", "", 0,
         )  # fmt: skip
 
     def opened(self, connection: ServerConnection) -> None:

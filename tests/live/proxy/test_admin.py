@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from tests.live.proxy.rig import Rig, Upstream, answers, in_turn, live, proxied, settle, silence
+from tests.live.proxy.ends import Upstream, answers, in_turn, settle, silence
+from tests.live.proxy.rig import Rig, live, proxied
 
 ISTIO = {
     "reporter", "source_workload", "source_workload_namespace", "source_principal", "source_app",
@@ -73,7 +75,8 @@ async def test_requests_are_counted_with_istios_labels() -> None:
         for _ in range(3):
             await client.ask("POST", body=b"12345")
         told = await samples(rig)
-        assert {sample.name.removesuffix("_bucket").removesuffix("_sum").removesuffix("_count") for sample in told} == {
+        names = {re.sub("_(bucket|sum|count)$", "", sample.name) for sample in told}
+        assert names == {
             "istio_requests_total", "istio_request_duration_milliseconds", "istio_request_bytes",
             "istio_response_bytes",
         }  # fmt: skip
@@ -83,7 +86,9 @@ async def test_requests_are_counted_with_istios_labels() -> None:
         labels = told[0].labels
         assert (labels["source_workload"], labels["destination_service_name"]) == ("client", "cart")
         received = {
-            sample.labels["response_code"]: sample.value for sample in told if sample.name == "istio_request_bytes_sum"
+            sample.labels["response_code"]: sample.value
+            for sample in told
+            if sample.name == "istio_request_bytes_sum"
         }
         assert received == {"200": 10.0, "404": 5.0}
 
@@ -122,13 +127,13 @@ async def test_the_version_that_answered_is_told() -> None:
 async def test_a_retried_request_is_one_at_the_source_and_several_at_the_destination() -> None:
     busy = answers(503)
     policy = {"retries": {"attempts": 2, "backoff": {"base": "0s"}}}
-    async with proxied(id="frontend/0", app=Upstream(in_turn(busy, busy, answers()))) as callee:
-        async with proxied(policy=policy) as caller:
-            caller.proxy.addresses["cart/0"] = ("127.0.0.1", callee.ports["inbound"])
-            assert (await caller.ask()).status == 200
-            assert list(counts(await samples(caller), "source")) == [("200", "-", 1.0)]
-            told = sorted(counts(await samples(callee), "destination"))
-            assert told == [("200", "-", 1.0), ("503", "-", 2.0)]
+    app = Upstream(in_turn(busy, busy, answers()))
+    async with proxied(id="frontend/0", app=app) as callee, proxied(policy=policy) as caller:
+        caller.proxy.addresses["cart/0"] = ("127.0.0.1", callee.ports["inbound"])
+        assert (await caller.ask()).status == 200
+        assert list(counts(await samples(caller), "source")) == [("200", "-", 1.0)]
+        told = sorted(counts(await samples(callee), "destination"))
+        assert told == [("200", "-", 1.0), ("503", "-", 2.0)]
 
 
 @live
@@ -165,11 +170,11 @@ async def test_lines_of_the_access_log() -> None:
     async with proxied(Upstream(answers(201, b"made"))) as rig:
         before = datetime.now(UTC)
         await rig.ask(
-            "POST", target='/"quoted"?x=\\', body=b"12345", x_request_id="r-1", user_agent='a "b" \u00e9'.encode().decode("latin-1"),
+            "POST", target='/"quoted"?x=\\', body=b"12345", x_request_id="r-1", user_agent='a "b"',
             x_forwarded_for="10.0.0.1",
         )  # fmt: skip
         (line,) = await rig.logged()
-        assert FIELDS <= set(line)
+        assert set(line) >= FIELDS
         assert line["method"] == "POST"
         assert line["path"] == '/"quoted"?x=\\'
         assert line["protocol"] == "HTTP/1.1"

@@ -8,7 +8,18 @@ import socket
 import pytest
 
 from meshsim.live.proxy.exchange import REPLAY_BYTES
-from tests.live.proxy.rig import Client, Message, Upstream, answers, chunked, in_turn, live, proxied, read_body, settle, silence
+from tests.live.proxy.ends import (
+    Client,
+    Message,
+    Upstream,
+    answers,
+    chunked,
+    in_turn,
+    read_body,
+    settle,
+    silence,
+)
+from tests.live.proxy.rig import live, proxied
 
 BUSY = answers(503, b"busy")
 RETRIED = {"retries": {"attempts": 3, "on": ["5xx"], "backoff": {"base": "0s"}}}
@@ -19,7 +30,9 @@ def posted(size: int, framing: str) -> bytes:
     body = bytes(range(256)) * (size // 256)
     if framing == "length":
         return b"POST / HTTP/1.1\r\nhost: cart\r\ncontent-length: %d\r\n\r\n" % len(body) + body
-    return b"POST / HTTP/1.1\r\nhost: cart\r\ntransfer-encoding: chunked\r\n\r\n" + chunked(body[:100], body[100:])
+    return b"POST / HTTP/1.1\r\nhost: cart\r\ntransfer-encoding: chunked\r\n\r\n" + chunked(
+        body[:100], body[100:]
+    )
 
 
 @pytest.mark.parametrize("framing", ["length", "chunks"])

@@ -1,4 +1,4 @@
-"""Hostile clients: what reaches an upstream is one well-formed request, or nothing; the proxy goes on serving.
+"""Hostile clients: what reaches an upstream is one well-formed request, or nothing; the proxy serves on.
 
 What upstreams get is read by h11, which knows nothing of the reader that let it pass.
 """
@@ -11,14 +11,17 @@ import random
 import h11
 import pytest
 
-from tests.live.proxy.rig import HOST, Client, Message, Upstream, answers, chunked, live, proxied, settle
+from tests.live.proxy.ends import HOST, Client, Message, Upstream, answers, chunked, settle
+from tests.live.proxy.rig import live, proxied
 
 LINE = b"POST / HTTP/1.1\r\nhost: cart\r\n"
 INNER = b"GET /smuggled HTTP/1.1\r\nhost: cart\r\n\r\n"
 HIDDEN = b"0\r\n\r\n" + INNER
 
 SMUGGLED = {
-    "length and chunks": LINE + b"content-length: %d\r\ntransfer-encoding: chunked\r\n\r\n" % len(HIDDEN) + HIDDEN,
+    "length and chunks": LINE
+    + b"content-length: %d\r\ntransfer-encoding: chunked\r\n\r\n" % len(HIDDEN)
+    + HIDDEN,
     "chunks and length": LINE + b"transfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n" + HIDDEN,
     "two lengths": LINE + b"content-length: 0\r\ncontent-length: %d\r\n\r\n" % len(INNER) + INNER,
     "the same length twice": LINE + b"content-length: 3\r\ncontent-length: 3\r\n\r\nabc",
@@ -236,9 +239,9 @@ async def test_many_pipelined_requests_at_once() -> None:
 async def _garbage(rig_port: int, rng: random.Random) -> None:
     """One connection of nonsense, some of it nearly sense."""
     pieces = [
-        b"GET / HTTP/1.1\r\n", b"host: cart\r\n", b"\r\n", b"content-length: 5\r\n", b"transfer-encoding: chunked\r\n",
-        b"5\r\nhello\r\n", b"0\r\n\r\n", b"\x00", b"\n", b"\r", b"x: y\r\n", b"GET", b" ", b"POST / HTTP/1.1\r\n",
-        b"connection: upgrade\r\nupgrade: h2c\r\n", b"expect: 100-continue\r\n",
+        b"GET / HTTP/1.1\r\n", b"host: cart\r\n", b"\r\n", b"content-length: 5\r\n", b"5\r\nhello\r\n",
+        b"transfer-encoding: chunked\r\n", b"0\r\n\r\n", b"\x00", b"\n", b"\r", b"x: y\r\n", b"GET", b" ",
+        b"POST / HTTP/1.1\r\n", b"connection: upgrade\r\nupgrade: h2c\r\n", b"expect: 100-continue\r\n",
     ]  # fmt: skip
     if rng.random() < 0.3:
         data = rng.randbytes(rng.randrange(1, 300))

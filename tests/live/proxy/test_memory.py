@@ -7,7 +7,8 @@ import hashlib
 from pathlib import Path
 
 from tests.live.proxy.children import Child
-from tests.live.proxy.rig import HOST, Message, Upstream, answers, live, read_body, read_head, settle
+from tests.live.proxy.ends import HOST, Message, Upstream, answers, read_body, read_head, settle
+from tests.live.proxy.rig import live
 
 SIZE = 50 << 20
 PIECE = bytes(range(256)) * 1024

@@ -9,7 +9,8 @@ import pytest
 
 from meshsim.live.context import parse_context, parse_trace
 from meshsim.random import derive
-from tests.live.proxy.rig import Upstream, answers, chunked, live, proxied, says
+from tests.live.proxy.ends import Upstream, answers, chunked, says
+from tests.live.proxy.rig import live, proxied
 
 
 @live
@@ -70,7 +71,9 @@ async def test_an_unknown_host_with_a_body_is_no_route() -> None:
 @live
 async def test_inbound_goes_to_the_application_whatever_the_host() -> None:
     async with proxied(id="frontend/0", app=Upstream(answers(body=b"mine"))) as rig:
-        answer = await rig.ask(listener="inbound", host="frontend", target="/x", x_meshsim="0" * 16 + ";1.5;0;0;0")
+        answer = await rig.ask(
+            listener="inbound", host="frontend", target="/x", x_meshsim="0" * 16 + ";1.5;0;0;0"
+        )
         assert (answer.status, answer.body) == (200, b"mine")
         assert rig.seen[0].get("host") == b"frontend"
         assert rig.seen[0].get("x-meshsim") == b"0" * 16 + b";1.5;0;0;0"
@@ -121,7 +124,9 @@ async def test_http_1_0_is_answered_and_closed() -> None:
 
 @live
 async def test_http_1_0_gets_no_chunks() -> None:
-    async with proxied(Upstream(says(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + chunked(b"ab", b"c")))) as rig:
+    async with proxied(
+        Upstream(says(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + chunked(b"ab", b"c")))
+    ) as rig:
         client = await rig.client()
         client.send(b"GET / HTTP/1.0\r\nhost: cart\r\n\r\n")
         answer = await client.response()
@@ -218,7 +223,7 @@ async def test_connect_is_refused() -> None:
 
 @live
 async def test_headers_of_one_hop_are_dropped_both_ways() -> None:
-    named = dict(connection="keep-alive, x-mine", keep_alive="timeout=5", x_mine="1", x_kept="2")
+    named = {"connection": "keep-alive, x-mine", "keep_alive": "timeout=5", "x_mine": "1", "x_kept": "2"}
     async with proxied(Upstream(answers(**named, proxy_authenticate="Basic", trailer="x"))) as rig:
         answer = await rig.ask(
             **named, te="trailers", proxy_connection="keep-alive", proxy_authorization="Basic eA=="
@@ -254,8 +259,12 @@ async def test_a_request_without_tracing_headers_gets_them() -> None:
         for request in (first, second):
             assert UUID.fullmatch(request.get("x-request-id") or b"")
             assert request.get("x-envoy-attempt-count") == b"1"
-            context, trace = parse_context(request.get("x-meshsim") or b""), parse_trace(request.get("traceparent") or b"")
-            assert context is not None and trace is not None
+            context, trace = (
+                parse_context(request.get("x-meshsim") or b""),
+                parse_trace(request.get("traceparent") or b""),
+            )
+            assert context is not None
+            assert trace is not None
             assert trace.parent == derive(context.key, 0)
         assert first.get("x-request-id") != second.get("x-request-id")
         assert first.get("x-meshsim") != second.get("x-meshsim")
@@ -321,7 +330,8 @@ async def test_a_program_that_forwards_tracing_headers_is_recognised() -> None:
         await rig.ask(traceparent=f"00-{5:032x}-{9:016x}-00", x_request_id="r")
         (request,) = rig.seen
         context = parse_context(request.get("x-meshsim") or b"")
-        assert context is not None and context.key == derive(9, SCRIPT)
+        assert context is not None
+        assert context.key == derive(9, SCRIPT)
         assert (request.get("traceparent") or b"").startswith(f"00-{5:032x}-".encode())
 
 
@@ -331,8 +341,12 @@ async def test_what_comes_inbound_from_outside_the_mesh_gets_a_trace() -> None:
         await rig.ask(listener="inbound", host="frontend")
         (request,) = rig.seen
         assert UUID.fullmatch(request.get("x-request-id") or b"")
-        context, trace = parse_context(request.get("x-meshsim") or b""), parse_trace(request.get("traceparent") or b"")
-        assert context is not None and trace is not None
+        context, trace = (
+            parse_context(request.get("x-meshsim") or b""),
+            parse_trace(request.get("traceparent") or b""),
+        )
+        assert context is not None
+        assert trace is not None
         assert trace.parent == derive(context.key, 0)
 
 

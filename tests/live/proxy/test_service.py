@@ -19,7 +19,8 @@ from meshsim.live.child import Addresses, Spec
 from meshsim.live.roles.service import Service
 from meshsim.random import derive
 from meshsim.scenario.model import Scenario
-from tests.live.proxy.rig import HOST, Client, Upstream, after, answers, live, settle
+from tests.live.proxy.ends import HOST, Client, Upstream, after, answers, settle
+from tests.live.proxy.rig import live
 
 precisely = functools.partial(live, kind="precise")
 
@@ -44,8 +45,8 @@ class Bench:
         """A request, of a call with this key, on a connection of its own."""
         client = await self.client()
         client.send(
-            b"GET / HTTP/1.1\r\nhost: cart\r\nx-meshsim: %016x;0.0;0;0;%d\r\nx-envoy-attempt-count: %d\r\n\r\n"
-            % (call, priority, attempt)
+            b"GET / HTTP/1.1\r\nhost: cart\r\nx-meshsim: %016x;0.0;0;0;%d\r\n"
+            b"x-envoy-attempt-count: %d\r\n\r\n" % (call, priority, attempt)
         )
         return client
 
@@ -63,7 +64,9 @@ class Bench:
 
 
 @contextlib.asynccontextmanager
-async def serving(events: list[dict[str, Any]] | None = None, catalog: Upstream | None = None, **cart: Any) -> AsyncIterator[Bench]:
+async def serving(
+    events: list[dict[str, Any]] | None = None, catalog: Upstream | None = None, **cart: Any
+) -> AsyncIterator[Bench]:
     """A running replica of `cart`."""
     written = Scenario.model_validate(
         {
@@ -132,7 +135,8 @@ async def test_its_time_does_not_drift() -> None:
 
 
 @pytest.mark.parametrize(
-    ("discipline", "order"), [("fifo", [0, 1, 2, 3, 4]), ("lifo", [0, 4, 3, 2, 1]), ("priority", [0, 3, 4, 1, 2])]
+    ("discipline", "order"),
+    [("fifo", [0, 1, 2, 3, 4]), ("lifo", [0, 4, 3, 2, 1]), ("priority", [0, 3, 4, 1, 2])],
 )
 @precisely
 async def test_disciplines(discipline: str, order: list[int]) -> None:
@@ -171,7 +175,9 @@ async def test_the_same_attempt_draws_the_same() -> None:
         told = {}
         for call in range(20):
             for attempt in (1, 2):
-                twice = [(await (await bench.send(call, attempt=attempt)).response()).status for _ in range(2)]
+                twice = [
+                    (await (await bench.send(call, attempt=attempt)).response()).status for _ in range(2)
+                ]
                 assert twice[0] == twice[1]
                 told[call, attempt] = twice[0]
         assert any(told[call, 1] != told[call, 2] for call in range(20))
@@ -185,7 +191,9 @@ async def test_the_same_attempt_draws_the_same() -> None:
 async def test_who_holds_a_worker_while_it_calls(holds: bool, at_once: int) -> None:
     """Three requests call another service at the same time, or one after the other."""
     catalog = Upstream(after(0.04, answers()))
-    async with serving(catalog=catalog, time="1ms", holds_worker=holds, script=[{"call": "catalog"}]) as bench:
+    async with serving(
+        catalog=catalog, time="1ms", holds_worker=holds, script=[{"call": "catalog"}]
+    ) as bench:
         took = await finished([await bench.send(n) for n in range(3)])
         assert len(catalog.requests) == 3
         meant = 0.04 * 3 if at_once == 1 else 0.04
@@ -198,12 +206,18 @@ async def test_its_calls_say_whose_they_are() -> None:
     from meshsim.random import SCRIPT
 
     catalog = Upstream()
-    async with serving(catalog=catalog, time="0s", script=[{"call": "catalog"}, {"call": "catalog"}]) as bench:
+    async with serving(
+        catalog=catalog, time="0s", script=[{"call": "catalog"}, {"call": "catalog"}]
+    ) as bench:
         assert (await (await bench.send(9)).response()).status == 200
         keys = []
         for request in catalog.requests:
-            context, trace = parse_context(request.get("x-meshsim") or b""), parse_trace(request.get("traceparent") or b"")
-            assert context is not None and trace is not None
+            context, trace = (
+                parse_context(request.get("x-meshsim") or b""),
+                parse_trace(request.get("traceparent") or b""),
+            )
+            assert context is not None
+            assert trace is not None
             keys.append(context.key)
             assert request.get("host") == b"catalog"
         assert keys == [derive(derive(9, 0), SCRIPT + n) for n in range(2)]

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.live.proxy.rig import (
+from tests.live.proxy.ends import (
     Behaviour,
     Message,
     Upstream,
@@ -14,12 +14,11 @@ from tests.live.proxy.rig import (
     chunked,
     dies,
     in_turn,
-    live,
-    proxied,
     says,
     settle,
     silence,
 )
+from tests.live.proxy.rig import live, proxied
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 RESET = {"retries": {"attempts": 2, "on": ["reset"], "backoff": {"base": "0s"}}}
@@ -50,7 +49,10 @@ async def test_one_of_two_does_not_listen() -> None:
     async with proxied(Upstream(), refusing=1, policy=CONNECT) as rig:
         answers_ = [await rig.ask() for _ in range(10)]
         assert {answer.status for answer in answers_} == {200}
-        assert sum(line["attempt_count"] for line in await rig.logged(10)) in (19, 20)  # each begins where the last left off
+        assert sum(line["attempt_count"] for line in await rig.logged(10)) in (
+            19,
+            20,
+        )  # each begins where the last left off
 
 
 @live
@@ -74,7 +76,10 @@ async def test_all_who_wait_for_a_host_fail_with_its_connection() -> None:
         (says(b"HTTP/2.0 200 OK\r\ncontent-length: 0\r\n\r\n"), (502, "UPE")),
         (says(HEAD + b"x: " + b"y" * 70000 + b"\r\n\r\n"), (502, "UPE")),
         (says(HEAD + b"x: y\r\n" * 101 + b"\r\n"), (502, "UPE")),
-        (says(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n"), (502, "UPE")),
+        (
+            says(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n"),
+            (502, "UPE"),
+        ),
         (says(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 20 + HEAD + b"content-length: 0\r\n\r\n"), (502, "UPE")),
     ],
 )
@@ -117,7 +122,11 @@ async def test_it_never_answers_and_there_is_no_timeout_by_try() -> None:
 @pytest.mark.parametrize("framing", ["length", "chunks"])
 @live
 async def test_it_dies_in_the_middle_of_its_response(kind: str, framing: str) -> None:
-    begun = b"content-length: 10\r\n\r\nhalf." if framing == "length" else b"transfer-encoding: chunked\r\n\r\n5\r\nhalf.\r\n"
+    begun = (
+        b"content-length: 10\r\n\r\nhalf."
+        if framing == "length"
+        else b"transfer-encoding: chunked\r\n\r\n5\r\nhalf.\r\n"
+    )
 
     async def behave(request: Message, writer: asyncio.StreamWriter) -> None:
         writer.write(HEAD + begun)
@@ -186,7 +195,9 @@ async def test_it_closes_every_connection_as_soon_as_it_is_open() -> None:
         assert server is not None
         server.close()
         await server.wait_closed()
-        slammed = await asyncio.start_server(lambda _, writer: writer.transport.abort(), "127.0.0.1", rig.upstream.port)
+        slammed = await asyncio.start_server(
+            lambda _, writer: writer.transport.abort(), "127.0.0.1", rig.upstream.port
+        )
         for _ in range(5):
             answer = await rig.ask()
             assert answer.status == 503
@@ -230,7 +241,11 @@ async def test_it_says_more_than_was_asked() -> None:
 
 @live
 async def test_informational_answers_are_not_the_answer() -> None:
-    raw = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n" + HEAD + b"content-length: 2\r\n\r\nok"
+    raw = (
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"
+        + HEAD
+        + b"content-length: 2\r\n\r\nok"
+    )
     async with proxied(Upstream(says(raw))) as rig:
         client = await rig.client()
         for _ in range(2):
