@@ -89,6 +89,12 @@ def read(line: re.Match[bytes], headers: Headers, framing: Headers) -> RequestHe
     return RequestHead(method, target, path, host.lower(), headers, length, keep_alive, expects, minor)
 
 
+def blame(framing: Headers) -> int:
+    """The status for a head that llhttp could not read, by the framing headers that it saw before."""
+    unknown = any(name == b"transfer-encoding" and value.lower() != b"chunked" for name, value in framing)
+    return 501 if unknown else 400
+
+
 def _read_framing(minor: int, headers: Headers, framing: Headers) -> tuple[int, bool, bool]:
     """Length, keep_alive and expects."""
     lengths: list[bytes] = []

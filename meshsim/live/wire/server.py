@@ -147,6 +147,8 @@ class ServerConnection(Answering):
             self.parser.feed_data(raw)
         except HttpParserUpgrade:
             upgrade = True
+        except HttpParserError as error:
+            raise MalformedError(request.blame(framing), str(error)) from None
         if b" \r\n" in raw or b"\t\r\n" in raw:
             strip(headers)
             strip(framing)
