@@ -13,10 +13,15 @@ the response's, passed on as it comes.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, final
 
-from meshsim.live.context import Context
-from meshsim.live.wire import ServerConnection, ServerStream
+from meshsim.live.clock import LiveClock
+from meshsim.live.context import Context, TraceId
+from meshsim.live.proxy.access import AccessLog
+from meshsim.live.proxy.way import Way
+from meshsim.live.wire.heads import RequestHead, ResponseHead
+from meshsim.live.wire.server import ServerConnection
+from meshsim.live.wire.stream import ServerStream
 from meshsim.mesh.call import Call, Owner
 from meshsim.mesh.clock import Event
 from meshsim.mesh.route import Request
@@ -36,12 +41,11 @@ from meshsim.policies.outcome import (
     add_flag,
     flag_names,
 )
+from meshsim.random import Key
 
 if TYPE_CHECKING:
     from meshsim.live.proxy.delivery import ProxyDelivery
-    from meshsim.live.proxy.listener import Listener
-    from meshsim.live.proxy.way import Way
-    from meshsim.live.wire import RequestHead
+    from meshsim.live.proxy.ledger import Ledger
 
 REPLAY_BYTES = 1 << 20
 """What is kept of a request's body: beyond it there is no retry.
@@ -64,10 +68,31 @@ WORDS = {
 """What a proxy says when it answers by itself, by the flag that ended the call; and Envoy's details."""
 
 
+class Books:
+    """What the exchanges of one listener are timed by, and written down in.
+
+    Attributes:
+        clock: the process's.
+        log: the access log; None for none.
+        ledger: where rows are kept; None for nowhere.
+    """
+
+    clock: LiveClock
+    log: AccessLog | None
+    ledger: Ledger | None
+
+    def __init__(self, clock: LiveClock, log: AccessLog | None, ledger: Ledger | None) -> None:
+        self.clock = clock
+        self.log = log
+        self.ledger = ledger
+
+
+@final
 class Exchange(Owner):
     """One request.
 
     Attributes:
+        books: where it is written down.
         head: of the request.
         chunks: its body, as far as it may be needed.
         whole: whether the body has come to its end.
@@ -77,25 +102,53 @@ class Exchange(Owner):
         sent, received: bytes of the bodies.
     """
 
+    books: Books
+    way: Way
+    connection: ServerConnection
+    head: RequestHead
+    context: Context
+    trace: TraceId
+    chunks: list[bytes]
+    size: int
+    spilled: bool
+    whole: bool
+    over: bool
+    upstream: ProxyDelivery | None
+    heard: ProxyDelivery | None
+    streaming: ProxyDelivery | None
+    host: str
+    status: int
+    flags: int
+    details: str
+    received: int
+    sent: int
+    attempts: int
+    replica: int
+    row: int
+    begun: float
+    wall: float
+    first_byte: float
+    call: Call | None
+
     def __init__(
-        self, listener: Listener, way: Way, connection: ServerConnection, head: RequestHead, context: Context,
-        trace: int, span: int,
+        self, books: Books, way: Way, connection: ServerConnection, head: RequestHead, context: Context,
+        trace: TraceId, span: Key,
     ) -> None:  # fmt: skip
         self.span = span
-        self.listener = listener
+        self.books = books
         self.way = way
         self.connection = connection
         self.head = head
         self.context = context
         self.trace = trace
-        self.chunks: list[bytes] = []
+        self.chunks = []
         self.size = 0
         self.spilled = False
         self.whole = False
         self.over = False
-        self.upstream: ProxyDelivery | None = None
-        self.heard: ProxyDelivery | None = None
-        self.streaming: ProxyDelivery | None = None
+        self.upstream = None
+        self.heard = None
+        self.streaming = None
         self.host = ""
         self.status = 0
         self.flags = NO_FLAG
@@ -105,10 +158,10 @@ class Exchange(Owner):
         self.attempts = 0
         self.replica = -1
         self.row = -1
-        self.begun = listener.clock.now()
-        self.wall = time.time()
+        self.begun = books.clock.now()
+        self.wall = 0.0 if books.log is None else time.time()
         self.first_byte = -1.0
-        self.call: Call | None = None
+        self.call = None
 
     def begin(self, body: bytes, whole: bool) -> None:
         """Makes the call."""
@@ -161,7 +214,7 @@ class Exchange(Owner):
             self.upstream.finish()
             self.upstream = None
         self.call.replayable = not self.spilled
-        self.call.uploaded(self.listener.clock.now())
+        self.call.uploaded(self.books.clock.now())
 
     def writable(self, yes: bool) -> None:
         """Whether the downstream takes more of the response."""
@@ -172,10 +225,11 @@ class Exchange(Owner):
         """The downstream has gone before its answer was whole."""
         if self.over:
             return
-        now = self.listener.clock.now()
+        now = self.books.clock.now()
         self.flags = add_flag(self.flags, DC)
         self.details = "downstream_remote_disconnect"
-        streaming, self.streaming = self.streaming, None
+        streaming = self.streaming
+        self.streaming = None
         if streaming is not None:
             streaming.cut(now)
         elif self.call is not None:
@@ -206,7 +260,7 @@ class Exchange(Owner):
         self.streaming = heard
         self.connection.start(head.status, head.headers, head.length)
         if call.policy.timeouts is not None:
-            self.listener.clock.at(call.due, Deadline(self), 0)
+            self.books.clock.at(call.due, Deadline(self), 0)
 
     def reply(self, call: Call, now: float) -> None:
         """The proxy answers by itself."""
@@ -254,20 +308,22 @@ class Exchange(Owner):
         self.upstream = None
         self.call = None
         self.chunks = []
-        way, status = self.way, self.status
+        way = self.way
+        status = self.status
         lasted = now - self.begun
-        flags = flag_names(self.flags)
+        flags = flag_names(self.flags) if self.flags else ""
         way.series.count(status, flags, lasted, self.received, self.sent)
         self.tally(lasted)
-        listener = self.listener
-        if listener.ledger is not None:
-            listener.ledger.exchange(self, now)
-        if listener.log is not None:
-            self.log(flags, lasted)
+        books = self.books
+        if books.ledger is not None:
+            books.ledger.exchange(self, now)
+        if books.log is not None:
+            self.log(books.log, flags, lasted)
 
     def tally(self, lasted: float) -> None:
         """Counts it for the live table."""
-        passed, policy = self.way.passed, self.way.route.policy
+        passed = self.way.passed
+        policy = self.way.route.policy
         passed.answered(self.status or 499, lasted)
         passed.attempts += self.attempts
         more = self.attempts - 1
@@ -277,13 +333,12 @@ class Exchange(Owner):
             else:
                 passed.retries += more
 
-    def log(self, flags: str, lasted: float) -> None:
+    def log(self, log: AccessLog, flags: str, lasted: float) -> None:
         """Writes its line of the access log."""
-        head, log = self.head, self.listener.log
-        assert log is not None, "there is a log"
+        head = self.head
         log.write(
             self.wall, head.method, head.path, head.minor, self.status, flags, self.details, self.received,
-            self.sent, lasted, None if self.first_byte < 0.0 else self.first_byte - self.begun,
+            self.sent, lasted, -1.0 if self.first_byte < 0.0 else self.first_byte - self.begun,
             head.get(b"x-forwarded-for"), head.get(b"user-agent"), head.get(b"x-request-id"), head.host,
             self.host, self.way.service, self.way.service, self.attempts,
         )  # fmt: skip
@@ -291,6 +346,8 @@ class Exchange(Owner):
 
 class Deadline(Event):
     """The route's time-out, while a response is being passed on."""
+
+    exchange: Exchange
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
@@ -304,8 +361,6 @@ class Deadline(Event):
 
 class Lost(ServerStream):
     """A request that has been answered at once: there is nothing more to hear of it."""
-
-    __slots__ = ()
 
 
 LOST = Lost()

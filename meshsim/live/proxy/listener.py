@@ -15,11 +15,14 @@ from meshsim.live.context import (
     request_id,
 )
 from meshsim.live.proxy.access import AccessLog
-from meshsim.live.proxy.exchange import LOST, PLAIN, WORDS, Exchange
+from meshsim.live.proxy.exchange import LOST, PLAIN, WORDS, Books, Exchange
 from meshsim.live.proxy.ledger import Ledger
 from meshsim.live.proxy.series import Series
 from meshsim.live.proxy.way import Way
-from meshsim.live.wire import Handler, RequestHead, ServerConnection, ServerStream
+from meshsim.live.wire.handler import Handler
+from meshsim.live.wire.heads import RequestHead
+from meshsim.live.wire.server import ServerConnection
+from meshsim.live.wire.stream import ServerStream
 from meshsim.policies.outcome import NR, flag_names
 from meshsim.random import SCRIPT, Key, derive
 
@@ -42,6 +45,17 @@ class Listener(Handler):
         connections: open ones.
     """
 
+    clock: LiveClock
+    books: Books
+    ways: dict[bytes, Way]
+    any: Way | None
+    inbound: bool
+    key: Key
+    log: AccessLog | None
+    unrouted: Series
+    strangers: int
+    connections: set[ServerConnection]
+
     def __init__(
         self, clock: LiveClock, ways: dict[bytes, Way], *, inbound: bool, key: Key, log: AccessLog | None,
         ledger: Ledger | None, unrouted: Series,
@@ -52,10 +66,10 @@ class Listener(Handler):
         self.inbound = inbound
         self.key = key
         self.log = log
-        self.ledger = ledger
+        self.books = Books(clock, log, ledger)
         self.unrouted = unrouted
         self.strangers = 0
-        self.connections: set[ServerConnection] = set()
+        self.connections = set()
 
     def begin(
         self, connection: ServerConnection, head: RequestHead, body: bytes, whole: bool
@@ -87,9 +101,9 @@ class Listener(Handler):
             headers.append((REQUEST_ID, request_id(number & 0xFFFFFFFFFFFFFFFF)))
         head.headers = headers
         parent = 0 if trace is None or way.caller == "client" else trace.parent
-        exchange = Exchange(self, way, connection, head, context, number or 1, parent)
+        exchange = Exchange(self.books, way, connection, head, context, number or 1, parent)
         exchange.begin(body, whole)
-        return exchange  # type: ignore[return-value]  # a stream by its methods: it is the call's owner by class
+        return exchange
 
     def stranger(self, way: Way, trace: Trace | None) -> Context:
         """The context of a call that brings none: of a program that forwards tracing headers, or nobody."""
@@ -109,7 +123,7 @@ class Listener(Handler):
 
             self.log.write(
                 time.time(), head.method, head.path, head.minor, 404, flag_names(NR), details, 0, len(words),
-                0.0, None, head.get(b"x-forwarded-for"), head.get(b"user-agent"), head.get(REQUEST_ID),
+                0.0, -1.0, head.get(b"x-forwarded-for"), head.get(b"user-agent"), head.get(REQUEST_ID),
                 head.host, "", "", "", 0,
             )  # fmt: skip
 

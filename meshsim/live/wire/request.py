@@ -37,7 +37,7 @@ _ABSOLUTE = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?]++)(.*+)")
 _SLASH = 0x2F
 
 
-def first_line(head: bytes) -> re.Match[bytes]:
+def request_line(head: bytes) -> re.Match[bytes]:
     """Matches method, target and minor version.
 
     Raises:
@@ -53,11 +53,11 @@ def first_line(head: bytes) -> re.Match[bytes]:
     return line
 
 
-def read(line: re.Match[bytes], headers: Headers, framing: Headers) -> RequestHead:
+def read_request(line: re.Match[bytes], headers: Headers, framing: Headers) -> RequestHead:
     """The head of a request.
 
     Args:
-        line: what `first_line` found.
+        line: what `request_line` found.
         headers: end-to-end headers.
         framing: the others.
 

@@ -17,7 +17,7 @@ from meshsim.live.wire.heads import UNTIL_CLOSE, Headers, MalformedError, Respon
 LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t -~\x80-\xff]*+))?\r\n")
 
 
-def first_line(head: bytes) -> re.Match[bytes]:
+def status_line(head: bytes) -> re.Match[bytes]:
     """Matches minor version, status and reason.
 
     Raises:
@@ -29,11 +29,11 @@ def first_line(head: bytes) -> re.Match[bytes]:
     return line
 
 
-def read(line: re.Match[bytes], headers: Headers, framing: Headers) -> ResponseHead:
+def read_response(line: re.Match[bytes], headers: Headers, framing: Headers) -> ResponseHead:
     """The head of a response; its length is UNTIL_CLOSE where the head tells none.
 
     Args:
-        line: what `first_line` found.
+        line: what `status_line` found.
         headers: end-to-end headers.
         framing: the others.
 
