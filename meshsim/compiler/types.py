@@ -160,7 +160,9 @@ class Locals:
     def _note(self, name: str, typed: Typed | None) -> None:
         if typed is None or name in self.arguments:
             return
-        typed = Typed(without_none(typed.annotation), typed.module)
+        bare = without_none(typed.annotation)
+        if ast.unparse(bare) not in SCALARS:  # a number that may be None is no number in C
+            typed = Typed(bare, typed.module)
         before = self.known.get(name)
         if before is not None and ast.unparse(before.annotation) != ast.unparse(typed.annotation):
             self.unclear.add(name)
