@@ -1,5 +1,6 @@
-"""The live body of the mesh: a scenario runs on this machine, behind real sidecar proxies, over real sockets.
+"""The mesh run for real on this machine: sidecars, services, load generator, and who starts them.
 
-The proxies decide with the very same classes of `policies` and `mesh` that the engines run; this package
-gives them a clock, a transport and processes to live in. `wire` is HTTP/1.1 and knows nothing of the mesh.
+Every part is a process of its own. They decide with the very classes that the engines run (`meshsim.mesh`,
+`meshsim.policies`); this package gives them a clock, a transport and processes to live in. `wire` is HTTP/1.1
+and knows nothing of the mesh.
 """
