@@ -156,6 +156,7 @@ class Answering(Framing):
         """The answer is whole: on to the next request, or to the end."""
         self.due = NOTHING
         self.stream = NOBODY
+        self.bare = False
         if not keep:
             self._close()
             return
@@ -195,7 +196,7 @@ class Answering(Framing):
         else:
             body = reason(status)
             head = response_head(status, [(b"content-type", b"text/plain")], len(body), _CLOSE)
-            self.transport.write(head if owed == DUE and self.bare else head + body)
+            self.transport.write(head if self.bare else head + body)
             self._close()
         stream.gone()
 

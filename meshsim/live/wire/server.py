@@ -119,10 +119,12 @@ class ServerConnection(Answering):
         size = len(data)
         try:
             head = self._parse_head(data[:end] if size > end else data)
+            self.bare = head.method == b"HEAD"
             if head.length:
                 end = self.feed_body(data, end, self.head_bytes)
         except MalformedError as error:
-            return self._reject(error.status, error.why)
+            broken = BROKEN.search(data, 0, end)  # which comes first, as where the head came in pieces
+            return self._reject(400 if broken else error.status, error.why)
         except HttpParserError as error:
             return self._reject(400, str(error))
         self._begin(head)
@@ -179,7 +181,6 @@ class ServerConnection(Answering):
         body = self.take() if self.pieces else b""
         self.state = WAIT if whole else BODY
         self.due = DUE
-        self.bare = head.method == b"HEAD"
         self.keep = head.keep_alive
         self.minor = head.minor
         self.expects = head.expects and not whole and not body
