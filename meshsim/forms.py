@@ -36,11 +36,16 @@ def source(name: str) -> Path:
     return PACKAGE.parent / (name.replace(".", "/") + ".py")
 
 
-def digest(names: Sequence[str]) -> str:
-    """What tells these sources, and how they are compiled, from any others."""
-    total = hashlib.blake2b(digest_size=16)
+def digest(names: Sequence[str], on: str = "") -> str:
+    """What tells these sources, and how they are compiled, from any others.
+
+    Args:
+        names: of the modules.
+        on: the digest of those on which they stand.
+    """
+    total = hashlib.blake2b(on.encode(), digest_size=16)
     compiler = sorted(f"meshsim.compiler.{file.stem}" for file in (PACKAGE / "compiler").glob("*.py"))
-    for name in [*names, *compiler]:
+    for name in names if on else [*names, *compiler]:
         total.update(name.encode() + b"\0" + source(name).read_bytes() + b"\0")
     return total.hexdigest()
 
@@ -158,16 +163,16 @@ def _look() -> tuple[Form, dict[str, Path]]:
     files = _files(engine, suffix)
     if not files:
         return Form(False, False, "the compiled engine is older than its sources"), {}
-    more = _files(live, suffix)
-    return Form(True, checked, "", bool(more)), more or files
+    more = _files(live, suffix, on=engine["digest"])
+    return Form(True, checked, "", bool(more)), {**files, **more}
 
 
-def _files(part: dict[str, Any], suffix: str) -> dict[str, Path]:
-    """The extensions of a part, by the modules that they hold; none if it is not made of the sources as they are."""
+def _files(part: dict[str, Any], suffix: str, on: str = "") -> dict[str, Path]:
+    """The extensions of a part, by the modules that they hold; none if it is older than its sources."""
     names = part["modules"]
     files = {name: COMPILED / (name.partition(".")[2].replace(".", "/") + suffix) for name in names}
     try:
-        same = digest(names) == part["digest"] and all(file.exists() for file in files.values())
+        same = digest(names, on) == part["digest"] and all(file.exists() for file in files.values())
     except OSError:
         same = False
     return files if same else {}

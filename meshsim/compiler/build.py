@@ -17,11 +17,12 @@ from setuptools.command.build_ext import build_ext
 
 from meshsim import forms
 from meshsim.compiler.header import header
-from meshsim.compiler.modules import LIVE, MODULES, PARTS
+from meshsim.compiler.modules import ENGINE, LIVE, MODULES
 from meshsim.compiler.read import read
 from meshsim.compiler.rewrite import rewrite
 
 ROOT = forms.PACKAGE.parent
+PARTS = {"engine": ENGINE, "live": LIVE}
 FOLDER = "meshsim._compiled"
 
 DIRECTIVES: dict[str, Any] = {
@@ -96,6 +97,12 @@ def translate(folder: Path, directives: dict[str, Any], names: set[str]) -> dict
     return {_placed(each.name): each.sources for each in made}
 
 
+def digests() -> dict[str, str]:
+    """What tells the sources of each part, as they are, from any others."""
+    engine = forms.digest(ENGINE)
+    return {"engine": engine, "live": forms.digest(LIVE, on=engine)}
+
+
 def _placed(name: str) -> str:
     """The name of the extension that holds a module: where it lies."""
     return f"{FOLDER}.{name.partition('.')[2]}"
@@ -136,7 +143,7 @@ class Build(build_ext):
         with tempfile.TemporaryDirectory(prefix="meshsim-build-") as folder:
             try:
                 self._target().joinpath("manifest.json").unlink(missing_ok=True)
-                self.made_of = {part: forms.digest(names) for part, names in PARTS.items()}
+                self.made_of = digests()
                 names = {extension.name for extension in self.extensions}
                 sources = translate(Path(folder), self.directives, names)
                 for extension in self.extensions:
@@ -173,11 +180,11 @@ class Build(build_ext):
         return Path(self.get_ext_fullpath(f"{FOLDER}.manifest")).parent
 
     def _manifest(self) -> None:
-        if any(forms.digest(names) != self.made_of[part] for part, names in PARTS.items()):
+        if digests() != self.made_of:
             raise RuntimeError("a source was changed meanwhile; build again")
         manifest = {
             "parts": {
-                part: {"modules": names, "digest": self.made_of[part]} for part, names in PARTS.items()
+                part: {"modules": PARTS[part], "digest": digest} for part, digest in self.made_of.items()
             },
             "checked": self.checked,
             "flags": os.environ.get("MESHSIM_CFLAGS", ""),

@@ -154,7 +154,7 @@ def _read(program: Program, module: Module) -> None:
 
 
 def has_closure(node: ast.FunctionDef) -> bool:
-    """Whether a function has others inside, which a C function can't have: it stays a function of Python's."""
+    """Whether a function has others inside, which one of C can't have: it stays a function of Python's."""
     inside = (ast.Lambda, ast.GeneratorExp, ast.Yield, ast.FunctionDef)
     return any(isinstance(inner, inside) for inner in ast.walk(node) if inner is not node)
 
@@ -175,7 +175,11 @@ def is_for_types(node: ast.stmt) -> TypeGuard[ast.If]:
 def _constant(module: Module, node: ast.Assign | ast.AnnAssign) -> None:
     target = node.targets[0] if isinstance(node, ast.Assign) else node.target
     value = None if node.value is None else evaluate(node.value, module.constants)
-    if isinstance(target, ast.Name) and isinstance(node, ast.Assign) and isinstance(node.value, ast.Subscript):
+    if (
+        isinstance(target, ast.Name)
+        and isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Subscript)
+    ):
         module.aliases[target.id] = node.value
     if isinstance(target, ast.Name) and value is not None:
         module.constants[target.id] = value
@@ -204,8 +208,8 @@ def _signature(node: ast.FunctionDef, *, method: bool) -> Signature:
 def _class(node: ast.ClassDef, module: str) -> Class | None:
     """What a class says; None for one that C has nothing like, and which Python makes in either form.
 
-    That is one with several bases, or with a decorator other than `final`; the caller sees to those whose base
-    is not compiled: exceptions, protocols, named tuples.
+    That is one with several bases, or with a decorator other than `final`; the caller sees to those whose
+    base is not compiled: exceptions, protocols, named tuples.
     """
     decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
     if len(node.bases) > 1 or node.keywords or set(decorators) - {"final"}:

@@ -23,6 +23,7 @@ REQUEST_ID = b"x-request-id"
 
 PRIORITY_MOST = 1000
 CONTEXT_PARTS = 5
+MICROS = 1e6
 TRACE_LENGTH = 32
 PARENT_LENGTH = 16
 TRACEPARENT_LENGTH = 55
@@ -59,8 +60,9 @@ class Context:
 
     def header(self) -> bytes:
         """The value of ``x-meshsim``."""
-        flags = f"{int(self.extra)};{int(self.sampled)};{self.priority}"
-        return f"{self.key:016x};{self.start!r};{flags}".encode()
+        extra = 1 if self.extra else 0
+        sampled = 1 if self.sampled else 0
+        return f"{self.key:016x};{self.start!r};{extra};{sampled};{self.priority}".encode()
 
 
 def parse_context(value: bytes) -> Context | None:
@@ -75,6 +77,24 @@ def parse_context(value: bytes) -> Context | None:
     if not isfinite(start) or abs(priority) > PRIORITY_MOST or key < 0:
         return None
     return Context(key, start, parts[2] == b"1", parts[3] == b"1", priority)
+
+
+def stranger(key: Key, now: float, sampled: bool) -> Context:
+    """The context of a call that brings none.
+
+    NOTE: its start is cut to microseconds, which `stranger_header` writes as two numbers of C's. The shortest
+    digits that tell a float from all others take five times as long to find.
+    """
+    return Context(key, int(now * MICROS) / MICROS, False, sampled, 0)
+
+
+def stranger_header(context: Context) -> bytes:
+    """``x-meshsim`` of a stranger's context: its `header`, but for zeros at the end of the start."""
+    total = int(context.start * MICROS + 0.5)
+    seconds = total // 1000000
+    micros = total % 1000000
+    sampled = 1 if context.sampled else 0
+    return f"{context.key:016x};{seconds}.{micros:06d};0;{sampled};0".encode()
 
 
 def attempt_key(context: Context, count: bytes) -> tuple[Key, int]:
@@ -103,14 +123,34 @@ class Trace:
         self.parent = parent
         self.sampled = sampled
 
+    def root(self) -> Key:
+        """The key of the client's request: the lower half of its trace's id."""
+        return self.trace & 0xFFFFFFFFFFFFFFFF
+
     def header(self) -> bytes:
         """The value of ``traceparent``."""
-        return traceparent(self.trace, self.parent, self.sampled)
+        return traceparent(trace_hex(self.trace), self.parent, self.sampled)
 
 
-def traceparent(trace: TraceId, parent: Key, sampled: bool) -> bytes:
-    """The value of ``traceparent``; see `Trace`."""
-    return f"00-{trace:032x}-{parent:016x}-{int(sampled):02x}".encode()
+def trace_hex(trace: TraceId) -> str:
+    """A trace's id as ``traceparent`` has it."""
+    return f"{trace:032x}"
+
+
+def key_hex(key: Key) -> str:
+    """The trace's id of a request that nobody has given one: its key."""
+    return f"0000000000000000{key or 1:016x}"
+
+
+def traceparent(trace: str, parent: Key, sampled: bool) -> bytes:
+    """The value of ``traceparent``; see `Trace`.
+
+    Args:
+        trace: as `trace_hex` or `key_hex` writes it.
+        parent: key of the attempt.
+        sampled: whether spans are kept.
+    """
+    return f"00-{trace}-{parent:016x}-0{1 if sampled else 0}".encode()
 
 
 def parse_trace(value: bytes) -> Trace | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from typing import cast
 
 from meshsim.live.clock import LiveClock
 from meshsim.live.links import Crossing, emulated
@@ -127,7 +128,7 @@ class SocketTransport(Transport):
         connection = ClientConnection(lambda lost: self._idle_lost(pool, lost), self.limits)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
-                await loop.create_connection(lambda: connection, *pool.address)
+                await loop.create_connection(lambda: cast(asyncio.Protocol, connection), *pool.address)
         except (OSError, TimeoutError):
             pool.cluster.failed(pool.host, self.clock.now())
             return

@@ -17,6 +17,9 @@ BATCH = 256
 LATE_AT_MOST = 1.0
 """s."""
 
+SEEN_AT_MOST = 1024
+
+
 def text(value: bytes) -> str:
     """A header's value as JSON has it; nothing as null."""
     return quoted(value.decode("latin-1")) if value else "null"
@@ -34,10 +37,12 @@ class AccessLog:
     _second: int
     _stamp: str
     _flushed: float
+    _seen: dict[bytes, str]
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("ab", buffering=0)
         self._lines = []
+        self._seen = {}
         self._second = 0
         self._stamp = ""
         self._flushed = 0.0
@@ -74,20 +79,30 @@ class AccessLog:
         if second != self._second:
             self._second = second
             self._stamp = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        upstream_host = f'"{host}"' if host else "null"  # an address and a port, with nothing to escape
         micros = int((started - second) * 1e6)
         duration = int(lasted * 1e3)
         served = "null" if upstream < 0.0 else str(int(upstream * 1e3))
         self._lines.append(
-            f'{{"start_time":"{self._stamp}.{micros:06d}Z","method":{text(method)},"path":{text(path)},'
+            f'{{"start_time":"{self._stamp}.{micros:06d}Z","method":{self._again(method)},"path":{text(path)},'
             f'"protocol":"HTTP/1.{minor}","response_code":{status},"response_flags":"{flags or "-"}",'
             f'"response_code_details":"{details}","bytes_received":{received},"bytes_sent":{sent},'
             f'"duration":{duration},"upstream_service_time":{served},"x_forwarded_for":{text(forwarded)},'
-            f'"user_agent":{text(agent)},"request_id":{text(request_id)},"authority":{text(authority)},'
-            f'"upstream_host":{quoted(host) if host else "null"},"upstream_cluster":"{cluster}",'
+            f'"user_agent":{self._again(agent)},"request_id":{text(request_id)},"authority":{self._again(authority)},'
+            f'"upstream_host":{upstream_host},"upstream_cluster":"{cluster}",'
             f'"route_name":"{route}","attempt_count":{attempts}}}\n'
         )
         if len(self._lines) >= BATCH or started - self._flushed > LATE_AT_MOST:
             self.flush()
+
+    def _again(self, value: bytes) -> str:
+        """`text` of what mostly comes again: as many as `SEEN_AT_MOST` are remembered."""
+        found = self._seen.get(value)
+        if found is None:
+            if len(self._seen) >= SEEN_AT_MOST:
+                self._seen = {}
+            found = self._seen[value] = text(value)
+        return found
 
     def flush(self) -> None:
         """Writes what is waiting."""

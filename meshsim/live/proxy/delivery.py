@@ -20,7 +20,10 @@ from meshsim.random import LINK_BACK, LOSS_BACK
 if TYPE_CHECKING:
     from meshsim.live.proxy.ledger import Ledger
 
-FIRST_COUNT = b"1"
+OTHER_TRY = ATTEMPT_COUNT + b": %d\r\n" + TRACEPARENT + b": %b\r\n"
+FIRST_TRY = OTHER_TRY % (1, b"")
+FIRST_TRY = FIRST_TRY[: len(FIRST_TRY) - 2]
+"""Written once, as most attempts are their call's first."""
 
 
 class ProxyTransport(SocketTransport):
@@ -53,19 +56,18 @@ class ProxyTransport(SocketTransport):
     def outgoing(self, attempt: Attempt) -> Outgoing:
         exchange = exchange_of(attempt)
         head = exchange.head
-        headers = head.headers
+        more = b""
         if self.outbound:
-            context = exchange.context
-            headers = [
-                *headers,
-                (ATTEMPT_COUNT, FIRST_COUNT if attempt.number == 0 else b"%d" % (attempt.number + 1)),
-                (TRACEPARENT, traceparent(exchange.trace, attempt.key, context.sampled)),
-            ]
+            trace = traceparent(exchange.trace, attempt.key, exchange.context.sampled)
+            if attempt.number == 0:
+                more = FIRST_TRY + trace + b"\r\n"
+            else:
+                more = OTHER_TRY % (attempt.number + 1, trace)
         chunks = exchange.chunks
         body = b"" if not chunks else chunks[0] if len(chunks) == 1 else b"".join(chunks)
         host = exchange.way.authority or head.host
         return Outgoing(
-            request_head(head.method, head.path, host, headers, head.length),
+            request_head(head.method, head.path, host, head.headers, head.length, more),
             body,
             exchange.whole,
             head.method,

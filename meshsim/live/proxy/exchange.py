@@ -16,12 +16,11 @@ import time
 from typing import TYPE_CHECKING, final
 
 from meshsim.live.clock import LiveClock
-from meshsim.live.context import Context, TraceId
+from meshsim.live.context import Context
 from meshsim.live.proxy.access import AccessLog
 from meshsim.live.proxy.way import Way
-from meshsim.live.wire.heads import RequestHead, ResponseHead
+from meshsim.live.wire.heads import RequestHead
 from meshsim.live.wire.server import ServerConnection
-from meshsim.live.wire.stream import ServerStream
 from meshsim.mesh.call import Call, Owner
 from meshsim.mesh.clock import Event
 from meshsim.mesh.route import Request
@@ -93,6 +92,8 @@ class Exchange(Owner):
 
     Attributes:
         books: where it is written down.
+        root: key of the client's request, which its draws and spans go by.
+        trace: id of its trace, 32 hex.
         head: of the request.
         chunks: its body, as far as it may be needed.
         whole: whether the body has come to its end.
@@ -107,7 +108,8 @@ class Exchange(Owner):
     connection: ServerConnection
     head: RequestHead
     context: Context
-    trace: TraceId
+    root: Key
+    trace: str
     chunks: list[bytes]
     size: int
     spilled: bool
@@ -132,7 +134,7 @@ class Exchange(Owner):
 
     def __init__(
         self, books: Books, way: Way, connection: ServerConnection, head: RequestHead, context: Context,
-        trace: TraceId, span: Key,
+        root: Key, trace: str, span: Key, now: float,
     ) -> None:  # fmt: skip
         self.span = span
         self.books = books
@@ -140,6 +142,7 @@ class Exchange(Owner):
         self.connection = connection
         self.head = head
         self.context = context
+        self.root = root
         self.trace = trace
         self.chunks = []
         self.size = 0
@@ -158,7 +161,7 @@ class Exchange(Owner):
         self.attempts = 0
         self.replica = -1
         self.row = -1
-        self.begun = books.clock.now()
+        self.begun = now
         self.wall = 0.0 if books.log is None else time.time()
         self.first_byte = -1.0
         self.call = None
@@ -166,9 +169,7 @@ class Exchange(Owner):
     def begin(self, body: bytes, whole: bool) -> None:
         """Makes the call."""
         context = self.context
-        request = Request(
-            -1, self.trace & 0xFFFFFFFFFFFFFFFF, context.start, context.priority, context.sampled
-        )
+        request = Request(-1, self.root, context.start, context.priority, context.sampled)
         call = Call(self.way.route, self, request, context.key, context.extra, self.begun)
         self.call = call
         self.row = call.row
@@ -357,10 +358,3 @@ class Deadline(Event):
         if streaming is not None:
             streaming.cut(now)
             self.exchange.cut_off(UT, now)
-
-
-class Lost(ServerStream):
-    """A request that has been answered at once: there is nothing more to hear of it."""
-
-
-LOST = Lost()

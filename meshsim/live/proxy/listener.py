@@ -10,19 +10,23 @@ from meshsim.live.context import (
     TRACEPARENT,
     Context,
     Trace,
+    key_hex,
     parse_context,
     parse_trace,
     request_id,
+    stranger,
+    stranger_header,
+    trace_hex,
 )
 from meshsim.live.proxy.access import AccessLog
-from meshsim.live.proxy.exchange import LOST, PLAIN, WORDS, Books, Exchange
+from meshsim.live.proxy.exchange import PLAIN, WORDS, Books, Exchange
 from meshsim.live.proxy.ledger import Ledger
 from meshsim.live.proxy.series import Series
 from meshsim.live.proxy.way import Way
 from meshsim.live.wire.handler import Handler
 from meshsim.live.wire.heads import RequestHead
 from meshsim.live.wire.server import ServerConnection
-from meshsim.live.wire.stream import ServerStream
+from meshsim.live.wire.stream import NOBODY, ServerStream
 from meshsim.policies.outcome import NR, flag_names
 from meshsim.random import SCRIPT, Key, derive
 
@@ -77,41 +81,49 @@ class Listener(Handler):
         way = self.any or self.ways.get(head.host.partition(b":")[0])
         if way is None:
             self.refuse(connection, head)
-            return LOST
-        written, traced = b"", b""
-        identified = False
-        for name, value in head.headers:
+            return NOBODY  # there is nothing more to hear of it
+        now = self.clock.now()
+        headers = head.headers
+        written = traced = b""
+        identified = own = False
+        name: bytes
+        value: bytes
+        for name, value in headers:
             if name == CONTEXT:
                 written = value
             elif name == TRACEPARENT:
                 traced = value
+                own = True
             elif name == REQUEST_ID:
                 identified = True
-        context = parse_context(written) if written else None
-        trace = parse_trace(traced) if traced else None
-        if context is None:
-            context = self.stranger(way, trace)
-        headers = head.headers
-        if not self.inbound:
+            elif name == ATTEMPT_COUNT:
+                own = True
+        if own and not self.inbound:
             headers = [header for header in headers if header[0] not in OWN]
-            if not written:
-                headers.append((CONTEXT, context.header()))
-        number = context.key if trace is None else trace.trace
+        trace = parse_trace(traced) if traced else None
+        context = parse_context(written) if written else None
+        if context is None:
+            context = self.stranger(way, trace, now)
+            if not self.inbound:
+                if written:
+                    headers = [header for header in headers if header[0] != CONTEXT]
+                headers.append((CONTEXT, stranger_header(context)))
+        root = context.key if trace is None else trace.root()
         if not identified:
-            headers.append((REQUEST_ID, request_id(number & 0xFFFFFFFFFFFFFFFF)))
+            headers.append((REQUEST_ID, request_id(root)))
         head.headers = headers
-        parent = 0 if trace is None or way.caller == "client" else trace.parent
-        exchange = Exchange(self.books, way, connection, head, context, number or 1, parent)
+        parent = 0 if trace is None or way.client else trace.parent
+        text = key_hex(root) if trace is None else trace_hex(trace.trace)
+        exchange = Exchange(self.books, way, connection, head, context, root, text, parent, now)
         exchange.begin(body, whole)
         return exchange
 
-    def stranger(self, way: Way, trace: Trace | None) -> Context:
+    def stranger(self, way: Way, trace: Trace | None, now: float) -> Context:
         """The context of a call that brings none: of a program that forwards tracing headers, or nobody."""
-        now = self.clock.now()
         if trace is not None and way.step >= 0:
-            return Context(derive(trace.parent, SCRIPT + way.step), now, False, trace.sampled, 0)
+            return stranger(derive(trace.parent, SCRIPT + way.step), now, trace.sampled)
         self.strangers += 1
-        return Context(derive(self.key, self.strangers), now, False, trace is not None and trace.sampled, 0)
+        return stranger(derive(self.key, self.strangers), now, trace is not None and trace.sampled)
 
     def refuse(self, connection: ServerConnection, head: RequestHead) -> None:
         """There is no way to where this request wants to go."""

@@ -52,6 +52,7 @@ class Way:
 
     Attributes:
         caller, service: the edge; an inbound way has its own service at both ends.
+        client: whether the caller is the client, whose calls belong to no span.
         edge: its number in the scenario; -1 inbound.
         route: decides.
         series: what Prometheus is told.
@@ -64,6 +65,7 @@ class Way:
     service: str
     edge: int
     inbound: bool
+    client: bool
     route: Route
     series: Series
     passed: Passed
@@ -77,6 +79,7 @@ class Way:
         self.service = service
         self.edge = edge
         self.inbound = edge < 0
+        self.client = caller == "client"
         self.route = route
         self.series = series
         self.passed = Passed()

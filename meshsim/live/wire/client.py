@@ -17,7 +17,7 @@ from typing import cast, final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from meshsim.live.wire.framing import BROKEN, END, Framing, strip
+from meshsim.live.wire.framing import BROKEN, END, Framing
 from meshsim.live.wire.heads import UNTIL_CLOSE, Headers, MalformedError, ResponseHead
 from meshsim.live.wire.limits import Limits
 from meshsim.live.wire.response import read_response, status_line
@@ -99,6 +99,10 @@ class ClientConnection(Framing):
     informed: int
     head_bytes: int
     headers_most: int
+    line: bytes
+    minor: int
+    status: int
+    words: bytes
 
     def __init__(self, idle_lost: Callable[[ClientConnection], None], limits: Limits) -> None:
         super().__init__()
@@ -114,6 +118,10 @@ class ClientConnection(Framing):
         self.informed = 0
         self.head_bytes = limits.head_bytes
         self.headers_most = limits.headers
+        self.line = b""  # the status line of the last response
+        self.minor = 0
+        self.status = 0
+        self.words = b""
 
     # Coming and going
 
@@ -256,27 +264,28 @@ class ClientConnection(Framing):
 
     def _parse_head(self, raw: bytes) -> ResponseHead | None:
         """Has both readers read the head, and sees that they agree on the message's end; None for a 1xx."""
-        line = status_line(raw)
+        if not self.line or not raw.startswith(self.line):  # NOTE: nearly all responses begin alike
+            line = status_line(raw)
+            self.line, version, status, self.words = line.group(0, 1, 2, 3)
+            self.words = self.words or b""
+            self.minor = 1 if version == b"1" else 0
+            self.status = int(status)
         headers: Headers = []
         framing: Headers = []
         self.headers = headers
         self.framing = framing
         self.whole = False
-        status = int(line[2])
-        if status == 101:
+        if self.status == 101:
             raise MalformedError(502, "a switch of protocols that nobody asked for")
         try:
             self.feed(raw)
         except HttpParserUpgrade:
             raise MalformedError(502, "an upgrade") from None
-        if b" \r\n" in raw or b"\t\r\n" in raw:
-            strip(headers)
-            strip(framing)
         if len(headers) + len(framing) > self.headers_most:
             raise MalformedError(502, "too many headers")
-        head = read_response(line, headers, framing)
-        if status < 200:
-            self._inform(status)
+        head = read_response(self.minor, self.status, self.words, headers, framing)
+        if head.status < 200:
+            self._inform(head.status)
             return None
         self._settle_body(head)
         return head

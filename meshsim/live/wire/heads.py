@@ -89,9 +89,7 @@ class ResponseHead:
     length: int
     keep_alive: bool
 
-    def __init__(
-        self, status: int, reason: bytes, headers: Headers, length: int, keep_alive: bool
-    ) -> None:
+    def __init__(self, status: int, reason: bytes, headers: Headers, length: int, keep_alive: bool) -> None:
         self.status = status
         self.reason = reason
         self.headers = headers

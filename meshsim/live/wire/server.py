@@ -22,7 +22,7 @@ from typing import cast, final
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from meshsim.live.wire.answering import BODY, CLOSED, CLOSING, DUE, HEAD, NOTHING, WAIT, Answering
-from meshsim.live.wire.framing import BROKEN, END, strip
+from meshsim.live.wire.framing import BROKEN, END
 from meshsim.live.wire.handler import Handler
 from meshsim.live.wire.heads import Headers, MalformedError, RequestHead
 from meshsim.live.wire.limits import Limits
@@ -47,6 +47,7 @@ class ServerConnection(Answering):
     peer: tuple[str, int]
     scanned: int
     headers_most: int
+    host: bytes
 
     def __init__(
         self, handler: Handler, limits: Limits, loop: asyncio.AbstractEventLoop | None = None
@@ -56,6 +57,7 @@ class ServerConnection(Answering):
         self.peer = ("", 0)
         self.scanned = 0  # bytes of the rest in which no head ends
         self.headers_most = limits.headers
+        self.host = b""  # of the last request
 
     # Coming and going
 
@@ -159,12 +161,10 @@ class ServerConnection(Answering):
             upgrade = True
         except HttpParserError as error:
             raise MalformedError(blame(framing), str(error)) from None
-        if b" \r\n" in raw or b"\t\r\n" in raw:
-            strip(headers)
-            strip(framing)
         if len(headers) + len(framing) > self.headers_most:
             raise MalformedError(431, "too many headers")
-        head = read_request(line, headers, framing)
+        head = read_request(line, headers, framing, self.host)
+        self.host = head.host
         if upgrade:  # ignored: llhttp, which would stop here, is given the head without it
             self.whole = False
             self.parser = HttpRequestParser(self)

@@ -26,7 +26,9 @@ def reason(status: int) -> bytes:
     return _LINES[status][13:].rstrip()
 
 
-def request_head(method: bytes, path: bytes, host: bytes, headers: Headers, length: int) -> bytes:
+def request_head(
+    method: bytes, path: bytes, host: bytes, headers: Headers, length: int, more: bytes = b""
+) -> bytes:
     """The head of a request in HTTP/1.1.
 
     Args:
@@ -35,15 +37,17 @@ def request_head(method: bytes, path: bytes, host: bytes, headers: Headers, leng
         host: for the Host header.
         headers: end-to-end headers, without Host and Content-Length.
         length: of the body in bytes, or CHUNKED.
+        more: whole lines of further headers, each with its CRLF.
     """
     pieces = [method, b" ", path, b" HTTP/1.1\r\nhost: ", host, b"\r\n"]
     _add(pieces, headers)
+    pieces.append(more)
     if length == 0 and method in _BODILESS_METHODS:
         pieces.append(b"\r\n")
     elif length == CHUNKED:
         pieces.append(b"transfer-encoding: chunked\r\n\r\n")
     else:
-        pieces.append(b"content-length: %d\r\n\r\n" % length)
+        pieces.append(f"content-length: {length}\r\n\r\n".encode())
     return b"".join(pieces)
 
 
@@ -74,7 +78,7 @@ def response_head(status: int, headers: Headers, length: int, connection: bytes)
     if connection:
         pieces.append(connection)
     if length >= 0:
-        pieces.append(b"content-length: %d\r\n\r\n" % length)
+        pieces.append(f"content-length: {length}\r\n\r\n".encode())
     elif length == UNTIL_CLOSE:
         pieces.append(b"\r\n")
     else:
