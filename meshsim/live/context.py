@@ -168,6 +168,9 @@ def parse_trace(value: bytes) -> Trace | None:
 def request_id(key: Key) -> bytes:
     """An ``x-request-id`` in the form of a UUID (version 8: bits of one's own), of the request's key."""
     other = derive(key, 0)
-    first, second, third = key >> 32, (key >> 16) & 0xFFFF, (key >> 4) & 0xFFF
-    fourth, fifth = other >> 52, (other >> 4) & 0xFFFFFFFFFFFF
+    first: Key = key >> 32
+    second: Key = (key >> 16) & 0xFFFF
+    third: Key = (key >> 4) & 0xFFF
+    fourth: Key = other >> 52
+    fifth: Key = (other >> 4) & 0xFFFFFFFFFFFF
     return f"{first:08x}-{second:04x}-8{third:03x}-8{fourth:03x}-{fifth:012x}".encode()
