@@ -13,21 +13,28 @@ from meshsim.live.context import (
     Context,
     Trace,
     attempt_key,
+    key_hex,
     parse_context,
     parse_trace,
     request_id,
+    stranger,
+    stranger_header,
+    trace_hex,
+    traceparent,
 )
 from meshsim.live.proxy.access import AccessLog
-from meshsim.live.proxy.exchange import LOST, PLAIN, WORDS, Exchange
+from meshsim.live.proxy.exchange import PLAIN, WORDS, Books, Exchange
 from meshsim.live.proxy.ledger import Ledger
 from meshsim.live.proxy.series import Series
 from meshsim.live.proxy.way import Way
-from meshsim.live.wire import Handler, RequestHead, ServerConnection, ServerStream
-from meshsim.live.wire.heads import Headers
+from meshsim.live.wire.handler import Handler
+from meshsim.live.wire.heads import Headers, RequestHead
+from meshsim.live.wire.server import ServerConnection
+from meshsim.live.wire.stream import NOBODY, ServerStream
 from meshsim.policies.outcome import NR, flag_names
 from meshsim.random import SCRIPT, Key, derive
 
-OWN = frozenset([ATTEMPT_COUNT, CONTEXT, TRACEPARENT])
+OWN = frozenset([ATTEMPT_COUNT, TRACEPARENT])
 """Headers that an outbound listener writes anew."""
 MALFORMED = "DPE"
 """Envoy's flag of a downstream protocol error: it is raised by no call."""
@@ -48,6 +55,17 @@ class Listener(Handler):
         connections: open ones.
     """
 
+    clock: LiveClock
+    books: Books
+    ways: dict[bytes, Way]
+    any: Way | None
+    inbound: bool
+    key: Key
+    log: AccessLog | None
+    unrouted: Series
+    strangers: int
+    connections: set[ServerConnection]
+
     def __init__(
         self, clock: LiveClock, ways: dict[bytes, Way], *, inbound: bool, key: Key, log: AccessLog | None,
         ledger: Ledger | None, unrouted: Series,
@@ -58,10 +76,10 @@ class Listener(Handler):
         self.inbound = inbound
         self.key = key
         self.log = log
-        self.ledger = ledger
+        self.books = Books(clock, log, ledger)
         self.unrouted = unrouted
         self.strangers = 0
-        self.connections: set[ServerConnection] = set()
+        self.connections = set()
 
     def begin(
         self, connection: ServerConnection, head: RequestHead, body: bytes, whole: bool
@@ -69,44 +87,56 @@ class Listener(Handler):
         way = self.any or self.ways.get(head.host.partition(b":")[0])
         if way is None:
             self.refuse(connection, head)
-            return LOST
-        written, traced = b"", b""
-        identified = False
-        for name, value in head.headers:
+            return NOBODY  # there is nothing more to hear of it
+        now = self.clock.now()
+        headers = head.headers
+        written = traced = b""
+        identified = own = False
+        contexts = 0
+        name: bytes
+        value: bytes
+        for name, value in headers:
             if name == CONTEXT:
+                contexts += 1
                 written = written or value
             elif name == TRACEPARENT:
                 traced = value
+                own = True
             elif name == REQUEST_ID:
                 identified = True
-        context = parse_context(written) if written else None
+            elif name == ATTEMPT_COUNT:
+                own = True
+        if own and not self.inbound:
+            headers = [header for header in headers if header[0] not in OWN]
         trace = parse_trace(traced) if traced else None
+        context = parse_context(written) if written else None
         strange = context is None
         if context is None:
-            context = self.stranger(way, trace)
-            written = context.header()
-        headers = head.headers
-        number = context.key if trace is None else trace.trace
-        if not self.inbound:
-            headers = [header for header in headers if header[0] not in OWN]
-            headers.append((CONTEXT, written))
-        elif trace is None or strange:  # from outside the mesh
-            headers = _introduced(head, context, written, trace or Trace(number or 1, 0, context.sampled))
+            context = self.stranger(way, trace, now)
+        root = context.key if trace is None else trace.root()
+        if strange or contexts > 1:
+            if contexts:
+                headers = [header for header in headers if header[0] != CONTEXT]
+            headers.append((CONTEXT, stranger_header(context) if strange else written))
+        if self.inbound and trace is None:  # from outside the mesh
+            key, _ = attempt_key(context, head.get(ATTEMPT_COUNT))
+            headers = [header for header in headers if header[0] != TRACEPARENT]
+            headers.append((TRACEPARENT, traceparent(key_hex(root), key or 1, context.sampled)))
         if not identified:
-            headers.append((REQUEST_ID, request_id(number & 0xFFFFFFFFFFFFFFFF)))
+            headers.append((REQUEST_ID, request_id(root)))
         head.headers = headers
-        parent = 0 if trace is None or way.caller == "client" else trace.parent
-        exchange = Exchange(self, way, connection, head, context, number or 1, parent)
+        parent = 0 if trace is None or way.client else trace.parent
+        text = key_hex(root) if trace is None else trace_hex(trace.trace)
+        exchange = Exchange(self.books, way, connection, head, context, root, text, parent, now)
         exchange.begin(body, whole)
-        return exchange  # type: ignore[return-value]  # a stream by its methods: it is the call's owner by class
+        return exchange
 
-    def stranger(self, way: Way, trace: Trace | None) -> Context:
+    def stranger(self, way: Way, trace: Trace | None, now: float) -> Context:
         """The context of a call that brings none: of a program that forwards tracing headers, or nobody."""
-        now = self.clock.now()
         if trace is not None and way.step >= 0:
-            return Context(derive(trace.parent, SCRIPT + way.step), now, False, trace.sampled, 0)
+            return stranger(derive(trace.parent, SCRIPT + way.step), now, trace.sampled)
         self.strangers += 1
-        return Context(derive(self.key, self.strangers), now, False, trace is not None and trace.sampled, 0)
+        return stranger(derive(self.key, self.strangers), now, trace is not None and trace.sampled)
 
     def refuse(self, connection: ServerConnection, head: RequestHead) -> None:
         """There is no way to where this request wants to go."""
@@ -138,7 +168,7 @@ class Listener(Handler):
             return
         found = dict(headers)
         self.log.write(
-            time.time(), method, path, minor, status, flags, details, 0, sent, 0.0, None,
+            time.time(), method, path, minor, status, flags, details, 0, sent, 0.0, -1.0,
             found.get(b"x-forwarded-for", b""), found.get(b"user-agent", b""), found.get(REQUEST_ID, b""),
             host, "", "", "", 0,
         )  # fmt: skip
@@ -153,11 +183,3 @@ class Listener(Handler):
         """Resets every connection: the pod is gone."""
         for connection in list(self.connections):
             connection.abort()
-
-
-def _introduced(head: RequestHead, context: Context, written: bytes, trace: Trace) -> Headers:
-    """The headers of a request from outside the mesh, as its replica is to get them."""
-    key, _ = attempt_key(context, head.get(ATTEMPT_COUNT))
-    headers = [header for header in head.headers if header[0] not in (CONTEXT, TRACEPARENT)]
-    told = Trace(trace.trace, trace.parent or key or 1, trace.sampled)
-    return [*headers, (CONTEXT, written), (TRACEPARENT, told.header())]

@@ -19,6 +19,7 @@ from meshsim.live.proxy.listener import Listener
 from meshsim.live.proxy.series import Series, labels
 from meshsim.live.proxy.way import Way
 from meshsim.live.servers import Listening, schedule_outages
+from meshsim.live.stats import EdgeCounts
 from meshsim.mesh.cluster import Cluster
 from meshsim.mesh.dataplane import Dataplane
 from meshsim.mesh.link import Link
@@ -175,15 +176,17 @@ class Proxy(Role):
 
     def stats(self) -> dict[str, Any]:
         """What has passed on each edge since the start, and what is under way."""
-        for way in self.ways.values():
-            passed = way.passed
-            clusters: list[Cluster] = way.route.policy.clusters
-            passed.ejections = sum(edge == way.edge for _, edge, _ in self.recorder.ejections)
-            passed.ejected = sum(host.ejected for cluster in clusters for host in cluster.hosts)
-            passed.active = sum(cluster.breaker.active for cluster in clusters)
-            passed.pending = sum(cluster.breaker.pending for cluster in clusters)
-        told = {f"{way.caller} -> {way.service}": way.passed.message() for way in self.ways.values()}
+        told = {f"{way.caller} -> {way.service}": self._counts(way).message() for way in self.ways.values()}
         return {"edges": told, "active": sum(edge["active"] + edge["pending"] for edge in told.values())}
+
+    def _counts(self, way: Way) -> EdgeCounts:
+        counts = way.passed.counts()
+        clusters: list[Cluster] = way.route.policy.clusters
+        counts.ejections = sum(edge == way.edge for _, edge, _ in self.recorder.ejections)
+        counts.ejected = sum(host.ejected for cluster in clusters for host in cluster.hosts)
+        counts.active = sum(cluster.breaker.active for cluster in clusters)
+        counts.pending = sum(cluster.breaker.pending for cluster in clusters)
+        return counts
 
     def rows(self) -> Mapping[str, NDArray[Any]]:
         from meshsim.live.spans import span_rows  # noqa: PLC0415
