@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 from meshsim.live.clock import LiveClock
@@ -134,7 +135,7 @@ class SocketTransport(Transport):
 
     async def _connect(self, pool: Pool) -> None:
         loop = asyncio.get_running_loop()
-        connection = ClientConnection(lambda lost: self._idle_lost(pool, lost), self.limits)
+        connection = ClientConnection(partial(self._idle_lost, pool), self.limits)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 await loop.create_connection(lambda: cast(asyncio.Protocol, connection), *pool.address)
