@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from functools import partial
 
 from meshsim.live.clock import LiveClock
 from meshsim.live.links import Crossing, emulated
@@ -103,16 +104,20 @@ class SocketTransport(Transport):
         if pool is None:
             address = self.addresses.get(host.name)
             if address is None:  # not told yet
-                loop.call_soon(lambda: cluster.failed(host, self.clock.now()))
+                loop.call_soon(self._lost_way, cluster, host)
                 return
             pool = self.pools[host] = Pool(address, cluster, host)
         task = loop.create_task(self._connect(pool))
         self.connecting.add(task)  # or it might be collected while it runs
         task.add_done_callback(self.connecting.discard)
 
+    def _lost_way(self, cluster: Cluster, host: Host) -> None:
+        """There is no knowing where a host is."""
+        cluster.failed(host, self.clock.now())
+
     async def _connect(self, pool: Pool) -> None:
         loop = asyncio.get_running_loop()
-        connection = ClientConnection(lambda lost: self._idle_lost(pool, lost), self.limits)
+        connection = ClientConnection(partial(self._idle_lost, pool), self.limits)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 await loop.create_connection(lambda: connection, *pool.address)

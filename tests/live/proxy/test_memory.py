@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 from pathlib import Path
 
+import pytest
+
 from tests.live.proxy.children import Child
-from tests.live.proxy.ends import HOST, Message, Upstream, answers, read_body, read_head, settle
-from tests.live.proxy.rig import live
+from tests.live.proxy.ends import (
+    HOST,
+    Behaviour,
+    Message,
+    Upstream,
+    answers,
+    dies,
+    read_body,
+    read_head,
+    says,
+    settle,
+    silence,
+)
+from tests.live.proxy.rig import live, proxied
 
 SIZE = 50 << 20
 PIECE = bytes(range(256)) * 1024
@@ -98,3 +113,46 @@ async def test_a_process_serves_logs_and_leaves_nothing(tmp_path: Path) -> None:
         assert await asyncio.to_thread(proxy.stop) == 0
     assert log.read_text().count("\n") == 50
     await upstream.close()
+
+
+OURS = {"ClientConnection", "ServerConnection", "Exchange", "Call", "Attempt", "ProxyDelivery", "Deadline"}
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "goes"),
+    [
+        (answers(), False),
+        (answers(connection="close"), False),
+        (answers(503), False),
+        (answers(body=b"x" * 300_000), False),
+        (dies, False),
+        (says(b"garbage\r\n\r\n"), False),
+        (silence, True),
+    ],
+)
+@live
+async def test_no_end_leaves_circles_of_objects_behind(behaviour: Behaviour, goes: bool) -> None:
+    """What is over is freed at once, not when Python looks for what is unreachable."""
+    policy = {"timeout": "5s", "retries": {"attempts": 1, "backoff": {"base": "0s"}}}
+    async with proxied(Upstream(behaviour), policy=policy) as rig:
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(10):
+                client = await rig.client()
+                client.send(b"GET / HTTP/1.1\r\nhost: cart\r\n\r\n")
+                if goes:
+                    await asyncio.sleep(0.01)
+                else:
+                    await client.response()
+                client.close()
+            await settle(lambda: not rig.served(), "the proxy has closed its clients' connections")
+            await rig.at_rest()
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            gc.collect()
+            found = {type(each).__name__ for each in gc.garbage}
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+        assert not found & OURS
