@@ -40,6 +40,18 @@ class LiveClock(Clock):
         stopped: called when there is nothing left to do.
     """
 
+    ideal: bool
+    real_time: Callable[[], float]
+    base: float
+    lateness: list[float]
+    stopped: Callable[[], None]
+    _waiting: list[tuple[float, int, Event, int]]
+    _numbers: int
+    _latest: float
+    _armed: float
+    _busy: bool
+    _alarm: Alarm
+
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
@@ -51,9 +63,9 @@ class LiveClock(Clock):
         self.ideal = ideal
         self.real_time = real_time
         self.base = real_time()
-        self.lateness: list[float] = []
-        self.stopped: Callable[[], None] = lambda: None
-        self._waiting: list[tuple[float, int, Event, int]] = []
+        self.lateness = []
+        self.stopped = lambda: None
+        self._waiting = []
         self._numbers = 0
         self._latest = -inf
         self._armed = inf
