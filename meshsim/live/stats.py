@@ -58,7 +58,7 @@ class EdgeCounts:
     @classmethod
     def of(cls, message: Mapping[str, Any]) -> EdgeCounts:
         """What a message tells."""
-        latency = Counter({number: count for number, count in message["latency"]})
+        latency = Counter(dict(message["latency"]))
         return cls(**{name: message[name] for name in NUMBERS}, latency=latency)
 
     @classmethod
