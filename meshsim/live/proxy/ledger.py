@@ -1,0 +1,103 @@
+"""What a proxy writes down of every call and attempt, to be put together with what others wrote.
+
+`RowRecorder` has the rows; what they lack is kept beside them, by row: the keys by which the rows of a caller,
+of its proxy and of a replica are found to belong together.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshsim.live.context import ATTEMPT_COUNT, attempt_key
+from meshsim.mesh.attempt import Attempt
+from meshsim.mesh.rows import RowRecorder
+
+if TYPE_CHECKING:
+    from meshsim.live.proxy.exchange import Exchange
+
+
+class Ledger:
+    """The rows of one proxy.
+
+    Attributes:
+        recorder: of the calls and attempts.
+        visits: whether what reaches the replica is written down here, because the replica itself does not.
+    """
+
+    def __init__(self, duration: float, visits: bool) -> None:
+        self.recorder = RowRecorder(duration)
+        self.visits = visits
+        self.attempt_key = array("Q")
+        self.call_key = array("Q")
+        self.call_sent = array("q")
+        self.call_host = array("q")
+        self.visit_key = array("Q")
+        self.visit_arrived = array("d")
+        self.visit_answered = array("d")
+        self.visit_status = array("q")
+
+    def attempt(self, attempt: Attempt) -> None:
+        """An attempt is sent."""
+        _put(self.attempt_key, attempt.row, attempt.key)
+
+    def exchange(self, exchange: Exchange, now: float) -> None:
+        """An exchange is over."""
+        if not exchange.way.inbound:
+            _put(self.call_key, exchange.row, exchange.context.key)
+            _put(self.call_sent, exchange.row, exchange.attempts)
+            _put(self.call_host, exchange.row, exchange.replica)
+        elif self.visits:
+            key, _ = attempt_key(exchange.context, exchange.head.get(ATTEMPT_COUNT))
+            self.visit_key.append(key)
+            self.visit_arrived.append(exchange.begun)
+            self.visit_answered.append(now)
+            self.visit_status.append(exchange.status or -1)
+
+    def rows(self) -> dict[str, NDArray[Any]]:
+        """All of it, as `meshsim.live.merge` takes it."""
+        recorder, calls, attempts = self.recorder, self.recorder.calls, self.recorder.attempts
+        for column in (self.call_key, self.call_sent):
+            _put(column, calls - 1, 0)
+        _put(self.call_host, calls - 1, -1)
+        _put(self.attempt_key, attempts - 1, 0)
+        ejections = np.array(recorder.ejections, dtype=np.float64).reshape(-1, 3)
+        return {
+            "call_key": np.array(self.call_key, dtype=np.uint64),
+            "call_edge": np.asarray(recorder.call_edge)[:calls],
+            "call_request_start": np.asarray(recorder.call_request_start)[:calls],
+            "call_start": np.asarray(recorder.call_start)[:calls],
+            "call_end": np.asarray(recorder.call_end)[:calls],
+            "call_status": np.asarray(recorder.call_status)[:calls],
+            "call_flags": np.asarray(recorder.call_flags)[:calls],
+            "call_extra": np.asarray(recorder.call_extra)[:calls],
+            "call_sent": np.array(self.call_sent, dtype=np.int64),
+            "call_host": np.array(self.call_host, dtype=np.int64),
+            "attempt_key": np.array(self.attempt_key, dtype=np.uint64),
+            "attempt_edge": np.asarray(recorder.attempt_edge)[:attempts],
+            "attempt_replica": np.asarray(recorder.attempt_replica)[:attempts],
+            "attempt_kind": np.asarray(recorder.attempt_kind)[:attempts],
+            "attempt_extra": np.asarray(recorder.attempt_extra)[:attempts],
+            "attempt_request_start": np.asarray(recorder.attempt_request_start)[:attempts],
+            "attempt_sent": np.asarray(recorder.attempt_sent)[:attempts],
+            "attempt_ended": np.asarray(recorder.attempt_ended)[:attempts],
+            "visit_key": np.array(self.visit_key, dtype=np.uint64),
+            "visit_arrived": np.array(self.visit_arrived),
+            "visit_answered": np.array(self.visit_answered),
+            "visit_status": np.array(self.visit_status, dtype=np.int64),
+            "ejection_time": ejections[:, 0],
+            "ejection_edge": ejections[:, 1].astype(np.int64),
+            "ejection_replica": ejections[:, 2].astype(np.int64),
+        }
+
+
+def _put(column: array[int], row: int, value: int) -> None:
+    """Puts a value in its row, which may be beyond the end; rows between are 0."""
+    missing = row + 1 - len(column)
+    if missing > 0:
+        column.extend([0] * missing)
+    if row >= 0 and value != 0:
+        column[row] = value
