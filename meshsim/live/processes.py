@@ -150,6 +150,16 @@ class Keeper:
             self.close()
             raise
 
+    @property
+    def pid(self) -> int:
+        """Its own id."""
+        return self._process.pid
+
+    @property
+    def processes(self) -> list[Process]:
+        """All that it has started."""
+        return list(self._processes.values())
+
     # ---- starting -----------------------------------------------------------------------------------
 
     def warm(self, roles: Mapping[str, str], scenario: str, folder: str | None) -> None:
