@@ -1,10 +1,10 @@
 """What travels with a call: whose it is, so that the same draws are made live as in a simulation.
 
 ``x-meshsim: <key of the call, 16 hex>;<start of the client's request, s>;<extra>;<sampled>;<priority>`` goes
-from whoever makes a call through every proxy, ours or Envoy's, to the replica. The attempt's key follows from
-it and from ``x-envoy-attempt-count``. A program that knows nothing of meshsim forwards the tracing headers, as
-in any mesh: then ``traceparent`` names the attempt that a call was made for, and the call's key is that of the
-first step of the caller's script that calls this service.
+from whoever makes a call through every proxy, ours or Envoy's, to the replica. The attempt's key follows
+from it and from ``x-envoy-attempt-count``. A program that knows nothing of meshsim forwards the tracing
+headers, as in any mesh: then ``traceparent`` names the attempt that a call was made for, and the call's key
+is that of the first step of the caller's script that calls this service.
 
 Source: W3C Trace Context, traceparent ``00-<trace id, 32 hex>-<parent id, 16 hex>-<flags, 2 hex>``.
 """

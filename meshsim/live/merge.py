@@ -159,7 +159,10 @@ def _column(pieces: Sequence[NDArray[Any]], kind: str) -> NDArray[Any]:
 
 def visits_of(parts: Mapping[tuple[str, str], Rows], ids: Sequence[str]) -> tuple[Table, Ints]:
     """All visits in order of arrival, and the number of the replica where each was."""
-    each = [(number, parts.get(("service", id_), {})) for number, id_ in enumerate(ids)]
+    each = [  # a program of the user's own writes nothing down: its proxy does
+        (number, parts.get(("service", id_)) or parts.get(("proxy", id_), {}))
+        for number, id_ in enumerate(ids)
+    ]
     each = [(number, rows) for number, rows in each if "visits.key" in rows]
     found = {
         name: _column([rows[f"visits.{name}"] for _, rows in each], kind) for name, kind in VISITS.items()

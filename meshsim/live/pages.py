@@ -1,7 +1,7 @@
 """The transport of those who make calls: a service for its script, the load generator for its load.
 
-Each call is a GET of ``/``, sent to the sidecar's listener for the service that is called, with whose call it is in
-its headers.
+Each call is a GET of ``/``, sent to the sidecar's listener for the service that is called; its headers say
+whose call it is.
 """
 
 from __future__ import annotations

@@ -32,14 +32,15 @@ class Pool:
     """The connections to one host.
 
     Attributes:
-        address: where it listens.
+        address, name: where it listens.
         idle: connections that serve nobody.
     """
 
-    __slots__ = ("address", "cluster", "host", "idle")
+    __slots__ = ("address", "cluster", "host", "idle", "name")
 
     def __init__(self, address: Address, cluster: Cluster, host: Host) -> None:
         self.address = address
+        self.name = f"{address[0]}:{address[1]}"
         self.cluster = cluster
         self.host = host
         self.idle: list[ClientConnection] = []

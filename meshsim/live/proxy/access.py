@@ -54,9 +54,24 @@ class AccessLog:
 
         Args:
             started: Unix time, s.
+            method: of the request, as are the arguments from `path` to `minor` and from `forwarded` on.
+            path: its target.
+            minor: HTTP/1.minor.
+            status: of the answer.
+            flags: Envoy's.
+            details: why the answer is what it is.
+            received: bytes of the request's body.
+            sent: bytes of the answer's.
             lasted: until the end of the answer, s.
             upstream: what of that the upstream took, s; None where none answered.
+            forwarded: X-Forwarded-For.
+            agent: User-Agent.
+            request_id: X-Request-Id.
+            authority: Host.
             host: ``address:port`` of the upstream; nothing where none was chosen.
+            cluster: where it went.
+            route: by which.
+            attempts: tries that were sent.
         """
         second = int(started)
         if second != self._second:
@@ -65,9 +80,9 @@ class AccessLog:
         self._lines.append(
             _LINE
             % (
-                self._stamp, int((started - second) * 1e6), text(method), text(path), minor, status, flags or "-",
-                details, received, sent, lasted * 1e3, "null" if upstream is None else int(upstream * 1e3),
-                text(forwarded), text(agent), text(request_id), text(authority),
+                self._stamp, int((started - second) * 1e6), text(method), text(path), minor, status,
+                flags or "-", details, received, sent, lasted * 1e3,
+                "null" if upstream is None else int(upstream * 1e3), text(forwarded), text(agent), text(request_id), text(authority),
                 json.dumps(host) if host else "null", cluster, route, attempts,
             )
         )  # fmt: skip

@@ -28,7 +28,7 @@ class Admin(Handler):
         self.ready = False
         self.stats = stats
         self.registry = CollectorRegistry()
-        self.registry.register(Exposition(series))  # type: ignore[arg-type]  # a collector by its method
+        self.registry.register(Exposition(series))
 
     def begin(
         self, connection: ServerConnection, head: RequestHead, body: bytes, whole: bool

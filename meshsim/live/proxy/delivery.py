@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from meshsim.live.context import ATTEMPT_COUNT, TRACEPARENT, Trace
+from meshsim.live.proxy.ledger import Ledger
 from meshsim.live.transport import Delivery, Outgoing, SocketTransport
 from meshsim.live.wire import CHUNKED, ClientConnection, ResponseHead, request_head
 from meshsim.mesh.attempt import Attempt
@@ -19,18 +20,18 @@ class ProxyTransport(SocketTransport):
     """Sends on what the downstream sent.
 
     Attributes:
-        outbound: whether it is the caller's proxy, which numbers attempts and emulates links.
+        outbound: whether it is the caller's proxy, which numbers attempts.
+        ledger: where attempts are written down; None if nowhere.
     """
 
     outbound = True
 
+    ledger: Ledger | None = None
+
     def delivery(self, attempt: Attempt) -> Delivery:
-        delivery = ProxyDelivery(self, attempt)
         if self.ledger is not None:
             self.ledger.attempt(attempt)
-        return delivery
-
-    ledger = None
+        return ProxyDelivery(self, attempt)
 
     def outgoing(self, attempt: Attempt) -> Outgoing:
         exchange: Exchange = attempt.call.owner  # type: ignore[attr-defined]  # the calls of a proxy are exchanges'
@@ -77,7 +78,7 @@ class ProxyDelivery(Delivery):
 
     def write(self, now: float) -> None:
         exchange = self.exchange
-        exchange.host = "%s:%d" % self.pool.address
+        exchange.host = self.pool.name
         super().write(now)
         if not exchange.whole and self.waited_for:
             exchange.upstream = self

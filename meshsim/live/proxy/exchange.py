@@ -6,7 +6,7 @@ the response's, passed on as it comes.
 
 | its call | body of the request | body of the response |
 |---|---|---|
-| begins with the head; time-outs begin when the body is whole | sent on as it comes; kept up to `REPLAY_BYTES` | - |
+| begins with the head, its time-outs with the end | sent on as it comes; kept up to `REPLAY_BYTES` | - |
 | is answered | the rest is not read | passed on as it comes, under the route's time-out |
 """
 
@@ -44,17 +44,18 @@ if TYPE_CHECKING:
     from meshsim.live.wire import RequestHead
 
 REPLAY_BYTES = 1 << 20
-"""What is kept of a request's body: beyond it there is no retry. Envoy's `per_connection_buffer_limit_bytes`."""
+"""What is kept of a request's body: beyond it there is no retry.
+Envoy's `per_connection_buffer_limit_bytes`."""
 
 PLAIN = [(b"content-type", b"text/plain")]
 
+BEFORE = "upstream_reset_before_response_started"
 WORDS = {
     UH: (b"no healthy upstream", "no_healthy_upstream"),
-    UF: (b"upstream connect error: connection failure", "upstream_reset_before_response_started{connection_failure}"),
-    UC: (b"upstream connect error: connection termination",
-         "upstream_reset_before_response_started{connection_termination}"),
-    UO: (b"upstream connect error: overflow", "upstream_reset_before_response_started{overflow}"),
-    UPE: (b"upstream protocol error", "upstream_reset_before_response_started{protocol_error}"),
+    UF: (b"upstream connect error: connection failure", f"{BEFORE}{{connection_failure}}"),
+    UC: (b"upstream connect error: connection termination", f"{BEFORE}{{connection_termination}}"),
+    UO: (b"upstream connect error: overflow", f"{BEFORE}{{overflow}}"),
+    UPE: (b"upstream protocol error", f"{BEFORE}{{protocol_error}}"),
     UT: (b"upstream request timeout", "response_timeout"),
     RL: (b"local_rate_limited", "local_rate_limited"),
     FI: (b"fault filter abort", "fault_filter_abort"),
@@ -257,12 +258,24 @@ class Exchange(Owner):
         lasted = now - self.begun
         flags = flag_names(self.flags)
         way.series.count(status, flags, lasted, self.received, self.sent)
-        way.passed.count(status, self.attempts, lasted)
+        self.tally(lasted)
         listener = self.listener
         if listener.ledger is not None:
             listener.ledger.exchange(self, now)
         if listener.log is not None:
             self.log(flags, lasted)
+
+    def tally(self, lasted: float) -> None:
+        """Counts it for the live table."""
+        passed, policy = self.way.passed, self.way.route.policy
+        passed.answered(self.status or 499, lasted)
+        passed.attempts += self.attempts
+        more = self.attempts - 1
+        if more > 0:
+            if policy.hedge.limit > 0 and not policy.retries:
+                passed.hedges += more
+            else:
+                passed.retries += more
 
     def log(self, flags: str, lasted: float) -> None:
         """Writes its line of the access log."""

@@ -1,7 +1,7 @@
 """What a proxy writes down of every call and attempt, to be put together with what others wrote.
 
-`RowRecorder` has the rows; what they lack is kept beside them, by row: the keys by which the rows of a caller,
-of its proxy and of a replica are found to belong together.
+`RowRecorder` has the rows; what they lack is kept beside them, by row: the keys by which the rows of a
+caller, of its proxy and of a replica are found to belong together.
 """
 
 from __future__ import annotations
@@ -36,6 +36,10 @@ class Ledger:
         self.call_sent = array("q")
         self.call_host = array("q")
         self.visit_key = array("Q")
+        self.visit_call = array("Q")
+        self.visit_number = array("q")
+        self.visit_start = array("d")
+        self.visit_extra = array("b")
         self.visit_arrived = array("d")
         self.visit_answered = array("d")
         self.visit_status = array("q")
@@ -49,10 +53,15 @@ class Ledger:
         if not exchange.way.inbound:
             _put(self.call_key, exchange.row, exchange.context.key)
             _put(self.call_sent, exchange.row, exchange.attempts)
-            _put(self.call_host, exchange.row, exchange.replica)
+            _put(self.call_host, exchange.row, exchange.replica + 1)
         elif self.visits:
-            key, _ = attempt_key(exchange.context, exchange.head.get(ATTEMPT_COUNT))
+            context = exchange.context
+            key, number = attempt_key(context, exchange.head.get(ATTEMPT_COUNT))
             self.visit_key.append(key)
+            self.visit_call.append(context.key)
+            self.visit_number.append(number)
+            self.visit_start.append(context.start)
+            self.visit_extra.append(context.extra)
             self.visit_arrived.append(exchange.begun)
             self.visit_answered.append(now)
             self.visit_status.append(exchange.status or -1)
@@ -60,37 +69,45 @@ class Ledger:
     def rows(self) -> dict[str, NDArray[Any]]:
         """All of it, as `meshsim.live.merge` takes it."""
         recorder, calls, attempts = self.recorder, self.recorder.calls, self.recorder.attempts
-        for column in (self.call_key, self.call_sent):
+        for column in (self.call_key, self.call_sent, self.call_host):
             _put(column, calls - 1, 0)
-        _put(self.call_host, calls - 1, -1)
         _put(self.attempt_key, attempts - 1, 0)
         ejections = np.array(recorder.ejections, dtype=np.float64).reshape(-1, 3)
+
+        def of(table: str, name: str, count: int) -> NDArray[Any]:
+            return np.asarray(getattr(recorder, f"{table}_{name}"))[:count]
+
+        call = ("edge", "request_start", "start", "end", "status", "flags", "extra")
+        attempt = (
+            "edge",
+            "replica",
+            "kind",
+            "extra",
+            "request_start",
+            "sent",
+            "ended",
+            "arrived",
+            "answered",
+        )
         return {
-            "call_key": np.array(self.call_key, dtype=np.uint64),
-            "call_edge": np.asarray(recorder.call_edge)[:calls],
-            "call_request_start": np.asarray(recorder.call_request_start)[:calls],
-            "call_start": np.asarray(recorder.call_start)[:calls],
-            "call_end": np.asarray(recorder.call_end)[:calls],
-            "call_status": np.asarray(recorder.call_status)[:calls],
-            "call_flags": np.asarray(recorder.call_flags)[:calls],
-            "call_extra": np.asarray(recorder.call_extra)[:calls],
-            "call_sent": np.array(self.call_sent, dtype=np.int64),
-            "call_host": np.array(self.call_host, dtype=np.int64),
-            "attempt_key": np.array(self.attempt_key, dtype=np.uint64),
-            "attempt_edge": np.asarray(recorder.attempt_edge)[:attempts],
-            "attempt_replica": np.asarray(recorder.attempt_replica)[:attempts],
-            "attempt_kind": np.asarray(recorder.attempt_kind)[:attempts],
-            "attempt_extra": np.asarray(recorder.attempt_extra)[:attempts],
-            "attempt_request_start": np.asarray(recorder.attempt_request_start)[:attempts],
-            "attempt_sent": np.asarray(recorder.attempt_sent)[:attempts],
-            "attempt_ended": np.asarray(recorder.attempt_ended)[:attempts],
-            "visit_key": np.array(self.visit_key, dtype=np.uint64),
-            "visit_arrived": np.array(self.visit_arrived),
-            "visit_answered": np.array(self.visit_answered),
-            "visit_status": np.array(self.visit_status, dtype=np.int64),
-            "ejection_time": ejections[:, 0],
-            "ejection_edge": ejections[:, 1].astype(np.int64),
-            "ejection_replica": ejections[:, 2].astype(np.int64),
+            **{f"calls.{name}": of("call", name, calls) for name in call},
+            "calls.key": np.array(self.call_key, dtype=np.uint64),
+            "calls.sent": np.array(self.call_sent, dtype=np.int64),
+            "calls.host": np.array(self.call_host, dtype=np.int64) - 1,
+            **{f"attempts.{name}": of("attempt", name, attempts) for name in attempt},
+            "attempts.answer_status": of("attempt", "status", attempts),
+            "attempts.key": np.array(self.attempt_key, dtype=np.uint64),
+            "visits.key": np.array(self.visit_key, dtype=np.uint64),
+            "visits.call": np.array(self.visit_call, dtype=np.uint64),
+            "visits.number": np.array(self.visit_number, dtype=np.int64),
+            "visits.request_start": np.array(self.visit_start),
+            "visits.extra": np.array(self.visit_extra, dtype=np.bool_),
+            "visits.arrived": np.array(self.visit_arrived),
+            "visits.answered": np.array(self.visit_answered),
+            "visits.status": np.array(self.visit_status, dtype=np.int64),
+            "ejections.time": ejections[:, 0],
+            "ejections.edge": ejections[:, 1].astype(np.int64),
+            "ejections.replica": ejections[:, 2].astype(np.int64),
         }
 
 

@@ -92,7 +92,7 @@ class Listener(Handler):
         return exchange  # type: ignore[return-value]  # a stream by its methods: it is the call's owner by class
 
     def stranger(self, way: Way, trace: Trace | None) -> Context:
-        """The context of a call that brings none: of a program that forwards its tracing headers, or of nobody."""
+        """The context of a call that brings none: of a program that forwards tracing headers, or nobody."""
         now = self.clock.now()
         if trace is not None and way.step >= 0:
             return Context(derive(trace.parent, SCRIPT + way.step), now, False, trace.sampled, 0)

@@ -97,7 +97,8 @@ class Series:
             status: of the answer; 0 where the client had gone.
             flags: Envoy's.
             lasted: s.
-            received, sent: bytes of the bodies.
+            received: bytes of the request's body.
+            sent: bytes of the answer's.
         """
         found = self.answers.get((status, flags))
         if found is None:
@@ -144,8 +145,8 @@ class Exposition:
 def labels(reporter: str, source: str, source_version: str, destination: str, version: str) -> Labels:
     """Istio's labels of one way.
 
-    NOTE: who calls is known at the destination once it has shown a certificate; until then it is "unknown", as
-    it is for Istio's plaintext callers.
+    NOTE: who calls is known at the destination once it has shown a certificate; until then it is "unknown",
+    as it is for Istio's plaintext callers.
     """
     return {
         "reporter": reporter,

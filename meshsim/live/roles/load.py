@@ -80,10 +80,10 @@ class LoadGenerator(Role):
         keys[:sent] = np.array(self.transport.request_keys, dtype=np.uint64)
         lag[:sent] = np.array(self.transport.lag)
         return {
-            "request_key": keys,
-            "request_load": np.asarray(recorder.request_load)[:count],
-            "request_start": np.asarray(recorder.request_start)[:count],
-            "request_end": np.asarray(recorder.request_end)[:count],
-            "request_status": np.asarray(recorder.request_status)[:count],
+            "requests.key": keys,
+            "requests.load": np.asarray(recorder.request_load)[:count],
+            "requests.start": np.asarray(recorder.request_start)[:count],
+            "requests.end": np.asarray(recorder.request_end)[:count],
+            "requests.status": np.asarray(recorder.request_status)[:count],
             "lag": lag,
         }

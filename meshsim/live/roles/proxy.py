@@ -100,7 +100,8 @@ class Proxy(Role):
             self.routes.append((self.instance, self.caller, service, route))
             self.ways[service] = Way(
                 self.caller, service, number, route.route,
-                Series(labels("source", self.caller, self._version, service, "unknown")), b"", self._step(service),
+                Series(labels("source", self.caller, self._version, service, "unknown")), b"",
+                self._step(service),
             )  # fmt: skip
 
     def _build_inbound(self, place: Place) -> Way:
@@ -174,9 +175,15 @@ class Proxy(Role):
 
     def stats(self) -> dict[str, Any]:
         """What has passed on each edge since the start, and what is under way."""
-        told = {f"{way.caller} -> {way.service}": _told(way) for way in self.ways.values()}
-        active = sum(edge["active"] + edge["pending"] for edge in told.values())
-        return {"edges": told, "active": active}
+        for way in self.ways.values():
+            passed = way.passed
+            clusters: list[Cluster] = way.route.policy.clusters
+            passed.ejections = sum(edge == way.edge for _, edge, _ in self.recorder.ejections)
+            passed.ejected = sum(host.ejected for cluster in clusters for host in cluster.hosts)
+            passed.active = sum(cluster.breaker.active for cluster in clusters)
+            passed.pending = sum(cluster.breaker.pending for cluster in clusters)
+        told = {f"{way.caller} -> {way.service}": way.passed.message() for way in self.ways.values()}
+        return {"edges": told, "active": sum(edge["active"] + edge["pending"] for edge in told.values())}
 
     def rows(self) -> Mapping[str, NDArray[Any]]:
         from meshsim.live.spans import span_rows  # noqa: PLC0415
@@ -186,21 +193,3 @@ class Proxy(Role):
     def close(self) -> None:
         if self.log is not None:
             self.log.close()
-
-
-def _told(way: Way) -> dict[str, Any]:
-    """What is reported of an edge."""
-    passed, histogram = way.passed, way.passed.latency
-    clusters: list[Cluster] = way.route.policy.clusters
-    hosts = [host for cluster in clusters for host in cluster.hosts]
-    return {
-        "requests": passed.requests,
-        "ok": passed.ok,
-        "retries": passed.retries,
-        "latency": {"low": histogram.low, "counts": list(histogram.counts)},
-        "ejected": sum(host.ejected for host in hosts),
-        "hosts": len(hosts),
-        "active": sum(cluster.breaker.active for cluster in clusters),
-        "pending": sum(cluster.breaker.pending for cluster in clusters),
-        "connections": sum(cluster.breaker.connections for cluster in clusters),
-    }

@@ -1,8 +1,8 @@
 """The process of one replica that meshsim plays itself: workers, queue and script, behind a real socket.
 
-The same `Replica`, `Queue` and `Visit` as in a simulation, with the same draws: a visit's key follows from the
-headers that its request brought. Time is the ideal one of the clock, so that a worker that is woken a little
-late does not begin its next job late.
+The same `Replica`, `Queue` and `Visit` as in a simulation, with the same draws: a visit's key follows from
+the headers that its request brought. Time is the ideal one of the clock, so that a worker that is woken a
+little late does not begin its next job late.
 """
 
 from __future__ import annotations
@@ -51,11 +51,14 @@ class Stay(Visit):
     """A request at this replica."""
 
     def __init__(
-        self, service: Service, connection: ServerConnection, request: Request, key: random.Key, number: int,
-        extra: bool,
+        self, service: Service, connection: ServerConnection, request: Request, context: Context,
+        key: random.Key, number: int,
     ) -> None:  # fmt: skip
-        super().__init__(service.replica, request, key, -1, number, RETRY if number else FIRST, extra)
+        kind = RETRY if number else FIRST
+        super().__init__(service.replica, request, key, -1, number, kind, context.extra or number > 0)
         self.service = service
+        self.context = context
+        self.attempt = number
         self.connection: ServerConnection | None = connection
 
     # ---- what its connection tells --------------------------------------------------------------------
@@ -128,6 +131,10 @@ class Service(Role, Handler):
         self.connections: set[ServerConnection] = set()
         self.listening = Listening(self)
         self.keys: array[int] = array("Q")
+        self.calls: array[int] = array("Q")
+        self.numbers: array[int] = array("q")
+        self.starts: array[float] = array("d")
+        self.extras: array[int] = array("b")
         self.arrived: array[float] = array("d")
         self.answered: array[float] = array("d")
         self.statuses: array[int] = array("q")
@@ -143,7 +150,7 @@ class Service(Role, Handler):
         trace = parse_trace(head.get(TRACEPARENT))
         root = context.key if trace is None else trace.trace & random.MASK
         request = Request(-1, root, context.start, context.priority, context.sampled)
-        stay = Stay(self, connection, request, key, number, context.extra or number > 0)
+        stay = Stay(self, connection, request, context, key, number)
         if whole:
             stay.arrive(now)
         elif head.expects:
@@ -170,7 +177,12 @@ class Service(Role, Handler):
     def note(self, stay: Stay, status: int, now: float) -> None:
         """Writes a visit down."""
         if self.spec.keep:
+            context = stay.context
             self.keys.append(stay.key)
+            self.calls.append(context.key)
+            self.numbers.append(stay.attempt)
+            self.starts.append(context.start)
+            self.extras.append(context.extra)
             self.arrived.append(stay.arrived)
             self.answered.append(now)
             self.statuses.append(status)
@@ -198,10 +210,14 @@ class Service(Role, Handler):
         for gauge in self.gauges:
             gauge.add(0, now)
         return {
-            "visit_key": np.array(self.keys, dtype=np.uint64),
-            "visit_arrived": np.array(self.arrived),
-            "visit_answered": np.array(self.answered),
-            "visit_status": np.array(self.statuses, dtype=np.int64),
+            "visits.key": np.array(self.keys, dtype=np.uint64),
+            "visits.call": np.array(self.calls, dtype=np.uint64),
+            "visits.number": np.array(self.numbers, dtype=np.int64),
+            "visits.request_start": np.array(self.starts),
+            "visits.extra": np.array(self.extras, dtype=np.bool_),
+            "visits.arrived": np.array(self.arrived),
+            "visits.answered": np.array(self.answered),
+            "visits.status": np.array(self.statuses, dtype=np.int64),
             "busy": np.array(self.gauges[0].bins),
             "queued": np.array(self.gauges[1].bins),
             "lag": np.array(self.clock.lateness),
