@@ -14,6 +14,7 @@ from meshsim.errors import MeshsimError
 from meshsim.lab import files
 from meshsim.lab.interrupt import Interrupt, interruptible
 from meshsim.lab.run import Run, first_seed, provenance, scenario_of
+from meshsim.lab.sheets import time
 from meshsim.live.launch import LiveMesh, Options, Told
 from meshsim.live.machine import Usage
 from meshsim.live.merge import Ending, Keys, Merged, merge
@@ -21,12 +22,11 @@ from meshsim.measure.summary import summarise
 from meshsim.scenario.advice import advise
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.overrides import Overrides
-from meshsim.units import show_duration
 
 GLANCE = 0.5
 """Between two looks at the mesh, s."""
-LAG_SHARE, LAG_LEAST = 0.05, 0.002
-"""A load generator that is later than this share of the mean latency, and so many s, is worth a word."""
+LAG_SHARE, LAG_LEAST = 0.1, 0.005
+"""A load generator that is later than this share of the mean latency, and so many s, did not keep up."""
 BUSY = 0.9
 """A machine busier than this can't keep its times."""
 
@@ -242,8 +242,8 @@ def words(found: Mapping[str, Any], mean: float | None) -> list[str]:
     lag, machine = found["lag"], found["machine"]
     if lag is not None and lag["p99"] > max(LAG_LEAST, LAG_SHARE * (mean or 0.0)):
         said.append(
-            f"The load generator could not keep up: 1 % of the requests were sent {show_duration(lag['p99'])}"
-            f" or more after they were due (at most {show_duration(lag['max'])}). Latencies count from when"
+            f"The load generator could not keep up: 1 % of the requests were sent {time(lag['p99'])}"
+            f" or more after they were due (at most {time(lag['max'])}). Latencies count from when"
             " they were due; ask for less load, or use a machine with more cores."
         )
     if machine is not None and machine["busy"] > BUSY:
@@ -281,8 +281,6 @@ def _blind_spots(scenario: Scenario) -> list[str]:
         notes.append(
             f"{', '.join(programs)}: nobody can look into a program; its workers and queue are not known."
         )
-    if scenario.tracing.sampling > 0.0:
-        notes.append("A live run leaves no spans.")
     return notes
 
 

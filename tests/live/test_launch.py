@@ -1,4 +1,4 @@
-"""Starting and ending a mesh: its phases, what goes wrong in them, and that nothing is left however it ends."""
+"""Starting and ending a mesh: its phases, what goes wrong in them, and that nothing is left at the end."""
 
 from __future__ import annotations
 
@@ -77,56 +77,66 @@ def test_without_load_there_is_no_load_generator_and_nothing_is_kept() -> None:
     assert not any(rows.values())
 
 
-@pytest.mark.parametrize(
-    ("role", "words"),
-    [
-        ("Unborn", "the service of .* has ended with code 1; .*\n(.*\n)*.*the port is taken"),
-        ("Missing", "Missing"),
-    ],
-)
-def test_who_dies_at_the_start_ends_the_mesh_with_its_last_words(role: str, words: str) -> None:
-    mesh = LiveMesh(SCENARIO, 7, Options(roles={**ROLES, "service": f"{BAD}:{role}"}))
-    with pytest.raises(MeshsimError, match=words), mesh:
+def launched(mesh: LiveMesh) -> None:
+    with mesh:
         mesh.launch()
-    assert gone(
-        [mesh.keeper.pid, *(process.pid for process in mesh.keeper.processes)], [], mesh.keeper.folder
-    )
+
+
+def served(mesh: LiveMesh) -> None:
+    with mesh:
+        mesh.launch()
+        mesh.start()
+        mesh.run(20.0)
+
+
+def with_service(role: str, *, load: bool = True) -> LiveMesh:
+    return LiveMesh(SCENARIO, 7, Options(load=load, roles={**ROLES, "service": role}))
+
+
+def nothing_left(mesh: LiveMesh) -> bool:
+    pids = [mesh.keeper.pid, *(process.pid for process in mesh.keeper.processes)]
+    return gone(pids, [], mesh.keeper.folder)
+
+
+def test_who_dies_at_the_start_ends_the_mesh_with_its_last_words() -> None:
+    mesh = with_service(f"{BAD}:Unborn")
+    words = r"the service of .* has ended with code 1; .*\n(.*\n)*.*the port is taken"
+    with pytest.raises(MeshsimError, match=words):
+        launched(mesh)
+    assert nothing_left(mesh)
 
 
 def test_a_library_that_is_not_installed_is_named_with_what_to_install() -> None:
-    roles = {**ROLES, "service": "tests.live.nowhere:Service"}
     with pytest.raises(MeshsimError, match=r"nowhere is not installed; .*meshsim\[live\]"):
-        with LiveMesh(SCENARIO, 7, Options(roles=roles)) as mesh:
-            mesh.launch()
+        launched(with_service("tests.live.nowhere:Service"))
 
 
 def test_who_is_not_ready_in_time_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "PHASE_LIMIT", 2.0)
-    roles = {**ROLES, "service": f"{BAD}:Deaf"}
     with pytest.raises(MeshsimError, match="after 2 s, still not ready: the service of back/v1/0, "):
-        with LiveMesh(SCENARIO, 7, Options(roles=roles)) as mesh:
-            mesh.launch()
+        launched(with_service(f"{BAD}:Deaf"))
 
 
 def test_who_dies_later_ends_the_mesh_too() -> None:
-    roles = {**ROLES, "service": f"{BAD}:Mortal"}
-    with pytest.raises(MeshsimError, match="the service of .* has ended with code 3 and said nothing"):
-        with LiveMesh(SCENARIO, 7, Options(load=False, roles=roles)) as mesh:
-            mesh.launch()
-            mesh.start()
-            mesh.run(20.0)
-    assert gone([mesh.keeper.pid], [], mesh.keeper.folder)
+    mesh = with_service(f"{BAD}:Mortal", load=False)
+    with pytest.raises(MeshsimError, match=r"the service of .* has ended with code 3 and said nothing"):
+        served(mesh)
+    assert nothing_left(mesh)
 
 
 def test_without_its_keeper_a_mesh_ends_and_is_cleaned_up() -> None:
-    with pytest.raises(MeshsimError, match="has ended"):
-        with LiveMesh(SCENARIO, 7, Options(load=False, roles=ROLES)) as mesh:
+    left: list[tuple[list[int], list[int], str]] = []
+
+    def die_early(mesh: LiveMesh) -> None:
+        with mesh:
             mesh.launch()
-            mesh.start()
-            left = traces(mesh)
+            left.append(traces(mesh))
             os.kill(mesh.keeper.pid, signal.SIGKILL)
             mesh.run(20.0)
-    assert until(lambda: gone(*left))
+
+    with pytest.raises(MeshsimError, match="has ended"):
+        die_early(LiveMesh(SCENARIO, 7, Options(load=False, roles=ROLES)))
+    assert until(lambda: gone(*left[0]))
 
 
 @pytest.fixture
