@@ -152,25 +152,21 @@ class LiveMesh:
 
     def _run_programs(self) -> None:
         """Starts the programs of the user's own, and waits until they serve."""
-        silent: dict[str, Address] = {}
+        silent: dict[Process, Address] = {}
         services = list(self.scenario.services)
         for place in self.places:
             live = place.deployment.live
             if live is not None:
                 env = commands.environment(place, self.apps[place.id], self.listeners[place.id], services)
-                self.keeper.run(_program(place), live.command, env, self.scenario.folder)
-                silent[_program(place)] = self.apps[place.id]
-        if not silent:
-            return
-        self._tell(f"waiting for {', '.join(silent)}")
+                name = f"the program of {place.id}"
+                program = self.keeper.run(name, live.command, env, self.scenario.folder)
+                silent[program] = self.apps[place.id]
         deadline = time.monotonic() + PHASE_LIMIT
-        while silent := {name: app for name, app in silent.items() if not commands.accepts(app)}:
+        while silent := {program: app for program, app in silent.items() if not commands.accepts(app)}:
+            self._tell(f"waiting for {', '.join(program.name for program in silent)}")
             self.handle(PROBE_INTERVAL)
             if time.monotonic() > deadline:
-                raise MeshsimError(
-                    f"after {PHASE_LIMIT:g} s nobody listens: {commands.waiting_words(silent)};"
-                    " a program must listen on the port in its environment variable PORT"
-                )
+                raise commands.silence(*next(iter(silent.items())), PHASE_LIMIT)
 
     def _connect(self) -> Sequence[Member]:
         """Tells everybody where everybody is; returns who is to say that it is ready."""
@@ -293,10 +289,6 @@ class LiveMesh:
 
 
 NAMES = {"proxy": "proxy", "service": "service", "load": "load generator"}
-
-
-def _program(place: Place) -> str:
-    return f"the program of {place.id}"
 
 
 def proxies(kind: str, places: Sequence[Place], host: str, fork: Callable[[str, str], Member]) -> Proxies:

@@ -1,7 +1,7 @@
 """A cart in plain Python that has never heard of a mesh.
 
-It listens on PORT and asks the prices by name: Python's own HTTP client finds HTTP_PROXY, which is the sidecar.
-The tracing headers are passed on, as applications in any mesh must.
+It listens on PORT and asks the prices by name: Python's own HTTP client finds HTTP_PROXY, which is the
+sidecar. The tracing headers are passed on, as applications in any mesh must.
 """
 
 import os
@@ -18,9 +18,9 @@ class Cart(BaseHTTPRequestHandler):
     """Answers with what it has, and what that costs."""
 
     protocol_version = "HTTP/1.1"
-    wbufsize = -1  # head and body in one packet: else Nagle holds the body until the head's delayed ACK, 40 ms
+    wbufsize = -1  # head and body in one packet; or Nagle's algorithm holds the body back for 40 ms
 
-    def do_GET(self) -> None:  # noqa: N802 - http.server's own name
+    def do_GET(self) -> None:
         """Any page is the cart."""
         passed_on = {name: self.headers[name] for name in TRACING if name in self.headers}
         try:
@@ -36,7 +36,7 @@ class Cart(BaseHTTPRequestHandler):
         self.wfile.write(body)
         self.wfile.flush()
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's own name
+    def log_message(self, format: str, *args: object) -> None:
         """The sidecars log."""
 
 
