@@ -179,10 +179,12 @@ class LiveMesh:
         return [*self._proxies.connect(self.apps, replicas), *rest.values()]
 
     def start(self) -> None:
-        """Scenario time begins."""
+        """Scenario time begins; returns when it has."""
         self.base = time.monotonic() + LEAD
         for member in self._members.values():
             member.send({"start": self.base})
+        while self.now < 0.0:
+            self.handle(-self.now)
 
     # ---- running ------------------------------------------------------------------------------------
 
