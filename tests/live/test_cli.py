@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -182,3 +183,32 @@ def test_bad_input_is_told_in_one_message(
     assert said in complaints
     assert complaints.startswith("meshsim: ")
     assert not left(tmp_path)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("envoy") is None, reason="needs the extra envoy")
+def test_behind_real_envoys_the_same_scenario_leaves_the_same(
+    scenario: Path, start: Start, tmp_path: Path
+) -> None:
+    program = start(scenario, "--proxy", "envoy", "--json", "--access-log", tmp_path / "logs")
+    printed, complaints = rest(program)
+    assert program.returncode == 0, complaints
+    ready, _, summary_text = printed.partition("\n")
+    summary, simulated = json.loads(summary_text), run(scenario).summary
+    assert summary["engine"] == "envoy"
+    for part in ("requests", "attempts"):
+        assert summary[part] == pytest.approx(simulated[part])
+    assert summary["services"]["back"]["requests"] == simulated["services"]["back"]["requests"]
+    assert (tmp_path / "logs" / "client-0.jsonl").stat().st_size > 0
+    assert not left(tmp_path)
+    assert not any(open_port(port) for port in ports(json.loads(ready)))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("envoy") is None, reason="needs the extra envoy")
+def test_kill_9_leaves_no_envoy(scenario: Path, start: Start, tmp_path: Path) -> None:
+    program = start(scenario, "--proxy", "envoy", "--no-load", "--json")
+    assert program.stdout is not None
+    said = json.loads(program.stdout.readline())
+    assert open_port(ports(said)[0])
+    program.kill()
+    program.wait(10.0)
+    assert until(lambda: not (left(tmp_path) or any(open_port(port) for port in ports(said))))
