@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -159,7 +160,7 @@ def _parent(stat: Path) -> int:
 
 
 def test_an_objective_that_is_missed_is_told_by_the_exit_code(scenario: Path, start: Start) -> None:
-    program = start(scenario, "--check")
+    program = start(scenario, "--check", "--set", "duration=1s")
     printed, _ = rest(program)
     assert program.returncode == 1
     assert "engine live" in printed
@@ -212,3 +213,22 @@ def test_kill_9_leaves_no_envoy(scenario: Path, start: Start, tmp_path: Path) ->
     program.kill()
     program.wait(10.0)
     assert until(lambda: not (left(tmp_path) or any(open_port(port) for port in ports(said))))
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
+def test_programs_in_other_languages_call_each_other_through_sidecars(start: Start, tmp_path: Path) -> None:
+    program = start(ROOT / "scenarios" / "live" / "polyglot.yaml", "--no-load", "--json")
+    assert program.stdout is not None
+    said = json.loads(program.stdout.readline())
+    with urllib.request.urlopen(said["entry"]["shop"], timeout=5.0) as response:
+        answer = json.load(response)
+    assert answer["shop"].startswith("node ")
+    assert answer["cart"].startswith("python ")
+    assert answer["cart"].endswith("price from prices/0")
+    admin = {each["id"]: each["admin"] for each in said["proxies"]}
+    for caller, service in (("shop/0", "cart"), ("cart/0", "prices")):
+        with urllib.request.urlopen(f"{admin[caller]}/stats/prometheus", timeout=5.0) as response:
+            assert f'destination_service_name="{service}"' in response.read().decode()
+    program.send_signal(signal.SIGINT)
+    assert rest(program)[0] == ""
+    assert not left(tmp_path)
