@@ -12,6 +12,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
 
 from meshsim.live.plan import CLIENT_ID, Place
 from meshsim.live.processes import Member, Message, Process
@@ -63,12 +66,22 @@ class Proxies(ABC):
             replicas: where callers reach each replica, by id.
         """
 
+    def start(self, base: float) -> None:  # noqa: B027 - ours are told as members
+        """Scenario time 0 is at `base` of the monotonic clock, s."""
+
     def tick(self, now: float) -> None:  # noqa: B027 - most have nothing to do
         """Is called about every 10 ms while the mesh runs, at scenario time `now`, s."""
 
     def snapshot(self) -> dict[str, Message]:
         """What proxies that are no members count by now, by id, as a member's `stats`."""
         return {}
+
+    def rows(self) -> dict[str, Mapping[str, NDArray[Any]]]:
+        """What proxies that are no members have written down, by id, as `meshsim.live.merge` takes it."""
+        return {}
+
+    def close(self) -> None:  # noqa: B027 - members end with the keeper
+        """Ends those that are no members."""
 
 
 class MeshsimProxies(Proxies):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from meshsim.errors import MeshsimError
+from meshsim.live.context import parse_context
 from meshsim.live.envoy.forms import Json
 
 LOGGER = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
@@ -59,6 +60,8 @@ class CallRow:
 
     Attributes:
         key: of the call; 0 where the request had no header `x-meshsim`.
+        request_start: of the client's request that it belongs to, s; its own start without that header.
+        extra: whether the call exists only because of a retry or a hedge.
         listener: where it came in.
         caller: the service whose proxy this is, or ``client``.
         service: the service that was called; ``""`` where no route was found.
@@ -72,6 +75,8 @@ class CallRow:
     """
 
     key: int
+    request_start: float
+    extra: bool
     listener: str
     caller: str
     service: str
@@ -99,16 +104,44 @@ def read_calls(
     Raises:
         MeshsimError: a line is not what Envoy was told to write (the last one may be cut short).
     """
-    if not file.exists():
-        return []
-    rows = []
-    lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
-    for number, line in enumerate(lines[:-1], 1):  # after the last line break is what is still being written
-        try:
-            rows.append(_row(json.loads(line), id_.split("/", maxsplit=1)[0], replicas, wall_start))
-        except (ValueError, KeyError, TypeError) as error:
-            raise MeshsimError(f"{file}:{number}: no line of Envoy's access log ({error!r})") from None
-    return rows
+    return LogReader(file, id_, replicas, wall_start).more()
+
+
+class LogReader:
+    """Reads an access log while it is being written; its arguments are those of :func:`read_calls`."""
+
+    def __init__(
+        self, file: Path, id_: str, replicas: Mapping[tuple[str, int], str], wall_start: float = 0.0
+    ) -> None:
+        self._file = file
+        self._caller = id_.split("/", maxsplit=1)[0]
+        self._replicas = replicas
+        self._wall_start = wall_start
+        self._offset = self._number = 0
+
+    def more(self) -> list[CallRow]:
+        """The calls that have been logged since the last time.
+
+        Raises:
+            MeshsimError: a line is not what Envoy was told to write (the last one may be cut short).
+        """
+        if not self._file.exists():
+            return []
+        with self._file.open("rb") as log:
+            log.seek(self._offset)
+            data = log.read()
+        whole, newline, _ = data.rpartition(b"\n")  # behind it is what is still being written
+        self._offset += len(whole) + len(newline)
+        rows = []
+        for line in whole.decode("utf-8", errors="replace").split("\n") if newline else ():
+            self._number += 1
+            try:
+                rows.append(_row(json.loads(line), self._caller, self._replicas, self._wall_start))
+            except (ValueError, KeyError, TypeError) as error:
+                raise MeshsimError(
+                    f"{self._file}:{self._number}: no line of Envoy's access log ({error!r})"
+                ) from None
+        return rows
 
 
 def _row(
@@ -118,8 +151,11 @@ def _row(
     host, _, port = (line["upstream_host"] or "").rpartition(":")
     flags = line["response_flags"]
     inbound = line["listener"] == "inbound"
+    context = parse_context((line["x_meshsim"] or "").encode())
     return CallRow(
-        key=int((line["x_meshsim"] or "0").split(";")[0], 16),
+        key=0 if context is None else context.key,
+        request_start=start if context is None else context.start,
+        extra=context is not None and context.extra,
         listener=line["listener"],
         caller="" if inbound else caller,
         service=caller if inbound else line["route_name"] or "",
