@@ -56,6 +56,7 @@ SAMPLE = 21  # of a request: whether its spans are kept
 BALANCE = 64  # of an attempt: the balancer's i-th choice is BALANCE + i
 LOSS_OUT = 1 << 16  # of an attempt: whether its n-th transmission is lost is LOSS_OUT + n
 LOSS_BACK = 1 << 17  # of an attempt: whether the response's n-th transmission is lost
+TERM = 150_000  # of a sum's own key: its i-th term; no other compound distribution comes so far
 
 # Tags of children that are not simply numbered
 SCRIPT = 1000  # the call or sleep at flat index i of a script is child SCRIPT + i of its attempt
@@ -379,3 +380,35 @@ class Mixture(Distribution):
         while i < last and u >= self.upper[i]:
             i += 1
         return self.parts[i].draw(own, 1)
+
+
+@final
+class Sum(Distribution):
+    """Several independent times, one after the other.
+
+    The first draws what it would draw alone. So what is added to a time (such as a measured overhead) leaves
+    the bits of that time as they are, and two runs with and without it can be compared draw by draw.
+    """
+
+    parts: list[Distribution]
+
+    def __init__(self, parts: list[Distribution]) -> None:
+        mean = 0.0
+        variance = 0.0
+        for part in parts:
+            if part.mean > 0.0:  # else an infinite scv would make 0 · inf of it
+                mean += part.mean
+                variance += part.scv * part.mean * part.mean
+        self.parts = parts
+        self.mean = mean
+        self.scv = variance / (mean * mean) if mean > 0.0 else 0.0
+
+    def draw(self, key: Key, purpose: int) -> float:
+        """The first draws for (key, purpose), the i-th other for purpose TERM + i of its own key."""
+        own = bits(key, purpose)
+        total = self.parts[0].draw(key, purpose)
+        i = 1
+        while i < len(self.parts):
+            total += self.parts[i].draw(own, TERM + i)
+            i += 1
+        return total
