@@ -1,0 +1,227 @@
+"""What a hop costs on this machine, measured where nothing else takes time.
+
+In the calibration run the services need no time, never fail, and nobody waits for a worker; no policy acts but
+those that choose where a request goes; links add nothing. The load is the scenario's. So whatever time passes
+is the machine's: sockets, parsing, scheduling. Of each call the time in which its service waited for calls of
+its own is taken out (theirs is counted at their edges), and the rest is put on the simulated edge's link, half
+on the way out and half on the way back.
+
+This can only add time. And since no service takes time here, a wrong service time of the model has no way into
+the measurement: validation still finds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+
+from meshsim.errors import MeshsimError
+from meshsim.measure.grid import Floats
+from meshsim.measure.records import Records
+from meshsim.scenario.mesh import Proxy
+from meshsim.scenario.model import ZERO, Link, Load, Policy, Scenario, Service, SleepStep, Stage
+from meshsim.scenario.services import Deployment
+from meshsim.scenario.times import ConstantTime, Empirical, EmpiricalTime, SumTime, Time
+from meshsim.units import UNLIMITED
+
+Edge = tuple[str, str]
+Overheads = dict[Edge, Floats]
+"""By edge what its calls cost, one number a call, s."""
+
+LONGEST = 15.0
+"""Of a calibration run, s; it lasts no longer than the scenario."""
+WARMING = 0.2
+"""Share of it in which connections are opened and code gets warm."""
+LEAST = 20
+"""Calls that an edge needs for numbers of its own."""
+VALUES = 200
+"""Of an edge's overhead in the model; each is the mean of as many calls."""
+
+D = TypeVar("D", bound=Deployment)
+
+CHOOSING = ("balance", "split")
+"""Policies that only say where a request goes."""
+
+
+# ---- the run ----------------------------------------------------------------------------------------
+
+
+def still(scenario: Scenario, rates: Mapping[int, float]) -> Scenario:
+    """The scenario without anything that takes time, fails or is refused.
+
+    Args:
+        scenario: to be validated.
+        rates: requests per second of each closed load, by index; it becomes an open one, since users who
+            are answered at once would send much more.
+    """
+    duration = min(scenario.duration, LONGEST)
+    return scenario.model_copy(
+        update={
+            "name": f"{scenario.name or 'scenario'}, calibration",
+            "duration": duration,
+            "warmup": WARMING * duration,
+            "services": {name: _idle(service) for name, service in scenario.services.items()},
+            "mesh": without_proxy_time(scenario),
+            "links": {},
+            "policies": {name: _choosing(policy) for name, policy in scenario.policies.items()},
+            "load": tuple(_open(load, rates.get(index)) for index, load in enumerate(scenario.load)),
+            "events": (),
+            "objectives": (),
+        }
+    )
+
+
+def without_proxy_time(scenario: Scenario) -> Any:
+    """The mesh with proxies that cost nothing by themselves: a live one costs what it costs."""
+    return scenario.mesh.model_copy(update={"proxy": Proxy()})
+
+
+def _idle(service: Service) -> Service:
+    versions = {name: _at_rest(version, version.model_fields_set) for name, version in service.versions.items()}
+    own = _at_rest(service, {*service.model_fields_set, "time", "errors", "workers", "queue"})
+    return own.model_copy(update={"versions": versions} if versions else {})
+
+
+def _at_rest(deployment: D, given: set[str]) -> D:
+    """A deployment whose given fields are changed so that it takes no time."""
+    quick: dict[str, Any] = {
+        "time": ZERO,
+        "errors": 0.0,
+        "workers": UNLIMITED,
+        "queue": UNLIMITED,
+        "script": tuple(_awake(stage) for stage in deployment.script),
+    }
+    return deployment.model_copy(update={name: value for name, value in quick.items() if name in given})
+
+
+def _awake(stage: Stage) -> Stage:
+    """A stage whose pauses take no time; they stay, since draws are keyed by the places of steps."""
+    return tuple(
+        step.model_copy(update={"sleep": ZERO}) if isinstance(step, SleepStep) else step for step in stage
+    )
+
+
+def _choosing(policy: Policy) -> Policy:
+    kept = {name: getattr(policy, name) for name in CHOOSING if name in policy.model_fields_set}
+    return Policy.model_construct(_fields_set=set(kept), **kept)
+
+
+def _open(load: Load, rate: float | None) -> Load:
+    if rate is None:
+        return load
+    fields = {"to": load.to, "rate": rate, "priority": load.priority}
+    return Load.model_construct(_fields_set=set(fields), **fields)
+
+
+# ---- what it shows ----------------------------------------------------------------------------------
+
+
+def overheads(records: Records, scenario: Scenario) -> Overheads:
+    """What each edge's calls cost by themselves.
+
+    An edge with fewer than `LEAST` calls takes the numbers of all others.
+
+    Args:
+        records: of the calibration run.
+        scenario: as `still` made it.
+
+    Raises:
+        MeshsimError: too few calls came through.
+    """
+    calls, edges = records.calls, records.edges
+    warm = float(scenario.warmup) if scenario.warmup != "auto" else 0.0
+    good = (calls.status > 0) & (calls.status < 400) & (calls.request_start >= warm)
+    below = {service: [i for i, (caller, _) in enumerate(edges) if caller == service] for _, service in edges}
+    found = {}
+    for index, edge in enumerate(edges):
+        mine = np.flatnonzero(good & (calls.edge == index))
+        children = np.flatnonzero(np.isin(calls.edge, below[edge[1]]))
+        found[edge] = _own_time(records, mine, children)
+    everything = np.concatenate([*found.values(), np.zeros(0)])
+    if len(everything) < LEAST:
+        raise MeshsimError(
+            f"the calibration run shows {len(everything)} good calls of at least {LEAST}; make the scenario"
+            " longer, or see with `meshsim live` what keeps its requests from being answered"
+        )
+    return {edge: own if len(own) >= LEAST else everything for edge, own in found.items()}
+
+
+def _own_time(records: Records, mine: Any, children: Any) -> Floats:
+    """How long each call took without the calls that its service made for it, s.
+
+    Whose children are whose is told by the request they belong to. Where a request makes several calls to one
+    service that calls others, it can't be told, and the request is left out.
+    """
+    calls = records.calls
+    if not len(children):
+        return np.maximum((calls.end - calls.start)[mine], 0.0)
+    of_request: dict[float, list[int]] = {}
+    for child in children.tolist():
+        of_request.setdefault(float(calls.request_start[child]), []).append(child)
+    requests, counts = np.unique(calls.request_start[mine], return_counts=True)
+    lone = set(requests[counts == 1].tolist())
+    own = []
+    for call in mine.tolist():
+        request = float(calls.request_start[call])
+        if request in lone:
+            waited = _union([(calls.start[i], calls.end[i]) for i in of_request.get(request, ())])
+            own.append(max(float(calls.end[call] - calls.start[call]) - waited, 0.0))
+    return np.array(own)
+
+
+def _union(spans: list[tuple[float, float]]) -> float:
+    """How long at least one of some spans lasts, s."""
+    total, upto = 0.0, -np.inf
+    for start, end in sorted(spans):
+        if end > upto:
+            total += end - max(start, upto)
+            upto = end
+    return total
+
+
+# ---- into the model ---------------------------------------------------------------------------------
+
+
+def with_overheads(scenario: Scenario, found: Overheads) -> Scenario:
+    """The scenario as the machine runs it: every edge's link takes its overhead on top of its own latency."""
+    links = {}
+    for caller, service in scenario.edges():
+        own = scenario.link(caller, service)
+        extra = _spread(found.get((caller, service), np.concatenate(list(found.values()))))
+        fields: dict[str, Any] = {"latency": _added(own.latency, extra), "loss": own.loss}
+        links[f"{caller} -> {service}"] = Link.model_construct(_fields_set=set(fields), **fields)
+    return scenario.model_copy(update={"links": links, "mesh": without_proxy_time(scenario)})
+
+
+def _added(own: Time, extra: EmpiricalTime) -> Time:
+    if isinstance(own, ConstantTime) and own.constant == 0.0:
+        return extra
+    return SumTime.model_construct(_fields_set={"sum"}, sum=(own, extra))
+
+
+def _spread(overhead: Floats) -> EmpiricalTime:
+    """Half of an overhead as at most `VALUES` values with the same mean: means of neighbours in order."""
+    groups = np.array_split(np.sort(overhead) / 2.0, min(VALUES, len(overhead)))
+    values = tuple(float(group.mean()) for group in groups)
+    inside = Empirical.model_construct(_fields_set={"values"}, values=values)
+    return EmpiricalTime.model_construct(_fields_set={"empirical"}, empirical=inside)
+
+
+def described(found: Overheads) -> dict[str, dict[str, float]]:
+    """The overheads by edge in a few numbers, s."""
+    return {
+        f"{caller} -> {service}": {
+            "calls": len(own),
+            "mean": float(own.mean()),
+            "p50": float(np.quantile(own, 0.5)),
+            "p99": float(np.quantile(own, 0.99)),
+        }
+        for (caller, service), own in found.items()
+    }
+
+
+def closed(scenario: Scenario) -> list[int]:
+    """The indices of closed loads."""
+    return [index for index, load in enumerate(scenario.load) if load.users is not None]
