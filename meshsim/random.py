@@ -129,37 +129,25 @@ def normal_tail(p: float) -> float:
     if r <= 5.0:
         r -= 1.6
         top = 7.7454501427834140764e-4
-        top = top * r + 0.0227238449892691845833
-        top = top * r + 0.24178072517745061177
-        top = top * r + 1.27045825245236838258
-        top = top * r + 3.64784832476320460504
-        top = top * r + 5.7694972214606914055
-        top = top * r + 4.6303378461565452959
+        top = (top * r + 0.0227238449892691845833) * r + 0.24178072517745061177
+        top = (top * r + 1.27045825245236838258) * r + 3.64784832476320460504
+        top = (top * r + 5.7694972214606914055) * r + 4.6303378461565452959
         top = top * r + 1.42343711074968357734
         low = 1.05075007164441684324e-9
-        low = low * r + 5.475938084995344946e-4
-        low = low * r + 0.0151986665636164571966
-        low = low * r + 0.14810397642748007459
-        low = low * r + 0.68976733498510000455
-        low = low * r + 1.6763848301838038494
-        low = low * r + 2.05319162663775882187
+        low = (low * r + 5.475938084995344946e-4) * r + 0.0151986665636164571966
+        low = (low * r + 0.14810397642748007459) * r + 0.68976733498510000455
+        low = (low * r + 1.6763848301838038494) * r + 2.05319162663775882187
     else:
         r -= 5.0
         top = 2.01033439929228813265e-7
-        top = top * r + 2.71155556874348757815e-5
-        top = top * r + 0.0012426609473880784386
-        top = top * r + 0.026532189526576123093
-        top = top * r + 0.29656057182850489123
-        top = top * r + 1.7848265399172913358
-        top = top * r + 5.4637849111641143699
+        top = (top * r + 2.71155556874348757815e-5) * r + 0.0012426609473880784386
+        top = (top * r + 0.026532189526576123093) * r + 0.29656057182850489123
+        top = (top * r + 1.7848265399172913358) * r + 5.4637849111641143699
         top = top * r + 6.6579046435011037772
         low = 2.04426310338993978564e-15
-        low = low * r + 1.4215117583164458887e-7
-        low = low * r + 1.8463183175100546818e-5
-        low = low * r + 7.868691311456132591e-4
-        low = low * r + 0.0148753612908506148525
-        low = low * r + 0.13692988092273580531
-        low = low * r + 0.59983220655588793769
+        low = (low * r + 1.4215117583164458887e-7) * r + 1.8463183175100546818e-5
+        low = (low * r + 7.868691311456132591e-4) * r + 0.0148753612908506148525
+        low = (low * r + 0.13692988092273580531) * r + 0.59983220655588793769
     return top / (low * r + 1.0)
 
 
@@ -384,10 +372,10 @@ class Mixture(Distribution):
 
 @final
 class Sum(Distribution):
-    """Several independent times, one after the other.
+    """Several independent times, one after the other; the first draws what it would draw alone.
 
-    The first draws what it would draw alone. So what is added to a time (such as a measured overhead) leaves
-    the bits of that time as they are, and two runs with and without it can be compared draw by draw.
+    So what is added to a time (such as a measured overhead) leaves its bits as they are, and two runs with and
+    without it can be compared draw by draw.
     """
 
     parts: list[Distribution]

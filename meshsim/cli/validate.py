@@ -64,8 +64,8 @@ def validate(
     that they can be compared request by request. It takes each scenario's duration in real time, and up to
     15 s more.
 
-    The verdict is pass or fail by the tolerance of each number, or noisy: the machine was too busy, or the run
-    too short, to say. --json prints one object, or a list where there are several files or proxies.
+    The verdict is pass or fail by the tolerance of each number, or noisy: the machine was too busy, or the
+    run too short, to say. --json prints one object, or a list where there are several files or proxies.
     """
     with told(as_json):
         from meshsim.lab import files, terminal  # noqa: PLC0415

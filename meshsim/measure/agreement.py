@@ -1,7 +1,7 @@
 """Request by request: how a live run's answers agree with the simulated ones.
 
-The n-th request of an open load is the same in both runs: it comes at the same time and needs the same service
-times. Those of a closed load are not: its users send when they have their answers.
+The n-th request of an open load is the same in both runs: it comes at the same time and needs the same
+service times. Those of a closed load are not: its users send when they have their answers.
 """
 
 from __future__ import annotations

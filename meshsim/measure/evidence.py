@@ -67,7 +67,8 @@ class Evidence:
         """Why nothing can be said about latencies; empty where the machine was quiet enough.
 
         Args:
-            p50, p99: simulated latencies, s, by which a lag is large or small.
+            p50: simulated latency, s, by which a lag is large or small.
+            p99: likewise.
         """
         found = []
         whose = (("the load generator", "sent", self.load_lag), ("the services", "acted", self.service_lag))

@@ -72,6 +72,9 @@ def _requests(records: Records, blocks: Blocks) -> Readings:
     seconds = np.full(blocks.number, blocks.window.length / blocks.number)
     found["requests.throughput"] = Quotient(completed, seconds)
     found["requests.success_ratio"] = Quotient(ok, completed)
+    lost = blocks.count(rows.start[rows.status == 0])
+    if lost.any():
+        found["requests.unfinished"] = Quotient.count(lost)
     return found
 
 

@@ -1,13 +1,17 @@
 """What a hop costs on this machine, measured where nothing else takes time.
 
-In the calibration run the services need no time, never fail, and nobody waits for a worker; no policy acts but
-those that choose where a request goes; links add nothing. The load is the scenario's. So whatever time passes
-is the machine's: sockets, parsing, scheduling. Of each call the time in which its service waited for calls of
-its own is taken out (theirs is counted at their edges), and the rest is put on the simulated edge's link, half
-on the way out and half on the way back.
+In the calibration run the services need no time, never fail, and nobody waits for a worker; no policy acts
+but those that choose where a request goes; links add nothing. The load is the scenario's. So whatever time
+passes is the machine's: sockets, parsing, scheduling. Of each call the time in which its service waited for
+calls of its own is taken out (theirs is counted at their edges), and the rest is put on the simulated edge's
+link, half on the way out and half on the way back.
 
-This can only add time. And since no service takes time here, a wrong service time of the model has no way into
-the measurement: validation still finds it.
+This can only add time. And since no service takes time here, a wrong service time of the model has no way
+into the measurement: validation still finds it.
+
+Simplified: what a call costs before its proxy decides (the caller's side) is put behind that decision, on the
+link. So an answer that the proxy makes by itself, such as a refusal, takes no time in the model, and half a
+millisecond in truth.
 """
 
 from __future__ import annotations
@@ -79,7 +83,9 @@ def without_proxy_time(scenario: Scenario) -> Any:
 
 
 def _idle(service: Service) -> Service:
-    versions = {name: _at_rest(version, version.model_fields_set) for name, version in service.versions.items()}
+    versions = {
+        name: _at_rest(version, version.model_fields_set) for name, version in service.versions.items()
+    }
     own = _at_rest(service, {*service.model_fields_set, "time", "errors", "workers", "queue"})
     return own.model_copy(update={"versions": versions} if versions else {})
 
@@ -111,7 +117,7 @@ def _choosing(policy: Policy) -> Policy:
 def _open(load: Load, rate: float | None) -> Load:
     if rate is None:
         return load
-    fields = {"to": load.to, "rate": rate, "priority": load.priority}
+    fields: dict[str, Any] = {"to": load.to, "rate": rate, "priority": load.priority}
     return Load.model_construct(_fields_set=set(fields), **fields)
 
 
@@ -156,7 +162,7 @@ def _own_time(records: Records, mine: Any, children: Any) -> Floats:
     """
     calls = records.calls
     if not len(children):
-        return np.maximum((calls.end - calls.start)[mine], 0.0)
+        return np.asarray(np.maximum((calls.end - calls.start)[mine], 0.0))
     of_request: dict[float, list[int]] = {}
     for child in children.tolist():
         of_request.setdefault(float(calls.request_start[child]), []).append(child)
@@ -202,9 +208,16 @@ def _added(own: Time, extra: EmpiricalTime) -> Time:
 
 
 def _spread(overhead: Floats) -> EmpiricalTime:
-    """Half of an overhead as at most `VALUES` values with the same mean: means of neighbours in order."""
-    groups = np.array_split(np.sort(overhead) / 2.0, min(VALUES, len(overhead)))
-    values = tuple(float(group.mean()) for group in groups)
+    """Half of an overhead as at most `VALUES` values with the same mean.
+
+    Each is the mean of an equal share of the ordered sample, of one that is cut the share: groups of whole
+    numbers would be of unequal size, and weigh some calls more than others.
+    """
+    count = len(overhead)
+    number = min(VALUES, count)
+    sums = np.concatenate([[0.0], np.cumsum(np.sort(overhead) / 2.0)])
+    cuts = np.interp(np.linspace(0.0, count, number + 1), np.arange(count + 1), sums)
+    values = tuple((np.diff(cuts) * number / count).tolist())
     inside = Empirical.model_construct(_fields_set={"values"}, values=values)
     return EmpiricalTime.model_construct(_fields_set={"empirical"}, empirical=inside)
 

@@ -1,9 +1,9 @@
 """Which numbers agree, and what that says of all of them.
 
-Each number has a tolerance: a share of the simulated one that is asked for, or, where it is wider, the interval
-of what chance does to the difference (`meshsim.measure.blocks`). Latencies behind meshsim's own proxy have no
-second way out, since proxy and simulator make the same draws: they must be as close as asked. If such a one is
-not, but chance could have done it, then the run is too short to judge.
+Each number has a tolerance: a share of the simulated one that is asked for, or, where it is wider, the
+interval of what chance does to the difference (`meshsim.measure.blocks`). Latencies behind meshsim's own
+proxy have no second way out, since proxy and simulator make the same draws: they must be as close as asked.
+If such a one is not, but chance could have done it, then the run is too short to judge.
 
 The intervals hold jointly (Bonferroni): a mesh that agrees in everything fails one validation in twenty, and
 not one number in twenty.
@@ -32,7 +32,9 @@ ASKED = {
     "latency.p95": TAIL,
     "latency.p99": TAIL,
 }
-"""How close a latency must be, as a share of the simulated one; everything else `COUNTED`, or its interval."""
+"""How close a latency must be, as a share of the simulated one; all else `COUNTED`, or its interval."""
+NEVER = "requests.unfinished"
+"""What chance is no excuse for: a mesh answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,7 @@ def rows(
         assert between is not None
         asked = ASKED.get(metric, COUNTED) * abs(own)
         chance = between.half_width if math.isfinite(between.half_width) else abs(own)
+        chance = 0.0 if metric == NEVER else chance
         found.append(
             Row(
                 metric=metric,

@@ -22,9 +22,7 @@ class LiveRun(NamedTuple):
 class Live(Protocol):
     """What runs a scenario for real."""
 
-    def __call__(
-        self, scenario: Scenario, *, proxy: str, progress: Progress | None = None
-    ) -> LiveRun:
+    def __call__(self, scenario: Scenario, *, proxy: str, progress: Progress | None = None) -> LiveRun:
         """Runs a scenario behind the sidecars of one kind, from its start until all is answered.
 
         Args:

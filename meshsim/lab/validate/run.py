@@ -56,7 +56,7 @@ def validate(
     replications: int = REPLICATIONS,
     out: str | Path | None = None,
     watch: Watch | None = None,
-    live: Live = on_this_machine,
+    live: Live | None = None,
     beside: Validation | None = None,
     interrupted: Callable[[], None] | None = None,
 ) -> Validation:
@@ -72,7 +72,7 @@ def validate(
         replications: simulated runs, at least 2, for the interval of each number.
         out: folder for the results, checked before the runs.
         watch: is told how far it is.
-        live: what runs a scenario for real.
+        live: what runs a scenario for real; None is this machine.
         beside: a validation of the same scenario behind the other proxy, to compare the live runs of both.
         interrupted: is called at the first Ctrl-C, to say that it was noticed.
 
@@ -91,7 +91,7 @@ def validate(
     if out is not None:
         files.prepare(out)
     with interruptible(interrupted) as stop:
-        work = _Work(chosen, proxy, replications, live, watch, stop)
+        work = _Work(chosen, proxy, replications, live or on_this_machine, watch, stop)
         result = work.result(beside)
     if out is not None:
         result.save(out)
@@ -106,7 +106,7 @@ def validate_each(
     overrides: Overrides = (),
     replications: int = REPLICATIONS,
     watch: Watch | None = None,
-    live: Live = on_this_machine,
+    live: Live | None = None,
     interrupted: Callable[[], None] | None = None,
 ) -> Iterator[Validation]:
     """Validates scenarios one after the other, each behind one proxy or ``both``.
@@ -193,7 +193,9 @@ class _Work:
         records = simulate(self.scenario, self.scenario.seed)
         assert isinstance(records, Records)
         sent = [int((records.requests.load == load).sum()) for load in loads]
-        return {load: count / self.scenario.duration for load, count in zip(loads, sent, strict=True) if count}
+        return {
+            load: count / self.scenario.duration for load, count in zip(loads, sent, strict=True) if count
+        }
 
     def _told(self, doing: str, total: float) -> Progress:
         """What a run reports to: passes it on, and lets Ctrl-C take effect."""

@@ -82,7 +82,11 @@ def machine(summary: Summary) -> Sheet:
         rows.append(
             (
                 name,
-                *(sheets.time(lag[key] if lag else None) for lag in (load, service) for key in ("p50", "p99")),
+                *(
+                    sheets.time(lag[key] if lag else None)
+                    for lag in (load, service)
+                    for key in ("p50", "p99")
+                ),
                 sheets.share(seen["cpu_busy"]),
                 sheets.share(seen["cpu_steal"]),
             )
@@ -124,7 +128,8 @@ def table(summaries: Sequence[Summary]) -> Sheet:
             )
         )
     columns = (
-        "scenario", "proxy", "mean", "p50", "p90", "p99", "success", "attempts", "same status", "verdict", "off",
+        "scenario", "proxy", "mean", "p50", "p90", "p99", "success", "attempts", "same status", "verdict",
+        "off",
     )  # fmt: skip
     return Sheet("live against simulated", columns, rows, words=(1, 9, 10))
 

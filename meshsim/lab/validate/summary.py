@@ -98,7 +98,7 @@ def _shared(simulation: Run, live: Run, window: Window) -> tuple[Readings, Readi
 
 
 def _proxies(beside: Validation, live: Run, window: Window) -> list[Summary]:
-    """What the mechanisms did behind one proxy and behind the other: live both, so chance is all between them."""
+    """What the mechanisms did behind one proxy and behind the other, both live."""
     one, other = readings(_records(beside.live), window), readings(_records(live), window)
     complete(one, other)
     mechanisms = [metric for metric in one if not metric.startswith("latency.")]

@@ -51,14 +51,8 @@ class Validation:
         one, other = self.simulation.records[0], self.live.records[0]
         assert isinstance(one, Records)
         assert isinstance(other, Records)
-        start = self.summary_window[0]
-        return agreement(one, other, loads, Window(start, self.summary_window[1], 0, 0))
-
-    @property
-    def summary_window(self) -> tuple[float, float]:
-        """When requests begin that are measured, s: from, and up to."""
         begin = self.simulation.summary["warmup"]
-        return begin, begin + self.summary["measured"]
+        return agreement(one, other, loads, Window(begin, begin + self.summary["measured"], 0, 0))
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
@@ -78,7 +72,7 @@ class Validation:
         return found[0], found[1]
 
     def plot(self) -> Picture:
-        """The picture: tails of theory, simulation and live; residuals of each request; errors and tolerances."""
+        """The picture: three tails, residuals of each request, errors by their tolerances."""
         from meshsim.plot.validate import validate_figure  # noqa: PLC0415 - matplotlib is slow to import
 
         return validate_figure(self)

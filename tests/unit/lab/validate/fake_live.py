@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from meshsim.lab.engines import Progress, engine
 from meshsim.lab.validate import LiveRun
@@ -24,12 +25,14 @@ class Fake:
         overhead: mean of what each hop costs, each way, s.
         slow: by service, a factor on its times that the model does not know.
         evidence: of the machine.
+        balancers: by service, in place of the scenario's.
         ran: every scenario and proxy.
     """
 
     overhead: float = 0.0009
     slow: dict[str, float] = field(default_factory=dict)
     evidence: Evidence = QUIET
+    balancers: dict[str, Any] = field(default_factory=dict)
     ran: list[tuple[Scenario, str]] = field(default_factory=list)
 
     def __call__(self, scenario: Scenario, *, proxy: str, progress: Progress | None = None) -> LiveRun:
@@ -50,6 +53,6 @@ class Fake:
                 "events": (*scenario.events, *events),
             }
         )
-        records = engine("auto")(real, scenario.seed, progress=progress)
+        records = engine("auto", self.balancers)(real, scenario.seed, progress=progress)
         assert isinstance(records, Records)
         return LiveRun(records, self.evidence)
