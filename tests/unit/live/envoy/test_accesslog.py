@@ -1,0 +1,72 @@
+"""Calls read from lines as Envoy 1.40 writes them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from meshsim.errors import MeshsimError
+from meshsim.live.envoy import read_calls
+
+LINE = {
+    "attempt_count": 3,
+    "authority": "cart",
+    "duration": 109,
+    "duration_us": 109945,
+    "listener": "url/cart",
+    "request_id": "abcd",
+    "response_code": 504,
+    "response_code_details": "response_timeout",
+    "response_flags": "URX,UT",
+    "route_name": "cart",
+    "start_time": "1795580742461673000",
+    "upstream_host": "127.0.0.1:9001",
+    "x_meshsim": "00000000000000ff;1.5;0;0;0",
+}
+WALL_START = 1795580740.0
+REPLICAS = {("127.0.0.1", 9001): "cart/v1/0"}
+
+
+def test_a_line_is_a_call(tmp_path: Path) -> None:
+    file = tmp_path / "access.log"
+    file.write_text(json.dumps(LINE) + "\n")
+    (call,) = read_calls(file, "frontend/0", REPLICAS, WALL_START)
+    assert (call.key, call.caller, call.service) == (255, "frontend", "cart")
+    assert (call.status, call.flags, call.attempts) == (504, ("URX", "UT"), 3)
+    assert call.replica == "cart/v1/0"
+    assert call.start == pytest.approx(2.461673, abs=1e-6)
+    assert call.end - call.start == pytest.approx(0.109945, abs=1e-9)
+
+
+def test_nothing_is_null(tmp_path: Path) -> None:
+    file = tmp_path / "access.log"
+    names = ("x_meshsim", "upstream_host", "route_name", "request_id", "attempt_count")
+    gone = {**LINE, **dict.fromkeys(names), "response_code": 0, "response_flags": "-", "duration_us": None}
+    file.write_text(json.dumps(gone) + "\n")
+    (call,) = read_calls(file, "client/0", REPLICAS, WALL_START)
+    assert (call.key, call.status, call.flags, call.attempts, call.replica) == (0, 0, (), 0, "")
+    assert call.service == ""
+    assert call.end - call.start == pytest.approx(0.109)  # ms are all there is
+
+
+def test_an_inbound_line_is_an_attempt_at_the_own_service(tmp_path: Path) -> None:
+    file = tmp_path / "access.log"
+    file.write_text(json.dumps({**LINE, "listener": "inbound", "route_name": "inbound"}) + "\n")
+    (call,) = read_calls(file, "cart/v1/0", REPLICAS)
+    assert (call.caller, call.service) == ("", "cart")
+
+
+def test_a_line_that_is_being_written_is_not_read_yet(tmp_path: Path) -> None:
+    file = tmp_path / "access.log"
+    file.write_text(json.dumps(LINE) + "\n" + json.dumps(LINE)[:40])
+    assert len(read_calls(file, "client/0", {})) == 1
+    assert read_calls(tmp_path / "none", "client/0", {}) == []
+
+
+def test_another_line_is_an_error_with_its_number(tmp_path: Path) -> None:
+    file = tmp_path / "access.log"
+    file.write_text(json.dumps(LINE) + "\nnonsense\n")
+    with pytest.raises(MeshsimError, match=r"access\.log:2"):
+        read_calls(file, "client/0", {})

@@ -1,0 +1,144 @@
+"""Policies as parts of Envoy's routes and clusters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from meshsim.live.envoy import policy as compiled
+from meshsim.scenario.model import Policy
+
+UNLIMITED = 4294967295
+
+
+def written(**fields: Any) -> Policy:
+    return Policy.model_validate(fields)
+
+
+def test_silence_means_absence_where_envoy_has_defaults() -> None:
+    route = compiled.route(Policy(), "cart")["route"]
+    assert route == {"timeout": "0.000s", "cluster": "cart"}  # Envoy's own default is 15 s
+    cluster = compiled.cluster(Policy())
+    assert cluster["circuit_breakers"]["thresholds"] == [
+        {
+            "max_connections": UNLIMITED,
+            "max_pending_requests": UNLIMITED,
+            "max_requests": UNLIMITED,
+            "max_retries": UNLIMITED,
+        }
+    ]
+    assert cluster["common_lb_config"]["healthy_panic_threshold"] == {"value": 0}
+    assert "outlier_detection" not in cluster
+    assert compiled.filters(Policy(), "cart") == {}
+
+
+def test_retries() -> None:
+    policy = written(
+        timeout="1s",
+        retries={
+            "attempts": 2,
+            "per_try_timeout": "250ms",
+            "on": ["5xx", "reset"],
+            "backoff": {"base": "10ms"},
+        },
+    )
+    assert compiled.route(policy, "cart")["route"]["retry_policy"] == {
+        "retry_on": "5xx,reset",
+        "num_retries": 2,
+        "per_try_timeout": "0.250s",
+        "retry_back_off": {"base_interval": "0.010s", "max_interval": "0.100s"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("base", "ceiling", "bounds"),
+    [
+        ("0s", None, ("0.001s", "0.001s")),
+        ("25ms", "10ms", ("0.010s", "0.010s")),
+        ("5ms", "5ms", ("0.005s",) * 2),
+    ],
+)
+def test_backoffs_that_envoy_would_not_take_are_written_so_that_they_mean_the_same(
+    base: str, ceiling: str | None, bounds: tuple[str, str]
+) -> None:
+    backoff = {"base": base, **({} if ceiling is None else {"max": ceiling})}
+    policy = written(retries={"backoff": backoff})
+    assert policy.retries is not None
+    made = compiled.retry_policy(policy.retries)["retry_back_off"]
+    assert (made["base_interval"], made["max_interval"]) == bounds
+
+
+def test_no_retries_and_zero_retries_are_different_things() -> None:
+    assert "retry_policy" not in compiled.route(written(), "cart")["route"]
+    assert (
+        compiled.route(written(retries={"attempts": 0}), "cart")["route"]["retry_policy"]["num_retries"] == 0
+    )
+
+
+def test_a_budget_is_part_of_the_breaker() -> None:
+    (limits,) = compiled.cluster(written(retries={"budget": {"ratio": "25%"}}))["circuit_breakers"][
+        "thresholds"
+    ]
+    assert limits["retry_budget"] == {"budget_percent": {"value": 25.0}, "min_retry_concurrency": 3}
+
+
+def test_only_consecutive_errors_eject() -> None:
+    policy = written(
+        outlier_detection={
+            "consecutive_5xx": 3, "interval": "1s", "base_ejection_time": "2s", "max_ejection_percent": "50%",
+            "min_health_percent": "40%",
+        }
+    )  # fmt: skip
+    cluster = compiled.cluster(policy)
+    detection = cluster["outlier_detection"]
+    assert detection["consecutive_5xx"] == 3
+    assert detection["max_ejection_percent"] == 50
+    assert detection["max_ejection_time"] == "300.000s"
+    enforced = {key: value for key, value in detection.items() if key.startswith("enforcing")}
+    assert {key for key, value in enforced.items() if value} == {"enforcing_consecutive_5xx"}
+    assert cluster["common_lb_config"]["healthy_panic_threshold"] == {"value": 40}
+    assert cluster["common_lb_config"]["update_merge_window"] == "0s"
+
+
+@pytest.mark.parametrize(
+    ("balance", "name", "options"),
+    [
+        ("round_robin", "round_robin.v3.RoundRobin", {}),
+        ("random", "random.v3.Random", {}),
+        ({"least_request": {"choices": 3}}, "least_request.v3.LeastRequest", {"choice_count": 3}),
+        (
+            {"least_request": {"selection": "full_scan"}},
+            "least_request.v3.LeastRequest",
+            {"selection_method": "FULL_SCAN"},
+        ),
+    ],
+)
+def test_balancers(balance: object, name: str, options: dict[str, object]) -> None:
+    (made,) = compiled.balancing(written(balance=balance).balance)["policies"]
+    config = made["typed_extension_config"]["typed_config"]
+    assert config.pop("@type").endswith(name)
+    assert config == options
+
+
+def test_a_split_has_a_cluster_for_each_version() -> None:
+    route = compiled.route(written(split={"v1": 95, "v2": 5}), "cart")["route"]
+    assert route["weighted_clusters"]["clusters"] == [
+        {"name": "cart/v1", "weight": 95},
+        {"name": "cart/v2", "weight": 5},
+    ]
+    assert "cluster" not in route
+
+
+def test_faults_and_rate_limits_are_filters_of_the_route() -> None:
+    policy = written(
+        fault={"delay": {"percent": "10%", "time": "2s"}, "abort": {"percent": "0.5%", "status": 500}},
+        rate_limit={"burst": 10, "rate": "30/m"},
+    )
+    filters = compiled.filters(policy, "cart")
+    fault, limit = filters[compiled.FAULT], filters[compiled.RATE_LIMIT]
+    assert fault["delay"]["fixed_delay"] == "2.000s"
+    assert fault["delay"]["percentage"] == {"numerator": 100_000, "denominator": "MILLION"}
+    assert fault["abort"] == {"http_status": 500, "percentage": {"numerator": 5000, "denominator": "MILLION"}}
+    assert limit["token_bucket"] == {"max_tokens": 10, "tokens_per_fill": 1, "fill_interval": "2.000s"}
+    assert limit["filter_enabled"] == limit["filter_enforced"] == {"default_value": {"numerator": 100}}

@@ -1,0 +1,80 @@
+"""What Envoy can't do is told by key, all of it at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshsim.errors import MeshsimError
+from meshsim.live.envoy import refusals, refuse
+from meshsim.scenario import loads
+
+SERVICES = "services: {cart: {versions: {v1: {}, v2: {}}}}"
+HEAD = f"{{name: refused, duration: 10s, {SERVICES}, load: [{{to: cart, rate: 1/s}}]"
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ("", []),
+        (", policies: {cart: {hedge: {after: 30ms}}}", ["policies.cart.hedge"]),
+        (
+            ", policies: {cart: {retries: {budget: {ratio: 20%, min_per_second: 10, ttl: 5s}}}}",
+            ["policies.cart.retries.budget.min_per_second", "policies.cart.retries.budget.ttl"],
+        ),
+        (", policies: {cart: {retries: {budget: {ratio: 20%, min_concurrency: 1}}}}", []),
+        (", policies: {cart: {retries: {backoff: {base: 0s}}}}", []),
+        (", policies: {cart: {timeout: 1.5ms}}", ["policies.cart.timeout"]),
+        (
+            ", policies: {cart: {retries: {per_try_timeout: 250us}}}",
+            ["policies.cart.retries.per_try_timeout"],
+        ),
+        (
+            ", policies: {cart: {retries: {backoff: {base: 0.5ms, max: 2ms}}}}",
+            ["policies.cart.retries.backoff.base"],
+        ),
+        (
+            ", policies: {cart: {outlier_detection: {max_ejection_percent: 9.5%, min_health_percent: 0.5%}}}",
+            [
+                "policies.cart.outlier_detection.max_ejection_percent",
+                "policies.cart.outlier_detection.min_health_percent",
+            ],
+        ),
+        (", policies: {cart: {rate_limit: {burst: 1, rate: 0.000001/h}}}", ["policies.cart.rate_limit.rate"]),
+        (", policies: {cart: {split: {v1: 0.1, v2: 0.2}}}", ["policies.cart.split"]),
+        (
+            ", policies: {cart: {fault: {delay: {time: {exponential: 5ms}}, abort: {percent: 0.00015%}}}}",
+            ["policies.cart.fault.delay.time", "policies.cart.fault.abort.percent"],
+        ),
+        (", links: {default: {latency: 1ms, loss: 1%}}", ["links.default.latency", "links.default.loss"]),
+        (", mesh: {proxy: {time: 1ms, workers: 2}}", ["mesh.proxy.time", "mesh.proxy.workers"]),
+        (
+            """, events: [{at: 1s, link: "client -> cart", latency_factor: 2},
+                          {at: 2s, link: "client -> cart", loss: 5%}]""",
+            ["events[0].latency_factor", "events[1].loss"],
+        ),
+        (
+            """, events: [{at: 1s, set: {policies.cart.hedge: {after: 50ms}}},
+                          {at: 2s, set: {policies.cart.timeout: 1s}}]""",
+            ["events[0].set: policies.cart.hedge"],
+        ),
+    ],
+)
+def test_refusals_name_every_key(text: str, keys: list[str]) -> None:
+    found = refusals(loads(f"{HEAD}{text}}}"))
+    assert len(found) == len(keys)
+    for line, key in zip(found, keys, strict=True):
+        assert line.startswith(f"{key}: ")
+        assert line.count("(") >= 1  # the remedy
+
+
+def test_names_that_differ_in_case_only() -> None:
+    load = "load: [{to: cart, rate: 1/s}, {to: Cart, rate: 1/s}]"
+    text = f"{{name: x, duration: 1s, services: {{cart: {{}}, Cart: {{}}}}, {load}}}"
+    assert [line.split(":")[0] for line in refusals(loads(text))] == ["services.Cart"]
+
+
+def test_refusing_lists_them_all_in_one_error() -> None:
+    scenario = loads(f"{HEAD}, links: {{default: {{latency: 1ms, loss: 1%}}}}}}")
+    with pytest.raises(MeshsimError, match=r"(?s)can't run.*links\.default\.latency.*links\.default\.loss"):
+        refuse(scenario)
+    refuse(loads(f"{HEAD}}}"))

@@ -1,0 +1,128 @@
+"""A proxy's documents: who listens where, and who is reached how."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshsim.live.envoy.resources import Proxy, bootstrap, documents, replicas
+from meshsim.scenario import loads
+from meshsim.scenario.model import Scenario
+
+FOLDER = Path("/run/mesh")
+TEXT = """
+name: pair
+duration: 10s
+services:
+  frontend: {replicas: 2, script: [{call: cart}, {call: stock}]}
+  cart: {versions: {v1: {replicas: 2}, v2: {}}}
+  stock: {}
+mesh: {dataplane: sidecar}
+policies:
+  cart: {timeout: 1s}
+  "frontend -> cart": {timeout: 2s}
+load: [{to: frontend, rate: 1/s}, {to: cart, rate: 1/s}]
+events:
+  - {at: 1s, set: {policies.cart.split: {v1: 90, v2: 10}}}
+"""
+ADDRESSES = {
+    id_: ("127.0.0.1", 9000 + number)
+    for number, id_ in enumerate(
+        ["frontend/0", "frontend/1", "cart/v1/0", "cart/v1/1", "cart/v2/0", "stock/0"]
+    )
+}
+
+
+@pytest.fixture
+def scenario() -> Scenario:
+    return loads(TEXT)
+
+
+def made(scenario: Scenario, id_: str, **known: Any) -> dict[str, dict[str, Any]]:
+    """The documents, each resource by its name."""
+    files = documents(Proxy(scenario, id_), FOLDER, **known)
+    json.dumps(files)
+    return {file: {each["name"]: each for each in resources} for file, resources in files.items()}
+
+
+def endpoints(cluster: dict[str, Any]) -> list[int]:
+    (locality,) = cluster["load_assignment"]["endpoints"]
+    return [each["endpoint"]["address"]["socket_address"]["port_value"] for each in locality["lb_endpoints"]]
+
+
+def test_replicas_have_ids_as_the_engines_have(scenario: Scenario) -> None:
+    assert replicas(scenario, "cart") == {"cart/v1/0": "v1", "cart/v1/1": "v1", "cart/v2/0": "v2"}
+    assert replicas(scenario, "frontend") == {"frontend/0": "", "frontend/1": ""}
+
+
+def test_a_replica_has_inbound_outbound_and_a_listener_for_each_upstream(scenario: Scenario) -> None:
+    assert list(made(scenario, "frontend/1")["lds.json"]) == ["inbound", "outbound", "url/cart", "url/stock"]
+    assert list(made(scenario, "cart/v1/0")["lds.json"]) == ["inbound", "outbound"]
+    assert list(made(scenario, "client/0")["lds.json"]) == ["outbound", "url/frontend", "url/cart"]
+
+
+def test_without_a_data_plane_the_outbound_proxy_stands_for_a_library(scenario: Scenario) -> None:
+    bare = scenario.model_copy(update={"mesh": scenario.mesh.model_copy(update={"dataplane": "none"})})
+    assert list(made(bare, "frontend/0")["lds.json"]) == ["outbound", "url/cart", "url/stock"]
+
+
+def test_listeners_bind_to_loopback_and_keep_a_port_they_have(scenario: Scenario) -> None:
+    listeners = made(scenario, "client/0", ports={"outbound": 4711})["lds.json"]
+    ports = {name: each["address"]["socket_address"]["port_value"] for name, each in listeners.items()}
+    assert ports == {"outbound": 4711, "url/frontend": 0, "url/cart": 0}
+    hosts = {each["address"]["socket_address"]["address"] for each in listeners.values()}
+    assert hosts == {"127.0.0.1"}
+    assert bootstrap(Proxy(scenario, "client/0"), FOLDER)["admin"]["address"]["socket_address"] == {
+        "address": "127.0.0.1",
+        "port_value": 0,
+    }
+
+
+def test_clusters_hold_all_replicas_and_those_of_each_version(scenario: Scenario) -> None:
+    assert made(scenario, "frontend/0")["cds.json"] == {}  # before anybody's address is known
+    clusters = made(scenario, "frontend/0", addresses=ADDRESSES, app=("127.0.0.1", 8000))["cds.json"]
+    assert {name: endpoints(each) for name, each in clusters.items()} == {
+        "(app)": [8000],
+        "cart": [9002, 9003, 9004],
+        "cart/v1": [9002, 9003],
+        "cart/v2": [9004],
+        "stock": [9005],
+    }
+
+
+def test_routes_go_by_host_or_to_the_one_service(scenario: Scenario) -> None:
+    files = made(scenario, "frontend/0")
+    by_host = files["rds-outbound.json"]["outbound"]["virtual_hosts"]
+    assert [host["domains"] for host in by_host] == [["cart"], ["stock"]]
+    (only,) = files["rds-url-cart.json"]["url/cart"]["virtual_hosts"]
+    assert only["domains"] == ["*"]
+    assert only["routes"][0]["route"]["cluster"] == "cart"
+    assert only["include_request_attempt_count"]
+
+
+def test_each_caller_has_its_own_policy(scenario: Scenario) -> None:
+    def timeout(id_: str) -> object:
+        (host,) = made(scenario, id_)["rds-url-cart.json"]["url/cart"]["virtual_hosts"]
+        return host["routes"][0]["route"]["timeout"]
+
+    assert timeout("client/0") == "1.000s"
+    assert timeout("frontend/0") == "2.000s"
+
+
+def test_a_push_of_a_split_changes_routes_only(scenario: Scenario) -> None:
+    before = documents(Proxy(scenario, "frontend/0"), FOLDER, addresses=ADDRESSES)
+    after = documents(Proxy(scenario.policies_after(0), "frontend/0"), FOLDER, addresses=ADDRESSES)
+    changed = {file for file in before if before[file] != after[file]}
+    assert changed == {"rds-outbound.json", "rds-url-cart.json"}
+
+
+def test_inbound_applies_no_policies_and_counts_no_attempts(scenario: Scenario) -> None:
+    inbound = made(scenario, "cart/v1/0")["lds.json"]["inbound"]
+    manager = inbound["filter_chains"][0]["filters"][0]["typed_config"]
+    assert [each["name"] for each in manager["http_filters"]] == ["envoy.filters.http.router"]
+    (host,) = manager["route_config"]["virtual_hosts"]
+    assert "include_request_attempt_count" not in host
+    assert host["routes"][0]["route"] == {"cluster": "(app)", "timeout": "0s"}
