@@ -48,13 +48,18 @@ def show(out: Console, sheet: Sheet) -> None:
     if not sheet.rows:
         return
     out.print(f"[bold]{escape(sheet.title)}[/]")
+    out.print(rendered(sheet))
+
+
+def rendered(sheet: Sheet) -> Table:
+    """A table without its title."""
     table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False, collapse_padding=True)
     for number, column in enumerate(sheet.columns):
         words = number == 0 or number in sheet.words
         table.add_column(column, justify="left" if words else "right", overflow="fold", no_wrap=not words)
     for row in sheet.rows:
         table.add_row(*(escape(cell) for cell in row))
-    out.print(table)
+    return table
 
 
 def show_run(out: Console, summary: dict[str, Any], written: list[Path]) -> None:

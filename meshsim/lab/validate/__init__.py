@@ -6,8 +6,8 @@ against what it may differ by. `calibration` measures, `judgement` decides, `liv
 `meshsim.measure`.
 """
 
-from meshsim.lab.validate.live import LiveRun
+from meshsim.lab.validate.live import Observation
 from meshsim.lab.validate.run import PROXIES, validate, validate_each
 from meshsim.lab.validate.validation import Validation
 
-__all__ = ["PROXIES", "LiveRun", "Validation", "validate", "validate_each"]
+__all__ = ["PROXIES", "Observation", "Validation", "validate", "validate_each"]

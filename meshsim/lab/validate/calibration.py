@@ -16,16 +16,17 @@ millisecond in truth.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 
 from meshsim.errors import MeshsimError
-from meshsim.measure.grid import Floats
+from meshsim.measure.grid import Floats, Ints
 from meshsim.measure.records import Records
 from meshsim.scenario.mesh import Proxy
-from meshsim.scenario.model import ZERO, Link, Load, Policy, Scenario, Service, SleepStep, Stage
+from meshsim.scenario.model import CLIENT, ZERO, Link, Load, Policy, Scenario, Service, SleepStep, Stage
 from meshsim.scenario.services import Deployment
 from meshsim.scenario.times import ConstantTime, Empirical, EmpiricalTime, SumTime, Time
 from meshsim.units import UNLIMITED
@@ -136,15 +137,13 @@ def overheads(records: Records, scenario: Scenario) -> Overheads:
     Raises:
         MeshsimError: too few calls came through.
     """
-    calls, edges = records.calls, records.edges
+    edges = records.edges
     warm = float(scenario.warmup) if scenario.warmup != "auto" else 0.0
-    good = (calls.status > 0) & (calls.status < 400) & (calls.request_start >= warm)
-    below = {service: [i for i, (caller, _) in enumerate(edges) if caller == service] for _, service in edges}
     found = {}
-    for index, edge in enumerate(edges):
-        mine = np.flatnonzero(good & (calls.edge == index))
-        children = np.flatnonzero(np.isin(calls.edge, below[edge[1]]))
-        found[edge] = _own_time(records, mine, children)
+    for edge in edges:
+        spans = _spans(records, scenario, edge)
+        children = [_spans(records, scenario, below) for below in edges if below[0] == edge[1]]
+        found[edge] = _own_time(spans.good(warm), children)
     everything = np.concatenate([*found.values(), np.zeros(0)])
     if len(everything) < LEAST:
         raise MeshsimError(
@@ -154,27 +153,51 @@ def overheads(records: Records, scenario: Scenario) -> Overheads:
     return {edge: own if len(own) >= LEAST else everything for edge, own in found.items()}
 
 
-def _own_time(records: Records, mine: Any, children: Any) -> Floats:
+@dataclass(frozen=True, slots=True)
+class _Spans:
+    """(n,) calls: the request each belongs to (told by its start), from when to when it took, its status."""
+
+    request: Floats
+    start: Floats
+    end: Floats
+    status: Ints
+
+    def good(self, warm: float) -> _Spans:
+        """Those that went well, of requests that came later than the warm-up."""
+        take = (self.status > 0) & (self.status < 400) & (self.request >= warm)
+        return _Spans(self.request[take], self.start[take], self.end[take], self.status[take])
+
+
+def _spans(records: Records, scenario: Scenario, edge: Edge) -> _Spans:
+    """An edge's calls. The client's are its requests: its proxy sees less of them than it does itself."""
+    if edge[0] == CLIENT:
+        rows = records.requests
+        here = np.array([load.to == edge[1] for load in scenario.load])[rows.load]
+        return _Spans(rows.start[here], rows.start[here], rows.end[here], rows.status[here])
+    calls = records.calls
+    here = calls.edge == records.edges.index(edge)
+    return _Spans(calls.request_start[here], calls.start[here], calls.end[here], calls.status[here])
+
+
+def _own_time(calls: _Spans, children: Sequence[_Spans]) -> Floats:
     """How long each call took without the calls that its service made for it, s.
 
     Whose children are whose is told by the request they belong to. Where a request makes several calls to one
     service that calls others, it can't be told, and the request is left out.
     """
-    calls = records.calls
-    if not len(children):
-        return np.asarray(np.maximum((calls.end - calls.start)[mine], 0.0))
-    of_request: dict[float, list[int]] = {}
-    for child in children.tolist():
-        of_request.setdefault(float(calls.request_start[child]), []).append(child)
-    requests, counts = np.unique(calls.request_start[mine], return_counts=True)
-    lone = set(requests[counts == 1].tolist())
-    own = []
-    for call in mine.tolist():
-        request = float(calls.request_start[call])
-        if request in lone:
-            waited = _union([(calls.start[i], calls.end[i]) for i in of_request.get(request, ())])
-            own.append(max(float(calls.end[call] - calls.start[call]) - waited, 0.0))
-    return np.array(own)
+    if not children:
+        return np.asarray(np.maximum(calls.end - calls.start, 0.0))
+    below: dict[float, list[tuple[float, float]]] = {}
+    for spans in children:
+        for request, *span in zip(
+            spans.request.tolist(), spans.start.tolist(), spans.end.tolist(), strict=True
+        ):
+            below.setdefault(request, []).append((span[0], span[1]))
+    requests, first, counts = np.unique(calls.request, return_index=True, return_counts=True)
+    lone = counts == 1
+    took = (calls.end - calls.start)[first[lone]]
+    waited = np.array([_union(below.get(request, [])) for request in requests[lone].tolist()])
+    return np.asarray(np.maximum(took - waited, 0.0))
 
 
 def _union(spans: list[tuple[float, float]]) -> float:

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import NamedTuple, Protocol
 
 from meshsim.errors import MeshsimError
 from meshsim.lab.engines import Progress
+from meshsim.lab.run import Run
 from meshsim.measure.evidence import Evidence
-from meshsim.measure.records import Records
 from meshsim.scenario.model import Scenario
 
 
-class LiveRun(NamedTuple):
-    """What came of a live run: its rows, and what it saw of the machine."""
+class Observation(NamedTuple):
+    """What came of a live run, and what it saw of the machine."""
 
-    records: Records
+    run: Run
     evidence: Evidence
 
 
 class Live(Protocol):
     """What runs a scenario for real."""
 
-    def __call__(self, scenario: Scenario, *, proxy: str, progress: Progress | None = None) -> LiveRun:
+    def __call__(self, scenario: Scenario, *, proxy: str, progress: Progress | None = None) -> Observation:
         """Runs a scenario behind the sidecars of one kind, from its start until all is answered.
 
         Args:
@@ -32,15 +31,23 @@ class Live(Protocol):
         """
 
 
-def on_this_machine(scenario: Scenario, *, proxy: str, progress: Progress | None = None) -> LiveRun:
+def on_this_machine(scenario: Scenario, *, proxy: str, progress: Progress | None = None) -> Observation:
     """The real mesh.
 
     Raises:
         MeshsimError: it can't run here, or not this scenario.
     """
     try:
-        live = import_module("meshsim.lab.live")
+        from meshsim.lab.live import run_live  # noqa: PLC0415 - only a live run needs what it imports
     except ImportError as error:
         raise MeshsimError(f"the live mesh can't run: {error}; pip install 'meshsim[live]'") from error
-    records = live.run_live(scenario, proxy=proxy, progress=progress)
-    return LiveRun(records, Evidence.of(records.evidence))
+    watch = None if progress is None else (lambda mesh: progress(max(mesh.now, 0.0)))
+    run = run_live(scenario, proxy=proxy, watch=watch)
+    machine = run.evidence["machine"] or {}
+    seen = {
+        "load_lag": run.evidence["lag"],
+        "service_lag": run.evidence["timer_lag"],
+        "cpu_busy": machine.get("busy"),
+        "cpu_steal": machine.get("stolen"),
+    }
+    return Observation(run, Evidence.of(seen))

@@ -12,8 +12,9 @@ from meshsim.lab.engines import Engine, Progress
 from meshsim.lab.interrupt import Interrupt, interruptible
 from meshsim.lab.run import Run, first_seed, provenance, scenario_of
 from meshsim.lab.validate import calibration
-from meshsim.lab.validate.live import Live, LiveRun, on_this_machine
+from meshsim.lab.validate.live import Live, Observation, on_this_machine
 from meshsim.lab.validate.spread import intervals
+from meshsim.lab.validate.summary import records_of
 from meshsim.lab.validate.summary import summarise as sum_up
 from meshsim.lab.validate.validation import Validation
 from meshsim.measure.records import Records
@@ -146,7 +147,7 @@ class _Work:
         simulate = engines.engine(self.scenario.engine)
         calm = calibration.still(self.scenario, self._rates(simulate))
         first = self._alive("calibrating", calm)
-        overheads = calibration.overheads(first.records, calm)
+        overheads = calibration.overheads(records_of(first.run), calm)
         model = calibration.with_overheads(self.scenario, overheads)
         runs = [self._simulated(simulate, model, number) for number in range(self.replications)]
         window = measured(runs[:1], model)
@@ -154,10 +155,9 @@ class _Work:
         model, real = model.model_copy(update=settled), self.scenario.model_copy(update=settled)
         second = self._alive("running live", real)
         simulation = _run(model, runs[0])
-        reality = _run(real, second.records)
         summary = sum_up(
             simulation=simulation,
-            live=reality,
+            live=second.run,
             proxy=self.proxy,
             intervals=intervals(runs, window),
             overheads=calibration.described(overheads),
@@ -165,9 +165,9 @@ class _Work:
             window=window,
             beside=beside,
         )
-        return Validation(real, simulation, reality, summary)
+        return Validation(real, simulation, second.run, summary)
 
-    def _alive(self, doing: str, scenario: Scenario) -> LiveRun:
+    def _alive(self, doing: str, scenario: Scenario) -> Observation:
         done = self.live(scenario, proxy=self.proxy, progress=self._told(doing, scenario.duration))
         if self.stop.pressed:
             raise KeyboardInterrupt

@@ -55,7 +55,7 @@ def summarise(
     found = rows(one, other, strict=proxy == "meshsim", theory=theory, intervals=intervals)
     verdict = judge(found, evidence)
     loads = [index for index, load in enumerate(scenario.load) if load.users is None]
-    pairs = agreement(_records(simulation), _records(live), loads, window)
+    pairs = agreement(records_of(simulation), records_of(live), loads, window)
     summary: Summary = {
         "verdict": verdict.word,
         "proxy": proxy,
@@ -79,7 +79,8 @@ def summarise(
     return summary
 
 
-def _records(run: Run) -> Records:
+def records_of(run: Run) -> Records:
+    """The rows of a run of one replication."""
     (records,) = run.records
     assert isinstance(records, Records)
     return records
@@ -87,7 +88,7 @@ def _records(run: Run) -> Records:
 
 def _shared(simulation: Run, live: Run, window: Window) -> tuple[Readings, Readings]:
     """The numbers of both runs, without percentiles that they are too short for."""
-    one, other = readings(_records(simulation), window), readings(_records(live), window)
+    one, other = readings(records_of(simulation), window), readings(records_of(live), window)
     complete(one, other)
     fewest = min(simulation.summary["requests"]["completed"], live.summary["requests"]["completed"])
     weak = [f"latency.{key}" for key, q in QUANTILES.items() if fewest * (1.0 - q) < BEYOND - 1e-6]
@@ -99,7 +100,7 @@ def _shared(simulation: Run, live: Run, window: Window) -> tuple[Readings, Readi
 
 def _proxies(beside: Validation, live: Run, window: Window) -> list[Summary]:
     """What the mechanisms did behind one proxy and behind the other, both live."""
-    one, other = readings(_records(beside.live), window), readings(_records(live), window)
+    one, other = readings(records_of(beside.live), window), readings(records_of(live), window)
     complete(one, other)
     mechanisms = [metric for metric in one if not metric.startswith("latency.")]
     found: list[Row] = rows(

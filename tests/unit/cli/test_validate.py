@@ -46,7 +46,14 @@ def call(*arguments: str, text: str | None = None):
 def test_it_shows_tables_and_writes_files(small, live, tmp_path) -> None:
     result = call(small, "--out", str(tmp_path / "out"))
     assert result.exit_code == 0, result.stderr
-    for word in ("small behind meshsim: PASS", "latency.mean", "theory", "same status", "overhead", "machine"):
+    for word in (
+        "small behind meshsim: PASS",
+        "latency.mean",
+        "theory",
+        "same status",
+        "overhead",
+        "machine",
+    ):
         assert word in result.stdout, word
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "validation.json", "validation.png", "simulation", "live",

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from meshsim.lab.engines import Progress, engine
-from meshsim.lab.validate import LiveRun
+from meshsim.lab.run import Run, provenance
+from meshsim.lab.validate import Observation
 from meshsim.measure.evidence import Evidence, Lag
 from meshsim.measure.records import Records
+from meshsim.measure.summary import summarise
 from meshsim.scenario.mesh import Link, Proxy
 from meshsim.scenario.model import Event, Scenario
 from meshsim.scenario.times import LogNormalTime, MeanCv, SumTime
@@ -35,7 +37,7 @@ class Fake:
     balancers: dict[str, Any] = field(default_factory=dict)
     ran: list[tuple[Scenario, str]] = field(default_factory=list)
 
-    def __call__(self, scenario: Scenario, *, proxy: str, progress: Progress | None = None) -> LiveRun:
+    def __call__(self, scenario: Scenario, *, proxy: str, progress: Progress | None = None) -> Observation:
         self.ran.append((scenario, proxy))
         extra = LogNormalTime(lognormal=MeanCv.model_construct(mean=self.overhead, cv=0.5))
         links = {
@@ -55,4 +57,9 @@ class Fake:
         )
         records = engine("auto", self.balancers)(real, scenario.seed, progress=progress)
         assert isinstance(records, Records)
-        return LiveRun(records, self.evidence)
+        self.change(records)
+        summary = {**summarise([records], scenario), "provenance": provenance(scenario)}
+        return Observation(Run(scenario, [records], summary), self.evidence)
+
+    def change(self, records: Records) -> None:
+        """For tests that want something to go wrong."""

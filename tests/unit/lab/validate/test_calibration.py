@@ -53,19 +53,22 @@ def test_nothing_takes_time_fails_or_is_refused_while_calibrating(calm) -> None:
     assert float((records.requests.end - records.requests.start).max()) == pytest.approx(0.0, abs=1e-9)
     assert len(records.attempts.sent) == len(records.calls.start), "one try a call"
     assert not records.ejections
-    share = np.mean([records.replicas[i][1] == "v2" for i in records.attempts.replica[records.calls.edge == 1]])
+    share = np.mean(
+        [records.replicas[i][1] == "v2" for i in records.attempts.replica[records.calls.edge == 1]]
+    )
     assert 0.1 < share < 0.3, "who gets the requests is the scenario's"
     assert (calm.duration, calm.warmup) == (15.0, 3.0)
 
 
 def test_what_is_to_run_can_be_written_and_read_again(calm) -> None:
-    assert simulate(loads(written.text(calm)), 1).requests.start.tolist() == simulate(
-        calm, 1
-    ).requests.start.tolist()
+    assert (
+        simulate(loads(written.text(calm)), 1).requests.start.tolist()
+        == simulate(calm, 1).requests.start.tolist()
+    )
 
 
 def test_each_edge_gets_its_own_overhead_and_not_that_of_its_children(calm) -> None:
-    found = calibration.overheads(Fake(overhead=0.001)(calm, proxy="meshsim").records, calm)
+    found = calibration.overheads(Fake(overhead=0.001)(calm, proxy="meshsim").run.records[0], calm)
     assert list(found) == EDGES
     for edge, own in found.items():
         error = 4.0 * 0.001 * 0.5 * np.sqrt(2.0 / len(own))  # two hops, each with cv 0.5
@@ -73,9 +76,9 @@ def test_each_edge_gets_its_own_overhead_and_not_that_of_its_children(calm) -> N
 
 
 def test_a_wrong_service_time_has_no_way_in(calm) -> None:
-    right = calibration.overheads(Fake()(calm, proxy="meshsim").records, calm)
+    right = calibration.overheads(Fake()(calm, proxy="meshsim").run.records[0], calm)
     wrong = Fake(slow=dict.fromkeys(("web", "cart", "catalog", "prices", "database"), 2.0))
-    planted = calibration.overheads(wrong(calm, proxy="meshsim").records, calm)
+    planted = calibration.overheads(wrong(calm, proxy="meshsim").run.records[0], calm)
     for edge in EDGES:
         assert planted[edge].tolist() == right[edge].tolist()
 
@@ -108,14 +111,14 @@ def test_an_edge_with_few_calls_takes_the_numbers_of_the_others() -> None:
         "{duration: 15s, services: {a: {script: [{call: b, probability: 0.1%}]}, b: {}}, load: [{to: a,"
         " rate: 50/s}]}"
     )
-    found = calibration.overheads(Fake()(scenario, proxy="meshsim").records, scenario)
+    found = calibration.overheads(Fake()(scenario, proxy="meshsim").run.records[0], scenario)
     assert len(found["a", "b"]) > calibration.LEAST
 
 
 def test_too_few_calls_are_an_error() -> None:
     scenario = loads("{duration: 1s, services: {a: {}}, load: [{to: a, rate: 2/s}]}")
     with pytest.raises(MeshsimError, match="make the scenario longer"):
-        calibration.overheads(Fake()(scenario, proxy="meshsim").records, scenario)
+        calibration.overheads(Fake()(scenario, proxy="meshsim").run.records[0], scenario)
 
 
 def test_children_of_calls_that_a_request_makes_twice_are_left_out() -> None:
@@ -128,7 +131,7 @@ services:
   c: {}
 load: [{to: a, rate: 50/s}]
 """)
-    found = calibration.overheads(Fake(overhead=0.001)(scenario, proxy="meshsim").records, scenario)
+    found = calibration.overheads(Fake(overhead=0.001)(scenario, proxy="meshsim").run.records[0], scenario)
     assert 300 < len(found["a", "b"]) < 700
     assert found["a", "b"].mean() == pytest.approx(0.002, rel=0.1)
 

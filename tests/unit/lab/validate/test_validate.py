@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from meshsim.errors import MeshsimError
-from meshsim.lab.validate import LiveRun, validate, validate_each
 from meshsim.lab.validate import run as module
+from meshsim.lab.validate import validate, validate_each
 from meshsim.measure.evidence import Evidence
 from meshsim.policies.balance import Balancer
 from meshsim.random import BALANCE, u01
@@ -182,7 +182,9 @@ def test_it_is_saved_and_shown(good, tmp_path) -> None:
     written = good.save(tmp_path / "out")
     assert {path.name for path in written} == {"validation.json", "validation.png"}
     for side in ("simulation", "live"):
-        assert {"requests.parquet", "summary.json"} <= {path.name for path in (tmp_path / "out" / side).iterdir()}
+        assert {"requests.parquet", "summary.json"} <= {
+            path.name for path in (tmp_path / "out" / side).iterdir()
+        }
     assert "PASS" in good._repr_html_()
     assert list(good.metrics["metric"])[:1] == ["latency.mean"]
     again = loads((tmp_path / "out" / "simulation" / "scenario.yaml").read_text())
@@ -191,7 +193,12 @@ def test_it_is_saved_and_shown(good, tmp_path) -> None:
 
 def test_what_it_is_doing_is_told() -> None:
     told: list = []
-    validate(QUEUE, live=Fake(), replications=2, watch=lambda stage, now: told.append((stage.doing, now, stage.total)))
+    validate(
+        QUEUE,
+        live=Fake(),
+        replications=2,
+        watch=lambda stage, now: told.append((stage.doing, now, stage.total)),
+    )
     assert list(dict.fromkeys(doing for doing, _, _ in told)) == ["calibrating", "simulating", "running live"]
     assert all(0 <= now <= total for _, now, total in told)
 
@@ -234,12 +241,9 @@ def test_without_a_live_mesh_it_says_what_is_missing(monkeypatch) -> None:
 
 def test_a_live_run_that_lost_requests_is_seen() -> None:
     class Losing(Fake):
-        def __call__(self, scenario, *, proxy, progress=None):
-            records, evidence = super().__call__(scenario, proxy=proxy)
-            rows = records.requests
-            rows.end[400:440] = float("nan")
-            rows.status[400:440] = 0
-            return LiveRun(records, evidence)
+        def change(self, records):
+            records.requests.end[400:440] = float("nan")
+            records.requests.status[400:440] = 0
 
     result = validate(QUEUE, live=Losing())
     assert "40 live requests had no answer when the run ended." in result.summary["notes"]
