@@ -368,8 +368,8 @@ class Mixture(Distribution):
 class Sum(Distribution):
     """Several independent times, one after the other; the first draws what it would draw alone.
 
-    So what is added to a time (such as a measured overhead) leaves its bits as they are, and two runs with and
-    without it can be compared draw by draw.
+    So what is added to a time (such as a measured overhead) leaves its bits as they are, and two runs with
+    and without it can be compared draw by draw.
     """
 
     parts: list[Distribution]

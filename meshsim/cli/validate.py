@@ -59,10 +59,10 @@ def validate(
 ) -> None:
     """Hold theory, simulation and the live mesh on this machine against each other.
 
-    A calibration run measures what a hop costs here; the model gets it as an added delay. Then theory solves,
-    the simulator simulates and real processes run the scenario, on the same arrivals and service times, so
-    that they can be compared request by request. It takes each scenario's duration in real time, and up to
-    15 s more.
+    Calibration runs measure what a hop costs here; the model gets it as an added delay. Theory solves, the
+    simulator simulates and real processes run the scenario, on the same arrivals and service times, so that
+    they can be compared request by request. It takes each scenario's duration in real time, and up to 20 s
+    more.
 
     The verdict is pass or fail by the tolerance of each number, or noisy: the machine was too busy, or the
     run too short, to say. --json prints one object, or a list where there are several files or proxies.

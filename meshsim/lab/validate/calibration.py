@@ -6,6 +6,11 @@ passes is the machine's: sockets, parsing, scheduling. Of each call the time in 
 calls of its own is taken out (theirs is counted at their edges), and the rest is put on the simulated edge's
 link, half on the way out and half on the way back.
 
+Two things keep the measurement near the truth. There is one run before the live run and one after it, since
+a machine that others share is slower now and faster then. And services that are called at the same time
+answer some milliseconds after each other, by a pause in their scripts that is taken out again: else all their
+answers would come back at one instant, as they never do, and wait for each other.
+
 This can only add time. And since no service takes time here, a wrong service time of the model has no way
 into the measurement: validation still finds it.
 
@@ -26,17 +31,32 @@ from meshsim.errors import MeshsimError
 from meshsim.measure.grid import Floats, Ints
 from meshsim.measure.records import Records
 from meshsim.scenario.mesh import Proxy
-from meshsim.scenario.model import CLIENT, ZERO, Link, Load, Policy, Scenario, Service, SleepStep, Stage
+from meshsim.scenario.model import (
+    CLIENT,
+    ZERO,
+    CallStep,
+    Link,
+    Load,
+    Policy,
+    Scenario,
+    Service,
+    SleepStep,
+    Stage,
+)
 from meshsim.scenario.services import Deployment
 from meshsim.scenario.times import ConstantTime, Empirical, EmpiricalTime, SumTime, Time
-from meshsim.units import UNLIMITED
+from meshsim.units import UNLIMITED, show_duration
 
 Edge = tuple[str, str]
 Overheads = dict[Edge, Floats]
 """By edge what its calls cost, one number a call, s."""
 
-LONGEST = 15.0
+LONGEST = 10.0
 """Of a calibration run, s; it lasts no longer than the scenario."""
+STAGGER = 0.005
+"""Between the answers of services that are called at the same time, s."""
+DRIFT = 0.02
+"""The share of a latency by which an overhead may change from before the live run to after it."""
 WARMING = 0.2
 """Share of it in which connections are opened and code gets warm."""
 LEAST = 20
@@ -62,12 +82,15 @@ def still(scenario: Scenario, rates: Mapping[int, float]) -> Scenario:
             are answered at once would send much more.
     """
     duration = min(scenario.duration, LONGEST)
+    late = pauses(scenario)
     return scenario.model_copy(
         update={
             "name": f"{scenario.name or 'scenario'}, calibration",
             "duration": duration,
             "warmup": WARMING * duration,
-            "services": {name: _idle(service) for name, service in scenario.services.items()},
+            "services": {
+                name: _idle(service, late.get(name, 0.0)) for name, service in scenario.services.items()
+            },
             "mesh": without_proxy_time(scenario),
             "links": {},
             "policies": {name: _choosing(policy) for name, policy in scenario.policies.items()},
@@ -83,22 +106,39 @@ def without_proxy_time(scenario: Scenario) -> Any:
     return scenario.mesh.model_copy(update={"proxy": Proxy()})
 
 
-def _idle(service: Service) -> Service:
+def pauses(scenario: Scenario) -> dict[str, float]:
+    """How long each service rests before it answers, s, so that no two answer the same caller at once."""
+    late: dict[str, float] = {}
+    for service in scenario.services.values():
+        for deployment in service.deployments().values():
+            for stage in deployment.script:
+                calls = dict.fromkeys(step.call for step in stage if isinstance(step, CallStep))
+                for place, name in enumerate(calls):
+                    late[name] = max(late.get(name, 0.0), place * STAGGER)
+    return {name: pause for name, pause in late.items() if pause}
+
+
+def _idle(service: Service, pause: float) -> Service:
     versions = {
-        name: _at_rest(version, version.model_fields_set) for name, version in service.versions.items()
+        name: _at_rest(version, version.model_fields_set, pause) for name, version in service.versions.items()
     }
-    own = _at_rest(service, {*service.model_fields_set, "time", "errors", "workers", "queue"})
+    always = {"time", "errors", "workers", "queue", *(["script"] if pause else [])}
+    own = _at_rest(service, {*service.model_fields_set, *always}, pause)
     return own.model_copy(update={"versions": versions} if versions else {})
 
 
-def _at_rest(deployment: D, given: set[str]) -> D:
-    """A deployment whose given fields are changed so that it takes no time."""
+def _at_rest(deployment: D, given: set[str], pause: float) -> D:
+    """A deployment whose given fields are changed so that it takes no time but the pause, at the very end."""
+    rest: tuple[Stage, ...] = ()
+    if pause:
+        sleep = ConstantTime.model_construct(_fields_set={"constant"}, constant=pause)
+        rest = ((SleepStep.model_construct(_fields_set={"sleep"}, sleep=sleep),),)
     quick: dict[str, Any] = {
         "time": ZERO,
         "errors": 0.0,
         "workers": UNLIMITED,
         "queue": UNLIMITED,
-        "script": tuple(_awake(stage) for stage in deployment.script),
+        "script": (*(_awake(stage) for stage in deployment.script), *rest),
     }
     return deployment.model_copy(update={name: value for name, value in quick.items() if name in given})
 
@@ -128,26 +168,36 @@ def _open(load: Load, rate: float | None) -> Load:
 def overheads(records: Records, scenario: Scenario) -> Overheads:
     """What each edge's calls cost by themselves.
 
-    An edge with fewer than `LEAST` calls takes the numbers of all others.
-
     Args:
-        records: of the calibration run.
+        records: of a calibration run.
         scenario: as `still` made it.
-
-    Raises:
-        MeshsimError: too few calls came through.
     """
     edges = records.edges
     warm = float(scenario.warmup) if scenario.warmup != "auto" else 0.0
+    late = pauses(scenario)
     found = {}
     for edge in edges:
         spans = _spans(records, scenario, edge)
         children = [_spans(records, scenario, below) for below in edges if below[0] == edge[1]]
-        found[edge] = _own_time(spans.good(warm), children)
+        found[edge] = np.asarray(
+            np.maximum(_own_time(spans.good(warm), children) - late.get(edge[1], 0.0), 0.0)
+        )
+    return found
+
+
+def pooled(runs: Sequence[Overheads]) -> Overheads:
+    """The overheads of several runs together.
+
+    An edge with fewer than `LEAST` calls takes the numbers of all others.
+
+    Raises:
+        MeshsimError: too few calls came through.
+    """
+    found = {edge: np.concatenate([run[edge] for run in runs]) for edge in runs[0]}
     everything = np.concatenate([*found.values(), np.zeros(0)])
     if len(everything) < LEAST:
         raise MeshsimError(
-            f"the calibration run shows {len(everything)} good calls of at least {LEAST}; make the scenario"
+            f"the calibration runs show {len(everything)} good calls of at least {LEAST}; make the scenario"
             " longer, or see with `meshsim live` what keeps its requests from being answered"
         )
     return {edge: own if len(own) >= LEAST else everything for edge, own in found.items()}
@@ -186,7 +236,7 @@ def _own_time(calls: _Spans, children: Sequence[_Spans]) -> Floats:
     service that calls others, it can't be told, and the request is left out.
     """
     if not children:
-        return np.asarray(np.maximum(calls.end - calls.start, 0.0))
+        return np.asarray(calls.end - calls.start)
     below: dict[float, list[tuple[float, float]]] = {}
     for spans in children:
         for request, *span in zip(
@@ -197,7 +247,7 @@ def _own_time(calls: _Spans, children: Sequence[_Spans]) -> Floats:
     lone = counts == 1
     took = (calls.end - calls.start)[first[lone]]
     waited = np.array([_union(below.get(request, [])) for request in requests[lone].tolist()])
-    return np.asarray(np.maximum(took - waited, 0.0))
+    return np.asarray(took - waited)
 
 
 def _union(spans: list[tuple[float, float]]) -> float:
@@ -208,6 +258,26 @@ def _union(spans: list[tuple[float, float]]) -> float:
             total += end - max(start, upto)
             upto = end
     return total
+
+
+def drift(before: Overheads, after: Overheads, latency: float) -> list[str]:
+    """Where a hop cost so much more or less after the live run than before that the mean of both is no guide.
+
+    Args:
+        before: overheads.
+        after: likewise.
+        latency: simulated median, s, by which a change is large or small.
+    """
+    found = []
+    for edge, own in before.items():
+        if min(len(own), len(after[edge])) >= LEAST:
+            then, now = float(own.mean()), float(after[edge].mean())
+            if abs(now - then) > DRIFT * latency:
+                found.append(
+                    f"{edge[0]} -> {edge[1]}: a call cost {show_duration(then)} before the live run and"
+                    f" {show_duration(now)} after it"
+                )
+    return found
 
 
 # ---- into the model ---------------------------------------------------------------------------------

@@ -163,7 +163,7 @@ def rows(
     return found
 
 
-def judge(found: Sequence[Row], runs: Mapping[str, Evidence]) -> Verdict:
+def judge(found: Sequence[Row], runs: Mapping[str, Evidence], drift: Sequence[str] = ()) -> Verdict:
     """The verdict.
 
     A noisy machine keeps numbers apart and brings none together, so what agrees on it agrees.
@@ -171,6 +171,7 @@ def judge(found: Sequence[Row], runs: Mapping[str, Evidence]) -> Verdict:
     Args:
         found: every number.
         runs: what each live run saw of the machine, by what the run is called.
+        drift: how the machine's overhead changed from before to after, where it did too much.
     """
     wrong = [row for row in found if not row.ok]
     if not wrong:
@@ -178,6 +179,7 @@ def judge(found: Sequence[Row], runs: Mapping[str, Evidence]) -> Verdict:
     latency = {row.metric: row.simulation for row in found}
     p50, p99 = (latency.get(f"latency.{key}", math.inf) for key in ("p50", "p99"))
     noise = [f"{name}: {each}" for name, seen in runs.items() for each in seen.complaints(p50, p99)]
+    noise += drift
     if noise:
         return Verdict(NOISY, noise)
     if any(row.told for row in wrong):

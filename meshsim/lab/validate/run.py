@@ -63,7 +63,7 @@ def validate(
 ) -> Validation:
     """Holds theory, simulation and the live mesh of this machine against each other.
 
-    It takes the scenario's duration in real time, and up to 15 s for the calibration.
+    It takes the scenario's duration in real time, and up to 20 s for the calibration before and after.
 
     Args:
         scenario: a file's path (``-`` for standard input), or a scenario that is already loaded.
@@ -145,27 +145,41 @@ class _Work:
     def result(self, beside: Validation | None) -> Validation:
         """Everything, in order: what a hop costs, what should happen, what happens."""
         simulate = engines.engine(self.scenario.engine)
-        calm = calibration.still(self.scenario, self._rates(simulate))
+        real = self._settled(simulate)
+        calm = calibration.still(real, self._rates(simulate))
         first = self._alive("calibrating", calm)
-        overheads = calibration.overheads(records_of(first.run), calm)
-        model = calibration.with_overheads(self.scenario, overheads)
+        seen = self._alive("running live", real)
+        second = self._alive("calibrating again", calm)
+        each = [calibration.overheads(records_of(found.run), calm) for found in (first, second)]
+        overheads = calibration.pooled(each)
+        model = calibration.with_overheads(real, overheads)
         runs = [self._simulated(simulate, model, number) for number in range(self.replications)]
-        window = measured(runs[:1], model)
-        settled = {"warmup": window.start}  # an automatic warm-up is found once, for all
-        model, real = model.model_copy(update=settled), self.scenario.model_copy(update=settled)
-        second = self._alive("running live", real)
         simulation = _run(model, runs[0])
+        window = measured(runs[:1], model)
+        median = simulation.summary["latency"]["p50"] or 0.0
         summary = sum_up(
             simulation=simulation,
-            live=second.run,
+            live=seen.run,
             proxy=self.proxy,
             intervals=intervals(runs, window),
             overheads=calibration.described(overheads),
-            evidence={"calibration": first.evidence, "live run": second.evidence},
+            evidence={
+                "calibration": first.evidence,
+                "live run": seen.evidence,
+                "calibration after it": second.evidence,
+            },
+            drift=calibration.drift(each[0], each[1], median),
             window=window,
             beside=beside,
         )
-        return Validation(real, simulation, second.run, summary)
+        return Validation(real, simulation, seen.run, summary)
+
+    def _settled(self, simulate: Engine) -> Scenario:
+        """The scenario with its warm-up; an automatic one is found once, for all runs."""
+        if self.scenario.warmup != "auto":
+            return self.scenario
+        records = simulate(self.scenario, self.scenario.seed)
+        return self.scenario.model_copy(update={"warmup": measured([records], self.scenario).start})
 
     def _alive(self, doing: str, scenario: Scenario) -> Observation:
         done = self.live(scenario, proxy=self.proxy, progress=self._told(doing, scenario.duration))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import meshsim
@@ -33,6 +33,7 @@ def summarise(
     intervals: Mapping[str, tuple[float, float]],
     overheads: Mapping[str, Mapping[str, float]],
     evidence: Mapping[str, Evidence],
+    drift: Sequence[str],
     window: Window,
     beside: Validation | None,
 ) -> Summary:
@@ -45,6 +46,7 @@ def summarise(
         intervals: of simulated runs with other seeds, by metric.
         overheads: in a few numbers, by edge.
         evidence: what each live run saw of the machine, by what it is called.
+        drift: where the machine's overhead changed too much meanwhile, in words.
         window: that is measured.
         beside: the same scenario behind the other proxy.
     """
@@ -53,7 +55,7 @@ def summarise(
     solution = solve(simulation.scenario)
     theory = predicted(solution, simulation.summary["requests"]["completed"])
     found = rows(one, other, strict=proxy == "meshsim", theory=theory, intervals=intervals)
-    verdict = judge(found, evidence)
+    verdict = judge(found, evidence, drift)
     loads = [index for index, load in enumerate(scenario.load) if load.users is None]
     pairs = agreement(records_of(simulation), records_of(live), loads, window)
     summary: Summary = {

@@ -58,7 +58,7 @@ def test_it_shows_tables_and_writes_files(small, live, tmp_path) -> None:
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "validation.json", "validation.png", "simulation", "live",
     }  # fmt: skip
-    assert [proxy for _, proxy in live.ran] == ["meshsim", "meshsim"]
+    assert [proxy for _, proxy in live.ran] == ["meshsim"] * 3
 
 
 def test_one_validation_is_one_object(small, live) -> None:
@@ -118,7 +118,7 @@ def test_what_can_not_run_live_is_told(small, monkeypatch) -> None:
 def test_ctrl_c_keeps_the_validations_that_are_done(small, monkeypatch) -> None:
     class Pressed(Fake):
         def __call__(self, scenario, *, proxy, progress=None):
-            if len(self.ran) == 3:
+            if len(self.ran) == 4:
                 os.kill(os.getpid(), signal.SIGINT)
             return super().__call__(scenario, proxy=proxy, progress=progress)
 

@@ -50,14 +50,16 @@ def calm():
 def test_nothing_takes_time_fails_or_is_refused_while_calibrating(calm) -> None:
     records = simulate(calm, 1)
     assert set(records.requests.status.tolist()) == {200}
-    assert float((records.requests.end - records.requests.start).max()) == pytest.approx(0.0, abs=1e-9)
+    took = records.requests.end - records.requests.start
+    assert float(took.max()) == pytest.approx(calibration.STAGGER), "prices answers after catalog"
+    assert float(took.min()) == pytest.approx(0.0, abs=1e-9)
     assert len(records.attempts.sent) == len(records.calls.start), "one try a call"
     assert not records.ejections
     share = np.mean(
         [records.replicas[i][1] == "v2" for i in records.attempts.replica[records.calls.edge == 1]]
     )
     assert 0.1 < share < 0.3, "who gets the requests is the scenario's"
-    assert (calm.duration, calm.warmup) == (15.0, 3.0)
+    assert (calm.duration, calm.warmup) == (10.0, 2.0)
 
 
 def test_what_is_to_run_can_be_written_and_read_again(calm) -> None:
@@ -111,14 +113,16 @@ def test_an_edge_with_few_calls_takes_the_numbers_of_the_others() -> None:
         "{duration: 15s, services: {a: {script: [{call: b, probability: 0.1%}]}, b: {}}, load: [{to: a,"
         " rate: 50/s}]}"
     )
-    found = calibration.overheads(Fake()(scenario, proxy="meshsim").run.records[0], scenario)
-    assert len(found["a", "b"]) > calibration.LEAST
+    run = calibration.overheads(Fake()(scenario, proxy="meshsim").run.records[0], scenario)
+    found = calibration.pooled([run, run])
+    assert len(run["a", "b"]) < calibration.LEAST < len(found["a", "b"])
 
 
 def test_too_few_calls_are_an_error() -> None:
     scenario = loads("{duration: 1s, services: {a: {}}, load: [{to: a, rate: 2/s}]}")
+    found = calibration.overheads(Fake()(scenario, proxy="meshsim").run.records[0], scenario)
     with pytest.raises(MeshsimError, match="make the scenario longer"):
-        calibration.overheads(Fake()(scenario, proxy="meshsim").run.records[0], scenario)
+        calibration.pooled([found, found])
 
 
 def test_children_of_calls_that_a_request_makes_twice_are_left_out() -> None:
@@ -142,3 +146,23 @@ def test_a_closed_load_is_calibrated_at_the_rate_it_has() -> None:
     )
     calm = calibration.still(scenario, {0: 42.0})
     assert (calm.load[0].users, calm.load[0].rate) == (None, 42.0)
+
+
+def test_services_that_are_called_together_answer_one_after_the_other() -> None:
+    scenario = loads(SHOP)
+    assert calibration.pauses(scenario) == {"prices": calibration.STAGGER}
+    records = simulate(calibration.still(scenario, {}), 1)
+    index = records.edges.index(("web", "prices"))
+    visits = records.attempts.edge == index
+    took = (records.attempts.answered - records.attempts.arrived)[visits]
+    assert took == pytest.approx(np.full(len(took), calibration.STAGGER))
+    found = calibration.overheads(records, calibration.still(scenario, {}))
+    assert float(found["web", "prices"].max()) == pytest.approx(0.0, abs=1e-9), "the pause is taken out again"
+
+
+def test_a_hop_that_has_become_dearer_is_told() -> None:
+    before = {("a", "b"): np.full(100, 0.001), ("b", "c"): np.full(3, 0.001)}
+    after = {("a", "b"): np.full(100, 0.003), ("b", "c"): np.full(100, 0.9)}
+    assert calibration.drift(before, after, 0.2) == []
+    (found,) = calibration.drift(before, after, 0.05)
+    assert found == "a -> b: a call cost 1ms before the live run and 3ms after it"

@@ -1,4 +1,4 @@
-"""The validation scenarios: each shows its mechanism, passes on a mesh like the model, and is small enough."""
+"""The validation scenarios: each shows its mechanism, passes on a mesh like the model, and is small."""
 
 import sys
 from pathlib import Path

@@ -106,6 +106,25 @@ def test_what_is_off_on_a_noisy_machine_is_noisy_and_not_a_failure() -> None:
         assert words in reasons
 
 
+def test_what_is_off_while_the_overhead_changes_is_noisy() -> None:
+    class Tiring(Fake):
+        def __call__(self, scenario, *, proxy, progress=None):
+            self.overhead += 0.001
+            return super().__call__(scenario, proxy=proxy)
+
+    class Resting(Fake):
+        def __call__(self, scenario, *, proxy, progress=None):
+            self.overhead = 0.001 if len(self.ran) < 2 else 0.010
+            return super().__call__(scenario, proxy=proxy)
+
+    result = validate(QUEUE, live=Resting())
+    assert result.verdict == "noisy"
+    assert "before the live run" in result.summary["reasons"][0]
+    assert validate(QUEUE, live=Tiring(), overrides={"duration": "90s"}).verdict == "pass", (
+        "even steps average out"
+    )
+
+
 def test_what_agrees_on_a_noisy_machine_agrees() -> None:
     assert validate(QUEUE, live=Fake(evidence=BUSY)).verdict == "pass"
 
@@ -142,7 +161,7 @@ def test_other_draws_are_an_excuse_for_envoy_only() -> None:
 def test_both_proxies_are_held_against_each_other() -> None:
     fake = Fake()
     one, other = validate_each([QUEUE], proxy="both", live=fake)
-    assert [proxy for _, proxy in fake.ran] == ["meshsim", "meshsim", "envoy", "envoy"]
+    assert [proxy for _, proxy in fake.ran] == ["meshsim"] * 3 + ["envoy"] * 3
     assert "proxies" not in one.summary
     rows = other.summary["proxies"]
     assert {row["metric"] for row in rows} >= {"attempts.total", "edges.client -> api.retries"}
@@ -199,7 +218,12 @@ def test_what_it_is_doing_is_told() -> None:
         replications=2,
         watch=lambda stage, now: told.append((stage.doing, now, stage.total)),
     )
-    assert list(dict.fromkeys(doing for doing, _, _ in told)) == ["calibrating", "simulating", "running live"]
+    assert list(dict.fromkeys(doing for doing, _, _ in told)) == [
+        "calibrating",
+        "running live",
+        "calibrating again",
+        "simulating",
+    ]
     assert all(0 <= now <= total for _, now, total in told)
 
 
