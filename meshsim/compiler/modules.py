@@ -1,6 +1,17 @@
 """What is compiled."""
 
-OPEN = {"Event", "Clock", "Stream", "Transport", "Disruption", "Balancer", "RetryRule", "Distribution"}
+OPEN = {
+    "Event",
+    "Clock",
+    "Stream",
+    "Transport",
+    "Disruption",
+    "Balancer",
+    "RetryRule",
+    "Distribution",
+    "Visit",
+    "Owner",
+}
 """Classes that Python code derives from: bodies, and users with policies of their own."""
 
 MODULES = [
@@ -33,8 +44,8 @@ MODULES = [
     "meshsim.mesh.call",
     "meshsim.mesh.queue",
     "meshsim.mesh.replica",
-    "meshsim.mesh.journey",
     "meshsim.mesh.visit",
+    "meshsim.mesh.journey",
     "meshsim.mesh.network",
     "meshsim.mesh.load",
     "meshsim.mesh.mesh",

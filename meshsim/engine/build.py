@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from meshsim import random
-from meshsim.engine.push import Push
 from meshsim.measure.grid import Grid
-from meshsim.mesh import disruption
 from meshsim.mesh.clock import Clock
 from meshsim.mesh.dataplane import Dataplane, Sidecar
-from meshsim.mesh.disruption import BEGIN, END, Disruption, Factors, Overrides
 from meshsim.mesh.gauge import Gauge
 from meshsim.mesh.link import Link
-from meshsim.mesh.load import Client, Intensity, Modulated, RateLoad, Source, TraceLoad, User
+from meshsim.mesh.load import Client
 from meshsim.mesh.mesh import Mesh
 from meshsim.mesh.network import Network
-from meshsim.mesh.queue import Lifo, Priority, Queue
 from meshsim.mesh.recorder import Recorder
-from meshsim.mesh.replica import FINISH, LEAVE_QUEUE, STOP, Replica, ScriptStep, Workload
+from meshsim.mesh.replica import Replica, Workload
 from meshsim.mesh.rows import RowRecorder
 from meshsim.mesh.spans import Tracer
 from meshsim.mesh.streams import StreamRecorder
 from meshsim.scenario import model
+from meshsim.scenario.events import Events
 from meshsim.scenario.machines import ConfiguredRoute, Custom, Site, Target
+from meshsim.scenario.parts import Place, places, queue, sources, workload
 from meshsim.units import UNLIMITED
-
-QUEUES = {"fifo": Queue, "lifo": Lifo, "priority": Priority}
-ABANDONED = {"finish": FINISH, "leave_queue": LEAVE_QUEUE, "stop": STOP}
 
 
 @dataclass
@@ -49,8 +42,6 @@ class Builder:
     targets: dict[str, list[Target]] = field(default_factory=dict)
     routes: list[tuple[int, str, str, ConfiguredRoute]] = field(default_factory=list)
     edges: dict[tuple[str, str], int] = field(default_factory=dict)
-    slow: dict[str, Overrides] = field(default_factory=dict)
-    errors: dict[str, Overrides] = field(default_factory=dict)
 
     def build(self) -> Mesh:
         """The whole mesh, its events and loads on the clock."""
@@ -60,14 +51,16 @@ class Builder:
         client = Client(self.clock, recorder, self.scenario.duration, sampling)
         self.mesh = Mesh(self.clock, recorder, Tracer(), Network(), client)
         self._links()
-        for name, service in self.scenario.services.items():
-            self._replicas(name, service)
+        self._replicas()
         self._routes_of_client()
         for replica in self.mesh.replicas.values():
             self._routes_of(replica)
-        self._events()
+        Events(
+            self.scenario, self.seed, self.clock, self.mesh.replicas, self.mesh.links, self.routes
+        ).schedule()
         for number, load in enumerate(self.scenario.load):
-            self.mesh.sources.extend(self._sources(number, load))
+            route = self.mesh.client_routes[load.to]
+            self.mesh.sources.extend(sources(client, route, self.seed, number, load))
         self.mesh.begin()
         return self.mesh
 
@@ -82,44 +75,25 @@ class Builder:
             mesh.links[edge] = Link(written.latency.build(), written.loss)
         mesh.network.links = [mesh.links[edge] for edge in mesh.edges]
 
-    def _replicas(self, name: str, service: model.Service) -> None:
-        self.targets[name] = []
-        for version, deployment in service.deployments().items():
-            workload = self._workload(deployment)
-            for i in range(deployment.replicas):
-                id_ = f"{name}/{version}/{i}" if version else f"{name}/{i}"
-                replica = self._replica(id_, workload, QUEUES[deployment.discipline]())
-                self.targets[name].append(Target(replica.number, id_, version))
+    def _replicas(self) -> None:
+        workloads = {}
+        for place in places(self.scenario):
+            self.targets.setdefault(place.service, []).append(Target(place.number, place.name, place.version))
+            version = place.service, place.version
+            if version not in workloads:
+                workloads[version] = workload(place.deployment)
+            self._replica(place, workloads[version])
 
-    def _replica(self, name: str, workload: Workload, queue: Queue) -> Replica:
+    def _replica(self, place: Place, work: Workload) -> None:
         mesh = self.mesh
         grid = Grid.of(self.scenario)
         gauges = [Gauge(grid.origin, grid.width, grid.most) for _ in range(2)]
         replica = Replica(
-            self.clock, mesh.recorder, mesh.tracer, len(mesh.replicas), name, workload, queue,
+            self.clock, mesh.recorder, mesh.tracer, place.number, place.name, work, queue(place.deployment),
             self._dataplane(), gauges[0], gauges[1],
         )  # fmt: skip
-        mesh.replicas[name] = replica
+        mesh.replicas[place.name] = replica
         mesh.network.replicas.append(replica)
-        self.slow[name] = Factors(1.0)
-        self.errors[name] = Overrides(workload.error_ratio)
-        return replica
-
-    def _workload(self, deployment: model.Deployment) -> Workload:
-        return Workload(
-            time=deployment.time.build(),
-            error_ratio=deployment.errors,
-            workers=deployment.workers,
-            room=deployment.queue,
-            holds_worker=deployment.holds_worker,
-            when_abandoned=ABANDONED[deployment.when_abandoned],
-            stages=[[self._step(step) for step in stage] for stage in deployment.script],
-        )
-
-    def _step(self, step: model.CallStep | model.SleepStep) -> ScriptStep:
-        if isinstance(step, model.SleepStep):
-            return ScriptStep("", 1.0, False, step.sleep.build())
-        return ScriptStep(step.call, step.probability, step.optional, None)
 
     def _dataplane(self) -> Dataplane:
         mesh = self.scenario.mesh
@@ -156,71 +130,6 @@ class Builder:
         self.routes.append((instance, caller, service, route))
         return route
 
-    # ---- load -------------------------------------------------------------------------------------
-
-    def _sources(self, number: int, load: model.Load) -> Iterator[Source]:
-        client = self.mesh.client
-        route = self.mesh.client_routes[load.to]
-        key = random.derive(self.seed, number)
-        if load.users is not None:
-            for user in range(load.users):
-                yield User(client, route, number, random.derive(key, user), load.priority, load.think.build())
-        elif load.arrivals.trace is not None:
-            yield TraceLoad(client, route, number, key, load.priority, list(load.arrivals.trace.times))
-        else:
-            random_gaps = load.arrivals.kind != "constant"
-            yield RateLoad(
-                client, route, number, key, load.priority, intensity(load, key, client.duration), random_gaps
-            )
-
-    # ---- events -----------------------------------------------------------------------------------
-
-    def _events(self) -> None:
-        """Puts all events on the clock: at equal times ends before beginnings, then in order of the file."""
-        occurrences: list[tuple[float, int, int, Disruption]] = []
-        for number, event in enumerate(self.scenario.events):
-            for change in self._changes(number, event):
-                occurrences.append((event.at, 1, number, change))
-                if event.lasts is not None:
-                    occurrences.append((event.at + event.lasts, 0, number, change))
-        for time, begins, _, change in sorted(occurrences, key=lambda occurrence: occurrence[:3]):
-            self.clock.at(time, change, BEGIN if begins else END)
-
-    def _changes(self, number: int, event: model.Event) -> Iterator[Disruption]:
-        if event.set:
-            yield Push(self.clock, self.seed, number, self.scenario.policies_after(number), self.routes)
-        for replica in self._befallen(event):
-            if event.slow is not None:
-                yield disruption.Slowness(replica, self.slow[replica.name], event.slow)
-            if event.errors is not None:
-                yield disruption.Errors(replica, self.errors[replica.name], event.errors)
-            if event.down:
-                yield disruption.Outage(replica)
-        if event.link is not None:
-            yield from self._link_changes(event)
-
-    def _befallen(self, event: model.Event) -> list[Replica]:
-        """The replicas of an event on a service or replica."""
-        if event.replica is not None:
-            return [self.mesh.replicas[event.replica]]
-        targets = self.targets[event.service] if event.service is not None else []
-        return [self.mesh.replicas[target.name] for target in targets]
-
-    def _link_changes(self, event: model.Event) -> Iterator[Disruption]:
-        caller, _, service = (event.link or "").partition(" -> ")
-        link = self.mesh.links[caller, service]
-        if event.latency_factor is not None:
-            yield disruption.Slowdown(link, self._shared(link, "factor"), event.latency_factor)
-        if event.loss is not None:
-            yield disruption.Loss(link, self._shared(link, "loss"), event.loss)
-
-    def _shared(self, link: Link, what: str) -> Overrides:
-        """What all events on a link share."""
-        key = f"{id(link)} {what}"
-        if key not in self.slow:
-            self.slow[key] = Factors(1.0) if what == "factor" else Overrides(link.loss_ratio)
-        return self.slow[key]
-
 
 def new_recorder(scenario: model.Scenario) -> Recorder:
     """The recorder of what the scenario wants to keep."""
@@ -235,30 +144,3 @@ def new_recorder(scenario: model.Scenario) -> Recorder:
     ]
     start = 0.0 if scenario.warmup == "auto" else float(scenario.warmup)
     return StreamRecorder(grid.origin, grid.width, grid.most, start, len(scenario.edges()), service_of)
-
-
-def intensity(load: model.Load, key: random.Key, until: float) -> Intensity:
-    """The rate of an open load over time, as far as `until`."""
-    if load.arrivals.mmpp is not None:
-        return Modulated(key, list(load.arrivals.mmpp.rates), list(load.arrivals.mmpp.mean_times), until)
-    if load.rate is not None:
-        return Intensity([0.0], [load.rate], [0.0], until)
-    starts, rates, slopes = [0.0], [0.0], [0.0]
-
-    def piece(start: float, rate: float, slope: float) -> None:
-        if start <= starts[-1]:
-            for column in (starts, rates, slopes):
-                column.pop()
-        for column, value in ((starts, start), (rates, rate), (slopes, slope)):
-            column.append(value)
-
-    for i, point in enumerate(load.profile):
-        before = rates[-1] + slopes[-1] * (point.at - starts[-1])
-        if point.ramp > 0.0:
-            end = load.profile[i + 1].at if i + 1 < len(load.profile) else load.profile[-1].at + 1e18
-            piece(point.at, before, (point.rate - before) / point.ramp)
-            if point.at + point.ramp < end:
-                piece(point.at + point.ramp, point.rate, 0.0)
-        else:
-            piece(point.at, point.rate, 0.0)
-    return Intensity(starts, rates, slopes, until)

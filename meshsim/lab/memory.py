@@ -60,7 +60,7 @@ def _requests(load: Load, scenario: Scenario) -> float:
 
 def _area(load: Load, until: float) -> float:
     """The requests of a profile: the rate over time, piece by straight piece."""
-    from meshsim.engine.build import intensity  # noqa: PLC0415 - who simulates has it, who only checks need not
+    from meshsim.scenario.parts import intensity  # noqa: PLC0415 - who simulates has it, who only checks need not
 
     pieces = intensity(load, 0, until)
     ends = [*pieces.starts[1:], until]

@@ -14,7 +14,7 @@ from meshsim.mesh.clock import Timer
 from meshsim.mesh.cluster import Cluster, Host, Stream
 from meshsim.mesh.route import Policy, Request, Route
 from meshsim.mesh.spans import ATTEMPT_SPAN
-from meshsim.policies.outcome import NO_FLAG, REJECTED, RESPONSE, TRY_TIMEOUT, UH, UO, UT
+from meshsim.policies.outcome import NO_FLAG, REFUSED, REJECTED, RESPONSE, TRY_TIMEOUT, UF, UH, UO, UT
 from meshsim.random import Key, derive
 
 # Steps of an attempt
@@ -44,7 +44,9 @@ class Caller(Timer):
         extra: whether the call exists only because of a retry or a hedge above it.
         cluster: where its attempts go; None before it is routed.
         eldest, youngest: ends of the list of its tries, the attempts that may still bring the answer.
-        launched, sent: attempts so far, and those of them that got a connection.
+        launched, sent: attempts so far, and those of them that got a connection (or were refused one).
+        replayable: whether the request can be sent again.
+        uploading: whether the request is still coming in: no time-out runs yet.
     """
 
     route: Route
@@ -57,6 +59,8 @@ class Caller(Timer):
     youngest: Attempt | None
     launched: int
     sent: int
+    replayable: bool
+    uploading: bool
 
     def add_try(self, attempt: Attempt) -> None:
         """One more attempt may bring the answer."""
@@ -107,6 +111,10 @@ class Attempt(Stream):
         slot: whether it holds a retry slot.
         key: once launched.
         row: its number in the recorder, once sent.
+        attached: whether it has a connection of its host.
+        closing: whether that connection is closed after the response (the transport says so).
+        lasting: whether the response goes on after its end for the call: the transport then calls `detach`
+            when it is over.
         exchange: the transport's own.
     """
 
@@ -123,6 +131,9 @@ class Attempt(Stream):
     row: int
     flag: int
     sent_at: float
+    attached: bool
+    closing: bool
+    lasting: bool
     exchange: object
 
     def __init__(self, call: Caller, kind: int, slot: bool) -> None:
@@ -142,6 +153,9 @@ class Attempt(Stream):
         self.row = -1
         self.flag = NO_FLAG
         self.sent_at = 0.0
+        self.attached = False
+        self.closing = False
+        self.lasting = False
         self.exchange = None
         self.host = None
         self.ahead = None
@@ -192,17 +206,26 @@ class Attempt(Stream):
 
     def connected(self, now: float) -> None:
         call = self.call
+        self.attached = True
+        self.count(now)
+        if call.policy.try_timeouts is not None and not call.uploading:
+            call.policy.try_timeouts.start(self, now)
+        call.route.transport.send(self, now)
+
+    def refused(self, now: float) -> None:
+        self.count(now)
+        self.finish(503, UF, REFUSED, now)
+
+    def count(self, now: float) -> None:
+        """It is on its way, or would be if its host could be reached."""
+        call = self.call
         route = call.route
-        host = self.host_sent()
         self.step = SENT
         self.sent_at = now
         call.sent += 1
         self.row = route.recorder.attempt(
-            route.edge, host.replica, self.kind, self.extra, call.request.start, now
+            route.edge, self.host_sent().replica, self.kind, self.extra, call.request.start, now
         )
-        if call.policy.try_timeouts is not None:
-            call.policy.try_timeouts.start(self, now)
-        route.transport.send(self, now)
 
     # ---- its end --------------------------------------------------------------------------------------
 
@@ -245,7 +268,7 @@ class Attempt(Stream):
         self.step = OVER
 
     def end_stream(self, cause: int, status: int, flag: int, now: float) -> None:
-        """Gives the connection back; after anything but a response it is closed."""
+        """Ends what was sent; after anything but a response the connection is closed."""
         self.step = OVER
         route = self.call.route
         route.recorder.attempt_over(self.row, now)
@@ -256,7 +279,14 @@ class Attempt(Stream):
                 self.number, self.kind, self.extra, self.sent_at, now, status, flag,
             )  # fmt: skip
         self.stop_timer()
-        self.cluster.release(self.host_sent(), cause == RESPONSE, now)
+        if not self.lasting:
+            self.detach(cause == RESPONSE and not self.closing, now)
+
+    def detach(self, reusable: bool, now: float) -> None:
+        """Gives the connection back, if it has one."""
+        if self.attached:
+            self.attached = False
+            self.cluster.release(self.host_sent(), reusable, now)
 
     def free_slot(self) -> None:
         """Gives its retry slot back, if it holds one."""

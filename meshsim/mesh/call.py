@@ -122,6 +122,8 @@ class Call(Caller):
         self.youngest = None
         self.launched = 0
         self.sent = 0
+        self.replayable = True
+        self.uploading = False
         self.retried = 0
         self.hedged = 0
         self.hedging = None
@@ -177,14 +179,33 @@ class Call(Caller):
         self.cluster = policy.clusters[
             policy.split.choose(u01(self.key, ROUTE)) if len(policy.clusters) > 1 else 0
         ]
+        if not self.uploading:
+            self.start_timers(now)
+        first = Attempt(self, FIRST, False)
+        self.add_try(first)
+        first.launch(now)
+
+    def start_timers(self, now: float) -> None:
+        """The route's time-out and the wait for a hedge begin."""
+        policy = self.policy
         if policy.timeouts is not None:
             policy.timeouts.start(self, now)
         if policy.hedges is not None:
             self.hedging = HedgeTimer(self)
             policy.hedges.start(self.hedging, now)
-        first = Attempt(self, FIRST, False)
-        self.add_try(first)
-        first.launch(now)
+
+    def uploaded(self, now: float) -> None:
+        """The request, which went on coming in while it was being sent, is whole: time-outs begin."""
+        self.uploading = False
+        attempt = self.eldest
+        if self.step != ANSWER or attempt is None:
+            return
+        self.start_timers(now)
+        tries = self.policy.try_timeouts
+        while tries is not None and attempt is not None:
+            if attempt.step == SENT:
+                tries.start(attempt, now)
+            attempt = attempt.younger
 
     def reply(self, status: int, flag: int, now: float) -> None:
         """The proxy answers by itself, in an event of its own."""
@@ -201,7 +222,7 @@ class Call(Caller):
         cluster = attempt.cluster
         if cause == REJECTED:
             return DROP
-        if not policy.rule.retriable(status, cause, now):
+        if not self.replayable or not policy.rule.retriable(status, cause, now):
             if policy.retries:
                 cluster.budget.deposit(now)
             elif status >= 500 and policy.hedge.limit > 0:
@@ -245,7 +266,7 @@ class Call(Caller):
         self.hedged += 1
         under_way = False
         attempt = self.eldest
-        while attempt is not None:
+        while attempt is not None and self.replayable:
             if attempt.step == SENT or attempt.step == PENDING:
                 under_way = True
             attempt = attempt.younger

@@ -41,6 +41,26 @@ class Stream(Timer):
         """A limit of the breaker is reached."""
         raise NotImplementedError
 
+    def refused(self, now: float) -> None:
+        """No connection to its host could be opened."""
+        raise NotImplementedError
+
+
+class Transport:
+    """How an attempt reaches its host and comes back: the second seam, simulated or sockets."""
+
+    def open(self, cluster: Cluster, host: Host, now: float) -> None:
+        """Opens a connection to a host; ends in the cluster's `opened` or `failed`, at once or later."""
+        raise NotImplementedError
+
+    def send(self, stream: Stream, now: float) -> None:
+        """Sends an attempt to its host; ends in the stream's `respond`, unless it is abandoned."""
+        raise NotImplementedError
+
+    def abandon(self, stream: Stream, now: float) -> None:
+        """The caller does not wait for this attempt any longer."""
+        raise NotImplementedError
+
 
 @final
 class Host(Endpoint):
@@ -49,15 +69,19 @@ class Host(Endpoint):
     Attributes:
         replica: number of the replica behind it.
         version: its version.
-        connections: open ones.
+        connections: open ones, and those being opened.
+        opening: those of them that are being opened.
         idle: those of them that serve nobody.
+        pending: streams that wait for a connection.
         head, tail: the pending queue.
     """
 
     replica: int
     version: str
     connections: int
+    opening: int
     idle: int
+    pending: int
     head: Stream | None
     tail: Stream | None
 
@@ -66,12 +90,15 @@ class Host(Endpoint):
         self.replica = replica
         self.version = version
         self.connections = 0
+        self.opening = 0
         self.idle = 0
+        self.pending = 0
         self.head = None
         self.tail = None
 
     def push(self, stream: Stream) -> None:
         """Puts a stream at the end of the pending queue."""
+        self.pending += 1
         stream.waiting = True
         stream.ahead = self.tail
         stream.behind = None
@@ -83,6 +110,7 @@ class Host(Endpoint):
 
     def remove(self, stream: Stream) -> None:
         """Takes a stream out of the pending queue."""
+        self.pending -= 1
         if stream.ahead is None:
             self.head = stream.behind
         else:
@@ -109,6 +137,7 @@ class Cluster(Event):
 
     clock: Clock
     recorder: Recorder
+    transport: Transport
     edge: int
     hosts: list[Host]
     available: list[Endpoint]
@@ -120,11 +149,12 @@ class Cluster(Event):
     generation: int
 
     def __init__(
-        self, clock: Clock, recorder: Recorder, edge: int, hosts: list[Host], balancer: Balancer,
-        breaker: CircuitBreaker, detection: OutlierDetection, budget: Budget,
+        self, clock: Clock, recorder: Recorder, transport: Transport, edge: int, hosts: list[Host], balancer:
+        Balancer, breaker: CircuitBreaker, detection: OutlierDetection, budget: Budget,
     ) -> None:  # fmt: skip
         self.clock = clock
         self.recorder = recorder
+        self.transport = transport
         self.edge = edge
         self.hosts = hosts
         self.available = list(hosts)
@@ -161,15 +191,38 @@ class Cluster(Event):
             self.open(host, now)
 
     def open(self, host: Host, now: float) -> None:
-        """Opens a connection for those who wait for this host, if the limits allow it.
-
-        NOTE: it opens in no time. A handshake would make it two steps: opening, and open.
-        """
-        if host.head is not None and self.breaker.may_connect(host.connections):
+        """Begins to open a connection for those who wait for this host, if the limits allow it."""
+        if host.pending > host.opening and self.breaker.may_connect(host.connections):
             self.breaker.connections += 1
             host.connections += 1
-            host.idle += 1
-            self.serve(host, now)
+            host.opening += 1
+            self.transport.open(self, host, now)
+
+    def opened(self, host: Host, now: float) -> None:
+        """A connection is open."""
+        host.opening -= 1
+        host.idle += 1
+        self.serve(host, now)
+
+    def failed(self, host: Host, now: float) -> None:
+        """A connection could not be opened: whoever waits for this host now has failed with it."""
+        host.opening -= 1
+        host.connections -= 1
+        self.breaker.connections -= 1
+        waiting = host.pending
+        while waiting > 0 and host.head is not None:
+            waiting -= 1
+            stream = host.head
+            self.leave(stream, host)
+            stream.refused(now)
+        self.open(host, now)
+
+    def closed(self, host: Host, now: float) -> None:
+        """The other side has closed an idle connection."""
+        host.idle -= 1
+        host.connections -= 1
+        self.breaker.connections -= 1
+        self.open(host, now)
 
     def serve(self, host: Host, now: float) -> None:
         """Gives idle connections to those who wait."""

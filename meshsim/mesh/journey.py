@@ -6,30 +6,17 @@ was cut short finds another step and does nothing.
 
 from __future__ import annotations
 
+from typing import final
+
 from meshsim.mesh.attempt import Attempt
 from meshsim.mesh.clock import Event
+from meshsim.mesh.cluster import Transport
 from meshsim.mesh.link import TRANSMISSIONS, Link
-from meshsim.mesh.queue import Waiting
+from meshsim.mesh.queue import SERVING
 from meshsim.mesh.replica import Replica
-from meshsim.mesh.route import Request, Transport
-from meshsim.mesh.spans import SERVER_SPAN, server_span
-from meshsim.policies.outcome import NO_FLAG, RESET, RESPONSE, UC
-from meshsim.random import (
-    LINK_BACK,
-    LINK_OUT,
-    LOSS_BACK,
-    LOSS_OUT,
-)
-
-# Steps of a visit; QUEUED = 4 and SERVING = 5 are the replica's
-OUTWARD = 1  # on the link to the replica
-RESENDING = 2  # lost, to be sent again
-ENTERING = 3  # in the upstream's sidecar
-WORKING = 6  # its script runs
-LEAVING = 7  # in the upstream's sidecar
-HOMEWARD = 8  # on the link back
-RESENDING_HOME = 9
-GONE = 10
+from meshsim.mesh.visit import ENTERING, GONE, HOMEWARD, LEAVING, OUTWARD, RESENDING, RESENDING_HOME, Visit
+from meshsim.policies.outcome import RESET, UC
+from meshsim.random import LINK_BACK, LINK_NOTICE, LINK_OUT, LOSS_BACK, LOSS_OUT
 
 
 class Transit(Transport):
@@ -54,62 +41,59 @@ class Transit(Transport):
             self.watch.fire(0, now)
 
 
-class Journey(Waiting):
+@final
+class Journey(Visit):
     """An attempt on its way to a replica, there, and back.
 
     Attributes:
         attempt: whose journey it is; None once its caller does not wait any longer.
         network: the transport that counts it.
-        row, kind, extra: of the attempt, which may be gone.
-        step: where it is.
         arrives: when the message under way reaches its end, s.
-        arrived: when the request reached the replica, s.
         transmissions: of the message under way, so far.
         travel: the latency of the message under way, s.
-        status, flag, cause: of the answer.
     """
 
     attempt: Attempt | None
     network: Transit
-    replica: Replica
     link: Link
-    request: Request
-    row: int
-    kind: int
-    extra: bool
     arrives: float
-    arrived: float
     transmissions: int
     travel: float
-    status: int
-    flag: int
-    cause: int
 
     def __init__(self, attempt: Attempt, network: Transit, replica: Replica, link: Link) -> None:
-        self.ahead = None
-        self.behind = None
-        self.held = False
-        self.elder = None
-        self.younger = None
+        super().__init__(
+            replica,
+            attempt.call.request,
+            attempt.key,
+            attempt.row,
+            attempt.number,
+            attempt.kind,
+            attempt.extra,
+        )
         self.attempt = attempt
         self.network = network
-        self.replica = replica
         self.link = link
-        self.request = attempt.call.request
-        self.priority = self.request.priority
-        self.key = attempt.key
-        self.row = attempt.row
-        self.kind = attempt.kind
-        self.span = 0
-        self.extra = attempt.extra
-        self.step = OUTWARD
         self.arrives = 0.0
-        self.arrived = 0.0
         self.transmissions = 0
         self.travel = 0.0
-        self.status = 0
-        self.flag = NO_FLAG
-        self.cause = RESPONSE
+
+    def fire(self, step: int, now: float) -> None:
+        if step != self.step:
+            return
+        if step == OUTWARD:
+            self.arrive(now)
+        elif step == SERVING:
+            self.served(now)
+        elif step == ENTERING:
+            self.enter(now)
+        elif step == LEAVING:
+            self.leave(now)
+        elif step == HOMEWARD:
+            self.come_home(now)
+        elif step == RESENDING:
+            self.transmit(OUTWARD, LOSS_OUT, now)
+        elif step == RESENDING_HOME:
+            self.transmit(HOMEWARD, LOSS_BACK, now)
 
     def depart(self, now: float) -> None:
         """Leaves the caller's proxy."""
@@ -142,16 +126,6 @@ class Journey(Waiting):
         self.travel = self.link.travel(self.key, LINK_BACK)
         self.transmit(HOMEWARD, LOSS_BACK, now)
 
-    def trace(self, status: int, flag: int, now: float) -> None:
-        """Keeps the server's span of a sampled request."""
-        attempt = self.attempt
-        if self.request.sampled:
-            number = -1 if attempt is None else attempt.number
-            self.replica.tracer.add(
-                SERVER_SPAN, self.request.key, server_span(self.key), self.key, -1, self.replica.number,
-                number, self.kind, self.extra, self.arrived, now, status, flag,
-            )  # fmt: skip
-
     def come_home(self, now: float) -> None:
         """The answer is at the caller's proxy, which may have given up on it."""
         attempt = self.attempt
@@ -161,7 +135,41 @@ class Journey(Waiting):
             attempt.respond(self.status, self.flag, self.cause, now)
         self.network.ended(now)
 
+    def vanish(self, now: float) -> None:
+        self.end()
+        self.network.ended(now)
+
     def end(self) -> None:
         """Nothing more happens to it."""
         self.step = GONE
         self.attempt = None
+        self.child = None
+
+    def give_up(self, now: float) -> None:
+        """The caller does not wait any longer, and says so."""
+        attempt = self.attempt
+        self.attempt = None
+        self.number = -1
+        if attempt is not None:
+            attempt.exchange = None
+        if self.step == RESENDING:
+            self.end()
+            self.network.ended(now)
+        elif self.step < LEAVING:
+            told = now + self.link.travel(self.key, LINK_NOTICE)
+            if self.step == OUTWARD and told < self.arrives:
+                told = self.arrives
+            self.replica.clock.at(told, Notice(self), 0)
+
+
+@final
+class Notice(Event):
+    """The word, on its way, that a caller has given up."""
+
+    visit: Visit
+
+    def __init__(self, visit: Visit) -> None:
+        self.visit = visit
+
+    def fire(self, step: int, now: float) -> None:
+        self.visit.learn(now)

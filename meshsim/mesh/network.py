@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import final
 
 from meshsim.mesh.attempt import Attempt
-from meshsim.mesh.cluster import Stream
-from meshsim.mesh.journey import Transit
+from meshsim.mesh.cluster import Cluster, Host, Stream
+from meshsim.mesh.journey import Journey, Transit
 from meshsim.mesh.link import Link
 from meshsim.mesh.replica import Replica
-from meshsim.mesh.visit import Visit
 
 
 @final
@@ -29,18 +28,22 @@ class Network(Transit):
         self.replicas = []
         self.links = []
 
+    def open(self, cluster: Cluster, host: Host, now: float) -> None:
+        """Opens a connection in no time: a simulated one needs no handshake."""
+        cluster.opened(host, now)
+
     def send(self, stream: Stream, now: float) -> None:
         assert isinstance(stream, Attempt), "attempts are what this mesh sends"
         attempt: Attempt = stream
         self.visits += 1
         route = attempt.call.route
-        visit = Visit(attempt, self, self.replicas[attempt.host_sent().replica], self.links[route.edge])
+        visit = Journey(attempt, self, self.replicas[attempt.host_sent().replica], self.links[route.edge])
         attempt.exchange = visit
         visit.depart(now)
 
     def abandon(self, stream: Stream, now: float) -> None:
         assert isinstance(stream, Attempt), "attempts are what this mesh sends"
         attempt: Attempt = stream
-        if isinstance(attempt.exchange, Visit):
-            visit: Visit = attempt.exchange
+        if isinstance(attempt.exchange, Journey):
+            visit: Journey = attempt.exchange
             visit.give_up(now)

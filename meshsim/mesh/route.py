@@ -1,7 +1,7 @@
 """A caller proxy's route to one service: the policy that its calls meet, and what carries them.
 
 The transport is the second seam of the mesh (the clock is the first): simulated links and replicas, or
-sockets.
+sockets (`Transport` in cluster.py, whose connections it opens).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import final
 
 from meshsim.mesh.clock import Clock, Deadlines
-from meshsim.mesh.cluster import Cluster, Stream
+from meshsim.mesh.cluster import Cluster, Transport
 from meshsim.mesh.dataplane import Dataplane
 from meshsim.mesh.recorder import Recorder
 from meshsim.mesh.spans import Tracer
@@ -45,18 +45,6 @@ class Request:
         self.start = start
         self.priority = priority
         self.sampled = sampled
-
-
-class Transport:
-    """How an attempt reaches its host and comes back: the second seam, simulated or sockets."""
-
-    def send(self, stream: Stream, now: float) -> None:
-        """Sends an attempt to its host; ends in the stream's `respond`, unless it is abandoned."""
-        raise NotImplementedError
-
-    def abandon(self, stream: Stream, now: float) -> None:
-        """The caller does not wait for this attempt any longer."""
-        raise NotImplementedError
 
 
 @final

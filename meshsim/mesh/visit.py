@@ -1,6 +1,7 @@
 """The visit of an attempt to a replica: the upstream's half of it.
 
-Through the upstream's sidecar, into the queue, through service and script, and back. It goes on without its
+Through the upstream's sidecar, into the queue, through service and script, and out again. How it came and how
+its answer travels is its body's: over a simulated link (`Journey`), or a connection. It goes on without its
 attempt when the caller has given up, as far as `when_abandoned` says.
 """
 
@@ -8,45 +9,36 @@ from __future__ import annotations
 
 from typing import final
 
-from meshsim.mesh.attempt import Attempt
 from meshsim.mesh.call import Call
 from meshsim.mesh.clock import Event
-from meshsim.mesh.journey import (
-    ENTERING,
-    HOMEWARD,
-    LEAVING,
-    OUTWARD,
-    RESENDING,
-    RESENDING_HOME,
-    WORKING,
-    Journey,
-    Transit,
-)
-from meshsim.mesh.link import Link
-from meshsim.mesh.queue import QUEUED, SERVING
+from meshsim.mesh.queue import QUEUED, SERVING, Waiting
 from meshsim.mesh.replica import FINISH, STOP, Replica, ScriptStep
-from meshsim.mesh.spans import server_span
+from meshsim.mesh.route import Request
+from meshsim.mesh.spans import SERVER_SPAN, server_span
 from meshsim.policies.outcome import NO_FLAG, REFUSED, RESET, RESPONSE, UC, UF
-from meshsim.random import (
-    ERROR,
-    LINK_NOTICE,
-    LOSS_BACK,
-    LOSS_OUT,
-    PROXY_IN,
-    PROXY_RESPONSE,
-    SCRIPT,
-    SLEEP,
-    TAKEN,
-    derive,
-    u01,
-)
+from meshsim.random import ERROR, PROXY_IN, PROXY_RESPONSE, SCRIPT, SLEEP, TAKEN, Key, derive, u01
+
+# Steps of a visit, which only go forward; QUEUED = 4 and SERVING = 5 are the replica's
+OUTWARD = 1  # on the link to the replica
+RESENDING = 2  # lost, to be sent again
+ENTERING = 3  # in the upstream's sidecar
+WORKING = 6  # its script runs
+LEAVING = 7  # in the upstream's sidecar
+HOMEWARD = 8  # on the link back
+RESENDING_HOME = 9
+GONE = 10
 
 
-@final
-class Visit(Journey):
+class Visit(Waiting):
     """An attempt's stay at a replica.
 
     Attributes:
+        replica: where.
+        request: the client's, for which it is made.
+        row, number, kind, extra: of the attempt, which may be gone; its row is -1 where another process keeps
+            it, its number where nobody waits any more.
+        arrived: when it reached the replica, s.
+        status, flag, cause: of the answer.
         abandoned: whether the replica knows that the caller has given up.
         stage: of the script, the next to run.
         flat: steps of the script that have been reached.
@@ -55,6 +47,16 @@ class Visit(Journey):
         child: the first call of the current stage; `Call.sibling` leads to the others.
     """
 
+    replica: Replica
+    request: Request
+    row: int
+    number: int
+    kind: int
+    extra: bool
+    arrived: float
+    status: int
+    flag: int
+    cause: int
     abandoned: bool
     stage: int
     flat: int
@@ -62,8 +64,28 @@ class Visit(Journey):
     failed: bool
     child: Call | None
 
-    def __init__(self, attempt: Attempt, network: Transit, replica: Replica, link: Link) -> None:
-        super().__init__(attempt, network, replica, link)
+    def __init__(
+        self, replica: Replica, request: Request, key: Key, row: int, number: int, kind: int, extra: bool
+    ) -> None:
+        self.ahead = None
+        self.behind = None
+        self.held = False
+        self.elder = None
+        self.younger = None
+        self.replica = replica
+        self.request = request
+        self.priority = request.priority
+        self.key = key
+        self.row = row
+        self.number = number
+        self.kind = kind
+        self.extra = extra
+        self.span = 0
+        self.step = OUTWARD
+        self.arrived = 0.0
+        self.status = 0
+        self.flag = NO_FLAG
+        self.cause = RESPONSE
         self.abandoned = False
         self.stage = 0
         self.flat = 0
@@ -74,20 +96,24 @@ class Visit(Journey):
     def fire(self, step: int, now: float) -> None:
         if step != self.step:
             return
-        if step == OUTWARD:
-            self.arrive(now)
-        elif step == SERVING:
+        if step == SERVING:
             self.served(now)
         elif step == ENTERING:
             self.enter(now)
         elif step == LEAVING:
             self.leave(now)
-        elif step == HOMEWARD:
-            self.come_home(now)
-        elif step == RESENDING:
-            self.transmit(OUTWARD, LOSS_OUT, now)
-        elif step == RESENDING_HOME:
-            self.transmit(HOMEWARD, LOSS_BACK, now)
+
+    # ---- its body's -----------------------------------------------------------------------------------
+
+    def go_home(self, status: int, flag: int, cause: int, now: float) -> None:
+        """The answer leaves the replica's side."""
+        raise NotImplementedError
+
+    def vanish(self, now: float) -> None:
+        """There will be no answer, and nobody waits for one."""
+        raise NotImplementedError
+
+    # ---- at the replica -----------------------------------------------------------------------------
 
     def arrive(self, now: float) -> None:
         """Reaches the replica's side, which may not be there."""
@@ -115,11 +141,13 @@ class Visit(Journey):
             self.row, replica.number, self.request.start, self.arrived, status, now
         )
 
-    def end(self) -> None:
-        super().end()
-        self.child = None
-
-    # ---- at the replica -----------------------------------------------------------------------------
+    def trace(self, status: int, flag: int, now: float) -> None:
+        """Keeps the server's span of a sampled request."""
+        if self.request.sampled:
+            self.replica.tracer.add(
+                SERVER_SPAN, self.request.key, server_span(self.key), self.key, -1, self.replica.number,
+                self.number, self.kind, self.extra, self.arrived, now, status, flag,
+            )  # fmt: skip
 
     def enter(self, now: float) -> None:
         """Through the sidecar; whoever has given up meanwhile is not served, unless all work is finished."""
@@ -219,23 +247,7 @@ class Visit(Journey):
         self.replica.let_go(self)
         self.record(-1, now)
         self.trace(0, NO_FLAG, now)
-        self.end()
-        self.network.ended(now)
-
-    def give_up(self, now: float) -> None:
-        """The caller does not wait any longer, and says so."""
-        attempt = self.attempt
-        self.attempt = None
-        if attempt is not None:
-            attempt.exchange = None
-        if self.step == RESENDING:
-            self.end()
-            self.network.ended(now)
-        elif self.step < LEAVING:
-            told = now + self.link.travel(self.key, LINK_NOTICE)
-            if self.step == OUTWARD and told < self.arrives:
-                told = self.arrives
-            self.replica.clock.at(told, Notice(self), 0)
+        self.vanish(now)
 
     def learn(self, now: float) -> None:
         """The replica learns that the caller has given up."""
@@ -289,16 +301,3 @@ class Nap(Event):
 
     def fire(self, step: int, now: float) -> None:
         self.visit.step_ended(now)
-
-
-@final
-class Notice(Event):
-    """The word, on its way, that a caller has given up."""
-
-    visit: Visit
-
-    def __init__(self, visit: Visit) -> None:
-        self.visit = visit
-
-    def fire(self, step: int, now: float) -> None:
-        self.visit.learn(now)

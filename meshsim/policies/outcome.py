@@ -26,8 +26,11 @@ URX = 6  # retry limit exceeded
 DI = 7  # a delay was injected
 FI = 8  # a fault was injected
 RL = 9  # rate limited
+UPE = 10  # upstream protocol error: what came back was no HTTP
+NR = 11  # no route
+DC = 12  # downstream connection termination: the client has gone
 
-NAMES = ("", "UH", "UF", "UC", "UT", "UO", "URX", "DI", "FI", "RL")
+NAMES = ("", "UH", "UF", "UC", "UT", "UO", "URX", "DI", "FI", "RL", "UPE", "NR", "DC")
 
 
 def add_flag(flags: int, flag: int) -> int:

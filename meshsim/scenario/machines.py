@@ -14,7 +14,7 @@ from meshsim import random
 from meshsim.errors import MeshsimError
 from meshsim.mesh import route as routes
 from meshsim.mesh.clock import Clock
-from meshsim.mesh.cluster import Cluster, Host
+from meshsim.mesh.cluster import Cluster, Host, Transport
 from meshsim.mesh.dataplane import Dataplane
 from meshsim.mesh.recorder import Recorder
 from meshsim.mesh.spans import Tracer
@@ -64,7 +64,7 @@ class Site:
     clock: Clock
     recorder: Recorder
     tracer: Tracer
-    transport: routes.Transport
+    transport: Transport
     dataplane: Dataplane
     instance: int
     seed: int
@@ -232,6 +232,7 @@ class ConfiguredRoute:
             self.clusters[version] = Cluster(
                 clock=self.site.clock,
                 recorder=self.site.recorder,
+                transport=self.site.transport,
                 edge=self.edge,
                 hosts=hosts,
                 balancer=_made(custom, "balancer")

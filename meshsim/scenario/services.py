@@ -79,6 +79,18 @@ Stage = Annotated[
 """Steps that start together; a lone step is a stage of one."""
 
 
+class Live(Model):
+    """What runs in the place of a replica when the scenario is run live, instead of a made-up service.
+
+    Attributes:
+        command: a program and its arguments; it listens on the port in its environment variable PORT.
+        env: more environment variables.
+    """
+
+    command: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1), AsTuple]
+    env: dict[str, str] = Field(default_factory=dict)
+
+
 class Deployment(Model):
     """How replicas work: the fields a service and each of its versions have.
 
@@ -92,6 +104,7 @@ class Deployment(Model):
         time: the replica's own time per attempt.
         errors: share of attempts that fail by themselves, with 500.
         script: stages, one after the other; a nested list is concurrent.
+        live: a program to run live; None for a service that does what is said here.
     """
 
     replicas: Replicas = 1
@@ -103,6 +116,7 @@ class Deployment(Model):
     time: Time = ZERO
     errors: Ratio = 0.0
     script: Annotated[tuple[Stage, ...], AsTuple] = ()
+    live: Live | None = None
 
 
 class Service(Deployment):

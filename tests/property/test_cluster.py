@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from meshsim.mesh.clock import Clock, Event
-from meshsim.mesh.cluster import Cluster, Host, Stream
+from meshsim.mesh.cluster import Cluster, Host, Stream, Transport
 from meshsim.mesh.recorder import Recorder
 from meshsim.policies.balance import RoundRobin
 from meshsim.policies.breaker import CircuitBreaker
@@ -17,6 +17,20 @@ from meshsim.policies.outlier import OutlierDetection
 class NoClock(Clock):
     def at(self, time: float, event: Event, step: int) -> None:
         raise AssertionError("a pool schedules nothing")
+
+
+class Doors(Transport):
+    """Connections that open at once, or when the test says so."""
+
+    def __init__(self, at_once: bool) -> None:
+        self.at_once = at_once
+        self.opening: list[Host] = []
+
+    def open(self, cluster: Cluster, host: Host, now: float) -> None:
+        if self.at_once:
+            cluster.opened(host, now)
+        else:
+            self.opening.append(host)
 
 
 class Probe(Stream):
@@ -35,18 +49,25 @@ class Probe(Stream):
     def overflowed(self, now: float) -> None:
         self.events.append("overflowed")
 
+    def refused(self, now: float) -> None:
+        self.events.append("refused")
+
 
 limits = st.one_of(st.integers(0, 4), st.just(1 << 62))
 
 
 class Pools(RuleBasedStateMachine):
-    @initialize(hosts=st.integers(1, 3), connections=limits, pending=limits, requests=limits)
-    def build(self, hosts: int, connections: int, pending: int, requests: int) -> None:
+    @initialize(
+        hosts=st.integers(1, 3), connections=limits, pending=limits, requests=limits, at_once=st.booleans()
+    )
+    def build(self, hosts: int, connections: int, pending: int, requests: int, at_once: bool) -> None:
         self.hosts = [Host(f"cart/{i}", i, i, "") for i in range(hosts)]
+        self.doors = Doors(at_once)
         self.breaker = CircuitBreaker(connections, pending, requests)
         self.cluster = Cluster(
             NoClock(),
             Recorder(),
+            self.doors,
             0,
             self.hosts,
             RoundRobin(0),
@@ -81,6 +102,24 @@ class Pools(RuleBasedStateMachine):
         self.cluster.release(probe.host, reusable, 0.0)
         self.sort()
 
+    @precondition(lambda self: self.doors.opening)
+    @rule(data=st.data(), works=st.booleans())
+    def answer_the_door(self, data: st.DataObject, works: bool) -> None:
+        host = self.doors.opening.pop(data.draw(st.integers(0, len(self.doors.opening) - 1)))
+        mine = [probe for probe in self.waiting if probe.host is host]
+        if works:
+            self.cluster.opened(host, 0.0)
+        else:
+            self.cluster.failed(host, 0.0)
+            assert all(probe.events == ["refused"] for probe in mine), "all who waited fail together"
+        self.sort()
+
+    @precondition(lambda self: any(host.idle for host in self.hosts))
+    @rule(data=st.data())
+    def close(self, data: st.DataObject) -> None:
+        self.cluster.closed(data.draw(st.sampled_from([host for host in self.hosts if host.idle])), 0.0)
+        self.sort()
+
     @precondition(lambda self: self.waiting)
     @rule(data=st.data())
     def leave(self, data: st.DataObject) -> None:
@@ -98,7 +137,9 @@ class Pools(RuleBasedStateMachine):
         assert breaker.pending == len(self.waiting)
         assert breaker.connections == sum(host.connections for host in self.hosts)
         for host in self.hosts:
-            assert host.connections == host.active + host.idle
+            assert host.connections == host.active + host.idle + host.opening
+            assert host.opening == sum(other is host for other in self.doors.opening)
+            assert host.pending == sum(probe.host is host for probe in self.waiting)
             assert host.idle == 0 or host.head is None, "nobody waits beside an idle connection"
 
     @invariant()

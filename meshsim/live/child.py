@@ -1,0 +1,308 @@
+"""A process of the mesh, as it talks to the launcher: JSON lines on its standard input and output.
+
+    launcher ── spec ──────────► child      who it is, and the scenario
+    launcher ◄── listening ───── child      on which ports
+    launcher ── addresses ─────► child      of all the others
+    launcher ◄── ready ───────── child
+    launcher ── start ─────────► child      when scenario time 0 is, on the monotonic clock
+    launcher ◄── stats, done ─── child      twice a second; a load generator when its load is over
+    launcher ── stop ──────────► child
+    launcher ◄── rows ────────── child      what it has written down, as an .npz; then it exits
+
+The end of standard input means that the launcher is gone, however it went, and ends the child at once. Ctrl-C
+is the launcher's to decide on, so children ignore it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import io
+import json
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshsim.live.loops import Kind, new_loop
+from meshsim.scenario import loads
+from meshsim.scenario.model import Scenario
+
+STATS_INTERVAL = 0.5
+"""Between two reports, s."""
+CHUNK_BYTES = 1 << 16
+
+Message = dict[str, Any]
+Address = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """Who a child is.
+
+    Attributes:
+        role: ``proxy``, ``service`` or ``load``.
+        id: such as ``frontend/0``; a proxy has that of its replica.
+        scenario: all of it.
+        seed: of the run.
+        host: the address to listen on.
+        keep: whether rows are wanted in the end.
+        access_log: file of a proxy's access log; None for none.
+    """
+
+    role: str
+    id: str
+    scenario: Scenario
+    seed: int
+    host: str
+    keep: bool
+    access_log: Path | None
+
+    @classmethod
+    def of(cls, message: Message) -> Spec:
+        """The spec of the launcher's first line."""
+        log = message["access_log"]
+        return cls(
+            role=message["role"],
+            id=message["id"],
+            scenario=scenario_of(message["scenario"], message["folder"]),
+            seed=message["seed"],
+            host=message["host"],
+            keep=message["keep"],
+            access_log=None if log is None else Path(log),
+        )
+
+
+@lru_cache(maxsize=1)
+def scenario_of(text: str, folder: str | None) -> Scenario:
+    """The scenario of a spec; the keeper has read it before its children are born, who then share it."""
+    return loads(text, folder=None if folder is None else Path(folder))
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where everybody is.
+
+    Attributes:
+        replicas: where callers reach each replica, by id.
+        app: a proxy's own application; None for the client's.
+        urls: where a service or the load generator reaches its upstreams, by service.
+    """
+
+    replicas: dict[str, Address]
+    app: Address | None
+    urls: dict[str, str]
+
+    @classmethod
+    def of(cls, message: Message) -> Addresses:
+        """The addresses of the launcher's second line."""
+        app = message.get("app")
+        return cls(
+            replicas={name: (host, port) for name, (host, port) in message.get("addresses", {}).items()},
+            app=None if app is None else (app[0], app[1]),
+            urls=dict(message.get("urls", {})),
+        )
+
+
+class Role:
+    """What a child does; proxies, services and load generators are made of it.
+
+    Attributes:
+        loop: the kind of event loop it runs on.
+        spec: who it is.
+        done: set when all its work is over; None for those who serve until they are told to stop.
+    """
+
+    loop: ClassVar[Kind] = "precise"
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.done: asyncio.Event | None = None
+
+    async def listen(self) -> dict[str, Any]:
+        """Binds its ports, and says which."""
+        return {}
+
+    async def connect(self, addresses: Addresses) -> None:
+        """Learns where the others are; returns when it is ready."""
+
+    def start(self, base: float) -> None:
+        """Scenario time 0 is (or was) at `base` of the monotonic clock, s."""
+
+    def stats(self) -> Message | None:
+        """What it reports twice a second; None for nothing."""
+        return None
+
+    def rows(self) -> Mapping[str, NDArray[Any]]:
+        """What it has written down, at the end."""
+        return {}
+
+    def close(self) -> None:
+        """Finishes the files that it writes."""
+
+
+class Channel:
+    """The line to the launcher, over a pair of descriptors."""
+
+    def __init__(self, incoming: int, outgoing: int) -> None:
+        self._incoming = incoming
+        self._outgoing = outgoing
+        self._partial = b""
+
+    def wait(self) -> Message:
+        """The next message, before there is a loop; the process ends if none will come."""
+        while b"\n" not in self._partial:
+            self._read()
+        line, _, self._partial = self._partial.partition(b"\n")
+        return _message(line)
+
+    def listen(self, loop: asyncio.AbstractEventLoop, received: Callable[[Message], None]) -> None:
+        """Has every message from here on told to `received`."""
+
+        def readable() -> None:
+            self._read()
+            *lines, self._partial = self._partial.split(b"\n")
+            for line in lines:
+                received(_message(line))
+
+        *lines, self._partial = self._partial.split(b"\n")
+        for line in lines:  # came together with what was waited for
+            loop.call_soon(received, _message(line))
+        loop.add_reader(self._incoming, readable)
+
+    def send(self, message: Message, payload: bytes = b"") -> None:
+        """Sends a message, and what follows its line."""
+        left = memoryview(json.dumps(message, allow_nan=False).encode() + b"\n" + payload)
+        with _gone():
+            while left:
+                left = left[os.write(self._outgoing, left) :]
+
+    @property
+    def writable(self) -> bool:
+        """Whether the launcher reads; one that is stopped must not stop the mesh."""
+        return bool(select.select([], [self._outgoing], [], 0.0)[1])
+
+    def _read(self) -> None:
+        with _gone():
+            chunk = os.read(self._incoming, CHUNK_BYTES)
+            if not chunk:
+                raise BrokenPipeError
+            self._partial += chunk
+
+
+@contextlib.contextmanager
+def _gone() -> Iterator[None]:
+    """Ends the process where the launcher turns out to have ended."""
+    try:
+        yield
+    except (BrokenPipeError, ConnectionResetError):
+        os._exit(0)
+
+
+def _message(line: bytes) -> Message:
+    message: Message = json.loads(line)
+    return message
+
+
+def private_channel() -> Channel:
+    """The channel over standard input and output, nobody else's from here on: prints go to stderr."""
+    incoming, outgoing = os.dup(0), os.dup(1)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    os.dup2(2, 1)
+    return Channel(incoming, outgoing)
+
+
+class Child:
+    """Takes a role through its phases."""
+
+    def __init__(self, role: Role, channel: Channel) -> None:
+        self._role = role
+        self._channel = channel
+        self._inbox: asyncio.Queue[Message] = asyncio.Queue()
+
+    async def live(self) -> None:
+        """From listening to the rows."""
+        role, channel = self._role, self._channel
+        channel.listen(asyncio.get_running_loop(), self._inbox.put_nowait)
+        channel.send({"listening": await role.listen()})
+        await role.connect(Addresses.of(await self._inbox.get()))
+        channel.send({"ready": True})
+        reports = [asyncio.ensure_future(self._report()), asyncio.ensure_future(self._await_done())]
+        message = await self._inbox.get()
+        began = time.process_time()
+        if "start" in message:
+            role.start(message["start"])
+            await self._inbox.get()  # stop, the last that there is to say
+        for report in reports:
+            report.cancel()
+        role.close()
+        payload = packed(role.rows()) if role.spec.keep else b""
+        channel.send({"cpu": time.process_time() - began})
+        channel.send({"rows": len(payload)}, payload)
+
+    async def _report(self) -> None:
+        while True:
+            await asyncio.sleep(STATS_INTERVAL)
+            stats = self._role.stats()
+            if stats is not None and self._channel.writable:
+                self._channel.send({"stats": stats})
+
+    async def _await_done(self) -> None:
+        if self._role.done is not None:
+            await self._role.done.wait()
+            self._channel.send({"done": True})
+
+
+def packed(rows: Mapping[str, NDArray[Any]]) -> bytes:
+    """Arrays as an .npz."""
+    file = io.BytesIO()
+    np.savez(file, **rows)  # type: ignore[arg-type]  # its stub takes a keyword of its own for an array
+    return file.getvalue()
+
+
+ROLES = {
+    "proxy": "meshsim.live.roles.proxy:Proxy",
+    "service": "meshsim.live.roles.service:Service",
+    "load": "meshsim.live.roles.load:LoadGenerator",
+}
+"""Where the class of each role is; only the process that plays it imports it."""
+
+
+def role_class(place: str) -> type[Role]:
+    """The class at a place such as ``meshsim.live.roles.proxy:Proxy``."""
+    module, _, name = place.partition(":")
+    found: type[Role] = getattr(importlib.import_module(module), name)
+    return found
+
+
+def main(roles: Mapping[str, str] = ROLES) -> None:
+    """Lives one child's life on standard input and output.
+
+    Args:
+        roles: where the class of each role is.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    channel = private_channel()
+    spec = Spec.of(channel.wait())
+    chosen = role_class(roles[spec.role])
+    loop = new_loop(chosen.loop)
+    asyncio.set_event_loop(loop)
+    role = chosen(spec)
+    try:
+        loop.run_until_complete(Child(role, channel).live())
+    finally:
+        sys.stderr.flush()
+        loop.close()

@@ -1,0 +1,88 @@
+"""Programs of the user's own as services: what they are told, and how it is known that they serve.
+
+A program needs no change: it listens on PORT, and calls others by the URLs that it finds in its environment,
+or by their names through the HTTP proxy that is found there too, as twelve-factor applications do.
+
+Source: https://12factor.net/config, https://12factor.net/port-binding
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Mapping
+
+from meshsim.live.plan import Place
+from meshsim.live.proxies import Address, Listeners, url
+
+PROBE_TIMEOUT = 0.5
+
+
+def environment(place: Place, app: Address, listeners: Listeners, services: list[str]) -> dict[str, str]:
+    """The environment of a replica's program.
+
+    Args:
+        place: which replica.
+        app: where it shall listen.
+        listeners: its proxy's.
+        services: of the scenario, by whose names it may call through the HTTP proxy.
+    """
+    live = place.deployment.live
+    assert live is not None, "a place with a program"
+    told = {
+        "HOST": app[0],
+        "PORT": str(app[1]),
+        "NO_PROXY": no_proxy(services),
+        "MESHSIM_REPLICA": place.id,
+        **{f"{variable(service)}_URL": found for service, found in listeners.urls.items()},
+    }
+    if listeners.outbound is not None:
+        told["HTTP_PROXY"] = url(*listeners.outbound)
+    for name in ("HTTP_PROXY", "NO_PROXY"):
+        if name in told:
+            told[name.lower()] = told[name]
+    inherited = {name: value for name, value in os.environ.items() if name.lower() not in PROXIES}
+    return {**inherited, **told, **live.env}
+
+
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+"""Of our own environment, those would lead a program past its sidecar."""
+
+
+def no_proxy(services: list[str]) -> str:
+    """Hosts that are reached directly: the upstreams' URLs are this machine's already."""
+    return ",".join(host for host in ("127.0.0.1", "localhost", "::1") if host not in services)
+
+
+def variable(service: str) -> str:
+    """A service's name as that of an environment variable: ``cart-v2`` is CART_V2."""
+    return re.sub(r"\W", "_", service).upper()
+
+
+def free_port(host: str) -> int:
+    """A port that nobody listens on.
+
+    NOTE: somebody else may take it before the program does. Nothing can be done about that: programs bind
+    their port themselves. The system hands such ports out in turn, so it is a long time until the same
+    comes again.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def accepts(address: Address) -> bool:
+    """Whether somebody accepts connections there."""
+    try:
+        with socket.create_connection(address, PROBE_TIMEOUT):
+            return True
+    except OSError:
+        return False
+
+
+def waiting_words(silent: Mapping[str, Address]) -> str:
+    """Who does not listen where it should."""
+    return ", ".join(f"{name} on port {address[1]}" for name, address in silent.items())

@@ -1,0 +1,259 @@
+"""The keeper: starts every process of a live mesh and ends them all, whatever becomes of the launcher.
+
+It is a process of its own, in a session of its own, on a socket to the launcher. It imports once what every
+child needs, and forks: a child is there in milliseconds, where importing takes each 0.3 s of a core. Programs
+of the user's own, and Envoys, are started by it likewise. When the socket ends, because the launcher closed
+it, died or was killed, the keeper ends every process with all that these have started, removes the mesh's
+folder, and exits.
+
+On Linux it is the reaper of its descendants, so that no daemon of a user's script escapes, and children die
+with it, should it be killed itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import importlib
+import json
+import os
+import selectors
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+from meshsim.live import child
+
+GRACE = 2.0
+"""How long a process may take to end by itself, s."""
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+MOST_FDS = 3
+
+Message = dict[str, Any]
+
+
+class Keeper:
+    """Serves one launcher.
+
+    Attributes:
+        folder: of the mesh's temporary files.
+        alive: processes that were started and have not ended, by id.
+    """
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+        self._partial = b""
+        self._fds: list[int] = []
+        self.folder = Path(tempfile.mkdtemp(prefix="meshsim-"))
+        self.alive: dict[int, subprocess.Popen[bytes] | None] = {}
+
+    def serve(self) -> None:
+        """Does what the launcher asks until the line ends."""
+        _control(PR_SET_CHILD_SUBREAPER, 1)
+        with selectors.DefaultSelector() as waiting, _child_signals() as ended:
+            waiting.register(self._line, selectors.EVENT_READ)
+            waiting.register(ended, selectors.EVENT_READ)
+            self._send({"folder": str(self.folder)})
+            while True:
+                for key, _ in waiting.select():
+                    if key.fd == ended.fileno():
+                        ended.recv(4096)
+                        self._reap()
+                    elif not self._receive():
+                        return
+
+    # ---- the line -----------------------------------------------------------------------------------
+
+    def _receive(self) -> bool:
+        """Does what has been asked; False at the end of the line."""
+        try:
+            data, fds, _, _ = socket.recv_fds(self._line, 1 << 16, MOST_FDS)
+        except ConnectionError:
+            return False
+        self._fds += fds
+        self._partial += data
+        *requests, self._partial = self._partial.split(b"\n")
+        for request in requests:  # one at a time: the launcher waits for the answer
+            fds, self._fds = self._fds, []
+            try:
+                self._send(self._do(json.loads(request), fds))
+            finally:
+                for fd in fds:
+                    os.close(fd)
+        return bool(data)
+
+    def _send(self, message: Message) -> None:
+        with contextlib.suppress(OSError):  # the end of the line is told by reading
+            self._line.sendall(json.dumps(message).encode() + b"\n")
+
+    def _do(self, request: Message, fds: list[int]) -> Message:
+        try:
+            if "warm" in request:
+                return self._warm(request)
+            if "fork" in request:
+                return {"pid": self._fork(request["fork"], fds)}
+            if "run" in request:
+                return {"pid": self._run(request, fds)}
+            os.killpg(request["signal"], request["number"])
+            return {}
+        except Exception as error:  # whatever it is, it is the launcher's to tell
+            return {"error": str(error) or repr(error)}
+
+    # ---- starting -----------------------------------------------------------------------------------
+
+    def _warm(self, request: Message) -> Message:
+        """Imports and reads what all children need, before the first is born."""
+        for place in request["warm"]:
+            importlib.import_module(place.partition(":")[0])
+        with contextlib.suppress(ImportError):
+            importlib.import_module("uvloop")
+        child.scenario_of(request["scenario"], request["folder"])
+        gc.collect()
+        gc.freeze()  # children leave the pages of what is there alone
+        return {}
+
+    def _fork(self, roles: dict[str, str], fds: list[int]) -> int:
+        """A child of our own on three descriptors."""
+        process = os.fork()
+        if process == 0:
+            _become_child(roles, fds)
+        self.alive[process] = None
+        return process
+
+    def _run(self, request: Message, fds: list[int]) -> int:
+        """A program, whose output goes to the descriptor."""
+        program = subprocess.Popen(
+            request["run"],
+            env=request["env"],
+            cwd=request["folder"],
+            stdin=subprocess.DEVNULL,
+            stdout=fds[0],
+            stderr=fds[0],
+            start_new_session=True,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 - the keeper has one thread
+        )
+        self.alive[program.pid] = program
+        return program.pid
+
+    # ---- ending -------------------------------------------------------------------------------------
+
+    def _reap(self) -> None:
+        """Takes note of processes that have ended."""
+        while True:
+            try:
+                process, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if process == 0:
+                return
+            if process in self.alive:
+                code = os.waitstatus_to_exitcode(status)
+                program = self.alive.pop(process)
+                if program is not None:
+                    program.returncode = code
+                    _signal_group(process, signal.SIGKILL)  # what it has left behind
+                self._send({"ended": process, "code": code})
+
+    def end(self) -> None:
+        """Ends everything, and removes the folder."""
+        for process in self.alive:
+            _signal_group(process, signal.SIGTERM)
+        deadline = time.monotonic() + GRACE
+        while self.alive and time.monotonic() < deadline:
+            self._reap()
+            time.sleep(0.01)
+        for process in self.alive:
+            _signal_group(process, signal.SIGKILL)
+        while (rest := _children() or list(self.alive)) and time.monotonic() < deadline + GRACE:
+            for process in rest:  # daemons that had left their group come to us when their parents end
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+            self._reap()
+            time.sleep(0.005)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _child_signals() -> Iterator[socket.socket]:
+    """A socket on which something comes whenever a child has ended."""
+    read, write = socket.socketpair()
+    write.setblocking(False)
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    signal.set_wakeup_fd(write.fileno())
+    try:
+        with read, write:
+            yield read
+    finally:
+        signal.set_wakeup_fd(-1)
+
+
+def _become_child(roles: dict[str, str], fds: list[int]) -> NoReturn:
+    """Lives a child's life after the fork; nothing of the keeper's may go on in it."""
+    code = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        for change in (signal.SIGCHLD, signal.SIGHUP):
+            signal.signal(change, signal.SIG_DFL)
+        os.setsid()
+        _die_with_parent()
+        for number, fd in enumerate(fds):
+            os.dup2(fd, number)
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        child.main(roles)
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stderr.flush()
+        os._exit(code)
+
+
+def _control(option: int, value: int) -> None:
+    """Linux's prctl(2)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def _die_with_parent() -> None:
+    _control(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _signal_group(group: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+
+
+def _children() -> list[int]:
+    """The processes whose parent is this one (Linux), those that have ended included."""
+    try:
+        text = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii")
+    except OSError:
+        return []
+    return [int(word) for word in text.split()]
+
+
+def main() -> None:
+    """``python -m meshsim.live.keeper``, with a socket to the launcher as standard input."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    with socket.socket(fileno=os.dup(0)) as line:
+        keeper = Keeper(line)
+        try:
+            keeper.serve()
+        finally:
+            keeper.end()
+
+
+if __name__ == "__main__":
+    main()

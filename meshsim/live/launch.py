@@ -1,0 +1,310 @@
+"""Starts a live mesh in phases, watches it, and ends it.
+
+    bind        every process listens on ports of the system's choice and says which
+    open        proxies listen; programs of the user's own are started, now that there are URLs to tell them
+    connect     everybody learns where everybody is, and says that it is ready
+    start       everybody learns when scenario time 0 is
+    stop        everybody hands over what it has written down, and exits
+
+Each phase has a limit. Whoever dies before the end ends the mesh, with its last words as the message.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+from meshsim.errors import MeshsimError
+from meshsim.live import commands
+from meshsim.live.child import ROLES
+from meshsim.live.plan import CLIENT_ID, Place, places
+from meshsim.live.processes import Keeper, Member, Message, Process, Rows
+from meshsim.live.proxies import Address, Listeners, MeshsimProxies, Proxies
+from meshsim.scenario import written
+from meshsim.scenario.model import Scenario
+
+PHASE_LIMIT = 30.0
+"""How long binding, opening or connecting may take, s; importing on a busy machine is most of it."""
+LEAD = 0.25
+"""From telling the start to scenario time 0, s: everybody has heard of it by then."""
+TICK = 0.01
+PROBE_INTERVAL = 0.05
+
+Told = Callable[[str], None]
+"""Is told in a few words what is being done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a mesh is run.
+
+    Attributes:
+        proxy: ``meshsim`` or ``envoy``.
+        load: whether the scenario's load is sent; otherwise the mesh only serves.
+        keep: whether rows are kept.
+        access_log: folder for the proxies' access logs.
+        host: address that everybody listens on.
+        roles: where the class of each role is.
+    """
+
+    proxy: str = "meshsim"
+    load: bool = True
+    keep: bool = True
+    access_log: Path | None = None
+    host: str = "127.0.0.1"
+    roles: Mapping[str, str] = field(default_factory=lambda: ROLES)
+
+
+class LiveMesh:
+    """The processes of one run; a context manager, with whose end they end.
+
+    Attributes:
+        places: every replica.
+        listeners: of every proxy, by id; ``client/0`` is the client's.
+        apps: where every replica's application listens, by id.
+        base: scenario time 0 on the monotonic clock, s.
+        stats: what each process has last reported, by (role, id).
+        done: whether the load generator has said that its load is over.
+        cpu: what each process has used of a core while the mesh ran, s, once it is stopped.
+    """
+
+    def __init__(self, scenario: Scenario, seed: int, options: Options, told: Told | None = None) -> None:
+        self.scenario = scenario
+        self.seed = seed
+        self.options = options
+        self.places = places(scenario)
+        self.listeners: dict[str, Listeners] = {}
+        self.apps: dict[str, Address] = {}
+        self.base = 0.0
+        self.stats: dict[tuple[str, str], Message] = {}
+        self.done = False
+        self.cpu: dict[tuple[str, str], float] = {}
+        self._heard_at: dict[tuple[str, str], float] = {}
+        self._tell = told or (lambda words: None)
+        self._text = written.text(scenario)
+        self._folder = None if scenario.folder is None else str(scenario.folder.absolute())
+        self._members: dict[tuple[str, str], Member] = {}
+        self._keys: dict[Process, tuple[str, str]] = {}
+        self._proxies: Proxies
+
+    def __enter__(self) -> LiveMesh:
+        self._tell("starting")
+        self.keeper = Keeper()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.keeper.close()
+
+    # ---- starting -----------------------------------------------------------------------------------
+
+    def launch(self) -> None:
+        """Starts everything; returns when everybody is ready.
+
+        Raises:
+            MeshsimError: somebody died or was not ready in time.
+        """
+        own = [place for place in self.places if place.deployment.live is None]
+        self._tell(f"starting {len(self.places)} replicas with their proxies")
+        self.keeper.warm(self.options.roles, self._text, self._folder)
+        self._proxies = proxies(self.options.proxy, self.places, self.options.host, self._fork)
+        members = [*self._proxies.begin(), *(self._fork("service", place.id) for place in own)]
+        if self.options.load:
+            members.append(self._fork("load", CLIENT_ID))
+        heard = self._await("listening", members)
+        self.apps = {place.id: self._app(place, heard) for place in self.places}
+        self.listeners = self._proxies.open(self.apps, heard)
+        self._run_programs()
+        self._tell("connecting them")
+        self._await("ready", self._connect())
+
+    def _fork(self, role: str, id_: str) -> Member:
+        """One of our own processes, told who it is."""
+        member = self.keeper.fork(f"the {NAMES[role]} of {id_}", self.options.roles)
+        self._members[role, id_] = member
+        self._keys[member] = role, id_
+        log = self.options.access_log if role == "proxy" else None
+        member.send(
+            {
+                "role": role,
+                "id": id_,
+                "scenario": self._text,
+                "folder": self._folder,
+                "seed": self.seed,
+                "host": self.options.host,
+                "keep": self.options.keep,
+                "access_log": None if log is None else str(log.absolute() / f"{id_.replace('/', '-')}.jsonl"),
+            }
+        )
+        return member
+
+    def _app(self, place: Place, heard: Mapping[Process, Message]) -> Address:
+        """Where a replica's application listens, or will."""
+        host = self.options.host
+        if place.deployment.live is not None:
+            return host, commands.free_port(host)
+        return host, heard[self._members["service", place.id]]["port"]
+
+    def _run_programs(self) -> None:
+        """Starts the programs of the user's own, and waits until they serve."""
+        silent: dict[str, Address] = {}
+        services = list(self.scenario.services)
+        for place in self.places:
+            live = place.deployment.live
+            if live is not None:
+                env = commands.environment(place, self.apps[place.id], self.listeners[place.id], services)
+                self.keeper.run(_program(place), live.command, env, self.scenario.folder)
+                silent[_program(place)] = self.apps[place.id]
+        if not silent:
+            return
+        self._tell(f"waiting for {', '.join(silent)}")
+        deadline = time.monotonic() + PHASE_LIMIT
+        while silent := {name: app for name, app in silent.items() if not commands.accepts(app)}:
+            self.handle(PROBE_INTERVAL)
+            if time.monotonic() > deadline:
+                raise MeshsimError(
+                    f"after {PHASE_LIMIT:g} s nobody listens: {commands.waiting_words(silent)};"
+                    " a program must listen on the port in its environment variable PORT"
+                )
+
+    def _connect(self) -> Sequence[Member]:
+        """Tells everybody where everybody is; returns who is to say that it is ready."""
+        replicas = {
+            place.id: self.listeners[place.id].inbound or self.apps[place.id] for place in self.places
+        }
+        rest = {key: member for key, member in self._members.items() if key[0] != "proxy"}
+        for (_, id_), member in rest.items():
+            member.send({"addresses": replicas, "app": None, "urls": self.listeners[id_].urls})
+        return [*self._proxies.connect(self.apps, replicas), *rest.values()]
+
+    def start(self) -> None:
+        """Scenario time begins."""
+        self.base = time.monotonic() + LEAD
+        for member in self._members.values():
+            member.send({"start": self.base})
+
+    # ---- running ------------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        """Scenario time, s."""
+        return time.monotonic() - self.base
+
+    def run(self, seconds: float) -> None:
+        """Watches for so long, or until the load is done.
+
+        Raises:
+            MeshsimError: somebody has died.
+        """
+        until = time.monotonic() + seconds
+        while not self.done and (left := until - time.monotonic()) > 0.0:
+            self.handle(min(left, TICK))
+            self._proxies.tick(self.now)
+        self.stats.update({("proxy", id_): said for id_, said in self._proxies.snapshot().items()})
+
+    def settle(self, seconds: float, enough: Callable[[], bool] = lambda: False) -> bool:
+        """Waits until nobody reports work under way; whether that came true.
+
+        Args:
+            seconds: to wait at most.
+            enough: whether to wait no longer.
+
+        Raises:
+            MeshsimError: somebody has died.
+        """
+        began = time.monotonic()
+        while time.monotonic() - began < seconds and not enough():
+            self.handle(TICK)
+            self._proxies.tick(self.now)
+            if all(
+                self._heard_at[key] > began and not stats.get("active", 0)
+                for key, stats in self.stats.items()
+                if key in self._heard_at
+            ):
+                return True
+        return False
+
+    def handle(self, timeout: float) -> None:
+        """Takes note of what is said within a time, s; returns after it, or sooner if anything was said.
+
+        Raises:
+            MeshsimError: somebody has died.
+        """
+        try:
+            process, message = self.keeper.events.get(timeout=max(timeout, 0.0))
+        except queue.Empty:
+            return
+        self._note(process, message)
+
+    def _note(self, process: Process, message: Message) -> None:
+        if "ended" in message:
+            self._await_code(process)
+            raise process.death()
+        if "stats" in message:
+            self.stats[self._keys[process]] = message["stats"]
+            self._heard_at[self._keys[process]] = time.monotonic()
+        if "done" in message:
+            self.done = True
+        if "cpu" in message:
+            self.cpu[self._keys[process]] = message["cpu"]
+
+    def _await_code(self, process: Process) -> None:
+        """Its end is told by two lines, of which that with the reason may be the later."""
+        deadline = time.monotonic() + 1.0
+        while process.code is None and time.monotonic() < deadline:
+            time.sleep(0.005)
+
+    def _await(self, word: str, members: Sequence[Process]) -> dict[Process, Message]:
+        """What each of some members says of a phase."""
+        heard: dict[Process, Message] = {}
+        missing = set(members)
+        deadline = time.monotonic() + PHASE_LIMIT
+        while missing:
+            try:
+                process, message = self.keeper.events.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                names = ", ".join(sorted(process.name for process in missing))
+                raise MeshsimError(f"after {PHASE_LIMIT:g} s, still not {word}: {names}") from None
+            if word in message and process in missing:
+                heard[process] = message[word]
+                missing.remove(process)
+            elif process in missing or "ended" not in message or word != "rows":
+                self._note(process, message)
+        return heard
+
+    # ---- ending -------------------------------------------------------------------------------------
+
+    def stop(self) -> dict[tuple[str, str], Rows]:
+        """Ends everybody; what each has written down, by (role, id).
+
+        Raises:
+            MeshsimError: somebody has died.
+        """
+        self._tell("collecting")
+        for member in self._members.values():
+            member.send({"stop": True})
+        heard = self._await("rows", list(self._members.values()))
+        return {self._keys[process]: rows for process, rows in heard.items()}
+
+
+NAMES = {"proxy": "proxy", "service": "service", "load": "load generator"}
+
+
+def _program(place: Place) -> str:
+    return f"the program of {place.id}"
+
+
+def proxies(kind: str, places: Sequence[Place], host: str, fork: Callable[[str, str], Member]) -> Proxies:
+    """The proxies of a kind.
+
+    Raises:
+        MeshsimError: there is no such kind.
+    """
+    if kind == "meshsim":
+        return MeshsimProxies(places, host, fork)
+    raise MeshsimError(f"no proxy {kind!r}; choose meshsim or envoy")

@@ -1,0 +1,326 @@
+"""From what the processes of a live mesh have written down to the tables of `meshsim.measure.records`.
+
+Each process knows its part: the load generator the client's requests, each caller's proxy its calls and
+tries, each service the visits that it had. They are put together by their keys, which travelled with them.
+All times are scenario time, s. The columns, by process (an .npz each):
+
+    load      requests.{load, start, end, status, key}   one row a request; end NaN and status 0: unfinished
+              lag                                        how much later than meant a request was sent
+    proxy     calls.{key, edge, request_start, start, end, status, flags, extra, sent, host}
+                                                         flags packed as in `policies.outcome`; sent: tries;
+                                                         host: the number of the replica that answered, or -1
+              attempts.{key, edge, replica, kind, extra, request_start, sent, ended}
+              attempts.{arrived, answered, answer_status}  as the proxy saw it; used where no visit is known
+              ejections.{time, edge, replica}
+    service   visits.{key, call, number, request_start, extra, arrived, answered, status}
+                                                         key: the attempt's; call: the call's; number: of the
+                                                         try in its call, from 0
+              busy, queued                               worker-seconds and waiting seconds, by bin
+              lag                                        how much later than meant its timers woke it
+
+Where proxies can't tell their tries (Envoy), the visits are taken for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshsim.live.plan import places
+from meshsim.measure.grid import Floats, Grid, Ints
+from meshsim.measure.records import Attempts, Calls, Records, Requests
+from meshsim.policies.outcome import flag_names
+from meshsim.scenario.model import CLIENT, Scenario
+
+Rows = Mapping[str, NDArray[Any]]
+Keys = NDArray[np.uint64]
+
+REQUESTS = {"load": "i8", "start": "f8", "end": "f8", "status": "i8", "key": "u8"}
+CALLS = {
+    "key": "u8", "edge": "i8", "request_start": "f8", "start": "f8", "end": "f8", "status": "i8",
+    "flags": "i8", "extra": "?", "sent": "i8", "host": "i8",
+}  # fmt: skip
+ATTEMPTS = {
+    "key": "u8", "edge": "i8", "replica": "i8", "kind": "i8", "extra": "?", "request_start": "f8",
+    "sent": "f8", "ended": "f8", "arrived": "f8", "answered": "f8", "answer_status": "i8",
+}  # fmt: skip
+EJECTIONS = {"time": "f8", "edge": "i8", "replica": "i8"}
+VISITS = {
+    "key": "u8", "call": "u8", "number": "i8", "request_start": "f8", "extra": "?", "arrived": "f8",
+    "answered": "f8", "status": "i8",
+}  # fmt: skip
+
+Table = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a live run came to its end.
+
+    Attributes:
+        time: when the processes were told to stop, s; what happened later is not looked at.
+        complete: whether all that had begun was finished by then.
+        interrupted: whether the user ended it.
+    """
+
+    time: float
+    complete: bool
+    interrupted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """A live run.
+
+    Attributes:
+        records: as an engine leaves them.
+        keys: of each request, in order, by which it is paired with the same one of a simulation.
+        lag: how much later than meant requests were sent, s.
+        timer_lag: how much later than meant the services' timers woke them, s.
+    """
+
+    records: Records
+    keys: Keys
+    lag: Floats
+    timer_lag: Floats
+
+
+def merge(
+    scenario: Scenario, seed: int, engine: str, parts: Mapping[tuple[str, str], Rows], ending: Ending
+) -> Merged:
+    """Puts a run together.
+
+    Args:
+        scenario: that ran.
+        seed: of the run.
+        engine: what ran it: ``live``, or ``envoy``.
+        parts: what each process has written down, by role and id.
+        ending: how it ended.
+    """
+    here = places(scenario)
+    replicas = [(place.service, version_of(place.id), place.id) for place in here]
+    edges = scenario.edges()
+    calls = gather(parts, "proxy", "calls", CALLS, "start")
+    attempts = gather(parts, "proxy", "attempts", ATTEMPTS, "sent")
+    requests = gather(parts, "load", "requests", REQUESTS, "start")
+    visits, at = visits_of(parts, [place.id for place in here])
+    if not len(attempts["key"]) and len(visits["key"]):
+        attempts = tries_from_visits(visits, at, calls, scenario, edges)
+    else:
+        attempts = with_visits(attempts, visits)
+    grid = Grid.of(scenario)
+    records = Records(
+        engine=engine,
+        seed=seed,
+        end=ending.time,
+        complete=ending.complete,
+        grid=grid,
+        edges=edges,
+        replicas=replicas,
+        busy=bins(parts, "busy", [place.id for place in here], grid.last),
+        queued=bins(parts, "queued", [place.id for place in here], grid.last),
+        ejections=ejections(parts),
+        interrupted=ending.interrupted,
+        requests=requests_table(cut(requests, ending.time), calls, edges, replicas),
+        calls=calls_table(cut(calls, ending.time)),
+        attempts=attempts_table(attempts, ending.time),
+    )
+    return Merged(records, requests["key"], concatenated(parts, "load"), concatenated(parts, "service"))
+
+
+def version_of(replica: str) -> str:
+    """The version in a replica's id, or ``""``."""
+    parts = replica.split("/")
+    return parts[1] if len(parts) == 3 else ""
+
+
+# ---- collecting -------------------------------------------------------------------------------------
+
+
+def gather(
+    parts: Mapping[tuple[str, str], Rows], role: str, table: str, columns: Mapping[str, str], order: str
+) -> Table:
+    """The rows of one table of all processes of a role, in order of one of its columns."""
+    each = [rows for (who, _), rows in sorted(parts.items()) if who == role and f"{table}.{order}" in rows]
+    found = {
+        name: _column([rows[f"{table}.{name}"] for rows in each], kind) for name, kind in columns.items()
+    }
+    places = np.argsort(found[order], kind="stable")
+    return {name: column[places] for name, column in found.items()}
+
+
+def _column(pieces: Sequence[NDArray[Any]], kind: str) -> NDArray[Any]:
+    return np.concatenate([np.asarray(piece, dtype=kind) for piece in pieces] or [np.zeros(0, dtype=kind)])
+
+
+def visits_of(parts: Mapping[tuple[str, str], Rows], ids: Sequence[str]) -> tuple[Table, Ints]:
+    """All visits in order of arrival, and the number of the replica where each was."""
+    each = [  # a program of the user's own writes nothing down: its proxy does
+        (number, parts.get(("service", id_)) or parts.get(("proxy", id_), {}))
+        for number, id_ in enumerate(ids)
+    ]
+    each = [(number, rows) for number, rows in each if "visits.key" in rows]
+    found = {
+        name: _column([rows[f"visits.{name}"] for _, rows in each], kind) for name, kind in VISITS.items()
+    }
+    at = _column([np.full(len(rows["visits.key"]), number) for number, rows in each], "i8")
+    order = np.argsort(found["arrived"], kind="stable")
+    return {name: column[order] for name, column in found.items()}, at[order]
+
+
+def bins(parts: Mapping[tuple[str, str], Rows], name: str, ids: Sequence[str], least: int) -> Floats:
+    """(replicas, bins) of what services have integrated; 0 where none has."""
+    rows = [np.asarray(parts.get(("service", id_), {}).get(name, ()), dtype=np.float64) for id_ in ids]
+    table = np.zeros((len(ids), max([least, *map(len, rows)])))
+    for number, row in enumerate(rows):
+        table[number, : len(row)] = row
+    return table
+
+
+def ejections(parts: Mapping[tuple[str, str], Rows]) -> list[tuple[float, int, int]]:
+    """(time, edge, replica) of each ejection, in order of time."""
+    table = gather(parts, "proxy", "ejections", EJECTIONS, "time")
+    return list(zip(*(table[name].tolist() for name in EJECTIONS), strict=True))
+
+
+def concatenated(parts: Mapping[tuple[str, str], Rows], role: str) -> Floats:
+    """All samples of how late the timers of a role were, s."""
+    return _column(
+        [rows["lag"] for (who, _), rows in sorted(parts.items()) if who == role and "lag" in rows], "f8"
+    )
+
+
+# ---- joining ----------------------------------------------------------------------------------------
+
+
+def find(wanted: Keys, among: Keys) -> Ints:
+    """(wanted,) where each key is among others, -1 where it is not; of equal ones the first."""
+    if not len(among):
+        return np.full(len(wanted), -1, dtype=np.int64)
+    order = np.argsort(among, kind="stable")
+    place = np.searchsorted(among[order], wanted)
+    found = order[np.minimum(place, len(among) - 1)]
+    return np.where(among[found] == wanted, found, -1).astype(np.int64)
+
+
+def with_visits(attempts: Table, visits: Table) -> Table:
+    """Attempts with arrival, answer and status of their visits, where these are known."""
+    place = find(attempts["key"], visits["key"])
+    known = place >= 0
+    joined = dict(attempts)
+    for own, its in (("arrived", "arrived"), ("answered", "answered"), ("answer_status", "status")):
+        joined[own] = attempts[own].copy()
+        joined[own][known] = visits[its][place[known]]
+    return joined
+
+
+def tries_from_visits(
+    visits: Table, at: Ints, calls: Table, scenario: Scenario, edges: Sequence[tuple[str, str]]
+) -> Table:
+    """Attempts as the services saw them: sent when they arrived, over when they were answered.
+
+    Those of calls that no proxy has logged, because they were not over at the end, are left out.
+    """
+    place = find(visits["call"], calls["key"])
+    known = place >= 0
+    edge = calls["edge"][place[known]]
+    # Which of two concurrent tries is the hedge, a service can't see: an edge that hedges does not retry
+    hedging = np.array([_only_hedges(scenario, caller, service) for caller, service in edges], dtype=np.bool_)
+    later = np.where(hedging[edge], 2, 1)
+    return {
+        "key": visits["key"][known],
+        "edge": edge,
+        "replica": at[known],
+        "kind": np.where(visits["number"][known] > 0, later, 0),
+        "extra": visits["extra"][known] | (visits["number"][known] > 0),
+        "request_start": visits["request_start"][known],
+        "sent": visits["arrived"][known],
+        "ended": visits["answered"][known],
+        "arrived": visits["arrived"][known],
+        "answered": visits["answered"][known],
+        "answer_status": visits["status"][known],
+    }
+
+
+def _only_hedges(scenario: Scenario, caller: str, service: str) -> bool:
+    policy = scenario.policy(caller, service)
+    return policy.hedge is not None and policy.retries is None
+
+
+# ---- tables -----------------------------------------------------------------------------------------
+
+
+def cut(table: Table, end: float) -> Table:
+    """The rows that began by the end; what ended later is unfinished."""
+    began = table["start"] <= end
+    taken = {name: column[began] for name, column in table.items()}
+    late = ~(taken["end"] <= end)
+    taken["end"] = np.where(late, np.nan, taken["end"])
+    taken["status"] = np.where(late, 0, taken["status"])
+    return taken
+
+
+def requests_table(
+    requests: Table, calls: Table, edges: Sequence[tuple[str, str]], replicas: Sequence[tuple[str, str, str]]
+) -> Requests:
+    """Requests with what the client's proxy knows of their calls."""
+    client = np.array([caller == CLIENT for caller, _ in edges], dtype=np.bool_)
+    own = np.flatnonzero(client[calls["edge"]])
+    place = find(requests["key"], calls["key"][own])
+    known = (place >= 0) & (requests["status"] != 0)
+    flags, sent, host = (np.full(len(known), blank, dtype=np.int64) for blank in (0, 0, -1))
+    for column, name in ((flags, "flags"), (sent, "sent"), (host, "host")):
+        column[known] = calls[name][own[place[known]]]
+    versions = np.array([*(version for _, version, _ in replicas), ""], dtype=np.str_)
+    return Requests(
+        load=requests["load"],
+        start=requests["start"],
+        end=requests["end"],
+        status=requests["status"],
+        flag=names(flags),
+        attempts=sent,
+        version=versions[host],  # -1 is the last, the empty one
+    )
+
+
+def calls_table(calls: Table) -> Calls:
+    """The table of calls."""
+    return Calls(
+        edge=calls["edge"],
+        request_start=calls["request_start"],
+        start=calls["start"],
+        end=calls["end"],
+        status=calls["status"],
+        flag=np.where(calls["status"] == 0, "", names(calls["flags"])),
+        extra=calls["extra"],
+    )
+
+
+def attempts_table(attempts: Table, end: float) -> Attempts:
+    """The table of the attempts that were sent by the end."""
+    began = attempts["sent"] <= end
+    rows = {name: column[began] for name, column in attempts.items()}
+    for name in ("arrived", "answered", "ended"):
+        rows[name] = np.where(rows[name] <= end, rows[name], np.nan)
+    return Attempts(
+        edge=rows["edge"],
+        replica=rows["replica"],
+        kind=rows["kind"],
+        request_start=rows["request_start"],
+        sent=rows["sent"],
+        arrived=rows["arrived"],
+        answered=rows["answered"],
+        status=np.where(np.isnan(rows["answered"]), 0, rows["answer_status"]),
+        ended=rows["ended"],
+        extra=rows["extra"],
+    )
+
+
+def names(flags: Ints) -> NDArray[np.str_]:
+    """Packed flags as the access log prints them."""
+    values, places = np.unique(flags, return_inverse=True)
+    return np.array([flag_names(int(value)) for value in values] or [""], dtype=np.str_)[places]

@@ -1,0 +1,84 @@
+"""The transport of those who make calls: a service for its script, the load generator for its load.
+
+Each call is a GET of ``/``, sent to the sidecar's listener for the service that is called; its headers say
+whose call it is.
+"""
+
+from __future__ import annotations
+
+from array import array
+from urllib.parse import urlsplit
+
+from meshsim.live.clock import LiveClock
+from meshsim.live.context import CONTEXT, REQUEST_ID, TRACEPARENT, Context, Trace, request_id
+from meshsim.live.transport import Outgoing, SocketTransport
+from meshsim.live.wire import request_head
+from meshsim.mesh.attempt import Attempt
+from meshsim.mesh.cluster import Stream
+from meshsim.mesh.dataplane import Dataplane
+from meshsim.mesh.recorder import Recorder
+from meshsim.mesh.route import Route
+from meshsim.mesh.spans import Tracer
+from meshsim.scenario import model
+from meshsim.scenario.machines import ConfiguredRoute, Custom, Site, Target
+
+
+class PageTransport(SocketTransport):
+    """Asks for a page, an attempt.
+
+    Args:
+        names: of the service that is called, by number of the edge.
+
+    Attributes:
+        request_keys: of client requests, by their rows; for who numbers them.
+        lag: how much later than meant each was sent, s.
+    """
+
+    def __init__(self, clock: LiveClock, names: list[str], numbered: bool = False) -> None:
+        super().__init__(clock, {})
+        self.names = [name.encode() for name in names]
+        self.numbered = numbered
+        self.request_keys: array[int] = array("Q")
+        self.lag: array[float] = array("d")
+
+    def locate(self, urls: dict[str, str]) -> None:
+        """Where the listener for each service is."""
+        for service, url in urls.items():
+            parts = urlsplit(url)
+            self.addresses[service] = (parts.hostname or "", parts.port or 80)
+
+    def send(self, stream: Stream, now: float) -> None:
+        if self.numbered:
+            assert isinstance(stream, Attempt), "attempts are what a call sends"
+            self._number(stream)
+        super().send(stream, now)
+
+    def _number(self, attempt: Attempt) -> None:
+        request = attempt.call.request
+        missing = request.row + 1 - len(self.request_keys)
+        if missing > 0:
+            self.request_keys.extend([0] * missing)
+            self.lag.extend([0.0] * missing)
+        self.request_keys[request.row] = request.key
+        self.lag[request.row] = self.clock.now() - request.start
+
+    def outgoing(self, attempt: Attempt) -> Outgoing:
+        call = attempt.call
+        request = call.request
+        context = Context(call.key, request.start, call.extra, request.sampled, request.priority)
+        parent = call.owner.span or call.key  # type: ignore[attr-defined]  # the calls of a page are Calls
+        headers = [
+            (CONTEXT, context.header()),
+            (TRACEPARENT, Trace(request.key or 1, parent or 1, request.sampled).header()),
+            (REQUEST_ID, request_id(request.key)),
+        ]
+        head = request_head(b"GET", b"/", self.names[call.route.edge], headers, 0)
+        return Outgoing(head, b"", True, b"GET", False)
+
+
+def page_route(
+    clock: LiveClock, recorder: Recorder, transport: PageTransport, edge: int, service: str, seed: int
+) -> Route:
+    """A route on which no policy acts: the sidecar has them all."""
+    site = Site(clock, recorder, Tracer(), transport, Dataplane(), 0, seed, Custom())
+    return ConfiguredRoute(site, service, edge, [Target(0, service, "")], model.Policy()).route

@@ -1,0 +1,281 @@
+"""The launcher's side of its processes: the keeper that starts them, and the line to each of them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import queue
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshsim.errors import MeshsimError
+
+STARTING = 30.0
+"""How long the keeper may take to answer, s: a busy machine imports slowly."""
+ENDING = 10.0
+TAIL_LINES = 12
+"""Of a log, in a message."""
+
+Message = dict[str, Any]
+Rows = dict[str, NDArray[Any]]
+
+
+class Process:
+    """One that the keeper has started.
+
+    Attributes:
+        name: for messages, such as ``the proxy of frontend/0``.
+        pid: its id, and that of its process group.
+        log: what it printed.
+        code: how it ended, the negative number of the signal that ended it; None while it lives.
+    """
+
+    def __init__(self, name: str, log: Path) -> None:
+        self.name = name
+        self.log = log
+        self.pid = 0
+        self.code: int | None = None
+
+    def tail(self) -> str:
+        """The last lines that it printed."""
+        try:
+            lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            return ""
+        return "\n".join(f"  {line}" for line in lines[-TAIL_LINES:])
+
+    def death(self) -> MeshsimError:
+        """The message that it has ended, where it should not."""
+        how = ""
+        if self.code is not None:
+            how = f" with signal {-self.code}" if self.code < 0 else f" with code {self.code}"
+        tail = self.tail()
+        last_words = f"; the last that it said:\n{tail}" if tail else " and said nothing"
+        return MeshsimError(f"{self.name} has ended{how}{last_words}")
+
+
+class Member(Process):
+    """A child of our own; what it says comes to the keeper's events."""
+
+    def __init__(self, name: str, log: Path) -> None:
+        super().__init__(name, log)
+        self._outgoing = -1
+        self._lock = threading.Lock()
+
+    def converse(self, incoming: int, outgoing: int, events: queue.SimpleQueue[Event]) -> None:
+        """Begins to listen to it."""
+        self._outgoing = outgoing
+        threading.Thread(target=self._listen, args=(incoming, events), daemon=True).start()
+
+    def send(self, message: Message) -> None:
+        """Tells it something; that it has ended is told by its last event."""
+        with self._lock, contextlib.suppress(BrokenPipeError):
+            left = memoryview(json.dumps(message).encode() + b"\n")
+            while left and self._outgoing >= 0:
+                left = left[os.write(self._outgoing, left) :]
+
+    def hang_up(self) -> None:
+        """Ends the line, and so the child."""
+        with self._lock:
+            if self._outgoing >= 0:
+                os.close(self._outgoing)
+                self._outgoing = -1
+
+    def _listen(self, incoming: int, events: queue.SimpleQueue[Event]) -> None:
+        with open(incoming, "rb") as lines:
+            for line in lines:
+                message = json.loads(line)
+                if "rows" in message:
+                    message["rows"] = _unpacked(lines.read(message["rows"]))
+                events.put((self, message))
+        events.put((self, {"ended": True}))
+
+
+Event = tuple[Process, Message]
+"""What a process says, or that it has ended."""
+
+
+def _unpacked(payload: bytes) -> Rows:
+    if not payload:
+        return {}
+    with np.load(io.BytesIO(payload)) as file:
+        return dict(file)
+
+
+class Keeper:
+    """Starts processes, and ends them with itself.
+
+    Attributes:
+        folder: for temporary files; it goes with the keeper.
+        events: what members say, and which processes have ended.
+    """
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        # The mesh's processes do little linear algebra: threads for it only keep a fork from being clean
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "meshsim.live.keeper"],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                env=environment,
+                start_new_session=True,
+            )
+        self._line = ours
+        self._asking = threading.Lock()
+        self._answers: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._processes: dict[int, Process] = {}
+        self._codes: dict[int, int] = {}
+        self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._listen, daemon=True)
+        self._reader.start()
+        try:
+            self.folder = Path(self._answer()["folder"])
+        except MeshsimError:
+            self.close()
+            raise
+
+    # ---- starting -----------------------------------------------------------------------------------
+
+    def warm(self, roles: Mapping[str, str], scenario: str, folder: str | None) -> None:
+        """Imports and reads what all members need."""
+        self._ask({"warm": list(roles.values()), "scenario": scenario, "folder": folder})
+
+    def fork(self, name: str, roles: Mapping[str, str]) -> Member:
+        """A child of our own (`meshsim.live.child`)."""
+        member = Member(name, self._log(name))
+        incoming, its_outgoing = os.pipe()
+        its_incoming, outgoing = os.pipe()
+        with member.log.open("wb") as log:
+            fds = [its_incoming, its_outgoing, log.fileno()]
+            try:
+                self._register(member, self._ask({"fork": dict(roles)}, fds))
+            finally:
+                os.close(its_incoming)
+                os.close(its_outgoing)
+        member.converse(incoming, outgoing, self.events)
+        return member
+
+    def run(
+        self, name: str, command: Sequence[str], env: Mapping[str, str], folder: Path | None = None
+    ) -> Process:
+        """A program, in a session of its own.
+
+        Args:
+            name: for messages.
+            command: the program and its arguments.
+            env: its whole environment.
+            folder: where it runs; None is where we do.
+
+        Raises:
+            MeshsimError: it can't be started.
+        """
+        program = Process(name, self._log(name))
+        where = None if folder is None else str(folder)
+        with program.log.open("wb") as log:
+            request = {"run": list(command), "env": dict(env), "folder": where}
+            try:
+                answer = self._ask(request, [log.fileno()])
+            except MeshsimError as error:
+                raise MeshsimError(f"{name} can't be started: {error}") from None
+        self._register(program, answer)
+        return program
+
+    def signal(self, process: Process, number: int) -> None:
+        """Sends a signal to a process and all that it has started."""
+        self._ask({"signal": process.pid, "number": number})
+
+    def _log(self, name: str) -> Path:
+        return self.folder / f"{name.replace('/', '-').replace(' ', '-')}.log"
+
+    def _register(self, process: Process, answer: Message) -> None:
+        process.pid = answer["pid"]
+        self._processes[process.pid] = process
+        if process.pid in self._codes:  # it has ended before we knew it
+            self._ended(process.pid, self._codes[process.pid])
+
+    # ---- the line -----------------------------------------------------------------------------------
+
+    def _ask(self, request: Message, fds: Sequence[int] = ()) -> Message:
+        with self._asking:
+            data = json.dumps(request).encode() + b"\n"
+            try:
+                sent = socket.send_fds(self._line, [data], fds)
+                self._line.sendall(data[sent:])
+            except OSError as error:
+                raise MeshsimError(f"the process that starts the others is gone ({error})") from None
+            answer = self._answer()
+        if "error" in answer:
+            raise MeshsimError(answer["error"])
+        return answer
+
+    def _answer(self) -> Message:
+        try:
+            answer = self._answers.get(timeout=STARTING)
+        except queue.Empty:
+            raise MeshsimError(
+                f"the process that starts the others is silent for {STARTING:g} s; is the machine busy?"
+            ) from None
+        if "gone" in answer:
+            self._answers.put(answer)
+            raise MeshsimError("the process that starts the others has ended; no mesh without it")
+        return answer
+
+    def _listen(self) -> None:
+        with self._line.makefile("rb") as lines, contextlib.suppress(OSError):
+            for line in lines:
+                message = json.loads(line)
+                if "ended" in message:
+                    self._ended(message["ended"], message["code"])
+                else:
+                    self._answers.put(message)
+        self._answers.put({"gone": True})
+
+    def _ended(self, pid: int, code: int) -> None:
+        self._codes[pid] = code
+        process = self._processes.get(pid)
+        if process is not None and process.code is None:
+            process.code = code
+            if not isinstance(process, Member):  # of a member the end of its line is told, after all it said
+                self.events.put((process, {"ended": True}))
+
+    # ---- ending -------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Ends every process and removes the folder; returns when nothing is left."""
+        for process in self._processes.values():
+            if isinstance(process, Member):
+                process.hang_up()
+        with contextlib.suppress(OSError):
+            self._line.shutdown(socket.SHUT_WR)
+        try:
+            self._process.wait(ENDING)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._process.returncode != 0:
+            self._clean_up_for_it()
+        self._reader.join(1.0)
+        self._line.close()
+
+    def _clean_up_for_it(self) -> None:
+        """Somebody has killed the keeper: its children died with it on Linux, the rest is ours."""
+        for process in self._processes.values():
+            if process.code is None:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGKILL)
+        if hasattr(self, "folder"):
+            shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,0 +1,107 @@
+"""The proxies of a live mesh, of either kind: the one place where they are started.
+
+The launcher knows them by a few steps. Ours are members like services and the load generator; they apply the
+scenario's events themselves. A real Envoy is a program that is given files.
+
+Certificates, and a control plane that pushes to proxies, will come in here too: between `begin`, when each
+proxy gets its identity, and `open`, when it is given its first configuration.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from meshsim.live.plan import CLIENT_ID, Place
+from meshsim.live.processes import Member, Message, Process
+
+Address = tuple[str, int]
+Heard = Mapping[Process, Message]
+"""What each member has said in a phase."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Where a proxy listens.
+
+    Attributes:
+        inbound: for callers of its replica; None where there is none.
+        outbound: for its own application as HTTP proxy.
+        admin: readiness and statistics.
+        urls: one more for each upstream service: whatever comes there goes to that.
+    """
+
+    inbound: Address | None
+    outbound: Address | None
+    admin: Address | None
+    urls: dict[str, str] = field(default_factory=dict)
+
+
+class Proxies(ABC):
+    """One proxy for each replica and the client, of one kind."""
+
+    @abstractmethod
+    def begin(self) -> Sequence[Member]:
+        """Starts what can be started before anything is known; returns who will say that it listens."""
+
+    @abstractmethod
+    def open(self, apps: Mapping[str, Address], heard: Heard) -> dict[str, Listeners]:
+        """Where each proxy listens, by id; returns when they do.
+
+        Args:
+            apps: where each replica's application listens, by id.
+            heard: what those who listen have said.
+        """
+
+    @abstractmethod
+    def connect(self, apps: Mapping[str, Address], replicas: Mapping[str, Address]) -> Sequence[Member]:
+        """Tells each proxy where everybody is; returns who will say that it is ready.
+
+        Args:
+            apps: as above.
+            replicas: where callers reach each replica, by id.
+        """
+
+    def tick(self, now: float) -> None:  # noqa: B027 - most have nothing to do
+        """Is called about every 10 ms while the mesh runs, at scenario time `now`, s."""
+
+    def snapshot(self) -> dict[str, Message]:
+        """What proxies that are no members count by now, by id, as a member's `stats`."""
+        return {}
+
+
+class MeshsimProxies(Proxies):
+    """Our own."""
+
+    def __init__(self, places: Sequence[Place], host: str, fork: Callable[[str, str], Member]) -> None:
+        self._host = host
+        self._fork = fork
+        self._ids = [CLIENT_ID, *(place.id for place in places)]
+        self._members: dict[str, Member] = {}
+
+    def begin(self) -> Sequence[Member]:
+        self._members = {id_: self._fork("proxy", id_) for id_ in self._ids}
+        return list(self._members.values())
+
+    def open(self, apps: Mapping[str, Address], heard: Heard) -> dict[str, Listeners]:
+        return {id_: self._listeners(heard[member]) for id_, member in self._members.items()}
+
+    def _listeners(self, said: Message) -> Listeners:
+        def address(port: int | None) -> Address | None:
+            return None if port is None else (self._host, port)
+
+        urls = {service: url(self._host, port) for service, port in said["urls"].items()}
+        return Listeners(
+            address(said["inbound"]), address(said["outbound"]), address(said.get("admin")), urls
+        )
+
+    def connect(self, apps: Mapping[str, Address], replicas: Mapping[str, Address]) -> Sequence[Member]:
+        for id_, member in self._members.items():
+            member.send({"addresses": dict(replicas), "app": apps.get(id_), "urls": {}})
+        return list(self._members.values())
+
+
+def url(host: str, port: int) -> str:
+    """The URL of a listener."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,52 @@
+"""The admin listener: readiness and statistics."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from meshsim.live.proxy.series import Exposition, Series
+from meshsim.live.wire import Handler, RequestHead, ServerConnection, ServerStream
+
+
+class Admin(Handler):
+    """Answers ``/ready``, ``/stats`` and ``/stats/prometheus``.
+
+    Args:
+        series: of every way.
+        stats: what ``/stats`` says, as JSON.
+
+    Attributes:
+        ready: whether the proxy knows its upstreams.
+    """
+
+    def __init__(self, series: list[Series], stats: Callable[[], dict[str, Any]]) -> None:
+        self.ready = False
+        self.stats = stats
+        self.registry = CollectorRegistry()
+        self.registry.register(Exposition(series))
+
+    def begin(
+        self, connection: ServerConnection, head: RequestHead, body: bytes, whole: bool
+    ) -> ServerStream:
+        status, kind, text = self.page(head.method, head.path.partition(b"?")[0])
+        connection.answer(status, [(b"content-type", kind.encode())], text)
+        return ServerStream()
+
+    def page(self, method: bytes, path: bytes) -> tuple[int, str, bytes]:
+        """Status, content type and content of a page."""
+        if method not in (b"GET", b"HEAD"):
+            return 405, "text/plain", b"the admin listener only tells; use GET\n"
+        if path == b"/ready":
+            return (
+                (200, "text/plain", b"LIVE\n") if self.ready else (503, "text/plain", b"PRE_INITIALIZING\n")
+            )
+        if path == b"/stats/prometheus":
+            return 200, CONTENT_TYPE_PLAIN_0_0_4, generate_latest(self.registry)
+        if path == b"/stats":
+            return 200, "application/json", json.dumps(self.stats()).encode() + b"\n"
+        return 404, "text/plain", b"no such page; there are /ready, /stats and /stats/prometheus\n"

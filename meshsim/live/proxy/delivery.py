@@ -1,0 +1,187 @@
+"""An attempt of a proxy on its connection, with bodies that are passed on as they come."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from meshsim.live.context import ATTEMPT_COUNT, TRACEPARENT, Trace
+from meshsim.live.proxy.ledger import Ledger
+from meshsim.live.transport import Delivery, Outgoing, SocketTransport
+from meshsim.live.wire import CHUNKED, ClientConnection, ResponseHead, request_head
+from meshsim.mesh.attempt import Attempt
+from meshsim.policies.outcome import NO_FLAG, RESPONSE, UC, UPE
+from meshsim.random import LINK_BACK, LOSS_BACK
+
+if TYPE_CHECKING:
+    from meshsim.live.proxy.exchange import Exchange
+
+
+class ProxyTransport(SocketTransport):
+    """Sends on what the downstream sent.
+
+    Attributes:
+        outbound: whether it is the caller's proxy, which numbers attempts.
+        ledger: where attempts are written down; None if nowhere.
+    """
+
+    outbound = True
+
+    ledger: Ledger | None = None
+
+    def delivery(self, attempt: Attempt) -> Delivery:
+        if self.ledger is not None:
+            self.ledger.attempt(attempt)
+        return ProxyDelivery(self, attempt)
+
+    def outgoing(self, attempt: Attempt) -> Outgoing:
+        exchange: Exchange = attempt.call.owner  # type: ignore[attr-defined]  # the calls of a proxy are exchanges'
+        head = exchange.head
+        headers = head.headers
+        if self.outbound:
+            context = exchange.context
+            headers = [
+                *headers,
+                (ATTEMPT_COUNT, b"%d" % (attempt.number + 1)),
+                (TRACEPARENT, Trace(exchange.trace, attempt.key, context.sampled).header()),
+            ]
+        chunks = exchange.chunks
+        body = b"" if not chunks else chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        host = exchange.way.authority or head.host
+        return Outgoing(
+            request_head(head.method, head.path, host, headers, head.length),
+            body,
+            exchange.whole,
+            head.method,
+            head.length == CHUNKED,
+        )
+
+
+class ProxyDelivery(Delivery):
+    """One attempt of an exchange.
+
+    Attributes:
+        answer, answer_body, answer_whole: what has come back: whole, or a head whose body follows.
+    """
+
+    __slots__ = ("answer", "answer_body", "answer_whole", "early", "ended", "exchange")
+
+    def __init__(self, transport: SocketTransport, attempt: Attempt) -> None:
+        super().__init__(transport, attempt)
+        self.exchange: Exchange = attempt.call.owner  # type: ignore[attr-defined]
+        self.answer: ResponseHead | None = None
+        self.answer_body = b""
+        self.answer_whole = False
+        self.early: list[bytes] = []
+        self.ended = False
+
+    # ---- out ----------------------------------------------------------------------------------------
+
+    def write(self, now: float) -> None:
+        exchange = self.exchange
+        exchange.host = self.pool.name
+        super().write(now)
+        if not exchange.whole and self.waited_for:
+            exchange.upstream = self
+            exchange.spill()
+            exchange.connection.release()
+
+    def send(self, data: bytes) -> None:
+        """More of the request's body."""
+        if self.connection is not None:
+            self.connection.send(data)
+
+    def finish(self) -> None:
+        """The request's body is whole."""
+        if self.connection is not None:
+            self.connection.end()
+
+    def writable(self, yes: bool) -> None:
+        if self.exchange.upstream is self:
+            if yes:
+                self.exchange.connection.release()
+            else:
+                self.exchange.connection.hold()
+
+    # ---- back ---------------------------------------------------------------------------------------
+
+    def hear(self, head: ResponseHead, body: bytes) -> None:
+        self.answer = head
+        self.answer_body = body
+        self.answer_whole = True
+        self.exchange.heard = self
+
+    def end(self, status: int, flag: int, cause: int, now: float) -> None:
+        if self.exchange.upstream is self:
+            self.exchange.upstream = None
+        super().end(status, flag, cause, now)
+        self.exchange.heard = None
+
+    def head(self, connection: ClientConnection, head: ResponseHead) -> None:
+        self.response = head
+        now = self.transport.clock.now()
+        if self.link is None:
+            self.begin(head, now)
+        elif self.waited_for:
+            connection.hold()
+            self._send_over(self.link, (LINK_BACK, LOSS_BACK), lambda now: self.begin(head, now), now)
+        else:
+            self.drop()
+
+    def begin(self, head: ResponseHead, now: float) -> None:
+        """A response has begun: the call is decided by its head, and its connection is busy till the end."""
+        crossed, self.crossing = self.crossing, None
+        if not self.waited_for:
+            self.drop()
+            return
+        exchange = self.exchange
+        self.attempt.lasting = True
+        self.answer = head
+        exchange.heard = self
+        self.end(head.status, NO_FLAG, RESPONSE, now)
+        if exchange.streaming is not self:
+            self.cut(now)
+            return
+        if crossed is not None and self.connection is not None:
+            self.connection.release()
+        for data in self.early:
+            exchange.pass_on(data)
+        self.early = []
+        if self.ended and self.connection is not None:
+            self.complete(self.connection)
+
+    def body(self, data: bytes) -> None:
+        if self.crossing is not None:
+            self.early.append(data)
+        elif self.exchange.streaming is self:
+            self.exchange.pass_on(data)
+
+    def complete(self, connection: ClientConnection) -> None:
+        if self.crossing is not None:
+            self.ended = True
+            return
+        now = self.transport.clock.now()
+        reusable = self.give_back()
+        self.attempt.detach(reusable, now)
+        if self.exchange.streaming is self:
+            self.exchange.passed(now)
+
+    def lost(self, connection: ClientConnection, kind: int, why: str) -> None:
+        if self.exchange.streaming is not self:
+            super().lost(connection, kind, why)
+            return
+        now = self.transport.clock.now()
+        self.cut(now)
+        self.exchange.cut_off(UC if connection.answering and kind == 1 else UPE, now)
+
+    def flow(self, yes: bool) -> None:
+        """Whether more of the response is wanted now."""
+        if self.connection is not None:
+            if yes:
+                self.connection.release()
+            else:
+                self.connection.hold()
+
+    def cut(self, now: float) -> None:
+        """The rest of the response is not wanted, or will not come."""
+        self.drop()
+        self.attempt.detach(False, now)

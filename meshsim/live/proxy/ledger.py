@@ -1,0 +1,120 @@
+"""What a proxy writes down of every call and attempt, to be put together with what others wrote.
+
+`RowRecorder` has the rows; what they lack is kept beside them, by row: the keys by which the rows of a
+caller, of its proxy and of a replica are found to belong together.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshsim.live.context import ATTEMPT_COUNT, attempt_key
+from meshsim.mesh.attempt import Attempt
+from meshsim.mesh.rows import RowRecorder
+
+if TYPE_CHECKING:
+    from meshsim.live.proxy.exchange import Exchange
+
+
+class Ledger:
+    """The rows of one proxy.
+
+    Attributes:
+        recorder: of the calls and attempts.
+        visits: whether what reaches the replica is written down here, because the replica itself does not.
+    """
+
+    def __init__(self, duration: float, visits: bool) -> None:
+        self.recorder = RowRecorder(duration)
+        self.visits = visits
+        self.attempt_key = array("Q")
+        self.call_key = array("Q")
+        self.call_sent = array("q")
+        self.call_host = array("q")
+        self.visit_key = array("Q")
+        self.visit_call = array("Q")
+        self.visit_number = array("q")
+        self.visit_start = array("d")
+        self.visit_extra = array("b")
+        self.visit_arrived = array("d")
+        self.visit_answered = array("d")
+        self.visit_status = array("q")
+
+    def attempt(self, attempt: Attempt) -> None:
+        """An attempt is sent."""
+        _put(self.attempt_key, attempt.row, attempt.key)
+
+    def exchange(self, exchange: Exchange, now: float) -> None:
+        """An exchange is over."""
+        if not exchange.way.inbound:
+            _put(self.call_key, exchange.row, exchange.context.key)
+            _put(self.call_sent, exchange.row, exchange.attempts)
+            _put(self.call_host, exchange.row, exchange.replica + 1)
+        elif self.visits:
+            context = exchange.context
+            key, number = attempt_key(context, exchange.head.get(ATTEMPT_COUNT))
+            self.visit_key.append(key)
+            self.visit_call.append(context.key)
+            self.visit_number.append(number)
+            self.visit_start.append(context.start)
+            self.visit_extra.append(context.extra)
+            self.visit_arrived.append(exchange.begun)
+            self.visit_answered.append(now)
+            self.visit_status.append(exchange.status or -1)
+
+    def rows(self) -> dict[str, NDArray[Any]]:
+        """All of it, as `meshsim.live.merge` takes it."""
+        recorder, calls, attempts = self.recorder, self.recorder.calls, self.recorder.attempts
+        for column in (self.call_key, self.call_sent, self.call_host):
+            _put(column, calls - 1, 0)
+        _put(self.attempt_key, attempts - 1, 0)
+        ejections = np.array(recorder.ejections, dtype=np.float64).reshape(-1, 3)
+
+        def of(table: str, name: str, count: int) -> NDArray[Any]:
+            return np.asarray(getattr(recorder, f"{table}_{name}"))[:count]
+
+        call = ("edge", "request_start", "start", "end", "status", "flags", "extra")
+        attempt = (
+            "edge",
+            "replica",
+            "kind",
+            "extra",
+            "request_start",
+            "sent",
+            "ended",
+            "arrived",
+            "answered",
+        )
+        return {
+            **{f"calls.{name}": of("call", name, calls) for name in call},
+            "calls.key": np.array(self.call_key, dtype=np.uint64),
+            "calls.sent": np.array(self.call_sent, dtype=np.int64),
+            "calls.host": np.array(self.call_host, dtype=np.int64) - 1,
+            **{f"attempts.{name}": of("attempt", name, attempts) for name in attempt},
+            "attempts.answer_status": of("attempt", "status", attempts),
+            "attempts.key": np.array(self.attempt_key, dtype=np.uint64),
+            "visits.key": np.array(self.visit_key, dtype=np.uint64),
+            "visits.call": np.array(self.visit_call, dtype=np.uint64),
+            "visits.number": np.array(self.visit_number, dtype=np.int64),
+            "visits.request_start": np.array(self.visit_start),
+            "visits.extra": np.array(self.visit_extra, dtype=np.bool_),
+            "visits.arrived": np.array(self.visit_arrived),
+            "visits.answered": np.array(self.visit_answered),
+            "visits.status": np.array(self.visit_status, dtype=np.int64),
+            "ejections.time": ejections[:, 0],
+            "ejections.edge": ejections[:, 1].astype(np.int64),
+            "ejections.replica": ejections[:, 2].astype(np.int64),
+        }
+
+
+def _put(column: array[int], row: int, value: int) -> None:
+    """Puts a value in its row, which may be beyond the end; rows between are 0."""
+    missing = row + 1 - len(column)
+    if missing > 0:
+        column.extend([0] * missing)
+    if row >= 0 and value != 0:
+        column[row] = value

@@ -1,0 +1,89 @@
+"""The load generator: the client's requests, at the times at which a simulation sends them.
+
+An open load is open: a request's time comes from the load alone, and its latency is counted from that time,
+however late this process or the mesh is. So a mesh that stands still shows its latencies instead of hiding
+them (no coordinated omission).
+
+Source: Tene, How NOT to Measure Latency (2013): coordinated omission.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshsim.live.child import Addresses, Role, Spec
+from meshsim.live.clock import LiveClock
+from meshsim.live.pages import PageTransport, page_route
+from meshsim.mesh.clock import Event
+from meshsim.mesh.load import Client, Source
+from meshsim.mesh.recorder import Recorder
+from meshsim.mesh.rows import RowRecorder
+from meshsim.scenario.model import CLIENT
+from meshsim.scenario.parts import sources
+
+
+class Settled(Event):
+    """Nothing is under way, and nothing is to come."""
+
+    def __init__(self, done: asyncio.Event) -> None:
+        self.done = done
+
+    def fire(self, step: int, now: float) -> None:
+        self.done.set()
+
+
+class LoadGenerator(Role):
+    """The client of a scenario."""
+
+    loop = "precise"
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        scenario = spec.scenario
+        self.done = asyncio.Event()
+        self.clock = LiveClock(asyncio.get_event_loop(), ideal=True)
+        self.recorder = RowRecorder(scenario.duration)
+        edges = scenario.edges()
+        self.transport = PageTransport(self.clock, [service for _, service in edges], numbered=True)
+        self.client = Client(self.clock, self.recorder, scenario.duration, scenario.tracing.sampling)
+        self.client.watch = Settled(self.done)
+        self.sources: list[Source] = []
+        for number, load in enumerate(scenario.load):
+            edge = edges.index((CLIENT, load.to))
+            # its calls' rows are the client's proxy's to write
+            route = page_route(self.clock, Recorder(), self.transport, edge, load.to, spec.seed)
+            self.sources.extend(sources(self.client, route, spec.seed, number, load))
+
+    async def connect(self, addresses: Addresses) -> None:
+        self.transport.locate(addresses.urls)
+
+    def start(self, base: float) -> None:
+        self.clock.begin(base)
+        for source in self.sources:
+            source.begin()
+        self.client.settled(0.0)
+
+    def stats(self) -> dict[str, Any]:
+        """How far it is."""
+        return {"sent": self.recorder.requests, "active": self.client.unfinished}
+
+    def rows(self) -> Mapping[str, NDArray[Any]]:
+        recorder, count = self.recorder, self.recorder.requests
+        keys = np.zeros(count, dtype=np.uint64)
+        lag = np.zeros(count)
+        sent = len(self.transport.request_keys)
+        keys[:sent] = np.array(self.transport.request_keys, dtype=np.uint64)
+        lag[:sent] = np.array(self.transport.lag)
+        return {
+            "requests.key": keys,
+            "requests.load": np.asarray(recorder.request_load)[:count],
+            "requests.start": np.asarray(recorder.request_start)[:count],
+            "requests.end": np.asarray(recorder.request_end)[:count],
+            "requests.status": np.asarray(recorder.request_status)[:count],
+            "lag": lag,
+        }

@@ -1,0 +1,195 @@
+"""The process of one sidecar proxy: its listeners, its routes, and the events that befall them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
+from meshsim import random
+from meshsim.live.child import Addresses, Role, Spec
+from meshsim.live.clock import LiveClock
+from meshsim.live.proxy.access import AccessLog
+from meshsim.live.proxy.admin import Admin
+from meshsim.live.proxy.delivery import ProxyTransport
+from meshsim.live.proxy.ledger import Ledger
+from meshsim.live.proxy.listener import Listener
+from meshsim.live.proxy.series import Series, labels
+from meshsim.live.proxy.way import Way
+from meshsim.live.servers import Listening, schedule_outages
+from meshsim.mesh.cluster import Cluster
+from meshsim.mesh.dataplane import Dataplane
+from meshsim.mesh.link import Link
+from meshsim.mesh.recorder import Recorder
+from meshsim.mesh.spans import Tracer
+from meshsim.scenario import model
+from meshsim.scenario.events import Events
+from meshsim.scenario.machines import ConfiguredRoute, Custom, Site, Target
+from meshsim.scenario.parts import Place, places
+
+APP = "app"
+"""The name of a proxy's own application, as its inbound route knows it."""
+
+
+class Proxy(Role):
+    """One sidecar: what callers of its replica reach, and what the replica calls through.
+
+    Attributes:
+        place: its replica; None for the client's, which has none.
+        routes: outbound, as events know them.
+    """
+
+    loop = "fast"
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        scenario = spec.scenario
+        self.clock = LiveClock(asyncio.get_event_loop(), ideal=False)
+        self.all = list(places(scenario))
+        self.place = next((place for place in self.all if place.name == spec.id), None)
+        self.caller = model.CLIENT if self.place is None else self.place.service
+        self.instance = 0 if self.place is None else self.place.number + 1
+        command = self.place is not None and self.place.deployment.live is not None
+        self.ledger = Ledger(scenario.duration, command) if spec.keep else None
+        self.recorder: Recorder = Recorder() if self.ledger is None else self.ledger.recorder
+        self.tracer = Tracer()
+        self.log = None if spec.access_log is None else AccessLog(spec.access_log)
+        self.routes: list[tuple[int, str, str, ConfiguredRoute]] = []
+        self.links: dict[tuple[str, str], Link] = {}
+        self.ways: dict[str, Way] = {}
+        self.inward: Way | None = None
+        self.addresses: dict[str, tuple[str, int]] = {}
+        self.unrouted = Series(labels("source", self.caller, self._version, "unknown", "unknown"))
+        self._build_outbound()
+        if self.place is not None and scenario.mesh.dataplane != "none":
+            self.inward = self._build_inbound(self.place)
+        inward = [] if self.inward is None else [self.inward]
+        series = [*(way.series for way in [*self.ways.values(), *inward]), self.unrouted]
+        self.admin = Admin(series, self.stats)
+        self.listening: dict[str, Listening] = {}
+
+    # ---- routes -------------------------------------------------------------------------------------
+
+    @property
+    def _version(self) -> str:
+        return "unknown" if self.place is None else self.place.version or "v1"
+
+    def _build_outbound(self) -> None:
+        spec, scenario = self.spec, self.spec.scenario
+        edges = [(number, edge) for number, edge in enumerate(scenario.edges()) if edge[0] == self.caller]
+        links = {}
+        for number, edge in edges:
+            written = scenario.link(*edge)
+            links[number] = self.links[edge] = Link(written.latency.build(), written.loss)
+        changing = any(event.link is not None for event in scenario.events)
+        self.transport = ProxyTransport(self.clock, self.addresses, links, changing)
+        self.transport.ledger = self.ledger
+        site = Site(
+            self.clock, self.recorder, self.tracer, self.transport, Dataplane(), self.instance, spec.seed,
+            Custom(),
+        )  # fmt: skip
+        for number, (_, service) in edges:
+            targets = [
+                Target(place.number, place.name, place.version)
+                for place in self.all
+                if place.service == service
+            ]
+            route = ConfiguredRoute(site, service, number, targets, scenario.policy(self.caller, service))
+            self.routes.append((self.instance, self.caller, service, route))
+            self.ways[service] = Way(
+                self.caller, service, number, route.route,
+                Series(labels("source", self.caller, self._version, service, "unknown")), b"",
+                self._step(service),
+            )  # fmt: skip
+
+    def _build_inbound(self, place: Place) -> Way:
+        """The way to the replica itself, on which no policy acts."""
+        self.inner = ProxyTransport(self.clock, self.addresses)
+        self.inner.outbound = False
+        site = Site(
+            self.clock, Recorder(), Tracer(), self.inner, Dataplane(), self.instance, self.spec.seed, Custom()
+        )
+        route = ConfiguredRoute(site, place.service, 0, [Target(place.number, APP, "")], model.Policy())
+        told = labels("destination", "unknown", "unknown", place.service, place.version or "v1")
+        return Way(place.service, place.service, -1, route.route, Series(told), b"", -1)
+
+    def _step(self, service: str) -> int:
+        """Flat index of the first step of the caller's script that calls a service."""
+        script = () if self.place is None else self.place.deployment.script
+        steps = [step for stage in script for step in stage]
+        return next(
+            (i for i, step in enumerate(steps) if isinstance(step, model.CallStep) and step.call == service),
+            -1,
+        )
+
+    # ---- a child's life -----------------------------------------------------------------------------
+
+    async def listen(self) -> dict[str, Any]:
+        host = self.spec.host
+        by_host = {service.encode(): way for service, way in self.ways.items()}
+        self.listening["outbound"] = Listening(self._listener(by_host))
+        for service, way in self.ways.items():
+            named = Way(way.caller, way.service, way.edge, way.route, way.series, service.encode(), way.step)
+            named.passed = way.passed
+            self.listening[f"url {service}"] = Listening(self._listener({b"": named}))
+        self.listening["admin"] = Listening(self.admin)
+        if self.inward is not None:
+            self.listening["inbound"] = Listening(self._listener({b"": self.inward}, inbound=True))
+        for one in self.listening.values():
+            await one.open(host)
+        ports = {name: one.port for name, one in self.listening.items()}
+        return {
+            "inbound": ports.get("inbound"),
+            "outbound": ports["outbound"],
+            "admin": ports["admin"],
+            "urls": {service: ports[f"url {service}"] for service in self.ways},
+        }
+
+    def _listener(self, ways: dict[bytes, Way], inbound: bool = False) -> Listener:
+        key = random.derive(random.derive(self.spec.seed, random.PROXIES), self.instance)
+        return Listener(
+            self.clock,
+            ways,
+            inbound=inbound,
+            key=key,
+            log=self.log,
+            ledger=self.ledger,
+            unrouted=self.unrouted,
+        )
+
+    async def connect(self, addresses: Addresses) -> None:
+        self.addresses.update(addresses.replicas)
+        if addresses.app is not None:
+            self.addresses[APP] = addresses.app
+        self.admin.ready = True
+
+    def start(self, base: float) -> None:
+        self.clock.begin(base)
+        spec = self.spec
+        Events(spec.scenario, spec.seed, self.clock, {}, self.links, self.routes).schedule()
+        inbound = self.listening.get("inbound")
+        if inbound is not None and isinstance(inbound.handler, Listener):
+            schedule_outages(spec.scenario, spec.id, self.clock, [inbound], inbound.handler.abort_all)
+
+    def stats(self) -> dict[str, Any]:
+        """What has passed on each edge since the start, and what is under way."""
+        for way in self.ways.values():
+            passed = way.passed
+            clusters: list[Cluster] = way.route.policy.clusters
+            passed.ejections = sum(edge == way.edge for _, edge, _ in self.recorder.ejections)
+            passed.ejected = sum(host.ejected for cluster in clusters for host in cluster.hosts)
+            passed.active = sum(cluster.breaker.active for cluster in clusters)
+            passed.pending = sum(cluster.breaker.pending for cluster in clusters)
+        told = {f"{way.caller} -> {way.service}": way.passed.message() for way in self.ways.values()}
+        return {"edges": told, "active": sum(edge["active"] + edge["pending"] for edge in told.values())}
+
+    def rows(self) -> Mapping[str, NDArray[Any]]:
+        from meshsim.live.spans import span_rows  # noqa: PLC0415
+
+        return {} if self.ledger is None else {**self.ledger.rows(), **span_rows(self.tracer)}
+
+    def close(self) -> None:
+        if self.log is not None:
+            self.log.close()

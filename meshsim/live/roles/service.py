@@ -1,0 +1,225 @@
+"""The process of one replica that meshsim plays itself: workers, queue and script, behind a real socket.
+
+The same `Replica`, `Queue` and `Visit` as in a simulation, with the same draws: a visit's key follows from
+the headers that its request brought. Time is the ideal one of the clock, so that a worker that is woken a
+little late does not begin its next job late.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshsim import random
+from meshsim.live.child import Addresses, Role, Spec
+from meshsim.live.clock import LiveClock
+from meshsim.live.context import (
+    ATTEMPT_COUNT,
+    CONTEXT,
+    TRACEPARENT,
+    Context,
+    attempt_key,
+    parse_context,
+    parse_trace,
+)
+from meshsim.live.pages import PageTransport, page_route
+from meshsim.live.servers import Listening, schedule_outages
+from meshsim.live.spans import span_rows
+from meshsim.live.wire import Handler, RequestHead, ServerConnection, ServerStream
+from meshsim.measure.grid import Grid
+from meshsim.mesh.attempt import FIRST, RETRY
+from meshsim.mesh.dataplane import Dataplane
+from meshsim.mesh.gauge import Gauge
+from meshsim.mesh.recorder import Recorder
+from meshsim.mesh.replica import Replica
+from meshsim.mesh.route import Request
+from meshsim.mesh.spans import Tracer
+from meshsim.mesh.visit import GONE, Visit
+from meshsim.policies.outcome import RESPONSE
+from meshsim.scenario.events import Events
+from meshsim.scenario.parts import places, queue, workload
+
+TEXT = (b"content-type", b"text/plain")
+
+
+class Stay(Visit):
+    """A request at this replica."""
+
+    def __init__(
+        self, service: Service, connection: ServerConnection, request: Request, context: Context,
+        key: random.Key, number: int,
+    ) -> None:  # fmt: skip
+        kind = RETRY if number else FIRST
+        super().__init__(service.replica, request, key, -1, number, kind, context.extra or number > 0)
+        self.service = service
+        self.context = context
+        self.attempt = number
+        self.connection: ServerConnection | None = connection
+
+    # ---- what its connection tells --------------------------------------------------------------------
+
+    def body(self, data: bytes) -> None:
+        """The request's body is of no interest."""
+
+    def complete(self) -> None:
+        """The request is whole: it has arrived."""
+        self.arrive(self.service.clock.now())
+
+    def gone(self) -> None:
+        """Whoever sent it does not wait any longer."""
+        self.connection = None
+        self.learn(self.service.clock.now())
+
+    def writable(self, yes: bool) -> None:
+        """Answers are short."""
+
+    # ---- what becomes of it -----------------------------------------------------------------------------
+
+    def go_home(self, status: int, flag: int, cause: int, now: float) -> None:
+        self.trace(status, flag, now)
+        self.step = GONE
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            if cause == RESPONSE:
+                connection.answer(status, self.service.headers, self.service.page)
+            else:  # the replica is down
+                connection.abort()
+        self.service.note(self, status, now)
+
+    def vanish(self, now: float) -> None:
+        self.step = GONE
+        self.child = None
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.abort()
+        self.service.note(self, -1, now)
+
+
+class Service(Role, Handler):
+    """One replica."""
+
+    loop = "precise"
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        scenario = spec.scenario
+        self.place = next(place for place in places(scenario) if place.name == spec.id)
+        self.clock = LiveClock(asyncio.get_event_loop(), ideal=True)
+        self.tracer = Tracer()
+        grid = Grid.of(scenario)
+        deployment = self.place.deployment
+        self.gauges = [Gauge(grid.origin, grid.width, grid.most) for _ in range(2)]
+        self.replica = Replica(
+            self.clock, Recorder(), self.tracer, self.place.number, spec.id, workload(deployment),
+            queue(deployment), Dataplane(), self.gauges[0], self.gauges[1],
+        )  # fmt: skip
+        edges = scenario.edges()
+        self.transport = PageTransport(self.clock, [service for _, service in edges])
+        for number, (caller, called) in enumerate(edges):
+            if caller == self.place.service:
+                self.replica.routes[called] = page_route(
+                    self.clock, Recorder(), self.transport, number, called, spec.seed
+                )
+        self.headers = [TEXT, (b"x-meshsim-replica", spec.id.encode())]
+        self.page = spec.id.encode() + b"\n"
+        self.strangers = 0
+        self.connections: set[ServerConnection] = set()
+        self.listening = Listening(self)
+        self.keys: array[int] = array("Q")
+        self.calls: array[int] = array("Q")
+        self.numbers: array[int] = array("q")
+        self.starts: array[float] = array("d")
+        self.extras: array[int] = array("b")
+        self.arrived: array[float] = array("d")
+        self.answered: array[float] = array("d")
+        self.statuses: array[int] = array("q")
+
+    # ---- requests -----------------------------------------------------------------------------------
+
+    def begin(
+        self, connection: ServerConnection, head: RequestHead, body: bytes, whole: bool
+    ) -> ServerStream:
+        now = self.clock.now()
+        context = parse_context(head.get(CONTEXT)) or self._stranger(now)
+        key, number = attempt_key(context, head.get(ATTEMPT_COUNT))
+        trace = parse_trace(head.get(TRACEPARENT))
+        root = context.key if trace is None else trace.trace & random.MASK
+        request = Request(-1, root, context.start, context.priority, context.sampled)
+        stay = Stay(self, connection, request, context, key, number)
+        if whole:
+            stay.arrive(now)
+        elif head.expects:
+            connection.proceed()
+        return stay  # type: ignore[return-value]  # a stream by its methods: it is a visit by class
+
+    def _stranger(self, now: float) -> Context:
+        """The context of a request that brings none: of somebody who is not in the scenario."""
+        self.strangers += 1
+        key = random.derive(random.derive(self.spec.seed, random.PROXIES), self.place.number + 1)
+        return Context(random.derive(key, self.strangers), now, False, False, 0)
+
+    def opened(self, connection: ServerConnection) -> None:
+        self.connections.add(connection)
+
+    def closed(self, connection: ServerConnection) -> None:
+        self.connections.discard(connection)
+
+    def abort_all(self) -> None:
+        """Resets every connection: the pod is gone."""
+        for connection in list(self.connections):
+            connection.abort()
+
+    def note(self, stay: Stay, status: int, now: float) -> None:
+        """Writes a visit down."""
+        if self.spec.keep:
+            context = stay.context
+            self.keys.append(stay.key)
+            self.calls.append(context.key)
+            self.numbers.append(stay.attempt)
+            self.starts.append(context.start)
+            self.extras.append(context.extra)
+            self.arrived.append(stay.arrived)
+            self.answered.append(now)
+            self.statuses.append(status)
+
+    # ---- a child's life -----------------------------------------------------------------------------
+
+    async def listen(self) -> dict[str, Any]:
+        return {"port": await self.listening.open(self.spec.host)}
+
+    async def connect(self, addresses: Addresses) -> None:
+        self.transport.locate(addresses.urls)
+
+    def start(self, base: float) -> None:
+        self.clock.begin(base)
+        spec = self.spec
+        Events(spec.scenario, spec.seed, self.clock, {spec.id: self.replica}, {}, []).schedule()
+        schedule_outages(spec.scenario, spec.id, self.clock, [self.listening], self.abort_all)
+
+    def stats(self) -> dict[str, Any]:
+        """What is under way."""
+        return {"active": self.replica.busy_gauge.value + self.replica.queue_gauge.value}
+
+    def rows(self) -> Mapping[str, NDArray[Any]]:
+        now = self.clock.now()
+        for gauge in self.gauges:
+            gauge.add(0, now)
+        return {
+            "visits.key": np.array(self.keys, dtype=np.uint64),
+            "visits.call": np.array(self.calls, dtype=np.uint64),
+            "visits.number": np.array(self.numbers, dtype=np.int64),
+            "visits.request_start": np.array(self.starts),
+            "visits.extra": np.array(self.extras, dtype=np.bool_),
+            "visits.arrived": np.array(self.arrived),
+            "visits.answered": np.array(self.answered),
+            "visits.status": np.array(self.statuses, dtype=np.int64),
+            "busy": np.array(self.gauges[0].bins),
+            "queued": np.array(self.gauges[1].bins),
+            "lag": np.array(self.clock.lateness),
+            **span_rows(self.tracer),
+        }

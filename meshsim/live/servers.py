@@ -1,0 +1,106 @@
+"""Listening sockets that can go away and come back on the same port, as those of a pod that dies do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+from meshsim.live.wire import Handler, Limits, ServerConnection
+from meshsim.mesh.clock import Clock
+from meshsim.mesh.disruption import Disruption
+from meshsim.scenario.events import befalls
+from meshsim.scenario.model import Scenario
+
+BACKLOG = 4096
+
+
+class Listening:
+    """One listening socket.
+
+    Attributes:
+        port: where.
+    """
+
+    def __init__(self, handler: Handler, limits: Limits | None = None) -> None:
+        self.handler = handler
+        self.limits = limits or Limits()
+        self.port = 0
+        self.host = ""
+        self.server: asyncio.Server | None = None
+        self._reopening: asyncio.Task[None] | None = None
+
+    async def open(self, host: str, port: int = 0) -> int:
+        """Listens; returns the port.
+
+        Raises:
+            OSError: the address can't be had.
+        """
+        loop = asyncio.get_running_loop()
+        self.host = host
+        self.server = await loop.create_server(
+            lambda: ServerConnection(self.handler, self.limits, loop), host, port, backlog=BACKLOG,
+            reuse_address=True,
+        )  # fmt: skip
+        self.port = self.server.sockets[0].getsockname()[1]
+        return self.port
+
+    def close(self) -> None:
+        """Refuses connections from here on."""
+        if self._reopening is not None:
+            self._reopening.cancel()
+            self._reopening = None
+        if self.server is not None:
+            self.server.close()
+            self.server = None
+
+    def reopen(self) -> None:
+        """Listens again on the same port."""
+        self._reopening = asyncio.get_running_loop().create_task(self._reopen())
+
+    async def _reopen(self) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.open(self.host, self.port)
+
+
+class PodDown(Disruption):
+    """The pod is gone: nothing listens, and every connection is reset.
+
+    Args:
+        listening: its sockets.
+        abort: resets the connections to them.
+        downs: how many events hold it down, shared by all of them.
+    """
+
+    def __init__(self, listening: list[Listening], abort: Callable[[], None], downs: list[int]) -> None:
+        self.listening = listening
+        self.abort = abort
+        self.downs = downs
+
+    def begin(self, now: float) -> None:
+        self.downs[0] += 1
+        if self.downs[0] == 1:
+            for one in self.listening:
+                one.close()
+            self.abort()
+
+    def end(self, now: float) -> None:
+        self.downs[0] -= 1
+        if self.downs[0] == 0:
+            for one in self.listening:
+                one.reopen()
+
+
+def schedule_outages(
+    scenario: Scenario, replica: str, clock: Clock, listening: list[Listening], abort: Callable[[], None]
+) -> None:
+    """Puts the outages of a replica's pod on the clock."""
+    from meshsim.mesh.disruption import BEGIN, END  # noqa: PLC0415
+
+    downs = [0]
+    for event in scenario.events:
+        if event.down and befalls(event, replica):
+            change = PodDown(listening, abort, downs)
+            clock.at(event.at, change, BEGIN)
+            if event.lasts is not None:
+                clock.at(event.at + event.lasts, change, END)

@@ -1,0 +1,104 @@
+"""What a proxy counts of an edge while it runs, as it tells the launcher twice a second.
+
+Everything is counted since the start, so that a report may be lost, and the sum over proxies, or the
+difference of two reports, is what was counted in both, or in between. Latencies are in the buckets of
+`meshsim.mesh.histogram`, which add up too.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from meshsim.mesh.histogram import bucket, representative
+
+Message = dict[str, Any]
+
+
+@dataclass(slots=True)
+class EdgeCounts:
+    """Of one edge, at one or several of its callers' proxies.
+
+    Attributes:
+        calls: that have ended.
+        ok: of them, those with a status below 400.
+        attempts, retries, hedges: tries that were sent.
+        ejections: of hosts, by outlier detection.
+        ejected: hosts that are out now.
+        active: requests under way now, as the circuit breaker counts them.
+        pending: that wait for a connection now.
+        latency: how many calls fell into each bucket.
+    """
+
+    calls: int = 0
+    ok: int = 0
+    attempts: int = 0
+    retries: int = 0
+    hedges: int = 0
+    ejections: int = 0
+    ejected: int = 0
+    active: int = 0
+    pending: int = 0
+    latency: Counter[int] = field(default_factory=Counter)
+
+    def answered(self, status: int, latency: float) -> None:
+        """Counts a call's end, `latency` s after its start."""
+        self.calls += 1
+        if status < 400:
+            self.ok += 1
+        self.latency[bucket(latency)] += 1
+
+    def message(self) -> Message:
+        """As it is told."""
+        numbers = {name: getattr(self, name) for name in NUMBERS}
+        return {**numbers, "latency": [list(item) for item in self.latency.items()]}
+
+    @classmethod
+    def of(cls, message: Mapping[str, Any]) -> EdgeCounts:
+        """What a message tells."""
+        latency = Counter(dict(message["latency"]))
+        return cls(**{name: message[name] for name in NUMBERS}, latency=latency)
+
+    @classmethod
+    def pooled(cls, each: Iterable[EdgeCounts]) -> EdgeCounts:
+        """The sum."""
+        total = cls()
+        for one in each:
+            for name in NUMBERS:
+                setattr(total, name, getattr(total, name) + getattr(one, name))
+            total.latency.update(one.latency)
+        return total
+
+    def since(self, before: EdgeCounts) -> EdgeCounts:
+        """What has been counted since an earlier report; what is now stays as it is now."""
+        passed = {name: getattr(self, name) - getattr(before, name) for name in NUMBERS if name not in NOW}
+        now = {name: getattr(self, name) for name in NOW}
+        return EdgeCounts(**passed, **now, latency=self.latency - before.latency)
+
+    def quantile(self, share: float) -> float | None:
+        """The latency that a share of the calls does not exceed, s; None without calls."""
+        left = share * self.latency.total()
+        for number in sorted(self.latency):
+            left -= self.latency[number]
+            if left <= 0.0:
+                return representative(number)
+        return None
+
+
+NUMBERS = tuple(each.name for each in fields(EdgeCounts) if each.name != "latency")
+NOW = ("ejected", "active", "pending")
+
+
+def by_edge(reports: Iterable[Mapping[str, Any]]) -> dict[str, EdgeCounts]:
+    """The sum of what proxies report, by edge.
+
+    Args:
+        reports: each with ``edges``: the message of each edge, by ``"a -> b"``.
+    """
+    found: dict[str, list[EdgeCounts]] = {}
+    for report in reports:
+        for edge, message in report.get("edges", {}).items():
+            found.setdefault(edge, []).append(EdgeCounts.of(message))
+    return {edge: EdgeCounts.pooled(counts) for edge, counts in found.items()}

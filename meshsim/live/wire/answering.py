@@ -1,0 +1,297 @@
+"""The answering half of a serving connection: writing answers, closing, back-pressure and time."""
+
+from __future__ import annotations
+
+import asyncio
+
+from meshsim.live.wire.framing import Framing
+from meshsim.live.wire.handler import NOBODY, ServerStream
+from meshsim.live.wire.heads import CHUNKED, UNTIL_CLOSE, Headers
+from meshsim.live.wire.limits import Limits
+from meshsim.live.wire.write import CONTINUE, LAST_CHUNK, chunk, reason, reset, response_head
+
+# Where the connection is in its input; see server.py
+HEAD, BODY, WAIT, CLOSING, CLOSED = range(5)
+# What it owes: no answer, a whole one, the rest of one
+NOTHING, DUE, SENDING = range(3)
+
+_CLOSE = b"connection: close\r\n"
+_KEEP = b"connection: keep-alive\r\n"
+
+
+class Answering(Framing, asyncio.Protocol):
+    """A connection that owes an answer to at most one request at a time.
+
+    Args:
+        limits: its bounds.
+        loop: for timers.
+    """
+
+    __slots__ = (
+        "bare",
+        "blocked",
+        "busy",
+        "chunked",
+        "deadline",
+        "due",
+        "expects",
+        "heading",
+        "held",
+        "keep",
+        "limits",
+        "loop",
+        "minor",
+        "paused",
+        "rest",
+        "state",
+        "stream",
+        "timer",
+        "transport",
+        "unsent",
+    )
+
+    transport: asyncio.Transport
+    timer: asyncio.TimerHandle
+
+    def __init__(self, limits: Limits, loop: asyncio.AbstractEventLoop):
+        super().__init__()
+        self.limits = limits
+        self.loop = loop
+        self.state = HEAD
+        self.due = NOTHING
+        self.stream: ServerStream = NOBODY
+        self.rest = b""  # input that was not yet read
+        self.heading = False  # part of a head has come, and its time is running
+        self.busy = False  # input is being read: who finishes an answer meanwhile must not begin to
+        self.blocked = False  # the client is slow to take what is written
+        self.held = False  # the server does not want more of the request's body
+        self.paused = False  # the socket is not being read
+        self.keep = True  # the connection, after the answer
+        self.bare = False  # the answer has no body, whatever its head says of one
+        self.chunked = False
+        self.expects = False
+        self.minor = 1
+        self.deadline = 0.0
+        self.unsent = 0
+
+    # Answering
+
+    def answer(self, status: int, headers: Headers, body: bytes, length: int | None = None) -> None:
+        """Sends a whole answer. Nothing happens if none is due, because the client has gone.
+
+        Args:
+            status: 200-999.
+            headers: end-to-end headers, valid as a head read here is; without Content-Length.
+            body: all of it.
+            length: what to say of a body that is not sent (HEAD, 304), as `ResponseHead.length` tells it; the
+                length of `body` if not given. Not looked at for other answers.
+        """
+        if self.due != DUE:
+            return
+        keep = self.keep and self.state == WAIT
+        bare = self.bare
+        if status == 204:
+            bare = True
+            length = UNTIL_CLOSE
+        elif status == 304 or bare:
+            bare = True
+            length = len(body) if length is None else UNTIL_CLOSE if length < 0 else length
+        else:
+            length = len(body)
+        head = response_head(status, headers, length, self._persistence(keep))
+        self.transport.write(head if bare else head + body)
+        self._finish(keep)
+
+    def start(self, status: int, headers: Headers, length: int) -> None:
+        """Sends the head of an answer whose body follows by `send` and `end`.
+
+        Args:
+            status: 200-999.
+            headers: as of `answer`.
+            length: of the body in bytes; with CHUNKED or UNTIL_CLOSE it is sent in chunks, or, to a client of
+                HTTP/1.0, until the connection closes.
+        """
+        if self.due != DUE:
+            return
+        self.due = SENDING
+        if self.bare or status == 204 or status == 304:
+            self.bare = True
+            length = UNTIL_CLOSE if length < 0 or status == 204 else length
+        elif length < 0:
+            length = CHUNKED if self.minor else UNTIL_CLOSE
+            self.keep = self.keep and self.minor == 1
+        self.chunked = length == CHUNKED
+        self.transport.write(response_head(status, headers, length, self._persistence(self.keep)))
+
+    def send(self, data: bytes) -> None:
+        """Sends more of the body of an answer."""
+        if self.due == SENDING and data and not self.bare:
+            self.transport.write(chunk(data) if self.chunked else data)
+
+    def end(self) -> None:
+        """The body of an answer is whole. One with a length must have come to that length, or be aborted."""
+        if self.due == SENDING:
+            if self.chunked:
+                self.transport.write(LAST_CHUNK)
+            self._finish(self.keep and self.state == WAIT)
+
+    def proceed(self) -> None:
+        """Sends `100 Continue`, if the client waits for it."""
+        if self.expects and self.due == DUE:
+            self.expects = False
+            self.transport.write(CONTINUE)
+
+    def _persistence(self, keep: bool) -> bytes:
+        """The `connection` line of an answer."""
+        if keep:
+            return b"" if self.minor else _KEEP
+        return _CLOSE
+
+    def _finish(self, keep: bool) -> None:
+        """The answer is whole: on to the next request, or to the end."""
+        self.due = NOTHING
+        self.stream = NOBODY
+        if not keep:
+            self._close()
+            return
+        self.state = HEAD
+        self.deadline = self.loop.time() + self.limits.idle_timeout
+        if self.paused:
+            self.held = False
+            self._watch()
+        if self.rest and not self.busy and not self.blocked:
+            self._read(self.rest)
+
+    def _read(self, data: bytes) -> None:
+        """Goes through the input as far as it can be read now, and keeps the rest of it."""
+        raise NotImplementedError
+
+    # Ending
+
+    def close(self) -> None:
+        """Closes at once if no request is being served, else after its answer, which says so."""
+        self.keep = False
+        if self.state == HEAD:
+            self._close()
+
+    def abort(self) -> None:
+        """Resets the connection: the client knows that its answer is not whole. Its stream hears no more."""
+        self._let_go()
+        if self.state != CLOSED:
+            self.state = CLOSED
+            reset(self.transport)
+
+    def _refuse(self, status: int) -> None:
+        """Answers a malformed request, unless an answer is already being sent, and closes."""
+        owed = self.due
+        stream = self._let_go()
+        if owed == SENDING:
+            self.abort()
+        else:
+            body = reason(status)
+            head = response_head(status, [(b"content-type", b"text/plain")], len(body), _CLOSE)
+            self.transport.write(head if owed == DUE and self.bare else head + body)
+            self._close()
+        stream.gone()
+
+    def _let_go(self) -> ServerStream:
+        """Owes no answer any more; returns who must hear of it."""
+        stream = self.stream
+        self.due = NOTHING
+        self.stream = NOBODY
+        return stream
+
+    def _close(self) -> None:
+        """Closes when the other side has read what was sent; a close that drops input could lose it."""
+        self.state = CLOSING
+        self.rest = b""
+        if self.paused:
+            self.held = False
+            self._watch()
+        if self.transport.is_closing():
+            return
+        if self.transport.can_write_eof():
+            self.unsent = self.transport.get_write_buffer_size() + 1
+            self.transport.write_eof()
+            self._set_timer(self.limits.linger)
+        else:
+            self.transport.close()
+
+    # Time
+
+    def _set_timer(self, delay: float) -> None:
+        """Has the timer run out then, instead of when it would."""
+        self.timer.cancel()
+        self.deadline = self.loop.time() + delay
+        self.timer = self.loop.call_at(self.deadline, self._expire)
+
+    def _expire(self) -> None:
+        """The timer: an idle connection, a slow head, or a peer that does not close.
+
+        A request only moves the deadline; the timer, when it runs out early, follows.
+        """
+        if self.state == CLOSING:
+            self._expire_closing()
+            return
+        now = self.loop.time()
+        if self.state != HEAD:
+            self.deadline = now + self.limits.idle_timeout
+        if now < self.deadline:
+            self.timer = self.loop.call_at(self.deadline, self._expire)
+        elif self.heading:
+            self._time_out()
+        else:
+            self.state = CLOSED
+            if self.blocked:  # the client does not take its answers; a close would wait for it
+                self.transport.abort()
+            else:
+                self.transport.close()
+
+    def _expire_closing(self) -> None:
+        """The other side has not closed: goes on waiting only while it takes what was written."""
+        unsent = self.transport.get_write_buffer_size()
+        if 0 < unsent < self.unsent:
+            self.unsent = unsent
+            self._set_timer(self.limits.linger)
+        elif unsent:
+            self.transport.abort()
+        else:
+            self.transport.close()
+
+    def _time_out(self) -> None:
+        """A head did not become whole in time."""
+        raise NotImplementedError
+
+    # Back-pressure
+
+    def hold(self) -> None:
+        """Stops reading the request's body."""
+        self.held = True
+        self._watch()
+
+    def release(self) -> None:
+        """Reads on."""
+        self.held = False
+        self._watch()
+
+    def _watch(self) -> None:
+        """Reads from the socket, or not."""
+        full = len(self.rest) > self.limits.head_bytes and (self.state == WAIT or self.blocked)
+        stop = self.held or full
+        if stop != self.paused and self.state != CLOSED:
+            self.paused = stop
+            if stop:
+                self.transport.pause_reading()
+            else:
+                self.transport.resume_reading()
+
+    def pause_writing(self) -> None:
+        self.blocked = True
+        self.stream.writable(False)
+
+    def resume_writing(self) -> None:
+        self.blocked = False
+        self.stream.writable(True)
+        if self.rest and self.state == HEAD and not self.busy:
+            self._read(self.rest)
+            self._watch()

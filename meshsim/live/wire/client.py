@@ -1,0 +1,366 @@
+"""The requesting side of a connection: one request at a time, and its response.
+
+```
+   IDLE ──request──► HEAD ──head──► BODY, RAW (until close) ──whole──► IDLE, or CLOSED: not to be used again
+     └── closed by the peer, or bytes that nobody asked for: `idle_lost`
+```
+
+A connection is used again only if both sides keep it, the request was sent to its end, and nothing followed
+the response: a byte too many could be the answer to somebody else's request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import cast, final
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from meshsim.live.wire import response
+from meshsim.live.wire.framing import BROKEN, END, Framing, strip
+from meshsim.live.wire.heads import UNTIL_CLOSE, Headers, MalformedError, ResponseHead
+from meshsim.live.wire.limits import Limits
+from meshsim.live.wire.write import LAST_CHUNK, chunk, reset
+
+CLOSED = 1
+"""A kind of loss: the connection ended before the response was whole."""
+GARBAGE = 2
+"""A kind of loss: what came is not HTTP."""
+
+_IDLE, _HEAD, _BODY, _RAW, _CLOSED = range(5)
+
+
+class Reply:
+    """Who waits for a response. One of `whole` and `head` is called, unless the response is lost before."""
+
+    __slots__ = ()
+
+    def whole(self, connection: ClientConnection, head: ResponseHead, body: bytes) -> None:
+        """The response, where head and body came together. Another request may be made at once."""
+
+    def head(self, connection: ClientConnection, head: ResponseHead) -> None:
+        """The head of a response whose body follows by `body` and `complete`."""
+
+    def body(self, data: bytes) -> None:
+        """More of the body."""
+
+    def complete(self, connection: ClientConnection) -> None:
+        """The body is whole. Another request may be made at once."""
+
+    def informed(self, status: int) -> None:
+        """An answer 1xx came; the response is still to come."""
+
+    def lost(self, connection: ClientConnection, kind: int, why: str) -> None:
+        """There will be no more of a response.
+
+        Args:
+            connection: now closed; its `answering` says whether a head had come.
+            kind: CLOSED or GARBAGE.
+            why: in a few words, for logs.
+        """
+
+    def writable(self, yes: bool) -> None:
+        """Whether more of the request's body should be sent (back-pressure)."""
+
+
+_NOBODY = Reply()
+
+
+@final
+class ClientConnection(Framing, asyncio.Protocol):
+    """One connection to an upstream.
+
+    Args:
+        idle_lost: told when the connection ends by the peer's doing while no response is awaited.
+        limits: its bounds.
+
+    Attributes:
+        answering: the head of the current (or last) response has come.
+        reusable: once the response is whole: the connection may be used again. If not, it has been closed.
+    """
+
+    __slots__ = (
+        "answering",
+        "chunked",
+        "held",
+        "idle_lost",
+        "informed",
+        "keep",
+        "limits",
+        "method",
+        "reply",
+        "rest",
+        "reusable",
+        "scanned",
+        "sent",
+        "state",
+        "transport",
+    )
+
+    transport: asyncio.Transport
+
+    def __init__(self, idle_lost: Callable[[ClientConnection], None], limits: Limits):
+        super().__init__()
+        self.idle_lost = idle_lost
+        self.limits = limits
+        self.reply: Reply = _NOBODY
+        self.state = _IDLE
+        self.rest = b""
+        self.scanned = 0
+        self.method = b""
+        self.answering = self.reusable = self.chunked = self.held = False
+        self.keep = self.sent = True
+        self.informed = 0
+
+    # Coming and going
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport = cast(asyncio.Transport, transport)
+        self.parser = HttpResponseParser(self)
+        self.reusable = True
+        transport.set_write_buffer_limits(self.limits.buffer_bytes)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        state = self.state
+        reply = self.reply
+        self._forget()
+        del self.parser  # which knows this connection
+        if state == _RAW and error is None:
+            reply.complete(self)
+        elif state == _IDLE:
+            self.idle_lost(self)
+        elif state != _CLOSED:
+            reply.lost(self, CLOSED, str(error) if error else "closed by the upstream")
+
+    def _forget(self) -> None:
+        """No response is awaited any more, and none will be."""
+        self.state = _CLOSED
+        self.reply = _NOBODY
+        self.reusable = False
+        self.rest = b""
+
+    # Requesting
+
+    def request(
+        self, reply: Reply, head: bytes, body: bytes, whole: bool, method: bytes, chunked: bool = False
+    ) -> None:
+        """Sends a request.
+
+        Args:
+            reply: who waits for the response.
+            head: by `request_head`.
+            body: what there is of it.
+            whole: nothing more comes; otherwise `send` and `end` follow.
+            method: as in the head.
+            chunked: the head says so; the body is given without the framing of chunks.
+        """
+        if self.state != _IDLE:
+            assert self.state == _CLOSED, "a connection carries one request at a time"
+            self.answering = False
+            reply.lost(self, CLOSED, "closed before the request was sent")
+            return
+        self.reply = reply
+        self.state = _HEAD
+        self.method = method
+        self.chunked = chunked
+        self.sent = whole
+        self.answering = self.reusable = False
+        self.informed = 0
+        if chunked:
+            body = (chunk(body) if body else b"") + (LAST_CHUNK if whole else b"")
+        self.transport.write(head + body if body else head)
+
+    def send(self, data: bytes) -> None:
+        """Sends more of the request's body."""
+        if self.state != _CLOSED and not self.sent and data:
+            self.transport.write(chunk(data) if self.chunked else data)
+
+    def end(self) -> None:
+        """The request's body is whole."""
+        if self.state != _CLOSED and not self.sent:
+            self.sent = True
+            if self.chunked:
+                self.transport.write(LAST_CHUNK)
+
+    # Reading
+
+    def data_received(self, data: bytes) -> None:
+        if self.rest:
+            data = self.rest + data
+            self.rest = b""
+        while data:
+            state = self.state
+            if state == _HEAD:
+                data = self._read_head(data)
+                if self.rest:
+                    return
+            elif state == _BODY:
+                data = self._read_body(data)
+            elif state == _RAW:
+                self.reply.body(data)
+                return
+            elif state == _IDLE:
+                self.close()
+                self.idle_lost(self)
+                return
+            else:
+                return
+
+    def _read_head(self, data: bytes) -> bytes:
+        """Reads one response, as far as it has come; returns the rest of `data`."""
+        end = data.find(END, self.scanned) + 4
+        if end < 4 or end > self.limits.head_bytes:
+            self._wait_for_head(data)
+            return b""
+        self.scanned = 0
+        try:
+            head = self._parse_head(data[:end] if len(data) > end else data)
+            if head is None:
+                return data[end:]
+            if not self.whole and self.remaining != UNTIL_CLOSE:
+                end = self.feed_body(data, end, self.limits.head_bytes)
+        except (MalformedError, HttpParserError) as error:
+            self._lose(str(error))
+            return b""
+        self.answering = True
+        reply = self.reply
+        if self.whole:
+            self._deliver(head.keep_alive and len(data) == end)
+            reply.whole(self, head, self.take() if self.pieces else b"")
+            return b""
+        self.keep = head.keep_alive
+        self.state = _RAW if self.remaining == UNTIL_CLOSE else _BODY
+        reply.head(self, head)
+        if self.pieces:
+            body = self.take()
+            if self.reply is reply:
+                reply.body(body)
+        return data[end:]
+
+    def _wait_for_head(self, data: bytes) -> None:
+        """Keeps part of a head."""
+        limit = self.limits.head_bytes
+        if BROKEN.search(data, max(self.scanned - 4, 0), limit):
+            self._lose("a control character or a bare CR or LF in the head")
+        elif len(data) > limit:
+            self._lose("too long a head")
+        else:
+            self.rest = data
+            self.scanned = max(len(data) - 3, 0)
+
+    def _parse_head(self, raw: bytes) -> ResponseHead | None:
+        """Has both readers read the head, and sees that they agree on the message's end; None for a 1xx."""
+        line = response.first_line(raw)
+        headers: Headers = []
+        framing: Headers = []
+        self.headers = headers
+        self.framing = framing
+        self.whole = False
+        status = int(line[2])
+        if status == 101:
+            raise MalformedError(502, "a switch of protocols that nobody asked for")
+        try:
+            self.parser.feed_data(raw)
+        except HttpParserUpgrade:
+            raise MalformedError(502, "an upgrade") from None
+        if b" \r\n" in raw or b"\t\r\n" in raw:
+            strip(headers)
+            strip(framing)
+        if len(headers) + len(framing) > self.limits.headers:
+            raise MalformedError(502, "too many headers")
+        head = response.read(line, headers, framing)
+        if status < 200:
+            self._inform(status)
+            return None
+        self._settle_body(head)
+        return head
+
+    def _settle_body(self, head: ResponseHead) -> None:
+        """Says how much body follows: `whole` if none does, else `remaining`."""
+        if self.method == b"HEAD":
+            if not self.whole:  # llhttp waits for a body that does not come
+                self.parser = HttpResponseParser(self)
+            self.whole = True
+            return
+        if head.status == 204:
+            head.length = 0
+        length = 0 if head.status == 304 else head.length
+        if self.whole != (length == 0):
+            raise MalformedError(502, "a body whose length is in doubt")
+        if not self.whole:
+            self.expect_body(length)
+            if length == UNTIL_CLOSE:
+                head.keep_alive = False
+
+    def _inform(self, status: int) -> None:
+        """A 1xx has come."""
+        self.informed += 1
+        if self.informed > self.limits.informational or not self.whole:
+            raise MalformedError(502, "too many informational answers")
+        self.reply.informed(status)
+
+    def _read_body(self, data: bytes) -> bytes:
+        """Reads more of a body; returns the rest of `data`."""
+        try:
+            end = self.feed_body(data, 0, self.limits.head_bytes)
+        except (MalformedError, HttpParserError) as error:
+            self._lose(str(error))
+            return b""
+        reply = self.reply
+        if self.pieces:
+            reply.body(self.take())
+        if self.whole and self.state == _BODY:
+            self._deliver(self.keep and end == len(data))
+            reply.complete(self)
+        return b""
+
+    def _deliver(self, reusable: bool) -> None:
+        """The response is whole: ready for the next request, or closed."""
+        self.reply = _NOBODY
+        self.state = _IDLE
+        self.reusable = reusable and self.sent
+        if not self.reusable:
+            self.close()
+        elif self.held:
+            self.release()
+
+    def _lose(self, why: str) -> None:
+        """What came is not HTTP."""
+        reply = self.reply
+        self.abort()
+        reply.lost(self, GARBAGE, why)
+
+    # Closing
+
+    def close(self) -> None:
+        """Closes the connection when all is sent; whoever waits for a response is told nothing more."""
+        if self.state != _CLOSED:
+            self._forget()
+            self.transport.close()
+
+    def abort(self) -> None:
+        """Resets the connection; whoever waits for a response is told nothing more."""
+        if self.state != _CLOSED:
+            self._forget()
+            reset(self.transport)
+
+    # Back-pressure
+
+    def hold(self) -> None:
+        """Stops reading the response."""
+        if self.state != _CLOSED and not self.held:
+            self.held = True
+            self.transport.pause_reading()
+
+    def release(self) -> None:
+        """Reads on."""
+        if self.state != _CLOSED and self.held:
+            self.held = False
+            self.transport.resume_reading()
+
+    def pause_writing(self) -> None:
+        self.reply.writable(False)
+
+    def resume_writing(self) -> None:
+        self.reply.writable(True)

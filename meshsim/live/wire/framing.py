@@ -1,0 +1,164 @@
+"""One message at a time out of a stream of bytes: llhttp fed with exactly one head, then exactly one body.
+
+httptools does not say where in its input a message ended. It needn't: a head ends at its empty line; a body
+with a length ends after so many bytes; a chunked body ends at a CRLF CRLF, so it is fed in slices that end
+at each of these. What follows a message stays out of the parser until it is wanted.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from meshsim.live.wire.heads import CHUNKED, Headers, MalformedError
+
+if TYPE_CHECKING:
+    from httptools import HttpRequestParser, HttpResponseParser
+
+END = b"\r\n\r\n"
+
+FRAMING = frozenset(
+    # the first line: read here, and written anew on sending; the second: of this hop only (RFC 9110, 7.6.1)
+    b"connection content-length expect host transfer-encoding upgrade "
+    b"keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer".split()
+)
+"""Headers that are never passed on."""
+
+BROKEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|(?<!\r)\n|\r(?!\n|\Z)")
+"""What no head contains: control characters, bare LF, bare CR."""
+
+_DIGITS = re.compile(rb"[0-9]{1,18}")
+
+
+class Framing:
+    """The reading half of a connection: what llhttp calls while it is fed.
+
+    Attributes:
+        headers: of the head being read, or of trailers, which are dropped.
+        framing: those of `FRAMING`.
+        pieces: of a body, as far as llhttp has given them and nobody has taken them.
+        whole: the message is complete.
+        remaining: bytes of the body to come, or CHUNKED.
+    """
+
+    __slots__ = ("framing", "headers", "overhead", "parser", "pieces", "remaining", "tail", "whole")
+
+    parser: HttpRequestParser | HttpResponseParser
+
+    def __init__(self) -> None:
+        self.headers: Headers = []
+        self.framing: Headers = []
+        self.pieces: list[bytes] = []
+        self.whole = False
+        self.remaining = 0
+        self.overhead = 0
+        self.tail = b""
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Httptools: a header or trailer."""
+        name = name.lower()
+        if name in FRAMING:
+            self.framing.append((name, value))
+        else:
+            self.headers.append((name, value))
+
+    def on_body(self, data: bytes) -> None:
+        """Httptools: a piece of the body, without the framing of its chunks."""
+        self.pieces.append(data)
+
+    def on_message_complete(self) -> None:
+        """Httptools: the message is complete."""
+        self.whole = True
+
+    def expect_body(self, length: int) -> None:
+        """The head has been read; a body of this length follows."""
+        self.remaining = length
+        self.overhead = 0
+        self.tail = b""
+        self.headers = []  # so that trailers don't come to stand among the headers
+        self.framing = []
+
+    def feed_body(self, data: bytes, start: int, overhead_max: int) -> int:
+        """Feeds what belongs to the body, from `start`; returns where the rest of `data` begins.
+
+        Raises:
+            MalformedError: these are no chunks.
+            HttpParserError: likewise.
+        """
+        if self.remaining >= 0:
+            end = min(start + self.remaining, len(data))
+            self.remaining -= end - start
+            self.parser.feed_data(data if end - start == len(data) else data[start:end])
+            return end
+        while start < len(data) and not self.whole:
+            end = self._cut(data, start)
+            self.parser.feed_data(data[start:end])
+            self.tail = (self.tail + data[max(start, end - 3) : end])[-3:]
+            self.overhead += end - start
+            start = end
+        if self.pieces:
+            self.overhead = 0
+        elif self.overhead > overhead_max:
+            raise MalformedError(431, "too much beside the data of chunks")
+        return start
+
+    def _cut(self, data: bytes, start: int) -> int:
+        """Where the next slice of a chunked body ends: after CRLF CRLF, wherever that began."""
+        if self.tail:
+            across = (self.tail + data[start : start + 3]).find(END)
+            if across >= 0:
+                return start + across + 4 - len(self.tail)
+        found = data.find(END, start)
+        return len(data) if found < 0 else found + 4
+
+    def take(self) -> bytes:
+        """The pieces of the body that have come since the last call, as one."""
+        pieces = self.pieces
+        if not pieces:
+            return b""
+        self.pieces = []
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def strip(headers: Headers) -> None:
+    """Takes white space off the ends of values, in place: llhttp leaves it there."""
+    headers[:] = [(name, value.rstrip(b" \t")) for name, value in headers]
+
+
+def drop_named(headers: Headers, named: list[bytes]) -> None:
+    """Drops the headers that `connection` names, in place."""
+    if headers and any(name not in FRAMING and name not in (b"close", b"keep-alive") for name in named):
+        headers[:] = [header for header in headers if header[0] not in named]
+
+
+def tokens(value: bytes) -> list[bytes]:
+    """The members of a list of tokens, in lower case."""
+    return [token.strip(b" \t") for token in value.lower().split(b",")]
+
+
+def body_length(lengths: list[bytes], codings: list[bytes], minor: int) -> int | None:
+    """The length of a body, or None where the head says nothing of it.
+
+    Args:
+        lengths: the values of all Content-Length headers.
+        codings: the values of all Transfer-Encoding headers.
+        minor: of the version.
+
+    Raises:
+        MalformedError: they leave a doubt.
+
+    Source: RFC 9112, 6.1 and 6.3, read narrowly: the same length twice is refused too.
+    """
+    if codings:
+        if lengths:
+            raise MalformedError(400, "both Content-Length and Transfer-Encoding")
+        if minor == 0:
+            raise MalformedError(400, "Transfer-Encoding in HTTP/1.0")
+        if len(codings) > 1 or codings[0].lower() != b"chunked":
+            raise MalformedError(501, "a Transfer-Encoding other than chunked")
+        return CHUNKED
+    if not lengths:
+        return None
+    if len(lengths) > 1 or not _DIGITS.fullmatch(lengths[0]):
+        raise MalformedError(400, "an unreadable Content-Length")
+    return int(lengths[0])

@@ -1,0 +1,106 @@
+"""What a head says, once it has been read: of a request, of a response."""
+
+from __future__ import annotations
+
+from typing import final
+
+CHUNKED = -1
+"""A length: the body comes in chunks."""
+UNTIL_CLOSE = -2
+"""A length: the body ends with the connection. Of a response that has no body (to HEAD): none is told."""
+
+Headers = list[tuple[bytes, bytes]]
+"""Names in lower case and values without white space around them, as they came; names may repeat."""
+
+
+@final
+class RequestHead:
+    """The validated head of one request.
+
+    Args:
+        method: as sent; methods are case-sensitive.
+        target: as sent.
+        path: the target in origin form: without scheme and authority ("*" stays).
+        host: in lower case: the authority of an absolute-form target, else the Host header (RFC 9112, 3.2.2);
+            empty where an HTTP/1.0 client sent none.
+        headers: end to end only, without `framing.FRAMING` and those that `connection` names.
+        length: of the body in bytes, or CHUNKED.
+        keep_alive: whether the client keeps the connection for another request.
+        expects: whether the client waits for `100 Continue` before it sends the body.
+        minor: the version is HTTP/1.minor.
+    """
+
+    __slots__ = ("expects", "headers", "host", "keep_alive", "length", "method", "minor", "path", "target")
+
+    def __init__(
+        self,
+        method: bytes,
+        target: bytes,
+        path: bytes,
+        host: bytes,
+        headers: Headers,
+        length: int,
+        keep_alive: bool,
+        expects: bool,
+        minor: int,
+    ):
+        self.method = method
+        self.target = target
+        self.path = path
+        self.host = host
+        self.headers = headers
+        self.length = length
+        self.keep_alive = keep_alive
+        self.expects = expects
+        self.minor = minor
+
+    def get(self, name: bytes) -> bytes:
+        """The value of the first header of this name (lower case), or nothing."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return b""
+
+
+@final
+class ResponseHead:
+    """The validated head of one response.
+
+    Args:
+        status: 200-999 (1xx are told by `Reply.informed`).
+        reason: the words after it.
+        headers: as in `RequestHead`.
+        length: of the body in bytes, CHUNKED or UNTIL_CLOSE. Where there is no body although the head may
+            speak of one (answers to HEAD, 304): what it speaks of.
+        keep_alive: whether the upstream keeps the connection for another request.
+    """
+
+    __slots__ = ("headers", "keep_alive", "length", "reason", "status")
+
+    def __init__(self, status: int, reason: bytes, headers: Headers, length: int, keep_alive: bool):
+        self.status = status
+        self.reason = reason
+        self.headers = headers
+        self.length = length
+        self.keep_alive = keep_alive
+
+    def get(self, name: bytes) -> bytes:
+        """The value of the first header of this name (lower case), or nothing."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return b""
+
+
+class MalformedError(Exception):
+    """A message that is not what RFC 9112 says.
+
+    Args:
+        status: what a request like this is answered with.
+        why: in a few words, for logs.
+    """
+
+    def __init__(self, status: int, why: str):
+        super().__init__(why)
+        self.status = status
+        self.why = why

@@ -1,0 +1,128 @@
+"""Reading the head of a request.
+
+| answer | to |
+|---|---|
+| 400 | a first line that is not `method SP target SP HTTP/1.x`; a method that llhttp does not know |
+| 400 | bare CR or LF, control characters, folded lines, white space before a colon, a name that is no token |
+| 400 | Content-Length with Transfer-Encoding; two Content-Lengths, equal or not; one that is not all digits |
+| 400 | Transfer-Encoding in HTTP/1.0 |
+| 501 | Transfer-Encoding other than exactly `chunked`, once (as Envoy; RFC 9112, 6.1) |
+| 400 | no Host (in HTTP/1.1), several, or one that is no authority; an empty one is none |
+| 400 | a target that is no path, no `http(s)://...` and no `*` of OPTIONS; one with `#` or non-ASCII |
+| 505 | another version of HTTP |
+| 404 | CONNECT (as Envoy without a route for it) |
+| 403 | Upgrade that `connection` names (as Envoy without `upgrade_configs`); `h2c` is ignored (as in Envoy) |
+| 417 | an expectation other than 100-continue |
+| 431 | a head of more than `Limits.head_bytes` or more headers than `Limits.headers` |
+| 408 | a head that is not whole after `Limits.header_timeout` |
+
+Each of these closes the connection. Envoy is more lenient in places (bare LF, folded lines, several Hosts,
+HTTP/2.0 in the first line); a proxy in front of other proxies should not be.
+"""
+
+from __future__ import annotations
+
+import re
+
+from meshsim.live.wire.framing import body_length, drop_named, tokens
+from meshsim.live.wire.heads import Headers, MalformedError, RequestHead
+
+TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+LINE = re.compile(rb"(?:\r\n)?(" + TOKEN + rb"++) ([!-\"$-~]++) HTTP/1\.([01])\r\n")
+"""One empty line before it is let pass: RFC 9112, 2.2."""
+
+_VERSION = re.compile(rb"(?:\r\n)?" + TOKEN + rb"++ [!-\"$-~]++ HTTP/[0-9]\.[0-9]\r\n")
+_AUTHORITY = re.compile(rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=%]++|\[[0-9A-Fa-f:.]++\])(?::[0-9]{0,5}+)?")
+_ABSOLUTE = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?]++)(.*+)")
+_SLASH = 0x2F
+
+
+def first_line(head: bytes) -> re.Match[bytes]:
+    """Matches method, target and minor version.
+
+    Raises:
+        MalformedError: it is no request line.
+    """
+    line = LINE.match(head)
+    if line is None:
+        if _VERSION.match(head):
+            raise MalformedError(505, "another version of HTTP")
+        raise MalformedError(400, "no request line")
+    if line[1] == b"CONNECT":
+        raise MalformedError(404, "CONNECT")
+    return line
+
+
+def read(line: re.Match[bytes], headers: Headers, framing: Headers) -> RequestHead:
+    """The head of a request.
+
+    Args:
+        line: what `first_line` found.
+        headers: end-to-end headers.
+        framing: the others.
+
+    Raises:
+        MalformedError: see above.
+    """
+    method, target, version = line.groups()
+    minor = 1 if version == b"1" else 0
+    host = b""
+    length = hosts = 0
+    keep_alive = minor == 1
+    expects = False
+    plain = True
+    for name, value in framing:
+        if name == b"host":
+            host = value
+            hosts += 1
+        elif name != b"te" and name != b"keep-alive":
+            plain = False
+    if not plain:
+        length, keep_alive, expects = _read_framing(minor, headers, framing)
+    if hosts != 1 and (minor or hosts):
+        raise MalformedError(400, "no Host" if not hosts else "several Hosts")
+    path = target
+    if hosts and not _AUTHORITY.fullmatch(host):
+        raise MalformedError(400, "a Host that is no authority")
+    if target[0] != _SLASH:
+        path, host = _read_target(method, target, host)
+    return RequestHead(method, target, path, host.lower(), headers, length, keep_alive, expects, minor)
+
+
+def _read_framing(minor: int, headers: Headers, framing: Headers) -> tuple[int, bool, bool]:
+    """Length, keep_alive and expects."""
+    lengths: list[bytes] = []
+    codings: list[bytes] = []
+    named: list[bytes] = []
+    upgrades: list[bytes] = []
+    expects = False
+    for name, value in framing:
+        if name == b"content-length":
+            lengths.append(value)
+        elif name == b"transfer-encoding":
+            codings.append(value)
+        elif name == b"connection":
+            named += tokens(value)
+        elif name == b"upgrade":
+            upgrades += tokens(value)
+        elif name == b"expect":
+            if value.lower() != b"100-continue":
+                raise MalformedError(417, "an unknown expectation")
+            expects = minor == 1
+    length = body_length(lengths, codings, minor) or 0
+    if upgrades and b"upgrade" in named and upgrades != [b"h2c"]:
+        raise MalformedError(403, "an upgrade")
+    drop_named(headers, named)
+    keep_alive = b"close" not in named and (minor == 1 or b"keep-alive" in named)
+    return length, keep_alive, expects and length != 0
+
+
+def _read_target(method: bytes, target: bytes, host: bytes) -> tuple[bytes, bytes]:
+    """Path and authority of a target that is no path."""
+    if target == b"*" and method == b"OPTIONS":
+        return target, host
+    absolute = _ABSOLUTE.fullmatch(target)
+    if absolute is None or not _AUTHORITY.fullmatch(absolute[1]):
+        raise MalformedError(400, "a target that is neither a path nor a URL")
+    path = absolute[2]
+    return (path if path[:1] == b"/" else b"/" + path), absolute[1]

@@ -1,0 +1,60 @@
+"""Reading the head of a response.
+
+What is not exactly what RFC 9112 says is garbage: the response is lost and the connection closed. That is a
+first line that is not `HTTP/1.x 3DIGIT [reason]`; bare CR or LF, control characters (in a reason too), folded
+lines; doubts about the length, as for requests; a switch of protocols that nobody asked for; more than
+`Limits.informational` answers 1xx; a head beyond the `Limits`. Bytes that follow a response close the
+connection too.
+"""
+
+from __future__ import annotations
+
+import re
+
+from meshsim.live.wire.framing import body_length, drop_named, tokens
+from meshsim.live.wire.heads import UNTIL_CLOSE, Headers, MalformedError, ResponseHead
+
+LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t -~\x80-\xff]*+))?\r\n")
+
+
+def first_line(head: bytes) -> re.Match[bytes]:
+    """Matches minor version, status and reason.
+
+    Raises:
+        MalformedError: it is no status line.
+    """
+    line = LINE.match(head)
+    if line is None:
+        raise MalformedError(502, "no status line")
+    return line
+
+
+def read(line: re.Match[bytes], headers: Headers, framing: Headers) -> ResponseHead:
+    """The head of a response; its length is UNTIL_CLOSE where the head tells none.
+
+    Args:
+        line: what `first_line` found.
+        headers: end-to-end headers.
+        framing: the others.
+
+    Raises:
+        MalformedError: see above.
+    """
+    version, status, reason = line.groups(b"")
+    minor = 1 if version == b"1" else 0
+    lengths: list[bytes] = []
+    codings: list[bytes] = []
+    named: list[bytes] = []
+    for name, value in framing:
+        if name == b"content-length":
+            lengths.append(value)
+        elif name == b"transfer-encoding":
+            codings.append(value)
+        elif name == b"connection":
+            named += tokens(value)
+    length = body_length(lengths, codings, minor)
+    keep_alive = minor == 1
+    if named:
+        drop_named(headers, named)
+        keep_alive = b"close" not in named and (minor == 1 or b"keep-alive" in named)
+    return ResponseHead(int(status), reason, headers, UNTIL_CLOSE if length is None else length, keep_alive)

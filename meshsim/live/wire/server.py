@@ -1,0 +1,208 @@
+"""The serving side of a connection: requests in, answers out, one after the other.
+
+```
+   HEAD ──head read: Handler.begin──► BODY ──body whole──► WAIT ──answer whole──► HEAD (keep-alive)
+     │                                  │                    └──────────────────► CLOSING
+     └── refused ──► CLOSING ◄──────────┴── refused, or answered before the body was whole
+   CLOSING: the last answer is on its way, input is dropped; then CLOSED
+```
+
+An answer that is whole before its request is ends the connection, as in Envoy: what still comes of the body
+belongs to nobody. Requests that come while another is being served wait unread; when they are more than
+`Limits.head_bytes`, the connection is no longer read.
+
+A client that half-closes has gone, as for Envoy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast, final
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+
+from meshsim.live.wire import request
+from meshsim.live.wire.answering import BODY, CLOSED, CLOSING, DUE, HEAD, NOTHING, WAIT, Answering
+from meshsim.live.wire.framing import BROKEN, END, strip
+from meshsim.live.wire.handler import Handler
+from meshsim.live.wire.heads import Headers, MalformedError, RequestHead
+from meshsim.live.wire.limits import Limits
+from meshsim.live.wire.write import request_head
+
+
+@final
+class ServerConnection(Answering):
+    """One client's connection.
+
+    Args:
+        handler: who serves it.
+        limits: its bounds.
+        loop: for timers; the running one if not given.
+
+    Attributes:
+        peer: address and port of the client.
+    """
+
+    __slots__ = ("handler", "peer", "scanned")
+
+    def __init__(self, handler: Handler, limits: Limits, loop: asyncio.AbstractEventLoop | None = None):
+        super().__init__(limits, loop or asyncio.get_running_loop())
+        self.handler = handler
+        self.peer: tuple[str, int] = ("", 0)
+        self.scanned = 0  # bytes of the rest in which no head ends
+
+    # Coming and going
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport = cast(asyncio.Transport, transport)
+        self.parser = HttpRequestParser(self)
+        transport.set_write_buffer_limits(self.limits.buffer_bytes)
+        address = transport.get_extra_info("peername")
+        if address:
+            self.peer = address[:2]
+        self.deadline = self.loop.time() + self.limits.idle_timeout
+        self.timer = self.loop.call_at(self.deadline, self._expire)
+        self.handler.opened(self)
+
+    def eof_received(self) -> bool:
+        return False  # the transport sends what is left and closes
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.state = CLOSED
+        self.timer.cancel()
+        self.rest = b""
+        del self.parser  # which knows this connection
+        self._let_go().gone()
+        self.handler.closed(self)
+
+    # Reading
+
+    def data_received(self, data: bytes) -> None:
+        self._read(self.rest + data if self.rest else data)
+
+    def _read(self, data: bytes) -> None:
+        self.rest = b""
+        self.busy = True
+        while data:
+            state = self.state
+            if state == HEAD:
+                if self.blocked:
+                    break
+                end = data.find(END, self.scanned) + 4
+                if end < 4 or end > self.limits.head_bytes:
+                    if not self._may_wait(data):
+                        data = b""
+                    break
+                data = self._read_head(data, end)
+            elif state == BODY:
+                data = self._read_body(data)
+            elif state == WAIT:
+                break
+            else:
+                data = b""
+        self.busy = False
+        if data:
+            self.rest = data
+            if self.state == WAIT or self.blocked:
+                self._watch()
+
+    def _read_head(self, data: bytes, end: int) -> bytes:
+        """Reads one request, as far as it has come; returns the rest of `data`."""
+        self.scanned = 0
+        self.heading = False
+        size = len(data)
+        try:
+            head = self._parse_head(data[:end] if size > end else data)
+            if head.length:
+                end = self.feed_body(data, end, self.limits.head_bytes)
+        except MalformedError as error:
+            return self._reject(error.status, error.why)
+        except HttpParserError as error:
+            return self._reject(400, str(error))
+        self._begin(head)
+        return data[end:] if size > end else b""
+
+    def _may_wait(self, data: bytes) -> bool:
+        """Part of a head has come: whether it may still become a valid one, which it then has to in time."""
+        limit = self.limits.head_bytes
+        if BROKEN.search(data, max(self.scanned - 4, 0), limit):
+            self._reject(400, "a control character or a bare CR or LF")
+            return False
+        if len(data) > limit:
+            self._reject(431, "too long a head")
+            return False
+        self.scanned = max(len(data) - 3, 0)
+        if not self.heading:
+            self.heading = True
+            self._set_timer(self.limits.header_timeout)
+        return True
+
+    def _parse_head(self, raw: bytes) -> RequestHead:
+        """Has both readers read the head, and sees that they agree where the message ends."""
+        line = request.first_line(raw)
+        self.headers = headers = cast(Headers, [])
+        self.framing = framing = cast(Headers, [])
+        self.whole = upgrade = False
+        try:
+            self.parser.feed_data(raw)
+        except HttpParserUpgrade:
+            upgrade = True
+        if b" \r\n" in raw or b"\t\r\n" in raw:
+            strip(headers)
+            strip(framing)
+        if len(headers) + len(framing) > self.limits.headers:
+            raise MalformedError(431, "too many headers")
+        head = request.read(line, headers, framing)
+        if upgrade:  # ignored: llhttp, which would stop here, is given the head without it
+            self.whole = False
+            self.parser = HttpRequestParser(self)
+            self.parser.feed_data(request_head(head.method, b"/", b"a", [], head.length))
+        if self.whole != (head.length == 0):
+            raise MalformedError(400, "a body whose length is in doubt")
+        if head.length:
+            self.expect_body(head.length)
+        return head
+
+    def _begin(self, head: RequestHead) -> None:
+        """Hands a request to the handler."""
+        whole = self.whole
+        body = self.take() if self.pieces else b""
+        self.state = WAIT if whole else BODY
+        self.due = DUE
+        self.bare = head.method == b"HEAD"
+        self.keep = head.keep_alive
+        self.minor = head.minor
+        self.expects = head.expects and not whole and not body
+        stream = self.handler.begin(self, head, body, whole)
+        if self.due != NOTHING:
+            self.stream = stream
+            if self.blocked:
+                stream.writable(False)
+
+    def _read_body(self, data: bytes) -> bytes:
+        """Reads more of a body; returns the rest of `data`."""
+        self.expects = False
+        try:
+            end = self.feed_body(data, 0, self.limits.head_bytes)
+        except MalformedError as error:
+            return self._reject(error.status, error.why)
+        except HttpParserError as error:
+            return self._reject(400, str(error))
+        if self.pieces:
+            self.stream.body(self.take())
+        if self.whole and self.state == BODY:
+            self.state = WAIT
+            self.stream.complete()
+        return data[end:]
+
+    # Refusing
+
+    def _time_out(self) -> None:
+        self._reject(408, "a head that did not become whole in time")
+
+    def _reject(self, status: int, why: str) -> bytes:
+        """Answers a malformed request and closes; returns the rest of the input: none."""
+        if self.state < CLOSING:
+            self._refuse(status)
+            self.handler.refused(self, status, why)
+        return b""

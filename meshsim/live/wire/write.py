@@ -1,0 +1,86 @@
+"""Writing: from what was read of others, or from ourselves; nothing is passed on raw."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from contextlib import suppress
+from http import HTTPStatus
+
+from meshsim.live.wire.heads import CHUNKED, UNTIL_CLOSE, Headers
+
+_pair = b": ".join
+
+_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
+_LINES = {n: b"HTTP/1.1 %d %b\r\n" % (n, _REASONS.get(n, b"")) for n in range(100, 1000)}
+
+CONTINUE = _LINES[100] + b"\r\n"
+LAST_CHUNK = b"0\r\n\r\n"
+
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, no time
+
+_BODILESS_METHODS = frozenset([b"GET", b"HEAD", b"DELETE", b"OPTIONS", b"TRACE"])
+
+
+def reason(status: int) -> bytes:
+    """The standard words for a status."""
+    return _LINES[status][13:-2]
+
+
+def request_head(method: bytes, path: bytes, host: bytes, headers: Headers, length: int) -> bytes:
+    """The head of a request in HTTP/1.1.
+
+    Args:
+        method: a token.
+        path: the target, in origin form.
+        host: for the Host header.
+        headers: end-to-end headers, without Host and Content-Length.
+        length: of the body in bytes, or CHUNKED.
+    """
+    lines = b"\r\n".join(map(_pair, headers))
+    if lines:
+        lines += b"\r\n"
+    if length == 0 and method in _BODILESS_METHODS:
+        return b"%b %b HTTP/1.1\r\nhost: %b\r\n%b\r\n" % (method, path, host, lines)
+    if length == CHUNKED:
+        return b"%b %b HTTP/1.1\r\nhost: %b\r\n%btransfer-encoding: chunked\r\n\r\n" % (
+            method,
+            path,
+            host,
+            lines,
+        )
+    return b"%b %b HTTP/1.1\r\nhost: %b\r\n%bcontent-length: %d\r\n\r\n" % (method, path, host, lines, length)
+
+
+def response_head(status: int, headers: Headers, length: int, connection: bytes) -> bytes:
+    """The head of a response in HTTP/1.1.
+
+    Args:
+        status: 100-999.
+        headers: end-to-end headers, without Content-Length.
+        length: of the body in bytes, CHUNKED, or UNTIL_CLOSE, for which nothing is written.
+        connection: a whole `connection` line with its CRLF, or nothing.
+    """
+    lines = b"\r\n".join(map(_pair, headers))
+    if lines:
+        lines += b"\r\n"
+    if length >= 0:
+        return b"%b%b%bcontent-length: %d\r\n\r\n" % (_LINES[status], lines, connection, length)
+    if length == UNTIL_CLOSE:
+        return b"%b%b%b\r\n" % (_LINES[status], lines, connection)
+    return b"%b%b%btransfer-encoding: chunked\r\n\r\n" % (_LINES[status], lines, connection)
+
+
+def chunk(data: bytes) -> bytes:
+    """One chunk of a body; `data` must not be empty, which would end it."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Closes a connection by a TCP reset, dropping what was not sent."""
+    peer = transport.get_extra_info("socket")
+    if peer is not None:
+        with suppress(OSError):  # it has been closed already
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    transport.abort()
