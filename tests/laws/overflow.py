@@ -37,7 +37,7 @@ async def measure(subject: Subject) -> list[Finding]:
                 port = running.urls[f"{kind}-{number}"]
                 if kind == "warm":
                     await _warm(port, c)
-                answers = await burst(port, k)
+                answers = await burst(port, k, running.pid)
                 failed = sum(answer.status == 503 for answer in answers)
                 failures.setdefault((kind, c, p, k), []).append(failed)
     return [_judge(kind, c, p, found) for kind in ("cold", "warm") for c, p in LIMITS for found in [failures]]

@@ -77,11 +77,13 @@ class Running:
     Attributes:
         urls: ports by service.
         outbound: the port that goes by Host.
+        pid: of the process.
         log: calls by key; filled when the proxy has stopped.
     """
 
     urls: Mapping[str, int]
     outbound: int
+    pid: int
     log: dict[str, Row] = field(default_factory=dict)
 
 
@@ -142,7 +144,7 @@ class EnvoySubject(Subject):
             ports = envoy.listen()
             envoy.connect({id_: host.address for id_, host in hosts.items()}, None)
             envoy.settle()
-            running = Running(ports.urls, ports.outbound)
+            running = Running(ports.urls, ports.outbound, envoy.pid)
             yield running
             envoy.stop()
             for call in envoy.calls():
@@ -176,7 +178,7 @@ class MeshsimSubject(Subject):
             talk.say(addresses=addresses, app=None, urls={})
             await talk.hear("ready")
             talk.say(start=time.monotonic())
-            running = Running(listening["urls"], listening["outbound"])
+            running = Running(listening["urls"], listening["outbound"], child.pid)
             drained = asyncio.create_task(talk.drain())
             yield running
             talk.say(stop=True)

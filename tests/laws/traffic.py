@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -238,13 +240,25 @@ async def ask(port: int, host: str = "laws") -> Answer:
         await connection.close()
 
 
-async def burst(port: int, n: int) -> list[Answer]:
-    """So many requests in the same instant: connected before, then written one after the other."""
+async def burst(port: int, n: int, pid: int = 0) -> list[Answer]:
+    """So many requests in the same instant.
+
+    Args:
+        port: of the listener.
+        n: how many; each on a connection of its own, accepted before.
+        pid: of a proxy to halt while they are written, so that it finds all of them at once when it goes on.
+    """
     connections = [await Connection.open(port) for _ in range(n)]
+    await asyncio.sleep(0.02)
     keys = [new_key() for _ in connections]
+    if pid:
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(0.005)  # all its threads must have stopped
     since = time.monotonic()
     for connection, key in zip(connections, keys, strict=True):
         connection.send(key)
+    if pid:
+        os.kill(pid, signal.SIGCONT)
     waits = [connection.answer(key, since) for connection, key in zip(connections, keys, strict=True)]
     answers = await asyncio.gather(*waits)
     for connection in connections:

@@ -279,7 +279,7 @@ from meshsim.scenario import loads
 envoy = Envoy(loads({EVERYTHING!r}), "client/0", Path({str(tmp_path)!r}))
 envoy.start()
 envoy.listen()
-print(envoy._process.pid, flush=True)
+print(envoy.pid, flush=True)
 time.sleep(60)
 """
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)

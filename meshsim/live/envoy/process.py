@@ -233,6 +233,12 @@ class Envoy:
         return read_calls(self.folder / "access.log", self.proxy.id, replicas, wall_start)
 
     @property
+    def pid(self) -> int:
+        """The process's id, while there is one."""
+        assert self._process is not None, "start it first"
+        return self._process.pid
+
+    @property
     def error(self) -> str:
         """The end of what it wrote to stderr."""
         with contextlib.suppress(OSError):
