@@ -22,7 +22,7 @@ LEAST_REQUEST: list[tuple[str, Any, int, float]] = [
     ("5 choices of 2 hosts", {"least_request": {"choices": 5}}, 2, 1 / 32),
 ]
 FULL_SCAN = {"least_request": {"selection": "full_scan"}}
-SPLITS = [{"v1": 90, "v2": 10}, {"v1": 1, "v2": 1}, {"v1": 50, "v2": 30, "v3": 20}]
+SPLITS: list[dict[str, int]] = [{"v1": 90, "v2": 10}, {"v1": 50, "v2": 30, "v3": 20}]
 
 
 class _Pinned:
@@ -103,7 +103,7 @@ async def measure_split(subject: Subject) -> list[Finding]:
 
 def _split(split: dict[str, int], service: Service) -> Finding:
     counts = [len(host.arrivals) for (host,) in service.hosts.values()]
-    return shares("split", f"{PICKS} calls", list(map(float, split.values())), counts)
+    return shares("split", f"{len(split)} versions, {PICKS} calls", list(map(float, split.values())), counts)
 
 
 async def _ask(port: int, requests: int) -> None:

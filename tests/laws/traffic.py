@@ -12,6 +12,7 @@ import itertools
 import os
 import signal
 import socket
+import struct
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -55,6 +56,7 @@ class Reply:
         silent: it never answers.
         close: it closes the connection instead of answering.
         raw: it writes these bytes instead, and closes.
+        reset: it resets the connection where it would close it (a moment after what it wrote).
         headers: of the answer, beside the usual.
     """
 
@@ -63,6 +65,7 @@ class Reply:
     silent: bool = False
     close: bool = False
     raw: bytes = b""
+    reset: bool = False
     headers: str = ""
 
 
@@ -123,11 +126,19 @@ class _Served(asyncio.Protocol):
         assert self.transport is not None
         if reply.raw:
             self.transport.write(reply.raw)
-        elif not reply.close:
+        elif not (reply.close or reply.reset):
             head = f"HTTP/1.1 {reply.status} Scripted\r\ncontent-length: 0\r\n{reply.headers}\r\n"
             self.transport.write(head.encode())
-        if reply.raw or reply.close:
+        if reply.reset:
+            asyncio.get_running_loop().call_later(0.02 if reply.raw else 0.0, self.reset)
+        elif reply.raw or reply.close:
             self.transport.close()
+
+    def reset(self) -> None:
+        assert self.transport is not None
+        linger = struct.pack("ii", 1, 0)  # on, for 0 s: close() sends RST
+        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.transport.abort()
 
 
 @dataclass(eq=False)

@@ -63,13 +63,14 @@ def static(proxy: Proxy, folder: Path) -> dict[str, Any]:
     ids = [id_ for name in proxy.scenario.services for id_ in replicas(proxy.scenario, name)]
     addresses = {id_: ("127.0.0.1", 20_000 + number) for number, id_ in enumerate(ids)}
     files = documents(proxy, folder, addresses=addresses, app=("127.0.0.1", 19_999))
-    routes = {each["name"]: each for file, found in files.items() if file.startswith("rds") for each in found}
+    (routes,) = files["rds.json"]
     for listener in files["lds.json"]:
         manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
         if "rds" in manager:
-            manager["route_config"] = routes[manager.pop("rds")["route_config_name"]]
-            manager["route_config"]["validate_clusters"] = True
-    for resource in (*files["lds.json"], *files["cds.json"], *routes.values()):
+            assert manager.pop("rds")["route_config_name"] == routes["name"]
+            manager["route_config"] = {**routes, "validate_clusters": True}
+            del manager["route_config"]["@type"]
+    for resource in (*files["lds.json"], *files["cds.json"]):
         del resource["@type"]  # which only a resource on its own has
     head = bootstrap(proxy, folder)
     del head["dynamic_resources"]
@@ -204,6 +205,7 @@ def test_a_call_passes_two_envoys_with_its_headers(tmp_path: Path) -> None:
         (head,) = heads
         for name, value in sent.items():
             assert head[name.replace("_", "-")] == value
+        assert not any(name.startswith("x-meshsim-") for name in head)
         assert head["x-envoy-attempt-count"] == "1"
 
         await get(front.ports.outbound, "cart:80")
@@ -268,6 +270,20 @@ def test_a_configuration_that_envoy_refuses_is_told(tmp_path: Path) -> None:
             client.settle()
 
     pair(tmp_path, test)
+
+
+def test_an_envoy_that_dies_is_told_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = tmp_path / "envoy"
+    monkeypatch.setattr("meshsim.live.envoy.process.binary", lambda: fake)
+    aborts = "Consider increasing value of fs.inotify.max_user_instances via sysctl"
+    for said, told in (("out of paper", "out of paper"), (aborts, r"sysctl, or run fewer replicas")):
+        fake.write_text(f"#!/bin/sh\necho '{said}' >&2\nexit 3\n")
+        fake.chmod(0o755)
+        envoy = Envoy(loads(EVERYTHING), "client/0", tmp_path / "folder")
+        envoy.start()
+        with pytest.raises(MeshsimError, match=rf"client/0 has ended with 3: .*{told}"):
+            envoy.listen()
+        envoy.stop()
 
 
 def test_envoy_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:

@@ -40,6 +40,9 @@ FIELDS = {
 }
 """Of a line: Istio's names where Istio's default format has the field."""
 
+NOT_SENT = ("no_healthy_upstream", "upstream_reset_before_response_started{overflow}")
+"""Details of an answer that Envoy gave instead of sending a try, though its count has that try."""
+
 WALL_CLOCK_TICKS = 10**9
 """`start_time` is in ns since 1970."""
 
@@ -65,7 +68,7 @@ class CallRow:
         start, end: first byte from downstream and last byte to it, s of scenario time.
         status: HTTP status; 0 where the caller had left.
         flags: in Envoy's order, such as ``("URX", "UF")``.
-        attempts: tries that were made.
+        attempts: tries that got a connection, or were refused one, as the engines count them.
         replica: the last host's id; ``""`` where there was none.
         details: why Envoy answered as it did, such as ``via_upstream``.
         request_id: `x-request-id`.
@@ -118,6 +121,7 @@ def _row(
     host, _, port = (line["upstream_host"] or "").rpartition(":")
     flags = line["response_flags"]
     inbound = line["listener"] == "inbound"
+    details = line["response_code_details"] or ""
     return CallRow(
         key=int((line["x_meshsim"] or "0").split(";")[0], 16),
         listener=line["listener"],
@@ -127,9 +131,9 @@ def _row(
         end=start + _lasted(line),
         status=line["response_code"] or 0,
         flags=() if flags in (None, "-") else tuple(flags.split(",")),
-        attempts=line["attempt_count"] or 0,
+        attempts=(line["attempt_count"] or 0) - (details in NOT_SENT),
         replica=replicas.get((host, int(port)), "") if port else "",
-        details=line["response_code_details"] or "",
+        details=details,
         request_id=line["request_id"] or "",
     )
 

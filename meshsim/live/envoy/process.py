@@ -35,12 +35,12 @@ from meshsim.live.envoy.forms import Json
 from meshsim.live.envoy.resources import (
     INBOUND,
     OUTBOUND,
+    ROUTES,
     URL,
     Address,
     Proxy,
     bootstrap,
     documents,
-    routes_file,
 )
 from meshsim.scenario.model import Scenario
 
@@ -50,6 +50,13 @@ GLANCE = 0.01
 """Between two looks whether it has, s."""
 GRACE = 5.0
 """How long it may take to end before it is killed, s."""
+
+TAKEN = {
+    "cds.json": "cluster_manager.cds",
+    "lds.json": "listener_manager.lds",
+    "rds.json": f"http.{OUTBOUND}.rds.{ROUTES}",
+}
+"""Where Envoy counts what it takes from a file; routes that listeners share are counted at the first."""
 
 GUARD = """
 import ctypes, os, signal, sys
@@ -200,7 +207,7 @@ class Envoy:
         assert self._process is not None, "start it first"
         code = self._process.poll()
         if code is not None:
-            raise MeshsimError(f"Envoy {self.proxy.id} has ended with {code}: {self.error}")
+            raise MeshsimError(f"Envoy {self.proxy.id} has ended with {code}: {self._why()}")
 
     def stats(self, pattern: str = "") -> dict[str, int]:
         """Its counters and gauges by name, such as ``cluster.cart.upstream_rq_total``.
@@ -245,6 +252,15 @@ class Envoy:
             return (self.folder / "stderr.log").read_text(encoding="utf-8", errors="replace")[-2000:].strip()
         return ""
 
+    def _why(self) -> str:
+        """Why it has ended, for people."""
+        if "max_user_instances" in (self.folder / "stderr.log").read_text(errors="replace"):
+            return (
+                "it can't watch its files: each Envoy takes 3 inotify instances, and this user has none left"
+                " (raise fs.inotify.max_user_instances with sysctl, or run fewer replicas)"
+            )
+        return self.error
+
     def _command(self) -> list[str]:
         envoy = [
             str(binary()), "--config-path", str(self.folder / "bootstrap.json"), "--concurrency", "1",
@@ -282,7 +298,7 @@ class Envoy:
         answer = json.loads(self.admin("/stats?format=json&filter=(version_text|update_rejected)$"))
         stats = {stat["name"]: stat["value"] for stat in answer["stats"] if "name" in stat}
         for name, version in self._versions.items():
-            prefix = _stat_prefix(name, self.proxy)
+            prefix = TAKEN[name]
             rejected = stats.get(f"{prefix}.update_rejected", 0)
             if rejected > self._rejected.get(name, 0):
                 self._rejected[name] = rejected
@@ -302,15 +318,6 @@ class Envoy:
 
     def _admin_port(self) -> int:
         return int((self.folder / "admin.txt").read_text().rpartition(":")[2])
-
-
-def _stat_prefix(file: str, proxy: Proxy) -> str:
-    """Where Envoy counts what it takes from a file."""
-    fixed = {"cds.json": "cluster_manager.cds", "lds.json": "listener_manager.lds"}
-    if file in fixed:
-        return fixed[file]
-    listener = next(name for name in proxy.listeners if routes_file(name) == file)
-    return f"http.{listener}.rds.{listener}"
 
 
 def _get(url: str) -> str:

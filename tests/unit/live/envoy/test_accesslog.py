@@ -51,6 +51,16 @@ def test_nothing_is_null(tmp_path: Path) -> None:
     assert call.end - call.start == pytest.approx(0.109)  # ms are all there is
 
 
+@pytest.mark.parametrize(
+    "details", ["no_healthy_upstream", "upstream_reset_before_response_started{overflow}"]
+)
+def test_a_try_that_was_not_sent_does_not_count(details: str, tmp_path: Path) -> None:
+    file = tmp_path / "access.log"
+    file.write_text(json.dumps({**LINE, "attempt_count": 2, "response_code_details": details}) + "\n")
+    (call,) = read_calls(file, "client/0", REPLICAS)
+    assert call.attempts == 1
+
+
 def test_an_inbound_line_is_an_attempt_at_the_own_service(tmp_path: Path) -> None:
     file = tmp_path / "access.log"
     file.write_text(json.dumps({**LINE, "listener": "inbound", "route_name": "inbound"}) + "\n")
