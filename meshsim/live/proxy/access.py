@@ -82,7 +82,8 @@ class AccessLog:
             % (
                 self._stamp, int((started - second) * 1e6), text(method), text(path), minor, status,
                 flags or "-", details, received, sent, lasted * 1e3,
-                "null" if upstream is None else int(upstream * 1e3), text(forwarded), text(agent), text(request_id), text(authority),
+                "null" if upstream is None else int(upstream * 1e3), text(forwarded), text(agent),
+                text(request_id), text(authority),
                 json.dumps(host) if host else "null", cluster, route, attempts,
             )
         )  # fmt: skip
