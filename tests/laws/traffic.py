@@ -136,6 +136,8 @@ class _Served(asyncio.Protocol):
 
     def reset(self) -> None:
         assert self.transport is not None
+        if self.transport.is_closing():
+            return
         linger = struct.pack("ii", 1, 0)  # on, for 0 s: close() sends RST
         self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.transport.abort()
@@ -223,8 +225,11 @@ class Connection:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
             status = int(head.split()[1])
-            _, _, rest = head.partition("content-length: ")
-            await self.reader.readexactly(int(rest.split("\r\n", 1)[0] or 0))
+            if "transfer-encoding: chunked" in head:
+                await self.reader.readuntil(b"0\r\n\r\n")
+            else:
+                _, _, rest = head.partition("content-length: ")
+                await self.reader.readexactly(int(rest.split("\r\n", 1)[0] or 0))
             whole = True
         return Answer(key, status, head, time.monotonic() - since, whole)
 

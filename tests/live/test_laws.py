@@ -47,6 +47,13 @@ def test_a_back_off_that_is_another_is_seen(findings: ModuleType) -> None:
     assert not findings.uniform("law", "case", 0.05, documented, 0.002).agrees
 
 
+GAPS: dict[str, set[str]] = {
+    "envoy": set(),
+    "meshsim": {"503 with x-envoy-ratelimited, 2 retries on 5xx", "the same on envoy-ratelimited"},
+}
+"""What a proxy is known not to do (docs/background/laws.md); a gap that is closed must go from here."""
+
+
 @pytest.mark.parametrize("subject", ["envoy", "meshsim"])
 def test_every_failure_has_its_code_flags_and_tries(subject: str, tmp_path: Path) -> None:
     if subject == "envoy":
@@ -57,9 +64,7 @@ def test_every_failure_has_its_code_flags_and_tries(subject: str, tmp_path: Path
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert file.exists(), done.stderr
     ((_, found),) = json.loads(file.read_text()).items()
-    against = [
-        f"{each['case']}: {each['expected']}, not {each['measured']}" for each in found if not each["agrees"]
-    ]
-    assert against == []
+    against = {each["case"]: each["measured"] for each in found if not each["agrees"]}
+    assert set(against) == GAPS[subject], against
     assert len(found) > 50
-    assert done.returncode == 0
+    assert done.returncode == bool(against)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from meshsim.live.context import ATTEMPT_COUNT, TRACEPARENT, Trace
 from meshsim.live.proxy.ledger import Ledger
 from meshsim.live.transport import Delivery, Outgoing, SocketTransport
-from meshsim.live.wire import CHUNKED, ClientConnection, ResponseHead, request_head
+from meshsim.live.wire import CHUNKED, GARBAGE, ClientConnection, ResponseHead, request_head
 from meshsim.mesh.attempt import Attempt
 from meshsim.policies.outcome import NO_FLAG, RESPONSE, UC, UPE
 from meshsim.random import LINK_BACK, LOSS_BACK
@@ -171,7 +171,7 @@ class ProxyDelivery(Delivery):
             return
         now = self.transport.clock.now()
         self.cut(now)
-        self.exchange.cut_off(UC if connection.answering and kind == 1 else UPE, now)
+        self.exchange.cut_off(UPE if kind == GARBAGE else UC, now)
 
     def flow(self, yes: bool) -> None:
         """Whether more of the response is wanted now."""

@@ -24,9 +24,9 @@ from meshsim.live.wire.limits import Limits
 from meshsim.live.wire.write import LAST_CHUNK, chunk, reset
 
 CLOSED = 1
-"""A kind of loss: the connection ended before the response was whole."""
+"""A kind of loss: the connection ended before any of the response came."""
 GARBAGE = 2
-"""A kind of loss: what came is not HTTP."""
+"""A kind of loss: what came is not HTTP; a response that breaks off is none either, as Envoy sees it."""
 
 _IDLE, _HEAD, _BODY, _RAW, _CLOSED = range(5)
 
@@ -124,6 +124,7 @@ class ClientConnection(Framing, asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         state = self.state
         reply = self.reply
+        begun = state != _HEAD or self.rest != b""
         self._forget()
         del self.parser  # which knows this connection
         if state == _RAW and error is None:
@@ -131,7 +132,8 @@ class ClientConnection(Framing, asyncio.Protocol):
         elif state == _IDLE:
             self.idle_lost(self)
         elif state != _CLOSED:
-            reply.lost(self, CLOSED, str(error) if error else "closed by the upstream")
+            kind = GARBAGE if begun else CLOSED
+            reply.lost(self, kind, str(error) if error else "closed by the upstream")
 
     def _forget(self) -> None:
         """No response is awaited any more, and none will be."""
