@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from meshsim.errors import MeshsimError
+from meshsim.live.context import parse_context
 from meshsim.live.envoy.forms import Json
 
 LOGGER = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
@@ -61,7 +63,9 @@ class CallRow:
     """One call as its caller's proxy saw it, or, of the listener `inbound`, one attempt as the callee's did.
 
     Attributes:
-        key: of the call; 0 where the request had no header `x-meshsim`.
+        key: of the call; 0 where the request had no header `x-meshsim` of meshsim's making.
+        request_start: of the client's request that it belongs to, s; its own start where that is unknown.
+        extra: whether the call exists only because of a retry.
         listener: where it came in.
         caller: the service whose proxy this is, or ``client``.
         service: the service that was called; ``""`` where no route was found.
@@ -75,6 +79,8 @@ class CallRow:
     """
 
     key: int
+    request_start: float
+    extra: bool
     listener: str
     caller: str
     service: str
@@ -122,8 +128,11 @@ def _row(
     flags = line["response_flags"]
     inbound = line["listener"] == "inbound"
     details = line["response_code_details"] or ""
+    context = parse_context((line["x_meshsim"] or "").encode())
     return CallRow(
-        key=int((line["x_meshsim"] or "0").split(";")[0], 16),
+        key=0 if context is None else int(context.key),
+        request_start=start if context is None else context.start,
+        extra=context is not None and context.extra,
         listener=line["listener"],
         caller="" if inbound else caller,
         service=caller if inbound else line["route_name"] or "",
@@ -136,6 +145,38 @@ def _row(
         details=details,
         request_id=line["request_id"] or "",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Ejection:
+    """A host that its caller's Envoy has ejected.
+
+    Attributes:
+        time: s of scenario time; Envoy's event log has whole ms.
+        service: that was called.
+        replica: that was ejected.
+    """
+
+    time: float
+    service: str
+    replica: str
+
+
+def read_ejections(
+    file: Path, replicas: Mapping[tuple[str, int], str], wall_start: float = 0.0
+) -> list[Ejection]:
+    """The ejections in an outlier detection's event log, in order of time; see `read_calls`."""
+    if not file.exists():
+        return []
+    found = []
+    for line in file.read_text(encoding="utf-8").split("\n")[:-1]:
+        event = json.loads(line)
+        if event["action"] == "EJECT" and event["enforced"]:
+            host, _, port = event["upstream_url"].rpartition(":")
+            time = datetime.fromisoformat(event["timestamp"]).timestamp() - wall_start
+            service = event["cluster_name"].split("/")[0]
+            found.append(Ejection(time, service, replicas.get((host, int(port)), "")))
+    return found
 
 
 def _lasted(line: dict[str, Any]) -> float:

@@ -30,9 +30,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from meshsim.errors import MeshsimError
-from meshsim.live.envoy.accesslog import CallRow, read_calls
+from meshsim.live.envoy.accesslog import CallRow, Ejection, read_calls, read_ejections
 from meshsim.live.envoy.forms import Json
 from meshsim.live.envoy.resources import (
+    CALLS,
+    EJECTIONS,
     INBOUND,
     OUTBOUND,
     ROUTES,
@@ -104,7 +106,7 @@ class Envoy:
 
     Attributes:
         proxy: what it is configured from; changes with each push.
-        folder: its own; holds its configuration, `access.log` and `stderr.log`.
+        folder: its own; holds its configuration, `access.log`, `ejections.log` and `stderr.log`.
         ports: where it listens, once it is started.
     """
 
@@ -125,7 +127,7 @@ class Envoy:
     def start(self) -> None:
         """Starts the process; `listen` says when it has."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        for stale in ("admin.txt", "access.log"):
+        for stale in ("admin.txt", CALLS, EJECTIONS):
             (self.folder / stale).unlink(missing_ok=True)
         (self.folder / "bootstrap.json").write_text(json.dumps(bootstrap(self.proxy, self.folder), indent=1))
         self._write()
@@ -236,8 +238,14 @@ class Envoy:
 
     def calls(self, wall_start: float = 0.0) -> list[CallRow]:
         """The calls in its access log so far; scenario time 0 is `wall_start`, s since 1970."""
-        replicas = {address: id_ for id_, address in (self.addresses or {}).items()}
-        return read_calls(self.folder / "access.log", self.proxy.id, replicas, wall_start)
+        return read_calls(self.folder / CALLS, self.proxy.id, self._replicas(), wall_start)
+
+    def ejections(self, wall_start: float = 0.0) -> list[Ejection]:
+        """The hosts that it has ejected so far; times as in `calls`."""
+        return read_ejections(self.folder / EJECTIONS, self._replicas(), wall_start)
+
+    def _replicas(self) -> dict[Address, str]:
+        return {address: id_ for id_, address in (self.addresses or {}).items()}
 
     @property
     def pid(self) -> int:

@@ -43,6 +43,9 @@ SERVICE_HEADER = "x-meshsim-upstream"
 APP = "(app)"
 """The cluster of the proxy's own application; no service can have this name."""
 
+CALLS, EJECTIONS = "access.log", "ejections.log"
+"""What an Envoy writes down."""
+
 HTTP = TYPE + "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 ROUTER = TYPE + "envoy.extensions.filters.http.router.v3.Router"
 UUID = TYPE + "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig"
@@ -100,6 +103,7 @@ def bootstrap(proxy: Proxy, folder: Path) -> Json:
     return {
         "node": {"id": proxy.id, "cluster": proxy.caller},
         "admin": {"address": socket_address((proxy.host, 0))},
+        "cluster_manager": {"outlier_detection": {"event_log_path": str(folder / EJECTIONS)}},
         "dynamic_resources": {
             "lds_config": config_source(folder, "lds.json"),
             "cds_config": config_source(folder, "cds.json"),
@@ -131,7 +135,7 @@ def connection_manager(listener: str, folder: Path) -> Json:
         "generate_request_id": True,
         "preserve_external_request_id": True,
         "request_id_extension": {"typed_config": {"@type": UUID, "pack_trace_reason": False}},
-        "access_log": [access_log(listener, folder / "access.log")],
+        "access_log": [access_log(listener, folder / CALLS)],
         "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": ROUTER}}],
     }
     if listener == INBOUND:
