@@ -19,7 +19,7 @@ async def measure(subject: Subject) -> list[Finding]:
     """Six retries of requests that always fail; the gaps between their arrivals at the host.
 
     A gap is the wait and the way there and back. How long the way is, on average, says a second service whose
-    policy does not wait, under the same load.
+    policy does not wait, which is asked in between, so that it sees the same load.
     """
     waiting, hasty = (Host(always(Reply(500))) for _ in range(2))
     retries = {"attempts": len(BOUNDS), "on": ["5xx"]}
@@ -28,10 +28,8 @@ async def measure(subject: Subject) -> list[Finding]:
         "hasty": Service.of({"retries": {**retries, "backoff": {"base": "0s"}}}, hasty),
     }
     async with subject.run(services) as running:
-        for name in services:
-            await asyncio.gather(
-                *(_ask(running.urls[name], REQUESTS // AT_ONCE, number) for number in range(AT_ONCE))
-            )
+        ports = [running.urls[name] for name in services]
+        await asyncio.gather(*(_ask(ports, REQUESTS // AT_ONCE, number) for number in range(AT_ONCE)))
     way = [gap for gaps in _gaps(hasty) for gap in gaps]
     offset = sum(way) / len(way)
     columns = zip(*_gaps(waiting), strict=True)
@@ -41,12 +39,15 @@ async def measure(subject: Subject) -> list[Finding]:
     ]
 
 
-async def _ask(port: int, requests: int, number: int) -> None:
-    await asyncio.sleep(number / 1000)  # not all at once
-    connection = await Connection.open(port)
+async def _ask(ports: list[int], requests: int, number: int) -> None:
+    """So many requests to each of the ports, in turn."""
+    await asyncio.sleep(number / 40)  # not all at once
+    connections = [await Connection.open(port) for port in ports]
     for _ in range(requests):
-        await connection.ask()
-    await connection.close()
+        for connection in connections:
+            await connection.ask()
+    for connection in connections:
+        await connection.close()
 
 
 def _gaps(host: Host) -> list[list[float]]:

@@ -20,6 +20,8 @@ BASE, INTERVAL = 0.3, 0.25
 SPACING = 0.004
 """Between two requests, s."""
 LASTS = 7.5
+EJECTIONS = 5
+"""So many end within `LASTS`."""
 GOOD, BAD = Reply(), Reply(500)
 SLACK = 0.03
 """How far the arrivals at a host can misplace the two ends of an ejection, s: the rotation of four hosts at
@@ -79,7 +81,8 @@ def _durations(bad: list[Host]) -> list[Finding]:
         gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
         silences.append([gap for gap in gaps if gap > BASE / 2])
     found = []
-    for k, both in enumerate(zip(*silences, strict=False), 1):
+    assert min(map(len, silences)) >= EJECTIONS, "there was time for so many"
+    for k, both in enumerate(zip(*(each[:EJECTIONS] for each in silences), strict=True), 1):
         low, high = BASE * k, BASE * k + INTERVAL
         agrees = all(low - SLACK <= gap <= high + SLACK for gap in both)
         shown = ", ".join(f"{gap:.3f} s" for gap in both)

@@ -11,6 +11,9 @@ from scipy import stats
 ALPHA = 1e-3
 """Chance that a proxy which obeys a law exactly is said not to, of one finding."""
 
+LATENESS = 0.001
+"""Of a timer, s: Envoy's count whole ms, and so does uvloop's, under meshsim's proxy."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -19,16 +22,16 @@ class Finding:
     Attributes:
         law: the law's name.
         case: what was done.
-        expected: what SEMANTICS says; ``""`` where it says nothing.
+        expected: what SEMANTICS says; has a ``?`` for what it leaves open.
         measured: what the subject did.
-        agrees: whether that is the same, or within the interval; None where SEMANTICS says nothing.
+        agrees: whether that is the same, or within the interval.
     """
 
     law: str
     case: str
     expected: str
     measured: str
-    agrees: bool | None
+    agrees: bool
 
 
 def share(law: str, case: str, expected: float, hits: int, n: int) -> Finding:
@@ -53,8 +56,15 @@ def exactly(law: str, case: str, expected: object, measured: object) -> Finding:
 
 
 def uniform(law: str, case: str, bound: float, waits: Sequence[float], offset: float) -> Finding:
-    """Waits less `offset`, s, that must be uniform on [0, bound): Kolmogorov and Smirnov's test."""
-    p = float(stats.kstest([wait - offset for wait in waits], stats.uniform(0, bound).cdf).pvalue)
+    """Waits less `offset`, s, that must be uniform on [0, bound): Kolmogorov and Smirnov's test.
+
+    A proxy's timer may be late by a constant of up to `LATENESS`: the best of three is taken.
+    """
+    law_of = stats.uniform(0, bound).cdf
+    p = max(
+        float(stats.kstest([wait - offset - late for wait in waits], law_of).pvalue)
+        for late in (0.0, LATENESS / 2, LATENESS)
+    )
     n = len(waits)
     mean, error = sum(waits) / n - offset, 3.29 * bound / math.sqrt(12 * n)
     shown = f"mean {1e3 * mean:.1f} ± {1e3 * error:.1f} ms, max {1e3 * (max(waits) - offset):.0f} ms"
