@@ -94,30 +94,54 @@ class CallRow:
     request_id: str
 
 
-def read_calls(
-    file: Path, id_: str, replicas: Mapping[tuple[str, int], str], wall_start: float = 0.0
-) -> list[CallRow]:
-    """The calls in an access log, in the order in which they ended.
+class CallLog:
+    """An access log that is read as it grows.
 
     Args:
         file: the log; one that does not exist has no calls.
-        id_: of the proxy that wrote it.
+        id_: of the proxy that writes it.
         replicas: ids of replicas by the address that callers use.
-        wall_start: scenario time 0 on the wall clock, s since 1970.
-
-    Raises:
-        MeshsimError: a line is not what Envoy was told to write (the last one may be cut short).
     """
-    if not file.exists():
-        return []
-    rows = []
-    lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
-    for number, line in enumerate(lines[:-1], 1):  # after the last line break is what is still being written
-        try:
-            rows.append(_row(json.loads(line), id_.split("/", maxsplit=1)[0], replicas, wall_start))
-        except (ValueError, KeyError, TypeError) as error:
-            raise MeshsimError(f"{file}:{number}: no line of Envoy's access log ({error!r})") from None
-    return rows
+
+    def __init__(self, file: Path, id_: str, replicas: Mapping[tuple[str, int], str]) -> None:
+        self._file = file
+        self._caller = id_.split("/", maxsplit=1)[0]
+        self._replicas = replicas
+        self._bytes = self._lines = 0
+
+    def more(self, wall_start: float = 0.0) -> list[CallRow]:
+        """The calls that are new in it, in the order in which they ended.
+
+        Args:
+            wall_start: scenario time 0 on the wall clock, s since 1970.
+
+        Raises:
+            MeshsimError: a line is not what Envoy was told to write.
+        """
+        if not self._file.exists():
+            return []
+        with self._file.open("rb") as file:
+            file.seek(self._bytes)
+            whole, _, _ = file.read().rpartition(b"\n")  # what comes after it is still being written
+        if not whole:
+            return []
+        self._bytes += len(whole) + 1
+        rows = []
+        for line in whole.split(b"\n"):
+            self._lines += 1
+            try:
+                rows.append(_row(json.loads(line), self._caller, self._replicas, wall_start))
+            except (ValueError, KeyError, TypeError) as error:
+                place = f"{self._file}:{self._lines}"
+                raise MeshsimError(f"{place}: no line of Envoy's access log ({error!r})") from None
+        return rows
+
+
+def read_calls(
+    file: Path, id_: str, replicas: Mapping[tuple[str, int], str], wall_start: float = 0.0
+) -> list[CallRow]:
+    """All calls in an access log; see `CallLog`."""
+    return CallLog(file, id_, replicas).more(wall_start)
 
 
 def _row(

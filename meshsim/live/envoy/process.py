@@ -30,7 +30,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from meshsim.errors import MeshsimError
-from meshsim.live.envoy.accesslog import CallRow, Ejection, read_calls, read_ejections
+from meshsim.live.envoy.accesslog import CallLog, CallRow, Ejection, read_ejections
 from meshsim.live.envoy.forms import Json
 from meshsim.live.envoy.resources import (
     CALLS,
@@ -238,11 +238,15 @@ class Envoy:
 
     def calls(self, wall_start: float = 0.0) -> list[CallRow]:
         """The calls in its access log so far; scenario time 0 is `wall_start`, s since 1970."""
-        return read_calls(self.folder / CALLS, self.proxy.id, self._replicas(), wall_start)
+        return self.call_log().more(wall_start)
 
     def ejections(self, wall_start: float = 0.0) -> list[Ejection]:
         """The hosts that it has ejected so far; times as in `calls`."""
         return read_ejections(self.folder / EJECTIONS, self._replicas(), wall_start)
+
+    def call_log(self) -> CallLog:
+        """Its access log, to be read as it grows."""
+        return CallLog(self.folder / CALLS, self.proxy.id, self._replicas())
 
     def _replicas(self) -> dict[Address, str]:
         return {address: id_ for id_, address in (self.addresses or {}).items()}

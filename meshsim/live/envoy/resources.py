@@ -46,6 +46,9 @@ APP = "(app)"
 CALLS, EJECTIONS = "access.log", "ejections.log"
 """What an Envoy writes down."""
 
+CLUSTER_OF = "^cluster\\.{0}(/[^.]*)?\\."
+"""A pattern for the statistics of a service's clusters."""
+
 HTTP = TYPE + "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 ROUTER = TYPE + "envoy.extensions.filters.http.router.v3.Router"
 UUID = TYPE + "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig"
