@@ -89,16 +89,17 @@ class LiveMesh:
         self._folder = None if scenario.folder is None else str(scenario.folder.absolute())
         self._members: dict[tuple[str, str], Member] = {}
         self._keys: dict[Process, tuple[str, str]] = {}
-        self._proxies: Proxies
 
     def __enter__(self) -> LiveMesh:
         self._tell("starting")
         self.keeper = Keeper()
+        self._proxies: Proxies = MeshsimProxies(self.places, self.options.host, self._fork)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._proxies.close()
         self.keeper.close()
 
     # ---- starting -----------------------------------------------------------------------------------
@@ -112,7 +113,7 @@ class LiveMesh:
         own = [place for place in self.places if place.deployment.live is None]
         self._tell(f"starting {len(self.places)} replicas with their proxies")
         self.keeper.warm(self.options.roles, self._text, self._folder)
-        self._proxies = proxies(self.options.proxy, self.places, self.options.host, self._fork)
+        self._proxies = self._make_proxies()
         members = [*self._proxies.begin(), *(self._fork("service", place.id) for place in own)]
         if self.options.load:
             members.append(self._fork("load", CLIENT_ID))
@@ -122,6 +123,20 @@ class LiveMesh:
         self._run_programs()
         self._tell("connecting them")
         self._await("ready", self._connect())
+
+    def _make_proxies(self) -> Proxies:
+        """The proxies of the kind that is asked for.
+
+        Raises:
+            MeshsimError: there is no such kind; or an Envoy can't do what the scenario asks.
+        """
+        if self.options.proxy == "meshsim":
+            return MeshsimProxies(self.places, self.options.host, self._fork)
+        if self.options.proxy == "envoy":
+            from meshsim.live.envoy.mesh import Envoys  # noqa: PLC0415 - who runs none need not import it
+
+            return Envoys(self.scenario, self.seed, self.options.host, self.keeper.folder)
+        raise MeshsimError(f"no proxy {self.options.proxy!r}; choose meshsim or envoy")
 
     def _fork(self, role: str, id_: str) -> Member:
         """One of our own processes, told who it is."""
@@ -289,7 +304,8 @@ class LiveMesh:
         for member in self._members.values():
             member.send({"stop": True})
         heard = self._await("rows", list(self._members.values()))
-        return {self._keys[process]: rows for process, rows in heard.items()}
+        parts = {self._keys[process]: rows for process, rows in heard.items()}
+        return {**parts, **{("proxy", id_): rows for id_, rows in self._proxies.collect(self.base).items()}}
 
 
 NAMES = {"proxy": "proxy", "service": "service", "load": "load generator"}
@@ -297,14 +313,3 @@ NAMES = {"proxy": "proxy", "service": "service", "load": "load generator"}
 
 def _program(place: Place) -> str:
     return f"the program of {place.id}"
-
-
-def proxies(kind: str, places: Sequence[Place], host: str, fork: Callable[[str, str], Member]) -> Proxies:
-    """The proxies of a kind.
-
-    Raises:
-        MeshsimError: there is no such kind.
-    """
-    if kind == "meshsim":
-        return MeshsimProxies(places, host, fork)
-    raise MeshsimError(f"no proxy {kind!r}; choose meshsim or envoy")

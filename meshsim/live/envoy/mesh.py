@@ -1,7 +1,7 @@
-"""All proxies of a live mesh as real Envoys: started, connected, pushed to, looked at, read and ended together.
+"""All proxies of a live mesh as real Envoys: started, connected, pushed to, read and ended together.
 
-The launcher drives it as it drives meshsim's own proxies, but for one thing: an Envoy knows nothing of scenario
-time, so what happens to proxies at a time (`set` events, replicas that are down) happens in `tick`.
+The launcher drives it as it drives meshsim's own proxies, but for one thing: an Envoy knows nothing of
+scenario time, so what happens to proxies at a time (`set` events, replicas that are down) happens in `tick`.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import quote
 
 from meshsim.errors import MeshsimError
 from meshsim.live.envoy.accesslog import CallLog, CallRow, Ejection, read_ejections
@@ -217,7 +218,7 @@ class Envoy:
         Args:
             pattern: a regular expression; only names it is found in.
         """
-        found = json.loads(self.admin(f"/stats?format=json&filter={pattern}"))["stats"]
+        found = json.loads(self.admin(f"/stats?format=json&filter={quote(pattern, safe='')}"))["stats"]
         return {stat["name"]: stat["value"] for stat in found if isinstance(stat.get("value"), int)}
 
     def admin(self, path: str) -> str:
