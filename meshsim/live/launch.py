@@ -146,10 +146,10 @@ class LiveMesh:
         if kind == "meshsim":
             return MeshsimProxies(self.places, host, self._fork)
         if kind == "envoy":
-            from meshsim.live.envoys import EnvoyProxies  # noqa: PLC0415 - an extra
+            from meshsim.live.envoy.mesh import Envoys  # noqa: PLC0415 - an extra
 
             folder, log = self.keeper.folder / "envoy", self.options.access_log
-            return EnvoyProxies(self.scenario, self.seed, self.places, host, folder, log)
+            return Envoys(self.scenario, self.seed, host, folder, log)
         raise MeshsimError(f"no proxy {kind!r}; choose meshsim or envoy")
 
     def _fork(self, role: str, id_: str) -> Member:
@@ -322,7 +322,10 @@ class LiveMesh:
             member.send({"stop": True})
         heard = self._await("rows", list(self._members.values()))
         rows = {self._keys[process]: written for process, written in heard.items()}
-        return {**rows, **{("proxy", id_): written for id_, written in self.proxies.rows().items()}}
+        return {
+            **rows,
+            **{("proxy", id_): written for id_, written in self.proxies.collect(self.base).items()},
+        }
 
 
 NAMES = {"proxy": "proxy", "service": "service", "load": "load generator"}

@@ -12,12 +12,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-from numpy.typing import NDArray
 
 from meshsim.live.plan import CLIENT_ID, Place
-from meshsim.live.processes import Member, Message, Process
+from meshsim.live.processes import Member, Message, Process, Rows
 
 Address = tuple[str, int]
 Heard = Mapping[Process, Message]
@@ -76,12 +73,16 @@ class Proxies(ABC):
         """What proxies that are no members count by now, by id, as a member's `stats`."""
         return {}
 
-    def rows(self) -> dict[str, Mapping[str, NDArray[Any]]]:
-        """What proxies that are no members have written down, by id, as `meshsim.live.merge` takes it."""
+    def collect(self, base: float) -> Mapping[str, Rows]:
+        """Ends proxies that are no members; what each has written down, by id.
+
+        Args:
+            base: scenario time 0 on the monotonic clock, s.
+        """
         return {}
 
     def close(self) -> None:  # noqa: B027 - members end with the keeper
-        """Ends those that are no members."""
+        """Ends proxies that are no members, whatever has happened."""
 
 
 class MeshsimProxies(Proxies):

@@ -8,7 +8,7 @@ from meshsim.live.clock import LiveClock
 from meshsim.live.context import ATTEMPT_COUNT, TRACEPARENT, traceparent
 from meshsim.live.proxy.exchange import Exchange
 from meshsim.live.transport import Address, Delivery, Outgoing, SocketTransport
-from meshsim.live.wire.client import ClientConnection
+from meshsim.live.wire.client import GARBAGE, ClientConnection
 from meshsim.live.wire.heads import CHUNKED, ResponseHead
 from meshsim.live.wire.write import request_head
 from meshsim.mesh.attempt import Attempt
@@ -211,7 +211,7 @@ class ProxyDelivery(Delivery):
             return
         now = self.transport.clock.now()
         self.cut(now)
-        self.exchange.cut_off(UC if connection.answering and kind == 1 else UPE, now)
+        self.exchange.cut_off(UPE if kind == GARBAGE else UC, now)
 
     def flow(self, yes: bool) -> None:
         """Whether more of the response is wanted now."""

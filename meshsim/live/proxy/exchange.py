@@ -52,7 +52,7 @@ Envoy's `per_connection_buffer_limit_bytes`."""
 
 PLAIN = [(b"content-type", b"text/plain")]
 
-BEFORE = "upstream_reset_before_response_started"
+BEFORE, AFTER = "upstream_reset_before_response_started", "upstream_reset_after_response_started"
 WORDS = {
     UH: (b"no healthy upstream", "no_healthy_upstream"),
     UF: (b"upstream connect error: connection failure", f"{BEFORE}{{connection_failure}}"),
@@ -308,11 +308,9 @@ class Exchange(Owner):
         """The response ends before it is whole: so does the downstream's connection."""
         self.streaming = None
         self.flags = add_flag(self.flags, flag)
-        self.details = (
-            "upstream_reset_after_response_started{connection_termination}"
-            if flag == UC
-            else "response_timeout"
-        )
+        reasons = {UC: "connection_termination", UPE: "protocol_error"}
+        reason = reasons.get(flag)
+        self.details = f"{AFTER}{{{reason}}}" if reason else "response_timeout"
         self.over = True  # the connection, as it ends, has nothing to tell
         self.connection.abort()
         self.over = False

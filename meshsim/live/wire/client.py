@@ -24,9 +24,9 @@ from meshsim.live.wire.response import read_response, status_line
 from meshsim.live.wire.write import LAST_CHUNK, chunk, reset
 
 CLOSED = 1
-"""A kind of loss: the connection ended before the response was whole."""
+"""A kind of loss: the connection ended before any of the response came."""
 GARBAGE = 2
-"""A kind of loss: what came is not HTTP."""
+"""A kind of loss: what came is not HTTP; a response that breaks off is none either, as Envoy sees it."""
 
 BEGIN = b"HTTP/1."
 """Of every response: what begins otherwise is not waited for."""
@@ -140,6 +140,7 @@ class ClientConnection(Framing):
     def connection_lost(self, error: Exception | None) -> None:
         state = self.state
         reply = self.reply
+        begun = state != _HEAD or self.rest != b""
         self._forget()
         self.parser = None  # which knows this connection
         if state == _RAW and error is None:
@@ -147,7 +148,8 @@ class ClientConnection(Framing):
         elif state == _IDLE:
             self.idle_lost(self)
         elif state != _CLOSED:
-            reply.lost(self, CLOSED, str(error) if error else "closed by the upstream")
+            kind = GARBAGE if begun else CLOSED
+            reply.lost(self, kind, str(error) if error else "closed by the upstream")
 
     def _forget(self) -> None:
         """No response is awaited any more, and none will be."""
