@@ -149,6 +149,7 @@ def serve_live(
                 mesh.run(GLANCE)
                 if watch is not None:
                     watch(mesh)
+        mesh.stop()  # so that access logs are whole
 
 
 # ---- what is asked for ------------------------------------------------------------------------------

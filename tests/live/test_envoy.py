@@ -94,6 +94,11 @@ def envoyable(file: Path | None) -> Scenario:
         scenario = load(file, {"links": {}, "mesh.proxy": {}})
     if refusals(scenario):
         scenario = load(file, {"events": []})
+    if any("hedge" in refusal for refusal in refusals(scenario)):
+        without = {
+            name: policy.model_copy(update={"hedge": None}) for name, policy in scenario.policies.items()
+        }
+        scenario = scenario.model_copy(update={"policies": without})
     return scenario
 
 

@@ -53,7 +53,7 @@ def test_a_run_behind_envoys_has_its_calls_tries_pushes_and_outages() -> None:
         mesh.run(20.0)
         assert mesh.done
         mesh.settle(5.0)
-        edges = mesh.stats["proxy", "front/0"]["edges"]["front -> cart"]
+        edges = mesh.proxies.snapshot()["front/0"]["edges"]["front -> cart"]
         end, parts = mesh.now, mesh.stop()
     records = merge.merge(scenario, 7, "envoy", parts, merge.Ending(end, complete=True)).records
     requests, attempts = records.requests, records.attempts

@@ -52,7 +52,8 @@ policies:
     timeout: 400ms
     retries: {attempts: 2, per_try_timeout: 120ms, on: [5xx], budget: {ratio: 30%, min_concurrency: 2}}
     circuit_breaker: {max_connections: 6, max_pending: 6, max_requests: 12}
-    outlier_detection: {consecutive_5xx: 3, interval: 200ms, base_ejection_time: 300ms, max_ejection_percent: 60%}
+    outlier_detection: {consecutive_5xx: 3, interval: 200ms, base_ejection_time: 300ms,
+                        max_ejection_percent: 60%}
     rate_limit: {burst: 30, rate: 150/s}
     balance: least_request
     split: {v1: 70, v2: 30}
@@ -218,7 +219,7 @@ async def record(tape: Tape, role: Proxy) -> None:
 
 
 class Player(Clock, Transport):
-    """A clock that fires what the tape says was fired, and a transport that only notes what it is asked for."""
+    """A clock that fires what the tape says was fired; a transport that only notes what it is asked for."""
 
     def __init__(self, tape: Tape) -> None:
         self.tape = tape
@@ -315,7 +316,8 @@ def play(tape: Tape, spec: Spec) -> Tape:
 
 def main() -> None:
     spec = Spec(
-        role="proxy", id="client/0", scenario=loads(SCENARIO), seed=5, host="127.0.0.1", keep=False, access_log=None
+        role="proxy", id="client/0", scenario=loads(SCENARIO), seed=5, host="127.0.0.1", keep=False,
+        access_log=None,
     )  # fmt: skip
     tape = Tape()
     watch(tape)
