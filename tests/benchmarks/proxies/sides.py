@@ -55,7 +55,8 @@ http { keepalive_requests 1000000000; keepalive_timeout 1h;
     '"status":$status,"received":$request_length,"sent":$bytes_sent,"duration":$request_time,'
     '"upstream":"$upstream_addr","agent":"$http_user_agent","id":"$http_x_request_id","host":"$host"}';
   access_log %(folder)s/access.log json buffer=64k flush=1s;
-  upstream echo { server 127.0.0.1:%(upstream)d max_conns=1024; keepalive 512; keepalive_requests 1000000000; }
+  upstream echo {
+    server 127.0.0.1:%(upstream)d max_conns=1024; keepalive 512; keepalive_requests 1000000000; }
   server { listen 127.0.0.1:%(port)d;
     location / { proxy_pass http://echo; proxy_http_version 1.1; proxy_set_header Connection "";
       proxy_set_header Host $host; proxy_set_header X-Request-Id $request_id; proxy_read_timeout 5s;
@@ -207,7 +208,7 @@ def meshsim_side(folder: Path, behind: int) -> Iterator[Side]:
                 "host": "127.0.0.1",
                 "keep": False,
                 "access_log": str(folder / "access.log"),
-            }  # fmt: skip
+            }
         )
         port = hear("listening")["urls"]["echo"]
         say({"addresses": {"echo/0": ["127.0.0.1", behind]}, "app": None, "urls": {}})

@@ -411,5 +411,5 @@ def test_a_refusal_after_head_has_a_body_again() -> None:
 def test_an_ended_connection_knows_its_parser_no_more() -> None:
     _, transport = serve(GET % 1)
     transport.end()
-    assert not hasattr(transport.protocol, "parser")
+    assert transport.protocol.parser is None
     assert loop_of(transport).pending() == []
