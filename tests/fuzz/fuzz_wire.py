@@ -3,7 +3,7 @@
     python tests/fuzz/fuzz_wire.py -max_total_time=120 [folder of a corpus]
 
 Whatever comes, nothing may raise; every request is whole or lost; what is passed on is one message; and how
-the bytes are cut changes nothing. Without a corpus folder the seeds below are mutated.
+the bytes are cut changes nothing, but for one limit (`MUCH`). Without a corpus folder the seeds are mutated.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "live" / "wire"))
 from ends import Upstream, Waiter, respond, serve
 
 LIMITS = Limits(head_bytes=600, headers=20)
+
+MUCH = "too much beside the data of chunks"
+"""Why a body was refused whose junk came in many segments; in one it is bounded already, and let pass."""
 
 SEEDS = [
     b"\x00GET / HTTP/1.1\r\nHost: a\r\nX-Y: z\r\n\r\n",
@@ -47,9 +50,10 @@ def try_client(raw: bytes, size: int) -> None:
     transport.end()
     pieces, other = serve(*segments(raw, size), limits=LIMITS)
     other.end()
-    assert pieces.requests() == server.requests()
-    assert [status for status, _ in pieces.refusals] == [status for status, _ in server.refusals]
-    assert other.sent == transport.sent
+    if MUCH not in [why for _, why in pieces.refusals]:
+        assert pieces.requests() == server.requests()
+        assert [status for status, _ in pieces.refusals] == [status for status, _ in server.refusals]
+        assert other.sent == transport.sent
     assert server.open == pieces.open == 0
     for served in server.served:
         assert served.whole or served.lost
@@ -75,11 +79,13 @@ def try_upstream(raw: bytes, size: int, method: bytes) -> None:
     """Bytes of an upstream."""
     whole, one = respond(raw, method=method, limits=LIMITS, end=True)
     pieces, other = respond(*segments(raw, size), method=method, limits=LIMITS, end=True)
-    assert whole.done == pieces.done
-    assert whole.kind == pieces.kind
     assert whole.done or whole.kind
-    if whole.done:
-        assert whole.outcome()[:-1] == pieces.outcome()[:-1]
+    assert pieces.done or pieces.kind
+    if pieces.why != MUCH:
+        assert whole.done == pieces.done
+        assert whole.kind == pieces.kind
+        if whole.done:
+            assert whole.outcome()[:-1] == pieces.outcome()[:-1]
     assert not one.connection.reusable
     assert not other.connection.reusable
 
