@@ -20,10 +20,14 @@ from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader, ModuleS
 from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 PACKAGE = Path(__file__).parent
 COMPILED = PACKAGE / "_compiled"
 MANIFEST = COMPILED / "manifest.json"
+ENGINE = ("meshsim.mesh.", "meshsim.policies.", "meshsim.random")
+LIVE = ("meshsim.live.wire.", "meshsim.live.proxy.", "meshsim.live.clock", "meshsim.live.transport")
+"""How the names of what is compiled begin, where that is not known better."""
 REMEDY = "`make build` in a clone, or `pip install -e .`, compiles it (it needs a C compiler, such as gcc)"
 
 
@@ -32,11 +36,16 @@ def source(name: str) -> Path:
     return PACKAGE.parent / (name.replace(".", "/") + ".py")
 
 
-def digest(names: Sequence[str]) -> str:
-    """What tells these sources, and how they are compiled, from any others."""
-    total = hashlib.blake2b(digest_size=16)
+def digest(names: Sequence[str], on: str = "") -> str:
+    """What tells these sources, and how they are compiled, from any others.
+
+    Args:
+        names: of the modules.
+        on: the digest of those on which they stand.
+    """
+    total = hashlib.blake2b(on.encode(), digest_size=16)
     compiler = sorted(f"meshsim.compiler.{file.stem}" for file in (PACKAGE / "compiler").glob("*.py"))
-    for name in [*names, *compiler]:
+    for name in names if on else [*names, *compiler]:
         total.update(name.encode() + b"\0" + source(name).read_bytes() + b"\0")
     return total.hexdigest()
 
@@ -57,13 +66,15 @@ class Form:
     Attributes:
         compiled: whether it is the compiled one.
         checked: whether the compiled one checks bounds and None.
+        live: whether the live proxy is compiled too.
         reason: why it is the plain one; empty where that was asked for, and for the compiled one.
     """
 
-    def __init__(self, compiled: bool, checked: bool, reason: str) -> None:
+    def __init__(self, compiled: bool, checked: bool, reason: str, live: bool = False) -> None:
         self.compiled = compiled
         self.checked = checked
         self.reason = reason
+        self.live = live
 
     def __str__(self) -> str:
         if self.compiled:
@@ -88,16 +99,22 @@ class Finder:
 
 
 class Refuser:
-    """Lets nobody load the mesh in a form that was not asked for."""
+    """Lets nobody load modules in a form that was not asked for.
 
-    def __init__(self, why: str) -> None:
+    Args:
+        why: they are not compiled.
+        begin: how the names of these modules begin.
+    """
+
+    def __init__(self, why: str, begin: tuple[str, ...]) -> None:
         self.why = why
+        self.begin = begin
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Never finds, but raises ImportError for what is to be compiled."""
-        if fullname.startswith(("meshsim.mesh.", "meshsim.policies.")) or fullname == "meshsim.random":
+        if fullname.startswith(self.begin):
             raise ImportError(self.why)
         return None
 
@@ -114,36 +131,51 @@ def choose() -> Form:
     form, files = _look()
     if form.compiled:
         sys.meta_path.insert(0, Finder(files))
-    elif wanted == "compiled":
-        sys.meta_path.insert(0, Refuser(f"MESHSIM_FORM=compiled, but {form.reason}; {REMEDY}"))
+    if wanted == "compiled" and not form.live:
+        why = form.reason or "the compiled proxy is older than its sources"
+        begin = LIVE if form.compiled else (*ENGINE, *LIVE)
+        sys.meta_path.insert(0, Refuser(f"MESHSIM_FORM=compiled, but {why}; {REMEDY}", begin))
     return form
 
 
-def fresh() -> bool:
-    """Whether a checked build of the sources as they are lies ready, whatever form was asked for."""
+def fresh(part: str = "live") -> bool:
+    """Whether a checked build of the sources as they are lies ready, whatever form was asked for.
+
+    Args:
+        part: ``engine`` or, with that, ``live``.
+    """
     form, _ = _look()
-    return form.compiled and form.checked
+    return form.compiled and form.checked and (form.live or part == "engine")
 
 
 def _look() -> tuple[Form, dict[str, Path]]:
     try:
         manifest = json.loads(MANIFEST.read_text(encoding="utf-8"))
-        names, made_of, checked = manifest["modules"], manifest["digest"], manifest["checked"]
+        parts, checked = manifest["parts"], manifest["checked"]
+        engine, live = parts["engine"], parts["live"]
     except (OSError, ValueError, KeyError, TypeError):
         return Form(False, False, "the compiled engine is not built"), {}
     suffix = manifest.get("suffix")
     if suffix not in EXTENSION_SUFFIXES:
         return Form(False, False, "the compiled engine was built for another Python"), {}
-    files = {name: COMPILED / (name.partition(".")[2].replace(".", "/") + suffix) for name in names}
     if manifest.get("flags") != os.environ.get("MESHSIM_CFLAGS", ""):
         return Form(False, False, "the compiled engine was built with other flags for the C compiler"), {}
+    files = _files(engine, suffix)
+    if not files:
+        return Form(False, False, "the compiled engine is older than its sources"), {}
+    more = _files(live, suffix, on=engine["digest"])
+    return Form(True, checked, "", bool(more)), {**files, **more}
+
+
+def _files(part: dict[str, Any], suffix: str, on: str = "") -> dict[str, Path]:
+    """The extensions of a part, by the modules that they hold; none if it is older than its sources."""
+    names = part["modules"]
+    files = {name: COMPILED / (name.partition(".")[2].replace(".", "/") + suffix) for name in names}
     try:
-        same = digest(names) == made_of and all(file.exists() for file in files.values())
+        same = digest(names, on) == part["digest"] and all(file.exists() for file in files.values())
     except OSError:
         same = False
-    if not same:
-        return Form(False, False, "the compiled engine is older than its sources"), {}
-    return Form(True, checked, ""), files
+    return files if same else {}
 
 
 FORM = choose()

@@ -27,7 +27,7 @@ def main() -> int:
     if wanted.stale and forms.fresh():
         say("the compiled engine is up to date")
         return 0
-    return 0 if build_in_place(checked=not wanted.unchecked) else 1
+    return 0 if build_in_place(checked=not wanted.unchecked, stale=wanted.stale) else 1
 
 
 if __name__ == "__main__":

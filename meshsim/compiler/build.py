@@ -17,11 +17,12 @@ from setuptools.command.build_ext import build_ext
 
 from meshsim import forms
 from meshsim.compiler.header import header
-from meshsim.compiler.modules import MODULES
+from meshsim.compiler.modules import ENGINE, LIVE, MODULES
 from meshsim.compiler.read import read
 from meshsim.compiler.rewrite import rewrite
 
 ROOT = forms.PACKAGE.parent
+PARTS = {"engine": ENGINE, "live": LIVE}
 FOLDER = "meshsim._compiled"
 
 DIRECTIVES: dict[str, Any] = {
@@ -74,13 +75,19 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def translate(folder: Path, directives: dict[str, Any]) -> dict[str, list[str]]:
-    """Has Cython make C of the written sources: the C files by the extension that they are for."""
+def translate(folder: Path, directives: dict[str, Any], names: set[str]) -> dict[str, list[str]]:
+    """Has Cython make C of the written sources: the C files by the extension that they are for.
+
+    Args:
+        folder: where they are written.
+        directives: Cython's.
+        names: of the extensions that are wanted; of the other modules only the declarations are.
+    """
     from Cython.Build import cythonize  # noqa: PLC0415 - only who builds has it
 
-    say(f"translating {len(MODULES)} modules to C")
+    say(f"translating {len(names)} modules to C")
     made = cythonize(
-        generate(folder),
+        [each for each in generate(folder) if _placed(each.name) in names],
         nthreads=cores(),
         compiler_directives=directives,
         include_path=[str(folder)],
@@ -88,6 +95,12 @@ def translate(folder: Path, directives: dict[str, Any]) -> dict[str, list[str]]:
         force=True,
     )
     return {_placed(each.name): each.sources for each in made}
+
+
+def digests() -> dict[str, str]:
+    """What tells the sources of each part, as they are, from any others."""
+    engine = forms.digest(ENGINE)
+    return {"engine": engine, "live": forms.digest(LIVE, on=engine)}
 
 
 def _placed(name: str) -> str:
@@ -111,10 +124,10 @@ class Build(build_ext):
     directives = DIRECTIVES
     checked = True
     done = 0
-    made_of = ""
     extensions: list[Extension]
 
     def finalize_options(self) -> None:
+        self.made_of: dict[str, str] = {}
         self.parallel = cores()
         super().finalize_options()
 
@@ -130,8 +143,9 @@ class Build(build_ext):
         with tempfile.TemporaryDirectory(prefix="meshsim-build-") as folder:
             try:
                 self._target().joinpath("manifest.json").unlink(missing_ok=True)
-                self.made_of = forms.digest(MODULES)
-                sources = translate(Path(folder), self.directives)
+                self.made_of = digests()
+                names = {extension.name for extension in self.extensions}
+                sources = translate(Path(folder), self.directives, names)
                 for extension in self.extensions:
                     self._folder(extension)
                     extension.sources = sources[extension.name]
@@ -166,11 +180,12 @@ class Build(build_ext):
         return Path(self.get_ext_fullpath(f"{FOLDER}.manifest")).parent
 
     def _manifest(self) -> None:
-        if forms.digest(MODULES) != self.made_of:
+        if digests() != self.made_of:
             raise RuntimeError("a source was changed meanwhile; build again")
         manifest = {
-            "modules": MODULES,
-            "digest": self.made_of,
+            "parts": {
+                part: {"modules": PARTS[part], "digest": digest} for part, digest in self.made_of.items()
+            },
             "checked": self.checked,
             "flags": os.environ.get("MESHSIM_CFLAGS", ""),
             "suffix": sysconfig.get_config_var("EXT_SUFFIX"),
@@ -192,19 +207,27 @@ class Build(build_ext):
             say(line)
 
 
-def extensions() -> list[Extension]:
+def extensions(names: list[str] = MODULES) -> list[Extension]:
     """What setuptools is told of: placeholders, which `Build` replaces when it runs."""
-    return [Extension(_placed(name), [], optional=True) for name in MODULES]
+    return [Extension(_placed(name), [], optional=True) for name in names]
 
 
-def build_in_place(*, checked: bool = True) -> bool:
-    """Compiles into the package's own folder; whether it worked."""
-    command = Build(Distribution({"name": "meshsim", "ext_modules": extensions(), "packages": []}))
+def build_in_place(*, checked: bool = True, stale: bool = False) -> bool:
+    """Compiles into the package's own folder; whether it worked.
+
+    Args:
+        checked: with checks of bounds and None.
+        stale: only what is older than its sources.
+    """
+    kept = stale and checked and forms.fresh("engine")
+    names = LIVE if kept else MODULES
+    command = Build(Distribution({"name": "meshsim", "ext_modules": extensions(names), "packages": []}))
     command.inplace = False
     command.directives = DIRECTIVES if checked else {**DIRECTIVES, **UNCHECKED}
     command.checked = checked
     command.build_lib = str(ROOT)
-    shutil.rmtree(forms.COMPILED, ignore_errors=True)
+    if not kept:
+        shutil.rmtree(forms.COMPILED, ignore_errors=True)
     command.ensure_finalized()
     command.run()
     return forms.MANIFEST.exists()

@@ -45,9 +45,10 @@ def header(program: Program, module: Module) -> str:
     """The text of a module's .pxd."""
     lines = ["# made from the annotations of the source; see meshsim.compiler", "cimport cython"]
     lines.append("from libc.stdint cimport int64_t, uint64_t")
+    # before the imports, for modules that need each other's types
+    lines += [f"cdef class {name}" for name in module.classes]
     lines += _cimports(program, module)
     lines += _wide(program, module)
-    lines += [f"cdef class {name}" for name in module.classes]
     for name, signature in module.functions.items():
         lines += _function(program, module, name, signature)
     for cls in module.classes.values():
@@ -62,6 +63,8 @@ def header(program: Program, module: Module) -> str:
 
 def _cimports(program: Program, module: Module) -> list[str]:
     lines = []
+    calls = [node.func for node in ast.walk(module.tree) if isinstance(node, ast.Call)]
+    called = {function.id for function in calls if isinstance(function, ast.Name)}
     for name, (origin, there) in module.imports.items():
         if origin == "math":
             if there in C_MATH:
@@ -71,7 +74,7 @@ def _cimports(program: Program, module: Module) -> list[str]:
         elif program.home(module, name) is not None and there not in program.modules[origin].constants:
             lines.append(f"from {origin} cimport {there}")
             cls = program.class_of(module, name)
-            if cls is not None and has_factory(cls):
+            if cls is not None and has_factory(cls) and name in called:
                 lines.append(f"from {origin} cimport {factory(there)}")
     return lines + [
         f"from {origin} cimport {name}"

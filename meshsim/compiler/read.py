@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeGuard
 
 Arguments = list[tuple[str, ast.expr | None]]
 Constant = int | float
@@ -40,7 +41,13 @@ class Class:
 
 @dataclass(slots=True)
 class Module:
-    """One source: what it defines, and what it imports by name, as (module, name there)."""
+    """One source: what it defines, and what it imports by name, as (module, name there).
+
+    Attributes:
+        for_types: names that are imported for annotations alone, under ``TYPE_CHECKING``: from a module that
+            may come later, and imports this one.
+        aliases: names for types, such as ``Headers = list[tuple[bytes, bytes]]``.
+    """
 
     name: str
     text: str
@@ -50,6 +57,8 @@ class Module:
     functions: dict[str, Signature] = field(default_factory=dict)
     classes: dict[str, Class] = field(default_factory=dict)
     imports: dict[str, tuple[str, str]] = field(default_factory=dict)
+    for_types: set[str] = field(default_factory=set)
+    aliases: dict[str, ast.expr] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -118,31 +127,60 @@ def read(root: Path, names: list[str]) -> Program:
         root: the folder that holds the package ``meshsim``.
         names: of the modules, such as ``meshsim.mesh.call``, in the order of their imports.
     """
-    modules = {}
+    program = Program({})
     for name in names:
         text = (root / (name.replace(".", "/") + ".py")).read_text(encoding="utf-8")
-        modules[name] = _module(name, text)
-    return Program(modules)
+        program.modules[name] = Module(name, text, ast.parse(text))
+        _read(program, program.modules[name])
+    return program
 
 
-def _module(name: str, text: str) -> Module:
-    module = Module(name, text, ast.parse(text))
+def _read(program: Program, module: Module) -> None:
     for node in module.tree.body:
-        if isinstance(node, ast.ImportFrom) and node.module:
-            for alias in node.names:
-                module.imports[alias.asname or alias.name] = (node.module, alias.name)
-        elif isinstance(node, ast.FunctionDef):
+        if isinstance(node, ast.ImportFrom):
+            _import(module, node)
+        elif is_for_types(node):
+            for statement in node.body:
+                if isinstance(statement, ast.ImportFrom):
+                    module.for_types |= _import(module, statement)
+        elif isinstance(node, ast.FunctionDef) and not has_closure(node):
             module.functions[node.name] = _signature(node, method=False)
         elif isinstance(node, ast.ClassDef):
-            module.classes[node.name] = _class(node, name)
+            cls = _class(node, module.name)
+            if cls is not None and (cls.base is None or program.class_of(module, cls.base) is not None):
+                module.classes[node.name] = cls
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             _constant(module, node)
-    return module
+
+
+def has_closure(node: ast.FunctionDef) -> bool:
+    """Whether a function has others inside, which one of C can't have: it stays a function of Python's."""
+    inside = (ast.Lambda, ast.GeneratorExp, ast.Yield, ast.FunctionDef)
+    return any(isinstance(inner, inside) for inner in ast.walk(node) if inner is not node)
+
+
+def _import(module: Module, node: ast.ImportFrom) -> set[str]:
+    """Notes what a statement imports; returns the names."""
+    names = {alias.asname or alias.name: alias.name for alias in node.names}
+    if node.module:
+        module.imports.update({name: (node.module, there) for name, there in names.items()})
+    return set(names)
+
+
+def is_for_types(node: ast.stmt) -> TypeGuard[ast.If]:
+    """Whether a statement of a module is only for who reads annotations."""
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
 def _constant(module: Module, node: ast.Assign | ast.AnnAssign) -> None:
     target = node.targets[0] if isinstance(node, ast.Assign) else node.target
     value = None if node.value is None else evaluate(node.value, module.constants)
+    if (
+        isinstance(target, ast.Name)
+        and isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Subscript)
+    ):
+        module.aliases[target.id] = node.value
     if isinstance(target, ast.Name) and value is not None:
         module.constants[target.id] = value
         if isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) == "Key":
@@ -167,8 +205,15 @@ def _signature(node: ast.FunctionDef, *, method: bool) -> Signature:
     return Signature(node, arguments[1:] if method else arguments, node.returns)
 
 
-def _class(node: ast.ClassDef, module: str) -> Class:
+def _class(node: ast.ClassDef, module: str) -> Class | None:
+    """What a class says; None for one that C has nothing like, and which Python makes in either form.
+
+    That is one with several bases, or with a decorator other than `final`; the caller sees to those whose
+    base is not compiled: exceptions, protocols, named tuples.
+    """
     decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
+    if len(node.bases) > 1 or node.keywords or set(decorators) - {"final"}:
+        return None
     base = ast.unparse(node.bases[0]) if node.bases else None
     cls = Class(node.name, module, base, "final" in decorators, node)
     for item in node.body:

@@ -28,7 +28,7 @@ from meshsim.compiler.header import (
     returns_nothing,
     typed_locals,
 )
-from meshsim.compiler.read import Class, Module, Program, Signature, evaluate
+from meshsim.compiler.read import Class, Module, Program, Signature, evaluate, is_for_types
 from meshsim.compiler.types import SCALARS, Locals
 
 Edit = tuple[int, int, int, int, str]
@@ -108,9 +108,11 @@ class _Writer:
         """Edits one statement of the module."""
         if isinstance(node, ast.ImportFrom):
             self._import(node)
-        elif isinstance(node, ast.FunctionDef):
+        elif isinstance(node, ast.FunctionDef) and node.name in self.module.functions:
             self._function(node, None)
-        elif isinstance(node, ast.ClassDef):
+        elif is_for_types(node):
+            self.replace(node, "pass")
+        elif isinstance(node, ast.ClassDef) and node.name in self.module.classes:
             self._class(self.module.classes[node.name])
 
     def _import(self, node: ast.ImportFrom) -> None:

@@ -40,8 +40,21 @@ def c_type(program: Program, module: Module, annotation: ast.expr | None) -> str
         return COLUMNS[text]
     if program.class_of(module, text) is not None:
         return text
+    alias = aliased(program, module, text)
+    if alias is not None:
+        return c_type(program, alias.module, alias.annotation)
     outer = ast.unparse(bare.value) if isinstance(bare, ast.Subscript) else text
     return BUILTIN.get(outer, "object")
+
+
+def aliased(program: Program, module: Module, name: str) -> Typed | None:
+    """The type that a name is another name for."""
+    while name not in module.aliases:
+        origin, name = module.imports.get(name, ("", ""))
+        if origin not in program.modules:
+            return None
+        module = program.modules[origin]
+    return Typed(module.aliases[name], module)
 
 
 def elements(typed: Typed) -> Typed | None:
@@ -147,7 +160,9 @@ class Locals:
     def _note(self, name: str, typed: Typed | None) -> None:
         if typed is None or name in self.arguments:
             return
-        typed = Typed(without_none(typed.annotation), typed.module)
+        bare = without_none(typed.annotation)
+        if ast.unparse(bare) not in SCALARS:  # a number that may be None is no number in C
+            typed = Typed(bare, typed.module)
         before = self.known.get(name)
         if before is not None and ast.unparse(before.annotation) != ast.unparse(typed.annotation):
             self.unclear.add(name)

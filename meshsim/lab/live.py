@@ -75,7 +75,7 @@ def run_live(
         out: folder for the results, checked before the run; None keeps them in memory only.
         roles: where the class of each role is, for those who have their own.
         progress: is told in words what is being done.
-        ready: is called once with the mesh, when it serves and before its load begins.
+        ready: is called once with the mesh, when it serves and its load begins.
         watch: is called twice a second with the running mesh.
         interrupted: is called at the first Ctrl-C, to say that it was noticed.
 
@@ -90,11 +90,11 @@ def run_live(
     options = options_of(proxy, host, access_log, roles)
     with LiveMesh(chosen, chosen.seed, options, progress) as mesh:
         mesh.launch()
-        if ready is not None:
-            ready(mesh)
         with interruptible(interrupted) as stop:
             began = Usage.now()
             mesh.start()
+            if ready is not None:
+                ready(mesh)
             ending = _watch(mesh, stop, watch)
             busy = _usage(began)
             parts = mesh.stop()
@@ -149,6 +149,7 @@ def serve_live(
                 mesh.run(GLANCE)
                 if watch is not None:
                     watch(mesh)
+        mesh.stop()  # so that access logs are whole
 
 
 # ---- what is asked for ------------------------------------------------------------------------------

@@ -77,8 +77,7 @@ class Dashboard:
 
     def __call__(self, mesh: LiveMesh) -> None:
         """Shows how it goes."""
-        reports = [stats for (role, _), stats in mesh.stats.items() if role == "proxy"]
-        self._window.add(mesh.now, by_edge(reports))
+        self._window.add(mesh.now, by_edge(mesh.reports()))
         self._live.update(Group(Text.from_markup(headline(mesh)), self._table(mesh)), refresh=True)
 
     def _table(self, mesh: LiveMesh) -> Any:

@@ -40,6 +40,18 @@ class LiveClock(Clock):
         stopped: called when there is nothing left to do.
     """
 
+    ideal: bool
+    real_time: Callable[[], float]
+    base: float
+    lateness: list[float]
+    stopped: Callable[[], None]
+    _waiting: list[tuple[float, int, Event, int]]
+    _numbers: int
+    _latest: float
+    _armed: float
+    _busy: bool
+    _alarm: Alarm
+
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
@@ -51,9 +63,9 @@ class LiveClock(Clock):
         self.ideal = ideal
         self.real_time = real_time
         self.base = real_time()
-        self.lateness: list[float] = []
-        self.stopped: Callable[[], None] = lambda: None
-        self._waiting: list[tuple[float, int, Event, int]] = []
+        self.lateness = []
+        self.stopped = lambda: None
+        self._waiting = []
         self._numbers = 0
         self._latest = -inf
         self._armed = inf
@@ -106,15 +118,19 @@ class LiveClock(Clock):
         self._busy = True
         try:
             while self._waiting and self._waiting[0][0] <= self.real_time() - self.base:
-                due, _, event, step = heapq.heappop(self._waiting)
+                due, number, event, step = heapq.heappop(self._waiting)
                 if self.ideal:
                     self._note(due)
-                    event.fire(step, due)
+                    self.fire(event, step, due, number)
                 else:
-                    event.fire(step, max(self.now(), due))
+                    self.fire(event, step, max(self.now(), due), number)
         finally:
             self._busy = False
             self._arm()
+
+    def fire(self, event: Event, step: int, now: float, number: int) -> None:
+        """Lets an event happen, which has this number among those that were scheduled."""
+        event.fire(step, now)
 
     def _note(self, due: float) -> None:
         if len(self.lateness) < LATE_AT_MOST:

@@ -12,7 +12,7 @@ Source: W3C Trace Context, traceparent ``00-<trace id, 32 hex>-<parent id, 16 he
 from __future__ import annotations
 
 from math import isfinite
-from typing import NamedTuple
+from typing import final
 
 from meshsim.random import Key, derive
 
@@ -22,10 +22,19 @@ TRACEPARENT = b"traceparent"
 REQUEST_ID = b"x-request-id"
 
 PRIORITY_MOST = 1000
-TRACE_LENGTH, PARENT_LENGTH, TRACEPARENT_LENGTH = 32, 16, 55
+CONTEXT_PARTS = 5
+MICROS = 1e6
+TRACE_LENGTH = 32
+PARENT_LENGTH = 16
+TRACEPARENT_LENGTH = 55
+TRACEPARENT_PARTS = [2, TRACE_LENGTH, PARENT_LENGTH, 2]
+
+TraceId = int
+"""128 bits, which C has no number for."""
 
 
-class Context(NamedTuple):
+@final
+class Context:
     """Whose call it is.
 
     Attributes:
@@ -42,15 +51,24 @@ class Context(NamedTuple):
     sampled: bool
     priority: int
 
+    def __init__(self, key: Key, start: float, extra: bool, sampled: bool, priority: int) -> None:
+        self.key = key
+        self.start = start
+        self.extra = extra
+        self.sampled = sampled
+        self.priority = priority
+
     def header(self) -> bytes:
         """The value of ``x-meshsim``."""
-        return b"%016x;%r;%d;%d;%d" % (self.key, self.start, self.extra, self.sampled, self.priority)
+        extra = 1 if self.extra else 0
+        sampled = 1 if self.sampled else 0
+        return f"{self.key:016x};{self.start!r};{extra};{sampled};{self.priority}".encode()
 
 
 def parse_context(value: bytes) -> Context | None:
     """What ``x-meshsim`` says; None if it says nothing that we would have written."""
     parts = value.split(b";")
-    if len(parts) != len(Context._fields) or len(parts[0]) != PARENT_LENGTH:
+    if len(parts) != CONTEXT_PARTS or len(parts[0]) != PARENT_LENGTH:
         return None
     try:
         key, start, priority = int(parts[0], 16), float(parts[1]), int(parts[4])
@@ -61,6 +79,24 @@ def parse_context(value: bytes) -> Context | None:
     return Context(key, start, parts[2] == b"1", parts[3] == b"1", priority)
 
 
+def stranger(key: Key, now: float, sampled: bool) -> Context:
+    """The context of a call that brings none.
+
+    NOTE: its start is cut to microseconds, which `stranger_header` writes as two numbers of C's. The shortest
+    digits that tell a float from all others take five times as long to find.
+    """
+    return Context(key, int(now * MICROS) / MICROS, False, sampled, 0)
+
+
+def stranger_header(context: Context) -> bytes:
+    """``x-meshsim`` of a stranger's context: its `header`, but for zeros at the end of the start."""
+    total = int(context.start * MICROS + 0.5)
+    seconds = total // 1000000
+    micros = total % 1000000
+    sampled = 1 if context.sampled else 0
+    return f"{context.key:016x};{seconds}.{micros:06d};0;{sampled};0".encode()
+
+
 def attempt_key(context: Context, count: bytes) -> tuple[Key, int]:
     """Key and number (from 0) of the attempt that brings a call, by its ``x-envoy-attempt-count``."""
     number = int(count) - 1 if count.isdigit() and len(count) < PARENT_LENGTH else 0
@@ -68,7 +104,8 @@ def attempt_key(context: Context, count: bytes) -> tuple[Key, int]:
     return derive(context.key, number), number
 
 
-class Trace(NamedTuple):
+@final
+class Trace:
     """What ``traceparent`` says.
 
     Attributes:
@@ -77,27 +114,52 @@ class Trace(NamedTuple):
         sampled: whether spans are kept.
     """
 
-    trace: int
+    trace: TraceId
     parent: Key
     sampled: bool
 
+    def __init__(self, trace: TraceId, parent: Key, sampled: bool) -> None:
+        self.trace = trace
+        self.parent = parent
+        self.sampled = sampled
+
+    def root(self) -> Key:
+        """The key of the client's request: the lower half of its trace's id."""
+        return self.trace & 0xFFFFFFFFFFFFFFFF
+
     def header(self) -> bytes:
         """The value of ``traceparent``."""
-        return b"00-%032x-%016x-%02x" % (self.trace, self.parent, self.sampled)
+        return traceparent(trace_hex(self.trace), self.parent, self.sampled)
+
+
+def trace_hex(trace: TraceId) -> str:
+    """A trace's id as ``traceparent`` has it."""
+    return f"{trace:032x}"
+
+
+def key_hex(key: Key) -> str:
+    """The trace's id of a request that nobody has given one: its key."""
+    return f"0000000000000000{key or 1:016x}"
+
+
+def traceparent(trace: str, parent: Key, sampled: bool) -> bytes:
+    """The value of ``traceparent``; see `Trace`.
+
+    Args:
+        trace: as `trace_hex` or `key_hex` writes it.
+        parent: key of the attempt.
+        sampled: whether spans are kept.
+    """
+    return f"00-{trace}-{parent:016x}-0{1 if sampled else 0}".encode()
 
 
 def parse_trace(value: bytes) -> Trace | None:
     """What ``traceparent`` says; None if it is not one of version 00 with ids that are not 0."""
     parts = value.split(b"-")
-    if len(value) != TRACEPARENT_LENGTH or [len(part) for part in parts] != [
-        2,
-        TRACE_LENGTH,
-        PARENT_LENGTH,
-        2,
-    ]:
+    if len(value) != TRACEPARENT_LENGTH or [len(part) for part in parts] != TRACEPARENT_PARTS:
         return None
     try:
-        version, trace, parent, flags = (int(part, 16) for part in parts)
+        version, trace, parent, flags = [int(part, 16) for part in parts]
     except ValueError:
         return None
     return Trace(trace, parent, flags & 1 == 1) if version == 0 and trace and parent else None
@@ -105,6 +167,10 @@ def parse_trace(value: bytes) -> Trace | None:
 
 def request_id(key: Key) -> bytes:
     """An ``x-request-id`` in the form of a UUID (version 8: bits of one's own), of the request's key."""
-    text = b"%016x" % key
-    other = b"%016x" % derive(key, 0)
-    return b"%b-%b-8%b-8%b-%b" % (text[:8], text[8:12], text[12:15], other[:3], other[3:15])
+    other = derive(key, 0)
+    first: Key = key >> 32
+    second: Key = (key >> 16) & 0xFFFF
+    third: Key = (key >> 4) & 0xFFF
+    fourth: Key = other >> 52
+    fifth: Key = (other >> 4) & 0xFFFFFFFFFFFF
+    return f"{first:08x}-{second:04x}-8{third:03x}-8{fourth:03x}-{fifth:012x}".encode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from typing import cast
 
 from meshsim.live.wire import Handler, Limits, ServerConnection
 from meshsim.mesh.clock import Clock
@@ -39,8 +40,8 @@ class Listening:
         loop = asyncio.get_running_loop()
         self.host = host
         self.server = await loop.create_server(
-            lambda: ServerConnection(self.handler, self.limits, loop), host, port, backlog=BACKLOG,
-            reuse_address=True,
+            lambda: cast(asyncio.Protocol, ServerConnection(self.handler, self.limits, loop)), host, port,
+            backlog=BACKLOG, reuse_address=True,
         )  # fmt: skip
         self.port = self.server.sockets[0].getsockname()[1]
         return self.port

@@ -11,10 +11,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from functools import partial
+from typing import cast
 
 from meshsim.live.clock import LiveClock
 from meshsim.live.links import Crossing, emulated
-from meshsim.live.wire import GARBAGE, ClientConnection, Limits, Reply, ResponseHead
+from meshsim.live.wire.client import GARBAGE, ClientConnection, Reply
+from meshsim.live.wire.heads import ResponseHead
+from meshsim.live.wire.limits import Limits
 from meshsim.mesh.attempt import Attempt
 from meshsim.mesh.clock import Event
 from meshsim.mesh.cluster import Cluster, Host, Stream, Transport
@@ -36,20 +40,28 @@ class Pool:
         idle: connections that serve nobody.
     """
 
-    __slots__ = ("address", "cluster", "host", "idle", "name")
+    address: Address
+    name: str
+    cluster: Cluster
+    host: Host
+    idle: list[ClientConnection]
 
     def __init__(self, address: Address, cluster: Cluster, host: Host) -> None:
         self.address = address
         self.name = f"{address[0]}:{address[1]}"
         self.cluster = cluster
         self.host = host
-        self.idle: list[ClientConnection] = []
+        self.idle = []
 
 
 class Outgoing:
     """What an attempt sends: a head, and as much of the body as there is."""
 
-    __slots__ = ("body", "chunked", "head", "method", "whole")
+    head: bytes
+    body: bytes
+    whole: bool
+    method: bytes
+    chunked: bool
 
     def __init__(self, head: bytes, body: bytes, whole: bool, method: bytes, chunked: bool) -> None:
         self.head = head
@@ -70,6 +82,13 @@ class SocketTransport(Transport):
         limits: of connections.
     """
 
+    clock: LiveClock
+    addresses: dict[str, Address]
+    limits: Limits
+    links: dict[int, Link]
+    pools: dict[Host, Pool]
+    connecting: set[asyncio.Task[None]]
+
     def __init__(
         self,
         clock: LiveClock,
@@ -82,8 +101,8 @@ class SocketTransport(Transport):
         self.addresses = addresses
         self.limits = limits or Limits()
         self.links = {edge: link for edge, link in (links or {}).items() if emulated(link, changing)}
-        self.pools: dict[Host, Pool] = {}
-        self.connecting: set[asyncio.Task[None]] = set()
+        self.pools = {}
+        self.connecting = set()
 
     # ---- the subclass's -----------------------------------------------------------------------------
 
@@ -98,24 +117,35 @@ class SocketTransport(Transport):
     # ---- connections --------------------------------------------------------------------------------
 
     def open(self, cluster: Cluster, host: Host, now: float) -> None:
+        loop = asyncio.get_running_loop()
         pool = self.pools.get(host)
         if pool is None:
-            pool = self.pools[host] = Pool(self.addresses[host.name], cluster, host)
-        task = asyncio.get_running_loop().create_task(self._connect(pool))
+            address = self.addresses.get(host.name)
+            if address is None:  # not told yet
+                loop.call_soon(self._lost_way, cluster, host)
+                return
+            pool = self.pools[host] = Pool(address, cluster, host)
+        task = loop.create_task(self._connect(pool))
         self.connecting.add(task)  # or it might be collected while it runs
         task.add_done_callback(self.connecting.discard)
 
+    def _lost_way(self, cluster: Cluster, host: Host) -> None:
+        """There is no knowing where a host is."""
+        cluster.failed(host, self.clock.now())
+
     async def _connect(self, pool: Pool) -> None:
         loop = asyncio.get_running_loop()
-        connection = ClientConnection(lambda lost: self._idle_lost(pool, lost), self.limits)
+        connection = ClientConnection(partial(self._idle_lost, pool), self.limits)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
-                await loop.create_connection(lambda: connection, *pool.address)
+                await loop.create_connection(lambda: cast(asyncio.Protocol, connection), *pool.address)
         except (OSError, TimeoutError):
             pool.cluster.failed(pool.host, self.clock.now())
             return
         pool.idle.append(connection)
         pool.cluster.opened(pool.host, self.clock.now())
+        if not connection.reusable:  # it may have been closed before it could be used
+            self._idle_lost(pool, connection)
 
     def _idle_lost(self, pool: Pool, connection: ClientConnection) -> None:
         """The other side has closed an idle connection."""
@@ -136,11 +166,13 @@ class SocketTransport(Transport):
 
     def send(self, stream: Stream, now: float) -> None:
         assert isinstance(stream, Attempt), "attempts are what a call sends"
-        delivery = self.delivery(stream)
-        delivery.pool = self.pools[stream.host_sent()]
-        delivery.connection = delivery.pool.idle.pop()
-        stream.exchange = delivery
-        link = self.links.get(stream.call.route.edge) if self.links else None
+        attempt: Attempt = stream
+        delivery = self.delivery(attempt)
+        pool = self.pools[attempt.host_sent()]
+        delivery.pool = pool
+        delivery.connection = pool.idle.pop()
+        attempt.exchange = delivery
+        link = self.links.get(attempt.call.route.edge) if self.links else None
         if link is None:
             delivery.write(now)
         else:
@@ -148,9 +180,10 @@ class SocketTransport(Transport):
 
     def abandon(self, stream: Stream, now: float) -> None:
         assert isinstance(stream, Attempt), "attempts are what a call sends"
-        delivery = stream.exchange
-        if isinstance(delivery, Delivery):
-            stream.exchange = None
+        attempt: Attempt = stream
+        if isinstance(attempt.exchange, Delivery):
+            delivery: Delivery = attempt.exchange
+            attempt.exchange = None
             delivery.give_up(now)
 
 
@@ -163,19 +196,29 @@ class Delivery(Reply):
         connection: its own, until the response is whole or there will be none.
         crossing: the message that is under way on an emulated link.
         response: its head, once that has come.
+        rest: the body that came with it.
     """
 
-    __slots__ = ("attempt", "connection", "crossing", "link", "pool", "response", "transport", "waited_for")
+    transport: SocketTransport
+    attempt: Attempt
+    waited_for: bool
+    connection: ClientConnection | None
+    pool: Pool | None
+    link: Link | None
+    crossing: Crossing | None
+    response: ResponseHead | None
+    rest: bytes
 
     def __init__(self, transport: SocketTransport, attempt: Attempt) -> None:
         self.transport = transport
         self.attempt = attempt
         self.waited_for = True
-        self.connection: ClientConnection | None = None
-        self.pool: Pool
-        self.link: Link | None = None
-        self.crossing: Crossing | None = None
-        self.response: ResponseHead | None = None
+        self.connection = None
+        self.pool = None
+        self.link = None
+        self.crossing = None
+        self.response = None
+        self.rest = b""
 
     # ---- out ----------------------------------------------------------------------------------------
 
@@ -189,8 +232,12 @@ class Delivery(Reply):
         self.crossing = None
         connection = self.connection
         if connection is not None:
-            out = self.transport.outgoing(self.attempt)
-            connection.request(self, out.head, out.body, out.whole, out.method, chunked=out.chunked)
+            out = self.outgoing()
+            connection.request(self, out.head, out.body, out.whole, out.method, out.chunked)
+
+    def outgoing(self) -> Outgoing:
+        """What to send."""
+        return self.transport.outgoing(self.attempt)
 
     def broken(self, now: float) -> None:
         """The emulated link has lost a message too often."""
@@ -201,19 +248,22 @@ class Delivery(Reply):
 
     def whole(self, connection: ClientConnection, head: ResponseHead, body: bytes) -> None:
         link = self.link
+        now = self.transport.clock.now()
         if link is None:
-            self.arrive(connection, head, body, self.transport.clock.now())
+            self.arrive(head, body, now)
         elif self.waited_for:
-            self._send_over(
-                link,
-                (LINK_BACK, LOSS_BACK),
-                lambda now: self.arrive(connection, head, body, now),
-                self.transport.clock.now(),
-            )
+            self.response = head
+            self.rest = body
+            self._send_over(link, (LINK_BACK, LOSS_BACK), self.come_back, now)
         else:
             self.drop()
 
-    def arrive(self, connection: ClientConnection, head: ResponseHead, body: bytes, now: float) -> None:
+    def come_back(self, now: float) -> None:
+        """The response has come over an emulated link."""
+        if self.response is not None:
+            self.arrive(self.response, self.rest, now)
+
+    def arrive(self, head: ResponseHead, body: bytes, now: float) -> None:
         """The whole response has reached the caller's proxy."""
         self.crossing = None
         if not self.waited_for:
@@ -227,10 +277,11 @@ class Delivery(Reply):
 
     def give_back(self) -> bool:
         """Returns the connection to its pool, if it can be used again."""
-        connection, self.connection = self.connection, None
+        connection = self.connection
+        self.connection = None
         if connection is None:
             return False
-        if connection.reusable:
+        if connection.reusable and self.pool is not None:
             self.pool.idle.append(connection)
             return True
         connection.close()
@@ -267,7 +318,8 @@ class Delivery(Reply):
 
     def drop(self) -> None:
         """Closes the connection at once."""
-        connection, self.connection = self.connection, None
+        connection = self.connection
+        self.connection = None
         if connection is not None:
             connection.abort()
 
@@ -297,6 +349,8 @@ class Delivery(Reply):
 
 class Notice(Event):
     """The word, on its way over a link, that a caller has given up."""
+
+    delivery: Delivery
 
     def __init__(self, delivery: Delivery) -> None:
         self.delivery = delivery

@@ -6,8 +6,7 @@ mean). Lines are written in batches, at most a second late, as Envoy's are.
 
 from __future__ import annotations
 
-import json
-import time
+import asyncio
 from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii as quoted
 from pathlib import Path
@@ -18,12 +17,7 @@ BATCH = 256
 LATE_AT_MOST = 1.0
 """s."""
 
-_LINE = (
-    '{"start_time":"%s.%06dZ","method":%s,"path":%s,"protocol":"HTTP/1.%d","response_code":%d,'
-    '"response_flags":"%s","response_code_details":"%s","bytes_received":%d,"bytes_sent":%d,"duration":%d,'
-    '"upstream_service_time":%s,"x_forwarded_for":%s,"user_agent":%s,"request_id":%s,"authority":%s,'
-    '"upstream_host":%s,"upstream_cluster":"%s","route_name":"%s","attempt_count":%d}\n'
-)
+SEEN_AT_MOST = 1024
 
 
 def text(value: bytes) -> str:
@@ -32,22 +26,36 @@ def text(value: bytes) -> str:
 
 
 class AccessLog:
-    """Writes lines to a file.
+    """Writes lines to a file, one after the other.
+
+    Args:
+        path: of the file.
+        loop: for the time at which lines are written at the latest.
 
     Raises:
         OSError: it can't be opened.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._file: BinaryIO = path.open("ab", buffering=0)
-        self._lines: list[str] = []
+    _file: BinaryIO
+    _loop: asyncio.AbstractEventLoop
+    _flushing: asyncio.TimerHandle | None
+    _lines: list[str]
+    _second: int
+    _stamp: str
+    _seen: dict[bytes, str]
+
+    def __init__(self, path: Path, loop: asyncio.AbstractEventLoop) -> None:
+        self._file = path.open("ab", buffering=0)
+        self._loop = loop
+        self._flushing = None
+        self._lines = []
+        self._seen = {}
         self._second = 0
         self._stamp = ""
-        self._flushed = 0.0
 
     def write(
         self, started: float, method: bytes, path: bytes, minor: int, status: int, flags: str, details: str,
-        received: int, sent: int, lasted: float, upstream: float | None, forwarded: bytes, agent: bytes,
+        received: int, sent: int, lasted: float, upstream: float, forwarded: bytes, agent: bytes,
         request_id: bytes, authority: bytes, host: str, cluster: str, route: str, attempts: int,
     ) -> None:  # fmt: skip
         """One line.
@@ -63,7 +71,7 @@ class AccessLog:
             received: bytes of the request's body.
             sent: bytes of the answer's.
             lasted: until the end of the answer, s.
-            upstream: what of that the upstream took, s; None where none answered.
+            upstream: what of that the upstream took, s; negative where none answered.
             forwarded: X-Forwarded-For.
             agent: User-Agent.
             request_id: X-Request-Id.
@@ -77,21 +85,38 @@ class AccessLog:
         if second != self._second:
             self._second = second
             self._stamp = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        upstream_host = f'"{host}"' if host else "null"  # an address and a port, with nothing to escape
+        micros = int((started - second) * 1e6)
+        duration = int(lasted * 1e3)
+        served = "null" if upstream < 0.0 else str(int(upstream * 1e3))
         self._lines.append(
-            _LINE
-            % (
-                self._stamp, int((started - second) * 1e6), text(method), text(path), minor, status,
-                flags or "-", details, received, sent, lasted * 1e3,
-                "null" if upstream is None else int(upstream * 1e3), text(forwarded), text(agent), text(request_id), text(authority),
-                json.dumps(host) if host else "null", cluster, route, attempts,
-            )
-        )  # fmt: skip
-        if len(self._lines) >= BATCH or started - self._flushed > LATE_AT_MOST:
+            f'{{"start_time":"{self._stamp}.{micros:06d}Z","method":{self._again(method)},"path":{text(path)},'
+            f'"protocol":"HTTP/1.{minor}","response_code":{status},"response_flags":"{flags or "-"}",'
+            f'"response_code_details":"{details}","bytes_received":{received},"bytes_sent":{sent},'
+            f'"duration":{duration},"upstream_service_time":{served},"x_forwarded_for":{text(forwarded)},'
+            f'"user_agent":{self._again(agent)},"request_id":{text(request_id)},"authority":{self._again(authority)},'
+            f'"upstream_host":{upstream_host},"upstream_cluster":"{cluster}",'
+            f'"route_name":"{route}","attempt_count":{attempts}}}\n'
+        )
+        if len(self._lines) >= BATCH:
             self.flush()
+        elif self._flushing is None:
+            self._flushing = self._loop.call_later(LATE_AT_MOST, self.flush)
+
+    def _again(self, value: bytes) -> str:
+        """`text` of what mostly comes again: as many as `SEEN_AT_MOST` are remembered."""
+        found = self._seen.get(value)
+        if found is None:
+            if len(self._seen) >= SEEN_AT_MOST:
+                self._seen = {}
+            found = self._seen[value] = text(value)
+        return found
 
     def flush(self) -> None:
         """Writes what is waiting."""
-        self._flushed = time.time()
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
         lines, self._lines = self._lines, []
         if lines:
             self._file.write("".join(lines).encode())

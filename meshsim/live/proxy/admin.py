@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from meshsim.live.proxy.series import Exposition, Series
-from meshsim.live.wire import Handler, RequestHead, ServerConnection, ServerStream
+from meshsim.live.wire import NOBODY, Handler, RequestHead, ServerConnection, ServerStream
 
 
 class Admin(Handler):
@@ -35,7 +35,7 @@ class Admin(Handler):
     ) -> ServerStream:
         status, kind, text = self.page(head.method, head.path.partition(b"?")[0])
         connection.answer(status, [(b"content-type", kind.encode())], text)
-        return ServerStream()
+        return NOBODY
 
     def page(self, method: bytes, path: bytes) -> tuple[int, str, bytes]:
         """Status, content type and content of a page."""

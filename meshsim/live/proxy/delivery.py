@@ -2,60 +2,67 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, final
 
-from meshsim.live.context import ATTEMPT_COUNT, TRACEPARENT, Trace
-from meshsim.live.proxy.ledger import Ledger
-from meshsim.live.transport import Delivery, Outgoing, SocketTransport
-from meshsim.live.wire import CHUNKED, ClientConnection, ResponseHead, request_head
+from meshsim.live.clock import LiveClock
+from meshsim.live.context import ATTEMPT_COUNT, TRACEPARENT, traceparent
+from meshsim.live.proxy.exchange import Exchange
+from meshsim.live.transport import Address, Delivery, Outgoing, SocketTransport
+from meshsim.live.wire.client import GARBAGE, ClientConnection
+from meshsim.live.wire.heads import CHUNKED, ResponseHead
+from meshsim.live.wire.write import request_head
 from meshsim.mesh.attempt import Attempt
+from meshsim.mesh.call import Call
+from meshsim.mesh.link import Link
 from meshsim.policies.outcome import NO_FLAG, RESPONSE, UC, UPE
 from meshsim.random import LINK_BACK, LOSS_BACK
 
 if TYPE_CHECKING:
-    from meshsim.live.proxy.exchange import Exchange
+    from meshsim.live.proxy.ledger import Ledger
+
+OTHER_TRY = ATTEMPT_COUNT + b": %d\r\n" + TRACEPARENT + b": %b\r\n"
+FIRST_TRY = OTHER_TRY % (1, b"")
+FIRST_TRY = FIRST_TRY[: len(FIRST_TRY) - 2]
+"""Written once, as most attempts are their call's first."""
 
 
 class ProxyTransport(SocketTransport):
     """Sends on what the downstream sent.
 
     Attributes:
-        outbound: whether it is the caller's proxy, which numbers attempts.
         ledger: where attempts are written down; None if nowhere.
     """
 
-    outbound = True
+    ledger: Ledger | None
 
-    ledger: Ledger | None = None
+    def __init__(
+        self,
+        clock: LiveClock,
+        addresses: dict[str, Address],
+        links: dict[int, Link] | None = None,
+        changing: bool = False,
+    ) -> None:
+        super().__init__(clock, addresses, links, changing)
+        self.ledger = None
 
     def delivery(self, attempt: Attempt) -> Delivery:
         if self.ledger is not None:
             self.ledger.attempt(attempt)
         return ProxyDelivery(self, attempt)
 
-    def outgoing(self, attempt: Attempt) -> Outgoing:
-        exchange: Exchange = attempt.call.owner  # type: ignore[attr-defined]  # the calls of a proxy are exchanges'
-        head = exchange.head
-        headers = head.headers
-        if self.outbound:
-            context = exchange.context
-            headers = [
-                *headers,
-                (ATTEMPT_COUNT, b"%d" % (attempt.number + 1)),
-                (TRACEPARENT, Trace(exchange.trace, attempt.key, context.sampled).header()),
-            ]
-        chunks = exchange.chunks
-        body = b"" if not chunks else chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        host = exchange.way.authority or head.host
-        return Outgoing(
-            request_head(head.method, head.path, host, headers, head.length),
-            body,
-            exchange.whole,
-            head.method,
-            head.length == CHUNKED,
-        )
+
+def exchange_of(attempt: Attempt) -> Exchange:
+    """Whose attempt it is."""
+    call = attempt.call
+    assert isinstance(call, Call), "attempts are what a call sends"
+    made: Call = call
+    exchange = made.owner
+    assert isinstance(exchange, Exchange), "the calls of a proxy are exchanges'"
+    found: Exchange = exchange
+    return found
 
 
+@final
 class ProxyDelivery(Delivery):
     """One attempt of an exchange.
 
@@ -63,27 +70,54 @@ class ProxyDelivery(Delivery):
         answer, answer_body, answer_whole: what has come back: whole, or a head whose body follows.
     """
 
-    __slots__ = ("answer", "answer_body", "answer_whole", "early", "ended", "exchange")
+    exchange: Exchange
+    answer: ResponseHead | None
+    answer_body: bytes
+    answer_whole: bool
+    early: list[bytes]
+    ended: bool
 
     def __init__(self, transport: SocketTransport, attempt: Attempt) -> None:
         super().__init__(transport, attempt)
-        self.exchange: Exchange = attempt.call.owner  # type: ignore[attr-defined]
-        self.answer: ResponseHead | None = None
+        self.exchange = exchange_of(attempt)
+        self.answer = None
         self.answer_body = b""
         self.answer_whole = False
-        self.early: list[bytes] = []
+        self.early = []
         self.ended = False
 
     # ---- out ----------------------------------------------------------------------------------------
 
     def write(self, now: float) -> None:
         exchange = self.exchange
-        exchange.host = self.pool.name
-        super().write(now)
+        exchange.host = "" if self.pool is None else self.pool.name
         if not exchange.whole and self.waited_for:
-            exchange.upstream = self
-            exchange.spill()
+            exchange.upstream = self  # before the first byte: its connection may be full at once
             exchange.connection.release()
+        super().write(now)
+        if exchange.upstream is self:
+            exchange.spill()
+
+    def outgoing(self) -> Outgoing:
+        exchange, attempt = self.exchange, self.attempt  # whose call may be over: it still travels
+        head = exchange.head
+        more = b""
+        if not exchange.way.inbound:
+            trace = traceparent(exchange.trace, attempt.key, exchange.context.sampled)
+            if attempt.number == 0:
+                more = FIRST_TRY + trace + b"\r\n"
+            else:
+                more = OTHER_TRY % (attempt.number + 1, trace)
+        chunks = exchange.chunks
+        body = b"" if not chunks else chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        host = exchange.way.authority or head.host
+        return Outgoing(
+            request_head(head.method, head.path, host, head.headers, head.length, more),
+            body,
+            exchange.whole,
+            head.method,
+            head.length == CHUNKED,
+        )
 
     def send(self, data: bytes) -> None:
         """More of the request's body."""
@@ -111,7 +145,7 @@ class ProxyDelivery(Delivery):
         self.exchange.heard = self
 
     def end(self, status: int, flag: int, cause: int, now: float) -> None:
-        if self.exchange.upstream is self:
+        if self.exchange.upstream is self and not self.attempt.lasting:
             self.exchange.upstream = None
         super().end(status, flag, cause, now)
         self.exchange.heard = None
@@ -123,13 +157,19 @@ class ProxyDelivery(Delivery):
             self.begin(head, now)
         elif self.waited_for:
             connection.hold()
-            self._send_over(self.link, (LINK_BACK, LOSS_BACK), lambda now: self.begin(head, now), now)
+            self._send_over(self.link, (LINK_BACK, LOSS_BACK), self.begin_here, now)
         else:
             self.drop()
 
+    def begin_here(self, now: float) -> None:
+        """The head has come over an emulated link."""
+        if self.response is not None:
+            self.begin(self.response, now)
+
     def begin(self, head: ResponseHead, now: float) -> None:
         """A response has begun: the call is decided by its head, and its connection is busy till the end."""
-        crossed, self.crossing = self.crossing, None
+        crossed = self.crossing
+        self.crossing = None
         if not self.waited_for:
             self.drop()
             return
@@ -171,7 +211,7 @@ class ProxyDelivery(Delivery):
             return
         now = self.transport.clock.now()
         self.cut(now)
-        self.exchange.cut_off(UC if connection.answering and kind == 1 else UPE, now)
+        self.exchange.cut_off(UPE if kind == GARBAGE else UC, now)
 
     def flow(self, yes: bool) -> None:
         """Whether more of the response is wanted now."""
@@ -183,5 +223,7 @@ class ProxyDelivery(Delivery):
 
     def cut(self, now: float) -> None:
         """The rest of the response is not wanted, or will not come."""
+        if self.exchange.upstream is self:
+            self.exchange.upstream = None
         self.drop()
         self.attempt.detach(False, now)

@@ -7,16 +7,20 @@ the response's, passed on as it comes.
 | its call | body of the request | body of the response |
 |---|---|---|
 | begins with the head, its time-outs with the end | sent on as it comes; kept up to `REPLAY_BYTES` | - |
-| is answered | the rest is not read | passed on as it comes, under the route's time-out |
+| is answered | sent on to whom the answer is from | passed on as it comes, under the route's time-out |
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, final
 
+from meshsim.live.clock import LiveClock
 from meshsim.live.context import Context
-from meshsim.live.wire import ServerConnection, ServerStream
+from meshsim.live.proxy.access import AccessLog
+from meshsim.live.proxy.way import Way
+from meshsim.live.wire.heads import RequestHead
+from meshsim.live.wire.server import ServerConnection
 from meshsim.mesh.call import Call, Owner
 from meshsim.mesh.clock import Event
 from meshsim.mesh.route import Request
@@ -36,12 +40,11 @@ from meshsim.policies.outcome import (
     add_flag,
     flag_names,
 )
+from meshsim.random import Key
 
 if TYPE_CHECKING:
     from meshsim.live.proxy.delivery import ProxyDelivery
-    from meshsim.live.proxy.listener import Listener
-    from meshsim.live.proxy.way import Way
-    from meshsim.live.wire import RequestHead
+    from meshsim.live.proxy.ledger import Ledger
 
 REPLAY_BYTES = 1 << 20
 """What is kept of a request's body: beyond it there is no retry.
@@ -49,7 +52,7 @@ Envoy's `per_connection_buffer_limit_bytes`."""
 
 PLAIN = [(b"content-type", b"text/plain")]
 
-BEFORE = "upstream_reset_before_response_started"
+BEFORE, AFTER = "upstream_reset_before_response_started", "upstream_reset_after_response_started"
 WORDS = {
     UH: (b"no healthy upstream", "no_healthy_upstream"),
     UF: (b"upstream connect error: connection failure", f"{BEFORE}{{connection_failure}}"),
@@ -64,10 +67,33 @@ WORDS = {
 """What a proxy says when it answers by itself, by the flag that ended the call; and Envoy's details."""
 
 
+class Books:
+    """What the exchanges of one listener are timed by, and written down in.
+
+    Attributes:
+        clock: the process's.
+        log: the access log; None for none.
+        ledger: where rows are kept; None for nowhere.
+    """
+
+    clock: LiveClock
+    log: AccessLog | None
+    ledger: Ledger | None
+
+    def __init__(self, clock: LiveClock, log: AccessLog | None, ledger: Ledger | None) -> None:
+        self.clock = clock
+        self.log = log
+        self.ledger = ledger
+
+
+@final
 class Exchange(Owner):
     """One request.
 
     Attributes:
+        books: where it is written down.
+        root: key of the client's request, which its draws and spans go by.
+        trace: id of its trace, 32 hex.
         head: of the request.
         chunks: its body, as far as it may be needed.
         whole: whether the body has come to its end.
@@ -77,26 +103,59 @@ class Exchange(Owner):
         sent, received: bytes of the bodies.
     """
 
+    books: Books
+    way: Way
+    connection: ServerConnection
+    head: RequestHead
+    context: Context
+    root: Key
+    trace: str
+    chunks: list[bytes]
+    size: int
+    spilled: bool
+    whole: bool
+    over: bool
+    upstream: ProxyDelivery | None
+    heard: ProxyDelivery | None
+    streaming: ProxyDelivery | None
+    host: str
+    version: str
+    status: int
+    flags: int
+    details: str
+    received: int
+    sent: int
+    attempts: int
+    replica: int
+    row: int
+    begun: float
+    wall: float
+    first_byte: float
+    call: Call | None
+    deadline: Deadline | None
+
     def __init__(
-        self, listener: Listener, way: Way, connection: ServerConnection, head: RequestHead, context: Context,
-        trace: int, span: int,
+        self, books: Books, way: Way, connection: ServerConnection, head: RequestHead, context: Context,
+        root: Key, trace: str, span: Key, now: float,
     ) -> None:  # fmt: skip
         self.span = span
-        self.listener = listener
+        self.books = books
         self.way = way
         self.connection = connection
         self.head = head
         self.context = context
+        self.root = root
         self.trace = trace
-        self.chunks: list[bytes] = []
+        self.chunks = []
         self.size = 0
         self.spilled = False
         self.whole = False
         self.over = False
-        self.upstream: ProxyDelivery | None = None
-        self.heard: ProxyDelivery | None = None
-        self.streaming: ProxyDelivery | None = None
+        self.upstream = None
+        self.heard = None
+        self.streaming = None
         self.host = ""
+        self.version = ""
         self.status = 0
         self.flags = NO_FLAG
         self.details = "via_upstream"
@@ -105,17 +164,16 @@ class Exchange(Owner):
         self.attempts = 0
         self.replica = -1
         self.row = -1
-        self.begun = listener.clock.now()
-        self.wall = time.time()
+        self.begun = now
+        self.wall = 0.0 if books.log is None else time.time()
         self.first_byte = -1.0
-        self.call: Call | None = None
+        self.call = None
+        self.deadline = None
 
     def begin(self, body: bytes, whole: bool) -> None:
         """Makes the call."""
         context = self.context
-        request = Request(
-            -1, self.trace & 0xFFFFFFFFFFFFFFFF, context.start, context.priority, context.sampled
-        )
+        request = Request(-1, self.root, context.start, context.priority, context.sampled)
         call = Call(self.way.route, self, request, context.key, context.extra, self.begun)
         self.call = call
         self.row = call.row
@@ -125,7 +183,6 @@ class Exchange(Owner):
             self.size = self.received = len(body)
         if not whole:
             call.uploading = True
-            call.replayable = False
             if self.head.expects:
                 self.connection.proceed()
         call.begin(self.begun)
@@ -134,7 +191,7 @@ class Exchange(Owner):
 
     def body(self, data: bytes) -> None:
         """More of the request's body."""
-        if self.over or self.streaming is not None:
+        if self.over:
             return
         self.received += len(data)
         if not self.spilled:
@@ -151,6 +208,8 @@ class Exchange(Owner):
         if self.size > REPLAY_BYTES and not self.spilled:
             self.spilled = True
             self.chunks = []
+            if self.call is not None:
+                self.call.replayable = False
 
     def complete(self) -> None:
         """The request is whole."""
@@ -160,8 +219,12 @@ class Exchange(Owner):
         if self.upstream is not None:
             self.upstream.finish()
             self.upstream = None
-        self.call.replayable = not self.spilled
-        self.call.uploaded(self.listener.clock.now())
+        call = self.call
+        now = self.books.clock.now()
+        call.replayable = self.size <= REPLAY_BYTES
+        call.uploaded(now)
+        if self.streaming is not None and call.policy.timeouts is not None:
+            self.limit(now + call.policy.timeouts.duration)
 
     def writable(self, yes: bool) -> None:
         """Whether the downstream takes more of the response."""
@@ -172,10 +235,11 @@ class Exchange(Owner):
         """The downstream has gone before its answer was whole."""
         if self.over:
             return
-        now = self.listener.clock.now()
+        now = self.books.clock.now()
         self.flags = add_flag(self.flags, DC)
         self.details = "downstream_remote_disconnect"
-        streaming, self.streaming = self.streaming, None
+        streaming = self.streaming
+        self.streaming = None
         if streaming is not None:
             streaming.cut(now)
         elif self.call is not None:
@@ -194,7 +258,10 @@ class Exchange(Owner):
         if heard is None:
             self.reply(call, now)
             return
-        self.replica = heard.attempt.host_sent().replica
+        host = heard.attempt.host_sent()
+        self.replica = host.replica
+        if not self.way.inbound:
+            self.version = host.version or "v1"
         self.first_byte = now
         head = heard.answer
         assert head is not None, "a response is heard by its head"
@@ -205,8 +272,8 @@ class Exchange(Owner):
             return
         self.streaming = heard
         self.connection.start(head.status, head.headers, head.length)
-        if call.policy.timeouts is not None:
-            self.listener.clock.at(call.due, Deadline(self), 0)
+        if call.policy.timeouts is not None and not call.uploading:
+            self.limit(call.due)
 
     def reply(self, call: Call, now: float) -> None:
         """The proxy answers by itself."""
@@ -220,6 +287,11 @@ class Exchange(Owner):
         self.finish(now)
 
     # ---- the response, as it comes ----------------------------------------------------------------------
+
+    def limit(self, due: float) -> None:
+        """The response has to be whole by then."""
+        self.deadline = Deadline(self)
+        self.books.clock.at(due, self.deadline, 0)
 
     def pass_on(self, data: bytes) -> None:
         """More of the response's body."""
@@ -236,11 +308,9 @@ class Exchange(Owner):
         """The response ends before it is whole: so does the downstream's connection."""
         self.streaming = None
         self.flags = add_flag(self.flags, flag)
-        self.details = (
-            "upstream_reset_after_response_started{connection_termination}"
-            if flag == UC
-            else "response_timeout"
-        )
+        reasons = {UC: "connection_termination", UPE: "protocol_error"}
+        reason = reasons.get(flag)
+        self.details = f"{AFTER}{{{reason}}}" if reason else "response_timeout"
         self.over = True  # the connection, as it ends, has nothing to tell
         self.connection.abort()
         self.over = False
@@ -253,21 +323,24 @@ class Exchange(Owner):
         self.over = True
         self.upstream = None
         self.call = None
-        self.chunks = []
-        way, status = self.way, self.status
+        if self.deadline is not None:
+            self.deadline.exchange = None  # which stays on the clock till it is due
+        way = self.way
+        status = self.status
         lasted = now - self.begun
-        flags = flag_names(self.flags)
-        way.series.count(status, flags, lasted, self.received, self.sent)
+        flags = flag_names(self.flags) if self.flags else ""
+        way.series.count(status, flags, lasted, self.received, self.sent, self.version)
         self.tally(lasted)
-        listener = self.listener
-        if listener.ledger is not None:
-            listener.ledger.exchange(self, now)
-        if listener.log is not None:
-            self.log(flags, lasted)
+        books = self.books
+        if books.ledger is not None:
+            books.ledger.exchange(self, now)
+        if books.log is not None:
+            self.log(books.log, flags, lasted)
 
     def tally(self, lasted: float) -> None:
         """Counts it for the live table."""
-        passed, policy = self.way.passed, self.way.route.policy
+        passed = self.way.passed
+        policy = self.way.route.policy
         passed.answered(self.status or 499, lasted)
         passed.attempts += self.attempts
         more = self.attempts - 1
@@ -277,13 +350,12 @@ class Exchange(Owner):
             else:
                 passed.retries += more
 
-    def log(self, flags: str, lasted: float) -> None:
+    def log(self, log: AccessLog, flags: str, lasted: float) -> None:
         """Writes its line of the access log."""
-        head, log = self.head, self.listener.log
-        assert log is not None, "there is a log"
+        head = self.head
         log.write(
             self.wall, head.method, head.path, head.minor, self.status, flags, self.details, self.received,
-            self.sent, lasted, None if self.first_byte < 0.0 else self.first_byte - self.begun,
+            self.sent, lasted, -1.0 if self.first_byte < 0.0 else self.first_byte - self.begun,
             head.get(b"x-forwarded-for"), head.get(b"user-agent"), head.get(b"x-request-id"), head.host,
             self.host, self.way.service, self.way.service, self.attempts,
         )  # fmt: skip
@@ -292,20 +364,13 @@ class Exchange(Owner):
 class Deadline(Event):
     """The route's time-out, while a response is being passed on."""
 
+    exchange: Exchange | None
+
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
 
     def fire(self, step: int, now: float) -> None:
-        streaming = self.exchange.streaming
-        if streaming is not None:
-            streaming.cut(now)
-            self.exchange.cut_off(UT, now)
-
-
-class Lost(ServerStream):
-    """A request that has been answered at once: there is nothing more to hear of it."""
-
-    __slots__ = ()
-
-
-LOST = Lost()
+        exchange = self.exchange
+        if exchange is not None and exchange.streaming is not None:
+            exchange.streaming.cut(now)
+            exchange.cut_off(UT, now)

@@ -4,7 +4,47 @@ from __future__ import annotations
 
 from meshsim.live.proxy.series import Series
 from meshsim.live.stats import EdgeCounts
+from meshsim.mesh.histogram import Histogram, bucket
 from meshsim.mesh.route import Route
+
+
+class Passed:
+    """What has passed on one way: the hot half of `EdgeCounts`.
+
+    Attributes:
+        calls, ok, attempts, retries, hedges: as there.
+        latency: of the calls.
+    """
+
+    calls: int
+    ok: int
+    attempts: int
+    retries: int
+    hedges: int
+    latency: Histogram
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.ok = 0
+        self.attempts = 0
+        self.retries = 0
+        self.hedges = 0
+        self.latency = Histogram()
+
+    def answered(self, status: int, latency: float) -> None:
+        """Counts a call's end, `latency` s after its start."""
+        self.calls += 1
+        if status < 400:
+            self.ok += 1
+        self.latency.add(bucket(latency), latency)
+
+    def counts(self) -> EdgeCounts:
+        """As it is told to the launcher."""
+        latency = self.latency
+        seen = {latency.low + place: count for place, count in enumerate(latency.counts) if count}
+        counts = EdgeCounts(self.calls, self.ok, self.attempts, self.retries, self.hedges)
+        counts.latency.update(seen)
+        return counts
 
 
 class Way:
@@ -12,6 +52,7 @@ class Way:
 
     Attributes:
         caller, service: the edge; an inbound way has its own service at both ends.
+        client: whether the caller is the client, whose calls belong to no span.
         edge: its number in the scenario; -1 inbound.
         route: decides.
         series: what Prometheus is told.
@@ -20,7 +61,16 @@ class Way:
         step: flat index of the first step of the caller's script that calls the service; -1 if none does.
     """
 
-    __slots__ = ("authority", "caller", "edge", "inbound", "passed", "route", "series", "service", "step")
+    caller: str
+    service: str
+    edge: int
+    inbound: bool
+    client: bool
+    route: Route
+    series: Series
+    passed: Passed
+    authority: bytes
+    step: int
 
     def __init__(
         self, caller: str, service: str, edge: int, route: Route, series: Series, authority: bytes, step: int
@@ -29,8 +79,9 @@ class Way:
         self.service = service
         self.edge = edge
         self.inbound = edge < 0
+        self.client = caller == "client"
         self.route = route
         self.series = series
-        self.passed = EdgeCounts()
+        self.passed = Passed()
         self.authority = authority
         self.step = step

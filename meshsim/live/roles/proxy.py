@@ -19,6 +19,7 @@ from meshsim.live.proxy.listener import Listener
 from meshsim.live.proxy.series import Series, labels
 from meshsim.live.proxy.way import Way
 from meshsim.live.servers import Listening, schedule_outages
+from meshsim.live.stats import EdgeCounts
 from meshsim.mesh.cluster import Cluster
 from meshsim.mesh.dataplane import Dataplane
 from meshsim.mesh.link import Link
@@ -46,7 +47,8 @@ class Proxy(Role):
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
         scenario = spec.scenario
-        self.clock = LiveClock(asyncio.get_event_loop(), ideal=False)
+        loop = asyncio.get_event_loop()
+        self.clock = LiveClock(loop, ideal=False)
         self.all = list(places(scenario))
         self.place = next((place for place in self.all if place.name == spec.id), None)
         self.caller = model.CLIENT if self.place is None else self.place.service
@@ -55,7 +57,7 @@ class Proxy(Role):
         self.ledger = Ledger(scenario.duration, command) if spec.keep else None
         self.recorder: Recorder = Recorder() if self.ledger is None else self.ledger.recorder
         self.tracer = Tracer()
-        self.log = None if spec.access_log is None else AccessLog(spec.access_log)
+        self.log = None if spec.access_log is None else AccessLog(spec.access_log, loop)
         self.routes: list[tuple[int, str, str, ConfiguredRoute]] = []
         self.links: dict[tuple[str, str], Link] = {}
         self.ways: dict[str, Way] = {}
@@ -107,7 +109,6 @@ class Proxy(Role):
     def _build_inbound(self, place: Place) -> Way:
         """The way to the replica itself, on which no policy acts."""
         self.inner = ProxyTransport(self.clock, self.addresses)
-        self.inner.outbound = False
         site = Site(
             self.clock, Recorder(), Tracer(), self.inner, Dataplane(), self.instance, self.spec.seed, Custom()
         )
@@ -148,12 +149,12 @@ class Proxy(Role):
         }
 
     def _listener(self, ways: dict[bytes, Way], inbound: bool = False) -> Listener:
-        key = random.derive(random.derive(self.spec.seed, random.PROXIES), self.instance)
+        own = random.derive(random.derive(self.spec.seed, random.PROXIES), self.instance)
         return Listener(
             self.clock,
             ways,
             inbound=inbound,
-            key=key,
+            key=random.derive(own, len(self.listening)),  # no two of its listeners number alike
             log=self.log,
             ledger=self.ledger,
             unrouted=self.unrouted,
@@ -175,15 +176,17 @@ class Proxy(Role):
 
     def stats(self) -> dict[str, Any]:
         """What has passed on each edge since the start, and what is under way."""
-        for way in self.ways.values():
-            passed = way.passed
-            clusters: list[Cluster] = way.route.policy.clusters
-            passed.ejections = sum(edge == way.edge for _, edge, _ in self.recorder.ejections)
-            passed.ejected = sum(host.ejected for cluster in clusters for host in cluster.hosts)
-            passed.active = sum(cluster.breaker.active for cluster in clusters)
-            passed.pending = sum(cluster.breaker.pending for cluster in clusters)
-        told = {f"{way.caller} -> {way.service}": way.passed.message() for way in self.ways.values()}
+        told = {f"{way.caller} -> {way.service}": self._counts(way).message() for way in self.ways.values()}
         return {"edges": told, "active": sum(edge["active"] + edge["pending"] for edge in told.values())}
+
+    def _counts(self, way: Way) -> EdgeCounts:
+        counts = way.passed.counts()
+        clusters: list[Cluster] = way.route.policy.clusters
+        counts.ejections = sum(edge == way.edge for _, edge, _ in self.recorder.ejections)
+        counts.ejected = sum(host.ejected for cluster in clusters for host in cluster.hosts)
+        counts.active = sum(cluster.breaker.active for cluster in clusters)
+        counts.pending = sum(cluster.breaker.pending for cluster in clusters)
+        return counts
 
     def rows(self) -> Mapping[str, NDArray[Any]]:
         from meshsim.live.spans import span_rows  # noqa: PLC0415

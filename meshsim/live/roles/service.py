@@ -155,7 +155,7 @@ class Service(Role, Handler):
             stay.arrive(now)
         elif head.expects:
             connection.proceed()
-        return stay  # type: ignore[return-value]  # a stream by its methods: it is a visit by class
+        return stay
 
     def _stranger(self, now: float) -> Context:
         """The context of a request that brings none: of somebody who is not in the scenario."""

@@ -21,16 +21,18 @@ Sources:
 """
 
 from meshsim.live.wire.client import CLOSED, GARBAGE, ClientConnection, Reply
-from meshsim.live.wire.handler import Handler, ServerStream
+from meshsim.live.wire.handler import Handler
 from meshsim.live.wire.heads import CHUNKED, UNTIL_CLOSE, RequestHead, ResponseHead
 from meshsim.live.wire.limits import Limits
 from meshsim.live.wire.server import ServerConnection
+from meshsim.live.wire.stream import NOBODY, ServerStream
 from meshsim.live.wire.write import request_head
 
 __all__ = [
     "CHUNKED",
     "CLOSED",
     "GARBAGE",
+    "NOBODY",
     "UNTIL_CLOSE",
     "ClientConnection",
     "Handler",

@@ -5,21 +5,27 @@ from __future__ import annotations
 import asyncio
 
 from meshsim.live.wire.framing import Framing
-from meshsim.live.wire.handler import NOBODY, ServerStream
 from meshsim.live.wire.heads import CHUNKED, UNTIL_CLOSE, Headers
 from meshsim.live.wire.limits import Limits
+from meshsim.live.wire.stream import NOBODY, ServerStream
 from meshsim.live.wire.write import CONTINUE, LAST_CHUNK, chunk, reason, reset, response_head
 
 # Where the connection is in its input; see server.py
-HEAD, BODY, WAIT, CLOSING, CLOSED = range(5)
+HEAD = 0
+BODY = 1
+WAIT = 2
+CLOSING = 3
+CLOSED = 4
 # What it owes: no answer, a whole one, the rest of one
-NOTHING, DUE, SENDING = range(3)
+NOTHING = 0
+DUE = 1
+SENDING = 2
 
 _CLOSE = b"connection: close\r\n"
 _KEEP = b"connection: keep-alive\r\n"
 
 
-class Answering(Framing, asyncio.Protocol):
+class Answering(Framing):
     """A connection that owes an answer to at most one request at a time.
 
     Args:
@@ -27,39 +33,36 @@ class Answering(Framing, asyncio.Protocol):
         loop: for timers.
     """
 
-    __slots__ = (
-        "bare",
-        "blocked",
-        "busy",
-        "chunked",
-        "deadline",
-        "due",
-        "expects",
-        "heading",
-        "held",
-        "keep",
-        "limits",
-        "loop",
-        "minor",
-        "paused",
-        "rest",
-        "state",
-        "stream",
-        "timer",
-        "transport",
-        "unsent",
-    )
-
+    limits: Limits
+    loop: asyncio.AbstractEventLoop
     transport: asyncio.Transport
     timer: asyncio.TimerHandle
+    state: int
+    due: int
+    stream: ServerStream
+    rest: bytes
+    heading: bool
+    busy: bool
+    blocked: bool
+    held: bool
+    paused: bool
+    keep: bool
+    bare: bool
+    chunked: bool
+    expects: bool
+    minor: int
+    deadline: float
+    unsent: int
+    head_bytes: int
+    idle_timeout: float
 
-    def __init__(self, limits: Limits, loop: asyncio.AbstractEventLoop):
+    def __init__(self, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self.limits = limits
         self.loop = loop
         self.state = HEAD
         self.due = NOTHING
-        self.stream: ServerStream = NOBODY
+        self.stream = NOBODY
         self.rest = b""  # input that was not yet read
         self.heading = False  # part of a head has come, and its time is running
         self.busy = False  # input is being read: who finishes an answer meanwhile must not begin to
@@ -73,6 +76,8 @@ class Answering(Framing, asyncio.Protocol):
         self.minor = 1
         self.deadline = 0.0
         self.unsent = 0
+        self.head_bytes = limits.head_bytes
+        self.idle_timeout = limits.idle_timeout
 
     # Answering
 
@@ -151,11 +156,12 @@ class Answering(Framing, asyncio.Protocol):
         """The answer is whole: on to the next request, or to the end."""
         self.due = NOTHING
         self.stream = NOBODY
+        self.bare = False
         if not keep:
             self._close()
             return
         self.state = HEAD
-        self.deadline = self.loop.time() + self.limits.idle_timeout
+        self.deadline = self.loop.time() + self.idle_timeout
         if self.paused:
             self.held = False
             self._watch()
@@ -190,7 +196,7 @@ class Answering(Framing, asyncio.Protocol):
         else:
             body = reason(status)
             head = response_head(status, [(b"content-type", b"text/plain")], len(body), _CLOSE)
-            self.transport.write(head if owed == DUE and self.bare else head + body)
+            self.transport.write(head if self.bare else head + body)
             self._close()
         stream.gone()
 
@@ -235,7 +241,7 @@ class Answering(Framing, asyncio.Protocol):
             return
         now = self.loop.time()
         if self.state != HEAD:
-            self.deadline = now + self.limits.idle_timeout
+            self.deadline = now + self.idle_timeout
         if now < self.deadline:
             self.timer = self.loop.call_at(self.deadline, self._expire)
         elif self.heading:
@@ -276,7 +282,7 @@ class Answering(Framing, asyncio.Protocol):
 
     def _watch(self) -> None:
         """Reads from the socket, or not."""
-        full = len(self.rest) > self.limits.head_bytes and (self.state == WAIT or self.blocked)
+        full = len(self.rest) > self.head_bytes and (self.state == WAIT or self.blocked)
         stop = self.held or full
         if stop != self.paused and self.state != CLOSED:
             self.paused = stop

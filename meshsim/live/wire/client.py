@@ -17,24 +17,29 @@ from typing import cast, final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from meshsim.live.wire import response
-from meshsim.live.wire.framing import BROKEN, END, Framing, strip
+from meshsim.live.wire.framing import BROKEN, END, Framing
 from meshsim.live.wire.heads import UNTIL_CLOSE, Headers, MalformedError, ResponseHead
 from meshsim.live.wire.limits import Limits
+from meshsim.live.wire.response import read_response, status_line
 from meshsim.live.wire.write import LAST_CHUNK, chunk, reset
 
 CLOSED = 1
-"""A kind of loss: the connection ended before the response was whole."""
+"""A kind of loss: the connection ended before any of the response came."""
 GARBAGE = 2
-"""A kind of loss: what came is not HTTP."""
+"""A kind of loss: what came is not HTTP; a response that breaks off is none either, as Envoy sees it."""
 
-_IDLE, _HEAD, _BODY, _RAW, _CLOSED = range(5)
+BEGIN = b"HTTP/1."
+"""Of every response: what begins otherwise is not waited for."""
+
+_IDLE = 0
+_HEAD = 1
+_BODY = 2
+_RAW = 3
+_CLOSED = 4
 
 
 class Reply:
     """Who waits for a response. One of `whole` and `head` is called, unless the response is lost before."""
-
-    __slots__ = ()
 
     def whole(self, connection: ClientConnection, head: ResponseHead, body: bytes) -> None:
         """The response, where head and body came together. Another request may be made at once."""
@@ -68,7 +73,7 @@ _NOBODY = Reply()
 
 
 @final
-class ClientConnection(Framing, asyncio.Protocol):
+class ClientConnection(Framing):
     """One connection to an upstream.
 
     Args:
@@ -80,31 +85,33 @@ class ClientConnection(Framing, asyncio.Protocol):
         reusable: once the response is whole: the connection may be used again. If not, it has been closed.
     """
 
-    __slots__ = (
-        "answering",
-        "chunked",
-        "held",
-        "idle_lost",
-        "informed",
-        "keep",
-        "limits",
-        "method",
-        "reply",
-        "rest",
-        "reusable",
-        "scanned",
-        "sent",
-        "state",
-        "transport",
-    )
-
+    idle_lost: Callable[[ClientConnection], None]
+    limits: Limits
     transport: asyncio.Transport
+    reply: Reply
+    state: int
+    rest: bytes
+    scanned: int
+    method: bytes
+    answering: bool
+    reusable: bool
+    chunked: bool
+    held: bool
+    keep: bool
+    sent: bool
+    informed: int
+    head_bytes: int
+    headers_most: int
+    line: bytes
+    minor: int
+    status: int
+    words: bytes
 
-    def __init__(self, idle_lost: Callable[[ClientConnection], None], limits: Limits):
+    def __init__(self, idle_lost: Callable[[ClientConnection], None], limits: Limits) -> None:
         super().__init__()
         self.idle_lost = idle_lost
         self.limits = limits
-        self.reply: Reply = _NOBODY
+        self.reply = _NOBODY
         self.state = _IDLE
         self.rest = b""
         self.scanned = 0
@@ -112,26 +119,37 @@ class ClientConnection(Framing, asyncio.Protocol):
         self.answering = self.reusable = self.chunked = self.held = False
         self.keep = self.sent = True
         self.informed = 0
+        self.head_bytes = limits.head_bytes
+        self.headers_most = limits.headers
+        self.line = b""  # the status line of the last response
+        self.minor = 0
+        self.status = 0
+        self.words = b""
 
     # Coming and going
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport = cast(asyncio.Transport, transport)
+        self.transport = cast(asyncio.Transport, transport)
         self.parser = HttpResponseParser(self)
         self.reusable = True
-        transport.set_write_buffer_limits(self.limits.buffer_bytes)
+        self.transport.set_write_buffer_limits(self.limits.buffer_bytes)
+
+    def eof_received(self) -> bool:
+        return False  # the transport closes
 
     def connection_lost(self, error: Exception | None) -> None:
         state = self.state
         reply = self.reply
+        begun = state != _HEAD or self.rest != b""
         self._forget()
-        del self.parser  # which knows this connection
+        self.parser = None  # which knows this connection
         if state == _RAW and error is None:
             reply.complete(self)
         elif state == _IDLE:
             self.idle_lost(self)
         elif state != _CLOSED:
-            reply.lost(self, CLOSED, str(error) if error else "closed by the upstream")
+            kind = GARBAGE if begun else CLOSED
+            reply.lost(self, kind, str(error) if error else "closed by the upstream")
 
     def _forget(self) -> None:
         """No response is awaited any more, and none will be."""
@@ -210,7 +228,7 @@ class ClientConnection(Framing, asyncio.Protocol):
     def _read_head(self, data: bytes) -> bytes:
         """Reads one response, as far as it has come; returns the rest of `data`."""
         end = data.find(END, self.scanned) + 4
-        if end < 4 or end > self.limits.head_bytes:
+        if end < 4 or end > self.head_bytes:
             self._wait_for_head(data)
             return b""
         self.scanned = 0
@@ -219,7 +237,7 @@ class ClientConnection(Framing, asyncio.Protocol):
             if head is None:
                 return data[end:]
             if not self.whole and self.remaining != UNTIL_CLOSE:
-                end = self.feed_body(data, end, self.limits.head_bytes)
+                end = self.feed_body(data, end, self.head_bytes)
         except (MalformedError, HttpParserError) as error:
             self._lose(str(error))
             return b""
@@ -240,8 +258,10 @@ class ClientConnection(Framing, asyncio.Protocol):
 
     def _wait_for_head(self, data: bytes) -> None:
         """Keeps part of a head."""
-        limit = self.limits.head_bytes
-        if BROKEN.search(data, max(self.scanned - 4, 0), limit):
+        limit = self.head_bytes
+        if data[: len(BEGIN)] != BEGIN[: len(data)]:
+            self._lose("no status line")
+        elif BROKEN.search(data, max(self.scanned - 4, 0), limit):
             self._lose("a control character or a bare CR or LF in the head")
         elif len(data) > limit:
             self._lose("too long a head")
@@ -251,27 +271,28 @@ class ClientConnection(Framing, asyncio.Protocol):
 
     def _parse_head(self, raw: bytes) -> ResponseHead | None:
         """Has both readers read the head, and sees that they agree on the message's end; None for a 1xx."""
-        line = response.first_line(raw)
+        if not self.line or not raw.startswith(self.line):  # NOTE: nearly all responses begin alike
+            line = status_line(raw)
+            self.line, version, status, self.words = line.group(0, 1, 2, 3)
+            self.words = self.words or b""
+            self.minor = 1 if version == b"1" else 0
+            self.status = int(status)
         headers: Headers = []
         framing: Headers = []
         self.headers = headers
         self.framing = framing
         self.whole = False
-        status = int(line[2])
-        if status == 101:
+        if self.status == 101:
             raise MalformedError(502, "a switch of protocols that nobody asked for")
         try:
-            self.parser.feed_data(raw)
+            self.feed(raw)
         except HttpParserUpgrade:
             raise MalformedError(502, "an upgrade") from None
-        if b" \r\n" in raw or b"\t\r\n" in raw:
-            strip(headers)
-            strip(framing)
-        if len(headers) + len(framing) > self.limits.headers:
+        if len(headers) + len(framing) > self.headers_most:
             raise MalformedError(502, "too many headers")
-        head = response.read(line, headers, framing)
-        if status < 200:
-            self._inform(status)
+        head = read_response(self.minor, self.status, self.words, headers, framing)
+        if head.status < 200:
+            self._inform(head.status)
             return None
         self._settle_body(head)
         return head
@@ -303,7 +324,7 @@ class ClientConnection(Framing, asyncio.Protocol):
     def _read_body(self, data: bytes) -> bytes:
         """Reads more of a body; returns the rest of `data`."""
         try:
-            end = self.feed_body(data, 0, self.limits.head_bytes)
+            end = self.feed_body(data, 0, self.head_bytes)
         except (MalformedError, HttpParserError) as error:
             self._lose(str(error))
             return b""

@@ -27,7 +27,10 @@ FRAMING = frozenset(
 BROKEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|(?<!\r)\n|\r(?!\n|\Z)")
 """What no head contains: control characters, bare LF, bare CR."""
 
-_DIGITS = re.compile(rb"[0-9]{1,18}")
+SPACE = 0x20
+TAB = 0x09
+LONGEST_LENGTH = 18
+"""Digits of a Content-Length."""
 
 
 class Framing:
@@ -41,22 +44,35 @@ class Framing:
         remaining: bytes of the body to come, or CHUNKED.
     """
 
-    __slots__ = ("framing", "headers", "overhead", "parser", "pieces", "remaining", "tail", "whole")
-
-    parser: HttpRequestParser | HttpResponseParser
+    headers: Headers
+    framing: Headers
+    pieces: list[bytes]
+    whole: bool
+    remaining: int
+    overhead: int
+    tail: bytes
+    parser: HttpRequestParser | HttpResponseParser | None
 
     def __init__(self) -> None:
-        self.headers: Headers = []
-        self.framing: Headers = []
-        self.pieces: list[bytes] = []
+        self.headers = []
+        self.framing = []
+        self.pieces = []
         self.whole = False
         self.remaining = 0
         self.overhead = 0
         self.tail = b""
+        self.parser = None
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Httptools: a header or trailer."""
+        """Httptools: a header or trailer.
+
+        NOTE: llhttp leaves white space at the end of a value. To look at the last byte of each is cheaper
+        than to search the whole head for it.
+        """
         name = name.lower()
+        size = len(value)
+        if size > 0 and (value[size - 1] == SPACE or value[size - 1] == TAB):
+            value = value.rstrip(b" \t")
         if name in FRAMING:
             self.framing.append((name, value))
         else:
@@ -78,6 +94,15 @@ class Framing:
         self.headers = []  # so that trailers don't come to stand among the headers
         self.framing = []
 
+    def feed(self, data: bytes) -> None:
+        """Feeds llhttp.
+
+        Raises:
+            HttpParserError: it does not like it.
+        """
+        assert self.parser is not None, "the connection has been made"
+        self.parser.feed_data(data)
+
     def feed_body(self, data: bytes, start: int, overhead_max: int) -> int:
         """Feeds what belongs to the body, from `start`; returns where the rest of `data` begins.
 
@@ -88,12 +113,13 @@ class Framing:
         if self.remaining >= 0:
             end = min(start + self.remaining, len(data))
             self.remaining -= end - start
-            self.parser.feed_data(data if end - start == len(data) else data[start:end])
+            self.feed(data if end - start == len(data) else data[start:end])
             return end
         while start < len(data) and not self.whole:
             end = self._cut(data, start)
-            self.parser.feed_data(data[start:end])
-            self.tail = (self.tail + data[max(start, end - 3) : end])[-3:]
+            self.feed(data[start:end])
+            tail = self.tail + data[max(start, end - 3) : end]
+            self.tail = tail[max(0, len(tail) - 3) :]
             self.overhead += end - start
             start = end
         if self.pieces:
@@ -120,15 +146,12 @@ class Framing:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def strip(headers: Headers) -> None:
-    """Takes white space off the ends of values, in place: llhttp leaves it there."""
-    headers[:] = [(name, value.rstrip(b" \t")) for name, value in headers]
-
-
 def drop_named(headers: Headers, named: list[bytes]) -> None:
     """Drops the headers that `connection` names, in place."""
-    if headers and any(name not in FRAMING and name not in (b"close", b"keep-alive") for name in named):
-        headers[:] = [header for header in headers if header[0] not in named]
+    for name in named:
+        if name not in FRAMING and name != b"close" and name != b"keep-alive":
+            headers[:] = [header for header in headers if header[0] not in named]
+            return
 
 
 def tokens(value: bytes) -> list[bytes]:
@@ -159,6 +182,6 @@ def body_length(lengths: list[bytes], codings: list[bytes], minor: int) -> int |
         return CHUNKED
     if not lengths:
         return None
-    if len(lengths) > 1 or not _DIGITS.fullmatch(lengths[0]):
+    if len(lengths) > 1 or not lengths[0].isdigit() or len(lengths[0]) > LONGEST_LENGTH:
         raise MalformedError(400, "an unreadable Content-Length")
     return int(lengths[0])

@@ -1,37 +1,18 @@
-"""Who serves requests: the two classes that a proxy, a service and an admin page derive from."""
+"""Who serves requests: what a proxy, a service and an admin page derive from."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from meshsim.live.wire.heads import RequestHead
+from meshsim.live.wire.stream import ServerStream
 
 if TYPE_CHECKING:
     from meshsim.live.wire.server import ServerConnection
 
 
-class ServerStream:
-    """One request being served: what its server is told of it. The methods of this base class do nothing."""
-
-    __slots__ = ()
-
-    def body(self, data: bytes) -> None:
-        """More of the request's body."""
-
-    def complete(self) -> None:
-        """The request's body is whole."""
-
-    def gone(self) -> None:
-        """The client went away, or sent a broken body, before its answer was whole; nothing more is told."""
-
-    def writable(self, yes: bool) -> None:
-        """Whether more of the answer should be sent (back-pressure)."""
-
-
 class Handler:
     """Who serves the connections of one listener."""
-
-    __slots__ = ()
 
     def begin(
         self, connection: ServerConnection, head: RequestHead, body: bytes, whole: bool
@@ -54,7 +35,3 @@ class Handler:
 
     def closed(self, connection: ServerConnection) -> None:
         """A connection has ended."""
-
-
-NOBODY = ServerStream()
-"""Hears what nobody wants to."""

@@ -30,7 +30,15 @@ class RequestHead:
         minor: the version is HTTP/1.minor.
     """
 
-    __slots__ = ("expects", "headers", "host", "keep_alive", "length", "method", "minor", "path", "target")
+    method: bytes
+    target: bytes
+    path: bytes
+    host: bytes
+    headers: Headers
+    length: int
+    keep_alive: bool
+    expects: bool
+    minor: int
 
     def __init__(
         self,
@@ -43,7 +51,7 @@ class RequestHead:
         keep_alive: bool,
         expects: bool,
         minor: int,
-    ):
+    ) -> None:
         self.method = method
         self.target = target
         self.path = path
@@ -75,9 +83,13 @@ class ResponseHead:
         keep_alive: whether the upstream keeps the connection for another request.
     """
 
-    __slots__ = ("headers", "keep_alive", "length", "reason", "status")
+    status: int
+    reason: bytes
+    headers: Headers
+    length: int
+    keep_alive: bool
 
-    def __init__(self, status: int, reason: bytes, headers: Headers, length: int, keep_alive: bool):
+    def __init__(self, status: int, reason: bytes, headers: Headers, length: int, keep_alive: bool) -> None:
         self.status = status
         self.reason = reason
         self.headers = headers

@@ -37,7 +37,7 @@ _ABSOLUTE = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?]++)(.*+)")
 _SLASH = 0x2F
 
 
-def first_line(head: bytes) -> re.Match[bytes]:
+def request_line(head: bytes) -> re.Match[bytes]:
     """Matches method, target and minor version.
 
     Raises:
@@ -53,17 +53,21 @@ def first_line(head: bytes) -> re.Match[bytes]:
     return line
 
 
-def read(line: re.Match[bytes], headers: Headers, framing: Headers) -> RequestHead:
+def read_request(line: re.Match[bytes], headers: Headers, framing: Headers, known: bytes) -> RequestHead:
     """The head of a request.
 
     Args:
-        line: what `first_line` found.
+        line: what `request_line` found.
         headers: end-to-end headers.
         framing: the others.
+        known: a host that has been found to be one, in lower case. NOTE: requests of a connection mostly have
+            the same, and to compare it is cheaper than to read it again.
 
     Raises:
         MalformedError: see above.
     """
+    method: bytes
+    target: bytes
     method, target, version = line.groups()
     minor = 1 if version == b"1" else 0
     host = b""
@@ -71,6 +75,8 @@ def read(line: re.Match[bytes], headers: Headers, framing: Headers) -> RequestHe
     keep_alive = minor == 1
     expects = False
     plain = True
+    name: bytes
+    value: bytes
     for name, value in framing:
         if name == b"host":
             host = value
@@ -82,11 +88,19 @@ def read(line: re.Match[bytes], headers: Headers, framing: Headers) -> RequestHe
     if hosts != 1 and (minor or hosts):
         raise MalformedError(400, "no Host" if not hosts else "several Hosts")
     path = target
-    if hosts and not _AUTHORITY.fullmatch(host):
+    if hosts and (host != known or not host) and not _AUTHORITY.fullmatch(host):
         raise MalformedError(400, "a Host that is no authority")
     if target[0] != _SLASH:
         path, host = _read_target(method, target, host)
-    return RequestHead(method, target, path, host.lower(), headers, length, keep_alive, expects, minor)
+    if host != known:
+        host = host.lower()
+    return RequestHead(method, target, path, host, headers, length, keep_alive, expects, minor)
+
+
+def blame(framing: Headers) -> int:
+    """The status for a head that llhttp could not read, by the framing headers that it saw before."""
+    unknown = any(name == b"transfer-encoding" and value.lower() != b"chunked" for name, value in framing)
+    return 501 if unknown else 400
 
 
 def _read_framing(minor: int, headers: Headers, framing: Headers) -> tuple[int, bool, bool]:

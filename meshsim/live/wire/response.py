@@ -17,7 +17,7 @@ from meshsim.live.wire.heads import UNTIL_CLOSE, Headers, MalformedError, Respon
 LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t -~\x80-\xff]*+))?\r\n")
 
 
-def first_line(head: bytes) -> re.Match[bytes]:
+def status_line(head: bytes) -> re.Match[bytes]:
     """Matches minor version, status and reason.
 
     Raises:
@@ -29,32 +29,39 @@ def first_line(head: bytes) -> re.Match[bytes]:
     return line
 
 
-def read(line: re.Match[bytes], headers: Headers, framing: Headers) -> ResponseHead:
+def read_response(minor: int, status: int, words: bytes, headers: Headers, framing: Headers) -> ResponseHead:
     """The head of a response; its length is UNTIL_CLOSE where the head tells none.
 
     Args:
-        line: what `first_line` found.
+        minor: of the version.
+        status: 100-999.
+        words: the reason.
         headers: end-to-end headers.
         framing: the others.
 
     Raises:
         MalformedError: see above.
     """
-    version, status, reason = line.groups(b"")
-    minor = 1 if version == b"1" else 0
     lengths: list[bytes] = []
     codings: list[bytes] = []
     named: list[bytes] = []
+    closes = keeps = False
+    name: bytes
+    value: bytes
     for name, value in framing:
         if name == b"content-length":
             lengths.append(value)
         elif name == b"transfer-encoding":
             codings.append(value)
         elif name == b"connection":
-            named += tokens(value)
+            if value == b"keep-alive":  # NOTE: as good as always, and cheaper than to take a list apart
+                keeps = True
+            else:
+                named += tokens(value)
     length = body_length(lengths, codings, minor)
-    keep_alive = minor == 1
     if named:
         drop_named(headers, named)
-        keep_alive = b"close" not in named and (minor == 1 or b"keep-alive" in named)
-    return ResponseHead(int(status), reason, headers, UNTIL_CLOSE if length is None else length, keep_alive)
+        closes = b"close" in named
+        keeps = keeps or b"keep-alive" in named
+    keep_alive = not closes and (minor == 1 or keeps)
+    return ResponseHead(status, words, headers, UNTIL_CLOSE if length is None else length, keep_alive)

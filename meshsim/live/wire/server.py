@@ -21,12 +21,12 @@ from typing import cast, final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from meshsim.live.wire import request
 from meshsim.live.wire.answering import BODY, CLOSED, CLOSING, DUE, HEAD, NOTHING, WAIT, Answering
-from meshsim.live.wire.framing import BROKEN, END, strip
+from meshsim.live.wire.framing import BROKEN, END
 from meshsim.live.wire.handler import Handler
 from meshsim.live.wire.heads import Headers, MalformedError, RequestHead
 from meshsim.live.wire.limits import Limits
+from meshsim.live.wire.request import blame, read_request, request_line
 from meshsim.live.wire.write import request_head
 
 
@@ -43,24 +43,32 @@ class ServerConnection(Answering):
         peer: address and port of the client.
     """
 
-    __slots__ = ("handler", "peer", "scanned")
+    handler: Handler
+    peer: tuple[str, int]
+    scanned: int
+    headers_most: int
+    host: bytes
 
-    def __init__(self, handler: Handler, limits: Limits, loop: asyncio.AbstractEventLoop | None = None):
+    def __init__(
+        self, handler: Handler, limits: Limits, loop: asyncio.AbstractEventLoop | None = None
+    ) -> None:
         super().__init__(limits, loop or asyncio.get_running_loop())
         self.handler = handler
-        self.peer: tuple[str, int] = ("", 0)
+        self.peer = ("", 0)
         self.scanned = 0  # bytes of the rest in which no head ends
+        self.headers_most = limits.headers
+        self.host = b""  # of the last request
 
     # Coming and going
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport = cast(asyncio.Transport, transport)
+        self.transport = cast(asyncio.Transport, transport)
         self.parser = HttpRequestParser(self)
-        transport.set_write_buffer_limits(self.limits.buffer_bytes)
+        self.transport.set_write_buffer_limits(self.limits.buffer_bytes)
         address = transport.get_extra_info("peername")
         if address:
             self.peer = address[:2]
-        self.deadline = self.loop.time() + self.limits.idle_timeout
+        self.deadline = self.loop.time() + self.idle_timeout
         self.timer = self.loop.call_at(self.deadline, self._expire)
         self.handler.opened(self)
 
@@ -71,7 +79,7 @@ class ServerConnection(Answering):
         self.state = CLOSED
         self.timer.cancel()
         self.rest = b""
-        del self.parser  # which knows this connection
+        self.parser = None  # which knows this connection
         self._let_go().gone()
         self.handler.closed(self)
 
@@ -89,7 +97,7 @@ class ServerConnection(Answering):
                 if self.blocked:
                     break
                 end = data.find(END, self.scanned) + 4
-                if end < 4 or end > self.limits.head_bytes:
+                if end < 4 or end > self.head_bytes:
                     if not self._may_wait(data):
                         data = b""
                     break
@@ -113,10 +121,12 @@ class ServerConnection(Answering):
         size = len(data)
         try:
             head = self._parse_head(data[:end] if size > end else data)
+            self.bare = head.method == b"HEAD"
             if head.length:
-                end = self.feed_body(data, end, self.limits.head_bytes)
+                end = self.feed_body(data, end, self.head_bytes)
         except MalformedError as error:
-            return self._reject(error.status, error.why)
+            broken = BROKEN.search(data, 0, end)  # which comes first, as where the head came in pieces
+            return self._reject(400 if broken else error.status, error.why)
         except HttpParserError as error:
             return self._reject(400, str(error))
         self._begin(head)
@@ -124,7 +134,7 @@ class ServerConnection(Answering):
 
     def _may_wait(self, data: bytes) -> bool:
         """Part of a head has come: whether it may still become a valid one, which it then has to in time."""
-        limit = self.limits.head_bytes
+        limit = self.head_bytes
         if BROKEN.search(data, max(self.scanned - 4, 0), limit):
             self._reject(400, "a control character or a bare CR or LF")
             return False
@@ -139,24 +149,26 @@ class ServerConnection(Answering):
 
     def _parse_head(self, raw: bytes) -> RequestHead:
         """Has both readers read the head, and sees that they agree where the message ends."""
-        line = request.first_line(raw)
-        self.headers = headers = cast(Headers, [])
-        self.framing = framing = cast(Headers, [])
+        line = request_line(raw)
+        headers: Headers = []
+        framing: Headers = []
+        self.headers = headers
+        self.framing = framing
         self.whole = upgrade = False
         try:
-            self.parser.feed_data(raw)
+            self.feed(raw)
         except HttpParserUpgrade:
             upgrade = True
-        if b" \r\n" in raw or b"\t\r\n" in raw:
-            strip(headers)
-            strip(framing)
-        if len(headers) + len(framing) > self.limits.headers:
+        except HttpParserError as error:
+            raise MalformedError(blame(framing), str(error)) from None
+        if len(headers) + len(framing) > self.headers_most:
             raise MalformedError(431, "too many headers")
-        head = request.read(line, headers, framing)
+        head = read_request(line, headers, framing, self.host)
+        self.host = head.host
         if upgrade:  # ignored: llhttp, which would stop here, is given the head without it
             self.whole = False
             self.parser = HttpRequestParser(self)
-            self.parser.feed_data(request_head(head.method, b"/", b"a", [], head.length))
+            self.feed(request_head(head.method, b"/", b"a", [], head.length))
         if self.whole != (head.length == 0):
             raise MalformedError(400, "a body whose length is in doubt")
         if head.length:
@@ -169,7 +181,6 @@ class ServerConnection(Answering):
         body = self.take() if self.pieces else b""
         self.state = WAIT if whole else BODY
         self.due = DUE
-        self.bare = head.method == b"HEAD"
         self.keep = head.keep_alive
         self.minor = head.minor
         self.expects = head.expects and not whole and not body
@@ -183,7 +194,7 @@ class ServerConnection(Answering):
         """Reads more of a body; returns the rest of `data`."""
         self.expects = False
         try:
-            end = self.feed_body(data, 0, self.limits.head_bytes)
+            end = self.feed_body(data, 0, self.head_bytes)
         except MalformedError as error:
             return self._reject(error.status, error.why)
         except HttpParserError as error:

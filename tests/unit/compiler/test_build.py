@@ -64,6 +64,18 @@ def test_a_stale_extension_is_never_loaded(copy: Path, source: str) -> None:
 
 
 @needs_compiled
+def test_a_change_of_the_live_part_leaves_the_engine_compiled(copy: Path) -> None:
+    with (copy / "meshsim" / "live" / "clock.py").open("a") as file:
+        file.write("\n# changed\n")
+    ask = ASK.replace("print(", "print(f.FORM.live, '|', ")
+    assert python(copy, "-c", ask).stdout.startswith("False | compiled |  |")
+    clock = "import meshsim.live.clock as c; print(c.__file__)"
+    assert python(copy, "-c", clock).stdout.strip().endswith("clock.py")
+    refused = python(copy, "-c", clock, MESHSIM_FORM="compiled")
+    assert "MESHSIM_FORM=compiled, but the compiled proxy is older than its sources" in refused.stderr
+
+
+@needs_compiled
 def test_the_environment_chooses(copy: Path) -> None:
     assert python(copy, "-c", ASK, MESHSIM_FORM="plain").stdout.startswith("plain |  |")
     shutil.rmtree(copy / "meshsim" / "_compiled")

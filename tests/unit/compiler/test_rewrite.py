@@ -8,7 +8,7 @@ import pytest
 
 from meshsim import forms
 from meshsim.compiler.header import header
-from meshsim.compiler.modules import MODULES
+from meshsim.compiler.modules import ENGINE, LIVE, MODULES
 from meshsim.compiler.read import Program, read
 from meshsim.compiler.rewrite import rewrite
 
@@ -185,8 +185,9 @@ def test_modules_come_after_those_that_they_import() -> None:
     program = read(forms.PACKAGE.parent, MODULES)
     seen: set[str] = set()
     for name, module in program.modules.items():
-        for origin, _ in module.imports.values():
-            assert origin not in program.modules or origin in seen, f"{name} imports {origin}"
+        for imported, (origin, _) in module.imports.items():
+            fine = origin not in program.modules or origin in seen or imported in module.for_types
+            assert fine, f"{name} imports {origin}"
         seen.add(name)
 
 
@@ -197,4 +198,53 @@ def test_all_of_policies_and_mesh_is_compiled() -> None:
         for file in (forms.PACKAGE / part).glob("*.py")
         if file.stem != "__init__"
     }
-    assert there | {"meshsim.random", "meshsim.engine.heap"} == set(MODULES)
+    assert there | {"meshsim.random", "meshsim.engine.heap"} == set(ENGINE)
+    assert set(MODULES) == {*ENGINE, *LIVE}
+
+
+def test_modules_may_know_each_others_types(tmp_path: Path) -> None:
+    (tmp_path / "base.py").write_text(BASE)
+    one = USER.replace("from base import", "from typing import TYPE_CHECKING\n\nfrom base import").replace(
+        "\n\nclass Cluster", "\nif TYPE_CHECKING:\n    from late import Late\n\n\nclass Cluster"
+    )
+    (tmp_path / "user.py").write_text(
+        one.replace("    least: float\n", "    least: float\n    late: Late | None\n")
+    )
+    (tmp_path / "late.py").write_text(
+        '"""Later."""\n\nfrom __future__ import annotations\n\nfrom user import Cluster\n\n\n'
+        'class Late:\n    """It."""\n\n    cluster: Cluster\n'
+    )
+    program = read(tmp_path, ["base", "user", "late"])
+    declared = header(program, program.modules["user"]).split("\n")
+    assert "    cdef public Late late" in declared
+    assert declared.index("cdef class Cluster") < declared.index("from late cimport Late")
+    assert "from late cimport _new_Late" not in declared
+    assert line(program, "user", "if TYPE_CHECKING") == "pass"
+
+
+def test_what_c_has_nothing_like_stays_pythons(tmp_path: Path) -> None:
+    (tmp_path / "base.py").write_text(BASE)
+    (tmp_path / "user.py").write_text(
+        '"""Uses it."""\n\nfrom __future__ import annotations\n\nfrom base import Host\n\n\n'
+        'class Broken(Exception):\n    """An error."""\n\n    def __init__(self, why: str) -> None:\n'
+        "        self.why = why\n\n\n"
+        'def names(hosts: list[Host]) -> str:\n    """All."""\n'
+        '    return ",".join(host.name for host in hosts)\n'
+    )
+    program = read(tmp_path, ["base", "user"])
+    assert "cpdef" not in header(program, program.modules["user"])
+    assert line(program, "user", "class Broken") == "class Broken(Exception):"
+    assert line(program, "user", "def __init__") == "def __init__(self, why: str) -> None:"
+    assert line(program, "user", "def names") == "def names(hosts: list[Host]) -> str:"
+
+
+def test_a_number_that_may_be_none_is_none_in_c(tmp_path: Path) -> None:
+    (tmp_path / "base.py").write_text(
+        '"""A base."""\n\nfrom __future__ import annotations\n\n\n'
+        'def length(text: str) -> int | None:\n    """Its length."""\n    return len(text) or None\n\n\n'
+        'def told(text: str) -> str:\n    """As text."""\n    found = length(text)\n    return str(found)\n'
+    )
+    program = read(tmp_path, ["base"])
+    declared = header(program, program.modules["base"])
+    assert "cpdef object length(str text)" in declared
+    assert "found" not in declared

@@ -1,0 +1,37 @@
+"""A request being served, as its connection sees it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class ServerStream(Protocol):
+    """One request being served: what its server is told of it. The methods of this base class do nothing.
+
+    Whoever has these methods is one, derived from it or not: what works on a request has a class of the mesh
+    above it.
+    """
+
+    def body(self, data: bytes) -> None:
+        """More of the request's body."""
+        return
+
+    def complete(self) -> None:
+        """The request's body is whole."""
+        return
+
+    def gone(self) -> None:
+        """The client went away, or sent a broken body, before its answer was whole; nothing more is told."""
+        return
+
+    def writable(self, yes: bool) -> None:
+        """Whether more of the answer should be sent (back-pressure)."""
+        return
+
+
+class Nobody(ServerStream):
+    """Hears nothing."""
+
+
+NOBODY = Nobody()
+"""Hears what nobody wants to."""
