@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test verify build sanitize battery bench lab clean
+.PHONY: demo test verify build sanitize battery bench laws lab clean
 
 demo: .venv/base.stamp          ## run the first scenario and show where its results are
 	$(BIN)/meshsim run scenarios/retry-storm.yaml --out out/retry-storm
@@ -37,6 +37,9 @@ battery: .venv/dev.stamp        ## put the random generator through dieharder (D
 
 bench: build                    ## the benchmarks, one after the other
 	for program in tests/benchmarks/bench_*.py; do $(BIN)/python $$program || exit 1; done
+
+laws: build                     ## the policy laws on a real Envoy and on meshsim's proxy, side by side (three minutes)
+	$(BIN)/python tests/laws --save build/laws.json
 
 lab: .venv/base.stamp           ## JupyterLab with the lessons
 	$(PIP) --quiet -e '.[lab]'

@@ -56,6 +56,7 @@ SAMPLE = 21  # of a request: whether its spans are kept
 BALANCE = 64  # of an attempt: the balancer's i-th choice is BALANCE + i
 LOSS_OUT = 1 << 16  # of an attempt: whether its n-th transmission is lost is LOSS_OUT + n
 LOSS_BACK = 1 << 17  # of an attempt: whether the response's n-th transmission is lost
+TERM = 150_000  # of a sum's own key: its i-th term; no other compound distribution comes so far
 
 # Tags of children that are not simply numbered
 SCRIPT = 1000  # the call or sleep at flat index i of a script is child SCRIPT + i of its attempt
@@ -103,20 +104,14 @@ def normal_quantile(p: float) -> float:
     if fabs(q) <= 0.425:
         r = 0.180625 - q * q
         top = 2509.0809287301226727
-        top = top * r + 33430.575583588128105
-        top = top * r + 67265.770927008700853
-        top = top * r + 45921.953931549871457
-        top = top * r + 13731.693765509461125
-        top = top * r + 1971.5909503065514427
-        top = top * r + 133.14166789178437745
+        top = (top * r + 33430.575583588128105) * r + 67265.770927008700853
+        top = (top * r + 45921.953931549871457) * r + 13731.693765509461125
+        top = (top * r + 1971.5909503065514427) * r + 133.14166789178437745
         top = top * r + 3.387132872796366608
         low = 5226.495278852545925
-        low = low * r + 28729.085735721942674
-        low = low * r + 39307.89580009271061
-        low = low * r + 21213.794301586595867
-        low = low * r + 5394.1960214247511077
-        low = low * r + 687.1870074920579083
-        low = low * r + 42.313330701600911252
+        low = (low * r + 28729.085735721942674) * r + 39307.89580009271061
+        low = (low * r + 21213.794301586595867) * r + 5394.1960214247511077
+        low = (low * r + 687.1870074920579083) * r + 42.313330701600911252
         return q * top / (low * r + 1.0)
     x = normal_tail(p if q < 0.0 else 1.0 - p)
     return -x if q < 0.0 else x
@@ -128,37 +123,25 @@ def normal_tail(p: float) -> float:
     if r <= 5.0:
         r -= 1.6
         top = 7.7454501427834140764e-4
-        top = top * r + 0.0227238449892691845833
-        top = top * r + 0.24178072517745061177
-        top = top * r + 1.27045825245236838258
-        top = top * r + 3.64784832476320460504
-        top = top * r + 5.7694972214606914055
-        top = top * r + 4.6303378461565452959
+        top = (top * r + 0.0227238449892691845833) * r + 0.24178072517745061177
+        top = (top * r + 1.27045825245236838258) * r + 3.64784832476320460504
+        top = (top * r + 5.7694972214606914055) * r + 4.6303378461565452959
         top = top * r + 1.42343711074968357734
         low = 1.05075007164441684324e-9
-        low = low * r + 5.475938084995344946e-4
-        low = low * r + 0.0151986665636164571966
-        low = low * r + 0.14810397642748007459
-        low = low * r + 0.68976733498510000455
-        low = low * r + 1.6763848301838038494
-        low = low * r + 2.05319162663775882187
+        low = (low * r + 5.475938084995344946e-4) * r + 0.0151986665636164571966
+        low = (low * r + 0.14810397642748007459) * r + 0.68976733498510000455
+        low = (low * r + 1.6763848301838038494) * r + 2.05319162663775882187
     else:
         r -= 5.0
         top = 2.01033439929228813265e-7
-        top = top * r + 2.71155556874348757815e-5
-        top = top * r + 0.0012426609473880784386
-        top = top * r + 0.026532189526576123093
-        top = top * r + 0.29656057182850489123
-        top = top * r + 1.7848265399172913358
-        top = top * r + 5.4637849111641143699
+        top = (top * r + 2.71155556874348757815e-5) * r + 0.0012426609473880784386
+        top = (top * r + 0.026532189526576123093) * r + 0.29656057182850489123
+        top = (top * r + 1.7848265399172913358) * r + 5.4637849111641143699
         top = top * r + 6.6579046435011037772
         low = 2.04426310338993978564e-15
-        low = low * r + 1.4215117583164458887e-7
-        low = low * r + 1.8463183175100546818e-5
-        low = low * r + 7.868691311456132591e-4
-        low = low * r + 0.0148753612908506148525
-        low = low * r + 0.13692988092273580531
-        low = low * r + 0.59983220655588793769
+        low = (low * r + 1.4215117583164458887e-7) * r + 1.8463183175100546818e-5
+        low = (low * r + 7.868691311456132591e-4) * r + 0.0148753612908506148525
+        low = (low * r + 0.13692988092273580531) * r + 0.59983220655588793769
     return top / (low * r + 1.0)
 
 
@@ -379,3 +362,35 @@ class Mixture(Distribution):
         while i < last and u >= self.upper[i]:
             i += 1
         return self.parts[i].draw(own, 1)
+
+
+@final
+class Sum(Distribution):
+    """Several independent times, one after the other; the first draws what it would draw alone.
+
+    So what is added to a time (such as a measured overhead) leaves its bits as they are, and two runs with
+    and without it can be compared draw by draw.
+    """
+
+    parts: list[Distribution]
+
+    def __init__(self, parts: list[Distribution]) -> None:
+        mean = 0.0
+        variance = 0.0
+        for part in parts:
+            if part.mean > 0.0:  # else an infinite scv would make 0 · inf of it
+                mean += part.mean
+                variance += part.scv * part.mean * part.mean
+        self.parts = parts
+        self.mean = mean
+        self.scv = variance / (mean * mean) if mean > 0.0 else 0.0
+
+    def draw(self, key: Key, purpose: int) -> float:
+        """The first draws for (key, purpose), the i-th other for purpose TERM + i of its own key."""
+        own = bits(key, purpose)
+        total = self.parts[0].draw(key, purpose)
+        i = 1
+        while i < len(self.parts):
+            total += self.parts[i].draw(own, TERM + i)
+            i += 1
+        return total

@@ -12,8 +12,10 @@ from meshsim.cli import run
 from meshsim.cli import sweep
 from meshsim.cli import compare
 from meshsim.cli import capacity
+from meshsim.cli import live
+from meshsim.cli import validate
 from meshsim.cli import look
 from meshsim.cli import imports
 from meshsim.cli.app import app, main
 
-__all__ = ["app", "capacity", "compare", "imports", "look", "main", "run", "sweep"]
+__all__ = ["app", "capacity", "compare", "imports", "live", "look", "main", "run", "sweep", "validate"]

@@ -11,18 +11,16 @@ from meshsim.engine import streams
 from meshsim.measure.grid import Floats, Grid, Ints
 from meshsim.measure.measurements import Measurements
 from meshsim.measure.records import Attempts, Calls, Records, Requests
+from meshsim.measure.spans import span_rows
 from meshsim.mesh.gauge import Gauge
 from meshsim.mesh.mesh import Mesh
 from meshsim.mesh.rows import RowRecorder
-from meshsim.mesh.spans import ATTEMPT_SPAN, CALL_SPAN
 from meshsim.mesh.streams import StreamRecorder
 from meshsim.policies.outcome import flag_names
 from meshsim.scenario.model import Scenario
 
 TABLE = 1 << 16
 """Numbers that a table of names may have room for: those of all replicas, and of up to three flags."""
-
-SPAN_KINDS = ("call", "attempt", "server")
 
 
 class Columns:
@@ -117,48 +115,6 @@ def integrals(gauges: list[Gauge], end: float, grid: Grid) -> Floats:
     return table
 
 
-def spans(mesh: Mesh, replicas: list[tuple[str, str, str]]) -> list[dict[str, object]]:
-    """The rows of sampled spans."""
-    rows: list[dict[str, object]] = []
-    for (
-        kind,
-        trace,
-        span,
-        parent,
-        edge,
-        replica,
-        number,
-        attempt_kind,
-        extra,
-        start,
-        end,
-        status,
-        flags,
-    ) in mesh.tracer.rows:
-        where = replicas[replica] if replica >= 0 else ("", "", "")
-        caller, service = mesh.edges[edge] if edge >= 0 else ("", where[0])
-        rows.append(
-            {
-                "trace_id": f"{trace:032x}",
-                "span_id": f"{span:016x}",
-                "parent_id": f"{parent:016x}" if parent else "",
-                "kind": SPAN_KINDS[kind],
-                "service": caller if kind in (CALL_SPAN, ATTEMPT_SPAN) else service,
-                "peer": service if kind in (CALL_SPAN, ATTEMPT_SPAN) else "",
-                "replica": where[2],
-                "name": f"{caller} -> {service}" if caller else service,
-                "start": start,
-                "end": end,
-                "status": status,
-                "flag": flag_names(flags),
-                "attempt": number,
-                "attempt_kind": attempt_kind,
-                "extra": extra,
-            }
-        )
-    return rows
-
-
 def records(
     scenario: Scenario, mesh: Mesh, engine: str, seed: int, end: float, complete: bool, interrupted: bool,
     events: int,
@@ -178,7 +134,7 @@ def records(
         "busy": integrals([replica.busy_gauge for replica in mesh.replicas.values()], end, grid),
         "queued": integrals([replica.queue_gauge for replica in mesh.replicas.values()], end, grid),
         "ejections": list(recorder.ejections),
-        "spans": spans(mesh, replicas),
+        "spans": span_rows(mesh.tracer, mesh.edges, replicas),
         "interrupted": interrupted,
         "events": events,
     }

@@ -256,7 +256,7 @@ def _run(
     summary = summarise(records, scenario, partial=cut_short, notes=notes)
     if goal is not None and look is not None:
         summary["until"] = goal.as_dict(look)
-    return Run(scenario, records, {**summary, "provenance": _provenance(scenario)})
+    return Run(scenario, records, {**summary, "provenance": provenance(scenario)})
 
 
 def scenario_of(source: str | Path | Scenario, overrides: Overrides) -> Scenario:
@@ -343,7 +343,7 @@ def _watched(progress: Progress | None, stop: Interrupt, number: int, scenario: 
     return report
 
 
-def _provenance(scenario: Scenario) -> dict[str, str]:
+def provenance(scenario: Scenario) -> dict[str, str]:
     """What a run was made with: enough to make it again."""
     return {
         "scenario": written.text(scenario),

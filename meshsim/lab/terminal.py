@@ -29,6 +29,7 @@ from meshsim.units import show_ratio
 
 if TYPE_CHECKING:
     from meshsim.lab.sweep import Sweep
+    from meshsim.lab.validate.run import Stage
     from meshsim.theory import Solution
 
 WIDTH_PIPED = 120
@@ -47,13 +48,18 @@ def show(out: Console, sheet: Sheet) -> None:
     if not sheet.rows:
         return
     out.print(f"[bold]{escape(sheet.title)}[/]")
+    out.print(rendered(sheet))
+
+
+def rendered(sheet: Sheet) -> Table:
+    """A table without its title."""
     table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False, collapse_padding=True)
     for number, column in enumerate(sheet.columns):
         words = number == 0 or number in sheet.words
         table.add_column(column, justify="left" if words else "right", overflow="fold", no_wrap=not words)
     for row in sheet.rows:
         table.add_row(*(escape(cell) for cell in row))
-    out.print(table)
+    return table
 
 
 def show_run(out: Console, summary: dict[str, Any], written: list[Path]) -> None:
@@ -85,6 +91,33 @@ def show_comparison(out: Console, summary: dict[str, Any], written: list[Path]) 
     seeds = f"seeds {summary['seeds'][0]} to {summary['seeds'][-1]}"
     out.print(f"[dim]meshsim {summary['version']}, engine {summary['engine']}, {seeds}[/]")
     _show_written(out, written)
+
+
+def show_validation(out: Console, summary: dict[str, Any], written: list[Path]) -> None:
+    """Prints what theory, simulation and the live mesh say, the verdict first."""
+    from meshsim.lab.validate import sheets as validated  # noqa: PLC0415 - which imports what runs need
+
+    parts = (
+        validated.headline,
+        validated.paired,
+        validated.proxies,
+        validated.overhead,
+        validated.machine,
+    )
+    for part in parts:
+        show(out, part(summary))
+    for reason in summary["reasons"]:
+        out.print(f"[bold red]{escape(reason)}[/]")
+    for note in summary["notes"]:
+        out.print(f"[yellow]Note:[/] {escape(note)}")
+    _show_written(out, written)
+
+
+def show_validations(out: Console, summaries: list[dict[str, Any]]) -> None:
+    """Prints several validations, a row each."""
+    from meshsim.lab.validate import sheets as validated  # noqa: PLC0415
+
+    show(out, validated.table(summaries))
 
 
 def _show_written(out: Console, written: list[Path]) -> None:
@@ -158,6 +191,34 @@ def runs_bar(*, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
             elapsed = bar.tasks[0].elapsed or 0.0
             rate = (finished - before) / elapsed if elapsed > 0.2 else 0.0
             bar.update(bar.tasks[0].id, completed=finished, speed=f"{rate:.3g}/s" if rate else "")
+
+        yield report
+
+
+@contextmanager
+def stages_bar(*, quiet: bool) -> Iterator[Callable[[Stage, float], None] | None]:
+    """A bar on standard error, on a terminal only, that begins anew with each stage of a validation.
+
+    Args:
+        quiet: whether to show none in any case.
+
+    Yields:
+        What to report the stage and its time passed to, s, or None where nobody watches.
+    """
+    err = console(stderr=True)
+    if quiet or not err.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True) as bar:
+        task, last = bar.add_task(""), None
+
+        def report(stage: Stage, now: float) -> None:
+            nonlocal last
+            if stage != last:
+                bar.reset(task, total=stage.total, description=f"{stage.scenario}: {stage.doing}")
+                last = stage
+            bar.update(task, completed=now)
 
         yield report
 

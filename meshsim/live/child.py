@@ -159,6 +159,8 @@ class Channel:
         self._incoming = incoming
         self._outgoing = outgoing
         self._partial = b""
+        self._unsent = memoryview(b"")
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def wait(self) -> Message:
         """The next message, before there is a loop; the process ends if none will come."""
@@ -180,18 +182,35 @@ class Channel:
         for line in lines:  # came together with what was waited for
             loop.call_soon(received, _message(line))
         loop.add_reader(self._incoming, readable)
+        self._loop = loop
+        os.set_blocking(self._outgoing, False)
 
     def send(self, message: Message, payload: bytes = b"") -> None:
-        """Sends a message, and what follows its line."""
-        left = memoryview(json.dumps(message, allow_nan=False).encode() + b"\n" + payload)
-        with _gone():
-            while left:
-                left = left[os.write(self._outgoing, left) :]
+        """Sends a message, and what follows its line; waits until the launcher takes it."""
+        self._unsent = memoryview(bytes(self._unsent) + _line(message) + payload)
+        self._write()
+        while self._unsent:
+            select.select([], [self._outgoing], [])
+            self._write()
 
-    @property
-    def writable(self) -> bool:
-        """Whether the launcher reads; one that is stopped must not stop the mesh."""
-        return bool(select.select([], [self._outgoing], [], 0.0)[1])
+    def offer(self, message: Message) -> None:
+        """Sends a message, unless the launcher has not taken the last one yet.
+
+        It never waits: a launcher that is stopped must not stop the mesh.
+        """
+        if not self._unsent:
+            self._unsent = memoryview(_line(message))
+            self._write()
+            if self._unsent and self._loop is not None:
+                self._loop.add_writer(self._outgoing, self._write)
+
+    def _write(self) -> None:
+        """Writes what the launcher takes at once."""
+        with _gone(), contextlib.suppress(BlockingIOError):
+            while self._unsent:
+                self._unsent = self._unsent[os.write(self._outgoing, self._unsent) :]
+        if not self._unsent and self._loop is not None:
+            self._loop.remove_writer(self._outgoing)
 
     def _read(self) -> None:
         with _gone():
@@ -208,6 +227,10 @@ def _gone() -> Iterator[None]:
         yield
     except (BrokenPipeError, ConnectionResetError):
         os._exit(0)
+
+
+def _line(message: Message) -> bytes:
+    return json.dumps(message, allow_nan=False).encode() + b"\n"
 
 
 def _message(line: bytes) -> Message:
@@ -258,8 +281,8 @@ class Child:
         while True:
             await asyncio.sleep(STATS_INTERVAL)
             stats = self._role.stats()
-            if stats is not None and self._channel.writable:
-                self._channel.send({"stats": stats})
+            if stats is not None:
+                self._channel.offer({"stats": stats})
 
     async def _await_done(self) -> None:
         if self._role.done is not None:
@@ -270,8 +293,8 @@ class Child:
 def collect_seldom() -> None:
     """Has Python look for unreachable circles of objects seldom, and never among those that are there now.
 
-    NOTE: a request makes none (tests/live/test_garbage.py), so all that the collector does is make some requests
-    wait for it. Libraries may make some, so it is not switched off.
+    NOTE: a request makes none (tests/live/test_garbage.py), so all that the collector does is make some
+    requests wait for it. Libraries may make some, so it is not switched off.
     """
     gc.collect()
     gc.freeze()

@@ -118,15 +118,19 @@ class LiveClock(Clock):
         self._busy = True
         try:
             while self._waiting and self._waiting[0][0] <= self.real_time() - self.base:
-                due, _, event, step = heapq.heappop(self._waiting)
+                due, number, event, step = heapq.heappop(self._waiting)
                 if self.ideal:
                     self._note(due)
-                    event.fire(step, due)
+                    self.fire(event, step, due, number)
                 else:
-                    event.fire(step, max(self.now(), due))
+                    self.fire(event, step, max(self.now(), due), number)
         finally:
             self._busy = False
             self._arm()
+
+    def fire(self, event: Event, step: int, now: float, number: int) -> None:
+        """Lets an event happen, which has this number among those that were scheduled."""
+        event.fire(step, now)
 
     def _note(self, due: float) -> None:
         if len(self.lateness) < LATE_AT_MOST:

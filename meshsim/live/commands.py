@@ -11,9 +11,10 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Mapping
 
+from meshsim.errors import MeshsimError
 from meshsim.live.plan import Place
+from meshsim.live.processes import Process
 from meshsim.live.proxies import Address, Listeners, url
 
 PROBE_TIMEOUT = 0.5
@@ -83,6 +84,10 @@ def accepts(address: Address) -> bool:
         return False
 
 
-def waiting_words(silent: Mapping[str, Address]) -> str:
-    """Who does not listen where it should."""
-    return ", ".join(f"{name} on port {address[1]}" for name, address in silent.items())
+def silence(program: Process, address: Address, limit: float) -> MeshsimError:
+    """The message that a program does not listen where it should."""
+    tail = program.tail()
+    return MeshsimError(
+        f"{program.name} does not listen on port {address[1]} after {limit:g} s; a program must listen on the"
+        f" port in its environment variable PORT{f', and this one said:{chr(10)}{tail}' if tail else ''}"
+    )

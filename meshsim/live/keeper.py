@@ -105,6 +105,8 @@ class Keeper:
                 return {"pid": self._run(request, fds)}
             os.killpg(request["signal"], request["number"])
             return {}
+        except ModuleNotFoundError as error:
+            return {"error": f"{error.name} is not installed; install it with pip install 'meshsim[live]'"}
         except Exception as error:  # whatever it is, it is the launcher's to tell
             return {"error": str(error) or repr(error)}
 

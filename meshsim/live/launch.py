@@ -17,12 +17,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import Any
+
+from numpy.typing import NDArray
 
 from meshsim.errors import MeshsimError
 from meshsim.live import commands
 from meshsim.live.child import ROLES
 from meshsim.live.plan import CLIENT_ID, Place, places
-from meshsim.live.processes import Keeper, Member, Message, Process, Rows
+from meshsim.live.processes import Keeper, Member, Message, Process
 from meshsim.live.proxies import Address, Listeners, MeshsimProxies, Proxies
 from meshsim.scenario import written
 from meshsim.scenario.model import Scenario
@@ -89,7 +92,7 @@ class LiveMesh:
         self._folder = None if scenario.folder is None else str(scenario.folder.absolute())
         self._members: dict[tuple[str, str], Member] = {}
         self._keys: dict[Process, tuple[str, str]] = {}
-        self._proxies: Proxies
+        self._proxies: Proxies | None = None
 
     def __enter__(self) -> LiveMesh:
         self._tell("starting")
@@ -99,7 +102,17 @@ class LiveMesh:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.keeper.close()
+        try:
+            if self._proxies is not None:
+                self._proxies.close()
+        finally:
+            self.keeper.close()
+
+    @property
+    def proxies(self) -> Proxies:
+        """Its proxies, once it is launched."""
+        assert self._proxies is not None, "launch it first"
+        return self._proxies
 
     # ---- starting -----------------------------------------------------------------------------------
 
@@ -112,16 +125,32 @@ class LiveMesh:
         own = [place for place in self.places if place.deployment.live is None]
         self._tell(f"starting {len(self.places)} replicas with their proxies")
         self.keeper.warm(self.options.roles, self._text, self._folder)
-        self._proxies = proxies(self.options.proxy, self.places, self.options.host, self._fork)
+        self._proxies = self._chosen_proxies()
         members = [*self._proxies.begin(), *(self._fork("service", place.id) for place in own)]
         if self.options.load:
             members.append(self._fork("load", CLIENT_ID))
         heard = self._await("listening", members)
         self.apps = {place.id: self._app(place, heard) for place in self.places}
-        self.listeners = self._proxies.open(self.apps, heard)
+        self.listeners = self.proxies.open(self.apps, heard)
         self._run_programs()
         self._tell("connecting them")
         self._await("ready", self._connect())
+
+    def _chosen_proxies(self) -> Proxies:
+        """The proxies of the kind that is wanted.
+
+        Raises:
+            MeshsimError: there is no such kind, or it can't do what the scenario asks.
+        """
+        kind, host = self.options.proxy, self.options.host
+        if kind == "meshsim":
+            return MeshsimProxies(self.places, host, self._fork)
+        if kind == "envoy":
+            from meshsim.live.envoy.mesh import Envoys  # noqa: PLC0415 - an extra
+
+            folder, log = self.keeper.folder / "envoy", self.options.access_log
+            return Envoys(self.scenario, self.seed, host, folder, log)
+        raise MeshsimError(f"no proxy {kind!r}; choose meshsim or envoy")
 
     def _fork(self, role: str, id_: str) -> Member:
         """One of our own processes, told who it is."""
@@ -152,25 +181,21 @@ class LiveMesh:
 
     def _run_programs(self) -> None:
         """Starts the programs of the user's own, and waits until they serve."""
-        silent: dict[str, Address] = {}
+        silent: dict[Process, Address] = {}
         services = list(self.scenario.services)
         for place in self.places:
             live = place.deployment.live
             if live is not None:
                 env = commands.environment(place, self.apps[place.id], self.listeners[place.id], services)
-                self.keeper.run(_program(place), live.command, env, self.scenario.folder)
-                silent[_program(place)] = self.apps[place.id]
-        if not silent:
-            return
-        self._tell(f"waiting for {', '.join(silent)}")
+                name = f"the program of {place.id}"
+                program = self.keeper.run(name, live.command, env, self.scenario.folder)
+                silent[program] = self.apps[place.id]
         deadline = time.monotonic() + PHASE_LIMIT
-        while silent := {name: app for name, app in silent.items() if not commands.accepts(app)}:
+        while silent := {program: app for program, app in silent.items() if not commands.accepts(app)}:
+            self._tell(f"waiting for {', '.join(program.name for program in silent)}")
             self.handle(PROBE_INTERVAL)
             if time.monotonic() > deadline:
-                raise MeshsimError(
-                    f"after {PHASE_LIMIT:g} s nobody listens: {commands.waiting_words(silent)};"
-                    " a program must listen on the port in its environment variable PORT"
-                )
+                raise commands.silence(*next(iter(silent.items())), PHASE_LIMIT)
 
     def _connect(self) -> Sequence[Member]:
         """Tells everybody where everybody is; returns who is to say that it is ready."""
@@ -180,13 +205,16 @@ class LiveMesh:
         rest = {key: member for key, member in self._members.items() if key[0] != "proxy"}
         for (_, id_), member in rest.items():
             member.send({"addresses": replicas, "app": None, "urls": self.listeners[id_].urls})
-        return [*self._proxies.connect(self.apps, replicas), *rest.values()]
+        return [*self.proxies.connect(self.apps, replicas), *rest.values()]
 
     def start(self) -> None:
-        """Scenario time begins."""
+        """Scenario time begins; returns when it has."""
         self.base = time.monotonic() + LEAD
+        self.proxies.start(self.base)
         for member in self._members.values():
             member.send({"start": self.base})
+        while self.now < 0.0:
+            self.handle(-self.now)
 
     # ---- running ------------------------------------------------------------------------------------
 
@@ -204,8 +232,12 @@ class LiveMesh:
         until = time.monotonic() + seconds
         while not self.done and (left := until - time.monotonic()) > 0.0:
             self.handle(min(left, TICK))
-            self._proxies.tick(self.now)
-        self.stats.update({("proxy", id_): said for id_, said in self._proxies.snapshot().items()})
+            self.proxies.tick(self.now)
+
+    def reports(self) -> list[Message]:
+        """What each proxy counts by now."""
+        members = [stats for (role, _), stats in self.stats.items() if role == "proxy"]
+        return [*members, *self.proxies.snapshot().values()]
 
     def settle(self, seconds: float, enough: Callable[[], bool] = lambda: False) -> bool:
         """Waits until nobody reports work under way; whether that came true.
@@ -220,7 +252,7 @@ class LiveMesh:
         began = time.monotonic()
         while time.monotonic() - began < seconds and not enough():
             self.handle(TICK)
-            self._proxies.tick(self.now)
+            self.proxies.tick(self.now)
             if all(
                 self._heard_at[key] > began and not stats.get("active", 0)
                 for key, stats in self.stats.items()
@@ -279,7 +311,7 @@ class LiveMesh:
 
     # ---- ending -------------------------------------------------------------------------------------
 
-    def stop(self) -> dict[tuple[str, str], Rows]:
+    def stop(self) -> dict[tuple[str, str], Mapping[str, NDArray[Any]]]:
         """Ends everybody; what each has written down, by (role, id).
 
         Raises:
@@ -289,22 +321,11 @@ class LiveMesh:
         for member in self._members.values():
             member.send({"stop": True})
         heard = self._await("rows", list(self._members.values()))
-        return {self._keys[process]: rows for process, rows in heard.items()}
+        rows = {self._keys[process]: written for process, written in heard.items()}
+        return {
+            **rows,
+            **{("proxy", id_): written for id_, written in self.proxies.collect(self.base).items()},
+        }
 
 
 NAMES = {"proxy": "proxy", "service": "service", "load": "load generator"}
-
-
-def _program(place: Place) -> str:
-    return f"the program of {place.id}"
-
-
-def proxies(kind: str, places: Sequence[Place], host: str, fork: Callable[[str, str], Member]) -> Proxies:
-    """The proxies of a kind.
-
-    Raises:
-        MeshsimError: there is no such kind.
-    """
-    if kind == "meshsim":
-        return MeshsimProxies(places, host, fork)
-    raise MeshsimError(f"no proxy {kind!r}; choose meshsim or envoy")

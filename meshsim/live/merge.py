@@ -12,6 +12,7 @@ All times are scenario time, s. The columns, by process (an .npz each):
               attempts.{key, edge, replica, kind, extra, request_start, sent, ended}
               attempts.{arrived, answered, answer_status}  as the proxy saw it; used where no visit is known
               ejections.{time, edge, replica}
+              span_*                                     as `live.spans` packs them; of services too
     service   visits.{key, call, number, request_start, extra, arrived, answered, status}
                                                          key: the attempt's; call: the call's; number: of the
                                                          try in its call, from 0
@@ -31,8 +32,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshsim.live.plan import places
+from meshsim.live.spans import FIELDS, tracer_of
 from meshsim.measure.grid import Floats, Grid, Ints
 from meshsim.measure.records import Attempts, Calls, Records, Requests
+from meshsim.measure.spans import span_rows
+from meshsim.mesh.spans import Tracer
 from meshsim.policies.outcome import flag_names
 from meshsim.scenario.model import CLIENT, Scenario
 
@@ -124,6 +128,7 @@ def merge(
         busy=bins(parts, "busy", [place.id for place in here], grid.last),
         queued=bins(parts, "queued", [place.id for place in here], grid.last),
         ejections=ejections(parts),
+        spans=spans_of(parts, edges, replicas, ending.time),
         interrupted=ending.interrupted,
         requests=requests_table(cut(requests, ending.time), calls, edges, replicas),
         calls=calls_table(cut(calls, ending.time)),
@@ -192,6 +197,25 @@ def concatenated(parts: Mapping[tuple[str, str], Rows], role: str) -> Floats:
     return _column(
         [rows["lag"] for (who, _), rows in sorted(parts.items()) if who == role and "lag" in rows], "f8"
     )
+
+
+def spans_of(
+    parts: Mapping[tuple[str, str], Rows],
+    edges: Sequence[tuple[str, str]],
+    replicas: Sequence[tuple[str, str, str]],
+    end: float,
+) -> list[dict[str, object]]:
+    """The spans of all processes that had ended by the end, in order of their start."""
+    tracer = Tracer()
+    for _, rows in sorted(parts.items(), key=lambda part: part[0]):
+        if "span_kind" in rows:
+            tracer.rows += tracer_of(rows).rows
+    found = [row for row in tracer.rows if row[SPAN_END] <= end]
+    tracer.rows = sorted(found, key=lambda row: row[SPAN_START])
+    return span_rows(tracer, edges, replicas)
+
+
+SPAN_START, SPAN_END = (list(FIELDS).index(name) for name in ("start", "end"))
 
 
 # ---- joining ----------------------------------------------------------------------------------------

@@ -123,6 +123,8 @@ class Keeper:
     """
 
     def __init__(self) -> None:
+        if not hasattr(os, "fork"):
+            raise MeshsimError("a live mesh needs fork(2): run it on Linux or macOS")
         ours, theirs = socket.socketpair()
         # The mesh's processes do little linear algebra: threads for it only keep a fork from being clean
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
@@ -147,6 +149,16 @@ class Keeper:
         except MeshsimError:
             self.close()
             raise
+
+    @property
+    def pid(self) -> int:
+        """Its own id."""
+        return self._process.pid
+
+    @property
+    def processes(self) -> list[Process]:
+        """All that it has started."""
+        return list(self._processes.values())
 
     # ---- starting -----------------------------------------------------------------------------------
 

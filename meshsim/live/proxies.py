@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from meshsim.live.plan import CLIENT_ID, Place
-from meshsim.live.processes import Member, Message, Process
+from meshsim.live.processes import Member, Message, Process, Rows
 
 Address = tuple[str, int]
 Heard = Mapping[Process, Message]
@@ -63,12 +63,26 @@ class Proxies(ABC):
             replicas: where callers reach each replica, by id.
         """
 
+    def start(self, base: float) -> None:  # noqa: B027 - ours are told as members
+        """Scenario time 0 is at `base` of the monotonic clock, s."""
+
     def tick(self, now: float) -> None:  # noqa: B027 - most have nothing to do
         """Is called about every 10 ms while the mesh runs, at scenario time `now`, s."""
 
     def snapshot(self) -> dict[str, Message]:
         """What proxies that are no members count by now, by id, as a member's `stats`."""
         return {}
+
+    def collect(self, base: float) -> Mapping[str, Rows]:
+        """Ends proxies that are no members; what each has written down, by id.
+
+        Args:
+            base: scenario time 0 on the monotonic clock, s.
+        """
+        return {}
+
+    def close(self) -> None:  # noqa: B027 - members end with the keeper
+        """Ends proxies that are no members, whatever has happened."""
 
 
 class MeshsimProxies(Proxies):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ def span_rows(tracer: Tracer) -> dict[str, NDArray[Any]]:
     }
 
 
-def tracer_of(rows: dict[str, NDArray[Any]]) -> Tracer:
+def tracer_of(rows: Mapping[str, NDArray[Any]]) -> Tracer:
     """The tracer whose rows these were."""
     tracer = Tracer()
     tracer.rows = list(zip(*(rows[f"span_{name}"].tolist() for name in FIELDS), strict=True))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 from meshsim.live.clock import LiveClock
@@ -116,16 +117,25 @@ class SocketTransport(Transport):
     # ---- connections --------------------------------------------------------------------------------
 
     def open(self, cluster: Cluster, host: Host, now: float) -> None:
+        loop = asyncio.get_running_loop()
         pool = self.pools.get(host)
         if pool is None:
-            pool = self.pools[host] = Pool(self.addresses[host.name], cluster, host)
-        task = asyncio.get_running_loop().create_task(self._connect(pool))
+            address = self.addresses.get(host.name)
+            if address is None:  # not told yet
+                loop.call_soon(self._lost_way, cluster, host)
+                return
+            pool = self.pools[host] = Pool(address, cluster, host)
+        task = loop.create_task(self._connect(pool))
         self.connecting.add(task)  # or it might be collected while it runs
         task.add_done_callback(self.connecting.discard)
 
+    def _lost_way(self, cluster: Cluster, host: Host) -> None:
+        """There is no knowing where a host is."""
+        cluster.failed(host, self.clock.now())
+
     async def _connect(self, pool: Pool) -> None:
         loop = asyncio.get_running_loop()
-        connection = ClientConnection(lambda lost: self._idle_lost(pool, lost), self.limits)
+        connection = ClientConnection(partial(self._idle_lost, pool), self.limits)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 await loop.create_connection(lambda: cast(asyncio.Protocol, connection), *pool.address)
@@ -134,6 +144,8 @@ class SocketTransport(Transport):
             return
         pool.idle.append(connection)
         pool.cluster.opened(pool.host, self.clock.now())
+        if not connection.reusable:  # it may have been closed before it could be used
+            self._idle_lost(pool, connection)
 
     def _idle_lost(self, pool: Pool, connection: ClientConnection) -> None:
         """The other side has closed an idle connection."""
@@ -220,8 +232,12 @@ class Delivery(Reply):
         self.crossing = None
         connection = self.connection
         if connection is not None:
-            out = self.transport.outgoing(self.attempt)
+            out = self.outgoing()
             connection.request(self, out.head, out.body, out.whole, out.method, out.chunked)
+
+    def outgoing(self) -> Outgoing:
+        """What to send."""
+        return self.transport.outgoing(self.attempt)
 
     def broken(self, now: float) -> None:
         """The emulated link has lost a message too often."""

@@ -14,6 +14,10 @@ import numpy as np
 
 from meshsim.measure.measurements import Measurements
 from meshsim.measure.table import Table
+from meshsim.mesh.spans import ATTEMPT_SPAN, CALL_SPAN, Tracer
+from meshsim.policies.outcome import flag_names
+
+KINDS = ("call", "attempt", "server")
 
 COLUMNS: dict[str, type] = {
     "trace_id": str,  # 16 bytes as 32 hexadecimal digits; one a request
@@ -40,3 +44,53 @@ def spans(records: Sequence[Measurements]) -> Table:
     table: Table = {name: np.array([row[name] for row in rows], dtype=kind) for name, kind in COLUMNS.items()}
     table["replication"] = np.repeat(np.arange(len(records)), [len(record.spans) for record in records])
     return table
+
+
+def span_rows(
+    tracer: Tracer, edges: Sequence[tuple[str, str]], replicas: Sequence[tuple[str, str, str]]
+) -> list[dict[str, object]]:
+    """The spans that a tracer has kept, as :attr:`meshsim.measure.measurements.Measurements.spans` has them.
+
+    Args:
+        tracer: whose rows have numbers for edges and replicas.
+        edges: (caller, service) by number.
+        replicas: (service, version, id) by number.
+    """
+    rows: list[dict[str, object]] = []
+    for (
+        kind,
+        trace,
+        span,
+        parent,
+        edge,
+        replica,
+        number,
+        attempt_kind,
+        extra,
+        start,
+        end,
+        status,
+        flags,
+    ) in tracer.rows:
+        where = replicas[replica] if replica >= 0 else ("", "", "")
+        caller, service = edges[edge] if edge >= 0 else ("", where[0])
+        rows.append(
+            {
+                "trace_id": f"{trace:032x}",
+                "span_id": f"{span:016x}",
+                "parent_id": f"{parent:016x}" if parent else "",
+                "kind": KINDS[kind],
+                "service": caller if kind in (CALL_SPAN, ATTEMPT_SPAN) else service,
+                "peer": service if kind in (CALL_SPAN, ATTEMPT_SPAN) else "",
+                "replica": where[2],
+                "name": f"{caller} -> {service}" if caller else service,
+                "start": start,
+                "end": end,
+                "status": status,
+                "flag": flag_names(flags),
+                "attempt": number,
+                "attempt_kind": attempt_kind,
+                "extra": extra,
+            }
+        )
+    return rows

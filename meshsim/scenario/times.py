@@ -217,6 +217,16 @@ class MixtureTime(Model):
         )
 
 
+class SumTime(Model):
+    """Several independent times, one after the other."""
+
+    sum: Annotated[tuple[Time, ...], Field(min_length=1, max_length=1000), AsTuple]
+
+    def build(self) -> random.Distribution:
+        """The distribution to draw from."""
+        return random.Sum([part.build() for part in self.sum])
+
+
 KINDS: dict[str, type[Model]] = {
     "constant": ConstantTime,
     "exponential": ExponentialTime,
@@ -228,6 +238,7 @@ KINDS: dict[str, type[Model]] = {
     "uniform": UniformTime,
     "empirical": EmpiricalTime,
     "mixture": MixtureTime,
+    "sum": SumTime,
 }
 
 
@@ -265,6 +276,7 @@ _Form = (
     | Annotated[UniformTime, Tag("<uniform>")]
     | Annotated[EmpiricalTime, Tag("<empirical>")]
     | Annotated[MixtureTime, Tag("<mixture>")]
+    | Annotated[SumTime, Tag("<sum>")]
 )
 
 Time = TypeAliasType(

@@ -47,7 +47,7 @@ policies:
     circuit_breaker: {max_connections: 5, max_pending: 5, max_requests: 5, max_retries: 1}
     outlier_detection: {consecutive_5xx: 3, interval: 1s, base_ejection_time: 2s, max_ejection_percent: 50%}
     rate_limit: {burst: 1000, rate: 1000/s}
-    fault: {delay: {percent: 0.01%, time: 1ms}, abort: {percent: 0.01%, status: 500}}
+    fault: {delay: {percent: 0.0001%, time: 1ms}, abort: {percent: 0.0001%, status: 500}}
 load: [{to: front, rate: 1/s}]
 events: [{at: 1s, set: {policies.cart.split: {v1: 0.5, v2: 1.5}, policies.cart.timeout: 3s}}]
 """
@@ -63,13 +63,14 @@ def static(proxy: Proxy, folder: Path) -> dict[str, Any]:
     ids = [id_ for name in proxy.scenario.services for id_ in replicas(proxy.scenario, name)]
     addresses = {id_: ("127.0.0.1", 20_000 + number) for number, id_ in enumerate(ids)}
     files = documents(proxy, folder, addresses=addresses, app=("127.0.0.1", 19_999))
-    routes = {each["name"]: each for file, found in files.items() if file.startswith("rds") for each in found}
+    (routes,) = files["rds.json"]
     for listener in files["lds.json"]:
         manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
         if "rds" in manager:
-            manager["route_config"] = routes[manager.pop("rds")["route_config_name"]]
-            manager["route_config"]["validate_clusters"] = True
-    for resource in (*files["lds.json"], *files["cds.json"], *routes.values()):
+            assert manager.pop("rds")["route_config_name"] == routes["name"]
+            manager["route_config"] = {**routes, "validate_clusters": True}
+            del manager["route_config"]["@type"]
+    for resource in (*files["lds.json"], *files["cds.json"]):
         del resource["@type"]  # which only a resource on its own has
     head = bootstrap(proxy, folder)
     del head["dynamic_resources"]
@@ -93,6 +94,11 @@ def envoyable(file: Path | None) -> Scenario:
         scenario = load(file, {"links": {}, "mesh.proxy": {}})
     if refusals(scenario):
         scenario = load(file, {"events": []})
+    if any("hedge" in refusal for refusal in refusals(scenario)):
+        without = {
+            name: policy.model_copy(update={"hedge": None}) for name, policy in scenario.policies.items()
+        }
+        scenario = scenario.model_copy(update={"policies": without})
     return scenario
 
 
@@ -140,7 +146,7 @@ async def get(port: int, host: str, **extra: str) -> Answer:
 
 
 class Application:
-    """Answers 200, or, asked for it by `x-hang`, never; notes what it was sent."""
+    """Answers 200, or, asked for it by headers, 500 or never; notes what it was sent."""
 
     def __init__(self) -> None:
         self.heads: Heads = []
@@ -151,8 +157,9 @@ class Application:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 self.heads.append(headers(await reader.readuntil(b"\r\n\r\n")))
+                status = b"500" if "x-fail" in self.heads[-1] else b"200"
                 if "x-hang" not in self.heads[-1]:
-                    writer.write(b"HTTP/1.1 200 OK\r\nserver: mine\r\ncontent-length: 0\r\n\r\n")
+                    writer.write(b"HTTP/1.1 %s OK\r\nserver: mine\r\ncontent-length: 0\r\n\r\n" % status)
         writer.close()
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
@@ -167,22 +174,24 @@ async def with_pair(folder: Path, test: Callable[[Envoy, Envoy, Heads], Awaitabl
     scenario = loads(EVERYTHING)
     client, front = (Envoy(scenario, id_, folder / id_.replace("/", "-")) for id_ in ("client/0", "front/0"))
     application = Application()
-    server = await asyncio.start_server(application.serve, "127.0.0.1", 0)
-    app = ("127.0.0.1", server.sockets[0].getsockname()[1])
+    ids = ["front/0", *replicas(scenario, "cart")]
+    servers = [await asyncio.start_server(application.serve, "127.0.0.1", 0) for _ in ids]
+    apps = {id_: server.sockets[0].getsockname() for id_, server in zip(ids, servers, strict=True)}
     try:
         client.start()
         front.start()
         inbound = {"front/0": ("127.0.0.1", front.listen().inbound or 0)}
         client.listen()
         client.connect(inbound, None)
-        front.connect(dict.fromkeys(replicas(scenario, "cart"), app), app)
+        front.connect(apps, apps["front/0"])
         client.settle()
         front.settle()
         await asyncio.wait_for(test(client, front, application.heads), 30)
     finally:
         client.stop()
         front.stop()
-        server.close()
+        for server in servers:
+            server.close()
         await application.gone()
 
 
@@ -204,6 +213,7 @@ def test_a_call_passes_two_envoys_with_its_headers(tmp_path: Path) -> None:
         (head,) = heads
         for name, value in sent.items():
             assert head[name.replace("_", "-")] == value
+        assert not any(name.startswith("x-meshsim-") for name in head)
         assert head["x-envoy-attempt-count"] == "1"
 
         await get(front.ports.outbound, "cart:80")
@@ -259,6 +269,21 @@ def test_a_replica_that_is_down_refuses_and_loses_its_work(tmp_path: Path) -> No
     pair(tmp_path, test)
 
 
+def test_ejections_are_logged(tmp_path: Path) -> None:
+    async def test(client: Envoy, front: Envoy, heads: Heads) -> None:
+        began = time.time()
+        for _ in range(5):  # three tries each, at three hosts of which half may be out: one
+            await get(front.ports.urls["cart"], "x", x_fail="yes")
+        front.stop()
+        (ejection,) = front.ejections(began)
+        assert ejection.service == "cart"
+        assert ejection.replica in replicas(front.proxy.scenario, "cart")
+        assert -0.001 < ejection.time < 10
+        assert {call.flags for call in front.calls()} == {("URX",)}
+
+    pair(tmp_path, test)
+
+
 def test_a_configuration_that_envoy_refuses_is_told(tmp_path: Path) -> None:
     async def test(client: Envoy, front: Envoy, heads: Heads) -> None:
         wrong = client.proxy.scenario.model_copy(deep=True)
@@ -270,6 +295,20 @@ def test_a_configuration_that_envoy_refuses_is_told(tmp_path: Path) -> None:
     pair(tmp_path, test)
 
 
+def test_an_envoy_that_dies_is_told_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = tmp_path / "envoy"
+    monkeypatch.setattr("meshsim.live.envoy.process.binary", lambda: fake)
+    aborts = "Consider increasing value of fs.inotify.max_user_instances via sysctl"
+    for said, told in (("out of paper", "out of paper"), (aborts, r"sysctl, or run fewer replicas")):
+        fake.write_text(f"#!/bin/sh\necho '{said}' >&2\nexit 3\n")
+        fake.chmod(0o755)
+        envoy = Envoy(loads(EVERYTHING), "client/0", tmp_path / "folder")
+        envoy.start()
+        with pytest.raises(MeshsimError, match=rf"client/0 has ended with 3: .*{told}"):
+            envoy.listen()
+        envoy.stop()
+
+
 def test_envoy_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     program = f"""
 import time
@@ -279,7 +318,7 @@ from meshsim.scenario import loads
 envoy = Envoy(loads({EVERYTHING!r}), "client/0", Path({str(tmp_path)!r}))
 envoy.start()
 envoy.listen()
-print(envoy._process.pid, flush=True)
+print(envoy.pid, flush=True)
 time.sleep(60)
 """
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)

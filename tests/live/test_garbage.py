@@ -33,7 +33,7 @@ mesh: {dataplane: sidecar}
 policies:
   echo:
     timeout: 5s
-    retries: {attempts: 2, per_try_timeout: 2s, on: [5xx]}
+    retries: {attempts: 2, per_try_timeout: 2s, on: [5xx], backoff: {base: 0ms}}
 load: [{to: echo, rate: 1/s}]
 """
 REQUEST = b"POST /a HTTP/1.1\r\nHost: echo\r\nContent-Length: 3\r\nUser-Agent: test\r\n\r\nabc"

@@ -43,6 +43,7 @@ def time(draw: st.DrawFn, low: float, high: float) -> Document:
                 {"erlang": {"mean": mean, "k": 3}},
                 {"weibull": {"mean": mean, "shape": 0.7}},
                 {"uniform": {"low": "0.01ms", "high": mean}},
+                {"sum": [{"gamma": {"mean": mean, "cv": cv}}, "0.1ms"]},
                 {"mixture": [{"weight": 9, "exponential": mean}, {"weight": 1, "pareto": {"mean": "80ms",
                 "shape": 2.2}}]},
             ]

@@ -51,6 +51,7 @@ TIMES = [
     random.LogNormal(0.01, 1.0), random.Weibull(0.01, 0.8), random.Weibull(0.01, 2.0), random.Pareto(0.01, 3),
     random.Uniform(0.004, 0.016), random.Empirical([1e-3 * i for i in range(1, 200)]), random.Constant(0.01),
     random.Mixture([3.0, 1.0], [random.Exponential(0.005), random.Constant(0.02)]),
+    random.Sum([random.Gamma(0.006, 0.7), random.Constant(0.002), random.Exponential(0.002)]),
 ]  # fmt: skip
 
 

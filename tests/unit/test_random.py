@@ -25,6 +25,7 @@ from meshsim.random import (
     LogNormal,
     Mixture,
     Pareto,
+    Sum,
     Uniform,
     Weibull,
 )
@@ -235,6 +236,8 @@ CASES: dict[str, tuple[Distribution, Law]] = {
     "uniform": (Uniform(0.01, 0.04), stats.uniform(0.01, 0.03).cdf),
     "empirical": (Empirical([0.001, 0.002, 0.002, 0.009, 0.031]), None),
     "mixture": (Mixture([3.0, 1.0], [Exponential(0.01), Gamma(0.2, 0.5)]), _mixture),
+    "sum": (Sum([Exponential(0.01), Exponential(0.01), Constant(0.0)]), stats.gamma(2.0, scale=0.01).cdf),
+    "sum of one": (Sum([Gamma(0.02, 0.5)]), stats.gamma(4.0, scale=0.005).cdf),
 }
 
 SAMPLES: dict[str, np.ndarray] = {}
@@ -312,6 +315,21 @@ def test_mixture_of_nothing_but_zero() -> None:
     mixture = Mixture([1.0, 1.0], [Constant(0.0), Pareto(0.0, 1.5)])
     assert (mixture.mean, mixture.scv) == (0.0, 0.0)
     assert mixture.draw(1, 0) == 0.0
+
+
+def test_sum_of_known_moments() -> None:
+    total = Sum([Constant(4.0), Exponential(2.0), Pareto(0.0, 1.5)])
+    assert total.mean == 6.0
+    assert total.scv == pytest.approx(4.0 / 36.0)
+    assert (Sum([Constant(0.0)]).mean, Sum([Constant(0.0)]).scv, Sum([Constant(0.0)]).draw(1, 0)) == (0, 0, 0)
+
+
+def test_what_is_added_to_a_time_leaves_its_bits_as_they_are() -> None:
+    own = LogNormal(0.02, 1.0)
+    more = Sum([own, Constant(0.001), Mixture([1.0, 1.0], [Exponential(0.1), Constant(0.2)])])
+    for key in KEYS[:100]:
+        rest = more.parts[2].draw(random.bits(key, random.LINK_OUT), random.TERM + 2)
+        assert more.draw(key, random.LINK_OUT) == own.draw(key, random.LINK_OUT) + 0.001 + rest
 
 
 @pytest.mark.parametrize("name", CASES)

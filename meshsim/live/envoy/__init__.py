@@ -7,11 +7,13 @@ for every sidecar and one for the client.
     scenario ──► refuse      what an Envoy can't do is told by name, before anything starts
              ──► documents   bootstrap, LDS, CDS and RDS of one proxy: pure functions (resources, policy)
              ──► Envoy       writes them to a folder, runs the process, pushes changes (process)
-                  └─► access log ──► read_calls      what every call did (accesslog)
+                  └─► its logs ──► CallRow, Ejection      what every call did (accesslog)
+                          └─► rows      the same, as meshsim.live.merge takes it (rows)
 """
 
-from meshsim.live.envoy.accesslog import CallRow, read_calls
+from meshsim.live.envoy.accesslog import CallRow, Ejection
 from meshsim.live.envoy.process import Envoy, Ports, binary
 from meshsim.live.envoy.refusals import refusals, refuse
+from meshsim.live.envoy.rows import rows
 
-__all__ = ["CallRow", "Envoy", "Ports", "binary", "read_calls", "refusals", "refuse"]
+__all__ = ["CallRow", "Ejection", "Envoy", "Ports", "binary", "refusals", "refuse", "rows"]

@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from meshsim.errors import MeshsimError
+from meshsim.live.context import parse_context
 from meshsim.live.envoy.forms import Json
 
 LOGGER = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
@@ -40,6 +42,9 @@ FIELDS = {
 }
 """Of a line: Istio's names where Istio's default format has the field."""
 
+NOT_SENT = ("no_healthy_upstream", "upstream_reset_before_response_started{overflow}")
+"""Details of an answer that Envoy gave instead of sending a try, though its count has that try."""
+
 WALL_CLOCK_TICKS = 10**9
 """`start_time` is in ns since 1970."""
 
@@ -58,20 +63,24 @@ class CallRow:
     """One call as its caller's proxy saw it, or, of the listener `inbound`, one attempt as the callee's did.
 
     Attributes:
-        key: of the call; 0 where the request had no header `x-meshsim`.
+        key: of the call; 0 where the request had no header `x-meshsim` of meshsim's making.
+        request_start: of the client's request that it belongs to, s; its own start where that is unknown.
+        extra: whether the call exists only because of a retry.
         listener: where it came in.
         caller: the service whose proxy this is, or ``client``.
         service: the service that was called; ``""`` where no route was found.
         start, end: first byte from downstream and last byte to it, s of scenario time.
         status: HTTP status; 0 where the caller had left.
         flags: in Envoy's order, such as ``("URX", "UF")``.
-        attempts: tries that were made.
+        attempts: tries that got a connection, or were refused one, as the engines count them.
         replica: the last host's id; ``""`` where there was none.
         details: why Envoy answered as it did, such as ``via_upstream``.
         request_id: `x-request-id`.
     """
 
     key: int
+    request_start: float
+    extra: bool
     listener: str
     caller: str
     service: str
@@ -85,30 +94,54 @@ class CallRow:
     request_id: str
 
 
-def read_calls(
-    file: Path, id_: str, replicas: Mapping[tuple[str, int], str], wall_start: float = 0.0
-) -> list[CallRow]:
-    """The calls in an access log, in the order in which they ended.
+class CallLog:
+    """An access log that is read as it grows.
 
     Args:
         file: the log; one that does not exist has no calls.
-        id_: of the proxy that wrote it.
+        id_: of the proxy that writes it.
         replicas: ids of replicas by the address that callers use.
-        wall_start: scenario time 0 on the wall clock, s since 1970.
-
-    Raises:
-        MeshsimError: a line is not what Envoy was told to write (the last one may be cut short).
     """
-    if not file.exists():
-        return []
-    rows = []
-    lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
-    for number, line in enumerate(lines[:-1], 1):  # after the last line break is what is still being written
-        try:
-            rows.append(_row(json.loads(line), id_.split("/", maxsplit=1)[0], replicas, wall_start))
-        except (ValueError, KeyError, TypeError) as error:
-            raise MeshsimError(f"{file}:{number}: no line of Envoy's access log ({error!r})") from None
-    return rows
+
+    def __init__(self, file: Path, id_: str, replicas: Mapping[tuple[str, int], str]) -> None:
+        self._file = file
+        self._caller = id_.split("/", maxsplit=1)[0]
+        self._replicas = replicas
+        self._bytes = self._lines = 0
+
+    def more(self, wall_start: float = 0.0) -> list[CallRow]:
+        """The calls that are new in it, in the order in which they ended.
+
+        Args:
+            wall_start: scenario time 0 on the wall clock, s since 1970.
+
+        Raises:
+            MeshsimError: a line is not what Envoy was told to write.
+        """
+        if not self._file.exists():
+            return []
+        with self._file.open("rb") as file:
+            file.seek(self._bytes)
+            whole, _, _ = file.read().rpartition(b"\n")  # what comes after it is still being written
+        if not whole:
+            return []
+        self._bytes += len(whole) + 1
+        rows = []
+        for line in whole.split(b"\n"):
+            self._lines += 1
+            try:
+                rows.append(_row(json.loads(line), self._caller, self._replicas, wall_start))
+            except (ValueError, KeyError, TypeError) as error:
+                place = f"{self._file}:{self._lines}"
+                raise MeshsimError(f"{place}: no line of Envoy's access log ({error!r})") from None
+        return rows
+
+
+def read_calls(
+    file: Path, id_: str, replicas: Mapping[tuple[str, int], str], wall_start: float = 0.0
+) -> list[CallRow]:
+    """All calls in an access log; see `CallLog`."""
+    return CallLog(file, id_, replicas).more(wall_start)
 
 
 def _row(
@@ -118,8 +151,12 @@ def _row(
     host, _, port = (line["upstream_host"] or "").rpartition(":")
     flags = line["response_flags"]
     inbound = line["listener"] == "inbound"
+    details = line["response_code_details"] or ""
+    context = parse_context((line["x_meshsim"] or "").encode())
     return CallRow(
-        key=int((line["x_meshsim"] or "0").split(";")[0], 16),
+        key=0 if context is None else int(context.key),
+        request_start=start if context is None else context.start,
+        extra=context is not None and context.extra,
         listener=line["listener"],
         caller="" if inbound else caller,
         service=caller if inbound else line["route_name"] or "",
@@ -127,11 +164,43 @@ def _row(
         end=start + _lasted(line),
         status=line["response_code"] or 0,
         flags=() if flags in (None, "-") else tuple(flags.split(",")),
-        attempts=line["attempt_count"] or 0,
+        attempts=(line["attempt_count"] or 0) - (details in NOT_SENT),
         replica=replicas.get((host, int(port)), "") if port else "",
-        details=line["response_code_details"] or "",
+        details=details,
         request_id=line["request_id"] or "",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Ejection:
+    """A host that its caller's Envoy has ejected.
+
+    Attributes:
+        time: s of scenario time; Envoy's event log has whole ms.
+        service: that was called.
+        replica: that was ejected.
+    """
+
+    time: float
+    service: str
+    replica: str
+
+
+def read_ejections(
+    file: Path, replicas: Mapping[tuple[str, int], str], wall_start: float = 0.0
+) -> list[Ejection]:
+    """The ejections in an outlier detection's event log, in order of time; see `read_calls`."""
+    if not file.exists():
+        return []
+    found = []
+    for line in file.read_text(encoding="utf-8").split("\n")[:-1]:
+        event = json.loads(line)
+        if event["action"] == "EJECT" and event["enforced"]:
+            host, _, port = event["upstream_url"].rpartition(":")
+            time = datetime.fromisoformat(event["timestamp"]).timestamp() - wall_start
+            service = event["cluster_name"].split("/")[0]
+            found.append(Ejection(time, service, replicas.get((host, int(port)), "")))
+    return found
 
 
 def _lasted(line: dict[str, Any]) -> float:

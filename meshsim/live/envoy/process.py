@@ -28,19 +28,22 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import quote
 
 from meshsim.errors import MeshsimError
-from meshsim.live.envoy.accesslog import CallRow, read_calls
+from meshsim.live.envoy.accesslog import CallLog, CallRow, Ejection, read_ejections
 from meshsim.live.envoy.forms import Json
 from meshsim.live.envoy.resources import (
+    CALLS,
+    EJECTIONS,
     INBOUND,
     OUTBOUND,
+    ROUTES,
     URL,
     Address,
     Proxy,
     bootstrap,
     documents,
-    routes_file,
 )
 from meshsim.scenario.model import Scenario
 
@@ -50,6 +53,13 @@ GLANCE = 0.01
 """Between two looks whether it has, s."""
 GRACE = 5.0
 """How long it may take to end before it is killed, s."""
+
+TAKEN = {
+    "cds.json": "cluster_manager.cds",
+    "lds.json": "listener_manager.lds",
+    "rds.json": f"http.{OUTBOUND}.rds.{ROUTES}",
+}
+"""Where Envoy counts what it takes from a file; routes that listeners share are counted at the first."""
 
 GUARD = """
 import ctypes, os, signal, sys
@@ -97,7 +107,7 @@ class Envoy:
 
     Attributes:
         proxy: what it is configured from; changes with each push.
-        folder: its own; holds its configuration, `access.log` and `stderr.log`.
+        folder: its own; holds its configuration, `access.log`, `ejections.log` and `stderr.log`.
         ports: where it listens, once it is started.
     """
 
@@ -118,7 +128,7 @@ class Envoy:
     def start(self) -> None:
         """Starts the process; `listen` says when it has."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        for stale in ("admin.txt", "access.log"):
+        for stale in ("admin.txt", CALLS, EJECTIONS):
             (self.folder / stale).unlink(missing_ok=True)
         (self.folder / "bootstrap.json").write_text(json.dumps(bootstrap(self.proxy, self.folder), indent=1))
         self._write()
@@ -200,7 +210,7 @@ class Envoy:
         assert self._process is not None, "start it first"
         code = self._process.poll()
         if code is not None:
-            raise MeshsimError(f"Envoy {self.proxy.id} has ended with {code}: {self.error}")
+            raise MeshsimError(f"Envoy {self.proxy.id} has ended with {code}: {self._why()}")
 
     def stats(self, pattern: str = "") -> dict[str, int]:
         """Its counters and gauges by name, such as ``cluster.cart.upstream_rq_total``.
@@ -208,7 +218,7 @@ class Envoy:
         Args:
             pattern: a regular expression; only names it is found in.
         """
-        found = json.loads(self.admin(f"/stats?format=json&filter={pattern}"))["stats"]
+        found = json.loads(self.admin(f"/stats?format=json&filter={quote(pattern, safe='')}"))["stats"]
         return {stat["name"]: stat["value"] for stat in found if isinstance(stat.get("value"), int)}
 
     def admin(self, path: str) -> str:
@@ -229,8 +239,24 @@ class Envoy:
 
     def calls(self, wall_start: float = 0.0) -> list[CallRow]:
         """The calls in its access log so far; scenario time 0 is `wall_start`, s since 1970."""
-        replicas = {address: id_ for id_, address in (self.addresses or {}).items()}
-        return read_calls(self.folder / "access.log", self.proxy.id, replicas, wall_start)
+        return self.call_log().more(wall_start)
+
+    def ejections(self, wall_start: float = 0.0) -> list[Ejection]:
+        """The hosts that it has ejected so far; times as in `calls`."""
+        return read_ejections(self.folder / EJECTIONS, self._replicas(), wall_start)
+
+    def call_log(self) -> CallLog:
+        """Its access log, to be read as it grows."""
+        return CallLog(self.folder / CALLS, self.proxy.id, self._replicas())
+
+    def _replicas(self) -> dict[Address, str]:
+        return {address: id_ for id_, address in (self.addresses or {}).items()}
+
+    @property
+    def pid(self) -> int:
+        """The process's id, while there is one."""
+        assert self._process is not None, "start it first"
+        return self._process.pid
 
     @property
     def error(self) -> str:
@@ -238,6 +264,15 @@ class Envoy:
         with contextlib.suppress(OSError):
             return (self.folder / "stderr.log").read_text(encoding="utf-8", errors="replace")[-2000:].strip()
         return ""
+
+    def _why(self) -> str:
+        """Why it has ended, for people."""
+        if "max_user_instances" in (self.folder / "stderr.log").read_text(errors="replace"):
+            return (
+                "it can't watch its files: each Envoy takes 3 inotify instances, and this user has none left"
+                " (raise fs.inotify.max_user_instances with sysctl, or run fewer replicas)"
+            )
+        return self.error
 
     def _command(self) -> list[str]:
         envoy = [
@@ -276,7 +311,7 @@ class Envoy:
         answer = json.loads(self.admin("/stats?format=json&filter=(version_text|update_rejected)$"))
         stats = {stat["name"]: stat["value"] for stat in answer["stats"] if "name" in stat}
         for name, version in self._versions.items():
-            prefix = _stat_prefix(name, self.proxy)
+            prefix = TAKEN[name]
             rejected = stats.get(f"{prefix}.update_rejected", 0)
             if rejected > self._rejected.get(name, 0):
                 self._rejected[name] = rejected
@@ -296,15 +331,6 @@ class Envoy:
 
     def _admin_port(self) -> int:
         return int((self.folder / "admin.txt").read_text().rpartition(":")[2])
-
-
-def _stat_prefix(file: str, proxy: Proxy) -> str:
-    """Where Envoy counts what it takes from a file."""
-    fixed = {"cds.json": "cluster_manager.cds", "lds.json": "listener_manager.lds"}
-    if file in fixed:
-        return fixed[file]
-    listener = next(name for name in proxy.listeners if routes_file(name) == file)
-    return f"http.{listener}.rds.{listener}"
 
 
 def _get(url: str) -> str:

@@ -2,12 +2,17 @@
 
     bootstrap.json   who it is, its admin address, and where the rest is
     lds.json         listeners: `inbound`, `outbound`, and `url/SERVICE` for each upstream service
-    rds-LISTENER     a route configuration for each listener to upstreams: what of policies routes have
+    rds.json         routes to the upstream services: what of policies routes have
     cds.json         clusters with their endpoints: one for each upstream service and each of its versions
 
 All are functions of the scenario, the proxy's id and the addresses of others, so what is pushed later is made
 by the same functions from another scenario. Clusters are there for every version from the start, whether a
 split names them or not: a push of a split then finds them, connected and with their ejections.
+
+All listeners to upstreams share one route configuration, so that a rate limit has one bucket whichever way a
+call takes. It looks for the service in a header that each listener sets before: to the Host, or to the one
+service that it is for. (One file, also because Envoy needs an inotify instance for each, and Linux grants a
+user 128 of them.)
 
 The inbound listener has no policies: they are the callers'. `x-envoy-attempt-count` is written by the proxy
 of the caller and passes that of the callee unchanged.
@@ -32,12 +37,22 @@ Address = tuple[str, int]
 """Host and port."""
 
 INBOUND, OUTBOUND, URL = "inbound", "outbound", "url/"
+ROUTES = "routes"
+SERVICE_HEADER = "x-meshsim-upstream"
+"""Where a request goes, between its listener and its route; not sent on."""
 APP = "(app)"
 """The cluster of the proxy's own application; no service can have this name."""
+
+CALLS, EJECTIONS = "access.log", "ejections.log"
+"""What an Envoy writes down."""
+
+CLUSTER_OF = "^cluster\\.{0}(/[^.]*)?\\."
+"""A pattern for the statistics of a service's clusters."""
 
 HTTP = TYPE + "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 ROUTER = TYPE + "envoy.extensions.filters.http.router.v3.Router"
 UUID = TYPE + "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig"
+HEADER_MUTATION = TYPE + "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
 UPSTREAM_HTTP = TYPE + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
@@ -91,6 +106,7 @@ def bootstrap(proxy: Proxy, folder: Path) -> Json:
     return {
         "node": {"id": proxy.id, "cluster": proxy.caller},
         "admin": {"address": socket_address((proxy.host, 0))},
+        "cluster_manager": {"outlier_detection": {"event_log_path": str(folder / EJECTIONS)}},
         "dynamic_resources": {
             "lds_config": config_source(folder, "lds.json"),
             "cds_config": config_source(folder, "cds.json"),
@@ -122,7 +138,7 @@ def connection_manager(listener: str, folder: Path) -> Json:
         "generate_request_id": True,
         "preserve_external_request_id": True,
         "request_id_extension": {"typed_config": {"@type": UUID, "pack_trace_reason": False}},
-        "access_log": [access_log(listener, folder / "access.log")],
+        "access_log": [access_log(listener, folder / CALLS)],
         "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": ROUTER}}],
     }
     if listener == INBOUND:
@@ -131,8 +147,8 @@ def connection_manager(listener: str, folder: Path) -> Json:
         hosts = [{"name": INBOUND, "domains": ["*"], "routes": [route]}]
         config["route_config"] = {"name": INBOUND, "virtual_hosts": hosts, "validate_clusters": False}
     else:
-        source = config_source(folder, routes_file(listener))
-        config["rds"] = {"route_config_name": listener, "config_source": source}
+        config["rds"] = {"route_config_name": ROUTES, "config_source": config_source(folder, "rds.json")}
+        config["early_header_mutation_extensions"] = [destination(listener)]
         config["http_filters"] = [
             {"name": FAULT, "typed_config": {"@type": FAULT_TYPE}},
             {"name": RATE_LIMIT, "typed_config": {"@type": RATE_LIMIT_TYPE, "stat_prefix": listener}},
@@ -141,29 +157,35 @@ def connection_manager(listener: str, folder: Path) -> Json:
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": config}
 
 
-def routes_file(listener: str) -> str:
-    """The file with the route configuration of a listener."""
-    return f"rds-{listener.replace('/', '-')}.json"
+def destination(listener: str) -> Json:
+    """What sets the header that routes go by: the service of this listener, or the Host."""
+    value = "%REQ(:AUTHORITY)%" if listener == OUTBOUND else listener.removeprefix(URL)
+    header = {
+        "header": {"key": SERVICE_HEADER, "value": value},
+        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+    }
+    return {
+        "name": "envoy.http.early_header_mutation.header_mutation",
+        "typed_config": {"@type": HEADER_MUTATION, "mutations": [{"append": header}]},
+    }
 
 
-def routes(proxy: Proxy, listener: str) -> Json:
-    """The route configuration of a listener: by Host, or everything to the service that it is for."""
-    if listener == OUTBOUND:
-        domains = {service: [service] for service in proxy.upstreams}
-    else:
-        domains = {listener.removeprefix(URL): ["*"]}
+def routes(proxy: Proxy) -> Json:
+    """The routes to all upstream services, each with the policy that this caller applies."""
     return {
         "@type": TYPE + "envoy.config.route.v3.RouteConfiguration",
-        "name": listener,
+        "name": ROUTES,
+        "vhost_header": SERVICE_HEADER,
         "ignore_port_in_host_matching": True,
+        "request_headers_to_remove": [SERVICE_HEADER],
         "virtual_hosts": [
             {
                 "name": service,
-                "domains": names,
+                "domains": [service],
                 "include_request_attempt_count": True,
                 "routes": [route_of(proxy.scenario.policy(proxy.caller, service), service)],
             }
-            for service, names in domains.items()
+            for service in proxy.upstreams
         ],
     }
 
@@ -233,8 +255,8 @@ def documents(
         app: of the proxy's own application.
     """
     known = [] if addresses is None else clusters(proxy, addresses, app)
-    found = {"cds.json": known}
-    for name in proxy.listeners:
-        if name != INBOUND:
-            found[routes_file(name)] = [routes(proxy, name)]
-    return {**found, "lds.json": listeners(proxy, folder, ports or {})}
+    return {
+        "cds.json": known,
+        "rds.json": [routes(proxy)],
+        "lds.json": listeners(proxy, folder, ports or {}),
+    }

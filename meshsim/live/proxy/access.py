@@ -6,7 +6,7 @@ mean). Lines are written in batches, at most a second late, as Envoy's are.
 
 from __future__ import annotations
 
-import time
+import asyncio
 from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii as quoted
 from pathlib import Path
@@ -28,24 +28,30 @@ def text(value: bytes) -> str:
 class AccessLog:
     """Writes lines to a file, one after the other.
 
+    Args:
+        path: of the file.
+        loop: for the time at which lines are written at the latest.
+
     Raises:
         OSError: it can't be opened.
     """
 
     _file: BinaryIO
+    _loop: asyncio.AbstractEventLoop
+    _flushing: asyncio.TimerHandle | None
     _lines: list[str]
     _second: int
     _stamp: str
-    _flushed: float
     _seen: dict[bytes, str]
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, loop: asyncio.AbstractEventLoop) -> None:
         self._file = path.open("ab", buffering=0)
+        self._loop = loop
+        self._flushing = None
         self._lines = []
         self._seen = {}
         self._second = 0
         self._stamp = ""
-        self._flushed = 0.0
 
     def write(
         self, started: float, method: bytes, path: bytes, minor: int, status: int, flags: str, details: str,
@@ -92,8 +98,10 @@ class AccessLog:
             f'"upstream_host":{upstream_host},"upstream_cluster":"{cluster}",'
             f'"route_name":"{route}","attempt_count":{attempts}}}\n'
         )
-        if len(self._lines) >= BATCH or started - self._flushed > LATE_AT_MOST:
+        if len(self._lines) >= BATCH:
             self.flush()
+        elif self._flushing is None:
+            self._flushing = self._loop.call_later(LATE_AT_MOST, self.flush)
 
     def _again(self, value: bytes) -> str:
         """`text` of what mostly comes again: as many as `SEEN_AT_MOST` are remembered."""
@@ -106,7 +114,9 @@ class AccessLog:
 
     def flush(self) -> None:
         """Writes what is waiting."""
-        self._flushed = time.time()
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
         lines, self._lines = self._lines, []
         if lines:
             self._file.write("".join(lines).encode())

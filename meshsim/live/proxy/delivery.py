@@ -8,7 +8,7 @@ from meshsim.live.clock import LiveClock
 from meshsim.live.context import ATTEMPT_COUNT, TRACEPARENT, traceparent
 from meshsim.live.proxy.exchange import Exchange
 from meshsim.live.transport import Address, Delivery, Outgoing, SocketTransport
-from meshsim.live.wire.client import ClientConnection
+from meshsim.live.wire.client import GARBAGE, ClientConnection
 from meshsim.live.wire.heads import CHUNKED, ResponseHead
 from meshsim.live.wire.write import request_head
 from meshsim.mesh.attempt import Attempt
@@ -30,11 +30,9 @@ class ProxyTransport(SocketTransport):
     """Sends on what the downstream sent.
 
     Attributes:
-        outbound: whether it is the caller's proxy, which numbers attempts.
         ledger: where attempts are written down; None if nowhere.
     """
 
-    outbound: bool
     ledger: Ledger | None
 
     def __init__(
@@ -45,34 +43,12 @@ class ProxyTransport(SocketTransport):
         changing: bool = False,
     ) -> None:
         super().__init__(clock, addresses, links, changing)
-        self.outbound = True
         self.ledger = None
 
     def delivery(self, attempt: Attempt) -> Delivery:
         if self.ledger is not None:
             self.ledger.attempt(attempt)
         return ProxyDelivery(self, attempt)
-
-    def outgoing(self, attempt: Attempt) -> Outgoing:
-        exchange = exchange_of(attempt)
-        head = exchange.head
-        more = b""
-        if self.outbound:
-            trace = traceparent(exchange.trace, attempt.key, exchange.context.sampled)
-            if attempt.number == 0:
-                more = FIRST_TRY + trace + b"\r\n"
-            else:
-                more = OTHER_TRY % (attempt.number + 1, trace)
-        chunks = exchange.chunks
-        body = b"" if not chunks else chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        host = exchange.way.authority or head.host
-        return Outgoing(
-            request_head(head.method, head.path, host, head.headers, head.length, more),
-            body,
-            exchange.whole,
-            head.method,
-            head.length == CHUNKED,
-        )
 
 
 def exchange_of(attempt: Attempt) -> Exchange:
@@ -115,11 +91,33 @@ class ProxyDelivery(Delivery):
     def write(self, now: float) -> None:
         exchange = self.exchange
         exchange.host = "" if self.pool is None else self.pool.name
-        super().write(now)
         if not exchange.whole and self.waited_for:
-            exchange.upstream = self
-            exchange.spill()
+            exchange.upstream = self  # before the first byte: its connection may be full at once
             exchange.connection.release()
+        super().write(now)
+        if exchange.upstream is self:
+            exchange.spill()
+
+    def outgoing(self) -> Outgoing:
+        exchange, attempt = self.exchange, self.attempt  # whose call may be over: it still travels
+        head = exchange.head
+        more = b""
+        if not exchange.way.inbound:
+            trace = traceparent(exchange.trace, attempt.key, exchange.context.sampled)
+            if attempt.number == 0:
+                more = FIRST_TRY + trace + b"\r\n"
+            else:
+                more = OTHER_TRY % (attempt.number + 1, trace)
+        chunks = exchange.chunks
+        body = b"" if not chunks else chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        host = exchange.way.authority or head.host
+        return Outgoing(
+            request_head(head.method, head.path, host, head.headers, head.length, more),
+            body,
+            exchange.whole,
+            head.method,
+            head.length == CHUNKED,
+        )
 
     def send(self, data: bytes) -> None:
         """More of the request's body."""
@@ -147,7 +145,7 @@ class ProxyDelivery(Delivery):
         self.exchange.heard = self
 
     def end(self, status: int, flag: int, cause: int, now: float) -> None:
-        if self.exchange.upstream is self:
+        if self.exchange.upstream is self and not self.attempt.lasting:
             self.exchange.upstream = None
         super().end(status, flag, cause, now)
         self.exchange.heard = None
@@ -213,7 +211,7 @@ class ProxyDelivery(Delivery):
             return
         now = self.transport.clock.now()
         self.cut(now)
-        self.exchange.cut_off(UC if connection.answering and kind == 1 else UPE, now)
+        self.exchange.cut_off(UPE if kind == GARBAGE else UC, now)
 
     def flow(self, yes: bool) -> None:
         """Whether more of the response is wanted now."""
@@ -225,5 +223,7 @@ class ProxyDelivery(Delivery):
 
     def cut(self, now: float) -> None:
         """The rest of the response is not wanted, or will not come."""
+        if self.exchange.upstream is self:
+            self.exchange.upstream = None
         self.drop()
         self.attempt.detach(False, now)

@@ -7,7 +7,7 @@ the response's, passed on as it comes.
 | its call | body of the request | body of the response |
 |---|---|---|
 | begins with the head, its time-outs with the end | sent on as it comes; kept up to `REPLAY_BYTES` | - |
-| is answered | the rest is not read | passed on as it comes, under the route's time-out |
+| is answered | sent on to whom the answer is from | passed on as it comes, under the route's time-out |
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ Envoy's `per_connection_buffer_limit_bytes`."""
 
 PLAIN = [(b"content-type", b"text/plain")]
 
-BEFORE = "upstream_reset_before_response_started"
+BEFORE, AFTER = "upstream_reset_before_response_started", "upstream_reset_after_response_started"
 WORDS = {
     UH: (b"no healthy upstream", "no_healthy_upstream"),
     UF: (b"upstream connect error: connection failure", f"{BEFORE}{{connection_failure}}"),
@@ -119,6 +119,7 @@ class Exchange(Owner):
     heard: ProxyDelivery | None
     streaming: ProxyDelivery | None
     host: str
+    version: str
     status: int
     flags: int
     details: str
@@ -131,6 +132,7 @@ class Exchange(Owner):
     wall: float
     first_byte: float
     call: Call | None
+    deadline: Deadline | None
 
     def __init__(
         self, books: Books, way: Way, connection: ServerConnection, head: RequestHead, context: Context,
@@ -153,6 +155,7 @@ class Exchange(Owner):
         self.heard = None
         self.streaming = None
         self.host = ""
+        self.version = ""
         self.status = 0
         self.flags = NO_FLAG
         self.details = "via_upstream"
@@ -165,6 +168,7 @@ class Exchange(Owner):
         self.wall = 0.0 if books.log is None else time.time()
         self.first_byte = -1.0
         self.call = None
+        self.deadline = None
 
     def begin(self, body: bytes, whole: bool) -> None:
         """Makes the call."""
@@ -179,7 +183,6 @@ class Exchange(Owner):
             self.size = self.received = len(body)
         if not whole:
             call.uploading = True
-            call.replayable = False
             if self.head.expects:
                 self.connection.proceed()
         call.begin(self.begun)
@@ -188,7 +191,7 @@ class Exchange(Owner):
 
     def body(self, data: bytes) -> None:
         """More of the request's body."""
-        if self.over or self.streaming is not None:
+        if self.over:
             return
         self.received += len(data)
         if not self.spilled:
@@ -205,6 +208,8 @@ class Exchange(Owner):
         if self.size > REPLAY_BYTES and not self.spilled:
             self.spilled = True
             self.chunks = []
+            if self.call is not None:
+                self.call.replayable = False
 
     def complete(self) -> None:
         """The request is whole."""
@@ -214,8 +219,12 @@ class Exchange(Owner):
         if self.upstream is not None:
             self.upstream.finish()
             self.upstream = None
-        self.call.replayable = not self.spilled
-        self.call.uploaded(self.books.clock.now())
+        call = self.call
+        now = self.books.clock.now()
+        call.replayable = self.size <= REPLAY_BYTES
+        call.uploaded(now)
+        if self.streaming is not None and call.policy.timeouts is not None:
+            self.limit(now + call.policy.timeouts.duration)
 
     def writable(self, yes: bool) -> None:
         """Whether the downstream takes more of the response."""
@@ -249,7 +258,10 @@ class Exchange(Owner):
         if heard is None:
             self.reply(call, now)
             return
-        self.replica = heard.attempt.host_sent().replica
+        host = heard.attempt.host_sent()
+        self.replica = host.replica
+        if not self.way.inbound:
+            self.version = host.version or "v1"
         self.first_byte = now
         head = heard.answer
         assert head is not None, "a response is heard by its head"
@@ -260,8 +272,8 @@ class Exchange(Owner):
             return
         self.streaming = heard
         self.connection.start(head.status, head.headers, head.length)
-        if call.policy.timeouts is not None:
-            self.books.clock.at(call.due, Deadline(self), 0)
+        if call.policy.timeouts is not None and not call.uploading:
+            self.limit(call.due)
 
     def reply(self, call: Call, now: float) -> None:
         """The proxy answers by itself."""
@@ -275,6 +287,11 @@ class Exchange(Owner):
         self.finish(now)
 
     # ---- the response, as it comes ----------------------------------------------------------------------
+
+    def limit(self, due: float) -> None:
+        """The response has to be whole by then."""
+        self.deadline = Deadline(self)
+        self.books.clock.at(due, self.deadline, 0)
 
     def pass_on(self, data: bytes) -> None:
         """More of the response's body."""
@@ -291,11 +308,9 @@ class Exchange(Owner):
         """The response ends before it is whole: so does the downstream's connection."""
         self.streaming = None
         self.flags = add_flag(self.flags, flag)
-        self.details = (
-            "upstream_reset_after_response_started{connection_termination}"
-            if flag == UC
-            else "response_timeout"
-        )
+        reasons = {UC: "connection_termination", UPE: "protocol_error"}
+        reason = reasons.get(flag)
+        self.details = f"{AFTER}{{{reason}}}" if reason else "response_timeout"
         self.over = True  # the connection, as it ends, has nothing to tell
         self.connection.abort()
         self.over = False
@@ -308,12 +323,13 @@ class Exchange(Owner):
         self.over = True
         self.upstream = None
         self.call = None
-        self.chunks = []
+        if self.deadline is not None:
+            self.deadline.exchange = None  # which stays on the clock till it is due
         way = self.way
         status = self.status
         lasted = now - self.begun
         flags = flag_names(self.flags) if self.flags else ""
-        way.series.count(status, flags, lasted, self.received, self.sent)
+        way.series.count(status, flags, lasted, self.received, self.sent, self.version)
         self.tally(lasted)
         books = self.books
         if books.ledger is not None:
@@ -348,13 +364,13 @@ class Exchange(Owner):
 class Deadline(Event):
     """The route's time-out, while a response is being passed on."""
 
-    exchange: Exchange
+    exchange: Exchange | None
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
 
     def fire(self, step: int, now: float) -> None:
-        streaming = self.exchange.streaming
-        if streaming is not None:
-            streaming.cut(now)
-            self.exchange.cut_off(UT, now)
+        exchange = self.exchange
+        if exchange is not None and exchange.streaming is not None:
+            exchange.streaming.cut(now)
+            exchange.cut_off(UT, now)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from meshsim.live.clock import LiveClock
 from meshsim.live.context import (
     ATTEMPT_COUNT,
@@ -10,6 +12,7 @@ from meshsim.live.context import (
     TRACEPARENT,
     Context,
     Trace,
+    attempt_key,
     key_hex,
     parse_context,
     parse_trace,
@@ -17,6 +20,7 @@ from meshsim.live.context import (
     stranger,
     stranger_header,
     trace_hex,
+    traceparent,
 )
 from meshsim.live.proxy.access import AccessLog
 from meshsim.live.proxy.exchange import PLAIN, WORDS, Books, Exchange
@@ -24,7 +28,7 @@ from meshsim.live.proxy.ledger import Ledger
 from meshsim.live.proxy.series import Series
 from meshsim.live.proxy.way import Way
 from meshsim.live.wire.handler import Handler
-from meshsim.live.wire.heads import RequestHead
+from meshsim.live.wire.heads import Headers, RequestHead
 from meshsim.live.wire.server import ServerConnection
 from meshsim.live.wire.stream import NOBODY, ServerStream
 from meshsim.policies.outcome import NR, flag_names
@@ -32,6 +36,8 @@ from meshsim.random import SCRIPT, Key, derive
 
 OWN = frozenset([ATTEMPT_COUNT, TRACEPARENT])
 """Headers that an outbound listener writes anew."""
+MALFORMED = "DPE"
+"""Envoy's flag of a downstream protocol error: it is raised by no call."""
 
 
 class Listener(Handler):
@@ -86,11 +92,13 @@ class Listener(Handler):
         headers = head.headers
         written = traced = b""
         identified = own = False
+        contexts = 0
         name: bytes
         value: bytes
         for name, value in headers:
             if name == CONTEXT:
-                written = value
+                contexts += 1
+                written = written or value
             elif name == TRACEPARENT:
                 traced = value
                 own = True
@@ -102,13 +110,18 @@ class Listener(Handler):
             headers = [header for header in headers if header[0] not in OWN]
         trace = parse_trace(traced) if traced else None
         context = parse_context(written) if written else None
+        strange = context is None
         if context is None:
             context = self.stranger(way, trace, now)
-            if not self.inbound:
-                if written:
-                    headers = [header for header in headers if header[0] != CONTEXT]
-                headers.append((CONTEXT, stranger_header(context)))
         root = context.key if trace is None else trace.root()
+        if strange or contexts > 1:
+            if contexts:
+                headers = [header for header in headers if header[0] != CONTEXT]
+            headers.append((CONTEXT, stranger_header(context) if strange else written))
+        if self.inbound and trace is None:  # from outside the mesh
+            key, _ = attempt_key(context, head.get(ATTEMPT_COUNT))
+            headers = [header for header in headers if header[0] != TRACEPARENT]
+            headers.append((TRACEPARENT, traceparent(key_hex(root), key or 1, context.sampled)))
         if not identified:
             headers.append((REQUEST_ID, request_id(root)))
         head.headers = headers
@@ -130,17 +143,35 @@ class Listener(Handler):
         words, details = WORDS[NR]
         connection.answer(404, PLAIN, words)
         self.unrouted.count(404, flag_names(NR), 0.0, 0, len(words))
-        if self.log is not None:
-            import time  # noqa: PLC0415
-
-            self.log.write(
-                time.time(), head.method, head.path, head.minor, 404, flag_names(NR), details, 0, len(words),
-                0.0, -1.0, head.get(b"x-forwarded-for"), head.get(b"user-agent"), head.get(REQUEST_ID),
-                head.host, "", "", "", 0,
-            )  # fmt: skip
+        self.log_refusal(
+            head.method,
+            head.path,
+            head.minor,
+            404,
+            flag_names(NR),
+            details,
+            len(words),
+            head.headers,
+            head.host,
+        )
 
     def refused(self, connection: ServerConnection, status: int, why: str) -> None:
-        self.unrouted.count(status, "DPE", 0.0, 0, 0)
+        self.unrouted.count(status, MALFORMED, 0.0, 0, 0)
+        self.log_refusal(b"", b"", 1, status, MALFORMED, "http1.codec_error", 0, [], b"")
+
+    def log_refusal(
+        self, method: bytes, path: bytes, minor: int, status: int, flags: str, details: str, sent: int,
+        headers: Headers, host: bytes,
+    ) -> None:  # fmt: skip
+        """Writes the line of a request that makes no call."""
+        if self.log is None:
+            return
+        found = dict(headers)
+        self.log.write(
+            time.time(), method, path, minor, status, flags, details, 0, sent, 0.0, -1.0,
+            found.get(b"x-forwarded-for", b""), found.get(b"user-agent", b""), found.get(REQUEST_ID, b""),
+            host, "", "", "", 0,
+        )  # fmt: skip
 
     def opened(self, connection: ServerConnection) -> None:
         self.connections.add(connection)

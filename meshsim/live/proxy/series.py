@@ -40,6 +40,7 @@ BOUNDS_BYTES = BOUNDS_MS
 """Envoy's default buckets, which Istio leaves."""
 
 Labels = dict[str, str]
+VERSION = ("destination_version", "destination_canonical_revision")
 
 
 class Buckets:
@@ -100,17 +101,20 @@ class Series:
     """The metrics of one way.
 
     Args:
-        labels: all but the two that differ from answer to answer.
+        labels: all but those that differ from answer to answer; of the version, what is said where nobody
+            answered.
 
     Attributes:
-        answers: by status and flags.
-        status, flags, latest: of the request that was counted last. NOTE: the next one is mostly like it.
+        answers: by status, flags and the version that answered.
+        status, flags, version, latest: of the request that was counted last. NOTE: the next one is mostly
+            like it.
     """
 
     labels: Labels
-    answers: dict[tuple[int, str], Answers]
+    answers: dict[tuple[int, str, str], Answers]
     status: int
     flags: str
+    version: str
     latest: Answers | None
 
     def __init__(self, labels: Labels) -> None:
@@ -118,9 +122,12 @@ class Series:
         self.answers = {}
         self.status = -1
         self.flags = ""
+        self.version = ""
         self.latest = None
 
-    def count(self, status: int, flags: str, lasted: float, received: int, sent: int) -> None:
+    def count(
+        self, status: int, flags: str, lasted: float, received: int, sent: int, version: str = ""
+    ) -> None:
         """One more request.
 
         Args:
@@ -129,20 +136,22 @@ class Series:
             lasted: s.
             received: bytes of the request's body.
             sent: bytes of the answer's.
+            version: of the replica that answered, where the way leads to several.
         """
         found = self.latest
-        if found is None or status != self.status or flags != self.flags:
-            found = self._find(status, flags)
+        if found is None or status != self.status or flags != self.flags or version != self.version:
+            found = self._find(status, flags, version)
         found.count += 1
         found.duration_ms.add(lasted * 1e3)
         found.request_bytes.add(received)
         found.response_bytes.add(sent)
 
-    def _find(self, status: int, flags: str) -> Answers:
+    def _find(self, status: int, flags: str, version: str) -> Answers:
         """What such requests are counted in."""
-        found = self.answers.setdefault((status, flags), Answers())
+        found = self.answers.setdefault((status, flags, version), Answers())
         self.status = status
         self.flags = flags
+        self.version = version
         self.latest = found
         return found
 
@@ -170,8 +179,9 @@ class Exposition(Collector):
             )
         }
         for series in self.series:
-            for (status, flags), answers in series.answers.items():
-                values = [*series.labels.values(), str(status), flags or "-"]
+            for (status, flags, version), answers in series.answers.items():
+                told = {**series.labels, **dict.fromkeys(VERSION if version else (), version)}
+                values = [*told.values(), str(status), flags or "-"]
                 counter.add_metric(values, answers.count)
                 for field, family in histograms.items():
                     found: Buckets = getattr(answers, field)

@@ -47,7 +47,8 @@ class Proxy(Role):
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
         scenario = spec.scenario
-        self.clock = LiveClock(asyncio.get_event_loop(), ideal=False)
+        loop = asyncio.get_event_loop()
+        self.clock = LiveClock(loop, ideal=False)
         self.all = list(places(scenario))
         self.place = next((place for place in self.all if place.name == spec.id), None)
         self.caller = model.CLIENT if self.place is None else self.place.service
@@ -56,7 +57,7 @@ class Proxy(Role):
         self.ledger = Ledger(scenario.duration, command) if spec.keep else None
         self.recorder: Recorder = Recorder() if self.ledger is None else self.ledger.recorder
         self.tracer = Tracer()
-        self.log = None if spec.access_log is None else AccessLog(spec.access_log)
+        self.log = None if spec.access_log is None else AccessLog(spec.access_log, loop)
         self.routes: list[tuple[int, str, str, ConfiguredRoute]] = []
         self.links: dict[tuple[str, str], Link] = {}
         self.ways: dict[str, Way] = {}
@@ -108,7 +109,6 @@ class Proxy(Role):
     def _build_inbound(self, place: Place) -> Way:
         """The way to the replica itself, on which no policy acts."""
         self.inner = ProxyTransport(self.clock, self.addresses)
-        self.inner.outbound = False
         site = Site(
             self.clock, Recorder(), Tracer(), self.inner, Dataplane(), self.instance, self.spec.seed, Custom()
         )
@@ -149,12 +149,12 @@ class Proxy(Role):
         }
 
     def _listener(self, ways: dict[bytes, Way], inbound: bool = False) -> Listener:
-        key = random.derive(random.derive(self.spec.seed, random.PROXIES), self.instance)
+        own = random.derive(random.derive(self.spec.seed, random.PROXIES), self.instance)
         return Listener(
             self.clock,
             ways,
             inbound=inbound,
-            key=key,
+            key=random.derive(own, len(self.listening)),  # no two of its listeners number alike
             log=self.log,
             ledger=self.ledger,
             unrouted=self.unrouted,

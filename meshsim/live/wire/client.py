@@ -24,9 +24,12 @@ from meshsim.live.wire.response import read_response, status_line
 from meshsim.live.wire.write import LAST_CHUNK, chunk, reset
 
 CLOSED = 1
-"""A kind of loss: the connection ended before the response was whole."""
+"""A kind of loss: the connection ended before any of the response came."""
 GARBAGE = 2
-"""A kind of loss: what came is not HTTP."""
+"""A kind of loss: what came is not HTTP; a response that breaks off is none either, as Envoy sees it."""
+
+BEGIN = b"HTTP/1."
+"""Of every response: what begins otherwise is not waited for."""
 
 _IDLE = 0
 _HEAD = 1
@@ -137,6 +140,7 @@ class ClientConnection(Framing):
     def connection_lost(self, error: Exception | None) -> None:
         state = self.state
         reply = self.reply
+        begun = state != _HEAD or self.rest != b""
         self._forget()
         self.parser = None  # which knows this connection
         if state == _RAW and error is None:
@@ -144,7 +148,8 @@ class ClientConnection(Framing):
         elif state == _IDLE:
             self.idle_lost(self)
         elif state != _CLOSED:
-            reply.lost(self, CLOSED, str(error) if error else "closed by the upstream")
+            kind = GARBAGE if begun else CLOSED
+            reply.lost(self, kind, str(error) if error else "closed by the upstream")
 
     def _forget(self) -> None:
         """No response is awaited any more, and none will be."""
@@ -254,7 +259,9 @@ class ClientConnection(Framing):
     def _wait_for_head(self, data: bytes) -> None:
         """Keeps part of a head."""
         limit = self.head_bytes
-        if BROKEN.search(data, max(self.scanned - 4, 0), limit):
+        if data[: len(BEGIN)] != BEGIN[: len(data)]:
+            self._lose("no status line")
+        elif BROKEN.search(data, max(self.scanned - 4, 0), limit):
             self._lose("a control character or a bare CR or LF in the head")
         elif len(data) > limit:
             self._lose("too long a head")

@@ -7,6 +7,7 @@ Source:
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from math import erfc, gamma, sqrt
 
 import numpy as np
@@ -32,6 +33,8 @@ def law_of(lattice: Lattice, time: random.Distribution) -> Law:
             ],
             lattice,
         )
+    if isinstance(time, random.Sum):
+        return reduce(Law.then, (law_of(lattice, part) for part in time.parts))
     return Law.from_capped_mean(lattice, capped_mean(time), time.mean)
 
 

@@ -1,4 +1,4 @@
-"""The lengths of bodies by our own reading alone: llhttp, which would refuse most of these too, is not asked."""
+"""The lengths of bodies by our own reading alone: llhttp, which would refuse most too, is not asked."""
 
 from __future__ import annotations
 

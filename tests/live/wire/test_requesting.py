@@ -128,7 +128,7 @@ def test_a_body_until_close() -> None:
 def test_a_body_until_a_reset_is_lost() -> None:
     waiter, upstream = respond(OK + b"\r\nsome")
     upstream.transport.end(ConnectionResetError("reset by peer"))
-    assert waiter.kind == CLOSED
+    assert waiter.kind == GARBAGE, "a response that breaks off is a protocol error, as Envoy has it"
     assert upstream.connection.answering
 
 
@@ -144,7 +144,8 @@ def test_a_body_until_a_reset_is_lost() -> None:
 )
 def test_a_response_that_ends_early_is_lost(raw: bytes, answering: bool) -> None:
     waiter, upstream = respond(raw, end=True)
-    assert waiter.kind == CLOSED
+    begun = raw != b"" and b"100 Continue" not in raw
+    assert waiter.kind == (GARBAGE if begun else CLOSED)
     assert upstream.connection.answering == answering
 
 

@@ -293,7 +293,7 @@ def test_an_upstream_that_dies_amid_its_response_resets_the_client(loop: str) ->
         writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         with pytest.raises(ConnectionResetError):
             await reader.read()
-        assert proxy.losses == [1]
+        assert proxy.losses == [2]  # GARBAGE: as Envoy has it
         writer.close()
         await proxy.end(servers)
 

@@ -66,6 +66,8 @@ GOOD = [
             "{empirical: {values: [1ms, 2ms]}}",
             "{mixture: [{weight: 1, uniform: {low: 1ms, high: 2ms}}]}",
             "{mixture: [{weight: 2, mixture: [{weight: 1, constant: 1ms}]}]}",
+            "{mixture: [{weight: 2, sum: [1ms, {exponential: 1ms}]}]}",
+            "{sum: [1ms, {mixture: [{weight: 1, constant: 1ms}]}]}",
         ],
     ),
     *map(
@@ -135,6 +137,9 @@ BAD = [
             "{gamma: {mean: 5ms, cv: 1, shape: 1}}",
             "{pareto: {mean: 5ms, shape: 1}}",
             "{mixture: []}",
+            "{sum: []}",
+            "{sum: 5ms}",
+            "{sum: [5]}",
             "{mixture: [{weight: 1}]}",
             "{mixture: [{constant: 5ms}]}",
             "{mixture: [{weight: 1, constant: 5ms, exponential: 5ms}]}",

@@ -27,6 +27,7 @@ services:
       v1: {replicas: 3, time: {exponential: 5ms}}
       v2: {replicas: 1, workers: 3}
   c: {time: {mixture: [{weight: 99, constant: 2ms}, {weight: 1, pareto: {mean: 80ms, shape: 2.5}}]}}
+  c2: {time: {sum: [2ms, {exponential: 1ms}, {empirical: {values: [1ms, 2500us]}}]}}
   d: {time: {empirical: {values: [1ms, 2ms]}}}
 mesh: {dataplane: sidecar, proxy: {time: 0.2ms, workers: 2}, push_delay: {exponential: 100ms}}
 links:

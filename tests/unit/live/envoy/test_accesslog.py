@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from meshsim.errors import MeshsimError
-from meshsim.live.envoy import read_calls
+from meshsim.live.envoy.accesslog import read_calls, read_ejections
 
 LINE = {
     "attempt_count": 3,
@@ -34,6 +34,7 @@ def test_a_line_is_a_call(tmp_path: Path) -> None:
     file.write_text(json.dumps(LINE) + "\n")
     (call,) = read_calls(file, "frontend/0", REPLICAS, WALL_START)
     assert (call.key, call.caller, call.service) == (255, "frontend", "cart")
+    assert (call.request_start, call.extra) == (1.5, False)
     assert (call.status, call.flags, call.attempts) == (504, ("URX", "UT"), 3)
     assert call.replica == "cart/v1/0"
     assert call.start == pytest.approx(2.461673, abs=1e-6)
@@ -49,6 +50,16 @@ def test_nothing_is_null(tmp_path: Path) -> None:
     assert (call.key, call.status, call.flags, call.attempts, call.replica) == (0, 0, (), 0, "")
     assert call.service == ""
     assert call.end - call.start == pytest.approx(0.109)  # ms are all there is
+
+
+@pytest.mark.parametrize(
+    "details", ["no_healthy_upstream", "upstream_reset_before_response_started{overflow}"]
+)
+def test_a_try_that_was_not_sent_does_not_count(details: str, tmp_path: Path) -> None:
+    file = tmp_path / "access.log"
+    file.write_text(json.dumps({**LINE, "attempt_count": 2, "response_code_details": details}) + "\n")
+    (call,) = read_calls(file, "client/0", REPLICAS)
+    assert call.attempts == 1
 
 
 def test_an_inbound_line_is_an_attempt_at_the_own_service(tmp_path: Path) -> None:
@@ -70,3 +81,24 @@ def test_another_line_is_an_error_with_its_number(tmp_path: Path) -> None:
     file.write_text(json.dumps(LINE) + "\nnonsense\n")
     with pytest.raises(MeshsimError, match=r"access\.log:2"):
         read_calls(file, "client/0", {})
+
+
+def test_a_header_that_is_not_ours_is_no_key(tmp_path: Path) -> None:
+    file = tmp_path / "access.log"
+    file.write_text(json.dumps({**LINE, "x_meshsim": "of somebody's own"}) + "\n")
+    (call,) = read_calls(file, "client/0", {}, WALL_START)
+    assert (call.key, call.request_start, call.extra) == (0, call.start, False)
+
+
+def test_enforced_ejections(tmp_path: Path) -> None:
+    event = {
+        "action": "EJECT", "enforced": True, "cluster_name": "cart/v1", "upstream_url": "127.0.0.1:9001",
+        "timestamp": "2026-11-25T04:30:00.500Z",
+    }  # fmt: skip
+    file = tmp_path / "ejections.log"
+    lines = [event, {**event, "action": "UNEJECT"}, {**event, "enforced": False}]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (ejection,) = read_ejections(file, REPLICAS, wall_start=1795581000.0)
+    assert (ejection.service, ejection.replica) == ("cart", "cart/v1/0")
+    assert ejection.time == pytest.approx(0.5)
+    assert read_ejections(tmp_path / "none", {}) == []

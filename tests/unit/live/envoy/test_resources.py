@@ -93,20 +93,26 @@ def test_clusters_hold_all_replicas_and_those_of_each_version(scenario: Scenario
     }
 
 
-def test_routes_go_by_host_or_to_the_one_service(scenario: Scenario) -> None:
+def test_all_listeners_share_routes_and_say_where_to_go_in_a_header(scenario: Scenario) -> None:
     files = made(scenario, "frontend/0")
-    by_host = files["rds-outbound.json"]["outbound"]["virtual_hosts"]
-    assert [host["domains"] for host in by_host] == [["cart"], ["stock"]]
-    (only,) = files["rds-url-cart.json"]["url/cart"]["virtual_hosts"]
-    assert only["domains"] == ["*"]
-    assert only["routes"][0]["route"]["cluster"] == "cart"
-    assert only["include_request_attempt_count"]
+    routes = files["rds.json"]["routes"]
+    assert [host["domains"] for host in routes["virtual_hosts"]] == [["cart"], ["stock"]]
+    assert all(host["include_request_attempt_count"] for host in routes["virtual_hosts"])
+    assert routes["vhost_header"] == "x-meshsim-upstream"
+    assert routes["request_headers_to_remove"] == ["x-meshsim-upstream"]
+    told = {}
+    for name, listener in files["lds.json"].items():
+        manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+        for mutation in manager.get("early_header_mutation_extensions", []):
+            (change,) = mutation["typed_config"]["mutations"]
+            told[name] = change["append"]["header"]["value"]
+    assert told == {"outbound": "%REQ(:AUTHORITY)%", "url/cart": "cart", "url/stock": "stock"}
 
 
 def test_each_caller_has_its_own_policy(scenario: Scenario) -> None:
     def timeout(id_: str) -> object:
-        (host,) = made(scenario, id_)["rds-url-cart.json"]["url/cart"]["virtual_hosts"]
-        return host["routes"][0]["route"]["timeout"]
+        hosts = {host["name"]: host for host in made(scenario, id_)["rds.json"]["routes"]["virtual_hosts"]}
+        return hosts["cart"]["routes"][0]["route"]["timeout"]
 
     assert timeout("client/0") == "1.000s"
     assert timeout("frontend/0") == "2.000s"
@@ -116,7 +122,7 @@ def test_a_push_of_a_split_changes_routes_only(scenario: Scenario) -> None:
     before = documents(Proxy(scenario, "frontend/0"), FOLDER, addresses=ADDRESSES)
     after = documents(Proxy(scenario.policies_after(0), "frontend/0"), FOLDER, addresses=ADDRESSES)
     changed = {file for file in before if before[file] != after[file]}
-    assert changed == {"rds-outbound.json", "rds-url-cart.json"}
+    assert changed == {"rds.json"}
 
 
 def test_inbound_applies_no_policies_and_counts_no_attempts(scenario: Scenario) -> None:

@@ -1,0 +1,120 @@
+"""The verb ``validate``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from meshsim.cli.app import (
+    LEAST,
+    AsJson,
+    Overrides,
+    Quiet,
+    Seed,
+    app,
+    code,
+    example,
+    saved,
+    told,
+)
+
+if TYPE_CHECKING:
+    from meshsim.lab.validate import Validation
+
+Files = Annotated[
+    list[str], typer.Argument(metavar="SCENARIO...", help="YAML files, or - for standard input.")
+]
+Proxy = Annotated[str, typer.Option(metavar="NAME", help="Whose sidecars: meshsim, envoy or both.")]
+Replications = Annotated[int, typer.Option(help="Simulated runs, for the interval of each number.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Folder for validation.json, validation.png and both runs' tables; made if missing. Several"
+        " validations get a folder each in it.",
+    ),
+]
+Check = Annotated[bool, typer.Option("--check", help="Exit with 1 unless every verdict is a pass.")]
+
+
+@app.command(
+    epilog=example(
+        "meshsim validate scenarios/validation/*.yaml\n"
+        "  meshsim validate --proxy envoy scenarios/validation/retries.yaml --out out --check"
+    )
+)
+def validate(
+    scenarios: Files,
+    proxy: Proxy = "meshsim",
+    seed: Seed = None,
+    overrides: Overrides = None,
+    replications: Replications = LEAST,
+    out: Out = None,
+    check: Check = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Hold theory, simulation and the live mesh on this machine against each other.
+
+    Calibration runs measure what a hop costs here; the model gets it as an added delay. Theory solves, the
+    simulator simulates and real processes run the scenario, on the same arrivals and service times, so that
+    they can be compared request by request. It takes each scenario's duration in real time, and up to 20 s
+    more.
+
+    The verdict is pass or fail by the tolerance of each number, or noisy: the machine was too busy, or the
+    run too short, to say. --json prints one object, or a list where there are several files or proxies.
+    """
+    with told(as_json):
+        from meshsim.lab import files, terminal  # noqa: PLC0415
+        from meshsim.lab import validate as lab  # noqa: PLC0415
+        from meshsim.scenario import load  # noqa: PLC0415
+
+        loaded = [load(each, overrides or ()) for each in scenarios]
+        if out is not None:
+            files.prepare(out)
+        several = len(loaded) * len(lab.PROXIES.get(proxy, ())) > 1
+        done: list[Validation] = []
+        cut_short, failure = False, None
+        with terminal.stages_bar(quiet=quiet) as watch:
+            try:
+                for result in lab.validate_each(
+                    loaded, proxy=proxy, seed=seed, replications=replications, watch=watch,
+                    interrupted=_stopping,
+                ):  # fmt: skip
+                    folder = _folder(out, several, done, result)
+                    done.append(result)
+                    written, problem = saved(result, folder)
+                    failure = failure or problem
+                    if not quiet and not as_json:
+                        terminal.show_validation(terminal.console(), result.summary, written)
+            except KeyboardInterrupt:
+                if not done:
+                    raise
+                cut_short = True
+        summaries = [each.summary for each in done]
+        if as_json:
+            print(json.dumps(summaries if several else summaries[0], indent=2, allow_nan=False))
+        elif several and not quiet:
+            terminal.show_validations(terminal.console(), summaries)
+        if failure is not None:
+            raise failure
+    missed = any(each.verdict != "pass" for each in done)
+    raise typer.Exit(code(partial=cut_short, missed=check and missed))
+
+
+def _stopping() -> None:
+    """Says that Ctrl-C was noticed: half a live run can't be judged, so the one under way is dropped."""
+    typer.echo("meshsim: stopping the mesh; the validations that are done are kept", err=True)
+
+
+def _folder(out: Path | None, several: bool, done: list[Validation], result: Validation) -> Path | None:
+    """Where a validation's files go: each of several in a folder of its own, named after what it is of."""
+    if out is None or not several:
+        return out
+    name = f"{result.scenario.name or 'scenario'}-{result.summary['proxy']}".replace("/", "-")
+    same = sum(each.scenario.name == result.scenario.name and each.summary["proxy"] == result.summary["proxy"]
+               for each in done)  # fmt: skip
+    return out / (f"{name}-{same + 1}" if same else name)

@@ -1,0 +1,295 @@
+"""Runs a scenario for real: the verb behind ``meshsim live``, and what it leaves beside a run's numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshsim.errors import MeshsimError
+from meshsim.lab import files
+from meshsim.lab.interrupt import Interrupt, interruptible
+from meshsim.lab.run import Run, first_seed, provenance, scenario_of
+from meshsim.lab.sheets import time
+from meshsim.live.launch import LiveMesh, Options, Told
+from meshsim.live.machine import Usage
+from meshsim.live.merge import Ending, Keys, Merged, merge
+from meshsim.measure.summary import summarise
+from meshsim.scenario.advice import advise
+from meshsim.scenario.model import Scenario
+from meshsim.scenario.overrides import Overrides
+
+GLANCE = 0.5
+"""Between two looks at the mesh, s."""
+LAG_SHARE, LAG_LEAST = 0.1, 0.005
+"""A load generator that is later than this share of the mean latency, and so many s, did not keep up."""
+BUSY = 0.9
+"""A machine busier than this can't keep its times."""
+
+Watch = Callable[[LiveMesh], None]
+
+
+@dataclass(frozen=True)
+class LiveRun(Run):
+    """What came of a scenario that was run live.
+
+    Attributes:
+        keys: of each request, in order of arrival; the same request of a simulation has the same.
+        evidence: how well the machine kept up, as ``summary["live"]`` has it.
+    """
+
+    keys: Keys = field(repr=False)
+    evidence: Mapping[str, Any] = field(repr=False)
+
+
+def run_live(
+    scenario: str | Path | Scenario,
+    *,
+    proxy: str = "meshsim",
+    seed: int | None = None,
+    overrides: Overrides = (),
+    access_log: str | Path | None = None,
+    host: str = "127.0.0.1",
+    out: str | Path | None = None,
+    roles: Mapping[str, str] | None = None,
+    progress: Told | None = None,
+    ready: Watch | None = None,
+    watch: Watch | None = None,
+    interrupted: Callable[[], None] | None = None,
+) -> LiveRun:
+    """Runs a scenario on this machine, until its load is done.
+
+    Ctrl-C ends it early: what was measured until then is returned (and saved). A second one gives up.
+
+    Args:
+        scenario: a file's path (``-`` for standard input), or a scenario that is already loaded.
+        proxy: ``meshsim`` or ``envoy``.
+        seed: of the draws; None takes the scenario's.
+        overrides: ``"policies.cart.retries.attempts=3"`` and such, or values by key.
+        access_log: folder for the proxies' access logs; None writes none.
+        host: address that everybody listens on.
+        out: folder for the results, checked before the run; None keeps them in memory only.
+        roles: where the class of each role is, for those who have their own.
+        progress: is told in words what is being done.
+        ready: is called once with the mesh, when it serves and its load begins.
+        watch: is called twice a second with the running mesh.
+        interrupted: is called at the first Ctrl-C, to say that it was noticed.
+
+    Raises:
+        ScenarioError: the scenario can't be used.
+        MeshsimError: another argument can't; a process could not be started, or died; the results could not
+            be written.
+    """
+    chosen = seeded(scenario_of(scenario, overrides), seed)
+    if out is not None:
+        files.prepare(out)
+    options = options_of(proxy, host, access_log, roles)
+    with LiveMesh(chosen, chosen.seed, options, progress) as mesh:
+        mesh.launch()
+        with interruptible(interrupted) as stop:
+            began = Usage.now()
+            mesh.start()
+            if ready is not None:
+                ready(mesh)
+            ending = _watch(mesh, stop, watch)
+            busy = _usage(began)
+            parts = mesh.stop()
+            stop.give_up_if_pressed_twice()
+    merged = merge(chosen, chosen.seed, "live" if proxy == "meshsim" else proxy, parts, ending)
+    result = _result(chosen, merged, evidence(merged, mesh, busy))
+    if out is not None:
+        result.save(out)
+    return result
+
+
+def serve_live(
+    scenario: str | Path | Scenario,
+    *,
+    proxy: str = "meshsim",
+    seed: int | None = None,
+    overrides: Overrides = (),
+    access_log: str | Path | None = None,
+    host: str = "127.0.0.1",
+    roles: Mapping[str, str] | None = None,
+    progress: Told | None = None,
+    ready: Watch | None = None,
+    watch: Watch | None = None,
+) -> None:
+    """Runs a scenario's mesh without its load, for clients from outside, until Ctrl-C.
+
+    Args:
+        scenario: a file's path (``-`` for standard input), or a scenario that is already loaded.
+        proxy: ``meshsim`` or ``envoy``.
+        seed: of the draws; None takes the scenario's.
+        overrides: as of :func:`run_live`.
+        access_log: folder for the proxies' access logs; None writes none.
+        host: address that everybody listens on.
+        roles: where the class of each role is, for those who have their own.
+        progress: is told in words what is being done.
+        ready: is called once, when the mesh serves.
+        watch: is called twice a second with the running mesh.
+
+    Raises:
+        ScenarioError: the scenario can't be used.
+        MeshsimError: another argument can't; a process could not be started, or died.
+    """
+    chosen = seeded(scenario_of(scenario, overrides), seed)
+    options = options_of(proxy, host, access_log, roles, load=False)
+    with LiveMesh(chosen, chosen.seed, options, progress) as mesh:
+        mesh.launch()
+        with interruptible() as stop:
+            mesh.start()
+            if ready is not None:
+                ready(mesh)
+            while not stop.pressed:
+                mesh.run(GLANCE)
+                if watch is not None:
+                    watch(mesh)
+        mesh.stop()  # so that access logs are whole
+
+
+# ---- what is asked for ------------------------------------------------------------------------------
+
+
+def seeded(scenario: Scenario, seed: int | None) -> Scenario:
+    """The scenario with its seed, and keeping rows: a live run can't do otherwise."""
+    number = first_seed(scenario.seed if seed is None else seed, 1)
+    return scenario.model_copy(update={"seed": number, "keep": "records"})
+
+
+def options_of(
+    proxy: str,
+    host: str,
+    access_log: str | Path | None,
+    roles: Mapping[str, str] | None,
+    *,
+    load: bool = True,
+) -> Options:
+    """How the mesh is run, its folder for access logs made.
+
+    Raises:
+        MeshsimError: nothing can be written there.
+    """
+    log = None if access_log is None else files.prepare(access_log)
+    options = Options(proxy=proxy, load=load, keep=load, access_log=log, host=host)
+    return options if roles is None else Options(proxy, load, load, log, host, roles)
+
+
+# ---- while it runs ----------------------------------------------------------------------------------
+
+
+def _watch(mesh: LiveMesh, stop: Interrupt, watch: Watch | None) -> Ending:
+    """Watches until the load is done and all work with it, or Ctrl-C, or the drain's limit."""
+    scenario = mesh.scenario
+    limit = scenario.duration + scenario.drain_limit
+    while not mesh.done and not stop.pressed and mesh.now < limit:
+        mesh.run(GLANCE)
+        if watch is not None:
+            watch(mesh)
+    settled = mesh.done and mesh.settle(max(0.0, limit - mesh.now), lambda: stop.pressed)
+    return Ending(mesh.now, settled, interrupted=stop.pressed and not settled)
+
+
+def _usage(began: Usage | None) -> dict[str, float] | None:
+    """How busy the machine was since then."""
+    now = Usage.now()
+    if began is None or now is None:
+        return None
+    return {"busy": now.busy_since(began), "stolen": now.stolen_since(began)}
+
+
+# ---- what is left -----------------------------------------------------------------------------------
+
+
+def evidence(merged: Merged, mesh: LiveMesh, machine: dict[str, float] | None) -> dict[str, Any]:
+    """How well the machine kept up.
+
+    Returns:
+        ``lag`` of the load generator and ``timer_lag`` of the services, each with ``p50``, ``p99`` and
+        ``max`` in s; ``cores`` that proxies, services and the load generator used on average; ``machine``
+        with the shares of its time that were ``busy`` and ``stolen``, None where the system does not say.
+    """
+    lasted = max(mesh.now, 1e-9)
+    cores = dict.fromkeys(("proxy", "service", "load"), 0.0)
+    for (role, _), used in mesh.cpu.items():
+        cores[role] += used / lasted
+    return {
+        "lag": _quantiles(merged.lag),
+        "timer_lag": _quantiles(merged.timer_lag),
+        "cores": cores,
+        "machine": machine,
+    }
+
+
+def _quantiles(samples: NDArray[np.float64]) -> dict[str, float] | None:
+    if not len(samples):
+        return None
+    p50, p99 = np.quantile(samples, [0.5, 0.99])
+    return {"p50": float(p50), "p99": float(p99), "max": float(samples.max())}
+
+
+def words(found: Mapping[str, Any], mean: float | None) -> list[str]:
+    """What a reader must know of how well the machine kept up.
+
+    Args:
+        found: the evidence.
+        mean: latency, s.
+    """
+    said = []
+    lag, machine = found["lag"], found["machine"]
+    if lag is not None and lag["p99"] > max(LAG_LEAST, LAG_SHARE * (mean or 0.0)):
+        said.append(
+            f"The load generator could not keep up: 1 % of the requests were sent {time(lag['p99'])}"
+            f" or more after they were due (at most {time(lag['max'])}). Latencies count from when"
+            " they were due; ask for less load, or use a machine with more cores."
+        )
+    if machine is not None and machine["busy"] > BUSY:
+        said.append(
+            f"The machine was busy for {machine['busy']:.0%} of the time; some of the latency is its own."
+        )
+    return said
+
+
+def _result(scenario: Scenario, merged: Merged, found: dict[str, Any]) -> LiveRun:
+    if not len(merged.records.requests.start):
+        raise MeshsimError("not one request was sent before the end; there is nothing to measure")
+    notes = [*advise(scenario), *_blind_spots(scenario)]
+    summary = summarise([merged.records], scenario, notes=notes)
+    summary["notes"] += words(found, summary["latency"]["mean"])
+    _forget(summary, scenario)
+    summary["live"] = found
+    return LiveRun(
+        scenario, [merged.records], {**summary, "provenance": provenance(scenario)}, merged.keys, found
+    )
+
+
+def _programs(scenario: Scenario) -> list[str]:
+    """Services, some versions of which are programs of the user's own."""
+    return [
+        name
+        for name, service in scenario.services.items()
+        if any(deployment.live is not None for deployment in service.deployments().values())
+    ]
+
+
+def _blind_spots(scenario: Scenario) -> list[str]:
+    notes = []
+    if programs := _programs(scenario):
+        notes.append(
+            f"{', '.join(programs)}: nobody can look into a program; its workers and queue are not known."
+        )
+    return notes
+
+
+def _forget(summary: dict[str, Any], scenario: Scenario) -> None:
+    """Takes back what is not known of programs: that nothing was seen does not mean that it was nothing."""
+    for name in _programs(scenario):
+        service = summary["services"][name]
+        for part in (service, *service["versions"].values(), *service["replicas"]):
+            for key in ("utilisation", "busy_mean", "queue_mean"):
+                if key in part:
+                    part[key] = None

@@ -1,0 +1,333 @@
+"""What a hop costs on this machine, measured where nothing else takes time.
+
+In the calibration run the services need no time, never fail, and nobody waits for a worker; no policy acts
+but those that choose where a request goes; links add nothing. The load is the scenario's. So whatever time
+passes is the machine's: sockets, parsing, scheduling. Of each call the time in which its service waited for
+calls of its own is taken out (theirs is counted at their edges), and the rest is put on the simulated edge's
+link, half on the way out and half on the way back.
+
+Two things keep the measurement near the truth. There is one run before the live run and one after it, since
+a machine that others share is slower now and faster then. And services that are called at the same time
+answer some milliseconds after each other, by a pause in their scripts that is taken out again: else all their
+answers would come back at one instant, as they never do, and wait for each other.
+
+This can only add time. And since no service takes time here, a wrong service time of the model has no way
+into the measurement: validation still finds it.
+
+Simplified: what a call costs before its proxy decides (the caller's side) is put behind that decision, on the
+link. So an answer that the proxy makes by itself, such as a refusal, takes no time in the model, and half a
+millisecond in truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from meshsim.errors import MeshsimError
+from meshsim.measure.grid import Floats, Ints
+from meshsim.measure.records import Records
+from meshsim.scenario.mesh import Proxy
+from meshsim.scenario.model import (
+    CLIENT,
+    ZERO,
+    CallStep,
+    Link,
+    Load,
+    Policy,
+    Scenario,
+    Service,
+    SleepStep,
+    Stage,
+)
+from meshsim.scenario.services import Deployment
+from meshsim.scenario.times import ConstantTime, Empirical, EmpiricalTime, SumTime, Time
+from meshsim.units import UNLIMITED, show_duration
+
+Edge = tuple[str, str]
+Overheads = dict[Edge, Floats]
+"""By edge what its calls cost, one number a call, s."""
+
+LONGEST = 10.0
+"""Of a calibration run, s; it lasts no longer than the scenario."""
+STAGGER = 0.005
+"""Between the answers of services that are called at the same time, s."""
+DRIFT = 0.02
+"""The share of a latency by which an overhead may change from before the live run to after it."""
+WARMING = 0.2
+"""Share of it in which connections are opened and code gets warm."""
+LEAST = 20
+"""Calls that an edge needs for numbers of its own."""
+VALUES = 200
+"""Of an edge's overhead in the model; each is the mean of as many calls."""
+
+D = TypeVar("D", bound=Deployment)
+
+CHOOSING = ("balance", "split")
+"""Policies that only say where a request goes."""
+
+
+# ---- the run ----------------------------------------------------------------------------------------
+
+
+def still(scenario: Scenario, rates: Mapping[int, float]) -> Scenario:
+    """The scenario without anything that takes time, fails or is refused.
+
+    Args:
+        scenario: to be validated.
+        rates: requests per second of each closed load, by index; it becomes an open one, since users who
+            are answered at once would send much more.
+    """
+    duration = min(scenario.duration, LONGEST)
+    late = pauses(scenario)
+    return scenario.model_copy(
+        update={
+            "name": f"{scenario.name or 'scenario'}, calibration",
+            "duration": duration,
+            "warmup": WARMING * duration,
+            "services": {
+                name: _idle(service, late.get(name, 0.0)) for name, service in scenario.services.items()
+            },
+            "mesh": without_proxy_time(scenario),
+            "links": {},
+            "policies": {name: _choosing(policy) for name, policy in scenario.policies.items()},
+            "load": tuple(_open(load, rates.get(index)) for index, load in enumerate(scenario.load)),
+            "events": (),
+            "objectives": (),
+        }
+    )
+
+
+def without_proxy_time(scenario: Scenario) -> Any:
+    """The mesh with proxies that cost nothing by themselves: a live one costs what it costs."""
+    return scenario.mesh.model_copy(update={"proxy": Proxy()})
+
+
+def pauses(scenario: Scenario) -> dict[str, float]:
+    """How long each service rests before it answers, s, so that no two answer the same caller at once."""
+    late: dict[str, float] = {}
+    for service in scenario.services.values():
+        for deployment in service.deployments().values():
+            for stage in deployment.script:
+                calls = dict.fromkeys(step.call for step in stage if isinstance(step, CallStep))
+                for place, name in enumerate(calls):
+                    late[name] = max(late.get(name, 0.0), place * STAGGER)
+    return {name: pause for name, pause in late.items() if pause}
+
+
+def _idle(service: Service, pause: float) -> Service:
+    versions = {
+        name: _at_rest(version, version.model_fields_set, pause) for name, version in service.versions.items()
+    }
+    always = {"time", "errors", "workers", "queue", *(["script"] if pause else [])}
+    own = _at_rest(service, {*service.model_fields_set, *always}, pause)
+    return own.model_copy(update={"versions": versions} if versions else {})
+
+
+def _at_rest(deployment: D, given: set[str], pause: float) -> D:
+    """A deployment whose given fields are changed so that it takes no time but the pause, at the very end."""
+    rest: tuple[Stage, ...] = ()
+    if pause:
+        sleep = ConstantTime.model_construct(_fields_set={"constant"}, constant=pause)
+        rest = ((SleepStep.model_construct(_fields_set={"sleep"}, sleep=sleep),),)
+    quick: dict[str, Any] = {
+        "time": ZERO,
+        "errors": 0.0,
+        "workers": UNLIMITED,
+        "queue": UNLIMITED,
+        "script": (*(_awake(stage) for stage in deployment.script), *rest),
+    }
+    return deployment.model_copy(update={name: value for name, value in quick.items() if name in given})
+
+
+def _awake(stage: Stage) -> Stage:
+    """A stage whose pauses take no time; they stay, since draws are keyed by the places of steps."""
+    return tuple(
+        step.model_copy(update={"sleep": ZERO}) if isinstance(step, SleepStep) else step for step in stage
+    )
+
+
+def _choosing(policy: Policy) -> Policy:
+    kept = {name: getattr(policy, name) for name in CHOOSING if name in policy.model_fields_set}
+    return Policy.model_construct(_fields_set=set(kept), **kept)
+
+
+def _open(load: Load, rate: float | None) -> Load:
+    if rate is None:
+        return load
+    fields: dict[str, Any] = {"to": load.to, "rate": rate, "priority": load.priority}
+    return Load.model_construct(_fields_set=set(fields), **fields)
+
+
+# ---- what it shows ----------------------------------------------------------------------------------
+
+
+def overheads(records: Records, scenario: Scenario) -> Overheads:
+    """What each edge's calls cost by themselves.
+
+    Args:
+        records: of a calibration run.
+        scenario: as `still` made it.
+    """
+    edges = records.edges
+    warm = float(scenario.warmup) if scenario.warmup != "auto" else 0.0
+    late = pauses(scenario)
+    found = {}
+    for edge in edges:
+        spans = _spans(records, scenario, edge)
+        children = [_spans(records, scenario, below) for below in edges if below[0] == edge[1]]
+        found[edge] = np.asarray(
+            np.maximum(_own_time(spans.good(warm), children) - late.get(edge[1], 0.0), 0.0)
+        )
+    return found
+
+
+def pooled(runs: Sequence[Overheads]) -> Overheads:
+    """The overheads of several runs together.
+
+    An edge with fewer than `LEAST` calls takes the numbers of all others.
+
+    Raises:
+        MeshsimError: too few calls came through.
+    """
+    found = {edge: np.concatenate([run[edge] for run in runs]) for edge in runs[0]}
+    everything = np.concatenate([*found.values(), np.zeros(0)])
+    if len(everything) < LEAST:
+        raise MeshsimError(
+            f"the calibration runs show {len(everything)} good calls of at least {LEAST}; make the scenario"
+            " longer, or see with `meshsim live` what keeps its requests from being answered"
+        )
+    return {edge: own if len(own) >= LEAST else everything for edge, own in found.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Spans:
+    """(n,) calls: the request each belongs to (told by its start), from when to when it took, its status."""
+
+    request: Floats
+    start: Floats
+    end: Floats
+    status: Ints
+
+    def good(self, warm: float) -> _Spans:
+        """Those that went well, of requests that came later than the warm-up."""
+        take = (self.status > 0) & (self.status < 400) & (self.request >= warm)
+        return _Spans(self.request[take], self.start[take], self.end[take], self.status[take])
+
+
+def _spans(records: Records, scenario: Scenario, edge: Edge) -> _Spans:
+    """An edge's calls. The client's are its requests: its proxy sees less of them than it does itself."""
+    if edge[0] == CLIENT:
+        rows = records.requests
+        here = np.array([load.to == edge[1] for load in scenario.load])[rows.load]
+        return _Spans(rows.start[here], rows.start[here], rows.end[here], rows.status[here])
+    calls = records.calls
+    here = calls.edge == records.edges.index(edge)
+    return _Spans(calls.request_start[here], calls.start[here], calls.end[here], calls.status[here])
+
+
+def _own_time(calls: _Spans, children: Sequence[_Spans]) -> Floats:
+    """How long each call took without the calls that its service made for it, s.
+
+    Whose children are whose is told by the request they belong to. Where a request makes several calls to one
+    service that calls others, it can't be told, and the request is left out.
+    """
+    if not children:
+        return np.asarray(calls.end - calls.start)
+    below: dict[float, list[tuple[float, float]]] = {}
+    for spans in children:
+        for request, *span in zip(
+            spans.request.tolist(), spans.start.tolist(), spans.end.tolist(), strict=True
+        ):
+            below.setdefault(request, []).append((span[0], span[1]))
+    requests, first, counts = np.unique(calls.request, return_index=True, return_counts=True)
+    lone = counts == 1
+    took = (calls.end - calls.start)[first[lone]]
+    waited = np.array([_union(below.get(request, [])) for request in requests[lone].tolist()])
+    return np.asarray(took - waited)
+
+
+def _union(spans: list[tuple[float, float]]) -> float:
+    """How long at least one of some spans lasts, s."""
+    total, upto = 0.0, -np.inf
+    for start, end in sorted(spans):
+        if end > upto:
+            total += end - max(start, upto)
+            upto = end
+    return total
+
+
+def drift(before: Overheads, after: Overheads, latency: float) -> list[str]:
+    """Where a hop cost so much more or less after the live run than before that the mean of both is no guide.
+
+    Args:
+        before: overheads.
+        after: likewise.
+        latency: simulated median, s, by which a change is large or small.
+    """
+    found = []
+    for edge, own in before.items():
+        if min(len(own), len(after[edge])) >= LEAST:
+            then, now = float(own.mean()), float(after[edge].mean())
+            if abs(now - then) > DRIFT * latency:
+                found.append(
+                    f"{edge[0]} -> {edge[1]}: a call cost {show_duration(then)} before the live run and"
+                    f" {show_duration(now)} after it"
+                )
+    return found
+
+
+# ---- into the model ---------------------------------------------------------------------------------
+
+
+def with_overheads(scenario: Scenario, found: Overheads) -> Scenario:
+    """The scenario as the machine runs it: every edge's link takes its overhead on top of its own latency."""
+    links = {}
+    for caller, service in scenario.edges():
+        own = scenario.link(caller, service)
+        extra = _spread(found.get((caller, service), np.concatenate(list(found.values()))))
+        fields: dict[str, Any] = {"latency": _added(own.latency, extra), "loss": own.loss}
+        links[f"{caller} -> {service}"] = Link.model_construct(_fields_set=set(fields), **fields)
+    return scenario.model_copy(update={"links": links, "mesh": without_proxy_time(scenario)})
+
+
+def _added(own: Time, extra: EmpiricalTime) -> Time:
+    if isinstance(own, ConstantTime) and own.constant == 0.0:
+        return extra
+    return SumTime.model_construct(_fields_set={"sum"}, sum=(own, extra))
+
+
+def _spread(overhead: Floats) -> EmpiricalTime:
+    """Half of an overhead as at most `VALUES` values with the same mean.
+
+    Each is the mean of an equal share of the ordered sample, of one that is cut the share: groups of whole
+    numbers would be of unequal size, and weigh some calls more than others.
+    """
+    count = len(overhead)
+    number = min(VALUES, count)
+    sums = np.concatenate([[0.0], np.cumsum(np.sort(overhead) / 2.0)])
+    cuts = np.interp(np.linspace(0.0, count, number + 1), np.arange(count + 1), sums)
+    values = tuple((np.diff(cuts) * number / count).tolist())
+    inside = Empirical.model_construct(_fields_set={"values"}, values=values)
+    return EmpiricalTime.model_construct(_fields_set={"empirical"}, empirical=inside)
+
+
+def described(found: Overheads) -> dict[str, dict[str, float]]:
+    """The overheads by edge in a few numbers, s."""
+    return {
+        f"{caller} -> {service}": {
+            "calls": len(own),
+            "mean": float(own.mean()),
+            "p50": float(np.quantile(own, 0.5)),
+            "p99": float(np.quantile(own, 0.99)),
+        }
+        for (caller, service), own in found.items()
+    }
+
+
+def closed(scenario: Scenario) -> list[int]:
+    """The indices of closed loads."""
+    return [index for index, load in enumerate(scenario.load) if load.users is not None]

@@ -1,0 +1,53 @@
+"""The live run, as `validate` needs it; tests put a simulated one in its place."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from meshsim.errors import MeshsimError
+from meshsim.lab.engines import Progress
+from meshsim.lab.run import Run
+from meshsim.measure.evidence import Evidence
+from meshsim.scenario.model import Scenario
+
+
+class Observation(NamedTuple):
+    """What came of a live run, and what it saw of the machine."""
+
+    run: Run
+    evidence: Evidence
+
+
+class Live(Protocol):
+    """What runs a scenario for real."""
+
+    def __call__(self, scenario: Scenario, *, proxy: str, progress: Progress | None = None) -> Observation:
+        """Runs a scenario behind the sidecars of one kind, from its start until all is answered.
+
+        Args:
+            scenario: with its seed.
+            proxy: ``meshsim`` or ``envoy``.
+            progress: is told how much of it has passed, s.
+        """
+
+
+def on_this_machine(scenario: Scenario, *, proxy: str, progress: Progress | None = None) -> Observation:
+    """The real mesh.
+
+    Raises:
+        MeshsimError: it can't run here, or not this scenario.
+    """
+    try:
+        from meshsim.lab.live import run_live  # noqa: PLC0415 - only a live run needs what it imports
+    except ImportError as error:
+        raise MeshsimError(f"the live mesh can't run: {error}; pip install 'meshsim[live]'") from error
+    watch = None if progress is None else (lambda mesh: progress(max(mesh.now, 0.0)))
+    run = run_live(scenario, proxy=proxy, watch=watch)
+    machine = run.evidence["machine"] or {}
+    seen = {
+        "load_lag": run.evidence["lag"],
+        "service_lag": run.evidence["timer_lag"],
+        "cpu_busy": machine.get("busy"),
+        "cpu_steal": machine.get("stolen"),
+    }
+    return Observation(run, Evidence.of(seen))

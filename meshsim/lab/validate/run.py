@@ -1,0 +1,229 @@
+"""The verb `validate`: calibrates, solves, simulates, runs live, compares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from meshsim.errors import MeshsimError
+from meshsim.lab import engines, files
+from meshsim.lab.engines import Engine, Progress
+from meshsim.lab.interrupt import Interrupt, interruptible
+from meshsim.lab.run import Run, first_seed, provenance, scenario_of
+from meshsim.lab.validate import calibration
+from meshsim.lab.validate.live import Live, Observation, on_this_machine
+from meshsim.lab.validate.spread import intervals
+from meshsim.lab.validate.summary import records_of
+from meshsim.lab.validate.summary import summarise as sum_up
+from meshsim.lab.validate.validation import Validation
+from meshsim.measure.records import Records
+from meshsim.measure.summary import summarise
+from meshsim.measure.window import measured
+from meshsim.scenario.model import Scenario
+from meshsim.scenario.overrides import Overrides
+
+MESHSIM, ENVOY, BOTH = "meshsim", "envoy", "both"
+PROXIES = {MESHSIM: (MESHSIM,), ENVOY: (ENVOY,), BOTH: (MESHSIM, ENVOY)}
+REPLICATIONS = 10
+"""Simulated runs, where nobody says: the first has the live run's draws."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What a validation is doing.
+
+    Attributes:
+        scenario: its name.
+        doing: in words.
+        total: how long the stage takes, s of its own time.
+    """
+
+    scenario: str
+    doing: str
+    total: float
+
+
+Watch = Callable[[Stage, float], None]
+"""Is told the stage, and how much of it has passed, s."""
+
+
+def validate(
+    scenario: str | Path | Scenario,
+    *,
+    proxy: str = MESHSIM,
+    seed: int | None = None,
+    overrides: Overrides = (),
+    replications: int = REPLICATIONS,
+    out: str | Path | None = None,
+    watch: Watch | None = None,
+    live: Live | None = None,
+    beside: Validation | None = None,
+    interrupted: Callable[[], None] | None = None,
+) -> Validation:
+    """Holds theory, simulation and the live mesh of this machine against each other.
+
+    It takes the scenario's duration in real time, and up to 20 s for the calibration before and after.
+
+    Args:
+        scenario: a file's path (``-`` for standard input), or a scenario that is already loaded.
+        proxy: whose sidecars: ``meshsim`` or ``envoy``.
+        seed: instead of the scenario's.
+        overrides: ``"policies.cart.retries.attempts=3"`` and such, or values by key.
+        replications: simulated runs, at least 2, for the interval of each number.
+        out: folder for the results, checked before the runs.
+        watch: is told how far it is.
+        live: what runs a scenario for real; None is this machine.
+        beside: a validation of the same scenario behind the other proxy, to compare the live runs of both.
+        interrupted: is called at the first Ctrl-C, to say that it was noticed.
+
+    Raises:
+        MeshsimError: the scenario or another argument can't be used, it can't run live, or the results could
+            not be written.
+        KeyboardInterrupt: Ctrl-C; half a live run can't be judged.
+    """
+    if proxy not in (MESHSIM, ENVOY):
+        raise MeshsimError(f"no proxy {proxy!r}; choose {MESHSIM} or {ENVOY}")
+    if replications < 2:
+        raise MeshsimError(f"{replications} replications have no interval; ask for at least 2")
+    chosen = scenario_of(scenario, overrides)
+    start = first_seed(chosen.seed if seed is None else seed, replications)
+    chosen = chosen.model_copy(update={"seed": start, "keep": "records"})
+    if out is not None:
+        files.prepare(out)
+    with interruptible(interrupted) as stop:
+        work = _Work(chosen, proxy, replications, live or on_this_machine, watch, stop)
+        result = work.result(beside)
+    if out is not None:
+        result.save(out)
+    return result
+
+
+def validate_each(
+    scenarios: Sequence[str | Path | Scenario],
+    *,
+    proxy: str = MESHSIM,
+    seed: int | None = None,
+    overrides: Overrides = (),
+    replications: int = REPLICATIONS,
+    watch: Watch | None = None,
+    live: Live | None = None,
+    interrupted: Callable[[], None] | None = None,
+) -> Iterator[Validation]:
+    """Validates scenarios one after the other, each behind one proxy or ``both``.
+
+    All are read before the first one runs. The arguments are those of `validate`.
+
+    Raises:
+        MeshsimError: as there.
+        KeyboardInterrupt: as there.
+    """
+    if proxy not in PROXIES:
+        raise MeshsimError(f"no proxy {proxy!r}; choose one of {', '.join(PROXIES)}")
+    loaded = [scenario_of(scenario, overrides) for scenario in scenarios]
+    for each in loaded:
+        beside: Validation | None = None
+        for kind in PROXIES[proxy]:
+            beside = validate(
+                each, proxy=kind, seed=seed, replications=replications, watch=watch, live=live,
+                beside=beside, interrupted=interrupted,
+            )  # fmt: skip
+            yield beside
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One validation under way; the attributes are the arguments of `validate`."""
+
+    scenario: Scenario
+    proxy: str
+    replications: int
+    live: Live
+    watch: Watch | None
+    stop: Interrupt
+
+    def result(self, beside: Validation | None) -> Validation:
+        """Everything, in order: what a hop costs, what should happen, what happens."""
+        simulate = engines.engine(self.scenario.engine)
+        real = self._settled(simulate)
+        calm = calibration.still(real, self._rates(simulate))
+        first = self._alive("calibrating", calm)
+        seen = self._alive("running live", real)
+        second = self._alive("calibrating again", calm)
+        each = [calibration.overheads(records_of(found.run), calm) for found in (first, second)]
+        overheads = calibration.pooled(each)
+        model = calibration.with_overheads(real, overheads)
+        runs = [self._simulated(simulate, model, number) for number in range(self.replications)]
+        simulation = _run(model, runs[0])
+        window = measured(runs[:1], model)
+        median = simulation.summary["latency"]["p50"] or 0.0
+        summary = sum_up(
+            simulation=simulation,
+            live=seen.run,
+            proxy=self.proxy,
+            intervals=intervals(runs, window),
+            overheads=calibration.described(overheads),
+            evidence={
+                "calibration": first.evidence,
+                "live run": seen.evidence,
+                "calibration after it": second.evidence,
+            },
+            drift=calibration.drift(each[0], each[1], median),
+            window=window,
+            beside=beside,
+        )
+        return Validation(real, simulation, seen.run, summary)
+
+    def _settled(self, simulate: Engine) -> Scenario:
+        """The scenario with its warm-up; an automatic one is found once, for all runs."""
+        if self.scenario.warmup != "auto":
+            return self.scenario
+        records = simulate(self.scenario, self.scenario.seed)
+        return self.scenario.model_copy(update={"warmup": measured([records], self.scenario).start})
+
+    def _alive(self, doing: str, scenario: Scenario) -> Observation:
+        done = self.live(scenario, proxy=self.proxy, progress=self._told(doing, scenario.duration))
+        if self.stop.pressed:
+            raise KeyboardInterrupt
+        return done
+
+    def _simulated(self, simulate: Engine, model: Scenario, number: int) -> Records:
+        total = model.duration * self.replications
+        told = self._told("simulating", total)  # equal stages are one
+        behind = number * model.duration
+        records = simulate(
+            model, model.seed + number, progress=lambda now: told(behind + min(now, model.duration))
+        )
+        if self.stop.pressed:
+            raise KeyboardInterrupt
+        assert isinstance(records, Records)
+        return records
+
+    def _rates(self, simulate: Engine) -> dict[int, float]:
+        """Requests per second of the closed loads, as the scenario has them by itself."""
+        loads = calibration.closed(self.scenario)
+        if not loads:
+            return {}
+        records = simulate(self.scenario, self.scenario.seed)
+        assert isinstance(records, Records)
+        sent = [int((records.requests.load == load).sum()) for load in loads]
+        return {
+            load: count / self.scenario.duration for load, count in zip(loads, sent, strict=True) if count
+        }
+
+    def _told(self, doing: str, total: float) -> Progress:
+        """What a run reports to: passes it on, and lets Ctrl-C take effect."""
+        stage = Stage(self.scenario.name or "scenario", doing, total)
+
+        def report(now: float) -> None:
+            if self.watch is not None:
+                self.watch(stage, min(now, total))
+            if self.stop.pressed:
+                raise KeyboardInterrupt
+
+        return report
+
+
+def _run(scenario: Scenario, records: Records) -> Run:
+    """Records as `meshsim run` would give them, so that both sides leave the same files."""
+    return Run(scenario, [records], {**summarise([records], scenario), "provenance": provenance(scenario)})

@@ -1,0 +1,149 @@
+"""A validation in numbers: what `validation.json` holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import meshsim
+from meshsim.lab.run import Run
+from meshsim.lab.validate.judgement import CONFIDENCE, Row, judge, predicted, rows
+from meshsim.measure.agreement import agreement
+from meshsim.measure.evidence import Evidence
+from meshsim.measure.grid import Window
+from meshsim.measure.latency import QUANTILES
+from meshsim.measure.readings import Readings, complete, readings
+from meshsim.measure.records import Records
+from meshsim.scenario.model import Scenario
+from meshsim.theory import Solution, solve
+
+if TYPE_CHECKING:
+    from meshsim.lab.validate.validation import Validation
+
+Summary = dict[str, Any]
+BEYOND = 10
+"""Requests that must lie beyond a percentile for it to be the mesh's, and not a few slow requests'."""
+
+
+def summarise(
+    *,
+    simulation: Run,
+    live: Run,
+    proxy: str,
+    intervals: Mapping[str, tuple[float, float]],
+    overheads: Mapping[str, Mapping[str, float]],
+    evidence: Mapping[str, Evidence],
+    drift: Sequence[str],
+    window: Window,
+    beside: Validation | None,
+) -> Summary:
+    """The numbers of a validation; only plain values, ready for `json`.
+
+    Args:
+        simulation: the run with the live run's draws, overheads included.
+        live: the live run.
+        proxy: behind whose sidecars.
+        intervals: of simulated runs with other seeds, by metric.
+        overheads: in a few numbers, by edge.
+        evidence: what each live run saw of the machine, by what it is called.
+        drift: where the machine's overhead changed too much meanwhile, in words.
+        window: that is measured.
+        beside: the same scenario behind the other proxy.
+    """
+    scenario = live.scenario
+    one, other = _shared(simulation, live, window)
+    solution = solve(simulation.scenario)
+    theory = predicted(solution, simulation.summary["requests"]["completed"])
+    found = rows(one, other, strict=proxy == "meshsim", theory=theory, intervals=intervals)
+    verdict = judge(found, evidence, drift)
+    loads = [index for index, load in enumerate(scenario.load) if load.users is None]
+    pairs = agreement(records_of(simulation), records_of(live), loads, window)
+    summary: Summary = {
+        "verdict": verdict.word,
+        "proxy": proxy,
+        "metrics": [row.as_dict() for row in found],
+        "paired": pairs.as_dict(),
+        "reasons": verdict.reasons,
+        "scenario": scenario.name,
+        "seed": scenario.seed,
+        "version": meshsim.__version__,
+        "measured": window.length,
+        "confidence": CONFIDENCE,
+        "overhead": {edge: dict(numbers) for edge, numbers in overheads.items()},
+        "machine": {name: seen.as_dict() for name, seen in evidence.items()},
+        "theory": [
+            {"metric": each.metric, "value": each.value, "kind": each.kind} for each in solution.predictions
+        ],
+    }
+    if beside is not None:
+        summary["proxies"] = _proxies(beside, live, window)
+    summary["notes"] = [*_notes(scenario, simulation, live, one), *_told(solution)]
+    return summary
+
+
+def records_of(run: Run) -> Records:
+    """The rows of a run of one replication."""
+    (records,) = run.records
+    assert isinstance(records, Records)
+    return records
+
+
+def _shared(simulation: Run, live: Run, window: Window) -> tuple[Readings, Readings]:
+    """The numbers of both runs, without percentiles that they are too short for."""
+    one, other = readings(records_of(simulation), window), readings(records_of(live), window)
+    complete(one, other)
+    fewest = min(simulation.summary["requests"]["completed"], live.summary["requests"]["completed"])
+    weak = [f"latency.{key}" for key, q in QUANTILES.items() if fewest * (1.0 - q) < BEYOND - 1e-6]
+    return (
+        {metric: each for metric, each in one.items() if metric not in weak},
+        {metric: each for metric, each in other.items() if metric not in weak},
+    )
+
+
+def _proxies(beside: Validation, live: Run, window: Window) -> list[Summary]:
+    """What the mechanisms did behind one proxy and behind the other, both live."""
+    one, other = readings(records_of(beside.live), window), readings(records_of(live), window)
+    complete(one, other)
+    mechanisms = [metric for metric in one if not metric.startswith("latency.")]
+    found: list[Row] = rows(
+        {metric: one[metric] for metric in mechanisms}, other, strict=False, theory={}, intervals={}
+    )
+    return [
+        {
+            "metric": row.metric,
+            "other": row.simulation,
+            "own": row.live,
+            "difference": row.difference,
+            "allowed": row.allowed,
+            "ok": row.ok,
+        }
+        for row in found
+    ]
+
+
+def _told(solution: Solution) -> list[str]:
+    """Why theory does not say more, or not exactly."""
+    return [f"Theory: {reason}." for reason in solution.reasons]
+
+
+def _notes(scenario: Scenario, simulation: Run, live: Run, kept: Readings) -> list[str]:
+    """What a reader must know to read the numbers right."""
+    notes = []
+    planned, sent = (run.summary["requests"]["offered"] for run in (simulation, live))
+    closed = [f"load[{index}]" for index, load in enumerate(scenario.load) if load.users is not None]
+    if closed:
+        notes.append(
+            f"{', '.join(closed)}: closed, so its users send when they have their answers, which is at other"
+            " times in each run; its requests are compared in sum, and not one by one."
+        )
+    elif sent != planned:
+        notes.append(f"The live run sent {sent} of {planned} requests.")
+    unfinished = live.summary["requests"]["unfinished"]
+    if unfinished:
+        notes.append(f"{unfinished} live requests had no answer when the run ended.")
+    weak = [key for key in QUANTILES if key != "p999" and f"latency.{key}" not in kept]
+    if weak:
+        notes.append(f"{', '.join(weak)}: fewer than {BEYOND} requests lie beyond, so not compared.")
+    if any(event.latency_factor is not None for event in scenario.events):
+        notes.append("latency_factor multiplies the machine's overhead too in the simulated run.")
+    return notes

@@ -1,0 +1,102 @@
+"""A finished validation: its numbers, its tables, its picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from meshsim.lab import files
+from meshsim.lab import sheets as text
+from meshsim.lab.run import Run
+from meshsim.lab.validate import sheets
+from meshsim.measure.agreement import Agreement, agreement
+from meshsim.measure.grid import Floats, Window
+from meshsim.measure.records import Records
+from meshsim.scenario.model import Scenario
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from meshsim.plot import Picture
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Theory, simulation and the live mesh, held against each other.
+
+    Attributes:
+        scenario: that was validated, overrides and seed included.
+        simulation: the simulated run with the live run's draws; its scenario's links have the measured
+            overhead.
+        live: the live run.
+        summary: the numbers, as `validation.json` has them.
+    """
+
+    scenario: Scenario = field(repr=False)
+    simulation: Run = field(repr=False)
+    live: Run = field(repr=False)
+    summary: dict[str, Any] = field(repr=False)
+
+    @property
+    def verdict(self) -> str:
+        """``pass``, ``fail`` or ``noisy``."""
+        return str(self.summary["verdict"])
+
+    @cached_property
+    def pairs(self) -> Agreement:
+        """The requests of both runs, one by one; none where all load is closed."""
+        loads = [index for index, load in enumerate(self.scenario.load) if load.users is None]
+        one, other = self.simulation.records[0], self.live.records[0]
+        assert isinstance(one, Records)
+        assert isinstance(other, Records)
+        begin = self.simulation.summary["warmup"]
+        return agreement(one, other, loads, Window(begin, begin + self.summary["measured"], 0, 0))
+
+    @cached_property
+    def metrics(self) -> pd.DataFrame:
+        """One row a number: theory, simulation, live, error, tolerance."""
+        import pandas as pd  # noqa: PLC0415 - slow to import
+
+        return pd.DataFrame(self.summary["metrics"])
+
+    def latencies(self) -> tuple[Floats, Floats]:
+        """Of the simulated and of the live run: measured latencies in order, s."""
+        import numpy as np  # noqa: PLC0415
+
+        found = []
+        for run in (self.simulation, self.live):
+            table = run.request_columns
+            found.append(np.sort(np.asarray(table["latency"])[np.asarray(table["measured"], dtype=bool)]))
+        return found[0], found[1]
+
+    def plot(self) -> Picture:
+        """The picture: three tails, residuals of each request, errors by their tolerances."""
+        from meshsim.plot.validate import validate_figure  # noqa: PLC0415 - matplotlib is slow to import
+
+        return validate_figure(self)
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Writes validation.json, validation.png, and both runs' files in `simulation` and `live`.
+
+        Returns:
+            The two files.
+
+        Raises:
+            MeshsimError: they can't be written.
+        """
+        path = files.prepare(folder)
+        picture = self.plot().png()
+        self.simulation.save(path / "simulation")
+        self.live.save(path / "live")
+        return files.write(
+            path,
+            {
+                "validation.json": files.json_writer(self.summary),
+                "validation.png": lambda out: out.write(picture),
+            },
+        )
+
+    def _repr_html_(self) -> str:
+        return text.html(sheets.headline(self.summary), sheets.sentences(self.summary))

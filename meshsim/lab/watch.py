@@ -1,0 +1,138 @@
+"""A live mesh on a terminal while it runs: one row an edge, as its callers' proxies see it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Group
+from rich.live import Live
+from rich.markup import escape
+from rich.text import Text
+
+from meshsim.lab import sheets, terminal
+from meshsim.lab.sheets import Sheet
+from meshsim.live.launch import LiveMesh
+from meshsim.live.plan import CLIENT_ID
+from meshsim.live.proxies import url
+from meshsim.live.stats import EdgeCounts, by_edge
+
+SPAN = 5.0
+"""Rates and latencies are those of the last so many s."""
+COLUMNS = ("edge", "rate", "success", "p50", "p99", "retries", "hedges", "ejections", "out", "active/pending")
+
+
+class Window:
+    """What edges have counted, now and some seconds ago."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, dict[str, EdgeCounts]]] = deque()
+
+    def add(self, now: float, counts: dict[str, EdgeCounts]) -> None:
+        """What they have counted by `now`, s."""
+        self._seen.append((now, counts))
+        while len(self._seen) > 2 and now - self._seen[1][0] >= SPAN:
+            self._seen.popleft()
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """One row an edge: rates and latencies of the window, events since the start, and what is now."""
+        if not self._seen:
+            return []
+        (began, before), (now, counts) = self._seen[0], self._seen[-1]
+        if len(self._seen) == 1:
+            began, before = 0.0, {}
+        return [
+            _row(edge, total, total.since(before.get(edge, EdgeCounts())), max(now - began, 1e-9))
+            for edge, total in counts.items()
+        ]
+
+
+def _row(edge: str, total: EdgeCounts, lately: EdgeCounts, seconds: float) -> tuple[str, ...]:
+    return (
+        edge,
+        sheets.rate(lately.calls / seconds),
+        sheets.share(lately.ok / lately.calls if lately.calls else None),
+        sheets.time(lately.quantile(0.5)),
+        sheets.time(lately.quantile(0.99)),
+        sheets.count(total.retries),
+        sheets.count(total.hedges),
+        sheets.count(total.ejections),
+        sheets.count(total.ejected),
+        f"{sheets.count(total.active)}/{sheets.count(total.pending)}",
+    )
+
+
+class Dashboard:
+    """The table, refreshed whenever it is called with the mesh."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._window = Window()
+
+    def tell(self, words: str) -> None:
+        """Shows what is being done, before there is a table."""
+        self._live.update(Text(f"{words} …", style="dim"), refresh=True)
+
+    def __call__(self, mesh: LiveMesh) -> None:
+        """Shows how it goes."""
+        self._window.add(mesh.now, by_edge(mesh.reports()))
+        self._live.update(Group(Text.from_markup(headline(mesh)), self._table(mesh)), refresh=True)
+
+    def _table(self, mesh: LiveMesh) -> Any:
+        order = [f"{caller} -> {service}" for caller, service in mesh.scenario.edges()]
+        rows = sorted(self._window.rows(), key=lambda row: order.index(row[0]) if row[0] in order else 0)
+        return terminal.rendered(Sheet("", COLUMNS, rows))
+
+
+def headline(mesh: LiveMesh) -> str:
+    """What is running, and how far it is."""
+    scenario = mesh.scenario
+    name = escape(scenario.name or "mesh")
+    if not mesh.options.load:
+        return f"[bold]{name}[/] serves, for {max(0.0, mesh.now):.0f} s so far; Ctrl-C ends it"
+    if mesh.now <= scenario.duration:
+        return f"[bold]{name}[/] {max(0.0, mesh.now):.0f} s of {scenario.duration:g} s; Ctrl-C ends it early"
+    return f"[bold]{name}[/] {mesh.now:.0f} s; the load is over, and what it began is being finished"
+
+
+@contextmanager
+def dashboard(*, quiet: bool) -> Iterator[Dashboard | None]:
+    """The table on standard error, on a terminal only; None where nobody watches."""
+    err = terminal.console(stderr=True)
+    if quiet or not err.is_terminal:
+        yield None
+        return
+    with Live(console=err, transient=True, auto_refresh=False) as live:
+        yield Dashboard(live)
+
+
+def ready_message(mesh: LiveMesh) -> dict[str, Any]:
+    """What is told to machines once a mesh serves: where, by URL."""
+
+    def link(address: tuple[str, int] | None) -> str | None:
+        return None if address is None else url(*address)
+
+    return {
+        "ready": True,
+        "entry": mesh.listeners[CLIENT_ID].urls,
+        "proxies": [
+            {
+                "id": id_,
+                "inbound": link(listeners.inbound),
+                "outbound": link(listeners.outbound),
+                "admin": link(listeners.admin),
+            }
+            for id_, listeners in mesh.listeners.items()
+        ],
+    }
+
+
+def proxies_sheet(said: Mapping[str, Any]) -> Sheet:
+    """Where a mesh serves, for people."""
+    rows: list[tuple[str, ...]] = [
+        (each["id"], each["inbound"] or "-", each["outbound"] or "-", each["admin"] or "-")
+        for each in said["proxies"]
+    ]
+    return Sheet("proxies", ("id", "inbound", "outbound", "admin"), rows, words=(1, 2, 3))

@@ -1,0 +1,206 @@
+"""All proxies of a live mesh as real Envoys: started, connected, pushed to, read and ended together.
+
+The launcher drives it as it drives meshsim's own proxies, but for one thing: an Envoy knows nothing of
+scenario time, so what happens to proxies at a time (`set` events, replicas that are down) happens in `tick`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from meshsim import random
+from meshsim.live.envoy.accesslog import CallLog, CallRow
+from meshsim.live.envoy.process import Envoy
+from meshsim.live.envoy.refusals import refuse
+from meshsim.live.envoy.resources import CLUSTER_OF, INBOUND
+from meshsim.live.envoy.rows import rows
+from meshsim.live.plan import CLIENT_ID, places
+from meshsim.live.processes import Member, Message
+from meshsim.live.proxies import Address, Heard, Listeners, Proxies, url
+from meshsim.live.stats import EdgeCounts
+from meshsim.scenario.events import befalls
+from meshsim.scenario.model import Scenario
+
+GAUGES = {
+    "active": "upstream_rq_active",
+    "pending": "upstream_rq_pending_active",
+    "ejected": "outlier_detection.ejections_active",
+    "ejections": "outlier_detection.ejections_enforced_total",
+}
+"""What only Envoy itself counts, by the name that `EdgeCounts` has for it."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Change:
+    """Something that happens to one proxy.
+
+    Attributes:
+        at: s of scenario time.
+        begins: 0 for an end, which comes before the beginnings of the same time.
+        number: of the event in the file.
+        id: of the proxy.
+    """
+
+    at: float
+    begins: int
+    number: int
+    id: str
+
+
+class Envoys(Proxies):
+    """One Envoy for each replica and the client.
+
+    Args:
+        scenario: that runs.
+        seed: of the run.
+        host: address that all listen on.
+        folder: where each gets a folder of its own.
+        access_log: where their access logs are copied to in the end; None for nowhere.
+
+    Raises:
+        MeshsimError: Envoys can't run the scenario; with every key that they can't do.
+    """
+
+    def __init__(
+        self, scenario: Scenario, seed: int, host: str, folder: Path, access_log: Path | None = None
+    ) -> None:
+        refuse(scenario)
+        self._access_log = access_log
+        self.scenario = scenario
+        ids = [CLIENT_ID, *(place.id for place in places(scenario))]
+        self._seed = seed
+        self._envoys = {id_: Envoy(scenario, id_, folder / id_.replace("/", "-"), host) for id_ in ids}
+        self._changes = sorted(self._scheduled())
+        self._newest = dict.fromkeys(ids, (-1.0, -1))
+        self._downs = Counter[str]()
+        self._logs: dict[str, CallLog] = {}
+        self._counts = {id_: {service: EdgeCounts() for service in self._upstreams(id_)} for id_ in ids}
+
+    def begin(self) -> Sequence[Member]:
+        for envoy in self._envoys.values():
+            envoy.start()
+        return []
+
+    def open(self, apps: Mapping[str, Address], heard: Heard) -> dict[str, Listeners]:
+        return {id_: self._listeners(envoy) for id_, envoy in self._envoys.items()}
+
+    def _listeners(self, envoy: Envoy) -> Listeners:
+        ports, host = envoy.listen(), envoy.proxy.host
+        inbound = None if ports.inbound is None else (host, ports.inbound)
+        urls = {service: url(host, port) for service, port in ports.urls.items()}
+        return Listeners(inbound, (host, ports.outbound), (host, ports.admin), urls)
+
+    def connect(self, apps: Mapping[str, Address], replicas: Mapping[str, Address]) -> Sequence[Member]:
+        for id_, envoy in self._envoys.items():
+            envoy.connect(replicas, apps.get(id_))
+        self._settle()
+        self._logs = {id_: envoy.call_log() for id_, envoy in self._envoys.items()}
+        return []
+
+    def _settle(self) -> None:
+        for envoy in self._envoys.values():
+            envoy.settle()
+
+    # ---- while it runs -------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Does to the proxies what is due.
+
+        Raises:
+            MeshsimError: one has ended by itself.
+        """
+        for envoy in self._envoys.values():
+            envoy.check()
+        while self._changes and self._changes[0].at <= now:
+            self._make(self._changes.pop(0))
+
+    def _scheduled(self) -> Iterator[Change]:
+        """All that will happen to each proxy, and when."""
+        proxies = random.derive(self._seed, random.PROXIES)
+        delay = self.scenario.mesh.push_delay.build()
+        for number, event in enumerate(self.scenario.events):
+            for instance, id_ in enumerate(self._envoys):
+                if event.set:
+                    key = random.derive(random.derive(proxies, instance), number)
+                    yield Change(event.at + delay.draw(key, random.PUSH), 1, number, id_)
+                elif event.down and befalls(event, id_) and self._envoys[id_].proxy.has_inbound:
+                    yield Change(event.at, 1, number, id_)
+                    if event.lasts is not None:
+                        yield Change(event.at + event.lasts, 0, number, id_)
+
+    def _make(self, change: Change) -> None:
+        event, envoy = self.scenario.events[change.number], self._envoys[change.id]
+        if event.set:
+            version = (event.at, change.number)
+            if version > self._newest[change.id]:  # else a newer push has overtaken it
+                self._newest[change.id] = version
+                envoy.push(self.scenario.policies_after(change.number))
+            return
+        before = self._downs[change.id] > 0
+        self._downs[change.id] += 1 if change.begins else -1
+        after = self._downs[change.id] > 0
+        if after != before:
+            act: Callable[[], None] = envoy.take_down if after else envoy.bring_up
+            act()
+
+    def snapshot(self) -> dict[str, Message]:
+        return {id_: self._stats(id_, envoy) for id_, envoy in self._envoys.items()}
+
+    def _stats(self, id_: str, envoy: Envoy) -> Message:
+        """What has passed on each edge since the start, and what is under way."""
+        counts = self._counts[id_]
+        for call in self._logs[id_].more() if id_ in self._logs else []:
+            if call.listener != INBOUND and call.service in counts:
+                self._count(counts[call.service], call)
+        for service, count in counts.items():
+            gauges = Counter[str]()
+            for name, value in envoy.stats(CLUSTER_OF.format(service)).items():
+                for own, its in GAUGES.items():
+                    gauges[own] += value if name.endswith(f".{its}") else 0
+            for own in GAUGES:
+                setattr(count, own, gauges[own])
+        told = {f"{envoy.proxy.caller} -> {service}": count.message() for service, count in counts.items()}
+        return {"edges": told, "active": sum(edge["active"] + edge["pending"] for edge in told.values())}
+
+    def _count(self, count: EdgeCounts, call: CallRow) -> None:
+        count.answered(call.status or 499, call.end - call.start)  # the client had gone
+        count.attempts += call.attempts
+        count.retries += max(0, call.attempts - 1)
+
+    def _upstreams(self, id_: str) -> list[str]:
+        return self._envoys[id_].proxy.upstreams
+
+    # ---- the end -------------------------------------------------------------------------------------
+
+    def collect(self, base: float) -> dict[str, dict[str, NDArray[Any]]]:
+        """Ends them; what each has written down, by id.
+
+        Args:
+            base: scenario time 0 on the monotonic clock, s.
+
+        Raises:
+            MeshsimError: one has ended by itself, or has refused a push.
+        """
+        wall_start = time.time() - time.monotonic() + base
+        self._settle()
+        self.close()
+        return {
+            id_: rows(self.scenario, envoy.proxy.caller, envoy.calls(wall_start), envoy.ejections(wall_start))
+            for id_, envoy in self._envoys.items()
+        }
+
+    def close(self) -> None:
+        """Ends them, if they have not ended."""
+        for id_, envoy in self._envoys.items():
+            envoy.stop()
+            log = envoy.folder / "access.log"
+            if self._access_log is not None and log.exists():
+                shutil.copyfile(log, self._access_log / f"{id_.replace('/', '-')}.jsonl")

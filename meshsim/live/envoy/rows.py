@@ -1,0 +1,70 @@
+"""What an Envoy has logged, as the columns that a proxy of meshsim's own hands in.
+
+They are those of `meshsim.live.merge`: calls and ejections. An Envoy logs no tries one by one, so there is no
+table of attempts; the visits at the services stand for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshsim.live.envoy.accesslog import CallRow, Ejection
+from meshsim.live.envoy.resources import INBOUND, replicas
+from meshsim.policies.outcome import NAMES, add_flag
+from meshsim.scenario.model import Scenario
+
+VIA_UPSTREAM = "via_upstream"
+"""Envoy's detail of an answer that is the upstream's own."""
+
+
+def rows(
+    scenario: Scenario, caller: str, calls: Sequence[CallRow], ejections: Sequence[Ejection]
+) -> dict[str, NDArray[Any]]:
+    """The columns of one proxy.
+
+    Args:
+        scenario: that ran.
+        caller: the proxy's service, or ``client``.
+        calls: from its access log; what came in from callers, or went nowhere, is left out.
+        ejections: from its event log.
+    """
+    edges = {edge: number for number, edge in enumerate(scenario.edges())}
+    ids = [id_ for service in scenario.services for id_ in replicas(scenario, service)]
+    numbers = {id_: number for number, id_ in enumerate(ids)}
+    made = [call for call in calls if call.listener != INBOUND and (caller, call.service) in edges]
+
+    def column(values: list[Any], kind: str) -> NDArray[Any]:
+        return np.array(values, dtype=kind)
+
+    return {
+        "calls.key": column([call.key for call in made], "u8"),
+        "calls.edge": column([edges[caller, call.service] for call in made], "i8"),
+        "calls.request_start": column([call.request_start for call in made], "f8"),
+        "calls.start": column([call.start for call in made], "f8"),
+        "calls.end": column([call.end for call in made], "f8"),
+        "calls.status": column([call.status for call in made], "i8"),
+        "calls.flags": column([packed(call.flags) for call in made], "i8"),
+        "calls.extra": column([call.extra for call in made], "?"),
+        "calls.sent": column([call.attempts for call in made], "i8"),
+        "calls.host": column([_host(call, numbers) for call in made], "i8"),
+        "ejections.time": column([each.time for each in ejections], "f8"),
+        "ejections.edge": column([edges[caller, each.service] for each in ejections], "i8"),
+        "ejections.replica": column([numbers[each.replica] for each in ejections], "i8"),
+    }
+
+
+def packed(flags: Sequence[str]) -> int:
+    """Flags as `meshsim.policies.outcome` keeps them; those it has no name for are left out."""
+    found = 0
+    for flag in flags:
+        found = add_flag(found, NAMES.index(flag) if flag in NAMES else 0)
+    return found
+
+
+def _host(call: CallRow, numbers: dict[str, int]) -> int:
+    """The number of the replica that made the answer; -1 where Envoy made it."""
+    return numbers.get(call.replica, -1) if call.details == VIA_UPSTREAM else -1

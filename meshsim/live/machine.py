@@ -1,0 +1,47 @@
+"""How busy the whole machine was, by which a live run is judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+STAT = Path("/proc/stat")
+IDLE, IO_WAIT, STEAL, GUEST = 3, 4, 7, 8
+"""Columns of a line of /proc/stat (proc(5)); what is a guest's is counted in user time already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Of all cores since the start, in ticks.
+
+    Attributes:
+        total: of time that there was.
+        idle: of it, what nobody used.
+        stolen: of it, what other virtual machines had.
+    """
+
+    total: int
+    idle: int
+    stolen: int
+
+    @classmethod
+    def now(cls) -> Usage | None:
+        """Up to now; None where the system does not say (not Linux)."""
+        try:
+            words = STAT.read_text(encoding="ascii").partition("\n")[0].split()
+        except OSError:
+            return None
+        ticks = [int(word) for word in words[1 : GUEST + 1]]
+        return cls(sum(ticks), ticks[IDLE] + ticks[IO_WAIT], ticks[STEAL])
+
+    def busy_since(self, before: Usage) -> float:
+        """The share of the time since that was used, by whomever: 0 to 1."""
+        return 1.0 - self._share(self.idle - before.idle, before)
+
+    def stolen_since(self, before: Usage) -> float:
+        """The share of the time since that other virtual machines had."""
+        return self._share(self.stolen - before.stolen, before)
+
+    def _share(self, ticks: int, before: Usage) -> float:
+        passed = self.total - before.total
+        return ticks / passed if passed > 0 else 0.0

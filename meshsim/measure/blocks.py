@@ -1,0 +1,149 @@
+"""How far two runs that share their luck are apart, and how far chance alone could have brought them.
+
+Two runs of one scenario with the same arrivals and service times (a simulated and a live one) are compared in
+blocks of arrival time: what chance does to the difference, it does in each block anew. Leaving out one block
+after the other shows how much any one of them matters, and that is the spread of the whole (the jackknife).
+One method serves means, percentiles, counts and ratios; and it needs no word on how much luck is shared:
+where all of it is, the blocks differ by next to nothing, and where little is (a real Envoy draws its own
+hosts and back-offs), by as much as independent runs would.
+
+Blocks must be longer than the mesh remembers. Percentiles bear the jackknife since a block is much more than
+the square root of the number of requests (Shao and Wu).
+
+Source:
+    Quenouille, Notes on bias in estimation, Biometrika 43 (1956); Tukey, Bias and confidence in not-quite
+    large samples (1958): the interval of pseudo-values. Shao and Wu, A general theory for jackknife variance
+    estimation, Annals of Statistics 17 (1989): percentiles.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshsim.measure.grid import Floats, Ints
+from meshsim.measure.intervals import t_quantile
+
+BLOCKS = 20
+"""Of a run's measured window."""
+
+Truths = NDArray[np.bool_]
+
+
+class Statistic(ABC):
+    """A number of one run, which can also be had without some of its blocks."""
+
+    @abstractmethod
+    def value(self, kept: Truths) -> float | None:
+        """The number; None where there is nothing to make it of.
+
+        Args:
+            kept: (blocks,) which of them to count.
+        """
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """How many blocks there are."""
+
+    @property
+    def whole(self) -> float | None:
+        """The number of all blocks."""
+        return self.value(np.ones(self.size, dtype=np.bool_))
+
+
+@dataclass(frozen=True, slots=True)
+class Quotient(Statistic):
+    """A sum over a sum: a ratio, a rate, a count.
+
+    Attributes:
+        above, below: (blocks,) what is summed.
+    """
+
+    above: Floats
+    below: Floats
+
+    @classmethod
+    def count(cls, amounts: Floats) -> Quotient:
+        """How many there are in all; without a block, how many there would be in its place by the others."""
+        return cls(amounts, np.full(len(amounts), 1.0 / len(amounts)))
+
+    def value(self, kept: Truths) -> float | None:
+        below = float(self.below[kept].sum())
+        return float(self.above[kept].sum()) / below if below else None
+
+    @property
+    def size(self) -> int:
+        return len(self.above)
+
+
+@dataclass(frozen=True, slots=True)
+class Times(Statistic):
+    """A mean or a percentile of latencies.
+
+    Attributes:
+        latency: (n,) s.
+        block: (n,) in which each began.
+        blocks: how many there are.
+        quantile: 0-1; None for the mean.
+    """
+
+    latency: Floats
+    block: Ints
+    blocks: int
+    quantile: float | None
+
+    def value(self, kept: Truths) -> float | None:
+        some = self.latency[kept[self.block]]
+        if not len(some):
+            return None
+        return float(some.mean() if self.quantile is None else np.quantile(some, self.quantile))
+
+    @property
+    def size(self) -> int:
+        return self.blocks
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """How far a run is from another.
+
+    Attributes:
+        difference: the other's number minus its own.
+        half_width: chance brings them no further apart, at the confidence asked for.
+    """
+
+    difference: float
+    half_width: float
+
+
+def gap(one: Statistic, other: Statistic, confidence: float) -> Gap | None:
+    """Compares a number of two runs with the same blocks; None where one of them does not have it.
+
+    Args:
+        one: of a run.
+        other: the same number of the other.
+        confidence: 0-1, both excluded.
+    """
+    blocks = one.size
+    assert blocks == other.size, "the runs are cut into the same blocks"
+    whole = _between(one, other, np.ones(blocks, dtype=np.bool_))
+    if whole is None:
+        return None
+    kept = ~np.eye(blocks, dtype=np.bool_)
+    without = [each for each in (_between(one, other, row) for row in kept) if each is not None]
+    count = len(without)
+    if count < 2:
+        return Gap(whole, math.inf)
+    mean = math.fsum(without) / count
+    error = math.sqrt((count - 1) / count * math.fsum((each - mean) ** 2 for each in without))
+    return Gap(whole, t_quantile(0.5 + confidence / 2.0, count - 1) * error)
+
+
+def _between(one: Statistic, other: Statistic, kept: Truths) -> float | None:
+    own, its = one.value(kept), other.value(kept)
+    return None if own is None or its is None else its - own

@@ -1,0 +1,88 @@
+"""Whether the machine of a live run was quiet enough for its numbers to mean anything.
+
+A live run shares its processors with everything else. What keeps them from it makes the load generator send
+late, and timers of the services fire late, and both end up in the latencies. Both can be seen: each knows
+when it should have acted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from meshsim.units import show_duration, show_ratio
+
+BUSY = 0.9
+"""Share of the processors' time from which on work waits for them."""
+LATE = 0.05
+"""A lag of this share of a latency is as much as the latency may be off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How late something acted, s: percentiles over all that it did."""
+
+    p50: float
+    p99: float
+    max: float
+
+    @classmethod
+    def of(cls, numbers: Mapping[str, float] | None) -> Lag | None:
+        """From numbers by name; None of none."""
+        return None if numbers is None else cls(numbers["p50"], numbers["p99"], numbers["max"])
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a live run saw of its machine; None where it could not see it.
+
+    Attributes:
+        load_lag: of the load generator behind the arrivals that it was to make.
+        service_lag: of the services' timers.
+        cpu_busy: share of all processors' time that was used, by whoever, 0-1.
+        cpu_steal: share that a hypervisor gave to others, 0-1.
+    """
+
+    load_lag: Lag | None = None
+    service_lag: Lag | None = None
+    cpu_busy: float | None = None
+    cpu_steal: float | None = None
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> Evidence:
+        """From plain values by the names of the fields; those that are missing are not known."""
+        return cls(
+            Lag.of(found.get("load_lag")),
+            Lag.of(found.get("service_lag")),
+            found.get("cpu_busy"),
+            found.get("cpu_steal"),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for `json`."""
+        return asdict(self)
+
+    def complaints(self, p50: float, p99: float) -> list[str]:
+        """Why nothing can be said about latencies; empty where the machine was quiet enough.
+
+        Args:
+            p50: simulated latency, s, by which a lag is large or small.
+            p99: likewise.
+        """
+        found = []
+        whose = (("the load generator", "sent", self.load_lag), ("the services", "acted", self.service_lag))
+        for who, did, lag in whose:
+            if lag is None:
+                continue
+            for share, late, of in (("half", lag.p50, p50), ("one in a hundred", lag.p99, p99)):
+                if late > LATE * of:
+                    found.append(
+                        f"{who} {did} late: {share} by {show_duration(late)} or more, beside latencies of"
+                        f" {show_duration(of)}"
+                    )
+        if self.cpu_busy is not None and self.cpu_busy > BUSY:
+            found.append(f"the processors were busy {show_ratio(self.cpu_busy)} of the time")
+        if self.cpu_steal is not None and self.cpu_steal > LATE:
+            found.append(f"the hypervisor took {show_ratio(self.cpu_steal)} of the processors' time")
+        return found

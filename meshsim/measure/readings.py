@@ -1,0 +1,136 @@
+"""What a simulated and a live run are compared by, each number block by block."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from meshsim.measure.blocks import BLOCKS, Quotient, Statistic, Times, Truths
+from meshsim.measure.grid import Floats, Ints, Window
+from meshsim.measure.latency import QUANTILES
+from meshsim.measure.records import KINDS, Records
+from meshsim.scenario.model import CLIENT
+
+Readings = dict[str, Statistic]
+COMPARED = ("p50", "p90", "p95", "p99")
+EXTRA = {"retries": KINDS.index("retry"), "hedges": KINDS.index("hedge")}
+
+
+class Blocks:
+    """A window cut into equal parts."""
+
+    def __init__(self, window: Window, number: int = BLOCKS) -> None:
+        self.window, self.number = window, number
+
+    def inside(self, time: Floats) -> Truths:
+        """(n,) whether each time, s, lies in the window."""
+        return np.asarray((time >= self.window.start) & (time < self.window.end), dtype=np.bool_)
+
+    def of(self, time: Floats) -> Ints:
+        """(n,) the block of each time within the window."""
+        place = (time - self.window.start) / self.window.length * self.number
+        return np.minimum(place.astype(np.int64), self.number - 1)
+
+    def count(self, time: Floats) -> Floats:
+        """(blocks,) how many times lie in each."""
+        return np.bincount(self.of(time[self.inside(time)]), minlength=self.number).astype(np.float64)
+
+
+def readings(records: Records, window: Window) -> Readings:
+    """The numbers of a run, by path of their keys in `summary.json` or beside it.
+
+    Args:
+        records: of the run.
+        window: that is measured.
+    """
+    blocks = Blocks(window)
+    return {
+        **_requests(records, blocks),
+        **_attempts(records, blocks),
+        **_failures(records, blocks),
+        **_edges(records, blocks),
+        **_shares(records, blocks),
+    }
+
+
+def complete(one: Readings, other: Readings) -> None:
+    """Gives each of two runs the counts that only the other has: of what never happened there are 0."""
+    for mine, theirs in ((one, other), (other, one)):
+        for metric, statistic in theirs.items():
+            if metric not in mine:
+                mine[metric] = Quotient(np.zeros(statistic.size), np.full(statistic.size, 1.0))
+
+
+def _requests(records: Records, blocks: Blocks) -> Readings:
+    rows = records.requests
+    done = blocks.inside(rows.start) & (rows.status > 0)
+    start, latency = rows.start[done], (rows.end - rows.start)[done]
+    completed, ok = blocks.count(start), blocks.count(start[rows.status[done] < 400])
+    block = blocks.of(start)
+    found: Readings = {"latency.mean": Times(latency, block, blocks.number, None)}
+    for key in COMPARED:
+        found[f"latency.{key}"] = Times(latency, block, blocks.number, QUANTILES[key])
+    seconds = np.full(blocks.number, blocks.window.length / blocks.number)
+    found["requests.throughput"] = Quotient(completed, seconds)
+    found["requests.success_ratio"] = Quotient(ok, completed)
+    lost = blocks.count(rows.start[rows.status == 0])
+    if lost.any():
+        found["requests.unfinished"] = Quotient.count(lost)
+    return found
+
+
+def _attempts(records: Records, blocks: Blocks) -> Readings:
+    rows = records.attempts
+    total, originals = blocks.count(rows.request_start), blocks.count(rows.request_start[~rows.extra])
+    return {
+        "attempts.total": Quotient.count(total),
+        "attempts.amplification": Quotient(total, originals),
+    }
+
+
+def _failures(records: Records, blocks: Blocks) -> Readings:
+    """The client's failures by flag, else status."""
+    rows = records.requests
+    bad = blocks.inside(rows.start) & (rows.status >= 400)
+    words = np.where(rows.flag[bad] == "", rows.status[bad].astype(str), rows.flag[bad])
+    start = rows.start[bad]
+    return {
+        f"failures.{word}": Quotient.count(blocks.count(start[words == word])) for word in np.unique(words)
+    }
+
+
+def _edges(records: Records, blocks: Blocks) -> Readings:
+    """Of each edge its retries, hedges and ejections, and, between services, its flags: those that occur."""
+    found: dict[str, Floats] = {}
+    calls, tries = records.calls, records.attempts
+    for index, (caller, service) in enumerate(records.edges):
+        edge = f"edges.{caller} -> {service}"
+        for name, kind in EXTRA.items():
+            here = (tries.edge == index) & (tries.kind == kind)
+            found[f"{edge}.{name}"] = blocks.count(tries.request_start[here])
+        ejected = np.array([time for time, where, _ in records.ejections if where == index])
+        found[f"{edge}.ejections"] = blocks.count(ejected)
+        if caller != CLIENT:
+            mine = (calls.edge == index) & (calls.flag != "")
+            for flag in np.unique(calls.flag[mine]):
+                found[f"{edge}.flags.{flag}"] = blocks.count(calls.request_start[mine & (calls.flag == flag)])
+    return {metric: Quotient.count(counts) for metric, counts in found.items() if counts.any()}
+
+
+def _shares(records: Records, blocks: Blocks) -> Readings:
+    """What share of a service's attempts each of its versions gets."""
+    versions: dict[str, dict[str, list[int]]] = {}
+    for index, (service, version, _) in enumerate(records.replicas):
+        versions.setdefault(service, {}).setdefault(version, []).append(index)
+    found: Readings = {}
+    for service, members in versions.items():
+        if len(members) > 1:
+            counts = {version: _sent(records, blocks, where) for version, where in members.items()}
+            total = np.sum(list(counts.values()), axis=0)
+            for version, count in counts.items():
+                found[f"services.{service}.versions.{version}.share"] = Quotient(count, total)
+    return found
+
+
+def _sent(records: Records, blocks: Blocks, replicas: list[int]) -> Floats:
+    rows = records.attempts
+    return blocks.count(rows.request_start[np.isin(rows.replica, replicas)])

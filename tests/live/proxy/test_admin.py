@@ -1,0 +1,224 @@
+"""What a proxy tells of itself: readiness, metrics, statistics, the access log."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+from tests.live.proxy.ends import Upstream, answers, in_turn, settle, silence
+from tests.live.proxy.rig import Rig, live, proxied
+
+ISTIO = {
+    "reporter", "source_workload", "source_workload_namespace", "source_principal", "source_app",
+    "source_version", "source_cluster", "source_canonical_service", "source_canonical_revision",
+    "destination_workload", "destination_workload_namespace", "destination_principal", "destination_app",
+    "destination_version", "destination_cluster", "destination_service", "destination_service_name",
+    "destination_service_namespace", "destination_canonical_service", "destination_canonical_revision",
+    "request_protocol", "response_code", "response_flags", "connection_security_policy",
+    "grpc_response_status",
+}  # fmt: skip
+FIELDS = {
+    "start_time", "method", "path", "protocol", "response_code", "response_flags", "response_code_details",
+    "bytes_received", "bytes_sent", "duration", "upstream_service_time", "x_forwarded_for", "user_agent",
+    "request_id", "authority", "upstream_host", "upstream_cluster", "route_name",
+}  # fmt: skip
+
+
+async def page(rig: Rig, path: str, method: str = "GET") -> tuple[int, bytes]:
+    answer = await rig.ask(method, listener="admin", target=path, host="admin")
+    return answer.status, answer.body
+
+
+async def samples(rig: Rig) -> list[Sample]:
+    """All samples of a scrape."""
+    status, text = await page(rig, "/stats/prometheus")
+    assert status == 200
+    return [sample for family in text_string_to_metric_families(text.decode()) for sample in family.samples]
+
+
+def counts(told: list[Sample], reporter: str) -> Iterator[tuple[str, str, float]]:
+    """Code, flags and count of each series of requests of one reporter."""
+    for sample in told:
+        if sample.name == "istio_requests_total" and sample.labels["reporter"] == reporter:
+            yield sample.labels["response_code"], sample.labels["response_flags"], sample.value
+
+
+@live
+async def test_it_is_ready_when_it_knows_its_upstreams() -> None:
+    async with proxied() as rig:
+        assert await page(rig, "/ready") == (200, b"LIVE\n")
+        rig.proxy.admin.ready = False
+        assert await page(rig, "/ready") == (503, b"PRE_INITIALIZING\n")
+
+
+@live
+async def test_pages_that_are_not_there() -> None:
+    async with proxied() as rig:
+        assert (await page(rig, "/config_dump"))[0] == 404
+        assert (await page(rig, "/stats", "POST"))[0] == 405
+        assert await page(rig, "/ready?x=1", "HEAD") == (200, b"")
+
+
+@live
+async def test_requests_are_counted_with_istios_labels() -> None:
+    async with proxied(Upstream(in_turn(answers(), answers(), answers(404)))) as rig:
+        client = await rig.client()
+        for _ in range(3):
+            await client.ask("POST", body=b"12345")
+        told = await samples(rig)
+        names = {re.sub("_(bucket|sum|count)$", "", sample.name) for sample in told}
+        assert names == {
+            "istio_requests_total", "istio_request_duration_milliseconds", "istio_request_bytes",
+            "istio_response_bytes",
+        }  # fmt: skip
+        for sample in told:
+            assert set(sample.labels) - {"le"} == ISTIO
+        assert sorted(counts(told, "source")) == [("200", "-", 2.0), ("404", "-", 1.0)]
+        labels = told[0].labels
+        assert (labels["source_workload"], labels["destination_service_name"]) == ("client", "cart")
+        received = {
+            sample.labels["response_code"]: sample.value
+            for sample in told
+            if sample.name == "istio_request_bytes_sum"
+        }
+        assert received == {"200": 10.0, "404": 5.0}
+
+
+@live
+async def test_histograms_are_cumulative_and_add_up() -> None:
+    async with proxied() as rig:
+        client = await rig.client()
+        for _ in range(20):
+            await client.ask()
+        told = await samples(rig)
+        name = "istio_request_duration_milliseconds"
+        buckets = [sample.value for sample in told if sample.name == f"{name}_bucket"]
+        assert buckets == sorted(buckets)
+        assert buckets[-1] == 20 == next(sample.value for sample in told if sample.name == f"{name}_count")
+        lasted = next(sample.value for sample in told if sample.name == f"{name}_sum")
+        assert 0 < lasted < 20_000
+
+
+@live
+async def test_the_version_that_answered_is_told() -> None:
+    upstreams = [Upstream(), Upstream()]
+    async with proxied(*upstreams, versions=("v1", "v2"), policy={"split": {"v1": 1, "v2": 1}}) as rig:
+        client = await rig.client()
+        for _ in range(40):
+            await client.ask()
+        told = {
+            sample.labels["destination_version"]: sample.value
+            for sample in await samples(rig)
+            if sample.name == "istio_requests_total"
+        }
+        assert told == {f"v{n}": len(one.requests) for n, one in enumerate(upstreams, 1)}
+
+
+@live
+async def test_a_retried_request_is_one_at_the_source_and_several_at_the_destination() -> None:
+    busy = answers(503)
+    policy = {"retries": {"attempts": 2, "backoff": {"base": "0s"}}}
+    app = Upstream(in_turn(busy, busy, answers()))
+    async with proxied(id="frontend/0", app=app) as callee, proxied(policy=policy) as caller:
+        caller.proxy.addresses["cart/0"] = ("127.0.0.1", callee.ports["inbound"])
+        assert (await caller.ask()).status == 200
+        assert list(counts(await samples(caller), "source")) == [("200", "-", 1.0)]
+        told = sorted(counts(await samples(callee), "destination"))
+        assert told == [("200", "-", 1.0), ("503", "-", 2.0)]
+
+
+@live
+async def test_what_has_no_route_is_counted_apart() -> None:
+    async with proxied() as rig:
+        await rig.ask(host="nowhere")
+        (found,) = [sample for sample in await samples(rig) if sample.name == "istio_requests_total"]
+        assert (found.labels["response_code"], found.labels["response_flags"]) == ("404", "NR")
+        assert found.labels["destination_service_name"] == "unknown"
+
+
+@live
+async def test_statistics() -> None:
+    async with proxied(Upstream(silence), policy={"circuit_breaker": {"max_connections": 1}}) as rig:
+        clients = [await rig.client() for _ in range(3)]
+        for client in clients:
+            client.send(b"GET / HTTP/1.1\r\nhost: cart\r\n\r\n")
+        await settle(lambda: len(rig.seen) == 1, "one is upstream")
+        status, text = await page(rig, "/stats")
+        told = json.loads(text)
+        assert status == 200
+        assert told["active"] == 3
+        edge = told["edges"]["client -> cart"]
+        assert (edge["active"], edge["pending"], edge["calls"]) == (1, 2, 0)
+        for client in clients:
+            client.close()
+        await rig.at_rest()
+        edge = json.loads((await page(rig, "/stats"))[1])["edges"]["client -> cart"]
+        assert (edge["active"], edge["pending"], edge["calls"], edge["ok"]) == (0, 0, 3, 0)
+
+
+@live
+async def test_lines_of_the_access_log() -> None:
+    async with proxied(Upstream(answers(201, b"made"))) as rig:
+        before = datetime.now(UTC)
+        await rig.ask(
+            "POST", target='/"quoted"?x=\\', body=b"12345", x_request_id="r-1", user_agent='a "b"',
+            x_forwarded_for="10.0.0.1",
+        )  # fmt: skip
+        (line,) = await rig.logged()
+        assert set(line) >= FIELDS
+        assert line["method"] == "POST"
+        assert line["path"] == '/"quoted"?x=\\'
+        assert line["protocol"] == "HTTP/1.1"
+        assert (line["response_code"], line["response_flags"]) == (201, "-")
+        assert line["response_code_details"] == "via_upstream"
+        assert (line["bytes_received"], line["bytes_sent"]) == (5, 4)
+        assert (line["x_forwarded_for"], line["request_id"], line["authority"]) == ("10.0.0.1", "r-1", "cart")
+        assert line["upstream_host"] == f"127.0.0.1:{rig.upstream.port}"
+        assert line["upstream_cluster"] == "cart"
+        assert 0 <= line["upstream_service_time"] <= line["duration"] + 1
+        started = datetime.fromisoformat(line["start_time"])
+        assert abs((started - before).total_seconds()) < 5
+
+
+@live
+async def test_a_line_is_in_the_file_at_most_a_second_later() -> None:
+    async with proxied() as rig:
+        await rig.ask()
+        await settle(lambda: rig.log_file.read_text().count("\n") == 1, "the line is written", patience=1.5)
+
+
+@live
+async def test_the_log_of_an_http_1_0_client() -> None:
+    async with proxied() as rig:
+        client = await rig.client()
+        client.send(b"GET / HTTP/1.0\r\nhost: cart\r\n\r\n")
+        await client.response()
+        assert (await rig.logged())[0]["protocol"] == "HTTP/1.0"
+
+
+PROMTOOL = shutil.which("promtool")
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed (Debian: prometheus)")
+@live
+async def test_promtool_finds_nothing_wrong() -> None:
+    assert PROMTOOL is not None
+    async with proxied() as rig:
+        await rig.ask()
+        _, text = await page(rig, "/stats/prometheus")
+        done = await asyncio.to_thread(
+            subprocess.run, [PROMTOOL, "check", "metrics"], input=text, capture_output=True, check=False
+        )
+        names = "istio_request_duration_milliseconds use base unit"  # Istio's own name
+        told = [line for line in done.stderr.decode().splitlines() if not line.startswith(names)]
+        assert done.returncode in (0, 3), done.stderr.decode()
+        assert not told

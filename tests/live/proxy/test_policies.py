@@ -1,0 +1,327 @@
+"""Every policy over sockets, on the routes of a client's proxy. What they decide is tested with the engines;
+here, that a proxy does what they decide."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+from scipy import stats
+
+from tests.live.proxy.ends import Message, Upstream, after, answers, dies, in_turn, settle, silence
+from tests.live.proxy.rig import live, proxied
+
+BUSY = answers(503, b"busy")
+SURE = 1e-6
+"""How improbable a deviation must be before it is a failure: one run in a million."""
+
+
+# ---- where to ------------------------------------------------------------------------------------------
+
+
+@live
+async def test_a_split_has_its_shares() -> None:
+    count = 400
+    upstreams = [Upstream(), Upstream()]
+    async with proxied(*upstreams, versions=("v1", "v2"), policy={"split": {"v1": 80, "v2": 20}}) as rig:
+        client = await rig.client()
+        for _ in range(count):
+            await client.ask()
+        assert stats.binomtest(len(upstreams[1].requests), count, 0.2).pvalue > SURE
+        assert len(rig.seen) == count
+
+
+@live
+async def test_a_version_without_weight_gets_nothing() -> None:
+    upstreams = [Upstream(), Upstream()]
+    async with proxied(*upstreams, versions=("v1", "v2"), policy={"split": {"v1": 1, "v2": 0}}) as rig:
+        for _ in range(20):
+            await rig.ask()
+        assert not upstreams[1].requests
+
+
+@live
+async def test_round_robin_is_exact() -> None:
+    upstreams = [Upstream() for _ in range(3)]
+    async with proxied(*upstreams) as rig:
+        for _ in range(30):
+            await rig.ask()
+        assert [len(one.requests) for one in upstreams] == [10, 10, 10]
+
+
+@live
+async def test_random_is_even() -> None:
+    upstreams = [Upstream() for _ in range(3)]
+    async with proxied(*upstreams, policy={"balance": "random"}) as rig:
+        client = await rig.client()
+        for _ in range(300):
+            await client.ask()
+        assert stats.chisquare([len(one.requests) for one in upstreams]).pvalue > SURE
+
+
+@live
+async def test_least_request_shuns_the_busy() -> None:
+    upstreams = [Upstream(silence), Upstream()]
+    policy = {"balance": {"least_request": {"selection": "full_scan"}}}
+    async with proxied(*upstreams, policy=policy) as rig:
+        clients = [await rig.client() for _ in range(2)]
+        for client in clients:
+            client.send(b"GET / HTTP/1.1\r\nhost: cart\r\n\r\n")
+            await asyncio.sleep(0.02)
+        await settle(lambda: len(upstreams[0].requests) == 1, "one hangs")
+        for _ in range(20):
+            assert (await rig.ask()).status == 200
+        assert len(upstreams[0].requests) == 1
+
+
+# ---- how often and how long ------------------------------------------------------------------------------
+
+
+@live
+async def test_retries_wait_out_their_back_off() -> None:
+    policy = {"retries": {"attempts": 2, "backoff": {"base": "40ms", "max": "40ms"}}}
+    async with proxied(Upstream(BUSY), policy=policy) as rig:
+        for _ in range(20):
+            await rig.ask()
+        seen = rig.seen
+        gaps = [b.at - a.at for a, b in pairwise(seen) if b.get("x-envoy-attempt-count") != b"1"]
+        assert len(gaps) == 40
+        assert min(gaps) < 0.02 < max(gaps) < 0.2  # uniform on [0, 40 ms): each but once in 2^39
+        assert {line["response_flags"] for line in await rig.logged(20)} == {"URX"}
+
+
+@live
+async def test_a_timeout_covers_all_tries() -> None:
+    policy = {
+        "timeout": "100ms",
+        "retries": {"attempts": 9, "per_try_timeout": "30ms", "backoff": {"base": "0s"}},
+    }
+    async with proxied(Upstream(silence), policy=policy) as rig:
+        began = time.monotonic()
+        assert (await rig.ask()).status == 504
+        assert 0.095 < time.monotonic() - began < 0.6
+        status, flags, attempts, seen = await rig.outcome()
+        assert (status, flags) == (504, "UT")
+        assert attempts == seen == 4
+
+
+@live
+async def test_a_slow_try_is_replaced() -> None:
+    slow = after(0.3, answers(body=b"late"))
+    policy = {"retries": {"attempts": 1, "per_try_timeout": "40ms", "backoff": {"base": "0s"}}}
+    async with proxied(Upstream(in_turn(slow, answers())), policy=policy) as rig:
+        assert (await rig.ask()).body == b"hello"
+        assert await rig.outcome() == (200, "-", 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("budget", "spent"),
+    [
+        ({"ratio": "0%", "min_concurrency": 2}, 2),  # Envoy: two at once, however many fail
+        ({"ratio": "50%", "min_concurrency": 0}, 5),  # Envoy: half of those in flight, the failing ones too
+    ],
+)
+@live
+async def test_envoys_budget(budget: dict[str, object], spent: int) -> None:
+    """Ten fail at the same time; retries are held back long enough to hold their slots."""
+    gate = asyncio.Event()
+
+    async def together(request: Message, writer: asyncio.StreamWriter) -> None:
+        await gate.wait()
+        await BUSY(request, writer)
+
+    policy = {"retries": {"attempts": 1, "backoff": {"base": "1h", "max": "1h"}, "budget": budget}}
+    async with proxied(Upstream(together), policy=policy) as rig:
+        clients = [await rig.client() for _ in range(10)]
+        for client in clients:
+            client.send(b"GET / HTTP/1.1\r\nhost: cart\r\n\r\n")
+        await settle(lambda: len(rig.seen) == 10, "all are upstream")
+        gate.set()
+        # as tries fail, fewer are in flight: with a share, the limit falls while slots are taken
+        await settle(lambda: len(rig.log()) + rig.busy().get("retries", 0) == 10, "all have failed")
+        granted = rig.busy()["retries"]
+        assert granted == spent if budget["min_concurrency"] else 1 <= granted <= spent
+        refused = rig.log()
+        assert {(line["response_code"], line["response_flags"]) for line in refused} == {(503, "UO")}
+        for client in clients:
+            client.close()
+
+
+@live
+async def test_linkerds_budget() -> None:
+    """Every fifth request that ends pays for a retry; the reserve is none."""
+    policy = {
+        "retries": {
+            "attempts": 1,
+            "backoff": {"base": "0s"},
+            "budget": {"ratio": "20%", "min_per_second": 0, "ttl": "10s"},
+        }
+    }
+    upstream = Upstream(answers())
+    async with proxied(upstream, policy=policy) as rig:
+        client = await rig.client()
+        for _ in range(25):
+            await client.ask()
+        upstream.behaviour = BUSY
+        for _ in range(20):
+            await client.ask()
+        lines = await rig.logged(45)
+        retried = sum(line["attempt_count"] - 1 for line in lines)
+        assert retried == 5  # what failed and would have been tried again pays nothing in, as in Linkerd
+        assert Counter(line["response_flags"] for line in lines[25:]) == {"URX": 5, "UO": 15}
+
+
+@live
+async def test_a_response_that_needs_no_retry_is_passed_on() -> None:
+    policy = {"retries": {"attempts": 2, "on": ["gateway-error"]}}
+    async with proxied(Upstream(answers(500, b"mine")), policy=policy) as rig:
+        assert (await rig.ask()).body == b"mine"
+        assert await rig.outcome() == (500, "-", 1, 1)
+
+
+@live
+async def test_the_last_response_is_passed_on_when_retries_are_used_up() -> None:
+    policy = {"retries": {"attempts": 2, "backoff": {"base": "0s"}}}
+    async with proxied(Upstream(answers(503, b"x" * 300_000, x_mine="1")), policy=policy) as rig:
+        answer = await rig.ask()
+        assert (answer.status, len(answer.body), answer.get("x-mine")) == (503, 300_000, b"1")
+        assert await rig.outcome() == (503, "URX", 3, 3)
+
+
+# ---- the circuit breaker ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("warm", [True, False])
+@live
+async def test_overflow_is_as_real_envoys(warm: bool) -> None:
+    """Of k at once, max(0, k - c - p) fail with c warm connections, max(0, k - p) with none."""
+    k, c, p = 12, 3, 4
+    policy = {"circuit_breaker": {"max_connections": c, "max_pending": p}}
+    async with proxied(Upstream(after(0.05, answers())), policy=policy) as rig:
+        if warm:
+            assert {answer.status for answer in await rig.burst(c)} == {200}
+            assert len(rig.idle()) == c
+        told = await rig.burst(k)
+        failed = [answer for answer in told if answer.status == 503]
+        assert len(failed) == (k - c - p if warm else k - p)
+        assert {answer.get("x-envoy-overloaded") for answer in failed} == {b"true"}
+        assert {answer.body for answer in failed} == {b"upstream connect error: overflow"}
+        over = [line for line in rig.log() if line["response_code"] == 503]
+        assert {(line["response_flags"], line["attempt_count"]) for line in over} == {("UO", 0)}
+        assert rig.upstream.accepted == c
+
+
+@live
+async def test_max_requests() -> None:
+    policy = {"circuit_breaker": {"max_requests": 5}}
+    async with proxied(Upstream(after(0.05, answers())), policy=policy) as rig:
+        statuses = Counter(answer.status for answer in await rig.burst(12))
+        assert statuses == {200: 5, 503: 7}
+
+
+@live
+async def test_those_who_wait_are_served_in_turn() -> None:
+    policy = {"circuit_breaker": {"max_connections": 1}}
+    async with proxied(Upstream(after(0.002, answers())), policy=policy) as rig:
+        assert {answer.status for answer in await rig.burst(20)} == {200}
+        assert rig.upstream.accepted == 1
+
+
+@live
+async def test_a_per_try_timeout_does_not_run_while_a_try_waits() -> None:
+    policy = {
+        "circuit_breaker": {"max_connections": 1},
+        "retries": {"attempts": 1, "per_try_timeout": "60ms"},
+    }
+    async with proxied(Upstream(after(0.04, answers())), policy=policy) as rig:
+        assert {answer.status for answer in await rig.burst(5)} == {200}
+        assert {line["attempt_count"] for line in rig.log()} == {1}
+
+
+@live
+async def test_who_waits_and_goes_leaves_the_queue() -> None:
+    policy = {"circuit_breaker": {"max_connections": 1}}
+    async with proxied(Upstream(silence), policy=policy) as rig:
+        clients = [await rig.client() for _ in range(5)]
+        for client in clients:
+            client.send(b"GET / HTTP/1.1\r\nhost: cart\r\n\r\n")
+        await settle(lambda: rig.busy().get("pending") == 4, "four wait")
+        for client in clients[1:]:
+            client.close()
+        await settle(lambda: "pending" not in rig.busy(), "nobody waits")
+        clients[0].close()
+        await rig.at_rest()
+        assert Counter(line["response_flags"] for line in rig.log()) == {"DC": 5}
+
+
+@live
+async def test_a_retry_that_the_breaker_refuses_leaves_the_last_answer() -> None:
+    policy = {"retries": {"attempts": 3}, "circuit_breaker": {"max_retries": 0}}
+    async with proxied(Upstream(answers(502, b"mine")), policy=policy) as rig:
+        answer = await rig.ask()
+        assert (answer.status, answer.body, answer.get("x-envoy-overloaded")) == (502, b"mine", None)
+        assert await rig.outcome() == (502, "UO", 1, 1)
+
+
+@live
+async def test_a_retry_that_the_breaker_refuses_leaves_the_last_failure() -> None:
+    policy = {"retries": {"attempts": 3, "on": ["reset"]}, "circuit_breaker": {"max_retries": 0}}
+    async with proxied(Upstream(dies), policy=policy) as rig:
+        answer = await rig.ask()
+        assert (answer.status, answer.get("x-envoy-overloaded")) == (503, None)
+        assert answer.body == b"upstream connect error: connection termination"
+        assert await rig.outcome() == (503, "UO,UC", 1, 1)
+
+
+# ---- outlier detection -----------------------------------------------------------------------------------
+
+
+@live
+async def test_an_outlier_is_ejected_and_comes_back() -> None:
+    policy = {
+        "outlier_detection": {
+            "consecutive_5xx": 3,
+            "interval": "100ms",
+            "base_ejection_time": "200ms",
+            "max_ejection_percent": "50%",
+        }
+    }
+    bad, good = Upstream(BUSY), Upstream()
+    async with proxied(bad, good, policy=policy) as rig:
+        client = await rig.client()
+        ejected = 0.0
+        while not ejected:
+            await client.ask()
+            if rig.proxy.stats()["edges"]["client -> cart"]["ejected"]:
+                ejected = time.monotonic()
+        assert len(bad.requests) == 3
+        bad.behaviour = answers()
+        while len(bad.requests) == 3:
+            assert (await client.ask()).status == 200
+            await asyncio.sleep(0.002)
+        assert 0.19 < bad.requests[-1].at - ejected < 0.2 + 0.1 + 0.2  # on the grid of ticks
+        assert rig.proxy.stats()["edges"]["client -> cart"]["ejections"] == 1
+
+
+@live
+async def test_with_all_hosts_out_there_is_no_healthy_upstream() -> None:
+    policy = {"outlier_detection": {"consecutive_5xx": 2, "max_ejection_percent": "100%"}}
+    async with proxied(Upstream(BUSY), policy=policy) as rig:
+        client = await rig.client()
+        told = [await client.ask() for _ in range(4)]
+        assert [answer.body for answer in told] == [b"busy"] * 2 + [b"no healthy upstream"] * 2
+        lines = await rig.logged(4)
+        assert [line["response_flags"] for line in lines] == ["-", "-", "UH", "UH"]
+        assert [line["attempt_count"] for line in lines] == [1, 1, 0, 0]
+        assert lines[-1]["upstream_host"] is None
+
+
+@live
+async def test_a_host_that_is_not_there_is_an_outlier() -> None:
+    policy = {"outlier_detection": {"consecutive_5xx": 2, "max_ejection_percent": "50%"}}
+    async with proxied(Upstream(), refusing=1, policy=policy) as rig:
+        statuses = [(await rig.ask()).status for _ in range(20)]
+        assert Counter(statuses) == {200: 18, 503: 2}

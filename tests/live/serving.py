@@ -1,0 +1,20 @@
+"""A mesh of fakes that serves until it is ended, and says what there is of it: to be killed by tests."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+from meshsim.live.launch import LiveMesh, Options
+from meshsim.scenario import loads
+from tests.live.fakes import ROLES
+from tests.live.processes import traces
+
+if __name__ == "__main__":
+    scenario = loads(sys.argv[1])
+    with LiveMesh(scenario, scenario.seed, Options(load=False, roles=ROLES)) as mesh:
+        mesh.launch()
+        mesh.start()
+        print(json.dumps(traces(mesh)), flush=True)
+        time.sleep(60.0)

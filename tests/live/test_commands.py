@@ -1,0 +1,103 @@
+"""Programs of the user's own: what they are told, and what is said when they do not serve."""
+
+from __future__ import annotations
+
+import json
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshsim.errors import MeshsimError
+from meshsim.live import launch
+from meshsim.live.commands import no_proxy, variable
+from meshsim.live.launch import LiveMesh, Options
+from meshsim.live.plan import CLIENT_ID
+from meshsim.scenario import loads
+from meshsim.scenario.model import Scenario
+from tests.live.fakes import ROLES
+from tests.live.processes import alive, until
+
+HERE = Path(__file__).parent
+
+
+def scenario(*command: str, env: str = "{}") -> Scenario:
+    words = json.dumps(list(command) or [sys.executable, "echo.py", "late"])
+    text = f"""
+duration: 2s
+services:
+  echo-1: {{live: {{command: {words}, env: {env}}}, script: [{{call: back}}]}}
+  back: {{}}
+mesh: {{dataplane: sidecar}}
+load: [{{to: echo-1, rate: 10/s}}]
+"""
+    return loads(text, folder=HERE)
+
+
+def mesh(chosen: Scenario) -> LiveMesh:
+    return LiveMesh(chosen, 7, Options(load=False, roles=ROLES))
+
+
+def asked(running: LiveMesh) -> Any:
+    with urllib.request.urlopen(running.listeners[CLIENT_ID].urls["echo-1"], timeout=5.0) as response:
+        return json.load(response)
+
+
+def launched(running: LiveMesh) -> None:
+    with running:
+        running.launch()
+
+
+def test_a_program_is_told_its_port_and_its_upstreams(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://elsewhere:1")
+    monkeypatch.setenv("GREETING", "hello")
+    with mesh(scenario(env='{COLOUR: red, LANG: "C"}')) as running:
+        running.launch()
+        said = asked(running)
+        env, own = said["env"], running.listeners["echo-1/0"]
+        assert env["PORT"] == str(running.apps["echo-1/0"][1])
+        assert env["BACK_URL"] == own.urls["back"]
+        assert own.outbound is not None
+        assert env["HTTP_PROXY"] == env["http_proxy"] == f"http://127.0.0.1:{own.outbound[1]}"
+        assert env["NO_PROXY"] == env["no_proxy"] == "127.0.0.1,localhost,::1"
+        assert "HTTPS_PROXY" not in env  # ours would lead it past its sidecar
+        assert (env["COLOUR"], env["LANG"], env["GREETING"]) == ("red", "C", "hello")
+        assert Path(said["folder"]) == HERE
+        assert said["args"] == ["late"]
+
+
+DYING = r"the program of echo-1/0 has ended with code 7; .*\n.*the database is not configured"
+DEAF = r"the program of echo-1/0 does not listen on port \d+ after 1 s; .*PORT.*\n  waiting for the moon"
+MISSING = r"the program of echo-1/0 can't be started: .*No such file"
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (("echo-no-such-program",), MISSING),
+        ((sys.executable, "echo.py", "deaf"), DEAF),
+        ((sys.executable, "echo.py", "dying"), DYING),
+    ],
+)
+def test_one_that_does_not_serve_is_named_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], words: str
+) -> None:
+    monkeypatch.setattr(launch, "PHASE_LIMIT", 1.0 if "deaf" in command else 20.0)
+    with pytest.raises(MeshsimError, match=words):
+        launched(mesh(scenario(*command)))
+
+
+def test_what_a_program_has_started_ends_with_it() -> None:
+    with mesh(scenario(sys.executable, "echo.py", "forking")) as running:
+        running.launch()
+        env = asked(running)["env"]
+        daemon = int(env["DAEMON"])
+        assert alive(daemon)
+    assert until(lambda: not alive(daemon))
+
+
+def test_names_become_those_of_variables() -> None:
+    assert variable("cart-v2.internal") == "CART_V2_INTERNAL"
+    assert no_proxy(["localhost", "cart"]) == "127.0.0.1,::1"

