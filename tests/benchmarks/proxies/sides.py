@@ -102,10 +102,11 @@ class Side:
     url: str
     pid: int
 
-    def cpu(self) -> float:
-        """What it has used of a core, s."""
+    def cpu(self) -> tuple[float, float]:
+        """What it has used of a core so far: for itself, and in the kernel, s."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        ticks = os.sysconf("SC_CLK_TCK")
+        return int(fields[11]) / ticks, int(fields[12]) / ticks
 
     def memory_mb(self) -> float:
         """Resident now."""
