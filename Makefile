@@ -15,6 +15,7 @@ test: build                     ## style, types and the fast tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -m "not long"
+	MESHSIM_FORM=plain $(BIN)/pytest -m "not long" tests/live/wire tests/live/proxy tests/live/test_garbage.py
 
 verify: build                   ## the long verification: hundreds of generated scenarios, theory with tight intervals
 	$(BIN)/pytest -m "long"
@@ -28,8 +29,9 @@ sanitize: export PYTHONMALLOC = malloc
 sanitize: .venv/dev.stamp       ## the tests of the engines, with the C compiler's checks of every access to memory
 	env -u PYTHONMALLOC $(BIN)/python -m meshsim.compiler
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" $(BIN)/pytest -s \
-		-m "not long" -k "not tracemalloc" -p no:cacheprovider tests/parity tests/property tests/unit/engine \
-		tests/unit/mesh tests/unit/policies tests/unit/test_queue.py tests/unit/test_random.py
+		-m "not long" -k "not tracemalloc" -p no:cacheprovider --ignore tests/live/proxy/test_memory.py \
+		tests/parity tests/property tests/unit/engine tests/unit/mesh tests/unit/policies tests/unit/test_queue.py \
+		tests/unit/test_random.py tests/live/wire tests/live/proxy tests/live/test_garbage.py
 	@echo "the next build is an ordinary one again"
 
 battery: .venv/dev.stamp        ## put the random generator through dieharder (Debian package)
