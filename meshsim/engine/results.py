@@ -17,6 +17,7 @@ from meshsim.mesh.mesh import Mesh
 from meshsim.mesh.rows import RowRecorder
 from meshsim.mesh.streams import StreamRecorder
 from meshsim.policies.outcome import flag_names
+from meshsim.scenario import parts
 from meshsim.scenario.model import Scenario
 
 TABLE = 1 << 16
@@ -122,7 +123,7 @@ def records(
     """Everything a run leaves."""
     grid = Grid.of(scenario)
     recorder = mesh.recorder
-    replicas = [(*_split(name), name) for name in mesh.replicas]
+    replicas = parts.replicas(scenario)
     common: dict[str, Any] = {
         "engine": engine,
         "seed": seed,
@@ -148,9 +149,3 @@ def records(
         calls=calls(columns, recorder),
         attempts=attempts(columns, recorder),
     )
-
-
-def _split(name: str) -> tuple[str, str]:
-    """Service and version of a replica's id."""
-    parts = name.split("/")
-    return parts[0], parts[1] if len(parts) == 3 else ""

@@ -13,9 +13,9 @@ import re
 import socket
 
 from meshsim.errors import MeshsimError
-from meshsim.live.plan import Place
 from meshsim.live.processes import Process
 from meshsim.live.proxies import Address, Listeners, url
+from meshsim.scenario.parts import Place
 
 PROBE_TIMEOUT = 0.5
 
@@ -35,7 +35,7 @@ def environment(place: Place, app: Address, listeners: Listeners, services: list
         "HOST": app[0],
         "PORT": str(app[1]),
         "NO_PROXY": no_proxy(services),
-        "MESHSIM_REPLICA": place.id,
+        "MESHSIM_REPLICA": place.name,
         **{f"{variable(service)}_URL": found for service, found in listeners.urls.items()},
     }
     if listeners.outbound is not None:

@@ -24,11 +24,12 @@ from numpy.typing import NDArray
 from meshsim.errors import MeshsimError
 from meshsim.live import commands
 from meshsim.live.child import ROLES
-from meshsim.live.plan import CLIENT_ID, Place, places
+from meshsim.live.plan import CLIENT_ID
 from meshsim.live.processes import Keeper, Member, Message, Process
 from meshsim.live.proxies import Address, Listeners, MeshsimProxies, Proxies
 from meshsim.scenario import written
 from meshsim.scenario.model import Scenario
+from meshsim.scenario.parts import Place, places
 
 PHASE_LIMIT = 30.0
 """How long binding, opening or connecting may take, s; importing on a busy machine is most of it."""
@@ -79,7 +80,7 @@ class LiveMesh:
         self.scenario = scenario
         self.seed = seed
         self.options = options
-        self.places = places(scenario)
+        self.places = list(places(scenario))
         self.listeners: dict[str, Listeners] = {}
         self.apps: dict[str, Address] = {}
         self.base = 0.0
@@ -126,11 +127,11 @@ class LiveMesh:
         self._tell(f"starting {len(self.places)} replicas with their proxies")
         self.keeper.warm(self.options.roles, self._text, self._folder)
         self._proxies = self._chosen_proxies()
-        members = [*self._proxies.begin(), *(self._fork("service", place.id) for place in own)]
+        members = [*self._proxies.begin(), *(self._fork("service", place.name) for place in own)]
         if self.options.load:
             members.append(self._fork("load", CLIENT_ID))
         heard = self._await("listening", members)
-        self.apps = {place.id: self._app(place, heard) for place in self.places}
+        self.apps = {place.name: self._app(place, heard) for place in self.places}
         self.listeners = self.proxies.open(self.apps, heard)
         self._run_programs()
         self._tell("connecting them")
@@ -177,7 +178,7 @@ class LiveMesh:
         host = self.options.host
         if place.deployment.live is not None:
             return host, commands.free_port(host)
-        return host, heard[self._members["service", place.id]]["port"]
+        return host, heard[self._members["service", place.name]]["port"]
 
     def _run_programs(self) -> None:
         """Starts the programs of the user's own, and waits until they serve."""
@@ -186,10 +187,10 @@ class LiveMesh:
         for place in self.places:
             live = place.deployment.live
             if live is not None:
-                env = commands.environment(place, self.apps[place.id], self.listeners[place.id], services)
-                name = f"the program of {place.id}"
+                env = commands.environment(place, self.apps[place.name], self.listeners[place.name], services)
+                name = f"the program of {place.name}"
                 program = self.keeper.run(name, live.command, env, self.scenario.folder)
-                silent[program] = self.apps[place.id]
+                silent[program] = self.apps[place.name]
         deadline = time.monotonic() + PHASE_LIMIT
         while silent := {program: app for program, app in silent.items() if not commands.accepts(app)}:
             self._tell(f"waiting for {', '.join(program.name for program in silent)}")
@@ -200,7 +201,7 @@ class LiveMesh:
     def _connect(self) -> Sequence[Member]:
         """Tells everybody where everybody is; returns who is to say that it is ready."""
         replicas = {
-            place.id: self.listeners[place.id].inbound or self.apps[place.id] for place in self.places
+            place.name: self.listeners[place.name].inbound or self.apps[place.name] for place in self.places
         }
         rest = {key: member for key, member in self._members.items() if key[0] != "proxy"}
         for (_, id_), member in rest.items():

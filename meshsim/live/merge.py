@@ -31,13 +31,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meshsim.live.plan import places
 from meshsim.live.spans import FIELDS, tracer_of
 from meshsim.measure.grid import Floats, Grid, Ints
 from meshsim.measure.records import Attempts, Calls, Records, Requests
 from meshsim.measure.spans import span_rows
 from meshsim.mesh.spans import Tracer
 from meshsim.policies.outcome import flag_names
+from meshsim.scenario import parts as written
 from meshsim.scenario.model import CLIENT, Scenario
 
 Rows = Mapping[str, NDArray[Any]]
@@ -105,13 +105,13 @@ def merge(
         parts: what each process has written down, by role and id.
         ending: how it ended.
     """
-    here = places(scenario)
-    replicas = [(place.service, version_of(place.id), place.id) for place in here]
+    replicas = written.replicas(scenario)
+    ids = [id_ for _, _, id_ in replicas]
     edges = scenario.edges()
     calls = gather(parts, "proxy", "calls", CALLS, "start")
     attempts = gather(parts, "proxy", "attempts", ATTEMPTS, "sent")
     requests = gather(parts, "load", "requests", REQUESTS, "start")
-    visits, at = visits_of(parts, [place.id for place in here])
+    visits, at = visits_of(parts, ids)
     if not len(attempts["key"]) and len(visits["key"]):
         attempts = tries_from_visits(visits, at, calls, scenario, edges)
     else:
@@ -125,8 +125,8 @@ def merge(
         grid=grid,
         edges=edges,
         replicas=replicas,
-        busy=bins(parts, "busy", [place.id for place in here], grid.last),
-        queued=bins(parts, "queued", [place.id for place in here], grid.last),
+        busy=bins(parts, "busy", ids, grid.last),
+        queued=bins(parts, "queued", ids, grid.last),
         ejections=ejections(parts),
         spans=spans_of(parts, edges, replicas, ending.time),
         interrupted=ending.interrupted,
@@ -135,12 +135,6 @@ def merge(
         attempts=attempts_table(attempts, ending.time),
     )
     return Merged(records, requests["key"], concatenated(parts, "load"), concatenated(parts, "service"))
-
-
-def version_of(replica: str) -> str:
-    """The version in a replica's id, or ``""``."""
-    parts = replica.split("/")
-    return parts[1] if len(parts) == 3 else ""
 
 
 # ---- collecting -------------------------------------------------------------------------------------

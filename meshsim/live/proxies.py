@@ -13,8 +13,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from meshsim.live.plan import CLIENT_ID, Place
+from meshsim.live.plan import CLIENT_ID
 from meshsim.live.processes import Member, Message, Process, Rows
+from meshsim.scenario.parts import Place
 
 Address = tuple[str, int]
 Heard = Mapping[Process, Message]
@@ -91,7 +92,7 @@ class MeshsimProxies(Proxies):
     def __init__(self, places: Sequence[Place], host: str, fork: Callable[[str, str], Member]) -> None:
         self._host = host
         self._fork = fork
-        self._ids = [CLIENT_ID, *(place.id for place in places)]
+        self._ids = [CLIENT_ID, *(place.name for place in places)]
         self._members: dict[str, Member] = {}
 
     def begin(self) -> Sequence[Member]:

@@ -45,6 +45,11 @@ def places(scenario: model.Scenario) -> Iterator[Place]:
                 number += 1
 
 
+def replicas(scenario: model.Scenario) -> list[tuple[str, str, str]]:
+    """(service, version, id such as ``cart/v1/0``) of every replica, by its number."""
+    return [(place.service, place.version, place.name) for place in places(scenario)]
+
+
 def queue(deployment: model.Deployment) -> Queue:
     """The waiting room of one replica."""
     return QUEUES[deployment.discipline]()

@@ -22,12 +22,13 @@ from meshsim.live.envoy.process import Envoy
 from meshsim.live.envoy.refusals import refuse
 from meshsim.live.envoy.resources import CLUSTER_OF, INBOUND
 from meshsim.live.envoy.rows import rows
-from meshsim.live.plan import CLIENT_ID, places
+from meshsim.live.plan import CLIENT_ID
 from meshsim.live.processes import Member, Message
 from meshsim.live.proxies import Address, Heard, Listeners, Proxies, url
 from meshsim.live.stats import EdgeCounts
 from meshsim.scenario.events import befalls
 from meshsim.scenario.model import Scenario
+from meshsim.scenario.parts import places
 
 GAUGES = {
     "active": "upstream_rq_active",
@@ -75,7 +76,7 @@ class Envoys(Proxies):
         refuse(scenario)
         self._access_log = access_log
         self.scenario = scenario
-        ids = [CLIENT_ID, *(place.id for place in places(scenario))]
+        ids = [CLIENT_ID, *(place.name for place in places(scenario))]
         self._seed = seed
         self._envoys = {id_: Envoy(scenario, id_, folder / id_.replace("/", "-"), host) for id_ in ids}
         self._changes = sorted(self._scheduled())
