@@ -23,11 +23,14 @@ from meshsim.mesh.attempt import Attempt
 from meshsim.mesh.clock import Event
 from meshsim.mesh.cluster import Cluster, Host, Stream, Transport
 from meshsim.mesh.link import Link
-from meshsim.policies.outcome import NO_FLAG, RESET, RESPONSE, UC, UPE
+from meshsim.policies.outcome import NO_FLAG, RATE_LIMITED, RESET, RESPONSE, UC, UPE
 from meshsim.random import LINK_BACK, LINK_NOTICE, LINK_OUT, LOSS_BACK, LOSS_OUT
 
 CONNECT_TIMEOUT = 5.0
 """Envoy's default, s."""
+
+RATELIMITED = b"x-envoy-ratelimited"
+"""The header by which a rate-limit service's refusal is known."""
 
 Address = tuple[str, int]
 
@@ -273,7 +276,7 @@ class Delivery(Reply):
         attempt = self.attempt
         attempt.closing = not reusable
         self.hear(head, body)
-        self.end(head.status, NO_FLAG, RESPONSE, now)
+        self.end(head.status, NO_FLAG, cause_of(head), now)
 
     def give_back(self) -> bool:
         """Returns the connection to its pool, if it can be used again."""
@@ -357,3 +360,8 @@ class Notice(Event):
 
     def fire(self, step: int, now: float) -> None:
         self.delivery.drop()
+
+
+def cause_of(head: ResponseHead) -> int:
+    """What a response is to retry conditions."""
+    return RATE_LIMITED if head.has(RATELIMITED) else RESPONSE

@@ -14,7 +14,18 @@ from meshsim.mesh.clock import Timer
 from meshsim.mesh.cluster import Cluster, Host, Stream
 from meshsim.mesh.route import Policy, Request, Route
 from meshsim.mesh.spans import ATTEMPT_SPAN
-from meshsim.policies.outcome import NO_FLAG, REFUSED, REJECTED, RESPONSE, TRY_TIMEOUT, UF, UH, UO, UT
+from meshsim.policies.outcome import (
+    NO_FLAG,
+    RATE_LIMITED,
+    REFUSED,
+    REJECTED,
+    RESPONSE,
+    TRY_TIMEOUT,
+    UF,
+    UH,
+    UO,
+    UT,
+)
 from meshsim.random import Key, derive
 
 # Steps of an attempt
@@ -280,7 +291,7 @@ class Attempt(Stream):
             )  # fmt: skip
         self.stop_timer()
         if not self.lasting:
-            self.detach(cause == RESPONSE and not self.closing, now)
+            self.detach(cause in (RESPONSE, RATE_LIMITED) and not self.closing, now)
 
     def detach(self, reusable: bool, now: float) -> None:
         """Gives the connection back, if it has one."""

@@ -14,6 +14,7 @@ REFUSED = 1  # no connection: the upstream is down
 RESET = 2  # the connection broke after the request was sent
 TRY_TIMEOUT = 3  # the per-try timer fired, and this proxy reset the stream
 REJECTED = 4  # this proxy did not send it: breaker or no healthy host
+RATE_LIMITED = 5  # the upstream answered `x-envoy-ratelimited`: a rate-limit service said no
 
 # Flags
 NO_FLAG = 0

@@ -14,7 +14,7 @@ Source: Envoy, source/common/router/retry_state_impl.cc. The conditions are thos
 from __future__ import annotations
 
 from meshsim.policies.backoff import Backoff
-from meshsim.policies.outcome import REFUSED, REJECTED, RESPONSE
+from meshsim.policies.outcome import RATE_LIMITED, REFUSED, REJECTED, RESPONSE
 
 FIVE_XX = 1
 GATEWAY_ERROR = 2
@@ -62,7 +62,7 @@ class RetryRule:
 
         Args:
             status: HTTP status the caller would see.
-            cause: RESPONSE, REFUSED, RESET or TRY_TIMEOUT of `outcome.py`.
+            cause: RESPONSE, RATE_LIMITED, REFUSED, RESET or TRY_TIMEOUT of `outcome.py`.
             now: s.
         """
         if cause == RESPONSE:
@@ -71,6 +71,8 @@ class RetryRule:
             if 502 <= status <= 504 and self.conditions & GATEWAY_ERROR:
                 return True
             return status == 409 and self.conditions & RETRIABLE_4XX != 0
+        if cause == RATE_LIMITED:  # whatever its status
+            return self.conditions & ENVOY_RATELIMITED != 0
         if cause == REFUSED:
             return (
                 self.conditions

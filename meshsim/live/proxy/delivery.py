@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, final
 from meshsim.live.clock import LiveClock
 from meshsim.live.context import ATTEMPT_COUNT, TRACEPARENT, traceparent
 from meshsim.live.proxy.exchange import Exchange
-from meshsim.live.transport import Address, Delivery, Outgoing, SocketTransport
+from meshsim.live.transport import Address, Delivery, Outgoing, SocketTransport, cause_of
 from meshsim.live.wire.client import GARBAGE, ClientConnection
 from meshsim.live.wire.heads import CHUNKED, ResponseHead
 from meshsim.live.wire.write import request_head
 from meshsim.mesh.attempt import Attempt
 from meshsim.mesh.call import Call
 from meshsim.mesh.link import Link
-from meshsim.policies.outcome import NO_FLAG, RESPONSE, UC, UPE
+from meshsim.policies.outcome import NO_FLAG, UC, UPE
 from meshsim.random import LINK_BACK, LOSS_BACK
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class ProxyDelivery(Delivery):
         self.attempt.lasting = True
         self.answer = head
         exchange.heard = self
-        self.end(head.status, NO_FLAG, RESPONSE, now)
+        self.end(head.status, NO_FLAG, cause_of(head), now)
         if exchange.streaming is not self:
             self.cut(now)
             return

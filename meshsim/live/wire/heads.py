@@ -96,12 +96,9 @@ class ResponseHead:
         self.length = length
         self.keep_alive = keep_alive
 
-    def get(self, name: bytes) -> bytes:
-        """The value of the first header of this name (lower case), or nothing."""
-        for key, value in self.headers:
-            if key == name:
-                return value
-        return b""
+    def has(self, name: bytes) -> bool:
+        """Whether there is a header of this name (lower case)."""
+        return any(key == name for key, _ in self.headers)
 
 
 class MalformedError(Exception):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshsim.policies.outcome import REFUSED, REJECTED, RESET, RESPONSE, TRY_TIMEOUT
+from meshsim.policies.outcome import RATE_LIMITED, REFUSED, REJECTED, RESET, RESPONSE, TRY_TIMEOUT
 from meshsim.policies.retry import CONDITIONS, RetryRule, never
 
 # SEMANTICS sections 2.1 and 3, the table of docs/background/model.md
@@ -14,6 +14,9 @@ RETRIED = {
     (409, RESPONSE): {"retriable-4xx"},
     (429, RESPONSE): set(),
     (200, RESPONSE): set(),
+    (429, RATE_LIMITED): {"envoy-ratelimited"},
+    (503, RATE_LIMITED): {"envoy-ratelimited"},
+    (200, RATE_LIMITED): {"envoy-ratelimited"},
     (503, REFUSED): {"connect-failure", "5xx", "gateway-error", "reset", "reset-before-request"},
     (503, RESET): {"5xx", "gateway-error", "reset"},
     (504, TRY_TIMEOUT): {"5xx", "gateway-error", "reset"},
