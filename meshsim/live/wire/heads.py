@@ -98,7 +98,10 @@ class ResponseHead:
 
     def has(self, name: bytes) -> bool:
         """Whether there is a header of this name (lower case)."""
-        return any(key == name for key, _ in self.headers)
+        for key, _ in self.headers:  # noqa: SIM110 - Cython 3.2 compiles no generator in a method
+            if key == name:
+                return True
+        return False
 
 
 class MalformedError(Exception):
