@@ -31,13 +31,21 @@ from meshsim.live.wire.handler import Handler
 from meshsim.live.wire.heads import Headers, RequestHead
 from meshsim.live.wire.server import ServerConnection
 from meshsim.live.wire.stream import NOBODY, ServerStream
-from meshsim.policies.outcome import NR, flag_names
+from meshsim.live.wire.write import reason
+from meshsim.policies.outcome import DPE, NO_FLAG, NR, flag_names
 from meshsim.random import SCRIPT, Key, derive
 
 OWN = frozenset([ATTEMPT_COUNT, TRACEPARENT])
 """Headers that an outbound listener writes anew."""
-MALFORMED = "DPE"
-"""Envoy's flag of a downstream protocol error: it is raised by no call."""
+MALFORMED = DPE, "http1.codec_error"
+REFUSED = {
+    403: (NO_FLAG, "upgrade_failed"),
+    404: (NR, "route_not_found"),
+    408: (NO_FLAG, "request_header_timeout"),
+    431: (DPE, "http1.headers_too_large"),
+    501: (DPE, "http1.invalid_transfer_encoding"),
+}
+"""Flag and details of heads that get no further, by the status of their answer: Envoy 1.40's."""
 
 
 class Listener(Handler):
@@ -156,8 +164,10 @@ class Listener(Handler):
         )
 
     def refused(self, connection: ServerConnection, status: int, why: str) -> None:
-        self.unrouted.count(status, MALFORMED, 0.0, 0, 0)
-        self.log_refusal(b"", b"", 1, status, MALFORMED, "http1.codec_error", 0, [], b"")
+        flag, details = REFUSED.get(status, MALFORMED)
+        sent = len(reason(status))
+        self.unrouted.count(status, flag_names(flag), 0.0, 0, sent)
+        self.log_refusal(b"", b"", 1, status, flag_names(flag), details, sent, [], b"")
 
     def log_refusal(
         self, method: bytes, path: bytes, minor: int, status: int, flags: str, details: str, sent: int,
@@ -182,4 +192,6 @@ class Listener(Handler):
     def abort_all(self) -> None:
         """Resets every connection: the pod is gone."""
         for connection in list(self.connections):
+            stream = connection.stream
             connection.abort()
+            stream.gone()
