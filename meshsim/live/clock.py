@@ -82,10 +82,12 @@ class LiveClock(Clock):
         self._alarm = alarm(loop, self._ring)
 
     def begin(self, base: float) -> None:
-        """Scenario time 0 is at `base` of the monotonic clock, s; what is waiting happens when it would have."""
+        """Scenario time 0 is at `base` of the monotonic clock, s; what is waiting keeps its instant."""
         self._moved = self.base - base
         self._earlier = self._numbers
-        self._waiting = [(due + self._moved, *rest) for due, *rest in self._waiting]
+        self._waiting = [
+            (due + self._moved, number, event, step) for due, number, event, step in self._waiting
+        ]
         self.base = base
         self._latest = -inf
         self._armed = inf

@@ -19,29 +19,13 @@ from meshsim.live.clock import LiveClock
 from meshsim.live.context import Context
 from meshsim.live.proxy.access import AccessLog
 from meshsim.live.proxy.way import Way
+from meshsim.live.proxy.words import CUT_OFF, PLAIN, WORDS
 from meshsim.live.wire.heads import RequestHead
 from meshsim.live.wire.server import ServerConnection
 from meshsim.mesh.call import Call, Owner
 from meshsim.mesh.clock import Event
 from meshsim.mesh.route import Request
-from meshsim.policies.outcome import (
-    DC,
-    DPE,
-    FI,
-    NO_FLAG,
-    NR,
-    RL,
-    SI,
-    UC,
-    UF,
-    UH,
-    UO,
-    UPE,
-    URX,
-    UT,
-    add_flag,
-    flag_names,
-)
+from meshsim.policies.outcome import DC, DPE, NO_FLAG, SI, UO, URX, UT, add_flag, flag_names
 from meshsim.random import Key
 
 if TYPE_CHECKING:
@@ -51,30 +35,6 @@ if TYPE_CHECKING:
 REPLAY_BYTES = 1 << 20
 """What is kept of a request's body: beyond it there is no retry.
 Envoy's `per_connection_buffer_limit_bytes`."""
-
-PLAIN = [(b"content-type", b"text/plain")]
-
-BEFORE, AFTER = "upstream_reset_before_response_started", "upstream_reset_after_response_started"
-WORDS = {
-    UH: (b"no healthy upstream", "no_healthy_upstream"),
-    UF: (b"upstream connect error: connection failure", f"{BEFORE}{{connection_failure}}"),
-    UC: (b"upstream connect error: connection termination", f"{BEFORE}{{connection_termination}}"),
-    UO: (b"upstream connect error: overflow", f"{BEFORE}{{overflow}}"),
-    UPE: (b"upstream protocol error", f"{BEFORE}{{protocol_error}}"),
-    UT: (b"upstream request timeout", "response_timeout"),
-    RL: (b"local_rate_limited", "local_rate_limited"),
-    FI: (b"fault filter abort", "fault_filter_abort"),
-    NR: (b"no route", "route_not_found"),
-    DPE: (b"Bad Request", "http1.codec_error"),
-    SI: (b"stream timeout", "stream_idle_timeout"),
-}  # fmt: skip
-"""What a proxy says when it answers by itself, by the flag that ended the call; and Envoy's details."""
-
-CUT_OFF = {
-    UC: f"{AFTER}{{connection_termination}}",
-    UPE: f"{AFTER}{{protocol_error}}",
-}
-"""Details of a response that is cut off, where they are not those of `WORDS`."""
 
 
 class Books:

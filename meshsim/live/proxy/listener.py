@@ -23,29 +23,21 @@ from meshsim.live.context import (
     traceparent,
 )
 from meshsim.live.proxy.access import AccessLog
-from meshsim.live.proxy.exchange import PLAIN, WORDS, Books, Exchange
+from meshsim.live.proxy.exchange import Books, Exchange
 from meshsim.live.proxy.ledger import Ledger
 from meshsim.live.proxy.series import Series
 from meshsim.live.proxy.way import Way
+from meshsim.live.proxy.words import MALFORMED, PLAIN, REFUSED, WORDS
 from meshsim.live.wire.handler import Handler
 from meshsim.live.wire.heads import Headers, RequestHead
 from meshsim.live.wire.server import ServerConnection
 from meshsim.live.wire.stream import NOBODY, ServerStream
 from meshsim.live.wire.write import reason
-from meshsim.policies.outcome import DPE, NO_FLAG, NR, flag_names
+from meshsim.policies.outcome import NR, flag_names
 from meshsim.random import SCRIPT, Key, derive
 
 OWN = frozenset([ATTEMPT_COUNT, TRACEPARENT])
 """Headers that an outbound listener writes anew."""
-MALFORMED = DPE, "http1.codec_error"
-REFUSED = {
-    403: (NO_FLAG, "upgrade_failed"),
-    404: (NR, "route_not_found"),
-    408: (NO_FLAG, "request_header_timeout"),
-    431: (DPE, "http1.headers_too_large"),
-    501: (DPE, "http1.invalid_transfer_encoding"),
-}
-"""Flag and details of heads that get no further, by the status of their answer: Envoy 1.40's."""
 
 
 class Listener(Handler):

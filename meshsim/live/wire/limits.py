@@ -10,7 +10,8 @@ class Limits:
     """Bounds of one connection; sizes in bytes, times in seconds.
 
     Source: Envoy's defaults (`max_request_headers_kb`, `max_headers_count`, `idle_timeout`,
-    `stream_idle_timeout`, `delayed_close_timeout`). Envoy sets no `request_headers_timeout`; the one here ends slowloris attacks.
+    `stream_idle_timeout`, `delayed_close_timeout`). Envoy sets no `request_headers_timeout`; the one here
+    ends slowloris attacks.
     """
 
     head_bytes: int = 60 * 1024

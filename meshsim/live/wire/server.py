@@ -63,7 +63,7 @@ class ServerConnection(Answering):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        self.parser = HttpRequestParser(self)
+        self.renew()
         self.transport.set_write_buffer_limits(self.limits.buffer_bytes)
         address = transport.get_extra_info("peername")
         if address:
@@ -83,6 +83,9 @@ class ServerConnection(Answering):
         self.parser = None  # which knows this connection
         self._let_go().gone()
         self.handler.closed(self)
+
+    def renew(self) -> None:
+        self.parser = HttpRequestParser(self)
 
     # Reading
 
@@ -170,7 +173,7 @@ class ServerConnection(Answering):
         self.host = head.host
         if upgrade:  # ignored: llhttp, which would stop here, is given the head without it
             self.whole = False
-            self.parser = HttpRequestParser(self)
+            self.renew()
             self.feed(request_head(head.method, b"/", b"a", [], head.length))
         if self.whole != (head.length == 0):
             raise MalformedError(400, "a body whose length is in doubt")

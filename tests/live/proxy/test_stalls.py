@@ -207,7 +207,7 @@ async def test_why_a_head_is_refused_is_logged_as_envoy_does(head: bytes, expect
 
 @live
 async def test_a_client_that_goes_is_noticed_though_its_last_bytes_had_to_wait() -> None:
-    """The connection was not being read, since the upstream was slow; it has to be, once the body is whole."""
+    """Its connection was not being read, as the upstream was slow; it has to be, once the body is whole."""
     size = 200_000
 
     async def slow(request: Message, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
