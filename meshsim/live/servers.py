@@ -98,9 +98,9 @@ def bound(family: int, address: tuple[Any, ...]) -> socket.socket:
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind(address)
-    except OSError:
+    except OSError as error:
         found.close()
-        raise
+        raise OSError(error.errno, f"{address[0]}:{address[1]} can't be had: {error.strerror}") from None
     return found
 
 
