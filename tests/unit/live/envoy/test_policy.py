@@ -55,6 +55,7 @@ def test_retries() -> None:
     ("base", "ceiling", "bounds"),
     [
         ("0s", None, ("0.001s", "0.001s")),
+        ("0s", "250ms", ("0.001s", "0.001s")),  # doubling nothing makes nothing
         ("25ms", "10ms", ("0.010s", "0.010s")),
         ("5ms", "5ms", ("0.005s",) * 2),
     ],
@@ -81,6 +82,10 @@ def test_a_budget_is_part_of_the_breaker() -> None:
         "thresholds"
     ]
     assert limits["retry_budget"] == {"budget_percent": {"value": 25.0}, "min_retry_concurrency": 3}
+    (limits,) = compiled.cluster(written(retries={"budget": {"min_concurrency": 5_000_000_000}}))[
+        "circuit_breakers"
+    ]["thresholds"]
+    assert limits["retry_budget"]["min_retry_concurrency"] == UNLIMITED
 
 
 def test_only_consecutive_errors_eject() -> None:
