@@ -94,11 +94,6 @@ def envoyable(file: Path | None) -> Scenario:
         scenario = load(file, {"links": {}, "mesh.proxy": {}})
     if refusals(scenario):
         scenario = load(file, {"events": []})
-    if any("hedge" in refusal for refusal in refusals(scenario)):
-        without = {
-            name: policy.model_copy(update={"hedge": None}) for name, policy in scenario.policies.items()
-        }
-        scenario = scenario.model_copy(update={"policies": without})
     return scenario
 
 
@@ -146,7 +141,7 @@ async def get(port: int, host: str, **extra: str) -> Answer:
 
 
 class Application:
-    """Answers 200, or, asked for it by headers, 500 or never; notes what it was sent."""
+    """Answers 200, or, told by headers, 500, or not to the first so many tries; notes what it was sent."""
 
     def __init__(self) -> None:
         self.heads: Heads = []
@@ -158,7 +153,7 @@ class Application:
             while True:
                 self.heads.append(headers(await reader.readuntil(b"\r\n\r\n")))
                 status = b"500" if "x-fail" in self.heads[-1] else b"200"
-                if "x-hang" not in self.heads[-1]:
+                if int(self.heads[-1]["x-envoy-attempt-count"]) > int(self.heads[-1].get("x-hang", 0)):
                     writer.write(b"HTTP/1.1 %s OK\r\nserver: mine\r\ncontent-length: 0\r\n\r\n" % status)
         writer.close()
         with contextlib.suppress(ConnectionError):
@@ -253,7 +248,7 @@ def test_a_push_changes_routes_in_flight(tmp_path: Path) -> None:
 def test_a_replica_that_is_down_refuses_and_loses_its_work(tmp_path: Path) -> None:
     async def test(client: Envoy, front: Envoy, heads: Heads) -> None:
         url = client.ports.urls["front"]
-        hanging = asyncio.create_task(get(url, "x", x_hang="yes"))
+        hanging = asyncio.create_task(get(url, "x", x_hang="9"))
         while not heads:
             await asyncio.sleep(0.01)
         front.take_down()
@@ -265,6 +260,23 @@ def test_a_replica_that_is_down_refuses_and_loses_its_work(tmp_path: Path) -> No
         assert (await get(url, "x"))[0] == 200
         client.stop()
         assert [call.flags for call in client.calls()] == [("UC",), ("UF",), ()]
+
+    pair(tmp_path, test)
+
+
+def test_a_slow_try_is_hedged_and_goes_on(tmp_path: Path) -> None:
+    async def test(client: Envoy, front: Envoy, heads: Heads) -> None:
+        hedge = {"policies": {"front": {"timeout": "1s", "hedge": {"after": "100ms", "max": 2}}}}
+        client.push(loads(EVERYTHING, overrides={**hedge, "events": []}))
+        client.settle()
+        for slow, status in (("0", 200), ("2", 200), ("9", 504)):
+            assert (await get(client.ports.urls["front"], "x", x_hang=slow))[0] == status
+        assert [head["x-envoy-attempt-count"] for head in heads] == [*"1", *"123", *"123"]
+        client.stop()
+        calls = client.calls()
+        assert [call.attempts for call in calls] == [1, 3, 3]
+        assert [call.flags for call in calls] == [(), (), ("URX", "UT")]
+        assert calls[1].end - calls[1].start == pytest.approx(0.2, abs=0.09)
 
     pair(tmp_path, test)
 

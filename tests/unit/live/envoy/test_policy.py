@@ -77,6 +77,18 @@ def test_no_retries_and_zero_retries_are_different_things() -> None:
     )
 
 
+def test_hedges_are_retries_after_a_time_out_that_stops_nothing() -> None:
+    action = compiled.route(written(hedge={"after": "150ms", "max": 2}), "cart")["route"]
+    assert action["hedge_policy"] == {"hedge_on_per_try_timeout": True}
+    assert action["retry_policy"] == {
+        "retry_on": "retriable-status-codes",  # none of which are named
+        "num_retries": 2,
+        "per_try_timeout": "0.150s",
+        "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.001s"},
+    }
+    assert "hedge_policy" not in compiled.route(written(), "cart")["route"]
+
+
 def test_a_budget_is_part_of_the_breaker() -> None:
     (limits,) = compiled.cluster(written(retries={"budget": {"ratio": "25%"}}))["circuit_breakers"][
         "thresholds"
