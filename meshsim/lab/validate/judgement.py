@@ -1,9 +1,10 @@
 """Which numbers agree, and what that says of all of them.
 
 Each number has a tolerance: a share of the simulated one that is asked for, or, where it is wider, the
-interval of what chance does to the difference (`meshsim.measure.blocks`). Latencies behind meshsim's own
-proxy have no second way out, since proxy and simulator make the same draws: they must be as close as asked.
-If such a one is not, but chance could have done it, then the run is too short to judge.
+interval of what chance does to the difference: as it is spread over the run (`meshsim.measure.blocks`), and
+where it is no latency at most as much as luck sets simulated runs apart (`meshsim.measure.luck`). Latencies
+behind meshsim's own proxy have no second way out, since proxy and simulator make the same draws: they must be
+as close as asked. If such a one is not, but chance could have done it, then the run is too short to judge.
 
 The intervals hold jointly (Bonferroni): a mesh that agrees in everything fails one validation in twenty, and
 not one number in twenty.
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 
 from meshsim.measure.blocks import gap
 from meshsim.measure.evidence import Evidence
+from meshsim.measure.luck import Luck
 from meshsim.measure.readings import Readings
 from meshsim.theory import Solution
 from meshsim.units import show_duration, show_ratio
@@ -33,6 +35,7 @@ ASKED = {
     "latency.p99": TAIL,
 }
 """How close a latency must be, as a share of the simulated one; all else `COUNTED`, or its interval."""
+LATENCY = "latency."
 NEVER = "requests.unfinished"
 """What chance is no excuse for: a mesh answers."""
 
@@ -122,6 +125,7 @@ def rows(
     live: Readings,
     *,
     strict: bool,
+    luck: Luck,
     theory: Mapping[str, Told],
     intervals: Mapping[str, tuple[float, float]],
 ) -> list[Row]:
@@ -131,6 +135,7 @@ def rows(
         simulated: of the run with the same draws.
         live: with the same metrics.
         strict: whether latencies must be as close as asked, whatever chance does.
+        luck: of simulated runs that share with the first what the live one shares with it.
         theory: by metric.
         intervals: of simulated runs with other seeds, by metric.
     """
@@ -146,7 +151,11 @@ def rows(
         assert between is not None
         asked = ASKED.get(metric, COUNTED) * abs(own)
         chance = between.half_width if math.isfinite(between.half_width) else abs(own)
-        chance = 0.0 if metric == NEVER else chance
+        if metric == NEVER:
+            chance = 0.0
+        elif not metric.startswith(LATENCY):
+            step = max(simulated[metric].step, live[metric].step)
+            chance = min(chance, luck.bound(metric, step, confidence))
         found.append(
             Row(
                 metric=metric,
@@ -181,7 +190,7 @@ def judge(found: Sequence[Row], runs: Mapping[str, Evidence], drift: Sequence[st
     noise = [f"{name}: {each}" for name, seen in runs.items() for each in seen.complaints(p50, p99)]
     noise += drift
     if noise:
-        return Verdict(NOISY, noise)
+        return Verdict(NOISY, [*noise, *(f"so it may be no error that {sentence(row)}" for row in wrong)])
     if any(row.told for row in wrong):
         return Verdict(FAIL, [sentence(row) for row in wrong])
     reasons = [f"{sentence(row)}; chance alone makes {shown(row, row.chance)}" for row in wrong]
@@ -198,7 +207,7 @@ def sentence(row: Row) -> str:
 
 def shown(row: Row, value: float) -> str:
     """A number of a metric for people."""
-    if row.metric.startswith("latency."):
+    if row.metric.startswith(LATENCY):
         return show_duration(value)
     return show_ratio(value) if row.metric.endswith(("ratio", "share")) else f"{value:.4g}"
 

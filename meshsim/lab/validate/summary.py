@@ -12,6 +12,7 @@ from meshsim.measure.agreement import agreement
 from meshsim.measure.evidence import Evidence
 from meshsim.measure.grid import Window
 from meshsim.measure.latency import QUANTILES
+from meshsim.measure.luck import Luck
 from meshsim.measure.readings import Readings, complete, readings
 from meshsim.measure.records import Records
 from meshsim.scenario.model import Scenario
@@ -31,6 +32,7 @@ def summarise(
     live: Run,
     proxy: str,
     intervals: Mapping[str, tuple[float, float]],
+    luck: Luck,
     overheads: Mapping[str, Mapping[str, float]],
     evidence: Mapping[str, Evidence],
     drift: Sequence[str],
@@ -44,6 +46,7 @@ def summarise(
         live: the live run.
         proxy: behind whose sidecars.
         intervals: of simulated runs with other seeds, by metric.
+        luck: what sets simulated runs apart that share with `simulation` what `live` shares with it.
         overheads: in a few numbers, by edge.
         evidence: what each live run saw of the machine, by what it is called.
         drift: where the machine's overhead changed too much meanwhile, in words.
@@ -54,7 +57,7 @@ def summarise(
     one, other = _shared(simulation, live, window)
     solution = solve(simulation.scenario)
     theory = predicted(solution, simulation.summary["requests"]["completed"])
-    found = rows(one, other, strict=proxy == "meshsim", theory=theory, intervals=intervals)
+    found = rows(one, other, strict=proxy == "meshsim", luck=luck, theory=theory, intervals=intervals)
     verdict = judge(found, evidence, drift)
     loads = [index for index, load in enumerate(scenario.load) if load.users is None]
     pairs = agreement(records_of(simulation), records_of(live), loads, window)
@@ -76,7 +79,7 @@ def summarise(
         ],
     }
     if beside is not None:
-        summary["proxies"] = _proxies(beside, live, window)
+        summary["proxies"] = _proxies(beside, live, luck, window)
     summary["notes"] = [*_notes(scenario, simulation, live, one), *_told(solution)]
     return summary
 
@@ -100,13 +103,18 @@ def _shared(simulation: Run, live: Run, window: Window) -> tuple[Readings, Readi
     )
 
 
-def _proxies(beside: Validation, live: Run, window: Window) -> list[Summary]:
+def _proxies(beside: Validation, live: Run, luck: Luck, window: Window) -> list[Summary]:
     """What the mechanisms did behind one proxy and behind the other, both live."""
     one, other = readings(records_of(beside.live), window), readings(records_of(live), window)
     complete(one, other)
     mechanisms = [metric for metric in one if not metric.startswith("latency.")]
     found: list[Row] = rows(
-        {metric: one[metric] for metric in mechanisms}, other, strict=False, theory={}, intervals={}
+        {metric: one[metric] for metric in mechanisms},
+        other,
+        strict=False,
+        luck=luck,
+        theory={},
+        intervals={},
     )
     return [
         {
