@@ -118,10 +118,10 @@ class Envoys(Proxies):
         """Does to the proxies what is due.
 
         Raises:
-            MeshsimError: one has ended by itself.
+            MeshsimError: one has ended by itself, or refuses a push.
         """
         for envoy in self._envoys.values():
-            envoy.check()
+            envoy.settled()
         while self._changes and self._changes[0].at <= now:
             self._make(self._changes.pop(0))
 
