@@ -50,8 +50,8 @@ class Luck:
     def bound(self, metric: str, step: float, confidence: float) -> float:
         """How far apart two runs lie at most; infinity if there are too few runs to say.
 
-        Two normal variates with the runs' deviation, or events too rare for one: if k events that may come in
-        any of n + 1 runs all come in the last, then by a chance of (n + 1)^-k.
+        Two normal variates with the runs' deviation, and beside it events too rare to have shown in them: that
+        k events that may come in any of n + 1 runs all come in the last has a chance of (n + 1)^-k.
 
         Args:
             metric: path of its keys.
@@ -65,4 +65,4 @@ class Luck:
         deviation = math.sqrt(math.fsum((each - mean) ** 2 for each in known) / (self.runs - 1))
         usual = t_quantile(0.5 + confidence / 2.0, self.runs - 1) * math.sqrt(2.0) * deviation
         rare = math.log(1.0 - confidence) / -math.log(self.runs + 1.0)
-        return max(usual, rare * step)
+        return usual + rare * step
