@@ -2,9 +2,9 @@
 
 Each number has a tolerance: a share of the simulated one that is asked for, or, where it is wider, the
 interval of what chance does to the difference: as it is spread over the run (`meshsim.measure.blocks`), and
-where it is no latency at most as much as luck sets simulated runs apart (`meshsim.measure.luck`). Latencies
-behind meshsim's own proxy have no second way out, since proxy and simulator make the same draws: they must be
-as close as asked. If such a one is not, but chance could have done it, then the run is too short to judge.
+at most as much as luck sets simulated runs apart (`meshsim.measure.luck`). Latencies behind meshsim's own
+proxy have no second way out, since proxy and simulator make the same draws: they must be as close as asked.
+If such a one is not, but chance could have done it, then the run is too short to judge.
 
 The intervals hold jointly (Bonferroni): a mesh that agrees in everything fails one validation in twenty, and
 not one number in twenty.
@@ -35,7 +35,6 @@ ASKED = {
     "latency.p99": TAIL,
 }
 """How close a latency must be, as a share of the simulated one; all else `COUNTED`, or its interval."""
-LATENCY = "latency."
 NEVER = "requests.unfinished"
 """What chance is no excuse for: a mesh answers."""
 
@@ -151,11 +150,8 @@ def rows(
         assert between is not None
         asked = ASKED.get(metric, COUNTED) * abs(own)
         chance = between.half_width if math.isfinite(between.half_width) else abs(own)
-        if metric == NEVER:
-            chance = 0.0
-        elif not metric.startswith(LATENCY):
-            step = max(simulated[metric].step, live[metric].step)
-            chance = min(chance, luck.bound(metric, step, confidence))
+        step = max(simulated[metric].step, live[metric].step)
+        chance = 0.0 if metric == NEVER else min(chance, luck.bound(metric, step, confidence))
         found.append(
             Row(
                 metric=metric,
@@ -207,7 +203,7 @@ def sentence(row: Row) -> str:
 
 def shown(row: Row, value: float) -> str:
     """A number of a metric for people."""
-    if row.metric.startswith(LATENCY):
+    if row.metric.startswith("latency."):
         return show_duration(value)
     return show_ratio(value) if row.metric.endswith(("ratio", "share")) else f"{value:.4g}"
 

@@ -54,6 +54,7 @@ FOUND: list[tuple[str, str, Any, str, bool]] = [
     ("queue", "services.backend.time", {"exponential": "41.2ms"}, TIMES, True),
     ("queue", "services.backend.time", {"lognormal": {"mean": "40ms", "cv": 1}}, TAIL, True),
     ("queue", "services.backend.workers", 5, TIMES, True),
+    ("queue", "services.backend.discipline", "lifo", "latency.p50", False),
     ("queue", "links", {"default": {"latency": "1ms"}}, TIMES, True),
     ("queue", "load[0].rate", "61/s", "requests.throughput", False),
     (
@@ -82,6 +83,7 @@ FOUND: list[tuple[str, str, Any, str, bool]] = [
     ("hedging", "policies.search.hedge.after", "170ms", TAIL, True),
     ("hedging", "policies.search.hedge.max", 2, HEDGES, True),
     ("slow-replica", f"{POLICY}.balance", "random", TIMES, True),
+    ("slow-replica", f"{POLICY}.balance", {"least_request": {"choices": 3}}, "latency.p90", False),
     ("slow-replica", "events[0].slow", 3.5, TIMES, True),
     ("rate-limit", f"{POLICY}.rate_limit.rate", "52/s", RL, True),
 ]
