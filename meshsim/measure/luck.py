@@ -50,8 +50,8 @@ class Luck:
     def bound(self, metric: str, step: float, confidence: float) -> float:
         """How far apart two runs lie at most; infinity if there are too few runs to say.
 
-        Two normal variates with the runs' deviation, and beside it events too rare to have shown in them: that
-        k events that may come in any of n + 1 runs all come in the last has a chance of (n + 1)^-k.
+        Two normal variates with the runs' deviation, and events too rare to have shown in the runs besides:
+        that k events which may come in any of n + 1 runs all come in the last has a chance of (n + 1)^-k.
 
         Args:
             metric: path of its keys.

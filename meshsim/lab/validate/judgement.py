@@ -168,7 +168,12 @@ def rows(
     return found
 
 
-def judge(found: Sequence[Row], runs: Mapping[str, Evidence], drift: Sequence[str] = ()) -> Verdict:
+def judge(
+    found: Sequence[Row],
+    runs: Mapping[str, Evidence],
+    disturbed: Sequence[str] = (),
+    proxies: Sequence[Row] = (),
+) -> Verdict:
     """The verdict.
 
     A noisy machine keeps numbers apart and brings none together, so what agrees on it agrees.
@@ -176,27 +181,30 @@ def judge(found: Sequence[Row], runs: Mapping[str, Evidence], drift: Sequence[st
     Args:
         found: every number.
         runs: what each live run saw of the machine, by what the run is called.
-        drift: how the machine's overhead changed from before to after, where it did too much.
+        disturbed: what else says that the machine was no guide, in words.
+        proxies: numbers of this live run and, in place of the simulated one, of one behind the other proxy.
     """
     wrong = [row for row in found if not row.ok]
-    if not wrong:
+    apart = [row for row in proxies if not row.ok]
+    if not wrong and not apart:
         return Verdict(PASS, [])
     latency = {row.metric: row.simulation for row in found}
     p50, p99 = (latency.get(f"latency.{key}", math.inf) for key in ("p50", "p99"))
     noise = [f"{name}: {each}" for name, seen in runs.items() for each in seen.complaints(p50, p99)]
-    noise += drift
+    noise += disturbed
+    said = [*map(sentence, wrong), *(sentence(row, "live", "behind the other proxy") for row in apart)]
     if noise:
-        return Verdict(NOISY, [*noise, *(f"so it may be no error that {sentence(row)}" for row in wrong)])
-    if any(row.told for row in wrong):
-        return Verdict(FAIL, [sentence(row) for row in wrong])
+        return Verdict(NOISY, [*noise, *(f"so it may be no error that {each}" for each in said)])
+    if apart or any(row.told for row in wrong):
+        return Verdict(FAIL, said)
     reasons = [f"{sentence(row)}; chance alone makes {shown(row, row.chance)}" for row in wrong]
     return Verdict(NOISY, [*reasons, "the run is too short to tell: make its duration longer"])
 
 
-def sentence(row: Row) -> str:
+def sentence(row: Row, one: str = "live", other: str = "simulated") -> str:
     """What is wrong with a number."""
     return (
-        f"{row.metric} is {shown(row, row.live)} live and {shown(row, row.simulation)} simulated:"
+        f"{row.metric} is {shown(row, row.live)} {one} and {shown(row, row.simulation)} {other}:"
         f" {shown(row, abs(row.difference))} apart, {shown(row, row.allowed)} are allowed"
     )
 

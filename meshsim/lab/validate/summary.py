@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import meshsim
 from meshsim.lab.run import Run
-from meshsim.lab.validate.judgement import CONFIDENCE, Row, judge, predicted, rows
+from meshsim.lab.validate.judgement import CONFIDENCE, NOISY, Row, judge, predicted, rows
 from meshsim.measure.agreement import agreement
 from meshsim.measure.evidence import Evidence
 from meshsim.measure.grid import Window
@@ -58,7 +58,9 @@ def summarise(
     solution = solve(simulation.scenario)
     theory = predicted(solution, simulation.summary["requests"]["completed"])
     found = rows(one, other, strict=proxy == "meshsim", luck=luck, theory=theory, intervals=intervals)
-    verdict = judge(found, evidence, drift)
+    proxies = [] if beside is None else _proxies(beside, live, luck, window)
+    disturbed = [*drift, *_disturbed(beside)]
+    verdict = judge(found, evidence, disturbed, proxies)
     loads = [index for index, load in enumerate(scenario.load) if load.users is None]
     pairs = agreement(records_of(simulation), records_of(live), loads, window)
     summary: Summary = {
@@ -79,7 +81,17 @@ def summarise(
         ],
     }
     if beside is not None:
-        summary["proxies"] = _proxies(beside, live, luck, window)
+        summary["proxies"] = [
+            {
+                "metric": row.metric,
+                "other": row.simulation,
+                "own": row.live,
+                "difference": row.difference,
+                "allowed": row.allowed,
+                "ok": row.ok,
+            }
+            for row in proxies
+        ]
     summary["notes"] = [*_notes(scenario, simulation, live, one), *_told(solution)]
     return summary
 
@@ -103,30 +115,19 @@ def _shared(simulation: Run, live: Run, window: Window) -> tuple[Readings, Readi
     )
 
 
-def _proxies(beside: Validation, live: Run, luck: Luck, window: Window) -> list[Summary]:
+def _proxies(beside: Validation, live: Run, luck: Luck, window: Window) -> list[Row]:
     """What the mechanisms did behind one proxy and behind the other, both live."""
     one, other = readings(records_of(beside.live), window), readings(records_of(live), window)
     complete(one, other)
-    mechanisms = [metric for metric in one if not metric.startswith("latency.")]
-    found: list[Row] = rows(
-        {metric: one[metric] for metric in mechanisms},
-        other,
-        strict=False,
-        luck=luck,
-        theory={},
-        intervals={},
-    )
-    return [
-        {
-            "metric": row.metric,
-            "other": row.simulation,
-            "own": row.live,
-            "difference": row.difference,
-            "allowed": row.allowed,
-            "ok": row.ok,
-        }
-        for row in found
-    ]
+    own = {metric: each for metric, each in one.items() if not metric.startswith("latency.")}
+    return rows(own, other, strict=False, luck=luck, theory={}, intervals={})
+
+
+def _disturbed(beside: Validation | None) -> list[str]:
+    """Why the live run behind the other proxy is no guide."""
+    if beside is None or beside.verdict != NOISY:
+        return []
+    return [f"behind {beside.summary['proxy']}: {beside.summary['reasons'][0]}"]
 
 
 def _told(solution: Solution) -> list[str]:
