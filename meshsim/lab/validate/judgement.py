@@ -103,6 +103,11 @@ class Row:
             "chance": self.chance,
         }
 
+    def as_contrast(self) -> dict[str, Any]:
+        """As `proxies` in `validation.json` has it: the other proxy's number stands for the simulated one."""
+        kept = {key: self.as_dict()[key] for key in ("difference", "allowed", "ok")}
+        return {"metric": self.metric, "other": self.simulation, "own": self.live, **kept}
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

@@ -59,8 +59,7 @@ def summarise(
     theory = predicted(solution, simulation.summary["requests"]["completed"])
     found = rows(one, other, strict=proxy == "meshsim", luck=luck, theory=theory, intervals=intervals)
     proxies = [] if beside is None else _proxies(beside, live, luck, window)
-    disturbed = [*drift, *_disturbed(beside)]
-    verdict = judge(found, evidence, disturbed, proxies)
+    verdict = judge(found, evidence, [*drift, *_disturbed(beside)], proxies)
     loads = [index for index, load in enumerate(scenario.load) if load.users is None]
     pairs = agreement(records_of(simulation), records_of(live), loads, window)
     summary: Summary = {
@@ -81,17 +80,7 @@ def summarise(
         ],
     }
     if beside is not None:
-        summary["proxies"] = [
-            {
-                "metric": row.metric,
-                "other": row.simulation,
-                "own": row.live,
-                "difference": row.difference,
-                "allowed": row.allowed,
-                "ok": row.ok,
-            }
-            for row in proxies
-        ]
+        summary["proxies"] = [row.as_contrast() for row in proxies]
     summary["notes"] = [*_notes(scenario, simulation, live, one), *_told(solution)]
     return summary
 
