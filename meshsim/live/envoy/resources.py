@@ -125,7 +125,6 @@ def connection_manager(listener: str, folder: Path) -> Json:
         "@type": HTTP,
         "stat_prefix": listener,
         "codec_type": "HTTP1",
-        "stream_idle_timeout": "0s",
         "server_header_transformation": "PASS_THROUGH",
         "generate_request_id": True,
         "preserve_external_request_id": True,
