@@ -30,7 +30,7 @@ from meshsim.live.processes import Keeper, Member, Message, Process
 from meshsim.live.proxies import Address, Listeners, MeshsimProxies, Proxies
 from meshsim.scenario import written
 from meshsim.scenario.model import Scenario
-from meshsim.scenario.parts import Place, places
+from meshsim.scenario.parts import places
 
 PHASE_LIMIT = 30.0
 """How long binding, opening or connecting may take, s; importing on a busy machine is most of it."""
