@@ -7,7 +7,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol
@@ -145,6 +145,37 @@ def saved(result: Saveable, out: Path | None) -> tuple[list[Path], MeshsimError 
         return result.save(out), None
     except MeshsimError as error:
         return [], error
+
+
+def present(
+    result: Saveable,
+    numbers: object,
+    show: Callable[[list[Path]], None],
+    *,
+    out: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """How every verb hands over what came of it: saved, and told to people or machines.
+
+    Args:
+        result: is saved.
+        numbers: what is printed for machines.
+        show: prints it for people, with where it was written.
+        out: where to; None saves nothing.
+        as_json: whether machines read it.
+        quiet: whether people do not.
+
+    Raises:
+        MeshsimError: it could not be saved; that is told last.
+    """
+    written, failure = saved(result, out)
+    if as_json:
+        print(json.dumps(numbers, indent=2, allow_nan=False))
+    elif not quiet:
+        show(written)
+    if failure is not None:
+        raise failure
 
 
 def code(*, partial: bool, missed: bool) -> int:

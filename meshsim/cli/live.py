@@ -16,7 +16,7 @@ from meshsim.cli.app import (
     app,
     code,
     example,
-    saved,
+    present,
     stopping,
     told,
 )
@@ -95,13 +95,14 @@ def live(
 
                 files.prepare(out)
             result = run_live(scenario, interrupted=stopping, **common)
-        written, failure = saved(result, out)
-        if as_json:
-            print(json.dumps(result.summary, indent=2, allow_nan=False))
-        elif not quiet:
-            terminal.show_run(terminal.console(), result.summary, written)
-        if failure is not None:
-            raise failure
+        present(
+            result,
+            result.summary,
+            lambda written: terminal.show_run(terminal.console(), result.summary, written),
+            out=out,
+            as_json=as_json,
+            quiet=quiet,
+        )
     missed = any(not objective["met"] for objective in result.summary["objectives"])
     raise typer.Exit(code(partial=result.summary["partial"], missed=check and missed))
 

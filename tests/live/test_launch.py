@@ -136,7 +136,7 @@ def test_without_its_keeper_a_mesh_ends_and_is_cleaned_up() -> None:
             os.kill(mesh.keeper.pid, signal.SIGKILL)
             mesh.run(20.0)
 
-    with pytest.raises(MeshsimError, match="has ended"):
+    with pytest.raises(MeshsimError, match="the process that starts the others, and ends them, has ended"):
         die_early(LiveMesh(SCENARIO, 7, Options(load=False, roles=ROLES)))
     assert until(lambda: gone(*left[0]))
 
