@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, Group
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from meshsim.lab.validate.run import Stage
     from meshsim.theory import Solution
 
+Widths = dict[int, int]
+
 WIDTH_PIPED = 120
 """Columns of a table that goes into a file or a pipe, where no terminal says how wide it is."""
 
@@ -48,17 +52,52 @@ def show(out: Console, sheet: Sheet) -> None:
     if not sheet.rows:
         return
     out.print(f"[bold]{escape(sheet.title)}[/]")
-    out.print(rendered(sheet))
+    out.print(rendered(out, sheet))
 
 
-def rendered(sheet: Sheet) -> Table:
-    """A table without its title."""
+def rendered(out: Console, sheet: Sheet) -> Group:
+    """A table without its title; where that is too wide, several, each with the first column."""
+    columns = range(1, len(sheet.columns))
+    shares: list[Widths] = []
+    for parts in range(1, max(len(columns), 1) + 1):
+        bounds = [len(columns) * part // parts for part in range(parts + 1)]
+        shares = [_widths(out, sheet, (0, *columns[low:high])) for low, high in pairwise(bounds)]
+        if all(_total(widths) <= out.width for widths in shares):
+            break
+    return Group(*(_table(sheet, widths) for widths in shares))
+
+
+def _total(widths: Widths) -> int:
+    """How wide a table is: two spaces between columns, one at each side."""
+    return sum(widths.values()) + 2 * len(widths)
+
+
+def _widths(out: Console, sheet: Sheet, columns: Sequence[int]) -> Widths:
+    """How wide columns are made, by number. Those of words are folded between them where room is short."""
+    whole, widths = {}, {}
+    for number in columns:
+        cells = [sheet.columns[number], *(row[number] for row in sheet.rows)]
+        whole[number] = max(cell_len(cell) for cell in cells)
+        folds = number in sheet.words or (number == 0 and whole[0] > out.width // 2)
+        widths[number] = (
+            max(cell_len(word) for cell in cells for word in cell.split() or [""]) if folds else whole[number]
+        )
+    for number in columns:
+        spare = max(0, out.width - _total(widths))
+        widths[number] = min(whole[number], widths[number] + spare)
+    return widths
+
+
+def _table(sheet: Sheet, widths: Widths) -> Table:
+    """Some columns of a sheet."""
     table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False, collapse_padding=True)
-    for number, column in enumerate(sheet.columns):
+    for number, width in widths.items():
         words = number == 0 or number in sheet.words
-        table.add_column(column, justify="left" if words else "right", overflow="fold", no_wrap=not words)
+        table.add_column(
+            sheet.columns[number], justify="left" if words else "right", overflow="fold", width=width
+        )
     for row in sheet.rows:
-        table.add_row(*(escape(cell) for cell in row))
+        table.add_row(*(escape(row[number]) for number in widths))
     return table
 
 

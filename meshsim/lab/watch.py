@@ -83,7 +83,7 @@ class Dashboard:
     def _table(self, mesh: LiveMesh) -> Any:
         order = [f"{caller} -> {service}" for caller, service in mesh.scenario.edges()]
         rows = sorted(self._window.rows(), key=lambda row: order.index(row[0]) if row[0] in order else 0)
-        return terminal.rendered(Sheet("", COLUMNS, rows))
+        return terminal.rendered(self._live.console, Sheet("", COLUMNS, rows))
 
 
 def headline(mesh: LiveMesh) -> str:

@@ -21,12 +21,17 @@ from meshsim.mesh.clock import Clock, Event
 
 NewAlarm = Callable[[asyncio.AbstractEventLoop, Callable[[], None]], Alarm]
 
+DAY = 86400.0
+
 LATE_AT_MOST = 200_000
 """So many delays are kept."""
 
 
 class LiveClock(Clock):
-    """Scenario time: seconds since the launcher's start.
+    """Scenario time: seconds since the launcher's start, and a day before it until that is known.
+
+    So whatever happens while the processes of a mesh come up happens before 0, and no time of the scenario is
+    taken for another.
 
     Args:
         loop: whose alarm wakes it.
@@ -47,6 +52,8 @@ class LiveClock(Clock):
     stopped: Callable[[], None]
     _waiting: list[tuple[float, int, Event, int]]
     _numbers: int
+    _earlier: int
+    _moved: float
     _latest: float
     _armed: float
     _busy: bool
@@ -62,18 +69,25 @@ class LiveClock(Clock):
     ) -> None:
         self.ideal = ideal
         self.real_time = real_time
-        self.base = real_time()
+        self.base = real_time() + DAY
         self.lateness = []
         self.stopped = lambda: None
         self._waiting = []
         self._numbers = 0
+        self._earlier = 0  # numbers up to this one were given before the start was known
+        self._moved = 0.0  # by which times of then have moved
         self._latest = -inf
         self._armed = inf
         self._busy = False
         self._alarm = alarm(loop, self._ring)
 
     def begin(self, base: float) -> None:
-        """Scenario time 0 is at `base` of the monotonic clock, s; what is waiting moves with it."""
+        """Scenario time 0 is at `base` of the monotonic clock, s; what is waiting keeps its instant."""
+        self._moved = self.base - base
+        self._earlier = self._numbers
+        self._waiting = [
+            (due + self._moved, number, event, step) for due, number, event, step in self._waiting
+        ]
         self.base = base
         self._latest = -inf
         self._armed = inf
@@ -94,6 +108,8 @@ class LiveClock(Clock):
         return self._numbers
 
     def at_number(self, time: float, event: Event, step: int, number: int) -> None:
+        if number <= self._earlier:  # a time-out that has been running since before the start was known
+            time += self._moved
         heapq.heappush(self._waiting, (time, number, event, step))
         if not self._busy:
             self._arm()

@@ -90,6 +90,8 @@ def stranger(key: Key, now: float, sampled: bool) -> Context:
 
 def stranger_header(context: Context) -> bytes:
     """``x-meshsim`` of a stranger's context: its `header`, but for zeros at the end of the start."""
+    if context.start < 0.0:  # before the scenario begins: C's division is not Python's there
+        return context.header()
     total = int(context.start * MICROS + 0.5)
     seconds = total // 1000000
     micros = total % 1000000

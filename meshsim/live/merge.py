@@ -246,8 +246,8 @@ def tries_from_visits(
     place = find(visits["call"], calls["key"])
     known = place >= 0
     edge = calls["edge"][place[known]]
-    # Which of two concurrent tries is the hedge, a service can't see: an edge that hedges does not retry
-    hedging = np.array([_only_hedges(scenario, caller, service) for caller, service in edges], dtype=np.bool_)
+    hedges = hedged(scenario)
+    hedging = np.array([each in hedges for each in edges], dtype=np.bool_)
     later = np.where(hedging[edge], 2, 1)
     return {
         "key": visits["key"][known],
@@ -264,9 +264,18 @@ def tries_from_visits(
     }
 
 
-def _only_hedges(scenario: Scenario, caller: str, service: str) -> bool:
-    policy = scenario.policy(caller, service)
-    return policy.hedge is not None and policy.retries is None
+def hedged(scenario: Scenario) -> set[tuple[str, str]]:
+    """The edges whose further tries are hedges: at no time is there a policy that retries.
+
+    Which of two concurrent tries is the hedge, a service can't see.
+    """
+    pushed = [scenario.policies_after(number) for number, event in enumerate(scenario.events) if event.set]
+    found = set()
+    for edge in scenario.edges():
+        policies = [stage.policy(*edge) for stage in (scenario, *pushed)]
+        if any(each.hedge for each in policies) and not any(each.retries for each in policies):
+            found.add(edge)
+    return found
 
 
 # ---- tables -----------------------------------------------------------------------------------------

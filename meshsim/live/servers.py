@@ -1,11 +1,17 @@
-"""Listening sockets that can go away and come back on the same port, as those of a pod that dies do."""
+"""Listening sockets that can go away and come back on the same port, as those of a pod that dies do.
+
+A port at which nobody listens may become the near end of anybody's connection, and is then not to be had for
+a minute. So it is kept by a second socket that is only bound (on Linux, where both may be).
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import sys
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 from meshsim.live.wire import Handler, Limits, ServerConnection
 from meshsim.mesh.clock import Clock
@@ -14,6 +20,8 @@ from meshsim.scenario.events import befalls
 from meshsim.scenario.model import Scenario
 
 BACKLOG = 4096
+AGAIN = 0.05
+"""Until a port that is not free is tried again, s."""
 
 
 class Listening:
@@ -30,6 +38,7 @@ class Listening:
         self.host = ""
         self.server: asyncio.Server | None = None
         self._reopening: asyncio.Task[None] | None = None
+        self._keeping: socket.socket | None = None
 
     async def open(self, host: str, port: int = 0) -> int:
         """Listens; returns the port.
@@ -39,6 +48,10 @@ class Listening:
         """
         loop = asyncio.get_running_loop()
         self.host = host
+        if self._keeping is None and sys.platform == "linux":
+            family, *_, address = (await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))[0]
+            self._keeping = bound(family, address)
+            port = self._keeping.getsockname()[1]
         self.server = await loop.create_server(
             lambda: cast(asyncio.Protocol, ServerConnection(self.handler, self.limits, loop)), host, port,
             backlog=BACKLOG, reuse_address=True,
@@ -47,6 +60,13 @@ class Listening:
         return self.port
 
     def close(self) -> None:
+        """Refuses connections from here on, and gives the port back."""
+        self.refuse()
+        if self._keeping is not None:
+            self._keeping.close()
+            self._keeping = None
+
+    def refuse(self) -> None:
         """Refuses connections from here on."""
         if self._reopening is not None:
             self._reopening.cancel()
@@ -61,7 +81,27 @@ class Listening:
 
     async def _reopen(self) -> None:
         with contextlib.suppress(asyncio.CancelledError):
-            await self.open(self.host, self.port)
+            while self.server is None:
+                try:
+                    await self.open(self.host, self.port)
+                except OSError:  # where it could not be kept
+                    await asyncio.sleep(AGAIN)
+
+
+def bound(family: int, address: tuple[Any, ...]) -> socket.socket:
+    """A socket that does nothing but be bound.
+
+    Raises:
+        OSError: the address can't be had.
+    """
+    found = socket.socket(family)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind(address)
+    except OSError as error:
+        found.close()
+        raise OSError(error.errno, f"{address[0]}:{address[1]} can't be had: {error.strerror}") from None
+    return found
 
 
 class PodDown(Disruption):
@@ -82,7 +122,7 @@ class PodDown(Disruption):
         self.downs[0] += 1
         if self.downs[0] == 1:
             for one in self.listening:
-                one.close()
+                one.refuse()
             self.abort()
 
     def end(self, now: float) -> None:

@@ -51,6 +51,11 @@ class Statistic(ABC):
         """How many blocks there are."""
 
     @property
+    def step(self) -> float:
+        """What one event more adds to it; 0 where it counts none."""
+        return 0.0
+
+    @property
     def whole(self) -> float | None:
         """The number of all blocks."""
         return self.value(np.ones(self.size, dtype=np.bool_))
@@ -79,6 +84,11 @@ class Quotient(Statistic):
     @property
     def size(self) -> int:
         return len(self.above)
+
+    @property
+    def step(self) -> float:
+        below = float(self.below.sum())
+        return 1.0 / below if below else 0.0
 
 
 @dataclass(frozen=True, slots=True)

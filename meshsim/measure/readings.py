@@ -57,7 +57,7 @@ def complete(one: Readings, other: Readings) -> None:
     for mine, theirs in ((one, other), (other, one)):
         for metric, statistic in theirs.items():
             if metric not in mine:
-                mine[metric] = Quotient(np.zeros(statistic.size), np.full(statistic.size, 1.0))
+                mine[metric] = Quotient.count(np.zeros(statistic.size))
 
 
 def _requests(records: Records, blocks: Blocks) -> Readings:

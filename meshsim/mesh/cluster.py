@@ -6,6 +6,7 @@ request is bound to a host before it waits for a connection: there is no cluster
 
 from __future__ import annotations
 
+from math import inf
 from typing import final
 
 from meshsim.errors import MeshsimError
@@ -304,7 +305,7 @@ class Cluster(Event):
         """Puts the next tick on the clock, if there is anything to wait for."""
         if not self.armed:
             tick = self.detection.next_tick(self.hosts, now)
-            if tick >= 0.0:
+            if tick < inf:
                 self.armed = True
                 self.clock.at(tick, self, self.generation)
 

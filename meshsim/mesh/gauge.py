@@ -45,8 +45,12 @@ class Gauge:
         self.value += change
 
     def integrate(self, now: float) -> None:
-        """Adds what has passed since the last change, bin by bin."""
+        """Adds what has passed since the last change, bin by bin; what was before the first is left out."""
         since = self.since
+        if since < self.origin:
+            since = self.origin
+            if now <= since:
+                return
         i = int((since - self.origin) / self.width)
         last = int((now - self.origin) / self.width)
         if last >= self.most:

@@ -31,7 +31,9 @@ class TokenBucket:
 
     def take(self, now: float) -> bool:
         """Takes a token, if there is a whole one."""
-        tokens = self.tokens + (now - self.since) * self.rate
+        tokens = self.tokens
+        if now > self.since:  # a live proxy may serve before the time at which its bucket is full
+            tokens += (now - self.since) * self.rate
         if tokens > self.burst:
             tokens = self.burst
         self.since = now

@@ -20,7 +20,7 @@ Source: Envoy, source/common/upstream/outlier_detection_impl.cc; cap, grid and m
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import floor
+from math import floor, inf
 from typing import final
 
 from meshsim.policies.endpoint import Endpoint
@@ -47,8 +47,8 @@ class OutlierDetection:
         return False
 
     def next_tick(self, hosts: Sequence[Endpoint], now: float) -> float:
-        """When `tick` must be called next, s; never (-1) while no host is out or remembered."""
-        return -1.0
+        """When `tick` must be called next, s; never (inf) while no host is out or remembered."""
+        return inf
 
     def panics(self, healthy: int, count: int) -> bool:
         """Whether so few of `count` hosts are healthy that all are used."""
@@ -137,7 +137,7 @@ class ConsecutiveErrors(OutlierDetection):
                     passed += 1.0
                     tick = self.origin + passed * self.interval
                 return tick
-        return -1.0
+        return inf
 
     def panics(self, healthy: int, count: int) -> bool:
         return healthy / count < self.min_healthy_ratio and 1.4 * healthy / count < 1.0

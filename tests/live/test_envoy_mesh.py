@@ -74,3 +74,13 @@ def test_a_run_behind_envoys_has_its_calls_tries_pushes_and_outages() -> None:
     assert (attempts.kind[tries] == 1).sum() > 5  # retries of the 20 % that fail
     assert edges["calls"] > 0
     assert edges["retries"] > 0
+
+
+def test_a_push_that_an_envoy_refuses_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    with LiveMesh(loads(TEXT), 7, Options(proxy="envoy")) as mesh:
+        mesh.launch()
+        mesh.start()
+        monkeypatch.setattr("meshsim.live.envoy.policy.weights", lambda given: [0 for _ in given])
+        with pytest.raises(MeshsimError, match=r"(?s)front/0 refuses .*rds.json.*weight"):
+            mesh.run(20.0)
+        assert mesh.now < 2.5

@@ -30,6 +30,7 @@ import numpy as np
 from meshsim.errors import MeshsimError
 from meshsim.measure.grid import Floats, Ints
 from meshsim.measure.records import Records
+from meshsim.random import derive, u01
 from meshsim.scenario.mesh import Proxy
 from meshsim.scenario.model import (
     CLIENT,
@@ -63,6 +64,9 @@ LEAST = 20
 """Calls that an edge needs for numbers of its own."""
 VALUES = 200
 """Of an edge's overhead in the model; each is the mean of as many calls."""
+
+SHUFFLE = 0
+"""The only thing that is drawn with keys of a deal."""
 
 D = TypeVar("D", bound=Deployment)
 
@@ -283,12 +287,18 @@ def drift(before: Overheads, after: Overheads, latency: float) -> list[str]:
 # ---- into the model ---------------------------------------------------------------------------------
 
 
-def with_overheads(scenario: Scenario, found: Overheads) -> Scenario:
-    """The scenario as the machine runs it: every edge's link takes its overhead on top of its own latency."""
+def with_overheads(scenario: Scenario, found: Overheads, deal: int = 0) -> Scenario:
+    """The scenario as the machine runs it: every edge's link takes its overhead on top of its own latency.
+
+    Args:
+        scenario: that is validated.
+        found: what each edge's calls cost.
+        deal: which message gets which of the overheads, with all other draws the same; any number will do.
+    """
     links = {}
     for caller, service in scenario.edges():
         own = scenario.link(caller, service)
-        extra = _spread(found.get((caller, service), np.concatenate(list(found.values()))))
+        extra = _spread(found.get((caller, service), np.concatenate(list(found.values()))), deal)
         fields: dict[str, Any] = {"latency": _added(own.latency, extra), "loss": own.loss}
         links[f"{caller} -> {service}"] = Link.model_construct(_fields_set=set(fields), **fields)
     return scenario.model_copy(update={"links": links, "mesh": without_proxy_time(scenario)})
@@ -300,8 +310,8 @@ def _added(own: Time, extra: EmpiricalTime) -> Time:
     return SumTime.model_construct(_fields_set={"sum"}, sum=(own, extra))
 
 
-def _spread(overhead: Floats) -> EmpiricalTime:
-    """Half of an overhead as at most `VALUES` values with the same mean.
+def _spread(overhead: Floats, deal: int) -> EmpiricalTime:
+    """Half of an overhead as at most `VALUES` values with the same mean, shuffled.
 
     Each is the mean of an equal share of the ordered sample, of one that is cut the share: groups of whole
     numbers would be of unequal size, and weigh some calls more than others.
@@ -310,7 +320,8 @@ def _spread(overhead: Floats) -> EmpiricalTime:
     number = min(VALUES, count)
     sums = np.concatenate([[0.0], np.cumsum(np.sort(overhead) / 2.0)])
     cuts = np.interp(np.linspace(0.0, count, number + 1), np.arange(count + 1), sums)
-    values = tuple((np.diff(cuts) * number / count).tolist())
+    order = np.argsort([u01(derive(deal, place), SHUFFLE) for place in range(number)])
+    values = tuple((np.diff(cuts) * number / count)[order].tolist())
     inside = Empirical.model_construct(_fields_set={"values"}, values=values)
     return EmpiricalTime.model_construct(_fields_set={"empirical"}, empirical=inside)
 

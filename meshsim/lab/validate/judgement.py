@@ -1,7 +1,8 @@
 """Which numbers agree, and what that says of all of them.
 
 Each number has a tolerance: a share of the simulated one that is asked for, or, where it is wider, the
-interval of what chance does to the difference (`meshsim.measure.blocks`). Latencies behind meshsim's own
+interval of what chance does to the difference: as it is spread over the run (`meshsim.measure.blocks`), and
+at most as much as luck sets simulated runs apart (`meshsim.measure.luck`). Latencies behind meshsim's own
 proxy have no second way out, since proxy and simulator make the same draws: they must be as close as asked.
 If such a one is not, but chance could have done it, then the run is too short to judge.
 
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 
 from meshsim.measure.blocks import gap
 from meshsim.measure.evidence import Evidence
+from meshsim.measure.luck import Luck
 from meshsim.measure.readings import Readings
 from meshsim.theory import Solution
 from meshsim.units import show_duration, show_ratio
@@ -101,6 +103,11 @@ class Row:
             "chance": self.chance,
         }
 
+    def as_contrast(self) -> dict[str, Any]:
+        """As `proxies` in `validation.json` has it: the other proxy's number stands for the simulated one."""
+        kept = {key: self.as_dict()[key] for key in ("difference", "allowed", "ok")}
+        return {"metric": self.metric, "other": self.simulation, "own": self.live, **kept}
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -122,6 +129,7 @@ def rows(
     live: Readings,
     *,
     strict: bool,
+    luck: Luck,
     theory: Mapping[str, Told],
     intervals: Mapping[str, tuple[float, float]],
 ) -> list[Row]:
@@ -131,6 +139,7 @@ def rows(
         simulated: of the run with the same draws.
         live: with the same metrics.
         strict: whether latencies must be as close as asked, whatever chance does.
+        luck: of simulated runs that share with the first what the live one shares with it.
         theory: by metric.
         intervals: of simulated runs with other seeds, by metric.
     """
@@ -146,7 +155,8 @@ def rows(
         assert between is not None
         asked = ASKED.get(metric, COUNTED) * abs(own)
         chance = between.half_width if math.isfinite(between.half_width) else abs(own)
-        chance = 0.0 if metric == NEVER else chance
+        step = max(simulated[metric].step, live[metric].step)
+        chance = 0.0 if metric == NEVER else min(chance, luck.bound(metric, step, confidence))
         found.append(
             Row(
                 metric=metric,
@@ -163,7 +173,12 @@ def rows(
     return found
 
 
-def judge(found: Sequence[Row], runs: Mapping[str, Evidence], drift: Sequence[str] = ()) -> Verdict:
+def judge(
+    found: Sequence[Row],
+    runs: Mapping[str, Evidence],
+    disturbed: Sequence[str] = (),
+    proxies: Sequence[Row] = (),
+) -> Verdict:
     """The verdict.
 
     A noisy machine keeps numbers apart and brings none together, so what agrees on it agrees.
@@ -171,27 +186,30 @@ def judge(found: Sequence[Row], runs: Mapping[str, Evidence], drift: Sequence[st
     Args:
         found: every number.
         runs: what each live run saw of the machine, by what the run is called.
-        drift: how the machine's overhead changed from before to after, where it did too much.
+        disturbed: what else says that the machine was no guide, in words.
+        proxies: numbers of this live run and, in place of the simulated one, of one behind the other proxy.
     """
     wrong = [row for row in found if not row.ok]
-    if not wrong:
+    apart = [row for row in proxies if not row.ok]
+    if not wrong and not apart:
         return Verdict(PASS, [])
     latency = {row.metric: row.simulation for row in found}
     p50, p99 = (latency.get(f"latency.{key}", math.inf) for key in ("p50", "p99"))
     noise = [f"{name}: {each}" for name, seen in runs.items() for each in seen.complaints(p50, p99)]
-    noise += drift
+    noise += disturbed
+    said = [*map(sentence, wrong), *(sentence(row, "live", "behind the other proxy") for row in apart)]
     if noise:
-        return Verdict(NOISY, noise)
-    if any(row.told for row in wrong):
-        return Verdict(FAIL, [sentence(row) for row in wrong])
+        return Verdict(NOISY, [*noise, *(f"so it may be no error that {each}" for each in said)])
+    if apart or any(row.told for row in wrong):
+        return Verdict(FAIL, said)
     reasons = [f"{sentence(row)}; chance alone makes {shown(row, row.chance)}" for row in wrong]
     return Verdict(NOISY, [*reasons, "the run is too short to tell: make its duration longer"])
 
 
-def sentence(row: Row) -> str:
+def sentence(row: Row, one: str = "live", other: str = "simulated") -> str:
     """What is wrong with a number."""
     return (
-        f"{row.metric} is {shown(row, row.live)} live and {shown(row, row.simulation)} simulated:"
+        f"{row.metric} is {shown(row, row.live)} {one} and {shown(row, row.simulation)} {other}:"
         f" {shown(row, abs(row.difference))} apart, {shown(row, row.allowed)} are allowed"
     )
 

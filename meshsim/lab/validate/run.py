@@ -17,6 +17,7 @@ from meshsim.lab.validate.spread import intervals
 from meshsim.lab.validate.summary import records_of
 from meshsim.lab.validate.summary import summarise as sum_up
 from meshsim.lab.validate.validation import Validation
+from meshsim.measure.luck import Luck, by_run
 from meshsim.measure.records import Records
 from meshsim.measure.summary import summarise
 from meshsim.measure.window import measured
@@ -152,16 +153,20 @@ class _Work:
         second = self._alive("calibrating again", calm)
         each = [calibration.overheads(records_of(found.run), calm) for found in (first, second)]
         overheads = calibration.pooled(each)
-        model = calibration.with_overheads(real, overheads)
+        deals = [calibration.with_overheads(real, overheads, deal) for deal in range(self.replications)]
+        model = deals[0]
         runs = [self._simulated(simulate, model, number) for number in range(self.replications)]
         simulation = _run(model, runs[0])
         window = measured(runs[:1], model)
+        # meshsim's proxy makes the simulator's draws: only the machine's milliseconds are another matter
+        alike = runs if self.proxy == ENVOY else [self._simulated(simulate, deal, 0) for deal in deals]
         median = simulation.summary["latency"]["p50"] or 0.0
         summary = sum_up(
             simulation=simulation,
             live=seen.run,
             proxy=self.proxy,
             intervals=intervals(runs, window),
+            luck=Luck(by_run(alike, window), len(alike)),
             overheads=calibration.described(overheads),
             evidence={
                 "calibration": first.evidence,

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import meshsim
 from meshsim.lab.run import Run
-from meshsim.lab.validate.judgement import CONFIDENCE, Row, judge, predicted, rows
+from meshsim.lab.validate.judgement import CONFIDENCE, NOISY, Row, judge, predicted, rows
 from meshsim.measure.agreement import agreement
 from meshsim.measure.evidence import Evidence
 from meshsim.measure.grid import Window
 from meshsim.measure.latency import QUANTILES
+from meshsim.measure.luck import Luck
 from meshsim.measure.readings import Readings, complete, readings
 from meshsim.measure.records import Records
 from meshsim.scenario.model import Scenario
@@ -31,6 +32,7 @@ def summarise(
     live: Run,
     proxy: str,
     intervals: Mapping[str, tuple[float, float]],
+    luck: Luck,
     overheads: Mapping[str, Mapping[str, float]],
     evidence: Mapping[str, Evidence],
     drift: Sequence[str],
@@ -44,6 +46,7 @@ def summarise(
         live: the live run.
         proxy: behind whose sidecars.
         intervals: of simulated runs with other seeds, by metric.
+        luck: what sets simulated runs apart that share with `simulation` what `live` shares with it.
         overheads: in a few numbers, by edge.
         evidence: what each live run saw of the machine, by what it is called.
         drift: where the machine's overhead changed too much meanwhile, in words.
@@ -54,8 +57,9 @@ def summarise(
     one, other = _shared(simulation, live, window)
     solution = solve(simulation.scenario)
     theory = predicted(solution, simulation.summary["requests"]["completed"])
-    found = rows(one, other, strict=proxy == "meshsim", theory=theory, intervals=intervals)
-    verdict = judge(found, evidence, drift)
+    found = rows(one, other, strict=proxy == "meshsim", luck=luck, theory=theory, intervals=intervals)
+    proxies = [] if beside is None else _proxies(beside, live, luck, window)
+    verdict = judge(found, evidence, [*drift, *_disturbed(beside)], proxies)
     loads = [index for index, load in enumerate(scenario.load) if load.users is None]
     pairs = agreement(records_of(simulation), records_of(live), loads, window)
     summary: Summary = {
@@ -76,7 +80,7 @@ def summarise(
         ],
     }
     if beside is not None:
-        summary["proxies"] = _proxies(beside, live, window)
+        summary["proxies"] = [row.as_contrast() for row in proxies]
     summary["notes"] = [*_notes(scenario, simulation, live, one), *_told(solution)]
     return summary
 
@@ -100,25 +104,19 @@ def _shared(simulation: Run, live: Run, window: Window) -> tuple[Readings, Readi
     )
 
 
-def _proxies(beside: Validation, live: Run, window: Window) -> list[Summary]:
+def _proxies(beside: Validation, live: Run, luck: Luck, window: Window) -> list[Row]:
     """What the mechanisms did behind one proxy and behind the other, both live."""
     one, other = readings(records_of(beside.live), window), readings(records_of(live), window)
     complete(one, other)
-    mechanisms = [metric for metric in one if not metric.startswith("latency.")]
-    found: list[Row] = rows(
-        {metric: one[metric] for metric in mechanisms}, other, strict=False, theory={}, intervals={}
-    )
-    return [
-        {
-            "metric": row.metric,
-            "other": row.simulation,
-            "own": row.live,
-            "difference": row.difference,
-            "allowed": row.allowed,
-            "ok": row.ok,
-        }
-        for row in found
-    ]
+    own = {metric: each for metric, each in one.items() if not metric.startswith("latency.")}
+    return rows(own, other, strict=False, luck=luck, theory={}, intervals={})
+
+
+def _disturbed(beside: Validation | None) -> list[str]:
+    """Why the live run behind the other proxy is no guide."""
+    if beside is None or beside.verdict != NOISY:
+        return []
+    return [f"behind {beside.summary['proxy']}: {beside.summary['reasons'][0]}"]
 
 
 def _told(solution: Solution) -> list[str]:

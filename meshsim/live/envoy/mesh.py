@@ -22,6 +22,7 @@ from meshsim.live.envoy.process import Envoy
 from meshsim.live.envoy.refusals import refuse
 from meshsim.live.envoy.resources import CLUSTER_OF, INBOUND
 from meshsim.live.envoy.rows import rows
+from meshsim.live.merge import hedged
 from meshsim.live.plan import CLIENT_ID
 from meshsim.live.processes import Member, Message
 from meshsim.live.proxies import Address, Heard, Listeners, Proxies, url
@@ -83,6 +84,7 @@ class Envoys(Proxies):
         self._newest = dict.fromkeys(ids, (-1.0, -1))
         self._downs = Counter[str]()
         self._logs: dict[str, CallLog] = {}
+        self._hedged = hedged(scenario)
         self._counts = {id_: {service: EdgeCounts() for service in self._upstreams(id_)} for id_ in ids}
 
     def begin(self) -> Sequence[Member]:
@@ -116,10 +118,10 @@ class Envoys(Proxies):
         """Does to the proxies what is due.
 
         Raises:
-            MeshsimError: one has ended by itself.
+            MeshsimError: one has ended by itself, or refuses a push.
         """
         for envoy in self._envoys.values():
-            envoy.check()
+            envoy.settled()
         while self._changes and self._changes[0].at <= now:
             self._make(self._changes.pop(0))
 
@@ -174,7 +176,11 @@ class Envoys(Proxies):
     def _count(self, count: EdgeCounts, call: CallRow) -> None:
         count.answered(call.status or 499, call.end - call.start)  # the client had gone
         count.attempts += call.attempts
-        count.retries += max(0, call.attempts - 1)
+        more = max(0, call.attempts - 1)
+        if (call.caller, call.service) in self._hedged:
+            count.hedges += more
+        else:
+            count.retries += more
 
     def _upstreams(self, id_: str) -> list[str]:
         return self._envoys[id_].proxy.upstreams

@@ -6,6 +6,7 @@ policy                                 Envoy
 ``timeout``                            route ``timeout``; 0 is none, where Envoy's default would be 15 s
 ``retries``                            route ``retry_policy``; ``attempts`` is ``num_retries``
 ``retries.budget`` (Envoy's)           cluster ``circuit_breakers.thresholds.retry_budget``
+``hedge``                              route ``hedge_policy``, a ``retry_policy`` that only time sets off
 ``circuit_breaker``                    cluster ``circuit_breakers.thresholds``; unlimited is 2^32 - 1
 ``balance``                            cluster ``load_balancing_policy``
 ``outlier_detection``                  cluster ``outlier_detection``, all detectors but consecutive 5xx off
@@ -24,7 +25,7 @@ defaults that need switching off are those of SEMANTICS 2 to 5, measured on 1.40
 from __future__ import annotations
 
 from meshsim.live.envoy.forms import Json, count, duration, fill, share, weights
-from meshsim.scenario.model import Balance, Policy, Retries
+from meshsim.scenario.model import Balance, Hedge, Policy, Retries
 
 TYPE = "type.googleapis.com/"
 FAULT = "envoy.filters.http.fault"
@@ -52,6 +53,9 @@ def route(policy: Policy, service: str) -> Json:
         action["cluster"] = cluster_name(service, "")
     if policy.retries is not None:
         action["retry_policy"] = retry_policy(policy.retries)
+    elif policy.hedge is not None:
+        action["retry_policy"] = hedged_tries(policy.hedge)
+        action["hedge_policy"] = {"hedge_on_per_try_timeout": True}
     return {
         "name": service,
         "match": {"prefix": "/"},
@@ -67,7 +71,7 @@ def _split(policy: Policy, service: str) -> list[Json]:
 
 def retry_policy(retries: Retries) -> Json:
     """When a try is tried again; no predicate narrows the choice of its host."""
-    ceiling = max(retries.backoff.ceiling, SHORTEST_BACKOFF)
+    ceiling = max(retries.backoff.ceiling if retries.backoff.base else 0.0, SHORTEST_BACKOFF)
     base = min(max(retries.backoff.base, SHORTEST_BACKOFF), ceiling)
     written: Json = {
         "retry_on": ",".join(retries.on),
@@ -77,6 +81,19 @@ def retry_policy(retries: Retries) -> Json:
     if retries.per_try_timeout:
         written["per_try_timeout"] = duration(retries.per_try_timeout)
     return written
+
+
+def hedged_tries(hedge: Hedge) -> Json:
+    """Second tries beside slow first ones: retries at once, after a per-try time-out that stops nothing.
+
+    Nothing but a time-out is retried: the only condition is a list of status codes that is empty.
+    """
+    return {
+        "retry_on": "retriable-status-codes",
+        "num_retries": hedge.max,
+        "per_try_timeout": duration(hedge.after),
+        "retry_back_off": dict.fromkeys(("base_interval", "max_interval"), duration(SHORTEST_BACKOFF)),
+    }
 
 
 def filters(policy: Policy, service: str) -> Json:
@@ -147,10 +164,9 @@ def thresholds(policy: Policy) -> Json:
     }
     budget = None if policy.retries is None else policy.retries.budget
     if budget is not None:
-        concurrency = 3 if budget.min_concurrency is None else budget.min_concurrency
         written["retry_budget"] = {
             "budget_percent": {"value": 100 * budget.ratio},
-            "min_retry_concurrency": concurrency,
+            "min_retry_concurrency": 3 if budget.min_concurrency is None else count(budget.min_concurrency),
         }
     return written
 

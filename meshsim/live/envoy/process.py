@@ -124,6 +124,7 @@ class Envoy:
         self._rejected: dict[str, int] = {}
         self._bound: dict[str, int] = {}
         self._down = False
+        self._settled = False
 
     def start(self) -> None:
         """Starts the process; `listen` says when it has."""
@@ -192,25 +193,25 @@ class Envoy:
             MeshsimError: it refuses what was written, has ended, or takes too long.
         """
         deadline = time.monotonic() + PATIENCE
-        while True:
-            self.check()
-            with contextlib.suppress(OSError, ValueError):
-                if self._has_taken_all() and self._has_listeners():
-                    return
+        while not self.settled():
             if time.monotonic() > deadline:
                 raise MeshsimError(f"Envoy {self.proxy.id} is not ready after {PATIENCE:g} s: {self.error}")
             time.sleep(GLANCE)
 
-    def check(self) -> None:
-        """Does nothing while the process lives.
+    def settled(self) -> bool:
+        """Whether all that was written is in force; asks Envoy only as long as it was not.
 
         Raises:
-            MeshsimError: it has ended by itself.
+            MeshsimError: it refuses what was written, or has ended by itself.
         """
         assert self._process is not None, "start it first"
         code = self._process.poll()
         if code is not None:
             raise MeshsimError(f"Envoy {self.proxy.id} has ended with {code}: {self._why()}")
+        if not self._settled:
+            with contextlib.suppress(OSError, ValueError):
+                self._settled = self._has_taken_all() and self._has_listeners()
+        return self._settled
 
     def stats(self, pattern: str = "") -> dict[str, int]:
         """Its counters and gauges by name, such as ``cluster.cart.upstream_rq_total``.
@@ -299,6 +300,7 @@ class Envoy:
             new.write_text(json.dumps(document, indent=1), encoding="utf-8")
             new.replace(self.folder / name)
             self._written[name] = resources
+            self._settled = False
 
     def _relisten(self, listeners: list[Json]) -> bool:
         """Whether other listeners are wanted than there are."""

@@ -14,7 +14,6 @@ from meshsim.live.envoy import forms
 from meshsim.scenario.model import (
     ConstantTime,
     Fault,
-    Hedge,
     OutlierDetection,
     Policy,
     Retries,
@@ -41,19 +40,18 @@ def refuse(scenario: Scenario) -> None:
 def refusals(scenario: Scenario) -> list[str]:
     """Every key of a scenario that Envoys can't do, each with why and what to write instead."""
     found = [*_mesh(scenario), *_links(scenario), *_names(scenario)]
-    told = set()
-    for name, policy in scenario.policies.items():
-        for key, why in _policy(policy):
-            told.add((name, key, why))
-            found.append(f"policies.{name}.{key}: {why}")
+    told = list(dict.fromkeys(_policies(scenario)))
+    found += told
+    stages = [scenario]
     for number, event in enumerate(scenario.events):
         found += _event(number, event)
-        after = scenario.policies_after(number).policies if event.set else {}
-        for name, policy in after.items():
-            for key, why in _policy(policy):
-                if (name, key, why) not in told:
-                    told.add((name, key, why))
-                    found.append(f"events[{number}].set: policies.{name}.{key}: {why}")
+        if event.set:
+            stages.append(scenario.policies_after(number))
+            turns = (line for stage in stages for line in _turns(stage, stages[-1]))
+            each = dict.fromkeys([*_policies(stages[-1]), *turns])
+            new = [line for line in each if line not in told]
+            told += new
+            found += (f"events[{number}].set: {line}" for line in new)
     return found
 
 
@@ -88,6 +86,31 @@ def _event(number: int, event: Event) -> Iterator[str]:
         yield f"events[{number}].loss: Envoy loses no message of a link (leave the event out)"
 
 
+def _policies(scenario: Scenario) -> Iterator[str]:
+    """What is refused of the policies in force."""
+    for name, policy in scenario.policies.items():
+        for key, why in _policy(policy):
+            yield f"policies.{name}.{key}: {why}"
+    for caller, service in scenario.edges():
+        for why in _hedge(scenario, scenario.policy(caller, service), service):
+            yield f"policies.{_named(scenario, caller, service)}.hedge: {why}"
+
+
+def _turns(before: Scenario, after: Scenario) -> Iterator[str]:
+    """Where hedges come after retries, or retries after hedges."""
+    for edge in before.edges():
+        old, new = before.policy(*edge), after.policy(*edge)
+        if (old.hedge and new.retries) or (old.retries and new.hedge):
+            why = "Envoy's log does not tell hedges from earlier or later retries (leave one of both out)"
+            yield f"policies.{_named(after, *edge)}.hedge: {why}"
+
+
+def _named(scenario: Scenario, caller: str, service: str) -> str:
+    """The policy that is told of an edge: its own, or the service's."""
+    own = f"{caller} -> {service}"
+    return own if own in scenario.policies else service
+
+
 Refused = Iterator[tuple[str, str]]
 """Keys below a policy's, each with why."""
 
@@ -104,7 +127,7 @@ def _policy(policy: Policy) -> Refused:
         if policy.rate_limit.burst > forms.UINT32:
             yield "rate_limit.burst", f"Envoy's bucket holds at most {forms.UINT32} tokens (write less)"
     if policy.hedge is not None:
-        yield from _hedge(policy.hedge)
+        yield from _durations({"hedge.after": policy.hedge.after})
     if policy.split and not forms.exact_weights(policy.split.values()):
         yield "split", "Envoy's weights are integers (write integers)"
     yield from _fault(policy.fault)
@@ -137,9 +160,32 @@ def _outlier_detection(detection: OutlierDetection) -> Refused:
             yield f"outlier_detection.{key}", "Envoy takes whole percents (write such a share)"
 
 
-def _hedge(hedge: Hedge) -> Refused:
-    why = "Envoy hedges only when a per-try time-out has passed, as one of its retries (leave hedge out)"
-    yield "hedge", f"{why}; {units.show_duration(hedge.after)} after the first try it does nothing"
+def _hedge(scenario: Scenario, policy: Policy, service: str) -> Iterator[str]:
+    """Why a route's hedges would not be Envoy's, which are retries after a per-try time-out."""
+    if policy.hedge is None:
+        return
+    if policy.retries is not None:
+        yield "Envoy's hedges are some of its retries, by their time-out and number (leave one of both out)"
+    if policy.outlier_detection is not None:
+        yield "Envoy takes a try that was hedged for a failure of its host (leave outlier_detection out)"
+    if policy.circuit_breaker.max_connections != units.UNLIMITED:
+        yield "Envoy's wait begins when the first try has a connection (leave max_connections out)"
+    if policy.hedge.max > 1 and policy.circuit_breaker.max_retries != units.UNLIMITED:
+        yield "at Envoy all hedges of a call hold one retry slot (leave max_retries out, or write max: 1)"
+    if _fails(scenario, service):
+        yield (
+            f"at Envoy a 5xx is the answer though another try is under way, and {service} may give one"
+            " (leave its errors, queue, script and outages out, or hedge)"
+        )
+
+
+def _fails(scenario: Scenario, service: str) -> bool:
+    """Whether a service may answer 5xx."""
+    work = scenario.services[service].deployments().values()
+    return any(each.errors or each.queue != units.UNLIMITED or each.script for each in work) or any(
+        (event.down or event.errors) and service in (event.service, (event.replica or "").split("/")[0])
+        for event in scenario.events
+    )
 
 
 def _fault(fault: Fault) -> Refused:

@@ -32,6 +32,7 @@ from meshsim.live.envoy.policy import FAULT, FAULT_TYPE, RATE_LIMIT, RATE_LIMIT_
 from meshsim.live.envoy.policy import cluster as cluster_of
 from meshsim.live.envoy.policy import route as route_of
 from meshsim.scenario.model import CLIENT, Policy, Scenario
+from meshsim.scenario.parts import places
 
 Address = tuple[str, int]
 """Host and port."""
@@ -90,15 +91,6 @@ class Proxy:
         """The names of its listeners."""
         inbound = [INBOUND] if self.has_inbound else []
         return [*inbound, OUTBOUND, *(URL + service for service in self.upstreams)]
-
-
-def replicas(scenario: Scenario, service: str) -> dict[str, str]:
-    """The replicas of a service: version by id (``""`` where it has no versions)."""
-    found = {}
-    for version, deployment in scenario.services[service].deployments().items():
-        for number in range(deployment.replicas):
-            found[f"{cluster_name(service, version)}/{number}"] = version
-    return found
 
 
 def bootstrap(proxy: Proxy, folder: Path) -> Json:
@@ -203,9 +195,9 @@ def clusters(proxy: Proxy, addresses: Mapping[str, Address], app: Address | None
         found.append(cluster(APP, [app], cluster_of(Policy())))
     for service in proxy.upstreams:
         policy = cluster_of(proxy.scenario.policy(proxy.caller, service))
-        versions = replicas(proxy.scenario, service)
-        for version in dict.fromkeys(["", *versions.values()]):
-            hosts = [addresses[id_] for id_, of in versions.items() if version in ("", of)]
+        replicas = [place for place in places(proxy.scenario) if place.service == service]
+        for version in dict.fromkeys(["", *(place.version for place in replicas)]):
+            hosts = [addresses[place.name] for place in replicas if version in ("", place.version)]
             found.append(cluster(cluster_name(service, version), hosts, policy))
     return found
 

@@ -6,16 +6,18 @@ table of attempts; the visits at the services stand for them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meshsim.live.envoy.accesslog import CallRow, Ejection
-from meshsim.live.envoy.resources import INBOUND, replicas
+from meshsim.live.envoy.resources import INBOUND
+from meshsim.live.merge import hedged
 from meshsim.policies.outcome import NAMES, add_flag
 from meshsim.scenario.model import Scenario
+from meshsim.scenario.parts import places
 
 VIA_UPSTREAM = "via_upstream"
 """Envoy's detail of an answer that is the upstream's own."""
@@ -32,9 +34,9 @@ def rows(
         calls: from its access log; what came in from callers, or went nowhere, is left out.
         ejections: from its event log.
     """
+    hedging = {service for who, service in hedged(scenario) if who == caller}
     edges = {edge: number for number, edge in enumerate(scenario.edges())}
-    ids = [id_ for service in scenario.services for id_ in replicas(scenario, service)]
-    numbers = {id_: number for number, id_ in enumerate(ids)}
+    numbers = {place.name: place.number for place in places(scenario)}
     made = [call for call in calls if call.listener != INBOUND and (caller, call.service) in edges]
 
     def column(values: list[Any], kind: str) -> NDArray[Any]:
@@ -47,7 +49,7 @@ def rows(
         "calls.start": column([call.start for call in made], "f8"),
         "calls.end": column([call.end for call in made], "f8"),
         "calls.status": column([call.status for call in made], "i8"),
-        "calls.flags": column([packed(call.flags) for call in made], "i8"),
+        "calls.flags": column([packed(_meant(call, hedging)) for call in made], "i8"),
         "calls.extra": column([call.extra for call in made], "?"),
         "calls.sent": column([call.attempts for call in made], "i8"),
         "calls.host": column([_host(call, numbers) for call in made], "i8"),
@@ -63,6 +65,14 @@ def packed(flags: Sequence[str]) -> int:
     for flag in flags:
         found = add_flag(found, NAMES.index(flag) if flag in NAMES else 0)
     return found
+
+
+def _meant(call: CallRow, hedging: Collection[str]) -> Sequence[str]:
+    """A call's flags; what Envoy says of a hedge that was one too many, as of a retry, is left out."""
+    if call.service not in hedging:
+        return call.flags
+    spurious = ("URX", "UO") if call.details == VIA_UPSTREAM else ("URX",)
+    return [flag for flag in call.flags if flag not in spurious]
 
 
 def _host(call: CallRow, numbers: dict[str, int]) -> int:

@@ -19,27 +19,13 @@ from meshsim.live.clock import LiveClock
 from meshsim.live.context import Context
 from meshsim.live.proxy.access import AccessLog
 from meshsim.live.proxy.way import Way
+from meshsim.live.proxy.words import CUT_OFF, PLAIN, WORDS
 from meshsim.live.wire.heads import RequestHead
 from meshsim.live.wire.server import ServerConnection
 from meshsim.mesh.call import Call, Owner
 from meshsim.mesh.clock import Event
 from meshsim.mesh.route import Request
-from meshsim.policies.outcome import (
-    DC,
-    FI,
-    NO_FLAG,
-    NR,
-    RL,
-    UC,
-    UF,
-    UH,
-    UO,
-    UPE,
-    URX,
-    UT,
-    add_flag,
-    flag_names,
-)
+from meshsim.policies.outcome import DC, DPE, NO_FLAG, SI, UO, URX, UT, add_flag, flag_names
 from meshsim.random import Key
 
 if TYPE_CHECKING:
@@ -49,22 +35,6 @@ if TYPE_CHECKING:
 REPLAY_BYTES = 1 << 20
 """What is kept of a request's body: beyond it there is no retry.
 Envoy's `per_connection_buffer_limit_bytes`."""
-
-PLAIN = [(b"content-type", b"text/plain")]
-
-BEFORE, AFTER = "upstream_reset_before_response_started", "upstream_reset_after_response_started"
-WORDS = {
-    UH: (b"no healthy upstream", "no_healthy_upstream"),
-    UF: (b"upstream connect error: connection failure", f"{BEFORE}{{connection_failure}}"),
-    UC: (b"upstream connect error: connection termination", f"{BEFORE}{{connection_termination}}"),
-    UO: (b"upstream connect error: overflow", f"{BEFORE}{{overflow}}"),
-    UPE: (b"upstream protocol error", f"{BEFORE}{{protocol_error}}"),
-    UT: (b"upstream request timeout", "response_timeout"),
-    RL: (b"local_rate_limited", "local_rate_limited"),
-    FI: (b"fault filter abort", "fault_filter_abort"),
-    NR: (b"no route", "route_not_found"),
-}  # fmt: skip
-"""What a proxy says when it answers by itself, by the flag that ended the call; and Envoy's details."""
 
 
 class Books:
@@ -101,6 +71,9 @@ class Exchange(Owner):
         heard: whose response is being judged.
         streaming: whose response is being passed on.
         sent, received: bytes of the bodies.
+        begun: when its head had come, s of scenario time.
+        since: the same, s of the monotonic clock, on which the start of a scenario does not move it.
+        answered_after: from the request's head to the response's, s; negative where no upstream answered.
     """
 
     books: Books
@@ -129,8 +102,9 @@ class Exchange(Owner):
     replica: int
     row: int
     begun: float
+    since: float
     wall: float
-    first_byte: float
+    answered_after: float
     call: Call | None
     deadline: Deadline | None
 
@@ -165,8 +139,9 @@ class Exchange(Owner):
         self.replica = -1
         self.row = -1
         self.begun = now
+        self.since = now + books.clock.base
         self.wall = 0.0 if books.log is None else time.time()
-        self.first_byte = -1.0
+        self.answered_after = -1.0
         self.call = None
         self.deadline = None
 
@@ -219,6 +194,7 @@ class Exchange(Owner):
         if self.upstream is not None:
             self.upstream.finish()
             self.upstream = None
+        self.connection.release()  # to hear of it if the client goes
         call = self.call
         now = self.books.clock.now()
         call.replayable = self.size <= REPLAY_BYTES
@@ -248,6 +224,28 @@ class Exchange(Owner):
             self.status = 0
         self.finish(now)
 
+    def broken(self, status: int, why: str) -> None:
+        """The downstream has sent what is no body."""
+        self.break_off(status, DPE)
+
+    def stalled(self) -> None:
+        """Nothing of it has moved for too long."""
+        self.break_off(504 if self.whole else 408, SI)
+
+    def break_off(self, status: int, flag: int) -> None:
+        """Ends it for a reason that no call knows."""
+        call = self.call
+        if self.over or call is None:
+            return
+        now = self.books.clock.now()
+        if self.streaming is not None:
+            self.streaming.cut(now)
+            self.cut_off(flag, now)
+        elif call.cluster is None:
+            call.reply(status, flag, now)
+        else:
+            call.conclude(status, flag, now)
+
     # ---- what its call tells --------------------------------------------------------------------------
 
     def answered(self, call: Call, now: float) -> None:
@@ -262,7 +260,7 @@ class Exchange(Owner):
         self.replica = host.replica
         if not self.way.inbound:
             self.version = host.version or "v1"
-        self.first_byte = now
+        self.answered_after = now + self.books.clock.base - self.since
         head = heard.answer
         assert head is not None, "a response is heard by its head"
         if heard.answer_whole:
@@ -308,9 +306,7 @@ class Exchange(Owner):
         """The response ends before it is whole: so does the downstream's connection."""
         self.streaming = None
         self.flags = add_flag(self.flags, flag)
-        reasons = {UC: "connection_termination", UPE: "protocol_error"}
-        reason = reasons.get(flag)
-        self.details = f"{AFTER}{{{reason}}}" if reason else "response_timeout"
+        self.details = CUT_OFF.get(flag) or WORDS[flag][1]
         self.over = True  # the connection, as it ends, has nothing to tell
         self.connection.abort()
         self.over = False
@@ -327,11 +323,11 @@ class Exchange(Owner):
             self.deadline.exchange = None  # which stays on the clock till it is due
         way = self.way
         status = self.status
-        lasted = now - self.begun
+        books = self.books
+        lasted = now + books.clock.base - self.since
         flags = flag_names(self.flags) if self.flags else ""
         way.series.count(status, flags, lasted, self.received, self.sent, self.version)
         self.tally(lasted)
-        books = self.books
         if books.ledger is not None:
             books.ledger.exchange(self, now)
         if books.log is not None:
@@ -355,7 +351,7 @@ class Exchange(Owner):
         head = self.head
         log.write(
             self.wall, head.method, head.path, head.minor, self.status, flags, self.details, self.received,
-            self.sent, lasted, -1.0 if self.first_byte < 0.0 else self.first_byte - self.begun,
+            self.sent, lasted, self.answered_after,
             head.get(b"x-forwarded-for"), head.get(b"user-agent"), head.get(b"x-request-id"), head.host,
             self.host, self.way.service, self.way.service, self.attempts,
         )  # fmt: skip

@@ -23,21 +23,21 @@ from meshsim.live.context import (
     traceparent,
 )
 from meshsim.live.proxy.access import AccessLog
-from meshsim.live.proxy.exchange import PLAIN, WORDS, Books, Exchange
+from meshsim.live.proxy.exchange import Books, Exchange
 from meshsim.live.proxy.ledger import Ledger
 from meshsim.live.proxy.series import Series
 from meshsim.live.proxy.way import Way
+from meshsim.live.proxy.words import MALFORMED, PLAIN, REFUSED, WORDS
 from meshsim.live.wire.handler import Handler
 from meshsim.live.wire.heads import Headers, RequestHead
 from meshsim.live.wire.server import ServerConnection
 from meshsim.live.wire.stream import NOBODY, ServerStream
+from meshsim.live.wire.write import reason
 from meshsim.policies.outcome import NR, flag_names
 from meshsim.random import SCRIPT, Key, derive
 
 OWN = frozenset([ATTEMPT_COUNT, TRACEPARENT])
 """Headers that an outbound listener writes anew."""
-MALFORMED = "DPE"
-"""Envoy's flag of a downstream protocol error: it is raised by no call."""
 
 
 class Listener(Handler):
@@ -156,8 +156,10 @@ class Listener(Handler):
         )
 
     def refused(self, connection: ServerConnection, status: int, why: str) -> None:
-        self.unrouted.count(status, MALFORMED, 0.0, 0, 0)
-        self.log_refusal(b"", b"", 1, status, MALFORMED, "http1.codec_error", 0, [], b"")
+        flag, details = REFUSED.get(status, MALFORMED)
+        sent = len(reason(status))
+        self.unrouted.count(status, flag_names(flag), 0.0, 0, sent)
+        self.log_refusal(b"", b"", 1, status, flag_names(flag), details, sent, [], b"")
 
     def log_refusal(
         self, method: bytes, path: bytes, minor: int, status: int, flags: str, details: str, sent: int,
@@ -182,4 +184,6 @@ class Listener(Handler):
     def abort_all(self) -> None:
         """Resets every connection: the pod is gone."""
         for connection in list(self.connections):
+            stream = connection.stream
             connection.abort()
+            stream.gone()

@@ -75,6 +75,13 @@ class Stay(Visit):
         self.connection = None
         self.learn(self.service.clock.now())
 
+    def broken(self, status: int, why: str) -> None:
+        """What was sent was no request: nobody waits for an answer to it."""
+        self.gone()
+
+    def stalled(self) -> None:
+        """A service has time; its proxy has not."""
+
     def writable(self, yes: bool) -> None:
         """Answers are short."""
 

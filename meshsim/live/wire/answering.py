@@ -55,6 +55,7 @@ class Answering(Framing):
     unsent: int
     head_bytes: int
     idle_timeout: float
+    stream_idle_timeout: float
 
     def __init__(self, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
@@ -78,6 +79,7 @@ class Answering(Framing):
         self.unsent = 0
         self.head_bytes = limits.head_bytes
         self.idle_timeout = limits.idle_timeout
+        self.stream_idle_timeout = limits.stream_idle_timeout
 
     # Answering
 
@@ -119,6 +121,7 @@ class Answering(Framing):
         if self.due != DUE:
             return
         self.due = SENDING
+        self.stir()
         if self.bare or status == 204 or status == 304:
             self.bare = True
             length = UNTIL_CLOSE if length < 0 or status == 204 else length
@@ -131,6 +134,7 @@ class Answering(Framing):
     def send(self, data: bytes) -> None:
         """Sends more of the body of an answer."""
         if self.due == SENDING and data and not self.bare:
+            self.stir()
             self.transport.write(chunk(data) if self.chunked else data)
 
     def end(self) -> None:
@@ -190,7 +194,7 @@ class Answering(Framing):
     def _refuse(self, status: int) -> None:
         """Answers a malformed request, unless an answer is already being sent, and closes."""
         owed = self.due
-        stream = self._let_go()
+        self._let_go()
         if owed == SENDING:
             self.abort()
         else:
@@ -198,7 +202,6 @@ class Answering(Framing):
             head = response_head(status, [(b"content-type", b"text/plain")], len(body), _CLOSE)
             self.transport.write(head if self.bare else head + body)
             self._close()
-        stream.gone()
 
     def _let_go(self) -> ServerStream:
         """Owes no answer any more; returns who must hear of it."""
@@ -225,6 +228,10 @@ class Answering(Framing):
 
     # Time
 
+    def stir(self) -> None:
+        """Something of a request or its answer has moved."""
+        self.deadline = self.loop.time() + self.stream_idle_timeout
+
     def _set_timer(self, delay: float) -> None:
         """Has the timer run out then, instead of when it would."""
         self.timer.cancel()
@@ -232,18 +239,20 @@ class Answering(Framing):
         self.timer = self.loop.call_at(self.deadline, self._expire)
 
     def _expire(self) -> None:
-        """The timer: an idle connection, a slow head, or a peer that does not close.
+        """The timer: an idle connection or request, a slow head, or a peer that does not close.
 
-        A request only moves the deadline; the timer, when it runs out early, follows.
+        What happens only moves the deadline; the timer, when it runs out early, follows.
         """
         if self.state == CLOSING:
             self._expire_closing()
             return
         now = self.loop.time()
-        if self.state != HEAD:
-            self.deadline = now + self.idle_timeout
         if now < self.deadline:
-            self.timer = self.loop.call_at(self.deadline, self._expire)
+            self._follow(now)
+        elif self.state != HEAD:
+            self.stir()
+            self._follow(now)
+            self.stream.stalled()
         elif self.heading:
             self._time_out()
         else:
@@ -252,6 +261,11 @@ class Answering(Framing):
                 self.transport.abort()
             else:
                 self.transport.close()
+
+    def _follow(self, now: float) -> None:
+        """Has the timer run out at the deadline; before that, if a request that begins now might stall."""
+        when = min(self.deadline, now + self.stream_idle_timeout)
+        self.timer = self.loop.call_at(when, self._expire)
 
     def _expire_closing(self) -> None:
         """The other side has not closed: goes on waiting only while it takes what was written."""

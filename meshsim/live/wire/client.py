@@ -130,7 +130,7 @@ class ClientConnection(Framing):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        self.parser = HttpResponseParser(self)
+        self.renew()
         self.reusable = True
         self.transport.set_write_buffer_limits(self.limits.buffer_bytes)
 
@@ -150,6 +150,9 @@ class ClientConnection(Framing):
         elif state != _CLOSED:
             kind = GARBAGE if begun else CLOSED
             reply.lost(self, kind, str(error) if error else "closed by the upstream")
+
+    def renew(self) -> None:
+        self.parser = HttpResponseParser(self)
 
     def _forget(self) -> None:
         """No response is awaited any more, and none will be."""
@@ -301,7 +304,7 @@ class ClientConnection(Framing):
         """Says how much body follows: `whole` if none does, else `remaining`."""
         if self.method == b"HEAD":
             if not self.whole:  # llhttp waits for a body that does not come
-                self.parser = HttpResponseParser(self)
+                self.renew()
             self.whole = True
             return
         if head.status == 204:

@@ -94,6 +94,10 @@ class Framing:
         self.headers = []  # so that trailers don't come to stand among the headers
         self.framing = []
 
+    def renew(self) -> None:
+        """Has a new parser, which knows nothing of the messages before."""
+        raise NotImplementedError
+
     def feed(self, data: bytes) -> None:
         """Feeds llhttp.
 
@@ -122,6 +126,8 @@ class Framing:
             self.tail = tail[max(0, len(tail) - 3) :]
             self.overhead += end - start
             start = end
+        if self.whole and self.framing:  # trailers: llhttp would heed a `connection: close` among them
+            self.renew()
         if self.pieces:
             self.overhead = 0
         elif self.overhead > overhead_max:

@@ -28,7 +28,7 @@ class Handler:
         raise NotImplementedError
 
     def refused(self, connection: ServerConnection, status: int, why: str) -> None:
-        """A malformed request has been answered by the connection itself, which closes."""
+        """A malformed head has been answered by the connection itself, which closes."""
 
     def opened(self, connection: ServerConnection) -> None:
         """A client has connected."""

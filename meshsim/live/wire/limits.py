@@ -10,7 +10,8 @@ class Limits:
     """Bounds of one connection; sizes in bytes, times in seconds.
 
     Source: Envoy's defaults (`max_request_headers_kb`, `max_headers_count`, `idle_timeout`,
-    `delayed_close_timeout`). Envoy sets no `request_headers_timeout`; the one here ends slowloris attacks.
+    `stream_idle_timeout`, `delayed_close_timeout`). Envoy sets no `request_headers_timeout`; the one here
+    ends slowloris attacks.
     """
 
     head_bytes: int = 60 * 1024
@@ -21,6 +22,8 @@ class Limits:
     """From the first byte of a request's head to its last."""
     idle_timeout: float = 3600.0
     """Of a connection on which no request is being served."""
+    stream_idle_timeout: float = 300.0
+    """Of a request being served: since a piece of its body last came, or one of its answer was last given."""
     linger: float = 1.0
     """How long a closing connection waits for the other side, so that its last answer is not lost."""
     informational: int = 16

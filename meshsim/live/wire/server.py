@@ -3,7 +3,7 @@
 ```
    HEAD ──head read: Handler.begin──► BODY ──body whole──► WAIT ──answer whole──► HEAD (keep-alive)
      │                                  │                    └──────────────────► CLOSING
-     └── refused ──► CLOSING ◄──────────┴── refused, or answered before the body was whole
+     └── refused ──► CLOSING ◄──────────┴── broken, or answered before the body was whole
    CLOSING: the last answer is on its way, input is dropped; then CLOSED
 ```
 
@@ -63,13 +63,14 @@ class ServerConnection(Answering):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        self.parser = HttpRequestParser(self)
+        self.renew()
         self.transport.set_write_buffer_limits(self.limits.buffer_bytes)
         address = transport.get_extra_info("peername")
         if address:
             self.peer = address[:2]
-        self.deadline = self.loop.time() + self.idle_timeout
-        self.timer = self.loop.call_at(self.deadline, self._expire)
+        now = self.loop.time()
+        self.deadline = now + self.idle_timeout
+        self._follow(now)
         self.handler.opened(self)
 
     def eof_received(self) -> bool:
@@ -82,6 +83,9 @@ class ServerConnection(Answering):
         self.parser = None  # which knows this connection
         self._let_go().gone()
         self.handler.closed(self)
+
+    def renew(self) -> None:
+        self.parser = HttpRequestParser(self)
 
     # Reading
 
@@ -121,14 +125,16 @@ class ServerConnection(Answering):
         size = len(data)
         try:
             head = self._parse_head(data[:end] if size > end else data)
-            self.bare = head.method == b"HEAD"
-            if head.length:
-                end = self.feed_body(data, end, self.head_bytes)
         except MalformedError as error:
             broken = BROKEN.search(data, 0, end)  # which comes first, as where the head came in pieces
             return self._reject(400 if broken else error.status, error.why)
-        except HttpParserError as error:
-            return self._reject(400, str(error))
+        self.bare = head.method == b"HEAD"
+        if head.length:
+            try:
+                end = self.feed_body(data, end, self.head_bytes)
+            except (MalformedError, HttpParserError) as error:
+                self._begin(head)  # as if the body had come later
+                return self._break(error)
         self._begin(head)
         return data[end:] if size > end else b""
 
@@ -167,7 +173,7 @@ class ServerConnection(Answering):
         self.host = head.host
         if upgrade:  # ignored: llhttp, which would stop here, is given the head without it
             self.whole = False
-            self.parser = HttpRequestParser(self)
+            self.renew()
             self.feed(request_head(head.method, b"/", b"a", [], head.length))
         if self.whole != (head.length == 0):
             raise MalformedError(400, "a body whose length is in doubt")
@@ -184,6 +190,7 @@ class ServerConnection(Answering):
         self.keep = head.keep_alive
         self.minor = head.minor
         self.expects = head.expects and not whole and not body
+        self.stir()
         stream = self.handler.begin(self, head, body, whole)
         if self.due != NOTHING:
             self.stream = stream
@@ -195,11 +202,10 @@ class ServerConnection(Answering):
         self.expects = False
         try:
             end = self.feed_body(data, 0, self.head_bytes)
-        except MalformedError as error:
-            return self._reject(error.status, error.why)
-        except HttpParserError as error:
-            return self._reject(400, str(error))
+        except (MalformedError, HttpParserError) as error:
+            return self._break(error)
         if self.pieces:
+            self.stir()
             self.stream.body(self.take())
         if self.whole and self.state == BODY:
             self.state = WAIT
@@ -212,8 +218,17 @@ class ServerConnection(Answering):
         self._reject(408, "a head that did not become whole in time")
 
     def _reject(self, status: int, why: str) -> bytes:
-        """Answers a malformed request and closes; returns the rest of the input: none."""
+        """Answers a malformed head and closes; returns the rest of the input: none."""
         if self.state < CLOSING:
             self._refuse(status)
             self.handler.refused(self, status, why)
+        return b""
+
+    def _break(self, error: Exception) -> bytes:
+        """Ends a request whose body is malformed; returns the rest of the input: none."""
+        if self.state < CLOSING:
+            status = error.status if isinstance(error, MalformedError) else 400
+            stream = self.stream
+            self._refuse(status)
+            stream.broken(status, str(error))
         return b""

@@ -21,7 +21,20 @@ class ServerStream(Protocol):
         return
 
     def gone(self) -> None:
-        """The client went away, or sent a broken body, before its answer was whole; nothing more is told."""
+        """The client went away before its answer was whole; nothing more is told."""
+        return
+
+    def broken(self, status: int, why: str) -> None:
+        """The client sent a broken body; nothing more is told. It is as good as gone, if not told apart.
+
+        Args:
+            status: of the answer that it got; if another had begun, that was cut off instead.
+            why: in a few words, for logs.
+        """
+        self.gone()
+
+    def stalled(self) -> None:
+        """Nothing came and nothing was sent for `Limits.stream_idle_timeout`; told again after as long."""
         return
 
     def writable(self, yes: bool) -> None:

@@ -213,6 +213,7 @@ async def proxied(
     versions: tuple[str, ...] = (),
     app: Upstream | None = None,
     refusing: int = 0,
+    start: float | None = 0.0,
     **scenario: Any,
 ) -> AsyncIterator[Rig]:
     """A running proxy.
@@ -224,6 +225,7 @@ async def proxied(
         versions: of `cart`: one for each upstream.
         app: the proxy's own application.
         refusing: more replicas of `cart`, at which nobody listens.
+        start: scenario time 0, from now, s; None leaves the start to the test.
         scenario: further keys of it.
     """
     given = list(upstreams) or ([] if refusing else [Upstream()])
@@ -253,7 +255,8 @@ async def proxied(
                 given.append(app)
             own = None if app is None else (HOST, await app.open())
             await proxy.connect(Addresses({**addresses, "frontend/0": own or (HOST, 9)}, own, {}))
-            proxy.start(time.monotonic())
+            if start is not None:
+                proxy.start(time.monotonic() + start)
             yield rig
         finally:
             await rig.close()

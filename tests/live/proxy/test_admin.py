@@ -9,11 +9,14 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from meshsim.live.proxy.access import BATCH, AccessLog
+from meshsim.live.proxy.listener import Listener
 from tests.live.proxy.ends import Upstream, answers, in_turn, settle, silence
 from tests.live.proxy.rig import Rig, live, proxied
 
@@ -222,3 +225,18 @@ async def test_promtool_finds_nothing_wrong() -> None:
         told = [line for line in done.stderr.decode().splitlines() if not line.startswith(names)]
         assert done.returncode in (0, 3), done.stderr.decode()
         assert not told
+
+
+@live
+async def test_a_full_disk_costs_lines_of_the_log_and_no_request(capsys: pytest.CaptureFixture[str]) -> None:
+    async with proxied() as rig:
+        log = AccessLog(Path("/dev/full"), asyncio.get_running_loop())
+        for one in rig.proxy.listening.values():
+            if isinstance(one.handler, Listener):
+                one.handler.books.log = log
+        client = await rig.client()
+        for _ in range(2 * BATCH):
+            assert (await client.ask()).status == 200
+        assert log.lost == 2
+        assert capsys.readouterr().err.count("No space left on device") == 1
+        log.close()

@@ -111,7 +111,9 @@ async def test_both_sides_read_the_same(name: str) -> None:
         assert 400 <= answer.status < 600
         assert answer.get("connection") == b"close"
         assert await client.rest() == b""
-        for raw in recorder.raw:  # of a body that broke, the head has gone upstream: one, and never whole
+        for raw in filter(
+            None, recorder.raw
+        ):  # of a body that broke, the head has gone upstream: one, and never whole
             assert read_by_h11(bytes(raw)) in ([], [b"/"])
             assert b"smuggled" not in raw
         assert (await rig.ask()).status == 200

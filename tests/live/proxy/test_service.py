@@ -65,12 +65,16 @@ class Bench:
 
 @contextlib.asynccontextmanager
 async def serving(
-    events: list[dict[str, Any]] | None = None, catalog: Upstream | None = None, **cart: Any
+    events: list[dict[str, Any]] | None = None,
+    catalog: Upstream | None = None,
+    start: float | None = 0.0,
+    duration: str = "1h",
+    **cart: Any,
 ) -> AsyncIterator[Bench]:
-    """A running replica of `cart`."""
+    """A running replica of `cart`; `start` is scenario time 0, from now, or None to leave it to the test."""
     written = Scenario.model_validate(
         {
-            "duration": "1h",
+            "duration": duration,
             "services": {"cart": {"workers": 1, **cart}, "catalog": {}},
             "load": [{"to": "cart", "rate": "1/s"}],
             "events": events or [],
@@ -81,7 +85,8 @@ async def serving(
     try:
         urls = {} if catalog is None else {"catalog": f"http://{HOST}:{await catalog.open()}"}
         await service.connect(Addresses({}, None, urls))
-        service.start(time.monotonic())
+        if start is not None:
+            service.start(time.monotonic() + start)
         yield bench
     finally:
         for client in bench.clients:

@@ -136,6 +136,7 @@ class Served(ServerStream):
         self.data = body
         self.whole = whole
         self.lost = False
+        self.stalls = 0
         self.may_write: list[bool] = []
 
     def body(self, data: bytes) -> None:
@@ -153,6 +154,13 @@ class Served(ServerStream):
     def gone(self) -> None:
         assert not self.lost
         self.lost = True
+
+    def broken(self, status: int, why: str) -> None:
+        self.gone()
+        self.connection.handler.refused(self.connection, status, why)
+
+    def stalled(self) -> None:
+        self.stalls += 1
 
     def writable(self, yes: bool) -> None:
         self.may_write.append(yes)

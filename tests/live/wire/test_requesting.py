@@ -308,3 +308,16 @@ def test_much_beside_the_data_of_chunks_is_garbage() -> None:
     start = OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n"
     waiter, _ = respond(start, *[b"X: y\r\n" * 20] * 20, limits=Limits(head_bytes=1000))
     assert waiter.kind == GARBAGE
+
+
+@pytest.mark.parametrize("trailer", [b"Connection: close", b"Transfer-Encoding: chunked", b"Upgrade: x"])
+def test_trailers_of_a_response_say_nothing_of_the_next(trailer: bytes) -> None:
+    """Whose request that is has nothing to do with it."""
+    raw = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n" + trailer + b"\r\n\r\n"
+    first, upstream = respond(raw)
+    assert first.done
+    assert first.reusable
+    second = upstream.ask()
+    upstream.transport.feed([raw])
+    assert second.done
+    assert second.data == b"abc"

@@ -253,3 +253,13 @@ def test_a_head_of_many_spaces_is_read_in_linear_time() -> None:
     assert server.refusals[0][0] == 400
     server, _ = serve(b"GET http://" + b"a" * 60_000 + b"@ HTTP/1.1\r\nHost: " + b"a" * 300 + b"@\r\n\r\n")
     assert server.refusals[0][0] == 400
+
+
+@pytest.mark.parametrize("trailer", [b"Connection: close", b"Connection: upgrade", b"Upgrade: x"])
+def test_trailers_say_nothing_of_what_follows(trailer: bytes) -> None:
+    """No reader heeds them, so none may refuse what comes after."""
+    raw = CHUNKS + b"3\r\nabc\r\n0\r\n" + trailer + b"\r\n\r\n"
+    server, transport = serve(raw, GET + b"\r\n", raw, GET + b"\r\n")
+    assert server.refusals == []
+    assert [served.data for served in server.served] == [b"abc", b"", b"abc", b""]
+    assert transport.sent.count(b"HTTP/1.1 200") == 4

@@ -413,3 +413,56 @@ def test_an_ended_connection_knows_its_parser_no_more() -> None:
     transport.end()
     assert transport.protocol.parser is None
     assert loop_of(transport).pending() == []
+
+
+# Requests in which nothing moves
+
+
+def stalled_after(seconds: float, *segments: bytes) -> int:
+    """How often a request has been told that nothing moves, under a limit of 10 s."""
+    server, transport = serve(*segments, answers=False, limits=Limits(stream_idle_timeout=10.0))
+    loop_of(transport).pass_time(seconds)
+    return server.served[0].stalls
+
+
+@pytest.mark.parametrize("request_", [GET % 1, POST % 3, POST % 3 + b"a"])
+def test_a_request_in_which_nothing_moves_is_told_so(request_: bytes) -> None:
+    assert stalled_after(9.9, request_) == 0
+    assert stalled_after(10.1, request_) == 1
+    assert stalled_after(20.1, request_) == 2  # which did not have to end it
+
+
+def test_what_moves_a_request() -> None:
+    server, transport = serve(POST % 100, answers=False, limits=Limits(stream_idle_timeout=10.0))
+    (served,) = server.served
+    loop = loop_of(transport)
+    moves = [
+        lambda: transport.feed([b"a"]),
+        lambda: served.connection.start(200, [], CHUNKED),
+        lambda: served.connection.send(b"b"),
+    ]
+    for move in moves:
+        loop.pass_time(9.0)
+        move()
+    loop.pass_time(9.0)
+    assert served.stalls == 0
+    loop.pass_time(2.0)
+    assert served.stalls == 1
+
+
+@pytest.mark.parametrize("idle", [0.0, 9.0, 11.0, 25.0])
+def test_the_limit_is_exact_whatever_was_before(idle: float) -> None:
+    """One timer a connection serves all its limits."""
+    server, transport = serve(answers=False, limits=Limits(stream_idle_timeout=10.0, idle_timeout=30.0))
+    loop = loop_of(transport)
+    loop.pass_time(idle)
+    transport.feed([GET % 1])
+    loop.pass_time(9.99)
+    assert server.served[0].stalls == 0
+    loop.pass_time(0.02)
+    assert server.served[0].stalls == 1
+    server.served[0].connection.answer(200, [], b"")
+    loop.pass_time(29.98)
+    assert not transport.closing
+    loop.pass_time(0.04)
+    assert transport.closing

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from meshsim.lab import terminal
+from meshsim.lab.sheets import Sheet
 
 
 @pytest.fixture
@@ -34,3 +35,49 @@ def test_nobody_watches(screen, monkeypatch) -> None:
     with terminal.runs_bar(quiet=False) as report:
         assert report is None
     assert screen.getvalue() == ""
+
+
+SHEET = Sheet(
+    "edges",
+    ("edge", "rate", "p50", "p99", "retries", "inbound", "meaning"),
+    [
+        (
+            "client -> shop",
+            "84.94/s",
+            "28.77 ms",
+            "96.49 ms",
+            "1,093",
+            "http://127.0.0.1:42887",
+            "as it should be",
+        ),
+        ("shop -> api", "9/s", "-", "-", "0", "-", "nobody is waited for any longer"),
+    ],
+    words=(5, 6),
+)
+
+
+def printed(sheet: Sheet, width: int) -> str:
+    out = io.StringIO()
+    terminal.show(Console(file=out, width=width), sheet)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 120])
+def test_a_narrow_terminal_gets_narrow_tables_and_no_cell_is_cut(width: int) -> None:
+    text = printed(SHEET, width)
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= width
+    for cell in [*SHEET.columns, *(cell for row in SHEET.rows for cell in row[:6])]:
+        assert cell in text
+    for word in " ".join(row[6] for row in SHEET.rows).split():  # sentences are folded between words
+        assert word in text
+
+
+def test_a_table_that_fits_is_one(screen) -> None:
+    assert printed(SHEET, 140).count("edge ") == 1
+    assert printed(SHEET, 60).count("edge ") > 1
+
+
+def test_a_first_column_that_is_wide_itself_is_folded() -> None:
+    text = printed(Sheet("", ("of", "value"), [("a name that is longer than all the rest", "1.234 ms")]), 30)
+    assert "1.234 ms" in text
+    assert "a name that" in text

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 
 from meshsim.policies.endpoint import Endpoint
@@ -70,7 +72,7 @@ def test_the_multiplier_falls_from_the_second_tick_after_the_return() -> None:
         rule.tick(hosts, tick)
         after.append((hosts[0].ejected, hosts[0].multiplier))
     assert after == [(True, 1), (False, 1), (False, 1), (False, 0)]
-    assert rule.next_tick(hosts, 40.0) == -1.0
+    assert rule.next_tick(hosts, 40.0) == inf
 
 
 @pytest.mark.parametrize(("healthy", "panics"), [(5, False), (4, True), (0, True)])

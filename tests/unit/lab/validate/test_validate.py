@@ -168,6 +168,20 @@ def test_both_proxies_are_held_against_each_other() -> None:
     assert all(row["ok"] for row in rows)
 
 
+def test_proxies_that_differ_fail() -> None:
+    class Forgetful(Fake):
+        def change(self, records):
+            if self.ran[-1][1] == "envoy":
+                records.attempts.kind[:] = 0
+
+    _, other = validate_each([QUEUE], proxy="both", live=Forgetful())
+    assert other.verdict == "fail"
+    told = "edges.client -> api.retries is 0 live and"
+    assert any(
+        each.startswith(told) and "behind the other proxy" in each for each in other.summary["reasons"]
+    )
+
+
 def test_closed_loads_are_compared_in_sum() -> None:
     closed = loads("""
 name: closed

@@ -55,6 +55,7 @@ def test_retries() -> None:
     ("base", "ceiling", "bounds"),
     [
         ("0s", None, ("0.001s", "0.001s")),
+        ("0s", "250ms", ("0.001s", "0.001s")),  # doubling nothing makes nothing
         ("25ms", "10ms", ("0.010s", "0.010s")),
         ("5ms", "5ms", ("0.005s",) * 2),
     ],
@@ -76,11 +77,27 @@ def test_no_retries_and_zero_retries_are_different_things() -> None:
     )
 
 
+def test_hedges_are_retries_after_a_time_out_that_stops_nothing() -> None:
+    action = compiled.route(written(hedge={"after": "150ms", "max": 2}), "cart")["route"]
+    assert action["hedge_policy"] == {"hedge_on_per_try_timeout": True}
+    assert action["retry_policy"] == {
+        "retry_on": "retriable-status-codes",  # none of which are named
+        "num_retries": 2,
+        "per_try_timeout": "0.150s",
+        "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.001s"},
+    }
+    assert "hedge_policy" not in compiled.route(written(), "cart")["route"]
+
+
 def test_a_budget_is_part_of_the_breaker() -> None:
     (limits,) = compiled.cluster(written(retries={"budget": {"ratio": "25%"}}))["circuit_breakers"][
         "thresholds"
     ]
     assert limits["retry_budget"] == {"budget_percent": {"value": 25.0}, "min_retry_concurrency": 3}
+    (limits,) = compiled.cluster(written(retries={"budget": {"min_concurrency": 5_000_000_000}}))[
+        "circuit_breakers"
+    ]["thresholds"]
+    assert limits["retry_budget"]["min_retry_concurrency"] == UNLIMITED
 
 
 def test_only_consecutive_errors_eject() -> None:

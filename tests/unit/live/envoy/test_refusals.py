@@ -16,7 +16,29 @@ HEAD = f"{{name: refused, duration: 10s, {SERVICES}, load: [{{to: cart, rate: 1/
     ("text", "keys"),
     [
         ("", []),
-        (", policies: {cart: {hedge: {after: 30ms}}}", ["policies.cart.hedge"]),
+        (", policies: {cart: {hedge: {after: 30ms, max: 2}, circuit_breaker: {max_requests: 9}}}", []),
+        (", policies: {cart: {hedge: {after: 0.5ms}}}", ["policies.cart.hedge.after"]),
+        (", policies: {cart: {hedge: {after: 30ms}, retries: {}}}", ["policies.cart.hedge"]),
+        (
+            ", policies: {cart: {outlier_detection: {}}, client -> cart: {hedge: {after: 30ms}}}",
+            ["policies.client -> cart.hedge"],
+        ),
+        (
+            ", policies: {cart: {hedge: {after: 30ms}, circuit_breaker: {max_connections: 9}}}",
+            ["policies.cart.hedge"],
+        ),
+        (
+            ", policies: {cart: {hedge: {after: 30ms, max: 2}, circuit_breaker: {max_retries: 9}}}",
+            ["policies.cart.hedge"],
+        ),
+        (
+            ", policies: {cart: {hedge: {after: 30ms}}}, events: [{at: 1s, replica: cart/v1/0, errors: 5%}]",
+            ["policies.cart.hedge"],
+        ),
+        (
+            ", policies: {cart: {hedge: {after: 30ms}}}, events: [{at: 1s, service: cart, down: true}]",
+            ["policies.cart.hedge"],
+        ),
         (
             ", policies: {cart: {retries: {budget: {ratio: 20%, min_per_second: 10, ttl: 5s}}}}",
             ["policies.cart.retries.budget.min_per_second", "policies.cart.retries.budget.ttl"],
@@ -53,9 +75,14 @@ HEAD = f"{{name: refused, duration: 10s, {SERVICES}, load: [{{to: cart, rate: 1/
             ["events[0].latency_factor", "events[1].loss"],
         ),
         (
-            """, events: [{at: 1s, set: {policies.cart.hedge: {after: 50ms}}},
+            """, events: [{at: 1s, set: {policies.cart.hedge: {after: 0.5ms}}},
                           {at: 2s, set: {policies.cart.timeout: 1s}}]""",
-            ["events[0].set: policies.cart.hedge"],
+            ["events[0].set: policies.cart.hedge.after"],
+        ),
+        (
+            """, policies: {cart: {retries: {}}}, events: [{at: 1s, set: {policies.cart: {}}},
+                          {at: 2s, set: {policies.cart: {hedge: {after: 30ms}}}}]""",
+            ["events[1].set: policies.cart.hedge"],
         ),
     ],
 )
@@ -78,3 +105,12 @@ def test_refusing_lists_them_all_in_one_error() -> None:
     with pytest.raises(MeshsimError, match=r"(?s)can't run.*links\.default\.latency.*links\.default\.loss"):
         refuse(scenario)
     refuse(loads(f"{HEAD}}}"))
+
+
+@pytest.mark.parametrize("may", ["errors: 1%", "queue: 5", "versions: {v1: {}, v2: {script: [{call: db}]}}"])
+def test_hedged_calls_to_what_may_fail_are_refused(may: str) -> None:
+    """A 5xx ends an Envoy's call though another try is under way; meshsim waits for the other."""
+    text = f"""{{duration: 1s, services: {{cart: {{{may}}}, db: {{}}}}, load: [{{to: cart, rate: 1/s}}],
+               policies: {{cart: {{hedge: {{after: 30ms}}}}}}}}"""
+    (found,) = refusals(loads(text))
+    assert found.startswith("policies.cart.hedge: at Envoy a 5xx is the answer")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from meshsim.live.envoy.resources import Proxy, bootstrap, documents, replicas
+from meshsim.live.envoy.resources import Proxy, bootstrap, documents
 from meshsim.scenario import loads
 from meshsim.scenario.model import Scenario
 
@@ -51,11 +51,6 @@ def made(scenario: Scenario, id_: str, **known: Any) -> dict[str, dict[str, Any]
 def endpoints(cluster: dict[str, Any]) -> list[int]:
     (locality,) = cluster["load_assignment"]["endpoints"]
     return [each["endpoint"]["address"]["socket_address"]["port_value"] for each in locality["lb_endpoints"]]
-
-
-def test_replicas_have_ids_as_the_engines_have(scenario: Scenario) -> None:
-    assert replicas(scenario, "cart") == {"cart/v1/0": "v1", "cart/v1/1": "v1", "cart/v2/0": "v2"}
-    assert replicas(scenario, "frontend") == {"frontend/0": "", "frontend/1": ""}
 
 
 def test_a_replica_has_inbound_outbound_and_a_listener_for_each_upstream(scenario: Scenario) -> None:

@@ -10,6 +10,7 @@ from meshsim.live import merge
 from meshsim.live.envoy import CallRow, Ejection, rows
 from meshsim.policies.outcome import flag_names
 from meshsim.scenario import loads
+from meshsim.scenario.model import Policy
 
 SCENARIO = loads(
     "{name: x, duration: 1s, services: {front: {script: [{call: cart}]}, cart: {replicas: 2}},"
@@ -43,3 +44,17 @@ def test_they_are_what_a_merge_takes() -> None:
     table = merge.gather(parts, "proxy", "calls", merge.CALLS, "start")
     assert table["key"].tolist() == [255]
     assert table["end"].dtype == np.float64
+
+
+def test_a_hedge_that_was_one_too_many_is_no_failure() -> None:
+    hedged = SCENARIO.model_copy(
+        update={"policies": {"cart": Policy.model_validate({"hedge": {"after": "30ms"}})}}
+    )
+    won = replace(CALL, status=200, flags=("URX",), details="via_upstream")
+    held = replace(won, flags=("UO",))  # no slot for a hedge
+    full = replace(
+        CALL, status=503, flags=("UO",), details="upstream_reset_before_response_started{overflow}"
+    )
+    for scenario, expected in ((hedged, ["UT", "", "", "UO"]), (SCENARIO, ["URX,UT", "URX", "UO", "UO"])):
+        found = rows(scenario, "front", [CALL, won, held, full], [])
+        assert [flag_names(int(flags)) for flags in found["calls.flags"]] == expected

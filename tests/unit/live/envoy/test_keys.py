@@ -1,0 +1,202 @@
+"""No key of a scenario is lost on the way to an Envoy: each is compiled, or refused, or somebody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from pydantic import BaseModel
+from typing_extensions import TypeAliasType
+
+from meshsim.live.envoy import refusals
+from meshsim.live.envoy.mesh import Envoys
+from meshsim.live.envoy.resources import Proxy, documents
+from meshsim.scenario import loads, times
+from meshsim.scenario.model import Scenario
+from meshsim.scenario.parts import places
+
+TEXT = """
+name: keys
+duration: 10s
+services:
+  other: {}
+  cart: {versions: {v1: {}, v2: {}}}
+mesh: {dataplane: sidecar}
+load: [{to: cart, rate: 1/s}]
+"""
+POLICY = "policies.cart"
+RETRIES = {f"{POLICY}.retries": {"attempts": 2, "backoff": {"base": "10ms", "max": "20ms"}}}
+BUDGET = {f"{POLICY}.retries": {"budget": {"ratio": "10%", "min_concurrency": 1}}}
+LINKERD = {f"{POLICY}.retries": {"budget": {"ratio": "10%"}}}
+EJECTIONS: dict[str, Any] = {f"{POLICY}.outlier_detection": {}}
+DELAY = {f"{POLICY}.fault": {"delay": {"time": "1s"}}}
+ABORT: dict[str, Any] = {f"{POLICY}.fault": {"abort": {}}}
+LIMIT = {f"{POLICY}.rate_limit": {"burst": 1, "rate": "1/s"}}
+HEDGE = {f"{POLICY}.hedge": {"after": "1s"}}
+
+DOWN = {"events": [{"at": "1s", "for": "1s", "service": "cart", "down": True}]}
+PUSH = {"events": [{"at": "1s", "set": {"policies.cart.timeout": "1s"}}]}
+
+COMPILED: dict[str, tuple[dict[str, Any], Any]] = {
+    "mesh.dataplane": ({}, "none"),
+    "policies.*.timeout": ({}, "1s"),
+    "policies.*.retries.attempts": (RETRIES, 3),
+    "policies.*.retries.per_try_timeout": (RETRIES, "1s"),
+    "policies.*.retries.on": (RETRIES, ["reset"]),
+    "policies.*.retries.backoff.base": (RETRIES, "5ms"),
+    "policies.*.retries.backoff.max": (RETRIES, "30ms"),
+    "policies.*.retries.budget.ratio": (BUDGET, "20%"),
+    "policies.*.retries.budget.min_concurrency": (BUDGET, 2),
+    "policies.*.balance.kind": ({}, "random"),
+    "policies.*.balance.least_request.choices": ({f"{POLICY}.balance": "least_request"}, 3),
+    "policies.*.balance.least_request.selection": ({f"{POLICY}.balance": "least_request"}, "full_scan"),
+    "policies.*.circuit_breaker.max_connections": ({}, 9),
+    "policies.*.circuit_breaker.max_pending": ({}, 9),
+    "policies.*.circuit_breaker.max_requests": ({}, 9),
+    "policies.*.circuit_breaker.max_retries": ({}, 9),
+    "policies.*.outlier_detection.consecutive_5xx": (EJECTIONS, 9),
+    "policies.*.outlier_detection.interval": (EJECTIONS, "9s"),
+    "policies.*.outlier_detection.base_ejection_time": (EJECTIONS, "9s"),
+    "policies.*.outlier_detection.max_ejection_time": (EJECTIONS, "900s"),
+    "policies.*.outlier_detection.max_ejection_percent": (EJECTIONS, "9%"),
+    "policies.*.outlier_detection.min_health_percent": (EJECTIONS, "9%"),
+    "policies.*.rate_limit.burst": (LIMIT, 9),
+    "policies.*.rate_limit.rate": (LIMIT, "9/s"),
+    "policies.*.hedge.after": (HEDGE, "9s"),
+    "policies.*.hedge.max": (HEDGE, 9),
+    "policies.*.split": ({}, {"v1": 1}),
+    "policies.*.fault.delay.percent": (DELAY, "9%"),
+    "policies.*.fault.delay.time": (DELAY, "9s"),
+    "policies.*.fault.abort.percent": (ABORT, "9%"),
+    "policies.*.fault.abort.status": (ABORT, 409),
+    "events[0].set": (PUSH, {"policies.cart.timeout": "2s"}),
+}
+"""By key: what else is written, and a value that makes other documents."""
+
+REFUSED: dict[str, tuple[dict[str, Any], Any]] = {
+    "mesh.proxy.time": ({}, "1ms"),
+    "mesh.proxy.workers": ({}, 9),
+    "links.*.latency": ({}, "1ms"),
+    "links.*.loss": ({}, "9%"),
+    "policies.*.retries.budget.min_per_second": (LINKERD, 9),
+    "policies.*.retries.budget.ttl": (LINKERD, "9s"),
+    "events[0].latency_factor": ({"events": [{"at": "1s", "link": "client -> cart"}]}, 2.0),
+    "events[0].loss": ({"events": [{"at": "1s", "link": "client -> cart"}]}, "9%"),
+}
+"""By key: what else is written, and a value that is told by the key's name."""
+
+TIMED: dict[str, tuple[dict[str, Any], Any]] = {
+    "mesh.push_delay": (PUSH, "2s"),
+    "events[0].at": (PUSH, "2s"),
+    "events[0].for": (DOWN, "2s"),
+    "events[0].service": (DOWN, "other"),
+    "events[0].replica": ({"events": [{"at": "1s", "replica": "cart/v1/0", "down": True}]}, "cart/v2/0"),
+    "events[0].down": ({"events": [{"at": "1s", "service": "cart", "slow": 2.0}]}, True),
+}
+"""By key: what else is written, and a value that makes other things happen to the Envoys at other times."""
+
+ELSEWHERE = {
+    "schema": "of the file",
+    "name": "of the run",
+    "description": "of the run",
+    "seed": "of the draws, which travel in headers",
+    "duration": "of the load",
+    "warmup": "of what is measured",
+    "drain": "of the launcher",
+    "engine": "of a simulation",
+    "keep": "of what is measured",
+    "services": "processes of meshsim's own",
+    "load": "the load generator's, a process of meshsim's own; priorities travel in headers",
+    "objectives": "of what is measured",
+    "sweep": "of a simulation",
+    "tracing": "of spans, which services and load generator leave",
+    "mesh.preset": "fills policies before anybody sees them",
+    "events[0].slow": "the services'",
+    "events[0].errors": "the services'",
+    "events[0].link": "of events that are refused",
+}
+
+
+def models(kind: Any) -> Iterator[type[BaseModel]]:
+    """The models that a field may hold; distributions of times are one value."""
+    if isinstance(kind, TypeAliasType):
+        kind = kind.__value__
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        if kind.__module__ != times.__name__:
+            yield kind
+    else:
+        for part in get_args(kind):
+            yield from models(part)
+
+
+def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Every key that can be written, but those whose mechanism is not built; `*` stands for a name."""
+    for name, field in model.model_fields.items():
+        key = f"{prefix}{field.alias or name}"
+        if field.annotation is type(None):
+            continue
+        if key in ELSEWHERE:
+            yield key
+            continue
+        below = list(models(field.annotation))
+        if not below:
+            yield key
+        several = {"policies": ".*", "links": ".*", "events": "[0]"}.get(key, "")
+        for part in below:
+            yield from keys(part, f"{key}{several}.")
+
+
+def written(others: dict[str, Any], key: str | None = None, value: Any = None) -> Scenario:
+    """The scenario with other things written, and a key's value."""
+    overrides = dict(others)
+    if key is not None:
+        name = key.replace("policies.*", POLICY).replace("links.*", "links.default").removesuffix(".kind")
+        overrides[name] = value
+    return loads(TEXT, overrides=overrides)
+
+
+def made(scenario: Scenario) -> Any:
+    """All documents of all its proxies, from the start and after each push."""
+    ids = ["client/0", *(place.name for place in places(scenario))]
+    addresses = {id_: ("127.0.0.1", 9000 + number) for number, id_ in enumerate(ids)}
+    pushed = [scenario.policies_after(number) for number, event in enumerate(scenario.events) if event.set]
+    return [
+        documents(Proxy(stage, id_), Path("/run"), addresses=addresses, app=("127.0.0.1", 8000))
+        for stage in (scenario, *pushed)
+        for id_ in ids
+    ]
+
+
+def test_every_key_is_somebodys() -> None:
+    known = [*COMPILED, *REFUSED, *TIMED, *ELSEWHERE]
+    assert len(known) == len(set(known))
+    assert set(keys(Scenario)) == set(known)
+
+
+@pytest.mark.parametrize("key", COMPILED)
+def test_a_compiled_key_is_in_the_documents(key: str) -> None:
+    others, value = COMPILED[key]
+    before, after = written(others), written(others, key, value)
+    assert not refusals(before)
+    assert not refusals(after)
+    assert made(before) != made(after)
+
+
+@pytest.mark.parametrize("key", REFUSED)
+def test_a_refused_key_is_named(key: str) -> None:
+    others, value = REFUSED[key]
+    name = key.replace("policies.*", POLICY).replace("links.*", "links.default")
+    found = refusals(written(others, key, value))
+    assert [line.split(": ")[0] for line in found] == [name]
+
+
+@pytest.mark.parametrize("key", TIMED)
+def test_a_timed_key_changes_what_happens_to_the_envoys(key: str, tmp_path: Path) -> None:
+    others, value = TIMED[key]
+    before, after = (
+        Envoys(scenario, 7, "127.0.0.1", tmp_path)._changes
+        for scenario in (written(others), written(others, key, value))
+    )
+    assert before != after
