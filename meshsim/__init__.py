@@ -4,6 +4,9 @@
 >>> run = ms.run("scenarios/retry-storm.yaml", seed=7)  # doctest: +SKIP
 >>> run.summary, run.requests, run.plot()  # doctest: +SKIP
 
+Each verb of the command line that computes is a function here, by its name: `run`, `sweep`, `compare`,
+`capacity`, `validate`; ``live`` is `run_live` (`meshsim.live` is the package) and ``theory`` is `solve`.
+
 The names below are imported when they are first used, so that ``import meshsim`` costs nothing.
 """
 
@@ -15,9 +18,12 @@ from meshsim import forms  # noqa: F401 - decides which form of the mesh is load
 if TYPE_CHECKING:
     from meshsim.engine import Simulation
     from meshsim.errors import MeshsimError, ScenarioError
+    from meshsim.lab.capacity import capacity
     from meshsim.lab.compare import compare
+    from meshsim.lab.live import run_live
     from meshsim.lab.run import Run, run
     from meshsim.lab.sweep import sweep
+    from meshsim.lab.validate import validate
     from meshsim.policies.balance import Balancer
     from meshsim.policies.retry import RetryRule
     from meshsim.scenario.dump import dump
@@ -36,14 +42,17 @@ __all__ = [
     "Scenario",
     "ScenarioError",
     "Simulation",
+    "capacity",
     "compare",
     "dump",
     "linspace",
     "load",
     "loads",
     "run",
+    "run_live",
     "solve",
     "sweep",
+    "validate",
 ]
 
 _HOMES = {
@@ -54,14 +63,17 @@ _HOMES = {
     "Scenario": "meshsim.scenario.model",
     "ScenarioError": "meshsim.errors",
     "Simulation": "meshsim.engine",
+    "capacity": "meshsim.lab.capacity",
     "compare": "meshsim.lab.compare",
     "dump": "meshsim.scenario",
     "linspace": "meshsim.scenario.variation",
     "load": "meshsim.scenario",
     "loads": "meshsim.scenario",
     "run": "meshsim.lab.run",
+    "run_live": "meshsim.lab.live",
     "solve": "meshsim.theory",
     "sweep": "meshsim.lab.sweep",
+    "validate": "meshsim.lab.validate",
 }
 
 

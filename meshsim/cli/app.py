@@ -7,7 +7,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol
@@ -79,8 +79,13 @@ class _Pipe(io.FileIO):
 
 def _streams() -> None:
     """Makes standard output and error bear whatever they are connected to."""
-    if sys.stdout is None:  # closed by whoever started us
-        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for as long as we live
+    while (null := os.open(os.devnull, os.O_RDWR)) <= 2:  # one that was closed by whoever started us:
+        os.set_inheritable(null, True)  # what is opened next would pass for it, here and in our children
+    os.close(null)
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for as long as we live
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     elif isinstance(sys.stdout, io.TextIOWrapper) and isinstance(
         sys.stdout.buffer, io.BufferedWriter | io.FileIO
     ):
@@ -113,14 +118,12 @@ def told(as_json: bool) -> Iterator[None]:
     try:
         yield
     except MeshsimError as error:
+        problems = error.problems if isinstance(error, ScenarioError) else ()
         if as_json:
-            listed = (
-                [asdict(problem) for problem in error.problems] if isinstance(error, ScenarioError) else []
-            )
+            listed = [asdict(problem) for problem in problems]
             print(json.dumps({"error": str(error), "problems": listed}, indent=2))
-        problems = str(error).splitlines()
-        several = f"{len(problems)} problems\n  " if len(problems) > 1 else ""
-        print(f"meshsim: {several}" + "\n  ".join(problems), file=sys.stderr)
+        several = f"{len(problems)} problems\n" if len(problems) > 1 else ""
+        print("meshsim: " + f"{several}{error}".replace("\n", "\n  "), file=sys.stderr)
         raise typer.Exit(BAD) from None
     except KeyboardInterrupt:
         print("meshsim: given up; nothing is written", file=sys.stderr)
@@ -142,6 +145,37 @@ def saved(result: Saveable, out: Path | None) -> tuple[list[Path], MeshsimError 
         return result.save(out), None
     except MeshsimError as error:
         return [], error
+
+
+def present(
+    result: Saveable,
+    numbers: object,
+    show: Callable[[list[Path]], None],
+    *,
+    out: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """How every verb hands over what came of it: saved, and told to people or machines.
+
+    Args:
+        result: is saved.
+        numbers: what is printed for machines.
+        show: prints it for people, with where it was written.
+        out: where to; None saves nothing.
+        as_json: whether machines read it.
+        quiet: whether people do not.
+
+    Raises:
+        MeshsimError: it could not be saved; that is told last.
+    """
+    written, failure = saved(result, out)
+    if as_json:
+        print(json.dumps(numbers, indent=2, allow_nan=False))
+    elif not quiet:
+        show(written)
+    if failure is not None:
+        raise failure
 
 
 def code(*, partial: bool, missed: bool) -> int:

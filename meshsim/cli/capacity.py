@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from meshsim.cli.app import (
     Seed,
     app,
     example,
+    present,
     stopping,
     told,
     warn,
@@ -133,26 +133,17 @@ def capacity(
             interrupted=stopping,
             **options,
         )
-        written, failure = _saved(result, out)
-        if as_json:
-            print(json.dumps(result.answer, indent=2, allow_nan=False))
-        elif not quiet:
-            _show(result, written)
-        if failure is not None:
-            raise failure
+        present(
+            result,
+            result.answer,
+            lambda written: _show(result, written),
+            out=out,
+            as_json=as_json,
+            quiet=quiet,
+        )
     if result.answer["partial"]:
         print("meshsim: interrupted; this is what is known so far", file=sys.stderr)
         raise typer.Exit(INTERRUPTED)
-
-
-def _saved(result: Capacity, out: Path | None) -> tuple[list[Path], MeshsimError | None]:
-    """Saves what was found; a full disk must not keep it from being shown first."""
-    if out is None:
-        return [], None
-    try:
-        return result.save(out), None
-    except MeshsimError as error:
-        return [], error
 
 
 def _say(line: str) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -21,14 +20,10 @@ from meshsim.cli.app import (
     app,
     code,
     example,
-    saved,
+    present,
     stopping,
     told,
 )
-
-if TYPE_CHECKING:
-    pass
-
 
 Other = Annotated[
     str | None,
@@ -104,13 +99,14 @@ def compare(
                 until=until, metric=metric, at_most=at_most, jobs=jobs, progress=progress,
                 looked=None if progress is None else progress.looked, interrupted=stopping,
             )  # fmt: skip
-        written, failure = saved(result, out)
-        if as_json:
-            print(json.dumps(result.summary, indent=2, allow_nan=False))
-        elif not quiet:
-            terminal.show_comparison(terminal.console(), result.summary, written)
-        if failure is not None:
-            raise failure
+        present(
+            result,
+            result.summary,
+            lambda written: terminal.show_comparison(terminal.console(), result.summary, written),
+            out=out,
+            as_json=as_json,
+            quiet=quiet,
+        )
     runs = result.summary["replications"]
     missed = any(objective["met_b"] < runs for objective in result.summary["objectives"])
     raise typer.Exit(code(partial=result.summary["partial"], missed=check and missed))

@@ -16,7 +16,7 @@ from meshsim.cli.app import (
     app,
     code,
     example,
-    saved,
+    present,
     stopping,
     told,
 )
@@ -62,11 +62,11 @@ def live(
     Each replica is a process, and beside it a proxy that applies the policies. A table shows how it goes; the
     results are those of run, in the same files. With --json the first line tells where everybody listens.
 
-    Ctrl-C ends it early and keeps what was measured so far, marked partial; a second one gives up. However it
-    ends, no process, port or file is left.
+    Ctrl-C or SIGTERM ends it early and keeps what was measured so far, marked partial; a second one gives up.
+    However it ends, no process, port or file is left.
     """
     with told(as_json):
-        from meshsim.lab import terminal, watch  # noqa: PLC0415
+        from meshsim.lab import files, terminal, watch  # noqa: PLC0415
         from meshsim.lab.live import run_live, serve_live  # noqa: PLC0415
 
         def ready(mesh: LiveMesh) -> None:
@@ -91,17 +91,16 @@ def live(
                 serve_live(scenario, **common)
                 return
             if out is not None:
-                from meshsim.lab import files  # noqa: PLC0415
-
                 files.prepare(out)
             result = run_live(scenario, interrupted=stopping, **common)
-        written, failure = saved(result, out)
-        if as_json:
-            print(json.dumps(result.summary, indent=2, allow_nan=False))
-        elif not quiet:
-            terminal.show_run(terminal.console(), result.summary, written)
-        if failure is not None:
-            raise failure
+        present(
+            result,
+            result.summary,
+            lambda written: terminal.show_run(terminal.console(), result.summary, written),
+            out=out,
+            as_json=as_json,
+            quiet=quiet,
+        )
     missed = any(not objective["met"] for objective in result.summary["objectives"])
     raise typer.Exit(code(partial=result.summary["partial"], missed=check and missed))
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -21,14 +20,10 @@ from meshsim.cli.app import (
     app,
     code,
     example,
-    saved,
+    present,
     stopping,
     told,
 )
-
-if TYPE_CHECKING:
-    pass
-
 
 Replications = Annotated[
     int, typer.Option(help="Independent runs, each with the next seed; from 2 on there are intervals.")
@@ -101,12 +96,13 @@ def run(
                 at_most=at_most,
                 looked=None if progress is None else progress.looked,
             )
-        written, failure = saved(result, out)
-        if as_json:
-            print(json.dumps(result.summary, indent=2, allow_nan=False))
-        elif not quiet:
-            terminal.show_run(terminal.console(), result.summary, written)
-        if failure is not None:
-            raise failure
+        present(
+            result,
+            result.summary,
+            lambda written: terminal.show_run(terminal.console(), result.summary, written),
+            out=out,
+            as_json=as_json,
+            quiet=quiet,
+        )
     missed = any(not objective["met"] for objective in result.summary["objectives"])
     raise typer.Exit(code(partial=result.summary["partial"], missed=check and missed))

@@ -19,8 +19,12 @@ Writer = Callable[[BinaryIO], object]
 """Writes one file's content."""
 
 
-def prepare(folder: str | Path) -> Path:
+def prepare(folder: str | Path, option: str = "--out") -> Path:
     """Makes the folder and proves, before anything is computed, that files can be written there.
+
+    Args:
+        folder: made if missing.
+        option: which gave it, for the message.
 
     Raises:
         MeshsimError: they can't; nothing of the run would be kept.
@@ -35,7 +39,7 @@ def prepare(folder: str | Path) -> Path:
             test.unlink(missing_ok=True)
     except (OSError, ValueError) as error:
         raise MeshsimError(
-            f"can't write to {path}: {reason(error)}; choose another folder with --out"
+            f"can't write to {path}: {reason(error)}; choose another folder with {option}"
         ) from error
     return path
 

@@ -6,6 +6,7 @@ which the engine's next report of progress takes up.
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 import time
@@ -50,26 +51,35 @@ class Interrupt:
         self.presses += 1
         self.give_up_if_pressed_twice()
         if self.told is not None:
-            self.told()
+            with contextlib.suppress(RuntimeError, OSError):  # amid another print, or on a closed terminal
+                self.told()
 
 
 @contextmanager
-def interruptible(told: Callable[[], None] | None = None) -> Iterator[Interrupt]:
+def interruptible(told: Callable[[], None] | None = None, *, terminate: bool = False) -> Iterator[Interrupt]:
     """Listens for Ctrl-C; only the main thread can, and only if Ctrl-C is not ignored on purpose.
+
+    Args:
+        told: is called at the first press.
+        terminate: whether SIGTERM, as `kill` and container runtimes send it, counts as a press too.
 
     Where somebody listens already, as a sweep does around its runs, it is one press for both.
     """
-    previous = signal.getsignal(signal.SIGINT)
-    listener = getattr(previous, "__self__", None)
+    wanted = [signal.SIGINT, signal.SIGTERM] if terminate else [signal.SIGINT]
+    before = {number: signal.getsignal(number) for number in wanted}
+    listener = getattr(before[signal.SIGINT], "__self__", None)
     if isinstance(listener, Interrupt):
         yield listener
         return
     interrupt = Interrupt(told)
-    if threading.current_thread() is not threading.main_thread() or not callable(previous):
+    if threading.current_thread() is not threading.main_thread():
         yield interrupt
         return
-    signal.signal(signal.SIGINT, interrupt.notice)
+    heard = {number: former for number, former in before.items() if former not in (signal.SIG_IGN, None)}
+    for number in heard:
+        signal.signal(number, interrupt.notice)
     try:
         yield interrupt
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, former in heard.items():
+            signal.signal(number, former)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from meshsim.errors import MeshsimError
 from meshsim.lab import files
 from meshsim.lab.interrupt import Interrupt, interruptible
 from meshsim.lab.run import Run, first_seed, provenance, scenario_of
@@ -18,6 +17,7 @@ from meshsim.lab.sheets import time
 from meshsim.live.launch import LiveMesh, Options, Told
 from meshsim.live.machine import Usage
 from meshsim.live.merge import Ending, Keys, Merged, merge
+from meshsim.live.ports import own_address
 from meshsim.measure.summary import summarise
 from meshsim.scenario.advice import advise
 from meshsim.scenario.model import Scenario
@@ -63,7 +63,8 @@ def run_live(
 ) -> LiveRun:
     """Runs a scenario on this machine, until its load is done.
 
-    Ctrl-C ends it early: what was measured until then is returned (and saved). A second one gives up.
+    Ctrl-C or SIGTERM ends it early: what was measured until then is returned (and saved). A second one gives
+    up.
 
     Args:
         scenario: a file's path (``-`` for standard input), or a scenario that is already loaded.
@@ -90,7 +91,7 @@ def run_live(
     options = options_of(proxy, host, access_log, roles)
     with LiveMesh(chosen, chosen.seed, options, progress) as mesh:
         mesh.launch()
-        with interruptible(interrupted) as stop:
+        with interruptible(interrupted, terminate=True) as stop:
             began = Usage.now()
             mesh.start()
             if ready is not None:
@@ -100,7 +101,7 @@ def run_live(
             parts = mesh.stop()
             stop.give_up_if_pressed_twice()
     merged = merge(chosen, chosen.seed, "live" if proxy == "meshsim" else proxy, parts, ending)
-    result = _result(chosen, merged, evidence(merged, mesh, busy))
+    result = _result(chosen, merged, evidence(merged, mesh.cpu, busy))
     if out is not None:
         result.save(out)
     return result
@@ -119,7 +120,7 @@ def serve_live(
     ready: Watch | None = None,
     watch: Watch | None = None,
 ) -> None:
-    """Runs a scenario's mesh without its load, for clients from outside, until Ctrl-C.
+    """Runs a scenario's mesh without its load, for clients from outside, until Ctrl-C or SIGTERM.
 
     Args:
         scenario: a file's path (``-`` for standard input), or a scenario that is already loaded.
@@ -141,7 +142,7 @@ def serve_live(
     options = options_of(proxy, host, access_log, roles, load=False)
     with LiveMesh(chosen, chosen.seed, options, progress) as mesh:
         mesh.launch()
-        with interruptible() as stop:
+        with interruptible(terminate=True) as stop:
             mesh.start()
             if ready is not None:
                 ready(mesh)
@@ -172,11 +173,11 @@ def options_of(
     """How the mesh is run, its folder for access logs made.
 
     Raises:
-        MeshsimError: nothing can be written there.
+        MeshsimError: nothing can be written there, or the address is not this machine's.
     """
-    log = None if access_log is None else files.prepare(access_log)
-    options = Options(proxy=proxy, load=load, keep=load, access_log=log, host=host)
-    return options if roles is None else Options(proxy, load, load, log, host, roles)
+    log = None if access_log is None else files.prepare(access_log, option="--access-log")
+    options = Options(proxy=proxy, load=load, keep=load, access_log=log, host=own_address(host))
+    return options if roles is None else replace(options, roles=roles)
 
 
 # ---- while it runs ----------------------------------------------------------------------------------
@@ -205,17 +206,24 @@ def _usage(began: Usage | None) -> dict[str, float] | None:
 # ---- what is left -----------------------------------------------------------------------------------
 
 
-def evidence(merged: Merged, mesh: LiveMesh, machine: dict[str, float] | None) -> dict[str, Any]:
+def evidence(
+    merged: Merged, cpu: Mapping[tuple[str, str], float], machine: dict[str, float] | None
+) -> dict[str, Any]:
     """How well the machine kept up.
+
+    Args:
+        merged: the run.
+        cpu: what each process has used of a core, s, by role and id.
+        machine: how busy it was.
 
     Returns:
         ``lag`` of the load generator and ``timer_lag`` of the services, each with ``p50``, ``p99`` and
         ``max`` in s; ``cores`` that proxies, services and the load generator used on average; ``machine``
         with the shares of its time that were ``busy`` and ``stolen``, None where the system does not say.
     """
-    lasted = max(mesh.now, 1e-9)
+    lasted = max(merged.records.end, 1e-9)
     cores = dict.fromkeys(("proxy", "service", "load"), 0.0)
-    for (role, _), used in mesh.cpu.items():
+    for (role, _), used in cpu.items():
         cores[role] += used / lasted
     return {
         "lag": _quantiles(merged.lag),
@@ -255,8 +263,6 @@ def words(found: Mapping[str, Any], mean: float | None) -> list[str]:
 
 
 def _result(scenario: Scenario, merged: Merged, found: dict[str, Any]) -> LiveRun:
-    if not len(merged.records.requests.start):
-        raise MeshsimError("not one request was sent before the end; there is nothing to measure")
     notes = [*advise(scenario), *_blind_spots(scenario)]
     summary = summarise([merged.records], scenario, notes=notes)
     summary["notes"] += words(found, summary["latency"]["mean"])

@@ -270,19 +270,19 @@ class Child:
         if "start" in message:
             role.start(message["start"])
             await self._inbox.get()  # stop, the last that there is to say
+        channel.send({"cpu": time.process_time() - began})
         for report in reports:
             report.cancel()
         role.close()
         payload = packed(role.rows()) if role.spec.keep else b""
-        channel.send({"cpu": time.process_time() - began})
         channel.send({"rows": len(payload)}, payload)
 
     async def _report(self) -> None:
-        while True:
-            await asyncio.sleep(STATS_INTERVAL)
+        while True:  # at once: whoever waits for all to settle must know of all
             stats = self._role.stats()
             if stats is not None:
                 self._channel.offer({"stats": stats})
+            await asyncio.sleep(STATS_INTERVAL)
 
     async def _await_done(self) -> None:
         if self._role.done is not None:

@@ -10,14 +10,11 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 
 from meshsim.errors import MeshsimError
 from meshsim.live.processes import Process
 from meshsim.live.proxies import Address, Listeners, url
 from meshsim.scenario.parts import Place
-
-PROBE_TIMEOUT = 0.5
 
 
 def environment(place: Place, app: Address, listeners: Listeners, services: list[str]) -> dict[str, str]:
@@ -59,29 +56,6 @@ def no_proxy(services: list[str]) -> str:
 def variable(service: str) -> str:
     """A service's name as that of an environment variable: ``cart-v2`` is CART_V2."""
     return re.sub(r"\W", "_", service).upper()
-
-
-def free_port(host: str) -> int:
-    """A port that nobody listens on.
-
-    NOTE: somebody else may take it before the program does. Nothing can be done about that: programs bind
-    their port themselves. The system hands such ports out in turn, so it is a long time until the same
-    comes again.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def accepts(address: Address) -> bool:
-    """Whether somebody accepts connections there."""
-    try:
-        with socket.create_connection(address, PROBE_TIMEOUT):
-            return True
-    except OSError:
-        return False
 
 
 def silence(program: Process, address: Address, limit: float) -> MeshsimError:

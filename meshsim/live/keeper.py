@@ -18,6 +18,7 @@ import gc
 import importlib
 import json
 import os
+import resource
 import selectors
 import shutil
 import signal
@@ -167,6 +168,7 @@ class Keeper:
 
     def end(self) -> None:
         """Ends everything, and removes the folder."""
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is what is being done
         for process in self.alive:
             _signal_group(process, signal.SIGTERM)
         deadline = time.monotonic() + GRACE
@@ -203,13 +205,14 @@ def _become_child(roles: dict[str, str], fds: list[int]) -> NoReturn:
     code = 1
     try:
         signal.set_wakeup_fd(-1)
-        for change in (signal.SIGCHLD, signal.SIGHUP):
+        for change in (signal.SIGCHLD, signal.SIGHUP, signal.SIGTERM):
             signal.signal(change, signal.SIG_DFL)
         os.setsid()
         _die_with_parent()
         for number, fd in enumerate(fds):
             os.dup2(fd, number)
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        _allow_files()
         child.main(roles)
         code = 0
     except BaseException:
@@ -218,6 +221,13 @@ def _become_child(roles: dict[str, str], fds: list[int]) -> NoReturn:
         with contextlib.suppress(Exception):
             sys.stderr.flush()
         os._exit(code)
+
+
+def _allow_files() -> None:
+    """Lets this process have as many connections as the system allows it, whatever the shell's limit is."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # macOS says `unlimited`, and does not mean it
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _control(option: int, value: int) -> None:

@@ -25,11 +25,12 @@ from meshsim.errors import MeshsimError
 from meshsim.live import commands
 from meshsim.live.child import ROLES
 from meshsim.live.plan import CLIENT_ID
+from meshsim.live.ports import accepts, free_ports
 from meshsim.live.processes import Keeper, Member, Message, Process
 from meshsim.live.proxies import Address, Listeners, MeshsimProxies, Proxies
 from meshsim.scenario import written
 from meshsim.scenario.model import Scenario
-from meshsim.scenario.parts import Place, places
+from meshsim.scenario.parts import places
 
 PHASE_LIMIT = 30.0
 """How long binding, opening or connecting may take, s; importing on a busy machine is most of it."""
@@ -131,8 +132,8 @@ class LiveMesh:
         if self.options.load:
             members.append(self._fork("load", CLIENT_ID))
         heard = self._await("listening", members)
-        self.apps = {place.name: self._app(place, heard) for place in self.places}
-        self.listeners = self.proxies.open(self.apps, heard)
+        self.listeners = self.proxies.open(heard)
+        self.apps = self._find_apps(heard)
         self._run_programs()
         self._tell("connecting them")
         self._await("ready", self._connect())
@@ -173,12 +174,13 @@ class LiveMesh:
         )
         return member
 
-    def _app(self, place: Place, heard: Mapping[Process, Message]) -> Address:
-        """Where a replica's application listens, or will."""
-        host = self.options.host
-        if place.deployment.live is not None:
-            return host, commands.free_port(host)
-        return host, heard[self._members["service", place.name]]["port"]
+    def _find_apps(self, heard: Mapping[Process, Message]) -> dict[str, Address]:
+        """Where each replica's application listens, or shall."""
+        programs = [place.name for place in self.places if place.deployment.live is not None]
+        ports = dict(zip(programs, free_ports(self.options.host, len(programs)), strict=True))
+        services = {id_: member for (role, id_), member in self._members.items() if role == "service"}
+        ports |= {id_: heard[member]["port"] for id_, member in services.items()}
+        return {place.name: (self.options.host, ports[place.name]) for place in self.places}
 
     def _run_programs(self) -> None:
         """Starts the programs of the user's own, and waits until they serve."""
@@ -192,7 +194,7 @@ class LiveMesh:
                 program = self.keeper.run(name, live.command, env, self.scenario.folder)
                 silent[program] = self.apps[place.name]
         deadline = time.monotonic() + PHASE_LIMIT
-        while silent := {program: app for program, app in silent.items() if not commands.accepts(app)}:
+        while silent := {program: app for program, app in silent.items() if not accepts(app)}:
             self._tell(f"waiting for {', '.join(program.name for program in silent)}")
             self.handle(PROBE_INTERVAL)
             if time.monotonic() > deadline:
@@ -276,8 +278,7 @@ class LiveMesh:
 
     def _note(self, process: Process, message: Message) -> None:
         if "ended" in message:
-            self._await_code(process)
-            raise process.death()
+            raise self.keeper.loss(process)
         if "stats" in message:
             self.stats[self._keys[process]] = message["stats"]
             self._heard_at[self._keys[process]] = time.monotonic()
@@ -285,12 +286,6 @@ class LiveMesh:
             self.done = True
         if "cpu" in message:
             self.cpu[self._keys[process]] = message["cpu"]
-
-    def _await_code(self, process: Process) -> None:
-        """Its end is told by two lines, of which that with the reason may be the later."""
-        deadline = time.monotonic() + 1.0
-        while process.code is None and time.monotonic() < deadline:
-            time.sleep(0.005)
 
     def _await(self, word: str, members: Sequence[Process]) -> dict[Process, Message]:
         """What each of some members says of a phase."""
@@ -302,7 +297,10 @@ class LiveMesh:
                 process, message = self.keeper.events.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
                 names = ", ".join(sorted(process.name for process in missing))
-                raise MeshsimError(f"after {PHASE_LIMIT:g} s, still not {word}: {names}") from None
+                raise MeshsimError(
+                    f"after {PHASE_LIMIT:g} s there is still no word of {WORDS[word]} from {names};"
+                    " is the machine too busy for so many processes?"
+                ) from None
             if word in message and process in missing:
                 heard[process] = message[word]
                 missing.remove(process)
@@ -329,4 +327,5 @@ class LiveMesh:
         }
 
 
+WORDS = {"listening": "its port", "ready": "being ready", "rows": "what it has measured"}
 NAMES = {"proxy": "proxy", "service": "service", "load": "load generator"}

@@ -110,7 +110,7 @@ def merge(
     edges = scenario.edges()
     calls = gather(parts, "proxy", "calls", CALLS, "start")
     attempts = gather(parts, "proxy", "attempts", ATTEMPTS, "sent")
-    requests = gather(parts, "load", "requests", REQUESTS, "start")
+    requests = cut(gather(parts, "load", "requests", REQUESTS, "start"), ending.time)
     visits, at = visits_of(parts, ids)
     if not len(attempts["key"]) and len(visits["key"]):
         attempts = tries_from_visits(visits, at, calls, scenario, edges)
@@ -130,7 +130,7 @@ def merge(
         ejections=ejections(parts),
         spans=spans_of(parts, edges, replicas, ending.time),
         interrupted=ending.interrupted,
-        requests=requests_table(cut(requests, ending.time), calls, edges, replicas),
+        requests=requests_table(requests, calls, edges, replicas),
         calls=calls_table(cut(calls, ending.time)),
         attempts=attempts_table(attempts, ending.time),
     )

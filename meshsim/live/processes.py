@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -13,7 +14,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,12 @@ from meshsim.errors import MeshsimError
 STARTING = 30.0
 """How long the keeper may take to answer, s: a busy machine imports slowly."""
 ENDING = 10.0
-TAIL_LINES = 12
+REASON_LIMIT = 1.0
+"""The end of a process is told by two lines, of which that with the reason may be so much later, s."""
+GONE = (
+    "the process that starts the others, and ends them, has ended: somebody has killed it, or memory ran out"
+)
+TAIL_LINES, TAIL_BYTES = 12, 1 << 14
 """Of a log, in a message."""
 
 Message = dict[str, Any]
@@ -51,7 +58,9 @@ class Process:
     def tail(self) -> str:
         """The last lines that it printed."""
         try:
-            lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+            with self.log.open("rb") as log:
+                log.seek(max(0, log.seek(0, os.SEEK_END) - TAIL_BYTES))
+                lines = log.read().decode("utf-8", "replace").splitlines()
         except OSError:
             return ""
         return "\n".join(f"  {line}" for line in lines[-TAIL_LINES:])
@@ -107,6 +116,18 @@ Event = tuple[Process, Message]
 """What a process says, or that it has ended."""
 
 
+@contextlib.contextmanager
+def _told(name: str) -> Iterator[None]:
+    """Says what it is that can't be started, and why."""
+    try:
+        yield
+    except MeshsimError as error:
+        raise MeshsimError(f"{name} can't be started: {error}") from None
+    except OSError as error:
+        remedy = "; allow more with ulimit -n" if error.errno == errno.EMFILE else ""
+        raise MeshsimError(f"{name} can't be started: {error.strerror}{remedy}") from error
+
+
 def _unpacked(payload: bytes) -> Rows:
     if not payload:
         return {}
@@ -146,7 +167,7 @@ class Keeper:
         self._reader.start()
         try:
             self.folder = Path(self._answer()["folder"])
-        except MeshsimError:
+        except BaseException:
             self.close()
             raise
 
@@ -160,6 +181,15 @@ class Keeper:
         """All that it has started."""
         return list(self._processes.values())
 
+    def loss(self, process: Process) -> MeshsimError:
+        """The message that a process has ended, where it should not; it takes note of the reason before."""
+        deadline = time.monotonic() + REASON_LIMIT
+        while process.code is None and self._process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.005)
+        if process.code is None and self._process.poll() is not None:
+            return MeshsimError(GONE)
+        return process.death()
+
     # ---- starting -----------------------------------------------------------------------------------
 
     def warm(self, roles: Mapping[str, str], scenario: str, folder: str | None) -> None:
@@ -169,9 +199,11 @@ class Keeper:
     def fork(self, name: str, roles: Mapping[str, str]) -> Member:
         """A child of our own (`meshsim.live.child`)."""
         member = Member(name, self._log(name))
-        incoming, its_outgoing = os.pipe()
-        its_incoming, outgoing = os.pipe()
-        with member.log.open("wb") as log:
+        with _told(name):
+            incoming, its_outgoing = os.pipe()
+            its_incoming, outgoing = os.pipe()
+            log = member.log.open("wb")
+        with log:
             fds = [its_incoming, its_outgoing, log.fileno()]
             try:
                 self._register(member, self._ask({"fork": dict(roles)}, fds))
@@ -197,12 +229,9 @@ class Keeper:
         """
         program = Process(name, self._log(name))
         where = None if folder is None else str(folder)
-        with program.log.open("wb") as log:
-            request = {"run": list(command), "env": dict(env), "folder": where}
-            try:
-                answer = self._ask(request, [log.fileno()])
-            except MeshsimError as error:
-                raise MeshsimError(f"{name} can't be started: {error}") from None
+        request = {"run": list(command), "env": dict(env), "folder": where}
+        with _told(name), program.log.open("wb") as log:
+            answer = self._ask(request, [log.fileno()])
         self._register(program, answer)
         return program
 
@@ -228,7 +257,7 @@ class Keeper:
                 sent = socket.send_fds(self._line, [data], fds)
                 self._line.sendall(data[sent:])
             except OSError as error:
-                raise MeshsimError(f"the process that starts the others is gone ({error})") from None
+                raise MeshsimError(GONE) from error
             answer = self._answer()
         if "error" in answer:
             raise MeshsimError(answer["error"])
@@ -243,7 +272,7 @@ class Keeper:
             ) from None
         if "gone" in answer:
             self._answers.put(answer)
-            raise MeshsimError("the process that starts the others has ended; no mesh without it")
+            raise MeshsimError(GONE)
         return answer
 
     def _listen(self) -> None:

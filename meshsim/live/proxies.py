@@ -47,11 +47,10 @@ class Proxies(ABC):
         """Starts what can be started before anything is known; returns who will say that it listens."""
 
     @abstractmethod
-    def open(self, apps: Mapping[str, Address], heard: Heard) -> dict[str, Listeners]:
+    def open(self, heard: Heard) -> dict[str, Listeners]:
         """Where each proxy listens, by id; returns when they do.
 
         Args:
-            apps: where each replica's application listens, by id.
             heard: what those who listen have said.
         """
 
@@ -60,7 +59,7 @@ class Proxies(ABC):
         """Tells each proxy where everybody is; returns who will say that it is ready.
 
         Args:
-            apps: as above.
+            apps: where each replica's application listens, by id.
             replicas: where callers reach each replica, by id.
         """
 
@@ -99,7 +98,7 @@ class MeshsimProxies(Proxies):
         self._members = {id_: self._fork("proxy", id_) for id_ in self._ids}
         return list(self._members.values())
 
-    def open(self, apps: Mapping[str, Address], heard: Heard) -> dict[str, Listeners]:
+    def open(self, heard: Heard) -> dict[str, Listeners]:
         return {id_: self._listeners(heard[member]) for id_, member in self._members.items()}
 
     def _listeners(self, said: Message) -> Listeners:

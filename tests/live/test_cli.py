@@ -232,3 +232,42 @@ def test_programs_in_other_languages_call_each_other_through_sidecars(start: Sta
     program.send_signal(signal.SIGINT)
     assert rest(program)[0] == ""
     assert not left(tmp_path)
+
+
+def test_sigterm_is_a_press_of_ctrl_c(start: Start, tmp_path: Path) -> None:
+    file = tmp_path / "long.yaml"
+    file.write_text(TEXT.format(duration="60s"))
+    program = start(file, "--json", "--out", tmp_path / "out")
+    assert program.stdout is not None
+    json.loads(program.stdout.readline())
+    time.sleep(1.0)
+    program.terminate()
+    printed, _ = rest(program)
+    assert program.returncode == 130
+    assert json.loads(printed)["partial"]
+    assert (tmp_path / "out" / "summary.json").exists()
+    assert not left(tmp_path)
+
+
+def test_a_run_without_a_request_has_results_all_the_same(scenario: Path, start: Start) -> None:
+    program = start(scenario, "--json", "--set", "duration=1ms")
+    printed, complaints = rest(program)
+    assert program.returncode == 0, complaints
+    assert json.loads(printed.partition("\n")[2])["requests"]["offered"] == 0
+
+
+def test_too_few_descriptors_are_told_with_the_remedy(scenario: Path, tmp_path: Path) -> None:
+    command = 'ulimit -n 64; exec "$0" -m meshsim live "$1" --set services.back.replicas=60'
+    program = subprocess.run(
+        ["sh", "-c", command, sys.executable, str(scenario)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        timeout=60.0,
+        check=False,
+    )
+    assert program.returncode == 2
+    assert "ulimit -n" in program.stderr
+    assert "Traceback" not in program.stderr
+    assert not left(tmp_path)

@@ -15,6 +15,8 @@ from meshsim.live import launch
 from meshsim.live.commands import no_proxy, variable
 from meshsim.live.launch import LiveMesh, Options
 from meshsim.live.plan import CLIENT_ID
+from meshsim.live.ports import free_ports, own_address
+from meshsim.live.processes import TAIL_BYTES, Process
 from meshsim.scenario import loads
 from meshsim.scenario.model import Scenario
 from tests.live.fakes import ROLES
@@ -101,3 +103,23 @@ def test_what_a_program_has_started_ends_with_it() -> None:
 def test_names_become_those_of_variables() -> None:
     assert variable("cart-v2.internal") == "CART_V2_INTERNAL"
     assert no_proxy(["localhost", "cart"]) == "127.0.0.1,::1"
+
+
+def test_only_the_end_of_what_a_program_printed_is_read(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("x" * 10 * TAIL_BYTES + "\nthe last word\n")
+    said = Process("it", log).tail()
+    assert said.endswith("\n  the last word")
+    assert len(said) < 2 * TAIL_BYTES
+
+
+def test_ports_for_programs_are_free_and_different() -> None:
+    ports = free_ports("127.0.0.1", 500)
+    assert len(set(ports)) == 500
+
+
+def test_a_name_becomes_one_address_of_this_machine() -> None:
+    assert own_address("localhost") in ("127.0.0.1", "::1")
+    for host in ("192.0.2.1", "no-such-host.invalid", "a" * 300):
+        with pytest.raises(MeshsimError, match=r"can't listen on .*give an address of this machine"):
+            own_address(host)

@@ -4,10 +4,13 @@ import subprocess
 import sys
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 import meshsim
 from meshsim.cli import app
+from meshsim.cli.app import told
+from meshsim.errors import MeshsimError
 from meshsim.forms import FORM
 
 SMALL = """
@@ -308,9 +311,20 @@ def test_slow_imports_wait_until_they_are_needed(statement, absent) -> None:
 
 
 def test_the_public_names_are_there() -> None:
-    assert len(meshsim.__all__) <= 15
     for name in set(meshsim.__all__) - {"solve"}:
         assert getattr(meshsim, name) is not None
         assert name in dir(meshsim)
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         meshsim.nonsense  # noqa: B018
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_reason_to_fail(small, closed: str) -> None:
+    command = f'"$0" -m meshsim run "$1" --quiet {closed}'
+    assert subprocess.run(["sh", "-c", command, sys.executable, small], check=False).returncode == 0
+
+
+def test_a_message_of_several_lines_is_one_problem(capsys) -> None:
+    with pytest.raises(typer.Exit), told(False):
+        raise MeshsimError("it has ended; the last that it said:\n  bye")
+    assert capsys.readouterr().err == "meshsim: it has ended; the last that it said:\n    bye\n"

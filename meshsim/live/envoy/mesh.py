@@ -92,7 +92,7 @@ class Envoys(Proxies):
             envoy.start()
         return []
 
-    def open(self, apps: Mapping[str, Address], heard: Heard) -> dict[str, Listeners]:
+    def open(self, heard: Heard) -> dict[str, Listeners]:
         return {id_: self._listeners(envoy) for id_, envoy in self._envoys.items()}
 
     def _listeners(self, envoy: Envoy) -> Listeners:

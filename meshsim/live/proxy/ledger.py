@@ -51,6 +51,10 @@ class Ledger:
     def exchange(self, exchange: Exchange, now: float) -> None:
         """An exchange is over."""
         if not exchange.way.inbound:
+            # To the call it was over with the response's head; to its caller, as to Envoy, with the last byte
+            self.recorder.call_end[exchange.row] = now
+            if exchange.status > 0:
+                self.recorder.call_flags[exchange.row] = exchange.flags
             _put(self.call_key, exchange.row, exchange.context.key)
             _put(self.call_sent, exchange.row, exchange.attempts)
             _put(self.call_host, exchange.row, exchange.replica + 1)
@@ -77,7 +81,8 @@ class Ledger:
         def of(table: str, name: str, count: int) -> NDArray[Any]:
             return np.asarray(getattr(recorder, f"{table}_{name}"))[:count]
 
-        call = ("edge", "request_start", "start", "end", "status", "flags", "extra")
+        keys = np.array(self.call_key, dtype=np.uint64)
+        call = ("edge", "request_start", "start", "status", "flags", "extra")
         attempt = (
             "edge",
             "replica",
@@ -91,7 +96,8 @@ class Ledger:
         )
         return {
             **{f"calls.{name}": of("call", name, calls) for name in call},
-            "calls.key": np.array(self.call_key, dtype=np.uint64),
+            "calls.end": np.where(keys == 0, np.nan, of("call", "end", calls)),  # 0: it is not over
+            "calls.key": keys,
             "calls.sent": np.array(self.call_sent, dtype=np.int64),
             "calls.host": np.array(self.call_host, dtype=np.int64) - 1,
             **{f"attempts.{name}": of("attempt", name, attempts) for name in attempt},

@@ -312,3 +312,26 @@ async def test_a_client_that_does_not_read_holds_the_upstream_up() -> None:
         assert written < size, "the upstream could write all of it"
         client.writer.transport.resume_reading()
         assert len((await client.response()).body) == size
+
+
+@live
+async def test_a_call_is_over_with_the_last_byte_of_its_response() -> None:
+    """In the live table, the access log and the results alike; what still comes is not over."""
+
+    async def slowly(request: Message, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 X\r\ncontent-length: 10\r\n\r\n12345")
+        if request.number:
+            await asyncio.sleep(60.0)
+        await asyncio.sleep(0.2)
+        writer.write(b"67890")
+
+    async with proxied(Upstream(slowly)) as rig:
+        assert (await rig.ask()).body == b"1234567890"
+        client = await rig.client()
+        client.send(b"GET / HTTP/1.1\r\nhost: cart\r\n\r\n")
+        await settle(lambda: len(rig.seen) == 2, "the second has come")
+        await asyncio.sleep(0.1)
+        rows = rig.proxy.rows()
+        assert rows["calls.end"][0] - rows["calls.start"][0] >= 0.2
+        assert rows["calls.end"][1] != rows["calls.end"][1]
+        client.close()

@@ -142,7 +142,9 @@ def test_without_tries_of_the_proxies_the_visits_are_taken_for_them() -> None:
 
 
 def test_what_happened_after_the_end_is_not_seen() -> None:
-    records = merge(SCENARIO, 7, "live", parts(), Ending(1.3, False, interrupted=True)).records
+    merged = merge(SCENARIO, 7, "live", parts(), Ending(1.3, False, interrupted=True))
+    records = merged.records
+    assert len(merged.keys) == len(records.requests.start)  # they are paired by place
     assert records.requests.start.tolist() == [1.0]
     assert np.isnan(records.requests.end).all()
     assert records.requests.status.tolist() == [0]

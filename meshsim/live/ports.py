@@ -1,0 +1,59 @@
+"""Addresses and ports of this machine."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack
+
+from meshsim.errors import MeshsimError, shown
+from meshsim.live.proxies import Address
+
+PROBE_TIMEOUT = 0.5
+"""Of one attempt to connect, s."""
+
+
+def own_address(host: str) -> str:
+    """The numeric address to listen on: a name may have several, and a port is one of one address.
+
+    Raises:
+        MeshsimError: it is none of this machine's.
+    """
+    reason: Exception | None = None
+    try:
+        for family, kind, protocol, _, address in socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM):
+            try:
+                with socket.socket(family, kind, protocol) as probe:
+                    probe.bind(address)
+                return str(address[0])
+            except OSError as error:  # such as ::1 on a machine without IPv6
+                reason = error
+    except (OSError, UnicodeError) as error:
+        reason = error
+    why = getattr(reason, "strerror", None) or reason
+    raise MeshsimError(
+        f"can't listen on {shown(host)}: {why}; give an address of this machine, such as 127.0.0.1"
+    )
+
+
+def free_ports(host: str, count: int) -> list[int]:
+    """So many different ports that nobody listens on.
+
+    NOTE: a program binds its port itself, so until it has, the system may give the port to somebody else.
+    That can't be told from a program that serves, or fails for a reason of its own. So these ports are
+    chosen last, when all that we listen on ourselves is bound, and no two of them are the same.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with ExitStack() as held:
+        probes = [held.enter_context(socket.socket(family)) for _ in range(count)]
+        for probe in probes:
+            probe.bind((host, 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
+def accepts(address: Address) -> bool:
+    """Whether somebody accepts connections there."""
+    try:
+        with socket.create_connection(address, PROBE_TIMEOUT):
+            return True
+    except OSError:
+        return False
