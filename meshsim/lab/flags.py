@@ -10,18 +10,23 @@ FLAGS = {
     "UT": "upstream time-out: the caller stopped waiting, for one try or for all",
     "UO": "overflow: a circuit breaker's limit or the retry budget refused it",
     "UH": "no healthy host: all were ejected",
-    "UF": "connection failure: the replica was down and refused",
+    "UF": "connection failure: the replica was down, or could not be reached",
     "UC": "connection ended: the replica went down with the request, or a message was lost for good",
     "URX": "retries were used up",
     "DI": "a delay was injected",
     "FI": "a fault was injected",
     "RL": "the rate limit refused it",
+    "UPE": "upstream protocol error: what came back was no HTTP, or broke off",
+    "NR": "no route: nobody has that name",
+    "DC": "the caller went away before it had its answer",
+    "DPE": "downstream protocol error: what the caller sent was no HTTP",
+    "SI": "idle for too long: neither side sent anything",
 }
 
 STATUSES = {
     "429": "too many requests",
     "500": "the service failed by itself, or a call it needed failed",
-    "503": "the waiting room was full",
+    "503": "the waiting room was full; live also: the connection was lost on the way in",
     "504": "time-out",
 }
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from meshsim.lab import files
 from meshsim.lab.interrupt import Interrupt, interruptible
 from meshsim.lab.run import Run, first_seed, provenance, scenario_of
-from meshsim.lab.sheets import time
+from meshsim.lab.sheets import count, time
 from meshsim.live.launch import LiveMesh, Options, Told
 from meshsim.live.machine import Usage
 from meshsim.live.merge import Ending, Keys, Merged, merge
@@ -101,7 +101,7 @@ def run_live(
             parts = mesh.stop()
             stop.give_up_if_pressed_twice()
     merged = merge(chosen, chosen.seed, "live" if proxy == "meshsim" else proxy, parts, ending)
-    result = _result(chosen, merged, evidence(merged, mesh.cpu, busy))
+    result = _result(chosen, merged, evidence(merged, mesh, busy))
     if out is not None:
         result.save(out)
     return result
@@ -206,30 +206,30 @@ def _usage(began: Usage | None) -> dict[str, float] | None:
 # ---- what is left -----------------------------------------------------------------------------------
 
 
-def evidence(
-    merged: Merged, cpu: Mapping[tuple[str, str], float], machine: dict[str, float] | None
-) -> dict[str, Any]:
+def evidence(merged: Merged, mesh: LiveMesh, machine: dict[str, float] | None) -> dict[str, Any]:
     """How well the machine kept up.
 
     Args:
         merged: the run.
-        cpu: what each process has used of a core, s, by role and id.
+        mesh: that has run, and is stopped.
         machine: how busy it was.
 
     Returns:
         ``lag`` of the load generator and ``timer_lag`` of the services, each with ``p50``, ``p99`` and
         ``max`` in s; ``cores`` that proxies, services and the load generator used on average; ``machine``
-        with the shares of its time that were ``busy`` and ``stolen``, None where the system does not say.
+        with the shares of its time that were ``busy`` and ``stolen``, None where the system does not say;
+        ``troubles``: what went wrong in processes, and how often, by process.
     """
     lasted = max(merged.records.end, 1e-9)
     cores = dict.fromkeys(("proxy", "service", "load"), 0.0)
-    for (role, _), used in cpu.items():
+    for (role, _), used in mesh.cpu.items():
         cores[role] += used / lasted
     return {
         "lag": _quantiles(merged.lag),
         "timer_lag": _quantiles(merged.timer_lag),
         "cores": cores,
         "machine": machine,
+        "troubles": mesh.troubles,
     }
 
 
@@ -259,7 +259,16 @@ def words(found: Mapping[str, Any], mean: float | None) -> list[str]:
         said.append(
             f"The machine was busy for {machine['busy']:.0%} of the time; some of the latency is its own."
         )
-    return said
+    return [*said, *troubles(found)]
+
+
+def troubles(found: Mapping[str, Any]) -> list[str]:
+    """What went wrong in processes, in words."""
+    return [
+        f"Not the scenario's doing, in {process}, {count(times)} times: {what}."
+        for process, each in found["troubles"].items()
+        for what, times in each.items()
+    ]
 
 
 def _result(scenario: Scenario, merged: Merged, found: dict[str, Any]) -> LiveRun:

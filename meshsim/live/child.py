@@ -7,6 +7,7 @@
     launcher ── start ─────────► child      when scenario time 0 is, on the monotonic clock
     launcher ◄── stats, done ─── child      twice a second; a load generator when its load is over
     launcher ── stop ──────────► child
+    launcher ◄── cpu, troubles ─ child      what it has used, and what went wrong in it
     launcher ◄── rows ────────── child      what it has written down, as an .npz; then it exits
 
 The end of standard input means that the launcher is gone, however it went, and ends the child at once. Ctrl-C
@@ -36,6 +37,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshsim.live.loops import Kind, new_loop
+from meshsim.live.troubles import look_for_descriptors, troubles, watch
 from meshsim.scenario import loads
 from meshsim.scenario.model import Scenario
 
@@ -274,11 +276,13 @@ class Child:
         for report in reports:
             report.cancel()
         role.close()
+        channel.send({"troubles": dict(troubles)})
         payload = packed(role.rows()) if role.spec.keep else b""
         channel.send({"rows": len(payload)}, payload)
 
     async def _report(self) -> None:
         while True:  # at once: whoever waits for all to settle must know of all
+            look_for_descriptors()
             stats = self._role.stats()
             if stats is not None:
                 self._channel.offer({"stats": stats})
@@ -336,6 +340,7 @@ def main(roles: Mapping[str, str] = ROLES) -> None:
     chosen = role_class(roles[spec.role])
     loop = new_loop(chosen.loop)
     asyncio.set_event_loop(loop)
+    watch(loop)
     role = chosen(spec)
     try:
         loop.run_until_complete(Child(role, channel).live())

@@ -75,6 +75,7 @@ class LiveMesh:
         stats: what each process has last reported, by (role, id).
         done: whether the load generator has said that its load is over.
         cpu: what each process has used of a core while the mesh ran, s, once it is stopped.
+        troubles: what went wrong in processes, and how often, by their names; once they are stopped.
     """
 
     def __init__(self, scenario: Scenario, seed: int, options: Options, told: Told | None = None) -> None:
@@ -88,6 +89,7 @@ class LiveMesh:
         self.stats: dict[tuple[str, str], Message] = {}
         self.done = False
         self.cpu: dict[tuple[str, str], float] = {}
+        self.troubles: dict[str, dict[str, int]] = {}
         self._heard_at: dict[tuple[str, str], float] = {}
         self._tell = told or (lambda words: None)
         self._text = written.text(scenario)
@@ -286,6 +288,8 @@ class LiveMesh:
             self.done = True
         if "cpu" in message:
             self.cpu[self._keys[process]] = message["cpu"]
+        if message.get("troubles"):
+            self.troubles[process.name] = message["troubles"]
 
     def _await(self, word: str, members: Sequence[Process]) -> dict[Process, Message]:
         """What each of some members says of a phase."""

@@ -16,6 +16,7 @@ from typing import cast
 
 from meshsim.live.clock import LiveClock
 from meshsim.live.links import Crossing, emulated
+from meshsim.live.troubles import no_connection
 from meshsim.live.wire.client import GARBAGE, ClientConnection, Reply
 from meshsim.live.wire.heads import ResponseHead
 from meshsim.live.wire.limits import Limits
@@ -142,7 +143,8 @@ class SocketTransport(Transport):
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 await loop.create_connection(lambda: cast(asyncio.Protocol, connection), *pool.address)
-        except (OSError, TimeoutError):
+        except (OSError, TimeoutError) as error:
+            no_connection(error)
             pool.cluster.failed(pool.host, self.clock.now())
             return
         pool.idle.append(connection)

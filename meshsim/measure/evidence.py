@@ -42,12 +42,14 @@ class Evidence:
         service_lag: of the services' timers.
         cpu_busy: share of all processors' time that was used, by whoever, 0-1.
         cpu_steal: share that a hypervisor gave to others, 0-1.
+        troubles: what went wrong in its processes, in words.
     """
 
     load_lag: Lag | None = None
     service_lag: Lag | None = None
     cpu_busy: float | None = None
     cpu_steal: float | None = None
+    troubles: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> Evidence:
@@ -57,6 +59,7 @@ class Evidence:
             Lag.of(found.get("service_lag")),
             found.get("cpu_busy"),
             found.get("cpu_steal"),
+            tuple(found.get("troubles", ())),
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -64,13 +67,13 @@ class Evidence:
         return asdict(self)
 
     def complaints(self, p50: float, p99: float) -> list[str]:
-        """Why nothing can be said about latencies; empty where the machine was quiet enough.
+        """Why little can be said; empty where nothing went wrong, and the machine was quiet enough.
 
         Args:
             p50: simulated latency, s, by which a lag is large or small.
             p99: likewise.
         """
-        found = []
+        found = list(self.troubles)
         whose = (("the load generator", "sent", self.load_lag), ("the services", "acted", self.service_lag))
         for who, did, lag in whose:
             if lag is None:

@@ -271,3 +271,24 @@ def test_too_few_descriptors_are_told_with_the_remedy(scenario: Path, tmp_path: 
     assert "ulimit -n" in program.stderr
     assert "Traceback" not in program.stderr
     assert not left(tmp_path)
+
+
+def test_a_process_that_runs_out_of_descriptors_is_told_with_the_results(tmp_path: Path) -> None:
+    file = tmp_path / "crowd.yaml"
+    file.write_text(
+        "duration: 1s\nservices: {slow: {workers: 1, time: 1s}}\nmesh: {dataplane: sidecar}\n"
+        "load: [{to: slow, rate: 300/s}]\n"
+    )
+    command = f"ulimit -n 256; exec {sys.executable} -m meshsim live {file} --json --set drain=1s"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    summary = json.loads(done.stdout.partition("\n")[2])
+    assert "Too many open files" in json.dumps(summary["live"]["troubles"])
+    assert any("ulimit -n" in note for note in summary["notes"])

@@ -38,7 +38,7 @@ def on_this_machine(scenario: Scenario, *, proxy: str, progress: Progress | None
         MeshsimError: it can't run here, or not this scenario.
     """
     try:
-        from meshsim.lab.live import run_live  # noqa: PLC0415 - only a live run needs what it imports
+        from meshsim.lab.live import run_live, troubles  # noqa: PLC0415 - only a live run needs what it imports
     except ImportError as error:
         raise MeshsimError(f"the live mesh can't run: {error}; pip install 'meshsim[live]'") from error
     watch = None if progress is None else (lambda mesh: progress(max(mesh.now, 0.0)))
@@ -49,5 +49,6 @@ def on_this_machine(scenario: Scenario, *, proxy: str, progress: Progress | None
         "service_lag": run.evidence["timer_lag"],
         "cpu_busy": machine.get("busy"),
         "cpu_steal": machine.get("stolen"),
+        "troubles": troubles(run.evidence),
     }
     return Observation(run, Evidence.of(seen))

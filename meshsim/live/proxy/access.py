@@ -2,17 +2,18 @@
 
 Source: Istio, pilot/pkg/model/telemetry_logging.go (which fields); Envoy, access log documentation (what they
 mean). Lines are written in batches, at most a second late, as Envoy's are. What can't be written (the disk is
-full) is lost, and said so once: a request must not fail because nobody can read of it.
+full) is lost, and told as a trouble: a request must not fail because nobody can read of it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sys
 from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii as quoted
 from pathlib import Path
 from typing import BinaryIO
+
+from meshsim.live.troubles import trouble
 
 BATCH = 256
 """Lines."""
@@ -30,9 +31,6 @@ def text(value: bytes) -> str:
 class AccessLog:
     """Writes lines to a file, one after the other.
 
-    Attributes:
-        lost: batches that could not be written.
-
     Args:
         path: of the file.
         loop: for the time at which lines are written at the latest.
@@ -41,7 +39,6 @@ class AccessLog:
         OSError: it can't be opened.
     """
 
-    lost: int
     _file: BinaryIO
     _loop: asyncio.AbstractEventLoop
     _flushing: asyncio.TimerHandle | None
@@ -51,7 +48,6 @@ class AccessLog:
     _seen: dict[bytes, str]
 
     def __init__(self, path: Path, loop: asyncio.AbstractEventLoop) -> None:
-        self.lost = 0
         self._file = path.open("ab", buffering=0)
         self._loop = loop
         self._flushing = None
@@ -130,9 +126,7 @@ class AccessLog:
             while data:  # a write may take only part of it
                 data = data[self._file.write(data) :]
         except OSError as error:
-            self.lost += 1
-            if self.lost == 1:
-                print(f"the access log {self._file.name} lacks lines: {error}", file=sys.stderr, flush=True)
+            trouble(f"the access log {self._file.name} lacks lines: {error.strerror}")
 
     def close(self) -> None:
         """Writes what is waiting, and closes."""

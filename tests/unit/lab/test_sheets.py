@@ -4,6 +4,7 @@ import pytest
 from meshsim.lab import sheets
 from meshsim.lab.flags import FLAGS, explain
 from meshsim.measure.summary import summarise
+from meshsim.policies.outcome import NAMES
 
 
 @pytest.fixture
@@ -54,6 +55,7 @@ def test_failures_are_explained(summary) -> None:
 
 
 def test_flags_and_statuses_in_words() -> None:
+    assert set(FLAGS) == {name for name in NAMES if name}
     assert all(explain(flag) == words for flag, words in FLAGS.items())
     assert "waiting room" in explain("503")
     assert explain("418") == "418"
