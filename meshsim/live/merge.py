@@ -143,13 +143,19 @@ def merge(
 def gather(
     parts: Mapping[tuple[str, str], Rows], role: str, table: str, columns: Mapping[str, str], order: str
 ) -> Table:
-    """The rows of one table of all processes of a role, in order of one of its columns."""
+    """The rows of one table of all processes of a role, in order of one of its columns, from time 0 on."""
     each = [rows for (who, _), rows in sorted(parts.items()) if who == role and f"{table}.{order}" in rows]
     found = {
         name: _column([rows[f"{table}.{name}"] for rows in each], kind) for name, kind in columns.items()
     }
-    places = np.argsort(found[order], kind="stable")
+    places = in_time(found[order])
     return {name: column[places] for name, column in found.items()}
+
+
+def in_time(began: Floats) -> Ints:
+    """The places of rows in order of their times. What programs did before time 0 is left out."""
+    places = np.argsort(began, kind="stable")
+    return places[began[places] >= 0.0]
 
 
 def _column(pieces: Sequence[NDArray[Any]], kind: str) -> NDArray[Any]:
@@ -157,7 +163,7 @@ def _column(pieces: Sequence[NDArray[Any]], kind: str) -> NDArray[Any]:
 
 
 def visits_of(parts: Mapping[tuple[str, str], Rows], ids: Sequence[str]) -> tuple[Table, Ints]:
-    """All visits in order of arrival, and the number of the replica where each was."""
+    """All visits from time 0 on in order of arrival, and the number of the replica where each was."""
     each = [  # a program of the user's own writes nothing down: its proxy does
         (number, parts.get(("service", id_)) or parts.get(("proxy", id_), {}))
         for number, id_ in enumerate(ids)
@@ -167,7 +173,7 @@ def visits_of(parts: Mapping[tuple[str, str], Rows], ids: Sequence[str]) -> tupl
         name: _column([rows[f"visits.{name}"] for _, rows in each], kind) for name, kind in VISITS.items()
     }
     at = _column([np.full(len(rows["visits.key"]), number) for number, rows in each], "i8")
-    order = np.argsort(found["arrived"], kind="stable")
+    order = in_time(found["arrived"])
     return {name: column[order] for name, column in found.items()}, at[order]
 
 

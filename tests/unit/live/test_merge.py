@@ -197,3 +197,15 @@ def test_flags_are_named_in_their_order() -> None:
 def test_rows_that_end_at_the_end_are_finished() -> None:
     rows = {"start": np.array([0.0, 1.0]), "end": np.array([1.0, NAN]), "status": np.array([200, 0])}
     assert cut(rows, 1.0)["status"].tolist() == [200, 0]
+
+
+def test_what_programs_did_before_time_0_is_not_seen() -> None:
+    early = table("calls", CALLS, (31, 1, -2.0, -2.0, -1.9, 200, 0, False, 1, 0))
+    early |= table("attempts", ATTEMPTS, (310, 1, 1, 0, False, -2.0, -2.0, -1.9, NAN, -1.9, 200))
+    written = parts()
+    for name, values in early.items():
+        written["proxy", "api/0"][name] = np.concatenate([values, written["proxy", "api/0"][name]])
+    found = merge(SCENARIO, 7, "live", written, Ending(10.0, True)).records
+    assert found.calls.start.min() >= 0.0
+    assert len(found.calls.start) == len(merged().records.calls.start)
+    assert len(found.attempts.sent) == len(merged().records.attempts.sent)
