@@ -371,8 +371,8 @@ class Sum(Distribution):
     So what is added to a time (such as a measured overhead) leaves its bits as they are, and two runs with
     and without it can be compared draw by draw.
 
-    NOTE: a sum that comes first is taken apart. It draws with the same key as the whole, so their second terms
-    would be one and the same draw.
+    NOTE: a sum that comes first is taken apart. It draws with the same key as the whole, so their second
+    terms would be one and the same draw.
     """
 
     parts: list[Distribution]
