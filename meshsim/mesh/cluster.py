@@ -220,7 +220,6 @@ class Cluster(Event):
                 host.remove(each)
                 each.refused(now)
                 self.breaker.pending -= 1  # till now a budget counts it, as it counts what is answered
-        self.open(host, now)
 
     def closed(self, host: Host, now: float) -> None:
         """The other side has closed an idle connection."""

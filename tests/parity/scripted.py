@@ -232,6 +232,7 @@ class Script(Transport):
             return
         attempt.lasting = True
         attempt.respond(200, NO_FLAG, RESPONSE, now)
+        assert attempt.attached, "its connection is busy till its body has come"
         self.later(0.2 * u01(attempt.key, 6), now, self.end_body, attempt)
 
     def end_body(self, attempt: Attempt, now: float) -> None:
@@ -253,6 +254,12 @@ class Maker(Owner):
         self.caller = caller
 
     def answered(self, call: Call, now: float) -> None:
+        assert call.deadlines is None, "no timer runs for what is over"
+        hedges = call.policy.hedges
+        timer = None if hedges is None else hedges.head
+        while timer is not None:
+            assert timer.call is not call
+            timer = timer.later
         what = (call.status, flag_names(call.flags), call.sent)
         self.caller.decisions.append((now, "answer", call.key, what))
 
