@@ -277,3 +277,29 @@ def scenarios(draw: st.DrawFn) -> Document:
     document["policies"] = policies
     document["events"] = draw(events(document, edges))
     return document
+
+
+STEP = 1000 / 64
+"""Of the grid, ms: sums of it are exact."""
+KINDS = {"exponential", "lognormal", "gamma", "erlang", "weibull", "uniform", "sum", "mixture"}
+
+
+def on_grid(written: Any) -> Any:
+    """A scenario whose times are all whole numbers of a step, so that very much happens at one instant.
+
+    Its engines must agree all the same; the reference model orders such things in its own way.
+    """
+    if isinstance(written, list):
+        return [on_grid(each) for each in written]
+    if isinstance(written, str) and written.endswith("ms"):
+        return f"{max(1, round(float(written[:-2]) / STEP)) * STEP}ms"
+    if not isinstance(written, dict):
+        return written
+    if KINDS & set(written):
+        return f"{len(str(written)) % 3 * STEP}ms"
+    made = {key: on_grid(value) for key, value in written.items()}
+    if "rate" in made and "to" in made:
+        made |= {"rate": "64/s", "arrivals": "constant"}
+    if made.get("think") == "0.0ms":
+        made["think"] = f"{STEP}ms"
+    return made

@@ -323,7 +323,7 @@ class Caller:
         call.uploaded(now)
 
     def check_at_rest(self) -> None:
-        """Nothing is left when all is over, but attempts that nobody ever answers, and who waits behind them."""
+        """Nothing is left when all is over, but attempts that nobody answers, and who waits behind them."""
         self.decisions.extend(
             (time, "eject", edge, replica) for time, edge, replica in self.recorder.ejections
         )

@@ -24,11 +24,12 @@ from virtual import VirtualLoop, simulate, virtual_clock
 
 from meshsim.engine import simulate as on_simpy
 from meshsim.engine.clock import SimPyClock
+from meshsim.engine.fast import simulate as on_the_heap
 from meshsim.engine.heap import HeapClock
 from meshsim.mesh.clock import Clock
 from meshsim.scenario import load
 from meshsim.scenario.model import Scenario
-from scenarios import Document, scenarios
+from scenarios import Document, on_grid, scenarios
 
 SHIPPED = sorted((Path(__file__).parents[2] / "scenarios").glob("*.yaml"))
 
@@ -51,6 +52,17 @@ def test_a_shipped_scenario_on_a_loop(file: Path) -> None:
 def test_a_generated_scenario_on_a_loop(document: Document) -> None:
     scenario = Scenario.model_validate(document)
     same(simulate(scenario), on_simpy(scenario))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(scenarios(), st.booleans())
+def test_much_at_one_instant(document: Document, ideal: bool) -> None:
+    scenario = Scenario.model_validate(on_grid(document))
+    expected = on_simpy(scenario)
+    same(simulate(scenario, ideal), expected)
+    fast = on_the_heap(scenario)
+    fast.engine = expected.engine
+    same(fast, expected)
 
 
 @pytest.mark.long
@@ -102,7 +114,7 @@ def _decided(clock: Clock, plot: Plot, seed: int, run: Callable[[], Any]) -> lis
 
 
 def agree(plot: Plot, seed: int, ideal: bool) -> set[str]:
-    """Asserts that all clocks lead to the same decisions; what kinds there were, and what flags of answers."""
+    """Asserts that all clocks lead to the same decisions; what kinds there were, and flags of answers."""
     expected = decided_on_simpy(plot, seed)
     assert decided_on_a_heap(plot, seed) == expected
     assert decided_on_a_loop(plot, seed, ideal) == expected
