@@ -90,7 +90,10 @@ def _widths(out: Console, sheet: Sheet, columns: Sequence[int]) -> Widths:
 
 def _table(sheet: Sheet, widths: Widths) -> Table:
     """Some columns of a sheet."""
-    table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False, collapse_padding=True)
+    headed = any(sheet.columns[number] for number in widths)
+    table = Table(
+        box=SIMPLE_HEAD, header_style="dim", pad_edge=False, collapse_padding=True, show_header=headed
+    )
     for number, width in widths.items():
         words = number == 0 or number in sheet.words
         table.add_column(

@@ -22,7 +22,6 @@ from cases import lone
 from readings import Document
 
 TEN = {"exponential": "10ms"}
-FORTY = {"exponential": "40ms"}
 LATTICE = Lattice(0.3 / (1 << 15), 1 << 15)
 
 
@@ -263,7 +262,8 @@ def test_reasons_are_given(document: Document, words: str) -> None:
 
 
 BREAKERS = {
-    "connections": lone(75.0, policy={"circuit_breaker": {"max_connections": 4, "max_pending": 2}}, time=FORTY),
+    "connections": lone(75.0, policy={"circuit_breaker": {"max_connections": 4, "max_pending": 2}},
+                        time={"exponential": "40ms"}),
     "requests before a queue": lone(
         80.0, policy={"circuit_breaker": {"max_requests": 3}}, time=TEN, workers=1
     ),

@@ -35,7 +35,7 @@ def headline(summary: Summary) -> Sheet:
                 between,
                 show(each["live"]),
                 signed(each["error"]),
-                NOTHING if allowed is None else f"{100.0 * allowed:.2g} %",
+                sheets.share(allowed),
                 "ok" if each["ok"] else "OFF",
             )
         )
@@ -56,8 +56,11 @@ def paired(summary: Summary) -> Sheet:
     rows: Rows = [
         ("same status", sheets.share(found["status_equal"])),
         ("as many tries", sheets.share(found["attempts_equal"])),
-        ("p50, live against simulated", signed(found["p50_error"])),
-        ("p99, live against simulated", signed(found["p99_error"])),
+        *(
+            (f"{key}, live against simulated", signed(found[f"{key}_error"]))
+            for key in ("p50", "p99")
+            if found[f"{key}_error"] is not None
+        ),
     ]
     if rest is not None:
         rows.append(("live - simulated, mean", sheets.time(rest["mean"])))
