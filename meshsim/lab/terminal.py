@@ -27,7 +27,7 @@ from rich.table import Table
 from meshsim.lab import sheets
 from meshsim.lab.sheets import Sheet
 from meshsim.measure.precision import Look
-from meshsim.units import show_ratio
+from meshsim.units import ratio_text
 
 if TYPE_CHECKING:
     from meshsim.lab.sweep import Sweep
@@ -280,7 +280,7 @@ class Bar:
 
     def looked(self, look: Look) -> None:
         """Shows how precise the answer is by now, and makes room for the replications to come."""
-        precision = "" if look.precision is None else f"± {show_ratio(look.precision)}"
+        precision = "" if look.precision is None else f"± {ratio_text(look.precision)}"
         about = "" if look.forecast is None else f", about {look.forecast} needed"
         seen = f"{precision} after {look.replications}{'' if look.reached else about}"
         self._bar.update(self._task, total=look.to * self._each, seen=seen)

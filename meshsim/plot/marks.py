@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from meshsim.plot.style import INK, SIZE
 from meshsim.scenario.model import Event
-from meshsim.units import show_ratio
+from meshsim.units import ratio_text
 
 EVENT_SHADE = "#F6DFA6"
 LEVELS = 3
@@ -23,13 +23,13 @@ def describe(event: Event) -> str:
     if event.slow is not None:
         words.append(f"{event.slow:g}x slower" if event.slow >= 1 else f"{1 / event.slow:g}x faster")
     if event.errors is not None:
-        words.append(f"{show_ratio(event.errors)} errors")
+        words.append(f"{ratio_text(event.errors)} errors")
     if event.down:
         words.append("down")
     if event.latency_factor is not None:
         words.append(f"{event.latency_factor:g}x latency")
     if event.loss is not None:
-        words.append(f"{show_ratio(event.loss)} loss")
+        words.append(f"{ratio_text(event.loss)} loss")
     if event.set:
         words.append("set " + ", ".join(key.removeprefix("policies.") for key in event.set))
     return f"{where} {', '.join(words)}".strip()

@@ -13,12 +13,18 @@ from numpy.typing import NDArray
 from meshsim.measure.table import Table
 from meshsim.plot import marks, style
 from meshsim.scenario.model import Scenario
-from meshsim.units import show_duration, show_ratio
+from meshsim.units import duration_text, ratio_text
 
 Values = NDArray[np.float64]
 Rows = dict[str, NDArray[Any]]
 BUSIEST = 4
 """So many services at most in the last panel."""
+WIDE = 130
+"""Characters of a line of the caption."""
+MOST_NOTES = 3
+"""Of the notes that the caption tells; each has two lines at most."""
+WHOLE_RATIO = 0.99
+"""A last bin that has less than this of the width of others is that of a run that was cut short."""
 DRAIN_SHOWN_RATIO = 0.15
 """Of the duration: as much of a long drain as is shown."""
 
@@ -51,7 +57,7 @@ def run_figure(run: Drawable) -> style.Picture:
         A figure that belongs to no window; notebooks show it, ``savefig`` writes it.
     """
     figure = style.Picture(figsize=(10.0, 10.5), dpi=style.DPI)
-    top = style.heading(figure, run.summary["scenario"], run.scenario.description)
+    top = style.heading(figure, _title(run.summary), run.scenario.description)
     bottom = _caption(figure, run)
     panels = figure.subplots(4, 1, sharex=True, gridspec_kw={"height_ratios": [3, 3, 2, 2]})
     figure.subplots_adjust(left=style.LEFT, right=0.86, top=top, bottom=bottom, hspace=0.24)
@@ -82,14 +88,14 @@ def alt_text(run: Drawable) -> str:
     if lowest is not None:
         words.append(f"goodput is lowest, {lowest[1]:.3g}/s, at {lowest[0]:.4g} s")
     if summary["latency"]["p99"] is not None:
-        words.append(f"99 % of answers take at most {show_duration(summary['latency']['p99'])}")
+        words.append(f"99 % of answers take at most {duration_text(summary['latency']['p99'])}")
     if np.any(client["amplification"] > 1.0):
         peak = int(np.nanargmax(client["amplification"]))
         words.append(f"attempts per request peak at {client['amplification'][peak]:.2f}")
     busiest = _ranked(summary, "utilisation")
     if busiest:
         words.append(
-            f"{busiest[0]} is busiest at {show_ratio(summary['services'][busiest[0]]['utilisation'])}"
+            f"{busiest[0]} is busiest at {ratio_text(summary['services'][busiest[0]]['utilisation'])}"
         )
     events = [f"{marks.describe(event)} from {event.at:g} s" for event in run.scenario.events]
     return "; ".join(words) + (f" (events: {'; '.join(events)})." if events else ".")
@@ -114,6 +120,14 @@ def _within(values: Values, client: Rows, summary: dict[str, Any]) -> tuple[floa
     return float(client["time"][lowest]), float(values[lowest])
 
 
+def _title(summary: dict[str, Any]) -> str:
+    """The scenario's name, and that it was no simulation where it was none."""
+    if "live" not in summary:
+        return str(summary["scenario"])
+    whose = "meshsim's proxies" if summary["engine"] == "live" else "Envoys"
+    return f"{summary['scenario'] or 'scenario'}, live behind {whose}"
+
+
 # ---- text around ------------------------------------------------------------------------------------
 
 
@@ -128,7 +142,11 @@ def _caption(figure: style.Picture, run: Drawable) -> float:
     )
     lines = [source + (" · PARTIAL: interrupted" if summary["partial"] else "")]
     if summary["unstable"]:
-        lines += textwrap.wrap(summary["unstable"]["reason"], 130)[:3]
+        lines += textwrap.wrap(summary["unstable"]["reason"], WIDE)[:3]
+    for note in summary["notes"][:MOST_NOTES]:
+        lines += textwrap.wrap(note, WIDE)[:2]
+    if len(summary["notes"]) > MOST_NOTES:
+        lines.append(f"and {len(summary['notes']) - MOST_NOTES} more notes in summary.json")
     return style.caption(figure, lines)
 
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from meshsim.plot import style
-from meshsim.units import show_duration
+from meshsim.units import duration_text
 
 Values = NDArray[np.float64]
 ROW = 0.21
@@ -131,7 +131,7 @@ def _heading(figure: style.Picture, summary: dict[str, Any]) -> None:
 
 def _caption(figure: style.Picture, summary: dict[str, Any]) -> None:
     overhead = [
-        show_duration(pick(each["mean"] for each in summary["overhead"].values())) for pick in (min, max)
+        duration_text(pick(each["mean"] for each in summary["overhead"].values())) for pick in (min, max)
     ]
     line = (
         f"meshsim {summary['version']} · seed {summary['seed']} · {summary['measured']:g} s measured ·"
@@ -170,7 +170,7 @@ def _tails(axes: Axes, validation: Validated) -> None:
     axes.set_xlim(low, max([high, *(1.05 * x for x, _ in marks)]))
     axes.set_ylim(min([least, *(0.7 * y for _, y in marks)]), 1.15)
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 200 * low else (1.0, 2.0, 5.0)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: show_duration(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: duration_text(value)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_minor_formatter(NullFormatter())
@@ -213,7 +213,7 @@ def _residuals(axes: Axes, validation: Validated) -> None:
     low, high = float(np.quantile(x, 0.005)), float(x.max()) * 1.05
     axes.set_xlim(low, high)
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 200 * low else (1.0, 2.0, 5.0)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: show_duration(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: duration_text(value)))
     axes.xaxis.set_minor_formatter(NullFormatter())
     beyond = int(np.count_nonzero(np.abs(y) > limit))
     told = "line: median; bands: 50 and 90 % of requests" + (f"; {beyond} lie outside" if beyond else "")

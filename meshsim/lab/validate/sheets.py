@@ -7,6 +7,7 @@ from typing import Any
 
 from meshsim.lab import sheets
 from meshsim.lab.sheets import NOTHING, Rows, Sheet, of_metric
+from meshsim.units import change_text, points_text
 
 Summary = dict[str, Any]
 SAID = {"pass": "PASS", "fail": "FAIL", "noisy": "NOISY"}
@@ -14,7 +15,7 @@ SAID = {"pass": "PASS", "fail": "FAIL", "noisy": "NOISY"}
 
 def signed(share: float | None) -> str:
     """An error: ``0.0123`` -> ``+1.23 %``."""
-    return NOTHING if share is None else f"{100.0 * share:+.2f} %"
+    return NOTHING if share is None else change_text(share)
 
 
 def headline(summary: Summary) -> Sheet:
@@ -103,7 +104,9 @@ def proxies(summary: Summary) -> Sheet:
     rows: Rows = []
     for each in summary.get("proxies", ()):
         show = of_metric(each["metric"]) if each["metric"] != "requests.throughput" else sheets.rate
-        numbers = (show(each[key]) for key in ("other", "own", "difference", "allowed"))
+        apart = points_text if show is sheets.share else show
+        numbers = (*(show(each[key]) for key in ("other", "own")),
+                   *(apart(each[key]) for key in ("difference", "allowed")))  # fmt: skip
         rows.append((each["metric"], *numbers, "equal" if each["ok"] else "DIFFERENT"))
     columns = ("", "meshsim", "envoy", "difference", "allowed", "")
     return Sheet("mechanisms, live behind both proxies", columns, rows, words=(5,))

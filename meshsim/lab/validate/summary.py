@@ -18,7 +18,7 @@ from meshsim.measure.readings import Readings, complete, readings
 from meshsim.measure.records import Records
 from meshsim.scenario.model import Scenario
 from meshsim.theory import Solution, solve
-from meshsim.units import show_ratio
+from meshsim.units import ratio_text
 
 if TYPE_CHECKING:
     from meshsim.lab.validate.validation import Validation
@@ -128,7 +128,7 @@ def vague(found: Sequence[Row]) -> list[str]:
         return []
     note = (
         f"{', '.join(rare)}: too rare to be judged in so short a run, chance alone could change it by more"
-        f" than {show_ratio(VAGUE)}; the verdict rests on the other numbers."
+        f" than {ratio_text(VAGUE)}; the verdict rests on the other numbers."
     )
     return [note]
 

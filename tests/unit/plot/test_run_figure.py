@@ -138,8 +138,11 @@ def test_names_move_apart_and_stay_inside() -> None:
         ({"at": "1s", "service": "cart", "slow": 5.0}, "cart 5x slower"),
         ({"at": "1s", "service": "cart", "slow": 0.5}, "cart 2x faster"),
         ({"at": "1s", "replica": "cart/v1/0", "down": True}, "cart/v1/0 down"),
-        ({"at": "1s", "link": "a -> b", "latency_factor": 10.0, "loss": "1%"}, "a -> b 10x latency, 1% loss"),
-        ({"at": "1s", "service": "cart", "errors": "50%"}, "cart 50% errors"),
+        (
+            {"at": "1s", "link": "a -> b", "latency_factor": 10.0, "loss": "1%"},
+            "a -> b 10x latency, 1 % loss",
+        ),
+        ({"at": "1s", "service": "cart", "errors": "50%"}, "cart 50 % errors"),
         ({"at": "1s", "set": {"policies.cart.split": {"v1": 1}}}, "set cart.split"),
     ],
 )

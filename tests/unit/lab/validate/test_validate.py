@@ -145,7 +145,7 @@ def test_what_is_off_on_a_noisy_machine_is_noisy_and_not_a_failure() -> None:
     result = validate(QUEUE, live=Fake(slow={"api": 1.1}, evidence=BUSY))
     assert result.verdict == "noisy"
     reasons = " ".join(result.summary["reasons"])
-    for words in ("the load generator sent late", "the services acted late", "busy 99%", "live run"):
+    for words in ("the load generator sent late", "the services acted late", "busy 99 %", "live run"):
         assert words in reasons
 
 
