@@ -261,9 +261,9 @@ def words(found: Mapping[str, Any], mean: float | None) -> list[str]:
             )
         else:
             said.append(
-                f"The machine had hiccups: 1 % of the requests were sent {figures}, though half of them at most"
-                f" {time(lag['p50'])}. Latencies count from when they were due, so the highest percentiles have"
-                " some of that; it is not the load's doing."
+                f"The machine had hiccups: 1 % of the requests were sent {figures}, though half of them at"
+                f" most {time(lag['p50'])}. Latencies count from when they were due, so the highest"
+                " percentiles have some of that; it is not the load's doing."
             )
     if busy:
         said.append(

@@ -237,32 +237,60 @@ def runs_bar(*, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
         yield report
 
 
+class Stages:
+    """Tells the stages of a validation: as a bar that begins anew with each, or as a line for each.
+
+    Args:
+        err: where to.
+    """
+
+    def __init__(self, err: Console) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        self._err = err
+        self._bar = Progress(*columns, console=err, transient=True) if err.is_terminal else None
+        self._task = self._bar.add_task("") if self._bar is not None else None
+        self._last: Stage | None = None
+
+    def __call__(self, stage: Stage, now: float) -> None:
+        """Shows the stage, and how much of it has passed, s."""
+        begins, self._last = stage != self._last, stage
+        words = f"{stage.scenario}: {stage.doing}"
+        if self._bar is None or self._task is None:
+            if begins:
+                self._err.print(f"{words} ({stage.total:g} s)", markup=False)
+            return
+        if begins:
+            self._bar.reset(self._task, total=stage.total, description=escape(words))
+            self._bar.start()
+        self._bar.update(self._task, completed=now)
+
+    def hide(self) -> None:
+        """Takes the bar away until the next stage, so that something can be printed."""
+        self._last = None
+        if self._bar is not None:
+            self._bar.stop()
+
+
 @contextmanager
-def stages_bar(*, quiet: bool) -> Iterator[Callable[[Stage, float], None] | None]:
-    """A bar on standard error, on a terminal only, that begins anew with each stage of a validation.
+def stages_bar(*, quiet: bool, lines: bool = True) -> Iterator[Stages | None]:
+    """The stages of a validation on standard error.
 
     Args:
         quiet: whether to show none in any case.
+        lines: whether to write a line for each stage where standard error is no terminal.
 
     Yields:
         What to report the stage and its time passed to, s, or None where nobody watches.
     """
     err = console(stderr=True)
-    if quiet or not err.is_terminal:
+    if quiet or not (err.is_terminal or lines):
         yield None
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True) as bar:
-        task, last = bar.add_task(""), None
-
-        def report(stage: Stage, now: float) -> None:
-            nonlocal last
-            if stage != last:
-                bar.reset(task, total=stage.total, description=f"{stage.scenario}: {stage.doing}")
-                last = stage
-            bar.update(task, completed=now)
-
-        yield report
+    stages = Stages(err)
+    try:
+        yield stages
+    finally:
+        stages.hide()
 
 
 class Bar:

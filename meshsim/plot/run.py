@@ -61,7 +61,7 @@ def run_figure(run: Drawable) -> style.Picture:
     bottom = _caption(figure, run)
     panels = figure.subplots(4, 1, sharex=True, gridspec_kw={"height_ratios": [3, 3, 2, 2]})
     figure.subplots_adjust(left=style.LEFT, right=0.86, top=top, bottom=bottom, hspace=0.24)
-    client = _rows(run.series_columns, "client")
+    client = _rows(_series(run), "client")
     end = float((client["time"] + client["width"])[-1])
     shown = min(end, (1.0 + DRAIN_SHOWN_RATIO) * run.scenario.duration)
     panels[0].set_xlim(0.0, shown)
@@ -72,14 +72,14 @@ def run_figure(run: Drawable) -> style.Picture:
     panels[3].set_xlabel("time, s", fontsize=style.SIZE, color=style.INK)
     marks.mark_events(panels, run.scenario.events, shown)
     last = min(end, run.scenario.duration + run.scenario.drain_limit)  # the last bin may reach beyond it
-    marks.mark_window(panels, run.summary["warmup"], run.scenario.duration, last)
+    marks.mark_window(panels, panels[2], run.summary["warmup"], run.scenario.duration, last)
     figure.alt = alt_text(run)
     return figure
 
 
 def alt_text(run: Drawable) -> str:
     """The picture in one sentence, for those who can't see it."""
-    summary, client = run.summary, _rows(run.series_columns, "client")
+    summary, client = run.summary, _rows(_series(run), "client")
     requests = summary["requests"]
     offered, goodput = requests["rate"] or 0.0, requests["goodput"] or 0.0
     sent = f"the client sends {offered:.4g} requests/s and gets {goodput:.4g} good answers/s"
@@ -99,6 +99,22 @@ def alt_text(run: Drawable) -> str:
         )
     events = [f"{marks.describe(event)} from {event.at:g} s" for event in run.scenario.events]
     return "; ".join(words) + (f" (events: {'; '.join(events)})." if events else ".")
+
+
+def _series(run: Drawable) -> Table:
+    """The series; of a run that was cut short without a last bin that is not whole.
+
+    What came in a few milliseconds is no rate.
+    """
+    table = run.series_columns
+    if not run.summary["partial"]:
+        return table
+    client = _rows(table, "client")
+    width = client["width"]
+    if len(width) < 2 or width[-1] >= WHOLE_RATIO * width[-2]:
+        return table
+    keep = table["time"] < client["time"][-1]
+    return {column: values[keep] for column, values in table.items()}
 
 
 def _rows(table: Table, kind: str, name: str | None = None) -> Rows:
@@ -232,10 +248,18 @@ def _busiest(axes: Axes, run: Drawable) -> None:
             "in_flight",
             "attempts present at the busiest services",
         )
-    panel = _Panel(axes, title, run)
+    empty = not run.summary["measured"] > 0.0
+    panel = _Panel(axes, "the busiest services" if empty else title, run)
+    if empty:
+        axes.text(
+            0.5, 0.5, "ended within its warm-up: nothing measured", ha="center", color=style.INK,
+            fontsize=style.SIZE + 1, transform=axes.transAxes,
+        )  # fmt: skip
+        axes.set_yticks([])
+        return
     highest = 0.0
     for name in names[:BUSIEST]:
-        rows = _rows(run.series_columns, "service", name)
+        rows = _rows(_series(run), "service", name)
         panel.line(name, rows, rows[column])
         highest = max(highest, float(np.nanmax(rows[column])))
     if column == "utilisation":
