@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from meshsim.errors import MeshsimError
 from meshsim.lab import files
 from meshsim.lab.interrupt import Interrupt, interruptible
 from meshsim.lab.run import Run, first_seed, provenance, scenario_of
@@ -27,6 +28,7 @@ GLANCE = 0.5
 """Between two looks at the mesh, s."""
 LAG_SHARE, LAG_LEAST = 0.1, 0.005
 """A load generator that is later than this share of the mean latency, and so many s, is late."""
+PROXIES = ("meshsim", "envoy")
 BUSY = 0.9
 """A machine busier than this can't keep its times."""
 
@@ -173,8 +175,10 @@ def options_of(
     """How the mesh is run, its folder for access logs made.
 
     Raises:
-        MeshsimError: nothing can be written there, or the address is not this machine's.
+        MeshsimError: there is no such proxy, nothing can be written there, or the address is somebody else's.
     """
+    if proxy not in PROXIES:
+        raise MeshsimError(f"no proxy {proxy!r}; choose {' or '.join(PROXIES)}")
     log = None if access_log is None else files.prepare(access_log, option="--access-log")
     options = Options(proxy=proxy, load=load, keep=load, access_log=log, host=own_address(host))
     return options if roles is None else replace(options, roles=roles)
