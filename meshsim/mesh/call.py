@@ -198,7 +198,7 @@ class Call(Caller):
         """The request, which went on coming in while it was being sent, is whole: time-outs begin."""
         self.uploading = False
         attempt = self.eldest
-        if self.step != ANSWER or attempt is None:
+        if attempt is None:  # it is not being sent yet, or any more
             return
         self.start_timers(now)
         tries = self.policy.try_timeouts

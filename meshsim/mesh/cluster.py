@@ -210,13 +210,16 @@ class Cluster(Event):
         host.opening -= 1
         host.connections -= 1
         self.breaker.connections -= 1
-        waiting = host.pending
-        while waiting > 0 and host.head is not None:
-            waiting -= 1
-            stream = host.head
-            self.leave(stream, host)
-            stream.refused(now)
-        self.open(host, now)
+        failing: list[Stream] = []
+        stream = host.head
+        while stream is not None:
+            failing.append(stream)
+            stream = stream.behind
+        for each in failing:
+            if each.waiting:  # it may have left, because of another's end
+                host.remove(each)
+                each.refused(now)
+                self.breaker.pending -= 1  # till now a budget counts it, as it counts what is answered
 
     def closed(self, host: Host, now: float) -> None:
         """The other side has closed an idle connection."""

@@ -1,18 +1,22 @@
 """A caller's proxy whose world is a script: what happens to each connection and attempt is drawn by its key.
 
 Connections open after a while or fail, idle ones are closed by the other side, attempts are answered, reset,
-refused or left without an answer. All that the proxy decides is written down in order.
+refused or left without an answer; a host goes down and loses what it has; another policy is pushed. All that
+the proxy decides is written down in order, and its books are checked at every decision.
+
+A script may be on a grid: whatever takes time takes a whole number of `STEP`. Then many things happen at one
+instant, and their order is all that decides.
 """
 
 from __future__ import annotations
 
 from math import log
-from typing import Any
+from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
-from meshsim.mesh.attempt import Attempt
-from meshsim.mesh.call import Call, Owner
+from meshsim.mesh.attempt import PENDING, SENT, Attempt
+from meshsim.mesh.call import ENDED, Call, Owner
 from meshsim.mesh.clock import Clock, Event
 from meshsim.mesh.cluster import Cluster, Host, Stream, Transport
 from meshsim.mesh.dataplane import Dataplane
@@ -37,11 +41,27 @@ FAILS, CLOSES = 0.15, 0.2
 """Shares of connections that can't be opened, and of responses after which the host closes the connection."""
 
 
+STEP = 1 / 64
+"""Of the grid, s: sums of it are exact."""
+OUTAGE = (0.2, 0.35)
+"""From when to when the first host is down, s, if it goes down at all; not on the grid."""
+
+
+class Plot(NamedTuple):
+    """What a script is made of: a scenario, whether its times are on the grid, whether a host goes down."""
+
+    document: Document
+    grid: bool
+    outage: bool
+
+
 @st.composite
-def scripts(draw: st.DrawFn) -> Document:
-    """A service of a few replicas, and a policy in which much can happen."""
+def policies(draw: st.DrawFn, grid: bool, split: bool) -> Document:
+    """A policy in which much can happen."""
 
     def ms(low: float, high: float) -> str:
+        if grid:
+            return f"{draw(st.integers(1, max(1, int(high / 1000 / STEP)))) * STEP * 1000}ms"
         return f"{draw(st.floats(low, high)):.4f}ms"
 
     policy: Document = {"balance": draw(st.sampled_from(["round_robin", "random", "least_request"]))}
@@ -53,7 +73,7 @@ def scripts(draw: st.DrawFn) -> Document:
             "on": draw(
                 st.sampled_from([["5xx"], ["reset"], ["connect-failure", "retriable-4xx"], ["gateway-error"]])
             ),
-            "backoff": {"base": ms(1, 40)},
+            "backoff": {"base": "0ms" if grid else ms(1, 40)},
         }
         if draw(st.booleans()):
             retries["per_try_timeout"] = ms(20, 300)
@@ -87,20 +107,29 @@ def scripts(draw: st.DrawFn) -> Document:
     if draw(st.booleans()):
         policy["rate_limit"] = {"burst": draw(st.integers(1, 10)), "rate": "40/s"}
     if draw(st.booleans()):
-        policy["fault"] = {
-            "delay": {"percent": "20%", "time": {"exponential": "30ms"}},
-            "abort": {"percent": "10%"},
-        }
+        delay = ms(1, 30) if grid else {"exponential": "30ms"}
+        policy["fault"] = {"delay": {"percent": "20%", "time": delay}, "abort": {"percent": "10%"}}
+    if split and draw(st.booleans()):
+        policy["split"] = {"v1": 3, "v2": 1}
+    return policy
+
+
+@st.composite
+def scripts(draw: st.DrawFn) -> Plot:
+    """A service of a few replicas, its policy, and perhaps another that is pushed."""
     versions = {"v1": {"replicas": draw(st.integers(1, 2))}, "v2": {"replicas": draw(st.integers(1, 2))}}
     service: Document = (
         {"versions": versions} if draw(st.booleans()) else {"replicas": draw(st.integers(1, 4))}
     )
-    if "versions" in service and draw(st.booleans()):
-        policy["split"] = {"v1": 3, "v2": 1}
-    return {
-        "duration": "10s", "services": {"cart": service}, "policies": {"cart": policy},
+    grid = draw(st.booleans())
+    policy = policies(grid, "versions" in service)
+    document = {
+        "duration": "10s", "services": {"cart": service}, "policies": {"cart": draw(policy)},
         "load": [{"to": "cart", "rate": f"{draw(st.floats(5, 200)):.2f}/s"}],
     }  # fmt: skip
+    if draw(st.booleans()):
+        document["events"] = [{"at": "0.25s", "set": {"policies.cart": draw(policy)}}]
+    return Plot(document, grid, draw(st.booleans()))
 
 
 class Then(Event):
@@ -114,26 +143,67 @@ class Then(Event):
 
 
 class Script(Transport):
-    """The world of the proxy."""
+    """The world of the proxy.
 
-    def __init__(self, clock: Clock, key: Key, decisions: list[Decision]) -> None:
-        self.clock, self.key, self.decisions = clock, key, decisions
+    Attributes:
+        down: names of the hosts that are.
+        under_way: attempts that were sent and have not ended, and those whose bodies are coming.
+    """
+
+    def __init__(self, clock: Clock, key: Key, grid: bool, decisions: list[Decision]) -> None:
+        self.clock, self.key, self.grid, self.decisions = clock, key, grid, decisions
         self.connections = 0
+        self.down: set[str] = set()
+        self.under_way: dict[Attempt, None] = {}
 
     def later(self, seconds: float, now: float, what: Any, *arguments: Any) -> None:
+        if self.grid:
+            seconds = round(seconds / STEP) * STEP
         self.clock.at(now + seconds, Then(what, *arguments), 0)
 
+    def decide(self, now: float, what: str, who: Any, which: Any, cluster: Cluster) -> None:
+        self.decisions.append((now, what, who, which))
+        check_books(cluster)
+
+    # ---- connections --------------------------------------------------------------------------------
+
     def open(self, cluster: Cluster, host: Host, now: float) -> None:
-        self.decisions.append((now, "open", host.name, None))
+        self.decide(now, "open", host.name, None, cluster)
         key = derive(self.key, self.connections)
         self.connections += 1
-        works = u01(key, 0) >= FAILS
-        self.later(0.03 * u01(key, 1), now, cluster.opened if works else cluster.failed, host)
+        self.later(0.03 * u01(key, 1), now, self.opened, cluster, host, u01(key, 0) >= FAILS)
+
+    def opened(self, cluster: Cluster, host: Host, works: bool, now: float) -> None:
+        if works and host.name not in self.down:
+            cluster.opened(host, now)
+        else:
+            cluster.failed(host, now)
+
+    def close_idle(self, attempt: Attempt, now: float) -> None:
+        host = attempt.host_sent()
+        if host.idle > 0:
+            attempt.cluster.closed(host, now)
+
+    def go_down(self, clusters: list[Cluster], name: str, now: float) -> None:
+        """A host goes down: it loses what it has, and closes its connections."""
+        self.down.add(name)
+        for attempt in list(self.under_way):
+            if attempt.host_sent().name == name:
+                self.end(attempt, 503, UC, RESET, now)
+        for cluster in clusters:
+            for host in cluster.hosts:
+                while host.name == name and host.idle > 0:
+                    cluster.closed(host, now)
+
+    def come_up(self, name: str, now: float) -> None:
+        self.down.discard(name)
+
+    # ---- attempts -----------------------------------------------------------------------------------
 
     def send(self, stream: Stream, now: float) -> None:
         assert isinstance(stream, Attempt)
-        self.decisions.append((now, "send", stream.key, stream.host_sent().name))
-        stream.exchange = self
+        self.decide(now, "send", stream.key, stream.host_sent().name, stream.cluster)
+        self.under_way[stream] = None
         drawn = u01(stream.key, 1)
         fate = next(name for name, below in SHARES.items() if drawn < below)
         after = -0.08 * log(1.0 - u01(stream.key, 2))
@@ -145,9 +215,12 @@ class Script(Transport):
             self.later(after, now, self.end, stream, int(fate), NO_FLAG, RESPONSE)
 
     def end(self, attempt: Attempt, status: int, flag: int, cause: int, now: float) -> None:
-        if attempt.exchange is None:
+        if attempt not in self.under_way:
             return
-        attempt.exchange = None
+        del self.under_way[attempt]
+        if attempt.lasting:
+            attempt.detach(False, now)
+            return
         closes = u01(attempt.key, 3) < CLOSES
         attempt.closing = closes and u01(attempt.key, 4) < 0.5
         attempt.respond(status, flag, cause, now)
@@ -155,25 +228,22 @@ class Script(Transport):
             self.later(0.02 * u01(attempt.key, 5), now, self.close_idle, attempt)
 
     def begin_body(self, attempt: Attempt, now: float) -> None:
-        if attempt.exchange is None:
+        if attempt not in self.under_way:
             return
-        attempt.exchange = None
         attempt.lasting = True
         attempt.respond(200, NO_FLAG, RESPONSE, now)
+        assert attempt.attached, "its connection is busy till its body has come"
         self.later(0.2 * u01(attempt.key, 6), now, self.end_body, attempt)
 
     def end_body(self, attempt: Attempt, now: float) -> None:
-        attempt.detach(u01(attempt.key, 7) < 0.8, now)
-
-    def close_idle(self, attempt: Attempt, now: float) -> None:
-        host = attempt.host_sent()
-        if host.idle > 0:
-            attempt.cluster.closed(host, now)
+        if attempt in self.under_way:
+            del self.under_way[attempt]
+            attempt.detach(u01(attempt.key, 7) < 0.8, now)
 
     def abandon(self, stream: Stream, now: float) -> None:
         assert isinstance(stream, Attempt)
-        self.decisions.append((now, "abandon", stream.key, None))
-        stream.exchange = None
+        self.decide(now, "abandon", stream.key, None, stream.cluster)
+        del self.under_way[stream]
 
 
 class Maker(Owner):
@@ -184,6 +254,12 @@ class Maker(Owner):
         self.caller = caller
 
     def answered(self, call: Call, now: float) -> None:
+        assert call.deadlines is None, "no timer runs for what is over"
+        hedges = call.policy.hedges
+        timer = None if hedges is None else hedges.head
+        while timer is not None:
+            assert timer.call is not call
+            timer = timer.later
         what = (call.status, flag_names(call.flags), call.sent)
         self.caller.decisions.append((now, "answer", call.key, what))
 
@@ -191,47 +267,93 @@ class Maker(Owner):
 class Caller:
     """The proxy under test, and who makes calls through it."""
 
-    def __init__(self, clock: Clock, scenario: Scenario, seed: int) -> None:
+    def __init__(self, clock: Clock, plot: Plot, seed: int) -> None:
+        scenario = Scenario.model_validate(plot.document)
         self.clock = clock
+        self.plot = plot
+        self.scenario = scenario
         self.key = derive(seed, 1)
+        self.calls: list[Call] = []
         self.decisions: list[Decision] = []
         self.recorder = RowRecorder(10.0)
-        script = Script(clock, derive(seed, 2), self.decisions)
-        site = Site(clock, self.recorder, Tracer(), script, Dataplane(), 0, seed, Custom())
+        self.script = Script(clock, derive(seed, 2), plot.grid, self.decisions)
+        site = Site(clock, self.recorder, Tracer(), self.script, Dataplane(), 0, seed, Custom())
         targets = [Target(place.number, place.name, place.version) for place in places(scenario)]
         self.route = ConfiguredRoute(site, "cart", 0, targets, scenario.policy("client", "cart"))
+        self.policies = [self.route.route.policy]
         self.rate = scenario.load[0].rate or 1.0
 
     def begin(self) -> None:
-        """Puts all calls on the clock."""
+        """Puts all calls on the clock, and what happens meanwhile."""
         time = 0.0
         for number in range(CALLS):
             key = derive(self.key, number)
             time -= log(1.0 - u01(key, 100)) / self.rate
-            self.clock.at(time, Then(self.call, key), 0)
+            self.clock.at(self.on_grid(time), Then(self.call, key), 0)
+        for number, event in enumerate(self.scenario.events):
+            self.clock.at(event.at, Then(self.push, number), 0)
+        if self.plot.outage:
+            name = self.route.targets[0].name
+            self.clock.at(OUTAGE[0], Then(self.outage, name), 0)
+            self.clock.at(OUTAGE[1], Then(self.script.come_up, name), 0)
+
+    def on_grid(self, time: float) -> float:
+        return round(time / STEP) * STEP if self.plot.grid else time
+
+    def outage(self, name: str, now: float) -> None:
+        self.script.go_down(list(self.route.clusters.values()), name, now)
+
+    def push(self, number: int, now: float) -> None:
+        self.route.apply(self.scenario.policies_after(number).policy("client", "cart"), now)
+        self.policies.append(self.route.route.policy)
 
     def call(self, key: Key, now: float) -> None:
         call = Call(self.route.route, Maker(self), Request(-1, key, now, 0, False), key, False, now)
+        self.calls.append(call)
         if u01(key, 101) < 0.2:  # its body is still coming
             call.uploading = True
-            call.replayable = False
-            self.clock.at(now + 0.1 * u01(key, 102), Then(self.uploaded, call), 0)
+            call.replayable = u01(key, 105) < 0.5
+            self.clock.at(self.on_grid(now + 0.1 * u01(key, 102)), Then(self.uploaded, call), 0)
         call.begin(now)
         if u01(key, 103) < GONE:
-            self.clock.at(now + 0.1 * u01(key, 104), Then(call.cancel), 0)
+            self.clock.at(self.on_grid(now + 0.1 * u01(key, 104)), Then(call.cancel), 0)
 
     def uploaded(self, call: Call, now: float) -> None:
         call.replayable = True
         call.uploaded(now)
 
     def check_at_rest(self) -> None:
-        """Nothing is left when all is over, but attempts that nobody ever answers."""
+        """Nothing is left when all is over, but attempts that nobody ever answers, and who waits behind them."""
         self.decisions.extend(
             (time, "eject", edge, replica) for time, edge, replica in self.recorder.ejections
         )
+        silent = self.script.under_way
+        slots: dict[Cluster, int] = {}
+        for call in self.calls:
+            attempt = call.eldest
+            assert (call.step == ENDED) == (attempt is None), "a call that has not ended waits for something"
+            while attempt is not None:
+                waits = attempt.step == SENT and attempt in silent
+                assert waits or (attempt.step == PENDING and attempt.waiting)
+                slots[attempt.cluster] = slots.get(attempt.cluster, 0) + attempt.slot
+                attempt = attempt.younger
         for cluster in self.route.clusters.values():
-            breaker = cluster.breaker
-            silent = sum(host.active for host in cluster.hosts)
-            assert breaker.active == silent
-            assert breaker.connections == sum(host.connections for host in cluster.hosts)
-            assert silent or breaker.pending == 0
+            check_books(cluster)
+            assert cluster.breaker.active == sum(attempt.cluster is cluster for attempt in silent)
+            assert cluster.breaker.retries == slots.get(cluster, 0)
+            for host in cluster.hosts:
+                assert host.opening == 0
+                assert host.head is None or (host.active > 0 and host.idle == 0)
+        for policy in self.policies:
+            for deadlines in (policy.timeouts, policy.try_timeouts, policy.hedges):
+                assert deadlines is None or deadlines.head is None, "no timer runs for nobody"
+
+
+def check_books(cluster: Cluster) -> None:
+    """A cluster's gauges are the sums of its hosts' (but for one stream that is just being refused)."""
+    breaker, hosts = cluster.breaker, cluster.hosts
+    assert breaker.active == sum(host.active for host in hosts)
+    assert breaker.connections == sum(host.connections for host in hosts)
+    assert breaker.pending - sum(host.pending for host in hosts) in (0, 1)
+    for host in hosts:
+        assert host.connections == host.active + host.idle + host.opening

@@ -34,9 +34,18 @@ class Doors(Transport):
 
 
 class Probe(Stream):
-    """A stream that notes what happens to it."""
+    """A stream that notes what happens to it.
 
-    def __init__(self) -> None:
+    Args:
+        pools: the test.
+        sibling: another, which leaves when this one is refused: their call has its answer.
+        next: host of the stream that whoever waited for that answer sends at once.
+    """
+
+    def __init__(self, pools: Pools, sibling: Probe | None, next: Host | None) -> None:
+        self.pools = pools
+        self.sibling = sibling
+        self.next = next
         self.host = None
         self.ahead = None
         self.behind = None
@@ -51,6 +60,13 @@ class Probe(Stream):
 
     def refused(self, now: float) -> None:
         self.events.append("refused")
+        pools = self.pools
+        unserved = [probe for probe in pools.waiting if not probe.events]
+        assert pools.breaker.pending == len(unserved) + 1, "a budget counts it till its end"
+        if self.sibling in unserved:
+            pools.leave_queue(self.sibling)
+        if self.next is not None:
+            pools.send(Probe(pools, None, None), self.next)
 
 
 limits = st.one_of(st.integers(0, 4), st.just(1 << 62))
@@ -86,11 +102,23 @@ class Pools(RuleBasedStateMachine):
                 if probe.events == ["connected"]:
                     self.active.append(probe)
 
-    @rule(data=st.data())
-    def connect(self, data: st.DataObject) -> None:
-        probe = Probe()
+    def send(self, probe: Probe, host: Host) -> None:
         self.waiting.append(probe)
-        self.cluster.connect(probe, data.draw(st.sampled_from(self.hosts)), 0.0)
+        self.cluster.connect(probe, host, 0.0)
+
+    def leave_queue(self, probe: Probe) -> None:
+        self.waiting.remove(probe)
+        assert probe.host is not None
+        self.cluster.leave(probe, probe.host)
+
+    @rule(data=st.data(), paired=st.booleans(), followed=st.booleans())
+    def connect(self, data: st.DataObject, paired: bool, followed: bool) -> None:
+        hosts = st.sampled_from(self.hosts)
+        sibling = data.draw(st.sampled_from(self.waiting)) if paired and self.waiting else None
+        probe = Probe(self, sibling, data.draw(hosts) if followed else None)
+        if sibling is not None and sibling.sibling is None:
+            sibling.sibling = probe
+        self.send(probe, data.draw(hosts))
         self.sort()
 
     @precondition(lambda self: self.active)
@@ -111,7 +139,12 @@ class Pools(RuleBasedStateMachine):
             self.cluster.opened(host, 0.0)
         else:
             self.cluster.failed(host, 0.0)
-            assert all(probe.events == ["refused"] for probe in mine), "all who waited fail together"
+            left = [probe for probe in mine if not probe.waiting and not probe.events]
+            refused = [probe for probe in mine if probe.events == ["refused"]]
+            assert len(left) + len(refused) == len(mine), "all who waited fail together"
+            assert not any(probe.events == ["refused"] for probe in self.waiting if probe not in mine), (
+                "who comes meanwhile does not"
+            )
         self.sort()
 
     @precondition(lambda self: any(host.idle for host in self.hosts))
@@ -123,10 +156,7 @@ class Pools(RuleBasedStateMachine):
     @precondition(lambda self: self.waiting)
     @rule(data=st.data())
     def leave(self, data: st.DataObject) -> None:
-        probe = data.draw(st.sampled_from(self.waiting))
-        self.waiting.remove(probe)
-        assert probe.host is not None
-        self.cluster.leave(probe, probe.host)
+        self.leave_queue(data.draw(st.sampled_from(self.waiting)))
 
     @invariant()
     def gauges_add_up(self) -> None:

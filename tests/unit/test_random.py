@@ -237,6 +237,10 @@ CASES: dict[str, tuple[Distribution, Law]] = {
     "empirical": (Empirical([0.001, 0.002, 0.002, 0.009, 0.031]), None),
     "mixture": (Mixture([3.0, 1.0], [Exponential(0.01), Gamma(0.2, 0.5)]), _mixture),
     "sum": (Sum([Exponential(0.01), Exponential(0.01), Constant(0.0)]), stats.gamma(2.0, scale=0.01).cdf),
+    "sum of sums": (
+        Sum([Sum([Exponential(0.01), Exponential(0.01)]), Exponential(0.01)]),
+        stats.gamma(3.0, scale=0.01).cdf,
+    ),
     "sum of one": (Sum([Gamma(0.02, 0.5)]), stats.gamma(4.0, scale=0.005).cdf),
 }
 
