@@ -106,7 +106,7 @@ def count(value: object) -> int:
 
 
 def show_duration(seconds: float) -> str:
-    """Seconds for people: ``0.0125`` -> ``12.5ms``."""
+    """Seconds as a scenario has them: ``0.0125`` -> ``12.5ms``."""
     if not math.isfinite(seconds):
         return NO_NUMBER
     if seconds == 0:
@@ -118,10 +118,32 @@ def show_duration(seconds: float) -> str:
 
 
 def show_rate(per_s: float) -> str:
-    """A rate for people: ``200.0`` -> ``200/s``."""
+    """A rate as a scenario has it, and as people read it: ``200.0`` -> ``200/s``."""
     return f"{per_s:.4g}/s"
 
 
 def show_ratio(share: float) -> str:
-    """A ratio for people: ``0.0512`` -> ``5.12%``."""
+    """A ratio as a scenario has it: ``0.0512`` -> ``5.12%``."""
     return f"{100 * share:.4g}%"
+
+
+def duration_text(seconds: float) -> str:
+    """Seconds as people read them: ``0.0125`` -> ``12.5 ms``."""
+    written = show_duration(seconds)
+    digits = written.rstrip("smun")
+    return f"{digits} {written[len(digits) :]}".rstrip()
+
+
+def ratio_text(share: float) -> str:
+    """A ratio as people read it: ``0.0512`` -> ``5.12 %``."""
+    return f"{100 * share:.4g} %"
+
+
+def change_text(share: float) -> str:
+    """A change as a share of what it was: ``0.0123`` -> ``+1.23 %``."""
+    return f"{100 * share:+.2f} %"
+
+
+def points_text(difference: float) -> str:
+    """A difference of two ratios: ``0.0123`` -> ``1.23 pp``."""
+    return f"{100 * difference:.3g} pp"

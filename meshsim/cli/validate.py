@@ -61,8 +61,8 @@ def validate(
 
     Calibration runs measure what a hop costs here; the model gets it as an added delay. Theory solves, the
     simulator simulates and real processes run the scenario, on the same arrivals and service times, so that
-    they can be compared request by request. It takes each scenario's duration in real time, and up to 20 s
-    more.
+    they can be compared request by request. It takes each scenario's duration in real time, and some 25 s
+    more; with --proxy both twice that.
 
     The verdict is pass or fail by the tolerance of each number, or noisy: the machine was too busy, or the
     run too short, to say. --json prints one object, or a list where there are several files or proxies.
@@ -78,12 +78,14 @@ def validate(
         several = len(loaded) * len(lab.PROXIES.get(proxy, ())) > 1
         done: list[Validation] = []
         cut_short, failure = False, None
-        with terminal.stages_bar(quiet=quiet) as watch:
+        with terminal.stages_bar(quiet=quiet, lines=not as_json) as watch:
             try:
                 for result in lab.validate_each(
                     loaded, proxy=proxy, seed=seed, replications=replications, watch=watch,
                     interrupted=_stopping,
                 ):  # fmt: skip
+                    if watch is not None:
+                        watch.hide()
                     folder = _folder(out, several, done, result)
                     done.append(result)
                     written, problem = saved(result, folder)

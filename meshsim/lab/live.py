@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from meshsim.errors import MeshsimError
 from meshsim.lab import files
 from meshsim.lab.interrupt import Interrupt, interruptible
 from meshsim.lab.run import Run, first_seed, provenance, scenario_of
-from meshsim.lab.sheets import count, time
+from meshsim.lab.sheets import count, share, time
 from meshsim.live.launch import LiveMesh, Options, Told
 from meshsim.live.machine import Usage
 from meshsim.live.merge import Ending, Keys, Merged, merge
@@ -26,7 +27,8 @@ from meshsim.scenario.overrides import Overrides
 GLANCE = 0.5
 """Between two looks at the mesh, s."""
 LAG_SHARE, LAG_LEAST = 0.1, 0.005
-"""A load generator that is later than this share of the mean latency, and so many s, did not keep up."""
+"""A load generator that is later than this share of the mean latency, and so many s, is late."""
+PROXIES = ("meshsim", "envoy")
 BUSY = 0.9
 """A machine busier than this can't keep its times."""
 
@@ -173,8 +175,10 @@ def options_of(
     """How the mesh is run, its folder for access logs made.
 
     Raises:
-        MeshsimError: nothing can be written there, or the address is not this machine's.
+        MeshsimError: there is no such proxy, nothing can be written there, or the address is somebody else's.
     """
+    if proxy not in PROXIES:
+        raise MeshsimError(f"no proxy {proxy!r}; choose {' or '.join(PROXIES)}")
     log = None if access_log is None else files.prepare(access_log, option="--access-log")
     options = Options(proxy=proxy, load=load, keep=load, access_log=log, host=own_address(host))
     return options if roles is None else replace(options, roles=roles)
@@ -249,15 +253,25 @@ def words(found: Mapping[str, Any], mean: float | None) -> list[str]:
     """
     said = []
     lag, machine = found["lag"], found["machine"]
-    if lag is not None and lag["p99"] > max(LAG_LEAST, LAG_SHARE * (mean or 0.0)):
+    late = max(LAG_LEAST, LAG_SHARE * (mean or 0.0))
+    busy = machine is not None and machine["busy"] > BUSY
+    if lag is not None and lag["p99"] > late:
+        figures = f"{time(lag['p99'])} or more after they were due (at most {time(lag['max'])})"
+        if busy or lag["p50"] > late:
+            said.append(
+                f"The load generator could not keep up: 1 % of the requests were sent {figures}, half of them"
+                f" {time(lag['p50'])} or more. Latencies count from when they were due; ask for less load, or"
+                " use a machine with more cores."
+            )
+        else:
+            said.append(
+                f"The machine had hiccups: 1 % of the requests were sent {figures}, though half of them at"
+                f" most {time(lag['p50'])}. Latencies count from when they were due, so the highest"
+                " percentiles have some of that; it is not the load's doing."
+            )
+    if busy:
         said.append(
-            f"The load generator could not keep up: 1 % of the requests were sent {time(lag['p99'])}"
-            f" or more after they were due (at most {time(lag['max'])}). Latencies count from when"
-            " they were due; ask for less load, or use a machine with more cores."
-        )
-    if machine is not None and machine["busy"] > BUSY:
-        said.append(
-            f"The machine was busy for {machine['busy']:.0%} of the time; some of the latency is its own."
+            f"The machine was busy for {share(machine['busy'])} of the time; some of the latency is its own."
         )
     return [*said, *troubles(found)]
 

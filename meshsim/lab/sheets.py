@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from meshsim.lab.flags import explain
 from meshsim.measure.objectives import meets
 from meshsim.scenario.model import CLIENT
-from meshsim.units import show_duration
+from meshsim.units import duration_text
 
 if TYPE_CHECKING:
     from meshsim.theory import Prediction, Solution
@@ -68,11 +68,7 @@ def share(value: float | None) -> str:
 
 def time(value: float | None) -> str:
     """``0.0125`` -> ``12.5 ms``."""
-    if value is None:
-        return NOTHING
-    text = show_duration(value)
-    digits = text.rstrip("smun")
-    return f"{digits} {text[len(digits) :]}"
+    return NOTHING if value is None else duration_text(value)
 
 
 # ---- sheets -----------------------------------------------------------------------------------------

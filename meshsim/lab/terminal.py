@@ -27,7 +27,7 @@ from rich.table import Table
 from meshsim.lab import sheets
 from meshsim.lab.sheets import Sheet
 from meshsim.measure.precision import Look
-from meshsim.units import show_ratio
+from meshsim.units import ratio_text
 
 if TYPE_CHECKING:
     from meshsim.lab.sweep import Sweep
@@ -90,7 +90,10 @@ def _widths(out: Console, sheet: Sheet, columns: Sequence[int]) -> Widths:
 
 def _table(sheet: Sheet, widths: Widths) -> Table:
     """Some columns of a sheet."""
-    table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False, collapse_padding=True)
+    headed = any(sheet.columns[number] for number in widths)
+    table = Table(
+        box=SIMPLE_HEAD, header_style="dim", pad_edge=False, collapse_padding=True, show_header=headed
+    )
     for number, width in widths.items():
         words = number == 0 or number in sheet.words
         table.add_column(
@@ -234,32 +237,60 @@ def runs_bar(*, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
         yield report
 
 
+class Stages:
+    """Tells the stages of a validation: as a bar that begins anew with each, or as a line for each.
+
+    Args:
+        err: where to.
+    """
+
+    def __init__(self, err: Console) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        self._err = err
+        self._bar = Progress(*columns, console=err, transient=True) if err.is_terminal else None
+        self._task = self._bar.add_task("") if self._bar is not None else None
+        self._last: Stage | None = None
+
+    def __call__(self, stage: Stage, now: float) -> None:
+        """Shows the stage, and how much of it has passed, s."""
+        begins, self._last = stage != self._last, stage
+        words = f"{stage.scenario}: {stage.doing}"
+        if self._bar is None or self._task is None:
+            if begins:
+                self._err.print(f"{words} ({stage.total:g} s)", markup=False)
+            return
+        if begins:
+            self._bar.reset(self._task, total=stage.total, description=escape(words))
+            self._bar.start()
+        self._bar.update(self._task, completed=now)
+
+    def hide(self) -> None:
+        """Takes the bar away until the next stage, so that something can be printed."""
+        self._last = None
+        if self._bar is not None:
+            self._bar.stop()
+
+
 @contextmanager
-def stages_bar(*, quiet: bool) -> Iterator[Callable[[Stage, float], None] | None]:
-    """A bar on standard error, on a terminal only, that begins anew with each stage of a validation.
+def stages_bar(*, quiet: bool, lines: bool = True) -> Iterator[Stages | None]:
+    """The stages of a validation on standard error.
 
     Args:
         quiet: whether to show none in any case.
+        lines: whether to write a line for each stage where standard error is no terminal.
 
     Yields:
         What to report the stage and its time passed to, s, or None where nobody watches.
     """
     err = console(stderr=True)
-    if quiet or not err.is_terminal:
+    if quiet or not (err.is_terminal or lines):
         yield None
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True) as bar:
-        task, last = bar.add_task(""), None
-
-        def report(stage: Stage, now: float) -> None:
-            nonlocal last
-            if stage != last:
-                bar.reset(task, total=stage.total, description=f"{stage.scenario}: {stage.doing}")
-                last = stage
-            bar.update(task, completed=now)
-
-        yield report
+    stages = Stages(err)
+    try:
+        yield stages
+    finally:
+        stages.hide()
 
 
 class Bar:
@@ -277,7 +308,7 @@ class Bar:
 
     def looked(self, look: Look) -> None:
         """Shows how precise the answer is by now, and makes room for the replications to come."""
-        precision = "" if look.precision is None else f"± {show_ratio(look.precision)}"
+        precision = "" if look.precision is None else f"± {ratio_text(look.precision)}"
         about = "" if look.forecast is None else f", about {look.forecast} needed"
         seen = f"{precision} after {look.replications}{'' if look.reached else about}"
         self._bar.update(self._task, total=look.to * self._each, seen=seen)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Group
+from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
 from rich.text import Text
@@ -97,12 +97,33 @@ def headline(mesh: LiveMesh) -> str:
     return f"[bold]{name}[/] {mesh.now:.0f} s; the load is over, and what it began is being finished"
 
 
+class Lines:
+    """What is being done, a line each, where there is no terminal for a table."""
+
+    def __init__(self, err: Console) -> None:
+        self._err = err
+        self._runs = False
+
+    def tell(self, words: str) -> None:
+        """Says what is being done."""
+        self._err.print(f"{words} …", markup=False)
+
+    def __call__(self, mesh: LiveMesh) -> None:
+        """Says once that it runs, and how long it will."""
+        if not self._runs:
+            self._runs = True
+            self._err.print(Text.from_markup(headline(mesh)).plain, markup=False)
+
+
 @contextmanager
-def dashboard(*, quiet: bool) -> Iterator[Dashboard | None]:
-    """The table on standard error, on a terminal only; None where nobody watches."""
+def dashboard(*, quiet: bool) -> Iterator[Dashboard | Lines | None]:
+    """The table on standard error; lines where that is no terminal, and None where nobody watches."""
     err = terminal.console(stderr=True)
-    if quiet or not err.is_terminal:
+    if quiet:
         yield None
+        return
+    if not err.is_terminal:
+        yield Lines(err)
         return
     with Live(console=err, transient=True, auto_refresh=False) as live:
         yield Dashboard(live)

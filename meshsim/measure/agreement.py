@@ -13,6 +13,8 @@ import numpy as np
 
 from meshsim.measure.blocks import Truths
 from meshsim.measure.grid import Floats, Ints, Window
+from meshsim.measure.latency import QUANTILES
+from meshsim.measure.metrics import enough
 from meshsim.measure.records import Records
 
 RESIDUALS = {"p01": 0.01, "p10": 0.1, "p50": 0.5, "p90": 0.9, "p99": 0.99}
@@ -43,14 +45,17 @@ class Agreement:
     def as_dict(self) -> dict[str, object]:
         """The numbers; those of no requests are None.
 
-        `p50_error` and `p99_error` compare the percentiles of all these requests; `residuals` are percentiles
-        and mean of the residuals, s.
+        `p50_error` and `p99_error` compare the percentiles of all these requests, None where fewer than
+        `LEAST_BEYOND` lie beyond; `residuals` are percentiles and mean of the residuals, s.
         """
         if not len(self.start):
             empty = dict.fromkeys(("status_equal", "attempts_equal", "p50_error", "p99_error", "residuals"))
             return {"requests": 0, **empty}
         errors = [
-            float(np.quantile(self.live, q) / np.quantile(self.simulated, q) - 1.0) for q in (0.5, 0.99)
+            float(np.quantile(self.live, QUANTILES[key]) / np.quantile(self.simulated, QUANTILES[key]) - 1.0)
+            if enough(len(self.start), QUANTILES[key])
+            else None
+            for key in ("p50", "p99")
         ]
         rest = self.residuals
         return {

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from meshsim.units import show_duration, show_ratio
+from meshsim.units import duration_text, ratio_text
 
 BUSY = 0.9
 """Share of the processors' time from which on work waits for them."""
@@ -81,11 +81,11 @@ class Evidence:
             for share, late, of in (("half", lag.p50, p50), ("one in a hundred", lag.p99, p99)):
                 if late > LATE * of:
                     found.append(
-                        f"{who} {did} late: {share} by {show_duration(late)} or more, beside latencies of"
-                        f" {show_duration(of)}"
+                        f"{who} {did} late: {share} by {duration_text(late)} or more, beside latencies of"
+                        f" {duration_text(of)}"
                     )
         if self.cpu_busy is not None and self.cpu_busy > BUSY:
-            found.append(f"the processors were busy {show_ratio(self.cpu_busy)} of the time")
+            found.append(f"the processors were busy {ratio_text(self.cpu_busy)} of the time")
         if self.cpu_steal is not None and self.cpu_steal > LATE:
-            found.append(f"the hypervisor took {show_ratio(self.cpu_steal)} of the processors' time")
+            found.append(f"the hypervisor took {ratio_text(self.cpu_steal)} of the processors' time")
         return found

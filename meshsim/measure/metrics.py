@@ -64,10 +64,11 @@ def supports(summary: Mapping[str, Any], metric: str) -> bool:
         metric: any, those of objectives (``objectives.cart.p99``) included.
     """
     kind, _, key = metric.rpartition(".")
-    return key not in QUANTILES or _enough(_requests(summary, kind), QUANTILES[key])
+    return key not in QUANTILES or enough(_requests(summary, kind), QUANTILES[key])
 
 
-def _enough(requests: int, quantile: float) -> bool:
+def enough(requests: int, quantile: float) -> bool:
+    """Whether `LEAST_BEYOND` of so many requests lie beyond a percentile."""
     return requests * (1.0 - quantile) >= LEAST_BEYOND - 1e-6
 
 
@@ -116,4 +117,4 @@ def _lower(kind: str, requests: int) -> str:
     """What so many requests do support: a lower percentile where there are such metrics, else a mean."""
     if kind not in ("latency", "ok_latency"):
         return f"{kind}.mean" if kind.startswith("services.") else USUAL
-    return f"{kind}.{['mean', *(name for name, q in QUANTILES.items() if _enough(requests, q))][-1]}"
+    return f"{kind}.{['mean', *(name for name, q in QUANTILES.items() if enough(requests, q))][-1]}"

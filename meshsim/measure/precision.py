@@ -28,7 +28,7 @@ from typing import Any
 
 from meshsim.errors import MeshsimError
 from meshsim.measure.intervals import Interval, replications_for, t_quantile
-from meshsim.units import ratio, show_ratio
+from meshsim.units import ratio, ratio_text
 
 LEAST = 10
 """Replications before the first look."""
@@ -148,11 +148,11 @@ class Goal:
         if look.reached and look.precision is None:  # every replication says 0
             return (
                 f"{self.metric}: the interval is 0 wide after {look.replications} replications;"
-                f" {show_ratio(self.ratio)} of {base} was asked."
+                f" {ratio_text(self.ratio)} of {base} was asked."
             )
-        precision = "more than any share" if look.precision is None else show_ratio(look.precision)
+        precision = "more than any share" if look.precision is None else ratio_text(look.precision)
         asked = f"{self.metric}: the interval's half width is {precision} of {base} after"
-        asked += f" {look.replications} replications; {show_ratio(self.ratio)} was asked"
+        asked += f" {look.replications} replications; {ratio_text(self.ratio)} was asked"
         if look.reached:
             return f"{asked}."
         if look.forecast is None:

@@ -21,6 +21,7 @@ from meshsim.measure.sample import Sample, Stays, Tries
 from meshsim.measure.window import interrupted, measured
 from meshsim.mesh.histogram import RELATIVE_ERROR
 from meshsim.scenario.model import Scenario
+from meshsim.units import ratio_text
 
 HEADLINE = (
     "requests.rate",
@@ -70,8 +71,8 @@ def summarise(
     summary["notes"] = [*notes, *_notes(summary, window, scenario)]
     if any(isinstance(record, Histograms) for record in records):
         summary["notes"].append(
-            f"Percentiles are those of histograms, within {RELATIVE_ERROR:.1%} of the exact ones; counts,"
-            " means and maxima are exact."
+            f"Percentiles are those of histograms, within {ratio_text(RELATIVE_ERROR)} of the exact ones;"
+            " counts, means and maxima are exact."
         )
     return summary
 

@@ -14,7 +14,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from meshsim.plot import style
-from meshsim.units import show_duration, show_ratio
+from meshsim.units import duration_text, ratio_text
 
 Answer = dict[str, Any]
 Point = dict[str, Any]
@@ -85,13 +85,13 @@ def _limit(
     """One limit: what was measured at each load, and what is asked."""
     success = limit["key"] == "success"
     what = "success" if success else f"{limit['key']} latency (log scale)"
-    asked = show_ratio(limit["limit"]) if success else show_duration(limit["limit"])
+    asked = ratio_text(limit["limit"]) if success else duration_text(limit["limit"])
     style.tidy(axes, f"{limit['service']}: {what}; asked is {'at least' if success else 'at most'} {asked}")
     _points(axes, points, values, x)
     axes.axhline(limit["limit"], color=style.INK, linewidth=1.0, linestyle=(0, (4, 2)))
     known = [value["mean"] for value in values if value is not None]
     if success:
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: show_ratio(value)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: ratio_text(value)))
         low = min([limit["limit"], *(value["low"] for value in values if value is not None)])
         room = max(1e-6, 1.0 - low)
         axes.set_ylim(max(0.0, low - 0.1 * room), 1.0 + 0.1 * room)
@@ -104,7 +104,7 @@ def _log(axes: Axes, values: list[float]) -> None:
     low, high = min(positive), max(positive)
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 100 * low else (1.0, 2.0, 5.0)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: show_duration(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: duration_text(value)))
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_ylim(low / 1.6, high * 1.6)
 
@@ -197,7 +197,7 @@ def _sentence(answer: Answer) -> str:
         words.append(f"{meets['label']} meets the objectives")
     if misses is not None:
         words.append(f"{misses['label']} misses them")
-    words.append(f"{answer['confidence']:.0%} confidence")
+    words.append(f"{100 * answer['confidence']:.0f} % confidence")
     if found["confirmed"] is False:
         words.append("NOT confirmed with fresh seeds")
     if knee is not None:
@@ -280,7 +280,7 @@ def map_figure(answer: Answer) -> style.Picture:
 
 def _cell(axes: Axes, cell: Point) -> None:
     """A cell's number: bold where it was run; hatched where there is nothing to return to."""
-    share, run = f"{cell['share']:.0%}", cell["replications"] > 0
+    share, run = f"{100 * cell['share']:.0f} %", cell["replications"] > 0
     axes.text(
         cell["column"],
         cell["row"],

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from meshsim.plot import forest, marks, style
 from meshsim.scenario.model import Scenario
-from meshsim.units import show_duration
+from meshsim.units import duration_text
 
 Values = NDArray[np.float64]
 Curve = tuple[Values, Values]
@@ -131,7 +131,7 @@ def _tails(axes: Axes, comparison: Comparable) -> None:
     axes.set_ylim(lowest / 1.5, 1.3)
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0,) if lowest < 0.02 else (1.0, 2.0, 5.0)))
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if right > 200 * left else (1.0, 2.0, 5.0)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: show_duration(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: duration_text(value)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_minor_formatter(NullFormatter())

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from meshsim.plot import style
-from meshsim.units import show_duration, show_rate, show_ratio
+from meshsim.units import duration_text, ratio_text, show_rate
 
 CLIENT = {
     "requests.goodput": "goodput",
@@ -55,8 +55,8 @@ class Row(NamedTuple):
         change, half = 100.0 * self.share("difference"), 100.0 * self.share("half_width")
         digits = min(2, max(0, 1 - math.floor(math.log10(half)))) if half > 0.0 else 1
         if abs(change) + half < 0.01:
-            return "less than 0.01%"
-        return f"{change:+.{digits}f}% ± {half:.{digits}f}%"
+            return "less than 0.01 %"
+        return f"{change:+.{digits}f} % ± {half:.{digits}f} %"
 
     def share(self, name: str) -> float:
         """One of the difference's numbers as a share of A's mean."""
@@ -129,9 +129,9 @@ def _values(row: Row) -> str:
 
     def show(value: float) -> str:
         if last in ("success_ratio", "utilisation", "success"):
-            return show_ratio(value)
+            return ratio_text(value)
         if "latency." in metric or metric.startswith("objectives."):
-            return show_duration(value)
+            return duration_text(value)
         return show_rate(value) if last in ("rate", "goodput") else f"{value:.4g}"
 
     return f"{show(row.found['a'])} → {show(row.found['b'])}"

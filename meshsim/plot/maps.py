@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLoca
 from meshsim.plot import style
 from meshsim.plot.axis import Axis, Line, number, shortened
 from meshsim.scenario.model import CLIENT
-from meshsim.units import show_duration
+from meshsim.units import duration_text
 
 MOST_NAMES = 24
 """So many lines' names stand beside a map; of more, every other one, and so on."""
@@ -28,7 +28,7 @@ def latency_map(axes: Axes, axis: Axis, lines: Sequence[Line], name: str) -> Non
     bar = _map(axes, axis, lines, values, scale, name)
     style.tidy(axes, "99th percentile of latency, failures included", lines=False)
     bar.ax.yaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 30 * low else (1.0, 2.0, 5.0)))
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: show_duration(value)))
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: duration_text(value)))
     bar.ax.yaxis.set_minor_locator(NullLocator())
     bar.ax.yaxis.set_minor_formatter(NullFormatter())
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from meshsim.plot.style import INK, SIZE
 from meshsim.scenario.model import Event
-from meshsim.units import show_ratio
+from meshsim.units import ratio_text
 
 EVENT_SHADE = "#F6DFA6"
 LEVELS = 3
@@ -23,13 +23,13 @@ def describe(event: Event) -> str:
     if event.slow is not None:
         words.append(f"{event.slow:g}x slower" if event.slow >= 1 else f"{1 / event.slow:g}x faster")
     if event.errors is not None:
-        words.append(f"{show_ratio(event.errors)} errors")
+        words.append(f"{ratio_text(event.errors)} errors")
     if event.down:
         words.append("down")
     if event.latency_factor is not None:
         words.append(f"{event.latency_factor:g}x latency")
     if event.loss is not None:
-        words.append(f"{show_ratio(event.loss)} loss")
+        words.append(f"{ratio_text(event.loss)} loss")
     if event.set:
         words.append("set " + ", ".join(key.removeprefix("policies.") for key in event.set))
     return f"{where} {', '.join(words)}".strip()
@@ -73,11 +73,12 @@ def _label(axes: Axes, text: str, time: float, end: float, level: int) -> None:
     )
 
 
-def mark_window(panels: Sequence[Axes], warmup: float, duration: float, end: float) -> None:
-    """Hatches the warm-up and the drain (measured is what lies between) and names both in the first.
+def mark_window(panels: Sequence[Axes], named: Axes, warmup: float, duration: float, end: float) -> None:
+    """Hatches the warm-up and the drain (measured is what lies between) and names both in one panel.
 
     Args:
         panels: sharing their time axis, top first.
+        named: the one, with nothing at its bottom.
         warmup: its end, s.
         duration: when arrivals stop, s.
         end: of the run, s; may lie beyond the axis.
@@ -88,13 +89,13 @@ def mark_window(panels: Sequence[Axes], warmup: float, duration: float, end: flo
         axes.axvline(duration, color=INK, linewidth=0.8)
     if warmup > 0.0:
         _hatch(panels, 0.0, warmup)
-        _name(panels[0], "warm-up", *((warmup / 2.0, "center") if warmup > wide else (warmup, "left")))
+        _name(named, "warm-up", *((warmup / 2.0, "center") if warmup > wide else (warmup, "left")))
     _hatch(panels, duration, min(end, edge))
     if min(end, edge) - duration > wide:
         beyond = f", to {end:g} s" if end > edge * (1.0 + 1e-9) else ""
-        _name(panels[0], f"drain{beyond}", (duration + min(end, edge)) / 2.0, "center")
+        _name(named, f"drain{beyond}", (duration + min(end, edge)) / 2.0, "center")
     else:
-        _name(panels[0], "arrivals stop", duration, "right")
+        _name(named, "arrivals stop", duration, "right")
 
 
 def _hatch(panels: Sequence[Axes], left: float, right: float) -> None:

@@ -13,12 +13,18 @@ from numpy.typing import NDArray
 from meshsim.measure.table import Table
 from meshsim.plot import marks, style
 from meshsim.scenario.model import Scenario
-from meshsim.units import show_duration, show_ratio
+from meshsim.units import duration_text, ratio_text
 
 Values = NDArray[np.float64]
 Rows = dict[str, NDArray[Any]]
 BUSIEST = 4
 """So many services at most in the last panel."""
+WIDE = 130
+"""Characters of a line of the caption."""
+MOST_NOTES = 3
+"""Of the notes that the caption tells; each has two lines at most."""
+WHOLE_RATIO = 0.99
+"""A last bin that has less than this of the width of others is that of a run that was cut short."""
 DRAIN_SHOWN_RATIO = 0.15
 """Of the duration: as much of a long drain as is shown."""
 
@@ -51,11 +57,11 @@ def run_figure(run: Drawable) -> style.Picture:
         A figure that belongs to no window; notebooks show it, ``savefig`` writes it.
     """
     figure = style.Picture(figsize=(10.0, 10.5), dpi=style.DPI)
-    top = style.heading(figure, run.summary["scenario"], run.scenario.description)
+    top = style.heading(figure, _title(run.summary), run.scenario.description)
     bottom = _caption(figure, run)
     panels = figure.subplots(4, 1, sharex=True, gridspec_kw={"height_ratios": [3, 3, 2, 2]})
     figure.subplots_adjust(left=style.LEFT, right=0.86, top=top, bottom=bottom, hspace=0.24)
-    client = _rows(run.series_columns, "client")
+    client = _rows(_series(run), "client")
     end = float((client["time"] + client["width"])[-1])
     shown = min(end, (1.0 + DRAIN_SHOWN_RATIO) * run.scenario.duration)
     panels[0].set_xlim(0.0, shown)
@@ -66,14 +72,14 @@ def run_figure(run: Drawable) -> style.Picture:
     panels[3].set_xlabel("time, s", fontsize=style.SIZE, color=style.INK)
     marks.mark_events(panels, run.scenario.events, shown)
     last = min(end, run.scenario.duration + run.scenario.drain_limit)  # the last bin may reach beyond it
-    marks.mark_window(panels, run.summary["warmup"], run.scenario.duration, last)
+    marks.mark_window(panels, panels[2], run.summary["warmup"], run.scenario.duration, last)
     figure.alt = alt_text(run)
     return figure
 
 
 def alt_text(run: Drawable) -> str:
     """The picture in one sentence, for those who can't see it."""
-    summary, client = run.summary, _rows(run.series_columns, "client")
+    summary, client = run.summary, _rows(_series(run), "client")
     requests = summary["requests"]
     offered, goodput = requests["rate"] or 0.0, requests["goodput"] or 0.0
     sent = f"the client sends {offered:.4g} requests/s and gets {goodput:.4g} good answers/s"
@@ -82,17 +88,33 @@ def alt_text(run: Drawable) -> str:
     if lowest is not None:
         words.append(f"goodput is lowest, {lowest[1]:.3g}/s, at {lowest[0]:.4g} s")
     if summary["latency"]["p99"] is not None:
-        words.append(f"99 % of answers take at most {show_duration(summary['latency']['p99'])}")
+        words.append(f"99 % of answers take at most {duration_text(summary['latency']['p99'])}")
     if np.any(client["amplification"] > 1.0):
         peak = int(np.nanargmax(client["amplification"]))
         words.append(f"attempts per request peak at {client['amplification'][peak]:.2f}")
     busiest = _ranked(summary, "utilisation")
     if busiest:
         words.append(
-            f"{busiest[0]} is busiest at {show_ratio(summary['services'][busiest[0]]['utilisation'])}"
+            f"{busiest[0]} is busiest at {ratio_text(summary['services'][busiest[0]]['utilisation'])}"
         )
     events = [f"{marks.describe(event)} from {event.at:g} s" for event in run.scenario.events]
     return "; ".join(words) + (f" (events: {'; '.join(events)})." if events else ".")
+
+
+def _series(run: Drawable) -> Table:
+    """The series; of a run that was cut short without a last bin that is not whole.
+
+    What came in a few milliseconds is no rate.
+    """
+    table = run.series_columns
+    if not run.summary["partial"]:
+        return table
+    client = _rows(table, "client")
+    width = client["width"]
+    if len(width) < 2 or width[-1] >= WHOLE_RATIO * width[-2]:
+        return table
+    keep = table["time"] < client["time"][-1]
+    return {column: values[keep] for column, values in table.items()}
 
 
 def _rows(table: Table, kind: str, name: str | None = None) -> Rows:
@@ -114,6 +136,14 @@ def _within(values: Values, client: Rows, summary: dict[str, Any]) -> tuple[floa
     return float(client["time"][lowest]), float(values[lowest])
 
 
+def _title(summary: dict[str, Any]) -> str:
+    """The scenario's name, and that it was no simulation where it was none."""
+    if "live" not in summary:
+        return str(summary["scenario"])
+    whose = "meshsim's proxies" if summary["engine"] == "live" else "Envoys"
+    return f"{summary['scenario'] or 'scenario'}, live behind {whose}"
+
+
 # ---- text around ------------------------------------------------------------------------------------
 
 
@@ -128,7 +158,11 @@ def _caption(figure: style.Picture, run: Drawable) -> float:
     )
     lines = [source + (" · PARTIAL: interrupted" if summary["partial"] else "")]
     if summary["unstable"]:
-        lines += textwrap.wrap(summary["unstable"]["reason"], 130)[:3]
+        lines += textwrap.wrap(summary["unstable"]["reason"], WIDE)[:3]
+    for note in summary["notes"][:MOST_NOTES]:
+        lines += textwrap.wrap(note, WIDE)[:2]
+    if len(summary["notes"]) > MOST_NOTES:
+        lines.append(f"and {len(summary['notes']) - MOST_NOTES} more notes in summary.json")
     return style.caption(figure, lines)
 
 
@@ -214,10 +248,18 @@ def _busiest(axes: Axes, run: Drawable) -> None:
             "in_flight",
             "attempts present at the busiest services",
         )
-    panel = _Panel(axes, title, run)
+    empty = not run.summary["measured"] > 0.0
+    panel = _Panel(axes, "the busiest services" if empty else title, run)
+    if empty:
+        axes.text(
+            0.5, 0.5, "ended within its warm-up: nothing measured", ha="center", color=style.INK,
+            fontsize=style.SIZE + 1, transform=axes.transAxes,
+        )  # fmt: skip
+        axes.set_yticks([])
+        return
     highest = 0.0
     for name in names[:BUSIEST]:
-        rows = _rows(run.series_columns, "service", name)
+        rows = _rows(_series(run), "service", name)
         panel.line(name, rows, rows[column])
         highest = max(highest, float(np.nanmax(rows[column])))
     if column == "utilisation":

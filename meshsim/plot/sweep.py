@@ -9,7 +9,7 @@ from meshsim.plot import maps, panels, style
 from meshsim.plot.axis import MOST_LINES, Axis, Line, Numbers, lines, number, others, shortened
 from meshsim.scenario.grid import Grid
 from meshsim.scenario.model import CLIENT
-from meshsim.units import show_duration, show_ratio
+from meshsim.units import duration_text, ratio_text
 
 LETTER = 0.0088
 """The width of a letter, as a share of the picture's."""
@@ -146,7 +146,7 @@ def _line_in_words(line: Line, axis: Axis) -> str:
     tails = [number(line.points[place], CLIENT, "latency_p99") for place in (0, -1)]
     if tails[0] and tails[1]:
         said.append(
-            f"p99 is {show_duration(tails[0].median)} at first and {show_duration(tails[1].median)} at last"
+            f"p99 is {duration_text(tails[0].median)} at first and {duration_text(tails[1].median)} at last"
         )
     busy = panels.ranked([line], "utilisation")
     if busy:
@@ -155,5 +155,5 @@ def _line_in_words(line: Line, axis: Axis) -> str:
             for point in line.points
             if (found := number(point, busy[0], "utilisation")) is not None
         )
-        said.append(f"{busy[0]} is busiest, up to {show_ratio(highest)}")
+        said.append(f"{busy[0]} is busiest, up to {ratio_text(highest)}")
     return ", ".join(said)

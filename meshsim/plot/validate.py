@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -11,9 +12,12 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from meshsim.plot import style
-from meshsim.units import show_duration
+from meshsim.scenario.model import Scenario
+from meshsim.units import change_text, duration_text, ratio_text
 
 Values = NDArray[np.float64]
+HEAD, LINE = 0.72, 0.19
+"""Height of the title with the room below the text, and of each line between, inches."""
 ROW = 0.21
 """Height of a row of errors, inches."""
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
@@ -23,6 +27,11 @@ REACH = 2.5
 """Tolerances to each side that the errors' panel shows."""
 LONGEST = 36
 """Characters of a metric beside its error."""
+LOOKS: tuple[dict[str, Any], ...] = (
+    {"color": style.SKY, "linewidth": 6.0, "alpha": 0.55, "solid_capstyle": "butt"},
+    {"color": style.VERMILLION, "linewidth": 1.4},
+)
+"""Of the simulated and the live line: a broad pale one below a thin one, for where they agree."""
 MARKS = {"pass": style.GREEN, "fail": style.VERMILLION, "noisy": style.ORANGE}
 
 
@@ -50,6 +59,10 @@ class Validated(Protocol):
     """What a picture is made from; `meshsim.lab.validate.Validation` is one."""
 
     @property
+    def scenario(self) -> Scenario:
+        """What was validated."""
+
+    @property
     def summary(self) -> dict[str, Any]:
         """The numbers."""
 
@@ -73,11 +86,13 @@ def validate_figure(validation: Validated) -> style.Picture:
     summary = validation.summary
     rows = [row for row in summary["metrics"] if row["allowed"] > 0.0 or row["difference"] != 0.0]
     height = max(ROW * len(rows), 0.6)
-    figure = style.Picture(figsize=(10.0, height + 5.1), dpi=style.DPI)
+    said = _under_the_title(validation)
+    head = HEAD + LINE * len(said)
+    figure = style.Picture(figsize=(10.0, height + head + 4.5), dpi=style.DPI)
     inch = 1.0 / figure.get_figheight()
-    _heading(figure, summary)
+    _heading(figure, summary, said)
     _caption(figure, summary)
-    upper = 1.0 - 3.75 * inch
+    upper = 1.0 - (head + 2.75) * inch
     _tails(figure.add_axes((0.075, upper, 0.36, 2.5 * inch)), validation)
     _residuals(figure.add_axes((0.56, upper, 0.41, 2.5 * inch)), validation)
     _errors(figure.add_axes((0.26, 0.75 * inch, 0.52, height * inch)), rows)
@@ -89,7 +104,7 @@ def alt_text(validation: Validated) -> str:
     """The picture in one sentence, for those who can't see it."""
     summary = validation.summary
     words = [
-        f"{row['metric']} {100 * row['error']:+.2f} %"
+        f"{row['metric']} {change_text(row['error'])}"
         for row in summary["metrics"]
         if row["error"] is not None and row["metric"].startswith("latency.")
     ]
@@ -104,7 +119,21 @@ def alt_text(validation: Validated) -> str:
 # ---- text around ------------------------------------------------------------------------------------
 
 
-def _heading(figure: style.Picture, summary: dict[str, Any]) -> None:
+def _under_the_title(validation: Validated) -> list[str]:
+    """What the scenario is, how its requests agree, and why it is not a pass, in lines."""
+    summary = validation.summary
+    pairs = summary["paired"]
+    said = "closed load: requests are not paired"
+    if pairs["requests"]:
+        said = (
+            f"{pairs['requests']:,} requests, one by one: same status {ratio_text(pairs['status_equal'])},"
+            f" as many tries {ratio_text(pairs['attempts_equal'])}"
+        )
+    described = textwrap.wrap(validation.scenario.description, 118)[:3]
+    return [*described, said, *textwrap.wrap(" ".join(summary["reasons"][:1]), 118)[:2]]
+
+
+def _heading(figure: style.Picture, summary: dict[str, Any], said: list[str]) -> None:
     inch = 1.0 / figure.get_figheight()
     word = summary["verdict"]
     title = f"{summary['scenario'] or 'scenario'} behind {summary['proxy']}"
@@ -115,23 +144,20 @@ def _heading(figure: style.Picture, summary: dict[str, Any]) -> None:
         end + 0.02, top, word.upper(), fontsize=12, weight="bold", va="top", color="white",
         bbox={"boxstyle": "round,pad=0.3", "facecolor": MARKS[word], "edgecolor": "none"},
     )  # fmt: skip
-    pairs = summary["paired"]
-    said = "closed load: requests are not paired"
-    if pairs["requests"]:
-        said = (
-            f"{pairs['requests']:,} requests, one by one: same status {100 * pairs['status_equal']:.4g} %,"
-            f" as many tries {100 * pairs['attempts_equal']:.4g} %"
-        )
-    figure.text(style.LEFT, 1.0 - 0.5 * inch, said, fontsize=10, va="top", color=style.INK)
-    if summary["reasons"]:
-        reason = summary["reasons"][0]
-        short = reason if len(reason) < 130 else f"{reason[:128]} …"
-        figure.text(style.LEFT, 1.0 - 0.72 * inch, short, fontsize=style.SIZE, va="top", color=style.INK)
+    figure.text(
+        style.LEFT,
+        1.0 - 0.48 * inch,
+        "\n".join(said),
+        fontsize=10,
+        va="top",
+        color=style.INK,
+        linespacing=1.3,
+    )
 
 
 def _caption(figure: style.Picture, summary: dict[str, Any]) -> None:
     overhead = [
-        show_duration(pick(each["mean"] for each in summary["overhead"].values())) for pick in (min, max)
+        duration_text(pick(each["mean"] for each in summary["overhead"].values())) for pick in (min, max)
     ]
     line = (
         f"meshsim {summary['version']} · seed {summary['seed']} · {summary['measured']:g} s measured ·"
@@ -148,11 +174,11 @@ def _tails(axes: Axes, validation: Validated) -> None:
     style.tidy(axes, "share of answers that take longer than …")
     axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)
     ends, curves = [], validation.latencies()
-    for name, look, values in zip(("simulated", "live"), style.LINES, curves, strict=False):
+    for name, look, values in zip(("simulated", "live"), LOOKS, curves, strict=True):
         if len(values):
             share = 1.0 - np.arange(len(values)) / len(values)
-            axes.plot(values, share, linewidth=1.6, drawstyle="steps-post", **look)
-            ends.append(style.LineEnd(name, float(values[-1]), float(share[-1]), look["color"]))
+            axes.plot(values, share, drawstyle="steps-post", **look)
+            ends.append(style.LineEnd(name, float(values[-1]), float(share[-1]), str(look["color"])))
     known = [values for values in curves if (values > 0.0).any()]
     if not known:
         return
@@ -167,10 +193,11 @@ def _tails(axes: Axes, validation: Validated) -> None:
         ends.append(style.LineEnd(name, x[-1], y[-1], edge))
     axes.set_xscale("log")
     axes.set_yscale("log")
+    axes.set_xlabel("latency", fontsize=style.SIZE, color=style.INK)
     axes.set_xlim(low, max([high, *(1.05 * x for x, _ in marks)]))
     axes.set_ylim(min([least, *(0.7 * y for _, y in marks)]), 1.15)
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 200 * low else (1.0, 2.0, 5.0)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: show_duration(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: duration_text(value)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_minor_formatter(NullFormatter())
@@ -187,7 +214,7 @@ def _theory(summary: dict[str, Any]) -> tuple[bool, list[tuple[float, float]]]:
 
 def _residuals(axes: Axes, validation: Validated) -> None:
     """Live minus simulated latency of each request, by its simulated latency, with bands of percentiles."""
-    style.tidy(axes, "live - simulated, each request, ms, by its simulated latency")
+    style.tidy(axes, "live - simulated latency of each request, ms")
     pairs = validation.pairs
     same = pairs.same_status & pairs.same_attempts
     x, y = pairs.simulated[same], 1e3 * (pairs.live - pairs.simulated)[same]
@@ -213,11 +240,11 @@ def _residuals(axes: Axes, validation: Validated) -> None:
     low, high = float(np.quantile(x, 0.005)), float(x.max()) * 1.05
     axes.set_xlim(low, high)
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 200 * low else (1.0, 2.0, 5.0)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: show_duration(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: duration_text(value)))
     axes.xaxis.set_minor_formatter(NullFormatter())
     beyond = int(np.count_nonzero(np.abs(y) > limit))
     told = "line: median; bands: 50 and 90 % of requests" + (f"; {beyond} lie outside" if beyond else "")
-    axes.text(0.01, 0.02, told, fontsize=style.SIZE, color=style.INK, transform=axes.transAxes, va="bottom")
+    axes.set_xlabel(f"simulated latency\n{told}", fontsize=style.SIZE, color=style.INK)
 
 
 def _errors(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
@@ -253,4 +280,4 @@ def _said(row: dict[str, Any]) -> str:
     """Error and tolerance of a number in words."""
     if row["error"] is None:
         return f"{row['difference']:+.3g}, ± {row['allowed']:.3g} allowed"
-    return f"{100 * row['error']:+.2f} %, ± {100 * row['tolerance']:.2g} % allowed"
+    return f"{change_text(row['error'])}, ± {ratio_text(row['tolerance'])} allowed"

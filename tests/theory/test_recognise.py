@@ -223,7 +223,7 @@ WHY_NOT: list[tuple[Document, str]] = [
         lone(50.0, policy={"hedge": {"after": "5ms"}}, time=TEN, errors=0.1),
         "hedges of attempts that may fail",
     ),
-    (lone(50.0, policy={"circuit_breaker": {"max_connections": 2}}, time=TEN), "breaker ties refusals"),
+    (lone(50.0, policy={"circuit_breaker": {"max_connections": 8}}, time=TEN), "as if it never acted"),
     (
         lone(50.0, policy={"retries": {"attempts": 1, "budget": {"ratio": 0.2}}}, time=TEN, errors=0.1),
         "budget ties retries",
@@ -259,6 +259,32 @@ def test_reasons_are_given(document: Document, words: str) -> None:
     reason(solution, words)
     latency = solution.get("latency.mean")
     assert latency is None or latency.kind == "approx"
+
+
+BREAKERS = {
+    "connections": lone(75.0, policy={"circuit_breaker": {"max_connections": 4, "max_pending": 2}},
+                        time={"exponential": "40ms"}),
+    "requests before a queue": lone(
+        80.0, policy={"circuit_breaker": {"max_requests": 3}}, time=TEN, workers=1
+    ),
+    "overload": lone(200.0, policy={"circuit_breaker": {"max_requests": 50}}, time=TEN, workers=1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BREAKERS)
+def test_nothing_is_said_of_what_a_breaker_decides(name: str) -> None:
+    """Solved as if it never acted, `connections` would succeed always; M/M/4/6 refuses 9 %."""
+    solution = solved(BREAKERS[name])
+    assert [each.metric for each in solution.predictions] == ["requests.rate"]
+    reason(solution, "is in reach")
+
+
+def test_users_in_reach_of_a_breaker_are_not_solved() -> None:
+    document = lone(50.0, policy={"circuit_breaker": {"max_connections": 4}}, time=TEN)
+    few, many = ({**document, "load": [{"to": "x", "users": users, "think": "20ms"}]} for users in (4, 5))
+    assert solved(few).get("requests.rate") is not None
+    assert not solved(many).predictions
+    reason(solved(many), "is in reach of 5 users")
 
 
 def test_circles_are_refused() -> None:

@@ -70,7 +70,7 @@ def test_run_prints_json_for_machines(small) -> None:
 def test_run_keeps_what_it_is_told_to(small, tmp_path) -> None:
     result = call("run", small, "--keep", "histograms", "--out", str(tmp_path / "out"))
     assert result.exit_code == 0, result.stderr
-    assert "within 0.5%" in result.stdout
+    assert "within 0.5 %" in result.stdout
     assert not (tmp_path / "out" / "requests.parquet").exists()
     wrong = call("run", small, "--keep", "nothing")
     assert wrong.exit_code == 2

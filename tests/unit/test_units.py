@@ -117,10 +117,24 @@ def test_what_is_written_is_what_was_meant(seconds):
         (math.inf, units.NO_NUMBER),
     ],
 )
-def test_durations_for_people(seconds, text):
+def test_durations_as_scenarios_have_them(seconds, text):
     assert units.show_duration(seconds) == text
 
 
-def test_rates_and_ratios_for_people():
+def test_rates_and_ratios_as_scenarios_have_them():
     assert units.show_rate(200.0) == "200/s"
     assert units.show_ratio(0.0512) == "5.12%"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0125, "12.5 ms"), (0.0, "0 s"), (-3.2e-5, "-32 us"), (5e-9, "5 ns"), (math.nan, units.NO_NUMBER)],
+)
+def test_durations_as_people_read_them(seconds, text):
+    assert units.duration_text(seconds) == text
+
+
+def test_ratios_as_people_read_them():
+    assert units.ratio_text(0.0512) == "5.12 %"
+    assert units.change_text(0.0123) == "+1.23 %"
+    assert units.points_text(-0.0123) == "-1.23 pp"

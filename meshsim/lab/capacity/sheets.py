@@ -46,8 +46,8 @@ def load(answer: Answer, met: str = "meets", missed: str = "misses", of: str = "
     if meets is not None and misses is not None:
         width = misses["factor"] / meets["factor"] - 1.0
         lines.append(
-            f"{meets['label']} {met}, {misses['label']} {missed}: {width:.1%} apart,"
-            f" each with {answer['confidence']:.0%} confidence, {_confirmed(found)}."
+            f"{meets['label']} {met}, {misses['label']} {missed}: {100 * width:.1f} % apart,"
+            f" each with {100 * answer['confidence']:.0f} % confidence, {_confirmed(found)}."
         )
         if width > 1.05 * answer["resolution"] and found["confirmed"] is not None:
             lines.append(
@@ -211,7 +211,7 @@ def chart(answer: Answer) -> Sheet:
 def _cell(cell: Answer | None) -> str:
     if cell is None:
         return sheets.NOTHING
-    text = f"{cell['share']:.0%}"
+    text = f"{100 * cell['share']:.0f} %"
     if not cell["replications"]:
         return f"({text})"
     return f"{text}*" if cell["hopeless"] else text

@@ -7,7 +7,7 @@ from typing import Any
 
 from meshsim.lab import sheets
 from meshsim.lab.sheets import NOTHING, Rows, Sheet
-from meshsim.units import show_ratio
+from meshsim.units import points_text, ratio_text
 
 Summary = Mapping[str, Any]
 COLUMNS = ("", "A", "B", "B - A", "95 %", "B is", "correlation", "unpaired")
@@ -22,15 +22,10 @@ def verdict(found: Mapping[str, Any]) -> str:
     return ("higher" if found["difference"] > 0 else "lower") + ("" if found["told_jointly"] else "*")
 
 
-def points(value: float) -> str:
-    """A difference of shares: ``0.0123`` -> ``1.23 pp``."""
-    return f"{100.0 * value:.3g} pp"
-
-
 def of_difference(metric: str) -> Callable[[float], str]:
     """How differences of a metric are shown."""
     show = of_metric(metric)
-    return points if show is sheets.share else show
+    return points_text if show is sheets.share else show
 
 
 def of_metric(metric: str) -> Callable[[float | None], str]:
@@ -178,7 +173,7 @@ def _about(metric: str, found: Mapping[str, Any] | None) -> str:
             f"{metric}: B is not told from A, the difference lies between {change(found['low'])} and"
             f" {change(found['high'])}; more --replications narrow it."
         )
-    share = f", {show_ratio(size / abs(found['a']))} of it" if found["a"] else ""
+    share = f", {ratio_text(size / abs(found['a']))} of it" if found["a"] else ""
     word = "higher" if found["difference"] > 0 else "lower"
     return f"{metric}: B is {change(size)} ± {change(found['half_width'])} {word} than A{share}."
 

@@ -15,6 +15,7 @@ from meshsim.measure.pairing import RequestPairs, pairable
 from meshsim.measure.precision import Look
 from meshsim.mesh.histogram import RELATIVE_ERROR
 from meshsim.scenario.model import Objective, Scenario
+from meshsim.units import ratio_text
 
 Summary = dict[str, Any]
 
@@ -177,8 +178,8 @@ def _notes(a: Scenario, b: Scenario, summary: Summary, left_out: dict[str, list[
         notes.append("keep: histograms leaves no requests to pair one by one.")
         whose = " and ".join(name for name, side in (("A", a), ("B", b)) if side.keep == "histograms")
         notes.append(
-            f"Percentiles of {whose} are those of histograms, within {RELATIVE_ERROR:.1%} of the exact ones:"
-            " a difference that small may be rounding, whatever its interval says."
+            f"Percentiles of {whose} are those of histograms, within {ratio_text(RELATIVE_ERROR)} of the"
+            " exact ones: a difference that small may be rounding, whatever its interval says."
         )
     for only, one, other in (("A", a, b), ("B", b, a)):
         names = [name for name in one.services if name not in other.services]

@@ -46,7 +46,7 @@ from meshsim.scenario.model import (
 )
 from meshsim.scenario.services import Deployment
 from meshsim.scenario.times import ConstantTime, Empirical, EmpiricalTime, SumTime, Time
-from meshsim.units import UNLIMITED, show_duration
+from meshsim.units import UNLIMITED, duration_text
 
 Edge = tuple[str, str]
 Overheads = dict[Edge, Floats]
@@ -278,8 +278,8 @@ def drift(before: Overheads, after: Overheads, latency: float) -> list[str]:
             then, now = float(own.mean()), float(after[edge].mean())
             if abs(now - then) > DRIFT * latency:
                 found.append(
-                    f"{edge[0]} -> {edge[1]}: a call cost {show_duration(then)} before the live run and"
-                    f" {show_duration(now)} after it"
+                    f"{edge[0]} -> {edge[1]}: a call cost {duration_text(then)} before the live run and"
+                    f" {duration_text(now)} after it"
                 )
     return found
 

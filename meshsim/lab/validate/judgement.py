@@ -22,7 +22,7 @@ from meshsim.measure.evidence import Evidence
 from meshsim.measure.luck import Luck
 from meshsim.measure.readings import Readings
 from meshsim.theory import Solution
-from meshsim.units import show_duration, show_ratio
+from meshsim.units import duration_text, ratio_text
 
 PASS, FAIL, NOISY = "pass", "fail", "noisy"
 CONFIDENCE = 0.95
@@ -217,8 +217,8 @@ def sentence(row: Row, one: str = "live", other: str = "simulated") -> str:
 def shown(row: Row, value: float) -> str:
     """A number of a metric for people."""
     if row.metric.startswith("latency."):
-        return show_duration(value)
-    return show_ratio(value) if row.metric.endswith(("ratio", "share")) else f"{value:.4g}"
+        return duration_text(value)
+    return ratio_text(value) if row.metric.endswith(("ratio", "share")) else f"{value:.4g}"
 
 
 # ---- theory -----------------------------------------------------------------------------------------

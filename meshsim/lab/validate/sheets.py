@@ -7,6 +7,7 @@ from typing import Any
 
 from meshsim.lab import sheets
 from meshsim.lab.sheets import NOTHING, Rows, Sheet, of_metric
+from meshsim.units import change_text, points_text
 
 Summary = dict[str, Any]
 SAID = {"pass": "PASS", "fail": "FAIL", "noisy": "NOISY"}
@@ -14,7 +15,7 @@ SAID = {"pass": "PASS", "fail": "FAIL", "noisy": "NOISY"}
 
 def signed(share: float | None) -> str:
     """An error: ``0.0123`` -> ``+1.23 %``."""
-    return NOTHING if share is None else f"{100.0 * share:+.2f} %"
+    return NOTHING if share is None else change_text(share)
 
 
 def headline(summary: Summary) -> Sheet:
@@ -35,7 +36,7 @@ def headline(summary: Summary) -> Sheet:
                 between,
                 show(each["live"]),
                 signed(each["error"]),
-                NOTHING if allowed is None else f"{100.0 * allowed:.2g} %",
+                sheets.share(allowed),
                 "ok" if each["ok"] else "OFF",
             )
         )
@@ -56,8 +57,11 @@ def paired(summary: Summary) -> Sheet:
     rows: Rows = [
         ("same status", sheets.share(found["status_equal"])),
         ("as many tries", sheets.share(found["attempts_equal"])),
-        ("p50, live against simulated", signed(found["p50_error"])),
-        ("p99, live against simulated", signed(found["p99_error"])),
+        *(
+            (f"{key}, live against simulated", signed(found[f"{key}_error"]))
+            for key in ("p50", "p99")
+            if found[f"{key}_error"] is not None
+        ),
     ]
     if rest is not None:
         rows.append(("live - simulated, mean", sheets.time(rest["mean"])))
@@ -100,7 +104,9 @@ def proxies(summary: Summary) -> Sheet:
     rows: Rows = []
     for each in summary.get("proxies", ()):
         show = of_metric(each["metric"]) if each["metric"] != "requests.throughput" else sheets.rate
-        numbers = (show(each[key]) for key in ("other", "own", "difference", "allowed"))
+        apart = points_text if show is sheets.share else show
+        numbers = (*(show(each[key]) for key in ("other", "own")),
+                   *(apart(each[key]) for key in ("difference", "allowed")))  # fmt: skip
         rows.append((each["metric"], *numbers, "equal" if each["ok"] else "DIFFERENT"))
     columns = ("", "meshsim", "envoy", "difference", "allowed", "")
     return Sheet("mechanisms, live behind both proxies", columns, rows, words=(5,))

@@ -15,7 +15,7 @@ from meshsim.measure.records import Records
 def intervals(runs: Sequence[Records], window: Window) -> dict[str, tuple[float, float]]:
     """Where 95 % of further runs lie, by metric, as far as normal laws go: t quantile · s · sqrt(1 + 1/n).
 
-    Counts that a run does not have are 0 in it.
+    Counts that a run does not have are 0 in it. No number is less than 0, and no ratio more than 1.
 
     Args:
         runs: at least two, with seeds of their own.
@@ -29,5 +29,6 @@ def intervals(runs: Sequence[Records], window: Window) -> dict[str, tuple[float,
         if len(known) == len(runs):
             found = interval(known, CONFIDENCE)
             half = found.half_width * math.sqrt(len(known) + 1.0)
-            result[metric] = (max(found.mean - half, 0.0), found.mean + half)
+            most = 1.0 if metric.endswith(("ratio", "share")) else math.inf
+            result[metric] = (max(found.mean - half, 0.0), min(found.mean + half, most))
     return result

@@ -13,17 +13,19 @@ from meshsim.measure.evidence import Evidence
 from meshsim.measure.grid import Window
 from meshsim.measure.latency import QUANTILES
 from meshsim.measure.luck import Luck
+from meshsim.measure.metrics import LEAST_BEYOND, enough
 from meshsim.measure.readings import Readings, complete, readings
 from meshsim.measure.records import Records
 from meshsim.scenario.model import Scenario
 from meshsim.theory import Solution, solve
+from meshsim.units import ratio_text
 
 if TYPE_CHECKING:
     from meshsim.lab.validate.validation import Validation
 
 Summary = dict[str, Any]
-BEYOND = 10
-"""Requests that must lie beyond a percentile for it to be the mesh's, and not a few slow requests'."""
+VAGUE = 0.5
+"""A number that may be off by more than this share is not judged by being within it."""
 
 
 def summarise(
@@ -81,7 +83,7 @@ def summarise(
     }
     if beside is not None:
         summary["proxies"] = [row.as_contrast() for row in proxies]
-    summary["notes"] = [*_notes(scenario, simulation, live, one), *_told(solution)]
+    summary["notes"] = [*_notes(scenario, simulation, live, one), *vague(found), *_told(solution)]
     return summary
 
 
@@ -97,7 +99,7 @@ def _shared(simulation: Run, live: Run, window: Window) -> tuple[Readings, Readi
     one, other = readings(records_of(simulation), window), readings(records_of(live), window)
     complete(one, other)
     fewest = min(simulation.summary["requests"]["completed"], live.summary["requests"]["completed"])
-    weak = [f"latency.{key}" for key, q in QUANTILES.items() if fewest * (1.0 - q) < BEYOND - 1e-6]
+    weak = [f"latency.{key}" for key, q in QUANTILES.items() if not enough(fewest, q)]
     return (
         {metric: each for metric, each in one.items() if metric not in weak},
         {metric: each for metric, each in other.items() if metric not in weak},
@@ -117,6 +119,18 @@ def _disturbed(beside: Validation | None) -> list[str]:
     if beside is None or beside.verdict != NOISY:
         return []
     return [f"behind {beside.summary['proxy']}: {beside.summary['reasons'][0]}"]
+
+
+def vague(found: Sequence[Row]) -> list[str]:
+    """What was too rare to be judged, in words, whether or not it is within what is allowed."""
+    rare = [row.metric for row in found if row.allowed > VAGUE * abs(row.simulation) and row.allowed > 0.0]
+    if not rare:
+        return []
+    note = (
+        f"{', '.join(rare)}: too rare to be judged in so short a run, chance alone could change it by more"
+        f" than {ratio_text(VAGUE)}; the verdict rests on the other numbers."
+    )
+    return [note]
 
 
 def _told(solution: Solution) -> list[str]:
@@ -141,7 +155,10 @@ def _notes(scenario: Scenario, simulation: Run, live: Run, kept: Readings) -> li
         notes.append(f"{unfinished} live requests had no answer when the run ended.")
     weak = [key for key in QUANTILES if key != "p999" and f"latency.{key}" not in kept]
     if weak:
-        notes.append(f"{', '.join(weak)}: fewer than {BEYOND} requests lie beyond, so not compared.")
+        notes.append(
+            f"{', '.join(weak)}: fewer than {LEAST_BEYOND} requests lie beyond, so not compared; the verdict"
+            " says nothing of such tails. A longer run would."
+        )
     if any(event.latency_factor is not None for event in scenario.events):
         notes.append("latency_factor multiplies the machine's overhead too in the simulated run.")
     return notes

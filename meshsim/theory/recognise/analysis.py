@@ -56,7 +56,7 @@ def analyse(structure: Structure, lattice: Lattice) -> Analysis:
     """Solve an open scenario on a lattice.
 
     Raises:
-        UnsolvedError: there is nothing to say.
+        UnsolvedError: there is nothing to say, or a breaker decides what there would be.
     """
     blocked_by = obstacles.product_form(structure)
     limited, reasons = filters.rate_limits(structure)
@@ -70,6 +70,7 @@ def analyse(structure: Structure, lattice: Lattice) -> Analysis:
     responses = responses.anew(unknown)
     product_form = not blocked_by and all(_poisson(load) for load in structure.scenario.load)
     found = _settle(structure, responses, product_form, known)
+    filters.within_reach(structure, found.responses, found.flows)
     found.reasons = [*reasons, *left_out, *more, *found.reasons]
     found.inexact = found.inexact or bool(reasons or left_out or more)
     if not lone:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from meshsim.scenario.model import CLIENT, Load
 from meshsim.theory.networks import ClosedNetwork, closed_network
 from meshsim.theory.recognise import obstacles
+from meshsim.theory.recognise.filters import least_limit
 from meshsim.theory.recognise.flows import Flow, Flows
 from meshsim.theory.recognise.law import Lattice, Law
 from meshsim.theory.recognise.predict import QUANTILES
@@ -35,6 +36,7 @@ def solve_closed(structure: Structure, lattice: Lattice) -> tuple[list[Predictio
         raise UnsolvedError("a closed load beside another load")
     load = structure.scenario.load[0]
     users, think = load.users or 0, load.think.build().mean
+    _refuse_breakers(structure, users)
     zero = {key: Wait(Law.atom(lattice)) for key in structure.stations}
     responses = Responses(structure, lattice, zero)
     for caller, service in structure.scenario.edges():
@@ -47,6 +49,18 @@ def solve_closed(structure: Structure, lattice: Lattice) -> tuple[list[Predictio
     if not structure.stations:
         return [*_free(users, think, law, flows, responses, not reasons)], reasons, law
     return [*_queued(structure, flows, users, think, law, reasons)], reasons, law
+
+
+def _refuse_breakers(structure: Structure, users: int) -> None:
+    """Users who are refused are back at once, and pass what bounds there are."""
+    for caller, service in structure.scenario.edges():
+        policy = structure.policy(caller, service)
+        least = least_limit(policy)
+        if service in structure.used and least < users:
+            raise UnsolvedError(
+                f"{caller} -> {service}: the breaker's limit of {least} is in reach of {users} users; it ties"
+                " refusals to the load, which no formula here follows"
+            )
 
 
 def _reasons(structure: Structure, load: Load) -> list[str]:

@@ -7,13 +7,20 @@ Sources:
 
 from __future__ import annotations
 
+from math import inf, isfinite
+
 from meshsim.scenario.model import CLIENT, Load, Policy
 from meshsim.theory.bucket import bucket_refused
 from meshsim.theory.erlang import erlang_b
+from meshsim.theory.recognise.flows import Flows
+from meshsim.theory.recognise.law import ShapeUnknownError
 from meshsim.theory.recognise.obstacles import limits
 from meshsim.theory.recognise.responses import Edge, Responses
-from meshsim.theory.recognise.structure import Structure
+from meshsim.theory.recognise.structure import Structure, UnsolvedError
 from meshsim.units import UNLIMITED
+
+RARE = 1e-3
+"""A breaker whose limit fewer calls than this share find reached is left out of the calculation."""
 
 
 def rate_limits(structure: Structure) -> tuple[dict[Edge, float], list[str]]:
@@ -63,6 +70,39 @@ def breakers(structure: Structure, responses: Responses) -> tuple[dict[Edge, flo
                 f"{caller} -> {service}: the breaker ties refusals to the load; solved as if it never acted"
             )
     return shares, reasons
+
+
+def within_reach(structure: Structure, responses: Responses, flows: Flows) -> None:
+    """Refuses breakers that are not solved, unless there is room for all that is in flight.
+
+    How many calls one caller has in flight is reckoned without the breaker, by Little's law, and taken to be
+    geometric, as at an M/M/1: in front of more workers, or of unlimited ones, fewer come so far.
+
+    Raises:
+        UnsolvedError: a limit is in reach; what passes then depends on it, and no formula says how.
+    """
+    for caller, service in structure.scenario.edges():
+        policy = structure.policy(caller, service)
+        solved = (caller, service) in responses.blocked
+        if service not in structure.used or not limits(policy) or solved:
+            continue
+        try:
+            mean = flows.calls[caller, service] * responses.routed_mean(caller, service)
+        except ShapeUnknownError:
+            mean = inf
+        mean /= structure.instances(caller)
+        least = least_limit(policy)
+        if not isfinite(mean) or (mean / (1.0 + mean)) ** least > RARE:
+            about = f"{mean:.3g}" if isfinite(mean) else "an unknown number of"
+            raise UnsolvedError(
+                f"{caller} -> {service}: {about} calls are in flight on average, so the breaker's limit of"
+                f" {least} is in reach; the breaker ties refusals to the load, which no formula here follows"
+            )
+
+
+def least_limit(policy: Policy) -> int:
+    """How many calls a breaker lets act at once before it keeps or refuses any."""
+    return min(policy.circuit_breaker.max_connections, policy.circuit_breaker.max_requests)
 
 
 def _loss_system(structure: Structure, policy: Policy, service: str) -> bool:

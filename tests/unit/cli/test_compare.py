@@ -110,7 +110,7 @@ def test_bad_input_is_one_message_and_exit_2(small, arguments) -> None:
 def test_run_until_says_what_came_of_it(small) -> None:
     result = call("run", small, "--until", "90%")
     assert result.exit_code == 0
-    assert "90% was asked" in result.stdout
+    assert "90 % was asked" in result.stdout
 
 
 WATCHED = """

@@ -55,7 +55,7 @@ def test_it_stops_when_the_interval_is_narrow(noisy) -> None:
     assert seeds == list(range(5, 5 + len(seeds)))  # each once
     assert [look.to for look in looks[:-1]] == [look.replications for look in looks[1:]]
     assert not any(look.reached for look in looks[:-1])
-    assert any("2% was asked" in note for note in result.summary["notes"])
+    assert any("2 % was asked" in note for note in result.summary["notes"])
 
 
 def test_alike_replications_need_no_more_than_the_first_look(noisy) -> None:

@@ -34,8 +34,8 @@ def test_the_same_numbers_without_rows(scenario) -> None:
     assert counted.summary["requests"] == rows.summary["requests"]
     assert counted.summary["latency"]["p99"] == pytest.approx(rows.summary["latency"]["p99"], rel=0.005)
     assert len(counted.series) == len(rows.series)
-    assert any("within 0.5%" in note for note in counted.summary["notes"])
-    assert not any("within 0.5%" in note for note in rows.summary["notes"])
+    assert any("within 0.5 %" in note for note in counted.summary["notes"])
+    assert not any("within 0.5 %" in note for note in rows.summary["notes"])
     assert len(counted.plot().axes) == 4
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from meshsim.lab import terminal
 from meshsim.lab.sheets import Sheet
+from meshsim.lab.validate.run import Stage
 
 
 @pytest.fixture
@@ -81,3 +82,32 @@ def test_a_first_column_that_is_wide_itself_is_folded() -> None:
     text = printed(Sheet("", ("of", "value"), [("a name that is longer than all the rest", "1.234 ms")]), 30)
     assert "1.234 ms" in text
     assert "a name that" in text
+
+
+def test_without_a_terminal_each_stage_is_a_line(monkeypatch) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr(terminal, "console", lambda **_: Console(file=out, width=80))
+    with terminal.stages_bar(quiet=False) as watch:
+        assert watch is not None
+        for now in (0.0, 5.0):
+            watch(Stage("queue", "calibrating", 10.0), now)
+        watch(Stage("queue", "running live", 40.0), 0.0)
+        watch.hide()
+    assert out.getvalue() == "queue: calibrating (10 s)\nqueue: running live (40 s)\n"
+    for silent in ({"quiet": True}, {"quiet": False, "lines": False}):
+        with terminal.stages_bar(**silent) as watch:
+            assert watch is None
+
+
+def test_a_bar_is_gone_before_results_are_printed(monkeypatch) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr(terminal, "console", lambda **_: Console(file=out, width=80, force_terminal=True))
+    with terminal.stages_bar(quiet=False) as watch:
+        assert watch is not None
+        watch(Stage("queue", "simulating", 10.0), 10.0)
+        watch.hide()
+        before = len(out.getvalue())
+        watch(Stage("queue", "calibrating", 10.0), 1.0)
+        watch.hide()
+        assert "simulating" not in out.getvalue()[before:]
+        assert "calibrating" in out.getvalue()[before:]

@@ -22,6 +22,7 @@ def test_pairs_and_their_residuals(make_scenario, make_records) -> None:
     assert numbers["status_equal"] == pytest.approx(79 / 80)
     assert numbers["attempts_equal"] == pytest.approx(79 / 80)
     assert numbers["p50_error"] == pytest.approx(0.04)
+    assert numbers["p99_error"] is None, "one of 80 requests lies beyond"
     assert len(found.residuals) == 78
     assert numbers["residuals"]["p99"] == pytest.approx(0.004)
 
@@ -32,6 +33,13 @@ def test_a_run_that_was_cut_short_is_paired_as_far_as_it_came(make_scenario, mak
     latency = np.where(np.arange(60) == 40, np.nan, 0.2)
     one, other = make_records(scenario, start, 0.1), make_records(scenario, start[:60], latency)
     assert agreement(one, other, [0], WINDOW).as_dict()["requests"] == 39
+
+
+def test_a_tail_of_many_requests_is_compared(make_scenario, make_records) -> None:
+    scenario = make_scenario()
+    start = np.arange(20.0, 80.0, 0.05)
+    one, other = make_records(scenario, start, 0.1), make_records(scenario, start, 0.101)
+    assert agreement(one, other, [0], WINDOW).as_dict()["p99_error"] == pytest.approx(0.01)
 
 
 def test_closed_loads_are_not_paired(make_scenario, make_records) -> None:

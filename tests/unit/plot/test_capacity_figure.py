@@ -65,8 +65,8 @@ def test_a_panel_for_each_limit_and_one_of_goodput() -> None:
     figure = curve_figure(ANSWER)
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles == [
-        "a: p99 latency (log scale); asked is at most 200ms",
-        "a: success; asked is at least 95%",
+        "a: p99 latency (log scale); asked is at most 200 ms",
+        "a: success; asked is at least 95 %",
         "goodput, successes/s; the line is all that is offered",
     ]
     for axes in figure.axes:
@@ -81,7 +81,7 @@ def test_verdicts_are_told_by_marks_not_by_colour_alone() -> None:
 
 def test_the_alternative_text_says_what_was_found() -> None:
     assert curve_figure(ANSWER).alt == (
-        "shop: 70/s meets the objectives, 80/s misses them, 95% confidence, the knee is about 50/s."
+        "shop: 70/s meets the objectives, 80/s misses them, 95 % confidence, the knee is about 50/s."
     )
     cut = copy.deepcopy(ANSWER)
     cut["partial"] = True
@@ -136,8 +136,8 @@ MAP = {
 def test_the_map_tells_what_was_run_from_what_follows() -> None:
     figure = map_figure({**ANSWER, "map": MAP})
     texts = {text.get_text(): text.get_weight() for text in figure.axes[0].texts}
-    assert texts["(100%)"] == "normal"
-    assert texts["100%"] == texts["25%"] == "bold"
+    assert texts["(100 %)"] == "normal"
+    assert texts["100 %"] == texts["25 %"] == "bold"
     assert sum(patch.get_hatch() is not None for patch in figure.axes[0].patches) == 1
     assert "4 of 5 cells were run" in figure.alt
     figure.png()

@@ -87,11 +87,11 @@ def test_large_changes_and_nothing_at_all_can_be_drawn() -> None:
 @pytest.mark.parametrize(
     ("difference", "half_width", "said"),
     [
-        (-0.8636, 0.0075, "-86.36% ± 0.75%"),
-        (1.494, 0.061, "+149.4% ± 6.1%"),
-        (30.0, 2.34, "+3000% ± 234%"),
-        (1e-7, 2e-7, "less than 0.01%"),
-        (1.0, 0.0, "+100.0% ± 0.0%"),
+        (-0.8636, 0.0075, "-86.36 % ± 0.75 %"),
+        (1.494, 0.061, "+149.4 % ± 6.1 %"),
+        (30.0, 2.34, "+3000 % ± 234 %"),
+        (1e-7, 2e-7, "less than 0.01 %"),
+        (1.0, 0.0, "+100.0 % ± 0.0 %"),
     ],
 )
 def test_a_change_has_as_many_digits_as_it_is_worth(difference, half_width, said) -> None:

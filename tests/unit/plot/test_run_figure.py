@@ -9,7 +9,7 @@ from meshsim.measure.series import series
 from meshsim.measure.summary import summarise
 from meshsim.plot import alt_text, run_figure
 from meshsim.plot.marks import describe
-from meshsim.plot.run import _alone
+from meshsim.plot.run import _alone, _series
 from meshsim.plot.style import LINES, SIZE, _apart
 from meshsim.scenario.model import Event
 
@@ -138,10 +138,37 @@ def test_names_move_apart_and_stay_inside() -> None:
         ({"at": "1s", "service": "cart", "slow": 5.0}, "cart 5x slower"),
         ({"at": "1s", "service": "cart", "slow": 0.5}, "cart 2x faster"),
         ({"at": "1s", "replica": "cart/v1/0", "down": True}, "cart/v1/0 down"),
-        ({"at": "1s", "link": "a -> b", "latency_factor": 10.0, "loss": "1%"}, "a -> b 10x latency, 1% loss"),
-        ({"at": "1s", "service": "cart", "errors": "50%"}, "cart 50% errors"),
+        (
+            {"at": "1s", "link": "a -> b", "latency_factor": 10.0, "loss": "1%"},
+            "a -> b 10x latency, 1 % loss",
+        ),
+        ({"at": "1s", "service": "cart", "errors": "50%"}, "cart 50 % errors"),
         ({"at": "1s", "set": {"policies.cart.split": {"v1": 1}}}, "set cart.split"),
     ],
 )
 def test_events_in_words(event, words) -> None:
     assert describe(Event.model_validate(event)) == words
+
+
+def test_a_run_that_was_cut_short_is_drawn_without_its_last_piece_of_a_bin(storm) -> None:
+    """The 10 ms in which nothing came would be a drop to 0."""
+    table = {name: values.copy() for name, values in storm.series_columns.items()}
+    last = table["time"] == table["time"].max()
+    table["width"][last] = 0.01
+    cut = SimpleNamespace(scenario=storm.scenario, series_columns=table, summary=storm.summary)
+    assert _series(cut)["time"].max() == table["time"].max(), "a whole run ends as it ends"
+    cut.summary = {**storm.summary, "partial": True}
+    assert _series(cut)["time"].max() < table["time"].max()
+    run_figure(cut)
+
+
+def test_live_runs_and_notes_are_told_in_the_picture(storm) -> None:
+    storm.summary |= {"live": {}, "engine": "envoy", "notes": ["The machine had hiccups."]}
+    found = texts(run_figure(storm))
+    assert any(text.endswith("live behind Envoys") for text in found)
+    assert any("The machine had hiccups." in text for text in found)
+
+
+def test_a_run_that_ended_in_its_warm_up_says_so(storm) -> None:
+    storm.summary |= {"measured": 0.0, "partial": True}
+    assert "ended within its warm-up: nothing measured" in texts(run_figure(storm))

@@ -180,7 +180,7 @@ def test_any_sweep_can_be_drawn(options) -> None:
 def test_the_picture_in_words() -> None:
     assert sweep_alt_text(ByHand(RATES)) == (
         "by-hand: load[0].rate from 20/s to 100/s in 5 values, 7 runs each; at 80/s goodput falls short of"
-        " the offered load: 60/s of 80/s, p99 is 20ms at first and 2s at last, api is busiest, up to 100%."
+        " the offered load: 60/s of 80/s, p99 is 20 ms at first and 2 s at last, api is busiest, up to 100 %."
     )
     several = sweep_alt_text(ByHand({"load[0].rate": "20/s:120/s:6", "services.db.time": "1ms:8ms:8"}))
     assert "with services.db.time 2ms at 80/s goodput" in several

@@ -123,5 +123,5 @@ def test_a_cell_is_hopeless_if_half_its_twins_are_overloaded(overloaded, star) -
             "trial": trial,
         }
     }
-    assert sheets.chart(answer).rows == [("0", f"0%{star}")]
+    assert sheets.chart(answer).rows == [("0", f"0 %{star}")]
     assert any("overloaded" in line for line in sheets.chart_notes(answer)) == bool(star)

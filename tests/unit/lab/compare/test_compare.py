@@ -215,7 +215,7 @@ def test_percentiles_of_one_sides_histograms_are_said_to_be_rounded() -> None:
     result = compare(SMALL, changes=["keep=histograms"], replications=4, jobs=1)
     assert not row(result, "latency.p50")["identical"]  # though the runs are the same
     (note,) = [note for note in result.summary["notes"] if note.startswith("Percentiles")]
-    assert "Percentiles of B are those of histograms, within 0.5% of the exact ones" in note
+    assert "Percentiles of B are those of histograms, within 0.5 % of the exact ones" in note
     assert "rounding" in note
 
 

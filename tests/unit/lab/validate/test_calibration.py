@@ -165,4 +165,4 @@ def test_a_hop_that_has_become_dearer_is_told() -> None:
     after = {("a", "b"): np.full(100, 0.003), ("b", "c"): np.full(100, 0.9)}
     assert calibration.drift(before, after, 0.2) == []
     (found,) = calibration.drift(before, after, 0.05)
-    assert found == "a -> b: a call cost 1ms before the live run and 3ms after it"
+    assert found == "a -> b: a call cost 1 ms before the live run and 3 ms after it"

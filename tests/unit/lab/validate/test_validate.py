@@ -11,10 +11,14 @@ import pytest
 from meshsim.errors import MeshsimError
 from meshsim.lab.validate import run as module
 from meshsim.lab.validate import validate, validate_each
+from meshsim.lab.validate.judgement import Row
+from meshsim.lab.validate.sheets import headline, paired
+from meshsim.lab.validate.summary import vague
 from meshsim.measure.evidence import Evidence
 from meshsim.policies.balance import Balancer
 from meshsim.random import BALANCE, u01
 from meshsim.scenario import loads
+from meshsim.scenario.model import Scenario
 
 sys.path.insert(0, str(Path(__file__).parent))
 from fake_live import BUSY, Fake
@@ -53,10 +57,10 @@ def test_a_mesh_that_does_what_the_model_says_passes(good) -> None:
     low, high = rows["latency.mean"]["interval"]
     assert low < rows["latency.mean"]["simulation"] < high
     assert rows["failures.URX"]["theory"] == pytest.approx(0.05**2 * good.summary["paired"]["requests"])
-    paired = good.summary["paired"]
-    assert paired["requests"] > 1400
-    assert paired["status_equal"] == 1.0
-    assert abs(paired["residuals"]["p50"]) < 1e-3, "the overhead is in the model"
+    pairs = good.summary["paired"]
+    assert pairs["requests"] > 1400
+    assert pairs["status_equal"] == 1.0
+    assert abs(pairs["residuals"]["p50"]) < 1e-3, "the overhead is in the model"
 
 
 def test_its_json_has_the_promised_keys(good) -> None:
@@ -68,6 +72,45 @@ def test_its_json_has_the_promised_keys(good) -> None:
     assert said["metrics"][0]["error"] == pytest.approx(
         said["metrics"][0]["live"] / said["metrics"][0]["simulation"] - 1.0
     )
+
+
+def test_no_program_is_validated() -> None:
+    """Its own time would be taken for the machine's, and be added to the model's."""
+    own = {"live": {"command": ["true"]}, "time": "1ms"}
+    mine = Scenario.model_validate(
+        {"duration": "9s", "services": {"web": own}, "load": [{"to": "web", "rate": "9/s"}]}
+    )
+    fake = Fake()
+    with pytest.raises(MeshsimError, match="service web is a program of yours"):
+        list(validate_each([QUEUE, mine], live=fake))
+    with pytest.raises(MeshsimError, match="service web is a program of yours"):
+        validate(mine, live=fake)
+    assert not fake.ran
+
+
+def test_a_short_run_says_what_its_verdict_does_not_rest_on() -> None:
+    short = validate(QUEUE, overrides=["duration=6s"], live=Fake())
+    notes = " ".join(short.summary["notes"])
+    assert "p99: fewer than 10 requests lie beyond" in notes
+    assert short.summary["paired"]["p99_error"] is None
+    assert not any("p99" in row[0] for row in paired(short.summary).rows)
+    assert all("e+" not in row[6] for row in headline(short.summary).rows)
+
+
+def test_what_is_too_rare_is_named() -> None:
+    rare = Row("failures.UO", None, "", 2.0, None, 5.0, 3.0, 3.8, 3.8)
+    often = Row("failures.URX", None, "", 200.0, None, 205.0, 5.0, 9.0, 9.0)
+    (note,) = vague([rare, often])
+    assert note.startswith("failures.UO: too rare to be judged")
+    assert not vague([often])
+
+
+def test_no_interval_of_a_ratio_goes_beyond_1() -> None:
+    result = validate(
+        QUEUE, overrides=["services.api.errors=0.5%", "policies.api.retries.attempts=0"], live=Fake()
+    )
+    low, high = by_metric(result)["requests.success_ratio"]["interval"]
+    assert 0.9 < low < high <= 1.0
 
 
 @pytest.mark.parametrize("factor", [1.05, 0.95])
@@ -102,7 +145,7 @@ def test_what_is_off_on_a_noisy_machine_is_noisy_and_not_a_failure() -> None:
     result = validate(QUEUE, live=Fake(slow={"api": 1.1}, evidence=BUSY))
     assert result.verdict == "noisy"
     reasons = " ".join(result.summary["reasons"])
-    for words in ("the load generator sent late", "the services acted late", "busy 99%", "live run"):
+    for words in ("the load generator sent late", "the services acted late", "busy 99 %", "live run"):
         assert words in reasons
 
 
