@@ -370,16 +370,13 @@ class Sum(Distribution):
 
     So what is added to a time (such as a measured overhead) leaves its bits as they are, and two runs with
     and without it can be compared draw by draw.
-
-    NOTE: a sum that comes first is taken apart. It draws with the same key as the whole, so their second
-    terms would be one and the same draw.
     """
 
     parts: list[Distribution]
 
     def __init__(self, parts: list[Distribution]) -> None:
         first = parts[0]
-        if isinstance(first, Sum):
+        if isinstance(first, Sum):  # whose second term would draw with the key of ours
             inner: Sum = first
             parts = [*inner.parts, *parts[1:]]
         mean = 0.0
