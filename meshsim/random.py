@@ -369,10 +369,8 @@ class Sum(Distribution):
     """Several independent times, one after the other; the first draws what it would draw alone.
 
     So what is added to a time (such as a measured overhead) leaves its bits as they are, and two runs with
-    and without it can be compared draw by draw.
-
-    NOTE: a sum that comes first is taken apart. It draws with the same key as the whole, so their second
-    terms would be one and the same draw.
+    and without it can be compared draw by draw. A sum that comes first is taken apart: it draws with the key
+    of the whole, so the second terms of both would be one and the same draw.
     """
 
     parts: list[Distribution]
@@ -380,8 +378,7 @@ class Sum(Distribution):
     def __init__(self, parts: list[Distribution]) -> None:
         first = parts[0]
         if isinstance(first, Sum):
-            inner: Sum = first
-            parts = [*inner.parts, *parts[1:]]
+            parts = [*first.parts, *parts[1:]]
         mean = 0.0
         variance = 0.0
         for part in parts:
