@@ -145,7 +145,7 @@ class Keeper:
 
     def __init__(self) -> None:
         if not hasattr(os, "fork"):
-            raise MeshsimError("a live mesh needs fork(2): run it on Linux or macOS")
+            raise MeshsimError("a live mesh needs fork(2): run it on Linux")
         ours, theirs = socket.socketpair()
         # The mesh's processes do little linear algebra: threads for it only keep a fork from being clean
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
