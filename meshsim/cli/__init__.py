@@ -2,8 +2,7 @@
 
 Results for people or, with ``--json``, for machines go to standard output; everything else to standard
 error. Exit codes: 0 fine, 1 an objective was missed (only with ``--check``), 2 bad input or results that
-could not be written, 130 after Ctrl-C, and
-where `live` was ended by SIGTERM.
+could not be written, 130 after Ctrl-C, and where `live` was ended by SIGTERM.
 
 Whatever is slow to import is imported by the verb that needs it, so that ``meshsim --help`` answers at once.
 """

@@ -14,13 +14,11 @@ from meshsim.cli.app import (
     Quiet,
     ScenarioFile,
     app,
-    code,
     example,
-    present,
     stopping,
     told,
 )
-from meshsim.cli.run import Check, Out
+from meshsim.cli.run import Check, Out, present_run, run_code
 
 if TYPE_CHECKING:
     from meshsim.live.launch import LiveMesh
@@ -66,7 +64,7 @@ def live(
     However it ends, no process, port or file is left.
     """
     with told(as_json):
-        from meshsim.lab import files, terminal, watch  # noqa: PLC0415
+        from meshsim.lab import files, watch  # noqa: PLC0415
         from meshsim.lab.live import run_live, serve_live  # noqa: PLC0415
 
         def ready(mesh: LiveMesh) -> None:
@@ -93,16 +91,8 @@ def live(
             if out is not None:
                 files.prepare(out)
             result = run_live(scenario, interrupted=stopping, **common)
-        present(
-            result,
-            result.summary,
-            lambda written: terminal.show_run(terminal.console(), result.summary, written),
-            out=out,
-            as_json=as_json,
-            quiet=quiet,
-        )
-    missed = any(not objective["met"] for objective in result.summary["objectives"])
-    raise typer.Exit(code(partial=result.summary["partial"], missed=check and missed))
+        present_run(result, out=out, as_json=as_json, quiet=quiet)
+    raise typer.Exit(run_code(result, check=check))
 
 
 def _refuse_without_load(out: Path | None, check: bool) -> None:

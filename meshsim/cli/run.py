@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +24,9 @@ from meshsim.cli.app import (
     stopping,
     told,
 )
+
+if TYPE_CHECKING:
+    from meshsim.lab.run import Run
 
 Replications = Annotated[
     int, typer.Option(help="Independent runs, each with the next seed; from 2 on there are intervals.")
@@ -96,13 +99,21 @@ def run(
                 at_most=at_most,
                 looked=None if progress is None else progress.looked,
             )
-        present(
-            result,
-            result.summary,
-            lambda written: terminal.show_run(terminal.console(), result.summary, written),
-            out=out,
-            as_json=as_json,
-            quiet=quiet,
-        )
+        present_run(result, out=out, as_json=as_json, quiet=quiet)
+    raise typer.Exit(run_code(result, check=check))
+
+
+def present_run(result: Run, *, out: Path | None, as_json: bool, quiet: bool) -> None:
+    """Hands over what came of a run, simulated or live; as :func:`meshsim.cli.app.present`."""
+    from meshsim.lab import terminal  # noqa: PLC0415
+
+    def show(written: list[Path]) -> None:
+        terminal.show_run(terminal.console(), result.summary, written)
+
+    present(result, result.summary, show, out=out, as_json=as_json, quiet=quiet)
+
+
+def run_code(result: Run, *, check: bool) -> int:
+    """How a verb ends whose result is a run."""
     missed = any(not objective["met"] for objective in result.summary["objectives"])
-    raise typer.Exit(code(partial=result.summary["partial"], missed=check and missed))
+    return code(partial=result.summary["partial"], missed=check and missed)
