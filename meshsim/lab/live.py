@@ -19,18 +19,18 @@ from meshsim.live.launch import LiveMesh, Options, Told
 from meshsim.live.machine import Usage
 from meshsim.live.merge import Ending, Keys, Merged, merge
 from meshsim.live.ports import own_address
+from meshsim.measure.evidence import BUSY
 from meshsim.measure.summary import summarise
 from meshsim.scenario.advice import advise
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.overrides import Overrides
+from meshsim.scenario.parts import programs
 
 GLANCE = 0.5
 """Between two looks at the mesh, s."""
 LAG_SHARE, LAG_LEAST = 0.1, 0.005
 """A load generator that is later than this share of the mean latency, and so many s, is late."""
 PROXIES = ("meshsim", "envoy")
-BUSY = 0.9
-"""A machine busier than this can't keep its times."""
 
 Watch = Callable[[LiveMesh], None]
 
@@ -296,27 +296,18 @@ def _result(scenario: Scenario, merged: Merged, found: dict[str, Any]) -> LiveRu
     )
 
 
-def _programs(scenario: Scenario) -> list[str]:
-    """Services, some versions of which are programs of the user's own."""
-    return [
-        name
-        for name, service in scenario.services.items()
-        if any(deployment.live is not None for deployment in service.deployments().values())
-    ]
-
-
 def _blind_spots(scenario: Scenario) -> list[str]:
     notes = []
-    if programs := _programs(scenario):
+    if own := programs(scenario):
         notes.append(
-            f"{', '.join(programs)}: nobody can look into a program; its workers and queue are not known."
+            f"{', '.join(own)}: nobody can look into a program; its workers and queue are not known."
         )
     return notes
 
 
 def _forget(summary: dict[str, Any], scenario: Scenario) -> None:
     """Takes back what is not known of programs: that nothing was seen does not mean that it was nothing."""
-    for name in _programs(scenario):
+    for name in programs(scenario):
         service = summary["services"][name]
         for part in (service, *service["versions"].values(), *service["replicas"]):
             for key in ("utilisation", "busy_mean", "queue_mean"):

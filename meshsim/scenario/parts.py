@@ -50,6 +50,15 @@ def replicas(scenario: model.Scenario) -> list[tuple[str, str, str]]:
     return [(place.service, place.version, place.name) for place in places(scenario)]
 
 
+def programs(scenario: model.Scenario) -> list[str]:
+    """Services, some versions of which are programs of the user's own."""
+    return [
+        name
+        for name, service in scenario.services.items()
+        if any(deployment.live is not None for deployment in service.deployments().values())
+    ]
+
+
 def queue(deployment: model.Deployment) -> Queue:
     """The waiting room of one replica."""
     return QUEUES[deployment.discipline]()

@@ -23,6 +23,7 @@ from meshsim.measure.summary import summarise
 from meshsim.measure.window import measured
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.overrides import Overrides
+from meshsim.scenario.parts import programs
 
 MESHSIM, ENVOY, BOTH = "meshsim", "envoy", "both"
 PROXIES = {MESHSIM: (MESHSIM,), ENVOY: (ENVOY,), BOTH: (MESHSIM, ENVOY)}
@@ -135,13 +136,12 @@ def validate_each(
 
 def _without_programs(scenario: Scenario) -> Scenario:
     """The scenario, all services of which are meshsim's own: they can take no time while it calibrates."""
-    for name, service in scenario.services.items():
-        if any(deployment.live is not None for deployment in service.deployments().values()):
-            raise MeshsimError(
-                f"{scenario.name or 'scenario'} can't be validated: service {name} is a program of yours"
-                " (live.command), whose own time can't be told from the overhead of a call; see it run with"
-                " `meshsim live`, or leave `command` out"
-            )
+    if own := programs(scenario):
+        raise MeshsimError(
+            f"{scenario.name or 'scenario'} can't be validated: service {own[0]} is a program of yours"
+            " (live.command), whose own time can't be told from the overhead of a call; see it run with"
+            " `meshsim live`, or leave `command` out"
+        )
     return scenario
 
 

@@ -11,9 +11,9 @@ from meshsim.lab import files
 from meshsim.lab import sheets as text
 from meshsim.lab.run import Run
 from meshsim.lab.validate import sheets
+from meshsim.lab.validate.summary import records_of
 from meshsim.measure.agreement import Agreement, agreement
 from meshsim.measure.grid import Floats, Window
-from meshsim.measure.records import Records
 from meshsim.scenario.model import Scenario
 
 if TYPE_CHECKING:
@@ -48,9 +48,7 @@ class Validation:
     def pairs(self) -> Agreement:
         """The requests of both runs, one by one; none where all load is closed."""
         loads = [index for index, load in enumerate(self.scenario.load) if load.users is None]
-        one, other = self.simulation.records[0], self.live.records[0]
-        assert isinstance(one, Records)
-        assert isinstance(other, Records)
+        one, other = records_of(self.simulation), records_of(self.live)
         begin = self.simulation.summary["warmup"]
         return agreement(one, other, loads, Window(begin, begin + self.summary["measured"], 0, 0))
 
