@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol, Unpack
 
 import typer
 
@@ -20,6 +20,8 @@ from meshsim.forms import FORM
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
+
+    from meshsim.lab.output import OutputOptions
 
 MISSED, BAD, INTERRUPTED = 1, 2, 130
 LEAST, AT_MOST = 10, 200
@@ -133,16 +135,18 @@ def told(as_json: bool) -> Iterator[None]:
 class Saveable(Protocol):
     """What came of a verb, to be written into a folder."""
 
-    def save(self, folder: Path) -> list[Path]:
+    def save(self, folder: Path, **options: Unpack[OutputOptions]) -> list[Path]:
         """Writes its files."""
 
 
-def saved(result: Saveable, out: Path | None) -> tuple[list[Path], MeshsimError | None]:
+def saved(
+    result: Saveable, out: Path | None, options: OutputOptions
+) -> tuple[list[Path], MeshsimError | None]:
     """Saves what there is; a full disk must not keep its numbers from being shown first."""
     if out is None:
         return [], None
     try:
-        return result.save(out), None
+        return result.save(out, **options), None
     except MeshsimError as error:
         return [], error
 
@@ -153,6 +157,7 @@ def present(
     show: Callable[[list[Path]], None],
     *,
     out: Path | None,
+    options: OutputOptions,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -163,13 +168,14 @@ def present(
         numbers: what is printed for machines.
         show: prints it for people, with where it was written.
         out: where to; None saves nothing.
+        options: in which forms.
         as_json: whether machines read it.
         quiet: whether people do not.
 
     Raises:
         MeshsimError: it could not be saved; that is told last.
     """
-    written, failure = saved(result, out)
+    written, failure = saved(result, out, options)
     if as_json:
         print(json.dumps(numbers, indent=2, allow_nan=False))
     elif not quiet:

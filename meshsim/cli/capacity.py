@@ -26,6 +26,7 @@ from meshsim.cli.app import (
     told,
     warn,
 )
+from meshsim.cli.output import Csv, Dpi, Formats, chosen
 from meshsim.errors import MeshsimError, halves, shown
 
 if TYPE_CHECKING:
@@ -105,6 +106,9 @@ def capacity(
     seed: Seed = None,
     overrides: Overrides = None,
     out: Out = None,
+    formats: Formats = None,
+    dpi: Dpi = None,
+    csv: Csv = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -118,7 +122,8 @@ def capacity(
         from meshsim.lab.capacity import capacity as search  # noqa: PLC0415
 
         warn(engine)
-        options = _options(cost, map_, window, confidence, resolution)
+        options = chosen(out, formats, dpi, csv)
+        measures = _options(cost, map_, window, confidence, resolution)
         result = search(
             scenario,
             find=find or (),
@@ -131,13 +136,14 @@ def capacity(
             out=out,
             say=None if quiet else _say,
             interrupted=stopping,
-            **options,
+            **measures,
         )
         present(
             result,
             result.answer,
             lambda written: _show(result, written),
             out=out,
+            options=options,
             as_json=as_json,
             quiet=quiet,
         )

@@ -24,6 +24,7 @@ from meshsim.cli.app import (
     stopping,
     told,
 )
+from meshsim.cli.output import Csv, Dpi, Formats, chosen
 
 Other = Annotated[
     str | None,
@@ -44,7 +45,7 @@ Metric = Annotated[
 Out = Annotated[
     Path | None,
     typer.Option(
-        metavar="DIR", help="Folder for compare.json, the tables (Parquet) and compare.png; made if missing."
+        metavar="DIR", help="Folder for compare.json, the tables (Parquet) and the picture; made if missing."
     ),
 ]
 Check = Annotated[bool, typer.Option("--check", help="Exit with 1 if B misses an objective in any run.")]
@@ -69,6 +70,9 @@ def compare(
     at_most: AtMost = None,
     jobs: Jobs = None,
     out: Out = None,
+    formats: Formats = None,
+    dpi: Dpi = None,
+    csv: Csv = False,
     check: Check = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -87,6 +91,7 @@ def compare(
         from meshsim.lab import files, terminal  # noqa: PLC0415
         from meshsim.scenario import load  # noqa: PLC0415
 
+        options = chosen(out, formats, dpi, csv)
         first = load(a, overrides or ())
         second = None if b is None else first if a == b else load(b, overrides or ())
         if out is not None:
@@ -104,6 +109,7 @@ def compare(
             result.summary,
             lambda written: terminal.show_comparison(terminal.console(), result.summary, written),
             out=out,
+            options=options,
             as_json=as_json,
             quiet=quiet,
         )

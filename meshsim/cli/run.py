@@ -24,8 +24,10 @@ from meshsim.cli.app import (
     stopping,
     told,
 )
+from meshsim.cli.output import Csv, Dpi, Formats, chosen
 
 if TYPE_CHECKING:
+    from meshsim.lab.output import OutputOptions
     from meshsim.lab.run import Run
 
 Replications = Annotated[
@@ -45,7 +47,7 @@ Keep = Annotated[
 Out = Annotated[
     Path | None,
     typer.Option(
-        metavar="DIR", help="Folder for summary.json, the tables (Parquet) and run.png; made if missing."
+        metavar="DIR", help="Folder for summary.json, the tables (Parquet) and the picture; made if missing."
     ),
 ]
 Check = Annotated[bool, typer.Option("--check", help="Exit with 1 if an objective is missed.")]
@@ -65,6 +67,9 @@ def run(
     at_most: AtMost = None,
     keep: Keep = None,
     out: Out = None,
+    formats: Formats = None,
+    dpi: Dpi = None,
+    csv: Csv = False,
     check: Check = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -81,6 +86,7 @@ def run(
         from meshsim.lab.run import run as simulate  # noqa: PLC0415
         from meshsim.scenario import load  # noqa: PLC0415
 
+        options = chosen(out, formats, dpi, csv)
         changes = [*(overrides or ()), *([f"keep={keep}"] if keep is not None else [])]
         loaded = load(scenario, changes)
         if out is not None:
@@ -99,18 +105,18 @@ def run(
                 at_most=at_most,
                 looked=None if progress is None else progress.looked,
             )
-        present_run(result, out=out, as_json=as_json, quiet=quiet)
+        present_run(result, out=out, options=options, as_json=as_json, quiet=quiet)
     raise typer.Exit(run_code(result, check=check))
 
 
-def present_run(result: Run, *, out: Path | None, as_json: bool, quiet: bool) -> None:
+def present_run(result: Run, *, out: Path | None, options: OutputOptions, as_json: bool, quiet: bool) -> None:
     """Hands over what came of a run, simulated or live; as :func:`meshsim.cli.app.present`."""
     from meshsim.lab import terminal  # noqa: PLC0415
 
     def show(written: list[Path]) -> None:
         terminal.show_run(terminal.console(), result.summary, written)
 
-    present(result, result.summary, show, out=out, as_json=as_json, quiet=quiet)
+    present(result, result.summary, show, out=out, options=options, as_json=as_json, quiet=quiet)
 
 
 def run_code(result: Run, *, check: bool) -> int:

@@ -24,6 +24,7 @@ from meshsim.cli.app import (
     told,
     warn,
 )
+from meshsim.cli.output import Csv, Dpi, Formats, chosen
 from meshsim.errors import Problem, ScenarioError, halves
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ Out = Annotated[
     Path,
     typer.Option(
         metavar="DIR",
-        help="Folder for sweep.parquet and sweep.png; a sweep that was cut short goes on there.",
+        help="Folder for sweep.parquet and the picture; a sweep that was cut short goes on there.",
     ),
 ]
 Vary = Annotated[
@@ -75,6 +76,9 @@ def sweep(
     seed: Seed = None,
     overrides: Overrides = None,
     fresh: Fresh = False,
+    formats: Formats = None,
+    dpi: Dpi = None,
+    csv: Csv = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -88,6 +92,7 @@ def sweep(
         from meshsim.lab.sweep import as_dict  # noqa: PLC0415
         from meshsim.lab.sweep import sweep as simulate  # noqa: PLC0415
 
+        options = chosen(out, formats, dpi, csv)
         warn(engine)
         try:
             with terminal.runs_bar(quiet=quiet) as progress:
@@ -104,6 +109,7 @@ def sweep(
                     fresh=fresh,
                     progress=progress,
                     interrupted=stopping,
+                    **options,
                 )
         except KeyboardInterrupt:
             print(f"meshsim: given up; what has finished is kept in {out}", file=sys.stderr)

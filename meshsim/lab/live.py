@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from meshsim.errors import MeshsimError
 from meshsim.lab import files
 from meshsim.lab.interrupt import Interrupt, interruptible
+from meshsim.lab.output import OutputOptions, output
 from meshsim.lab.run import Run, first_seed, provenance, scenario_of
 from meshsim.lab.sheets import count, share, time
 from meshsim.live.launch import LiveMesh, Options, Told
@@ -62,6 +63,7 @@ def run_live(
     ready: Watch | None = None,
     watch: Watch | None = None,
     interrupted: Callable[[], None] | None = None,
+    **options: Unpack[OutputOptions],
 ) -> LiveRun:
     """Runs a scenario on this machine, until its load is done.
 
@@ -81,17 +83,17 @@ def run_live(
         ready: is called once with the mesh, when it serves and its load begins.
         watch: is called twice a second with the running mesh.
         interrupted: is called at the first Ctrl-C, to say that it was noticed.
+        options: with `out`, as of `meshsim.run`.
 
     Raises:
         ScenarioError: the scenario can't be used.
-        MeshsimError: another argument can't; a process could not be started, or died; the results could not
-            be written.
+        MeshsimError: another argument can't; a process can't be started, or dies; results can't be written.
     """
+    output(options, saved=out is not None)
     chosen = seeded(scenario_of(scenario, overrides), seed)
     if out is not None:
         files.prepare(out)
-    options = options_of(proxy, host, access_log, roles)
-    with LiveMesh(chosen, chosen.seed, options, progress) as mesh:
+    with LiveMesh(chosen, chosen.seed, options_of(proxy, host, access_log, roles), progress) as mesh:
         mesh.launch()
         with interruptible(interrupted, terminate=True) as stop:
             began = Usage.now()
@@ -105,7 +107,7 @@ def run_live(
     merged = merge(chosen, chosen.seed, "live" if proxy == "meshsim" else proxy, parts, ending)
     result = _result(chosen, merged, evidence(merged, mesh, busy))
     if out is not None:
-        result.save(out)
+        result.save(out, **options)
     return result
 
 

@@ -7,18 +7,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import meshsim
 from meshsim.errors import MeshsimError
 from meshsim.lab import approach, engines, files, memory, sheets
 from meshsim.lab.engines import Engine, Progress
 from meshsim.lab.interrupt import Interrupt, interruptible
+from meshsim.lab.output import OutputOptions, output
 from meshsim.measure.measurements import Measurements
 from meshsim.measure.precision import Goal, Look, Looked
 from meshsim.measure.records import Records
+from meshsim.measure.requests import COLUMNS as REQUEST_COLUMNS
 from meshsim.measure.requests import requests
 from meshsim.measure.series import series
+from meshsim.measure.spans import COLUMNS as SPAN_COLUMNS
 from meshsim.measure.spans import spans
 from meshsim.measure.summary import summarise
 from meshsim.measure.table import Table, frame
@@ -105,10 +108,14 @@ class Run:
 
         return run_figure(self)
 
-    def save(self, folder: str | Path) -> list[Path]:
+    def save(self, folder: str | Path, **options: Unpack[OutputOptions]) -> list[Path]:
         """Writes summary, requests, series, spans, picture and the scenario as it ran.
 
         A run that kept histograms has no requests and spans; files of an earlier run with such are removed.
+
+        Args:
+            folder: made if missing.
+            options: `formats`, `dpi` and `csv`, see `meshsim.lab.output.OutputOptions`.
 
         Returns:
             The files.
@@ -116,25 +123,20 @@ class Run:
         Raises:
             MeshsimError: they can't be written; then none of them is.
         """
-        path = files.prepare(folder)
-        picture = self.plot().png()
-        text = self.summary["provenance"]["scenario"].encode()
-        tables = {"requests.parquet": self.request_columns} if self.has_rows else {}
-        tables["series.parquet"] = self.series_columns
-        if self.has_rows:
-            tables["spans.parquet"] = self.span_columns
-        written = files.write(
+        form, path = output(options), files.prepare(folder)
+        return files.write(
             path,
             {
                 "summary.json": files.json_writer(self.summary),
-                **{name: files.parquet_writer(table) for name, table in tables.items()},
-                "run.png": lambda out: out.write(picture),
-                "scenario.yaml": lambda out: out.write(text),
+                **form.tables(
+                    requests=self.request_columns if self.has_rows else tuple(REQUEST_COLUMNS),
+                    series=self.series_columns,
+                    spans=self.span_columns if self.has_rows else tuple(SPAN_COLUMNS),
+                ),
+                **form.pictures(run=self.plot()),
+                "scenario.yaml": files.bytes_writer(self.summary["provenance"]["scenario"].encode()),
             },
         )
-        if not self.has_rows:
-            files.remove(path, ("requests.parquet", "spans.parquet"))
-        return written
 
     def _repr_html_(self) -> str:
         unstable = [self.summary["unstable"]["reason"]] if self.summary["unstable"] else []
@@ -162,6 +164,7 @@ def run(
     metric: str | None = None,
     at_most: int | None = None,
     looked: Looked | None = None,
+    **options: Unpack[OutputOptions],
 ) -> Run:
     """Simulates a scenario.
 
@@ -174,8 +177,7 @@ def run(
         seed: of the first replication, the next has the next; None takes the scenario's.
         overrides: ``"policies.cart.retries.attempts=3"`` and such, or values by key.
         replications: independent runs of the same scenario; two or more give confidence intervals.
-        keep: ``records`` or ``histograms``, instead of what the scenario says; histograms take memory that
-            does not grow with the number of requests, and their percentiles are within 0.5 %.
+        keep: ``records`` or ``histograms``, which take less memory, instead of what the scenario says.
         out: folder for the results, checked before the run; None keeps them in memory only.
         progress: is told how far it is.
         balancers: by service, a class or function that makes the user's own `Balancer`.
@@ -186,12 +188,13 @@ def run(
         metric: whose interval `until` looks at; None is ``latency.mean``.
         at_most: replications with `until`, however wide the interval still is; None is 200.
         looked: is told whenever `until` has looked.
+        options: with `out`: `formats` and `dpi` of the picture, `csv` for tables as CSV too.
 
     Raises:
         ScenarioError: the scenario can't be used.
-        MeshsimError: another argument can't, or the results could not be written (without `out`
-            nothing is lost: the returned run can be saved elsewhere).
+        MeshsimError: another argument can't, or the results can't be written.
     """
+    output(options, saved=out is not None)
     chosen = scenario_of(scenario, overrides if keep is None else _with(overrides, "keep", keep))
     simulate = _simulator(chosen, engine, balancers, retry_rules, processes)
     goal = approach.goal(chosen, until, metric, replications, at_most)
@@ -201,7 +204,7 @@ def run(
     notes = engines.complaint(chosen.engine if engine is None else engine)
     result = _run(simulate, chosen, goal, replications, progress, interrupted, looked, notes)
     if out is not None:
-        result.save(out)
+        result.save(out, **options)
     return result
 
 

@@ -181,7 +181,8 @@ def show_theory(out: Console, solution: Solution) -> None:
 
 def show_sweep(out: Console, done: Sweep, folder: Path) -> None:
     """Prints what came of a sweep: a row a point."""
-    from meshsim.lab.sweep import sheet  # noqa: PLC0415 - which imports what runs need
+    from meshsim.lab.journal import BESIDE, TABLE  # noqa: PLC0415 - which imports what runs need
+    from meshsim.lab.sweep import sheet  # noqa: PLC0415
 
     show(out, sheet(done))
     if any(digest.unstable for digest in done.digests):
@@ -195,8 +196,7 @@ def show_sweep(out: Console, done: Sweep, folder: Path) -> None:
         out.print(
             f"{done.resumed} runs were in {escape(str(folder))} already, {done.computed} were made now."
         )
-    files = "sweep.parquet" if done.partial else "sweep.parquet, sweep.png"
-    out.print(f"Written to {escape(str(folder))}: {files}")
+    _show_written(out, [folder / name for name in (TABLE, *BESIDE) if (folder / name).exists()])
 
 
 @contextmanager

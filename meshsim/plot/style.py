@@ -16,11 +16,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
+from meshsim import xml
 from meshsim.units import duration_text
 
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = (
@@ -42,6 +44,9 @@ SIZE = 9.0
 
 DPI = 100
 
+MAKER = "meshsim"
+"""Which program made a picture, as its file says."""
+
 LEFT = 0.075
 """Where text and panels begin, as a share of the width."""
 
@@ -60,10 +65,25 @@ class Picture(Figure):
 
     def png(self) -> bytes:
         """The picture as a PNG file, with the alternative text as its description."""
+        return self.file("png")
+
+    def file(self, form: str, dpi: int = DPI) -> bytes:
+        """The picture as a file, with its alternative text; made again, it has the same bytes.
+
+        Args:
+            form: ``png``, or ``svg`` or ``pdf``, in which text stays text.
+            dpi: dots per inch, of all that is drawn as dots.
+        """
         out = io.BytesIO()
-        text = {"Description": self.alt, "Software": None}
-        self.savefig(out, format="png", dpi=DPI, metadata=text, pil_kwargs={"compress_level": 4})
-        return out.getvalue()
+        about = {
+            "png": {"Description": self.alt, "Software": MAKER},
+            "svg": {"Title": self.alt, "Creator": MAKER, "Date": None},
+            "pdf": {"Subject": self.alt, "Creator": MAKER, "Producer": None, "CreationDate": None},
+        }[form]
+        more: dict[str, Any] = {"pil_kwargs": {"compress_level": 4}} if form == "png" else {}
+        with rc_context({"svg.hashsalt": MAKER, "svg.fonttype": "none", "pdf.fonttype": 42}):
+            self.savefig(out, format=form, dpi=dpi, metadata=about, **more)
+        return xml.allowed(out.getvalue().decode()).encode() if form == "svg" else out.getvalue()
 
 
 def heading(figure: Figure, title: str, description: str) -> float:

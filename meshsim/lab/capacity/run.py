@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from meshsim.errors import MeshsimError, Problem, ScenarioError, shown
 from meshsim.lab import engines, files
@@ -17,6 +17,7 @@ from meshsim.lab.capacity.runner import Runner
 from meshsim.lab.capacity.study import LOAD, MAP, RECOVERY, REPLICAS, Question, Say, Study
 from meshsim.lab.capacity.table import table
 from meshsim.lab.interrupt import interruptible
+from meshsim.lab.output import OutputOptions, output
 from meshsim.lab.pool import Pool
 from meshsim.lab.run import SEED_LIMIT
 from meshsim.measure.table import Table
@@ -65,26 +66,25 @@ class Capacity:
 
         return map_figure(self.answer)
 
-    def save(self, folder: str | Path) -> list[Path]:
-        """Writes capacity.json, capacity.parquet (every run), capacity.png and, of a map, map.png.
+    def save(self, folder: str | Path, **options: Unpack[OutputOptions]) -> list[Path]:
+        """Writes capacity.json, the table of every run, and the pictures: of the curve, and of a map.
+
+        Args:
+            folder: made if missing.
+            options: `formats`, `dpi` and `csv`, see `meshsim.lab.output.OutputOptions`.
 
         Raises:
             MeshsimError: they can't be written; then none of them is.
         """
-        pictures = {"capacity.png": self.plot(), "map.png": self.plot_map()}
+        form = output(options)
         return files.write(
             files.prepare(folder),
             {
                 "capacity.json": files.json_writer(self.answer),
-                "capacity.parquet": files.parquet_writer(self.columns),
-                **{name: _writer(each) for name, each in pictures.items() if each is not None},
+                **form.tables(capacity=self.columns),
+                **form.pictures(capacity=self.plot(), map=self.plot_map()),
             },
         )
-
-
-def _writer(picture: Picture) -> files.Writer:
-    content = picture.png()
-    return lambda out: out.write(content)
 
 
 def capacity(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from meshsim.lab import files
 from meshsim.lab import sheets as text
 from meshsim.lab.compare import sheets
 from meshsim.lab.compare.evidence import TAIL_EDGES, Pair, Side
+from meshsim.lab.output import OutputOptions, output
 from meshsim.measure.grid import Floats
 from meshsim.measure.table import Table, frame
 from meshsim.scenario.model import Scenario
@@ -98,8 +99,12 @@ class Comparison:
 
         return compare_figure(self)
 
-    def save(self, folder: str | Path) -> list[Path]:
+    def save(self, folder: str | Path, **options: Unpack[OutputOptions]) -> list[Path]:
         """Writes the numbers, the tables, the picture and both scenarios.
+
+        Args:
+            folder: made if missing.
+            options: `formats`, `dpi` and `csv`, see `meshsim.lab.output.OutputOptions`.
 
         Returns:
             The files.
@@ -107,18 +112,16 @@ class Comparison:
         Raises:
             MeshsimError: they can't be written; then none of them is.
         """
-        path = files.prepare(folder)
-        picture = self.plot().png()
+        form, path = output(options), files.prepare(folder)
         a, b = (self.summary[side]["provenance"]["scenario"].encode() for side in ("a", "b"))
         return files.write(
             path,
             {
                 "compare.json": files.json_writer(self.summary),
-                "compare.parquet": files.parquet_writer(self.columns),
-                "replications.parquet": files.parquet_writer(self.replication_columns),
-                "compare.png": lambda out: out.write(picture),
-                "a.yaml": lambda out: out.write(a),
-                "b.yaml": lambda out: out.write(b),
+                **form.tables(compare=self.columns, replications=self.replication_columns),
+                **form.pictures(compare=self.plot()),
+                "a.yaml": files.bytes_writer(a),
+                "b.yaml": files.bytes_writer(b),
             },
         )
 
