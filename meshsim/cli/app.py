@@ -30,7 +30,6 @@ LEAST, AT_MOST = 10, 200
 app = typer.Typer(
     name="meshsim",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: rich would double the time that --help takes
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -56,7 +55,11 @@ AtMost = Annotated[
 ]
 Engine = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="auto, fast, simpy or reference, instead of the scenario's."),
+    typer.Option(
+        metavar="NAME",
+        help="auto, fast, simpy or reference, instead of the scenario's.",
+        autocompletion=lambda: ["auto", "fast", "simpy", "reference"],
+    ),
 ]
 Seed = Annotated[int | None, typer.Option(help="Of the first replication, instead of the scenario's.")]
 Jobs = Annotated[int | None, typer.Option(metavar="N", help="Processes; by default one for each core.")]
@@ -221,7 +224,7 @@ def start(
 
     A scenario is a YAML file with services, links, policies, load and faults. Begin with
 
-        meshsim run scenarios/retry-storm.yaml --out out
+        meshsim init shop && meshsim run shop.yaml --out out
 
     and look at the picture out/run.png.
     """
