@@ -4,8 +4,9 @@
 >>> run = ms.run("scenarios/retry-storm.yaml", seed=7)  # doctest: +SKIP
 >>> run.summary, run.requests, run.plot()  # doctest: +SKIP
 
-Each verb of the command line that computes is a function here, by its name: `run`, `sweep`, `compare`,
-`capacity`, `validate`; ``live`` is `run_live` (`meshsim.live` is the package) and ``theory`` is `solve`.
+Each verb of the command line that computes is a function here, by its name: `run`, `batch`, `sweep`,
+`compare`, `capacity`, `validate`; ``live`` is `run_live` (`meshsim.live` is the package) and ``theory`` is
+`solve`.
 
 The names below are imported when they are first used, so that ``import meshsim`` costs nothing.
 """
@@ -18,6 +19,7 @@ from meshsim import forms  # noqa: F401 - decides which form of the mesh is load
 if TYPE_CHECKING:
     from meshsim.engine import Simulation
     from meshsim.errors import MeshsimError, ScenarioError
+    from meshsim.lab.batch import batch
     from meshsim.lab.capacity import capacity
     from meshsim.lab.compare import compare
     from meshsim.lab.live import run_live
@@ -42,6 +44,7 @@ __all__ = [
     "Scenario",
     "ScenarioError",
     "Simulation",
+    "batch",
     "capacity",
     "compare",
     "dump",
@@ -63,6 +66,7 @@ _HOMES = {
     "Scenario": "meshsim.scenario.model",
     "ScenarioError": "meshsim.errors",
     "Simulation": "meshsim.engine",
+    "batch": "meshsim.lab.batch",
     "capacity": "meshsim.lab.capacity",
     "compare": "meshsim.lab.compare",
     "dump": "meshsim.scenario",

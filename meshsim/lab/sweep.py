@@ -182,7 +182,7 @@ def sweep(
         resumed, refusals = len(book.finished), list[MeshsimError]()
         tasks = _tasks(grid, said, book.finished)
         with _workers(cluster, jobs, len(tasks)) as workers:
-            made = workers.summaries(tasks, stop=stop, refused=refusals.append)
+            made = workers.summaries(tasks, stop=stop, refused=lambda _, error: refusals.append(error))
             _fill(book, made, replications, len(tasks), progress)
         done = Sweep(grid, said, tidy.table(grid, book.finished), len(book.finished) - resumed, resumed)
         if book.finished:  # a picture with holes is not worth the wait

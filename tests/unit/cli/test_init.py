@@ -106,7 +106,7 @@ def test_names_that_are_none_are_refused(folder, name) -> None:
 
 def test_the_templates_are_listed_and_wrong_ones_told(folder) -> None:
     listed = json.loads(call("init", "--list", "--json").stdout)
-    assert list(listed)[0] == "start"
+    assert next(iter(listed)) == "start"
     assert "One replica of four fails half" in call("init", "--list").output
     assert "did you mean canary?" in call("init", "x", "--from", "canari").output
     assert "the scenario needs a name; write meshsim init shop" in call("init").output
