@@ -10,6 +10,7 @@ Whatever is slow to import is imported by the verb that needs it, so that ``mesh
 # ruff: noqa: I001 - each module registers its verbs, and their order is that of --help
 from meshsim.cli import init
 from meshsim.cli import run
+from meshsim.cli import batch
 from meshsim.cli import sweep
 from meshsim.cli import compare
 from meshsim.cli import capacity
@@ -21,6 +22,7 @@ from meshsim.cli.app import app, main
 
 __all__ = [
     "app",
+    "batch",
     "capacity",
     "compare",
     "imports",

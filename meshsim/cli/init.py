@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from meshsim.cli.app import AsJson, app, example, told
+from meshsim.cli.app import AsJson, app, example, show, told
 from meshsim.errors import MeshsimError
 
 
@@ -62,8 +62,10 @@ def init(
     if as_json:
         print(json.dumps({"file": file, "template": template, "next": then}, indent=2))
         return
-    print(f"Written: {file}, from the template {template}. Next:\n\n  {then[0]}\n  {then[1]}\n")
-    print("and look at the picture out/run.png.")
+    show(f"Written: {file}, from the template {template}. Next:\n")
+    for command in then:
+        show(f"  {command}")
+    show("\nand look at the picture out/run.png.")
 
 
 def _list(as_json: bool) -> None:

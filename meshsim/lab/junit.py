@@ -14,8 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from meshsim import xml
-from meshsim.errors import MeshsimError
+from meshsim.errors import MeshsimError, printable
 from meshsim.lab import files
 
 OPTION = "--junit"
@@ -52,11 +51,11 @@ def document(suites: Sequence[Suite]) -> bytes:
     for suite in suites:
         under = ET.SubElement(root, "testsuite", _counts(suite.name, suite.cases))
         for case in suite.cases:
-            about = {"classname": xml.allowed(suite.name), "name": xml.allowed(case.name)}
+            about = {"classname": printable(suite.name), "name": printable(case.name)}
             inside = ET.SubElement(under, "testcase", {**about, "time": f"{case.seconds:.3f}"})
             for kind, text in (("error", case.error), ("failure", case.failure)):
                 if text:
-                    message = xml.allowed(text)
+                    message = printable(text, lines=True)
                     ET.SubElement(inside, kind, {"message": message.split("\n")[0]}).text = message
     ET.indent(root)
     return b'<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, "unicode").encode() + b"\n"
@@ -64,7 +63,7 @@ def document(suites: Sequence[Suite]) -> bytes:
 
 def _counts(name: str, cases: Sequence[Case]) -> dict[str, str]:
     return {
-        "name": xml.allowed(name),
+        "name": printable(name),
         "tests": str(len(cases)),
         "failures": str(sum(bool(case.failure) for case in cases)),
         "errors": str(sum(bool(case.error) for case in cases)),

@@ -100,7 +100,7 @@ def read(source: Source, overrides: Overrides = ()) -> Scenario:
 
 
 def _inside(folder: str, out: str | Path | None, refused: Callable[[OSError], None]) -> Iterator[str]:
-    """The YAML files in a folder and those below it, in order; `refused` is told of folders that can't be read."""
+    """The YAML files in a folder and those below it, in order; `refused` is told of what can't be read."""
     leave = None if out is None else os.path.realpath(out)
     for place, folders, files in os.walk(folder, onerror=refused):
         folders[:] = sorted(

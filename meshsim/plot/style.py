@@ -11,6 +11,7 @@ Source:
 from __future__ import annotations
 
 import io
+import re
 import textwrap
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -19,10 +20,11 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
-from meshsim import xml
+from meshsim.errors import printable
 from meshsim.units import duration_text
 
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = (
@@ -60,6 +62,12 @@ class Picture(Figure):
 
     alt: str = ""
 
+    def savefig(self, *args: Any, **options: Any) -> None:
+        """Writes the picture; in names control characters are told, and no ``$`` begins a formula."""
+        for text in self.findobj(Text):
+            text.set_text(re.sub(r"(?<!\\)\$", r"\\$", printable(text.get_text(), lines=True)))
+        super().savefig(*args, **options)
+
     def _repr_png_(self) -> bytes:
         return self.png()
 
@@ -74,16 +82,16 @@ class Picture(Figure):
             form: ``png``, or ``svg`` or ``pdf``, in which text stays text.
             dpi: dots per inch, of all that is drawn as dots.
         """
-        out = io.BytesIO()
+        out, alt = io.BytesIO(), printable(self.alt)
         about = {
-            "png": {"Description": self.alt, "Software": MAKER},
-            "svg": {"Title": self.alt, "Creator": MAKER, "Date": None},
-            "pdf": {"Subject": self.alt, "Creator": MAKER, "Producer": None, "CreationDate": None},
+            "png": {"Description": alt, "Software": MAKER},
+            "svg": {"Title": alt, "Creator": MAKER, "Date": None},
+            "pdf": {"Subject": alt, "Creator": MAKER, "Producer": None, "CreationDate": None},
         }[form]
         more: dict[str, Any] = {"pil_kwargs": {"compress_level": 4}} if form == "png" else {}
         with rc_context({"svg.hashsalt": MAKER, "svg.fonttype": "none", "pdf.fonttype": 42}):
             self.savefig(out, format=form, dpi=dpi, metadata=about, **more)
-        return xml.allowed(out.getvalue().decode()).encode() if form == "svg" else out.getvalue()
+        return out.getvalue()
 
 
 def heading(figure: Figure, title: str, description: str) -> float:

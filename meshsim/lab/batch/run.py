@@ -29,6 +29,7 @@ def batch(
     replications: int = 1,
     jobs: int | None = None,
     out: str | Path | None = None,
+    save: bool = True,
     progress: Callable[[int, int], None] | None = None,
     interrupted: Callable[[], None] | None = None,
     **options: Unpack[OutputOptions],
@@ -46,6 +47,7 @@ def batch(
         replications: of each; two or more give confidence intervals.
         jobs: processes; None takes all cores, 1 runs everything here.
         out: folder for ``batch.json``, the table, and a folder for each scenario with what `Run.save` writes.
+        save: whether to write the first two at the end; the runs' own results are written as they finish.
         progress: is told how many have finished, and of how many.
         interrupted: is called at the first Ctrl-C, to say that it was noticed.
         options: with `out`, as of `meshsim.run`.
@@ -73,7 +75,7 @@ def batch(
         if task.number in folders and entries[task.number].status in (UNFINISHED, REFUSED):
             _clean(folders[task.number])
     result = Batch(entries, skipped, folder)
-    if folder is not None:
+    if folder is not None and save:
         result.save(folder, **options)
     return result
 
@@ -147,7 +149,7 @@ class _Work:
     options: OutputOptions
 
     def __call__(self, task: Task) -> Summary:
-        """Its summary and the `seconds` it took; or why there is none, the `refusal`, so that others go on."""
+        """Its summary, or as `refusal` why there is none, so that others go on; and the `seconds` it took."""
         began = time.monotonic()
         try:
             found = self._made(task)
