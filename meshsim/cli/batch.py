@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,9 +30,11 @@ from meshsim.cli.output import Csv, Dpi, Formats, chosen
 from meshsim.cli.run import Check, Replications
 
 if TYPE_CHECKING:
+    from meshsim.errors import Problem
     from meshsim.lab.sources import Skipped
 
 MOST_TOLD = 20
+"""Skipped files."""
 
 Paths = Annotated[
     list[str],
@@ -72,8 +75,8 @@ def batch(
     Of a folder, those in it and below it; other YAML files there are skipped, and told. --set, --seed and the
     like are for all of them.
 
-    Exits with 2 if a file can't be used: the others run all the same. Ctrl-C keeps what has finished; a second
-    one gives up.
+    Exits with 2 if a file can't be used; the others run all the same. Ctrl-C keeps what has finished, and a
+    second one gives up.
     """
     with told(as_json):
         from meshsim.lab import junit as report  # noqa: PLC0415
@@ -103,16 +106,16 @@ def batch(
         )
         if junit is not None:
             report.write(junit, done.suites())
-    tell_skipped(done.skipped)
-    for problem in dict.fromkeys(problem for entry in done.entries for problem in entry.problems):
-        say(str(problem))
+    tell(done.skipped, [problem for entry in done.entries for problem in entry.problems])
     ending = code(partial=done.partial, missed=check and bool(done.of("missed")))
     raise typer.Exit(BAD if done.of("refused") and not done.partial else ending)
 
 
-def tell_skipped(skipped: list[Skipped]) -> None:
-    """Says which YAML files of the folders were not read, and why."""
+def tell(skipped: Sequence[Skipped], problems: Sequence[Problem]) -> None:
+    """Says which YAML files of the folders were not read, and what is wrong with others."""
     for each in skipped[:MOST_TOLD]:
         say(f"skipped {each.file}: {each.reason}")
     if len(skipped) > MOST_TOLD:
-        say(f"skipped {len(skipped) - MOST_TOLD} more")
+        say(f"skipped {len(skipped) - MOST_TOLD} more files")
+    for problem in dict.fromkeys(problems):  # one of an option is the same for all files
+        say(str(problem))

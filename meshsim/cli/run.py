@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +26,7 @@ from meshsim.cli.app import (
     told,
 )
 from meshsim.cli.output import Csv, Dpi, Formats, chosen
+from meshsim.errors import MeshsimError
 
 if TYPE_CHECKING:
     from meshsim.lab.output import OutputOptions
@@ -54,9 +56,11 @@ Check = Annotated[bool, typer.Option("--check", help="Exit with 1 if an objectiv
 
 
 @app.command(
-    epilog=example('meshsim run shop.yaml --set "load[0].rate=300/s" --replications 10 --out out --check')
+    context_settings={"allow_extra_args": True},  # which are refused with the remedy
+    epilog=example('meshsim run shop.yaml --set "load[0].rate=300/s" --replications 10 --out out --check'),
 )
 def run(
+    context: typer.Context,
     scenario: ScenarioFile,
     engine: Engine = None,
     seed: Seed = None,
@@ -86,6 +90,7 @@ def run(
         from meshsim.lab.run import run as simulate  # noqa: PLC0415
         from meshsim.scenario import load  # noqa: PLC0415
 
+        _refuse_several(scenario, context.args)
         options = chosen(out, formats, dpi, csv)
         changes = [*(overrides or ()), *([f"keep={keep}"] if keep is not None else [])]
         loaded = load(scenario, changes)
@@ -107,6 +112,14 @@ def run(
             )
         present_run(result, out=out, options=options, as_json=as_json, quiet=quiet)
     raise typer.Exit(run_code(result, check=check))
+
+
+def _refuse_several(scenario: str, more: list[str]) -> None:
+    if more or Path(scenario).is_dir():
+        raise MeshsimError(
+            "run takes one scenario; for several, or those in a folder, write"
+            f" meshsim batch {shlex.join([scenario, *more])}"
+        )
 
 
 def present_run(result: Run, *, out: Path | None, options: OutputOptions, as_json: bool, quiet: bool) -> None:

@@ -45,6 +45,11 @@ def count(value: float | None) -> str:
     return NOTHING if value is None else f"{value:,.0f}"
 
 
+def plural(number: int, word: str) -> str:
+    """``3, "file"`` -> ``3 files``."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
 def number(value: float | None) -> str:
     """Three or four digits: ``80.036`` -> ``80.04``."""
     return NOTHING if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

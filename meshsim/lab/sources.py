@@ -65,7 +65,7 @@ def sources(paths: Sequence[str | Path], out: str | Path | None = None) -> tuple
     names: Counter[str] = Counter()
 
     def add(file: str, folder: str, wrong: str = "") -> None:
-        same = file if file == STDIN else os.path.realpath(file)
+        same = _resolved(file)
         if same not in found:
             found[same] = Source(file, _name(file, folder, names), wrong)
 
@@ -77,7 +77,7 @@ def sources(paths: Sequence[str | Path], out: str | Path | None = None) -> tuple
         inside = list(_inside(path, out, refused.append))
         for file in inside:
             if why := _why_not(Path(file)):
-                unlike[os.path.realpath(file)] = Skipped(file, why)
+                unlike[_resolved(file)] = Skipped(file, why)
             else:
                 add(file, path)
         for error in refused:
@@ -86,6 +86,11 @@ def sources(paths: Sequence[str | Path], out: str | Path | None = None) -> tuple
             add(path, "", f"holds no scenario (a YAML file with {SERVICES} and a load)")
         skipped |= unlike
     return list(found.values()), [each for same, each in skipped.items() if same not in found]
+
+
+def _resolved(file: str) -> str:
+    """Which file it is, by whatever name."""
+    return file if file == STDIN or "\0" in file else os.path.realpath(file)
 
 
 def read(source: Source, overrides: Overrides = ()) -> Scenario:
@@ -142,6 +147,6 @@ def _name(file: str, folder: str, names: Counter[str]) -> str:
     """A name for a file's results: its path below the folder that was named, without the ending."""
     path = Path("stdin" if file == STDIN else file)
     below = path.relative_to(folder) if folder else Path(path.name)
-    plain = re.sub(r"[^\w.-]+", "-", "-".join(below.with_suffix("").parts)).strip(".-") or "scenario"
+    plain = re.sub(r"[^\w.-]+", "-", "-".join((*below.parts[:-1], below.stem))).strip(".-") or "scenario"
     names[plain] += 1
     return plain if names[plain] == 1 else f"{plain}-{names[plain]}"

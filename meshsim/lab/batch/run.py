@@ -158,9 +158,8 @@ class _Work:
         except MemoryError:
             found = {"refusal": "needs more memory than there is; ask for fewer jobs or shorten its duration"}
         except Exception as error:
-            found = {
-                "refusal": f"fails by a fault of meshsim: {type(error).__name__}: {error}; please report it"
-            }
+            fault = f"{type(error).__name__}: {error}"
+            found = {"refusal": f"fails by a fault of meshsim ({fault}); please report it"}
         return {"partial": False, **found, "seconds": time.monotonic() - began}
 
     def _made(self, task: Task) -> Summary:

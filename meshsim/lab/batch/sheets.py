@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from meshsim.lab.sheets import NOTHING, Rows, Sheet, count, number, share, time
+from meshsim.lab.sheets import NOTHING, Rows, Sheet, count, number, plural, share, time
 from meshsim.measure.objectives import meets
 
 if TYPE_CHECKING:
@@ -37,11 +37,11 @@ def table(entries: Sequence[Entry]) -> Sheet:
         seconds = NOTHING if entry.summary is None else f"{entry.seconds:.1f}"
         rows.append((entry.file, *numbers, seconds, _verdict(entry)))
     columns = ("scenario", "requests", "success", "p50", "p99", "amplification", "seconds", "objectives")
-    refused = sum(entry.status == "refused" for entry in entries)
-    missing = sum(entry.status == "missed" for entry in entries)
-    parts = [f"{len(entries)} scenarios"]
-    parts += [f"{missing} with a missed objective"] * bool(missing) + [f"{refused} refused"] * bool(refused)
-    return Sheet(", ".join(parts), columns, rows, words=(7,))
+    refused, missing = (sum(entry.status == status for entry in entries) for status in ("refused", "missed"))
+    title = plural(len(entries), "scenario")
+    title += f", {missing} with a missed objective" if missing else ""
+    title += f", {refused} refused" if refused else ""
+    return Sheet(title, columns, rows, words=(7,))
 
 
 def _numbers(summary: Summary) -> tuple[str, ...]:
