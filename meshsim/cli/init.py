@@ -62,10 +62,15 @@ def init(
     if as_json:
         print(json.dumps({"file": file, "template": template, "next": then}, indent=2))
         return
-    show(f"Written: {file}, from the template {template}. Next:\n")
-    for command in then:
-        show(f"  {command}")
-    show("\nand look at the picture out/run.png.")
+    first = f"Written: {file}, from the template {template}. Next:"
+    for line in (
+        first,
+        "",
+        *(f"  {command}" for command in then),
+        "",
+        "and look at the picture out/run.png.",
+    ):
+        show(line)
 
 
 def _list(as_json: bool) -> None:
