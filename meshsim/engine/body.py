@@ -17,13 +17,12 @@ from meshsim.mesh.clock import Clock
 from meshsim.mesh.mesh import Mesh
 from meshsim.scenario.machines import BalancerFactory, Custom, RetryRuleFactory
 from meshsim.scenario.model import Scenario
+from meshsim.units import RESOLUTION
 
 STEPS = 200
 """How often a run looks up to say how far it is, while requests arrive."""
 STEPS_AT_MOST = 10_000
 """In all: the drain may be far longer."""
-RESOLUTION = 1e-9
-"""What a clock must be able to tell apart until the end, s: the shortest time that a scenario can say."""
 
 
 class Body:
