@@ -18,6 +18,9 @@ from meshsim.mesh.route import Request, Route
 from meshsim.random import GAP, SAMPLE, STATE, THINK, Distribution, Key, derive, u01
 from meshsim.units import RESOLUTION
 
+PIECES = 1 << 16
+"""So many pieces of an intensity are looked at within one event: between events, a run may be interrupted."""
+
 
 @final
 class Client:
@@ -110,6 +113,7 @@ class Intensity:
         slopes: per second and second.
         piece: the one that the last arrival was in.
         passed: the integral of the rate up to its beginning.
+        searching: whether the last time that was found is no arrival, but where to go on looking for it.
         until: arrivals later than this are of no interest, s.
     """
 
@@ -118,6 +122,7 @@ class Intensity:
     slopes: list[float]
     piece: int
     passed: float
+    searching: bool
     until: float
 
     def __init__(self, starts: list[float], rates: list[float], slopes: list[float], until: float) -> None:
@@ -126,6 +131,7 @@ class Intensity:
         self.slopes = slopes
         self.piece = 0
         self.passed = 0.0
+        self.searching = False
         self.until = until
 
     def extend(self) -> bool:
@@ -134,7 +140,13 @@ class Intensity:
 
     def reaches(self, units: float) -> float:
         """The time at which the integral is `units`, which never falls; infinite if not before `until`."""
+        looked = 0
+        self.searching = False
         while self.starts[self.piece] < self.until:
+            if looked == PIECES:
+                self.searching = True
+                return self.starts[self.piece]
+            looked += 1
             if self.piece + 1 >= len(self.starts) and not self.extend():
                 return self.within(units - self.passed)
             lasts = self.starts[self.piece + 1] - self.starts[self.piece]
@@ -185,9 +197,10 @@ class Modulated(Intensity):
     def extend(self) -> bool:
         state = self.stays % len(self.means)
         if self.piece > 0:  # what time has passed is not needed any more
-            last = len(self.starts) - 1
-            self.starts, self.rates, self.slopes = self.starts[last:], self.rates[last:], self.slopes[last:]
-            self.piece = 0
+            self.starts.pop(0)
+            self.rates.pop(0)
+            self.slopes.pop(0)
+            self.piece -= 1
         self.starts.append(self.changes)
         self.rates.append(self.state_rates[state])
         self.slopes.append(0.0)
@@ -281,8 +294,15 @@ class RateLoad(OpenLoad):
         self.random = random
         self.due = 0.0
 
+    def fire(self, step: int, now: float) -> None:
+        if self.intensity.searching:
+            self.wait(now)
+        else:
+            OpenLoad.fire(self, step, now)
+
     def next_time(self, now: float) -> float:
-        self.due += -log1p(-u01(derive(self.key, self.count), GAP)) if self.random else 1.0
+        if not self.intensity.searching:
+            self.due += -log1p(-u01(derive(self.key, self.count), GAP)) if self.random else 1.0
         return self.intensity.reaches(self.due)
 
 

@@ -79,7 +79,7 @@ def arrivals(load: Load, key: Key, until: float) -> Iterator[float]:
     """The times of an open load's arrivals, s; some that are not before `until` may be among them."""
     if load.arrivals.kind == "trace":
         assert load.arrivals.trace is not None
-        yield from sorted(load.arrivals.trace.times)
+        yield from load.arrivals.trace.times
         return
     if load.arrivals.mmpp is not None:
         pieces = mmpp_pieces(load.arrivals.mmpp, key)

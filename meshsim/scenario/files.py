@@ -39,6 +39,7 @@ def read_files(document: dict[str, Any], folder: FilePath, findings: Findings) -
             times = _read(folder, trace["file"], place, _trace_times, findings)
             if times is not None:
                 trace["times"] = times
+                _check_end(document.get("duration"), times[0], trace["file"], place, findings)
 
 
 def read_text(path: FilePath, most_bytes: int) -> str:
@@ -106,8 +107,22 @@ def _read(folder: FilePath, name: str, path: Path, parse: Any, findings: Finding
     return content
 
 
+def _check_end(duration: object, first: float, name: str, place: Path, findings: Findings) -> None:
+    """Refuse a trace that begins when the run is over, such as one whose times count from 1970."""
+    try:
+        end = units.duration(duration)
+    except ValueError:
+        return  # which the models say
+    if first >= end > 0.0:
+        findings.add(
+            place,
+            f"{shown(name)}: the first request is due at {first:.15g} s, and the run ends at {end:.15g} s",
+            "times are seconds from the start of the run: take the first one off all, or lengthen duration",
+        )
+
+
 def _trace_times(text: str, name: str) -> list[float]:
-    """The sorted column `time` of a CSV file, s."""
+    """The column `time` of a CSV file, in order, s."""
     try:
         header = [column.strip() for column in next(csv.reader(io.StringIO(text), strict=True), [])]
     except csv.Error as error:
@@ -115,34 +130,50 @@ def _trace_times(text: str, name: str) -> list[float]:
     if TIME not in header:
         remedy = suggestion(TIME, header) or "begin with it"
         raise ScenarioError([Problem(name, 1, "", "has no column time", remedy)])
+    if header.count(TIME) > 1:
+        twice = Problem(name, 1, "", f"has {header.count(TIME)} columns time", "rename all but one")
+        raise ScenarioError([twice])
     column = header.index(TIME)
     try:
         # Traces have millions of rows: look for the one that is wrong only when one is
         rows = csv.reader(io.StringIO(text), strict=True)
         next(rows)
-        times = [float(row[column]) for row in rows if row]
+        times, widest = [], 0
+        for row in rows:
+            if row:
+                times.append(float(row[column]))
+                widest = max(widest, len(row))
         wrong = not all(map(math.isfinite, times)) or min(times, default=0.0) < 0.0
+        wrong = wrong or widest > len(header) or times != sorted(times)
     except (csv.Error, ValueError, IndexError):
         wrong = True
     if wrong:
         raise ScenarioError([_wrong_row(text, column, name)])
     if not times:
         raise ScenarioError([Problem(name, 1, "", "has no arrivals", "write one time a line")])
-    return sorted(times)
+    return times
 
 
 def _wrong_row(text: str, column: int, name: str) -> Problem:
     """The first row of a trace that is not as it should be."""
     rows = csv.reader(io.StringIO(text), strict=True)
     remedy = "write seconds from the start, such as 1.25"
+    before = "0"
     try:
-        next(rows)
-        for row in rows:
+        columns = len(next(rows))
+        for row in filter(None, rows):
             written = row[column].strip() if column < len(row) else ""
-            if row and not written:
+            if not written:
                 return Problem(name, rows.line_num, TIME, "the time is missing", remedy)
-            if row and not _is_time(written):
+            if len(row) > columns:
+                many = f"has {len(row)} cells, and the first line {columns}"
+                return Problem(name, rows.line_num, TIME, many, "write 1.25 with a point, or quote the cell")
+            if not _is_time(written):
                 return Problem(name, rows.line_num, TIME, f"{shown(written)} is no time", remedy)
+            if float(written) < float(before):
+                back = f"{shown(written)} comes after {shown(before)}"
+                return Problem(name, rows.line_num, TIME, back, "sort the lines by time")
+            before = written
     except csv.Error as error:
         return Problem(name, rows.line_num, "", f"not CSV: {error}")
     raise AssertionError("a row was wrong a moment ago")
@@ -161,11 +192,15 @@ def _measured(text: str, name: str) -> list[str]:
     for number, line in enumerate(text.splitlines(), 1):
         written = line.strip()
         if written:
+            remedy = "write one a line, such as 5ms or 0.005"
             try:
                 seconds = units.duration(written if written[-1].isalpha() else f"{written}s")
             except ValueError:
-                message, remedy = f"{shown(written)} is no duration", "write one a line, such as 5ms or 0.005"
+                message = f"{shown(written)} is no duration"
                 raise ScenarioError([Problem(name, number, "", message, remedy)]) from None
+            if seconds > units.LONGEST:
+                message = f"{shown(written)} is longer than a run can be (without a unit it is seconds)"
+                raise ScenarioError([Problem(name, number, "", message, remedy)])
             values.append(f"{seconds!r}s")
     if not values:
         raise ScenarioError([Problem(name, 1, "", "has no values", "write one duration a line")])

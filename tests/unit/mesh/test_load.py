@@ -13,6 +13,7 @@ import pytest
 from meshsim import engine, reference
 from meshsim.engine import fast
 from meshsim.measure.records import Records
+from meshsim.mesh.load import PIECES
 from meshsim.scenario.model import Scenario
 
 Simulate = Callable[..., Records]
@@ -78,3 +79,15 @@ def test_a_limit_of_one_passes_its_rate_and_no_more(simulate: Simulate) -> None:
     limit = {"rate_limit": {"burst": 1, "rate": "7/s"}}
     run = simulate(evenly("60s", rate="21/s", policies={"api": limit}))
     assert np.count_nonzero(run.requests.status == 200) == 420, "the first of every three"
+
+
+def test_an_arrival_that_is_many_stays_away_is_found_in_steps_that_can_be_interrupted() -> None:
+    mmpp = {"mmpp": {"rates": ["9/s", "11/s"], "mean_times": ["1us", "1us"]}}
+    scenario = Scenario.model_validate(
+        {"duration": "300ms", "services": {"api": {}}, "load": [{"to": "api", "arrivals": mmpp}]}
+    )
+    mine, theirs = fast.simulate(scenario), reference.simulate(scenario)
+    steps = sum(np.diff([0.0, *theirs.requests.start, 0.3]) // (PIECES * 1.1e-6))
+    assert steps > 0, "or all would be found at once"
+    np.testing.assert_allclose(mine.requests.start, theirs.requests.start, atol=1e-12)
+    assert mine.events >= steps + len(mine.requests.start)
