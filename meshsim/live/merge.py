@@ -18,8 +18,6 @@ All times are scenario time, s. The columns, by process (an .npz each):
                                                          try in its call, from 0
               busy, queued                               worker-seconds and waiting seconds, by bin
               lag                                        how much later than meant its timers woke it
-
-Where proxies can't tell their tries (Envoy), the visits are taken for them.
 """
 
 from __future__ import annotations
@@ -111,11 +109,7 @@ def merge(
     calls = gather(parts, "proxy", "calls", CALLS, "start")
     attempts = gather(parts, "proxy", "attempts", ATTEMPTS, "sent")
     requests = cut(gather(parts, "load", "requests", REQUESTS, "start"), ending.time)
-    visits, at = visits_of(parts, ids)
-    if not len(attempts["key"]) and len(visits["key"]):
-        attempts = tries_from_visits(visits, at, calls, scenario, edges)
-    else:
-        attempts = with_visits(attempts, visits)
+    attempts = with_visits(attempts, visits_of(parts, ids))
     grid = Grid.of(scenario)
     records = Records(
         engine=engine,
@@ -162,19 +156,12 @@ def _column(pieces: Sequence[NDArray[Any]], kind: str) -> NDArray[Any]:
     return np.concatenate([np.asarray(piece, dtype=kind) for piece in pieces] or [np.zeros(0, dtype=kind)])
 
 
-def visits_of(parts: Mapping[tuple[str, str], Rows], ids: Sequence[str]) -> tuple[Table, Ints]:
-    """All visits from time 0 on in order of arrival, and the number of the replica where each was."""
-    each = [  # a program of the user's own writes nothing down: its proxy does
-        (number, parts.get(("service", id_)) or parts.get(("proxy", id_), {}))
-        for number, id_ in enumerate(ids)
-    ]
-    each = [(number, rows) for number, rows in each if "visits.key" in rows]
-    found = {
-        name: _column([rows[f"visits.{name}"] for _, rows in each], kind) for name, kind in VISITS.items()
-    }
-    at = _column([np.full(len(rows["visits.key"]), number) for number, rows in each], "i8")
-    order = in_time(found["arrived"])
-    return {name: column[order] for name, column in found.items()}, at[order]
+def visits_of(parts: Mapping[tuple[str, str], Rows], ids: Sequence[str]) -> Table:
+    """All visits from time 0 on, in order of arrival."""
+    # a program of the user's own writes nothing down: its proxy does
+    written = {id_: parts.get(("service", id_)) or parts.get(("proxy", id_), {}) for id_ in ids}
+    visits = {("service", id_): rows for id_, rows in written.items()}
+    return gather(visits, "service", "visits", VISITS, "arrived")
 
 
 def bins(parts: Mapping[tuple[str, str], Rows], name: str, ids: Sequence[str], least: int) -> Floats:
@@ -240,34 +227,6 @@ def with_visits(attempts: Table, visits: Table) -> Table:
         joined[own] = attempts[own].copy()
         joined[own][known] = visits[its][place[known]]
     return joined
-
-
-def tries_from_visits(
-    visits: Table, at: Ints, calls: Table, scenario: Scenario, edges: Sequence[tuple[str, str]]
-) -> Table:
-    """Attempts as the services saw them: sent when they arrived, over when they were answered.
-
-    Those of calls that no proxy has logged, because they were not over at the end, are left out.
-    """
-    place = find(visits["call"], calls["key"])
-    known = place >= 0
-    edge = calls["edge"][place[known]]
-    hedges = hedged(scenario)
-    hedging = np.array([each in hedges for each in edges], dtype=np.bool_)
-    later = np.where(hedging[edge], 2, 1)
-    return {
-        "key": visits["key"][known],
-        "edge": edge,
-        "replica": at[known],
-        "kind": np.where(visits["number"][known] > 0, later, 0),
-        "extra": visits["extra"][known] | (visits["number"][known] > 0),
-        "request_start": visits["request_start"][known],
-        "sent": visits["arrived"][known],
-        "ended": visits["answered"][known],
-        "arrived": visits["arrived"][known],
-        "answered": visits["answered"][known],
-        "answer_status": visits["status"][known],
-    }
 
 
 def hedged(scenario: Scenario) -> set[tuple[str, str]]:

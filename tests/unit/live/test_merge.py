@@ -128,19 +128,6 @@ def test_attempts_have_arrival_answer_and_status_of_their_visits_or_else_as_the_
     assert rows.extra.tolist() == [False, False, True, False]
 
 
-def test_without_tries_of_the_proxies_the_visits_are_taken_for_them() -> None:
-    told = parts()
-    for id_ in ("client/0", "api/0"):
-        rows = told["proxy", id_]
-        told["proxy", id_] = {name: rows[name] for name in rows if not name.startswith("attempts")}
-    rows = merge(SCENARIO, 7, "envoy", told, Ending(10.0, True)).records.attempts
-    assert rows.edge.tolist() == [0, 1]
-    assert rows.replica.tolist() == [0, 3]
-    assert rows.kind.tolist() == [0, 1]
-    assert rows.arrived.tolist() == [1.02, 1.22]
-    assert rows.status.tolist() == [200, 200]
-
-
 def test_what_happened_after_the_end_is_not_seen() -> None:
     merged = merge(SCENARIO, 7, "live", parts(), Ending(1.3, False, interrupted=True))
     records = merged.records
