@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
+import threading
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +20,7 @@ from meshsim.errors import MeshsimError
 from meshsim.live import launch
 from meshsim.live.launch import LiveMesh, Options
 from meshsim.live.plan import CLIENT_ID
+from meshsim.live.processes import Event, Member
 from meshsim.scenario import loads
 from tests.live.fakes import ROLES
 from tests.live.processes import alive, gone, traces, until
@@ -65,6 +69,49 @@ def test_a_mesh_goes_through_its_phases_and_hands_over_what_it_has_written_down(
     assert set(mesh.cpu) == set(rows)
     assert told[0] == "starting"
     assert gone(*left)
+
+
+def test_one_thread_reads_what_all_hand_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NumPy's reader is not for several at once (CPython gh-106905): one run in many was lost."""
+    readers: list[threading.Thread] = []
+    load = np.load
+
+    def reading(file: Any) -> Any:
+        readers.append(threading.current_thread())
+        return load(file)
+
+    monkeypatch.setattr(np, "load", reading)
+    with LiveMesh(SCENARIO, 7, Options(roles=ROLES)) as mesh:
+        mesh.launch()
+        mesh.start()
+        mesh.stop()
+    assert len(readers) >= 5
+    assert set(readers) == {threading.current_thread()}
+
+
+def heard(said: bytes, log: Path) -> tuple[Member, list[dict[str, Any]]]:
+    """A member, and what comes of what it says."""
+    events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    member = Member("the proxy of a/0", log)
+    incoming, outgoing = os.pipe()
+    os.write(outgoing, said)
+    os.close(outgoing)
+    member.converse(incoming, -1, events)
+    messages = [events.get(timeout=10.0)[1]]
+    while "ended" not in messages[-1]:
+        messages.append(events.get(timeout=10.0)[1])
+    return member, messages
+
+
+OURS = "the proxy of a/0: an error of meshsim's own, please report it: "
+
+
+def test_what_cannot_be_read_is_an_error_of_our_own(tmp_path: Path) -> None:
+    member, (message, _) = heard(b"no line of JSON\n", tmp_path / "log")
+    assert str(member.error(message["error"])).startswith(f"{OURS}JSONDecodeError")
+    member, (message, _) = heard(b'{"rows": 7}\nno .npz', tmp_path / "log")
+    with pytest.raises(MeshsimError, match=f"{OURS}its rows can't be read"):
+        member.rows(message["rows"])
 
 
 def test_without_load_there_is_no_load_generator_and_nothing_is_kept() -> None:
