@@ -2,6 +2,7 @@
 
 Each process knows its part: the load generator the client's requests, each caller's proxy its calls and
 tries, each service the visits that it had. They are put together by their keys, which travelled with them.
+The client's calls are its requests as it saw them itself, as in a simulation: its proxy sees less of each.
 All times are scenario time, s. The columns, by process (an .npz each):
 
     load      requests.{load, start, end, status, key}   one row a request; end NaN and status 0: unfinished
@@ -109,6 +110,7 @@ def merge(
     calls = gather(parts, "proxy", "calls", CALLS, "start")
     attempts = gather(parts, "proxy", "attempts", ATTEMPTS, "sent")
     requests = cut(gather(parts, "load", "requests", REQUESTS, "start"), ending.time)
+    asked, others = client_calls(requests, calls, scenario, edges)
     attempts = with_visits(attempts, visits_of(parts, ids))
     grid = Grid.of(scenario)
     records = Records(
@@ -124,8 +126,8 @@ def merge(
         ejections=ejections(parts),
         spans=spans_of(parts, edges, replicas, ending.time),
         interrupted=ending.interrupted,
-        requests=requests_table(requests, calls, edges, replicas),
-        calls=calls_table(cut(calls, ending.time)),
+        requests=requests_table(requests, asked, replicas),
+        calls=calls_table(together(asked, cut(others, ending.time))),
         attempts=attempts_table(attempts, ending.time),
     )
     return Merged(records, requests["key"], concatenated(parts, "load"), concatenated(parts, "service"))
@@ -256,26 +258,52 @@ def cut(table: Table, end: float) -> Table:
     return taken
 
 
-def requests_table(
-    requests: Table, calls: Table, edges: Sequence[tuple[str, str]], replicas: Sequence[tuple[str, str, str]]
-) -> Requests:
-    """Requests with what the client's proxy knows of their calls."""
+def client_calls(
+    requests: Table, calls: Table, scenario: Scenario, edges: Sequence[tuple[str, str]]
+) -> tuple[Table, Table]:
+    """The calls that are the client's requests, one for each in their order, and all other calls.
+
+    When they began and ended, and how, the client knows itself; its proxy knows the rest, if it saw them.
+    """
     client = np.array([caller == CLIENT for caller, _ in edges], dtype=np.bool_)
+    entries = np.array([edges.index((CLIENT, load.to)) for load in scenario.load], dtype=np.int64)
     own = np.flatnonzero(client[calls["edge"]])
     place = find(requests["key"], calls["key"][own])
     known = (place >= 0) & (requests["status"] != 0)
-    flags, sent, host = (np.full(len(known), blank, dtype=np.int64) for blank in (0, 0, -1))
-    for column, name in ((flags, "flags"), (sent, "sent"), (host, "host")):
-        column[known] = calls[name][own[place[known]]]
+    asked: Table = {
+        "key": requests["key"],
+        "edge": entries[requests["load"]],
+        "request_start": requests["start"],
+        "start": requests["start"],
+        "end": requests["end"],
+        "status": requests["status"],
+        "extra": np.zeros(len(known), dtype=np.bool_),
+    }
+    for name, blank in (("flags", 0), ("sent", 0), ("host", -1)):
+        asked[name] = np.full(len(known), blank, dtype=np.int64)
+        asked[name][known] = calls[name][own[place[known]]]
+    rest = np.setdiff1d(np.arange(len(calls["key"])), own[place[place >= 0]])
+    return asked, {name: column[rest] for name, column in calls.items()}
+
+
+def together(one: Table, other: Table) -> Table:
+    """The rows of two tables, in order of their start."""
+    found = {name: np.concatenate([column, other[name]]) for name, column in one.items()}
+    order = in_time(found["start"])
+    return {name: column[order] for name, column in found.items()}
+
+
+def requests_table(requests: Table, asked: Table, replicas: Sequence[tuple[str, str, str]]) -> Requests:
+    """Requests with what is known of their calls."""
     versions = np.array([*(version for _, version, _ in replicas), ""], dtype=np.str_)
     return Requests(
         load=requests["load"],
         start=requests["start"],
         end=requests["end"],
         status=requests["status"],
-        flag=names(flags),
-        attempts=sent,
-        version=versions[host],  # -1 is the last, the empty one
+        flag=names(asked["flags"]),
+        attempts=asked["sent"],
+        version=versions[asked["host"]],  # -1 is the last, the empty one
     )
 
 
