@@ -161,6 +161,7 @@ class Keeper:
     """Starts processes, and ends them with itself.
 
     Attributes:
+        pid: its own id; the process that we start is its watcher.
         folder: for temporary files; it goes with the keeper.
         events: what members say, and which processes have ended.
     """
@@ -188,14 +189,15 @@ class Keeper:
         self._reader = threading.Thread(target=self._listen, daemon=True)
         self._reader.start()
         try:
-            self.folder = Path(self._answer()["folder"])
+            hello = self._answer()
+            self.folder, self.pid = Path(hello["folder"]), int(hello["pid"])
         except BaseException:
             self.close()
             raise
 
     @property
-    def pid(self) -> int:
-        """Its own id."""
+    def watcher(self) -> int:
+        """The id of the process that ends what a keeper leaves that is killed."""
         return self._process.pid
 
     @property
@@ -338,7 +340,7 @@ class Keeper:
         self._line.close()
 
     def _clean_up_for_it(self) -> None:
-        """Somebody has killed the keeper: its children died with it on Linux, the rest is ours."""
+        """Somebody has killed the watcher: what the keeper has not done by now is ours."""
         for process in self._processes.values():
             if process.code is None:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
