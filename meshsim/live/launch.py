@@ -281,6 +281,9 @@ class LiveMesh:
     def _note(self, process: Process, message: Message) -> None:
         if "ended" in message:
             raise self.keeper.loss(process)
+        if "error" in message:
+            assert isinstance(process, Member), "only members are listened to"
+            raise process.error(message["error"])
         if "stats" in message:
             self.stats[self._keys[process]] = message["stats"]
             self._heard_at[self._keys[process]] = time.monotonic()
@@ -291,9 +294,9 @@ class LiveMesh:
         if message.get("troubles"):
             self.troubles[process.name] = message["troubles"]
 
-    def _await(self, word: str, members: Sequence[Process]) -> dict[Process, Message]:
+    def _await(self, word: str, members: Sequence[Process]) -> dict[Process, Any]:
         """What each of some members says of a phase."""
-        heard: dict[Process, Message] = {}
+        heard: dict[Process, Any] = {}
         missing = set(members)
         deadline = time.monotonic() + PHASE_LIMIT
         while missing:
@@ -324,7 +327,7 @@ class LiveMesh:
         for member in self._members.values():
             member.send({"stop": True})
         heard = self._await("rows", list(self._members.values()))
-        rows = {self._keys[process]: written for process, written in heard.items()}
+        rows = {key: member.rows(heard[member]) for key, member in self._members.items()}
         return {
             **rows,
             **{("proxy", id_): written for id_, written in self.proxies.collect(self.base).items()},
