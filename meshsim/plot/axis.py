@@ -20,8 +20,6 @@ MOST_LINES = 5
 """So many combinations of other keys are told apart as lines of one panel; more become a map."""
 CROWDED_RATIO = 0.1
 """A linear axis is crowded where half the values lie within this share of it."""
-LONGEST = 30
-"""Characters of a value beside an axis."""
 
 
 class Number(Protocol):
@@ -167,8 +165,7 @@ def _name(rest: Sequence[tuple[str, object]]) -> str:
 
 def shortened(value: object) -> str:
     """A value as it is written, if that is not too long to stand beside an axis."""
-    written = text(value)
-    return written if len(written) <= LONGEST else written[: LONGEST - 1] + "…"
+    return style.shortened(text(value))
 
 
 def number(point: Numbers, service: str, column: str) -> Number | None:

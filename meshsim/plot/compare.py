@@ -165,8 +165,8 @@ def _goodput(axes: Axes, comparison: Comparable) -> None:
         ends.append((float(times[-1]), float(values[-1])))
         highest = max(highest, float(values.max()))
     axes.set_xlim(0.0, end)
-    axes.set_ylim(0.0, 1.35 * highest)
+    axes.set_ylim(0.0, 1.1 * highest)
     axes.set_xlabel("time, s", fontsize=style.SIZE, color=style.INK)
-    _name(axes, ends)
     if comparison.a.events == comparison.b.events:
-        marks.mark_events([axes], comparison.a.events, end)
+        marks.name_above(axes, marks.mark_events([axes], comparison.a.events, end))
+    _name(axes, ends)
