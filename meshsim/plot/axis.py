@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 
+from meshsim.measure.latency import FEWEST
 from meshsim.plot import style
 from meshsim.scenario.grid import Grid, text
 from meshsim.scenario.variation import DURATION_KIND, RATE_KIND, kind, quantity
@@ -169,6 +170,10 @@ def shortened(value: object) -> str:
 
 
 def number(point: Numbers, service: str, column: str) -> Number | None:
-    """A point's number; None where no replication has one."""
-    found: Number | None = point.numbers.get(service, {}).get(column)
-    return found if found is not None and math.isfinite(found.median) else None
+    """A point's number; None where no replication has one, or too few requests for that percentile."""
+    numbers = point.numbers.get(service, {})
+    found: Number | None = numbers.get(column)
+    if found is None or not math.isfinite(found.median):
+        return None
+    completed = sum(numbers[name].median for name in ("ok", "failed") if name in numbers)
+    return found if completed >= FEWEST.get(column.rpartition("_")[2], 0) else None

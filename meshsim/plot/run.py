@@ -236,7 +236,7 @@ def _latency(axes: Axes, client: Rows, run: Drawable) -> None:
     for key, latency in drawn.items():
         panel.line(key, client, latency)
     if client["completed"].any() and not len(positive):
-        _say(axes, "too few requests in each bin for percentiles")
+        _say(axes, "too few requests for percentiles over time")
     panel.limit(low / 1.5, high * 1.5)
 
 

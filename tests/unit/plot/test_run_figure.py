@@ -177,7 +177,7 @@ def test_a_percentile_takes_enough_requests(make_scenario, make_records) -> None
     assert [text.get_text() for text in run_figure(many).axes[1].texts] == ["p50", "p90", "p99"]
     sparse = drawn(scenario, make_records(scenario, np.arange(0.0, 100.0, 10.0), 0.1))
     assert [text.get_text() for text in run_figure(sparse).axes[1].texts] == [
-        "too few requests in each bin for percentiles"
+        "too few requests for percentiles over time"
     ]
 
 
