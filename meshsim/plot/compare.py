@@ -37,10 +37,10 @@ class Comparable(Protocol):
         """The numbers."""
 
     def tails(self) -> list[Curve]:
-        """Of A and of B: times, s, and the share of requests without a good answer by then."""
+        """Of A and of B: times, s, and the share of requests without success by then."""
 
     def goodput(self) -> list[Curve]:
-        """Of A and of B: times, s, and good answers per second."""
+        """Of A and of B: times, s, and successes per second."""
 
 
 def compare_figure(comparison: Comparable) -> style.Picture:
@@ -74,7 +74,7 @@ def alt_text(comparison: Comparable) -> str:
     words = [
         f"{row.name} {row.change}" for row in forest.rows(summary) if row.found["told"] and row.of_client
     ]
-    said = "; ".join(words) if words else "nothing of the client's numbers is told apart"
+    said = "; ".join(words) if words else "no difference in the client's numbers is significant"
     return (
         f"B, {summary['b']['label']}, against A, {summary['a']['label']}, over"
         f" {summary['replications']} pairs of runs, as shares of A: {said}."
@@ -113,8 +113,8 @@ def _caption(figure: style.Picture, comparison: Comparable) -> None:
 
 
 def _tails(axes: Axes, comparison: Comparable) -> None:
-    """The share of requests that still wait for a good answer, by time; failures wait for ever."""
-    style.tidy(axes, "share of requests without a good answer after …")
+    """The share of requests that have not succeeded, by time; failures wait for ever."""
+    style.tidy(axes, "share of requests that have not succeeded after …")
     axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)
     curves = [_interesting(*curve) for curve in comparison.tails() if len(curve[0])]
     if len(curves) < 2:

@@ -19,11 +19,11 @@ CLIENT = {
     "latency.p50": "latency, p50",
     "latency.p90": "latency, p90",
     "latency.p99": "latency, p99",
-    "ok_latency.mean": "of good answers, mean",
-    "ok_latency.p99": "of good answers, p99",
+    "ok_latency.mean": "of successful requests, mean",
+    "ok_latency.p99": "of successful requests, p99",
     "attempts.amplification": "amplification",
 }
-SERVICE = {"rate": "attempts", "utilisation": "busy", "latency.mean": "latency, mean"}
+SERVICE = {"rate": "attempts", "utilisation": "utilisation", "latency.mean": "latency, mean"}
 MOST_OF_SERVICES = 14
 """So many rows of services at most: those that change most."""
 FAR = 3.0
@@ -80,7 +80,7 @@ def rows(summary: dict[str, Any]) -> list[Row]:
 
 def draw(axes: Axes, rows: Sequence[Row]) -> None:
     """Draws the rows, the first on top, and writes their numbers beside the panel."""
-    style.tidy(axes, "difference B - A as a share of A's mean; filled: told from 0 together with all others")
+    style.tidy(axes, "difference B - A as a share of A's mean; filled: significant together with all others")
     axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)
     axes.grid(axis="y", visible=False)
     axes.axvline(0.0, color=style.INK, linewidth=0.9)

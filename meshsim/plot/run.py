@@ -85,7 +85,7 @@ def alt_text(run: Drawable) -> str:
     summary, client = run.summary, _rows(_series(run), "client")
     requests = summary["requests"]
     offered, goodput = requests["rate"] or 0.0, requests["goodput"] or 0.0
-    sent = f"the client sends {offered:.4g} requests/s and gets {goodput:.4g} good answers/s"
+    sent = f"the client sends {offered:.4g} requests/s and gets {goodput:.4g} successes/s"
     words = [f"{summary['scenario']}: {sent}"]
     lowest = _within(client["goodput"], client, summary)
     if lowest is not None:
