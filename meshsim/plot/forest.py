@@ -73,7 +73,8 @@ def rows(summary: dict[str, Any]) -> list[Row]:
     for path, each in found.items():
         key = next((key for key in SERVICE if path.endswith(f".{key}")), "")
         if path.startswith("services.") and key and not each["identical"]:
-            services.append(Row(f"{path[len('services.') : -len(key) - 1]}: {SERVICE[key]}", each))
+            name = style.shortened(path[len("services.") : -len(key) - 1])
+            services.append(Row(f"{name}: {SERVICE[key]}", each))
     most = sorted(services, key=lambda row: -abs(row.share("difference")))[:MOST_OF_SERVICES]
     return chosen + [row for row in services if row in most]
 
@@ -98,10 +99,11 @@ def _row(axes: Axes, place: int, row: Row) -> None:
     axes.plot(
         [row.share("difference")], [place], marker="o", markersize=5.5, markerfacecolor=face, color=colour
     )
-    for x, side, text in ((1.02, "left", _values(row)), (1.56, "right", row.change)):
+    box = axes.get_position()
+    for x, side, text in ((0.71, "left", _values(row)), (0.98, "right", row.change)):
         axes.annotate(
             text,
-            (x, place),
+            ((x - box.x0) / box.width, place),
             xycoords=("axes fraction", "data"),
             va="center",
             ha=side,
