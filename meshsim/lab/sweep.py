@@ -116,11 +116,12 @@ class Sweep:
         """
         return journal.save(files.prepare(folder), self.columns, self.header, self._beside())
 
-    def _beside(self) -> dict[str, files.Writer]:
-        if not len(self.columns["point"]):
-            return {}
-        picture = self.plot().png()
-        return {PICTURE: lambda out: out.write(picture)}
+    def _beside(self, *, picture: bool = True) -> dict[str, files.Writer]:
+        beside = files.named_writers(self.scenario)
+        if picture and len(self.columns["point"]):
+            drawn = self.plot().png()
+            beside[PICTURE] = lambda out: out.write(drawn)
+        return beside
 
     def _repr_html_(self) -> str:
         return sheets.html(sheet(self), [])
@@ -182,7 +183,7 @@ def sweep(
             _fill(book, made, replications, len(tasks), progress)
         done = Sweep(grid, said, tidy.table(grid, book.finished), len(book.finished) - resumed, resumed)
         if book.finished:  # a picture with holes is not worth the wait
-            book.fold(done.columns, {} if done.partial else done._beside())
+            book.fold(done.columns, done._beside(picture=not done.partial))
     if refusals and not stop.pressed:
         raise _refusal(refusals, done, out)
     return done

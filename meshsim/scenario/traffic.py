@@ -61,6 +61,13 @@ class Trace(Model):
     file: str = ""
     times: Annotated[tuple[Annotated[float, Field(ge=0)], ...], AsTuple] = ()
 
+    def __eq__(self, other: object) -> bool:
+        """The same arrivals, whichever file they came from."""
+        return isinstance(other, Trace) and self.times == other.times
+
+    def __hash__(self) -> int:
+        return hash(self.times)
+
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """The form as it is written: without times."""
