@@ -116,12 +116,12 @@ class Sweep:
         """
         return journal.save(files.prepare(folder), self.columns, self.header, self._beside())
 
-    def _beside(self, *, picture: bool = True) -> dict[str, files.Writer]:
-        beside = files.named_writers(self.scenario)
-        if picture and len(self.columns["point"]):
-            drawn = self.plot().png()
-            beside[PICTURE] = lambda out: out.write(drawn)
-        return beside
+    def _beside(self) -> dict[str, files.Writer]:
+        named = files.named_writers(self.scenario)
+        if not len(self.columns["point"]):
+            return named
+        picture = self.plot().png()
+        return {PICTURE: lambda out: out.write(picture), **named}
 
     def _repr_html_(self) -> str:
         return sheets.html(sheet(self), [])
@@ -183,7 +183,8 @@ def sweep(
             _fill(book, made, replications, len(tasks), progress)
         done = Sweep(grid, said, tidy.table(grid, book.finished), len(book.finished) - resumed, resumed)
         if book.finished:  # a picture with holes is not worth the wait
-            book.fold(done.columns, done._beside(picture=not done.partial))
+            beside = files.named_writers(done.scenario) if done.partial else done._beside()
+            book.fold(done.columns, beside)
     if refusals and not stop.pressed:
         raise _refusal(refusals, done, out)
     return done

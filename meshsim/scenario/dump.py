@@ -12,7 +12,7 @@ from typing import Any
 
 from meshsim.plain import native
 from meshsim.scenario.document import scalar
-from meshsim.scenario.nodes import excess
+from meshsim.scenario.nodes import MOST_NODES, excess
 
 WIDTH = 100
 SAFE = re.compile(r"[A-Za-z0-9./+_][A-Za-z0-9 .+/%_~(),;'µ-]*")
@@ -34,7 +34,7 @@ def dump(document: dict[str, Any]) -> str:
         ValueError: a number is not finite.
     """
     text = _readable(document)
-    if excess(text, ""):
+    if excess(text, "") or _size(document) > MOST_NODES:
         return json.dumps(document, ensure_ascii=False, default=native) + "\n"
     return text
 
@@ -86,6 +86,13 @@ def _short(value: Any) -> str | None:
 def _is_table(value: Any) -> bool:
     """Whether a list's entries are collections, which read best one a line."""
     return isinstance(value, list | tuple) and any(isinstance(entry, dict | list | tuple) for entry in value)
+
+
+def _size(value: Any) -> int:
+    """How many nodes a value becomes."""
+    if isinstance(value, dict):
+        return 1 + len(value) + sum(map(_size, value.values()))
+    return 1 + sum(map(_size, value)) if isinstance(value, list | tuple) else 1
 
 
 def _height(value: Any) -> int:
