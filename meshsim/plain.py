@@ -11,7 +11,7 @@ import inspect
 import math
 import numbers
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from functools import wraps
 from pathlib import Path
@@ -24,6 +24,8 @@ R = TypeVar("R")
 
 LARGEST_FLOAT = 1 << 53
 """Up to here floats tell whole numbers apart."""
+LARGEST_WHOLE = 1 << 63
+"""More than any argument may be."""
 
 LONE = ("one half of a surrogate pair is no character", "write the character itself, or both halves")
 """What is wrong with text that `joined` refuses, and what to do."""
@@ -80,6 +82,8 @@ def whole(name: str, value: object) -> int:
     number = native(value)
     if isinstance(number, bool) or not isinstance(number, int):
         raise MeshsimError(f"{name}: {shown(number)} is no whole number; give one such as 7")
+    if abs(number) > LARGEST_WHOLE:
+        raise MeshsimError(f"{name}: {shown(number)} is too large; give a smaller one")
     return number
 
 
@@ -108,7 +112,7 @@ def _text(name: str, value: object) -> str:
 
 def _texts(name: str, value: object) -> list[str]:
     """Several texts; one alone is a list of one."""
-    if isinstance(value, str) or not isinstance(value, list | tuple):
+    if isinstance(value, str) or not isinstance(value, Iterable):
         value = [value]
     return [_text(name, entry) for entry in value]
 
@@ -120,10 +124,19 @@ def _path(name: str, value: object) -> Path:
     return Path(path)
 
 
-def _reals(name: str, value: object) -> dict[str, float]:
+def _overrides(name: str, value: object) -> object:
+    """Values by key, or texts."""
+    return value if isinstance(value, Mapping) else _texts(name, value)
+
+
+def _mapping(name: str, value: object) -> Mapping[Any, Any]:
     if not isinstance(value, Mapping):
-        raise MeshsimError(f"{name}: {shown(value)} is no mapping; give numbers by name")
-    return {str(key): real(f"{name}[{key}]", entry) for key, entry in value.items()}
+        raise MeshsimError(f"{name}: {shown(native(value))} is no mapping; give values by name")
+    return value
+
+
+def _reals(name: str, value: object) -> dict[str, float]:
+    return {str(key): real(f"{name}[{key}]", entry) for key, entry in _mapping(name, value).items()}
 
 
 ARGUMENTS: dict[str, Callable[[str, Any], object]] = {
@@ -133,13 +146,15 @@ ARGUMENTS: dict[str, Callable[[str, Any], object]] = {
     **dict.fromkeys(("engine", "metric", "keep", "proxy", "host", "cluster"), _text),
     **dict.fromkeys(("find", "objectives"), _texts),
     **dict.fromkeys(("out", "access_log"), _path),
+    **dict.fromkeys(("overrides", "changes"), _overrides),
+    "vary": _mapping,
     "costs": _reals,
 }
 """What converts an argument, by its name: a name means the same in every verb."""
 
 
 def converted(function: Callable[P, R]) -> Callable[P, R]:
-    """Has a public function get its arguments as plain values, by `ARGUMENTS`; None stays None.
+    """Has a public function get its arguments as plain values, by `ARGUMENTS`; a default None stays.
 
     Raises:
         MeshsimError: when it is called, an argument can't be converted.
@@ -150,7 +165,7 @@ def converted(function: Callable[P, R]) -> Callable[P, R]:
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         given = signature.bind(*args, **kwargs)
         for name, value in given.arguments.items():
-            if value is not None and name in ARGUMENTS:
+            if name in ARGUMENTS and not (value is None and signature.parameters[name].default is None):
                 given.arguments[name] = ARGUMENTS[name](name, value)
         return function(*given.args, **given.kwargs)
 

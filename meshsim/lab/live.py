@@ -21,6 +21,7 @@ from meshsim.live.merge import Ending, Keys, Merged, merge
 from meshsim.live.ports import own_address
 from meshsim.measure.evidence import BUSY
 from meshsim.measure.summary import summarise
+from meshsim.plain import converted
 from meshsim.scenario import load
 from meshsim.scenario.advice import advise
 from meshsim.scenario.model import Scenario
@@ -49,6 +50,7 @@ class LiveRun(Run):
     evidence: Mapping[str, Any] = field(repr=False)
 
 
+@converted
 def run_live(
     scenario: str | Path | Scenario,
     *,
@@ -110,6 +112,7 @@ def run_live(
     return result
 
 
+@converted
 def serve_live(
     scenario: str | Path | Scenario,
     *,

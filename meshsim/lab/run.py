@@ -22,6 +22,7 @@ from meshsim.measure.series import series
 from meshsim.measure.spans import spans
 from meshsim.measure.summary import summarise
 from meshsim.measure.table import Table, frame
+from meshsim.plain import converted
 from meshsim.scenario import load, written
 from meshsim.scenario.advice import advise
 from meshsim.scenario.model import Scenario
@@ -144,6 +145,7 @@ class Run:
 # ---- running ----------------------------------------------------------------------------------------
 
 
+@converted
 def run(
     scenario: str | Path | Scenario,
     *,

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from meshsim.errors import MeshsimError, Problem, ScenarioError, halves, shown
+from meshsim.plain import native
 from meshsim.scenario import json_text, nodes, written
 from meshsim.scenario.document import Document, parse, without_lines
 from meshsim.scenario.explain import explain
@@ -91,7 +92,9 @@ def load_grid(
 
 def _file(source: str | Path) -> tuple[str, str, Path | None]:
     """A file's text, its name for messages, and its folder."""
-    name = str(source)
+    name = native(source)
+    if not isinstance(name, str):
+        raise ScenarioError([Problem(shown(source), 0, "", "is no file name", "give a path or a scenario")])
     if "\n" in name:
         raise ScenarioError(
             [Problem(shown(name), 0, "", "is no file name", "read a scenario's text with loads")]

@@ -67,13 +67,17 @@ def compose(text: str, file: str) -> Node | None:
     problem = excess(text, file)
     if problem is not None:
         raise ScenarioError([problem])
+    whole = joined(text)
+    if whole is None:
+        line = next(number for number, line in enumerate(text.split("\n"), 1) if joined(line) is None)
+        raise _refusal(file, line, f"not a text file: {LONE[0]}", LONE[1])
     composer = _Composer(file)
     # Imported here: ruamel takes 80 ms to import
     from ruamel.yaml import YAML  # noqa: PLC0415
     from ruamel.yaml.error import MarkedYAMLError, YAMLError  # noqa: PLC0415
 
     try:
-        for event in YAML(typ="safe", pure=True).parse(text):
+        for event in YAML(typ="safe", pure=True).parse(whole):
             composer.take(event)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark

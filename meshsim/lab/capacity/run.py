@@ -20,6 +20,7 @@ from meshsim.lab.interrupt import interruptible
 from meshsim.lab.pool import Pool
 from meshsim.lab.run import SEED_LIMIT
 from meshsim.measure.table import Table
+from meshsim.plain import converted
 from meshsim.scenario import load
 from meshsim.scenario.dump import flow
 from meshsim.scenario.findings import VARY
@@ -88,6 +89,7 @@ def _writer(picture: Picture) -> files.Writer:
     return lambda out: out.write(content)
 
 
+@converted
 def capacity(
     scenario: str | Path | Scenario,
     *,
@@ -200,7 +202,7 @@ def _changes(overrides: Overrides, objectives: Sequence[str]) -> Overrides:
     given = [objective(text) for text in objectives]
     if isinstance(overrides, Mapping):
         return {**overrides, "objectives": given}
-    return [*([overrides] if isinstance(overrides, str) else overrides), f"objectives={flow(given)}"]
+    return [*overrides, f"objectives={flow(given)}"]
 
 
 def _loaded(

@@ -16,6 +16,7 @@ from meshsim.lab.engines import Progress
 from meshsim.lab.run import first_seed
 from meshsim.measure import metrics
 from meshsim.measure.precision import Goal, Looked, refuse_limit
+from meshsim.plain import converted
 from meshsim.scenario import load
 from meshsim.scenario.advice import advise
 from meshsim.scenario.model import Scenario
@@ -29,6 +30,7 @@ REPLICATIONS = 10
 """Pairs of runs, where nobody says."""
 
 
+@converted
 def compare(
     a: str | Path | Scenario,
     b: str | Path | Scenario | None = None,

@@ -21,6 +21,7 @@ from meshsim.measure.luck import Luck, by_run
 from meshsim.measure.records import Records
 from meshsim.measure.summary import summarise
 from meshsim.measure.window import measured
+from meshsim.plain import converted
 from meshsim.scenario import load
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.overrides import Overrides
@@ -51,6 +52,7 @@ Watch = Callable[[Stage, float], None]
 """Is told the stage, and how much of it has passed, s."""
 
 
+@converted
 def validate(
     scenario: str | Path | Scenario,
     *,
@@ -103,6 +105,7 @@ def validate(
     return result
 
 
+@converted
 def validate_each(
     scenarios: Sequence[str | Path | Scenario],
     *,

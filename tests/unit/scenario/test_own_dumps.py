@@ -141,7 +141,7 @@ def test_overrides_of_a_long_scenario(overrides: object) -> None:
 
 
 def test_a_long_scenario_without_long_lists_of_times() -> None:
-    calls = [{"call": "b", "probability": f"{1 + index % 99}%"} for index in range(13_000)]
+    calls = [{"call": "b", "probability": f"{1 + index % 99}%"} for index in range(11_000)]
     services = {"a": {"time": "1ms", "script": calls}, "b": {"time": "1ms"}}
     text = dump({**BASE, "services": services})
     assert nodes.excess(json.dumps(services), "")
