@@ -92,8 +92,7 @@ class LiveMesh:
         self.troubles: dict[str, dict[str, int]] = {}
         self._heard_at: dict[tuple[str, str], float] = {}
         self._tell = told or (lambda words: None)
-        self._text = written.text(scenario)
-        self._folder = None if scenario.folder is None else str(scenario.folder.absolute())
+        self._text, self._files = written.apart(scenario)
         self._members: dict[tuple[str, str], Member] = {}
         self._keys: dict[Process, tuple[str, str]] = {}
         self._proxies: Proxies | None = None
@@ -113,6 +112,11 @@ class LiveMesh:
             self.keeper.close()
 
     @property
+    def _folder(self) -> str:
+        """Where the files are that the scenario's text names."""
+        return str(self.keeper.folder)
+
+    @property
     def proxies(self) -> Proxies:
         """Its proxies, once it is launched."""
         assert self._proxies is not None, "launch it first"
@@ -128,6 +132,8 @@ class LiveMesh:
         """
         own = [place for place in self.places if place.deployment.live is None]
         self._tell(f"starting {len(self.places)} replicas with their proxies")
+        for name, content in self._files.items():
+            (self.keeper.folder / name).write_text(content, encoding="utf-8")
         self.keeper.warm(self.options.roles, self._text, self._folder)
         self._proxies = self._chosen_proxies()
         members = [*self._proxies.begin(), *(self._fork("service", place.name) for place in own)]
