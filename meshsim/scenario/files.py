@@ -18,7 +18,7 @@ from typing import Any
 from meshsim import units
 from meshsim.errors import MeshsimError, Problem, ScenarioError, shown
 from meshsim.scenario.findings import Findings, mapping, sequence
-from meshsim.scenario.names import Path, suggestion
+from meshsim.scenario.names import Path, nearest
 
 MOST_BYTES = 100_000_000
 MOST_INLINE = 1_000
@@ -189,7 +189,8 @@ def _trace_times(text: str, name: str) -> list[float]:
     except csv.Error as error:
         raise ScenarioError([Problem(name, 1, "", f"not CSV: {error}")]) from None
     if TIME not in header:
-        remedy = suggestion(TIME, header) or "begin with it"
+        close = nearest(TIME, header)
+        remedy = f"did you mean {close}?" if close else "begin with a line that names it"
         raise ScenarioError([Problem(name, 1, "", "has no column time", remedy)])
     if header.count(TIME) > 1:
         twice = Problem(name, 1, "", f"has {header.count(TIME)} columns time", "rename all but one")
@@ -230,7 +231,7 @@ def _wrong_row(text: str, column: int, name: str) -> Problem:
                 many = f"has {len(row)} cells, and the first line {columns}"
                 return Problem(name, rows.line_num, TIME, many, "write 1.25 with a point, or quote the cell")
             if not _is_time(written):
-                return Problem(name, rows.line_num, TIME, f"{shown(written)} is no time", remedy)
+                return Problem(name, rows.line_num, TIME, f"{_number(written)} is no time", remedy)
             if float(written) < float(before):
                 back = f"{shown(written)} comes after {shown(before)}"
                 return Problem(name, rows.line_num, TIME, back, "sort the lines by time")
@@ -238,6 +239,19 @@ def _wrong_row(text: str, column: int, name: str) -> Problem:
     except csv.Error as error:
         return Problem(name, rows.line_num, "", f"not CSV: {error}")
     raise AssertionError("a row was wrong a moment ago")
+
+
+def _number(written: str) -> str:
+    """A cell as a message may show it: as it is if it is a number, and no other text.
+
+    A scenario from somebody else can name any file that its user can read, and what its lines say has no
+    business in the messages, which end in logs and reports; the line's number finds it.
+    """
+    try:
+        float(written)
+    except ValueError:
+        return "what stands there"
+    return shown(written)
 
 
 def _is_time(written: str) -> bool:
@@ -257,7 +271,8 @@ def _measured(text: str, name: str) -> list[str]:
             try:
                 seconds = units.duration(written if written[-1].isalpha() else f"{written}s")
             except ValueError:
-                message = f"{shown(written)} is no duration"
+                message = f"{_number(written)} is no duration"
+                remedy = "write one a line, such as 5ms or 0.005"
                 raise ScenarioError([Problem(name, number, "", message, remedy)]) from None
             if seconds > units.LONGEST:
                 message = f"{shown(written)} is longer than a run can be (without a unit it is seconds)"
