@@ -12,6 +12,7 @@ Each phase has a limit. Whoever dies before the end ends the mesh, with its last
 from __future__ import annotations
 
 import queue
+import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -93,6 +94,7 @@ class LiveMesh:
         self._heard_at: dict[tuple[str, str], float] = {}
         self._tell = told or (lambda words: None)
         self._text, self._files = written.apart(scenario)
+        self._context = f"x-meshsim-{secrets.token_hex(16)}"
         self._members: dict[tuple[str, str], Member] = {}
         self._keys: dict[Process, tuple[str, str]] = {}
         self._proxies: Proxies | None = None
@@ -159,7 +161,7 @@ class LiveMesh:
             from meshsim.live.envoy.mesh import Envoys  # noqa: PLC0415 - an extra
 
             folder, log = self.keeper.folder / "envoy", self.options.access_log
-            return Envoys(self.scenario, self.seed, host, folder, log)
+            return Envoys(self.scenario, self.seed, host, folder, log, self._context)
         raise MeshsimError(f"no proxy {kind!r}; choose meshsim or envoy")
 
     def _fork(self, role: str, id_: str) -> Member:
@@ -177,6 +179,7 @@ class LiveMesh:
                 "seed": self.seed,
                 "host": self.options.host,
                 "keep": self.options.keep,
+                "context": self._context,
                 "access_log": None if log is None else str(log.absolute() / f"{id_.replace('/', '-')}.jsonl"),
             }
         )

@@ -272,7 +272,6 @@ def _measured(text: str, name: str) -> list[str]:
                 seconds = units.duration(written if written[-1].isalpha() else f"{written}s")
             except ValueError:
                 message = f"{_number(written)} is no duration"
-                remedy = "write one a line, such as 5ms or 0.005"
                 raise ScenarioError([Problem(name, number, "", message, remedy)]) from None
             if seconds > units.LONGEST:
                 message = f"{shown(written)} is longer than a run can be (without a unit it is seconds)"
