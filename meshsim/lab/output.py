@@ -6,7 +6,6 @@ wanted this time is named too, so that none is left of an earlier run.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, TypedDict
 from meshsim.errors import MeshsimError, shown
 from meshsim.lab import files
 from meshsim.measure.table import Table
+from meshsim.plain import native
 from meshsim.scenario.names import suggestion
 
 if TYPE_CHECKING:
@@ -113,10 +113,7 @@ def _formats(wanted: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _dpi(wanted: int) -> int:
-    try:
-        dpi = operator.index(wanted)
-    except TypeError:
-        dpi = 0
-    if not DPI_LEAST <= dpi <= DPI_MOST:
+    dpi = native(wanted)
+    if not isinstance(dpi, int) or not DPI_LEAST <= dpi <= DPI_MOST:
         raise MeshsimError(f"{shown(wanted)} dots per inch can't be drawn; choose {DPI_LEAST} to {DPI_MOST}")
     return dpi

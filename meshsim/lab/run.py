@@ -25,7 +25,8 @@ from meshsim.measure.spans import COLUMNS as SPAN_COLUMNS
 from meshsim.measure.spans import spans
 from meshsim.measure.summary import summarise
 from meshsim.measure.table import Table, frame
-from meshsim.scenario import load, loads, written
+from meshsim.plain import converted
+from meshsim.scenario import load, written
 from meshsim.scenario.advice import advise
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.overrides import Overrides
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from meshsim.scenario.machines import BalancerFactory, RetryRuleFactory
 
 SEED_LIMIT = 1 << 63
+DRAWN_REQUESTS = 125
+"""In a bin of the picture, on average: nearly all then have the 100 that a 99th percentile takes."""
 
 
 # ---- a finished run ---------------------------------------------------------------------------------
@@ -67,6 +70,11 @@ class Run:
     def series_columns(self) -> Table:
         """One row a bin of time of the client, each service and each edge, as numpy columns."""
         return series(self.records, self.scenario)
+
+    @cached_property
+    def drawn_columns(self) -> Table:
+        """The same in bins so wide, where there are enough, that their percentiles can be drawn."""
+        return series(self.records, self.scenario, requests=DRAWN_REQUESTS)
 
     @cached_property
     def span_columns(self) -> Table:
@@ -109,7 +117,7 @@ class Run:
         return run_figure(self)
 
     def save(self, folder: str | Path, **options: Unpack[OutputOptions]) -> list[Path]:
-        """Writes summary, requests, series, spans, picture and the scenario as it ran.
+        """Writes summary, requests, series, spans, picture, the scenario as it ran and the files it names.
 
         A run that kept histograms has no requests and spans; files of an earlier run with such are removed.
 
@@ -134,7 +142,8 @@ class Run:
                     spans=self.span_columns if self.has_rows else tuple(SPAN_COLUMNS),
                 ),
                 **form.pictures(run=self.plot()),
-                "scenario.yaml": files.bytes_writer(self.summary["provenance"]["scenario"].encode()),
+                "scenario.yaml": files.text_writer(self.summary["provenance"]["scenario"]),
+                **files.named_writers(self.scenario),
             },
         )
 
@@ -146,6 +155,7 @@ class Run:
 # ---- running ----------------------------------------------------------------------------------------
 
 
+@converted
 def run(
     scenario: str | Path | Scenario,
     *,
@@ -195,7 +205,7 @@ def run(
         MeshsimError: another argument can't, or the results can't be written.
     """
     output(options, saved=out is not None)
-    chosen = scenario_of(scenario, overrides if keep is None else _with(overrides, "keep", keep))
+    chosen = load(scenario, overrides if keep is None else _with(overrides, "keep", keep))
     simulate = _simulator(chosen, engine, balancers, retry_rules, processes)
     goal = approach.goal(chosen, until, metric, replications, at_most)
     chosen = _seeded(chosen, seed, replications, goal)
@@ -260,17 +270,6 @@ def _run(
     if goal is not None and look is not None:
         summary["until"] = goal.as_dict(look)
     return Run(scenario, records, {**summary, "provenance": provenance(scenario)})
-
-
-def scenario_of(source: str | Path | Scenario, overrides: Overrides) -> Scenario:
-    """A scenario with overrides, read from its file unless it is loaded already.
-
-    Raises:
-        ScenarioError: it can't be used.
-    """
-    if not isinstance(source, Scenario):
-        return load(source, overrides)
-    return loads(written.text(source), overrides=overrides, folder=source.folder) if overrides else source
 
 
 def _with(overrides: Overrides, key: str, value: str) -> Overrides:

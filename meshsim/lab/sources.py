@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from meshsim.errors import Problem, ScenarioError
+from meshsim.errors import Problem, ScenarioError, printable
 from meshsim.lab.files import reason
 from meshsim.scenario.load import STDIN, load
 from meshsim.scenario.model import Scenario
@@ -62,12 +62,16 @@ def sources(paths: Sequence[str | Path], out: str | Path | None = None) -> tuple
     """
     found: dict[str, Source] = {}
     skipped: dict[str, Skipped] = {}
-    names: Counter[str] = Counter()
+    names: set[str] = set()
 
     def add(file: str, folder: str, wrong: str = "") -> None:
         same = _resolved(file)
         if same not in found:
-            found[same] = Source(file, _name(file, folder, names), wrong)
+            name = _name(file, folder, names)
+            names.add(name)
+            if file.encode(errors="replace").decode() != file:  # no text, so it could stand in no table
+                file, wrong = printable(file), "its name is no UTF-8; rename it"
+            found[same] = Source(file, name, wrong)
 
     for path in map(str, paths):
         if path == STDIN or not os.path.isdir(path):  # noqa: PTH112 - False for what can't be a path
@@ -143,10 +147,10 @@ def looks_like_scenario(text: str) -> bool:
     return SERVICES in keys and ELSEWHERE not in keys and bool(keys & OWN)
 
 
-def _name(file: str, folder: str, names: Counter[str]) -> str:
+def _name(file: str, folder: str, taken: Collection[str]) -> str:
     """A name for a file's results: its path below the folder that was named, without the ending."""
     path = Path("stdin" if file == STDIN else file)
     below = path.relative_to(folder) if folder else Path(path.name)
     plain = re.sub(r"[^\w.-]+", "-", "-".join((*below.parts[:-1], below.stem))).strip(".-") or "scenario"
-    names[plain] += 1
-    return plain if names[plain] == 1 else f"{plain}-{names[plain]}"
+    numbered = (f"{plain}-{number}" for number in itertools.count(2))
+    return next(name for name in itertools.chain([plain], numbered) if name not in taken)

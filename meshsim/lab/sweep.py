@@ -19,6 +19,7 @@ from meshsim.lab.output import Output, OutputOptions, Written, output
 from meshsim.lab.pool import Pool, Refused, Summary, Task, cores
 from meshsim.lab.run import first_seed
 from meshsim.measure.table import Table, frame
+from meshsim.plain import converted
 from meshsim.scenario.grid import Grid
 from meshsim.scenario.load import load_grid
 from meshsim.scenario.model import Scenario
@@ -124,12 +125,17 @@ class Sweep:
 
     def _beside(self, form: Output, *, drawn: bool) -> Written:
         """What is written beside the table."""
-        return {**form.csv_of("sweep", self.columns), **form.pictures(sweep=self.plot() if drawn else None)}
+        return {
+            **form.csv_of("sweep", self.columns),
+            **form.pictures(sweep=self.plot() if drawn else None),
+            **files.named_writers(self.scenario),
+        }
 
     def _repr_html_(self) -> str:
         return sheets.html(sheet(self), [])
 
 
+@converted
 def sweep(
     scenario: str | Path | Scenario,
     vary: Mapping[str, object] | None = None,
@@ -268,8 +274,7 @@ def sheet(done: Sweep) -> sheets.Sheet:
                 sheets.rate(client("rate")),
                 sheets.rate(client("goodput")),
                 sheets.share(client("success_ratio")),
-                sheets.time(client("latency_p50")),
-                sheets.time(client("latency_p99")),
+                *(_percentile(digest, key) for key in ("p50", "p99")),
                 busy,
                 "unsteady" if digest.unstable else "",
             )
@@ -281,6 +286,11 @@ def sheet(done: Sweep) -> sheets.Sheet:
         rows,
         words=(len(columns) - 2, len(columns) - 1),
     )
+
+
+def _percentile(digest: Digest, key: str) -> str:
+    completed = sum(round(digest.client(name) or 0.0) for name in ("ok", "failed"))
+    return sheets.percentile({key: digest.client(f"latency_{key}")}, key, completed)
 
 
 def as_dict(done: Sweep) -> dict[str, Any]:

@@ -17,9 +17,11 @@ from meshsim.lab.output import OutputOptions, output
 from meshsim.lab.pool import Pool, Summary, Task, cores
 from meshsim.lab.run import first_seed, run
 from meshsim.lab.sources import Source, read, sources
+from meshsim.plain import converted
 from meshsim.scenario.overrides import Overrides
 
 
+@converted
 def batch(
     paths: str | Path | Sequence[str | Path],
     *,

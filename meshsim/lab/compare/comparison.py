@@ -79,14 +79,14 @@ class Comparison:
         return frame(self.replication_columns)
 
     def tails(self) -> list[tuple[Floats, Floats]]:
-        """Of A and of B: times, s, and the share of requests that still have no good answer then.
+        """Of A and of B: times, s, and the share of requests that have not succeeded by then.
 
         A request that fails, or has no answer by the end of the run, never gets one. Empty without records.
         """
         return [_tail([getattr(pair, side) for pair in self.pairs]) for side in ("a", "b")]
 
     def goodput(self) -> list[tuple[Floats, Floats]]:
-        """Of A and of B: times, s, and good answers per second, mean over the runs."""
+        """Of A and of B: times, s, and successes per second, mean over the runs."""
         found = []
         for side in ("a", "b"):
             runs: list[Side] = [getattr(pair, side) for pair in self.pairs]
@@ -113,21 +113,22 @@ class Comparison:
             MeshsimError: they can't be written; then none of them is.
         """
         form, path = output(options), files.prepare(folder)
-        a, b = (self.summary[side]["provenance"]["scenario"].encode() for side in ("a", "b"))
         return files.write(
             path,
             {
                 "compare.json": files.json_writer(self.summary),
                 **form.tables(compare=self.columns, replications=self.replication_columns),
                 **form.pictures(compare=self.plot()),
-                "a.yaml": files.bytes_writer(a),
-                "b.yaml": files.bytes_writer(b),
+                "a.yaml": files.text_writer(self.summary["a"]["provenance"]["scenario"]),
+                "b.yaml": files.text_writer(self.summary["b"]["provenance"]["scenario"]),
+                **files.named_writers(self.a),
+                **files.named_writers(self.b),
             },
         )
 
     def _repr_html_(self) -> str:
-        told = [*sheets.sentences(self.summary), *self.summary["notes"]]
-        return text.html(sheets.headline(self.summary), told)
+        told = [self.summary["verdict"], *self.summary["notes"]]
+        return text.html(sheets.headline(self.summary, every=False), told)
 
 
 def _tail(sides: list[Side]) -> tuple[Floats, Floats]:

@@ -57,6 +57,25 @@ def test_what_is_named_is_taken_whatever_it_is(tree) -> None:
             read(each)
 
 
+def test_names_for_results_never_meet(tree) -> None:
+    for name in ("b-2.yaml", "sub-b.yaml", "sub/b.yml"):
+        (tree / "all" / name).write_text(SCENARIO)
+    found, _ = sources(["all/b.yaml", "all/b-2.yaml", "all", "all/sub/../b.yaml"])
+    names = [each.name for each in found]
+    assert names[:2] == ["b", "b-2"]
+    assert len(set(names)) == len(names) == 7
+
+
+def test_a_name_that_is_no_text_is_refused(tree) -> None:
+    for name in ("bad\udcff.yaml", "bad\x1b[31m.yaml"):
+        (tree / "all" / name).write_text(SCENARIO)
+    found, _ = sources(["all"])
+    (odd,) = (each for each in found if each.wrong)
+    assert odd.file == "all/bad\\udcff.yaml"
+    with pytest.raises(ScenarioError, match="its name is no UTF-8; rename it"):
+        read(odd)
+
+
 def test_a_folder_without_scenarios_is_told(tree) -> None:
     (tree / "empty").mkdir()
     found, _ = sources(["empty", "all"])
