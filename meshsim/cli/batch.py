@@ -93,7 +93,7 @@ def batch(
                     jobs=jobs, out=out, save=False, progress=progress, interrupted=stopping, **options,
                 )  # fmt: skip
         except KeyboardInterrupt:
-            say("given up" + ("" if out is None else f"; the runs that have finished are kept in {out}"))
+            say("aborted" + ("" if out is None else f"; the runs that have finished are kept in {out}"))
             raise typer.Exit(INTERRUPTED) from None
         present(
             done,
