@@ -13,12 +13,14 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from meshsim.errors import MeshsimError
+from meshsim.lab.interrupt import orderly
 from meshsim.measure.table import Table
 
 Writer = Callable[[BinaryIO], object]
 """Writes one file's content."""
 
 
+@orderly()
 def prepare(folder: str | Path, option: str = "--out") -> Path:
     """Makes the folder and proves, before anything is computed, that files can be written there.
 
@@ -44,6 +46,7 @@ def prepare(folder: str | Path, option: str = "--out") -> Path:
     return path
 
 
+@orderly()
 def write(folder: Path, files: Mapping[str, Writer]) -> list[Path]:
     """Writes files, all or none: each under a temporary name first, put in place when every one is whole.
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from meshsim.errors import MeshsimError
 from meshsim.lab import files
-from meshsim.lab.interrupt import Interrupt, interruptible
+from meshsim.lab.interrupt import Interrupt, interruptible, orderly
 from meshsim.lab.run import Run, first_seed, provenance, scenario_of
 from meshsim.lab.sheets import count, share, time
 from meshsim.live.launch import LiveMesh, Options, Told
@@ -91,7 +91,7 @@ def run_live(
     if out is not None:
         files.prepare(out)
     options = options_of(proxy, host, access_log, roles)
-    with LiveMesh(chosen, chosen.seed, options, progress) as mesh:
+    with orderly(), LiveMesh(chosen, chosen.seed, options, progress) as mesh:
         mesh.launch()
         with interruptible(interrupted, terminate=True) as stop:
             began = Usage.now()
@@ -142,7 +142,7 @@ def serve_live(
     """
     chosen = seeded(scenario_of(scenario, overrides), seed)
     options = options_of(proxy, host, access_log, roles, load=False)
-    with LiveMesh(chosen, chosen.seed, options, progress) as mesh:
+    with orderly(), LiveMesh(chosen, chosen.seed, options, progress) as mesh:
         mesh.launch()
         with interruptible(terminate=True) as stop:
             mesh.start()
