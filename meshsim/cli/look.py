@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import shlex
+from typing import TYPE_CHECKING, Any
 
 from meshsim.cli.app import AsJson, Overrides, ScenarioFile, app, example, show, told
+
+if TYPE_CHECKING:
+    from meshsim.scenario.model import Scenario
 
 
 @app.command(epilog=example("meshsim check shop.yaml"))
 def check(scenario: ScenarioFile, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Say everything that is wrong with a scenario.
 
-    Exits with 2 if anything is.
+    Exits with 2 if anything is. Says too which programs `live` would start; no other verb starts any.
     """
     with told(as_json):
         from meshsim.scenario import load  # noqa: PLC0415
@@ -27,6 +31,7 @@ def check(scenario: ScenarioFile, overrides: Overrides = None, as_json: AsJson =
         "duration": loaded.duration,
         "events": len(loaded.events),
         "objectives": len(loaded.objectives),
+        "programs": _programs(loaded),
         "advice": advise(loaded),
     }
     if as_json:
@@ -36,8 +41,23 @@ def check(scenario: ScenarioFile, overrides: Overrides = None, as_json: AsJson =
     show(f"services: {', '.join(facts['services'])}")
     show(f"edges: {', '.join(facts['edges'])}")
     show(f"{loaded.duration:g} s, {facts['events']} events, {facts['objectives']} objectives")
+    for name, command in facts["programs"].items():
+        show(f"live starts, as {name}: {command}")
     for advice in facts["advice"]:
         show(f"note: {advice}")
+
+
+def _programs(scenario: Scenario) -> dict[str, str]:
+    """The commands that `live` would start, as a shell would be told them, by service and version."""
+    found = {}
+    for name, service in scenario.services.items():
+        for version, deployment in service.deployments().items():
+            if deployment.live is not None:
+                words = [f"{key}={value}" for key, value in deployment.live.env.items()]
+                found[f"{name}/{version}" if version else name] = shlex.join(
+                    [*(["env", *words] if words else []), *deployment.live.command]
+                )
+    return found
 
 
 @app.command(epilog=example("meshsim schema > scenario.schema.json"))
