@@ -132,16 +132,22 @@ def show_run(out: Console, summary: dict[str, Any], written: list[Path]) -> None
     _show_written(out, written)
 
 
-def show_comparison(out: Console, summary: dict[str, Any], written: list[Path]) -> None:
-    """Prints what differs, what matters most first."""
+def show_comparison(out: Console, summary: dict[str, Any], written: list[Path], *, every: bool) -> None:
+    """Prints what differs: the verdict, objectives, what users get and what it costs; or everything."""
     from meshsim.lab.compare import sheets as compared  # noqa: PLC0415 - which imports what runs need
 
-    for sheet in (compared.headline, compared.services, compared.objectives, compared.requests):
-        show(out, sheet(summary))
-    for sentence in compared.sentences(summary):
+    out.print(f"[bold]{escape(summary['verdict'])}[/]")
+    for sheet in (compared.objectives, compared.headline, compared.cost):
+        show(out, sheet(summary, every=every))
+    if every:
+        show(out, compared.services(summary))
+        show(out, compared.requests(summary))
+    for sentence in compared.sentences(summary) if every else [compared.about(summary)]:
         out.print(escape(sentence))
     for note in summary["notes"]:
         out.print(f"[yellow]Note:[/] {escape(note)}")
+    if not every:
+        out.print(f"{len(summary['differences'])} metrics were compared; --all shows them.")
     seeds = f"seeds {summary['seeds'][0]} to {summary['seeds'][-1]}"
     out.print(f"[dim]meshsim {summary['version']}, engine {escape(summary['engine'])}, {seeds}[/]")
     _show_written(out, written)

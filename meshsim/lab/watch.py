@@ -18,6 +18,7 @@ from meshsim.live.launch import LiveMesh
 from meshsim.live.plan import CLIENT_ID
 from meshsim.live.proxies import url
 from meshsim.live.stats import EdgeCounts, by_edge
+from meshsim.measure.latency import FEWEST, QUANTILES
 
 SPAN = 5.0
 """Rates and latencies are those of the last so many s."""
@@ -54,14 +55,18 @@ def _row(edge: str, total: EdgeCounts, lately: EdgeCounts, seconds: float) -> tu
         edge,
         sheets.rate(lately.calls / seconds),
         sheets.share(lately.ok / lately.calls if lately.calls else None),
-        sheets.time(lately.quantile(0.5)),
-        sheets.time(lately.quantile(0.99)),
+        *(_quantile(lately, key) for key in ("p50", "p99")),
         sheets.count(total.retries),
         sheets.count(total.hedges),
         sheets.count(total.ejections),
         sheets.count(total.ejected),
         f"{sheets.count(total.active)}/{sheets.count(total.pending)}",
     )
+
+
+def _quantile(lately: EdgeCounts, key: str) -> str:
+    enough = lately.calls >= FEWEST[key]
+    return sheets.time(lately.quantile(QUANTILES[key]) if enough else None)
 
 
 class Dashboard:
