@@ -164,12 +164,12 @@ def _look() -> tuple[Form, dict[str, Path]]:
 
 def _files(part: dict[str, Any], suffix: str, on: str = "") -> dict[str, Path]:
     """The extensions of a part, by the modules that they hold; none if it is older than its sources."""
-    names = part["modules"]
-    files = {name: COMPILED / (name.partition(".")[2].replace(".", "/") + suffix) for name in names}
     try:
+        names = part["modules"]
+        files = {name: COMPILED / (name.partition(".")[2].replace(".", "/") + suffix) for name in names}
         same = digest(names, on) == part["digest"] and all(file.exists() for file in files.values())
-    except OSError:
-        same = False
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # a damaged manifest is of no build
+        return {}
     return files if same else {}
 
 
