@@ -12,9 +12,10 @@ The names below are imported when they are first used, so that ``import meshsim`
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 from meshsim import forms  # noqa: F401 - decides which form of the mesh is loaded, before any of it is
+
+TYPE_CHECKING = False  # as of `typing`, which takes its time
 
 if TYPE_CHECKING:
     from meshsim.engine import Simulation

@@ -23,7 +23,7 @@ BELOW = [
     ("mesh",),
     ("policies",),
     ("compiler",),
-    ("random", "units", "errors", "forms", "plain"),
+    ("random", "units", "errors", "forms", "leave", "plain"),
 ]
 LEVEL = {part: len(BELOW) - number for number, parts in enumerate(BELOW) for part in parts}
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Protocol, Unpack
+from typing import TYPE_CHECKING, Annotated, Protocol, TextIO, Unpack
 
 import typer
 
@@ -75,29 +75,44 @@ def example(command: str) -> str:
 class _Pipe(io.FileIO):
     """Standard output that does not mind if its reader has gone (``| head``): the rest goes nowhere."""
 
+    harmless: type[OSError] = BrokenPipeError
+
     def write(self, data: Buffer, /) -> int:
         try:
             return super().write(data)
-        except BrokenPipeError:
+        except self.harmless:
             return memoryview(data).nbytes
 
 
+class _Words(_Pipe):
+    """Standard error that minds nothing: where nobody can be told, the exit code still says it."""
+
+    harmless = OSError
+
+
+def _writer(stream: TextIO | None, fd: int, pipe: type[_Pipe]) -> TextIO | None:
+    """A standard stream that bears whatever it is connected to; one of another kind stays as it is."""
+    if stream is None:
+        return open(fd, "w", encoding="utf-8", closefd=False)
+    if not isinstance(stream, io.TextIOWrapper) or not isinstance(
+        stream.buffer, io.BufferedWriter | io.FileIO
+    ):
+        return stream
+    raw = pipe(stream.fileno(), "w", closefd=False)
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw), encoding=stream.encoding, line_buffering=stream.line_buffering
+    )
+
+
 def _streams() -> None:
-    """Makes standard output and error bear whatever they are connected to."""
+    """Makes the standard streams bear whatever they are connected to."""
     while (null := os.open(os.devnull, os.O_RDWR)) <= 2:  # one that was closed by whoever started us:
         os.set_inheritable(null, True)  # what is opened next would pass for it, here and in our children
     os.close(null)
-    if sys.stderr is None:
-        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for as long as we live
-    if sys.stdout is None:
-        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-    elif isinstance(sys.stdout, io.TextIOWrapper) and isinstance(
-        sys.stdout.buffer, io.BufferedWriter | io.FileIO
-    ):
-        pipe = _Pipe(sys.stdout.fileno(), "w", closefd=False)
-        sys.stdout = io.TextIOWrapper(
-            io.BufferedWriter(pipe), encoding=sys.stdout.encoding, line_buffering=pipe.isatty()
-        )
+    if sys.stdin is None:
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - for as long as we live
+    sys.stdout = _writer(sys.stdout, 1, _Pipe)
+    sys.stderr = _writer(sys.stderr, 2, _Words)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # what a terminal can't show is no reason for a traceback

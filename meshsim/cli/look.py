@@ -21,7 +21,7 @@ def check(paths: Paths, overrides: Overrides = None, junit: JUnit = None, as_jso
     """Say everything that is wrong with a scenario, or with several.
 
     Of a folder, those in it and below it; other YAML files there are skipped, and told. Exits with 2 if
-    anything is wrong.
+    anything is wrong. Says too which programs `live` would start; no other verb starts any.
     """
     with told(as_json):
         from meshsim.lab import junit as report  # noqa: PLC0415 - slow to import
@@ -55,8 +55,8 @@ def _show(checked: Checked, as_json: bool) -> None:
     show(f"services: {', '.join(facts['services'])}")
     show(f"edges: {', '.join(facts['edges'])}")
     show(f"{facts['duration']:g} s, {facts['events']} events, {facts['objectives']} objectives")
-    for advice in facts["advice"]:
-        show(f"note: {advice}")
+    for line in checked.notes():
+        show(line)
 
 
 def _show_several(found: list[Checked]) -> None:
@@ -65,8 +65,8 @@ def _show_several(found: list[Checked]) -> None:
 
     terminal.show(terminal.console(), sheet(found))
     for each in found:
-        for advice in each.facts.get("advice", ()):
-            show(f"note: {each.file}: {advice}")
+        for line in each.notes():
+            show(f"{each.file}: {line}")
 
 
 @app.command(epilog=example("meshsim schema > scenario.schema.json"))

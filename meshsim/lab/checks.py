@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -34,6 +35,12 @@ class Checked:
         problems = [asdict(problem) for problem in self.problems]
         return {"file": self.file, **(self.facts or {"ok": False}), "problems": problems}
 
+    def notes(self) -> list[str]:
+        """What whoever is going to use it should know: the programs it starts, and advice."""
+        programs = self.facts.get("programs", {})
+        started = [f"live starts, as {name}: {command}" for name, command in programs.items()]
+        return started + [f"note: {advice}" for advice in self.facts.get("advice", ())]
+
     def suite(self) -> junit.Suite:
         """The verdict for JUnit."""
         return junit.Suite(self.file, [junit.Case("scenario", error="\n".join(map(str, self.problems)))])
@@ -60,8 +67,22 @@ def _facts(scenario: Scenario) -> dict[str, Any]:
         "duration": scenario.duration,
         "events": len(scenario.events),
         "objectives": len(scenario.objectives),
+        "programs": _programs(scenario),
         "advice": advise(scenario),
     }
+
+
+def _programs(scenario: Scenario) -> dict[str, str]:
+    """The commands that `live` would start, as a shell would be told them, by service and version."""
+    found = {}
+    for name, service in scenario.services.items():
+        for version, deployment in service.deployments().items():
+            if deployment.live is not None:
+                words = [f"{key}={value}" for key, value in deployment.live.env.items()]
+                found[f"{name}/{version}" if version else name] = shlex.join(
+                    [*(["env", *words] if words else []), *deployment.live.command]
+                )
+    return found
 
 
 def sheet(found: Sequence[Checked]) -> Sheet:

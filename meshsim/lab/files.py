@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from meshsim.errors import MeshsimError
+from meshsim.lab.interrupt import orderly
 from meshsim.measure.table import Table
 from meshsim.scenario import written
 from meshsim.scenario.model import Scenario
@@ -33,6 +34,7 @@ class Stale:
     mark: bytes
 
 
+@orderly()
 def prepare(folder: str | Path, option: str = "--out") -> Path:
     """Makes the folder and proves, before anything is computed, that files can be written there.
 
@@ -58,6 +60,7 @@ def prepare(folder: str | Path, option: str = "--out") -> Path:
     return path
 
 
+@orderly()
 def write(folder: Path, files: Mapping[str, Writer | Stale]) -> list[Path]:
     """Writes files, all or none: each under a temporary name first, put in place when every one is whole.
 

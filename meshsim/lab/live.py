@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from meshsim.errors import MeshsimError
 from meshsim.lab import files
-from meshsim.lab.interrupt import Interrupt, interruptible
+from meshsim.lab.interrupt import Interrupt, interruptible, orderly
 from meshsim.lab.output import OutputOptions, output
 from meshsim.lab.run import Run, first_seed, provenance
 from meshsim.lab.sheets import count, share, time
@@ -96,7 +96,8 @@ def run_live(
     chosen = seeded(load(scenario, overrides), seed)
     if out is not None:
         files.prepare(out)
-    with LiveMesh(chosen, chosen.seed, options_of(proxy, host, access_log, roles), progress) as mesh:
+    asked = options_of(proxy, host, access_log, roles)
+    with orderly(), LiveMesh(chosen, chosen.seed, asked, progress) as mesh:
         mesh.launch()
         with interruptible(interrupted, terminate=True) as stop:
             began = Usage.now()
@@ -148,7 +149,7 @@ def serve_live(
     """
     chosen = seeded(load(scenario, overrides), seed)
     options = options_of(proxy, host, access_log, roles, load=False)
-    with LiveMesh(chosen, chosen.seed, options, progress) as mesh:
+    with orderly(), LiveMesh(chosen, chosen.seed, options, progress) as mesh:
         mesh.launch()
         with interruptible(terminate=True) as stop:
             mesh.start()
