@@ -126,7 +126,7 @@ def told(as_json: bool) -> Iterator[None]:
         print("meshsim: " + f"{several}{error}".replace("\n", "\n  "), file=sys.stderr)
         raise typer.Exit(BAD) from None
     except KeyboardInterrupt:
-        print("meshsim: given up; nothing is written", file=sys.stderr)
+        print("meshsim: aborted; no results written", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
 
 
