@@ -66,9 +66,7 @@ Fresh = Annotated[
 ]
 
 
-@app.command(
-    epilog=example('meshsim sweep shop.yaml --vary "load[0].rate=100/s:900/s:17" --replications 10')
-)
+@app.command(epilog=example('meshsim sweep shop.yaml --vary "load[0].rate=100/s:900/s:17" --replications 10'))
 def sweep(
     scenario: ScenarioFile,
     out: Out = None,

@@ -145,6 +145,12 @@ class Scenario(Model):
 
     _folder: Path | None = PrivateAttr(default=None)
 
+    def __repr__(self) -> str:
+        said = f"{len(self.services)} services, {len(self.load)} loads, {self.duration:g} s, seed {self.seed}"
+        return f"<Scenario {self.name[:60]!r}: {said}>"
+
+    __str__ = __repr__  # not pydantic's, which is pages long
+
     @property
     def folder(self) -> Path | None:
         """Where the files that it names are; None for one that was not read from a file."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from meshsim.plot import Picture
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Validation:
     """Theory, simulation and the live mesh, held against each other.
 
@@ -34,10 +34,10 @@ class Validation:
         summary: the numbers, as `validation.json` has them.
     """
 
-    scenario: Scenario = field(repr=False)
-    simulation: Run = field(repr=False)
-    live: Run = field(repr=False)
-    summary: dict[str, Any] = field(repr=False)
+    scenario: Scenario
+    simulation: Run
+    live: Run
+    summary: dict[str, Any]
 
     @property
     def verdict(self) -> str:
@@ -95,6 +95,10 @@ class Validation:
                 "validation.png": lambda out: out.write(picture),
             },
         )
+
+    def __repr__(self) -> str:
+        said = f"{self.verdict} behind {self.summary['proxy']}"
+        return text.line("Validation", self.scenario.name, said, *self.summary["reasons"][:1])
 
     def _repr_html_(self) -> str:
         return text.html(sheets.headline(self.summary), sheets.sentences(self.summary))
