@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +22,7 @@ from meshsim.cli.app import (
     Seed,
     app,
     example,
+    say,
     stopping,
     told,
     warn,
@@ -110,7 +110,7 @@ def sweep(
                     interrupted=stopping,
                 )
         except KeyboardInterrupt:
-            print(f"meshsim: aborted; what has finished is kept in {out}", file=sys.stderr)
+            say(f"aborted; what has finished is kept in {out}")
             raise typer.Exit(INTERRUPTED) from None
         if as_json:
             print(json.dumps(as_dict(done), indent=2, allow_nan=False))
@@ -157,4 +157,4 @@ def _tell_partial(done: Sweep, fresh: bool) -> None:
         told = f"interrupted after {done.runs} of {done.wanted} runs; {on}"
     else:
         told = "interrupted before any run had finished; no results written"
-    print(f"meshsim: {told}", file=sys.stderr)
+    say(told)

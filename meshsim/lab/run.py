@@ -22,7 +22,8 @@ from meshsim.measure.series import series
 from meshsim.measure.spans import spans
 from meshsim.measure.summary import summarise
 from meshsim.measure.table import Table, frame
-from meshsim.scenario import load, loads, written
+from meshsim.plain import converted
+from meshsim.scenario import load, written
 from meshsim.scenario.advice import advise
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.overrides import Overrides
@@ -133,7 +134,7 @@ class Run:
         return run_figure(self)
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Writes summary, requests, series, spans, picture and the scenario as it ran.
+        """Writes summary, requests, series, spans, picture, the scenario as it ran and the files it names.
 
         A run that kept histograms has no requests and spans; files of an earlier run with such are removed.
 
@@ -145,7 +146,6 @@ class Run:
         """
         path = files.prepare(folder)
         picture = self.plot().png()
-        text = self.summary["provenance"]["scenario"].encode()
         tables = {"requests.parquet": self.request_columns} if self.has_rows else {}
         tables["series.parquet"] = self.series_columns
         if self.has_rows:
@@ -156,7 +156,8 @@ class Run:
                 "summary.json": files.json_writer(self.summary),
                 **{name: files.parquet_writer(table) for name, table in tables.items()},
                 "run.png": lambda out: out.write(picture),
-                "scenario.yaml": lambda out: out.write(text),
+                "scenario.yaml": files.text_writer(self.summary["provenance"]["scenario"]),
+                **files.named_writers(self.scenario),
             },
         )
         if not self.has_rows:
@@ -174,6 +175,7 @@ class Run:
 # ---- running ----------------------------------------------------------------------------------------
 
 
+@converted
 def run(
     scenario: str | Path | Scenario,
     *,
@@ -222,7 +224,7 @@ def run(
         MeshsimError: another argument can't, or the results could not be written (without `out`
             nothing is lost: the returned run can be saved elsewhere).
     """
-    chosen = scenario_of(scenario, overrides if keep is None else _with(overrides, "keep", keep))
+    chosen = load(scenario, overrides if keep is None else _with(overrides, "keep", keep))
     simulate = _simulator(chosen, engine, balancers, retry_rules, processes)
     goal = approach.goal(chosen, until, metric, replications, at_most)
     chosen = _seeded(chosen, seed, replications, goal)
@@ -287,17 +289,6 @@ def _run(
     if goal is not None and look is not None:
         summary["until"] = goal.as_dict(look)
     return Run(scenario, records, {**summary, "provenance": provenance(scenario)})
-
-
-def scenario_of(source: str | Path | Scenario, overrides: Overrides) -> Scenario:
-    """A scenario with overrides, read from its file unless it is loaded already.
-
-    Raises:
-        ScenarioError: it can't be used.
-    """
-    if not isinstance(source, Scenario):
-        return load(source, overrides)
-    return loads(written.text(source), overrides=overrides, folder=source.folder) if overrides else source
 
 
 def _with(overrides: Overrides, key: str, value: str) -> Overrides:

@@ -18,6 +18,7 @@ from meshsim.lab.journal import PICTURE, Header, Journal, Memory
 from meshsim.lab.pool import Pool, Refused, Summary, Task, cores
 from meshsim.lab.run import first_seed
 from meshsim.measure.table import Table, frame
+from meshsim.plain import converted
 from meshsim.scenario.grid import Grid
 from meshsim.scenario.load import load_grid
 from meshsim.scenario.model import Scenario
@@ -118,9 +119,12 @@ class Sweep:
 
     def _beside(self) -> dict[str, files.Writer]:
         if not len(self.columns["point"]):
-            return {}
+            return self._named()
         picture = self.plot().png()
-        return {PICTURE: lambda out: out.write(picture)}
+        return {PICTURE: lambda out: out.write(picture), **self._named()}
+
+    def _named(self) -> dict[str, files.Writer]:
+        return files.named_writers(self.scenario)
 
     def __repr__(self) -> str:
         varied = " x ".join(f"{len(values)} of {key}" for key, values in self.keys.items())
@@ -132,6 +136,7 @@ class Sweep:
         return sheets.html(sheet(self), [])
 
 
+@converted
 def sweep(
     scenario: str | Path | Scenario,
     vary: Mapping[str, object] | None = None,
@@ -188,7 +193,7 @@ def sweep(
             _fill(book, made, replications, len(tasks), progress)
         done = Sweep(grid, said, tidy.table(grid, book.finished), len(book.finished) - resumed, resumed)
         if book.finished:  # a picture with holes is not worth the wait
-            book.fold(done.columns, {} if done.partial else done._beside())
+            book.fold(done.columns, done._named() if done.partial else done._beside())
     if refusals and not stop.pressed:
         raise _refusal(refusals, done, out)
     return done

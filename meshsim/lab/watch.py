@@ -9,11 +9,11 @@ from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.markup import escape
 from rich.text import Text
 
 from meshsim.lab import sheets, terminal
 from meshsim.lab.sheets import Sheet
+from meshsim.lab.terminal import escape
 from meshsim.live.launch import LiveMesh
 from meshsim.live.plan import CLIENT_ID
 from meshsim.live.proxies import url
@@ -78,7 +78,7 @@ class Dashboard:
 
     def tell(self, words: str) -> None:
         """Shows what is being done, before there is a table."""
-        self._live.update(Text(f"{words} …", style="dim"), refresh=True)
+        self._live.update(Text.from_markup(f"[dim]{escape(words)} …[/]"), refresh=True)
 
     def __call__(self, mesh: LiveMesh) -> None:
         """Shows how it goes."""
@@ -111,7 +111,7 @@ class Lines:
 
     def tell(self, words: str) -> None:
         """Says what is being done."""
-        self._err.print(f"{words} …", markup=False)
+        self._err.print(f"{escape(words)} …")
 
     def __call__(self, mesh: LiveMesh) -> None:
         """Says once that it runs, and how long it will."""

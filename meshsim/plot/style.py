@@ -11,6 +11,7 @@ Source:
 from __future__ import annotations
 
 import io
+import re
 import textwrap
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -18,9 +19,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
+from meshsim.errors import printable
 from meshsim.units import duration_text
 
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = (
@@ -60,6 +63,12 @@ class Picture(Figure):
     """
 
     alt: str = ""
+
+    def savefig(self, *args: Any, **options: Any) -> None:
+        """Writes the picture; in names control characters are told, and no ``$`` begins a formula."""
+        for text in self.findobj(Text):
+            text.set_text(re.sub(r"(?<!\\)\$", r"\\$", printable(text.get_text(), lines=True)))
+        super().savefig(*args, **options)
 
     def _repr_png_(self) -> bytes:
         return self.png()

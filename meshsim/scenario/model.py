@@ -97,7 +97,7 @@ Warmup = Annotated[
 ]
 
 
-class Scenario(Model):
+class Scenario(Model):  # noqa: PLW1641 - it holds dicts, so nothing can hash it
     """The file as a whole.
 
     Attributes:
@@ -150,6 +150,12 @@ class Scenario(Model):
         return f"<Scenario {self.name[:60]!r}: {said}>"
 
     __str__ = __repr__  # not pydantic's, which is pages long
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both say the same, wherever their files are."""
+        return isinstance(other, Scenario) and all(
+            getattr(self, name) == getattr(other, name) for name in type(self).model_fields
+        )
 
     @property
     def folder(self) -> Path | None:

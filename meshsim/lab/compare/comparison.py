@@ -109,7 +109,6 @@ class Comparison:
         """
         path = files.prepare(folder)
         picture = self.plot().png()
-        a, b = (self.summary[side]["provenance"]["scenario"].encode() for side in ("a", "b"))
         return files.write(
             path,
             {
@@ -117,8 +116,10 @@ class Comparison:
                 "compare.parquet": files.parquet_writer(self.columns),
                 "replications.parquet": files.parquet_writer(self.replication_columns),
                 "compare.png": lambda out: out.write(picture),
-                "a.yaml": lambda out: out.write(a),
-                "b.yaml": lambda out: out.write(b),
+                "a.yaml": files.text_writer(self.summary["a"]["provenance"]["scenario"]),
+                "b.yaml": files.text_writer(self.summary["b"]["provenance"]["scenario"]),
+                **files.named_writers(self.a),
+                **files.named_writers(self.b),
             },
         )
 
