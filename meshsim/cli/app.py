@@ -161,7 +161,7 @@ def told(as_json: bool) -> Iterator[None]:
         say(f"{several}{error}".replace("\n", "\n  "))
         raise typer.Exit(BAD) from None
     except KeyboardInterrupt:
-        say("given up; nothing is written")
+        say("aborted; no results written")
         raise typer.Exit(INTERRUPTED) from None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -38,7 +38,7 @@ PROXIES = ("meshsim", "envoy")
 Watch = Callable[[LiveMesh], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LiveRun(Run):
     """What came of a scenario that was run live.
 
@@ -47,8 +47,8 @@ class LiveRun(Run):
         evidence: how well the machine kept up, as ``summary["live"]`` has it.
     """
 
-    keys: Keys = field(repr=False)
-    evidence: Mapping[str, Any] = field(repr=False)
+    keys: Keys
+    evidence: Mapping[str, Any]
 
 
 @converted

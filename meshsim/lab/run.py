@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 import meshsim
 from meshsim.errors import MeshsimError
-from meshsim.lab import approach, engines, files, memory, sheets
+from meshsim.lab import approach, engines, files, frames, memory, sheets
 from meshsim.lab.engines import Engine, Progress
 from meshsim.lab.interrupt import Interrupt, interruptible
 from meshsim.lab.output import OutputOptions, output
@@ -46,7 +46,7 @@ DRAWN_REQUESTS = 125
 # ---- a finished run ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """What came of a scenario.
 
@@ -57,8 +57,8 @@ class Run:
     """
 
     scenario: Scenario
-    records: list[Measurements] = field(repr=False)
-    summary: dict[str, Any] = field(repr=False)
+    records: list[Measurements]
+    summary: dict[str, Any]
 
     @cached_property
     def request_columns(self) -> Table:
@@ -110,6 +110,26 @@ class Run:
         """One row a sampled span (`meshsim.measure.spans.COLUMNS`)."""
         return frame(self.span_columns)
 
+    @cached_property
+    def services(self) -> pd.DataFrame:
+        """One row a service, by its name: the numbers of ``summary["services"]``, by column."""
+        return frames.services(self.summary)
+
+    @cached_property
+    def versions(self) -> pd.DataFrame:
+        """The same, one row a version, by service and version."""
+        return frames.versions(self.summary)
+
+    @cached_property
+    def replicas(self) -> pd.DataFrame:
+        """The same, one row a replica, by its id."""
+        return frames.replicas(self.summary)
+
+    @cached_property
+    def edges(self) -> pd.DataFrame:
+        """One row an edge, by ``"caller -> service"``: the numbers of ``summary["edges"]``."""
+        return frames.edges(self.summary)
+
     def plot(self) -> Picture:
         """The picture: load, latency, amplification and the busiest services over time."""
         from meshsim.plot import run_figure  # noqa: PLC0415 - matplotlib is slow to import
@@ -146,6 +166,9 @@ class Run:
                 **files.named_writers(self.scenario),
             },
         )
+
+    def __repr__(self) -> str:
+        return sheets.run_line(type(self).__name__, self.summary)
 
     def _repr_html_(self) -> str:
         unstable = [self.summary["unstable"]["reason"]] if self.summary["unstable"] else []

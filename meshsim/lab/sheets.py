@@ -212,6 +212,28 @@ def of_metric(metric: str) -> Callable[[float | None], str]:
     return rate if last in ("rate", "goodput") else number
 
 
+def line(kind: str, name: str, *said: str) -> str:
+    """What a result is in one line, for its `repr`: ``<Run 'shop': 12 requests, 100 % ok>``."""
+    return " ".join(f"<{kind} {name[:60]!r}: {', '.join(each for each in said if each)}>".split())
+
+
+def run_line(kind: str, summary: Summary) -> str:
+    """A run in one line."""
+    requests, replications = summary["requests"], summary["replications"]
+    return line(
+        kind,
+        summary["scenario"],
+        f"{count(requests['offered'])} requests",
+        f"{share(requests['success_ratio'])} ok",
+        f"mean latency {time(summary['latency']['mean'])}",
+        f"{replications} replications" if replications > 1 else "",
+        f"engine {summary['engine']}",
+        f"seed {summary['seed']}",
+        "unstable" if summary["unstable"] else "",
+        "partial" if summary["partial"] else "",
+    )
+
+
 def html(sheet: Sheet, notes: Sequence[str]) -> str:
     """A sheet as an HTML table with notes below."""
     head = "".join(f"<th>{markup.escape(column)}</th>" for column in sheet.columns)

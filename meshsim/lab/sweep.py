@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Unpack
@@ -43,7 +43,7 @@ class Workers(Protocol):
         """Each task's number and summary, as it finishes; `refused` is told of those that can't be made."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Sweep:
     """What came of a sweep.
 
@@ -57,7 +57,7 @@ class Sweep:
 
     grid: Grid
     header: Header
-    columns: Table = field(repr=False)
+    columns: Table
     computed: int
     resumed: int
 
@@ -130,6 +130,12 @@ class Sweep:
             **form.pictures(sweep=self.plot() if drawn else None),
             **files.named_writers(self.scenario),
         }
+
+    def __repr__(self) -> str:
+        varied = " x ".join(f"{len(values)} of {key}" for key, values in self.keys.items())
+        partial = "partial" if self.partial else ""
+        points = f"{len(self.grid.points)} points ({varied[:80]})"
+        return sheets.line("Sweep", self.scenario.name, points, f"{self.runs} runs", partial)
 
     def _repr_html_(self) -> str:
         return sheets.html(sheet(self), [])

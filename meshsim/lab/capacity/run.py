@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from meshsim.errors import MeshsimError, Problem, ScenarioError, shown
 from meshsim.lab import engines, files
-from meshsim.lab.capacity import report
+from meshsim.lab import sheets as text
+from meshsim.lab.capacity import report, sheets
 from meshsim.lab.capacity.inquiry import Plan
 from meshsim.lab.capacity.limits import objective
 from meshsim.lab.capacity.runner import Runner
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 QUESTIONS = (LOAD, REPLICAS, RECOVERY)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Capacity:
     """What a mesh carries.
 
@@ -48,8 +49,19 @@ class Capacity:
     """
 
     scenario: Scenario
-    answer: dict[str, Any] = field(repr=False)
-    columns: Table = field(repr=False)
+    answer: dict[str, Any]
+    columns: Table
+
+    def __repr__(self) -> str:
+        first = [sentences[0] for _, sentences, _ in sheets.sections(self.answer) if sentences]
+        return text.line("Capacity", self.scenario.name, f"{self.answer['runs']} runs", *first)
+
+    def _repr_html_(self) -> str:
+        tables = [
+            text.html(sheet or text.Sheet(title, (), []), sentences)
+            for title, sentences, sheet in sheets.sections(self.answer)
+        ]
+        return "".join(tables)
 
     def plot(self) -> Picture | None:
         """The load-latency curve with objectives, bracket and knee; None if no load was looked at."""

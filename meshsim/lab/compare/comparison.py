@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 NUMBERS = ("a", "b", "difference", "low", "high", "half_width", "correlation", "variance_ratio")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """What differs between two scenarios.
 
@@ -36,10 +36,10 @@ class Comparison:
         summary: the numbers, as `compare.json` has them.
     """
 
-    a: Scenario = field(repr=False)
-    b: Scenario = field(repr=False)
-    pairs: list[Pair] = field(repr=False)
-    summary: dict[str, Any] = field(repr=False)
+    a: Scenario
+    b: Scenario
+    pairs: list[Pair]
+    summary: dict[str, Any]
 
     @cached_property
     def columns(self) -> Table:
@@ -125,6 +125,10 @@ class Comparison:
                 **files.named_writers(self.b),
             },
         )
+
+    def __repr__(self) -> str:
+        label = self.summary["a"]["label"]
+        return text.line("Comparison", label, f"{len(self.pairs)} pairs of runs", self.summary["verdict"])
 
     def _repr_html_(self) -> str:
         told = [self.summary["verdict"], *self.summary["notes"]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from meshsim.plot import Picture
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Validation:
     """Theory, simulation and the live mesh, held against each other.
 
@@ -35,10 +35,10 @@ class Validation:
         summary: the numbers, as `validation.json` has them.
     """
 
-    scenario: Scenario = field(repr=False)
-    simulation: Run = field(repr=False)
-    live: Run = field(repr=False)
-    summary: dict[str, Any] = field(repr=False)
+    scenario: Scenario
+    simulation: Run
+    live: Run
+    summary: dict[str, Any]
 
     @property
     def verdict(self) -> str:
@@ -94,6 +94,10 @@ class Validation:
         self.simulation.save(path / "simulation", **options)
         self.live.save(path / "live", **options)
         return files.write(path, {"validation.json": files.json_writer(self.summary), **drawn})
+
+    def __repr__(self) -> str:
+        said = f"{self.verdict} behind {self.summary['proxy']}"
+        return text.line("Validation", self.scenario.name, said, *self.summary["reasons"][:1])
 
     def _repr_html_(self) -> str:
         return text.html(sheets.headline(self.summary), sheets.sentences(self.summary))
