@@ -147,6 +147,7 @@ def policy(draw: st.DrawFn, versions: list[str]) -> Document:
             "max_ejection_time": "1500ms",
             "max_ejection_percent": draw(st.sampled_from(["34%", "50%", "100%"])),
             "min_health_percent": draw(st.sampled_from(["0%", "50%"])),
+            "merge_window": draw(st.one_of(st.just("0s"), apart(20, 500, 0.5371))),
         }
     if on(1):
         made["hedge"] = {"after": draw(apart(5, 40, 0.0173)), "max": draw(st.integers(1, 3))}
