@@ -332,7 +332,7 @@ class Cluster(Event):
                 host.forgive()
         self.generation += 1  # the tick on the clock, if any, is of the old grid
         self.armed = False
-        self.refresh(now)
+        self.refresh(-inf)
         self.arm(now)
 
     def fire(self, step: int, now: float) -> None:
@@ -374,9 +374,9 @@ class Cluster(Event):
             self.due = now + self.detection.merge_window
             self.clock.at(self.due, self, MERGE)
 
-    def refresh(self, now: float) -> None:
-        """Tells the balancer which hosts are available."""
-        self.updated = now
+    def refresh(self, updated: float) -> None:
+        """Tells the balancer which hosts are available; `updated`: now, or -inf if the next need not wait."""
+        self.updated = updated
         self.due = inf
         self.available = [host for host in self.hosts if not host.ejected]
         if self.detection.panics(len(self.available), len(self.hosts)):

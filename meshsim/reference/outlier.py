@@ -67,11 +67,12 @@ class Outliers:
         self.news: object | None = None
 
     def configure(self, settings: OutlierDetection | None) -> None:
-        """New settings; ejections stay, but without settings all hosts are back."""
+        """New settings; ejections stay, but without settings all hosts are back. The balancer learns it."""
         self.settings = settings
         if settings is None:
             self.health = [Health() for _ in self.health]
         self._tell()
+        self.told = -inf
 
     def record(self, host: int, status: int, now: float) -> bool:
         """Charge an outcome to a host; True if that ejects it."""

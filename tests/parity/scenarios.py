@@ -164,8 +164,8 @@ def policy(draw: st.DrawFn, versions: list[str]) -> Document:
 
 
 @st.composite
-def load(draw: st.DrawFn, to: str) -> Document:
-    made: Document = {"to": to, "priority": draw(st.integers(0, 2))}
+def load(draw: st.DrawFn, to: str, place: int) -> Document:
+    made: Document = {"to": to, "priority": place + draw(st.sampled_from([0, 2]))}  # two loads differ
     kind = draw(st.sampled_from(["rate", "rate", "profile", "mmpp", "users"]))
     if kind == "rate":
         made["rate"] = f"{draw(st.integers(10, 60))}/s"
@@ -261,7 +261,7 @@ def scenarios(draw: st.DrawFn) -> Document:
         "links": {
             "default": {"latency": draw(time(0.2, 5)), "loss": draw(st.sampled_from(["0%", "1%", "10%"]))}
         },
-        "load": [draw(load(names[0])) for _ in range(draw(st.integers(1, 2)))],
+        "load": [draw(load(names[0], place)) for place in range(draw(st.integers(1, 2)))],
     }
     if draw(st.booleans()):
         proxy = {"time": draw(time(0.1, 1)), "workers": draw(st.sampled_from([1, 2, "unlimited"]))}
