@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import importlib.util
 import json
 import re
@@ -82,42 +83,83 @@ class Read(NamedTuple):
     whole: bool = True
 
 
+class Reader:
+    """What h11 reads on one connection."""
+
+    def __init__(self, keep: Callable[[Read], None]) -> None:
+        self._keep = keep
+        self._line = h11.Connection(h11.SERVER)
+        self._raw, self._body = bytearray(), b""
+        self._request: h11.Request | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        """Answers to the requests that are whole by now."""
+        self._raw += data
+        answers = b""
+        try:
+            self._line.receive_data(data)
+            while (event := self._line.next_event()) not in (h11.NEED_DATA, h11.PAUSED):
+                if isinstance(event, h11.Request):
+                    self._request, self._body = event, b""
+                elif isinstance(event, h11.Data):
+                    self._body += event.data
+                elif isinstance(event, h11.EndOfMessage) and self._request is not None:
+                    answers += answer(self._line, self._request.method)
+                    self._over(whole=True)
+        except h11.RemoteProtocolError as error:
+            self._keep(Read(b"malformed", bytes(self._raw[-300:]), str(error).encode()))
+            self._request = None
+        return answers
+
+    def close(self) -> None:
+        """The connection is over."""
+        self._over(whole=False)
+
+    def _over(self, *, whole: bool) -> None:
+        request, self._request = self._request, None
+        if request is not None:
+            self._keep(Read(request.method, request.target, self._body, whole))
+
+
 class Recorder:
-    """An upstream that answers everything, and keeps what h11 reads of it, by the number of the vector."""
+    """Keeps what it reads, by the number of the vector."""
 
     def __init__(self) -> None:
         self.found: dict[int, list[Read]] = defaultdict(list)
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection."""
-        line, raw = h11.Connection(h11.SERVER), bytearray()
-        request, body = None, b""
-        try:
-            while data := await reader.read(65536):
-                raw += data
-                line.receive_data(data)
-                while (event := line.next_event()) not in (h11.NEED_DATA, h11.PAUSED):
-                    if isinstance(event, h11.Request):
-                        request, body = event, b""
-                    elif isinstance(event, h11.Data):
-                        body += event.data
-                    elif isinstance(event, h11.EndOfMessage) and request is not None:
-                        self.keep(Read(request.method, request.target, body))
-                        writer.write(answer(line, request.method))
-                        request = None
-        except h11.RemoteProtocolError as error:
-            self.keep(Read(b"malformed", bytes(raw[-300:]), str(error).encode()))
-        except ConnectionError:
-            pass
-        finally:
-            if request is not None:
-                self.keep(Read(request.method, request.target, body, whole=False))
-            writer.close()
 
     def keep(self, request: Read) -> None:
         """One that has come; with no number in its path it is -1's."""
         number = re.search(rb"/v(\d+)", request.path)
         self.found[int(number[1]) if number else -1].append(request)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection to it as an upstream that answers everything."""
+        line = Reader(self.keep)
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                writer.write(line.feed(data))
+        line.close()
+        writer.close()
+
+    async def relay(self, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection that goes on to a port, read on the way."""
+        line = Reader(self.keep)
+        answers, onward = await asyncio.open_connection(HOST, port)
+
+        async def back() -> None:
+            with contextlib.suppress(ConnectionError):
+                while data := await answers.read(65536):
+                    writer.write(data)
+            writer.close()
+
+        returning = asyncio.create_task(back())
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                line.feed(data)
+                onward.write(data)
+        line.close()
+        onward.close()
+        await returning
 
 
 def answer(line: h11.Connection, method: bytes) -> bytes:
@@ -184,7 +226,7 @@ def envoy(folder: Path, behind: int) -> Iterator[int]:
 
 
 @contextmanager
-def ours(folder: Path, behind: int) -> Iterator[int]:
+def ours(behind: int) -> Iterator[int]:
     """Our proxy in front of a port; where it listens."""
     with Child(behind, scenario=SCENARIO) as child:
         yield child.port
