@@ -14,6 +14,8 @@ import numpy as np
 
 from meshsim.errors import MeshsimError
 from meshsim.measure.table import Table
+from meshsim.scenario import written
+from meshsim.scenario.model import Scenario
 
 Writer = Callable[[BinaryIO], object]
 """Writes one file's content."""
@@ -101,6 +103,16 @@ def json_writer(content: object) -> Writer:
     """Of a JSON file; numbers that are not finite would be no JSON, so they are refused."""
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     return lambda out: out.write(text.encode())
+
+
+def text_writer(content: str) -> Writer:
+    """Of a text file."""
+    return lambda out: out.write(content.encode())
+
+
+def named_writers(scenario: Scenario) -> dict[str, Writer]:
+    """Of the files that the scenario's text names, for beside it."""
+    return {name: text_writer(content) for name, content in written.files(scenario).items()}
 
 
 def parquet_writer(table: Table, metadata: Mapping[str, str] | None = None) -> Writer:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from meshsim.errors import MeshsimError
 from meshsim.lab import files
 from meshsim.lab.interrupt import Interrupt, interruptible
-from meshsim.lab.run import Run, first_seed, provenance, scenario_of
+from meshsim.lab.run import Run, first_seed, provenance
 from meshsim.lab.sheets import count, share, time
 from meshsim.live.launch import LiveMesh, Options, Told
 from meshsim.live.machine import Usage
@@ -21,6 +21,8 @@ from meshsim.live.merge import Ending, Keys, Merged, merge
 from meshsim.live.ports import own_address
 from meshsim.measure.evidence import BUSY
 from meshsim.measure.summary import summarise
+from meshsim.plain import converted
+from meshsim.scenario import load
 from meshsim.scenario.advice import advise
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.overrides import Overrides
@@ -48,6 +50,7 @@ class LiveRun(Run):
     evidence: Mapping[str, Any] = field(repr=False)
 
 
+@converted
 def run_live(
     scenario: str | Path | Scenario,
     *,
@@ -87,7 +90,7 @@ def run_live(
         MeshsimError: another argument can't; a process could not be started, or died; the results could not
             be written.
     """
-    chosen = seeded(scenario_of(scenario, overrides), seed)
+    chosen = seeded(load(scenario, overrides), seed)
     if out is not None:
         files.prepare(out)
     options = options_of(proxy, host, access_log, roles)
@@ -109,6 +112,7 @@ def run_live(
     return result
 
 
+@converted
 def serve_live(
     scenario: str | Path | Scenario,
     *,
@@ -140,7 +144,7 @@ def serve_live(
         ScenarioError: the scenario can't be used.
         MeshsimError: another argument can't; a process could not be started, or died.
     """
-    chosen = seeded(scenario_of(scenario, overrides), seed)
+    chosen = seeded(load(scenario, overrides), seed)
     options = options_of(proxy, host, access_log, roles, load=False)
     with LiveMesh(chosen, chosen.seed, options, progress) as mesh:
         mesh.launch()

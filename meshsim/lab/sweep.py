@@ -18,6 +18,7 @@ from meshsim.lab.journal import PICTURE, Header, Journal, Memory
 from meshsim.lab.pool import Pool, Refused, Summary, Task, cores
 from meshsim.lab.run import first_seed
 from meshsim.measure.table import Table, frame
+from meshsim.plain import converted
 from meshsim.scenario.grid import Grid
 from meshsim.scenario.load import load_grid
 from meshsim.scenario.model import Scenario
@@ -118,14 +119,18 @@ class Sweep:
 
     def _beside(self) -> dict[str, files.Writer]:
         if not len(self.columns["point"]):
-            return {}
+            return self._named()
         picture = self.plot().png()
-        return {PICTURE: lambda out: out.write(picture)}
+        return {PICTURE: lambda out: out.write(picture), **self._named()}
+
+    def _named(self) -> dict[str, files.Writer]:
+        return files.named_writers(self.scenario)
 
     def _repr_html_(self) -> str:
         return sheets.html(sheet(self), [])
 
 
+@converted
 def sweep(
     scenario: str | Path | Scenario,
     vary: Mapping[str, object] | None = None,
@@ -182,7 +187,7 @@ def sweep(
             _fill(book, made, replications, len(tasks), progress)
         done = Sweep(grid, said, tidy.table(grid, book.finished), len(book.finished) - resumed, resumed)
         if book.finished:  # a picture with holes is not worth the wait
-            book.fold(done.columns, {} if done.partial else done._beside())
+            book.fold(done.columns, done._named() if done.partial else done._beside())
     if refusals and not stop.pressed:
         raise _refusal(refusals, done, out)
     return done
@@ -264,8 +269,7 @@ def sheet(done: Sweep) -> sheets.Sheet:
                 sheets.rate(client("rate")),
                 sheets.rate(client("goodput")),
                 sheets.share(client("success_ratio")),
-                sheets.time(client("latency_p50")),
-                sheets.time(client("latency_p99")),
+                *(_percentile(digest, key) for key in ("p50", "p99")),
                 busy,
                 "unsteady" if digest.unstable else "",
             )
@@ -277,6 +281,11 @@ def sheet(done: Sweep) -> sheets.Sheet:
         rows,
         words=(len(columns) - 2, len(columns) - 1),
     )
+
+
+def _percentile(digest: Digest, key: str) -> str:
+    completed = sum(round(digest.client(name) or 0.0) for name in ("ok", "failed"))
+    return sheets.percentile({key: digest.client(f"latency_{key}")}, key, completed)
 
 
 def as_dict(done: Sweep) -> dict[str, Any]:

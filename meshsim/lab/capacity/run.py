@@ -20,7 +20,8 @@ from meshsim.lab.interrupt import interruptible
 from meshsim.lab.pool import Pool
 from meshsim.lab.run import SEED_LIMIT
 from meshsim.measure.table import Table
-from meshsim.scenario import load, loads, written
+from meshsim.plain import converted
+from meshsim.scenario import load
 from meshsim.scenario.dump import flow
 from meshsim.scenario.findings import VARY
 from meshsim.scenario.grid import Grid
@@ -78,6 +79,7 @@ class Capacity:
                 "capacity.json": files.json_writer(self.answer),
                 "capacity.parquet": files.parquet_writer(self.columns),
                 **{name: _writer(each) for name, each in pictures.items() if each is not None},
+                **files.named_writers(self.scenario),
             },
         )
 
@@ -87,6 +89,7 @@ def _writer(picture: Picture) -> files.Writer:
     return lambda out: out.write(content)
 
 
+@converted
 def capacity(
     scenario: str | Path | Scenario,
     *,
@@ -199,7 +202,7 @@ def _changes(overrides: Overrides, objectives: Sequence[str]) -> Overrides:
     given = [objective(text) for text in objectives]
     if isinstance(overrides, Mapping):
         return {**overrides, "objectives": given}
-    return [*([overrides] if isinstance(overrides, str) else overrides), f"objectives={flow(given)}"]
+    return [*overrides, f"objectives={flow(given)}"]
 
 
 def _loaded(
@@ -214,13 +217,7 @@ def _loaded(
         if vary:
             grid = load_grid(source, changes, vary)
             return grid.scenario, grid
-        return _load(source, changes), None
-
-
-def _load(source: str | Path | Scenario, changes: Overrides) -> Scenario:
-    if not isinstance(source, Scenario):
-        return load(source, changes)
-    return loads(written.text(source), overrides=changes, folder=source.folder) if changes else source
+        return load(source, changes), None
 
 
 def _plan(confidence: float, at_most: int, seed: int) -> Plan:

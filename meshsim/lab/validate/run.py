@@ -11,7 +11,7 @@ from meshsim.errors import MeshsimError
 from meshsim.lab import engines, files
 from meshsim.lab.engines import Engine, Progress
 from meshsim.lab.interrupt import Interrupt, interruptible
-from meshsim.lab.run import Run, first_seed, provenance, scenario_of
+from meshsim.lab.run import Run, first_seed, provenance
 from meshsim.lab.validate import calibration, lateness
 from meshsim.lab.validate.live import Live, Observation, on_this_machine
 from meshsim.lab.validate.spread import intervals
@@ -23,6 +23,8 @@ from meshsim.measure.luck import Luck, by_run
 from meshsim.measure.records import Records
 from meshsim.measure.summary import summarise
 from meshsim.measure.window import measured
+from meshsim.plain import converted
+from meshsim.scenario import load
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.overrides import Overrides
 from meshsim.scenario.parts import programs
@@ -52,6 +54,7 @@ Watch = Callable[[Stage, float], None]
 """Is told the stage, and how much of it has passed, s."""
 
 
+@converted
 def validate(
     scenario: str | Path | Scenario,
     *,
@@ -91,7 +94,7 @@ def validate(
         raise MeshsimError(f"no proxy {proxy!r}; choose {MESHSIM} or {ENVOY}")
     if replications < 2:
         raise MeshsimError(f"{replications} replications have no interval; ask for at least 2")
-    chosen = _without_programs(scenario_of(scenario, overrides))
+    chosen = _without_programs(load(scenario, overrides))
     start = first_seed(chosen.seed if seed is None else seed, replications)
     chosen = chosen.model_copy(update={"seed": start, "keep": "records"})
     if out is not None:
@@ -104,6 +107,7 @@ def validate(
     return result
 
 
+@converted
 def validate_each(
     scenarios: Sequence[str | Path | Scenario],
     *,
@@ -125,7 +129,7 @@ def validate_each(
     """
     if proxy not in PROXIES:
         raise MeshsimError(f"no proxy {proxy!r}; choose one of {', '.join(PROXIES)}")
-    loaded = [_without_programs(scenario_of(scenario, overrides)) for scenario in scenarios]
+    loaded = [_without_programs(load(scenario, overrides)) for scenario in scenarios]
     for each in loaded:
         beside: Validation | None = None
         for kind in PROXIES[proxy]:
