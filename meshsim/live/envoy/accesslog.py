@@ -1,6 +1,6 @@
 """Envoy's access log, and the calls that are read from it.
 
-One JSON object a line, when the request is over. The call it belongs to is in the header `x-meshsim`, so a
+One JSON object a line, when the request is over. The call it belongs to is in a header of meshsim's, so a
 real proxy's view of a call can be set beside the simulator's, call by call. Envoy stamps the wall clock; the
 reader is told what to subtract for scenario time.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from meshsim.errors import MeshsimError
-from meshsim.live.context import parse_context
+from meshsim.live.context import parse_context, stream_key
 from meshsim.live.envoy.forms import Json
 
 LOGGER = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
@@ -40,7 +40,6 @@ FIELDS = {
     "x_forwarded_for": "%REQ(X-FORWARDED-FOR)%",
     "user_agent": "%REQ(USER-AGENT)%",
     "request_id": "%REQ(X-REQUEST-ID)%",
-    "x_meshsim": "%REQ(X-MESHSIM)%",
     "traceparent": "%REQ(TRACEPARENT)%",
 }
 """Of a line: Istio's names where Istio's default format has the field."""
@@ -52,9 +51,9 @@ WALL_CLOCK_TICKS = 10**9
 """`start_time` is in ns since 1970."""
 
 
-def access_log(listener: str, file: Path) -> Json:
-    """The logger of a listener."""
-    fields = {"listener": listener, **FIELDS}
+def access_log(listener: str, file: Path, context: str) -> Json:
+    """The logger of a listener; `context` is the name of the header that says whose a call is."""
+    fields = {"listener": listener, **FIELDS, "x_meshsim": f"%REQ({context.upper()})%"}
     return {
         "name": "envoy.access_loggers.file",
         "typed_config": {"@type": LOGGER, "path": str(file), "log_format": {"json_format": fields}},
@@ -66,7 +65,7 @@ class CallRow:
     """One call as its caller's proxy saw it, or, of the listener `inbound`, one attempt as the callee's did.
 
     Attributes:
-        key: of the call; 0 where the request had no header `x-meshsim` of meshsim's making.
+        key: of the call; 0 where the request had no header of meshsim's making.
         request_start: of the client's request that it belongs to, s; its own start where that is unknown.
         extra: whether the call exists only because of a retry.
         listener: where it came in.
@@ -155,9 +154,10 @@ def _row(
     flags = line["response_flags"]
     inbound = line["listener"] == "inbound"
     details = line["response_code_details"] or ""
-    context = parse_context((line["x_meshsim"] or "").encode())
+    told = (line["x_meshsim"] or "").encode()
+    context = parse_context(told)
     return CallRow(
-        key=0 if context is None else int(context.key),
+        key=stream_key(told) if context is None else int(context.key),
         request_start=start if context is None else context.start,
         extra=context is not None and context.extra,
         listener=line["listener"],
