@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 REPLAY_BYTES = 1 << 20
 """What is kept of a request's body: beyond it there is no retry.
 Envoy's `per_connection_buffer_limit_bytes`."""
+WAITING_BYTES = 64 << 10
+"""What is taken of a body that can't be sent on yet, and would not be sent again."""
 
 
 class Books:
@@ -183,7 +185,7 @@ class Exchange(Owner):
         if self.upstream is not None:
             self.upstream.send(data)
             self.spill()
-        elif self.size > REPLAY_BYTES:
+        elif self.size > max(self.room(), WAITING_BYTES):
             self.connection.hold()
 
     def keep(self, data: bytes) -> None:
@@ -193,10 +195,14 @@ class Exchange(Owner):
         self.kept += data
         self.size += len(data)
 
-    def spill(self) -> None:
-        """Forgets a body that has been sent, where it is too long to be sent again, or nothing would."""
+    def room(self) -> int:
+        """How long a body may be to be sent again, bytes."""
         policy = self.way.route.policy if self.call is None else self.call.policy
-        if not self.spilled and (self.size > REPLAY_BYTES or not (policy.retries or policy.hedge.limit > 0)):
+        return REPLAY_BYTES if policy.retries or policy.hedge.limit > 0 else 0
+
+    def spill(self) -> None:
+        """Forgets a body that has been sent, and is too long to be sent again."""
+        if not self.spilled and self.size > self.room():
             self.spilled = True
             self.kept = None
             if self.call is not None:
@@ -213,8 +219,6 @@ class Exchange(Owner):
         self.connection.release()  # to hear of it if the client goes
         call = self.call
         now = self.books.clock.now()
-        if self.size > REPLAY_BYTES:
-            call.replayable = False
         call.uploaded(now)
         if self.streaming is not None and call.policy.timeouts is not None:
             self.limit(now + call.policy.timeouts.duration)
