@@ -24,6 +24,7 @@ import backoff
 import codes
 import ejection
 import limits
+import messages
 import overflow
 import picks
 from findings import Finding
@@ -39,6 +40,7 @@ LAWS: dict[str, Callable[[Subject], Awaitable[list[Finding]]]] = {
     "rate-limit": limits.measure_rate,
     "slots": limits.measure_slots,
     "budget": limits.measure_budget,
+    "messages": messages.measure,
 }
 Results = dict[str, list[Finding]]
 """Findings by subject."""
