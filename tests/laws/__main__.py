@@ -25,6 +25,7 @@ import codes
 import ejection
 import limits
 import merging
+import messages
 import overflow
 import picks
 import pools
@@ -43,6 +44,7 @@ LAWS: dict[str, Callable[[Subject], Awaitable[list[Finding]]]] = {
     "rate-limit": limits.measure_rate,
     "slots": limits.measure_slots,
     "budget": limits.measure_budget,
+    "messages": messages.measure,
 }
 Results = dict[str, list[Finding]]
 """Findings by subject."""

@@ -1,7 +1,7 @@
 """Envoy's access logs, and the calls and tries that are read from them.
 
 One JSON object a line: in one log when a request is over, in another (the router's `upstream_log`) when a try
-of it is. The call it belongs to is in the header `x-meshsim`, so a real proxy's view of a call can be set
+of it is. The call it belongs to is in a header of meshsim's, so a real proxy's view of a call can be set
 beside the simulator's, call by call. Envoy stamps the wall clock; the reader is told what to subtract for
 scenario time.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from meshsim.errors import MeshsimError
-from meshsim.live.context import ATTEMPT_COUNT, Context, parse_context
+from meshsim.live.context import ATTEMPT_COUNT, Context, parse_context, stream_key
 from meshsim.live.envoy.forms import Json
 
 LOGGER = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
@@ -43,7 +43,6 @@ FIELDS = {
     "x_forwarded_for": "%REQ(X-FORWARDED-FOR)%",
     "user_agent": "%REQ(USER-AGENT)%",
     "request_id": "%REQ(X-REQUEST-ID)%",
-    "x_meshsim": "%REQ(X-MESHSIM)%",
     "traceparent": "%REQ(TRACEPARENT)%",
 }
 """Of a line: Istio's names where Istio's default format has the field."""
@@ -53,7 +52,7 @@ TRY_FIELDS = {
         name: FIELDS[name]
         for name in (
             "start_time", "duration", "connected_after", "response_code", "response_flags", "upstream_host",
-            "route_name", "request_id", "x_meshsim",
+            "route_name", "request_id",
         )
     },
     "number": f"%REQ({ATTEMPT_COUNT.decode().upper()})%",
@@ -67,20 +66,21 @@ WALL_CLOCK_TICKS = 10**9
 """`start_time` is in ns since 1970."""
 
 
-def access_log(listener: str, file: Path) -> Json:
-    """The logger of a listener."""
-    return _logger({"listener": listener, **FIELDS}, file)
+def access_log(listener: str, file: Path, context: str) -> Json:
+    """The logger of a listener; `context` is the name of the header that says whose a call is."""
+    return _logger({"listener": listener, **FIELDS}, file, context)
 
 
-def try_log(file: Path) -> Json:
-    """The logger of a router's tries."""
-    return _logger(TRY_FIELDS, file)
+def try_log(file: Path, context: str) -> Json:
+    """The logger of a router's tries; `context` as of `access_log`."""
+    return _logger(TRY_FIELDS, file, context)
 
 
-def _logger(fields: Mapping[str, str], file: Path) -> Json:
+def _logger(fields: Mapping[str, str], file: Path, context: str) -> Json:
+    fields = {**fields, "x_meshsim": f"%REQ({context.upper()})%"}
     return {
         "name": "envoy.access_loggers.file",
-        "typed_config": {"@type": LOGGER, "path": str(file), "log_format": {"json_format": dict(fields)}},
+        "typed_config": {"@type": LOGGER, "path": str(file), "log_format": {"json_format": fields}},
     }
 
 
@@ -89,7 +89,7 @@ class CallRow:
     """One call as its caller's proxy saw it, or, of the listener `inbound`, one attempt as the callee's did.
 
     Attributes:
-        key: of the call; 0 where the request had no header `x-meshsim` of meshsim's making.
+        key: of the call; 0 where the request had no header of meshsim's making.
         request_start: of the client's request that it belongs to, s; its own start where that is unknown.
         extra: whether the call exists only because of a retry.
         listener: where it came in.
@@ -249,10 +249,10 @@ def _call(line: Line, caller: str, replicas: Mapping[tuple[str, int], str], wall
     flags = line["response_flags"]
     inbound = line["listener"] == "inbound"
     details = line["response_code_details"] or ""
-    context = _context(line)
+    key, context = _whose(line)
     waits = details in NOT_SENT or line["connected_after"] is None  # its last try was not sent
     return CallRow(
-        key=0 if context is None else int(context.key),
+        key=key,
         request_start=start if context is None else context.start,
         extra=context is not None and context.extra,
         listener=line["listener"],
@@ -273,9 +273,9 @@ def _try(line: Line, replicas: Mapping[tuple[str, int], str], wall_start: float)
     flags = (line["response_flags"] or "").split(",")
     launched, connected = _start(line, wall_start), line["connected_after"]
     sent = nan if connected is None or "UO" in flags else launched + connected / 1e3
-    context = _context(line)
+    key, context = _whose(line)
     return TryRow(
-        call=0 if context is None else int(context.key),
+        call=key,
         request_start=launched if context is None else context.start,
         extra=context is not None and context.extra,
         request_id=line["request_id"] or "",
@@ -294,8 +294,11 @@ def _start(line: Line, wall_start: float) -> float:
     return (int(line["start_time"]) - round(wall_start * WALL_CLOCK_TICKS)) / WALL_CLOCK_TICKS
 
 
-def _context(line: Line) -> Context | None:
-    return parse_context((line["x_meshsim"] or "").encode())
+def _whose(line: Line) -> tuple[int, Context | None]:
+    """The key of the call, and what else its header says, if that is of meshsim's making."""
+    told = (line["x_meshsim"] or "").encode()
+    context = parse_context(told)
+    return (stream_key(told), None) if context is None else (int(context.key), context)
 
 
 def _address(line: Line) -> tuple[str, int]:
