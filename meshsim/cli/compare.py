@@ -110,16 +110,10 @@ def compare(
                 looked=None if progress is None else progress.looked, interrupted=stopping,
             )  # fmt: skip
         present(
-            result,
-            result.summary,
-            lambda written: terminal.show_comparison(
-                terminal.console(), result.summary, written, every=every
-            ),
-            out=out,
-            options=options,
-            as_json=as_json,
-            quiet=quiet,
-        )
+            result, result.summary,
+            lambda paths: terminal.show_comparison(terminal.console(), result.summary, paths, every=every),
+            out=out, options=options, as_json=as_json, quiet=quiet,
+        )  # fmt: skip
     runs = result.summary["replications"]
     missed = any(objective["met_b"] < runs for objective in result.summary["objectives"])
     raise typer.Exit(code(partial=result.summary["partial"], missed=check and missed))

@@ -70,8 +70,7 @@ def run_live(
 ) -> LiveRun:
     """Runs a scenario on this machine, until its load is done.
 
-    Ctrl-C or SIGTERM ends it early: what was measured until then is returned (and saved). A second one gives
-    up.
+    Ctrl-C or SIGTERM ends it early: what was measured is returned (and saved). A second one gives up.
 
     Args:
         scenario: a file's path (``-`` for standard input), or a scenario that is already loaded.

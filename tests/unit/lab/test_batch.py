@@ -111,7 +111,7 @@ def test_a_run_whose_process_dies_is_told_by_its_file() -> None:
     assert str(entries[1].problems[0]) == "b.yaml: was killed (lower its load)"
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_ctrl_c_keeps_what_has_finished(folder, jobs) -> None:
     for number in range(6):
         (folder / "all" / f"long{number}.yaml").write_text(
