@@ -90,7 +90,8 @@ class Comparison:
         found = []
         for side in ("a", "b"):
             runs: list[Side] = [getattr(pair, side) for pair in self.pairs]
-            found.append((runs[0].times, np.mean([run.goodput for run in runs], axis=0)))
+            bins = min(len(run.times) for run in runs)  # of the last one, some runs may have too little
+            found.append((runs[0].times[:bins], np.mean([run.goodput[:bins] for run in runs], axis=0)))
         return found
 
     def plot(self) -> Picture:
