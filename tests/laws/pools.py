@@ -32,8 +32,8 @@ def _ejects(share: str, panic: str, connections: int) -> dict[str, Any]:
 
 async def measure(subject: Subject) -> list[Finding]:
     """Hosts that are ejected with connections idle and busy, with requests waiting, and beside another."""
-    busy = Host(in_turn([Reply(after=0.03), Reply(after=0.3), Reply(500, after=0.1)]))
-    queue = Host(in_turn([Reply(500, after=0.05), Reply(after=0.05)]))
+    busy = Host(in_turn([Reply(after=0.2), Reply(after=0.8), Reply(500, after=0.4)]))
+    queue = Host(in_turn([Reply(500, after=0.2), Reply(after=0.05)]))
     pair = [Host(), Host()]
     services = {
         "busy": Service.of(_ejects("100%", "100%", 3), busy),
@@ -62,9 +62,9 @@ async def _send(port: int, n: int) -> tuple[list[Connection], list[asyncio.Task[
 async def _busy(port: int, host: Host) -> Finding:
     """Of three, one is idle, one is busy, and one brings the failure."""
     connections, waits = await _send(port, 3)
-    await asyncio.sleep(0.06)
+    await asyncio.sleep(0.28)
     found = [len(host.connections)]
-    await asyncio.sleep(0.12)
+    await asyncio.sleep(0.25)
     found.append(len(host.connections))
     await asyncio.gather(*waits)
     await asyncio.sleep(0.05)
@@ -86,7 +86,7 @@ async def _queue(port: int, host: Host) -> Finding:
 
 async def _other(port: int, bad: Host, good: Host) -> Finding:
     """Each host has half of the connections; one becomes slow, and as many wait for it; the other fails."""
-    bad.script = good.script = always(Reply(after=0.05))
+    bad.script = good.script = always(Reply(after=0.3))
     sent = [await _send(port, ROOM)]
     await asyncio.gather(*sent[0][1])
     bad.script, good.script = always(Reply()), always(Reply(silent=True))
@@ -95,7 +95,7 @@ async def _other(port: int, bad: Host, good: Host) -> Finding:
     asked = len(bad.arrivals)
     while len(bad.arrivals) == asked:
         sent.append(await _send(port, 1))
-    await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # it may have failed at the bad host, or wait for the good one
     found = [len(bad.connections), len(good.connections)]
     sent.append(await _send(port, 1))
     await asyncio.sleep(0.1)
