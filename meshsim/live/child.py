@@ -27,6 +27,7 @@ import select
 import signal
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -61,6 +62,7 @@ class Spec:
         host: the address to listen on.
         keep: whether rows are wanted in the end.
         access_log: file of a proxy's access log; None for none.
+        context: name of the header by which calls are known, a secret of the run (`meshsim.live.context`).
     """
 
     role: str
@@ -70,6 +72,7 @@ class Spec:
     host: str
     keep: bool
     access_log: Path | None
+    context: str = "x-meshsim"
 
     @classmethod
     def of(cls, message: Message) -> Spec:
@@ -83,6 +86,7 @@ class Spec:
             host=message["host"],
             keep=message["keep"],
             access_log=None if log is None else Path(log),
+            context=message["context"],
         )
 
 
@@ -278,7 +282,7 @@ class Child:
         role.close()
         channel.send({"troubles": dict(troubles)})
         payload = packed(role.rows()) if role.spec.keep else b""
-        channel.send({"rows": len(payload)}, payload)
+        channel.send({"rows": len(payload), "crc": zlib.crc32(payload)}, payload)
 
     async def _report(self) -> None:
         while True:  # at once: whoever waits for all to settle must know of all

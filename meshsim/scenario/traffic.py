@@ -67,6 +67,13 @@ class Trace(Model):
             raise ValueError("the times are not in order; sort them")
         return self
 
+    def __eq__(self, other: object) -> bool:
+        """The same arrivals, whichever file they came from."""
+        return isinstance(other, Trace) and self.times == other.times
+
+    def __hash__(self) -> int:
+        return hash(self.times)
+
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """The form as it is written: without times."""

@@ -24,8 +24,10 @@ import backoff
 import codes
 import ejection
 import limits
+import merging
 import overflow
 import picks
+import pools
 from findings import Finding
 from subjects import SUBJECTS, Subject
 
@@ -34,6 +36,8 @@ LAWS: dict[str, Callable[[Subject], Awaitable[list[Finding]]]] = {
     "backoff": backoff.measure,
     "overflow": overflow.measure,
     "ejection": ejection.measure,
+    "merge-window": merging.measure,
+    "pools": pools.measure,
     "picks": picks.measure,
     "split": picks.measure_split,
     "rate-limit": limits.measure_rate,

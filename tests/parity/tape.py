@@ -18,7 +18,7 @@ from typing import Any
 
 from meshsim.live.child import Addresses, Spec
 from meshsim.live.clock import LiveClock
-from meshsim.live.context import CONTEXT, Context, parse_context
+from meshsim.live.context import FAMILY, Context, parse_context
 from meshsim.live.loops import new_loop
 from meshsim.live.proxy.exchange import Exchange
 from meshsim.live.roles.proxy import Proxy
@@ -53,7 +53,7 @@ policies:
     retries: {attempts: 2, per_try_timeout: 120ms, on: [5xx], budget: {ratio: 30%, min_concurrency: 2}}
     circuit_breaker: {max_connections: 6, max_pending: 6, max_requests: 12}
     outlier_detection: {consecutive_5xx: 3, interval: 200ms, base_ejection_time: 300ms,
-                        max_ejection_percent: 60%}
+                        max_ejection_percent: 60%, merge_window: 150ms}
     rate_limit: {burst: 30, rate: 150/s}
     balance: least_request
     split: {v1: 70, v2: 30}
@@ -78,7 +78,7 @@ class Tape:
         self.entries.append(entry)
 
     def decided(self) -> list[Entry]:
-        return [entry for entry in self.entries if entry[0] in ("open", "send", "abandon", "answer")]
+        return [entry for entry in self.entries if entry[0] in ("open", "send", "abandon", "drain", "answer")]
 
 
 # ---- recording ----------------------------------------------------------------------------------------
@@ -123,6 +123,7 @@ def watch(tape: Tape) -> None:
         before(Cluster, what, lambda cluster, host, now, what=what: tape.put(what, host.name, now))
     before(SocketTransport, "open", lambda transport, cluster, host, now: tape.put("open", host.name))
     before(SocketTransport, "send", lambda transport, try_, now: tape.put("send", try_.key, try_.host.name))
+    before(SocketTransport, "drain", lambda transport, host: tape.put("drain", host.name))
     before(SocketTransport, "abandon", lambda transport, try_, now: tape.put("abandon", try_.key))
 
 
@@ -149,7 +150,7 @@ class Upstream(Handler):
         self.loop = loop
 
     def begin(self, connection: Any, head: Any, body: bytes, whole: bool) -> ServerStream:
-        context = parse_context(head.get(CONTEXT))
+        context = parse_context(head.get(FAMILY))
         assert context is not None
         key = derive(context.key, 1000 + int(head.get(b"x-envoy-attempt-count")))
         drawn = u01(key, 0)
@@ -188,7 +189,7 @@ async def client(port: int, base: float, number: int) -> None:
     loop = asyncio.get_running_loop()
     connection = ClientConnection(lambda lost: None, Limits())
     await loop.create_connection(lambda: connection, "127.0.0.1", port)
-    headers = [(CONTEXT, Context(key, start, False, False, 0).header())]
+    headers = [(FAMILY, Context(key, start, False, False, 0).header())]
     connection.request(Heard(), request_head(b"GET", b"/", b"cart", headers, 0), b"", True, b"GET")
     if u01(key, 1) < LEAVE:
         await asyncio.sleep(0.1 * u01(key, 2))
@@ -252,6 +253,9 @@ class Player(Clock, Transport):
     def abandon(self, stream: Stream, now: float) -> None:
         assert isinstance(stream, Attempt)
         self.tape.put("abandon", stream.key)
+
+    def drain(self, host: Host) -> None:
+        self.tape.put("drain", host.name)
 
 
 class Maker(Owner):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
+from pathlib import Path
 from typing import TypeVar
 
+from meshsim.scenario.load import load
 from meshsim.scenario.model import Scenario, SleepStep
 from meshsim.theory.recognise.analysis import Analysis, analyse
 from meshsim.theory.recognise.budgeted import budgeted
@@ -26,15 +28,16 @@ TRIALS = 6
 Result = TypeVar("Result")
 
 
-def solve(scenario: Scenario) -> Solution:
+def solve(scenario: str | Path | Scenario) -> Solution:
     """Everything that closed forms and numerical solutions say about a scenario in the long run.
 
     Args:
-        scenario: any; its name plays no role.
+        scenario: any, or a file's path; its name plays no role.
 
     Returns:
         Predictions by the paths of `summary.json`, and the reasons why others are missing or approximate.
     """
+    scenario = load(scenario)
     if scenario.events:
         return Solution(
             scenario.name, [], ["events change the scenario while it runs: there is no steady state"]

@@ -27,14 +27,17 @@ class Child:
         upstream: the port of `cart/0`.
         keep: whether it keeps rows.
         log: file of its access log.
+        scenario: with one service, `cart`.
     """
 
-    def __init__(self, upstream: int, *, keep: bool = False, log: Path | None = None) -> None:
+    def __init__(
+        self, upstream: int, *, keep: bool = False, log: Path | None = None, scenario: str = SCENARIO
+    ) -> None:
         command = [sys.executable, "-m", "meshsim.live"]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.say(
-            role="proxy", id="client/0", scenario=SCENARIO, folder=None, seed=7, host=HOST, keep=keep,
-            access_log=None if log is None else str(log),
+            role="proxy", id="client/0", scenario=scenario, folder=None, seed=7, host=HOST, keep=keep,
+            context="x-meshsim", access_log=None if log is None else str(log),
         )  # fmt: skip
         self.ports: dict[str, Any] = self.hear("listening")
         self.say(addresses={"cart/0": [HOST, upstream]}, app=None, urls={})

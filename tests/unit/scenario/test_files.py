@@ -40,7 +40,7 @@ def test_files_are_looked_for_in_the_working_directory_without_a_folder(tmp_path
         ("Time\n1\n", 1, "has no column time (did you mean Time?)"),
         ("x" * 200_000, 1, "not CSV"),
         ("time\n", 1, "has no arrivals"),
-        ("time\n1\nx\n", 3, "'x' is no time (write seconds from the start"),
+        ("time\n1\nx\n", 3, "what stands there is no time (write seconds from the start"),
         ("time\n1\n-1\n", 3, "'-1' is no time"),
         ("time\nnan\n", 2, "'nan' is no time"),
         ("time\ninf\n", 2, "'inf' is no time"),
@@ -116,7 +116,7 @@ events: [{at: 1s, set: {policies.a.fault: {delay: {time: TIME}}}}]
     ("content", "line", "words"),
     [
         ("", 1, "has no values"),
-        ("5ms\nx\n", 2, "'x' is no duration (write one a line"),
+        ("5ms\nx\n", 2, "what stands there is no duration (write one a line"),
         ("-1\n", 1, "'-1' is no duration"),
         ("nan\n", 1, "'nan' is no duration"),
         ("5\n1732790000\n", 2, "longer than a run can be (without a unit it is seconds)"),
