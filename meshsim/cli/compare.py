@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -89,7 +90,7 @@ def compare(
     interval. With --all also each service, and what became of each request.
 
     With --until 5% there are as many pairs as it takes for the interval of --metric to be at most 5 % of A's
-    mean to each side. Ctrl-C keeps the pairs that have finished; a second one gives up.
+    mean to each side. Ctrl-C keeps the pairs that have finished; a second one aborts.
     """
     with told(as_json):
         from meshsim.lab import compare as lab  # noqa: PLC0415
@@ -112,9 +113,7 @@ def compare(
         present(
             result,
             result.summary,
-            lambda written: terminal.show_comparison(
-                terminal.console(), result.summary, written, every=every
-            ),
+            partial(terminal.show_comparison, terminal.console(), result.summary, every=every),
             out=out,
             options=options,
             as_json=as_json,
