@@ -168,17 +168,23 @@ class Log:
         self._file = file
         self._bytes = self._lines = 0
 
-    def more(self, row: Callable[[Line], Row]) -> list[Row]:
+    def more(self, row: Callable[[Line], Row], *, ended: bool = False) -> list[Row]:
         """What `row` makes of the lines that are new in it.
 
+        Args:
+            row: reads a line.
+            ended: whether Envoy has ended, so that no line is still being written.
+
         Raises:
-            MeshsimError: a line is not what Envoy was told to write.
+            MeshsimError: a line is not what Envoy was told to write, or the last one is not whole.
         """
         if not self._file.exists():
             return []
         with self._file.open("rb") as file:
             file.seek(self._bytes)
-            whole, _, _ = file.read().rpartition(b"\n")  # what comes after it is still being written
+            whole, _, torn = file.read().rpartition(b"\n")
+        if torn and ended:
+            raise MeshsimError(f"{self._file}: its last line is not whole; is the disk full?")
         if not whole:
             return []
         self._bytes += len(whole) + 1
@@ -187,7 +193,7 @@ class Log:
             self._lines += 1
             try:
                 rows.append(row(json.loads(line)))
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
                 place = f"{self._file}:{self._lines}"
                 raise MeshsimError(f"{place}: no line of Envoy's access log ({error!r})") from None
         return rows
@@ -207,16 +213,17 @@ class CallLog:
         self._caller = id_.split("/", maxsplit=1)[0]
         self._replicas = replicas
 
-    def more(self, wall_start: float = 0.0) -> list[CallRow]:
+    def more(self, wall_start: float = 0.0, *, ended: bool = False) -> list[CallRow]:
         """The calls that are new in it, in the order in which they ended.
 
         Args:
             wall_start: scenario time 0 on the wall clock, s since 1970.
+            ended: as of `Log.more`.
 
         Raises:
             MeshsimError: a line is not what Envoy was told to write.
         """
-        return self._log.more(lambda line: _call(line, self._caller, self._replicas, wall_start))
+        return self._log.more(lambda line: _call(line, self._caller, self._replicas, wall_start), ended=ended)
 
 
 def read_calls(
@@ -226,13 +233,15 @@ def read_calls(
     return CallLog(file, id_, replicas).more(wall_start)
 
 
-def read_tries(file: Path, replicas: Mapping[tuple[str, int], str], wall_start: float = 0.0) -> list[TryRow]:
+def read_tries(
+    file: Path, replicas: Mapping[tuple[str, int], str], wall_start: float = 0.0, *, ended: bool = False
+) -> list[TryRow]:
     """All tries in a log of them, in the order in which they ended; see `CallLog`.
 
     Raises:
         MeshsimError: a line is not what Envoy was told to write.
     """
-    return Log(file).more(lambda line: _try(line, replicas, wall_start))
+    return Log(file).more(lambda line: _try(line, replicas, wall_start), ended=ended)
 
 
 def _call(line: Line, caller: str, replicas: Mapping[tuple[str, int], str], wall_start: float) -> CallRow:
@@ -313,20 +322,19 @@ class Ejection:
 
 
 def read_ejections(
-    file: Path, replicas: Mapping[tuple[str, int], str], wall_start: float = 0.0
+    file: Path, replicas: Mapping[tuple[str, int], str], wall_start: float = 0.0, *, ended: bool = False
 ) -> list[Ejection]:
-    """The ejections in an outlier detection's event log, in order of time; see `read_calls`."""
-    if not file.exists():
-        return []
-    found = []
-    for line in file.read_text(encoding="utf-8").split("\n")[:-1]:
-        event = json.loads(line)
-        if event["action"] == "EJECT" and event["enforced"]:
-            host, _, port = event["upstream_url"].rpartition(":")
-            time = datetime.fromisoformat(event["timestamp"]).timestamp() - wall_start
-            service = event["cluster_name"].split("/")[0]
-            found.append(Ejection(time, service, replicas.get((host, int(port)), "")))
-    return found
+    """The ejections in an outlier detection's event log, in order of time; see `read_tries`."""
+
+    def ejection(event: Line) -> Ejection | None:
+        if event["action"] != "EJECT" or not event["enforced"]:
+            return None
+        host, _, port = event["upstream_url"].rpartition(":")
+        time = datetime.fromisoformat(event["timestamp"]).timestamp() - wall_start
+        service = event["cluster_name"].split("/")[0]
+        return Ejection(time, service, replicas.get((host, int(port)), ""))
+
+    return [found for found in Log(file).more(ejection, ended=ended) if found is not None]
 
 
 def _lasted(line: Line) -> float:

@@ -251,15 +251,16 @@ class Envoy:
 
     def calls(self, wall_start: float = 0.0) -> list[CallRow]:
         """The calls in its access log so far; scenario time 0 is `wall_start`, s since 1970."""
-        return self.call_log().more(wall_start)
+        return self.call_log().more(wall_start, ended=self._process is None)
 
     def tries(self, wall_start: float = 0.0) -> list[TryRow]:
         """The tries of those calls that were sent; times as in `calls`."""
-        return read_tries(self.folder / TRIES, self._replicas(), wall_start)
+        return read_tries(self.folder / TRIES, self._replicas(), wall_start, ended=self._process is None)
 
     def ejections(self, wall_start: float = 0.0) -> list[Ejection]:
         """The hosts that it has ejected so far; times as in `calls`."""
-        return read_ejections(self.folder / EJECTIONS, self._replicas(), wall_start)
+        ended = self._process is None
+        return read_ejections(self.folder / EJECTIONS, self._replicas(), wall_start, ended=ended)
 
     def call_log(self) -> CallLog:
         """Its access log, to be read as it grows."""
