@@ -17,7 +17,7 @@ test: build                     ## style, types and the fast tests
 	$(BIN)/pytest -m "not long"
 	MESHSIM_FORM=plain $(BIN)/pytest -m "not long" tests/live/wire tests/live/proxy tests/live/test_garbage.py
 
-verify: build                   ## the long verification: hundreds of generated scenarios, theory with tight intervals
+verify: build                   ## the long verification: hundreds of generated scenarios, theory with tight intervals; reads HTTP beside nginx, haproxy, varnish, nodejs (Debian) where they are
 	$(BIN)/pytest -m "long"
 
 build: .venv/dev.stamp          ## compile the mesh again, if its sources have changed

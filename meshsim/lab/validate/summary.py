@@ -62,9 +62,8 @@ def summarise(
     one, other = _shared(simulation, live, window)
     solution = solve(simulation.scenario)
     theory = predicted(solution, simulation.summary["requests"]["completed"])
-    found = rows(
-        one, other, strict=proxy == "meshsim", luck=luck, theory=theory, intervals=intervals, busy=busy
-    )
+    strict = proxy == "meshsim"
+    found = rows(one, other, strict=strict, luck=luck, theory=theory, intervals=intervals, busy=busy)
     proxies = [] if beside is None else _proxies(beside, live, luck, window, busy)
     verdict = _judged(found, proxies, [*noise, *_disturbed(beside)], evidence)
     loads = [index for index, load in enumerate(scenario.load) if load.users is None]
