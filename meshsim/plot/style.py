@@ -17,10 +17,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
+from meshsim.plot import fonts
 from meshsim.units import duration_text
 
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = (
@@ -42,6 +44,9 @@ SIZE = 9.0
 
 DPI = 100
 
+TITLE_LONGEST = 68
+"""Characters of a heading's first line."""
+
 LEFT = 0.075
 """Where text and panels begin, as a share of the width."""
 
@@ -58,6 +63,12 @@ class Picture(Figure):
     def _repr_png_(self) -> bytes:
         return self.png()
 
+    def draw(self, renderer: RendererBase) -> None:
+        """Draws the picture, in fonts that have its characters."""
+        fonts.choose(self)
+        with fonts.silent():
+            super().draw(renderer)
+
     def png(self) -> bytes:
         """The picture as a PNG file, with the alternative text as its description."""
         out = io.BytesIO()
@@ -69,6 +80,8 @@ class Picture(Figure):
 def heading(figure: Figure, title: str, description: str) -> float:
     """Writes title and description; returns where the panels may begin, as a share of the height."""
     inch = 1.0 / figure.get_figheight()
+    first, *more = textwrap.wrap(title, TITLE_LONGEST) or [""]
+    title = f"{first} …" if more else first
     figure.text(LEFT, 1.0 - 0.12 * inch, title, fontsize=14, weight="bold", va="top", color=INK)
     lines = textwrap.wrap(description, 118)[:4]
     figure.text(LEFT, 1.0 - 0.40 * inch, "\n".join(lines), fontsize=10, va="top", color=INK, linespacing=1.3)
