@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 import typer
 
 import meshsim
-from meshsim.errors import MeshsimError, ScenarioError
+from meshsim.errors import MeshsimError, ScenarioError, printable
 from meshsim.forms import FORM
 
 if TYPE_CHECKING:
@@ -107,9 +107,24 @@ def main() -> None:
         finally:
             sys.stdout.flush()
     except OSError as error:
-        print(f"meshsim: {error.strerror or error}: the output is incomplete", file=sys.stderr)
+        say(f"{error.strerror or error}: the output is incomplete")
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(BAD)
+
+
+def report(text: str) -> None:
+    """Prints a line on standard error: how it goes."""
+    print(printable(text, lines=True), file=sys.stderr, flush=True)
+
+
+def say(text: str) -> None:
+    """Tells people something besides the results, on standard error."""
+    report(f"meshsim: {text}")
+
+
+def show(text: str) -> None:
+    """Prints a line of results for people."""
+    print(printable(text))
 
 
 @contextlib.contextmanager
@@ -123,10 +138,10 @@ def told(as_json: bool) -> Iterator[None]:
             listed = [asdict(problem) for problem in problems]
             print(json.dumps({"error": str(error), "problems": listed}, indent=2))
         several = f"{len(problems)} problems\n" if len(problems) > 1 else ""
-        print("meshsim: " + f"{several}{error}".replace("\n", "\n  "), file=sys.stderr)
+        say(f"{several}{error}".replace("\n", "\n  "))
         raise typer.Exit(BAD) from None
     except KeyboardInterrupt:
-        print("meshsim: given up; nothing is written", file=sys.stderr)
+        say("given up; nothing is written")
         raise typer.Exit(INTERRUPTED) from None
 
 
@@ -181,7 +196,7 @@ def present(
 def code(*, partial: bool, missed: bool) -> int:
     """How a verb ends, once its results are told."""
     if partial:
-        print("meshsim: interrupted; the results are partial", file=sys.stderr)
+        say("interrupted; the results are partial")
         return INTERRUPTED
     return MISSED if missed else 0
 
@@ -191,12 +206,12 @@ def warn(engine: str | None) -> None:
     from meshsim.lab.engines import complaint  # noqa: PLC0415 - slow to import
 
     for note in complaint("auto" if engine is None else engine):
-        print(f"meshsim: {note}", file=sys.stderr)
+        say(note)
 
 
 def stopping() -> None:
     """Says that the first Ctrl-C was noticed."""
-    print("meshsim: stopping, and keeping what there is; Ctrl-C again gives up", file=sys.stderr)
+    say("stopping, and keeping what there is; Ctrl-C again gives up")
 
 
 def _version(wanted: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,6 +21,8 @@ from meshsim.cli.app import (
     app,
     example,
     present,
+    report,
+    say,
     stopping,
     told,
     warn,
@@ -129,7 +130,7 @@ def capacity(
             overrides=overrides or (),
             jobs=jobs,
             out=out,
-            say=None if quiet else _say,
+            say=None if quiet else report,
             interrupted=stopping,
             **options,
         )
@@ -142,12 +143,8 @@ def capacity(
             quiet=quiet,
         )
     if result.answer["partial"]:
-        print("meshsim: interrupted; this is what is known so far", file=sys.stderr)
+        say("interrupted; this is what is known so far")
         raise typer.Exit(INTERRUPTED)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 # ---- options ----------------------------------------------------------------------------------------
@@ -200,10 +197,9 @@ def _cost(text: str) -> tuple[str, float]:
 
 
 def _show(result: Capacity, written: list[Path]) -> None:
-    from rich.markup import escape  # noqa: PLC0415
-
     from meshsim.lab import terminal  # noqa: PLC0415
     from meshsim.lab.capacity import sheets  # noqa: PLC0415
+    from meshsim.lab.terminal import escape  # noqa: PLC0415
 
     out, answer = terminal.console(), result.answer
     wanted = sheets.objectives(answer)

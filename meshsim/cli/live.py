@@ -108,5 +108,5 @@ def _show(said: dict[str, Any]) -> None:
 
     out = terminal.console()
     for service, url in said["entry"].items():
-        out.print(f"{service}: [bold]{url}[/]")
+        out.print(f"{terminal.escape(service)}: [bold]{terminal.escape(url)}[/]")
     terminal.show(out, watch.proxies_sheet(said))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from meshsim.cli.app import AsJson, Overrides, ScenarioFile, app, example, told
+from meshsim.cli.app import AsJson, Overrides, ScenarioFile, app, example, show, told
 
 
 @app.command(epilog=example("meshsim check shop.yaml"))
@@ -32,12 +32,12 @@ def check(scenario: ScenarioFile, overrides: Overrides = None, as_json: AsJson =
     if as_json:
         print(json.dumps(facts, indent=2))
         return
-    print(f"{scenario}: fine.")
-    print(f"services: {', '.join(facts['services'])}")
-    print(f"edges: {', '.join(facts['edges'])}")
-    print(f"{loaded.duration:g} s, {facts['events']} events, {facts['objectives']} objectives")
+    show(f"{scenario}: fine.")
+    show(f"services: {', '.join(facts['services'])}")
+    show(f"edges: {', '.join(facts['edges'])}")
+    show(f"{loaded.duration:g} s, {facts['events']} events, {facts['objectives']} objectives")
     for advice in facts["advice"]:
-        print(f"note: {advice}")
+        show(f"note: {advice}")
 
 
 @app.command(epilog=example("meshsim schema > scenario.schema.json"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +19,7 @@ from meshsim.cli.app import (
     Seed,
     app,
     example,
+    say,
     stopping,
     told,
     warn,
@@ -106,7 +106,7 @@ def sweep(
                     interrupted=stopping,
                 )
         except KeyboardInterrupt:
-            print(f"meshsim: given up; what has finished is kept in {out}", file=sys.stderr)
+            say(f"given up; what has finished is kept in {out}")
             raise typer.Exit(INTERRUPTED) from None
         if as_json:
             print(json.dumps(as_dict(done), indent=2, allow_nan=False))
@@ -142,4 +142,4 @@ def _tell_partial(done: Sweep, fresh: bool) -> None:
         told = f"interrupted after {done.runs} of {done.wanted} runs; {on}"
     else:
         told = "interrupted before any run had finished; nothing is written"
-    print(f"meshsim: {told}", file=sys.stderr)
+    say(told)

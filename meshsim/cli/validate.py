@@ -18,6 +18,7 @@ from meshsim.cli.app import (
     code,
     example,
     saved,
+    say,
     told,
 )
 from meshsim.scenario.names import file_name
@@ -110,7 +111,7 @@ def validate(
 
 def _stopping() -> None:
     """Says that Ctrl-C was noticed: half a live run can't be judged, so the one under way is dropped."""
-    typer.echo("meshsim: stopping the mesh; the validations that are done are kept", err=True)
+    say("stopping the mesh; the validations that are done are kept")
 
 
 def _folder(out: Path | None, several: bool, done: list[Validation], result: Validation) -> Path | None:

@@ -61,6 +61,7 @@ ENGINE = [
 
 LIVE = [
     "meshsim.live.wire.heads",
+    "meshsim.live.wire.chunks",
     "meshsim.live.wire.framing",
     "meshsim.live.wire.write",
     "meshsim.live.wire.request",

@@ -269,8 +269,7 @@ def sheet(done: Sweep) -> sheets.Sheet:
                 sheets.rate(client("rate")),
                 sheets.rate(client("goodput")),
                 sheets.share(client("success_ratio")),
-                sheets.time(client("latency_p50")),
-                sheets.time(client("latency_p99")),
+                *(_percentile(digest, key) for key in ("p50", "p99")),
                 busy,
                 "unsteady" if digest.unstable else "",
             )
@@ -282,6 +281,11 @@ def sheet(done: Sweep) -> sheets.Sheet:
         rows,
         words=(len(columns) - 2, len(columns) - 1),
     )
+
+
+def _percentile(digest: Digest, key: str) -> str:
+    completed = sum(round(digest.client(name) or 0.0) for name in ("ok", "failed"))
+    return sheets.percentile({key: digest.client(f"latency_{key}")}, key, completed)
 
 
 def as_dict(done: Sweep) -> dict[str, Any]:

@@ -61,6 +61,7 @@ class Spec:
         host: the address to listen on.
         keep: whether rows are wanted in the end.
         access_log: file of a proxy's access log; None for none.
+        context: name of the header by which calls are known, a secret of the run (`meshsim.live.context`).
     """
 
     role: str
@@ -70,6 +71,7 @@ class Spec:
     host: str
     keep: bool
     access_log: Path | None
+    context: str = "x-meshsim"
 
     @classmethod
     def of(cls, message: Message) -> Spec:
@@ -83,6 +85,7 @@ class Spec:
             host=message["host"],
             keep=message["keep"],
             access_log=None if log is None else Path(log),
+            context=message["context"],
         )
 
 

@@ -1,33 +1,39 @@
 """What travels with a call: whose it is, so that the same draws are made live as in a simulation.
 
-``x-meshsim: <key of the call, 16 hex>;<start of the client's request, s>;<extra>;<sampled>;<priority>`` goes
-from whoever makes a call through every proxy, ours or Envoy's, to the replica. The attempt's key follows
-from it and from ``x-envoy-attempt-count``. A program that knows nothing of meshsim forwards the tracing
-headers, as in any mesh: then ``traceparent`` names the attempt that a call was made for, and the call's key
-is that of the first step of the caller's script that calls this service.
+``x-meshsim-…: <key of the call, 16 hex>;<start of the client's request, s>;<extra>;<sampled>;<priority>``
+goes from whoever makes a call through every proxy, ours or Envoy's, to the replica. The attempt's key follows
+from it and from ``x-envoy-attempt-count``.
+
+The header's name ends with a secret of the run, which its own processes alone are told: nobody from outside
+can decide what is drawn. A program gets to see no header of this family, and sends none on: its sidecar knows
+which request a call was made for by the tracing headers (`proxy.pairing`).
 
 Source: W3C Trace Context, traceparent ``00-<trace id, 32 hex>-<parent id, 16 hex>-<flags, 2 hex>``.
 """
 
 from __future__ import annotations
 
+import re
 from math import isfinite
 from typing import final
 
 from meshsim.random import Key, derive
 
-CONTEXT = b"x-meshsim"
+FAMILY = b"x-meshsim"
+"""How the names of meshsim's own headers begin; by itself, that of the context where there is no secret."""
 ATTEMPT_COUNT = b"x-envoy-attempt-count"
 TRACEPARENT = b"traceparent"
 REQUEST_ID = b"x-request-id"
 
 PRIORITY_MOST = 1000
-CONTEXT_PARTS = 5
+START_MOST = 1e9
+"""Of a request, s: some thirty years."""
+COUNT_DIGITS = 15
 MICROS = 1e6
-TRACE_LENGTH = 32
-PARENT_LENGTH = 16
-TRACEPARENT_LENGTH = 55
-TRACEPARENT_PARTS = [2, TRACE_LENGTH, PARENT_LENGTH, 2]
+
+_NUMBER = rb"-?[0-9]{1,10}(?:\.[0-9]{1,20})?(?:e-?[0-9]{1,3})?"
+_CONTEXT = re.compile(rb"([0-9a-f]{16});(" + _NUMBER + rb");([01]);([01]);(-?[0-9]{1,4})")
+_TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
 TraceId = int
 """128 bits, which C has no number for."""
@@ -59,24 +65,22 @@ class Context:
         self.priority = priority
 
     def header(self) -> bytes:
-        """The value of ``x-meshsim``."""
+        """The value of its header."""
         extra = 1 if self.extra else 0
         sampled = 1 if self.sampled else 0
         return f"{self.key:016x};{self.start!r};{extra};{sampled};{self.priority}".encode()
 
 
 def parse_context(value: bytes) -> Context | None:
-    """What ``x-meshsim`` says; None if it says nothing that we would have written."""
-    parts = value.split(b";")
-    if len(parts) != CONTEXT_PARTS or len(parts[0]) != PARENT_LENGTH:
+    """What the header says; None if it says nothing that we would have written."""
+    found = _CONTEXT.fullmatch(value)
+    if found is None:
         return None
-    try:
-        key, start, priority = int(parts[0], 16), float(parts[1]), int(parts[4])
-    except ValueError:
+    key, start, extra, sampled, priority = found.groups()
+    began, rank = float(start), int(priority)
+    if not isfinite(began) or abs(began) > START_MOST or abs(rank) > PRIORITY_MOST:
         return None
-    if not isfinite(start) or abs(priority) > PRIORITY_MOST or key < 0:
-        return None
-    return Context(key, start, parts[2] == b"1", parts[3] == b"1", priority)
+    return Context(int(key, 16), began, extra == b"1", sampled == b"1", rank)
 
 
 def stranger(key: Key, now: float, sampled: bool) -> Context:
@@ -89,7 +93,7 @@ def stranger(key: Key, now: float, sampled: bool) -> Context:
 
 
 def stranger_header(context: Context) -> bytes:
-    """``x-meshsim`` of a stranger's context: its `header`, but for zeros at the end of the start."""
+    """The header of a stranger's context: its `header`, but for zeros at the end of the start."""
     if context.start < 0.0:  # before the scenario begins: C's division is not Python's there
         return context.header()
     total = int(context.start * MICROS + 0.5)
@@ -101,7 +105,7 @@ def stranger_header(context: Context) -> bytes:
 
 def attempt_key(context: Context, count: bytes) -> tuple[Key, int]:
     """Key and number (from 0) of the attempt that brings a call, by its ``x-envoy-attempt-count``."""
-    number = int(count) - 1 if count.isdigit() and len(count) < PARENT_LENGTH else 0
+    number = int(count) - 1 if count.isdigit() and len(count) <= COUNT_DIGITS else 0
     number = max(number, 0)
     return derive(context.key, number), number
 
@@ -157,14 +161,11 @@ def traceparent(trace: str, parent: Key, sampled: bool) -> bytes:
 
 def parse_trace(value: bytes) -> Trace | None:
     """What ``traceparent`` says; None if it is not one of version 00 with ids that are not 0."""
-    parts = value.split(b"-")
-    if len(value) != TRACEPARENT_LENGTH or [len(part) for part in parts] != TRACEPARENT_PARTS:
+    found = _TRACEPARENT.fullmatch(value)
+    if found is None:
         return None
-    try:
-        version, trace, parent, flags = [int(part, 16) for part in parts]
-    except ValueError:
-        return None
-    return Trace(trace, parent, flags & 1 == 1) if version == 0 and trace and parent else None
+    trace, parent, flags = int(found[1], 16), int(found[2], 16), int(found[3], 16)
+    return Trace(trace, parent, flags & 1 == 1) if trace and parent else None
 
 
 def request_id(key: Key) -> bytes:

@@ -12,6 +12,7 @@ Each phase has a limit. Whoever dies before the end ends the mesh, with its last
 from __future__ import annotations
 
 import queue
+import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -94,6 +95,7 @@ class LiveMesh:
         self._heard_at: dict[tuple[str, str], float] = {}
         self._tell = told or (lambda words: None)
         self._text, self._files = written.apart(scenario)
+        self._context = f"x-meshsim-{secrets.token_hex(16)}"
         self._members: dict[tuple[str, str], Member] = {}
         self._keys: dict[Process, tuple[str, str]] = {}
         self._proxies: Proxies | None = None
@@ -160,7 +162,7 @@ class LiveMesh:
             from meshsim.live.envoy.mesh import Envoys  # noqa: PLC0415 - an extra
 
             folder, log = self.keeper.folder / "envoy", self.options.access_log
-            return Envoys(self.scenario, self.seed, host, folder, log)
+            return Envoys(self.scenario, self.seed, host, folder, log, self._context)
         raise MeshsimError(f"no proxy {kind!r}; choose meshsim or envoy")
 
     def _fork(self, role: str, id_: str) -> Member:
@@ -178,6 +180,7 @@ class LiveMesh:
                 "seed": self.seed,
                 "host": self.options.host,
                 "keep": self.options.keep,
+                "context": self._context,
                 "access_log": None if log is None else str(log.absolute() / f"{file_name(id_)}.jsonl"),
             }
         )
@@ -288,6 +291,9 @@ class LiveMesh:
     def _note(self, process: Process, message: Message) -> None:
         if "ended" in message:
             raise self.keeper.loss(process)
+        if "error" in message:
+            assert isinstance(process, Member), "only members are listened to"
+            raise process.error(message["error"])
         if "stats" in message:
             self.stats[self._keys[process]] = message["stats"]
             self._heard_at[self._keys[process]] = time.monotonic()
@@ -298,9 +304,9 @@ class LiveMesh:
         if message.get("troubles"):
             self.troubles[process.name] = message["troubles"]
 
-    def _await(self, word: str, members: Sequence[Process]) -> dict[Process, Message]:
+    def _await(self, word: str, members: Sequence[Process]) -> dict[Process, Any]:
         """What each of some members says of a phase."""
-        heard: dict[Process, Message] = {}
+        heard: dict[Process, Any] = {}
         missing = set(members)
         deadline = time.monotonic() + PHASE_LIMIT
         while missing:
@@ -331,7 +337,7 @@ class LiveMesh:
         for member in self._members.values():
             member.send({"stop": True})
         heard = self._await("rows", list(self._members.values()))
-        rows = {self._keys[process]: written for process, written in heard.items()}
+        rows = {key: member.rows(heard[member]) for key, member in self._members.items()}
         return {
             **rows,
             **{("proxy", id_): written for id_, written in self.proxies.collect(self.base).items()},

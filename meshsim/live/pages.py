@@ -10,7 +10,7 @@ from array import array
 from urllib.parse import urlsplit
 
 from meshsim.live.clock import LiveClock
-from meshsim.live.context import CONTEXT, REQUEST_ID, TRACEPARENT, Context, Trace, request_id
+from meshsim.live.context import REQUEST_ID, TRACEPARENT, Context, Trace, request_id
 from meshsim.live.transport import Outgoing, SocketTransport
 from meshsim.live.wire import request_head
 from meshsim.mesh.attempt import Attempt
@@ -28,14 +28,16 @@ class PageTransport(SocketTransport):
 
     Args:
         names: of the service that is called, by number of the edge.
+        context_name: of the header that says whose a call is.
 
     Attributes:
         request_keys: of client requests, by their rows; for who numbers them.
         lag: how much later than meant each was sent, s.
     """
 
-    def __init__(self, clock: LiveClock, names: list[str], numbered: bool = False) -> None:
+    def __init__(self, clock: LiveClock, names: list[str], context_name: str, numbered: bool = False) -> None:
         super().__init__(clock, {})
+        self.context_name = context_name.encode()
         self.names = [name.encode() for name in names]
         self.numbered = numbered
         self.request_keys: array[int] = array("Q")
@@ -68,7 +70,7 @@ class PageTransport(SocketTransport):
         context = Context(call.key, request.start, call.extra, request.sampled, request.priority)
         parent = call.owner.span or call.key  # type: ignore[attr-defined]  # the calls of a page are Calls
         headers = [
-            (CONTEXT, context.header()),
+            (self.context_name, context.header()),
             (TRACEPARENT, Trace(request.key or 1, parent or 1, request.sampled).header()),
             (REQUEST_ID, request_id(request.key)),
         ]

@@ -19,9 +19,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
+from meshsim.errors import printable
 from meshsim.plot import fonts
 from meshsim.units import duration_text
 
@@ -50,6 +52,12 @@ TITLE_LONGEST = 68
 LEFT = 0.075
 """Where text and panels begin, as a share of the width."""
 
+LETTER = 0.0078
+"""The width of a letter, as a share of the width of most pictures."""
+
+LONGEST = 30
+"""Characters of a name beside a panel."""
+
 
 class Picture(Figure):
     """A figure that notebooks show by itself, without pyplot, and that knows its alternative text.
@@ -59,6 +67,12 @@ class Picture(Figure):
     """
 
     alt: str = ""
+
+    def savefig(self, *args: Any, **options: Any) -> None:
+        """Writes the picture; in names control characters are told."""
+        for text in self.findobj(Text):
+            text.set_text(printable(text.get_text(), lines=True))
+        super().savefig(*args, **options)
 
     def _repr_png_(self) -> bytes:
         return self.png()
@@ -103,6 +117,23 @@ def log_durations(axes: Axes, low: float, high: float) -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
+def shortened(text: str, longest: int = LONGEST) -> str:
+    """A text that fits beside a panel: names that are too long differ at their ends, so the middle goes."""
+    if len(text) <= longest:
+        return text
+    return f"{text[: longest // 2]}…{text[longest // 2 + 1 - longest :]}"
+
+
+def right_of(names: Sequence[str]) -> float:
+    """Where panels end that have these names to their right, as a share of the width."""
+    return 0.965 - LETTER * max((len(name) for name in names), default=0)
+
+
+def title(axes: Axes, label: str, pad: float = 4.0) -> None:
+    """Writes what a panel shows, so many points above it."""
+    axes.set_title(label, loc="left", fontsize=SIZE + 1, color=INK, pad=pad)
+
+
 def tidy(axes: Axes, label: str, *, lines: bool = True) -> None:
     """A panel's frame: two spines, a light grid of `lines`, a label that reads horizontally."""
     for side in ("top", "right"):
@@ -111,7 +142,7 @@ def tidy(axes: Axes, label: str, *, lines: bool = True) -> None:
         axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=SIZE, colors=INK)
-    axes.set_title(label, loc="left", fontsize=SIZE + 1, color=INK, pad=4)
+    title(axes, label)
 
 
 class LineEnd(NamedTuple):
@@ -126,7 +157,7 @@ class LineEnd(NamedTuple):
 def name_lines(axes: Axes, ends: Sequence[LineEnd]) -> None:
     """Writes each line's name to the right of the panel, moved apart where they would overlap.
 
-    A thin line in the line's colour leads from its end to its name.
+    A dotted line in the line's colour leads from its end to its name.
 
     Args:
         axes: with its final limits.
@@ -147,7 +178,15 @@ def name_lines(axes: Axes, ends: Sequence[LineEnd]) -> None:
             fontsize=SIZE,
             color=INK,
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": end.colour, "linewidth": 0.8, "shrinkA": 1, "shrinkB": 0},
+            arrowprops={
+                "relpos": (0.0, 0.5),
+                "arrowstyle": "-",
+                "color": end.colour,
+                "linewidth": 0.8,
+                "linestyle": (0, (1, 2)),
+                "shrinkA": 1,
+                "shrinkB": 0,
+            },
         )
 
 

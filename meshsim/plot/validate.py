@@ -272,8 +272,7 @@ def _errors(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
 
 def _named(metric: str) -> str:
     """A metric as it fits beside the axis."""
-    name = metric.removeprefix("edges.").removeprefix("services.")
-    return name if len(name) <= LONGEST else f"{name[: LONGEST // 2 - 1]} … {name[1 - LONGEST // 2 :]}"
+    return style.shortened(metric.removeprefix("edges.").removeprefix("services."), LONGEST)
 
 
 def _said(row: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 from meshsim import units
 from meshsim.errors import MeshsimError, Problem, ScenarioError, shown
 from meshsim.scenario.findings import Findings, mapping, sequence
-from meshsim.scenario.names import Path, suggestion
+from meshsim.scenario.names import Path, nearest
 
 MOST_BYTES = 100_000_000
 MOST_INLINE = 1_000
@@ -59,6 +59,7 @@ def read_files(document: dict[str, Any], files: Files, findings: Findings) -> No
             times = _read(files, trace["file"], place, _trace_times, findings)
             if times is not None:
                 trace["times"] = times
+                _check_end(document.get("duration"), times[0], trace["file"], place, findings)
 
 
 def take_files(document: dict[str, Any]) -> dict[str, str]:
@@ -167,46 +168,90 @@ def _read(files: Files, name: str, path: Path, parse: Any, findings: Findings) -
     return content
 
 
+def _check_end(duration: object, first: float, name: str, place: Path, findings: Findings) -> None:
+    """Refuse a trace that begins when the run is over, such as one whose times count from 1970."""
+    try:
+        end = units.duration(duration)
+    except ValueError:
+        return  # which the models say
+    if first >= end > 0.0:
+        findings.add(
+            place,
+            f"{shown(name)}: the first request is due at {first:.15g} s, and the run ends at {end:.15g} s",
+            "times are seconds from the start of the run: take the first one off all, or lengthen duration",
+        )
+
+
 def _trace_times(text: str, name: str) -> list[float]:
-    """The sorted column `time` of a CSV file, s."""
+    """The column `time` of a CSV file, in order, s."""
     try:
         header = [column.strip() for column in next(csv.reader(io.StringIO(text), strict=True), [])]
     except csv.Error as error:
         raise ScenarioError([Problem(name, 1, "", f"not CSV: {error}")]) from None
     if TIME not in header:
-        remedy = suggestion(TIME, header) or "begin with it"
+        close = nearest(TIME, header)
+        remedy = f"did you mean {close}?" if close else "begin with a line that names it"
         raise ScenarioError([Problem(name, 1, "", "has no column time", remedy)])
+    if header.count(TIME) > 1:
+        twice = Problem(name, 1, "", f"has {header.count(TIME)} columns time", "rename all but one")
+        raise ScenarioError([twice])
     column = header.index(TIME)
     try:
         # Traces have millions of rows: look for the one that is wrong only when one is
         rows = csv.reader(io.StringIO(text), strict=True)
         next(rows)
-        times = [float(row[column]) for row in rows if row]
+        times, widest = [], 0
+        for row in rows:
+            if row:
+                times.append(float(row[column]))
+                widest = max(widest, len(row))
         wrong = not all(map(math.isfinite, times)) or min(times, default=0.0) < 0.0
+        wrong = wrong or widest > len(header) or times != sorted(times)
     except (csv.Error, ValueError, IndexError):
         wrong = True
     if wrong:
         raise ScenarioError([_wrong_row(text, column, name)])
     if not times:
         raise ScenarioError([Problem(name, 1, "", "has no arrivals", "write one time a line")])
-    return sorted(times)
+    return times
 
 
 def _wrong_row(text: str, column: int, name: str) -> Problem:
     """The first row of a trace that is not as it should be."""
     rows = csv.reader(io.StringIO(text), strict=True)
     remedy = "write seconds from the start, such as 1.25"
+    before = "0"
     try:
-        next(rows)
-        for row in rows:
+        columns = len(next(rows))
+        for row in filter(None, rows):
             written = row[column].strip() if column < len(row) else ""
-            if row and not written:
+            if not written:
                 return Problem(name, rows.line_num, TIME, "the time is missing", remedy)
-            if row and not _is_time(written):
-                return Problem(name, rows.line_num, TIME, f"{shown(written)} is no time", remedy)
+            if len(row) > columns:
+                many = f"has {len(row)} cells, and the first line {columns}"
+                return Problem(name, rows.line_num, TIME, many, "write 1.25 with a point, or quote the cell")
+            if not _is_time(written):
+                return Problem(name, rows.line_num, TIME, f"{_number(written)} is no time", remedy)
+            if float(written) < float(before):
+                back = f"{shown(written)} comes after {shown(before)}"
+                return Problem(name, rows.line_num, TIME, back, "sort the lines by time")
+            before = written
     except csv.Error as error:
         return Problem(name, rows.line_num, "", f"not CSV: {error}")
     raise AssertionError("a row was wrong a moment ago")
+
+
+def _number(written: str) -> str:
+    """A cell as a message may show it: as it is if it is a number, and no other text.
+
+    A scenario from somebody else can name any file that its user can read, and what its lines say has no
+    business in the messages, which end in logs and reports; the line's number finds it.
+    """
+    try:
+        float(written)
+    except ValueError:
+        return "what stands there"
+    return shown(written)
 
 
 def _is_time(written: str) -> bool:
@@ -222,11 +267,15 @@ def _measured(text: str, name: str) -> list[str]:
     for number, line in enumerate(text.splitlines(), 1):
         written = line.strip()
         if written:
+            remedy = "write one a line, such as 5ms or 0.005"
             try:
                 seconds = units.duration(written if written[-1].isalpha() else f"{written}s")
             except ValueError:
-                message, remedy = f"{shown(written)} is no duration", "write one a line, such as 5ms or 0.005"
+                message = f"{_number(written)} is no duration"
                 raise ScenarioError([Problem(name, number, "", message, remedy)]) from None
+            if seconds > units.LONGEST:
+                message = f"{shown(written)} is longer than a run can be (without a unit it is seconds)"
+                raise ScenarioError([Problem(name, number, "", message, remedy)])
             values.append(f"{seconds!r}s")
     if not values:
         raise ScenarioError([Problem(name, 1, "", "has no values", "write one duration a line")])

@@ -54,12 +54,18 @@ class Trace(Model):
     """Arrivals from a CSV file next to the scenario.
 
     Attributes:
-        file: its column `time` has seconds from the start.
-        times: these, sorted; the loader puts them here.
+        file: its column `time` has seconds from the start, in order.
+        times: these; the loader puts them here.
     """
 
     file: str = ""
-    times: Annotated[tuple[Annotated[float, Field(ge=0)], ...], AsTuple] = ()
+    times: Annotated[tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...], AsTuple] = ()
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Trace:
+        if list(self.times) != sorted(self.times):
+            raise ValueError("the times are not in order; sort them")
+        return self
 
     def __eq__(self, other: object) -> bool:
         """The same arrivals, whichever file they came from."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from meshsim.live.child import Spec
-from meshsim.live.context import CONTEXT, parse_context
+from meshsim.live.context import FAMILY, parse_context
 from meshsim.live.proxy.exchange import Exchange
 from meshsim.live.roles.proxy import Proxy
 from meshsim.live.transport import Delivery, Pool
@@ -106,7 +106,7 @@ def test_no_object_of_a_request_outlives_it(between: Between) -> None:
 
 def test_the_header_of_a_stranger_says_what_its_context_is(between: Between) -> None:
     between.exchange(200)
-    line = next(line for line in between.upstream.sent.split(b"\r\n") if line.startswith(CONTEXT))
+    line = next(line for line in between.upstream.sent.split(b"\r\n") if line.startswith(FAMILY))
     written = line.partition(b": ")[2]
     context = parse_context(written)
     assert context is not None

@@ -18,7 +18,7 @@ from typing import Any
 
 from meshsim.live.child import Addresses, Spec
 from meshsim.live.clock import LiveClock
-from meshsim.live.context import CONTEXT, Context, parse_context
+from meshsim.live.context import FAMILY, Context, parse_context
 from meshsim.live.loops import new_loop
 from meshsim.live.proxy.exchange import Exchange
 from meshsim.live.roles.proxy import Proxy
@@ -149,7 +149,7 @@ class Upstream(Handler):
         self.loop = loop
 
     def begin(self, connection: Any, head: Any, body: bytes, whole: bool) -> ServerStream:
-        context = parse_context(head.get(CONTEXT))
+        context = parse_context(head.get(FAMILY))
         assert context is not None
         key = derive(context.key, 1000 + int(head.get(b"x-envoy-attempt-count")))
         drawn = u01(key, 0)
@@ -188,7 +188,7 @@ async def client(port: int, base: float, number: int) -> None:
     loop = asyncio.get_running_loop()
     connection = ClientConnection(lambda lost: None, Limits())
     await loop.create_connection(lambda: connection, "127.0.0.1", port)
-    headers = [(CONTEXT, Context(key, start, False, False, 0).header())]
+    headers = [(FAMILY, Context(key, start, False, False, 0).header())]
     connection.request(Heard(), request_head(b"GET", b"/", b"cart", headers, 0), b"", True, b"GET")
     if u01(key, 1) < LEAVE:
         await asyncio.sleep(0.1 * u01(key, 2))

@@ -1,4 +1,4 @@
-"""Compares two scenarios on the same luck: the verb behind ``meshsim compare`` and ``meshsim.compare``."""
+"""Compares two scenarios: the verb behind ``meshsim compare`` and ``meshsim.compare``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from meshsim.lab.compare.comparison import Comparison
 from meshsim.lab.compare.evidence import comparable
 from meshsim.lab.compare.runner import Job, run_pairs
 from meshsim.lab.compare.summary import summarise, with_objectives
+from meshsim.lab.compare.verdict import verdict
 from meshsim.lab.engines import Progress
 from meshsim.lab.run import first_seed
 from meshsim.measure import metrics
@@ -105,6 +106,7 @@ def _compared(
         notes.append(f"B's own seed, {job.b.seed}, is not used: both have A's.")
     summary = summarise(job, pairs, look=look, partial=cut_short, notes=notes)
     summary["a"]["label"], summary["b"]["label"] = labels
+    summary["verdict"] = verdict(summary)
     summary["notes"] += _advice(job.a, job.b)
     return Comparison(job.a, job.b, pairs, summary)
 

@@ -78,14 +78,14 @@ class Comparison:
         return frame(self.replication_columns)
 
     def tails(self) -> list[tuple[Floats, Floats]]:
-        """Of A and of B: times, s, and the share of requests that still have no good answer then.
+        """Of A and of B: times, s, and the share of requests that have not succeeded by then.
 
         A request that fails, or has no answer by the end of the run, never gets one. Empty without records.
         """
         return [_tail([getattr(pair, side) for pair in self.pairs]) for side in ("a", "b")]
 
     def goodput(self) -> list[tuple[Floats, Floats]]:
-        """Of A and of B: times, s, and good answers per second, mean over the runs."""
+        """Of A and of B: times, s, and successes per second, mean over the runs."""
         found = []
         for side in ("a", "b"):
             runs: list[Side] = [getattr(pair, side) for pair in self.pairs]
@@ -124,8 +124,8 @@ class Comparison:
         )
 
     def _repr_html_(self) -> str:
-        told = [*sheets.sentences(self.summary), *self.summary["notes"]]
-        return text.html(sheets.headline(self.summary), told)
+        told = [self.summary["verdict"], *self.summary["notes"]]
+        return text.html(sheets.headline(self.summary, every=False), told)
 
 
 def _tail(sides: list[Side]) -> tuple[Floats, Floats]:

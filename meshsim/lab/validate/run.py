@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +12,13 @@ from meshsim.lab import engines, files
 from meshsim.lab.engines import Engine, Progress
 from meshsim.lab.interrupt import Interrupt, interruptible
 from meshsim.lab.run import Run, first_seed, provenance
-from meshsim.lab.validate import calibration
+from meshsim.lab.validate import calibration, lateness
 from meshsim.lab.validate.live import Live, Observation, on_this_machine
 from meshsim.lab.validate.spread import intervals
 from meshsim.lab.validate.summary import records_of
 from meshsim.lab.validate.summary import summarise as sum_up
 from meshsim.lab.validate.validation import Validation
+from meshsim.measure.evidence import Evidence
 from meshsim.measure.luck import Luck, by_run
 from meshsim.measure.records import Records
 from meshsim.measure.summary import summarise
@@ -177,7 +179,17 @@ class _Work:
         window = measured(runs[:1], model)
         # meshsim's proxy makes the simulator's draws: only the machine's milliseconds are another matter
         alike = runs if self.proxy == ENVOY else [self._simulated(simulate, deal, 0) for deal in deals]
-        median = simulation.summary["latency"]["p50"] or 0.0
+        evidence = {
+            "calibration": first.evidence,
+            "live run": seen.evidence,
+            "calibration after it": second.evidence,
+        }
+        noise = _noise(simulation, evidence, each)
+        busy = []
+        if noise:
+            costs = lateness.possible(each, (first.evidence, second.evidence), seen.evidence)
+            models = [calibration.with_overheads(real, cost) for cost in costs]
+            busy = [runs[0], *(self._simulated(simulate, model, 0) for model in models)]
         summary = sum_up(
             simulation=simulation,
             live=seen.run,
@@ -185,12 +197,9 @@ class _Work:
             intervals=intervals(runs, window),
             luck=Luck(by_run(alike, window), len(alike)),
             overheads=calibration.described(overheads),
-            evidence={
-                "calibration": first.evidence,
-                "live run": seen.evidence,
-                "calibration after it": second.evidence,
-            },
-            drift=calibration.drift(each[0], each[1], median),
+            evidence=evidence,
+            noise=noise,
+            busy={metric: (min(values), max(values)) for metric, values in by_run(busy, window).items()},
             window=window,
             beside=beside,
         )
@@ -249,3 +258,17 @@ class _Work:
 def _run(scenario: Scenario, records: Records) -> Run:
     """Records as `meshsim run` would give them, so that both sides leave the same files."""
     return Run(scenario, [records], {**summarise([records], scenario), "provenance": provenance(scenario)})
+
+
+def _noise(
+    simulation: Run, evidence: Mapping[str, Evidence], calibrations: Sequence[calibration.Overheads]
+) -> list[str]:
+    """What says that the machine was busy, in words."""
+    p50, p99 = (simulation.summary["latency"][key] for key in ("p50", "p99"))
+    late = [
+        f"{name}: {each}"
+        for name, seen in evidence.items()
+        for each in seen.complaints(p50 or math.inf, p99 or math.inf)
+    ]
+    before, after = calibrations
+    return [*late, *calibration.drift(before, after, p50 or 0.0)]

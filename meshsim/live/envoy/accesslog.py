@@ -1,21 +1,23 @@
-"""Envoy's access log, and the calls that are read from it.
+"""Envoy's access logs, and the calls and tries that are read from them.
 
-One JSON object a line, when the request is over. The call it belongs to is in the header `x-meshsim`, so a
-real proxy's view of a call can be set beside the simulator's, call by call. Envoy stamps the wall clock; the
-reader is told what to subtract for scenario time.
+One JSON object a line: in one log when a request is over, in another (the router's `upstream_log`) when a try
+of it is. The call it belongs to is in the header `x-meshsim`, so a real proxy's view of a call can be set
+beside the simulator's, call by call. Envoy stamps the wall clock; the reader is told what to subtract for
+scenario time.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from math import isnan, nan
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from meshsim.errors import MeshsimError
-from meshsim.live.context import parse_context
+from meshsim.live.context import ATTEMPT_COUNT, Context, parse_context
 from meshsim.live.envoy.forms import Json
 
 LOGGER = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
@@ -31,6 +33,7 @@ FIELDS = {
     "response_flags": "%RESPONSE_FLAGS%",
     "response_code_details": "%RESPONSE_CODE_DETAILS%",
     "attempt_count": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+    "connected_after": "%UPSTREAM_CONNECTION_POOL_READY_DURATION%",
     "bytes_received": "%BYTES_RECEIVED%",
     "bytes_sent": "%BYTES_SENT%",
     "upstream_host": "%UPSTREAM_HOST%",
@@ -45,6 +48,18 @@ FIELDS = {
 }
 """Of a line: Istio's names where Istio's default format has the field."""
 
+TRY_FIELDS = {
+    **{
+        name: FIELDS[name]
+        for name in (
+            "start_time", "duration", "connected_after", "response_code", "response_flags", "upstream_host",
+            "route_name", "request_id", "x_meshsim",
+        )
+    },
+    "number": f"%REQ({ATTEMPT_COUNT.decode().upper()})%",
+}  # fmt: skip
+"""Of a line of the log of tries; of concurrent ones each has the number of the last."""
+
 NOT_SENT = ("no_healthy_upstream", "upstream_reset_before_response_started{overflow}")
 """Details of an answer that Envoy gave instead of sending a try, though its count has that try."""
 
@@ -54,10 +69,18 @@ WALL_CLOCK_TICKS = 10**9
 
 def access_log(listener: str, file: Path) -> Json:
     """The logger of a listener."""
-    fields = {"listener": listener, **FIELDS}
+    return _logger({"listener": listener, **FIELDS}, file)
+
+
+def try_log(file: Path) -> Json:
+    """The logger of a router's tries."""
+    return _logger(TRY_FIELDS, file)
+
+
+def _logger(fields: Mapping[str, str], file: Path) -> Json:
     return {
         "name": "envoy.access_loggers.file",
-        "typed_config": {"@type": LOGGER, "path": str(file), "log_format": {"json_format": fields}},
+        "typed_config": {"@type": LOGGER, "path": str(file), "log_format": {"json_format": dict(fields)}},
     }
 
 
@@ -97,26 +120,56 @@ class CallRow:
     request_id: str
 
 
-class CallLog:
-    """An access log that is read as it grows.
+@dataclass(frozen=True, slots=True)
+class TryRow:
+    """One try of a call.
 
-    Args:
-        file: the log; one that does not exist has no calls.
-        id_: of the proxy that writes it.
-        replicas: ids of replicas by the address that callers use.
+    Attributes:
+        call: key of its call, as in `CallRow`.
+        request_start, extra: of the call.
+        request_id: `x-request-id`.
+        service: that was called.
+        number: in its call, from 0; of concurrent tries, that of the last.
+        launched: when it went for a connection, s of scenario time.
+        sent: when it had one, or its host refused it; NaN where a breaker did, or where it waited until its
+            call was over: the engines don't count such a try.
+        end: when it was over; as `sent` it is whole ms later than `launched`.
+        status: what the host answered; 0 where it did not.
+        refused: whether there was no connection to be had.
+        replica: the host's id; ``""`` where it was not sent.
     """
 
-    def __init__(self, file: Path, id_: str, replicas: Mapping[tuple[str, int], str]) -> None:
+    call: int
+    request_start: float
+    extra: bool
+    request_id: str
+    service: str
+    number: int
+    launched: float
+    sent: float
+    end: float
+    status: int
+    refused: bool
+    replica: str
+
+
+Row = TypeVar("Row")
+Line = dict[str, Any]
+
+
+class Log:
+    """A log that is read as it grows.
+
+    Args:
+        file: the log; one that does not exist has no lines.
+    """
+
+    def __init__(self, file: Path) -> None:
         self._file = file
-        self._caller = id_.split("/", maxsplit=1)[0]
-        self._replicas = replicas
         self._bytes = self._lines = 0
 
-    def more(self, wall_start: float = 0.0) -> list[CallRow]:
-        """The calls that are new in it, in the order in which they ended.
-
-        Args:
-            wall_start: scenario time 0 on the wall clock, s since 1970.
+    def more(self, row: Callable[[Line], Row]) -> list[Row]:
+        """What `row` makes of the lines that are new in it.
 
         Raises:
             MeshsimError: a line is not what Envoy was told to write.
@@ -133,11 +186,37 @@ class CallLog:
         for line in whole.split(b"\n"):
             self._lines += 1
             try:
-                rows.append(_row(json.loads(line), self._caller, self._replicas, wall_start))
+                rows.append(row(json.loads(line)))
             except (ValueError, KeyError, TypeError) as error:
                 place = f"{self._file}:{self._lines}"
                 raise MeshsimError(f"{place}: no line of Envoy's access log ({error!r})") from None
         return rows
+
+
+class CallLog:
+    """An access log that is read as it grows.
+
+    Args:
+        file: the log; one that does not exist has no calls.
+        id_: of the proxy that writes it.
+        replicas: ids of replicas by the address that callers use.
+    """
+
+    def __init__(self, file: Path, id_: str, replicas: Mapping[tuple[str, int], str]) -> None:
+        self._log = Log(file)
+        self._caller = id_.split("/", maxsplit=1)[0]
+        self._replicas = replicas
+
+    def more(self, wall_start: float = 0.0) -> list[CallRow]:
+        """The calls that are new in it, in the order in which they ended.
+
+        Args:
+            wall_start: scenario time 0 on the wall clock, s since 1970.
+
+        Raises:
+            MeshsimError: a line is not what Envoy was told to write.
+        """
+        return self._log.more(lambda line: _call(line, self._caller, self._replicas, wall_start))
 
 
 def read_calls(
@@ -147,15 +226,22 @@ def read_calls(
     return CallLog(file, id_, replicas).more(wall_start)
 
 
-def _row(
-    line: dict[str, Any], caller: str, replicas: Mapping[tuple[str, int], str], wall_start: float
-) -> CallRow:
-    start = (int(line["start_time"]) - round(wall_start * WALL_CLOCK_TICKS)) / WALL_CLOCK_TICKS
-    host, _, port = (line["upstream_host"] or "").rpartition(":")
+def read_tries(file: Path, replicas: Mapping[tuple[str, int], str], wall_start: float = 0.0) -> list[TryRow]:
+    """All tries in a log of them, in the order in which they ended; see `CallLog`.
+
+    Raises:
+        MeshsimError: a line is not what Envoy was told to write.
+    """
+    return Log(file).more(lambda line: _try(line, replicas, wall_start))
+
+
+def _call(line: Line, caller: str, replicas: Mapping[tuple[str, int], str], wall_start: float) -> CallRow:
+    start = _start(line, wall_start)
     flags = line["response_flags"]
     inbound = line["listener"] == "inbound"
     details = line["response_code_details"] or ""
-    context = parse_context((line["x_meshsim"] or "").encode())
+    context = _context(line)
+    waits = details in NOT_SENT or line["connected_after"] is None  # its last try was not sent
     return CallRow(
         key=0 if context is None else int(context.key),
         request_start=start if context is None else context.start,
@@ -167,11 +253,45 @@ def _row(
         end=start + _lasted(line),
         status=line["response_code"] or 0,
         flags=() if flags in (None, "-") else tuple(flags.split(",")),
-        attempts=(line["attempt_count"] or 0) - (details in NOT_SENT),
-        replica=replicas.get((host, int(port)), "") if port else "",
+        attempts=max((line["attempt_count"] or 0) - waits, 0),
+        replica=replicas.get(_address(line), ""),
         details=details,
         request_id=line["request_id"] or "",
     )
+
+
+def _try(line: Line, replicas: Mapping[tuple[str, int], str], wall_start: float) -> TryRow:
+    flags = (line["response_flags"] or "").split(",")
+    launched, connected = _start(line, wall_start), line["connected_after"]
+    sent = nan if connected is None or "UO" in flags else launched + connected / 1e3
+    context = _context(line)
+    return TryRow(
+        call=0 if context is None else int(context.key),
+        request_start=launched if context is None else context.start,
+        extra=context is not None and context.extra,
+        request_id=line["request_id"] or "",
+        service=line["route_name"] or "",
+        number=int(line["number"]) - 1,
+        launched=launched,
+        sent=sent,
+        end=launched + (line["duration"] or 0) / 1e3,
+        status=line["response_code"] or 0,
+        refused="UF" in flags,
+        replica="" if isnan(sent) else replicas[_address(line)],
+    )
+
+
+def _start(line: Line, wall_start: float) -> float:
+    return (int(line["start_time"]) - round(wall_start * WALL_CLOCK_TICKS)) / WALL_CLOCK_TICKS
+
+
+def _context(line: Line) -> Context | None:
+    return parse_context((line["x_meshsim"] or "").encode())
+
+
+def _address(line: Line) -> tuple[str, int]:
+    host, _, port = (line["upstream_host"] or "").rpartition(":")
+    return host, int(port or -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +326,7 @@ def read_ejections(
     return found
 
 
-def _lasted(line: dict[str, Any]) -> float:
+def _lasted(line: Line) -> float:
     """How long a request took, s; where nothing was sent back Envoy knows it in whole ms only."""
     exact = line["duration_us"]
     return (line["duration"] or 0) / 1e3 if exact in (None, "-") else exact / 1e6

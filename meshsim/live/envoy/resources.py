@@ -26,7 +26,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from meshsim.live.envoy.accesslog import access_log
+from meshsim.live.envoy.accesslog import access_log, try_log
 from meshsim.live.envoy.forms import Json
 from meshsim.live.envoy.policy import FAULT, FAULT_TYPE, RATE_LIMIT, RATE_LIMIT_TYPE, TYPE, cluster_name
 from meshsim.live.envoy.policy import cluster as cluster_of
@@ -44,7 +44,7 @@ SERVICE_HEADER = "x-meshsim-upstream"
 APP = "(app)"
 """The cluster of the proxy's own application; no service can have this name."""
 
-CALLS, EJECTIONS = "access.log", "ejections.log"
+CALLS, TRIES, EJECTIONS = "access.log", "tries.log", "ejections.log"
 """What an Envoy writes down."""
 
 CLUSTER_OF = "^cluster\\.{0}(/[^.]*)?\\."
@@ -121,6 +121,7 @@ def listeners(proxy: Proxy, folder: Path, ports: Mapping[str, int]) -> list[Json
 
 def connection_manager(listener: str, folder: Path) -> Json:
     """HTTP on one listener: what it leaves alone, its filters, and where its routes are."""
+    router: Json = {"@type": ROUTER}
     config: Json = {
         "@type": HTTP,
         "stat_prefix": listener,
@@ -130,7 +131,7 @@ def connection_manager(listener: str, folder: Path) -> Json:
         "preserve_external_request_id": True,
         "request_id_extension": {"typed_config": {"@type": UUID, "pack_trace_reason": False}},
         "access_log": [access_log(listener, folder / CALLS)],
-        "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": ROUTER}}],
+        "http_filters": [{"name": "envoy.filters.http.router", "typed_config": router}],
     }
     if listener == INBOUND:
         action = {"cluster": APP, "timeout": "0s"}
@@ -138,6 +139,7 @@ def connection_manager(listener: str, folder: Path) -> Json:
         hosts = [{"name": INBOUND, "domains": ["*"], "routes": [route]}]
         config["route_config"] = {"name": INBOUND, "virtual_hosts": hosts, "validate_clusters": False}
     else:
+        router["upstream_log"] = [try_log(folder / TRIES)]
         config["rds"] = {"route_config_name": ROUTES, "config_source": config_source(folder, "rds.json")}
         config["early_header_mutation_extensions"] = [destination(listener)]
         config["http_filters"] = [

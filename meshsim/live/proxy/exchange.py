@@ -31,6 +31,7 @@ from meshsim.random import Key
 if TYPE_CHECKING:
     from meshsim.live.proxy.delivery import ProxyDelivery
     from meshsim.live.proxy.ledger import Ledger
+    from meshsim.live.proxy.pairing import Pairing, Serving
 
 REPLAY_BYTES = 1 << 20
 """What is kept of a request's body: beyond it there is no retry.
@@ -44,16 +45,21 @@ class Books:
         clock: the process's.
         log: the access log; None for none.
         ledger: where rows are kept; None for nowhere.
+        pairing: of the proxy's own replica, if that is a program; else None.
     """
 
     clock: LiveClock
     log: AccessLog | None
     ledger: Ledger | None
+    pairing: Pairing | None
 
-    def __init__(self, clock: LiveClock, log: AccessLog | None, ledger: Ledger | None) -> None:
+    def __init__(
+        self, clock: LiveClock, log: AccessLog | None, ledger: Ledger | None, pairing: Pairing | None
+    ) -> None:
         self.clock = clock
         self.log = log
         self.ledger = ledger
+        self.pairing = pairing
 
 
 @final
@@ -70,6 +76,7 @@ class Exchange(Owner):
         upstream: who takes the body as it comes.
         heard: whose response is being judged.
         streaming: whose response is being passed on.
+        serving: what a program may make calls for while it answers; None where it is not a program.
         sent, received: bytes of the bodies.
         begun: when its head had come, s of scenario time.
         since: the same, s of the monotonic clock, on which the start of a scenario does not move it.
@@ -91,6 +98,7 @@ class Exchange(Owner):
     upstream: ProxyDelivery | None
     heard: ProxyDelivery | None
     streaming: ProxyDelivery | None
+    serving: Serving | None
     host: str
     version: str
     status: int
@@ -128,6 +136,7 @@ class Exchange(Owner):
         self.upstream = None
         self.heard = None
         self.streaming = None
+        self.serving = None
         self.host = ""
         self.version = ""
         self.status = 0
@@ -330,6 +339,8 @@ class Exchange(Owner):
         self.tally(lasted)
         if books.ledger is not None:
             books.ledger.exchange(self, now)
+        if self.serving is not None and books.pairing is not None:
+            books.pairing.end(self.serving, answered=self.flags == NO_FLAG)
         if books.log is not None:
             self.log(books.log, flags, lasted)
 

@@ -7,7 +7,7 @@ import time
 from meshsim.live.clock import LiveClock
 from meshsim.live.context import (
     ATTEMPT_COUNT,
-    CONTEXT,
+    FAMILY,
     REQUEST_ID,
     TRACEPARENT,
     Context,
@@ -25,6 +25,7 @@ from meshsim.live.context import (
 from meshsim.live.proxy.access import AccessLog
 from meshsim.live.proxy.exchange import Books, Exchange
 from meshsim.live.proxy.ledger import Ledger
+from meshsim.live.proxy.pairing import Pairing
 from meshsim.live.proxy.series import Series
 from meshsim.live.proxy.way import Way
 from meshsim.live.proxy.words import MALFORMED, PLAIN, REFUSED, WORDS
@@ -34,10 +35,21 @@ from meshsim.live.wire.server import ServerConnection
 from meshsim.live.wire.stream import NOBODY, ServerStream
 from meshsim.live.wire.write import reason
 from meshsim.policies.outcome import NR, flag_names
-from meshsim.random import SCRIPT, Key, derive
+from meshsim.random import Key, derive
 
 OWN = frozenset([ATTEMPT_COUNT, TRACEPARENT])
-"""Headers that an outbound listener writes anew."""
+"""Headers that a proxy writes anew, beside those of meshsim's family."""
+
+
+def cleaned(headers: Headers, context: bytes, count: bytes) -> Headers:
+    """Headers without those that a proxy writes anew, but for these two; ``b""`` where one is not kept."""
+    return [
+        header
+        for header in headers
+        if header[0] == context
+        or header[0] == count
+        or not (header[0] in OWN or header[0].startswith(FAMILY))
+    ]
 
 
 class Listener(Handler):
@@ -47,8 +59,9 @@ class Listener(Handler):
         ways: by the Host that names them; under ``b""`` whatever its Host.
         inbound: whether it stands before the proxy's own replica.
         key: what the calls of strangers, who send no context, are numbered under.
-        sampling: which share of those leaves spans.
         unrouted: counts requests that have no way.
+        context_name: of the header that says whose a call is.
+        pairing: what the proxy's replica is serving, if that is a program; else None.
 
     Attributes:
         strangers: such calls so far.
@@ -63,12 +76,14 @@ class Listener(Handler):
     key: Key
     log: AccessLog | None
     unrouted: Series
+    context_name: bytes
+    pairing: Pairing | None
     strangers: int
     connections: set[ServerConnection]
 
     def __init__(
         self, clock: LiveClock, ways: dict[bytes, Way], *, inbound: bool, key: Key, log: AccessLog | None,
-        ledger: Ledger | None, unrouted: Series,
+        ledger: Ledger | None, unrouted: Series, context_name: bytes, pairing: Pairing | None,
     ) -> None:  # fmt: skip
         self.clock = clock
         self.ways = ways
@@ -76,8 +91,10 @@ class Listener(Handler):
         self.inbound = inbound
         self.key = key
         self.log = log
-        self.books = Books(clock, log, ledger)
+        self.books = Books(clock, log, ledger, pairing)
         self.unrouted = unrouted
+        self.context_name = context_name
+        self.pairing = pairing
         self.strangers = 0
         self.connections = set()
 
@@ -89,52 +106,84 @@ class Listener(Handler):
             self.refuse(connection, head)
             return NOBODY  # there is nothing more to hear of it
         now = self.clock.now()
-        headers = head.headers
-        written = traced = b""
-        identified = own = False
-        contexts = 0
+        exchange = self.exchange(way, connection, head, now)
+        exchange.begin(body, whole)
+        return exchange
+
+    def exchange(self, way: Way, connection: ServerConnection, head: RequestHead, now: float) -> Exchange:
+        """Finds out whose a request is, and has its headers tell the next hop."""
+        written = traced = identity = b""
+        contexts = own = 0
         name: bytes
         value: bytes
-        for name, value in headers:
-            if name == CONTEXT:
+        for name, value in head.headers:
+            if name == self.context_name:
                 contexts += 1
                 written = written or value
             elif name == TRACEPARENT:
                 traced = value
-                own = True
             elif name == REQUEST_ID:
-                identified = True
-            elif name == ATTEMPT_COUNT:
-                own = True
-        if own and not self.inbound:
-            headers = [header for header in headers if header[0] not in OWN]
+                identity = value
+            elif name.startswith(FAMILY):
+                own += 1
         trace = parse_trace(traced) if traced else None
-        context = parse_context(written) if written else None
-        strange = context is None
+        text = "" if trace is None else trace_hex(trace.trace)
+        root: Key = 0 if trace is None else trace.root()
+        parent: Key = 0 if trace is None or way.client else trace.parent
+        context = parse_context(written) if contexts == 1 else None
+        known = context is not None
         if context is None:
-            context = self.stranger(way, trace, now)
-        root = context.key if trace is None else trace.root()
-        if strange or contexts > 1:
-            if contexts:
-                headers = [header for header in headers if header[0] != CONTEXT]
-            headers.append((CONTEXT, stranger_header(context) if strange else written))
-        if self.inbound and trace is None:  # from outside the mesh
-            key, _ = attempt_key(context, head.get(ATTEMPT_COUNT))
-            headers = [header for header in headers if header[0] != TRACEPARENT]
-            headers.append((TRACEPARENT, traceparent(key_hex(root), key or 1, context.sampled)))
-        if not identified:
-            headers.append((REQUEST_ID, request_id(root)))
-        head.headers = headers
-        parent = 0 if trace is None or way.client else trace.parent
-        text = key_hex(root) if trace is None else trace_hex(trace.trace)
+            pairing = None if self.inbound else self.pairing
+            found = None if pairing is None else pairing.find(trace, text, identity)
+            if found is None:
+                context = self.stranger(trace, now)
+                written = stranger_header(context)
+            else:
+                context = found.call(way)
+                written = context.header()
+                text, root, parent = found.trace, found.root, found.key
+        if not text:
+            root = context.key
+            text = key_hex(root)
         exchange = Exchange(self.books, way, connection, head, context, root, text, parent, now)
-        exchange.begin(body, whole)
+        if not identity:
+            identity = request_id(root)
+            head.headers.append((REQUEST_ID, identity))
+        if self.inbound:
+            self.admit(exchange, known, trace is not None and own == 0, identity)
+        else:
+            head.headers = cleaned(head.headers, self.context_name if known else b"", b"")
+            if not known:
+                head.headers.append((self.context_name, written))
         return exchange
 
-    def stranger(self, way: Way, trace: Trace | None, now: float) -> Context:
-        """The context of a call that brings none: of a program that forwards tracing headers, or nobody."""
-        if trace is not None and way.step >= 0:
-            return stranger(derive(trace.parent, SCRIPT + way.step), now, trace.sampled)
+    def admit(self, exchange: Exchange, known: bool, tidy: bool, identity: bytes) -> None:
+        """Has the headers of a request to the proxy's own replica say whose it is, as far as it may see that.
+
+        Args:
+            exchange: the request's.
+            known: whether it brought its context.
+            tidy: whether it brought a `traceparent`, and nothing that it may not bring.
+            identity: its `x-request-id`.
+        """
+        pairing = self.pairing
+        if known and tidy and pairing is None:
+            return
+        head = exchange.head
+        context = exchange.context
+        count = ATTEMPT_COUNT if known else b""  # an outsider's is none
+        key, number = attempt_key(context, head.get(count))
+        if pairing is not None:
+            exchange.serving = pairing.begin(key, number, context, exchange.trace, exchange.root, identity)
+            head.headers = cleaned(head.headers, b"", count)
+        else:
+            head.headers = cleaned(head.headers, self.context_name if known else b"", count)
+            if not known:
+                head.headers.append((self.context_name, stranger_header(context)))
+        head.headers.append((TRACEPARENT, traceparent(exchange.trace, key or 1, context.sampled)))
+
+    def stranger(self, trace: Trace | None, now: float) -> Context:
+        """The context of a call that brings none, and is no program's of which more is known."""
         self.strangers += 1
         return stranger(derive(self.key, self.strangers), now, trace is not None and trace.sampled)
 

@@ -58,7 +58,8 @@ class Way:
         series: what Prometheus is told.
         passed: what the live table is told.
         authority: the Host that is sent upstream; nothing: what the downstream sent.
-        step: flat index of the first step of the caller's script that calls the service; -1 if none does.
+        steps: flat indices of the steps of the caller's script that call the service.
+        beyond: an index that no step has, and none but this service's.
     """
 
     caller: str
@@ -70,11 +71,13 @@ class Way:
     series: Series
     passed: Passed
     authority: bytes
-    step: int
+    steps: list[int]
+    beyond: int
 
     def __init__(
-        self, caller: str, service: str, edge: int, route: Route, series: Series, authority: bytes, step: int
-    ) -> None:
+        self, caller: str, service: str, edge: int, route: Route, series: Series, authority: bytes,
+        steps: list[int], beyond: int,
+    ) -> None:  # fmt: skip
         self.caller = caller
         self.service = service
         self.edge = edge
@@ -84,4 +87,5 @@ class Way:
         self.series = series
         self.passed = Passed()
         self.authority = authority
-        self.step = step
+        self.steps = steps
+        self.beyond = beyond

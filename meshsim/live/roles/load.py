@@ -49,7 +49,8 @@ class LoadGenerator(Role):
         self.clock = LiveClock(asyncio.get_event_loop(), ideal=True)
         self.recorder = RowRecorder(scenario.duration)
         edges = scenario.edges()
-        self.transport = PageTransport(self.clock, [service for _, service in edges], numbered=True)
+        names = [service for _, service in edges]
+        self.transport = PageTransport(self.clock, names, spec.context, numbered=True)
         self.client = Client(self.clock, self.recorder, scenario.duration, scenario.tracing.sampling)
         self.client.watch = Settled(self.done)
         self.sources: list[Source] = []

@@ -16,6 +16,7 @@ from meshsim.live.proxy.admin import Admin
 from meshsim.live.proxy.delivery import ProxyTransport
 from meshsim.live.proxy.ledger import Ledger
 from meshsim.live.proxy.listener import Listener
+from meshsim.live.proxy.pairing import Pairing
 from meshsim.live.proxy.series import Series, labels
 from meshsim.live.proxy.way import Way
 from meshsim.live.servers import Listening, schedule_outages
@@ -53,7 +54,10 @@ class Proxy(Role):
         self.place = next((place for place in self.all if place.name == spec.id), None)
         self.caller = model.CLIENT if self.place is None else self.place.service
         self.instance = 0 if self.place is None else self.place.number + 1
+        script = () if self.place is None else self.place.deployment.script
+        self.steps = [step for stage in script for step in stage]
         command = self.place is not None and self.place.deployment.live is not None
+        self.pairing = Pairing() if command else None
         self.ledger = Ledger(scenario.duration, command) if spec.keep else None
         self.recorder: Recorder = Recorder() if self.ledger is None else self.ledger.recorder
         self.tracer = Tracer()
@@ -103,7 +107,7 @@ class Proxy(Role):
             self.ways[service] = Way(
                 self.caller, service, number, route.route,
                 Series(labels("source", self.caller, self._version, service, "unknown")), b"",
-                self._step(service),
+                self._steps(service), len(self.steps) + number,
             )  # fmt: skip
 
     def _build_inbound(self, place: Place) -> Way:
@@ -114,16 +118,15 @@ class Proxy(Role):
         )
         route = ConfiguredRoute(site, place.service, 0, [Target(place.number, APP, "")], model.Policy())
         told = labels("destination", "unknown", "unknown", place.service, place.version or "v1")
-        return Way(place.service, place.service, -1, route.route, Series(told), b"", -1)
+        return Way(place.service, place.service, -1, route.route, Series(told), b"", [], 0)
 
-    def _step(self, service: str) -> int:
-        """Flat index of the first step of the caller's script that calls a service."""
-        script = () if self.place is None else self.place.deployment.script
-        steps = [step for stage in script for step in stage]
-        return next(
-            (i for i, step in enumerate(steps) if isinstance(step, model.CallStep) and step.call == service),
-            -1,
-        )
+    def _steps(self, service: str) -> list[int]:
+        """Flat indices of the steps of the caller's script that call a service."""
+        return [
+            index
+            for index, step in enumerate(self.steps)
+            if isinstance(step, model.CallStep) and step.call == service
+        ]
 
     # ---- a child's life -----------------------------------------------------------------------------
 
@@ -132,7 +135,10 @@ class Proxy(Role):
         by_host = {service.encode(): way for service, way in self.ways.items()}
         self.listening["outbound"] = Listening(self._listener(by_host))
         for service, way in self.ways.items():
-            named = Way(way.caller, way.service, way.edge, way.route, way.series, service.encode(), way.step)
+            named = Way(
+                way.caller, way.service, way.edge, way.route, way.series, service.encode(), way.steps,
+                way.beyond,
+            )  # fmt: skip
             named.passed = way.passed
             self.listening[f"url {service}"] = Listening(self._listener({b"": named}))
         self.listening["admin"] = Listening(self.admin)
@@ -158,6 +164,8 @@ class Proxy(Role):
             log=self.log,
             ledger=self.ledger,
             unrouted=self.unrouted,
+            context_name=self.spec.context.encode(),
+            pairing=self.pairing,
         )
 
     async def connect(self, addresses: Addresses) -> None:

@@ -20,7 +20,6 @@ from meshsim.live.child import Addresses, Role, Spec
 from meshsim.live.clock import LiveClock
 from meshsim.live.context import (
     ATTEMPT_COUNT,
-    CONTEXT,
     TRACEPARENT,
     Context,
     attempt_key,
@@ -44,7 +43,7 @@ from meshsim.policies.outcome import RESPONSE
 from meshsim.scenario.events import Events
 from meshsim.scenario.parts import places, queue, workload
 
-TEXT = (b"content-type", b"text/plain")
+HEADERS = [(b"content-type", b"text/plain")]
 
 
 class Stay(Visit):
@@ -93,7 +92,7 @@ class Stay(Visit):
         connection, self.connection = self.connection, None
         if connection is not None:
             if cause == RESPONSE:
-                connection.answer(status, self.service.headers, self.service.page)
+                connection.answer(status, HEADERS, self.service.page)
             else:  # the replica is down
                 connection.abort()
         self.service.note(self, status, now)
@@ -126,13 +125,13 @@ class Service(Role, Handler):
             queue(deployment), Dataplane(), self.gauges[0], self.gauges[1],
         )  # fmt: skip
         edges = scenario.edges()
-        self.transport = PageTransport(self.clock, [service for _, service in edges])
+        self.transport = PageTransport(self.clock, [service for _, service in edges], spec.context)
         for number, (caller, called) in enumerate(edges):
             if caller == self.place.service:
                 self.replica.routes[called] = page_route(
                     self.clock, Recorder(), self.transport, number, called, spec.seed
                 )
-        self.headers = [TEXT, (b"x-meshsim-replica", spec.id.encode())]
+        self.context_name = spec.context.encode()
         self.page = spec.id.encode() + b"\n"
         self.strangers = 0
         self.connections: set[ServerConnection] = set()
@@ -152,8 +151,11 @@ class Service(Role, Handler):
         self, connection: ServerConnection, head: RequestHead, body: bytes, whole: bool
     ) -> ServerStream:
         now = self.clock.now()
-        context = parse_context(head.get(CONTEXT)) or self._stranger(now)
-        key, number = attempt_key(context, head.get(ATTEMPT_COUNT))
+        context = parse_context(head.get(self.context_name))
+        count = head.get(ATTEMPT_COUNT)
+        if context is None:
+            context, count = self._stranger(now), b""
+        key, number = attempt_key(context, count)
         trace = parse_trace(head.get(TRACEPARENT))
         root = context.key if trace is None else trace.trace & random.MASK
         request = Request(-1, root, context.start, context.priority, context.sampled)

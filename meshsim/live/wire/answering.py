@@ -41,6 +41,7 @@ class Answering(Framing):
     due: int
     stream: ServerStream
     rest: bytes
+    place: int
     heading: bool
     busy: bool
     blocked: bool
@@ -58,13 +59,14 @@ class Answering(Framing):
     stream_idle_timeout: float
 
     def __init__(self, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__()
+        super().__init__(limits)
         self.limits = limits
         self.loop = loop
         self.state = HEAD
         self.due = NOTHING
         self.stream = NOBODY
-        self.rest = b""  # input that was not yet read
+        self.rest = b""  # input that was not yet read,
+        self.place = 0  # from here on
         self.heading = False  # part of a head has come, and its time is running
         self.busy = False  # input is being read: who finishes an answer meanwhile must not begin to
         self.blocked = False  # the client is slow to take what is written
@@ -170,10 +172,10 @@ class Answering(Framing):
             self.held = False
             self._watch()
         if self.rest and not self.busy and not self.blocked:
-            self._read(self.rest)
+            self._read(self.rest, self.place)
 
-    def _read(self, data: bytes) -> None:
-        """Goes through the input as far as it can be read now, and keeps the rest of it."""
+    def _read(self, data: bytes, at: int) -> None:
+        """Goes through the input from there as far as it can be read now, and keeps the rest of it."""
         raise NotImplementedError
 
     # Ending
@@ -296,7 +298,7 @@ class Answering(Framing):
 
     def _watch(self) -> None:
         """Reads from the socket, or not."""
-        full = len(self.rest) > self.head_bytes and (self.state == WAIT or self.blocked)
+        full = len(self.rest) - self.place > self.head_bytes and (self.state == WAIT or self.blocked)
         stop = self.held or full
         if stop != self.paused and self.state != CLOSED:
             self.paused = stop
@@ -313,5 +315,5 @@ class Answering(Framing):
         self.blocked = False
         self.stream.writable(True)
         if self.rest and self.state == HEAD and not self.busy:
-            self._read(self.rest)
+            self._read(self.rest, self.place)
             self._watch()

@@ -108,7 +108,7 @@ class ClientConnection(Framing):
     words: bytes
 
     def __init__(self, idle_lost: Callable[[ClientConnection], None], limits: Limits) -> None:
-        super().__init__()
+        super().__init__(limits)
         self.idle_lost = idle_lost
         self.limits = limits
         self.reply = _NOBODY
@@ -240,7 +240,7 @@ class ClientConnection(Framing):
             if head is None:
                 return data[end:]
             if not self.whole and self.remaining != UNTIL_CLOSE:
-                end = self.feed_body(data, end, self.head_bytes)
+                end = self.feed_body(data, end)
         except (MalformedError, HttpParserError) as error:
             self._lose(str(error))
             return b""
@@ -327,7 +327,7 @@ class ClientConnection(Framing):
     def _read_body(self, data: bytes) -> bytes:
         """Reads more of a body; returns the rest of `data`."""
         try:
-            end = self.feed_body(data, 0, self.head_bytes)
+            end = self.feed_body(data, 0)
         except (MalformedError, HttpParserError) as error:
             self._lose(str(error))
             return b""

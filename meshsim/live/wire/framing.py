@@ -1,8 +1,8 @@
 """One message at a time out of a stream of bytes: llhttp fed with exactly one head, then exactly one body.
 
 httptools does not say where in its input a message ended. It needn't: a head ends at its empty line; a body
-with a length ends after so many bytes; a chunked body ends at a CRLF CRLF, so it is fed in slices that end
-at each of these. What follows a message stays out of the parser until it is wanted.
+with a length ends after so many bytes; where a chunked body ends, `Chunks` says, and llhttp must agree. What
+follows a message stays out of the parser until it is wanted.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from meshsim.live.wire.chunks import WHOLE, Chunks
 from meshsim.live.wire.heads import CHUNKED, Headers, MalformedError
+from meshsim.live.wire.limits import Limits
 
 if TYPE_CHECKING:
     from httptools import HttpRequestParser, HttpResponseParser
@@ -36,6 +38,9 @@ LONGEST_LENGTH = 18
 class Framing:
     """The reading half of a connection: what llhttp calls while it is fed.
 
+    Args:
+        limits: its bounds.
+
     Attributes:
         headers: of the head being read, or of trailers, which are dropped.
         framing: those of `FRAMING`.
@@ -49,18 +54,16 @@ class Framing:
     pieces: list[bytes]
     whole: bool
     remaining: int
-    overhead: int
-    tail: bytes
+    chunks: Chunks
     parser: HttpRequestParser | HttpResponseParser | None
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
         self.headers = []
         self.framing = []
         self.pieces = []
         self.whole = False
         self.remaining = 0
-        self.overhead = 0
-        self.tail = b""
+        self.chunks = Chunks(limits)
         self.parser = None
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -89,8 +92,8 @@ class Framing:
     def expect_body(self, length: int) -> None:
         """The head has been read; a body of this length follows."""
         self.remaining = length
-        self.overhead = 0
-        self.tail = b""
+        if length == CHUNKED:
+            self.chunks.begin()
         self.headers = []  # so that trailers don't come to stand among the headers
         self.framing = []
 
@@ -107,7 +110,7 @@ class Framing:
         assert self.parser is not None, "the connection has been made"
         self.parser.feed_data(data)
 
-    def feed_body(self, data: bytes, start: int, overhead_max: int) -> int:
+    def feed_body(self, data: bytes, start: int) -> int:
         """Feeds what belongs to the body, from `start`; returns where the rest of `data` begins.
 
         Raises:
@@ -117,31 +120,18 @@ class Framing:
         if self.remaining >= 0:
             end = min(start + self.remaining, len(data))
             self.remaining -= end - start
-            self.feed(data if end - start == len(data) else data[start:end])
-            return end
-        while start < len(data) and not self.whole:
-            end = self._cut(data, start)
-            self.feed(data[start:end])
-            tail = self.tail + data[max(start, end - 3) : end]
-            self.tail = tail[max(0, len(tail) - 3) :]
-            self.overhead += end - start
-            start = end
-        if self.whole and self.framing:  # trailers: llhttp would heed a `connection: close` among them
-            self.renew()
-        if self.pieces:
-            self.overhead = 0
-        elif self.overhead > overhead_max:
-            raise MalformedError(431, "too much beside the data of chunks")
-        return start
-
-    def _cut(self, data: bytes, start: int) -> int:
-        """Where the next slice of a chunked body ends: after CRLF CRLF, wherever that began."""
-        if self.tail:
-            across = (self.tail + data[start : start + 3]).find(END)
-            if across >= 0:
-                return start + across + 4 - len(self.tail)
-        found = data.find(END, start)
-        return len(data) if found < 0 else found + 4
+        else:
+            end = self.chunks.read(data, start)
+        self.feed(data if end - start == len(data) else data[start:end])
+        if self.remaining < 0:
+            chunks = self.chunks
+            if chunks.status:
+                raise MalformedError(chunks.status, chunks.why)
+            if self.whole != (chunks.state == WHOLE):
+                raise MalformedError(400, "chunks whose end is in doubt")
+            if self.whole and self.framing:  # trailers: llhttp would heed a `connection: close` among them
+                self.renew()
+        return end
 
     def take(self) -> bytes:
         """The pieces of the body that have come since the last call, as one."""
@@ -156,7 +146,8 @@ def drop_named(headers: Headers, named: list[bytes]) -> None:
     """Drops the headers that `connection` names, in place."""
     for name in named:
         if name not in FRAMING and name != b"close" and name != b"keep-alive":
-            headers[:] = [header for header in headers if header[0] not in named]
+            dropped = frozenset(named)  # they may be thousands
+            headers[:] = [header for header in headers if header[0] not in dropped]
             return
 
 

@@ -13,7 +13,7 @@
 | 404 | CONNECT (as Envoy without a route for it) |
 | 403 | Upgrade that `connection` names (as Envoy without `upgrade_configs`); `h2c` is ignored (as in Envoy) |
 | 417 | an expectation other than 100-continue |
-| 431 | a head of more than `Limits.head_bytes` or more headers than `Limits.headers` |
+| 431 | a head of more than `Limits.head_bytes` or more headers than `Limits.headers`; trailers likewise |
 | 408 | a head that is not whole after `Limits.header_timeout` |
 
 Each of these closes the connection. Envoy is more lenient in places (bare LF, folded lines, several Hosts,

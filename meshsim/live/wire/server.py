@@ -55,7 +55,7 @@ class ServerConnection(Answering):
         super().__init__(limits, loop or asyncio.get_running_loop())
         self.handler = handler
         self.peer = ("", 0)
-        self.scanned = 0  # bytes of the rest in which no head ends
+        self.scanned = 0  # bytes of what is not read yet in which no head ends
         self.headers_most = limits.headers
         self.host = b""  # of the last request
 
@@ -90,64 +90,69 @@ class ServerConnection(Answering):
     # Reading
 
     def data_received(self, data: bytes) -> None:
-        self._read(self.rest + data if self.rest else data)
+        self._read(self.rest[self.place :] + data if self.rest else data, 0)
 
-    def _read(self, data: bytes) -> None:
+    def _read(self, data: bytes, at: int) -> None:
+        # NOTE: a place in the data moves on, the data stays: to cut off what has been read would cost, of
+        # many small requests in one segment, the square of their number.
         self.rest = b""
         self.busy = True
-        while data:
+        size = len(data)
+        while at < size:
             state = self.state
             if state == HEAD:
                 if self.blocked:
                     break
-                end = data.find(END, self.scanned) + 4
-                if end < 4 or end > self.head_bytes:
-                    if not self._may_wait(data):
-                        data = b""
+                end = data.find(END, at + self.scanned) + 4
+                if end < 4 or end - at > self.head_bytes:
+                    if not self._may_wait(data, at):
+                        at = size
                     break
-                data = self._read_head(data, end)
+                at = self._read_head(data, at, end)
             elif state == BODY:
-                data = self._read_body(data)
+                at = self._read_body(data, at)
             elif state == WAIT:
                 break
             else:
-                data = b""
+                at = size
         self.busy = False
-        if data:
+        if at < size:
             self.rest = data
+            self.place = at
             if self.state == WAIT or self.blocked:
                 self._watch()
 
-    def _read_head(self, data: bytes, end: int) -> bytes:
-        """Reads one request, as far as it has come; returns the rest of `data`."""
+    def _read_head(self, data: bytes, start: int, end: int) -> int:
+        """Reads one request, as far as it has come; returns where what follows it begins."""
         self.scanned = 0
         self.heading = False
-        size = len(data)
         try:
-            head = self._parse_head(data[:end] if size > end else data)
+            head = self._parse_head(data[start:end])
         except MalformedError as error:
-            broken = BROKEN.search(data, 0, end)  # which comes first, as where the head came in pieces
-            return self._reject(400 if broken else error.status, error.why)
+            broken = BROKEN.search(data, start, end)  # which comes first, as where the head came in pieces
+            self._reject(400 if broken else error.status, error.why)
+            return len(data)
         self.bare = head.method == b"HEAD"
         if head.length:
             try:
-                end = self.feed_body(data, end, self.head_bytes)
+                end = self.feed_body(data, end)
             except (MalformedError, HttpParserError) as error:
                 self._begin(head)  # as if the body had come later
-                return self._break(error)
+                self._break(error)
+                return len(data)
         self._begin(head)
-        return data[end:] if size > end else b""
+        return end
 
-    def _may_wait(self, data: bytes) -> bool:
+    def _may_wait(self, data: bytes, start: int) -> bool:
         """Part of a head has come: whether it may still become a valid one, which it then has to in time."""
-        limit = self.head_bytes
-        if BROKEN.search(data, max(self.scanned - 4, 0), limit):
+        limit = start + self.head_bytes
+        if BROKEN.search(data, start + max(self.scanned - 4, 0), limit):
             self._reject(400, "a control character or a bare CR or LF")
             return False
         if len(data) > limit:
             self._reject(431, "too long a head")
             return False
-        self.scanned = max(len(data) - 3, 0)
+        self.scanned = max(len(data) - start - 3, 0)
         if not self.heading:
             self.heading = True
             self._set_timer(self.limits.header_timeout)
@@ -197,38 +202,37 @@ class ServerConnection(Answering):
             if self.blocked:
                 stream.writable(False)
 
-    def _read_body(self, data: bytes) -> bytes:
-        """Reads more of a body; returns the rest of `data`."""
+    def _read_body(self, data: bytes, start: int) -> int:
+        """Reads more of a body; returns where what follows it begins."""
         self.expects = False
         try:
-            end = self.feed_body(data, 0, self.head_bytes)
+            end = self.feed_body(data, start)
         except (MalformedError, HttpParserError) as error:
-            return self._break(error)
+            self._break(error)
+            return len(data)
         if self.pieces:
             self.stir()
             self.stream.body(self.take())
         if self.whole and self.state == BODY:
             self.state = WAIT
             self.stream.complete()
-        return data[end:]
+        return end
 
     # Refusing
 
     def _time_out(self) -> None:
         self._reject(408, "a head that did not become whole in time")
 
-    def _reject(self, status: int, why: str) -> bytes:
-        """Answers a malformed head and closes; returns the rest of the input: none."""
+    def _reject(self, status: int, why: str) -> None:
+        """Answers a malformed head and closes."""
         if self.state < CLOSING:
             self._refuse(status)
             self.handler.refused(self, status, why)
-        return b""
 
-    def _break(self, error: Exception) -> bytes:
-        """Ends a request whose body is malformed; returns the rest of the input: none."""
+    def _break(self, error: Exception) -> None:
+        """Ends a request whose body is malformed."""
         if self.state < CLOSING:
             status = error.status if isinstance(error, MalformedError) else 400
             stream = self.stream
             self._refuse(status)
             stream.broken(status, str(error))
-        return b""

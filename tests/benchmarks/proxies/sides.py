@@ -209,6 +209,7 @@ def meshsim_side(folder: Path, behind: int) -> Iterator[Side]:
                 "host": "127.0.0.1",
                 "keep": False,
                 "access_log": str(folder / "access.log"),
+                "context": "x-meshsim",
             }
         )
         port = hear("listening")["urls"]["echo"]

@@ -34,7 +34,7 @@ class Child:
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.say(
             role="proxy", id="client/0", scenario=SCENARIO, folder=None, seed=7, host=HOST, keep=keep,
-            access_log=None if log is None else str(log),
+            context="x-meshsim", access_log=None if log is None else str(log),
         )  # fmt: skip
         self.ports: dict[str, Any] = self.hear("listening")
         self.say(addresses={"cart/0": [HOST, upstream]}, app=None, urls={})

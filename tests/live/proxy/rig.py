@@ -214,6 +214,7 @@ async def proxied(
     app: Upstream | None = None,
     refusing: int = 0,
     start: float | None = 0.0,
+    context: str = "x-meshsim",
     **scenario: Any,
 ) -> AsyncIterator[Rig]:
     """A running proxy.
@@ -225,6 +226,7 @@ async def proxied(
         versions: of `cart`: one for each upstream.
         app: the proxy's own application.
         refusing: more replicas of `cart`, at which nobody listens.
+        context: name of the header by which calls are known.
         start: scenario time 0, from now, s; None leaves the start to the test.
         scenario: further keys of it.
     """
@@ -242,7 +244,7 @@ async def proxied(
     )
     with TemporaryDirectory() as folder:
         log = Path(folder) / "access.jsonl"
-        proxy = Proxy(Spec("proxy", id, written, 7, HOST, True, log))
+        proxy = Proxy(Spec("proxy", id, written, 7, HOST, True, log, context))
         rig = Rig(proxy, given, log)
         try:
             rig.ports = await proxy.listen()

@@ -85,7 +85,7 @@ def test_durations_keep_every_digit(duration) -> None:
 
 
 def test_a_trace_is_in_a_file_named_by_its_content(tmp_path) -> None:
-    (tmp_path / "arrivals.csv").write_text("time\n0.5\n0.25\n")
+    (tmp_path / "arrivals.csv").write_text("time\n0.25\n0.5\n")
     document = "duration: 1s\nservices: {a: {}}\nload: [{to: a, arrivals: {trace: {file: arrivals.csv}}}]"
     scenario = loads(document, folder=tmp_path)
     ((name, content),) = files(scenario).items()

@@ -1,0 +1,133 @@
+"""Whose the calls of a program are: which of the requests that it is serving each of them is made for.
+
+A program knows nothing of meshsim, and gets to see none of its headers. Its sidecar keeps what came with a
+request, and finds it again by the tracing headers that a program passes on, as in any mesh:
+
+| a call brings | it is made for |
+|---|---|
+| a `traceparent` that names the attempt as its parent | that attempt |
+| one of the same trace (tracing libraries name a span of their own), or the same `x-request-id` | the one \
+attempt of that trace that is not answered |
+| neither; or two such attempts are there | nobody knows: it has a key of its own, and that is told |
+
+The n-th call of an attempt to a service has the key of the n-th step of the script that calls it, so what is
+drawn for it is what a simulation draws.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+
+from meshsim.live.context import Context, Trace
+from meshsim.live.proxy.way import Way
+from meshsim.live.troubles import trouble
+from meshsim.random import SCRIPT, Key, derive
+
+KEPT = 4096
+"""Attempts that are over, for whose callers a program may still be working."""
+
+UNPAIRED = (
+    "a program's call could not be paired with a request that it serves, so its draws are none of a"
+    " simulation's: pass on traceparent, tracestate and x-request-id of the request that a call is made for"
+)
+
+
+class Serving:
+    """An attempt that a program is, or was, serving.
+
+    Attributes:
+        key: of the attempt.
+        context: of the call that it belongs to.
+        trace: id of its trace, 32 hex.
+        root: key of the client's request.
+        extra: whether there is a retry or a hedge in its ancestry.
+        names: its trace, and its `x-request-id`.
+        calls: that the program has made for it, by service.
+    """
+
+    def __init__(
+        self, key: Key, number: int, context: Context, trace: str, root: Key, request_id: bytes
+    ) -> None:
+        self.key = key
+        self.context = context
+        self.extra = context.extra or number > 0
+        self.trace = trace
+        self.root = root
+        self.names: tuple[object, ...] = (trace, request_id)
+        self.calls: Counter[str] = Counter()
+
+    def call(self, way: Way) -> Context:
+        """The context of the program's next call to a service."""
+        number = self.calls[way.service]
+        self.calls[way.service] += 1
+        if number < len(way.steps):
+            key = derive(self.key, SCRIPT + way.steps[number])
+        else:  # more than the script has
+            key = derive(derive(self.key, SCRIPT + way.beyond), number)
+        context = self.context
+        return Context(key, context.start, self.extra, context.sampled, context.priority)
+
+
+class Pairing:
+    """What one program is serving."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[Key, Serving] = {}
+        self._by_name: dict[object, list[Serving]] = {}
+        self._over: deque[Serving] = deque()
+
+    def begin(
+        self, key: Key, number: int, context: Context, trace: str, root: Key, request_id: bytes
+    ) -> Serving:
+        """An attempt goes to the program.
+
+        Args:
+            key: of the attempt.
+            number: of it in its call, from 0.
+            context: of the call.
+            trace: id of its trace, 32 hex.
+            root: key of the client's request.
+            request_id: its `x-request-id`.
+        """
+        serving = Serving(key, number, context, trace, root, request_id)
+        self._by_key[key] = serving
+        for name in serving.names:
+            self._by_name.setdefault(name, []).append(serving)
+        return serving
+
+    def end(self, serving: Serving, answered: bool) -> None:
+        """It is over; where it was not answered, the program may go on with it all the same."""
+        if answered:
+            self._forget(serving)
+        self._over.append(serving)
+        if len(self._over) > KEPT:
+            oldest = self._over.popleft()
+            self._forget(oldest)
+            if self._by_key.get(oldest.key) is oldest:
+                del self._by_key[oldest.key]
+
+    def _forget(self, serving: Serving) -> None:
+        """Its names stand for it no longer."""
+        for name in serving.names:
+            found = self._by_name.get(name, [])
+            if serving in found:
+                found.remove(serving)
+                if not found:
+                    del self._by_name[name]
+
+    def find(self, trace: Trace | None, trace_id: str, request_id: bytes) -> Serving | None:
+        """The attempt that a call is made for; None, and a trouble, where that can't be known.
+
+        Args:
+            trace: what the call's `traceparent` says; None if it brings none.
+            trace_id: as of `begin`, of that trace.
+            request_id: the call's `x-request-id`.
+        """
+        if trace is not None and trace.parent in self._by_key:
+            return self._by_key[trace.parent]
+        for name in (trace_id, request_id):
+            found = self._by_name.get(name, ())
+            if name and len(found) == 1:
+                return found[0]
+        trouble(UNPAIRED)
+        return None
