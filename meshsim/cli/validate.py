@@ -22,6 +22,7 @@ from meshsim.cli.app import (
     told,
 )
 from meshsim.cli.output import Csv, Dpi, Formats, chosen
+from meshsim.scenario.names import file_name
 
 if TYPE_CHECKING:
     from meshsim.lab.validate import Validation
@@ -128,7 +129,8 @@ def _folder(out: Path | None, several: bool, done: list[Validation], result: Val
     """Where a validation's files go: each of several in a folder of its own, named after what it is of."""
     if out is None or not several:
         return out
-    name = f"{result.scenario.name or 'scenario'}-{result.summary['proxy']}".replace("/", "-")
-    same = sum(each.scenario.name == result.scenario.name and each.summary["proxy"] == result.summary["proxy"]
-               for each in done)  # fmt: skip
+    name, *before = (
+        file_name(f"{each.scenario.name or 'scenario'}-{each.summary['proxy']}") for each in (result, *done)
+    )
+    same = before.count(name)
     return out / (f"{name}-{same + 1}" if same else name)

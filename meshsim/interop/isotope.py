@@ -5,7 +5,8 @@ An isotope graph says which services there are and what each does when it is cal
 =================================  ==================================================================
 isotope                            scenario
 =================================  ==================================================================
-``name``, ``numReplicas``          a service and its ``replicas``; workers are unlimited, as in isotope
+``name``, ``numReplicas``          a service and its ``replicas``; workers are unlimited, as in isotope;
+                                   a name that meshsim does not take is changed, and told
 ``errorRate``                      ``errors``, drawn per request (isotope fails every n-th exactly)
 ``script``                         ``script``: sequence; a nested list is concurrent; a failed call ends it
 ``call: {probability: 30}``        ``probability: 30%`` (isotope's 0 means always)
@@ -31,6 +32,7 @@ from typing import Any
 
 from meshsim import units
 from meshsim.errors import MeshsimError, Problem, ScenarioError, halves, shown
+from meshsim.interop.fitting import refuse_unfit, renamed
 from meshsim.scenario.document import parse
 from meshsim.scenario.findings import Findings
 from meshsim.scenario.names import Path, listed, suggestion
@@ -52,6 +54,11 @@ SERVICE_KEYS = (
     *("name", "isEntrypoint", "numReplicas", "errorRate", "script", "responseSize", "type"),
     *("numRbacPolicies", "namespace", "cluster", "labels"),
 )
+IGNORED = {
+    "defaults": [key for key in SERVICE_KEYS if key not in DEFAULT_KEYS],
+    "services": [key for key in DEFAULT_KEYS if key not in SERVICE_KEYS],
+}
+"""What isotope takes in the other of these places only, and ignores here."""
 CALL_KEYS = ("service", "probability", "size", "payloadSize", "hostname", "extra-header")
 
 SIZES = "messages have no size in meshsim"
@@ -86,11 +93,13 @@ def convert(
         chosen where the graph is silent, and what was left out.
 
     Raises:
-        ScenarioError: the text is no isotope graph; the error has all its problems, by line.
+        ScenarioError: the text is no isotope graph, and the error has all its problems, by line; or no
+            scenario can be what it says.
         MeshsimError: `rate` or `duration` is none.
     """
     _check("rate", rate, units.rate)
     _check("duration", duration, units.duration)
+    name = name.encode(errors="replace").decode()  # of a file, whose bytes may be no text
     graph = _Graph(text, file or name)
     services, entries = graph.read()
     document: dict[str, object] = {
@@ -100,6 +109,7 @@ def convert(
         "services": services,
         "load": [{"to": entry, "rate": rate or RATE} for entry in entries],
     }
+    refuse_unfit(document, file or name)
     return document, [*_choices(entries, rate, duration), *graph.notes()]
 
 
@@ -135,9 +145,10 @@ class _Graph:
         self._document = parse(text, file)
         self._findings = Findings(self._document)
         self._defaults: dict[str, Any] = {}
-        self._left_out: dict[str, list[int]] = {}
+        self._left_out: dict[str, dict[str, list[int]]] = {}
         self._told: list[str] = []
         self._called: set[str] = set()
+        self._renamed: dict[str, str] = {}
 
     def read(self) -> tuple[dict[str, object], list[str]]:
         """The services by name, and which of them load goes to.
@@ -155,23 +166,26 @@ class _Graph:
             for index, entry in enumerate(top["services"])
         ]
         names = self._names(written)
+        self._renamed = renamed(names)
         services: dict[str, object] = {
-            name: self._service(index, entry, names)
+            self._renamed[name]: self._service(index, entry, names)
             for index, (name, entry) in enumerate(zip(names, written, strict=True))
         }
-        entries = self._entries(written, names)
+        entries = [self._renamed[name] for name in self._entries(written, names)]
         self._findings.raise_any()
         return services, entries
 
     def notes(self) -> list[str]:
         """What was decided and left out while reading, a sentence each."""
-        reasons: dict[str, list[str]] = {}
-        for key in self._left_out:
-            reasons.setdefault(LEFT_OUT[key], []).append(key)
-        return [*self._told, *(self._note(reason, keys) for reason, keys in reasons.items())]
+        changed = [
+            f"renamed: {shown(name)} to {new}, since meshsim does not take the name"
+            for name, new in self._renamed.items()
+            if new != name
+        ]
+        return [*changed, *self._told, *(self._note(*entry) for entry in self._left_out.items())]
 
-    def _note(self, reason: str, keys: list[str]) -> str:
-        lines = sorted({line for key in keys for line in self._left_out[key]})
+    def _note(self, reason: str, keys: dict[str, list[int]]) -> str:
+        lines = sorted({line for found in keys.values() for line in found})
         more = ", ..." if len(lines) > MOST_LINES else ""
         places = f"line{'s' if len(lines) > 1 else ''} {', '.join(map(str, lines[:MOST_LINES]))}{more}"
         return f"left out: {', '.join(keys)} ({places}): {reason}"
@@ -207,16 +221,19 @@ class _Graph:
             )
             return {}
         for key in value:
-            if key not in known:
+            if path and known != CALL_KEYS and key in IGNORED[str(path[0])]:
+                self._leave_out((*path, key), "isotope ignores it there")
+            elif key not in known:
                 self._findings.add((*path, key), "unknown key", suggestion(key, known))
             elif key in LEFT_OUT:
-                self._leave_out(path, key, value[key])
+                self._leave_out((*path, key), LEFT_OUT[key])
+        if value.get("type", "http") not in ("http", "grpc"):
+            self._findings.add((*path, "type"), f"no type {shown(value['type'])}", "write http or grpc")
         return value
 
-    def _leave_out(self, path: Path, key: str, value: object) -> None:
-        if key == "type" and value not in ("http", "grpc"):
-            self._findings.add((*path, key), f"no type {shown(value)}", "write http or grpc")
-        self._left_out.setdefault(key, []).append(self._document.place((*path, key))[1])
+    def _leave_out(self, path: Path, reason: str) -> None:
+        lines = self._left_out.setdefault(reason, {}).setdefault(str(path[-1]), [])
+        lines.append(self._document.place(path)[1])
 
     # ---- services -----------------------------------------------------------------------------------
 
@@ -351,7 +368,7 @@ class _Graph:
                 self._findings.add(path, "names no service", "write call: a or call: {service: a}")
             return []
         self._called.add(service)
-        step: dict[str, object] = {"call": service}
+        step: dict[str, object] = {"call": self._renamed[service]}
         probability = options.get("probability", 0)
         if not isinstance(probability, int) or isinstance(probability, bool) or not 0 <= probability <= 100:
             remedy = "write a whole number of percent, 1 to 100"

@@ -31,6 +31,7 @@ from meshsim.live.processes import Keeper, Member, Message, Process
 from meshsim.live.proxies import Address, Listeners, MeshsimProxies, Proxies
 from meshsim.scenario import written
 from meshsim.scenario.model import Scenario
+from meshsim.scenario.names import file_name
 from meshsim.scenario.parts import places
 
 PHASE_LIMIT = 30.0
@@ -180,7 +181,7 @@ class LiveMesh:
                 "host": self.options.host,
                 "keep": self.options.keep,
                 "context": self._context,
-                "access_log": None if log is None else str(log.absolute() / f"{id_.replace('/', '-')}.jsonl"),
+                "access_log": None if log is None else str(log.absolute() / f"{file_name(id_)}.jsonl"),
             }
         )
         return member

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from meshsim.errors import MeshsimError
 from meshsim.live.troubles import OWN_ERROR
+from meshsim.scenario.names import file_name
 
 STARTING = 30.0
 """How long the keeper may take to answer, s: a busy machine imports slowly."""
@@ -277,7 +278,7 @@ class Keeper:
         self._ask({"signal": process.pid, "number": number})
 
     def _log(self, name: str) -> Path:
-        return self.folder / f"{name.replace('/', '-').replace(' ', '-')}.log"
+        return self.folder / f"{file_name(name)}.log"
 
     def _register(self, process: Process, answer: Message) -> None:
         process.pid = answer["pid"]

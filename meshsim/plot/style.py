@@ -11,7 +11,6 @@ Source:
 from __future__ import annotations
 
 import io
-import re
 import textwrap
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -19,12 +18,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from meshsim.errors import printable
+from meshsim.plot import fonts
 from meshsim.units import duration_text
 
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = (
@@ -49,6 +50,9 @@ DPI = 100
 MAKER = "meshsim"
 """Which program made a picture, as its file says."""
 
+TITLE_LONGEST = 68
+"""Characters of a heading's first line."""
+
 LEFT = 0.075
 """Where text and panels begin, as a share of the width."""
 
@@ -69,13 +73,19 @@ class Picture(Figure):
     alt: str = ""
 
     def savefig(self, *args: Any, **options: Any) -> None:
-        """Writes the picture; in names control characters are told, and no ``$`` begins a formula."""
+        """Writes the picture; in names control characters are told."""
         for text in self.findobj(Text):
-            text.set_text(re.sub(r"(?<!\\)\$", r"\\$", printable(text.get_text(), lines=True)))
+            text.set_text(printable(text.get_text(), lines=True))
         super().savefig(*args, **options)
 
     def _repr_png_(self) -> bytes:
         return self.png()
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Draws the picture, in fonts that have its characters."""
+        fonts.choose(self)
+        with fonts.silent():
+            super().draw(renderer)
 
     def png(self) -> bytes:
         """The picture as a PNG file, with the alternative text as its description."""
@@ -103,6 +113,8 @@ class Picture(Figure):
 def heading(figure: Figure, title: str, description: str) -> float:
     """Writes title and description; returns where the panels may begin, as a share of the height."""
     inch = 1.0 / figure.get_figheight()
+    first, *more = textwrap.wrap(title, TITLE_LONGEST) or [""]
+    title = f"{first} …" if more else first
     figure.text(LEFT, 1.0 - 0.12 * inch, title, fontsize=14, weight="bold", va="top", color=INK)
     lines = textwrap.wrap(description, 118)[:4]
     figure.text(LEFT, 1.0 - 0.40 * inch, "\n".join(lines), fontsize=10, va="top", color=INK, linespacing=1.3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 Path = tuple[str | int, ...]
@@ -9,6 +10,8 @@ Path = tuple[str | int, ...]
 
 MOST_LISTED = 12
 MOST_COMPARED = 2000
+MOST_FILE_BYTES = 220
+"""Of a file's name: systems take 255, and it gets an ending."""
 
 
 def nearest(name: str, names: Collection[str]) -> str:
@@ -36,6 +39,15 @@ def suggestion(name: str, names: Collection[str]) -> str:
     if close:
         return f"did you mean {close}?"
     return f"write {listed(names)}" if names else ""
+
+
+def file_name(name: str) -> str:
+    """A name as part of a file's: what is no letter, digit, `_`, `-` or `.` is a dash; not too long.
+
+    The slashes of a version's replica are dots: `cart-v1/0` and `cart/v1/0` don't get the same file.
+    """
+    dots = name.replace("/", ".") if name.count("/") > 1 else name
+    return re.sub(r"[^\w.-]+", "-", dots).encode()[:MOST_FILE_BYTES].decode(errors="ignore")
 
 
 def dotted(path: Path) -> str:

@@ -11,13 +11,19 @@ from meshsim.scenario.model import CLIENT
 from meshsim.scenario.names import Path, listed, suggestion
 from meshsim.scenario.outline import Outline
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+LONGEST_NAME = 100
+NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{LONGEST_NAME - 1}}}")
 EDGE = re.compile(r"(\S+) -> (\S+)")
 RESERVED = {
     CLIENT: "the caller that load comes from",
     "default": "the link of edges that have none of their own",
 }
 MOST_REPLICAS = 100_000
+
+
+def is_name(name: str) -> bool:
+    """Whether a service may be called so."""
+    return NAME.fullmatch(name) is not None and name not in RESERVED
 
 
 def check_references(document: dict[str, Any], outline: Outline, findings: Findings) -> None:
@@ -171,7 +177,8 @@ def _check_names(outline: Outline, findings: Findings) -> None:
             findings.add(path, f"{shown(service)} is {RESERVED[service]}", "name the service otherwise")
         for place in (path, *((*path, "versions", version) for version in outline.versions(service))):
             if not NAME.fullmatch(str(place[-1])):
-                findings.add(place, f"{shown(place[-1])} is no name", "use letters, digits, _ and -")
+                remedy = f"use at most {LONGEST_NAME} letters, digits, _ and -"
+                findings.add(place, f"{shown(place[-1])} is no name", remedy)
         total += sum(
             outline.replicas(service, version) or 0 for version in outline.versions(service) or ("",)
         )

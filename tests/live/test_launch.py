@@ -72,6 +72,16 @@ def test_a_mesh_goes_through_its_phases_and_hands_over_what_it_has_written_down(
     assert gone(*left)
 
 
+def test_processes_get_the_files_that_the_scenario_was_read_with(tmp_path: Path) -> None:
+    (tmp_path / "arrivals.csv").write_text("time\n0.1\n0.2\n")
+    text = TEXT.replace("rate: 10/s", "arrivals: {trace: {file: arrivals.csv}}")
+    scenario = loads(text, folder=tmp_path)
+    (tmp_path / "arrivals.csv").unlink()
+    with LiveMesh(scenario, 7, Options(roles=ROLES)) as mesh:
+        mesh.launch()
+        assert get(mesh.listeners[CLIENT_ID].urls["front"]) == "front/0"
+
+
 def test_one_thread_reads_what_all_hand_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """NumPy's reader is not for several at once (CPython gh-106905): one run in many was lost."""
     readers: list[threading.Thread] = []

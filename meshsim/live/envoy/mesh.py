@@ -29,6 +29,7 @@ from meshsim.live.proxies import Address, Heard, Listeners, Proxies, url
 from meshsim.live.stats import EdgeCounts
 from meshsim.scenario.events import befalls
 from meshsim.scenario.model import Scenario
+from meshsim.scenario.names import file_name
 from meshsim.scenario.parts import places
 
 GAUGES = {
@@ -81,9 +82,7 @@ class Envoys(Proxies):
         self.scenario = scenario
         ids = [CLIENT_ID, *(place.name for place in places(scenario))]
         self._seed = seed
-        self._envoys = {
-            id_: Envoy(scenario, id_, folder / id_.replace("/", "-"), host, context) for id_ in ids
-        }
+        self._envoys = {id_: Envoy(scenario, id_, folder / file_name(id_), host, context) for id_ in ids}
         self._changes = sorted(self._scheduled())
         self._newest = dict.fromkeys(ids, (-1.0, -1))
         self._downs = Counter[str]()
@@ -216,4 +215,4 @@ class Envoys(Proxies):
             envoy.stop()
             log = envoy.folder / "access.log"
             if self._access_log is not None and log.exists():
-                shutil.copyfile(log, self._access_log / f"{id_.replace('/', '-')}.jsonl")
+                shutil.copyfile(log, self._access_log / f"{file_name(id_)}.jsonl")

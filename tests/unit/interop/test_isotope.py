@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from meshsim.engine import simulate
 from meshsim.errors import MeshsimError, ScenarioError
 from meshsim.interop.isotope import convert
 from meshsim.scenario import Scenario, dump, loads
+from meshsim.scenario.references import is_name
 
 REPOSITORY = Path(__file__).parents[3]
 INPUTS = REPOSITORY.parent / "shared" / "inputs" / "istio-tools" / "isotope"
@@ -256,11 +260,86 @@ def test_a_bad_rate_or_duration_is_refused(options: dict[str, str], message: str
     assert message in str(error.value)
 
 
-def test_names_and_circles_are_the_loaders_to_refuse() -> None:
+def test_what_no_scenario_can_be_is_refused_at_once() -> None:
     for graph, problem in (
-        ("services: [{name: a b}]", "is no name"),
-        ("services: [{name: a, isEntrypoint: true, script: [call: a]}]", "circle"),
+        (
+            "[{name: a, isEntrypoint: true, script: [call: a]}]",
+            "graph.yaml: services.a.script[0].call: the calls go in a circle",
+        ),
+        ("[{name: a, numReplicas: 100001}]", "graph.yaml: services: there are 100,001 replicas"),
+        (f"[{{name: a, script: [sleep: {'9' * 400}h]}}]", "graph.yaml: services.a.script[0].sleep: "),
     ):
-        document, _ = convert(graph, name="graph")
-        with pytest.raises(ScenarioError, match=problem):
-            loads(dump(document))
+        assert problem in "\n".join(problems_of(f"services: {graph}"))
+
+
+# ---- names and keys ---------------------------------------------------------------------------------
+
+
+def test_names_that_meshsim_does_not_take_are_changed_and_told() -> None:
+    names = ("client", "a.b.svc", "a b", "a-b-svc", "default", "../..", "\u5e97", "client-service", "x" * 200)
+    services = [
+        {"name": name, "script": [{"call": other} for other in names[:at]]} for at, name in enumerate(names)
+    ]
+    document, notes = convert(dump({"services": services}), name="graph")
+    assert list(document["services"]) == [  # type: ignore[call-overload]
+        *("client-service-2", "a-b-svc-2", "a-b", "a-b-svc", "default-service", "service", "service-2"),
+        *("client-service", "x" * 90),
+    ]
+    assert loads(dump(document)).edges()
+    told = [note for note in notes if note.startswith("renamed: ")]
+    assert len(told) == len(names) - 2
+    assert "renamed: 'a.b.svc' to a-b-svc-2, since meshsim does not take the name" in told
+
+
+def test_keys_that_isotope_ignores_are_told() -> None:
+    text = "defaults: {isEntrypoint: true, name: x}\nservices: [{name: a, requestSize: 1 KB}, {name: b}]"
+    document, notes = convert(text, name="graph")
+    assert [load["to"] for load in document["load"]] == ["a", "b"]  # type: ignore[attr-defined]
+    assert notes[-1] == "left out: isEntrypoint, name, requestSize (lines 1, 2): isotope ignores it there"
+
+
+HOSTILE = (
+    "client",
+    "default",
+    "a.b.svc",
+    "a b",
+    "a-b",
+    "a -> b",
+    "-",
+    "on",
+    "1",
+    "null",
+    "x" * 150,
+    "client-service",
+)
+ANY_NAME = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12) | st.sampled_from(
+    HOSTILE
+)
+ANY_NAMES = st.lists(ANY_NAME, min_size=1, max_size=8, unique=True)
+
+
+@settings(max_examples=25, deadline=None)
+@given(ANY_NAMES, st.lists(st.integers(1, 9), max_size=8), ANY_NAME)
+def test_whatever_is_imported_passes_the_check(names: list[str], steps: list[int], title: str) -> None:
+    services: list[dict[str, object]] = [{"name": name} for name in names]
+    for at, service in enumerate(services[:-1]):
+        calls = [{"call": {"service": names[min(at + step, len(names) - 1)]}} for step in steps]
+        service["script"] = [*calls, [{"call": names[-1]}, {"sleep": "10ms"}]]
+    text = json.dumps({"defaults": {"isEntrypoint": False}, "services": services})
+    document, notes = convert(text, name=title)
+    scenario = loads(dump(document))
+    assert len(scenario.services) == len(names)
+    assert {name for name in names if is_name(name)} <= set(scenario.services)
+    assert sum(note.startswith("renamed: ") for note in notes) == sum(not is_name(name) for name in names)
+    assert convert(text, name=title) == (document, notes)
+
+
+@pytest.mark.long
+def test_a_large_graph_is_still_a_scenario() -> None:
+    text = json.dumps({"services": [{"name": f"s{number}"} for number in range(21_000)]})
+    document, _ = convert(text, name="graph")
+    assert len(loads(dump(document)).services) == 21_000
+
+
+def test_a_files_name_may_be_no_text() -> None:
+    assert convert("services: [{name: a}]", name="caf\udce9")[0]["name"] == "caf?"

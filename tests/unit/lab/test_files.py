@@ -5,8 +5,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+import meshsim as ms
 from meshsim.errors import MeshsimError
 from meshsim.lab import files
+from meshsim.scenario.files import MOST_INLINE
 
 
 def test_a_folder_is_made_and_left_empty(tmp_path) -> None:
@@ -56,3 +58,18 @@ def test_json_and_parquet_say_nothing_that_is_no_number(tmp_path) -> None:
     assert read.column("word").to_pylist() == ["a", ""]
     with pytest.raises(ValueError, match="JSON"):
         files.json_writer(float("nan"))
+
+
+def test_every_result_brings_the_files_that_its_scenario_names(tmp_path) -> None:
+    values = [f"{1 + number % 3}ms" for number in range(MOST_INLINE + 1)]
+    document = {
+        "duration": "1s",
+        "services": {"a": {"workers": 1, "time": {"empirical": {"values": values}}}},
+    }
+    scenario = ms.loads(ms.dump({**document, "load": [{"to": "a", "rate": "20/s"}]}))
+    ms.compare(scenario, changes=["services.a.workers=2"], replications=2, jobs=1, out=tmp_path)
+    assert ms.load(tmp_path / "a.yaml") == scenario
+    assert ms.load(tmp_path / "b.yaml").services["a"].workers == 2
+    swept = ms.sweep(scenario, {"services.a.workers": [1, 2]}, jobs=1, out=tmp_path / "sweep")
+    again = ms.loads(swept.header["text"], folder=tmp_path / "sweep")
+    assert again.services == scenario.services

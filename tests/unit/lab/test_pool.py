@@ -86,7 +86,7 @@ def test_a_mistake_names_the_task(jobs: int) -> None:
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_bug_names_the_task_and_keeps_its_traceback(jobs: int) -> None:
-    broken = [Task(0, SMALL, "no seed", label="the odd one"), *tasks(2)[1:]]  # type: ignore[arg-type]
+    broken = [Task(0, SMALL.model_copy(update={"load": None}), 1, label="the odd one"), *tasks(2)[1:]]
     with pytest.raises(RuntimeError, match="the odd one: TypeError") as caught:
         list(summaries(broken, jobs=jobs))
     assert caught.value.__cause__ is not None
