@@ -23,7 +23,7 @@ BELOW = [
     ("mesh",),
     ("policies",),
     ("compiler",),
-    ("random", "units", "errors", "forms", "plain"),
+    ("random", "units", "errors", "forms", "leave", "plain"),
 ]
 LEVEL = {part: len(BELOW) - number for number, parts in enumerate(BELOW) for part in parts}
 
@@ -140,7 +140,7 @@ def test_what_a_base_class_asks_for_is_documented() -> None:
                     assert ast.get_docstring(method), f"{file}:{method.lineno} {node.name}.{method.name}"
 
 
-VERBS = {"run", "sweep", "compare", "capacity", "run_live", "validate", "solve"}
+VERBS = {"run", "sweep", "compare", "capacity", "run_live", "validate", "solve", "batch"}
 """Of the command line, as functions."""
 
 

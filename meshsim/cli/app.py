@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol, TextIO, Unpack
 
 import typer
 
@@ -21,6 +21,8 @@ from meshsim.forms import FORM
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
 
+    from meshsim.lab.output import OutputOptions
+
 MISSED, BAD, INTERRUPTED = 1, 2, 130
 LEAST, AT_MOST = 10, 200
 """Of `meshsim.measure.precision`, repeated: importing it takes longer than --help may."""
@@ -28,7 +30,6 @@ LEAST, AT_MOST = 10, 200
 app = typer.Typer(
     name="meshsim",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: rich would double the time that --help takes
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -54,7 +55,11 @@ AtMost = Annotated[
 ]
 Engine = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="auto, fast, simpy or reference, instead of the scenario's."),
+    typer.Option(
+        metavar="NAME",
+        help="auto, fast, simpy or reference, instead of the scenario's.",
+        autocompletion=lambda: ["auto", "fast", "simpy", "reference"],
+    ),
 ]
 Seed = Annotated[int | None, typer.Option(help="Of the first replication, instead of the scenario's.")]
 Jobs = Annotated[int | None, typer.Option(metavar="N", help="Processes; by default one for each core.")]
@@ -70,29 +75,44 @@ def example(command: str) -> str:
 class _Pipe(io.FileIO):
     """Standard output that does not mind if its reader has gone (``| head``): the rest goes nowhere."""
 
+    harmless: type[OSError] = BrokenPipeError
+
     def write(self, data: Buffer, /) -> int:
         try:
             return super().write(data)
-        except BrokenPipeError:
+        except self.harmless:
             return memoryview(data).nbytes
 
 
+class _Words(_Pipe):
+    """Standard error that minds nothing: where nobody can be told, the exit code still says it."""
+
+    harmless = OSError
+
+
+def _writer(stream: TextIO | None, fd: int, pipe: type[_Pipe]) -> TextIO | None:
+    """A standard stream that bears whatever it is connected to; one of another kind stays as it is."""
+    if stream is None:
+        return open(fd, "w", encoding="utf-8", closefd=False)
+    if not isinstance(stream, io.TextIOWrapper) or not isinstance(
+        stream.buffer, io.BufferedWriter | io.FileIO
+    ):
+        return stream
+    raw = pipe(stream.fileno(), "w", closefd=False)
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw), encoding=stream.encoding, line_buffering=stream.line_buffering
+    )
+
+
 def _streams() -> None:
-    """Makes standard output and error bear whatever they are connected to."""
+    """Makes the standard streams bear whatever they are connected to."""
     while (null := os.open(os.devnull, os.O_RDWR)) <= 2:  # one that was closed by whoever started us:
         os.set_inheritable(null, True)  # what is opened next would pass for it, here and in our children
     os.close(null)
-    if sys.stderr is None:
-        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for as long as we live
-    if sys.stdout is None:
-        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-    elif isinstance(sys.stdout, io.TextIOWrapper) and isinstance(
-        sys.stdout.buffer, io.BufferedWriter | io.FileIO
-    ):
-        pipe = _Pipe(sys.stdout.fileno(), "w", closefd=False)
-        sys.stdout = io.TextIOWrapper(
-            io.BufferedWriter(pipe), encoding=sys.stdout.encoding, line_buffering=pipe.isatty()
-        )
+    if sys.stdin is None:
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - for as long as we live
+    sys.stdout = _writer(sys.stdout, 1, _Pipe)
+    sys.stderr = _writer(sys.stderr, 2, _Words)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # what a terminal can't show is no reason for a traceback
@@ -141,23 +161,25 @@ def told(as_json: bool) -> Iterator[None]:
         say(f"{several}{error}".replace("\n", "\n  "))
         raise typer.Exit(BAD) from None
     except KeyboardInterrupt:
-        say("given up; nothing is written")
+        say("aborted; no results written")
         raise typer.Exit(INTERRUPTED) from None
 
 
 class Saveable(Protocol):
     """What came of a verb, to be written into a folder."""
 
-    def save(self, folder: Path) -> list[Path]:
+    def save(self, folder: Path, **options: Unpack[OutputOptions]) -> list[Path]:
         """Writes its files."""
 
 
-def saved(result: Saveable, out: Path | None) -> tuple[list[Path], MeshsimError | None]:
+def saved(
+    result: Saveable, out: Path | None, options: OutputOptions
+) -> tuple[list[Path], MeshsimError | None]:
     """Saves what there is; a full disk must not keep its numbers from being shown first."""
     if out is None:
         return [], None
     try:
-        return result.save(out), None
+        return result.save(out, **options), None
     except MeshsimError as error:
         return [], error
 
@@ -168,6 +190,7 @@ def present(
     show: Callable[[list[Path]], None],
     *,
     out: Path | None,
+    options: OutputOptions,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -178,13 +201,14 @@ def present(
         numbers: what is printed for machines.
         show: prints it for people, with where it was written.
         out: where to; None saves nothing.
+        options: in which forms.
         as_json: whether machines read it.
         quiet: whether people do not.
 
     Raises:
         MeshsimError: it could not be saved; that is told last.
     """
-    written, failure = saved(result, out)
+    written, failure = saved(result, out, options)
     if as_json:
         print(json.dumps(numbers, indent=2, allow_nan=False))
     elif not quiet:
@@ -230,7 +254,7 @@ def start(
 
     A scenario is a YAML file with services, links, policies, load and faults. Begin with
 
-        meshsim run scenarios/retry-storm.yaml --out out
+        meshsim init shop && meshsim run shop.yaml --out out
 
     and look at the picture out/run.png.
     """

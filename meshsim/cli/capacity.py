@@ -27,6 +27,7 @@ from meshsim.cli.app import (
     told,
     warn,
 )
+from meshsim.cli.output import Csv, Dpi, Formats, chosen
 from meshsim.errors import MeshsimError, halves, shown
 
 if TYPE_CHECKING:
@@ -106,6 +107,9 @@ def capacity(
     seed: Seed = None,
     overrides: Overrides = None,
     out: Out = None,
+    formats: Formats = None,
+    dpi: Dpi = None,
+    csv: Csv = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -119,7 +123,8 @@ def capacity(
         from meshsim.lab.capacity import capacity as search  # noqa: PLC0415
 
         warn(engine)
-        options = _options(cost, map_, window, confidence, resolution)
+        options = chosen(out, formats, dpi, csv)
+        measures = _options(cost, map_, window, confidence, resolution)
         result = search(
             scenario,
             find=find or (),
@@ -132,13 +137,14 @@ def capacity(
             out=out,
             say=None if quiet else report,
             interrupted=stopping,
-            **options,
+            **measures,
         )
         present(
             result,
             result.answer,
             lambda written: _show(result, written),
             out=out,
+            options=options,
             as_json=as_json,
             quiet=quiet,
         )

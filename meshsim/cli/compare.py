@@ -24,6 +24,7 @@ from meshsim.cli.app import (
     stopping,
     told,
 )
+from meshsim.cli.output import Csv, Dpi, Formats, chosen
 
 Other = Annotated[
     str | None,
@@ -44,7 +45,7 @@ Metric = Annotated[
 Out = Annotated[
     Path | None,
     typer.Option(
-        metavar="DIR", help="Folder for compare.json, the tables (Parquet) and compare.png; made if missing."
+        metavar="DIR", help="Folder for compare.json, the tables (Parquet) and the picture; made if missing."
     ),
 ]
 All = Annotated[
@@ -73,6 +74,9 @@ def compare(
     at_most: AtMost = None,
     jobs: Jobs = None,
     out: Out = None,
+    formats: Formats = None,
+    dpi: Dpi = None,
+    csv: Csv = False,
     every: All = False,
     check: Check = False,
     as_json: AsJson = False,
@@ -92,6 +96,7 @@ def compare(
         from meshsim.lab import files, terminal  # noqa: PLC0415
         from meshsim.scenario import load  # noqa: PLC0415
 
+        options = chosen(out, formats, dpi, csv)
         first = load(a, overrides or ())
         second = None if b is None else first if a == b else load(b, overrides or ())
         if out is not None:
@@ -105,15 +110,10 @@ def compare(
                 looked=None if progress is None else progress.looked, interrupted=stopping,
             )  # fmt: skip
         present(
-            result,
-            result.summary,
-            lambda written: terminal.show_comparison(
-                terminal.console(), result.summary, written, every=every
-            ),
-            out=out,
-            as_json=as_json,
-            quiet=quiet,
-        )
+            result, result.summary,
+            lambda paths: terminal.show_comparison(terminal.console(), result.summary, paths, every=every),
+            out=out, options=options, as_json=as_json, quiet=quiet,
+        )  # fmt: skip
     runs = result.summary["replications"]
     missed = any(objective["met_b"] < runs for objective in result.summary["objectives"])
     raise typer.Exit(code(partial=result.summary["partial"], missed=check and missed))

@@ -15,7 +15,6 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -26,13 +25,16 @@ import meshsim
 from meshsim import forms
 from meshsim.errors import MeshsimError
 from meshsim.lab import files, seal
+from meshsim.lab.output import FORMATS, Written
 from meshsim.lab.tidy import Row, Run, runs_of
 from meshsim.measure.table import Table
 from meshsim.scenario import written
 from meshsim.scenario.grid import Grid, text
 
 FORMAT = 2
-TABLE, JOURNAL, PICTURE = "sweep.parquet", "sweep.journal", "sweep.png"
+TABLE, JOURNAL = "sweep.parquet", "sweep.journal"
+BESIDE = ("sweep.csv", *(f"sweep.{form}" for form in FORMATS))
+"""What may stand beside the table."""
 META, DIGEST = "meshsim", "meshsim.sha256"
 """The keys of a table's metadata under which it says which sweep it is, and proves that it is whole."""
 UNLIKE_RESULTS = {"name", "description", "engine", "seed", "sweep", "objectives"}
@@ -89,7 +91,7 @@ class Memory:
         """Keeps a finished run."""
         self.finished[run] = rows
 
-    def fold(self, table: Table, beside: Mapping[str, files.Writer]) -> list[Path]:
+    def fold(self, table: Table, beside: Written) -> list[Path]:
         """Puts all that is finished in its last place, with other files; returns the files."""
         return []
 
@@ -120,7 +122,7 @@ class Journal(Memory):
         self._lock = _locked(self.folder)
         try:
             if fresh:
-                for name in (JOURNAL, TABLE, PICTURE):
+                for name in (JOURNAL, TABLE, *BESIDE):
                     (self.folder / name).unlink(missing_ok=True)
             self._read_table()
             self._read_journal()
@@ -159,7 +161,7 @@ class Journal(Memory):
             ) from error
         super().add(run, rows)
 
-    def fold(self, table: Table, beside: Mapping[str, files.Writer]) -> list[Path]:
+    def fold(self, table: Table, beside: Written) -> list[Path]:
         """Puts all that is finished into the one table, and removes the journal.
 
         Args:
@@ -272,10 +274,8 @@ class Journal(Memory):
 # ---- files ------------------------------------------------------------------------------------------
 
 
-def save(folder: Path, table: Table, header: Header, beside: Mapping[str, files.Writer]) -> list[Path]:
+def save(folder: Path, table: Table, header: Header, beside: Written) -> list[Path]:
     """Writes a sweep's table, which says which sweep it is, and other files: all, or none.
-
-    A picture of another table, which this one takes the place of, is removed.
 
     Raises:
         MeshsimError: they can't be written.
@@ -283,7 +283,6 @@ def save(folder: Path, table: Table, header: Header, beside: Mapping[str, files.
     text = json.dumps(header, allow_nan=False)
     said = {META: text, DIGEST: seal.table_digest(text, table)}
     written = files.write(folder, {TABLE: _synced(files.parquet_writer(table, said)), **beside})
-    files.remove(folder, [name for name in (PICTURE,) if name not in beside])
     with contextlib.suppress(OSError):
         _sync_folder(folder)
     return written

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meshsim.errors import MeshsimError
 from meshsim.lab import files
-from meshsim.lab.interrupt import Interrupt, interruptible
+from meshsim.lab.interrupt import Interrupt, interruptible, orderly
+from meshsim.lab.output import OutputOptions, output
 from meshsim.lab.run import Run, first_seed, provenance
 from meshsim.lab.sheets import count, share, time
 from meshsim.live.launch import LiveMesh, Options, Told
@@ -37,7 +38,7 @@ PROXIES = ("meshsim", "envoy")
 Watch = Callable[[LiveMesh], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LiveRun(Run):
     """What came of a scenario that was run live.
 
@@ -46,8 +47,8 @@ class LiveRun(Run):
         evidence: how well the machine kept up, as ``summary["live"]`` has it.
     """
 
-    keys: Keys = field(repr=False)
-    evidence: Mapping[str, Any] = field(repr=False)
+    keys: Keys
+    evidence: Mapping[str, Any]
 
 
 @converted
@@ -65,11 +66,11 @@ def run_live(
     ready: Watch | None = None,
     watch: Watch | None = None,
     interrupted: Callable[[], None] | None = None,
+    **options: Unpack[OutputOptions],
 ) -> LiveRun:
     """Runs a scenario on this machine, until its load is done.
 
-    Ctrl-C or SIGTERM ends it early: what was measured until then is returned (and saved). A second one gives
-    up.
+    Ctrl-C or SIGTERM ends it early: what was measured is returned (and saved). A second one gives up.
 
     Args:
         scenario: a file's path (``-`` for standard input), or a scenario that is already loaded.
@@ -84,17 +85,18 @@ def run_live(
         ready: is called once with the mesh, when it serves and its load begins.
         watch: is called twice a second with the running mesh.
         interrupted: is called at the first Ctrl-C, to say that it was noticed.
+        options: with `out`, as of `meshsim.run`.
 
     Raises:
         ScenarioError: the scenario can't be used.
-        MeshsimError: another argument can't; a process could not be started, or died; the results could not
-            be written.
+        MeshsimError: another argument can't; a process can't be started, or dies; results can't be written.
     """
+    output(options, saved=out is not None)
     chosen = seeded(load(scenario, overrides), seed)
     if out is not None:
         files.prepare(out)
-    options = options_of(proxy, host, access_log, roles)
-    with LiveMesh(chosen, chosen.seed, options, progress) as mesh:
+    asked = options_of(proxy, host, access_log, roles)
+    with orderly(), LiveMesh(chosen, chosen.seed, asked, progress) as mesh:
         mesh.launch()
         with interruptible(interrupted, terminate=True) as stop:
             began = Usage.now()
@@ -108,7 +110,7 @@ def run_live(
     merged = merge(chosen, chosen.seed, "live" if proxy == "meshsim" else proxy, parts, ending)
     result = _result(chosen, merged, evidence(merged, mesh, busy))
     if out is not None:
-        result.save(out)
+        result.save(out, **options)
     return result
 
 
@@ -146,7 +148,7 @@ def serve_live(
     """
     chosen = seeded(load(scenario, overrides), seed)
     options = options_of(proxy, host, access_log, roles, load=False)
-    with LiveMesh(chosen, chosen.seed, options, progress) as mesh:
+    with orderly(), LiveMesh(chosen, chosen.seed, options, progress) as mesh:
         mesh.launch()
         with interruptible(terminate=True) as stop:
             mesh.start()

@@ -46,6 +46,11 @@ def count(value: float | None) -> str:
     return NOTHING if value is None else f"{value:,.0f}"
 
 
+def plural(number: int, word: str) -> str:
+    """``3, "file"`` -> ``3 files``."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
 def number(value: float | None) -> str:
     """Three or four digits: ``80.036`` -> ``80.04``."""
     return NOTHING if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
@@ -205,6 +210,28 @@ def of_metric(metric: str) -> Callable[[float | None], str]:
     if ".latency." in f".{metric}" or ".ok_latency." in f".{metric}" or last == "wait_mean":
         return time
     return rate if last in ("rate", "goodput") else number
+
+
+def line(kind: str, name: str, *said: str) -> str:
+    """What a result is in one line, for its `repr`: ``<Run 'shop': 12 requests, 100 % ok>``."""
+    return " ".join(f"<{kind} {name[:60]!r}: {', '.join(each for each in said if each)}>".split())
+
+
+def run_line(kind: str, summary: Summary) -> str:
+    """A run in one line."""
+    requests, replications = summary["requests"], summary["replications"]
+    return line(
+        kind,
+        summary["scenario"],
+        f"{count(requests['offered'])} requests",
+        f"{share(requests['success_ratio'])} ok",
+        f"mean latency {time(summary['latency']['mean'])}",
+        f"{replications} replications" if replications > 1 else "",
+        f"engine {summary['engine']}",
+        f"seed {summary['seed']}",
+        "unstable" if summary["unstable"] else "",
+        "partial" if summary["partial"] else "",
+    )
 
 
 def html(sheet: Sheet, notes: Sequence[str]) -> str:

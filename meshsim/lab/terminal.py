@@ -32,6 +32,7 @@ from meshsim.measure.precision import Look
 from meshsim.units import ratio_text
 
 if TYPE_CHECKING:
+    from meshsim.lab.batch import Batch
     from meshsim.lab.sweep import Sweep
     from meshsim.lab.validate.run import Stage
     from meshsim.theory import Solution
@@ -153,6 +154,15 @@ def show_comparison(out: Console, summary: dict[str, Any], written: list[Path], 
     _show_written(out, written)
 
 
+def show_batch(out: Console, done: Batch, written: list[Path]) -> None:
+    """Prints what came of many scenarios: a row for each, and the objectives that were missed."""
+    from meshsim.lab.batch import sheets as batched  # noqa: PLC0415 - which imports what runs need
+
+    show(out, batched.table(done.entries))
+    show(out, batched.missed(done.entries))
+    _show_written(out, written)
+
+
 def show_validation(out: Console, summary: dict[str, Any], written: list[Path]) -> None:
     """Prints what theory, simulation and the live mesh say, the verdict first."""
     from meshsim.lab.validate import sheets as validated  # noqa: PLC0415 - which imports what runs need
@@ -199,7 +209,8 @@ def show_theory(out: Console, solution: Solution) -> None:
 
 def show_sweep(out: Console, done: Sweep, folder: Path) -> None:
     """Prints what came of a sweep: a row a point."""
-    from meshsim.lab.sweep import sheet  # noqa: PLC0415 - which imports what runs need
+    from meshsim.lab.journal import BESIDE, TABLE  # noqa: PLC0415 - which imports what runs need
+    from meshsim.lab.sweep import sheet  # noqa: PLC0415
 
     show(out, sheet(done))
     if any(digest.unstable for digest in done.digests):
@@ -213,8 +224,7 @@ def show_sweep(out: Console, done: Sweep, folder: Path) -> None:
         out.print(
             f"{done.resumed} runs were in {escape(str(folder))} already, {done.computed} were made now."
         )
-    files = "sweep.parquet" if done.partial else "sweep.parquet, sweep.png"
-    out.print(f"Written to {escape(str(folder))}: {files}")
+    _show_written(out, [folder / name for name in (TABLE, *BESIDE) if (folder / name).exists()])
 
 
 @contextmanager

@@ -33,6 +33,7 @@ MICROS = 1e6
 
 _NUMBER = rb"-?[0-9]{1,10}(?:\.[0-9]{1,20})?(?:e-?[0-9]{1,3})?"
 _CONTEXT = re.compile(rb"([0-9a-f]{16});(" + _NUMBER + rb");([01]);([01]);(-?[0-9]{1,4})")
+_UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
 TraceId = int
@@ -81,6 +82,11 @@ def parse_context(value: bytes) -> Context | None:
     if not isfinite(began) or abs(began) > START_MOST or abs(rank) > PRIORITY_MOST:
         return None
     return Context(int(key, 16), began, extra == b"1", sampled == b"1", rank)
+
+
+def stream_key(value: bytes) -> Key:
+    """The key of a call that an Envoy has numbered, as those of programs; 0 if it has not."""
+    return int(value[:8] + value[9:13] + value[14:18], 16) if _UUID.fullmatch(value) else 0
 
 
 def stranger(key: Key, now: float, sampled: bool) -> Context:

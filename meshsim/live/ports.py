@@ -11,6 +11,10 @@ from meshsim.live.proxies import Address
 PROBE_TIMEOUT = 0.5
 """Of one attempt to connect, s."""
 
+NO_DOMAIN = r"(?:localhost|[0-9.]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?"
+"""A Host that is no name of anybody's domain: that of a web page may be made to stand for this machine (DNS
+rebinding), so what a page must not read is told under an address only."""
+
 
 def own_address(host: str) -> str:
     """The numeric address to listen on: a name may have several, and a port is one of one address.

@@ -73,7 +73,8 @@ class Histograms(Measurements):
     Attributes:
         requests, ok_latency, calls, tries, visits: as in :class:`meshsim.measure.sample.Sample`.
         client, services, links: what passed the client, the services in order of the scenario, the edges.
-        ejected: how often a replica was ejected, by (edge index, replica index); `ejections` is empty.
+        ejected: how often a replica was ejected in the measured time and the drain, by (edge index, replica
+            index); `ejections` is empty.
     """
 
     requests: Stays
@@ -88,6 +89,9 @@ class Histograms(Measurements):
 
     def sample(self, window: Window) -> Sample:
         """What was counted: the window is the one that it was counted in."""
+        ejections = np.zeros(len(self.replicas), np.int64)
+        for (_, replica), times in self.ejected.items():
+            ejections[replica] += times
         return Sample(
             time=window.length,
             edges=self.edges,
@@ -99,6 +103,7 @@ class Histograms(Measurements):
             visits=self.visits,
             busy=self.busy[:, window.first : window.last].sum(axis=1),
             queued=self.queued[:, window.first : window.last].sum(axis=1),
+            ejections=ejections,
         )
 
     def passing_client(self, edges: Floats) -> Passing:

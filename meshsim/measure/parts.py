@@ -55,7 +55,8 @@ def _station(sample: Sample, members: list[int], workers: int) -> Summary:
 
     Returns:
         `requests` = `ok` + `failed` + `dropped` (the caller gave up) + `unfinished`; `latency` from arrival
-        to answer; `busy_mean` workers; `queue_mean` attempts waiting, at all the members together.
+        to answer; `busy_mean` workers; `queue_mean` attempts waiting, at all the members together;
+        `ejections` of them, by any caller's proxy.
     """
     visits = Stays.pooled([sample.visits[index] for index in members])
     busy = float(sample.busy[members].sum())
@@ -69,6 +70,7 @@ def _station(sample: Sample, members: list[int], workers: int) -> Summary:
         "utilisation": per(busy, sample.time * workers) if workers < UNLIMITED else None,
         "busy_mean": per(busy, sample.time),
         "queue_mean": per(float(sample.queued[members].sum()), sample.time),
+        "ejections": int(sample.ejections[members].sum()),
         "latency": visits.latency.numbers(),
     }
 

@@ -124,6 +124,10 @@ class Records(Measurements):
             visits=_visits(self.attempts, window, len(self.replicas)),
             busy=self.busy[:, window.first : window.last].sum(axis=1),
             queued=self.queued[:, window.first : window.last].sum(axis=1),
+            ejections=np.bincount(
+                [replica for time, _, replica in self.ejections if time >= window.start],
+                minlength=len(self.replicas),
+            ),
         )
 
     def passing_client(self, edges: Floats) -> Passing:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from meshsim.measure.grid import Floats
+from meshsim.measure.grid import Floats, Ints
 from meshsim.measure.latency import Latencies, pool
 from meshsim.scenario.model import CLIENT
 
@@ -96,6 +96,7 @@ class Sample:
         visits: of attempts to each replica, from arrival to answer.
         busy: (replicas,) worker-seconds.
         queued: (replicas,) attempt-seconds in the waiting room.
+        ejections: (replicas,) how often each was ejected, by any caller's proxy.
     """
 
     time: float
@@ -108,6 +109,7 @@ class Sample:
     visits: list[Stays]
     busy: Floats
     queued: Floats
+    ejections: Ints
 
     @classmethod
     def pooled(cls, samples: Sequence[Sample]) -> Sample:
@@ -123,6 +125,7 @@ class Sample:
             visits=[Stays.pooled(parts) for parts in zip(*(each.visits for each in samples), strict=True)],
             busy=np.sum([sample.busy for sample in samples], axis=0),
             queued=np.sum([sample.queued for sample in samples], axis=0),
+            ejections=np.sum([sample.ejections for sample in samples], axis=0),
         )
 
     def answered(self, service: str) -> Latencies:

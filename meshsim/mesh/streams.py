@@ -220,7 +220,7 @@ class StreamRecorder(Recorder):
         requests, calls, visits: measured stays, of the client, by edge, by replica.
         ok_latency: of the client's requests that succeeded.
         tries: measured attempts, by edge.
-        ejected_from: how often, by edge · replicas + replica.
+        ejected_from: how often in the measured time and the drain, by edge · replicas + replica.
     """
 
     origin: float
@@ -350,6 +350,8 @@ class StreamRecorder(Recorder):
             self.visits[replica].end(status, number, lasted)
 
     def ejected(self, now: float, edge: int, replica: int) -> None:
+        if now < self.start:
+            return
         place = edge * len(self.service_of) + replica
         self.ejected_from[place] = self.ejected_from.get(place, 0) + 1
 

@@ -131,7 +131,7 @@ def _tails(axes: Axes, comparison: Comparable) -> None:
     axes.set_xlim(left, right)
     axes.set_ylim(lowest / 1.5, 1.3)
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0,) if lowest < 0.02 else (1.0, 2.0, 5.0)))
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if right > 200 * left else (1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if right > 60 * left else (1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: duration_text(value)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))
     axes.xaxis.set_minor_formatter(NullFormatter())

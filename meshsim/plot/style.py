@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
@@ -48,6 +49,9 @@ DPI = 100
 
 TITLE_LONGEST = 68
 """Characters of a heading's first line."""
+
+MAKER = "meshsim"
+"""Which program made a picture, as its file says."""
 
 LEFT = 0.075
 """Where text and panels begin, as a share of the width."""
@@ -85,9 +89,24 @@ class Picture(Figure):
 
     def png(self) -> bytes:
         """The picture as a PNG file, with the alternative text as its description."""
-        out = io.BytesIO()
-        text = {"Description": self.alt, "Software": None}
-        self.savefig(out, format="png", dpi=DPI, metadata=text, pil_kwargs={"compress_level": 4})
+        return self.file("png")
+
+    def file(self, form: str, dpi: int = DPI) -> bytes:
+        """The picture as a file, with its alternative text; made again, it has the same bytes.
+
+        Args:
+            form: ``png``, or ``svg`` or ``pdf``, in which text stays text.
+            dpi: dots per inch, of all that is drawn as dots.
+        """
+        out, alt = io.BytesIO(), printable(self.alt)
+        about = {
+            "png": {"Description": alt, "Software": MAKER},
+            "svg": {"Title": alt, "Creator": MAKER, "Date": None},
+            "pdf": {"Subject": alt, "Creator": MAKER, "Producer": None, "CreationDate": None},
+        }[form]
+        more: dict[str, Any] = {"pil_kwargs": {"compress_level": 4}} if form == "png" else {}
+        with rc_context({"svg.hashsalt": MAKER, "svg.fonttype": "none", "pdf.fonttype": 42}):
+            self.savefig(out, format=form, dpi=dpi, metadata=about, **more)
         return out.getvalue()
 
 

@@ -145,6 +145,12 @@ class Scenario(Model):  # noqa: PLW1641 - it holds dicts, so nothing can hash it
 
     _folder: Path | None = PrivateAttr(default=None)
 
+    def __repr__(self) -> str:
+        said = f"{len(self.services)} services, {len(self.load)} loads, {self.duration:g} s, seed {self.seed}"
+        return f"<Scenario {self.name[:60]!r}: {said}>"
+
+    __str__ = __repr__  # not pydantic's, which is pages long
+
     def __eq__(self, other: object) -> bool:
         """Whether both say the same, wherever their files are."""
         return isinstance(other, Scenario) and all(

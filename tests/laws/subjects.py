@@ -171,7 +171,7 @@ class MeshsimSubject(Subject):
         try:
             talk.say(
                 role="proxy", id=ID, scenario=scenario_of(services)[0], folder=None, seed=7, host="127.0.0.1",
-                keep=False, access_log=str(log),
+                keep=False, access_log=str(log), context="x-meshsim",
             )  # fmt: skip
             listening = (await talk.hear("listening"))["listening"]
             addresses = {id_: list(host.address) for id_, host in hosts.items()}

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,11 @@ OURS = "the proxy of a/0: an error of meshsim's own, please report it: "
 def test_what_cannot_be_read_is_an_error_of_our_own(tmp_path: Path) -> None:
     member, (message, _) = heard(b"no line of JSON\n", tmp_path / "log")
     assert str(member.error(message["error"])).startswith(f"{OURS}JSONDecodeError")
-    member, (message, _) = heard(b'{"rows": 7}\nno .npz', tmp_path / "log")
+    word = b'{"rows": 7, "crc": %d}\n' % zlib.crc32(b"no .npz")
+    for cut in (b"", b"no .np", b"no .npy"):
+        _, (message, _) = heard(word + cut, tmp_path / "log")
+        assert "its rows are cut off or damaged" in message["error"]
+    member, (message, _) = heard(word + b"no .npz", tmp_path / "log")
     with pytest.raises(MeshsimError, match=f"{OURS}its rows can't be read"):
         member.rows(message["rows"])
 

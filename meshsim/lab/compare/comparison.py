@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from meshsim.lab import files
 from meshsim.lab import sheets as text
 from meshsim.lab.compare import sheets
 from meshsim.lab.compare.evidence import TAIL_EDGES, Pair, Side
+from meshsim.lab.output import OutputOptions, output
 from meshsim.measure.grid import Floats
 from meshsim.measure.table import Table, frame
 from meshsim.scenario.model import Scenario
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 NUMBERS = ("a", "b", "difference", "low", "high", "half_width", "correlation", "variance_ratio")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """What differs between two scenarios.
 
@@ -35,10 +36,10 @@ class Comparison:
         summary: the numbers, as `compare.json` has them.
     """
 
-    a: Scenario = field(repr=False)
-    b: Scenario = field(repr=False)
-    pairs: list[Pair] = field(repr=False)
-    summary: dict[str, Any] = field(repr=False)
+    a: Scenario
+    b: Scenario
+    pairs: list[Pair]
+    summary: dict[str, Any]
 
     @cached_property
     def columns(self) -> Table:
@@ -89,7 +90,8 @@ class Comparison:
         found = []
         for side in ("a", "b"):
             runs: list[Side] = [getattr(pair, side) for pair in self.pairs]
-            found.append((runs[0].times, np.mean([run.goodput for run in runs], axis=0)))
+            bins = min(len(run.times) for run in runs)  # of the last one, some runs may have too little
+            found.append((runs[0].times[:bins], np.mean([run.goodput[:bins] for run in runs], axis=0)))
         return found
 
     def plot(self) -> Picture:
@@ -98,8 +100,12 @@ class Comparison:
 
         return compare_figure(self)
 
-    def save(self, folder: str | Path) -> list[Path]:
+    def save(self, folder: str | Path, **options: Unpack[OutputOptions]) -> list[Path]:
         """Writes the numbers, the tables, the picture and both scenarios.
+
+        Args:
+            folder: made if missing.
+            options: `formats`, `dpi` and `csv`, see `meshsim.lab.output.OutputOptions`.
 
         Returns:
             The files.
@@ -107,21 +113,23 @@ class Comparison:
         Raises:
             MeshsimError: they can't be written; then none of them is.
         """
-        path = files.prepare(folder)
-        picture = self.plot().png()
+        form, path = output(options), files.prepare(folder)
         return files.write(
             path,
             {
                 "compare.json": files.json_writer(self.summary),
-                "compare.parquet": files.parquet_writer(self.columns),
-                "replications.parquet": files.parquet_writer(self.replication_columns),
-                "compare.png": lambda out: out.write(picture),
+                **form.tables(compare=self.columns, replications=self.replication_columns),
+                **form.pictures(compare=self.plot()),
                 "a.yaml": files.text_writer(self.summary["a"]["provenance"]["scenario"]),
                 "b.yaml": files.text_writer(self.summary["b"]["provenance"]["scenario"]),
                 **files.named_writers(self.a),
                 **files.named_writers(self.b),
             },
         )
+
+    def __repr__(self) -> str:
+        label = self.summary["a"]["label"]
+        return text.line("Comparison", label, f"{len(self.pairs)} pairs of runs", self.summary["verdict"])
 
     def _repr_html_(self) -> str:
         told = [self.summary["verdict"], *self.summary["notes"]]

@@ -6,11 +6,13 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 from meshsim.errors import MeshsimError
 from meshsim.lab import engines, files
 from meshsim.lab.engines import Engine, Progress
 from meshsim.lab.interrupt import Interrupt, interruptible
+from meshsim.lab.output import OutputOptions, output
 from meshsim.lab.run import Run, first_seed, provenance
 from meshsim.lab.validate import calibration, lateness
 from meshsim.lab.validate.live import Live, Observation, on_this_machine
@@ -67,6 +69,7 @@ def validate(
     live: Live | None = None,
     beside: Validation | None = None,
     interrupted: Callable[[], None] | None = None,
+    **options: Unpack[OutputOptions],
 ) -> Validation:
     """Holds theory, simulation and the live mesh of this machine against each other.
 
@@ -84,12 +87,14 @@ def validate(
         live: what runs a scenario for real; None is this machine.
         beside: a validation of the same scenario behind the other proxy, to compare the live runs of both.
         interrupted: is called at the first Ctrl-C, to say that it was noticed.
+        options: with `out`, as of `meshsim.run`.
 
     Raises:
         MeshsimError: the scenario or another argument can't be used, it can't run live, or the results could
             not be written.
         KeyboardInterrupt: Ctrl-C; half a live run can't be judged.
     """
+    output(options, saved=out is not None)
     if proxy not in (MESHSIM, ENVOY):
         raise MeshsimError(f"no proxy {proxy!r}; choose {MESHSIM} or {ENVOY}")
     if replications < 2:
@@ -103,7 +108,7 @@ def validate(
         work = _Work(chosen, proxy, replications, live or on_this_machine, watch, stop)
         result = work.result(beside)
     if out is not None:
-        result.save(out)
+        result.save(out, **options)
     return result
 
 

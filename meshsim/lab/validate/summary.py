@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import meshsim
 from meshsim.lab.run import Run
-from meshsim.lab.validate.judgement import CONFIDENCE, NOISY, Row, judge, predicted, rows
+from meshsim.lab.validate.judgement import CONFIDENCE, NOISY, Row, Verdict, judge, predicted, rows
 from meshsim.measure.agreement import agreement
 from meshsim.measure.evidence import Evidence
 from meshsim.measure.grid import Window
@@ -62,17 +62,10 @@ def summarise(
     one, other = _shared(simulation, live, window)
     solution = solve(simulation.scenario)
     theory = predicted(solution, simulation.summary["requests"]["completed"])
-    found = rows(
-        one, other, strict=proxy == "meshsim", luck=luck, theory=theory, intervals=intervals, busy=busy
-    )
+    strict = proxy == "meshsim"
+    found = rows(one, other, strict=strict, luck=luck, theory=theory, intervals=intervals, busy=busy)
     proxies = [] if beside is None else _proxies(beside, live, luck, window, busy)
-    verdict = judge(
-        found,
-        [*noise, *_disturbed(beside)],
-        proxies=proxies,
-        troubles=[f"{name}: {each}" for name, seen in evidence.items() for each in seen.troubles],
-        errors=[f"{name}: {each}" for name, seen in evidence.items() for each in seen.errors],
-    )
+    verdict = _judged(found, proxies, [*noise, *_disturbed(beside)], evidence)
     loads = [index for index, load in enumerate(scenario.load) if load.users is None]
     pairs = agreement(records_of(simulation), records_of(live), loads, window)
     summary: Summary = {
@@ -96,6 +89,16 @@ def summarise(
         summary["proxies"] = [row.as_contrast() for row in proxies]
     summary["notes"] = [*_notes(scenario, simulation, live, one), *vague(found), *_told(solution)]
     return summary
+
+
+def _judged(
+    found: Sequence[Row], proxies: Sequence[Row], noise: Sequence[str], evidence: Mapping[str, Evidence]
+) -> Verdict:
+    """The verdict on all numbers, with what every live run says of itself."""
+    runs = evidence.items()
+    troubles = [f"{name}: {each}" for name, seen in runs for each in seen.troubles]
+    errors = [f"{name}: {each}" for name, seen in runs for each in seen.errors]
+    return judge(found, noise, proxies=proxies, troubles=troubles, errors=errors)
 
 
 def records_of(run: Run) -> Records:

@@ -1,7 +1,7 @@
 """Envoy's access logs, and the calls and tries that are read from them.
 
 One JSON object a line: in one log when a request is over, in another (the router's `upstream_log`) when a try
-of it is. The call it belongs to is in the header `x-meshsim`, so a real proxy's view of a call can be set
+of it is. The call it belongs to is in a header of meshsim's, so a real proxy's view of a call can be set
 beside the simulator's, call by call. Envoy stamps the wall clock; the reader is told what to subtract for
 scenario time.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from meshsim.errors import MeshsimError
-from meshsim.live.context import ATTEMPT_COUNT, Context, parse_context
+from meshsim.live.context import ATTEMPT_COUNT, Context, parse_context, stream_key
 from meshsim.live.envoy.forms import Json
 
 LOGGER = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
@@ -43,7 +43,6 @@ FIELDS = {
     "x_forwarded_for": "%REQ(X-FORWARDED-FOR)%",
     "user_agent": "%REQ(USER-AGENT)%",
     "request_id": "%REQ(X-REQUEST-ID)%",
-    "x_meshsim": "%REQ(X-MESHSIM)%",
     "traceparent": "%REQ(TRACEPARENT)%",
 }
 """Of a line: Istio's names where Istio's default format has the field."""
@@ -53,7 +52,7 @@ TRY_FIELDS = {
         name: FIELDS[name]
         for name in (
             "start_time", "duration", "connected_after", "response_code", "response_flags", "upstream_host",
-            "route_name", "request_id", "x_meshsim",
+            "route_name", "request_id",
         )
     },
     "number": f"%REQ({ATTEMPT_COUNT.decode().upper()})%",
@@ -67,20 +66,21 @@ WALL_CLOCK_TICKS = 10**9
 """`start_time` is in ns since 1970."""
 
 
-def access_log(listener: str, file: Path) -> Json:
-    """The logger of a listener."""
-    return _logger({"listener": listener, **FIELDS}, file)
+def access_log(listener: str, file: Path, context: str) -> Json:
+    """The logger of a listener; `context` is the name of the header that says whose a call is."""
+    return _logger({"listener": listener, **FIELDS}, file, context)
 
 
-def try_log(file: Path) -> Json:
-    """The logger of a router's tries."""
-    return _logger(TRY_FIELDS, file)
+def try_log(file: Path, context: str) -> Json:
+    """The logger of a router's tries; `context` as of `access_log`."""
+    return _logger(TRY_FIELDS, file, context)
 
 
-def _logger(fields: Mapping[str, str], file: Path) -> Json:
+def _logger(fields: Mapping[str, str], file: Path, context: str) -> Json:
+    fields = {**fields, "x_meshsim": f"%REQ({context.upper()})%"}
     return {
         "name": "envoy.access_loggers.file",
-        "typed_config": {"@type": LOGGER, "path": str(file), "log_format": {"json_format": dict(fields)}},
+        "typed_config": {"@type": LOGGER, "path": str(file), "log_format": {"json_format": fields}},
     }
 
 
@@ -89,7 +89,7 @@ class CallRow:
     """One call as its caller's proxy saw it, or, of the listener `inbound`, one attempt as the callee's did.
 
     Attributes:
-        key: of the call; 0 where the request had no header `x-meshsim` of meshsim's making.
+        key: of the call; 0 where the request had no header of meshsim's making.
         request_start: of the client's request that it belongs to, s; its own start where that is unknown.
         extra: whether the call exists only because of a retry.
         listener: where it came in.
@@ -168,17 +168,23 @@ class Log:
         self._file = file
         self._bytes = self._lines = 0
 
-    def more(self, row: Callable[[Line], Row]) -> list[Row]:
+    def more(self, row: Callable[[Line], Row], *, ended: bool = False) -> list[Row]:
         """What `row` makes of the lines that are new in it.
 
+        Args:
+            row: reads a line.
+            ended: whether Envoy has ended, so that no line is still being written.
+
         Raises:
-            MeshsimError: a line is not what Envoy was told to write.
+            MeshsimError: a line is not what Envoy was told to write, or the last one is not whole.
         """
         if not self._file.exists():
             return []
         with self._file.open("rb") as file:
             file.seek(self._bytes)
-            whole, _, _ = file.read().rpartition(b"\n")  # what comes after it is still being written
+            whole, _, torn = file.read().rpartition(b"\n")
+        if torn and ended:
+            raise MeshsimError(f"{self._file}: its last line is not whole; is the disk full?")
         if not whole:
             return []
         self._bytes += len(whole) + 1
@@ -187,7 +193,7 @@ class Log:
             self._lines += 1
             try:
                 rows.append(row(json.loads(line)))
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
                 place = f"{self._file}:{self._lines}"
                 raise MeshsimError(f"{place}: no line of Envoy's access log ({error!r})") from None
         return rows
@@ -207,16 +213,17 @@ class CallLog:
         self._caller = id_.split("/", maxsplit=1)[0]
         self._replicas = replicas
 
-    def more(self, wall_start: float = 0.0) -> list[CallRow]:
+    def more(self, wall_start: float = 0.0, *, ended: bool = False) -> list[CallRow]:
         """The calls that are new in it, in the order in which they ended.
 
         Args:
             wall_start: scenario time 0 on the wall clock, s since 1970.
+            ended: as of `Log.more`.
 
         Raises:
             MeshsimError: a line is not what Envoy was told to write.
         """
-        return self._log.more(lambda line: _call(line, self._caller, self._replicas, wall_start))
+        return self._log.more(lambda line: _call(line, self._caller, self._replicas, wall_start), ended=ended)
 
 
 def read_calls(
@@ -226,13 +233,15 @@ def read_calls(
     return CallLog(file, id_, replicas).more(wall_start)
 
 
-def read_tries(file: Path, replicas: Mapping[tuple[str, int], str], wall_start: float = 0.0) -> list[TryRow]:
+def read_tries(
+    file: Path, replicas: Mapping[tuple[str, int], str], wall_start: float = 0.0, *, ended: bool = False
+) -> list[TryRow]:
     """All tries in a log of them, in the order in which they ended; see `CallLog`.
 
     Raises:
         MeshsimError: a line is not what Envoy was told to write.
     """
-    return Log(file).more(lambda line: _try(line, replicas, wall_start))
+    return Log(file).more(lambda line: _try(line, replicas, wall_start), ended=ended)
 
 
 def _call(line: Line, caller: str, replicas: Mapping[tuple[str, int], str], wall_start: float) -> CallRow:
@@ -240,10 +249,10 @@ def _call(line: Line, caller: str, replicas: Mapping[tuple[str, int], str], wall
     flags = line["response_flags"]
     inbound = line["listener"] == "inbound"
     details = line["response_code_details"] or ""
-    context = _context(line)
+    key, context = _whose(line)
     waits = details in NOT_SENT or line["connected_after"] is None  # its last try was not sent
     return CallRow(
-        key=0 if context is None else int(context.key),
+        key=key,
         request_start=start if context is None else context.start,
         extra=context is not None and context.extra,
         listener=line["listener"],
@@ -264,9 +273,9 @@ def _try(line: Line, replicas: Mapping[tuple[str, int], str], wall_start: float)
     flags = (line["response_flags"] or "").split(",")
     launched, connected = _start(line, wall_start), line["connected_after"]
     sent = nan if connected is None or "UO" in flags else launched + connected / 1e3
-    context = _context(line)
+    key, context = _whose(line)
     return TryRow(
-        call=0 if context is None else int(context.key),
+        call=key,
         request_start=launched if context is None else context.start,
         extra=context is not None and context.extra,
         request_id=line["request_id"] or "",
@@ -285,8 +294,11 @@ def _start(line: Line, wall_start: float) -> float:
     return (int(line["start_time"]) - round(wall_start * WALL_CLOCK_TICKS)) / WALL_CLOCK_TICKS
 
 
-def _context(line: Line) -> Context | None:
-    return parse_context((line["x_meshsim"] or "").encode())
+def _whose(line: Line) -> tuple[int, Context | None]:
+    """The key of the call, and what else its header says, if that is of meshsim's making."""
+    told = (line["x_meshsim"] or "").encode()
+    context = parse_context(told)
+    return (stream_key(told), None) if context is None else (int(context.key), context)
 
 
 def _address(line: Line) -> tuple[str, int]:
@@ -310,20 +322,19 @@ class Ejection:
 
 
 def read_ejections(
-    file: Path, replicas: Mapping[tuple[str, int], str], wall_start: float = 0.0
+    file: Path, replicas: Mapping[tuple[str, int], str], wall_start: float = 0.0, *, ended: bool = False
 ) -> list[Ejection]:
-    """The ejections in an outlier detection's event log, in order of time; see `read_calls`."""
-    if not file.exists():
-        return []
-    found = []
-    for line in file.read_text(encoding="utf-8").split("\n")[:-1]:
-        event = json.loads(line)
-        if event["action"] == "EJECT" and event["enforced"]:
-            host, _, port = event["upstream_url"].rpartition(":")
-            time = datetime.fromisoformat(event["timestamp"]).timestamp() - wall_start
-            service = event["cluster_name"].split("/")[0]
-            found.append(Ejection(time, service, replicas.get((host, int(port)), "")))
-    return found
+    """The ejections in an outlier detection's event log, in order of time; see `read_tries`."""
+
+    def ejection(event: Line) -> Ejection | None:
+        if event["action"] != "EJECT" or not event["enforced"]:
+            return None
+        host, _, port = event["upstream_url"].rpartition(":")
+        time = datetime.fromisoformat(event["timestamp"]).timestamp() - wall_start
+        service = event["cluster_name"].split("/")[0]
+        return Ejection(time, service, replicas.get((host, int(port)), ""))
+
+    return [found for found in Log(file).more(ejection, ended=ended) if found is not None]
 
 
 def _lasted(line: Line) -> float:

@@ -67,20 +67,22 @@ class Envoys(Proxies):
         host: address that all listen on.
         folder: where each gets a folder of its own.
         access_log: where their access logs are copied to in the end; None for nowhere.
+        context: name of the header that says whose a call is.
 
     Raises:
         MeshsimError: Envoys can't run the scenario; with every key that they can't do.
     """
 
     def __init__(
-        self, scenario: Scenario, seed: int, host: str, folder: Path, access_log: Path | None = None
-    ) -> None:
+        self, scenario: Scenario, seed: int, host: str, folder: Path, access_log: Path | None = None,
+        context: str = "x-meshsim",
+    ) -> None:  # fmt: skip
         refuse(scenario)
         self._access_log = access_log
         self.scenario = scenario
         ids = [CLIENT_ID, *(place.name for place in places(scenario))]
         self._seed = seed
-        self._envoys = {id_: Envoy(scenario, id_, folder / file_name(id_), host) for id_ in ids}
+        self._envoys = {id_: Envoy(scenario, id_, folder / file_name(id_), host, context) for id_ in ids}
         self._changes = sorted(self._scheduled())
         self._newest = dict.fromkeys(ids, (-1.0, -1))
         self._downs = Counter[str]()

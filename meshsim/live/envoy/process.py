@@ -18,13 +18,13 @@ It is in a session of its own, so a Ctrl-C in the terminal reaches only the pare
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +34,8 @@ from meshsim.errors import MeshsimError
 from meshsim.live.envoy.accesslog import CallLog, CallRow, Ejection, TryRow, read_ejections, read_tries
 from meshsim.live.envoy.forms import Json
 from meshsim.live.envoy.resources import (
+    ADMIN,
+    ADMIN_SOCKET,
     CALLS,
     EJECTIONS,
     INBOUND,
@@ -93,7 +95,7 @@ class Ports:
     Attributes:
         inbound: for callers of its replica; None where it is not in their way.
         outbound: by Host, or as an HTTP proxy.
-        admin: its admin interface (`/ready`, `/stats/prometheus`).
+        admin: what of its admin interface anybody may read (`/ready`, `/stats/prometheus`).
         urls: for each upstream service.
     """
 
@@ -108,14 +110,17 @@ class Envoy:
 
     Attributes:
         proxy: what it is configured from; changes with each push.
-        folder: its own; holds its configuration, `access.log`, `ejections.log` and `stderr.log`.
+        folder: its own; holds its configuration, its admin socket, `access.log`, `ejections.log` and
+            `stderr.log`.
         ports: where it listens, once it is started.
     """
 
     ports: Ports
 
-    def __init__(self, scenario: Scenario, id_: str, folder: Path, host: str = "127.0.0.1") -> None:
-        self.proxy = Proxy(scenario, id_, host)
+    def __init__(
+        self, scenario: Scenario, id_: str, folder: Path, host: str = "127.0.0.1", context: str = "x-meshsim"
+    ) -> None:
+        self.proxy = Proxy(scenario, id_, host, context)
         self.folder = folder.absolute()
         self.addresses: Mapping[str, Address] | None = None
         self.app: Address | None = None
@@ -130,13 +135,14 @@ class Envoy:
     def start(self) -> None:
         """Starts the process; `listen` says when it has."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        for stale in ("admin.txt", CALLS, TRIES, EJECTIONS):
+        for stale in (ADMIN_SOCKET, CALLS, TRIES, EJECTIONS):
             (self.folder / stale).unlink(missing_ok=True)
         (self.folder / "bootstrap.json").write_text(json.dumps(bootstrap(self.proxy, self.folder), indent=1))
         self._write()
         with (self.folder / "stderr.log").open("wb") as errors:
             self._process = subprocess.Popen(
                 self._command(),
+                cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=errors,
                 stderr=errors,
@@ -153,7 +159,7 @@ class Envoy:
         self.ports = Ports(
             inbound=self._bound.get(INBOUND),
             outbound=self._bound[OUTBOUND],
-            admin=self._admin_port(),
+            admin=self._bound[ADMIN],
             urls={service: self._bound[URL + service] for service in self.proxy.upstreams},
         )
         return self.ports
@@ -224,8 +230,12 @@ class Envoy:
         return {stat["name"]: stat["value"] for stat in found if isinstance(stat.get("value"), int)}
 
     def admin(self, path: str) -> str:
-        """What its admin interface answers to a GET."""
-        return _get(f"http://{self.proxy.host}:{self._admin_port()}{path}")
+        """What its admin interface answers to a GET.
+
+        Raises:
+            OSError: it does not listen yet, or any more.
+        """
+        return _get(self.folder, path)
 
     def stop(self) -> None:
         """Ends the process; what is in flight is broken off. Does nothing a second time."""
@@ -241,15 +251,16 @@ class Envoy:
 
     def calls(self, wall_start: float = 0.0) -> list[CallRow]:
         """The calls in its access log so far; scenario time 0 is `wall_start`, s since 1970."""
-        return self.call_log().more(wall_start)
+        return self.call_log().more(wall_start, ended=self._process is None)
 
     def tries(self, wall_start: float = 0.0) -> list[TryRow]:
         """The tries of those calls that were sent; times as in `calls`."""
-        return read_tries(self.folder / TRIES, self._replicas(), wall_start)
+        return read_tries(self.folder / TRIES, self._replicas(), wall_start, ended=self._process is None)
 
     def ejections(self, wall_start: float = 0.0) -> list[Ejection]:
         """The hosts that it has ejected so far; times as in `calls`."""
-        return read_ejections(self.folder / EJECTIONS, self._replicas(), wall_start)
+        ended = self._process is None
+        return read_ejections(self.folder / EJECTIONS, self._replicas(), wall_start, ended=ended)
 
     def call_log(self) -> CallLog:
         """Its access log, to be read as it grows."""
@@ -284,7 +295,6 @@ class Envoy:
         envoy = [
             str(binary()), "--config-path", str(self.folder / "bootstrap.json"), "--concurrency", "1",
             "--disable-hot-restart", "--log-level", "warning", "--file-flush-interval-msec", "200",
-            "--admin-address-path", str(self.folder / "admin.txt"),
             "--drain-time-s", "0", "--drain-strategy", "immediate",
         ]  # fmt: skip
         return [sys.executable, "-I", "-S", "-c", GUARD, str(os.getpid()), *envoy]
@@ -313,8 +323,6 @@ class Envoy:
 
     def _has_taken_all(self) -> bool:
         """Whether the newest version of every file is in force; an Envoy that refuses one is an error."""
-        if not (self.folder / "admin.txt").exists():
-            return False
         answer = json.loads(self.admin("/stats?format=json&filter=(version_text|update_rejected)$"))
         stats = {stat["name"]: stat["value"] for stat in answer["stats"] if "name" in stat}
         for name, version in self._versions.items():
@@ -334,16 +342,26 @@ class Envoy:
         statuses = json.loads(self.admin("/listeners?format=json")).get("listener_statuses", [])
         for status in statuses:
             self._bound[status["name"]] = status["local_address"]["socket_address"]["port_value"]
-        return {status["name"] for status in statuses} == {each["name"] for each in self._written["lds.json"]}
-
-    def _admin_port(self) -> int:
-        return int((self.folder / "admin.txt").read_text().rpartition(":")[2])
+        wanted = {ADMIN, *(each["name"] for each in self._written["lds.json"])}
+        return {status["name"] for status in statuses} == wanted
 
 
-def _get(url: str) -> str:
-    """The body of an answer, of whatever status."""
+def _get(folder: Path, path: str) -> str:
+    """The body of an answer of the admin interface in a folder, of whatever status.
+
+    Raises:
+        OSError: nobody answers.
+    """
+    connection = http.client.HTTPConnection("envoy", timeout=GRACE)
+    place = os.open(folder, os.O_PATH)
     try:
-        with urllib.request.urlopen(url, timeout=GRACE) as response:
-            return str(response.read().decode())
-    except urllib.error.HTTPError as error:
-        return str(error.read().decode())
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.settimeout(GRACE)
+        connection.sock.connect(f"/proc/self/fd/{place}/{ADMIN_SOCKET}")  # a socket's own path has 107 bytes
+        connection.request("GET", path)
+        return connection.getresponse().read().decode()
+    except http.client.HTTPException as error:
+        raise ConnectionError(f"no answer of HTTP: {error!r}") from None
+    finally:
+        os.close(place)
+        connection.close()

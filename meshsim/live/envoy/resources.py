@@ -1,6 +1,6 @@
 """The configuration of one proxy: bootstrap, listeners, routes and clusters, as documents by file name.
 
-    bootstrap.json   who it is, its admin address, and where the rest is
+    bootstrap.json   who it is, its admin socket, what of that anybody may read, and where the rest is
     lds.json         listeners: `inbound`, `outbound`, and `url/SERVICE` for each upstream service
     rds.json         routes to the upstream services: what of policies routes have
     cds.json         clusters with their endpoints: one for each upstream service and each of its versions
@@ -17,6 +17,13 @@ user 128 of them.)
 The inbound listener has no policies: they are the callers'. `x-envoy-attempt-count` is written by the proxy
 of the caller and passes that of the callee unchanged.
 
+Whose a call is says a header whose name is a secret of the run. It is taken off before a program. An Envoy
+can't know which request a program's call is made for: it gives the call a number of its own, by which at
+least its tries are found.
+
+Envoy's admin interface obeys anybody who reaches it, so it is a socket in Envoy's own folder. A listener
+lets anybody read readiness and statistics, as Istio's does; under a name of no domain (`ports.NO_DOMAIN`).
+
 Source: envoyproxy/envoy, api/envoy/config (bootstrap/v3, listener/v3) and the HTTP connection manager's API.
 """
 
@@ -31,18 +38,21 @@ from meshsim.live.envoy.forms import Json
 from meshsim.live.envoy.policy import FAULT, FAULT_TYPE, RATE_LIMIT, RATE_LIMIT_TYPE, TYPE, cluster_name
 from meshsim.live.envoy.policy import cluster as cluster_of
 from meshsim.live.envoy.policy import route as route_of
+from meshsim.live.ports import NO_DOMAIN
 from meshsim.scenario.model import CLIENT, Policy, Scenario
 from meshsim.scenario.parts import places
 
 Address = tuple[str, int]
 """Host and port."""
 
-INBOUND, OUTBOUND, URL = "inbound", "outbound", "url/"
+INBOUND, OUTBOUND, URL, ADMIN = "inbound", "outbound", "url/", "admin"
 ROUTES = "routes"
 SERVICE_HEADER = "x-meshsim-upstream"
 """Where a request goes, between its listener and its route; not sent on."""
 APP = "(app)"
 """The cluster of the proxy's own application; no service can have this name."""
+ADMIN_SOCKET, PAGES = "admin.sock", ("/ready", "/stats", "/stats/prometheus")
+"""Envoy's admin interface, and what of it may be read by all who reach the admin listener."""
 
 CALLS, TRIES, EJECTIONS = "access.log", "tries.log", "ejections.log"
 """What an Envoy writes down."""
@@ -65,11 +75,13 @@ class Proxy:
         scenario: whose policies it applies.
         id: of its replica (``cart/v1/0``), or ``client/0``.
         host: the address its listeners bind to.
+        context: name of the header that says whose a call is.
     """
 
     scenario: Scenario
     id: str
     host: str = "127.0.0.1"
+    context: str = "x-meshsim"
 
     @property
     def caller(self) -> str:
@@ -87,6 +99,11 @@ class Proxy:
         return self.caller != CLIENT and self.scenario.mesh.dataplane == "sidecar"
 
     @property
+    def program(self) -> bool:
+        """Whether its replica is a program of the user's own."""
+        return any(place.name == self.id and place.deployment.live for place in places(self.scenario))
+
+    @property
     def listeners(self) -> list[str]:
         """The names of its listeners."""
         inbound = [INBOUND] if self.has_inbound else []
@@ -97,13 +114,45 @@ def bootstrap(proxy: Proxy, folder: Path) -> Json:
     """What Envoy starts with: everything else is in files beside it, which it watches."""
     return {
         "node": {"id": proxy.id, "cluster": proxy.caller},
-        "admin": {"address": socket_address((proxy.host, 0))},
+        "admin": {"address": admin_socket()},
+        "static_resources": {"listeners": [admin_listener(proxy)], "clusters": [admin_cluster()]},
         "cluster_manager": {"outlier_detection": {"event_log_path": str(folder / EJECTIONS)}},
         "dynamic_resources": {
             "lds_config": config_source(folder, "lds.json"),
             "cds_config": config_source(folder, "cds.json"),
         },
     }
+
+
+def admin_socket() -> Json:
+    """Where Envoy's admin interface is, relative to where it runs; for this user alone."""
+    return {"pipe": {"path": ADMIN_SOCKET, "mode": 0o600}}
+
+
+def admin_cluster() -> Json:
+    """The admin interface as an upstream."""
+    endpoint = {"endpoint": {"address": admin_socket()}}
+    load = {"cluster_name": ADMIN, "endpoints": [{"lb_endpoints": [endpoint]}]}
+    return {"name": ADMIN, "type": "STATIC", "load_assignment": load}
+
+
+def admin_listener(proxy: Proxy) -> Json:
+    """Lets readiness and statistics be read, and nothing else."""
+    asked = [
+        {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD"}}},
+        {"name": ":authority", "string_match": {"safe_regex": {"regex": NO_DOMAIN}}},
+    ]
+    routes = [{"match": {"path": page, "headers": asked}, "route": {"cluster": ADMIN}} for page in PAGES]
+    config = {
+        "@type": HTTP,
+        "stat_prefix": ADMIN,
+        "codec_type": "HTTP1",
+        "route_config": {"virtual_hosts": [{"name": ADMIN, "domains": ["*"], "routes": routes}]},
+        "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": ROUTER}}],
+    }
+    manager = {"name": "envoy.filters.network.http_connection_manager", "typed_config": config}
+    address = socket_address((proxy.host, 0))
+    return {"name": ADMIN, "address": address, "filter_chains": [{"filters": [manager]}]}
 
 
 def listeners(proxy: Proxy, folder: Path, ports: Mapping[str, int]) -> list[Json]:
@@ -113,13 +162,13 @@ def listeners(proxy: Proxy, folder: Path, ports: Mapping[str, int]) -> list[Json
             "@type": TYPE + "envoy.config.listener.v3.Listener",
             "name": name,
             "address": socket_address((proxy.host, ports.get(name, 0))),
-            "filter_chains": [{"filters": [connection_manager(name, folder)]}],
+            "filter_chains": [{"filters": [connection_manager(proxy, name, folder)]}],
         }
         for name in proxy.listeners
     ]
 
 
-def connection_manager(listener: str, folder: Path) -> Json:
+def connection_manager(proxy: Proxy, listener: str, folder: Path) -> Json:
     """HTTP on one listener: what it leaves alone, its filters, and where its routes are."""
     router: Json = {"@type": ROUTER}
     config: Json = {
@@ -130,7 +179,7 @@ def connection_manager(listener: str, folder: Path) -> Json:
         "generate_request_id": True,
         "preserve_external_request_id": True,
         "request_id_extension": {"typed_config": {"@type": UUID, "pack_trace_reason": False}},
-        "access_log": [access_log(listener, folder / CALLS)],
+        "access_log": [access_log(listener, folder / CALLS, proxy.context)],
         "http_filters": [{"name": "envoy.filters.http.router", "typed_config": router}],
     }
     if listener == INBOUND:
@@ -138,10 +187,12 @@ def connection_manager(listener: str, folder: Path) -> Json:
         route = {"name": INBOUND, "match": {"prefix": "/"}, "route": action}
         hosts = [{"name": INBOUND, "domains": ["*"], "routes": [route]}]
         config["route_config"] = {"name": INBOUND, "virtual_hosts": hosts, "validate_clusters": False}
+        if proxy.program:
+            config["route_config"]["request_headers_to_remove"] = [proxy.context]
     else:
-        router["upstream_log"] = [try_log(folder / TRIES)]
+        router["upstream_log"] = [try_log(folder / TRIES, proxy.context)]
         config["rds"] = {"route_config_name": ROUTES, "config_source": config_source(folder, "rds.json")}
-        config["early_header_mutation_extensions"] = [destination(listener)]
+        config["early_header_mutation_extensions"] = [written_early(headers_of(proxy, listener))]
         config["http_filters"] = [
             {"name": FAULT, "typed_config": {"@type": FAULT_TYPE}},
             {"name": RATE_LIMIT, "typed_config": {"@type": RATE_LIMIT_TYPE, "stat_prefix": listener}},
@@ -150,16 +201,22 @@ def connection_manager(listener: str, folder: Path) -> Json:
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": config}
 
 
-def destination(listener: str) -> Json:
-    """What sets the header that routes go by: the service of this listener, or the Host."""
-    value = "%REQ(:AUTHORITY)%" if listener == OUTBOUND else listener.removeprefix(URL)
-    header = {
-        "header": {"key": SERVICE_HEADER, "value": value},
-        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-    }
+def headers_of(proxy: Proxy, listener: str) -> dict[str, str]:
+    """What a listener to upstreams writes: the service to route to, and the number of a program's call."""
+    service = "%REQ(:AUTHORITY)%" if listener == OUTBOUND else listener.removeprefix(URL)
+    number = {proxy.context: "%STREAM_ID%"} if proxy.program else {}
+    return {SERVICE_HEADER: service, **number}
+
+
+def written_early(headers: Mapping[str, str]) -> Json:
+    """What sets headers before a route is looked for."""
+    mutations = [
+        {"append": {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}}
+        for key, value in headers.items()
+    ]
     return {
         "name": "envoy.http.early_header_mutation.header_mutation",
-        "typed_config": {"@type": HEADER_MUTATION, "mutations": [{"append": header}]},
+        "typed_config": {"@type": HEADER_MUTATION, "mutations": mutations},
     }
 
 

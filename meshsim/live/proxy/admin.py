@@ -1,16 +1,20 @@
-"""The admin listener: readiness and statistics."""
+"""The admin listener: readiness and statistics, to read and no more."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from meshsim.live.ports import NO_DOMAIN
 from meshsim.live.proxy.series import Exposition, Series
 from meshsim.live.wire import NOBODY, Handler, RequestHead, ServerConnection, ServerStream
+
+HOST = re.compile(NO_DOMAIN.encode())
 
 
 class Admin(Handler):
@@ -33,7 +37,10 @@ class Admin(Handler):
     def begin(
         self, connection: ServerConnection, head: RequestHead, body: bytes, whole: bool
     ) -> ServerStream:
-        status, kind, text = self.page(head.method, head.path.partition(b"?")[0])
+        if HOST.fullmatch(head.host):
+            status, kind, text = self.page(head.method, head.path.partition(b"?")[0])
+        else:
+            status, kind, text = 403, "text/plain", b"ask by address: http://127.0.0.1 or http://localhost\n"
         connection.answer(status, [(b"content-type", kind.encode())], text)
         return NOBODY
 

@@ -95,7 +95,7 @@ class ProxyDelivery(Delivery):
             exchange.upstream = self  # before the first byte: its connection may be full at once
             exchange.connection.release()
         super().write(now)
-        if exchange.upstream is self:
+        if self.waited_for:
             exchange.spill()
 
     def outgoing(self) -> Outgoing:
@@ -108,8 +108,7 @@ class ProxyDelivery(Delivery):
                 more = FIRST_TRY + trace + b"\r\n"
             else:
                 more = OTHER_TRY % (attempt.number + 1, trace)
-        chunks = exchange.chunks
-        body = b"" if not chunks else chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        body = b"" if exchange.kept is None else bytes(exchange.kept)
         host = exchange.way.authority or head.host
         return Outgoing(
             request_head(head.method, head.path, host, head.headers, head.length, more),

@@ -6,7 +6,7 @@ the response's, passed on as it comes.
 
 | its call | body of the request | body of the response |
 |---|---|---|
-| begins with the head, its time-outs with the end | sent on as it comes; kept up to `REPLAY_BYTES` | - |
+| begins with the head, its time-outs with the end | sent on as it comes; kept for another try | - |
 | is answered | sent on to whom the answer is from | passed on as it comes, under the route's time-out |
 """
 
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 REPLAY_BYTES = 1 << 20
 """What is kept of a request's body: beyond it there is no retry.
 Envoy's `per_connection_buffer_limit_bytes`."""
+WAITING_BYTES = 64 << 10
+"""What is taken of a body that can't be sent on yet, and would not be sent again."""
 
 
 class Books:
@@ -71,7 +73,7 @@ class Exchange(Owner):
         root: key of the client's request, which its draws and spans go by.
         trace: id of its trace, 32 hex.
         head: of the request.
-        chunks: its body, as far as it may be needed.
+        kept: its body, as far as it may be needed; None for none.
         whole: whether the body has come to its end.
         upstream: who takes the body as it comes.
         heard: whose response is being judged.
@@ -90,7 +92,7 @@ class Exchange(Owner):
     context: Context
     root: Key
     trace: str
-    chunks: list[bytes]
+    kept: bytearray | None
     size: int
     spilled: bool
     whole: bool
@@ -128,7 +130,7 @@ class Exchange(Owner):
         self.context = context
         self.root = root
         self.trace = trace
-        self.chunks = []
+        self.kept = None
         self.size = 0
         self.spilled = False
         self.whole = False
@@ -163,8 +165,8 @@ class Exchange(Owner):
         self.row = call.row
         self.whole = whole
         if body:
-            self.chunks.append(body)
-            self.size = self.received = len(body)
+            self.received = len(body)
+            self.keep(body)
         if not whole:
             call.uploading = True
             if self.head.expects:
@@ -179,19 +181,30 @@ class Exchange(Owner):
             return
         self.received += len(data)
         if not self.spilled:
-            self.chunks.append(data)
-            self.size += len(data)
+            self.keep(data)
         if self.upstream is not None:
             self.upstream.send(data)
             self.spill()
-        elif self.size > REPLAY_BYTES:
+        elif self.size > max(self.room(), WAITING_BYTES):
             self.connection.hold()
 
+    def keep(self, data: bytes) -> None:
+        """Keeps more of the body: in one piece, for a small one is outweighed by what Python needs for it."""
+        if self.kept is None:
+            self.kept = bytearray()
+        self.kept += data
+        self.size += len(data)
+
+    def room(self) -> int:
+        """How long a body may be to be sent again, bytes."""
+        policy = self.way.route.policy if self.call is None else self.call.policy
+        return REPLAY_BYTES if policy.retries or policy.hedge.limit > 0 else 0
+
     def spill(self) -> None:
-        """Forgets a body that is too long to be sent again."""
-        if self.size > REPLAY_BYTES and not self.spilled:
+        """Forgets a body that has been sent, and is too long to be sent again."""
+        if not self.spilled and self.size > self.room():
             self.spilled = True
-            self.chunks = []
+            self.kept = None
             if self.call is not None:
                 self.call.replayable = False
 
@@ -206,7 +219,6 @@ class Exchange(Owner):
         self.connection.release()  # to hear of it if the client goes
         call = self.call
         now = self.books.clock.now()
-        call.replayable = self.size <= REPLAY_BYTES
         call.uploaded(now)
         if self.streaming is not None and call.policy.timeouts is not None:
             self.limit(now + call.policy.timeouts.duration)

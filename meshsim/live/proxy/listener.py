@@ -22,6 +22,7 @@ from meshsim.live.context import (
     trace_hex,
     traceparent,
 )
+from meshsim.live.proxy import hops
 from meshsim.live.proxy.access import AccessLog
 from meshsim.live.proxy.exchange import Books, Exchange
 from meshsim.live.proxy.ledger import Ledger
@@ -34,7 +35,7 @@ from meshsim.live.wire.heads import Headers, RequestHead
 from meshsim.live.wire.server import ServerConnection
 from meshsim.live.wire.stream import NOBODY, ServerStream
 from meshsim.live.wire.write import reason
-from meshsim.policies.outcome import NR, flag_names
+from meshsim.policies.outcome import NO_FLAG, NR, flag_names
 from meshsim.random import Key, derive
 
 OWN = frozenset([ATTEMPT_COUNT, TRACEPARENT])
@@ -103,8 +104,12 @@ class Listener(Handler):
     ) -> ServerStream:
         way = self.any or self.ways.get(head.host.partition(b":")[0])
         if way is None:
-            self.refuse(connection, head)
+            self.reply(connection, head, 404, NR, PLAIN, WORDS[NR][0])
             return NOBODY  # there is nothing more to hear of it
+        if head.method in hops.COUNTED and hops.count_down(head):
+            headers, text = hops.reply(head)
+            self.reply(connection, head, 200, NO_FLAG, headers, text)
+            return NOBODY
         now = self.clock.now()
         exchange = self.exchange(way, connection, head, now)
         exchange.begin(body, whole)
@@ -187,30 +192,26 @@ class Listener(Handler):
         self.strangers += 1
         return stranger(derive(self.key, self.strangers), now, trace is not None and trace.sampled)
 
-    def refuse(self, connection: ServerConnection, head: RequestHead) -> None:
-        """There is no way to where this request wants to go."""
-        words, details = WORDS[NR]
-        connection.answer(404, PLAIN, words)
-        self.unrouted.count(404, flag_names(NR), 0.0, 0, len(words))
-        self.log_refusal(
-            head.method,
-            head.path,
-            head.minor,
-            404,
-            flag_names(NR),
-            details,
-            len(words),
-            head.headers,
-            head.host,
+    def reply(
+        self, connection: ServerConnection, head: RequestHead, status: int, flag: int, headers: Headers,
+        body: bytes,
+    ) -> None:  # fmt: skip
+        """Answers a request that goes no further, and makes no call."""
+        connection.answer(status, headers, body)
+        flags = flag_names(flag) if flag else ""
+        details = WORDS[flag][1] if flag else "direct_response"
+        self.unrouted.count(status, flags, 0.0, 0, len(body))
+        self.log_reply(
+            head.method, head.path, head.minor, status, flags, details, len(body), head.headers, head.host
         )
 
     def refused(self, connection: ServerConnection, status: int, why: str) -> None:
         flag, details = REFUSED.get(status, MALFORMED)
         sent = len(reason(status))
         self.unrouted.count(status, flag_names(flag), 0.0, 0, sent)
-        self.log_refusal(b"", b"", 1, status, flag_names(flag), details, sent, [], b"")
+        self.log_reply(b"", b"", 1, status, flag_names(flag), details, sent, [], b"")
 
-    def log_refusal(
+    def log_reply(
         self, method: bytes, path: bytes, minor: int, status: int, flags: str, details: str, sent: int,
         headers: Headers, host: bytes,
     ) -> None:  # fmt: skip

@@ -25,10 +25,12 @@ from meshsim.live.context import (
     attempt_key,
     parse_context,
     parse_trace,
+    stream_key,
 )
 from meshsim.live.pages import PageTransport, page_route
 from meshsim.live.servers import Listening, schedule_outages
 from meshsim.live.spans import span_rows
+from meshsim.live.troubles import trouble
 from meshsim.live.wire import Handler, RequestHead, ServerConnection, ServerStream
 from meshsim.measure.grid import Grid
 from meshsim.mesh.attempt import FIRST, RETRY
@@ -44,6 +46,11 @@ from meshsim.scenario.events import Events
 from meshsim.scenario.parts import places, queue, workload
 
 HEADERS = [(b"content-type", b"text/plain")]
+
+UNPAIRED = (
+    "an Envoy can't tell which request a program's call is made for, so its draws are none of a simulation's:"
+    " run it with --proxy meshsim"
+)
 
 
 class Stay(Visit):
@@ -151,9 +158,13 @@ class Service(Role, Handler):
         self, connection: ServerConnection, head: RequestHead, body: bytes, whole: bool
     ) -> ServerStream:
         now = self.clock.now()
-        context = parse_context(head.get(self.context_name))
+        told = head.get(self.context_name)
         count = head.get(ATTEMPT_COUNT)
-        if context is None:
+        context = parse_context(told)
+        if context is None and (number := stream_key(told)):
+            trouble(UNPAIRED)
+            context = Context(number, now, False, False, 0)
+        elif context is None:
             context, count = self._stranger(now), b""
         key, number = attempt_key(context, count)
         trace = parse_trace(head.get(TRACEPARENT))

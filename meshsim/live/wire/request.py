@@ -139,4 +139,6 @@ def _read_target(method: bytes, target: bytes, host: bytes) -> tuple[bytes, byte
     if absolute is None or not _AUTHORITY.fullmatch(absolute[1]):
         raise MalformedError(400, "a target that is neither a path nor a URL")
     path = absolute[2]
+    if method == b"OPTIONS" and not path:  # asks about the server as a whole: RFC 9112, 3.2.4
+        return b"*", absolute[1]
     return (path if path[:1] == b"/" else b"/" + path), absolute[1]

@@ -24,20 +24,31 @@ class Child:
     """`python -m meshsim.live` as the client's proxy before one upstream.
 
     Args:
-        upstream: the port of `cart/0`.
+        upstream: the port of `cart/0`, or of the application behind it.
+        id: whose proxy it is: the client's, or that of `cart/0`.
         keep: whether it keeps rows.
         log: file of its access log.
+        scenario: with one service, `cart`.
     """
 
-    def __init__(self, upstream: int, *, keep: bool = False, log: Path | None = None) -> None:
+    def __init__(
+        self,
+        upstream: int,
+        *,
+        id: str = "client/0",
+        keep: bool = False,
+        log: Path | None = None,
+        scenario: str = SCENARIO,
+    ) -> None:
         command = [sys.executable, "-m", "meshsim.live"]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.say(
-            role="proxy", id="client/0", scenario=SCENARIO, folder=None, seed=7, host=HOST, keep=keep,
+            role="proxy", id=id, scenario=scenario, folder=None, seed=7, host=HOST, keep=keep,
             context="x-meshsim", access_log=None if log is None else str(log),
         )  # fmt: skip
         self.ports: dict[str, Any] = self.hear("listening")
-        self.say(addresses={"cart/0": [HOST, upstream]}, app=None, urls={})
+        app = None if id == "client/0" else [HOST, upstream]
+        self.say(addresses={"cart/0": [HOST, upstream]}, app=app, urls={})
         assert self.hear("ready")
         self.say(start=time.monotonic())
 
@@ -57,8 +68,8 @@ class Child:
 
     @property
     def port(self) -> int:
-        """Of the listener for `cart`."""
-        port: int = self.ports["urls"]["cart"]
+        """Of the listener for `cart`: the client's, or its own."""
+        port: int = self.ports["inbound"] or self.ports["urls"]["cart"]
         return port
 
     def memory(self) -> int:

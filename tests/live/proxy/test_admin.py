@@ -38,7 +38,7 @@ FIELDS = {
 
 
 async def page(rig: Rig, path: str, method: str = "GET") -> tuple[int, bytes]:
-    answer = await rig.ask(method, listener="admin", target=path, host="admin")
+    answer = await rig.ask(method, listener="admin", target=path, host="localhost")
     return answer.status, answer.body
 
 
@@ -242,3 +242,23 @@ async def test_a_full_disk_costs_lines_of_the_log_and_no_request(capsys: pytest.
         assert troubles == {"the access log /dev/full lacks lines: No space left on device": 2}
         assert capsys.readouterr().err.count("No space left on device") == 1
         log.close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost:80", "[::1]:80", "10.1.2.3:9"])
+@live
+async def test_pages_are_told_under_an_address(host: str) -> None:
+    async with proxied() as rig:
+        answer = await rig.ask(listener="admin", target="/ready", host=host)
+        assert (answer.status, answer.get("access-control-allow-origin")) == (200, None)
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil", "1.2.3.4a:80"])
+@live
+async def test_no_page_is_told_under_a_name(host: str) -> None:
+    """A web page's own domain may be made to stand for this machine."""
+    async with proxied() as rig:
+        for target in ("/ready", "/stats", f"http://{host}/stats"):
+            answer = await rig.ask(listener="admin", target=target, host=host)
+            assert answer.status in (400, 403)
+            assert b"LIVE" not in answer.body
+            assert b"{" not in answer.body

@@ -76,6 +76,35 @@ async def test_a_long_upload_to_a_slow_reader() -> None:
 
 
 @live
+async def test_an_inbound_proxy_keeps_nothing_of_uploads_that_are_being_served() -> None:
+    """It never tries again; so 50 bodies of a megabyte, sent on and not answered yet, leave no trace."""
+    size, many, taken = 1 << 20, 50, 0
+
+    async def takes(request: Message, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal taken
+        await reader.readexactly(size)
+        taken += 1
+        await reader.read()
+
+    upstream = Upstream(early=takes)
+    port = await upstream.open()
+    with Child(port, id="cart/0") as proxy:
+        before = proxy.memory()
+        clients = [await asyncio.open_connection(HOST, proxy.port) for _ in range(many)]
+        for _, writer in clients:
+            writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % size)
+            for _ in range(size // len(PIECE)):
+                writer.write(PIECE)
+                await writer.drain()
+        await settle(lambda: taken == many, "the application has got all of them", 15.0)
+        assert proxy.memory() - before < ROOM + many * (64 << 10)
+        for _, writer in clients:
+            writer.transport.abort()
+        assert await asyncio.to_thread(proxy.stop) == 0
+    await upstream.close()
+
+
+@live
 async def test_a_long_download_by_a_slow_reader() -> None:
     async def behave(request: Message, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % SIZE)

@@ -354,3 +354,47 @@ async def test_listeners_are_on_loopback() -> None:
         names = {sock.getsockname()[0] for server in servers if server for sock in server.sockets}
         assert names == {"127.0.0.1"}
         assert len(servers) == 4
+
+
+# ---- how far OPTIONS and TRACE go -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "TRACE"])
+@pytest.mark.parametrize("listener", ["outbound", "cart", "inbound"])
+@live
+async def test_max_forwards_counts_proxies(method: str, listener: str) -> None:
+    async with proxied(id="frontend/0", app=Upstream()) as rig:
+        host = "frontend" if listener == "inbound" else "cart"
+        sent = {"max_forwards": "0", "x_a": "b", "cookie": "secret", "authorization": "secret"}
+        answer = await rig.ask(method, listener=listener, host=host, **sent)
+        assert answer.status == 200
+        assert not rig.seen
+        if method == "TRACE":
+            assert answer.get("content-type") == b"message/http"
+            first, *lines = answer.body.split(b"\r\n")
+            assert first == b"TRACE / HTTP/1.1"
+            assert {b"host: " + host.encode(), b"x-a: b", b"max-forwards: 0"} <= set(lines)
+            assert b"secret" not in answer.body
+        (line,) = await rig.logged()
+        assert (line["response_code"], line["response_code_details"]) == (200, "direct_response")
+        for many, fewer in (("1", b"0"), ("70", b"69"), ("9" * 30, b"999999999"), ("x", b"x"), ("-1", b"-1")):
+            assert (await rig.ask(method, listener=listener, host=host, max_forwards=many)).status == 200
+            assert rig.seen[-1].get("max-forwards") == fewer
+        assert len(rig.seen) == 5
+
+
+@live
+async def test_max_forwards_of_other_methods_is_passed_on() -> None:
+    async with proxied() as rig:
+        assert (await rig.ask(max_forwards="0")).body == b"hello"
+        assert rig.seen[0].get("max-forwards") == b"0"
+
+
+@pytest.mark.parametrize("target", ["*", "http://cart", "http://cart:80"])
+@live
+async def test_options_of_the_whole_server_is_passed_on_as_such(target: str) -> None:
+    async with proxied() as rig:
+        assert (await rig.ask("OPTIONS", target=target)).status == 200
+        assert rig.seen[0].first == b"OPTIONS * HTTP/1.1"
+        await rig.ask("OPTIONS", target="http://cart/")
+        assert rig.seen[1].first == b"OPTIONS / HTTP/1.1"

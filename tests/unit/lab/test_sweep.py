@@ -18,7 +18,7 @@ import pytest
 import meshsim as ms
 from meshsim.errors import MeshsimError, ScenarioError
 from meshsim.lab import tidy
-from meshsim.lab.journal import JOURNAL, PICTURE, TABLE, Journal, load
+from meshsim.lab.journal import JOURNAL, TABLE, Journal, load
 from meshsim.lab.sweep import Sweep, as_dict, sheet, sweep
 from meshsim.scenario import loads
 
@@ -52,7 +52,7 @@ def done() -> Sweep:
 def no_picture(request, monkeypatch) -> None:
     """Leaves the picture out where a test does not ask for it: drawing takes longer than the runs."""
     if "picture" not in request.node.name:
-        monkeypatch.setattr(Sweep, "_beside", lambda _: {})
+        monkeypatch.setattr(Sweep, "_beside", lambda *_, **__: {})
 
 
 def same(one: Sweep, other: Sweep) -> None:
@@ -370,12 +370,12 @@ def press_at(count: int):
 
 def test_no_picture_of_what_the_table_was_before_stays(tmp_path) -> None:
     run(out=tmp_path)
-    assert (tmp_path / PICTURE).exists()
+    assert (tmp_path / "sweep.png").exists()
     more = sweep(SMALL, VARY, replications=3, jobs=1, out=tmp_path, progress=press_at(RUNS + 1))
     assert more.partial
     assert {path.name for path in tmp_path.iterdir()} == {TABLE}
     sweep(SMALL, VARY, replications=3, jobs=1, out=tmp_path)
-    assert (tmp_path / PICTURE).exists()
+    assert (tmp_path / "sweep.png").exists()
     assert run(out=tmp_path, fresh=True, progress=press_at(0)).computed == 0
     assert list(tmp_path.iterdir()) == []
 

@@ -70,10 +70,32 @@ def test_listeners_bind_to_loopback_and_keep_a_port_they_have(scenario: Scenario
     assert ports == {"outbound": 4711, "url/frontend": 0, "url/cart": 0}
     hosts = {each["address"]["socket_address"]["address"] for each in listeners.values()}
     assert hosts == {"127.0.0.1"}
-    assert bootstrap(Proxy(scenario, "client/0"), FOLDER)["admin"]["address"]["socket_address"] == {
-        "address": "127.0.0.1",
-        "port_value": 0,
-    }
+
+
+def test_the_admin_interface_is_a_socket_of_which_only_pages_can_be_read(scenario: Scenario) -> None:
+    written = bootstrap(Proxy(scenario, "client/0"), FOLDER)
+    socket = {"pipe": {"path": "admin.sock", "mode": 0o600}}
+    assert written["admin"] == {"address": socket}
+    (cluster,) = written["static_resources"]["clusters"]
+    assert cluster["load_assignment"]["endpoints"][0]["lb_endpoints"] == [{"endpoint": {"address": socket}}]
+    (listener,) = written["static_resources"]["listeners"]
+    assert listener["address"]["socket_address"] == {"address": "127.0.0.1", "port_value": 0}
+    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    (host,) = manager["route_config"]["virtual_hosts"]
+    assert [each["match"]["path"] for each in host["routes"]] == ["/ready", "/stats", "/stats/prometheus"]
+    assert all(len(each["match"]["headers"]) == 2 for each in host["routes"])
+
+
+def test_only_before_a_program_headers_are_taken_off_and_its_calls_numbered(scenario: Scenario) -> None:
+    program = {"services.frontend.live": {"command": ["true"]}}
+    written = loads(TEXT, overrides=program)
+    for scenario_, programs in ((scenario, []), (written, ["frontend/0"])):
+        for id_ in ("frontend/0", "cart/v1/0"):
+            files = documents(Proxy(scenario_, id_, context="x-meshsim-0"), FOLDER)
+            text = json.dumps(files)
+            assert "%REQ(X-MESHSIM-0)%" in text
+            assert ('"request_headers_to_remove": ["x-meshsim-0"]' in text) == (id_ in programs)
+            assert ('"key": "x-meshsim-0", "value": "%STREAM_ID%"' in text) == (id_ in programs)
 
 
 def test_clusters_hold_all_replicas_and_those_of_each_version(scenario: Scenario) -> None:
