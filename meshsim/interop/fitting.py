@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -23,11 +24,13 @@ def renamed(names: Sequence[str]) -> dict[str, str]:
         names: each once; of names that become alike the first keeps the bare form.
     """
     found = {name: name for name in names if is_name(name)}
-    taken = set(found)
+    taken, tried = set(found), Counter[str]()
     for name in names:
         if name not in found:
-            found[name] = _free(_near(name), taken)
-            taken.add(found[name])
+            near = _near(name)
+            free, tried[near] = _free(near, tried[near], taken)
+            found[name] = free
+            taken.add(free)
     return found
 
 
@@ -37,13 +40,13 @@ def _near(name: str) -> str:
     return f"{near}-service" if near in RESERVED else near
 
 
-def _free(name: str, taken: set[str]) -> str:
-    """The name, or else the first of ``name-2``, ``name-3``, … that is not taken."""
-    free, number = name, 1
-    while free in taken:
+def _free(name: str, number: int, taken: set[str]) -> tuple[str, int]:
+    """The first of ``name``, ``name-2``, ``name-3``, … after a number that is not taken; and its number."""
+    free = name
+    while not number or free in taken:
         number += 1
-        free = f"{name}-{number}"
-    return free
+        free = name if number == 1 else f"{name}-{number}"
+    return free, number
 
 
 def refuse_unfit(document: dict[str, object], file: str) -> None:
