@@ -40,7 +40,7 @@ battery: .venv/dev.stamp        ## put the random generator through dieharder (D
 bench: build                    ## the benchmarks, one after the other
 	for program in tests/benchmarks/bench_*.py; do $(BIN)/python $$program || exit 1; done
 
-laws: build                     ## the policy laws on a real Envoy and on meshsim's proxy, side by side (three minutes)
+laws: build                     ## the policy laws on a real Envoy and on meshsim's proxy, side by side (four minutes)
 	$(BIN)/python tests/laws --save build/laws.json
 
 verify-live: build              ## the live mesh, on a machine with nothing else to do: half an hour; wants wrk, nginx and haproxy (Debian)

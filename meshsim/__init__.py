@@ -4,20 +4,23 @@
 >>> run = ms.run("scenarios/retry-storm.yaml", seed=7)  # doctest: +SKIP
 >>> run.summary, run.requests, run.plot()  # doctest: +SKIP
 
-Each verb of the command line that computes is a function here, by its name: `run`, `sweep`, `compare`,
-`capacity`, `validate`; ``live`` is `run_live` (`meshsim.live` is the package) and ``theory`` is `solve`.
+Each verb of the command line that computes is a function here, by its name: `run`, `batch`, `sweep`,
+`compare`, `capacity`, `validate`; ``live`` is `run_live` (`meshsim.live` is the package) and ``theory`` is
+`solve`.
 
 The names below are imported when they are first used, so that ``import meshsim`` costs nothing.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 from meshsim import forms  # noqa: F401 - decides which form of the mesh is loaded, before any of it is
+
+TYPE_CHECKING = False  # as of `typing`, which takes its time
 
 if TYPE_CHECKING:
     from meshsim.engine import Simulation
     from meshsim.errors import MeshsimError, ScenarioError
+    from meshsim.lab.batch import batch
     from meshsim.lab.capacity import capacity
     from meshsim.lab.compare import compare
     from meshsim.lab.live import run_live
@@ -42,6 +45,7 @@ __all__ = [
     "Scenario",
     "ScenarioError",
     "Simulation",
+    "batch",
     "capacity",
     "compare",
     "dump",
@@ -63,6 +67,7 @@ _HOMES = {
     "Scenario": "meshsim.scenario.model",
     "ScenarioError": "meshsim.errors",
     "Simulation": "meshsim.engine",
+    "batch": "meshsim.lab.batch",
     "capacity": "meshsim.lab.capacity",
     "compare": "meshsim.lab.compare",
     "dump": "meshsim.scenario",

@@ -7,12 +7,39 @@ the user's input and for limits of the tool.
 from __future__ import annotations
 
 import reprlib
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxother = 60
 _REPR.maxlevel = 2
+
+
+JOINERS = "\u200c\u200d"
+"""Invisible, but parts of names in several scripts, and of emoji."""
+
+
+def printable(text: str, *, lines: bool = False) -> str:
+    r"""Text of others as a terminal may get it.
+
+    Names, keys, paths and what programs say may hold whatever moves a terminal's cursor, colours it, sets its
+    title or turns the direction of reading. Such characters are written as Python writes them: ``\x1b``.
+
+    Args:
+        text: from anywhere.
+        lines: whether its ends of lines are meant.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if _harmless(char) or (lines and char == "\n") else char.encode("unicode_escape").decode()
+        for char in text
+    )
+
+
+def _harmless(char: str) -> bool:
+    return char.isprintable() or char in JOINERS or unicodedata.category(char) == "Zs"  # spaces
 
 
 def shown(value: object) -> str:
@@ -56,7 +83,7 @@ class Problem:
         place = f"{self.file}:{self.line}" if self.line else self.file
         key = f" {self.key}:" if self.key else ""
         remedy = f" ({self.remedy})" if self.remedy else ""
-        return f"{place}:{key} {self.message}{remedy}"
+        return printable(f"{place}:{key} {self.message}{remedy}")
 
 
 class ScenarioError(MeshsimError):

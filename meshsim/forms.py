@@ -9,18 +9,20 @@ The environment variable MESHSIM_FORM chooses: ``plain`` loads the sources in an
 with a debugger), ``compiled`` insists.
 """
 
+# ruff: noqa: PLC0415 - whoever imports meshsim imports this: what is slow waits until the form is chosen
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import sys
-from collections.abc import Sequence
+from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader, ModuleSpec
-from importlib.util import spec_from_file_location
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType
+    from typing import Any
 
 PACKAGE = Path(__file__).parent
 COMPILED = PACKAGE / "_compiled"
@@ -28,6 +30,8 @@ MANIFEST = COMPILED / "manifest.json"
 ENGINE = ("meshsim.mesh.", "meshsim.policies.", "meshsim.random")
 LIVE = ("meshsim.live.wire.", "meshsim.live.proxy.", "meshsim.live.clock", "meshsim.live.transport")
 """How the names of what is compiled begin, where that is not known better."""
+MAYBE = ("meshsim.mesh", "meshsim.policies", "meshsim.random", "meshsim.engine", "meshsim.live")
+"""How they begin in any case."""
 REMEDY = "`make build` in a clone, or `pip install -e .`, compiles it (it needs a C compiler, such as gcc)"
 
 
@@ -43,6 +47,8 @@ def digest(names: Sequence[str], on: str = "") -> str:
         names: of the modules.
         on: the digest of those on which they stand.
     """
+    import hashlib
+
     total = hashlib.blake2b(on.encode(), digest_size=16)
     compiler = sorted(f"meshsim.compiler.{file.stem}" for file in (PACKAGE / "compiler").glob("*.py"))
     for name in names if on else [*names, *compiler]:
@@ -52,6 +58,8 @@ def digest(names: Sequence[str], on: str = "") -> str:
 
 def model() -> str:
     """What tells the sources that decide a run's numbers from any others: results of two models don't mix."""
+    import hashlib
+
     total = hashlib.blake2b(digest_size=16)
     for part in ("random.py", "policies", "mesh", "engine", "scenario", "measure"):
         place = PACKAGE / part
@@ -83,59 +91,44 @@ class Form:
 
 
 class Finder:
-    """Finds compiled modules before Python finds their sources."""
-
-    def __init__(self, files: dict[str, Path]) -> None:
-        self.files = files
+    """Finds compiled modules before Python finds their sources, and chooses when the first is looked for."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The compiled module of this name, if there is one."""
-        file = self.files.get(fullname)
-        if file is None:
+        """The compiled module of this name, if there is one.
+
+        Raises:
+            ImportError: only that was asked for, and there is none.
+        """
+        if not fullname.startswith(MAYBE):
             return None
-        return spec_from_file_location(fullname, file, loader=ExtensionFileLoader(fullname, str(file)))
+        form, files = chosen()
+        if fullname in files:
+            from importlib.util import spec_from_file_location
 
-
-class Refuser:
-    """Lets nobody load modules in a form that was not asked for.
-
-    Args:
-        why: they are not compiled.
-        begin: how the names of these modules begin.
-    """
-
-    def __init__(self, why: str, begin: tuple[str, ...]) -> None:
-        self.why = why
-        self.begin = begin
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        """Never finds, but raises ImportError for what is to be compiled."""
-        if fullname.startswith(self.begin):
-            raise ImportError(self.why)
+            file = str(files[fullname])
+            return spec_from_file_location(fullname, file, loader=ExtensionFileLoader(fullname, file))
+        if _wanted() == "compiled" and not form.live:
+            why = form.reason or "the compiled proxy is older than its sources"
+            if fullname.startswith(LIVE if form.compiled else (*ENGINE, *LIVE)):
+                raise ImportError(f"MESHSIM_FORM=compiled, but {why}; {REMEDY}")
         return None
 
 
-def choose() -> Form:
-    """Looks what there is, and sees to it that it will be loaded."""
+@cache
+def chosen() -> tuple[Form, dict[str, Path]]:
+    """What this process loads, and the extensions by the modules that they hold."""
+    return (Form(False, False, ""), {}) if _wanted() == "plain" else _look()
+
+
+def _wanted() -> str:
     wanted = os.environ.get("MESHSIM_FORM", "")
     if wanted not in ("", "plain", "compiled"):
         raise ImportError(
             f"MESHSIM_FORM={wanted} is no form of the mesh; write plain or compiled, or leave it out"
         )
-    if wanted == "plain":
-        return Form(False, False, "")
-    form, files = _look()
-    if form.compiled:
-        sys.meta_path.insert(0, Finder(files))
-    if wanted == "compiled" and not form.live:
-        why = form.reason or "the compiled proxy is older than its sources"
-        begin = LIVE if form.compiled else (*ENGINE, *LIVE)
-        sys.meta_path.insert(0, Refuser(f"MESHSIM_FORM=compiled, but {why}; {REMEDY}", begin))
-    return form
+    return wanted
 
 
 def fresh(part: str = "live") -> bool:
@@ -149,6 +142,8 @@ def fresh(part: str = "live") -> bool:
 
 
 def _look() -> tuple[Form, dict[str, Path]]:
+    import json
+
     try:
         manifest = json.loads(MANIFEST.read_text(encoding="utf-8"))
         parts, checked = manifest["parts"], manifest["checked"]
@@ -169,14 +164,24 @@ def _look() -> tuple[Form, dict[str, Path]]:
 
 def _files(part: dict[str, Any], suffix: str, on: str = "") -> dict[str, Path]:
     """The extensions of a part, by the modules that they hold; none if it is older than its sources."""
-    names = part["modules"]
-    files = {name: COMPILED / (name.partition(".")[2].replace(".", "/") + suffix) for name in names}
     try:
+        names = part["modules"]
+        files = {name: COMPILED / (name.partition(".")[2].replace(".", "/") + suffix) for name in names}
         same = digest(names, on) == part["digest"] and all(file.exists() for file in files.values())
-    except OSError:
-        same = False
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # a damaged manifest is of no build
+        return {}
     return files if same else {}
 
 
-FORM = choose()
-"""What this process has loaded."""
+FORM: Form
+"""What this process loads."""
+
+
+def __getattr__(name: str) -> Form:
+    if name != "FORM":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return chosen()[0]
+
+
+_wanted()
+sys.meta_path.insert(0, Finder())

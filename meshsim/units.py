@@ -13,6 +13,11 @@ from meshsim.errors import shown
 UNLIMITED = 1 << 62
 """A count that nothing reaches: what ``unlimited`` in a scenario means."""
 
+RESOLUTION = 1e-9
+"""The shortest time that a scenario can say, s: what is less than that apart is at the same time."""
+LONGEST = RESOLUTION * 2.0**52
+"""How long a run can be, s: at later times a float would not tell so short a time."""
+
 NO_NUMBER = "\N{EN DASH}"
 """What a table shows where there is no number."""
 

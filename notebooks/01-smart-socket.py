@@ -48,6 +48,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 import meshsim as ms
+from meshsim.course import lesson01
 from meshsim.plot import style
 
 plt.rcParams.update({"font.size": 10, "figure.dpi": 90})
@@ -146,8 +147,7 @@ table = pd.DataFrame(
         name: {
             "whole pages, %": 100 * run.summary["requests"]["success_ratio"],
             "± (95 %)": 100 * run.summary["ci"]["requests.success_ratio"]["half_width"],
-            "tries per call": run.summary["services"]["parts"]["requests"]
-            / run.summary["edges"]["page -> parts"]["requests"],
+            "tries per call": run.services.requests["parts"] / run.edges.requests["page -> parts"],
             "mean page, ms": 1000 * run.summary["latency"]["mean"],
         }
         for name, run in runs.items()
@@ -159,17 +159,8 @@ table
 # %% [markdown]
 # Compare with what you wrote:
 
-# %%
-pd.DataFrame(
-    {
-        "predicted": prediction,
-        "seen": {
-            "calls": "B: " + format(table.loc["sidecar", "tries per call"], ".2f") + " tries per call",
-            "broken": round(100 * (100 - table.loc["sidecar", "whole pages, %"])),
-            "added": round(table.loc["sidecar", "mean page, ms"] - table.loc["library", "mean page, ms"], 2),
-        },
-    }
-)
+# %% tags=["compare"]
+lesson01.compared(prediction, runs)
 
 # %% [markdown]
 # ## 4 Explain
@@ -311,25 +302,15 @@ def whole(n, p, r):
 
 
 # %% tags=["check-a"]
-cases = pd.DataFrame([(1, 0.01, 0), (3, 0.05, 0), (5, 0.02, 1), (20, 0.1, 2)], columns=["n", "p", "r"])
-cases["yours"] = [whole(n, p, r) for n, p, r in cases.itertuples(index=False)]
-cases["right"] = [retries.success(case.p, case.r) ** case.n for case in cases.itertuples()]
-if cases.yours.isna().any():
-    print("01a: not yet: `whole` returns nothing")
-elif ((cases.yours - cases.right).abs() <= 1e-3).all():
-    print("01a: right, 4 of 4 cases")
-else:
-    wrong = cases[(cases.yours - cases.right).abs() > 1e-3]
-    print(f"01a: not yet: {len(wrong)} of 4 cases are off by more than 0.001")
-    print("Hint: a page is whole if every call is; a call fails if every try does.")
-    print(wrong[["n", "p", "r", "yours"]].to_string(index=False))
+print(lesson01.check_whole(whole))
 
 # %% [markdown]
 # ### 01b Your own three lines (moderate, 12 minutes)
 #
 # The `parts` team had a bad week: now 3 % of their calls fail. Write policies (up to a handful of lines) so
 # that **at least 99.9 %** of the pages are whole, and the mean page is **at most 3 ms** slower than in the
-# dumb socket. The sidecars' 1.2 ms count.
+# dumb socket. The sidecars' 1.2 ms count. Allow **no more retries than that takes**: each one more is as many
+# calls again on the day when `parts` is down altogether.
 #
 # What you may need: `retries` takes `attempts` and `backoff`. Before a retry the proxy waits a random time,
 # uniform between 0 and a bound that starts at `base` (25 ms, unless you say otherwise) and doubles with
@@ -343,49 +324,21 @@ policies:
 """
 
 # %% tags=["check-b"]
-BAD_WEEK = {"services.parts.errors": "3%", "duration": "10s", "seed": 4}
-dumb = ms.run(ms.loads(APP, overrides={**BAD_WEEK, "mesh.dataplane": "none"}), replications=2).summary
-try:
-    mine = ms.run(ms.loads(APP + MINE, overrides=BAD_WEEK), replications=2).summary
-except ms.ScenarioError as error:
-    print(f"01b: not yet, your lines can't be read:\n{error}")
-else:
-    share = mine["requests"]["success_ratio"]
-    added = 1000 * (mine["latency"]["mean"] - dumb["latency"]["mean"])
-    print(f"whole pages {100 * share:.2f} % (at least 99.90), mean page {added:+.2f} ms (at most +3)")
-    print("01b: right" if share >= 0.999 and added <= 3.0 else "01b: not yet")
-    if share < 0.999:
-        print("Hint: what does the formula say for p = 3 % and one retry? And for two?")
-    elif added > 3.0:
-        print("Hint: 14 % of the pages need a retry. What do they wait for before it?")
+print(lesson01.check_lines(APP, MINE))
 
 # %% [markdown]
 # ### 01c Which plane? (easy, 8 minutes)
 #
 # Three dashboards of the same app. In each, at 10 s an operator pushes the three lines. Something is wrong
 # in each: once with the **app**, once with the **data plane**, once with the **control plane**. Decide by
-# the graphs (the cell that makes them gives it away, so read it afterwards).
+# the graphs.
 
 # %%
-AT_10 = {"duration": "30s", "services.parts.errors": "3%"}
 PUSHED = PUSH.replace("20s", "10s").strip()
-CASES = {
-    "first": APP + PUSHED.replace("events:", "events:\n  - {at: 18s, service: parts, errors: 60%}"),
-    "second": APP + PUSHED,
-    "third": APP + PUSHED,
-}
-CHANGES = {
-    "first": {},
-    "second": {"mesh.push_delay": "12s"},
-    "third": {
-        "mesh.proxy": {"time": "0.8ms", "workers": 1},
-        "load[0]": {"to": "page", "profile": [{"at": "0s", "rate": "60/s"}, {"at": "18s", "rate": "135/s"}]},
-    },
-}
 figure, panels = plt.subplots(3, 3, figsize=(9, 6.2), sharex=True, sharey="row")
-for column, (name, text) in enumerate(CASES.items()):
-    series = ms.run(ms.loads(text, overrides={**AT_10, **CHANGES[name]})).series
-    series = series[series.time < 30].assign(bin=series.time // 1.5 * 1.5)
+for column, (name, run) in enumerate(lesson01.dashboards(APP, PUSHED).items()):
+    series = run.series[run.series.time < 30]
+    series = series.assign(bin=series.time // 1.5 * 1.5)
     client = series[series.kind == "client"].groupby("bin")[["completed", "failed"]].sum()
     slow = series[series.kind == "client"].groupby("bin")["mean"].mean()
     busy = series[series.name == "parts"].groupby("bin")["utilisation"].mean()
@@ -399,7 +352,7 @@ for column, (name, text) in enumerate(CASES.items()):
             linewidth=1.6,
         )
         axes.axvline(10, color=style.INK, linewidth=0.8, linestyle="--")
-        style.tidy(axes, (f"{name}: broken pages, %", "mean page, ms", "workers of parts busy, %")[row])
+        style.tidy(axes, (f"{name}: broken pages, %", "mean page, ms", "utilisation of parts, %")[row])
 panels[0, 0].set_ylim(0, 100)
 panels[1, 0].set_yscale("log")
 panels[2, 0].set_ylim(0, 100)
@@ -413,14 +366,7 @@ plt.show()
 verdict = {"first": "", "second": "", "third": ""}  # "app", "data plane" or "control plane"
 
 # %% tags=["check-c"]
-RIGHT = {"first": "app", "second": "control plane", "third": "data plane"}
-WHY = {
-    "first": "The push worked, yet at 18 s more calls fail than one retry can mend: a bad release of parts.",
-    "second": "Until 22 s nothing changes: the lines were sent and did not arrive. Calls go on as before.",
-    "third": "At 18 s pages take ever longer while parts has free workers: the queue is in the proxies.",
-}
-for name, plane in verdict.items():
-    print(f"01c {name}: " + (f"right. {WHY[name]}" if plane == RIGHT[name] else "not yet"))
+print(lesson01.check_planes(verdict))
 
 # %% [markdown]
 # ## 7 When this hurts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ BELOW = [
     ("mesh",),
     ("policies",),
     ("compiler",),
-    ("random", "units", "errors", "forms"),
+    ("random", "units", "errors", "forms", "leave", "plain"),
 ]
 LEVEL = {part: len(BELOW) - number for number, parts in enumerate(BELOW) for part in parts}
 
@@ -108,6 +109,16 @@ def test_no_clock_and_no_generator_outside_the_edges() -> None:
                 assert not name.startswith("numpy.random"), f"{file}: {name}"
 
 
+def test_text_of_others_is_printed_in_one_place() -> None:
+    """`meshsim.cli.app` and `meshsim.lab.terminal` escape what steers a terminal; nobody goes past."""
+    own = {"cli/app.py", "compiler/build.py", "live/troubles.py"}
+    for file in FILES:
+        name, text = file.relative_to(ROOT).as_posix(), file.read_text(encoding="utf-8")
+        assert name == "lab/terminal.py" or "markup import" not in text, name
+        for call in re.findall(r"^ *print\(.*", text, re.MULTILINE):
+            assert name in own or call.strip().startswith(("print(json.dumps(", "print(shown)")), name
+
+
 def test_files_and_functions_can_be_read_in_one_sitting() -> None:
     for file in FILES:
         text = file.read_text(encoding="utf-8")
@@ -129,7 +140,7 @@ def test_what_a_base_class_asks_for_is_documented() -> None:
                     assert ast.get_docstring(method), f"{file}:{method.lineno} {node.name}.{method.name}"
 
 
-VERBS = {"run", "sweep", "compare", "capacity", "run_live", "validate", "solve"}
+VERBS = {"run", "sweep", "compare", "capacity", "run_live", "validate", "solve", "batch"}
 """Of the command line, as functions."""
 
 

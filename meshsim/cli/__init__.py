@@ -8,7 +8,9 @@ Whatever is slow to import is imported by the verb that needs it, so that ``mesh
 """
 
 # ruff: noqa: I001 - each module registers its verbs, and their order is that of --help
+from meshsim.cli import init
 from meshsim.cli import run
+from meshsim.cli import batch
 from meshsim.cli import sweep
 from meshsim.cli import compare
 from meshsim.cli import capacity
@@ -18,4 +20,17 @@ from meshsim.cli import look
 from meshsim.cli import imports
 from meshsim.cli.app import app, main
 
-__all__ = ["app", "capacity", "compare", "imports", "live", "look", "main", "run", "sweep", "validate"]
+__all__ = [
+    "app",
+    "batch",
+    "capacity",
+    "compare",
+    "imports",
+    "init",
+    "live",
+    "look",
+    "main",
+    "run",
+    "sweep",
+    "validate",
+]

@@ -10,16 +10,18 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol, TextIO, Unpack
 
 import typer
 
 import meshsim
-from meshsim.errors import MeshsimError, ScenarioError
+from meshsim.errors import MeshsimError, ScenarioError, printable
 from meshsim.forms import FORM
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
+
+    from meshsim.lab.output import OutputOptions
 
 MISSED, BAD, INTERRUPTED = 1, 2, 130
 LEAST, AT_MOST = 10, 200
@@ -28,7 +30,6 @@ LEAST, AT_MOST = 10, 200
 app = typer.Typer(
     name="meshsim",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: rich would double the time that --help takes
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -54,7 +55,11 @@ AtMost = Annotated[
 ]
 Engine = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="auto, fast, simpy or reference, instead of the scenario's."),
+    typer.Option(
+        metavar="NAME",
+        help="auto, fast, simpy or reference, instead of the scenario's.",
+        autocompletion=lambda: ["auto", "fast", "simpy", "reference"],
+    ),
 ]
 Seed = Annotated[int | None, typer.Option(help="Of the first replication, instead of the scenario's.")]
 Jobs = Annotated[int | None, typer.Option(metavar="N", help="Processes; by default one for each core.")]
@@ -70,29 +75,44 @@ def example(command: str) -> str:
 class _Pipe(io.FileIO):
     """Standard output that does not mind if its reader has gone (``| head``): the rest goes nowhere."""
 
+    harmless: type[OSError] = BrokenPipeError
+
     def write(self, data: Buffer, /) -> int:
         try:
             return super().write(data)
-        except BrokenPipeError:
+        except self.harmless:
             return memoryview(data).nbytes
 
 
+class _Words(_Pipe):
+    """Standard error that minds nothing: where nobody can be told, the exit code still says it."""
+
+    harmless = OSError
+
+
+def _writer(stream: TextIO | None, fd: int, pipe: type[_Pipe]) -> TextIO | None:
+    """A standard stream that bears whatever it is connected to; one of another kind stays as it is."""
+    if stream is None:
+        return open(fd, "w", encoding="utf-8", closefd=False)
+    if not isinstance(stream, io.TextIOWrapper) or not isinstance(
+        stream.buffer, io.BufferedWriter | io.FileIO
+    ):
+        return stream
+    raw = pipe(stream.fileno(), "w", closefd=False)
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw), encoding=stream.encoding, line_buffering=stream.line_buffering
+    )
+
+
 def _streams() -> None:
-    """Makes standard output and error bear whatever they are connected to."""
+    """Makes the standard streams bear whatever they are connected to."""
     while (null := os.open(os.devnull, os.O_RDWR)) <= 2:  # one that was closed by whoever started us:
         os.set_inheritable(null, True)  # what is opened next would pass for it, here and in our children
     os.close(null)
-    if sys.stderr is None:
-        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for as long as we live
-    if sys.stdout is None:
-        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-    elif isinstance(sys.stdout, io.TextIOWrapper) and isinstance(
-        sys.stdout.buffer, io.BufferedWriter | io.FileIO
-    ):
-        pipe = _Pipe(sys.stdout.fileno(), "w", closefd=False)
-        sys.stdout = io.TextIOWrapper(
-            io.BufferedWriter(pipe), encoding=sys.stdout.encoding, line_buffering=pipe.isatty()
-        )
+    if sys.stdin is None:
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - for as long as we live
+    sys.stdout = _writer(sys.stdout, 1, _Pipe)
+    sys.stderr = _writer(sys.stderr, 2, _Words)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # what a terminal can't show is no reason for a traceback
@@ -107,9 +127,24 @@ def main() -> None:
         finally:
             sys.stdout.flush()
     except OSError as error:
-        print(f"meshsim: {error.strerror or error}: the output is incomplete", file=sys.stderr)
+        say(f"{error.strerror or error}: the output is incomplete")
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(BAD)
+
+
+def report(text: str) -> None:
+    """Prints a line on standard error: how it goes."""
+    print(printable(text, lines=True), file=sys.stderr, flush=True)
+
+
+def say(text: str) -> None:
+    """Tells people something besides the results, on standard error."""
+    report(f"meshsim: {text}")
+
+
+def show(text: str) -> None:
+    """Prints a line of results for people."""
+    print(printable(text))
 
 
 @contextlib.contextmanager
@@ -123,26 +158,28 @@ def told(as_json: bool) -> Iterator[None]:
             listed = [asdict(problem) for problem in problems]
             print(json.dumps({"error": str(error), "problems": listed}, indent=2))
         several = f"{len(problems)} problems\n" if len(problems) > 1 else ""
-        print("meshsim: " + f"{several}{error}".replace("\n", "\n  "), file=sys.stderr)
+        say(f"{several}{error}".replace("\n", "\n  "))
         raise typer.Exit(BAD) from None
     except KeyboardInterrupt:
-        print("meshsim: given up; nothing is written", file=sys.stderr)
+        say("aborted; no results written")
         raise typer.Exit(INTERRUPTED) from None
 
 
 class Saveable(Protocol):
     """What came of a verb, to be written into a folder."""
 
-    def save(self, folder: Path) -> list[Path]:
+    def save(self, folder: Path, **options: Unpack[OutputOptions]) -> list[Path]:
         """Writes its files."""
 
 
-def saved(result: Saveable, out: Path | None) -> tuple[list[Path], MeshsimError | None]:
+def saved(
+    result: Saveable, out: Path | None, options: OutputOptions
+) -> tuple[list[Path], MeshsimError | None]:
     """Saves what there is; a full disk must not keep its numbers from being shown first."""
     if out is None:
         return [], None
     try:
-        return result.save(out), None
+        return result.save(out, **options), None
     except MeshsimError as error:
         return [], error
 
@@ -153,6 +190,7 @@ def present(
     show: Callable[[list[Path]], None],
     *,
     out: Path | None,
+    options: OutputOptions,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -163,13 +201,14 @@ def present(
         numbers: what is printed for machines.
         show: prints it for people, with where it was written.
         out: where to; None saves nothing.
+        options: in which forms.
         as_json: whether machines read it.
         quiet: whether people do not.
 
     Raises:
         MeshsimError: it could not be saved; that is told last.
     """
-    written, failure = saved(result, out)
+    written, failure = saved(result, out, options)
     if as_json:
         print(json.dumps(numbers, indent=2, allow_nan=False))
     elif not quiet:
@@ -181,7 +220,7 @@ def present(
 def code(*, partial: bool, missed: bool) -> int:
     """How a verb ends, once its results are told."""
     if partial:
-        print("meshsim: interrupted; the results are partial", file=sys.stderr)
+        say("interrupted; the results are partial")
         return INTERRUPTED
     return MISSED if missed else 0
 
@@ -191,12 +230,12 @@ def warn(engine: str | None) -> None:
     from meshsim.lab.engines import complaint  # noqa: PLC0415 - slow to import
 
     for note in complaint("auto" if engine is None else engine):
-        print(f"meshsim: {note}", file=sys.stderr)
+        say(note)
 
 
 def stopping() -> None:
     """Says that the first Ctrl-C was noticed."""
-    print("meshsim: stopping, and keeping what there is; Ctrl-C again gives up", file=sys.stderr)
+    say("stopping, and keeping what there is; Ctrl-C again gives up")
 
 
 def _version(wanted: bool) -> None:
@@ -215,7 +254,7 @@ def start(
 
     A scenario is a YAML file with services, links, policies, load and faults. Begin with
 
-        meshsim run scenarios/retry-storm.yaml --out out
+        meshsim init shop && meshsim run shop.yaml --out out
 
     and look at the picture out/run.png.
     """

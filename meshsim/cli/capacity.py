@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,10 +21,13 @@ from meshsim.cli.app import (
     app,
     example,
     present,
+    report,
+    say,
     stopping,
     told,
     warn,
 )
+from meshsim.cli.output import Csv, Dpi, Formats, chosen
 from meshsim.errors import MeshsimError, halves, shown
 
 if TYPE_CHECKING:
@@ -105,6 +107,9 @@ def capacity(
     seed: Seed = None,
     overrides: Overrides = None,
     out: Out = None,
+    formats: Formats = None,
+    dpi: Dpi = None,
+    csv: Csv = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -118,7 +123,8 @@ def capacity(
         from meshsim.lab.capacity import capacity as search  # noqa: PLC0415
 
         warn(engine)
-        options = _options(cost, map_, window, confidence, resolution)
+        options = chosen(out, formats, dpi, csv)
+        measures = _options(cost, map_, window, confidence, resolution)
         result = search(
             scenario,
             find=find or (),
@@ -129,25 +135,22 @@ def capacity(
             overrides=overrides or (),
             jobs=jobs,
             out=out,
-            say=None if quiet else _say,
+            say=None if quiet else report,
             interrupted=stopping,
-            **options,
+            **measures,
         )
         present(
             result,
             result.answer,
             lambda written: _show(result, written),
             out=out,
+            options=options,
             as_json=as_json,
             quiet=quiet,
         )
     if result.answer["partial"]:
-        print("meshsim: interrupted; this is what is known so far", file=sys.stderr)
+        say("interrupted; this is what is known so far")
         raise typer.Exit(INTERRUPTED)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 # ---- options ----------------------------------------------------------------------------------------
@@ -200,10 +203,9 @@ def _cost(text: str) -> tuple[str, float]:
 
 
 def _show(result: Capacity, written: list[Path]) -> None:
-    from rich.markup import escape  # noqa: PLC0415
-
     from meshsim.lab import terminal  # noqa: PLC0415
     from meshsim.lab.capacity import sheets  # noqa: PLC0415
+    from meshsim.lab.terminal import escape  # noqa: PLC0415
 
     out, answer = terminal.console(), result.answer
     wanted = sheets.objectives(answer)

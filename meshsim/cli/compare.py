@@ -24,6 +24,7 @@ from meshsim.cli.app import (
     stopping,
     told,
 )
+from meshsim.cli.output import Csv, Dpi, Formats, chosen
 
 Other = Annotated[
     str | None,
@@ -44,8 +45,12 @@ Metric = Annotated[
 Out = Annotated[
     Path | None,
     typer.Option(
-        metavar="DIR", help="Folder for compare.json, the tables (Parquet) and compare.png; made if missing."
+        metavar="DIR", help="Folder for compare.json, the tables (Parquet) and the picture; made if missing."
     ),
+]
+All = Annotated[
+    bool,
+    typer.Option("--all", help="Print all tables: each service, request by request, what pairing was worth."),
 ]
 Check = Annotated[bool, typer.Option("--check", help="Exit with 1 if B misses an objective in any run.")]
 
@@ -69,15 +74,19 @@ def compare(
     at_most: AtMost = None,
     jobs: Jobs = None,
     out: Out = None,
+    formats: Formats = None,
+    dpi: Dpi = None,
+    csv: Csv = False,
+    every: All = False,
     check: Check = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Say what differs between two scenarios.
 
-    Both run on the same luck: in each pair of runs they see the same arrivals and service times. Differences
-    come with 95 % intervals, with the number of replications that unpaired runs would have needed, and
-    request by request.
+    Both run with common random numbers: in each pair of runs they see the same arrivals and service times.
+    The verdict comes first; then objectives, what users get and what it costs, each difference with its 95 %
+    interval. With --all also each service, and what became of each request.
 
     With --until 5% there are as many pairs as it takes for the interval of --metric to be at most 5 % of A's
     mean to each side. Ctrl-C keeps the pairs that have finished; a second one gives up.
@@ -87,6 +96,7 @@ def compare(
         from meshsim.lab import files, terminal  # noqa: PLC0415
         from meshsim.scenario import load  # noqa: PLC0415
 
+        options = chosen(out, formats, dpi, csv)
         first = load(a, overrides or ())
         second = None if b is None else first if a == b else load(b, overrides or ())
         if out is not None:
@@ -102,8 +112,11 @@ def compare(
         present(
             result,
             result.summary,
-            lambda written: terminal.show_comparison(terminal.console(), result.summary, written),
+            lambda written: terminal.show_comparison(
+                terminal.console(), result.summary, written, every=every
+            ),
             out=out,
+            options=options,
             as_json=as_json,
             quiet=quiet,
         )

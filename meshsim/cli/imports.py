@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from meshsim.cli.app import AsJson, app, example, told
+from meshsim.cli.app import AsJson, app, example, say, told
 from meshsim.errors import MeshsimError
 
 imports = typer.Typer(no_args_is_help=True, help="Turn another tool's file into a scenario.")
@@ -45,7 +45,7 @@ def isotope(
         result = {"scenario": document, "notes": notes}
         shown = json.dumps(result, indent=2) if as_json else dump(document).rstrip("\n")
     for note in notes:
-        print(f"meshsim: {note}", file=sys.stderr)
+        say(note)
     print(shown)
 
 

@@ -18,6 +18,7 @@ from meshsim.cli.app import (
     stopping,
     told,
 )
+from meshsim.cli.output import Csv, Dpi, Formats, chosen
 from meshsim.cli.run import Check, Out, present_run, run_code
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ def live(
     access_log: AccessLog = None,
     host: Host = "127.0.0.1",
     out: Out = None,
+    formats: Formats = None,
+    dpi: Dpi = None,
+    csv: Csv = False,
     check: Check = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -66,6 +70,8 @@ def live(
     with told(as_json):
         from meshsim.lab import files, watch  # noqa: PLC0415
         from meshsim.lab.live import run_live, serve_live  # noqa: PLC0415
+
+        options = chosen(out, formats, dpi, csv)
 
         def ready(mesh: LiveMesh) -> None:
             said = watch.ready_message(mesh)
@@ -91,7 +97,7 @@ def live(
             if out is not None:
                 files.prepare(out)
             result = run_live(scenario, interrupted=stopping, **common)
-        present_run(result, out=out, as_json=as_json, quiet=quiet)
+        present_run(result, out=out, options=options, as_json=as_json, quiet=quiet)
     raise typer.Exit(run_code(result, check=check))
 
 
@@ -108,5 +114,5 @@ def _show(said: dict[str, Any]) -> None:
 
     out = terminal.console()
     for service, url in said["entry"].items():
-        out.print(f"{service}: [bold]{url}[/]")
+        out.print(f"{terminal.escape(service)}: [bold]{terminal.escape(url)}[/]")
     terminal.show(out, watch.proxies_sheet(said))

@@ -3,41 +3,70 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
-from meshsim.cli.app import AsJson, Overrides, ScenarioFile, app, example, told
+import typer
+
+from meshsim.cli.app import BAD, AsJson, Overrides, ScenarioFile, app, example, show, told
+from meshsim.cli.batch import JUnit, Paths, tell
+from meshsim.errors import ScenarioError
+
+if TYPE_CHECKING:
+    from meshsim.lab.checks import Checked
 
 
-@app.command(epilog=example("meshsim check shop.yaml"))
-def check(scenario: ScenarioFile, overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """Say everything that is wrong with a scenario.
+@app.command(epilog=example("meshsim check shop.yaml\n  meshsim check scenarios --junit check.xml"))
+def check(paths: Paths, overrides: Overrides = None, junit: JUnit = None, as_json: AsJson = False) -> None:
+    """Say everything that is wrong with a scenario, or with several.
 
-    Exits with 2 if anything is.
+    Of a folder, those in it and below it; other YAML files there are skipped, and told. Exits with 2 if
+    anything is wrong. Says too which programs `live` would start; no other verb starts any.
     """
     with told(as_json):
-        from meshsim.scenario import load  # noqa: PLC0415
-        from meshsim.scenario.advice import advise  # noqa: PLC0415
+        from meshsim.lab import junit as report  # noqa: PLC0415 - slow to import
+        from meshsim.lab.checks import check as look  # noqa: PLC0415
 
-        loaded = load(scenario, overrides or ())
-    facts: dict[str, Any] = {
-        "ok": True,
-        "scenario": loaded.name,
-        "services": list(loaded.services),
-        "edges": [f"{caller} -> {service}" for caller, service in loaded.edges()],
-        "duration": loaded.duration,
-        "events": len(loaded.events),
-        "objectives": len(loaded.objectives),
-        "advice": advise(loaded),
-    }
+        report.prepare(junit)
+        found, skipped = look(paths, overrides or ())
+        if junit is not None:
+            report.write(junit, [each.suite() for each in found])
+        problems = [problem for each in found for problem in each.problems]
+        if len(paths) == 1 and paths == [each.file for each in found] and not skipped:
+            if problems:
+                raise ScenarioError(problems)
+            _show(found[0], as_json)
+            return
+    if as_json:
+        listed = {"files": [each.as_dict() for each in found], "skipped": [asdict(each) for each in skipped]}
+        print(json.dumps({"ok": not problems, **listed}, indent=2))
+    else:
+        _show_several(found)
+    tell(skipped, problems)
+    raise typer.Exit(BAD if problems else 0)
+
+
+def _show(checked: Checked, as_json: bool) -> None:
+    facts = checked.facts
     if as_json:
         print(json.dumps(facts, indent=2))
         return
-    print(f"{scenario}: fine.")
-    print(f"services: {', '.join(facts['services'])}")
-    print(f"edges: {', '.join(facts['edges'])}")
-    print(f"{loaded.duration:g} s, {facts['events']} events, {facts['objectives']} objectives")
-    for advice in facts["advice"]:
-        print(f"note: {advice}")
+    show(f"{checked.file}: fine.")
+    show(f"services: {', '.join(facts['services'])}")
+    show(f"edges: {', '.join(facts['edges'])}")
+    show(f"{facts['duration']:g} s, {facts['events']} events, {facts['objectives']} objectives")
+    for line in checked.notes():
+        show(line)
+
+
+def _show_several(found: list[Checked]) -> None:
+    from meshsim.lab import terminal  # noqa: PLC0415
+    from meshsim.lab.checks import sheet  # noqa: PLC0415
+
+    terminal.show(terminal.console(), sheet(found))
+    for each in found:
+        for line in each.notes():
+            show(f"{each.file}: {line}")
 
 
 @app.command(epilog=example("meshsim schema > scenario.schema.json"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,8 +25,11 @@ from meshsim.cli.app import (
     stopping,
     told,
 )
+from meshsim.cli.output import Csv, Dpi, Formats, chosen
+from meshsim.errors import MeshsimError
 
 if TYPE_CHECKING:
+    from meshsim.lab.output import OutputOptions
     from meshsim.lab.run import Run
 
 Replications = Annotated[
@@ -45,16 +49,18 @@ Keep = Annotated[
 Out = Annotated[
     Path | None,
     typer.Option(
-        metavar="DIR", help="Folder for summary.json, the tables (Parquet) and run.png; made if missing."
+        metavar="DIR", help="Folder for summary.json, the tables (Parquet) and the picture; made if missing."
     ),
 ]
 Check = Annotated[bool, typer.Option("--check", help="Exit with 1 if an objective is missed.")]
 
 
 @app.command(
-    epilog=example('meshsim run shop.yaml --set "load[0].rate=300/s" --replications 10 --out out --check')
+    context_settings={"allow_extra_args": True},  # which are refused with the remedy
+    epilog=example('meshsim run shop.yaml --set "load[0].rate=300/s" --replications 10 --out out --check'),
 )
 def run(
+    context: typer.Context,
     scenario: ScenarioFile,
     engine: Engine = None,
     seed: Seed = None,
@@ -65,6 +71,9 @@ def run(
     at_most: AtMost = None,
     keep: Keep = None,
     out: Out = None,
+    formats: Formats = None,
+    dpi: Dpi = None,
+    csv: Csv = False,
     check: Check = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -81,6 +90,8 @@ def run(
         from meshsim.lab.run import run as simulate  # noqa: PLC0415
         from meshsim.scenario import load  # noqa: PLC0415
 
+        _refuse_several(scenario, context.args)
+        options = chosen(out, formats, dpi, csv)
         changes = [*(overrides or ()), *([f"keep={keep}"] if keep is not None else [])]
         loaded = load(scenario, changes)
         if out is not None:
@@ -99,18 +110,26 @@ def run(
                 at_most=at_most,
                 looked=None if progress is None else progress.looked,
             )
-        present_run(result, out=out, as_json=as_json, quiet=quiet)
+        present_run(result, out=out, options=options, as_json=as_json, quiet=quiet)
     raise typer.Exit(run_code(result, check=check))
 
 
-def present_run(result: Run, *, out: Path | None, as_json: bool, quiet: bool) -> None:
+def _refuse_several(scenario: str, more: list[str]) -> None:
+    if more or Path(scenario).is_dir():
+        raise MeshsimError(
+            "run takes one scenario; for several, or those in a folder, write"
+            f" meshsim batch {shlex.join([scenario, *more])}"
+        )
+
+
+def present_run(result: Run, *, out: Path | None, options: OutputOptions, as_json: bool, quiet: bool) -> None:
     """Hands over what came of a run, simulated or live; as :func:`meshsim.cli.app.present`."""
     from meshsim.lab import terminal  # noqa: PLC0415
 
     def show(written: list[Path]) -> None:
         terminal.show_run(terminal.console(), result.summary, written)
 
-    present(result, result.summary, show, out=out, as_json=as_json, quiet=quiet)
+    present(result, result.summary, show, out=out, options=options, as_json=as_json, quiet=quiet)
 
 
 def run_code(result: Run, *, check: bool) -> int:

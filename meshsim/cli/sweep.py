@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import sys
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,23 +22,27 @@ from meshsim.cli.app import (
     Seed,
     app,
     example,
+    say,
     stopping,
     told,
     warn,
 )
-from meshsim.errors import Problem, ScenarioError, halves
+from meshsim.cli.output import Csv, Dpi, Formats, chosen
+from meshsim.errors import MeshsimError, Problem, ScenarioError, halves
 
 if TYPE_CHECKING:
     from meshsim.lab.sweep import Sweep
 
 VARY = "--vary"
-
+LONGEST_FOLDER = 60
+"""Characters of a folder that is called after a scenario."""
 
 Out = Annotated[
-    Path,
+    Path | None,
     typer.Option(
         metavar="DIR",
-        help="Folder for sweep.parquet and sweep.png; a sweep that was cut short goes on there.",
+        help="Folder for sweep.parquet and the picture; a sweep that was cut short goes on there. Without it,"
+        " out/ and the scenario's name.",
     ),
 ]
 Vary = Annotated[
@@ -61,12 +67,10 @@ Fresh = Annotated[
 ]
 
 
-@app.command(
-    epilog=example('meshsim sweep shop.yaml --vary "load[0].rate=100/s:900/s:17" --replications 10 --out out')
-)
+@app.command(epilog=example('meshsim sweep shop.yaml --vary "load[0].rate=100/s:900/s:17" --replications 10'))
 def sweep(
     scenario: ScenarioFile,
-    out: Out,
+    out: Out = None,
     vary: Vary = None,
     replications: Replications = 1,
     jobs: Jobs = None,
@@ -75,6 +79,9 @@ def sweep(
     seed: Seed = None,
     overrides: Overrides = None,
     fresh: Fresh = False,
+    formats: Formats = None,
+    dpi: Dpi = None,
+    csv: Csv = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -89,6 +96,8 @@ def sweep(
         from meshsim.lab.sweep import sweep as simulate  # noqa: PLC0415
 
         warn(engine)
+        out = out or _folder(scenario, overrides or ())
+        options = chosen(out, formats, dpi, csv)
         try:
             with terminal.runs_bar(quiet=quiet) as progress:
                 done = simulate(
@@ -104,9 +113,10 @@ def sweep(
                     fresh=fresh,
                     progress=progress,
                     interrupted=stopping,
+                    **options,
                 )
         except KeyboardInterrupt:
-            print(f"meshsim: given up; what has finished is kept in {out}", file=sys.stderr)
+            say(f"aborted; what has finished is kept in {out}")
             raise typer.Exit(INTERRUPTED) from None
         if as_json:
             print(json.dumps(as_dict(done), indent=2, allow_nan=False))
@@ -115,6 +125,17 @@ def sweep(
     if done.partial:
         _tell_partial(done, fresh)
         raise typer.Exit(INTERRUPTED)
+
+
+def _folder(scenario: str, overrides: Sequence[str]) -> Path:
+    """Where results go if nobody says: a folder with the scenario's name, in out."""
+    from meshsim.scenario import load  # noqa: PLC0415
+
+    name = ""
+    if scenario != "-":  # standard input can be read only once
+        with contextlib.suppress(MeshsimError):  # the sweep tells it, and all else that is wrong
+            name = load(scenario, overrides).name or Path(scenario).stem
+    return Path("out", re.sub(r"[^\w.-]+", "-", name).strip("-.")[:LONGEST_FOLDER] or "sweep")
 
 
 def _variations(texts: list[str] | tuple[()]) -> dict[str, Any]:
@@ -141,5 +162,5 @@ def _tell_partial(done: Sweep, fresh: bool) -> None:
         on = f"the same command {'without --fresh ' if fresh else ''}goes on"
         told = f"interrupted after {done.runs} of {done.wanted} runs; {on}"
     else:
-        told = "interrupted before any run had finished; nothing is written"
-    print(f"meshsim: {told}", file=sys.stderr)
+        told = "interrupted before any run had finished; no results written"
+    say(told)

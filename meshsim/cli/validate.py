@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,8 +18,10 @@ from meshsim.cli.app import (
     code,
     example,
     saved,
+    say,
     told,
 )
+from meshsim.cli.output import Csv, Dpi, Formats, chosen
 
 if TYPE_CHECKING:
     from meshsim.lab.validate import Validation
@@ -33,7 +35,7 @@ Out = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        help="Folder for validation.json, validation.png and both runs' tables; made if missing. Several"
+        help="Folder for validation.json, the picture and both runs' tables; made if missing. Several"
         " validations get a folder each in it.",
     ),
 ]
@@ -53,6 +55,9 @@ def validate(
     overrides: Overrides = None,
     replications: Replications = LEAST,
     out: Out = None,
+    formats: Formats = None,
+    dpi: Dpi = None,
+    csv: Csv = False,
     check: Check = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -72,6 +77,7 @@ def validate(
         from meshsim.lab import validate as lab  # noqa: PLC0415
         from meshsim.scenario import load  # noqa: PLC0415
 
+        options = chosen(out, formats, dpi, csv)
         loaded = [load(each, overrides or ()) for each in scenarios]
         if out is not None:
             files.prepare(out)
@@ -88,7 +94,7 @@ def validate(
                         watch.hide()
                     folder = _folder(out, several, done, result)
                     done.append(result)
-                    written, problem = saved(result, folder)
+                    written, problem = saved(result, folder, options)
                     failure = failure or problem
                     if not quiet and not as_json:
                         terminal.show_validation(terminal.console(), result.summary, written)
@@ -96,20 +102,26 @@ def validate(
                 if not done:
                     raise
                 cut_short = True
-        summaries = [each.summary for each in done]
-        if as_json:
-            print(json.dumps(summaries if several else summaries[0], indent=2, allow_nan=False))
-        elif several and not quiet:
-            terminal.show_validations(terminal.console(), summaries)
+        _tell_all([each.summary for each in done], several=several, as_json=as_json, quiet=quiet)
         if failure is not None:
             raise failure
     missed = any(each.verdict != "pass" for each in done)
     raise typer.Exit(code(partial=cut_short, missed=check and missed))
 
 
+def _tell_all(summaries: list[dict[str, Any]], *, several: bool, as_json: bool, quiet: bool) -> None:
+    """Prints them all for machines, or the table of several for people."""
+    from meshsim.lab import terminal  # noqa: PLC0415
+
+    if as_json:
+        print(json.dumps(summaries if several else summaries[0], indent=2, allow_nan=False))
+    elif several and not quiet:
+        terminal.show_validations(terminal.console(), summaries)
+
+
 def _stopping() -> None:
     """Says that Ctrl-C was noticed: half a live run can't be judged, so the one under way is dropped."""
-    typer.echo("meshsim: stopping the mesh; the validations that are done are kept", err=True)
+    say("stopping the mesh; the validations that are done are kept")
 
 
 def _folder(out: Path | None, several: bool, done: list[Validation], result: Validation) -> Path | None:

@@ -17,13 +17,12 @@ from meshsim.mesh.clock import Clock
 from meshsim.mesh.mesh import Mesh
 from meshsim.scenario.machines import BalancerFactory, Custom, RetryRuleFactory
 from meshsim.scenario.model import Scenario
+from meshsim.units import LONGEST, RESOLUTION
 
 STEPS = 200
 """How often a run looks up to say how far it is, while requests arrive."""
 STEPS_AT_MOST = 10_000
 """In all: the drain may be far longer."""
-RESOLUTION = 1e-9
-"""What a clock must be able to tell apart until the end, s: the shortest time that a scenario can say."""
 
 
 class Body:
@@ -140,8 +139,7 @@ def check_resolution(limit: float) -> None:
     """
     apart = math.ulp(limit)
     if apart > RESOLUTION:
-        longest = RESOLUTION * 2.0**52
         raise MeshsimError(
             f"duration and drain are {limit:.6g} s together, where the clock only tells apart times of "
-            f"{apart * 1e9:.3g} ns; simulate at most {longest / 86400:.0f} days"
+            f"{apart * 1e9:.3g} ns; simulate at most {LONGEST / 86400:.0f} days"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import simpy
@@ -10,6 +11,8 @@ import simpy
 from meshsim.engine.body import Body
 from meshsim.engine.clock import SimPyClock
 from meshsim.measure.measurements import Measurements
+from meshsim.plain import converted
+from meshsim.scenario.load import load
 from meshsim.scenario.machines import BalancerFactory, RetryRuleFactory
 from meshsim.scenario.model import Scenario
 
@@ -24,7 +27,7 @@ class Simulation(Body):
     time; they see the mesh in ``simulation.mesh`` (``simulation.mesh.replicas["cart/0"].queue.length``).
 
     Args:
-        scenario: what to simulate.
+        scenario: what to simulate; a file's path, or a scenario.
         seed: instead of the scenario's.
         balancers: by service, a class or function that makes a new `Balancer`; called for each caller proxy.
         retry_rules: by service, likewise, a `RetryRule`.
@@ -36,9 +39,10 @@ class Simulation(Body):
 
     engine = "simpy"
 
+    @converted
     def __init__(
         self,
-        scenario: Scenario,
+        scenario: str | Path | Scenario,
         seed: int | None = None,
         *,
         balancers: Mapping[str, BalancerFactory] | None = None,
@@ -46,7 +50,7 @@ class Simulation(Body):
     ) -> None:
         self.env = simpy.Environment()
         self.clock = SimPyClock(self.env)
-        super().__init__(scenario, seed, self.clock, balancers, retry_rules)
+        super().__init__(load(scenario), seed, self.clock, balancers, retry_rules)
 
     @property
     def now(self) -> float:

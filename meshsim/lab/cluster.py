@@ -101,7 +101,7 @@ class Cluster:
                     except MeshsimError as error:
                         if refused is None:
                             raise
-                        refused(error)
+                        refused(task, error)
                     else:
                         yield task.number, summary
         except (OSError, CancelledError) as error:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from errno import EISDIR
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,12 +14,27 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from meshsim.errors import MeshsimError
+from meshsim.lab.interrupt import orderly
 from meshsim.measure.table import Table
+from meshsim.scenario import written
+from meshsim.scenario.model import Scenario
 
 Writer = Callable[[BinaryIO], object]
 """Writes one file's content."""
 
 
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """In a file's place: it is not written this time, and what an earlier run has left of it is removed.
+
+    Attributes:
+        mark: only a file that holds these bytes is ours; the user's own of the same name stays.
+    """
+
+    mark: bytes
+
+
+@orderly()
 def prepare(folder: str | Path, option: str = "--out") -> Path:
     """Makes the folder and proves, before anything is computed, that files can be written there.
 
@@ -44,7 +60,8 @@ def prepare(folder: str | Path, option: str = "--out") -> Path:
     return path
 
 
-def write(folder: Path, files: Mapping[str, Writer]) -> list[Path]:
+@orderly()
+def write(folder: Path, files: Mapping[str, Writer | Stale]) -> list[Path]:
     """Writes files, all or none: each under a temporary name first, put in place when every one is whole.
 
     Args:
@@ -57,10 +74,11 @@ def write(folder: Path, files: Mapping[str, Writer]) -> list[Path]:
     Raises:
         MeshsimError: the disk is full, or whatever else kept a file from being written.
     """
-    parts = {folder / name: folder / f".{name}.{os.getpid()}.part" for name in files}
+    writers = {name: content for name, content in files.items() if not isinstance(content, Stale)}
+    parts = {folder / name: folder / f".{name}.{os.getpid()}.part" for name in writers}
     target = folder
     try:
-        for target, writer in zip(parts, files.values(), strict=True):
+        for target, writer in zip(parts, writers.values(), strict=True):
             with parts[target].open("wb") as out:
                 writer(out)
         for target in parts:
@@ -74,22 +92,22 @@ def write(folder: Path, files: Mapping[str, Writer]) -> list[Path]:
         for part in parts.values():
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
+    _remove({folder / name: content for name, content in files.items() if isinstance(content, Stale)})
     return list(parts)
 
 
-def remove(folder: Path, names: Sequence[str]) -> None:
-    """Removes files that an earlier run has left and this one does not write.
+def _remove(files: Mapping[Path, Stale]) -> None:
+    """Removes what an earlier run has left.
 
     Raises:
         MeshsimError: one can't be removed.
     """
-    for name in names:
+    for path, stale in files.items():
         try:
-            (folder / name).unlink(missing_ok=True)
+            if path.is_file() and stale.mark in path.read_bytes():
+                path.unlink()
         except OSError as error:
-            raise MeshsimError(
-                f"can't remove {folder / name}, which is of an earlier run: {reason(error)}"
-            ) from error
+            raise MeshsimError(f"can't remove {path}, which is of an earlier run: {reason(error)}") from error
 
 
 def reason(error: OSError | ValueError) -> str:
@@ -97,10 +115,25 @@ def reason(error: OSError | ValueError) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
+def bytes_writer(content: bytes) -> Writer:
+    """Of a file whose content is known."""
+    return lambda out: out.write(content)
+
+
 def json_writer(content: object) -> Writer:
     """Of a JSON file; numbers that are not finite would be no JSON, so they are refused."""
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    return lambda out: out.write(text.encode())
+    return bytes_writer(text.encode())
+
+
+def text_writer(content: str) -> Writer:
+    """Of a text file."""
+    return bytes_writer(content.encode())
+
+
+def named_writers(scenario: Scenario) -> dict[str, Writer]:
+    """Of the files that the scenario's text names, for beside it."""
+    return {name: text_writer(content) for name, content in written.files(scenario).items()}
 
 
 def parquet_writer(table: Table, metadata: Mapping[str, str] | None = None) -> Writer:
@@ -112,16 +145,38 @@ def parquet_writer(table: Table, metadata: Mapping[str, str] | None = None) -> W
     """
 
     def write_table(out: BinaryIO) -> None:
-        import pyarrow as pa  # noqa: PLC0415 - slow to import
-        import pyarrow.parquet as pq  # noqa: PLC0415
+        import pyarrow.parquet as pq  # noqa: PLC0415 - slow to import
 
-        columns = []
-        for column in table.values():
-            kind, buffers = _buffers(column, pa)
-            columns.append(pa.Array.from_buffers(kind, len(column), buffers))
-        pq.write_table(pa.Table.from_arrays(columns, list(table), metadata=metadata), out, compression="zstd")
+        pq.write_table(_arrow(table, metadata), out, compression="zstd")
 
     return write_table
+
+
+def csv_header(columns: Iterable[str]) -> bytes:
+    """How a CSV file begins that `csv_writer` writes."""
+    return ",".join('"' + name.replace('"', '""') + '"' for name in columns).encode()
+
+
+def csv_writer(table: Table) -> Writer:
+    """Of a CSV file with every digit: numbers read back as the same; NaN becomes an empty cell."""
+
+    def write_table(out: BinaryIO) -> None:
+        import pyarrow.csv as pc  # noqa: PLC0415 - slow to import
+
+        pc.write_csv(_arrow(table), out)
+
+    return write_table
+
+
+def _arrow(table: Table, metadata: Mapping[str, str] | None = None) -> Any:
+    """A table as Arrow's."""
+    import pyarrow as pa  # noqa: PLC0415 - slow to import
+
+    columns = []
+    for column in table.values():
+        kind, buffers = _buffers(column, pa)
+        columns.append(pa.Array.from_buffers(kind, len(column), buffers))
+    return pa.Table.from_arrays(columns, list(table), metadata=metadata)
 
 
 def _buffers(column: Any, pa: Any) -> tuple[Any, list[Any]]:

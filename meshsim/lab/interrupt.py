@@ -2,6 +2,9 @@
 
 A KeyboardInterrupt at any instruction could leave a row half written; so the first press only leaves word,
 which the engine's next report of progress takes up.
+
+Before and after a run the program ends at once (`meshsim.leave`), except where something half done must be
+put in order (`orderly`).
 """
 
 from __future__ import annotations
@@ -14,8 +17,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from meshsim.leave import leave
+
 TOGETHER = 0.5
 """Signals so close together are one press of Ctrl-C, s."""
+
+
+@contextmanager
+def orderly() -> Iterator[None]:
+    """While there is something to put in order, Ctrl-C raises KeyboardInterrupt and does not just `leave`."""
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not leave:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, leave)
 
 
 class Interrupt:

@@ -1,10 +1,11 @@
 """What a sweep has finished, kept so that neither ``kill -9`` nor a full disk loses a finished run.
 
 While a sweep runs its folder has a journal, ``sweep.journal``: a line that says which sweep this is, and a
-line for each finished run, on the disk (fsync) before the run counts as finished. A line that a crash has
-torn is cut off when the sweep goes on. At the end, or at Ctrl-C, all that is known is folded into the one
+line for each finished run, on the disk (fsync) before the run counts as finished. A last line that a crash
+has torn is cut off when the sweep goes on. At the end, or at Ctrl-C, all that is known is folded into the one
 file ``sweep.parquet``, which replaces the one before in a single step, and the journal goes. A sweep goes on
-from both: the file, which says which sweep it is too, and the journal.
+from both: the file, which says which sweep it is too, and the journal. Both carry digests (`seal`); what has
+changed since it was written is refused, and left as it is.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -24,20 +24,25 @@ import numpy as np
 import meshsim
 from meshsim import forms
 from meshsim.errors import MeshsimError
-from meshsim.lab import files
+from meshsim.lab import files, seal
+from meshsim.lab.output import FORMATS, Written
 from meshsim.lab.tidy import Row, Run, runs_of
 from meshsim.measure.table import Table
 from meshsim.scenario import written
 from meshsim.scenario.grid import Grid, text
 
-FORMAT = 1
-TABLE, JOURNAL, PICTURE = "sweep.parquet", "sweep.journal", "sweep.png"
-META = "meshsim"
-"""The key of a table's metadata under which it says which sweep it is."""
+FORMAT = 2
+TABLE, JOURNAL = "sweep.parquet", "sweep.journal"
+BESIDE = ("sweep.csv", *(f"sweep.{form}" for form in FORMATS))
+"""What may stand beside the table."""
+META, DIGEST = "meshsim", "meshsim.sha256"
+"""The keys of a table's metadata under which it says which sweep it is, and proves that it is whole."""
 UNLIKE_RESULTS = {"name", "description", "engine", "seed", "sweep", "objectives"}
 """Keys of a scenario that change no number of a sweep, or are told by themselves."""
 KEPT = "what has finished before is kept: make room, and the same command (without --fresh) goes on"
 REMEDY = "choose another folder with --out, or begin anew with --fresh"
+OLD = "an earlier version of meshsim wrote it, without the digests that would show damage"
+DAMAGED = "it is damaged: what it holds does not match its digest"
 
 Header = dict[str, Any]
 
@@ -86,7 +91,7 @@ class Memory:
         """Keeps a finished run."""
         self.finished[run] = rows
 
-    def fold(self, table: Table, beside: Mapping[str, files.Writer]) -> list[Path]:
+    def fold(self, table: Table, beside: Written) -> list[Path]:
         """Puts all that is finished in its last place, with other files; returns the files."""
         return []
 
@@ -117,7 +122,7 @@ class Journal(Memory):
         self._lock = _locked(self.folder)
         try:
             if fresh:
-                for name in (JOURNAL, TABLE, PICTURE):
+                for name in (JOURNAL, TABLE, *BESIDE):
                     (self.folder / name).unlink(missing_ok=True)
             self._read_table()
             self._read_journal()
@@ -156,7 +161,7 @@ class Journal(Memory):
             ) from error
         super().add(run, rows)
 
-    def fold(self, table: Table, beside: Mapping[str, files.Writer]) -> list[Path]:
+    def fold(self, table: Table, beside: Written) -> list[Path]:
         """Puts all that is finished into the one table, and removes the journal.
 
         Args:
@@ -191,25 +196,38 @@ class Journal(Memory):
             self.finished.update(runs_of(table))
 
     def _read_journal(self) -> None:
-        """Takes in the journal's whole lines, and cuts off a torn one."""
+        """Takes in the journal's lines, and cuts off a torn last one."""
         path = self.folder / JOURNAL
         if not path.exists():
             return
         whole = 0
         with path.open("r+b") as journal:
-            for line in journal:
-                entry = _entry(line)
-                if entry is None:
+            for number, line in enumerate(journal, 1):
+                if not line.endswith(b"\n"):
                     break
-                if "run" in entry:
-                    self.finished[entry["run"][0], entry["run"][1]] = entry["rows"]
-                else:
-                    self._check(entry)
+                self._take(line, number, f"{path}:{number}")
                 whole += len(line)
             journal.truncate(whole)
         if whole:
             self._out = path.open("ab", buffering=0)
             self._write(self.header)  # which may ask for more replications than the one before
+
+    def _take(self, line: bytes, number: int, place: str) -> None:
+        """Takes in what a line of the journal says; the first says which sweep it is."""
+        entry = seal.entry(line)
+        if entry is None and number == 1:
+            raise MeshsimError(f"{place}: {OLD if line.startswith(b'{') else DAMAGED}; {REMEDY}")
+        if entry is None:
+            remedy = "delete this line, and its run is made again, or begin anew with --fresh"
+            raise MeshsimError(f"{place}: {DAMAGED}; {remedy}")
+        if "run" not in entry:
+            self._check(entry)
+        elif number == 1:
+            raise MeshsimError(
+                f"{place}: it does not begin with the line that says which sweep it is; {REMEDY}"
+            )
+        else:
+            self.finished[entry["run"][0], entry["run"][1]] = entry["rows"]
 
     def _check(self, said: Header) -> None:
         """Refuses a folder in which another sweep was made."""
@@ -238,13 +256,12 @@ class Journal(Memory):
         self._write(self.header)
         _sync_folder(self.folder)
 
-    def _write(self, entry: object) -> None:
+    def _write(self, entry: dict[str, Any]) -> None:
         """Writes one line, on the disk when this returns; a line that does not fit is taken back."""
         assert self._out is not None
-        line = json.dumps(entry, allow_nan=False, separators=(",", ":")).encode() + b"\n"
         before = self._out.seek(0, os.SEEK_END)
         try:
-            rest = memoryview(line)
+            rest = memoryview(seal.line(entry))
             while rest:
                 rest = rest[self._out.write(rest) :]
             os.fsync(self._out.fileno())
@@ -257,17 +274,15 @@ class Journal(Memory):
 # ---- files ------------------------------------------------------------------------------------------
 
 
-def save(folder: Path, table: Table, header: Header, beside: Mapping[str, files.Writer]) -> list[Path]:
+def save(folder: Path, table: Table, header: Header, beside: Written) -> list[Path]:
     """Writes a sweep's table, which says which sweep it is, and other files: all, or none.
-
-    A picture of another table, which this one takes the place of, is removed.
 
     Raises:
         MeshsimError: they can't be written.
     """
-    said = {META: json.dumps(header, allow_nan=False)}
+    text = json.dumps(header, allow_nan=False)
+    said = {META: text, DIGEST: seal.table_digest(text, table)}
     written = files.write(folder, {TABLE: _synced(files.parquet_writer(table, said)), **beside})
-    files.remove(folder, [name for name in (PICTURE,) if name not in beside])
     with contextlib.suppress(OSError):
         _sync_folder(folder)
     return written
@@ -277,36 +292,35 @@ def load(path: Path) -> tuple[Header, Table]:
     """Which sweep a table is of, and its columns.
 
     Raises:
-        MeshsimError: it is no table of a sweep.
+        MeshsimError: it is no table of a sweep, or no longer the one that was written.
+        OSError: it can't be read.
     """
     import pyarrow as pa  # noqa: PLC0415 - slow to import
     import pyarrow.parquet as pq  # noqa: PLC0415
 
+    data = path.read_bytes()
     try:
-        found = pq.read_table(path)
-        header: Header = json.loads((found.schema.metadata or {})[META.encode()])
-    except (pa.ArrowException, KeyError, ValueError) as error:
-        raise MeshsimError(f"{path} is no table of a sweep by meshsim; {REMEDY}") from error
-    return header, {
-        name: np.array(found[name].to_pylist(), dtype=_kind(found.schema.field(name).type, pa))
-        for name in found.column_names
-    }
+        found = pq.read_table(pa.BufferReader(data))
+        said = {key.decode(): value.decode() for key, value in (found.schema.metadata or {}).items()}
+        table: Table = {
+            name: np.array(found[name].to_pylist(), dtype=_kind(found.schema.field(name).type, pa))
+            for name in found.column_names
+        }
+    except Exception as error:  # whatever damaged bytes raise in a reader of them
+        raise MeshsimError(f"{path} is no table of a sweep by meshsim, or damaged; {REMEDY}") from error
+    if META not in said:
+        raise MeshsimError(f"{path} is no table of a sweep by meshsim; {REMEDY}")
+    if DIGEST not in said:
+        raise MeshsimError(f"{path}: {OLD}; {REMEDY}")
+    if said[DIGEST] != seal.table_digest(said[META], table):
+        raise MeshsimError(f"{path}: {DAMAGED}; {REMEDY}")
+    header: Header = json.loads(said[META])
+    return header, table
 
 
 def _kind(arrow: Any, pa: Any) -> type:
     """The type of numpy's that a column had when it was written."""
     return {pa.int64(): np.int64, pa.float64(): np.float64, pa.bool_(): np.bool_}.get(arrow, np.str_)
-
-
-def _entry(line: bytes) -> dict[str, Any] | None:
-    """What a line of a journal says; None for one that is not whole."""
-    if not line.endswith(b"\n"):
-        return None
-    try:
-        entry = json.loads(line)
-    except ValueError:
-        return None
-    return entry if isinstance(entry, dict) else None
 
 
 def _synced(writer: files.Writer) -> files.Writer:

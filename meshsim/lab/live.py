@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meshsim.errors import MeshsimError
 from meshsim.lab import files
-from meshsim.lab.interrupt import Interrupt, interruptible
-from meshsim.lab.run import Run, first_seed, provenance, scenario_of
+from meshsim.lab.interrupt import Interrupt, interruptible, orderly
+from meshsim.lab.output import OutputOptions, output
+from meshsim.lab.run import Run, first_seed, provenance
 from meshsim.lab.sheets import count, share, time
 from meshsim.live.launch import LiveMesh, Options, Told
 from meshsim.live.machine import Usage
@@ -21,6 +22,8 @@ from meshsim.live.merge import Ending, Keys, Merged, merge
 from meshsim.live.ports import own_address
 from meshsim.measure.evidence import BUSY
 from meshsim.measure.summary import summarise
+from meshsim.plain import converted
+from meshsim.scenario import load
 from meshsim.scenario.advice import advise
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.overrides import Overrides
@@ -35,7 +38,7 @@ PROXIES = ("meshsim", "envoy")
 Watch = Callable[[LiveMesh], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LiveRun(Run):
     """What came of a scenario that was run live.
 
@@ -44,10 +47,11 @@ class LiveRun(Run):
         evidence: how well the machine kept up, as ``summary["live"]`` has it.
     """
 
-    keys: Keys = field(repr=False)
-    evidence: Mapping[str, Any] = field(repr=False)
+    keys: Keys
+    evidence: Mapping[str, Any]
 
 
+@converted
 def run_live(
     scenario: str | Path | Scenario,
     *,
@@ -62,6 +66,7 @@ def run_live(
     ready: Watch | None = None,
     watch: Watch | None = None,
     interrupted: Callable[[], None] | None = None,
+    **options: Unpack[OutputOptions],
 ) -> LiveRun:
     """Runs a scenario on this machine, until its load is done.
 
@@ -81,17 +86,18 @@ def run_live(
         ready: is called once with the mesh, when it serves and its load begins.
         watch: is called twice a second with the running mesh.
         interrupted: is called at the first Ctrl-C, to say that it was noticed.
+        options: with `out`, as of `meshsim.run`.
 
     Raises:
         ScenarioError: the scenario can't be used.
-        MeshsimError: another argument can't; a process could not be started, or died; the results could not
-            be written.
+        MeshsimError: another argument can't; a process can't be started, or dies; results can't be written.
     """
-    chosen = seeded(scenario_of(scenario, overrides), seed)
+    output(options, saved=out is not None)
+    chosen = seeded(load(scenario, overrides), seed)
     if out is not None:
         files.prepare(out)
-    options = options_of(proxy, host, access_log, roles)
-    with LiveMesh(chosen, chosen.seed, options, progress) as mesh:
+    asked = options_of(proxy, host, access_log, roles)
+    with orderly(), LiveMesh(chosen, chosen.seed, asked, progress) as mesh:
         mesh.launch()
         with interruptible(interrupted, terminate=True) as stop:
             began = Usage.now()
@@ -105,10 +111,11 @@ def run_live(
     merged = merge(chosen, chosen.seed, "live" if proxy == "meshsim" else proxy, parts, ending)
     result = _result(chosen, merged, evidence(merged, mesh, busy))
     if out is not None:
-        result.save(out)
+        result.save(out, **options)
     return result
 
 
+@converted
 def serve_live(
     scenario: str | Path | Scenario,
     *,
@@ -140,9 +147,9 @@ def serve_live(
         ScenarioError: the scenario can't be used.
         MeshsimError: another argument can't; a process could not be started, or died.
     """
-    chosen = seeded(scenario_of(scenario, overrides), seed)
+    chosen = seeded(load(scenario, overrides), seed)
     options = options_of(proxy, host, access_log, roles, load=False)
-    with LiveMesh(chosen, chosen.seed, options, progress) as mesh:
+    with orderly(), LiveMesh(chosen, chosen.seed, options, progress) as mesh:
         mesh.launch()
         with interruptible(terminate=True) as stop:
             mesh.start()

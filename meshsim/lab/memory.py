@@ -1,23 +1,28 @@
-"""Whether memory bears the rows that a run would keep, asked before it begins rather than after an hour."""
+"""Whether memory bears a mesh and the rows that it would keep, asked before a run and not after an hour."""
 
 from __future__ import annotations
 
 import os
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 from meshsim.errors import MeshsimError
-from meshsim.scenario.model import CallStep, Load, Scenario
+from meshsim.scenario.model import CLIENT, CallStep, Load, Scenario
 
 ROW_BYTES = 200
 """Of a request, a call or an attempt: 150 as measured, with results; more when tables have just doubled."""
 
+HOST_BYTES = 250
+"""Of a replica as one replica of a caller knows it: 200 as measured, with all gauges at rest."""
+
 
 def check(scenario: Scenario, replications: int) -> None:
-    """Refuses a run whose rows would not fit into the free memory, unless the scenario insists on them.
+    """Refuses a run whose mesh or rows would not fit into the free memory; rows may be insisted on.
 
     Raises:
-        MeshsimError: it keeps rows, does not say so itself, and has too many.
+        MeshsimError: the mesh is too large, or it keeps rows, does not say so itself, and has too many.
     """
+    check_mesh(scenario)
     if scenario.keep != "records" or "keep" in scenario.model_fields_set:
         return
     free, rows = available(), expected_rows(scenario) * replications
@@ -30,15 +35,36 @@ def check(scenario: Scenario, replications: int) -> None:
         )
 
 
+def check_mesh(scenario: Scenario) -> None:
+    """Refuses a mesh that does not fit into the free memory: every caller's replica knows every callee's.
+
+    Raises:
+        MeshsimError: it is too large.
+    """
+    replicas = {
+        name: sum(each.replicas for each in service.deployments().values())
+        for name, service in scenario.services.items()
+    } | {CLIENT: 1}
+    edges = {(a, b): replicas[a] * replicas[b] for a, b in scenario.edges()}
+    free, hosts = available(), sum(edges.values())
+    if free is not None and hosts * HOST_BYTES > free:
+        caller, service = max(edges, key=lambda edge: edges[edge])
+        raise MeshsimError(
+            f"each of the {replicas[caller]:,} replicas of {caller} keeps connections and counts for each"
+            f" of the {replicas[service]:,} of {service}; such pairs would take"
+            f" {hosts * HOST_BYTES / 1e9:.3g} GB in all, and {free / 1e9:.3g} GB of memory are free;"
+            " give them fewer replicas"
+        )
+
+
 def _rounded(rows: float) -> str:
     return f"{float(f'{rows:.2g}'):,.0f}"
 
 
 def expected_rows(scenario: Scenario) -> float:
     """About how many requests, calls and attempts a run has, without retries and hedges."""
-    return sum(
-        _requests(load, scenario) * (1.0 + 2.0 * _calls(load.to, scenario, {})) for load in scenario.load
-    )
+    calls = _calls(scenario)
+    return sum(_requests(load, scenario) * (1.0 + 2.0 * calls[load.to]) for load in scenario.load)
 
 
 def _requests(load: Load, scenario: Scenario) -> float:
@@ -71,20 +97,21 @@ def _area(load: Load, until: float) -> float:
     return total
 
 
-def _calls(service: str, scenario: Scenario, known: dict[str, float]) -> float:
-    """How many calls a call of a service makes on average, itself included."""
-    if service not in known:
-        known[service] = 1.0  # whoever calls itself in a circle is not followed round
-        deployments = list(scenario.services[service].deployments().values())
+def _calls(scenario: Scenario) -> dict[str, float]:
+    """How many calls a call of each service makes on average, itself included."""
+    made: dict[str, dict[str, float]] = {}
+    for name, service in scenario.services.items():
+        deployments = service.deployments().values()
         replicas = sum(each.replicas for each in deployments)
-        known[service] += sum(
-            each.replicas / replicas * step.probability * _calls(step.call, scenario, known)
-            for each in deployments
-            for stage in each.script
-            for step in stage
-            if isinstance(step, CallStep)
-        )
-    return known[service]
+        calls = made[name] = {}
+        for each in deployments:
+            for step in (step for stage in each.script for step in stage if isinstance(step, CallStep)):
+                share = each.replicas / replicas * step.probability
+                calls[step.call] = calls.get(step.call, 0.0) + share
+    known: dict[str, float] = {}
+    for name in TopologicalSorter(made).static_order():  # callees before callers
+        known[name] = 1.0 + sum(share * known[callee] for callee, share in made[name].items())
+    return known
 
 
 # ---- the machine ------------------------------------------------------------------------------------

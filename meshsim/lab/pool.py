@@ -32,9 +32,6 @@ from meshsim.lab.interrupt import Interrupt
 from meshsim.scenario.model import Scenario
 
 Summary = dict[str, Any]
-Refused = Callable[[MeshsimError], None]
-"""Is told of a run that can't be made, and why; the message names it."""
-
 TRIES = 3
 """So often is a run begun whose worker gets killed."""
 GLANCE = 0.1
@@ -65,6 +62,10 @@ class Task:
     def name(self) -> str:
         """The label, or what can be said without one."""
         return self.label or f"run {self.number}, seed {self.seed}"
+
+
+Refused = Callable[[Task, MeshsimError], None]
+"""Is told of a run that can't be made, and why; the message names it."""
 
 
 def simulate(task: Task) -> Summary:
@@ -190,7 +191,7 @@ class Pool:
                 for future in landed:
                     if future in flying:
                         task = flying.pop(future)
-                        summary = unless_refused(future.result, refused)
+                        summary = unless_refused(task, future.result, refused)
                         if summary is not None:
                             yield task.number, summary
         finally:
@@ -230,7 +231,7 @@ def _here(
     for task in tasks:
         if stop is not None and stop.pressed:
             return
-        summary = unless_refused(partial(work, task), refused)
+        summary = unless_refused(task, partial(work, task), refused)
         if summary is None:
             continue
         if summary["partial"]:
@@ -240,7 +241,7 @@ def _here(
         yield task.number, summary
 
 
-def unless_refused(make: Callable[[], Summary], refused: Refused | None) -> Summary | None:
+def unless_refused(task: Task, make: Callable[[], Summary], refused: Refused | None) -> Summary | None:
     """What a run comes to; None for one that can't be made, if there is somebody to tell.
 
     Raises:
@@ -251,7 +252,7 @@ def unless_refused(make: Callable[[], Summary], refused: Refused | None) -> Summ
     except MeshsimError as error:
         if refused is None:
             raise
-        refused(error)
+        refused(task, error)
         return None
 
 
@@ -286,7 +287,7 @@ def _suspected(lost: Sequence[Task], deaths: Counter[int], refused: Refused | No
         )
         if refused is None:
             raise convicted
-        refused(convicted)
+        refused(task, convicted)
     return again
 
 

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import meshsim
 from meshsim.errors import MeshsimError
-from meshsim.lab import approach, engines, files, memory, sheets
+from meshsim.lab import approach, engines, files, frames, memory, sheets
 from meshsim.lab.engines import Engine, Progress
 from meshsim.lab.interrupt import Interrupt, interruptible
+from meshsim.lab.output import OutputOptions, output
 from meshsim.measure.measurements import Measurements
 from meshsim.measure.precision import Goal, Look, Looked
 from meshsim.measure.records import Records
+from meshsim.measure.requests import COLUMNS as REQUEST_COLUMNS
 from meshsim.measure.requests import requests
 from meshsim.measure.series import series
+from meshsim.measure.spans import COLUMNS as SPAN_COLUMNS
 from meshsim.measure.spans import spans
 from meshsim.measure.summary import summarise
 from meshsim.measure.table import Table, frame
-from meshsim.scenario import load, loads, written
+from meshsim.plain import converted
+from meshsim.scenario import load, written
 from meshsim.scenario.advice import advise
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.overrides import Overrides
@@ -35,12 +39,14 @@ if TYPE_CHECKING:
     from meshsim.scenario.machines import BalancerFactory, RetryRuleFactory
 
 SEED_LIMIT = 1 << 63
+DRAWN_REQUESTS = 125
+"""In a bin of the picture, on average: nearly all then have the 100 that a 99th percentile takes."""
 
 
 # ---- a finished run ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """What came of a scenario.
 
@@ -51,8 +57,8 @@ class Run:
     """
 
     scenario: Scenario
-    records: list[Measurements] = field(repr=False)
-    summary: dict[str, Any] = field(repr=False)
+    records: list[Measurements]
+    summary: dict[str, Any]
 
     @cached_property
     def request_columns(self) -> Table:
@@ -64,6 +70,11 @@ class Run:
     def series_columns(self) -> Table:
         """One row a bin of time of the client, each service and each edge, as numpy columns."""
         return series(self.records, self.scenario)
+
+    @cached_property
+    def drawn_columns(self) -> Table:
+        """The same in bins so wide, where there are enough, that their percentiles can be drawn."""
+        return series(self.records, self.scenario, requests=DRAWN_REQUESTS)
 
     @cached_property
     def span_columns(self) -> Table:
@@ -99,16 +110,40 @@ class Run:
         """One row a sampled span (`meshsim.measure.spans.COLUMNS`)."""
         return frame(self.span_columns)
 
+    @cached_property
+    def services(self) -> pd.DataFrame:
+        """One row a service, by its name: the numbers of ``summary["services"]``, by column."""
+        return frames.services(self.summary)
+
+    @cached_property
+    def versions(self) -> pd.DataFrame:
+        """The same, one row a version, by service and version."""
+        return frames.versions(self.summary)
+
+    @cached_property
+    def replicas(self) -> pd.DataFrame:
+        """The same, one row a replica, by its id."""
+        return frames.replicas(self.summary)
+
+    @cached_property
+    def edges(self) -> pd.DataFrame:
+        """One row an edge, by ``"caller -> service"``: the numbers of ``summary["edges"]``."""
+        return frames.edges(self.summary)
+
     def plot(self) -> Picture:
         """The picture: load, latency, amplification and the busiest services over time."""
         from meshsim.plot import run_figure  # noqa: PLC0415 - matplotlib is slow to import
 
         return run_figure(self)
 
-    def save(self, folder: str | Path) -> list[Path]:
-        """Writes summary, requests, series, spans, picture and the scenario as it ran.
+    def save(self, folder: str | Path, **options: Unpack[OutputOptions]) -> list[Path]:
+        """Writes summary, requests, series, spans, picture, the scenario as it ran and the files it names.
 
         A run that kept histograms has no requests and spans; files of an earlier run with such are removed.
+
+        Args:
+            folder: made if missing.
+            options: `formats`, `dpi` and `csv`, see `meshsim.lab.output.OutputOptions`.
 
         Returns:
             The files.
@@ -116,25 +151,24 @@ class Run:
         Raises:
             MeshsimError: they can't be written; then none of them is.
         """
-        path = files.prepare(folder)
-        picture = self.plot().png()
-        text = self.summary["provenance"]["scenario"].encode()
-        tables = {"requests.parquet": self.request_columns} if self.has_rows else {}
-        tables["series.parquet"] = self.series_columns
-        if self.has_rows:
-            tables["spans.parquet"] = self.span_columns
-        written = files.write(
+        form, path = output(options), files.prepare(folder)
+        return files.write(
             path,
             {
                 "summary.json": files.json_writer(self.summary),
-                **{name: files.parquet_writer(table) for name, table in tables.items()},
-                "run.png": lambda out: out.write(picture),
-                "scenario.yaml": lambda out: out.write(text),
+                **form.tables(
+                    requests=self.request_columns if self.has_rows else tuple(REQUEST_COLUMNS),
+                    series=self.series_columns,
+                    spans=self.span_columns if self.has_rows else tuple(SPAN_COLUMNS),
+                ),
+                **form.pictures(run=self.plot()),
+                "scenario.yaml": files.text_writer(self.summary["provenance"]["scenario"]),
+                **files.named_writers(self.scenario),
             },
         )
-        if not self.has_rows:
-            files.remove(path, ("requests.parquet", "spans.parquet"))
-        return written
+
+    def __repr__(self) -> str:
+        return sheets.run_line(type(self).__name__, self.summary)
 
     def _repr_html_(self) -> str:
         unstable = [self.summary["unstable"]["reason"]] if self.summary["unstable"] else []
@@ -144,6 +178,7 @@ class Run:
 # ---- running ----------------------------------------------------------------------------------------
 
 
+@converted
 def run(
     scenario: str | Path | Scenario,
     *,
@@ -162,6 +197,7 @@ def run(
     metric: str | None = None,
     at_most: int | None = None,
     looked: Looked | None = None,
+    **options: Unpack[OutputOptions],
 ) -> Run:
     """Simulates a scenario.
 
@@ -174,8 +210,7 @@ def run(
         seed: of the first replication, the next has the next; None takes the scenario's.
         overrides: ``"policies.cart.retries.attempts=3"`` and such, or values by key.
         replications: independent runs of the same scenario; two or more give confidence intervals.
-        keep: ``records`` or ``histograms``, instead of what the scenario says; histograms take memory that
-            does not grow with the number of requests, and their percentiles are within 0.5 %.
+        keep: ``records`` or ``histograms``, which take less memory, instead of what the scenario says.
         out: folder for the results, checked before the run; None keeps them in memory only.
         progress: is told how far it is.
         balancers: by service, a class or function that makes the user's own `Balancer`.
@@ -186,13 +221,14 @@ def run(
         metric: whose interval `until` looks at; None is ``latency.mean``.
         at_most: replications with `until`, however wide the interval still is; None is 200.
         looked: is told whenever `until` has looked.
+        options: with `out`: `formats` and `dpi` of the picture, `csv` for tables as CSV too.
 
     Raises:
         ScenarioError: the scenario can't be used.
-        MeshsimError: another argument can't, or the results could not be written (without `out`
-            nothing is lost: the returned run can be saved elsewhere).
+        MeshsimError: another argument can't, or the results can't be written.
     """
-    chosen = scenario_of(scenario, overrides if keep is None else _with(overrides, "keep", keep))
+    output(options, saved=out is not None)
+    chosen = load(scenario, overrides if keep is None else _with(overrides, "keep", keep))
     simulate = _simulator(chosen, engine, balancers, retry_rules, processes)
     goal = approach.goal(chosen, until, metric, replications, at_most)
     chosen = _seeded(chosen, seed, replications, goal)
@@ -201,7 +237,7 @@ def run(
     notes = engines.complaint(chosen.engine if engine is None else engine)
     result = _run(simulate, chosen, goal, replications, progress, interrupted, looked, notes)
     if out is not None:
-        result.save(out)
+        result.save(out, **options)
     return result
 
 
@@ -257,17 +293,6 @@ def _run(
     if goal is not None and look is not None:
         summary["until"] = goal.as_dict(look)
     return Run(scenario, records, {**summary, "provenance": provenance(scenario)})
-
-
-def scenario_of(source: str | Path | Scenario, overrides: Overrides) -> Scenario:
-    """A scenario with overrides, read from its file unless it is loaded already.
-
-    Raises:
-        ScenarioError: it can't be used.
-    """
-    if not isinstance(source, Scenario):
-        return load(source, overrides)
-    return loads(written.text(source), overrides=overrides, folder=source.folder) if overrides else source
 
 
 def _with(overrides: Overrides, key: str, value: str) -> Overrides:

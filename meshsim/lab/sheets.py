@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from meshsim.lab.flags import explain
+from meshsim.measure.latency import FEWEST
 from meshsim.measure.objectives import meets
 from meshsim.scenario.model import CLIENT
 from meshsim.units import duration_text
@@ -45,6 +46,11 @@ def count(value: float | None) -> str:
     return NOTHING if value is None else f"{value:,.0f}"
 
 
+def plural(number: int, word: str) -> str:
+    """``3, "file"`` -> ``3 files``."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
 def number(value: float | None) -> str:
     """Three or four digits: ``80.036`` -> ``80.04``."""
     return NOTHING if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
@@ -71,6 +77,11 @@ def time(value: float | None) -> str:
     return NOTHING if value is None else duration_text(value)
 
 
+def percentile(latency: Summary, key: str, completed: int) -> str:
+    """One of the percentiles of so many latencies; nothing where they are too few for it."""
+    return time(latency[key]) if completed >= FEWEST[key] else NOTHING
+
+
 # ---- sheets -----------------------------------------------------------------------------------------
 
 HEADLINE: tuple[tuple[str, str, Callable[[float | None], str]], ...] = (
@@ -89,12 +100,14 @@ def headline(summary: Summary) -> Sheet:
     """What matters most, with the half widths of the intervals where there are any."""
     several = bool(summary["ci"])
     rows: Rows = []
+    requests = summary["requests"]
+    completed = requests["ok"] + requests["failed"]
     for name, path, show in HEADLINE:
         part, key = path.split(".")
         interval = summary["ci"].get(path)
         margin = (f"± {show(interval['half_width'])}" if interval else NOTHING,) if several else ()
-        rows.append((name, show(summary[part][key]), *margin))
-    requests = summary["requests"]
+        value = show(summary[part][key]) if completed >= FEWEST.get(key, 0) else NOTHING
+        rows.append((name, value, *margin))
     counts = f"{count(requests['offered'])} requests, {count(requests['failed'])} failed"
     if requests["unfinished"]:
         counts += f", {count(requests['unfinished'])} unfinished"
@@ -131,8 +144,8 @@ def _station(part: Summary) -> tuple[str, ...]:
         count(part["dropped"]),
         share(part["utilisation"]),
         number(part["queue_mean"]),
-        time(part["latency"]["p50"]),
-        time(part["latency"]["p99"]),
+        percentile(part["latency"], "p50", answered),
+        percentile(part["latency"], "p99", answered),
     )
 
 
@@ -143,7 +156,8 @@ def edges(summary: Summary) -> Sheet:
         ended = edge["ok"] + edge["failed"]
         failed = share(edge["failed"] / ended if ended else None)
         counts = (count(edge[key]) for key in ("requests", "attempts", "retries", "hedges"))
-        rows.append((name, *counts, failed, time(edge["latency"]["p50"]), time(edge["latency"]["p99"])))
+        tail = (percentile(edge["latency"], key, ended) for key in ("p50", "p99"))
+        rows.append((name, *counts, failed, *tail))
     columns = ("edge", "calls", "attempts", "retries", "hedges", "failed", "p50", "p99")
     return _without_zeros(_without_zeros(Sheet("calls", columns, rows), "hedges"), "retries")
 
@@ -196,6 +210,28 @@ def of_metric(metric: str) -> Callable[[float | None], str]:
     if ".latency." in f".{metric}" or ".ok_latency." in f".{metric}" or last == "wait_mean":
         return time
     return rate if last in ("rate", "goodput") else number
+
+
+def line(kind: str, name: str, *said: str) -> str:
+    """What a result is in one line, for its `repr`: ``<Run 'shop': 12 requests, 100 % ok>``."""
+    return " ".join(f"<{kind} {name[:60]!r}: {', '.join(each for each in said if each)}>".split())
+
+
+def run_line(kind: str, summary: Summary) -> str:
+    """A run in one line."""
+    requests, replications = summary["requests"], summary["replications"]
+    return line(
+        kind,
+        summary["scenario"],
+        f"{count(requests['offered'])} requests",
+        f"{share(requests['success_ratio'])} ok",
+        f"mean latency {time(summary['latency']['mean'])}",
+        f"{replications} replications" if replications > 1 else "",
+        f"engine {summary['engine']}",
+        f"seed {summary['seed']}",
+        "unstable" if summary["unstable"] else "",
+        "partial" if summary["partial"] else "",
+    )
 
 
 def html(sheet: Sheet, notes: Sequence[str]) -> str:

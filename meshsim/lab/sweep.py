@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
 import meshsim
 from meshsim.errors import MeshsimError
 from meshsim.lab import engines, files, journal, sheets, tidy
 from meshsim.lab.digest import Digest, digests
 from meshsim.lab.interrupt import Interrupt, interruptible
-from meshsim.lab.journal import PICTURE, Header, Journal, Memory
+from meshsim.lab.journal import Header, Journal, Memory
+from meshsim.lab.output import Output, OutputOptions, Written, output
 from meshsim.lab.pool import Pool, Refused, Summary, Task, cores
 from meshsim.lab.run import first_seed
 from meshsim.measure.table import Table, frame
+from meshsim.plain import converted
 from meshsim.scenario.grid import Grid
 from meshsim.scenario.load import load_grid
 from meshsim.scenario.model import Scenario
@@ -41,7 +43,7 @@ class Workers(Protocol):
         """Each task's number and summary, as it finishes; `refused` is told of those that can't be made."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Sweep:
     """What came of a sweep.
 
@@ -55,7 +57,7 @@ class Sweep:
 
     grid: Grid
     header: Header
-    columns: Table = field(repr=False)
+    columns: Table
     computed: int
     resumed: int
 
@@ -105,8 +107,12 @@ class Sweep:
 
         return sweep_figure(self)
 
-    def save(self, folder: str | Path) -> list[Path]:
+    def save(self, folder: str | Path, **options: Unpack[OutputOptions]) -> list[Path]:
         """Writes the table and the picture; a later sweep into the folder takes them up.
+
+        Args:
+            folder: made if missing.
+            options: `formats`, `dpi` and `csv`, see `meshsim.lab.output.OutputOptions`.
 
         Returns:
             The files.
@@ -114,18 +120,28 @@ class Sweep:
         Raises:
             MeshsimError: they can't be written; then neither is.
         """
-        return journal.save(files.prepare(folder), self.columns, self.header, self._beside())
+        beside = self._beside(output(options), drawn=self.runs > 0)
+        return journal.save(files.prepare(folder), self.columns, self.header, beside)
 
-    def _beside(self) -> dict[str, files.Writer]:
-        if not len(self.columns["point"]):
-            return {}
-        picture = self.plot().png()
-        return {PICTURE: lambda out: out.write(picture)}
+    def _beside(self, form: Output, *, drawn: bool) -> Written:
+        """What is written beside the table."""
+        return {
+            **form.csv_of("sweep", self.columns),
+            **form.pictures(sweep=self.plot() if drawn else None),
+            **files.named_writers(self.scenario),
+        }
+
+    def __repr__(self) -> str:
+        varied = " x ".join(f"{len(values)} of {key}" for key, values in self.keys.items())
+        partial = "partial" if self.partial else ""
+        points = f"{len(self.grid.points)} points ({varied[:80]})"
+        return sheets.line("Sweep", self.scenario.name, points, f"{self.runs} runs", partial)
 
     def _repr_html_(self) -> str:
         return sheets.html(sheet(self), [])
 
 
+@converted
 def sweep(
     scenario: str | Path | Scenario,
     vary: Mapping[str, object] | None = None,
@@ -140,35 +156,35 @@ def sweep(
     fresh: bool = False,
     progress: Progress | None = None,
     interrupted: Callable[[], None] | None = None,
+    **options: Unpack[OutputOptions],
 ) -> Sweep:
     """Simulates a scenario at every combination of the values of some keys.
 
-    All points have the same seeds, so they meet the same arrivals and service times as far as their
-    scenarios allow: differences between points are the points' and not the draws'.
+    All points have the same seeds, so differences between points are the points' and not the draws'.
 
     Ctrl-C ends it early: what has finished until then is returned (and saved). A second Ctrl-C gives up.
 
     Args:
         scenario: a file's path (``-`` for standard input), or a scenario that is already loaded.
-        vary: values by dotted key: lists, or ranges such as ``"100/s:900/s:17"``; None takes the scenario's
-            own `sweep`.
+        vary: values by key: lists, or ranges such as ``"100/s:900/s:17"``; None takes the scenario's `sweep`.
         replications: runs of each point; replication r has the seed plus r.
         engine: ``auto``, ``fast``, ``simpy`` or ``reference``; None takes the scenario's.
         seed: of the first replication; None takes the scenario's.
         overrides: ``"policies.cart.retries.attempts=3"`` and such, or values by key, for all points.
         jobs: processes; None takes all cores, 1 runs everything here.
         cluster: address of a Dask scheduler whose workers make the runs instead.
-        out: folder for ``sweep.parquet`` and, when all is done, ``sweep.png``; each run is kept there as
-            soon as it is finished, and what the folder has of this sweep already is not computed again.
+        out: folder for the table and the picture; a finished run is kept there at once, and not made again.
         fresh: whether to forget what the folder has.
         progress: is told how far it is.
         interrupted: is called at the first Ctrl-C, to say that it was noticed.
+        options: with `out`, as of `meshsim.run`.
 
     Raises:
         ScenarioError: the scenario, or one of the points, can't be used; nothing was run.
         MeshsimError: another argument can't, a run can't be made, or results can't be written. All runs
             that can be made are made before, and kept in `out`.
     """
+    form = output(options, saved=out is not None)
     grid = load_grid(scenario, overrides, vary)
     seed = first_seed(grid.scenario.seed if seed is None else seed, replications)
     engine = grid.scenario.engine if engine is None else engine
@@ -178,11 +194,11 @@ def sweep(
         resumed, refusals = len(book.finished), list[MeshsimError]()
         tasks = _tasks(grid, said, book.finished)
         with _workers(cluster, jobs, len(tasks)) as workers:
-            made = workers.summaries(tasks, stop=stop, refused=refusals.append)
+            made = workers.summaries(tasks, stop=stop, refused=lambda _, error: refusals.append(error))
             _fill(book, made, replications, len(tasks), progress)
         done = Sweep(grid, said, tidy.table(grid, book.finished), len(book.finished) - resumed, resumed)
         if book.finished:  # a picture with holes is not worth the wait
-            book.fold(done.columns, {} if done.partial else done._beside())
+            book.fold(done.columns, done._beside(form, drawn=not done.partial))
     if refusals and not stop.pressed:
         raise _refusal(refusals, done, out)
     return done
@@ -264,8 +280,7 @@ def sheet(done: Sweep) -> sheets.Sheet:
                 sheets.rate(client("rate")),
                 sheets.rate(client("goodput")),
                 sheets.share(client("success_ratio")),
-                sheets.time(client("latency_p50")),
-                sheets.time(client("latency_p99")),
+                *(_percentile(digest, key) for key in ("p50", "p99")),
                 busy,
                 "unsteady" if digest.unstable else "",
             )
@@ -277,6 +292,11 @@ def sheet(done: Sweep) -> sheets.Sheet:
         rows,
         words=(len(columns) - 2, len(columns) - 1),
     )
+
+
+def _percentile(digest: Digest, key: str) -> str:
+    completed = sum(round(digest.client(name) or 0.0) for name in ("ok", "failed"))
+    return sheets.percentile({key: digest.client(f"latency_{key}")}, key, completed)
 
 
 def as_dict(done: Sweep) -> dict[str, Any]:

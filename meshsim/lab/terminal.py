@@ -6,14 +6,15 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich import markup
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
 from rich.console import Console, Group
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -24,12 +25,14 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from meshsim.errors import printable
 from meshsim.lab import sheets
 from meshsim.lab.sheets import Sheet
 from meshsim.measure.precision import Look
 from meshsim.units import ratio_text
 
 if TYPE_CHECKING:
+    from meshsim.lab.batch import Batch
     from meshsim.lab.sweep import Sweep
     from meshsim.lab.validate.run import Stage
     from meshsim.theory import Solution
@@ -47,16 +50,26 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, width=WIDTH_PIPED if plain else None, highlight=False)
 
 
+def escape(text: str) -> str:
+    """Text of others as it may be printed: it neither steers the terminal nor counts as markup."""
+    return markup.escape(printable(text, lines=True))
+
+
 def show(out: Console, sheet: Sheet) -> None:
     """Prints a table; one without rows is left out."""
     if not sheet.rows:
         return
-    out.print(f"[bold]{escape(sheet.title)}[/]")
+    out.print(f"[bold]{escape(printable(sheet.title))}[/]")
     out.print(rendered(out, sheet))
 
 
 def rendered(out: Console, sheet: Sheet) -> Group:
     """A table without its title; where that is too wide, several, each with the first column."""
+    sheet = replace(
+        sheet,
+        columns=tuple(map(printable, sheet.columns)),
+        rows=[tuple(map(printable, row)) for row in sheet.rows],
+    )
     columns = range(1, len(sheet.columns))
     shares: list[Widths] = []
     for parts in range(1, max(len(columns), 1) + 1):
@@ -97,7 +110,7 @@ def _table(sheet: Sheet, widths: Widths) -> Table:
     for number, width in widths.items():
         words = number == 0 or number in sheet.words
         table.add_column(
-            sheet.columns[number], justify="left" if words else "right", overflow="fold", width=width
+            escape(sheet.columns[number]), justify="left" if words else "right", overflow="fold", width=width
         )
     for row in sheet.rows:
         table.add_row(*(escape(row[number]) for number in widths))
@@ -116,22 +129,37 @@ def show_run(out: Console, summary: dict[str, Any], written: list[Path]) -> None
     seeds = f"seed {summary['seed']}" + (
         f" to {summary['seed'] + replications - 1}" if replications > 1 else ""
     )
-    out.print(f"[dim]meshsim {summary['version']}, engine {summary['engine']}, {seeds}[/]")
+    out.print(f"[dim]meshsim {summary['version']}, engine {escape(summary['engine'])}, {seeds}[/]")
     _show_written(out, written)
 
 
-def show_comparison(out: Console, summary: dict[str, Any], written: list[Path]) -> None:
-    """Prints what differs, what matters most first."""
+def show_comparison(out: Console, summary: dict[str, Any], written: list[Path], *, every: bool) -> None:
+    """Prints what differs: the verdict, objectives, what users get and what it costs; or everything."""
     from meshsim.lab.compare import sheets as compared  # noqa: PLC0415 - which imports what runs need
 
-    for sheet in (compared.headline, compared.services, compared.objectives, compared.requests):
-        show(out, sheet(summary))
-    for sentence in compared.sentences(summary):
+    out.print(f"[bold]{escape(summary['verdict'])}[/]")
+    for sheet in (compared.objectives, compared.headline, compared.cost):
+        show(out, sheet(summary, every=every))
+    if every:
+        show(out, compared.services(summary))
+        show(out, compared.requests(summary))
+    for sentence in compared.sentences(summary) if every else [compared.about(summary)]:
         out.print(escape(sentence))
     for note in summary["notes"]:
         out.print(f"[yellow]Note:[/] {escape(note)}")
+    if not every:
+        out.print(f"{len(summary['differences'])} metrics were compared; --all shows them.")
     seeds = f"seeds {summary['seeds'][0]} to {summary['seeds'][-1]}"
-    out.print(f"[dim]meshsim {summary['version']}, engine {summary['engine']}, {seeds}[/]")
+    out.print(f"[dim]meshsim {summary['version']}, engine {escape(summary['engine'])}, {seeds}[/]")
+    _show_written(out, written)
+
+
+def show_batch(out: Console, done: Batch, written: list[Path]) -> None:
+    """Prints what came of many scenarios: a row for each, and the objectives that were missed."""
+    from meshsim.lab.batch import sheets as batched  # noqa: PLC0415 - which imports what runs need
+
+    show(out, batched.table(done.entries))
+    show(out, batched.missed(done.entries))
     _show_written(out, written)
 
 
@@ -181,7 +209,8 @@ def show_theory(out: Console, solution: Solution) -> None:
 
 def show_sweep(out: Console, done: Sweep, folder: Path) -> None:
     """Prints what came of a sweep: a row a point."""
-    from meshsim.lab.sweep import sheet  # noqa: PLC0415 - which imports what runs need
+    from meshsim.lab.journal import BESIDE, TABLE  # noqa: PLC0415 - which imports what runs need
+    from meshsim.lab.sweep import sheet  # noqa: PLC0415
 
     show(out, sheet(done))
     if any(digest.unstable for digest in done.digests):
@@ -190,13 +219,12 @@ def show_sweep(out: Console, done: Sweep, folder: Path) -> None:
     last = said["seed"] + said["replications"] - 1
     seeds = f"seed {said['seed']}" + (f" to {last}" if said["replications"] > 1 else "")
     made = f"{done.runs} of {done.wanted} runs, " if done.partial else ""
-    out.print(f"[dim]meshsim {said['version']}, engine {done.engine}, {made}{seeds} at each point[/]")
+    out.print(f"[dim]meshsim {said['version']}, engine {escape(done.engine)}, {made}{seeds} at each point[/]")
     if done.resumed:
         out.print(
             f"{done.resumed} runs were in {escape(str(folder))} already, {done.computed} were made now."
         )
-    files = "sweep.parquet" if done.partial else "sweep.parquet, sweep.png"
-    out.print(f"Written to {escape(str(folder))}: {files}")
+    _show_written(out, [folder / name for name in (TABLE, *BESIDE) if (folder / name).exists()])
 
 
 @contextmanager
@@ -257,7 +285,7 @@ class Stages:
         words = f"{stage.scenario}: {stage.doing}"
         if self._bar is None or self._task is None:
             if begins:
-                self._err.print(f"{words} ({stage.total:g} s)", markup=False)
+                self._err.print(f"{escape(words)} ({stage.total:g} s)")
             return
         if begins:
             self._bar.reset(self._task, total=stage.total, description=escape(words))

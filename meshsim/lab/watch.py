@@ -9,15 +9,16 @@ from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.markup import escape
 from rich.text import Text
 
 from meshsim.lab import sheets, terminal
 from meshsim.lab.sheets import Sheet
+from meshsim.lab.terminal import escape
 from meshsim.live.launch import LiveMesh
 from meshsim.live.plan import CLIENT_ID
 from meshsim.live.proxies import url
 from meshsim.live.stats import EdgeCounts, by_edge
+from meshsim.measure.latency import FEWEST, QUANTILES
 
 SPAN = 5.0
 """Rates and latencies are those of the last so many s."""
@@ -54,14 +55,18 @@ def _row(edge: str, total: EdgeCounts, lately: EdgeCounts, seconds: float) -> tu
         edge,
         sheets.rate(lately.calls / seconds),
         sheets.share(lately.ok / lately.calls if lately.calls else None),
-        sheets.time(lately.quantile(0.5)),
-        sheets.time(lately.quantile(0.99)),
+        *(_quantile(lately, key) for key in ("p50", "p99")),
         sheets.count(total.retries),
         sheets.count(total.hedges),
         sheets.count(total.ejections),
         sheets.count(total.ejected),
         f"{sheets.count(total.active)}/{sheets.count(total.pending)}",
     )
+
+
+def _quantile(lately: EdgeCounts, key: str) -> str:
+    enough = lately.calls >= FEWEST[key]
+    return sheets.time(lately.quantile(QUANTILES[key]) if enough else None)
 
 
 class Dashboard:
@@ -73,7 +78,7 @@ class Dashboard:
 
     def tell(self, words: str) -> None:
         """Shows what is being done, before there is a table."""
-        self._live.update(Text(f"{words} …", style="dim"), refresh=True)
+        self._live.update(Text.from_markup(f"[dim]{escape(words)} …[/]"), refresh=True)
 
     def __call__(self, mesh: LiveMesh) -> None:
         """Shows how it goes."""
@@ -106,7 +111,7 @@ class Lines:
 
     def tell(self, words: str) -> None:
         """Says what is being done."""
-        self._err.print(f"{words} …", markup=False)
+        self._err.print(f"{escape(words)} …")
 
     def __call__(self, mesh: LiveMesh) -> None:
         """Says once that it runs, and how long it will."""

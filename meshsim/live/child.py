@@ -27,6 +27,7 @@ import select
 import signal
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -281,7 +282,7 @@ class Child:
         role.close()
         channel.send({"troubles": dict(troubles)})
         payload = packed(role.rows()) if role.spec.keep else b""
-        channel.send({"rows": len(payload)}, payload)
+        channel.send({"rows": len(payload), "crc": zlib.crc32(payload)}, payload)
 
     async def _report(self) -> None:
         while True:  # at once: whoever waits for all to settle must know of all

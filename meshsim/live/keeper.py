@@ -7,7 +7,9 @@ it, died or was killed, the keeper ends every process with all that these have s
 folder, and exits.
 
 On Linux it is the reaper of its descendants, so that no daemon of a user's script escapes, and children die
-with it, should it be killed itself.
+with it, should it be killed itself. So that even then no daemon escapes, and no folder stays, there is a
+*watcher* before it, a reaper too, which does nothing but wait for the keeper's end and kill what is left. Who
+kills both leaves daemons behind; the folder goes with the next mesh that is started.
 """
 
 from __future__ import annotations
@@ -25,14 +27,13 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from meshsim.live import child
+from meshsim.live import child, folders
 
 GRACE = 2.0
 """How long a process may take to end by itself, s."""
@@ -50,11 +51,11 @@ class Keeper:
         alive: processes that were started and have not ended, by id.
     """
 
-    def __init__(self, line: socket.socket) -> None:
+    def __init__(self, line: socket.socket, folder: Path) -> None:
         self._line = line
+        self.folder = folder
         self._partial = b""
         self._fds: list[int] = []
-        self.folder = Path(tempfile.mkdtemp(prefix="meshsim-"))
         self.alive: dict[int, subprocess.Popen[bytes] | None] = {}
 
     def serve(self) -> None:
@@ -63,7 +64,7 @@ class Keeper:
         with selectors.DefaultSelector() as waiting, _child_signals() as ended:
             waiting.register(self._line, selectors.EVENT_READ)
             waiting.register(ended, selectors.EVENT_READ)
-            self._send({"folder": str(self.folder)})
+            self._send({"folder": str(self.folder), "pid": os.getpid()})
             while True:
                 for key, _ in waiting.select():
                     if key.fd == ended.fileno():
@@ -177,13 +178,19 @@ class Keeper:
             time.sleep(0.01)
         for process in self.alive:
             _signal_group(process, signal.SIGKILL)
-        while (rest := _children() or list(self.alive)) and time.monotonic() < deadline + GRACE:
-            for process in rest:  # daemons that had left their group come to us when their parents end
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGKILL)
-            self._reap()
-            time.sleep(0.005)
+        kill_rest(lambda: _children() or list(self.alive), self._reap)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def kill_rest(rest: Callable[[], list[int]], reap: Callable[[], object]) -> None:
+    """Kills all descendants: daemons that had left their group come to us when their parents end."""
+    deadline = time.monotonic() + GRACE
+    while (left := rest()) and time.monotonic() < deadline:
+        for process in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        reap()
+        time.sleep(0.005)
 
 
 @contextlib.contextmanager
@@ -254,17 +261,47 @@ def _children() -> list[int]:
     return [int(word) for word in text.split()]
 
 
+def _reap_any() -> None:
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def watch(keeper: int, folder: Path) -> None:
+    """Waits for the keeper's end, and ends what it has not: nothing, unless it was killed."""
+    while os.waitpid(-1, 0)[0] != keeper:
+        pass
+    kill_rest(_children, _reap_any)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def keep(watcher: int, folder: Path) -> None:
+    """Lives the keeper's life, on standard input; without its watcher it ends."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    with socket.socket(fileno=os.dup(0)) as line:
+        keeper = Keeper(line, folder)
+        try:
+            _control(PR_SET_PDEATHSIG, signal.SIGTERM)
+            if os.getppid() == watcher:
+                keeper.serve()
+        finally:
+            keeper.end()
+
+
 def main() -> None:
     """``python -m meshsim.live.keeper``, with a socket to the launcher as standard input."""
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
-    with socket.socket(fileno=os.dup(0)) as line:
-        keeper = Keeper(line)
-        try:
-            keeper.serve()
-        finally:
-            keeper.end()
+    folders.sweep()
+    folder, _ = folders.new()  # its lock is held as long as one of us lives
+    _control(PR_SET_CHILD_SUBREAPER, 1)
+    watcher = os.getpid()
+    keeper = os.fork()
+    if keeper:
+        os.close(0)  # the launcher's line is the keeper's alone
+        watch(keeper, folder)
+    else:
+        keep(watcher, folder)
 
 
 if __name__ == "__main__":

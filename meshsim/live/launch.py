@@ -93,8 +93,7 @@ class LiveMesh:
         self.troubles: dict[str, dict[str, int]] = {}
         self._heard_at: dict[tuple[str, str], float] = {}
         self._tell = told or (lambda words: None)
-        self._text = written.text(scenario)
-        self._folder = None if scenario.folder is None else str(scenario.folder.absolute())
+        self._text, self._files = written.apart(scenario)
         self._context = f"x-meshsim-{secrets.token_hex(16)}"
         self._members: dict[tuple[str, str], Member] = {}
         self._keys: dict[Process, tuple[str, str]] = {}
@@ -115,6 +114,11 @@ class LiveMesh:
             self.keeper.close()
 
     @property
+    def _folder(self) -> str:
+        """Where the files are that the scenario's text names."""
+        return str(self.keeper.folder)
+
+    @property
     def proxies(self) -> Proxies:
         """Its proxies, once it is launched."""
         assert self._proxies is not None, "launch it first"
@@ -130,6 +134,8 @@ class LiveMesh:
         """
         own = [place for place in self.places if place.deployment.live is None]
         self._tell(f"starting {len(self.places)} replicas with their proxies")
+        for name, content in self._files.items():
+            (self.keeper.folder / name).write_text(content, encoding="utf-8")
         self.keeper.warm(self.options.roles, self._text, self._folder)
         self._proxies = self._chosen_proxies()
         members = [*self._proxies.begin(), *(self._fork("service", place.name) for place in own)]
@@ -284,6 +290,9 @@ class LiveMesh:
     def _note(self, process: Process, message: Message) -> None:
         if "ended" in message:
             raise self.keeper.loss(process)
+        if "error" in message:
+            assert isinstance(process, Member), "only members are listened to"
+            raise process.error(message["error"])
         if "stats" in message:
             self.stats[self._keys[process]] = message["stats"]
             self._heard_at[self._keys[process]] = time.monotonic()
@@ -294,9 +303,9 @@ class LiveMesh:
         if message.get("troubles"):
             self.troubles[process.name] = message["troubles"]
 
-    def _await(self, word: str, members: Sequence[Process]) -> dict[Process, Message]:
+    def _await(self, word: str, members: Sequence[Process]) -> dict[Process, Any]:
         """What each of some members says of a phase."""
-        heard: dict[Process, Message] = {}
+        heard: dict[Process, Any] = {}
         missing = set(members)
         deadline = time.monotonic() + PHASE_LIMIT
         while missing:
@@ -327,7 +336,7 @@ class LiveMesh:
         for member in self._members.values():
             member.send({"stop": True})
         heard = self._await("rows", list(self._members.values()))
-        rows = {self._keys[process]: written for process, written in heard.items()}
+        rows = {key: member.rows(heard[member]) for key, member in self._members.items()}
         return {
             **rows,
             **{("proxy", id_): written for id_, written in self.proxies.collect(self.base).items()},

@@ -2,6 +2,7 @@
 
 Each process knows its part: the load generator the client's requests, each caller's proxy its calls and
 tries, each service the visits that it had. They are put together by their keys, which travelled with them.
+The client's calls are its requests as it saw them itself, as in a simulation: its proxy sees less of each.
 All times are scenario time, s. The columns, by process (an .npz each):
 
     load      requests.{load, start, end, status, key}   one row a request; end NaN and status 0: unfinished
@@ -18,8 +19,6 @@ All times are scenario time, s. The columns, by process (an .npz each):
                                                          try in its call, from 0
               busy, queued                               worker-seconds and waiting seconds, by bin
               lag                                        how much later than meant its timers woke it
-
-Where proxies can't tell their tries (Envoy), the visits are taken for them.
 """
 
 from __future__ import annotations
@@ -111,11 +110,8 @@ def merge(
     calls = gather(parts, "proxy", "calls", CALLS, "start")
     attempts = gather(parts, "proxy", "attempts", ATTEMPTS, "sent")
     requests = cut(gather(parts, "load", "requests", REQUESTS, "start"), ending.time)
-    visits, at = visits_of(parts, ids)
-    if not len(attempts["key"]) and len(visits["key"]):
-        attempts = tries_from_visits(visits, at, calls, scenario, edges)
-    else:
-        attempts = with_visits(attempts, visits)
+    asked, others = client_calls(requests, calls, scenario, edges)
+    attempts = with_visits(attempts, visits_of(parts, ids))
     grid = Grid.of(scenario)
     records = Records(
         engine=engine,
@@ -130,8 +126,8 @@ def merge(
         ejections=ejections(parts),
         spans=spans_of(parts, edges, replicas, ending.time),
         interrupted=ending.interrupted,
-        requests=requests_table(requests, calls, edges, replicas),
-        calls=calls_table(cut(calls, ending.time)),
+        requests=requests_table(requests, asked, replicas),
+        calls=calls_table(together(asked, cut(others, ending.time))),
         attempts=attempts_table(attempts, ending.time),
     )
     return Merged(records, requests["key"], concatenated(parts, "load"), concatenated(parts, "service"))
@@ -162,19 +158,12 @@ def _column(pieces: Sequence[NDArray[Any]], kind: str) -> NDArray[Any]:
     return np.concatenate([np.asarray(piece, dtype=kind) for piece in pieces] or [np.zeros(0, dtype=kind)])
 
 
-def visits_of(parts: Mapping[tuple[str, str], Rows], ids: Sequence[str]) -> tuple[Table, Ints]:
-    """All visits from time 0 on in order of arrival, and the number of the replica where each was."""
-    each = [  # a program of the user's own writes nothing down: its proxy does
-        (number, parts.get(("service", id_)) or parts.get(("proxy", id_), {}))
-        for number, id_ in enumerate(ids)
-    ]
-    each = [(number, rows) for number, rows in each if "visits.key" in rows]
-    found = {
-        name: _column([rows[f"visits.{name}"] for _, rows in each], kind) for name, kind in VISITS.items()
-    }
-    at = _column([np.full(len(rows["visits.key"]), number) for number, rows in each], "i8")
-    order = in_time(found["arrived"])
-    return {name: column[order] for name, column in found.items()}, at[order]
+def visits_of(parts: Mapping[tuple[str, str], Rows], ids: Sequence[str]) -> Table:
+    """All visits from time 0 on, in order of arrival."""
+    # a program of the user's own writes nothing down: its proxy does
+    written = {id_: parts.get(("service", id_)) or parts.get(("proxy", id_), {}) for id_ in ids}
+    visits = {("service", id_): rows for id_, rows in written.items()}
+    return gather(visits, "service", "visits", VISITS, "arrived")
 
 
 def bins(parts: Mapping[tuple[str, str], Rows], name: str, ids: Sequence[str], least: int) -> Floats:
@@ -242,34 +231,6 @@ def with_visits(attempts: Table, visits: Table) -> Table:
     return joined
 
 
-def tries_from_visits(
-    visits: Table, at: Ints, calls: Table, scenario: Scenario, edges: Sequence[tuple[str, str]]
-) -> Table:
-    """Attempts as the services saw them: sent when they arrived, over when they were answered.
-
-    Those of calls that no proxy has logged, because they were not over at the end, are left out.
-    """
-    place = find(visits["call"], calls["key"])
-    known = place >= 0
-    edge = calls["edge"][place[known]]
-    hedges = hedged(scenario)
-    hedging = np.array([each in hedges for each in edges], dtype=np.bool_)
-    later = np.where(hedging[edge], 2, 1)
-    return {
-        "key": visits["key"][known],
-        "edge": edge,
-        "replica": at[known],
-        "kind": np.where(visits["number"][known] > 0, later, 0),
-        "extra": visits["extra"][known] | (visits["number"][known] > 0),
-        "request_start": visits["request_start"][known],
-        "sent": visits["arrived"][known],
-        "ended": visits["answered"][known],
-        "arrived": visits["arrived"][known],
-        "answered": visits["answered"][known],
-        "answer_status": visits["status"][known],
-    }
-
-
 def hedged(scenario: Scenario) -> set[tuple[str, str]]:
     """The edges whose further tries are hedges: at no time is there a policy that retries.
 
@@ -297,26 +258,52 @@ def cut(table: Table, end: float) -> Table:
     return taken
 
 
-def requests_table(
-    requests: Table, calls: Table, edges: Sequence[tuple[str, str]], replicas: Sequence[tuple[str, str, str]]
-) -> Requests:
-    """Requests with what the client's proxy knows of their calls."""
+def client_calls(
+    requests: Table, calls: Table, scenario: Scenario, edges: Sequence[tuple[str, str]]
+) -> tuple[Table, Table]:
+    """The calls that are the client's requests, one for each in their order, and all other calls.
+
+    When they began and ended, and how, the client knows itself; its proxy knows the rest, if it saw them.
+    """
     client = np.array([caller == CLIENT for caller, _ in edges], dtype=np.bool_)
+    entries = np.array([edges.index((CLIENT, load.to)) for load in scenario.load], dtype=np.int64)
     own = np.flatnonzero(client[calls["edge"]])
     place = find(requests["key"], calls["key"][own])
     known = (place >= 0) & (requests["status"] != 0)
-    flags, sent, host = (np.full(len(known), blank, dtype=np.int64) for blank in (0, 0, -1))
-    for column, name in ((flags, "flags"), (sent, "sent"), (host, "host")):
-        column[known] = calls[name][own[place[known]]]
+    asked: Table = {
+        "key": requests["key"],
+        "edge": entries[requests["load"]],
+        "request_start": requests["start"],
+        "start": requests["start"],
+        "end": requests["end"],
+        "status": requests["status"],
+        "extra": np.zeros(len(known), dtype=np.bool_),
+    }
+    for name, blank in (("flags", 0), ("sent", 0), ("host", -1)):
+        asked[name] = np.full(len(known), blank, dtype=np.int64)
+        asked[name][known] = calls[name][own[place[known]]]
+    rest = np.setdiff1d(np.arange(len(calls["key"])), own[place[place >= 0]])
+    return asked, {name: column[rest] for name, column in calls.items()}
+
+
+def together(one: Table, other: Table) -> Table:
+    """The rows of two tables, in order of their start."""
+    found = {name: np.concatenate([column, other[name]]) for name, column in one.items()}
+    order = in_time(found["start"])
+    return {name: column[order] for name, column in found.items()}
+
+
+def requests_table(requests: Table, asked: Table, replicas: Sequence[tuple[str, str, str]]) -> Requests:
+    """Requests with what is known of their calls."""
     versions = np.array([*(version for _, version, _ in replicas), ""], dtype=np.str_)
     return Requests(
         load=requests["load"],
         start=requests["start"],
         end=requests["end"],
         status=requests["status"],
-        flag=names(flags),
-        attempts=sent,
-        version=versions[host],  # -1 is the last, the empty one
+        flag=names(asked["flags"]),
+        attempts=asked["sent"],
+        version=versions[asked["host"]],  # -1 is the last, the empty one
     )
 
 

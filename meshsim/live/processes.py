@@ -15,14 +15,17 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meshsim.errors import MeshsimError
+from meshsim.live.troubles import OWN_ERROR
 
 STARTING = 30.0
 """How long the keeper may take to answer, s: a busy machine imports slowly."""
@@ -103,13 +106,52 @@ class Member(Process):
                 self._outgoing = -1
 
     def _listen(self, incoming: int, events: queue.SimpleQueue[Event]) -> None:
-        with open(incoming, "rb") as lines:
-            for line in lines:
-                message = json.loads(line)
-                if "rows" in message:
-                    message["rows"] = _unpacked(lines.read(message["rows"]))
-                events.put((self, message))
+        try:
+            with open(incoming, "rb") as lines:
+                for line in lines:
+                    message = json.loads(line)
+                    if "rows" in message:
+                        message["rows"] = _payload(lines, message)
+                    events.put((self, message))
+        except Exception as error:  # nobody else would hear of it
+            events.put((self, {"error": repr(error)}))
         events.put((self, {"ended": True}))
+
+    def error(self, what: str) -> MeshsimError:
+        """The message that we can't read what it says."""
+        return MeshsimError(f"{self.name}: {OWN_ERROR}: {what}")
+
+    def rows(self, payload: bytes) -> Rows:
+        """What it has written down.
+
+        NOTE: one thread reads them all: NumPy reads a header with `ast.literal_eval`, which fails where
+        another thread is at the same (CPython gh-106905).
+
+        Args:
+            payload: as it came with the word ``rows``.
+
+        Raises:
+            MeshsimError: that is no .npz.
+        """
+        if not payload:
+            return {}
+        try:
+            with np.load(io.BytesIO(payload)) as file:
+                return dict(file)
+        except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, SystemError) as error:
+            raise self.error(f"its rows can't be read: {error!r}") from error
+
+
+def _payload(lines: BinaryIO, message: Message) -> bytes:
+    """The rows that follow a message.
+
+    NOTE: what a process that dies has left half written must not pass for no rows; and of the zip file that
+    they are, only the members have checksums.
+    """
+    payload = lines.read(message["rows"])
+    if len(payload) != message["rows"] or zlib.crc32(payload) != message["crc"]:
+        raise ValueError("its rows are cut off or damaged")
+    return payload
 
 
 Event = tuple[Process, Message]
@@ -128,17 +170,11 @@ def _told(name: str) -> Iterator[None]:
         raise MeshsimError(f"{name} can't be started: {error.strerror}{remedy}") from error
 
 
-def _unpacked(payload: bytes) -> Rows:
-    if not payload:
-        return {}
-    with np.load(io.BytesIO(payload)) as file:
-        return dict(file)
-
-
 class Keeper:
     """Starts processes, and ends them with itself.
 
     Attributes:
+        pid: its own id; the process that we start is its watcher.
         folder: for temporary files; it goes with the keeper.
         events: what members say, and which processes have ended.
     """
@@ -166,14 +202,15 @@ class Keeper:
         self._reader = threading.Thread(target=self._listen, daemon=True)
         self._reader.start()
         try:
-            self.folder = Path(self._answer()["folder"])
+            hello = self._answer()
+            self.folder, self.pid = Path(hello["folder"]), int(hello["pid"])
         except BaseException:
             self.close()
             raise
 
     @property
-    def pid(self) -> int:
-        """Its own id."""
+    def watcher(self) -> int:
+        """The id of the process that ends what a keeper leaves that is killed."""
         return self._process.pid
 
     @property
@@ -276,13 +313,16 @@ class Keeper:
         return answer
 
     def _listen(self) -> None:
-        with self._line.makefile("rb") as lines, contextlib.suppress(OSError):
-            for line in lines:
-                message = json.loads(line)
-                if "ended" in message:
-                    self._ended(message["ended"], message["code"])
-                else:
-                    self._answers.put(message)
+        try:
+            with self._line.makefile("rb") as lines, contextlib.suppress(OSError):
+                for line in lines:
+                    message = json.loads(line)
+                    if "ended" in message:
+                        self._ended(message["ended"], message["code"])
+                    else:
+                        self._answers.put(message)
+        except Exception as error:  # nobody else would hear of it
+            self._answers.put({"error": f"the process that starts the others: {OWN_ERROR}: {error!r}"})
         self._answers.put({"gone": True})
 
     def _ended(self, pid: int, code: int) -> None:
@@ -313,7 +353,7 @@ class Keeper:
         self._line.close()
 
     def _clean_up_for_it(self) -> None:
-        """Somebody has killed the keeper: its children died with it on Linux, the rest is ours."""
+        """Somebody has killed the watcher: what the keeper has not done by now is ours."""
         for process in self._processes.values():
             if process.code is None:
                 with contextlib.suppress(ProcessLookupError, PermissionError):

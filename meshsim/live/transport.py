@@ -57,6 +57,12 @@ class Pool:
         self.host = host
         self.idle = []
 
+    def close_idle(self) -> None:
+        """Closes the idle connections."""
+        idle, self.idle = self.idle, []
+        for connection in idle:
+            connection.close()
+
 
 class Outgoing:
     """What an attempt sends: a head, and as much of the body as there is."""
@@ -158,14 +164,17 @@ class SocketTransport(Transport):
             pool.idle.remove(connection)
             pool.cluster.closed(pool.host, self.clock.now())
 
+    def drain(self, host: Host) -> None:
+        pool = self.pools.get(host)
+        if pool is not None:
+            pool.close_idle()
+
     def close(self) -> None:
         """Closes all that is idle; nothing is opened any more."""
         for task in self.connecting:
             task.cancel()
         for pool in self.pools.values():
-            idle, pool.idle = pool.idle, []
-            for connection in idle:
-                connection.close()
+            pool.close_idle()
 
     # ---- attempts -----------------------------------------------------------------------------------
 
@@ -286,7 +295,7 @@ class Delivery(Reply):
         self.connection = None
         if connection is None:
             return False
-        if connection.reusable and self.pool is not None:
+        if connection.reusable and self.pool is not None and not self.attempt.outdated():
             self.pool.idle.append(connection)
             return True
         connection.close()

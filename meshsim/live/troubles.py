@@ -15,6 +15,9 @@ KINDS_AT_MOST = 50
 SCARCE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL}
 """Of errors of a connection: it is this machine that has run out of something, and no host that refuses."""
 
+OWN_ERROR = "an error of meshsim's own, please report it"
+"""How those begin that are nobody else's doing."""
+
 troubles: Counter[str] = Counter()
 """Those of this process, and how often they came."""
 
@@ -61,4 +64,4 @@ def _uncaught(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         trouble(f"{context['message']}: {error.strerror}{remedy(error)}")
         return
     loop.default_exception_handler(context)  # prints the traceback
-    trouble(f"an error of meshsim's own, please report it: {context['message']}: {error!r}")
+    trouble(f"{OWN_ERROR}: {context['message']}: {error!r}")

@@ -43,6 +43,7 @@ class Evidence:
         cpu_busy: share of all processors' time that was used, by whoever, 0-1.
         cpu_steal: share that a hypervisor gave to others, 0-1.
         troubles: what went wrong in its processes, in words.
+        errors: of meshsim's own in them, in words.
     """
 
     load_lag: Lag | None = None
@@ -50,6 +51,7 @@ class Evidence:
     cpu_busy: float | None = None
     cpu_steal: float | None = None
     troubles: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> Evidence:
@@ -60,6 +62,7 @@ class Evidence:
             found.get("cpu_busy"),
             found.get("cpu_steal"),
             tuple(found.get("troubles", ())),
+            tuple(found.get("errors", ())),
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -67,13 +70,13 @@ class Evidence:
         return asdict(self)
 
     def complaints(self, p50: float, p99: float) -> list[str]:
-        """Why little can be said; empty where nothing went wrong, and the machine was quiet enough.
+        """Why the run may be slower than on a quiet machine; empty where this one was quiet enough.
 
         Args:
             p50: simulated latency, s, by which a lag is large or small.
             p99: likewise.
         """
-        found = list(self.troubles)
+        found = []
         whose = (("the load generator", "sent", self.load_lag), ("the services", "acted", self.service_lag))
         for who, did, lag in whose:
             if lag is None:

@@ -21,6 +21,8 @@ from meshsim.measure.grid import Floats, Ints
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 LATENCY_KEYS = ("mean", *QUANTILES, "max")
+FEWEST = {key: round(1.0 / (1.0 - quantile)) for key, quantile in QUANTILES.items()}
+"""Of fewer latencies a percentile is only the greatest of them: it is neither drawn nor printed."""
 VERY_LATE = 1e18
 """The latency of what never came, s."""
 ROUNDING = 1e-9

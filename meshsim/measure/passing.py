@@ -7,9 +7,11 @@ kept rows or histograms, this is what the series are made of.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from meshsim.measure.grid import Floats, Ints
 from meshsim.measure.latency import grouped_quantiles
@@ -70,3 +72,30 @@ class Passing:
     counts: dict[str, Ints]
     ended: Ended
     present: Floats
+
+    def joined(self, starts: Ints, width: Floats) -> Passing:
+        """The same in wider bins.
+
+        Args:
+            starts: (wide bins,) the bin with which each of them begins, the first with 0.
+            width: (bins,) of the bins so far, s.
+        """
+        bins, wide = len(width), added(width, starts)
+        place = np.searchsorted(starts, np.arange(bins), side="right") - 1
+        present = added(self.present.reshape(-1, bins) * width, starts)
+        ended = replace(
+            self.ended,
+            cell=self.ended.cell // bins * len(starts) + place[self.ended.cell % bins],
+            total=None if self.ended.total is None else added(self.ended.total, starts, bins).ravel(),
+        )
+        return Passing(
+            {name: added(cells, starts, bins).ravel() for name, cells in self.counts.items()},
+            ended,
+            np.divide(present, wide, out=np.zeros_like(present), where=wide > 0).ravel(),
+        )
+
+
+def added(amounts: NDArray[Any], starts: Ints, bins: int | None = None) -> NDArray[Any]:
+    """Amounts by bins added up to wider bins, along the last axis; cells are cut into `bins` first."""
+    cut = amounts if bins is None else amounts.reshape(-1, bins)
+    return np.asarray(np.add.reduceat(cut, starts, axis=-1))

@@ -9,15 +9,16 @@ Over replications counts are totals, latencies are pooled, rates and everything 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from meshsim.measure.grid import Floats
+from meshsim.measure.grid import Floats, Grid, Ints
 from meshsim.measure.measurements import Measurements
-from meshsim.measure.passing import COUNTS, Ended, Passing
+from meshsim.measure.passing import COUNTS, Ended, Passing, added
 from meshsim.measure.table import Table
 from meshsim.measure.window import interrupted
 from meshsim.scenario.model import CLIENT, Scenario
@@ -49,10 +50,19 @@ COLUMNS = {
 """What each column holds; a number that does not exist is NaN."""
 
 QUANTILES = (0.5, 0.9, 0.99)
+WHOLE_RATIO = 0.5
+"""Of the widest bin: in a narrower one a few requests look like a burst."""
+FEWEST_BINS = 24
+"""So many of the measured time are left at least where bins are joined."""
 
 
-def series(records: Sequence[Measurements], scenario: Scenario) -> Table:
+def series(records: Sequence[Measurements], scenario: Scenario, *, requests: int = 0) -> Table:
     """The series of one run, or of several replications together.
+
+    Args:
+        records: of the replications.
+        scenario: that ran.
+        requests: that a bin is to hold on average: bins are joined until they do, or few are left.
 
     Returns:
         The columns of :data:`COLUMNS`, each (rows,): the client's bins, each service's, then each edge's.
@@ -66,17 +76,50 @@ def series(records: Sequence[Measurements], scenario: Scenario) -> Table:
     if bins == reached or bins == grid.most:
         edges[-1] = max(end, edges[-2])  # the last bin is as wide as it lasted
     services, links = list(scenario.services), [f"{a} -> {b}" for a, b in records[0].edges]
+    clients = [record.passing_client(edges) for record in records]
+    offered = sum(int(client.counts["offered"][grid.first : grid.last].sum()) for client in clients)
+    starts = _starts(grid, bins, requests, offered)
     parts = [
-        _part("client", [CLIENT], [record.passing_client(edges) for record in records], edges),
-        _part("service", services, [record.passing_services(services, edges) for record in records], edges),
-        _part("edge", links, [record.passing_edges(edges) for record in records], edges),
+        _part("client", [CLIENT], clients, edges, starts),
+        _part(
+            "service", services, [each.passing_services(services, edges) for each in records], edges, starts
+        ),
+        _part("edge", links, [each.passing_edges(edges) for each in records], edges, starts),
     ]
-    parts[1].update(_workers(records, scenario, services, edges))
+    parts[1].update(_workers(records, scenario, services, edges, starts))
     return {name: np.concatenate([part[name] for part in parts]) for name in COLUMNS}
 
 
-def _part(kind: str, names: list[str], runs: Sequence[Passing], edges: Floats) -> Table:
-    """The rows of one kind."""
+def whole(width: Floats) -> NDArray[np.bool_]:
+    """(bins,) which bins are wide enough, s, for their rates to be drawn; one that is cut short is not."""
+    return np.asarray(width >= WHOLE_RATIO * width.max(), dtype=np.bool_)
+
+
+def _starts(grid: Grid, bins: int, wanted: int, offered: int) -> Ints:
+    """(wide bins,) the bin of the grid with which each bin of the series begins.
+
+    Those of the measured time and of the warm-up are about equally wide.
+    """
+    measured = grid.last - grid.first
+    joined = min(math.ceil(wanted * measured / offered) if offered else 1, measured // FEWEST_BINS)
+    if joined <= 1:
+        return np.arange(bins)
+    before, within = (max(1, round(count / joined)) for count in (grid.first, measured))
+    starts = np.concatenate(
+        [
+            np.linspace(0, grid.first, before, endpoint=False),
+            np.linspace(grid.first, grid.last, within, endpoint=False),
+            np.arange(grid.last, bins, joined),
+        ]
+    )
+    found: Ints = np.unique(np.round(starts).astype(np.int64))
+    return found[found < bins]
+
+
+def _part(kind: str, names: list[str], narrow: Sequence[Passing], edges: Floats, starts: Ints) -> Table:
+    """The rows of one kind, of what passed between edges, in bins that begin at some of them."""
+    runs = [run.joined(starts, np.diff(edges)) for run in narrow]
+    edges = np.append(edges[starts], edges[-1])
     bins, cells = len(edges) - 1, len(names) * (len(edges) - 1)
     counts: Table = {name: np.sum([run.counts[name] for run in runs], axis=0) for name in COUNTS}
     ended = Ended.pooled([run.ended for run in runs])
@@ -106,9 +149,9 @@ def _ratio(above: NDArray[Any], below: NDArray[Any]) -> Floats:
 
 
 def _workers(
-    records: Sequence[Measurements], scenario: Scenario, services: list[str], edges: Floats
+    records: Sequence[Measurements], scenario: Scenario, services: list[str], edges: Floats, starts: Ints
 ) -> Table:
-    """(services · bins,) utilisation and queues, means over the replications."""
+    """(services · wide bins,) utilisation and queues, means over the replications."""
     busy, queued, workers = [], [], []
     for name in services:
         members = records[0].members(name)
@@ -116,10 +159,10 @@ def _workers(
         queued.append(_mean([record.queued[members] for record in records], len(edges) - 1))
         total = sum(each.workers * each.replicas for each in scenario.services[name].deployments().values())
         workers.append(float(total) if total < UNLIMITED else np.nan)
-    width = np.diff(edges)
+    width = added(np.diff(edges), starts)
     return {
-        "utilisation": (np.array(busy) / np.array(workers)[:, None] / width).ravel(),
-        "queue_mean": (np.array(queued) / width).ravel(),
+        "utilisation": (added(np.array(busy), starts) / np.array(workers)[:, None] / width).ravel(),
+        "queue_mean": (added(np.array(queued), starts) / width).ravel(),
     }
 
 

@@ -169,6 +169,7 @@ class Attempt(Stream):
         self.lasting = False
         self.exchange = None
         self.host = None
+        self.drains = 0
         self.ahead = None
         self.behind = None
         self.waiting = False
@@ -297,7 +298,11 @@ class Attempt(Stream):
         """Gives the connection back, if it has one."""
         if self.attached:
             self.attached = False
-            self.cluster.release(self.host_sent(), reusable, now)
+            self.cluster.release(self, self.host_sent(), reusable, now)
+
+    def outdated(self) -> bool:
+        """Whether its host's pool was drained since it got its connection, which then is not used again."""
+        return self.drains != self.host_sent().drains
 
     def free_slot(self) -> None:
         """Gives its retry slot back, if it holds one."""

@@ -19,17 +19,23 @@ from meshsim.policies.endpoint import Endpoint
 from meshsim.policies.outlier import OutlierDetection
 from meshsim.random import Key
 
+# Steps of a cluster, beside the generations of its ticks
+FORGET = -1
+MERGE = -2
+
 
 class Stream(Timer):
     """What a connection pool serves: an attempt that wants a connection to its host.
 
     Attributes:
         host: where it is bound.
+        drains: of its host, when it got its connection: if there were more since, that closes at its end.
         ahead, behind: its neighbours in the host's pending queue.
         waiting: whether it is in that queue.
     """
 
     host: Host | None
+    drains: int
     ahead: Stream | None
     behind: Stream | None
     waiting: bool
@@ -62,6 +68,10 @@ class Transport:
         """The caller does not wait for this attempt any longer."""
         raise NotImplementedError
 
+    def drain(self, host: Host) -> None:
+        """Closes the idle connections to a host."""
+        raise NotImplementedError
+
 
 @final
 class Host(Endpoint):
@@ -70,18 +80,22 @@ class Host(Endpoint):
     Attributes:
         replica: number of the replica behind it.
         version: its version.
+        cluster: its own, once it has had a simulated connection.
         connections: open ones, and those being opened.
         opening: those of them that are being opened.
         idle: those of them that serve nobody.
+        drains: how often the pool was drained.
         pending: streams that wait for a connection.
         head, tail: the pending queue.
     """
 
     replica: int
     version: str
+    cluster: Cluster | None
     connections: int
     opening: int
     idle: int
+    drains: int
     pending: int
     head: Stream | None
     tail: Stream | None
@@ -90,9 +104,11 @@ class Host(Endpoint):
         super().__init__(name, index)
         self.replica = replica
         self.version = version
+        self.cluster = None
         self.connections = 0
         self.opening = 0
         self.idle = 0
+        self.drains = 0
         self.pending = 0
         self.head = None
         self.tail = None
@@ -133,7 +149,11 @@ class Cluster(Event):
         hosts: all, in order.
         available: those the balancer may pick; all of them in a panic.
         budget: grants retry slots; Linkerd's is shared by the route's clusters.
+        broken: streams whose connections broke at this instant: a budget still counts them as active.
         armed: whether the next tick of outlier detection is on the clock.
+        generation: of the grid of ticks.
+        updated: when the balancer was last told who is out, s.
+        due: when it will be told of changes that wait for others, s; inf: none wait.
     """
 
     clock: Clock
@@ -146,8 +166,11 @@ class Cluster(Event):
     breaker: CircuitBreaker
     detection: OutlierDetection
     budget: Budget
+    broken: int
     armed: bool
     generation: int
+    updated: float
+    due: float
 
     def __init__(
         self, clock: Clock, recorder: Recorder, transport: Transport, edge: int, hosts: list[Host], balancer:
@@ -163,8 +186,11 @@ class Cluster(Event):
         self.breaker = breaker
         self.detection = detection
         self.budget = budget
+        self.broken = 0
         self.armed = False
         self.generation = 0
+        self.updated = -inf
+        self.due = inf
 
     # ---- choosing and connecting ------------------------------------------------------------------
 
@@ -192,8 +218,8 @@ class Cluster(Event):
             self.open(host, now)
 
     def open(self, host: Host, now: float) -> None:
-        """Begins to open a connection for those who wait for this host, if the limits allow it."""
-        if host.pending > host.opening and self.breaker.may_connect(host.connections):
+        """Begins to open connections for those who wait for this host, as far as the limits allow it."""
+        while host.pending > host.opening and self.breaker.may_connect(host.connections):
             self.breaker.connections += 1
             host.connections += 1
             host.opening += 1
@@ -228,6 +254,14 @@ class Cluster(Event):
         self.breaker.connections -= 1
         self.open(host, now)
 
+    def drain(self, host: Host) -> None:
+        """Closes the pool of a host: idle connections now, busy ones when they are free."""
+        self.breaker.connections -= host.idle
+        host.connections -= host.idle
+        host.idle = 0
+        host.drains += 1
+        self.transport.drain(host)
+
     def serve(self, host: Host, now: float) -> None:
         """Gives idle connections to those who wait."""
         while host.idle > 0 and host.head is not None:
@@ -244,6 +278,7 @@ class Cluster(Event):
         self.breaker.active += 1
         host.active += 1
         host.idle -= 1
+        stream.drains = host.drains
         stream.connected(now)
 
     def leave(self, stream: Stream, host: Host) -> None:
@@ -251,22 +286,26 @@ class Cluster(Event):
         host.remove(stream)
         self.breaker.pending -= 1
 
-    def release(self, host: Host, reusable: bool, now: float) -> None:
+    def release(self, stream: Stream, host: Host, reusable: bool, now: float) -> None:
         """An active stream has ended; after a reset its connection is closed."""
         self.breaker.active -= 1
         host.active -= 1
-        if reusable:
+        if not reusable and self.budget.counts_active:
+            if self.broken == 0:
+                self.clock.at(now, self, FORGET)
+            self.broken += 1
+        if reusable and stream.drains == host.drains:
             host.idle += 1
             self.serve(host, now)
         else:
             self.breaker.connections -= 1
             host.connections -= 1
-            self.open(host, now)
+        self.open(host, now)
 
     def grant_retry(self, now: float) -> bool:
         """Takes a retry slot, if one is to be had; give it back with `free_retry`."""
         breaker = self.breaker
-        if not self.budget.withdraw(breaker.retries, breaker.active + breaker.pending, now):
+        if not self.budget.withdraw(breaker.retries, breaker.active + self.broken + breaker.pending, now):
             return False
         breaker.retries += 1
         return True
@@ -281,7 +320,8 @@ class Cluster(Event):
         """Tells outlier detection how a try to the host ended."""
         if self.detection.record(host, self.hosts, status, now):
             self.recorder.ejected(now, self.edge, host.replica)
-            self.refresh()
+            self.drain(host)
+            self.change(now)
             self.arm(now)
 
     def detect(self, detection: OutlierDetection, now: float) -> None:
@@ -292,17 +332,31 @@ class Cluster(Event):
                 host.forgive()
         self.generation += 1  # the tick on the clock, if any, is of the old grid
         self.armed = False
-        self.refresh()
+        self.refresh(-inf)
         self.arm(now)
 
     def fire(self, step: int, now: float) -> None:
-        """A tick of outlier detection."""
-        if step != self.generation:
-            return
-        self.armed = False
-        if self.detection.tick(self.hosts, now):
-            self.refresh()
-        self.arm(now)
+        """A tick of outlier detection, or the end of a wait."""
+        if step == FORGET:
+            self.broken = 0
+        elif step == MERGE:
+            if now >= self.due:
+                self.refresh(now)
+        elif step == self.generation:
+            self.armed = False
+            self.tick(now)
+            self.arm(now)
+
+    def tick(self, now: float) -> None:
+        """Lets hosts back, one after the other."""
+        back = False
+        for host in self.hosts:
+            if self.detection.tick(host, now):
+                back = True
+                if self.detection.merge_window > 0.0:  # the first may be told at once, the others then wait
+                    self.change(now)
+        if back and self.detection.merge_window == 0.0:
+            self.refresh(now)
 
     def arm(self, now: float) -> None:
         """Puts the next tick on the clock, if there is anything to wait for."""
@@ -312,8 +366,18 @@ class Cluster(Event):
                 self.armed = True
                 self.clock.at(tick, self, self.generation)
 
-    def refresh(self) -> None:
-        """Finds the available hosts anew."""
+    def change(self, now: float) -> None:
+        """A host is out, or back: the balancer is told now, or once others may have changed too."""
+        if not self.detection.merges(now - self.updated):
+            self.refresh(now)
+        elif self.due == inf:
+            self.due = now + self.detection.merge_window
+            self.clock.at(self.due, self, MERGE)
+
+    def refresh(self, updated: float) -> None:
+        """Tells the balancer which hosts are available; `updated`: now, or -inf if the next need not wait."""
+        self.updated = updated
+        self.due = inf
         self.available = [host for host in self.hosts if not host.ejected]
         if self.detection.panics(len(self.available), len(self.hosts)):
             self.available = list(self.hosts)

@@ -16,6 +16,10 @@ from meshsim.mesh.clock import Clock, Event
 from meshsim.mesh.recorder import Recorder
 from meshsim.mesh.route import Request, Route
 from meshsim.random import GAP, SAMPLE, STATE, THINK, Distribution, Key, derive, u01
+from meshsim.units import RESOLUTION
+
+PIECES = 1 << 16
+"""So many pieces of an intensity are looked at within one event: between events, a run may be interrupted."""
 
 
 @final
@@ -23,7 +27,7 @@ class Client:
     """Who sends requests: one caller, without a sidecar.
 
     Attributes:
-        duration: when arrivals stop, s.
+        until: when arrivals stop, s; the end less the clock's resolution, so that rounding lets none slip in.
         sampling: share of requests whose spans are kept.
         unfinished: requests under way.
         sources: loads and users that may still send.
@@ -32,7 +36,7 @@ class Client:
 
     clock: Clock
     recorder: Recorder
-    duration: float
+    until: float
     sampling: float
     unfinished: int
     sources: int
@@ -41,7 +45,7 @@ class Client:
     def __init__(self, clock: Clock, recorder: Recorder, duration: float, sampling: float) -> None:
         self.clock = clock
         self.recorder = recorder
-        self.duration = duration
+        self.until = duration - RESOLUTION
         self.sampling = sampling
         self.unfinished = 0
         self.sources = 0
@@ -100,12 +104,16 @@ def send(
 class Intensity:
     """The rate of an open load over time, in pieces that are straight lines.
 
+    NOTE: times are found from the integral since the beginning, not from one arrival to the next: a sum of
+    many steps rounds as often, and evenly spaced arrivals would drift off the times at which they are due.
+
     Attributes:
         starts: when each piece begins, s, the first at 0.
         rates: at its beginning, per second.
         slopes: per second and second.
-        piece: the one that time has reached.
-        since: how far time has got, s.
+        piece: the one that the last arrival was in.
+        passed: the integral of the rate up to its beginning.
+        searching: whether the last time that was found is no arrival, but where to go on looking for it.
         until: arrivals later than this are of no interest, s.
     """
 
@@ -113,7 +121,8 @@ class Intensity:
     rates: list[float]
     slopes: list[float]
     piece: int
-    since: float
+    passed: float
+    searching: bool
     until: float
 
     def __init__(self, starts: list[float], rates: list[float], slopes: list[float], until: float) -> None:
@@ -121,37 +130,42 @@ class Intensity:
         self.rates = rates
         self.slopes = slopes
         self.piece = 0
-        self.since = 0.0
+        self.passed = 0.0
+        self.searching = False
         self.until = until
 
     def extend(self) -> bool:
         """Adds pieces beyond the last one, if there are any to come."""
         return False
 
-    def advance(self, units: float) -> float:
-        """The time at which the integral of the rate has grown by `units`; infinite if not before `until`."""
-        while self.since < self.until:
-            last = self.piece + 1 >= len(self.starts) and not self.extend()
-            end = inf if last else self.starts[self.piece + 1]
-            rate = self.rates[self.piece] + self.slopes[self.piece] * (self.since - self.starts[self.piece])
-            slope = self.slopes[self.piece]
-            if not last:
-                lasts = end - self.since
-                gained = lasts * (rate + 0.5 * slope * lasts)
-            if last or gained >= units:
-                return self.reach(units, rate, slope)
-            units -= gained
-            self.since = end
+    def reaches(self, units: float) -> float:
+        """The time at which the integral is `units`, which never falls; infinite if not before `until`."""
+        looked = 0
+        self.searching = False
+        while self.starts[self.piece] < self.until:
+            if looked == PIECES:
+                self.searching = True
+                return self.starts[self.piece]
+            looked += 1
+            if self.piece + 1 >= len(self.starts) and not self.extend():
+                return self.within(units - self.passed)
+            lasts = self.starts[self.piece + 1] - self.starts[self.piece]
+            gained = lasts * (self.rates[self.piece] + 0.5 * self.slopes[self.piece] * lasts)
+            if self.passed + gained >= units:
+                return self.within(units - self.passed)
+            self.passed += gained
             self.piece += 1
         return inf
 
-    def reach(self, units: float, rate: float, slope: float) -> float:
-        """The time at which the integral has grown by `units`, within the piece that time has reached."""
+    def within(self, units: float) -> float:
+        """The time at which the integral has grown by `units` since the current piece began."""
+        rate = self.rates[self.piece]
+        slope = self.slopes[self.piece]
         if rate <= 0.0 and slope <= 0.0:
             return inf
         # the root of slope/2 · t² + rate · t = units, without cancellation
-        self.since += 2.0 * units / (rate + sqrt(max(0.0, rate * rate + 2.0 * slope * units)))
-        return self.since
+        root = sqrt(max(0.0, rate * rate + 2.0 * slope * units))
+        return self.starts[self.piece] + 2.0 * units / (rate + root)
 
 
 @final
@@ -183,9 +197,10 @@ class Modulated(Intensity):
     def extend(self) -> bool:
         state = self.stays % len(self.means)
         if self.piece > 0:  # what time has passed is not needed any more
-            last = len(self.starts) - 1
-            self.starts, self.rates, self.slopes = self.starts[last:], self.rates[last:], self.slopes[last:]
-            self.piece = 0
+            self.starts.pop(0)
+            self.rates.pop(0)
+            self.slopes.pop(0)
+            self.piece -= 1
         self.starts.append(self.changes)
         self.rates.append(self.state_rates[state])
         self.slopes.append(0.0)
@@ -231,7 +246,7 @@ class Source(Event):
     def wait(self, now: float) -> None:
         """Waits for the next request, if there is one before the end."""
         time = self.next_time(now)
-        if time < self.client.duration:
+        if time < self.client.until:
             self.client.clock.at(time, self, 0)
         else:
             self.client.sources -= 1
@@ -254,10 +269,15 @@ class OpenLoad(Source):
 
 @final
 class RateLoad(OpenLoad):
-    """Arrivals of a given intensity: random or evenly spaced in units of its integral."""
+    """Arrivals of a given intensity: random or evenly spaced in units of its integral.
+
+    Attributes:
+        due: the integral at the next arrival.
+    """
 
     intensity: Intensity
     random: bool
+    due: float
 
     def __init__(
         self,
@@ -272,10 +292,18 @@ class RateLoad(OpenLoad):
         super().__init__(client, route, number, key, priority)
         self.intensity = intensity
         self.random = random
+        self.due = 0.0
+
+    def fire(self, step: int, now: float) -> None:
+        if self.intensity.searching:
+            self.wait(now)
+        else:
+            OpenLoad.fire(self, step, now)
 
     def next_time(self, now: float) -> float:
-        units = -log1p(-u01(derive(self.key, self.count), GAP)) if self.random else 1.0
-        return self.intensity.advance(units)
+        if not self.intensity.searching:
+            self.due += -log1p(-u01(derive(self.key, self.count), GAP)) if self.random else 1.0
+        return self.intensity.reaches(self.due)
 
 
 @final

@@ -30,7 +30,13 @@ class Network(Transit):
 
     def open(self, cluster: Cluster, host: Host, now: float) -> None:
         """Opens a connection in no time: a simulated one needs no handshake."""
+        if host.cluster is None:
+            host.cluster = cluster
+            self.replicas[host.replica].hosts.append(host)
         cluster.opened(host, now)
+
+    def drain(self, host: Host) -> None:
+        """Closes idle connections: simulated ones are no more than their count."""
 
     def send(self, stream: Stream, now: float) -> None:
         assert isinstance(stream, Attempt), "attempts are what this mesh sends"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import final
 
 from meshsim.mesh.clock import Clock
+from meshsim.mesh.cluster import Host
 from meshsim.mesh.dataplane import Dataplane
 from meshsim.mesh.gauge import Gauge
 from meshsim.mesh.queue import QUEUED, SERVING, Queue, Waiting
@@ -88,6 +89,7 @@ class Replica:
         error_ratio: own failures, in force now.
         busy: workers in use.
         eldest, youngest: ends of the list of visits that it holds: arrived, and not answered.
+        hosts: it, as its callers see it: those that have had connections to it.
         routes: by service.
     """
 
@@ -106,6 +108,7 @@ class Replica:
     busy: int
     eldest: Waiting | None
     youngest: Waiting | None
+    hosts: list[Host]
     busy_gauge: Gauge
     queue_gauge: Gauge
 
@@ -128,6 +131,7 @@ class Replica:
         self.busy = 0
         self.eldest = None
         self.youngest = None
+        self.hosts = []
         self.busy_gauge = busy_gauge
         self.queue_gauge = queue_gauge
 
@@ -193,7 +197,7 @@ class Replica:
         self.queue_gauge.add(-1, now)
 
     def go_down(self, now: float) -> None:
-        """Loses all the work it holds; refuses what comes until every cause is over."""
+        """Loses all the work it holds, and its connections; refuses what comes until every cause is over."""
         self.downs += 1
         if self.downs > 1:
             return
@@ -208,6 +212,9 @@ class Replica:
             self.let_go(visit)
             visit.lose(now)
             visit = self.eldest
+        for host in self.hosts:
+            if host.cluster is not None:
+                host.cluster.drain(host)
 
     def come_up(self) -> None:
         """One cause less to be down."""

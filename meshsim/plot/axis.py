@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 
+from meshsim.measure.latency import FEWEST
 from meshsim.plot import style
 from meshsim.scenario.grid import Grid, text
 from meshsim.scenario.variation import DURATION_KIND, RATE_KIND, kind, quantity
@@ -20,8 +21,6 @@ MOST_LINES = 5
 """So many combinations of other keys are told apart as lines of one panel; more become a map."""
 CROWDED_RATIO = 0.1
 """A linear axis is crowded where half the values lie within this share of it."""
-LONGEST = 30
-"""Characters of a value beside an axis."""
 
 
 class Number(Protocol):
@@ -167,11 +166,14 @@ def _name(rest: Sequence[tuple[str, object]]) -> str:
 
 def shortened(value: object) -> str:
     """A value as it is written, if that is not too long to stand beside an axis."""
-    written = text(value)
-    return written if len(written) <= LONGEST else written[: LONGEST - 1] + "…"
+    return style.shortened(text(value))
 
 
 def number(point: Numbers, service: str, column: str) -> Number | None:
-    """A point's number; None where no replication has one."""
-    found: Number | None = point.numbers.get(service, {}).get(column)
-    return found if found is not None and math.isfinite(found.median) else None
+    """A point's number; None where no replication has one, or too few requests for that percentile."""
+    numbers = point.numbers.get(service, {})
+    found: Number | None = numbers.get(column)
+    if found is None or not math.isfinite(found.median):
+        return None
+    completed = sum(numbers[name].median for name in ("ok", "failed") if name in numbers)
+    return found if completed >= FEWEST.get(column.rpartition("_")[2], 0) else None

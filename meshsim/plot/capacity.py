@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from meshsim.plot import style
+from meshsim.plot import marks, style
 from meshsim.units import duration_text, ratio_text
 
 Answer = dict[str, Any]
@@ -21,7 +21,7 @@ Point = dict[str, Any]
 
 MARKS = {
     "met": {"marker": "o", "color": style.BLUE, "label": "meets the objectives"},
-    "undecided": {"marker": "D", "color": style.ORANGE, "label": "too close to call, or few runs"},
+    "undecided": {"marker": "D", "color": style.ORANGE, "label": "inconclusive, or few runs"},
     "missed": {"marker": "X", "color": style.VERMILLION, "label": "misses them"},
 }
 PANEL_INCHES = 2.6
@@ -44,10 +44,10 @@ def curve_figure(answer: Answer) -> style.Picture:
     """
     limits, points = answer["objectives"], answer["load"]["curve"]
     x = _Axis(answer)
-    figure = style.Picture(figsize=(10.0, 1.9 + PANEL_INCHES * (len(limits) + 1)), dpi=style.DPI)
+    figure = style.Picture(figsize=(10.0, 2.15 + PANEL_INCHES * (len(limits) + 1)), dpi=style.DPI)
     panels = np.atleast_1d(figure.subplots(len(limits) + 1, 1, sharex=True))
     inch = 1.0 / figure.get_figheight()
-    figure.subplots_adjust(left=0.09, right=0.97, top=1.0 - 1.1 * inch, bottom=0.85 * inch, hspace=0.28)
+    figure.subplots_adjust(left=0.09, right=0.97, top=1.0 - 1.1 * inch, bottom=1.1 * inch, hspace=0.28)
     for place, (axes, limit) in enumerate(zip(panels, limits, strict=False)):
         _limit(axes, limit, points, [point["measured"][place] for point in points], x)
     _goodput(panels[-1], points, x)
@@ -86,7 +86,7 @@ def _limit(
     success = limit["key"] == "success"
     what = "success" if success else f"{limit['key']} latency (log scale)"
     asked = ratio_text(limit["limit"]) if success else duration_text(limit["limit"])
-    style.tidy(axes, f"{limit['service']}: {what}; asked is {'at least' if success else 'at most'} {asked}")
+    style.tidy(axes, f"{limit['service']}: {what}; wanted is {'at least' if success else 'at most'} {asked}")
     _points(axes, points, values, x)
     axes.axhline(limit["limit"], color=style.INK, linewidth=1.0, linestyle=(0, (4, 2)))
     known = [value["mean"] for value in values if value is not None]
@@ -165,27 +165,11 @@ def _found(axes: Axes, answer: Answer, x: _Axis) -> None:
 
 
 def _name_found(axes: Axes, answer: Answer, x: _Axis) -> None:
-    """Names the scenario's own load and the knee at the top of a panel."""
-    _name(axes, "own load", x.of(1.0), 0)
+    """Names the scenario's own load and the knee above a panel."""
+    labels = [marks.Label("the scenario's own load", x.of(1.0))]
     if answer["load"]["knee"] is not None:
-        _name(axes, "knee", x.of(answer["load"]["knee"]["best"]["factor"]), 1)
-
-
-def _name(axes: Axes, text: str, place: float, level: int) -> None:
-    """Writes beside a vertical line, on the side with room; each level is a line lower."""
-    left, right = axes.get_xlim()
-    late = place > (left + right) / 2.0
-    axes.annotate(
-        text,
-        (place, 1.0),
-        xycoords=("data", "axes fraction"),
-        xytext=(-3 if late else 3, -3 - 12 * level),
-        textcoords="offset points",
-        ha="right" if late else "left",
-        va="top",
-        fontsize=style.SIZE,
-        color=style.INK,
-    )
+        labels.append(marks.Label("knee", x.of(answer["load"]["knee"]["best"]["factor"])))
+    marks.name_above(axes, labels)
 
 
 def _sentence(answer: Answer) -> str:

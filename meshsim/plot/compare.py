@@ -37,10 +37,10 @@ class Comparable(Protocol):
         """The numbers."""
 
     def tails(self) -> list[Curve]:
-        """Of A and of B: times, s, and the share of requests without a good answer by then."""
+        """Of A and of B: times, s, and the share of requests without success by then."""
 
     def goodput(self) -> list[Curve]:
-        """Of A and of B: times, s, and good answers per second."""
+        """Of A and of B: times, s, and successes per second."""
 
 
 def compare_figure(comparison: Comparable) -> style.Picture:
@@ -58,7 +58,8 @@ def compare_figure(comparison: Comparable) -> style.Picture:
     inch = 1.0 / figure.get_figheight()
     _heading(figure, comparison)
     _caption(figure, comparison)
-    top = figure.add_axes((0.2, 4.0 * inch, 0.5, height * inch))
+    left = 0.03 + style.LETTER * max((len(row.name) for row in rows), default=0)
+    top = figure.add_axes((left, 4.0 * inch, 0.7 - left, height * inch))
     forest.draw(top, rows)
     tail = figure.add_axes((0.075, 1.0 * inch, 0.36, 2.3 * inch))
     _tails(tail, comparison)
@@ -74,7 +75,7 @@ def alt_text(comparison: Comparable) -> str:
     words = [
         f"{row.name} {row.change}" for row in forest.rows(summary) if row.found["told"] and row.of_client
     ]
-    said = "; ".join(words) if words else "nothing of the client's numbers is told apart"
+    said = "; ".join(words) if words else "no difference in the client's numbers is significant"
     return (
         f"B, {summary['b']['label']}, against A, {summary['a']['label']}, over"
         f" {summary['replications']} pairs of runs, as shares of A: {said}."
@@ -113,8 +114,8 @@ def _caption(figure: style.Picture, comparison: Comparable) -> None:
 
 
 def _tails(axes: Axes, comparison: Comparable) -> None:
-    """The share of requests that still wait for a good answer, by time; failures wait for ever."""
-    style.tidy(axes, "share of requests without a good answer after …")
+    """The share of requests that have not succeeded, by time; failures wait for ever."""
+    style.tidy(axes, "share of requests that have not succeeded after …")
     axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)
     curves = [_interesting(*curve) for curve in comparison.tails() if len(curve[0])]
     if len(curves) < 2:
@@ -130,7 +131,7 @@ def _tails(axes: Axes, comparison: Comparable) -> None:
     axes.set_xlim(left, right)
     axes.set_ylim(lowest / 1.5, 1.3)
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0,) if lowest < 0.02 else (1.0, 2.0, 5.0)))
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if right > 200 * left else (1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if right > 60 * left else (1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: duration_text(value)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -165,8 +166,8 @@ def _goodput(axes: Axes, comparison: Comparable) -> None:
         ends.append((float(times[-1]), float(values[-1])))
         highest = max(highest, float(values.max()))
     axes.set_xlim(0.0, end)
-    axes.set_ylim(0.0, 1.35 * highest)
+    axes.set_ylim(0.0, 1.1 * highest)
     axes.set_xlabel("time, s", fontsize=style.SIZE, color=style.INK)
-    _name(axes, ends)
     if comparison.a.events == comparison.b.events:
-        marks.mark_events([axes], comparison.a.events, end)
+        marks.name_above(axes, marks.mark_events([axes], comparison.a.events, end))
+    _name(axes, ends)

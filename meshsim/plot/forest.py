@@ -19,11 +19,11 @@ CLIENT = {
     "latency.p50": "latency, p50",
     "latency.p90": "latency, p90",
     "latency.p99": "latency, p99",
-    "ok_latency.mean": "of good answers, mean",
-    "ok_latency.p99": "of good answers, p99",
+    "ok_latency.mean": "of successful requests, mean",
+    "ok_latency.p99": "of successful requests, p99",
     "attempts.amplification": "amplification",
 }
-SERVICE = {"rate": "attempts", "utilisation": "busy", "latency.mean": "latency, mean"}
+SERVICE = {"rate": "attempts", "utilisation": "utilisation", "latency.mean": "latency, mean"}
 MOST_OF_SERVICES = 14
 """So many rows of services at most: those that change most."""
 FAR = 3.0
@@ -73,14 +73,15 @@ def rows(summary: dict[str, Any]) -> list[Row]:
     for path, each in found.items():
         key = next((key for key in SERVICE if path.endswith(f".{key}")), "")
         if path.startswith("services.") and key and not each["identical"]:
-            services.append(Row(f"{path[len('services.') : -len(key) - 1]}: {SERVICE[key]}", each))
+            name = style.shortened(path[len("services.") : -len(key) - 1])
+            services.append(Row(f"{name}: {SERVICE[key]}", each))
     most = sorted(services, key=lambda row: -abs(row.share("difference")))[:MOST_OF_SERVICES]
     return chosen + [row for row in services if row in most]
 
 
 def draw(axes: Axes, rows: Sequence[Row]) -> None:
     """Draws the rows, the first on top, and writes their numbers beside the panel."""
-    style.tidy(axes, "difference B - A as a share of A's mean; filled: told from 0 together with all others")
+    style.tidy(axes, "difference B - A as a share of A's mean; filled: significant together with all others")
     axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)
     axes.grid(axis="y", visible=False)
     axes.axvline(0.0, color=style.INK, linewidth=0.9)
@@ -98,10 +99,11 @@ def _row(axes: Axes, place: int, row: Row) -> None:
     axes.plot(
         [row.share("difference")], [place], marker="o", markersize=5.5, markerfacecolor=face, color=colour
     )
-    for x, side, text in ((1.02, "left", _values(row)), (1.56, "right", row.change)):
+    box = axes.get_position()
+    for x, side, text in ((0.71, "left", _values(row)), (0.98, "right", row.change)):
         axes.annotate(
             text,
-            (x, place),
+            ((x - box.x0) / box.width, place),
             xycoords=("axes fraction", "data"),
             va="center",
             ha=side,

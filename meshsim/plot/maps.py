@@ -34,11 +34,11 @@ def latency_map(axes: Axes, axis: Axis, lines: Sequence[Line], name: str) -> Non
 
 
 def success_map(axes: Axes, axis: Axis, lines: Sequence[Line], name: str) -> None:
-    """The share of good answers at each point."""
+    """The share of successful requests at each point."""
     values = _values(axis, lines, "success_ratio")
     low = float(np.nanmin(values)) if np.isfinite(values).any() else 0.0
     bar = _map(axes, axis, lines, values, Normalize(min(low, 0.99), 1.0), name, worst_low=True)
-    style.tidy(axes, "share of good answers", lines=False)
+    style.tidy(axes, "share of successful requests", lines=False)
     bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))
 
 

@@ -1,19 +1,33 @@
-"""What a scenario does to a run, drawn behind the lines: events, warm-up, the end of arrivals."""
+"""What a scenario does to a run, drawn behind the lines and named above them: events, warm-up, drain."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import NamedTuple
 
 from matplotlib.axes import Axes
 
+from meshsim.plot import style
 from meshsim.plot.style import INK, SIZE
 from meshsim.scenario.model import Event
 from meshsim.units import ratio_text
 
 EVENT_SHADE = "#F6DFA6"
-LEVELS = 3
-"""Labels of events that follow each other closely are written on so many heights in turn."""
+MOST_EVENTS = 8
+"""So many are named; of more, the last name says how many more."""
+LONGEST_EVENT = 60
+"""Characters of an event's name."""
+ROW = 12.0
+"""Height of a row of labels, points."""
+GAP = 6.0
+"""Between two labels of a row, points."""
+
+
+class Label(NamedTuple):
+    """What begins at a place along the horizontal axis, in a few words."""
+
+    text: str
+    place: float
 
 
 def describe(event: Event) -> str:
@@ -35,15 +49,19 @@ def describe(event: Event) -> str:
     return f"{where} {', '.join(words)}".strip()
 
 
-def mark_events(panels: Sequence[Axes], events: Sequence[Event], end: float) -> None:
-    """Shades the time of each event on all panels and names it above the first.
+def mark_events(panels: Sequence[Axes], events: Sequence[Event], end: float) -> list[Label]:
+    """Shades the time of each event on all panels.
 
     Args:
         panels: sharing their time axis, top first.
         events: of the scenario.
         end: of the time axis, s; an event without an end lasts until then.
+
+    Returns:
+        What to call them.
     """
-    for number, event in enumerate(sorted(events, key=lambda event: event.at)):
+    labels = []
+    for event in sorted(events, key=lambda event: event.at):
         if event.at > end:
             continue
         stop = min(end, end if event.lasts is None else event.at + event.lasts)
@@ -52,50 +70,34 @@ def mark_events(panels: Sequence[Axes], events: Sequence[Event], end: float) -> 
                 axes.axvline(event.at, color=INK, linewidth=0.9, linestyle=(0, (2, 2)))
             else:
                 axes.axvspan(event.at, stop, color=EVENT_SHADE, alpha=0.75, linewidth=0, zorder=0)
-        _label(panels[0], describe(event), event.at, end, number % LEVELS)
+        labels.append(Label(style.shortened(describe(event), LONGEST_EVENT), event.at))
+    if len(labels) > MOST_EVENTS:
+        more = Label(f"and {len(labels) - MOST_EVENTS} more events", labels[MOST_EVENTS].place)
+        labels = [*labels[:MOST_EVENTS], more]
+    return labels
 
 
-def _label(axes: Axes, text: str, time: float, end: float, level: int) -> None:
-    """An event's name inside the panel, from its beginning to the side with more room."""
-    late = time > 0.6 * end
-    axes.annotate(
-        text,
-        (time, 1.0),
-        xycoords=("data", "axes fraction"),
-        xytext=(-3 if late else 3, -3 - 12 * level),
-        textcoords="offset points",
-        ha="right" if late else "left",
-        va="top",
-        fontsize=SIZE,
-        color=INK,
-        bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1},
-        zorder=5,
-    )
-
-
-def mark_window(panels: Sequence[Axes], named: Axes, warmup: float, duration: float, end: float) -> None:
-    """Hatches the warm-up and the drain (measured is what lies between) and names both in one panel.
+def mark_window(panels: Sequence[Axes], warmup: float, duration: float, end: float) -> list[Label]:
+    """Hatches the warm-up and the drain: measured is what lies between.
 
     Args:
-        panels: sharing their time axis, top first.
-        named: the one, with nothing at its bottom.
+        panels: sharing their time axis.
         warmup: its end, s.
         duration: when arrivals stop, s.
         end: of the run, s; may lie beyond the axis.
+
+    Returns:
+        What to call them.
     """
     edge = panels[0].get_xlim()[1]
-    wide = 0.08 * edge  # enough for a name
     for axes in panels:
         axes.axvline(duration, color=INK, linewidth=0.8)
     if warmup > 0.0:
         _hatch(panels, 0.0, warmup)
-        _name(named, "warm-up", *((warmup / 2.0, "center") if warmup > wide else (warmup, "left")))
     _hatch(panels, duration, min(end, edge))
-    if min(end, edge) - duration > wide:
-        beyond = f", to {end:g} s" if end > edge * (1.0 + 1e-9) else ""
-        _name(named, f"drain{beyond}", (duration + min(end, edge)) / 2.0, "center")
-    else:
-        _name(named, "arrivals stop", duration, "right")
+    beyond = f", drain to {end:g} s" if end > edge * (1.0 + 1e-9) else ""
+    stop = Label(f"arrivals stop{beyond}", duration)
+    return [Label("warm-up", 0.0), stop] if warmup > 0.0 else [stop]
 
 
 def _hatch(panels: Sequence[Axes], left: float, right: float) -> None:
@@ -104,17 +106,51 @@ def _hatch(panels: Sequence[Axes], left: float, right: float) -> None:
         axes.axvspan(left, right, facecolor="none", edgecolor="#E0E0E0", hatch="///", linewidth=0, zorder=0)
 
 
-def _name(axes: Axes, text: str, time: float, side: Literal["left", "center", "right"]) -> None:
-    """Writes at the bottom of a panel, beside or around a time."""
-    axes.annotate(
-        text,
-        (time, 0.0),
-        xycoords=("data", "axes fraction"),
-        xytext=({"left": 3, "center": 0, "right": -3}[side], 3),
-        textcoords="offset points",
-        ha=side,
-        va="bottom",
-        fontsize=SIZE,
-        color=INK,
-        bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1},
-    )
+def name_above(axes: Axes, labels: Sequence[Label]) -> None:
+    """Writes labels between a panel and its title, where they cover no line, and makes room for them there.
+
+    Each begins above its place, or so far left of it that it ends within the picture. Later ones are lower,
+    so that the line from a label down to its place crosses no other.
+
+    Args:
+        axes: at its final place in the picture but for its top, with its final horizontal limits.
+        labels: of any number.
+    """
+    point = axes.figure.dpi / 72.0
+    rows: list[float] = []  # where the leftmost label of each begins, pixels
+    most = 0.99 * axes.figure.bbox.width
+    for label in sorted(labels, key=lambda label: -label.place):
+        text = axes.annotate(
+            label.text,
+            (label.place, 1.0),
+            xycoords=("data", "axes fraction"),
+            annotation_clip=False,
+            xytext=(0.0, 0.0),
+            textcoords="offset points",
+            va="bottom",
+            fontsize=SIZE,
+            color=INK,
+        )
+        place = axes.transData.transform((label.place, 0.0))[0]
+        width = text.get_window_extent().width
+        left = min(place + 3.0 * point, most - width)
+        row = next(
+            (number for number, used in enumerate(rows) if left + width + GAP * point < used), len(rows)
+        )
+        rows[row : row + 1] = [left]
+        up = 3.0 + ROW * row
+        text.set_position(((left - place) / point, up))
+        axes.annotate(
+            "",
+            (label.place, 1.0),
+            xycoords=("data", "axes fraction"),
+            annotation_clip=False,
+            xytext=(0.0, up + 0.8 * SIZE),
+            textcoords="offset points",
+            arrowprops={"arrowstyle": "-", "color": INK, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0},
+            zorder=1,
+        )
+    if rows:
+        style.title(axes, axes.get_title(loc="left"), 6.0 + ROW * len(rows))
+        x, y, width, height = axes.get_position().bounds
+        axes.set_position((x, y, width, height - ROW * len(rows) * point / axes.figure.bbox.height))

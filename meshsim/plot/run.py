@@ -10,6 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
+from meshsim.measure.latency import FEWEST
+from meshsim.measure.series import whole
 from meshsim.measure.table import Table
 from meshsim.plot import marks, style
 from meshsim.scenario.model import Scenario
@@ -23,8 +25,7 @@ WIDE = 130
 """Characters of a line of the caption."""
 MOST_NOTES = 3
 """Of the notes that the caption tells; each has two lines at most."""
-WHOLE_RATIO = 0.99
-"""A last bin that has less than this of the width of others is that of a run that was cut short."""
+PERCENTILES = ("p50", "p90", "p99")
 DRAIN_SHOWN_RATIO = 0.15
 """Of the duration: as much of a long drain as is shown."""
 
@@ -41,8 +42,8 @@ class Drawable(Protocol):
         """Its numbers."""
 
     @property
-    def series_columns(self) -> Table:
-        """Its series, as `meshsim.measure.series` makes it."""
+    def drawn_columns(self) -> Table:
+        """Its series in the bins to draw, as `meshsim.measure.series` makes it."""
 
 
 def run_figure(run: Drawable) -> style.Picture:
@@ -60,19 +61,21 @@ def run_figure(run: Drawable) -> style.Picture:
     top = style.heading(figure, _title(run.summary), run.scenario.description)
     bottom = _caption(figure, run)
     panels = figure.subplots(4, 1, sharex=True, gridspec_kw={"height_ratios": [3, 3, 2, 2]})
-    figure.subplots_adjust(left=style.LEFT, right=0.86, top=top, bottom=bottom, hspace=0.24)
+    names = ["attempts", *(style.shortened(name) for name in _busiest_names(run)[0])]
+    right = style.right_of(names)
+    figure.subplots_adjust(left=style.LEFT, right=right, top=top, bottom=bottom, hspace=0.24)
     client = _rows(_series(run), "client")
-    end = float((client["time"] + client["width"])[-1])
+    end = _end(run)
     shown = min(end, (1.0 + DRAIN_SHOWN_RATIO) * run.scenario.duration)
     panels[0].set_xlim(0.0, shown)
-    _load(panels[0], client, run)
+    last = min(end, run.scenario.duration + run.scenario.drain_limit)  # the last bin may reach beyond it
+    labels = marks.mark_window(panels, run.summary["warmup"], run.scenario.duration, last)
+    labels += marks.mark_events(panels, run.scenario.events, shown)
+    _load(panels[0], client, run, labels)
     _latency(panels[1], client, run)
     _amplification(panels[2], client, run)
     _busiest(panels[3], run)
     panels[3].set_xlabel("time, s", fontsize=style.SIZE, color=style.INK)
-    marks.mark_events(panels, run.scenario.events, shown)
-    last = min(end, run.scenario.duration + run.scenario.drain_limit)  # the last bin may reach beyond it
-    marks.mark_window(panels, panels[2], run.summary["warmup"], run.scenario.duration, last)
     figure.alt = alt_text(run)
     return figure
 
@@ -82,7 +85,7 @@ def alt_text(run: Drawable) -> str:
     summary, client = run.summary, _rows(_series(run), "client")
     requests = summary["requests"]
     offered, goodput = requests["rate"] or 0.0, requests["goodput"] or 0.0
-    sent = f"the client sends {offered:.4g} requests/s and gets {goodput:.4g} good answers/s"
+    sent = f"the client sends {offered:.4g} requests/s and gets {goodput:.4g} successes/s"
     words = [f"{summary['scenario']}: {sent}"]
     lowest = _within(client["goodput"], client, summary)
     if lowest is not None:
@@ -102,19 +105,15 @@ def alt_text(run: Drawable) -> str:
 
 
 def _series(run: Drawable) -> Table:
-    """The series; of a run that was cut short without a last bin that is not whole.
-
-    What came in a few milliseconds is no rate.
-    """
-    table = run.series_columns
-    if not run.summary["partial"]:
-        return table
-    client = _rows(table, "client")
-    width = client["width"]
-    if len(width) < 2 or width[-1] >= WHOLE_RATIO * width[-2]:
-        return table
-    keep = table["time"] < client["time"][-1]
+    """The series without bins that are cut short: what came in a few milliseconds is no rate."""
+    table = run.drawn_columns
+    keep = whole(table["width"])
     return {column: values[keep] for column, values in table.items()}
+
+
+def _end(run: Drawable) -> float:
+    """Where the last bin ends, s."""
+    return float((run.drawn_columns["time"] + run.drawn_columns["width"]).max())
 
 
 def _rows(table: Table, kind: str, name: str | None = None) -> Rows:
@@ -157,6 +156,11 @@ def _caption(figure: style.Picture, run: Drawable) -> float:
         f" · measured {summary['measured']:g} s of {run.scenario.duration:g} s"
     )
     lines = [source + (" · PARTIAL: interrupted" if summary["partial"] else "")]
+    client = _rows(_series(run), "client")
+    sparse = [key for key in PERCENTILES if np.any((client["completed"] > 0) & ~_known(client, key))]
+    if sparse:
+        fewest = ", ".join(f"{FEWEST[key]} for {key}" for key in sparse)
+        lines.append(f"percentiles of too few completed requests are left out: fewer than {fewest}")
     if summary["unstable"]:
         lines += textwrap.wrap(summary["unstable"]["reason"], WIDE)[:3]
     for note in summary["notes"][:MOST_NOTES]:
@@ -195,7 +199,8 @@ class _Panel:
         last = np.flatnonzero(np.isfinite(values) & (rows["time"] < self.anchor))
         if len(last):
             place = last[-1]
-            self.ends.append(style.LineEnd(name, float(middle[place]), float(values[place]), look["color"]))
+            end = float(middle[place]), float(values[place])
+            self.ends.append(style.LineEnd(style.shortened(name), *end, look["color"]))
 
     def limit(self, low: float | None, high: float) -> None:
         """Ends the drawing: sets the limits of the values and names the lines."""
@@ -209,62 +214,77 @@ def _alone(values: Values) -> list[int]:
     return [int(place) for place in np.flatnonzero(some[1:-1] & ~some[:-2] & ~some[2:])]
 
 
-def _load(axes: Axes, client: Rows, run: Drawable) -> None:
+def _load(axes: Axes, client: Rows, run: Drawable, labels: list[marks.Label]) -> None:
     panel = _Panel(axes, "offered load and goodput, requests/s", run)
-    axes.fill_between(
-        client["time"], client["goodput"], step="post", color=style.BLUE, alpha=0.15, linewidth=0
-    )
+    marks.name_above(axes, labels)
+    middle = client["time"] + client["width"] / 2.0
+    axes.fill_between(middle, client["goodput"], color=style.BLUE, alpha=0.15, linewidth=0)
     panel.line("goodput", client, client["goodput"])
     panel.line("offered", client, np.where(client["time"] < run.scenario.duration, client["rate"], np.nan))
-    panel.limit(0.0, 1.3 * max(1e-9, float(client["rate"].max()), float(client["goodput"].max())))
+    panel.limit(0.0, 1.1 * max(1e-9, float(client["rate"].max()), float(client["goodput"].max())))
 
 
 def _latency(axes: Axes, client: Rows, run: Drawable) -> None:
-    panel = _Panel(axes, "latency of what ended, failures included (log scale)", run)
-    values = np.concatenate([client[key] for key in ("p50", "p90", "p99")])
-    positive = values[np.isfinite(values) & (values > 0)]
+    panel = _Panel(axes, "latency of completed requests, failures included (log scale)", run)
+    drawn = {
+        key: np.where(_known(client, key) & (client[key] > 0), client[key], np.nan) for key in PERCENTILES
+    }
+    values = np.concatenate(list(drawn.values()))
+    positive = values[np.isfinite(values)]
     low, high = (float(positive.min()), float(positive.max())) if len(positive) else (1e-3, 1.0)
     style.log_durations(axes, low, high)
-    for key in ("p50", "p90", "p99"):
-        panel.line(key, client, np.where(client[key] > 0, client[key], np.nan))
+    for key, latency in drawn.items():
+        panel.line(key, client, latency)
+    if client["completed"].any() and not len(positive):
+        _say(axes, "too few requests for percentiles over time")
     panel.limit(low / 1.5, high * 1.5)
+
+
+def _known(client: Rows, key: str) -> NDArray[np.bool_]:
+    """(bins,) whether enough requests ended in a bin for a percentile of them."""
+    return np.asarray(client["completed"] >= FEWEST[key], dtype=np.bool_)
 
 
 def _amplification(axes: Axes, client: Rows, run: Drawable) -> None:
     panel = _Panel(axes, "amplification: all attempts / attempts without retries and hedges", run)
     axes.axhline(1.0, color=style.INK, linewidth=0.7)
     panel.line("attempts", client, client["amplification"])
-    finite = client["amplification"][np.isfinite(client["amplification"])]
-    panel.limit(0.0, 1.2 * max(1.5, float(finite.max()) if len(finite) else 0.0))
+    # In the drain the last few tries are retries, and would squeeze all that came before
+    before = client["amplification"][client["time"] < run.scenario.duration]
+    panel.limit(0.0, 1.2 * float(np.max(before[np.isfinite(before)], initial=1.5)))
 
 
 def _busiest(axes: Axes, run: Drawable) -> None:
     """The utilisation of the busiest services, or what is present at them where all workers are unlimited."""
-    names = _ranked(run.summary, "utilisation")
-    column, title = "utilisation", "utilisation of the busiest services' workers"
-    if not names:
-        names, column, title = (
-            _ranked(run.summary, "busy_mean"),
-            "in_flight",
-            "attempts present at the busiest services",
-        )
+    names, column, title = _busiest_names(run)
     empty = not run.summary["measured"] > 0.0
     panel = _Panel(axes, "the busiest services" if empty else title, run)
     if empty:
-        axes.text(
-            0.5, 0.5, "ended within its warm-up: nothing measured", ha="center", color=style.INK,
-            fontsize=style.SIZE + 1, transform=axes.transAxes,
-        )  # fmt: skip
+        _say(axes, "ended within its warm-up: nothing measured")
         axes.set_yticks([])
         return
     highest = 0.0
-    for name in names[:BUSIEST]:
+    for name in names:
         rows = _rows(_series(run), "service", name)
         panel.line(name, rows, rows[column])
         highest = max(highest, float(np.nanmax(rows[column])))
     if column == "utilisation":
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
     panel.limit(0.0, 1.1 if column == "utilisation" else 1.2 * max(1.0, highest))
+
+
+def _busiest_names(run: Drawable) -> tuple[list[str], str, str]:
+    """The busiest services, the column that tells how busy they are, and what to call it."""
+    names = _ranked(run.summary, "utilisation")[:BUSIEST]
+    if names:
+        return names, "utilisation", "utilisation of the busiest services' workers"
+    names = _ranked(run.summary, "busy_mean")[:BUSIEST]
+    return names, "in_flight", "attempts present at the busiest services"
+
+
+def _say(axes: Axes, text: str) -> None:
+    """Writes why a panel is empty."""
+    axes.text(0.5, 0.5, text, ha="center", color=style.INK, fontsize=style.SIZE + 1, transform=axes.transAxes)
 
 
 def _ranked(summary: dict[str, Any], key: str) -> list[str]:

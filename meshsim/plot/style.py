@@ -11,16 +11,20 @@ Source:
 from __future__ import annotations
 
 import io
+import re
 import textwrap
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
+from meshsim.errors import printable
 from meshsim.units import duration_text
 
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = (
@@ -42,8 +46,17 @@ SIZE = 9.0
 
 DPI = 100
 
+MAKER = "meshsim"
+"""Which program made a picture, as its file says."""
+
 LEFT = 0.075
 """Where text and panels begin, as a share of the width."""
+
+LETTER = 0.0078
+"""The width of a letter, as a share of the width of most pictures."""
+
+LONGEST = 30
+"""Characters of a name beside a panel."""
 
 
 class Picture(Figure):
@@ -55,14 +68,35 @@ class Picture(Figure):
 
     alt: str = ""
 
+    def savefig(self, *args: Any, **options: Any) -> None:
+        """Writes the picture; in names control characters are told, and no ``$`` begins a formula."""
+        for text in self.findobj(Text):
+            text.set_text(re.sub(r"(?<!\\)\$", r"\\$", printable(text.get_text(), lines=True)))
+        super().savefig(*args, **options)
+
     def _repr_png_(self) -> bytes:
         return self.png()
 
     def png(self) -> bytes:
         """The picture as a PNG file, with the alternative text as its description."""
-        out = io.BytesIO()
-        text = {"Description": self.alt, "Software": None}
-        self.savefig(out, format="png", dpi=DPI, metadata=text, pil_kwargs={"compress_level": 4})
+        return self.file("png")
+
+    def file(self, form: str, dpi: int = DPI) -> bytes:
+        """The picture as a file, with its alternative text; made again, it has the same bytes.
+
+        Args:
+            form: ``png``, or ``svg`` or ``pdf``, in which text stays text.
+            dpi: dots per inch, of all that is drawn as dots.
+        """
+        out, alt = io.BytesIO(), printable(self.alt)
+        about = {
+            "png": {"Description": alt, "Software": MAKER},
+            "svg": {"Title": alt, "Creator": MAKER, "Date": None},
+            "pdf": {"Subject": alt, "Creator": MAKER, "Producer": None, "CreationDate": None},
+        }[form]
+        more: dict[str, Any] = {"pil_kwargs": {"compress_level": 4}} if form == "png" else {}
+        with rc_context({"svg.hashsalt": MAKER, "svg.fonttype": "none", "pdf.fonttype": 42}):
+            self.savefig(out, format=form, dpi=dpi, metadata=about, **more)
         return out.getvalue()
 
 
@@ -90,6 +124,23 @@ def log_durations(axes: Axes, low: float, high: float) -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
+def shortened(text: str, longest: int = LONGEST) -> str:
+    """A text that fits beside a panel: names that are too long differ at their ends, so the middle goes."""
+    if len(text) <= longest:
+        return text
+    return f"{text[: longest // 2]}…{text[longest // 2 + 1 - longest :]}"
+
+
+def right_of(names: Sequence[str]) -> float:
+    """Where panels end that have these names to their right, as a share of the width."""
+    return 0.965 - LETTER * max((len(name) for name in names), default=0)
+
+
+def title(axes: Axes, label: str, pad: float = 4.0) -> None:
+    """Writes what a panel shows, so many points above it."""
+    axes.set_title(label, loc="left", fontsize=SIZE + 1, color=INK, pad=pad)
+
+
 def tidy(axes: Axes, label: str, *, lines: bool = True) -> None:
     """A panel's frame: two spines, a light grid of `lines`, a label that reads horizontally."""
     for side in ("top", "right"):
@@ -98,7 +149,7 @@ def tidy(axes: Axes, label: str, *, lines: bool = True) -> None:
         axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=SIZE, colors=INK)
-    axes.set_title(label, loc="left", fontsize=SIZE + 1, color=INK, pad=4)
+    title(axes, label)
 
 
 class LineEnd(NamedTuple):
@@ -113,7 +164,7 @@ class LineEnd(NamedTuple):
 def name_lines(axes: Axes, ends: Sequence[LineEnd]) -> None:
     """Writes each line's name to the right of the panel, moved apart where they would overlap.
 
-    A thin line in the line's colour leads from its end to its name.
+    A dotted line in the line's colour leads from its end to its name.
 
     Args:
         axes: with its final limits.
@@ -134,7 +185,15 @@ def name_lines(axes: Axes, ends: Sequence[LineEnd]) -> None:
             fontsize=SIZE,
             color=INK,
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": end.colour, "linewidth": 0.8, "shrinkA": 1, "shrinkB": 0},
+            arrowprops={
+                "relpos": (0.0, 0.5),
+                "arrowstyle": "-",
+                "color": end.colour,
+                "linewidth": 0.8,
+                "linestyle": (0, (1, 2)),
+                "shrinkA": 1,
+                "shrinkB": 0,
+            },
         )
 
 

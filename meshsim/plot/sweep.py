@@ -11,8 +11,6 @@ from meshsim.scenario.grid import Grid
 from meshsim.scenario.model import CLIENT
 from meshsim.units import duration_text, ratio_text
 
-LETTER = 0.0088
-"""The width of a letter, as a share of the picture's."""
 SHORT_RATIO = 0.99
 """Goodput below this share of the offered load falls short of it."""
 
@@ -70,8 +68,7 @@ def _panels(
 ) -> None:
     below, middle, last = figure.subplots(3, 1, sharex=True, gridspec_kw={"height_ratios": [3, 3, 2]})
     names = [line.name for line in found] if len(found) > 1 else panels.ranked(found, "busy_mean")
-    longest = max(len(shortened(name)) for name in ("goodput", *names))
-    right = 0.97 - LETTER * longest
+    right = style.right_of(["goodput", *map(shortened, names)])
     figure.subplots_adjust(left=style.LEFT, right=right, top=top, bottom=bottom + 0.02, hspace=0.22)
     axis.dress(last)
     panels.goodput(below, axis, found, ", ".join(others(sweep.grid, axis.key)))
@@ -85,7 +82,7 @@ def _maps(
     names = ", ".join(others(sweep.grid, axis.key))
     upper, lower = figure.subplots(2, 1, sharex=True)
     longest = max(len(line.name) for line in found)
-    left = max(style.LEFT, min(0.5, 0.05 + LETTER * longest))
+    left = max(style.LEFT, min(0.5, 0.05 + style.LETTER * longest))
     figure.subplots_adjust(left=left, right=1.0, top=top, bottom=bottom + 0.02, hspace=0.2)
     maps.latency_map(upper, axis, found, names)
     maps.success_map(lower, axis, found, names)

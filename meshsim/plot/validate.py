@@ -171,7 +171,7 @@ def _caption(figure: style.Picture, summary: dict[str, Any]) -> None:
 
 def _tails(axes: Axes, validation: Validated) -> None:
     """The share of answers that take longer, by latency; theory as marks at its percentiles."""
-    style.tidy(axes, "share of answers that take longer than …")
+    style.tidy(axes, "share of requests that take longer than …")
     axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)
     ends, curves = [], validation.latencies()
     for name, look, values in zip(("simulated", "live"), LOOKS, curves, strict=True):
@@ -196,7 +196,7 @@ def _tails(axes: Axes, validation: Validated) -> None:
     axes.set_xlabel("latency", fontsize=style.SIZE, color=style.INK)
     axes.set_xlim(low, max([high, *(1.05 * x for x, _ in marks)]))
     axes.set_ylim(min([least, *(0.7 * y for _, y in marks)]), 1.15)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 200 * low else (1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 60 * low else (1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: duration_text(value)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -239,7 +239,7 @@ def _residuals(axes: Axes, validation: Validated) -> None:
     axes.set_xscale("log")
     low, high = float(np.quantile(x, 0.005)), float(x.max()) * 1.05
     axes.set_xlim(low, high)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 200 * low else (1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 60 * low else (1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: duration_text(value)))
     axes.xaxis.set_minor_formatter(NullFormatter())
     beyond = int(np.count_nonzero(np.abs(y) > limit))
@@ -248,8 +248,8 @@ def _residuals(axes: Axes, validation: Validated) -> None:
 
 
 def _errors(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
-    """Each number's error in units of what is allowed."""
-    style.tidy(axes, "error by what is allowed: within the shade is ok", lines=False)
+    """Each number's error as a share of its tolerance."""
+    style.tidy(axes, "error as a share of its tolerance; within the shade passes", lines=False)
     axes.axvspan(-1.0, 1.0, color="#E8F3EE", linewidth=0)
     axes.axvline(0.0, color=style.INK, linewidth=0.8)
     for place, row in enumerate(rows):
@@ -265,15 +265,14 @@ def _errors(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
     axes.set_yticks(range(len(rows)), [_named(row["metric"]) for row in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(-REACH - 0.15, REACH + 0.15)
-    axes.set_xticks([-2, -1, 0, 1, 2], ["twice", "allowed", "0", "allowed", "twice"])
+    axes.set_xticks([-2, -1, 0, 1, 2], ["-200 %", "-100 %", "0", "+100 %", "+200 %"])
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
 
 
 def _named(metric: str) -> str:
     """A metric as it fits beside the axis."""
-    name = metric.removeprefix("edges.").removeprefix("services.")
-    return name if len(name) <= LONGEST else f"{name[: LONGEST // 2 - 1]} … {name[1 - LONGEST // 2 :]}"
+    return style.shortened(metric.removeprefix("edges.").removeprefix("services."), LONGEST)
 
 
 def _said(row: dict[str, Any]) -> str:

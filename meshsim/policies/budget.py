@@ -23,14 +23,23 @@ from typing import final
 
 
 class Budget:
-    """Grants or refuses retry slots."""
+    """Grants or refuses retry slots.
+
+    Attributes:
+        counts_active: whether it depends on what is in flight.
+    """
+
+    counts_active: bool
+
+    def __init__(self) -> None:
+        self.counts_active = False
 
     def withdraw(self, slots: int, in_flight: int, now: float) -> bool:
         """Whether one more retry may be had.
 
         Args:
             slots: retries of the cluster that hold a slot now (waiting out a back-off, or in flight).
-            in_flight: its active and pending tries, the failing one included.
+            in_flight: its active and pending tries, the failing one included, and those that broke with it.
             now: s.
         """
         raise NotImplementedError
@@ -46,6 +55,7 @@ class MaxRetries(Budget):
     limit: int
 
     def __init__(self, limit: int) -> None:
+        self.counts_active = False
         self.limit = limit
 
     def withdraw(self, slots: int, in_flight: int, now: float) -> bool:
@@ -60,6 +70,7 @@ class EnvoyBudget(Budget):
     min_concurrency: int
 
     def __init__(self, ratio: float, min_concurrency: int) -> None:
+        self.counts_active = True
         self.ratio = ratio
         self.min_concurrency = min_concurrency
 
@@ -95,6 +106,7 @@ class LinkerdBudget(Budget):
     since: float
 
     def __init__(self, ratio: float, min_per_second: int, ttl: float, now: float) -> None:
+        self.counts_active = False
         self.deposited = 1 if ratio > 0.0 else 0
         self.withdrawn = int(1.0 / ratio) if ratio > 0.0 else 1
         self.reserve = min_per_second * int(ttl) * self.withdrawn

@@ -34,7 +34,7 @@ MECHANISMS = (
     "abandoned: finish", "abandoned: leave_queue", "abandoned: stop",
     "dropped from queue", "dropped from sidecar", "stopped in service", "resend stopped", "cancelled call",
     "queue full", "own error", "lost when down", "resend", "push", "call not taken", "optional failure",
-    "lifo overtakes", "priority overtakes",
+    "lifo overtakes", "priority overtakes", "idle connection closed", "busy connection closed", "stale pick",
 )  # fmt: skip
 """What :func:`simulate_counting` counts; a name that never acted is missing in its answer."""
 

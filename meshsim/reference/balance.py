@@ -12,8 +12,9 @@ from meshsim.scenario.model import Balance, LeastRequest
 class Loaded(Protocol):
     """What a balancer sees of a host."""
 
-    active: int
-    """Requests that this caller has in flight there."""
+    @property
+    def active(self) -> int:
+        """Requests that this caller has in flight there."""
 
 
 class Balancer(Protocol):

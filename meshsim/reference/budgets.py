@@ -11,25 +11,33 @@ from __future__ import annotations
 from math import trunc
 
 from meshsim.scenario.model import RateLimit, RetryBudget
+from meshsim.units import RESOLUTION
 
 SLOTS = 10
 
 
 class TokenBucket:
-    """Envoy's local rate limit: starts full, refills continuously."""
+    """Envoy's local rate limit: starts full, refills continuously.
+
+    Attributes:
+        start: when it was last full, s.
+        taken: tokens since then.
+    """
 
     def __init__(self, limit: RateLimit, now: float) -> None:
         self.limit = limit
-        self.tokens = float(limit.burst)
-        self.since = now
+        self.start = now
+        self.taken = 0
 
     def take(self, now: float) -> bool:
-        """Take one token, if there is one."""
-        self.tokens = min(float(self.limit.burst), self.tokens + (now - self.since) * self.limit.rate)
-        self.since = now
-        if self.tokens < 1.0:
+        """Take one token, if there is one, or will be within the clock's resolution."""
+        burst, rate = self.limit.burst, self.limit.rate
+        if (now - self.start) * rate >= self.taken:
+            self.start, self.taken = now, 0
+        tokens = burst - self.taken + (now - self.start) * rate
+        if tokens < 1.0 - rate * RESOLUTION:
             return False
-        self.tokens -= 1.0
+        self.taken += 1
         return True
 
 

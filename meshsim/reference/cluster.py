@@ -8,7 +8,9 @@ thresholds: what would pass one is refused on the spot with `UO`. There is no op
                      | no                                                      | no
                pending < max_pending? -no-> UO                                 UO
                      | yes
-               wait at the host (and open a connection, if that is allowed)
+               wait at the host (and open connections, as far as that is allowed)
+
+A host that is ejected, or goes down, loses its connections: idle ones at once, busy ones when they are free.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from meshsim.random import Key
 from meshsim.reference.balance import balancer
+from meshsim.reference.clock import Clock
 from meshsim.reference.outlier import Outliers
 from meshsim.reference.replica import Replica
 from meshsim.reference.tables import Tables
@@ -37,18 +40,25 @@ class Host:
 
     Attributes:
         number: in its cluster.
-        active: attempts sent and not over.
         connections: open ones, busy or idle.
         idle: those that carry nothing.
         pending: attempts that wait for one.
+        busy: attempts that have one: sent and not over.
+        doomed: those of them whose connections are closed when they are free.
     """
 
     number: int
     replica: Replica
-    active: int = 0
     connections: int = 0
     idle: int = 0
     pending: deque[Attempt] = field(default_factory=deque)
+    busy: set[Attempt] = field(default_factory=set)
+    doomed: set[Attempt] = field(default_factory=set)
+
+    @property
+    def active(self) -> int:
+        """Attempts in flight."""
+        return len(self.busy)
 
 
 class Cluster:
@@ -56,11 +66,13 @@ class Cluster:
 
     Attributes:
         active, pending, connections: gauges, over all hosts.
+        broken: connections that have broken at this instant: Envoy still counts their attempts as active.
         slots: retries and hedges that are waited for or under way.
     """
 
     def __init__(
         self,
+        clock: Clock,
         caller: Key,
         edge: int,
         policy: Policy,
@@ -68,6 +80,7 @@ class Cluster:
         tables: Tables,
         did: Counter[str],
     ) -> None:
+        self.clock = clock
         self.caller = caller
         self.edge = edge
         self.policy = policy
@@ -75,8 +88,8 @@ class Cluster:
         self.did = did
         self.hosts = [Host(number, replica) for number, replica in enumerate(replicas)]
         self.balancer = balancer(policy.balance, caller, len(replicas))
-        self.outliers = Outliers(policy.outlier_detection, len(replicas))
-        self.active = self.pending = self.connections = self.slots = 0
+        self.outliers = Outliers(clock, policy.outlier_detection, len(replicas))
+        self.active = self.pending = self.connections = self.slots = self.broken = 0
 
     def push(self, policy: Policy) -> None:
         """Take a new policy: thresholds act from now on, gauges and ejections stay."""
@@ -90,10 +103,11 @@ class Cluster:
 
     def pick(self, key: Key) -> Host | None:
         """The balancer's choice for an attempt; None when no host is available."""
-        available = [self.hosts[number] for number in self.outliers.available()]
+        available = [self.hosts[number] for number in self.outliers.available]
         if not available:
             return None
-        self.did["panic pick"] += self.outliers.panics()
+        self.did["panic pick"] += self.outliers.panic
+        self.did["stale pick"] += self.outliers.news is not None
         return available[self.balancer.pick(key, available)]
 
     def charge(self, host: Host, status: int, now: float) -> None:
@@ -101,6 +115,13 @@ class Cluster:
         if self.outliers.record(host.number, status, now):
             self.did["ejection"] += 1
             self.tables.ejections.append((now, self.edge, host.replica.index))
+            self._drain(host)
+
+    def lose(self, replica: Replica) -> None:
+        """A replica went down: its connections are no more."""
+        for host in self.hosts:
+            if host.replica is replica:
+                self._drain(host)
 
     # ---- connections -------------------------------------------------------------------------------
 
@@ -121,22 +142,43 @@ class Cluster:
         host.pending.remove(attempt)
         self.pending -= 1
 
-    def release(self, host: Host, *, reusable: bool) -> None:
+    def release(self, attempt: Attempt, host: Host, *, broken: bool) -> None:
         """An attempt is over; its connection serves the next of this host, or is closed."""
         self.active -= 1
-        host.active -= 1
-        if reusable:
+        host.busy.remove(attempt)
+        if broken:
+            if self.broken == 0:
+                self.clock.after(0.0, self._forget)
+            self.broken += 1
+        if broken or attempt in host.doomed:
+            self._close(host)
+        else:
             host.idle += 1
             self._serve(host)
-        else:
-            host.connections -= 1
-            self.connections -= 1
-            self._open(host)
+        host.doomed.discard(attempt)
+        self._open(host)
+
+    def _forget(self) -> None:
+        """The instant is over."""
+        self.broken = 0
+
+    def _drain(self, host: Host) -> None:
+        """Close what is idle, and mark what is not."""
+        self.did["idle connection closed"] += host.idle
+        self.did["busy connection closed"] += len(host.busy - host.doomed)
+        while host.idle:
+            host.idle -= 1
+            self._close(host)
+        host.doomed |= host.busy
+
+    def _close(self, host: Host) -> None:
+        host.connections -= 1
+        self.connections -= 1
 
     def _open(self, host: Host) -> None:
-        """Open a connection, if someone waits for it and the breaker allows it; a host's first is free."""
-        allowed = self.connections < self.policy.circuit_breaker.max_connections or host.connections == 0
-        if host.pending and allowed:
+        """Open connections for those who wait, as far as the breaker allows it; a host's first is free."""
+        limit = self.policy.circuit_breaker.max_connections
+        while host.pending and (self.connections < limit or host.connections == 0):
             host.connections += 1
             self.connections += 1
             host.idle += 1
@@ -153,8 +195,8 @@ class Cluster:
             attempt.refuse("UO")
             return
         self.active += 1
-        host.active += 1
         host.idle -= 1
+        host.busy.add(attempt)
         attempt.send(host)
 
     # ---- retries -----------------------------------------------------------------------------------
@@ -166,7 +208,8 @@ class Cluster:
         if budget is None or budget.kind != "envoy":
             limit, name = self.policy.circuit_breaker.max_retries, "max_retries"
         else:
+            in_flight = self.active + self.broken + self.pending
             least = MIN_CONCURRENCY if budget.min_concurrency is None else budget.min_concurrency
-            limit, name = max(floor(budget.ratio * (self.active + self.pending)), least), "envoy budget"
+            limit, name = max(floor(budget.ratio * in_flight), least), "envoy budget"
         self.did[f"refused: {name}"] += self.slots >= limit
         return self.slots < limit

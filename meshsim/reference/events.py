@@ -41,6 +41,8 @@ def begin(world: World, number: int, event: Event) -> None:
         if event.errors is not None:
             replica.errors.begin(number, event.errors)
         if event.down:
+            if not replica.outages:
+                _disconnect(world, replica)
             replica.go_down(number)
     for link in _links(world, event):
         if event.latency_factor is not None:
@@ -58,6 +60,13 @@ def end(world: World, number: int, event: Event) -> None:
     for link in _links(world, event):
         link.slower.end(number)
         link.loss.end(number)
+
+
+def _disconnect(world: World, replica: Replica) -> None:
+    """All callers lose their connections to a replica."""
+    for caller in world.callers:
+        if replica.caller.service in caller.upstreams:
+            caller.upstreams[replica.caller.service].lose(replica)
 
 
 def push(world: World, number: int) -> None:

@@ -15,6 +15,7 @@ from meshsim.errors import MeshsimError
 from meshsim.random import GAP, STATE, THINK, Key, derive, u01
 from meshsim.reference.clock import Steps
 from meshsim.scenario.model import Load, Mmpp, ProfilePoint
+from meshsim.units import RESOLUTION
 
 STANDSTILL = 10_000
 """So many requests of one user at one instant are a scenario in which time does not pass."""
@@ -78,7 +79,7 @@ def arrivals(load: Load, key: Key, until: float) -> Iterator[float]:
     """The times of an open load's arrivals, s; some that are not before `until` may be among them."""
     if load.arrivals.kind == "trace":
         assert load.arrivals.trace is not None
-        yield from sorted(load.arrivals.trace.times)
+        yield from load.arrivals.trace.times
         return
     if load.arrivals.mmpp is not None:
         pieces = mmpp_pieces(load.arrivals.mmpp, key)
@@ -113,7 +114,7 @@ def open_load(world: World, index: int, load: Load) -> Steps[None]:
     """The process of an open load."""
     key = derive(world.seed, index)
     for n, time in enumerate(arrivals(load, key, world.scenario.duration)):
-        if time >= world.scenario.duration:
+        if time >= world.scenario.duration - RESOLUTION:
             return
         yield world.clock.at(time)
         world.arrive(index, load, derive(key, n))
@@ -126,7 +127,7 @@ def user(world: World, index: int, load: Load, number: int) -> Steps[None]:
     last, repeated = -1.0, 0
     for n in count():
         yield world.clock.timeout(think.draw(derive(key, n), THINK))
-        if world.clock.now >= world.scenario.duration:
+        if world.clock.now >= world.scenario.duration - RESOLUTION:
             return
         repeated = repeated + 1 if world.clock.now == last else 0
         last = world.clock.now

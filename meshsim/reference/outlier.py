@@ -7,18 +7,24 @@ Each ejection lasts longer than the one before, as long as the host does not sta
 many ejections would put all load on the few that are left, hence the cap and the *panic*: below a share of
 healthy hosts, all are used again.
 
-Source: Envoy, ``outlier_detection_impl.cc``.
+The balancer knows what it was told last. It is told of a change at once, unless it was told of another less
+than `merge_window` before: then it learns this one a `merge_window` later, with all that have come meanwhile.
+
+Source: Envoy, ``outlier_detection_impl.cc``, and ``scheduleUpdate`` in ``cluster_manager_impl.cc``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
+from meshsim.reference.clock import Clock
 from meshsim.scenario.model import OutlierDetection
 
 TOLERANCE = 1e-9
 OVERPROVISIONING = 1.4
 NEVER = -10
+MILLISECOND = 0.001
 
 
 @dataclass(slots=True)
@@ -41,18 +47,32 @@ class Health:
 
 
 class Outliers:
-    """The health of a cluster's hosts, by number."""
+    """The health of a cluster's hosts, by number.
 
-    def __init__(self, settings: OutlierDetection | None, hosts: int) -> None:
+    Attributes:
+        available: the hosts that the balancer may pick, as far as it knows.
+        panic: whether these are all hosts because too few are healthy.
+        told: when it was told, s.
+        news: what it will be told next, and when; None if it knows all.
+    """
+
+    def __init__(self, clock: Clock, settings: OutlierDetection | None, hosts: int) -> None:
+        self.clock = clock
         self.settings = settings
         self.health = [Health() for _ in range(hosts)]
         self.ticks = 0
+        self.available = list(range(hosts))
+        self.panic = False
+        self.told = -inf
+        self.news: object | None = None
 
     def configure(self, settings: OutlierDetection | None) -> None:
-        """New settings; ejections stay, but without settings all hosts are back."""
+        """New settings; ejections stay, but without settings all hosts are back. The balancer learns it."""
         self.settings = settings
         if settings is None:
             self.health = [Health() for _ in self.health]
+        self._tell()
+        self.told = -inf
 
     def record(self, host: int, status: int, now: float) -> bool:
         """Charge an outcome to a host; True if that ejects it."""
@@ -66,9 +86,10 @@ class Outliers:
         if self._ejected() + 1 > self.settings.max_ejection_percent * len(self.health) + TOLERANCE:
             return False
         self._eject(health, self.settings, now)
+        self._changed(self.settings)
         return True
 
-    def tick(self, now: float) -> int:
+    def tick(self, settings: OutlierDetection, now: float) -> int:
         """Let back those whose time has passed, and say how many; forgive those that stay healthy."""
         self.ticks += 1
         for health in self.health:
@@ -76,17 +97,28 @@ class Outliers:
                 health.ejected = False
                 health.failures = 0
                 health.returned = self.ticks
+                self._changed(settings)
             elif not health.ejected and health.returned < self.ticks - 1 and health.multiplier > 0:
                 health.multiplier -= 1
         return sum(health.returned == self.ticks for health in self.health)
 
-    def available(self) -> list[int]:
-        """The hosts that may be picked."""
-        if self.panics():
-            return list(range(len(self.health)))
-        return [host for host, health in enumerate(self.health) if not health.ejected]
+    def _changed(self, settings: OutlierDetection) -> None:
+        """One more host is out, or back. Envoy counts the time since the last one in whole milliseconds."""
+        window = settings.merge_window
+        if window == 0.0 or self.clock.now - self.told >= window + MILLISECOND:
+            self._tell()
+        elif self.news is None:
+            news = self.news = object()
+            self.clock.after(window, lambda: self._tell() if self.news is news else None)
 
-    def panics(self) -> bool:
+    def _tell(self) -> None:
+        """The balancer learns how things are."""
+        self.told = self.clock.now
+        self.news = None
+        self.panic = self._panics()
+        self.available = [host for host, health in enumerate(self.health) if self.panic or not health.ejected]
+
+    def _panics(self) -> bool:
         """Whether so few hosts are healthy that all are used."""
         if self.settings is None:
             return False

@@ -145,7 +145,7 @@ class Tries:
             self.drop()  # before the connection is free: none of the others is to get it
         if flag in ("UF", "UC"):
             self.did[flag] += 1
-        self.cluster.release(attempt.host, reusable=not flag)
+        self.cluster.release(attempt, attempt.host, broken=bool(flag))
         version = "" if flag == "UT" else attempt.host.replica.version
         self._apply(verdict, Outcome(status, flag, version))
 
@@ -203,7 +203,7 @@ class Tries:
         for attempt in dropped:
             if attempt.sent:
                 attempt.abandon()
-                self.cluster.release(attempt.host, reusable=False)
+                self.cluster.release(attempt, attempt.host, broken=True)
 
     # ---- retries and hedges ------------------------------------------------------------------------
 

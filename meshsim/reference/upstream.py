@@ -17,7 +17,7 @@ from meshsim.reference.cluster import Cluster
 from meshsim.reference.link import Link
 from meshsim.reference.replica import Replica
 from meshsim.reference.tables import Tables
-from meshsim.scenario.model import Policy, RetryBudget
+from meshsim.scenario.model import OutlierDetection, Policy, RetryBudget
 
 
 class Upstream:
@@ -61,9 +61,14 @@ class Upstream:
         if version not in self.clusters:
             replicas = [replica for replica in self.replicas if version in (None, replica.version)]
             self.clusters[version] = Cluster(
-                self.caller, self.edge, self.policy, replicas, self.tables, self.did
+                self.clock, self.caller, self.edge, self.policy, replicas, self.tables, self.did
             )
         return self.clusters[version]
+
+    def lose(self, replica: Replica) -> None:
+        """A replica went down."""
+        for cluster in self.clusters.values():
+            cluster.lose(replica)
 
     def push(self, policy: Policy) -> None:
         """Take a new policy from the control plane."""
@@ -95,17 +100,15 @@ class Upstream:
         """Start outlier detection's grid here, and end the one that runs."""
         self._grid += 1
         if self.policy.outlier_detection is not None:
-            self.clock.process(
-                self._ticks(self._grid, self.clock.now, self.policy.outlier_detection.interval)
-            )
+            self.clock.process(self._ticks(self._grid, self.clock.now, self.policy.outlier_detection))
 
-    def _ticks(self, grid: int, origin: float, interval: float) -> Steps[None]:
+    def _ticks(self, grid: int, origin: float, settings: OutlierDetection) -> Steps[None]:
         for tick in count(1):
-            yield self.clock.at(origin + tick * interval)
+            yield self.clock.at(origin + tick * settings.interval)
             if grid != self._grid:
                 return
             for cluster in self.clusters.values():
-                self.did["let back"] += cluster.outliers.tick(self.clock.now)
+                self.did["let back"] += cluster.outliers.tick(settings, self.clock.now)
 
 
 def _budget(policy: Policy) -> RetryBudget | None:

@@ -6,9 +6,12 @@ but that is more often a mistake.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 
 from meshsim.scenario.model import CLIENT, Policy, Scenario
+
+_END = "they are not before the end (lengthen duration)"
 
 
 def advise(scenario: Scenario) -> list[str]:
@@ -57,12 +60,24 @@ def _load(scenario: Scenario) -> Iterator[str]:
     for number, load in enumerate(scenario.load):
         if load.priority != 0 and not looked_at:
             yield f"load[{number}].priority has no effect: no service has discipline: priority."
+        late = sum(point.at >= scenario.duration for point in load.profile)
+        if late:
+            yield f"load[{number}].profile: {late} of {len(load.profile)} points have no effect: {_END}."
+        times = load.arrivals.trace.times if load.arrivals.trace is not None else ()
+        late = len(times) - bisect_left(times, scenario.duration)
+        if late:
+            yield f"load[{number}].arrivals.trace: {late} of {len(times)} requests do not come: {_END}."
 
 
 def _objectives(scenario: Scenario) -> Iterator[str]:
-    reached, edges = {CLIENT}, scenario.edges()
-    for _ in edges:
-        reached |= {service for caller, service in edges if caller in reached}
+    called: dict[str, list[str]] = {}
+    for caller, service in scenario.edges():
+        called.setdefault(caller, []).append(service)
+    reached, look = {CLIENT}, [CLIENT]
+    while look:
+        new = set(called.get(look.pop(), ())) - reached
+        reached |= new
+        look += new
     for number, objective in enumerate(scenario.objectives):
         if objective.service not in reached:
             yield f"objectives[{number}] can't be met: no request reaches {objective.service}."

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshsim.errors import Problem, ScenarioError, shown
+from meshsim.scenario import json_text
 from meshsim.scenario.names import Path, dotted
-from meshsim.scenario.nodes import Node, compose
+from meshsim.scenario.nodes import Node, compose, excess
 
 LARGEST_INTEGER = 1 << 63
 
@@ -47,6 +48,22 @@ class Document:
         return self.places.get(path, (self.file, 0))
 
 
+def without_lines(value: dict[str, Any], file: str) -> Document:
+    """A document that was not read from lines of YAML: every path of it stands in the file as a whole."""
+    places: dict[Path, tuple[str, int]] = {}
+
+    def note(entry: object, path: Path) -> None:
+        places[path] = (file, 0)
+        parts = (
+            entry.items() if isinstance(entry, dict) else enumerate(entry) if isinstance(entry, list) else ()
+        )
+        for part, child in parts:
+            note(child, (*path, part))
+
+    note(value, ())
+    return Document(file, value, places, [])
+
+
 def parse(text: str, file: str) -> Document:
     """Read a scenario's text.
 
@@ -57,7 +74,10 @@ def parse(text: str, file: str) -> Document:
     Raises:
         ScenarioError: not YAML, not a mapping, or beyond a limit.
     """
-    root = compose(text, file)
+    try:
+        root = compose(text, file)
+    except ScenarioError as refusal:
+        return _parse_json(text, file, refusal)
     if root is None or (root.kind == "scalar" and root.text == ""):
         raise ScenarioError([Problem(file, 0, "", "is empty", "write at least duration, services and load")])
     if root.kind != "mapping":
@@ -67,6 +87,23 @@ def parse(text: str, file: str) -> Document:
     builder = _Builder(file)
     value = builder.value(root, ())
     return Document(file, value, builder.places, builder.problems)
+
+
+def _parse_json(text: str, file: str, refusal: ScenarioError) -> Document:
+    """Read as JSON what YAML's reader refuses, be it for its length."""
+    problems: list[Problem] = []
+
+    def number(written: str) -> object:
+        return scalar(written, lambda *told: problems.append(Problem(file, 0, "", *told)))
+
+    try:
+        document = without_lines(json_text.read(text, file, number), file)
+    except ValueError:
+        raise refusal from None
+    except ScenarioError as error:
+        raise (error if excess(text, file) else refusal) from None  # which knows the line
+    document.problems += problems
+    return document
 
 
 def parse_value(text: str, file: str) -> object:

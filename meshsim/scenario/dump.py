@@ -1,12 +1,18 @@
-"""Scenario documents as clean YAML, for importers: block style, and short leaves on one line."""
+"""Scenario documents as clean YAML: block style, and short leaves on one line.
+
+What would be too long for YAML's reader becomes JSON, which is YAML as well (`meshsim.scenario.json_text`).
+"""
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from typing import Any
 
+from meshsim.plain import native
 from meshsim.scenario.document import scalar
+from meshsim.scenario.nodes import MOST_NODES, excess
 
 WIDTH = 100
 SAFE = re.compile(r"[A-Za-z0-9./+_][A-Za-z0-9 .+/%_~(),;'µ-]*")
@@ -20,12 +26,21 @@ def dump(document: dict[str, Any]) -> str:
     """A scenario document as YAML that `loads` reads back unchanged.
 
     Args:
-        document: mappings, lists, text, finite numbers, booleans and None; the order of keys is kept.
+        document: mappings, lists, text, finite numbers, booleans and None, numpy's and paths among them;
+            the order of keys is kept.
 
     Raises:
         TypeError: something else is in it.
         ValueError: a number is not finite.
     """
+    text = _readable(document)
+    if excess(text, "") or _size(document) > MOST_NODES:
+        return json.dumps(document, ensure_ascii=False, default=native) + "\n"
+    return text
+
+
+def _readable(document: dict[str, Any]) -> str:
+    """In block style, however long it becomes."""
     sections: list[str] = []
     for key, value in document.items():
         section = "\n".join(_block(key, value, 0))
@@ -73,6 +88,13 @@ def _is_table(value: Any) -> bool:
     return isinstance(value, list | tuple) and any(isinstance(entry, dict | list | tuple) for entry in value)
 
 
+def _size(value: Any) -> int:
+    """How many nodes a value becomes."""
+    if isinstance(value, dict):
+        return 1 + len(value) + sum(map(_size, value.values()))
+    return 1 + sum(map(_size, value)) if isinstance(value, list | tuple) else 1
+
+
 def _height(value: Any) -> int:
     children = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
     return 1 + max(map(_height, children), default=0) if isinstance(value, dict | list | tuple) else 0
@@ -106,6 +128,9 @@ def flow(value: Any, *, top: bool = False) -> str:
         if not math.isfinite(value):
             raise ValueError(f"{value} can't stand in a scenario")
         return repr(float(value))
+    converted = native(value)
+    if converted is not value:
+        return flow(converted, top=top)
     raise TypeError(f"a {type(value).__name__} can't stand in a scenario")
 
 

@@ -7,11 +7,23 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import CoreSchema
 from typing_extensions import TypeAliasType  # pydantic's own dependency; typing has it from 3.12 on
 
 from meshsim import units
+from meshsim.plain import native
+
+WRITTEN = (type(None), bool, int, float, str, list, dict)
+"""The types of what YAML gives."""
 
 
 class Model(BaseModel):
@@ -28,6 +40,14 @@ class Model(BaseModel):
 
         parsed: dict[str, Any] = handler.resolve_ref_schema(handler(core))
         return described(cls, parsed)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _native(cls, value: Any) -> Any:
+        """What Python code may hand over: numpy's numbers and such; what YAML gives stays as it is."""
+        if isinstance(value, dict):
+            return {key: entry if type(entry) in WRITTEN else native(entry) for key, entry in value.items()}
+        return value
 
 
 def _later(value: Any) -> Any:
@@ -124,6 +144,7 @@ def one_named(names: tuple[str, ...], options: dict[str, Any], parsed: dict[str,
 
 def written_list(value: Any) -> Any:
     """A YAML list as the tuple that strict, frozen models hold."""
+    value = value.tolist() if hasattr(value, "tolist") else value  # numpy's arrays
     return tuple(value) if isinstance(value, list) else value
 
 

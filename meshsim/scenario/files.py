@@ -1,62 +1,121 @@
-"""Files that a scenario names: arrival traces and measured times, read next to it."""
+"""Files that a scenario names: arrival traces and measured times, read next to it, and written again.
+
+`read_files` puts their content into a document, `take_files` takes it out again.
+"""
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import math
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
 from meshsim import units
 from meshsim.errors import MeshsimError, Problem, ScenarioError, shown
 from meshsim.scenario.findings import Findings, mapping, sequence
-from meshsim.scenario.names import Path, suggestion
+from meshsim.scenario.names import Path, nearest
 
 MOST_BYTES = 100_000_000
+MOST_INLINE = 1_000
+"""Measured times that a scenario which meshsim writes has in itself; all others get files."""
 TIME = "time"
 
 
-def read_files(document: dict[str, Any], folder: FilePath, findings: Findings) -> None:
+@dataclass(frozen=True)
+class Files:
+    """Where the files that a scenario names are.
+
+    Attributes:
+        folder: what their names are relative to; None is the working directory.
+        contents: by name, of those that are no files yet.
+    """
+
+    folder: FilePath | None = None
+    contents: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_files(document: dict[str, Any], files: Files, findings: Findings) -> None:
     """Put the content of the files that a document names in their places.
 
     Args:
         document: as it was written; changed: a trace gets its `times`, an empirical time its `values`.
-        folder: what file names are relative to.
+        files: where they are.
         findings: where problems go.
     """
     for path, entry in list(_empirical(document, ())):
-        if "values" not in entry:
-            values = _read(folder, entry["file"], (*path, "file"), _measured, findings)
+        if isinstance(entry.get("file"), str) and entry["file"] and "values" not in entry:
+            values = _read(files, entry["file"], (*path, "file"), _measured, findings)
             entry["values"] = values if values is not None else ["0s"]  # the file's problem has been told
             del entry["file"]
     for index, load in enumerate(sequence(document.get("load"))):
         trace = mapping(mapping(mapping(load).get("arrivals")).get("trace"))
         if isinstance(trace.get("file"), str) and trace["file"] and "times" not in trace:
             place: Path = ("load", index, "arrivals", "trace", "file")
-            times = _read(folder, trace["file"], place, _trace_times, findings)
+            times = _read(files, trace["file"], place, _trace_times, findings)
             if times is not None:
                 trace["times"] = times
+                _check_end(document.get("duration"), times[0], trace["file"], place, findings)
 
 
-def read_text(path: FilePath, most_bytes: int) -> str:
-    """The text of a file that may not be what it should be.
+def take_files(document: dict[str, Any]) -> dict[str, str]:
+    """Take what belongs in files out of a document and name these: all traces, and most measured times.
+
+    A name is made of the content, so that no file ever has to take the place of another one.
+
+    Args:
+        document: as a scenario in Python has it: `times` in traces; changed.
+
+    Returns:
+        The files' content by name, as `Files` has it.
 
     Raises:
-        MeshsimError: it can't be read, is too large, or is no UTF-8 text; the message names no file.
+        ValueError: a measured time is no duration.
+    """
+    found: dict[str, str] = {}
+    room = MOST_INLINE
+    for _, entry in list(_empirical(document, ())):
+        values = sequence(entry.get("values"))
+        if len(values) <= room:
+            room -= len(values)
+            continue
+        del entry["values"]
+        entry["file"] = _named("times", "txt", map(units.duration, values), found)
+    for load in sequence(document.get("load")):
+        trace = mapping(mapping(mapping(load).get("arrivals")).get("trace"))
+        times = trace.pop("times", ())
+        if times:
+            trace["file"] = _named("trace", "csv", [TIME, *map(float, times)], found)
+    return found
+
+
+def _named(kind: str, ending: str, lines: Iterable[object], found: dict[str, str]) -> str:
+    """Add a file of such lines; returns its name."""
+    text = "".join(f"{line}\n" for line in lines)
+    name = f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.{ending}"
+    found[name] = text
+    return name
+
+
+def read_bytes(path: FilePath, most: int) -> bytes:
+    """The content of a file that may not be what it should be: at most one byte more than `most`.
+
+    Raises:
+        MeshsimError: it can't be read; the message names no file.
     """
     try:
         with path.open("rb") as file:
-            data = file.read(most_bytes + 1)
+            return file.read(most + 1)
     except FileNotFoundError:
         raise MeshsimError("no such file") from None
     except IsADirectoryError:
         raise MeshsimError("is a folder, not a file") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise MeshsimError(f"can't be read: {getattr(error, 'strerror', None) or error}") from None
-    return decode(data, most_bytes)
 
 
 def decode(data: bytes, most_bytes: int) -> str:
@@ -75,11 +134,11 @@ def decode(data: bytes, most_bytes: int) -> str:
 
 
 def _empirical(node: object, path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Every ``empirical: {file: ...}``, wherever a time stands. Documents are not deep: this may recurse."""
+    """Every ``empirical: {...}``, wherever a time stands. Documents are not deep: this may recurse."""
     entries: Iterable[tuple[str | int, object]] = ()
     if isinstance(node, dict):
         entries = node.items()
-        if path[-1:] == ("empirical",) and isinstance(node.get("file"), str) and node["file"]:
+        if path[-1:] == ("empirical",):
             yield path, node
     elif isinstance(node, list):
         entries = enumerate(node)
@@ -87,13 +146,16 @@ def _empirical(node: object, path: Path) -> Iterator[tuple[Path, dict[str, Any]]
         yield from _empirical(entry, (*path, part))
 
 
-def _read(folder: FilePath, name: str, path: Path, parse: Any, findings: Findings) -> list[Any] | None:
+def _read(files: Files, name: str, path: Path, parse: Any, findings: Findings) -> list[Any] | None:
     """A file's content; None and a problem where it is of no use."""
+    folder = files.folder or FilePath()
     place = folder / name
     try:
-        if place.exists() and not stat.S_ISREG(place.stat().st_mode):
-            raise MeshsimError("is no ordinary file")  # a pipe would be waited for, a device never ends
-        text = read_text(place, MOST_BYTES)
+        text = files.contents.get(name)
+        if text is None:
+            if place.exists() and not stat.S_ISREG(place.stat().st_mode):
+                raise MeshsimError("is no ordinary file")  # a pipe would be waited for, a device never ends
+            text = decode(read_bytes(place, MOST_BYTES), MOST_BYTES)
     except (MeshsimError, OSError, ValueError) as error:
         findings.add(path, f"{shown(name)}: {error}", f"files are looked for in {folder.absolute()}")
         return None
@@ -106,46 +168,90 @@ def _read(folder: FilePath, name: str, path: Path, parse: Any, findings: Finding
     return content
 
 
+def _check_end(duration: object, first: float, name: str, place: Path, findings: Findings) -> None:
+    """Refuse a trace that begins when the run is over, such as one whose times count from 1970."""
+    try:
+        end = units.duration(duration)
+    except ValueError:
+        return  # which the models say
+    if first >= end > 0.0:
+        findings.add(
+            place,
+            f"{shown(name)}: the first request is due at {first:.15g} s, and the run ends at {end:.15g} s",
+            "times are seconds from the start of the run: take the first one off all, or lengthen duration",
+        )
+
+
 def _trace_times(text: str, name: str) -> list[float]:
-    """The sorted column `time` of a CSV file, s."""
+    """The column `time` of a CSV file, in order, s."""
     try:
         header = [column.strip() for column in next(csv.reader(io.StringIO(text), strict=True), [])]
     except csv.Error as error:
         raise ScenarioError([Problem(name, 1, "", f"not CSV: {error}")]) from None
     if TIME not in header:
-        remedy = suggestion(TIME, header) or "begin with it"
+        close = nearest(TIME, header)
+        remedy = f"did you mean {close}?" if close else "begin with a line that names it"
         raise ScenarioError([Problem(name, 1, "", "has no column time", remedy)])
+    if header.count(TIME) > 1:
+        twice = Problem(name, 1, "", f"has {header.count(TIME)} columns time", "rename all but one")
+        raise ScenarioError([twice])
     column = header.index(TIME)
     try:
         # Traces have millions of rows: look for the one that is wrong only when one is
         rows = csv.reader(io.StringIO(text), strict=True)
         next(rows)
-        times = [float(row[column]) for row in rows if row]
+        times, widest = [], 0
+        for row in rows:
+            if row:
+                times.append(float(row[column]))
+                widest = max(widest, len(row))
         wrong = not all(map(math.isfinite, times)) or min(times, default=0.0) < 0.0
+        wrong = wrong or widest > len(header) or times != sorted(times)
     except (csv.Error, ValueError, IndexError):
         wrong = True
     if wrong:
         raise ScenarioError([_wrong_row(text, column, name)])
     if not times:
         raise ScenarioError([Problem(name, 1, "", "has no arrivals", "write one time a line")])
-    return sorted(times)
+    return times
 
 
 def _wrong_row(text: str, column: int, name: str) -> Problem:
     """The first row of a trace that is not as it should be."""
     rows = csv.reader(io.StringIO(text), strict=True)
     remedy = "write seconds from the start, such as 1.25"
+    before = "0"
     try:
-        next(rows)
-        for row in rows:
+        columns = len(next(rows))
+        for row in filter(None, rows):
             written = row[column].strip() if column < len(row) else ""
-            if row and not written:
+            if not written:
                 return Problem(name, rows.line_num, TIME, "the time is missing", remedy)
-            if row and not _is_time(written):
-                return Problem(name, rows.line_num, TIME, f"{shown(written)} is no time", remedy)
+            if len(row) > columns:
+                many = f"has {len(row)} cells, and the first line {columns}"
+                return Problem(name, rows.line_num, TIME, many, "write 1.25 with a point, or quote the cell")
+            if not _is_time(written):
+                return Problem(name, rows.line_num, TIME, f"{_number(written)} is no time", remedy)
+            if float(written) < float(before):
+                back = f"{shown(written)} comes after {shown(before)}"
+                return Problem(name, rows.line_num, TIME, back, "sort the lines by time")
+            before = written
     except csv.Error as error:
         return Problem(name, rows.line_num, "", f"not CSV: {error}")
     raise AssertionError("a row was wrong a moment ago")
+
+
+def _number(written: str) -> str:
+    """A cell as a message may show it: as it is if it is a number, and no other text.
+
+    A scenario from somebody else can name any file that its user can read, and what its lines say has no
+    business in the messages, which end in logs and reports; the line's number finds it.
+    """
+    try:
+        float(written)
+    except ValueError:
+        return "what stands there"
+    return shown(written)
 
 
 def _is_time(written: str) -> bool:
@@ -161,11 +267,15 @@ def _measured(text: str, name: str) -> list[str]:
     for number, line in enumerate(text.splitlines(), 1):
         written = line.strip()
         if written:
+            remedy = "write one a line, such as 5ms or 0.005"
             try:
                 seconds = units.duration(written if written[-1].isalpha() else f"{written}s")
             except ValueError:
-                message, remedy = f"{shown(written)} is no duration", "write one a line, such as 5ms or 0.005"
+                message = f"{_number(written)} is no duration"
                 raise ScenarioError([Problem(name, number, "", message, remedy)]) from None
+            if seconds > units.LONGEST:
+                message = f"{shown(written)} is longer than a run can be (without a unit it is seconds)"
+                raise ScenarioError([Problem(name, number, "", message, remedy)])
             values.append(f"{seconds!r}s")
     if not values:
         raise ScenarioError([Problem(name, 1, "", "has no values", "write one duration a line")])

@@ -11,14 +11,14 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from meshsim.errors import MeshsimError, Problem, ScenarioError, halves, shown
-from meshsim.scenario import written
-from meshsim.scenario.document import Document, parse
+from meshsim.plain import native
+from meshsim.scenario import json_text, nodes, written
+from meshsim.scenario.document import Document, parse, without_lines
 from meshsim.scenario.explain import explain
-from meshsim.scenario.files import decode, read_files, read_text
+from meshsim.scenario.files import Files, decode, read_bytes, read_files, take_files
 from meshsim.scenario.findings import Findings
 from meshsim.scenario.grid import Grid, check_sweep, points, put_sweep
 from meshsim.scenario.model import Scenario
-from meshsim.scenario.nodes import MOST_BYTES
 from meshsim.scenario.outline import Outline
 from meshsim.scenario.overrides import Overrides, apply
 from meshsim.scenario.pushes import check_pushes
@@ -28,11 +28,11 @@ from meshsim.scenario.rules import check_rules
 STDIN = "-"
 
 
-def load(source: str | Path, overrides: Overrides = ()) -> Scenario:
+def load(source: str | Path | Scenario, overrides: Overrides = ()) -> Scenario:
     """Read a scenario file.
 
     Args:
-        source: the file; ``"-"`` is standard input.
+        source: the file; ``"-"`` is standard input. Or a scenario, for its overrides: it is the same without.
         overrides: ``"load[0].rate=100/s"`` texts, or values by key, which replace what the file says. Text
             is read as YAML.
 
@@ -43,8 +43,9 @@ def load(source: str | Path, overrides: Overrides = ()) -> Scenario:
     Raises:
         ScenarioError: it can't be read or used; the error has all its problems.
     """
-    text, name, folder = _file(source)
-    return loads(text, name, overrides, folder)
+    if isinstance(source, Scenario) and not overrides:
+        return source
+    return _read(*_document(source, overrides))
 
 
 def loads(text: str, name: str = STDIN, overrides: Overrides = (), folder: Path | None = None) -> Scenario:
@@ -59,10 +60,7 @@ def loads(text: str, name: str = STDIN, overrides: Overrides = (), folder: Path 
     Raises:
         ScenarioError: it can't be used; the error has all its problems.
     """
-    document, findings = _document(text, name, overrides)
-    scenario = _scenario(document, findings, folder)
-    check_sweep(document, findings, partial(_scenario, folder=folder))
-    return _sound(scenario, findings)
+    return _read(*_changed(parse(text, name), overrides), Files(folder))
 
 
 def load_grid(
@@ -79,51 +77,72 @@ def load_grid(
     Raises:
         ScenarioError: it can't be used, or one of the points can't; the error has all the problems.
     """
-    if isinstance(source, Scenario):
-        text, name, folder = written.text(source), source.name or STDIN, source.folder
-    else:
-        text, name, folder = _file(source)
-    document, findings = _document(text, name, overrides)
+    document, findings, files = _document(source, overrides)
     if vary:
         put_sweep(document, vary, findings)
     elif "sweep" not in document.value:
         findings.add(
             ("sweep",), "nothing is varied", 'name a key and its values: --vary "load[0].rate=100/s,200/s"'
         )
-    scenario = _scenario(document, findings, folder)
-    found = points(document, findings, partial(_scenario, folder=folder))
+    scenario = _scenario(document, findings, files)
+    found = points(document, findings, partial(_scenario, files=files))
     base = _sound(scenario, findings)
     return Grid(base, base.sweep, found)
 
 
 def _file(source: str | Path) -> tuple[str, str, Path | None]:
     """A file's text, its name for messages, and its folder."""
-    name = str(source)
+    name = native(source)
+    if not isinstance(name, str):
+        raise ScenarioError([Problem(shown(source), 0, "", "is no file name", "give a path or a scenario")])
     if "\n" in name:
         raise ScenarioError(
             [Problem(shown(name), 0, "", "is no file name", "read a scenario's text with loads")]
         )
     try:
         if name == STDIN:
-            return decode(sys.stdin.buffer.read(MOST_BYTES + 1), MOST_BYTES), STDIN, None
-        return read_text(Path(source), MOST_BYTES), name, Path(source).parent
+            return _text(sys.stdin.buffer.read(json_text.MOST_BYTES + 1)), STDIN, None
+        return _text(read_bytes(Path(source), json_text.MOST_BYTES)), name, Path(source).parent
     except MeshsimError as error:
         raise ScenarioError([Problem(name, 0, "", *halves(error))]) from None
 
 
-def _document(text: str, name: str, overrides: Overrides) -> tuple[Document, Findings]:
-    """A text as it was written, with overrides, and what is wrong with these."""
-    document = parse(text, name)
+def _text(data: bytes) -> str:
+    """A file's content as text, if it is not too long for what it seems to be."""
+    return decode(data, json_text.MOST_BYTES if data.lstrip().startswith(b"{") else nodes.MOST_BYTES)
+
+
+def _document(source: str | Path | Scenario, overrides: Overrides) -> tuple[Document, Findings, Files]:
+    """A file or scenario as it was written, with overrides; what is wrong with these; and its files."""
+    if isinstance(source, Scenario):
+        value = written.document(source)
+        files = Files(source.folder, take_files(value))
+        document = without_lines(value, source.name or STDIN)
+    else:
+        text, name, folder = _file(source)
+        document, files = parse(text, name), Files(folder)
+    return *_changed(document, overrides), files
+
+
+def _changed(document: Document, overrides: Overrides) -> tuple[Document, Findings]:
+    """A document with overrides, and what is wrong with these."""
     findings = Findings(document)
     apply(document, overrides, findings)
     return document, findings
 
 
-def _scenario(document: Document, findings: Findings, folder: Path | None) -> Scenario | None:
+def _read(document: Document, findings: Findings, files: Files) -> Scenario:
+    """The scenario of a document; its sweep is checked as well."""
+    scenario = _scenario(document, findings, files)
+    check_sweep(document, findings, partial(_scenario, files=files))
+    return _sound(scenario, findings)
+
+
+def _scenario(document: Document, findings: Findings, files: Files) -> Scenario | None:
     """The scenario of a document, which is left as it is; None where something is wrong."""
     value = copy.deepcopy(document.value)
     check_rules(value, findings)  # before files are read: what they bring in is not the user's writing
-    read_files(value, folder or Path(), findings)
+    read_files(value, files, findings)
     outline = Outline(value)
     check_references(value, outline, findings)
     check_pushes(value, outline, findings)
@@ -132,7 +151,7 @@ def _scenario(document: Document, findings: Findings, folder: Path | None) -> Sc
     except ValidationError as error:
         findings.extend(explain(error, value))
         return None
-    scenario._folder = folder
+    scenario._folder = files.folder
     return scenario
 
 

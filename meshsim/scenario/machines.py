@@ -100,6 +100,7 @@ def outlier_detection(policy: model.Policy, origin: float) -> OutlierDetection:
         max_ratio=written.max_ejection_percent,
         min_healthy_ratio=written.min_health_percent,
         origin=origin,
+        merge_window=written.merge_window,
     )
 
 

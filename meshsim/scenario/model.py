@@ -97,7 +97,7 @@ Warmup = Annotated[
 ]
 
 
-class Scenario(Model):
+class Scenario(Model):  # noqa: PLW1641 - it holds dicts, so nothing can hash it
     """The file as a whole.
 
     Attributes:
@@ -144,6 +144,18 @@ class Scenario(Model):
     tracing: Tracing = Field(default_factory=Tracing)
 
     _folder: Path | None = PrivateAttr(default=None)
+
+    def __repr__(self) -> str:
+        said = f"{len(self.services)} services, {len(self.load)} loads, {self.duration:g} s, seed {self.seed}"
+        return f"<Scenario {self.name[:60]!r}: {said}>"
+
+    __str__ = __repr__  # not pydantic's, which is pages long
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both say the same, wherever their files are."""
+        return isinstance(other, Scenario) and all(
+            getattr(self, name) == getattr(other, name) for name in type(self).model_fields
+        )
 
     @property
     def folder(self) -> Path | None:

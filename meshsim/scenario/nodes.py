@@ -8,9 +8,10 @@ that no file takes long to refuse.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from meshsim.errors import Problem, ScenarioError, shown
+from meshsim.plain import LONE, joined
 
 MOST_BYTES = 1_000_000
 MOST_LINES = 20_000
@@ -63,14 +64,20 @@ def compose(text: str, file: str) -> Node | None:
     Raises:
         ScenarioError: not YAML, tagged, more than one document, or beyond a limit.
     """
-    _check_size(text, file)
+    problem = excess(text, file)
+    if problem is not None:
+        raise ScenarioError([problem])
+    whole = joined(text)
+    if whole is None:
+        line = next(number for number, line in enumerate(text.split("\n"), 1) if joined(line) is None)
+        raise _refusal(file, line, f"not a text file: {LONE[0]}", LONE[1])
     composer = _Composer(file)
     # Imported here: ruamel takes 80 ms to import
     from ruamel.yaml import YAML  # noqa: PLC0415
     from ruamel.yaml.error import MarkedYAMLError, YAMLError  # noqa: PLC0415
 
     try:
-        for event in YAML(typ="safe", pure=True).parse(text):
+        for event in YAML(typ="safe", pure=True).parse(whole):
             composer.take(event)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -88,20 +95,21 @@ def _refusal(file: str, line: int, message: str, remedy: str = "") -> ScenarioEr
     return ScenarioError([Problem(file, line, "", message, remedy)])
 
 
-def _check_size(text: str, file: str) -> None:
+def excess(text: str, file: str) -> Problem | None:
+    """What makes a text too long for YAML's reader, if anything does."""
     remedy = "put long lists of values in files"
     if len(text) > MOST_BYTES:
-        raise _refusal(file, 0, "is larger than 1 MB", remedy)
+        return Problem(file, 0, "", "is larger than 1 MB", remedy)
     lines = text.splitlines()
     if len(lines) > MOST_LINES:
-        raise _refusal(file, 0, f"has more than {MOST_LINES:,} lines", remedy)
+        return Problem(file, 0, "", f"has more than {MOST_LINES:,} lines", remedy)
     if text.count(",") > MOST_COMMAS:
-        raise _refusal(file, 0, f"has more than {MOST_COMMAS:,} commas", remedy)
+        return Problem(file, 0, "", f"has more than {MOST_COMMAS:,} commas", remedy)
     for number, line in enumerate(lines, 1):
         if len(line) > MOST_LINE_LENGTH:
-            raise _refusal(
-                file, number, f"the line is longer than {MOST_LINE_LENGTH:,} characters", "break it"
-            )
+            message = f"the line is longer than {MOST_LINE_LENGTH:,} characters"
+            return Problem(file, number, "", message, "break it")
+    return None
 
 
 class _Composer:
@@ -118,7 +126,10 @@ class _Composer:
         """Act on the next event of ruamel's parser."""
         match type(event).__name__:
             case "ScalarEvent":
-                node = Node("scalar", event.start_mark.line + 1, event.value, event.style is None)
+                text = joined(event.value)
+                if text is None:
+                    self._refuse(event, *LONE)
+                node = Node("scalar", event.start_mark.line + 1, text, event.style is None)
                 self._begin(event, node)
                 self._close(node, event.anchor)
             case "AliasEvent":
@@ -136,7 +147,7 @@ class _Composer:
                         event, "a second document begins", "a scenario is one document; remove the ---"
                     )
 
-    def _refuse(self, event: Any, message: str, remedy: str = "") -> None:
+    def _refuse(self, event: Any, message: str, remedy: str = "") -> NoReturn:
         raise _refusal(self.file, event.start_mark.line + 1, message, remedy)
 
     def _begin(self, event: Any, node: Node) -> None:
@@ -176,7 +187,6 @@ class _Composer:
             known = event.anchor in self._anchors
             what = "contains itself" if known else "is not defined before it is used"
             self._refuse(event, f"the anchor {shown(event.anchor)} {what}")
-            raise AssertionError
         self._aliased += node.size
         if self._aliased > MOST_ALIASED:
             self._refuse(

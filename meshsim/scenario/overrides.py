@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Iterable, Mapping, Sequence
 
 from meshsim.errors import Problem, ScenarioError, halves, shown
+from meshsim.plain import LONE, joined, native
 from meshsim.scenario.document import LARGEST_INTEGER, Document, parse_value
 from meshsim.scenario.findings import Findings
 from meshsim.scenario.keys import put, resolve
@@ -44,6 +44,10 @@ def apply(document: Document, overrides: Overrides, findings: Findings) -> None:
 def _pairs(overrides: Overrides, findings: Findings) -> Iterable[tuple[str, object]]:
     if isinstance(overrides, Mapping):
         return [(str(key), value) for key, value in overrides.items()]
+    if not isinstance(overrides, Iterable):
+        remedy = "give texts such as seed=7, or values by key"
+        findings.place(Problem(SET, 0, "", f"{shown(overrides)} are no overrides", remedy))
+        return []
     pairs = []
     for text in [overrides] if isinstance(overrides, str) else overrides:
         key, equals, value = str(text).partition("=")
@@ -64,22 +68,28 @@ def mark(document: Document, path: Path, place: tuple[str, int]) -> None:
 
 
 def plain(value: object, depth: int = 0) -> object:
-    """A Python value as YAML would have given it (numpy's numbers and tuples come from sweeps).
+    """A Python value as YAML would have given it (see `meshsim.plain`; tuples and arrays come from sweeps).
 
     Raises:
         ValueError: YAML has no such value.
     """
     if depth > MOST_DEPTH:
         raise ValueError(f"the value is nested deeper than {MOST_DEPTH} levels")
-    if value is None or isinstance(value, bool | str):
+    value = native(value)
+    if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, numbers.Real):
-        number = int(value) if isinstance(value, numbers.Integral) else float(value)
-        if not math.isfinite(number) if isinstance(number, float) else abs(number) >= LARGEST_INTEGER:
+    if isinstance(value, str):
+        if joined(value) is None:
+            raise ValueError("; ".join(LONE))
+        return joined(value)
+    if isinstance(value, int | float):
+        if abs(value) >= LARGEST_INTEGER if isinstance(value, int) else not math.isfinite(value):
             raise ValueError(f"{shown(value)} is no number that a scenario can use")
-        return number
+        return value
     if isinstance(value, Mapping):
         return {str(key): plain(entry, depth + 1) for key, entry in value.items()}
+    if hasattr(value, "tolist"):
+        value = value.tolist()  # numpy's arrays
     if isinstance(value, list | tuple):
         return [plain(entry, depth + 1) for entry in value]
     raise ValueError(

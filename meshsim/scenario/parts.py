@@ -94,7 +94,7 @@ def sources(client: Client, route: Route, seed: int, number: int, load: model.Lo
     else:
         random_gaps = load.arrivals.kind != "constant"
         yield RateLoad(
-            client, route, number, key, load.priority, intensity(load, key, client.duration), random_gaps
+            client, route, number, key, load.priority, intensity(load, key, client.until), random_gaps
         )
 
 

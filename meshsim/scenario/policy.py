@@ -180,6 +180,8 @@ class OutlierDetection(Model):
         max_ejection_time: the longest ejection; 300s, or the base where that is longer.
         max_ejection_percent: an ejection that would pass it does not happen.
         min_health_percent: below it, all hosts are used (panic); 0 turns panic off.
+        merge_window: a change of who is ejected reaches the balancer at once, but waits for so long if
+            another did within it before; 0 never waits. Envoy's default is 1s.
     """
 
     consecutive_5xx: Annotated[int, Field(ge=1, le=units.UNLIMITED)] = 5
@@ -188,6 +190,7 @@ class OutlierDetection(Model):
     max_ejection_time: PositiveDuration = Field(default_factory=_ejection_limit)
     max_ejection_percent: Ratio = 0.1
     min_health_percent: Ratio = 0.0
+    merge_window: Duration = 0.0
 
     @model_validator(mode="after")
     def _ordered(self) -> OutlierDetection:

@@ -19,6 +19,9 @@ EFFECTS = {
 ALL_EFFECTS = ("slow", "errors", "down", "latency_factor", "loss")
 TARGETS_LATER = ("node", "zone")
 
+MOST_STAYS = 1e9
+"""So many stays of an mmpp's states take minutes to draw; shorter ones are no different from poisson."""
+
 
 def check_rules(document: dict[str, Any], findings: Findings) -> None:
     """Check what goes together in a document.
@@ -43,7 +46,7 @@ def check_rules(document: dict[str, Any], findings: Findings) -> None:
         )
     for index, load in enumerate(sequence(document.get("load"))):
         if isinstance(load, dict):
-            _check_load(("load", index), load, findings)
+            _check_load(("load", index), load, duration, findings)
     for index, event in enumerate(sequence(document.get("events"))):
         if isinstance(event, dict):
             _check_event(("events", index), event, duration, findings)
@@ -81,7 +84,7 @@ def _refuse_kind(path: Path, written: object, findings: Findings) -> None:
 # ---- load -------------------------------------------------------------------------------------------
 
 
-def _check_load(path: Path, load: dict[str, Any], findings: Findings) -> None:
+def _check_load(path: Path, load: dict[str, Any], duration: float | None, findings: Findings) -> None:
     arrivals = load.get("arrivals")
     ways = [key for key in ("rate", "profile", "users") if _given(load, key)]
     ways += [f"arrivals {kind}" for kind in ("mmpp", "trace") if kind in mapping(arrivals)]
@@ -98,12 +101,14 @@ def _check_load(path: Path, load: dict[str, Any], findings: Findings) -> None:
     if "think" in load and not _given(load, "users"):
         findings.add((*path, "think"), "only users think", "give users, or leave think out")
     _refuse_kind((*path, "arrivals"), arrivals, findings)
-    _check_profile((*path, "profile"), load.get("profile"), findings)
-    _check_arrivals((*path, "arrivals"), mapping(arrivals), findings)
+    _check_profile((*path, "profile"), load.get("profile"), duration, findings)
+    _check_mmpp((*path, "arrivals", "mmpp"), mapping(mapping(arrivals).get("mmpp")), duration, findings)
+    _check_trace((*path, "arrivals", "trace"), mapping(arrivals).get("trace"), findings)
 
 
-def _check_profile(path: Path, profile: object, findings: Findings) -> None:
+def _check_profile(path: Path, profile: object, duration: float | None, findings: Findings) -> None:
     latest: float | None = None
+    sends = False
     for index, point in enumerate(sequence(profile)):
         at = _parsed(mapping(point).get("at"), units.duration)
         if at is not None and latest is not None and at <= latest:
@@ -113,18 +118,32 @@ def _check_profile(path: Path, profile: object, findings: Findings) -> None:
                 "order the points by time",
             )
         latest = latest if at is None else at
+        early = at is None or duration is None or at < duration
+        sends = sends or (early and _parsed(mapping(point).get("rate"), units.rate) != 0)
+    if sequence(profile) and not sends:
+        findings.add(path, "the rate is 0 until the end", "give one of the points before it a rate")
 
 
-def _check_arrivals(path: Path, arrivals: dict[str, Any], findings: Findings) -> None:
-    rates = sequence(mapping(arrivals.get("mmpp")).get("rates"))
-    if rates and all(_parsed(rate, units.rate) == 0 for rate in rates):
-        findings.add((*path, "mmpp", "rates"), "the rates are all 0", "make one of them more")
-    trace = arrivals.get("trace")
+def _check_mmpp(path: Path, mmpp: dict[str, Any], duration: float | None, findings: Findings) -> None:
+    rates = [_parsed(rate, units.rate) for rate in sequence(mmpp.get("rates"))]
+    if rates and all(rate == 0 for rate in rates):
+        findings.add((*path, "rates"), "the rates are all 0", "make one of them more")
+    times = [_parsed(time, units.duration) for time in sequence(mmpp.get("mean_times"))]
+    known = [time for time in times if time is not None]
+    cycle = sum(known)
+    if duration and known == times and 0.0 < cycle * MOST_STAYS < duration * len(times):
+        stays = f"the states would change {duration * len(times) / cycle:.2g} times until the end"
+        findings.add(
+            (*path, "mean_times"), stays, "make them longer, or write the mean rate, which is the same"
+        )
+
+
+def _check_trace(path: Path, trace: object, findings: Findings) -> None:
     if isinstance(trace, dict):
         if "times" in trace:
-            findings.add((*path, "trace", "times"), "unknown key", "put the times in a file")
+            findings.add((*path, "times"), "unknown key", "put the times in a file")
         elif not trace.get("file"):
-            findings.add((*path, "trace", "file"), "is missing", "name a CSV file with a column time")
+            findings.add((*path, "file"), "is missing", "name a CSV file with a column time")
 
 
 # ---- events and objectives --------------------------------------------------------------------------

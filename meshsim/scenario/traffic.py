@@ -54,12 +54,25 @@ class Trace(Model):
     """Arrivals from a CSV file next to the scenario.
 
     Attributes:
-        file: its column `time` has seconds from the start.
-        times: these, sorted; the loader puts them here.
+        file: its column `time` has seconds from the start, in order.
+        times: these; the loader puts them here.
     """
 
     file: str = ""
-    times: Annotated[tuple[Annotated[float, Field(ge=0)], ...], AsTuple] = ()
+    times: Annotated[tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...], AsTuple] = ()
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Trace:
+        if list(self.times) != sorted(self.times):
+            raise ValueError("the times are not in order; sort them")
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        """The same arrivals, whichever file they came from."""
+        return isinstance(other, Trace) and self.times == other.times
+
+    def __hash__(self) -> int:
+        return hash(self.times)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from meshsim.errors import ScenarioError, shown
+from meshsim.plain import converted
 from meshsim.scenario.document import parse_value
 from meshsim.units import NUMBER, SECONDS
 
@@ -73,6 +74,7 @@ def kind(values: Sequence[object]) -> str:
     return kinds.pop() if len(kinds) == 1 else "" if kinds else NUMBER_KIND
 
 
+@converted
 def linspace(start: str | float, stop: str | float, count: int) -> list[str | int | float]:
     """Values at even distances, with their unit, for `meshsim.sweep`.
 

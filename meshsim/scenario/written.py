@@ -1,7 +1,8 @@
 """A scenario as YAML again: what a result was made with, overrides and seed included.
 
 Only what was written is written again, so that what silence means stays silent. Numbers get their units
-back from the type of their field.
+back from the type of their field. Traces, and measured times if they are many, go into files of their own,
+which the text names.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from pydantic.fields import FieldInfo
 
 from meshsim.scenario import fields
 from meshsim.scenario.dump import dump
-from meshsim.scenario.model import Arrivals, Balance, ConstantTime, Model, Scenario, Trace
+from meshsim.scenario.files import take_files
+from meshsim.scenario.model import Arrivals, Balance, ConstantTime, Model, Scenario
 from meshsim.units import UNLIMITED
 
 UNITS = {
@@ -24,8 +26,20 @@ UNITS = {
 
 
 def text(scenario: Scenario) -> str:
-    """The scenario as YAML that loads to an equal one (a trace of arrivals stays in its file)."""
-    return dump(document(scenario))
+    """The scenario as YAML that loads, next to its `files`, to an equal one."""
+    return apart(scenario)[0]
+
+
+def files(scenario: Scenario) -> dict[str, str]:
+    """The content of the files that the scenario's `text` names, by name."""
+    return apart(scenario)[1]
+
+
+def apart(scenario: Scenario) -> tuple[str, dict[str, str]]:
+    """The scenario's text, and the files that it names."""
+    written = document(scenario)
+    taken = take_files(written)
+    return dump(written), taken
 
 
 def document(model: Model) -> dict[str, Any]:
@@ -56,8 +70,6 @@ def _plain(value: Any, unit: str) -> Any:
         options = getattr(value, value.kind, None)
         written = _plain(options, "") if options is not None else {}
         return {value.kind: written} if written else value.kind
-    if isinstance(value, Trace) and value.file:
-        return {"file": value.file}
     if isinstance(value, Model):
         return document(value)
     if isinstance(value, tuple | list):

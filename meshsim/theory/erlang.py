@@ -11,9 +11,12 @@ Sources:
 
 from __future__ import annotations
 
-from math import exp, expm1, inf, log
+from math import erfc, exp, expm1, inf, log, pi, sqrt
 
 from meshsim.theory.numeric import falling_root
+
+LARGE = 1e9
+"""An offered load from which on the relative error of the normal limit, some 1/√a, does not matter."""
 
 
 def erlang_b(c: int, a: float) -> float:
@@ -23,12 +26,26 @@ def erlang_b(c: int, a: float) -> float:
         c: workers.
         a: offered load λ·E[S].
 
-    Source: Erlang 1917, by the stable recursion B(k) = a·B(k-1) / (k + a·B(k-1)).
+    Source: Erlang 1917: 1/B = Σ c!/(c-j)!/a^j, summed from j = 0 as far as it matters, some √a terms. Beyond
+    `LARGE`, Jagerman, Some Properties of the Erlang Loss Function, Bell Syst. Tech. J. 53 (1974): the normal
+    limit φ(β)/(√a·Φ(β)), β = (c - a)/√a.
     """
-    blocked = 1.0
-    for k in range(1, c + 1):
-        blocked = a * blocked / (k + a * blocked)
-    return blocked
+    if c > 0 and a <= 0.0:
+        return 0.0
+    if a > LARGE:
+        beta = (c - a) / sqrt(a)
+        if beta < -10.0:
+            return 1.0 - c / a
+        return exp(-0.5 * beta * beta) / sqrt(2.0 * pi * a) / (0.5 * erfc(-beta / sqrt(2.0)))
+    total = term = 1.0
+    left = c
+    while left > 0 and term > 1e-17 * total:
+        if total > 1e300:
+            return 0.0
+        term *= left / a
+        total += term
+        left -= 1
+    return 1.0 / total
 
 
 def erlang_c(c: int, a: float) -> float:

@@ -8,12 +8,15 @@ Sources:
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import lgamma
+from math import erfc, lgamma, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+
+LARGE = 1e5
+"""A shape from which on the incomplete gamma function is told by the normal one, to some 1e-6."""
 
 
 def bisect(f: Callable[[float], float], low: float, high: float) -> float:
@@ -39,9 +42,13 @@ def falling_root(f: Callable[[float], float], scale: float) -> float:
 def incomplete_gamma(a: float, x: Floats) -> Floats:
     """The regularised lower incomplete gamma function P(a, x), for each x >= 0.
 
-    Source: Numerical Recipes 6.2.
+    Source: Numerical Recipes 6.2. Beyond `LARGE`, where a series has too many terms, Wilson and Hilferty, The
+    Distribution of Chi-square, PNAS 17 (1931): the cube root is nearly normal.
     """
     x = np.maximum(np.asarray(x, dtype=np.float64), 0.0)
+    if a > LARGE:
+        z = 3.0 * sqrt(a) * (np.cbrt(x / a) - 1.0 + 1.0 / (9.0 * a))
+        return np.array([0.5 * erfc(-value / sqrt(2.0)) for value in z.tolist()])
     out = np.zeros_like(x)
     small = x < a + 1.0
     out[small] = _series(a, x[small])

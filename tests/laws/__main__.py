@@ -24,9 +24,11 @@ import backoff
 import codes
 import ejection
 import limits
+import merging
 import messages
 import overflow
 import picks
+import pools
 from findings import Finding
 from subjects import SUBJECTS, Subject
 
@@ -35,6 +37,8 @@ LAWS: dict[str, Callable[[Subject], Awaitable[list[Finding]]]] = {
     "backoff": backoff.measure,
     "overflow": overflow.measure,
     "ejection": ejection.measure,
+    "merge-window": merging.measure,
+    "pools": pools.measure,
     "picks": picks.measure,
     "split": picks.measure_split,
     "rate-limit": limits.measure_rate,

@@ -8,7 +8,20 @@ from typing import Any
 
 from findings import Finding, exactly
 from subjects import Service, Subject
-from traffic import Answer, Arrival, Connection, Host, Reply, ask, burst, new_key
+from traffic import (
+    Answer,
+    Arrival,
+    Connection,
+    Host,
+    Reply,
+    always,
+    ask,
+    burst,
+    halted,
+    leave,
+    new_key,
+    send_at_once,
+)
 
 SOON = 0.08
 """An answer that does not come within this waits for a retry, s."""
@@ -97,14 +110,9 @@ def _second_answers(arrival: Arrival) -> Reply:
 
 async def _refused_at_once(port: int, n: int) -> int:
     """How many of n simultaneous failures are not retried."""
-    connections = [await Connection.open(port) for _ in range(n)]
-    tasks = [asyncio.create_task(connection.ask()) for connection in connections]
-    done, waiting = await asyncio.wait(tasks, timeout=0.5)
-    for task in waiting:
-        task.cancel()
-    await asyncio.gather(*waiting, return_exceptions=True)
-    for connection in connections:
-        await connection.close()
+    connections, tasks = await send_at_once(port, n)
+    done, _ = await asyncio.wait(tasks, timeout=0.5)
+    await leave(connections, tasks)
     return sum(task.result().status == 500 for task in done)
 
 
@@ -143,7 +151,7 @@ async def measure_budget(subject: Subject) -> list[Finding]:
             granted = await _granted(running.urls[f"budget-{held}"], [next(keys) for _ in range(held)])
             expected = max(3, int(0.2 * (held + 1)))
             found.append(exactly("retry budget", f"{held} in flight: retries granted", expected, granted))
-    return found
+    return found + await _measure_together(subject)
 
 
 async def _granted(port: int, hanging: list[str]) -> int:
@@ -159,10 +167,48 @@ async def _granted(port: int, hanging: list[str]) -> int:
         waiting.append(asyncio.create_task(connections[-1].ask()))
         await asyncio.wait(waiting[-1:], timeout=SOON)
     await asyncio.sleep(SOON)  # for an answer that was late, and was taken for none
-    granted = sum(not task.done() for task in waiting)
-    for task in waiting:
-        task.cancel()
-    await asyncio.gather(*waiting, return_exceptions=True)
-    for connection in connections:
-        await connection.close()
-    return granted
+    return await leave(connections, waiting)
+
+
+TOGETHER = 6
+"""Requests in flight, all of which fail; the budget is all of what is in flight, with none in reserve."""
+FAILURES = {
+    "closed at once": (Reply(close=True), 0.0, TOGETHER),
+    "reset at once": (Reply(reset=True), 0.0, TOGETHER),
+    "answered 500 at once": (Reply(500), 0.0, TOGETHER // 2),
+    "closed one by one": (Reply(close=True), 0.02, TOGETHER // 2),
+    "reset one by one": (Reply(reset=True), 0.02, TOGETHER // 2),
+    "answered 500 one by one": (Reply(500), 0.02, TOGETHER // 2),
+}
+"""How they fail, how far apart, s, and how many are then retried."""
+
+
+async def _measure_together(subject: Subject) -> list[Finding]:
+    """What fails at once is in flight together, or not: the n-th is retried if fewer were than are in flight.
+
+    An answered try is off the count when the next is judged; one whose connection breaks is on it until the
+    proxy has seen to everything that it found at once.
+    """
+    policy = _retries({"base": "60s"}, budget={"ratio": "100%", "min_concurrency": 0})
+    late = _retries({"base": "60s"}, budget=policy["retries"]["budget"], per_try_timeout="200ms")
+    cases = {**FAILURES, "timed out at once": (None, 0.0, "?")}
+    hosts = [Host(always(Reply(silent=True))) for _ in cases]
+    services = {
+        f"together-{number}": Service.of(late if failure is None else policy, hosts[number])
+        for number, (failure, _, _) in enumerate(cases.values())
+    }
+    found = []
+    async with subject.run(services) as running:
+        for number, (case, (failure, spacing, expected)) in enumerate(cases.items()):
+            connections, answers = await send_at_once(
+                running.urls[f"together-{number}"], TOGETHER, running.pid
+            )
+            await asyncio.sleep(0.15)
+            if failure is not None:
+                with halted(0 if spacing else running.pid):
+                    await hosts[number].answer_all(failure, spacing)
+                    await asyncio.sleep(0.01)
+            await asyncio.sleep(0.05 + SOON)
+            retried = await leave(connections, answers)
+            found.append(exactly("retry budget", f"{TOGETHER} {case}: retried", expected, retried))
+    return found

@@ -14,7 +14,7 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from meshsim.random import derive
@@ -93,11 +93,11 @@ class _Served(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        self.host.connections.add(transport)
+        self.host.connections.add(self)
+        self.host.opened += 1
 
     def connection_lost(self, exc: Exception | None) -> None:
-        assert self.transport is not None
-        self.host.connections.discard(self.transport)
+        self.host.connections.discard(self)
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
@@ -151,13 +151,16 @@ class Host:
         script: what it does with a request; may be changed at any time.
         refuses: it does not listen at all.
         arrivals: what it was sent.
+        opened: how many connections it has had.
+        connections: those that are open.
         address: where it listens (or where nobody does).
     """
 
     script: Script = field(default_factory=lambda: always(Reply()))
     refuses: bool = False
     arrivals: list[Arrival] = field(default_factory=list)
-    connections: set[asyncio.Transport] = field(default_factory=set)
+    opened: int = 0
+    connections: set[_Served] = field(default_factory=set)
     address: Address = (LOOPBACK, 0)
     _server: asyncio.Server | None = None
     _held: socket.socket | None = None
@@ -179,8 +182,15 @@ class Host:
             self._held.close()
         if self._server is not None:
             self._server.close()
-        for transport in list(self.connections):
-            transport.abort()
+        for served in list(self.connections):
+            assert served.transport is not None
+            served.transport.abort()
+
+    async def answer_all(self, reply: Reply, spacing: float) -> None:
+        """The same on every connection, whatever the script said of it; so far apart, s."""
+        for served in list(self.connections):
+            served.answer(reply)
+            await asyncio.sleep(spacing)
 
 
 @dataclass(frozen=True)
@@ -256,8 +266,23 @@ async def ask(port: int, host: str = "laws") -> Answer:
         await connection.close()
 
 
-async def burst(port: int, n: int, pid: int = 0) -> list[Answer]:
-    """So many requests in the same instant.
+@contextlib.contextmanager
+def halted(pid: int) -> Iterator[None]:
+    """A process finds all at once what comes to it meanwhile; 0 for none."""
+    if pid:
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(0.005)  # all its threads must have stopped
+    try:
+        yield
+    finally:
+        if pid:
+            os.kill(pid, signal.SIGCONT)
+
+
+async def send_at_once(
+    port: int, n: int, pid: int = 0
+) -> tuple[list[Connection], list[asyncio.Task[Answer]]]:
+    """So many requests in the same instant, and their answers to come.
 
     Args:
         port: of the listener.
@@ -267,16 +292,29 @@ async def burst(port: int, n: int, pid: int = 0) -> list[Answer]:
     connections = [await Connection.open(port) for _ in range(n)]
     await asyncio.sleep(0.02)
     keys = [new_key() for _ in connections]
-    if pid:
-        os.kill(pid, signal.SIGSTOP)
-        time.sleep(0.005)  # all its threads must have stopped
-    since = time.monotonic()
-    for connection, key in zip(connections, keys, strict=True):
-        connection.send(key)
-    if pid:
-        os.kill(pid, signal.SIGCONT)
+    with halted(pid):
+        since = time.monotonic()
+        for connection, key in zip(connections, keys, strict=True):
+            connection.send(key)
     waits = [connection.answer(key, since) for connection, key in zip(connections, keys, strict=True)]
+    return connections, [asyncio.create_task(wait) for wait in waits]
+
+
+async def burst(port: int, n: int, pid: int = 0) -> list[Answer]:
+    """What becomes of so many requests in the same instant."""
+    connections, waits = await send_at_once(port, n, pid)
     answers = await asyncio.gather(*waits)
     for connection in connections:
         await connection.close()
     return answers
+
+
+async def leave(connections: list[Connection], waits: list[asyncio.Task[Answer]]) -> int:
+    """Waits no longer; how many requests have not been answered."""
+    left = [wait for wait in waits if not wait.done()]
+    for wait in left:
+        wait.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+    for connection in connections:
+        await connection.close()
+    return len(left)

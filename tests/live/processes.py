@@ -50,7 +50,7 @@ def gone(pids: Iterable[int], ports: Iterable[int], folder: str | Path) -> bool:
 
 def traces(mesh: LiveMesh) -> tuple[list[int], list[int], str]:
     """The processes, ports and folder of a mesh."""
-    pids = [mesh.keeper.pid, *(process.pid for process in mesh.keeper.processes)]
+    pids = [mesh.keeper.watcher, mesh.keeper.pid, *(process.pid for process in mesh.keeper.processes)]
     ports = [address[1] for address in mesh.apps.values()]
     for listeners in mesh.listeners.values():
         found = (listeners.inbound, listeners.outbound, listeners.admin)

@@ -76,6 +76,38 @@ def test_a_run_behind_envoys_has_its_calls_tries_pushes_and_outages() -> None:
     assert edges["retries"] > 0
 
 
+REFUSING = """
+name: one-of-two-refuses
+duration: 2s
+services: {api: {replicas: 2}}
+policies: {api: {balance: random, retries: {attempts: 1, on: [5xx], backoff: {base: 1ms}}}}
+load: [{to: api, rate: 60/s, arrivals: constant}]
+events: [{at: 0s, replica: api/0, down: true}]
+"""
+
+
+def test_tries_that_reach_no_replica_count() -> None:
+    scenario = loads(REFUSING)
+    with LiveMesh(scenario, 7, Options(proxy="envoy")) as mesh:
+        mesh.launch()
+        mesh.start()
+        mesh.run(20.0)
+        mesh.settle(5.0)
+        counted = mesh.proxies.snapshot()["client/0"]["edges"]["client -> api"]
+        end, parts = mesh.now, mesh.stop()
+    records = merge.merge(scenario, 7, "envoy", parts, merge.Ending(end, complete=True)).records
+    requests, attempts = records.requests, records.attempts
+    sent = len(attempts.sent)
+    assert sent == requests.attempts.sum()
+    assert counted["attempts"] <= sent, "Envoy writes its log every 0.2 s"
+    first = attempts.kind == 0
+    assert first.sum() == len(requests.start)
+    refused = attempts.replica == 0
+    assert np.isnan(attempts.arrived[refused]).all()
+    assert sent - len(requests.start) == (refused & first).sum() > 20
+    assert (requests.status == 503).sum() == (refused & ~first).sum() > 5
+
+
 def test_a_push_that_an_envoy_refuses_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     with LiveMesh(loads(TEXT), 7, Options(proxy="envoy")) as mesh:
         mesh.launch()

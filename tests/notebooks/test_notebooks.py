@@ -26,6 +26,7 @@ ANSWERS_01 = {
         ("def whole(n, p, r):\n    return (1 - p ** (r + 1)) ** n", "right, 4 of 4"),
         ("def whole(n, p, r):\n    return (1 - p**r) ** n", "not yet"),  # counts the retries, not the tries
         ("def whole(n, p, r):\n    return 1 - n * p ** (r + 1)", "not yet"),  # good for small n · p only
+        ("whole = 0.95", "`whole` is not a function any longer"),
     ),
     "exercise-b": (
         (
@@ -35,10 +36,16 @@ ANSWERS_01 = {
         ('MINE = """\npolicies:\n  parts:\n    retries: {attempts: 2}\n"""', "not yet"),
         ('MINE = """\npolicies:\n  parts:\n    retries: {attempts: 1, backoff: {base: 1ms}}\n"""', "not yet"),
         ('MINE = """\npolicies:\n  parts:\n    retry: {attempts: 2}\n"""', "did you mean retries?"),
+        (
+            'MINE = """\npolicies:\n  parts:\n    retries: {attempts: 9, backoff: {base: 2ms}}\n"""',
+            "so it does with one retry less",
+        ),
+        ("MINE = {'policies': {}}", "MINE has to be text"),
     ),
     "exercise-c": (
         ('verdict = {"first": "app", "second": "control plane", "third": "data plane"}', "third: right"),
         ('verdict = {"first": "data plane", "second": "app", "third": "app"}', "third: not yet"),
+        ("verdict = 'app'", "not yet: `verdict` has to have a word for each"),
     ),
 }
 
@@ -143,6 +150,23 @@ def test_lesson_01_tells_right_answers_from_wrong_ones(lesson: Lesson, exercise:
     for answer, verdict in ANSWERS_01[exercise]:
         lesson.execute(answer, place)
         assert verdict in lesson.execute(lesson.notebook.cells[check].source, check), answer
+
+
+def test_a_prediction_of_any_kind_is_shown(lesson: Lesson) -> None:
+    compared = lesson.place("compare")
+    for prediction in ("5", "None", "[1, 2]", '{"calls": ["B"], "broken": "many"}'):
+        lesson.execute(f"prediction = {prediction}")
+        lesson.execute(lesson.notebook.cells[compared].source, compared)
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_no_answer_stands_in_the_notebook(source: Path) -> None:
+    """Cells that check call the package, and hold nothing but that."""
+    cells = [cell for cell in jupytext.read(source).cells if cell.cell_type == "code"]
+    for cell in cells:
+        if any(tag.startswith("check-") for tag in cell.metadata.get("tags", ())):
+            assert re.fullmatch(r"print\(lesson\d\d\.check_\w+\([\w, ]+\)\)", cell.source), cell.source
+    assert "RIGHT" not in "".join(cell.source for cell in cells)
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)

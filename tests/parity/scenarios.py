@@ -147,6 +147,7 @@ def policy(draw: st.DrawFn, versions: list[str]) -> Document:
             "max_ejection_time": "1500ms",
             "max_ejection_percent": draw(st.sampled_from(["34%", "50%", "100%"])),
             "min_health_percent": draw(st.sampled_from(["0%", "50%"])),
+            "merge_window": draw(st.one_of(st.just("0s"), apart(20, 500, 0.5371))),
         }
     if on(1):
         made["hedge"] = {"after": draw(apart(5, 40, 0.0173)), "max": draw(st.integers(1, 3))}
@@ -163,8 +164,8 @@ def policy(draw: st.DrawFn, versions: list[str]) -> Document:
 
 
 @st.composite
-def load(draw: st.DrawFn, to: str) -> Document:
-    made: Document = {"to": to, "priority": draw(st.integers(0, 2))}
+def load(draw: st.DrawFn, to: str, place: int) -> Document:
+    made: Document = {"to": to, "priority": place + draw(st.sampled_from([0, 2]))}  # two loads differ
     kind = draw(st.sampled_from(["rate", "rate", "profile", "mmpp", "users"]))
     if kind == "rate":
         made["rate"] = f"{draw(st.integers(10, 60))}/s"
@@ -260,7 +261,7 @@ def scenarios(draw: st.DrawFn) -> Document:
         "links": {
             "default": {"latency": draw(time(0.2, 5)), "loss": draw(st.sampled_from(["0%", "1%", "10%"]))}
         },
-        "load": [draw(load(names[0])) for _ in range(draw(st.integers(1, 2)))],
+        "load": [draw(load(names[0], place)) for place in range(draw(st.integers(1, 2)))],
     }
     if draw(st.booleans()):
         proxy = {"time": draw(time(0.1, 1)), "workers": draw(st.sampled_from([1, 2, "unlimited"]))}

@@ -101,6 +101,7 @@ def policies(draw: st.DrawFn, grid: bool, split: bool) -> Document:
             "consecutive_5xx": draw(st.integers(1, 3)), "interval": ms(40, 200),
             "base_ejection_time": ms(50, 400),
             "max_ejection_percent": draw(st.sampled_from(["34%", "60%", "100%"])),
+            "merge_window": draw(st.sampled_from(["0s", ms(40, 200)])),
         }  # fmt: skip
     if draw(st.booleans()):
         policy["hedge"] = {"after": ms(10, 150), "max": draw(st.integers(1, 2))}
@@ -183,6 +184,9 @@ class Script(Transport):
         host = attempt.host_sent()
         if host.idle > 0:
             attempt.cluster.closed(host, now)
+
+    def drain(self, host: Host) -> None:
+        self.decisions.append((-1.0, "drain", host.name, None))
 
     def go_down(self, clusters: list[Cluster], name: str, now: float) -> None:
         """A host goes down: it loses what it has, and closes its connections."""

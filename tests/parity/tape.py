@@ -53,7 +53,7 @@ policies:
     retries: {attempts: 2, per_try_timeout: 120ms, on: [5xx], budget: {ratio: 30%, min_concurrency: 2}}
     circuit_breaker: {max_connections: 6, max_pending: 6, max_requests: 12}
     outlier_detection: {consecutive_5xx: 3, interval: 200ms, base_ejection_time: 300ms,
-                        max_ejection_percent: 60%}
+                        max_ejection_percent: 60%, merge_window: 150ms}
     rate_limit: {burst: 30, rate: 150/s}
     balance: least_request
     split: {v1: 70, v2: 30}
@@ -78,7 +78,7 @@ class Tape:
         self.entries.append(entry)
 
     def decided(self) -> list[Entry]:
-        return [entry for entry in self.entries if entry[0] in ("open", "send", "abandon", "answer")]
+        return [entry for entry in self.entries if entry[0] in ("open", "send", "abandon", "drain", "answer")]
 
 
 # ---- recording ----------------------------------------------------------------------------------------
@@ -123,6 +123,7 @@ def watch(tape: Tape) -> None:
         before(Cluster, what, lambda cluster, host, now, what=what: tape.put(what, host.name, now))
     before(SocketTransport, "open", lambda transport, cluster, host, now: tape.put("open", host.name))
     before(SocketTransport, "send", lambda transport, try_, now: tape.put("send", try_.key, try_.host.name))
+    before(SocketTransport, "drain", lambda transport, host: tape.put("drain", host.name))
     before(SocketTransport, "abandon", lambda transport, try_, now: tape.put("abandon", try_.key))
 
 
@@ -252,6 +253,9 @@ class Player(Clock, Transport):
     def abandon(self, stream: Stream, now: float) -> None:
         assert isinstance(stream, Attempt)
         self.tape.put("abandon", stream.key)
+
+    def drain(self, host: Host) -> None:
+        self.tape.put("drain", host.name)
 
 
 class Maker(Owner):

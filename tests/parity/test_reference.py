@@ -25,7 +25,8 @@ MUST_ACT = {
     "abandoned: finish", "abandoned: leave_queue", "abandoned: stop", "dropped from queue",
     "dropped from sidecar", "stopped in service", "cancelled call", "lost when down", "pending",
     "left pending", "queue full", "resend", "resend stopped", "optional failure", "call not taken",
-    "failure dropped", "lifo overtakes", "priority overtakes", "own error",
+    "failure dropped", "lifo overtakes", "priority overtakes", "own error", "idle connection closed",
+    "busy connection closed", "stale pick",
 }  # fmt: skip
 """What must have happened at least a hundred times over the long run."""
 

@@ -24,5 +24,5 @@ def test_the_tape_of_a_live_proxy_leads_to_the_same_decisions() -> None:
     decisions = re.match(r"(\d+) decisions, all the same", said.stdout)
     assert decisions is not None, said.stdout
     assert int(decisions[1]) > 500
-    for kind in ("open", "send", "abandon", "answer 200", "answer 503 UO", "answer 503 FI", "URX"):
+    for kind in ("open", "send", "abandon", "drain", "answer 200", "answer 503 UO", "answer 503 FI", "URX"):
         assert kind in said.stdout

@@ -32,6 +32,9 @@ class Doors(Transport):
         else:
             self.opening.append(host)
 
+    def drain(self, host: Host) -> None:
+        pass
+
 
 class Probe(Stream):
     """A stream that notes what happens to it.
@@ -47,6 +50,7 @@ class Probe(Stream):
         self.sibling = sibling
         self.next = next
         self.host = None
+        self.drains = 0
         self.ahead = None
         self.behind = None
         self.waiting = False
@@ -93,6 +97,7 @@ class Pools(RuleBasedStateMachine):
         )
         self.active: list[Probe] = []
         self.waiting: list[Probe] = []
+        self.drained: set[Probe] = set()
 
     def sort(self) -> None:
         """Moves streams to where their last event put them."""
@@ -127,7 +132,11 @@ class Pools(RuleBasedStateMachine):
         probe = data.draw(st.sampled_from(self.active))
         self.active.remove(probe)
         assert probe.host is not None
-        self.cluster.release(probe.host, reusable, 0.0)
+        before = probe.host.connections - probe.host.opening
+        self.cluster.release(probe, probe.host, reusable, 0.0)
+        if not self.doors.at_once:
+            closes = not reusable or probe in self.drained
+            assert probe.host.connections - probe.host.opening == before - closes
         self.sort()
 
     @precondition(lambda self: self.doors.opening)
@@ -152,6 +161,13 @@ class Pools(RuleBasedStateMachine):
     def close(self, data: st.DataObject) -> None:
         self.cluster.closed(data.draw(st.sampled_from([host for host in self.hosts if host.idle])), 0.0)
         self.sort()
+
+    @rule(data=st.data())
+    def drain(self, data: st.DataObject) -> None:
+        host = data.draw(st.sampled_from(self.hosts))
+        self.cluster.drain(host)
+        assert host.idle == 0
+        self.drained.update(probe for probe in self.active if probe.host is host)
 
     @precondition(lambda self: self.waiting)
     @rule(data=st.data())

@@ -216,6 +216,21 @@ def test_check_says_what_is_there(small) -> None:
     assert told["edges"] == ["client -> api"]
 
 
+def test_check_names_the_programs_that_live_would_start(small) -> None:
+    changes = (
+        "services.shop={live: {command: [node, a b], env: {D: '1'}}, versions: {v1: {}, v2: {}}}",
+        'services.shop.versions.v2.live={command: ["./x\\e[31m"]}',
+        "load[0].to=shop",
+    )
+    words = ["check", small, *(word for change in changes for word in ("--set", change))]
+    programs = json.loads(call(*words, "--json").stdout)["programs"]
+    assert programs == {"shop/v1": "env D=1 node 'a b'", "shop/v2": "'./x\x1b[31m'"}
+    lines = call(*words).stdout.splitlines()
+    assert "live starts, as shop/v1: env D=1 node 'a b'" in lines
+    assert r"live starts, as shop/v2: './x\x1b[31m'" in lines
+    assert json.loads(call("check", small, "--json").stdout)["programs"] == {}
+
+
 def test_schema_is_json() -> None:
     result = call("schema")
     assert result.exit_code == 0

@@ -9,6 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from meshsim.cli import app
+from meshsim.lab.capacity import capacity, sheets
+from meshsim.lab.sheets import share
+from meshsim.scenario import loads
 
 QUICK = """
 name: quick
@@ -223,3 +226,38 @@ def test_where_no_load_meets_no_curve_is_drawn(quick) -> None:
     assert found["meets"] is None
     assert found["knee"] is None
     assert len(found["curve"]) < 5
+
+
+def named(sentences) -> set[str]:
+    """The loads that sentences name."""
+    return set(re.findall(r"[\d.,]+/s", " ".join(sentences)))
+
+
+def test_every_load_in_a_sentence_is_a_row_of_the_table() -> None:
+    """Also those that only fresh seeds were asked about, since the first answer did not stand up to them."""
+    scenario = loads(
+        """
+        name: queue
+        duration: 20s
+        services: {api: {workers: 1, time: {exponential: 10ms}}}
+        load: [{to: api, rate: 40/s}]
+        objectives: [{service: api, p90: 100ms}]
+        """
+    )
+    answer = capacity(scenario, find=["load"], at_most=8, seed=2, resolution=0.05, jobs=1).answer
+    rows = {row[0]: row for row in sheets.curve(answer).rows}
+    assert named(sheets.load(answer)) <= set(rows)
+    assert answer["load"]["meets"]["label"] in rows
+    assert any(point["fresh"] for point in answer["load"]["curve"])
+    busiest, row = answer["load"]["busiest"], rows[answer["load"]["meets"]["label"]]
+    assert row[-1] == "met (fresh seeds)"
+    assert row[3:5] == ("api", share(busiest["utilisation"]))
+
+
+def test_recovery_has_a_table_too(hit) -> None:
+    result = call(hit, *FAST, "--find", "recovery", "--json")
+    answer = json.loads(result.stdout)
+    rows = sheets.recoveries(answer).rows
+    assert named(sheets.recovery(answer)) <= {row[0] for row in rows}
+    assert {row[-1].split(" (")[0] for row in rows} >= {"recovers", "does not"}
+    assert all(0 <= int(recovered) <= int(pairs) for _, pairs, recovered, _ in rows)

@@ -7,11 +7,13 @@ import pkgutil
 import re
 import shlex
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 import meshsim
@@ -153,6 +155,67 @@ def test_architecture_names_what_the_code_has() -> None:
         assert owner in classes, owner
     for path in re.findall(r"`((?:\w+/)+(?:\w+\.py)?)`", text):
         assert any((REPOSITORY / root / path).exists() for root in (".", "meshsim", "docs")), path
+
+
+# ---- commands ---------------------------------------------------------------------------------------
+
+
+def verbs(group: Any, words: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    """All commands by the words that call them."""
+    found: dict[tuple[str, ...], Any] = {}
+    for word, command in group.commands.items():
+        inside = hasattr(command, "commands")
+        found |= verbs(command, (*words, word)) if inside else {(*words, word): command}
+    return found
+
+
+VERBS = verbs(get_command(app))
+
+
+def verb_of(words: Sequence[str]) -> tuple[str, ...]:
+    return next(verb for verb in VERBS if tuple(words[: len(verb)]) == verb)
+
+
+def test_the_readme_lists_every_verb_with_options_that_there_are() -> None:
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    listed = set()
+    for command, does in re.findall(r"^\| `meshsim ([^`]*)` \| (.*) \|$", text, re.MULTILINE):
+        verb = verb_of(command.split())
+        listed.add(verb)
+        options = {option for each in VERBS[verb].params for option in each.opts}
+        assert set(re.findall(r"--[\w-]+", does)) <= options, command
+        accepted(command.replace("...", ""))
+    assert listed == set(VERBS)
+
+
+def accepted(command: str) -> None:
+    """Raises what the command line says if something is missing, or too much; nothing is run."""
+    words = shlex.split(command.replace("\\\n", " "), comments=True)
+    words = words[: next((place for place, word in enumerate(words) if word in SHELL), len(words))]
+    verb = verb_of(words)
+    VERBS[verb].make_context(verb[-1], words[len(verb) :])
+
+
+SHELL = (">", "2>", "|", "&&", "&")
+
+
+def shown(text: str) -> list[str]:
+    """Commands that begin a line, after a $ or not."""
+    return re.findall(r"^(?:\$ )?meshsim ((?:.*\\\n)*.*)$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("file", ALL, ids=name)
+def test_commands_are_accepted_as_written(file: Path) -> None:
+    """No option or argument is missing, and none is unknown; what they print is compared elsewhere."""
+    for command in shown(file.read_text(encoding="utf-8")):
+        if command.split()[0] in {verb[0] for verb in VERBS}:
+            accepted(command.replace("[...]", "").replace("...", ""))
+
+
+@pytest.mark.parametrize("verb", sorted(VERBS), ids=" ".join)
+def test_examples_of_the_help_are_accepted(verb: tuple[str, ...]) -> None:
+    for command in shown(re.sub("^ +", "", VERBS[verb].epilog or "", flags=re.MULTILINE)):
+        accepted(command)
 
 
 # ---- what lists everything --------------------------------------------------------------------------

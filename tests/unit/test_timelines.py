@@ -90,6 +90,7 @@ OK = (12.0, 200, "", 1)
 ALWAYS = {"errors": 1.0}
 ONE = {"workers": 1}
 LIMIT_1 = {"circuit_breaker": {"max_connections": 1}}
+TOGETHER = retries(on=["5xx"], budget={"ratio": 1.0, "min_concurrency": 0})
 OUTLIER = {
     "consecutive_5xx": 1, "interval": "500ms", "base_ejection_time": "1s", "max_ejection_percent": 1.0,
 }  # fmt: skip
@@ -348,6 +349,48 @@ CASES: dict[str, tuple[Scenario, Expected]] = {
     "the cap": (
         scene(0, 100, a=ALWAYS, policy={"outlier_detection": OUTLIER | {"max_ejection_percent": 0.1}}),
         [(12, 500, "", 1), (12, 500, "", 1)],
+    ),
+    # out at 122, as two have failed; back on the tick of 500; out again at 622, which is told at 922; back at
+    # 1000, told at 1300
+    "a change waits for others": (
+        scene(
+            *range(10, 1_400, 100),
+            a=ALWAYS,
+            duration="2s",
+            policy={
+                "outlier_detection": OUTLIER
+                | {"consecutive_5xx": 2, "base_ejection_time": "100ms", "merge_window": "300ms"}
+            },
+        ),
+        [
+            *[(12, 500, "", 1)] * 2,
+            *[(0, 503, "UH", 0)] * 3,
+            *[(12, 500, "", 1)] * 5,
+            *[(0, 503, "UH", 0)] * 3,
+            (12, 500, "", 1),
+        ],
+    ),
+    # when others' ends make room, or a push does, all who wait get connections
+    "room for all who wait": (
+        scene(
+            0,
+            1,
+            2,
+            3,
+            policy=LIMIT_1,
+            events=[{"at": "5ms", "set": {"policies.a.circuit_breaker.max_connections": 9}}],
+        ),
+        [OK, (23, 200, "", 1), (22, 200, "", 1), (21, 200, "", 1)],
+    ),
+    # one after the other, each answer leaves one less in flight
+    "a budget when several fail together": (
+        scene(0, 0, 0, 0, 0, 0, policy=TOGETHER, events=[fails(0, 12)]),
+        [*[(24, 200, "", 2)] * 3, *[(12, 500, "UO", 1)] * 3],
+    ),
+    # connections that break at one instant are all counted for each
+    "a budget when connections break together": (
+        scene(0, 0, 0, 0, 0, 0, policy=TOGETHER, events=[down(5, 6)]),
+        [(18, 200, "", 2)] * 6,
     ),
     "panic": (
         scene(
@@ -753,6 +796,30 @@ def test_calls_and_attempts_of_a_retried_request(simulate: Simulate) -> None:
     assert (calls.request_start == 0).all()
 
 
+LIMIT_3 = {"circuit_breaker": {"max_connections": 3}}
+HALF = {"outlier_detection": OUTLIER | {"max_ejection_percent": 0.5}}
+
+
+def first_of_two() -> str:
+    """The replica that round robin picks first."""
+    return f"a/{floor(random.u01(key(random.PROXIES, 0), random.START) * 2)}"
+
+
+def test_an_ejected_host_loses_its_connections(simulate: Simulate) -> None:
+    """It had two of the three; the fourth request waits for the other host's one, the fifth need not."""
+    errors = [fails(0, 1_000, replica=first_of_two())]
+    records = simulate(scene(0, 1, 2, 3, 20, a={"replicas": 2}, policy=LIMIT_3 | HALF, events=errors))
+    check(records, [(12, 500, "", 1), OK, (12, 500, "", 1), (22, 200, "", 1), OK])
+
+
+@pytest.mark.parametrize("at", [20, 11.5], ids=["idle", "its answers on their way"])
+def test_a_dead_host_loses_its_connections(simulate: Simulate, at: float) -> None:
+    """It had two of the three; so the second request that goes to the other host later need not wait."""
+    gone = [down(at, at + 0.3, first_of_two())]
+    records = simulate(scene(0, 0.1, 0.2, 30, 31, 32, a={"replicas": 2}, policy=LIMIT_3, events=gone))
+    check(records, [OK] * 6)
+
+
 def test_ejections_are_listed(simulate: Simulate) -> None:
     records = simulate(scene(0, a=ALWAYS, policy={"outlier_detection": OUTLIER}))
     ((time, edge, replica),) = records.ejections
@@ -903,7 +970,7 @@ STORM = {
             ],
         },
         "b": {
-            "versions": {"v1": {"replicas": 2}, "v2": {"replicas": 1}}, "workers": 2, "queue": 5,
+            "versions": {"v1": {"replicas": 2}, "v2": {"replicas": 1}}, "workers": 2, "queue": 3,
             "time": {"exponential": "20ms"}, "errors": 0.05,
             "when_abandoned": "leave_queue", "discipline": "lifo",
         },
@@ -932,7 +999,7 @@ STORM = {
             "circuit_breaker": {"max_connections": 3, "max_pending": 4, "max_requests": 3},
             "outlier_detection": {
                 "consecutive_5xx": 2, "interval": "500ms", "base_ejection_time": "500ms",
-                "max_ejection_percent": 1.0, "min_health_percent": 0.6,
+                "max_ejection_percent": 1.0, "min_health_percent": 0.6, "merge_window": "300ms",
             },
         },
         "c": {

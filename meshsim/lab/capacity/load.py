@@ -145,7 +145,7 @@ class LoadSearch:
                 self.answer.notes.append(
                     f"{none}: nothing here limits it."
                     if verdict is Verdict.MET
-                    else f"{none} for sure; that is too close to call. {shortage.told(self.inquiry, factor)}"
+                    else f"{none} for sure; that is inconclusive. {shortage.told(self.inquiry, factor)}"
                 )
                 return None
             factor = higher
@@ -201,7 +201,7 @@ class LoadSearch:
 
     def _said(self, verdict: Verdict) -> str:
         said = {Verdict.MET: self.words.met, Verdict.MISSED: self.words.missed}
-        return said.get(verdict, "is too close to call")
+        return said.get(verdict, "is inconclusive")
 
     def _label(self, factor: float) -> str:
         return self.scaling.label(factor)

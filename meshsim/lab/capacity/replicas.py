@@ -44,7 +44,7 @@ class ReplicasAnswer:
     Attributes:
         least: by pool; None if none are known that meet the objectives.
         bounds: fewer than this are always busy.
-        removals: by pool, the verdict with one replica less; None where it has none to spare.
+        removals: by pool, the verdict with one replica less; None where it is at its minimum.
         exact: whether every cheaper combination above the bounds was tried.
         cheaper: how many of them there are.
         confirmed: whether fresh seeds agreed; None before they were asked.
@@ -126,7 +126,7 @@ class ReplicasSearch:
         )
         if self.inquiry.findings[replicas].verdict is Verdict.MISSED:
             return f"{many} don't meet the objectives: it is not replicas that are short."
-        return f"{many} are too close to call. {shortage.told(self.inquiry, replicas)}"
+        return f"{many} are inconclusive. {shortage.told(self.inquiry, replicas)}"
 
     def _busiest(self, finding: Finding[Replicas], replicas: Replicas) -> float:
         return max((self._busy(finding, place) / count for place, count in enumerate(replicas)), default=0.0)
@@ -233,7 +233,7 @@ class ReplicasSearch:
         verdict = self.verifier.ask(replicas).verdict
         self.answer.confirmed = verdict is Verdict.MET
         if verdict is not Verdict.MET:
-            how = "is missed" if verdict is Verdict.MISSED else "is too close to call"
+            how = "is missed" if verdict is Verdict.MISSED else "is inconclusive"
             self.answer.notes.append(
                 f"With fresh seeds {self.pools.label(replicas)} {how}: add a replica where it does most."
             )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import meshsim
-from meshsim.lab.capacity.inquiry import Finding
+from meshsim.lab.capacity.inquiry import Finding, Inquiry
 from meshsim.lab.capacity.load import LoadAnswer
 from meshsim.lab.capacity.study import LOAD, MAP, RECOVERY, REPLICAS, Study
 from meshsim.measure.intervals import interval
@@ -51,17 +51,26 @@ def _seeds(study: Study) -> list[int]:
 
 
 def _load(study: Study) -> Plain | None:
-    found, inquiry = study.load, study.inquiry
-    if found is None or inquiry is None:
+    found, seen = study.load, _seen(study.loads)
+    if found is None:
         return None
-    findings = [inquiry.findings[load] for load in sorted(inquiry.findings)]
-    seen = [finding for finding in findings if finding.observations]
     return {
         **_bracket(study, found),
         "knee": _knee(study),
         "busiest": _busiest(seen, found.meets) if found.meets is not None else None,
         "curve": [_point(study, finding) for finding in seen],
     }
+
+
+def _seen(inquiries: Sequence[Inquiry[float]]) -> list[Finding[float]]:
+    """What was seen at each load, in order; with fresh seeds only where it was not looked at before."""
+    found = {
+        candidate: finding
+        for inquiry in reversed(inquiries)
+        for candidate, finding in inquiry.findings.items()
+        if finding.observations
+    }
+    return [found[load] for load in sorted(found)]
 
 
 def _bracket(study: Study, found: LoadAnswer) -> Plain:
@@ -93,9 +102,8 @@ def _knee(study: Study) -> Plain | None:
 
 
 def _busiest(seen: Sequence[Finding[float]], factor: float) -> Plain | None:
-    """The service with the busiest workers, at the load looked at that is nearest."""
-    finding = min(seen, key=lambda each: abs(each.candidate - factor))
-    found = _means(finding, "utilisation.")
+    """The service with the busiest workers at a load."""
+    found = _means(next(each for each in seen if each.candidate == factor), "utilisation.")
     name = max(found, key=lambda each: found[each], default=None)
     return None if name is None else {"service": name, "utilisation": found[name]}
 
@@ -114,9 +122,7 @@ def _point(study: Study, finding: Finding[float]) -> Plain:
     """A point of the load-latency curve."""
     seen = finding.observations
     return {
-        **(_at(study, finding.candidate) or {}),
-        "verdict": str(finding.verdict),
-        "replications": len(seen),
+        **_looked_at(study, finding),
         "unstable": sum(each.unstable for each in seen),
         "measured": [
             _measured([each.scores[place].measured for each in seen]) for place in range(len(study.limits))
@@ -124,6 +130,16 @@ def _point(study: Study, finding: Finding[float]) -> Plain:
         "goodput": _measured([each.numbers.get("goodput") for each in seen]),
         "latency_mean": _measured([each.numbers.get("latency.mean") for each in seen]),
         "utilisation": _means(finding, "utilisation."),
+    }
+
+
+def _looked_at(study: Study, finding: Finding[float]) -> Plain:
+    """A load, and what was decided of it."""
+    return {
+        **(_at(study, finding.candidate) or {}),
+        "verdict": str(finding.verdict),
+        "replications": len(finding.observations),
+        "fresh": finding.observations[0].seed != study.question.plan.seed,
     }
 
 
@@ -164,7 +180,14 @@ def _replicas(study: Study) -> Plain | None:
 def _recovery(study: Study) -> Plain | None:
     if study.recovery is None:
         return None
-    return {**_bracket(study, study.recovery), "trial": _trial(study)}
+    looked = [
+        {
+            **_looked_at(study, finding),
+            "recovered": sum(each.scores[0].measured == 1.0 for each in finding.observations),
+        }
+        for finding in _seen(study.recoveries)
+    ]
+    return {**_bracket(study, study.recovery), "trial": _trial(study), "looked_at": looked}
 
 
 def _trial(study: Study) -> Plain | None:

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from meshsim.errors import MeshsimError, Problem, ScenarioError, shown
 from meshsim.lab import engines, files
-from meshsim.lab.capacity import report
+from meshsim.lab import sheets as text
+from meshsim.lab.capacity import report, sheets
 from meshsim.lab.capacity.inquiry import Plan
 from meshsim.lab.capacity.limits import objective
 from meshsim.lab.capacity.runner import Runner
 from meshsim.lab.capacity.study import LOAD, MAP, RECOVERY, REPLICAS, Question, Say, Study
 from meshsim.lab.capacity.table import table
 from meshsim.lab.interrupt import interruptible
+from meshsim.lab.output import OutputOptions, output
 from meshsim.lab.pool import Pool
 from meshsim.lab.run import SEED_LIMIT
 from meshsim.measure.table import Table
-from meshsim.scenario import load, loads, written
+from meshsim.plain import converted
+from meshsim.scenario import load
 from meshsim.scenario.dump import flow
 from meshsim.scenario.findings import VARY
 from meshsim.scenario.grid import Grid
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
 QUESTIONS = (LOAD, REPLICAS, RECOVERY)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Capacity:
     """What a mesh carries.
 
@@ -46,8 +49,19 @@ class Capacity:
     """
 
     scenario: Scenario
-    answer: dict[str, Any] = field(repr=False)
-    columns: Table = field(repr=False)
+    answer: dict[str, Any]
+    columns: Table
+
+    def __repr__(self) -> str:
+        first = [sentences[0] for _, sentences, _ in sheets.sections(self.answer) if sentences]
+        return text.line("Capacity", self.scenario.name, f"{self.answer['runs']} runs", *first)
+
+    def _repr_html_(self) -> str:
+        tables = [
+            text.html(sheet or text.Sheet(title, (), []), sentences)
+            for title, sentences, sheet in sheets.sections(self.answer)
+        ]
+        return "".join(tables)
 
     def plot(self) -> Picture | None:
         """The load-latency curve with objectives, bracket and knee; None if no load was looked at."""
@@ -65,28 +79,29 @@ class Capacity:
 
         return map_figure(self.answer)
 
-    def save(self, folder: str | Path) -> list[Path]:
-        """Writes capacity.json, capacity.parquet (every run), capacity.png and, of a map, map.png.
+    def save(self, folder: str | Path, **options: Unpack[OutputOptions]) -> list[Path]:
+        """Writes capacity.json, the table of every run, and the pictures: of the curve, and of a map.
+
+        Args:
+            folder: made if missing.
+            options: `formats`, `dpi` and `csv`, see `meshsim.lab.output.OutputOptions`.
 
         Raises:
             MeshsimError: they can't be written; then none of them is.
         """
-        pictures = {"capacity.png": self.plot(), "map.png": self.plot_map()}
+        form = output(options)
         return files.write(
             files.prepare(folder),
             {
                 "capacity.json": files.json_writer(self.answer),
-                "capacity.parquet": files.parquet_writer(self.columns),
-                **{name: _writer(each) for name, each in pictures.items() if each is not None},
+                **form.tables(capacity=self.columns),
+                **form.pictures(capacity=self.plot(), map=self.plot_map()),
+                **files.named_writers(self.scenario),
             },
         )
 
 
-def _writer(picture: Picture) -> files.Writer:
-    content = picture.png()
-    return lambda out: out.write(content)
-
-
+@converted
 def capacity(
     scenario: str | Path | Scenario,
     *,
@@ -199,7 +214,7 @@ def _changes(overrides: Overrides, objectives: Sequence[str]) -> Overrides:
     given = [objective(text) for text in objectives]
     if isinstance(overrides, Mapping):
         return {**overrides, "objectives": given}
-    return [*([overrides] if isinstance(overrides, str) else overrides), f"objectives={flow(given)}"]
+    return [*overrides, f"objectives={flow(given)}"]
 
 
 def _loaded(
@@ -214,13 +229,7 @@ def _loaded(
         if vary:
             grid = load_grid(source, changes, vary)
             return grid.scenario, grid
-        return _load(source, changes), None
-
-
-def _load(source: str | Path | Scenario, changes: Overrides) -> Scenario:
-    if not isinstance(source, Scenario):
-        return load(source, changes)
-    return loads(written.text(source), overrides=changes, folder=source.folder) if changes else source
+        return load(source, changes), None
 
 
 def _plan(confidence: float, at_most: int, seed: int) -> Plan:

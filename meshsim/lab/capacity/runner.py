@@ -62,6 +62,7 @@ def _in_order(scenario: Scenario, label: str) -> Scenario:
     if scenario.keep != "records":
         scenario = scenario.model_copy(update={"keep": "records"})
         scenario.model_fields_set.discard("keep")  # or it would pass for the user's own wish
+    memory.check_mesh(scenario)
     try:
         memory.check(scenario, 1)
     except MeshsimError as error:

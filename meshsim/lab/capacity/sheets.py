@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from meshsim.lab import sheets
@@ -11,8 +12,9 @@ from meshsim.lab.capacity.limits import Limit
 from meshsim.lab.sheets import Sheet
 
 Answer = dict[str, Any]
-CURVE_ROWS = 14
-"""So many points of the curve at most are printed: those nearest the answer."""
+NEAREST_ROWS = 14
+"""So many loads are printed: those nearest the answer, and any others that a sentence names."""
+VERDICTS = {"met": "met", "missed": "missed", "undecided": "inconclusive"}
 
 
 def objectives(answer: Answer) -> str:
@@ -30,7 +32,7 @@ def sections(answer: Answer) -> Iterator[tuple[str, list[str], Sheet | None]]:
     if answer["replicas"] is not None:
         yield "least replicas, at the scenario's own load", replicas(answer), pools(answer)
     if answer["recovery"] is not None:
-        yield "recovery", recovery(answer), None
+        yield "recovery", recovery(answer), recoveries(answer)
     if answer["map"] is not None:
         yield "map of recovery", chart_notes(answer), chart(answer)
 
@@ -51,7 +53,7 @@ def load(answer: Answer, met: str = "meets", missed: str = "misses", of: str = "
         )
         if width > 1.05 * answer["resolution"] and found["confirmed"] is not None:
             lines.append(
-                f"Between them it is too close to call with {answer['replications_most']} replications;"
+                f"Between them it is inconclusive with {answer['replications_most']} replications;"
                 " a longer duration or a higher --at-most narrows it."
             )
         lines.append(f"That is {meets['factor']:.3g} times the scenario's own load.")
@@ -88,10 +90,9 @@ def _bottleneck(found: Answer) -> Iterator[str]:
 
 
 def curve(answer: Answer) -> Sheet:
-    """One row a load, around the answer."""
+    """One row a load, around the answer, and all that the sentences name."""
     found = answer["load"]
     limits = [Limit(**each) for each in answer["objectives"]]
-    points = _nearest(found["curve"], (found["meets"] or found["misses"] or {"factor": 1.0})["factor"])
     rows = [
         (
             point["label"],
@@ -100,25 +101,31 @@ def curve(answer: Answer) -> Sheet:
             *_busy(point),
             _verdict(point, answer["replications_most"]),
         )
-        for point in points
+        for point in _shown(found, found["curve"], load(answer))
     ]
     heads = [f"{limit.service} {limit.key}" for limit in limits]
     columns = ("load", "runs", *heads, "busiest", "", "objectives")
     return Sheet("loads looked at", columns, rows, words=(len(columns) - 3, len(columns) - 1))
 
 
-def _verdict(point: Answer, most: int) -> str:
-    """What is known of a point; on the curve there are some that nobody asked about until it was clear."""
-    words = {"met": "met", "missed": "missed", "undecided": "too close to call"}
+def _verdict(point: Answer, most: int, said: dict[str, str] = VERDICTS) -> str:
+    """What is known of a point; on the curve there are some with too few runs for a verdict."""
     few = point["verdict"] == "undecided" and point["replications"] < most
-    unstable = f", {point['unstable']} unstable" if point["unstable"] else ""
-    return ("not asked" if few else words[point["verdict"]]) + unstable
+    unstable = f", {point['unstable']} unstable" if point.get("unstable") else ""
+    fresh = " (fresh seeds)" if point["fresh"] else ""
+    return ("not evaluated" if few else said[point["verdict"]]) + fresh + unstable
 
 
-def _nearest(points: list[Answer], factor: float) -> list[Answer]:
-    """The points nearest to a load, in order."""
-    near = sorted(points, key=lambda point: abs(point["factor"] / factor - 1.0))[:CURVE_ROWS]
-    return sorted(near, key=lambda point: float(point["factor"]))
+def _shown(found: Answer, points: list[Answer], sentences: Sequence[str]) -> list[Answer]:
+    """The points nearest to the answer and those that sentences name, in order."""
+    factor = (found["meets"] or found["misses"] or {"factor": 1.0})["factor"]
+    near = sorted(points, key=lambda point: abs(point["factor"] / factor - 1.0))[:NEAREST_ROWS]
+    told = " ".join(sentences)
+    return [
+        point
+        for point in points
+        if point in near or re.search(rf"(?<![\d.,]){re.escape(point['label'])}", told) is not None
+    ]
 
 
 def _measured(limit: Limit, value: Answer | None) -> str:
@@ -156,14 +163,14 @@ def _local(found: Answer) -> str:
     close = [name for name, verdict in found["removals"].items() if verdict == "undecided"]
     if not close:
         return "No single replica can be taken away."
-    return f"No single replica can be taken away for sure; of {', '.join(close)} it is too close to call."
+    return f"No single replica can be taken away for sure; of {', '.join(close)} it is inconclusive."
 
 
 def pools(answer: Answer) -> Sheet:
     """One row a pool."""
     found = answer["replicas"]
     rows: list[tuple[str, ...]]
-    said = {"missed": "misses", "undecided": "too close to call", "met": "meets"}
+    said = {"missed": "misses", "undecided": "inconclusive", "met": "meets"}
     rows = [
         (
             name,
@@ -171,7 +178,7 @@ def pools(answer: Answer) -> Sheet:
             str(found["least"][name]) if found["least"] else sheets.NOTHING,
             str(found["bounds"][name]) if found["bounds"] else sheets.NOTHING,
             f"{found['costs'][name]:g}",
-            said.get(found["removals"].get(name) or "", "has none to spare" if found["removals"] else ""),
+            said.get(found["removals"].get(name) or "", "at minimum" if found["removals"] else ""),
         )
         for name, own in found["own"].items()
     ]
@@ -194,6 +201,22 @@ def recovery(answer: Answer) -> list[str]:
     """Between which loads recovery ends, in sentences."""
     said = ("recovers more often than not", "does not")
     return [*load(answer, *said, of="recovery"), trial(answer["recovery"])]
+
+
+def recoveries(answer: Answer) -> Sheet:
+    """One row a load, around the answer, and all that the sentences name."""
+    found = answer["recovery"]
+    said = {"met": "recovers", "missed": "does not", "undecided": "inconclusive"}
+    rows: list[tuple[str, ...]] = [
+        (
+            point["label"],
+            str(point["replications"]),
+            str(point["recovered"]),
+            _verdict(point, answer["replications_most"], said),
+        )
+        for point in _shown(found, found["looked_at"], recovery(answer))
+    ]
+    return Sheet("loads looked at", ("load", "pairs of runs", "recovered", ""), rows, words=(3,))
 
 
 def chart(answer: Answer) -> Sheet:

@@ -70,7 +70,8 @@ class Study:
         limits: its objectives' limits; empty if only recovery is asked about.
         trial: when it is hit and looked at; None if recovery is not asked about.
         load, knee, replicas, recovery, map: the answers.
-        inquiry: the one about loads, whose findings make the curve.
+        loads: the inquiries about loads, the one with fresh seeds last; their findings make the curve.
+        recoveries: likewise, about recovery.
         rows: every run.
         partial: whether Ctrl-C ended it.
 
@@ -94,7 +95,8 @@ class Study:
         self.knee: Knee | None = None
         self.replicas: ReplicasAnswer | None = None
         self.recovery: LoadAnswer | None = None
-        self.inquiry: Inquiry[float] | None = None
+        self.loads: tuple[Inquiry[float], ...] = ()
+        self.recoveries: tuple[Inquiry[float], ...] = ()
         self.rows: list[Row] = []
         self.partial = False
 
@@ -115,8 +117,7 @@ class Study:
     # ---- the questions ------------------------------------------------------------------------------
 
     def _find_load(self) -> None:
-        inquiry, verifier = (self._of_load(plan) for plan in self._plans(STEPS))
-        self.inquiry = inquiry
+        inquiry, verifier = self.loads = tuple(self._of_load(plan) for plan in self._plans(STEPS))
         assert self.scaling is not None
         search = LoadSearch(inquiry, verifier, self.scaling, self.question.resolution)
         self.load = search.answer
@@ -133,7 +134,7 @@ class Study:
         search.run()
 
     def _find_recovery(self) -> None:
-        inquiry, verifier = (self._of_recovery(plan) for plan in self._plans(STEPS))
+        inquiry, verifier = self.recoveries = tuple(self._of_recovery(plan) for plan in self._plans(STEPS))
         assert self.scaling is not None
         words_ = Words("recovers from its trigger", "does not recover from its trigger")
         search = LoadSearch(inquiry, verifier, self.scaling, self.question.resolution, words_)

@@ -1,4 +1,4 @@
-"""Compares two scenarios on the same luck: the verb behind ``meshsim compare`` and ``meshsim.compare``."""
+"""Compares two scenarios: the verb behind ``meshsim compare`` and ``meshsim.compare``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from meshsim.lab.compare.comparison import Comparison
 from meshsim.lab.compare.evidence import comparable
 from meshsim.lab.compare.runner import Job, run_pairs
 from meshsim.lab.compare.summary import summarise, with_objectives
+from meshsim.lab.compare.verdict import verdict
 from meshsim.lab.engines import Progress
-from meshsim.lab.run import first_seed, scenario_of
+from meshsim.lab.run import first_seed
 from meshsim.measure import metrics
 from meshsim.measure.precision import Goal, Looked, refuse_limit
+from meshsim.plain import converted
 from meshsim.scenario import load
 from meshsim.scenario.advice import advise
 from meshsim.scenario.model import Scenario
@@ -29,6 +31,7 @@ REPLICATIONS = 10
 """Pairs of runs, where nobody says."""
 
 
+@converted
 def compare(
     a: str | Path | Scenario,
     b: str | Path | Scenario | None = None,
@@ -103,6 +106,7 @@ def _compared(
         notes.append(f"B's own seed, {job.b.seed}, is not used: both have A's.")
     summary = summarise(job, pairs, look=look, partial=cut_short, notes=notes)
     summary["a"]["label"], summary["b"]["label"] = labels
+    summary["verdict"] = verdict(summary)
     summary["notes"] += _advice(job.a, job.b)
     return Comparison(job.a, job.b, pairs, summary)
 
@@ -136,15 +140,15 @@ def _scenarios(
         )
     if b is None and str(a) == "-":
         a = load("-")  # standard input can be read only once
-    first = scenario_of(a, overrides)
-    second = _changed(scenario_of(a if b is None else b, overrides), changes)
+    first = load(a, overrides)
+    second = _changed(load(a if b is None else b, overrides), changes)
     return with_objectives(first, second), with_objectives(second, first)
 
 
 def _changed(scenario: Scenario, changes: Overrides) -> Scenario:
     """B's own changes; a problem with them is said to be where the user wrote it."""
     try:
-        return scenario_of(scenario, changes)
+        return load(scenario, changes)
     except ScenarioError as error:
         raise ScenarioError(
             [replace(problem, file=WITH) if problem.file == SET else problem for problem in error.problems]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from meshsim.lab import files
 from meshsim.lab import sheets as text
 from meshsim.lab.compare import sheets
 from meshsim.lab.compare.evidence import TAIL_EDGES, Pair, Side
+from meshsim.lab.output import OutputOptions, output
 from meshsim.measure.grid import Floats
 from meshsim.measure.table import Table, frame
 from meshsim.scenario.model import Scenario
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 NUMBERS = ("a", "b", "difference", "low", "high", "half_width", "correlation", "variance_ratio")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """What differs between two scenarios.
 
@@ -35,10 +36,10 @@ class Comparison:
         summary: the numbers, as `compare.json` has them.
     """
 
-    a: Scenario = field(repr=False)
-    b: Scenario = field(repr=False)
-    pairs: list[Pair] = field(repr=False)
-    summary: dict[str, Any] = field(repr=False)
+    a: Scenario
+    b: Scenario
+    pairs: list[Pair]
+    summary: dict[str, Any]
 
     @cached_property
     def columns(self) -> Table:
@@ -78,14 +79,14 @@ class Comparison:
         return frame(self.replication_columns)
 
     def tails(self) -> list[tuple[Floats, Floats]]:
-        """Of A and of B: times, s, and the share of requests that still have no good answer then.
+        """Of A and of B: times, s, and the share of requests that have not succeeded by then.
 
         A request that fails, or has no answer by the end of the run, never gets one. Empty without records.
         """
         return [_tail([getattr(pair, side) for pair in self.pairs]) for side in ("a", "b")]
 
     def goodput(self) -> list[tuple[Floats, Floats]]:
-        """Of A and of B: times, s, and good answers per second, mean over the runs."""
+        """Of A and of B: times, s, and successes per second, mean over the runs."""
         found = []
         for side in ("a", "b"):
             runs: list[Side] = [getattr(pair, side) for pair in self.pairs]
@@ -98,8 +99,12 @@ class Comparison:
 
         return compare_figure(self)
 
-    def save(self, folder: str | Path) -> list[Path]:
+    def save(self, folder: str | Path, **options: Unpack[OutputOptions]) -> list[Path]:
         """Writes the numbers, the tables, the picture and both scenarios.
+
+        Args:
+            folder: made if missing.
+            options: `formats`, `dpi` and `csv`, see `meshsim.lab.output.OutputOptions`.
 
         Returns:
             The files.
@@ -107,24 +112,27 @@ class Comparison:
         Raises:
             MeshsimError: they can't be written; then none of them is.
         """
-        path = files.prepare(folder)
-        picture = self.plot().png()
-        a, b = (self.summary[side]["provenance"]["scenario"].encode() for side in ("a", "b"))
+        form, path = output(options), files.prepare(folder)
         return files.write(
             path,
             {
                 "compare.json": files.json_writer(self.summary),
-                "compare.parquet": files.parquet_writer(self.columns),
-                "replications.parquet": files.parquet_writer(self.replication_columns),
-                "compare.png": lambda out: out.write(picture),
-                "a.yaml": lambda out: out.write(a),
-                "b.yaml": lambda out: out.write(b),
+                **form.tables(compare=self.columns, replications=self.replication_columns),
+                **form.pictures(compare=self.plot()),
+                "a.yaml": files.text_writer(self.summary["a"]["provenance"]["scenario"]),
+                "b.yaml": files.text_writer(self.summary["b"]["provenance"]["scenario"]),
+                **files.named_writers(self.a),
+                **files.named_writers(self.b),
             },
         )
 
+    def __repr__(self) -> str:
+        label = self.summary["a"]["label"]
+        return text.line("Comparison", label, f"{len(self.pairs)} pairs of runs", self.summary["verdict"])
+
     def _repr_html_(self) -> str:
-        told = [*sheets.sentences(self.summary), *self.summary["notes"]]
-        return text.html(sheets.headline(self.summary), told)
+        told = [self.summary["verdict"], *self.summary["notes"]]
+        return text.html(sheets.headline(self.summary, every=False), told)
 
 
 def _tail(sides: list[Side]) -> tuple[Floats, Floats]:

@@ -15,6 +15,7 @@ from meshsim.measure.metrics import COMPARED_OF_SERVICE
 from meshsim.measure.objectives import meets
 from meshsim.measure.pairing import RequestPairs, pair
 from meshsim.measure.records import Records
+from meshsim.measure.series import whole
 from meshsim.measure.summary import HEADLINE
 from meshsim.scenario.model import Scenario
 
@@ -80,7 +81,7 @@ def comparable(a: Scenario, b: Scenario) -> list[str]:
 def _side(run: Run, paths: Sequence[str]) -> Side:
     client = run.series_columns["kind"] == "client"
     rows = {name: column[client] for name, column in run.series_columns.items()}
-    shown = rows["time"] < run.scenario.duration * (1.0 - 1e-9)
+    shown = (rows["time"] < run.scenario.duration * (1.0 - 1e-9)) & whole(rows["width"])
     objectives, met = _objectives(run.summary)
     return Side(
         summary=run.summary,

@@ -11,14 +11,19 @@ from meshsim.units import points_text, ratio_text
 
 Summary = Mapping[str, Any]
 COLUMNS = ("", "A", "B", "B - A", "95 %", "B is", "correlation", "unpaired")
+SHORT = 6
+"""So many of the columns are shown unless all are asked for."""
+LATENCY_OF_OK = " of successful requests"
+BUSIEST = 4
+"""So many services' utilisation is shown."""
 
 
-def verdict(found: Mapping[str, Any]) -> str:
+def significance(found: Mapping[str, Any]) -> str:
     """What a difference says, in a word; a star where it says so alone but not together with all others."""
     if found["identical"]:
         return "identical"
     if not found["told"]:
-        return "not told apart"
+        return "not significant"
     return ("higher" if found["difference"] > 0 else "lower") + ("" if found["told_jointly"] else "*")
 
 
@@ -51,21 +56,39 @@ def row(name: str, found: Mapping[str, Any]) -> tuple[str, ...]:
         show(found["b"]),
         "0" if found["identical"] else signed(change(found["difference"]), found["difference"]),
         NOTHING if found["identical"] else f"± {change(found['half_width'])}",
-        verdict(found),
+        significance(found),
         NOTHING if correlation is None else f"{correlation:.2f}",
         NOTHING if found["identical"] or unpaired is None else sheets.count(unpaired),
     )
 
 
-def headline(summary: Summary) -> Sheet:
-    """What matters most, and the metric that the comparison is about."""
+def headline(summary: Summary, *, every: bool = True) -> Sheet:
+    """What matters most, and the metric that the comparison is about; `every` column or what each says."""
     found = {each["metric"]: each for each in summary["differences"]}
-    wanted = [(path, name) for name, path, _ in sheets.HEADLINE]
-    wanted += [(f"ok_latency.{key}", f"of good answers, {key}") for key in ("mean", "p50", "p99")]
+    wanted = [(path, name) for name, path, _ in sheets.HEADLINE if path != "attempts.amplification"]
+    wanted += [(f"ok_latency.{key}", f"{LATENCY_OF_OK.strip()}, {key}") for key in ("mean", "p50", "p99")]
     if summary["metric"] not in dict(wanted):
         wanted.append((summary["metric"], summary["metric"]))
-    rows: Rows = [row(name, found[path]) for path, name in wanted if path in found]
-    return Sheet(_title(summary), COLUMNS, rows, words=(5,))
+    return _cut(_title(summary), [row(name, found[path]) for path, name in wanted if path in found], every)
+
+
+def cost(summary: Summary, *, every: bool = True) -> Sheet:
+    """What the answers cost: attempts, workers, and how busy those of the busiest services are."""
+    found = {each["metric"]: each for each in [*summary["cost"], *summary["differences"]]}
+    busy = {path: each for path, each in found.items() if path.endswith(".utilisation")}
+    busiest = sorted(busy, key=lambda path: -max(busy[path]["a"], busy[path]["b"]))[:BUSIEST]
+    wanted = {
+        "attempts.rate": "attempts",
+        "attempts.amplification": "amplification",
+        "services.busy_mean": "busy workers, all services",
+        **{path: f"utilisation, {_service(path)[0]}" for path in busy if path in busiest},
+    }
+    return _cut("cost", [row(name, found[path]) for path, name in wanted.items() if path in found], every)
+
+
+def _cut(title: str, rows: Rows, every: bool) -> Sheet:
+    width = len(COLUMNS) if every else SHORT
+    return Sheet(title, COLUMNS[:width], [each[:width] for each in rows], words=(5,))
 
 
 def _title(summary: Summary) -> str:
@@ -89,7 +112,7 @@ def services(summary: Summary) -> Sheet:
 
 SERVICE_WORDS = {
     "rate": "attempts",
-    "utilisation": "busy",
+    "utilisation": "utilisation",
     "queue_mean": "queue",
     "latency.mean": "latency, mean",
     "latency.p99": "latency, p99",
@@ -102,8 +125,8 @@ def _service(metric: str) -> tuple[str, str]:
     return metric[len("services.") : -len(key) - 1], SERVICE_WORDS[key]
 
 
-def objectives(summary: Summary) -> Sheet:
-    """One row a limit, with the runs that met it."""
+def objectives(summary: Summary, *, every: bool = True) -> Sheet:
+    """One row a limit, with the runs that met it; `every` column, or what was asked, measured and met."""
     found = {each["metric"]: each for each in summary["differences"]}
     rows: Rows = []
     for each in summary["objectives"]:
@@ -115,21 +138,20 @@ def objectives(summary: Summary) -> Sheet:
         limit = f"{sign} {of_metric(path)(each['limit'])}"
         met = NOTHING if each["met_a"] is None else f"{each['met_a']}/{of}"
         rows.append((name, limit, *numbers, met, f"{each['met_b']}/{of}"))
-    return Sheet(
-        "objectives",
-        ("", "wanted of B", "A", "B", "B - A", "95 %", "B is", "A met", "B met"),
-        rows,
-        words=(6,),
-    )
+    columns = ("", "wanted of B", "A", "B", "B - A", "95 %", "B is", "A met", "B met")
+    if every:
+        return Sheet("objectives", columns, rows, words=(6,))
+    short = [(*each[:4], *each[7:]) for each in rows]
+    return Sheet("objectives: runs that met them", (*columns[:4], *columns[7:]), short)
 
 
 REQUEST_WORDS = {
-    "rescued": ("rescued", "no good answer in A, one in B"),
-    "faster": ("faster", "good answers in both, sooner in B"),
-    "same": ("the same", "good answers in both, at the same time"),
-    "slower": ("slower", "good answers in both, later in B"),
-    "lost": ("lost", "a good answer in A, none in B"),
-    "failed": ("failed in both", "no good answer in either"),
+    "rescued": ("rescued", "no success in A, success in B"),
+    "faster": ("faster", "success in both, sooner in B"),
+    "same": ("the same", "success in both, at the same time"),
+    "slower": ("slower", "success in both, later in B"),
+    "lost": ("lost", "success in A, no success in B"),
+    "failed": ("failed in both", "no success in either"),
 }
 
 
@@ -149,10 +171,18 @@ def requests(summary: Summary) -> Sheet:
 # ---- sentences --------------------------------------------------------------------------------------
 
 
+def about(summary: Summary) -> str:
+    """What the metric says that the comparison is about."""
+    return _about(summary["metric"], _wanted(summary))
+
+
+def _wanted(summary: Summary) -> Mapping[str, Any] | None:
+    return next((each for each in summary["differences"] if each["metric"] == summary["metric"]), None)
+
+
 def sentences(summary: Summary) -> list[str]:
     """What the tables say, and how sure it is."""
-    found = next((each for each in summary["differences"] if each["metric"] == summary["metric"]), None)
-    told = [_about(summary["metric"], found), *_worth(found, summary["replications"])]
+    told = [about(summary), *_worth(_wanted(summary), summary["replications"])]
     told += _when(summary["requests"])
     joint = summary["jointly"]
     told.append(
@@ -170,7 +200,7 @@ def _about(metric: str, found: Mapping[str, Any] | None) -> str:
     change, size = of_difference(metric), abs(found["difference"])
     if not found["told"]:
         return (
-            f"{metric}: B is not told from A, the difference lies between {change(found['low'])} and"
+            f"{metric}: not significant, the difference lies between {change(found['low'])} and"
             f" {change(found['high'])}; more --replications narrow it."
         )
     share = f", {ratio_text(size / abs(found['a']))} of it" if found["a"] else ""
@@ -179,15 +209,15 @@ def _about(metric: str, found: Mapping[str, Any] | None) -> str:
 
 
 def _when(requests: Mapping[str, Any] | None) -> list[str]:
-    """When requests were answered that got a good answer in both; nothing where none of them moved."""
+    """When requests were answered that succeeded in both; nothing where none of them moved."""
     if requests is None or requests["difference"] is None or not requests["faster"] + requests["slower"]:
         return []
     found = requests["difference"]
-    who = "Requests that got a good answer in both"
+    who = "Requests that succeeded in both"
     if found["low"] <= 0.0 <= found["high"]:
         sooner, later = sheets.time(-found["low"]), sheets.time(found["high"])
         between = f"on average between {sooner} sooner and {later} later in B"
-        return [f"{who} are not told apart by when they were answered: {between}."]
+        return [f"{who} were not answered significantly sooner or later: {between}."]
     word = "later" if found["mean"] > 0 else "sooner"
     size, half = sheets.time(abs(found["mean"])), sheets.time(found["half_width"])
     return [f"{who} were answered {size} ± {half} {word} in B, on average."]
@@ -202,6 +232,7 @@ def _worth(found: Mapping[str, Any] | None, pairs: int) -> list[str]:
     correlation = "" if found["correlation"] is None else f", correlation {found['correlation']:.2f}"
     told = (
         f"Runs with seeds of their own would have needed {needed} replications of each for as narrow an"
-        f" interval, instead of {pairs}: sharing their luck divides the variance by {ratio:.3g}{correlation}."
+        f" interval, instead of {pairs}: common random numbers divide the variance by {ratio:.3g}"
+        f"{correlation}."
     )
     return [told]

@@ -49,6 +49,7 @@ def summarise(
             "told": sum(each.told_jointly for each in found),
             "confidence_each": 1.0 - (1.0 - CONFIDENCE) / len(found),
         },
+        "cost": [_plain(each) for each in costs(pairs)],
         "objectives": _objectives(job.b, pairs),
         "requests": _requests(pairs),
     }
@@ -62,7 +63,7 @@ def summarise(
 def differences(pairs: Sequence[Pair], wanted: str) -> tuple[list[Difference], dict[str, list[str]]]:
     """Every metric's difference; and the metrics that are left out, by reason.
 
-    Where nothing failed, the latencies of good answers are those of all answers: told twice, they would
+    Where nothing failed, the latencies of successful requests are those of all: told twice, they would
     only make the joint statement weaker, so they are not, unless one of them is `wanted`.
     """
     known: dict[str, tuple[list[float], list[float]]] = {}
@@ -77,6 +78,22 @@ def differences(pairs: Sequence[Pair], wanted: str) -> tuple[list[Difference], d
         elif metric == wanted or both != known.get(metric.removeprefix("ok_")):
             known[metric] = both
     return [difference(metric, *both, family=len(known)) for metric, both in known.items()], left_out
+
+
+def costs(pairs: Sequence[Pair]) -> list[Difference]:
+    """What the answers cost: attempts per second on all edges, and the busy workers of all services."""
+    return [
+        difference(path, [of(pair.a.summary) for pair in pairs], [of(pair.b.summary) for pair in pairs], 2)
+        for path, of in (("attempts.rate", _attempt_rate), ("services.busy_mean", _busy_workers))
+    ]
+
+
+def _attempt_rate(summary: Summary) -> float:
+    return float(summary["attempts"]["total"] / summary["measured"]) if summary["measured"] else 0.0
+
+
+def _busy_workers(summary: Summary) -> float:
+    return sum(service["busy_mean"] or 0.0 for service in summary["services"].values())
 
 
 def _plain(found: Difference) -> Summary:

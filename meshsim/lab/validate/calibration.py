@@ -33,7 +33,6 @@ from meshsim.measure.records import Records
 from meshsim.random import derive, u01
 from meshsim.scenario.mesh import Proxy
 from meshsim.scenario.model import (
-    CLIENT,
     ZERO,
     CallStep,
     Link,
@@ -181,8 +180,8 @@ def overheads(records: Records, scenario: Scenario) -> Overheads:
     late = pauses(scenario)
     found = {}
     for edge in edges:
-        spans = _spans(records, scenario, edge)
-        children = [_spans(records, scenario, below) for below in edges if below[0] == edge[1]]
+        spans = _spans(records, edge)
+        children = [_spans(records, below) for below in edges if below[0] == edge[1]]
         found[edge] = np.asarray(
             np.maximum(_own_time(spans.good(warm), children) - late.get(edge[1], 0.0), 0.0)
         )
@@ -222,12 +221,8 @@ class _Spans:
         return _Spans(self.request[take], self.start[take], self.end[take], self.status[take])
 
 
-def _spans(records: Records, scenario: Scenario, edge: Edge) -> _Spans:
-    """An edge's calls. The client's are its requests: its proxy sees less of them than it does itself."""
-    if edge[0] == CLIENT:
-        rows = records.requests
-        here = np.array([load.to == edge[1] for load in scenario.load])[rows.load]
-        return _Spans(rows.start[here], rows.start[here], rows.end[here], rows.status[here])
+def _spans(records: Records, edge: Edge) -> _Spans:
+    """An edge's calls."""
     calls = records.calls
     here = calls.edge == records.edges.index(edge)
     return _Spans(calls.request_start[here], calls.start[here], calls.end[here], calls.status[here])

@@ -6,6 +6,8 @@ at most as much as luck sets simulated runs apart (`meshsim.measure.luck`). Late
 proxy have no second way out, since proxy and simulator make the same draws: they must be as close as asked.
 If such a one is not, but chance could have done it, then the run is too short to judge.
 
+A busy machine excuses what it can have done, and no more (`meshsim.lab.validate.lateness`).
+
 The intervals hold jointly (Bonferroni): a mesh that agrees in everything fails one validation in twenty, and
 not one number in twenty.
 """
@@ -18,7 +20,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from meshsim.measure.blocks import gap
-from meshsim.measure.evidence import Evidence
 from meshsim.measure.luck import Luck
 from meshsim.measure.readings import Readings
 from meshsim.theory import Solution
@@ -53,6 +54,8 @@ class Row:
         difference: live minus simulation.
         allowed: how large that may be.
         chance: how large chance alone makes it.
+        busy: from what to what a machine as late as this one was brings the simulated number; None where
+            it was quiet.
         error, tolerance: difference and allowed as shares of the simulation; None where that is 0.
     """
 
@@ -65,6 +68,7 @@ class Row:
     difference: float
     allowed: float
     chance: float
+    busy: tuple[float, float] | None = None
 
     @property
     def ok(self) -> bool:
@@ -75,6 +79,20 @@ class Row:
     def told(self) -> bool:
         """Whether the difference is more than chance."""
         return abs(self.difference) > self.chance
+
+    @property
+    def excused(self) -> bool:
+        """Whether a machine as late as this one was can have made the difference.
+
+        A count that lateness changes comes of other draws than the simulated one: it has the luck of other
+        seeds. Latencies come of the same ones, only later.
+        """
+        if self.busy is None:
+            return False
+        (low, high), slack = self.busy, self.allowed * (1.0 + 1e-9)
+        if low < high and self.interval and not self.metric.startswith("latency."):
+            slack = max(slack, (self.interval[1] - self.interval[0]) / 2.0)
+        return low - slack <= self.live <= high + slack
 
     @property
     def error(self) -> float | None:
@@ -101,6 +119,7 @@ class Row:
             "difference": self.difference,
             "allowed": self.allowed,
             "chance": self.chance,
+            "busy": list(self.busy) if self.busy else None,
         }
 
     def as_contrast(self) -> dict[str, Any]:
@@ -132,6 +151,7 @@ def rows(
     luck: Luck,
     theory: Mapping[str, Told],
     intervals: Mapping[str, tuple[float, float]],
+    busy: Mapping[str, tuple[float, float]],
 ) -> list[Row]:
     """Holds a live run's numbers against the simulated ones.
 
@@ -142,6 +162,7 @@ def rows(
         luck: of simulated runs that share with the first what the live one shares with it.
         theory: by metric.
         intervals: of simulated runs with other seeds, by metric.
+        busy: as `Row` has it, by metric; empty where the machine was quiet.
     """
     known = {metric: (statistic.whole, live[metric].whole) for metric, statistic in simulated.items()}
     shared = [metric for metric, (one, other) in known.items() if one is not None and other is not None]
@@ -168,6 +189,7 @@ def rows(
                 difference=between.difference,
                 allowed=asked if strict and metric in ASKED else max(asked, chance),
                 chance=chance,
+                busy=busy.get(metric),
             )
         )
     return found
@@ -175,9 +197,11 @@ def rows(
 
 def judge(
     found: Sequence[Row],
-    runs: Mapping[str, Evidence],
-    disturbed: Sequence[str] = (),
+    noise: Sequence[str] = (),
+    *,
     proxies: Sequence[Row] = (),
+    troubles: Sequence[str] = (),
+    errors: Sequence[str] = (),
 ) -> Verdict:
     """The verdict.
 
@@ -185,25 +209,33 @@ def judge(
 
     Args:
         found: every number.
-        runs: what each live run saw of the machine, by what the run is called.
-        disturbed: what else says that the machine was no guide, in words.
+        noise: what says that the machine was busy, in words.
         proxies: numbers of this live run and, in place of the simulated one, of one behind the other proxy.
+        troubles: what the machine could not do for the live run, in words.
+        errors: of meshsim's own in the live run, in words.
     """
-    wrong = [row for row in found if not row.ok]
-    apart = [row for row in proxies if not row.ok]
-    if not wrong and not apart:
+    told = [(row, sentence(row)) for row in found if not row.ok]
+    told += [(row, sentence(row, "live", "behind the other proxy")) for row in proxies if not row.ok]
+    if not told:
         return Verdict(PASS, [])
-    latency = {row.metric: row.simulation for row in found}
-    p50, p99 = (latency.get(f"latency.{key}", math.inf) for key in ("p50", "p99"))
-    noise = [f"{name}: {each}" for name, seen in runs.items() for each in seen.complaints(p50, p99)]
-    noise += disturbed
-    said = [*map(sentence, wrong), *(sentence(row, "live", "behind the other proxy") for row in apart)]
-    if noise:
-        return Verdict(NOISY, [*noise, *(f"so it may be no error that {each}" for each in said)])
-    if apart or any(row.told for row in wrong):
-        return Verdict(FAIL, said)
-    reasons = [f"{sentence(row)}; chance alone makes {shown(row, row.chance)}" for row in wrong]
+    if errors:
+        return Verdict(FAIL, [*errors, *(words for _, words in told)])
+    wrong = [f"{words}{_at_most(row)}" for row, words in told if row.told and not row.excused]
+    if wrong and not troubles:
+        return Verdict(FAIL, wrong)
+    if noise or troubles:
+        excuses = [f"so it may be no error that {words}" for _, words in told]
+        return Verdict(NOISY, [*troubles, *noise, *excuses])
+    reasons = [f"{words}; chance alone makes {shown(row, row.chance)}" for row, words in told]
     return Verdict(NOISY, [*reasons, "the run is too short to tell: make its duration longer"])
+
+
+def _at_most(row: Row) -> str:
+    """That a busy machine is no excuse, where it was busy."""
+    if row.busy is None:
+        return ""
+    low, high = (shown(row, value) for value in row.busy)
+    return f"; a machine as late as this one was makes it {low} to {high}"
 
 
 def sentence(row: Row, one: str = "live", other: str = "simulated") -> str:

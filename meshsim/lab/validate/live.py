@@ -39,16 +39,18 @@ def on_this_machine(scenario: Scenario, *, proxy: str, progress: Progress | None
     """
     try:
         from meshsim.lab.live import run_live, troubles  # noqa: PLC0415 - only a live run needs what it imports
+        from meshsim.live.troubles import OWN_ERROR  # noqa: PLC0415 - likewise
     except ImportError as error:
         raise MeshsimError(f"the live mesh can't run: {error}; pip install 'meshsim[live]'") from error
     watch = None if progress is None else (lambda mesh: progress(max(mesh.now, 0.0)))
     run = run_live(scenario, proxy=proxy, watch=watch)
-    machine = run.evidence["machine"] or {}
+    machine, said = run.evidence["machine"] or {}, troubles(run.evidence)
     seen = {
         "load_lag": run.evidence["lag"],
         "service_lag": run.evidence["timer_lag"],
         "cpu_busy": machine.get("busy"),
         "cpu_steal": machine.get("stolen"),
-        "troubles": troubles(run.evidence),
+        "troubles": [each for each in said if OWN_ERROR not in each],
+        "errors": [each for each in said if OWN_ERROR in each],
     }
     return Observation(run, Evidence.of(seen))

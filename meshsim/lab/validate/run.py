@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 from meshsim.errors import MeshsimError
 from meshsim.lab import engines, files
 from meshsim.lab.engines import Engine, Progress
 from meshsim.lab.interrupt import Interrupt, interruptible
-from meshsim.lab.run import Run, first_seed, provenance, scenario_of
-from meshsim.lab.validate import calibration
+from meshsim.lab.output import OutputOptions, output
+from meshsim.lab.run import Run, first_seed, provenance
+from meshsim.lab.validate import calibration, lateness
 from meshsim.lab.validate.live import Live, Observation, on_this_machine
 from meshsim.lab.validate.spread import intervals
 from meshsim.lab.validate.summary import records_of
 from meshsim.lab.validate.summary import summarise as sum_up
 from meshsim.lab.validate.validation import Validation
+from meshsim.measure.evidence import Evidence
 from meshsim.measure.luck import Luck, by_run
 from meshsim.measure.records import Records
 from meshsim.measure.summary import summarise
 from meshsim.measure.window import measured
+from meshsim.plain import converted
+from meshsim.scenario import load
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.overrides import Overrides
 from meshsim.scenario.parts import programs
@@ -50,6 +56,7 @@ Watch = Callable[[Stage, float], None]
 """Is told the stage, and how much of it has passed, s."""
 
 
+@converted
 def validate(
     scenario: str | Path | Scenario,
     *,
@@ -62,6 +69,7 @@ def validate(
     live: Live | None = None,
     beside: Validation | None = None,
     interrupted: Callable[[], None] | None = None,
+    **options: Unpack[OutputOptions],
 ) -> Validation:
     """Holds theory, simulation and the live mesh of this machine against each other.
 
@@ -79,17 +87,19 @@ def validate(
         live: what runs a scenario for real; None is this machine.
         beside: a validation of the same scenario behind the other proxy, to compare the live runs of both.
         interrupted: is called at the first Ctrl-C, to say that it was noticed.
+        options: with `out`, as of `meshsim.run`.
 
     Raises:
         MeshsimError: the scenario or another argument can't be used, it can't run live, or the results could
             not be written.
         KeyboardInterrupt: Ctrl-C; half a live run can't be judged.
     """
+    output(options, saved=out is not None)
     if proxy not in (MESHSIM, ENVOY):
         raise MeshsimError(f"no proxy {proxy!r}; choose {MESHSIM} or {ENVOY}")
     if replications < 2:
         raise MeshsimError(f"{replications} replications have no interval; ask for at least 2")
-    chosen = _without_programs(scenario_of(scenario, overrides))
+    chosen = _without_programs(load(scenario, overrides))
     start = first_seed(chosen.seed if seed is None else seed, replications)
     chosen = chosen.model_copy(update={"seed": start, "keep": "records"})
     if out is not None:
@@ -98,10 +108,11 @@ def validate(
         work = _Work(chosen, proxy, replications, live or on_this_machine, watch, stop)
         result = work.result(beside)
     if out is not None:
-        result.save(out)
+        result.save(out, **options)
     return result
 
 
+@converted
 def validate_each(
     scenarios: Sequence[str | Path | Scenario],
     *,
@@ -123,7 +134,7 @@ def validate_each(
     """
     if proxy not in PROXIES:
         raise MeshsimError(f"no proxy {proxy!r}; choose one of {', '.join(PROXIES)}")
-    loaded = [_without_programs(scenario_of(scenario, overrides)) for scenario in scenarios]
+    loaded = [_without_programs(load(scenario, overrides)) for scenario in scenarios]
     for each in loaded:
         beside: Validation | None = None
         for kind in PROXIES[proxy]:
@@ -173,7 +184,17 @@ class _Work:
         window = measured(runs[:1], model)
         # meshsim's proxy makes the simulator's draws: only the machine's milliseconds are another matter
         alike = runs if self.proxy == ENVOY else [self._simulated(simulate, deal, 0) for deal in deals]
-        median = simulation.summary["latency"]["p50"] or 0.0
+        evidence = {
+            "calibration": first.evidence,
+            "live run": seen.evidence,
+            "calibration after it": second.evidence,
+        }
+        noise = _noise(simulation, evidence, each)
+        busy = []
+        if noise:
+            costs = lateness.possible(each, (first.evidence, second.evidence), seen.evidence)
+            models = [calibration.with_overheads(real, cost) for cost in costs]
+            busy = [runs[0], *(self._simulated(simulate, model, 0) for model in models)]
         summary = sum_up(
             simulation=simulation,
             live=seen.run,
@@ -181,12 +202,9 @@ class _Work:
             intervals=intervals(runs, window),
             luck=Luck(by_run(alike, window), len(alike)),
             overheads=calibration.described(overheads),
-            evidence={
-                "calibration": first.evidence,
-                "live run": seen.evidence,
-                "calibration after it": second.evidence,
-            },
-            drift=calibration.drift(each[0], each[1], median),
+            evidence=evidence,
+            noise=noise,
+            busy={metric: (min(values), max(values)) for metric, values in by_run(busy, window).items()},
             window=window,
             beside=beside,
         )
@@ -245,3 +263,17 @@ class _Work:
 def _run(scenario: Scenario, records: Records) -> Run:
     """Records as `meshsim run` would give them, so that both sides leave the same files."""
     return Run(scenario, [records], {**summarise([records], scenario), "provenance": provenance(scenario)})
+
+
+def _noise(
+    simulation: Run, evidence: Mapping[str, Evidence], calibrations: Sequence[calibration.Overheads]
+) -> list[str]:
+    """What says that the machine was busy, in words."""
+    p50, p99 = (simulation.summary["latency"][key] for key in ("p50", "p99"))
+    late = [
+        f"{name}: {each}"
+        for name, seen in evidence.items()
+        for each in seen.complaints(p50 or math.inf, p99 or math.inf)
+    ]
+    before, after = calibrations
+    return [*late, *calibration.drift(before, after, p50 or 0.0)]

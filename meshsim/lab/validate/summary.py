@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from meshsim.lab.validate.validation import Validation
 
 Summary = dict[str, Any]
+Busy = Mapping[str, tuple[float, float]]
 VAGUE = 0.5
 """A number that may be off by more than this share is not judged by being within it."""
 
@@ -37,7 +38,8 @@ def summarise(
     luck: Luck,
     overheads: Mapping[str, Mapping[str, float]],
     evidence: Mapping[str, Evidence],
-    drift: Sequence[str],
+    noise: Sequence[str],
+    busy: Busy,
     window: Window,
     beside: Validation | None,
 ) -> Summary:
@@ -51,7 +53,8 @@ def summarise(
         luck: what sets simulated runs apart that share with `simulation` what `live` shares with it.
         overheads: in a few numbers, by edge.
         evidence: what each live run saw of the machine, by what it is called.
-        drift: where the machine's overhead changed too much meanwhile, in words.
+        noise: what says that the machine was busy, in words.
+        busy: from what to what it can have brought each number, by metric; empty where it was quiet.
         window: that is measured.
         beside: the same scenario behind the other proxy.
     """
@@ -59,9 +62,17 @@ def summarise(
     one, other = _shared(simulation, live, window)
     solution = solve(simulation.scenario)
     theory = predicted(solution, simulation.summary["requests"]["completed"])
-    found = rows(one, other, strict=proxy == "meshsim", luck=luck, theory=theory, intervals=intervals)
-    proxies = [] if beside is None else _proxies(beside, live, luck, window)
-    verdict = judge(found, evidence, [*drift, *_disturbed(beside)], proxies)
+    found = rows(
+        one, other, strict=proxy == "meshsim", luck=luck, theory=theory, intervals=intervals, busy=busy
+    )
+    proxies = [] if beside is None else _proxies(beside, live, luck, window, busy)
+    verdict = judge(
+        found,
+        [*noise, *_disturbed(beside)],
+        proxies=proxies,
+        troubles=[f"{name}: {each}" for name, seen in evidence.items() for each in seen.troubles],
+        errors=[f"{name}: {each}" for name, seen in evidence.items() for each in seen.errors],
+    )
     loads = [index for index, load in enumerate(scenario.load) if load.users is None]
     pairs = agreement(records_of(simulation), records_of(live), loads, window)
     summary: Summary = {
@@ -106,12 +117,25 @@ def _shared(simulation: Run, live: Run, window: Window) -> tuple[Readings, Readi
     )
 
 
-def _proxies(beside: Validation, live: Run, luck: Luck, window: Window) -> list[Row]:
+def _proxies(beside: Validation, live: Run, luck: Luck, window: Window, busy: Busy) -> list[Row]:
     """What the mechanisms did behind one proxy and behind the other, both live."""
     one, other = readings(records_of(beside.live), window), readings(records_of(live), window)
     complete(one, other)
     own = {metric: each for metric, each in one.items() if not metric.startswith("latency.")}
-    return rows(own, other, strict=False, luck=luck, theory={}, intervals={})
+    return rows(own, other, strict=False, luck=luck, theory={}, intervals={}, busy=_either(beside, busy))
+
+
+def _either(beside: Validation, busy: Busy) -> Busy:
+    """From what to what a busy machine, in either run, can bring the numbers behind the other proxy."""
+    then = {row["metric"]: row["busy"] for row in beside.summary["metrics"] if row["busy"]}
+    found = {}
+    for row in beside.summary["metrics"]:
+        metric = row["metric"]
+        ranges = [each[metric] for each in (then, busy) if metric in each]
+        if ranges:
+            width = sum(high - low for low, high in ranges)
+            found[metric] = (row["live"] - width, row["live"] + width)
+    return found
 
 
 def _disturbed(beside: Validation | None) -> list[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from meshsim.lab import files
 from meshsim.lab import sheets as text
+from meshsim.lab.output import OutputOptions, output
 from meshsim.lab.run import Run
 from meshsim.lab.validate import sheets
 from meshsim.lab.validate.summary import records_of
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from meshsim.plot import Picture
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Validation:
     """Theory, simulation and the live mesh, held against each other.
 
@@ -34,10 +35,10 @@ class Validation:
         summary: the numbers, as `validation.json` has them.
     """
 
-    scenario: Scenario = field(repr=False)
-    simulation: Run = field(repr=False)
-    live: Run = field(repr=False)
-    summary: dict[str, Any] = field(repr=False)
+    scenario: Scenario
+    simulation: Run
+    live: Run
+    summary: dict[str, Any]
 
     @property
     def verdict(self) -> str:
@@ -75,26 +76,28 @@ class Validation:
 
         return validate_figure(self)
 
-    def save(self, folder: str | Path) -> list[Path]:
-        """Writes validation.json, validation.png, and both runs' files in `simulation` and `live`.
+    def save(self, folder: str | Path, **options: Unpack[OutputOptions]) -> list[Path]:
+        """Writes validation.json, the picture, and both runs' files in `simulation` and `live`.
+
+        Args:
+            folder: made if missing.
+            options: `formats`, `dpi` and `csv`, see `meshsim.lab.output.OutputOptions`.
 
         Returns:
-            The two files.
+            The files, without those of the runs.
 
         Raises:
             MeshsimError: they can't be written.
         """
-        path = files.prepare(folder)
-        picture = self.plot().png()
-        self.simulation.save(path / "simulation")
-        self.live.save(path / "live")
-        return files.write(
-            path,
-            {
-                "validation.json": files.json_writer(self.summary),
-                "validation.png": lambda out: out.write(picture),
-            },
-        )
+        form, path = output(options), files.prepare(folder)
+        drawn = form.pictures(validation=self.plot())
+        self.simulation.save(path / "simulation", **options)
+        self.live.save(path / "live", **options)
+        return files.write(path, {"validation.json": files.json_writer(self.summary), **drawn})
+
+    def __repr__(self) -> str:
+        said = f"{self.verdict} behind {self.summary['proxy']}"
+        return text.line("Validation", self.scenario.name, said, *self.summary["reasons"][:1])
 
     def _repr_html_(self) -> str:
         return text.html(sheets.headline(self.summary), sheets.sentences(self.summary))

@@ -7,13 +7,13 @@ for every sidecar and one for the client.
     scenario ──► refuse      what an Envoy can't do is told by name, before anything starts
              ──► documents   bootstrap, LDS, CDS and RDS of one proxy: pure functions (resources, policy)
              ──► Envoy       writes them to a folder, runs the process, pushes changes (process)
-                  └─► its logs ──► CallRow, Ejection      what every call did (accesslog)
+                  └─► its logs ──► CallRow, TryRow, Ejection      what every call did (accesslog)
                           └─► rows      the same, as meshsim.live.merge takes it (rows)
 """
 
-from meshsim.live.envoy.accesslog import CallRow, Ejection
+from meshsim.live.envoy.accesslog import CallRow, Ejection, TryRow
 from meshsim.live.envoy.process import Envoy, Ports, binary
 from meshsim.live.envoy.refusals import refusals, refuse
 from meshsim.live.envoy.rows import rows
 
-__all__ = ["CallRow", "Ejection", "Envoy", "Ports", "binary", "refusals", "refuse", "rows"]
+__all__ = ["CallRow", "Ejection", "Envoy", "Ports", "TryRow", "binary", "refusals", "refuse", "rows"]

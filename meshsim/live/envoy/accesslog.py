@@ -1,21 +1,23 @@
-"""Envoy's access log, and the calls that are read from it.
+"""Envoy's access logs, and the calls and tries that are read from them.
 
-One JSON object a line, when the request is over. The call it belongs to is in a header of meshsim's, so a
-real proxy's view of a call can be set beside the simulator's, call by call. Envoy stamps the wall clock; the
-reader is told what to subtract for scenario time.
+One JSON object a line: in one log when a request is over, in another (the router's `upstream_log`) when a try
+of it is. The call it belongs to is in a header of meshsim's, so a real proxy's view of a call can be set
+beside the simulator's, call by call. Envoy stamps the wall clock; the reader is told what to subtract for
+scenario time.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from math import isnan, nan
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from meshsim.errors import MeshsimError
-from meshsim.live.context import parse_context, stream_key
+from meshsim.live.context import ATTEMPT_COUNT, Context, parse_context, stream_key
 from meshsim.live.envoy.forms import Json
 
 LOGGER = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
@@ -31,6 +33,7 @@ FIELDS = {
     "response_flags": "%RESPONSE_FLAGS%",
     "response_code_details": "%RESPONSE_CODE_DETAILS%",
     "attempt_count": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+    "connected_after": "%UPSTREAM_CONNECTION_POOL_READY_DURATION%",
     "bytes_received": "%BYTES_RECEIVED%",
     "bytes_sent": "%BYTES_SENT%",
     "upstream_host": "%UPSTREAM_HOST%",
@@ -44,6 +47,18 @@ FIELDS = {
 }
 """Of a line: Istio's names where Istio's default format has the field."""
 
+TRY_FIELDS = {
+    **{
+        name: FIELDS[name]
+        for name in (
+            "start_time", "duration", "connected_after", "response_code", "response_flags", "upstream_host",
+            "route_name", "request_id",
+        )
+    },
+    "number": f"%REQ({ATTEMPT_COUNT.decode().upper()})%",
+}  # fmt: skip
+"""Of a line of the log of tries; of concurrent ones each has the number of the last."""
+
 NOT_SENT = ("no_healthy_upstream", "upstream_reset_before_response_started{overflow}")
 """Details of an answer that Envoy gave instead of sending a try, though its count has that try."""
 
@@ -53,10 +68,19 @@ WALL_CLOCK_TICKS = 10**9
 
 def access_log(listener: str, file: Path, context: str) -> Json:
     """The logger of a listener; `context` is the name of the header that says whose a call is."""
-    fields = {"listener": listener, **FIELDS, "x_meshsim": f"%REQ({context.upper()})%"}
+    return _logger({"listener": listener, **FIELDS}, file, context)
+
+
+def try_log(file: Path, context: str) -> Json:
+    """The logger of a router's tries; `context` as above."""
+    return _logger(TRY_FIELDS, file, context)
+
+
+def _logger(fields: Mapping[str, str], file: Path, context: str) -> Json:
+    written = {**fields, "x_meshsim": f"%REQ({context.upper()})%"}
     return {
         "name": "envoy.access_loggers.file",
-        "typed_config": {"@type": LOGGER, "path": str(file), "log_format": {"json_format": fields}},
+        "typed_config": {"@type": LOGGER, "path": str(file), "log_format": {"json_format": written}},
     }
 
 
@@ -96,6 +120,85 @@ class CallRow:
     request_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class TryRow:
+    """One try of a call.
+
+    Attributes:
+        call: key of its call, as in `CallRow`.
+        request_start, extra: of the call.
+        request_id: `x-request-id`.
+        service: that was called.
+        number: in its call, from 0; of concurrent tries, that of the last.
+        launched: when it went for a connection, s of scenario time.
+        sent: when it had one, or its host refused it; NaN where a breaker did, or where it waited until its
+            call was over: the engines don't count such a try.
+        end: when it was over; as `sent` it is whole ms later than `launched`.
+        status: what the host answered; 0 where it did not.
+        refused: whether there was no connection to be had.
+        replica: the host's id; ``""`` where it was not sent.
+    """
+
+    call: int
+    request_start: float
+    extra: bool
+    request_id: str
+    service: str
+    number: int
+    launched: float
+    sent: float
+    end: float
+    status: int
+    refused: bool
+    replica: str
+
+
+Row = TypeVar("Row")
+Line = dict[str, Any]
+
+
+class Log:
+    """A log that is read as it grows.
+
+    Args:
+        file: the log; one that does not exist has no lines.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._bytes = self._lines = 0
+
+    def more(self, row: Callable[[Line], Row], *, ended: bool = False) -> list[Row]:
+        """What `row` makes of the lines that are new in it.
+
+        Args:
+            row: reads a line.
+            ended: whether Envoy has ended, so that no line is still being written.
+
+        Raises:
+            MeshsimError: a line is not what Envoy was told to write, or the last one is not whole.
+        """
+        if not self._file.exists():
+            return []
+        with self._file.open("rb") as file:
+            file.seek(self._bytes)
+            whole, _, torn = file.read().rpartition(b"\n")
+        if torn and ended:
+            raise MeshsimError(f"{self._file}: its last line is not whole; is the disk full?")
+        if not whole:
+            return []
+        self._bytes += len(whole) + 1
+        rows = []
+        for line in whole.split(b"\n"):
+            self._lines += 1
+            try:
+                rows.append(row(json.loads(line)))
+            except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+                place = f"{self._file}:{self._lines}"
+                raise MeshsimError(f"{place}: no line of Envoy's access log ({error!r})") from None
+        return rows
+
+
 class CallLog:
     """An access log that is read as it grows.
 
@@ -106,37 +209,21 @@ class CallLog:
     """
 
     def __init__(self, file: Path, id_: str, replicas: Mapping[tuple[str, int], str]) -> None:
-        self._file = file
+        self._log = Log(file)
         self._caller = id_.split("/", maxsplit=1)[0]
         self._replicas = replicas
-        self._bytes = self._lines = 0
 
-    def more(self, wall_start: float = 0.0) -> list[CallRow]:
+    def more(self, wall_start: float = 0.0, *, ended: bool = False) -> list[CallRow]:
         """The calls that are new in it, in the order in which they ended.
 
         Args:
             wall_start: scenario time 0 on the wall clock, s since 1970.
+            ended: as of `Log.more`.
 
         Raises:
             MeshsimError: a line is not what Envoy was told to write.
         """
-        if not self._file.exists():
-            return []
-        with self._file.open("rb") as file:
-            file.seek(self._bytes)
-            whole, _, _ = file.read().rpartition(b"\n")  # what comes after it is still being written
-        if not whole:
-            return []
-        self._bytes += len(whole) + 1
-        rows = []
-        for line in whole.split(b"\n"):
-            self._lines += 1
-            try:
-                rows.append(_row(json.loads(line), self._caller, self._replicas, wall_start))
-            except (ValueError, KeyError, TypeError) as error:
-                place = f"{self._file}:{self._lines}"
-                raise MeshsimError(f"{place}: no line of Envoy's access log ({error!r})") from None
-        return rows
+        return self._log.more(lambda line: _call(line, self._caller, self._replicas, wall_start), ended=ended)
 
 
 def read_calls(
@@ -146,18 +233,26 @@ def read_calls(
     return CallLog(file, id_, replicas).more(wall_start)
 
 
-def _row(
-    line: dict[str, Any], caller: str, replicas: Mapping[tuple[str, int], str], wall_start: float
-) -> CallRow:
-    start = (int(line["start_time"]) - round(wall_start * WALL_CLOCK_TICKS)) / WALL_CLOCK_TICKS
-    host, _, port = (line["upstream_host"] or "").rpartition(":")
+def read_tries(
+    file: Path, replicas: Mapping[tuple[str, int], str], wall_start: float = 0.0, *, ended: bool = False
+) -> list[TryRow]:
+    """All tries in a log of them, in the order in which they ended; see `CallLog`.
+
+    Raises:
+        MeshsimError: a line is not what Envoy was told to write.
+    """
+    return Log(file).more(lambda line: _try(line, replicas, wall_start), ended=ended)
+
+
+def _call(line: Line, caller: str, replicas: Mapping[tuple[str, int], str], wall_start: float) -> CallRow:
+    start = _start(line, wall_start)
     flags = line["response_flags"]
     inbound = line["listener"] == "inbound"
     details = line["response_code_details"] or ""
-    told = (line["x_meshsim"] or "").encode()
-    context = parse_context(told)
+    context = _context(line, start)
+    waits = details in NOT_SENT or line["connected_after"] is None  # its last try was not sent
     return CallRow(
-        key=stream_key(told) if context is None else int(context.key),
+        key=0 if context is None else int(context.key),
         request_start=start if context is None else context.start,
         extra=context is not None and context.extra,
         listener=line["listener"],
@@ -167,11 +262,48 @@ def _row(
         end=start + _lasted(line),
         status=line["response_code"] or 0,
         flags=() if flags in (None, "-") else tuple(flags.split(",")),
-        attempts=(line["attempt_count"] or 0) - (details in NOT_SENT),
-        replica=replicas.get((host, int(port)), "") if port else "",
+        attempts=max((line["attempt_count"] or 0) - waits, 0),
+        replica=replicas.get(_address(line), ""),
         details=details,
         request_id=line["request_id"] or "",
     )
+
+
+def _try(line: Line, replicas: Mapping[tuple[str, int], str], wall_start: float) -> TryRow:
+    flags = (line["response_flags"] or "").split(",")
+    launched, connected = _start(line, wall_start), line["connected_after"]
+    sent = nan if connected is None or "UO" in flags else launched + connected / 1e3
+    context = _context(line, launched)
+    return TryRow(
+        call=0 if context is None else int(context.key),
+        request_start=launched if context is None else context.start,
+        extra=context is not None and context.extra,
+        request_id=line["request_id"] or "",
+        service=line["route_name"] or "",
+        number=int(line["number"]) - 1,
+        launched=launched,
+        sent=sent,
+        end=launched + (line["duration"] or 0) / 1e3,
+        status=line["response_code"] or 0,
+        refused="UF" in flags,
+        replica="" if isnan(sent) else replicas[_address(line)],
+    )
+
+
+def _start(line: Line, wall_start: float) -> float:
+    return (int(line["start_time"]) - round(wall_start * WALL_CLOCK_TICKS)) / WALL_CLOCK_TICKS
+
+
+def _context(line: Line, start: float) -> Context | None:
+    """Whose the call is; of a program's, which Envoy has numbered, no more is known than when it began."""
+    told = (line["x_meshsim"] or "").encode()
+    number = stream_key(told)
+    return Context(number, start, False, False, 0) if number else parse_context(told)
+
+
+def _address(line: Line) -> tuple[str, int]:
+    host, _, port = (line["upstream_host"] or "").rpartition(":")
+    return host, int(port or -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,23 +322,22 @@ class Ejection:
 
 
 def read_ejections(
-    file: Path, replicas: Mapping[tuple[str, int], str], wall_start: float = 0.0
+    file: Path, replicas: Mapping[tuple[str, int], str], wall_start: float = 0.0, *, ended: bool = False
 ) -> list[Ejection]:
-    """The ejections in an outlier detection's event log, in order of time; see `read_calls`."""
-    if not file.exists():
-        return []
-    found = []
-    for line in file.read_text(encoding="utf-8").split("\n")[:-1]:
-        event = json.loads(line)
-        if event["action"] == "EJECT" and event["enforced"]:
-            host, _, port = event["upstream_url"].rpartition(":")
-            time = datetime.fromisoformat(event["timestamp"]).timestamp() - wall_start
-            service = event["cluster_name"].split("/")[0]
-            found.append(Ejection(time, service, replicas.get((host, int(port)), "")))
-    return found
+    """The ejections in an outlier detection's event log, in order of time; see `read_tries`."""
+
+    def ejection(event: Line) -> Ejection | None:
+        if event["action"] != "EJECT" or not event["enforced"]:
+            return None
+        host, _, port = event["upstream_url"].rpartition(":")
+        time = datetime.fromisoformat(event["timestamp"]).timestamp() - wall_start
+        service = event["cluster_name"].split("/")[0]
+        return Ejection(time, service, replicas.get((host, int(port)), ""))
+
+    return [found for found in Log(file).more(ejection, ended=ended) if found is not None]
 
 
-def _lasted(line: dict[str, Any]) -> float:
+def _lasted(line: Line) -> float:
     """How long a request took, s; where nothing was sent back Envoy knows it in whole ms only."""
     exact = line["duration_us"]
     return (line["duration"] or 0) / 1e3 if exact in (None, "-") else exact / 1e6

@@ -11,6 +11,7 @@ policy                                 Envoy
 ``balance``                            cluster ``load_balancing_policy``
 ``outlier_detection``                  cluster ``outlier_detection``, all detectors but consecutive 5xx off
 ``outlier_detection.min_health_...``   cluster ``common_lb_config.healthy_panic_threshold``
+``outlier_detection.merge_window``     cluster ``common_lb_config.update_merge_window``
 ``split``                              route ``weighted_clusters``, a cluster for each version
 ``fault``, ``rate_limit``              the filters ``fault`` and ``local_ratelimit``, configured per route
 =====================================  =====================================================================
@@ -129,12 +130,13 @@ def cluster(policy: Policy) -> Json:
     """What a policy says of a cluster, beside its endpoints."""
     detection = policy.outlier_detection
     panic = 0.0 if detection is None else detection.min_health_percent
+    window = 0.0 if detection is None else detection.merge_window
     written: Json = {
         "circuit_breakers": {"thresholds": [thresholds(policy)]},
         "load_balancing_policy": balancing(policy.balance),
         "common_lb_config": {
             "healthy_panic_threshold": {"value": round(100 * panic)},
-            "update_merge_window": "0s",  # else an ejected host is sent requests for up to a second
+            "update_merge_window": duration(window),  # not written: Envoy's default would be 1 s
         },
     }
     if detection is not None:

@@ -31,7 +31,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from meshsim.errors import MeshsimError
-from meshsim.live.envoy.accesslog import CallLog, CallRow, Ejection, read_ejections
+from meshsim.live.envoy.accesslog import CallLog, CallRow, Ejection, TryRow, read_ejections, read_tries
 from meshsim.live.envoy.forms import Json
 from meshsim.live.envoy.resources import (
     ADMIN,
@@ -41,6 +41,7 @@ from meshsim.live.envoy.resources import (
     INBOUND,
     OUTBOUND,
     ROUTES,
+    TRIES,
     URL,
     Address,
     Proxy,
@@ -134,7 +135,7 @@ class Envoy:
     def start(self) -> None:
         """Starts the process; `listen` says when it has."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        for stale in (ADMIN_SOCKET, CALLS, EJECTIONS):
+        for stale in (ADMIN_SOCKET, CALLS, TRIES, EJECTIONS):
             (self.folder / stale).unlink(missing_ok=True)
         (self.folder / "bootstrap.json").write_text(json.dumps(bootstrap(self.proxy, self.folder), indent=1))
         self._write()
@@ -250,11 +251,16 @@ class Envoy:
 
     def calls(self, wall_start: float = 0.0) -> list[CallRow]:
         """The calls in its access log so far; scenario time 0 is `wall_start`, s since 1970."""
-        return self.call_log().more(wall_start)
+        return self.call_log().more(wall_start, ended=self._process is None)
+
+    def tries(self, wall_start: float = 0.0) -> list[TryRow]:
+        """The tries of those calls that were sent; times as in `calls`."""
+        return read_tries(self.folder / TRIES, self._replicas(), wall_start, ended=self._process is None)
 
     def ejections(self, wall_start: float = 0.0) -> list[Ejection]:
         """The hosts that it has ejected so far; times as in `calls`."""
-        return read_ejections(self.folder / EJECTIONS, self._replicas(), wall_start)
+        ended = self._process is None
+        return read_ejections(self.folder / EJECTIONS, self._replicas(), wall_start, ended=ended)
 
     def call_log(self) -> CallLog:
         """Its access log, to be read as it grows."""

@@ -153,7 +153,7 @@ def _retries(retries: Retries) -> Refused:
 
 
 def _outlier_detection(detection: OutlierDetection) -> Refused:
-    times = ("interval", "base_ejection_time", "max_ejection_time")
+    times = ("interval", "base_ejection_time", "max_ejection_time", "merge_window")
     yield from _durations({f"outlier_detection.{key}": getattr(detection, key) for key in times})
     for key in ("max_ejection_percent", "min_health_percent"):
         if not forms.exact_percent(getattr(detection, key)):

@@ -33,7 +33,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from meshsim.live.envoy.accesslog import access_log
+from meshsim.live.envoy.accesslog import access_log, try_log
 from meshsim.live.envoy.forms import Json
 from meshsim.live.envoy.policy import FAULT, FAULT_TYPE, RATE_LIMIT, RATE_LIMIT_TYPE, TYPE, cluster_name
 from meshsim.live.envoy.policy import cluster as cluster_of
@@ -54,7 +54,7 @@ APP = "(app)"
 ADMIN_SOCKET, PAGES = "admin.sock", ("/ready", "/stats", "/stats/prometheus")
 """Envoy's admin interface, and what of it may be read by all who reach the admin listener."""
 
-CALLS, EJECTIONS = "access.log", "ejections.log"
+CALLS, TRIES, EJECTIONS = "access.log", "tries.log", "ejections.log"
 """What an Envoy writes down."""
 
 CLUSTER_OF = "^cluster\\.{0}(/[^.]*)?\\."
@@ -170,6 +170,7 @@ def listeners(proxy: Proxy, folder: Path, ports: Mapping[str, int]) -> list[Json
 
 def connection_manager(proxy: Proxy, listener: str, folder: Path) -> Json:
     """HTTP on one listener: what it leaves alone, its filters, and where its routes are."""
+    router: Json = {"@type": ROUTER}
     config: Json = {
         "@type": HTTP,
         "stat_prefix": listener,
@@ -179,7 +180,7 @@ def connection_manager(proxy: Proxy, listener: str, folder: Path) -> Json:
         "preserve_external_request_id": True,
         "request_id_extension": {"typed_config": {"@type": UUID, "pack_trace_reason": False}},
         "access_log": [access_log(listener, folder / CALLS, proxy.context)],
-        "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": ROUTER}}],
+        "http_filters": [{"name": "envoy.filters.http.router", "typed_config": router}],
     }
     if listener == INBOUND:
         action = {"cluster": APP, "timeout": "0s"}
@@ -189,6 +190,7 @@ def connection_manager(proxy: Proxy, listener: str, folder: Path) -> Json:
         if proxy.program:
             config["route_config"]["request_headers_to_remove"] = [proxy.context]
     else:
+        router["upstream_log"] = [try_log(folder / TRIES, proxy.context)]
         config["rds"] = {"route_config_name": ROUTES, "config_source": config_source(folder, "rds.json")}
         config["early_header_mutation_extensions"] = [written_early(headers_of(proxy, listener))]
         config["http_filters"] = [

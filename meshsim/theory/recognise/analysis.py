@@ -20,7 +20,8 @@ from meshsim.theory.recognise.stations import solve_stations
 from meshsim.theory.recognise.structure import Key, Structure, UnsolvedError
 from meshsim.theory.recognise.tries import Outcome, Response
 
-ROUNDS_MAX = 60
+ROUNDS_MAX, ROUNDS_LEAST = 60, 3
+WORK_MAX = 3_000  # services times rounds, some milliseconds each
 SETTLED = 1e-6
 UNMOVED = 1e-9
 
@@ -88,7 +89,7 @@ def _settle(structure: Structure, start: Responses, product_form: bool, known: d
     flows = _flows(structure, responses, product_form)
     solved: dict[Key, Solved] = {}
     changed, settled = False, False
-    for _ in range(ROUNDS_MAX):
+    for _ in range(max(ROUNDS_LEAST, min(ROUNDS_MAX, WORK_MAX // len(structure.used)))):
         solved, waits = solve_stations(structure, flows, responses, product_form, known)
         responses = responses.anew(waits)
         fresh = _try(structure, responses)

@@ -45,6 +45,8 @@ def solve_closed(structure: Structure, lattice: Lattice) -> tuple[list[Predictio
     flows = Flows(structure, responses, product_form=True)
     flows.follow([(load.to, Flow(0, 1.0, "poisson"))])
     law = total(responses.call(CLIENT, load.to), lattice)
+    if think + law.mean <= 0.0:
+        raise UnsolvedError("users neither think nor wait: time never passes between their requests")
     reasons = _reasons(structure, load)
     if not structure.stations:
         return [*_free(users, think, law, flows, responses, not reasons)], reasons, law
@@ -144,7 +146,7 @@ def _demands(structure: Structure, flows: Flows) -> tuple[list[Key], list[float]
             out = sum(rate for (caller, _), rate in flows.calls.items() if caller == service)
             share = into / max(sum(flows.version_rates(service).values()), 1e-300)
             into = 2.0 * (into + share * out)
-        if into > 0.0:
+        if into > 0.0 and station.time.mean > 0.0:
             first.append(len(demands))
             keys.append(key)
             demands += [into / station.replicas * station.time.mean] * station.replicas

@@ -19,6 +19,10 @@ from meshsim.theory.recognise.responses import Edge, Responses
 from meshsim.theory.recognise.structure import Structure, UnsolvedError
 from meshsim.units import UNLIMITED
 
+BURST_MAX = 2_000
+FAR = 20.0
+"""A bucket too large for its chain is never empty, or never full, if it is so far from its own rate."""
+
 RARE = 1e-3
 """A breaker whose limit fewer calls than this share find reached is left out of the calculation."""
 
@@ -35,10 +39,15 @@ def rate_limits(structure: Structure) -> tuple[dict[Edge, float], list[str]]:
         passed = 1.0 - (policy.fault.abort.percent if policy.fault.abort else 0.0)
         lam = sum(structure.offered(load) for load in loads) * passed
         limit = policy.rate_limit
-        if all(_steady(load, "poisson") for load in loads):
+        poisson = all(_steady(load, "poisson") for load in loads)
+        if poisson and limit.burst <= BURST_MAX:
             shares[CLIENT, service] = bucket_refused(lam, limit.rate, limit.burst) if lam else 0.0
             continue
         shares[CLIENT, service] = max(0.0, 1.0 - limit.rate / lam) if lam else 0.0
+        if poisson:
+            if abs(1.0 - lam / limit.rate) * limit.burst < FAR:
+                reasons.append(f"{CLIENT} -> {service}: the load is near the rate of a very large bucket")
+            continue
         if len(loads) > 1 or not _steady(loads[0], "constant") or passed < 1.0:
             reasons.append(
                 f"{CLIENT} -> {service}: the rate limit is solved for Poisson or constant arrivals only"

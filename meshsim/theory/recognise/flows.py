@@ -21,6 +21,7 @@ from typing import Literal
 from meshsim import random
 from meshsim.scenario.model import CLIENT, CallStep, SleepStep, Stage, Time
 from meshsim.theory.general import departures_ca2
+from meshsim.theory.recognise.deep import Steps, flat
 from meshsim.theory.recognise.responses import Responses
 from meshsim.theory.recognise.structure import Key, Structure, UnsolvedError
 from meshsim.theory.recognise.tries import OK
@@ -116,7 +117,7 @@ class Flows:
         for attempt in range(2):  # once to see which stations are visited once, once knowing it
             self.visits = defaultdict(list)
             for entry, flow in flows:
-                self._call(flow, CLIENT, entry)
+                flat(self._call(flow, CLIENT, entry))
             if attempt == 0:
                 self._single = {key: self._independent(visits) for key, visits in self.visits.items()}
 
@@ -149,24 +150,30 @@ class Flows:
         had = into[service]
         into[service] = (had[0] + every * routed * tries, had[1] + base * routed * min(tries, 1.0))
 
+    def _into(self, service: str) -> dict[str, float]:
+        """Attempts per second at a service, by caller."""
+        callers = self.structure.graph.predecessors(service)
+        return {caller: self.attempts[caller, service] for caller in callers}
+
     def _versions(self, service: str) -> dict[str, float]:
         """The share of all attempts at a service that each version gets, over all callers."""
-        total = sum(rate for (_, callee), rate in self.attempts.items() if callee == service)
+        into = self._into(service)
+        total = sum(into.values())
         shares: dict[str, float] = defaultdict(float)
-        for (caller, callee), rate in self.attempts.items():
-            if callee == service and total > 0.0:
+        for caller, rate in into.items():
+            if total > 0.0:
                 for version, share in self.structure.shares(caller, service).items():
                     shares[version] += rate / total * share
         return shares or dict.fromkeys(self.structure.deployments[service], 0.0)
 
     def version_rates(self, service: str) -> dict[str, float]:
         """Attempts per second at each version."""
-        total = sum(rate for (_, callee), rate in self.attempts.items() if callee == service)
+        total = sum(self._into(service).values())
         return {version: total * share for version, share in self._versions(service).items()}
 
     # ---- one stream -----------------------------------------------------------------------------
 
-    def _call(self, flow: Flow, caller: str, service: str) -> Flow:
+    def _call(self, flow: Flow, caller: str, service: str) -> Steps[Flow]:
         """The stream of calls in, the stream of answers out."""
         edge = caller, service
         if not self.structure.visits[service] and not self._passes(caller):
@@ -182,7 +189,9 @@ class Flows:
         if fault.delay is not None:
             going = going.delayed(fault.delay.time) if fault.delay.percent >= 1.0 else going.delayed(RANDOM)
         shares = self.structure.shares(caller, service)
-        outs = [self._attempt(going, caller, service, version, share) for version, share in shares.items()]
+        outs: list[Flow] = []
+        for version, share in shares.items():
+            outs.append((yield self._attempt(going, caller, service, version, share)))
         out = (
             outs[0]
             if len(outs) == 1
@@ -194,7 +203,7 @@ class Flows:
             out = replace(out, process="other", ordered=False)
         return self._sidecar(replace(out, rate=flow.rate, repeated=flow.repeated), caller)
 
-    def _attempt(self, flow: Flow, caller: str, service: str, version: str, share: float) -> Flow:
+    def _attempt(self, flow: Flow, caller: str, service: str, version: str, share: float) -> Steps[Flow]:
         deployment = self.structure.deployments[service][version]
         link = self.structure.scenario.link(caller, service)
         part = flow.thinned(share)
@@ -203,7 +212,7 @@ class Flows:
         queues = key in self.structure.stations
         part = self._through(part, key, caller) if queues else part.delayed(deployment.time)
         for stage in deployment.script:
-            part = self._stage(part, service, stage)
+            part = yield self._stage(part, service, stage)
         if deployment.script and self.responses.serve(service, version)[OK].mass < 1.0 - 1e-12:
             part = replace(part, ordered=False)  # who failed skipped something, and is ahead of others
         return self._sidecar(part, service, version).delayed(link.latency, *([RANDOM] if link.loss else []))
@@ -213,7 +222,7 @@ class Flows:
         station = self.structure.stations[key]
         self.visits[key].append(Visit(flow, caller))
         if sum(map(len, self.visits.values())) > VISITS_MAX:
-            raise UnsolvedError("the call tree is too large to follow")
+            raise UnsolvedError(f"a request passes more than {VISITS_MAX:,} queues, too many to follow")
         keeps = flow.process == "poisson" and station.quasi_reversible and not flow.repeated
         keeps = keeps and not self.structure.prioritised(station) and self._plain(key, caller)
         keeps = keeps and (self.product_form or self._single.get(key, False))
@@ -261,7 +270,7 @@ class Flows:
             out = self._through(replace(flow, repeated=True), ("proxy", service, name), service)
         return replace(out, process="poisson" if self.product_form else "other", ordered=False).delayed(time)
 
-    def _stage(self, flow: Flow, service: str, stage: Stage) -> Flow:
+    def _stage(self, flow: Flow, service: str, stage: Stage) -> Steps[Flow]:
         """Steps at the same time."""
         queues = [isinstance(step, CallStep) and self._queues(service, step.call) for step in stage]
         if not any(queues):
@@ -269,14 +278,14 @@ class Flows:
             calls = [step for step in stage if isinstance(step, CallStep)]
             steady = all(step.probability >= 1.0 and self._steady(service, step.call) for step in calls)
             return flow.delayed(*delays) if steady else flow.delayed(RANDOM)
-        outs = [
-            self._call(flow.thinned(step.probability), service, step.call)
-            for step in stage
-            if isinstance(step, CallStep)
-        ]
+        outs: list[Flow] = []
+        for step in stage:
+            if isinstance(step, CallStep):
+                outs.append((yield self._call(flow.thinned(step.probability), service, step.call)))
         if len(stage) == 1:
+            (first,) = outs
             chance = stage[0].probability if isinstance(stage[0], CallStep) else 1.0
-            return replace(outs[0], rate=flow.rate, ordered=outs[0].ordered and chance >= 1.0)
+            return replace(first, rate=flow.rate, ordered=first.ordered and chance >= 1.0)
         return replace(flow, process="other", passed=_longest(outs), ordered=False)
 
     def _queues(self, caller: str, service: str) -> bool:

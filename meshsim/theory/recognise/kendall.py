@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import inf, isfinite
+from math import inf, isfinite, log
 from typing import Literal
 
 import numpy as np
@@ -23,6 +23,9 @@ from meshsim.units import UNLIMITED
 
 ROOM_MAX = 400
 SEEN_MAX = 4_000
+STATES_MAX = 2_000_000
+PHASES_MAX, WORKERS_MAX = 64, 1_000  # of the matrices that solve MAP/M/c
+NEVER_FULL = 50.0  # -ln of a share that nobody notices
 
 KLEINROCK = "Kleinrock, Queueing Systems I, ch. 3"
 
@@ -120,7 +123,7 @@ def solve_queue(lattice: Lattice, arrivals: Arrivals, service: Service) -> Queue
     load = arrivals.rate * service.mean / service.workers
     if not isfinite(load):
         raise UnsolvedError("the time its workers are taken is not known")
-    if service.room < UNLIMITED:
+    if service.room < UNLIMITED and not (0.0 < load < 1.0 and -log(load) * service.room > NEVER_FULL):
         solved = _finite(lattice, arrivals, service)
     elif load >= 1.0:
         raise OverloadError(f"it is asked for {load:.4g} times what it can do: the queue grows without end")
@@ -148,10 +151,15 @@ def _unlimited(arrivals: Arrivals, service: Service) -> Solver:
         return _mg1 if service.workers == 1 else _ggc
     if service.exponential and arrivals.process in ("constant", "erlang") and service.workers == 1:
         return _gm1
-    if service.exponential and (arrivals.process == "erlang" or arrivals.phases is not None):
+    phases = arrivals.k if arrivals.phases is None else len(arrivals.phases[0])
+    small = phases <= PHASES_MAX and service.workers <= WORKERS_MAX
+    if service.exponential and small and (arrivals.process == "erlang" or arrivals.phases is not None):
         return _map_m_c
     if arrivals.phases is not None:
-        raise UnsolvedError("MMPP arrivals are solved for exponential service only")
+        raise UnsolvedError(
+            f"MMPP arrivals are solved for exponential service, at most {PHASES_MAX} states and"
+            f" {WORKERS_MAX:,} workers only"
+        )
     return _ggc
 
 
@@ -240,6 +248,8 @@ def _finite(lattice: Lattice, arrivals: Arrivals, service: Service) -> Queue:
         lost = erlang.erlang_b(c, lam * service.mean)
         law = Law.atom(lattice)
         return _result(arrivals, service, law, f"M/G/{c}/{c}: Erlang B", "Erlang 1917", refused=lost)
+    if K > STATES_MAX:
+        raise UnsolvedError(f"a waiting room for {service.room:,} is too large to follow")
     if service.exponential:
         solved = finite.mmck(lam, 1.0 / service.mean, c, K)
         law = seen_wait(lattice, solved.seen, service)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from meshsim.scenario.model import CLIENT, ZERO, CallStep, Deployment, Policy, SleepStep, Stage, Time
 from meshsim.theory.forkjoin import fork_join_sojourn
+from meshsim.theory.recognise.deep import Steps, flat
 from meshsim.theory.recognise.law import Lattice, Law, maximum, mixture
 from meshsim.theory.recognise.structure import Key, Structure, UnsolvedError
 from meshsim.theory.recognise.times import law_of
@@ -91,26 +92,31 @@ class Responses:
 
     def serve(self, service: str, version: str) -> Response:
         """From the start of service to the answer, at one replica."""
+        return flat(self._served(service, version))
+
+    def _served(self, service: str, version: str) -> Steps[Response]:
         found = self._serves.get((service, version))
         if found is None:
             deployment = self.structure.deployments[service][version]
-            found = self._serves[service, version] = self._serve(service, version, deployment)
+            found = self._serves[service, version] = yield self._serve(service, version, deployment)
         return found
 
-    def _serve(self, service: str, version: str, deployment: Deployment) -> Response:
+    def _serve(self, service: str, version: str, deployment: Deployment) -> Steps[Response]:
         own = self.law(deployment.time)
         failed, going = own.scaled(deployment.errors), own.scaled(1.0 - deployment.errors)
         reached = self.reached[service, version] = []
         for stage in deployment.script:
             reached.append(going.mass)
-            well, badly = self._stage(service, stage)
+            well, badly = yield self._stage(service, stage)
             failed = failed.plus(going.then(badly))
             going = going.then(well)
         return {OK: going, FAILED: failed}
 
-    def _stage(self, service: str, stage: Stage) -> tuple[Law, Law]:
+    def _stage(self, service: str, stage: Stage) -> Steps[tuple[Law, Law]]:
         """Steps at the same time: how long, all well; how long, otherwise."""
-        steps = [self._step(service, step) for step in stage]
+        steps = []
+        for step in stage:
+            steps.append((yield self._step(service, step)))
         well = self._fork_join(service, stage, maximum([good for good, _ in steps]))
         if all(bad.mass == 0.0 for _, bad in steps):
             return well, Law.none(self.lattice)
@@ -145,10 +151,10 @@ class Responses:
             return None
         return wait.rho, deployment.time.build().mean
 
-    def _step(self, service: str, step: CallStep | SleepStep) -> tuple[Law, Law]:
+    def _step(self, service: str, step: CallStep | SleepStep) -> Steps[tuple[Law, Law]]:
         if isinstance(step, SleepStep):
             return self.law(step.sleep), Law.none(self.lattice)
-        answer = self.call(service, step.call)
+        answer = yield self._called(service, step.call)
         well = mixture([law for (status, _), law in answer.items() if status < 400], self.lattice)
         badly = mixture([law for (status, _), law in answer.items() if status >= 400], self.lattice)
         if step.optional:
@@ -162,14 +168,18 @@ class Responses:
 
     def call(self, caller: str, service: str) -> Response:
         """From a caller's call to its answer, policies applied."""
+        return flat(self._called(caller, service))
+
+    def _called(self, caller: str, service: str) -> Steps[Response]:
         found = self._calls.get((caller, service))
         if found is None:
-            found = self._calls[caller, service] = self._call(caller, service)
+            found = self._calls[caller, service] = yield self._call(caller, service)
         return found
 
-    def _call(self, caller: str, service: str) -> Response:
+    def _call(self, caller: str, service: str) -> Steps[Response]:
         policy = self.structure.policy(caller, service)
         answer: Response = {}
+        routed = yield self._routed(caller, service, policy)
         for flags, share, pause in self._delays(policy):
             rest = pause.scaled(share)
             if policy.fault.abort is not None:
@@ -179,7 +189,7 @@ class Responses:
             refused = self.limited.get((caller, service), 0.0)
             add(answer, (429, joined(flags, "RL")), rest.scaled(refused))
             rest = rest.scaled(1.0 - refused)
-            for (status, own_flags), law in self._routed(caller, service, policy).items():
+            for (status, own_flags), law in routed.items():
                 add(answer, (status, joined(flags, own_flags)), rest.then(law))
         passing = (
             policy.fault.abort.percent if policy.fault.abort else 0.0,
@@ -218,7 +228,7 @@ class Responses:
 
     # ---- attempts -------------------------------------------------------------------------------
 
-    def _attempt(self, caller: str, service: str, shares: Mapping[str, float]) -> Response:
+    def _attempt(self, caller: str, service: str, shares: Mapping[str, float]) -> Steps[Response]:
         """From sending to the answer's arrival, at any of some versions."""
         link, proxy = self._link(caller, service), self._pass(service)
         there, back = link.then(proxy), proxy.then(link)
@@ -229,7 +239,7 @@ class Responses:
             if wait is not None:
                 add(answer, FULL, start.scaled(wait.refused).then(back))
                 start = start.scaled(1.0 - wait.refused).then(wait.law)
-            for outcome, law in self.serve(service, version).items():
+            for outcome, law in (yield self._served(service, version)).items():
                 add(answer, outcome, start.then(law).then(back))
         return {outcome: law for outcome, law in answer.items() if law.mass > 0.0}
 
@@ -246,7 +256,7 @@ class Responses:
         ]
         return law.then(mixture(again, self.lattice).scaled(1.0 / (1.0 - link.loss**16)))
 
-    def _routed(self, caller: str, service: str, policy: Policy) -> Response:
+    def _routed(self, caller: str, service: str, policy: Policy) -> Steps[Response]:
         """From the route on: one version a call under a split, any host otherwise."""
         if (caller, service) in self.given:
             known, self.tries[caller, service] = self.given[caller, service]
@@ -258,7 +268,7 @@ class Responses:
         answer: Response = {}
         tries = 0.0
         for versions, share in choices:
-            attempt = self._attempt(caller, service, versions)
+            attempt = yield self._attempt(caller, service, versions)
             if policy.hedge is not None:
                 part, count = hedged(attempt, policy, self.lattice)
             else:
@@ -275,5 +285,5 @@ class Responses:
 
     def routed_mean(self, caller: str, service: str) -> float:
         """Mean time of a call from its route to its answer, s."""
-        answer = self._routed(caller, service, self.structure.policy(caller, service))
+        answer = flat(self._routed(caller, service, self.structure.policy(caller, service)))
         return total(answer, self.lattice).mean

@@ -38,7 +38,7 @@ class Prediction:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Solution:
     """Everything theory says, and why it does not say more.
 
@@ -51,6 +51,10 @@ class Solution:
     scenario: str
     predictions: list[Prediction] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        said = f"{len(self.predictions)} predictions, {len(self.reasons)} reasons why there are no more"
+        return f"<Solution {self.scenario[:60]!r}: {said}>"
 
     def get(self, metric: str) -> Prediction | None:
         """The prediction of a metric, or None."""

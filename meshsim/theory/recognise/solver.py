@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
+from pathlib import Path
 from typing import TypeVar
 
+from meshsim.scenario.load import load
 from meshsim.scenario.model import Scenario, SleepStep
 from meshsim.theory.recognise.analysis import Analysis, analyse
 from meshsim.theory.recognise.budgeted import budgeted
@@ -17,7 +19,8 @@ from meshsim.theory.recognise.solution import Prediction, Solution
 from meshsim.theory.recognise.structure import Structure, UnsolvedError
 from meshsim.theory.recognise.tries import total
 
-SIZE = 1 << 15
+SIZE, SIZE_LEAST = 1 << 15, 1 << 10
+CELLS = 1 << 20  # of the laws of all services together, which take a second a round
 TAIL = 1e-6  # of the latency, behind which the lattice may end
 GROWTH = 16.0
 TRIALS = 6
@@ -25,15 +28,16 @@ TRIALS = 6
 Result = TypeVar("Result")
 
 
-def solve(scenario: Scenario) -> Solution:
+def solve(scenario: str | Path | Scenario) -> Solution:
     """Everything that closed forms and numerical solutions say about a scenario in the long run.
 
     Args:
-        scenario: any; its name plays no role.
+        scenario: any, or a file's path; its name plays no role.
 
     Returns:
         Predictions by the paths of `summary.json`, and the reasons why others are missing or approximate.
     """
+    scenario = load(scenario)
     if scenario.events:
         return Solution(
             scenario.name, [], ["events change the scenario while it runs: there is no steady state"]
@@ -81,8 +85,10 @@ def _whole(found: Analysis) -> Law:
 
 def _fitted(structure: Structure, work: Callable[[Lattice], Result], law: Callable[[Result], Law]) -> Result:
     """Work on a lattice that is as long as the latency's tail and not much longer."""
-    horizon = 20.0 * _scale(structure)
-    result = work(Lattice(horizon / SIZE, SIZE))
+    horizon, size = 20.0 * _scale(structure), SIZE
+    while size > SIZE_LEAST and size * len(structure.used) > CELLS:
+        size //= 2
+    result = work(Lattice(horizon / size, size))
     for _ in range(TRIALS):
         whole = law(result)
         if not whole.known or whole.mass == 0.0:
@@ -94,7 +100,7 @@ def _fitted(structure: Structure, work: Callable[[Lattice], Result], law: Callab
             horizon = max(1.5 * reach, 1e-9)
         else:
             break
-        result = work(Lattice(horizon / SIZE, SIZE))
+        result = work(Lattice(horizon / size, size))
     return result
 
 

@@ -19,7 +19,8 @@ from meshsim.theory.recognise.law import ATOMS_MAX, Lattice, Law, mixture
 
 def law_of(lattice: Lattice, time: random.Distribution) -> Law:
     """The law of a configured time, on a lattice."""
-    if isinstance(time, random.Constant) or time.mean == 0.0:
+    certain = isinstance(time, random.Constant) or (isinstance(time, random.Uniform) and time.width == 0.0)
+    if certain or time.mean == 0.0:
         return Law.atom(lattice, time.mean)
     if isinstance(time, random.Empirical) and len(time.values) <= ATOMS_MAX:
         return mixture([Law.atom(lattice, value, 1.0 / len(time.values)) for value in time.values], lattice)

@@ -27,6 +27,7 @@ TIMED_OUT: Outcome = (504, "UT")
 
 NEGLIGIBLE = 1e-12
 TRIES_MAX = 120
+HEDGES_MAX = 32
 
 
 def retried(attempt: Response, policy: Policy, lattice: Lattice) -> tuple[Response, float]:
@@ -92,9 +93,12 @@ def hedged(attempt: Response, policy: Policy, lattice: Lattice) -> tuple[Respons
     racing, tries = [one], 1.0
     for n in range(1, policy.hedge.max + 1):
         start = n * policy.hedge.after
-        if start < limit:
-            tries += 1.0 - minimum(racing).below(start).mass
-            racing.append(one.then(Law.atom(lattice, start)))
+        if start >= limit:
+            break
+        if n > HEDGES_MAX:
+            raise UnsolvedError(f"more than {HEDGES_MAX} hedges")
+        tries += 1.0 - minimum(racing).below(start).mass
+        racing.append(one.then(Law.atom(lattice, start)))
     first = minimum(racing)
     if limit == inf:
         return {OK: first}, tries

@@ -28,15 +28,22 @@ class Child:
         id: whose proxy it is: the client's, or that of `cart/0`.
         keep: whether it keeps rows.
         log: file of its access log.
+        scenario: with one service, `cart`.
     """
 
     def __init__(
-        self, upstream: int, *, id: str = "client/0", keep: bool = False, log: Path | None = None
+        self,
+        upstream: int,
+        *,
+        id: str = "client/0",
+        keep: bool = False,
+        log: Path | None = None,
+        scenario: str = SCENARIO,
     ) -> None:
         command = [sys.executable, "-m", "meshsim.live"]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.say(
-            role="proxy", id=id, scenario=SCENARIO, folder=None, seed=7, host=HOST, keep=keep,
+            role="proxy", id=id, scenario=scenario, folder=None, seed=7, host=HOST, keep=keep,
             context="x-meshsim", access_log=None if log is None else str(log),
         )  # fmt: skip
         self.ports: dict[str, Any] = self.hear("listening")

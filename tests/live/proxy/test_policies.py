@@ -307,6 +307,37 @@ async def test_an_outlier_is_ejected_and_comes_back() -> None:
 
 
 @live
+async def test_an_outliers_connections_close_when_they_are_free() -> None:
+    policy = {
+        "outlier_detection": {
+            "consecutive_5xx": 1, "max_ejection_percent": "100%", "min_health_percent": "100%"
+        }
+    }  # fmt: skip
+    freed = asyncio.Event()
+
+    async def when_freed(request: Message, writer: asyncio.StreamWriter) -> None:
+        await freed.wait()
+        await answers()(request, writer)
+
+    bad = Upstream(in_turn(after(0.05, answers()), when_freed, after(0.1, BUSY), answers()))
+    async with proxied(bad, policy=policy) as rig:
+        clients = [await rig.client() for _ in range(3)]
+        asked = []
+        for number, client in enumerate(clients, 1):
+            asked.append(asyncio.create_task(client.ask()))
+            await settle(lambda number=number: len(bad.requests) == number, "the request is there")
+        assert [(await asked[0]).status, (await asked[2]).status] == [200, 503]
+        await settle(lambda: len(bad.connections) == 1, "only the busy one is left")
+        freed.set()
+        assert (await asked[1]).status == 200
+        await settle(lambda: not bad.connections, "the busy one is closed")
+        cluster = rig.proxy.ways["cart"].route.policy.clusters[0]
+        assert cluster.breaker.connections == cluster.hosts[0].idle == 0
+        assert [(await rig.ask()).status for _ in range(2)] == [200, 200]
+        assert bad.accepted == 4, "who comes later gets a connection that stays"
+
+
+@live
 async def test_with_all_hosts_out_there_is_no_healthy_upstream() -> None:
     policy = {"outlier_detection": {"consecutive_5xx": 2, "max_ejection_percent": "100%"}}
     async with proxied(Upstream(BUSY), policy=policy) as rig:

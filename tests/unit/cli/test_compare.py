@@ -34,9 +34,22 @@ def test_compare_shows_tables_and_writes_files(small, tmp_path) -> None:
     changes = ("--with", "services.api.time={exponential: 8ms}")
     result = call("compare", small, *changes, *QUICK, "--out", str(tmp_path / "out"))
     assert result.exit_code == 0, result.stderr
-    for word in ("latency, mean", "lower", "unpaired", "api.mean", "request by request", "Bonferroni", "3/3"):
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith(
+        "B (with services.api.time={exponential: 8ms}) is better than A (small) in mean latency"
+    )
+    for word in ("latency, mean", "lower", "api.mean", "3/3", "amplification", "utilisation, api", "--all"):
         assert word in result.stdout, word
+    assert len(lines) < 45
+    for word in ("unpaired", "request by request", "Bonferroni"):
+        assert word not in result.stdout, word
     assert {path.name for path in (tmp_path / "out").iterdir()} >= {"compare.json", "compare.png"}
+
+
+def test_all_shows_the_rest(small) -> None:
+    result = call("compare", small, "--with", "services.api.time={exponential: 8ms}", *QUICK, "--all")
+    for word in ("latency, mean", "unpaired", "api.mean", "request by request", "Bonferroni", "3/3"):
+        assert word in result.stdout, word
 
 
 def test_compare_prints_json_for_machines(small) -> None:
@@ -45,6 +58,8 @@ def test_compare_prints_json_for_machines(small) -> None:
     summary = json.loads(result.stdout)
     assert summary["seeds"] == [5, 6, 7]
     assert all(each["identical"] for each in summary["differences"])
+    assert summary["verdict"].startswith("No difference: B (small) and A (small)")
+    assert [each["metric"] for each in summary["cost"]] == ["attempts.rate", "services.busy_mean"]
 
 
 def test_compare_reads_standard_input(small) -> None:

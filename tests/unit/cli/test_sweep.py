@@ -112,7 +112,7 @@ def test_a_second_ctrl_c_says_what_is_kept(run, monkeypatch) -> None:
     monkeypatch.setattr("meshsim.lab.sweep.sweep", given_up)
     result = run(*VARY)
     assert result.exit_code == 130
-    assert "given up; what has finished is kept in out" in result.output
+    assert "aborted; what has finished is kept in out" in result.output
 
 
 def test_who_began_anew_is_told_not_to_do_it_again(run, press_at) -> None:
@@ -125,7 +125,7 @@ def test_ctrl_c_before_the_first_run_has_finished_writes_nothing(run, press_at, 
     press_at(0)
     result = run(*VARY)
     assert result.exit_code == 130
-    assert "interrupted before any run had finished; nothing is written" in result.output
+    assert "interrupted before any run had finished; no results written" in result.output
     assert "engine" not in result.output
     assert list((tmp_path / "out").iterdir()) == []
 
@@ -135,3 +135,20 @@ def test_options_that_verbs_share_read_the_same() -> None:
     for option in ("--jobs", "--seed", "--engine", "--quiet"):
         one, other = (" ".join(words[words.index(option) :][:9]) for words in helps)
         assert one == other
+
+
+def test_without_out_results_go_to_a_folder_of_the_scenarios_name(tmp_path, monkeypatch) -> None:
+    """And another sweep of that name overwrites nothing."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s.yaml").write_text(TEXT.replace("name: small", "name: ../a shop, 50 %"))
+    words = ["sweep", "s.yaml", "--jobs", "1", "--vary", "load[0].rate=50/s,100/s"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    assert "Written to out/a-shop-50: sweep.parquet, sweep.png" in result.output
+    before = (tmp_path / "out" / "a-shop-50" / "sweep.parquet").read_bytes()
+    other = CliRunner().invoke(app, [*words, "--seed", "9"])
+    assert other.exit_code == 2
+    assert "out/a-shop-50 holds another sweep" in other.output
+    assert (tmp_path / "out" / "a-shop-50" / "sweep.parquet").read_bytes() == before
+    piped = CliRunner().invoke(app, ["sweep", "-", *words[2:]], input=TEXT)
+    assert "Written to out/sweep:" in piped.output

@@ -98,7 +98,9 @@ def test_a_cluster_that_loses_a_worker_half_way_gives_the_results_of_this_machin
         with Cluster(address) as again:
             refusals: list[MeshsimError] = []
             odd = [Task(0, SMALL, 1, "steam", "the odd one"), Task(1, SMALL, 1)]
-            assert [number for number, _ in again.summaries(odd, refused=refusals.append)] == [1]
+            assert [
+                number for number, _ in again.summaries(odd, refused=lambda _, error: refusals.append(error))
+            ] == [1]
             assert [str(error).partition(":")[0] for error in refusals] == ["the odd one"]
             stop = Interrupt()
             stop.presses = 1

@@ -98,7 +98,7 @@ def test_who_is_told_of_mistakes_gets_all_other_runs(jobs: int) -> None:
     wrong[0] = Task(0, SMALL, 1, engine="steam", label="first")
     wrong[3] = Task(3, SMALL, 1, engine="steam", label="fourth")
     refusals: list[MeshsimError] = []
-    found = dict(summaries(wrong, jobs=jobs, refused=refusals.append))
+    found = dict(summaries(wrong, jobs=jobs, refused=lambda _, error: refusals.append(error)))
     assert sorted(str(error).partition(":")[0] for error in refusals) == ["first", "fourth"]
     assert found == {number: summary for number, summary in summaries(tasks(5)) if number in (1, 2, 4)}
 
@@ -128,7 +128,7 @@ def test_who_is_told_of_a_task_that_kills_its_worker_gets_all_others(tmp_path: P
     deadly = tasks(4)
     deadly[1] = Task(1, Deadly(tmp_path, 99), 9, label="workers=1, seed 9")  # type: ignore[arg-type]
     refusals: list[MeshsimError] = []
-    found = dict(summaries(deadly, jobs=2, refused=refusals.append))
+    found = dict(summaries(deadly, jobs=2, refused=lambda _, error: refusals.append(error)))
     assert sorted(found) == [0, 2, 3]
     (error,) = refusals
     assert "killed 3 times" in str(error)

@@ -42,6 +42,17 @@ def test_the_headline_has_margins_with_replications(summary) -> None:
     assert rows["latency, mean"][2].startswith("± ")
 
 
+def test_a_percentile_takes_enough_requests(make_scenario, make_records) -> None:
+    """p99 of fewer than 100 is about the longest: the file has it, the tables don't print it as p99."""
+    scenario = make_scenario()
+    few = summarise([make_records(scenario, np.arange(0.0, 100.0, 2.0), 0.1)], scenario)
+    assert few["latency"]["p99"] == pytest.approx(0.1)
+    rows = {row[0]: row[1] for row in sheets.headline(few).rows}
+    assert (rows["latency, p90"], rows["latency, p99"]) == ("100 ms", "-")
+    for sheet in (sheets.services(few), sheets.edges(few)):
+        assert [row[-2:] for row in sheet.rows] == [("100 ms", "-")]
+
+
 def test_objectives_are_judged_limit_by_limit(summary) -> None:
     rows = sheets.objectives(summary).rows
     assert [row[-1] for row in rows] == ["met", "MISSED"]

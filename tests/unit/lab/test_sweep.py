@@ -18,7 +18,7 @@ import pytest
 import meshsim as ms
 from meshsim.errors import MeshsimError, ScenarioError
 from meshsim.lab import tidy
-from meshsim.lab.journal import JOURNAL, PICTURE, TABLE, Journal, load
+from meshsim.lab.journal import JOURNAL, TABLE, Journal, load
 from meshsim.lab.sweep import Sweep, as_dict, sheet, sweep
 from meshsim.scenario import loads
 
@@ -52,7 +52,7 @@ def done() -> Sweep:
 def no_picture(request, monkeypatch) -> None:
     """Leaves the picture out where a test does not ask for it: drawing takes longer than the runs."""
     if "picture" not in request.node.name:
-        monkeypatch.setattr(Sweep, "_beside", lambda _: {})
+        monkeypatch.setattr(Sweep, "_beside", lambda *_, **__: {})
 
 
 def same(one: Sweep, other: Sweep) -> None:
@@ -259,8 +259,8 @@ def test_two_sweeps_do_not_share_a_folder(done, tmp_path) -> None:
     assert run(out=tmp_path).computed == RUNS
 
 
-@pytest.mark.parametrize("tail", [b"", b'{"run":[0,', b"\x00\x00\x00\n", b"7\n"])
-def test_a_torn_line_costs_its_run_only(done, tmp_path, tail) -> None:
+@pytest.mark.parametrize("tail", [b"", b'5a0c {"run":[0,', b"\x00\x00\x00"])
+def test_a_torn_last_line_costs_its_run_only(done, tmp_path, tail) -> None:
     runs = tidy.runs_of(done.columns)
     with Journal(tmp_path, done.header) as journal:
         for each in [(0, 0), (4, 1), (2, 0)]:
@@ -270,6 +270,63 @@ def test_a_torn_line_costs_its_run_only(done, tmp_path, tail) -> None:
     found = run(out=tmp_path)
     assert (found.computed, found.resumed) == (RUNS - 3, 3)
     same(found, done)
+
+
+def damage(data: bytes) -> bytes:
+    """With one bit flipped."""
+    return data[:-20] + bytes([data[-20] ^ 1]) + data[-19:]
+
+
+@pytest.mark.parametrize(
+    ("damaged", "message"),
+    [
+        (lambda lines: [*lines[:2], damage(lines[2]), lines[3]], r"sweep.journal:3: it is damaged: .*delete"),
+        (
+            lambda lines: [*lines, b"7\n"],
+            r"sweep.journal:5: it is damaged: .*delete this line",
+        ),
+        (lambda lines: [damage(lines[0]), *lines[1:]], r"sweep.journal:1: it is damaged: .*--fresh"),
+        (lambda lines: lines[1:], r"sweep.journal:1: it does not begin with the line .*; .*--fresh"),
+        (
+            lambda lines: [b'{"format":1}\n', *lines[1:]],
+            r"sweep.journal:1: an earlier version of meshsim",
+        ),
+    ],
+)
+def test_a_damaged_journal_is_refused_and_left_as_it_is(done, tmp_path, damaged, message) -> None:
+    runs = tidy.runs_of(done.columns)
+    with Journal(tmp_path, done.header) as journal:
+        for each in [(0, 0), (4, 1), (2, 0)]:
+            journal.add(each, runs[each])
+    written = b"".join(damaged((tmp_path / JOURNAL).read_bytes().splitlines(keepends=True)))
+    (tmp_path / JOURNAL).write_bytes(written)
+    with pytest.raises(MeshsimError, match=message):
+        run(out=tmp_path)
+    assert (tmp_path / JOURNAL).read_bytes() == written
+    same(run(out=tmp_path, fresh=True), done)
+
+
+def test_without_its_damaged_line_a_journal_goes_on(done, tmp_path) -> None:
+    runs = tidy.runs_of(done.columns)
+    with Journal(tmp_path, done.header) as journal:
+        for each in [(0, 0), (4, 1), (2, 0)]:
+            journal.add(each, runs[each])
+    lines = (tmp_path / JOURNAL).read_bytes().splitlines(keepends=True)
+    (tmp_path / JOURNAL).write_bytes(b"".join([*lines[:2], *lines[3:]]))
+    found = run(out=tmp_path)
+    assert found.resumed == 2
+    same(found, done)
+
+
+def test_a_table_without_its_digest_is_refused(done, tmp_path) -> None:
+    import pyarrow.parquet as pq
+
+    done.save(tmp_path)
+    table = pq.read_table(tmp_path / TABLE)
+    said = {key: value for key, value in table.schema.metadata.items() if key != b"meshsim.sha256"}
+    pq.write_table(table.replace_schema_metadata(said), tmp_path / TABLE)
+    with pytest.raises(MeshsimError, match=r"sweep.parquet: an earlier version of meshsim wrote it"):
+        run(out=tmp_path)
 
 
 def test_a_journal_without_a_whole_line_is_none(done, tmp_path) -> None:
@@ -313,12 +370,12 @@ def press_at(count: int):
 
 def test_no_picture_of_what_the_table_was_before_stays(tmp_path) -> None:
     run(out=tmp_path)
-    assert (tmp_path / PICTURE).exists()
+    assert (tmp_path / "sweep.png").exists()
     more = sweep(SMALL, VARY, replications=3, jobs=1, out=tmp_path, progress=press_at(RUNS + 1))
     assert more.partial
     assert {path.name for path in tmp_path.iterdir()} == {TABLE}
     sweep(SMALL, VARY, replications=3, jobs=1, out=tmp_path)
-    assert (tmp_path / PICTURE).exists()
+    assert (tmp_path / "sweep.png").exists()
     assert run(out=tmp_path, fresh=True, progress=press_at(0)).computed == 0
     assert list(tmp_path.iterdir()) == []
 
@@ -396,7 +453,7 @@ def finish(process: subprocess.Popen[str]) -> dict:
 def lines(folder: Path) -> int:
     """How many runs the journal holds."""
     try:
-        return (folder / "out" / JOURNAL).read_bytes().count(b'\n{"run":')
+        return (folder / "out" / JOURNAL).read_bytes().count(b' {"run":')
     except OSError:
         return 0
 

@@ -41,3 +41,11 @@ def test_an_edge_without_calls_of_late_has_no_latency() -> None:
     for second in range(20):
         window.add(float(second), counts(10, 10))
     assert window.rows()[0][1:5] == ("0/s", "-", "-", "-")
+
+
+def test_a_percentile_takes_enough_calls() -> None:
+    window = Window()
+    window.add(2.0, counts(99, 99))
+    assert window.rows()[0][4] == "-"
+    window.add(3.0, counts(220, 220))
+    assert window.rows()[0][4] != "-"

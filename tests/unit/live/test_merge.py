@@ -10,7 +10,7 @@ import pytest
 from meshsim.live.merge import Ending, Merged, cut, find, merge, names
 from meshsim.measure.summary import summarise
 from meshsim.policies.outcome import UF, URX, UT, add_flag
-from meshsim.scenario.model import Scenario
+from meshsim.scenario.model import Objective, Scenario
 
 SCENARIO = Scenario.model_validate(
     {
@@ -118,6 +118,34 @@ def test_a_call_of_another_edge_with_the_same_key_is_not_the_requests() -> None:
     assert mixed.attempts.tolist() == rows.attempts.tolist() == [1, 0]
 
 
+def test_a_call_of_the_client_is_what_the_client_saw_of_it() -> None:
+    """So an objective is judged on the very latency that is printed, and not on what the proxy saw of it."""
+    seen = table(
+        "calls", CALLS,
+        (11, 0, 1.0, 1.1, 1.3, 200, 0, False, 2, 0),
+        (99, 0, 3.0, 3.1, 3.2, 404, 0, False, 0, -1),  # an outsider's
+    )  # fmt: skip
+    told = {**parts(), ("proxy", "client/0"): seen}
+    records = merge(SCENARIO, 7, "live", told, Ending(10.0, True)).records
+    own = records.calls.edge == 0
+    assert records.calls.start[own].tolist() == [1.0, 2.0, 3.1]
+    np.testing.assert_array_equal(records.calls.end[own], [1.5, NAN, 3.2])
+    assert records.calls.status[own].tolist() == [200, 0, 404]
+    asked = SCENARIO.model_copy(
+        update={"objectives": (Objective.model_validate({"service": "api", "p99": "400ms"}),)}
+    )
+    told["proxy", "client/0"] = {name: column[:1] for name, column in seen.items()}
+    summary = summarise([merge(asked, 7, "live", told, Ending(10.0, True)).records], asked)
+    assert summary["objectives"][0]["measured"]["p99"] is None  # a request has no answer: it is later still
+    done = {
+        **told,
+        ("load", "client/0"): table("requests", "load start end status key", (0, 1.0, 1.5, 200, 11)),
+    }
+    summary = summarise([merge(asked, 7, "live", done, Ending(10.0, True)).records], asked)
+    assert summary["objectives"][0]["measured"]["p99"] == summary["latency"]["p99"] == 0.5
+    assert not summary["objectives"][0]["met"]
+
+
 def test_attempts_have_arrival_answer_and_status_of_their_visits_or_else_as_the_proxy_saw_it() -> None:
     rows = merged().records.attempts
     assert rows.sent.tolist() == [1.01, 1.11, 1.21, 2.01]
@@ -126,19 +154,6 @@ def test_attempts_have_arrival_answer_and_status_of_their_visits_or_else_as_the_
     assert rows.status.tolist() == [200, 503, 200, 0]
     assert rows.kind.tolist() == [0, 0, 1, 0]
     assert rows.extra.tolist() == [False, False, True, False]
-
-
-def test_without_tries_of_the_proxies_the_visits_are_taken_for_them() -> None:
-    told = parts()
-    for id_ in ("client/0", "api/0"):
-        rows = told["proxy", id_]
-        told["proxy", id_] = {name: rows[name] for name in rows if not name.startswith("attempts")}
-    rows = merge(SCENARIO, 7, "envoy", told, Ending(10.0, True)).records.attempts
-    assert rows.edge.tolist() == [0, 1]
-    assert rows.replica.tolist() == [0, 3]
-    assert rows.kind.tolist() == [0, 1]
-    assert rows.arrived.tolist() == [1.02, 1.22]
-    assert rows.status.tolist() == [200, 200]
 
 
 def test_what_happened_after_the_end_is_not_seen() -> None:

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
+import meshsim as ms
 from meshsim.measure.series import COLUMNS, series
 from meshsim.measure.table import frame
+from meshsim.scenario.model import Scenario
 
 
 @pytest.fixture
@@ -92,3 +94,33 @@ def test_a_first_bin_that_begins_before_the_run(make_scenario, make_records) -> 
     assert client.width.iloc[0] < client.width.iloc[1]
     assert client.offered.sum() == 1000
     assert client.rate.iloc[0] == pytest.approx(10.0, rel=0.25)
+
+
+@pytest.mark.parametrize("keep", ["records", "histograms"])
+def test_joined_bins_hold_what_theirs_hold(keep) -> None:
+    """Counts, times and means are those of the narrow bins; percentiles those of all requests together."""
+    scenario = Scenario.model_validate(
+        {
+            "duration": "20s", "warmup": "3s", "keep": keep,
+            "services": {"api": {"workers": 2, "queue": 5, "time": {"exponential": "60ms"}}},
+            "load": [{"to": "api", "rate": "30/s"}],
+        }
+    )  # fmt: skip
+    run = ms.run(scenario)
+    narrow, wide = run.series, frame(series(run.records, run.scenario, requests=125))
+    assert len(narrow) > 2 * len(wide)
+    assert {3.0, 20.0} <= set(wide.time.round(9))
+    within = wide[(wide.kind == "client") & (wide.time >= 3.0) & (wide.time < 20.0)]
+    assert len(within) >= 24
+    for kind in ("client", "service", "edge"):
+        few, many = wide[wide.kind == kind], narrow[narrow.kind == kind]
+        for column in ("offered", "completed", "ok", "failed", "attempts"):
+            assert few[column].sum() == many[column].sum()
+        for column in ("width", "in_flight", "queue_mean", "utilisation", "rate"):
+            weights = 1.0 if column == "width" else few.width, 1.0 if column == "width" else many.width
+            assert (few[column] * weights[0]).sum() == pytest.approx((many[column] * weights[1]).sum())
+    one = within.iloc[3]
+    if keep == "records":
+        ended = run.requests.start + run.requests.latency
+        done = run.requests[(ended >= one.time) & (ended < one.time + one.width)]
+        assert one.p90 == pytest.approx(done.latency.quantile(0.9))

@@ -65,8 +65,8 @@ def test_a_panel_for_each_limit_and_one_of_goodput() -> None:
     figure = curve_figure(ANSWER)
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles == [
-        "a: p99 latency (log scale); asked is at most 200 ms",
-        "a: success; asked is at least 95 %",
+        "a: p99 latency (log scale); wanted is at most 200 ms",
+        "a: success; wanted is at least 95 %",
         "goodput, successes/s; the line is all that is offered",
     ]
     for axes in figure.axes:

@@ -31,7 +31,7 @@ def test_three_panels_say_what_differs(result) -> None:
     figure = result.plot()
     assert len(figure.axes) == 3
     found = texts(figure)
-    for words in ("latency, mean", "goodput", "api: busy", "A", "B", "api 3x slower"):
+    for words in ("latency, mean", "goodput", "api: utilisation", "A", "B", "api 3x slower"):
         assert words in found, words
     assert any("with services.api.time" in text for text in found)
     assert any("3 pairs of runs" in text for text in found)
@@ -81,7 +81,7 @@ def test_large_changes_and_nothing_at_all_can_be_drawn() -> None:
         jobs=1,
     )
     assert dead.plot().png()
-    assert "nothing" in dead.plot().alt
+    assert "no difference" in dead.plot().alt
 
 
 @pytest.mark.parametrize(

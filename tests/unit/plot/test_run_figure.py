@@ -5,13 +5,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from meshsim.lab.run import DRAWN_REQUESTS
 from meshsim.measure.series import series
 from meshsim.measure.summary import summarise
 from meshsim.plot import alt_text, run_figure
 from meshsim.plot.marks import describe
-from meshsim.plot.run import _alone, _series
+from meshsim.plot.run import _alone
 from meshsim.plot.style import LINES, SIZE, _apart
 from meshsim.scenario.model import Event
+
+
+def drawn(scenario, record):
+    """What a run of one replication is drawn from."""
+    columns = series([record], scenario, requests=DRAWN_REQUESTS)
+    return SimpleNamespace(scenario=scenario, summary=summarise([record], scenario), drawn_columns=columns)
 
 
 @pytest.fixture
@@ -23,7 +30,7 @@ def storm(make_scenario, make_records):
             {"at": "80s", "set": {"policies.api.timeout": "1s"}},
         ]
     )
-    start = np.arange(0.0, 100.0, 0.05)
+    start = np.arange(0.0, 100.0, 0.01)
     dead = start > 31.0
     record = make_records(
         scenario,
@@ -33,9 +40,7 @@ def storm(make_scenario, make_records):
         tries=np.where(dead, 4, 1),
         busy=3.0,
     )
-    return SimpleNamespace(
-        scenario=scenario, summary=summarise([record], scenario), series_columns=series([record], scenario)
-    )
+    return drawn(scenario, record)
 
 
 def texts(figure) -> list[str]:
@@ -84,7 +89,7 @@ def test_the_heading_and_the_caption_say_what_it_is(storm) -> None:
 
 def test_a_sentence_for_those_who_do_not_see_it(storm) -> None:
     sentence = alt_text(storm)
-    assert sentence.startswith("by-hand: the client sends 20 requests/s")
+    assert sentence.startswith("by-hand: the client sends 100 requests/s")
     assert "attempts per request peak at" in sentence
     assert "api 5x slower from 30 s" in sentence
     assert sentence.endswith(".")
@@ -103,18 +108,14 @@ def test_notebooks_and_files_get_a_png_with_its_sentence(storm) -> None:
 def test_a_run_without_requests_has_a_picture_too(make_scenario, make_records, changes) -> None:
     scenario = make_scenario(**changes)
     record = make_records(scenario, [], busy=0.0)
-    run = SimpleNamespace(
-        scenario=scenario, summary=summarise([record], scenario), series_columns=series([record], scenario)
-    )
+    run = drawn(scenario, record)
     assert run_figure(run).png()
 
 
 def test_instant_answers_are_drawn(make_scenario, make_records) -> None:
     scenario = make_scenario()
     record = make_records(scenario, np.arange(0.0, 100.0), 0.0)
-    run = SimpleNamespace(
-        scenario=scenario, summary=summarise([record], scenario), series_columns=series([record], scenario)
-    )
+    run = drawn(scenario, record)
     assert run_figure(run).png()
 
 
@@ -150,16 +151,57 @@ def test_events_in_words(event, words) -> None:
     assert describe(Event.model_validate(event)) == words
 
 
-def test_a_run_that_was_cut_short_is_drawn_without_its_last_piece_of_a_bin(storm) -> None:
-    """The 10 ms in which nothing came would be a drop to 0."""
-    table = {name: values.copy() for name, values in storm.series_columns.items()}
-    last = table["time"] == table["time"].max()
-    table["width"][last] = 0.01
-    cut = SimpleNamespace(scenario=storm.scenario, series_columns=table, summary=storm.summary)
-    assert _series(cut)["time"].max() == table["time"].max(), "a whole run ends as it ends"
-    cut.summary = {**storm.summary, "partial": True}
-    assert _series(cut)["time"].max() < table["time"].max()
-    run_figure(cut)
+def test_a_piece_of_a_bin_is_not_drawn(make_scenario, make_records) -> None:
+    """Six answers in the last 50 ms would be a spike of 120/s."""
+    scenario = make_scenario()
+    start = np.append(np.arange(0.0, 100.0, 0.1), np.full(6, 99.9))
+    record = make_records(scenario, start, np.append(np.full(1000, 0.05), np.full(6, 0.15)), busy=1.0)
+    record.end = 100.05
+    run = drawn(scenario, record)
+    last = run.drawn_columns["time"] == 100.0
+    assert run.drawn_columns["width"][last] == pytest.approx(0.05)
+    assert run.drawn_columns["goodput"][last].max() == pytest.approx(120.0)
+    load = run_figure(run).axes[0]
+    assert max(np.nanmax(line.get_ydata()) for line in load.lines if len(line.get_xdata()) > 2) < 20.0
+    assert load.get_ylim()[1] < 25.0
+
+
+def test_a_percentile_takes_enough_requests(make_scenario, make_records) -> None:
+    """Of fewer than 100 requests, p99 is about the longest: it is not drawn, and the caption says so."""
+    few = drawn(scenario := make_scenario(), make_records(scenario, np.arange(0.0, 100.0, 0.1), 0.1))
+    latency, caption = run_figure(few).axes[1], run_figure(few).texts[-1].get_text()
+    assert [text.get_text() for text in latency.texts] == ["p50", "p90"]
+    assert "fewer than 100 for p99" in caption
+    assert "for p90" not in caption
+    many = drawn(scenario, make_records(scenario, np.arange(0.0, 100.0, 0.01), 0.1))
+    assert [text.get_text() for text in run_figure(many).axes[1].texts] == ["p50", "p90", "p99"]
+    sparse = drawn(scenario, make_records(scenario, np.arange(0.0, 100.0, 10.0), 0.1))
+    assert [text.get_text() for text in run_figure(sparse).axes[1].texts] == [
+        "too few requests for percentiles over time"
+    ]
+
+
+def overlaps(texts) -> list[tuple[str, str]]:
+    boxes = [(text.get_text(), text.get_window_extent()) for text in texts if text.get_text()]
+    return [(a, b) for n, (a, one) in enumerate(boxes) for b, other in boxes[:n] if one.overlaps(other)]
+
+
+def test_labels_cover_neither_lines_nor_each_other(make_scenario, make_records) -> None:
+    """Also those of many events at once, with long names, and at the end."""
+    change = {"policies.api.timeout": "1s", "policies.api.retries.per_try_timeout": "100ms"}
+    events = [{"at": f"{at}s", "set": change} for at in (*range(10, 16), 99, 99, 99)]
+    scenario = make_scenario(events=events)
+    figure = run_figure(drawn(scenario, make_records(scenario, np.arange(0.0, 100.0, 0.1), 0.1, busy=1.0)))
+    top = figure.axes[0]
+    labels = [text for text in top.texts if "set api" in text.get_text() or "more events" in text.get_text()]
+    assert len(labels) == 9
+    assert not overlaps([*top.texts, top._left_title, *figure.texts])
+    for text in labels:
+        box = text.get_window_extent()
+        assert box.y0 >= top.get_window_extent().y1
+        assert box.x1 <= figure.bbox.width
+    names = [text for axes in figure.axes for text in axes.texts]
+    assert all(text.get_window_extent().x1 <= figure.bbox.width for text in names)
 
 
 def test_live_runs_and_notes_are_told_in_the_picture(storm) -> None:

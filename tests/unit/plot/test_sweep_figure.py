@@ -28,17 +28,17 @@ CAPACITY = 60.0
 class ByHand:
     """A sweep whose mesh answers at most 60 requests a second."""
 
-    def __init__(self, vary, *, missing=0, replications=7, unlimited=False, silent=False) -> None:
+    def __init__(self, vary, *, missing=0, replications=7, unlimited=False, silent=False, ok=200) -> None:
         self.grid = load_grid(loads(TEXT), vary=vary)
         self.header = {"seed": 3, "replications": replications, "version": "9.9"}
         self.engine, self.partial = "by-hand", missing > 0
         points = self.grid.points[: len(self.grid.points) - missing]
         self.digests = [
-            self.digest(number, point.scenario, unlimited, silent) for number, point in enumerate(points)
+            self.digest(number, point.scenario, unlimited, silent, ok) for number, point in enumerate(points)
         ]
 
     @staticmethod
-    def digest(number, scenario, unlimited, silent) -> Digest:
+    def digest(number, scenario, unlimited, silent, ok) -> Digest:
         rate = scenario.load[0].rate
         busy = "busy_mean" if unlimited else "utilisation"
         late = {} if silent else {"latency_p50": 0.01, "latency_p99": 0.02 if rate < CAPACITY else 2.0}
@@ -46,6 +46,8 @@ class ByHand:
             "rate": rate,
             "goodput": min(rate, CAPACITY),
             "success_ratio": min(1.0, CAPACITY / rate),
+            "ok": ok,
+            "failed": 0,
             **late,
         }
         api, db = {busy: min(1.0, rate / CAPACITY)}, {busy: 0.1}
@@ -186,3 +188,8 @@ def test_the_picture_in_words() -> None:
     assert "with services.db.time 2ms at 80/s goodput" in several
     assert several.endswith("and 3 more rows.")
     assert sweep_figure(ByHand(RATES)).alt == sweep_alt_text(ByHand(RATES))
+
+
+def test_a_percentile_takes_enough_requests() -> None:
+    latency = sweep_figure(ByHand(RATES, ok=99)).axes[1]
+    assert [text.get_text() for text in latency.texts] == ["p50"]

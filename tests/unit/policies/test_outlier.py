@@ -11,7 +11,7 @@ from meshsim.policies.outlier import ConsecutiveErrors
 def detection(**changed: float) -> ConsecutiveErrors:
     settings = {
         "limit": 5, "interval": 10.0, "base": 30.0, "ceiling": 300.0,
-        "max_ratio": 1.0, "min_healthy_ratio": 0.0, "origin": 0.0,
+        "max_ratio": 1.0, "min_healthy_ratio": 0.0, "origin": 0.0, "merge_window": 0.0,
     }  # fmt: skip
     return ConsecutiveErrors(**{**settings, **changed})  # type: ignore[arg-type]
 
@@ -59,7 +59,7 @@ def test_ejections_grow_to_the_ceiling_and_end_on_the_grid() -> None:
         while hosts[0].ejected:
             tick = rule.next_tick(hosts, now)
             assert tick % 10.0 == pytest.approx(0.0, abs=1e-6)
-            rule.tick(hosts, tick)
+            rule.tick(hosts[0], tick)
             now = tick
     assert lasts == pytest.approx([30, 60, 90, 120, 150, 180, 210, 240, 270, 300, 300])
 
@@ -69,7 +69,7 @@ def test_the_multiplier_falls_from_the_second_tick_after_the_return() -> None:
     fail(rule, hosts[0], hosts, 5, 1.0)
     after = []
     for tick in (10.0, 20.0, 30.0, 40.0):
-        rule.tick(hosts, tick)
+        rule.tick(hosts[0], tick)
         after.append((hosts[0].ejected, hosts[0].multiplier))
     assert after == [(True, 1), (False, 1), (False, 1), (False, 0)]
     assert rule.next_tick(hosts, 40.0) == inf

@@ -34,6 +34,16 @@ def test_priority_without_anybody_who_looks_at_it() -> None:
     assert "priority has no effect" in advice
 
 
+def test_load_after_the_end_is_told(tmp_path) -> None:
+    points = "profile: [{at: 0s, rate: 1/s}, {at: 9s, rate: 2/s}]"
+    (advice,) = advise(loads(BASE.replace("rate: 1/s", points)))
+    assert advice.startswith("load[0].profile: 1 of 2 points have no effect")
+    (tmp_path / "t.csv").write_text("time\n1\n8\n9\n10\n")
+    trace = "arrivals: {trace: {file: t.csv}}"
+    (advice,) = advise(loads(BASE.replace("rate: 1/s", trace), folder=tmp_path))
+    assert advice.startswith("load[0].arrivals.trace: 2 of 4 requests do not come")
+
+
 @pytest.mark.parametrize(
     "text",
     [

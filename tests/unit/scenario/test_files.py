@@ -19,11 +19,11 @@ def problems(text, folder):
     return caught.value.problems
 
 
-def test_a_trace_is_read_and_sorted(tmp_path):
-    (tmp_path / "arrivals.csv").write_text("id, time ,x\n1,2.5,a\n2,0,b\n\n3,1e-3,c\n")
+def test_a_trace_is_read(tmp_path):
+    (tmp_path / "arrivals.csv").write_text("id, time ,x\n1,0,a\n2,1e-3\n\n3,2.5,c\n4,2.5,d\n")
     (tmp_path / "s.yaml").write_text(TRACE)
     trace = load(tmp_path / "s.yaml").load[0].arrivals.trace
-    assert trace.times == (0.0, 0.001, 2.5)
+    assert trace.times == (0.0, 0.001, 2.5, 2.5)
     assert trace.file == "arrivals.csv"
 
 
@@ -40,11 +40,14 @@ def test_files_are_looked_for_in_the_working_directory_without_a_folder(tmp_path
         ("Time\n1\n", 1, "has no column time (did you mean Time?)"),
         ("x" * 200_000, 1, "not CSV"),
         ("time\n", 1, "has no arrivals"),
-        ("time\n1\nx\n", 3, "'x' is no time (write seconds from the start"),
+        ("time\n1\nx\n", 3, "what stands there is no time (write seconds from the start"),
         ("time\n1\n-1\n", 3, "'-1' is no time"),
         ("time\nnan\n", 2, "'nan' is no time"),
         ("time\ninf\n", 2, "'inf' is no time"),
         ("a,time\n1\n", 2, "the time is missing"),
+        ("time\n1\n3\n2\n", 4, "'2' comes after '3' (sort the lines by time)"),
+        ("time,id,time\n1,2,3\n", 1, "has 2 columns time (rename all but one)"),
+        ("time\n1,25\n1,5\n", 2, "has 2 cells, and the first line 1 (write 1.25 with a point"),
         ('time\n"1\n', None, "not CSV"),
     ],
 )
@@ -54,6 +57,14 @@ def test_traces_that_are_wrong(tmp_path, content, line, words):
     assert problem.file == "arrivals.csv"
     assert line in (None, problem.line)
     assert words in str(problem)
+
+
+@pytest.mark.parametrize("first", ["1732790000", "1732790000123", "10"])
+def test_a_trace_that_begins_after_the_end(tmp_path, first):
+    (tmp_path / "arrivals.csv").write_text(f"time\n{first}\n1732790001000\n")
+    (problem,) = problems(TRACE, tmp_path)
+    assert (problem.file, problem.line, problem.key) == ("s.yaml", 4, "load[0].arrivals.trace.file")
+    assert f"the first request is due at {first} s, and the run ends at 10 s (times are" in str(problem)
 
 
 def test_files_that_can_not_be_read(tmp_path):
@@ -105,9 +116,10 @@ events: [{at: 1s, set: {policies.a.fault: {delay: {time: TIME}}}}]
     ("content", "line", "words"),
     [
         ("", 1, "has no values"),
-        ("5ms\nx\n", 2, "'x' is no duration (write one a line"),
+        ("5ms\nx\n", 2, "what stands there is no duration (write one a line"),
         ("-1\n", 1, "'-1' is no duration"),
         ("nan\n", 1, "'nan' is no duration"),
+        ("5\n1732790000\n", 2, "longer than a run can be (without a unit it is seconds)"),
     ],
 )
 def test_measured_times_that_are_wrong(tmp_path, content, line, words):

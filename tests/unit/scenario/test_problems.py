@@ -281,6 +281,12 @@ LOADS = [
         "not after the point",
     ),
     ("[{to: a, profile: [{rate: 1/s}]}]", "load[0].profile[0].at", "is missing"),
+    ("[{to: a, profile: [{at: 1h, rate: 1/s}]}]", "load[0].profile", "the rate is 0 until the end"),
+    (
+        "[{to: a, arrivals: {mmpp: {rates: [1/s, 2/s], mean_times: [1ns, 1ns]}}}]",
+        "load[0].arrivals.mmpp.mean_times",
+        "the states would change 1e+10 times until the end",
+    ),
     ("[{to: a, profile: []}]", "load[0]", "nothing says how many requests come"),
     ("[{to: a, rate: 1/s, priority: high}]", "load[0].priority", "'high' is no whole number"),
 ]

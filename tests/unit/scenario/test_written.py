@@ -1,7 +1,7 @@
 import pytest
 
 from meshsim.scenario import loads
-from meshsim.scenario.written import text
+from meshsim.scenario.written import files, text
 
 WHOLE = """
 name: whole
@@ -84,9 +84,12 @@ def test_durations_keep_every_digit(duration) -> None:
     assert loads(text(scenario)).duration == scenario.duration
 
 
-def test_a_trace_stays_in_its_file(tmp_path) -> None:
-    (tmp_path / "arrivals.csv").write_text("time\n0.5\n0.25\n")
+def test_a_trace_is_in_a_file_named_by_its_content(tmp_path) -> None:
+    (tmp_path / "arrivals.csv").write_text("time\n0.25\n0.5\n")
     document = "duration: 1s\nservices: {a: {}}\nload: [{to: a, arrivals: {trace: {file: arrivals.csv}}}]"
     scenario = loads(document, folder=tmp_path)
+    ((name, content),) = files(scenario).items()
+    assert content == "time\n0.25\n0.5\n"
+    (tmp_path / name).write_text(content)
     again = loads(text(scenario), folder=tmp_path)
     assert again.load[0].arrivals.trace.times == (0.25, 0.5)

@@ -194,7 +194,7 @@ def test_too_few_requests_are_no_fault_of_the_load() -> None:
     found, inquiry = rare(0.9999)
     assert (found.meets, found.misses) == (None, None)
     (note,) = found.notes
-    assert "is too close to call. These runs have too few requests to show a: success >= 99.99 %" in note
+    assert "is inconclusive. These runs have too few requests to show a: success >= 99.99 %" in note
     assert "about 50,000 independent ones are needed, and 32 replications are worth 9,600" in note
     assert "5.3 times as long" in note
     assert "more load is not what it fails of" not in note
@@ -222,5 +222,5 @@ def test_high_loads_that_are_too_close_to_call_are_not_without_limit() -> None:
 
     found, _, _ = search(observe)
     assert found.misses is None
-    assert "for sure; that is too close to call. A longer duration" in found.notes[0]
+    assert "for sure; that is inconclusive. A longer duration" in found.notes[0]
     assert "nothing here limits it" not in found.notes[0]

@@ -161,7 +161,7 @@ def test_too_few_requests_are_no_fault_of_the_replicas() -> None:
     )
     assert found.least is None
     (note,) = found.notes
-    assert "too close to call. These runs have too few requests to show a: p99 <= 200 ms: about 500" in note
+    assert "inconclusive. These runs have too few requests to show a: p99 <= 200 ms: about 500" in note
     assert len(inquiry.findings) == 1
 
 
@@ -173,5 +173,5 @@ def test_replicas_that_are_too_close_to_call_are_not_said_to_be_enough() -> None
     )
     assert found.least is None
     assert "64 times as many replicas" in found.notes[0]
-    assert "are too close to call. A longer duration" in found.notes[0]
+    assert "are inconclusive. A longer duration" in found.notes[0]
     assert len(inquiry.findings) == 7

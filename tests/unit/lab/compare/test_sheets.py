@@ -51,12 +51,12 @@ def test_a_row_reads_well() -> None:
         ({}, "lower"),
         ({"told_jointly": False}, "lower*"),
         ({"difference": 0.1}, "higher"),
-        ({"told": False}, "not told apart"),
+        ({"told": False}, "not significant"),
         ({"identical": True}, "identical"),
     ],
 )
-def test_a_verdict_is_a_word(changes, word) -> None:
-    assert sheets.verdict(found(**changes)) == word
+def test_significance_is_a_word(changes, word) -> None:
+    assert sheets.significance(found(**changes)) == word
 
 
 def test_the_sentences_say_how_sure(summary) -> None:
@@ -68,7 +68,7 @@ def test_the_sentences_say_how_sure(summary) -> None:
     assert "correlation 0.50" in told[1]
     assert "Bonferroni" in told[-1]
     unsure = {**only, "differences": [found(told=False, high=0.01)]}
-    assert "not told from A, the difference lies between -200 ms and 10 ms" in sheets.sentences(unsure)[0]
+    assert "not significant, the difference lies between -200 ms and 10 ms" in sheets.sentences(unsure)[0]
     assert "is not compared" in sheets.sentences({**only, "differences": []})[0]
 
 
@@ -80,7 +80,7 @@ def test_the_sentences_say_how_sure(summary) -> None:
         (
             -0.001,
             0.003,
-            "are not told apart by when they were answered: on average between 1 ms sooner and 3 ms",
+            "were not answered significantly sooner or later: on average between 1 ms sooner and 3 ms",
         ),
     ],
 )

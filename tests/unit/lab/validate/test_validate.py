@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,14 +16,17 @@ from meshsim.lab.validate import validate, validate_each
 from meshsim.lab.validate.judgement import Row
 from meshsim.lab.validate.sheets import headline, paired
 from meshsim.lab.validate.summary import vague
-from meshsim.measure.evidence import Evidence
+from meshsim.measure.evidence import Evidence, Lag
+from meshsim.measure.records import Records
 from meshsim.policies.balance import Balancer
 from meshsim.random import BALANCE, u01
 from meshsim.scenario import loads
 from meshsim.scenario.model import Scenario
 
 sys.path.insert(0, str(Path(__file__).parent))
-from fake_live import BUSY, Fake
+from fake_live import BUSY, QUIET, Fake
+
+TIRED = Evidence(Lag(2e-3, 1e-2, 5e-2), Lag(5e-4, 5e-3, 2e-2), 0.95, 0.0)
 
 QUEUE = loads("""
 name: queue
@@ -147,6 +152,88 @@ def test_what_is_off_on_a_noisy_machine_is_noisy_and_not_a_failure() -> None:
     reasons = " ".join(result.summary["reasons"])
     for words in ("the load generator sent late", "the services acted late", "busy 99 %", "live run"):
         assert words in reasons
+
+
+def test_a_run_that_is_faster_than_simulated_fails_on_any_machine() -> None:
+    result = validate(QUEUE, live=Fake(slow={"api": 1 / 40}, evidence=BUSY))
+    assert result.verdict == "fail"
+    row = by_metric(result)["latency.mean"]
+    assert row["live"] < row["simulation"] / 10
+    assert row["busy"][1] > row["simulation"], "so much later it may be, and no earlier than"
+    assert row["live"] < row["busy"][0]
+    assert any("latency.mean is" in each and "as late as this" in each for each in result.summary["reasons"])
+
+
+def test_a_run_that_is_slower_than_the_machine_was_late_fails() -> None:
+    assert validate(QUEUE, live=Fake(slow={"api": 1.7}, evidence=TIRED)).verdict == "fail"
+    assert validate(QUEUE, live=Fake(slow={"api": 1.05}, evidence=TIRED)).verdict == "noisy"
+
+
+def test_a_machine_that_was_busy_and_never_late_is_no_excuse() -> None:
+    full = replace(QUIET, cpu_busy=0.99)
+    assert validate(QUEUE, live=Fake(slow={"api": 1.5}, evidence=full)).verdict == "fail"
+
+
+def test_a_late_machine_may_run_into_time_outs() -> None:
+    """By as much as it was late: then the retries that come of it are no error."""
+
+    class Late(Fake):
+        def __call__(self, scenario, *, proxy, progress=None):
+            self.overhead = 0.001 if scenario.name.endswith("calibration") else 0.015
+            return super().__call__(scenario, proxy=proxy, progress=progress)
+
+    cut = {"policies.api.retries.per_try_timeout": "100ms"}
+    result = validate(QUEUE, overrides=cut, live=Late(evidence=BUSY))
+    assert result.verdict == "noisy"
+    row = by_metric(result)["edges.client -> api.retries"]
+    assert not row["ok"]
+    assert row["simulation"] < row["live"] < row["busy"][1]
+
+
+def lost(records: Records) -> None:
+    records.requests.end[400:440] = float("nan")
+    records.requests.status[400:440] = 0
+
+
+def other_status(records: Records) -> None:
+    records.requests.status[400:440] = 503
+
+
+def fewer_tries(records: Records) -> None:
+    records.attempts.kind[:] = 0
+
+
+@pytest.mark.parametrize(
+    ("change", "metric"),
+    [
+        (lost, "requests.unfinished"),
+        (other_status, "failures.503"),
+        (fewer_tries, "edges.client -> api.retries"),
+    ],
+)
+def test_what_is_counted_is_judged_as_ever_on_a_busy_machine(
+    change: Callable[[Records], None], metric: str
+) -> None:
+    class Changed(Fake):
+        def change(self, records: Records) -> None:
+            change(records)
+
+    result = validate(QUEUE, live=Changed(evidence=BUSY))
+    assert result.verdict == "fail"
+    assert any(each.startswith(f"{metric} is") for each in result.summary["reasons"])
+
+
+def test_what_the_machine_could_not_do_is_an_excuse_and_an_error_of_our_own_is_none() -> None:
+    short = replace(QUIET, troubles=("in the proxy of api/0, 9 times: no connection could be opened",))
+    result = validate(QUEUE, live=Fake(slow={"api": 1.1}, evidence=short))
+    assert result.verdict == "noisy"
+    assert "no connection could be opened" in result.summary["reasons"][0]
+    wrong = replace(BUSY, errors=("in the proxy of api/0, once: an error of meshsim's own",))
+    result = validate(QUEUE, live=Fake(slow={"api": 1.1}, evidence=wrong))
+    assert result.verdict == "fail"
+    assert result.summary["reasons"][0].endswith("an error of meshsim's own")
+    assert not any("acted late" in each for each in result.summary["reasons"])
+    assert validate(QUEUE, live=Fake(evidence=wrong)).verdict == "pass"
 
 
 def test_what_is_off_while_the_overhead_changes_is_noisy() -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 
 from meshsim.errors import MeshsimError
-from meshsim.live.envoy.accesslog import read_calls, read_ejections
+from meshsim.live.envoy.accesslog import read_calls, read_ejections, read_tries
 
 LINE = {
     "attempt_count": 3,
+    "connected_after": 2,
     "authority": "cart",
     "duration": 109,
     "duration_us": 109945,
@@ -60,6 +62,48 @@ def test_a_try_that_was_not_sent_does_not_count(details: str, tmp_path: Path) ->
     file.write_text(json.dumps({**LINE, "attempt_count": 2, "response_code_details": details}) + "\n")
     (call,) = read_calls(file, "client/0", REPLICAS)
     assert call.attempts == 1
+
+
+def test_a_try_that_waited_for_a_connection_until_its_call_was_over_does_not_count(tmp_path: Path) -> None:
+    file = tmp_path / "access.log"
+    limited = {**LINE, "attempt_count": 0, "connected_after": None}  # the call was never sent anywhere
+    lines = [{**LINE, "connected_after": None}, limited]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert [call.attempts for call in read_calls(file, "client/0", REPLICAS)] == [2, 0]
+
+
+TRY = {
+    name: LINE[name] for name in ("duration", "connected_after", "request_id", "route_name", "start_time",
+                                  "upstream_host", "x_meshsim")
+} | {"response_code": 503, "response_flags": "-", "number": "2"}  # fmt: skip
+
+
+def test_a_line_of_the_log_of_tries_is_a_try(tmp_path: Path) -> None:
+    file = tmp_path / "tries.log"
+    refused = {**TRY, "response_code": 0, "response_flags": "UF"}
+    file.write_text(json.dumps(TRY) + "\n" + json.dumps(refused) + "\n")
+    answered, gone = read_tries(file, REPLICAS, WALL_START)
+    assert (answered.call, answered.number, answered.service) == (255, 1, "cart")
+    assert (answered.status, answered.refused, answered.replica) == (503, False, "cart/v1/0")
+    assert answered.launched == pytest.approx(2.461673, abs=1e-6)
+    assert answered.sent - answered.launched == pytest.approx(0.002)
+    assert answered.end - answered.launched == pytest.approx(0.109)
+    assert (gone.status, gone.refused, gone.sent) == (0, True, answered.sent)
+
+
+@pytest.mark.parametrize("why", [{"connected_after": None}, {"response_flags": "UO"}])
+def test_a_try_that_was_not_sent_has_no_time_of_it(why: dict[str, object], tmp_path: Path) -> None:
+    file = tmp_path / "tries.log"
+    file.write_text(json.dumps({**TRY, "upstream_host": None, **why}) + "\n")
+    (found,) = read_tries(file, REPLICAS)
+    assert math.isnan(found.sent)
+
+
+def test_a_try_at_a_host_that_nobody_knows_is_no_line(tmp_path: Path) -> None:
+    file = tmp_path / "tries.log"
+    file.write_text(json.dumps({**TRY, "upstream_host": "127.0.0.1:9"}) + "\n")
+    with pytest.raises(MeshsimError, match=r"tries\.log:1"):
+        read_tries(file, REPLICAS)
 
 
 def test_an_inbound_line_is_an_attempt_at_the_own_service(tmp_path: Path) -> None:

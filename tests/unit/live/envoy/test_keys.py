@@ -62,6 +62,7 @@ COMPILED: dict[str, tuple[dict[str, Any], Any]] = {
     "policies.*.outlier_detection.max_ejection_time": (EJECTIONS, "900s"),
     "policies.*.outlier_detection.max_ejection_percent": (EJECTIONS, "9%"),
     "policies.*.outlier_detection.min_health_percent": (EJECTIONS, "9%"),
+    "policies.*.outlier_detection.merge_window": (EJECTIONS, "900ms"),
     "policies.*.rate_limit.burst": (LIMIT, 9),
     "policies.*.rate_limit.rate": (LIMIT, "9/s"),
     "policies.*.hedge.after": (HEDGE, "9s"),

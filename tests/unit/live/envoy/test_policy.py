@@ -104,7 +104,7 @@ def test_only_consecutive_errors_eject() -> None:
     policy = written(
         outlier_detection={
             "consecutive_5xx": 3, "interval": "1s", "base_ejection_time": "2s", "max_ejection_percent": "50%",
-            "min_health_percent": "40%",
+            "min_health_percent": "40%", "merge_window": "1s",
         }
     )  # fmt: skip
     cluster = compiled.cluster(policy)
@@ -115,7 +115,9 @@ def test_only_consecutive_errors_eject() -> None:
     enforced = {key: value for key, value in detection.items() if key.startswith("enforcing")}
     assert {key for key, value in enforced.items() if value} == {"enforcing_consecutive_5xx"}
     assert cluster["common_lb_config"]["healthy_panic_threshold"] == {"value": 40}
-    assert cluster["common_lb_config"]["update_merge_window"] == "0s"
+    assert cluster["common_lb_config"]["update_merge_window"] == "1.000s"
+    unwritten = compiled.cluster(written(outlier_detection={}))["common_lb_config"]
+    assert unwritten["update_merge_window"] == "0.000s", "Envoy's default would be a second"
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from meshsim.live import merge
-from meshsim.live.envoy import CallRow, Ejection, rows
+from meshsim.live.envoy import CallRow, Ejection, TryRow, rows
 from meshsim.policies.outcome import flag_names
+from meshsim.random import derive
 from meshsim.scenario import loads
 from meshsim.scenario.model import Policy
 
@@ -22,23 +23,53 @@ CALL = CallRow(
     request_id="",
 )  # fmt: skip
 
+FIRST = TryRow(
+    call=255, request_start=0.5, extra=False, request_id="", service="cart", number=0, launched=1.0, sent=1.1,
+    end=1.2, status=0, refused=True, replica="cart/0",
+)  # fmt: skip
+NEXT = replace(FIRST, number=1, launched=1.3, sent=1.3, end=1.5, status=500, refused=False, replica="cart/1")
+HEDGED = SCENARIO.model_copy(
+    update={"policies": {"cart": Policy.model_validate({"hedge": {"after": "30ms"}})}}
+)
+
 
 def test_calls_and_ejections_have_the_numbers_of_the_scenario() -> None:
     answered = replace(CALL, status=200, flags=(), details="via_upstream")
     inbound = replace(CALL, listener="inbound", caller="", service="front")
     nowhere = replace(CALL, listener="outbound", service="")
-    found = rows(SCENARIO, "front", [CALL, answered, inbound, nowhere], [Ejection(2.0, "cart", "cart/0")])
+    found = rows(SCENARIO, "front", [CALL, answered, inbound, nowhere], [], [Ejection(2.0, "cart", "cart/0")])
     assert found["calls.edge"].tolist() == [1, 1]
     assert found["calls.host"].tolist() == [-1, 2]  # front/0, cart/0, cart/1
     assert [flag_names(int(flags)) for flags in found["calls.flags"]] == ["URX,UT", ""]
-    assert found["calls.sent"].tolist() == [3, 3]
     assert found["ejections.edge"].tolist() == [1]
     assert found["ejections.replica"].tolist() == [1]
 
 
+def test_a_try_that_was_refused_is_one_and_one_that_was_not_sent_is_none() -> None:
+    waiting = replace(FIRST, number=2, launched=1.6, sent=np.nan, replica="")
+    found = rows(SCENARIO, "front", [CALL], [NEXT, FIRST, waiting], [])
+    assert found["calls.sent"].tolist() == [2]
+    assert found["attempts.key"].tolist() == [derive(255, 0), derive(255, 1)]
+    assert found["attempts.kind"].tolist() == [0, 1]
+    assert found["attempts.extra"].tolist() == [False, True]
+    assert found["attempts.replica"].tolist() == [1, 2]
+    assert found["attempts.sent"].tolist() == [1.1, 1.3]
+    np.testing.assert_array_equal(found["attempts.arrived"], [np.nan, 1.3])
+    np.testing.assert_array_equal(found["attempts.answered"], [np.nan, 1.5])
+    assert found["attempts.answer_status"].tolist() == [0, 500]
+
+
+def test_concurrent_tries_are_numbered_as_they_were_launched() -> None:
+    late = [replace(each, number=1) for each in (NEXT, FIRST)]  # as Envoy's log has them: with the last's
+    found = rows(HEDGED, "front", [CALL], late, [])
+    assert found["attempts.key"].tolist() == [derive(255, 0), derive(255, 1)]
+    assert found["attempts.kind"].tolist() == [0, 2]
+
+
 def test_they_are_what_a_merge_takes() -> None:
-    found = rows(SCENARIO, "front", [CALL], [])
+    found = rows(SCENARIO, "front", [CALL], [FIRST], [])
     assert {f"calls.{name}" for name in merge.CALLS} <= set(found)
+    assert {f"attempts.{name}" for name in merge.ATTEMPTS} <= set(found)
     assert {f"ejections.{name}" for name in merge.EJECTIONS} <= set(found)
     parts = {("proxy", "front/0"): found}
     table = merge.gather(parts, "proxy", "calls", merge.CALLS, "start")
@@ -47,14 +78,11 @@ def test_they_are_what_a_merge_takes() -> None:
 
 
 def test_a_hedge_that_was_one_too_many_is_no_failure() -> None:
-    hedged = SCENARIO.model_copy(
-        update={"policies": {"cart": Policy.model_validate({"hedge": {"after": "30ms"}})}}
-    )
     won = replace(CALL, status=200, flags=("URX",), details="via_upstream")
     held = replace(won, flags=("UO",))  # no slot for a hedge
     full = replace(
         CALL, status=503, flags=("UO",), details="upstream_reset_before_response_started{overflow}"
     )
-    for scenario, expected in ((hedged, ["UT", "", "", "UO"]), (SCENARIO, ["URX,UT", "URX", "UO", "UO"])):
-        found = rows(scenario, "front", [CALL, won, held, full], [])
+    for scenario, expected in ((HEDGED, ["UT", "", "", "UO"]), (SCENARIO, ["URX,UT", "URX", "UO", "UO"])):
+        found = rows(scenario, "front", [CALL, won, held, full], [], [])
         assert [flag_names(int(flags)) for flags in found["calls.flags"]] == expected

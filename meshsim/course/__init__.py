@@ -1,0 +1,1 @@
+"""The lessons' exercises: what checks an answer, and says kindly what is missing."""

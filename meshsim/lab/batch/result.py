@@ -1,0 +1,196 @@
+"""What came of many scenario files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+import numpy as np
+
+import meshsim
+from meshsim.errors import Problem
+from meshsim.lab import files, junit
+from meshsim.lab import sheets as text
+from meshsim.lab.batch import sheets
+from meshsim.lab.output import OutputOptions, output
+from meshsim.lab.sources import Skipped
+from meshsim.measure.latency import LATENCY_KEYS
+from meshsim.measure.table import Table, frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Summary = dict[str, Any]
+
+OK, MISSED, REFUSED, UNFINISHED = "ok", "missed", "refused", "unfinished"
+TOLD = (
+    "scenario", "engine", "seed", "replications", "measured", "requests", "latency", "ok_latency", "attempts",
+    "failures", "objectives", "unstable", "notes",
+)  # fmt: skip
+"""What `batch.json` has of each summary; all of it is in that scenario's `summary.json`."""
+COUNTS = ("offered", "ok", "failed", "unfinished", "rate", "goodput", "success_ratio")
+COLUMNS: dict[str, type] = {
+    "file": str,
+    "scenario": str,  # its name
+    "status": str,  # ok, missed, refused or unfinished
+    "engine": str,
+    "seed": int,  # of the first replication; -1 where nothing ran
+    "replications": int,
+    **dict.fromkeys(COUNTS, float),
+    **{f"latency_{key}": float for key in LATENCY_KEYS},
+    "amplification": float,
+    "objectives": int,
+    "missed": int,  # objectives
+    "unstable": bool,
+    "seconds": float,  # that the run took
+}
+"""Of the table, with their types; numbers of runs that were not made are NaN."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What came of one file.
+
+    Attributes:
+        file: as it was named or found.
+        name: of the folder of its results.
+        status: ``ok``; ``missed``, an objective; ``refused``: the file can't be used, the run not be made, or
+            its results not be written; ``unfinished``: Ctrl-C came first.
+        seconds: that the run took.
+        summary: of the run, as its `summary.json` has it; None where there is none.
+        problems: why it was refused.
+    """
+
+    file: str
+    name: str
+    status: str = UNFINISHED
+    seconds: float = 0.0
+    summary: Summary | None = field(default=None, repr=False)
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def objectives(self) -> list[Summary]:
+        """Of the run, with what was measured."""
+        return [] if self.summary is None else list(self.summary["objectives"])
+
+    @property
+    def missed(self) -> list[Summary]:
+        """Those that were not met."""
+        return [objective for objective in self.objectives if not objective["met"]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What came of many scenario files.
+
+    Attributes:
+        entries: one a file, in their order.
+        skipped: YAML files in the folders that are no scenarios.
+        folder: of the results; None if none were asked for.
+    """
+
+    entries: list[Entry]
+    skipped: list[Skipped]
+    folder: Path | None = None
+
+    @property
+    def partial(self) -> bool:
+        """Whether Ctrl-C kept some runs from being made."""
+        return bool(self.of(UNFINISHED))
+
+    def of(self, status: str) -> list[Entry]:
+        """The entries of a status."""
+        return [entry for entry in self.entries if entry.status == status]
+
+    @cached_property
+    def columns(self) -> Table:
+        """One row a file, as numpy columns (`COLUMNS`)."""
+        rows = [_row(entry) for entry in self.entries]
+        return {name: np.array([row[name] for row in rows], dtype=kind) for name, kind in COLUMNS.items()}
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """One row a file (`COLUMNS`)."""
+        return frame(self.columns)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it as plain values, as `batch.json` has it."""
+        counts = {status: len(self.of(status)) for status in (OK, MISSED, REFUSED, UNFINISHED)}
+        return {
+            "version": meshsim.__version__,
+            "partial": self.partial,
+            "counts": {**counts, "skipped": len(self.skipped)},
+            "scenarios": [self._described(entry) for entry in self.entries],
+            "skipped": [asdict(each) for each in self.skipped],
+        }
+
+    def _described(self, entry: Entry) -> dict[str, Any]:
+        return {
+            "file": entry.file,
+            "status": entry.status,
+            "folder": entry.name if self.folder is not None and entry.summary is not None else None,
+            "seconds": round(entry.seconds, 3),
+            "problems": [asdict(problem) for problem in entry.problems],
+            "summary": None if entry.summary is None else {key: entry.summary[key] for key in TOLD},
+        }
+
+    def suites(self) -> list[junit.Suite]:
+        """The verdicts on each file for JUnit: one on the file itself, one on each objective."""
+        return [junit.Suite(entry.file, list(_cases(entry))) for entry in self.entries]
+
+    def save(self, folder: str | Path, **options: Unpack[OutputOptions]) -> list[Path]:
+        """Writes `batch.json` and the table; the runs' own results are written as they finish.
+
+        Args:
+            folder: made if missing.
+            options: `csv`, for the table as CSV too.
+
+        Raises:
+            MeshsimError: they can't be written.
+        """
+        content = {
+            "batch.json": files.json_writer(self.as_dict()),
+            **output(options).tables(batch=self.columns),
+        }
+        return files.write(files.prepare(folder), content)
+
+    def _repr_html_(self) -> str:
+        return text.html(sheets.table(self.entries), [])
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    """An entry's values by column."""
+    summary = entry.summary
+    found: dict[str, Any] = {
+        name: np.nan if kind is float else -1 if name == "seed" else kind() for name, kind in COLUMNS.items()
+    }
+    found |= {"file": entry.file, "status": entry.status, "seconds": entry.seconds}
+    if summary is None:
+        return found
+    numbers = {name: summary["requests"][name] for name in COUNTS}
+    numbers |= {f"latency_{key}": summary["latency"][key] for key in LATENCY_KEYS}
+    numbers["amplification"] = summary["attempts"]["amplification"]
+    return {
+        **found,
+        **{key: summary[key] for key in ("scenario", "engine", "seed", "replications")},
+        **{name: np.nan if value is None else value for name, value in numbers.items()},
+        "objectives": len(entry.objectives),
+        "missed": len(entry.missed),
+        "unstable": bool(summary["unstable"]),
+    }
+
+
+def _cases(entry: Entry) -> Iterator[junit.Case]:
+    """The verdicts on a file."""
+    error = "\n".join(map(str, entry.problems))
+    if entry.status == UNFINISHED:
+        error = "not run: the batch was interrupted"
+    yield junit.Case("scenario", entry.seconds, error=error)
+    for objective in entry.objectives:
+        failure = "" if objective["met"] else "; ".join(
+            f"{key} is {measured}, wanted {wanted}" for key, wanted, measured in sheets.limits(objective)
+        )  # fmt: skip
+        yield junit.Case(sheets.wanted(objective), failure=failure)

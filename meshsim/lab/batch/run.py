@@ -1,0 +1,179 @@
+"""Runs many scenario files: the verb behind ``meshsim batch`` and ``meshsim.batch``."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Unpack
+
+from meshsim.errors import MeshsimError, Problem, ScenarioError, halves
+from meshsim.lab import engines, files
+from meshsim.lab.batch.result import MISSED, OK, REFUSED, UNFINISHED, Batch, Entry
+from meshsim.lab.interrupt import Interrupt, interruptible
+from meshsim.lab.output import OutputOptions, output
+from meshsim.lab.pool import Pool, Summary, Task, cores
+from meshsim.lab.run import first_seed, run
+from meshsim.lab.sources import Source, read, sources
+from meshsim.plain import converted
+from meshsim.scenario.overrides import Overrides
+
+
+@converted
+def batch(
+    paths: str | Path | Sequence[str | Path],
+    *,
+    engine: str | None = None,
+    seed: int | None = None,
+    overrides: Overrides = (),
+    replications: int = 1,
+    jobs: int | None = None,
+    out: str | Path | None = None,
+    save: bool = True,
+    progress: Callable[[int, int], None] | None = None,
+    interrupted: Callable[[], None] | None = None,
+    **options: Unpack[OutputOptions],
+) -> Batch:
+    """Runs scenario files and those in folders, as many at once as there are cores.
+
+    A file that can't be used keeps no other from running. Ctrl-C ends it early: what has finished until then
+    is returned (and saved). A second Ctrl-C gives up.
+
+    Args:
+        paths: files and folders, see `meshsim.lab.sources.sources`.
+        engine: None takes each scenario's.
+        seed: of the first replication of each; None takes each scenario's.
+        overrides: as of `meshsim.run`, for all of them.
+        replications: of each; two or more give confidence intervals.
+        jobs: processes; None takes all cores, 1 runs everything here.
+        out: folder for ``batch.json``, the table, and a folder for each scenario with what `Run.save` writes.
+        save: whether to write the first two at the end; the runs' own results are written as they finish.
+        progress: is told how many have finished, and of how many.
+        interrupted: is called at the first Ctrl-C, to say that it was noticed.
+        options: with `out`, as of `meshsim.run`.
+
+    Raises:
+        MeshsimError: an argument can't be used, or the table not be written.
+    """
+    output(options, saved=out is not None)
+    if engine is not None:
+        engines.engine(engine)
+    first_seed(0 if seed is None else seed, replications)
+    found, skipped = sources([paths] if isinstance(paths, str | Path) else paths, out)
+    if not found:
+        raise MeshsimError("nothing to run; name scenario files, or folders that hold some")
+    jobs = cores(jobs)
+    entries = [Entry(source.file, source.name) for source in found]
+    tasks = _tasks(found, entries, overrides, engine, seed)
+    folder = None if out is None else files.prepare(out)
+    folders = {} if folder is None else {task.number: folder / entries[task.number].name for task in tasks}
+    with interruptible(interrupted) as stop:
+        work = _Work(replications, folders, options)
+        with Pool(min(jobs, max(1, len(tasks))), work) as pool:
+            _fill(entries, pool, tasks, stop, progress)
+    for task in tasks:
+        if task.number in folders and entries[task.number].status in (UNFINISHED, REFUSED):
+            _clean(folders[task.number])
+    result = Batch(entries, skipped, folder)
+    if folder is not None and save:
+        result.save(folder, **options)
+    return result
+
+
+def _tasks(
+    found: Sequence[Source], entries: list[Entry], overrides: Overrides, engine: str | None, seed: int | None
+) -> list[Task]:
+    """The runs to make, one for each file that can be used; entries say what is wrong with the others."""
+    tasks = []
+    for number, source in enumerate(found):
+        try:
+            scenario = read(source, overrides)
+        except ScenarioError as error:
+            entries[number] = replace(entries[number], status=REFUSED, problems=error.problems)
+            continue
+        first = scenario.seed if seed is None else seed
+        tasks.append(Task(number, scenario, first, engine, source.file))
+    return tasks
+
+
+def _fill(
+    entries: list[Entry],
+    pool: Pool,
+    tasks: Sequence[Task],
+    stop: Interrupt,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Has the runs made, and enters what came of each as it finishes."""
+
+    def refused(task: Task, error: MeshsimError) -> None:
+        why = str(error).removeprefix(f"{task.name}: ")
+        entries[task.number] = _refused(entries[task.number], why, 0.0)
+
+    if progress is not None and tasks:
+        progress(0, len(tasks))
+    for finished, (number, summary) in enumerate(pool.summaries(tasks, stop=stop, refused=refused), 1):
+        seconds = summary.pop("seconds")
+        if "refusal" in summary:
+            entries[number] = _refused(entries[number], summary["refusal"], seconds)
+        else:
+            met = all(objective["met"] for objective in summary["objectives"])
+            entries[number] = replace(
+                entries[number], status=OK if met else MISSED, seconds=seconds, summary=summary
+            )
+        if progress is not None:
+            progress(finished, len(tasks))
+
+
+def _refused(entry: Entry, why: str, seconds: float) -> Entry:
+    """The entry of a file whose run could not be made, or its results not be written."""
+    return replace(
+        entry,
+        status=REFUSED,
+        seconds=seconds,
+        problems=(Problem(entry.file, 0, "", *halves(MeshsimError(why))),),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """Makes a scenario's run and writes its results, in whatever process it is sent to.
+
+    Attributes:
+        replications: of it.
+        folders: for its results, by the task's number; empty if none are to be written.
+        options: in which forms.
+    """
+
+    replications: int
+    folders: Mapping[int, Path]
+    options: OutputOptions
+
+    def __call__(self, task: Task) -> Summary:
+        """Its summary, or as `refusal` why there is none, so that others go on; and the `seconds` it took."""
+        began = time.monotonic()
+        try:
+            found = self._made(task)
+        except MeshsimError as error:
+            found = {"refusal": str(error)}
+        except MemoryError:
+            found = {"refusal": "needs more memory than there is; ask for fewer jobs or shorten its duration"}
+        except Exception as error:
+            fault = f"{type(error).__name__}: {error}"
+            found = {"refusal": f"fails by a fault of meshsim ({fault}); please report it"}
+        return {"partial": False, **found, "seconds": time.monotonic() - began}
+
+    def _made(self, task: Task) -> Summary:
+        result = run(task.scenario, engine=task.engine, seed=task.seed, replications=self.replications)
+        if task.number in self.folders and not result.summary["partial"]:
+            result.save(self.folders[task.number], **self.options)
+        return result.summary
+
+
+def _clean(folder: Path) -> None:
+    """Removes what a process has left in a folder that was ended while it wrote there."""
+    with contextlib.suppress(OSError):
+        for part in folder.glob(".*.part"):
+            part.unlink()
+        folder.rmdir()  # if nothing else is in it

@@ -1,0 +1,74 @@
+"""What came of many scenario files, as small tables of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from meshsim.lab.sheets import NOTHING, Rows, Sheet, count, number, plural, share, time
+from meshsim.measure.objectives import meets
+
+if TYPE_CHECKING:
+    from meshsim.lab.batch.result import Entry
+
+Summary = dict[str, Any]
+
+
+def limits(objective: Summary, *, missed_only: bool = True) -> Iterator[tuple[str, str, str]]:
+    """Of each limit of an objective: its key, the limit, and what was measured."""
+    for key, measured in objective["measured"].items():
+        show, sign = (share, "≥") if key == "success" else (time, "≤")
+        if not (missed_only and meets(key, measured, objective[key])):
+            found = "not known" if measured is None else show(measured)
+            yield key, f"{sign} {show(objective[key])}", found
+
+
+def wanted(objective: Summary) -> str:
+    """``frontend: p99 ≤ 100 ms, success ≥ 99.9 %``."""
+    terms = [f"{key} {limit}" for key, limit, _ in limits(objective, missed_only=False)]
+    return f"{objective['service']}: {', '.join(terms)}"
+
+
+def table(entries: Sequence[Entry]) -> Sheet:
+    """One row a file."""
+    rows: Rows = []
+    for entry in entries:
+        numbers = (NOTHING,) * 5 if entry.summary is None else _numbers(entry.summary)
+        seconds = NOTHING if entry.summary is None else f"{entry.seconds:.1f}"
+        rows.append((entry.file, *numbers, seconds, _verdict(entry)))
+    columns = ("scenario", "requests", "success", "p50", "p99", "amplification", "seconds", "objectives")
+    refused, missing = (sum(entry.status == status for entry in entries) for status in ("refused", "missed"))
+    title = plural(len(entries), "scenario")
+    title += f", {missing} with a missed objective" if missing else ""
+    title += f", {refused} refused" if refused else ""
+    return Sheet(title, columns, rows, words=(7,))
+
+
+def _numbers(summary: Summary) -> tuple[str, ...]:
+    return (
+        count(summary["requests"]["offered"]),
+        share(summary["requests"]["success_ratio"]),
+        time(summary["latency"]["p50"]),
+        time(summary["latency"]["p99"]),
+        number(summary["attempts"]["amplification"]),
+    )
+
+
+def _verdict(entry: Entry) -> str:
+    """``2 met``, ``1 of 2 MISSED``, or why there is none."""
+    if entry.summary is None:
+        return entry.status
+    of, missed = len(entry.objectives), len(entry.missed)
+    verdict = f"{missed} of {of} MISSED" if missed else f"{of} met" if of else NOTHING
+    return f"{verdict}, unstable" if entry.summary["unstable"] else verdict
+
+
+def missed(entries: Sequence[Entry]) -> Sheet:
+    """One row a limit that was missed."""
+    rows: Rows = [
+        (entry.file, objective["service"], *limit)
+        for entry in entries
+        for objective in entry.missed
+        for limit in limits(objective)
+    ]
+    return Sheet("missed", ("scenario", "service", "of", "wanted", "measured"), rows, words=(1, 2))

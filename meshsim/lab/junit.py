@@ -1,0 +1,94 @@
+"""Verdicts as JUnit XML, which every system that runs tests can show.
+
+`testsuites` holds a `testsuite` for each scenario, that a `testcase` for the file and one for each objective;
+one that went wrong holds a `failure`, or an `error` where there is no verdict.
+
+Source:
+    The JUnit report format as its common schema has it (junit-10.xsd of the Jenkins xUnit plugin).
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from meshsim.errors import MeshsimError, printable
+from meshsim.lab import files
+
+OPTION = "--junit"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One verdict.
+
+    Attributes:
+        name: of what was judged.
+        seconds: that it took.
+        failure: how it was missed; empty if it was not.
+        error: why there is no verdict; empty if there is one.
+    """
+
+    name: str
+    seconds: float = 0.0
+    failure: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """The verdicts on one file."""
+
+    name: str
+    cases: Sequence[Case]
+
+
+def document(suites: Sequence[Suite]) -> bytes:
+    """Verdicts as an XML document."""
+    root = ET.Element("testsuites", _counts("meshsim", [case for suite in suites for case in suite.cases]))
+    for suite in suites:
+        under = ET.SubElement(root, "testsuite", _counts(suite.name, suite.cases))
+        for case in suite.cases:
+            about = {"classname": printable(suite.name), "name": printable(case.name)}
+            inside = ET.SubElement(under, "testcase", {**about, "time": f"{case.seconds:.3f}"})
+            for kind, text in (("error", case.error), ("failure", case.failure)):
+                if text:
+                    message = printable(text, lines=True)
+                    ET.SubElement(inside, kind, {"message": message.split("\n")[0]}).text = message
+    ET.indent(root)
+    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, "unicode").encode() + b"\n"
+
+
+def _counts(name: str, cases: Sequence[Case]) -> dict[str, str]:
+    return {
+        "name": printable(name),
+        "tests": str(len(cases)),
+        "failures": str(sum(bool(case.failure) for case in cases)),
+        "errors": str(sum(bool(case.error) for case in cases)),
+        "time": f"{sum(case.seconds for case in cases):.3f}",
+    }
+
+
+def prepare(file: str | Path | None) -> None:
+    """Proves, before anything is computed, that the file can be written.
+
+    Raises:
+        MeshsimError: it can't.
+    """
+    if file is None:
+        return
+    if Path(file).is_dir():
+        raise MeshsimError(f"{file} is a folder; name a file with {OPTION}, such as junit.xml")
+    files.prepare(Path(file).parent, OPTION)
+
+
+def write(file: str | Path, suites: Sequence[Suite]) -> Path:
+    """Writes verdicts into a file.
+
+    Raises:
+        MeshsimError: it can't be written.
+    """
+    path = Path(file)
+    return files.write(path.parent, {path.name: files.bytes_writer(document(suites))})[0]

@@ -1,0 +1,119 @@
+"""In which forms results are written: pictures as PNG, SVG or PDF, tables as Parquet and, if wanted, as CSV.
+
+Everything that saves takes these options by the same names, and asks here what to write. A form that is not
+wanted this time is named too, so that none is left of an earlier run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypedDict
+
+from meshsim.errors import MeshsimError, shown
+from meshsim.lab import files
+from meshsim.measure.table import Table
+from meshsim.plain import native
+from meshsim.scenario.names import suggestion
+
+if TYPE_CHECKING:
+    from meshsim.plot import Picture
+
+FORMATS = ("png", "svg", "pdf")
+DPI, DPI_LEAST, DPI_MOST = 100, 20, 600
+
+Written = dict[str, files.Writer | files.Stale]
+"""Files by name."""
+PARQUET = b"PAR1"
+"""What Parquet files begin with."""
+PICTURE_MARK = b"meshsim"
+"""What `meshsim.plot.Picture` has every picture say of itself."""
+
+
+class OutputOptions(TypedDict, total=False):
+    """How results are written.
+
+    Attributes:
+        formats: of pictures: ``"png"`` (if not given), ``"svg"`` and ``"pdf"``, in a list or by comma.
+        dpi: dots per inch of pictures, 20 to 600; 100 if not given.
+        csv: whether to write each table as CSV too, with the same columns and every digit.
+    """
+
+    formats: str | Sequence[str]
+    dpi: int
+    csv: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """The same, checked; see `output`."""
+
+    formats: tuple[str, ...]
+    dpi: int
+    csv: bool
+
+    def tables(self, **tables: Table | tuple[str, ...]) -> Written:
+        """The files of tables, each by its name without an ending.
+
+        Args:
+            tables: the names of its columns only, where there is none this time.
+        """
+        found: Written = {}
+        for name, table in tables.items():
+            found[f"{name}.parquet"] = (
+                files.Stale(PARQUET) if isinstance(table, tuple) else files.parquet_writer(table)
+            )
+            found |= self.csv_of(name, table)
+        return found
+
+    def csv_of(self, name: str, table: Table | tuple[str, ...]) -> Written:
+        """The file of a table as CSV, likewise."""
+        if isinstance(table, tuple) or not self.csv:
+            return {f"{name}.csv": files.Stale(files.csv_header(list(table)[:3]))}
+        return {f"{name}.csv": files.csv_writer(table)}
+
+    def pictures(self, **pictures: Picture | None) -> Written:
+        """The files of pictures, each by its name without an ending; None where there is none this time."""
+        found: Written = {}
+        for name, picture in pictures.items():
+            for form in FORMATS:
+                if picture is not None and form in self.formats:
+                    found[f"{name}.{form}"] = files.bytes_writer(picture.file(form, self.dpi))
+                else:
+                    found[f"{name}.{form}"] = files.Stale(PICTURE_MARK)
+        return found
+
+
+def output(options: OutputOptions, *, saved: bool = True) -> Output:
+    """The options, checked; to be asked before long work begins.
+
+    Args:
+        options: as the caller gave them.
+        saved: whether anything is going to be written.
+
+    Raises:
+        MeshsimError: one can't be used, or has no effect because nothing is written.
+    """
+    if options and not saved:
+        raise MeshsimError("formats, dpi and csv are of files, and none are written; give a folder with out")
+    unknown = set(options) - OutputOptions.__optional_keys__
+    if unknown:
+        raise TypeError(f"unexpected keyword argument {min(unknown)!r}")
+    return Output(
+        _formats(options.get("formats", FORMATS[0])), _dpi(options.get("dpi", DPI)), options.get("csv", False)
+    )
+
+
+def _formats(wanted: str | Sequence[str]) -> tuple[str, ...]:
+    names = [str(name).strip().lower() for name in (wanted.split(",") if isinstance(wanted, str) else wanted)]
+    for name in names or [""]:
+        if name not in FORMATS:
+            raise MeshsimError(f"no picture format {shown(name)}; {suggestion(name, FORMATS)}")
+    return tuple(dict.fromkeys(names))
+
+
+def _dpi(wanted: int) -> int:
+    dpi = native(wanted)
+    if not isinstance(dpi, int) or not DPI_LEAST <= dpi <= DPI_MOST:
+        raise MeshsimError(f"{shown(wanted)} dots per inch can't be drawn; choose {DPI_LEAST} to {DPI_MOST}")
+    return dpi

@@ -1,0 +1,67 @@
+"""What a busy machine can have done to a validation, and no more.
+
+Where processors are short, processes wait for one. That makes a live run slower, never faster, and by how
+much is seen: the load generator and the services know how late they woke. The calibrations are live runs too,
+so what they took for the cost of a hop may have some of the same in it, and then the model is too slow.
+
+So the scenario is simulated again with the least and with the most that its hops can have cost, and with what
+is half as late (a count may rise and fall again). What lies between the numbers of these runs a busy machine
+explains: latencies, and the time-outs and retries that come of them. It explains nothing beyond: no run that
+is faster still, no status, no request that is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from meshsim.lab.validate.calibration import LEAST, Overheads, pooled
+from meshsim.measure.evidence import Evidence
+from meshsim.measure.grid import Floats
+
+WAKES = 6
+"""Processes that a call wakes one after another: its caller's proxy, the callee's, the service, and back."""
+SHARES = (0.0, 0.5, 0.99, 1.0)
+"""Of all lags, those below each of the numbers that are known of them."""
+
+
+def possible(
+    calibrations: Sequence[Overheads], seen: Sequence[Evidence], live: Evidence
+) -> tuple[Overheads, Overheads, Overheads]:
+    """What hops can have cost in the live run: the least, more, the most.
+
+    Args:
+        calibrations: before and after it.
+        seen: what each of these saw of the machine.
+        live: what the live run saw of it.
+    """
+    relieved = [
+        {edge: np.maximum(np.sort(own) - _late(each, len(own)), 0.0) for edge, own in run.items()}
+        for run, each in zip(calibrations, seen, strict=True)
+    ]
+    stolen = min(live.cpu_steal or 0.0, 0.99)
+    dearest = _extreme(calibrations, max)
+    half, all_ = (
+        {
+            edge: np.sort(own) / (1.0 - share * stolen) + share * _late(live, len(own))
+            for edge, own in dearest.items()
+        }
+        for share in (0.5, 1.0)
+    )
+    return _extreme(relieved, min), half, all_
+
+
+def _extreme(runs: Sequence[Overheads], choose: Callable[..., Floats]) -> Overheads:
+    """Each edge's overheads in the run where they were most, or least; of few calls there is no saying."""
+    return {
+        edge: choose([run[edge] for run in runs if len(run[edge]) >= LEAST] or [own], key=np.mean)
+        for edge, own in pooled(runs).items()
+    }
+
+
+def _late(seen: Evidence, count: int) -> Floats:
+    """(count,) by how much the lags can have made calls longer, s, in order."""
+    lags = [(lag.p50, lag.p99, lag.max) for lag in (seen.load_lag, seen.service_lag) if lag is not None]
+    worst = np.max([(0.0, 0.0, 0.0), *lags], axis=0)
+    return np.asarray(WAKES * np.interp((np.arange(count) + 0.5) / count, SHARES, [0.0, *worst]))

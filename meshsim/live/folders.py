@@ -1,0 +1,43 @@
+"""The folder of a mesh's temporary files, which nobody else removes while it is used.
+
+Its owner holds a lock on a file in it. The kernel lets go of that when the owner is dead, however it died, so
+whoever gets the lock has found a folder that was left behind.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+PREFIX = "meshsim-"
+LOCK = "lock"
+
+
+def new() -> tuple[Path, int]:
+    """A new folder, and the descriptor that holds its lock."""
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    lock = os.open(folder / ".lock", os.O_CREAT | os.O_WRONLY, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    (folder / ".lock").rename(folder / LOCK)  # nobody sees it before it is held
+    return folder, lock
+
+
+def sweep() -> None:
+    """Removes this user's folders whose owners are dead."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        try:
+            if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+                continue
+            lock = os.open(folder / LOCK, os.O_WRONLY | os.O_NOFOLLOW)
+        except OSError:  # it is somebody else's, just being made, or just gone
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        except BlockingIOError:
+            pass
+        finally:
+            os.close(lock)

@@ -1,0 +1,172 @@
+"""What callers hand over, as plain Python values: numpy's numbers, `Decimal`, `Fraction` and paths included.
+
+This is the only place where they are converted. A number that is integral becomes an int, whatever its type
+was, so that `numpy.linspace(1, 8, 8)` serves as numbers of workers; everything else keeps its value or is
+refused, before anything is run.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import numbers
+import os
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from meshsim.errors import MeshsimError, shown
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+LARGEST_FLOAT = 1 << 53
+"""Up to here floats tell whole numbers apart."""
+LARGEST_WHOLE = 1 << 63
+"""More than any argument may be."""
+
+LONE = ("one half of a surrogate pair is no character", "write the character itself, or both halves")
+"""What is wrong with text that `joined` refuses, and what to do."""
+
+
+def joined(text: str) -> str | None:
+    r"""Text with each surrogate pair made the character that it stands for; None where a half stands alone.
+
+    JSON writes characters beyond the first 65,536 as such pairs: ``\ud83d\ude80``.
+    """
+    try:
+        return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        return None
+
+
+def native(value: object) -> object:
+    """A number, truth, text or path as Python's own int, float, bool or str; anything else as it is."""
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        value = value.item()  # numpy's
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str | os.PathLike):
+        path = os.fspath(value)
+        return str(path) if isinstance(path, str) else value
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real | Decimal):
+        return _number(value)
+    return value
+
+
+def _number(value: Any) -> int | float:
+    """A real number: an int if it is whole."""
+    try:
+        number = float(value)
+    except (OverflowError, ValueError):  # a huge fraction, a signalling NaN
+        return math.nan
+    if not number.is_integer() or (isinstance(value, float) and abs(number) > LARGEST_FLOAT):
+        return number
+    return int(value) if value == int(value) else number
+
+
+def whole(name: str, value: object) -> int:
+    """A whole number.
+
+    Args:
+        name: of the argument, for the message.
+        value: of any type of numbers.
+
+    Raises:
+        MeshsimError: it is none.
+    """
+    number = native(value)
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise MeshsimError(f"{name}: {shown(number)} is no whole number; give one such as 7")
+    if abs(number) > LARGEST_WHOLE:
+        raise MeshsimError(f"{name}: {shown(number)} is too large; give a smaller one")
+    return number
+
+
+def real(name: str, value: object) -> float:
+    """A finite number.
+
+    Raises:
+        MeshsimError: it is none.
+    """
+    number = native(value)
+    if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
+        raise MeshsimError(f"{name}: {shown(number)} is no number; give one such as 0.5")
+    return float(number)
+
+
+def _amount(name: str, value: object) -> object:
+    """A number, or text with a unit; which, its reader says."""
+    return native(value)
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise MeshsimError(f"{name}: {shown(native(value))} is no text; give a name")
+    return str(value)
+
+
+def _texts(name: str, value: object) -> list[str]:
+    """Several texts; one alone is a list of one."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        value = [value]
+    return [_text(name, entry) for entry in value]
+
+
+def _path(name: str, value: object) -> Path:
+    path = native(value)
+    if not isinstance(value, str | os.PathLike) or not isinstance(path, str):
+        raise MeshsimError(f"{name}: {shown(path)} is no path; give the name of a folder")
+    return Path(path)
+
+
+def _overrides(name: str, value: object) -> object:
+    """Values by key, or texts."""
+    return value if isinstance(value, Mapping) else _texts(name, value)
+
+
+def _mapping(name: str, value: object) -> Mapping[Any, Any]:
+    if not isinstance(value, Mapping):
+        raise MeshsimError(f"{name}: {shown(native(value))} is no mapping; give values by name")
+    return value
+
+
+def _reals(name: str, value: object) -> dict[str, float]:
+    return {str(key): real(f"{name}[{key}]", entry) for key, entry in _mapping(name, value).items()}
+
+
+ARGUMENTS: dict[str, Callable[[str, Any], object]] = {
+    **dict.fromkeys(("seed", "replications", "at_most", "jobs", "count"), whole),
+    **dict.fromkeys(("window", "confidence", "resolution"), real),
+    **dict.fromkeys(("until", "start", "stop"), _amount),
+    **dict.fromkeys(("engine", "metric", "keep", "proxy", "host", "cluster"), _text),
+    **dict.fromkeys(("find", "objectives"), _texts),
+    **dict.fromkeys(("out", "access_log"), _path),
+    **dict.fromkeys(("overrides", "changes"), _overrides),
+    "vary": _mapping,
+    "costs": _reals,
+}
+"""What converts an argument, by its name: a name means the same in every verb."""
+
+
+def converted(function: Callable[P, R]) -> Callable[P, R]:
+    """Has a public function get its arguments as plain values, by `ARGUMENTS`; a default None stays.
+
+    Raises:
+        MeshsimError: when it is called, an argument can't be converted.
+    """
+    signature = inspect.signature(function)
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        given = signature.bind(*args, **kwargs)
+        for name, value in given.arguments.items():
+            if name in ARGUMENTS and not (value is None and signature.parameters[name].default is None):
+                given.arguments[name] = ARGUMENTS[name](name, value)
+        return function(*given.args, **given.kwargs)
+
+    return call
