@@ -159,7 +159,7 @@ class Recorder:
                 onward.write(data)
         line.close()
         onward.close()
-        await returning
+        returning.cancel()
 
 
 def answer(line: h11.Connection, method: bytes) -> bytes:
