@@ -160,6 +160,7 @@ class Recorder:
         line.close()
         onward.close()
         returning.cancel()
+        writer.close()
 
 
 def answer(line: h11.Connection, method: bytes) -> bytes:
