@@ -159,7 +159,8 @@ class Recorder:
                 onward.write(data)
         line.close()
         onward.close()
-        await returning
+        returning.cancel()
+        writer.close()
 
 
 def answer(line: h11.Connection, method: bytes) -> bytes:
