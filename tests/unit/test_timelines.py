@@ -15,6 +15,7 @@ import pytest
 
 from meshsim import engine, random, reference
 from meshsim.measure.records import Records
+from meshsim.measure.summary import summarise
 from meshsim.scenario.model import Scenario
 
 Simulate = Callable[..., Records]
@@ -821,10 +822,13 @@ def test_a_dead_host_loses_its_connections(simulate: Simulate, at: float) -> Non
 
 
 def test_ejections_are_listed(simulate: Simulate) -> None:
-    records = simulate(scene(0, a=ALWAYS, policy={"outlier_detection": OUTLIER}))
+    scenario = scene(0, a=ALWAYS, policy={"outlier_detection": OUTLIER})
+    records = simulate(scenario)
     ((time, edge, replica),) = records.ejections
     assert time == pytest.approx(0.012)
     assert (edge, replica) == (0, 0)
+    a = summarise([records], scenario)["services"]["a"]
+    assert (a["ejections"], a["replicas"][0]["ejections"]) == (1, 1)
 
 
 # Two attempts arrive at 1 and 3 and are given up at 10 and 12. The work done, and when it ends at the callee:
