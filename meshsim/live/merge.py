@@ -14,9 +14,7 @@ All times are scenario time, s. The columns, by process (an .npz each):
               attempts.{arrived, answered, answer_status}  as the proxy saw it; used where no visit is known
               ejections.{time, edge, replica}
               span_*                                     as `live.spans` packs them; of services too
-    service   visits.{key, call, number, request_start, extra, arrived, answered, status}
-                                                         key: the attempt's; call: the call's; number: of the
-                                                         try in its call, from 0
+    service   visits.{key, arrived, answered, status}    key: the attempt's
               busy, queued                               worker-seconds and waiting seconds, by bin
               lag                                        how much later than meant its timers woke it
 """
@@ -52,10 +50,7 @@ ATTEMPTS = {
     "sent": "f8", "ended": "f8", "arrived": "f8", "answered": "f8", "answer_status": "i8",
 }  # fmt: skip
 EJECTIONS = {"time": "f8", "edge": "i8", "replica": "i8"}
-VISITS = {
-    "key": "u8", "call": "u8", "number": "i8", "request_start": "f8", "extra": "?", "arrived": "f8",
-    "answered": "f8", "status": "i8",
-}  # fmt: skip
+VISITS = {"key": "u8", "arrived": "f8", "answered": "f8", "status": "i8"}
 
 Table = dict[str, NDArray[Any]]
 

@@ -36,10 +36,6 @@ class Ledger:
         self.call_sent = array("q")
         self.call_host = array("q")
         self.visit_key = array("Q")
-        self.visit_call = array("Q")
-        self.visit_number = array("q")
-        self.visit_start = array("d")
-        self.visit_extra = array("b")
         self.visit_arrived = array("d")
         self.visit_answered = array("d")
         self.visit_status = array("q")
@@ -59,13 +55,8 @@ class Ledger:
             _put(self.call_sent, exchange.row, exchange.attempts)
             _put(self.call_host, exchange.row, exchange.replica + 1)
         elif self.visits:
-            context = exchange.context
-            key, number = attempt_key(context, exchange.head.get(ATTEMPT_COUNT))
+            key, _ = attempt_key(exchange.context, exchange.head.get(ATTEMPT_COUNT))
             self.visit_key.append(key)
-            self.visit_call.append(context.key)
-            self.visit_number.append(number)
-            self.visit_start.append(context.start)
-            self.visit_extra.append(context.extra)
             self.visit_arrived.append(exchange.begun)
             self.visit_answered.append(now)
             self.visit_status.append(exchange.status or -1)
@@ -104,10 +95,6 @@ class Ledger:
             "attempts.answer_status": of("attempt", "status", attempts),
             "attempts.key": np.array(self.attempt_key, dtype=np.uint64),
             "visits.key": np.array(self.visit_key, dtype=np.uint64),
-            "visits.call": np.array(self.visit_call, dtype=np.uint64),
-            "visits.number": np.array(self.visit_number, dtype=np.int64),
-            "visits.request_start": np.array(self.visit_start),
-            "visits.extra": np.array(self.visit_extra, dtype=np.bool_),
             "visits.arrived": np.array(self.visit_arrived),
             "visits.answered": np.array(self.visit_answered),
             "visits.status": np.array(self.visit_status, dtype=np.int64),

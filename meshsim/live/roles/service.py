@@ -63,8 +63,6 @@ class Stay(Visit):
         kind = RETRY if number else FIRST
         super().__init__(service.replica, request, key, -1, number, kind, context.extra or number > 0)
         self.service = service
-        self.context = context
-        self.attempt = number
         self.connection: ServerConnection | None = connection
 
     # ---- what its connection tells --------------------------------------------------------------------
@@ -144,10 +142,6 @@ class Service(Role, Handler):
         self.connections: set[ServerConnection] = set()
         self.listening = Listening(self)
         self.keys: array[int] = array("Q")
-        self.calls: array[int] = array("Q")
-        self.numbers: array[int] = array("q")
-        self.starts: array[float] = array("d")
-        self.extras: array[int] = array("b")
         self.arrived: array[float] = array("d")
         self.answered: array[float] = array("d")
         self.statuses: array[int] = array("q")
@@ -197,12 +191,7 @@ class Service(Role, Handler):
     def note(self, stay: Stay, status: int, now: float) -> None:
         """Writes a visit down."""
         if self.spec.keep:
-            context = stay.context
             self.keys.append(stay.key)
-            self.calls.append(context.key)
-            self.numbers.append(stay.attempt)
-            self.starts.append(context.start)
-            self.extras.append(context.extra)
             self.arrived.append(stay.arrived)
             self.answered.append(now)
             self.statuses.append(status)
@@ -231,10 +220,6 @@ class Service(Role, Handler):
             gauge.add(0, now)
         return {
             "visits.key": np.array(self.keys, dtype=np.uint64),
-            "visits.call": np.array(self.calls, dtype=np.uint64),
-            "visits.number": np.array(self.numbers, dtype=np.int64),
-            "visits.request_start": np.array(self.starts),
-            "visits.extra": np.array(self.extras, dtype=np.bool_),
             "visits.arrived": np.array(self.arrived),
             "visits.answered": np.array(self.answered),
             "visits.status": np.array(self.statuses, dtype=np.int64),

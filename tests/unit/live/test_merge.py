@@ -37,7 +37,7 @@ def table(name: str, columns: str, *rows: tuple[Any, ...]) -> dict[str, Any]:
 
 CALLS = "key edge request_start start end status flags extra sent host"
 ATTEMPTS = "key edge replica kind extra request_start sent ended arrived answered answer_status"
-VISITS = "key call number request_start extra arrived answered status"
+VISITS = "key arrived answered status"
 
 
 def parts() -> dict[tuple[str, str], dict[str, Any]]:
@@ -66,11 +66,11 @@ def parts() -> dict[tuple[str, str], dict[str, Any]]:
             **table("ejections", "time edge replica", (1.2, 1, 1)),
         },
         ("service", "api/0"): {
-            **table("visits", VISITS, (110, 11, 0, 1.0, False, 1.02, 1.48, 200)), **no_bins,
+            **table("visits", VISITS, (110, 1.02, 1.48, 200)), **no_bins,
             "lag": np.array([0.0001]),
         },
         ("service", "db/v2/0"): {
-            **table("visits", VISITS, (211, 21, 1, 1.0, True, 1.22, 1.38, 200)),
+            **table("visits", VISITS, (211, 1.22, 1.38, 200)),
             "busy": np.arange(5.0), "queued": np.zeros(0),
         },
     }  # fmt: skip
