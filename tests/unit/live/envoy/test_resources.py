@@ -95,7 +95,7 @@ def test_only_before_a_program_headers_are_taken_off_and_its_calls_numbered(scen
             text = json.dumps(files)
             assert "%REQ(X-MESHSIM-0)%" in text
             assert ('"request_headers_to_remove": ["x-meshsim-0"]' in text) == (id_ in programs)
-            assert ('"key": "x-meshsim-0", "value": "%STREAM_ID%"' in text) == (id_ in programs)
+            assert ('"key": "x-meshsim-0", "value": "%UNIQUE_ID%"' in text) == (id_ in programs)
 
 
 def test_clusters_hold_all_replicas_and_those_of_each_version(scenario: Scenario) -> None:
