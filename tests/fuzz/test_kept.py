@@ -119,8 +119,9 @@ CALL = {
     **dict.fromkeys(FIELDS, ""), "listener": "outbound", "start_time": "1795581002461673000", "duration": 3,
     "duration_us": 3_100, "response_code": 200, "response_flags": "-", "attempt_count": 1,
     "connected_after": 1, "upstream_host": "127.0.0.1:80", "route_name": "a",
+    "x_meshsim": "00000000000000ff;1.5;0;0;0",
 }  # fmt: skip
-TRY = {**{name: CALL[name] for name in TRY_FIELDS if name in CALL}, "number": "1"}
+TRY = {**{name: CALL[name] for name in (*TRY_FIELDS, "x_meshsim") if name in CALL}, "number": "1"}
 EJECTION = {
     "action": "EJECT", "enforced": True, "upstream_url": "127.0.0.1:80", "cluster_name": "a/x",
     "timestamp": "2026-11-28T10:00:00.123Z",
