@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
     from meshsim.lab.sweep import Sweep
 
 VARY = "--vary"
-LONGEST_FOLDER = 60
-"""Characters of a folder that is called after a scenario."""
 
 Out = Annotated[
     Path | None,
@@ -130,12 +127,13 @@ def sweep(
 def _folder(scenario: str, overrides: Sequence[str]) -> Path:
     """Where results go if nobody says: a folder with the scenario's name, in out."""
     from meshsim.scenario import load  # noqa: PLC0415
+    from meshsim.scenario.names import folder_name  # noqa: PLC0415
 
     name = ""
     if scenario != "-":  # standard input can be read only once
         with contextlib.suppress(MeshsimError):  # the sweep tells it, and all else that is wrong
             name = load(scenario, overrides).name or Path(scenario).stem
-    return Path("out", re.sub(r"[^\w.-]+", "-", name).strip("-.")[:LONGEST_FOLDER] or "sweep")
+    return Path("out", folder_name(name, "sweep"))
 
 
 def _variations(texts: list[str] | tuple[()]) -> dict[str, Any]:

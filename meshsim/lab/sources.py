@@ -13,6 +13,7 @@ from meshsim.errors import Problem, ScenarioError, printable
 from meshsim.lab.files import reason
 from meshsim.scenario.load import STDIN, load
 from meshsim.scenario.model import Scenario
+from meshsim.scenario.names import folder_name
 from meshsim.scenario.nodes import MOST_BYTES
 from meshsim.scenario.overrides import Overrides
 
@@ -151,6 +152,6 @@ def _name(file: str, folder: str, taken: Collection[str]) -> str:
     """A name for a file's results: its path below the folder that was named, without the ending."""
     path = Path("stdin" if file == STDIN else file)
     below = path.relative_to(folder) if folder else Path(path.name)
-    plain = re.sub(r"[^\w.-]+", "-", "-".join((*below.parts[:-1], below.stem))).strip(".-") or "scenario"
+    plain = folder_name("-".join((*below.parts[:-1], below.stem)), "scenario")
     numbered = (f"{plain}-{number}" for number in itertools.count(2))
     return next(name for name in itertools.chain([plain], numbered) if name not in taken)

@@ -51,15 +51,15 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def escape(text: str) -> str:
-    """Text of others as it may be printed: it neither steers the terminal nor counts as markup."""
-    return markup.escape(printable(text, lines=True))
+    """Text of others on its line: it neither steers the terminal, nor begins a line, nor counts as markup."""
+    return markup.escape(printable(text))
 
 
 def show(out: Console, sheet: Sheet) -> None:
     """Prints a table; one without rows is left out."""
     if not sheet.rows:
         return
-    out.print(f"[bold]{escape(printable(sheet.title))}[/]")
+    out.print(f"[bold]{escape(sheet.title)}[/]")
     out.print(rendered(out, sheet))
 
 

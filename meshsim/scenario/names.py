@@ -50,6 +50,11 @@ def file_name(name: str) -> str:
     return re.sub(r"[^\w.-]+", "-", dots).encode()[:MOST_FILE_BYTES].decode(errors="ignore")
 
 
+def folder_name(name: str, otherwise: str) -> str:
+    """A name as a folder's, neither hidden nor an option; `otherwise` where nothing is left of it."""
+    return file_name(name).strip("-.") or otherwise
+
+
 def dotted(path: Path) -> str:
     """A path as people and ``--set`` write it: ``load[0].rate``."""
     text = ""

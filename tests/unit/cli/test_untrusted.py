@@ -45,6 +45,8 @@ def folder(tmp_path, monkeypatch):
         ("theory evil.yaml", 0),
         ("check evil.yaml", 0),
         ("compare evil.yaml --with services.api.time=6ms --replications 3 --jobs 1 --out out", 0),
+        ("capacity evil.yaml --find load --objective api:p90<=1s --at-most 4 --jobs 1 --out out", 0),
+        ("batch evil.yaml --jobs 1 --out out", 0),
         ("sweep evil.yaml --vary services.api.workers=1,2 --jobs 1 --out out", 0),
         ("check evil.yaml --set EVIL=1", 2),
         ("check evil.yaml --set services.EVIL=1", 2),

@@ -138,7 +138,7 @@ def test_ctrl_c_in_the_first_one_writes_nothing(small, monkeypatch) -> None:
     monkeypatch.setattr(module, "on_this_machine", Pressed())
     result = call(small)
     assert (result.exit_code, result.stdout) == (130, "")
-    assert "given up" in result.stderr
+    assert "aborted" in result.stderr
 
 
 def test_the_folder_is_checked_before_anything_runs(small, live) -> None:

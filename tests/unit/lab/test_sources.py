@@ -66,6 +66,17 @@ def test_names_for_results_never_meet(tree) -> None:
     assert len(set(names)) == len(names) == 7
 
 
+def test_deep_folders_give_names_that_a_folder_can_have(tree) -> None:
+    for name in ("one.yaml", "other.yaml"):
+        path = Path("all", *["店" * 60] * 3, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(SCENARIO)
+    names = [each.name for each in sources(["all"])[0]]
+    assert len(set(names)) == len(names) == 6
+    for name in names:
+        Path("out", name).mkdir(parents=True)
+
+
 def test_a_name_that_is_no_text_is_refused(tree) -> None:
     for name in ("bad\udcff.yaml", "bad\x1b[31m.yaml"):
         (tree / "all" / name).write_text(SCENARIO)

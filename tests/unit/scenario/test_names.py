@@ -4,7 +4,7 @@ import pytest
 
 from meshsim.errors import ScenarioError
 from meshsim.scenario import loads
-from meshsim.scenario.names import file_name
+from meshsim.scenario.names import file_name, folder_name
 
 BASE = "duration: 5s\nservices: {web: {time: 2ms}}\nload: [{to: web, rate: 50/s}]\n"
 
@@ -25,6 +25,13 @@ def test_any_name_makes_a_file(tmp_path, name) -> None:
     path.write_text("x")
     assert path.parent == tmp_path
     assert path.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"), [("a shop: 50", "a-shop-50"), ("-x", "x"), (".x.", "x"), ("..", "none"), ("", "none")]
+)
+def test_folders_are_neither_hidden_nor_options(name, folder) -> None:
+    assert folder_name(name, "none") == folder
 
 
 @pytest.mark.parametrize("name", [r'"\ud83d\ude80 rocket"', r'"\U0001F680 rocket"', "\U0001f680 rocket"])
