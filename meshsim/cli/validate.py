@@ -22,7 +22,6 @@ from meshsim.cli.app import (
     told,
 )
 from meshsim.cli.output import Csv, Dpi, Formats, chosen
-from meshsim.scenario.names import file_name
 
 if TYPE_CHECKING:
     from meshsim.lab.validate import Validation
@@ -127,6 +126,8 @@ def _stopping() -> None:
 
 def _folder(out: Path | None, several: bool, done: list[Validation], result: Validation) -> Path | None:
     """Where a validation's files go: each of several in a folder of its own, named after what it is of."""
+    from meshsim.scenario.names import file_name  # noqa: PLC0415 - slow to import
+
     if out is None or not several:
         return out
     name, *before = (
