@@ -49,10 +49,11 @@ def incomplete_gamma(a: float, x: Floats) -> Floats:
     if a > LARGE:
         z = 3.0 * sqrt(a) * (np.cbrt(x / a) - 1.0 + 1.0 / (9.0 * a))
         return np.array([0.5 * erfc(-value / sqrt(2.0)) for value in z.tolist()])
-    out = np.zeros_like(x)
+    out = np.ones_like(x)  # as it is where x is infinite
     small = x < a + 1.0
+    large = ~small & np.isfinite(x)
     out[small] = _series(a, x[small])
-    out[~small] = 1.0 - _fraction(a, x[~small])
+    out[large] = 1.0 - _fraction(a, x[large])
     return out
 
 

@@ -38,6 +38,8 @@ def told(solution: Solution) -> str:
     dict(EXPONENTIAL, rate="9000/s", workers=1, replicas=10_000),
     dict(EXPONENTIAL, rate="9000/s", workers=2, replicas=10_000),
     {"time": {"gamma": {"mean": "100ms", "cv": 1e-9}}, "rate": "9/s", "workers": 1},
+    {"time": {"weibull": {"mean": "10ms", "shape": 200}}, "rate": "10/s", "workers": 1},
+    {"time": {"weibull": {"mean": "10ms", "shape": 1e9}}, "rate": "10/s", "workers": 1},
     {"time": {"lognormal": {"mean": "100ms", "cv": 1e-9}}, "rate": "9/s", "workers": 1},
     {"time": {"uniform": {"low": "100ms", "high": "100ms"}}, "rate": "9/s", "workers": 1},
     dict(EXPONENTIAL, rate="0.5/s", workers=1, queue=2_000_000_000),
@@ -94,6 +96,10 @@ def test_erlang_b_of_very_many_workers_joins_the_sum(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(erlang, "LARGE", 1.0)
     assert [erlang.erlang_b(c, a) for c in cases] == pytest.approx(summed, rel=3e-3)
     assert erlang.erlang_b(10**18, 1e9) == erlang.erlang_b(10, 0.0) == 0.0
+
+
+def test_the_incomplete_gamma_function_ends_at_one() -> None:
+    assert numeric.incomplete_gamma(1.005, np.array([0.0, 1e6, np.inf])).tolist() == [0.0, 1.0, 1.0]
 
 
 def test_the_incomplete_gamma_function_of_large_shapes_joins_the_series(

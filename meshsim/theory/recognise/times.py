@@ -84,7 +84,8 @@ def _upper(z: Floats) -> Floats:
 
 def _weibull(time: random.Weibull, x: Floats) -> Floats:
     power = 1.0 / time.inverse_shape
-    z = (x / time.scale) ** power
+    with np.errstate(over="ignore"):  # beyond the longest time; e^-z is 0 long before
+        z = (x / time.scale) ** power
     mean = time.scale * gamma(1.0 + time.inverse_shape)
     return np.asarray(mean * incomplete_gamma(1.0 + time.inverse_shape, z) + x * np.exp(-z))
 
