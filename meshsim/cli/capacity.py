@@ -221,5 +221,4 @@ def _show(result: Capacity, written: list[Path]) -> None:
     seeds = answer["seeds"]
     span = f", seeds {seeds[0]} to {seeds[1]}" if seeds else ""
     out.print(f"[dim]meshsim {answer['version']}, {answer['runs']} runs{span}[/]")
-    if written:
-        out.print(f"Written to {escape(str(written[0].parent))}: {', '.join(path.name for path in written)}")
+    terminal.show_written(out, written)

@@ -130,7 +130,7 @@ def show_run(out: Console, summary: dict[str, Any], written: list[Path]) -> None
         f" to {summary['seed'] + replications - 1}" if replications > 1 else ""
     )
     out.print(f"[dim]meshsim {summary['version']}, engine {escape(summary['engine'])}, {seeds}[/]")
-    _show_written(out, written)
+    show_written(out, written)
 
 
 def show_comparison(out: Console, summary: dict[str, Any], written: list[Path], *, every: bool) -> None:
@@ -151,7 +151,7 @@ def show_comparison(out: Console, summary: dict[str, Any], written: list[Path], 
         out.print(f"{len(summary['differences'])} metrics were compared; --all shows them.")
     seeds = f"seeds {summary['seeds'][0]} to {summary['seeds'][-1]}"
     out.print(f"[dim]meshsim {summary['version']}, engine {escape(summary['engine'])}, {seeds}[/]")
-    _show_written(out, written)
+    show_written(out, written)
 
 
 def show_batch(out: Console, done: Batch, written: list[Path]) -> None:
@@ -160,7 +160,7 @@ def show_batch(out: Console, done: Batch, written: list[Path]) -> None:
 
     show(out, batched.table(done.entries))
     show(out, batched.missed(done.entries))
-    _show_written(out, written)
+    show_written(out, written)
 
 
 def show_validation(out: Console, summary: dict[str, Any], written: list[Path]) -> None:
@@ -180,7 +180,7 @@ def show_validation(out: Console, summary: dict[str, Any], written: list[Path]) 
         out.print(f"[bold red]{escape(reason)}[/]")
     for note in summary["notes"]:
         out.print(f"[yellow]Note:[/] {escape(note)}")
-    _show_written(out, written)
+    show_written(out, written)
 
 
 def show_validations(out: Console, summaries: list[dict[str, Any]]) -> None:
@@ -190,7 +190,8 @@ def show_validations(out: Console, summaries: list[dict[str, Any]]) -> None:
     show(out, validated.table(summaries))
 
 
-def _show_written(out: Console, written: list[Path]) -> None:
+def show_written(out: Console, written: list[Path]) -> None:
+    """Prints which files there are now, if there are any."""
     if written:
         out.print(f"Written to {escape(str(written[0].parent))}: {', '.join(path.name for path in written)}")
 
@@ -224,7 +225,7 @@ def show_sweep(out: Console, done: Sweep, folder: Path) -> None:
         out.print(
             f"{done.resumed} runs were in {escape(str(folder))} already, {done.computed} were made now."
         )
-    _show_written(out, [folder / name for name in (TABLE, *BESIDE) if (folder / name).exists()])
+    show_written(out, [folder / name for name in (TABLE, *BESIDE) if (folder / name).exists()])
 
 
 @contextmanager
