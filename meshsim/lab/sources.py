@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from meshsim.errors import Problem, ScenarioError, printable
 from meshsim.lab.files import reason
 from meshsim.scenario.load import STDIN, load
 from meshsim.scenario.model import Scenario
-from meshsim.scenario.names import folder_name
+from meshsim.scenario.names import Distinct, folder_name
 from meshsim.scenario.nodes import MOST_BYTES
 from meshsim.scenario.overrides import Overrides
 
@@ -63,13 +62,12 @@ def sources(paths: Sequence[str | Path], out: str | Path | None = None) -> tuple
     """
     found: dict[str, Source] = {}
     skipped: dict[str, Skipped] = {}
-    names: set[str] = set()
+    distinct = Distinct()
 
     def add(file: str, folder: str, wrong: str = "") -> None:
         same = _resolved(file)
         if same not in found:
-            name = _name(file, folder, names)
-            names.add(name)
+            name = distinct.name(_name(file, folder))
             if file.encode(errors="replace").decode() != file:  # no text, so it could stand in no table
                 file, wrong = printable(file), "its name is no UTF-8; rename it"
             found[same] = Source(file, name, wrong)
@@ -148,10 +146,8 @@ def looks_like_scenario(text: str) -> bool:
     return SERVICES in keys and ELSEWHERE not in keys and bool(keys & OWN)
 
 
-def _name(file: str, folder: str, taken: Collection[str]) -> str:
+def _name(file: str, folder: str) -> str:
     """A name for a file's results: its path below the folder that was named, without the ending."""
     path = Path("stdin" if file == STDIN else file)
     below = path.relative_to(folder) if folder else Path(path.name)
-    plain = folder_name("-".join((*below.parts[:-1], below.stem)), "scenario")
-    numbered = (f"{plain}-{number}" for number in itertools.count(2))
-    return next(name for name in itertools.chain([plain], numbered) if name not in taken)
+    return folder_name("-".join((*below.parts[:-1], below.stem)), "scenario")

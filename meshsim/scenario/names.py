@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterable
 
 Path = tuple[str | int, ...]
 """Where a value stands in a scenario: mapping keys and list positions from the top."""
@@ -53,6 +54,27 @@ def file_name(name: str) -> str:
 def folder_name(name: str, otherwise: str) -> str:
     """A name as a folder's, neither hidden nor an option; `otherwise` where nothing is left of it."""
     return file_name(name).strip("-.") or otherwise
+
+
+class Distinct:
+    """Tells alike names apart by numbers, in time that does not grow with how many are alike.
+
+    Args:
+        taken: names that are in use already.
+    """
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self._taken = set(taken)
+        self._tried = Counter[str]()
+
+    def name(self, name: str) -> str:
+        """The first of ``name``, ``name-2``, ``name-3``, … that is not in use; from now on it is."""
+        free = ""
+        while not free or free in self._taken:
+            self._tried[name] += 1
+            free = name if self._tried[name] == 1 else f"{name}-{self._tried[name]}"
+        self._taken.add(free)
+        return free
 
 
 def dotted(path: Path) -> str:
