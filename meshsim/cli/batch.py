@@ -105,7 +105,9 @@ def batch(
             quiet=quiet,
         )
         if junit is not None:
-            report.write(junit, done.suites())
+            file = report.write(junit, done.suites())
+            if not (as_json or quiet):
+                terminal.show_written(terminal.console(), [file])
     tell(done.skipped, [problem for entry in done.entries for problem in entry.problems])
     ending = code(partial=done.partial, missed=check and bool(done.of("missed")))
     raise typer.Exit(BAD if done.of("refused") and not done.partial else ending)

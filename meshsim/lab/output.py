@@ -6,7 +6,7 @@ wanted this time is named too, so that none is left of an earlier run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
@@ -99,12 +99,15 @@ def output(options: OutputOptions, *, saved: bool = True) -> Output:
     unknown = set(options) - OutputOptions.__optional_keys__
     if unknown:
         raise TypeError(f"unexpected keyword argument {min(unknown)!r}")
-    return Output(
-        _formats(options.get("formats", FORMATS[0])), _dpi(options.get("dpi", DPI)), options.get("csv", False)
-    )
+    csv = native(options.get("csv", False))
+    if not isinstance(csv, bool):
+        raise MeshsimError(f"csv: {shown(csv)} is neither true nor false; give True for tables as CSV too")
+    return Output(_formats(options.get("formats", FORMATS[0])), _dpi(options.get("dpi", DPI)), csv)
 
 
 def _formats(wanted: str | Sequence[str]) -> tuple[str, ...]:
+    if not isinstance(wanted, Iterable):
+        raise MeshsimError(f"no picture format {shown(native(wanted))}; choose {', '.join(FORMATS)}")
     names = [str(name).strip().lower() for name in (wanted.split(",") if isinstance(wanted, str) else wanted)]
     for name in names or [""]:
         if name not in FORMATS:

@@ -9,7 +9,7 @@ from pathlib import Path
 from meshsim.errors import MeshsimError, shown
 from meshsim.lab.files import reason
 from meshsim.scenario import dump, load
-from meshsim.scenario.names import suggestion
+from meshsim.scenario.names import listed
 
 FOLDER = Path(__file__).parents[1] / "templates"
 DEFAULT = "start"
@@ -31,7 +31,7 @@ def text(template: str, name: str) -> str:
     """
     names = [file.stem for file in FOLDER.glob("*.yaml")]
     if template not in names:
-        raise MeshsimError(f"no template {shown(template)}; {suggestion(template, sorted(names))}")
+        raise MeshsimError(f"no template {shown(template)}; choose {listed(sorted(names))}")
     written = (FOLDER / f"{template}.yaml").read_text(encoding="utf-8")
     return re.sub(r"^name: .*\n", lambda _: dump({"name": name}), written, count=1, flags=re.MULTILINE)
 

@@ -48,7 +48,7 @@ def load(source: str | Path | Scenario, overrides: Overrides = ()) -> Scenario:
     return _read(*_document(source, overrides))
 
 
-def loads(text: str, name: str = STDIN, overrides: Overrides = (), folder: Path | None = None) -> Scenario:
+def loads(text: str, name: str = "text", overrides: Overrides = (), folder: Path | None = None) -> Scenario:
     """Read a scenario's text.
 
     Args:

@@ -7,6 +7,7 @@ that no file takes long to refuse.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -27,8 +28,21 @@ REMEDIES = {
     "cannot start any token": "put the text in quotes",
     "unexpected end of stream": "close the quotes",
     "could not find expected ':'": "write key: value, and check the line above",
+    "but got": "write a comma, or close the bracket",
+    "but found": "a scenario is YAML text; if this file is one, check the indentation here",
 }
 """What to do about what ruamel says, by words that it uses."""
+
+TOKEN = re.compile(r"\(?'?<([\w ]+)>'?,?\)?")
+TOKENS = {
+    "document start": "no more text",
+    "block end": "the end of the block",
+    "block mapping start": "a mapping",
+    "block sequence start": "a list",
+    "stream end": "the end of the text",
+    "scalar": "text",
+}
+"""ruamel's names of what it reads, in plain words."""
 
 
 @dataclass(slots=True)
@@ -84,6 +98,7 @@ def compose(text: str, file: str) -> Node | None:
         line = 0 if mark is None else mark.line + 1
         what = " ".join(str(error.problem or error.context or "can't be read").split())
         remedy = next((remedy for sign, remedy in REMEDIES.items() if sign in what), "")
+        what = TOKEN.sub(lambda token: TOKENS.get(token[1], token[1]), what)
         raise _refusal(file, line, f"not YAML: {what[:200]}", remedy) from None
     except YAMLError as error:  # the reader's: a character that no text has
         line = text.count("\n", 0, getattr(error, "position", 0)) + 1

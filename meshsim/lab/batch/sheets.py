@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -32,24 +33,34 @@ def wanted(objective: Summary) -> str:
 def table(entries: Sequence[Entry]) -> Sheet:
     """One row a file."""
     rows: Rows = []
+    folder = _common([entry.file for entry in entries])
     for entry in entries:
         numbers = (NOTHING,) * 5 if entry.summary is None else _numbers(entry.summary)
         seconds = NOTHING if entry.summary is None else f"{entry.seconds:.1f}"
-        rows.append((entry.file, *numbers, seconds, _verdict(entry)))
-    columns = ("scenario", "requests", "success", "p50", "p99", "amplification", "seconds", "objectives")
+        rows.append((entry.file.removeprefix(folder), _verdict(entry), *numbers, seconds))
+    columns = ("scenario", "objectives", "success", "p99", "requests", "p50", "amplification", "seconds")
     refused, missing = (sum(entry.status == status for entry in entries) for status in ("refused", "missed"))
-    title = plural(len(entries), "scenario")
+    title = plural(len(entries), "scenario") + (f" in {folder}" if folder else "")
     title += f", {missing} with a missed objective" if missing else ""
     title += f", {refused} refused" if refused else ""
-    return Sheet(title, columns, rows, words=(7,))
+    return Sheet(title, columns, rows, words=(1,))
+
+
+def _common(names: Sequence[str]) -> str:
+    """The folder that all of some files are in, ending in a slash; nothing if there is none."""
+    heads = [os.path.dirname(name) for name in names]
+    if not all(heads) or len({os.path.isabs(head) for head in heads}) != 1:
+        return ""
+    common = os.path.commonpath(heads)
+    return common and os.path.join(common, "")
 
 
 def _numbers(summary: Summary) -> tuple[str, ...]:
     return (
-        count(summary["requests"]["offered"]),
         share(summary["requests"]["success_ratio"]),
-        time(summary["latency"]["p50"]),
         time(summary["latency"]["p99"]),
+        count(summary["requests"]["offered"]),
+        time(summary["latency"]["p50"]),
         number(summary["attempts"]["amplification"]),
     )
 
@@ -65,8 +76,9 @@ def _verdict(entry: Entry) -> str:
 
 def missed(entries: Sequence[Entry]) -> Sheet:
     """One row a limit that was missed."""
+    folder = _common([entry.file for entry in entries])
     rows: Rows = [
-        (entry.file, objective["service"], *limit)
+        (entry.file.removeprefix(folder), objective["service"], *limit)
         for entry in entries
         for objective in entry.missed
         for limit in limits(objective)

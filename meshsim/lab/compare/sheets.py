@@ -203,7 +203,7 @@ def _about(metric: str, found: Mapping[str, Any] | None) -> str:
             f"{metric}: not significant, the difference lies between {change(found['low'])} and"
             f" {change(found['high'])}; more --replications narrow it."
         )
-    share = f", {ratio_text(size / abs(found['a']))} of it" if found["a"] else ""
+    share = f", by {ratio_text(size / abs(found['a']))}" if found["a"] else ""
     word = "higher" if found["difference"] > 0 else "lower"
     return f"{metric}: B is {change(size)} ± {change(found['half_width'])} {word} than A{share}."
 

@@ -47,10 +47,10 @@ def test_people_get_a_row_a_file_and_what_was_missed() -> None:
     result = batch("all", "--out", "out")
     assert result.exit_code == 0
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
-    assert lines[0] == "2 scenarios, 1 with a missed objective"
-    assert any(line.startswith("all/good.yaml") and line.endswith("1 met") for line in lines)
-    assert any(line.startswith("all/sub/bad.yaml") and line.endswith("1 of 1 MISSED") for line in lines)
-    assert any(line.startswith("all/sub/bad.yaml api p99 ≤ 1 us") for line in lines)
+    assert lines[0] == "2 scenarios in all/, 1 with a missed objective"
+    assert any(line.startswith("good.yaml 1 met 100 %") for line in lines)
+    assert any(line.startswith("sub/bad.yaml 1 of 1 MISSED 100 %") for line in lines)
+    assert any(line.startswith("sub/bad.yaml api p99 ≤ 1 us") for line in lines)
     assert lines[-1] == "Written to out: batch.json, batch.parquet"
     assert "skipped all/manifest.yaml: no scenario" in result.stderr
     assert "\x1b" not in result.output
@@ -79,7 +79,7 @@ def test_exit_codes_say_missed_and_refused() -> None:
     wrong()
     result = batch("all", "--check", "--junit", "junit.xml")
     assert result.exit_code == 2
-    assert "3 scenarios, 1 with a missed objective, 1 refused" in result.stdout
+    assert "3 scenarios in all/, 1 with a missed objective, 1 refused" in result.stdout
     assert "all/wrong.yaml:1: services.a.worker: unknown key (did you mean workers?)" in result.stderr
     assert ET.parse("junit.xml").getroot().attrib["errors"] == "1"
     result = batch("all", "--set", "nonsense")

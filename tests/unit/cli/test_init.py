@@ -108,6 +108,6 @@ def test_the_templates_are_listed_and_wrong_ones_told(folder) -> None:
     listed = json.loads(call("init", "--list", "--json").stdout)
     assert next(iter(listed)) == "start"
     assert "One replica of four fails half" in call("init", "--list").output
-    assert "did you mean canary?" in call("init", "x", "--from", "canari").output
+    assert "choose bad-host, canary, retry-storm or start" in call("init", "x", "--from", "canari").output
     assert "the scenario needs a name; write meshsim init shop" in call("init").output
     assert list(folder.iterdir()) == []

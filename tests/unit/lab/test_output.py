@@ -77,6 +77,8 @@ def test_dots_per_inch_are_those_of_the_picture(run) -> None:
         ({"formats": "sgv"}, "did you mean svg?"),
         ({"formats": "png,,svg"}, "no picture format ''"),
         ({"formats": []}, "no picture format ''"),
+        ({"formats": 3}, "no picture format 3; choose png, svg, pdf"),
+        ({"csv": "no"}, "csv: 'no' is neither true nor false"),
         ({"dpi": DPI_LEAST - 1}, f"19 dots per inch can't be drawn; choose {DPI_LEAST} to {DPI_MOST}"),
         ({"dpi": DPI_MOST + 1}, "601 dots per inch"),
         ({"dpi": 99.5}, "99.5 dots per inch"),

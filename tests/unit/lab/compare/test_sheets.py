@@ -62,7 +62,7 @@ def test_significance_is_a_word(changes, word) -> None:
 def test_the_sentences_say_how_sure(summary) -> None:
     only = {**summary, "metric": "latency.mean", "differences": [found()], "requests": None}
     told = sheets.sentences(only)
-    assert told[0] == "latency.mean: B is 100 ms ± 90 ms lower than A, 20 % of it."
+    assert told[0] == "latency.mean: B is 100 ms ± 90 ms lower than A, by 20 %."
     assert "needed 1,234 replications of each" in told[1]
     assert "instead of 4" in told[1]
     assert "correlation 0.50" in told[1]
