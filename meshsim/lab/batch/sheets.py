@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meshsim.lab.sheets import NOTHING, Rows, Sheet, count, number, plural, share, time
@@ -48,11 +49,10 @@ def table(entries: Sequence[Entry]) -> Sheet:
 
 def _common(names: Sequence[str]) -> str:
     """The folder that all of some files are in, ending in a slash; nothing if there is none."""
-    heads = [os.path.dirname(name) for name in names]
-    if not all(heads) or len({os.path.isabs(head) for head in heads}) != 1:
+    folders = [Path(name).parent for name in names]
+    if len({folder.is_absolute() for folder in folders}) != 1:
         return ""
-    common = os.path.commonpath(heads)
-    return common and os.path.join(common, "")
+    return str(Path(os.path.commonpath(folders), "-"))[:-1]
 
 
 def _numbers(summary: Summary) -> tuple[str, ...]:
