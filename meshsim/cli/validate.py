@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -82,6 +83,7 @@ def validate(
         if out is not None:
             files.prepare(out)
         several = len(loaded) * len(lab.PROXIES.get(proxy, ())) > 1
+        folder = _folders(out, several=several)
         done: list[Validation] = []
         cut_short, failure = False, None
         with terminal.stages_bar(quiet=quiet, lines=not as_json) as watch:
@@ -92,9 +94,8 @@ def validate(
                 ):  # fmt: skip
                     if watch is not None:
                         watch.hide()
-                    folder = _folder(out, several, done, result)
                     done.append(result)
-                    written, problem = saved(result, folder, options)
+                    written, problem = saved(result, folder(result), options)
                     failure = failure or problem
                     if not quiet and not as_json:
                         terminal.show_validation(terminal.console(), result.summary, written)
@@ -124,14 +125,15 @@ def _stopping() -> None:
     say("stopping the mesh; the validations that are done are kept")
 
 
-def _folder(out: Path | None, several: bool, done: list[Validation], result: Validation) -> Path | None:
-    """Where a validation's files go: each of several in a folder of its own, named after what it is of."""
-    from meshsim.scenario.names import file_name  # noqa: PLC0415 - slow to import
+def _folders(out: Path | None, *, several: bool) -> Callable[[Validation], Path | None]:
+    """Where each validation's files go: of several, into a folder of its own, named after what it is of."""
+    from meshsim.scenario.names import Distinct, file_name  # noqa: PLC0415 - slow to import
 
-    if out is None or not several:
-        return out
-    name, *before = (
-        file_name(f"{each.scenario.name or 'scenario'}-{each.summary['proxy']}") for each in (result, *done)
-    )
-    same = before.count(name)
-    return out / (f"{name}-{same + 1}" if same else name)
+    names = Distinct()
+
+    def folder(result: Validation) -> Path | None:
+        if out is None or not several:
+            return out
+        return out / names.name(file_name(f"{result.scenario.name or 'scenario'}-{result.summary['proxy']}"))
+
+    return folder

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshsim.errors import MeshsimError
-from meshsim.lab import files
+from meshsim.lab import files, memory
 from meshsim.lab.interrupt import Interrupt, interruptible, orderly
 from meshsim.lab.output import OutputOptions, output
 from meshsim.lab.run import Run, first_seed, provenance
@@ -95,7 +95,7 @@ def run_live(
     chosen = seeded(load(scenario, overrides), seed)
     if out is not None:
         files.prepare(out)
-    asked = options_of(proxy, host, access_log, roles)
+    asked = options_of(chosen, proxy, host, access_log, roles)
     with orderly(), LiveMesh(chosen, chosen.seed, asked, progress) as mesh:
         mesh.launch()
         with interruptible(interrupted, terminate=True) as stop:
@@ -147,7 +147,7 @@ def serve_live(
         MeshsimError: another argument can't; a process could not be started, or died.
     """
     chosen = seeded(load(scenario, overrides), seed)
-    options = options_of(proxy, host, access_log, roles, load=False)
+    options = options_of(chosen, proxy, host, access_log, roles, load=False)
     with orderly(), LiveMesh(chosen, chosen.seed, options, progress) as mesh:
         mesh.launch()
         with interruptible(terminate=True) as stop:
@@ -171,6 +171,7 @@ def seeded(scenario: Scenario, seed: int | None) -> Scenario:
 
 
 def options_of(
+    scenario: Scenario,
     proxy: str,
     host: str,
     access_log: str | Path | None,
@@ -181,10 +182,12 @@ def options_of(
     """How the mesh is run, its folder for access logs made.
 
     Raises:
-        MeshsimError: there is no such proxy, nothing can be written there, or the address is somebody else's.
+        MeshsimError: there is no such proxy, nothing can be written there, the address is somebody else's, or
+            memory does not bear so many processes.
     """
     if proxy not in PROXIES:
         raise MeshsimError(f"no proxy {proxy!r}; choose {' or '.join(PROXIES)}")
+    memory.check_live(scenario, proxy)
     log = None if access_log is None else files.prepare(access_log, option="--access-log")
     options = Options(proxy=proxy, load=load, keep=load, access_log=log, host=own_address(host))
     return options if roles is None else replace(options, roles=roles)

@@ -15,6 +15,10 @@ ROW_BYTES = 200
 HOST_BYTES = 250
 """Of a replica as one replica of a caller knows it: 200 as measured, with all gauges at rest."""
 
+PROCESS_BYTES = 8e6
+"""Of a live replica's process, as measured, besides what all of them share; and of the proxy beside it:"""
+PROXY_BYTES = {"meshsim": 9e6, "envoy": 15e6}
+
 
 def check(scenario: Scenario, replications: int) -> None:
     """Refuses a run whose mesh or rows would not fit into the free memory; rows may be insisted on.
@@ -41,10 +45,7 @@ def check_mesh(scenario: Scenario) -> None:
     Raises:
         MeshsimError: it is too large.
     """
-    replicas = {
-        name: sum(each.replicas for each in service.deployments().values())
-        for name, service in scenario.services.items()
-    } | {CLIENT: 1}
+    replicas = {**_replicas(scenario), CLIENT: 1}
     edges = {(a, b): replicas[a] * replicas[b] for a, b in scenario.edges()}
     free, hosts = available(), sum(edges.values())
     if free is not None and hosts * HOST_BYTES > free:
@@ -55,6 +56,30 @@ def check_mesh(scenario: Scenario) -> None:
             f" {hosts * HOST_BYTES / 1e9:.3g} GB in all, and {free / 1e9:.3g} GB of memory are free;"
             " give them fewer replicas"
         )
+
+
+def check_live(scenario: Scenario, proxy: str) -> None:
+    """Refuses a live mesh whose processes would not fit into the free memory.
+
+    Raises:
+        MeshsimError: there are too many.
+    """
+    replicas = sum(_replicas(scenario).values())
+    free, needed = available(), replicas * (PROCESS_BYTES + PROXY_BYTES[proxy])
+    if free is not None and needed > free:
+        raise MeshsimError(
+            f"the mesh has {replicas:,} replicas, each a process with a proxy beside it; they would take some"
+            f" {needed / 1e9:.3g} GB, and {free / 1e9:.3g} GB of memory are free; simulate it with"
+            " meshsim run, or give it fewer replicas"
+        )
+
+
+def _replicas(scenario: Scenario) -> dict[str, int]:
+    """Of each service, all versions together."""
+    return {
+        name: sum(each.replicas for each in service.deployments().values())
+        for name, service in scenario.services.items()
+    }
 
 
 def _rounded(rows: float) -> str:

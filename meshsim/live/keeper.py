@@ -20,7 +20,6 @@ import gc
 import importlib
 import json
 import os
-import resource
 import selectors
 import shutil
 import signal
@@ -34,6 +33,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from meshsim.live import child, folders
+from meshsim.live.troubles import allow_descriptors
 
 GRACE = 2.0
 """How long a process may take to end by itself, s."""
@@ -219,7 +219,7 @@ def _become_child(roles: dict[str, str], fds: list[int]) -> NoReturn:
         for number, fd in enumerate(fds):
             os.dup2(fd, number)
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-        _allow_files()
+        allow_descriptors()
         child.main(roles)
         code = 0
     except BaseException:
@@ -228,13 +228,6 @@ def _become_child(roles: dict[str, str], fds: list[int]) -> NoReturn:
         with contextlib.suppress(Exception):
             sys.stderr.flush()
         os._exit(code)
-
-
-def _allow_files() -> None:
-    """Lets this process have as many connections as the system allows it, whatever the shell's limit is."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):  # macOS says `unlimited`, and does not mean it
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _control(option: int, value: int) -> None:

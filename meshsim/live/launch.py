@@ -34,8 +34,10 @@ from meshsim.scenario.model import Scenario
 from meshsim.scenario.names import file_name
 from meshsim.scenario.parts import places
 
-PHASE_LIMIT = 30.0
-"""How long binding, opening or connecting may take, s; importing on a busy machine is most of it."""
+PHASE_LIMIT, MEMBER_LIMIT = 30.0, 0.1
+"""How long binding, opening or connecting may take, s, and how much longer for each process of ours."""
+TELL_EVERY = 100
+"""So many processes further, what is being done is told again."""
 LEAD = 0.25
 """From telling the start to scenario time 0, s: everybody has heard of it by then."""
 TICK = 0.01
@@ -170,6 +172,8 @@ class LiveMesh:
         member = self.keeper.fork(f"the {NAMES[role]} of {id_}", self.options.roles)
         self._members[role, id_] = member
         self._keys[member] = role, id_
+        if len(self._members) % TELL_EVERY == 0:
+            self._tell(f"started {len(self._members):,} processes")
         log = self.options.access_log if role == "proxy" else None
         member.send(
             {
@@ -308,19 +312,23 @@ class LiveMesh:
         """What each of some members says of a phase."""
         heard: dict[Process, Any] = {}
         missing = set(members)
-        deadline = time.monotonic() + PHASE_LIMIT
+        limit = PHASE_LIMIT + MEMBER_LIMIT * len(members)
+        deadline = time.monotonic() + limit
         while missing:
             try:
                 process, message = self.keeper.events.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
-                names = ", ".join(sorted(process.name for process in missing))
+                first, *others = sorted(process.name for process in missing)
+                names = first + (f" and {len(others):,} others" if others else "")
                 raise MeshsimError(
-                    f"after {PHASE_LIMIT:g} s there is still no word of {WORDS[word]} from {names};"
+                    f"after {limit:.0f} s there is still no word of {WORDS[word]} from {names};"
                     " is the machine too busy for so many processes?"
                 ) from None
             if word in message and process in missing:
                 heard[process] = message[word]
                 missing.remove(process)
+                if len(heard) % TELL_EVERY == 0:
+                    self._tell(f"heard from {len(heard):,} of {len(members):,} processes")
             elif process in missing or "ended" not in message or word != "rows":
                 self._note(process, message)
         return heard

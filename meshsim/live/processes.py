@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshsim.errors import MeshsimError
-from meshsim.live.troubles import OWN_ERROR
+from meshsim.live.troubles import OWN_ERROR, allow_descriptors
 from meshsim.scenario.names import file_name
 
 STARTING = 30.0
@@ -194,6 +194,7 @@ class Keeper:
                 env=environment,
                 start_new_session=True,
             )
+        allow_descriptors()  # two to a member; programs keep the shell's limit
         self._line = ours
         self._asking = threading.Lock()
         self._answers: queue.SimpleQueue[Message] = queue.SimpleQueue()

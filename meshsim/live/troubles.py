@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import sys
@@ -35,6 +36,15 @@ def no_connection(error: OSError) -> None:
     """Takes note of a connection that could not be opened, if that is this machine's own fault."""
     if error.errno in SCARCE:
         trouble(f"a connection could not be opened: {error.strerror}{remedy(error)}")
+
+
+def allow_descriptors() -> None:
+    """Lets this process have as many descriptors as the system allows it, whatever the shell's limit is."""
+    import resource  # noqa: PLC0415 - not on Windows
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # macOS says `unlimited`, and does not mean it
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def look_for_descriptors() -> None:

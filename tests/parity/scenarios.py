@@ -259,7 +259,10 @@ def scenarios(draw: st.DrawFn) -> Document:
         "seed": draw(st.integers(0, 2**32)),
         "services": services,
         "links": {
-            "default": {"latency": draw(time(0.2, 5)), "loss": draw(st.sampled_from(["0%", "1%", "10%"]))}
+            "default": {
+                "latency": draw(time(0.2, 5) | st.just("0s")),
+                "loss": draw(st.sampled_from(["0%", "1%", "10%"])),
+            }
         },
         "load": [draw(load(names[0], place)) for place in range(draw(st.integers(1, 2)))],
     }

@@ -7,6 +7,7 @@ import pytest
 
 from meshsim.errors import MeshsimError, ScenarioError
 from meshsim.lab import memory
+from meshsim.lab.live import run_live
 from meshsim.lab.run import run
 from meshsim.measure.histograms import Histograms
 from meshsim.measure.window import measured
@@ -116,6 +117,18 @@ def test_replications_count(scenario, monkeypatch) -> None:
     run(scenario)
     with pytest.raises(MeshsimError, match="some 1,500 rows"):
         run(scenario, replications=2)
+
+
+def test_processes_that_do_not_fit_are_refused_before_the_first_is_started(scenario, monkeypatch) -> None:
+    monkeypatch.setattr(memory, "available", lambda: 20_000_000)
+    one = "{duration: 1s, load: [{to: a, rate: 1/s}], services: {a: {replicas: %d}}}"
+    memory.check_live(loads(one % 1), "meshsim")
+    with pytest.raises(
+        MeshsimError, match=r"3,000 replicas, each a process.* 51 GB, and 0.02 GB .* are free"
+    ):
+        run_live(loads(one % 3_000))
+    with pytest.raises(MeshsimError, match="has 1 replicas"):
+        memory.check_live(loads(one % 1), "envoy")
 
 
 def rows_of(text: str) -> float:
