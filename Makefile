@@ -5,6 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --disable-pip-version-check -c constraints.txt
 
+PARALLEL := -n auto --dist loadfile
+
 .PHONY: demo test verify verify-live laws build sanitize battery bench envoy lab clean
 
 demo: .venv/base.stamp          ## run the first scenario and show where its results are
@@ -14,8 +16,8 @@ test: build                     ## style, types and the fast tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -m "not long"
-	MESHSIM_FORM=plain $(BIN)/pytest -m "not long" tests/live/wire tests/live/proxy tests/live/test_garbage.py
+	$(BIN)/pytest $(PARALLEL) -m "not long"
+	MESHSIM_FORM=plain $(BIN)/pytest $(PARALLEL) -m "not long" tests/live/wire tests/live/proxy tests/live/test_garbage.py
 
 verify: build                   ## the long verification: hundreds of generated scenarios, theory with tight intervals; reads HTTP beside nginx, haproxy, varnish, nodejs (Debian) where they are
 	$(BIN)/pytest -m "long"
