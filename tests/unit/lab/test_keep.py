@@ -123,9 +123,7 @@ def test_processes_that_do_not_fit_are_refused_before_the_first_is_started(scena
     monkeypatch.setattr(memory, "available", lambda: 20_000_000)
     one = "{duration: 1s, load: [{to: a, rate: 1/s}], services: {a: {replicas: %d}}}"
     memory.check_live(loads(one % 1), "meshsim")
-    with pytest.raises(
-        MeshsimError, match=r"3,000 replicas, each a process.* 51 GB, and 0.02 GB"
-    ):
+    with pytest.raises(MeshsimError, match=r"3,000 replicas, each a process.* 51 GB, and 0.02 GB"):
         run_live(loads(one % 3_000))
     with pytest.raises(MeshsimError, match="has 1 replicas"):
         memory.check_live(loads(one % 1), "envoy")
