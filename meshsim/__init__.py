@@ -14,6 +14,7 @@ The names below are imported when they are first used, so that ``import meshsim`
 from importlib import import_module
 
 from meshsim import forms  # noqa: F401 - decides which form of the mesh is loaded, before any of it is
+from meshsim.version import VERSION
 
 TYPE_CHECKING = False  # as of `typing`, which takes its time
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from meshsim.scenario.variation import linspace
     from meshsim.theory import solve
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "Balancer",

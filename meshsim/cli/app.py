@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol, TextIO, Unpack
 
 import typer
 
-import meshsim
+from meshsim import version
 from meshsim.errors import MeshsimError, ScenarioError, printable
 from meshsim.forms import FORM
 
@@ -240,7 +240,7 @@ def stopping() -> None:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(f"meshsim {meshsim.__version__}, the mesh {FORM}{f' ({FORM.reason})' if FORM.reason else ''}")
+        print(f"meshsim {version.VERSION}, the mesh {FORM}{f' ({FORM.reason})' if FORM.reason else ''}")
         raise typer.Exit
 
 

@@ -15,7 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from types import TracebackType
 from typing import Any, Self
 
-import meshsim
+from meshsim import version
 from meshsim.errors import MeshsimError
 from meshsim.lab.interrupt import Interrupt
 from meshsim.lab.pool import GLANCE, Refused, Summary, Task, simulate
@@ -135,7 +135,7 @@ class Cluster:
             if isinstance(theirs, BaseException):
                 raise DifferentVersionsError(
                     f"the worker {worker} can't run meshsim ({type(theirs).__name__}: {theirs}); install"
-                    f" meshsim {meshsim.__version__} there"
+                    f" meshsim {version.VERSION} there"
                 )
             compare(worker, theirs)
 
@@ -145,7 +145,7 @@ def versions() -> Versions:
     import numpy as np  # noqa: PLC0415 - only workers without it would care
 
     return {
-        "meshsim": meshsim.__version__,
+        "meshsim": version.VERSION,
         "Python": ".".join(platform.python_version_tuple()[:2]),
         "numpy": np.__version__,
     }

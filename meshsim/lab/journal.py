@@ -21,8 +21,7 @@ from typing import Any, BinaryIO, Self
 
 import numpy as np
 
-import meshsim
-from meshsim import forms
+from meshsim import forms, version
 from meshsim.errors import MeshsimError
 from meshsim.lab import files, seal
 from meshsim.lab.output import FORMATS, Written
@@ -54,7 +53,7 @@ def header(grid: Grid, *, seed: int, engine: str, replications: int) -> Header:
         digest.update(point.scenario.model_dump_json(exclude=UNLIKE_RESULTS).encode())
     return {
         "format": FORMAT,
-        "version": meshsim.__version__,
+        "version": version.VERSION,
         "sources": forms.model(),
         "scenario": grid.scenario.name,
         "keys": {key: [text(value) for value in values] for key, values in grid.keys.items()},

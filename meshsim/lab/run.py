@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-import meshsim
+from meshsim import version
 from meshsim.errors import MeshsimError
 from meshsim.lab import approach, engines, files, frames, memory, sheets
 from meshsim.lab.engines import Engine, Progress
@@ -372,7 +372,7 @@ def provenance(scenario: Scenario) -> dict[str, str]:
     """What a run was made with: enough to make it again."""
     return {
         "scenario": written.text(scenario),
-        "meshsim": meshsim.__version__,
+        "meshsim": version.VERSION,
         "python": platform.python_version(),
         "platform": platform.platform(),
     }

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
-import meshsim
+from meshsim import version
 from meshsim.errors import MeshsimError
 from meshsim.lab import engines, files, journal, sheets, tidy
 from meshsim.lab.digest import Digest, digests
@@ -303,7 +303,7 @@ def as_dict(done: Sweep) -> dict[str, Any]:
     """A sweep as plain values, for JSON: each point's values, and medians with their intervals."""
     return {
         "scenario": done.scenario.name,
-        "version": meshsim.__version__,
+        "version": version.VERSION,
         "engine": done.engine,
         **{key: done.header[key] for key in ("seed", "replications")},
         "partial": done.partial,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import meshsim
+from meshsim import version
 from meshsim.measure import objectives, parts, stability
 from meshsim.measure.grid import Window
 from meshsim.measure.histograms import Histograms
@@ -57,7 +57,7 @@ def summarise(
         "scenario": scenario.name,
         "engine": records[0].engine,
         "seed": records[0].seed,
-        "version": meshsim.__version__,
+        "version": version.VERSION,
         "duration": scenario.duration,
         "measured": window.length,
         "warmup": window.start,

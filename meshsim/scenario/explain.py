@@ -12,6 +12,7 @@ from meshsim.errors import halves, shown
 from meshsim.scenario.findings import MOST_TOLD, Finding
 from meshsim.scenario.names import Path, listed, suggestion
 from meshsim.scenario.schema import cached_schema
+from meshsim.scenario.synonyms import unknown_key
 
 NO_SUCH_KIND = {
     "int_type": ("no whole number", "write one such as 3"),
@@ -84,7 +85,7 @@ def _said(details: Any, path: Path, value: object, present: bool, forms: Forms) 
     if kind == "missing":
         return "is missing", f"add {path[-1]}"
     if kind == "extra_forbidden":
-        return "unknown key", suggestion(str(path[-1]), forms.names(path[:-1]))
+        return unknown_key(str(path[-1]), forms.names(path[:-1]))
     if kind == "value_error":
         message, remedy = halves(context["error"])
         return ("is empty" if message.startswith("nothing is no") else message), remedy

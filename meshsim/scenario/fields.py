@@ -5,7 +5,9 @@ A validator's message is ``what is wrong; what to write``: the loader shows the 
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import inspect
+import re
+from typing import Annotated, Any, get_args
 
 from pydantic import (
     BaseModel,
@@ -16,6 +18,7 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema
 from typing_extensions import TypeAliasType  # pydantic's own dependency; typing has it from 3.12 on
 
@@ -24,6 +27,7 @@ from meshsim.plain import native
 
 WRITTEN = (type(None), bool, int, float, str, list, dict)
 """The types of what YAML gives."""
+ATTRIBUTE = re.compile(r"^    (\w[\w, ]*): (.+(?:\n {8,}.+)*)", re.MULTILINE)
 
 
 class Model(BaseModel):
@@ -36,10 +40,16 @@ class Model(BaseModel):
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """The JSON Schema, told in the words of the docstring."""
-        from meshsim.scenario.schema import described  # only a schema needs it  # noqa: PLC0415
-
         parsed: dict[str, Any] = handler.resolve_ref_schema(handler(core))
-        return described(cls, parsed)
+        return _described(cls, parsed)
+
+    def as_written(self) -> Any:
+        """It as it could have been written: only what was, so that what silence means stays silent."""
+        return {
+            field.alias or name: _as_written(getattr(self, name), _unit(name, field))
+            for name, field in type(self).model_fields.items()
+            if name in self.model_fields_set
+        }
 
     @model_validator(mode="before")
     @classmethod
@@ -48,6 +58,30 @@ class Model(BaseModel):
         if isinstance(value, dict):
             return {key: entry if type(entry) in WRITTEN else native(entry) for key, entry in value.items()}
         return value
+
+
+def _described(model: type[Model], parsed: dict[str, Any]) -> dict[str, Any]:
+    """A model's JSON Schema in the words of its docstring.
+
+    Args:
+        model: its docstring's `Attributes` describe the keys.
+        parsed: pydantic's schema, which is changed.
+    """
+    text = inspect.getdoc(model) or ""
+    parsed["description"] = " ".join(text.split("\n\n")[0].split()).replace("`", "")
+    words = {
+        name.strip(): " ".join(about.split())
+        for names, about in ATTRIBUTE.findall(text.partition("Attributes:")[2])
+        for name in names.split(",")
+    }
+    for name, field in model.model_fields.items():
+        key = field.alias or name
+        entry = parsed["properties"].get(key)
+        if entry is None:
+            continue
+        if name in words and "description" not in entry:
+            entry["description"] = re.sub(r"^`\w+`; ", "", words[name]).replace("`", "")
+    return parsed
 
 
 def _later(value: Any) -> Any:
@@ -150,3 +184,41 @@ def written_list(value: Any) -> Any:
 
 AsTuple = BeforeValidator(written_list)
 """Goes with every tuple field."""
+
+
+def named(kind: str, options: Model | None) -> Any:
+    """A choice as it is written: a bare name, or ``{name: options}``."""
+    written = None if options is None else options.as_written()
+    return {kind: written} if written else kind
+
+
+UNITS = {Duration: "s", PositiveDuration: "s", Rate: "/s", PositiveRate: "/s"}
+
+
+def _unit(name: str, field: FieldInfo) -> str:
+    """What stands behind a number of this field; empty for bare ones."""
+    return "s" if name == "warmup" else _unit_of(field.annotation)  # warmup, which may be `auto`, is odd
+
+
+def _unit_of(annotation: object) -> str:
+    if annotation in UNITS:
+        return UNITS[annotation]
+    return next(filter(None, map(_unit_of, get_args(annotation))), "")
+
+
+def _as_written(value: Any, unit: str) -> Any:
+    """A value as YAML knows it."""
+    if isinstance(value, Model):
+        return value.as_written()
+    if isinstance(value, tuple | list):
+        return [_as_written(entry, unit) for entry in value]
+    if isinstance(value, dict):
+        return {key: _as_written(entry, unit) for key, entry in value.items()}
+    if isinstance(value, float) and unit:
+        return with_unit(value, unit)
+    return "unlimited" if isinstance(value, int) and value >= units.UNLIMITED else value
+
+
+def with_unit(value: float, unit: str) -> str:
+    """``120.0`` -> ``120s``, with every digit that it has."""
+    return f"{value!r}".removesuffix(".0") + unit

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from meshsim.errors import MeshsimError, Problem, ScenarioError, halves, shown
 from meshsim.plain import native
-from meshsim.scenario import json_text, nodes, written
+from meshsim.scenario import json_text, nodes
 from meshsim.scenario.document import Document, parse, without_lines
 from meshsim.scenario.explain import explain
 from meshsim.scenario.files import Files, decode, read_bytes, read_files, take_files
@@ -115,7 +115,7 @@ def _text(data: bytes) -> str:
 def _document(source: str | Path | Scenario, overrides: Overrides) -> tuple[Document, Findings, Files]:
     """A file or scenario as it was written, with overrides; what is wrong with these; and its files."""
     if isinstance(source, Scenario):
-        value = written.document(source)
+        value = source.as_written()
         files = Files(source.folder, take_files(value))
         document = without_lines(value, source.name or STDIN)
     else:

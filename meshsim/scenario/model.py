@@ -204,9 +204,7 @@ class Scenario(Model):  # noqa: PLW1641 - it holds dicts, so nothing can hash it
         last = (self.events[event_index].at, event_index)
         if not self.events[event_index].set:
             raise ValueError(f"event {event_index} sets nothing")
-        from meshsim.scenario.written import document  # noqa: PLC0415 - which knows all the models
-
-        written: dict[str, Any] = {name: document(policy) for name, policy in self.policies.items()}
+        written: dict[str, Any] = {name: policy.as_written() for name, policy in self.policies.items()}
         pushes = sorted((event.at, index) for index, event in enumerate(self.events) if event.set)
         for at, index in pushes:
             if (at, index) <= last:

@@ -18,6 +18,7 @@ from meshsim.scenario.fields import (
     PositiveRate,
     Ratio,
     Weight,
+    named,
     one_named,
 )
 from meshsim.scenario.names import listed, suggestion
@@ -139,6 +140,9 @@ class Balance(Model):
         if isinstance(value, dict) and name != "least_request":
             raise ValueError(f"{name} has no options; write balance: {name}")
         return {"kind": name, "least_request": options}
+
+    def as_written(self) -> Any:
+        return named(self.kind, getattr(self, self.kind, None))
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from typing_extensions import TypeAliasType  # pydantic's own dependency; typing has it from 3.12 on
 
 from meshsim import random
-from meshsim.scenario.fields import AsTuple, Duration, Model, Positive, Weight
+from meshsim.scenario.fields import AsTuple, Duration, Model, Positive, Weight, with_unit
 from meshsim.scenario.names import listed, suggestion
 
 
@@ -23,6 +23,9 @@ class ConstantTime(Model):
     def build(self) -> random.Distribution:
         """The distribution to draw from."""
         return random.Constant(self.constant)
+
+    def as_written(self) -> str:
+        return with_unit(self.constant, "s")
 
 
 class ExponentialTime(Model):

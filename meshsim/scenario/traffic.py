@@ -20,6 +20,7 @@ from meshsim.scenario.fields import (
     Rate,
     Ratio,
     Weight,
+    named,
     one_named,
 )
 from meshsim.scenario.names import listed, suggestion
@@ -114,6 +115,9 @@ class Arrivals(Model):
         if self.kind in ("mmpp", "trace") and getattr(self, self.kind) is None:
             raise ValueError(f"{self.kind} is empty; write its options")
         return self
+
+    def as_written(self) -> Any:
+        return named(self.kind, getattr(self, self.kind, None))
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:

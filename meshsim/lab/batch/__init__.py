@@ -2,12 +2,14 @@
 
 =============  ===================================================================================
 `run`          the verb: finds the files, runs them in the pool, keeps each one's results
-`result`       what came of them: an entry for each file, the table, JSON, verdicts for JUnit
+`entry`        what came of one file
+`result`       what came of all: the table, JSON, verdicts for JUnit
 `sheets`       the same for people
 =============  ===================================================================================
 """
 
-from meshsim.lab.batch.result import Batch, Entry
+from meshsim.lab.batch.entry import Entry
+from meshsim.lab.batch.result import Batch
 from meshsim.lab.batch.run import batch
 
 __all__ = ["Batch", "Entry", "batch"]

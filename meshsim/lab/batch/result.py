@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-import meshsim
-from meshsim.errors import Problem
+from meshsim import version
 from meshsim.lab import files, junit
 from meshsim.lab import sheets as text
 from meshsim.lab.batch import sheets
+from meshsim.lab.batch.entry import MISSED, OK, REFUSED, UNFINISHED, Entry
 from meshsim.lab.output import OutputOptions, output
 from meshsim.lab.sources import Skipped
 from meshsim.measure.latency import LATENCY_KEYS
@@ -23,9 +23,6 @@ from meshsim.measure.table import Table, frame
 if TYPE_CHECKING:
     import pandas as pd
 
-Summary = dict[str, Any]
-
-OK, MISSED, REFUSED, UNFINISHED = "ok", "missed", "refused", "unfinished"
 TOLD = (
     "scenario", "engine", "seed", "replications", "measured", "requests", "latency", "ok_latency", "attempts",
     "failures", "objectives", "unstable", "notes",
@@ -48,38 +45,6 @@ COLUMNS: dict[str, type] = {
     "seconds": float,  # that the run took
 }
 """Of the table, with their types; numbers of runs that were not made are NaN."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What came of one file.
-
-    Attributes:
-        file: as it was named or found.
-        name: of the folder of its results.
-        status: ``ok``; ``missed``, an objective; ``refused``: the file can't be used, the run not be made, or
-            its results not be written; ``unfinished``: Ctrl-C came first.
-        seconds: that the run took.
-        summary: of the run, as its `summary.json` has it; None where there is none.
-        problems: why it was refused.
-    """
-
-    file: str
-    name: str
-    status: str = UNFINISHED
-    seconds: float = 0.0
-    summary: Summary | None = field(default=None, repr=False)
-    problems: tuple[Problem, ...] = ()
-
-    @property
-    def objectives(self) -> list[Summary]:
-        """Of the run, with what was measured."""
-        return [] if self.summary is None else list(self.summary["objectives"])
-
-    @property
-    def missed(self) -> list[Summary]:
-        """Those that were not met."""
-        return [objective for objective in self.objectives if not objective["met"]]
 
 
 @dataclass(frozen=True)
@@ -120,7 +85,7 @@ class Batch:
         """All of it as plain values, as `batch.json` has it."""
         counts = {status: len(self.of(status)) for status in (OK, MISSED, REFUSED, UNFINISHED)}
         return {
-            "version": meshsim.__version__,
+            "version": version.VERSION,
             "partial": self.partial,
             "counts": {**counts, "skipped": len(self.skipped)},
             "scenarios": [self._described(entry) for entry in self.entries],

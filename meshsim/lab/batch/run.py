@@ -11,7 +11,8 @@ from typing import Unpack
 
 from meshsim.errors import MeshsimError, Problem, ScenarioError, halves
 from meshsim.lab import engines, files
-from meshsim.lab.batch.result import MISSED, OK, REFUSED, UNFINISHED, Batch, Entry
+from meshsim.lab.batch.entry import MISSED, OK, REFUSED, UNFINISHED, Entry
+from meshsim.lab.batch.result import Batch
 from meshsim.lab.interrupt import Interrupt, interruptible
 from meshsim.lab.output import OutputOptions, output
 from meshsim.lab.pool import Pool, Summary, Task, cores

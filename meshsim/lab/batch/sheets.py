@@ -5,15 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+from meshsim.lab.batch.entry import Entry, Summary
 from meshsim.lab.sheets import NOTHING, Rows, Sheet, count, number, plural, share, time
 from meshsim.measure.objectives import meets
-
-if TYPE_CHECKING:
-    from meshsim.lab.batch.result import Entry
-
-Summary = dict[str, Any]
 
 
 def limits(objective: Summary, *, missed_only: bool = True) -> Iterator[tuple[str, str, str]]:

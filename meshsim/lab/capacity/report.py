@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import meshsim
+from meshsim import version
 from meshsim.lab.capacity.inquiry import Finding, Inquiry
 from meshsim.lab.capacity.load import LoadAnswer
 from meshsim.lab.capacity.study import LOAD, MAP, RECOVERY, REPLICAS, Study
@@ -22,7 +22,7 @@ def answer(study: Study) -> Plain:
     question, plan = study.question, study.question.plan
     return {
         "scenario": question.scenario.name,
-        "version": meshsim.__version__,
+        "version": version.VERSION,
         "seed": plan.seed,
         "confidence": plan.confidence,
         "resolution": question.resolution,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-import meshsim
+from meshsim import version
 from meshsim.lab.compare.evidence import Pair, Side, values, weak
 from meshsim.lab.compare.runner import Job
 from meshsim.measure.intervals import interval
@@ -34,7 +34,7 @@ def summarise(
     """
     found, left_out = differences(pairs, job.metric)
     summary: Summary = {
-        "version": meshsim.__version__,
+        "version": version.VERSION,
         "engine": _engines(pairs[0]),
         "seeds": [pair.seed for pair in pairs],
         "replications": len(pairs),

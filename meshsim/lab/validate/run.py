@@ -17,9 +17,8 @@ from meshsim.lab.run import Run, first_seed, provenance
 from meshsim.lab.validate import calibration, lateness
 from meshsim.lab.validate.live import Live, Observation, on_this_machine
 from meshsim.lab.validate.spread import intervals
-from meshsim.lab.validate.summary import records_of
 from meshsim.lab.validate.summary import summarise as sum_up
-from meshsim.lab.validate.validation import Validation
+from meshsim.lab.validate.validation import Validation, records_of
 from meshsim.measure.evidence import Evidence
 from meshsim.measure.luck import Luck, by_run
 from meshsim.measure.records import Records

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import meshsim
+from meshsim import version
 from meshsim.lab.run import Run
 from meshsim.lab.validate.judgement import CONFIDENCE, NOISY, Row, Verdict, judge, predicted, rows
+from meshsim.lab.validate.validation import Validation, records_of
 from meshsim.measure.agreement import agreement
 from meshsim.measure.evidence import Evidence
 from meshsim.measure.grid import Window
@@ -15,13 +16,9 @@ from meshsim.measure.latency import QUANTILES
 from meshsim.measure.luck import Luck
 from meshsim.measure.metrics import LEAST_BEYOND, enough
 from meshsim.measure.readings import Readings, complete, readings
-from meshsim.measure.records import Records
 from meshsim.scenario.model import Scenario
 from meshsim.theory import Solution, solve
 from meshsim.units import ratio_text
-
-if TYPE_CHECKING:
-    from meshsim.lab.validate.validation import Validation
 
 Summary = dict[str, Any]
 Busy = Mapping[str, tuple[float, float]]
@@ -76,7 +73,7 @@ def summarise(
         "reasons": verdict.reasons,
         "scenario": scenario.name,
         "seed": scenario.seed,
-        "version": meshsim.__version__,
+        "version": version.VERSION,
         "measured": window.length,
         "confidence": CONFIDENCE,
         "overhead": {edge: dict(numbers) for edge, numbers in overheads.items()},
@@ -99,13 +96,6 @@ def _judged(
     troubles = [f"{name}: {each}" for name, seen in runs for each in seen.troubles]
     errors = [f"{name}: {each}" for name, seen in runs for each in seen.errors]
     return judge(found, noise, proxies=proxies, troubles=troubles, errors=errors)
-
-
-def records_of(run: Run) -> Records:
-    """The rows of a run of one replication."""
-    (records,) = run.records
-    assert isinstance(records, Records)
-    return records
 
 
 def _shared(simulation: Run, live: Run, window: Window) -> tuple[Readings, Readings]:

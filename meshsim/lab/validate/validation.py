@@ -12,9 +12,9 @@ from meshsim.lab import sheets as text
 from meshsim.lab.output import OutputOptions, output
 from meshsim.lab.run import Run
 from meshsim.lab.validate import sheets
-from meshsim.lab.validate.summary import records_of
 from meshsim.measure.agreement import Agreement, agreement
 from meshsim.measure.grid import Floats, Window
+from meshsim.measure.records import Records
 from meshsim.scenario.model import Scenario
 
 if TYPE_CHECKING:
@@ -101,3 +101,10 @@ class Validation:
 
     def _repr_html_(self) -> str:
         return text.html(sheets.headline(self.summary), sheets.sentences(self.summary))
+
+
+def records_of(run: Run) -> Records:
+    """The rows of a run of one replication."""
+    (records,) = run.records
+    assert isinstance(records, Records)
+    return records

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import final
 
 from meshsim.live.clock import LiveClock
 from meshsim.live.context import ATTEMPT_COUNT, TRACEPARENT, traceparent
 from meshsim.live.proxy.exchange import Exchange
+from meshsim.live.proxy.ledger import Ledger
+from meshsim.live.proxy.upstream import Upstream
 from meshsim.live.transport import Address, Delivery, Outgoing, SocketTransport, cause_of
 from meshsim.live.wire.client import GARBAGE, ClientConnection
 from meshsim.live.wire.heads import CHUNKED, ResponseHead
@@ -16,9 +18,6 @@ from meshsim.mesh.call import Call
 from meshsim.mesh.link import Link
 from meshsim.policies.outcome import NO_FLAG, UC, UPE
 from meshsim.random import LINK_BACK, LOSS_BACK
-
-if TYPE_CHECKING:
-    from meshsim.live.proxy.ledger import Ledger
 
 OTHER_TRY = ATTEMPT_COUNT + b": %d\r\n" + TRACEPARENT + b": %b\r\n"
 FIRST_TRY = OTHER_TRY % (1, b"")
@@ -63,26 +62,16 @@ def exchange_of(attempt: Attempt) -> Exchange:
 
 
 @final
-class ProxyDelivery(Delivery):
-    """One attempt of an exchange.
-
-    Attributes:
-        answer, answer_body, answer_whole: what has come back: whole, or a head whose body follows.
-    """
+class ProxyDelivery(Upstream):
+    """One attempt of an exchange."""
 
     exchange: Exchange
-    answer: ResponseHead | None
-    answer_body: bytes
-    answer_whole: bool
     early: list[bytes]
     ended: bool
 
     def __init__(self, transport: SocketTransport, attempt: Attempt) -> None:
         super().__init__(transport, attempt)
         self.exchange = exchange_of(attempt)
-        self.answer = None
-        self.answer_body = b""
-        self.answer_whole = False
         self.early = []
         self.ended = False
 
@@ -117,16 +106,6 @@ class ProxyDelivery(Delivery):
             head.method,
             head.length == CHUNKED,
         )
-
-    def send(self, data: bytes) -> None:
-        """More of the request's body."""
-        if self.connection is not None:
-            self.connection.send(data)
-
-    def finish(self) -> None:
-        """The request's body is whole."""
-        if self.connection is not None:
-            self.connection.end()
 
     def writable(self, yes: bool) -> None:
         if self.exchange.upstream is self:
@@ -212,16 +191,7 @@ class ProxyDelivery(Delivery):
         self.cut(now)
         self.exchange.cut_off(UPE if kind == GARBAGE else UC, now)
 
-    def flow(self, yes: bool) -> None:
-        """Whether more of the response is wanted now."""
-        if self.connection is not None:
-            if yes:
-                self.connection.release()
-            else:
-                self.connection.hold()
-
     def cut(self, now: float) -> None:
-        """The rest of the response is not wanted, or will not come."""
         if self.exchange.upstream is self:
             self.exchange.upstream = None
         self.drop()

@@ -15,9 +15,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, final
 
-from meshsim.live.clock import LiveClock
-from meshsim.live.context import Context
+from meshsim.live.context import ATTEMPT_COUNT, Context
 from meshsim.live.proxy.access import AccessLog
+from meshsim.live.proxy.books import Books
+from meshsim.live.proxy.ledger import Ledger
+from meshsim.live.proxy.upstream import Upstream
 from meshsim.live.proxy.way import Way
 from meshsim.live.proxy.words import CUT_OFF, PLAIN, WORDS
 from meshsim.live.wire.heads import RequestHead
@@ -29,39 +31,13 @@ from meshsim.policies.outcome import DC, DPE, NO_FLAG, SI, UO, URX, UT, add_flag
 from meshsim.random import Key
 
 if TYPE_CHECKING:
-    from meshsim.live.proxy.delivery import ProxyDelivery
-    from meshsim.live.proxy.ledger import Ledger
-    from meshsim.live.proxy.pairing import Pairing, Serving
+    from meshsim.live.proxy.pairing import Serving
 
 REPLAY_BYTES = 1 << 20
 """What is kept of a request's body: beyond it there is no retry.
 Envoy's `per_connection_buffer_limit_bytes`."""
 WAITING_BYTES = 64 << 10
 """What is taken of a body that can't be sent on yet, and would not be sent again."""
-
-
-class Books:
-    """What the exchanges of one listener are timed by, and written down in.
-
-    Attributes:
-        clock: the process's.
-        log: the access log; None for none.
-        ledger: where rows are kept; None for nowhere.
-        pairing: of the proxy's own replica, if that is a program; else None.
-    """
-
-    clock: LiveClock
-    log: AccessLog | None
-    ledger: Ledger | None
-    pairing: Pairing | None
-
-    def __init__(
-        self, clock: LiveClock, log: AccessLog | None, ledger: Ledger | None, pairing: Pairing | None
-    ) -> None:
-        self.clock = clock
-        self.log = log
-        self.ledger = ledger
-        self.pairing = pairing
 
 
 @final
@@ -97,9 +73,9 @@ class Exchange(Owner):
     spilled: bool
     whole: bool
     over: bool
-    upstream: ProxyDelivery | None
-    heard: ProxyDelivery | None
-    streaming: ProxyDelivery | None
+    upstream: Upstream | None
+    heard: Upstream | None
+    streaming: Upstream | None
     serving: Serving | None
     host: str
     version: str
@@ -350,11 +326,19 @@ class Exchange(Owner):
         way.series.count(status, flags, lasted, self.received, self.sent, self.version)
         self.tally(lasted)
         if books.ledger is not None:
-            books.ledger.exchange(self, now)
+            self.write_down(books.ledger, now)
         if self.serving is not None and books.pairing is not None:
             books.pairing.end(self.serving, answered=self.flags == NO_FLAG)
         if books.log is not None:
             self.log(books.log, flags, lasted)
+
+    def write_down(self, ledger: Ledger, now: float) -> None:
+        """Enters its row."""
+        key = self.context.key
+        if not self.way.inbound:
+            ledger.call(self.row, key, now, self.status, self.flags, self.attempts, self.replica)
+        elif ledger.visits:
+            ledger.visit(self.context, self.head.get(ATTEMPT_COUNT), self.begun, now, self.status)
 
     def tally(self, lasted: float) -> None:
         """Counts it for the live table."""

@@ -7,17 +7,14 @@ caller, of its proxy and of a replica are found to belong together.
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from meshsim.live.context import ATTEMPT_COUNT, attempt_key
+from meshsim.live.context import Context, attempt_key
 from meshsim.mesh.attempt import Attempt
 from meshsim.mesh.rows import RowRecorder
-
-if TYPE_CHECKING:
-    from meshsim.live.proxy.exchange import Exchange
 
 
 class Ledger:
@@ -44,22 +41,27 @@ class Ledger:
         """An attempt is sent."""
         _put(self.attempt_key, attempt.row, attempt.key)
 
-    def exchange(self, exchange: Exchange, now: float) -> None:
-        """An exchange is over."""
-        if not exchange.way.inbound:
-            # To the call it was over with the response's head; to its caller, as to Envoy, with the last byte
-            self.recorder.call_end[exchange.row] = now
-            if exchange.status > 0:
-                self.recorder.call_flags[exchange.row] = exchange.flags
-            _put(self.call_key, exchange.row, exchange.context.key)
-            _put(self.call_sent, exchange.row, exchange.attempts)
-            _put(self.call_host, exchange.row, exchange.replica + 1)
-        elif self.visits:
-            key, _ = attempt_key(exchange.context, exchange.head.get(ATTEMPT_COUNT))
-            self.visit_key.append(key)
-            self.visit_arrived.append(exchange.begun)
-            self.visit_answered.append(now)
-            self.visit_status.append(exchange.status or -1)
+    def call(
+        self, row: int, key: int, now: float, status: int, flags: int, attempts: int, replica: int
+    ) -> None:
+        """A call's answer has passed.
+
+        To the call it was over with the response's head; to its caller, as to Envoy, with the last byte.
+        """
+        self.recorder.call_end[row] = now
+        if status > 0:
+            self.recorder.call_flags[row] = flags
+        _put(self.call_key, row, key)
+        _put(self.call_sent, row, attempts)
+        _put(self.call_host, row, replica + 1)
+
+    def visit(self, context: Context, count: bytes, arrived: float, answered: float, status: int) -> None:
+        """What reached the replica, as the try that its header counts, is answered."""
+        key, _ = attempt_key(context, count)
+        self.visit_key.append(key)
+        self.visit_arrived.append(arrived)
+        self.visit_answered.append(answered)
+        self.visit_status.append(status or -1)
 
     def rows(self) -> dict[str, NDArray[Any]]:
         """All of it, as `meshsim.live.merge` takes it."""

@@ -24,15 +24,15 @@ from meshsim.live.context import (
 )
 from meshsim.live.proxy import hops
 from meshsim.live.proxy.access import AccessLog
-from meshsim.live.proxy.exchange import Books, Exchange
+from meshsim.live.proxy.books import Books
+from meshsim.live.proxy.exchange import Exchange
 from meshsim.live.proxy.ledger import Ledger
 from meshsim.live.proxy.pairing import Pairing
 from meshsim.live.proxy.series import Series
 from meshsim.live.proxy.way import Way
 from meshsim.live.proxy.words import MALFORMED, PLAIN, REFUSED, WORDS
-from meshsim.live.wire.handler import Handler
 from meshsim.live.wire.heads import Headers, RequestHead
-from meshsim.live.wire.server import ServerConnection
+from meshsim.live.wire.server import Handler, ServerConnection
 from meshsim.live.wire.stream import NOBODY, ServerStream
 from meshsim.live.wire.write import reason
 from meshsim.policies.outcome import NO_FLAG, NR, flag_names

@@ -21,10 +21,9 @@ Sources:
 """
 
 from meshsim.live.wire.client import CLOSED, GARBAGE, ClientConnection, Reply
-from meshsim.live.wire.handler import Handler
 from meshsim.live.wire.heads import CHUNKED, UNTIL_CLOSE, RequestHead, ResponseHead
 from meshsim.live.wire.limits import Limits
-from meshsim.live.wire.server import ServerConnection
+from meshsim.live.wire.server import Handler, ServerConnection
 from meshsim.live.wire.stream import NOBODY, ServerStream
 from meshsim.live.wire.write import request_head
 

@@ -23,11 +23,37 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from meshsim.live.wire.answering import BODY, CLOSED, CLOSING, DUE, HEAD, NOTHING, WAIT, Answering
 from meshsim.live.wire.framing import BROKEN, END
-from meshsim.live.wire.handler import Handler
 from meshsim.live.wire.heads import Headers, MalformedError, RequestHead
 from meshsim.live.wire.limits import Limits
 from meshsim.live.wire.request import blame, read_request, request_line
+from meshsim.live.wire.stream import ServerStream
 from meshsim.live.wire.write import request_head
+
+
+class Handler:
+    """Who serves the connections of one listener: a proxy, a service, an admin page."""
+
+    def begin(
+        self, connection: ServerConnection, head: RequestHead, body: bytes, whole: bool
+    ) -> ServerStream:
+        """A request has come. It may be answered at once; then what is returned hears nothing.
+
+        Args:
+            connection: to answer on.
+            head: validated.
+            body: what has come of it.
+            whole: nothing more comes; otherwise `ServerStream.body` and `ServerStream.complete` follow.
+        """
+        raise NotImplementedError
+
+    def refused(self, connection: ServerConnection, status: int, why: str) -> None:
+        """A malformed head has been answered by the connection itself, which closes."""
+
+    def opened(self, connection: ServerConnection) -> None:
+        """A client has connected."""
+
+    def closed(self, connection: ServerConnection) -> None:
+        """A connection has ended."""
 
 
 @final

@@ -117,7 +117,7 @@ def test_the_workers_must_have_our_versions(tmp_path: Path, monkeypatch: pytest.
         worker(start, address)
         with Cluster(address) as cluster:
             assert len(dict(cluster.summaries([Task(n, SMALL, n) for n in range(3)]))) == 3
-            monkeypatch.setattr("meshsim.__version__", "99.0")
+            monkeypatch.setattr("meshsim.version.VERSION", "99.0")
             with pytest.raises(MeshsimError, match=r"has meshsim \S+ and not 99\.0; install the same there"):
                 list(cluster.summaries([Task(0, SMALL, 1)]))
         with pytest.raises(MeshsimError, match=r"has meshsim \S+ and not 99\.0; install the same there"):

@@ -239,7 +239,7 @@ def test_another_sweep_is_not_overwritten(tmp_path, change, words) -> None:
 
 def test_another_version_is_not_gone_on_with(tmp_path, monkeypatch) -> None:
     run(out=tmp_path)
-    monkeypatch.setattr("meshsim.__version__", "99.0")
+    monkeypatch.setattr("meshsim.version.VERSION", "99.0")
     with pytest.raises(MeshsimError, match=r"it was made by meshsim \S+, this is 99\.0"):
         run(out=tmp_path)
 

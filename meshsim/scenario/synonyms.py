@@ -1,0 +1,105 @@
+"""What other meshes call a key, and the keys of theirs whose mechanism meshsim does not model.
+
+Sources:
+    Envoy's API v3 (RouteAction, RetryPolicy, CircuitBreakers, OutlierDetection, HTTPFault), Istio's
+    VirtualService and DestinationRule, Linkerd's annotations, gRPC's service config.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from meshsim.scenario.names import suggestion
+
+SYNONYMS = {
+    "after": "hedge_delay hedging_delay",
+    "arrivals": "arrival arrival_process",
+    "attempts": "num_retries number_of_retries max_retries retries_count",
+    "backoff": "retry_back_off",
+    "balance": "lb_policy load_balancer load_balancing balancer lb algorithm simple",
+    "base": "base_interval initial_interval initial_backoff",
+    "budget": "retry_budget",
+    "burst": "max_tokens tokens",
+    "call": "service to",
+    "choices": "choice_count",
+    "circuit_breaker": "circuit_breakers connection_pool thresholds",
+    "consecutive_5xx": "consecutive_5xx_errors consecutive_errors max_failures failures",
+    "dataplane": "data_plane",
+    "fault": "fault_injection http_fault",
+    "for": "lasts",
+    "hedge": "hedge_policy hedging hedging_policy",
+    "latency": "delay rtt",
+    "loss": "packet_loss drop",
+    "max": "max_interval max_backoff max_attempts",
+    "max_pending": "max_pending_requests http1_max_pending_requests",
+    "max_requests": "http2_max_requests max_concurrent_requests",
+    "merge_window": "update_merge_window",
+    "min_concurrency": "min_retry_concurrency",
+    "min_health_percent": "panic_threshold healthy_panic_threshold",
+    "min_per_second": "min_retries_per_second",
+    "on": "retry_on retry_conditions conditions retryable_status_codes",
+    "percent": "percentage",
+    "push_delay": "propagation_delay",
+    "queue": "queue_size queue_limit backlog max_queue",
+    "rate": "rps qps requests_per_second",
+    "rate_limit": "local_rate_limit",
+    "ratio": "budget_percent retry_ratio",
+    "replicas": "instances pods",
+    "retries": "retry retry_policy",
+    "script": "calls steps dependencies",
+    "selection": "selection_method",
+    "split": "weights weighted_clusters traffic_split subsets",
+    "status": "http_status",
+    "think": "think_time",
+    "time": "latency service_time processing_time response_time fixed_delay",
+    "timeout": "request_timeout route_timeout deadline",
+    "to": "target",
+    "users": "clients concurrency vus",
+    "workers": "cpu cpus cores concurrency threads parallelism",
+}
+"""Other names of ours, where ours may stand."""
+
+NOT_MODELLED = """
+    always_eject_one always_eject_one_host connect_timeout consecutive_gateway_errors
+    consecutive_gateway_failure consecutive_local_origin_failure consecutive_local_origin_failures
+    consistent_hash cors cors_policy enforcing_consecutive_5xx enforcing_consecutive_gateway_failure
+    enforcing_failure_percentage enforcing_success_rate failure_percentage_minimum_hosts
+    failure_percentage_request_volume failure_percentage_threshold health_checks
+    host_selection_retry_max_attempts idle_timeout initial_jitter locality_lb_setting
+    max_connection_duration max_ejection_time_jitter max_requests_per_connection max_stream_duration
+    mirror mirror_percentage per_try_idle_timeout rate_limited_retry_back_off request_headers_to_add
+    request_mirror_policies retriable_headers retriable_request_headers retriable_status_codes
+    retry_host_predicate retry_priority rewrite slow_start slow_start_config
+    split_external_local_origin_errors success_rate_minimum_hosts success_rate_request_volume
+    success_rate_stdev_factor tcp_keepalive warmup_duration_secs
+"""
+"""Keys of mechanisms that meshsim lacks: nothing here does the same."""
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "")
+
+
+_OURS: dict[str, list[str]] = {}
+for _ours, _theirs in SYNONYMS.items():
+    for _name in _theirs.split():
+        _OURS.setdefault(_plain(_name), []).append(_ours)
+_LACKING = frozenset(map(_plain, NOT_MODELLED.split()))
+
+
+def unknown_key(name: str, names: Collection[str]) -> tuple[str, str]:
+    """What is wrong with a key, and what to do: the key that means the same, no neighbour that looks like it.
+
+    Args:
+        name: as written.
+        names: the keys that may stand there.
+    """
+    plain = _plain(name)
+    same = [ours for ours in names if _plain(ours) == plain] or [
+        ours for ours in _OURS.get(plain, ()) if ours in names
+    ]
+    if same:
+        return "unknown key", f"write {same[0]}"
+    if plain in _LACKING:
+        return "is not modelled", "leave it out"
+    return "unknown key", suggestion(name, names)

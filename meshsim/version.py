@@ -1,0 +1,3 @@
+"""Which version of meshsim this is, told once."""
+
+VERSION = "0.1.0"

@@ -1,0 +1,50 @@
+"""Keys as other meshes have them: the suggestion is the key that means the same, or that nothing does."""
+
+import pytest
+
+from meshsim.errors import ScenarioError
+from meshsim.scenario import loads
+from meshsim.scenario.schema import cached_schema
+from meshsim.scenario.synonyms import NOT_MODELLED, SYNONYMS
+
+SCENARIO = """
+duration: 10s
+load: [{{to: a, rate: 1/s{load}}}]
+services: {{a: {{script: [{{call: b}}]{service}}}, b: {{}}}}
+policies: {{b: {{{policy}}}}}
+"""
+
+
+def keys() -> set[str]:
+    """All that a scenario may have anywhere."""
+    schema = cached_schema()
+    forms = [schema, *schema["$defs"].values()]
+    return {key for form in forms for key in form.get("properties", {})}
+
+
+@pytest.mark.parametrize(
+    ("where", "text", "said"),
+    [
+        ("policy", "retries: {retry_on: [5xx]}", "retry_on: unknown key (write on)"),
+        ("policy", "retries: {num_retries: 2}", "num_retries: unknown key (write attempts)"),
+        ("policy", "retries: {perTryTimeout: 2s}", "perTryTimeout: unknown key (write per_try_timeout)"),
+        ("policy", "circuit_breaker: {max_pending_requests: 2}", "unknown key (write max_pending)"),
+        ("policy", "circuit_breaker: {http1MaxPendingRequests: 2}", "unknown key (write max_pending)"),
+        ("policy", "connect_timeout: 2s", "b.connect_timeout: is not modelled (leave it out)"),
+        ("policy", "outlier_detection: {always_eject_one_host: true}", "is not modelled (leave it out)"),
+        ("policy", "timout: 2s", "timout: unknown key (did you mean timeout?)"),
+        ("service", ", cpu: 2", "a.cpu: unknown key (write workers)"),
+        ("service", ", concurrency: 2", "a.concurrency: unknown key (write workers)"),
+        ("service", ", latency: 2ms", "a.latency: unknown key (write time)"),
+        ("load", ", concurrency: 2", "load[0].concurrency: unknown key (write users)"),
+    ],
+)
+def test_what_another_mesh_calls_it_is_told_as_ours(where: str, text: str, said: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        loads(SCENARIO.format(**{"policy": "", "service": "", "load": "", where: text}))
+    assert said in str(caught.value)
+
+
+def test_every_suggestion_is_a_key_and_nothing_that_is_a_key_is_called_lacking() -> None:
+    assert set(SYNONYMS) <= keys()
+    assert not set(NOT_MODELLED.split()) & keys()
