@@ -7,23 +7,19 @@ from array import array
 
 def floats(length: int) -> array[float]:
     """A column of zeros."""
-    return array("d", bytes(8 * length))
+    return array("d", (0.0,)) * length
 
 
 def integers(length: int) -> array[int]:
     """A column of 64-bit zeros."""
-    return array("q", bytes(8 * length))
+    return array("q", (0,)) * length
 
 
 def longer_floats(column: array[float], length: int) -> array[float]:
     """The column with zeros up to a new length."""
-    longer: array[float] = floats(length)
-    longer[: len(column)] = column
-    return longer
+    return column + floats(length - len(column))
 
 
 def longer_integers(column: array[int], length: int) -> array[int]:
     """The column with zeros up to a new length."""
-    longer: array[int] = integers(length)
-    longer[: len(column)] = column
-    return longer
+    return column + integers(length - len(column))
