@@ -93,7 +93,10 @@ def sources(paths: Sequence[str | Path], out: str | Path | None = None) -> tuple
 
 def _resolved(file: str) -> str:
     """Which file it is, by whatever name."""
-    return file if file == STDIN or "\0" in file else os.path.realpath(file)
+    try:
+        return file if file == STDIN else os.path.realpath(file)
+    except ValueError:  # a NUL, or a character that no file's name can have
+        return file
 
 
 def read(source: Source, overrides: Overrides = ()) -> Scenario:
