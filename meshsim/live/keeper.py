@@ -170,6 +170,8 @@ class Keeper:
     def end(self) -> None:
         """Ends everything, and removes the folder."""
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is what is being done
+        with contextlib.suppress(OSError):  # first of all the launcher learns whose end it is
+            self._line.shutdown(socket.SHUT_WR)
         for process in self.alive:
             _signal_group(process, signal.SIGTERM)
         deadline = time.monotonic() + GRACE
