@@ -260,7 +260,7 @@ class Keeper:
         program = Process(name, self._log(name))
         where = None if folder is None else str(folder)
         request = {"run": list(command), "env": dict(env), "folder": where}
-        with self._told(name), program.log.open("wb") as log:
+        with self._told(name), program.log.open("ab") as log:  # it goes on at its end if it is shortened
             answer = self._ask(request, [log.fileno()])
         self._register(program, answer)
         return program
