@@ -213,6 +213,15 @@ class Keeper:
         """Whether it, or its watcher, has ended: then all else has, and is not to blame."""
         return not self._reader.is_alive() or self._process.poll() is not None
 
+    def insist(self) -> None:
+        """Sees that it is there, and so its folder.
+
+        Raises:
+            MeshsimError: it has ended.
+        """
+        if self.gone:
+            raise MeshsimError(GONE)
+
     def loss(self, process: Process) -> MeshsimError:
         """The message that a process has ended, where it should not; it takes note of the reason before."""
         deadline = time.monotonic() + REASON_LIMIT

@@ -205,6 +205,20 @@ def test_without_its_keeper_or_watcher_a_mesh_ends_and_is_cleaned_up(who: str) -
         die_early(LiveMesh(SCENARIO, 7, Options(load=False, roles=ROLES)))
 
 
+def test_without_its_folder_a_mesh_has_no_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    def collect(base: float) -> dict[str, Any]:
+        os.kill(mesh.keeper.pid, signal.SIGKILL)
+        assert until(lambda: not mesh.keeper.folder.exists() and mesh.keeper.gone)
+        return {}
+
+    with LiveMesh(SCENARIO, 7, Options(roles=ROLES)) as mesh:
+        mesh.launch()
+        mesh.start()
+        monkeypatch.setattr(mesh.proxies, "collect", collect)
+        with pytest.raises(MeshsimError, match="the process that starts the others, and ends them, has"):
+            mesh.stop()
+
+
 @pytest.mark.parametrize("stopped", [("pid",), ("watcher",), ("watcher", "pid")])
 def test_a_stopped_keeper_or_watcher_does_not_outlive_the_mesh(
     stopped: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
