@@ -149,19 +149,21 @@ async def measure_budget(subject: Subject) -> list[Finding]:
     found = []
     async with subject.run(services) as running:
         for held in cases:
-            granted = await _granted(running.urls[f"budget-{held}"], [next(keys) for _ in range(held)])
+            name = f"budget-{held}"
+            hanging_here = [next(keys) for _ in range(held)]
+            granted = await _granted(running.urls[name], services[name].hosts[""][0], hanging_here)
             expected = max(3, int(0.2 * (held + 1)))
             found.append(exactly("retry budget", f"{held} in flight: retries granted", expected, granted))
     return found + await _measure_together(subject)
 
 
-async def _granted(port: int, hanging: list[str]) -> int:
+async def _granted(port: int, host: Host, hanging: list[str]) -> int:
     """How many failures one after the other are retried, before one is not."""
     connections = []
     for key in hanging:
         connections.append(await Connection.open(port))
         connections[-1].send(key)
-    await asyncio.sleep(0.1)
+    await host.has_heard(len(hanging))
     waiting: list[asyncio.Task[Answer]] = []
     while not waiting or not waiting[-1].done():
         connections.append(await Connection.open(port))
@@ -204,7 +206,8 @@ async def _measure_together(subject: Subject) -> list[Finding]:
             connections, answers = await send_at_once(
                 running.urls[f"together-{number}"], TOGETHER, running.pid
             )
-            await asyncio.sleep(0.15)
+            await hosts[number].has_heard(TOGETHER)
+            await asyncio.sleep(0.05)
             if failure is not None:
                 with halted(0 if spacing else running.pid):
                     await hosts[number].answer_all(failure, spacing)

@@ -21,6 +21,8 @@ from meshsim.random import derive
 
 Address = tuple[str, int]
 LOOPBACK = "127.0.0.1"
+HEARD_LIMIT = 5.0
+"""How long what was sent may take to be heard, s."""
 _numbers = itertools.count(1)
 
 
@@ -185,6 +187,12 @@ class Host:
         for served in list(self.connections):
             assert served.transport is not None
             served.transport.abort()
+
+    async def has_heard(self, requests: int) -> None:
+        """Waits until it has been sent so many."""
+        async with asyncio.timeout(HEARD_LIMIT):
+            while len(self.arrivals) < requests:
+                await asyncio.sleep(0.005)
 
     async def answer_all(self, reply: Reply, spacing: float) -> None:
         """The same on every connection, whatever the script said of it; so far apart, s."""
