@@ -45,7 +45,7 @@ def joined(text: str) -> str | None:
 def native(value: object) -> object:
     """A number, truth, text or path as Python's own int, float, bool or str; anything else as it is."""
     if getattr(value, "shape", None) == () and hasattr(value, "item"):
-        value = value.item()  # numpy's
+        value = math.nan if getattr(value, "mask", False) else value.item()  # numpy's; masked is no number
     if isinstance(value, bool):
         return value
     if isinstance(value, str | os.PathLike):
@@ -94,8 +94,10 @@ def real(name: str, value: object) -> float:
         MeshsimError: it is none.
     """
     number = native(value)
-    if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
+    if isinstance(number, bool) or not isinstance(number, int | float) or not -math.inf < number < math.inf:
         raise MeshsimError(f"{name}: {shown(number)} is no number; give one such as 0.5")
+    if abs(number) > LARGEST_WHOLE:
+        raise MeshsimError(f"{name}: {shown(number)} is too large; give a smaller one")
     return float(number)
 
 
@@ -105,16 +107,20 @@ def _amount(name: str, value: object) -> object:
 
 
 def _text(name: str, value: object) -> str:
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not value:
         raise MeshsimError(f"{name}: {shown(native(value))} is no text; give a name")
     return str(value)
 
 
 def _texts(name: str, value: object) -> list[str]:
     """Several texts; one alone is a list of one."""
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        value = [value]
-    return [_text(name, entry) for entry in value]
+    return [_text(name, entry) for entry in _several(value)]
+
+
+def _several(value: object) -> Iterable[object]:
+    """What there is several of; one alone is a list of one."""
+    single = isinstance(value, str | bytes) or getattr(value, "shape", None) == ()  # numpy's are "iterable"
+    return value if isinstance(value, Iterable) and not single else [value]
 
 
 def _path(name: str, value: object) -> Path:
@@ -122,6 +128,32 @@ def _path(name: str, value: object) -> Path:
     if not isinstance(value, str | os.PathLike) or not isinstance(path, str):
         raise MeshsimError(f"{name}: {shown(path)} is no path; give the name of a folder")
     return Path(path)
+
+
+def _paths(name: str, value: object) -> list[str]:
+    """Names of files or folders; one alone is a list of one."""
+    paths = [native(path) if isinstance(path, str | os.PathLike) else path for path in _several(value)]
+    for path in paths:
+        if not isinstance(path, str):
+            raise MeshsimError(f"{name}: {shown(native(path))} is no path; give names of files or folders")
+    return [str(path) for path in paths]
+
+
+def _truth(name: str, value: object) -> bool:
+    truth = native(value)
+    if not isinstance(truth, bool):
+        raise MeshsimError(f"{name}: {shown(truth)} is neither true nor false; give True or False")
+    return truth
+
+
+def _function(name: str, value: object) -> object:
+    if not callable(value):
+        raise MeshsimError(f"{name}: {shown(native(value))} can't be called; give a function")
+    return value
+
+
+def _functions(name: str, value: object) -> list[object]:
+    return [_function(name, entry) for entry in _several(value)]
 
 
 def _overrides(name: str, value: object) -> object:
@@ -144,10 +176,14 @@ ARGUMENTS: dict[str, Callable[[str, Any], object]] = {
     **dict.fromkeys(("window", "confidence", "resolution"), real),
     **dict.fromkeys(("until", "start", "stop"), _amount),
     **dict.fromkeys(("engine", "metric", "keep", "proxy", "host", "cluster"), _text),
+    **dict.fromkeys(("save", "fresh"), _truth),
+    **dict.fromkeys(("progress", "looked", "interrupted", "say", "ready", "watch"), _function),
+    "processes": _functions,
+    "paths": _paths,
     **dict.fromkeys(("find", "objectives"), _texts),
     **dict.fromkeys(("out", "access_log"), _path),
     **dict.fromkeys(("overrides", "changes"), _overrides),
-    "vary": _mapping,
+    **dict.fromkeys(("vary", "balancers", "retry_rules", "roles"), _mapping),
     "costs": _reals,
 }
 """What converts an argument, by its name: a name means the same in every verb."""

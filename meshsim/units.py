@@ -15,6 +15,8 @@ UNLIMITED = 1 << 62
 
 RESOLUTION = 1e-9
 """The shortest time that a scenario can say, s: what is less than that apart is at the same time."""
+SHORTEST = 1e-100
+"""What is shorter is refused, s: the squares of such times, which variances are made of, are no numbers."""
 LONGEST = RESOLUTION * 2.0**52
 """How long a run can be, s: at later times a float would not tell so short a time."""
 
@@ -57,7 +59,10 @@ def duration(value: object) -> float:
     if isinstance(value, str):
         match = DURATION.fullmatch(value.strip())
         if match:
-            return _checked(float(match[1]) * SECONDS[match[2]], value)
+            seconds = _checked(float(match[1]) * SECONDS[match[2]], value)
+            if 0.0 < seconds < SHORTEST:
+                raise ValueError(f"{shown(value)} is too short; write 0s, or a time that a clock could tell")
+            return seconds
     elif value == 0 and not isinstance(value, bool):
         return 0.0
     if _bare(value):

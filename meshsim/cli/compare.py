@@ -100,7 +100,7 @@ def compare(
         first = load(a, overrides or ())
         second = None if b is None else first if a == b else load(b, overrides or ())
         if out is not None:
-            files.prepare(out)
+            files.prepare(out, scenarios=files.PAIR)
         each = first.duration + (second or first).duration
         total = each * (replications if until is None else max(replications, LEAST))
         with terminal.progress_bar(total, quiet=quiet, each=each) as progress:

@@ -95,7 +95,7 @@ def live(
                 serve_live(scenario, **common)
                 return
             if out is not None:
-                files.prepare(out)
+                files.prepare(out, scenarios=files.RUN)
             result = run_live(scenario, interrupted=stopping, **common)
         present_run(result, out=out, options=options, as_json=as_json, quiet=quiet)
     raise typer.Exit(run_code(result, check=check))

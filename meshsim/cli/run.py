@@ -95,7 +95,7 @@ def run(
         changes = [*(overrides or ()), *([f"keep={keep}"] if keep is not None else [])]
         loaded = load(scenario, changes)
         if out is not None:
-            files.prepare(out)
+            files.prepare(out, scenarios=files.RUN)
         total = loaded.duration * (replications if until is None else max(replications, LEAST))
         with terminal.progress_bar(total, quiet=quiet, each=loaded.duration) as progress:
             result = simulate(

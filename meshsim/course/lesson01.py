@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from meshsim.errors import MeshsimError
 from meshsim.lab.run import Run, run
 from meshsim.scenario import loads
 from meshsim.scenario.model import Scenario
+from meshsim.scenario.policy import Policy
 from meshsim.theory import retries
 
 if TYPE_CHECKING:
@@ -66,15 +67,17 @@ def check_whole(answer: object) -> str:
     for case in CASES:
         try:
             value = answer(*case)
-        except Exception as error:
-            return f"01a: not yet: {_called(case)} ends in {type(error).__name__}: {error}"
+        except (Exception, SystemExit) as error:
+            return f"01a: not yet: {_called(case)} ends in {type(error).__name__}: {_text(error)}"
         if value is None:
             return "01a: not yet: `whole` returns nothing"
         if not isinstance(value, Real | Decimal) or isinstance(value, bool):
-            return f"01a: not yet: {_called(case)} returns {reprlib.repr(value)}, which is no number"
+            return f"01a: not yet: {_called(case)} returns {_text(value)}, which is no number"
         calls, error_ratio, number = case
-        if not abs(float(value) - retries.success(error_ratio, number) ** calls) <= ALLOWED_ERROR:  # NaN, too
-            wrong.append(f"{_called(case)} = {float(value):.6g}")
+        if (
+            not abs(_float(value) - retries.success(error_ratio, number) ** calls) <= ALLOWED_ERROR
+        ):  # NaN, too
+            wrong.append(f"{_called(case)} = {_float(value):.6g}")
     if not wrong:
         return f"01a: right, {len(CASES)} of {len(CASES)} cases"
     return "\n".join(
@@ -84,6 +87,22 @@ def check_whole(answer: object) -> str:
             *wrong,
         ]
     )
+
+
+def _float(value: Real | Decimal) -> float:
+    """A number as a float; NaN, which is never right, where none can hold it."""
+    try:
+        return float(value)
+    except Exception:  # whatever a number of the student's own making raises
+        return math.nan
+
+
+def _text(value: object) -> str:
+    """What it says of itself, cut to a line."""
+    try:
+        return reprlib.repr(str(value))[1:-1] if isinstance(value, BaseException) else reprlib.repr(value)
+    except Exception:
+        return "…"
 
 
 def _called(case: tuple[int, float, int]) -> str:
@@ -106,6 +125,8 @@ def check_lines(app: str, answer: object) -> str:
         mine, plain = loads(app + answer, overrides=BAD_WEEK), loads(app, overrides=BAD_WEEK)
         if _without_policies(mine) != _without_policies(plain):
             return "01b: not yet: only `policies` may be added; the app and its load stay as they are"
+        if any(policy.fault.abort is not None for policy in mine.policies.values()):
+            return "01b: not yet: an answer that `fault` makes is no answer of `parts`; leave it out"
         dumb = _measured(loads(app, overrides={**BAD_WEEK, "mesh.dataplane": "none"}))
         found = _measured(mine)
         said = f"{_said(found, dumb)}\n01b: "
@@ -154,18 +175,22 @@ def _missing(found: Mapping[str, float], dumb: Mapping[str, float]) -> str:
 
 
 def _one_less_will_do(mine: Scenario, dumb: Mapping[str, float]) -> bool:
-    """Whether one of the policies could retry once less."""
+    """Whether one of the policies could retry or hedge once less."""
     for key, policy in mine.policies.items():
-        if policy.retries is not None and policy.retries.attempts > 0:
-            fewer = policy.model_copy(
-                update={
-                    "retries": policy.retries.model_copy(update={"attempts": policy.retries.attempts - 1})
-                }
-            )
+        for fewer in _one_less(policy):
             less = mine.model_copy(update={"policies": {**mine.policies, key: fewer}})
             if not _missing(_measured(less), dumb):
                 return True
     return False
+
+
+def _one_less(policy: Policy) -> Iterator[Policy]:
+    """The policy with one retry less, and with one hedge less."""
+    if (tried := policy.retries) is not None and tried.attempts > 0:
+        yield policy.model_copy(update={"retries": tried.model_copy(update={"attempts": tried.attempts - 1})})
+    if (hedge := policy.hedge) is not None:
+        fewer = hedge.model_copy(update={"max": hedge.max - 1}) if hedge.max > 1 else None
+        yield policy.model_copy(update={"hedge": fewer})
 
 
 # ---- 01c --------------------------------------------------------------------------------------------

@@ -19,6 +19,10 @@ from meshsim.measure.table import Table
 from meshsim.scenario import written
 from meshsim.scenario.model import Scenario
 
+RUN, PAIR = ("scenario.yaml",), ("a.yaml", "b.yaml")
+RESULTS = {**dict.fromkeys(RUN, "summary.json"), **dict.fromkeys(PAIR, "compare.json")}
+"""What results hold of a scenario, and the file beside it that shows that they are results."""
+
 Writer = Callable[[BinaryIO], object]
 """Writes one file's content."""
 
@@ -35,12 +39,13 @@ class Stale:
 
 
 @orderly()
-def prepare(folder: str | Path, option: str = "--out") -> Path:
+def prepare(folder: str | Path, option: str = "--out", *, scenarios: Iterable[str] = ()) -> Path:
     """Makes the folder and proves, before anything is computed, that files can be written there.
 
     Args:
         folder: made if missing.
         option: which gave it, for the message.
+        scenarios: which of `RESULTS` will be written; one that is there and of no results is the user's.
 
     Raises:
         MeshsimError: they can't; nothing of the run would be kept.
@@ -57,6 +62,12 @@ def prepare(folder: str | Path, option: str = "--out") -> Path:
         raise MeshsimError(
             f"can't write to {path}: {reason(error)}; choose another folder with {option}"
         ) from error
+    for name in scenarios:
+        if (path / name).is_file() and not (path / RESULTS[name]).exists():
+            raise MeshsimError(
+                f"{path / name} is no earlier result and would be overwritten;"
+                f" choose another folder with {option}"
+            )
     return path
 
 

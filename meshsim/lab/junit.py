@@ -18,6 +18,9 @@ from meshsim.errors import MeshsimError, printable
 from meshsim.lab import files
 
 OPTION = "--junit"
+MOST_BLANK = 1000
+BOM = b"\xef\xbb\xbf"
+HEAD = b'<?xml version="1.0" encoding="UTF-8"?>\n'
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ def document(suites: Sequence[Suite]) -> bytes:
                     message = printable(text, lines=True)
                     ET.SubElement(inside, kind, {"message": message.split("\n")[0]}).text = message
     ET.indent(root)
-    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, "unicode").encode() + b"\n"
+    return HEAD + ET.tostring(root, "unicode").encode() + b"\n"
 
 
 def _counts(name: str, cases: Sequence[Case]) -> dict[str, str]:
@@ -74,6 +77,9 @@ def _counts(name: str, cases: Sequence[Case]) -> dict[str, str]:
 def prepare(file: str | Path | None) -> None:
     """Proves, before anything is computed, that the file can be written.
 
+    An earlier report is replaced. Any other file is not: where the report's name is forgotten, the option
+    takes the first scenario for it.
+
     Raises:
         MeshsimError: it can't.
     """
@@ -81,7 +87,23 @@ def prepare(file: str | Path | None) -> None:
         return
     if Path(file).is_dir():
         raise MeshsimError(f"{file} is a folder; name a file with {OPTION}, such as junit.xml")
+    if _foreign(Path(file)):
+        raise MeshsimError(
+            f"{file} is there already and no report; name another file with {OPTION}, such as junit.xml"
+        )
     files.prepare(Path(file).parent, OPTION)
+
+
+def _foreign(path: Path) -> bool:
+    """Whether a file is there that holds something, and no XML."""
+    if not path.is_file():  # a device may be written to
+        return False
+    try:
+        with path.open("rb") as content:
+            start = content.read(MOST_BLANK).removeprefix(BOM).lstrip()
+    except OSError:
+        return False  # told when it is written
+    return bool(start) and not start.startswith(b"<")
 
 
 def write(file: str | Path, suites: Sequence[Suite]) -> Path:

@@ -94,7 +94,7 @@ def run_live(
     output(options, saved=out is not None)
     chosen = seeded(load(scenario, overrides), seed)
     if out is not None:
-        files.prepare(out)
+        files.prepare(out, scenarios=files.RUN)
     asked = options_of(chosen, proxy, host, access_log, roles)
     with orderly(), LiveMesh(chosen, chosen.seed, asked, progress) as mesh:
         mesh.launch()

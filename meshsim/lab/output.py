@@ -106,7 +106,7 @@ def output(options: OutputOptions, *, saved: bool = True) -> Output:
 
 
 def _formats(wanted: str | Sequence[str]) -> tuple[str, ...]:
-    if not isinstance(wanted, Iterable):
+    if not isinstance(wanted, Iterable) or getattr(wanted, "shape", None) == ():
         raise MeshsimError(f"no picture format {shown(native(wanted))}; choose {', '.join(FORMATS)}")
     names = [str(name).strip().lower() for name in (wanted.split(",") if isinstance(wanted, str) else wanted)]
     for name in names or [""]:

@@ -22,6 +22,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -204,13 +205,18 @@ class Pool:
 
     def _launch(self, task: Task, flying: dict[Future[Summary], Task]) -> None:
         if self._executor is None:
-            from joblib.externals.loky import ProcessPoolExecutor  # noqa: PLC0415 - slow to import
+            from multiprocessing import resource_tracker  # noqa: PLC0415 - slow to import, as is joblib
+
+            from joblib.externals.loky import ProcessPoolExecutor  # noqa: PLC0415
+
+            resource_tracker.ensure_running()  # else the first worker starts it, and that lets Ctrl-C through
 
             self._executor = ProcessPoolExecutor(
                 self.jobs, initializer=_settle, initargs=(os.getpid(),), env=ONE_THREAD
             )
         try:
-            future: Future[Summary] = self._executor.submit(self.work, task)
+            with _no_interrupts():
+                future: Future[Summary] = self._executor.submit(self.work, task)
         except OSError as error:
             raise MeshsimError(
                 f"can't start {self.jobs} processes: {error.strerror or error}; ask for fewer jobs"
@@ -289,6 +295,19 @@ def _suspected(lost: Sequence[Task], deaths: Counter[int], refused: Refused | No
             raise convicted
         refused(task, convicted)
     return again
+
+
+@contextmanager
+def _no_interrupts() -> Iterator[None]:
+    """Keeps Ctrl-C back, here until the end, and for good in the processes that are started meanwhile.
+
+    They take a second to import what they need, and would fill the terminal with tracebacks.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _settle(parent: int) -> None:

@@ -151,7 +151,7 @@ class Run:
         Raises:
             MeshsimError: they can't be written; then none of them is.
         """
-        form, path = output(options), files.prepare(folder)
+        form, path = output(options), files.prepare(folder, scenarios=files.RUN)
         return files.write(
             path,
             {
@@ -233,7 +233,7 @@ def run(
     goal = approach.goal(chosen, until, metric, replications, at_most)
     chosen = _seeded(chosen, seed, replications, goal)
     if out is not None:
-        files.prepare(out)
+        files.prepare(out, scenarios=files.RUN)
     notes = engines.complaint(chosen.engine if engine is None else engine)
     result = _run(simulate, chosen, goal, replications, progress, interrupted, looked, notes)
     if out is not None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from meshsim.errors import Problem, ScenarioError, printable
-from meshsim.lab.files import reason
+from meshsim.lab.files import RESULTS, reason
 from meshsim.scenario.load import STDIN, load
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.names import Distinct, folder_name
@@ -22,8 +22,6 @@ KEY_IN_FLOW = re.compile(r"""["']?([A-Za-z_]+)["']?[ \t]*:""")
 SERVICES, ELSEWHERE = "services", "apiVersion"
 OWN = frozenset(Scenario.model_fields) - {SERVICES, "name", "description", "schema_version"}
 """Keys of a scenario that other files with `services` (of Docker Compose, say) don't have."""
-RESULTS = {"scenario.yaml": "summary.json", "a.yaml": "compare.json", "b.yaml": "compare.json"}
-"""What results hold of a scenario, and the file beside it that shows that they are results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +91,10 @@ def sources(paths: Sequence[str | Path], out: str | Path | None = None) -> tuple
 
 def _resolved(file: str) -> str:
     """Which file it is, by whatever name."""
-    return file if file == STDIN or "\0" in file else os.path.realpath(file)
+    try:
+        return file if file == STDIN else os.path.realpath(file)
+    except ValueError:  # a NUL, or a character that no file's name can have
+        return file
 
 
 def read(source: Source, overrides: Overrides = ()) -> Scenario:

@@ -39,6 +39,8 @@ GRACE = 2.0
 """How long a process may take to end by itself, s."""
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 MOST_FDS = 3
+LOG_BYTES, LOOK = 16 << 20, 0.1
+"""What a program may have printed before that is forgotten, and how often its log is looked at, s."""
 
 Message = dict[str, Any]
 
@@ -56,6 +58,7 @@ class Keeper:
         self.folder = folder
         self._partial = b""
         self._fds: list[int] = []
+        self._logs: dict[int, int] = {}
         self.alive: dict[int, subprocess.Popen[bytes] | None] = {}
 
     def serve(self) -> None:
@@ -66,12 +69,13 @@ class Keeper:
             waiting.register(ended, selectors.EVENT_READ)
             self._send({"folder": str(self.folder), "pid": os.getpid()})
             while True:
-                for key, _ in waiting.select():
+                for key, _ in waiting.select(LOOK if self._logs else None):
                     if key.fd == ended.fileno():
                         ended.recv(4096)
                         self._reap()
                     elif not self._receive():
                         return
+                self._shorten_logs()
 
     # ---- the line -----------------------------------------------------------------------------------
 
@@ -107,6 +111,9 @@ class Keeper:
                 return {"pid": self._run(request, fds)}
             os.killpg(request["signal"], request["number"])
             return {}
+        except OSError as error:
+            what = "" if error.filename is None else f": {error.filename}"
+            return {"error": f"{error.strerror}{what}"}
         except ModuleNotFoundError as error:
             return {"error": f"{error.name} is not installed; install it with pip install 'meshsim[live]'"}
         except Exception as error:  # whatever it is, it is the launcher's to tell
@@ -146,7 +153,14 @@ class Keeper:
             preexec_fn=_die_with_parent,  # noqa: PLW1509 - the keeper has one thread
         )
         self.alive[program.pid] = program
+        self._logs[program.pid] = os.dup(fds[0])
         return program.pid
+
+    def _shorten_logs(self) -> None:
+        """Forgets what a program has printed, if that is much: its last words are all that anybody reads."""
+        for log in self._logs.values():
+            if os.fstat(log).st_size > LOG_BYTES:
+                os.ftruncate(log, 0)
 
     # ---- ending -------------------------------------------------------------------------------------
 
@@ -163,6 +177,7 @@ class Keeper:
                 code = os.waitstatus_to_exitcode(status)
                 program = self.alive.pop(process)
                 if program is not None:
+                    os.close(self._logs.pop(process))
                     program.returncode = code
                     _signal_group(process, signal.SIGKILL)  # what it has left behind
                 self._send({"ended": process, "code": code})
@@ -170,6 +185,8 @@ class Keeper:
     def end(self) -> None:
         """Ends everything, and removes the folder."""
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is what is being done
+        with contextlib.suppress(OSError):  # first of all the launcher learns whose end it is
+            self._line.shutdown(socket.SHUT_WR)
         for process in self.alive:
             _signal_group(process, signal.SIGTERM)
         deadline = time.monotonic() + GRACE

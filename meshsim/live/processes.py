@@ -159,18 +159,6 @@ Event = tuple[Process, Message]
 """What a process says, or that it has ended."""
 
 
-@contextlib.contextmanager
-def _told(name: str) -> Iterator[None]:
-    """Says what it is that can't be started, and why."""
-    try:
-        yield
-    except MeshsimError as error:
-        raise MeshsimError(f"{name} can't be started: {error}") from None
-    except OSError as error:
-        remedy = "; allow more with ulimit -n" if error.errno == errno.EMFILE else ""
-        raise MeshsimError(f"{name} can't be started: {error.strerror}{remedy}") from error
-
-
 class Keeper:
     """Starts processes, and ends them with itself.
 
@@ -220,14 +208,26 @@ class Keeper:
         """All that it has started."""
         return list(self._processes.values())
 
+    @property
+    def gone(self) -> bool:
+        """Whether it, or its watcher, has ended: then all else has, and is not to blame."""
+        return not self._reader.is_alive() or self._process.poll() is not None
+
+    def insist(self) -> None:
+        """Sees that it is there, and so its folder.
+
+        Raises:
+            MeshsimError: it has ended.
+        """
+        if self.gone:
+            raise MeshsimError(GONE)
+
     def loss(self, process: Process) -> MeshsimError:
         """The message that a process has ended, where it should not; it takes note of the reason before."""
         deadline = time.monotonic() + REASON_LIMIT
-        while process.code is None and self._process.poll() is None and time.monotonic() < deadline:
+        while process.code is None and not self.gone and time.monotonic() < deadline:
             time.sleep(0.005)
-        if process.code is None and self._process.poll() is not None:
-            return MeshsimError(GONE)
-        return process.death()
+        return MeshsimError(GONE) if self.gone else process.death()
 
     # ---- starting -----------------------------------------------------------------------------------
 
@@ -238,7 +238,7 @@ class Keeper:
     def fork(self, name: str, roles: Mapping[str, str]) -> Member:
         """A child of our own (`meshsim.live.child`)."""
         member = Member(name, self._log(name))
-        with _told(name):
+        with self._told(name):
             incoming, its_outgoing = os.pipe()
             its_incoming, outgoing = os.pipe()
             log = member.log.open("wb")
@@ -269,7 +269,7 @@ class Keeper:
         program = Process(name, self._log(name))
         where = None if folder is None else str(folder)
         request = {"run": list(command), "env": dict(env), "folder": where}
-        with _told(name), program.log.open("wb") as log:
+        with self._told(name), program.log.open("ab") as log:  # it goes on at its end if it is shortened
             answer = self._ask(request, [log.fileno()])
         self._register(program, answer)
         return program
@@ -277,6 +277,18 @@ class Keeper:
     def signal(self, process: Process, number: int) -> None:
         """Sends a signal to a process and all that it has started."""
         self._ask({"signal": process.pid, "number": number})
+
+    @contextlib.contextmanager
+    def _told(self, name: str) -> Iterator[None]:
+        """Says what it is that can't be started, and why."""
+        try:
+            yield
+        except MeshsimError as error:
+            raise MeshsimError(f"{name} can't be started: {error}") from None
+        except OSError as error:
+            remedy = "; allow more with ulimit -n" if error.errno == errno.EMFILE else ""
+            reason = GONE if self.gone else f"{error.strerror}{remedy}"  # the folder goes with it
+            raise MeshsimError(f"{name} can't be started: {reason}") from error
 
     def _log(self, name: str) -> Path:
         return self.folder / f"{file_name(name)}.log"
@@ -344,15 +356,24 @@ class Keeper:
                 process.hang_up()
         with contextlib.suppress(OSError):
             self._line.shutdown(socket.SHUT_WR)
-        try:
-            self._process.wait(ENDING)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._wait_for_end()
         if self._process.returncode != 0:
             self._clean_up_for_it()
         self._reader.join(1.0)
         self._line.close()
+
+    def _wait_for_end(self) -> None:
+        """Waits until keeper and watcher have ended; one that doesn't, as it is stopped, is killed."""
+        for process in (getattr(self, "pid", None), self.watcher):
+            try:
+                self._process.wait(ENDING)
+                return
+            except subprocess.TimeoutExpired:
+                if process is not None:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(process, signal.SIGKILL)
+                self._process.send_signal(signal.SIGCONT)  # the watcher kills what that one leaves
+        self._process.wait()
 
     def _clean_up_for_it(self) -> None:
         """Somebody has killed the watcher: what the keeper has not done by now is ours."""

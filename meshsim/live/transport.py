@@ -42,6 +42,7 @@ class Pool:
     Attributes:
         address, name: where it listens.
         idle: connections that serve nobody.
+        opening: what becomes a connection, or fails.
     """
 
     address: Address
@@ -49,6 +50,7 @@ class Pool:
     cluster: Cluster
     host: Host
     idle: list[ClientConnection]
+    opening: set[asyncio.Task[None]]
 
     def __init__(self, address: Address, cluster: Cluster, host: Host) -> None:
         self.address = address
@@ -56,12 +58,18 @@ class Pool:
         self.cluster = cluster
         self.host = host
         self.idle = []
+        self.opening = set()
 
     def close_idle(self) -> None:
         """Closes the idle connections."""
         idle, self.idle = self.idle, []
         for connection in idle:
             connection.close()
+
+    def stop_opening(self) -> None:
+        """Gives up the connections that are being opened; nobody is told."""
+        for task in self.opening:
+            task.cancel()
 
 
 class Outgoing:
@@ -97,7 +105,6 @@ class SocketTransport(Transport):
     limits: Limits
     links: dict[int, Link]
     pools: dict[Host, Pool]
-    connecting: set[asyncio.Task[None]]
 
     def __init__(
         self,
@@ -112,7 +119,6 @@ class SocketTransport(Transport):
         self.limits = limits or Limits()
         self.links = {edge: link for edge, link in (links or {}).items() if emulated(link, changing)}
         self.pools = {}
-        self.connecting = set()
 
     # ---- the subclass's -----------------------------------------------------------------------------
 
@@ -136,8 +142,8 @@ class SocketTransport(Transport):
                 return
             pool = self.pools[host] = Pool(address, cluster, host)
         task = loop.create_task(self._connect(pool))
-        self.connecting.add(task)  # or it might be collected while it runs
-        task.add_done_callback(self.connecting.discard)
+        pool.opening.add(task)  # or it might be collected while it runs
+        task.add_done_callback(pool.opening.discard)
 
     def _lost_way(self, cluster: Cluster, host: Host) -> None:
         """There is no knowing where a host is."""
@@ -153,6 +159,10 @@ class SocketTransport(Transport):
             no_connection(error)
             pool.cluster.failed(pool.host, self.clock.now())
             return
+        except asyncio.CancelledError:  # which may come just after it has been opened
+            if connection.reusable:
+                connection.close()
+            raise
         pool.idle.append(connection)
         pool.cluster.opened(pool.host, self.clock.now())
         if not connection.reusable:  # it may have been closed before it could be used
@@ -169,12 +179,16 @@ class SocketTransport(Transport):
         if pool is not None:
             pool.close_idle()
 
+    def stop_opening(self, host: Host) -> None:
+        pool = self.pools.get(host)
+        if pool is not None:
+            pool.stop_opening()
+
     def close(self) -> None:
         """Closes all that is idle; nothing is opened any more."""
-        for task in self.connecting:
-            task.cancel()
         for pool in self.pools.values():
             pool.close_idle()
+            pool.stop_opening()
 
     # ---- attempts -----------------------------------------------------------------------------------
 

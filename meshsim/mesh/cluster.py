@@ -72,6 +72,10 @@ class Transport:
         """Closes the idle connections to a host."""
         raise NotImplementedError
 
+    def stop_opening(self, host: Host) -> None:
+        """Gives up the connections to a host that are being opened: neither `opened` nor `failed` follows."""
+        raise NotImplementedError
+
 
 @final
 class Host(Endpoint):
@@ -236,6 +240,7 @@ class Cluster(Event):
         host.opening -= 1
         host.connections -= 1
         self.breaker.connections -= 1
+        drains = host.drains
         failing: list[Stream] = []
         stream = host.head
         while stream is not None:
@@ -246,6 +251,8 @@ class Cluster(Event):
                 host.remove(each)
                 each.refused(now)
                 self.breaker.pending -= 1  # till now a budget counts it, as it counts what is answered
+        if host.drains > drains:  # their failures have had it ejected
+            self.stop_opening(host)
 
     def closed(self, host: Host, now: float) -> None:
         """The other side has closed an idle connection."""
@@ -255,12 +262,21 @@ class Cluster(Event):
         self.open(host, now)
 
     def drain(self, host: Host) -> None:
-        """Closes the pool of a host: idle connections now, busy ones when they are free."""
+        """Closes the pool of a host: what nobody needs now, busy connections when they are free."""
         self.breaker.connections -= host.idle
         host.connections -= host.idle
         host.idle = 0
         host.drains += 1
         self.transport.drain(host)
+        self.stop_opening(host)
+
+    def stop_opening(self, host: Host) -> None:
+        """Gives up the connections that are being opened to a host, if nobody waits for one."""
+        if host.opening > 0 and host.pending == 0:
+            self.breaker.connections -= host.opening
+            host.connections -= host.opening
+            host.opening = 0
+            self.transport.stop_opening(host)
 
     def serve(self, host: Host, now: float) -> None:
         """Gives idle connections to those who wait."""

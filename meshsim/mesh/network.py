@@ -38,6 +38,9 @@ class Network(Transit):
     def drain(self, host: Host) -> None:
         """Closes idle connections: simulated ones are no more than their count."""
 
+    def stop_opening(self, host: Host) -> None:
+        """There is nothing to give up: a connection is open at once."""
+
     def send(self, stream: Stream, now: float) -> None:
         assert isinstance(stream, Attempt), "attempts are what this mesh sends"
         attempt: Attempt = stream

@@ -13,12 +13,15 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from meshsim import units
 from meshsim.errors import MeshsimError, Problem, ScenarioError, shown
 from meshsim.scenario.findings import Findings, mapping, sequence
 from meshsim.scenario.names import Path, nearest
+
+if TYPE_CHECKING:
+    from _csv import Reader
 
 MOST_BYTES = 100_000_000
 MOST_INLINE = 1_000
@@ -185,7 +188,7 @@ def _check_end(duration: object, first: float, name: str, place: Path, findings:
 def _trace_times(text: str, name: str) -> list[float]:
     """The column `time` of a CSV file, in order, s."""
     try:
-        header = [column.strip() for column in next(csv.reader(io.StringIO(text), strict=True), [])]
+        header = [column.strip() for column in next(_rows(text), [])]
     except csv.Error as error:
         raise ScenarioError([Problem(name, 1, "", f"not CSV: {error}")]) from None
     if TIME not in header:
@@ -198,12 +201,12 @@ def _trace_times(text: str, name: str) -> list[float]:
     column = header.index(TIME)
     try:
         # Traces have millions of rows: look for the one that is wrong only when one is
-        rows = csv.reader(io.StringIO(text), strict=True)
+        rows = _rows(text)
         next(rows)
         times, widest = [], 0
         for row in rows:
             if row:
-                times.append(float(row[column]))
+                times.append(_seconds(row[column]))
                 widest = max(widest, len(row))
         wrong = not all(map(math.isfinite, times)) or min(times, default=0.0) < 0.0
         wrong = wrong or widest > len(header) or times != sorted(times)
@@ -216,9 +219,25 @@ def _trace_times(text: str, name: str) -> list[float]:
     return times
 
 
+def _rows(text: str) -> Reader:
+    """The rows of a CSV file, whatever ends its lines."""
+    return csv.reader(io.StringIO(text, newline=None), strict=True)
+
+
+def _seconds(written: str) -> float:
+    """A number in ASCII digits.
+
+    Raises:
+        ValueError: it is none; Python itself takes ``1_000`` and the digits of every script.
+    """
+    if "_" in written or not written.isascii():
+        raise ValueError
+    return float(written)
+
+
 def _wrong_row(text: str, column: int, name: str) -> Problem:
     """The first row of a trace that is not as it should be."""
-    rows = csv.reader(io.StringIO(text), strict=True)
+    rows = _rows(text)
     remedy = "write seconds from the start, such as 1.25"
     before = "0"
     try:
@@ -248,7 +267,7 @@ def _number(written: str) -> str:
     business in the messages, which end in logs and reports; the line's number finds it.
     """
     try:
-        float(written)
+        _seconds(written)
     except ValueError:
         return "what stands there"
     return shown(written)
@@ -256,7 +275,7 @@ def _number(written: str) -> str:
 
 def _is_time(written: str) -> bool:
     try:
-        return 0.0 <= float(written) < math.inf
+        return 0.0 <= _seconds(written) < math.inf
     except ValueError:
         return False
 

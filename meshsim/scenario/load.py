@@ -26,6 +26,7 @@ from meshsim.scenario.references import check_references
 from meshsim.scenario.rules import check_rules
 
 STDIN = "-"
+PATHS = str | Path | None
 
 
 def load(source: str | Path | Scenario, overrides: Overrides = ()) -> Scenario:
@@ -48,7 +49,9 @@ def load(source: str | Path | Scenario, overrides: Overrides = ()) -> Scenario:
     return _read(*_document(source, overrides))
 
 
-def loads(text: str, name: str = "text", overrides: Overrides = (), folder: Path | None = None) -> Scenario:
+def loads(
+    text: str, name: str = "text", overrides: Overrides = (), folder: str | Path | None = None
+) -> Scenario:
     """Read a scenario's text.
 
     Args:
@@ -60,7 +63,12 @@ def loads(text: str, name: str = "text", overrides: Overrides = (), folder: Path
     Raises:
         ScenarioError: it can't be used; the error has all its problems.
     """
-    return _read(*_changed(parse(text, name), overrides), Files(folder))
+    for argument, given, fitting in (("text", text, str), ("name", name, str), ("folder", folder, PATHS)):
+        if not isinstance(given, fitting):
+            message = f"{argument}: {shown(native(given))} is no {'path' if fitting is PATHS else 'text'}"
+            raise ScenarioError([Problem("loads", 0, "", message, "read a file with load")])
+    where = None if folder is None else Path(folder)
+    return _read(*_changed(parse(text, name), overrides), Files(where))
 
 
 def load_grid(

@@ -44,7 +44,7 @@ def apply(document: Document, overrides: Overrides, findings: Findings) -> None:
 def _pairs(overrides: Overrides, findings: Findings) -> Iterable[tuple[str, object]]:
     if isinstance(overrides, Mapping):
         return [(str(key), value) for key, value in overrides.items()]
-    if not isinstance(overrides, Iterable):
+    if not isinstance(overrides, Iterable) or getattr(overrides, "shape", None) == ():
         remedy = "give texts such as seed=7, or values by key"
         findings.place(Problem(SET, 0, "", f"{shown(overrides)} are no overrides", remedy))
         return []

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from typing_extensions import TypeAliasType  # pydantic's own dependency; typing has it from 3.12 on
 
 from meshsim import random
-from meshsim.scenario.fields import AsTuple, Duration, Model, Positive, Weight, with_unit
+from meshsim.scenario.fields import AsTuple, Duration, Model, Weight, with_unit
 from meshsim.scenario.names import listed, suggestion
 
 
@@ -69,7 +69,7 @@ class MeanCv(Model):
     """
 
     mean: Duration
-    cv: Positive
+    cv: Annotated[float, Field(ge=1e-9, le=1e9)]  # the square of a smaller one is next to nothing, or nothing
 
 
 class GammaTime(Model):

@@ -5,8 +5,8 @@ Values are written as in a scenario, with their units, and stay so until the sce
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Annotated, Any, NamedTuple
@@ -62,7 +62,7 @@ def quantity(value: object) -> Quantity | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
-        return Quantity(float(value), "") if math.isfinite(value) else None
+        return Quantity(float(value), "") if abs(value) <= sys.float_info.max else None
     match = QUANTITY.fullmatch(value) if isinstance(value, str) else None
     return Quantity(float(match[1]), "".join((match[2] or "").split())) if match else None
 

@@ -28,6 +28,7 @@ MUCH = "too much beside the data of chunks"
 SEEDS = [
     b"\x00GET / HTTP/1.1\r\nHost: a\r\nX-Y: z\r\n\r\n",
     b"\x05POST http://b/c?d HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcGET / HTTP/1.0\r\n\r\n",
+    b"\x05POST /c HTTP/1.1\r\nHost: k\r\nContent-Length:3\r\n\r\nab\r\n",
     b"\x0aPUT / HTTP/1.1\r\nHost: [::1]\r\nTransfer-Encoding: chunked\r\n\r\n3;a\r\nabc\r\n0\r\nT: u\r\n\r\n",
     b"\x11POST / HTTP/1.1\r\nHost: a\r\nConnection: x\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nb",
     b"\x02GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nTE: trailers\r\n\r\n",

@@ -1,4 +1,4 @@
-"""A program as a service: answers with its environment; `late`, `deaf`, `dying` and `forking` misbehave."""
+"""A program as a service that answers with its environment, or is late, deaf, dying, flooding or forking."""
 
 from __future__ import annotations
 
@@ -36,6 +36,10 @@ if how == "deaf":
 if how == "dying":
     print("the database is not configured", file=sys.stderr)
     sys.exit(7)
+if how == "flooding":
+    for _ in range(20):
+        print("x" * (1 << 20), flush=True)
+    print("and so on", flush=True)
 if how == "late":
     time.sleep(0.5)
 if how == "forking":  # a daemon that leaves its group, and whose parent is gone

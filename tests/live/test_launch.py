@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from meshsim.errors import MeshsimError
-from meshsim.live import folders, launch
+from meshsim.live import folders, launch, processes
 from meshsim.live.launch import LiveMesh, Options
 from meshsim.live.plan import CLIENT_ID
 from meshsim.live.processes import Event, Member
@@ -198,11 +198,38 @@ def test_without_its_keeper_or_watcher_a_mesh_ends_and_is_cleaned_up(who: str) -
             mesh.launch()
             left.append(traces(mesh))
             os.kill(getattr(mesh.keeper, who), signal.SIGKILL)
+            assert until(lambda: gone(*left[0])), "all have ended before the launcher looks"
             mesh.run(20.0)
 
     with pytest.raises(MeshsimError, match="the process that starts the others, and ends them, has ended"):
         die_early(LiveMesh(SCENARIO, 7, Options(load=False, roles=ROLES)))
-    assert until(lambda: gone(*left[0]))
+
+
+def test_without_its_folder_a_mesh_has_no_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    def collect(base: float) -> dict[str, Any]:
+        os.kill(mesh.keeper.pid, signal.SIGKILL)
+        assert until(lambda: not mesh.keeper.folder.exists() and mesh.keeper.gone)
+        return {}
+
+    with LiveMesh(SCENARIO, 7, Options(roles=ROLES)) as mesh:
+        mesh.launch()
+        mesh.start()
+        monkeypatch.setattr(mesh.proxies, "collect", collect)
+        with pytest.raises(MeshsimError, match="the process that starts the others, and ends them, has"):
+            mesh.stop()
+
+
+@pytest.mark.parametrize("stopped", [("pid",), ("watcher",), ("watcher", "pid")])
+def test_a_stopped_keeper_or_watcher_does_not_outlive_the_mesh(
+    stopped: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "ENDING", 0.5)
+    with LiveMesh(SCENARIO, 7, Options(load=False, roles=ROLES)) as mesh:
+        mesh.launch()
+        left = traces(mesh)
+        for who in stopped:
+            os.kill(getattr(mesh.keeper, who), signal.SIGSTOP)
+    assert until(lambda: gone(*left))
 
 
 @pytest.fixture

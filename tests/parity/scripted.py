@@ -148,12 +148,14 @@ class Script(Transport):
 
     Attributes:
         down: names of the hosts that are.
+        opening: connections that are being opened, by number.
         under_way: attempts that were sent and have not ended, and those whose bodies are coming.
     """
 
     def __init__(self, clock: Clock, key: Key, grid: bool, decisions: list[Decision]) -> None:
         self.clock, self.key, self.grid, self.decisions = clock, key, grid, decisions
         self.connections = 0
+        self.opening: dict[int, Host] = {}
         self.down: set[str] = set()
         self.under_way: dict[Attempt, None] = {}
 
@@ -171,10 +173,15 @@ class Script(Transport):
     def open(self, cluster: Cluster, host: Host, now: float) -> None:
         self.decide(now, "open", host.name, None, cluster)
         key = derive(self.key, self.connections)
+        self.opening[self.connections] = host
+        works = u01(key, 0) >= FAILS
+        self.later(0.03 * u01(key, 1), now, self.opened, cluster, self.connections, works)
         self.connections += 1
-        self.later(0.03 * u01(key, 1), now, self.opened, cluster, host, u01(key, 0) >= FAILS)
 
-    def opened(self, cluster: Cluster, host: Host, works: bool, now: float) -> None:
+    def opened(self, cluster: Cluster, number: int, works: bool, now: float) -> None:
+        host = self.opening.pop(number, None)
+        if host is None:  # nobody wanted it any more
+            return
         if works and host.name not in self.down:
             cluster.opened(host, now)
         else:
@@ -187,6 +194,10 @@ class Script(Transport):
 
     def drain(self, host: Host) -> None:
         self.decisions.append((-1.0, "drain", host.name, None))
+
+    def stop_opening(self, host: Host) -> None:
+        self.decisions.append((-1.0, "stop opening", host.name, None))
+        self.opening = {number: other for number, other in self.opening.items() if other is not host}
 
     def go_down(self, clusters: list[Cluster], name: str, now: float) -> None:
         """A host goes down: it loses what it has, and closes its connections."""

@@ -66,6 +66,7 @@ REQUESTS = 450
 LEAVE = 0.08
 
 Entry = tuple[Any, ...]
+DECISIONS = {"open", "send", "abandon", "drain", "stop opening", "answer"}
 
 
 class Tape:
@@ -78,7 +79,7 @@ class Tape:
         self.entries.append(entry)
 
     def decided(self) -> list[Entry]:
-        return [entry for entry in self.entries if entry[0] in ("open", "send", "abandon", "drain", "answer")]
+        return [entry for entry in self.entries if entry[0] in DECISIONS]
 
 
 # ---- recording ----------------------------------------------------------------------------------------
@@ -124,6 +125,7 @@ def watch(tape: Tape) -> None:
     before(SocketTransport, "open", lambda transport, cluster, host, now: tape.put("open", host.name))
     before(SocketTransport, "send", lambda transport, try_, now: tape.put("send", try_.key, try_.host.name))
     before(SocketTransport, "drain", lambda transport, host: tape.put("drain", host.name))
+    before(SocketTransport, "stop_opening", lambda transport, host: tape.put("stop opening", host.name))
     before(SocketTransport, "abandon", lambda transport, try_, now: tape.put("abandon", try_.key))
 
 
@@ -256,6 +258,9 @@ class Player(Clock, Transport):
 
     def drain(self, host: Host) -> None:
         self.tape.put("drain", host.name)
+
+    def stop_opening(self, host: Host) -> None:
+        self.tape.put("stop opening", host.name)
 
 
 class Maker(Owner):

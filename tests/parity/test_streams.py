@@ -11,11 +11,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from meshsim.engine import Simulation, simulate
+from meshsim.measure.grid import Window
 from meshsim.measure.histograms import Histograms
 from meshsim.measure.latency import QUANTILES
 from meshsim.measure.measurements import Measurements
 from meshsim.measure.records import Records
 from meshsim.measure.series import series
+from meshsim.measure.stability import LEAST_RISE, LEAST_RISE_RATIO, LEAST_STEP_RATIO
 from meshsim.measure.summary import summarise
 from meshsim.measure.window import measured
 from meshsim.mesh.histogram import LEAST, RELATIVE_ERROR
@@ -80,9 +82,10 @@ def compare(scenario: Scenario, seeds: tuple[int, ...] = (1,)) -> None:
     assert all(isinstance(run, Records) for run in rows)
     assert all(isinstance(run, Histograms) for run in counted)
     summary = summarise(rows, with_rows)
-    assert_same(
-        {**summary, "objectives": []}, {**summarise(counted, without), "objectives": []}
-    )  # near a limit 0.5 % may decide
+    loose = {"objectives": []}  # near a limit 0.5 % may decide
+    if any(may_be_either(*pair, with_rows) for pair in zip(rows, counted, strict=True)):
+        loose["unstable"] = []
+    assert_same({**summary, **loose}, {**summarise(counted, without), **loose})
     assert_same_series(series(rows, with_rows), series(counted, without))
     for one, other in zip(rows, counted, strict=True):
         assert sum(other.ejected.values()) == sum(time >= summary["warmup"] for time, _, _ in one.ejections)
@@ -91,10 +94,25 @@ def compare(scenario: Scenario, seeds: tuple[int, ...] = (1,)) -> None:
         assert_same_stability(one, other, with_rows)
 
 
+def cut(counted: Histograms, window: Window) -> float:
+    """By how much a quarter's mean can be off: two bins of it are cut."""
+    return float(counted.client.present[0].max(initial=0.0)) * 8.0 / window.length
+
+
+def may_be_either(rows: Measurements, counted: Histograms, scenario: Scenario) -> bool:
+    """Whether requests in flight grow so nearly as much as makes a run unstable that bins may decide."""
+    window = measured([rows], scenario)
+    quarters = rows.in_flight(window)
+    rise = quarters[-1] - quarters[0]
+    least = max(LEAST_RISE, LEAST_RISE_RATIO * rows.requested(window))
+    margin = min(np.diff(quarters).min() - LEAST_STEP_RATIO * rise, rise - least)
+    return bool(abs(margin) <= (2.0 + 2.0 * LEAST_STEP_RATIO) * cut(counted, window))
+
+
 def assert_same_stability(rows: Measurements, counted: Histograms, scenario: Scenario) -> None:
     """Requests in flight by quarters are exact but for the bins that a quarter's edge cuts."""
     window = measured([rows], scenario)
-    most = counted.client.present[0].max(initial=0.0) * 8.0 / window.length  # two bins of a quarter
+    most = cut(counted, window)
     np.testing.assert_allclose(counted.in_flight(window), rows.in_flight(window), rtol=0, atol=most + PRESENT)
 
 

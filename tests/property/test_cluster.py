@@ -35,6 +35,9 @@ class Doors(Transport):
     def drain(self, host: Host) -> None:
         pass
 
+    def stop_opening(self, host: Host) -> None:
+        self.opening = [other for other in self.opening if other is not host]
+
 
 class Probe(Stream):
     """A stream that notes what happens to it.
@@ -43,12 +46,14 @@ class Probe(Stream):
         pools: the test.
         sibling: another, which leaves when this one is refused: their call has its answer.
         next: host of the stream that whoever waited for that answer sends at once.
+        ejects: its host, by being refused.
     """
 
-    def __init__(self, pools: Pools, sibling: Probe | None, next: Host | None) -> None:
+    def __init__(self, pools: Pools, sibling: Probe | None, next: Host | None, ejects: bool = False) -> None:
         self.pools = pools
         self.sibling = sibling
         self.next = next
+        self.ejects = ejects
         self.host = None
         self.drains = 0
         self.ahead = None
@@ -69,6 +74,8 @@ class Probe(Stream):
         assert pools.breaker.pending == len(unserved) + 1, "a budget counts it till its end"
         if self.sibling in unserved:
             pools.leave_queue(self.sibling)
+        if self.ejects and self.host is not None:
+            pools.eject(self.host)
         if self.next is not None:
             pools.send(Probe(pools, None, None), self.next)
 
@@ -116,11 +123,16 @@ class Pools(RuleBasedStateMachine):
         assert probe.host is not None
         self.cluster.leave(probe, probe.host)
 
-    @rule(data=st.data(), paired=st.booleans(), followed=st.booleans())
-    def connect(self, data: st.DataObject, paired: bool, followed: bool) -> None:
+    def eject(self, host: Host) -> None:
+        self.cluster.drain(host)
+        assert host.idle == 0
+        self.drained.update(probe for probe in self.active if probe.host is host)
+
+    @rule(data=st.data(), paired=st.booleans(), followed=st.booleans(), ejects=st.booleans())
+    def connect(self, data: st.DataObject, paired: bool, followed: bool, ejects: bool) -> None:
         hosts = st.sampled_from(self.hosts)
         sibling = data.draw(st.sampled_from(self.waiting)) if paired and self.waiting else None
-        probe = Probe(self, sibling, data.draw(hosts) if followed else None)
+        probe = Probe(self, sibling, data.draw(hosts) if followed else None, ejects)
         if sibling is not None and sibling.sibling is None:
             sibling.sibling = probe
         self.send(probe, data.draw(hosts))
@@ -151,6 +163,8 @@ class Pools(RuleBasedStateMachine):
             left = [probe for probe in mine if not probe.waiting and not probe.events]
             refused = [probe for probe in mine if probe.events == ["refused"]]
             assert len(left) + len(refused) == len(mine), "all who waited fail together"
+            if any(probe.ejects for probe in refused):
+                assert host.opening == 0 or host.pending > 0, "no connection is opened to it for nobody"
             assert not any(probe.events == ["refused"] for probe in self.waiting if probe not in mine), (
                 "who comes meanwhile does not"
             )
@@ -165,9 +179,8 @@ class Pools(RuleBasedStateMachine):
     @rule(data=st.data())
     def drain(self, data: st.DataObject) -> None:
         host = data.draw(st.sampled_from(self.hosts))
-        self.cluster.drain(host)
-        assert host.idle == 0
-        self.drained.update(probe for probe in self.active if probe.host is host)
+        self.eject(host)
+        assert host.opening == 0 or host.pending > 0
 
     @precondition(lambda self: self.waiting)
     @rule(data=st.data())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -79,6 +80,42 @@ def test_what_is_not_is_refused_in_one_sentence(value: Any) -> None:
                     verb(**{**given, name: value})  # type: ignore[arg-type]
                 assert "\n" not in str(caught.value)
                 assert len(str(caught.value)) < 200
+
+
+ODD = [np.array(2), np.array(2.0), np.ma.masked, 10**400, b"2", iter([1]), 2, "\ud800", Path("x"), {"a": 2}]
+UNUSED = ("scenario", "a", "b", "live", "beside", "access_log", "out", "changes", "find", "objectives")
+
+
+@pytest.mark.parametrize("value", ODD, ids=lambda value: repr(value)[:20])
+def test_no_argument_of_whatever_type_ends_in_an_error_from_within(value: Any) -> None:
+    for verb in (ms.run, ms.sweep, ms.batch, ms.Simulation):
+        for name in set(inspect.signature(verb).parameters) - {first(verb), "options"}:
+            given = {"vary": {"services.a.workers": [1]}} if verb is ms.sweep else {}
+            given |= {name: value} if name not in UNUSED else {}
+            with suppress(MeshsimError):
+                verb([] if verb is ms.batch else SCENARIO, **given)  # type: ignore[operator]
+    for text in ({"text": value}, {"text": "", "name": value}, {"text": "", "folder": value}):
+        with pytest.raises(ms.ScenarioError):
+            ms.loads(**text)
+    with suppress(MeshsimError, ValueError):
+        ms.linspace(value, value, 2)
+
+
+def test_what_is_no_truth_decides_nothing() -> None:
+    """`fresh="no"` would forget a sweep."""
+    for wrong in ("no", 1, 0, Decimal(2), np.array([True])):
+        with pytest.raises(MeshsimError, match=r"^fresh: "):
+            ms.sweep(SCENARIO, {"services.a.workers": [1]}, fresh=wrong)  # type: ignore[arg-type]
+    with pytest.raises(MeshsimError, match=r"^seed: nan is no whole number"):
+        ms.run(SCENARIO, seed=np.ma.masked)
+
+
+@pytest.mark.parametrize("paths", [5, None, b"x", [b"x"], object()])
+def test_a_batch_of_what_are_no_paths_is_refused(paths: Any) -> None:
+    with pytest.raises(MeshsimError, match=r"^paths: .* is no path"):
+        ms.batch(paths)
+    (entry,) = ms.batch("\ud800", jobs=1).entries  # a path by its type, but no file can be called that
+    assert entry.status == "refused"
 
 
 def first(verb: Callable[..., Any]) -> str:

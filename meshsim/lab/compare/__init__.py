@@ -81,7 +81,7 @@ def compare(
     goal = _goal(until, metric, replications, at_most)
     start = _seed(first.seed if seed is None else seed, replications if goal is None else goal.at_most)
     if out is not None:
-        files.prepare(out)
+        files.prepare(out, scenarios=files.PAIR)
     job = Job(first, second, start, engine, metric, replications, goal, jobs)
     result = _compared(job, _labels(first, second, changes), seed, progress, interrupted, looked)
     if out is not None:

@@ -113,7 +113,7 @@ class Comparison:
         Raises:
             MeshsimError: they can't be written; then none of them is.
         """
-        form, path = output(options), files.prepare(folder)
+        form, path = output(options), files.prepare(folder, scenarios=files.PAIR)
         return files.write(
             path,
             {

@@ -17,7 +17,7 @@ from typing import cast, final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from meshsim.live.wire.framing import BROKEN, END, Framing
+from meshsim.live.wire.framing import END, Framing, broken
 from meshsim.live.wire.heads import UNTIL_CLOSE, Headers, MalformedError, ResponseHead
 from meshsim.live.wire.limits import Limits
 from meshsim.live.wire.response import read_response, status_line
@@ -264,7 +264,7 @@ class ClientConnection(Framing):
         limit = self.head_bytes
         if data[: len(BEGIN)] != BEGIN[: len(data)]:
             self._lose("no status line")
-        elif BROKEN.search(data, max(self.scanned - 4, 0), limit):
+        elif broken(data, 0, max(self.scanned - 4, 0), limit):
             self._lose("a control character or a bare CR or LF in the head")
         elif len(data) > limit:
             self._lose("too long a head")

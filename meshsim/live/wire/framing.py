@@ -29,6 +29,15 @@ FRAMING = frozenset(
 BROKEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|(?<!\r)\n|\r(?!\n|\Z)")
 """What no head contains: control characters, bare LF, bare CR."""
 
+
+def broken(data: bytes, start: int, at: int, limit: int) -> bool:
+    """Whether a head that begins at `start` contains such, from `at` to `limit`.
+
+    NOTE: a look-behind sees what is before `at`, and so the CR that a body may end with.
+    """
+    return data.startswith(b"\n", start) or BROKEN.search(data, at, limit) is not None
+
+
 SPACE = 0x20
 TAB = 0x09
 LONGEST_LENGTH = 18

@@ -22,7 +22,7 @@ from typing import cast, final
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from meshsim.live.wire.answering import BODY, CLOSED, CLOSING, DUE, HEAD, NOTHING, WAIT, Answering
-from meshsim.live.wire.framing import BROKEN, END
+from meshsim.live.wire.framing import END, broken
 from meshsim.live.wire.heads import Headers, MalformedError, RequestHead
 from meshsim.live.wire.limits import Limits
 from meshsim.live.wire.request import blame, read_request, request_line
@@ -155,8 +155,8 @@ class ServerConnection(Answering):
         try:
             head = self._parse_head(data[start:end])
         except MalformedError as error:
-            broken = BROKEN.search(data, start, end)  # which comes first, as where the head came in pieces
-            self._reject(400 if broken else error.status, error.why)
+            # What is broken comes first, as where the head came in pieces
+            self._reject(400 if broken(data, start, start, end) else error.status, error.why)
             return len(data)
         self.bare = head.method == b"HEAD"
         if head.length:
@@ -172,7 +172,7 @@ class ServerConnection(Answering):
     def _may_wait(self, data: bytes, start: int) -> bool:
         """Part of a head has come: whether it may still become a valid one, which it then has to in time."""
         limit = start + self.head_bytes
-        if BROKEN.search(data, start + max(self.scanned - 4, 0), limit):
+        if broken(data, start, start + max(self.scanned - 4, 0), limit):
             self._reject(400, "a control character or a bare CR or LF")
             return False
         if len(data) > limit:

@@ -4,6 +4,7 @@ here, that a proxy does what they decide."""
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections import Counter
 from itertools import pairwise
@@ -11,7 +12,7 @@ from itertools import pairwise
 import pytest
 from scipy import stats
 
-from tests.live.proxy.ends import Message, Upstream, after, answers, dies, in_turn, settle, silence
+from tests.live.proxy.ends import HOST, Message, Upstream, after, answers, dies, in_turn, settle, silence
 from tests.live.proxy.rig import live, proxied
 
 BUSY = answers(503, b"busy")
@@ -335,6 +336,34 @@ async def test_an_outliers_connections_close_when_they_are_free() -> None:
         assert cluster.breaker.connections == cluster.hosts[0].idle == 0
         assert [(await rig.ask()).status for _ in range(2)] == [200, 200]
         assert bad.accepted == 4, "who comes later gets a connection that stays"
+
+
+@live
+async def test_no_connection_is_opened_to_an_outlier_for_nobody() -> None:
+    """The second request begins to open one, and is served on the first's; then the host is ejected."""
+    policy = {"outlier_detection": {"consecutive_5xx": 1, "max_ejection_percent": "100%"}}
+    loop = asyncio.get_running_loop()
+    with socket.socket() as listening, socket.socket() as filling:
+        listening.bind((HOST, 0))
+        listening.listen(0)  # with one that is not accepted its queue is full: others have to wait
+        listening.setblocking(False)
+        async with proxied(refusing=1, policy=policy) as rig:
+            rig.proxy.addresses["cart/0"] = listening.getsockname()
+            cluster = rig.proxy.ways["cart"].route.policy.clusters[0]
+            first = asyncio.create_task(rig.ask())
+            served, _ = await loop.sock_accept(listening)
+            with served:
+                await loop.sock_recv(served, 4096)
+                filling.connect(listening.getsockname())
+                second = asyncio.create_task(rig.ask())
+                await settle(lambda: cluster.hosts[0].opening == 1, "a second connection is being opened")
+                await loop.sock_sendall(served, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                assert (await first).status == 200
+                await loop.sock_recv(served, 4096)
+                await loop.sock_sendall(served, b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n")
+                assert (await second).status == 503
+            assert cluster.hosts[0].ejected
+            assert cluster.breaker.connections == cluster.hosts[0].opening == 0
 
 
 @live

@@ -48,7 +48,7 @@ odd_statuses = (
 ).split(b"|")
 status_lines = st.sampled_from([b"HTTP/1.1 200 OK\r\n"] * 5 + odd_statuses)
 bodies = st.sampled_from(
-    b"|abc|abcde|3\r\nabc\r\n0\r\n\r\n|0\r\n\r\n|3;x=y\r\nabc\r\n0\r\nT: u\r\n\r\n|"
+    b"|abc|abcde|ab\r\n|3\r\nabc\r\n0\r\n\r\n|0\r\n\r\n|3;x=y\r\nabc\r\n0\r\nT: u\r\n\r\n|"
     b"7\r\n\r\n\r\nabc\r\n0\r\n\r\n|"
     b"3\nabc\r\n0\r\n\r\n|ff|3\r\nabcd\r\n0\r\n\r\n|0\r\n\r\n\r\n|ffffffffffffffffff\r\n".split(b"|")
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,10 @@ def test_a_right_function_may_return_any_number(kind) -> None:
         (lambda n, p, r: [right(n, p, r)] * 1000, "which is no number"),
         (lambda n, p, r: True, "returns True"),
         (lambda n, p, r: float("nan"), "4 of 4 cases"),
+        (lambda n, p, r: 10**400, "4 of 4 cases"),
+        (lambda n, p, r: Decimal("sNaN"), "4 of 4 cases"),
+        (lambda n, p, r: sys.exit("done"), "ends in SystemExit: done"),
+        (lambda n, p, r: int("9" * 1000 + "x"), "ends in ValueError"),
         (lambda n, p, r: 1 / 0, "ends in ZeroDivisionError"),
         (lambda n: n, "ends in TypeError"),
         (0.95, "not a function any longer"),
@@ -69,6 +74,11 @@ def test_the_fewest_retries_that_do_in_time_are_right() -> None:
             lines("{retries: {attempts: 2, backoff: {base: 1ms}}, hedge: {after: 1ms}}"),
             "only calls that fail",
         ),
+        (
+            lines("{retries: {attempts: 2, backoff: {base: 1ms}}, hedge: {after: 200ms}}"),
+            "so it does with one retry less",
+        ),
+        (lines("{fault: {abort: {status: 200}}}"), "`fault`"),
         (lines("{retry: {attempts: 2}}"), "did you mean retries?"),
         ("events:\n  - {at: 0s, service: parts, errors: 0%}\n", "only `policies` may be added"),
         ("policies: [", "can't be run"),

@@ -1,5 +1,6 @@
 import errno
 import json
+from functools import partial
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -22,6 +23,18 @@ def test_what_is_no_folder_is_refused(tmp_path, name) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(MeshsimError, match=r"can't write to .*; choose another folder with --out"):
         files.prepare(tmp_path / name)
+
+
+@pytest.mark.parametrize(("name", "result"), [("scenario.yaml", "summary.json"), ("b.yaml", "compare.json")])
+def test_results_do_not_replace_the_users_own_scenario(tmp_path, name, result) -> None:
+    own = "# mine\nduration: 1s\nservices: {a: {}}\nload: [{to: a, rate: 9/s}]\n"
+    (tmp_path / name).write_text(own)
+    verb = ms.run if name in files.RUN else partial(ms.compare, changes=["services.a.replicas=2"])
+    with pytest.raises(MeshsimError, match=f"{name} is no earlier result .* another folder with --out"):
+        verb(tmp_path / name, replications=2, out=tmp_path)
+    assert (tmp_path / name).read_text() == own
+    (tmp_path / result).write_text("{}")
+    assert files.prepare(tmp_path, scenarios=[name]) == tmp_path
 
 
 def test_a_full_disk_leaves_everything_as_it_was(tmp_path) -> None:

@@ -66,3 +66,14 @@ def test_a_file_that_can_not_be_written_is_told_before(tmp_path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(MeshsimError, match="choose another folder with --junit"):
         prepare(tmp_path / "file" / "junit.xml")
+
+
+def test_a_report_replaces_a_report_and_nothing_else(tmp_path) -> None:
+    report, scenario, empty = tmp_path / "junit.xml", tmp_path / "shop.yaml", tmp_path / "empty.xml"
+    write(report, [])
+    empty.touch()
+    scenario.write_text("duration: 1s\n")
+    prepare(report)
+    prepare(empty)
+    with pytest.raises(MeshsimError, match="is there already and no report; name another file with --junit"):
+        prepare(scenario)

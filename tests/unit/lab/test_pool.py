@@ -183,3 +183,28 @@ def test_no_process_outlives_its_parent(how: signal.Signals) -> None:
         parent.send_signal(how)
         assert parent.wait(20) != 0
     assert eventually(lambda: not members(parent.pid))
+
+
+HELD = """
+import signal
+from meshsim.lab.pool import Pool, Task
+from meshsim.scenario import loads
+
+def held(_=None):
+    return {"partial": False, "held": signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])}
+
+if __name__ == "__main__":
+    scenario = loads("duration: 1s\\nservices: {a: {}}\\nload: [{to: a, rate: 1/s}]")
+    with Pool(2, held) as pool:
+        made = dict(pool.summaries([Task(number, scenario, 7) for number in range(6)]))
+    print(all(summary["held"] for summary in made.values()), held()["held"])
+"""
+
+
+def test_workers_are_started_with_ctrl_c_held_back_and_their_parent_goes_on_without() -> None:
+    """Else one that is importing joblib when Ctrl-C comes prints where it was.
+
+    In a process of its own, since the first pool of a process starts more than workers.
+    """
+    told = subprocess.run([sys.executable, "-c", HELD], capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["True", "False"]
