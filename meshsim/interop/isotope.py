@@ -347,7 +347,8 @@ class _Graph:
     def _command(self, path: Path, command: object, names: list[str]) -> list[object]:
         """The step of a command; none if it is wrong."""
         if not isinstance(command, dict) or len(command) != 1:
-            self._findings.add(path, f"{shown(command)} is no command", "write - call: a or - sleep: 10ms")
+            what = "a step of several commands" if isinstance(command, dict) else shown(command)
+            self._findings.add(path, f"{what} is no command", "write - call: a or - sleep: 10ms")
             return []
         ((kind, value),) = command.items()
         if kind == "call":

@@ -349,6 +349,7 @@ class LiveMesh:
             **{key: member.rows(heard[member]) for key, member in self._members.items()},
             **{("proxy", id_): written for id_, written in self.proxies.collect(self.base).items()},
         }
+        self.troubles |= self.proxies.troubles
         self.keeper.insist()  # with its folder Envoys' logs go, which then read as empty
         return rows
 

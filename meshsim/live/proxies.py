@@ -40,7 +40,15 @@ class Listeners:
 
 
 class Proxies(ABC):
-    """One proxy for each replica and the client, of one kind."""
+    """One proxy for each replica and the client, of one kind.
+
+    Attributes:
+        troubles: what went wrong in proxies that are no members, and how often, by their names; once they are
+            ended.
+    """
+
+    def __init__(self) -> None:
+        self.troubles: dict[str, dict[str, int]] = {}
 
     @abstractmethod
     def begin(self) -> Sequence[Member]:
@@ -89,6 +97,7 @@ class MeshsimProxies(Proxies):
     """Our own."""
 
     def __init__(self, places: Sequence[Place], host: str, fork: Callable[[str, str], Member]) -> None:
+        super().__init__()
         self._host = host
         self._fork = fork
         self._ids = [CLIENT_ID, *(place.name for place in places)]

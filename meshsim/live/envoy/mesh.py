@@ -32,6 +32,8 @@ from meshsim.scenario.model import Scenario
 from meshsim.scenario.names import file_name
 from meshsim.scenario.parts import places
 
+STUCK = "it did not end when asked to and was killed; what it had not written down is missing"
+
 GAUGES = {
     "active": "upstream_rq_active",
     "pending": "upstream_rq_pending_active",
@@ -77,6 +79,7 @@ class Envoys(Proxies):
         self, scenario: Scenario, seed: int, host: str, folder: Path, access_log: Path | None = None,
         context: str = "x-meshsim",
     ) -> None:  # fmt: skip
+        super().__init__()
         refuse(scenario)
         self._access_log = access_log
         self.scenario = scenario
@@ -212,7 +215,8 @@ class Envoys(Proxies):
     def close(self) -> None:
         """Ends them, if they have not ended."""
         for id_, envoy in self._envoys.items():
-            envoy.stop()
+            if not envoy.stop():
+                self.troubles[f"the Envoy of {id_}"] = {STUCK: 1}
             log = envoy.folder / "access.log"
             if self._access_log is not None and log.exists():
                 shutil.copyfile(log, self._access_log / f"{file_name(id_)}.jsonl")

@@ -237,17 +237,23 @@ class Envoy:
         """
         return _get(self.folder, path)
 
-    def stop(self) -> None:
-        """Ends the process; what is in flight is broken off. Does nothing a second time."""
+    def stop(self) -> bool:
+        """Ends the process; what is in flight is broken off. Does nothing a second time.
+
+        Returns:
+            Whether it ended when it was asked to; else it was killed, and has not written all down.
+        """
         process, self._process = self._process, None
         if process is None:
-            return
+            return True
         process.terminate()
         try:
             process.wait(GRACE)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+            return False
+        return True
 
     def calls(self, wall_start: float = 0.0) -> list[CallRow]:
         """The calls in its access log so far; scenario time 0 is `wall_start`, s since 1970."""
