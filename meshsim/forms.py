@@ -126,7 +126,7 @@ def _wanted() -> str:
     wanted = os.environ.get("MESHSIM_FORM", "")
     if wanted not in ("", "plain", "compiled"):
         raise ImportError(
-            f"MESHSIM_FORM={wanted} is no form of the mesh; write plain or compiled, or leave it out"
+            f"MESHSIM_FORM={wanted} is not a form of the mesh; write plain or compiled, or leave it out"
         )
     return wanted
 

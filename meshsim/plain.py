@@ -45,7 +45,7 @@ def joined(text: str) -> str | None:
 def native(value: object) -> object:
     """A number, truth, text or path as Python's own int, float, bool or str; anything else as it is."""
     if getattr(value, "shape", None) == () and hasattr(value, "item"):
-        value = math.nan if getattr(value, "mask", False) else value.item()  # numpy's; masked is no number
+        value = math.nan if getattr(value, "mask", False) else value.item()  # numpy's; masked is not a number
     if isinstance(value, bool):
         return value
     if isinstance(value, str | os.PathLike):
@@ -81,7 +81,7 @@ def whole(name: str, value: object) -> int:
     """
     number = native(value)
     if isinstance(number, bool) or not isinstance(number, int):
-        raise MeshsimError(f"{name}: {shown(number)} is no whole number; give one such as 7")
+        raise MeshsimError(f"{name}: {shown(number)} is not a whole number; give one such as 7")
     if abs(number) > LARGEST_WHOLE:
         raise MeshsimError(f"{name}: {shown(number)} is too large; give a smaller one")
     return number
@@ -95,7 +95,7 @@ def real(name: str, value: object) -> float:
     """
     number = native(value)
     if isinstance(number, bool) or not isinstance(number, int | float) or not -math.inf < number < math.inf:
-        raise MeshsimError(f"{name}: {shown(number)} is no number; give one such as 0.5")
+        raise MeshsimError(f"{name}: {shown(number)} is not a number; give one such as 0.5")
     if abs(number) > LARGEST_WHOLE:
         raise MeshsimError(f"{name}: {shown(number)} is too large; give a smaller one")
     return float(number)
@@ -108,7 +108,7 @@ def _amount(name: str, value: object) -> object:
 
 def _text(name: str, value: object) -> str:
     if not isinstance(value, str) or not value:
-        raise MeshsimError(f"{name}: {shown(native(value))} is no text; give a name")
+        raise MeshsimError(f"{name}: {shown(native(value))} is not text; give a name")
     return str(value)
 
 
@@ -126,7 +126,7 @@ def _several(value: object) -> Iterable[object]:
 def _path(name: str, value: object) -> Path:
     path = native(value)
     if not isinstance(value, str | os.PathLike) or not isinstance(path, str):
-        raise MeshsimError(f"{name}: {shown(path)} is no path; give the name of a folder")
+        raise MeshsimError(f"{name}: {shown(path)} is not a path; give the name of a folder")
     return Path(path)
 
 
@@ -135,7 +135,7 @@ def _paths(name: str, value: object) -> list[str]:
     paths = [native(path) if isinstance(path, str | os.PathLike) else path for path in _several(value)]
     for path in paths:
         if not isinstance(path, str):
-            raise MeshsimError(f"{name}: {shown(native(path))} is no path; give names of files or folders")
+            raise MeshsimError(f"{name}: {shown(native(path))} is not a path; give names of files or folders")
     return [str(path) for path in paths]
 
 
@@ -163,7 +163,7 @@ def _overrides(name: str, value: object) -> object:
 
 def _mapping(name: str, value: object) -> Mapping[Any, Any]:
     if not isinstance(value, Mapping):
-        raise MeshsimError(f"{name}: {shown(native(value))} is no mapping; give values by name")
+        raise MeshsimError(f"{name}: {shown(native(value))} is not a mapping; give values by name")
     return value
 
 

@@ -67,7 +67,7 @@ def duration(value: object) -> float:
         return 0.0
     if _bare(value):
         raise ValueError(f"{value} has no unit; write a duration such as {value}ms or {value}s")
-    raise ValueError(f"{shown(value)} is no duration; write one such as 250us, 25ms, 2s, 5m or 24h")
+    raise ValueError(f"{shown(value)} is not a valid duration; write one such as 250us, 25ms, 2s, 5m or 24h")
 
 
 def rate(value: object) -> float:
@@ -82,7 +82,7 @@ def rate(value: object) -> float:
             return _checked(float(match[1]) / SECONDS[match[2]], value)
     if _bare(value):
         raise ValueError(f"{value} has no unit; write a rate such as {value}/s")
-    raise ValueError(f"{shown(value)} is no rate; write one such as 200/s or 12/m")
+    raise ValueError(f"{shown(value)} is not a valid rate; write one such as 200/s or 12/m")
 
 
 def ratio(value: object) -> float:
@@ -96,7 +96,7 @@ def ratio(value: object) -> float:
     elif isinstance(value, int | float) and not isinstance(value, bool):
         share = float(min(max(value, -1), 2))  # an int may be too large for a float
     else:
-        raise ValueError(f"{shown(value)} is no ratio; write one such as 5% or 0.05")
+        raise ValueError(f"{shown(value)} is not a valid ratio; write one such as 5% or 0.05")
     if not 0.0 <= share <= 1.0:
         raise ValueError(f"{shown(value)} is outside 0-100%; write a ratio such as 5% or 0.05")
     return share

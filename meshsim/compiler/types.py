@@ -161,7 +161,7 @@ class Locals:
         if typed is None or name in self.arguments:
             return
         bare = without_none(typed.annotation)
-        if ast.unparse(bare) not in SCALARS:  # a number that may be None is no number in C
+        if ast.unparse(bare) not in SCALARS:  # a number that may be None is not a number in C
             typed = Typed(bare, typed.module)
         before = self.known.get(name)
         if before is not None and ast.unparse(before.annotation) != ast.unparse(typed.annotation):

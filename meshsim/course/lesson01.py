@@ -72,7 +72,7 @@ def check_whole(answer: object) -> str:
         if value is None:
             return "01a: not yet: `whole` returns nothing"
         if not isinstance(value, Real | Decimal) or isinstance(value, bool):
-            return f"01a: not yet: {_called(case)} returns {_text(value)}, which is no number"
+            return f"01a: not yet: {_called(case)} returns {_text(value)}, which is not a number"
         calls, error_ratio, number = case
         if (
             not abs(_float(value) - retries.success(error_ratio, number) ** calls) <= ALLOWED_ERROR

@@ -93,7 +93,7 @@ def convert(
         chosen where the graph is silent, and what was left out.
 
     Raises:
-        ScenarioError: the text is no isotope graph, and the error has all its problems, by line; or no
+        ScenarioError: the text is not an isotope graph, and the error has all its problems, by line; or no
             scenario can be what it says.
         MeshsimError: `rate` or `duration` is none.
     """
@@ -197,16 +197,16 @@ class _Graph:
         kind = top.get("kind", "MockServiceGraph")
         if kind != "MockServiceGraph":
             self._refuse(
-                ("kind",), f"{shown(kind)} is no isotope graph", "isotope's kind is MockServiceGraph"
+                ("kind",), f"{shown(kind)} is not an isotope graph", "isotope's kind is MockServiceGraph"
             )
         if "services" not in top:
             self._refuse(
-                (), "is no isotope graph: it has no services", suggestion(next(iter(top), ""), TOP_KEYS)
+                (), "is not an isotope graph: it has no services", suggestion(next(iter(top), ""), TOP_KEYS)
             )
         if not isinstance(top["services"], list) or not top["services"]:
             what = "a mapping" if isinstance(top["services"], dict) else shown(top["services"])
             self._refuse(
-                ("services",), f"is no isotope graph: services is {what}", "isotope lists them: - name: a"
+                ("services",), f"is not an isotope graph: services is {what}", "isotope lists them: - name: a"
             )
 
     def _refuse(self, path: Path, message: str, remedy: str) -> None:
@@ -217,7 +217,7 @@ class _Graph:
         """A mapping whose keys are all known; those without a counterpart are noted."""
         if not isinstance(value, dict):
             self._findings.add(
-                path, f"{shown(value)} is no mapping", f"write keys such as {listed(known[:3])}"
+                path, f"{shown(value)} is not a mapping", f"write keys such as {listed(known[:3])}"
             )
             return {}
         for key in value:
@@ -244,7 +244,7 @@ class _Graph:
             path: Path = ("services", index, "name")
             name = entry.get("name")
             if not isinstance(name, str) or not name:
-                message = "is missing" if name in (None, "") else f"{shown(name)} is no text"
+                message = "is missing" if name in (None, "") else f"{shown(name)} is not text"
                 self._findings.add(path, message, "give every service a name")
                 name = f"#{index}"
             elif name in names:
@@ -279,7 +279,7 @@ class _Graph:
         right = isinstance(value, int) and not isinstance(value, bool) and value >= 1
         if not right:
             self._findings.add(
-                path, f"{shown(value)} is no number of replicas", "write a whole number from 1 on"
+                path, f"{shown(value)} is not a number of replicas", "write a whole number from 1 on"
             )
         return right
 
@@ -323,7 +323,9 @@ class _Graph:
         if script is None:
             return []
         if not isinstance(script, list):
-            self._findings.add(path, f"{shown(script)} is no script", "write a list of - call: and - sleep:")
+            self._findings.add(
+                path, f"{shown(script)} is not a script", "write a list of - call: and - sleep:"
+            )
             return []
         stages: list[object] = []
         for index, command in enumerate(script):
@@ -348,7 +350,7 @@ class _Graph:
         """The step of a command; none if it is wrong."""
         if not isinstance(command, dict) or len(command) != 1:
             what = "a step of several commands" if isinstance(command, dict) else shown(command)
-            self._findings.add(path, f"{what} is no command", "write - call: a or - sleep: 10ms")
+            self._findings.add(path, f"{what} is not a command", "write - call: a or - sleep: 10ms")
             return []
         ((kind, value),) = command.items()
         if kind == "call":
@@ -373,7 +375,9 @@ class _Graph:
         probability = options.get("probability", 0)
         if not isinstance(probability, int) or isinstance(probability, bool) or not 0 <= probability <= 100:
             remedy = "write a whole number of percent, 1 to 100"
-            self._findings.add((*path, "probability"), f"{shown(probability)} is no probability", remedy)
+            self._findings.add(
+                (*path, "probability"), f"{shown(probability)} is not a valid probability", remedy
+            )
         elif 0 < probability < 100:
             step["probability"] = f"{probability}%"
         return [step]
@@ -384,7 +388,10 @@ class _Graph:
         if text == "0":
             return []
         if not GO_DURATION.fullmatch(text):
-            message, remedy = f"{shown(value)} is no duration", "write one such as 100ms, 1.5s or 1m30s"
+            message, remedy = (
+                f"{shown(value)} is not a valid duration",
+                "write one such as 100ms, 1.5s or 1m30s",
+            )
             self._findings.add(path, message, remedy)
             return []
         parts = GO_PART.findall(text.replace("μ", "µ"))

@@ -291,7 +291,7 @@ def load(path: Path) -> tuple[Header, Table]:
     """Which sweep a table is of, and its columns.
 
     Raises:
-        MeshsimError: it is no table of a sweep, or no longer the one that was written.
+        MeshsimError: it is not a table of a sweep, or no longer the one that was written.
         OSError: it can't be read.
     """
     import pyarrow as pa  # noqa: PLC0415 - slow to import
@@ -306,9 +306,9 @@ def load(path: Path) -> tuple[Header, Table]:
             for name in found.column_names
         }
     except Exception as error:  # whatever damaged bytes raise in a reader of them
-        raise MeshsimError(f"{path} is no table of a sweep by meshsim, or damaged; {REMEDY}") from error
+        raise MeshsimError(f"{path} is not a table of a sweep by meshsim, or damaged; {REMEDY}") from error
     if META not in said:
-        raise MeshsimError(f"{path} is no table of a sweep by meshsim; {REMEDY}")
+        raise MeshsimError(f"{path} is not a table of a sweep by meshsim; {REMEDY}")
     if DIGEST not in said:
         raise MeshsimError(f"{path}: {OLD}; {REMEDY}")
     if said[DIGEST] != seal.table_digest(said[META], table):

@@ -122,7 +122,7 @@ def services(summary: Summary) -> Sheet:
     for name, service in summary["services"].items():
         rows.append((name, *_station(service)))
         rows += [(f"  {version}", *_station(part)) for version, part in service["versions"].items()]
-    columns = ("service", "attempts", "rate", "failed", "dropped", "busy", "queue", "p50", "p99")
+    columns = ("service", "attempts", "rate", "failed", "dropped", "utilisation", "queue", "p50", "p99")
     return _without_zeros(Sheet("services", columns, rows), "dropped")
 
 

@@ -54,7 +54,7 @@ def start(name: str, template: str = DEFAULT, *, force: bool = False) -> Path:
     stem = path.stem if path.suffix in ENDINGS else path.name
     if not GOOD_NAME.fullmatch(stem) or name.endswith(os.sep):
         raise MeshsimError(
-            f"{shown(name)} is no name for a scenario; write letters, digits, _, - and dots, such as shop"
+            f"{shown(name)} is not a name for a scenario; write letters, digits, _, - and dots, such as shop"
         )
     content = text(template, stem)
     path = path if path.suffix in ENDINGS else path.with_name(f"{stem}.yaml")

@@ -12,7 +12,7 @@ PROBE_TIMEOUT = 0.5
 """Of one attempt to connect, s."""
 
 NO_DOMAIN = r"(?:localhost|[0-9.]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?"
-"""A Host that is no name of anybody's domain: that of a web page may be made to stand for this machine (DNS
+"""A Host that is no name of a domain: that of a web page may be made to stand for this machine (DNS
 rebinding), so what a page must not read is told under an address only."""
 
 

@@ -1,4 +1,4 @@
-"""Two scenarios on the same luck: what differs, how sure that is, and what pairing them was worth.
+"""Two scenarios with common random numbers: what differs, how sure that is, and what pairing them was worth.
 
 Replication k of A and of B has the same seed, so both see the same arrivals and the same service
 times. What is bad luck for one is bad luck for the other, and goes out of the difference:

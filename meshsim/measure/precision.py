@@ -103,7 +103,7 @@ class Goal:
             at_most: see above; None is `AT_MOST`.
 
         Raises:
-            MeshsimError: this is no goal.
+            MeshsimError: this is not a goal.
         """
         try:
             wanted = ratio(until)

@@ -4,7 +4,7 @@ A mean over a run whose queues grow says more about when it was stopped than abo
 criterion, for the client's requests in flight and for the waiting room of each service: averaged over
 the four quarters of the measured time,
 
-- each quarter is above the one before, by a tenth or more of the whole rise (it rose all along), and
+- each quarter is above the one before, by a tenth or more of the whole rise (it rose throughout), and
 - the whole rise, from first to last quarter, is at least 10, and at least 2 % of what arrived meanwhile.
 
 A queue that is merely busy wanders without a direction, by far less than 2 % of its arrivals; overload by
@@ -47,7 +47,7 @@ class Pile:
 
     def __str__(self) -> str:
         amounts = ", ".join(f"{amount:.0f}" for amount in self.quarters)
-        return f"{self.what} grew all along ({amounts} on average in the quarters of the measured time)"
+        return f"{self.what} grew throughout the measurement window ({amounts} on average in its quarters)"
 
 
 def judge(

@@ -105,7 +105,7 @@ def alt_text(run: Drawable) -> str:
 
 
 def _series(run: Drawable) -> Table:
-    """The series without bins that are cut short: what came in a few milliseconds is no rate."""
+    """The series without bins that are cut short: what came in a few milliseconds is not a valid rate."""
     table = run.drawn_columns
     keep = whole(table["width"])
     return {column: values[keep] for column, values in table.items()}

@@ -1,6 +1,6 @@
 """Envoy's circuit breaker: limits on what one proxy has under way to one cluster.
 
-It is no switch with a half-open state: each limit is a gauge, refused while full and free the moment
+It is not a switch with a half-open state: each limit is a gauge, refused while full and free the moment
 something ends. What it buys is that a slow upstream can hold only so many of the caller's connections, so
 the caller's other work goes on. By Little's law the right `max_requests` is rate · latency, with room for
 bursts; failure mode: a limit far above that (the default 1024) does not act before the caller is already in

@@ -54,7 +54,7 @@ class Outcome(NamedTuple):
     """What became of a call at its route.
 
     Attributes:
-        version: of the replica whose response it is, ``""`` if it is no replica's.
+        version: of the replica whose response it is, ``""`` if it is not a replica's.
     """
 
     status: int

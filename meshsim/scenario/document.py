@@ -82,7 +82,7 @@ def parse(text: str, file: str) -> Document:
         raise ScenarioError([Problem(file, 0, "", "is empty", "write at least duration, services and load")])
     if root.kind != "mapping":
         raise ScenarioError(
-            [Problem(file, root.line, "", "is no mapping of keys", "begin with keys such as services:")]
+            [Problem(file, root.line, "", "is not a mapping of keys", "begin with keys such as services:")]
         )
     builder = _Builder(file)
     value = builder.value(root, ())

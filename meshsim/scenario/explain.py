@@ -15,12 +15,12 @@ from meshsim.scenario.schema import cached_schema
 from meshsim.scenario.synonyms import unknown_key
 
 NO_SUCH_KIND = {
-    "int_type": ("no whole number", "write one such as 3"),
-    "int_from_float": ("no whole number", "write one such as 3"),
-    "float_type": ("no number", "write one such as 1.5"),
-    "string_type": ("no text", "put it in quotes"),
-    "tuple_type": ("no list", "write [...] or lines that begin with -"),
-    "list_type": ("no list", "write [...] or lines that begin with -"),
+    "int_type": ("not a whole number", "write one such as 3"),
+    "int_from_float": ("not a whole number", "write one such as 3"),
+    "float_type": ("not a number", "write one such as 1.5"),
+    "string_type": ("not text", "put it in quotes"),
+    "tuple_type": ("not a list", "write [...] or lines that begin with -"),
+    "list_type": ("not a list", "write [...] or lines that begin with -"),
     "bool_type": ("neither true nor false", ""),
 }
 LIMITS = {"greater_than": "gt", "greater_than_equal": "ge", "less_than": "lt", "less_than_equal": "le"}
@@ -110,7 +110,7 @@ def _no_mapping(value: object, names: list[str]) -> tuple[str, str]:
     if value is None:
         return "is empty", "write {} for all defaults"
     return (
-        f"{shown(value)} is no mapping",
+        f"{shown(value)} is not a mapping",
         f"its keys: {listed(names)}" if names else "write names and values",
     )
 

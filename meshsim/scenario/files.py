@@ -77,7 +77,7 @@ def take_files(document: dict[str, Any]) -> dict[str, str]:
         The files' content by name, as `Files` has it.
 
     Raises:
-        ValueError: a measured time is no duration.
+        ValueError: a measured time is not a valid duration.
     """
     found: dict[str, str] = {}
     room = MOST_INLINE
@@ -157,7 +157,9 @@ def _read(files: Files, name: str, path: Path, parse: Any, findings: Findings) -
         text = files.contents.get(name)
         if text is None:
             if place.exists() and not stat.S_ISREG(place.stat().st_mode):
-                raise MeshsimError("is no ordinary file")  # a pipe would be waited for, a device never ends
+                raise MeshsimError(
+                    "is not an ordinary file"
+                )  # a pipe would be waited for, a device never ends
             text = decode(read_bytes(place, MOST_BYTES), MOST_BYTES)
     except (MeshsimError, OSError, ValueError) as error:
         findings.add(path, f"{shown(name)}: {error}", f"files are looked for in {folder.absolute()}")
@@ -250,7 +252,7 @@ def _wrong_row(text: str, column: int, name: str) -> Problem:
                 many = f"has {len(row)} cells, and the first line {columns}"
                 return Problem(name, rows.line_num, TIME, many, "write 1.25 with a point, or quote the cell")
             if not _is_time(written):
-                return Problem(name, rows.line_num, TIME, f"{_number(written)} is no time", remedy)
+                return Problem(name, rows.line_num, TIME, f"{_number(written)} is not a valid time", remedy)
             if float(written) < float(before):
                 back = f"{shown(written)} comes after {shown(before)}"
                 return Problem(name, rows.line_num, TIME, back, "sort the lines by time")
@@ -290,7 +292,7 @@ def _measured(text: str, name: str) -> list[str]:
             try:
                 seconds = units.duration(written if written[-1].isalpha() else f"{written}s")
             except ValueError:
-                message = f"{_number(written)} is no duration"
+                message = f"{_number(written)} is not a valid duration"
                 raise ScenarioError([Problem(name, number, "", message, remedy)]) from None
             if seconds > units.LONGEST:
                 message = f"{shown(written)} is longer than a run can be (without a unit it is seconds)"

@@ -131,7 +131,7 @@ def _check_position(here: dict[str, Any] | list[Any], path: Path) -> None:
     part, place = path[-1], dotted(path[:-1]) or "the scenario"
     if isinstance(here, dict):
         if isinstance(part, int):
-            raise ValueError(f"{place} is no list")
+            raise ValueError(f"{place} is not a list")
     elif isinstance(part, str):
         raise ValueError(f"{place} is a list; write a position such as {place}[0]")
     elif part >= len(here):

@@ -102,10 +102,12 @@ def _file(source: str | Path) -> tuple[str, str, Path | None]:
     """A file's text, its name for messages, and its folder."""
     name = native(source)
     if not isinstance(name, str):
-        raise ScenarioError([Problem(shown(source), 0, "", "is no file name", "give a path or a scenario")])
+        raise ScenarioError(
+            [Problem(shown(source), 0, "", "is not a file name", "give a path or a scenario")]
+        )
     if "\n" in name:
         raise ScenarioError(
-            [Problem(shown(name), 0, "", "is no file name", "read a scenario's text with loads")]
+            [Problem(shown(name), 0, "", "is not a file name", "read a scenario's text with loads")]
         )
     try:
         if name == STDIN:

@@ -1,7 +1,7 @@
 """The names a written scenario defines: services, versions, replicas, and the edges that carry calls.
 
 It is read off the raw document, before types are checked, so that wrong names can be told together with
-wrong values. What is no mapping or list where one should be is passed over here; the models refuse it.
+wrong values. What is not a mapping or list where one should be is passed over here; the models refuse it.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def plain(value: object, depth: int = 0) -> object:
         return joined(value)
     if isinstance(value, int | float):
         if abs(value) >= LARGEST_INTEGER if isinstance(value, int) else not math.isfinite(value):
-            raise ValueError(f"{shown(value)} is no number that a scenario can use")
+            raise ValueError(f"{shown(value)} is not a number that a scenario can use")
         return value
     if isinstance(value, Mapping):
         return {str(key): plain(entry, depth + 1) for key, entry in value.items()}

@@ -130,7 +130,7 @@ class Balance(Model):
         if isinstance(value, dict) and len(value) == 1:
             ((name, options),) = value.items()
         if not isinstance(name, str):
-            raise ValueError(f"{shown(value)} is no balancer; write one of {listed(BALANCERS)}")
+            raise ValueError(f"{shown(value)} is not a balancer; write one of {listed(BALANCERS)}")
         if name in BALANCERS_LATER:
             raise ValueError(
                 f"{name} is not supported yet in this version of meshsim; write one of {listed(BALANCERS)}"

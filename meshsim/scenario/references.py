@@ -152,7 +152,7 @@ class References:
         versions = self._outline.versions(service)
         example = f"{service}/{next(iter(versions))}/0" if versions else f"{service}/0"
         if len(rest) != (2 if versions else 1) or not rest[-1].isdecimal() or not rest[-1].isascii():
-            self._findings.add(path, f"{shown(name)} is no replica", f"write one such as {example}")
+            self._findings.add(path, f"{shown(name)} is not a replica", f"write one such as {example}")
         elif versions and rest[0] not in versions:
             self._findings.add(
                 path, f"{service} has no version {shown(rest[0])}", suggestion(rest[0], versions)

@@ -42,7 +42,7 @@ def _step(value: Any) -> Any:
     if isinstance(value, Model):
         return value
     if not isinstance(value, dict):
-        raise ValueError(f"{shown(value)} is no step; write {{call: a-service}} or {{sleep: 10ms}}")
+        raise ValueError(f"{shown(value)} is not a step; write {{call: a-service}} or {{sleep: 10ms}}")
     if ("call" in value) == ("sleep" in value):
         if "call" in value:
             raise ValueError("a step either calls or sleeps; make it two steps")

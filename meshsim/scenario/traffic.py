@@ -100,7 +100,7 @@ class Arrivals(Model):
             return value
         name = next(iter(value)) if isinstance(value, dict) and len(value) == 1 else value
         if not isinstance(name, str):
-            raise ValueError(f"{shown(value)} are no arrivals; write one of {listed(ARRIVALS)}")
+            raise ValueError(f"{shown(value)} are not valid arrivals; write one of {listed(ARRIVALS)}")
         if name not in ARRIVALS:
             raise ValueError(f"no arrivals {shown(name)}; {suggestion(name, ARRIVALS)}")
         if isinstance(value, str) and name in ("mmpp", "trace"):

@@ -95,7 +95,7 @@ def linspace(start: str | float, stop: str | float, count: int) -> list[str | in
     first, last = quantity(start), quantity(stop)
     for given, found in ((start, first), (stop, last)):
         if found is None:
-            raise ValueError(f"{shown(given)} is no number; write one such as 4, 100/s, 25ms or 5%")
+            raise ValueError(f"{shown(given)} is not a number; write one such as 4, 100/s, 25ms or 5%")
     assert first is not None
     assert last is not None
     if not 2 <= count <= MOST_VALUES:
@@ -114,7 +114,7 @@ def _alike(first: Quantity, last: Quantity) -> tuple[Quantity, Quantity]:
         last = Quantity(0.0, first.unit)
     if first.kind != last.kind or (first.unit == "") != (last.unit == ""):
         ends = " to ".join(f"{end.amount:g}{end.unit}" for end in (first, last))
-        raise ValueError(f"{ends} is no range; give both ends units of one kind")
+        raise ValueError(f"{ends} is not a range; give both ends units of one kind")
     return first, last
 
 
@@ -142,7 +142,7 @@ def values(written: object) -> tuple[object, ...]:
         written = [written]
     if not isinstance(written, list | tuple):
         raise ValueError(
-            f"{shown(written)} is no list; write [100/s, 200/s] or a range such as 100/s:900/s:17"
+            f"{shown(written)} is not a list; write [100/s, 200/s] or a range such as 100/s:900/s:17"
         )
     if not written:
         raise ValueError("is empty; write at least one value")

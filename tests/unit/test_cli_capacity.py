@@ -142,9 +142,9 @@ def test_the_boundary_of_recovery(hit) -> None:
     ("arguments", "words"),
     [
         (["--find", "lode"], "load"),
-        (["--objective", "front: p99 >= 1s"], "is no objective"),
+        (["--objective", "front: p99 >= 1s"], "is not an objective"),
         (["--objective", "frnt: p99 <= 1s"], "meshsim: --objective: service: no service 'frnt'"),
-        (["--objective", "front: p99 <= 1"], "no duration"),
+        (["--objective", "front: p99 <= 1"], "not a valid duration"),
         (["--cost", "back"], "SERVICE=NUMBER"),
         (["--cost", "bakc=2"], "back"),
         (["--map", "load[0].rate=1/s"], "two keys"),

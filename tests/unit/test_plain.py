@@ -106,13 +106,13 @@ def test_what_is_no_truth_decides_nothing() -> None:
     for wrong in ("no", 1, 0, Decimal(2), np.array([True])):
         with pytest.raises(MeshsimError, match=r"^fresh: "):
             ms.sweep(SCENARIO, {"services.a.workers": [1]}, fresh=wrong)  # type: ignore[arg-type]
-    with pytest.raises(MeshsimError, match=r"^seed: nan is no whole number"):
+    with pytest.raises(MeshsimError, match=r"^seed: nan is not a whole number"):
         ms.run(SCENARIO, seed=np.ma.masked)
 
 
 @pytest.mark.parametrize("paths", [5, None, b"x", [b"x"], object()])
 def test_a_batch_of_what_are_no_paths_is_refused(paths: Any) -> None:
-    with pytest.raises(MeshsimError, match=r"^paths: .* is no path"):
+    with pytest.raises(MeshsimError, match=r"^paths: .* is not a path"):
         ms.batch(paths)
     (entry,) = ms.batch("\ud800", jobs=1).entries  # a path by its type, but no file can be called that
     assert entry.status == "refused"
@@ -137,7 +137,7 @@ def test_arguments_of_another_type_are_refused_before_anything_runs() -> None:
 def test_what_is_neither_path_nor_scenario_is_refused(source: Any) -> None:
     for verb in (ms.load, ms.run, ms.solve, ms.Simulation, ms.sweep, ms.compare, ms.capacity, ms.validate):
         given = {"changes": ["seed=2"]} if verb is ms.compare else {}
-        with pytest.raises(ms.ScenarioError, match="is no file name"):
+        with pytest.raises(ms.ScenarioError, match="is not a file name"):
             verb(source, **given)
 
 

@@ -172,5 +172,5 @@ def objective(text: str) -> dict[str, str]:
         if len(found) > 1:
             return found
     raise MeshsimError(
-        f'{shown(text)} is no objective; write "service: p99 <= 250ms" or "service: success >= 99.9%"'
+        f'{shown(text)} is not an objective; write "service: p99 <= 250ms" or "service: success >= 99.9%"'
     )

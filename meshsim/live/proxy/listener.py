@@ -188,7 +188,7 @@ class Listener(Handler):
         head.headers.append((TRACEPARENT, traceparent(exchange.trace, key or 1, context.sampled)))
 
     def stranger(self, trace: Trace | None, now: float) -> Context:
-        """The context of a call that brings none, and is no program's of which more is known."""
+        """The context of a call that brings none, and is not a program's of which more is known."""
         self.strangers += 1
         return stranger(derive(self.key, self.strangers), now, trace is not None and trace.sampled)
 

@@ -8,7 +8,7 @@
 | 400 | Transfer-Encoding in HTTP/1.0 |
 | 501 | Transfer-Encoding other than exactly `chunked`, once (as Envoy; RFC 9112, 6.1) |
 | 400 | no Host (in HTTP/1.1), several, or one that is no authority; an empty one is none |
-| 400 | a target that is no path, no `http(s)://...` and no `*` of OPTIONS; one with `#` or non-ASCII |
+| 400 | a target that is not a path, no `http(s)://...` and no `*` of OPTIONS; one with `#` or non-ASCII |
 | 505 | another version of HTTP |
 | 404 | CONNECT (as Envoy without a route for it) |
 | 403 | Upgrade that `connection` names (as Envoy without `upgrade_configs`); `h2c` is ignored (as in Envoy) |
@@ -132,7 +132,7 @@ def _read_framing(minor: int, headers: Headers, framing: Headers) -> tuple[int, 
 
 
 def _read_target(method: bytes, target: bytes, host: bytes) -> tuple[bytes, bytes]:
-    """Path and authority of a target that is no path."""
+    """Path and authority of a target that is not a path."""
     if target == b"*" and method == b"OPTIONS":
         return target, host
     absolute = _ABSOLUTE.fullmatch(target)

@@ -100,7 +100,7 @@ def test_nothing_is_replaced_unasked(folder) -> None:
 def test_names_that_are_none_are_refused(folder, name) -> None:
     result = call("init", "--", name)
     assert result.exit_code == 2
-    assert "is no name for a scenario; write letters, digits, _, - and dots, such as shop" in result.output
+    assert "is not a name for a scenario; write letters, digits, _, - and dots, such as shop" in result.output
     assert list(folder.iterdir()) == []
 
 

@@ -91,7 +91,7 @@ def test_other_flags_make_another_build(copy: Path) -> None:
 
 def test_a_misspelt_form_is_told(copy: Path) -> None:
     asked = python(copy, "-c", ASK, MESHSIM_FORM="compield")
-    assert "MESHSIM_FORM=compield is no form of the mesh; write plain or compiled" in asked.stderr
+    assert "MESHSIM_FORM=compield is not a form of the mesh; write plain or compiled" in asked.stderr
 
 
 @needs_compiled

@@ -246,10 +246,10 @@ def test_another_version_is_not_gone_on_with(tmp_path, monkeypatch) -> None:
 
 def test_a_strange_file_is_not_overwritten(tmp_path) -> None:
     pd.DataFrame({"x": [1]}).to_parquet(tmp_path / TABLE)
-    with pytest.raises(MeshsimError, match="is no table of a sweep by meshsim"):
+    with pytest.raises(MeshsimError, match="is not a table of a sweep by meshsim"):
         run(out=tmp_path)
     (tmp_path / TABLE).write_text("no Parquet")
-    with pytest.raises(MeshsimError, match="is no table of a sweep by meshsim"):
+    with pytest.raises(MeshsimError, match="is not a table of a sweep by meshsim"):
         run(out=tmp_path)
 
 

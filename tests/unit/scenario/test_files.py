@@ -41,9 +41,9 @@ def test_files_are_looked_for_in_the_working_directory_without_a_folder(tmp_path
         ("x" * 200_000, 1, "not CSV"),
         ("time\n", 1, "has no arrivals"),
         ("time\n1\nx\n", 3, "what stands there is no time (write seconds from the start"),
-        ("time\n1\n-1\n", 3, "'-1' is no time"),
-        ("time\nnan\n", 2, "'nan' is no time"),
-        ("time\ninf\n", 2, "'inf' is no time"),
+        ("time\n1\n-1\n", 3, "'-1' is not a valid time"),
+        ("time\nnan\n", 2, "'nan' is not a valid time"),
+        ("time\ninf\n", 2, "'inf' is not a valid time"),
         ("time\n1_0\n", 2, "what stands there is no time"),
         ("time\n\u0661\n", 2, "what stands there is no time"),
         ("time\r2\r1\r", 3, "'1' comes after '2'"),
@@ -120,8 +120,8 @@ events: [{at: 1s, set: {policies.a.fault: {delay: {time: TIME}}}}]
     [
         ("", 1, "has no values"),
         ("5ms\nx\n", 2, "what stands there is no duration (write one a line"),
-        ("-1\n", 1, "'-1' is no duration"),
-        ("nan\n", 1, "'nan' is no duration"),
+        ("-1\n", 1, "'-1' is not a valid duration"),
+        ("nan\n", 1, "'nan' is not a valid duration"),
         ("5\n1732790000\n", 2, "longer than a run can be (without a unit it is seconds)"),
     ],
 )

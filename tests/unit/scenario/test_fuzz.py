@@ -73,7 +73,7 @@ def reads_or_refuses(text, overrides=()):
 @settings(max_examples=50, deadline=None)
 @given(st.dictionaries(st.sampled_from(KEYS) | TEXT, VALUES, max_size=6))
 def test_documents_of_known_and_unknown_keys(document):
-    with contextlib.suppress(ValueError):  # a lone surrogate is no text to begin with
+    with contextlib.suppress(ValueError):  # a lone surrogate is not text to begin with
         reads_or_refuses(dump(document))
 
 

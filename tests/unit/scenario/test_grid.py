@@ -86,10 +86,10 @@ sweep:
     remedy = "(write [100/s, 200/s] or a range such as 100/s:900/s:17)"
     assert told(text) == [
         "s.yaml:8: load[0].rate: 20 has no unit (write a rate such as 20/s)",
-        "s.yaml:8: load[0].rate: 'quick' is no rate (write one such as 200/s or 12/m)",
+        "s.yaml:8: load[0].rate: 'quick' is not a valid rate (write one such as 200/s or 12/m)",
         "s.yaml:9: services.a.wrokers: unknown key (did you mean workers?)",
         "s.yaml:10: sweep.load[3].rate: load has only 1 entries (positions count from 0)",
-        f"s.yaml:11: sweep.services.a.replicas: 3 is no list {remedy}",
+        f"s.yaml:11: sweep.services.a.replicas: 3 is not a list {remedy}",
         "s.yaml:12: policies.c: no service 'c' (write a or b)",
     ]  # fmt: skip
 

@@ -83,7 +83,7 @@ def test_keys_that_hold_dots(whole):
         ("load[0].rte=100/s", "load[0].rte", "did you mean rate?"),
         ("load[9].rate=100/s", "load[9].rate", "load has only 4 entries (positions count from 0)"),
         ("load.rate=100/s", "load.rate", "load is a list (write a position such as load[0])"),
-        ("services[0].workers=1", "services[0].workers", "services is no list"),
+        ("services[0].workers=1", "services[0].workers", "services is not a list"),
         ("polices.cart.timeout=1s", "polices", "unknown key (did you mean policies?)"),
         ("policies.crat.timeout=1s", "policies.crat", "no service 'crat' (did you mean cart?)"),
         ("policies.cart.retries.atempts=1", "policies.cart.retries.atempts", "did you mean attempts?"),

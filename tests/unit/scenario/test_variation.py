@@ -28,13 +28,13 @@ def test_a_range_keeps_its_unit(start, stop, count, expected) -> None:
 @pytest.mark.parametrize(
     ("start", "stop", "count", "words"),
     [
-        ("100/s", "1s", 3, "100/s to 1s is no range"),
-        ("10", "1s", 3, "10 to 1s is no range"),
-        ("10%", 1, 3, "10% to 1 is no range"),
-        ("fast", "1s", 3, "'fast' is no number"),
+        ("100/s", "1s", 3, "100/s to 1s is not a range"),
+        ("10", "1s", 3, "10 to 1s is not a range"),
+        ("10%", 1, 3, "10% to 1 is not a range"),
+        ("fast", "1s", 3, "'fast' is not a number"),
         ("1s", "2s", 1, "1 values are no range"),
         ("1s", "2s", 10**9, "are no range"),
-        (True, 2, 2, "true is no number"),
+        (True, 2, 2, "true is not a number"),
     ],
 )
 def test_what_is_no_range(start, stop, count, words) -> None:
@@ -74,8 +74,8 @@ def test_lists_and_ranges(written, expected) -> None:
 @pytest.mark.parametrize(
     ("written", "words"),
     [
-        ("100/s", "is no list"),
-        (3, "3 is no list"),
+        ("100/s", "is not a list"),
+        (3, "3 is not a list"),
         ([], "is empty"),
         (["100ms", "0.1s"], "'0.1s' is there twice"),
         ([0.1, "10%"], "'10%' is there twice"),

@@ -66,7 +66,7 @@ def test_objectives_of_the_command_line(text, found) -> None:
     "text", ["a", "a:", "a: p99", "a: p99 >= 20ms", "a: success <= 99%", "a: p99 <= 1s,"]
 )
 def test_objectives_that_can_not_be_read(text) -> None:
-    with pytest.raises(MeshsimError, match="is no objective; write"):
+    with pytest.raises(MeshsimError, match="is not an objective; write"):
         objective(text)
 
 
