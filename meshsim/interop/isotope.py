@@ -323,9 +323,7 @@ class _Graph:
         if script is None:
             return []
         if not isinstance(script, list):
-            self._findings.add(
-                path, f"{shown(script)} is not a script", "write a list of - call: and - sleep:"
-            )
+            self._findings.add(path, f"{shown(script)} is not a script", "write - call: a and - sleep: 10ms")
             return []
         stages: list[object] = []
         for index, command in enumerate(script):
@@ -388,11 +386,8 @@ class _Graph:
         if text == "0":
             return []
         if not GO_DURATION.fullmatch(text):
-            message, remedy = (
-                f"{shown(value)} is not a valid duration",
-                "write one such as 100ms, 1.5s or 1m30s",
-            )
-            self._findings.add(path, message, remedy)
+            message = f"{shown(value)} is not a valid duration"
+            self._findings.add(path, message, "write one such as 100ms, 1.5s or 1m30s")
             return []
         parts = GO_PART.findall(text.replace("μ", "µ"))
         if len(parts) == 1:

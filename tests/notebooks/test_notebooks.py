@@ -35,7 +35,7 @@ ANSWERS_01 = {
         ),
         ('MINE = """\npolicies:\n  parts:\n    retries: {attempts: 2}\n"""', "not yet"),
         ('MINE = """\npolicies:\n  parts:\n    retries: {attempts: 1, backoff: {base: 1ms}}\n"""', "not yet"),
-        ('MINE = """\npolicies:\n  parts:\n    retry: {attempts: 2}\n"""', "did you mean retries?"),
+        ('MINE = """\npolicies:\n  parts:\n    retry: {attempts: 2}\n"""', "write retries"),
         (
             'MINE = """\npolicies:\n  parts:\n    retries: {attempts: 9, backoff: {base: 2ms}}\n"""',
             "so it does with one retry less",

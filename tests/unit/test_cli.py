@@ -43,7 +43,7 @@ def test_run_shows_tables_and_writes_files(small, tmp_path) -> None:
         "goodput",
         "success",
         "amplification",
-        "busy",
+        "utilisation",
         "client -> api",
         "met",
         "summary.json",

@@ -79,7 +79,7 @@ def test_the_fewest_retries_that_do_in_time_are_right() -> None:
             "so it does with one retry less",
         ),
         (lines("{fault: {abort: {status: 200}}}"), "`fault`"),
-        (lines("{retry: {attempts: 2}}"), "did you mean retries?"),
+        (lines("{retry: {attempts: 2}}"), "write retries"),
         ("events:\n  - {at: 0s, service: parts, errors: 0%}\n", "only `policies` may be added"),
         ("policies: [", "can't be run"),
         ("", "what does the formula say"),

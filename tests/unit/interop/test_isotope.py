@@ -195,7 +195,7 @@ services:
         ("errorRate: 101%", "'101%' is outside 0-100% (write a ratio such as 5% or 0.05)"),
         ("type: tcp", "no type 'tcp' (write http or grpc)"),
         ("isEntrypoint: maybe", "'maybe' is neither true nor false (write true or false)"),
-        ("script: call", "'call' is not a script (write a list of - call: and - sleep:)"),
+        ("script: call", "'call' is not a script (write - call: a and - sleep: 10ms)"),
         ("script: [call]", "'call' is not a command (write - call: a or - sleep: 10ms)"),
         ("script: [{call: b, sleep: 1s}]", "is not a command (write - call: a or - sleep: 10ms)"),
         ("script: [wait: 1s]", "no command 'wait' (write call or sleep)"),

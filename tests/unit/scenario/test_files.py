@@ -40,12 +40,12 @@ def test_files_are_looked_for_in_the_working_directory_without_a_folder(tmp_path
         ("Time\n1\n", 1, "has no column time (did you mean Time?)"),
         ("x" * 200_000, 1, "not CSV"),
         ("time\n", 1, "has no arrivals"),
-        ("time\n1\nx\n", 3, "what stands there is no time (write seconds from the start"),
+        ("time\n1\nx\n", 3, "what stands there is not a valid time (write seconds from the start"),
         ("time\n1\n-1\n", 3, "'-1' is not a valid time"),
         ("time\nnan\n", 2, "'nan' is not a valid time"),
         ("time\ninf\n", 2, "'inf' is not a valid time"),
-        ("time\n1_0\n", 2, "what stands there is no time"),
-        ("time\n\u0661\n", 2, "what stands there is no time"),
+        ("time\n1_0\n", 2, "what stands there is not a valid time"),
+        ("time\n\u0661\n", 2, "what stands there is not a valid time"),
         ("time\r2\r1\r", 3, "'1' comes after '2'"),
         ("a,time\n1\n", 2, "the time is missing"),
         ("time\n1\n3\n2\n", 4, "'2' comes after '3' (sort the lines by time)"),
@@ -78,14 +78,14 @@ def test_files_that_can_not_be_read(tmp_path):
     assert "not UTF-8" in str(problems(TRACE, tmp_path)[0])
     (tmp_path / "arrivals.csv").unlink()
     (tmp_path / "arrivals.csv").mkdir()
-    assert "no ordinary file" in str(problems(TRACE, tmp_path)[0])
+    assert "not an ordinary file" in str(problems(TRACE, tmp_path)[0])
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
 def test_pipes_are_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "times.txt")
     (problem,) = problems(MEASURED, tmp_path)
-    assert "no ordinary file" in str(problem)
+    assert "not an ordinary file" in str(problem)
 
 
 def test_measured_times_have_a_unit_or_are_seconds(tmp_path):
@@ -119,7 +119,7 @@ events: [{at: 1s, set: {policies.a.fault: {delay: {time: TIME}}}}]
     ("content", "line", "words"),
     [
         ("", 1, "has no values"),
-        ("5ms\nx\n", 2, "what stands there is no duration (write one a line"),
+        ("5ms\nx\n", 2, "what stands there is not a valid duration (write one a line"),
         ("-1\n", 1, "'-1' is not a valid duration"),
         ("nan\n", 1, "'nan' is not a valid duration"),
         ("5\n1732790000\n", 2, "longer than a run can be (without a unit it is seconds)"),
