@@ -17,9 +17,13 @@ def integers(length: int) -> array[int]:
 
 def longer_floats(column: array[float], length: int) -> array[float]:
     """The column with zeros up to a new length."""
-    return column + floats(length - len(column))
+    longer: array[float] = floats(length)
+    longer[: len(column)] = column
+    return longer
 
 
 def longer_integers(column: array[int], length: int) -> array[int]:
     """The column with zeros up to a new length."""
-    return column + integers(length - len(column))
+    longer: array[int] = integers(length)
+    longer[: len(column)] = column
+    return longer
