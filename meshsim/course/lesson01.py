@@ -74,10 +74,9 @@ def check_whole(answer: object) -> str:
         if not isinstance(value, Real | Decimal) or isinstance(value, bool):
             return f"01a: not yet: {_called(case)} returns {_text(value)}, which is not a number"
         calls, error_ratio, number = case
-        if (
-            not abs(_float(value) - retries.success(error_ratio, number) ** calls) <= ALLOWED_ERROR
-        ):  # NaN, too
-            wrong.append(f"{_called(case)} = {_float(value):.6g}")
+        found = _float(value)
+        if not abs(found - retries.success(error_ratio, number) ** calls) <= ALLOWED_ERROR:  # NaN, too
+            wrong.append(f"{_called(case)} = {found:.6g}")
     if not wrong:
         return f"01a: right, {len(CASES)} of {len(CASES)} cases"
     return "\n".join(

@@ -157,9 +157,8 @@ def _read(files: Files, name: str, path: Path, parse: Any, findings: Findings) -
         text = files.contents.get(name)
         if text is None:
             if place.exists() and not stat.S_ISREG(place.stat().st_mode):
-                raise MeshsimError(
-                    "is not an ordinary file"
-                )  # a pipe would be waited for, a device never ends
+                # A pipe would be waited for, a device never ends
+                raise MeshsimError("is not an ordinary file")
             text = decode(read_bytes(place, MOST_BYTES), MOST_BYTES)
     except (MeshsimError, OSError, ValueError) as error:
         findings.add(path, f"{shown(name)}: {error}", f"files are looked for in {folder.absolute()}")

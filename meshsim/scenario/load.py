@@ -65,7 +65,7 @@ def loads(
     """
     for argument, given, fitting in (("text", text, str), ("name", name, str), ("folder", folder, PATHS)):
         if not isinstance(given, fitting):
-            message = f"{argument}: {shown(native(given))} is no {'path' if fitting is PATHS else 'text'}"
+            message = f"{argument}: {shown(native(given))} is not {'a path' if fitting is PATHS else 'text'}"
             raise ScenarioError([Problem("loads", 0, "", message, "read a file with load")])
     where = None if folder is None else Path(folder)
     return _read(*_changed(parse(text, name), overrides), Files(where))
