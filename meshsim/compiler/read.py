@@ -135,6 +135,29 @@ def read(root: Path, names: list[str]) -> Program:
     return program
 
 
+def refuse_two_meanings(program: Program, part: list[str]) -> None:
+    """Refuses a global name that means two things in a part, whose modules share their globals.
+
+    Raises:
+        TypeError: there is one.
+    """
+    meanings: dict[str, tuple[str, str]] = {}
+    for name in part:
+        module = program.modules[name]
+        own = {target: (name, target) for node in module.tree.body for target in _defined(node)}
+        for there, meaning in {**module.imports, **own}.items():
+            if meanings.setdefault(there, meaning) != meaning:
+                raise TypeError(f"{name}: {there} is a name in {meanings[there][0]} already")
+
+
+def _defined(node: ast.stmt) -> list[str]:
+    """The global names that a statement of a module defines."""
+    if isinstance(node, ast.ClassDef | ast.FunctionDef):
+        return [node.name]
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
 def _read(program: Program, module: Module) -> None:
     for node in module.tree.body:
         if isinstance(node, ast.ImportFrom):

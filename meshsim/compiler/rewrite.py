@@ -5,9 +5,9 @@
   costs what its memory costs, not a call through Python's argument tuples.
 - In `__init__`, what sets an attribute to 0 or None goes: a new C object has that already.
 - ``super().method(...)`` names the base class, which C calls directly.
-- Imports of compiled modules are in the declarations, and go.
+- Imports of compiled modules go: the modules of a part share their globals, and declarations name the others.
 
-Every line stays where it is, so tracebacks show the lines of the source.
+Every line stays where it is, so tracebacks show files and lines of the sources.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ Edit = tuple[int, int, int, int, str]
 """First line and byte, last line and byte (lines from 1), and what to write there."""
 
 
-def rewrite(program: Program, module: Module) -> str:
-    """The text of a module as Cython compiles it."""
-    writer = _Writer(program, module)
+def rewrite(program: Program, module: Module, part: list[str]) -> str:
+    """The text of a module as Cython compiles it, together with the others of its part."""
+    writer = _Writer(program, module, part)
     for node in module.tree.body:
         writer.top(node)
     return writer.text()
@@ -84,6 +84,7 @@ class _Writer:
 
     program: Program
     module: Module
+    part: list[str]
     edits: list[Edit] = field(default_factory=list)
     tail: list[str] = field(default_factory=list)
 
@@ -117,9 +118,6 @@ class _Writer:
 
     def _import(self, node: ast.ImportFrom) -> None:
         assert node.module is not None
-        if node.module == "__future__":
-            self.replace(node, f"{ast.unparse(node)}; import cython")
-            return
         kept = [alias for alias in node.names if self._stays_python(node.module, alias.name)]
         if len(kept) == len(node.names):
             return
@@ -128,6 +126,8 @@ class _Writer:
 
     def _stays_python(self, origin: str, name: str) -> bool:
         """Whether an import is Python's own business: of something that is not compiled, or a constant's."""
+        if origin in self.part:
+            return False
         if origin == "math":
             return name not in C_MATH and name not in C_NAMES
         if origin == "typing":

@@ -34,7 +34,7 @@ from meshsim.mesh.spans import CALL_SPAN
 from meshsim.policies.outcome import DI, FI, NO_FLAG, REJECTED, RL, UH, UO, URX, UT, add_flag
 from meshsim.random import BACKOFF, PROXY_BACK, PROXY_OUT, ROUTE, Key, derive, u01
 
-STANDSTILL = 10_000
+RETRIES_AT_ONCE = 10_000
 """So many retries of one call at one instant are a scenario in which time does not pass."""
 
 # Steps of a call
@@ -240,10 +240,10 @@ class Call(Caller):
     def settle(self, verdict: int, status: int, flag: int, host: Host | None, now: float) -> None:
         """Acts on the end of an attempt, which is no longer among the tries."""
         if verdict == AGAIN:
-            if self.retried >= STANDSTILL and now == self.start:
+            if self.retried >= RETRIES_AT_ONCE and now == self.start:
                 raise MeshsimError(
-                    f"a call was retried {STANDSTILL} times at the same instant ({now} s), so time would "
-                    "never pass; give its retries a `backoff` or a number of `attempts`"
+                    f"a call was retried {RETRIES_AT_ONCE} times at the same instant ({now} s), so time "
+                    "would never pass; give its retries a `backoff` or a number of `attempts`"
                 )
             wait = self.policy.rule.wait(self.retried, u01(derive(self.key, self.launched), BACKOFF))
             if not 0.0 <= wait < inf:
