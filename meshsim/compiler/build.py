@@ -10,6 +10,7 @@ import sysconfig
 import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ from setuptools.command.build_ext import build_ext
 
 from meshsim import forms
 from meshsim.compiler.header import header
-from meshsim.compiler.modules import MODULES, PARTS
+from meshsim.compiler.modules import MODULES, PARTS, PASSING
 from meshsim.compiler.read import read, refuse_two_meanings
 from meshsim.compiler.rewrite import rewrite
+from meshsim.compiler.types import without_none
 
 ROOT = forms.PACKAGE.parent
 FOLDER = "meshsim._compiled"
@@ -49,7 +51,20 @@ def say(text: str) -> None:
     print(f"meshsim: {text}", file=sys.stderr, flush=True)
 
 
-def generate(folder: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What Cython can't be told in the declarations.
+
+    Attributes:
+        passing: classes that the cycle collector is not to know.
+        never_none: (class, attribute): annotated, and not with None, so that it needs no look before its use.
+    """
+
+    passing: set[str]
+    never_none: set[tuple[str, str]]
+
+
+def generate(folder: Path) -> Known:
     """Writes the sources as Cython reads them, and for each part a module that holds nothing of its own."""
     program = read(ROOT, MODULES)
     place = folder / FOLDER.replace(".", "/")
@@ -66,6 +81,17 @@ def generate(folder: Path) -> None:
         (place / f"{part}.pxd").write_text(header(program, names, below), encoding="utf-8")
         (place / f"{part}.py").write_text("import cython\n", encoding="utf-8")
         below = f"{FOLDER}.{part}"
+    passing = [cls for cls in program.classes() if cls.name in PASSING]
+    return Known(
+        {above.name for cls in passing for above in program.lineage(cls)},
+        {
+            (cls.name, name)
+            for cls in program.classes()
+            for above in program.lineage(cls)
+            for name, annotation in above.attributes.items()
+            if above.module in PARTS["engine"] and annotation is without_none(annotation)
+        },
+    )
 
 
 def source_of(name: str) -> str:
@@ -78,16 +104,27 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def translate(folder: Path, directives: dict[str, Any], part: str) -> str:
+def translate(folder: Path, directives: dict[str, Any], known: Known, part: str) -> str:
     """Has Cython make one C file of all the sources of a part; for a process of its own.
 
     NOTE: Cython knows modules of one file. Here the files' trees become one before it looks at what they say;
-    each statement knows its file and line, for tracebacks.
+    each statement knows its file and line, for tracebacks. Nor does it heed `no_gc` in a declaration.
+
+    Args:
+        folder: where the sources are written.
+        directives: Cython's.
+        known: what the declarations don't say.
+        part: what is wanted.
+
+    Returns:
+        The C file.
     """
     # only who builds has it
     from Cython.Build import cythonize  # noqa: PLC0415
+    from Cython.Compiler.ExprNodes import AttributeNode, NameNode  # noqa: PLC0415
     from Cython.Compiler.Main import Context  # noqa: PLC0415
     from Cython.Compiler.Scanning import FileSourceDescriptor  # noqa: PLC0415
+    from Cython.Compiler.Symtab import CClassScope  # noqa: PLC0415
 
     name = f"{FOLDER}.{part}"
     parse = Context.parse
@@ -100,7 +137,23 @@ def translate(folder: Path, directives: dict[str, Any], part: str) -> str:
                 tree.body.stats += parse(context, file, scope, pxd, full_module_name).body.stats
         return tree
 
-    Context.parse = parse_all  # type: ignore[method-assign]
+    attribute_may, name_may, needs_gc = (
+        AttributeNode.may_be_none, NameNode.may_be_none, CClassScope.needs_gc
+    )  # fmt: skip
+
+    def attribute_may_be_none(node: Any) -> bool:
+        owner = getattr(node.obj.type, "name", "")
+        return (owner, node.attribute) not in known.never_none and bool(attribute_may(node))
+
+    def name_may_be_none(node: Any) -> bool:
+        return node.name != "self" and bool(name_may(node))
+
+    def collected(scope: Any) -> bool:
+        return scope.name not in known.passing and bool(needs_gc(scope))
+
+    changed: list[Any] = [Context, AttributeNode, NameNode, CClassScope]
+    changed[0].parse, changed[1].may_be_none = parse_all, attribute_may_be_none
+    changed[2].may_be_none, changed[3].needs_gc = name_may_be_none, collected
     os.chdir(folder)  # tracebacks name the files as seen from here
     (made,) = cythonize(
         [Extension(name, [source_of(name)])],
@@ -155,9 +208,9 @@ class Build(build_ext):
                 self.made_of = digests()
                 parts = [extension.name.removeprefix(f"{FOLDER}.") for extension in self.extensions]
                 say(f"translating to C: {', '.join(parts)}")
-                generate(Path(folder))
+                known = generate(Path(folder))
                 with ProcessPoolExecutor(cores()) as pool:
-                    sources = pool.map(partial(translate, Path(folder), self.directives), parts)
+                    sources = pool.map(partial(translate, Path(folder), self.directives, known), parts)
                 say("compiling")
                 for extension, source in zip(self.extensions, sources, strict=True):
                     self._folder(extension)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import re
 
-from meshsim.compiler.modules import OPEN
+from meshsim.compiler.modules import OPEN, OPEN_METHODS, PASSING
+from meshsim.compiler.pool import POOL
 from meshsim.compiler.read import Class, Module, Program, Signature, is_property
 from meshsim.compiler.types import Locals, c_type
 
@@ -57,6 +58,14 @@ def header(program: Program, part: list[str], below: str = "") -> str:
     # all names before all classes, for classes that need each other
     lines += [f"cdef class {name}" for module in modules for name in module.classes]
     lines += _wide(program, modules)
+    if any(name in PASSING for module in modules for name in module.classes):
+        lines += [
+            "cdef extern from *:",
+            '    """',
+            *POOL.split("\n"),
+            '    """',
+            "    void meshsim_pool(object type)",
+        ]
     for module in modules:
         for name, signature in module.functions.items():
             lines += _function(program, module, name, signature)
@@ -110,14 +119,22 @@ def _arguments(program: Program, module: Module, signature: Signature, *, own: b
     return ", ".join(["self", *written] if own else written)
 
 
-def gives_none(program: Program, cls: Class | None, name: str) -> bool:
-    """Whether a method without a result gives None in C too, because Python code may override it.
+def is_open(program: Program, cls: Class | None, name: str) -> bool:
+    """Whether Python code may override a method; if it has no result it then gives None in C too.
 
-    Any other returns 0. Either result tells of an exception (by being NULL, or -1), which costs its
-    caller less than to ask Python whether there is one.
+    Any other without a result returns 0. Either result tells of an exception (by being NULL, or -1), which
+    costs its caller less than to ask Python whether there is one.
     """
     return cls is not None and any(
-        above.name in OPEN and name in above.methods for above in program.lineage(cls)
+        (above.name in OPEN and name in above.methods) or name in OPEN_METHODS.get(above.name, ())
+        for above in program.lineage(cls)
+    )
+
+
+def is_final(program: Program, cls: Class, name: str) -> bool:
+    """Whether no class below overrides a method, so that C can call it directly, and inline it."""
+    return not is_open(program, cls, name) and not any(
+        name in below.methods and cls in program.lineage(below)[1:] for below in program.classes()
     )
 
 
@@ -131,7 +148,7 @@ def _result(
 ) -> tuple[str, str]:
     """The C type of a result, and how an exception shows in it."""
     if returns_nothing(signature):
-        return ("object", "") if gives_none(program, cls, name) else ("int", " except -1")
+        return ("object", "") if is_open(program, cls, name) else ("int", " except -1")
     result = c_type(program, module, signature.returns)
     if result == "bint":
         return result, " except -1"

@@ -9,7 +9,6 @@ OPEN = {
     "Balancer",
     "RetryRule",
     "Distribution",
-    "Visit",
     "Owner",
     "Handler",
     "Reply",
@@ -17,7 +16,23 @@ OPEN = {
     "Delivery",
     "LiveClock",
 }
-"""Classes that Python code derives from: bodies, and users with policies of their own."""
+"""Classes whose methods Python code overrides: bodies, and users with policies of their own."""
+
+OPEN_METHODS = {"Visit": {"go_home", "vanish"}}
+"""Of other classes, these methods alone. All that no source overrides are called directly."""
+
+PASSING = {
+    "Attempt",
+    "Call",
+    "ClientRequest",
+    "HedgeTimer",
+    "Journey",
+    "Nap",
+    "Notice",
+    "Pass",
+    "Request",
+}
+"""Classes whose objects a request makes, and takes with it: see `meshsim.compiler.pool`."""
 
 ENGINE = [
     "meshsim.random",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeGuard
@@ -91,6 +92,11 @@ class Program:
         """The home of a constant that a global name of a module stands for."""
         found = self.home(module, name)
         return found if found and found[1] in found[0].constants else None
+
+    def classes(self) -> Iterator[Class]:
+        """All compiled classes."""
+        for module in self.modules.values():
+            yield from module.classes.values()
 
     def base_of(self, cls: Class) -> Class | None:
         """The class that a class is derived from."""

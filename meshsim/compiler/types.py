@@ -200,13 +200,15 @@ class Locals:
         home, there = found
         return self._plain("Key" if there in home.keys else type(home.constants[there]).__name__)
 
-    def _class(self, typed: Typed | None) -> Class | None:
+    def class_of(self, node: ast.expr) -> Class | None:
+        """The compiled class of an expression, where it can be told."""
+        typed = self.type_of(node)
         if typed is None:
             return None
         return self.program.class_of(typed.module, ast.unparse(without_none(typed.annotation)))
 
     def _of_attribute(self, node: ast.Attribute) -> Typed | None:
-        cls = self._class(self.type_of(node.value))
+        cls = self.class_of(node.value)
         found = self.program.attribute(cls, node.attr) if cls else None
         if found is not None:
             return Typed(found[1], self.program.modules[found[0].module])
@@ -223,7 +225,7 @@ class Locals:
 
     def _of_call(self, node: ast.Call) -> Typed | None:
         if isinstance(node.func, ast.Attribute):
-            cls = self._class(self.type_of(node.func.value))
+            cls = self.class_of(node.func.value)
             found = self.program.method(cls, node.func.attr) if cls else None
             if found is None or found[1].returns is None:
                 return None

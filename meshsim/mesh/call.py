@@ -133,7 +133,11 @@ class Call(Caller):
 
     def begin(self, now: float) -> None:
         """Leaves the caller, through its sidecar."""
-        self.route.dataplane.enter(self, FILTER, self.key, PROXY_OUT, now)
+        dataplane = self.route.dataplane
+        if dataplane.absent:
+            self.filter(now)
+        else:
+            dataplane.enter(self, FILTER, self.key, PROXY_OUT, now)
 
     def fire(self, step: int, now: float) -> None:
         if step != self.step:
@@ -143,8 +147,12 @@ class Call(Caller):
         elif step == ADMIT:
             self.admit(now)
         elif step == ANSWER:
-            self.step = DONE
-            self.route.dataplane.enter(self, DONE, self.key, PROXY_BACK, now)
+            dataplane = self.route.dataplane
+            if dataplane.absent:
+                self.deliver(now)
+            else:
+                self.step = DONE
+                dataplane.enter(self, DONE, self.key, PROXY_BACK, now)
         else:
             self.deliver(now)
 
@@ -301,8 +309,9 @@ class Call(Caller):
         if self.hedging is not None:
             self.hedging.stop_timer()
             self.hedging = None
-        self.abandon_tries(False, now)
-        self.abandon_tries(True, now)
+        if self.eldest is not None:
+            self.abandon_tries(False, now)
+            self.abandon_tries(True, now)
 
     def abandon_tries(self, sent: bool, now: float) -> None:
         """Abandons the tries that have been sent, or those that have not."""

@@ -127,7 +127,10 @@ class Visit(Waiting):
         else:
             replica.hold(self)
             self.step = ENTERING
-            replica.dataplane.enter(self, ENTERING, self.key, PROXY_IN, now)
+            if replica.dataplane.absent:
+                self.enter(now)
+            else:
+                replica.dataplane.enter(self, ENTERING, self.key, PROXY_IN, now)
 
     def refuse(self, now: float) -> None:
         """The replica is down: no connection."""
@@ -232,7 +235,10 @@ class Visit(Waiting):
         else:
             self.status = status
             self.step = LEAVING
-            self.replica.dataplane.enter(self, LEAVING, self.key, PROXY_RESPONSE, now)
+            if self.replica.dataplane.absent:
+                self.leave(now)
+            else:
+                self.replica.dataplane.enter(self, LEAVING, self.key, PROXY_RESPONSE, now)
 
     def leave(self, now: float) -> None:
         """The answer is through the sidecar."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
 
 from meshsim import forms
-from meshsim.compiler.header import header
+from meshsim.compiler.header import header, is_open
 from meshsim.compiler.modules import ENGINE, LIVE, MODULES
 from meshsim.compiler.read import Program, read, refuse_two_meanings
 from meshsim.compiler.rewrite import rewrite
@@ -230,6 +231,45 @@ def test_modules_of_a_part_share_their_globals(program: Program, tmp_path: Path)
     (tmp_path / "other.py").write_text("LIMIT = 4\n")
     with pytest.raises(TypeError, match="other: LIMIT is a name in base already"):
         refuse_two_meanings(read(tmp_path, ["base", "user", "other"]), ["base", "user", "other"])
+
+
+def test_methods_that_nobody_overrides_are_called_directly(tmp_path: Path) -> None:
+    (tmp_path / "base.py").write_text(
+        BASE.replace("@final\n", "")
+        + "\n    def idle(self) -> bool:\n        return self.active == 0\n"
+        + "\n    def free(self) -> bool:\n        other = self.next\n"
+        + "        return self.idle() and (self.next is None or self.next.idle()) and other.idle()\n"
+    )
+    program = read(tmp_path, ["base"])
+    expected = "return Host.idle(self) and (self.next is None or self.next.idle()) and Host.idle(other)"
+    assert line(program, "base", "return self.idle()") == expected, "what may be None is asked first"
+
+
+def test_python_code_overrides_open_methods_alone() -> None:
+    program = read(forms.PACKAGE.parent, MODULES)
+    overrides = 0
+    for file in [*forms.PACKAGE.rglob("*.py"), *Path(__file__).parents[2].rglob("*.py")]:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        imports = {
+            alias.asname or alias.name: (node.module or "", alias.name)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        compiled = file.is_relative_to(forms.PACKAGE) and (
+            ".".join(file.relative_to(forms.PACKAGE.parent).with_suffix("").parts) in program.modules
+        )
+        for node in ast.walk(tree):
+            if compiled or not isinstance(node, ast.ClassDef) or not node.bases:
+                continue
+            origin, name = imports.get(ast.unparse(node.bases[0]), ("", ""))
+            above = program.class_of(program.modules[origin], name) if origin in program.modules else None
+            for item in node.body if above is not None else ():
+                own = isinstance(item, ast.FunctionDef) and not item.name.startswith("__")
+                if own and above is not None and program.method(above, item.name) is not None:
+                    overrides += 1
+                    assert is_open(program, above, item.name), f"{file}: {node.name}.{item.name}"
+    assert overrides > 20
 
 
 def test_what_c_has_nothing_like_stays_pythons(tmp_path: Path) -> None:
