@@ -11,16 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshsim.errors import MeshsimError
-from meshsim.lab import files, memory
-from meshsim.lab.interrupt import Interrupt, interruptible, orderly
+from meshsim.lab import files
+from meshsim.lab.jobs import memory
+from meshsim.lab.jobs.interrupt import Interrupt, interruptible, orderly
 from meshsim.lab.output import OutputOptions, output
 from meshsim.lab.run import Run, first_seed, provenance
-from meshsim.lab.sheets import count, share, time
+from meshsim.lab.show.sheets import count, share, time
 from meshsim.live.launch import LiveMesh, Options, Told
 from meshsim.live.machine import Usage
 from meshsim.live.merge import Ending, Keys, Merged, merge
 from meshsim.live.ports import own_address
-from meshsim.measure.evidence import BUSY
+from meshsim.measure.disturbance import BUSY
 from meshsim.measure.summary import summarise
 from meshsim.plain import converted
 from meshsim.scenario import load

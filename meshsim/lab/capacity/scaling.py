@@ -9,7 +9,7 @@ from typing import Any
 
 from meshsim.errors import MeshsimError
 from meshsim.lab.capacity.bracket import Middle, geometric
-from meshsim.lab.sheets import number, rate
+from meshsim.lab.show.sheets import number, rate
 from meshsim.scenario.model import Load, Scenario
 from meshsim.theory.recognise.structure import profile_mean
 

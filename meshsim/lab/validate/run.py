@@ -11,7 +11,7 @@ from typing import Unpack
 from meshsim.errors import MeshsimError
 from meshsim.lab import engines, files
 from meshsim.lab.engines import Engine, Progress
-from meshsim.lab.interrupt import Interrupt, interruptible
+from meshsim.lab.jobs.interrupt import Interrupt, interruptible
 from meshsim.lab.output import OutputOptions, output
 from meshsim.lab.run import Run, first_seed, provenance
 from meshsim.lab.validate import calibration, lateness
@@ -19,7 +19,7 @@ from meshsim.lab.validate.live import Live, Observation, on_this_machine
 from meshsim.lab.validate.spread import intervals
 from meshsim.lab.validate.summary import summarise as sum_up
 from meshsim.lab.validate.validation import Validation, records_of
-from meshsim.measure.evidence import Evidence
+from meshsim.measure.disturbance import Evidence
 from meshsim.measure.luck import Luck, by_run
 from meshsim.measure.records import Records
 from meshsim.measure.summary import summarise

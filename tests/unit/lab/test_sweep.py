@@ -18,7 +18,7 @@ import pytest
 import meshsim as ms
 from meshsim.errors import MeshsimError, ScenarioError
 from meshsim.lab import tidy
-from meshsim.lab.journal import JOURNAL, TABLE, Journal, load
+from meshsim.lab.jobs.journal import JOURNAL, TABLE, Journal, load
 from meshsim.lab.sweep import Sweep, as_dict, sheet, sweep
 from meshsim.scenario import loads
 

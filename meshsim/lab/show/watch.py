@@ -11,9 +11,9 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from meshsim.lab import sheets, terminal
-from meshsim.lab.sheets import Sheet
-from meshsim.lab.terminal import escape
+from meshsim.lab.show import sheets, terminal
+from meshsim.lab.show.sheets import Sheet
+from meshsim.lab.show.terminal import escape
 from meshsim.live.launch import LiveMesh
 from meshsim.live.plan import CLIENT_ID
 from meshsim.live.proxies import url
