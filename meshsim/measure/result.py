@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 LEFT_OUT = {"left_out": True}
-"""Metadata of a field that is no key of the JSON where it is None: `field(default=None, metadata=LEFT_OUT)`."""
+"""Metadata of a field that is no key of the JSON where it is None."""
 
 
 @dataclass(frozen=True)
