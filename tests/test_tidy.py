@@ -110,11 +110,11 @@ def test_no_clock_and_no_generator_outside_the_edges() -> None:
 
 
 def test_text_of_others_is_printed_in_one_place() -> None:
-    """`meshsim.cli.app` and `meshsim.lab.terminal` escape what steers a terminal; nobody goes past."""
+    """`meshsim.cli.app` and `meshsim.lab.show.terminal` escape what steers a terminal; nobody goes past."""
     own = {"cli/app.py", "compiler/build.py", "live/troubles.py"}
     for file in FILES:
         name, text = file.relative_to(ROOT).as_posix(), file.read_text(encoding="utf-8")
-        assert name == "lab/terminal.py" or "markup import" not in text, name
+        assert name == "lab/show/terminal.py" or "markup import" not in text, name
         for call in re.findall(r"^ *print\(.*", text, re.MULTILINE):
             assert name in own or call.strip().startswith(("print(json.dumps(", "print(shown)")), name
 

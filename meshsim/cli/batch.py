@@ -79,9 +79,9 @@ def batch(
     second one gives up.
     """
     with told(as_json):
-        from meshsim.lab import junit as report  # noqa: PLC0415
-        from meshsim.lab import terminal  # noqa: PLC0415
         from meshsim.lab.batch import batch as simulate  # noqa: PLC0415
+        from meshsim.lab.show import junit as report  # noqa: PLC0415
+        from meshsim.lab.show import terminal  # noqa: PLC0415
 
         options = chosen(out, formats, dpi, csv)
         report.prepare(junit)

@@ -203,9 +203,9 @@ def _cost(text: str) -> tuple[str, float]:
 
 
 def _show(result: Capacity, written: list[Path]) -> None:
-    from meshsim.lab import terminal  # noqa: PLC0415
-    from meshsim.lab.capacity import sheets  # noqa: PLC0415
-    from meshsim.lab.terminal import escape  # noqa: PLC0415
+    from meshsim.lab.show import capacity as sheets  # noqa: PLC0415
+    from meshsim.lab.show import terminal  # noqa: PLC0415
+    from meshsim.lab.show.terminal import escape  # noqa: PLC0415
 
     out, answer = terminal.console(), result.answer
     wanted = sheets.objectives(answer)

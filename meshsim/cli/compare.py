@@ -93,7 +93,8 @@ def compare(
     """
     with told(as_json):
         from meshsim.lab import compare as lab  # noqa: PLC0415
-        from meshsim.lab import files, terminal  # noqa: PLC0415
+        from meshsim.lab import files  # noqa: PLC0415
+        from meshsim.lab.show import terminal  # noqa: PLC0415
         from meshsim.scenario import load  # noqa: PLC0415
 
         options = chosen(out, formats, dpi, csv)

@@ -74,8 +74,9 @@ def init(
 
 
 def _list(as_json: bool) -> None:
-    from meshsim.lab import templates, terminal  # noqa: PLC0415
-    from meshsim.lab.sheets import Sheet  # noqa: PLC0415
+    from meshsim.lab import templates  # noqa: PLC0415
+    from meshsim.lab.show import terminal  # noqa: PLC0415
+    from meshsim.lab.show.sheets import Sheet  # noqa: PLC0415
 
     found = templates.templates()
     if as_json:

@@ -68,8 +68,9 @@ def live(
     However it ends, no process, port or file is left.
     """
     with told(as_json):
-        from meshsim.lab import files, watch  # noqa: PLC0415
+        from meshsim.lab import files  # noqa: PLC0415
         from meshsim.lab.live import run_live, serve_live  # noqa: PLC0415
+        from meshsim.lab.show import watch  # noqa: PLC0415
 
         options = chosen(out, formats, dpi, csv)
 
@@ -110,7 +111,7 @@ def _refuse_without_load(out: Path | None, check: bool) -> None:
 
 def _show(said: dict[str, Any]) -> None:
     """Tells people where the mesh serves."""
-    from meshsim.lab import terminal, watch  # noqa: PLC0415
+    from meshsim.lab.show import terminal, watch  # noqa: PLC0415
 
     out = terminal.console()
     for service, url in said["entry"].items():

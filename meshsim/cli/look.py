@@ -24,8 +24,8 @@ def check(paths: Paths, overrides: Overrides = None, junit: JUnit = None, as_jso
     anything is wrong. Says too which programs `live` would start; no other verb starts any.
     """
     with told(as_json):
-        from meshsim.lab import junit as report  # noqa: PLC0415 - slow to import
         from meshsim.lab.checks import check as look  # noqa: PLC0415
+        from meshsim.lab.show import junit as report  # noqa: PLC0415 - slow to import
 
         report.prepare(junit)
         found, skipped = look(paths, overrides or ())
@@ -60,8 +60,8 @@ def _show(checked: Checked, as_json: bool) -> None:
 
 
 def _show_several(found: list[Checked]) -> None:
-    from meshsim.lab import terminal  # noqa: PLC0415
     from meshsim.lab.checks import sheet  # noqa: PLC0415
+    from meshsim.lab.show import terminal  # noqa: PLC0415
 
     terminal.show(terminal.console(), sheet(found))
     for each in found:
@@ -94,6 +94,6 @@ def theory(scenario: ScenarioFile, overrides: Overrides = None, as_json: AsJson 
     if as_json:
         print(json.dumps(solution.as_dict(), indent=2))
         return
-    from meshsim.lab import terminal  # noqa: PLC0415
+    from meshsim.lab.show import terminal  # noqa: PLC0415
 
     terminal.show_theory(terminal.console(), solution)

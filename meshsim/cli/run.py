@@ -86,8 +86,9 @@ def run(
     Ctrl-C ends a run early and keeps what was measured so far, marked partial; a second one gives up.
     """
     with told(as_json):
-        from meshsim.lab import files, terminal  # noqa: PLC0415
+        from meshsim.lab import files  # noqa: PLC0415
         from meshsim.lab.run import run as simulate  # noqa: PLC0415
+        from meshsim.lab.show import terminal  # noqa: PLC0415
         from meshsim.scenario import load  # noqa: PLC0415
 
         _refuse_several(scenario, context.args)
@@ -124,7 +125,7 @@ def _refuse_several(scenario: str, more: list[str]) -> None:
 
 def present_run(result: Run, *, out: Path | None, options: OutputOptions, as_json: bool, quiet: bool) -> None:
     """Hands over what came of a run, simulated or live; as :func:`meshsim.cli.app.present`."""
-    from meshsim.lab import terminal  # noqa: PLC0415
+    from meshsim.lab.show import terminal  # noqa: PLC0415
 
     def show(written: list[Path]) -> None:
         terminal.show_run(terminal.console(), result.summary, written)

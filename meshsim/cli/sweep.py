@@ -88,7 +88,7 @@ def sweep(
     on where the sweep was cut short.
     """
     with told(as_json):
-        from meshsim.lab import terminal  # noqa: PLC0415
+        from meshsim.lab.show import terminal  # noqa: PLC0415
         from meshsim.lab.sweep import as_dict  # noqa: PLC0415
         from meshsim.lab.sweep import sweep as simulate  # noqa: PLC0415
 

@@ -74,8 +74,9 @@ def validate(
     run too short, to say. --json prints one object, or a list where there are several files or proxies.
     """
     with told(as_json):
-        from meshsim.lab import files, terminal  # noqa: PLC0415
+        from meshsim.lab import files  # noqa: PLC0415
         from meshsim.lab import validate as lab  # noqa: PLC0415
+        from meshsim.lab.show import terminal  # noqa: PLC0415
         from meshsim.scenario import load  # noqa: PLC0415
 
         options = chosen(out, formats, dpi, csv)
@@ -112,7 +113,7 @@ def validate(
 
 def _tell_all(summaries: list[dict[str, Any]], *, several: bool, as_json: bool, quiet: bool) -> None:
     """Prints them all for machines, or the table of several for people."""
-    from meshsim.lab import terminal  # noqa: PLC0415
+    from meshsim.lab.show import terminal  # noqa: PLC0415
 
     if as_json:
         print(json.dumps(summaries if several else summaries[0], indent=2, allow_nan=False))

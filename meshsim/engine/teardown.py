@@ -16,10 +16,10 @@ from meshsim.forms import FORM
 from meshsim.mesh.attempt import Attempt
 from meshsim.mesh.call import Call, HedgeTimer
 from meshsim.mesh.clock import Event
-from meshsim.mesh.dataplane import Pass
 from meshsim.mesh.journey import Notice
 from meshsim.mesh.load import ClientRequest
-from meshsim.mesh.route import Request
+from meshsim.mesh.request import Request
+from meshsim.mesh.station import Pass
 from meshsim.mesh.visit import Nap, Visit
 
 PASSING = (Attempt, Call, ClientRequest, HedgeTimer, Nap, Notice, Pass, Request, Visit)

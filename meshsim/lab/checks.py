@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from meshsim.errors import Problem, ScenarioError
-from meshsim.lab import junit
-from meshsim.lab.sheets import NOTHING, Rows, Sheet, plural, time
+from meshsim.lab.show import junit
+from meshsim.lab.show.sheets import NOTHING, Rows, Sheet, plural, time
 from meshsim.lab.sources import Skipped, read, sources
 from meshsim.scenario.advice import advise
 from meshsim.scenario.model import Scenario

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from meshsim.errors import MeshsimError
-from meshsim.lab.interrupt import orderly
+from meshsim.lab.jobs.interrupt import orderly
 from meshsim.measure.table import Table
 from meshsim.scenario import written
 from meshsim.scenario.model import Scenario

@@ -11,23 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshsim.errors import MeshsimError
-from meshsim.lab import files, memory
-from meshsim.lab.interrupt import Interrupt, interruptible, orderly
+from meshsim.lab import files
+from meshsim.lab.jobs import memory
+from meshsim.lab.jobs.interrupt import Interrupt, interruptible, orderly
 from meshsim.lab.output import OutputOptions, output
 from meshsim.lab.run import Run, first_seed, provenance
-from meshsim.lab.sheets import count, share, time
+from meshsim.lab.show.sheets import count, share, time
 from meshsim.live.launch import LiveMesh, Options, Told
 from meshsim.live.machine import Usage
 from meshsim.live.merge import Ending, Keys, Merged, merge
 from meshsim.live.ports import own_address
-from meshsim.measure.evidence import BUSY
+from meshsim.measure.disturbance import BUSY
 from meshsim.measure.summary import summarise
 from meshsim.plain import converted
 from meshsim.scenario import load
 from meshsim.scenario.advice import advise
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.overrides import Overrides
-from meshsim.scenario.parts import programs
+from meshsim.scenario.topology import Topology
 
 GLANCE = 0.5
 """Between two looks at the mesh, s."""
@@ -307,7 +308,7 @@ def _result(scenario: Scenario, merged: Merged, found: dict[str, Any]) -> LiveRu
 
 def _blind_spots(scenario: Scenario) -> list[str]:
     notes = []
-    if own := programs(scenario):
+    if own := Topology(scenario).programs():
         notes.append(
             f"{', '.join(own)}: nobody can look into a program; its workers and queue are not known."
         )
@@ -316,7 +317,7 @@ def _blind_spots(scenario: Scenario) -> list[str]:
 
 def _forget(summary: dict[str, Any], scenario: Scenario) -> None:
     """Takes back what is not known of programs: that nothing was seen does not mean that it was nothing."""
-    for name in programs(scenario):
+    for name in Topology(scenario).programs():
         service = summary["services"][name]
         for part in (service, *service["versions"].values(), *service["replicas"]):
             for key in ("utilisation", "busy_mean", "queue_mean"):

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from meshsim import version
 from meshsim.errors import MeshsimError
-from meshsim.lab import approach, engines, files, frames, memory, sheets
+from meshsim.lab import approach, engines, files
 from meshsim.lab.engines import Engine, Progress
-from meshsim.lab.interrupt import Interrupt, interruptible
+from meshsim.lab.jobs import memory
+from meshsim.lab.jobs.interrupt import Interrupt, interruptible
 from meshsim.lab.output import OutputOptions, output
+from meshsim.lab.show import frames, sheets
 from meshsim.measure.measurements import Measurements
 from meshsim.measure.precision import Goal, Look, Looked
 from meshsim.measure.records import Records

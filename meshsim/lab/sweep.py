@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
 from meshsim import version
 from meshsim.errors import MeshsimError
-from meshsim.lab import engines, files, journal, sheets, tidy
+from meshsim.lab import engines, files, tidy
 from meshsim.lab.digest import Digest, digests
-from meshsim.lab.interrupt import Interrupt, interruptible
-from meshsim.lab.journal import Header, Journal, Memory
+from meshsim.lab.jobs import journal
+from meshsim.lab.jobs.interrupt import Interrupt, interruptible
+from meshsim.lab.jobs.journal import Header, Journal, Memory
+from meshsim.lab.jobs.pool import Pool, Refused, Summary, Task, cores
 from meshsim.lab.output import Output, OutputOptions, Written, output
-from meshsim.lab.pool import Pool, Refused, Summary, Task, cores
 from meshsim.lab.run import first_seed
+from meshsim.lab.show import sheets
 from meshsim.measure.table import Table, frame
 from meshsim.plain import converted
 from meshsim.scenario.grid import Grid
@@ -35,7 +37,7 @@ Progress = Callable[[int, int], None]
 
 
 class Workers(Protocol):
-    """Who makes the runs: `meshsim.lab.pool.Pool` or `meshsim.lab.cluster.Cluster`."""
+    """Who makes the runs: `meshsim.lab.jobs.pool.Pool` or `meshsim.lab.jobs.cluster.Cluster`."""
 
     def summaries(
         self, tasks: Sequence[Task], *, stop: Interrupt | None = None, refused: Refused | None = None
@@ -259,7 +261,7 @@ def _workers(cluster: str | None, jobs: int | None, tasks: int) -> Iterator[Work
         with Pool(min(cores(jobs), max(1, tasks))) as pool:
             yield pool
     else:
-        from meshsim.lab.cluster import Cluster  # noqa: PLC0415 - needs an extra
+        from meshsim.lab.jobs.cluster import Cluster  # noqa: PLC0415 - needs an extra
 
         with Cluster(cluster) as remote:
             yield remote

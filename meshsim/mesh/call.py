@@ -29,7 +29,8 @@ from meshsim.mesh.attempt import (
 )
 from meshsim.mesh.clock import Event, Timer
 from meshsim.mesh.cluster import Host
-from meshsim.mesh.route import Request, Route
+from meshsim.mesh.proxy import Route
+from meshsim.mesh.request import Request
 from meshsim.mesh.spans import CALL_SPAN
 from meshsim.policies.outcome import DI, FI, NO_FLAG, REJECTED, RL, UH, UO, URX, UT, add_flag
 from meshsim.random import BACKOFF, PROXY_BACK, PROXY_OUT, ROUTE, Key, derive, u01
@@ -133,11 +134,11 @@ class Call(Caller):
 
     def begin(self, now: float) -> None:
         """Leaves the caller, through its sidecar."""
-        dataplane = self.route.dataplane
-        if dataplane.absent:
+        station = self.route.station
+        if station.instant:
             self.filter(now)
         else:
-            dataplane.enter(self, FILTER, self.key, PROXY_OUT, now)
+            station.enter(self, FILTER, self.key, PROXY_OUT, now)
 
     def fire(self, step: int, now: float) -> None:
         if step != self.step:
@@ -147,12 +148,12 @@ class Call(Caller):
         elif step == ADMIT:
             self.admit(now)
         elif step == ANSWER:
-            dataplane = self.route.dataplane
-            if dataplane.absent:
+            station = self.route.station
+            if station.instant:
                 self.deliver(now)
             else:
                 self.step = DONE
-                dataplane.enter(self, DONE, self.key, PROXY_BACK, now)
+                station.enter(self, DONE, self.key, PROXY_BACK, now)
         else:
             self.deliver(now)
 

@@ -22,7 +22,7 @@ import pytest
 from meshsim import forms
 from meshsim.errors import MeshsimError, ScenarioError
 from meshsim.lab import tidy
-from meshsim.lab.journal import JOURNAL, TABLE, Journal, save
+from meshsim.lab.jobs.journal import JOURNAL, TABLE, Journal, save
 from meshsim.lab.sweep import Sweep, sweep
 from meshsim.live.child import packed
 from meshsim.live.envoy.accesslog import FIELDS, TRY_FIELDS, CallLog, read_ejections, read_tries

@@ -9,8 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from meshsim.cli import app
-from meshsim.lab.capacity import capacity, sheets
-from meshsim.lab.sheets import share
+from meshsim.lab.capacity import capacity
+from meshsim.lab.show import capacity as sheets
+from meshsim.lab.show.sheets import share
 from meshsim.scenario import loads
 
 QUICK = """

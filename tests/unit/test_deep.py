@@ -7,7 +7,7 @@ import pytest
 from meshsim import engine, reference
 from meshsim.engine import fast
 from meshsim.errors import MeshsimError
-from meshsim.lab import memory
+from meshsim.lab.jobs import memory
 from meshsim.lab.run import run
 from meshsim.scenario import loads
 from meshsim.scenario.advice import advise

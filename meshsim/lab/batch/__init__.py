@@ -9,7 +9,7 @@
 """
 
 from meshsim.lab.batch.entry import Entry
+from meshsim.lab.batch.files import batch
 from meshsim.lab.batch.result import Batch
-from meshsim.lab.batch.run import batch
 
 __all__ = ["Batch", "Entry", "batch"]

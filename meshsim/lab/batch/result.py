@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from meshsim import version
-from meshsim.lab import files, junit
-from meshsim.lab import sheets as text
-from meshsim.lab.batch import sheets
+from meshsim.lab import files
 from meshsim.lab.batch.entry import MISSED, OK, REFUSED, UNFINISHED, Entry
 from meshsim.lab.output import OutputOptions, output
+from meshsim.lab.show import batch as sheets
+from meshsim.lab.show import junit
+from meshsim.lab.show import sheets as text
 from meshsim.lab.sources import Skipped
 from meshsim.measure.latency import LATENCY_KEYS
 from meshsim.measure.table import Table, frame

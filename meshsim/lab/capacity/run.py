@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from meshsim.errors import MeshsimError, Problem, ScenarioError, shown
 from meshsim.lab import engines, files
-from meshsim.lab import sheets as text
-from meshsim.lab.capacity import report, sheets
+from meshsim.lab.capacity import report
 from meshsim.lab.capacity.inquiry import Plan
 from meshsim.lab.capacity.limits import objective
 from meshsim.lab.capacity.runner import Runner
 from meshsim.lab.capacity.study import LOAD, MAP, RECOVERY, REPLICAS, Question, Say, Study
 from meshsim.lab.capacity.table import table
-from meshsim.lab.interrupt import interruptible
+from meshsim.lab.jobs.interrupt import interruptible
+from meshsim.lab.jobs.pool import Pool
 from meshsim.lab.output import OutputOptions, output
-from meshsim.lab.pool import Pool
 from meshsim.lab.run import SEED_LIMIT
+from meshsim.lab.show import capacity as sheets
+from meshsim.lab.show import sheets as text
 from meshsim.measure.table import Table
 from meshsim.plain import converted
 from meshsim.scenario import load

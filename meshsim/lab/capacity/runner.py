@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from meshsim.errors import MeshsimError, halves
-from meshsim.lab import memory
 from meshsim.lab.capacity.inquiry import StoppedError
 from meshsim.lab.capacity.limits import Limit, Observation, observe
-from meshsim.lab.interrupt import Interrupt
-from meshsim.lab.pool import Pool, Summary, Task
+from meshsim.lab.jobs import memory
+from meshsim.lab.jobs.interrupt import Interrupt
+from meshsim.lab.jobs.pool import Pool, Summary, Task
 from meshsim.scenario.model import Scenario
 
 

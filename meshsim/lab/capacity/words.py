@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from meshsim.lab import sheets
 from meshsim.lab.capacity.evidence import excess
 from meshsim.lab.capacity.inquiry import Finding
 from meshsim.lab.capacity.limits import Limit, Observation, Score
+from meshsim.lab.show import sheets
 from meshsim.measure.intervals import interval
 from meshsim.measure.latency import VERY_LATE
 

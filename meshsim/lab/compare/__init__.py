@@ -9,8 +9,8 @@ from pathlib import Path
 from meshsim.errors import MeshsimError, ScenarioError
 from meshsim.lab import engines, files
 from meshsim.lab.compare.comparison import Comparison
-from meshsim.lab.compare.evidence import comparable
-from meshsim.lab.compare.runner import Job, run_pairs
+from meshsim.lab.compare.pairs import comparable
+from meshsim.lab.compare.replications import Job, run_pairs
 from meshsim.lab.compare.summary import summarise, with_objectives
 from meshsim.lab.compare.verdict import verdict
 from meshsim.lab.engines import Progress

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from meshsim.lab import files
-from meshsim.lab import sheets as text
-from meshsim.lab.compare import sheets
-from meshsim.lab.compare.evidence import TAIL_EDGES, Pair, Side
+from meshsim.lab.compare.pairs import TAIL_EDGES, Pair, Side
 from meshsim.lab.output import OutputOptions, output
+from meshsim.lab.show import compare as sheets
+from meshsim.lab.show import sheets as text
 from meshsim.measure.grid import Floats
 from meshsim.measure.table import Table, frame
 from meshsim.scenario.model import Scenario

@@ -7,8 +7,8 @@ from dataclasses import fields
 from typing import Any
 
 from meshsim import version
-from meshsim.lab.compare.evidence import Pair, Side, values, weak
-from meshsim.lab.compare.runner import Job
+from meshsim.lab.compare.pairs import Pair, Side, values, weak
+from meshsim.lab.compare.replications import Job
 from meshsim.measure.intervals import interval
 from meshsim.measure.paired import CONFIDENCE, Difference, difference
 from meshsim.measure.pairing import RequestPairs, pairable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from meshsim.lab.compare.sheets import LATENCY_OF_OK, of_difference, signed
+from meshsim.lab.show.compare import LATENCY_OF_OK, of_difference, signed
 
 Summary = Mapping[str, Any]
 JUDGED = {

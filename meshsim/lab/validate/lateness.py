@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from meshsim.lab.validate.calibration import LEAST, Overheads, pooled
-from meshsim.measure.evidence import Evidence
+from meshsim.measure.disturbance import Evidence
 from meshsim.measure.grid import Floats
 
 WAKES = 6

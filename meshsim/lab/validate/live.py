@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 from meshsim.errors import MeshsimError
 from meshsim.lab.engines import Progress
 from meshsim.lab.run import Run
-from meshsim.measure.evidence import Evidence
+from meshsim.measure.disturbance import Evidence
 from meshsim.scenario.model import Scenario
 
 

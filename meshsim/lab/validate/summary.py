@@ -10,7 +10,7 @@ from meshsim.lab.run import Run
 from meshsim.lab.validate.judgement import CONFIDENCE, NOISY, Row, Verdict, judge, predicted, rows
 from meshsim.lab.validate.validation import Validation, records_of
 from meshsim.measure.agreement import agreement
-from meshsim.measure.evidence import Evidence
+from meshsim.measure.disturbance import Evidence
 from meshsim.measure.grid import Window
 from meshsim.measure.latency import QUANTILES
 from meshsim.measure.luck import Luck

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from meshsim.lab import files
-from meshsim.lab import sheets as text
 from meshsim.lab.output import OutputOptions, output
 from meshsim.lab.run import Run
-from meshsim.lab.validate import sheets
+from meshsim.lab.show import sheets as text
+from meshsim.lab.show import validate as sheets
 from meshsim.measure.agreement import Agreement, agreement
 from meshsim.measure.grid import Floats, Window
 from meshsim.measure.records import Records

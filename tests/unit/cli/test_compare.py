@@ -131,7 +131,7 @@ def test_run_until_says_what_came_of_it(small) -> None:
 WATCHED = """
 import contextlib, pathlib, sys
 from meshsim.cli import main
-from meshsim.lab import terminal
+from meshsim.lab.show import terminal
 
 class Mark:
     def __call__(self, now):

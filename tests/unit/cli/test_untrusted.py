@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from meshsim.cli import app
 from meshsim.errors import printable
-from meshsim.lab import terminal
-from meshsim.lab.sheets import Sheet
+from meshsim.lab.show import terminal
+from meshsim.lab.show.sheets import Sheet
 from meshsim.lab.validate.run import Stage
 
 EVIL = "\x1b]0;owned\x07\x9b2J\u202e\r\nmeshsim: all is well [red]x[/red] [/] $\\frac{$"

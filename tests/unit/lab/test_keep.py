@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from meshsim.errors import MeshsimError, ScenarioError
-from meshsim.lab import memory
+from meshsim.lab.jobs import memory
 from meshsim.lab.live import run_live
 from meshsim.lab.run import run
 from meshsim.measure.histograms import Histograms

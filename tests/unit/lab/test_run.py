@@ -8,7 +8,8 @@ import pytest
 import meshsim
 from meshsim.errors import MeshsimError, ScenarioError
 from meshsim.forms import FORM
-from meshsim.lab import engines, interrupt
+from meshsim.lab import engines
+from meshsim.lab.jobs import interrupt
 from meshsim.lab.run import Run, run
 from meshsim.measure import requests, series, spans
 from meshsim.scenario import loads

@@ -1,8 +1,8 @@
 import pytest
 
 from meshsim.errors import MeshsimError
-from meshsim.lab.capacity import sheets
 from meshsim.lab.capacity.chart import Chart, Seen, draw, fill
+from meshsim.lab.show import capacity as sheets
 from meshsim.scenario import loads
 from meshsim.scenario.load import load_grid
 

@@ -1,11 +1,11 @@
 import pytest
 
 from meshsim.errors import MeshsimError
-from meshsim.lab import memory
 from meshsim.lab.capacity.limits import required
 from meshsim.lab.capacity.runner import Runner
-from meshsim.lab.interrupt import Interrupt
-from meshsim.lab.pool import Pool
+from meshsim.lab.jobs import memory
+from meshsim.lab.jobs.interrupt import Interrupt
+from meshsim.lab.jobs.pool import Pool
 from meshsim.scenario import loads
 
 TEXT = """

@@ -10,7 +10,8 @@ import pytest
 import meshsim as ms
 from meshsim.errors import MeshsimError, ScenarioError
 from meshsim.lab import engines as module
-from meshsim.lab.compare import compare, sheets
+from meshsim.lab.compare import compare
+from meshsim.lab.show import compare as sheets
 from meshsim.scenario import loads
 
 TEXT = """

@@ -8,7 +8,7 @@ from typing import Any
 from meshsim.lab.engines import Progress, engine
 from meshsim.lab.run import Run, provenance
 from meshsim.lab.validate import Observation
-from meshsim.measure.evidence import Evidence, Lag
+from meshsim.measure.disturbance import Evidence, Lag
 from meshsim.measure.records import Records
 from meshsim.measure.summary import summarise
 from meshsim.scenario.mesh import Link, Proxy

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from meshsim.errors import MeshsimError
+from meshsim.lab.show.validate import headline, paired
 from meshsim.lab.validate import run as module
 from meshsim.lab.validate import validate, validate_each
 from meshsim.lab.validate.judgement import Row
-from meshsim.lab.validate.sheets import headline, paired
 from meshsim.lab.validate.summary import vague
-from meshsim.measure.evidence import Evidence, Lag
+from meshsim.measure.disturbance import Evidence, Lag
 from meshsim.measure.records import Records
 from meshsim.policies.balance import Balancer
 from meshsim.random import BALANCE, u01

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from meshsim.errors import MeshsimError
-from meshsim.lab import cluster as module
-from meshsim.lab.cluster import Cluster, compare, versions
-from meshsim.lab.interrupt import Interrupt
-from meshsim.lab.pool import Task
+from meshsim.lab.jobs import cluster as module
+from meshsim.lab.jobs.cluster import Cluster, compare, versions
+from meshsim.lab.jobs.interrupt import Interrupt
+from meshsim.lab.jobs.pool import Task
 from meshsim.lab.sweep import sweep
 from meshsim.scenario import loads
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from meshsim.lab import sheets
-from meshsim.lab.flags import FLAGS, explain
+from meshsim.lab.show import sheets
+from meshsim.lab.show.flags import FLAGS, explain
 from meshsim.measure.summary import summarise
 from meshsim.policies.outcome import NAMES
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from meshsim.lab.batch.entry import Entry, Summary
-from meshsim.lab.sheets import NOTHING, Rows, Sheet, count, number, plural, share, time
+from meshsim.lab.show.sheets import NOTHING, Rows, Sheet, count, number, plural, share, time
 from meshsim.measure.objectives import meets
 
 

@@ -17,8 +17,8 @@ from typing import Any, Self
 
 from meshsim import version
 from meshsim.errors import MeshsimError
-from meshsim.lab.interrupt import Interrupt
-from meshsim.lab.pool import GLANCE, Refused, Summary, Task, simulate
+from meshsim.lab.jobs.interrupt import Interrupt
+from meshsim.lab.jobs.pool import GLANCE, Refused, Summary, Task, simulate
 
 PATIENCE = 10.0
 """How long a scheduler may take to answer, and a cluster may be without workers at the start, s."""
@@ -81,7 +81,7 @@ class Cluster:
     def summaries(
         self, tasks: Sequence[Task], *, stop: Interrupt | None = None, refused: Refused | None = None
     ) -> Iterator[tuple[int, Summary]]:
-        """See `meshsim.lab.pool.summaries`."""
+        """See `meshsim.lab.jobs.pool.summaries`."""
         executor = self._client.get_executor(pure=False)
         waiting, flying = deque(tasks), dict[Future[Summary], Task]()
         ours = versions()

@@ -7,8 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from meshsim.lab import terminal
-from meshsim.lab.sheets import Sheet
+from meshsim.lab.show import terminal
+from meshsim.lab.show.sheets import Sheet
 from meshsim.lab.validate.run import Stage
 
 

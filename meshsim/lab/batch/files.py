@@ -13,9 +13,9 @@ from meshsim.errors import MeshsimError, Problem, ScenarioError, halves
 from meshsim.lab import engines, files
 from meshsim.lab.batch.entry import MISSED, OK, REFUSED, UNFINISHED, Entry
 from meshsim.lab.batch.result import Batch
-from meshsim.lab.interrupt import Interrupt, interruptible
+from meshsim.lab.jobs.interrupt import Interrupt, interruptible
+from meshsim.lab.jobs.pool import Pool, Summary, Task, cores
 from meshsim.lab.output import OutputOptions, output
-from meshsim.lab.pool import Pool, Summary, Task, cores
 from meshsim.lab.run import first_seed, run
 from meshsim.lab.sources import Source, read, sources
 from meshsim.plain import converted

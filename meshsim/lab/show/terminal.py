@@ -26,8 +26,8 @@ from rich.progress import (
 from rich.table import Table
 
 from meshsim.errors import printable
-from meshsim.lab import sheets
-from meshsim.lab.sheets import Sheet
+from meshsim.lab.show import sheets
+from meshsim.lab.show.sheets import Sheet
 from meshsim.measure.precision import Look
 from meshsim.units import ratio_text
 
@@ -135,7 +135,7 @@ def show_run(out: Console, summary: dict[str, Any], written: list[Path]) -> None
 
 def show_comparison(out: Console, summary: dict[str, Any], written: list[Path], *, every: bool) -> None:
     """Prints what differs: the verdict, objectives, what users get and what it costs; or everything."""
-    from meshsim.lab.compare import sheets as compared  # noqa: PLC0415 - which imports what runs need
+    from meshsim.lab.show import compare as compared  # noqa: PLC0415 - which imports what runs need
 
     out.print(f"[bold]{escape(summary['verdict'])}[/]")
     for sheet in (compared.objectives, compared.headline, compared.cost):
@@ -156,7 +156,7 @@ def show_comparison(out: Console, summary: dict[str, Any], written: list[Path], 
 
 def show_batch(out: Console, done: Batch, written: list[Path]) -> None:
     """Prints what came of many scenarios: a row for each, and the objectives that were missed."""
-    from meshsim.lab.batch import sheets as batched  # noqa: PLC0415 - which imports what runs need
+    from meshsim.lab.show import batch as batched  # noqa: PLC0415 - which imports what runs need
 
     show(out, batched.table(done.entries))
     show(out, batched.missed(done.entries))
@@ -165,7 +165,7 @@ def show_batch(out: Console, done: Batch, written: list[Path]) -> None:
 
 def show_validation(out: Console, summary: dict[str, Any], written: list[Path]) -> None:
     """Prints what theory, simulation and the live mesh say, the verdict first."""
-    from meshsim.lab.validate import sheets as validated  # noqa: PLC0415 - which imports what runs need
+    from meshsim.lab.show import validate as validated  # noqa: PLC0415 - which imports what runs need
 
     parts = (
         validated.headline,
@@ -185,7 +185,7 @@ def show_validation(out: Console, summary: dict[str, Any], written: list[Path]) 
 
 def show_validations(out: Console, summaries: list[dict[str, Any]]) -> None:
     """Prints several validations, a row each."""
-    from meshsim.lab.validate import sheets as validated  # noqa: PLC0415
+    from meshsim.lab.show import validate as validated  # noqa: PLC0415
 
     show(out, validated.table(summaries))
 
@@ -210,7 +210,7 @@ def show_theory(out: Console, solution: Solution) -> None:
 
 def show_sweep(out: Console, done: Sweep, folder: Path) -> None:
     """Prints what came of a sweep: a row a point."""
-    from meshsim.lab.journal import BESIDE, TABLE  # noqa: PLC0415 - which imports what runs need
+    from meshsim.lab.jobs.journal import BESIDE, TABLE  # noqa: PLC0415 - which imports what runs need
     from meshsim.lab.sweep import sheet  # noqa: PLC0415
 
     show(out, sheet(done))

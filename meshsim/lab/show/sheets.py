@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from meshsim.lab.flags import explain
+from meshsim.lab.show.flags import explain
 from meshsim.measure.latency import FEWEST
 from meshsim.measure.objectives import meets
 from meshsim.scenario.model import CLIENT

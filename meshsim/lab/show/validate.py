@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from meshsim.lab import sheets
-from meshsim.lab.sheets import NOTHING, Rows, Sheet, of_metric
+from meshsim.lab.show import sheets
+from meshsim.lab.show.sheets import NOTHING, Rows, Sheet, of_metric
 from meshsim.units import change_text, points_text
 
 Summary = dict[str, Any]

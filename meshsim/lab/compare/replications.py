@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshsim.errors import MeshsimError
-from meshsim.lab.compare.evidence import Pair, evidence, values
+from meshsim.lab.compare.pairs import Pair, evidence, values
 from meshsim.lab.engines import Progress
-from meshsim.lab.interrupt import Interrupt, interruptible
-from meshsim.lab.pool import Pool, Task
+from meshsim.lab.jobs.interrupt import Interrupt, interruptible
+from meshsim.lab.jobs.pool import Pool, Task
 from meshsim.lab.run import run
 from meshsim.measure import metrics
 from meshsim.measure.paired import difference

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from meshsim.errors import MeshsimError
-from meshsim.lab import pool as module
-from meshsim.lab.interrupt import Interrupt
-from meshsim.lab.pool import Pool, Task, summaries
+from meshsim.lab.jobs import pool as module
+from meshsim.lab.jobs.interrupt import Interrupt
+from meshsim.lab.jobs.pool import Pool, Task, summaries
 from meshsim.scenario import loads
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 from processes import alive, eventually, members
 
 TEXT = """
@@ -158,7 +158,7 @@ def test_ctrl_c_ends_the_pool_and_keeps_what_has_finished() -> None:
 
 PARENT = f"""
 import sys
-from meshsim.lab.pool import Pool, Task
+from meshsim.lab.jobs.pool import Pool, Task
 from meshsim.scenario import loads
 text = {TEXT!r}
 tasks = [Task(0, loads(text), 1)]
@@ -187,7 +187,7 @@ def test_no_process_outlives_its_parent(how: signal.Signals) -> None:
 
 HELD = """
 import signal
-from meshsim.lab.pool import Pool, Task
+from meshsim.lab.jobs.pool import Pool, Task
 from meshsim.scenario import loads
 
 def held(_=None):

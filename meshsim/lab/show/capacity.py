@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from meshsim.lab import sheets
 from meshsim.lab.capacity import words
 from meshsim.lab.capacity.limits import Limit
-from meshsim.lab.sheets import Sheet
+from meshsim.lab.show import sheets
+from meshsim.lab.show.sheets import Sheet
 
 Answer = dict[str, Any]
 NEAREST_ROWS = 14

@@ -1,7 +1,7 @@
-"""Sidecars: stations that every request and response of their instance passes.
+"""What a pass through a proxy waits for.
 
-A sidecar is a queue like any other: so many workers, first in, first out, unbounded. Where a pass costs
-nothing by configuration there is no queue and no event.
+The workers of a proxy are a queue like any other: first in, first out, unbounded. Where a pass costs nothing
+by configuration there is no queue and no event.
 """
 
 from __future__ import annotations
@@ -13,57 +13,57 @@ from meshsim.mesh.clock import Clock, Event
 from meshsim.random import Distribution, Key
 
 
-class Dataplane:
-    """What lies between an instance and its links; without sidecars, nothing.
+class Station:
+    """A proxy that is not in the path, or whose passes cost nothing.
 
     Attributes:
-        absent: whether it is nothing, so that whoever asks this first need not enter.
+        instant: whether it is no more than that, so that whoever asks this first need not enter.
     """
 
-    absent: bool
+    instant: bool
 
     def __init__(self) -> None:
-        self.absent = True
+        self.instant = True
 
     def enter(self, event: Event, step: int, key: Key, purpose: int, now: float) -> None:
         """Has `event.fire(step, …)` called when the pass, drawn as (key, purpose), is over."""
         event.fire(step, now)
 
     def drop(self) -> None:
-        """The instance has gone down: whatever is inside is lost."""
+        """The proxy has gone down: whatever is inside is lost."""
 
 
 @final
 class Pass(Event):
-    """One traversal, waiting or in progress; stale once its sidecar has been dropped.
+    """One traversal, waiting or in progress; stale once its station has been dropped.
 
     Attributes:
         event, step: to fire when it is over.
-        life: of the sidecar, when it came.
+        life: of the station, when it came.
     """
 
-    sidecar: Sidecar
+    station: WorkerStation
     event: Event
     step: int
     lasts: float
     life: int
 
-    def __init__(self, sidecar: Sidecar, event: Event, step: int, lasts: float) -> None:
-        self.sidecar = sidecar
+    def __init__(self, station: WorkerStation, event: Event, step: int, lasts: float) -> None:
+        self.station = station
         self.event = event
         self.step = step
         self.lasts = lasts
-        self.life = sidecar.life
+        self.life = station.life
 
     def fire(self, step: int, now: float) -> None:
-        if self.life == self.sidecar.life:
-            self.sidecar.passed(now)
+        if self.life == self.station.life:
+            self.station.passed(now)
             self.event.fire(self.step, now)
 
 
 @final
-class Sidecar(Dataplane):
-    """A proxy beside one instance.
+class WorkerStation(Station):
+    """The workers of a proxy.
 
     Attributes:
         time: of one pass.
@@ -81,7 +81,7 @@ class Sidecar(Dataplane):
     life: int
 
     def __init__(self, clock: Clock, time: Distribution, workers: int) -> None:
-        self.absent = False
+        self.instant = False
         self.clock = clock
         self.time = time
         self.workers = workers

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from meshsim.errors import MeshsimError
-from meshsim.lab.junit import Case, Suite, document, prepare, write
+from meshsim.lab.show.junit import Case, Suite, document, prepare, write
 
 COUNTS = {"tests", "failures", "errors"}
 NUMBER = re.compile(r"\d+(\.\d+)?")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from meshsim.lab import sheets
-from meshsim.lab.sheets import NOTHING, Rows, Sheet
+from meshsim.lab.show import sheets
+from meshsim.lab.show.sheets import NOTHING, Rows, Sheet
 from meshsim.units import points_text, ratio_text
 
 Summary = Mapping[str, Any]

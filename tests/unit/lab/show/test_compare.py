@@ -1,6 +1,7 @@
 import pytest
 
-from meshsim.lab.compare import compare, sheets
+from meshsim.lab.compare import compare
+from meshsim.lab.show import compare as sheets
 from meshsim.scenario import loads
 
 SCENARIO = loads("""

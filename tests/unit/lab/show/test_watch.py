@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshsim.lab.watch import SPAN, Window
+from meshsim.lab.show.watch import SPAN, Window
 from meshsim.live.stats import EdgeCounts
 
 

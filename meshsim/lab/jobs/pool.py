@@ -29,7 +29,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from meshsim.errors import MeshsimError
-from meshsim.lab.interrupt import Interrupt
+from meshsim.lab.jobs.interrupt import Interrupt
 from meshsim.scenario.model import Scenario
 
 Summary = dict[str, Any]

@@ -1,6 +1,6 @@
 """Whether a machine was quiet enough."""
 
-from meshsim.measure.evidence import Evidence, Lag
+from meshsim.measure.disturbance import Evidence, Lag
 
 QUIET = {"p50": 1e-4, "p99": 1e-3, "max": 5e-3}
 

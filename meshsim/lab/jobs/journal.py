@@ -23,7 +23,8 @@ import numpy as np
 
 from meshsim import forms, version
 from meshsim.errors import MeshsimError
-from meshsim.lab import files, seal
+from meshsim.lab import files
+from meshsim.lab.jobs import seal
 from meshsim.lab.output import FORMATS, Written
 from meshsim.lab.tidy import Row, Run, runs_of
 from meshsim.measure.table import Table
