@@ -61,7 +61,7 @@ def analyse(structure: Structure, lattice: Lattice) -> Analysis:
     """
     blocked_by = obstacles.product_form(structure)
     limited, reasons = filters.rate_limits(structure)
-    left_out = obstacles.unfollowed(structure.scenario, structure)
+    left_out = obstacles.left_out(structure)
     lone = impatient(structure, lattice)
     given = {(CLIENT, lone[0]): (lone[1], 1.0)} if lone else {}
     known = {lone[2]: lone[3]} if lone else {}
@@ -139,9 +139,8 @@ def _try(structure: Structure, responses: Responses) -> Response | None:
 
 def _answers(structure: Structure, responses: Responses) -> Response:
     """The answers of all loads, by their rates."""
-    for caller, service in structure.scenario.edges():
-        if service in structure.used and (caller == CLIENT or caller in structure.used):
-            responses.call(caller, service)
+    for edge in structure.edges:
+        responses.call(*edge)
     rates = [structure.offered(load) for load in structure.scenario.load]
     total = sum(rates)
     if total == 0.0:
@@ -190,8 +189,7 @@ def _feeds_back(structure: Structure) -> bool:
     return any(
         structure.visits[service]
         and (structure.policy(caller, service).retries or structure.policy(caller, service).hedge)
-        for caller, service in structure.scenario.edges()
-        if service in structure.used
+        for caller, service in structure.edges
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from meshsim.scenario.model import CLIENT, Load
 from meshsim.theory.networks import ClosedNetwork, closed_network
 from meshsim.theory.recognise import obstacles
-from meshsim.theory.recognise.filters import least_limit
+from meshsim.theory.recognise.filters import least_limit, limits
 from meshsim.theory.recognise.flows import Flow, Flows
 from meshsim.theory.recognise.law import Lattice, Law
 from meshsim.theory.recognise.predict import QUANTILES
@@ -39,9 +39,8 @@ def solve_closed(structure: Structure, lattice: Lattice) -> tuple[list[Predictio
     _refuse_breakers(structure, users)
     zero = {key: Wait(Law.atom(lattice)) for key in structure.stations}
     responses = Responses(structure, lattice, zero)
-    for caller, service in structure.scenario.edges():
-        if service in structure.used:
-            responses.call(caller, service)
+    for edge in structure.edges:
+        responses.call(*edge)
     flows = Flows(structure, responses, product_form=True)
     flows.follow([(load.to, Flow(0, 1.0, "poisson"))])
     law = total(responses.call(CLIENT, load.to), lattice)
@@ -55,10 +54,9 @@ def solve_closed(structure: Structure, lattice: Lattice) -> tuple[list[Predictio
 
 def _refuse_breakers(structure: Structure, users: int) -> None:
     """Users who are refused are back at once, and pass what bounds there are."""
-    for caller, service in structure.scenario.edges():
-        policy = structure.policy(caller, service)
-        least = least_limit(policy)
-        if service in structure.used and least < users:
+    for caller, service in structure.edges:
+        least = least_limit(structure.policy(caller, service))
+        if least < users:
             raise UnsolvedError(
                 f"{caller} -> {service}: the breaker's limit of {least} is in reach of {users} users; it ties"
                 " refusals to the load, which no formula here follows"
@@ -67,15 +65,14 @@ def _refuse_breakers(structure: Structure, users: int) -> None:
 
 def _reasons(structure: Structure, load: Load) -> list[str]:
     """What keeps the closed network from being exact."""
-    reasons = obstacles.unfollowed(structure.scenario, structure)
+    reasons = obstacles.left_out(structure)
     form = obstacles.product_form(structure) if structure.stations else ""
     reasons += [f"no product form: {form}"] if form else []
-    if any(structure.timed(*edge) for edge in structure.scenario.edges() if edge[1] in structure.used):
+    if any(structure.timed(*edge) for edge in structure.edges):
         reasons.append("time-outs or hedges over queues")
-    for caller, service in structure.scenario.edges():
-        policy = structure.policy(caller, service)
-        if service in structure.used and (policy.rate_limit or obstacles.limits(policy)):
-            reasons.append(f"{caller} -> {service}: a rate limit or circuit breaker under closed load")
+    for caller, service in structure.edges:
+        if limits(structure.policy(caller, service)):
+            reasons.append(f"{caller} -> {service}: a circuit breaker under closed load")
     queues = sum(station.replicas for station in structure.stations.values())
     if queues and ((load.users or 0) > USERS_MAX or (load.users or 0) * queues > STEPS_MAX):
         reasons.append("more users and queues than the convolution can take")

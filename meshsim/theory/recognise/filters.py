@@ -14,9 +14,9 @@ from meshsim.theory.bucket import bucket_refused
 from meshsim.theory.erlang import erlang_b
 from meshsim.theory.recognise.flows import Flows
 from meshsim.theory.recognise.law import ShapeUnknownError
-from meshsim.theory.recognise.obstacles import limits
 from meshsim.theory.recognise.responses import Edge, Responses
 from meshsim.theory.recognise.structure import Structure, UnsolvedError
+from meshsim.theory.recognise.understood import LOSS_SYSTEM, unknown
 from meshsim.units import UNLIMITED
 
 BURST_MAX = 2_000
@@ -59,14 +59,14 @@ def breakers(structure: Structure, responses: Responses) -> tuple[dict[Edge, flo
     """The share each circuit breaker refuses, where it can be known, and what is not exact."""
     shares: dict[Edge, float] = {}
     reasons = []
-    for caller, service in structure.scenario.edges():
+    for caller, service in structure.edges:
         policy = structure.policy(caller, service)
-        if service not in structure.used or not limits(policy):
+        if not limits(policy):
             continue
         loads = [load for load in structure.scenario.load if load.to == service]
         if (
             caller == CLIENT
-            and _loss_system(structure, policy, service)
+            and _loss_system(structure, service)
             and all(_steady(x, "poisson") for x in loads)
         ):
             lam = sum(structure.offered(load) for load in loads)
@@ -90,10 +90,9 @@ def within_reach(structure: Structure, responses: Responses, flows: Flows) -> No
     Raises:
         UnsolvedError: a limit is in reach; what passes then depends on it, and no formula says how.
     """
-    for caller, service in structure.scenario.edges():
+    for caller, service in structure.edges:
         policy = structure.policy(caller, service)
-        solved = (caller, service) in responses.blocked
-        if service not in structure.used or not limits(policy) or solved:
+        if not limits(policy) or (caller, service) in responses.blocked:
             continue
         try:
             mean = flows.calls[caller, service] * responses.routed_mean(caller, service)
@@ -109,19 +108,22 @@ def within_reach(structure: Structure, responses: Responses, flows: Flows) -> No
             )
 
 
+def limits(policy: Policy) -> bool:
+    """Whether a circuit breaker limits requests, connections or pending ones."""
+    breaker = policy.circuit_breaker
+    return min(breaker.max_connections, breaker.max_pending, breaker.max_requests) < UNLIMITED
+
+
 def least_limit(policy: Policy) -> int:
     """How many calls a breaker lets act at once before it keeps or refuses any."""
     return min(policy.circuit_breaker.max_connections, policy.circuit_breaker.max_requests)
 
 
-def _loss_system(structure: Structure, policy: Policy, service: str) -> bool:
-    """Whether a breaker only counts requests in flight whose time does not depend on the load."""
-    breaker = policy.circuit_breaker
-    only = breaker.max_pending >= UNLIMITED and breaker.max_connections >= UNLIMITED
-    single = (
-        policy.retries is None and policy.hedge is None and policy.rate_limit is None and not policy.split
-    )
-    return only and single and breaker.max_requests > 0 and structure.visits[service] == 0
+def _loss_system(structure: Structure, service: str) -> bool:
+    """Whether the client's breaker only counts requests in flight whose time does not depend on the load."""
+    some = structure.policy(CLIENT, service).circuit_breaker.max_requests > 0
+    alone = not unknown(LOSS_SYSTEM, structure.policy_keys(CLIENT, service))
+    return some and alone and structure.visits[service] == 0
 
 
 def _steady(load: Load, kind: str) -> bool:

@@ -96,7 +96,7 @@ def _composition(found: Analysis) -> tuple[str, str]:
 def _operations(found: Analysis) -> list[str]:
     """What is done with times on the way."""
     structure = found.structure
-    policies = [structure.policy(*edge) for edge in structure.scenario.edges() if edge[1] in structure.used]
+    policies = [structure.policy(*edge) for edge in structure.edges]
     limited = any(
         policy.timeout or (policy.retries and policy.retries.per_try_timeout) for policy in policies
     )

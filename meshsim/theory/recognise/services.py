@@ -147,8 +147,7 @@ def _shares(exact: Exactness, service: str, into: dict[str, float]) -> Iterable[
 def _service_latency(found: Analysis, exact: Exactness, service: str) -> Iterable[Prediction]:
     """From arrival to answer; not where abandoned attempts, which have none, are left out of it."""
     structure, responses = found.structure, found.responses
-    policies = [structure.policy(*edge) for edge in structure.graph.in_edges(service)]
-    if any(p.timeout > 0.0 or p.hedge or (p.retries and p.retries.per_try_timeout > 0.0) for p in policies):
+    if any(structure.cut(*edge) for edge in structure.edges if edge[1] == service):
         return
     law = mixture(
         [

@@ -18,6 +18,7 @@ from meshsim.theory.recognise.predict import offered, predictions
 from meshsim.theory.recognise.solution import Prediction, Solution
 from meshsim.theory.recognise.structure import Structure, UnsolvedError
 from meshsim.theory.recognise.tries import total
+from meshsim.theory.recognise.understood import CLOSED, OPEN, unknown
 
 SIZE, SIZE_LEAST = 1 << 15, 1 << 10
 CELLS = 1 << 20  # of the laws of all services together, which take a second a round
@@ -38,15 +39,12 @@ def solve(scenario: str | Path | Scenario) -> Solution:
         Predictions by the paths of `summary.json`, and the reasons why others are missing or approximate.
     """
     scenario = load(scenario)
-    if scenario.events:
-        return Solution(
-            scenario.name, [], ["events change the scenario while it runs: there is no steady state"]
-        )
+    closed = any(load.users is not None for load in scenario.load)
     try:
         structure = Structure(scenario)
+        _refuse_unknown(structure)
     except UnsolvedError as error:
-        return Solution(scenario.name, [], [str(error)])
-    closed = any(load.users is not None for load in scenario.load)
+        return Solution(scenario.name, [], str(error).splitlines())
     try:
         found, reasons = _closed(structure) if closed else _open(structure)
     except UnsolvedError as error:
@@ -54,6 +52,17 @@ def solve(scenario: str | Path | Scenario) -> Solution:
     except ShapeUnknownError:
         found, reasons = [], ["a time-out or a hedge depends on waits that are not known"]
     return Solution(scenario.name, found, list(dict.fromkeys(reasons)))
+
+
+def _refuse_unknown(structure: Structure) -> None:
+    """Refuses what the loads' solvers do not declare."""
+    known = [OPEN if load.users is None else CLOSED for load in structure.scenario.load]
+    found = unknown(frozenset().union(*known), structure.set_keys)
+    reasons = [f"{place}: no formula here takes it into account" for place in found if "events[" not in place]
+    if len(reasons) < len(found):
+        reasons = ["events change the scenario while it runs: there is no steady state", *reasons]
+    if reasons:
+        raise UnsolvedError("\n".join(reasons))
 
 
 def _closed(structure: Structure) -> tuple[list[Prediction], list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,6 +10,7 @@ import networkx as nx
 
 from meshsim import random
 from meshsim.scenario.model import CLIENT, CallStep, Deployment, Load, Policy, Scenario, Step
+from meshsim.scenario.settings import set_keys
 from meshsim.units import UNLIMITED
 
 Key = tuple[str, str, str]
@@ -84,6 +86,28 @@ class Structure:
         return set(nx.descendants(self.graph, CLIENT))
 
     @cached_property
+    def edges(self) -> list[tuple[str, str]]:
+        """Callers and services between which load can go."""
+        return [edge for edge in self.scenario.edges() if edge[0] in {CLIENT, *self.used}]
+
+    @cached_property
+    def set_keys(self) -> list[tuple[str, str]]:
+        """The keys that are set, by pattern and place, of all that load can reach."""
+        scenario = self.scenario
+        parts = {
+            "services": {name: service for name, service in scenario.services.items() if name in self.used},
+            "links": {_named(scenario.links, *edge, "default"): scenario.link(*edge) for edge in self.edges},
+            "policies": {},
+        }
+        found = [*set_keys(scenario.model_copy(update=parts))]
+        return [*found, *(key for edge in self.edges for key in self.policy_keys(*edge))]
+
+    def policy_keys(self, caller: str, service: str) -> list[tuple[str, str]]:
+        """The same of what a caller applies to a service."""
+        name = _named(self.scenario.policies, caller, service, service)
+        return [*set_keys(self.policy(caller, service), "policies.*.", f"policies.{name}.")]
+
+    @cached_property
     def stations(self) -> dict[Key, Station]:
         """Every station with a queue, callers before callees."""
         found = [self._replica(name, version) for name in self.order for version in self.deployments[name]]
@@ -140,12 +164,15 @@ class Structure:
         """Whether a station lets some requests go before others."""
         return station.discipline == "priority" and len({load.priority for load in self.scenario.load}) > 1
 
-    def timed(self, caller: str, service: str) -> bool:
-        """Whether a time-out or a hedge of a call depends on queues."""
+    def cut(self, caller: str, service: str) -> bool:
+        """Whether a try may end before its answer comes: by a time-out, or because another was faster."""
         policy = self.policy(caller, service)
         per_try = policy.retries.per_try_timeout if policy.retries else 0.0
-        limited = policy.timeout > 0.0 or per_try > 0.0 or policy.hedge is not None
-        return limited and self.visits[service] > 0
+        return policy.timeout > 0.0 or per_try > 0.0 or policy.hedge is not None
+
+    def timed(self, caller: str, service: str) -> bool:
+        """Whether that depends on queues."""
+        return self.cut(caller, service) and self.visits[service] > 0
 
     def alike(self, service: str) -> bool:
         """Whether all replicas of a service are the same."""
@@ -203,6 +230,12 @@ class Structure:
         if load.profile:
             return profile_mean(load, start, scenario.duration)
         return float(load.rate or 0.0)
+
+
+def _named(parts: Mapping[str, object], caller: str, service: str, general: str) -> str:
+    """The key that holds for an edge: its own, or the general one."""
+    own = f"{caller} -> {service}"
+    return own if own in parts else general
 
 
 def _work(deployment: Deployment) -> tuple[object, ...]:
