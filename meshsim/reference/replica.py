@@ -13,31 +13,19 @@ clears up, at once, so that the process itself has only to end.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
 
 import simpy
 
 from meshsim.random import ERROR, PROXY_IN, PROXY_RESPONSE, SCRIPT, SERVICE, SLEEP, TAKEN, derive, u01
+from meshsim.reference.call import Call
+from meshsim.reference.caller import Caller
 from meshsim.reference.clock import Steps
+from meshsim.reference.cluster import Answer, Try
 from meshsim.reference.dials import Factor, Share
 from meshsim.reference.station import Levels, Station
 from meshsim.scenario.model import CallStep, Deployment, SleepStep
 
-if TYPE_CHECKING:
-    from collections import Counter
-
-    from meshsim.reference.attempt import Attempt
-    from meshsim.reference.call import Call
-    from meshsim.reference.caller import Caller
-
 DOWN = "down"
-
-
-class Answer(NamedTuple):
-    """A response: its status, and the flag of the proxy that made it, if one did."""
-
-    status: int
-    flag: str = ""
 
 
 @dataclass(eq=False, slots=True)
@@ -52,7 +40,7 @@ class Visit:
         calls: the calls it made.
     """
 
-    attempt: Attempt
+    attempt: Try
     turn: simpy.Event | None = None
     holds: bool = False
     served: bool = False
@@ -82,19 +70,17 @@ class Replica:
         held: attempts that arrived and are not answered, in order of arrival.
     """
 
-    def __init__(
-        self, index: int, version: str, deployment: Deployment, caller: Caller, did: Counter[str]
-    ) -> None:
+    def __init__(self, index: int, version: str, deployment: Deployment, caller: Caller) -> None:
         self.index = index
         self.version = version
         self.deployment = deployment
         self.caller = caller
-        self.clock = caller.clock
-        self.did = did
+        self.clock = caller.run.clock
+        self.did = caller.run.did
         self.slower = Factor()
         self.errors = Share(deployment.errors)
         self.outages: set[int] = set()
-        self.held: dict[Attempt, Visit] = {}
+        self.held: dict[Try, Visit] = {}
         self.levels: Levels = []
         self.station = Station(self.clock, deployment.workers, self.levels)
         self._time = deployment.time.build()
@@ -106,7 +92,7 @@ class Replica:
 
     # ---- the work ----------------------------------------------------------------------------------
 
-    def receive(self, attempt: Attempt) -> Steps[Answer | None]:
+    def receive(self, attempt: Try) -> Steps[Answer | None]:
         """All that the replica does about an attempt; None when there is nobody to answer."""
         if self.outages:
             return Answer(503, "UF")
@@ -144,7 +130,7 @@ class Replica:
         """Ask for a worker, with the rank that the discipline gives."""
         self._came += 1
         discipline = self.deployment.discipline
-        rank = {"fifo": 0, "lifo": -self._came, "priority": -visit.attempt.call.request.priority}[discipline]
+        rank = {"fifo": 0, "lifo": -self._came, "priority": -visit.attempt.request.priority}[discipline]
         self.did[f"{discipline} overtakes"] += discipline != "fifo" and self.station.overtaken(rank)
         visit.turn = self.station.request(rank)
         visit.holds = True
@@ -197,13 +183,13 @@ class Replica:
 
     def _call(self, visit: Visit, step: CallStep, key: int) -> Call:
         attempt = visit.attempt
-        call = self.caller.call(step.call, key, attempt.call.request, extra=attempt.extra)
+        call = self.caller.call(step.call, key, attempt.request, extra=attempt.extra)
         visit.calls.append(call)
         return call
 
     # ---- the work's untimely ends ------------------------------------------------------------------
 
-    def learn(self, attempt: Attempt) -> None:
+    def learn(self, attempt: Try) -> None:
         """The attempt's caller gave up. Whether that spares any work is the deployment's choice."""
         visit = self.held.get(attempt)
         if visit is None or visit.served:  # answered already, or lost
