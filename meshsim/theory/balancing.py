@@ -56,10 +56,7 @@ class BalancedQueues:
 
 
 def shortest(longer: int, n: int) -> float:
-    """Every replica is looked at: joining the shortest queue.
-
-    Source: Envoy `full_scan`.
-    """
+    """Every replica is looked at: joining the shortest queue. Source: Envoy `full_scan`."""
     return 1.0 if longer == n else 0.0
 
 
@@ -72,10 +69,7 @@ def drawn(d: int) -> Choice:
 
 
 def distinct(d: int) -> Choice:
-    """`d` different choices, as Linkerd's balancer draws them.
-
-    Source: tower `p2c`.
-    """
+    """`d` different choices, as Linkerd's balancer draws them. Source: tower `p2c`."""
     return lambda longer, n: comb(longer, d) / comb(n, d)
 
 

@@ -60,26 +60,17 @@ def erlang_c(c: int, a: float) -> float:
 
 
 def mmc_wait(lam: float, mu: float, c: int = 1) -> float:
-    """Mean wait, s: C / (cμ - λ).
-
-    Source: Kleinrock I, eq. 3.40 and Little.
-    """
+    """Mean wait, s: C / (cμ - λ). Source: Kleinrock I, eq. 3.40 and Little."""
     return inf if lam >= c * mu else erlang_c(c, lam / mu) / (c * mu - lam)
 
 
 def mmc_sojourn(lam: float, mu: float, c: int = 1) -> float:
-    """Mean time in the system, s: wait and service; 1/(μ-λ) for one worker.
-
-    Source: Kleinrock I, ch. 3.
-    """
+    """Mean time in the system, s: wait and service; 1/(μ-λ) for one worker. Source: Kleinrock I, ch. 3."""
     return mmc_wait(lam, mu, c) + 1.0 / mu
 
 
 def mmc_queue(lam: float, mu: float, c: int = 1) -> float:
-    """Mean number waiting: λ times the mean wait.
-
-    Source: Little 1961.
-    """
+    """Mean number waiting: λ times the mean wait. Source: Little 1961."""
     return lam * mmc_wait(lam, mu, c)
 
 

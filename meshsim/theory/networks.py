@@ -38,10 +38,7 @@ def traffic(external: ArrayLike, routing: ArrayLike) -> Floats:
 def jackson_total(
     external: Sequence[float], routing: ArrayLike, mus: Sequence[float], workers: Sequence[int] | None = None
 ) -> float:
-    """Mean time from entry to exit of an open network, s.
-
-    Source: Jackson 1957 and Little.
-    """
+    """Mean time from entry to exit of an open network, s. Source: Jackson 1957 and Little."""
     lams = traffic(external, routing)
     servers = workers or [1] * len(mus)
     waiting = sum(

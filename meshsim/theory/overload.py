@@ -9,10 +9,7 @@ from __future__ import annotations
 
 
 def retry_load(load: float, retries: float) -> float:
-    """Tries per second while every try times out: load·(1 + retries).
-
-    Source: Bronson et al. 2021.
-    """
+    """Tries per second while every try times out: load·(1 + retries). Source: Bronson et al. 2021."""
     return load * (1.0 + retries)
 
 
@@ -27,18 +24,12 @@ def stable_load(capacity: float, retries: float) -> float:
 
 
 def backlog(lam: float, capacity: float, duration: float) -> float:
-    """Requests that pile up in `duration` seconds of less capacity than load.
-
-    Source: fluid balance.
-    """
+    """Requests that pile up in `duration` seconds of less capacity than load. Source: fluid balance."""
     return max(lam - capacity, 0.0) * duration
 
 
 def drain_time(waiting: float, lam: float, capacity: float) -> float:
-    """Seconds until a backlog is gone: backlog/(capacity - λ).
-
-    Source: fluid balance.
-    """
+    """Seconds until a backlog is gone: backlog/(capacity - λ). Source: fluid balance."""
     return waiting / (capacity - lam)
 
 

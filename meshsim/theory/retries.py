@@ -29,10 +29,7 @@ def amplification(p: float, retries: float) -> float:
 
 
 def success(p: float, retries: float) -> float:
-    """Share of requests of which one try succeeds: 1 - p^(retries+1).
-
-    Source: independence.
-    """
+    """Share of requests of which one try succeeds: 1 - p^(retries+1). Source: independence."""
     return 1.0 - p ** (retries + 1.0) if p < 1.0 else 0.0
 
 
@@ -67,8 +64,5 @@ def feedback_sojourn(lam: float, mu: float, p: float) -> float:
 
 
 def feedback_utilisation(lam: float, mu: float, p: float) -> float:
-    """Share of time that worker is busy: λ/((1-p)μ).
-
-    Source: Jackson 1957.
-    """
+    """Share of time that worker is busy: λ/((1-p)μ). Source: Jackson 1957."""
     return lam / ((1.0 - p) * mu)

@@ -12,10 +12,7 @@ from meshsim.random import normal_quantile
 
 
 def share_sd(weight: float, n: int) -> float:
-    """Standard deviation of the share that n requests show: √(w(1-w)/n).
-
-    Source: binomial.
-    """
+    """Standard deviation of the share that n requests show: √(w(1-w)/n). Source: binomial."""
     return sqrt(weight * (1.0 - weight) / n)
 
 
