@@ -90,7 +90,7 @@ def _settle(structure: Structure, start: Responses, product_form: bool, known: d
     solved: dict[Key, Solved] = {}
     changed, settled = False, False
     for _ in range(max(ROUNDS_LEAST, min(ROUNDS_MAX, WORK_MAX // len(structure.used)))):
-        solved, waits = solve_stations(structure, flows, responses, product_form, known)
+        solved, waits = solve_stations(flows, responses, product_form, known)
         responses = responses.anew(waits)
         fresh = _try(structure, responses)
         if fresh is None:

@@ -138,11 +138,8 @@ def _demands(structure: Structure, flows: Flows) -> tuple[list[Key], list[float]
     first: list[int] = []
     for key, station in structure.stations.items():
         kind, service, version = key
-        into = flows.version_rates(service)[version]
-        if kind == "proxy":
-            out = sum(rate for (caller, _), rate in flows.calls.items() if caller == service)
-            share = into / max(sum(flows.version_rates(service).values()), 1e-300)
-            into = 2.0 * (into + share * out)
+        proxy = kind == "proxy"
+        into = flows.passes(service, version) if proxy else flows.version_rates(service)[version]
         if into > 0.0 and station.time.mean > 0.0:
             first.append(len(demands))
             keys.append(key)

@@ -171,6 +171,13 @@ class Flows:
         total = sum(self._into(service).values())
         return {version: total * share for version, share in self._versions(service).items()}
 
+    def passes(self, service: str, version: str) -> float:
+        """Passes per second through the sidecars of a version: in and out, of requests and of answers."""
+        into = self.version_rates(service)
+        total = sum(into.values())
+        out = sum(rate for (caller, _), rate in self.calls.items() if caller == service)
+        return 2.0 * (into[version] + (into[version] / total if total else 0.0) * out)
+
     # ---- one stream -----------------------------------------------------------------------------
 
     def _call(self, flow: Flow, caller: str, service: str) -> Steps[Flow]:

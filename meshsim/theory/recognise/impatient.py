@@ -93,4 +93,4 @@ def _solved(lattice: Lattice, lam: float, station: Station, cap: float, stop: bo
         idle, waiting = patience.queue_timeout_idle(lam, mu, cap), patience.queue_timeout_queue(lam, mu, cap)
         formula, source = "M/M/1 + D: who waits τ leaves", "Barrer 1957; Baccelli and Hebuterne 1981"
     wait = Wait(Law.mean_only(lattice, waiting / lam))
-    return Solved(Queue(wait, 1.0 - idle, waiting, True, formula, source), lam)
+    return Solved(Queue(wait, 1.0 - idle, waiting, formula, source), lam)
