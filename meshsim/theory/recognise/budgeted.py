@@ -30,7 +30,7 @@ def budgeted(structure: Structure) -> tuple[list[Prediction], list[str]] | None:
     if unknown(BUDGETED, structure.set_keys) or not retriable((500, ""), policy):
         return None
     p = next(iter(structure.deployments[service].values())).errors
-    lam = sum(structure.offered(load) for load in structure.scenario.load)
+    lam = structure.rate
     ratio = retries.budget.ratio
     reserve = LINKERD_RESERVE if retries.budget.min_per_second is None else retries.budget.min_per_second
     load = linkerd_load(p, ratio, reserve, lam)

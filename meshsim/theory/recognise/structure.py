@@ -210,6 +210,11 @@ class Structure:
             return 0
         return self.visits[step.call] + 2 * any(key[:2] == ("proxy", service) for key in self.stations)
 
+    @cached_property
+    def rate(self) -> float:
+        """Mean arrivals per second of all loads, none of them closed."""
+        return sum(map(self.offered, self.scenario.load))
+
     def offered(self, load: Load) -> float:
         """Mean arrivals per second of an open load over the measured window.
 
