@@ -159,7 +159,7 @@ def _answers(responses: Responses) -> Response:
 
 def _flows(responses: Responses, product_form: bool) -> Flows:
     structure = responses.structure
-    flows, streams = Flows(structure, responses, product_form), []
+    flows, streams = Flows(responses, product_form), []
     for index, load in enumerate(structure.scenario.load):
         process, rate = _process(load), structure.offered(load)
         if rate > 0.0:

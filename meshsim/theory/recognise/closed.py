@@ -41,7 +41,7 @@ def solve_closed(structure: Structure, lattice: Lattice) -> tuple[list[Predictio
     responses = Responses(structure, lattice, zero)
     for edge in structure.edges:
         responses.call(*edge)
-    flows = Flows(structure, responses, product_form=True)
+    flows = Flows(responses, product_form=True)
     flows.follow([(load.to, Flow(0, 1.0, "poisson"))])
     law = total(responses.call(CLIENT, load.to), lattice)
     if think + law.mean <= 0.0:

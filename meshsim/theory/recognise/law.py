@@ -207,11 +207,11 @@ class Law:
         )
         return Law(self.lattice, times, masses, cells + spill, mass, moment)
 
-    def below(self, end: float) -> Law:
-        """The part before `end`."""
-        self._ask()
+    def before(self, end: float) -> Law:
+        """The part before `end`, which may be infinite."""
         if isinf(end):
             return self
+        self._ask()
         take = self.times < end
         times, masses = self.times[take], self.masses[take]
         edges = self.lattice.edges

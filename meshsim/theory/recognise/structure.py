@@ -110,11 +110,11 @@ class Structure:
     @cached_property
     def stations(self) -> dict[Key, Station]:
         """Every station with a queue, callers before callees."""
-        found = [self._replica(name, version) for name in self.order for version in self.deployments[name]]
-        found += [self._proxy(name, version) for name in self.order for version in self.deployments[name]]
-        return {
-            station.key: station for station in found if station is not None and station.key[1] in self.used
-        }
+        places = [
+            (name, version) for name in self.order if name in self.used for version in self.deployments[name]
+        ]
+        found = [make(*place) for make in (self._replica, self._proxy) for place in places]
+        return {station.key: station for station in found if station is not None}
 
     def _replica(self, service: str, version: str) -> Station | None:
         deployment = self.deployments[service][version]
@@ -186,10 +186,8 @@ class Structure:
             own = []
             for version, deployment in self.deployments[service].items():
                 passes = 2 * (("proxy", service, version) in self.stations)
-                calls = [
-                    step.call for stage in deployment.script for step in stage if isinstance(step, CallStep)
-                ]
-                below = sum(count[callee] + passes for callee in calls)
+                steps = [step for stage in deployment.script for step in stage]
+                below = sum(count[step.call] + passes for step in steps if isinstance(step, CallStep))
                 own.append((("replica", service, version) in self.stations) + passes + below)
             count[service] = max(own)
         return count
