@@ -32,13 +32,10 @@ def rate_limits(structure: Structure) -> tuple[dict[Edge, float], list[str]]:
     shares: dict[Edge, float] = {}
     reasons = []
     for service in dict.fromkeys(load.to for load in structure.scenario.load):
-        policy = structure.policy(CLIENT, service)
-        if policy.rate_limit is None:
+        limit = structure.policy(CLIENT, service).rate_limit
+        if limit is None:
             continue
-        loads = [load for load in structure.scenario.load if load.to == service]
-        passed = 1.0 - (policy.fault.abort.percent if policy.fault.abort else 0.0)
-        lam = sum(structure.offered(load) for load in loads) * passed
-        limit = policy.rate_limit
+        edge, (loads, lam) = f"{CLIENT} -> {service}", _arriving(structure, service)
         poisson = all(_steady(load, "poisson") for load in loads)
         if poisson and limit.burst <= BURST_MAX:
             shares[CLIENT, service] = bucket_refused(lam, limit.rate, limit.burst) if lam else 0.0
@@ -46,13 +43,22 @@ def rate_limits(structure: Structure) -> tuple[dict[Edge, float], list[str]]:
         shares[CLIENT, service] = max(0.0, 1.0 - limit.rate / lam) if lam else 0.0
         if poisson:
             if abs(1.0 - lam / limit.rate) * limit.burst < FAR:
-                reasons.append(f"{CLIENT} -> {service}: the load is near the rate of a very large bucket")
-            continue
-        if len(loads) > 1 or not _steady(loads[0], "constant") or passed < 1.0:
-            reasons.append(
-                f"{CLIENT} -> {service}: the rate limit is solved for Poisson or constant arrivals only"
-            )
+                reasons.append(f"{edge}: the load is near the rate of a very large bucket")
+        elif (
+            len(loads) > 1
+            or not _steady(loads[0], "constant")
+            or lam < sum(structure.offered(load) for load in loads)
+        ):
+            reasons.append(f"{edge}: the rate limit is solved for Poisson or constant arrivals only")
     return shares, reasons
+
+
+def _arriving(structure: Structure, service: str) -> tuple[list[Load], float]:
+    """The loads of a service, and how many of their requests a second no fault aborts."""
+    loads = [load for load in structure.scenario.load if load.to == service]
+    abort = structure.policy(CLIENT, service).fault.abort
+    rate = sum(structure.offered(load) for load in loads)
+    return loads, rate * (1.0 - (abort.percent if abort else 0.0))
 
 
 def breakers(structure: Structure, responses: Responses) -> tuple[dict[Edge, float], list[str]]:
@@ -60,20 +66,14 @@ def breakers(structure: Structure, responses: Responses) -> tuple[dict[Edge, flo
     shares: dict[Edge, float] = {}
     reasons = []
     for caller, service in structure.edges:
-        policy = structure.policy(caller, service)
-        if not limits(policy):
+        breaker = structure.policy(caller, service).circuit_breaker
+        if not limits(structure.policy(caller, service)):
             continue
-        loads = [load for load in structure.scenario.load if load.to == service]
-        if (
-            caller == CLIENT
-            and _loss_system(structure, service)
-            and all(_steady(x, "poisson") for x in loads)
-        ):
-            lam = sum(structure.offered(load) for load in loads)
-            lam *= 1.0 - (policy.fault.abort.percent if policy.fault.abort else 0.0)
-            shares[caller, service] = erlang_b(
-                policy.circuit_breaker.max_requests, lam * responses.routed_mean(caller, service)
-            )
+        loads, lam = _arriving(structure, service)
+        poisson = all(_steady(load, "poisson") for load in loads)
+        if caller == CLIENT and poisson and _loss_system(structure, service):
+            calls = lam * responses.routed_mean(caller, service)
+            shares[caller, service] = erlang_b(breaker.max_requests, calls)
         else:
             reasons.append(
                 f"{caller} -> {service}: the breaker ties refusals to the load; solved as if it never acted"

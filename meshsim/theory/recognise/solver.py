@@ -66,10 +66,7 @@ def _refuse_unknown(structure: Structure) -> None:
 
 
 def _closed(structure: Structure) -> tuple[list[Prediction], list[str]]:
-    found, reasons, _ = _fitted(
-        structure, lambda lattice: solve_closed(structure, lattice), lambda part: part[2]
-    )
-    return found, reasons
+    return _fitted(structure, lambda lattice: solve_closed(structure, lattice), lambda found: found[2])[:2]
 
 
 def _open(structure: Structure) -> tuple[list[Prediction], list[str]]:
@@ -78,14 +75,10 @@ def _open(structure: Structure) -> tuple[list[Prediction], list[str]]:
         return fluid
     found = _fitted(structure, lambda lattice: analyse(structure, lattice), _whole)
     exact = judge(found)
-    return predictions(found, exact), [*_transient(structure.scenario), *found.reasons, *exact.reasons]
-
-
-def _transient(scenario: Scenario) -> list[str]:
-    """What makes the long run another thing than this run."""
-    if any(load.profile and len({point.rate for point in load.profile}) > 1 for load in scenario.load):
-        return ["the load changes in time: queues are solved as if it came at its mean rate"]
-    return []
+    reasons = [*found.reasons, *exact.reasons]
+    if any(len({point.rate for point in load.profile}) > 1 for load in structure.scenario.load):
+        reasons.insert(0, "the load changes in time: queues are solved as if it came at its mean rate")
+    return predictions(found, exact), reasons
 
 
 def _whole(found: Analysis) -> Law:
@@ -117,12 +110,9 @@ def _scale(structure: Structure) -> float:
     """A time in which everything that happens to a request could happen once, s."""
     scenario = structure.scenario
     times = [scenario.mesh.proxy.time, *(link.latency for link in scenario.links.values())]
-    for service in structure.used:
-        for deployment in structure.deployments[service].values():
-            times.append(deployment.time)
-            times += [
-                step.sleep for stage in deployment.script for step in stage if isinstance(step, SleepStep)
-            ]
+    for deployment in (each for name in structure.used for each in structure.deployments[name].values()):
+        steps = [step for stage in deployment.script for step in stage]
+        times += [deployment.time, *(step.sleep for step in steps if isinstance(step, SleepStep))]
     span = sum(time.build().mean for time in times)
     for policy in scenario.policies.values():
         span += policy.timeout + (policy.retries.per_try_timeout if policy.retries else 0.0)
