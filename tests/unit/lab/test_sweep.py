@@ -22,7 +22,7 @@ from meshsim.lab.jobs.journal import JOURNAL, TABLE, Journal, load
 from meshsim.lab.sweep import Sweep, as_dict, sheet, sweep
 from meshsim.scenario import loads
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from processes import alive, eventually, members, workers
 
 TEXT = """

@@ -16,7 +16,7 @@ from meshsim.lab.jobs.interrupt import Interrupt
 from meshsim.lab.jobs.pool import Pool, Task, summaries
 from meshsim.scenario import loads
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 from processes import alive, eventually, members
 
 TEXT = """
