@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 
 from meshsim import random
 from meshsim.mesh.link import Link
@@ -88,3 +89,21 @@ def intensity(load: model.Load, key: random.Key, until: float) -> Intensity:
         else:
             piece(point.at, point.rate, 0.0)
     return Intensity(starts, rates, slopes, until)
+
+
+def mean_rate(load: model.Load, start: float, end: float) -> float:
+    """Arrivals per second of an open load, on average between two times; of an MMPP, in the long run."""
+    if load.rate is not None:
+        return load.rate
+    if load.arrivals.mmpp is not None:
+        rates, times = load.arrivals.mmpp.rates, load.arrivals.mmpp.mean_times
+        return sum(rate * time for rate, time in zip(rates, times, strict=True)) / sum(times)
+    if load.arrivals.trace is not None:
+        return sum(start <= time < end for time in load.arrivals.trace.times) / (end - start)
+    pieces, total = intensity(load, 0, end), 0.0
+    ends = [*pieces.starts[1:], inf]
+    for left, right, rate, slope in zip(pieces.starts, ends, pieces.rates, pieces.slopes, strict=True):
+        low, high = max(left, start), min(right, end)
+        if low < high:
+            total += (high - low) * (rate + slope * (0.5 * (low + high) - left))
+    return total / (end - start)

@@ -11,7 +11,7 @@ from meshsim.errors import MeshsimError
 from meshsim.lab.capacity.bracket import Middle, geometric
 from meshsim.lab.show.sheets import number, rate
 from meshsim.scenario.model import Load, Scenario
-from meshsim.theory.recognise.structure import profile_mean
+from meshsim.scenario.parts import mean_rate
 
 REQUESTS_MOST = 1e6
 """Of a run."""
@@ -131,14 +131,3 @@ def _scaled(load: Load, factor: float) -> Load:
         mmpp = load.arrivals.mmpp.model_copy(update={"rates": rates})
         changes["arrivals"] = load.arrivals.model_copy(update={"mmpp": mmpp})
     return load.model_copy(update=changes)
-
-
-def mean_rate(load: Load, start: float, end: float) -> float:
-    """Of an open load, per second, on average over the measured time; 0 of a closed one."""
-    if load.rate is not None:
-        return load.rate
-    if load.arrivals.mmpp is not None:
-        mmpp = load.arrivals.mmpp
-        pairs = zip(mmpp.rates, mmpp.mean_times, strict=True)
-        return sum(each * time for each, time in pairs) / sum(mmpp.mean_times)
-    return profile_mean(load, start, end) if load.profile else 0.0

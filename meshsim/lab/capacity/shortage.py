@@ -15,8 +15,8 @@ from meshsim.lab.capacity import words
 from meshsim.lab.capacity.evidence import independent, requests_needed
 from meshsim.lab.capacity.inquiry import Candidate, Inquiry, Plan
 from meshsim.lab.capacity.limits import Limit, Score
-from meshsim.lab.capacity.scaling import mean_rate
 from meshsim.scenario.model import Load, Scenario
+from meshsim.scenario.parts import mean_rate
 
 LONGER = "A longer duration or a higher --at-most may tell."
 
