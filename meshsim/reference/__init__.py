@@ -1,6 +1,6 @@
 """The reference model: the whole mesh as SimPy processes, to read, and to hold the engine against.
 
-It tells the same story as the engine, written independently of it, from `docs/background/model.md` alone.
+It models the same mesh as the engine, written independently of it, from `docs/background/model.md` alone.
 Both draw the same keyed numbers, so they must agree request by request. It is slow (a few thousand requests a
 second) and short. A tour, from the outside in:
 
@@ -10,7 +10,7 @@ second) and short. A tour, from the outside in:
     attempt   one try's journey, one process: link, replica, link; and the notice when its caller gives up
     replica   sidecar, queue, workers, script of further calls
     upstream, cluster, balance, outlier, budgets    what a caller's proxy knows, and decides by
-    link, station, dials, clock                     latency and loss; waiting; what faults change; the clock
+    link, station, modifiers, clock                 latency and loss; waiting; what faults change; the clock
     events    faults and configuration pushes
     run, tables    what all of these share; what is recorded
     world     who is there; from the first arrival to the last answer

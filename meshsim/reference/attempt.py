@@ -6,8 +6,8 @@
                        response | per-try time-out | abandoned, since another try won or the call is over
 
 What happens over there is a process, :meth:`Attempt.journey`: out over the link, through the replica, and
-back. The caller may be gone by then. It sends word of that (:meth:`Attempt.notice`), which takes its time
-too: the upstream works for nobody meanwhile.
+back. The caller may have given up by then. It sends a notice of that (:meth:`Attempt.notice`), which takes
+its time too: meanwhile the upstream works in vain.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Attempt:
             self.clock.work(self.notice(self.link.latency(self.key, LINK_NOTICE)))
 
     def end(self, status: int, flag: str) -> None:
-        """The response is here, or will never be; nobody may care any more."""
+        """The response is here, or will never be; the caller may have given up before."""
         if not self.over:
             self.over = True
             self.row.ended = self.clock.now
@@ -140,7 +140,7 @@ class Attempt:
         self.end(answer.status, answer.flag)
 
     def notice(self, delay: float) -> Steps[None]:
-        """Word to the upstream that the caller gave up; it never overtakes the request."""
+        """A notice to the upstream that the caller gave up; it never overtakes the request."""
         yield self.clock.timeout(delay)
         yield self.arrived
         self.host.replica.learn(self)

@@ -20,7 +20,7 @@ from meshsim.scenario.model import Policy
 
 
 class Call:
-    """A caller's wish, whatever number of tries it takes.
+    """A call, whatever number of tries it takes.
 
     Attributes:
         sidecar: its caller's.

@@ -80,7 +80,7 @@ class Host:
         idle: those that carry nothing.
         pending: attempts that wait for one.
         busy: attempts that have one: sent and not over.
-        doomed: those of them whose connections are closed when they are free.
+        closing: those of them whose connections are closed when they are free.
     """
 
     number: int
@@ -89,7 +89,7 @@ class Host:
     idle: int = 0
     pending: deque[Try] = field(default_factory=deque)
     busy: set[Try] = field(default_factory=set)
-    doomed: set[Try] = field(default_factory=set)
+    closing: set[Try] = field(default_factory=set)
 
     @property
     def active(self) -> int:
@@ -133,7 +133,7 @@ class Cluster:
         if not available:
             return None
         self.did["panic pick"] += self.outliers.panic
-        self.did["stale pick"] += self.outliers.news is not None
+        self.did["stale pick"] += self.outliers.update is not None
         return available[self.balancer.pick(key, available)]
 
     def charge(self, host: Host, status: int, now: float) -> None:
@@ -176,12 +176,12 @@ class Cluster:
             if self.broken == 0:
                 self.run.clock.after(0.0, self._forget)
             self.broken += 1
-        if broken or attempt in host.doomed:
+        if broken or attempt in host.closing:
             self._close(host)
         else:
             host.idle += 1
             self._serve(host)
-        host.doomed.discard(attempt)
+        host.closing.discard(attempt)
         self._open(host)
 
     def _forget(self) -> None:
@@ -191,11 +191,11 @@ class Cluster:
     def _drain(self, host: Host) -> None:
         """Close what is idle, and mark what is not."""
         self.did["idle connection closed"] += host.idle
-        self.did["busy connection closed"] += len(host.busy - host.doomed)
+        self.did["busy connection closed"] += len(host.busy - host.closing)
         while host.idle:
             host.idle -= 1
             self._close(host)
-        host.doomed |= host.busy
+        host.closing |= host.busy
 
     def _close(self, host: Host) -> None:
         host.connections -= 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from meshsim.random import Key, u01
 from meshsim.reference.clock import Steps
-from meshsim.reference.dials import Factor, Share
+from meshsim.reference.modifiers import Factor, Share
 from meshsim.reference.run import Run
 from meshsim.scenario import model
 

@@ -1,7 +1,7 @@
 """Where requests come from: a rate (open), or users who think and wait (closed).
 
-An open load comes as it does, however slow the answers are. Users slow down with them, which is kind to the
-system and hides its worst hours: the classic mistake of benchmarks.
+An open load comes as it does, however slow the answers are. Users slow down with them, which makes less
+load when the system is slow and hides how it fails: the classic mistake of benchmarks.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from meshsim.reference.call import Call
 from meshsim.reference.caller import Caller
 from meshsim.reference.clock import Steps
 from meshsim.reference.cluster import Answer, Try
-from meshsim.reference.dials import Factor, Share
+from meshsim.reference.modifiers import Factor, Share
 from meshsim.reference.station import Levels, Station
 from meshsim.scenario.model import CallStep, Deployment, SleepStep
 
@@ -36,7 +36,7 @@ class Visit:
         turn: the event that gives it a worker; None as long as it has not asked for one.
         holds: whether a worker is its own, or will be when its turn comes.
         served: whether service and script are over.
-        forsaken: whether the replica knows that the caller gave up.
+        abandoned: whether the replica knows that the caller gave up.
         calls: the calls it made.
     """
 
@@ -44,7 +44,7 @@ class Visit:
     turn: simpy.Event | None = None
     holds: bool = False
     served: bool = False
-    forsaken: bool = False
+    abandoned: bool = False
     calls: list[Call] = field(default_factory=list)
 
     @property
@@ -100,15 +100,15 @@ class Replica:
         try:
             status = yield from self._handle(visit)
         except simpy.Interrupt as interrupt:
-            return Answer(503, "UC") if interrupt.cause == DOWN and not visit.forsaken else None
+            return Answer(503, "UC") if interrupt.cause == DOWN and not visit.abandoned else None
         del self.held[attempt]
-        return None if visit.forsaken else Answer(status)
+        return None if visit.abandoned else Answer(status)
 
     def _handle(self, visit: Visit) -> Steps[int]:
         """From the request's pass through the sidecar to the response's."""
         key = visit.attempt.key
         yield from self.caller.sidecar.cross(key, PROXY_IN)
-        if visit.forsaken and self.deployment.when_abandoned != "finish":
+        if visit.abandoned and self.deployment.when_abandoned != "finish":
             self.did["dropped from sidecar"] += 1
             return -1
         status = 503
@@ -118,7 +118,7 @@ class Replica:
         else:
             self.did["queue full"] += 1
         visit.served = True
-        if not visit.forsaken:
+        if not visit.abandoned:
             yield from self.caller.sidecar.cross(key, PROXY_RESPONSE)
         return status
 
@@ -187,24 +187,24 @@ class Replica:
         visit.calls.append(call)
         return call
 
-    # ---- the work's untimely ends ------------------------------------------------------------------
+    # ---- work that is cut short --------------------------------------------------------------------
 
     def learn(self, attempt: Try) -> None:
         """The attempt's caller gave up. Whether that spares any work is the deployment's choice."""
         visit = self.held.get(attempt)
         if visit is None or visit.served:  # answered already, or lost
             return
-        visit.forsaken = True
+        visit.abandoned = True
         choice = self.deployment.when_abandoned
         self.did[f"abandoned: {choice}"] += 1
         if choice != "finish" and visit.turn is not None and visit.waits:
             self.did["dropped from queue"] += 1
             self.station.withdraw(visit.turn)
-            self._dismiss(visit, None)
+            self._drop(visit, None)
         elif choice == "stop" and visit.in_service:
             self.did["stopped in service"] += 1
             self._free(visit)
-            self._dismiss(visit, None)
+            self._drop(visit, None)
 
     def go_down(self, event: int) -> None:
         """Lose all that is held, if it was up until now."""
@@ -213,13 +213,13 @@ class Replica:
         self.station = Station(self.clock, self.deployment.workers, self.levels)
         for visit in list(self.held.values()):
             self.did["lost when down"] += 1
-            self._dismiss(visit, DOWN)
+            self._drop(visit, DOWN)
 
     def come_up(self, event: int) -> None:
         """The outage is over; others may not be."""
         self.outages.discard(event)
 
-    def _dismiss(self, visit: Visit, cause: str | None) -> None:
+    def _drop(self, visit: Visit, cause: str | None) -> None:
         """The work on an attempt ends now, and so do the calls made for it."""
         del self.held[visit.attempt]
         visit.attempt.process.interrupt(cause)

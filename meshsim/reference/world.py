@@ -22,7 +22,7 @@ EVENTS_A_REPORT = 4096
 
 
 class World:
-    """A scenario, come to life.
+    """A scenario that is being simulated.
 
     Attributes:
         did: how often each mechanism acted.

@@ -133,7 +133,7 @@ def mean_field_sojourn(rho: float, d: int, mean: float = 1.0) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Moves:
-    """One entry a change of state: from, to, its weight, and the length of the queue it befalls."""
+    """One entry a change of state: from, to, its weight, and the length of the queue that it affects."""
 
     source: Ints
     target: Ints

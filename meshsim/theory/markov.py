@@ -43,7 +43,7 @@ class PhaseQueue:
 
 
 def mmpp(rates: Sequence[float], means: Sequence[float]) -> tuple[Floats, Floats]:
-    """(D0, D1) of a Poisson process whose rate goes round `rates`, staying exponentially long.
+    """(D0, D1) of a Poisson process whose rate cycles through `rates`, staying exponentially long.
 
     Source: Fischer and Meier-Hellstern, The MMPP cookbook, Performance Evaluation 18 (1993).
     """

@@ -34,7 +34,7 @@ def drain_time(waiting: float, lam: float, capacity: float) -> float:
 
 
 def goodput_back(waiting: float, lam: float, capacity: float, timeout: float, mean: float) -> float:
-    """Seconds until new requests make it in time again, if nobody cancels work that is given up.
+    """Seconds until new requests make it in time again, if nobody cancels abandoned work.
 
     That is when the backlog takes no longer than the time-out less the service.
 

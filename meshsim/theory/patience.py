@@ -98,7 +98,7 @@ def bounded_sojourn_queue(lam: float, mu: float, tau: float) -> float:
 
 
 def client_timeout_ratio(lam: float, mu: float, tau: float) -> float:
-    """Share of M/M/1 requests that take longer than τ while the queue takes no notice: e^{-(μ-λ)τ}.
+    """Share of M/M/1 requests that take longer than τ while the replica goes on working on them: e^{-(μ-λ)τ}.
 
     Source: Kleinrock, Queueing Systems I, ch. 3: the time in the system is exponential.
     """

@@ -19,7 +19,7 @@ def share_sd(weight: float, n: int) -> float:
 def share_interval(weight: float, n: int, confidence: float = 0.95) -> float:
     """Half width of the interval in which that share lies, by the normal limit.
 
-    The customary 1.96 is used for 95 %.
+    For 95 % it uses the customary factor 1.96.
 
     Source: de Moivre-Laplace.
     """

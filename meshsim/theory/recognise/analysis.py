@@ -1,4 +1,4 @@
-"""Waits, answers and rates that fit together: the open scenario solved on one lattice.
+"""The open scenario solved on one lattice: waits, answers and rates that are consistent.
 
 Without time-outs and retries over queues, rates don't depend on waits and one round is enough. Otherwise they
 are iterated to a fixed point, which takes tries to be independent: an approximation.
@@ -24,7 +24,7 @@ from meshsim.theory.recognise.tries import Response
 
 ROUNDS_MAX, ROUNDS_LEAST = 60, 3
 WORK_MAX = 3_000  # services times rounds, some milliseconds each
-SETTLED = 1e-6
+CONVERGED = 1e-6
 UNMOVED = 1e-9
 
 
@@ -76,7 +76,7 @@ def analyse(structure: Structure, lattice: Lattice) -> Analysis:
     unknown = {key: Wait(Law.mean_only(lattice, nan)) for key in structure.stations}
     responses = Responses(structure, lattice, unknown, limited, {}, given)
     responses.blocked, more = filters.breakers(structure, responses)
-    found = _settle(responses.anew(unknown), {lone[2]: lone[3]} if lone else {})
+    found = _converge(responses.anew(unknown), {lone[2]: lone[3]} if lone else {})
     filters.within_reach(structure, found.responses, found.flows)
     found.reasons = [*reasons, *more, *found.reasons]
     found.inexact = found.inexact or bool(reasons or more)
@@ -85,19 +85,19 @@ def analyse(structure: Structure, lattice: Lattice) -> Analysis:
     return found
 
 
-def _settle(start: Responses, known: Mapping[Key, Solved]) -> Analysis:
-    """Rounds of answers, rates and waits until the rates stay."""
+def _converge(start: Responses, known: Mapping[Key, Solved]) -> Analysis:
+    """Rounds of answers, rates and waits until the rates converge."""
     structure = start.structure
     poisson = all(_process(load) == "poisson" for load in structure.scenario.load)
     product_form = poisson and not obstacles.product_form(structure)
-    calm = start.anew({key: Wait(Law.atom(start.lattice)) for key in structure.stations})
+    idle = start.anew({key: Wait(Law.atom(start.lattice)) for key in structure.stations})
     answers = _try(start)
-    independent, responses = answers is not None, start if answers is not None else calm
-    answers = answers or _answers(calm)
+    independent, responses = answers is not None, start if answers is not None else idle
+    answers = answers or _answers(idle)
     first = {outcome: law.mass for outcome, law in answers.items()}
     flows = _flows(responses, product_form)
     solved: dict[Key, Solved] = {}
-    changed, settled = False, False
+    changed, converged = False, False
     for _ in range(max(ROUNDS_LEAST, min(ROUNDS_MAX, WORK_MAX // len(structure.used)))):
         solved, waits = solve_stations(flows, responses, product_form, known)
         responses = responses.anew(waits)
@@ -108,12 +108,12 @@ def _settle(start: Responses, known: Mapping[Key, Solved]) -> Analysis:
         moved = _distance(flows, again)
         answers, flows = fresh, again
         changed = changed or moved > UNMOVED
-        settled = moved < SETTLED
-        if settled:
+        converged = moved < CONVERGED
+        if converged:
             break
     reasons = [station.reason for station in solved.values() if station.reason]
-    if not settled:
-        return _without_waits(calm, product_form, solved, reasons)
+    if not converged:
+        return _without_waits(idle, product_form, solved, reasons)
     same = independent and all(abs(law.mass - first.get(key, 0.0)) < 1e-12 for key, law in answers.items())
     fed_back = changed and _feeds_back(structure)
     reasons += [FED_BACK, *_vulnerable(structure, flows)] if fed_back else []
@@ -121,18 +121,18 @@ def _settle(start: Responses, known: Mapping[Key, Solved]) -> Analysis:
 
 
 def _without_waits(
-    calm: Responses, product_form: bool, solved: dict[Key, Solved], reasons: list[str]
+    idle: Responses, product_form: bool, solved: dict[Key, Solved], reasons: list[str]
 ) -> Analysis:
     """What is left without waits: the rates there would be if nobody waited."""
-    _answers(calm)
-    fed_back = _feeds_back(calm.structure)
+    _answers(idle)
+    fed_back = _feeds_back(idle.structure)
     if not any(station.overloaded for station in solved.values()):
         reasons.append(
             "time-outs, hedges or full queues depend on waits that are not known; rates are as if none"
         )
     elif fed_back:
         reasons.append("retries after time-outs add to the load that makes the time-outs: a retry storm")
-    return Analysis(calm, _flows(calm, product_form), solved, False, fed_back, reasons, inexact=True)
+    return Analysis(idle, _flows(idle, product_form), solved, False, fed_back, reasons, inexact=True)
 
 
 def _try(responses: Responses) -> Response | None:
@@ -184,7 +184,7 @@ def _feeds_back(structure: Structure) -> bool:
 
 
 def _vulnerable(structure: Structure, flows: Flows) -> list[str]:
-    """Queues that could not do the work if every try were repeated: what is solved is their calm state.
+    """Queues that would be overloaded if every try were repeated: what is solved is their stable state.
 
     Source: Bronson et al., HotOS 2021 (:mod:`meshsim.theory.overload`).
     """
@@ -203,7 +203,7 @@ def _vulnerable(structure: Structure, flows: Flows) -> list[str]:
             stable = stable_load(capacity, most[service] - 1.0)
             found.append(
                 f"{station.name}: vulnerable: only below {stable:.4g}/s does it come back from any overload;"
-                f" at {rate:.4g}/s what is solved is its calm state"
+                f" at {rate:.4g}/s what is solved is its stable state"
             )
     return found
 
@@ -212,7 +212,7 @@ def _mention_abandoned(found: Analysis) -> None:
     """Work that is cut short makes less load than is calculated with."""
     for service, edge in obstacles.abandoned(found.structure).items():
         found.reasons.append(
-            f"{service}: work is cut short when {edge} gives up; its load is reckoned as if it were not"
+            f"{service}: work is cut short when {edge} gives up; its load is calculated as if it were not"
         )
         if found.structure.visits[service]:
             found.inexact = True

@@ -49,7 +49,7 @@ def solve_balanced(
     Args:
         structure: of the scenario.
         station: the replicas.
-        visits: what comes to them.
+        visits: their arrivals.
         policy: of the first caller.
         own: the law of a service.
         rate: attempts per second at one replica.

@@ -54,7 +54,7 @@ def solve_closed(structure: Structure, lattice: Lattice) -> tuple[list[Predictio
 
 
 def _refuse_breakers(structure: Structure, users: int) -> None:
-    """Users who are refused are back at once, and pass what bounds there are."""
+    """Refused users are back at once: they can exceed the bounds that hold otherwise."""
     for caller, service in structure.edges:
         least = least_limit(structure.policy(caller, service))
         if least < users:
@@ -81,7 +81,7 @@ def _reasons(structure: Structure, users: int) -> list[str]:
 
 
 def _free(flows: Flows, rate: float, law: Law, good: float, kind: Kind) -> Iterable[Prediction]:
-    """Users who never meet: each goes round by itself."""
+    """Users who never queue: each is independent of the others."""
     formula, source = "users / (think + latency)", "renewal reward; no queue"
     yield Prediction("requests.rate", rate, kind, formula, source)
     chances = "product of the chances on the way"
@@ -146,4 +146,4 @@ def _occupied(structure: Structure, station: Station, busy: float, number: float
     yield Prediction(f"{path}.utilisation", busy / station.workers, "exact", "X·D/c", law)
     yield Prediction(f"{path}.busy_mean", busy * station.replicas, "exact", "X·D", law)
     waiting = (number - busy) * station.replicas
-    yield Prediction(f"{path}.queue_mean", waiting, "exact", "mean number less the busy", MVA)
+    yield Prediction(f"{path}.queue_mean", waiting, "exact", "mean number less those in service", MVA)

@@ -84,8 +84,8 @@ def breakers(structure: Structure, responses: Responses) -> tuple[dict[Edge, flo
 def within_reach(structure: Structure, responses: Responses, flows: Flows) -> None:
     """Refuses breakers that are not solved, unless there is room for all that is in flight.
 
-    How many calls one caller has in flight is reckoned without the breaker, by Little's law, and taken to be
-    geometric, as at an M/M/1: in front of more workers, or of unlimited ones, fewer come so far.
+    The number of calls that one caller has in flight is calculated without the breaker, by Little's law, and
+    taken to be geometric, as at an M/M/1: with more workers, or unlimited ones, fewer calls get so far.
 
     Raises:
         UnsolvedError: a limit is in reach; what passes then depends on it, and no formula says how.

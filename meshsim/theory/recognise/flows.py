@@ -1,4 +1,4 @@
-"""How requests come to each station: how often, and whether still as a Poisson process.
+"""The arrivals at each station: their rate, and whether they are still a Poisson process.
 
 A Poisson stream stays one when requests are thinned by chance, when each is delayed independently of the
 others (M/G/∞), and when it passes an M/M/c (Burke). It does not survive anything else: several visits of the
@@ -41,7 +41,7 @@ class Flow:
         process: what is known of its gaps; ``constant`` and ``mmpp`` only while it is the load itself.
         ca2: squared coefficient of variation of the gaps, approximately.
         passed: the stations with a queue it came through, in order.
-        ordered: whether nobody overtook since, and everybody came this way.
+        ordered: whether no request has overtaken another, and all took this route.
         repeated: whether a request may come more than once.
     """
 
@@ -84,7 +84,7 @@ class Visit:
 
 @dataclass(slots=True)
 class Flows:
-    """Every visit of every station, in the order of a request's way.
+    """Every visit of every station, in the order in which a request makes them.
 
     Attributes:
         responses: whose tries and reached stages thin and multiply the streams.

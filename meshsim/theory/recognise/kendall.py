@@ -1,4 +1,4 @@
-"""From what comes and what is served to how long it waits: one row a kind of queue, in Kendall's notation.
+"""From arrivals and service times to waits: one function a kind of queue, in Kendall's notation.
 
 Sources are those of the formulas used; each result names its own.
 """
@@ -25,14 +25,14 @@ ROOM_MAX = 400
 SEEN_MAX = 4_000
 STATES_MAX = 2_000_000
 PHASES_MAX, WORKERS_MAX = 64, 1_000  # of the matrices that solve MAP/M/c
-NEVER_FULL = 50.0  # -ln of a share that nobody notices
+NEVER_FULL = 50.0  # -ln of a share that makes no difference
 
 KLEINROCK = "Kleinrock, Queueing Systems I, ch. 3"
 
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """What comes to one replica.
+    """The arrivals at one replica.
 
     Attributes:
         process: ``erlang`` is every k-th of a Poisson process; ``other`` goes by `ca2`, and is not exact.

@@ -1,4 +1,4 @@
-"""What stands in the way of an exact solution, found before anything is computed."""
+"""What prevents an exact solution, found before anything is computed."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def _latencies(found: Analysis, exact: Exactness) -> Iterable[Prediction]:
 
 
 def _composition(found: Analysis) -> tuple[str, str]:
-    """How the latency is put together, in a line; and from where."""
+    """The formulas that the latency is made of, in a line; and their sources."""
     queues = [solved.queue for solved in found.solved.values() if solved.queue is not None]
     used = {**{queue.formula: queue.source for queue in queues}, **found.responses.used}
     rest = f"independent times: {', '.join(_operations(found.structure))}"
@@ -81,7 +81,7 @@ def _composition(found: Analysis) -> tuple[str, str]:
 
 
 def _operations(structure: Structure) -> list[str]:
-    """What is done with times on the way."""
+    """The operations on times that make the latency."""
     policies = [structure.policy(*edge) for edge in structure.edges]
     done = {
         "sums": True,

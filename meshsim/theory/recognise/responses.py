@@ -26,7 +26,7 @@ Edge = tuple[str, str]
 FAILED: Outcome = (500, "")
 FULL: Outcome = (503, "")
 
-LOSS_MAX = 0.15  # above it, sixteen losses in a row (UC) would have to be told
+LOSS_MAX = 0.15  # above it, sixteen losses in a row (UC) would have to be followed
 RETRANSMISSIONS = [sum(min(0.2 * 2.0**i, 120.0) for i in range(n)) for n in range(16)]
 """How long n losses in a row hold a message up, s."""
 

@@ -31,7 +31,7 @@ def services(found: Analysis, exact: Exactness) -> Iterable[Prediction]:
 
 
 def rates(found: Analysis, exact: Exactness) -> Iterable[Prediction]:
-    """Only how much comes to each service and how busy it is, where nothing is known of waits."""
+    """Only the rate and utilisation of each service, where nothing is known of waits."""
     for name in found.structure.order:
         if name in found.structure.used:
             service = ServiceSolved(found, exact, name)
@@ -95,7 +95,7 @@ class ServiceSolved:
             yield Prediction(f"derived.{path}.wait_mean", mean, kind, formula, LITTLE)
 
     def shares(self) -> Iterable[Prediction]:
-        """What of the attempts comes to each version."""
+        """The share of attempts at each version."""
         kind, formula = kind_of(self.exact.rates), "weight / sum of weights"
         for version, rate in self.into.items():
             if version and self.rate > 0.0:
@@ -134,7 +134,7 @@ class ServiceSolved:
 
     @property
     def solved(self) -> list[Solved]:
-        """The stations of its versions to which something comes."""
+        """The stations of its versions that get any attempts."""
         stations = self.found.solved.items()
         return [each for key, each in stations if key[:2] == ("replica", self.name) and each.rate > 0.0]
 

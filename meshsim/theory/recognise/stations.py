@@ -120,7 +120,7 @@ class Stations:
         return self.structure.hosts(visit.caller, station.key[1], station.key[2])
 
     def _thins(self, station: Station, visit: Visit) -> bool:
-        """Whether a host gets a random share of what comes."""
+        """Whether a host gets a random share of the arrivals."""
         policy = self.structure.policy(visit.caller, station.key[1])
         return self._hosts(station, visit) == 1 or policy.balance.kind == "random"
 

@@ -20,11 +20,11 @@ Key = tuple[str, str, str]
 
 
 class UnsolvedError(Exception):
-    """Nothing is known that solves this; the message says what is in the way."""
+    """No formula solves this; the message says why."""
 
 
 class OverloadError(UnsolvedError):
-    """A queue that grows without end."""
+    """A queue that grows without bound."""
 
 
 @dataclass(frozen=True, slots=True)

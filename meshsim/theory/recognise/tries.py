@@ -111,7 +111,7 @@ def joined(*flags: str) -> str:
 
 
 def add(answer: Response, outcome: Outcome, law: Law) -> None:
-    """One more way to come to an outcome."""
+    """Adds one more way to reach an outcome."""
     if law.mass > 0.0:
         answer[outcome] = answer[outcome].plus(law) if outcome in answer else law
 
