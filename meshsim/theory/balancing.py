@@ -83,15 +83,9 @@ def affordable(n: int, c: int, rho: float) -> bool:
 
 
 def balanced(lam: float, mu: float, n: int, choice: Choice, c: int = 1, cap: int = 0) -> BalancedQueues:
-    """Solve n replicas of c exponential workers that share λ Poisson arrivals per second.
+    """Solve n replicas of c exponential workers that share λ Poisson arrivals per second, fewer than n·c·μ.
 
-    Args:
-        lam: arrivals per second in all, below n·c·μ.
-        mu: services per second of a worker.
-        n: replicas.
-        choice: how the balancer looks at queues.
-        c: workers of a replica.
-        cap: longest queue (with those in service) that is followed; 0 grows it until it hardly matters.
+    `cap` is the longest queue (with those in service) that is followed; 0 grows it until it hardly matters.
 
     Source: Markov chain of the sorted lengths; the shorter of the looked-at queues is joined.
     """

@@ -23,12 +23,7 @@ from meshsim.theory.finite import mg1k
 
 
 def bucket_refused(lam: float, rate: float, burst: int) -> float:
-    """Share of Poisson arrivals that a continuously refilled bucket refuses.
-
-    Args:
-        lam: arrivals per second.
-        rate: tokens per second.
-        burst: size of the bucket.
+    """Share of λ Poisson arrivals per second refused by a bucket of `burst` tokens, refilled at `rate`/s.
 
     Source: Berger 1991; :func:`meshsim.theory.finite.mg1k`.
     """

@@ -20,11 +20,7 @@ LARGE = 1e9
 
 
 def erlang_b(c: int, a: float) -> float:
-    """Share of Poisson arrivals lost by c workers without a waiting room; any service law of that mean.
-
-    Args:
-        c: workers.
-        a: offered load λ·E[S].
+    """Share of Poisson arrivals lost by c workers without a waiting room; a = λ·E[S], of any service law.
 
     Source: Erlang 1917: 1/B = Σ c!/(c-j)!/a^j, summed from j = 0 as far as it matters, some √a terms. Beyond
     `LARGE`, Jagerman, Some Properties of the Erlang Loss Function, Bell Syst. Tech. J. 53 (1974): the normal

@@ -18,14 +18,7 @@ from meshsim.theory.numeric import bisect
 
 
 def gm1_sigma(transform: Callable[[float], float], mu: float) -> float:
-    """The root σ: P(an arrival waits), for a stable queue.
-
-    Args:
-        transform: s -> E[e^{-s·gap}].
-        mu: service rate, per second.
-
-    Source: Kleinrock I, eq. 6.15.
-    """
+    """The root σ = P(an arrival waits), by s -> E[e^{-s·gap}], if stable. Source: Kleinrock I, eq. 6.15."""
     # 1 is a root too; below it the difference is negative just before 1 and positive at 0.
     return bisect(lambda sigma: transform(mu * (1.0 - sigma)) - sigma, 0.0, 1.0 - 1e-9)
 

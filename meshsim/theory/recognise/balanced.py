@@ -44,15 +44,7 @@ def looks(structure: Structure, station: Station, visits: Sequence[Visit]) -> Po
 def solve_balanced(
     structure: Structure, station: Station, visits: Sequence[Visit], policy: Policy, own: Law, rate: float
 ) -> Solved:
-    """Solve equal replicas under `least_request`.
-
-    Args:
-        structure: of the scenario.
-        station: the replicas.
-        visits: their arrivals.
-        policy: of the first caller.
-        own: the law of a service.
-        rate: attempts per second at one replica.
+    """Solve equal replicas under the `least_request` of a policy, for `rate` attempts per second at each.
 
     Raises:
         UnsolvedError: nothing is known.

@@ -95,9 +95,8 @@ def _free(flows: Flows, rate: float, law: Law, good: float, kind: Kind) -> Itera
 
 def _rates(flows: Flows, rate: float, kind: Kind) -> Iterable[Prediction]:
     for service in flows.structure.order:
-        if service in flows.structure.used:
-            path, each = f"services.{service}.rate", rate * sum(flows.version_rates(service).values())
-            yield Prediction(path, each, kind, "throughput x visits", "conservation of flow")
+        path, each = f"services.{service}.rate", rate * sum(flows.version_rates(service).values())
+        yield Prediction(path, each, kind, "throughput x visits", "conservation of flow")
 
 
 def _queued(flows: Flows, users: int, think: float, law: Law, reasons: list[str]) -> Iterable[Prediction]:

@@ -108,10 +108,7 @@ class Flows:
         return self.responses.structure
 
     def follow(self, flows: list[tuple[str, Flow]]) -> None:
-        """Follow each load's stream from its entry.
-
-        Args:
-            flows: entry service and stream, by load.
+        """Follow each load's stream from its entry service.
 
         Raises:
             UnsolvedError: the tree is too large.

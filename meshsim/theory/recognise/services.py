@@ -26,17 +26,15 @@ def services(found: Analysis, exact: Exactness) -> Iterable[Prediction]:
     cut = abandoned(found.structure)
     known = {service for _, service in found.responses.given}  # the lone queue whose cut work is followed
     for name in found.structure.order:
-        if name in found.structure.used:
-            yield from ServiceSolved(found, exact, name).all("" if name in known else cut.get(name, ""))
+        yield from ServiceSolved(found, exact, name).all("" if name in known else cut.get(name, ""))
 
 
 def rates(found: Analysis, exact: Exactness) -> Iterable[Prediction]:
     """Only the rate and utilisation of each service, where nothing is known of waits."""
     for name in found.structure.order:
-        if name in found.structure.used:
-            service = ServiceSolved(found, exact, name)
-            yield service.arrivals("attempts per second, if nobody waited", LITTLE, sure=exact.rates)
-            yield from service.workers(sure=exact.rates)
+        service = ServiceSolved(found, exact, name)
+        yield service.arrivals("attempts per second, if nobody waited", LITTLE, sure=exact.rates)
+        yield from service.workers(sure=exact.rates)
 
 
 @dataclass

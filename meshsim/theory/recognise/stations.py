@@ -159,14 +159,7 @@ def _modulated(load: Load, rate: float) -> Arrivals:
 def solve_stations(
     flows: Flows, responses: Responses, product_form: bool, given: Mapping[Key, Solved]
 ) -> tuple[dict[Key, Solved], dict[Key, Wait]]:
-    """All stations, callees before callers; and the waits they make.
-
-    Args:
-        flows: what reaches the stations.
-        responses: of the same lattice; its waits are not used.
-        product_form: whether the stations are a network with product form.
-        given: stations that are solved already.
-    """
+    """All stations but those given, callees before callers, whatever waits `responses` has; and their waits."""
     solved: dict[Key, Solved] = {}
     waits: dict[Key, Wait] = {}
     solver = Stations(responses.anew(waits), flows, product_form)

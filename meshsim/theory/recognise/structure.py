@@ -64,7 +64,14 @@ class Station:
 
 
 class Structure:
-    """What is asked of a scenario again and again, worked out once."""
+    """What is asked of a scenario again and again, worked out once.
+
+    Attributes:
+        used: the services that load can reach.
+        order: these, callers before callees.
+        edges: callers and services between which load can go.
+        deployments: by service and version.
+    """
 
     def __init__(self, scenario: Scenario) -> None:
         """Look at a scenario.
@@ -80,18 +87,10 @@ class Structure:
         self.graph.add_nodes_from(scenario.services)
         if not nx.is_directed_acyclic_graph(self.graph):
             raise UnsolvedError("services call each other in a circle")
-        self.order: list[str] = [name for name in nx.topological_sort(self.graph) if name != CLIENT]
+        self.used: set[str] = set(nx.descendants(self.graph, CLIENT))
+        self.order: list[str] = [name for name in nx.topological_sort(self.graph) if name in self.used]
+        self.edges = [edge for edge in scenario.edges() if edge[0] == CLIENT or edge[0] in self.used]
         self.deployments = {name: service.deployments() for name, service in scenario.services.items()}
-
-    @cached_property
-    def used(self) -> set[str]:
-        """The services that load can reach."""
-        return set(nx.descendants(self.graph, CLIENT))
-
-    @cached_property
-    def edges(self) -> list[tuple[str, str]]:
-        """Callers and services between which load can go."""
-        return [edge for edge in self.scenario.edges() if edge[0] in {CLIENT, *self.used}]
 
     @cached_property
     def set_keys(self) -> list[tuple[str, str]]:
@@ -113,9 +112,7 @@ class Structure:
     @cached_property
     def stations(self) -> dict[Key, Station]:
         """Every station with a queue, callers before callees."""
-        places = [
-            (name, version) for name in self.order if name in self.used for version in self.deployments[name]
-        ]
+        places = [(name, version) for name in self.order for version in self.deployments[name]]
         found = [make(*place) for make in (self._replica, self._proxy) for place in places]
         return {station.key: station for station in found if station is not None}
 
