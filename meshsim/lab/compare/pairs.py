@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,9 @@ from meshsim.measure.metrics import COMPARED_OF_SERVICE
 from meshsim.measure.objectives import meets
 from meshsim.measure.pairing import RequestPairs, pair
 from meshsim.measure.records import Records
+from meshsim.measure.result import at
 from meshsim.measure.series import whole
-from meshsim.measure.summary import HEADLINE
+from meshsim.measure.summary import HEADLINE, Summary
 from meshsim.scenario.model import Scenario
 
 TAIL_EDGES: Floats = 1e-6 * np.power(1.02, np.arange(1165, dtype=np.float64))
@@ -28,7 +29,7 @@ class Side:
     """One run of a pair.
 
     Attributes:
-        summary: its numbers.
+        numbers: of the run.
         values: by metric; None where the run has none.
         met: by objective's metric, whether the run met it.
         tail: (len(TAIL_EDGES) + 1,) measured requests answered well, by latency; None without records.
@@ -36,12 +37,17 @@ class Side:
             answered well in it, per second.
     """
 
-    summary: dict[str, Any]
+    numbers: Summary
     values: dict[str, float | None]
     met: dict[str, bool]
     tail: Ints | None
     times: Floats
     goodput: Floats
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The numbers as `summary.json` has them."""
+        return self.numbers.as_dict()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,7 @@ def evidence(a: Run, b: Run, loads: Sequence[int]) -> Pair:
         loads: indices of those whose requests are the same in both.
     """
     paths = comparable(a.scenario, b.scenario)
-    return Pair(a.summary["seed"], _side(a, paths), _side(b, paths), _requests(a, b, loads))
+    return Pair(a.numbers.seed, _side(a, paths), _side(b, paths), _requests(a, b, loads))
 
 
 def comparable(a: Scenario, b: Scenario) -> list[str]:
@@ -82,10 +88,10 @@ def _side(run: Run, paths: Sequence[str]) -> Side:
     client = run.series_columns["kind"] == "client"
     rows = {name: column[client] for name, column in run.series_columns.items()}
     shown = (rows["time"] < run.scenario.duration * (1.0 - 1e-9)) & whole(rows["width"])
-    objectives, met = _objectives(run.summary)
+    objectives, met = _objectives(run.numbers)
     return Side(
-        summary=run.summary,
-        values={**{path: metrics.at(run.summary, path) for path in paths}, **objectives},
+        numbers=run.numbers,
+        values={**{path: at(run.numbers, path) for path in paths}, **objectives},
         met=met,
         tail=_tail(run),
         times=(rows["time"] + rows["width"] / 2.0)[shown],
@@ -93,15 +99,15 @@ def _side(run: Run, paths: Sequence[str]) -> Side:
     )
 
 
-def _objectives(summary: Mapping[str, Any]) -> tuple[dict[str, float | None], dict[str, bool]]:
+def _objectives(numbers: Summary) -> tuple[dict[str, float | None], dict[str, bool]]:
     """What was measured for each objective's limit, and whether it was met, by ``objectives.cart.p99``."""
     values: dict[str, float | None] = {}
     met: dict[str, bool] = {}
-    for objective in summary["objectives"]:
-        for key, measured in objective["measured"].items():
-            path = f"objectives.{objective['service']}.{key}"
+    for objective in numbers.objectives:
+        for key, measured in objective.measured.items():
+            path = f"objectives.{objective.service}.{key}"
             values[path] = measured
-            met[path] = met.get(path, True) and meets(key, measured, objective[key])
+            met[path] = met.get(path, True) and meets(key, measured, objective.limits[key])
     return values, met
 
 
@@ -109,8 +115,8 @@ def _tail(run: Run) -> Ints | None:
     record = run.records[0]
     if not isinstance(record, Records):
         return None
-    rows, start = record.requests, run.summary["warmup"]
-    measured = (rows.start >= start) & (rows.start < start + run.summary["measured"])
+    rows, start = record.requests, run.numbers.warmup
+    measured = (rows.start >= start) & (rows.start < start + run.numbers.measured)
     good = measured & (rows.status > 0) & (rows.status < 400)
     bins = np.searchsorted(TAIL_EDGES, (rows.end - rows.start)[good], side="right")
     return np.bincount(bins, minlength=len(TAIL_EDGES) + 1)
@@ -120,7 +126,7 @@ def _requests(a: Run, b: Run, loads: Sequence[int]) -> RequestPairs | None:
     first, second = a.records[0], b.records[0]
     if not loads or not isinstance(first, Records) or not isinstance(second, Records):
         return None
-    windows = [(run.summary["warmup"], run.summary["warmup"] + run.summary["measured"]) for run in (a, b)]
+    windows = [(run.numbers.warmup, run.numbers.warmup + run.numbers.measured) for run in (a, b)]
     start, end = max(window[0] for window in windows), min(window[1] for window in windows)
     return pair(first, second, loads, start, end)
 
@@ -135,4 +141,4 @@ def values(metric: str, pairs: Sequence[Pair]) -> tuple[list[float], list[float]
 def weak(metric: str, pairs: Sequence[Pair]) -> bool:
     """Whether a metric is a percentile that some run is too short for."""
     sides = [side for each in pairs for side in (each.a, each.b)]
-    return not all(metrics.supports(side.summary, metric) for side in sides)
+    return not all(metrics.supports(side.numbers, metric) for side in sides)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from meshsim.errors import MeshsimError
 from meshsim.lab.compare.pairs import Pair, evidence, values
@@ -26,19 +25,6 @@ class PairTask(Task):
     other: Scenario | None = None
 
 
-def make(task: Task) -> dict[str, Any]:
-    """Makes a pair; a worker's work.
-
-    Returns:
-        `pair`, and `partial`: whether Ctrl-C came first (never in a worker).
-
-    Raises:
-        MeshsimError: it can't be made.
-    """
-    made = both(task)
-    return {"pair": made, "partial": made is None}
-
-
 def both(task: Task, progress: Progress | None = None) -> Pair | None:
     """Makes a pair; None if Ctrl-C came first.
 
@@ -49,7 +35,7 @@ def both(task: Task, progress: Progress | None = None) -> Pair | None:
     assert isinstance(task, PairTask)
     assert task.other is not None
     a = run(task.scenario, engine=task.engine, seed=task.seed, progress=progress)
-    if a.summary["partial"]:
+    if a.numbers.partial:
         return None
     behind = task.scenario.duration
     b = run(
@@ -58,7 +44,7 @@ def both(task: Task, progress: Progress | None = None) -> Pair | None:
         seed=task.seed,
         progress=None if progress is None else lambda now: progress(behind + now),
     )
-    if b.summary["partial"]:
+    if b.numbers.partial:
         return None
     return evidence(a, b, pairable(task.scenario, task.other)[0])
 
@@ -100,7 +86,7 @@ class Runner:
     """
 
     job: Job
-    pool: Pool
+    pool: Pool[Pair]
     progress: Progress | None
     stop: Interrupt
     pairs: list[Pair]
@@ -114,8 +100,8 @@ class Runner:
         ]
         for made in self._made(tasks):
             if first == 0:
-                metrics.refuse_unsupported(job.metric, made.a.summary)
-                metrics.refuse_unsupported(job.metric, made.b.summary)
+                metrics.refuse_unsupported(job.metric, made.a.numbers)
+                metrics.refuse_unsupported(job.metric, made.b.numbers)
             self.pairs.append(made)
             if self.progress is not None:
                 self.progress(len(self.pairs) * self.each)
@@ -129,8 +115,7 @@ class Runner:
 
     def _made(self, tasks: Sequence[Task]) -> Iterator[Pair]:
         if self.pool.jobs > 1:
-            for _, result in self.pool.summaries(tasks, stop=self.stop):
-                yield result["pair"]
+            yield from (pair for _, pair in self.pool.summaries(tasks, stop=self.stop))
             return
         for task in tasks:
             if self.stop.pressed:
@@ -162,7 +147,7 @@ def run_pairs(
         KeyboardInterrupt: Ctrl-C came before two pairs had finished, so there is nothing to compare.
     """
     goal, look = job.goal, None
-    with interruptible(interrupted) as stop, Pool(job.jobs, work=make) as pool:
+    with interruptible(interrupted) as stop, Pool(job.jobs, both) as pool:
         runner = Runner(job, pool, progress, stop, [])
         cut_short = runner.to(job.pairs if goal is None else goal.least)
         if len(runner.pairs) < 2:

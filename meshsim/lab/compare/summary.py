@@ -54,7 +54,7 @@ def summarise(
         "requests": _requests(pairs),
     }
     if job.goal is not None and look is not None:
-        summary["until"] = job.goal.as_dict(look)
+        summary["until"] = job.goal.reached(look).as_dict()
         notes = [*notes, job.goal.told(look, "A's mean")]
     summary["notes"] = [*notes, *_notes(job.a, job.b, summary, left_out)]
     return summary

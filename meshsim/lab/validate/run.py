@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Unpack
 
@@ -261,7 +261,7 @@ class _Work:
 
 def _run(scenario: Scenario, records: Records) -> Run:
     """Records as `meshsim run` would give them, so that both sides leave the same files."""
-    return Run(scenario, [records], {**summarise([records], scenario), "provenance": provenance(scenario)})
+    return Run(scenario, [records], replace(summarise([records], scenario), provenance=provenance(scenario)))
 
 
 def _noise(
