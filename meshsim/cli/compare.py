@@ -112,9 +112,9 @@ def compare(
             )  # fmt: skip
         present(
             result, result.summary,
-            lambda paths: terminal.show_comparison(terminal.console(), result.summary, paths, every=every),
+            lambda paths: terminal.show_comparison(terminal.console(), result.numbers, paths, every=every),
             out=out, options=options, as_json=as_json, quiet=quiet,
         )  # fmt: skip
-    runs = result.summary["replications"]
-    missed = any(objective["met_b"] < runs for objective in result.summary["objectives"])
-    raise typer.Exit(code(partial=result.summary["partial"], missed=check and missed))
+    numbers = result.numbers
+    missed = any(objective.met_b < numbers.replications for objective in numbers.objectives)
+    raise typer.Exit(code(partial=numbers.partial, missed=check and missed))

@@ -8,9 +8,10 @@ when it should have acted.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
+from meshsim.measure.result import Result
 from meshsim.units import duration_text, ratio_text
 
 BUSY = 0.9
@@ -19,8 +20,8 @@ LATE = 0.05
 """A lag of this share of a latency is as much as the latency may be off."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lag:
+@dataclass(frozen=True)
+class Lag(Result):
     """How late something acted, s: percentiles over all that it did."""
 
     p50: float
@@ -33,8 +34,8 @@ class Lag:
         return None if numbers is None else cls(numbers["p50"], numbers["p99"], numbers["max"])
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+@dataclass(frozen=True)
+class Evidence(Result):
     """What a live run saw of its machine; None where it could not see it.
 
     Attributes:
@@ -64,10 +65,6 @@ class Evidence:
             tuple(found.get("troubles", ())),
             tuple(found.get("errors", ())),
         )
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for `json`."""
-        return asdict(self)
 
     def complaints(self, p50: float, p99: float) -> list[str]:
         """Why the run may be slower than on a quiet machine; empty where this one was quiet enough.

@@ -13,8 +13,8 @@ from meshsim.measure import metrics
 from meshsim.measure.grid import Floats, Ints
 from meshsim.measure.metrics import COMPARED_OF_SERVICE
 from meshsim.measure.objectives import meets
-from meshsim.measure.pairing import RequestPairs, pair
 from meshsim.measure.records import Records
+from meshsim.measure.request_pairs import RequestPairs, compare_requests
 from meshsim.measure.series import whole
 from meshsim.measure.summary import HEADLINE
 from meshsim.scenario.model import Scenario
@@ -24,16 +24,16 @@ TAIL_EDGES: Floats = 1e-6 * np.power(1.02, np.arange(1165, dtype=np.float64))
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class PairedRun:
     """One run of a pair.
 
     Attributes:
         summary: its numbers.
         values: by metric; None where the run has none.
         met: by objective's metric, whether the run met it.
-        tail: (len(TAIL_EDGES) + 1,) measured requests answered well, by latency; None without records.
-        times, goodput: (n,) middle of each bin of time until arrivals stop, s, and the requests that were
-            answered well in it, per second.
+        tail: (len(TAIL_EDGES) + 1,) measured requests with success, by latency; None without records.
+        times, goodput: (n,) middle of each bin of time until arrivals stop, s, and the successful
+            requests in it, per second.
     """
 
     summary: dict[str, Any]
@@ -55,12 +55,12 @@ class Pair:
     """
 
     seed: int
-    a: Side
-    b: Side
+    a: PairedRun
+    b: PairedRun
     requests: RequestPairs | None
 
 
-def evidence(a: Run, b: Run, loads: Sequence[int]) -> Pair:
+def pair_of(a: Run, b: Run, loads: Sequence[int]) -> Pair:
     """What is kept of two runs with one seed.
 
     Args:
@@ -69,7 +69,7 @@ def evidence(a: Run, b: Run, loads: Sequence[int]) -> Pair:
         loads: indices of those whose requests are the same in both.
     """
     paths = comparable(a.scenario, b.scenario)
-    return Pair(a.summary["seed"], _side(a, paths), _side(b, paths), _requests(a, b, loads))
+    return Pair(a.summary["seed"], _kept(a, paths), _kept(b, paths), _requests(a, b, loads))
 
 
 def comparable(a: Scenario, b: Scenario) -> list[str]:
@@ -78,12 +78,26 @@ def comparable(a: Scenario, b: Scenario) -> list[str]:
     return [*HEADLINE, *(f"services.{name}.{key}" for name in services for key in COMPARED_OF_SERVICE)]
 
 
-def _side(run: Run, paths: Sequence[str]) -> Side:
+def limits(scenario: Scenario) -> dict[str, float]:
+    """The limits of its objectives, by metric: ``objectives.cart.p99``."""
+    return {
+        f"objectives.{objective.service}.{key}": limit
+        for objective in scenario.objectives
+        for key, limit in objective.model_dump(exclude={"service"}, exclude_none=True).items()
+    }
+
+
+def shared_limits(a: Scenario, b: Scenario) -> list[str]:
+    """The metrics of objectives that both scenarios have."""
+    return [path for path in limits(a) if path in limits(b)]
+
+
+def _kept(run: Run, paths: Sequence[str]) -> PairedRun:
     client = run.series_columns["kind"] == "client"
     rows = {name: column[client] for name, column in run.series_columns.items()}
     shown = (rows["time"] < run.scenario.duration * (1.0 - 1e-9)) & whole(rows["width"])
     objectives, met = _objectives(run.summary)
-    return Side(
+    return PairedRun(
         summary=run.summary,
         values={**{path: metrics.at(run.summary, path) for path in paths}, **objectives},
         met=met,
@@ -122,7 +136,7 @@ def _requests(a: Run, b: Run, loads: Sequence[int]) -> RequestPairs | None:
         return None
     windows = [(run.summary["warmup"], run.summary["warmup"] + run.summary["measured"]) for run in (a, b)]
     start, end = max(window[0] for window in windows), min(window[1] for window in windows)
-    return pair(first, second, loads, start, end)
+    return compare_requests(first, second, loads, start, end)
 
 
 def values(metric: str, pairs: Sequence[Pair]) -> tuple[list[float], list[float]] | None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from meshsim.errors import MeshsimError
-from meshsim.lab.compare.pairs import Pair, evidence, values
+from meshsim.lab.compare.pairs import Pair, pair_of, values
 from meshsim.lab.engines import Progress
 from meshsim.lab.jobs.interrupt import Interrupt, interruptible
 from meshsim.lab.jobs.pool import Pool, Task
 from meshsim.lab.run import run
 from meshsim.measure import metrics
-from meshsim.measure.paired import difference
-from meshsim.measure.pairing import pairable
+from meshsim.measure.differences import CONFIDENCE, changes
+from meshsim.measure.intervals import interval
 from meshsim.measure.precision import Goal, Look, Looked
+from meshsim.measure.request_pairs import pairable
 from meshsim.scenario.model import Scenario
 
 
@@ -60,7 +62,7 @@ def both(task: Task, progress: Progress | None = None) -> Pair | None:
     )
     if b.summary["partial"]:
         return None
-    return evidence(a, b, pairable(task.scenario, task.other)[0])
+    return pair_of(a, b, pairable(task.scenario, task.other)[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,5 +183,4 @@ def _look(goal: Goal, pairs: Sequence[Pair]) -> Look:
     known = values(goal.metric, pairs)
     if known is None:
         raise MeshsimError(f"{goal.metric} does not exist in every run; choose another metric")
-    found = difference(goal.metric, *known)
-    return goal.look(found.interval, found.a)
+    return goal.look(interval(changes(*known), CONFIDENCE), math.fsum(known[0]) / len(pairs))

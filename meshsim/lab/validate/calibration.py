@@ -30,6 +30,7 @@ import numpy as np
 from meshsim.errors import MeshsimError
 from meshsim.measure.grid import Floats, Ints
 from meshsim.measure.records import Records
+from meshsim.measure.validation import Overhead
 from meshsim.random import derive, u01
 from meshsim.scenario.mesh import Proxy
 from meshsim.scenario.model import (
@@ -321,19 +322,11 @@ def _spread(overhead: Floats, deal: int) -> EmpiricalTime:
     return EmpiricalTime.model_construct(_fields_set={"empirical"}, empirical=inside)
 
 
-def described(found: Overheads) -> dict[str, dict[str, float]]:
+def described(found: Overheads) -> dict[str, Overhead]:
     """The overheads by edge in a few numbers, s."""
     return {
-        f"{caller} -> {service}": {
-            "calls": len(own),
-            "mean": float(own.mean()),
-            "p50": float(np.quantile(own, 0.5)),
-            "p99": float(np.quantile(own, 0.99)),
-        }
+        f"{caller} -> {service}": Overhead(
+            len(own), float(own.mean()), float(np.quantile(own, 0.5)), float(np.quantile(own, 0.99))
+        )
         for (caller, service), own in found.items()
     }
-
-
-def closed(scenario: Scenario) -> list[int]:
-    """The indices of closed loads."""
-    return [index for index, load in enumerate(scenario.load) if load.users is not None]

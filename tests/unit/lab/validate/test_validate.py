@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from meshsim.errors import MeshsimError
+from meshsim.lab import validate as module
 from meshsim.lab.show.validate import headline, paired
-from meshsim.lab.validate import run as module
 from meshsim.lab.validate import validate, validate_each
-from meshsim.lab.validate.judgement import Row
-from meshsim.lab.validate.summary import vague
+from meshsim.lab.validate.numbers import vague
 from meshsim.measure.disturbance import Evidence, Lag
 from meshsim.measure.records import Records
+from meshsim.measure.validation import Metric
 from meshsim.policies.balance import Balancer
 from meshsim.random import BALANCE, u01
 from meshsim.scenario import loads
@@ -43,6 +43,14 @@ load: [{to: api, rate: 55/s}]
 @pytest.fixture(scope="module")
 def good():
     return validate(QUEUE, live=Fake())
+
+
+def metric(name: str, simulation: float, live: float, allowed: float) -> Metric:
+    difference = live - simulation
+    ok = abs(difference) <= allowed
+    return Metric(
+        name, None, None, simulation, None, live, None, None, ok, difference, allowed, allowed, busy=None
+    )
 
 
 def by_metric(result) -> dict:
@@ -98,13 +106,13 @@ def test_a_short_run_says_what_its_verdict_does_not_rest_on() -> None:
     notes = " ".join(short.summary["notes"])
     assert "p99: fewer than 10 requests lie beyond" in notes
     assert short.summary["paired"]["p99_error"] is None
-    assert not any("p99" in row[0] for row in paired(short.summary).rows)
-    assert all("e+" not in row[6] for row in headline(short.summary).rows)
+    assert not any("p99" in row[0] for row in paired(short.numbers).rows)
+    assert all("e+" not in row[6] for row in headline(short.numbers).rows)
 
 
 def test_what_is_too_rare_is_named() -> None:
-    rare = Row("failures.UO", None, "", 2.0, None, 5.0, 3.0, 3.8, 3.8)
-    often = Row("failures.URX", None, "", 200.0, None, 205.0, 5.0, 9.0, 9.0)
+    rare = metric("failures.UO", simulation=2.0, live=5.0, allowed=3.8)
+    often = metric("failures.URX", simulation=200.0, live=205.0, allowed=9.0)
     (note,) = vague([rare, often])
     assert note.startswith("failures.UO: too rare to be judged")
     assert not vague([often])

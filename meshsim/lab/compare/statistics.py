@@ -1,63 +1,85 @@
-"""A comparison in numbers: what `compare.json` holds."""
+"""A comparison in numbers, and what a reader must know to read them right."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from typing import Any
 
 from meshsim import version
-from meshsim.lab.compare.pairs import Pair, Side, values, weak
+from meshsim.lab.compare.pairs import Pair, PairedRun, limits, values, weak
 from meshsim.lab.compare.replications import Job
+from meshsim.lab.compare.verdict import verdict
+from meshsim.measure.comparison import ComparisonNumbers, Jointly, ObjectiveRuns, Side, UnstableRuns
+from meshsim.measure.differences import CONFIDENCE, Difference, difference
 from meshsim.measure.intervals import interval
-from meshsim.measure.paired import CONFIDENCE, Difference, difference
-from meshsim.measure.pairing import RequestPairs, pairable
 from meshsim.measure.precision import Look
+from meshsim.measure.request_pairs import AllRequestPairs, Fates, pairable
 from meshsim.mesh.histogram import RELATIVE_ERROR
+from meshsim.scenario.advice import advise
 from meshsim.scenario.model import Objective, Scenario
 from meshsim.units import ratio_text
 
-Summary = dict[str, Any]
 
-
-def summarise(
-    job: Job, pairs: Sequence[Pair], *, look: Look | None, partial: bool, notes: Sequence[str]
-) -> Summary:
-    """The numbers of a comparison; only plain values, ready for `json`.
+def compared(
+    job: Job,
+    labels: tuple[str, str],
+    pairs: Sequence[Pair],
+    look: Look | None,
+    *,
+    partial: bool,
+    notes: Sequence[str],
+) -> ComparisonNumbers:
+    """The numbers of a comparison.
 
     Args:
         job: what ran.
+        labels: what A and B are called.
         pairs: at least two.
         look: the last one at the job's goal.
         partial: whether Ctrl-C ended it early.
         notes: to begin the notes with.
     """
+    if partial:
+        notes = [*notes, f"Interrupted after {len(pairs)} pairs."]
     found, left_out = differences(pairs, job.metric)
-    summary: Summary = {
-        "version": version.VERSION,
-        "engine": _engines(pairs[0]),
-        "seeds": [pair.seed for pair in pairs],
-        "replications": len(pairs),
-        "partial": partial,
-        "confidence": CONFIDENCE,
-        "metric": job.metric,
-        "a": _side(job.a, [pair.a for pair in pairs]),
-        "b": _side(job.b, [pair.b for pair in pairs]),
-        "differences": [_plain(each) for each in found],
-        "jointly": {
-            "metrics": len(found),
-            "told": sum(each.told_jointly for each in found),
-            "confidence_each": 1.0 - (1.0 - CONFIDENCE) / len(found),
-        },
-        "cost": [_plain(each) for each in costs(pairs)],
-        "objectives": _objectives(job.b, pairs),
-        "requests": _requests(pairs),
-    }
+    a = _side(job.a, labels[0], [pair.a for pair in pairs])
+    b = _side(job.b, labels[1], [pair.b for pair in pairs])
+    until = None
     if job.goal is not None and look is not None:
-        summary["until"] = job.goal.as_dict(look)
+        until = job.goal.as_dict(look)
         notes = [*notes, job.goal.told(look, "A's mean")]
-    summary["notes"] = [*notes, *_notes(job.a, job.b, summary, left_out)]
-    return summary
+    numbers = ComparisonNumbers(
+        version=version.VERSION,
+        engine=a.engine if a.engine == b.engine else f"{a.engine} for A and {b.engine} for B",
+        seeds=[pair.seed for pair in pairs],
+        replications=len(pairs),
+        partial=partial,
+        confidence=CONFIDENCE,
+        metric=job.metric,
+        a=a,
+        b=b,
+        differences=found,
+        jointly=Jointly(
+            metrics=len(found),
+            told=sum(each.told_jointly for each in found),
+            confidence_each=1.0 - (1.0 - CONFIDENCE) / len(found),
+        ),
+        cost=costs(pairs),
+        objectives=_objectives(job.b, pairs),
+        requests=_requests(pairs),
+        until=until,
+        notes=[
+            *notes,
+            *_unstable(a, b, len(pairs)),
+            *_notes(job.a, job.b),
+            *(f"Left out, {reason}: {', '.join(names)}." for reason, names in left_out.items()),
+            *_costly(found),
+            *_advice(job.a, job.b),
+        ],
+        verdict="",
+    )
+    return replace(numbers, verdict=verdict(numbers))
 
 
 def differences(pairs: Sequence[Pair], wanted: str) -> tuple[list[Difference], dict[str, list[str]]]:
@@ -88,68 +110,40 @@ def costs(pairs: Sequence[Pair]) -> list[Difference]:
     ]
 
 
-def _attempt_rate(summary: Summary) -> float:
+def _attempt_rate(summary: Mapping[str, Any]) -> float:
     return float(summary["attempts"]["total"] / summary["measured"]) if summary["measured"] else 0.0
 
 
-def _busy_workers(summary: Summary) -> float:
+def _busy_workers(summary: Mapping[str, Any]) -> float:
     return sum(service["busy_mean"] or 0.0 for service in summary["services"].values())
 
 
-def _plain(found: Difference) -> Summary:
-    """A difference as plain values."""
-    return {
-        "metric": found.metric,
-        "a": found.a,
-        "b": found.b,
-        "difference": found.interval.mean,
-        "low": found.interval.low,
-        "high": found.interval.high,
-        "half_width": found.interval.half_width,
-        "told": found.told,
-        "told_jointly": found.told_jointly,
-        "identical": found.identical,
-        "correlation": found.correlation,
-        "variance_ratio": found.variance_ratio,
-        "unpaired_replications": found.unpaired,
-    }
-
-
-def _engines(pair: Pair) -> str:
-    """What made the runs: one engine, or each side's."""
-    a, b = (side.summary["engine"] for side in (pair.a, pair.b))
-    return str(a) if a == b else f"{a} for A and {b} for B"
-
-
-def _side(scenario: Scenario, sides: Sequence[Side]) -> Summary:
-    first = sides[0].summary
-    unstable = [side.summary["unstable"] for side in sides if side.summary["unstable"]]
-    return {
-        "scenario": scenario.name,
-        "engine": first["engine"],
-        "measured": first["measured"],
-        "unstable": {"replications": len(unstable), "reason": unstable[0]["reason"]} if unstable else False,
-        "provenance": first["provenance"],
-    }
+def _side(scenario: Scenario, label: str, runs: Sequence[PairedRun]) -> Side:
+    first = runs[0].summary
+    unstable = [run.summary["unstable"] for run in runs if run.summary["unstable"]]
+    return Side(
+        scenario=scenario.name,
+        engine=first["engine"],
+        measured=first["measured"],
+        unstable=UnstableRuns(len(unstable), unstable[0]["reason"]) if unstable else False,
+        provenance=first["provenance"],
+        label=label,
+    )
 
 
 # ---- objectives -------------------------------------------------------------------------------------
 
 
-def _objectives(scenario: Scenario, pairs: Sequence[Pair]) -> list[Summary]:
+def _objectives(scenario: Scenario, pairs: Sequence[Pair]) -> list[ObjectiveRuns]:
     """In how many runs each side met each objective of B's; A has none on a service that only B has."""
-    limits = {
-        f"objectives.{objective.service}.{key}": limit
-        for objective in scenario.objectives
-        for key, limit in objective.model_dump(exclude={"service"}, exclude_none=True).items()
-    }
+    asked = limits(scenario)
     return [
-        {
-            "objective": path,
-            "limit": limits.get(path),
-            "met_a": sum(pair.a.met[path] for pair in pairs) if path in pairs[0].a.met else None,
-            "met_b": sum(pair.b.met[path] for pair in pairs),
-        }
+        ObjectiveRuns(
+            objective=path,
+            limit=asked.get(path),
+            met_a=sum(pair.a.met[path] for pair in pairs) if path in pairs[0].a.met else None,
+            met_b=sum(pair.b.met[path] for pair in pairs),
+        )
         for path in pairs[0].b.met
     ]
 
@@ -172,25 +166,24 @@ def with_objectives(scenario: Scenario, other: Scenario) -> Scenario:
 # ---- requests ---------------------------------------------------------------------------------------
 
 
-def _requests(pairs: Sequence[Pair]) -> Summary | None:
+def _requests(pairs: Sequence[Pair]) -> AllRequestPairs | None:
     """Request by request, over all pairs of runs; None where they can't be paired."""
     found = [pair.requests for pair in pairs if pair.requests is not None]
     if len(found) < len(pairs) or not any(each.count for each in found):
         return None
-    names = [field.name for field in fields(RequestPairs) if field.name != "difference"]
     means = [each.difference for each in found if each.difference is not None]
-    return {
-        "count": sum(each.count for each in found),
-        **{name: sum(getattr(each, name) for each in found) for name in names},
-        "difference": interval(means, CONFIDENCE).as_dict() if len(means) == len(pairs) else None,
-    }
+    return AllRequestPairs(
+        **{place.name: sum(getattr(each, place.name) for each in found) for place in fields(Fates)},
+        difference=interval(means, CONFIDENCE) if len(means) == len(pairs) else None,
+    )
 
 
 # ---- notes ------------------------------------------------------------------------------------------
 
 
-def _notes(a: Scenario, b: Scenario, summary: Summary, left_out: dict[str, list[str]]) -> list[str]:
-    notes = [*_unstable(summary), *pairable(a, b)[1]]
+def _notes(a: Scenario, b: Scenario) -> list[str]:
+    """What of the two scenarios can't be compared, or not exactly."""
+    notes = pairable(a, b)[1]
     if "histograms" in (a.keep, b.keep):
         notes.append("keep: histograms leaves no requests to pair one by one.")
         whose = " and ".join(name for name, side in (("A", a), ("B", b)) if side.keep == "histograms")
@@ -208,25 +201,35 @@ def _notes(a: Scenario, b: Scenario, summary: Summary, left_out: dict[str, list[
         notes.append(
             "warmup: auto was found in each run by itself, so a pair may differ in what it measures."
         )
-    notes += [f"Left out, {reason}: {', '.join(names)}." for reason, names in left_out.items()]
-    costly = [each for each in summary["differences"] if (each["variance_ratio"] or 1.0) < 1.0]
-    if costly:
-        worst = min(costly, key=lambda each: each["variance_ratio"])
-        notes.append(
-            f"Pairing did not help {len(costly)} of {len(summary['differences'])} metrics: A and B are not"
-            f" correlated in them, or the other way round ({worst['metric']}: {worst['correlation']:.2f})."
-        )
     return notes
 
 
-def _unstable(summary: Summary) -> list[str]:
-    notes = []
-    for name in ("a", "b"):
-        unstable = summary[name]["unstable"]
-        if unstable:
-            notes.append(
-                f"{name.upper()} is unstable in {unstable['replications']} of {summary['replications']} runs:"
-                " its averages depend on when it was stopped, and so do the differences. The first:"
-                f" {unstable['reason']}"
-            )
-    return notes
+def _unstable(a: Side, b: Side, runs: int) -> list[str]:
+    return [
+        f"{name} is unstable in {side.unstable.replications} of {runs} runs: its averages depend on when it"
+        f" was stopped, and so do the differences. The first: {side.unstable.reason}"
+        for name, side in (("A", a), ("B", b))
+        if side.unstable
+    ]
+
+
+def _costly(found: Sequence[Difference]) -> list[str]:
+    """Where pairing made intervals wider."""
+    costly = [(ratio, each) for each in found if (ratio := each.variance_ratio or 1.0) < 1.0]
+    if not costly:
+        return []
+    _, worst = min(costly, key=lambda each: each[0])
+    note = (
+        f"Pairing did not help {len(costly)} of {len(found)} metrics: A and B are not correlated in them, or"
+        f" the other way round ({worst.metric}: {worst.correlation:.2f})."
+    )
+    return [note]
+
+
+def _advice(a: Scenario, b: Scenario) -> list[str]:
+    """What has no effect, in either."""
+    found: dict[str, str] = {}
+    for side, scenario in (("A", a), ("B", b)):
+        for advice in advise(scenario):
+            found[str(advice)] = "A and B" if str(advice) in found else side
+    return [f"{side}: {advice}" for advice, side in found.items()]

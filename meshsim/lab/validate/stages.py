@@ -1,39 +1,29 @@
-"""The verb `validate`: calibrates, solves, simulates, runs live, compares."""
+"""What a validation does, one after the other: calibrates, runs live, simulates, compares."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Unpack
 
-from meshsim.errors import MeshsimError
-from meshsim.lab import engines, files
+from meshsim.lab import engines
 from meshsim.lab.engines import Engine, Progress
-from meshsim.lab.jobs.interrupt import Interrupt, interruptible
-from meshsim.lab.output import OutputOptions, output
-from meshsim.lab.run import Run, first_seed, provenance
+from meshsim.lab.jobs.interrupt import Interrupt
+from meshsim.lab.run import Run, provenance
 from meshsim.lab.validate import calibration, lateness
-from meshsim.lab.validate.live import Live, Observation, on_this_machine
-from meshsim.lab.validate.spread import intervals
-from meshsim.lab.validate.summary import summarise as sum_up
+from meshsim.lab.validate.judgement import CONFIDENCE
+from meshsim.lab.validate.numbers import validated
+from meshsim.lab.validate.observation import Live, Observation
 from meshsim.lab.validate.validation import Validation, records_of
 from meshsim.measure.disturbance import Evidence
-from meshsim.measure.luck import Luck, by_run
 from meshsim.measure.records import Records
+from meshsim.measure.request_pairs import agreement
+from meshsim.measure.seed_variation import SeedVariation
 from meshsim.measure.summary import summarise
 from meshsim.measure.window import measured
-from meshsim.plain import converted
-from meshsim.scenario import load
 from meshsim.scenario.model import Scenario
-from meshsim.scenario.overrides import Overrides
-from meshsim.scenario.parts import programs
 
-MESHSIM, ENVOY, BOTH = "meshsim", "envoy", "both"
-PROXIES = {MESHSIM: (MESHSIM,), ENVOY: (ENVOY,), BOTH: (MESHSIM, ENVOY)}
-REPLICATIONS = 10
-"""Simulated runs, where nobody says: the first has the live run's draws."""
+MESHSIM, ENVOY = "meshsim", "envoy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,108 +45,8 @@ Watch = Callable[[Stage, float], None]
 """Is told the stage, and how much of it has passed, s."""
 
 
-@converted
-def validate(
-    scenario: str | Path | Scenario,
-    *,
-    proxy: str = MESHSIM,
-    seed: int | None = None,
-    overrides: Overrides = (),
-    replications: int = REPLICATIONS,
-    out: str | Path | None = None,
-    watch: Watch | None = None,
-    live: Live | None = None,
-    beside: Validation | None = None,
-    interrupted: Callable[[], None] | None = None,
-    **options: Unpack[OutputOptions],
-) -> Validation:
-    """Holds theory, simulation and the live mesh of this machine against each other.
-
-    It takes the scenario's duration in real time, and about 25 s for the calibration before and after and the
-    simulated runs.
-
-    Args:
-        scenario: a file's path (``-`` for standard input), or a scenario that is already loaded.
-        proxy: whose sidecars: ``meshsim`` or ``envoy``.
-        seed: instead of the scenario's.
-        overrides: ``"policies.cart.retries.attempts=3"`` and such, or values by key.
-        replications: simulated runs, at least 2, for the interval of each number.
-        out: folder for the results, checked before the runs.
-        watch: is told how far it is.
-        live: what runs a scenario for real; None is this machine.
-        beside: a validation of the same scenario behind the other proxy, to compare the live runs of both.
-        interrupted: is called at the first Ctrl-C, to say that it was noticed.
-        options: with `out`, as of `meshsim.run`.
-
-    Raises:
-        MeshsimError: the scenario or another argument can't be used, it can't run live, or the results could
-            not be written.
-        KeyboardInterrupt: Ctrl-C; half a live run can't be judged.
-    """
-    output(options, saved=out is not None)
-    if proxy not in (MESHSIM, ENVOY):
-        raise MeshsimError(f"no proxy {proxy!r}; choose {MESHSIM} or {ENVOY}")
-    if replications < 2:
-        raise MeshsimError(f"{replications} replications have no interval; ask for at least 2")
-    chosen = _without_programs(load(scenario, overrides))
-    start = first_seed(chosen.seed if seed is None else seed, replications)
-    chosen = chosen.model_copy(update={"seed": start, "keep": "records"})
-    if out is not None:
-        files.prepare(out)
-    with interruptible(interrupted) as stop:
-        work = _Work(chosen, proxy, replications, live or on_this_machine, watch, stop)
-        result = work.result(beside)
-    if out is not None:
-        result.save(out, **options)
-    return result
-
-
-@converted
-def validate_each(
-    scenarios: Sequence[str | Path | Scenario],
-    *,
-    proxy: str = MESHSIM,
-    seed: int | None = None,
-    overrides: Overrides = (),
-    replications: int = REPLICATIONS,
-    watch: Watch | None = None,
-    live: Live | None = None,
-    interrupted: Callable[[], None] | None = None,
-) -> Iterator[Validation]:
-    """Validates scenarios one after the other, each behind one proxy or ``both``.
-
-    All are read before the first one runs. The arguments are those of `validate`.
-
-    Raises:
-        MeshsimError: as there.
-        KeyboardInterrupt: as there.
-    """
-    if proxy not in PROXIES:
-        raise MeshsimError(f"no proxy {proxy!r}; choose one of {', '.join(PROXIES)}")
-    loaded = [_without_programs(load(scenario, overrides)) for scenario in scenarios]
-    for each in loaded:
-        beside: Validation | None = None
-        for kind in PROXIES[proxy]:
-            beside = validate(
-                each, proxy=kind, seed=seed, replications=replications, watch=watch, live=live,
-                beside=beside, interrupted=interrupted,
-            )  # fmt: skip
-            yield beside
-
-
-def _without_programs(scenario: Scenario) -> Scenario:
-    """The scenario, all services of which are meshsim's own: they can take no time while it calibrates."""
-    if own := programs(scenario):
-        raise MeshsimError(
-            f"{scenario.name or 'scenario'} can't be validated: service {own[0]} is a program of yours"
-            " (live.command), whose own time can't be told from the overhead of a call; see it run with"
-            " `meshsim live`, or leave `command` out"
-        )
-    return scenario
-
-
 @dataclass(frozen=True, slots=True)
-class _Work:
+class Stages:
     """One validation under way; the attributes are the arguments of `validate`."""
 
     scenario: Scenario
@@ -189,25 +79,28 @@ class _Work:
             "calibration after it": second.evidence,
         }
         noise = _noise(simulation, evidence, each)
-        busy = []
+        late: list[Records] = []
         if noise:
             costs = lateness.possible(each, (first.evidence, second.evidence), seen.evidence)
             models = [calibration.with_overheads(real, cost) for cost in costs]
-            busy = [runs[0], *(self._simulated(simulate, model, 0) for model in models)]
-        summary = sum_up(
+            late = [runs[0], *(self._simulated(simulate, model, 0) for model in models)]
+        loads = [index for index, load in enumerate(real.load) if load.users is None]
+        pairs = agreement(runs[0], records_of(seen.run), loads, window.start, window.end)
+        numbers = validated(
             simulation=simulation,
             live=seen.run,
             proxy=self.proxy,
-            intervals=intervals(runs, window),
-            luck=Luck(by_run(alike, window), len(alike)),
+            paired=pairs.numbers,
+            intervals=SeedVariation.of(runs, window).intervals(CONFIDENCE),
+            variation=SeedVariation.of(alike, window),
             overheads=calibration.described(overheads),
             evidence=evidence,
             noise=noise,
-            busy={metric: (min(values), max(values)) for metric, values in by_run(busy, window).items()},
+            busy=SeedVariation.of(late, window).ranges(),
             window=window,
             beside=beside,
         )
-        return Validation(real, simulation, seen.run, summary)
+        return Validation(real, simulation, seen.run, pairs, numbers)
 
     def _settled(self, simulate: Engine) -> Scenario:
         """The scenario with its warm-up; an automatic one is found once, for all runs."""
@@ -236,7 +129,7 @@ class _Work:
 
     def _rates(self, simulate: Engine) -> dict[int, float]:
         """Requests per second of the closed loads, as the scenario has them by itself."""
-        loads = calibration.closed(self.scenario)
+        loads = [index for index, load in enumerate(self.scenario.load) if load.users is not None]
         if not loads:
             return {}
         records = simulate(self.scenario, self.scenario.seed)

@@ -1,57 +1,57 @@
-"""A validation in numbers: what `validation.json` holds."""
+"""A validation in numbers, and what a reader must know to read them right."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from meshsim import version
 from meshsim.lab.run import Run
-from meshsim.lab.validate.judgement import CONFIDENCE, NOISY, Row, Verdict, judge, predicted, rows
+from meshsim.lab.validate.judgement import CONFIDENCE, NOISY, judge, metrics, predicted
 from meshsim.lab.validate.validation import Validation, records_of
-from meshsim.measure.agreement import agreement
 from meshsim.measure.disturbance import Evidence
 from meshsim.measure.grid import Window
 from meshsim.measure.latency import QUANTILES
-from meshsim.measure.luck import Luck
 from meshsim.measure.metrics import LEAST_BEYOND, enough
 from meshsim.measure.readings import Readings, complete, readings
+from meshsim.measure.request_pairs import AgreementNumbers
+from meshsim.measure.seed_variation import Ranges, SeedVariation
+from meshsim.measure.validation import Metric, Overhead, Predicted, ProxyContrast, ValidationNumbers
 from meshsim.scenario.model import Scenario
-from meshsim.theory import Solution, solve
+from meshsim.theory import solve
 from meshsim.units import ratio_text
 
-Summary = dict[str, Any]
-Busy = Mapping[str, tuple[float, float]]
 VAGUE = 0.5
 """A number that may be off by more than this share is not judged by being within it."""
 
 
-def summarise(
+def validated(
     *,
     simulation: Run,
     live: Run,
     proxy: str,
-    intervals: Mapping[str, tuple[float, float]],
-    luck: Luck,
-    overheads: Mapping[str, Mapping[str, float]],
+    paired: AgreementNumbers,
+    intervals: Ranges,
+    variation: SeedVariation,
+    overheads: Mapping[str, Overhead],
     evidence: Mapping[str, Evidence],
     noise: Sequence[str],
-    busy: Busy,
+    busy: Ranges,
     window: Window,
     beside: Validation | None,
-) -> Summary:
-    """The numbers of a validation; only plain values, ready for `json`.
+) -> ValidationNumbers:
+    """The numbers of a validation.
 
     Args:
         simulation: the run with the live run's draws, overheads included.
         live: the live run.
         proxy: behind whose sidecars.
-        intervals: of simulated runs with other seeds, by metric.
-        luck: what sets simulated runs apart that share with `simulation` what `live` shares with it.
-        overheads: in a few numbers, by edge.
+        paired: how they agree, request by request.
+        intervals: of simulated runs with other seeds.
+        variation: of simulated runs that share with `simulation` what `live` shares with it.
+        overheads: by edge.
         evidence: what each live run saw of the machine, by what it is called.
         noise: what says that the machine was busy, in words.
-        busy: from what to what it can have brought each number, by metric; empty where it was quiet.
+        busy: from what to what it can have brought each number; empty where it was quiet.
         window: that is measured.
         beside: the same scenario behind the other proxy.
     """
@@ -59,43 +59,39 @@ def summarise(
     one, other = _shared(simulation, live, window)
     solution = solve(simulation.scenario)
     theory = predicted(solution, simulation.summary["requests"]["completed"])
-    strict = proxy == "meshsim"
-    found = rows(one, other, strict=strict, luck=luck, theory=theory, intervals=intervals, busy=busy)
-    proxies = [] if beside is None else _proxies(beside, live, luck, window, busy)
-    verdict = _judged(found, proxies, [*noise, *_disturbed(beside)], evidence)
-    loads = [index for index, load in enumerate(scenario.load) if load.users is None]
-    pairs = agreement(records_of(simulation), records_of(live), loads, window)
-    summary: Summary = {
-        "verdict": verdict.word,
-        "proxy": proxy,
-        "metrics": [row.as_dict() for row in found],
-        "paired": pairs.as_dict(),
-        "reasons": verdict.reasons,
-        "scenario": scenario.name,
-        "seed": scenario.seed,
-        "version": version.VERSION,
-        "measured": window.length,
-        "confidence": CONFIDENCE,
-        "overhead": {edge: dict(numbers) for edge, numbers in overheads.items()},
-        "machine": {name: seen.as_dict() for name, seen in evidence.items()},
-        "theory": [
-            {"metric": each.metric, "value": each.value, "kind": each.kind} for each in solution.predictions
+    found = metrics(
+        one, other, strict=proxy == "meshsim", variation=variation, theory=theory, intervals=intervals,
+        busy=busy,
+    )  # fmt: skip
+    proxies = [] if beside is None else _proxies(beside, live, variation, window, busy)
+    verdict = judge(
+        found,
+        [*noise, *_disturbed(beside)],
+        proxies=proxies,
+        troubles=[f"{name}: {each}" for name, seen in evidence.items() for each in seen.troubles],
+        errors=[f"{name}: {each}" for name, seen in evidence.items() for each in seen.errors],
+    )
+    return ValidationNumbers(
+        verdict=verdict.word,
+        proxy=proxy,
+        metrics=found,
+        paired=paired,
+        reasons=verdict.reasons,
+        scenario=scenario.name,
+        seed=scenario.seed,
+        version=version.VERSION,
+        measured=window.length,
+        confidence=CONFIDENCE,
+        overhead=overheads,
+        machine=evidence,
+        theory=[Predicted(each.metric, each.value, each.kind) for each in solution.predictions],
+        proxies=None if beside is None else [_contrast(each) for each in proxies],
+        notes=[
+            *_notes(scenario, simulation, live, one),
+            *vague(found),
+            *(f"Theory: {reason}." for reason in solution.reasons),
         ],
-    }
-    if beside is not None:
-        summary["proxies"] = [row.as_contrast() for row in proxies]
-    summary["notes"] = [*_notes(scenario, simulation, live, one), *vague(found), *_told(solution)]
-    return summary
-
-
-def _judged(
-    found: Sequence[Row], proxies: Sequence[Row], noise: Sequence[str], evidence: Mapping[str, Evidence]
-) -> Verdict:
-    """The verdict on all numbers, with what every live run says of itself."""
-    runs = evidence.items()
-    troubles = [f"{name}: {each}" for name, seen in runs for each in seen.troubles]
-    errors = [f"{name}: {each}" for name, seen in runs for each in seen.errors]
-    return judge(found, noise, proxies=proxies, troubles=troubles, errors=errors)
+    )
 
 
 def _shared(simulation: Run, live: Run, window: Window) -> tuple[Readings, Readings]:
@@ -104,30 +100,38 @@ def _shared(simulation: Run, live: Run, window: Window) -> tuple[Readings, Readi
     complete(one, other)
     fewest = min(simulation.summary["requests"]["completed"], live.summary["requests"]["completed"])
     weak = [f"latency.{key}" for key, q in QUANTILES.items() if not enough(fewest, q)]
-    return (
-        {metric: each for metric, each in one.items() if metric not in weak},
-        {metric: each for metric, each in other.items() if metric not in weak},
-    )
+    for metric in weak:
+        one.pop(metric, None)
+    return one, other
 
 
-def _proxies(beside: Validation, live: Run, luck: Luck, window: Window, busy: Busy) -> list[Row]:
+def _proxies(
+    beside: Validation, live: Run, variation: SeedVariation, window: Window, busy: Ranges
+) -> list[Metric]:
     """What the mechanisms did behind one proxy and behind the other, both live."""
     one, other = readings(records_of(beside.live), window), readings(records_of(live), window)
     complete(one, other)
     own = {metric: each for metric, each in one.items() if not metric.startswith("latency.")}
-    return rows(own, other, strict=False, luck=luck, theory={}, intervals={}, busy=_either(beside, busy))
+    return metrics(
+        own, other, strict=False, variation=variation, theory={}, intervals={}, busy=_either(beside, busy)
+    )
 
 
-def _either(beside: Validation, busy: Busy) -> Busy:
+def _contrast(found: Metric) -> ProxyContrast:
+    """A number of both proxies: the other one's stands for the simulated one."""
+    return ProxyContrast(
+        found.metric, found.simulation, found.live, found.difference, found.allowed, found.ok
+    )
+
+
+def _either(beside: Validation, busy: Ranges) -> Ranges:
     """From what to what a busy machine, in either run, can bring the numbers behind the other proxy."""
-    then = {row["metric"]: row["busy"] for row in beside.summary["metrics"] if row["busy"]}
     found = {}
-    for row in beside.summary["metrics"]:
-        metric = row["metric"]
-        ranges = [each[metric] for each in (then, busy) if metric in each]
+    for each in beside.numbers.metrics:
+        ranges = [one for one in (each.busy, busy.get(each.metric)) if one is not None]
         if ranges:
             width = sum(high - low for low, high in ranges)
-            found[metric] = (row["live"] - width, row["live"] + width)
+            found[each.metric] = (each.live - width, each.live + width)
     return found
 
 
@@ -135,10 +139,10 @@ def _disturbed(beside: Validation | None) -> list[str]:
     """Why the live run behind the other proxy is no guide."""
     if beside is None or beside.verdict != NOISY:
         return []
-    return [f"behind {beside.summary['proxy']}: {beside.summary['reasons'][0]}"]
+    return [f"behind {beside.numbers.proxy}: {beside.numbers.reasons[0]}"]
 
 
-def vague(found: Sequence[Row]) -> list[str]:
+def vague(found: Sequence[Metric]) -> list[str]:
     """What was too rare to be judged, in words, whether or not it is within what is allowed."""
     rare = [row.metric for row in found if row.allowed > VAGUE * abs(row.simulation) and row.allowed > 0.0]
     if not rare:
@@ -148,11 +152,6 @@ def vague(found: Sequence[Row]) -> list[str]:
         f" than {ratio_text(VAGUE)}; the verdict rests on the other numbers."
     )
     return [note]
-
-
-def _told(solution: Solution) -> list[str]:
-    """Why theory does not say more, or not exactly."""
-    return [f"Theory: {reason}." for reason in solution.reasons]
 
 
 def _notes(scenario: Scenario, simulation: Run, live: Run, kept: Readings) -> list[str]:
