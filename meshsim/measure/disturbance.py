@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from meshsim.measure.result import Result
 from meshsim.units import duration_text, ratio_text
@@ -53,18 +52,6 @@ class Evidence(Result):
     cpu_steal: float | None = None
     troubles: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, found: Mapping[str, Any]) -> Evidence:
-        """From plain values by the names of the fields; those that are missing are not known."""
-        return cls(
-            Lag.of(found.get("load_lag")),
-            Lag.of(found.get("service_lag")),
-            found.get("cpu_busy"),
-            found.get("cpu_steal"),
-            tuple(found.get("troubles", ())),
-            tuple(found.get("errors", ())),
-        )
 
     def complaints(self, p50: float, p99: float) -> list[str]:
         """Why the run may be slower than on a quiet machine; empty where this one was quiet enough.

@@ -71,7 +71,7 @@ def _paired(a: Records, b: Records, loads: Sequence[int], start: float, end: flo
 
 
 @dataclass(frozen=True)
-class Fates(Result):
+class RequestCounts(Result):
     """How requests fared in B, compared with themselves in A.
 
     A request without success (a failure, or no answer by the end of the run) is worse than any with it.
@@ -94,14 +94,14 @@ class Fates(Result):
 
 
 @dataclass(frozen=True)
-class RequestPairs(Fates):
+class RequestPairs(RequestCounts):
     """Of one pair of runs; `difference` is latency in B minus that in A, s, mean where both succeed."""
 
     difference: float | None
 
 
 @dataclass(frozen=True)
-class AllRequestPairs(Fates):
+class AllRequestPairs(RequestCounts):
     """Of all pairs of runs; `difference` has an interval over the runs; None where a run has none."""
 
     difference: Interval | None

@@ -34,12 +34,7 @@ NOT_SIGNIFICANT = "#777777"
 
 
 class Row(NamedTuple):
-    """One metric.
-
-    Attributes:
-        name: for people.
-        found: its difference; A is not 0.
-    """
+    """A metric's name for people, and its difference; A is not 0."""
 
     name: str
     found: Difference
@@ -51,7 +46,7 @@ class Row(NamedTuple):
 
     @property
     def change(self) -> str:
-        """The difference and its half width as shares of A: ``-86.36% ± 0.75%``."""
+        """The difference and its half width as shares of A: ``-86.36 % ± 0.75 %``."""
         if self.found.identical:
             return "identical"
         change, half = 100.0 * self.share(self.found.difference), 100.0 * self.share(self.found.half_width)
@@ -109,15 +104,9 @@ def _row(axes: Axes, place: int, row: Row) -> None:
     box = axes.get_position()
     for x, side, text in ((0.71, "left", _values(row)), (0.98, "right", row.change)):
         axes.annotate(
-            text,
-            ((x - box.x0) / box.width, place),
-            xycoords=("axes fraction", "data"),
-            va="center",
-            ha=side,
-            fontsize=style.SIZE,
-            color=style.INK,
-            annotation_clip=False,
-        )
+            text, ((x - box.x0) / box.width, place), xycoords=("axes fraction", "data"),
+            va="center", ha=side, fontsize=style.SIZE, color=style.INK, annotation_clip=False,
+        )  # fmt: skip
 
 
 def _limit(axes: Axes, rows: Sequence[Row]) -> None:

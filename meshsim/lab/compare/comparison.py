@@ -105,17 +105,10 @@ class Comparison:
         return compare_figure(self.numbers, self.a, self.b, self.tails(), self.goodput())
 
     def save(self, folder: str | Path, **options: Unpack[OutputOptions]) -> list[Path]:
-        """Writes the numbers, the tables, the picture and both scenarios.
-
-        Args:
-            folder: made if missing.
-            options: `formats`, `dpi` and `csv`, see `meshsim.lab.output.OutputOptions`.
-
-        Returns:
-            The files.
+        """Writes the numbers, the tables, the picture and both scenarios, or none of them.
 
         Raises:
-            MeshsimError: they can't be written; then none of them is.
+            MeshsimError: they can't be written.
         """
         form, path = output(options), files.prepare(folder, scenarios=files.PAIR)
         return files.write(

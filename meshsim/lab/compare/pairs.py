@@ -14,7 +14,7 @@ from meshsim.measure.grid import Floats, Ints
 from meshsim.measure.metrics import COMPARED_OF_SERVICE
 from meshsim.measure.objectives import meets
 from meshsim.measure.records import Records
-from meshsim.measure.request_pairs import RequestPairs, compare_requests
+from meshsim.measure.request_pairs import RequestPairs, compare_requests, pairable
 from meshsim.measure.series import whole
 from meshsim.measure.summary import HEADLINE
 from meshsim.scenario.model import Scenario
@@ -60,16 +60,10 @@ class Pair:
     requests: RequestPairs | None
 
 
-def pair_of(a: Run, b: Run, loads: Sequence[int]) -> Pair:
-    """What is kept of two runs with one seed.
-
-    Args:
-        a: a run of one replication.
-        b: likewise.
-        loads: indices of those whose requests are the same in both.
-    """
+def pair_of(a: Run, b: Run) -> Pair:
+    """What is kept of two runs with one seed, each of one replication."""
     paths = comparable(a.scenario, b.scenario)
-    return Pair(a.summary["seed"], _kept(a, paths), _kept(b, paths), _requests(a, b, loads))
+    return Pair(a.summary["seed"], _kept(a, paths), _kept(b, paths), _requests(a, b))
 
 
 def comparable(a: Scenario, b: Scenario) -> list[str]:
@@ -130,12 +124,14 @@ def _tail(run: Run) -> Ints | None:
     return np.bincount(bins, minlength=len(TAIL_EDGES) + 1)
 
 
-def _requests(a: Run, b: Run, loads: Sequence[int]) -> RequestPairs | None:
+def _requests(a: Run, b: Run) -> RequestPairs | None:
+    """Request by request, where both have been measured; None where the two can't be paired."""
     first, second = a.records[0], b.records[0]
+    loads, _ = pairable(a.scenario, b.scenario)
     if not loads or not isinstance(first, Records) or not isinstance(second, Records):
         return None
-    windows = [(run.summary["warmup"], run.summary["warmup"] + run.summary["measured"]) for run in (a, b)]
-    start, end = max(window[0] for window in windows), min(window[1] for window in windows)
+    start = max(run.summary["warmup"] for run in (a, b))
+    end = min(run.summary["warmup"] + run.summary["measured"] for run in (a, b))
     return compare_requests(first, second, loads, start, end)
 
 

@@ -14,7 +14,7 @@ from meshsim.measure.comparison import ComparisonNumbers, Jointly, ObjectiveRuns
 from meshsim.measure.differences import CONFIDENCE, Difference, difference
 from meshsim.measure.intervals import interval
 from meshsim.measure.precision import Look
-from meshsim.measure.request_pairs import AllRequestPairs, Fates, pairable
+from meshsim.measure.request_pairs import AllRequestPairs, RequestCounts, pairable
 from meshsim.mesh.histogram import RELATIVE_ERROR
 from meshsim.scenario.advice import advise
 from meshsim.scenario.model import Objective, Scenario
@@ -173,7 +173,7 @@ def _requests(pairs: Sequence[Pair]) -> AllRequestPairs | None:
         return None
     means = [each.difference for each in found if each.difference is not None]
     return AllRequestPairs(
-        **{place.name: sum(getattr(each, place.name) for each in found) for place in fields(Fates)},
+        **{place.name: sum(getattr(each, place.name) for each in found) for place in fields(RequestCounts)},
         difference=interval(means, CONFIDENCE) if len(means) == len(pairs) else None,
     )
 

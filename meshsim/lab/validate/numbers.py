@@ -41,19 +41,9 @@ def validated(
 ) -> ValidationNumbers:
     """The numbers of a validation.
 
-    Args:
-        simulation: the run with the live run's draws, overheads included.
-        live: the live run.
-        proxy: behind whose sidecars.
-        paired: how they agree, request by request.
-        intervals: of simulated runs with other seeds.
-        variation: of simulated runs that share with `simulation` what `live` shares with it.
-        overheads: by edge.
-        evidence: what each live run saw of the machine, by what it is called.
-        noise: what says that the machine was busy, in words.
-        busy: from what to what it can have brought each number; empty where it was quiet.
-        window: that is measured.
-        beside: the same scenario behind the other proxy.
+    `intervals` are those of simulated runs with other seeds; `variation` is that of simulated runs which
+    share with `simulation` what `live` shares with it; `busy` is empty where the machine was quiet; `beside`
+    is the same scenario behind the other proxy.
     """
     scenario = live.scenario
     one, other = _shared(simulation, live, window)

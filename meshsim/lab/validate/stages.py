@@ -28,13 +28,7 @@ MESHSIM, ENVOY = "meshsim", "envoy"
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What a validation is doing.
-
-    Attributes:
-        scenario: its name.
-        doing: in words.
-        total: how long the stage takes, s of its own time.
-    """
+    """The scenario's name, what a validation is doing, and how long that takes, s of its own time."""
 
     scenario: str
     doing: str

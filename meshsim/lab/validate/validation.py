@@ -77,11 +77,7 @@ class Validation:
         return validate_figure(self.numbers, self.scenario.description, self.pairs, self.latencies())
 
     def save(self, folder: str | Path, **options: Unpack[OutputOptions]) -> list[Path]:
-        """Writes validation.json, the picture, and both runs' files in `simulation` and `live`.
-
-        Args:
-            folder: made if missing.
-            options: `formats`, `dpi` and `csv`, see `meshsim.lab.output.OutputOptions`.
+        """Writes validation.json, the picture, and in `simulation` and `live` the files of both runs.
 
         Returns:
             The files, without those of the runs.

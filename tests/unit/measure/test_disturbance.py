@@ -2,13 +2,13 @@
 
 from meshsim.measure.disturbance import Evidence, Lag
 
-QUIET = {"p50": 1e-4, "p99": 1e-3, "max": 5e-3}
+QUIET = Lag.of({"p50": 1e-4, "p99": 1e-3, "max": 5e-3})
 
 
 def test_small_lags_beside_long_latencies_are_no_matter() -> None:
-    seen = Evidence.of({"load_lag": QUIET, "service_lag": QUIET, "cpu_busy": 0.5, "cpu_steal": 0.0})
+    seen = Evidence(load_lag=QUIET, service_lag=QUIET, cpu_busy=0.5, cpu_steal=0.0)
     assert seen.complaints(0.04, 0.2) == []
-    assert seen.as_dict()["load_lag"] == QUIET
+    assert seen.as_dict()["load_lag"] == {"p50": 1e-4, "p99": 1e-3, "max": 5e-3}
 
 
 def test_each_kind_of_noise_is_named() -> None:
@@ -21,4 +21,4 @@ def test_each_kind_of_noise_is_named() -> None:
 
 
 def test_what_was_not_seen_is_no_complaint() -> None:
-    assert Evidence.of({}).complaints(0.0, 0.0) == []
+    assert Evidence().complaints(0.0, 0.0) == []
