@@ -89,7 +89,7 @@ def compare(
     interval. With --all also each service, and what became of each request.
 
     With --until 5% there are as many pairs as it takes for the interval of --metric to be at most 5 % of A's
-    mean to each side. Ctrl-C keeps the pairs that have finished; a second one gives up.
+    mean to each side. Ctrl-C keeps the pairs that have finished; a second one aborts.
     """
     with told(as_json):
         from meshsim.lab import compare as lab  # noqa: PLC0415

@@ -14,7 +14,7 @@ SLACK = 1.0 + 1e-9
 
 @dataclass(frozen=True)
 class Metric(Result):
-    """One number, told four times.
+    """One number: by theory, simulated, simulated with other seeds, live.
 
     Attributes:
         metric: path of its keys.

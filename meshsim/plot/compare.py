@@ -87,10 +87,10 @@ def _source(numbers: ComparisonNumbers) -> list[str]:
 
 def _tails(axes: Axes, waiting: Sequence[Curve]) -> None:
     """The share of requests that have not succeeded, by time; failures wait for ever."""
-    style.tidy(axes, "share of requests that have not succeeded after …")
+    style.tidy(axes, "share of requests not yet successful after …")
     curves = [_interesting(*curve) for curve in waiting if len(curve[0])]
     if len(curves) < 2:
-        tails.nothing_to_draw(axes, "no records are kept")
+        tails.nothing_to_draw(axes, "needs keep: records")
         return
     left = min(float(times[0]) for times, _ in curves)
     right = 1.1 * max(float(times[-1]) for times, _ in curves)

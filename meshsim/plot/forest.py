@@ -83,7 +83,10 @@ def rows(numbers: ComparisonNumbers) -> list[Row]:
 
 def draw(axes: Axes, rows: Sequence[Row]) -> None:
     """Draws the rows, the first on top, and writes their numbers beside the panel."""
-    style.tidy(axes, "difference B - A as a share of A's mean; filled: significant together with all others")
+    style.tidy(
+        axes,
+        "difference B - A as a share of A's mean, 95 % intervals; filled: jointly significant (Bonferroni)",
+    )
     axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)
     axes.grid(axis="y", visible=False)
     axes.axvline(0.0, color=style.INK, linewidth=0.9)

@@ -72,10 +72,10 @@ def alt_text(numbers: ValidationNumbers) -> str:
         if row.error is not None and row.metric.startswith("latency.")
     ]
     off = numbers.off
-    told = f"outside their tolerance: {', '.join(off)}" if off else "all numbers within their tolerance"
+    judged = f"outside their tolerance: {', '.join(off)}" if off else "all numbers within their tolerance"
     return (
         f"Live behind {numbers.proxy} against simulated, {numbers.scenario or 'scenario'}:"
-        f" {numbers.verdict}; {'; '.join(words)}; {told}."
+        f" {numbers.verdict}; {'; '.join(words)}; {judged}."
     )
 
 
@@ -88,8 +88,8 @@ def _under_the_title(numbers: ValidationNumbers, description: str) -> list[str]:
     said = "closed load: requests are not paired"
     if pairs.status_equal is not None and pairs.attempts_equal is not None:
         said = (
-            f"{pairs.requests:,} requests, one by one: same status {ratio_text(pairs.status_equal)},"
-            f" as many tries {ratio_text(pairs.attempts_equal)}"
+            f"{pairs.requests:,} requests compared one by one: same status {ratio_text(pairs.status_equal)},"
+            f" same number of attempts {ratio_text(pairs.attempts_equal)}"
         )
     described = textwrap.wrap(description, 118)[:3]
     return [*described, said, *textwrap.wrap(" ".join(numbers.reasons[:1]), 118)[:2]]
@@ -122,7 +122,7 @@ def _source(numbers: ValidationNumbers) -> str:
     overhead = dict.fromkeys((duration_text(min(means)), duration_text(max(means))))
     return (
         f"meshsim {numbers.version} · seed {numbers.seed} · {numbers.measured:g} s measured ·"
-        f" overhead of a call, calibrated and added to the model: {' to '.join(overhead)}"
+        f" overhead of a call, calibrated and in the model: {' to '.join(overhead)}"
     )
 
 
@@ -158,8 +158,8 @@ def _tails(axes: Axes, numbers: ValidationNumbers, curves: tuple[Floats, Floats]
 
 def _theory(numbers: ValidationNumbers) -> tuple[bool, list[tuple[float, float]]]:
     """Whether theory is exact; and the percentiles that it knows: latency, s, and the share beyond."""
-    told = {each.metric: each for each in numbers.theory if each.kind != "bound"}
-    found = [(told[f"latency.{key}"], 1.0 - q) for key, q in QUANTILES.items() if f"latency.{key}" in told]
+    known = {each.metric: each for each in numbers.theory if each.kind != "bound"}
+    found = [(known[f"latency.{key}"], 1.0 - q) for key, q in QUANTILES.items() if f"latency.{key}" in known]
     return all(each.kind == "exact" for each, _ in found), [(each.value, beyond) for each, beyond in found]
 
 
@@ -187,13 +187,15 @@ def _residuals(axes: Axes, pairs: Agreement) -> None:
     axes.set_ylim(-limit, limit)
     tails.log_latency(axes, float(np.quantile(x, 0.005)), float(x.max()) * 1.05)
     beyond = int(np.count_nonzero(np.abs(y) > limit))
-    told = "line: median; bands: 50 and 90 % of requests" + (f"; {beyond} lie outside" if beyond else "")
-    axes.set_xlabel(f"simulated latency\n{told}", fontsize=style.SIZE, color=style.INK)
+    legend = "line: median; bands: 50 and 90 % of requests" + (
+        f"; {beyond} lie outside the panel" if beyond else ""
+    )
+    axes.set_xlabel(f"simulated latency\n{legend}", fontsize=style.SIZE, color=style.INK)
 
 
 def _errors(axes: Axes, rows: Sequence[Metric]) -> None:
     """Each number's error as a share of its tolerance."""
-    style.tidy(axes, "error as a share of its tolerance; within the shade passes", lines=False)
+    style.tidy(axes, "error as a share of its tolerance; the shaded range passes", lines=False)
     axes.axvspan(-1.0, 1.0, color="#E8F3EE", linewidth=0)
     axes.axvline(0.0, color=style.INK, linewidth=0.8)
     for place, row in enumerate(rows):
@@ -222,5 +224,5 @@ def _named(metric: str) -> str:
 def _said(row: Metric) -> str:
     """Error and tolerance of a number in words."""
     if row.error is None or row.tolerance is None:
-        return f"{row.difference:+.3g}, ± {row.allowed:.3g} allowed"
-    return f"{change_text(row.error)}, ± {ratio_text(row.tolerance)} allowed"
+        return f"{row.difference:+.3g}, tolerance {row.allowed:.3g}"
+    return f"{change_text(row.error)}, tolerance {ratio_text(row.tolerance)}"

@@ -51,7 +51,7 @@ def compare(
     """Runs two scenarios on common random numbers and says what differs.
 
     Each pair of runs shares a seed, so both see the same arrivals and service times. Ctrl-C keeps the pairs
-    that have finished, if there are two; a second one gives up.
+    that have finished, if there are two; a second one aborts.
 
     Args:
         a: a file's path, or a scenario that is already loaded.

@@ -220,8 +220,8 @@ def _costly(found: Sequence[Difference]) -> list[str]:
         return []
     _, worst = min(costly, key=lambda each: each[0])
     note = (
-        f"Pairing did not help {len(costly)} of {len(found)} metrics: A and B are not correlated in them, or"
-        f" the other way round ({worst.metric}: {worst.correlation:.2f})."
+        f"Common random numbers widen the intervals of {len(costly)} of {len(found)} metrics: A and B are"
+        f" negatively correlated in them (most: {worst.metric}, {worst.correlation:.2f})."
     )
     return [note]
 

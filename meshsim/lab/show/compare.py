@@ -130,7 +130,7 @@ def objectives(numbers: ComparisonNumbers, *, every: bool = True) -> Sheet:
         limit = f"{'≥' if path.endswith('.success') else '≤'} {of_metric(path)(each.limit)}"
         met = NOTHING if each.met_a is None else f"{each.met_a}/{of}"
         rows.append((path.partition(".")[2], limit, *measured, met, f"{each.met_b}/{of}"))
-    columns = ("", "wanted of B", "A", "B", "B - A", "95 %", "B is", "A met", "B met")
+    columns = ("", "limit of B", "A", "B", "B - A", "95 %", "B is", "A met", "B met")
     if every:
         return Sheet("objectives", columns, rows, words=(6,))
     short = [(*each[:4], *each[7:]) for each in rows]
@@ -167,8 +167,8 @@ def sentences(numbers: ComparisonNumbers) -> list[str]:
     """What the tables say, and how sure it is."""
     found, joint = numbers.by_metric.get(numbers.metric), numbers.jointly
     together = (
-        f"Each interval holds by itself with 95 %. All {joint.metrics} together (Bonferroni):"
-        f" {joint.told} differ from 0, without those marked *."
+        f"Each interval alone has a confidence of 95 %. Jointly (Bonferroni, {joint.metrics} metrics)"
+        f" {joint.told} differences are significant; those marked * only alone."
     )
     worth = [] if found is None else _worth(found, numbers.replications)
     when = [] if numbers.requests is None else _when(numbers.requests)
@@ -216,9 +216,9 @@ def _worth(found: Difference, pairs: int) -> list[str]:
     unpaired = found.unpaired_replications
     needed = "no number of" if unpaired is None else f"{unpaired:,}"
     correlation = "" if found.correlation is None else f", correlation {found.correlation:.2f}"
-    told = (
-        f"Runs with seeds of their own would have needed {needed} replications of each for as narrow an"
-        f" interval, instead of {pairs}: common random numbers divide the variance by"
+    saved = (
+        f"Independent runs would have needed {needed} replications of each for as narrow an interval,"
+        f" instead of {pairs}: common random numbers divide the variance by"
         f" {found.variance_ratio:.3g}{correlation}."
     )
-    return [told]
+    return [saved]

@@ -25,7 +25,7 @@ def sheets_of(numbers: ValidationNumbers) -> list[Sheet]:
 
 def headline(numbers: ValidationNumbers) -> Sheet:
     """One row a number: what theory, simulation and the live mesh say, and how far apart they may be."""
-    columns = ("", "theory", "simulated", "95 % of seeds", "live", "error", "allowed", "")
+    columns = ("", "theory", "simulated", "95 % of seeds", "live", "error", "tolerance", "")
     title = (
         f"{numbers.scenario or 'scenario'} behind {numbers.proxy}: {numbers.verdict.upper()},"
         f" {numbers.measured:g} s measured, seed {numbers.seed}"
@@ -43,7 +43,7 @@ def _row(each: Metric) -> tuple[str, ...]:
         show(each.live),
         signed(each.error),
         sheets.share(each.tolerance),
-        "ok" if each.ok else "OFF",
+        "ok" if each.ok else "OUTSIDE",
     )
 
 
@@ -54,7 +54,7 @@ def paired(numbers: ValidationNumbers) -> Sheet:
         return Sheet("request by request", ("",), [])
     rows: Rows = [
         ("same status", sheets.share(found.status_equal)),
-        ("as many tries", sheets.share(found.attempts_equal)),
+        ("same number of attempts", sheets.share(found.attempts_equal)),
     ]
     for key, error in (("p50", found.p50_error), ("p99", found.p99_error)):
         if error is not None:
@@ -72,7 +72,7 @@ def overhead(numbers: ValidationNumbers) -> Sheet:
         (edge, sheets.count(each.calls), *map(sheets.time, (each.mean, each.p50, each.p99)))
         for edge, each in numbers.overhead.items()
     ]
-    return Sheet("overhead of a call, calibrated", ("edge", "calls", "mean", "p50", "p99"), rows)
+    return Sheet("overhead of a call, as calibrated", ("edge", "calls", "mean", "p50", "p99"), rows)
 
 
 def machine(numbers: ValidationNumbers) -> Sheet:
@@ -87,7 +87,7 @@ def machine(numbers: ValidationNumbers) -> Sheet:
         )
         for name, seen in numbers.machine.items()
     ]
-    columns = ("", "load late, p50", "p99", "services late, p50", "p99", "busy", "stolen")
+    columns = ("", "load lag, p50", "p99", "services' lag, p50", "p99", "CPU utilisation", "CPU steal")
     return Sheet("the machine", columns, rows)
 
 
@@ -103,7 +103,7 @@ def proxies(numbers: ValidationNumbers) -> Sheet:
         apart = points_text if show is sheets.share else show
         values = (show(each.other), show(each.own), apart(each.difference), apart(each.allowed))
         rows.append((each.metric, *values, "equal" if each.ok else "DIFFERENT"))
-    columns = ("", "meshsim", "envoy", "difference", "allowed", "")
+    columns = ("", "meshsim", "envoy", "difference", "tolerance", "")
     return Sheet("mechanisms, live behind both proxies", columns, rows, words=(5,))
 
 
@@ -125,6 +125,6 @@ def table(validations: Sequence[ValidationNumbers]) -> Sheet:
         )
     columns = (
         "scenario", "proxy", "mean", "p50", "p90", "p99", "success", "attempts", "same status", "verdict",
-        "off",
+        "outside tolerance",
     )  # fmt: skip
     return Sheet("live against simulated", columns, rows, words=(1, 9, 10))

@@ -133,10 +133,10 @@ def judge(
     if wrong and not troubles:
         return Verdict(FAIL, wrong)
     if noise or troubles:
-        excuses = [f"so it may be no error that {words}" for _, words in off]
+        excuses = [f"inconclusive: {words}" for _, words in off]
         return Verdict(NOISY, [*troubles, *noise, *excuses])
-    reasons = [f"{words}; chance alone makes {_shown(each, each.chance)}" for each, words in off]
-    return Verdict(NOISY, [*reasons, "the run is too short to tell: make its duration longer"])
+    reasons = [f"{words}; chance alone explains {_shown(each, each.chance)}" for each, words in off]
+    return Verdict(NOISY, [*reasons, "the run is too short for a verdict: make its duration longer"])
 
 
 def _at_most(found: Metric) -> str:
@@ -144,14 +144,14 @@ def _at_most(found: Metric) -> str:
     if found.busy is None:
         return ""
     low, high = (_shown(found, value) for value in found.busy)
-    return f"; a machine as late as this one was makes it {low} to {high}"
+    return f"; the lateness of this machine explains {low} to {high}"
 
 
 def sentence(found: Metric, one: str = "live", other: str = "simulated") -> str:
     """What is wrong with a number."""
     return (
         f"{found.metric} is {_shown(found, found.live)} {one} and {_shown(found, found.simulation)} {other}:"
-        f" {_shown(found, abs(found.difference))} apart, {_shown(found, found.allowed)} are allowed"
+        f" difference {_shown(found, abs(found.difference))}, tolerance {_shown(found, found.allowed)}"
     )
 
 

@@ -55,9 +55,9 @@ class Stages:
         simulate = engines.engine(self.scenario.engine)
         real = self._settled(simulate)
         calm = calibration.still(real, self._rates(simulate))
-        first = self._alive("calibrating", calm)
-        seen = self._alive("running live", real)
-        second = self._alive("calibrating again", calm)
+        first = self._run_live("calibrating", calm)
+        seen = self._run_live("running live", real)
+        second = self._run_live("calibrating again", calm)
         each = [calibration.overheads(records_of(found.run), calm) for found in (first, second)]
         overheads = calibration.pooled(each)
         deals = [calibration.with_overheads(real, overheads, deal) for deal in range(self.replications)]
@@ -103,18 +103,18 @@ class Stages:
         records = simulate(self.scenario, self.scenario.seed)
         return self.scenario.model_copy(update={"warmup": measured([records], self.scenario).start})
 
-    def _alive(self, doing: str, scenario: Scenario) -> Observation:
-        done = self.live(scenario, proxy=self.proxy, progress=self._told(doing, scenario.duration))
+    def _run_live(self, doing: str, scenario: Scenario) -> Observation:
+        done = self.live(scenario, proxy=self.proxy, progress=self._report(doing, scenario.duration))
         if self.stop.pressed:
             raise KeyboardInterrupt
         return done
 
     def _simulated(self, simulate: Engine, model: Scenario, number: int) -> Records:
         total = model.duration * self.replications
-        told = self._told("simulating", total)  # equal stages are one
+        reported = self._report("simulating", total)  # equal stages are one
         behind = number * model.duration
         records = simulate(
-            model, model.seed + number, progress=lambda now: told(behind + min(now, model.duration))
+            model, model.seed + number, progress=lambda now: reported(behind + min(now, model.duration))
         )
         if self.stop.pressed:
             raise KeyboardInterrupt
@@ -133,7 +133,7 @@ class Stages:
             load: count / self.scenario.duration for load, count in zip(loads, sent, strict=True) if count
         }
 
-    def _told(self, doing: str, total: float) -> Progress:
+    def _report(self, doing: str, total: float) -> Progress:
         """What a run reports to: passes it on, and lets Ctrl-C take effect."""
         stage = Stage(self.scenario.name or "scenario", doing, total)
 

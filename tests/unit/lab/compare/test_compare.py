@@ -67,7 +67,7 @@ def test_a_scenario_does_not_differ_from_itself() -> None:
     assert found["same"] == found["count"] > 0
     told = sheets.sentences(result.numbers)
     assert "no pair of runs differs" in told[0]
-    assert not any("good answer in both" in sentence for sentence in told)
+    assert not any("succeeded in both" in sentence for sentence in told)
     assert result.plot().alt
 
 
