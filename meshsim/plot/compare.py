@@ -87,7 +87,7 @@ def _source(numbers: ComparisonNumbers) -> list[str]:
 
 def _tails(axes: Axes, waiting: Sequence[Curve]) -> None:
     """The share of requests that have not succeeded, by time; failures wait for ever."""
-    style.tidy(axes, "share of requests not yet successful after …")
+    style.tidy(axes, "share of requests not yet successful")
     curves = [_interesting(*curve) for curve in waiting if len(curve[0])]
     if len(curves) < 2:
         tails.nothing_to_draw(axes, "needs keep: records")
@@ -98,6 +98,7 @@ def _tails(axes: Axes, waiting: Sequence[Curve]) -> None:
         axes.plot([*times, right], [*shares, shares[-1]], linewidth=1.5, **look)
     tails.log_latency(axes, left, right)
     tails.log_share(axes, min(float(shares[-1]) for _, shares in curves) / 1.5, 1.3)
+    axes.set_xlabel("time since the request was sent", fontsize=style.SIZE, color=style.INK)
     _name(axes, [(right, float(shares[-1])) for _, shares in curves])
 
 
