@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from meshsim.measure.differences import Difference
+from meshsim.measure.precision import Until
 from meshsim.measure.request_pairs import AllRequestPairs
 from meshsim.measure.result import LEFT_OUT, Result
+from meshsim.measure.summary import Provenance
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Side(Result):
     engine: str
     measured: float
     unstable: UnstableRuns | Literal[False]
-    provenance: Mapping[str, str]
+    provenance: Provenance
     label: str
 
 
@@ -75,7 +77,7 @@ class ComparisonNumbers(Result):
     cost: Sequence[Difference]
     objectives: Sequence[ObjectiveRuns]
     requests: AllRequestPairs | None
-    until: Mapping[str, Any] | None = field(metadata=LEFT_OUT)
+    until: Until | None = field(metadata=LEFT_OUT)
     notes: Sequence[str]
     verdict: str
 

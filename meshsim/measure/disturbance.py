@@ -7,7 +7,6 @@ when it should have acted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from meshsim.measure.result import Result
@@ -19,7 +18,7 @@ LATE = 0.05
 """A lag of this share of a latency is as much as the latency may be off."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Lag(Result):
     """How late something acted, s: percentiles over all that it did."""
 
@@ -27,13 +26,35 @@ class Lag(Result):
     p99: float
     max: float
 
-    @classmethod
-    def of(cls, numbers: Mapping[str, float] | None) -> Lag | None:
-        """From numbers by name; None of none."""
-        return None if numbers is None else cls(numbers["p50"], numbers["p99"], numbers["max"])
+
+@dataclass(frozen=True, slots=True)
+class MachineUse(Result):
+    """Shares of all processors' time, 0-1: used, by whoever; given to others by a hypervisor."""
+
+    busy: float
+    stolen: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class LiveConditions(Result):
+    """How well the machine of a live run kept up.
+
+    Attributes:
+        lag: of the load generator behind the arrivals that it was to make; None without any.
+        timer_lag: of the services' timers, likewise.
+        cores: that proxies, services and the load generator used on average.
+        machine: how busy it was; None where the system does not say.
+        troubles: what went wrong in processes, and how often, by process.
+    """
+
+    lag: Lag | None
+    timer_lag: Lag | None
+    cores: dict[str, float]
+    machine: MachineUse | None
+    troubles: dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence(Result):
     """What a live run saw of its machine; None where it could not see it.
 

@@ -187,9 +187,7 @@ def _residuals(axes: Axes, pairs: Agreement) -> None:
     axes.set_ylim(-limit, limit)
     tails.log_latency(axes, float(np.quantile(x, 0.005)), float(x.max()) * 1.05)
     beyond = int(np.count_nonzero(np.abs(y) > limit))
-    legend = "line: median; bands: 50 and 90 % of requests" + (
-        f"; {beyond} outside" if beyond else ""
-    )
+    legend = "line: median; bands: 50 and 90 % of requests" + (f"; {beyond} outside" if beyond else "")
     axes.set_xlabel(f"simulated latency\n{legend}", fontsize=style.SIZE, color=style.INK)
 
 

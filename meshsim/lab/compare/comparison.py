@@ -117,8 +117,8 @@ class Comparison:
                 "compare.json": files.json_writer(self.summary),
                 **form.tables(compare=self.columns, replications=self.replication_columns),
                 **form.pictures(compare=self.plot()),
-                "a.yaml": files.text_writer(self.numbers.a.provenance["scenario"]),
-                "b.yaml": files.text_writer(self.numbers.b.provenance["scenario"]),
+                "a.yaml": files.text_writer(self.numbers.a.provenance.scenario),
+                "b.yaml": files.text_writer(self.numbers.b.provenance.scenario),
                 **files.named_writers(self.a),
                 **files.named_writers(self.b),
             },
@@ -139,7 +139,7 @@ def _column(values: list[float | None]) -> Floats:
 
 def _tail(runs: list[PairedRun]) -> tuple[Floats, Floats]:
     tails = [run.tail for run in runs if run.tail is not None]
-    offered = sum(run.summary["requests"]["offered"] for run in runs)
+    offered = sum(run.numbers.requests.offered for run in runs)
     if len(tails) < len(runs) or not offered:
         return np.array([]), np.array([])
     answered = np.cumsum(np.sum(tails, axis=0))[:-1]  # those in the last bin are later than any edge

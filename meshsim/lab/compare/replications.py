@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 from meshsim.errors import MeshsimError
 from meshsim.lab.compare.pairs import Pair, pair_of, values
@@ -28,15 +27,12 @@ class PairTask(Task):
     other: Scenario | None = None
 
 
-def make(task: Task, progress: Progress | None = None) -> dict[str, Any]:
-    """Makes a pair; a worker's work.
+def make(task: Task, progress: Progress | None = None) -> Pair | None:
+    """Makes a pair; None if Ctrl-C came first (never in a worker).
 
     Args:
         task: a `PairTask`.
         progress: is told how much time has been simulated, s, of the durations of A and B together.
-
-    Returns:
-        `pair`, and `partial`: whether Ctrl-C came first (never in a worker).
     """
     assert isinstance(task, PairTask)
     assert task.other is not None
@@ -44,10 +40,10 @@ def make(task: Task, progress: Progress | None = None) -> dict[str, Any]:
     for scenario in (task.scenario, task.other):
         report = None if progress is None else partial(_report, progress, behind)
         runs.append(run(scenario, engine=task.engine, seed=task.seed, progress=report))
-        if runs[-1].summary["partial"]:
-            return {"pair": None, "partial": True}
+        if runs[-1].numbers.partial:
+            return None
         behind += scenario.duration
-    return {"pair": pair_of(runs[0], runs[1]), "partial": False}
+    return pair_of(runs[0], runs[1])
 
 
 def _report(progress: Progress, behind: float, now: float) -> None:
@@ -83,7 +79,7 @@ class Runner:
     """Makes the pairs of a job, in a pool; `pairs` are those that have finished."""
 
     job: Job
-    pool: Pool
+    pool: Pool[Pair]
     progress: Progress | None
     stop: Interrupt
     pairs: list[Pair] = field(default_factory=list)
@@ -97,11 +93,10 @@ class Runner:
         ]
         if self.pool.jobs == 1:  # several processes tell only when a pair has finished
             self.pool.work = partial(make, progress=self.report)
-        for _, result in self.pool.summaries(tasks, stop=self.stop):
-            made = result["pair"]
+        for _, made in self.pool.summaries(tasks, stop=self.stop):
             if first == 0:
-                metrics.refuse_unsupported(job.metric, made.a.summary)
-                metrics.refuse_unsupported(job.metric, made.b.summary)
+                metrics.refuse_unsupported(job.metric, made.a.numbers)
+                metrics.refuse_unsupported(job.metric, made.b.numbers)
             self.pairs.append(made)
             self.report(0.0)
         self.pairs.sort(key=lambda pair: pair.seed)
@@ -129,7 +124,7 @@ def run_pairs(
         KeyboardInterrupt: Ctrl-C came before two pairs had finished, so there is nothing to compare.
     """
     goal, look = job.goal, None
-    with interruptible(interrupted) as stop, Pool(job.jobs, work=make) as pool:
+    with interruptible(interrupted) as stop, Pool(job.jobs, make) as pool:
         runner = Runner(job, pool, progress, stop)
         cut_short = runner.to(job.pairs if goal is None else goal.least)
         if len(runner.pairs) < 2:

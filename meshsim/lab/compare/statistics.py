@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
-from typing import Any
 
 from meshsim import version
 from meshsim.lab.compare.pairs import Pair, PairedRun, limits, values, weak
@@ -15,6 +14,7 @@ from meshsim.measure.differences import CONFIDENCE, Difference, difference
 from meshsim.measure.intervals import interval
 from meshsim.measure.precision import Look
 from meshsim.measure.request_pairs import AllRequestPairs, RequestCounts, pairable
+from meshsim.measure.summary import Summary
 from meshsim.mesh.histogram import RELATIVE_ERROR
 from meshsim.scenario.advice import advise
 from meshsim.scenario.model import Objective, Scenario
@@ -47,7 +47,7 @@ def compared(
     b = _side(job.b, labels[1], [pair.b for pair in pairs])
     until = None
     if job.goal is not None and look is not None:
-        until = job.goal.as_dict(look)
+        until = job.goal.reached(look)
         notes = [*notes, job.goal.told(look, "A's mean")]
     numbers = ComparisonNumbers(
         version=version.VERSION,
@@ -105,28 +105,29 @@ def differences(pairs: Sequence[Pair], wanted: str) -> tuple[list[Difference], d
 def costs(pairs: Sequence[Pair]) -> list[Difference]:
     """What the answers cost: attempts per second on all edges, and the busy workers of all services."""
     return [
-        difference(path, [of(pair.a.summary) for pair in pairs], [of(pair.b.summary) for pair in pairs], 2)
+        difference(path, [of(pair.a.numbers) for pair in pairs], [of(pair.b.numbers) for pair in pairs], 2)
         for path, of in (("attempts.rate", _attempt_rate), ("services.busy_mean", _busy_workers))
     ]
 
 
-def _attempt_rate(summary: Mapping[str, Any]) -> float:
-    return float(summary["attempts"]["total"] / summary["measured"]) if summary["measured"] else 0.0
+def _attempt_rate(run: Summary) -> float:
+    return run.attempts.total / run.measured if run.measured else 0.0
 
 
-def _busy_workers(summary: Mapping[str, Any]) -> float:
-    return sum(service["busy_mean"] or 0.0 for service in summary["services"].values())
+def _busy_workers(run: Summary) -> float:
+    return sum(service.busy_mean or 0.0 for service in run.services.values())
 
 
 def _side(scenario: Scenario, label: str, runs: Sequence[PairedRun]) -> Side:
-    first = runs[0].summary
-    unstable = [run.summary["unstable"] for run in runs if run.summary["unstable"]]
+    first = runs[0].numbers
+    assert first.provenance is not None
+    unstable = [run.numbers.unstable for run in runs if run.numbers.unstable]
     return Side(
         scenario=scenario.name,
-        engine=first["engine"],
-        measured=first["measured"],
-        unstable=UnstableRuns(len(unstable), unstable[0]["reason"]) if unstable else False,
-        provenance=first["provenance"],
+        engine=first.engine,
+        measured=first.measured,
+        unstable=UnstableRuns(len(unstable), unstable[0].reason) if unstable else False,
+        provenance=first.provenance,
         label=label,
     )
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich import markup
 from rich.box import SIMPLE_HEAD
@@ -29,6 +29,7 @@ from meshsim.errors import printable
 from meshsim.lab.show import sheets
 from meshsim.lab.show.sheets import Sheet
 from meshsim.measure.precision import Look
+from meshsim.measure.summary import Summary
 from meshsim.units import ratio_text
 
 if TYPE_CHECKING:
@@ -119,19 +120,17 @@ def _table(sheet: Sheet, widths: Widths) -> Table:
     return table
 
 
-def show_run(out: Console, summary: dict[str, Any], written: list[Path]) -> None:
+def show_run(out: Console, summary: Summary, written: list[Path]) -> None:
     """Prints what came of a run, what matters most first."""
     for sheet in (sheets.headline, sheets.services, sheets.edges, sheets.failures, sheets.objectives):
         show(out, sheet(summary))
-    if summary["unstable"]:
-        out.print(f"[bold red]{escape(summary['unstable']['reason'])}[/]")
-    for note in summary["notes"]:
+    if summary.unstable:
+        out.print(f"[bold red]{escape(summary.unstable.reason)}[/]")
+    for note in summary.notes:
         out.print(f"[yellow]Note:[/] {escape(note)}")
-    replications = summary["replications"]
-    seeds = f"seed {summary['seed']}" + (
-        f" to {summary['seed'] + replications - 1}" if replications > 1 else ""
-    )
-    out.print(f"[dim]meshsim {summary['version']}, engine {escape(summary['engine'])}, {seeds}[/]")
+    last = summary.seed + summary.replications - 1
+    seeds = f"seed {summary.seed}" + (f" to {last}" if last > summary.seed else "")
+    out.print(f"[dim]meshsim {summary.version}, engine {escape(summary.engine)}, {seeds}[/]")
     show_written(out, written)
 
 

@@ -48,7 +48,7 @@ def validated(
     scenario = live.scenario
     one, other = _shared(simulation, live, window)
     solution = solve(simulation.scenario)
-    theory = predicted(solution, simulation.summary["requests"]["completed"])
+    theory = predicted(solution, simulation.numbers.requests.completed)
     found = metrics(
         one, other, strict=proxy == "meshsim", variation=variation, theory=theory, intervals=intervals,
         busy=busy,
@@ -88,7 +88,7 @@ def _shared(simulation: Run, live: Run, window: Window) -> tuple[Readings, Readi
     """The numbers of both runs, without percentiles that they are too short for."""
     one, other = readings(records_of(simulation), window), readings(records_of(live), window)
     complete(one, other)
-    fewest = min(simulation.summary["requests"]["completed"], live.summary["requests"]["completed"])
+    fewest = min(simulation.numbers.requests.completed, live.numbers.requests.completed)
     weak = [f"latency.{key}" for key, q in QUANTILES.items() if not enough(fewest, q)]
     for metric in weak:
         one.pop(metric, None)
@@ -147,7 +147,7 @@ def vague(found: Sequence[Metric]) -> list[str]:
 def _notes(scenario: Scenario, simulation: Run, live: Run, kept: Readings) -> list[str]:
     """What a reader must know to read the numbers right."""
     notes = []
-    planned, sent = (run.summary["requests"]["offered"] for run in (simulation, live))
+    planned, sent = (run.numbers.requests.offered for run in (simulation, live))
     closed = [f"load[{index}]" for index, load in enumerate(scenario.load) if load.users is not None]
     if closed:
         notes.append(
@@ -156,7 +156,7 @@ def _notes(scenario: Scenario, simulation: Run, live: Run, kept: Readings) -> li
         )
     elif sent != planned:
         notes.append(f"The live run sent {sent} of {planned} requests.")
-    unfinished = live.summary["requests"]["unfinished"]
+    unfinished = live.numbers.requests.unfinished
     if unfinished:
         notes.append(f"{unfinished} live requests had no answer when the run ended.")
     weak = [key for key in QUANTILES if key != "p999" and f"latency.{key}" not in kept]

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 from meshsim.errors import MeshsimError
 from meshsim.lab.engines import Progress
 from meshsim.lab.run import Run
-from meshsim.measure.disturbance import Evidence, Lag
+from meshsim.measure.disturbance import Evidence
 from meshsim.scenario.model import Scenario
 
 
@@ -38,12 +38,14 @@ def on_this_machine(scenario: Scenario, *, proxy: str, progress: Progress | None
         raise MeshsimError(f"the live mesh can't run: {error}; pip install 'meshsim[live]'") from error
     watch = None if progress is None else (lambda mesh: progress(max(mesh.now, 0.0)))
     run = run_live(scenario, proxy=proxy, watch=watch)
-    machine, said = run.evidence["machine"] or {}, troubles(run.evidence)
+    found = run.numbers.live
+    assert found is not None
+    machine, said = found.machine, troubles(found)
     seen = Evidence(
-        load_lag=Lag.of(run.evidence["lag"]),
-        service_lag=Lag.of(run.evidence["timer_lag"]),
-        cpu_busy=machine.get("busy"),
-        cpu_steal=machine.get("stolen"),
+        load_lag=found.lag,
+        service_lag=found.timer_lag,
+        cpu_busy=None if machine is None else machine.busy,
+        cpu_steal=None if machine is None else machine.stolen,
         troubles=tuple(each for each in said if OWN_ERROR not in each),
         errors=tuple(each for each in said if OWN_ERROR in each),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from meshsim.lab import engines
 from meshsim.lab.engines import Engine, Progress
@@ -148,14 +148,14 @@ class Stages:
 
 def _run(scenario: Scenario, records: Records) -> Run:
     """Records as `meshsim run` would give them, so that both sides leave the same files."""
-    return Run(scenario, [records], {**summarise([records], scenario), "provenance": provenance(scenario)})
+    return Run(scenario, [records], replace(summarise([records], scenario), provenance=provenance(scenario)))
 
 
 def _noise(
     simulation: Run, evidence: Mapping[str, Evidence], calibrations: Sequence[calibration.Overheads]
 ) -> list[str]:
     """What says that the machine was busy, in words."""
-    p50, p99 = (simulation.summary["latency"][key] for key in ("p50", "p99"))
+    p50, p99 = simulation.numbers.latency.p50, simulation.numbers.latency.p99
     late = [
         f"{name}: {each}"
         for name, seen in evidence.items()

@@ -2,7 +2,7 @@
 
 from meshsim.measure.disturbance import Evidence, Lag
 
-QUIET = Lag.of({"p50": 1e-4, "p99": 1e-3, "max": 5e-3})
+QUIET = Lag(1e-4, 1e-3, 5e-3)
 
 
 def test_small_lags_beside_long_latencies_are_no_matter() -> None:
