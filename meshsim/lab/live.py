@@ -29,7 +29,7 @@ from meshsim.scenario import load
 from meshsim.scenario.advice import advise
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.overrides import Overrides
-from meshsim.scenario.parts import programs
+from meshsim.scenario.topology import Topology
 
 GLANCE = 0.5
 """Between two looks at the mesh, s."""
@@ -273,7 +273,7 @@ def _result(scenario: Scenario, merged: Merged, found: LiveConditions) -> LiveRu
     numbers = summarise([merged.records], scenario, notes=notes)
     numbers = replace(
         numbers,
-        services=_known(numbers.services, programs(scenario)),
+        services=_known(numbers.services, Topology(scenario).programs()),
         notes=[*numbers.notes, *words(found, numbers.latency.mean)],
         live=found,
         provenance=provenance(scenario),
@@ -283,7 +283,7 @@ def _result(scenario: Scenario, merged: Merged, found: LiveConditions) -> LiveRu
 
 def _blind_spots(scenario: Scenario) -> list[str]:
     notes = []
-    if own := programs(scenario):
+    if own := Topology(scenario).programs():
         notes.append(
             f"{', '.join(own)}: nobody can look into a program; its workers and queue are not known."
         )

@@ -7,7 +7,8 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 from meshsim.errors import MeshsimError
-from meshsim.scenario.model import CLIENT, CallStep, Load, Scenario
+from meshsim.scenario.model import CallStep, Load, Scenario
+from meshsim.scenario.topology import Topology
 
 ROW_BYTES = 200
 """Of a request, a call or an attempt: 150 as measured, with results; more when tables have just doubled."""
@@ -45,14 +46,14 @@ def check_mesh(scenario: Scenario) -> None:
     Raises:
         MeshsimError: it is too large.
     """
-    replicas = {**_replicas(scenario), CLIENT: 1}
-    edges = {(a, b): replicas[a] * replicas[b] for a, b in scenario.edges()}
+    topology = Topology(scenario)
+    edges = {(a, b): topology.proxy_count(a) * topology.replica_count(b) for a, b in topology.edges}
     free, hosts = available(), sum(edges.values())
     if free is not None and hosts * HOST_BYTES > free:
         caller, service = max(edges, key=lambda edge: edges[edge])
         raise MeshsimError(
-            f"each of the {replicas[caller]:,} replicas of {caller} keeps connections and counts for each"
-            f" of the {replicas[service]:,} of {service}; such pairs would take"
+            f"each of the {topology.proxy_count(caller):,} replicas of {caller} keeps connections and"
+            f" counts for each of the {topology.replica_count(service):,} of {service}; such pairs would take"
             f" {hosts * HOST_BYTES / 1e9:.3g} GB in all, and {free / 1e9:.3g} GB of memory are free;"
             " give them fewer replicas"
         )
@@ -64,7 +65,7 @@ def check_live(scenario: Scenario, proxy: str) -> None:
     Raises:
         MeshsimError: there are too many.
     """
-    replicas = sum(_replicas(scenario).values())
+    replicas = sum(map(Topology(scenario).replica_count, scenario.services))
     free, needed = available(), replicas * (PROCESS_BYTES + PROXY_BYTES[proxy])
     if free is not None and needed > free:
         raise MeshsimError(
@@ -72,14 +73,6 @@ def check_live(scenario: Scenario, proxy: str) -> None:
             f" {needed / 1e9:.3g} GB, and {free / 1e9:.3g} GB of memory are free; simulate it with"
             " meshsim run, or give it fewer replicas"
         )
-
-
-def _replicas(scenario: Scenario) -> dict[str, int]:
-    """Of each service, all versions together."""
-    return {
-        name: sum(each.replicas for each in service.deployments().values())
-        for name, service in scenario.services.items()
-    }
 
 
 def _rounded(rows: float) -> str:
@@ -99,27 +92,7 @@ def _requests(load: Load, scenario: Scenario) -> float:
         services = scenario.services[load.to].deployments().values()
         pause = load.think.build().mean + min(each.time.build().mean for each in services)
         return load.users * until / pause if pause > 0.0 else 0.0
-    if load.arrivals.trace is not None:
-        return float(sum(time < until for time in load.arrivals.trace.times))
-    if load.arrivals.mmpp is not None:
-        states = list(zip(load.arrivals.mmpp.rates, load.arrivals.mmpp.mean_times, strict=True))
-        return until * sum(rate * mean for rate, mean in states) / sum(mean for _, mean in states)
-    if load.rate is not None:
-        return load.rate * until
-    return _area(load, until)
-
-
-def _area(load: Load, until: float) -> float:
-    """The requests of a profile: the rate over time, piece by straight piece."""
-    from meshsim.scenario.parts import intensity  # noqa: PLC0415 - who simulates has it, who only checks need not
-
-    pieces = intensity(load, 0, until)
-    ends = [*pieces.starts[1:], until]
-    total = 0.0
-    for start, end, rate, slope in zip(pieces.starts, ends, pieces.rates, pieces.slopes, strict=True):
-        lasts = max(0.0, min(end, until) - start)
-        total += lasts * (rate + 0.5 * slope * lasts)
-    return total
+    return until * load.mean_rate(0.0, until)
 
 
 def _calls(scenario: Scenario) -> dict[str, float]:

@@ -2,9 +2,9 @@
 
 Each number has a tolerance: a share of the simulated one that is asked for, or, where it is wider, the
 interval of what chance does to the difference: as it is spread over the run (`meshsim.measure.blocks`), and
-at most as much as luck sets simulated runs apart (`meshsim.measure.luck`). Latencies behind meshsim's own
-proxy have no second way out, since proxy and simulator make the same draws: they must be as close as asked.
-If such a one is not, but chance could have done it, then the run is too short to judge.
+at most as much as simulated runs with other seeds lie apart (`meshsim.measure.seed_variation`). Latencies
+behind meshsim's own proxy have no second way out, since proxy and simulator make the same draws: they must be
+as close as asked. If such a one is not, but chance could have done it, then the run is too short to judge.
 
 A busy machine excuses what it can have done, and no more (`meshsim.lab.validate.lateness`).
 
@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from meshsim.measure.blocks import gap
-from meshsim.measure.luck import Luck
 from meshsim.measure.readings import Readings
+from meshsim.measure.seed_variation import SeedVariation
 from meshsim.theory import Solution
 from meshsim.units import duration_text, ratio_text
 
@@ -148,7 +148,7 @@ def rows(
     live: Readings,
     *,
     strict: bool,
-    luck: Luck,
+    luck: SeedVariation,
     theory: Mapping[str, Told],
     intervals: Mapping[str, tuple[float, float]],
     busy: Mapping[str, tuple[float, float]],

@@ -20,15 +20,15 @@ from meshsim.lab.validate.spread import intervals
 from meshsim.lab.validate.summary import summarise as sum_up
 from meshsim.lab.validate.validation import Validation, records_of
 from meshsim.measure.disturbance import Evidence
-from meshsim.measure.luck import Luck, by_run
 from meshsim.measure.records import Records
+from meshsim.measure.seed_variation import SeedVariation, by_run
 from meshsim.measure.summary import summarise
 from meshsim.measure.window import measured
 from meshsim.plain import converted
 from meshsim.scenario import load
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.overrides import Overrides
-from meshsim.scenario.parts import programs
+from meshsim.scenario.topology import Topology
 
 MESHSIM, ENVOY, BOTH = "meshsim", "envoy", "both"
 PROXIES = {MESHSIM: (MESHSIM,), ENVOY: (ENVOY,), BOTH: (MESHSIM, ENVOY)}
@@ -146,7 +146,7 @@ def validate_each(
 
 def _without_programs(scenario: Scenario) -> Scenario:
     """The scenario, all services of which are meshsim's own: they can take no time while it calibrates."""
-    if own := programs(scenario):
+    if own := Topology(scenario).programs():
         raise MeshsimError(
             f"{scenario.name or 'scenario'} can't be validated: service {own[0]} is a program of yours"
             " (live.command), whose own time can't be told from the overhead of a call; see it run with"
@@ -199,7 +199,7 @@ class _Work:
             live=seen.run,
             proxy=self.proxy,
             intervals=intervals(runs, window),
-            luck=Luck(by_run(alike, window), len(alike)),
+            luck=SeedVariation(by_run(alike, window), len(alike)),
             overheads=calibration.described(overheads),
             evidence=evidence,
             noise=noise,

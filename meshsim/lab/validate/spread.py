@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from meshsim.lab.validate.judgement import CONFIDENCE
 from meshsim.measure.grid import Window
 from meshsim.measure.intervals import interval
-from meshsim.measure.luck import by_run
 from meshsim.measure.records import Records
+from meshsim.measure.seed_variation import by_run
 
 
 def intervals(runs: Sequence[Records], window: Window) -> dict[str, tuple[float, float]]:

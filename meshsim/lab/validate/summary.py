@@ -13,9 +13,9 @@ from meshsim.measure.agreement import agreement
 from meshsim.measure.disturbance import Evidence
 from meshsim.measure.grid import Window
 from meshsim.measure.latency import QUANTILES
-from meshsim.measure.luck import Luck
 from meshsim.measure.metrics import LEAST_BEYOND, enough
 from meshsim.measure.readings import Readings, complete, readings
+from meshsim.measure.seed_variation import SeedVariation
 from meshsim.scenario.model import Scenario
 from meshsim.theory import Solution, solve
 from meshsim.units import ratio_text
@@ -32,7 +32,7 @@ def summarise(
     live: Run,
     proxy: str,
     intervals: Mapping[str, tuple[float, float]],
-    luck: Luck,
+    luck: SeedVariation,
     overheads: Mapping[str, Mapping[str, float]],
     evidence: Mapping[str, Evidence],
     noise: Sequence[str],
@@ -110,7 +110,7 @@ def _shared(simulation: Run, live: Run, window: Window) -> tuple[Readings, Readi
     )
 
 
-def _proxies(beside: Validation, live: Run, luck: Luck, window: Window, busy: Busy) -> list[Row]:
+def _proxies(beside: Validation, live: Run, luck: SeedVariation, window: Window, busy: Busy) -> list[Row]:
     """What the mechanisms did behind one proxy and behind the other, both live."""
     one, other = readings(records_of(beside.live), window), readings(records_of(live), window)
     complete(one, other)

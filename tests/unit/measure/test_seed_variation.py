@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from meshsim.measure.luck import FEWEST, Luck
+from meshsim.measure.seed_variation import FEWEST, SeedVariation
 
 
 def test_two_runs_of_the_same_law_are_within_it_as_often_as_it_says() -> None:
@@ -14,13 +14,13 @@ def test_two_runs_of_the_same_law_are_within_it_as_often_as_it_says() -> None:
     within = 0
     for _ in range(4000):
         values = rng.normal(100.0, 5.0, 20)
-        luck = Luck({"n": values.tolist()}, 20)
+        luck = SeedVariation({"n": values.tolist()}, 20)
         within += abs(np.diff(rng.normal(100.0, 5.0, 2))[0]) <= luck.bound("n", 0.0, 0.95)
     assert within / 4000 == pytest.approx(0.95, abs=0.014)
 
 
 def test_events_that_never_came_may_come_once_or_twice() -> None:
-    luck = Luck({}, 10)
+    luck = SeedVariation({}, 10)
     bound = luck.bound("failures.UC", 1.0, 0.997)
     assert 2.0 < bound < 3.0
     assert math.isclose(11.0**-bound, 0.003)
@@ -28,5 +28,5 @@ def test_events_that_never_came_may_come_once_or_twice() -> None:
 
 
 def test_few_runs_bound_nothing() -> None:
-    assert Luck({"n": [5.0] * (FEWEST - 1)}, FEWEST - 1).bound("n", 1.0, 0.95) == math.inf
-    assert Luck({"n": [5.0] * FEWEST}, FEWEST).bound("n", 0.0, 0.95) == 0.0
+    assert SeedVariation({"n": [5.0] * (FEWEST - 1)}, FEWEST - 1).bound("n", 1.0, 0.95) == math.inf
+    assert SeedVariation({"n": [5.0] * FEWEST}, FEWEST).bound("n", 0.0, 0.95) == 0.0

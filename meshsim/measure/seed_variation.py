@@ -1,8 +1,8 @@
-"""How far apart runs lie that differ in nothing but luck, seen in simulated ones.
+"""How far apart runs lie that differ in their seeds only, seen in simulated ones.
 
-The jackknife of `meshsim.measure.blocks` sees how a difference is spread over a run, and asks no more. What
-happens in one block only (an outage, a proxy that breaks) is for it one draw of luck, however large. So it
-has a bound: luck brings a live run no further from a simulated one than simulated ones are from each other.
+The jackknife of `meshsim.measure.blocks` sees how a difference is spread over a run. What happens in one
+block only (an outage, a proxy that breaks) counts there as chance, however large it is. So chance has a
+bound: it brings a live run no further from a simulated one than those with other seeds are from each other.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def by_run(runs: Sequence[Records], window: Window) -> dict[str, list[float]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Luck:
-    """What luck does to the numbers of a run.
+class SeedVariation:
+    """How much the numbers of runs with different seeds vary.
 
     Attributes:
         values: of each metric, one a run; a metric that is missing was 0 in all.
