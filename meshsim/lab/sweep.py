@@ -87,7 +87,7 @@ class Sweep:
     @property
     def wanted(self) -> int:
         """How many there are to be."""
-        return len(self.grid.points) * int(self.header["replications"])
+        return len(self.grid.points) * self.header.replications
 
     @property
     def partial(self) -> bool:
@@ -240,14 +240,14 @@ def _book(out: str | Path | None, said: Header, fresh: bool) -> Memory:
 
 def _tasks(grid: Grid, said: Header, finished: Mapping[tidy.Run, object]) -> list[Task]:
     """The runs that are left, all points' first replications before any second one."""
-    replications = int(said["replications"])
+    replications = said.replications
     return [
         Task(
             place * replications + replication,
             point.scenario,
-            said["seed"] + replication,
-            said["engine"],
-            f"{point.label}, seed {said['seed'] + replication}",
+            said.seed + replication,
+            said.engine,
+            f"{point.label}, seed {said.seed + replication}",
         )
         for replication in range(replications)
         for place, point in enumerate(grid.points)
@@ -308,11 +308,12 @@ def as_dict(done: Sweep) -> dict[str, Any]:
         "scenario": done.scenario.name,
         "version": version.VERSION,
         "engine": done.engine,
-        **{key: done.header[key] for key in ("seed", "replications")},
+        "seed": done.header.seed,
+        "replications": done.header.replications,
         "partial": done.partial,
         "computed": done.computed,
         "resumed": done.resumed,
-        "keys": done.header["keys"],
+        "keys": done.header.keys,
         "points": [
             {
                 "values": dict(zip(done.keys, done.grid.points[digest.point].values, strict=True)),

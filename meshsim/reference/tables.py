@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from meshsim.measure.grid import Floats, Grid
 from meshsim.measure.records import Attempts, Calls, Requests
+from meshsim.measure.table import Rows, table_of
 from meshsim.reference.station import Levels
 
 NAN = math.nan
@@ -69,45 +70,25 @@ class Tables:
 
     def request_columns(self) -> Requests:
         """The requests as arrays."""
-        rows = self.requests
-        return Requests(
-            load=np.array([row.load for row in rows], np.int64),
-            start=np.array([row.start for row in rows], np.float64),
-            end=np.array([row.end for row in rows], np.float64),
-            status=np.array([row.status for row in rows], np.int64),
-            flag=np.array([row.flag for row in rows], np.str_),
-            attempts=np.array([row.attempts if row.end == row.end else 0 for row in rows], np.int64),
-            version=np.array([row.version for row in rows], np.str_),
-        )
+        rows = [replace(row, attempts=0) if math.isnan(row.end) else row for row in self.requests]
+        return _columns(Requests, rows)
 
     def call_columns(self) -> Calls:
         """The calls as arrays."""
-        rows = self.calls
-        return Calls(
-            edge=np.array([row.edge for row in rows], np.int64),
-            request_start=np.array([row.request_start for row in rows], np.float64),
-            start=np.array([row.start for row in rows], np.float64),
-            end=np.array([row.end for row in rows], np.float64),
-            status=np.array([row.status for row in rows], np.int64),
-            flag=np.array([row.flag for row in rows], np.str_),
-            extra=np.array([row.extra for row in rows], np.bool_),
-        )
+        return _columns(Calls, self.calls)
 
     def attempt_columns(self) -> Attempts:
         """The attempts as arrays."""
-        rows = self.attempts
-        return Attempts(
-            edge=np.array([row.edge for row in rows], np.int64),
-            replica=np.array([row.replica for row in rows], np.int64),
-            kind=np.array([row.kind for row in rows], np.int64),
-            request_start=np.array([row.request_start for row in rows], np.float64),
-            sent=np.array([row.sent for row in rows], np.float64),
-            arrived=np.array([row.arrived for row in rows], np.float64),
-            answered=np.array([row.answered for row in rows], np.float64),
-            status=np.array([row.status for row in rows], np.int64),
-            ended=np.array([row.ended for row in rows], np.float64),
-            extra=np.array([row.extra for row in rows], np.bool_),
-        )
+        return _columns(Attempts, self.attempts)
+
+
+def _columns(kind: type[Rows], rows: Sequence[object]) -> Rows:
+    """Rows as the arrays that a table declares, by the same names."""
+
+    def column(name: str, _: type) -> list[object] | None:
+        return [getattr(row, name) for row in rows] if rows and hasattr(rows[0], name) else None
+
+    return table_of(kind, column, len(rows))
 
 
 def integrals(levels: Sequence[Levels], grid: Grid, end: float) -> tuple[Floats, Floats]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from types import SimpleNamespace
 
 import matplotlib.image
 import numpy as np
@@ -30,7 +31,7 @@ class ByHand:
 
     def __init__(self, vary, *, missing=0, replications=7, unlimited=False, silent=False, ok=200) -> None:
         self.grid = load_grid(loads(TEXT), vary=vary)
-        self.header = {"seed": 3, "replications": replications, "version": "9.9"}
+        self.header = SimpleNamespace(seed=3, replications=replications, version="9.9")
         self.engine, self.partial = "by-hand", missing > 0
         points = self.grid.points[: len(self.grid.points) - missing]
         self.digests = [
