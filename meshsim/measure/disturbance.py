@@ -82,18 +82,16 @@ class Evidence(Result):
             p99: likewise.
         """
         found = []
-        whose = (("the load generator", "sent", self.load_lag), ("the services", "acted", self.service_lag))
-        for who, did, lag in whose:
+        whose = (("the load generator sent", self.load_lag), ("the services acted", self.service_lag))
+        for who, lag in whose:
             if lag is None:
                 continue
-            for share, late, of in (("half", lag.p50, p50), ("one in a hundred", lag.p99, p99)):
+            for key, late, of in (("p50", lag.p50, p50), ("p99", lag.p99, p99)):
                 if late > LATE * of:
-                    found.append(
-                        f"{who} {did} late: {share} by {duration_text(late)} or more, beside latencies of"
-                        f" {duration_text(of)}"
-                    )
+                    beside = f"latency {key} {duration_text(of)}"
+                    found.append(f"{who} late: lag {key} {duration_text(late)}, {beside}")
         if self.cpu_busy is not None and self.cpu_busy > BUSY:
-            found.append(f"the processors were busy {ratio_text(self.cpu_busy)} of the time")
+            found.append(f"CPU utilisation was {ratio_text(self.cpu_busy)}")
         if self.cpu_steal is not None and self.cpu_steal > LATE:
-            found.append(f"the hypervisor took {ratio_text(self.cpu_steal)} of the processors' time")
+            found.append(f"CPU steal was {ratio_text(self.cpu_steal)}: the hypervisor ran others")
         return found

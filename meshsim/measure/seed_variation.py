@@ -1,8 +1,8 @@
-"""How far apart runs lie that differ in their seeds only, seen in simulated ones.
+"""How far apart runs lie that differ in nothing but their seed.
 
-The jackknife of `meshsim.measure.blocks` sees how a difference is spread over a run. What happens in one
-block only (an outage, a proxy that breaks) counts there as chance, however large it is. So chance has a
-bound: it brings a live run no further from a simulated one than those with other seeds are from each other.
+The jackknife (`meshsim.measure.jackknife`) sees how a difference is spread over a run, and asks no more. What
+happens in one block only (an outage, a proxy that breaks) is for it one chance event, however large. So it
+has a bound: chance brings a live run no further from a simulated one than simulated ones are from each other.
 """
 
 from __future__ import annotations
@@ -12,32 +12,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from meshsim.measure.grid import Window
-from meshsim.measure.intervals import t_quantile
+from meshsim.measure.intervals import interval, t_quantile
 from meshsim.measure.readings import readings
 from meshsim.measure.records import Records
 
 FEWEST = 5
 """Runs that it takes to see how far apart they lie: two may be equal by chance."""
-
-
-def by_run(runs: Sequence[Records], window: Window) -> dict[str, list[float]]:
-    """Every number of runs, by metric; what never happened in a run, happened 0 times in it.
-
-    Args:
-        runs: of one scenario.
-        window: that is measured, in each.
-    """
-    values: dict[str, list[float]] = {}
-    each = [readings(run, window) for run in runs]
-    for metric in dict.fromkeys(metric for found in each for metric in found):
-        own = [found[metric].whole if metric in found else 0.0 for found in each]
-        values[metric] = [value for value in own if value is not None]
-    return values
+Ranges = Mapping[str, tuple[float, float]]
+"""From what to what, by metric."""
 
 
 @dataclass(frozen=True, slots=True)
 class SeedVariation:
-    """How much the numbers of runs with different seeds vary.
+    """The numbers of several runs of a scenario.
 
     Attributes:
         values: of each metric, one a run; a metric that is missing was 0 in all.
@@ -46,6 +33,37 @@ class SeedVariation:
 
     values: Mapping[str, Sequence[float]]
     runs: int
+
+    @classmethod
+    def of(cls, runs: Sequence[Records], window: Window) -> SeedVariation:
+        """Every number of runs in the measured window; what never happened in a run, happened 0 times."""
+        values: dict[str, list[float]] = {}
+        each = [readings(run, window) for run in runs]
+        for metric in dict.fromkeys(metric for found in each for metric in found):
+            own = [found[metric].whole if metric in found else 0.0 for found in each]
+            values[metric] = [value for value in own if value is not None]
+        return cls(values, len(runs))
+
+    def ranges(self) -> Ranges:
+        """From the least to the most of each metric."""
+        return {metric: (min(values), max(values)) for metric, values in self.values.items()}
+
+    def intervals(self, confidence: float) -> Ranges:
+        """Where further runs lie, as far as normal laws go: t quantile · s · sqrt(1 + 1/n).
+
+        No number is less than 0, and no ratio more than 1.
+
+        Source: Law, Simulation Modeling and Analysis, 5th ed. (2015), 4.5: the mean of n runs and one further
+            one are independent, so the variance of their difference is (1 + 1/n) times that of a run.
+        """
+        result = {}
+        for metric, known in self.values.items():
+            if len(known) == self.runs:
+                found = interval(known, confidence)
+                half = found.half_width * math.sqrt(len(known) + 1.0)
+                most = 1.0 if metric.endswith(("ratio", "share")) else math.inf
+                result[metric] = (max(found.mean - half, 0.0), min(found.mean + half, most))
+        return result
 
     def bound(self, metric: str, step: float, confidence: float) -> float:
         """How far apart two runs lie at most; infinity if there are too few runs to say.

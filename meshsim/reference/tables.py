@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from meshsim.measure.grid import Floats, Grid
-from meshsim.measure.records import Attempts, Calls, Requests
 from meshsim.measure.table import Rows, table_of
 from meshsim.reference.station import Levels
 
@@ -32,15 +31,42 @@ class RequestRow:
 
 @dataclass(slots=True)
 class CallRow:
-    """A call. Columns as in :class:`Calls`."""
+    """A call, made for a request. Columns as in :class:`Calls`.
 
+    Attributes:
+        extra: whether a retry or a hedge is among its ancestors.
+        flags: what proxies did, in order.
+        attempts: sent ones.
+    """
+
+    request: RequestRow
     edge: int
-    request_start: float
     start: float
     extra: bool
     end: float = NAN
     status: int = 0
-    flag: str = ""
+    flags: list[str] = field(default_factory=list)
+    attempts: int = 0
+
+    @property
+    def request_start(self) -> float:
+        """When the request began, s."""
+        return self.request.start
+
+    @property
+    def flag(self) -> str:
+        """Its flags as one, once it has ended."""
+        return ",".join(self.flags) if self.ended else ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether its caller has an answer, or wants none any more."""
+        return not math.isnan(self.end)
+
+    def add_flag(self, flag: str) -> None:
+        """Say what a proxy did, once."""
+        if flag and flag not in self.flags:
+            self.flags.append(flag)
 
 
 @dataclass(slots=True)
@@ -68,22 +94,9 @@ class Tables:
     attempts: list[AttemptRow] = field(default_factory=list)
     ejections: list[tuple[float, int, int]] = field(default_factory=list)
 
-    def request_columns(self) -> Requests:
-        """The requests as arrays."""
-        rows = [replace(row, attempts=0) if math.isnan(row.end) else row for row in self.requests]
-        return _columns(Requests, rows)
 
-    def call_columns(self) -> Calls:
-        """The calls as arrays."""
-        return _columns(Calls, self.calls)
-
-    def attempt_columns(self) -> Attempts:
-        """The attempts as arrays."""
-        return _columns(Attempts, self.attempts)
-
-
-def _columns(kind: type[Rows], rows: Sequence[object]) -> Rows:
-    """Rows as the arrays that a table declares, by the same names."""
+def columns(kind: type[Rows], rows: Sequence[object]) -> Rows:
+    """Rows as arrays: those of :class:`Requests`, :class:`Calls` or :class:`Attempts`."""
 
     def column(name: str, _: type) -> list[object] | None:
         return [getattr(row, name) for row in rows] if rows and hasattr(rows[0], name) else None

@@ -214,7 +214,7 @@ def of_metric(metric: str) -> Callable[[float | None], str]:
         return share
     if ".latency." in f".{metric}" or ".ok_latency." in f".{metric}" or last == "wait_mean":
         return time
-    return rate if last in ("rate", "goodput") else number
+    return rate if last in ("rate", "goodput", "throughput") else number
 
 
 def line(kind: str, name: str, *said: str) -> str:

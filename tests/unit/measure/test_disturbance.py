@@ -15,8 +15,8 @@ def test_each_kind_of_noise_is_named() -> None:
     late = Lag(5e-3, 0.05, 0.1)
     assert len(Evidence(load_lag=late).complaints(0.04, 0.2)) == 2
     (found,) = Evidence(service_lag=Lag(1e-4, 0.02, 0.1)).complaints(0.04, 0.2)
-    assert found == "the services acted late: one in a hundred by 20 ms or more, beside latencies of 200 ms"
-    assert Evidence(cpu_busy=0.95).complaints(1, 1) == ["the processors were busy 95 % of the time"]
+    assert found == "the services acted late: lag p99 20 ms, latency p99 200 ms"
+    assert Evidence(cpu_busy=0.95).complaints(1, 1) == ["CPU utilisation was 95 %"]
     assert "hypervisor" in Evidence(cpu_steal=0.2).complaints(1, 1)[0]
 
 

@@ -1,4 +1,4 @@
-"""The bound of luck: runs with other luck stay within it, and rare events have room."""
+"""How far apart runs may lie: those with other seeds stay within it, and rare events have room."""
 
 import math
 
@@ -14,17 +14,17 @@ def test_two_runs_of_the_same_law_are_within_it_as_often_as_it_says() -> None:
     within = 0
     for _ in range(4000):
         values = rng.normal(100.0, 5.0, 20)
-        luck = SeedVariation({"n": values.tolist()}, 20)
-        within += abs(np.diff(rng.normal(100.0, 5.0, 2))[0]) <= luck.bound("n", 0.0, 0.95)
+        variation = SeedVariation({"n": values.tolist()}, 20)
+        within += abs(np.diff(rng.normal(100.0, 5.0, 2))[0]) <= variation.bound("n", 0.0, 0.95)
     assert within / 4000 == pytest.approx(0.95, abs=0.014)
 
 
 def test_events_that_never_came_may_come_once_or_twice() -> None:
-    luck = SeedVariation({}, 10)
-    bound = luck.bound("failures.UC", 1.0, 0.997)
+    variation = SeedVariation({}, 10)
+    bound = variation.bound("failures.UC", 1.0, 0.997)
     assert 2.0 < bound < 3.0
     assert math.isclose(11.0**-bound, 0.003)
-    assert luck.bound("a share of 1000", 0.001, 0.997) == pytest.approx(bound / 1000.0)
+    assert variation.bound("a share of 1000", 0.001, 0.997) == pytest.approx(bound / 1000.0)
 
 
 def test_few_runs_bound_nothing() -> None:

@@ -22,13 +22,7 @@ class Live(Protocol):
     """What runs a scenario for real."""
 
     def __call__(self, scenario: Scenario, *, proxy: str, progress: Progress | None = None) -> Observation:
-        """Runs a scenario behind the sidecars of one kind, from its start until all is answered.
-
-        Args:
-            scenario: with its seed.
-            proxy: ``meshsim`` or ``envoy``.
-            progress: is told how much of it has passed, s.
-        """
+        """Runs a scenario behind the sidecars of one kind, from its start until all is answered."""
 
 
 def on_this_machine(scenario: Scenario, *, proxy: str, progress: Progress | None = None) -> Observation:
