@@ -165,7 +165,7 @@ def sweep(
 
     All points have the same seeds, so differences between points are the points' and not the draws'.
 
-    Ctrl-C ends it early: what has finished until then is returned (and saved). A second Ctrl-C gives up.
+    Ctrl-C ends it early: what has finished until then is returned (and saved). A second Ctrl-C aborts.
 
     Args:
         scenario: a file's path (``-`` for standard input), or a scenario that is already loaded.
@@ -285,7 +285,7 @@ def sheet(done: Sweep) -> sheets.Sheet:
                 sheets.share(client("success_ratio")),
                 *(_percentile(digest, key) for key in ("p50", "p99")),
                 busy,
-                "unsteady" if digest.unstable else "",
+                "unstable" if digest.unstable else "",
             )
         )
     columns = (*done.keys, "offered", "goodput", "success", "p50", "p99", "busiest", "")

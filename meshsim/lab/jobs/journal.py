@@ -42,7 +42,7 @@ META, DIGEST = "meshsim", "meshsim.sha256"
 """The keys of a table's metadata under which it says which sweep it is, and proves that it is whole."""
 UNLIKE_RESULTS = {"name", "description", "engine", "seed", "sweep", "objectives"}
 """Keys of a scenario that change no number of a sweep, or are told by themselves."""
-KEPT = "what has finished before is kept: make room, and the same command (without --fresh) goes on"
+KEPT = "finished runs are kept: make room, and the same command (without --fresh) resumes"
 REMEDY = "choose another folder with --out, or begin anew with --fresh"
 OLD = "an earlier version of meshsim wrote it, without the digests that would show damage"
 DAMAGED = "it is damaged: what it holds does not match its digest"

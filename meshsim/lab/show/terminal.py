@@ -212,7 +212,10 @@ def show_sweep(out: Console, done: Sweep, folder: Path) -> None:
 
     show(out, sheet(done))
     if any(digest.unstable for digest in done.digests):
-        out.print("[yellow]Note:[/] unsteady: work piled up faster than it was done; a longer run differs.")
+        out.print(
+            "[yellow]Note:[/] unstable: queues grew throughout the measurement window;"
+            " a longer run gives other numbers."
+        )
     said = done.header
     seeds = _seeds(said.seed, said.replications)
     made = f"{done.runs} of {done.wanted} runs, " if done.partial else ""

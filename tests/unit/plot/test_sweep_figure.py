@@ -95,7 +95,7 @@ def test_points_that_are_not_steady_are_hollow() -> None:
     figure = sweep_figure(ByHand(RATES))
     hollow = [line for line in figure.axes[0].lines if line.get_markerfacecolor() == "white"]
     assert [line.get_xdata().tolist() for line in hollow] == [[80, 100]]
-    assert "hollow: work piled up" in texts(figure)
+    assert "hollow: unstable" in texts(figure)
     assert "hollow" not in texts(sweep_figure(ByHand({"load[0].rate": ["20/s", "30/s"]})))
 
 
