@@ -16,10 +16,11 @@ from meshsim.lab.digest import Digest, digests
 from meshsim.lab.jobs import journal
 from meshsim.lab.jobs.interrupt import Interrupt, interruptible
 from meshsim.lab.jobs.journal import Header, Journal, Memory
-from meshsim.lab.jobs.pool import Pool, Refused, Summary, Task, cores
+from meshsim.lab.jobs.pool import Pool, Refused, Task, cores, simulate
 from meshsim.lab.output import Output, OutputOptions, Written, output
 from meshsim.lab.run import first_seed
 from meshsim.lab.show import sheets
+from meshsim.measure.summary import Summary
 from meshsim.measure.table import Table, frame
 from meshsim.plain import converted
 from meshsim.scenario.grid import Grid
@@ -86,7 +87,7 @@ class Sweep:
     @property
     def wanted(self) -> int:
         """How many there are to be."""
-        return len(self.grid.points) * int(self.header["replications"])
+        return len(self.grid.points) * self.header.replications
 
     @property
     def partial(self) -> bool:
@@ -164,7 +165,7 @@ def sweep(
 
     All points have the same seeds, so differences between points are the points' and not the draws'.
 
-    Ctrl-C ends it early: what has finished until then is returned (and saved). A second Ctrl-C gives up.
+    Ctrl-C ends it early: what has finished until then is returned (and saved). A second Ctrl-C aborts.
 
     Args:
         scenario: a file's path (``-`` for standard input), or a scenario that is already loaded.
@@ -239,14 +240,14 @@ def _book(out: str | Path | None, said: Header, fresh: bool) -> Memory:
 
 def _tasks(grid: Grid, said: Header, finished: Mapping[tidy.Run, object]) -> list[Task]:
     """The runs that are left, all points' first replications before any second one."""
-    replications = int(said["replications"])
+    replications = said.replications
     return [
         Task(
             place * replications + replication,
             point.scenario,
-            said["seed"] + replication,
-            said["engine"],
-            f"{point.label}, seed {said['seed'] + replication}",
+            said.seed + replication,
+            said.engine,
+            f"{point.label}, seed {said.seed + replication}",
         )
         for replication in range(replications)
         for place, point in enumerate(grid.points)
@@ -258,7 +259,7 @@ def _tasks(grid: Grid, said: Header, finished: Mapping[tidy.Run, object]) -> lis
 def _workers(cluster: str | None, jobs: int | None, tasks: int) -> Iterator[Workers]:
     """Who makes so many runs; nobody is asked for none."""
     if cluster is None or not tasks:
-        with Pool(min(cores(jobs), max(1, tasks))) as pool:
+        with Pool(min(cores(jobs), max(1, tasks)), simulate) as pool:
             yield pool
     else:
         from meshsim.lab.jobs.cluster import Cluster  # noqa: PLC0415 - needs an extra
@@ -284,7 +285,7 @@ def sheet(done: Sweep) -> sheets.Sheet:
                 sheets.share(client("success_ratio")),
                 *(_percentile(digest, key) for key in ("p50", "p99")),
                 busy,
-                "unsteady" if digest.unstable else "",
+                "unstable" if digest.unstable else "",
             )
         )
     columns = (*done.keys, "offered", "goodput", "success", "p50", "p99", "busiest", "")
@@ -298,7 +299,7 @@ def sheet(done: Sweep) -> sheets.Sheet:
 
 def _percentile(digest: Digest, key: str) -> str:
     completed = sum(round(digest.client(name) or 0.0) for name in ("ok", "failed"))
-    return sheets.percentile({key: digest.client(f"latency_{key}")}, key, completed)
+    return sheets.percentile(digest.client(f"latency_{key}"), key, completed)
 
 
 def as_dict(done: Sweep) -> dict[str, Any]:
@@ -307,11 +308,12 @@ def as_dict(done: Sweep) -> dict[str, Any]:
         "scenario": done.scenario.name,
         "version": version.VERSION,
         "engine": done.engine,
-        **{key: done.header[key] for key in ("seed", "replications")},
+        "seed": done.header.seed,
+        "replications": done.header.replications,
         "partial": done.partial,
         "computed": done.computed,
         "resumed": done.resumed,
-        "keys": done.header["keys"],
+        "keys": done.header.keys,
         "points": [
             {
                 "values": dict(zip(done.keys, done.grid.points[digest.point].values, strict=True)),

@@ -135,7 +135,7 @@ class Call(Caller):
     def begin(self, now: float) -> None:
         """Leaves the caller, through its sidecar."""
         station = self.route.station
-        if station.instant:
+        if station.free:
             self.filter(now)
         else:
             station.enter(self, FILTER, self.key, PROXY_OUT, now)
@@ -149,7 +149,7 @@ class Call(Caller):
             self.admit(now)
         elif step == ANSWER:
             station = self.route.station
-            if station.instant:
+            if station.free:
                 self.deliver(now)
             else:
                 self.step = DONE

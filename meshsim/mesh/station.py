@@ -17,13 +17,13 @@ class Station:
     """A proxy that is not in the path, or whose passes cost nothing.
 
     Attributes:
-        instant: whether it is no more than that, so that whoever asks this first need not enter.
+        free: whether it is so; whoever asks this first need not enter.
     """
 
-    instant: bool
+    free: bool
 
     def __init__(self) -> None:
-        self.instant = True
+        self.free = True
 
     def enter(self, event: Event, step: int, key: Key, purpose: int, now: float) -> None:
         """Has `event.fire(step, …)` called when the pass, drawn as (key, purpose), is over."""
@@ -81,7 +81,7 @@ class WorkerStation(Station):
     life: int
 
     def __init__(self, clock: Clock, time: Distribution, workers: int) -> None:
-        self.instant = False
+        self.free = False
         self.clock = clock
         self.time = time
         self.workers = workers

@@ -127,11 +127,10 @@ class Visit(Waiting):
         else:
             replica.hold(self)
             self.step = ENTERING
-            station = replica.proxy.station
-            if station.instant:
+            if replica.proxy.station.free:
                 self.enter(now)
             else:
-                station.enter(self, ENTERING, self.key, PROXY_IN, now)
+                replica.proxy.station.enter(self, ENTERING, self.key, PROXY_IN, now)
 
     def refuse(self, now: float) -> None:
         """The replica is down: no connection."""
@@ -236,11 +235,10 @@ class Visit(Waiting):
         else:
             self.status = status
             self.step = LEAVING
-            station = self.replica.proxy.station
-            if station.instant:
+            if self.replica.proxy.station.free:
                 self.leave(now)
             else:
-                station.enter(self, LEAVING, self.key, PROXY_RESPONSE, now)
+                self.replica.proxy.station.enter(self, LEAVING, self.key, PROXY_RESPONSE, now)
 
     def leave(self, now: float) -> None:
         """The answer is through the sidecar."""
