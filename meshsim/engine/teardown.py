@@ -23,6 +23,7 @@ from meshsim.mesh.station import Pass
 from meshsim.mesh.visit import Nap, Visit
 
 PASSING = (Attempt, Call, ClientRequest, HedgeTimer, Nap, Notice, Pass, Request, Visit)
+NUMBER = (int, float, type(None))
 
 
 def take_apart(*roots: object) -> None:
@@ -33,29 +34,32 @@ def take_apart(*roots: object) -> None:
     """
     if not FORM.compiled:
         return
-    found: dict[int, object] = {}
+    found: dict[int, tuple[object, list[tuple[str, object]]]] = {}
     todo = list(roots)
     while todo:
         one = todo.pop()
         if isinstance(one, dict):
             todo += one.values()
-        elif id(one) not in found and (isinstance(one, list | deque) or references(one)):
-            found[id(one)] = one
-            todo += one if isinstance(one, list | deque) else [value for _, value in references(one)]
-    for one in found.values():
+        elif id(one) not in found and not isinstance(one, NUMBER):
+            inside = references(one)
+            if inside or isinstance(one, list | deque):
+                found[id(one)] = one, inside
+            todo += one if isinstance(one, list | deque) else [value for _, value in inside]
+    for one, inside in found.values():
         if isinstance(one, list | deque):
             for place, value in enumerate(one):
                 if isinstance(value, PASSING):
                     one[place] = None
-        for name, value in references(one):
+        for name, value in inside:
             if isinstance(value, PASSING):
                 setattr(one, name, None)
 
 
 def references(one: object) -> list[tuple[str, object]]:
-    """The attributes of a compiled object, and what they are; none of an object of Python's."""
+    """The attributes of a compiled object that are objects; none of an object of Python's."""
     kind: Any = type(one)
-    return [(name, getattr(one, name, None)) for name in _attributes(kind)]
+    found = [(name, getattr(one, name, None)) for name in _attributes(kind)]
+    return [(name, value) for name, value in found if not isinstance(value, NUMBER)]
 
 
 @cache
