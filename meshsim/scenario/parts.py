@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import inf
 
 from meshsim import random
 from meshsim.mesh.link import Link
@@ -12,6 +11,7 @@ from meshsim.mesh.proxy import Route
 from meshsim.mesh.queue import Lifo, Priority, Queue
 from meshsim.mesh.replica import FINISH, LEAVE_QUEUE, STOP, ScriptStep, Workload
 from meshsim.scenario import model
+from meshsim.scenario.arrivals import profile_pieces
 from meshsim.scenario.topology import Replica, Topology
 
 QUEUES = {"fifo": Queue, "lifo": Lifo, "priority": Priority}
@@ -70,40 +70,4 @@ def intensity(load: model.Load, key: random.Key, until: float) -> Intensity:
         return Modulated(key, list(load.arrivals.mmpp.rates), list(load.arrivals.mmpp.mean_times), until)
     if load.rate is not None:
         return Intensity([0.0], [load.rate], [0.0], until)
-    starts, rates, slopes = [0.0], [0.0], [0.0]
-
-    def piece(start: float, rate: float, slope: float) -> None:
-        if start <= starts[-1]:
-            for column in (starts, rates, slopes):
-                column.pop()
-        for column, value in ((starts, start), (rates, rate), (slopes, slope)):
-            column.append(value)
-
-    for i, point in enumerate(load.profile):
-        before = rates[-1] + slopes[-1] * (point.at - starts[-1])
-        if point.ramp > 0.0:
-            end = load.profile[i + 1].at if i + 1 < len(load.profile) else load.profile[-1].at + 1e18
-            piece(point.at, before, (point.rate - before) / point.ramp)
-            if point.at + point.ramp < end:
-                piece(point.at + point.ramp, point.rate, 0.0)
-        else:
-            piece(point.at, point.rate, 0.0)
-    return Intensity(starts, rates, slopes, until)
-
-
-def mean_rate(load: model.Load, start: float, end: float) -> float:
-    """Arrivals per second of an open load, on average between two times; of an MMPP, in the long run."""
-    if load.rate is not None:
-        return load.rate
-    if load.arrivals.mmpp is not None:
-        rates, times = load.arrivals.mmpp.rates, load.arrivals.mmpp.mean_times
-        return sum(rate * time for rate, time in zip(rates, times, strict=True)) / sum(times)
-    if load.arrivals.trace is not None:
-        return sum(start <= time < end for time in load.arrivals.trace.times) / (end - start)
-    pieces, total = intensity(load, 0, end), 0.0
-    ends = [*pieces.starts[1:], inf]
-    for left, right, rate, slope in zip(pieces.starts, ends, pieces.rates, pieces.slopes, strict=True):
-        low, high = max(left, start), min(right, end)
-        if low < high:
-            total += (high - low) * (rate + slope * (0.5 * (low + high) - left))
-    return total / (end - start)
+    return Intensity(*profile_pieces(load.profile), until)

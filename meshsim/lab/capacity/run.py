@@ -17,7 +17,7 @@ from meshsim.lab.capacity.runner import Runner
 from meshsim.lab.capacity.study import LOAD, MAP, RECOVERY, REPLICAS, Question, Say, Study
 from meshsim.lab.capacity.table import table
 from meshsim.lab.jobs.interrupt import interruptible
-from meshsim.lab.jobs.pool import Pool
+from meshsim.lab.jobs.pool import Pool, simulate
 from meshsim.lab.output import OutputOptions, output
 from meshsim.lab.run import SEED_LIMIT
 from meshsim.lab.show import capacity as sheets
@@ -157,7 +157,7 @@ def capacity(
     plan = _plan(confidence, at_most, base.seed if seed is None else seed)
     base = base.model_copy(update={"seed": plan.seed})
     question = Question(base, asked, plan, _checked(resolution), costs or {}, grid, window)
-    with interruptible(interrupted) as stop, Pool(jobs) as pool:
+    with interruptible(interrupted) as stop, Pool(jobs, simulate) as pool:
         study = Study(question, Runner(pool, stop, engine), say)
         if out is not None:
             files.prepare(out)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from meshsim.errors import MeshsimError, halves
 from meshsim.lab.capacity.inquiry import StoppedError
 from meshsim.lab.capacity.limits import Limit, Observation, observe
 from meshsim.lab.jobs import memory
 from meshsim.lab.jobs.interrupt import Interrupt
-from meshsim.lab.jobs.pool import Pool, Summary, Task
+from meshsim.lab.jobs.pool import Pool, Task
+from meshsim.measure.summary import Summary
 from meshsim.scenario.model import Scenario
 
 
@@ -24,7 +26,7 @@ class Runner:
         engine: None takes the scenario's.
     """
 
-    pool: Pool
+    pool: Pool[Summary]
     stop: Interrupt
     engine: str | None = None
 
@@ -40,7 +42,7 @@ class Runner:
         summaries = self.summaries([(scenario, seed, f"{label}, seed {seed}") for seed in seeds])
         return [observe(summary, limits, seed) for summary, seed in zip(summaries, seeds, strict=True)]
 
-    def summaries(self, runs: Sequence[tuple[Scenario, int, str]]) -> list[Summary]:
+    def summaries(self, runs: Sequence[tuple[Scenario, int, str]]) -> list[dict[str, Any]]:
         """The summaries of runs (scenario, seed, label), in their order; raises as `observe`."""
         tasks = [
             Task(number, _in_order(scenario, label), seed, self.engine, label)
@@ -50,7 +52,7 @@ class Runner:
         if len(found) < len(tasks):
             self.stop.give_up_if_pressed_twice()
             raise StoppedError
-        return [found[task.number] for task in tasks]
+        return [found[task.number].as_dict() for task in tasks]
 
 
 def _in_order(scenario: Scenario, label: str) -> Scenario:

@@ -11,7 +11,6 @@ from meshsim.errors import MeshsimError
 from meshsim.lab.capacity.bracket import Middle, geometric
 from meshsim.lab.show.sheets import number, rate
 from meshsim.scenario.model import Load, Scenario
-from meshsim.scenario.parts import mean_rate
 
 REQUESTS_MOST = 1e6
 """Of a run."""
@@ -42,7 +41,7 @@ class Scaling:
         """The scenario with its loads multiplied."""
         if factor == 1.0:
             return self.scenario
-        loads = tuple(_scaled(load, factor) for load in self.scenario.load)
+        loads = tuple(load.scaled(factor) for load in self.scenario.load)
         return self.scenario.model_copy(update={"load": loads})
 
     @property
@@ -113,21 +112,4 @@ class Scaling:
         return 0.0 if self.scenario.warmup == "auto" else float(self.scenario.warmup)
 
     def _rate(self, load: Load) -> float:
-        return mean_rate(load, self._warmup, self.scenario.duration)
-
-
-def _scaled(load: Load, factor: float) -> Load:
-    changes: dict[str, Any] = {}
-    if load.rate is not None:
-        changes["rate"] = load.rate * factor
-    if load.profile:
-        changes["profile"] = tuple(
-            point.model_copy(update={"rate": point.rate * factor}) for point in load.profile
-        )
-    if load.users is not None:
-        changes["users"] = max(1, round(load.users * factor))
-    if load.arrivals.mmpp is not None:
-        rates = tuple(rate * factor for rate in load.arrivals.mmpp.rates)
-        mmpp = load.arrivals.mmpp.model_copy(update={"rates": rates})
-        changes["arrivals"] = load.arrivals.model_copy(update={"mmpp": mmpp})
-    return load.model_copy(update=changes)
+        return load.mean_rate(self._warmup, self.scenario.duration)

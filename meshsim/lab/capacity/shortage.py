@@ -16,7 +16,6 @@ from meshsim.lab.capacity.evidence import independent, requests_needed
 from meshsim.lab.capacity.inquiry import Candidate, Inquiry, Plan
 from meshsim.lab.capacity.limits import Limit, Score
 from meshsim.scenario.model import Load, Scenario
-from meshsim.scenario.parts import mean_rate
 
 LONGER = "A longer duration or a higher --at-most may tell."
 
@@ -34,7 +33,7 @@ def refuse(scenario: Scenario, limits: Sequence[Limit], plan: Plan) -> None:
         if limit.least is None or not loads or not all(map(_countable, loads)):
             continue
         start = 0.0 if scenario.warmup == "auto" else float(scenario.warmup)
-        rate = sum(mean_rate(load, start, scenario.duration) for load in loads)
+        rate = sum(load.mean_rate(start, scenario.duration) for load in loads)
         have, need = plan.most * rate * (scenario.duration - start), requests_needed(limit.least, plan.error)
         if have < need:
             raise MeshsimError(

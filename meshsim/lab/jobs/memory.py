@@ -92,9 +92,7 @@ def _requests(load: Load, scenario: Scenario) -> float:
         services = scenario.services[load.to].deployments().values()
         pause = load.think.build().mean + min(each.time.build().mean for each in services)
         return load.users * until / pause if pause > 0.0 else 0.0
-    from meshsim.scenario.parts import mean_rate  # noqa: PLC0415 - who simulates has it, who only checks need not
-
-    return until * mean_rate(load, 0.0, until)
+    return until * load.mean_rate(0.0, until)
 
 
 def _calls(scenario: Scenario) -> dict[str, float]:

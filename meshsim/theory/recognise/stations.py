@@ -159,7 +159,7 @@ def _modulated(load: Load, rate: float) -> Arrivals:
 def solve_stations(
     flows: Flows, responses: Responses, product_form: bool, given: Mapping[Key, Solved]
 ) -> tuple[dict[Key, Solved], dict[Key, Wait]]:
-    """All stations but those given, callees before callers, whatever waits `responses` has; and the waits."""
+    """All stations but those given, callees before callers, and their waits."""
     solved: dict[Key, Solved] = {}
     waits: dict[Key, Wait] = {}
     solver = Stations(responses.anew(waits), flows, product_form)

@@ -10,7 +10,6 @@ import networkx as nx
 
 from meshsim import random
 from meshsim.scenario.model import CLIENT, CallStep, Deployment, Load, Policy, Scenario, Step
-from meshsim.scenario.parts import mean_rate
 from meshsim.scenario.settings import set_keys
 from meshsim.scenario.topology import Topology
 from meshsim.units import UNLIMITED
@@ -222,7 +221,7 @@ class Structure:
             raise UnsolvedError("a closed load has no rate of its own")
         scenario = self.scenario
         start = 0.0 if scenario.warmup == "auto" else float(scenario.warmup)
-        return mean_rate(load, start, scenario.duration)
+        return load.mean_rate(start, scenario.duration)
 
 
 def _named(parts: Mapping[str, object], caller: str, service: str, general: str) -> str:

@@ -5,7 +5,7 @@ from meshsim.lab.capacity.limits import required
 from meshsim.lab.capacity.runner import Runner
 from meshsim.lab.jobs import memory
 from meshsim.lab.jobs.interrupt import Interrupt
-from meshsim.lab.jobs.pool import Pool
+from meshsim.lab.jobs.pool import Pool, simulate
 from meshsim.scenario import loads
 
 TEXT = """
@@ -17,7 +17,7 @@ objectives: [{service: a, p99: 30ms}]
 
 
 def observe(scenario):
-    return Runner(Pool(1), Interrupt()).observe(scenario, [1], required(scenario), "load 50/s")
+    return Runner(Pool(1, simulate), Interrupt()).observe(scenario, [1], required(scenario), "load 50/s")
 
 
 @pytest.mark.parametrize("overrides", [(), ["keep=histograms"]])
