@@ -5,7 +5,7 @@ The engines and the reference model fill these tables.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from meshsim.measure.measurements import Measurements
 from meshsim.measure.occupancy import occupancy
 from meshsim.measure.sample import Outcomes, Sample, Tries
 
-Flags = NDArray[np.str_]
+Words = NDArray[np.str_]
 Truths = NDArray[np.bool_]
 
 KINDS = ("first", "retry", "hedge")
@@ -28,22 +28,21 @@ KINDS = ("first", "retry", "hedge")
 class Requests:
     """One row a client request, in order of arrival.
 
+    A column more is a field here, and in `meshsim.mesh.rows.RowRecorder` under ``request_`` and its name.
+
     Attributes:
         load: index of the load it came from.
         start, end: send and receipt, s; `end` is NaN for an unfinished one.
-        status: HTTP status, 0 while unfinished.
-        flag: Envoy's response flags, ``""`` where there are none.
-        attempts: tries of the client's call that were sent; 0 while unfinished.
-        version: of the replica whose answer it was, ``""`` where there is none or no replica answered.
+        status, attempts: 0 while unfinished.
     """
 
     load: Ints
     start: Floats
     end: Floats
-    status: Ints
-    flag: NDArray[np.str_]
-    attempts: Ints
-    version: NDArray[np.str_]
+    status: Ints = field(metadata={"meaning": "HTTP status"})
+    flag: Words = field(metadata={"meaning": "Envoy's response flags, joined by commas; empty without any"})
+    attempts: Ints = field(metadata={"meaning": "tries of the client's call that were sent"})
+    version: Words = field(metadata={"meaning": "of the replica whose answer it was; empty if a proxy's"})
 
 
 @dataclass(slots=True)
@@ -64,8 +63,8 @@ class Calls:
     start: Floats
     end: Floats
     status: Ints
-    flag: NDArray[np.str_]
-    extra: NDArray[np.bool_]
+    flag: Words
+    extra: Truths
 
 
 @dataclass(slots=True)
@@ -96,7 +95,7 @@ class Attempts:
     answered: Floats
     status: Ints
     ended: Floats
-    extra: NDArray[np.bool_]
+    extra: Truths
 
 
 @dataclass(slots=True)
@@ -235,7 +234,7 @@ def _outcomes(latency: Floats, status: Ints, reasons: dict[str, int]) -> Outcome
     )
 
 
-def _tally(reasons: Flags) -> dict[str, int]:
+def _tally(reasons: Words) -> dict[str, int]:
     """How often each word but the empty one occurs."""
     found, counts = np.unique(reasons, return_counts=True)
     return {word: count for word, count in zip(found.tolist(), counts.tolist(), strict=True) if word}
