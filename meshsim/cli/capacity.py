@@ -148,7 +148,7 @@ def capacity(
             as_json=as_json,
             quiet=quiet,
         )
-    if result.answer["partial"]:
+    if result.numbers.partial:
         say("interrupted; this is what is known so far")
         raise typer.Exit(INTERRUPTED)
 
@@ -203,22 +203,19 @@ def _cost(text: str) -> tuple[str, float]:
 
 
 def _show(result: Capacity, written: list[Path]) -> None:
-    from meshsim.lab.show import capacity as sheets  # noqa: PLC0415
-    from meshsim.lab.show import terminal  # noqa: PLC0415
-    from meshsim.lab.show.terminal import escape  # noqa: PLC0415
+    from meshsim.lab.show.capacity import objectives, sections  # noqa: PLC0415
+    from meshsim.lab.show.terminal import console, escape, show, show_written  # noqa: PLC0415
 
-    out, answer = terminal.console(), result.answer
-    wanted = sheets.objectives(answer)
-    name = answer["scenario"] or "scenario"
+    out, found = console(), result.numbers
+    wanted = objectives(found)
+    name = found.scenario or "scenario"
     out.print(f"[bold]{escape(name)}[/]{escape(': ' + wanted if wanted else '')}\n")
-    for title, lines, table in sheets.sections(answer):
+    for title, sentences, sheet in sections(found):
         out.print(f"[bold]{escape(title)}[/]")
-        for line in lines:
-            out.print(f"  {escape(line)}")
+        for sentence in sentences:
+            out.print(f"  {escape(sentence)}")
         out.print()
-        if table is not None:
-            terminal.show(out, table)
-    seeds = answer["seeds"]
-    span = f", seeds {seeds[0]} to {seeds[1]}" if seeds else ""
-    out.print(f"[dim]meshsim {answer['version']}, {answer['runs']} runs{span}[/]")
-    terminal.show_written(out, written)
+        show(out, sheet)
+    span = f", seeds {found.seeds[0]} to {found.seeds[1]}" if found.seeds else ""
+    out.print(f"[dim]meshsim {found.version}, {found.runs} runs{span}[/]")
+    show_written(out, written)

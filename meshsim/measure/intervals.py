@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import NormalDist
+
+from meshsim.measure.result import Result
 
 MANY = 1000
 """From so many degrees of freedom on the quantile of t is the normal one with four corrections."""
@@ -23,7 +25,7 @@ MOST = 10**9
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(Result):
     """A mean and where it lies.
 
     Attributes:
@@ -40,10 +42,6 @@ class Interval:
     half_width: float
     confidence: float
     replications: int
-
-    def as_dict(self) -> dict[str, float | int]:
-        """The fields by name, as `summary.json` has them."""
-        return asdict(self)
 
 
 def interval(values: Sequence[float], confidence: float = 0.95) -> Interval:

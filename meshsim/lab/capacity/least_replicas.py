@@ -18,13 +18,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import product
+from itertools import islice, product
 
-from meshsim.lab.capacity import shortage
-from meshsim.lab.capacity.evidence import Verdict, excess
-from meshsim.lab.capacity.inquiry import FEWEST, Finding, Inquiry
+from meshsim.lab.capacity import sample_size
 from meshsim.lab.capacity.pools import Pools, Replicas
+from meshsim.lab.search.inquiry import FEWEST, Inquiry
+from meshsim.lab.search.verdict import Verdict, columns, excess
 from meshsim.measure.intervals import interval
 from meshsim.units import UNLIMITED
 
@@ -37,65 +36,50 @@ EXACT = 40
 """So many cheaper combinations at most are all tried."""
 
 
-@dataclass(slots=True)
-class ReplicasAnswer:
-    """The least replicas.
-
-    Attributes:
-        least: by pool; None if none are known that meet the objectives.
-        bounds: fewer than this are always busy.
-        removals: by pool, the verdict with one replica less; None where it is at its minimum.
-        exact: whether every cheaper combination above the bounds was tried.
-        cheaper: how many of them there are.
-        confirmed: whether fresh seeds agreed; None before they were asked.
-        notes: what else was found, in sentences.
-    """
-
-    least: Replicas | None = None
-    bounds: Replicas | None = None
-    removals: dict[str, Verdict | None] = field(default_factory=dict)
-    exact: bool = False
-    cheaper: int | None = None
-    confirmed: bool | None = None
-    notes: list[str] = field(default_factory=list)
-
-
 class ReplicasSearch:
-    """Looks for the least replicas.
+    """Looks for the least replicas; what is known of them can be read at any time.
 
     Attributes:
         inquiry: about replicas.
         verifier: the same with fresh seeds.
         pools: whose replicas they are.
-        answer: as far as it is known, at any time.
+        least: by pool; None if none are known that meet the objectives.
+        bounds: fewer than this are always busy.
+        removals: by pool, the verdict with one replica less; None where it is at its minimum.
+        cheaper: how many combinations above the bounds cost less; None if not all of them were tried.
+        confirmed: whether fresh seeds agreed; None before they were asked.
+        notes: what else was found, in sentences.
     """
 
     def __init__(self, inquiry: Inquiry[Replicas], verifier: Inquiry[Replicas], pools: Pools) -> None:
         self.inquiry = inquiry
         self.verifier = verifier
         self.pools = pools
-        self.answer = ReplicasAnswer()
+        self.least: Replicas | None = None
+        self.bounds: Replicas | None = None
+        self.removals: dict[str, Verdict | None] = {}
+        self.cheaper: int | None = None
+        self.exact = False
+        self.confirmed: bool | None = None
+        self.notes: list[str] = []
 
-    def run(self) -> ReplicasAnswer:
+    def run(self) -> None:
         """Searches, and verifies."""
         ample = self._ample()
         if ample is None:
-            return self.answer
-        self.answer.bounds = bounds = self._bounds(self.inquiry.findings[ample], ample)
-        assert self.answer.least is not None
-        found = self._up(bounds, self.answer.least)
-        found = self._down(found)
-        found = self._all_cheaper(found, bounds)
-        self.answer.removals = self._removals(found)
+            return
+        self.bounds = self._lower_bounds(ample)
+        assert self.least is not None
+        found = self._down(self._up(self.bounds, self.least))
+        found = self._all_cheaper(found, self.bounds)
+        self.removals = self._removals(found)
         self._verify(found)
-        return self.answer
 
     def _met(self, replicas: Replicas) -> bool:
         """Asks, and keeps the cheapest that is known to meet."""
         met = self.inquiry.ask(replicas).verdict is Verdict.MET
-        least = self.answer.least
-        if met and (least is None or self.pools.cost(replicas) < self.pools.cost(least)):
-            self.answer.least = replicas
+        if met and (self.least is None or self.pools.cost(replicas) < self.pools.cost(self.least)):
+            self.least = replicas
         return met
 
     # ---- more than enough ---------------------------------------------------------------------------
@@ -105,16 +89,15 @@ class ReplicasSearch:
         replicas = self.pools.own
         for doubling in range(DOUBLINGS + 1):
             met = self._met(replicas)
-            finding = self.inquiry.findings[replicas]
-            if met and self._busiest(finding, replicas) < BUSY:
+            if met and max(self._utilisation(replicas, place) for place in range(len(replicas))) < BUSY:
                 return replicas
-            undecided = finding.verdict is Verdict.UNDECIDED
-            if doubling == DOUBLINGS or (undecided and shortage.hopeless(self.inquiry, replicas)):
+            undecided = self.inquiry.findings[replicas].verdict is Verdict.UNDECIDED
+            if doubling == DOUBLINGS or (undecided and sample_size.hopeless(self.inquiry, replicas)):
                 break
             replicas = tuple(2 * count for count in replicas)
-        if self.answer.least is None:
-            self.answer.notes.append(self._not_met(replicas, 2**doubling))
-        return self.answer.least
+        if self.least is None:
+            self.notes.append(self._not_met(replicas, 2**doubling))
+        return self.least
 
     def _not_met(self, replicas: Replicas, times: int) -> str:
         """Why there is no answer, after so many times the scenario's own replicas."""
@@ -126,28 +109,24 @@ class ReplicasSearch:
         )
         if self.inquiry.findings[replicas].verdict is Verdict.MISSED:
             return f"{many} don't meet the objectives: it is not replicas that are short."
-        return f"{many} are inconclusive. {shortage.told(self.inquiry, replicas)}"
+        return f"{many} are inconclusive. {sample_size.advice(self.inquiry, replicas)}"
 
-    def _busiest(self, finding: Finding[Replicas], replicas: Replicas) -> float:
-        return max((self._busy(finding, place) / count for place, count in enumerate(replicas)), default=0.0)
+    def _utilisation(self, replicas: Replicas, place: int) -> float:
+        """Of a pool's workers; 0 where they are unlimited."""
+        workers, busy = self.pools.workers(place), self._busy(replicas, place)
+        return 0.0 if workers >= UNLIMITED else sum(busy) / len(busy) / workers / replicas[place]
 
-    def _busy(self, finding: Finding[Replicas], place: int) -> float:
-        """How many replicas' workers are busy on average; 0 where they are unlimited."""
-        workers = self.pools.workers(place)
-        if workers >= UNLIMITED:
-            return 0.0
-        return sum(self._busy_values(finding, place)) / len(finding.observations) / workers
-
-    def _busy_values(self, finding: Finding[Replicas], place: int) -> list[float]:
+    def _busy(self, replicas: Replicas, place: int) -> list[float]:
+        """How many workers of a pool are busy on average, run by run."""
         key = f"busy_mean.{self.pools.names[place]}"
-        return [each.numbers.get(key, 0.0) for each in finding.observations]
+        return [each.numbers.get(key, 0.0) for each in self.inquiry.findings[replicas].observations]
 
-    def _bounds(self, finding: Finding[Replicas], ample: Replicas) -> Replicas:
+    def _lower_bounds(self, ample: Replicas) -> Replicas:
         """Fewer replicas than this could not do the work if they never rested; sure to 95 %."""
         least = []
         for place, most in enumerate(ample):
-            values = self._busy_values(finding, place)
-            low = interval(values, 0.9).low if len(values) > 1 else 0.0
+            busy = self._busy(ample, place)
+            low = interval(busy, 0.9).low if len(busy) > 1 else 0.0
             needed = math.ceil(low / self.pools.workers(place) - 1e-9)
             least.append(min(most, max(self.pools.fewest[place], needed)))
         return tuple(least)
@@ -165,10 +144,7 @@ class ReplicasSearch:
     def _best_addition(self, replicas: Replicas) -> Replicas:
         """One replica more where it helps most for its cost; where none helps, at the busiest pool."""
         now = self._excess(replicas)
-        busiest_first = sorted(
-            range(len(replicas)),
-            key=lambda place: -self._busy(self.inquiry.findings[replicas], place) / replicas[place],
-        )
+        busiest_first = sorted(range(len(replicas)), key=lambda place: -self._utilisation(replicas, place))
 
         def gain(place: int) -> float:
             changed = self.pools.changed(replicas, place, 1)
@@ -182,12 +158,8 @@ class ReplicasSearch:
     def _excess(self, replicas: Replicas) -> float:
         """By how much the limits are exceeded together, over the first replications; 0 where all are met."""
         finding = self.inquiry.look(replicas, FEWEST)
-        seen = finding.observations[:FEWEST]
-        columns = [[each.scores[place] for each in seen] for place in range(len(self.inquiry.limits))]
-        return sum(
-            max(0.0, excess(limit, column))
-            for limit, column in zip(self.inquiry.limits, columns, strict=True)
-        )
+        scores = columns(finding.observations[:FEWEST])
+        return sum(max(0.0, excess(*pair)) for pair in zip(self.inquiry.limits, scores, strict=True))
 
     # ---- down ---------------------------------------------------------------------------------------
 
@@ -208,15 +180,15 @@ class ReplicasSearch:
     def _all_cheaper(self, replicas: Replicas, bounds: Replicas) -> Replicas:
         """Tries every combination that costs less, the cheapest first, if there are few."""
         cost = self.pools.cost(replicas)
-        combinations = list(_first(cheaper(bounds, self.pools.costs, cost), EXACT + 1))
+        combinations = list(islice(cheaper(bounds, self.pools.costs, cost), EXACT + 1))
         if len(combinations) > EXACT:
             return replicas
-        self.answer.cheaper = len(combinations)
+        self.cheaper = len(combinations)
         for candidate in sorted(combinations, key=self.pools.cost):
             if self._met(candidate):
                 replicas = candidate
                 break
-        self.answer.exact = True
+        self.exact = True
         return replicas
 
     def _removals(self, replicas: Replicas) -> dict[str, Verdict | None]:
@@ -231,10 +203,10 @@ class ReplicasSearch:
     def _verify(self, replicas: Replicas) -> None:
         """Asks fresh seeds about the answer."""
         verdict = self.verifier.ask(replicas).verdict
-        self.answer.confirmed = verdict is Verdict.MET
+        self.confirmed = verdict is Verdict.MET
         if verdict is not Verdict.MET:
             how = "is missed" if verdict is Verdict.MISSED else "is inconclusive"
-            self.answer.notes.append(
+            self.notes.append(
                 f"With fresh seeds {self.pools.label(replicas)} {how}: add a replica where it does most."
             )
 
@@ -248,9 +220,3 @@ def cheaper(bounds: Replicas, costs: tuple[float, ...], cost: float) -> Iterator
     for candidate in product(*ranges):
         if sum(count * each for count, each in zip(candidate, costs, strict=True)) < cost - 1e-9:
             yield candidate
-
-
-def _first(candidates: Iterator[Replicas], count: int) -> Iterator[Replicas]:
-    """So many of them at most."""
-    for _, candidate in zip(range(count), candidates, strict=False):
-        yield candidate

@@ -3,7 +3,7 @@
 Whoever looks again and again at growing data, and stops when he likes what he sees, is wrong more often than
 his interval says. So the looks are few and fixed in advance, and each gets an equal part of the error
 (Bonferroni's bound, which holds whatever the looks have in common). What is undecided after the last look
-lies so near the line that these replications can't tell: too close to call.
+lies so near the limit that these replications can't tell: it is inconclusive.
 
 All candidates get the same seeds (common random numbers): the same requests, only faster, or with other
 replicas. So a lucky seed is lucky for all, and which candidate is better shows sooner.
@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from meshsim.errors import MeshsimError
-from meshsim.lab.capacity.evidence import Verdict, judge
-from meshsim.lab.capacity.limits import Limit, Observation
+from meshsim.lab.search.verdict import Observation, Verdict, judge
+from meshsim.measure.capacity import Limit
 
 Candidate = TypeVar("Candidate", bound=Hashable)
 
@@ -80,24 +80,24 @@ class Plan:
 
 @dataclass(slots=True)
 class Finding(Generic[Candidate]):
-    """What is known about a candidate.
-
-    Attributes:
-        candidate: the load, replicas, …
-        observations: in order of their seeds.
-        verdict: after the last of them.
-    """
+    """What is known about a candidate: observations in order of their seeds, and the verdict after them."""
 
     candidate: Candidate
     observations: list[Observation] = field(default_factory=list)
     verdict: Verdict = Verdict.UNDECIDED
 
+    def means(self, prefix: str) -> dict[str, float]:
+        """The mean of each number whose name begins so, by the rest of its name."""
+        seen = self.observations
+        names = dict.fromkeys(name for each in seen for name in each.numbers if name.startswith(prefix))
+        return {
+            name.removeprefix(prefix): sum(each.numbers.get(name, 0.0) for each in seen) / len(seen)
+            for name in names
+        }
+
 
 Observe = Callable[[Candidate, Sequence[int]], list[Observation]]
 """Runs a candidate once with each of some seeds; raises `StoppedError` after Ctrl-C."""
-
-Told = Callable[["Finding[Candidate]"], None]
-"""Is told of a finding after each look at it."""
 
 
 class Inquiry(Generic[Candidate]):
@@ -107,7 +107,7 @@ class Inquiry(Generic[Candidate]):
         observe: makes the runs.
         limits: what is asked of each.
         plan: how hard to look.
-        told: hears of every look.
+        on_look: is called with the finding after each look.
         findings: by candidate.
     """
 
@@ -116,16 +116,16 @@ class Inquiry(Generic[Candidate]):
         observe: Observe[Candidate],
         limits: Sequence[Limit],
         plan: Plan,
-        told: Told[Candidate] | None = None,
+        on_look: Callable[[Finding[Candidate]], None] | None = None,
     ) -> None:
         self.observe = observe
         self.limits = limits
         self.plan = plan
-        self.told = told
+        self.on_look = on_look
         self.findings: dict[Candidate, Finding[Candidate]] = {}
 
     def ask(self, candidate: Candidate) -> Finding[Candidate]:
-        """Looks until it is decided, or too close to call."""
+        """Looks until it is decided, or there are no more replications: inconclusive."""
         for size in self.plan.looks:
             finding = self.look(candidate, size)
             if finding.verdict is not Verdict.UNDECIDED:
@@ -141,11 +141,6 @@ class Inquiry(Generic[Candidate]):
             finding.observations += self.observe(candidate, seeds)
             if finding.verdict is Verdict.UNDECIDED:
                 finding.verdict = judge(self.limits, finding.observations, self.plan.error)
-            if self.told is not None:
-                self.told(finding)
+            if self.on_look is not None:
+                self.on_look(finding)
         return finding
-
-    @property
-    def spent(self) -> int:
-        """How many runs were made."""
-        return sum(len(finding.observations) for finding in self.findings.values())

@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from meshsim.lab.capacity.inquiry import FEWEST, Finding, Inquiry
+from meshsim.lab.search.inquiry import FEWEST, Finding, Inquiry
 from meshsim.measure.intervals import interval
 
 POINTS = 10
@@ -32,11 +32,9 @@ Nearest = Callable[[float], float]
 
 @dataclass(frozen=True, slots=True)
 class Knee:
-    """Where power is greatest, as factors on the load.
+    """Where power is greatest: the best load of the curve, and those between which it is not surely less.
 
     Attributes:
-        best: the load of the curve with most power.
-        low, high: loads of the curve between which it is not surely less.
         inside: whether the curve has loads with less power on either side.
     """
 
