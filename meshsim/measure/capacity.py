@@ -118,19 +118,11 @@ class LargestLoad(Bracket):
 
 @dataclass(frozen=True)
 class LeastReplicas(Result):
-    """The least replicas that meet the objectives, by pool.
+    """The least replicas that meet the objectives, by pool; None if none are known.
 
-    Attributes:
-        least: None if none are known that meet the objectives.
-        own: the scenario's.
-        bounds: fewer could not do the work even if they were always busy.
-        costs: of one replica.
-        cost, cost_own: of all replicas together.
-        removals: the verdict with one replica less; None where the pool is at its minimum.
-        exact: whether every cheaper combination above the bounds was tried.
-        cheaper_tried: how many of these there are.
-        confirmed: whether fresh seeds agreed; None before they were asked.
-        notes: what else was found, in sentences.
+    `bounds` are the fewest that could do the work if they were always busy; `removals` the verdict with one
+    replica fewer, None for a pool at its minimum. `exact` says that all of the `cheaper_tried` combinations
+    that cost less were tried, `confirmed` whether fresh seeds agreed (None before they were asked).
     """
 
     least: Mapping[str, int] | None
@@ -165,15 +157,10 @@ class Recovery(Bracket):
 
 @dataclass(frozen=True)
 class Cell(Result):
-    """A cell of the map of recovery.
+    """A cell of the map: how likely recovery is, 0-1, and Wilson's interval of it.
 
-    Attributes:
-        row, column: its place.
-        share: how likely recovery is, 0-1.
-        low, high: Wilson's interval; None for a cell that was not run and follows from its neighbours.
-        replications: 0 for such a cell.
-        overloaded: how many replications are overloaded without the trigger, too.
-        hopeless: whether half or more are, so that there is likely nothing to return to.
+    One that was not run, and follows from its neighbours, has no interval and 0 replications. In a `hopeless`
+    one half of the replications or more are `overloaded` without the trigger, too.
     """
 
     row: int
@@ -188,15 +175,10 @@ class Cell(Result):
 
 @dataclass(frozen=True)
 class RecoveryMap(Result):
-    """The chance of recovery over two keys.
+    """The probability of recovery over two keys, whose values are as written.
 
-    Attributes:
-        down, across: the keys.
-        rows, columns: their values as written.
-        ordered: whether the columns are a load, in rising order.
-        cells: as far as they are known.
-        boundary: of each row the last value at which recovery is likely, and the first at which it isn't.
-        trial: when the mesh is hit, and judged.
+    The columns are `ordered` if they are a load. The `boundary` has for each row the last value at which
+    recovery is likely, and the first at which it isn't.
     """
 
     down: str

@@ -11,44 +11,29 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter
+from numpy.typing import NDArray
 
-from meshsim.measure.capacity import (
-    CapacityNumbers,
-    Cell,
-    CurvePoint,
-    LargestLoad,
-    Limit,
-    LoadLevel,
-    RecoveryMap,
-)
+from meshsim.measure import capacity as results
 from meshsim.measure.intervals import Interval
 from meshsim.plot import marks, style
 from meshsim.units import duration_text, ratio_text
 
-MARKS = {
-    "met": {"marker": "o", "color": style.BLUE, "label": "objectives met"},
-    "undecided": {"marker": "D", "color": style.ORANGE, "label": "inconclusive or not evaluated"},
-    "missed": {"marker": "X", "color": style.VERMILLION, "label": "objectives missed"},
+Points = Sequence[results.CurvePoint]
+MARKS: dict[str, tuple[str, str, str]] = {
+    "met": ("o", style.BLUE, "objectives met"),
+    "undecided": ("D", style.ORANGE, "inconclusive or not evaluated"),
+    "missed": ("X", style.VERMILLION, "objectives missed"),
 }
+"""Marker, colour and meaning of each verdict."""
 PANEL_INCHES = 2.6
-BRACKET: dict[str, Any] = {
-    "facecolor": "#BBBBBB66",
-    "edgecolor": "#88888899",
-    "hatch": "////",
-    "linewidth": 0.0,
-}
+BRACKET: dict[str, Any] = {"fc": "#BBBBBB66", "ec": "#88888899", "hatch": "////", "lw": 0.0}
 """Hatched, so that it shows where the knee's band lies over it."""
 KNEE_SHADE = "#CFE8DC"
 RECOVERY = LinearSegmentedColormap.from_list("recovery", [style.VERMILLION, "#FFFFFF", style.BLUE])
 
 
-def curve_figure(found: CapacityNumbers, part: LargestLoad) -> style.Picture:
-    """A panel for each limit over the load, and one of goodput; objectives, bracket and knee are marked.
-
-    Args:
-        found: all numbers.
-        part: those about loads, with a curve.
-    """
+def curve_figure(found: results.CapacityNumbers, part: results.LargestLoad) -> style.Picture:
+    """A panel for each limit over the load, and one of goodput; objectives, bracket and knee are marked."""
     height = 2.15 + PANEL_INCHES * (len(found.objectives) + 1)
     figure = style.Picture(figsize=(10.0, height), dpi=style.DPI)
     sentence = _sentence(found, part)
@@ -58,7 +43,7 @@ def curve_figure(found: CapacityNumbers, part: LargestLoad) -> style.Picture:
     figure.subplots_adjust(left=style.LEFT, right=0.97, top=top, bottom=bottom, hspace=0.28)
     x = _Axis(part.curve[0])
     for place, (axes, limit) in enumerate(zip(panels, found.objectives, strict=False)):
-        _limit(axes, limit, part.curve, [point.measured[place] for point in part.curve], x)
+        _limit(axes, limit, place, part.curve, x)
     _goodput(panels[-1], part.curve, x)
     for axes in panels:
         _mark_found(axes, part, x)
@@ -74,7 +59,7 @@ def curve_figure(found: CapacityNumbers, part: LargestLoad) -> style.Picture:
 class _Axis:
     """What the load is drawn over: requests per second, or users where all loads are closed."""
 
-    def __init__(self, level: LoadLevel) -> None:
+    def __init__(self, level: results.LoadLevel) -> None:
         self.open = any(load.rate is not None for load in level.loads)
         amounts = (load.rate if self.open else load.users for load in level.loads)
         self.unit = sum(amount or 0.0 for amount in amounts) / level.factor
@@ -84,38 +69,32 @@ class _Axis:
         """Where a factor is drawn."""
         return float(factor * self.unit)
 
-    def at(self, level: LoadLevel) -> float:
+    def at(self, level: results.LoadLevel) -> float:
         """Where a load is drawn."""
         return self.of(level.factor)
 
 
-# ---- panels -----------------------------------------------------------------------------------------
-
-
-def _limit(
-    axes: Axes, limit: Limit, points: Sequence[CurvePoint], values: Sequence[Interval | None], x: _Axis
-) -> None:
+def _limit(axes: Axes, limit: results.Limit, place: int, points: Points, x: _Axis) -> None:
     """One limit: what was measured at each load, and what is asked."""
+    values = [point.measured[place] for point in points]
     known = [value for value in values if value is not None]
     if limit.key == "success":
-        label = f"success ratio; objective: at least {ratio_text(limit.limit)}"
-    else:
-        label = f"{limit.key} latency (log scale); objective: at most {duration_text(limit.limit)}"
-    style.tidy(axes, f"{limit.service}: {label}")
-    _points(axes, points, values, x)
-    axes.axhline(limit.limit, color=style.INK, linewidth=1.0, linestyle=(0, (4, 2)))
-    if limit.key == "success":
+        title = f"success ratio; objective: at least {ratio_text(limit.limit)}"
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: ratio_text(value)))
         low = min([limit.limit, *(value.low for value in known)])
         room = max(1e-6, 1.0 - low)
         axes.set_ylim(max(0.0, low - 0.1 * room), 1.0 + 0.1 * room)
     else:
+        title = f"{limit.key} latency (log scale); objective: at most {duration_text(limit.limit)}"
         positive = [value for value in [limit.limit, *(each.mean for each in known)] if value > 0.0] or [1e-3]
         style.log_durations(axes, min(positive), max(positive))
         axes.set_ylim(min(positive) / 1.6, max(positive) * 1.6)
+    style.tidy(axes, f"{limit.service}: {title}")
+    _points(axes, points, values, x)
+    axes.axhline(limit.limit, color=style.INK, linewidth=1.0, linestyle=(0, (4, 2)))
 
 
-def _goodput(axes: Axes, points: Sequence[CurvePoint], x: _Axis) -> None:
+def _goodput(axes: Axes, points: Points, x: _Axis) -> None:
     style.tidy(axes, "goodput, requests/s" + (" (thin line: offered load)" if x.open else ""))
     _points(axes, points, [point.goodput for point in points], x)
     if x.open:
@@ -124,33 +103,22 @@ def _goodput(axes: Axes, points: Sequence[CurvePoint], x: _Axis) -> None:
     axes.set_ylim(bottom=0.0)
 
 
-def _points(axes: Axes, points: Sequence[CurvePoint], values: Sequence[Interval | None], x: _Axis) -> None:
+def _points(axes: Axes, points: Points, values: Sequence[Interval | None], x: _Axis) -> None:
     """What was measured at each load, with its interval, marked by verdict."""
-    known = [
-        (x.at(point), value, point) for point, value in zip(points, values, strict=True) if value is not None
-    ]
-    axes.plot(
-        [place for place, _, _ in known],
-        [value.mean for _, value, _ in known],
-        color="#999999",
-        linewidth=0.8,
-    )
-    for verdict, look in MARKS.items():
-        chosen = [(place, value) for place, value, point in known if point.verdict == verdict]
-        axes.errorbar(
-            [place for place, _ in chosen],
-            [value.mean for _, value in chosen],
-            # cut where a logarithm has no place for it
-            yerr=[max(0.0, min(value.half_width, 0.95 * value.mean)) for _, value in chosen],
-            fmt=look["marker"],
-            color=look["color"],
-            markersize=5,
-            elinewidth=1.0,
-            capsize=2,
-        )
+    pairs = zip(points, values, strict=True)
+    known = [(x.at(point), value, point.verdict) for point, value in pairs if value is not None]
+    line = [place for place, _, _ in known], [value.mean for _, value, _ in known]
+    axes.plot(*line, color="#999999", linewidth=0.8)
+    for verdict, (marker, colour, _) in MARKS.items():
+        places = [place for place, _, said in known if said == verdict]
+        chosen = [value for _, value, said in known if said == verdict]
+        means = [value.mean for value in chosen]
+        # cut where a logarithm has no place for it
+        margins = [max(0.0, min(value.half_width, 0.95 * value.mean)) for value in chosen]
+        axes.errorbar(places, means, margins, fmt=marker, color=colour, ms=5, elinewidth=1.0, capsize=2)
 
 
-def _mark_found(axes: Axes, part: LargestLoad, x: _Axis) -> None:
+def _mark_found(axes: Axes, part: results.LargestLoad, x: _Axis) -> None:
     """The bracket as a grey band, the knee as a green one, and the scenario's own load."""
     if part.meets is not None and part.misses is not None:
         axes.axvspan(x.at(part.meets), x.at(part.misses), **BRACKET, zorder=0.5)
@@ -160,7 +128,7 @@ def _mark_found(axes: Axes, part: LargestLoad, x: _Axis) -> None:
     axes.axvline(x.of(1.0), color=style.INK, linewidth=0.7)
 
 
-def _sentence(found: CapacityNumbers, part: LargestLoad) -> str:
+def _sentence(found: results.CapacityNumbers, part: results.LargestLoad) -> str:
     """What was found, in a sentence."""
     words = []
     if part.meets is not None:
@@ -177,11 +145,11 @@ def _sentence(found: CapacityNumbers, part: LargestLoad) -> str:
     return ", ".join(words) + "."
 
 
-def _legend(figure: style.Picture, found: CapacityNumbers) -> float:
+def _legend(figure: style.Picture, found: results.CapacityNumbers) -> float:
     """Explains marks and bands; returns where the panels end, as a share of the height."""
     handles: list[Any] = [
-        Line2D([], [], marker=look["marker"], color=look["color"], linestyle="", label=look["label"])
-        for look in MARKS.values()
+        Line2D([], [], marker=marker, color=colour, linestyle="", label=label)
+        for marker, colour, label in MARKS.values()
     ]
     handles.append(Patch(**BRACKET, label="capacity bracket"))
     handles.append(Patch(color=KNEE_SHADE, label="as good as the knee"))
@@ -203,13 +171,8 @@ def _legend(figure: style.Picture, found: CapacityNumbers) -> float:
 # ---- the map ----------------------------------------------------------------------------------------
 
 
-def map_figure(found: CapacityNumbers, part: RecoveryMap) -> style.Picture:
-    """The probability of recovery over two keys, as numbers in colours, with the boundary.
-
-    Args:
-        found: all numbers.
-        part: the map, with cells.
-    """
+def map_figure(found: results.CapacityNumbers, part: results.RecoveryMap) -> style.Picture:
+    """The probability of recovery over two keys, as numbers in colours, with the boundary."""
     width, height = max(10.0, 2.6 + 0.75 * len(part.columns)), 2.2 + 0.5 * len(part.rows)
     figure = style.Picture(figsize=(width, height), dpi=style.DPI)
     run = sum(cell.replications > 0 for cell in part.cells)
@@ -238,38 +201,21 @@ def map_figure(found: CapacityNumbers, part: RecoveryMap) -> style.Picture:
     return figure
 
 
-def _cell(axes: Axes, cell: Cell) -> None:
+def _cell(axes: Axes, cell: results.Cell) -> None:
     """A cell's number: bold where it was run; hatched where there is nothing to return to."""
     share = f"{100 * cell.share:.0f} %"
-    axes.text(
-        cell.column,
-        cell.row,
-        share if cell.replications else f"({share})",
-        ha="center",
-        va="center",
-        fontsize=style.SIZE,
-        weight="bold" if cell.replications else "normal",
-        color=style.INK,
-    )
+    text, weight = (share, "bold") if cell.replications else (f"({share})", "normal")
+    place: dict[str, Any] = {"ha": "center", "va": "center"}
+    axes.text(cell.column, cell.row, text, fontsize=style.SIZE, weight=weight, color=style.INK, **place)
     if cell.hopeless:
-        place = cell.column - 0.5, cell.row - 0.5
-        axes.add_patch(
-            Rectangle(place, 1.0, 1.0, fill=False, hatch="///", edgecolor="#777777", linewidth=0.0)
-        )
+        corner = cell.column - 0.5, cell.row - 0.5
+        axes.add_patch(Rectangle(corner, 1, 1, fill=False, hatch="///", edgecolor="#777777", linewidth=0.0))
 
 
-def _boundary(axes: Axes, shares: np.ndarray[Any, np.dtype[np.float64]]) -> None:
+def _boundary(axes: Axes, shares: NDArray[np.float64]) -> None:
     """A line between cells where recovery is likely and others; a cell that is not known has no edge."""
-    for (row, column), share in np.ndenumerate(shares):
-        beside, above = shares[row, column + 1 : column + 2], shares[row + 1 : row + 2, column]
-        if _differ(share, beside):
-            axes.plot([column + 0.5] * 2, [row - 0.5, row + 0.5], color=style.BLACK, linewidth=2.0)
-        if _differ(share, above):
-            axes.plot([column - 0.5, column + 0.5], [row + 0.5] * 2, color=style.BLACK, linewidth=2.0)
-
-
-def _differ(share: float, neighbours: np.ndarray[Any, np.dtype[np.float64]]) -> bool:
-    """Whether recovery is likely in a cell and not in its neighbour, or the other way round."""
-    return any(
-        not np.isnan([share, other]).any() and (share >= 0.5) != (other >= 0.5) for other in neighbours
-    )
+    likely = np.where(np.isnan(shares), np.nan, shares >= 0.5)
+    for row, column in np.argwhere(np.abs(np.diff(likely, axis=1)) == 1.0):
+        axes.plot([column + 0.5] * 2, [row - 0.5, row + 0.5], color=style.BLACK, linewidth=2.0)
+    for row, column in np.argwhere(np.abs(np.diff(likely, axis=0)) == 1.0):
+        axes.plot([column - 0.5, column + 0.5], [row + 0.5] * 2, color=style.BLACK, linewidth=2.0)

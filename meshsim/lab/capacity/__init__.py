@@ -23,7 +23,7 @@ from meshsim.lab import engines, files
 from meshsim.lab.capacity.answer import answer
 from meshsim.lab.capacity.objectives import objective
 from meshsim.lab.capacity.runs import Runner, table
-from meshsim.lab.capacity.study import LOAD, RECOVERY, REPLICAS, Question, Say, Study
+from meshsim.lab.capacity.study import LOAD, RECOVERY, REPLICAS, Say, Study
 from meshsim.lab.jobs.interrupt import interruptible
 from meshsim.lab.jobs.pool import Pool
 from meshsim.lab.output import OutputOptions, output
@@ -165,9 +165,9 @@ def capacity(
     engines.engine(engine or base.engine)  # tells of a wrong name now, not in the first run
     plan = _plan(confidence, at_most, base.seed if seed is None else seed)
     base = base.model_copy(update={"seed": plan.seed})
-    question = Question(base, asked, plan, resolution, costs or {}, grid, window)
     with interruptible(interrupted) as stop, Pool(jobs) as pool:
-        study = Study(question, Runner(pool, stop, engine), say)
+        runner = Runner(pool, stop, engine)
+        study = Study(base, asked, plan, resolution, runner, costs, grid, window, say)
         if out is not None:
             files.prepare(out)
         study.run()

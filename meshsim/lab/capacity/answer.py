@@ -12,6 +12,7 @@ from meshsim.lab.capacity.pools import Replicas
 from meshsim.lab.capacity.study import MAP, RECOVERY, Study
 from meshsim.lab.search.inquiry import Finding
 from meshsim.lab.search.knee import Knee
+from meshsim.lab.search.verdict import columns
 from meshsim.measure import capacity as numbers
 from meshsim.measure.intervals import Interval, interval
 from meshsim.measure.latency import VERY_LATE
@@ -20,14 +21,14 @@ from meshsim.scenario import written
 
 def answer(study: Study) -> numbers.CapacityNumbers:
     """Everything that a study knows."""
-    question, plan = study.question, study.question.plan
+    plan = study.plan
     seeds = [row.observation.seed for row in study.rows]
     return numbers.CapacityNumbers(
-        scenario=question.scenario.name,
+        scenario=study.scenario.name,
         version=version.VERSION,
         seed=plan.seed,
         confidence=plan.confidence,
-        resolution=question.resolution,
+        resolution=study.resolution,
         replications_most=plan.most,
         runs=len(study.rows) + sum(row.question in (RECOVERY, MAP) for row in study.rows),
         seeds=[min(seeds), max(seeds)] if seeds else [],
@@ -37,28 +38,12 @@ def answer(study: Study) -> numbers.CapacityNumbers:
         replicas=None if study.replicas is None else _replicas(study.replicas),
         recovery=_recovery(study),
         map=None if study.map is None or study.trial is None else study.map.result(study.trial),
-        provenance={"scenario": written.text(question.scenario)},
+        provenance={"scenario": written.text(study.scenario)},
     )
 
 
-# ---- load -------------------------------------------------------------------------------------------
-
-
 def _load(search: LoadSearch, knee: Knee | None) -> numbers.LargestLoad:
-    curve = [
-        numbers.CurvePoint(
-            **_evaluated(search, finding),
-            unstable=sum(each.unstable for each in finding.observations),
-            measured=[
-                _mean([each.scores[place].measured for each in finding.observations])
-                for place in range(len(search.inquiry.limits))
-            ],
-            goodput=_mean([each.numbers.get("goodput") for each in finding.observations]),
-            latency_mean=_mean([each.numbers.get("latency.mean") for each in finding.observations]),
-            utilisation=finding.means("utilisation."),
-        )
-        for finding in _seen(search)
-    ]
+    curve = [_point(search, finding) for finding in _seen(search)]
     return numbers.LargestLoad(
         **_bracket(search),
         knee=None if knee is None else _knee(search, knee),
@@ -67,9 +52,21 @@ def _load(search: LoadSearch, knee: Knee | None) -> numbers.LargestLoad:
     )
 
 
+def _point(search: LoadSearch, finding: Finding[float]) -> numbers.CurvePoint:
+    seen = finding.observations
+    return numbers.CurvePoint(
+        **_evaluated(search, finding),
+        unstable=sum(each.unstable for each in seen),
+        measured=[_mean([score.measured for score in scores]) for scores in columns(seen)],
+        goodput=_mean([each.numbers.get("goodput") for each in seen]),
+        latency_mean=_mean([each.numbers.get("latency.mean") for each in seen]),
+        utilisation=finding.means("utilisation."),
+    )
+
+
 def _knee(search: LoadSearch, knee: Knee) -> numbers.Knee:
-    level = search.scaling.level
-    return numbers.Knee(level(knee.best), level(knee.low), level(knee.high), knee.inside)
+    best, low, high = map(search.scaling.level, knee[:3])
+    return numbers.Knee(best, low, high, knee.inside)
 
 
 def _seen(search: LoadSearch) -> list[Finding[float]]:
@@ -109,9 +106,6 @@ def _mean(values: Sequence[float | None]) -> Interval | None:
     return interval(known) if len(known) >= max(2, len(values)) else None
 
 
-# ---- replicas and recovery --------------------------------------------------------------------------
-
-
 def _replicas(search: ReplicasSearch) -> numbers.LeastReplicas:
     pools = search.pools
 
@@ -127,7 +121,7 @@ def _replicas(search: ReplicasSearch) -> numbers.LeastReplicas:
         cost_own=pools.cost(pools.own),
         removals={name: None if each is None else str(each) for name, each in search.removals.items()},
         exact=search.exact,
-        cheaper_tried=search.cheaper,
+        cheaper_tried=search.cheaper_tried,
         confirmed=search.confirmed,
         notes=search.notes,
     )

@@ -16,6 +16,7 @@ Source:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from meshsim.lab.capacity import sample_size
@@ -38,15 +39,19 @@ STEPS = 5
 class Words(NamedTuple):
     """How the two clear answers are said."""
 
-    met: str = "meets the objectives"
-    missed: str = "misses the objectives"
+    met: str
+    missed: str
 
 
+OBJECTIVES = Words("meets the objectives", "misses the objectives")
+
+
+@dataclass(slots=True)
 class LoadSearch:
-    """Looks for the largest load; what is known of it can be read at any time.
+    """Looks for the largest load, as a factor on the scenario's own; what is known can be read at any time.
 
     Attributes:
-        inquiry: about factors on the scenario's own load.
+        inquiry: about factors.
         verifier: the same with fresh seeds.
         scaling: for labels and steps.
         resolution: where to stop, as a ratio.
@@ -54,26 +59,17 @@ class LoadSearch:
         meets: the largest load known to meet; None if none is.
         misses: the smallest known to miss; None if none is.
         confirmed: whether fresh seeds agreed, at once or after a step; None before they were asked.
-        notes: what else was found, in sentences.
     """
 
-    def __init__(
-        self,
-        inquiry: Inquiry[float],
-        verifier: Inquiry[float],
-        scaling: Scaling,
-        resolution: float,
-        words: Words = Words(),  # noqa: B008 - a tuple
-    ) -> None:
-        self.inquiry = inquiry
-        self.verifier = verifier
-        self.scaling = scaling
-        self.resolution = resolution
-        self.words = words
-        self.meets: float | None = None
-        self.misses: float | None = None
-        self.confirmed: bool | None = None
-        self.notes: list[str] = []
+    inquiry: Inquiry[float]
+    verifier: Inquiry[float]
+    scaling: Scaling
+    resolution: float
+    words: Words = OBJECTIVES
+    meets: float | None = None
+    misses: float | None = None
+    confirmed: bool | None = None
+    notes: list[str] = field(default_factory=list)
 
     def run(self) -> None:
         """Searches, and verifies."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from itertools import islice, product
 
 from meshsim.lab.capacity import sample_size
@@ -36,32 +37,28 @@ EXACT = 40
 """So many cheaper combinations at most are all tried."""
 
 
+@dataclass(slots=True)
 class ReplicasSearch:
     """Looks for the least replicas; what is known of them can be read at any time.
+
+    The answer's attributes are those of `meshsim.measure.capacity.LeastReplicas`.
 
     Attributes:
         inquiry: about replicas.
         verifier: the same with fresh seeds.
         pools: whose replicas they are.
-        least: by pool; None if none are known that meet the objectives.
-        bounds: fewer than this are always busy.
-        removals: by pool, the verdict with one replica less; None where it is at its minimum.
-        cheaper: how many combinations above the bounds cost less; None if not all of them were tried.
-        confirmed: whether fresh seeds agreed; None before they were asked.
-        notes: what else was found, in sentences.
     """
 
-    def __init__(self, inquiry: Inquiry[Replicas], verifier: Inquiry[Replicas], pools: Pools) -> None:
-        self.inquiry = inquiry
-        self.verifier = verifier
-        self.pools = pools
-        self.least: Replicas | None = None
-        self.bounds: Replicas | None = None
-        self.removals: dict[str, Verdict | None] = {}
-        self.cheaper: int | None = None
-        self.exact = False
-        self.confirmed: bool | None = None
-        self.notes: list[str] = []
+    inquiry: Inquiry[Replicas]
+    verifier: Inquiry[Replicas]
+    pools: Pools
+    least: Replicas | None = None
+    bounds: Replicas | None = None
+    removals: dict[str, Verdict | None] = field(default_factory=dict)
+    exact: bool = False
+    cheaper_tried: int | None = None
+    confirmed: bool | None = None
+    notes: list[str] = field(default_factory=list)
 
     def run(self) -> None:
         """Searches, and verifies."""
@@ -72,8 +69,18 @@ class ReplicasSearch:
         assert self.least is not None
         found = self._down(self._up(self.bounds, self.least))
         found = self._all_cheaper(found, self.bounds)
-        self.removals = self._removals(found)
-        self._verify(found)
+        self.removals = {
+            name: self.inquiry.ask(self.pools.changed(found, place, -1)).verdict
+            if found[place] > self.pools.fewest[place]
+            else None
+            for place, name in enumerate(self.pools.names)
+        }
+        verdict = self.verifier.ask(found).verdict
+        self.confirmed = verdict is Verdict.MET
+        if not self.confirmed:
+            how = "is missed" if verdict is Verdict.MISSED else "is inconclusive"
+            label = self.pools.label(found)
+            self.notes.append(f"With fresh seeds {label} {how}: add a replica where it does most.")
 
     def _met(self, replicas: Replicas) -> bool:
         """Asks, and keeps the cheapest that is known to meet."""
@@ -101,12 +108,8 @@ class ReplicasSearch:
 
     def _not_met(self, replicas: Replicas, times: int) -> str:
         """Why there is no answer, after so many times the scenario's own replicas."""
-        label = self.pools.label(replicas)
-        many = (
-            f"Even {times} times as many replicas ({label})"
-            if times > 1
-            else f"The replicas there are ({label})"
-        )
+        many = f"Even {times} times as many replicas" if times > 1 else "The replicas there are"
+        many = f"{many} ({self.pools.label(replicas)})"
         if self.inquiry.findings[replicas].verdict is Verdict.MISSED:
             return f"{many} don't meet the objectives: it is not replicas that are short."
         return f"{many} are inconclusive. {sample_size.advice(self.inquiry, replicas)}"
@@ -146,12 +149,11 @@ class ReplicasSearch:
         now = self._excess(replicas)
         busiest_first = sorted(range(len(replicas)), key=lambda place: -self._utilisation(replicas, place))
 
-        def gain(place: int) -> float:
-            changed = self.pools.changed(replicas, place, 1)
-            return (now - self._excess(changed)) / self.pools.costs[place]
-
-        gains = {place: gain(place) for place in busiest_first[:TRIED]}
-        best = max(gains, key=lambda place: gains[place])
+        gains = {
+            place: (now - self._excess(self.pools.changed(replicas, place, 1))) / self.pools.costs[place]
+            for place in busiest_first[:TRIED]
+        }
+        best = max(gains, key=gains.__getitem__)
         chosen = best if gains[best] > 0.0 else busiest_first[0]
         return self.pools.changed(replicas, chosen, 1)
 
@@ -183,32 +185,13 @@ class ReplicasSearch:
         combinations = list(islice(cheaper(bounds, self.pools.costs, cost), EXACT + 1))
         if len(combinations) > EXACT:
             return replicas
-        self.cheaper = len(combinations)
+        self.cheaper_tried = len(combinations)
         for candidate in sorted(combinations, key=self.pools.cost):
             if self._met(candidate):
                 replicas = candidate
                 break
         self.exact = True
         return replicas
-
-    def _removals(self, replicas: Replicas) -> dict[str, Verdict | None]:
-        """What becomes of the objectives with one replica less, pool by pool."""
-        return {
-            name: self.inquiry.ask(self.pools.changed(replicas, place, -1)).verdict
-            if replicas[place] > self.pools.fewest[place]
-            else None
-            for place, name in enumerate(self.pools.names)
-        }
-
-    def _verify(self, replicas: Replicas) -> None:
-        """Asks fresh seeds about the answer."""
-        verdict = self.verifier.ask(replicas).verdict
-        self.confirmed = verdict is Verdict.MET
-        if verdict is not Verdict.MET:
-            how = "is missed" if verdict is Verdict.MISSED else "is inconclusive"
-            self.notes.append(
-                f"With fresh seeds {self.pools.label(replicas)} {how}: add a replica where it does most."
-            )
 
 
 def cheaper(bounds: Replicas, costs: tuple[float, ...], cost: float) -> Iterator[Replicas]:

@@ -36,12 +36,10 @@ RECOVERED = (Limit("the mesh", "recovered", 0.5),)
 
 
 def trial(scenario: Scenario, window: float | None = None) -> Trial:
-    """When a scenario's events hit it, and when it is judged.
+    """When a scenario's events hit it, and from when on it is judged.
 
-    Args:
-        scenario: with events.
-        window: how long before the end of arrivals recovery is judged, s; None takes the last third
-            of the time after the trigger.
+    That is so long before the end of arrivals as `window` says, or by default the last third of what is left
+    after the trigger.
 
     Raises:
         MeshsimError: there is no trigger, it does not end, or nothing of the run is left after it.

@@ -23,10 +23,7 @@ LOAD = re.compile(r"load\[\d+\]\.(rate|users)")
 class MapSearch:
     """Fills a map, row by row; `cells` are as far as they are known.
 
-    Attributes:
-        down, across: its keys; across is the load's, if there is one.
-        rows, columns: their values as written, those of a load in rising order.
-        ordered: whether the columns are a load.
+    A load among the two keys goes across, in rising order.
 
     Raises:
         MeshsimError: the grid has not two keys.
@@ -60,12 +57,7 @@ class MapSearch:
         return f"{self.across}={text(self.columns[column])}, {self.down}={text(self.rows[row])}"
 
     def run(self, look: Callable[[int, int], list[Observation]], error: float) -> None:
-        """Fills the map.
-
-        Args:
-            look: runs a cell.
-            error: of each end of a cell's interval.
-        """
+        """Fills the map by `look`, which runs a cell; each end of its interval is wrong with this error."""
         count = len(self.columns)
         for row in range(len(self.rows)):
 

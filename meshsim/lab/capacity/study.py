@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from meshsim.errors import MeshsimError
 from meshsim.lab.capacity import sample_size
-from meshsim.lab.capacity.largest_load import STEPS, LoadSearch, Words
+from meshsim.lab.capacity.largest_load import OBJECTIVES, STEPS, LoadSearch, Words
 from meshsim.lab.capacity.least_replicas import ReplicasSearch
 from meshsim.lab.capacity.objectives import observe, required
 from meshsim.lab.capacity.pools import Pools
@@ -25,49 +25,25 @@ from meshsim.scenario.grid import Grid
 from meshsim.scenario.model import Scenario
 
 LOAD, REPLICAS, RECOVERY, MAP = "load", "replicas", "recovery", "map"
+TRIGGER = Words("recovers from its trigger", "does not recover from its trigger")
 CELL = 2 * FEWEST
 """Pairs of runs in a cell of the map."""
 
 Say = Callable[[str], None]
-"""Takes a line of progress."""
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked.
+@dataclass
+class Study:
+    """Asks, and holds what is known; parts that were not asked about, or not yet, are None.
 
     Attributes:
-        scenario: of what.
         find: ``load``, ``replicas``, ``recovery``.
         plan: how hard to look.
         resolution: how near the ends of a bracket of loads are to be.
         costs: of a replica, by service or version.
         grid: of the map of recovery, or None.
         window: how long before the end of arrivals recovery is judged, s; None takes a third of what is left.
-    """
-
-    scenario: Scenario
-    find: tuple[str, ...]
-    plan: Plan
-    resolution: float
-    costs: Mapping[str, float] = field(default_factory=dict)
-    grid: Grid | None = None
-    window: float | None = None
-
-    def __post_init__(self) -> None:
-        if not 1e-4 <= self.resolution <= 1.0:
-            raise MeshsimError(
-                f"a resolution of {self.resolution:g} is no use; choose one from 0.01% to 100%"
-            )
-
-
-class Study:
-    """Asks, and holds what is known; parts that were not asked about, or not yet, are None.
-
-    Attributes:
-        load, replicas, recovery, map: the searches, which know their answers so far.
-        limits: the objectives'; empty if only recovery is asked about.
-        trial: when the mesh is hit, and judged; None if recovery is not asked about.
+        say: takes a line of progress.
         rows: every run.
         partial: whether Ctrl-C ended it.
 
@@ -75,42 +51,51 @@ class Study:
         MeshsimError: what is asked can't be answered of this scenario.
     """
 
-    def __init__(self, question: Question, runner: Runner, say: Say | None = None) -> None:
-        self.question = question
-        self.runner = runner
-        self.say: Say = say or (lambda _: None)
-        scenario, find = question.scenario, question.find
-        self.map = MapSearch(question.grid) if question.grid is not None else None
-        self.limits = required(scenario) if {LOAD, REPLICAS} & set(find) else ()
-        sample_size.refuse(scenario, self.limits, question.plan.fresh(STEPS if LOAD in find else 1))
-        self.scaling = Scaling(scenario) if {LOAD, RECOVERY} & set(find) else None
-        self.pools = Pools(scenario, question.costs) if REPLICAS in find else None
-        judged = RECOVERY in find or question.grid is not None
-        self.trial = trial(scenario, question.window) if judged else None
-        self.load: LoadSearch | None = None
-        self.knee: Knee | None = None
-        self.replicas: ReplicasSearch | None = None
-        self.recovery: LoadSearch | None = None
-        self.rows: list[Row] = []
-        self.partial = False
+    scenario: Scenario
+    find: Collection[str]
+    plan: Plan
+    resolution: float
+    runner: Runner
+    costs: Mapping[str, float] | None = None
+    grid: Grid | None = None
+    window: float | None = None
+    say: Say | None = None
+    load: LoadSearch | None = None
+    knee: Knee | None = None
+    replicas: ReplicasSearch | None = None
+    recovery: LoadSearch | None = None
+    rows: list[Row] = field(default_factory=list)
+    partial: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1e-4 <= self.resolution <= 1.0:
+            raise MeshsimError(
+                f"a resolution of {self.resolution:g} is no use; choose one from 0.01% to 100%"
+            )
+        self.map = MapSearch(self.grid) if self.grid is not None else None
+        self.limits = required(self.scenario) if {LOAD, REPLICAS} & set(self.find) else ()
+        sample_size.refuse(self.scenario, self.limits, self.plan.fresh(STEPS if LOAD in self.find else 1))
+        self.scaling = Scaling(self.scenario) if {LOAD, RECOVERY} & set(self.find) else None
+        self.pools = Pools(self.scenario, self.costs) if REPLICAS in self.find else None
+        judged = RECOVERY in self.find or self.grid is not None
+        self.trial = trial(self.scenario, self.window) if judged else None
 
     def run(self) -> None:
         """Answers what can be answered until Ctrl-C."""
         try:
-            if LOAD in self.question.find:
-                self.load = self._load_search(LOAD, self.limits, Words())
+            if LOAD in self.find:
+                self.load = self._load_search(LOAD, self.limits, OBJECTIVES)
                 self.load.run()
                 self._find_knee(self.load)
             if self.pools is not None:
                 asked = self._inquiries(REPLICAS, self.pools.at, self.pools.label, self.limits, verified=1)
                 self.replicas = ReplicasSearch(*asked, self.pools)
                 self.replicas.run()
-            if RECOVERY in self.question.find:
-                words = Words("recovers from its trigger", "does not recover from its trigger")
-                self.recovery = self._load_search(RECOVERY, RECOVERED, words)
+            if RECOVERY in self.find:
+                self.recovery = self._load_search(RECOVERY, RECOVERED, TRIGGER)
                 self.recovery.run()
             if self.map is not None:
-                self.map.run(self._cell, (1.0 - self.question.plan.confidence) / 2.0)
+                self.map.run(self._cell, (1.0 - self.plan.confidence) / 2.0)
         except StoppedError:
             self.partial = True
 
@@ -118,7 +103,7 @@ class Study:
         scaling = self.scaling
         assert scaling is not None
         asked = self._inquiries(what, scaling.at, scaling.label, limits, verified=STEPS)
-        return LoadSearch(*asked, scaling, self.question.resolution, words)
+        return LoadSearch(*asked, scaling, self.resolution, words)
 
     def _find_knee(self, search: LoadSearch) -> None:
         if search.meets is not None and search.misses is not None:
@@ -148,12 +133,12 @@ class Study:
                 return found
 
             def on_look(finding: Finding[Candidate]) -> None:
-                self.say(progress(prefix + label(finding.candidate), finding, limits))
+                if self.say is not None:
+                    self.say(progress(prefix + label(finding.candidate), finding, limits))
 
             return Inquiry(observed, limits, plan, on_look)
 
-        plan = self.question.plan
-        return inquiry(plan, fresh=False), inquiry(plan.fresh(verified), fresh=True)
+        return inquiry(self.plan, fresh=False), inquiry(self.plan.fresh(verified), fresh=True)
 
     def _runs(self, scenario: Scenario, seeds: Sequence[int], label: str) -> list[Observation]:
         """A run for each seed."""
@@ -163,7 +148,7 @@ class Study:
     def _pairs(self, scenario: Scenario, seeds: Sequence[int], label: str) -> list[Observation]:
         """A run and its twin without the trigger for each seed, compared."""
         # a cell of the map may have its own times
-        hit, twin = twins(scenario, trial(scenario, self.question.window))
+        hit, twin = twins(scenario, trial(scenario, self.window))
         found = self.runner.summaries(
             [
                 (each, seed, f"{label}, seed {seed}{without}")
@@ -176,11 +161,12 @@ class Study:
     def _cell(self, row: int, column: int) -> list[Observation]:
         """The runs of a cell of the map."""
         assert self.map is not None
-        label, first = self.map.label(row, column), self.question.plan.seed
+        label, first = self.map.label(row, column), self.plan.seed
         found = self._pairs(self.map.scenario(row, column), range(first, first + CELL), label)
         self.rows += [Row(MAP, label, math.nan, False, RECOVERED, each) for each in found]
-        recovered = sum(each.numbers["recovered"] == 1.0 for each in found)
-        self.say(f"{label}: {recovered} of {len(found)} recovered")
+        if self.say is not None:
+            recovered = sum(each.numbers["recovered"] == 1.0 for each in found)
+            self.say(f"{label}: {recovered} of {len(found)} recovered")
         return found
 
 

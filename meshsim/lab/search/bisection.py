@@ -18,14 +18,7 @@ Middle = Callable[[float, float], float | None]
 def bracket(ask: Ask, meets: float, misses: float, middle: Middle) -> tuple[float, float]:
     """Narrows two loads with the answer between them: the largest known to meet, the smallest known to miss.
 
-    Args:
-        ask: about a load between; clear answers are monotone, from MET to MISSED.
-        meets: a load that is met.
-        misses: a higher one that is missed.
-        middle: where to ask next; ends the search.
-
-    Returns:
-        The narrowest two that were found; between them there may be loads that are inconclusive.
+    Clear answers are monotone, from MET to MISSED; between the two there may be loads that are inconclusive.
     """
     while (load := middle(meets, misses)) is not None:
         verdict = ask(load)
@@ -54,14 +47,10 @@ def geometric(resolution: float) -> Middle:
 
 
 def chances(run: Callable[[int], float], count: int) -> list[float]:
-    """The chance of success at each of some loads, most of which need not be run.
+    """The chance of success at each of some loads, in rising order, most of which need not be run.
 
     Only the ends are run, and the loads around the boundary, where chance decides. Where what is seen is not
     in falling order, all are.
-
-    Args:
-        run: one of them; remembers.
-        count: how many, in rising order of load.
     """
     if count < 3:
         return [run(place) for place in range(count)]

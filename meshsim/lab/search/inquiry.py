@@ -100,6 +100,7 @@ Observe = Callable[[Candidate, Sequence[int]], list[Observation]]
 """Runs a candidate once with each of some seeds; raises `StoppedError` after Ctrl-C."""
 
 
+@dataclass(slots=True)
 class Inquiry(Generic[Candidate]):
     """Asks about candidates, and remembers.
 
@@ -111,18 +112,11 @@ class Inquiry(Generic[Candidate]):
         findings: by candidate.
     """
 
-    def __init__(
-        self,
-        observe: Observe[Candidate],
-        limits: Sequence[Limit],
-        plan: Plan,
-        on_look: Callable[[Finding[Candidate]], None] | None = None,
-    ) -> None:
-        self.observe = observe
-        self.limits = limits
-        self.plan = plan
-        self.on_look = on_look
-        self.findings: dict[Candidate, Finding[Candidate]] = {}
+    observe: Observe[Candidate]
+    limits: Sequence[Limit]
+    plan: Plan
+    on_look: Callable[[Finding[Candidate]], None] | None = None
+    findings: dict[Candidate, Finding[Candidate]] = field(default_factory=dict)
 
     def ask(self, candidate: Candidate) -> Finding[Candidate]:
         """Looks until it is decided, or there are no more replications: inconclusive."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from meshsim.lab.search.inquiry import FEWEST, Finding, Inquiry
 from meshsim.measure.intervals import interval
@@ -30,12 +30,10 @@ Nearest = Callable[[float], float]
 """The nearest load that can be had: many factors stand for the same number of users."""
 
 
-@dataclass(frozen=True, slots=True)
-class Knee:
-    """Where power is greatest: the best load of the curve, and those between which it is not surely less.
+class Knee(NamedTuple):
+    """The best load of the curve, and those between which power is not surely less.
 
-    Attributes:
-        inside: whether the curve has loads with less power on either side.
+    It is `inside` if the curve has loads with less power on either side.
     """
 
     best: float
@@ -53,60 +51,43 @@ def draw_curve(inquiry: Inquiry[float], misses: float, nearest: Nearest) -> None
 def find_knee(inquiry: Inquiry[float], nearest: Nearest) -> Knee | None:
     """The knee of the loads that were looked at, and of a few more around the best of them."""
     for _ in range(REFINEMENTS):
-        loads = _loads(inquiry)
+        loads, powers = _powers(inquiry)
         if not loads:
             return None
-        place = loads.index(_best(inquiry, loads))
+        place = _best(powers)
         for neighbour in loads[max(0, place - 1) : place] + loads[place + 1 : place + 2]:
             inquiry.look(nearest((loads[place] + neighbour) / 2.0))
-    return knee_of([inquiry.findings[load] for load in _loads(inquiry)])
-
-
-def knee_of(findings: Sequence[Finding[float]]) -> Knee | None:
-    """The knee among findings in order of load."""
-    powers = {finding.candidate: power for finding in findings if (power := _powers(finding)) is not None}
-    if not powers:
-        return None
-    loads = sorted(powers)
-    best = max(loads, key=lambda load: _mean(powers[load]))
-    good = {load for load in loads if _as_good(powers[load], powers[best])}
-    place = loads.index(best)
-    low = high = place
-    while low > 0 and loads[low - 1] in good:
+    loads, powers = _powers(inquiry)
+    low = high = best = _best(powers)
+    while low > 0 and _as_good(powers[low - 1], powers[best]):
         low -= 1
-    while high < len(loads) - 1 and loads[high + 1] in good:
+    while high < len(loads) - 1 and _as_good(powers[high + 1], powers[best]):
         high += 1
-    return Knee(best, loads[low], loads[high], low > 0 and high < len(loads) - 1)
+    return Knee(loads[best], loads[low], loads[high], low > 0 and high < len(loads) - 1)
 
 
-def _loads(inquiry: Inquiry[float]) -> list[float]:
-    return sorted(load for load, finding in inquiry.findings.items() if _powers(finding) is not None)
+def _powers(inquiry: Inquiry[float]) -> tuple[list[float], list[list[float]]]:
+    """Loads in rising order, and the power of each, replication by replication."""
+    powers = {load: _power(finding) for load, finding in sorted(inquiry.findings.items())}
+    return [load for load, power in powers.items() if power], [power for power in powers.values() if power]
 
 
-def _best(inquiry: Inquiry[float], loads: Sequence[float]) -> float:
-    def power(load: float) -> float:
-        return _mean(_powers(inquiry.findings[load]) or [-math.inf])
-
-    return max(loads, key=power)
-
-
-def _powers(finding: Finding[float]) -> list[float] | None:
-    """The logarithm of the power in each of the first replications; None if one has no successes."""
+def _power(finding: Finding[float]) -> list[float]:
+    """The logarithm of the power in each of the first replications; none if one has no successes."""
     seen = finding.observations[:FEWEST]
     pairs = [(each.numbers.get("goodput", 0.0), each.numbers.get("ok_latency.mean", 0.0)) for each in seen]
     if len(pairs) < FEWEST or any(goodput <= 0.0 or latency <= 0.0 for goodput, latency in pairs):
-        return None
+        return []
     return [math.log(goodput / latency) for goodput, latency in pairs]
 
 
+def _best(powers: Sequence[list[float]]) -> int:
+    """The place of the greatest power on average."""
+    means = [math.fsum(power) / len(power) for power in powers]
+    return means.index(max(means))
+
+
 def _as_good(power: list[float], best: list[float]) -> bool:
-    """Whether a power is that of the best, or near it, or not surely lower on the same seeds."""
-    if power is best:
-        return True
-    differences = [ours - theirs for ours, theirs in zip(power, best, strict=True)]
-    found = interval(differences)
+    """Whether a power is near the best, or not surely lower on the same seeds."""
+    found = interval([ours - theirs for ours, theirs in zip(power, best, strict=True)])
     return found.mean > -NEAR or found.high > 0.0
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)

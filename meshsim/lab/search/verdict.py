@@ -45,9 +45,8 @@ class Score:
 
     Attributes:
         measured: the latency or success itself; None where not known.
-        share: of its requests, good or within the limit; None if a value is judged.
-        count: how many requests the share is of.
-        independent: so many independent requests would tell as much.
+        share: of `count` requests, good or within the limit; None if a value is judged.
+        independent: so many independent requests would tell as much as these.
     """
 
     measured: float | None
@@ -58,13 +57,9 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One run, as far as a search needs it.
+    """One run, as far as a search needs it: a score for each limit, and numbers by name.
 
-    Attributes:
-        seed: of the run.
-        scores: one a limit.
-        unstable: whether its work piled up; it has then missed every limit.
-        numbers: by name, for the curve and the table of runs.
+    One that is `unstable`, since its work piled up, has missed every limit.
     """
 
     seed: int
@@ -107,13 +102,7 @@ def _judge(limit: Limit, scores: Sequence[Score], error: float) -> Verdict:
 
 
 def bounds(limit: Limit, scores: Sequence[Score], error: float) -> tuple[float, float]:
-    """Between which values the mean share, or the mean value, lies.
-
-    Args:
-        limit: that is asked.
-        scores: of at least two replications, all shares or all values.
-        error: how often the truth may lie below, and how often above.
-    """
+    """Between which values the mean share, or the mean value, lies; each end is wrong with this error."""
     shares = [score.share for score in scores if score.share is not None]
     found = interval(shares or _values(limit, scores), 1.0 - 2.0 * error)
     if not shares:

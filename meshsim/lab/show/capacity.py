@@ -8,23 +8,11 @@ from typing import TypeVar
 
 from meshsim.lab.show import sheets
 from meshsim.lab.show.sheets import Sheet
-from meshsim.measure.capacity import (
-    Bracket,
-    CapacityNumbers,
-    Cell,
-    CurvePoint,
-    EvaluatedLoad,
-    LargestLoad,
-    LeastReplicas,
-    Limit,
-    Recovery,
-    RecoveryMap,
-    Trial,
-)
+from meshsim.measure import capacity as results
 from meshsim.measure.intervals import interval
 from meshsim.measure.latency import VERY_LATE
 
-Evaluated = TypeVar("Evaluated", bound=EvaluatedLoad)
+Evaluated = TypeVar("Evaluated", bound=results.EvaluatedLoad)
 
 NEAREST_ROWS = 14
 """So many loads are printed: those nearest the answer, and any others that a sentence names."""
@@ -32,21 +20,18 @@ VERDICTS = {"met": "met", "missed": "missed", "undecided": "inconclusive"}
 RECOVERY_VERDICTS = {"met": "recovers", "missed": "does not", "undecided": "inconclusive"}
 
 
-# ---- limits -----------------------------------------------------------------------------------------
-
-
-def limit_text(limit: Limit) -> str:
+def limit_text(limit: results.Limit) -> str:
     """``frontend: p99 <= 100 ms``."""
     return f"{limit.service}: {_term(limit)}"
 
 
-def _term(limit: Limit) -> str:
+def _term(limit: results.Limit) -> str:
     if limit.key == "success":
         return f"success >= {sheets.share(limit.limit)}"
     return f"{limit.key} <= {sheets.time(limit.limit)}"
 
 
-def objectives(found: CapacityNumbers) -> str:
+def objectives(found: results.CapacityNumbers) -> str:
     """``frontend: p99 <= 100 ms, success >= 99.9 %``."""
     terms: dict[str, list[str]] = {}
     for limit in found.objectives:
@@ -54,7 +39,7 @@ def objectives(found: CapacityNumbers) -> str:
     return "; ".join(f"{service}: {', '.join(each)}" for service, each in terms.items())
 
 
-def reading(limit: Limit, measured: Sequence[float | None]) -> str:
+def reading(limit: results.Limit, measured: Sequence[float | None]) -> str:
     """The mean over replications of what a limit measured, with its 95 % interval: ``231 ± 12 ms``."""
     values = [value for value in measured if value is not None]
     if len(values) < len(measured) or max(values, default=VERY_LATE) >= VERY_LATE:
@@ -65,7 +50,7 @@ def reading(limit: Limit, measured: Sequence[float | None]) -> str:
     return _spread(limit, found.mean if found else values[0], found.half_width if found else 0.0)
 
 
-def _spread(limit: Limit, mean: float, half: float) -> str:
+def _spread(limit: results.Limit, mean: float, half: float) -> str:
     """A mean and half its interval in one unit: ``231 ± 12 ms``; without the second where it is nothing."""
     show = sheets.share if limit.key == "success" else sheets.time
     digits, _, unit = show(mean).partition(" ")
@@ -74,7 +59,7 @@ def _spread(limit: Limit, mean: float, half: float) -> str:
     return f"{digits} ± {margin} {unit}" if half / size >= 1e-4 else f"{digits} {unit}"
 
 
-def sections(found: CapacityNumbers) -> Iterator[tuple[str, list[str], Sheet]]:
+def sections(found: results.CapacityNumbers) -> Iterator[tuple[str, list[str], Sheet]]:
     """All that was found: title, sentences and table of each part."""
     if found.load is not None:
         yield "largest load", load(found, found.load), curve(found, found.load)
@@ -89,7 +74,7 @@ def sections(found: CapacityNumbers) -> Iterator[tuple[str, list[str], Sheet]]:
 # ---- loads ------------------------------------------------------------------------------------------
 
 
-def load(found: CapacityNumbers, part: LargestLoad) -> list[str]:
+def load(found: results.CapacityNumbers, part: results.LargestLoad) -> list[str]:
     """The bracket, its knee and its bottleneck, in sentences."""
     lines = _bracket(found, part, "meets", "misses")
     if part.knee is not None:
@@ -102,13 +87,13 @@ def load(found: CapacityNumbers, part: LargestLoad) -> list[str]:
     return [*lines, *part.notes]
 
 
-def recovery(found: CapacityNumbers, part: Recovery) -> list[str]:
+def recovery(found: results.CapacityNumbers, part: results.Recovery) -> list[str]:
     """Between which loads recovery ends, in sentences."""
     lines = _bracket(found, part, "recovers more often than not", "does not")
     return [*lines, *part.notes, _trial(part.trial)]
 
 
-def _bracket(found: CapacityNumbers, part: Bracket, met: str, missed: str) -> list[str]:
+def _bracket(found: results.CapacityNumbers, part: results.Bracket, met: str, missed: str) -> list[str]:
     meets, misses = part.meets, part.misses
     if meets is None:
         return [] if misses is None else [f"{misses.label} {missed}; no load is known that {met}."]
@@ -125,12 +110,12 @@ def _bracket(found: CapacityNumbers, part: Bracket, met: str, missed: str) -> li
     return [*lines, f"That is {meets.factor:.3g} times the scenario's own load."]
 
 
-def _confirmed(part: Bracket | LeastReplicas) -> str:
+def _confirmed(part: results.Bracket | results.LeastReplicas) -> str:
     words = {True: "confirmed", False: "NOT confirmed", None: "not yet confirmed"}
     return f"{words[part.confirmed]} with fresh seeds"
 
 
-def _trial(trial: Trial) -> str:
+def _trial(trial: results.Trial) -> str:
     later = f"{trial.looked - trial.over:.4g} s later, from {trial.looked:.4g} s on"
     return (
         f"The trigger lasts from {trial.hit:g} to {trial.over:g} s; recovery is judged {later},"
@@ -138,7 +123,7 @@ def _trial(trial: Trial) -> str:
     )
 
 
-def curve(found: CapacityNumbers, part: LargestLoad) -> Sheet:
+def curve(found: results.CapacityNumbers, part: results.LargestLoad) -> Sheet:
     """One row a load, around the answer, and all that the sentences name."""
     rows = [
         (
@@ -158,7 +143,7 @@ def curve(found: CapacityNumbers, part: LargestLoad) -> Sheet:
     return Sheet("loads evaluated", columns, rows, words=(len(columns) - 3, len(columns) - 1))
 
 
-def recoveries(found: CapacityNumbers, part: Recovery) -> Sheet:
+def recoveries(found: results.CapacityNumbers, part: results.Recovery) -> Sheet:
     """One row a load, around the answer, and all that the sentences name."""
     rows: list[tuple[str, ...]] = [
         (
@@ -172,18 +157,18 @@ def recoveries(found: CapacityNumbers, part: Recovery) -> Sheet:
     return Sheet("loads evaluated", ("load", "pairs of runs", "recovered", "verdict"), rows, words=(3,))
 
 
-def _busiest(point: CurvePoint) -> tuple[str, str]:
+def _busiest(point: results.CurvePoint) -> tuple[str, str]:
     busiest = point.busiest
     return (busiest.service, sheets.share(busiest.utilisation)) if busiest else (sheets.NOTHING,) * 2
 
 
-def _verdict(point: EvaluatedLoad, found: CapacityNumbers, said: dict[str, str]) -> str:
+def _verdict(point: results.EvaluatedLoad, found: results.CapacityNumbers, said: dict[str, str]) -> str:
     """What is known of a point; on the curve there are some with too few runs for a verdict."""
     few = point.verdict == "undecided" and point.replications < found.replications_most
     return ("not evaluated" if few else said[point.verdict]) + (" (fresh seeds)" if point.fresh else "")
 
 
-def _shown(part: Bracket, points: Sequence[Evaluated], sentences: Sequence[str]) -> list[Evaluated]:
+def _shown(part: results.Bracket, points: Sequence[Evaluated], sentences: Sequence[str]) -> list[Evaluated]:
     """The points nearest to the answer and those that sentences name, in order."""
     answer = part.meets or part.misses
     factor = 1.0 if answer is None else answer.factor
@@ -199,7 +184,7 @@ def _shown(part: Bracket, points: Sequence[Evaluated], sentences: Sequence[str])
 # ---- replicas ---------------------------------------------------------------------------------------
 
 
-def replicas(part: LeastReplicas) -> list[str]:
+def replicas(part: results.LeastReplicas) -> list[str]:
     """How few replicas meet, and what that rests on, in sentences."""
     if part.least is None:
         return list(part.notes)
@@ -220,7 +205,7 @@ def replicas(part: LeastReplicas) -> list[str]:
     return [*lines, *part.notes]
 
 
-def pools(part: LeastReplicas) -> Sheet:
+def pools(part: results.LeastReplicas) -> Sheet:
     """One row a pool."""
     said = {"missed": "misses", "undecided": "inconclusive", "met": "meets", None: "at minimum"}
     rows: list[tuple[str, ...]] = [
@@ -241,7 +226,7 @@ def pools(part: LeastReplicas) -> Sheet:
 # ---- the map ----------------------------------------------------------------------------------------
 
 
-def map_sheet(part: RecoveryMap) -> Sheet:
+def map_sheet(part: results.RecoveryMap) -> Sheet:
     """The probability of recovery, a row each; what was not run but follows is in brackets."""
     cells = {(cell.row, cell.column): cell for cell in part.cells}
     rows = [
@@ -252,7 +237,7 @@ def map_sheet(part: RecoveryMap) -> Sheet:
     return Sheet(title, ("", *part.columns), rows)
 
 
-def _cell(cell: Cell | None) -> str:
+def _cell(cell: results.Cell | None) -> str:
     if cell is None:
         return sheets.NOTHING
     text = f"{100 * cell.share:.0f} %"
@@ -261,7 +246,7 @@ def _cell(cell: Cell | None) -> str:
     return f"{text}*" if cell.hopeless else text
 
 
-def map_notes(part: RecoveryMap) -> list[str]:
+def map_notes(part: results.RecoveryMap) -> list[str]:
     """How to read the map."""
     run = [cell for cell in part.cells if cell.replications]
     count = run[0].replications if run else 0

@@ -64,7 +64,7 @@ def test_a_panel_for_each_limit_and_one_of_goodput() -> None:
         "goodput, requests/s (thin line: offered load)",
     ]
     for axes in figure.axes:
-        assert band(axes, BRACKET["facecolor"]) == pytest.approx((70.0, 80.0))
+        assert band(axes, BRACKET["fc"]) == pytest.approx((70.0, 80.0))
     assert 0.2 in {line.get_ydata()[0] for line in figure.axes[0].lines if len(line.get_ydata()) == 2}
 
 
@@ -85,7 +85,7 @@ def test_the_alternative_text_says_what_was_found() -> None:
 def test_users_are_drawn_as_users() -> None:
     figure = curve_figure(FOUND, load(lambda factor: Amount("a", users=round(10 * factor))))
     assert figure.axes[-1].get_xlabel() == "users"
-    assert band(figure.axes[0], BRACKET["facecolor"]) == pytest.approx((14.0, 16.0))
+    assert band(figure.axes[0], BRACKET["fc"]) == pytest.approx((14.0, 16.0))
 
 
 def test_what_is_not_known_is_left_out() -> None:

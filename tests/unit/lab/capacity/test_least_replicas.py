@@ -86,7 +86,7 @@ def test_no_replica_can_be_taken_away() -> None:
 
 def test_too_many_cheaper_combinations_are_not_tried_and_not_claimed() -> None:
     found, _, pools = search({"b": 4.0, "c": 0.5})
-    assert (found.exact, found.cheaper) == (False, None)
+    assert (found.exact, found.cheaper_tried) == (False, None)
     assert pools.cost(found.least) == pytest.approx(cheapest(pools.costs))  # all the same, here
 
 
