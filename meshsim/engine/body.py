@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import ClassVar
 
-from meshsim.engine.build import Builder
+from meshsim.engine.build import build
 from meshsim.engine.results import records
 from meshsim.errors import MeshsimError
 from meshsim.measure.measurements import Measurements
@@ -54,7 +54,7 @@ class Body:
         self.limit = scenario.duration + scenario.drain_limit
         check_resolution(self.limit)
         custom = Custom(balancers or {}, retry_rules or {})
-        self.mesh: Mesh = Builder(scenario, self.seed, clock, custom).build()
+        self.mesh: Mesh = build(scenario, self.seed, clock, custom)
         self.complete = False
         self.interrupted = False
 

@@ -2,145 +2,86 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from meshsim.measure.grid import Grid
 from meshsim.mesh.clock import Clock
-from meshsim.mesh.dataplane import Dataplane, Sidecar
 from meshsim.mesh.gauge import Gauge
-from meshsim.mesh.link import Link
 from meshsim.mesh.load import Client
 from meshsim.mesh.mesh import Mesh
 from meshsim.mesh.network import Network
+from meshsim.mesh.proxy import Proxy
 from meshsim.mesh.recorder import Recorder
-from meshsim.mesh.replica import Replica, Workload
+from meshsim.mesh.replica import Replica
 from meshsim.mesh.rows import RowRecorder
 from meshsim.mesh.spans import Tracer
+from meshsim.mesh.station import Station, WorkerStation
 from meshsim.mesh.streams import StreamRecorder
 from meshsim.scenario import model
 from meshsim.scenario.events import Events
-from meshsim.scenario.machines import ConfiguredRoute, Custom, Site, Target
-from meshsim.scenario.parts import Place, places, queue, sources, workload
+from meshsim.scenario.machines import ConfiguredProxy, Custom
+from meshsim.scenario.parts import link, queue, sources, workload
+from meshsim.scenario.topology import Topology
 from meshsim.units import UNLIMITED
 
 
-@dataclass
-class Builder:
-    """Puts one mesh together.
+def build(scenario: model.Scenario, seed: int, clock: Clock, custom: Custom) -> Mesh:
+    """A mesh, its events and loads on the clock."""
+    topology = Topology(scenario)
+    recorder = new_recorder(topology)
+    rows = scenario.keep == "records"
+    sampling = scenario.tracing.sampling if rows else 0.0  # spans would grow with the requests
+    client = Client(clock, recorder, scenario.duration, sampling)
+    mesh = Mesh(clock, recorder, Tracer(), Network(), client)
+    _add_links(mesh, topology)
+    for proxy in topology.proxies:
+        station = _station(clock, scenario.mesh, in_path=proxy.in_path)
+        mesh.proxies.append(Proxy(clock, recorder, mesh.tracer, mesh.network, proxy.number, seed, station))
+    _add_replicas(mesh, topology)
+    proxies = [ConfiguredProxy(proxy, topology, custom) for proxy in mesh.proxies]
+    Events(topology, clock, replicas=mesh.replicas, links=mesh.links, proxies=proxies).schedule()
+    for number, load in enumerate(scenario.load):
+        route = proxies[0].routes[model.CLIENT, load.to].route
+        mesh.sources.extend(sources(client, route, seed, number, load))
+    mesh.begin()
+    return mesh
 
-    Attributes:
-        targets: replicas of each service, as callers find them.
-        edges: numbers of the (caller, service) pairs.
-        routes: every route, with who owns it: (caller's instance number, caller, service, route).
-    """
 
-    scenario: model.Scenario
-    seed: int
-    clock: Clock
-    custom: Custom
-    mesh: Mesh = field(init=False)
-    targets: dict[str, list[Target]] = field(default_factory=dict)
-    routes: list[tuple[int, str, str, ConfiguredRoute]] = field(default_factory=list)
-    edges: dict[tuple[str, str], int] = field(default_factory=dict)
+def _add_links(mesh: Mesh, topology: Topology) -> None:
+    mesh.edges = topology.edges
+    for edge in mesh.edges:
+        mesh.links[edge] = link(topology.scenario.link(*edge))
+    mesh.network.links = list(mesh.links.values())
 
-    def build(self) -> Mesh:
-        """The whole mesh, its events and loads on the clock."""
-        recorder = new_recorder(self.scenario)
-        rows = self.scenario.keep == "records"
-        sampling = self.scenario.tracing.sampling if rows else 0.0  # spans would grow with the requests
-        client = Client(self.clock, recorder, self.scenario.duration, sampling)
-        self.mesh = Mesh(self.clock, recorder, Tracer(), Network(), client)
-        self._links()
-        self._replicas()
-        self._routes_of_client()
-        for replica in self.mesh.replicas.values():
-            self._routes_of(replica)
-        Events(
-            self.scenario, self.seed, self.clock, self.mesh.replicas, self.mesh.links, self.routes
-        ).schedule()
-        for number, load in enumerate(self.scenario.load):
-            route = self.mesh.client_routes[load.to]
-            self.mesh.sources.extend(sources(client, route, self.seed, number, load))
-        self.mesh.begin()
-        return self.mesh
 
-    # ---- who is there -----------------------------------------------------------------------------
-
-    def _links(self) -> None:
-        mesh = self.mesh
-        mesh.edges = self.scenario.edges()
-        self.edges = {edge: number for number, edge in enumerate(mesh.edges)}
-        for edge in mesh.edges:
-            written = self.scenario.link(*edge)
-            mesh.links[edge] = Link(written.latency.build(), written.loss)
-        mesh.network.links = [mesh.links[edge] for edge in mesh.edges]
-
-    def _replicas(self) -> None:
-        workloads = {}
-        for place in places(self.scenario):
-            self.targets.setdefault(place.service, []).append(Target(place.number, place.name, place.version))
-            version = place.service, place.version
-            if version not in workloads:
-                workloads[version] = workload(place.deployment)
-            self._replica(place, workloads[version])
-
-    def _replica(self, place: Place, work: Workload) -> None:
-        mesh = self.mesh
-        grid = Grid.of(self.scenario)
+def _add_replicas(mesh: Mesh, topology: Topology) -> None:
+    workloads = {}
+    grid = Grid.of(topology.scenario)
+    for place in topology.replicas:
+        version = place.service, place.version
+        if version not in workloads:
+            workloads[version] = workload(place, topology)
         gauges = [Gauge(grid.origin, grid.width, grid.most) for _ in range(2)]
         replica = Replica(
-            self.clock, mesh.recorder, mesh.tracer, place.number, place.name, work, queue(place.deployment),
-            self._dataplane(), gauges[0], gauges[1],
+            mesh.clock, mesh.recorder, mesh.tracer, place.number, place.name, workloads[version],
+            queue(place.deployment), mesh.proxies[topology.proxy_of(place).number], gauges[0], gauges[1],
         )  # fmt: skip
         mesh.replicas[place.name] = replica
         mesh.network.replicas.append(replica)
 
-    def _dataplane(self) -> Dataplane:
-        mesh = self.scenario.mesh
-        free = mesh.proxy.workers == UNLIMITED and mesh.proxy.time == model.ZERO
-        if mesh.dataplane == "none" or free:
-            return Dataplane()
-        return Sidecar(self.clock, mesh.proxy.time.build(), mesh.proxy.workers)
 
-    # ---- how they reach each other ----------------------------------------------------------------
-
-    def _routes_of_client(self) -> None:
-        for load in self.scenario.load:
-            if load.to not in self.mesh.client_routes:
-                route = self._route(0, model.CLIENT, load.to, Dataplane())
-                self.mesh.client_routes[load.to] = route.route
-
-    def _routes_of(self, replica: Replica) -> None:
-        service = replica.name.partition("/")[0]
-        for stage in replica.workload.stages:
-            for step in stage:
-                if step.service and step.service not in replica.routes:
-                    route = self._route(replica.number + 1, service, step.service, replica.dataplane)
-                    replica.routes[step.service] = route.route
-
-    def _route(self, instance: int, caller: str, service: str, dataplane: Dataplane) -> ConfiguredRoute:
-        mesh = self.mesh
-        site = Site(
-            self.clock, mesh.recorder, mesh.tracer, mesh.network, dataplane, instance, self.seed, self.custom
-        )  # fmt: skip
-        edge = self.edges[caller, service]
-        route = ConfiguredRoute(
-            site, service, edge, self.targets[service], self.scenario.policy(caller, service)
-        )
-        self.routes.append((instance, caller, service, route))
-        return route
+def _station(clock: Clock, config: model.Mesh, *, in_path: bool) -> Station:
+    free = config.proxy.workers == UNLIMITED and config.proxy.time == model.ZERO
+    if free or not in_path:
+        return Station()
+    return WorkerStation(clock, config.proxy.time.build(), config.proxy.workers)
 
 
-def new_recorder(scenario: model.Scenario) -> Recorder:
+def new_recorder(topology: Topology) -> Recorder:
     """The recorder of what the scenario wants to keep."""
+    scenario = topology.scenario
     if scenario.keep == "records":
         return RowRecorder(scenario.duration)
     grid = Grid.of(scenario)
-    service_of = [
-        number
-        for number, service in enumerate(scenario.services.values())
-        for deployment in service.deployments().values()
-        for _ in range(deployment.replicas)
-    ]
+    numbers = {service: number for number, service in enumerate(scenario.services)}
+    service_of = [numbers[replica.service] for replica in topology.replicas]
     start = 0.0 if scenario.warmup == "auto" else float(scenario.warmup)
-    return StreamRecorder(grid.origin, grid.width, grid.most, start, len(scenario.edges()), service_of)
+    return StreamRecorder(grid.origin, grid.width, grid.most, start, len(topology.edges), service_of)

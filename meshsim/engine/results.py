@@ -17,8 +17,8 @@ from meshsim.mesh.mesh import Mesh
 from meshsim.mesh.rows import RowRecorder
 from meshsim.mesh.streams import StreamRecorder
 from meshsim.policies.outcome import flag_names
-from meshsim.scenario import parts
 from meshsim.scenario.model import Scenario
+from meshsim.scenario.topology import Topology
 
 TABLE = 1 << 16
 """Numbers that a table of names may have room for: those of all replicas, and of up to three flags."""
@@ -123,7 +123,7 @@ def records(
     """Everything a run leaves."""
     grid = Grid.of(scenario)
     recorder = mesh.recorder
-    replicas = parts.replicas(scenario)
+    replicas = Topology(scenario).labels
     common: dict[str, Any] = {
         "engine": engine,
         "seed": seed,

@@ -28,7 +28,7 @@ from meshsim.scenario import load
 from meshsim.scenario.advice import advise
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.overrides import Overrides
-from meshsim.scenario.parts import programs
+from meshsim.scenario.topology import Topology
 
 GLANCE = 0.5
 """Between two looks at the mesh, s."""
@@ -308,7 +308,7 @@ def _result(scenario: Scenario, merged: Merged, found: dict[str, Any]) -> LiveRu
 
 def _blind_spots(scenario: Scenario) -> list[str]:
     notes = []
-    if own := programs(scenario):
+    if own := Topology(scenario).programs():
         notes.append(
             f"{', '.join(own)}: nobody can look into a program; its workers and queue are not known."
         )
@@ -317,7 +317,7 @@ def _blind_spots(scenario: Scenario) -> list[str]:
 
 def _forget(summary: dict[str, Any], scenario: Scenario) -> None:
     """Takes back what is not known of programs: that nothing was seen does not mean that it was nothing."""
-    for name in programs(scenario):
+    for name in Topology(scenario).programs():
         service = summary["services"][name]
         for part in (service, *service["versions"].values(), *service["replicas"]):
             for key in ("utilisation", "busy_mean", "queue_mean"):

@@ -14,10 +14,10 @@ import re
 from meshsim.errors import MeshsimError
 from meshsim.live.processes import Process
 from meshsim.live.proxies import Address, Listeners, url
-from meshsim.scenario.parts import Place
+from meshsim.scenario.topology import Replica
 
 
-def environment(place: Place, app: Address, listeners: Listeners, services: list[str]) -> dict[str, str]:
+def environment(place: Replica, app: Address, listeners: Listeners, services: list[str]) -> dict[str, str]:
     """The environment of a replica's program.
 
     Args:

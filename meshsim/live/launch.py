@@ -25,14 +25,13 @@ from numpy.typing import NDArray
 from meshsim.errors import MeshsimError
 from meshsim.live import commands
 from meshsim.live.child import ROLES
-from meshsim.live.plan import CLIENT_ID
 from meshsim.live.ports import accepts, free_ports
 from meshsim.live.processes import Keeper, Member, Message, Process
 from meshsim.live.proxies import Address, Listeners, MeshsimProxies, Proxies
 from meshsim.scenario import written
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.names import file_name
-from meshsim.scenario.parts import places
+from meshsim.scenario.topology import CLIENT_PROXY, Topology
 
 PHASE_LIMIT, MEMBER_LIMIT = 30.0, 0.1
 """How long binding, opening or connecting may take, s, and how much longer for each process of ours."""
@@ -72,7 +71,7 @@ class LiveMesh:
     """The processes of one run; a context manager, with whose end they end.
 
     Attributes:
-        places: every replica.
+        topology: who is in it.
         listeners: of every proxy, by id; ``client/0`` is the client's.
         apps: where every replica's application listens, by id.
         base: scenario time 0 on the monotonic clock, s.
@@ -86,7 +85,7 @@ class LiveMesh:
         self.scenario = scenario
         self.seed = seed
         self.options = options
-        self.places = list(places(scenario))
+        self.topology = Topology(scenario)
         self.listeners: dict[str, Listeners] = {}
         self.apps: dict[str, Address] = {}
         self.base = 0.0
@@ -135,15 +134,15 @@ class LiveMesh:
         Raises:
             MeshsimError: somebody died or was not ready in time.
         """
-        own = [place for place in self.places if place.deployment.live is None]
-        self._tell(f"starting {len(self.places)} replicas with their proxies")
+        own = [place for place in self.topology.replicas if place.deployment.live is None]
+        self._tell(f"starting {len(self.topology.replicas)} replicas with their proxies")
         for name, content in self._files.items():
             (self.keeper.folder / name).write_text(content, encoding="utf-8")
         self.keeper.warm(self.options.roles, self._text, self._folder)
         self._proxies = self._chosen_proxies()
         members = [*self._proxies.begin(), *(self._fork("service", place.name) for place in own)]
         if self.options.load:
-            members.append(self._fork("load", CLIENT_ID))
+            members.append(self._fork("load", CLIENT_PROXY))
         heard = self._await("listening", members)
         self.listeners = self.proxies.open(heard)
         self.apps = self._find_apps(heard)
@@ -159,7 +158,7 @@ class LiveMesh:
         """
         kind, host = self.options.proxy, self.options.host
         if kind == "meshsim":
-            return MeshsimProxies(self.places, host, self._fork)
+            return MeshsimProxies(self.topology, host, self._fork)
         if kind == "envoy":
             from meshsim.live.envoy.mesh import Envoys  # noqa: PLC0415 - an extra
 
@@ -192,17 +191,17 @@ class LiveMesh:
 
     def _find_apps(self, heard: Mapping[Process, Message]) -> dict[str, Address]:
         """Where each replica's application listens, or shall."""
-        programs = [place.name for place in self.places if place.deployment.live is not None]
+        programs = [place.name for place in self.topology.replicas if place.deployment.live is not None]
         ports = dict(zip(programs, free_ports(self.options.host, len(programs)), strict=True))
         services = {id_: member for (role, id_), member in self._members.items() if role == "service"}
         ports |= {id_: heard[member]["port"] for id_, member in services.items()}
-        return {place.name: (self.options.host, ports[place.name]) for place in self.places}
+        return {place.name: (self.options.host, ports[place.name]) for place in self.topology.replicas}
 
     def _run_programs(self) -> None:
         """Starts the programs of the user's own, and waits until they serve."""
         silent: dict[Process, Address] = {}
         services = list(self.scenario.services)
-        for place in self.places:
+        for place in self.topology.replicas:
             live = place.deployment.live
             if live is not None:
                 env = commands.environment(place, self.apps[place.name], self.listeners[place.name], services)
@@ -219,7 +218,8 @@ class LiveMesh:
     def _connect(self) -> Sequence[Member]:
         """Tells everybody where everybody is; returns who is to say that it is ready."""
         replicas = {
-            place.name: self.listeners[place.name].inbound or self.apps[place.name] for place in self.places
+            each.name: self.listeners[each.name].inbound or self.apps[each.name]
+            for each in self.topology.replicas
         }
         rest = {key: member for key, member in self._members.items() if key[0] != "proxy"}
         for (_, id_), member in rest.items():

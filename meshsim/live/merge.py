@@ -34,8 +34,8 @@ from meshsim.measure.records import Attempts, Calls, Records, Requests
 from meshsim.measure.spans import span_rows
 from meshsim.mesh.spans import Tracer
 from meshsim.policies.outcome import flag_names
-from meshsim.scenario import parts as written
 from meshsim.scenario.model import CLIENT, Scenario
+from meshsim.scenario.topology import Topology
 
 Rows = Mapping[str, NDArray[Any]]
 Keys = NDArray[np.uint64]
@@ -99,9 +99,10 @@ def merge(
         parts: what each process has written down, by role and id.
         ending: how it ended.
     """
-    replicas = written.replicas(scenario)
+    topology = Topology(scenario)
+    replicas = topology.labels
     ids = [id_ for _, _, id_ in replicas]
-    edges = scenario.edges()
+    edges = topology.edges
     calls = gather(parts, "proxy", "calls", CALLS, "start")
     attempts = gather(parts, "proxy", "attempts", ATTEMPTS, "sent")
     requests = cut(gather(parts, "load", "requests", REQUESTS, "start"), ending.time)

@@ -15,12 +15,13 @@ from meshsim.live.transport import Outgoing, SocketTransport
 from meshsim.live.wire import request_head
 from meshsim.mesh.attempt import Attempt
 from meshsim.mesh.cluster import Stream
-from meshsim.mesh.dataplane import Dataplane
+from meshsim.mesh.proxy import Proxy, Route
 from meshsim.mesh.recorder import Recorder
-from meshsim.mesh.route import Route
 from meshsim.mesh.spans import Tracer
+from meshsim.mesh.station import Station
 from meshsim.scenario import model
-from meshsim.scenario.machines import ConfiguredRoute, Custom, Site, Target
+from meshsim.scenario.machines import ConfiguredRoute
+from meshsim.scenario.topology import Replica
 
 
 class PageTransport(SocketTransport):
@@ -82,5 +83,6 @@ def page_route(
     clock: LiveClock, recorder: Recorder, transport: PageTransport, edge: int, service: str, seed: int
 ) -> Route:
     """A route on which no policy acts: the sidecar has them all."""
-    site = Site(clock, recorder, Tracer(), transport, Dataplane(), 0, seed, Custom())
-    return ConfiguredRoute(site, service, edge, [Target(0, service, "")], model.Policy()).route
+    proxy = Proxy(clock, recorder, Tracer(), transport, 0, seed, Station())
+    sidecar = Replica(0, service, service, "", model.Deployment())
+    return ConfiguredRoute(proxy, edge, service, [sidecar], model.Policy()).route

@@ -13,9 +13,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from meshsim.live.plan import CLIENT_ID
 from meshsim.live.processes import Member, Message, Process, Rows
-from meshsim.scenario.parts import Place
+from meshsim.scenario.topology import Topology
 
 Address = tuple[str, int]
 Heard = Mapping[Process, Message]
@@ -96,11 +95,11 @@ class Proxies(ABC):
 class MeshsimProxies(Proxies):
     """Our own."""
 
-    def __init__(self, places: Sequence[Place], host: str, fork: Callable[[str, str], Member]) -> None:
+    def __init__(self, topology: Topology, host: str, fork: Callable[[str, str], Member]) -> None:
         super().__init__()
         self._host = host
         self._fork = fork
-        self._ids = [CLIENT_ID, *(place.name for place in places)]
+        self._ids = [proxy.name for proxy in topology.proxies]
         self._members: dict[str, Member] = {}
 
     def begin(self) -> Sequence[Member]:

@@ -10,14 +10,15 @@ import asyncio
 import contextlib
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 from meshsim.live.wire import Handler, Limits, ServerConnection
 from meshsim.mesh.clock import Clock
 from meshsim.mesh.disruption import Disruption
-from meshsim.scenario.events import befalls
-from meshsim.scenario.model import Scenario
+from meshsim.scenario.events import on_clock
+from meshsim.scenario.model import Event, Scenario
+from meshsim.scenario.topology import Replica
 
 BACKLOG = 4096
 AGAIN = 0.05
@@ -105,43 +106,52 @@ def bound(family: int, address: tuple[Any, ...]) -> socket.socket:
 
 
 class PodDown(Disruption):
-    """The pod is gone: nothing listens, and every connection is reset.
+    """The pod is gone, for as long as any event holds it down.
 
     Args:
-        listening: its sockets.
-        abort: resets the connections to them.
+        go, come: what is then done, and when it is back.
         downs: how many events hold it down, shared by all of them.
     """
 
-    def __init__(self, listening: list[Listening], abort: Callable[[], None], downs: list[int]) -> None:
-        self.listening = listening
-        self.abort = abort
+    def __init__(self, go: Callable[[], None], come: Callable[[], None], downs: list[int]) -> None:
+        self.go = go
+        self.come = come
         self.downs = downs
 
     def begin(self, now: float) -> None:
         self.downs[0] += 1
         if self.downs[0] == 1:
-            for one in self.listening:
-                one.refuse()
-            self.abort()
+            self.go()
 
     def end(self, now: float) -> None:
         self.downs[0] -= 1
         if self.downs[0] == 0:
-            for one in self.listening:
-                one.reopen()
+            self.come()
 
 
 def schedule_outages(
-    scenario: Scenario, replica: str, clock: Clock, listening: list[Listening], abort: Callable[[], None]
+    clock: Clock, scenario: Scenario, replica: Replica, go: Callable[[], None], come: Callable[[], None]
 ) -> None:
     """Puts the outages of a replica's pod on the clock."""
-    from meshsim.mesh.disruption import BEGIN, END  # noqa: PLC0415
-
     downs = [0]
-    for event in scenario.events:
-        if event.down and befalls(event, replica):
-            change = PodDown(listening, abort, downs)
-            clock.at(event.at, change, BEGIN)
-            if event.lasts is not None:
-                clock.at(event.at + event.lasts, change, END)
+
+    def changes(number: int, event: Event) -> Iterator[Disruption]:
+        if event.down and replica.affected_by(event):
+            yield PodDown(go, come, downs)
+
+    on_clock(clock, scenario.events, changes)
+
+
+def disconnect(listening: Listening, abort: Callable[[], None]) -> Callable[[], None]:
+    """What makes a server disappear: nothing listens, and every connection is reset.
+
+    Args:
+        listening: its socket.
+        abort: resets the connections to it.
+    """
+
+    def go() -> None:
+        listening.refuse()
+        abort()
+
+    return go

@@ -12,7 +12,9 @@ from typing import final
 
 from meshsim.mesh.clock import Timer
 from meshsim.mesh.cluster import Cluster, Host, Stream
-from meshsim.mesh.route import Policy, Request, Route
+from meshsim.mesh.policy import Policy
+from meshsim.mesh.proxy import Route
+from meshsim.mesh.request import Request
 from meshsim.mesh.spans import ATTEMPT_SPAN
 from meshsim.policies.outcome import (
     NO_FLAG,

@@ -29,7 +29,8 @@ from meshsim.mesh.attempt import (
 )
 from meshsim.mesh.clock import Event, Timer
 from meshsim.mesh.cluster import Host
-from meshsim.mesh.route import Request, Route
+from meshsim.mesh.proxy import Route
+from meshsim.mesh.request import Request
 from meshsim.mesh.spans import CALL_SPAN
 from meshsim.policies.outcome import DI, FI, NO_FLAG, REJECTED, RL, UH, UO, URX, UT, add_flag
 from meshsim.random import BACKOFF, PROXY_BACK, PROXY_OUT, ROUTE, Key, derive, u01
@@ -133,7 +134,7 @@ class Call(Caller):
 
     def begin(self, now: float) -> None:
         """Leaves the caller, through its sidecar."""
-        self.route.dataplane.enter(self, FILTER, self.key, PROXY_OUT, now)
+        self.route.station.enter(self, FILTER, self.key, PROXY_OUT, now)
 
     def fire(self, step: int, now: float) -> None:
         if step != self.step:
@@ -144,7 +145,7 @@ class Call(Caller):
             self.admit(now)
         elif step == ANSWER:
             self.step = DONE
-            self.route.dataplane.enter(self, DONE, self.key, PROXY_BACK, now)
+            self.route.station.enter(self, DONE, self.key, PROXY_BACK, now)
         else:
             self.deliver(now)
 

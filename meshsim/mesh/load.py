@@ -13,8 +13,9 @@ from typing import final
 from meshsim.errors import MeshsimError
 from meshsim.mesh.call import Call, Owner
 from meshsim.mesh.clock import Clock, Event
+from meshsim.mesh.proxy import Route
 from meshsim.mesh.recorder import Recorder
-from meshsim.mesh.route import Request, Route
+from meshsim.mesh.request import Request
 from meshsim.random import GAP, SAMPLE, STATE, THINK, Distribution, Key, derive, u01
 from meshsim.units import RESOLUTION
 

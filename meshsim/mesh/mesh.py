@@ -8,9 +8,9 @@ from meshsim.mesh.clock import Clock, Event
 from meshsim.mesh.link import Link
 from meshsim.mesh.load import Client, Source
 from meshsim.mesh.network import Network
+from meshsim.mesh.proxy import Proxy
 from meshsim.mesh.recorder import Recorder
 from meshsim.mesh.replica import Replica
-from meshsim.mesh.route import Route
 from meshsim.mesh.spans import Tracer
 
 
@@ -23,7 +23,7 @@ class Mesh(Event):
         links: by (caller, service).
         edges: (caller, service) by number.
         client: where requests come from.
-        client_routes: its routes, by service.
+        proxies: by number.
         sources: what sends requests.
         network: the transport.
     """
@@ -36,7 +36,7 @@ class Mesh(Event):
     replicas: dict[str, Replica]
     links: dict[tuple[str, str], Link]
     edges: list[tuple[str, str]]
-    client_routes: dict[str, Route]
+    proxies: list[Proxy]
     sources: list[Source]
 
     def __init__(
@@ -50,7 +50,7 @@ class Mesh(Event):
         self.replicas = {}
         self.links = {}
         self.edges = []
-        self.client_routes = {}
+        self.proxies = []
         self.sources = []
         network.watch = self
         client.watch = self

@@ -1,4 +1,4 @@
-"""A replica: workers, a waiting room, a sidecar, and the routes of its own calls."""
+"""A replica: workers, a waiting room, and the proxy that makes its calls."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from typing import final
 
 from meshsim.mesh.clock import Clock
 from meshsim.mesh.cluster import Host
-from meshsim.mesh.dataplane import Dataplane
 from meshsim.mesh.gauge import Gauge
+from meshsim.mesh.proxy import Proxy
 from meshsim.mesh.queue import QUEUED, SERVING, Queue, Waiting
 from meshsim.mesh.recorder import Recorder
-from meshsim.mesh.route import Route
 from meshsim.mesh.spans import Tracer
 from meshsim.random import SERVICE, Distribution
 
@@ -25,19 +24,19 @@ class ScriptStep:
     """One step of a script: a call, or a sleep.
 
     Attributes:
-        service: called; "" for a sleep.
+        edge: number of the (caller, service) pair of a call; -1 for a sleep.
         probability: how often the call is made.
         optional: whether its failure matters not.
         sleep: how long; None for a call.
     """
 
-    service: str
+    edge: int
     probability: float
     optional: bool
     sleep: Distribution | None
 
-    def __init__(self, service: str, probability: float, optional: bool, sleep: Distribution | None) -> None:
-        self.service = service
+    def __init__(self, edge: int, probability: float, optional: bool, sleep: Distribution | None) -> None:
+        self.edge = edge
         self.probability = probability
         self.optional = optional
         self.sleep = sleep
@@ -79,7 +78,7 @@ class Workload:
 
 @final
 class Replica:
-    """One instance of a version: workers, a waiting room, a sidecar, and the routes of its own calls.
+    """One instance of a version.
 
     Attributes:
         number: in the recorder.
@@ -90,7 +89,6 @@ class Replica:
         busy: workers in use.
         eldest, youngest: ends of the list of visits that it holds: arrived, and not answered.
         hosts: it, as its callers see it: those that have had connections to it.
-        routes: by service.
     """
 
     clock: Clock
@@ -100,8 +98,7 @@ class Replica:
     name: str
     workload: Workload
     queue: Queue
-    dataplane: Dataplane
-    routes: dict[str, Route]
+    proxy: Proxy
     downs: int
     slow: float
     error_ratio: float
@@ -114,7 +111,7 @@ class Replica:
 
     def __init__(
         self, clock: Clock, recorder: Recorder, tracer: Tracer, number: int, name: str, workload: Workload,
-        queue: Queue, dataplane: Dataplane, busy_gauge: Gauge, queue_gauge: Gauge,
+        queue: Queue, proxy: Proxy, busy_gauge: Gauge, queue_gauge: Gauge,
     ) -> None:  # fmt: skip
         self.clock = clock
         self.recorder = recorder
@@ -123,8 +120,7 @@ class Replica:
         self.name = name
         self.workload = workload
         self.queue = queue
-        self.dataplane = dataplane
-        self.routes = {}
+        self.proxy = proxy
         self.downs = 0
         self.slow = 1.0
         self.error_ratio = workload.error_ratio
@@ -206,7 +202,7 @@ class Replica:
         self.queue_gauge.add(-self.queue_gauge.value, now)
         self.busy_gauge.add(-self.busy_gauge.value, now)
         self.busy = 0
-        self.dataplane.drop()
+        self.proxy.stop()
         visit = self.eldest
         while visit is not None:
             self.let_go(visit)

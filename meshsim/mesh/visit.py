@@ -13,7 +13,7 @@ from meshsim.mesh.call import Call
 from meshsim.mesh.clock import Event
 from meshsim.mesh.queue import QUEUED, SERVING, Waiting
 from meshsim.mesh.replica import FINISH, STOP, Replica, ScriptStep
-from meshsim.mesh.route import Request
+from meshsim.mesh.request import Request
 from meshsim.mesh.spans import SERVER_SPAN, server_span
 from meshsim.policies.outcome import NO_FLAG, REFUSED, RESET, RESPONSE, UC, UF
 from meshsim.random import ERROR, PROXY_IN, PROXY_RESPONSE, SCRIPT, SLEEP, TAKEN, Key, derive, u01
@@ -127,7 +127,7 @@ class Visit(Waiting):
         else:
             replica.hold(self)
             self.step = ENTERING
-            replica.dataplane.enter(self, ENTERING, self.key, PROXY_IN, now)
+            replica.proxy.station.enter(self, ENTERING, self.key, PROXY_IN, now)
 
     def refuse(self, now: float) -> None:
         """The replica is down: no connection."""
@@ -191,7 +191,7 @@ class Visit(Waiting):
             elif step.probability >= 1.0 or u01(key, TAKEN) < step.probability:
                 self.running += 1
                 self.span = server_span(self.key) if self.request.sampled else 0
-                call = Call(self.replica.routes[step.service], self, self.request, key, self.extra, now)
+                call = Call(self.replica.proxy.routes[step.edge], self, self.request, key, self.extra, now)
                 call.optional = step.optional
                 if last is None:
                     self.child = call
@@ -232,7 +232,7 @@ class Visit(Waiting):
         else:
             self.status = status
             self.step = LEAVING
-            self.replica.dataplane.enter(self, LEAVING, self.key, PROXY_RESPONSE, now)
+            self.replica.proxy.station.enter(self, LEAVING, self.key, PROXY_RESPONSE, now)
 
     def leave(self, now: float) -> None:
         """The answer is through the sidecar."""

@@ -1,7 +1,7 @@
-"""From written policies to the machines of one caller proxy; the same for every body.
+"""The configuration of a proxy, the same for every body: from policies to the machines that decide.
 
-A `ConfiguredRoute` is a proxy's end of the control plane: it builds a route's machines from a policy, and
-changes them when another policy is pushed, keeping what real proxies keep (connections, gauges, ejections).
+A `ConfiguredProxy` is a proxy's end of the control plane. It builds the routes of the proxy, and changes them
+when other policies are pushed, keeping what real proxies keep (connections, gauges, ejections).
 """
 
 from __future__ import annotations
@@ -12,12 +12,9 @@ from typing import TypeVar
 
 from meshsim import random
 from meshsim.errors import MeshsimError
-from meshsim.mesh import route as routes
-from meshsim.mesh.clock import Clock
-from meshsim.mesh.cluster import Cluster, Host, Transport
-from meshsim.mesh.dataplane import Dataplane
-from meshsim.mesh.recorder import Recorder
-from meshsim.mesh.spans import Tracer
+from meshsim.mesh.cluster import Cluster, Host
+from meshsim.mesh.policy import Policy
+from meshsim.mesh.proxy import Proxy, Route
 from meshsim.policies.backoff import Backoff
 from meshsim.policies.balance import Balancer, LeastRequest, LeastRequestFullScan, Random, RoundRobin
 from meshsim.policies.breaker import CircuitBreaker
@@ -29,6 +26,8 @@ from meshsim.policies.outlier import ConsecutiveErrors, OutlierDetection
 from meshsim.policies.retry import CONDITIONS, RetryRule, never
 from meshsim.policies.split import WeightedSplit
 from meshsim.scenario import model
+from meshsim.scenario.push import Receiver
+from meshsim.scenario.topology import Edge, Replica, Topology
 
 Machine = TypeVar("Machine")
 BalancerFactory = Callable[[], Balancer]
@@ -43,37 +42,144 @@ class Custom:
     retry_rules: Mapping[str, RetryRuleFactory] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A replica as callers find it: its number, id and version."""
-
-    number: int
-    name: str
-    version: str
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """What all routes of one caller instance share.
+class ConfiguredProxy(Receiver):
+    """A proxy of a topology, and the configuration of its routes.
 
     Attributes:
-        instance: the caller's number; the client's is 0.
-        seed: of the run.
+        routes: by edge.
     """
 
-    clock: Clock
-    recorder: Recorder
-    tracer: Tracer
-    transport: Transport
-    dataplane: Dataplane
-    instance: int
-    seed: int
-    custom: Custom
+    def __init__(self, proxy: Proxy, topology: Topology, custom: Custom | None = None) -> None:
+        super().__init__(proxy.key)
+        self.routes: dict[Edge, ConfiguredRoute] = {}
+        for number, edge in topology.edges_of(topology.proxies[proxy.number]):
+            caller, service = edge
+            policy = topology.scenario.policy(caller, service)
+            route = ConfiguredRoute(proxy, number, service, topology.by_service[service], policy, custom)
+            self.routes[edge] = route
+            proxy.routes[number] = route.route
 
-    @property
-    def key(self) -> random.Key:
-        """The key of the caller instance."""
-        return random.derive(random.derive(self.seed, random.PROXIES), self.instance)
+    def configure(self, scenario: model.Scenario, now: float) -> None:
+        for (caller, service), route in self.routes.items():
+            route.apply(scenario.policy(caller, service), now)
+
+
+class ConfiguredRoute:
+    """A proxy's route to one service, and the policy it was built from.
+
+    Args:
+        replicas: behind the service; a body may give them names of its own.
+
+    Attributes:
+        route: what calls use.
+        config: the policy in force.
+        clusters: built so far: by version, and the whole service under ``""``.
+        grid: where the ticks of outlier detection began: the start, or the push that changed it, s.
+    """
+
+    def __init__(
+        self, proxy: Proxy, edge: int, service: str, replicas: Sequence[Replica], policy: model.Policy,
+        custom: Custom | None = None,
+    ) -> None:  # fmt: skip
+        custom = custom or Custom()
+        self.proxy = proxy
+        self.edge = edge
+        self.replicas = replicas
+        self.config = policy
+        self.grid = 0.0
+        self.clusters: dict[str, Cluster] = {}
+        self.linkerd: LinkerdBudget | None = self._new_linkerd(0.0)
+        rule = custom.retry_rules.get(service)
+        self.custom_rule = None if rule is None else _complete(_made(rule, "retry rule"))
+        self.custom_balancer = custom.balancers.get(service)
+        self.route = Route(proxy, edge, self._policy(), self._bucket(0.0))
+
+    def apply(self, policy: model.Policy, now: float) -> None:
+        """Puts another policy in force, if it is another."""
+        before, self.config = self.config, policy
+        if before == policy:
+            return
+        if before.outlier_detection != policy.outlier_detection:
+            self.grid = now
+        if _linkerd(before) != _linkerd(policy):
+            self.linkerd = self._new_linkerd(now)
+        for cluster in self.clusters.values():
+            self._reconfigure(cluster, before, now)
+        self.route.policy = self._policy()
+        if before.rate_limit != policy.rate_limit:
+            self.route.bucket = self._bucket(now)
+
+    def _reconfigure(self, cluster: Cluster, before: model.Policy, now: float) -> None:
+        """Changes what changed in a cluster; connections, gauges and ejections stay."""
+        limits = self.config.circuit_breaker
+        cluster.breaker.limit(limits.max_connections, limits.max_pending, limits.max_requests)
+        cluster.budget = self._budget()
+        if before.balance != self.config.balance and self.custom_balancer is None:
+            cluster.balancer = balancer(self.config.balance, self.proxy.key, len(cluster.hosts))
+        if before.outlier_detection != self.config.outlier_detection:
+            cluster.detect(outlier_detection(self.config, self.grid), now)
+
+    def _policy(self) -> Policy:
+        config = self.config
+        retries, hedge = config.retries, config.hedge
+        return Policy(
+            clock=self.proxy.clock,
+            rule=self.custom_rule or retry_rule(config),
+            retries=retries is not None or self.custom_rule is not None,
+            timeout=config.timeout,
+            try_timeout=0.0 if retries is None else retries.per_try_timeout,
+            hedge=Hedge(0.0, 0) if hedge is None else Hedge(hedge.after, hedge.max),
+            fault=fault_injection(config),
+            split=WeightedSplit(list(config.split.values()) or [1.0]),
+            clusters=[self._cluster(version) for version in config.split or [""]],
+        )
+
+    def _cluster(self, version: str) -> Cluster:
+        if version not in self.clusters:
+            replicas = [replica for replica in self.replicas if version in ("", replica.version)]
+            hosts = [Host(each.name, i, each.number, each.version) for i, each in enumerate(replicas)]
+            limits = self.config.circuit_breaker
+            self.clusters[version] = Cluster(
+                clock=self.proxy.clock,
+                recorder=self.proxy.recorder,
+                transport=self.proxy.transport,
+                edge=self.edge,
+                hosts=hosts,
+                balancer=balancer(self.config.balance, self.proxy.key, len(hosts))
+                if self.custom_balancer is None
+                else _made(self.custom_balancer, "balancer"),
+                breaker=CircuitBreaker(limits.max_connections, limits.max_pending, limits.max_requests),
+                detection=outlier_detection(self.config, self.grid),
+                budget=self._budget(),
+            )
+        return self.clusters[version]
+
+    def _budget(self) -> Budget:
+        """What grants retry slots: Linkerd's budget, or Envoy's, or `max_retries`."""
+        budget = None if self.config.retries is None else self.config.retries.budget
+        if budget is None:
+            return MaxRetries(self.config.circuit_breaker.max_retries)
+        if self.linkerd is not None:
+            return self.linkerd
+        return EnvoyBudget(budget.ratio, 3 if budget.min_concurrency is None else budget.min_concurrency)
+
+    def _new_linkerd(self, now: float) -> LinkerdBudget | None:
+        budget = _linkerd(self.config)
+        if budget is None:
+            return None
+        return LinkerdBudget(
+            budget.ratio,
+            10 if budget.min_per_second is None else budget.min_per_second,
+            10.0 if budget.ttl is None else budget.ttl,
+            now,
+        )
+
+    def _bucket(self, now: float) -> TokenBucket | None:
+        limit = self.config.rate_limit
+        return None if limit is None else TokenBucket(float(limit.burst), limit.rate, now)
+
+
+# ---- from a policy to machines ------------------------------------------------------------------------
 
 
 def retry_rule(policy: model.Policy) -> RetryRule:
@@ -89,18 +195,18 @@ def retry_rule(policy: model.Policy) -> RetryRule:
 
 def outlier_detection(policy: model.Policy, origin: float) -> OutlierDetection:
     """How a policy ejects hosts; its grid of ticks begins at `origin`."""
-    written = policy.outlier_detection
-    if written is None:
+    config = policy.outlier_detection
+    if config is None:
         return OutlierDetection()
     return ConsecutiveErrors(
-        limit=written.consecutive_5xx,
-        interval=written.interval,
-        base=written.base_ejection_time,
-        ceiling=max(written.max_ejection_time, written.base_ejection_time),
-        max_ratio=written.max_ejection_percent,
-        min_healthy_ratio=written.min_health_percent,
+        limit=config.consecutive_5xx,
+        interval=config.interval,
+        base=config.base_ejection_time,
+        ceiling=max(config.max_ejection_time, config.base_ejection_time),
+        max_ratio=config.max_ejection_percent,
+        min_healthy_ratio=config.min_health_percent,
         origin=origin,
-        merge_window=written.merge_window,
+        merge_window=config.merge_window,
     )
 
 
@@ -115,15 +221,23 @@ def fault_injection(policy: model.Policy) -> FaultInjection:
     )
 
 
-def balancer(balance: model.Balance, key: random.Key, hosts: int) -> Balancer:
-    """A balancer over so many hosts, for the caller instance with this key."""
-    if balance.kind == "random":
-        return Random()
-    if balance.kind == "round_robin":
-        return RoundRobin(int(random.u01(key, random.START) * hosts))
+def _least_request(balance: model.Balance, key: random.Key, hosts: int) -> Balancer:
     if balance.least_request.selection == "full_scan":
         return LeastRequestFullScan()
     return LeastRequest(balance.least_request.choices)
+
+
+BALANCERS: dict[str, Callable[[model.Balance, random.Key, int], Balancer]] = {
+    "random": lambda balance, key, hosts: Random(),
+    "round_robin": lambda balance, key, hosts: RoundRobin(int(random.u01(key, random.START) * hosts)),
+    "least_request": _least_request,
+}
+"""By `balance.kind`: from the options, the key of the proxy and the number of hosts."""
+
+
+def balancer(balance: model.Balance, key: random.Key, hosts: int) -> Balancer:
+    """A balancer over so many hosts, for the proxy with this key."""
+    return BALANCERS[balance.kind](balance, key, hosts)
 
 
 def _linkerd(policy: model.Policy) -> model.RetryBudget | None:
@@ -152,120 +266,3 @@ def _complete(rule: RetryRule) -> RetryRule:
     for key in sorted(own & {"attempts", "conditions", "backoff"}):
         raise MeshsimError(f"{name}.{key} must be given to super().__init__, not set in the class")
     return rule
-
-
-class ConfiguredRoute:
-    """One caller proxy's route to one service, and the policy it was built from.
-
-    Attributes:
-        route: what calls use.
-        written: the policy in force.
-        version: of the newest push that has arrived: when it was sent, s, and its number in the file.
-        clusters: built so far: by version, and the whole service under ``""``.
-        grid: where the ticks of outlier detection began: the start, or the push that changed it, s.
-    """
-
-    def __init__(
-        self, site: Site, service: str, edge: int, targets: Sequence[Target], policy: model.Policy
-    ) -> None:
-        self.site = site
-        self.service = service
-        self.edge = edge
-        self.targets = targets
-        self.written = policy
-        self.version = (-1.0, -1)
-        self.grid = 0.0
-        self.clusters: dict[str, Cluster] = {}
-        self.linkerd: LinkerdBudget | None = self._new_linkerd(0.0)
-        rule = site.custom.retry_rules.get(service)
-        self.custom_rule = None if rule is None else _complete(_made(rule, "retry rule"))
-        self.route = routes.Route(
-            site.clock, site.recorder, site.tracer, site.transport, edge, site.dataplane,
-            self._policy(), self._bucket(0.0),
-        )  # fmt: skip
-
-    def apply(self, policy: model.Policy, now: float) -> None:
-        """Puts another policy in force."""
-        before, self.written = self.written, policy
-        if before.outlier_detection != policy.outlier_detection:
-            self.grid = now
-        if _linkerd(before) != _linkerd(policy):
-            self.linkerd = self._new_linkerd(now)
-        for cluster in self.clusters.values():
-            self._reconfigure(cluster, before, now)
-        self.route.policy = self._policy()
-        if before.rate_limit != policy.rate_limit:
-            self.route.bucket = self._bucket(now)
-
-    def _reconfigure(self, cluster: Cluster, before: model.Policy, now: float) -> None:
-        """Changes what changed in a cluster; connections, gauges and ejections stay."""
-        limits = self.written.circuit_breaker
-        cluster.breaker.limit(limits.max_connections, limits.max_pending, limits.max_requests)
-        cluster.budget = self._budget()
-        if before.balance != self.written.balance and self.service not in self.site.custom.balancers:
-            cluster.balancer = balancer(self.written.balance, self.site.key, len(cluster.hosts))
-        if before.outlier_detection != self.written.outlier_detection:
-            cluster.detect(outlier_detection(self.written, self.grid), now)
-
-    def _policy(self) -> routes.Policy:
-        written = self.written
-        retries = written.retries
-        hedge = written.hedge
-        names = list(written.split) or [""]
-        return routes.Policy(
-            clock=self.site.clock,
-            rule=self.custom_rule or retry_rule(written),
-            retries=retries is not None or self.custom_rule is not None,
-            timeout=written.timeout,
-            try_timeout=0.0 if retries is None else retries.per_try_timeout,
-            hedge=Hedge(0.0, 0) if hedge is None else Hedge(hedge.after, hedge.max),
-            fault=fault_injection(written),
-            split=WeightedSplit(list(written.split.values()) or [1.0]),
-            clusters=[self._cluster(name) for name in names],
-        )
-
-    def _cluster(self, version: str) -> Cluster:
-        if version not in self.clusters:
-            targets = [target for target in self.targets if version in ("", target.version)]
-            hosts = [Host(target.name, i, target.number, target.version) for i, target in enumerate(targets)]
-            limits = self.written.circuit_breaker
-            custom = self.site.custom.balancers.get(self.service)
-            self.clusters[version] = Cluster(
-                clock=self.site.clock,
-                recorder=self.site.recorder,
-                transport=self.site.transport,
-                edge=self.edge,
-                hosts=hosts,
-                balancer=_made(custom, "balancer")
-                if custom
-                else balancer(self.written.balance, self.site.key, len(hosts)),
-                breaker=CircuitBreaker(limits.max_connections, limits.max_pending, limits.max_requests),
-                detection=outlier_detection(self.written, self.grid),
-                budget=self._budget(),
-            )
-        return self.clusters[version]
-
-    def _budget(self) -> Budget:
-        """What grants retry slots: Linkerd's budget, or Envoy's, or `max_retries`."""
-        retries = self.written.retries
-        budget = None if retries is None else retries.budget
-        if budget is None:
-            return MaxRetries(self.written.circuit_breaker.max_retries)
-        if self.linkerd is not None:
-            return self.linkerd
-        return EnvoyBudget(budget.ratio, 3 if budget.min_concurrency is None else budget.min_concurrency)
-
-    def _new_linkerd(self, now: float) -> LinkerdBudget | None:
-        budget = _linkerd(self.written)
-        if budget is None:
-            return None
-        return LinkerdBudget(
-            budget.ratio,
-            10 if budget.min_per_second is None else budget.min_per_second,
-            10.0 if budget.ttl is None else budget.ttl,
-            now,
-        )
-
-    def _bucket(self, now: float) -> TokenBucket | None:
-        limit = self.written.rate_limit
-        return None if limit is None else TokenBucket(float(limit.burst), limit.rate, now)

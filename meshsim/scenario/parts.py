@@ -3,60 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from meshsim import random
+from meshsim.mesh.link import Link
 from meshsim.mesh.load import Client, Intensity, Modulated, RateLoad, Source, TraceLoad, User
+from meshsim.mesh.proxy import Route
 from meshsim.mesh.queue import Lifo, Priority, Queue
 from meshsim.mesh.replica import FINISH, LEAVE_QUEUE, STOP, ScriptStep, Workload
-from meshsim.mesh.route import Route
 from meshsim.scenario import model
+from meshsim.scenario.topology import Replica, Topology
 
 QUEUES = {"fifo": Queue, "lifo": Lifo, "priority": Priority}
 ABANDONED = {"finish": FINISH, "leave_queue": LEAVE_QUEUE, "stop": STOP}
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A replica as the scenario has it.
-
-    Attributes:
-        number: in the order of the file, over all services.
-        name: its id, such as ``cart/v1/0``.
-        service, version: whose it is.
-        deployment: how it works.
-    """
-
-    number: int
-    name: str
-    service: str
-    version: str
-    deployment: model.Deployment
-
-
-def places(scenario: model.Scenario) -> Iterator[Place]:
-    """Every replica, in order."""
-    number = 0
-    for service, written in scenario.services.items():
-        for version, deployment in written.deployments().items():
-            for i in range(deployment.replicas):
-                name = f"{service}/{version}/{i}" if version else f"{service}/{i}"
-                yield Place(number, name, service, version, deployment)
-                number += 1
-
-
-def replicas(scenario: model.Scenario) -> list[tuple[str, str, str]]:
-    """(service, version, id such as ``cart/v1/0``) of every replica, by its number."""
-    return [(place.service, place.version, place.name) for place in places(scenario)]
-
-
-def programs(scenario: model.Scenario) -> list[str]:
-    """Services, some versions of which are programs of the user's own."""
-    return [
-        name
-        for name, service in scenario.services.items()
-        if any(deployment.live is not None for deployment in service.deployments().values())
-    ]
 
 
 def queue(deployment: model.Deployment) -> Queue:
@@ -64,8 +22,21 @@ def queue(deployment: model.Deployment) -> Queue:
     return QUEUES[deployment.discipline]()
 
 
-def workload(deployment: model.Deployment) -> Workload:
-    """How the replicas of a version work."""
+def link(config: model.Link) -> Link:
+    """The link of an edge."""
+    return Link(config.latency.build(), config.loss)
+
+
+def workload(replica: Replica, topology: Topology) -> Workload:
+    """How a replica works, and all others of its version."""
+    deployment = replica.deployment
+
+    def step(config: model.CallStep | model.SleepStep) -> ScriptStep:
+        if isinstance(config, model.SleepStep):
+            return ScriptStep(-1, 1.0, False, config.sleep.build())
+        edge = topology.edges.index((replica.service, config.call))
+        return ScriptStep(edge, config.probability, config.optional, None)
+
     return Workload(
         time=deployment.time.build(),
         error_ratio=deployment.errors,
@@ -73,14 +44,8 @@ def workload(deployment: model.Deployment) -> Workload:
         room=deployment.queue,
         holds_worker=deployment.holds_worker,
         when_abandoned=ABANDONED[deployment.when_abandoned],
-        stages=[[_step(step) for step in stage] for stage in deployment.script],
+        stages=[[step(config) for config in stage] for stage in deployment.script],
     )
-
-
-def _step(step: model.CallStep | model.SleepStep) -> ScriptStep:
-    if isinstance(step, model.SleepStep):
-        return ScriptStep("", 1.0, False, step.sleep.build())
-    return ScriptStep(step.call, step.probability, step.optional, None)
 
 
 def sources(client: Client, route: Route, seed: int, number: int, load: model.Load) -> Iterator[Source]:

@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from meshsim import random
 from meshsim.mesh.clock import Clock, Event
 from meshsim.mesh.disruption import Disruption
-from meshsim.scenario import model
-from meshsim.scenario.machines import ConfiguredRoute
+from meshsim.scenario.model import Scenario
+
+Version = tuple[float, int]
+"""Of a configuration: when it was sent, s, and the number of its event in the file."""
+
+
+class Receiver(ABC):
+    """A proxy as the control plane knows it, whatever body it is in.
+
+    Attributes:
+        key: of the proxy's draws.
+        version: of the newest configuration that has arrived.
+    """
+
+    version: Version = (-1.0, -1)
+
+    def __init__(self, key: random.Key) -> None:
+        self.key = key
+
+    def receive(self, scenario: Scenario, version: Version, now: float) -> None:
+        """A configuration arrives; one that was overtaken by a newer push comes too late."""
+        if version >= self.version:
+            self.version = version
+            self.configure(scenario, now)
+
+    @abstractmethod
+    def configure(self, scenario: Scenario, now: float) -> None:
+        """Puts the policies of a scenario in force."""
 
 
 class Push(Disruption):
@@ -17,25 +44,20 @@ class Push(Disruption):
     Attributes:
         number: of the event in the file.
         scenario: the policies are those of this one.
-        routes: every route: (instance number, caller, service, route).
+        proxies: who gets them.
     """
 
-    def __init__(
-        self, clock: Clock, seed: int, number: int, scenario: model.Scenario,
-        routes: Sequence[tuple[int, str, str, ConfiguredRoute]],
-    ) -> None:  # fmt: skip
+    def __init__(self, clock: Clock, number: int, scenario: Scenario, proxies: Sequence[Receiver]) -> None:
         self.clock = clock
-        self.proxies = random.derive(seed, random.PROXIES)
         self.number = number
         self.scenario = scenario
-        self.routes = routes
+        self.proxies = proxies
 
     def begin(self, now: float) -> None:
         delay = self.scenario.mesh.push_delay.build()
-        for instance, caller, service, route in self.routes:
-            key = random.derive(random.derive(self.proxies, instance), self.number)
-            arrival = Arrival(route, self.scenario.policy(caller, service), now, self.number)
-            lasts = delay.draw(key, random.PUSH)
+        for proxy in self.proxies:
+            lasts = delay.draw(random.derive(proxy.key, self.number), random.PUSH)
+            arrival = Arrival(proxy, self.scenario, (now, self.number))
             if lasts > 0.0:
                 self.clock.at(now + lasts, arrival, 0)
             else:
@@ -46,16 +68,12 @@ class Push(Disruption):
 
 
 class Arrival(Event):
-    """One route gets its new policy; one that was overtaken by a newer push comes too late."""
+    """A configuration arrives at one proxy."""
 
-    def __init__(self, route: ConfiguredRoute, policy: model.Policy, pushed: float, number: int) -> None:
-        self.route = route
-        self.policy = policy
-        self.version = (pushed, number)
+    def __init__(self, proxy: Receiver, scenario: Scenario, version: Version) -> None:
+        self.proxy = proxy
+        self.scenario = scenario
+        self.version = version
 
     def fire(self, step: int, now: float) -> None:
-        if self.version < self.route.version:
-            return
-        self.route.version = self.version
-        if self.policy != self.route.written:
-            self.route.apply(self.policy, now)
+        self.proxy.receive(self.scenario, self.version, now)

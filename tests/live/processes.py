@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from meshsim.live.launch import LiveMesh
-from meshsim.live.plan import CLIENT_ID
+from meshsim.scenario.topology import CLIENT_PROXY
 
 
 def alive(pid: int) -> bool:
@@ -56,5 +56,5 @@ def traces(mesh: LiveMesh) -> tuple[list[int], list[int], str]:
         found = (listeners.inbound, listeners.outbound, listeners.admin)
         ports += [address[1] for address in found if address is not None]
         ports += [int(url.rpartition(":")[2]) for url in listeners.urls.values()]
-    assert CLIENT_ID in mesh.listeners
+    assert CLIENT_PROXY in mesh.listeners
     return pids, ports, str(mesh.keeper.folder)

@@ -14,11 +14,11 @@ from meshsim.errors import MeshsimError
 from meshsim.live import launch
 from meshsim.live.commands import no_proxy, variable
 from meshsim.live.launch import LiveMesh, Options
-from meshsim.live.plan import CLIENT_ID
 from meshsim.live.ports import free_ports, own_address
 from meshsim.live.processes import TAIL_BYTES, Process
 from meshsim.scenario import loads
 from meshsim.scenario.model import Scenario
+from meshsim.scenario.topology import CLIENT_PROXY
 from tests.live.fakes import ROLES
 from tests.live.processes import alive, until
 
@@ -43,7 +43,7 @@ def mesh(chosen: Scenario) -> LiveMesh:
 
 
 def asked(running: LiveMesh) -> Any:
-    with urllib.request.urlopen(running.listeners[CLIENT_ID].urls["echo-1"], timeout=5.0) as response:
+    with urllib.request.urlopen(running.listeners[CLIENT_PROXY].urls["echo-1"], timeout=5.0) as response:
         return json.load(response)
 
 

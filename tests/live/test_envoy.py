@@ -26,7 +26,7 @@ from meshsim.live.envoy import Envoy, binary, refusals
 from meshsim.live.envoy.resources import Proxy, bootstrap, documents
 from meshsim.scenario import load, loads
 from meshsim.scenario.model import Scenario
-from meshsim.scenario.parts import places
+from meshsim.scenario.topology import Topology
 
 SCENARIOS = sorted((Path(__file__).parents[2] / "scenarios").rglob("*.yaml"))
 EVERYTHING = """
@@ -61,7 +61,7 @@ def stages(scenario: Scenario) -> list[Scenario]:
 
 def static(proxy: Proxy, folder: Path) -> dict[str, Any]:
     """All of a proxy's documents in one bootstrap: what `--mode validate` reads."""
-    addresses = {place.name: ("127.0.0.1", 20_000 + place.number) for place in places(proxy.scenario)}
+    addresses = {each.name: ("127.0.0.1", 20_000 + each.number) for each in Topology(proxy.scenario).replicas}
     files = documents(proxy, folder, addresses=addresses, app=("127.0.0.1", 19_999))
     (routes,) = files["rds.json"]
     for listener in files["lds.json"]:
@@ -105,7 +105,7 @@ def test_envoy_finds_every_scenario_valid(file: Path | None, tmp_path: Path) -> 
     assert not refusals(scenario)
     seen: list[object] = []
     for stage in stages(scenario):
-        firsts = {place.service: place.name for place in reversed(list(places(stage)))}
+        firsts = {each.service: each.name for each in reversed(Topology(stage).replicas)}
         for id_ in ["client/0", *firsts.values()]:
             configuration = static(Proxy(stage, id_), tmp_path)
             if configuration not in seen:
@@ -169,7 +169,7 @@ async def with_pair(folder: Path, test: Callable[[Envoy, Envoy, Heads], Awaitabl
     scenario = loads(EVERYTHING)
     client, front = (Envoy(scenario, id_, folder / id_.replace("/", "-")) for id_ in ("client/0", "front/0"))
     application = Application()
-    ids = [place.name for place in places(scenario)]
+    ids = [replica.name for replica in Topology(scenario).replicas]
     servers = [await asyncio.start_server(application.serve, "127.0.0.1", 0) for _ in ids]
     apps = {id_: server.sockets[0].getsockname() for id_, server in zip(ids, servers, strict=True)}
     try:

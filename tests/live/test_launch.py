@@ -20,9 +20,9 @@ import pytest
 from meshsim.errors import MeshsimError
 from meshsim.live import folders, launch, processes
 from meshsim.live.launch import LiveMesh, Options
-from meshsim.live.plan import CLIENT_ID
 from meshsim.live.processes import Event, Member
 from meshsim.scenario import loads
+from meshsim.scenario.topology import CLIENT_PROXY
 from tests.live.fakes import ROLES
 from tests.live.processes import alive, gone, traces, until
 
@@ -49,10 +49,10 @@ def test_a_mesh_goes_through_its_phases_and_hands_over_what_it_has_written_down(
     told: list[str] = []
     with LiveMesh(SCENARIO, 7, Options(roles=ROLES), told.append) as mesh:
         mesh.launch()
-        assert set(mesh.listeners) == {CLIENT_ID, "front/0", "front/1", "back/v1/0", "back/v2/0"}
-        assert mesh.listeners[CLIENT_ID].inbound is None
+        assert set(mesh.listeners) == {CLIENT_PROXY, "front/0", "front/1", "back/v1/0", "back/v2/0"}
+        assert mesh.listeners[CLIENT_PROXY].inbound is None
         assert set(mesh.listeners["front/1"].urls) == {"back"}
-        assert get(mesh.listeners[CLIENT_ID].urls["front"]) == "front/0"
+        assert get(mesh.listeners[CLIENT_PROXY].urls["front"]) == "front/0"
         inbound = mesh.listeners["back/v2/0"].inbound
         assert inbound is not None
         assert get(f"http://{inbound[0]}:{inbound[1]}") == "back/v2/0"
@@ -63,7 +63,7 @@ def test_a_mesh_goes_through_its_phases_and_hands_over_what_it_has_written_down(
         left = traces(mesh)
         rows = mesh.stop()
     assert len(rows) == 10
-    load = rows["load", CLIENT_ID]
+    load = rows["load", CLIENT_PROXY]
     assert set(load["answer"]) == {b"front/0"}
     assert (load["start"] >= 0.0).all()  # nobody begins before scenario time 0
     np.testing.assert_array_equal(rows["service", "back/v1/0"]["served"], [0, 1, 2])
@@ -79,7 +79,7 @@ def test_processes_get_the_files_that_the_scenario_was_read_with(tmp_path: Path)
     (tmp_path / "arrivals.csv").unlink()
     with LiveMesh(scenario, 7, Options(roles=ROLES)) as mesh:
         mesh.launch()
-        assert get(mesh.listeners[CLIENT_ID].urls["front"]) == "front/0"
+        assert get(mesh.listeners[CLIENT_PROXY].urls["front"]) == "front/0"
 
 
 def test_one_thread_reads_what_all_hand_over(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,15 +19,16 @@ from meshsim.mesh.attempt import PENDING, SENT, Attempt
 from meshsim.mesh.call import ENDED, Call, Owner
 from meshsim.mesh.clock import Clock, Event
 from meshsim.mesh.cluster import Cluster, Host, Stream, Transport
-from meshsim.mesh.dataplane import Dataplane
-from meshsim.mesh.route import Request
+from meshsim.mesh.proxy import Proxy
+from meshsim.mesh.request import Request
 from meshsim.mesh.rows import RowRecorder
 from meshsim.mesh.spans import Tracer
+from meshsim.mesh.station import Station
 from meshsim.policies.outcome import NO_FLAG, RESET, RESPONSE, UC, flag_names
 from meshsim.random import Key, derive, u01
-from meshsim.scenario.machines import ConfiguredRoute, Custom, Site, Target
+from meshsim.scenario.machines import ConfiguredRoute
 from meshsim.scenario.model import Scenario
-from meshsim.scenario.parts import places
+from meshsim.scenario.topology import Topology
 
 Document = dict[str, Any]
 Decision = tuple[float, str, Any, Any]
@@ -292,9 +293,9 @@ class Caller:
         self.decisions: list[Decision] = []
         self.recorder = RowRecorder(10.0)
         self.script = Script(clock, derive(seed, 2), plot.grid, self.decisions)
-        site = Site(clock, self.recorder, Tracer(), self.script, Dataplane(), 0, seed, Custom())
-        targets = [Target(place.number, place.name, place.version) for place in places(scenario)]
-        self.route = ConfiguredRoute(site, "cart", 0, targets, scenario.policy("client", "cart"))
+        proxy = Proxy(clock, self.recorder, Tracer(), self.script, 0, seed, Station())
+        replicas = Topology(scenario).replicas
+        self.route = ConfiguredRoute(proxy, 0, "cart", replicas, scenario.policy("client", "cart"))
         self.policies = [self.route.route.policy]
         self.rate = scenario.load[0].rate or 1.0
 
@@ -308,7 +309,7 @@ class Caller:
         for number, event in enumerate(self.scenario.events):
             self.clock.at(event.at, Then(self.push, number), 0)
         if self.plot.outage:
-            name = self.route.targets[0].name
+            name = self.route.replicas[0].name
             self.clock.at(OUTAGE[0], Then(self.outage, name), 0)
             self.clock.at(OUTAGE[1], Then(self.script.come_up, name), 0)
 

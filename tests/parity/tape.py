@@ -29,16 +29,17 @@ from meshsim.mesh.attempt import OVER, Attempt
 from meshsim.mesh.call import Call, Owner
 from meshsim.mesh.clock import Clock, Event
 from meshsim.mesh.cluster import Cluster, Host, Stream, Transport
-from meshsim.mesh.dataplane import Dataplane
+from meshsim.mesh.proxy import Proxy as MeshProxy
 from meshsim.mesh.recorder import Recorder
-from meshsim.mesh.route import Request
+from meshsim.mesh.request import Request
 from meshsim.mesh.spans import Tracer
+from meshsim.mesh.station import Station
 from meshsim.policies.outcome import flag_names
 from meshsim.random import Key, derive, u01
 from meshsim.scenario import loads
 from meshsim.scenario.events import Events
-from meshsim.scenario.machines import ConfiguredRoute, Custom, Site, Target
-from meshsim.scenario.parts import places
+from meshsim.scenario.machines import ConfiguredProxy
+from meshsim.scenario.topology import Topology
 
 SCENARIO = """
 name: taped
@@ -204,7 +205,7 @@ async def record(tape: Tape, role: Proxy) -> None:
     upstreams = [Listening(Upstream(loop)) for _ in range(3)]
     ports = [await upstream.open("127.0.0.1") for upstream in upstreams]
     listening = await role.listen()
-    ids = [place.name for place in places(role.spec.scenario)]
+    ids = [replica.name for replica in Topology(role.spec.scenario).replicas]
     await role.connect(
         Addresses({id_: ("127.0.0.1", port) for id_, port in zip(ids, ports, strict=True)}, None, {})
     )
@@ -279,9 +280,10 @@ def play(tape: Tape, spec: Spec) -> Tape:
     found = Tape()
     player = Player(found)
     scenario = spec.scenario
-    site = Site(player, Recorder(), Tracer(), player, Dataplane(), 0, spec.seed, Custom())
-    targets = [Target(place.number, place.name, place.version) for place in places(scenario)]
-    route = ConfiguredRoute(site, "cart", 0, targets, scenario.policy("client", "cart"))
+    proxy = MeshProxy(player, Recorder(), Tracer(), player, 0, spec.seed, Station())
+    topology = Topology(scenario)
+    configured = ConfiguredProxy(proxy, topology)
+    route = configured.routes["client", "cart"]
     calls: dict[Key, Call] = {}
 
     def host_of(name: str) -> tuple[Cluster, Host]:
@@ -294,7 +296,7 @@ def play(tape: Tape, spec: Spec) -> Tape:
 
     for what, *given in tape.entries:
         if what == "start":
-            Events(scenario, spec.seed, player, {}, {}, [(0, "client", "cart", route)]).schedule()
+            Events(topology, player, proxies=[configured]).schedule()
         elif what == "fire":
             number, now = given
             event, step = player.waiting.pop(number)

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 
 from meshsim.engine import Simulation
-from meshsim.mesh.route import Route
+from meshsim.mesh.proxy import Route
 from meshsim.scenario.model import Scenario
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "parity"))
@@ -17,11 +17,7 @@ from scenarios import Document, scenarios
 
 
 def routes(simulation: Simulation) -> list[Route]:
-    mesh = simulation.mesh
-    return [
-        *mesh.client_routes.values(),
-        *(route for each in mesh.replicas.values() for route in each.routes.values()),
-    ]
+    return [route for proxy in simulation.mesh.proxies for route in proxy.routes.values()]
 
 
 @settings(

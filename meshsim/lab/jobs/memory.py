@@ -7,7 +7,8 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 from meshsim.errors import MeshsimError
-from meshsim.scenario.model import CLIENT, CallStep, Load, Scenario
+from meshsim.scenario.model import CallStep, Load, Scenario
+from meshsim.scenario.topology import Topology
 
 ROW_BYTES = 200
 """Of a request, a call or an attempt: 150 as measured, with results; more when tables have just doubled."""
@@ -45,14 +46,14 @@ def check_mesh(scenario: Scenario) -> None:
     Raises:
         MeshsimError: it is too large.
     """
-    replicas = {**_replicas(scenario), CLIENT: 1}
-    edges = {(a, b): replicas[a] * replicas[b] for a, b in scenario.edges()}
+    topology = Topology(scenario)
+    edges = {(a, b): topology.proxy_count(a) * topology.replica_count(b) for a, b in topology.edges}
     free, hosts = available(), sum(edges.values())
     if free is not None and hosts * HOST_BYTES > free:
         caller, service = max(edges, key=lambda edge: edges[edge])
         raise MeshsimError(
-            f"each of the {replicas[caller]:,} replicas of {caller} keeps connections and counts for each"
-            f" of the {replicas[service]:,} of {service}; such pairs would take"
+            f"each of the {topology.proxy_count(caller):,} replicas of {caller} keeps connections and"
+            f" counts for each of the {topology.replica_count(service):,} of {service}; such pairs would take"
             f" {hosts * HOST_BYTES / 1e9:.3g} GB in all, and {free / 1e9:.3g} GB of memory are free;"
             " give them fewer replicas"
         )
@@ -64,7 +65,7 @@ def check_live(scenario: Scenario, proxy: str) -> None:
     Raises:
         MeshsimError: there are too many.
     """
-    replicas = sum(_replicas(scenario).values())
+    replicas = sum(map(Topology(scenario).replica_count, scenario.services))
     free, needed = available(), replicas * (PROCESS_BYTES + PROXY_BYTES[proxy])
     if free is not None and needed > free:
         raise MeshsimError(
@@ -72,14 +73,6 @@ def check_live(scenario: Scenario, proxy: str) -> None:
             f" {needed / 1e9:.3g} GB, and {free / 1e9:.3g} GB of memory are free; simulate it with"
             " meshsim run, or give it fewer replicas"
         )
-
-
-def _replicas(scenario: Scenario) -> dict[str, int]:
-    """Of each service, all versions together."""
-    return {
-        name: sum(each.replicas for each in service.deployments().values())
-        for name, service in scenario.services.items()
-    }
 
 
 def _rounded(rows: float) -> str:

@@ -15,10 +15,10 @@ from meshsim.lab.show import sheets, terminal
 from meshsim.lab.show.sheets import Sheet
 from meshsim.lab.show.terminal import escape
 from meshsim.live.launch import LiveMesh
-from meshsim.live.plan import CLIENT_ID
 from meshsim.live.proxies import url
 from meshsim.live.stats import EdgeCounts, by_edge
 from meshsim.measure.latency import FEWEST, QUANTILES
+from meshsim.scenario.topology import CLIENT_PROXY
 
 SPAN = 5.0
 """Rates and latencies are those of the last so many s."""
@@ -142,7 +142,7 @@ def ready_message(mesh: LiveMesh) -> dict[str, Any]:
 
     return {
         "ready": True,
-        "entry": mesh.listeners[CLIENT_ID].urls,
+        "entry": mesh.listeners[CLIENT_PROXY].urls,
         "proxies": [
             {
                 "id": id_,

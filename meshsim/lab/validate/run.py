@@ -28,7 +28,7 @@ from meshsim.plain import converted
 from meshsim.scenario import load
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.overrides import Overrides
-from meshsim.scenario.parts import programs
+from meshsim.scenario.topology import Topology
 
 MESHSIM, ENVOY, BOTH = "meshsim", "envoy", "both"
 PROXIES = {MESHSIM: (MESHSIM,), ENVOY: (ENVOY,), BOTH: (MESHSIM, ENVOY)}
@@ -146,7 +146,7 @@ def validate_each(
 
 def _without_programs(scenario: Scenario) -> Scenario:
     """The scenario, all services of which are meshsim's own: they can take no time while it calibrates."""
-    if own := programs(scenario):
+    if own := Topology(scenario).programs():
         raise MeshsimError(
             f"{scenario.name or 'scenario'} can't be validated: service {own[0]} is a program of yours"
             " (live.command), whose own time can't be told from the overhead of a call; see it run with"

@@ -6,11 +6,12 @@ scenario time, so what happens to proxies at a time (`set` events, replicas that
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from heapq import heappop, heappush
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,16 @@ from meshsim.live.envoy.refusals import refuse
 from meshsim.live.envoy.resources import CLUSTER_OF, INBOUND
 from meshsim.live.envoy.rows import rows
 from meshsim.live.merge import hedged
-from meshsim.live.plan import CLIENT_ID
 from meshsim.live.processes import Member, Message
 from meshsim.live.proxies import Address, Heard, Listeners, Proxies, url
+from meshsim.live.servers import schedule_outages
 from meshsim.live.stats import EdgeCounts
-from meshsim.scenario.events import befalls
+from meshsim.mesh.clock import Clock, Event
+from meshsim.scenario.events import Events
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.names import file_name
-from meshsim.scenario.parts import places
+from meshsim.scenario.push import Receiver
+from meshsim.scenario.topology import Topology
 
 STUCK = "it did not end when asked to and was killed; what it had not written down is missing"
 
@@ -43,21 +46,32 @@ GAUGES = {
 """What only Envoy itself counts, by the name that `EdgeCounts` has for it."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Change:
-    """Something that happens to one proxy.
+class TickClock(Clock):
+    """Scenario time in the launcher's ticks."""
 
-    Attributes:
-        at: s of scenario time.
-        begins: 0 for an end, which comes before the beginnings of the same time.
-        number: of the event in the file.
-        id: of the proxy.
-    """
+    def __init__(self) -> None:
+        self._due: list[tuple[float, int, Event, int]] = []
+        self._numbers = itertools.count()
 
-    at: float
-    begins: int
-    number: int
-    id: str
+    def at(self, time: float, event: Event, step: int) -> None:
+        heappush(self._due, (time, next(self._numbers), event, step))
+
+    def advance(self, now: float) -> None:
+        """Fires what is due."""
+        while self._due and self._due[0][0] <= now:
+            time, _, event, step = heappop(self._due)
+            event.fire(step, time)
+
+
+class ConfiguredEnvoy(Receiver):
+    """An Envoy as the control plane knows it."""
+
+    def __init__(self, envoy: Envoy, seed: int, number: int) -> None:
+        super().__init__(random.derive(random.derive(seed, random.PROXIES), number))
+        self.envoy = envoy
+
+    def configure(self, scenario: Scenario, now: float) -> None:
+        self.envoy.push(scenario)
 
 
 class Envoys(Proxies):
@@ -83,15 +97,29 @@ class Envoys(Proxies):
         refuse(scenario)
         self._access_log = access_log
         self.scenario = scenario
-        ids = [CLIENT_ID, *(place.name for place in places(scenario))]
-        self._seed = seed
-        self._envoys = {id_: Envoy(scenario, id_, folder / file_name(id_), host, context) for id_ in ids}
-        self._changes = sorted(self._scheduled())
-        self._newest = dict.fromkeys(ids, (-1.0, -1))
-        self._downs = Counter[str]()
+        topology = Topology(scenario)
+        self._envoys = {
+            proxy.name: Envoy(scenario, proxy.name, folder / file_name(proxy.name), host, context)
+            for proxy in topology.proxies
+        }
+        self._clock = TickClock()
+        self._schedule(topology, seed)
         self._logs: dict[str, CallLog] = {}
         self._hedged = hedged(scenario)
-        self._counts = {id_: {service: EdgeCounts() for service in self._upstreams(id_)} for id_ in ids}
+        self._counts = {
+            id_: {service: EdgeCounts() for service in envoy.proxy.upstreams}
+            for id_, envoy in self._envoys.items()
+        }
+
+    def _schedule(self, topology: Topology, seed: int) -> None:
+        """Puts what will happen to each proxy on the clock."""
+        configured = []
+        for proxy in topology.proxies:
+            envoy = self._envoys[proxy.name]
+            configured.append(ConfiguredEnvoy(envoy, seed, proxy.number))
+            for replica in proxy.replicas if proxy.in_path else ():
+                schedule_outages(self._clock, self.scenario, replica, envoy.take_down, envoy.bring_up)
+        Events(topology, self._clock, proxies=configured).schedule()
 
     def begin(self) -> Sequence[Member]:
         for envoy in self._envoys.values():
@@ -128,37 +156,7 @@ class Envoys(Proxies):
         """
         for envoy in self._envoys.values():
             envoy.settled()
-        while self._changes and self._changes[0].at <= now:
-            self._make(self._changes.pop(0))
-
-    def _scheduled(self) -> Iterator[Change]:
-        """All that will happen to each proxy, and when."""
-        proxies = random.derive(self._seed, random.PROXIES)
-        delay = self.scenario.mesh.push_delay.build()
-        for number, event in enumerate(self.scenario.events):
-            for instance, id_ in enumerate(self._envoys):
-                if event.set:
-                    key = random.derive(random.derive(proxies, instance), number)
-                    yield Change(event.at + delay.draw(key, random.PUSH), 1, number, id_)
-                elif event.down and befalls(event, id_) and self._envoys[id_].proxy.has_inbound:
-                    yield Change(event.at, 1, number, id_)
-                    if event.lasts is not None:
-                        yield Change(event.at + event.lasts, 0, number, id_)
-
-    def _make(self, change: Change) -> None:
-        event, envoy = self.scenario.events[change.number], self._envoys[change.id]
-        if event.set:
-            version = (event.at, change.number)
-            if version > self._newest[change.id]:  # else a newer push has overtaken it
-                self._newest[change.id] = version
-                envoy.push(self.scenario.policies_after(change.number))
-            return
-        before = self._downs[change.id] > 0
-        self._downs[change.id] += 1 if change.begins else -1
-        after = self._downs[change.id] > 0
-        if after != before:
-            act: Callable[[], None] = envoy.take_down if after else envoy.bring_up
-            act()
+        self._clock.advance(now)
 
     def snapshot(self) -> dict[str, Message]:
         return {id_: self._stats(id_, envoy) for id_, envoy in self._envoys.items()}
@@ -187,9 +185,6 @@ class Envoys(Proxies):
             count.hedges += more
         else:
             count.retries += more
-
-    def _upstreams(self, id_: str) -> list[str]:
-        return self._envoys[id_].proxy.upstreams
 
     # ---- the end -------------------------------------------------------------------------------------
 

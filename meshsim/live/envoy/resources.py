@@ -31,6 +31,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from meshsim.live.envoy.accesslog import access_log, try_log
@@ -39,8 +40,8 @@ from meshsim.live.envoy.policy import FAULT, FAULT_TYPE, RATE_LIMIT, RATE_LIMIT_
 from meshsim.live.envoy.policy import cluster as cluster_of
 from meshsim.live.envoy.policy import route as route_of
 from meshsim.live.ports import NO_DOMAIN
-from meshsim.scenario.model import CLIENT, Policy, Scenario
-from meshsim.scenario.parts import places
+from meshsim.scenario import topology
+from meshsim.scenario.model import Policy, Scenario
 
 Address = tuple[str, int]
 """Host and port."""
@@ -67,7 +68,7 @@ HEADER_MUTATION = TYPE + "envoy.extensions.http.early_header_mutation.header_mut
 UPSTREAM_HTTP = TYPE + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Proxy:
     """One proxy of a scenario.
 
@@ -83,6 +84,18 @@ class Proxy:
     host: str = "127.0.0.1"
     context: str = "x-meshsim"
 
+    @cached_property
+    def _topology(self) -> topology.Topology:
+        return topology.Topology(self.scenario)
+
+    @cached_property
+    def _place(self) -> topology.Proxy:
+        return self._topology.proxy(self.id)
+
+    def replicas(self, service: str) -> list[topology.Replica]:
+        """The replicas of a service, as callers find them."""
+        return self._topology.by_service[service]
+
     @property
     def caller(self) -> str:
         """The service it belongs to, or ``client``."""
@@ -91,17 +104,17 @@ class Proxy:
     @property
     def upstreams(self) -> list[str]:
         """The services that it calls."""
-        return [service for caller, service in self.scenario.edges() if caller == self.caller]
+        return [service for _, (_, service) in self._topology.edges_of(self._place)]
 
     @property
     def has_inbound(self) -> bool:
         """Whether callers reach its replica through it."""
-        return self.caller != CLIENT and self.scenario.mesh.dataplane == "sidecar"
+        return self._place.in_path
 
     @property
     def program(self) -> bool:
         """Whether its replica is a program of the user's own."""
-        return any(place.name == self.id and place.deployment.live for place in places(self.scenario))
+        return any(replica.deployment.live for replica in self._place.replicas)
 
     @property
     def listeners(self) -> list[str]:
@@ -256,9 +269,9 @@ def clusters(proxy: Proxy, addresses: Mapping[str, Address], app: Address | None
         found.append(cluster(APP, [app], cluster_of(Policy())))
     for service in proxy.upstreams:
         policy = cluster_of(proxy.scenario.policy(proxy.caller, service))
-        replicas = [place for place in places(proxy.scenario) if place.service == service]
-        for version in dict.fromkeys(["", *(place.version for place in replicas)]):
-            hosts = [addresses[place.name] for place in replicas if version in ("", place.version)]
+        replicas = proxy.replicas(service)
+        for version in dict.fromkeys(["", *(replica.version for replica in replicas)]):
+            hosts = [addresses[each.name] for each in replicas if version in ("", each.version)]
             found.append(cluster(cluster_name(service, version), hosts, policy))
     return found
 

@@ -20,7 +20,7 @@ from meshsim.measure.records import KINDS
 from meshsim.policies.outcome import NAMES, add_flag
 from meshsim.random import derive
 from meshsim.scenario.model import Scenario
-from meshsim.scenario.parts import places
+from meshsim.scenario.topology import Topology
 
 VIA_UPSTREAM = "via_upstream"
 """Envoy's detail of an answer that is the upstream's own."""
@@ -46,8 +46,9 @@ def rows(
         ejections: from its event log.
     """
     hedging = {service for who, service in hedged(scenario) if who == caller}
-    edges = {edge: number for number, edge in enumerate(scenario.edges())}
-    numbers = {place.name: place.number for place in places(scenario)}
+    topology = Topology(scenario)
+    edges = {edge: number for number, edge in enumerate(topology.edges)}
+    numbers = {replica.name: replica.number for replica in topology.replicas}
     made = [call for call in calls if call.listener != INBOUND and (caller, call.service) in edges]
     sent = [(each, number) for each, number in numbered(tries, hedging) if not isnan(each.sent)]
     sent_of = Counter((each.call, each.request_id) for each, _ in sent)

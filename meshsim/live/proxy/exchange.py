@@ -26,7 +26,7 @@ from meshsim.live.wire.heads import RequestHead
 from meshsim.live.wire.server import ServerConnection
 from meshsim.mesh.call import Call, Owner
 from meshsim.mesh.clock import Event
-from meshsim.mesh.route import Request
+from meshsim.mesh.request import Request
 from meshsim.policies.outcome import DC, DPE, NO_FLAG, SI, UO, URX, UT, add_flag, flag_names
 from meshsim.random import Key
 

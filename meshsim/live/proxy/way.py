@@ -5,7 +5,7 @@ from __future__ import annotations
 from meshsim.live.proxy.series import Series
 from meshsim.live.stats import EdgeCounts
 from meshsim.mesh.histogram import Histogram, bucket
-from meshsim.mesh.route import Route
+from meshsim.mesh.proxy import Route
 
 
 class Passed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -19,17 +20,18 @@ from meshsim.live.proxy.listener import Listener
 from meshsim.live.proxy.pairing import Pairing
 from meshsim.live.proxy.series import Series, labels
 from meshsim.live.proxy.way import Way
-from meshsim.live.servers import Listening, schedule_outages
+from meshsim.live.servers import Listening, disconnect, schedule_outages
 from meshsim.live.stats import EdgeCounts
+from meshsim.mesh import proxy as mesh
 from meshsim.mesh.cluster import Cluster
-from meshsim.mesh.dataplane import Dataplane
-from meshsim.mesh.link import Link
 from meshsim.mesh.recorder import Recorder
 from meshsim.mesh.spans import Tracer
+from meshsim.mesh.station import Station
 from meshsim.scenario import model
 from meshsim.scenario.events import Events
-from meshsim.scenario.machines import ConfiguredRoute, Custom, Site, Target
-from meshsim.scenario.parts import Place, places
+from meshsim.scenario.machines import ConfiguredProxy, ConfiguredRoute
+from meshsim.scenario.parts import link
+from meshsim.scenario.topology import Replica, Topology
 
 APP = "app"
 """The name of a proxy's own application, as its inbound route knows it."""
@@ -40,7 +42,7 @@ class Proxy(Role):
 
     Attributes:
         place: its replica; None for the client's, which has none.
-        routes: outbound, as events know them.
+        configured: its outbound routes.
     """
 
     loop = "fast"
@@ -50,10 +52,10 @@ class Proxy(Role):
         scenario = spec.scenario
         loop = asyncio.get_event_loop()
         self.clock = LiveClock(loop, ideal=False)
-        self.all = list(places(scenario))
-        self.place = next((place for place in self.all if place.name == spec.id), None)
+        self.topology = Topology(scenario)
+        self.own = self.topology.proxy(spec.id)
+        self.place = next(iter(self.own.replicas), None)
         self.caller = model.CLIENT if self.place is None else self.place.service
-        self.instance = 0 if self.place is None else self.place.number + 1
         script = () if self.place is None else self.place.deployment.script
         self.steps = [step for stage in script for step in stage]
         command = self.place is not None and self.place.deployment.live is not None
@@ -62,14 +64,12 @@ class Proxy(Role):
         self.recorder: Recorder = Recorder() if self.ledger is None else self.ledger.recorder
         self.tracer = Tracer()
         self.log = None if spec.access_log is None else AccessLog(spec.access_log, loop)
-        self.routes: list[tuple[int, str, str, ConfiguredRoute]] = []
-        self.links: dict[tuple[str, str], Link] = {}
         self.ways: dict[str, Way] = {}
         self.inward: Way | None = None
         self.addresses: dict[str, tuple[str, int]] = {}
         self.unrouted = Series(labels("source", self.caller, self._version, "unknown", "unknown"))
         self._build_outbound()
-        if self.place is not None and scenario.mesh.dataplane != "none":
+        if self.place is not None and self.own.in_path:
             self.inward = self._build_inbound(self.place)
         inward = [] if self.inward is None else [self.inward]
         series = [*(way.series for way in [*self.ways.values(), *inward]), self.unrouted]
@@ -84,39 +84,31 @@ class Proxy(Role):
 
     def _build_outbound(self) -> None:
         spec, scenario = self.spec, self.spec.scenario
-        edges = [(number, edge) for number, edge in enumerate(scenario.edges()) if edge[0] == self.caller]
-        links = {}
-        for number, edge in edges:
-            written = scenario.link(*edge)
-            links[number] = self.links[edge] = Link(written.latency.build(), written.loss)
+        edges = self.topology.edges_of(self.own)
+        self.links = {edge: link(scenario.link(*edge)) for _, edge in edges}
         changing = any(event.link is not None for event in scenario.events)
+        links = {number: self.links[edge] for number, edge in edges}
         self.transport = ProxyTransport(self.clock, self.addresses, links, changing)
         self.transport.ledger = self.ledger
-        site = Site(
-            self.clock, self.recorder, self.tracer, self.transport, Dataplane(), self.instance, spec.seed,
-            Custom(),
-        )  # fmt: skip
+        self.proxy = mesh.Proxy(
+            self.clock, self.recorder, self.tracer, self.transport, self.own.number, spec.seed, Station()
+        )
+        self.configured = ConfiguredProxy(self.proxy, self.topology)
         for number, (_, service) in edges:
-            targets = [
-                Target(place.number, place.name, place.version)
-                for place in self.all
-                if place.service == service
-            ]
-            route = ConfiguredRoute(site, service, number, targets, scenario.policy(self.caller, service))
-            self.routes.append((self.instance, self.caller, service, route))
             self.ways[service] = Way(
-                self.caller, service, number, route.route,
+                self.caller, service, number, self.proxy.routes[number],
                 Series(labels("source", self.caller, self._version, service, "unknown")), b"",
                 self._steps(service), len(self.steps) + number,
             )  # fmt: skip
 
-    def _build_inbound(self, place: Place) -> Way:
+    def _build_inbound(self, place: Replica) -> Way:
         """The way to the replica itself, on which no policy acts."""
         self.inner = ProxyTransport(self.clock, self.addresses)
-        site = Site(
-            self.clock, Recorder(), Tracer(), self.inner, Dataplane(), self.instance, self.spec.seed, Custom()
+        inward = mesh.Proxy(
+            self.clock, Recorder(), Tracer(), self.inner, self.own.number, self.spec.seed, Station()
         )
-        route = ConfiguredRoute(site, place.service, 0, [Target(place.number, APP, "")], model.Policy())
+        app = replace(place, name=APP, version="")
+        route = ConfiguredRoute(inward, 0, place.service, [app], model.Policy())
         told = labels("destination", "unknown", "unknown", place.service, place.version or "v1")
         return Way(place.service, place.service, -1, route.route, Series(told), b"", [], 0)
 
@@ -155,12 +147,11 @@ class Proxy(Role):
         }
 
     def _listener(self, ways: dict[bytes, Way], inbound: bool = False) -> Listener:
-        own = random.derive(random.derive(self.spec.seed, random.PROXIES), self.instance)
         return Listener(
             self.clock,
             ways,
             inbound=inbound,
-            key=random.derive(own, len(self.listening)),  # no two of its listeners number alike
+            key=random.derive(self.proxy.key, len(self.listening)),  # no two of its listeners number alike
             log=self.log,
             ledger=self.ledger,
             unrouted=self.unrouted,
@@ -176,11 +167,11 @@ class Proxy(Role):
 
     def start(self, base: float) -> None:
         self.clock.begin(base)
-        spec = self.spec
-        Events(spec.scenario, spec.seed, self.clock, {}, self.links, self.routes).schedule()
+        Events(self.topology, self.clock, links=self.links, proxies=[self.configured]).schedule()
         inbound = self.listening.get("inbound")
-        if inbound is not None and isinstance(inbound.handler, Listener):
-            schedule_outages(spec.scenario, spec.id, self.clock, [inbound], inbound.handler.abort_all)
+        if inbound is not None and isinstance(inbound.handler, Listener) and self.place is not None:
+            gone = disconnect(inbound, inbound.handler.abort_all)
+            schedule_outages(self.clock, self.spec.scenario, self.place, gone, inbound.reopen)
 
     def stats(self) -> dict[str, Any]:
         """What has passed on each edge since the start, and what is under way."""

@@ -28,22 +28,24 @@ from meshsim.live.context import (
     stream_key,
 )
 from meshsim.live.pages import PageTransport, page_route
-from meshsim.live.servers import Listening, schedule_outages
+from meshsim.live.servers import Listening, disconnect, schedule_outages
 from meshsim.live.spans import span_rows
 from meshsim.live.troubles import trouble
 from meshsim.live.wire import Handler, RequestHead, ServerConnection, ServerStream
 from meshsim.measure.grid import Grid
 from meshsim.mesh.attempt import FIRST, RETRY
-from meshsim.mesh.dataplane import Dataplane
 from meshsim.mesh.gauge import Gauge
+from meshsim.mesh.proxy import Proxy
 from meshsim.mesh.recorder import Recorder
 from meshsim.mesh.replica import Replica
-from meshsim.mesh.route import Request
+from meshsim.mesh.request import Request
 from meshsim.mesh.spans import Tracer
+from meshsim.mesh.station import Station
 from meshsim.mesh.visit import GONE, Visit
 from meshsim.policies.outcome import RESPONSE
 from meshsim.scenario.events import Events
-from meshsim.scenario.parts import places, queue, workload
+from meshsim.scenario.parts import queue, workload
+from meshsim.scenario.topology import Topology
 
 HEADERS = [(b"content-type", b"text/plain")]
 
@@ -119,23 +121,26 @@ class Service(Role, Handler):
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
         scenario = spec.scenario
-        self.place = next(place for place in places(scenario) if place.name == spec.id)
+        self.topology = Topology(scenario)
+        own = self.topology.proxy(spec.id)
+        (self.place,) = own.replicas
         self.clock = LiveClock(asyncio.get_event_loop(), ideal=True)
         self.tracer = Tracer()
         grid = Grid.of(scenario)
-        deployment = self.place.deployment
         self.gauges = [Gauge(grid.origin, grid.width, grid.most) for _ in range(2)]
+        names = [service for _, service in self.topology.edges]
+        self.transport = PageTransport(self.clock, names, spec.context)
+        recorder = Recorder()
+        proxy = Proxy(self.clock, recorder, self.tracer, self.transport, own.number, spec.seed, Station())
+        for number, (_, called) in self.topology.edges_of(own):
+            proxy.routes[number] = page_route(
+                self.clock, Recorder(), self.transport, number, called, spec.seed
+            )
         self.replica = Replica(
-            self.clock, Recorder(), self.tracer, self.place.number, spec.id, workload(deployment),
-            queue(deployment), Dataplane(), self.gauges[0], self.gauges[1],
+            self.clock, recorder, self.tracer, self.place.number, spec.id,
+            workload(self.place, self.topology), queue(self.place.deployment), proxy,
+            self.gauges[0], self.gauges[1],
         )  # fmt: skip
-        edges = scenario.edges()
-        self.transport = PageTransport(self.clock, [service for _, service in edges], spec.context)
-        for number, (caller, called) in enumerate(edges):
-            if caller == self.place.service:
-                self.replica.routes[called] = page_route(
-                    self.clock, Recorder(), self.transport, number, called, spec.seed
-                )
         self.context_name = spec.context.encode()
         self.page = spec.id.encode() + b"\n"
         self.strangers = 0
@@ -174,8 +179,8 @@ class Service(Role, Handler):
     def _stranger(self, now: float) -> Context:
         """The context of a request that brings none: of somebody who is not in the scenario."""
         self.strangers += 1
-        key = random.derive(random.derive(self.spec.seed, random.PROXIES), self.place.number + 1)
-        return Context(random.derive(key, self.strangers), now, False, False, 0)
+        key = random.derive(self.replica.proxy.key, self.strangers)
+        return Context(key, now, False, False, 0)
 
     def opened(self, connection: ServerConnection) -> None:
         self.connections.add(connection)
@@ -206,9 +211,9 @@ class Service(Role, Handler):
 
     def start(self, base: float) -> None:
         self.clock.begin(base)
-        spec = self.spec
-        Events(spec.scenario, spec.seed, self.clock, {spec.id: self.replica}, {}, []).schedule()
-        schedule_outages(spec.scenario, spec.id, self.clock, [self.listening], self.abort_all)
+        Events(self.topology, self.clock, replicas={self.place.name: self.replica}).schedule()
+        gone = disconnect(self.listening, self.abort_all)
+        schedule_outages(self.clock, self.spec.scenario, self.place, gone, self.listening.reopen)
 
     def stats(self) -> dict[str, Any]:
         """What is under way."""

@@ -290,22 +290,22 @@ def test_a_million_passes_are_lost_without_harm() -> None:
     program = """if True:
         from meshsim.engine.heap import HeapClock
         from meshsim.mesh.clock import Event
-        from meshsim.mesh.dataplane import Sidecar
+        from meshsim.mesh.station import WorkerStation
         from meshsim.random import Constant
 
         for end in ("dropped", "given up", "passed"):
             clock = HeapClock()
-            sidecar = Sidecar(clock, Constant(1e-6), 1)
+            station = WorkerStation(clock, Constant(1e-6), 1)
             class Nothing(Event):
                 def fire(self, step, now): pass
             nothing = Nothing()
             for number in range(1_000_000):
-                sidecar.enter(nothing, 0, number, 3, 0.0)
+                station.enter(nothing, 0, number, 3, 0.0)
             if end == "dropped":
-                sidecar.drop()
+                station.drop()
             elif end == "passed":
                 clock.run(1e9, 2_000_000)
-            del sidecar, clock
+            del station, clock
         print("fine")
     """
     done = subprocess.run(

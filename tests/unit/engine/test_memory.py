@@ -11,7 +11,7 @@ from meshsim.measure.grid import Window
 from meshsim.mesh.attempt import Attempt
 from meshsim.mesh.call import Call, HedgeTimer
 from meshsim.mesh.load import ClientRequest
-from meshsim.mesh.route import Request
+from meshsim.mesh.request import Request
 from meshsim.mesh.visit import Visit
 from meshsim.scenario.model import Scenario
 

@@ -12,10 +12,11 @@ from typing_extensions import TypeAliasType
 
 from meshsim.live.envoy import refusals
 from meshsim.live.envoy.mesh import Envoys
+from meshsim.live.envoy.process import Envoy
 from meshsim.live.envoy.resources import Proxy, documents
 from meshsim.scenario import loads, times
 from meshsim.scenario.model import Scenario
-from meshsim.scenario.parts import places
+from meshsim.scenario.topology import Topology
 
 TEXT = """
 name: keys
@@ -160,7 +161,7 @@ def written(others: dict[str, Any], key: str | None = None, value: Any = None) -
 
 def made(scenario: Scenario) -> Any:
     """All documents of all its proxies, from the start and after each push."""
-    ids = ["client/0", *(place.name for place in places(scenario))]
+    ids = [proxy.name for proxy in Topology(scenario).proxies]
     addresses = {id_: ("127.0.0.1", 9000 + number) for number, id_ in enumerate(ids)}
     pushed = [scenario.policies_after(number) for number, event in enumerate(scenario.events) if event.set]
     return [
@@ -194,10 +195,21 @@ def test_a_refused_key_is_named(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", TIMED)
-def test_a_timed_key_changes_what_happens_to_the_envoys(key: str, tmp_path: Path) -> None:
+def test_a_timed_key_changes_what_happens_to_the_envoys(
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     others, value = TIMED[key]
-    before, after = (
-        Envoys(scenario, 7, "127.0.0.1", tmp_path)._changes
-        for scenario in (written(others), written(others, key, value))
-    )
-    assert before != after
+    happened: list[tuple[str, str]] = []
+    for act in ("push", "take_down", "bring_up"):
+        monkeypatch.setattr(Envoy, act, lambda envoy, *given, act=act: happened.append((act, envoy.proxy.id)))
+
+    def seen(scenario: Scenario) -> list[tuple[str, str]]:
+        """What happens to each Envoy, second by second."""
+        happened.clear()
+        clock = Envoys(scenario, 7, "127.0.0.1", tmp_path)._clock
+        for second in range(10):
+            clock.advance(second)
+            happened.append(("second", str(second)))
+        return list(happened)
+
+    assert seen(written(others)) != seen(written(others, key, value))

@@ -1,7 +1,7 @@
-"""Sidecars: stations that every request and response of their instance passes.
+"""What a pass through a proxy waits for.
 
-A sidecar is a queue like any other: so many workers, first in, first out, unbounded. Where a pass costs
-nothing by configuration there is no queue and no event.
+The workers of a proxy are a queue like any other: first in, first out, unbounded. Where a pass costs nothing
+by configuration there is no queue and no event.
 """
 
 from __future__ import annotations
@@ -13,40 +13,40 @@ from meshsim.mesh.clock import Clock, Event
 from meshsim.random import Distribution, Key
 
 
-class Dataplane:
-    """What lies between an instance and its links; without sidecars, nothing."""
+class Station:
+    """A proxy that is not in the path, or whose passes cost nothing."""
 
     def enter(self, event: Event, step: int, key: Key, purpose: int, now: float) -> None:
         """Has `event.fire(step, …)` called when the pass, drawn as (key, purpose), is over."""
         event.fire(step, now)
 
     def drop(self) -> None:
-        """The instance has gone down: whatever is inside is lost."""
+        """The proxy has gone down: whatever is inside is lost."""
 
 
 SPARES = 64
-"""Passes that a sidecar keeps to use again."""
+"""Passes that a station keeps to use again."""
 
 
 @final
 class Pass(Event):
-    """One traversal, waiting or in progress; stale once its sidecar has been dropped.
+    """One traversal, waiting or in progress; stale once its station has been dropped.
 
     Attributes:
         event, step: to fire when it is over.
-        life: of the sidecar, when it came.
+        life: of the station, when it came.
         behind: the next spare one, if it is spare.
     """
 
-    sidecar: Sidecar
+    station: WorkerStation
     event: Event | None
     step: int
     lasts: float
     life: int
     behind: Pass | None
 
-    def __init__(self, sidecar: Sidecar) -> None:
-        self.sidecar = sidecar
+    def __init__(self, station: WorkerStation) -> None:
+        self.station = station
         self.event = None
         self.step = 0
         self.lasts = 0.0
@@ -54,22 +54,22 @@ class Pass(Event):
         self.behind = None
 
     def fire(self, step: int, now: float) -> None:
-        sidecar = self.sidecar
+        station = self.station
         event = self.event
         self.event = None
-        if self.life == sidecar.life and event is not None:
+        if self.life == station.life and event is not None:
             step = self.step
-            if sidecar.spares < SPARES:
-                sidecar.spares += 1
-                self.behind = sidecar.spare
-                sidecar.spare = self
-            sidecar.passed(now)
+            if station.spares < SPARES:
+                station.spares += 1
+                self.behind = station.spare
+                station.spare = self
+            station.passed(now)
             event.fire(step, now)
 
 
 @final
-class Sidecar(Dataplane):
-    """A proxy beside one instance.
+class WorkerStation(Station):
+    """The workers of a proxy.
 
     Attributes:
         time: of one pass.

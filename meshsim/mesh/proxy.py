@@ -1,0 +1,89 @@
+"""A proxy: what makes the calls of its replicas, or of the client, and what all that passes it waits for.
+
+State is per proxy, as in real meshes: each has balancers, pools, budgets and outlier state of its own.
+The transport is the second seam of the mesh (the clock is the first): simulated links and replicas, or
+sockets (`Transport` in cluster.py, whose connections it opens).
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+from meshsim.mesh.clock import Clock
+from meshsim.mesh.cluster import Transport
+from meshsim.mesh.policy import Policy
+from meshsim.mesh.recorder import Recorder
+from meshsim.mesh.spans import Tracer
+from meshsim.mesh.station import Station
+from meshsim.policies.limit import TokenBucket
+from meshsim.random import PROXIES, Key, derive
+
+
+@final
+class Proxy:
+    """One proxy.
+
+    Attributes:
+        number: 0 is the client's.
+        key: of its draws.
+        station: what a pass through it waits for.
+        routes: by number of the edge.
+    """
+
+    clock: Clock
+    recorder: Recorder
+    tracer: Tracer
+    transport: Transport
+    number: int
+    key: Key
+    station: Station
+    routes: dict[int, Route]
+
+    def __init__(
+        self, clock: Clock, recorder: Recorder, tracer: Tracer, transport: Transport, number: int, seed: int,
+        station: Station,
+    ) -> None:  # fmt: skip
+        self.clock = clock
+        self.recorder = recorder
+        self.tracer = tracer
+        self.transport = transport
+        self.number = number
+        self.key = derive(derive(seed, PROXIES), number)
+        self.station = station
+        self.routes = {}
+
+    def stop(self) -> None:
+        """It goes down with its replica: whatever is inside is lost."""
+        self.station.drop()
+
+
+@final
+class Route:
+    """A proxy's way to one service.
+
+    NOTE: what every call asks of the proxy is kept here too.
+
+    Attributes:
+        edge: number of the (caller, service) pair in the recorder.
+        policy: in force now.
+        bucket: the rate limit's; None without one.
+    """
+
+    clock: Clock
+    recorder: Recorder
+    tracer: Tracer
+    transport: Transport
+    station: Station
+    edge: int
+    policy: Policy
+    bucket: TokenBucket | None
+
+    def __init__(self, proxy: Proxy, edge: int, policy: Policy, bucket: TokenBucket | None) -> None:
+        self.clock = proxy.clock
+        self.recorder = proxy.recorder
+        self.tracer = proxy.tracer
+        self.transport = proxy.transport
+        self.station = proxy.station
+        self.edge = edge
+        self.policy = policy
+        self.bucket = bucket

@@ -1,0 +1,33 @@
+"""A request of the client, for which all calls and attempts below it are made."""
+
+from __future__ import annotations
+
+from typing import final
+
+from meshsim.random import Key
+
+
+@final
+class Request:
+    """What a client wants.
+
+    Attributes:
+        row: its number in the recorder.
+        key: its key.
+        start: when it was sent, s.
+        priority: of its work in queues that look at it.
+        sampled: whether its spans are kept.
+    """
+
+    row: int
+    key: Key
+    start: float
+    priority: int
+    sampled: bool
+
+    def __init__(self, row: int, key: Key, start: float, priority: int, sampled: bool) -> None:
+        self.row = row
+        self.key = key
+        self.start = start
+        self.priority = priority
+        self.sampled = sampled

@@ -1,0 +1,141 @@
+"""Who is where, and through what they reach each other: replicas, proxies, edges, numbered once for all.
+
+A proxy makes the calls of the replicas behind it; its policies' state is its own. With sidecars each replica
+has one. So has the client, whose passes cost nothing; and so has each replica where there is no data plane: a
+client library. The numbers are part of the keys of draws, and of the columns of results.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from meshsim.scenario.model import CLIENT, Deployment, Event, Scenario
+
+CLIENT_PROXY = f"{CLIENT}/0"
+"""The name of the client's proxy, number 0."""
+
+Edge = tuple[str, str]
+"""(caller, service) that can carry calls."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One instance of a version of a service.
+
+    Attributes:
+        number: in the order of the file, over all services.
+        name: its id, such as ``cart/v1/0``.
+        service, version: whose it is; a service without versions has one, ``""``.
+        deployment: how it works.
+    """
+
+    number: int
+    name: str
+    service: str
+    version: str
+    deployment: Deployment
+
+    def affected_by(self, event: Event) -> bool:
+        """Whether an event is about it: it names it, or its service."""
+        return self.name == event.replica or self.service == event.service
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """What makes the calls of some replicas, or the client's.
+
+    Attributes:
+        number: 0 is the client's.
+        name: its id: that of its replica, or ``client/0``.
+        replicas: behind it; none behind the client's.
+        in_path: whether all that its replicas send and receive passes it, which takes time.
+    """
+
+    number: int
+    name: str
+    replicas: tuple[Replica, ...]
+    in_path: bool
+
+    @property
+    def callers(self) -> set[str]:
+        """Whose calls it makes: services, or the client."""
+        return {replica.service for replica in self.replicas} or {CLIENT}
+
+
+class Topology:
+    """The replicas, proxies and edges of a scenario; what is large is made when it is first asked for."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.edges: list[Edge] = scenario.edges()
+
+    @cached_property
+    def replicas(self) -> list[Replica]:
+        """By number."""
+        found: list[Replica] = []
+        for service, config in self.scenario.services.items():
+            for version, work in config.deployments().items():
+                group = f"{service}/{version}" if version else service
+                first = len(found)
+                found += [
+                    Replica(first + i, f"{group}/{i}", service, version, work) for i in range(work.replicas)
+                ]
+        return found
+
+    @property
+    def labels(self) -> list[tuple[str, str, str]]:
+        """(service, version, id) of every replica, by its number: as results name them."""
+        return [(each.service, each.version, each.name) for each in self.replicas]
+
+    @cached_property
+    def proxies(self) -> list[Proxy]:
+        """By number: the client's, then one for each replica."""
+        in_path = self.scenario.mesh.dataplane == "sidecar"
+        own = [Proxy(each.number + 1, each.name, (each,), in_path) for each in self.replicas]
+        return [Proxy(0, CLIENT_PROXY, (), False), *own]
+
+    def proxy(self, name: str) -> Proxy:
+        """The proxy with an id."""
+        return next(proxy for proxy in self.proxies if proxy.name == name)
+
+    def proxy_of(self, replica: Replica) -> Proxy:
+        """The proxy that makes a replica's calls."""
+        return self.proxies[replica.number + 1]
+
+    def crossed(self, caller: Proxy, replica: Replica) -> list[Proxy]:
+        """The proxies that a request passes on its way from one proxy to a replica; an answer, in reverse."""
+        return [proxy for proxy in (caller, self.proxy_of(replica)) if proxy.in_path]
+
+    def edges_of(self, proxy: Proxy) -> list[tuple[int, Edge]]:
+        """The edges whose calls a proxy makes, with their numbers."""
+        return [(number, edge) for number, edge in enumerate(self.edges) if edge[0] in proxy.callers]
+
+    @cached_property
+    def by_service(self) -> dict[str, list[Replica]]:
+        """The replicas of each service, as callers find them."""
+        found: dict[str, list[Replica]] = {service: [] for service in self.scenario.services}
+        for replica in self.replicas:
+            found[replica.service].append(replica)
+        return found
+
+    def affected_by(self, event: Event) -> list[Replica]:
+        """The replicas that an event is about."""
+        return [replica for replica in self.replicas if replica.affected_by(event)]
+
+    def replica_count(self, service: str) -> int:
+        """How many replicas a service has."""
+        return sum(work.replicas for work in self.scenario.services[service].deployments().values())
+
+    def proxy_count(self, caller: str) -> int:
+        """How many proxies make the calls of a service, or of the client."""
+        return 1 if caller == CLIENT else self.replica_count(caller)
+
+    def programs(self) -> list[str]:
+        """Services, some versions of which are programs of the user's own."""
+        services = self.scenario.services.items()
+        return [
+            name
+            for name, config in services
+            if any(work.live is not None for work in config.deployments().values())
+        ]
