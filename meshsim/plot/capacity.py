@@ -168,9 +168,6 @@ def _legend(figure: style.Picture, found: results.CapacityNumbers) -> float:
     return style.caption(figure, [f"{made} · bars: 95 % intervals"]) + 0.38 * inch
 
 
-# ---- the map ----------------------------------------------------------------------------------------
-
-
 def map_figure(found: results.CapacityNumbers, part: results.RecoveryMap) -> style.Picture:
     """The probability of recovery over two keys, as numbers in colours, with the boundary."""
     width, height = max(10.0, 2.6 + 0.75 * len(part.columns)), 2.2 + 0.5 * len(part.rows)

@@ -12,8 +12,7 @@ says so. `answer` makes the numbers of `meshsim.measure.capacity` of all that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -159,8 +158,7 @@ def capacity(
         MeshsimError: another argument can't, or has no part in what is asked, or that has no answer: there
             are no objectives, or no trigger.
     """
-    asked = _asked(find, vary)
-    _refuse_idle(asked, vary, objectives, costs, window)
+    asked = _asked(find, vary, objectives, costs, window)
     base, grid = _loaded(scenario, overrides, objectives, vary)
     engines.engine(engine or base.engine)  # tells of a wrong name now, not in the first run
     plan = _plan(confidence, at_most, base.seed if seed is None else seed)
@@ -174,47 +172,25 @@ def capacity(
     return Capacity(base, answer(study), table(study.rows))
 
 
-# ---- arguments --------------------------------------------------------------------------------------
-
-
-def _asked(find: Sequence[str], vary: Mapping[str, object] | None) -> tuple[str, ...]:
-    for name in find:
-        if name not in QUESTIONS:
-            raise MeshsimError(f"can't find {shown(name)}; {suggestion(name, QUESTIONS)}")
-    return tuple(find) if find or vary else (LOAD, REPLICAS)
-
-
-def _refuse_idle(
-    asked: Sequence[str],
+def _asked(
+    find: Sequence[str],
     vary: Mapping[str, object] | None,
     objectives: Sequence[str],
     costs: Mapping[str, float] | None,
     window: float | None,
-) -> None:
-    """Refuses arguments that have no part in what is asked: whoever gives one believes that it has."""
+) -> tuple[str, ...]:
+    """What is asked; arguments without a part in it are refused: whoever gives one believes that it has."""
+    for name in find:
+        if name not in QUESTIONS:
+            raise MeshsimError(f"can't find {shown(name)}; {suggestion(name, QUESTIONS)}")
+    asked = tuple(find) if find or vary else (LOAD, REPLICAS)
     if costs and REPLICAS not in asked:
         raise MeshsimError("--cost is of replicas, which are not asked about; add --find replicas")
     if objectives and not {LOAD, REPLICAS} & set(asked):
         raise MeshsimError("--objective has no part in recovery; add --find load or --find replicas")
     if window is not None and RECOVERY not in asked and not vary:
         raise MeshsimError("--window is when recovery is judged; add --find recovery, or a --map")
-
-
-@contextmanager
-def _named_by_option(objectives: Sequence[str]) -> Iterator[None]:
-    """Problems with objectives and the map name the option that brought them in."""
-
-    def placed(problem: Problem) -> Problem:
-        if problem.file == SET and problem.key.startswith("objectives") and objectives:
-            return replace(problem, file="--objective", key=problem.key.partition(".")[2])
-        if problem.file == VARY:
-            return replace(problem, file="--map", key=problem.key.removeprefix("sweep."))
-        return problem
-
-    try:
-        yield
-    except ScenarioError as error:
-        raise ScenarioError([placed(problem) for problem in error.problems]) from None
+    return asked
 
 
 def _loaded(
@@ -230,11 +206,23 @@ def _loaded(
             overrides = {**overrides, "objectives": given}
         else:
             overrides = [*overrides, f"objectives={flow(given)}"]
-    with _named_by_option(objectives):
-        if vary:
-            grid = load_grid(source, overrides, vary)
-            return grid.scenario, grid
-        return load(source, overrides), None
+    try:
+        if not vary:
+            return load(source, overrides), None
+        grid = load_grid(source, overrides, vary)
+        return grid.scenario, grid
+    except ScenarioError as error:
+        named = [_named(problem, given=bool(objectives)) for problem in error.problems]
+        raise ScenarioError(named) from None
+
+
+def _named(problem: Problem, *, given: bool) -> Problem:
+    """A problem with given objectives or the map, with the option that brought it in."""
+    if problem.file == SET and problem.key.startswith("objectives") and given:
+        return replace(problem, file="--objective", key=problem.key.partition(".")[2])
+    if problem.file == VARY:
+        return replace(problem, file="--map", key=problem.key.removeprefix("sweep."))
+    return problem
 
 
 def _plan(confidence: float, at_most: int, seed: int) -> Plan:

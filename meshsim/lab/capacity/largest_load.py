@@ -15,9 +15,8 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from meshsim.lab.capacity import sample_size
 from meshsim.lab.capacity.scaling import Scaling
@@ -36,14 +35,11 @@ STEPS = 5
 """So often at most an answer that does not stand up to fresh seeds is taken back."""
 
 
-class Words(NamedTuple):
-    """How the two clear answers are said."""
-
-    met: str
-    missed: str
-
-
-OBJECTIVES = Words("meets the objectives", "misses the objectives")
+OBJECTIVES = {
+    Verdict.MET: "meets the objectives",
+    Verdict.MISSED: "misses the objectives",
+    Verdict.UNDECIDED: "is inconclusive",
+}
 
 
 @dataclass(slots=True)
@@ -65,7 +61,7 @@ class LoadSearch:
     verifier: Inquiry[float]
     scaling: Scaling
     resolution: float
-    words: Words = OBJECTIVES
+    words: Mapping[Verdict, str] = field(default_factory=lambda: OBJECTIVES)
     meets: float | None = None
     misses: float | None = None
     confirmed: bool | None = None
@@ -91,8 +87,6 @@ class LoadSearch:
             self.meets = factor
         return verdict
 
-    # ---- the ends -----------------------------------------------------------------------------------
-
     def _low_end(self) -> float | None:
         """A load that meets: as low as runs of this length can tell, or lower, or the scenario's own."""
         lowest = factor = lowest_factor(self.inquiry.limits, self.scaling)
@@ -108,7 +102,7 @@ class LoadSearch:
             if verdict is Verdict.MISSED:
                 self._note_lines(lowest, 1.0)
             return 1.0
-        label, said = self.scaling.label(lowest), self._said(verdict)
+        label, said = self.scaling.label(lowest), self.words[verdict]
         even = f"Even {label}, as little load as these runs can tell of, {said}"
         self.notes.append(
             f"{even}: more load is not what it fails of."
@@ -124,7 +118,7 @@ class LoadSearch:
         while (verdict := self._verdict(factor)) is not Verdict.MISSED:
             higher = self.scaling.nearest(HIGHER * factor)
             if higher > self.scaling.highest:
-                none = f"No load up to {self.scaling.label(factor)} {self.words.missed}"
+                none = f"No load up to {self._said(factor, Verdict.MISSED)}"
                 self.notes.append(
                     f"{none}: nothing here limits it."
                     if verdict is Verdict.MET
@@ -133,8 +127,6 @@ class LoadSearch:
                 return None
             factor = higher
         return factor
-
-    # ---- between ------------------------------------------------------------------------------------
 
     def _narrow(self, high: float) -> None:
         """Bisects; the scenario's own load first, since everybody wants to know about it."""
@@ -154,10 +146,8 @@ class LoadSearch:
             self._note_lines(min(missed), max(met))
 
     def _note_lines(self, missed: float, met: float) -> None:
-        below, above = self.scaling.label(missed), self.scaling.label(met)
-        self.notes.append(f"{below} {self.words.missed} and {above} {self.words.met}: {DISORDER}")
-
-    # ---- afterwards ---------------------------------------------------------------------------------
+        below, above = self._said(missed, Verdict.MISSED), self._said(met, Verdict.MET)
+        self.notes.append(f"{below} and {above}: {DISORDER}")
 
     def _verify(self) -> None:
         sure = [True, True]
@@ -174,12 +164,11 @@ class LoadSearch:
             verdict = self.verifier.ask(candidate).verdict
             if verdict is wanted:
                 return candidate, True
-            self.notes.append(f"With fresh seeds {self.scaling.label(candidate)} {self._said(verdict)}.")
+            self.notes.append(f"With fresh seeds {self._said(candidate, verdict)}.")
         return candidate, False
 
-    def _said(self, verdict: Verdict) -> str:
-        said = {Verdict.MET: self.words.met, Verdict.MISSED: self.words.missed}
-        return said.get(verdict, "is inconclusive")
+    def _said(self, factor: float, verdict: Verdict) -> str:
+        return f"{self.scaling.label(factor)} {self.words[verdict]}"
 
 
 def lowest_factor(limits: Sequence[Limit], scaling: Scaling) -> float:

@@ -89,8 +89,6 @@ class ReplicasSearch:
             self.least = replicas
         return met
 
-    # ---- more than enough ---------------------------------------------------------------------------
-
     def _ample(self) -> Replicas | None:
         """Replicas that meet with room to spare, or the cheapest that meet; None if even many don't."""
         replicas = self.pools.own
@@ -134,8 +132,6 @@ class ReplicasSearch:
             least.append(min(most, max(self.pools.fewest[place], needed)))
         return tuple(least)
 
-    # ---- up -----------------------------------------------------------------------------------------
-
     def _up(self, replicas: Replicas, least: Replicas) -> Replicas:
         """Adds replicas where one does most for its cost, until the objectives are met or nothing saved."""
         while self.pools.cost(replicas) < self.pools.cost(least):
@@ -162,8 +158,6 @@ class ReplicasSearch:
         finding = self.inquiry.look(replicas, FEWEST)
         scores = columns(finding.observations[:FEWEST])
         return sum(max(0.0, excess(*pair)) for pair in zip(self.inquiry.limits, scores, strict=True))
-
-    # ---- down ---------------------------------------------------------------------------------------
 
     def _down(self, replicas: Replicas) -> Replicas:
         """Takes replicas away, the dearest first, while the objectives stay met."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from meshsim.errors import MeshsimError
 from meshsim.lab.capacity import sample_size
-from meshsim.lab.capacity.largest_load import OBJECTIVES, STEPS, LoadSearch, Words
+from meshsim.lab.capacity.largest_load import OBJECTIVES, STEPS, LoadSearch
 from meshsim.lab.capacity.least_replicas import ReplicasSearch
 from meshsim.lab.capacity.objectives import observe, required
 from meshsim.lab.capacity.pools import Pools
@@ -18,14 +18,18 @@ from meshsim.lab.capacity.runs import Row, Runner
 from meshsim.lab.capacity.scaling import Scaling
 from meshsim.lab.search.inquiry import FEWEST, Candidate, Finding, Inquiry, Plan, StoppedError
 from meshsim.lab.search.knee import Knee, draw_curve, find_knee
-from meshsim.lab.search.verdict import Observation, columns, excess
+from meshsim.lab.search.verdict import Observation, Verdict, columns, excess
 from meshsim.lab.show.capacity import VERDICTS, reading
 from meshsim.measure.capacity import Limit
 from meshsim.scenario.grid import Grid
 from meshsim.scenario.model import Scenario
 
 LOAD, REPLICAS, RECOVERY, MAP = "load", "replicas", "recovery", "map"
-TRIGGER = Words("recovers from its trigger", "does not recover from its trigger")
+TRIGGER = {
+    Verdict.MET: "recovers from its trigger",
+    Verdict.MISSED: "does not recover from its trigger",
+    Verdict.UNDECIDED: "is inconclusive",
+}
 CELL = 2 * FEWEST
 """Pairs of runs in a cell of the map."""
 
@@ -99,7 +103,7 @@ class Study:
         except StoppedError:
             self.partial = True
 
-    def _load_search(self, what: str, limits: Sequence[Limit], words: Words) -> LoadSearch:
+    def _load_search(self, what: str, limits: Sequence[Limit], words: Mapping[Verdict, str]) -> LoadSearch:
         scaling = self.scaling
         assert scaling is not None
         asked = self._inquiries(what, scaling.at, scaling.label, limits, verified=STEPS)
@@ -109,8 +113,6 @@ class Study:
         if search.meets is not None and search.misses is not None:
             draw_curve(search.inquiry, search.misses, search.scaling.nearest)
             self.knee = find_knee(search.inquiry, search.scaling.nearest)
-
-    # ---- the runs behind them -----------------------------------------------------------------------
 
     def _inquiries(
         self,

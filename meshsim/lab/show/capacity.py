@@ -71,9 +71,6 @@ def sections(found: results.CapacityNumbers) -> Iterator[tuple[str, list[str], S
         yield "map of recovery", map_notes(found.map), map_sheet(found.map)
 
 
-# ---- loads ------------------------------------------------------------------------------------------
-
-
 def load(found: results.CapacityNumbers, part: results.LargestLoad) -> list[str]:
     """The bracket, its knee and its bottleneck, in sentences."""
     lines = _bracket(found, part, "meets", "misses")
@@ -181,9 +178,6 @@ def _shown(part: results.Bracket, points: Sequence[Evaluated], sentences: Sequen
     ]
 
 
-# ---- replicas ---------------------------------------------------------------------------------------
-
-
 def replicas(part: results.LeastReplicas) -> list[str]:
     """How few replicas meet, and what that rests on, in sentences."""
     if part.least is None:
@@ -221,9 +215,6 @@ def pools(part: results.LeastReplicas) -> Sheet:
     ]
     columns = ("pool", "now", "least", "lower bound", "cost each", "with one fewer")
     return Sheet("replicas", columns, rows, words=(5,))
-
-
-# ---- the map ----------------------------------------------------------------------------------------
 
 
 def map_sheet(part: results.RecoveryMap) -> Sheet:
