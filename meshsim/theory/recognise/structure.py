@@ -193,45 +193,9 @@ class Structure:
             raise UnsolvedError("a closed load has no rate of its own")
         scenario = self.scenario
         start = 0.0 if scenario.warmup == "auto" else float(scenario.warmup)
-        if load.arrivals.mmpp is not None:
-            mmpp = load.arrivals.mmpp
-            work = sum(rate * stay for rate, stay in zip(mmpp.rates, mmpp.mean_times, strict=True))
-            return work / sum(mmpp.mean_times)
-        if load.arrivals.trace is not None:
-            inside = [time for time in load.arrivals.trace.times if start <= time < scenario.duration]
-            return len(inside) / (scenario.duration - start)
-        if load.profile:
-            return profile_mean(load, start, scenario.duration)
-        return float(load.rate or 0.0)
+        return load.mean_rate(start, scenario.duration)
 
 
 def _work(deployment: Deployment) -> tuple[object, ...]:
     """What makes replicas differ to a caller."""
     return tuple(getattr(deployment, name) for name in Deployment.model_fields if name != "replicas")
-
-
-def profile_mean(load: Load, start: float, end: float) -> float:
-    """The mean of a profile's rate between two times: straight pieces, ramps cut at the next point."""
-    total, rate = 0.0, 0.0
-    points = load.profile
-    for index, point in enumerate(points):
-        until = points[index + 1].at if index + 1 < len(points) else end
-        until = max(min(until, end), point.at)
-        top = min(point.at + point.ramp, until)
-        reached = point.rate
-        if point.ramp > 0.0 and top < point.at + point.ramp:
-            reached = rate + (point.rate - rate) * (top - point.at) / point.ramp
-        total += _line(point.at, top, rate, reached, start, end) + _line(
-            top, until, reached, reached, start, end
-        )
-        rate = reached
-    return total / (end - start)
-
-
-def _line(left: float, right: float, at_left: float, at_right: float, start: float, end: float) -> float:
-    """The integral of a straight line over the part of its range that lies between start and end."""
-    low, high = max(left, start), min(right, end)
-    if high <= low or right <= left:
-        return 0.0
-    slope = (at_right - at_left) / (right - left)
-    return (high - low) * (at_left + slope * (0.5 * (low + high) - left))

@@ -265,7 +265,7 @@ async def test_stopping_stops_its_calls() -> None:
         await settle(lambda: len(catalog.requests) == 1, "it calls")
         client.close()
         await settle(lambda: bench.busy == 0, "it has stopped")
-        cluster = bench.service.replica.routes["catalog"].policy.clusters[0]
+        cluster = next(iter(bench.service.replica.proxy.routes.values())).policy.clusters[0]
         assert (cluster.breaker.active, cluster.breaker.connections) == (0, 0)
 
 

@@ -1,0 +1,163 @@
+"""How the requests of an open load come; each process tells its own mean rate, and how it is scaled."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema
+
+from meshsim.errors import shown
+from meshsim.scenario.fields import AsTuple, Duration, Model, PositiveDuration, Rate, named, one_named
+from meshsim.scenario.names import listed, suggestion
+
+
+class ProfilePoint(Model):
+    """From `at` on, this rate; reached in a straight line over the `ramp` that begins at `at`."""
+
+    at: Duration
+    rate: Rate
+    ramp: Duration = 0.0
+
+
+def profile_mean(points: tuple[ProfilePoint, ...], start: float, end: float) -> float:
+    """Requests per second, on average between two times, s: straight pieces, ramps cut at the next point."""
+    total, rate = 0.0, 0.0
+    for index, point in enumerate(points):
+        until = points[index + 1].at if index + 1 < len(points) else end
+        until = max(min(until, end), point.at)
+        top = min(point.at + point.ramp, until)
+        reached = point.rate
+        if point.ramp > 0.0 and top < point.at + point.ramp:
+            reached = rate + (point.rate - rate) * (top - point.at) / point.ramp
+        total += _line(point.at, top, rate, reached, start, end) + _line(
+            top, until, reached, reached, start, end
+        )
+        rate = reached
+    return total / (end - start)
+
+
+def _line(left: float, right: float, at_left: float, at_right: float, start: float, end: float) -> float:
+    """The integral of a straight line over the part of its range that lies between start and end."""
+    low, high = max(left, start), min(right, end)
+    if high <= low or right <= left:
+        return 0.0
+    slope = (at_right - at_left) / (right - left)
+    return (high - low) * (at_left + slope * (0.5 * (low + high) - left))
+
+
+class Mmpp(Model):
+    """A Markov-modulated Poisson process: the state cycles through `rates`, staying exponentially long."""
+
+    rates: Annotated[tuple[Rate, ...], Field(min_length=2), AsTuple]
+    mean_times: Annotated[tuple[PositiveDuration, ...], Field(min_length=2), AsTuple]
+
+    @model_validator(mode="after")
+    def _as_many(self) -> Mmpp:
+        if len(self.rates) != len(self.mean_times):
+            raise ValueError(
+                f"{len(self.rates)} rates but {len(self.mean_times)} mean_times; give as many of each"
+            )
+        return self
+
+    def mean_rate(self, start: float, end: float) -> float:
+        """Requests per second, on average over all time."""
+        states = zip(self.rates, self.mean_times, strict=True)
+        return sum(rate * time for rate, time in states) / sum(self.mean_times)
+
+    def scaled(self, factor: float) -> Mmpp:
+        """The same states, with other rates."""
+        return self.model_copy(update={"rates": tuple(rate * factor for rate in self.rates)})
+
+
+class Trace(Model):
+    """Arrivals from a CSV file next to the scenario.
+
+    Attributes:
+        file: its column `time` has seconds from the start, in order.
+        times: these; the loader puts them here.
+    """
+
+    file: str = ""
+    times: Annotated[tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...], AsTuple] = ()
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Trace:
+        if list(self.times) != sorted(self.times):
+            raise ValueError("the times are not in order; sort them")
+        return self
+
+    def mean_rate(self, start: float, end: float) -> float:
+        """Requests per second between two times, s."""
+        return sum(start <= time < end for time in self.times) / (end - start)
+
+    def scaled(self, factor: float) -> Trace:
+        """Can't be: times that come faster are another trace.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError("a trace can't come faster without being another one")
+
+    def __eq__(self, other: object) -> bool:
+        """The same arrivals, whichever file they came from."""
+        return isinstance(other, Trace) and self.times == other.times
+
+    def __hash__(self) -> int:
+        return hash(self.times)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """The form as it is written: without times."""
+        parsed = super().__get_pydantic_json_schema__(core, handler)
+        del parsed["properties"]["times"]
+        return {**parsed, "required": ["file"]}
+
+
+ARRIVALS = ("poisson", "constant", "mmpp", "trace")
+
+
+class Arrivals(Model):
+    """How requests of an open load come: ``poisson``, ``constant``, ``{mmpp: ...}``, ``{trace: ...}``."""
+
+    kind: Literal["poisson", "constant", "mmpp", "trace"] = "poisson"
+    mmpp: Mmpp | None = None
+    trace: Trace | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _written(cls, value: Any) -> Any:
+        if isinstance(value, dict) and (not value or "kind" in value):  # as Python code builds it
+            return value
+        name = next(iter(value)) if isinstance(value, dict) and len(value) == 1 else value
+        if not isinstance(name, str):
+            raise ValueError(f"{shown(value)} are not valid arrivals; write one of {listed(ARRIVALS)}")
+        if name not in ARRIVALS:
+            raise ValueError(f"no arrivals {shown(name)}; {suggestion(name, ARRIVALS)}")
+        if isinstance(value, str) and name in ("mmpp", "trace"):
+            needed = "{rates: [...], mean_times: [...]}" if name == "mmpp" else "{file: arrivals.csv}"
+            raise ValueError(f"{name} needs its options; write {{{name}: {needed}}}")
+        if isinstance(value, dict) and name in ("poisson", "constant"):
+            raise ValueError(f"{name} has no options; write arrivals: {name}")
+        return {"kind": name, **(value if isinstance(value, dict) else {})}
+
+    @model_validator(mode="after")
+    def _given(self) -> Arrivals:
+        if self.kind in ("mmpp", "trace") and getattr(self, self.kind) is None:
+            raise ValueError(f"{self.kind} is empty; write its options")
+        return self
+
+    @property
+    def process(self) -> Mmpp | Trace | None:
+        """What has a rate of its own; None where the load gives it."""
+        return self.mmpp or self.trace
+
+    def as_written(self) -> Any:
+        return named(self.kind, self.process)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """The forms as they are written."""
+        parsed = super().__get_pydantic_json_schema__(core, handler)
+        options = {name: parsed["properties"][name]["anyOf"][0] for name in ("mmpp", "trace")}
+        return one_named(("poisson", "constant"), options, parsed)
