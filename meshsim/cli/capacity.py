@@ -177,7 +177,9 @@ def _cost(text: str) -> tuple[str, float]:
     try:
         return name.strip(), float(number) if equals else float("nope")
     except ValueError:
-        raise ValueError(f"{shown(text)} is no cost; write SERVICE=NUMBER, such as cart=2.5") from None
+        raise ValueError(
+            f"{shown(text)} is not a valid cost; write SERVICE=NUMBER, such as cart=2.5"
+        ) from None
 
 
 def _show(result: Capacity, written: list[Path]) -> None:

@@ -179,17 +179,17 @@ def _asked(
     costs: Mapping[str, float] | None,
     window: float | None,
 ) -> tuple[str, ...]:
-    """What is asked; arguments without a part in it are refused: whoever gives one believes that it has."""
+    """What is asked; arguments that do not apply to it are refused, since their effect would be missed."""
     for name in find:
         if name not in QUESTIONS:
             raise MeshsimError(f"can't find {shown(name)}; {suggestion(name, QUESTIONS)}")
     asked = tuple(find) if find or vary else (LOAD, REPLICAS)
     if costs and REPLICAS not in asked:
-        raise MeshsimError("--cost is of replicas, which are not asked about; add --find replicas")
+        raise MeshsimError("--cost applies to replicas only; add --find replicas")
     if objectives and not {LOAD, REPLICAS} & set(asked):
-        raise MeshsimError("--objective has no part in recovery; add --find load or --find replicas")
+        raise MeshsimError("--objective does not apply to recovery; add --find load or --find replicas")
     if window is not None and RECOVERY not in asked and not vary:
-        raise MeshsimError("--window is when recovery is judged; add --find recovery, or a --map")
+        raise MeshsimError("--window applies to recovery only; add --find recovery, or a --map")
     return asked
 
 

@@ -13,17 +13,17 @@ from meshsim.lab.capacity.study import MAP, RECOVERY, Study
 from meshsim.lab.search.inquiry import Finding
 from meshsim.lab.search.knee import Knee
 from meshsim.lab.search.verdict import columns
-from meshsim.measure import capacity as numbers
+from meshsim.measure import capacity as results
 from meshsim.measure.intervals import Interval, interval
 from meshsim.measure.latency import VERY_LATE
 from meshsim.scenario import written
 
 
-def answer(study: Study) -> numbers.CapacityNumbers:
+def answer(study: Study) -> results.CapacityNumbers:
     """Everything that a study knows."""
     plan = study.plan
     seeds = [row.observation.seed for row in study.rows]
-    return numbers.CapacityNumbers(
+    return results.CapacityNumbers(
         scenario=study.scenario.name,
         version=version.VERSION,
         seed=plan.seed,
@@ -42,9 +42,9 @@ def answer(study: Study) -> numbers.CapacityNumbers:
     )
 
 
-def _load(search: LoadSearch, knee: Knee | None) -> numbers.LargestLoad:
+def _load(search: LoadSearch, knee: Knee | None) -> results.LargestLoad:
     curve = [_point(search, finding) for finding in _seen(search)]
-    return numbers.LargestLoad(
+    return results.LargestLoad(
         **_bracket(search),
         knee=None if knee is None else _knee(search, knee),
         busiest=next((point.busiest for point in curve if point.factor == search.meets), None),
@@ -52,9 +52,9 @@ def _load(search: LoadSearch, knee: Knee | None) -> numbers.LargestLoad:
     )
 
 
-def _point(search: LoadSearch, finding: Finding[float]) -> numbers.CurvePoint:
+def _point(search: LoadSearch, finding: Finding[float]) -> results.CurvePoint:
     seen = finding.observations
-    return numbers.CurvePoint(
+    return results.CurvePoint(
         **_evaluated(search, finding),
         unstable=sum(each.unstable for each in seen),
         measured=[_mean([score.measured for score in scores]) for scores in columns(seen)],
@@ -64,9 +64,9 @@ def _point(search: LoadSearch, finding: Finding[float]) -> numbers.CurvePoint:
     )
 
 
-def _knee(search: LoadSearch, knee: Knee) -> numbers.Knee:
+def _knee(search: LoadSearch, knee: Knee) -> results.Knee:
     best, low, high = map(search.scaling.level, knee[:3])
-    return numbers.Knee(best, low, high, knee.inside)
+    return results.Knee(best, low, high, knee.inside)
 
 
 def _seen(search: LoadSearch) -> list[Finding[float]]:
@@ -106,13 +106,13 @@ def _mean(values: Sequence[float | None]) -> Interval | None:
     return interval(known) if len(known) >= max(2, len(values)) else None
 
 
-def _replicas(search: ReplicasSearch) -> numbers.LeastReplicas:
+def _replicas(search: ReplicasSearch) -> results.LeastReplicas:
     pools = search.pools
 
     def by_name(replicas: Replicas) -> dict[str, int]:
         return dict(zip(pools.names, replicas, strict=True))
 
-    return numbers.LeastReplicas(
+    return results.LeastReplicas(
         least=None if search.least is None else by_name(search.least),
         own=by_name(pools.own),
         bounds=None if search.bounds is None else by_name(search.bounds),
@@ -127,15 +127,15 @@ def _replicas(search: ReplicasSearch) -> numbers.LeastReplicas:
     )
 
 
-def _recovery(study: Study) -> numbers.Recovery | None:
+def _recovery(study: Study) -> results.Recovery | None:
     search = study.recovery
     if search is None or study.trial is None:
         return None
     looked = [
-        numbers.RecoveryPoint(
+        results.RecoveryPoint(
             **_evaluated(search, finding),
             recovered=sum(each.scores[0].measured == 1.0 for each in finding.observations),
         )
         for finding in _seen(search)
     ]
-    return numbers.Recovery(**_bracket(search), trial=study.trial, looked_at=looked)
+    return results.Recovery(**_bracket(search), trial=study.trial, looked_at=looked)

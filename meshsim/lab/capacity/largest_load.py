@@ -4,9 +4,9 @@ The ends come first: where even the lowest load misses, no search helps, and tha
 end is guessed by the utilisation law: workers that are busy a share U of the time at the low end are always
 busy at 1/U times its load, retries aside. Bisection on the logarithm narrows what lies between.
 
-The answer was chosen for looking good, so it looks better than it is. It is therefore asked once more, of
-seeds that had no part in the choice; what that says is what the stated confidence rests on. Where they
-disagree, the load is taken back a step and asked again, a few times at most, which share the error.
+The answer was selected for good results, so it looks better than it is. It is therefore verified with fresh
+seeds, which had no part in the selection; the stated confidence rests on these. Where they disagree, the load
+is taken back a step and verified again, a few times at most, which share the error.
 
 Source:
     Denning and Buzen, The Operational Analysis of Queueing Network Models, ACM Computing Surveys 10 (1978):

@@ -1,11 +1,11 @@
 """The least replicas that meet the objectives at the scenario's own load.
 
-First the ample mesh: replicas are doubled until nobody is busy. If that misses, replicas don't help, and
-that is the answer. If it meets, it shows how many workers the load itself needs, and fewer are never enough
-(the utilisation law). From there marginal analysis goes up: each pool is tried with one replica more, and the
-one that brings the objectives closest, for its cost, gets it. What is busiest is not always what is short:
-callers are busy waiting for what they call. Then down again: one replica of each pool in turn is taken away,
-the dearest first, for as long as the objectives stay met.
+First more than enough: replicas are doubled until utilisation is low. If that misses, replicas don't help,
+and that is the answer. If it meets, it shows how many workers the load itself needs, and fewer are never
+enough (the utilisation law). From there marginal analysis goes up: each pool is tried with one replica more,
+and the one that brings the objectives closest, for its cost, gets it. What is busiest is not always what is
+short: callers are busy waiting for what they call. Then down again: one replica of each pool in turn is
+taken away, the most expensive first, for as long as the objectives stay met.
 
 So no single replica can be taken away from the answer; that is no proof that nothing else is cheaper. Where
 few enough combinations cost less, all of them are tried, and then nothing is, down to those bounds.
@@ -160,12 +160,12 @@ class ReplicasSearch:
         return sum(max(0.0, excess(*pair)) for pair in zip(self.inquiry.limits, scores, strict=True))
 
     def _down(self, replicas: Replicas) -> Replicas:
-        """Takes replicas away, the dearest first, while the objectives stay met."""
-        dearest_first = sorted(range(len(replicas)), key=lambda place: -self.pools.costs[place])
+        """Takes replicas away, the most expensive first, while the objectives stay met."""
+        costliest_first = sorted(range(len(replicas)), key=lambda place: -self.pools.costs[place])
         while True:
             fewer = (
                 self.pools.changed(replicas, place, -1)
-                for place in dearest_first
+                for place in costliest_first
                 if replicas[place] > self.pools.fewest[place]
             )
             found = next((candidate for candidate in fewer if self._met(candidate)), None)

@@ -91,7 +91,5 @@ def _costs(names: Sequence[str], costs: Mapping[str, float]) -> tuple[float, ...
         if name not in known:
             raise MeshsimError(f"--cost {shown(name)}: no such service; {suggestion(name, sorted(known))}")
         if not 0.0 < cost < float("inf"):
-            raise MeshsimError(
-                f"--cost {name}={cost:g}: replicas for nothing are never too many; give a positive cost"
-            )
+            raise MeshsimError(f"--cost {name}={cost:g} is out of range; give a positive cost")
     return tuple(costs.get(name, costs.get(name.partition("/")[0], 1.0)) for name in names)

@@ -42,7 +42,7 @@ class Study:
 
     Attributes:
         find: ``load``, ``replicas``, ``recovery``.
-        plan: how hard to look.
+        plan: how sure verdicts are to be.
         resolution: how near the ends of a bracket of loads are to be.
         costs: of a replica, by service or version.
         grid: of the map of recovery, or None.
@@ -74,7 +74,7 @@ class Study:
     def __post_init__(self) -> None:
         if not 1e-4 <= self.resolution <= 1.0:
             raise MeshsimError(
-                f"a resolution of {self.resolution:g} is no use; choose one from 0.01% to 100%"
+                f"a resolution of {self.resolution:g} is out of range; choose one from 0.01% to 100%"
             )
         self.map = MapSearch(self.grid) if self.grid is not None else None
         self.limits = required(self.scenario) if {LOAD, REPLICAS} & set(self.find) else ()

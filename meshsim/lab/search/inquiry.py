@@ -1,12 +1,12 @@
-"""Asking about a candidate until the answer is clear: replications are added in looks, each twice as many.
+"""Adding replications of a candidate until the answer is clear: in looks, each twice as large as the last.
 
-Whoever looks again and again at growing data, and stops when he likes what he sees, is wrong more often than
-his interval says. So the looks are few and fixed in advance, and each gets an equal part of the error
-(Bonferroni's bound, which holds whatever the looks have in common). What is undecided after the last look
-lies so near the limit that these replications can't tell: it is inconclusive.
+Testing growing data again and again, and stopping at the first clear answer, is wrong more often than the
+stated error. So the looks are few and fixed in advance, and each gets an equal part of the error
+(Bonferroni's bound, which holds whatever the looks have in common). What is undecided after the last look is
+so near the limit that these replications can't tell: it is inconclusive.
 
 All candidates get the same seeds (common random numbers): the same requests, only faster, or with other
-replicas. So a lucky seed is lucky for all, and which candidate is better shows sooner.
+replicas. So differences between candidates show with fewer replications.
 
 Source:
     Law (2015), 9.4.1 and 11.2: sequential sampling, common random numbers. Kim and Nelson, A Fully Sequential
@@ -35,7 +35,7 @@ class StoppedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How hard to look.
+    """How sure a verdict is to be, and from how many replications.
 
     Attributes:
         confidence: that a verdict is right, 0-1.
@@ -50,10 +50,10 @@ class Plan:
     def __post_init__(self) -> None:
         if not 0.5 <= self.confidence < 1.0:
             raise MeshsimError(
-                f"a confidence of {self.confidence:g} can't be had; choose one from 50% to below 100%"
+                f"a confidence of {self.confidence:g} is out of range; choose one from 50% to below 100%"
             )
         if self.most < FEWEST:
-            raise MeshsimError(f"{self.most} replications can't decide anything; allow at least {FEWEST}")
+            raise MeshsimError(f"{self.most} replications are too few to decide; allow at least {FEWEST}")
 
     @property
     def looks(self) -> tuple[int, ...]:
@@ -119,7 +119,7 @@ class Inquiry(Generic[Candidate]):
     findings: dict[Candidate, Finding[Candidate]] = field(default_factory=dict)
 
     def ask(self, candidate: Candidate) -> Finding[Candidate]:
-        """Looks until it is decided, or there are no more replications: inconclusive."""
+        """Adds replications until it is decided, or there are no more: inconclusive."""
         for size in self.plan.looks:
             finding = self.look(candidate, size)
             if finding.verdict is not Verdict.UNDECIDED:

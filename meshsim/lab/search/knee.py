@@ -4,7 +4,7 @@ It is the load with the greatest *power*, goodput / mean latency of what succeed
 more load costs less than one per cent of latency, above it more. An M/M/1 has its knee at half its capacity,
 larger pools have it nearer to full; it knows nothing of objectives. The top of the curve is flat, so besides
 the best load there is a range of loads that are as good, as far as the replications tell: their power is not
-lower by more than a hundredth, and not surely lower on the same seeds.
+lower by more than 1 %, or not significantly lower with common random numbers.
 
 Source:
     Kleinrock, Power and Deterministic Rules of Thumb for Probabilistic Problems in Computer Communications,
@@ -31,7 +31,7 @@ Nearest = Callable[[float], float]
 
 
 class Knee(NamedTuple):
-    """The best load of the curve, and those between which power is not surely less.
+    """The best load of the curve, and those between which power is not significantly less.
 
     It is `inside` if the curve has loads with less power on either side.
     """
@@ -88,6 +88,6 @@ def _best(powers: Sequence[list[float]]) -> int:
 
 
 def _as_good(power: list[float], best: list[float]) -> bool:
-    """Whether a power is near the best, or not surely lower on the same seeds."""
+    """Whether a power is near the best, or not significantly lower with common random numbers."""
     found = interval([ours - theirs for ours, theirs in zip(power, best, strict=True)])
     return found.mean > -NEAR or found.high > 0.0
