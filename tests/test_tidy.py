@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import re
 from pathlib import Path
 
@@ -49,6 +50,12 @@ def part(file: Path) -> str:
     return inside.parts[0].removesuffix(".py")
 
 
+def module(file: Path) -> str:
+    """The name by which a file is imported."""
+    parts = file.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
 def imports(file: Path) -> list[str]:
     """Every module that a file imports, wherever in it."""
     found: list[str] = []
@@ -71,6 +78,19 @@ def test_imports_point_down(file: Path) -> None:
             continue
         foundation = LEVEL[parts[1]] == LEVEL[own] == 1
         assert foundation or LEVEL[parts[1]] < LEVEL[own], f"{own} must not import {name}"
+
+
+def test_no_imports_make_a_circle() -> None:
+    """Those for types alone included: of two that need each other, one knows the other by a protocol."""
+    modules = {module(file): file for file in FILES}
+    below = {
+        name: {
+            next((each for each in (one, one.rpartition(".")[0]) if each in modules), "")
+            for one in imports(file)
+        }
+        for name, file in modules.items()
+    }
+    graphlib.TopologicalSorter(below).prepare()  # raises a CycleError, which shows the circle
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))

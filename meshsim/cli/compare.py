@@ -89,7 +89,7 @@ def compare(
     interval. With --all also each service, and what became of each request.
 
     With --until 5% there are as many pairs as it takes for the interval of --metric to be at most 5 % of A's
-    mean to each side. Ctrl-C keeps the pairs that have finished; a second one gives up.
+    mean to each side. Ctrl-C keeps the pairs that have finished; a second one aborts.
     """
     with told(as_json):
         from meshsim.lab import compare as lab  # noqa: PLC0415
@@ -112,9 +112,9 @@ def compare(
             )  # fmt: skip
         present(
             result, result.summary,
-            lambda paths: terminal.show_comparison(terminal.console(), result.summary, paths, every=every),
+            lambda paths: terminal.show_comparison(terminal.console(), result.numbers, paths, every=every),
             out=out, options=options, as_json=as_json, quiet=quiet,
         )  # fmt: skip
-    runs = result.summary["replications"]
-    missed = any(objective["met_b"] < runs for objective in result.summary["objectives"])
-    raise typer.Exit(code(partial=result.summary["partial"], missed=check and missed))
+    numbers = result.numbers
+    missed = any(objective.met_b < numbers.replications for objective in numbers.objectives)
+    raise typer.Exit(code(partial=numbers.partial, missed=check and missed))

@@ -128,12 +128,12 @@ def present_run(result: Run, *, out: Path | None, options: OutputOptions, as_jso
     from meshsim.lab.show import terminal  # noqa: PLC0415
 
     def show(written: list[Path]) -> None:
-        terminal.show_run(terminal.console(), result.summary, written)
+        terminal.show_run(terminal.console(), result.numbers, written)
 
     present(result, result.summary, show, out=out, options=options, as_json=as_json, quiet=quiet)
 
 
 def run_code(result: Run, *, check: bool) -> int:
     """How a verb ends whose result is a run."""
-    missed = any(not objective["met"] for objective in result.summary["objectives"])
-    return code(partial=result.summary["partial"], missed=check and missed)
+    missed = any(not objective.met for objective in result.numbers.objectives)
+    return code(partial=result.numbers.partial, missed=check and missed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -99,26 +99,26 @@ def validate(
                     written, problem = saved(result, folder(result), options)
                     failure = failure or problem
                     if not quiet and not as_json:
-                        terminal.show_validation(terminal.console(), result.summary, written)
+                        terminal.show_validation(terminal.console(), result.numbers, written)
             except KeyboardInterrupt:
                 if not done:
                     raise
                 cut_short = True
-        _tell_all([each.summary for each in done], several=several, as_json=as_json, quiet=quiet)
+        _present(done, several=several, as_json=as_json, quiet=quiet)
         if failure is not None:
             raise failure
-    missed = any(each.verdict != "pass" for each in done)
-    raise typer.Exit(code(partial=cut_short, missed=check and missed))
+    raise typer.Exit(code(partial=cut_short, missed=check and any(each.verdict != "pass" for each in done)))
 
 
-def _tell_all(summaries: list[dict[str, Any]], *, several: bool, as_json: bool, quiet: bool) -> None:
+def _present(done: list[Validation], *, several: bool, as_json: bool, quiet: bool) -> None:
     """Prints them all for machines, or the table of several for people."""
     from meshsim.lab.show import terminal  # noqa: PLC0415
 
     if as_json:
-        print(json.dumps(summaries if several else summaries[0], indent=2, allow_nan=False))
+        found = [each.summary for each in done] if several else done[0].summary
+        print(json.dumps(found, indent=2, allow_nan=False))
     elif several and not quiet:
-        terminal.show_validations(terminal.console(), summaries)
+        terminal.show_validations(terminal.console(), [each.numbers for each in done])
 
 
 def _stopping() -> None:
@@ -135,6 +135,6 @@ def _folders(out: Path | None, *, several: bool) -> Callable[[Validation], Path 
     def folder(result: Validation) -> Path | None:
         if out is None or not several:
             return out
-        return out / names.name(file_name(f"{result.scenario.name or 'scenario'}-{result.summary['proxy']}"))
+        return out / names.name(file_name(f"{result.scenario.name or 'scenario'}-{result.numbers.proxy}"))
 
     return folder

@@ -46,10 +46,10 @@ def compared(prediction: object, runs: Mapping[str, Run]) -> pd.DataFrame:
 
     sidecar = runs["sidecar"]
     tries = sidecar.services.requests["parts"] / sidecar.edges.requests["page -> parts"]
-    added = sidecar.summary["latency"]["mean"] - runs["library"].summary["latency"]["mean"]
+    added = (sidecar.numbers.latency.mean or 0.0) - (runs["library"].numbers.latency.mean or 0.0)
     seen = {
         "calls": f"B: {tries:.2f} tries per call",
-        "broken": round(10_000 * (1.0 - sidecar.summary["requests"]["success_ratio"])),
+        "broken": round(10_000 * (1.0 - (sidecar.numbers.requests.success_ratio or 0.0))),
         "added": round(1000 * added, 2),
     }
     said = prediction if isinstance(prediction, Mapping) else {}
@@ -146,11 +146,11 @@ def _without_policies(scenario: Scenario) -> Scenario:
 
 
 def _measured(scenario: Scenario) -> dict[str, float]:
-    summary = run(scenario, replications=2).summary
+    numbers = run(scenario, replications=2).numbers
     return {
-        "whole": summary["requests"]["success_ratio"] or 0.0,
-        "mean": summary["latency"]["mean"] or math.inf,
-        "tries": summary["attempts"]["amplification"] or math.inf,
+        "whole": numbers.requests.success_ratio or 0.0,
+        "mean": numbers.latency.mean or math.inf,
+        "tries": numbers.attempts.amplification or math.inf,
     }
 
 

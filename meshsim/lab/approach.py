@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from meshsim.errors import MeshsimError
 from meshsim.measure import metrics
-from meshsim.measure.intervals import Interval
 from meshsim.measure.measurements import Measurements
 from meshsim.measure.precision import Goal, Look, Looked, refuse_limit
 from meshsim.measure.summary import summarise
@@ -74,9 +73,9 @@ def grow(
 
 
 def _look(goal: Goal, scenario: Scenario, records: list[Measurements]) -> Look:
-    found = summarise(records, scenario)["ci"].get(goal.metric)
+    found = summarise(records, scenario).ci.get(goal.metric)
     if found is None:
         raise MeshsimError(
             f"{goal.metric} does not exist in every replication, so it has no interval; choose another metric"
         )
-    return goal.look(Interval(**found), found["mean"])
+    return goal.look(found, found.mean)

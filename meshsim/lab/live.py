@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -21,7 +21,8 @@ from meshsim.live.launch import LiveMesh, Options, Told
 from meshsim.live.machine import Usage
 from meshsim.live.merge import Ending, Keys, Merged, merge
 from meshsim.live.ports import own_address
-from meshsim.measure.disturbance import BUSY
+from meshsim.measure.disturbance import BUSY, Lag, LiveConditions, MachineUse
+from meshsim.measure.parts import ServiceSummary
 from meshsim.measure.summary import summarise
 from meshsim.plain import converted
 from meshsim.scenario import load
@@ -45,11 +46,9 @@ class LiveRun(Run):
 
     Attributes:
         keys: of each request, in order of arrival; the same request of a simulation has the same.
-        evidence: how well the machine kept up, as ``summary["live"]`` has it.
     """
 
     keys: Keys
-    evidence: Mapping[str, Any]
 
 
 @converted
@@ -109,7 +108,7 @@ def run_live(
             parts = mesh.stop()
             stop.give_up_if_pressed_twice()
     merged = merge(chosen, chosen.seed, "live" if proxy == "meshsim" else proxy, parts, ending)
-    result = _result(chosen, merged, evidence(merged, mesh, busy))
+    result = _result(chosen, merged, conditions(merged, mesh, busy))
     if out is not None:
         result.save(out, **options)
     return result
@@ -209,101 +208,77 @@ def _watch(mesh: LiveMesh, stop: Interrupt, watch: Watch | None) -> Ending:
     return Ending(mesh.now, settled, interrupted=stop.pressed and not settled)
 
 
-def _usage(began: Usage | None) -> dict[str, float] | None:
+def _usage(began: Usage | None) -> MachineUse | None:
     """How busy the machine was since then."""
     now = Usage.now()
     if began is None or now is None:
         return None
-    return {"busy": now.busy_since(began), "stolen": now.stolen_since(began)}
+    return MachineUse(now.busy_since(began), now.stolen_since(began))
 
 
 # ---- what is left -----------------------------------------------------------------------------------
 
 
-def evidence(merged: Merged, mesh: LiveMesh, machine: dict[str, float] | None) -> dict[str, Any]:
-    """How well the machine kept up.
-
-    Args:
-        merged: the run.
-        mesh: that has run, and is stopped.
-        machine: how busy it was.
-
-    Returns:
-        ``lag`` of the load generator and ``timer_lag`` of the services, each with ``p50``, ``p99`` and
-        ``max`` in s; ``cores`` that proxies, services and the load generator used on average; ``machine``
-        with the shares of its time that were ``busy`` and ``stolen``, None where the system does not say;
-        ``troubles``: what went wrong in processes, and how often, by process.
-    """
+def conditions(merged: Merged, mesh: LiveMesh, machine: MachineUse | None) -> LiveConditions:
+    """How well the machine kept up; of a mesh that has run, and is stopped."""
     lasted = max(merged.records.end, 1e-9)
     cores = dict.fromkeys(("proxy", "service", "load"), 0.0)
     for (role, _), used in mesh.cpu.items():
         cores[role] += used / lasted
-    return {
-        "lag": _quantiles(merged.lag),
-        "timer_lag": _quantiles(merged.timer_lag),
-        "cores": cores,
-        "machine": machine,
-        "troubles": mesh.troubles,
-    }
+    return LiveConditions(_lag(merged.lag), _lag(merged.timer_lag), cores, machine, mesh.troubles)
 
 
-def _quantiles(samples: NDArray[np.float64]) -> dict[str, float] | None:
-    if not len(samples):
-        return None
-    p50, p99 = np.quantile(samples, [0.5, 0.99])
-    return {"p50": float(p50), "p99": float(p99), "max": float(samples.max())}
+def _lag(samples: NDArray[np.float64]) -> Lag | None:
+    return Lag(*np.quantile(samples, [0.5, 0.99, 1.0]).tolist()) if len(samples) else None
 
 
-def words(found: Mapping[str, Any], mean: float | None) -> list[str]:
-    """What a reader must know of how well the machine kept up.
-
-    Args:
-        found: the evidence.
-        mean: latency, s.
-    """
+def words(found: LiveConditions, mean: float | None) -> list[str]:
+    """What a reader must know of how well the machine kept up, beside a mean latency, s."""
     said = []
-    lag, machine = found["lag"], found["machine"]
+    lag, machine = found.lag, found.machine
     late = max(LAG_LEAST, LAG_SHARE * (mean or 0.0))
-    busy = machine is not None and machine["busy"] > BUSY
-    if lag is not None and lag["p99"] > late:
-        figures = f"{time(lag['p99'])} or more after they were due (at most {time(lag['max'])})"
-        if busy or lag["p50"] > late:
+    busy = machine is not None and machine.busy > BUSY
+    if lag is not None and lag.p99 > late:
+        figures = f"{time(lag.p99)} or more after they were due (at most {time(lag.max)})"
+        if busy or lag.p50 > late:
             said.append(
                 f"The load generator could not keep up: 1 % of the requests were sent {figures}, half of them"
-                f" {time(lag['p50'])} or more. Latencies count from when they were due; ask for less load, or"
+                f" {time(lag.p50)} or more. Latencies count from when they were due; ask for less load, or"
                 " use a machine with more cores."
             )
         else:
             said.append(
                 f"The machine had hiccups: 1 % of the requests were sent {figures}, though half of them at"
-                f" most {time(lag['p50'])}. Latencies count from when they were due, so the highest"
+                f" most {time(lag.p50)}. Latencies count from when they were due, so the highest"
                 " percentiles have some of that; it is not the load's doing."
             )
-    if busy:
+    if machine is not None and busy:
         said.append(
-            f"The machine was busy for {share(machine['busy'])} of the time; some of the latency is its own."
+            f"The machine was busy for {share(machine.busy)} of the time; some of the latency is its own."
         )
     return [*said, *troubles(found)]
 
 
-def troubles(found: Mapping[str, Any]) -> list[str]:
+def troubles(found: LiveConditions) -> list[str]:
     """What went wrong in processes, in words."""
     return [
         f"Not the scenario's doing, in {process}, {count(times)} times: {what}."
-        for process, each in found["troubles"].items()
+        for process, each in found.troubles.items()
         for what, times in each.items()
     ]
 
 
-def _result(scenario: Scenario, merged: Merged, found: dict[str, Any]) -> LiveRun:
+def _result(scenario: Scenario, merged: Merged, found: LiveConditions) -> LiveRun:
     notes = [*advise(scenario), *_blind_spots(scenario)]
-    summary = summarise([merged.records], scenario, notes=notes)
-    summary["notes"] += words(found, summary["latency"]["mean"])
-    _forget(summary, scenario)
-    summary["live"] = found
-    return LiveRun(
-        scenario, [merged.records], {**summary, "provenance": provenance(scenario)}, merged.keys, found
+    numbers = summarise([merged.records], scenario, notes=notes)
+    numbers = replace(
+        numbers,
+        services=_known(numbers.services, Topology(scenario).programs()),
+        notes=[*numbers.notes, *words(found, numbers.latency.mean)],
+        live=found,
+        provenance=provenance(scenario),
     )
+    return LiveRun(scenario, [merged.records], numbers, merged.keys)
 
 
 def _blind_spots(scenario: Scenario) -> list[str]:
@@ -315,11 +290,17 @@ def _blind_spots(scenario: Scenario) -> list[str]:
     return notes
 
 
-def _forget(summary: dict[str, Any], scenario: Scenario) -> None:
-    """Takes back what is not known of programs: that nothing was seen does not mean that it was nothing."""
-    for name in Topology(scenario).programs():
-        service = summary["services"][name]
-        for part in (service, *service["versions"].values(), *service["replicas"]):
-            for key in ("utilisation", "busy_mean", "queue_mean"):
-                if key in part:
-                    part[key] = None
+def _known(services: dict[str, ServiceSummary], own: Sequence[str]) -> dict[str, ServiceSummary]:
+    """Services without what is not known of programs: that nothing was seen does not say that nothing was."""
+    unknown: dict[str, Any] = dict.fromkeys(("utilisation", "busy_mean", "queue_mean"))
+    return {
+        name: part
+        if name not in own
+        else replace(
+            part,
+            **unknown,
+            versions={version: replace(each, **unknown) for version, each in part.versions.items()},
+            replicas=[replace(each, **unknown) for each in part.replicas],
+        )
+        for name, part in services.items()
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -25,7 +25,7 @@ from meshsim.measure.requests import requests
 from meshsim.measure.series import series
 from meshsim.measure.spans import COLUMNS as SPAN_COLUMNS
 from meshsim.measure.spans import spans
-from meshsim.measure.summary import summarise
+from meshsim.measure.summary import Provenance, Summary, summarise
 from meshsim.measure.table import Table, frame
 from meshsim.plain import converted
 from meshsim.scenario import load, written
@@ -55,18 +55,23 @@ class Run:
     Attributes:
         scenario: that ran, overrides and seed included.
         records: of each replication, rows or histograms.
-        summary: the numbers, as `summary.json` has them.
+        numbers: of all replications together.
     """
 
     scenario: Scenario
     records: list[Measurements]
-    summary: dict[str, Any]
+    numbers: Summary
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """The numbers as `summary.json` has them."""
+        return self.numbers.as_dict()
 
     @cached_property
     def request_columns(self) -> Table:
         """One row a completed client request (`meshsim.measure.requests.COLUMNS`), as numpy columns."""
-        window = self.summary["warmup"], self.summary["warmup"] + self.summary["measured"]
-        return requests(self._rows("requests"), self.scenario, start=window[0], end=window[1])
+        start = self.numbers.warmup
+        return requests(self._rows("requests"), self.scenario, start=start, end=start + self.numbers.measured)
 
     @cached_property
     def series_columns(self) -> Table:
@@ -115,22 +120,22 @@ class Run:
     @cached_property
     def services(self) -> pd.DataFrame:
         """One row a service, by its name: the numbers of ``summary["services"]``, by column."""
-        return frames.services(self.summary)
+        return frames.services(self.numbers)
 
     @cached_property
     def versions(self) -> pd.DataFrame:
         """The same, one row a version, by service and version."""
-        return frames.versions(self.summary)
+        return frames.versions(self.numbers)
 
     @cached_property
     def replicas(self) -> pd.DataFrame:
         """The same, one row a replica, by its id."""
-        return frames.replicas(self.summary)
+        return frames.replicas(self.numbers)
 
     @cached_property
     def edges(self) -> pd.DataFrame:
         """One row an edge, by ``"caller -> service"``: the numbers of ``summary["edges"]``."""
-        return frames.edges(self.summary)
+        return frames.edges(self.numbers)
 
     def plot(self) -> Picture:
         """The picture: load, latency, amplification and the busiest services over time."""
@@ -164,17 +169,17 @@ class Run:
                     spans=self.span_columns if self.has_rows else tuple(SPAN_COLUMNS),
                 ),
                 **form.pictures(run=self.plot()),
-                "scenario.yaml": files.text_writer(self.summary["provenance"]["scenario"]),
+                "scenario.yaml": files.text_writer(written.text(self.scenario)),
                 **files.named_writers(self.scenario),
             },
         )
 
     def __repr__(self) -> str:
-        return sheets.run_line(type(self).__name__, self.summary)
+        return sheets.run_line(type(self).__name__, self.numbers)
 
     def _repr_html_(self) -> str:
-        unstable = [self.summary["unstable"]["reason"]] if self.summary["unstable"] else []
-        return sheets.html(sheets.headline(self.summary), [*unstable, *self.summary["notes"]])
+        unstable = [self.numbers.unstable.reason] if self.numbers.unstable else []
+        return sheets.html(sheets.headline(self.numbers), [*unstable, *self.numbers.notes])
 
 
 # ---- running ----------------------------------------------------------------------------------------
@@ -291,10 +296,12 @@ def _run(
         notes.append(f"Interrupted after {len(records)}{of} replications.")
     if goal is not None and look is not None:
         notes.append(goal.told(look))
-    summary = summarise(records, scenario, partial=cut_short, notes=notes)
-    if goal is not None and look is not None:
-        summary["until"] = goal.as_dict(look)
-    return Run(scenario, records, {**summary, "provenance": provenance(scenario)})
+    numbers = replace(
+        summarise(records, scenario, partial=cut_short, notes=notes),
+        until=None if goal is None or look is None else goal.reached(look),
+        provenance=provenance(scenario),
+    )
+    return Run(scenario, records, numbers)
 
 
 def _with(overrides: Overrides, key: str, value: str) -> Overrides:
@@ -370,11 +377,7 @@ def _watched(progress: Progress | None, stop: Interrupt, number: int, scenario: 
     return report
 
 
-def provenance(scenario: Scenario) -> dict[str, str]:
-    """What a run was made with: enough to make it again."""
-    return {
-        "scenario": written.text(scenario),
-        "meshsim": version.VERSION,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-    }
+def provenance(scenario: Scenario) -> Provenance:
+    """What a run is made with here and now."""
+    text = written.text(scenario)
+    return Provenance(text, version.VERSION, platform.python_version(), platform.platform())

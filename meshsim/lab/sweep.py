@@ -16,10 +16,11 @@ from meshsim.lab.digest import Digest, digests
 from meshsim.lab.jobs import journal
 from meshsim.lab.jobs.interrupt import Interrupt, interruptible
 from meshsim.lab.jobs.journal import Header, Journal, Memory
-from meshsim.lab.jobs.pool import Pool, Refused, Summary, Task, cores
+from meshsim.lab.jobs.pool import Pool, Refused, Task, cores, simulate
 from meshsim.lab.output import Output, OutputOptions, Written, output
 from meshsim.lab.run import first_seed
 from meshsim.lab.show import sheets
+from meshsim.measure.summary import Summary
 from meshsim.measure.table import Table, frame
 from meshsim.plain import converted
 from meshsim.scenario.grid import Grid
@@ -258,7 +259,7 @@ def _tasks(grid: Grid, said: Header, finished: Mapping[tidy.Run, object]) -> lis
 def _workers(cluster: str | None, jobs: int | None, tasks: int) -> Iterator[Workers]:
     """Who makes so many runs; nobody is asked for none."""
     if cluster is None or not tasks:
-        with Pool(min(cores(jobs), max(1, tasks))) as pool:
+        with Pool(min(cores(jobs), max(1, tasks)), simulate) as pool:
             yield pool
     else:
         from meshsim.lab.jobs.cluster import Cluster  # noqa: PLC0415 - needs an extra
@@ -298,7 +299,7 @@ def sheet(done: Sweep) -> sheets.Sheet:
 
 def _percentile(digest: Digest, key: str) -> str:
     completed = sum(round(digest.client(name) or 0.0) for name in ("ok", "failed"))
-    return sheets.percentile({key: digest.client(f"latency_{key}")}, key, completed)
+    return sheets.percentile(digest.client(f"latency_{key}"), key, completed)
 
 
 def as_dict(done: Sweep) -> dict[str, Any]:

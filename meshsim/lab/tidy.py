@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meshsim.measure.latency import QUANTILES
+from meshsim.measure.latency import LATENCY_KEYS, LatencySummary
+from meshsim.measure.parts import ServiceSummary
+from meshsim.measure.result import at
+from meshsim.measure.summary import Summary
 from meshsim.measure.table import Table
 from meshsim.scenario.grid import Grid, text
 from meshsim.scenario.model import CLIENT
 from meshsim.scenario.variation import kind, quantity
 
-Summary = dict[str, Any]
 Row = dict[str, Any]
 Run = tuple[int, int]
 """A point's number and a replication's, both from 0."""
@@ -23,13 +25,12 @@ Run = tuple[int, int]
 WORDS = ("service", "engine")
 TRUTHS = ("unstable",)
 COUNTS = ("requests", "ok", "failed", "unfinished")
-LATENCIES = ("mean", *QUANTILES, "max")
 NUMBERS = (
     "rate",
     "goodput",
     "success_ratio",
-    *(f"latency_{key}" for key in LATENCIES),
-    *(f"ok_latency_{key}" for key in LATENCIES),
+    *(f"latency_{key}" for key in LATENCY_KEYS),
+    *(f"ok_latency_{key}" for key in LATENCY_KEYS),
     "utilisation",
     "busy_mean",
     "queue_mean",
@@ -51,48 +52,46 @@ def rows(summary: Summary) -> list[Row]:
     """The rows of one run: the client's first, then each service's in order of the scenario.
 
     Args:
-        summary: of a single replication, as `summary.json` has it.
+        summary: of a single replication.
 
     Returns:
         The values by column, without the point's own; what does not exist is None or left out.
     """
-    shared = {
-        "seed": summary["seed"],
-        "engine": summary["engine"],
-        "unstable": bool(summary["unstable"]),
-    }
-    services = summary["services"].items()
+    shared = {"seed": summary.seed, "engine": summary.engine, "unstable": bool(summary.unstable)}
     return [
         {"service": CLIENT, **shared, **_client(summary)},
-        *({"service": name, **shared, **_service(part, summary["measured"])} for name, part in services),
+        *(
+            {"service": name, **shared, **_service(part, summary.measured)}
+            for name, part in summary.services.items()
+        ),
     ]
 
 
 def _client(summary: Summary) -> Row:
-    requests, attempts = summary["requests"], summary["attempts"]
+    requests, attempts = summary.requests.as_dict(), summary.attempts.as_dict()
     return {
-        "requests": requests["offered"],
+        "requests": summary.requests.offered,
         **{key: requests[key] for key in ("ok", "failed", "unfinished", "rate", "goodput", "success_ratio")},
-        **_latencies("latency", summary["latency"]),
-        **_latencies("ok_latency", summary["ok_latency"]),
-        "attempts": attempts["total"],
+        **_latencies("latency", summary.latency),
+        **_latencies("ok_latency", summary.ok_latency),
+        "attempts": summary.attempts.total,
         **{key: attempts[key] for key in ("retries", "hedges", "amplification")},
-        **{f"{FAILURES}{cause}": count for cause, count in summary["failures"].items()},
+        **{f"{FAILURES}{cause}": count for cause, count in summary.failures.items()},
     }
 
 
-def _service(part: Summary, measured: float) -> Row:
-    answered = part["ok"] + part["failed"]
+def _service(part: ServiceSummary, measured: float) -> Row:
+    answered = part.ok + part.failed
     return {
-        **{key: part[key] for key in (*COUNTS, "rate", "utilisation", "busy_mean", "queue_mean")},
-        "goodput": part["ok"] / measured if measured else None,
-        "success_ratio": part["ok"] / answered if answered else None,
-        **_latencies("latency", part["latency"]),
+        **{key: at(part, key) for key in (*COUNTS, "rate", "utilisation", "busy_mean", "queue_mean")},
+        "goodput": part.ok / measured if measured else None,
+        "success_ratio": part.ok / answered if answered else None,
+        **_latencies("latency", part.latency),
     }
 
 
-def _latencies(name: str, found: Summary) -> Row:
-    return {f"{name}_{key}": found[key] for key in LATENCIES}
+def _latencies(name: str, found: LatencySummary) -> Row:
+    return {f"{name}_{key}": value for key, value in found.as_dict().items()}
 
 
 # ---- the table --------------------------------------------------------------------------------------

@@ -7,10 +7,9 @@ when it should have acted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
+from meshsim.measure.result import Result
 from meshsim.units import duration_text, ratio_text
 
 BUSY = 0.9
@@ -20,21 +19,43 @@ LATE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Lag:
+class Lag(Result):
     """How late something acted, s: percentiles over all that it did."""
 
     p50: float
     p99: float
     max: float
 
-    @classmethod
-    def of(cls, numbers: Mapping[str, float] | None) -> Lag | None:
-        """From numbers by name; None of none."""
-        return None if numbers is None else cls(numbers["p50"], numbers["p99"], numbers["max"])
+
+@dataclass(frozen=True, slots=True)
+class MachineUse(Result):
+    """Shares of all processors' time, 0-1: used, by whoever; given to others by a hypervisor."""
+
+    busy: float
+    stolen: float
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class LiveConditions(Result):
+    """How well the machine of a live run kept up.
+
+    Attributes:
+        lag: of the load generator behind the arrivals that it was to make; None without any.
+        timer_lag: of the services' timers, likewise.
+        cores: that proxies, services and the load generator used on average.
+        machine: how busy it was; None where the system does not say.
+        troubles: what went wrong in processes, and how often, by process.
+    """
+
+    lag: Lag | None
+    timer_lag: Lag | None
+    cores: dict[str, float]
+    machine: MachineUse | None
+    troubles: dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence(Result):
     """What a live run saw of its machine; None where it could not see it.
 
     Attributes:
@@ -53,22 +74,6 @@ class Evidence:
     troubles: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
 
-    @classmethod
-    def of(cls, found: Mapping[str, Any]) -> Evidence:
-        """From plain values by the names of the fields; those that are missing are not known."""
-        return cls(
-            Lag.of(found.get("load_lag")),
-            Lag.of(found.get("service_lag")),
-            found.get("cpu_busy"),
-            found.get("cpu_steal"),
-            tuple(found.get("troubles", ())),
-            tuple(found.get("errors", ())),
-        )
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for `json`."""
-        return asdict(self)
-
     def complaints(self, p50: float, p99: float) -> list[str]:
         """Why the run may be slower than on a quiet machine; empty where this one was quiet enough.
 
@@ -77,18 +82,16 @@ class Evidence:
             p99: likewise.
         """
         found = []
-        whose = (("the load generator", "sent", self.load_lag), ("the services", "acted", self.service_lag))
-        for who, did, lag in whose:
+        whose = (("the load generator sent", self.load_lag), ("the services acted", self.service_lag))
+        for who, lag in whose:
             if lag is None:
                 continue
-            for share, late, of in (("half", lag.p50, p50), ("one in a hundred", lag.p99, p99)):
+            for key, late, of in (("p50", lag.p50, p50), ("p99", lag.p99, p99)):
                 if late > LATE * of:
-                    found.append(
-                        f"{who} {did} late: {share} by {duration_text(late)} or more, beside latencies of"
-                        f" {duration_text(of)}"
-                    )
+                    beside = f"latency {key} {duration_text(of)}"
+                    found.append(f"{who} late: lag {key} {duration_text(late)}, {beside}")
         if self.cpu_busy is not None and self.cpu_busy > BUSY:
-            found.append(f"the processors were busy {ratio_text(self.cpu_busy)} of the time")
+            found.append(f"CPU utilisation was {ratio_text(self.cpu_busy)}")
         if self.cpu_steal is not None and self.cpu_steal > LATE:
-            found.append(f"the hypervisor took {ratio_text(self.cpu_steal)} of the processors' time")
+            found.append(f"CPU steal was {ratio_text(self.cpu_steal)}: the hypervisor ran others")
         return found

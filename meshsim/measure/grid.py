@@ -12,6 +12,7 @@ from meshsim.scenario.model import Scenario
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Truths = NDArray[np.bool_]
 
 BINS_OF_DRAIN = 10_000
 """More than a picture can show; a run of a millisecond may drain for a minute."""

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from meshsim.measure.grid import Floats, Ints
+from meshsim.measure.result import Result
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 LATENCY_KEYS = ("mean", *QUANTILES, "max")
@@ -28,7 +29,18 @@ VERY_LATE = 1e18
 ROUNDING = 1e-9
 """Values that differ by no more than this share are all the same."""
 
-Latency = dict[str, float | None]
+
+@dataclass(frozen=True, slots=True)
+class LatencySummary(Result):
+    """Mean, percentiles and maximum of some latencies, s; None where there are none."""
+
+    mean: float | None = None
+    p50: float | None = None
+    p90: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    p999: float | None = None
+    max: float | None = None
 
 
 class Latencies(ABC):
@@ -73,12 +85,12 @@ class Latencies(ABC):
     def with_missing(self, missing: int) -> Latencies:
         """These, and so many of what never came: `VERY_LATE`."""
 
-    def numbers(self) -> Latency:
-        """Mean, percentiles and maximum, seconds by name; None for each where there are no latencies."""
+    def summary(self) -> LatencySummary:
+        """Mean, percentiles and maximum."""
         if not self.count:
-            return dict.fromkeys(LATENCY_KEYS)
+            return LatencySummary()
         numbers = (self.mean, *self.quantiles(list(QUANTILES.values())), self.most)
-        return {key: float(number) for key, number in zip(LATENCY_KEYS, numbers, strict=True)}
+        return LatencySummary(*map(float, numbers))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection
 
 from meshsim.errors import MeshsimError
 from meshsim.measure.latency import QUANTILES
-from meshsim.measure.summary import HEADLINE, OF_SERVICE
+from meshsim.measure.summary import HEADLINE, OF_SERVICE, Summary
 from meshsim.scenario.model import CLIENT, Scenario
 from meshsim.scenario.names import suggestion
 
@@ -36,27 +35,7 @@ def check(metric: str, known: Collection[str]) -> str:
     return metric
 
 
-def at(summary: Mapping[str, Any], path: str) -> float | None:
-    """The number at the end of a path of keys; None where it does not exist."""
-    place: Any = summary
-    for key in _keys(path):
-        place = place[key]
-    return None if place is None else float(place)
-
-
-def _keys(path: str) -> list[str]:
-    """The keys of a path; the name of a service may have dots of its own."""
-    first, *rest = path.split(".")
-    if first != "services":
-        return [first, *rest]
-    inside = next(key for key in sorted(_OF_SERVICE, key=len, reverse=True) if path.endswith(f".{key}"))
-    return [first, path[len("services.") : -len(inside) - 1], *inside.split(".")]
-
-
-_OF_SERVICE = (*COMPARED_OF_SERVICE, *OF_SERVICE)
-
-
-def supports(summary: Mapping[str, Any], metric: str) -> bool:
+def supports(summary: Summary, metric: str) -> bool:
     """Whether a run has enough requests for a metric: `LEAST_BEYOND` beyond a percentile; others need none.
 
     Args:
@@ -72,21 +51,21 @@ def enough(requests: int, quantile: float) -> bool:
     return requests * (1.0 - quantile) >= LEAST_BEYOND - 1e-6
 
 
-def _requests(summary: Mapping[str, Any], kind: str) -> int:
+def _requests(summary: Summary, kind: str) -> int:
     """How many requests the percentiles of a kind are taken of: ``latency``, ``services.cart.latency``."""
     if kind in ("latency", "ok_latency"):
-        return int(summary["requests"]["completed" if kind == "latency" else "ok"])
+        return summary.requests.completed if kind == "latency" else summary.requests.ok
     if kind.startswith("objectives."):
         name = kind.removeprefix("objectives.")
-        entry = summary["edges"].get(f"{CLIENT} -> {name}")
+        entry = summary.edges.get(f"{CLIENT} -> {name}")
         if entry:  # judged as clients see it, where no answer counts as a late one
-            return int(entry["ok"] + entry["failed"] + entry["unfinished"])
+            return entry.ok + entry.failed + entry.unfinished
     else:
         name = kind.removeprefix("services.").removesuffix(".latency")
-    return int(summary["services"][name]["ok"] + summary["services"][name]["failed"])
+    return summary.services[name].ok + summary.services[name].failed
 
 
-def refuse_unsupported(metric: str, summary: Mapping[str, Any]) -> None:
+def refuse_unsupported(metric: str, summary: Summary) -> None:
     """Refuses a percentile that one replication is too short for.
 
     Args:
@@ -104,10 +83,10 @@ def refuse_unsupported(metric: str, summary: Mapping[str, Any]) -> None:
     need = round(LEAST_BEYOND / (1.0 - QUANTILES[key]))
     longer = ""
     if requests:  # a tenth more, since their number is random
-        seconds = summary["warmup"] + 1.1 * summary["measured"] * need / requests
+        seconds = summary.warmup + 1.1 * summary.measured * need / requests
         longer = f" (duration={math.ceil(seconds - 1e-6)}s)"
     raise MeshsimError(
-        f"{metric} can't be supported: a replication (seed {summary['seed']}) has {requests:,} requests for"
+        f"{metric} can't be supported: a replication (seed {summary.seed}) has {requests:,} requests for"
         f" it, of which {requests * (1.0 - QUANTILES[key]):.2g} lie beyond; it takes {LEAST_BEYOND}, so"
         f" {need:,} in all; make replications longer{longer}, or choose {_lower(kind, requests)}"
     )

@@ -2,18 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from meshsim.measure.latency import LATENCY_KEYS, QUANTILES, VERY_LATE, Latencies
+from meshsim.measure.latency import QUANTILES, VERY_LATE, Latencies, LatencySummary
+from meshsim.measure.parts import EdgeSummary, ServiceSummary
+from meshsim.measure.result import LEFT_OUT, Result, at
 from meshsim.scenario.model import CLIENT, Objective
 
-Summary = dict[str, Any]
+
+@dataclass(frozen=True)
+class ObjectiveResult(Result):
+    """An objective and what was measured.
+
+    Attributes:
+        service: whose.
+        mean, p50, p90, p95, p99, p999, max: limits of latencies, s; None where there is none.
+        success: limit of the share of successes, 0-1; likewise.
+        measured: by the names of the limits; None where it is not known.
+        met: whether all limits are.
+        within: of an entry service, the share of requests within each limit of a percentile.
+        independent: of an entry service, how many independent requests would tell as much.
+    """
+
+    service: str
+    mean: float | None = field(metadata=LEFT_OUT)
+    p50: float | None = field(metadata=LEFT_OUT)
+    p90: float | None = field(metadata=LEFT_OUT)
+    p95: float | None = field(metadata=LEFT_OUT)
+    p99: float | None = field(metadata=LEFT_OUT)
+    p999: float | None = field(metadata=LEFT_OUT)
+    max: float | None = field(metadata=LEFT_OUT)
+    success: float | None = field(metadata=LEFT_OUT)
+    measured: dict[str, float | None]
+    met: bool
+    within: dict[str, float | None] | None = field(default=None, metadata=LEFT_OUT)
+    independent: float | None = field(default=None, metadata=LEFT_OUT)
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """Those that are given, by name."""
+        return {key: getattr(self, key) for key in self.measured}
 
 
 def evaluate(
-    objectives: Sequence[Objective], summary: Summary, latencies: Callable[[str], Latencies]
-) -> list[Summary]:
+    objectives: Sequence[Objective],
+    services: Mapping[str, ServiceSummary],
+    edges: Mapping[str, EdgeSummary],
+    latencies: Callable[[str], Latencies],
+    *,
+    partial: bool,
+) -> list[ObjectiveResult]:
     """Each objective with what was measured.
 
     An entry service is judged as its clients see it, retries and all; any other by what it answered to
@@ -22,32 +61,53 @@ def evaluate(
 
     Args:
         objectives: of the scenario.
-        summary: with `partial`, `services` and `edges`.
+        services: of the summary.
+        edges: likewise.
         latencies: of an entry service's answered requests.
-
-    Returns:
-        One dict an objective: `service`, the limits given, `measured` (None where not known), `met`; of an
-        entry service also `within`, the share of requests within each limit of a percentile, and
-        `independent`, how many independent requests would tell as much.
+        partial: whether the run was interrupted; requests without an answer are then no failures.
     """
-    return [_judge(objective, summary, latencies) for objective in objectives]
+    return [
+        _judge(
+            objective,
+            services[objective.service],
+            edges.get(f"{CLIENT} -> {objective.service}"),
+            latencies,
+            partial,
+        )
+        for objective in objectives
+    ]
 
 
-def _judge(objective: Objective, summary: Summary, latencies: Callable[[str], Latencies]) -> Summary:
-    limits: dict[str, float] = objective.model_dump(exclude={"service"}, exclude_none=True)
-    entry = summary["edges"].get(f"{CLIENT} -> {objective.service}")
-    place = entry or summary["services"][objective.service]
-    missing = place["unfinished"] if entry and not summary["partial"] else 0
+def _judge(
+    objective: Objective,
+    service: ServiceSummary,
+    entry: EdgeSummary | None,
+    latencies: Callable[[str], Latencies],
+    partial: bool,
+) -> ObjectiveResult:
+    given = objective.model_dump(exclude={"service"})
+    limits: dict[str, float] = {key: limit for key, limit in given.items() if limit is not None}
+    place = entry or service
+    missing = entry.unfinished if entry and not partial else 0
     answered = latencies(objective.service) if entry else None
-    if answered is not None and missing:
-        place = _with_missing(place, answered, missing)
-    measured = {key: _measured(key, place, missing) for key in limits}
-    met = all(meets(key, measured[key], limit) for key, limit in limits.items())
-    judged = {"service": objective.service, **limits, "measured": measured, "met": met}
-    if answered is None:
-        return judged
-    within = _within(limits, answered, missing)
-    return {**judged, "within": within, "independent": answered.independent}
+    numbers = _with_missing(answered, missing) if answered is not None and missing else place.latency
+    total = place.ok + place.failed + missing
+
+    def measure(key: str) -> float | None:
+        """What there is for a limit; requests without an answer count as bad."""
+        if not total:
+            return None
+        return place.ok / total if key == "success" else at(numbers, key)
+
+    measured = {key: measure(key) for key in limits}
+    return ObjectiveResult(
+        service=objective.service,
+        **given,
+        measured=measured,
+        met=all(meets(key, measured[key], limit) for key, limit in limits.items()),
+        within=None if answered is None else _within(limits, answered, missing),
+        independent=None if answered is None else answered.independent,
+    )
 
 
 def _within(limits: dict[str, float], answered: Latencies, missing: int) -> dict[str, float | None]:
@@ -60,25 +120,12 @@ def _within(limits: dict[str, float], answered: Latencies, missing: int) -> dict
     }
 
 
-def _with_missing(place: Summary, answered: Latencies, missing: int) -> Summary:
-    """A place whose latencies count what has no answer as infinitely late; None where that shows."""
-    all_ = answered.with_missing(missing).numbers()
-    return {
-        **place,
-        "latency": {key: value if (value or 0.0) < VERY_LATE / 1e6 else None for key, value in all_.items()},
-    }
-
-
-def _measured(key: str, place: Summary, missing: int) -> float | None:
-    """A metric of an edge or service, `missing` of whose requests had no answer and count as bad."""
-    answered = place["ok"] + place["failed"]
-    if not answered + missing:
-        return None
-    if key == "success":
-        return float(place["ok"] / (answered + missing))
-    assert key in LATENCY_KEYS
-    value: float | None = place["latency"][key]
-    return value
+def _with_missing(answered: Latencies, missing: int) -> LatencySummary:
+    """Latencies that count what has no answer as infinitely late; None where that shows."""
+    every = answered.with_missing(missing).summary().as_dict()
+    return LatencySummary(
+        **{key: value if (value or 0.0) < VERY_LATE / 1e6 else None for key, value in every.items()}
+    )
 
 
 def meets(key: str, measured: float | None, limit: float) -> bool:

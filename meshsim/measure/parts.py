@@ -2,13 +2,83 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
-from meshsim.measure.sample import Sample, Stays, Tries
+from meshsim.measure.latency import LatencySummary
+from meshsim.measure.result import Result
+from meshsim.measure.sample import Sample, Stays
 from meshsim.scenario.model import Scenario
 from meshsim.units import UNLIMITED
 
-Summary = dict[str, Any]
+
+@dataclass(frozen=True)
+class StationSummary(Result):
+    """The attempts that arrived at a replica, a version or a service.
+
+    Attributes:
+        requests: = `ok` + `failed` + `dropped` (the caller gave up) + `unfinished`.
+        rate: of `requests`, per s.
+        utilisation: 0-1; None where workers are unlimited.
+        busy_mean: workers.
+        queue_mean: attempts waiting, at all the members together.
+        ejections: of the members, by any caller's proxy.
+        latency: from arrival to answer.
+    """
+
+    requests: int
+    ok: int
+    failed: int
+    dropped: int
+    unfinished: int
+    rate: float | None
+    utilisation: float | None
+    busy_mean: float | None
+    queue_mean: float | None
+    ejections: int
+    latency: LatencySummary
+
+
+@dataclass(frozen=True)
+class _Name(Result):
+    """What comes before a replica's numbers."""
+
+    id: str
+    version: str
+
+
+@dataclass(frozen=True)
+class ReplicaSummary(StationSummary, _Name):
+    """The attempts that arrived at a replica, such as ``cart/v1/0``."""
+
+
+@dataclass(frozen=True)
+class ServiceSummary(StationSummary):
+    """The attempts that arrived at a service, as a whole, by version and by replica."""
+
+    versions: dict[str, StationSummary]
+    replicas: list[ReplicaSummary]
+
+
+@dataclass(frozen=True)
+class EdgeSummary(Result):
+    """The calls of a caller to a service, and their tries.
+
+    Attributes:
+        requests: calls: = `ok` + `failed` + `cancelled` + `unfinished`.
+        attempts: that were sent; of them `retries` and `hedges`.
+        flags: how often each occurred, the most frequent first.
+    """
+
+    requests: int
+    ok: int
+    failed: int
+    cancelled: int
+    unfinished: int
+    attempts: int
+    retries: int
+    hedges: int
+    latency: LatencySummary
+    flags: dict[str, int]
 
 
 def per(amount: float, base: float) -> float | None:
@@ -19,83 +89,82 @@ def per(amount: float, base: float) -> float | None:
 # ---- services ---------------------------------------------------------------------------------------
 
 
-def services(sample: Sample, scenario: Scenario) -> Summary:
-    """What arrived at each service and how busy it was: as a whole, by version and by replica."""
+def services(sample: Sample, scenario: Scenario) -> dict[str, ServiceSummary]:
+    """What arrived at each service."""
     return {name: _service(sample, scenario, name) for name in scenario.services}
 
 
-def _service(sample: Sample, scenario: Scenario, name: str) -> Summary:
+def _service(sample: Sample, scenario: Scenario, name: str) -> ServiceSummary:
     deployments = scenario.services[name].deployments()
-    replicas = [index for index, (service, _, _) in enumerate(sample.replicas) if service == name]
-    workers = {index: deployments[sample.replicas[index][1]].workers for index in replicas}
-
-    def station(members: list[int]) -> Summary:
-        return _station(sample, members, sum(workers[index] for index in members))
-
-    def of_version(version: str) -> list[int]:
-        return [index for index in replicas if sample.replicas[index][1] == version]
-
-    return {
-        **station(replicas),
-        "versions": {version: station(of_version(version)) for version in deployments if version},
-        "replicas": [
-            {"id": sample.replicas[index][2], "version": sample.replicas[index][1], **station([index])}
+    members: dict[str, list[int]] = {version: [] for version in deployments}
+    for index, (service, version, _) in enumerate(sample.replicas):
+        if service == name:
+            members[version].append(index)
+    workers = {
+        index: deployments[version].workers for version, indices in members.items() for index in indices
+    }
+    replicas = sorted(workers)
+    return ServiceSummary(
+        **vars(_station(sample, workers, replicas)),
+        versions={
+            version: _station(sample, workers, indices) for version, indices in members.items() if version
+        },
+        replicas=[
+            ReplicaSummary(
+                id=sample.replicas[index][2],
+                version=sample.replicas[index][1],
+                **vars(_station(sample, workers, [index])),
+            )
             for index in replicas
         ],
-    }
+    )
 
 
-def _station(sample: Sample, members: list[int], workers: int) -> Summary:
+def _station(sample: Sample, workers: dict[int, int], members: list[int]) -> StationSummary:
     """The numbers of some replicas together.
 
     Args:
         sample: what is measured.
-        members: their indices.
-        workers: how many they have together, at least UNLIMITED where one's are unlimited.
-
-    Returns:
-        `requests` = `ok` + `failed` + `dropped` (the caller gave up) + `unfinished`; `latency` from arrival
-        to answer; `busy_mean` workers; `queue_mean` attempts waiting, at all the members together;
-        `ejections` of them, by any caller's proxy.
+        workers: of each replica, at least UNLIMITED where they are unlimited.
+        members: indices of the replicas.
     """
     visits = Stays.pooled([sample.visits[index] for index in members])
-    busy = float(sample.busy[members].sum())
-    return {
-        "requests": visits.came,
-        "ok": visits.ok,
-        "failed": visits.failed,
-        "dropped": visits.cut,
-        "unfinished": visits.unfinished,
-        "rate": per(visits.came, sample.time),
-        "utilisation": per(busy, sample.time * workers) if workers < UNLIMITED else None,
-        "busy_mean": per(busy, sample.time),
-        "queue_mean": per(float(sample.queued[members].sum()), sample.time),
-        "ejections": int(sample.ejections[members].sum()),
-        "latency": visits.latency.numbers(),
-    }
+    busy, slots = float(sample.busy[members].sum()), sum(workers[index] for index in members)
+    return StationSummary(
+        requests=visits.came,
+        ok=visits.ok,
+        failed=visits.failed,
+        dropped=visits.cut,
+        unfinished=visits.unfinished,
+        rate=per(visits.came, sample.time),
+        utilisation=per(busy, sample.time * slots) if slots < UNLIMITED else None,
+        busy_mean=per(busy, sample.time),
+        queue_mean=per(float(sample.queued[members].sum()), sample.time),
+        ejections=int(sample.ejections[members].sum()),
+        latency=visits.latency.summary(),
+    )
 
 
 # ---- edges ------------------------------------------------------------------------------------------
 
 
-def edges(sample: Sample) -> Summary:
-    """The calls and tries of each caller to each service it calls."""
+def edges(sample: Sample) -> dict[str, EdgeSummary]:
+    """The calls and tries of each caller to each service it calls, by ``caller -> service``."""
     each = zip(sample.edges, sample.calls, sample.tries, strict=True)
-    return {f"{caller} -> {service}": _edge(calls, tries) for (caller, service), calls, tries in each}
-
-
-def _edge(calls: Stays, tries: Tries) -> Summary:
     return {
-        "requests": calls.came,
-        "ok": calls.ok,
-        "failed": calls.failed,
-        "cancelled": calls.cut,
-        "unfinished": calls.unfinished,
-        "attempts": tries.total,
-        "retries": tries.retries,
-        "hedges": tries.hedges,
-        "latency": calls.latency.numbers(),
-        "flags": ranked(calls.words),
+        f"{caller} -> {service}": EdgeSummary(
+            requests=calls.came,
+            ok=calls.ok,
+            failed=calls.failed,
+            cancelled=calls.cut,
+            unfinished=calls.unfinished,
+            attempts=tries.total,
+            retries=tries.retries,
+            hedges=tries.hedges,
+            latency=calls.latency.summary(),
+            flags=ranked(calls.words),
+        )
+        for (caller, service), calls, tries in each
     }
 
 

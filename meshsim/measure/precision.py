@@ -23,11 +23,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from meshsim.errors import MeshsimError
 from meshsim.measure.intervals import Interval, replications_for, t_quantile
+from meshsim.measure.result import Result
 from meshsim.units import ratio, ratio_text
 
 LEAST = 10
@@ -74,6 +74,19 @@ def refuse_limit(at_most: int | None) -> None:
 
 Looked = Callable[[Look], None]
 """Is told of each look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Until(Result):
+    """A goal and what was seen at its last look: the fields of `Goal` and `Look`."""
+
+    metric: str
+    ratio: float
+    at_most: int
+    replications: int
+    precision: float | None
+    reached: bool
+    forecast: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +172,14 @@ class Goal:
             return f"{asked}, and no number of replications would do."
         return f"{asked}, which would take about {look.forecast:,} of them by the spread so far."
 
-    def as_dict(self, look: Look) -> dict[str, Any]:
-        """The goal and its last look, as `summary.json` has them under `until`."""
-        seen = asdict(look)
-        del seen["to"]
-        return {"metric": self.metric, "ratio": self.ratio, "at_most": self.at_most, **seen}
+    def reached(self, look: Look) -> Until:
+        """The goal and its last look."""
+        return Until(
+            self.metric,
+            self.ratio,
+            self.at_most,
+            look.replications,
+            look.precision,
+            look.reached,
+            look.forecast,
+        )

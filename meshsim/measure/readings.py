@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from meshsim.measure.blocks import BLOCKS, Quotient, Statistic, Times, Truths
-from meshsim.measure.grid import Floats, Ints, Window
+from meshsim.measure.grid import Floats, Ints, Truths, Window
+from meshsim.measure.jackknife import BLOCKS, Quotient, Statistic, Times
 from meshsim.measure.latency import QUANTILES
 from meshsim.measure.records import KINDS, Records
 from meshsim.scenario.model import CLIENT

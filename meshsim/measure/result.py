@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -38,13 +39,24 @@ def plain(value: Any) -> Any:
     return value
 
 
-def at(result: Result, path: str) -> Any:
+def at(result: Result | Mapping[str, Any], path: str) -> Any:
     """The value at the end of a path of names: ``latency.p99``, ``services.cart.utilisation``.
 
+    A name in a mapping, such as a service's, may have dots of its own.
+
     Raises:
-        AttributeError, KeyError: there is no such name.
+        KeyError: there is no such name.
     """
     value: Any = result
-    for name in path.split("."):
-        value = value[name] if isinstance(value, Mapping) else getattr(value, name)
-    return value
+    if not path:
+        return value
+    if not isinstance(value, Mapping):
+        name, _, rest = path.partition(".")
+        if not hasattr(value, name):
+            raise KeyError(path)
+        return at(getattr(value, name), rest)
+    for name in sorted(value, key=len, reverse=True):
+        if path == name or path.startswith(f"{name}."):
+            with suppress(KeyError):
+                return at(value[name], path[len(name) + 1 :])
+    raise KeyError(path)

@@ -17,12 +17,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from meshsim.measure.grid import Floats, Window
 from meshsim.measure.measurements import Measurements
+from meshsim.measure.result import Result
 from meshsim.measure.window import interrupted
 from meshsim.scenario.model import Scenario
 from meshsim.units import UNLIMITED
@@ -50,16 +51,29 @@ class Pile:
         return f"{self.what} grew throughout the measurement window ({amounts} on average in its quarters)"
 
 
+@dataclass(frozen=True, slots=True)
+class Instability(Result):
+    """That replications were unstable, and how the first of them was.
+
+    Attributes:
+        reason: a sentence.
+        service: the one that can't keep up, if it is known.
+        in_flight: of the client's requests, by quarters.
+        drain_limit: whether work was left when time was up.
+        replications: how many were unstable.
+    """
+
+    reason: str
+    service: str | None
+    in_flight: list[float]
+    drain_limit: bool
+    replications: int
+
+
 def judge(
     records: Sequence[Measurements], scenario: Scenario, window: Window
-) -> dict[str, Any] | Literal[False]:
-    """Whether any replication was unstable.
-
-    Returns:
-        False, or `reason` (a sentence), `service` (the one that can't keep up, or None), `in_flight` (of the
-        client's requests, by quarters), `drain_limit` (whether work was left when time was up) and
-        `replications` (how many were unstable); of the first one that was.
-    """
+) -> Instability | Literal[False]:
+    """Whether any replication was unstable."""
     if window.length <= 0.0:
         return False
     found = [(record, _piles(record, scenario, window), _cut_off(record, scenario)) for record in records]
@@ -69,13 +83,13 @@ def judge(
     record, piles, cut_off = bad[0]
     late = _last_quarter(record, window)
     culprit = _overloaded(record, scenario, late)
-    return {
-        "reason": _sentence(record, late, piles, culprit),
-        "service": culprit,
-        "in_flight": record.in_flight(window).tolist(),
-        "drain_limit": cut_off,
-        "replications": len(bad),
-    }
+    return Instability(
+        reason=_sentence(record, late, piles, culprit),
+        service=culprit,
+        in_flight=record.in_flight(window).tolist(),
+        drain_limit=cut_off,
+        replications=len(bad),
+    )
 
 
 def grows(quarters: Floats, arrived: int) -> bool:

@@ -1,4 +1,4 @@
-"""A run in numbers: the dict that `summary.json` holds.
+"""A run in numbers: what `summary.json` holds.
 
 Rates divide by the measured time; counts are totals and latencies pooled over the replications. A number
 that does not exist (the latency of no requests, the utilisation of unlimited workers) is None.
@@ -7,17 +7,23 @@ that does not exist (the latency of no requests, the utilisation of unlimited wo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Literal
 
 from meshsim import version
 from meshsim.measure import objectives, parts, stability
+from meshsim.measure.disturbance import LiveConditions
 from meshsim.measure.grid import Window
 from meshsim.measure.histograms import Histograms
-from meshsim.measure.intervals import interval
-from meshsim.measure.latency import QUANTILES
+from meshsim.measure.intervals import Interval, interval
+from meshsim.measure.latency import QUANTILES, LatencySummary
 from meshsim.measure.measurements import Measurements
-from meshsim.measure.parts import Summary, per
+from meshsim.measure.objectives import ObjectiveResult
+from meshsim.measure.parts import EdgeSummary, ServiceSummary, per
+from meshsim.measure.precision import Until
+from meshsim.measure.result import LEFT_OUT, Result, at
 from meshsim.measure.sample import Sample, Stays, Tries
+from meshsim.measure.stability import Instability
 from meshsim.measure.window import interrupted, measured
 from meshsim.mesh.histogram import RELATIVE_ERROR
 from meshsim.scenario.model import Scenario
@@ -34,6 +40,104 @@ HEADLINE = (
 OF_SERVICE = ("utilisation", "queue_mean", "latency.mean")
 
 
+@dataclass(frozen=True)
+class RequestSummary(Result):
+    """The client's requests: `offered` = `completed` + `unfinished`; `completed` = `ok` + `failed`."""
+
+    offered: int
+    completed: int
+    ok: int
+    failed: int
+    unfinished: int
+    rate: float | None
+    goodput: float | None
+    success_ratio: float | None
+
+
+@dataclass(frozen=True)
+class AttemptSummary(Result):
+    """Tries on all edges; amplification compares them with what there would be without retries and hedges."""
+
+    total: int
+    retries: int
+    hedges: int
+    amplification: float | None
+
+
+@dataclass(frozen=True)
+class Provenance(Result):
+    """What a run was made with: enough to make it again.
+
+    Attributes:
+        scenario: the YAML text.
+        meshsim, python: versions.
+        platform: of the machine.
+    """
+
+    scenario: str
+    meshsim: str
+    python: str
+    platform: str
+
+
+@dataclass(frozen=True)
+class Numbers(Result):
+    """Everything that is counted or timed."""
+
+    requests: RequestSummary
+    latency: LatencySummary
+    ok_latency: LatencySummary
+    attempts: AttemptSummary
+    failures: dict[str, int]
+    services: dict[str, ServiceSummary]
+    edges: dict[str, EdgeSummary]
+
+
+@dataclass(frozen=True)
+class _About(Result):
+    """What comes before the numbers."""
+
+    scenario: str
+    engine: str
+    seed: int
+    version: str
+    duration: float
+    measured: float
+    warmup: float
+    replications: int
+    partial: bool
+    unstable: Instability | Literal[False]
+
+
+@dataclass(frozen=True)
+class Summary(Numbers, _About):
+    """One run, or several replications of one scenario.
+
+    Attributes:
+        scenario: its name.
+        engine, version: what ran it.
+        seed: of the first replication.
+        duration: of the arrivals, s.
+        measured: time of one replication, s.
+        warmup: time before it, s.
+        partial: whether it was interrupted.
+        unstable: False, or how it was unstable.
+        objectives: each with what was measured.
+        ci: intervals of `HEADLINE` and `OF_SERVICE`, by path; none of a single replication.
+        notes: what a reader must know to read the numbers right.
+        until: the precision that was asked for, and what was reached.
+        live: of a live run, how well the machine kept up.
+        provenance: what it was made with.
+    """
+
+    objectives: list[ObjectiveResult]
+    ci: dict[str, Interval]
+    notes: list[str]
+    until: Until | None = field(default=None, metadata=LEFT_OUT)
+    live: LiveConditions | None = field(default=None, metadata=LEFT_OUT)
+    provenance: Provenance | None = field(default=None, metadata=LEFT_OUT)
+
+
 def summarise(
     records: Sequence[Measurements], scenario: Scenario, *, partial: bool = False, notes: Sequence[str] = ()
 ) -> Summary:
@@ -45,120 +149,97 @@ def summarise(
         partial: whether there should have been more of it (it was interrupted); a run that was itself
             interrupted is partial in any case, and measured up to where it came.
         notes: sentences to begin the notes with.
-
-    Returns:
-        What DESIGN calls `summary.json`; only plain values, ready for `json`.
     """
     window = measured(records, scenario)
     partial = partial or any(interrupted(record, scenario) for record in records)
     samples = [record.sample(window) for record in records]
     sample = Sample.pooled(samples)
-    summary = {
-        "scenario": scenario.name,
-        "engine": records[0].engine,
-        "seed": records[0].seed,
-        "version": version.VERSION,
-        "duration": scenario.duration,
-        "measured": window.length,
-        "warmup": window.start,
-        "replications": len(records),
-        "partial": partial,
-        "unstable": stability.judge(records, scenario, window),
-        **_numbers(sample, scenario),
-    }
-    summary["objectives"] = objectives.evaluate(scenario.objectives, summary, sample.answered)
-    summary["ci"] = _intervals(samples, scenario)
-    summary["notes"] = [*notes, *_notes(summary, window, scenario)]
-    if any(isinstance(record, Histograms) for record in records):
-        summary["notes"].append(
-            f"Percentiles are those of histograms, within {ratio_text(RELATIVE_ERROR)} of the exact ones;"
-            " counts, means and maxima are exact."
-        )
-    return summary
+    numbers = _numbers(sample, scenario)
+    return Summary(
+        scenario=scenario.name,
+        engine=records[0].engine,
+        seed=records[0].seed,
+        version=version.VERSION,
+        duration=scenario.duration,
+        measured=window.length,
+        warmup=window.start,
+        replications=len(records),
+        partial=partial,
+        unstable=stability.judge(records, scenario, window),
+        **vars(numbers),
+        objectives=objectives.evaluate(
+            scenario.objectives, numbers.services, numbers.edges, sample.answered, partial=partial
+        ),
+        ci=_intervals(samples, scenario),
+        notes=[*notes, *_notes(numbers.requests, records, window, scenario)],
+    )
 
 
 # ---- the numbers ------------------------------------------------------------------------------------
 
 
-def _numbers(sample: Sample, scenario: Scenario) -> Summary:
-    """Everything that is counted or timed."""
+def _numbers(sample: Sample, scenario: Scenario) -> Numbers:
     requests = sample.requests
-    return {
-        "requests": _requests(requests, sample.time),
-        "latency": requests.latency.numbers(),
-        "ok_latency": sample.ok_latency.numbers(),
-        "attempts": _attempts(Tries.pooled(sample.tries)),
-        "failures": parts.ranked(requests.words),
-        "services": parts.services(sample, scenario),
-        "edges": parts.edges(sample),
-    }
+    return Numbers(
+        requests=_requests(requests, sample.time),
+        latency=requests.latency.summary(),
+        ok_latency=sample.ok_latency.summary(),
+        attempts=_attempts(Tries.pooled(sample.tries)),
+        failures=parts.ranked(requests.words),
+        services=parts.services(sample, scenario),
+        edges=parts.edges(sample),
+    )
 
 
-def _requests(requests: Stays, time: float) -> Summary:
+def _requests(requests: Stays, time: float) -> RequestSummary:
     completed = requests.ok + requests.failed
-    return {
-        "offered": requests.came,
-        "completed": completed,
-        "ok": requests.ok,
-        "failed": requests.failed,
-        "unfinished": requests.came - completed,
-        "rate": per(requests.came, time),
-        "goodput": per(requests.ok, time),
-        "success_ratio": per(requests.ok, completed),
-    }
+    return RequestSummary(
+        offered=requests.came,
+        completed=completed,
+        ok=requests.ok,
+        failed=requests.failed,
+        unfinished=requests.came - completed,
+        rate=per(requests.came, time),
+        goodput=per(requests.ok, time),
+        success_ratio=per(requests.ok, completed),
+    )
 
 
-def _attempts(tries: Tries) -> Summary:
-    """Tries on all edges; amplification compares them with what there would be without retries and hedges."""
-    return {
-        "total": tries.total,
-        "retries": tries.retries,
-        "hedges": tries.hedges,
-        "amplification": per(tries.total, tries.originals),
-    }
+def _attempts(tries: Tries) -> AttemptSummary:
+    amplification = per(tries.total, tries.originals)
+    return AttemptSummary(tries.total, tries.retries, tries.hedges, amplification)
 
 
 # ---- intervals --------------------------------------------------------------------------------------
 
 
-def _intervals(samples: Sequence[Sample], scenario: Scenario) -> Summary:
+def _intervals(samples: Sequence[Sample], scenario: Scenario) -> dict[str, Interval]:
     """The interval of each metric that every replication has; none for a single replication."""
     if len(samples) < 2:
         return {}
     each = [_numbers(sample, scenario) for sample in samples]
-    paths = [path.split(".") for path in HEADLINE]
-    paths += [["services", name, *key.split(".")] for name in scenario.services for key in OF_SERVICE]
-    found = {".".join(path): [_at(numbers, path) for numbers in each] for path in paths}
-    return {
-        path: interval([value for value in values if value is not None]).as_dict()
-        for path, values in found.items()
-        if None not in values
-    }
-
-
-def _at(summary: Summary, path: Sequence[str]) -> float | None:
-    """The number at the end of a path of keys."""
-    place: Any = summary
-    for key in path:
-        place = place[key]
-    return None if place is None else float(place)
+    paths = [*HEADLINE, *(f"services.{name}.{key}" for name in scenario.services for key in OF_SERVICE)]
+    found = {path: [at(numbers, path) for numbers in each] for path in paths}
+    return {path: interval(values) for path, values in found.items() if None not in values}
 
 
 # ---- notes ------------------------------------------------------------------------------------------
 
 
-def _notes(summary: Summary, window: Window, scenario: Scenario) -> list[str]:
+def _notes(
+    requests: RequestSummary, records: Sequence[Measurements], window: Window, scenario: Scenario
+) -> list[str]:
     """What a reader must know to read the numbers right."""
-    requests, completed = summary["requests"], summary["requests"]["completed"]
+    completed = requests.completed
     notes = []
     if window.end < scenario.duration:
         notes.append(
             f"Interrupted: {window.length:g} s of {scenario.duration - window.start:g} s are measured;"
             " whether the work left would have been done, and so whether it is stable, is not known."
         )
-    if requests["unfinished"]:
+    if requests.unfinished:
         notes.append(
-            f"{requests['unfinished']} of {requests['offered']} requests had no answer when the run ended;"
+            f"{requests.unfinished} of {requests.offered} requests had no answer when the run ended;"
             " latencies and success_ratio leave them out, so the truth is worse."
         )
     if not window.found:
@@ -169,4 +250,9 @@ def _notes(summary: Summary, window: Window, scenario: Scenario) -> list[str]:
     weak = [key for key, quantile in QUANTILES.items() if completed * (1.0 - quantile) < 10.0 - 1e-6]
     if weak and completed:
         notes.append(f"{', '.join(weak)}: fewer than 10 requests lie beyond; run longer or add replications.")
+    if any(isinstance(record, Histograms) for record in records):
+        notes.append(
+            f"Percentiles are those of histograms, within {ratio_text(RELATIVE_ERROR)} of the exact ones;"
+            " counts, means and maxima are exact."
+        )
     return notes

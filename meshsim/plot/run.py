@@ -11,7 +11,9 @@ from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
 from meshsim.measure.latency import FEWEST
+from meshsim.measure.result import at
 from meshsim.measure.series import whole
+from meshsim.measure.summary import Summary
 from meshsim.measure.table import Table
 from meshsim.plot import marks, style
 from meshsim.scenario.model import Scenario
@@ -38,8 +40,8 @@ class Drawable(Protocol):
         """What ran."""
 
     @property
-    def summary(self) -> dict[str, Any]:
-        """Its numbers."""
+    def numbers(self) -> Summary:
+        """Of it."""
 
     @property
     def drawn_columns(self) -> Table:
@@ -58,7 +60,7 @@ def run_figure(run: Drawable) -> style.Picture:
         A figure that belongs to no window; notebooks show it, ``savefig`` writes it.
     """
     figure = style.Picture(figsize=(10.0, 10.5), dpi=style.DPI)
-    top = style.heading(figure, _title(run.summary), run.scenario.description)
+    top = style.heading(figure, _title(run.numbers), run.scenario.description)
     bottom = _caption(figure, run)
     panels = figure.subplots(4, 1, sharex=True, gridspec_kw={"height_ratios": [3, 3, 2, 2]})
     names = ["attempts", *(style.shortened(name) for name in _busiest_names(run)[0])]
@@ -69,7 +71,7 @@ def run_figure(run: Drawable) -> style.Picture:
     shown = min(end, (1.0 + DRAIN_SHOWN_RATIO) * run.scenario.duration)
     panels[0].set_xlim(0.0, shown)
     last = min(end, run.scenario.duration + run.scenario.drain_limit)  # the last bin may reach beyond it
-    labels = marks.mark_window(panels, run.summary["warmup"], run.scenario.duration, last)
+    labels = marks.mark_window(panels, run.numbers.warmup, run.scenario.duration, last)
     labels += marks.mark_events(panels, run.scenario.events, shown)
     _load(panels[0], client, run, labels)
     _latency(panels[1], client, run)
@@ -82,23 +84,23 @@ def run_figure(run: Drawable) -> style.Picture:
 
 def alt_text(run: Drawable) -> str:
     """The picture in one sentence, for those who can't see it."""
-    summary, client = run.summary, _rows(_series(run), "client")
-    requests = summary["requests"]
-    offered, goodput = requests["rate"] or 0.0, requests["goodput"] or 0.0
+    summary, client = run.numbers, _rows(_series(run), "client")
+    requests = summary.requests
+    offered, goodput = requests.rate or 0.0, requests.goodput or 0.0
     sent = f"the client sends {offered:.4g} requests/s and gets {goodput:.4g} successes/s"
-    words = [f"{summary['scenario']}: {sent}"]
+    words = [f"{summary.scenario}: {sent}"]
     lowest = _within(client["goodput"], client, summary)
     if lowest is not None:
         words.append(f"goodput is lowest, {lowest[1]:.3g}/s, at {lowest[0]:.4g} s")
-    if summary["latency"]["p99"] is not None:
-        words.append(f"99 % of answers take at most {duration_text(summary['latency']['p99'])}")
+    if summary.latency.p99 is not None:
+        words.append(f"99 % of answers take at most {duration_text(summary.latency.p99)}")
     if np.any(client["amplification"] > 1.0):
         peak = int(np.nanargmax(client["amplification"]))
         words.append(f"attempts per request peak at {client['amplification'][peak]:.2f}")
     busiest = _ranked(summary, "utilisation")
     if busiest:
         words.append(
-            f"{busiest[0]} is busiest at {ratio_text(summary['services'][busiest[0]]['utilisation'])}"
+            f"{busiest[0]} is busiest at {ratio_text(summary.services[busiest[0]].utilisation or 0.0)}"
         )
     events = [f"{marks.describe(event)} from {event.at:g} s" for event in run.scenario.events]
     return "; ".join(words) + (f" (events: {'; '.join(events)})." if events else ".")
@@ -124,23 +126,21 @@ def _rows(table: Table, kind: str, name: str | None = None) -> Rows:
     return {column: values[take] for column, values in table.items()}
 
 
-def _within(values: Values, client: Rows, summary: dict[str, Any]) -> tuple[float, float] | None:
+def _within(values: Values, client: Rows, summary: Summary) -> tuple[float, float] | None:
     """The time and value of the least one in the measured window."""
-    inside = (client["time"] >= summary["warmup"]) & (
-        client["time"] < summary["warmup"] + summary["measured"]
-    )
+    inside = (client["time"] >= summary.warmup) & (client["time"] < summary.warmup + summary.measured)
     if not inside.any():
         return None
     lowest = int(np.argmin(np.where(inside, values, np.inf)))
     return float(client["time"][lowest]), float(values[lowest])
 
 
-def _title(summary: dict[str, Any]) -> str:
+def _title(summary: Summary) -> str:
     """The scenario's name, and that it was no simulation where it was none."""
-    if "live" not in summary:
-        return str(summary["scenario"])
-    whose = "meshsim's proxies" if summary["engine"] == "live" else "Envoys"
-    return f"{summary['scenario'] or 'scenario'}, live behind {whose}"
+    if summary.live is None:
+        return str(summary.scenario)
+    whose = "meshsim's proxies" if summary.engine == "live" else "Envoys"
+    return f"{summary.scenario or 'scenario'}, live behind {whose}"
 
 
 # ---- text around ------------------------------------------------------------------------------------
@@ -148,25 +148,25 @@ def _title(summary: dict[str, Any]) -> str:
 
 def _caption(figure: style.Picture, run: Drawable) -> float:
     """Writes where the picture comes from, and a warning if there is one; returns where the panels end."""
-    summary = run.summary
-    replications = summary["replications"]
-    several = f" to {summary['seed'] + replications - 1}" if replications > 1 else ""
+    summary = run.numbers
+    replications = summary.replications
+    several = f" to {summary.seed + replications - 1}" if replications > 1 else ""
     source = (
-        f"meshsim {summary['version']} · engine {summary['engine']} · seed {summary['seed']}{several}"
-        f" · measured {summary['measured']:g} s of {run.scenario.duration:g} s"
+        f"meshsim {summary.version} · engine {summary.engine} · seed {summary.seed}{several}"
+        f" · measured {summary.measured:g} s of {run.scenario.duration:g} s"
     )
-    lines = [source + (" · PARTIAL: interrupted" if summary["partial"] else "")]
+    lines = [source + (" · PARTIAL: interrupted" if summary.partial else "")]
     client = _rows(_series(run), "client")
     sparse = [key for key in PERCENTILES if np.any((client["completed"] > 0) & ~_known(client, key))]
     if sparse:
         fewest = ", ".join(f"{FEWEST[key]} for {key}" for key in sparse)
         lines.append(f"percentiles of too few completed requests are left out: fewer than {fewest}")
-    if summary["unstable"]:
-        lines += textwrap.wrap(summary["unstable"]["reason"], WIDE)[:3]
-    for note in summary["notes"][:MOST_NOTES]:
+    if summary.unstable:
+        lines += textwrap.wrap(summary.unstable.reason, WIDE)[:3]
+    for note in summary.notes[:MOST_NOTES]:
         lines += textwrap.wrap(note, WIDE)[:2]
-    if len(summary["notes"]) > MOST_NOTES:
-        lines.append(f"and {len(summary['notes']) - MOST_NOTES} more notes in summary.json")
+    if len(summary.notes) > MOST_NOTES:
+        lines.append(f"and {len(summary.notes) - MOST_NOTES} more notes in summary.json")
     return style.caption(figure, lines)
 
 
@@ -257,7 +257,7 @@ def _amplification(axes: Axes, client: Rows, run: Drawable) -> None:
 def _busiest(axes: Axes, run: Drawable) -> None:
     """The utilisation of the busiest services, or what is present at them where all workers are unlimited."""
     names, column, title = _busiest_names(run)
-    empty = not run.summary["measured"] > 0.0
+    empty = not run.numbers.measured > 0.0
     panel = _Panel(axes, "the busiest services" if empty else title, run)
     if empty:
         _say(axes, "ended within its warm-up: nothing measured")
@@ -275,10 +275,10 @@ def _busiest(axes: Axes, run: Drawable) -> None:
 
 def _busiest_names(run: Drawable) -> tuple[list[str], str, str]:
     """The busiest services, the column that tells how busy they are, and what to call it."""
-    names = _ranked(run.summary, "utilisation")[:BUSIEST]
+    names = _ranked(run.numbers, "utilisation")[:BUSIEST]
     if names:
         return names, "utilisation", "utilisation of the busiest services' workers"
-    names = _ranked(run.summary, "busy_mean")[:BUSIEST]
+    names = _ranked(run.numbers, "busy_mean")[:BUSIEST]
     return names, "in_flight", "attempts present at the busiest services"
 
 
@@ -287,7 +287,9 @@ def _say(axes: Axes, text: str) -> None:
     axes.text(0.5, 0.5, text, ha="center", color=style.INK, fontsize=style.SIZE + 1, transform=axes.transAxes)
 
 
-def _ranked(summary: dict[str, Any], key: str) -> list[str]:
+def _ranked(summary: Summary, key: str) -> list[str]:
     """The services that have a number, the highest first."""
-    found = {name: service[key] for name, service in summary["services"].items() if service[key] is not None}
+    found = {
+        name: at(service, key) for name, service in summary.services.items() if at(service, key) is not None
+    }
     return sorted(found, key=lambda name: -found[name])

@@ -121,10 +121,10 @@ def heading(figure: Figure, title: str, description: str) -> float:
     return 1.0 - (0.72 + 0.19 * len(lines)) * inch
 
 
-def caption(figure: Figure, lines: Sequence[str]) -> float:
+def caption(figure: Figure, lines: Sequence[str], left: float = LEFT) -> float:
     """Writes where the picture comes from; returns where the panels end, as a share of the height."""
     inch = 1.0 / figure.get_figheight()
-    figure.text(LEFT, 0.1 * inch, "\n".join(lines), fontsize=SIZE, va="bottom", color=INK, linespacing=1.3)
+    figure.text(left, 0.1 * inch, "\n".join(lines), fontsize=SIZE, va="bottom", color=INK, linespacing=1.3)
     return (0.55 + 0.17 * len(lines)) * inch
 
 

@@ -1,26 +1,25 @@
-"""The picture of a validation: three tails, each request's residual, every error by its tolerance."""
+"""The picture of a validation: three tails, each request's residual, errors as shares of tolerances."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-from numpy.typing import NDArray
 
-from meshsim.plot import style
-from meshsim.scenario.model import Scenario
+from meshsim.measure.grid import Floats
+from meshsim.measure.latency import QUANTILES
+from meshsim.measure.request_pairs import Agreement
+from meshsim.measure.validation import Metric, ValidationNumbers
+from meshsim.plot import style, tails
 from meshsim.units import change_text, duration_text, ratio_text
 
-Values = NDArray[np.float64]
 HEAD, LINE = 0.72, 0.19
 """Height of the title with the room below the text, and of each line between, inches."""
 ROW = 0.21
 """Height of a row of errors, inches."""
-QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 BANDS = 12
 """Of the residuals, with as many requests in each."""
 REACH = 2.5
@@ -35,114 +34,76 @@ LOOKS: tuple[dict[str, Any], ...] = (
 MARKS = {"pass": style.GREEN, "fail": style.VERMILLION, "noisy": style.ORANGE}
 
 
-class Pairs(Protocol):
-    """The requests of both runs, one by one; `meshsim.measure.agreement.Agreement` is one."""
-
-    @property
-    def simulated(self) -> Values:
-        """(n,) latencies, s."""
-
-    @property
-    def live(self) -> Values:
-        """(n,) latencies, s."""
-
-    @property
-    def same_status(self) -> NDArray[np.bool_]:
-        """(n,) whether both ended in the same way."""
-
-    @property
-    def same_attempts(self) -> NDArray[np.bool_]:
-        """(n,) whether both took as many tries."""
-
-
-class Validated(Protocol):
-    """What a picture is made from; `meshsim.lab.validate.Validation` is one."""
-
-    @property
-    def scenario(self) -> Scenario:
-        """What was validated."""
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """The numbers."""
-
-    @property
-    def pairs(self) -> Pairs:
-        """The requests, one by one."""
-
-    def latencies(self) -> tuple[Values, Values]:
-        """Of the simulated and of the live run, in order, s."""
-
-
-def validate_figure(validation: Validated) -> style.Picture:
-    """Tails of theory, simulation and live; residuals of each request; errors by their tolerances.
+def validate_figure(
+    numbers: ValidationNumbers, description: str, pairs: Agreement, latencies: tuple[Floats, Floats]
+) -> style.Picture:
+    """Tails of theory, simulation and live; residuals of each request; errors as shares of tolerances.
 
     Args:
-        validation: a finished one.
+        numbers: of the validation.
+        description: of the scenario.
+        pairs: the requests of both runs, one by one.
+        latencies: of the simulated and of the live run, in order, s.
 
     Returns:
         A figure that belongs to no window; notebooks show it, ``savefig`` writes it.
     """
-    summary = validation.summary
-    rows = [row for row in summary["metrics"] if row["allowed"] > 0.0 or row["difference"] != 0.0]
+    rows = [row for row in numbers.metrics if row.allowed > 0.0 or row.difference != 0.0]
     height = max(ROW * len(rows), 0.6)
-    said = _under_the_title(validation)
+    said = _under_the_title(numbers, description)
     head = HEAD + LINE * len(said)
     figure = style.Picture(figsize=(10.0, height + head + 4.5), dpi=style.DPI)
     inch = 1.0 / figure.get_figheight()
-    _heading(figure, summary, said)
-    _caption(figure, summary)
+    _heading(figure, numbers, said)
+    style.caption(figure, [_source(numbers)])
     upper = 1.0 - (head + 2.75) * inch
-    _tails(figure.add_axes((0.075, upper, 0.36, 2.5 * inch)), validation)
-    _residuals(figure.add_axes((0.56, upper, 0.41, 2.5 * inch)), validation)
+    _tails(figure.add_axes((0.075, upper, 0.36, 2.5 * inch)), numbers, latencies)
+    _residuals(figure.add_axes((0.56, upper, 0.41, 2.5 * inch)), pairs)
     _errors(figure.add_axes((0.26, 0.75 * inch, 0.52, height * inch)), rows)
-    figure.alt = alt_text(validation)
+    figure.alt = alt_text(numbers)
     return figure
 
 
-def alt_text(validation: Validated) -> str:
+def alt_text(numbers: ValidationNumbers) -> str:
     """The picture in one sentence, for those who can't see it."""
-    summary = validation.summary
     words = [
-        f"{row['metric']} {change_text(row['error'])}"
-        for row in summary["metrics"]
-        if row["error"] is not None and row["metric"].startswith("latency.")
+        f"{row.metric} {change_text(row.error)}"
+        for row in numbers.metrics
+        if row.error is not None and row.metric.startswith("latency.")
     ]
-    off = [row["metric"] for row in summary["metrics"] if not row["ok"]]
-    told = f"outside their tolerance: {', '.join(off)}" if off else "all numbers within their tolerance"
+    off = numbers.off
+    judged = f"outside their tolerance: {', '.join(off)}" if off else "all numbers within their tolerance"
     return (
-        f"Live behind {summary['proxy']} against simulated, {summary['scenario'] or 'scenario'}:"
-        f" {summary['verdict']}; {'; '.join(words)}; {told}."
+        f"Live behind {numbers.proxy} against simulated, {numbers.scenario or 'scenario'}:"
+        f" {numbers.verdict}; {'; '.join(words)}; {judged}."
     )
 
 
 # ---- text around ------------------------------------------------------------------------------------
 
 
-def _under_the_title(validation: Validated) -> list[str]:
+def _under_the_title(numbers: ValidationNumbers, description: str) -> list[str]:
     """What the scenario is, how its requests agree, and why it is not a pass, in lines."""
-    summary = validation.summary
-    pairs = summary["paired"]
+    pairs = numbers.paired
     said = "closed load: requests are not paired"
-    if pairs["requests"]:
+    if pairs.status_equal is not None and pairs.attempts_equal is not None:
         said = (
-            f"{pairs['requests']:,} requests, one by one: same status {ratio_text(pairs['status_equal'])},"
-            f" as many tries {ratio_text(pairs['attempts_equal'])}"
+            f"{pairs.requests:,} requests compared one by one: same status {ratio_text(pairs.status_equal)},"
+            f" same number of attempts {ratio_text(pairs.attempts_equal)}"
         )
-    described = textwrap.wrap(validation.scenario.description, 118)[:3]
-    return [*described, said, *textwrap.wrap(" ".join(summary["reasons"][:1]), 118)[:2]]
+    described = textwrap.wrap(description, 118)[:3]
+    return [*described, said, *textwrap.wrap(" ".join(numbers.reasons[:1]), 118)[:2]]
 
 
-def _heading(figure: style.Picture, summary: dict[str, Any], said: list[str]) -> None:
+def _heading(figure: style.Picture, numbers: ValidationNumbers, said: list[str]) -> None:
     inch = 1.0 / figure.get_figheight()
-    word = summary["verdict"]
-    title = f"{summary['scenario'] or 'scenario'} behind {summary['proxy']}"
+    title = f"{numbers.scenario or 'scenario'} behind {numbers.proxy}"
     top = 1.0 - 0.15 * inch
     text = figure.text(style.LEFT, top, title, fontsize=14, weight="bold", va="top", color=style.INK)
     end = text.get_window_extent().x1 / figure.bbox.width
     figure.text(
-        end + 0.02, top, word.upper(), fontsize=12, weight="bold", va="top", color="white",
-        bbox={"boxstyle": "round,pad=0.3", "facecolor": MARKS[word], "edgecolor": "none"},
+        end + 0.02, top, numbers.verdict.upper(), fontsize=12, weight="bold", va="top", color="white",
+        bbox={"boxstyle": "round,pad=0.3", "facecolor": MARKS[numbers.verdict], "edgecolor": "none"},
     )  # fmt: skip
     figure.text(
         style.LEFT,
@@ -155,25 +116,23 @@ def _heading(figure: style.Picture, summary: dict[str, Any], said: list[str]) ->
     )
 
 
-def _caption(figure: style.Picture, summary: dict[str, Any]) -> None:
-    overhead = [
-        duration_text(pick(each["mean"] for each in summary["overhead"].values())) for pick in (min, max)
-    ]
-    line = (
-        f"meshsim {summary['version']} · seed {summary['seed']} · {summary['measured']:g} s measured ·"
-        f" overhead of a call, calibrated and added to the model: {' to '.join(dict.fromkeys(overhead))}"
+def _source(numbers: ValidationNumbers) -> str:
+    """Where the picture comes from."""
+    means = [each.mean for each in numbers.overhead.values()]
+    overhead = dict.fromkeys((duration_text(min(means)), duration_text(max(means))))
+    return (
+        f"meshsim {numbers.version} · seed {numbers.seed} · {numbers.measured:g} s measured ·"
+        f" overhead of a call, calibrated and in the model: {' to '.join(overhead)}"
     )
-    style.caption(figure, [line])
 
 
 # ---- panels -----------------------------------------------------------------------------------------
 
 
-def _tails(axes: Axes, validation: Validated) -> None:
+def _tails(axes: Axes, numbers: ValidationNumbers, curves: tuple[Floats, Floats]) -> None:
     """The share of answers that take longer, by latency; theory as marks at its percentiles."""
     style.tidy(axes, "share of requests that take longer than …")
-    axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)
-    ends, curves = [], validation.latencies()
+    ends = []
     for name, look, values in zip(("simulated", "live"), LOOKS, curves, strict=True):
         if len(values):
             share = 1.0 - np.arange(len(values)) / len(values)
@@ -185,43 +144,33 @@ def _tails(axes: Axes, validation: Validated) -> None:
     low = min(float(np.quantile(values[values > 0.0], 0.02)) for values in known)
     high = 1.05 * max(float(values[-1]) for values in known)
     least = 0.7 / max(len(values) for values in known)
-    exact, marks = _theory(validation.summary)
+    exact, marks = _theory(numbers)
     if marks:
         x, y = zip(*marks, strict=True)
         edge, name = (style.BLACK, "theory") if exact else ("#777777", "theory ≈")
         axes.plot(x, y, "D", markersize=5.5, markerfacecolor="white", markeredgecolor=edge, zorder=5)
         ends.append(style.LineEnd(name, x[-1], y[-1], edge))
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    tails.log_latency(axes, low, max([high, *(1.05 * x for x, _ in marks)]))
+    tails.log_share(axes, min([least, *(0.7 * y for _, y in marks)]), 1.15)
     axes.set_xlabel("latency", fontsize=style.SIZE, color=style.INK)
-    axes.set_xlim(low, max([high, *(1.05 * x for x, _ in marks)]))
-    axes.set_ylim(min([least, *(0.7 * y for _, y in marks)]), 1.15)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 60 * low else (1.0, 2.0, 5.0)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: duration_text(value)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.yaxis.set_minor_formatter(NullFormatter())
     style.name_lines(axes, ends)
 
 
-def _theory(summary: dict[str, Any]) -> tuple[bool, list[tuple[float, float]]]:
+def _theory(numbers: ValidationNumbers) -> tuple[bool, list[tuple[float, float]]]:
     """Whether theory is exact; and the percentiles that it knows: latency, s, and the share beyond."""
-    told = {each["metric"]: each for each in summary["theory"] if each["kind"] != "bound"}
-    found = [(told.get(f"latency.{key}"), 1.0 - q) for key, q in QUANTILES.items()]
-    marks = [(each["value"], beyond) for each, beyond in found if each is not None]
-    return all(each["kind"] == "exact" for each, _ in found if each is not None), marks
+    known = {each.metric: each for each in numbers.theory if each.kind != "bound"}
+    found = [(known[f"latency.{key}"], 1.0 - q) for key, q in QUANTILES.items() if f"latency.{key}" in known]
+    return all(each.kind == "exact" for each, _ in found), [(each.value, beyond) for each, beyond in found]
 
 
-def _residuals(axes: Axes, validation: Validated) -> None:
+def _residuals(axes: Axes, pairs: Agreement) -> None:
     """Live minus simulated latency of each request, by its simulated latency, with bands of percentiles."""
     style.tidy(axes, "live - simulated latency of each request, ms")
-    pairs = validation.pairs
-    same = pairs.same_status & pairs.same_attempts
-    x, y = pairs.simulated[same], 1e3 * (pairs.live - pairs.simulated)[same]
+    x, y = pairs.simulated[pairs.same], 1e3 * pairs.residuals
     positive = x > 0.0
     x, y = x[positive], y[positive]
     if len(x) < 2 * BANDS:
-        axes.text(0.5, 0.5, "too few requests are paired", ha="center", transform=axes.transAxes)
+        tails.nothing_to_draw(axes, "too few requests are paired")
         return
     axes.plot(x, y, ".", markersize=2, color=style.SKY, alpha=0.5, rasterized=True)
     order = np.argsort(x)
@@ -236,33 +185,28 @@ def _residuals(axes: Axes, validation: Validated) -> None:
     axes.axhline(0.0, color=style.INK, linewidth=0.8)
     limit = max(1.6 * float(np.abs(np.quantile(y, (0.01, 0.99))).max()), 1.0)
     axes.set_ylim(-limit, limit)
-    axes.set_xscale("log")
-    low, high = float(np.quantile(x, 0.005)), float(x.max()) * 1.05
-    axes.set_xlim(low, high)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 60 * low else (1.0, 2.0, 5.0)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: duration_text(value)))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    tails.log_latency(axes, float(np.quantile(x, 0.005)), float(x.max()) * 1.05)
     beyond = int(np.count_nonzero(np.abs(y) > limit))
-    told = "line: median; bands: 50 and 90 % of requests" + (f"; {beyond} lie outside" if beyond else "")
-    axes.set_xlabel(f"simulated latency\n{told}", fontsize=style.SIZE, color=style.INK)
+    legend = "line: median; bands: 50 and 90 % of requests" + (f"; {beyond} outside" if beyond else "")
+    axes.set_xlabel(f"simulated latency\n{legend}", fontsize=style.SIZE, color=style.INK)
 
 
-def _errors(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
+def _errors(axes: Axes, rows: Sequence[Metric]) -> None:
     """Each number's error as a share of its tolerance."""
-    style.tidy(axes, "error as a share of its tolerance; within the shade passes", lines=False)
+    style.tidy(axes, "error as a share of its tolerance; the shaded range passes", lines=False)
     axes.axvspan(-1.0, 1.0, color="#E8F3EE", linewidth=0)
     axes.axvline(0.0, color=style.INK, linewidth=0.8)
     for place, row in enumerate(rows):
-        ratio = row["difference"] / row["allowed"] if row["allowed"] else np.sign(row["difference"]) * np.inf
+        ratio = row.difference / row.allowed if row.allowed else np.sign(row.difference) * np.inf
         shown = float(np.clip(ratio, -REACH, REACH))
         outside = abs(ratio) > REACH
-        marker = (">" if ratio > 0 else "<") if outside else ("o" if row["ok"] else "X")
-        colour = style.GREEN if row["ok"] else style.VERMILLION
+        marker = (">" if ratio > 0 else "<") if outside else ("o" if row.ok else "X")
+        colour = style.GREEN if row.ok else style.VERMILLION
         axes.plot([0.0, shown], [place, place], color=colour, linewidth=1.2)
         axes.plot([shown], [place], marker, color=colour, markersize=7 if marker != "o" else 5.5)
         axes.text(1.02, place, _said(row), transform=axes.get_yaxis_transform(), va="center",
                   fontsize=style.SIZE, color=style.INK)  # fmt: skip
-    axes.set_yticks(range(len(rows)), [_named(row["metric"]) for row in rows])
+    axes.set_yticks(range(len(rows)), [_named(row.metric) for row in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(-REACH - 0.15, REACH + 0.15)
     axes.set_xticks([-2, -1, 0, 1, 2], ["-200 %", "-100 %", "0", "+100 %", "+200 %"])
@@ -275,8 +219,8 @@ def _named(metric: str) -> str:
     return style.shortened(metric.removeprefix("edges.").removeprefix("services."), LONGEST)
 
 
-def _said(row: dict[str, Any]) -> str:
+def _said(row: Metric) -> str:
     """Error and tolerance of a number in words."""
-    if row["error"] is None:
-        return f"{row['difference']:+.3g}, ± {row['allowed']:.3g} allowed"
-    return f"{change_text(row['error'])}, ± {ratio_text(row['tolerance'])} allowed"
+    if row.error is None or row.tolerance is None:
+        return f"{row.difference:+.3g}, tolerance {row.allowed:.3g}"
+    return f"{change_text(row.error)}, tolerance {ratio_text(row.tolerance)}"

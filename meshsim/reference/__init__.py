@@ -1,6 +1,6 @@
 """The reference model: the whole mesh as SimPy processes, to read, and to hold the engine against.
 
-It tells the same story as the engine, written independently of it, from `docs/background/model.md` alone.
+It models the same mesh as the engine, written independently of it, from `docs/background/model.md` alone.
 Both draw the same keyed numbers, so they must agree request by request. It is slow (a few thousand requests a
 second) and short. A tour, from the outside in:
 
@@ -10,9 +10,10 @@ second) and short. A tour, from the outside in:
     attempt   one try's journey, one process: link, replica, link; and the notice when its caller gives up
     replica   sidecar, queue, workers, script of further calls
     upstream, cluster, balance, outlier, budgets    what a caller's proxy knows, and decides by
-    link, station, dials, clock                     latency and loss; waiting; what faults turn; the clock
+    link, station, modifiers, clock                 latency and loss; waiting; what faults change; the clock
     events    faults and configuration pushes
-    world     who is there; the run
+    run, tables    what all of these share; what is recorded
+    world     who is there; from the first arrival to the last answer
 """
 
 from __future__ import annotations
@@ -52,25 +53,13 @@ def simulate(
     Returns:
         The records of the run. After a KeyboardInterrupt, those of the run so far, with `complete` False.
     """
-    return _simulate(scenario, seed, progress)[0]
+    return simulate_counting(scenario, seed, progress=progress)[0]
 
 
-def simulate_counting(scenario: Scenario, seed: int | None = None) -> tuple[Records, Counter[str]]:
-    """Simulate, and count how often each mechanism acted.
-
-    Args:
-        scenario: what to simulate.
-        seed: of all draws; the scenario's where it is None.
-
-    Returns:
-        The records, and the counts by the names in :data:`MECHANISMS`.
-    """
-    return _simulate(scenario, seed, None)
-
-
-def _simulate(
-    scenario: Scenario, seed: int | None, progress: Callable[[float], None] | None
+def simulate_counting(
+    scenario: Scenario, seed: int | None = None, *, progress: Callable[[float], None] | None = None
 ) -> tuple[Records, Counter[str]]:
+    """The same, and how often each mechanism acted, by the names in :data:`MECHANISMS`."""
     world = World(scenario, scenario.seed if seed is None else seed)
     complete = interrupted = False
     try:

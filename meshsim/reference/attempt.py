@@ -6,26 +6,42 @@
                        response | per-try time-out | abandoned, since another try won or the call is over
 
 What happens over there is a process, :meth:`Attempt.journey`: out over the link, through the replica, and
-back. The caller may be gone by then. It sends word of that (:meth:`Attempt.notice`), which takes its time
-too: the upstream works for nobody meanwhile.
+back. The caller may have given up by then. It sends a notice of that (:meth:`Attempt.notice`), which takes
+its time too: meanwhile the upstream works in vain.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import simpy
 
-from meshsim.random import LINK_BACK, LINK_NOTICE, LINK_OUT, LOSS_BACK, LOSS_OUT, derive
-from meshsim.reference.clock import Clock, Steps
-from meshsim.reference.cluster import Host
-from meshsim.reference.replica import Answer
-from meshsim.reference.tables import AttemptRow
-
-if TYPE_CHECKING:
-    from meshsim.reference.tries import Tries
+from meshsim.random import LINK_BACK, LINK_NOTICE, LINK_OUT, LOSS_BACK, LOSS_OUT, Key, derive
+from meshsim.reference.clock import Steps
+from meshsim.reference.cluster import Answer, Host
+from meshsim.reference.link import Link
+from meshsim.reference.run import Run
+from meshsim.reference.tables import AttemptRow, CallRow
 
 FIRST, RETRY, HEDGE = range(3)
+
+
+class Owner(Protocol):
+    """Whose attempts they are (:class:`meshsim.reference.tries.Tries`)."""
+
+    run: Run
+    key: Key
+    link: Link
+    row: CallRow
+
+    def refused(self, attempt: Attempt, flag: str) -> None:
+        """It got no host or no connection."""
+
+    def sent(self, attempt: Attempt) -> AttemptRow:
+        """It got its connection; its row in the tables."""
+
+    def ended(self, attempt: Attempt, status: int, flag: str) -> None:
+        """It is over, by a response or by its time-out."""
 
 
 class Attempt:
@@ -45,15 +61,15 @@ class Attempt:
     row: AttemptRow
     process: simpy.Process
 
-    def __init__(self, tries: Tries, number: int, kind: int, *, slot: bool) -> None:
+    def __init__(self, tries: Owner, number: int, kind: int, *, slot: bool) -> None:
         self.tries = tries
-        self.call = tries.call
-        self.clock: Clock = tries.clock
-        self.link = tries.call.upstream.link
-        self.key = derive(tries.call.key, number)
+        self.clock = tries.run.clock
+        self.link = tries.link
+        self.key = derive(tries.key, number)
+        self.request = tries.row.request
         self.kind = kind
         self.slot = slot
-        self.extra = tries.call.extra or kind != FIRST
+        self.extra = tries.row.extra or kind != FIRST
         self.sent = False
         self.over = False
         self.resending = False
@@ -72,7 +88,6 @@ class Attempt:
         self.sent = True
         self.host = host
         self.row = self.tries.sent(self)
-        self.tries.set_per_try_timer(self)
         delay = self.link.latency(self.key, LINK_OUT)
         self.resending = self.link.loses(self.key, LOSS_OUT)
         self.arrived = self.clock.event()
@@ -83,13 +98,13 @@ class Attempt:
         self.over = True
         self.row.ended = self.clock.now
         if self.resending:
-            self.call.did["resend stopped"] += 1
+            self.tries.run.did["resend stopped"] += 1
             self.process.interrupt()
         else:
             self.clock.work(self.notice(self.link.latency(self.key, LINK_NOTICE)))
 
     def end(self, status: int, flag: str) -> None:
-        """The response is here, or will never be; nobody may care any more."""
+        """The response is here, or will never be; the caller may have given up before."""
         if not self.over:
             self.over = True
             self.row.ended = self.clock.now
@@ -125,7 +140,7 @@ class Attempt:
         self.end(answer.status, answer.flag)
 
     def notice(self, delay: float) -> Steps[None]:
-        """Word to the upstream that the caller gave up; it never overtakes the request."""
+        """A notice to the upstream that the caller gave up; it never overtakes the request."""
         yield self.clock.timeout(delay)
         yield self.arrived
         self.host.replica.learn(self)

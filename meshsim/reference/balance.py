@@ -47,7 +47,7 @@ class Random:
 
 
 class Choices:
-    """The least loaded of a few drawn at random: nearly as good as looking at all, and no herd."""
+    """The least loaded of a few drawn at random: nearly as good, and callers don't pick alike."""
 
     def __init__(self, choices: int) -> None:
         self.choices = choices

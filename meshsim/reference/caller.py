@@ -2,69 +2,60 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 from meshsim.random import PROXIES, Key, derive
 from meshsim.reference.call import Call
-from meshsim.reference.clock import Clock
+from meshsim.reference.cluster import Server
+from meshsim.reference.link import Link
+from meshsim.reference.run import Run
 from meshsim.reference.station import Sidecar
-from meshsim.reference.tables import RequestRow
+from meshsim.reference.tables import CallRow, RequestRow
 from meshsim.reference.upstream import Upstream
 from meshsim.scenario.model import CLIENT, Scenario
-
-if TYPE_CHECKING:
-    from meshsim.reference.world import World
 
 
 class Caller:
     """A caller instance and its proxy.
 
     Attributes:
-        number: 0 for the client, then the replicas in order of the file.
         service: what it is an instance of.
+        key: of its proxy's draws, by its number: 0 for the client, then the replicas in order of the file.
         upstreams: what it knows of the services it calls.
         version: of its policies: when they were pushed, s, and the event's number; -1 for those of the start.
     """
 
-    def __init__(self, world: World, number: int, service: str) -> None:
-        self.clock: Clock = world.clock
-        self.did: Counter[str] = world.did
-        self.tables = world.tables
-        self.number = number
+    def __init__(self, run: Run, number: int, service: str) -> None:
+        self.run = run
         self.service = service
-        self.key = derive(derive(world.seed, PROXIES), number)
-        mesh = world.scenario.mesh
-        has_sidecar = mesh.dataplane == "sidecar" and not self.is_client
-        self.sidecar = Sidecar(world.clock, mesh.proxy if has_sidecar else None)
+        self.key = derive(derive(run.seed, PROXIES), number)
+        mesh = run.scenario.mesh
+        has_sidecar = mesh.dataplane == "sidecar" and service != CLIENT
+        self.sidecar = Sidecar(run.clock, mesh.proxy if has_sidecar else None)
         self.upstreams: dict[str, Upstream] = {}
         self.version: tuple[float, int] = (-1.0, -1)
 
-    @property
-    def is_client(self) -> bool:
-        """Whether it is where the load comes from."""
-        return self.service == CLIENT
-
-    def connect(self, world: World) -> None:
+    def connect(
+        self, links: Mapping[tuple[str, str], Link], replicas: Mapping[str, Sequence[Server]]
+    ) -> None:
         """Get to know the services it calls, once all exist."""
-        for edge, (caller, service) in enumerate(world.edges):
+        for number, ((caller, service), link) in enumerate(links.items()):
             if caller == self.service:
+                policy = self.run.scenario.policy(caller, service)
                 self.upstreams[service] = Upstream(
-                    self.clock,
-                    self.key,
-                    edge,
-                    world.links[caller, service],
-                    world.scenario.policy(caller, service),
-                    world.services[service],
-                    self.tables,
-                    self.did,
+                    self.run, self.key, number, link, policy, replicas[service]
                 )
 
     def call(self, service: str, key: Key, request: RequestRow, *, extra: bool) -> Call:
         """Begin a call."""
-        return Call(self, self.upstreams[service], key, request, self.tables, extra=extra)
+        upstream = self.upstreams[service]
+        row = CallRow(request, upstream.edge, self.run.clock.now, extra)
+        return Call(self.run, self.sidecar, upstream, key, row, by_client=self.service == CLIENT)
 
-    def push(self, scenario: Scenario) -> None:
-        """Take the policies of a scenario."""
+    def push(self, scenario: Scenario, version: tuple[float, int]) -> None:
+        """Take the policies of a scenario, unless newer ones overtook them."""
+        if version <= self.version:
+            return
+        self.version = version
         for service, upstream in self.upstreams.items():
             upstream.push(scenario.policy(self.service, service))

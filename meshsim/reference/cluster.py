@@ -15,23 +15,59 @@ A host that is ejected, or goes down, loses its connections: idle ones at once, 
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import floor
-from typing import TYPE_CHECKING
+from typing import NamedTuple, Protocol
+
+import simpy
 
 from meshsim.random import Key
 from meshsim.reference.balance import balancer
-from meshsim.reference.clock import Clock
+from meshsim.reference.clock import Steps
 from meshsim.reference.outlier import Outliers
-from meshsim.reference.replica import Replica
-from meshsim.reference.tables import Tables
+from meshsim.reference.run import Run
+from meshsim.reference.tables import RequestRow
 from meshsim.scenario.model import Policy
 
-if TYPE_CHECKING:
-    from meshsim.reference.attempt import Attempt
-
 MIN_CONCURRENCY = 3
+
+
+class Answer(NamedTuple):
+    """A response: its status, and the flag of the proxy that made it, if one did."""
+
+    status: int
+    flag: str = ""
+
+
+class Server(Protocol):
+    """A replica, as its callers know it (:class:`meshsim.reference.replica.Replica`)."""
+
+    index: int
+    version: str
+
+    def receive(self, attempt: Try) -> Steps[Answer | None]:
+        """All that it does about an attempt; None when there is nobody to answer."""
+
+    def learn(self, attempt: Try) -> None:
+        """The attempt's caller gave up."""
+
+
+class Try(Protocol):
+    """An attempt, as connections and replicas know it (:class:`meshsim.reference.attempt.Attempt`)."""
+
+    key: Key
+    request: RequestRow
+    extra: bool
+    sent: bool
+    process: simpy.Process
+
+    def refuse(self, flag: str) -> None:
+        """There is no room on the way to its host."""
+
+    def send(self, host: Host) -> None:
+        """It has a connection."""
 
 
 @dataclass(eq=False, slots=True)
@@ -44,16 +80,16 @@ class Host:
         idle: those that carry nothing.
         pending: attempts that wait for one.
         busy: attempts that have one: sent and not over.
-        doomed: those of them whose connections are closed when they are free.
+        closing: those of them whose connections are closed when they are free.
     """
 
     number: int
-    replica: Replica
+    replica: Server
     connections: int = 0
     idle: int = 0
-    pending: deque[Attempt] = field(default_factory=deque)
-    busy: set[Attempt] = field(default_factory=set)
-    doomed: set[Attempt] = field(default_factory=set)
+    pending: deque[Try] = field(default_factory=deque)
+    busy: set[Try] = field(default_factory=set)
+    closing: set[Try] = field(default_factory=set)
 
     @property
     def active(self) -> int:
@@ -70,25 +106,15 @@ class Cluster:
         slots: retries and hedges that are waited for or under way.
     """
 
-    def __init__(
-        self,
-        clock: Clock,
-        caller: Key,
-        edge: int,
-        policy: Policy,
-        replicas: list[Replica],
-        tables: Tables,
-        did: Counter[str],
-    ) -> None:
-        self.clock = clock
+    def __init__(self, run: Run, caller: Key, edge: int, policy: Policy, replicas: Sequence[Server]) -> None:
+        self.run = run
+        self.did = run.did
         self.caller = caller
         self.edge = edge
         self.policy = policy
-        self.tables = tables
-        self.did = did
         self.hosts = [Host(number, replica) for number, replica in enumerate(replicas)]
         self.balancer = balancer(policy.balance, caller, len(replicas))
-        self.outliers = Outliers(clock, policy.outlier_detection, len(replicas))
+        self.outliers = Outliers(run.clock, policy.outlier_detection, len(replicas))
         self.active = self.pending = self.connections = self.slots = self.broken = 0
 
     def push(self, policy: Policy) -> None:
@@ -107,17 +133,17 @@ class Cluster:
         if not available:
             return None
         self.did["panic pick"] += self.outliers.panic
-        self.did["stale pick"] += self.outliers.news is not None
+        self.did["stale pick"] += self.outliers.update is not None
         return available[self.balancer.pick(key, available)]
 
     def charge(self, host: Host, status: int, now: float) -> None:
         """Tell outlier detection how an attempt ended."""
         if self.outliers.record(host.number, status, now):
             self.did["ejection"] += 1
-            self.tables.ejections.append((now, self.edge, host.replica.index))
+            self.run.tables.ejections.append((now, self.edge, host.replica.index))
             self._drain(host)
 
-    def lose(self, replica: Replica) -> None:
+    def lose(self, replica: Server) -> None:
         """A replica went down: its connections are no more."""
         for host in self.hosts:
             if host.replica is replica:
@@ -125,7 +151,7 @@ class Cluster:
 
     # ---- connections -------------------------------------------------------------------------------
 
-    def connect(self, attempt: Attempt, host: Host) -> None:
+    def connect(self, attempt: Try, host: Host) -> None:
         """Get the attempt a connection to its host: at once, later, or never (`UO`)."""
         if host.idle:
             self._attach(attempt, host)
@@ -137,25 +163,25 @@ class Cluster:
             self._open(host)
             self.did["pending"] += not attempt.sent
 
-    def leave(self, attempt: Attempt, host: Host) -> None:
+    def leave(self, attempt: Try, host: Host) -> None:
         """The attempt waits for a connection no more."""
         host.pending.remove(attempt)
         self.pending -= 1
 
-    def release(self, attempt: Attempt, host: Host, *, broken: bool) -> None:
+    def release(self, attempt: Try, host: Host, *, broken: bool) -> None:
         """An attempt is over; its connection serves the next of this host, or is closed."""
         self.active -= 1
         host.busy.remove(attempt)
         if broken:
             if self.broken == 0:
-                self.clock.after(0.0, self._forget)
+                self.run.clock.after(0.0, self._forget)
             self.broken += 1
-        if broken or attempt in host.doomed:
+        if broken or attempt in host.closing:
             self._close(host)
         else:
             host.idle += 1
             self._serve(host)
-        host.doomed.discard(attempt)
+        host.closing.discard(attempt)
         self._open(host)
 
     def _forget(self) -> None:
@@ -165,11 +191,11 @@ class Cluster:
     def _drain(self, host: Host) -> None:
         """Close what is idle, and mark what is not."""
         self.did["idle connection closed"] += host.idle
-        self.did["busy connection closed"] += len(host.busy - host.doomed)
+        self.did["busy connection closed"] += len(host.busy - host.closing)
         while host.idle:
             host.idle -= 1
             self._close(host)
-        host.doomed |= host.busy
+        host.closing |= host.busy
 
     def _close(self, host: Host) -> None:
         host.connections -= 1
@@ -190,7 +216,7 @@ class Cluster:
             self.pending -= 1
             self._attach(attempt, host)
 
-    def _attach(self, attempt: Attempt, host: Host) -> None:
+    def _attach(self, attempt: Try, host: Host) -> None:
         if self.active >= self.policy.circuit_breaker.max_requests:
             attempt.refuse("UO")
             return

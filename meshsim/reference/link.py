@@ -7,11 +7,10 @@ latency of 200 ms: the reason why so small a loss is worth a policy.
 
 from __future__ import annotations
 
-from collections import Counter
-
 from meshsim.random import Key, u01
-from meshsim.reference.clock import Clock, Steps
-from meshsim.reference.dials import Factor, Share
+from meshsim.reference.clock import Steps
+from meshsim.reference.modifiers import Factor, Share
+from meshsim.reference.run import Run
 from meshsim.scenario import model
 
 TRANSMISSIONS = 16
@@ -27,9 +26,8 @@ class Link:
         loss: share of transmissions lost.
     """
 
-    def __init__(self, clock: Clock, link: model.Link, did: Counter[str]) -> None:
-        self.clock = clock
-        self.did = did
+    def __init__(self, run: Run, link: model.Link) -> None:
+        self.run = run
         self.slower = Factor()
         self.loss = Share(link.loss)
         self._latency = link.latency.build()
@@ -46,8 +44,8 @@ class Link:
         """Send again what was lost at first, until it gets through; False when the last one is lost too."""
         wait = RESEND_FIRST
         for transmission in range(1, TRANSMISSIONS):
-            self.did["resend"] += 1
-            yield self.clock.timeout(wait)
+            self.run.did["resend"] += 1
+            yield self.run.clock.timeout(wait)
             wait = min(2.0 * wait, RESEND_MAX)
             if not self.loses(key, purpose + transmission):
                 return True

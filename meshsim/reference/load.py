@@ -1,27 +1,30 @@
 """Where requests come from: a rate (open), or users who think and wait (closed).
 
-An open load comes as it does, however slow the answers are. Users slow down with them, which is kind to the
-system and hides its worst hours: the classic mistake of benchmarks.
+An open load comes as it does, however slow the answers are. Users slow down with them, which makes less
+load when the system is slow and hides how it fails: the classic mistake of benchmarks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count, takewhile
 from math import inf, log1p, sqrt
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import simpy
 
 from meshsim.errors import MeshsimError
 from meshsim.random import GAP, STATE, THINK, Key, derive, u01
 from meshsim.reference.clock import Steps
+from meshsim.reference.run import Run
 from meshsim.scenario.model import Load, Mmpp, ProfilePoint
 from meshsim.units import RESOLUTION
 
+Arrive = Callable[[int, Load, Key], simpy.Process]
+"""Begins a request, by the load's number, the load and the request's key; it ends with the answer."""
+
 STANDSTILL = 10_000
 """So many requests of one user at one instant are a scenario in which time does not pass."""
-
-if TYPE_CHECKING:
-    from meshsim.reference.world import World
 
 
 class Piece(NamedTuple):
@@ -110,37 +113,37 @@ def _due(pieces: Iterator[Piece], gaps: Iterator[float]) -> Iterator[float]:
         yield piece.reaches(due - area)
 
 
-def open_load(world: World, index: int, load: Load) -> Steps[None]:
+def open_load(run: Run, arrive: Arrive, index: int, load: Load) -> Steps[None]:
     """The process of an open load."""
-    key = derive(world.seed, index)
-    for n, time in enumerate(arrivals(load, key, world.scenario.duration)):
-        if time >= world.scenario.duration - RESOLUTION:
+    key = derive(run.seed, index)
+    for n, time in enumerate(arrivals(load, key, run.scenario.duration)):
+        if time >= run.scenario.duration - RESOLUTION:
             return
-        yield world.clock.at(time)
-        world.arrive(index, load, derive(key, n))
+        yield run.clock.at(time)
+        arrive(index, load, derive(key, n))
 
 
-def user(world: World, index: int, load: Load, number: int) -> Steps[None]:
+def user(run: Run, arrive: Arrive, index: int, load: Load, number: int) -> Steps[None]:
     """The process of one user of a closed load."""
-    key = derive(derive(world.seed, index), number)
+    key = derive(derive(run.seed, index), number)
     think = load.think.build()
     last, repeated = -1.0, 0
     for n in count():
-        yield world.clock.timeout(think.draw(derive(key, n), THINK))
-        if world.clock.now >= world.scenario.duration - RESOLUTION:
+        yield run.clock.timeout(think.draw(derive(key, n), THINK))
+        if run.clock.now >= run.scenario.duration - RESOLUTION:
             return
-        repeated = repeated + 1 if world.clock.now == last else 0
-        last = world.clock.now
+        repeated = repeated + 1 if run.clock.now == last else 0
+        last = run.clock.now
         if repeated >= STANDSTILL:
             raise MeshsimError(f"load[{index}]: time would never pass; give its users a `think` time")
-        yield world.arrive(index, load, derive(key, n)).process
+        yield arrive(index, load, derive(key, n))
 
 
-def begin(world: World) -> None:
+def begin(run: Run, arrive: Arrive) -> None:
     """Start all loads."""
-    for index, load in enumerate(world.scenario.load):
+    for index, load in enumerate(run.scenario.load):
         if load.users is None:
-            world.clock.work(open_load(world, index, load))
+            run.clock.work(open_load(run, arrive, index, load))
         else:
             for number in range(load.users):
-                world.clock.work(user(world, index, load, number))
+                run.clock.work(user(run, arrive, index, load, number))

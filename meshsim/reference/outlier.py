@@ -7,8 +7,8 @@ Each ejection lasts longer than the one before, as long as the host does not sta
 many ejections would put all load on the few that are left, hence the cap and the *panic*: below a share of
 healthy hosts, all are used again.
 
-The balancer knows what it was told last. It is told of a change at once, unless it was told of another less
-than `merge_window` before: then it learns this one a `merge_window` later, with all that have come meanwhile.
+The balancer is updated at once when a host is ejected or let back, unless another update was less than
+`merge_window` before: then this one takes effect a `merge_window` later, with all changes until then.
 
 Source: Envoy, ``outlier_detection_impl.cc``, and ``scheduleUpdate`` in ``cluster_manager_impl.cc``.
 """
@@ -52,8 +52,8 @@ class Outliers:
     Attributes:
         available: the hosts that the balancer may pick, as far as it knows.
         panic: whether these are all hosts because too few are healthy.
-        told: when it was told, s.
-        news: what it will be told next, and when; None if it knows all.
+        updated: when they last changed, s.
+        update: the one that waits for the merge window; None if there is none.
     """
 
     def __init__(self, clock: Clock, settings: OutlierDetection | None, hosts: int) -> None:
@@ -63,16 +63,16 @@ class Outliers:
         self.ticks = 0
         self.available = list(range(hosts))
         self.panic = False
-        self.told = -inf
-        self.news: object | None = None
+        self.updated = -inf
+        self.update: object | None = None
 
     def configure(self, settings: OutlierDetection | None) -> None:
-        """New settings; ejections stay, but without settings all hosts are back. The balancer learns it."""
+        """New settings; ejections stay, but without settings all hosts are back. The balancer is updated."""
         self.settings = settings
         if settings is None:
             self.health = [Health() for _ in self.health]
-        self._tell()
-        self.told = -inf
+        self._update()
+        self.updated = -inf
 
     def record(self, host: int, status: int, now: float) -> bool:
         """Charge an outcome to a host; True if that ejects it."""
@@ -105,16 +105,16 @@ class Outliers:
     def _changed(self, settings: OutlierDetection) -> None:
         """One more host is out, or back. Envoy counts the time since the last one in whole milliseconds."""
         window = settings.merge_window
-        if window == 0.0 or self.clock.now - self.told >= window + MILLISECOND:
-            self._tell()
-        elif self.news is None:
-            news = self.news = object()
-            self.clock.after(window, lambda: self._tell() if self.news is news else None)
+        if window == 0.0 or self.clock.now - self.updated >= window + MILLISECOND:
+            self._update()
+        elif self.update is None:
+            update = self.update = object()
+            self.clock.after(window, lambda: self._update() if self.update is update else None)
 
-    def _tell(self) -> None:
-        """The balancer learns how things are."""
-        self.told = self.clock.now
-        self.news = None
+    def _update(self) -> None:
+        """The balancer's view is brought up to date."""
+        self.updated = self.clock.now
+        self.update = None
         self.panic = self._panics()
         self.available = [host for host, health in enumerate(self.health) if self.panic or not health.ejected]
 

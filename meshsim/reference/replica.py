@@ -13,31 +13,19 @@ clears up, at once, so that the process itself has only to end.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
 
 import simpy
 
 from meshsim.random import ERROR, PROXY_IN, PROXY_RESPONSE, SCRIPT, SERVICE, SLEEP, TAKEN, derive, u01
+from meshsim.reference.call import Call
+from meshsim.reference.caller import Caller
 from meshsim.reference.clock import Steps
-from meshsim.reference.dials import Factor, Share
+from meshsim.reference.cluster import Answer, Try
+from meshsim.reference.modifiers import Factor, Share
 from meshsim.reference.station import Levels, Station
 from meshsim.scenario.model import CallStep, Deployment, SleepStep
 
-if TYPE_CHECKING:
-    from collections import Counter
-
-    from meshsim.reference.attempt import Attempt
-    from meshsim.reference.call import Call
-    from meshsim.reference.caller import Caller
-
 DOWN = "down"
-
-
-class Answer(NamedTuple):
-    """A response: its status, and the flag of the proxy that made it, if one did."""
-
-    status: int
-    flag: str = ""
 
 
 @dataclass(eq=False, slots=True)
@@ -48,15 +36,15 @@ class Visit:
         turn: the event that gives it a worker; None as long as it has not asked for one.
         holds: whether a worker is its own, or will be when its turn comes.
         served: whether service and script are over.
-        forsaken: whether the replica knows that the caller gave up.
+        abandoned: whether the replica knows that the caller gave up.
         calls: the calls it made.
     """
 
-    attempt: Attempt
+    attempt: Try
     turn: simpy.Event | None = None
     holds: bool = False
     served: bool = False
-    forsaken: bool = False
+    abandoned: bool = False
     calls: list[Call] = field(default_factory=list)
 
     @property
@@ -82,19 +70,17 @@ class Replica:
         held: attempts that arrived and are not answered, in order of arrival.
     """
 
-    def __init__(
-        self, index: int, version: str, deployment: Deployment, caller: Caller, did: Counter[str]
-    ) -> None:
+    def __init__(self, index: int, version: str, deployment: Deployment, caller: Caller) -> None:
         self.index = index
         self.version = version
         self.deployment = deployment
         self.caller = caller
-        self.clock = caller.clock
-        self.did = did
+        self.clock = caller.run.clock
+        self.did = caller.run.did
         self.slower = Factor()
         self.errors = Share(deployment.errors)
         self.outages: set[int] = set()
-        self.held: dict[Attempt, Visit] = {}
+        self.held: dict[Try, Visit] = {}
         self.levels: Levels = []
         self.station = Station(self.clock, deployment.workers, self.levels)
         self._time = deployment.time.build()
@@ -106,7 +92,7 @@ class Replica:
 
     # ---- the work ----------------------------------------------------------------------------------
 
-    def receive(self, attempt: Attempt) -> Steps[Answer | None]:
+    def receive(self, attempt: Try) -> Steps[Answer | None]:
         """All that the replica does about an attempt; None when there is nobody to answer."""
         if self.outages:
             return Answer(503, "UF")
@@ -114,15 +100,15 @@ class Replica:
         try:
             status = yield from self._handle(visit)
         except simpy.Interrupt as interrupt:
-            return Answer(503, "UC") if interrupt.cause == DOWN and not visit.forsaken else None
+            return Answer(503, "UC") if interrupt.cause == DOWN and not visit.abandoned else None
         del self.held[attempt]
-        return None if visit.forsaken else Answer(status)
+        return None if visit.abandoned else Answer(status)
 
     def _handle(self, visit: Visit) -> Steps[int]:
         """From the request's pass through the sidecar to the response's."""
         key = visit.attempt.key
         yield from self.caller.sidecar.cross(key, PROXY_IN)
-        if visit.forsaken and self.deployment.when_abandoned != "finish":
+        if visit.abandoned and self.deployment.when_abandoned != "finish":
             self.did["dropped from sidecar"] += 1
             return -1
         status = 503
@@ -132,7 +118,7 @@ class Replica:
         else:
             self.did["queue full"] += 1
         visit.served = True
-        if not visit.forsaken:
+        if not visit.abandoned:
             yield from self.caller.sidecar.cross(key, PROXY_RESPONSE)
         return status
 
@@ -144,7 +130,7 @@ class Replica:
         """Ask for a worker, with the rank that the discipline gives."""
         self._came += 1
         discipline = self.deployment.discipline
-        rank = {"fifo": 0, "lifo": -self._came, "priority": -visit.attempt.call.request.priority}[discipline]
+        rank = {"fifo": 0, "lifo": -self._came, "priority": -visit.attempt.request.priority}[discipline]
         self.did[f"{discipline} overtakes"] += discipline != "fifo" and self.station.overtaken(rank)
         visit.turn = self.station.request(rank)
         visit.holds = True
@@ -197,28 +183,28 @@ class Replica:
 
     def _call(self, visit: Visit, step: CallStep, key: int) -> Call:
         attempt = visit.attempt
-        call = self.caller.call(step.call, key, attempt.call.request, extra=attempt.extra)
+        call = self.caller.call(step.call, key, attempt.request, extra=attempt.extra)
         visit.calls.append(call)
         return call
 
-    # ---- the work's untimely ends ------------------------------------------------------------------
+    # ---- work that is cut short --------------------------------------------------------------------
 
-    def learn(self, attempt: Attempt) -> None:
+    def learn(self, attempt: Try) -> None:
         """The attempt's caller gave up. Whether that spares any work is the deployment's choice."""
         visit = self.held.get(attempt)
         if visit is None or visit.served:  # answered already, or lost
             return
-        visit.forsaken = True
+        visit.abandoned = True
         choice = self.deployment.when_abandoned
         self.did[f"abandoned: {choice}"] += 1
         if choice != "finish" and visit.turn is not None and visit.waits:
             self.did["dropped from queue"] += 1
             self.station.withdraw(visit.turn)
-            self._dismiss(visit, None)
+            self._drop(visit, None)
         elif choice == "stop" and visit.in_service:
             self.did["stopped in service"] += 1
             self._free(visit)
-            self._dismiss(visit, None)
+            self._drop(visit, None)
 
     def go_down(self, event: int) -> None:
         """Lose all that is held, if it was up until now."""
@@ -227,13 +213,13 @@ class Replica:
         self.station = Station(self.clock, self.deployment.workers, self.levels)
         for visit in list(self.held.values()):
             self.did["lost when down"] += 1
-            self._dismiss(visit, DOWN)
+            self._drop(visit, DOWN)
 
     def come_up(self, event: int) -> None:
         """The outage is over; others may not be."""
         self.outages.discard(event)
 
-    def _dismiss(self, visit: Visit, cause: str | None) -> None:
+    def _drop(self, visit: Visit, cause: str | None) -> None:
         """The work on an attempt ends now, and so do the calls made for it."""
         del self.held[visit.attempt]
         visit.attempt.process.interrupt(cause)

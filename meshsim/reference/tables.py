@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,6 +15,10 @@ from meshsim.measure.records import Attempts, Calls, Requests
 from meshsim.reference.station import Levels
 
 NAN = math.nan
+Columns = TypeVar("Columns", Requests, Calls, Attempts)
+TYPES: defaultdict[str, type] = defaultdict(lambda: np.float64, extra=np.bool_, flag=np.str_, version=np.str_)
+TYPES |= dict.fromkeys(("load", "status", "attempts", "edge", "replica", "kind"), np.int64)
+"""Of the columns; a time where nothing else is said."""
 
 
 @dataclass(slots=True)
@@ -31,15 +37,42 @@ class RequestRow:
 
 @dataclass(slots=True)
 class CallRow:
-    """A call. Columns as in :class:`Calls`."""
+    """A call, made for a request. Columns as in :class:`Calls`.
 
+    Attributes:
+        extra: whether a retry or a hedge is among its ancestors.
+        flags: what proxies did, in order.
+        attempts: sent ones.
+    """
+
+    request: RequestRow
     edge: int
-    request_start: float
     start: float
     extra: bool
     end: float = NAN
     status: int = 0
-    flag: str = ""
+    flags: list[str] = field(default_factory=list)
+    attempts: int = 0
+
+    @property
+    def request_start(self) -> float:
+        """When the request began, s."""
+        return self.request.start
+
+    @property
+    def flag(self) -> str:
+        """Its flags as one, once it has ended."""
+        return ",".join(self.flags) if self.ended else ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether its caller has an answer, or wants none any more."""
+        return not math.isnan(self.end)
+
+    def add_flag(self, flag: str) -> None:
+        """Say what a proxy did, once."""
+        if flag and flag not in self.flags:
+            self.flags.append(flag)
 
 
 @dataclass(slots=True)
@@ -67,47 +100,15 @@ class Tables:
     attempts: list[AttemptRow] = field(default_factory=list)
     ejections: list[tuple[float, int, int]] = field(default_factory=list)
 
-    def request_columns(self) -> Requests:
-        """The requests as arrays."""
-        rows = self.requests
-        return Requests(
-            load=np.array([row.load for row in rows], np.int64),
-            start=np.array([row.start for row in rows], np.float64),
-            end=np.array([row.end for row in rows], np.float64),
-            status=np.array([row.status for row in rows], np.int64),
-            flag=np.array([row.flag for row in rows], np.str_),
-            attempts=np.array([row.attempts if row.end == row.end else 0 for row in rows], np.int64),
-            version=np.array([row.version for row in rows], np.str_),
-        )
 
-    def call_columns(self) -> Calls:
-        """The calls as arrays."""
-        rows = self.calls
-        return Calls(
-            edge=np.array([row.edge for row in rows], np.int64),
-            request_start=np.array([row.request_start for row in rows], np.float64),
-            start=np.array([row.start for row in rows], np.float64),
-            end=np.array([row.end for row in rows], np.float64),
-            status=np.array([row.status for row in rows], np.int64),
-            flag=np.array([row.flag for row in rows], np.str_),
-            extra=np.array([row.extra for row in rows], np.bool_),
-        )
-
-    def attempt_columns(self) -> Attempts:
-        """The attempts as arrays."""
-        rows = self.attempts
-        return Attempts(
-            edge=np.array([row.edge for row in rows], np.int64),
-            replica=np.array([row.replica for row in rows], np.int64),
-            kind=np.array([row.kind for row in rows], np.int64),
-            request_start=np.array([row.request_start for row in rows], np.float64),
-            sent=np.array([row.sent for row in rows], np.float64),
-            arrived=np.array([row.arrived for row in rows], np.float64),
-            answered=np.array([row.answered for row in rows], np.float64),
-            status=np.array([row.status for row in rows], np.int64),
-            ended=np.array([row.ended for row in rows], np.float64),
-            extra=np.array([row.extra for row in rows], np.bool_),
-        )
+def columns(kind: type[Columns], rows: Sequence[object]) -> Columns:
+    """Rows as arrays: those of :class:`Requests`, :class:`Calls` or :class:`Attempts`."""
+    return kind(
+        **{
+            column.name: np.array([getattr(row, column.name) for row in rows], TYPES[column.name])
+            for column in fields(kind)
+        }
+    )
 
 
 def integrals(levels: Sequence[Levels], grid: Grid, end: float) -> tuple[Floats, Floats]:

@@ -12,20 +12,16 @@ processes, but what happens at an event, as plain calls in that order:
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import simpy
 
-from meshsim.random import BACKOFF, derive, u01
+from meshsim.random import BACKOFF, Key, derive, u01
 from meshsim.reference.attempt import FIRST, HEDGE, RETRY, Attempt
-from meshsim.reference.clock import Clock
-from meshsim.reference.cluster import Cluster
-from meshsim.reference.tables import AttemptRow
-from meshsim.scenario.model import Retries
-
-if TYPE_CHECKING:
-    from meshsim.reference.call import Call
+from meshsim.reference.run import Run
+from meshsim.reference.tables import AttemptRow, CallRow
+from meshsim.reference.upstream import Upstream
+from meshsim.scenario.model import Policy, Retries
 
 Verdict = Literal["win", "retry", "fail"]
 
@@ -66,6 +62,7 @@ class Tries:
     """The tries of a call, in the order of their launch.
 
     Attributes:
+        policy, row: of the call.
         answer: happens with the call's :class:`Outcome`.
         open: tries that are pending in a pool, or sent, and not over.
         backing_off: retries that wait for their back-off.
@@ -73,12 +70,18 @@ class Tries:
         over: the call has its answer, or is cancelled.
     """
 
-    def __init__(self, call: Call, cluster: Cluster) -> None:
-        self.call = call
-        self.clock: Clock = call.clock
-        self.did: Counter[str] = call.did
-        self.policy = call.policy
-        self.cluster = cluster
+    def __init__(
+        self, run: Run, upstream: Upstream, version: str | None, policy: Policy, key: Key, row: CallRow
+    ) -> None:
+        self.run = run
+        self.clock = run.clock
+        self.did = run.did
+        self.upstream = upstream
+        self.link = upstream.link
+        self.cluster = upstream.cluster(version)
+        self.policy = policy
+        self.key = key
+        self.row = row
         self.answer: simpy.Event = self.clock.event()
         self.open: list[Attempt] = []
         self.backing_off = self.launched = self.retried = self.hedged = 0
@@ -107,15 +110,16 @@ class Tries:
         self.cluster.connect(attempt, host)
 
     def sent(self, attempt: Attempt) -> AttemptRow:
-        """A try got its connection; its row in the tables."""
+        """A try got its connection. Its time-out counts from here, unless the route's is as short."""
         self.did["sent: " + ("first", "retry", "hedge")[attempt.kind]] += 1
-        return self.call.sent(attempt.host.replica.index, attempt.kind, extra=attempt.extra)
-
-    def set_per_try_timer(self, attempt: Attempt) -> None:
-        """The per-try time-out counts from the connection on, and is idle where the route's is no longer."""
+        call, replica = self.row, attempt.host.replica.index
+        row = AttemptRow(call.edge, replica, attempt.kind, call.request.start, self.clock.now, attempt.extra)
+        self.run.tables.attempts.append(row)
+        call.attempts += 1
         limit = self.policy.retries.per_try_timeout if self.policy.retries is not None else 0.0
         if limit > 0.0 and (self.policy.timeout == 0.0 or limit < self.policy.timeout):
             self.clock.after(limit, lambda: self._per_try_time_out(attempt))
+        return row
 
     # ---- a try ends --------------------------------------------------------------------------------
 
@@ -130,7 +134,7 @@ class Tries:
     def _refused(self, flag: str) -> None:
         if not self.over:
             if flag == "UH":
-                self.call.add_flag(flag)
+                self.row.add_flag(flag)
             self._fail(Outcome(503, flag))
 
     def ended(self, attempt: Attempt, status: int, flag: str) -> None:
@@ -155,16 +159,16 @@ class Tries:
         if retries is None:
             return "fail" if self.policy.hedge is not None and status >= 500 else "win"
         if not retriable(retries, status, flag):
-            if self.call.upstream.budget is not None:
-                self.call.upstream.budget.deposit(self.clock.now)
+            if self.upstream.budget is not None:
+                self.upstream.budget.deposit(self.clock.now)
             return "win"
         if self.retried >= retries.attempts:
-            self.call.add_flag("URX")
+            self.row.add_flag("URX")
             self.did["URX"] += 1
             return "fail"
         self.retried += 1
         if not self._grant_slot():
-            self.call.add_flag("UO")
+            self.row.add_flag("UO")
             self.did["UO: no retry"] += 1
             return "fail"
         return "retry"
@@ -185,7 +189,7 @@ class Tries:
             self._conclude(outcome)
 
     def _conclude(self, outcome: Outcome) -> None:
-        self.call.add_flag(outcome.flag)
+        self.row.add_flag(outcome.flag)
         self.drop()
         self.answer.succeed(outcome)
 
@@ -211,7 +215,7 @@ class Tries:
         """Wait at random, longer each time, so that the failed do not come back together."""
         assert self.policy.retries is not None
         backoff = self.policy.retries.backoff
-        u = u01(derive(self.call.key, self.launched), BACKOFF)
+        u = u01(derive(self.key, self.launched), BACKOFF)
         self.backing_off += 1
         bound = min(backoff.base * 2.0 ** min(self.retried - 1, DOUBLINGS_MAX), backoff.ceiling)
         self.clock.after(u * bound, self._retry)
@@ -236,7 +240,7 @@ class Tries:
 
     def _grant_slot(self) -> bool:
         """Ask the budget in force for a retry slot; it is taken if granted."""
-        budget = self.call.upstream.budget
+        budget = self.upstream.budget
         if budget is not None:
             granted = budget.withdraw(self.clock.now)
             self.did["refused: linkerd budget"] += not granted

@@ -7,16 +7,15 @@ share: tokens, budgets, thresholds, ejections. A push changes that at once, and 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Sequence
 from itertools import count
 
 from meshsim.random import Key
 from meshsim.reference.budgets import LinkerdBudget, TokenBucket
-from meshsim.reference.clock import Clock, Steps
-from meshsim.reference.cluster import Cluster
+from meshsim.reference.clock import Steps
+from meshsim.reference.cluster import Cluster, Server
 from meshsim.reference.link import Link
-from meshsim.reference.replica import Replica
-from meshsim.reference.tables import Tables
+from meshsim.reference.run import Run
 from meshsim.scenario.model import OutlierDetection, Policy, RetryBudget
 
 
@@ -32,24 +31,15 @@ class Upstream:
     """
 
     def __init__(
-        self,
-        clock: Clock,
-        caller: Key,
-        edge: int,
-        link: Link,
-        policy: Policy,
-        replicas: list[Replica],
-        tables: Tables,
-        did: Counter[str],
+        self, run: Run, caller: Key, edge: int, link: Link, policy: Policy, replicas: Sequence[Server]
     ) -> None:
-        self.clock = clock
+        self.run = run
+        self.clock = run.clock
         self.caller = caller
         self.edge = edge
         self.link = link
         self.policy = policy
         self.replicas = replicas
-        self.tables = tables
-        self.did = did
         self.bucket = self._new_bucket()
         self.budget = self._new_budget()
         self.clusters: dict[str | None, Cluster] = {}
@@ -60,12 +50,10 @@ class Upstream:
         """The hosts of one version, or of all: two clusters that know nothing of each other."""
         if version not in self.clusters:
             replicas = [replica for replica in self.replicas if version in (None, replica.version)]
-            self.clusters[version] = Cluster(
-                self.clock, self.caller, self.edge, self.policy, replicas, self.tables, self.did
-            )
+            self.clusters[version] = Cluster(self.run, self.caller, self.edge, self.policy, replicas)
         return self.clusters[version]
 
-    def lose(self, replica: Replica) -> None:
+    def lose(self, replica: Server) -> None:
         """A replica went down."""
         for cluster in self.clusters.values():
             cluster.lose(replica)
@@ -75,7 +63,7 @@ class Upstream:
         old = self.policy
         if policy == old:
             return
-        self.did["push"] += 1
+        self.run.did["push"] += 1
         self.policy = policy
         if policy.rate_limit != old.rate_limit:
             self.bucket = self._new_bucket()
@@ -108,7 +96,7 @@ class Upstream:
             if grid != self._grid:
                 return
             for cluster in self.clusters.values():
-                self.did["let back"] += cluster.outliers.tick(settings, self.clock.now)
+                self.run.did["let back"] += cluster.outliers.tick(settings, self.clock.now)
 
 
 def _budget(policy: Policy) -> RetryBudget | None:

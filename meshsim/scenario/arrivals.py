@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, GetJsonSchemaHandler, model_validator
@@ -20,30 +21,38 @@ class ProfilePoint(Model):
     ramp: Duration = 0.0
 
 
-def profile_mean(points: tuple[ProfilePoint, ...], start: float, end: float) -> float:
-    """Requests per second, on average between two times, s: straight pieces, ramps cut at the next point."""
-    total, rate = 0.0, 0.0
-    for index, point in enumerate(points):
-        until = points[index + 1].at if index + 1 < len(points) else end
-        until = max(min(until, end), point.at)
-        top = min(point.at + point.ramp, until)
-        reached = point.rate
-        if point.ramp > 0.0 and top < point.at + point.ramp:
-            reached = rate + (point.rate - rate) * (top - point.at) / point.ramp
-        total += _line(point.at, top, rate, reached, start, end) + _line(
-            top, until, reached, reached, start, end
-        )
-        rate = reached
+def profile_pieces(profile: tuple[ProfilePoint, ...]) -> tuple[list[float], list[float], list[float]]:
+    """The straight pieces of a profile: when each starts, s, its rate there, and how that changes, per s²."""
+    starts, rates, slopes = [0.0], [0.0], [0.0]
+
+    def piece(start: float, rate: float, slope: float) -> None:
+        if start <= starts[-1]:
+            for column in (starts, rates, slopes):
+                column.pop()
+        for column, value in ((starts, start), (rates, rate), (slopes, slope)):
+            column.append(value)
+
+    for i, point in enumerate(profile):
+        before = rates[-1] + slopes[-1] * (point.at - starts[-1])
+        if point.ramp > 0.0:
+            end = profile[i + 1].at if i + 1 < len(profile) else profile[-1].at + 1e18
+            piece(point.at, before, (point.rate - before) / point.ramp)
+            if point.at + point.ramp < end:
+                piece(point.at + point.ramp, point.rate, 0.0)
+        else:
+            piece(point.at, point.rate, 0.0)
+    return starts, rates, slopes
+
+
+def profile_mean(profile: tuple[ProfilePoint, ...], start: float, end: float) -> float:
+    """Requests per second, on average between two times, s."""
+    starts, rates, slopes = profile_pieces(profile)
+    total = 0.0
+    for left, right, rate, slope in zip(starts, [*starts[1:], inf], rates, slopes, strict=True):
+        low, high = max(left, start), min(right, end)
+        if low < high:
+            total += (high - low) * (rate + slope * (0.5 * (low + high) - left))
     return total / (end - start)
-
-
-def _line(left: float, right: float, at_left: float, at_right: float, start: float, end: float) -> float:
-    """The integral of a straight line over the part of its range that lies between start and end."""
-    low, high = max(left, start), min(right, end)
-    if high <= low or right <= left:
-        return 0.0
-    slope = (at_right - at_left) / (right - left)
-    return (high - low) * (at_left + slope * (0.5 * (low + high) - left))
 
 
 class Mmpp(Model):

@@ -11,6 +11,7 @@ from meshsim.mesh.proxy import Route
 from meshsim.mesh.queue import Lifo, Priority, Queue
 from meshsim.mesh.replica import FINISH, LEAVE_QUEUE, STOP, ScriptStep, Workload
 from meshsim.scenario import model
+from meshsim.scenario.arrivals import profile_pieces
 from meshsim.scenario.topology import Replica, Topology
 
 QUEUES = {"fifo": Queue, "lifo": Lifo, "priority": Priority}
@@ -69,22 +70,4 @@ def intensity(load: model.Load, key: random.Key, until: float) -> Intensity:
         return Modulated(key, list(load.arrivals.mmpp.rates), list(load.arrivals.mmpp.mean_times), until)
     if load.rate is not None:
         return Intensity([0.0], [load.rate], [0.0], until)
-    starts, rates, slopes = [0.0], [0.0], [0.0]
-
-    def piece(start: float, rate: float, slope: float) -> None:
-        if start <= starts[-1]:
-            for column in (starts, rates, slopes):
-                column.pop()
-        for column, value in ((starts, start), (rates, rate), (slopes, slope)):
-            column.append(value)
-
-    for i, point in enumerate(load.profile):
-        before = rates[-1] + slopes[-1] * (point.at - starts[-1])
-        if point.ramp > 0.0:
-            end = load.profile[i + 1].at if i + 1 < len(load.profile) else load.profile[-1].at + 1e18
-            piece(point.at, before, (point.rate - before) / point.ramp)
-            if point.at + point.ramp < end:
-                piece(point.at + point.ramp, point.rate, 0.0)
-        else:
-            piece(point.at, point.rate, 0.0)
-    return Intensity(starts, rates, slopes, until)
+    return Intensity(*profile_pieces(load.profile), until)

@@ -10,10 +10,7 @@ from math import comb, sqrt
 
 
 def availability(mtbf: float, mttr: float) -> float:
-    """Share of time a part is up.
-
-    Source: Barlow and Proschan, ch. 7.
-    """
+    """Share of time a part is up. Source: Barlow and Proschan, ch. 7."""
     return mtbf / (mtbf + mttr)
 
 

@@ -56,10 +56,7 @@ class BalancedQueues:
 
 
 def shortest(longer: int, n: int) -> float:
-    """Every replica is looked at: joining the shortest queue.
-
-    Source: Envoy `full_scan`.
-    """
+    """Every replica is looked at: joining the shortest queue. Source: Envoy `full_scan`."""
     return 1.0 if longer == n else 0.0
 
 
@@ -72,10 +69,7 @@ def drawn(d: int) -> Choice:
 
 
 def distinct(d: int) -> Choice:
-    """`d` different choices, as Linkerd's balancer draws them.
-
-    Source: tower `p2c`.
-    """
+    """`d` different choices, as Linkerd's balancer draws them. Source: tower `p2c`."""
     return lambda longer, n: comb(longer, d) / comb(n, d)
 
 
@@ -89,15 +83,9 @@ def affordable(n: int, c: int, rho: float) -> bool:
 
 
 def balanced(lam: float, mu: float, n: int, choice: Choice, c: int = 1, cap: int = 0) -> BalancedQueues:
-    """Solve n replicas of c exponential workers that share λ Poisson arrivals per second.
+    """Solve n replicas of c exponential workers that share λ Poisson arrivals per second, fewer than n·c·μ.
 
-    Args:
-        lam: arrivals per second in all, below n·c·μ.
-        mu: services per second of a worker.
-        n: replicas.
-        choice: how the balancer looks at queues.
-        c: workers of a replica.
-        cap: longest queue (with those in service) that is followed; 0 grows it until it hardly matters.
+    `cap` is the longest queue (with those in service) that is followed; 0 grows it until it hardly matters.
 
     Source: Markov chain of the sorted lengths; the shorter of the looked-at queues is joined.
     """
@@ -139,7 +127,7 @@ def mean_field_sojourn(rho: float, d: int, mean: float = 1.0) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Moves:
-    """One entry a change of state: from, to, its weight, and the length of the queue it befalls."""
+    """One entry a change of state: from, to, its weight, and the length of the queue that it affects."""
 
     source: Ints
     target: Ints

@@ -1,9 +1,9 @@
 """Token buckets: what passes a rate limit.
 
 meshsim's bucket holds up to B tokens, starts full and refills continuously at rate r; a request takes one.
-Turn it over: B less the tokens is work that drains at rate r, an arrival brings one unit and is refused if
-there is no room for it. Since B is whole, there is room exactly if fewer than B units are in an M/D/1 with
-service 1/r: the share refused is the loss of M/D/1/B.
+Seen the other way round, B less the tokens is work that drains at rate r. An arrival brings one unit, and is
+refused if there is no room for it. Since B is whole, there is room exactly if fewer than B units are in an
+M/D/1 with service 1/r: the share refused is the loss of M/D/1/B.
 
 Envoy's real bucket adds `tokens_per_fill` every `fill_interval`; with one fill as large as the bucket, what
 passes an interval is the smaller of a Poisson number and the bucket.
@@ -23,12 +23,7 @@ from meshsim.theory.finite import mg1k
 
 
 def bucket_refused(lam: float, rate: float, burst: int) -> float:
-    """Share of Poisson arrivals that a continuously refilled bucket refuses.
-
-    Args:
-        lam: arrivals per second.
-        rate: tokens per second.
-        burst: size of the bucket.
+    """Share of λ Poisson arrivals per second refused by a bucket of `burst` tokens, refilled at `rate`/s.
 
     Source: Berger 1991; :func:`meshsim.theory.finite.mg1k`.
     """
@@ -38,7 +33,7 @@ def bucket_refused(lam: float, rate: float, burst: int) -> float:
 
 
 def batch_passed(lam: float, burst: int, interval: float) -> float:
-    """Requests per second that pass a bucket filled to the brim every `interval` seconds.
+    """Requests per second that pass a bucket that is filled completely every `interval` seconds.
 
     Source: E[min(Poisson(λ·interval), burst)]/interval (Envoy local_ratelimit, max_tokens = tokens_per_fill).
     """

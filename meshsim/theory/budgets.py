@@ -1,4 +1,4 @@
-"""Retry budgets in the fluid limit: many requests, tokens as a continuous stuff.
+"""Retry budgets in the fluid limit: many requests, tokens as a continuous quantity.
 
 Sources:
     Brooker, Fixing retries with token buckets and circuit breakers (2022): tokens per first try. tower

@@ -20,11 +20,7 @@ LARGE = 1e9
 
 
 def erlang_b(c: int, a: float) -> float:
-    """Share of Poisson arrivals lost by c workers without a waiting room; any service law of that mean.
-
-    Args:
-        c: workers.
-        a: offered load λ·E[S].
+    """Share of Poisson arrivals lost by c workers without a waiting room; a = λ·E[S], of any service law.
 
     Source: Erlang 1917: 1/B = Σ c!/(c-j)!/a^j, summed from j = 0 as far as it matters, some √a terms. Beyond
     `LARGE`, Jagerman, Some Properties of the Erlang Loss Function, Bell Syst. Tech. J. 53 (1974): the normal
@@ -60,26 +56,17 @@ def erlang_c(c: int, a: float) -> float:
 
 
 def mmc_wait(lam: float, mu: float, c: int = 1) -> float:
-    """Mean wait, s: C / (cμ - λ).
-
-    Source: Kleinrock I, eq. 3.40 and Little.
-    """
+    """Mean wait, s: C / (cμ - λ). Source: Kleinrock I, eq. 3.40 and Little."""
     return inf if lam >= c * mu else erlang_c(c, lam / mu) / (c * mu - lam)
 
 
 def mmc_sojourn(lam: float, mu: float, c: int = 1) -> float:
-    """Mean time in the system, s: wait and service; 1/(μ-λ) for one worker.
-
-    Source: Kleinrock I, ch. 3.
-    """
+    """Mean time in the system, s: wait and service; 1/(μ-λ) for one worker. Source: Kleinrock I, ch. 3."""
     return mmc_wait(lam, mu, c) + 1.0 / mu
 
 
 def mmc_queue(lam: float, mu: float, c: int = 1) -> float:
-    """Mean number waiting: λ times the mean wait.
-
-    Source: Little 1961.
-    """
+    """Mean number waiting: λ times the mean wait. Source: Little 1961."""
     return lam * mmc_wait(lam, mu, c)
 
 

@@ -39,10 +39,7 @@ class FiniteQueue:
 
 
 def mmck(lam: float, mu: float, c: int, K: int) -> FiniteQueue:
-    """Solve M/M/c/K; λ may exceed cμ.
-
-    Source: birth-death balance, p(n) = p(n-1)·λ / (min(n, c)·μ).
-    """
+    """Solve M/M/c/K; λ may exceed cμ. Source: birth-death balance, p(n) = p(n-1)·λ / (min(n, c)·μ)."""
     n = np.arange(K + 1)
     steps = np.log(lam / (mu * np.minimum(np.maximum(n, 1), c)))
     steps[0] = 0.0

@@ -12,18 +12,12 @@ from math import log
 
 
 def harmonic(n: int) -> float:
-    """1 + 1/2 + … + 1/n.
-
-    Source: order statistics.
-    """
+    """1 + 1/2 + … + 1/n. Source: order statistics."""
     return sum(1.0 / k for k in range(1, n + 1))
 
 
 def max_mean(n: int, mean: float) -> float:
-    """Mean of the largest of n independent exponentials, s: H(n)·mean.
-
-    Source: order statistics.
-    """
+    """Mean of the largest of n independent exponentials, s: H(n)·mean. Source: order statistics."""
     return harmonic(n) * mean
 
 

@@ -27,10 +27,7 @@ def mg1_wait(lam: float, mean: float, scv: float) -> float:
 
 
 def kingman_wait(lam: float, mean: float, ca2: float, cs2: float) -> float:
-    """Mean wait of G/G/1, s, approximately: ρ/(1-ρ) · (ca² + cs²)/2 · E[S].
-
-    Source: Kingman 1961.
-    """
+    """Mean wait of G/G/1, s, approximately: ρ/(1-ρ) · (ca² + cs²)/2 · E[S]. Source: Kingman 1961."""
     rho = lam * mean
     return inf if rho >= 1.0 else rho / (1.0 - rho) * 0.5 * (ca2 + cs2) * mean
 

@@ -43,7 +43,7 @@ class PhaseQueue:
 
 
 def mmpp(rates: Sequence[float], means: Sequence[float]) -> tuple[Floats, Floats]:
-    """(D0, D1) of a Poisson process whose rate goes round `rates`, staying exponentially long.
+    """(D0, D1) of a Poisson process whose rate cycles through `rates`, staying exponentially long.
 
     Source: Fischer and Meier-Hellstern, The MMPP cookbook, Performance Evaluation 18 (1993).
     """
@@ -57,10 +57,7 @@ def mmpp(rates: Sequence[float], means: Sequence[float]) -> tuple[Floats, Floats
 
 
 def erlang_renewal(lam: float, k: int) -> tuple[Floats, Floats]:
-    """(D0, D1) of arrivals with gaps of k exponential phases, λ per second.
-
-    Source: Neuts 1981.
-    """
+    """(D0, D1) of arrivals with gaps of k exponential phases, λ per second. Source: Neuts 1981."""
     step = k * lam
     D0 = np.diag(np.full(k, -step)) + np.diag(np.full(k - 1, step), 1)
     D1 = np.zeros((k, k))
@@ -69,10 +66,7 @@ def erlang_renewal(lam: float, k: int) -> tuple[Floats, Floats]:
 
 
 def map_rate(D0: Floats, D1: Floats) -> float:
-    """Arrivals per second in the long run: θ·D1·1, θ the phases' steady state.
-
-    Source: Neuts 1981.
-    """
+    """Arrivals per second in the long run: θ·D1·1, θ the phases' steady state. Source: Neuts 1981."""
     return float(_stationary(D0 + D1) @ D1.sum(axis=1))
 
 

@@ -23,11 +23,7 @@ from meshsim.theory.numeric import Floats
 
 
 def traffic(external: ArrayLike, routing: ArrayLike) -> Floats:
-    """Arrivals per second at each station: λ = γ + λP.
-
-    Args:
-        external: γ, from outside, per second.
-        routing: P[i][j], the share of what leaves i that goes to j.
+    """Arrivals per second at each station: λ = γ + λP, γ from outside; P[i][j] of what leaves i goes to j.
 
     Source: Jackson 1957.
     """
@@ -38,10 +34,7 @@ def traffic(external: ArrayLike, routing: ArrayLike) -> Floats:
 def jackson_total(
     external: Sequence[float], routing: ArrayLike, mus: Sequence[float], workers: Sequence[int] | None = None
 ) -> float:
-    """Mean time from entry to exit of an open network, s.
-
-    Source: Jackson 1957 and Little.
-    """
+    """Mean time from entry to exit of an open network, s. Source: Jackson 1957 and Little."""
     lams = traffic(external, routing)
     servers = workers or [1] * len(mus)
     waiting = sum(
@@ -66,12 +59,9 @@ class ClosedNetwork:
 
 
 def mva(users: int, think: float, demands: Sequence[float]) -> ClosedNetwork:
-    """Users who think and then visit stations of one worker.
+    """Users who think (or wait elsewhere than in queues) and then visit stations of one worker.
 
-    Args:
-        users: how many.
-        think: mean pause, and any other delay without a queue, s.
-        demands: visits times mean service of each station, s.
+    The demand for a station is visits times mean service, s.
 
     Source: Reiser and Lavenberg 1980: who arrives finds what one user less would leave.
     """

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 LARGE = 1e5
-"""A shape from which on the incomplete gamma function is told by the normal one, to some 1e-6."""
+"""A shape from which on the incomplete gamma function is approximated by the normal one, to some 1e-6."""
 
 
 def bisect(f: Callable[[float], float], low: float, high: float) -> float:

@@ -9,10 +9,7 @@ from __future__ import annotations
 
 
 def retry_load(load: float, retries: float) -> float:
-    """Tries per second while every try times out: load·(1 + retries).
-
-    Source: Bronson et al. 2021.
-    """
+    """Tries per second while every try times out: load·(1 + retries). Source: Bronson et al. 2021."""
     return load * (1.0 + retries)
 
 
@@ -27,23 +24,17 @@ def stable_load(capacity: float, retries: float) -> float:
 
 
 def backlog(lam: float, capacity: float, duration: float) -> float:
-    """Requests that pile up in `duration` seconds of less capacity than load.
-
-    Source: fluid balance.
-    """
+    """Requests that pile up in `duration` seconds of less capacity than load. Source: fluid balance."""
     return max(lam - capacity, 0.0) * duration
 
 
 def drain_time(waiting: float, lam: float, capacity: float) -> float:
-    """Seconds until a backlog is gone: backlog/(capacity - λ).
-
-    Source: fluid balance.
-    """
+    """Seconds until a backlog is gone: backlog/(capacity - λ). Source: fluid balance."""
     return waiting / (capacity - lam)
 
 
 def goodput_back(waiting: float, lam: float, capacity: float, timeout: float, mean: float) -> float:
-    """Seconds until new requests make it in time again, if nobody cancels work that is given up.
+    """Seconds until new requests make it in time again, if nobody cancels abandoned work.
 
     That is when the backlog takes no longer than the time-out less the service.
 

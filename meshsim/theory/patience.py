@@ -31,19 +31,13 @@ def _moment(rate: float, t: float) -> float:
 
 
 def queue_timeout_idle(lam: float, mu: float, tau: float) -> float:
-    """P₀ when those leave who have waited τ without being served.
-
-    Source: Barrer 1957.
-    """
+    """P₀ when those leave who have waited τ without being served. Source: Barrer 1957."""
     gap = mu - lam
     return 1.0 / (1.0 + lam * _area(gap, tau) + lam / mu * exp(-gap * tau))
 
 
 def queue_timeout_abandon(lam: float, mu: float, tau: float) -> float:
-    """Share that leaves the queue unserved after τ.
-
-    Source: Barrer 1957: (λ/μ)·P₀·e^{-(μ-λ)τ}.
-    """
+    """Share that leaves the queue unserved after τ. Source: Barrer 1957: (λ/μ)·P₀·e^{-(μ-λ)τ}."""
     return lam / mu * queue_timeout_idle(lam, mu, tau) * exp(-(mu - lam) * tau)
 
 
@@ -56,10 +50,7 @@ def queue_timeout_success(lam: float, mu: float, tau: float, limit: float) -> fl
 
 
 def queue_timeout_success_sojourn(lam: float, mu: float, tau: float, limit: float) -> float:
-    """Mean time in the system of those, s.
-
-    Source: as :func:`queue_timeout_success`.
-    """
+    """Mean time in the system of those, s. Source: as :func:`queue_timeout_success`."""
     return _moment(mu - lam, limit) / _area(mu - lam, limit)
 
 
@@ -81,10 +72,7 @@ def bounded_sojourn_idle(lam: float, mu: float, tau: float) -> float:
 
 
 def bounded_sojourn_timeout(lam: float, mu: float, tau: float) -> float:
-    """Share of requests cut at τ: P₀·e^{-(μ-λ)τ}.
-
-    Source: Gnedenko and Kovalenko 1968.
-    """
+    """Share of requests cut at τ: P₀·e^{-(μ-λ)τ}. Source: Gnedenko and Kovalenko 1968."""
     return bounded_sojourn_idle(lam, mu, tau) * exp(-(mu - lam) * tau)
 
 
@@ -97,10 +85,7 @@ def bounded_sojourn_success_sojourn(lam: float, mu: float, tau: float) -> float:
 
 
 def bounded_sojourn_success(lam: float, mu: float, tau: float, limit: float) -> float:
-    """Share whose service ends within `limit` <= τ.
-
-    Source: level crossing: μ·P₀·∫ e^{-(μ-λ)t} dt.
-    """
+    """Share whose service ends within `limit` <= τ. Source: level crossing: μ·P₀·∫ e^{-(μ-λ)t} dt."""
     return mu * bounded_sojourn_idle(lam, mu, tau) * _area(mu - lam, limit)
 
 
@@ -113,7 +98,7 @@ def bounded_sojourn_queue(lam: float, mu: float, tau: float) -> float:
 
 
 def client_timeout_ratio(lam: float, mu: float, tau: float) -> float:
-    """Share of M/M/1 requests that take longer than τ while the queue takes no notice: e^{-(μ-λ)τ}.
+    """Share of M/M/1 requests that take longer than τ while the replica goes on working on them: e^{-(μ-λ)τ}.
 
     Source: Kleinrock, Queueing Systems I, ch. 3: the time in the system is exponential.
     """
@@ -121,16 +106,10 @@ def client_timeout_ratio(lam: float, mu: float, tau: float) -> float:
 
 
 def client_timeout_success_latency(lam: float, mu: float, tau: float) -> float:
-    """Mean latency, s, of those that make it within τ.
-
-    Source: the exponential, cut at τ.
-    """
+    """Mean latency, s, of those that make it within τ. Source: the exponential, cut at τ."""
     return _moment(mu - lam, tau) / _area(mu - lam, tau)
 
 
 def client_timeout_latency(lam: float, mu: float, tau: float) -> float:
-    """Mean latency the client sees, time-outs counted as τ, s.
-
-    Source: E[min(T, τ)].
-    """
+    """Mean latency the client sees, time-outs counted as τ, s. Source: E[min(T, τ)]."""
     return _area(mu - lam, tau)

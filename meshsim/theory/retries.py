@@ -15,24 +15,14 @@ from math import inf
 
 
 def amplification(p: float, retries: float) -> float:
-    """Tries per request when each fails with probability p: 1 + p + … + p^retries.
-
-    Args:
-        p: failure probability of a try.
-        retries: tries beyond the first; may be infinite.
-
-    Source: geometric sum.
-    """
+    """Tries per request, each failing with probability p: 1 + p + … + p^retries, perhaps infinite."""
     if p == 1.0:
         return retries + 1.0
     return 1.0 / (1.0 - p) if retries == inf else (1.0 - p ** (retries + 1.0)) / (1.0 - p)
 
 
 def success(p: float, retries: float) -> float:
-    """Share of requests of which one try succeeds: 1 - p^(retries+1).
-
-    Source: independence.
-    """
+    """Share of requests of which one try succeeds: 1 - p^(retries+1). Source: independence."""
     return 1.0 - p ** (retries + 1.0) if p < 1.0 else 0.0
 
 
@@ -45,12 +35,7 @@ def backoff_means(base: float, ceiling: float, retries: int) -> list[float]:
 
 
 def client_latency(p: float, try_mean: float, backoffs: Sequence[float]) -> float:
-    """Mean latency, s, of a request whose tries take `try_mean` on average, failed ones included.
-
-    Args:
-        p: failure probability of a try.
-        try_mean: mean length of a try, cut at its time-out, s.
-        backoffs: mean wait before each retry, s; as many as there are retries.
+    """Mean latency, s: tries of `try_mean` that fail with probability p, a back-off before each retry.
 
     Source: a try is independent of there being one; retry n happens with probability pⁿ.
     """
@@ -67,8 +52,5 @@ def feedback_sojourn(lam: float, mu: float, p: float) -> float:
 
 
 def feedback_utilisation(lam: float, mu: float, p: float) -> float:
-    """Share of time that worker is busy: λ/((1-p)μ).
-
-    Source: Jackson 1957.
-    """
+    """Share of time that worker is busy: λ/((1-p)μ). Source: Jackson 1957."""
     return lam / ((1.0 - p) * mu)

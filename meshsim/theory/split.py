@@ -12,17 +12,14 @@ from meshsim.random import normal_quantile
 
 
 def share_sd(weight: float, n: int) -> float:
-    """Standard deviation of the share that n requests show: √(w(1-w)/n).
-
-    Source: binomial.
-    """
+    """Standard deviation of the share that n requests show: √(w(1-w)/n). Source: binomial."""
     return sqrt(weight * (1.0 - weight) / n)
 
 
 def share_interval(weight: float, n: int, confidence: float = 0.95) -> float:
     """Half width of the interval in which that share lies, by the normal limit.
 
-    The customary 1.96 is used for 95 %.
+    For 95 % it uses the customary factor 1.96.
 
     Source: de Moivre-Laplace.
     """

@@ -3,7 +3,7 @@
 import pytest
 
 from meshsim.lab.validate import validate
-from meshsim.lab.validate.live import on_this_machine
+from meshsim.lab.validate.observation import on_this_machine
 from meshsim.scenario import loads
 
 SCENARIO = loads("""

@@ -81,11 +81,11 @@ def compare(scenario: Scenario, seeds: tuple[int, ...] = (1,)) -> None:
     counted = [simulate(without, seed) for seed in seeds]
     assert all(isinstance(run, Records) for run in rows)
     assert all(isinstance(run, Histograms) for run in counted)
-    summary = summarise(rows, with_rows)
+    summary = summarise(rows, with_rows).as_dict()
     loose = {"objectives": []}  # near a limit 0.5 % may decide
     if any(may_be_either(*pair, with_rows) for pair in zip(rows, counted, strict=True)):
         loose["unstable"] = []
-    assert_same({**summary, **loose}, {**summarise(counted, without), **loose})
+    assert_same({**summary, **loose}, {**summarise(counted, without).as_dict(), **loose})
     assert_same_series(series(rows, with_rows), series(counted, without))
     for one, other in zip(rows, counted, strict=True):
         assert sum(other.ejected.values()) == sum(time >= summary["warmup"] for time, _, _ in one.ejections)
@@ -211,7 +211,7 @@ def test_an_interrupted_run_is_measured_up_to_where_it_came(at: float) -> None:
     assert rows.end == counted.end
     window = measured([counted], without)
     assert window.end == max(2.0, min(12.0, counted.end))
-    summary = summarise([counted], without)
+    summary = summarise([counted], without).as_dict()
     assert summary["partial"] is (at < 14.0 or not counted.complete)
     assert summary["requests"]["offered"] == rows.sample(window).requests.came
     assert summary["services"]["cart"]["busy_mean"] == (
@@ -231,5 +231,5 @@ def test_results_may_be_looked_at_before_the_end() -> None:
     undisturbed, watched = Simulation(scenario), Simulation(scenario)
     watched.run(lambda now: watched.records() and None)
     expected = undisturbed.run()
-    assert summarise([watched.records()], scenario) == summarise([expected], scenario)
+    assert summarise([watched.records()], scenario).as_dict() == summarise([expected], scenario).as_dict()
     assert_same_series(series([expected], scenario), series([watched.records()], scenario))

@@ -84,7 +84,7 @@ def test_sums_maxima_and_minima_of_exponentials() -> None:
 def test_constants_stay_exact() -> None:
     law = Law.atom(LATTICE, 0.0123456789).then(Law.atom(LATTICE, 0.02))
     assert law.quantile(0.5) == pytest.approx(0.0323456789, rel=1e-12)
-    cut = exponential(LATTICE, 0.01).below(0.0123)
+    cut = exponential(LATTICE, 0.01).before(0.0123)
     assert cut.mass == pytest.approx(1.0 - math.exp(-1.23), rel=1e-6)
 
 

@@ -827,7 +827,7 @@ def test_ejections_are_listed(simulate: Simulate) -> None:
     ((time, edge, replica),) = records.ejections
     assert time == pytest.approx(0.012)
     assert (edge, replica) == (0, 0)
-    a = summarise([records], scenario)["services"]["a"]
+    a = summarise([records], scenario).as_dict()["services"]["a"]
     assert (a["ejections"], a["replicas"][0]["ejections"]) == (1, 1)
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from meshsim.errors import Problem
-
-Summary = dict[str, Any]
+from meshsim.measure.objectives import ObjectiveResult
+from meshsim.measure.summary import Summary
 
 OK, MISSED, REFUSED, UNFINISHED = "ok", "missed", "refused", "unfinished"
 
@@ -22,7 +22,7 @@ class Entry:
         status: ``ok``; ``missed``, an objective; ``refused``: the file can't be used, the run not be made, or
             its results not be written; ``unfinished``: Ctrl-C came first.
         seconds: that the run took.
-        summary: of the run, as its `summary.json` has it; None where there is none.
+        numbers: of the run; None where there are none.
         problems: why it was refused.
     """
 
@@ -30,15 +30,20 @@ class Entry:
     name: str
     status: str = UNFINISHED
     seconds: float = 0.0
-    summary: Summary | None = field(default=None, repr=False)
+    numbers: Summary | None = field(default=None, repr=False)
     problems: tuple[Problem, ...] = ()
 
     @property
-    def objectives(self) -> list[Summary]:
-        """Of the run, with what was measured."""
-        return [] if self.summary is None else list(self.summary["objectives"])
+    def summary(self) -> dict[str, Any] | None:
+        """Of the run, as its `summary.json` has it; None where there is none."""
+        return None if self.numbers is None else self.numbers.as_dict()
 
     @property
-    def missed(self) -> list[Summary]:
+    def objectives(self) -> list[ObjectiveResult]:
+        """Of the run, with what was measured."""
+        return [] if self.numbers is None else self.numbers.objectives
+
+    @property
+    def missed(self) -> list[ObjectiveResult]:
         """Those that were not met."""
-        return [objective for objective in self.objectives if not objective["met"]]
+        return [objective for objective in self.objectives if not objective.met]

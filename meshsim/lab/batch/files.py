@@ -14,10 +14,11 @@ from meshsim.lab import engines, files
 from meshsim.lab.batch.entry import MISSED, OK, REFUSED, UNFINISHED, Entry
 from meshsim.lab.batch.result import Batch
 from meshsim.lab.jobs.interrupt import Interrupt, interruptible
-from meshsim.lab.jobs.pool import Pool, Summary, Task, cores
+from meshsim.lab.jobs.pool import Pool, Task, cores
 from meshsim.lab.output import OutputOptions, output
 from meshsim.lab.run import first_seed, run
 from meshsim.lab.sources import Source, read, sources
+from meshsim.measure.summary import Summary
 from meshsim.plain import converted
 from meshsim.scenario.overrides import Overrides
 
@@ -101,7 +102,7 @@ def _tasks(
 
 def _fill(
     entries: list[Entry],
-    pool: Pool,
+    pool: Pool[_Made],
     tasks: Sequence[Task],
     stop: Interrupt,
     progress: Callable[[int, int], None] | None,
@@ -114,14 +115,13 @@ def _fill(
 
     if progress is not None and tasks:
         progress(0, len(tasks))
-    for finished, (number, summary) in enumerate(pool.summaries(tasks, stop=stop, refused=refused), 1):
-        seconds = summary.pop("seconds")
-        if "refusal" in summary:
-            entries[number] = _refused(entries[number], summary["refusal"], seconds)
+    for finished, (number, made) in enumerate(pool.summaries(tasks, stop=stop, refused=refused), 1):
+        if made.summary is None:
+            entries[number] = _refused(entries[number], made.refusal, made.seconds)
         else:
-            met = all(objective["met"] for objective in summary["objectives"])
+            met = all(objective.met for objective in made.summary.objectives)
             entries[number] = replace(
-                entries[number], status=OK if met else MISSED, seconds=seconds, summary=summary
+                entries[number], status=OK if met else MISSED, seconds=made.seconds, numbers=made.summary
             )
         if progress is not None:
             progress(finished, len(tasks))
@@ -138,6 +138,15 @@ def _refused(entry: Entry, why: str, seconds: float) -> Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class _Made:
+    """A run's summary, or why there is none, so that others go on; and the time that it took, s."""
+
+    seconds: float
+    summary: Summary | None = None
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class _Work:
     """Makes a scenario's run and writes its results, in whatever process it is sent to.
 
@@ -151,25 +160,28 @@ class _Work:
     folders: Mapping[int, Path]
     options: OutputOptions
 
-    def __call__(self, task: Task) -> Summary:
-        """Its summary, or as `refusal` why there is none, so that others go on; and the `seconds` it took."""
-        began = time.monotonic()
+    def __call__(self, task: Task) -> _Made | None:
+        """What came of it; None if Ctrl-C cut it short."""
+        began, summary = time.monotonic(), None
         try:
-            found = self._made(task)
+            summary = self._run(task)
+            refusal = ""
         except MeshsimError as error:
-            found = {"refusal": str(error)}
+            refusal = str(error)
         except MemoryError:
-            found = {"refusal": "needs more memory than there is; ask for fewer jobs or shorten its duration"}
+            refusal = "needs more memory than there is; ask for fewer jobs or shorten its duration"
         except Exception as error:
             fault = f"{type(error).__name__}: {error}"
-            found = {"refusal": f"fails by a fault of meshsim ({fault}); please report it"}
-        return {"partial": False, **found, "seconds": time.monotonic() - began}
+            refusal = f"fails by a fault of meshsim ({fault}); please report it"
+        if summary is not None and summary.partial:
+            return None
+        return _Made(time.monotonic() - began, summary, refusal)
 
-    def _made(self, task: Task) -> Summary:
+    def _run(self, task: Task) -> Summary:
         result = run(task.scenario, engine=task.engine, seed=task.seed, replications=self.replications)
-        if task.number in self.folders and not result.summary["partial"]:
+        if task.number in self.folders and not result.numbers.partial:
             result.save(self.folders[task.number], **self.options)
-        return result.summary
+        return result.numbers
 
 
 def _clean(folder: Path) -> None:

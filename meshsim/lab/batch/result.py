@@ -19,6 +19,7 @@ from meshsim.lab.show import junit
 from meshsim.lab.show import sheets as text
 from meshsim.lab.sources import Skipped
 from meshsim.measure.latency import LATENCY_KEYS
+from meshsim.measure.result import at, plain
 from meshsim.measure.table import Table, frame
 
 if TYPE_CHECKING:
@@ -97,10 +98,12 @@ class Batch:
         return {
             "file": entry.file,
             "status": entry.status,
-            "folder": entry.name if self.folder is not None and entry.summary is not None else None,
+            "folder": entry.name if self.folder is not None and entry.numbers is not None else None,
             "seconds": round(entry.seconds, 3),
             "problems": [asdict(problem) for problem in entry.problems],
-            "summary": None if entry.summary is None else {key: entry.summary[key] for key in TOLD},
+            "summary": None
+            if entry.numbers is None
+            else {key: plain(getattr(entry.numbers, key)) for key in TOLD},
         }
 
     def suites(self) -> list[junit.Suite]:
@@ -129,23 +132,23 @@ class Batch:
 
 def _row(entry: Entry) -> dict[str, Any]:
     """An entry's values by column."""
-    summary = entry.summary
+    summary = entry.numbers
     found: dict[str, Any] = {
         name: np.nan if kind is float else -1 if name == "seed" else kind() for name, kind in COLUMNS.items()
     }
     found |= {"file": entry.file, "status": entry.status, "seconds": entry.seconds}
     if summary is None:
         return found
-    numbers = {name: summary["requests"][name] for name in COUNTS}
-    numbers |= {f"latency_{key}": summary["latency"][key] for key in LATENCY_KEYS}
-    numbers["amplification"] = summary["attempts"]["amplification"]
+    numbers = {name: at(summary.requests, name) for name in COUNTS}
+    numbers |= {f"latency_{key}": at(summary.latency, key) for key in LATENCY_KEYS}
+    numbers["amplification"] = summary.attempts.amplification
     return {
         **found,
-        **{key: summary[key] for key in ("scenario", "engine", "seed", "replications")},
+        **{key: at(summary, key) for key in ("scenario", "engine", "seed", "replications")},
         **{name: np.nan if value is None else value for name, value in numbers.items()},
         "objectives": len(entry.objectives),
         "missed": len(entry.missed),
-        "unstable": bool(summary["unstable"]),
+        "unstable": bool(summary.unstable),
     }
 
 
@@ -156,7 +159,6 @@ def _cases(entry: Entry) -> Iterator[junit.Case]:
         error = "not run: the batch was interrupted"
     yield junit.Case("scenario", entry.seconds, error=error)
     for objective in entry.objectives:
-        failure = "" if objective["met"] else "; ".join(
-            f"{key} is {measured}, wanted {wanted}" for key, wanted, measured in sheets.limits(objective)
-        )  # fmt: skip
+        missed = sheets.missed_limits(objective)
+        failure = "; ".join(f"{key} is {measured}, wanted {wanted}" for key, wanted, measured in missed)
         yield junit.Case(sheets.wanted(objective), failure=failure)

@@ -24,7 +24,7 @@ from meshsim.lab.capacity.objectives import objective
 from meshsim.lab.capacity.runs import Runner, table
 from meshsim.lab.capacity.study import LOAD, RECOVERY, REPLICAS, Say, Study
 from meshsim.lab.jobs.interrupt import interruptible
-from meshsim.lab.jobs.pool import Pool
+from meshsim.lab.jobs.pool import Pool, simulate
 from meshsim.lab.output import OutputOptions, output
 from meshsim.lab.run import SEED_LIMIT
 from meshsim.lab.search.inquiry import Plan
@@ -163,7 +163,7 @@ def capacity(
     engines.engine(engine or base.engine)  # tells of a wrong name now, not in the first run
     plan = _plan(confidence, at_most, base.seed if seed is None else seed)
     base = base.model_copy(update={"seed": plan.seed})
-    with interruptible(interrupted) as stop, Pool(jobs) as pool:
+    with interruptible(interrupted) as stop, Pool(jobs, simulate) as pool:
         runner = Runner(pool, stop, engine)
         study = Study(base, asked, plan, resolution, runner, costs, grid, window, say)
         if out is not None:

@@ -13,18 +13,23 @@ Source:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
 from meshsim.errors import MeshsimError, shown
 from meshsim.lab.search.verdict import Observation, Score
 from meshsim.measure.capacity import Limit
 from meshsim.measure.latency import VERY_LATE
+from meshsim.measure.objectives import ObjectiveResult
+from meshsim.measure.result import at
+from meshsim.measure.summary import Summary
 from meshsim.scenario.model import CLIENT, Scenario
 
-Summary = Mapping[str, Any]
-
-LATENCIES = ("mean", "p50", "p90", "p99", "p999")
+NUMBERS = {
+    **{key: f"requests.{key}" for key in ("rate", "goodput", "success_ratio")},
+    **{f"latency.{key}": f"latency.{key}" for key in ("mean", "p50", "p90", "p99", "p999")},
+    "ok_latency.mean": "ok_latency.mean",
+    "amplification": "attempts.amplification",
+}
+"""Paths in the summary by their names in the table of runs."""
 TERM = re.compile(r"\s*(\w+)\s*(<=|>=|≤|≥|=|:)\s*(\S+)\s*")
 
 
@@ -55,36 +60,29 @@ def required(scenario: Scenario) -> tuple[Limit, ...]:
 
 def observe(summary: Summary, seed: int) -> Observation:
     """What a run's summary says about the limits of its objectives."""
-    scores = tuple(
-        _score(summary, entry, key) for entry in summary["objectives"] for key in entry["measured"]
-    )
-    return Observation(seed, scores, bool(summary["unstable"]), _numbers(summary))
+    scores = tuple(_score(summary, each, key) for each in summary.objectives for key in each.limits)
+    return Observation(seed, scores, bool(summary.unstable), _numbers(summary))
 
 
-def _score(summary: Summary, objective: Summary, key: str) -> Score:
-    unstable, measured = summary["unstable"], objective["measured"][key]
-    shares = {**objective.get("within", {}), "success": measured}
+def _score(summary: Summary, objective: ObjectiveResult, key: str) -> Score:
+    measured, unstable = objective.measured[key], bool(summary.unstable)
+    shares = {**(objective.within or {}), "success": measured}
     if key not in shares:
         return Score(VERY_LATE if unstable or measured is None else measured)
-    service = objective["service"]
-    place = summary["edges"].get(f"{CLIENT} -> {service}") or summary["services"][service]
-    count = int(place["ok"] + place["failed"] + place["unfinished"])
-    return Score(
-        measured, 0.0 if unstable else shares[key] or 0.0, count, objective.get("independent", count)
-    )
+    entry = summary.edges.get(f"{CLIENT} -> {objective.service}")
+    place = entry or summary.services[objective.service]
+    count = place.ok + place.failed + place.unfinished
+    share = 0.0 if unstable else shares[key] or 0.0
+    return Score(measured, share, count, count if objective.independent is None else objective.independent)
 
 
 def _numbers(summary: Summary) -> dict[str, float]:
     """What the searches, the curve and the table of runs want of a summary; missing ones are left out."""
-    requests = summary["requests"]
-    found: dict[str, float | None] = {key: requests[key] for key in ("rate", "goodput", "success_ratio")}
-    found |= {f"latency.{key}": summary["latency"][key] for key in LATENCIES}
-    found["ok_latency.mean"] = summary["ok_latency"]["mean"]
-    found["amplification"] = summary["attempts"]["amplification"]
-    for name, service in summary["services"].items():
-        found |= {f"{key}.{name}": service[key] for key in ("utilisation", "busy_mean", "queue_mean")}
-        for version, part in service["versions"].items():
-            found[f"busy_mean.{name}/{version}"] = part["busy_mean"]
+    found: dict[str, float | None] = {name: at(summary, path) for name, path in NUMBERS.items()}
+    for name, service in summary.services.items():
+        found |= {f"{key}.{name}": at(service, key) for key in ("utilisation", "busy_mean", "queue_mean")}
+        for version, part in service.versions.items():
+            found[f"busy_mean.{name}/{version}"] = part.busy_mean
     return {key: float(value) for key, value in found.items() if value is not None}
 
 

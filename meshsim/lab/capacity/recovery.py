@@ -16,15 +16,11 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from meshsim.errors import MeshsimError
 from meshsim.lab.search.verdict import Observation, Score
 from meshsim.measure.capacity import Limit, Trial
+from meshsim.measure.summary import Summary
 from meshsim.scenario.model import Scenario
-
-Summary = Mapping[str, Any]
 
 GOODPUT_LEAST = 0.95
 LATENCY_MOST = 1.25
@@ -80,36 +76,32 @@ def _end(scenario: Scenario, place: int) -> float:
 
 def compare(hit: Summary, twin: Summary, seed: int) -> Observation:
     """Whether a run recovered, from its summary and its twin's."""
-    healthy = not twin["unstable"] and bool(twin["requests"]["goodput"])
+    healthy = not twin.unstable and bool(twin.requests.goodput)
     recovered = float(healthy and _as_good(hit, twin))
     numbers = {
         "recovered": recovered,
         "overloaded": float(not healthy),
-        "goodput": hit["requests"]["goodput"] or 0.0,
-        "goodput_without": twin["requests"]["goodput"] or 0.0,
+        "goodput": hit.requests.goodput or 0.0,
+        "goodput_without": twin.requests.goodput or 0.0,
         "work": _work(hit),  # no sign by itself: a last-in-first-out queue may keep its dead for ever
         "work_without": _work(twin),
-        "rate": hit["requests"]["rate"] or 0.0,
-        "latency.mean": hit["latency"]["mean"],
-        "latency.mean_without": twin["latency"]["mean"],
-        **{f"utilisation.{name}": each["utilisation"] for name, each in twin["services"].items()},
+        "rate": hit.requests.rate or 0.0,
+        "latency.mean": hit.latency.mean,
+        "latency.mean_without": twin.latency.mean,
+        **{f"utilisation.{name}": each.utilisation for name, each in twin.services.items()},
     }
     known = {name: value for name, value in numbers.items() if value is not None}
     return Observation(seed, (Score(recovered, recovered, 1),), False, known)
 
 
 def _as_good(hit: Summary, twin: Summary) -> bool:
-    latency, other = hit["latency"]["mean"], twin["latency"]["mean"]
+    latency, other = hit.latency.mean, twin.latency.mean
     if latency is None or other is None:
         return False
-    return bool(
-        hit["requests"]["goodput"] >= GOODPUT_LEAST * twin["requests"]["goodput"]
-        and latency <= LATENCY_MOST * other
-    )
+    enough = (hit.requests.goodput or 0.0) >= GOODPUT_LEAST * (twin.requests.goodput or 0.0)
+    return enough and latency <= LATENCY_MOST * other
 
 
 def _work(summary: Summary) -> float:
     """Attempts at all services, in service or waiting, also those that nobody waits for, on average."""
-    return float(
-        sum((part["busy_mean"] or 0.0) + (part["queue_mean"] or 0.0) for part in summary["services"].values())
-    )
+    return sum((part.busy_mean or 0.0) + (part.queue_mean or 0.0) for part in summary.services.values())

@@ -11,10 +11,11 @@ import numpy as np
 from meshsim.errors import MeshsimError, halves
 from meshsim.lab.jobs import memory
 from meshsim.lab.jobs.interrupt import Interrupt
-from meshsim.lab.jobs.pool import Pool, Summary, Task
+from meshsim.lab.jobs.pool import Pool, Task
 from meshsim.lab.search.inquiry import StoppedError
 from meshsim.lab.search.verdict import Observation
 from meshsim.measure.capacity import Limit
+from meshsim.measure.summary import Summary
 from meshsim.measure.table import Table
 from meshsim.scenario.model import Scenario
 
@@ -23,7 +24,7 @@ from meshsim.scenario.model import Scenario
 class Runner:
     """Makes runs until the user wants an end; an engine of None takes the scenario's."""
 
-    pool: Pool
+    pool: Pool[Summary]
     stop: Interrupt
     engine: str | None = None
 

@@ -9,17 +9,15 @@ from pathlib import Path
 from meshsim.errors import MeshsimError, ScenarioError
 from meshsim.lab import engines, files
 from meshsim.lab.compare.comparison import Comparison
-from meshsim.lab.compare.pairs import comparable
+from meshsim.lab.compare.pairs import comparable, shared_limits
 from meshsim.lab.compare.replications import Job, run_pairs
-from meshsim.lab.compare.summary import summarise, with_objectives
-from meshsim.lab.compare.verdict import verdict
+from meshsim.lab.compare.statistics import compared, with_objectives
 from meshsim.lab.engines import Progress
 from meshsim.lab.run import first_seed
 from meshsim.measure import metrics
 from meshsim.measure.precision import Goal, Looked, refuse_limit
 from meshsim.plain import converted
 from meshsim.scenario import load
-from meshsim.scenario.advice import advise
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.overrides import SET, Overrides
 
@@ -53,7 +51,7 @@ def compare(
     """Runs two scenarios on common random numbers and says what differs.
 
     Each pair of runs shares a seed, so both see the same arrivals and service times. Ctrl-C keeps the pairs
-    that have finished, if there are two; a second one gives up.
+    that have finished, if there are two; a second one aborts.
 
     Args:
         a: a file's path, or a scenario that is already loaded.
@@ -77,38 +75,21 @@ def compare(
         KeyboardInterrupt: Ctrl-C came before two pairs had finished.
     """
     first, second = _scenarios(a, b, overrides, changes)
-    metrics.check(metric, _known(first, second))
+    metrics.check(metric, [*comparable(first, second), *shared_limits(first, second)])
     goal = _goal(until, metric, replications, at_most)
     start = _seed(first.seed if seed is None else seed, replications if goal is None else goal.at_most)
     if out is not None:
         files.prepare(out, scenarios=files.PAIR)
     job = Job(first, second, start, engine, metric, replications, goal, jobs)
-    result = _compared(job, _labels(first, second, changes), seed, progress, interrupted, looked)
+    notes = engines.complaint(first.engine if engine is None else engine)
+    if seed is None and second.seed != first.seed:
+        notes.append(f"B's own seed, {second.seed}, is not used: both have A's.")
+    pairs, look, cut_short = run_pairs(job, progress, interrupted, looked)
+    numbers = compared(job, _labels(first, second, changes), pairs, look, partial=cut_short, notes=notes)
+    result = Comparison(first, second, pairs, numbers)
     if out is not None:
         result.save(out)
     return result
-
-
-def _compared(
-    job: Job,
-    labels: tuple[str, str],
-    seed: int | None,
-    progress: Progress | None,
-    interrupted: Callable[[], None] | None,
-    looked: Looked | None,
-) -> Comparison:
-    """The pairs of a job, summed up."""
-    notes = engines.complaint(job.a.engine if job.engine is None else job.engine)
-    pairs, look, cut_short = run_pairs(job, progress, interrupted, looked)
-    if cut_short:
-        notes.append(f"Interrupted after {len(pairs)} pairs.")
-    if seed is None and job.b.seed != job.a.seed:
-        notes.append(f"B's own seed, {job.b.seed}, is not used: both have A's.")
-    summary = summarise(job, pairs, look=look, partial=cut_short, notes=notes)
-    summary["a"]["label"], summary["b"]["label"] = labels
-    summary["verdict"] = verdict(summary)
-    summary["notes"] += _advice(job.a, job.b)
-    return Comparison(job.a, job.b, pairs, summary)
 
 
 def _goal(until: str | float | None, metric: str, pairs: int, at_most: int | None) -> Goal | None:
@@ -117,11 +98,6 @@ def _goal(until: str | float | None, metric: str, pairs: int, at_most: int | Non
         refuse_limit(at_most)
         return None
     return Goal.of(until, metric, pairs, at_most)
-
-
-def _known(a: Scenario, b: Scenario) -> list[str]:
-    """The metrics that can be compared."""
-    return comparable(a, b) + [path for path in _objective_paths(a) if path in _objective_paths(b)]
 
 
 def _scenarios(
@@ -161,14 +137,6 @@ def _seed(seed: int, pairs: int) -> int:
     return first_seed(seed, pairs)
 
 
-def _objective_paths(scenario: Scenario) -> list[str]:
-    return [
-        f"objectives.{objective.service}.{key}"
-        for objective in scenario.objectives
-        for key in objective.model_dump(exclude={"service"}, exclude_none=True)
-    ]
-
-
 def _labels(a: Scenario, b: Scenario, changes: Overrides) -> tuple[str, str]:
     """What the scenarios are called: by name, and B by what it changes if that does not tell them apart."""
     first, second = a.name or "scenario", b.name or "scenario"
@@ -176,12 +144,3 @@ def _labels(a: Scenario, b: Scenario, changes: Overrides) -> tuple[str, str]:
         return first, second
     pairs = [f"{key}={value}" for key, value in changes.items()] if isinstance(changes, dict) else changes
     return first, f"with {', '.join(pairs)}"
-
-
-def _advice(a: Scenario, b: Scenario) -> list[str]:
-    """What has no effect, in either."""
-    found: dict[str, str] = {}
-    for side, scenario in (("A", a), ("B", b)):
-        for advice in advise(scenario):
-            found[str(advice)] = "A and B" if str(advice) in found else side
-    return [f"{side}: {advice}" for advice, side in found.items()]

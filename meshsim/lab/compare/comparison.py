@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from meshsim.lab import files
-from meshsim.lab.compare.pairs import TAIL_EDGES, Pair, Side
+from meshsim.lab.compare.pairs import TAIL_EDGES, Pair, PairedRun
 from meshsim.lab.output import OutputOptions, output
 from meshsim.lab.show import compare as sheets
 from meshsim.lab.show import sheets as text
+from meshsim.measure.comparison import ComparisonNumbers
 from meshsim.measure.grid import Floats
 from meshsim.measure.table import Table, frame
 from meshsim.scenario.model import Scenario
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
     from meshsim.plot import Picture
 
-NUMBERS = ("a", "b", "difference", "low", "high", "half_width", "correlation", "variance_ratio")
+NUMBERS = (
+    "a", "b", "difference", "low", "high", "half_width", "correlation", "variance_ratio",
+    "unpaired_replications",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, repr=False)
@@ -33,39 +37,39 @@ class Comparison:
     Attributes:
         a, b: the scenarios, overrides included, each with the objectives of both.
         pairs: what each pair of runs left.
-        summary: the numbers, as `compare.json` has them.
+        numbers: what differs.
     """
 
     a: Scenario
     b: Scenario
     pairs: list[Pair]
-    summary: dict[str, Any]
+    numbers: ComparisonNumbers
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """The numbers as plain values, as `compare.json` has them."""
+        return self.numbers.as_dict()
 
     @cached_property
     def columns(self) -> Table:
         """One row a metric, as numpy columns; NaN where there is no number."""
-        rows = self.summary["differences"]
-        table: Table = {"metric": np.array([row["metric"] for row in rows], dtype=np.str_)}
-        for name in (*NUMBERS, "unpaired_replications"):
-            values = [row[name] for row in rows]
-            table[name] = np.array([np.nan if each is None else each for each in values], dtype=np.float64)
+        rows = self.numbers.differences
+        table: Table = {"metric": np.array([row.metric for row in rows], dtype=np.str_)}
+        for name in NUMBERS:
+            table[name] = _column([getattr(row, name) for row in rows])
         for name in ("told", "told_jointly", "identical"):
-            table[name] = np.array([row[name] for row in rows], dtype=np.bool_)
+            table[name] = np.array([getattr(row, name) for row in rows], dtype=np.bool_)
         return table
 
     @cached_property
     def replication_columns(self) -> Table:
         """One row a metric and pair: its `seed` and the values in `a` and `b`."""
         metrics = list({**self.pairs[0].a.values, **self.pairs[0].b.values})
-
-        def column(values: list[float | None]) -> Floats:
-            return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-
         return {
             "metric": np.array([metric for _ in self.pairs for metric in metrics], dtype=np.str_),
             "seed": np.array([pair.seed for pair in self.pairs for _ in metrics], dtype=np.int64),
-            "a": column([pair.a.values.get(metric) for pair in self.pairs for metric in metrics]),
-            "b": column([pair.b.values.get(metric) for pair in self.pairs for metric in metrics]),
+            "a": _column([pair.a.values.get(metric) for pair in self.pairs for metric in metrics]),
+            "b": _column([pair.b.values.get(metric) for pair in self.pairs for metric in metrics]),
         }
 
     @cached_property
@@ -89,7 +93,7 @@ class Comparison:
         """Of A and of B: times, s, and successes per second, mean over the runs."""
         found = []
         for side in ("a", "b"):
-            runs: list[Side] = [getattr(pair, side) for pair in self.pairs]
+            runs: list[PairedRun] = [getattr(pair, side) for pair in self.pairs]
             bins = min(len(run.times) for run in runs)  # of the last one, some runs may have too little
             found.append((runs[0].times[:bins], np.mean([run.goodput[:bins] for run in runs], axis=0)))
         return found
@@ -98,20 +102,13 @@ class Comparison:
         """The picture: differences with their intervals, who waits how long, goodput over time."""
         from meshsim.plot.compare import compare_figure  # noqa: PLC0415 - matplotlib is slow to import
 
-        return compare_figure(self)
+        return compare_figure(self.numbers, self.a, self.b, self.tails(), self.goodput())
 
     def save(self, folder: str | Path, **options: Unpack[OutputOptions]) -> list[Path]:
-        """Writes the numbers, the tables, the picture and both scenarios.
-
-        Args:
-            folder: made if missing.
-            options: `formats`, `dpi` and `csv`, see `meshsim.lab.output.OutputOptions`.
-
-        Returns:
-            The files.
+        """Writes the numbers, the tables, the picture and both scenarios, or none of them.
 
         Raises:
-            MeshsimError: they can't be written; then none of them is.
+            MeshsimError: they can't be written.
         """
         form, path = output(options), files.prepare(folder, scenarios=files.PAIR)
         return files.write(
@@ -120,26 +117,30 @@ class Comparison:
                 "compare.json": files.json_writer(self.summary),
                 **form.tables(compare=self.columns, replications=self.replication_columns),
                 **form.pictures(compare=self.plot()),
-                "a.yaml": files.text_writer(self.summary["a"]["provenance"]["scenario"]),
-                "b.yaml": files.text_writer(self.summary["b"]["provenance"]["scenario"]),
+                "a.yaml": files.text_writer(self.numbers.a.provenance.scenario),
+                "b.yaml": files.text_writer(self.numbers.b.provenance.scenario),
                 **files.named_writers(self.a),
                 **files.named_writers(self.b),
             },
         )
 
     def __repr__(self) -> str:
-        label = self.summary["a"]["label"]
-        return text.line("Comparison", label, f"{len(self.pairs)} pairs of runs", self.summary["verdict"])
+        numbers = self.numbers
+        return text.line("Comparison", numbers.a.label, f"{len(self.pairs)} pairs of runs", numbers.verdict)
 
     def _repr_html_(self) -> str:
-        told = [self.summary["verdict"], *self.summary["notes"]]
-        return text.html(sheets.headline(self.summary, every=False), told)
+        said = [self.numbers.verdict, *self.numbers.notes]
+        return text.html(sheets.headline(self.numbers, every=False), said)
 
 
-def _tail(sides: list[Side]) -> tuple[Floats, Floats]:
-    tails = [side.tail for side in sides if side.tail is not None]
-    offered = sum(side.summary["requests"]["offered"] for side in sides)
-    if len(tails) < len(sides) or not offered:
+def _column(values: list[float | None]) -> Floats:
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def _tail(runs: list[PairedRun]) -> tuple[Floats, Floats]:
+    tails = [run.tail for run in runs if run.tail is not None]
+    offered = sum(run.numbers.requests.offered for run in runs)
+    if len(tails) < len(runs) or not offered:
         return np.array([]), np.array([])
     answered = np.cumsum(np.sum(tails, axis=0))[:-1]  # those in the last bin are later than any edge
     return TAIL_EDGES, 1.0 - answered / offered

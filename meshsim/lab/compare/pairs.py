@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -13,10 +12,11 @@ from meshsim.measure import metrics
 from meshsim.measure.grid import Floats, Ints
 from meshsim.measure.metrics import COMPARED_OF_SERVICE
 from meshsim.measure.objectives import meets
-from meshsim.measure.pairing import RequestPairs, pair
 from meshsim.measure.records import Records
+from meshsim.measure.request_pairs import RequestPairs, compare_requests, pairable
+from meshsim.measure.result import at
 from meshsim.measure.series import whole
-from meshsim.measure.summary import HEADLINE
+from meshsim.measure.summary import HEADLINE, Summary
 from meshsim.scenario.model import Scenario
 
 TAIL_EDGES: Floats = 1e-6 * np.power(1.02, np.arange(1165, dtype=np.float64))
@@ -24,19 +24,19 @@ TAIL_EDGES: Floats = 1e-6 * np.power(1.02, np.arange(1165, dtype=np.float64))
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class PairedRun:
     """One run of a pair.
 
     Attributes:
-        summary: its numbers.
+        numbers: of the run.
         values: by metric; None where the run has none.
         met: by objective's metric, whether the run met it.
-        tail: (len(TAIL_EDGES) + 1,) measured requests answered well, by latency; None without records.
-        times, goodput: (n,) middle of each bin of time until arrivals stop, s, and the requests that were
-            answered well in it, per second.
+        tail: (len(TAIL_EDGES) + 1,) measured requests with success, by latency; None without records.
+        times, goodput: (n,) middle of each bin of time until arrivals stop, s, and the successful
+            requests in it, per second.
     """
 
-    summary: dict[str, Any]
+    numbers: Summary
     values: dict[str, float | None]
     met: dict[str, bool]
     tail: Ints | None
@@ -55,21 +55,15 @@ class Pair:
     """
 
     seed: int
-    a: Side
-    b: Side
+    a: PairedRun
+    b: PairedRun
     requests: RequestPairs | None
 
 
-def evidence(a: Run, b: Run, loads: Sequence[int]) -> Pair:
-    """What is kept of two runs with one seed.
-
-    Args:
-        a: a run of one replication.
-        b: likewise.
-        loads: indices of those whose requests are the same in both.
-    """
+def pair_of(a: Run, b: Run) -> Pair:
+    """What is kept of two runs with one seed, each of one replication."""
     paths = comparable(a.scenario, b.scenario)
-    return Pair(a.summary["seed"], _side(a, paths), _side(b, paths), _requests(a, b, loads))
+    return Pair(a.numbers.seed, _kept(a, paths), _kept(b, paths), _requests(a, b))
 
 
 def comparable(a: Scenario, b: Scenario) -> list[str]:
@@ -78,14 +72,28 @@ def comparable(a: Scenario, b: Scenario) -> list[str]:
     return [*HEADLINE, *(f"services.{name}.{key}" for name in services for key in COMPARED_OF_SERVICE)]
 
 
-def _side(run: Run, paths: Sequence[str]) -> Side:
+def limits(scenario: Scenario) -> dict[str, float]:
+    """The limits of its objectives, by metric: ``objectives.cart.p99``."""
+    return {
+        f"objectives.{objective.service}.{key}": limit
+        for objective in scenario.objectives
+        for key, limit in objective.model_dump(exclude={"service"}, exclude_none=True).items()
+    }
+
+
+def shared_limits(a: Scenario, b: Scenario) -> list[str]:
+    """The metrics of objectives that both scenarios have."""
+    return [path for path in limits(a) if path in limits(b)]
+
+
+def _kept(run: Run, paths: Sequence[str]) -> PairedRun:
     client = run.series_columns["kind"] == "client"
     rows = {name: column[client] for name, column in run.series_columns.items()}
     shown = (rows["time"] < run.scenario.duration * (1.0 - 1e-9)) & whole(rows["width"])
-    objectives, met = _objectives(run.summary)
-    return Side(
-        summary=run.summary,
-        values={**{path: metrics.at(run.summary, path) for path in paths}, **objectives},
+    objectives, met = _objectives(run.numbers)
+    return PairedRun(
+        numbers=run.numbers,
+        values={**{path: at(run.numbers, path) for path in paths}, **objectives},
         met=met,
         tail=_tail(run),
         times=(rows["time"] + rows["width"] / 2.0)[shown],
@@ -93,15 +101,15 @@ def _side(run: Run, paths: Sequence[str]) -> Side:
     )
 
 
-def _objectives(summary: Mapping[str, Any]) -> tuple[dict[str, float | None], dict[str, bool]]:
+def _objectives(numbers: Summary) -> tuple[dict[str, float | None], dict[str, bool]]:
     """What was measured for each objective's limit, and whether it was met, by ``objectives.cart.p99``."""
     values: dict[str, float | None] = {}
     met: dict[str, bool] = {}
-    for objective in summary["objectives"]:
-        for key, measured in objective["measured"].items():
-            path = f"objectives.{objective['service']}.{key}"
+    for objective in numbers.objectives:
+        for key, measured in objective.measured.items():
+            path = f"objectives.{objective.service}.{key}"
             values[path] = measured
-            met[path] = met.get(path, True) and meets(key, measured, objective[key])
+            met[path] = met.get(path, True) and meets(key, measured, objective.limits[key])
     return values, met
 
 
@@ -109,20 +117,22 @@ def _tail(run: Run) -> Ints | None:
     record = run.records[0]
     if not isinstance(record, Records):
         return None
-    rows, start = record.requests, run.summary["warmup"]
-    measured = (rows.start >= start) & (rows.start < start + run.summary["measured"])
+    rows, start = record.requests, run.numbers.warmup
+    measured = (rows.start >= start) & (rows.start < start + run.numbers.measured)
     good = measured & (rows.status > 0) & (rows.status < 400)
     bins = np.searchsorted(TAIL_EDGES, (rows.end - rows.start)[good], side="right")
     return np.bincount(bins, minlength=len(TAIL_EDGES) + 1)
 
 
-def _requests(a: Run, b: Run, loads: Sequence[int]) -> RequestPairs | None:
+def _requests(a: Run, b: Run) -> RequestPairs | None:
+    """Request by request, where both have been measured; None where the two can't be paired."""
     first, second = a.records[0], b.records[0]
+    loads, _ = pairable(a.scenario, b.scenario)
     if not loads or not isinstance(first, Records) or not isinstance(second, Records):
         return None
-    windows = [(run.summary["warmup"], run.summary["warmup"] + run.summary["measured"]) for run in (a, b)]
-    start, end = max(window[0] for window in windows), min(window[1] for window in windows)
-    return pair(first, second, loads, start, end)
+    start = max(run.numbers.warmup for run in (a, b))
+    end = min(run.numbers.warmup + run.numbers.measured for run in (a, b))
+    return compare_requests(first, second, loads, start, end)
 
 
 def values(metric: str, pairs: Sequence[Pair]) -> tuple[list[float], list[float]] | None:
@@ -135,4 +145,4 @@ def values(metric: str, pairs: Sequence[Pair]) -> tuple[list[float], list[float]
 def weak(metric: str, pairs: Sequence[Pair]) -> bool:
     """Whether a metric is a percentile that some run is too short for."""
     sides = [side for each in pairs for side in (each.a, each.b)]
-    return not all(metrics.supports(side.summary, metric) for side in sides)
+    return not all(metrics.supports(side.numbers, metric) for side in sides)

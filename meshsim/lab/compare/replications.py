@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
 from meshsim.errors import MeshsimError
-from meshsim.lab.compare.pairs import Pair, evidence, values
+from meshsim.lab.compare.pairs import Pair, pair_of, values
 from meshsim.lab.engines import Progress
 from meshsim.lab.jobs.interrupt import Interrupt, interruptible
 from meshsim.lab.jobs.pool import Pool, Task
 from meshsim.lab.run import run
 from meshsim.measure import metrics
-from meshsim.measure.paired import difference
-from meshsim.measure.pairing import pairable
+from meshsim.measure.differences import CONFIDENCE, changes
+from meshsim.measure.intervals import interval
 from meshsim.measure.precision import Goal, Look, Looked
 from meshsim.scenario.model import Scenario
 
@@ -26,21 +27,8 @@ class PairTask(Task):
     other: Scenario | None = None
 
 
-def make(task: Task) -> dict[str, Any]:
-    """Makes a pair; a worker's work.
-
-    Returns:
-        `pair`, and `partial`: whether Ctrl-C came first (never in a worker).
-
-    Raises:
-        MeshsimError: it can't be made.
-    """
-    made = both(task)
-    return {"pair": made, "partial": made is None}
-
-
-def both(task: Task, progress: Progress | None = None) -> Pair | None:
-    """Makes a pair; None if Ctrl-C came first.
+def make(task: Task, progress: Progress | None = None) -> Pair | None:
+    """Makes a pair; None if Ctrl-C came first (never in a worker).
 
     Args:
         task: a `PairTask`.
@@ -48,19 +36,18 @@ def both(task: Task, progress: Progress | None = None) -> Pair | None:
     """
     assert isinstance(task, PairTask)
     assert task.other is not None
-    a = run(task.scenario, engine=task.engine, seed=task.seed, progress=progress)
-    if a.summary["partial"]:
-        return None
-    behind = task.scenario.duration
-    b = run(
-        task.other,
-        engine=task.engine,
-        seed=task.seed,
-        progress=None if progress is None else lambda now: progress(behind + now),
-    )
-    if b.summary["partial"]:
-        return None
-    return evidence(a, b, pairable(task.scenario, task.other)[0])
+    runs, behind = [], 0.0
+    for scenario in (task.scenario, task.other):
+        report = None if progress is None else partial(_report, progress, behind)
+        runs.append(run(scenario, engine=task.engine, seed=task.seed, progress=report))
+        if runs[-1].numbers.partial:
+            return None
+        behind += scenario.duration
+    return pair_of(runs[0], runs[1])
+
+
+def _report(progress: Progress, behind: float, now: float) -> None:
+    progress(behind + now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,21 +76,13 @@ class Job:
 
 @dataclass(slots=True)
 class Runner:
-    """Makes the pairs of a job.
-
-    Attributes:
-        job: what to run.
-        pool: where.
-        progress: is told how much time has been simulated, s.
-        stop: whether Ctrl-C was pressed.
-        pairs: that have finished.
-    """
+    """Makes the pairs of a job, in a pool; `pairs` are those that have finished."""
 
     job: Job
-    pool: Pool
+    pool: Pool[Pair]
     progress: Progress | None
     stop: Interrupt
-    pairs: list[Pair]
+    pairs: list[Pair] = field(default_factory=list)
 
     def to(self, count: int) -> bool:
         """Makes pairs until there are so many; says whether Ctrl-C kept it from that."""
@@ -112,38 +91,21 @@ class Runner:
             PairTask(number, job.a, job.seed + number, job.engine, other=job.b)
             for number in range(first, count)
         ]
-        for made in self._made(tasks):
+        if self.pool.jobs == 1:  # several processes tell only when a pair has finished
+            self.pool.work = partial(make, progress=self.report)
+        for _, made in self.pool.summaries(tasks, stop=self.stop):
             if first == 0:
-                metrics.refuse_unsupported(job.metric, made.a.summary)
-                metrics.refuse_unsupported(job.metric, made.b.summary)
+                metrics.refuse_unsupported(job.metric, made.a.numbers)
+                metrics.refuse_unsupported(job.metric, made.b.numbers)
             self.pairs.append(made)
-            if self.progress is not None:
-                self.progress(len(self.pairs) * self.each)
+            self.report(0.0)
         self.pairs.sort(key=lambda pair: pair.seed)
         return len(self.pairs) < count
 
-    @property
-    def each(self) -> float:
-        """How much time a pair simulates, s."""
-        return self.job.a.duration + self.job.b.duration
-
-    def _made(self, tasks: Sequence[Task]) -> Iterator[Pair]:
-        if self.pool.jobs > 1:
-            for _, result in self.pool.summaries(tasks, stop=self.stop):
-                yield result["pair"]
-            return
-        for task in tasks:
-            if self.stop.pressed:
-                return
-            made = both(task, self._watch())
-            if made is None:
-                return
-            yield made
-
-    def _watch(self) -> Progress | None:
-        """What tells the progress of the pair under way."""
-        progress, behind = self.progress, len(self.pairs) * self.each
-        return None if progress is None else lambda now: progress(behind + now)
+    def report(self, now: float) -> None:
+        """Tells how much time has been simulated: of all finished pairs and, s, of the one under way."""
+        if self.progress is not None:
+            self.progress(len(self.pairs) * (self.job.a.duration + self.job.b.duration) + now)
 
 
 def run_pairs(
@@ -162,8 +124,8 @@ def run_pairs(
         KeyboardInterrupt: Ctrl-C came before two pairs had finished, so there is nothing to compare.
     """
     goal, look = job.goal, None
-    with interruptible(interrupted) as stop, Pool(job.jobs, work=make) as pool:
-        runner = Runner(job, pool, progress, stop, [])
+    with interruptible(interrupted) as stop, Pool(job.jobs, make) as pool:
+        runner = Runner(job, pool, progress, stop)
         cut_short = runner.to(job.pairs if goal is None else goal.least)
         if len(runner.pairs) < 2:
             raise KeyboardInterrupt
@@ -181,5 +143,4 @@ def _look(goal: Goal, pairs: Sequence[Pair]) -> Look:
     known = values(goal.metric, pairs)
     if known is None:
         raise MeshsimError(f"{goal.metric} does not exist in every run; choose another metric")
-    found = difference(goal.metric, *known)
-    return goal.look(found.interval, found.a)
+    return goal.look(interval(changes(*known), CONFIDENCE), math.fsum(known[0]) / len(pairs))

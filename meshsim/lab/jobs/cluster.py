@@ -18,7 +18,8 @@ from typing import Any, Self
 from meshsim import version
 from meshsim.errors import MeshsimError
 from meshsim.lab.jobs.interrupt import Interrupt
-from meshsim.lab.jobs.pool import GLANCE, Refused, Summary, Task, simulate
+from meshsim.lab.jobs.pool import GLANCE, Refused, Task, simulate
+from meshsim.measure.summary import Summary
 
 PATIENCE = 10.0
 """How long a scheduler may take to answer, and a cluster may be without workers at the start, s."""
@@ -81,9 +82,9 @@ class Cluster:
     def summaries(
         self, tasks: Sequence[Task], *, stop: Interrupt | None = None, refused: Refused | None = None
     ) -> Iterator[tuple[int, Summary]]:
-        """See `meshsim.lab.jobs.pool.summaries`."""
+        """See `meshsim.lab.jobs.pool.Pool.summaries`."""
         executor = self._client.get_executor(pure=False)
-        waiting, flying = deque(tasks), dict[Future[Summary], Task]()
+        waiting, flying = deque(tasks), dict[Future[Summary | None], Task]()
         ours = versions()
         try:
             while waiting or flying:
@@ -103,7 +104,8 @@ class Cluster:
                             raise
                         refused(task, error)
                     else:
-                        yield task.number, summary
+                        if summary is not None:
+                            yield task.number, summary
         except (OSError, CancelledError) as error:
             raise MeshsimError(
                 f"the scheduler at {self.address} is gone, and what was under way with it; what has finished"
@@ -171,7 +173,7 @@ def compare(worker: str, theirs: Versions, ours: Versions | None = None) -> None
         )
 
 
-def remote(task: Task, expected: Versions) -> Summary:
+def remote(task: Task, expected: Versions) -> Summary | None:
     """Makes one run on a worker, which may have come after the others were compared.
 
     Raises:
@@ -181,7 +183,7 @@ def remote(task: Task, expected: Versions) -> Summary:
     return simulate(task)
 
 
-def _result(future: Future[Summary], task: Task) -> Summary:
+def _result(future: Future[Summary | None], task: Task) -> Summary | None:
     """What a run came to.
 
     Raises:

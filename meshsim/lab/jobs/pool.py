@@ -24,15 +24,16 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
 from meshsim.errors import MeshsimError
 from meshsim.lab.jobs.interrupt import Interrupt
+from meshsim.measure.summary import Summary
 from meshsim.scenario.model import Scenario
 
-Summary = dict[str, Any]
+Made = TypeVar("Made")
+"""What a task's work makes."""
 TRIES = 3
 """So often is a run begun whose worker gets killed."""
 GLANCE = 0.1
@@ -69,11 +70,11 @@ Refused = Callable[[Task, MeshsimError], None]
 """Is told of a run that can't be made, and why; the message names it."""
 
 
-def simulate(task: Task) -> Summary:
+def simulate(task: Task) -> Summary | None:
     """Makes one run, here; a worker's work.
 
     Returns:
-        Its summary, as `summary.json` has it; ``partial`` if Ctrl-C cut it short (never in a worker).
+        Its numbers; None if Ctrl-C cut it short (never in a worker).
 
     Raises:
         MeshsimError: it can't be made; the message names the task.
@@ -82,7 +83,8 @@ def simulate(task: Task) -> Summary:
     from meshsim.lab.run import run  # noqa: PLC0415 - a worker may have been sent here by name only
 
     try:
-        return run(task.scenario, engine=task.engine, seed=task.seed).summary
+        numbers = run(task.scenario, engine=task.engine, seed=task.seed).numbers
+        return None if numbers.partial else numbers
     except MeshsimError as error:
         raise MeshsimError(f"{task.name}: {error}") from None
     except MemoryError:
@@ -108,38 +110,15 @@ def cores(jobs: int | None) -> int:
     return jobs
 
 
-def summaries(
-    tasks: Sequence[Task],
-    *,
-    jobs: int | None = None,
-    stop: Interrupt | None = None,
-    refused: Refused | None = None,
-) -> Iterator[tuple[int, Summary]]:
-    """Makes runs, and gives each one's number and summary as it finishes: in any order, each once.
-
-    Args:
-        tasks: with different numbers.
-        jobs: processes at most; 1 runs them here, None takes all cores.
-        stop: ends the runs when it is pressed; without one, Ctrl-C raises KeyboardInterrupt as usual.
-        refused: is told of a run that can't be made, and the others go on; without it they end there.
-
-    Raises:
-        MeshsimError: a run can't be made, or kills its worker time and again; the message names it. Not
-            with `refused`.
-    """
-    with Pool(min(cores(jobs), max(1, len(tasks)))) as pool:
-        yield from pool.summaries(tasks, stop=stop, refused=refused)
-
-
-class Pool:
+class Pool(Generic[Made]):
     """Processes that stay for many calls: starting them takes about a second.
 
     Attributes:
         jobs: how many; with 1 the runs are made in this process.
-        work: what makes a task; its result has ``partial``, as a summary does.
+        work: what makes a task; None if Ctrl-C cut that short (never in a worker).
     """
 
-    def __init__(self, jobs: int | None = None, work: Callable[[Task], Summary] = simulate) -> None:
+    def __init__(self, jobs: int | None, work: Callable[[Task], Made | None]) -> None:
         self.jobs = cores(jobs)
         self.work = work
         self._executor: Any = None
@@ -160,21 +139,31 @@ class Pool:
 
     def summaries(
         self, tasks: Sequence[Task], *, stop: Interrupt | None = None, refused: Refused | None = None
-    ) -> Iterator[tuple[int, Summary]]:
-        """See the function `summaries`."""
+    ) -> Iterator[tuple[int, Made]]:
+        """Makes runs, and gives each one's number and result as it finishes: in any order, each once.
+
+        Args:
+            tasks: with different numbers.
+            stop: ends the runs when it is pressed; without one, Ctrl-C raises KeyboardInterrupt as usual.
+            refused: is told of a run that can't be made, and the others go on; without it they end there.
+
+        Raises:
+            MeshsimError: a run can't be made, or kills its worker time and again; the message names it. Not
+                with `refused`.
+        """
         if self.jobs == 1:
             return _here(tasks, stop, self.work, refused)
         return self._there(tasks, stop, refused)
 
     def _there(
         self, tasks: Sequence[Task], stop: Interrupt | None, refused: Refused | None
-    ) -> Iterator[tuple[int, Summary]]:
+    ) -> Iterator[tuple[int, Made]]:
         """In other processes; exactly as many runs are under way as there are processes for them.
 
         So when a worker dies, the suspects are few.
         """
         waiting, suspects, deaths = deque(tasks), deque[Task](), Counter[int]()
-        flying: dict[Future[Summary], Task] = {}
+        flying: dict[Future[Made | None], Task] = {}
         try:
             while waiting or suspects or flying:
                 if stop is not None and stop.pressed:
@@ -192,18 +181,24 @@ class Pool:
                 for future in landed:
                     if future in flying:
                         task = flying.pop(future)
-                        summary = unless_refused(task, future.result, refused)
-                        if summary is not None:
-                            yield task.number, summary
+                        try:
+                            made = future.result()
+                        except MeshsimError as error:
+                            if refused is None:
+                                raise
+                            refused(task, error)
+                        else:
+                            if made is not None:
+                                yield task.number, made
         finally:
             if flying:
                 self.close()  # left early: nobody wants what is still under way
 
-    def _room(self, deaths: Counter[int], flying: dict[Future[Summary], Task]) -> int:
+    def _room(self, deaths: Counter[int], flying: dict[Future[Made | None], Task]) -> int:
         """How many runs may be under way: one, while that one is a suspect."""
         return 1 if any(deaths[task.number] for task in flying.values()) else self.jobs
 
-    def _launch(self, task: Task, flying: dict[Future[Summary], Task]) -> None:
+    def _launch(self, task: Task, flying: dict[Future[Made | None], Task]) -> None:
         if self._executor is None:
             from multiprocessing import resource_tracker  # noqa: PLC0415 - slow to import, as is joblib
 
@@ -216,7 +211,7 @@ class Pool:
             )
         try:
             with _no_interrupts():
-                future: Future[Summary] = self._executor.submit(self.work, task)
+                future: Future[Made | None] = self._executor.submit(self.work, task)
         except OSError as error:
             raise MeshsimError(
                 f"can't start {self.jobs} processes: {error.strerror or error}; ask for fewer jobs"
@@ -230,42 +225,31 @@ class Pool:
 def _here(
     tasks: Sequence[Task],
     stop: Interrupt | None,
-    work: Callable[[Task], Summary],
+    work: Callable[[Task], Made | None],
     refused: Refused | None,
-) -> Iterator[tuple[int, Summary]]:
+) -> Iterator[tuple[int, Made]]:
     """In this process, one after the other."""
     for task in tasks:
         if stop is not None and stop.pressed:
             return
-        summary = unless_refused(task, partial(work, task), refused)
-        if summary is None:
+        try:
+            made = work(task)
+        except MeshsimError as error:
+            if refused is None:
+                raise
+            refused(task, error)
             continue
-        if summary["partial"]:
+        if made is None:
             if stop is None or not stop.pressed:
                 raise KeyboardInterrupt
             return
-        yield task.number, summary
-
-
-def unless_refused(task: Task, make: Callable[[], Summary], refused: Refused | None) -> Summary | None:
-    """What a run comes to; None for one that can't be made, if there is somebody to tell.
-
-    Raises:
-        MeshsimError: it can't be made, and there is nobody.
-    """
-    try:
-        return make()
-    except MeshsimError as error:
-        if refused is None:
-            raise
-        refused(task, error)
-        return None
+        yield task.number, made
 
 
 # ---- death ------------------------------------------------------------------------------------------
 
 
-def _lost(future: Future[Summary]) -> bool:
+def _lost(future: Future[Any]) -> bool:
     """Whether a run's worker died under it."""
     from concurrent.futures.process import BrokenProcessPool  # noqa: PLC0415 - with all of multiprocessing
 

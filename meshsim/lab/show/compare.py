@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from meshsim.lab.show import sheets
 from meshsim.lab.show.sheets import NOTHING, Rows, Sheet
+from meshsim.measure.comparison import ComparisonNumbers
+from meshsim.measure.differences import Difference
+from meshsim.measure.request_pairs import AllRequestPairs
 from meshsim.units import points_text, ratio_text
 
-Summary = Mapping[str, Any]
 COLUMNS = ("", "A", "B", "B - A", "95 %", "B is", "correlation", "unpaired")
 SHORT = 6
 """So many of the columns are shown unless all are asked for."""
@@ -18,13 +19,13 @@ BUSIEST = 4
 """So many services' utilisation is shown."""
 
 
-def significance(found: Mapping[str, Any]) -> str:
+def significance(found: Difference) -> str:
     """What a difference says, in a word; a star where it says so alone but not together with all others."""
-    if found["identical"]:
+    if found.identical:
         return "identical"
-    if not found["told"]:
+    if not found.told:
         return "not significant"
-    return ("higher" if found["difference"] > 0 else "lower") + ("" if found["told_jointly"] else "*")
+    return ("higher" if found.difference > 0 else "lower") + ("" if found.told_jointly else "*")
 
 
 def of_difference(metric: str) -> Callable[[float], str]:
@@ -45,38 +46,40 @@ def signed(text: str, value: float) -> str:
     return f"+{text}" if value > 0 else text
 
 
-def row(name: str, found: Mapping[str, Any]) -> tuple[str, ...]:
+def row(name: str, found: Difference) -> tuple[str, ...]:
     """One metric."""
-    show, change = of_metric(found["metric"]), of_difference(found["metric"])
-    correlation = found["correlation"]
-    unpaired = found["unpaired_replications"]
+    show, change, same = of_metric(found.metric), of_difference(found.metric), found.identical
     return (
         name,
-        show(found["a"]),
-        show(found["b"]),
-        "0" if found["identical"] else signed(change(found["difference"]), found["difference"]),
-        NOTHING if found["identical"] else f"± {change(found['half_width'])}",
+        show(found.a),
+        show(found.b),
+        "0" if same else signed(change(found.difference), found.difference),
+        NOTHING if same else f"± {change(found.half_width)}",
         significance(found),
-        NOTHING if correlation is None else f"{correlation:.2f}",
-        NOTHING if found["identical"] or unpaired is None else sheets.count(unpaired),
+        NOTHING if found.correlation is None else f"{found.correlation:.2f}",
+        NOTHING if same else sheets.count(found.unpaired_replications),
     )
 
 
-def headline(summary: Summary, *, every: bool = True) -> Sheet:
+def headline(numbers: ComparisonNumbers, *, every: bool = True) -> Sheet:
     """What matters most, and the metric that the comparison is about; `every` column or what each says."""
-    found = {each["metric"]: each for each in summary["differences"]}
+    found, a, seeds = numbers.by_metric, numbers.a, numbers.seeds
     wanted = [(path, name) for name, path, _ in sheets.HEADLINE if path != "attempts.amplification"]
     wanted += [(f"ok_latency.{key}", f"{LATENCY_OF_OK.strip()}, {key}") for key in ("mean", "p50", "p99")]
-    if summary["metric"] not in dict(wanted):
-        wanted.append((summary["metric"], summary["metric"]))
-    return _cut(_title(summary), [row(name, found[path]) for path, name in wanted if path in found], every)
+    if numbers.metric not in dict(wanted):
+        wanted.append((numbers.metric, numbers.metric))
+    title = (
+        f"A {a.label}, B {numbers.b.label}: {len(seeds)} pairs of runs, seeds {seeds[0]} to {seeds[-1]},"
+        f" {a.measured:g} s measured in each"
+    )
+    return _cut(title, [row(name, found[path]) for path, name in wanted if path in found], every)
 
 
-def cost(summary: Summary, *, every: bool = True) -> Sheet:
-    """What the answers cost: attempts, workers, and how busy those of the busiest services are."""
-    found = {each["metric"]: each for each in [*summary["cost"], *summary["differences"]]}
+def cost(numbers: ComparisonNumbers, *, every: bool = True) -> Sheet:
+    """What the answers cost: attempts, workers, and the utilisation of the busiest services."""
+    found = {each.metric: each for each in [*numbers.cost, *numbers.differences]}
     busy = {path: each for path, each in found.items() if path.endswith(".utilisation")}
-    busiest = sorted(busy, key=lambda path: -max(busy[path]["a"], busy[path]["b"]))[:BUSIEST]
+    busiest = sorted(busy, key=lambda path: -max(busy[path].a, busy[path].b))[:BUSIEST]
     wanted = {
         "attempts.rate": "attempts",
         "attempts.amplification": "amplification",
@@ -91,20 +94,12 @@ def _cut(title: str, rows: Rows, every: bool) -> Sheet:
     return Sheet(title, COLUMNS[:width], [each[:width] for each in rows], words=(5,))
 
 
-def _title(summary: Summary) -> str:
-    a, b, seeds = summary["a"], summary["b"], summary["seeds"]
-    return (
-        f"A {a['label']}, B {b['label']}: {len(seeds)} pairs of runs, seeds {seeds[0]} to {seeds[-1]},"
-        f" {a['measured']:g} s measured in each"
-    )
-
-
-def services(summary: Summary) -> Sheet:
+def services(numbers: ComparisonNumbers) -> Sheet:
     """One row a service and metric; a service that is the same in both by every metric is left out."""
     groups: dict[str, Rows] = {}
-    for found in summary["differences"]:
-        if found["metric"].startswith("services.") and not found["identical"]:
-            name, key = _service(found["metric"])
+    for found in numbers.differences:
+        if found.metric.startswith("services.") and not found.identical:
+            name, key = _service(found.metric)
             rows = groups.setdefault(name, [])
             rows.append(row(f"  {key}" if rows else f"{name}  {key}", found))
     return Sheet("services", COLUMNS, [each for rows in groups.values() for each in rows], words=(5,))
@@ -125,20 +120,17 @@ def _service(metric: str) -> tuple[str, str]:
     return metric[len("services.") : -len(key) - 1], SERVICE_WORDS[key]
 
 
-def objectives(summary: Summary, *, every: bool = True) -> Sheet:
+def objectives(numbers: ComparisonNumbers, *, every: bool = True) -> Sheet:
     """One row a limit, with the runs that met it; `every` column, or what was asked, measured and met."""
-    found = {each["metric"]: each for each in summary["differences"]}
+    found, of = numbers.by_metric, numbers.replications
     rows: Rows = []
-    for each in summary["objectives"]:
-        path, of = each["objective"], summary["replications"]
-        measured = found.get(path)
-        _, _, name = path.partition(".")
-        numbers = row(name, measured)[1:6] if measured else (NOTHING,) * 5
-        sign = "≥" if path.endswith(".success") else "≤"
-        limit = f"{sign} {of_metric(path)(each['limit'])}"
-        met = NOTHING if each["met_a"] is None else f"{each['met_a']}/{of}"
-        rows.append((name, limit, *numbers, met, f"{each['met_b']}/{of}"))
-    columns = ("", "wanted of B", "A", "B", "B - A", "95 %", "B is", "A met", "B met")
+    for each in numbers.objectives:
+        path = each.objective
+        measured = row("", found[path])[1:6] if path in found else (NOTHING,) * 5
+        limit = f"{'≥' if path.endswith('.success') else '≤'} {of_metric(path)(each.limit)}"
+        met = NOTHING if each.met_a is None else f"{each.met_a}/{of}"
+        rows.append((path.partition(".")[2], limit, *measured, met, f"{each.met_b}/{of}"))
+    columns = ("", "limit of B", "A", "B", "B - A", "95 %", "B is", "A met", "B met")
     if every:
         return Sheet("objectives", columns, rows, words=(6,))
     short = [(*each[:4], *each[7:]) for each in rows]
@@ -155,84 +147,78 @@ REQUEST_WORDS = {
 }
 
 
-def requests(summary: Summary) -> Sheet:
+def requests(numbers: ComparisonNumbers) -> Sheet:
     """Request by request: how many fared how."""
-    found = summary["requests"]
+    found = numbers.requests
     if found is None:
         return Sheet("request by request", ("",), [])
-    rows: Rows = [
-        (name, sheets.count(found[key]), f"{100.0 * found[key] / found['count']:.3g} %", meaning)
-        for key, (name, meaning) in REQUEST_WORDS.items()
-    ]
-    title = f"request by request: {sheets.count(found['count'])} pairs"
+    rows: Rows = []
+    for key, (name, meaning) in REQUEST_WORDS.items():
+        count = getattr(found, key)
+        rows.append((name, sheets.count(count), f"{100.0 * count / found.count:.3g} %", meaning))
+    title = f"request by request: {sheets.count(found.count)} pairs"
     return Sheet(title, ("in B", "requests", "share", "meaning"), rows, words=(3,))
 
 
 # ---- sentences --------------------------------------------------------------------------------------
 
 
-def about(summary: Summary) -> str:
-    """What the metric says that the comparison is about."""
-    return _about(summary["metric"], _wanted(summary))
-
-
-def _wanted(summary: Summary) -> Mapping[str, Any] | None:
-    return next((each for each in summary["differences"] if each["metric"] == summary["metric"]), None)
-
-
-def sentences(summary: Summary) -> list[str]:
+def sentences(numbers: ComparisonNumbers) -> list[str]:
     """What the tables say, and how sure it is."""
-    told = [about(summary), *_worth(_wanted(summary), summary["replications"])]
-    told += _when(summary["requests"])
-    joint = summary["jointly"]
-    told.append(
-        f"Each interval holds by itself with 95 %. All {joint['metrics']} together (Bonferroni):"
-        f" {joint['told']} differ from 0, without those marked *."
+    found, joint = numbers.by_metric.get(numbers.metric), numbers.jointly
+    together = (
+        f"Each interval alone has a confidence of 95 %. Jointly (Bonferroni, {joint.metrics} metrics)"
+        f" {joint.told} differences are significant; those marked * only alone."
     )
-    return told
+    worth = [] if found is None else _worth(found, numbers.replications)
+    when = [] if numbers.requests is None else _when(numbers.requests)
+    return [about(numbers), *worth, *when, together]
 
 
-def _about(metric: str, found: Mapping[str, Any] | None) -> str:
+def about(numbers: ComparisonNumbers) -> str:
+    """What the metric says that the comparison is about."""
+    metric = numbers.metric
+    found = numbers.by_metric.get(metric)
     if found is None:
         return f"{metric} is not compared; the notes say why."
-    if found["identical"]:
+    if found.identical:
         return f"{metric}: no pair of runs differs at all."
-    change, size = of_difference(metric), abs(found["difference"])
-    if not found["told"]:
+    change, size = of_difference(metric), abs(found.difference)
+    if not found.told:
         return (
-            f"{metric}: not significant, the difference lies between {change(found['low'])} and"
-            f" {change(found['high'])}; more --replications narrow it."
+            f"{metric}: not significant, the difference lies between {change(found.low)} and"
+            f" {change(found.high)}; more --replications narrow it."
         )
-    share = f", by {ratio_text(size / abs(found['a']))}" if found["a"] else ""
-    word = "higher" if found["difference"] > 0 else "lower"
-    return f"{metric}: B is {change(size)} ± {change(found['half_width'])} {word} than A{share}."
+    share = f", by {ratio_text(size / abs(found.a))}" if found.a else ""
+    word = "higher" if found.difference > 0 else "lower"
+    return f"{metric}: B is {change(size)} ± {change(found.half_width)} {word} than A{share}."
 
 
-def _when(requests: Mapping[str, Any] | None) -> list[str]:
+def _when(requests: AllRequestPairs) -> list[str]:
     """When requests were answered that succeeded in both; nothing where none of them moved."""
-    if requests is None or requests["difference"] is None or not requests["faster"] + requests["slower"]:
+    found = requests.difference
+    if found is None or not requests.faster + requests.slower:
         return []
-    found = requests["difference"]
     who = "Requests that succeeded in both"
-    if found["low"] <= 0.0 <= found["high"]:
-        sooner, later = sheets.time(-found["low"]), sheets.time(found["high"])
+    if found.low <= 0.0 <= found.high:
+        sooner, later = sheets.time(-found.low), sheets.time(found.high)
         between = f"on average between {sooner} sooner and {later} later in B"
         return [f"{who} were not answered significantly sooner or later: {between}."]
-    word = "later" if found["mean"] > 0 else "sooner"
-    size, half = sheets.time(abs(found["mean"])), sheets.time(found["half_width"])
+    word = "later" if found.mean > 0 else "sooner"
+    size, half = sheets.time(abs(found.mean)), sheets.time(found.half_width)
     return [f"{who} were answered {size} ± {half} {word} in B, on average."]
 
 
-def _worth(found: Mapping[str, Any] | None, pairs: int) -> list[str]:
+def _worth(found: Difference, pairs: int) -> list[str]:
     """What pairing was worth for a metric."""
-    if found is None or found["identical"] or found["variance_ratio"] is None:
+    if found.identical or found.variance_ratio is None:
         return []
-    ratio, unpaired = found["variance_ratio"], found["unpaired_replications"]
+    unpaired = found.unpaired_replications
     needed = "no number of" if unpaired is None else f"{unpaired:,}"
-    correlation = "" if found["correlation"] is None else f", correlation {found['correlation']:.2f}"
-    told = (
-        f"Runs with seeds of their own would have needed {needed} replications of each for as narrow an"
-        f" interval, instead of {pairs}: common random numbers divide the variance by {ratio:.3g}"
-        f"{correlation}."
+    correlation = "" if found.correlation is None else f", correlation {found.correlation:.2f}"
+    saved = (
+        f"Independent runs would have needed {needed} replications of each for as narrow an interval,"
+        f" instead of {pairs}: common random numbers divide the variance by"
+        f" {found.variance_ratio:.3g}{correlation}."
     )
-    return [told]
+    return [saved]

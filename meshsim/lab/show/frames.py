@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+from meshsim.measure.parts import EdgeSummary, StationSummary
+from meshsim.measure.summary import Summary
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Summary = Mapping[str, Any]
 INSIDE = ("versions", "replicas", "flags")
 
 
 def services(summary: Summary) -> pd.DataFrame:
     """One row a service, by its name."""
-    return _frame([{"service": name, **_row(part)} for name, part in summary["services"].items()], "service")
+    return _frame([{"service": name, **_row(part)} for name, part in summary.services.items()], "service")
 
 
 def versions(summary: Summary) -> pd.DataFrame:
     """One row a version, by service and version; a service without versions has one that is called ``""``."""
     rows = [
         {"service": name, "version": version, **_row(each)}
-        for name, part in summary["services"].items()
-        for version, each in (part["versions"] or {"": part}).items()
+        for name, part in summary.services.items()
+        for version, each in (part.versions or {"": part}).items()
     ]
     return _frame(rows, "service", "version")
 
@@ -31,29 +32,29 @@ def versions(summary: Summary) -> pd.DataFrame:
 def replicas(summary: Summary) -> pd.DataFrame:
     """One row a replica, by its id; with its service and version."""
     rows = [
-        {"replica": each["id"], "service": name, "version": each["version"], **_row(each)}
-        for name, part in summary["services"].items()
-        for each in part["replicas"]
+        {"replica": each.id, "service": name, "version": each.version, **_row(each)}
+        for name, part in summary.services.items()
+        for each in part.replicas
     ]
     return _frame(rows, "replica")
 
 
 def edges(summary: Summary) -> pd.DataFrame:
     """One row an edge, by ``"caller -> service"``; a column each flag, such as ``flags_UT``."""
-    flags = {flag: 0 for part in summary["edges"].values() for flag in part["flags"]}
+    flags = {flag: 0 for part in summary.edges.values() for flag in part.flags}
     rows = []
-    for name, part in summary["edges"].items():
+    for name, part in summary.edges.items():
         caller, _, service = name.partition(" -> ")
-        counts = {f"flags_{flag}": count for flag, count in {**flags, **part["flags"]}.items()}
+        counts = {f"flags_{flag}": count for flag, count in {**flags, **part.flags}.items()}
         rows.append({"edge": name, "caller": caller, "service": service, **_row(part), **counts})
     return _frame(rows, "edge")
 
 
-def _row(part: Summary) -> dict[str, Any]:
+def _row(part: StationSummary | EdgeSummary) -> dict[str, Any]:
     """A part's numbers by column, latencies as ``latency_p99``; NaN for what does not exist."""
     named = ("id", "version", "latency", *INSIDE)
-    plain = {key: value for key, value in part.items() if key not in named}
-    late = {f"latency_{key}": value for key, value in part["latency"].items()}
+    plain = {key: value for key, value in vars(part).items() if key not in named}
+    late = {f"latency_{key}": value for key, value in part.latency.as_dict().items()}
     return {key: math.nan if value is None else value for key, value in {**plain, **late}.items()}
 
 

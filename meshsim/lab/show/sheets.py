@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import html as markup
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from meshsim.lab.show.flags import explain
 from meshsim.measure.latency import FEWEST
-from meshsim.measure.objectives import meets
+from meshsim.measure.objectives import ObjectiveResult, meets
+from meshsim.measure.parts import StationSummary
+from meshsim.measure.result import at
+from meshsim.measure.summary import Summary
 from meshsim.scenario.model import CLIENT
 from meshsim.units import duration_text
 
 if TYPE_CHECKING:
     from meshsim.theory import Prediction, Solution
 
-Summary = dict[str, Any]
 NOTHING = "-"
 Rows = list[tuple[str, ...]]
 
@@ -77,9 +79,9 @@ def time(value: float | None) -> str:
     return NOTHING if value is None else duration_text(value)
 
 
-def percentile(latency: Summary, key: str, completed: int) -> str:
-    """One of the percentiles of so many latencies; nothing where they are too few for it."""
-    return time(latency[key]) if completed >= FEWEST[key] else NOTHING
+def percentile(value: float | None, key: str, completed: int) -> str:
+    """A percentile of so many latencies; nothing where they are too few for it."""
+    return time(value) if completed >= FEWEST[key] else NOTHING
 
 
 # ---- sheets -----------------------------------------------------------------------------------------
@@ -98,30 +100,28 @@ HEADLINE: tuple[tuple[str, str, Callable[[float | None], str]], ...] = (
 
 def headline(summary: Summary) -> Sheet:
     """What matters most, with the half widths of the intervals where there are any."""
-    several = bool(summary["ci"])
+    several = bool(summary.ci)
     rows: Rows = []
-    requests = summary["requests"]
-    completed = requests["ok"] + requests["failed"]
+    requests = summary.requests
     for name, path, show in HEADLINE:
-        part, key = path.split(".")
-        interval = summary["ci"].get(path)
-        margin = (f"± {show(interval['half_width'])}" if interval else NOTHING,) if several else ()
-        value = show(summary[part][key]) if completed >= FEWEST.get(key, 0) else NOTHING
-        rows.append((name, value, *margin))
-    counts = f"{count(requests['offered'])} requests, {count(requests['failed'])} failed"
-    if requests["unfinished"]:
-        counts += f", {count(requests['unfinished'])} unfinished"
-    measured = f"{summary['measured'] * summary['replications']:g} s measured"
+        interval = summary.ci.get(path)
+        margin = (f"± {show(interval.half_width)}" if interval else NOTHING,) if several else ()
+        enough = requests.completed >= FEWEST.get(path.rpartition(".")[2], 0)
+        rows.append((name, show(at(summary, path)) if enough else NOTHING, *margin))
+    counts = f"{count(requests.offered)} requests, {count(requests.failed)} failed"
+    if requests.unfinished:
+        counts += f", {count(requests.unfinished)} unfinished"
+    measured = f"{summary.measured * summary.replications:g} s measured"
     columns = ("", "value", *(("95 %",) if several else ()))
-    return Sheet(f"{summary['scenario'] or 'run'}: {counts} in {measured}", columns, rows)
+    return Sheet(f"{summary.scenario or 'run'}: {counts} in {measured}", columns, rows)
 
 
 def services(summary: Summary) -> Sheet:
     """One row a service, and one each of its versions."""
     rows: Rows = []
-    for name, service in summary["services"].items():
+    for name, service in summary.services.items():
         rows.append((name, *_station(service)))
-        rows += [(f"  {version}", *_station(part)) for version, part in service["versions"].items()]
+        rows += [(f"  {version}", *_station(part)) for version, part in service.versions.items()]
     columns = ("service", "attempts", "rate", "failed", "dropped", "utilisation", "queue", "p50", "p99")
     return _without_zeros(Sheet("services", columns, rows), "dropped")
 
@@ -135,28 +135,28 @@ def _without_zeros(sheet: Sheet, column: str) -> Sheet:
     return replace(sheet, columns=sheet.columns[:place] + sheet.columns[place + 1 :], rows=rows)
 
 
-def _station(part: Summary) -> tuple[str, ...]:
-    answered = part["ok"] + part["failed"]
+def _station(part: StationSummary) -> tuple[str, ...]:
+    answered = part.ok + part.failed
     return (
-        count(part["requests"]),
-        rate(part["rate"]),
-        share(part["failed"] / answered if answered else None),
-        count(part["dropped"]),
-        share(part["utilisation"]),
-        number(part["queue_mean"]),
-        percentile(part["latency"], "p50", answered),
-        percentile(part["latency"], "p99", answered),
+        count(part.requests),
+        rate(part.rate),
+        share(part.failed / answered if answered else None),
+        count(part.dropped),
+        share(part.utilisation),
+        number(part.queue_mean),
+        percentile(part.latency.p50, "p50", answered),
+        percentile(part.latency.p99, "p99", answered),
     )
 
 
 def edges(summary: Summary) -> Sheet:
     """One row an edge."""
     rows: Rows = []
-    for name, edge in summary["edges"].items():
-        ended = edge["ok"] + edge["failed"]
-        failed = share(edge["failed"] / ended if ended else None)
-        counts = (count(edge[key]) for key in ("requests", "attempts", "retries", "hedges"))
-        tail = (percentile(edge["latency"], key, ended) for key in ("p50", "p99"))
+    for name, edge in summary.edges.items():
+        ended = edge.ok + edge.failed
+        failed = share(edge.failed / ended if ended else None)
+        counts = map(count, (edge.requests, edge.attempts, edge.retries, edge.hedges))
+        tail = (percentile(at(edge.latency, key), key, ended) for key in ("p50", "p99"))
         rows.append((name, *counts, failed, *tail))
     columns = ("edge", "calls", "attempts", "retries", "hedges", "failed", "p50", "p99")
     return _without_zeros(_without_zeros(Sheet("calls", columns, rows), "hedges"), "retries")
@@ -164,24 +164,29 @@ def edges(summary: Summary) -> Sheet:
 
 def failures(summary: Summary) -> Sheet:
     """Why requests failed, and what flags the calls between services got."""
-    rows: Rows = [("requests", key, count(times), explain(key)) for key, times in summary["failures"].items()]
-    between = {name: edge for name, edge in summary["edges"].items() if not name.startswith(f"{CLIENT} -> ")}
+    rows: Rows = [("requests", key, count(times), explain(key)) for key, times in summary.failures.items()]
+    between = {name: edge for name, edge in summary.edges.items() if not name.startswith(f"{CLIENT} -> ")}
     for name, edge in between.items():
-        rows += [(name, key, count(times), explain(key)) for key, times in edge["flags"].items()]
+        rows += [(name, key, count(times), explain(key)) for key, times in edge.flags.items()]
     return Sheet("failures and flags", ("where", "flag or status", "times", "meaning"), rows, words=(1, 3))
 
 
 def objectives(summary: Summary) -> Sheet:
     """One row a limit: what was asked, what was measured, whether it was met."""
-    rows: Rows = []
-    for objective in summary["objectives"]:
-        for key, measured in objective["measured"].items():
-            show, sign = (share, "≥") if key == "success" else (time, "≤")
-            verdict = "met" if meets(key, measured, objective[key]) else "MISSED"
-            rows.append(
-                (objective["service"], key, f"{sign} {show(objective[key])}", show(measured), verdict)
-            )
+    rows: Rows = [
+        (objective.service, key, wanted, measured, "met" if met else "MISSED")
+        for objective in summary.objectives
+        for key, wanted, measured, met in limits(objective)
+    ]
     return Sheet("objectives", ("service", "of", "wanted", "measured", ""), rows, words=(1, 4))
+
+
+def limits(objective: ObjectiveResult) -> Iterator[tuple[str, str, str, bool]]:
+    """Of each limit of an objective: its key, the limit, what was measured, and whether it was met."""
+    for key, limit in objective.limits.items():
+        show, sign = (share, "≥") if key == "success" else (time, "≤")
+        measured = objective.measured[key]
+        yield key, f"{sign} {show(limit)}", show(measured), meets(key, measured, limit)
 
 
 def formulas(solution: Solution) -> list[str]:
@@ -209,7 +214,7 @@ def of_metric(metric: str) -> Callable[[float | None], str]:
         return share
     if ".latency." in f".{metric}" or ".ok_latency." in f".{metric}" or last == "wait_mean":
         return time
-    return rate if last in ("rate", "goodput") else number
+    return rate if last in ("rate", "goodput", "throughput") else number
 
 
 def line(kind: str, name: str, *said: str) -> str:
@@ -219,18 +224,18 @@ def line(kind: str, name: str, *said: str) -> str:
 
 def run_line(kind: str, summary: Summary) -> str:
     """A run in one line."""
-    requests, replications = summary["requests"], summary["replications"]
+    replications = summary.replications
     return line(
         kind,
-        summary["scenario"],
-        f"{count(requests['offered'])} requests",
-        f"{share(requests['success_ratio'])} ok",
-        f"mean latency {time(summary['latency']['mean'])}",
+        summary.scenario,
+        f"{count(summary.requests.offered)} requests",
+        f"{share(summary.requests.success_ratio)} ok",
+        f"mean latency {time(summary.latency.mean)}",
         f"{replications} replications" if replications > 1 else "",
-        f"engine {summary['engine']}",
-        f"seed {summary['seed']}",
-        "unstable" if summary["unstable"] else "",
-        "partial" if summary["partial"] else "",
+        f"engine {summary.engine}",
+        f"seed {summary.seed}",
+        "unstable" if summary.unstable else "",
+        "partial" if summary.partial else "",
     )
 
 

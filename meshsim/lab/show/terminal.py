@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich import markup
 from rich.box import SIMPLE_HEAD
@@ -29,12 +29,15 @@ from meshsim.errors import printable
 from meshsim.lab.show import sheets
 from meshsim.lab.show.sheets import Sheet
 from meshsim.measure.precision import Look
+from meshsim.measure.summary import Summary
 from meshsim.units import ratio_text
 
 if TYPE_CHECKING:
     from meshsim.lab.batch import Batch
     from meshsim.lab.sweep import Sweep
-    from meshsim.lab.validate.run import Stage
+    from meshsim.lab.validate.stages import Stage
+    from meshsim.measure.comparison import ComparisonNumbers
+    from meshsim.measure.validation import ValidationNumbers
     from meshsim.theory import Solution
 
 Widths = dict[int, int]
@@ -117,40 +120,38 @@ def _table(sheet: Sheet, widths: Widths) -> Table:
     return table
 
 
-def show_run(out: Console, summary: dict[str, Any], written: list[Path]) -> None:
+def show_run(out: Console, summary: Summary, written: list[Path]) -> None:
     """Prints what came of a run, what matters most first."""
     for sheet in (sheets.headline, sheets.services, sheets.edges, sheets.failures, sheets.objectives):
         show(out, sheet(summary))
-    if summary["unstable"]:
-        out.print(f"[bold red]{escape(summary['unstable']['reason'])}[/]")
-    for note in summary["notes"]:
+    if summary.unstable:
+        out.print(f"[bold red]{escape(summary.unstable.reason)}[/]")
+    for note in summary.notes:
         out.print(f"[yellow]Note:[/] {escape(note)}")
-    replications = summary["replications"]
-    seeds = f"seed {summary['seed']}" + (
-        f" to {summary['seed'] + replications - 1}" if replications > 1 else ""
-    )
-    out.print(f"[dim]meshsim {summary['version']}, engine {escape(summary['engine'])}, {seeds}[/]")
+    last = summary.seed + summary.replications - 1
+    seeds = f"seed {summary.seed}" + (f" to {last}" if last > summary.seed else "")
+    out.print(f"[dim]meshsim {summary.version}, engine {escape(summary.engine)}, {seeds}[/]")
     show_written(out, written)
 
 
-def show_comparison(out: Console, summary: dict[str, Any], written: list[Path], *, every: bool) -> None:
+def show_comparison(out: Console, numbers: ComparisonNumbers, written: list[Path], *, every: bool) -> None:
     """Prints what differs: the verdict, objectives, what users get and what it costs; or everything."""
     from meshsim.lab.show import compare as compared  # noqa: PLC0415 - which imports what runs need
 
-    out.print(f"[bold]{escape(summary['verdict'])}[/]")
+    out.print(f"[bold]{escape(numbers.verdict)}[/]")
     for sheet in (compared.objectives, compared.headline, compared.cost):
-        show(out, sheet(summary, every=every))
+        show(out, sheet(numbers, every=every))
     if every:
-        show(out, compared.services(summary))
-        show(out, compared.requests(summary))
-    for sentence in compared.sentences(summary) if every else [compared.about(summary)]:
+        show(out, compared.services(numbers))
+        show(out, compared.requests(numbers))
+    for sentence in compared.sentences(numbers) if every else [compared.about(numbers)]:
         out.print(escape(sentence))
-    for note in summary["notes"]:
+    for note in numbers.notes:
         out.print(f"[yellow]Note:[/] {escape(note)}")
     if not every:
-        out.print(f"{len(summary['differences'])} metrics were compared; --all shows them.")
-    seeds = f"seeds {summary['seeds'][0]} to {summary['seeds'][-1]}"
-    out.print(f"[dim]meshsim {summary['version']}, engine {escape(summary['engine'])}, {seeds}[/]")
+        out.print(f"{len(numbers.differences)} metrics were compared; --all shows them.")
+    seeds = f"seeds {numbers.seeds[0]} to {numbers.seeds[-1]}"
+    out.print(f"[dim]meshsim {numbers.version}, engine {escape(numbers.engine)}, {seeds}[/]")
     show_written(out, written)
 
 
@@ -163,31 +164,24 @@ def show_batch(out: Console, done: Batch, written: list[Path]) -> None:
     show_written(out, written)
 
 
-def show_validation(out: Console, summary: dict[str, Any], written: list[Path]) -> None:
+def show_validation(out: Console, numbers: ValidationNumbers, written: list[Path]) -> None:
     """Prints what theory, simulation and the live mesh say, the verdict first."""
     from meshsim.lab.show import validate as validated  # noqa: PLC0415 - which imports what runs need
 
-    parts = (
-        validated.headline,
-        validated.paired,
-        validated.proxies,
-        validated.overhead,
-        validated.machine,
-    )
-    for part in parts:
-        show(out, part(summary))
-    for reason in summary["reasons"]:
+    for sheet in validated.sheets_of(numbers):
+        show(out, sheet)
+    for reason in numbers.reasons:
         out.print(f"[bold red]{escape(reason)}[/]")
-    for note in summary["notes"]:
+    for note in numbers.notes:
         out.print(f"[yellow]Note:[/] {escape(note)}")
     show_written(out, written)
 
 
-def show_validations(out: Console, summaries: list[dict[str, Any]]) -> None:
+def show_validations(out: Console, every: Sequence[ValidationNumbers]) -> None:
     """Prints several validations, a row each."""
     from meshsim.lab.show import validate as validated  # noqa: PLC0415
 
-    show(out, validated.table(summaries))
+    show(out, validated.table(every))
 
 
 def show_written(out: Console, written: list[Path]) -> None:

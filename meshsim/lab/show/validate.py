@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from meshsim.lab.show import sheets
 from meshsim.lab.show.sheets import NOTHING, Rows, Sheet, of_metric
+from meshsim.measure.disturbance import Lag
+from meshsim.measure.validation import Metric, ValidationNumbers
 from meshsim.units import change_text, points_text
 
-Summary = dict[str, Any]
-SAID = {"pass": "PASS", "fail": "FAIL", "noisy": "NOISY"}
+WORST = ("latency.mean", "latency.p50", "latency.p90", "latency.p99")
 
 
 def signed(share: float | None) -> str:
@@ -18,128 +18,113 @@ def signed(share: float | None) -> str:
     return NOTHING if share is None else change_text(share)
 
 
-def headline(summary: Summary) -> Sheet:
+def sheets_of(numbers: ValidationNumbers) -> list[Sheet]:
+    """All tables of one validation."""
+    return [part(numbers) for part in (headline, paired, proxies, overhead, machine)]
+
+
+def headline(numbers: ValidationNumbers) -> Sheet:
     """One row a number: what theory, simulation and the live mesh say, and how far apart they may be."""
-    rows: Rows = []
-    for each in summary["metrics"]:
-        show = of_metric(each["metric"]) if each["metric"] != "requests.throughput" else sheets.rate
-        between = NOTHING
-        if each["interval"] is not None:
-            low, high = each["interval"]
-            between = f"{show(low)} .. {show(high)}"
-        allowed = each["tolerance"]
-        rows.append(
-            (
-                each["metric"],
-                ("≈ " if each["theory_kind"] == "approx" else "") + show(each["theory"]),
-                show(each["simulation"]),
-                between,
-                show(each["live"]),
-                signed(each["error"]),
-                sheets.share(allowed),
-                "ok" if each["ok"] else "OFF",
-            )
-        )
-    columns = ("", "theory", "simulated", "95 % of seeds", "live", "error", "allowed", "")
+    columns = ("", "theory", "simulated", "95 % of seeds", "live", "error", "tolerance", "")
     title = (
-        f"{summary['scenario'] or 'scenario'} behind {summary['proxy']}: {SAID[summary['verdict']]},"
-        f" {summary['measured']:g} s measured, seed {summary['seed']}"
+        f"{numbers.scenario or 'scenario'} behind {numbers.proxy}: {numbers.verdict.upper()},"
+        f" {numbers.measured:g} s measured, seed {numbers.seed}"
     )
-    return Sheet(title, columns, rows, words=(7,))
+    return Sheet(title, columns, [_row(each) for each in numbers.metrics], words=(7,))
 
 
-def paired(summary: Summary) -> Sheet:
+def _row(each: Metric) -> tuple[str, ...]:
+    show = of_metric(each.metric)
+    return (
+        each.metric,
+        ("≈ " if each.theory_kind == "approx" else "") + show(each.theory),
+        show(each.simulation),
+        NOTHING if each.interval is None else " .. ".join(map(show, each.interval)),
+        show(each.live),
+        signed(each.error),
+        sheets.share(each.tolerance),
+        "ok" if each.ok else "OUTSIDE",
+    )
+
+
+def paired(numbers: ValidationNumbers) -> Sheet:
     """Request by request."""
-    found = summary["paired"]
-    if not found["requests"]:
+    found = numbers.paired
+    if not found.requests:
         return Sheet("request by request", ("",), [])
-    rest = found["residuals"]
     rows: Rows = [
-        ("same status", sheets.share(found["status_equal"])),
-        ("as many tries", sheets.share(found["attempts_equal"])),
-        *(
-            (f"{key}, live against simulated", signed(found[f"{key}_error"]))
-            for key in ("p50", "p99")
-            if found[f"{key}_error"] is not None
-        ),
+        ("same status", sheets.share(found.status_equal)),
+        ("same number of attempts", sheets.share(found.attempts_equal)),
     ]
-    if rest is not None:
-        rows.append(("live - simulated, mean", sheets.time(rest["mean"])))
-        rows.append(("80 % of them between", f"{sheets.time(rest['p10'])} .. {sheets.time(rest['p90'])}"))
-    return Sheet(f"request by request: {sheets.count(found['requests'])} pairs", ("", ""), rows)
+    for key, error in (("p50", found.p50_error), ("p99", found.p99_error)):
+        if error is not None:
+            rows.append((f"{key}, live against simulated", signed(error)))
+    if found.residuals is not None:
+        rows.append(("live - simulated, mean", sheets.time(found.residuals.mean)))
+        between = f"{sheets.time(found.residuals.p10)} .. {sheets.time(found.residuals.p90)}"
+        rows.append(("80 % of them between", between))
+    return Sheet(f"request by request: {sheets.count(found.requests)} pairs", ("", ""), rows)
 
 
-def overhead(summary: Summary) -> Sheet:
+def overhead(numbers: ValidationNumbers) -> Sheet:
     """What a call costs on this machine, by edge."""
     rows: Rows = [
-        (edge, sheets.count(each["calls"]), *(sheets.time(each[key]) for key in ("mean", "p50", "p99")))
-        for edge, each in summary["overhead"].items()
+        (edge, sheets.count(each.calls), *map(sheets.time, (each.mean, each.p50, each.p99)))
+        for edge, each in numbers.overhead.items()
     ]
-    return Sheet("overhead of a call, calibrated", ("edge", "calls", "mean", "p50", "p99"), rows)
+    return Sheet("overhead of a call, as calibrated", ("edge", "calls", "mean", "p50", "p99"), rows)
 
 
-def machine(summary: Summary) -> Sheet:
+def machine(numbers: ValidationNumbers) -> Sheet:
     """How quiet the machine was."""
-    rows: Rows = []
-    for name, seen in summary["machine"].items():
-        load, service = seen["load_lag"], seen["service_lag"]
-        rows.append(
-            (
-                name,
-                *(
-                    sheets.time(lag[key] if lag else None)
-                    for lag in (load, service)
-                    for key in ("p50", "p99")
-                ),
-                sheets.share(seen["cpu_busy"]),
-                sheets.share(seen["cpu_steal"]),
-            )
+    rows: Rows = [
+        (
+            name,
+            *_late(seen.load_lag),
+            *_late(seen.service_lag),
+            sheets.share(seen.cpu_busy),
+            sheets.share(seen.cpu_steal),
         )
-    columns = ("", "load late, p50", "p99", "services late, p50", "p99", "busy", "stolen")
+        for name, seen in numbers.machine.items()
+    ]
+    columns = ("", "load lag, p50", "p99", "services' lag, p50", "p99", "CPU utilisation", "CPU steal")
     return Sheet("the machine", columns, rows)
 
 
-def proxies(summary: Summary) -> Sheet:
+def _late(lag: Lag | None) -> tuple[str, str]:
+    return (NOTHING, NOTHING) if lag is None else (sheets.time(lag.p50), sheets.time(lag.p99))
+
+
+def proxies(numbers: ValidationNumbers) -> Sheet:
     """Both proxies' mechanisms; nothing where only one was run."""
     rows: Rows = []
-    for each in summary.get("proxies", ()):
-        show = of_metric(each["metric"]) if each["metric"] != "requests.throughput" else sheets.rate
+    for each in numbers.proxies or ():
+        show = of_metric(each.metric)
         apart = points_text if show is sheets.share else show
-        numbers = (*(show(each[key]) for key in ("other", "own")),
-                   *(apart(each[key]) for key in ("difference", "allowed")))  # fmt: skip
-        rows.append((each["metric"], *numbers, "equal" if each["ok"] else "DIFFERENT"))
-    columns = ("", "meshsim", "envoy", "difference", "allowed", "")
+        values = (show(each.other), show(each.own), apart(each.difference), apart(each.allowed))
+        rows.append((each.metric, *values, "equal" if each.ok else "DIFFERENT"))
+    columns = ("", "meshsim", "envoy", "difference", "tolerance", "")
     return Sheet("mechanisms, live behind both proxies", columns, rows, words=(5,))
 
 
-WORST = ("latency.mean", "latency.p50", "latency.p90", "latency.p99")
-
-
-def table(summaries: Sequence[Summary]) -> Sheet:
+def table(validations: Sequence[ValidationNumbers]) -> Sheet:
     """One row a validation."""
     rows: Rows = []
-    for summary in summaries:
-        errors = {each["metric"]: each["error"] for each in summary["metrics"]}
-        off = [each["metric"] for each in summary["metrics"] if not each["ok"]]
+    for numbers in validations:
+        errors = {each.metric: signed(each.error) for each in numbers.metrics}
+        shown = (*WORST, "requests.success_ratio", "attempts.total")
         rows.append(
             (
-                summary["scenario"] or "scenario",
-                summary["proxy"],
-                *(signed(errors.get(metric)) for metric in WORST),
-                signed(errors.get("requests.success_ratio")),
-                signed(errors.get("attempts.total")),
-                sheets.share(summary["paired"]["status_equal"]),
-                SAID[summary["verdict"]],
-                ", ".join(off) or NOTHING,
+                numbers.scenario or "scenario",
+                numbers.proxy,
+                *(errors.get(metric, NOTHING) for metric in shown),
+                sheets.share(numbers.paired.status_equal),
+                numbers.verdict.upper(),
+                ", ".join(numbers.off) or NOTHING,
             )
         )
     columns = (
         "scenario", "proxy", "mean", "p50", "p90", "p99", "success", "attempts", "same status", "verdict",
-        "off",
+        "outside tolerance",
     )  # fmt: skip
     return Sheet("live against simulated", columns, rows, words=(1, 9, 10))
-
-
-def sentences(summary: Summary) -> list[str]:
-    """Why it is not a pass, and what a reader must know."""
-    return [*summary["reasons"], *summary["notes"]]

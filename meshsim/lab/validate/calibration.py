@@ -22,14 +22,14 @@ millisecond in truth.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 
 from meshsim.errors import MeshsimError
-from meshsim.measure.grid import Floats, Ints
+from meshsim.measure.grid import Floats
 from meshsim.measure.records import Records
+from meshsim.measure.validation import Overhead
 from meshsim.random import derive, u01
 from meshsim.scenario.mesh import Proxy
 from meshsim.scenario.model import (
@@ -169,22 +169,14 @@ def _open(load: Load, rate: float | None) -> Load:
 
 
 def overheads(records: Records, scenario: Scenario) -> Overheads:
-    """What each edge's calls cost by themselves.
-
-    Args:
-        records: of a calibration run.
-        scenario: as `still` made it.
-    """
-    edges = records.edges
+    """What each edge's calls cost by themselves, in a calibration run of what `still` made."""
     warm = float(scenario.warmup) if scenario.warmup != "auto" else 0.0
     late = pauses(scenario)
     found = {}
-    for edge in edges:
-        spans = _spans(records, edge)
-        children = [_spans(records, below) for below in edges if below[0] == edge[1]]
-        found[edge] = np.asarray(
-            np.maximum(_own_time(spans.good(warm), children) - late.get(edge[1], 0.0), 0.0)
-        )
+    for edge in records.edges:
+        children = [below for below in records.edges if below[0] == edge[1]]
+        own = _own_time(records, edge, children, warm)
+        found[edge] = np.asarray(np.maximum(own - late.get(edge[1], 0.0), 0.0))
     return found
 
 
@@ -206,47 +198,27 @@ def pooled(runs: Sequence[Overheads]) -> Overheads:
     return {edge: own if len(own) >= LEAST else everything for edge, own in found.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class _Spans:
-    """(n,) calls: the request each belongs to (told by its start), from when to when it took, its status."""
+def _own_time(records: Records, edge: Edge, children: Sequence[Edge], warm: float) -> Floats:
+    """How long each good call after the warm-up took without the calls that its service made for it, s.
 
-    request: Floats
-    start: Floats
-    end: Floats
-    status: Ints
-
-    def good(self, warm: float) -> _Spans:
-        """Those that went well, of requests that came later than the warm-up."""
-        take = (self.status > 0) & (self.status < 400) & (self.request >= warm)
-        return _Spans(self.request[take], self.start[take], self.end[take], self.status[take])
-
-
-def _spans(records: Records, edge: Edge) -> _Spans:
-    """An edge's calls."""
+    Whose children are whose is told by the start of the request they belong to. Where a request makes several
+    calls to one service that calls others, it can't be told, and the request is left out.
+    """
     calls = records.calls
     here = calls.edge == records.edges.index(edge)
-    return _Spans(calls.request_start[here], calls.start[here], calls.end[here], calls.status[here])
-
-
-def _own_time(calls: _Spans, children: Sequence[_Spans]) -> Floats:
-    """How long each call took without the calls that its service made for it, s.
-
-    Whose children are whose is told by the request they belong to. Where a request makes several calls to one
-    service that calls others, it can't be told, and the request is left out.
-    """
+    here &= (calls.status > 0) & (calls.status < 400) & (calls.request_start >= warm)
+    took = (calls.end - calls.start)[here]
     if not children:
-        return np.asarray(calls.end - calls.start)
+        return np.asarray(took)
+    inside = np.isin(calls.edge, [records.edges.index(child) for child in children])
     below: dict[float, list[tuple[float, float]]] = {}
-    for spans in children:
-        for request, *span in zip(
-            spans.request.tolist(), spans.start.tolist(), spans.end.tolist(), strict=True
-        ):
-            below.setdefault(request, []).append((span[0], span[1]))
-    requests, first, counts = np.unique(calls.request, return_index=True, return_counts=True)
+    spans = (column[inside].tolist() for column in (calls.request_start, calls.start, calls.end))
+    for request, start, end in zip(*spans, strict=True):
+        below.setdefault(request, []).append((start, end))
+    requests, first, counts = np.unique(calls.request_start[here], return_index=True, return_counts=True)
     lone = counts == 1
-    took = (calls.end - calls.start)[first[lone]]
     waited = np.array([_union(below.get(request, [])) for request in requests[lone].tolist()])
-    return np.asarray(took - waited)
+    return np.asarray(took[first[lone]] - waited)
 
 
 def _union(spans: list[tuple[float, float]]) -> float:
@@ -321,19 +293,11 @@ def _spread(overhead: Floats, deal: int) -> EmpiricalTime:
     return EmpiricalTime.model_construct(_fields_set={"empirical"}, empirical=inside)
 
 
-def described(found: Overheads) -> dict[str, dict[str, float]]:
+def described(found: Overheads) -> dict[str, Overhead]:
     """The overheads by edge in a few numbers, s."""
     return {
-        f"{caller} -> {service}": {
-            "calls": len(own),
-            "mean": float(own.mean()),
-            "p50": float(np.quantile(own, 0.5)),
-            "p99": float(np.quantile(own, 0.99)),
-        }
+        f"{caller} -> {service}": Overhead(
+            len(own), float(own.mean()), float(np.quantile(own, 0.5)), float(np.quantile(own, 0.99))
+        )
         for (caller, service), own in found.items()
     }
-
-
-def closed(scenario: Scenario) -> list[int]:
-    """The indices of closed loads."""
-    return [index for index, load in enumerate(scenario.load) if load.users is not None]

@@ -1,9 +1,10 @@
 """Which numbers agree, and what that says of all of them.
 
 Each number has a tolerance: a share of the simulated one that is asked for, or, where it is wider, the
-interval of what chance does to the difference: as it is spread over the run (`meshsim.measure.blocks`), and
-at most as much as luck sets simulated runs apart (`meshsim.measure.luck`). Latencies behind meshsim's own
-proxy have no second way out, since proxy and simulator make the same draws: they must be as close as asked.
+interval of what chance does to the difference: as it is spread over the run (`meshsim.measure.jackknife`),
+and at most as much as simulated runs lie apart (`meshsim.measure.seed_variation`). Latencies behind meshsim's
+own proxy have no second way out, since proxy and simulator make the same draws: they must be as close as
+asked.
 If such a one is not, but chance could have done it, then the run is too short to judge.
 
 A busy machine excuses what it can have done, and no more (`meshsim.lab.validate.lateness`).
@@ -16,14 +17,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from meshsim.measure.blocks import gap
-from meshsim.measure.luck import Luck
+from meshsim.lab.show.sheets import of_metric
+from meshsim.measure.jackknife import gap
 from meshsim.measure.readings import Readings
+from meshsim.measure.seed_variation import Ranges, SeedVariation
+from meshsim.measure.validation import SLACK, Metric, Predicted
 from meshsim.theory import Solution
-from meshsim.units import duration_text, ratio_text
 
 PASS, FAIL, NOISY = "pass", "fail", "noisy"
 CONFIDENCE = 0.95
@@ -40,154 +41,62 @@ NEVER = "requests.unfinished"
 """What chance is no excuse for: a mesh answers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One number, told four times.
-
-    Attributes:
-        metric: path of its keys.
-        theory: None where there is none.
-        theory_kind: ``exact`` or ``approx``; empty where there is none.
-        simulation: of the run with the same draws as the live one.
-        interval: where 95 % of simulated runs with other seeds lie; None where that is not known.
-        live: measured.
-        difference: live minus simulation.
-        allowed: how large that may be.
-        chance: how large chance alone makes it.
-        busy: from what to what a machine as late as this one was brings the simulated number; None where
-            it was quiet.
-        error, tolerance: difference and allowed as shares of the simulation; None where that is 0.
-    """
-
-    metric: str
-    theory: float | None
-    theory_kind: str
-    simulation: float
-    interval: tuple[float, float] | None
-    live: float
-    difference: float
-    allowed: float
-    chance: float
-    busy: tuple[float, float] | None = None
-
-    @property
-    def ok(self) -> bool:
-        """Whether it is as close as it must be."""
-        return abs(self.difference) <= self.allowed * (1.0 + 1e-9)
-
-    @property
-    def told(self) -> bool:
-        """Whether the difference is more than chance."""
-        return abs(self.difference) > self.chance
-
-    @property
-    def excused(self) -> bool:
-        """Whether a machine as late as this one was can have made the difference.
-
-        A count that lateness changes comes of other draws than the simulated one: it has the luck of other
-        seeds. Latencies come of the same ones, only later.
-        """
-        if self.busy is None:
-            return False
-        (low, high), slack = self.busy, self.allowed * (1.0 + 1e-9)
-        if low < high and self.interval and not self.metric.startswith("latency."):
-            slack = max(slack, (self.interval[1] - self.interval[0]) / 2.0)
-        return low - slack <= self.live <= high + slack
-
-    @property
-    def error(self) -> float | None:
-        """The difference as a share."""
-        return self.difference / self.simulation if self.simulation else None
-
-    @property
-    def tolerance(self) -> float | None:
-        """What is allowed as a share."""
-        return self.allowed / self.simulation if self.simulation else None
-
-    def as_dict(self) -> dict[str, Any]:
-        """As `validation.json` has it."""
-        return {
-            "metric": self.metric,
-            "theory": self.theory,
-            "theory_kind": self.theory_kind or None,
-            "simulation": self.simulation,
-            "interval": list(self.interval) if self.interval else None,
-            "live": self.live,
-            "error": self.error,
-            "tolerance": self.tolerance,
-            "ok": self.ok,
-            "difference": self.difference,
-            "allowed": self.allowed,
-            "chance": self.chance,
-            "busy": list(self.busy) if self.busy else None,
-        }
-
-    def as_contrast(self) -> dict[str, Any]:
-        """As `proxies` in `validation.json` has it: the other proxy's number stands for the simulated one."""
-        kept = {key: self.as_dict()[key] for key in ("difference", "allowed", "ok")}
-        return {"metric": self.metric, "other": self.simulation, "own": self.live, **kept}
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What is said of a validation: ``pass``, ``fail`` or ``noisy``, and why."""
 
     word: str
     reasons: list[str]
 
 
-class Told(NamedTuple):
-    """What theory says of a number, and whether exactly."""
-
-    value: float
-    kind: str
-
-
-def rows(
+def metrics(
     simulated: Readings,
     live: Readings,
     *,
     strict: bool,
-    luck: Luck,
-    theory: Mapping[str, Told],
-    intervals: Mapping[str, tuple[float, float]],
-    busy: Mapping[str, tuple[float, float]],
-) -> list[Row]:
+    variation: SeedVariation,
+    theory: Mapping[str, Predicted],
+    intervals: Ranges,
+    busy: Ranges,
+) -> list[Metric]:
     """Holds a live run's numbers against the simulated ones.
 
     Args:
         simulated: of the run with the same draws.
         live: with the same metrics.
         strict: whether latencies must be as close as asked, whatever chance does.
-        luck: of simulated runs that share with the first what the live one shares with it.
+        variation: of simulated runs that share with the first what the live one shares with it.
         theory: by metric.
-        intervals: of simulated runs with other seeds, by metric.
-        busy: as `Row` has it, by metric; empty where the machine was quiet.
+        intervals: of simulated runs with other seeds.
+        busy: as `Metric` has it; empty where the machine was quiet.
     """
     known = {metric: (statistic.whole, live[metric].whole) for metric, statistic in simulated.items()}
-    shared = [metric for metric, (one, other) in known.items() if one is not None and other is not None]
+    shared = {metric: (one, other) for metric, (one, other) in known.items() if None not in (one, other)}
     confidence = 1.0 - (1.0 - CONFIDENCE) / max(len(shared), 1)
     found = []
-    for metric in shared:
-        own, its = known[metric]
+    for metric, (own, its) in shared.items():
         between = gap(simulated[metric], live[metric], confidence)
         assert own is not None
         assert its is not None
         assert between is not None
-        asked = ASKED.get(metric, COUNTED) * abs(own)
         chance = between.half_width if math.isfinite(between.half_width) else abs(own)
         step = max(simulated[metric].step, live[metric].step)
-        chance = 0.0 if metric == NEVER else min(chance, luck.bound(metric, step, confidence))
+        chance = 0.0 if metric == NEVER else min(chance, variation.bound(metric, step, confidence))
+        asked = ASKED.get(metric, COUNTED) * abs(own)
+        allowed = asked if strict and metric in ASKED else max(asked, chance)
+        said = theory.get(metric)
         found.append(
-            Row(
+            Metric(
                 metric=metric,
-                theory=theory[metric].value if metric in theory else None,
-                theory_kind=theory[metric].kind if metric in theory else "",
+                theory=said.value if said else None,
+                theory_kind=said.kind if said else None,
                 simulation=own,
                 interval=intervals.get(metric),
                 live=its,
+                error=between.difference / own if own else None,
+                tolerance=allowed / own if own else None,
+                ok=abs(between.difference) <= allowed * SLACK,
                 difference=between.difference,
-                allowed=asked if strict and metric in ASKED else max(asked, chance),
+                allowed=allowed,
                 chance=chance,
                 busy=busy.get(metric),
             )
@@ -196,10 +105,10 @@ def rows(
 
 
 def judge(
-    found: Sequence[Row],
+    found: Sequence[Metric],
     noise: Sequence[str] = (),
     *,
-    proxies: Sequence[Row] = (),
+    proxies: Sequence[Metric] = (),
     troubles: Sequence[str] = (),
     errors: Sequence[str] = (),
 ) -> Verdict:
@@ -214,49 +123,46 @@ def judge(
         troubles: what the machine could not do for the live run, in words.
         errors: of meshsim's own in the live run, in words.
     """
-    told = [(row, sentence(row)) for row in found if not row.ok]
-    told += [(row, sentence(row, "live", "behind the other proxy")) for row in proxies if not row.ok]
-    if not told:
+    off = [(each, sentence(each)) for each in found if not each.ok]
+    off += [(each, sentence(each, "live", "behind the other proxy")) for each in proxies if not each.ok]
+    if not off:
         return Verdict(PASS, [])
     if errors:
-        return Verdict(FAIL, [*errors, *(words for _, words in told)])
-    wrong = [f"{words}{_at_most(row)}" for row, words in told if row.told and not row.excused]
+        return Verdict(FAIL, [*errors, *(words for _, words in off)])
+    wrong = [f"{words}{_at_most(each)}" for each, words in off if each.significant and not each.excused]
     if wrong and not troubles:
         return Verdict(FAIL, wrong)
     if noise or troubles:
-        excuses = [f"so it may be no error that {words}" for _, words in told]
+        excuses = [f"inconclusive: {words}" for _, words in off]
         return Verdict(NOISY, [*troubles, *noise, *excuses])
-    reasons = [f"{words}; chance alone makes {shown(row, row.chance)}" for row, words in told]
-    return Verdict(NOISY, [*reasons, "the run is too short to tell: make its duration longer"])
+    reasons = [f"{words}; chance alone explains {_shown(each, each.chance)}" for each, words in off]
+    return Verdict(NOISY, [*reasons, "the run is too short for a verdict: make its duration longer"])
 
 
-def _at_most(row: Row) -> str:
+def _at_most(found: Metric) -> str:
     """That a busy machine is no excuse, where it was busy."""
-    if row.busy is None:
+    if found.busy is None:
         return ""
-    low, high = (shown(row, value) for value in row.busy)
-    return f"; a machine as late as this one was makes it {low} to {high}"
+    low, high = (_shown(found, value) for value in found.busy)
+    return f"; the lateness of this machine explains {low} to {high}"
 
 
-def sentence(row: Row, one: str = "live", other: str = "simulated") -> str:
+def sentence(found: Metric, one: str = "live", other: str = "simulated") -> str:
     """What is wrong with a number."""
     return (
-        f"{row.metric} is {shown(row, row.live)} {one} and {shown(row, row.simulation)} {other}:"
-        f" {shown(row, abs(row.difference))} apart, {shown(row, row.allowed)} are allowed"
+        f"{found.metric} is {_shown(found, found.live)} {one} and {_shown(found, found.simulation)} {other}:"
+        f" difference {_shown(found, abs(found.difference))}, tolerance {_shown(found, found.allowed)}"
     )
 
 
-def shown(row: Row, value: float) -> str:
-    """A number of a metric for people."""
-    if row.metric.startswith("latency."):
-        return duration_text(value)
-    return ratio_text(value) if row.metric.endswith(("ratio", "share")) else f"{value:.4g}"
+def _shown(found: Metric, value: float) -> str:
+    return of_metric(found.metric)(value)
 
 
 # ---- theory -----------------------------------------------------------------------------------------
 
 
-def predicted(solution: Solution, completed: float) -> dict[str, Told]:
+def predicted(solution: Solution, completed: float) -> dict[str, Predicted]:
     """What theory says, under the names of the metrics.
 
     Args:
@@ -272,5 +178,5 @@ def predicted(solution: Solution, completed: float) -> dict[str, Told]:
             metric, value = metric.removesuffix("_ratio"), value * completed
         elif metric == "requests.rate":
             metric = "requests.throughput"
-        found[metric] = Told(value, each.kind)
+        found[metric] = Predicted(metric, value, each.kind)
     return found

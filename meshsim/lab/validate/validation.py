@@ -7,14 +7,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+import numpy as np
+
 from meshsim.lab import files
 from meshsim.lab.output import OutputOptions, output
 from meshsim.lab.run import Run
 from meshsim.lab.show import sheets as text
 from meshsim.lab.show import validate as sheets
-from meshsim.measure.agreement import Agreement, agreement
-from meshsim.measure.grid import Floats, Window
+from meshsim.measure.grid import Floats
 from meshsim.measure.records import Records
+from meshsim.measure.request_pairs import Agreement
+from meshsim.measure.validation import ValidationNumbers
 from meshsim.scenario.model import Scenario
 
 if TYPE_CHECKING:
@@ -32,26 +35,25 @@ class Validation:
         simulation: the simulated run with the live run's draws; its scenario's links have the measured
             overhead.
         live: the live run.
-        summary: the numbers, as `validation.json` has them.
+        pairs: the requests of both runs, one by one; none where all load is closed.
+        numbers: how they agree.
     """
 
     scenario: Scenario
     simulation: Run
     live: Run
-    summary: dict[str, Any]
+    pairs: Agreement
+    numbers: ValidationNumbers
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """The numbers as plain values, as `validation.json` has them."""
+        return self.numbers.as_dict()
 
     @property
     def verdict(self) -> str:
         """``pass``, ``fail`` or ``noisy``."""
-        return str(self.summary["verdict"])
-
-    @cached_property
-    def pairs(self) -> Agreement:
-        """The requests of both runs, one by one; none where all load is closed."""
-        loads = [index for index, load in enumerate(self.scenario.load) if load.users is None]
-        one, other = records_of(self.simulation), records_of(self.live)
-        begin = self.simulation.summary["warmup"]
-        return agreement(one, other, loads, Window(begin, begin + self.summary["measured"], 0, 0))
+        return self.numbers.verdict
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
@@ -62,8 +64,6 @@ class Validation:
 
     def latencies(self) -> tuple[Floats, Floats]:
         """Of the simulated and of the live run: measured latencies in order, s."""
-        import numpy as np  # noqa: PLC0415
-
         found = []
         for run in (self.simulation, self.live):
             table = run.request_columns
@@ -71,17 +71,13 @@ class Validation:
         return found[0], found[1]
 
     def plot(self) -> Picture:
-        """The picture: three tails, residuals of each request, errors by their tolerances."""
+        """The picture: three tails, residuals of each request, errors as shares of their tolerances."""
         from meshsim.plot.validate import validate_figure  # noqa: PLC0415 - matplotlib is slow to import
 
-        return validate_figure(self)
+        return validate_figure(self.numbers, self.scenario.description, self.pairs, self.latencies())
 
     def save(self, folder: str | Path, **options: Unpack[OutputOptions]) -> list[Path]:
-        """Writes validation.json, the picture, and both runs' files in `simulation` and `live`.
-
-        Args:
-            folder: made if missing.
-            options: `formats`, `dpi` and `csv`, see `meshsim.lab.output.OutputOptions`.
+        """Writes validation.json, the picture, and in `simulation` and `live` the files of both runs.
 
         Returns:
             The files, without those of the runs.
@@ -96,11 +92,11 @@ class Validation:
         return files.write(path, {"validation.json": files.json_writer(self.summary), **drawn})
 
     def __repr__(self) -> str:
-        said = f"{self.verdict} behind {self.summary['proxy']}"
-        return text.line("Validation", self.scenario.name, said, *self.summary["reasons"][:1])
+        said = f"{self.verdict} behind {self.numbers.proxy}"
+        return text.line("Validation", self.scenario.name, said, *self.numbers.reasons[:1])
 
     def _repr_html_(self) -> str:
-        return text.html(sheets.headline(self.summary), sheets.sentences(self.summary))
+        return text.html(sheets.headline(self.numbers), [*self.numbers.reasons, *self.numbers.notes])
 
 
 def records_of(run: Run) -> Records:

@@ -1,4 +1,4 @@
-"""Waits, answers and rates that fit together: the open scenario solved on one lattice.
+"""The open scenario solved on one lattice: waits, answers and rates that are consistent.
 
 Without time-outs and retries over queues, rates don't depend on waits and one round is enough. Otherwise they
 are iterated to a fixed point, which takes tries to be independent: an approximation.
@@ -6,7 +6,9 @@ are iterated to a fixed point, which takes tries to be independent: an approxima
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf, nan
 
 from meshsim.scenario.model import CLIENT, Load
 from meshsim.theory.overload import stable_load
@@ -18,12 +20,15 @@ from meshsim.theory.recognise.law import Lattice, Law, ShapeUnknownError
 from meshsim.theory.recognise.responses import Responses, Wait
 from meshsim.theory.recognise.stations import solve_stations
 from meshsim.theory.recognise.structure import Key, Structure, UnsolvedError
-from meshsim.theory.recognise.tries import Outcome, Response
+from meshsim.theory.recognise.tries import Response
 
 ROUNDS_MAX, ROUNDS_LEAST = 60, 3
 WORK_MAX = 3_000  # services times rounds, some milliseconds each
-SETTLED = 1e-6
+CONVERGED = 1e-6
 UNMOVED = 1e-9
+
+
+FED_BACK = "time-outs and full queues feed retries back into the queues; solved as if tries were independent"
 
 
 @dataclass(slots=True)
@@ -31,7 +36,6 @@ class Analysis:
     """A scenario solved on a lattice.
 
     Attributes:
-        structure: of the scenario.
         responses: for the waits found.
         flows: for these.
         solved: the stations.
@@ -42,7 +46,6 @@ class Analysis:
         answers: of the whole load, by outcome; empty where time-outs depend on waits that are not known.
     """
 
-    structure: Structure
     responses: Responses
     flows: Flows
     solved: dict[Key, Solved] = field(default_factory=dict)
@@ -52,6 +55,11 @@ class Analysis:
     inexact: bool = False
     answers: Response = field(default_factory=dict)
 
+    @property
+    def structure(self) -> Structure:
+        """Of the scenario."""
+        return self.responses.structure
+
 
 def analyse(structure: Structure, lattice: Lattice) -> Analysis:
     """Solve an open scenario on a lattice.
@@ -59,144 +67,124 @@ def analyse(structure: Structure, lattice: Lattice) -> Analysis:
     Raises:
         UnsolvedError: there is nothing to say, or a breaker decides what there would be.
     """
-    blocked_by = obstacles.product_form(structure)
+    if structure.rate == 0.0:
+        raise UnsolvedError("no load in the measured window")
     limited, reasons = filters.rate_limits(structure)
-    left_out = obstacles.unfollowed(structure.scenario, structure)
+    reasons += obstacles.left_out(structure)
     lone = impatient(structure, lattice)
     given = {(CLIENT, lone[0]): (lone[1], 1.0)} if lone else {}
-    known = {lone[2]: lone[3]} if lone else {}
-    unknown = {key: Wait(Law.mean_only(lattice, float("nan"))) for key in structure.stations}
+    unknown = {key: Wait(Law.mean_only(lattice, nan)) for key in structure.stations}
     responses = Responses(structure, lattice, unknown, limited, {}, given)
     responses.blocked, more = filters.breakers(structure, responses)
-    responses = responses.anew(unknown)
-    product_form = not blocked_by and all(_poisson(load) for load in structure.scenario.load)
-    found = _settle(structure, responses, product_form, known)
+    found = _converge(responses.anew(unknown), {lone[2]: lone[3]} if lone else {})
     filters.within_reach(structure, found.responses, found.flows)
-    found.reasons = [*reasons, *left_out, *more, *found.reasons]
-    found.inexact = found.inexact or bool(reasons or left_out or more)
+    found.reasons = [*reasons, *more, *found.reasons]
+    found.inexact = found.inexact or bool(reasons or more)
     if not lone:
         _mention_abandoned(found)
     return found
 
 
-def _settle(structure: Structure, start: Responses, product_form: bool, known: dict[Key, Solved]) -> Analysis:
-    """Rounds of answers, rates and waits until the rates stay."""
-    calm = start.anew({key: Wait(Law.atom(start.lattice)) for key in structure.stations})
-    answers = _try(structure, start)
-    independent, responses = answers is not None, start if answers is not None else calm
-    answers = answers or _answers(structure, calm)
+def _converge(start: Responses, known: Mapping[Key, Solved]) -> Analysis:
+    """Rounds of answers, rates and waits until the rates converge."""
+    structure = start.structure
+    poisson = all(_process(load) == "poisson" for load in structure.scenario.load)
+    product_form = poisson and not obstacles.product_form(structure)
+    idle = start.anew({key: Wait(Law.atom(start.lattice)) for key in structure.stations})
+    answers = _try(start)
+    independent, responses = answers is not None, start if answers is not None else idle
+    answers = answers or _answers(idle)
     first = {outcome: law.mass for outcome, law in answers.items()}
-    flows = _flows(structure, responses, product_form)
+    flows = _flows(responses, product_form)
     solved: dict[Key, Solved] = {}
-    changed, settled = False, False
+    changed, converged = False, False
     for _ in range(max(ROUNDS_LEAST, min(ROUNDS_MAX, WORK_MAX // len(structure.used)))):
-        solved, waits = solve_stations(structure, flows, responses, product_form, known)
+        solved, waits = solve_stations(flows, responses, product_form, known)
         responses = responses.anew(waits)
-        fresh = _try(structure, responses)
+        fresh = _try(responses)
         if fresh is None:
             break
-        again = _flows(structure, responses, product_form)
+        again = _flows(responses, product_form)
         moved = _distance(flows, again)
         answers, flows = fresh, again
         changed = changed or moved > UNMOVED
-        settled = moved < SETTLED
-        if settled:
+        converged = moved < CONVERGED
+        if converged:
             break
     reasons = [station.reason for station in solved.values() if station.reason]
-    if not settled:
-        return _given_up(calm, product_form, solved, reasons)
+    if not converged:
+        return _without_waits(idle, product_form, solved, reasons)
     same = independent and all(abs(law.mass - first.get(key, 0.0)) < 1e-12 for key, law in answers.items())
     fed_back = changed and _feeds_back(structure)
     reasons += [FED_BACK, *_vulnerable(structure, flows)] if fed_back else []
-    return Analysis(structure, responses, flows, solved, same, fed_back, reasons, answers=answers)
+    return Analysis(responses, flows, solved, same, fed_back, reasons, answers=answers)
 
 
-FED_BACK = "time-outs and full queues feed retries back into the queues; solved as if tries were independent"
-
-
-def _given_up(calm: Responses, product_form: bool, solved: dict[Key, Solved], reasons: list[str]) -> Analysis:
+def _without_waits(
+    idle: Responses, product_form: bool, solved: dict[Key, Solved], reasons: list[str]
+) -> Analysis:
     """What is left without waits: the rates there would be if nobody waited."""
-    structure = calm.structure
-    _answers(structure, calm)
-    fed_back = _feeds_back(structure)
+    _answers(idle)
+    fed_back = _feeds_back(idle.structure)
     if not any(station.overloaded for station in solved.values()):
         reasons.append(
             "time-outs, hedges or full queues depend on waits that are not known; rates are as if none"
         )
     elif fed_back:
         reasons.append("retries after time-outs add to the load that makes the time-outs: a retry storm")
-    flows = _flows(structure, calm, product_form)
-    return Analysis(structure, calm, flows, solved, False, fed_back, reasons, inexact=True)
+    return Analysis(idle, _flows(idle, product_form), solved, False, fed_back, reasons, inexact=True)
 
 
-def _try(structure: Structure, responses: Responses) -> Response | None:
+def _try(responses: Responses) -> Response | None:
     """The answers of the load; None where the shape of a wait must be known for them."""
     try:
-        return _answers(structure, responses)
+        return _answers(responses)
     except ShapeUnknownError:
         return None
 
 
-def _answers(structure: Structure, responses: Responses) -> Response:
+def _answers(responses: Responses) -> Response:
     """The answers of all loads, by their rates."""
-    for caller, service in structure.scenario.edges():
-        if service in structure.used and (caller == CLIENT or caller in structure.used):
-            responses.call(caller, service)
-    rates = [structure.offered(load) for load in structure.scenario.load]
-    total = sum(rates)
-    if total == 0.0:
-        raise UnsolvedError("no load in the measured window")
-    answers: dict[Outcome, Law] = {}
-    for load, rate in zip(structure.scenario.load, rates, strict=True):
+    structure = responses.structure
+    for edge in structure.edges:
+        responses.call(*edge)
+    answers: Response = {}
+    for load in structure.scenario.load:
+        share = structure.offered(load) / structure.rate
         for outcome, law in responses.call(CLIENT, load.to).items():
-            part = law.scaled(rate / total)
+            part = law.scaled(share)
             answers[outcome] = answers[outcome].plus(part) if outcome in answers else part
     return answers
 
 
-def _flows(structure: Structure, responses: Responses, product_form: bool) -> Flows:
-    flows = Flows(structure, responses, product_form)
-    streams = [
-        (load.to, Flow(index, structure.offered(load), _process(load), _ca2(load)))
-        for index, load in enumerate(structure.scenario.load)
-    ]
-    flows.follow([(entry, stream) for entry, stream in streams if stream.rate > 0.0])
+def _flows(responses: Responses, product_form: bool) -> Flows:
+    structure = responses.structure
+    flows, streams = Flows(responses, product_form), []
+    for index, load in enumerate(structure.scenario.load):
+        process, rate = _process(load), structure.offered(load)
+        if rate > 0.0:
+            streams.append((load.to, Flow(index, rate, process, 0.0 if process == "constant" else 1.0)))
+    flows.follow(streams)
     return flows
 
 
 def _process(load: Load) -> Process:
-    if load.profile or load.arrivals.kind == "trace":
-        return "other"
-    return load.arrivals.kind
-
-
-def _ca2(load: Load) -> float:
-    return 0.0 if _process(load) == "constant" else 1.0
-
-
-def _poisson(load: Load) -> bool:
-    return _process(load) == "poisson"
+    return "other" if load.profile or load.arrivals.kind == "trace" else load.arrivals.kind
 
 
 def _distance(before: Flows, after: Flows) -> float:
-    return max(
-        (abs(rate - before.attempts[edge]) / rate for edge, rate in after.attempts.items() if rate > 0.0),
-        default=0.0,
-    )
+    moved = (abs(rate - before.attempts[edge]) / rate for edge, rate in after.attempts.items() if rate > 0.0)
+    return max(moved, default=0.0)
 
 
 def _feeds_back(structure: Structure) -> bool:
     """Whether a try can be repeated because of a queue."""
-    return any(
-        structure.visits[service]
-        and (structure.policy(caller, service).retries or structure.policy(caller, service).hedge)
-        for caller, service in structure.scenario.edges()
-        if service in structure.used
-    )
+    policies = [structure.policy(*edge) for edge in structure.edges if structure.visits[edge[1]]]
+    return any(policy.retries or policy.hedge for policy in policies)
 
 
 def _vulnerable(structure: Structure, flows: Flows) -> list[str]:
-    """Queues that could not do the work if every try were repeated: what is solved is their calm state.
+    """Queues that would be overloaded if every try were repeated: what is solved is their stable state.
 
     Source: Bronson et al., HotOS 2021 (:mod:`meshsim.theory.overload`).
     """
@@ -209,23 +197,22 @@ def _vulnerable(structure: Structure, flows: Flows) -> list[str]:
     found = []
     for (kind, service, _), station in structure.stations.items():
         rate = sum(first for (_, callee), first in flows.first.items() if callee == service)
-        capacity = (
-            station.replicas * station.workers / station.time.mean if station.time.mean else float("inf")
-        )
+        mean = station.time.mean
+        capacity = station.replicas * station.workers / mean if mean else inf
         if kind == "replica" and rate * most[service] >= capacity:
             stable = stable_load(capacity, most[service] - 1.0)
             found.append(
                 f"{station.name}: vulnerable: only below {stable:.4g}/s does it come back from any overload;"
-                f" at {rate:.4g}/s what is solved is its calm state"
+                f" at {rate:.4g}/s what is solved is its stable state"
             )
     return found
 
 
 def _mention_abandoned(found: Analysis) -> None:
-    """Work that is cut short makes less load than is reckoned with."""
+    """Work that is cut short makes less load than is calculated with."""
     for service, edge in obstacles.abandoned(found.structure).items():
         found.reasons.append(
-            f"{service}: work is cut short when {edge} gives up; its load is reckoned as if it were not"
+            f"{service}: work is cut short when {edge} gives up; its load is calculated as if it were not"
         )
         if found.structure.visits[service]:
             found.inexact = True

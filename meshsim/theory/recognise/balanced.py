@@ -22,7 +22,7 @@ from meshsim.theory.balancing import (
     shortest,
 )
 from meshsim.theory.recognise.flows import Visit
-from meshsim.theory.recognise.kendall import Queue, Solved, seen_wait, service_of
+from meshsim.theory.recognise.kendall import Queue, Service, Solved, seen_wait
 from meshsim.theory.recognise.law import Law
 from meshsim.theory.recognise.responses import Wait
 from meshsim.theory.recognise.structure import OverloadError, Station, Structure, UnsolvedError
@@ -44,15 +44,7 @@ def looks(structure: Structure, station: Station, visits: Sequence[Visit]) -> Po
 def solve_balanced(
     structure: Structure, station: Station, visits: Sequence[Visit], policy: Policy, own: Law, rate: float
 ) -> Solved:
-    """Solve equal replicas under `least_request`.
-
-    Args:
-        structure: of the scenario.
-        station: the replicas.
-        visits: what comes to them.
-        policy: of the first caller.
-        own: the law of a service.
-        rate: attempts per second at one replica.
+    """Solve equal replicas under the `least_request` of a policy, for `rate` attempts per second at each.
 
     Raises:
         UnsolvedError: nothing is known.
@@ -86,9 +78,8 @@ def _many(station: Station, policy: Policy, own: Law, rate: float, hosts: int) -
     rho = rate * station.time.mean
     mean = mean_field_sojourn(rho, option.choices, station.time.mean) - station.time.mean
     formula = f"{option.choices} choices of infinitely many: Σ ρ^((d^i-d)/(d-1))"
-    return Queue(
-        Wait(Law.mean_only(own.lattice, mean)), rho, rate * mean, False, formula, "Mitzenmacher 1996"
-    )
+    wait = Wait(Law.mean_only(own.lattice, mean))
+    return Queue(wait, rho, rate * mean, formula, "Mitzenmacher 1996", exact=False)
 
 
 def _few(station: Station, policy: Policy, own: Law, rate: float, hosts: int) -> tuple[Queue, float]:
@@ -96,13 +87,12 @@ def _few(station: Station, policy: Policy, own: Law, rate: float, hosts: int) ->
     option, mu = policy.balance.least_request, 1.0 / station.time.mean
     full = option.selection == "full_scan"
     solved = _chain(rate * hosts, mu, hosts, 0 if full else option.choices, station.workers)
-    served = service_of(own, 1.0, True, station.workers, station.queue, True)
+    served = Service(own, True, station.workers, station.queue)
     name = "the shortest queue" if full else f"the better of {option.choices} drawn with replacement"
     queue = Queue(
         Wait(seen_wait(own.lattice, solved.seen, served)),
         rate / mu / station.workers,
         solved.queue / hosts,
-        True,
         f"{hosts} x M/M/{station.workers}, {name}: Markov chain of the queue lengths",
         "Koury, McAllister and Stewart 1984 (numeric)",
     )

@@ -11,6 +11,7 @@ from meshsim.theory.budgets import budget_bound, linkerd_load
 from meshsim.theory.recognise.solution import Prediction
 from meshsim.theory.recognise.structure import Structure
 from meshsim.theory.recognise.tries import retriable
+from meshsim.theory.recognise.understood import BUDGETED, unknown
 from meshsim.theory.retries import amplification
 
 SOURCE = "tower TpsBudget, fluid limit"
@@ -20,24 +21,16 @@ LINKERD_RESERVE = 10
 
 def budgeted(structure: Structure) -> tuple[list[Prediction], list[str]] | None:
     """Predictions and reasons, where a budget refuses retries of independent errors; else None."""
-    scenario = structure.scenario
-    edges = [edge for edge in scenario.edges() if edge[1] in structure.used]
-    if len(edges) > 1 or structure.stations or not structure.alike(edges[0][1]):
-        return None
-    service = edges[0][1]
+    service = structure.edges[0][1]
+    alone = len(structure.edges) == 1 and not structure.stations and structure.alike(service)
     policy = structure.policy(CLIENT, service)
-    retries, timed = (
-        policy.retries,
-        structure.policy(CLIENT, service).timeout > 0.0 or policy.hedge is not None,
-    )
-    if retries is None or retries.budget is None or retries.budget.kind != "linkerd" or timed:
+    retries = policy.retries
+    if not alone or retries is None or retries.budget is None or retries.budget.kind != "linkerd":
         return None
-    if retries.per_try_timeout > 0.0 or policy.rate_limit or policy.fault.abort or policy.outlier_detection:
+    if unknown(BUDGETED, structure.set_keys) or not retriable((500, ""), policy):
         return None
     p = next(iter(structure.deployments[service].values())).errors
-    if not retriable((500, ""), policy) or scenario.link(CLIENT, service).loss > 0.0:
-        return None
-    lam = sum(structure.offered(load) for load in scenario.load)
+    lam = structure.rate
     ratio = retries.budget.ratio
     reserve = LINKERD_RESERVE if retries.budget.min_per_second is None else retries.budget.min_per_second
     load = linkerd_load(p, ratio, reserve, lam)

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from meshsim.scenario.model import CLIENT, Load
-from meshsim.theory.networks import ClosedNetwork, closed_network
+from meshsim.scenario.model import CLIENT
+from meshsim.theory.networks import closed_network
 from meshsim.theory.recognise import obstacles
-from meshsim.theory.recognise.filters import least_limit
+from meshsim.theory.recognise.filters import least_limit, limits
 from meshsim.theory.recognise.flows import Flow, Flows
 from meshsim.theory.recognise.law import Lattice, Law
 from meshsim.theory.recognise.predict import QUANTILES
 from meshsim.theory.recognise.responses import Responses, Wait
-from meshsim.theory.recognise.solution import Kind, Prediction
-from meshsim.theory.recognise.structure import Key, Structure, UnsolvedError
+from meshsim.theory.recognise.solution import Kind, Prediction, kind_of
+from meshsim.theory.recognise.structure import Key, Station, Structure, UnsolvedError
 from meshsim.theory.recognise.tries import total
 
 USERS_MAX = 3_000
@@ -37,64 +37,56 @@ def solve_closed(structure: Structure, lattice: Lattice) -> tuple[list[Predictio
     load = structure.scenario.load[0]
     users, think = load.users or 0, load.think.build().mean
     _refuse_breakers(structure, users)
-    zero = {key: Wait(Law.atom(lattice)) for key in structure.stations}
-    responses = Responses(structure, lattice, zero)
-    for caller, service in structure.scenario.edges():
-        if service in structure.used:
-            responses.call(caller, service)
-    flows = Flows(structure, responses, product_form=True)
+    responses = Responses(structure, lattice, {key: Wait(Law.atom(lattice)) for key in structure.stations})
+    for edge in structure.edges:
+        responses.call(*edge)
+    flows = Flows(responses, product_form=True)
     flows.follow([(load.to, Flow(0, 1.0, "poisson"))])
-    law = total(responses.call(CLIENT, load.to), lattice)
+    answer = responses.call(CLIENT, load.to)
+    law = total(answer, lattice)
     if think + law.mean <= 0.0:
         raise UnsolvedError("users neither think nor wait: time never passes between their requests")
-    reasons = _reasons(structure, load)
-    if not structure.stations:
-        return [*_free(users, think, law, flows, responses, not reasons)], reasons, law
-    return [*_queued(structure, flows, users, think, law, reasons)], reasons, law
+    reasons = _reasons(structure, users)
+    if structure.stations:
+        return [*_queued(flows, users, think, law, reasons)], reasons, law
+    good = total(answer, lattice, ok=True).mass
+    return [*_free(flows, users / (think + law.mean), law, good, kind_of(not reasons))], reasons, law
 
 
 def _refuse_breakers(structure: Structure, users: int) -> None:
-    """Users who are refused are back at once, and pass what bounds there are."""
-    for caller, service in structure.scenario.edges():
-        policy = structure.policy(caller, service)
-        least = least_limit(policy)
-        if service in structure.used and least < users:
+    """Refused users are back at once: they can exceed the bounds that hold otherwise."""
+    for caller, service in structure.edges:
+        least = least_limit(structure.policy(caller, service))
+        if least < users:
             raise UnsolvedError(
                 f"{caller} -> {service}: the breaker's limit of {least} is in reach of {users} users; it ties"
                 " refusals to the load, which no formula here follows"
             )
 
 
-def _reasons(structure: Structure, load: Load) -> list[str]:
+def _reasons(structure: Structure, users: int) -> list[str]:
     """What keeps the closed network from being exact."""
-    reasons = obstacles.unfollowed(structure.scenario, structure)
+    reasons = obstacles.left_out(structure)
     form = obstacles.product_form(structure) if structure.stations else ""
     reasons += [f"no product form: {form}"] if form else []
-    if any(structure.timed(*edge) for edge in structure.scenario.edges() if edge[1] in structure.used):
+    if any(structure.timed(*edge) for edge in structure.edges):
         reasons.append("time-outs or hedges over queues")
-    for caller, service in structure.scenario.edges():
-        policy = structure.policy(caller, service)
-        if service in structure.used and (policy.rate_limit or obstacles.limits(policy)):
-            reasons.append(f"{caller} -> {service}: a rate limit or circuit breaker under closed load")
+    for caller, service in structure.edges:
+        if limits(structure.policy(caller, service)):
+            reasons.append(f"{caller} -> {service}: a circuit breaker under closed load")
     queues = sum(station.replicas for station in structure.stations.values())
-    if queues and ((load.users or 0) > USERS_MAX or (load.users or 0) * queues > STEPS_MAX):
+    if queues and (users > USERS_MAX or users * queues > STEPS_MAX):
         reasons.append("more users and queues than the convolution can take")
     return reasons
 
 
-def _free(
-    users: int, think: float, law: Law, flows: Flows, responses: Responses, exact: bool
-) -> Iterable[Prediction]:
-    """Users who never meet: each goes round by itself."""
-    kind: Kind = "exact" if exact else "approx"
-    rate = users / (think + law.mean)
+def _free(flows: Flows, rate: float, law: Law, good: float, kind: Kind) -> Iterable[Prediction]:
+    """Users who never queue: each is independent of the others."""
     formula, source = "users / (think + latency)", "renewal reward; no queue"
     yield Prediction("requests.rate", rate, kind, formula, source)
-    good = total(responses.call(CLIENT, flows.structure.scenario.load[0].to), law.lattice, ok=True)
-    yield Prediction(
-        "requests.success_ratio", good.mass, kind, "product of the chances on the way", "independence"
-    )
-    yield Prediction("requests.goodput", rate * good.mass, kind, "rate x success_ratio", source)
+    chances = "product of the chances on the way"
+    yield Prediction("requests.success_ratio", good, kind, chances, "independence")
+    yield Prediction("requests.goodput", rate * good, kind, "rate x success_ratio", source)
     yield Prediction("latency.mean", law.mean, kind, "independent times", source)
     for key, p in QUANTILES.items():
         yield Prediction(f"latency.{key}", law.quantile(p), kind, "independent times; on a lattice", source)
@@ -103,69 +95,54 @@ def _free(
 
 def _rates(flows: Flows, rate: float, kind: Kind) -> Iterable[Prediction]:
     for service in flows.structure.order:
-        if service in flows.structure.used:
-            each = sum(flows.version_rates(service).values())
-            yield Prediction(
-                f"services.{service}.rate", rate * each, kind, "throughput x visits", "conservation of flow"
-            )
+        path, each = f"services.{service}.rate", rate * sum(flows.version_rates(service).values())
+        yield Prediction(path, each, kind, "throughput x visits", "conservation of flow")
 
 
-def _queued(
-    structure: Structure, flows: Flows, users: int, think: float, law: Law, reasons: list[str]
-) -> Iterable[Prediction]:
+def _queued(flows: Flows, users: int, think: float, law: Law, reasons: list[str]) -> Iterable[Prediction]:
     """Exact by product form, or the bounds that always hold."""
-    keys, demands, workers, owners = _demands(structure, flows)
-    delay = think + law.mean - sum(demands)
+    demand_of = _demands(flows)
+    stations = [(flows.structure.stations[key], demand) for key, demand in demand_of.items()]
+    demands = [demand for station, demand in stations for _ in range(station.replicas)]
+    workers = [station.workers for station, _ in stations for _ in range(station.replicas)]
     if reasons:
         best = min(
-            [users / (think + law.mean), *(c / demand for c, demand in zip(workers, demands, strict=True))]
+            users / (think + law.mean), *(c / demand for c, demand in zip(workers, demands, strict=True))
         )
         if not any("as if" in reason or "time-out" in reason for reason in reasons):
-            yield Prediction(
-                "requests.rate", best, "bound", "min(N/(Z+D), c/D_max)", "Denning and Buzen 1978"
-            )
+            formula, source = "min(N/(Z+D), c/D_max)", "Denning and Buzen 1978"
+            yield Prediction("requests.rate", best, "bound", formula, source)
         return
-    solved = closed_network(users, delay, demands, workers)
+    solved = closed_network(users, think + law.mean - sum(demands), demands, workers)
     rate = solved.throughput
     yield Prediction("requests.rate", rate, "exact", "closed network: G(N-1)/G(N)", MVA)
     yield Prediction("latency.mean", users / rate - think, "exact", "N/X - Z", MVA)
     yield from _rates(flows, rate, "exact")
-    yield from _occupied(structure, keys, demands, owners, solved)
+    place = 0
+    for station, demand in stations:
+        yield from _occupied(flows.structure, station, rate * demand, solved.number[place])
+        place += station.replicas
 
 
-def _demands(structure: Structure, flows: Flows) -> tuple[list[Key], list[float], list[int], list[int]]:
-    """One entry a replica: its key, its demand a request, its workers; and the keys' first entries."""
-    keys: list[Key] = []
-    demands: list[float] = []
-    workers: list[int] = []
-    first: list[int] = []
-    for key, station in structure.stations.items():
+def _demands(flows: Flows) -> dict[Key, float]:
+    """The service that a request asks of one replica of each station, s."""
+    found = {}
+    for key, station in flows.structure.stations.items():
         kind, service, version = key
-        into = flows.version_rates(service)[version]
-        if kind == "proxy":
-            out = sum(rate for (caller, _), rate in flows.calls.items() if caller == service)
-            share = into / max(sum(flows.version_rates(service).values()), 1e-300)
-            into = 2.0 * (into + share * out)
+        proxy = kind == "proxy"
+        into = flows.passes(service, version) if proxy else flows.version_rates(service)[version]
         if into > 0.0 and station.time.mean > 0.0:
-            first.append(len(demands))
-            keys.append(key)
-            demands += [into / station.replicas * station.time.mean] * station.replicas
-            workers += [station.workers] * station.replicas
-    return keys, demands, workers, first
+            found[key] = into / station.replicas * station.time.mean
+    return found
 
 
-def _occupied(
-    structure: Structure, keys: list[Key], demands: list[float], owners: list[int], solved: ClosedNetwork
-) -> Iterable[Prediction]:
-    """Utilisation and queue of services whose versions are one station."""
-    for key, place in zip(keys, owners, strict=True):
-        kind, service, _ = key
-        if kind == "proxy" or len(structure.deployments[service]) > 1:
-            continue
-        station = structure.stations[key]
-        busy = solved.throughput * demands[place]
-        waiting = (solved.number[place] - busy) * station.replicas
-        path = f"services.{service}"
-        yield Prediction(f"{path}.utilisation", busy / station.workers, "exact", "X·D/c", "utilisation law")
-        yield Prediction(f"{path}.busy_mean", busy * station.replicas, "exact", "X·D", "utilisation law")
-        yield Prediction(f"{path}.queue_mean", waiting, "exact", "mean number less the busy", MVA)
+def _occupied(structure: Structure, station: Station, busy: float, number: float) -> Iterable[Prediction]:
+    """Utilisation and queue of a service whose versions are one station; `busy` and `number` of a replica."""
+    kind, service, _ = station.key
+    if kind == "proxy" or len(structure.deployments[service]) > 1:
+        return
+    path, law = f"services.{service}", "utilisation law"
+    yield Prediction(f"{path}.utilisation", busy / station.workers, "exact", "X·D/c", law)
+    yield Prediction(f"{path}.busy_mean", busy * station.replicas, "exact", "X·D", law)
+    waiting = (number - busy) * station.replicas
+    yield Prediction(f"{path}.queue_mean", waiting, "exact", "mean number less those in service", MVA)

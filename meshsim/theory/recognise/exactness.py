@@ -58,8 +58,8 @@ def _nonlinear(found: Analysis) -> str:
     for service, queues in structure.forks:
         if queues > 1:
             return f"{service} waits for several queues at once, whose waits are not independent"
-    for caller, service in structure.scenario.edges():
-        if service in structure.used and structure.timed(caller, service) and structure.visits[service] > 1:
+    for caller, service in structure.edges:
+        if structure.timed(caller, service) and structure.visits[service] > 1:
             return f"{caller} -> {service}: a time-out or a hedge spans several queues"
     return ""
 

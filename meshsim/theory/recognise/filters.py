@@ -14,9 +14,9 @@ from meshsim.theory.bucket import bucket_refused
 from meshsim.theory.erlang import erlang_b
 from meshsim.theory.recognise.flows import Flows
 from meshsim.theory.recognise.law import ShapeUnknownError
-from meshsim.theory.recognise.obstacles import limits
 from meshsim.theory.recognise.responses import Edge, Responses
 from meshsim.theory.recognise.structure import Structure, UnsolvedError
+from meshsim.theory.recognise.understood import LOSS_SYSTEM, unknown
 from meshsim.units import UNLIMITED
 
 BURST_MAX = 2_000
@@ -32,13 +32,10 @@ def rate_limits(structure: Structure) -> tuple[dict[Edge, float], list[str]]:
     shares: dict[Edge, float] = {}
     reasons = []
     for service in dict.fromkeys(load.to for load in structure.scenario.load):
-        policy = structure.policy(CLIENT, service)
-        if policy.rate_limit is None:
+        limit = structure.policy(CLIENT, service).rate_limit
+        if limit is None:
             continue
-        loads = [load for load in structure.scenario.load if load.to == service]
-        passed = 1.0 - (policy.fault.abort.percent if policy.fault.abort else 0.0)
-        lam = sum(structure.offered(load) for load in loads) * passed
-        limit = policy.rate_limit
+        edge, (loads, lam) = f"{CLIENT} -> {service}", _arriving(structure, service)
         poisson = all(_steady(load, "poisson") for load in loads)
         if poisson and limit.burst <= BURST_MAX:
             shares[CLIENT, service] = bucket_refused(lam, limit.rate, limit.burst) if lam else 0.0
@@ -46,34 +43,37 @@ def rate_limits(structure: Structure) -> tuple[dict[Edge, float], list[str]]:
         shares[CLIENT, service] = max(0.0, 1.0 - limit.rate / lam) if lam else 0.0
         if poisson:
             if abs(1.0 - lam / limit.rate) * limit.burst < FAR:
-                reasons.append(f"{CLIENT} -> {service}: the load is near the rate of a very large bucket")
-            continue
-        if len(loads) > 1 or not _steady(loads[0], "constant") or passed < 1.0:
-            reasons.append(
-                f"{CLIENT} -> {service}: the rate limit is solved for Poisson or constant arrivals only"
-            )
+                reasons.append(f"{edge}: the load is near the rate of a very large bucket")
+        elif (
+            len(loads) > 1
+            or not _steady(loads[0], "constant")
+            or lam < sum(structure.offered(load) for load in loads)
+        ):
+            reasons.append(f"{edge}: the rate limit is solved for Poisson or constant arrivals only")
     return shares, reasons
+
+
+def _arriving(structure: Structure, service: str) -> tuple[list[Load], float]:
+    """The loads of a service, and how many of their requests a second no fault aborts."""
+    loads = [load for load in structure.scenario.load if load.to == service]
+    abort = structure.policy(CLIENT, service).fault.abort
+    rate = sum(structure.offered(load) for load in loads)
+    return loads, rate * (1.0 - (abort.percent if abort else 0.0))
 
 
 def breakers(structure: Structure, responses: Responses) -> tuple[dict[Edge, float], list[str]]:
     """The share each circuit breaker refuses, where it can be known, and what is not exact."""
     shares: dict[Edge, float] = {}
     reasons = []
-    for caller, service in structure.scenario.edges():
-        policy = structure.policy(caller, service)
-        if service not in structure.used or not limits(policy):
+    for caller, service in structure.edges:
+        breaker = structure.policy(caller, service).circuit_breaker
+        if not limits(structure.policy(caller, service)):
             continue
-        loads = [load for load in structure.scenario.load if load.to == service]
-        if (
-            caller == CLIENT
-            and _loss_system(structure, policy, service)
-            and all(_steady(x, "poisson") for x in loads)
-        ):
-            lam = sum(structure.offered(load) for load in loads)
-            lam *= 1.0 - (policy.fault.abort.percent if policy.fault.abort else 0.0)
-            shares[caller, service] = erlang_b(
-                policy.circuit_breaker.max_requests, lam * responses.routed_mean(caller, service)
-            )
+        loads, lam = _arriving(structure, service)
+        poisson = all(_steady(load, "poisson") for load in loads)
+        if caller == CLIENT and poisson and _loss_system(structure, service):
+            calls = lam * responses.routed_mean(caller, service)
+            shares[caller, service] = erlang_b(breaker.max_requests, calls)
         else:
             reasons.append(
                 f"{caller} -> {service}: the breaker ties refusals to the load; solved as if it never acted"
@@ -84,16 +84,15 @@ def breakers(structure: Structure, responses: Responses) -> tuple[dict[Edge, flo
 def within_reach(structure: Structure, responses: Responses, flows: Flows) -> None:
     """Refuses breakers that are not solved, unless there is room for all that is in flight.
 
-    How many calls one caller has in flight is reckoned without the breaker, by Little's law, and taken to be
-    geometric, as at an M/M/1: in front of more workers, or of unlimited ones, fewer come so far.
+    The number of calls that one caller has in flight is calculated without the breaker, by Little's law, and
+    taken to be geometric, as at an M/M/1: with more workers, or unlimited ones, fewer calls get so far.
 
     Raises:
         UnsolvedError: a limit is in reach; what passes then depends on it, and no formula says how.
     """
-    for caller, service in structure.scenario.edges():
+    for caller, service in structure.edges:
         policy = structure.policy(caller, service)
-        solved = (caller, service) in responses.blocked
-        if service not in structure.used or not limits(policy) or solved:
+        if not limits(policy) or (caller, service) in responses.blocked:
             continue
         try:
             mean = flows.calls[caller, service] * responses.routed_mean(caller, service)
@@ -109,19 +108,22 @@ def within_reach(structure: Structure, responses: Responses, flows: Flows) -> No
             )
 
 
+def limits(policy: Policy) -> bool:
+    """Whether a circuit breaker limits requests, connections or pending ones."""
+    breaker = policy.circuit_breaker
+    return min(breaker.max_connections, breaker.max_pending, breaker.max_requests) < UNLIMITED
+
+
 def least_limit(policy: Policy) -> int:
     """How many calls a breaker lets act at once before it keeps or refuses any."""
     return min(policy.circuit_breaker.max_connections, policy.circuit_breaker.max_requests)
 
 
-def _loss_system(structure: Structure, policy: Policy, service: str) -> bool:
-    """Whether a breaker only counts requests in flight whose time does not depend on the load."""
-    breaker = policy.circuit_breaker
-    only = breaker.max_pending >= UNLIMITED and breaker.max_connections >= UNLIMITED
-    single = (
-        policy.retries is None and policy.hedge is None and policy.rate_limit is None and not policy.split
-    )
-    return only and single and breaker.max_requests > 0 and structure.visits[service] == 0
+def _loss_system(structure: Structure, service: str) -> bool:
+    """Whether the client's breaker only counts requests in flight whose time does not depend on the load."""
+    some = structure.policy(CLIENT, service).circuit_breaker.max_requests > 0
+    alone = not unknown(LOSS_SYSTEM, structure.policy_keys(CLIENT, service))
+    return some and alone and structure.visits[service] == 0
 
 
 def _steady(load: Load, kind: str) -> bool:

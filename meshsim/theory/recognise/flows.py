@@ -1,4 +1,4 @@
-"""How requests come to each station: how often, and whether still as a Poisson process.
+"""The arrivals at each station: their rate, and whether they are still a Poisson process.
 
 A Poisson stream stays one when requests are thinned by chance, when each is delayed independently of the
 others (M/G/∞), and when it passes an M/M/c (Burke). It does not survive anything else: several visits of the
@@ -22,7 +22,7 @@ from meshsim import random
 from meshsim.scenario.model import CLIENT, CallStep, SleepStep, Stage, Time
 from meshsim.theory.general import departures_ca2
 from meshsim.theory.recognise.deep import Steps, flat
-from meshsim.theory.recognise.responses import Responses
+from meshsim.theory.recognise.responses import Edge, Responses
 from meshsim.theory.recognise.structure import Key, Structure, UnsolvedError
 from meshsim.theory.recognise.tries import OK
 
@@ -41,7 +41,7 @@ class Flow:
         process: what is known of its gaps; ``constant`` and ``mmpp`` only while it is the load itself.
         ca2: squared coefficient of variation of the gaps, approximately.
         passed: the stations with a queue it came through, in order.
-        ordered: whether nobody overtook since, and everybody came this way.
+        ordered: whether no request has overtaken another, and all took this route.
         repeated: whether a request may come more than once.
     """
 
@@ -84,10 +84,9 @@ class Visit:
 
 @dataclass(slots=True)
 class Flows:
-    """Every visit of every station, in the order of a request's way.
+    """Every visit of every station, in the order in which a request makes them.
 
     Attributes:
-        structure: of the scenario.
         responses: whose tries and reached stages thin and multiply the streams.
         product_form: whether all stations are of a network with product form.
         visits: by station.
@@ -95,25 +94,29 @@ class Flows:
         first: attempts without retries and hedges and what follows from them.
     """
 
-    structure: Structure
     responses: Responses
     product_form: bool
     visits: dict[Key, list[Visit]] = field(default_factory=lambda: defaultdict(list))
-    calls: dict[tuple[str, str], float] = field(default_factory=lambda: defaultdict(float))
-    attempts: dict[tuple[str, str], float] = field(default_factory=lambda: defaultdict(float))
-    first: dict[tuple[str, str], float] = field(default_factory=lambda: defaultdict(float))
+    calls: dict[Edge, float] = field(default_factory=lambda: defaultdict(float))
+    attempts: dict[Edge, float] = field(default_factory=lambda: defaultdict(float))
+    first: dict[Edge, float] = field(default_factory=lambda: defaultdict(float))
     _single: dict[Key, bool] = field(default_factory=dict)
 
-    def follow(self, flows: list[tuple[str, Flow]]) -> None:
-        """Follow each load's stream from its entry.
+    @property
+    def structure(self) -> Structure:
+        """Of the scenario."""
+        return self.responses.structure
 
-        Args:
-            flows: entry service and stream, by load.
+    def follow(self, flows: list[tuple[str, Flow]]) -> None:
+        """Follow each load's stream from its entry service.
 
         Raises:
             UnsolvedError: the tree is too large.
         """
-        self._count(flows)
+        for entry, flow in flows:
+            self._edge(CLIENT, entry, flow.rate, flow.rate)
+        for service in self.structure.order:
+            self._count(service)
         for attempt in range(2):  # once to see which stations are visited once, once knowing it
             self.visits = defaultdict(list)
             for entry, flow in flows:
@@ -121,43 +124,34 @@ class Flows:
             if attempt == 0:
                 self._single = {key: self._independent(visits) for key, visits in self.visits.items()}
 
-    def _count(self, flows: list[tuple[str, Flow]]) -> None:
-        """Rates on every edge, callers before callees."""
-        into: dict[str, tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
-        for entry, flow in flows:
-            self._edge(CLIENT, entry, flow.rate, flow.rate, into)
-        for service in self.structure.order:
-            every, base = into[service]
-            for version, share in self._versions(service).items():
-                deployment = self.structure.deployments[service][version]
-                reached = self.responses.reached.get((service, version), [])
-                wait = self.responses.waits.get(("replica", service, version))
-                taken = share * (1.0 - wait.refused if wait is not None else 1.0)
-                for stage, chance in zip(deployment.script, reached, strict=False):
-                    for step in stage:
-                        if isinstance(step, CallStep):
-                            part = taken * chance * step.probability
-                            self._edge(service, step.call, every * part, base * part, into)
+    def _count(self, service: str) -> None:
+        """The rates of a service's calls, from those of its callers."""
+        every, base = (sum(self._into(service, rates).values()) for rates in (self.attempts, self.first))
+        for version, share in self._versions(service).items():
+            reached = self.responses.reached.get((service, version), [])
+            wait = self.responses.waits.get(("replica", service, version))
+            taken = share * (1.0 - wait.refused if wait is not None else 1.0)
+            script = self.structure.deployments[service][version].script
+            for stage, chance in zip(script, reached, strict=False):
+                for step in stage:
+                    if isinstance(step, CallStep):
+                        part = taken * chance * step.probability
+                        self._edge(service, step.call, every * part, base * part)
 
-    def _edge(
-        self, caller: str, service: str, every: float, base: float, into: dict[str, tuple[float, float]]
-    ) -> None:
+    def _edge(self, caller: str, service: str, every: float, base: float) -> None:
         edge = caller, service
         routed, tries = self.responses.routed.get(edge, 0.0), self.responses.tries.get(edge, 0.0)
         self.calls[edge] += every
         self.attempts[edge] += every * routed * tries
         self.first[edge] += base * routed * min(tries, 1.0)
-        had = into[service]
-        into[service] = (had[0] + every * routed * tries, had[1] + base * routed * min(tries, 1.0))
 
-    def _into(self, service: str) -> dict[str, float]:
-        """Attempts per second at a service, by caller."""
-        callers = self.structure.graph.predecessors(service)
-        return {caller: self.attempts[caller, service] for caller in callers}
+    def _into(self, service: str, rates: dict[Edge, float]) -> dict[str, float]:
+        """Of rates by edge those into a service, by caller."""
+        return {caller: rates[caller, service] for caller in self.structure.graph.predecessors(service)}
 
     def _versions(self, service: str) -> dict[str, float]:
         """The share of all attempts at a service that each version gets, over all callers."""
-        into = self._into(service)
+        into = self._into(service, self.attempts)
         total = sum(into.values())
         shares: dict[str, float] = defaultdict(float)
         for caller, rate in into.items():
@@ -168,8 +162,15 @@ class Flows:
 
     def version_rates(self, service: str) -> dict[str, float]:
         """Attempts per second at each version."""
-        total = sum(self._into(service).values())
+        total = sum(self._into(service, self.attempts).values())
         return {version: total * share for version, share in self._versions(service).items()}
+
+    def passes(self, service: str, version: str) -> float:
+        """Passes per second through the sidecars of a version: in and out, of requests and of answers."""
+        into = self.version_rates(service)
+        total = sum(into.values())
+        out = sum(rate for (caller, _), rate in self.calls.items() if caller == service)
+        return 2.0 * (into[version] + (into[version] / total if total else 0.0) * out)
 
     # ---- one stream -----------------------------------------------------------------------------
 
@@ -188,15 +189,12 @@ class Flows:
         fault = self.structure.policy(*edge).fault
         if fault.delay is not None:
             going = going.delayed(fault.delay.time) if fault.delay.percent >= 1.0 else going.delayed(RANDOM)
-        shares = self.structure.shares(caller, service)
         outs: list[Flow] = []
-        for version, share in shares.items():
+        for version, share in self.structure.shares(caller, service).items():
             outs.append((yield self._attempt(going, caller, service, version, share)))
-        out = (
-            outs[0]
-            if len(outs) == 1
-            else replace(flow, process=_common(outs), passed=_longest(outs), ordered=False)
-        )
+        out = outs[0]
+        if len(outs) > 1:
+            out = replace(flow, process=_common(outs), passed=_longest(outs), ordered=False)
         if routed < 1.0 or tries > 1.0 + 1e-12:
             out = replace(out, ordered=False)
         if self.structure.timed(*edge):
@@ -293,19 +291,16 @@ class Flows:
 
     def _steady(self, caller: str, service: str) -> bool:
         """Whether a call always takes the same time."""
-        return all(law.constant for law in self.responses.call(caller, service).values()) and (
-            len(self.responses.call(caller, service)) == 1
-        )
+        laws = list(self.responses.call(caller, service).values())
+        return len(laws) == 1 and laws[0].constant
 
     @staticmethod
     def _independent(visits: list[Visit]) -> bool:
         """Whether the streams that meet at a station are one, or independent ones."""
         if len(visits) == 1:
             return not visits[0].flow.repeated
-        loads = {visit.flow.load for visit in visits}
-        return len(loads) == len(visits) and not any(
-            visit.flow.passed or visit.flow.repeated for visit in visits
-        )
+        apart = len({visit.flow.load for visit in visits}) == len(visits)
+        return apart and not any(visit.flow.passed or visit.flow.repeated for visit in visits)
 
 
 RANDOM = random.Exponential(1.0)

@@ -17,16 +17,17 @@ from meshsim.theory import patience
 from meshsim.theory.numeric import Floats
 from meshsim.theory.recognise.kendall import Queue, Solved
 from meshsim.theory.recognise.law import Lattice, Law
-from meshsim.theory.recognise.obstacles import limits
 from meshsim.theory.recognise.responses import Wait
 from meshsim.theory.recognise.structure import Key, Station, Structure
 from meshsim.theory.recognise.tries import Response
+from meshsim.theory.recognise.understood import IMPATIENT, unknown
 
 
 def impatient(structure: Structure, lattice: Lattice) -> tuple[str, Response, Key, Solved] | None:
     """The service, its answer to the client, its station; None if the scenario is something else."""
     scenario = structure.scenario
-    if len(structure.stations) != 1 or len(scenario.load) != 1:
+    others = len(structure.stations) != 1 or len(scenario.load) != 1
+    if others or unknown(IMPATIENT, structure.set_keys):
         return None
     (key, station), load = next(iter(structure.stations.items())), scenario.load[0]
     service = key[1]
@@ -35,19 +36,11 @@ def impatient(structure: Structure, lattice: Lattice) -> tuple[str, Response, Ke
     tau = _patience(policy)
     link = scenario.link(CLIENT, service)
     delays = [link.latency.build(), structure.proxy_time if structure.sidecars else random.Constant(0.0)]
-    plain = (
-        station.quasi_reversible
-        and station.workers == 1
-        and station.discipline == "fifo"
-        and key[0] == "replica"
-    )
-    lone = load.to == service and not deployment.script and len(structure.deployments[service]) == 1
-    steady = load.arrivals.kind == "poisson" and load.users is None and not load.profile and not link.loss
+    plain = key[0] == "replica" and station.quasi_reversible and station.workers == 1
+    lone = len(structure.deployments[service]) == 1
     still = all(isinstance(delay, random.Constant) or delay.mean == 0.0 for delay in delays)
     spread = station.replicas == 1 or policy.balance.kind == "random"
-    if not (
-        tau > 0.0 and plain and lone and steady and still and spread and deployment.when_abandoned != "finish"
-    ):
+    if not (tau > 0.0 and plain and lone and still and spread and deployment.when_abandoned != "finish"):
         return None
     out, proxy = delays[0].mean, delays[1].mean
     lam = structure.offered(load) / station.replicas
@@ -66,10 +59,9 @@ def impatient(structure: Structure, lattice: Lattice) -> tuple[str, Response, Ke
 
 
 def _patience(policy: Policy) -> float:
-    """The one time-out of a policy that tries once and refuses nothing; 0 if it is not such a one."""
+    """The one time-out of a policy that tries once; 0 if there are two, or more tries."""
     retries = policy.retries
-    refuses = limits(policy) or policy.rate_limit is not None or policy.fault.abort or policy.fault.delay
-    if policy.hedge is not None or refuses or (retries is not None and retries.attempts > 0):
+    if retries is not None and retries.attempts > 0:
         return 0.0
     per_try = retries.per_try_timeout if retries is not None else 0.0
     if policy.timeout > 0.0 and 0.0 < per_try < policy.timeout:
@@ -101,4 +93,4 @@ def _solved(lattice: Lattice, lam: float, station: Station, cap: float, stop: bo
         idle, waiting = patience.queue_timeout_idle(lam, mu, cap), patience.queue_timeout_queue(lam, mu, cap)
         formula, source = "M/M/1 + D: who waits τ leaves", "Barrer 1957; Baccelli and Hebuterne 1981"
     wait = Wait(Law.mean_only(lattice, waiting / lam))
-    return Solved(Queue(wait, 1.0 - idle, waiting, True, formula, source), lam)
+    return Solved(Queue(wait, 1.0 - idle, waiting, formula, source), lam)

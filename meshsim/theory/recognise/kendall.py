@@ -1,4 +1,4 @@
-"""From what comes and what is served to how long it waits: one row a kind of queue, in Kendall's notation.
+"""From arrivals and service times to waits: one function a kind of queue, in Kendall's notation.
 
 Sources are those of the formulas used; each result names its own.
 """
@@ -25,19 +25,19 @@ ROOM_MAX = 400
 SEEN_MAX = 4_000
 STATES_MAX = 2_000_000
 PHASES_MAX, WORKERS_MAX = 64, 1_000  # of the matrices that solve MAP/M/c
-NEVER_FULL = 50.0  # -ln of a share that nobody notices
+NEVER_FULL = 50.0  # -ln of a share that makes no difference
 
 KLEINROCK = "Kleinrock, Queueing Systems I, ch. 3"
 
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """What comes to one replica.
+    """The arrivals at one replica.
 
     Attributes:
         process: ``erlang`` is every k-th of a Poisson process; ``other`` goes by `ca2`, and is not exact.
         rate: per second.
-        exact: whether it is truly so.
+        doubt: what keeps them from being exactly so.
         k: of ``erlang``.
         ca2: squared coefficient of variation of the gaps, for approximations.
         phases: (D0, D1) of ``mmpp``.
@@ -45,7 +45,7 @@ class Arrivals:
 
     process: Literal["poisson", "constant", "erlang", "mmpp", "other"]
     rate: float
-    exact: bool
+    doubt: str = ""
     k: int = 1
     ca2: float = 1.0
     phases: tuple[Floats, Floats] | None = None
@@ -57,19 +57,32 @@ class Service:
 
     Attributes:
         law: of the time a worker is taken.
-        mean, scv: of it.
         exponential: whether it is.
         workers, room: how many; how many may wait.
         fifo: whether in order.
+        known_scv: squared coefficient of variation of the time, where it is known exactly.
     """
 
     law: Law
-    mean: float
-    scv: float
     exponential: bool
     workers: int
     room: int
-    fifo: bool
+    fifo: bool = True
+    known_scv: float | None = None
+
+    @property
+    def mean(self) -> float:
+        """Of the time a worker is taken, s."""
+        return self.law.mean
+
+    @property
+    def scv(self) -> float:
+        """Its squared coefficient of variation."""
+        if self.known_scv is not None:
+            return self.known_scv
+        if self.law.known and self.mean > 0.0:
+            return max(self.law.second_moment() / self.mean**2 - 1.0, 0.0)
+        return 0.0 if self.mean == 0.0 else inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +93,16 @@ class Queue:
         wait: of who is taken, and the share refused.
         utilisation: of its workers.
         waiting: mean number waiting.
-        exact: whether the means are.
         formula, source: what gave it.
+        exact: whether the means are.
     """
 
     wait: Wait
     utilisation: float
     waiting: float
-    exact: bool
     formula: str
     source: str
+    exact: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,15 +142,10 @@ def solve_queue(lattice: Lattice, arrivals: Arrivals, service: Service) -> Queue
         raise OverloadError(f"it is asked for {load:.4g} times what it can do: the queue grows without end")
     else:
         solved = _unlimited(arrivals, service)(lattice, arrivals, service)
-    solved = replace(solved, exact=solved.exact and arrivals.exact)
     if service.fifo:
         return solved
-    mean_only = Law.mean_only(lattice, solved.wait.law.mean)
-    return replace(
-        solved,
-        wait=Wait(mean_only, solved.wait.refused),
-        formula=f"{solved.formula}; the mean is that of any order",
-    )
+    wait = Wait(Law.mean_only(lattice, solved.wait.law.mean), solved.wait.refused)
+    return replace(solved, wait=wait, formula=f"{solved.formula}; the mean is that of any order")
 
 
 Solver = Callable[[Lattice, Arrivals, Service], Queue]
@@ -163,28 +171,18 @@ def _unlimited(arrivals: Arrivals, service: Service) -> Solver:
     return _ggc
 
 
-def _result(
-    arrivals: Arrivals,
-    service: Service,
-    law: Law,
-    formula: str,
-    source: str,
-    *,
-    exact: bool = True,
-    refused: float = 0.0,
-) -> Queue:
-    taken = arrivals.rate * (1.0 - refused)
-    return Queue(
-        Wait(law, refused), taken * service.mean / service.workers, taken * law.mean, exact, formula, source
-    )
+def _result(arrivals: Arrivals, service: Service, wait: Wait, formula: str, source: str) -> Queue:
+    taken = arrivals.rate * (1.0 - wait.refused)
+    utilisation = taken * service.mean / service.workers
+    return Queue(wait, utilisation, taken * wait.law.mean, formula, source, not arrivals.doubt)
 
 
 def _mmc(lattice: Lattice, arrivals: Arrivals, service: Service) -> Queue:
     lam, mu, c = arrivals.rate, 1.0 / service.mean, service.workers
     waits = erlang.erlang_c(c, lam / mu)
     law = Law.atom(lattice, 0.0, 1.0 - waits).plus(exponential(lattice, 1.0 / (c * mu - lam)).scaled(waits))
-    solved = _result(arrivals, service, law, f"M/M/{c}: wait C/(cμ-λ)", f"Erlang 1917; {KLEINROCK}")
-    return replace(solved, wait=Wait(law, rho=lam / mu)) if c == 1 else solved
+    wait = Wait(law, rho=lam / mu if c == 1 else None)
+    return _result(arrivals, service, wait, f"M/M/{c}: wait C/(cμ-λ)", f"Erlang 1917; {KLEINROCK}")
 
 
 def _gm1(lattice: Lattice, arrivals: Arrivals, service: Service) -> Queue:
@@ -197,7 +195,7 @@ def _gm1(lattice: Lattice, arrivals: Arrivals, service: Service) -> Queue:
         exponential(lattice, 1.0 / (mu * (1.0 - sigma))).scaled(sigma)
     )
     formula = f"{name}/M/1: wait σ/(μ(1-σ)), σ = {sigma:.6g}"
-    return _result(arrivals, service, law, formula, "Kleinrock, Queueing Systems I, ch. 6")
+    return _result(arrivals, service, Wait(law), formula, "Kleinrock, Queueing Systems I, ch. 6")
 
 
 def _map_m_c(lattice: Lattice, arrivals: Arrivals, service: Service) -> Queue:
@@ -205,10 +203,9 @@ def _map_m_c(lattice: Lattice, arrivals: Arrivals, service: Service) -> Queue:
     phases = arrivals.phases or markov.erlang_renewal(arrivals.rate, arrivals.k)
     solved = markov.map_m_c(*phases, mu, c)
     name = "MMPP" if arrivals.phases else f"E{arrivals.k}"
-    law = seen_wait(lattice, solved.seen, service)
-    return _result(
-        arrivals, service, law, f"{name}/M/{c}: matrix-geometric", "Neuts 1981; Latouche and Ramaswami 1993"
-    )
+    wait = Wait(seen_wait(lattice, solved.seen, service))
+    source = "Neuts 1981; Latouche and Ramaswami 1993"
+    return _result(arrivals, service, wait, f"{name}/M/{c}: matrix-geometric", source)
 
 
 def _mg1(lattice: Lattice, arrivals: Arrivals, service: Service) -> Queue:
@@ -225,7 +222,7 @@ def _mg1(lattice: Lattice, arrivals: Arrivals, service: Service) -> Queue:
         cells = np.fft.irfft(transform, n)[: lattice.size]
         cells[0] -= 1.0 - rho
         law = Law(lattice, np.array([0.0]), np.array([1.0 - rho]), np.maximum(cells, 0.0), 1.0, mean)
-    return _result(arrivals, service, law, "M/G/1: wait λE[S²]/2(1-ρ)", "Pollaczek-Khinchine")
+    return _result(arrivals, service, Wait(law), "M/G/1: wait λE[S²]/2(1-ρ)", "Pollaczek-Khinchine")
 
 
 def _ggc(lattice: Lattice, arrivals: Arrivals, service: Service) -> Queue:
@@ -236,7 +233,8 @@ def _ggc(lattice: Lattice, arrivals: Arrivals, service: Service) -> Queue:
     else:
         mean = general.allen_cunneen_wait(arrivals.rate, service.mean, c, arrivals.ca2, service.scv)
         formula, source = f"G/G/{c}: wait of M/M/{c} times (ca²+cs²)/2", "Allen and Cunneen 1978"
-    return _result(arrivals, service, Law.mean_only(lattice, mean), formula, source, exact=False)
+    solved = _result(arrivals, service, Wait(Law.mean_only(lattice, mean)), formula, source)
+    return replace(solved, exact=False)
 
 
 def _finite(lattice: Lattice, arrivals: Arrivals, service: Service) -> Queue:
@@ -246,23 +244,21 @@ def _finite(lattice: Lattice, arrivals: Arrivals, service: Service) -> Queue:
         raise UnsolvedError("a finite queue is solved for Poisson arrivals only")
     if service.room == 0:
         lost = erlang.erlang_b(c, lam * service.mean)
-        law = Law.atom(lattice)
-        return _result(arrivals, service, law, f"M/G/{c}/{c}: Erlang B", "Erlang 1917", refused=lost)
+        wait = Wait(Law.atom(lattice), lost)
+        return _result(arrivals, service, wait, f"M/G/{c}/{c}: Erlang B", "Erlang 1917")
     if K > STATES_MAX:
         raise UnsolvedError(f"a waiting room for {service.room:,} is too large to follow")
     if service.exponential:
         solved = finite.mmck(lam, 1.0 / service.mean, c, K)
-        law = seen_wait(lattice, solved.seen, service)
-        return _result(arrivals, service, law, f"M/M/{c}/{K}", KLEINROCK, refused=solved.block)
+        wait = Wait(seen_wait(lattice, solved.seen, service), solved.block)
+        return _result(arrivals, service, wait, f"M/M/{c}/{K}", KLEINROCK)
     if c > 1 or K > ROOM_MAX:
         raise UnsolvedError("a finite queue is solved for exponential service or one worker only")
     p = finite.mg1k(_arrivals_in_service(lam, service.law, K), lam * service.mean)
     waiting = float(np.maximum(np.arange(K + 1) - 1, 0) @ p)
-    mean = waiting / (lam * (1.0 - float(p[K])))
-    return _result(
-        arrivals, service, Law.mean_only(lattice, mean), f"M/G/1/{K}: chain of departures",
-        "Gross and Harris 1998, 5.1.8", refused=float(p[K]),
-    )  # fmt: skip
+    wait = Wait(Law.mean_only(lattice, waiting / (lam * (1.0 - float(p[K])))), float(p[K]))
+    source = "Gross and Harris 1998, 5.1.8"
+    return _result(arrivals, service, wait, f"M/G/1/{K}: chain of departures", source)
 
 
 def _arrivals_in_service(lam: float, law: Law, K: int) -> Floats:
@@ -307,17 +303,3 @@ def _capped(law: Law, x: Floats) -> Floats:
         if 0 <= cell < len(widths):
             pieces[cell] += mass * ((time - x[cell]) - 0.5 * widths[cell])
     return np.concatenate([[0.0], np.cumsum(pieces)])
-
-
-def service_of(
-    law: Law, time_scv: float | None, exponential: bool, workers: int, room: int, fifo: bool
-) -> Service:
-    """A service by its law; `time_scv` where it is known exactly."""
-    scv = time_scv
-    if scv is None:
-        scv = inf
-        if law.known and law.mean > 0.0:
-            scv = max(law.second_moment() / law.mean**2 - 1.0, 0.0)
-        elif law.mean == 0.0:
-            scv = 0.0
-    return Service(law, law.mean, scv, exponential, workers, room, fifo)

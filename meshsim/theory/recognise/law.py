@@ -13,7 +13,8 @@ Source:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 from math import inf, isinf, nan
 
 import numpy as np
@@ -171,16 +172,8 @@ class Law:
         """Thinned to a share of its mass."""
         if factor == 1.0:
             return self
-        moment = self.moment * factor if factor else 0.0
-        return Law(
-            self.lattice,
-            self.times,
-            self.masses * factor,
-            self.cells * factor,
-            self.mass * factor,
-            moment,
-            self.known,
-        )
+        mass, moment = self.mass * factor, self.moment * factor if factor else 0.0
+        return replace(self, masses=self.masses * factor, cells=self.cells * factor, mass=mass, moment=moment)
 
     def plus(self, other: Law) -> Law:
         """Either of two exclusive cases."""
@@ -188,20 +181,11 @@ class Law:
             return self
         if self.mass == 0.0:
             return other
-        times, masses, spill = _merged(
-            self.lattice,
-            np.concatenate([self.times, other.times]),
-            np.concatenate([self.masses, other.masses]),
-        )
-        return Law(
-            self.lattice,
-            times,
-            masses,
-            self.cells + other.cells + spill,
-            self.mass + other.mass,
-            self.moment + other.moment,
-            self.known and other.known,
-        )
+        atoms = np.concatenate([self.times, other.times]), np.concatenate([self.masses, other.masses])
+        times, masses, spill = _merged(self.lattice, *atoms)
+        cells, mass = self.cells + other.cells + spill, self.mass + other.mass
+        moment, known = self.moment + other.moment, self.known and other.known
+        return Law(self.lattice, times, masses, cells, mass, moment, known)
 
     def then(self, other: Law) -> Law:
         """One after the other, independently."""
@@ -223,40 +207,29 @@ class Law:
         )
         return Law(self.lattice, times, masses, cells + spill, mass, moment)
 
-    def below(self, end: float) -> Law:
-        """The part before `end`."""
-        self._ask()
+    def before(self, end: float) -> Law:
+        """The part before `end`, which may be infinite."""
         if isinf(end):
             return self
+        self._ask()
         take = self.times < end
         times, masses = self.times[take], self.masses[take]
         edges = self.lattice.edges
         share = np.clip((end - edges[:-1]) / np.diff(edges), 0.0, 1.0)
         cells = self.cells * share
         middle = np.minimum(self.lattice.times, np.maximum(0.5 * (edges[:-1] + end), 0.0))
-        mass = float(masses.sum() + cells.sum())
-        return Law(
-            self.lattice, times, masses, cells, mass, float(masses @ times + cells @ np.minimum(middle, end))
-        )
+        moment = float(masses @ times + cells @ np.minimum(middle, end))
+        return Law(self.lattice, times, masses, cells, float(masses.sum() + cells.sum()), moment)
 
     def minus(self, part: Law) -> Law:
         """What is left without a part of it."""
         if not (self.known and part.known):
             mass = max(self.mass - part.mass, 0.0)
-            moment = self.moment - part.moment
-            return (
-                Law.mean_only(self.lattice, moment / mass, mass) if mass > 1e-15 else Law.none(self.lattice)
-            )
-        opposite = part.scaled(-1.0)
-        left = self.plus(opposite)
-        return Law(
-            self.lattice,
-            left.times,
-            np.maximum(left.masses, 0.0),
-            np.maximum(left.cells, 0.0),
-            max(left.mass, 0.0),
-            max(left.moment, 0.0),
-        )
+            mean = (self.moment - part.moment) / mass if mass > 1e-15 else 0.0
+            return Law.mean_only(self.lattice, mean, mass) if mass > 1e-15 else Law.none(self.lattice)
+        left = self.plus(part.scaled(-1.0))
+        masses, cells = np.maximum(left.masses, 0.0), np.maximum(left.cells, 0.0)
+        return Law(self.lattice, left.times, masses, cells, max(left.mass, 0.0), max(left.moment, 0.0))
 
     def _ask(self) -> None:
         if not self.known:
@@ -265,10 +238,7 @@ class Law:
 
 def mixture(parts: Iterable[Law], lattice: Lattice) -> Law:
     """Any of several exclusive cases."""
-    total = Law.none(lattice)
-    for part in parts:
-        total = total.plus(part)
-    return total
+    return reduce(Law.plus, parts, Law.none(lattice))
 
 
 def maximum(laws: Sequence[Law]) -> Law:
@@ -287,13 +257,11 @@ def maximum(laws: Sequence[Law]) -> Law:
 
 def minimum(laws: Sequence[Law]) -> Law:
     """The first of several independent ones, none of them defective."""
-    return _combined(
-        laws, lambda values: 1.0 - np.multiply.reduce([1.0 - value for value in values]), 1.0, 0.0
-    )
+    return _combined(laws, lambda values: 1.0 - np.multiply.reduce([1.0 - each for each in values]))
 
 
 def _combined(
-    laws: Sequence[Law], combine: Callable[[list[Floats]], Floats], mass: float, behind: float
+    laws: Sequence[Law], combine: Callable[[list[Floats]], Floats], mass: float = 1.0, behind: float = 0.0
 ) -> Law:
     """The law whose distribution function is a function of several laws' at the same time."""
     lattice = laws[0].lattice
@@ -324,17 +292,22 @@ def _convolved(a: Floats, b: Floats) -> Floats:
 
 
 def _shifted(atoms: Law, density: Law) -> Floats:
-    """A density moved by each of some atoms; between lattice points, shared by the two neighbours."""
+    """A density moved by each of some atoms."""
     out = np.zeros(density.lattice.size)
     if not density.cells.any():
         return out
     for time, mass in zip(atoms.times, atoms.masses, strict=True):
-        place = time / density.lattice.step
-        whole = int(place)
-        for offset, share in ((whole, 1.0 - place + whole), (whole + 1, place - whole)):
-            if offset < len(out) and share > 0.0:
-                out[offset:] += mass * share * density.cells[: len(out) - offset]
+        for offset, share in _neighbours(density.lattice, time):
+            out[offset:] += mass * share * density.cells[: len(out) - offset]
     return out
+
+
+def _neighbours(lattice: Lattice, time: float) -> list[tuple[int, float]]:
+    """The lattice points around a time, and the shares of a mass there that keep its mean."""
+    place = time / lattice.step
+    whole = int(place)
+    both = (whole, 1.0 - place + whole), (whole + 1, place - whole)
+    return [(cell, share) for cell, share in both if cell < lattice.size and share > 0.0]
 
 
 def _merged(lattice: Lattice, times: Floats, masses: Floats) -> tuple[Floats, Floats, Floats]:
@@ -351,11 +324,8 @@ def _merged(lattice: Lattice, times: Floats, masses: Floats) -> tuple[Floats, Fl
     if len(times) > ATOMS_MAX:
         least = np.argsort(np.abs(masses))[:-ATOMS_MAX]
         for index in least:
-            place = times[index] / lattice.step
-            whole = int(place)
-            for cell, share in ((whole, 1.0 - place + whole), (whole + 1, place - whole)):
-                if cell < lattice.size:
-                    spill[cell] += masses[index] * share
+            for cell, share in _neighbours(lattice, times[index]):
+                spill[cell] += masses[index] * share
         stay = np.ones(len(times), dtype=bool)
         stay[least] = False
         times, masses = times[stay], masses[stay]

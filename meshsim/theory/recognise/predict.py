@@ -1,19 +1,20 @@
 """An analysis as predictions in the names of `summary.json`."""
 
+# ruff: noqa: RUF001 (formulas are written with the field's symbols)
 from __future__ import annotations
 
 from collections.abc import Iterable
 from math import isfinite
 
+from meshsim.theory.priority import cobham_waits
 from meshsim.theory.recognise.analysis import Analysis
-from meshsim.theory.recognise.classes import classes
 from meshsim.theory.recognise.exactness import Exactness
-from meshsim.theory.recognise.law import Law
 from meshsim.theory.recognise.obstacles import abandoned
 from meshsim.theory.recognise.services import rates, services
 from meshsim.theory.recognise.solution import Prediction, kind_of
-from meshsim.theory.recognise.structure import Structure
+from meshsim.theory.recognise.structure import Station, Structure
 from meshsim.theory.recognise.tries import total
+from meshsim.units import UNLIMITED
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 MODEL = "docs/background/model.md"
@@ -21,10 +22,11 @@ MODEL = "docs/background/model.md"
 
 def predictions(found: Analysis, exact: Exactness) -> list[Prediction]:
     """Everything an analysis says."""
-    overloaded = [key for key, solved in found.solved.items() if solved.overloaded]
-    if overloaded:
-        services_full = [key[1] for key in overloaded if key[0] == "replica"]
-        return [*offered(found.structure), *_overloaded(found, services_full)]
+    overloaded = [
+        service for (kind, service, _), each in found.solved.items() if each.overloaded and kind == "replica"
+    ]
+    if any(solved.overloaded for solved in found.solved.values()):
+        return [*offered(found.structure), *_overloaded(found, overloaded)]
     if not found.answers:
         return [*offered(found.structure), *rates(found, exact)]
     return [
@@ -34,104 +36,120 @@ def predictions(found: Analysis, exact: Exactness) -> list[Prediction]:
         *_attempts(found, exact),
         *_failures(found, exact),
         *services(found, exact),
-        *classes(found, exact),
+        *_by_priority(found, exact),
     ]
-
-
-def _rate(structure: Structure) -> float:
-    return sum(structure.offered(load) for load in structure.scenario.load)
 
 
 def offered(structure: Structure) -> Iterable[Prediction]:
     """What holds for any open load."""
-    yield Prediction("requests.rate", _rate(structure), "exact", "the load's rate", MODEL)
+    yield Prediction("requests.rate", structure.rate, "exact", "the load's rate", MODEL)
 
 
 def _overloaded(found: Analysis, services: list[str]) -> Iterable[Prediction]:
     """What is left to say of queues that grow without end."""
-    if not found.fed_back:
-        for service in services:
-            if len(found.structure.deployments[service]) == 1:
-                yield Prediction(
-                    f"services.{service}.utilisation", 1.0, "bound", "1: it never idles", "Little 1961"
-                )
+    for service in services if not found.fed_back else ():
+        if len(found.structure.deployments[service]) == 1:
+            path = f"services.{service}.utilisation"
+            yield Prediction(path, 1.0, "bound", "1: it never idles", "Little 1961")
 
 
 def _requests(found: Analysis, exact: Exactness) -> Iterable[Prediction]:
     good = total(found.answers, found.responses.lattice, ok=True).mass
     formula, source, kind = "product of the chances on the way", "independence", kind_of(exact.outcomes)
-    yield Prediction("requests.goodput", _rate(found.structure) * good, kind, "rate x success_ratio", source)
+    yield Prediction("requests.goodput", found.structure.rate * good, kind, "rate x success_ratio", source)
     yield Prediction("requests.success_ratio", good, kind, formula, source)
 
 
 def _latencies(found: Analysis, exact: Exactness) -> Iterable[Prediction]:
     formula, source = _composition(found)
-    for name, ok in (("latency", False), ("ok_latency", True)):
-        law = total(found.answers, found.responses.lattice, ok=ok or None)
+    for name, ok in (("latency", None), ("ok_latency", True)):
+        law = total(found.answers, found.responses.lattice, ok=ok)
         if law.mass > 0.0 and isfinite(law.mean):
             yield Prediction(f"{name}.mean", law.mean, kind_of(exact.means), formula, source)
-            yield from _quantiles(name, law, exact, formula, source)
-
-
-def _quantiles(name: str, law: Law, exact: Exactness, formula: str, source: str) -> Iterable[Prediction]:
-    if not law.known:
-        return
-    for key, p in QUANTILES.items():
-        value = law.quantile(p)
-        if isfinite(value):
-            yield Prediction(
-                f"{name}.{key}", value, kind_of(exact.shapes), f"{formula}; on a lattice", source
-            )
+            for key, p in QUANTILES.items() if law.known else ():
+                value, kind = law.quantile(p), kind_of(exact.shapes)
+                if isfinite(value):
+                    yield Prediction(f"{name}.{key}", value, kind, f"{formula}; on a lattice", source)
 
 
 def _composition(found: Analysis) -> tuple[str, str]:
-    """How the latency is put together, in a line; and from where."""
-    queues = [solved.queue for key, solved in found.solved.items() if solved.queue is not None]
-    formulas = dict.fromkeys([*(queue.formula for queue in queues), *found.responses.used])
-    sources = dict.fromkeys([*(queue.source for queue in queues), *found.responses.used.values()])
-    rest = f"independent times: {', '.join(_operations(found))}"
-    return "; ".join([*formulas, rest]), "; ".join([*sources, MODEL])
+    """The formulas that the latency is made of, in a line; and their sources."""
+    queues = [solved.queue for solved in found.solved.values() if solved.queue is not None]
+    used = {**{queue.formula: queue.source for queue in queues}, **found.responses.used}
+    rest = f"independent times: {', '.join(_operations(found.structure))}"
+    return "; ".join([*used, rest]), "; ".join(dict.fromkeys([*used.values(), MODEL]))
 
 
-def _operations(found: Analysis) -> list[str]:
-    """What is done with times on the way."""
-    structure = found.structure
-    policies = [structure.policy(*edge) for edge in structure.scenario.edges() if edge[1] in structure.used]
-    limited = any(
-        policy.timeout or (policy.retries and policy.retries.per_try_timeout) for policy in policies
-    )
-    return [
-        "sums",
-        *(["maxima of concurrent calls"] if structure.forks else []),
-        *(["cuts by time-outs"] if limited else []),
-        *(["tries after tries"] if any(policy.retries for policy in policies) else []),
-        *(["races of hedges"] if any(policy.hedge for policy in policies) else []),
-    ]
+def _operations(structure: Structure) -> list[str]:
+    """The operations on times that make the latency."""
+    policies = [structure.policy(*edge) for edge in structure.edges]
+    done = {
+        "sums": True,
+        "maxima of concurrent calls": structure.forks,
+        "cuts by time-outs": any(
+            each.timeout or (each.retries and each.retries.per_try_timeout) for each in policies
+        ),
+        "tries after tries": any(each.retries for each in policies),
+        "races of hedges": any(each.hedge for each in policies),
+    }
+    return [name for name, acts in done.items() if acts]
 
 
 def _attempts(found: Analysis, exact: Exactness) -> Iterable[Prediction]:
     """Tries; where work is cut short, its calls are too."""
-    flows = found.flows
+    flows, source = found.flows, "geometric sums"
     first = sum(flows.first.values())
     cut = any(found.structure.graph.out_degree(service) for service in abandoned(found.structure))
+    kind = kind_of(exact.rates and not cut)
     if first > 0.0:
+        formula = "1 + p + p² + … at every edge, multiplied down the tree"
         yield Prediction(
-            "attempts.amplification", sum(flows.attempts.values()) / first, kind_of(exact.rates and not cut),
-            "1 + p + p² + … at every edge, multiplied down the tree", "geometric sums",
-        )  # fmt: skip
-    for (caller, service), calls in flows.calls.items():
-        tries = found.responses.routed[caller, service] * found.responses.tries[caller, service]
+            "attempts.amplification", sum(flows.attempts.values()) / first, kind, formula, source
+        )
+    for edge, calls in flows.calls.items():
+        tries = found.responses.routed[edge] * found.responses.tries[edge]
         if calls > 0.0 and abs(tries - 1.0) > 1e-12:
-            yield Prediction(
-                f"derived.edges.{caller} -> {service}.tries", tries, kind_of(exact.rates and not cut),
-                "tries a call; edges' attempts / requests", "geometric sums",
-            )  # fmt: skip
+            path, formula = (
+                f"derived.edges.{edge[0]} -> {edge[1]}.tries",
+                "tries a call; edges' attempts / requests",
+            )
+            yield Prediction(path, tries, kind, formula, source)
 
 
 def _failures(found: Analysis, exact: Exactness) -> Iterable[Prediction]:
+    formula, source = "failures of this kind / completed", "product of the chances on the way"
     for (status, flags), law in found.answers.items():
         if status >= 400 and law.mass > 1e-12:
-            yield Prediction(
-                f"failures.{flags or status}_ratio", law.mass, kind_of(exact.outcomes),
-                "failures of this kind / completed", "product of the chances on the way",
-            )  # fmt: skip
+            path = f"failures.{flags or status}_ratio"
+            yield Prediction(path, law.mass, kind_of(exact.outcomes), formula, source)
+
+
+def _by_priority(found: Analysis, exact: Exactness) -> Iterable[Prediction]:
+    """Mean latency by load, where a lone queue serves by priority."""
+    loads = found.structure.scenario.load
+    stations = list(found.structure.stations.values())
+    if len(stations) != 1 or stations[0].discipline != "priority" or not exact.means:
+        return
+    (station,) = stations
+    waits = _cobham(found, station)
+    if not waits or any(load.to != station.key[1] for load in loads):
+        return
+    rest = total(found.answers, found.responses.lattice).mean - found.responses.waits[station.key].law.mean
+    for index, load in enumerate(loads):
+        path, formula = f"derived.load[{index}].latency.mean", "W₀/((1-σ₋)(1-σ)) and the service"
+        yield Prediction(path, rest + waits[load.priority], "exact", formula, "Cobham 1954")
+
+
+def _cobham(found: Analysis, station: Station) -> dict[int, float]:
+    """Mean wait by priority; empty where no formula gives it."""
+    structure = found.structure
+    loads = structure.scenario.load
+    ranks = sorted({load.priority for load in loads}, reverse=True)
+    if station.holds_script or len(ranks) < 2 or station.queue < UNLIMITED:
+        return {}
+    if station.workers > 1 and not station.quasi_reversible:
+        return {}
+    scale = found.solved[station.key].rate / structure.rate
+    lams = [sum(structure.offered(load) for load in loads if load.priority == rank) * scale for rank in ranks]
+    waits = cobham_waits(lams, station.time.mean, station.time.scv, station.workers)
+    return dict(zip(ranks, waits, strict=True))

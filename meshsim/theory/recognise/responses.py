@@ -26,7 +26,7 @@ Edge = tuple[str, str]
 FAILED: Outcome = (500, "")
 FULL: Outcome = (503, "")
 
-LOSS_MAX = 0.15  # above it, sixteen losses in a row (UC) would have to be told
+LOSS_MAX = 0.15  # above it, sixteen losses in a row (UC) would have to be followed
 RETRANSMISSIONS = [sum(min(0.2 * 2.0**i, 120.0) for i in range(n)) for n in range(16)]
 """How long n losses in a row hold a message up, s."""
 
@@ -125,15 +125,10 @@ class Responses:
 
     def _fork_join(self, service: str, stage: Stage, independent: Law) -> Law:
         """The mean of equal M/M/1 that are asked at the same time, in place of that of independent ones."""
-        branches = [self._branch(step) for step in stage]
-        first = branches[0]
+        branches = {self._branch(step) for step in stage}
         calls = {step.call for step in stage if isinstance(step, CallStep)}
-        if (
-            len(stage) < 2
-            or len(calls) < len(stage)
-            or first is None
-            or any(branch != first for branch in branches)
-        ):
+        first = branches.pop()
+        if branches or first is None or not 1 < len(calls) == len(stage):
             return independent
         rho, mean = first
         offset = self.call(service, min(calls))[OK].mean - mean / (1.0 - rho)
@@ -155,8 +150,7 @@ class Responses:
         if isinstance(step, SleepStep):
             return self.law(step.sleep), Law.none(self.lattice)
         answer = yield self._called(service, step.call)
-        well = mixture([law for (status, _), law in answer.items() if status < 400], self.lattice)
-        badly = mixture([law for (status, _), law in answer.items() if status >= 400], self.lattice)
+        well, badly = (total(answer, self.lattice, ok=ok) for ok in (True, False))
         if step.optional:
             well, badly = well.plus(badly), Law.none(self.lattice)
         if step.probability < 1.0:
@@ -180,22 +174,18 @@ class Responses:
         policy = self.structure.policy(caller, service)
         answer: Response = {}
         routed = yield self._routed(caller, service, policy)
+        abort, refused = policy.fault.abort, self.limited.get((caller, service), 0.0)
+        aborted = abort.percent if abort else 0.0
         for flags, share, pause in self._delays(policy):
             rest = pause.scaled(share)
-            if policy.fault.abort is not None:
-                percent = policy.fault.abort.percent
-                add(answer, (policy.fault.abort.status, joined(flags, "FI")), rest.scaled(percent))
-                rest = rest.scaled(1.0 - percent)
-            refused = self.limited.get((caller, service), 0.0)
+            if abort is not None:
+                add(answer, (abort.status, joined(flags, "FI")), rest.scaled(aborted))
+                rest = rest.scaled(1.0 - aborted)
             add(answer, (429, joined(flags, "RL")), rest.scaled(refused))
             rest = rest.scaled(1.0 - refused)
             for (status, own_flags), law in routed.items():
                 add(answer, (status, joined(flags, own_flags)), rest.then(law))
-        passing = (
-            policy.fault.abort.percent if policy.fault.abort else 0.0,
-            self.limited.get((caller, service), 0.0),
-        )
-        self.routed[caller, service] = (1.0 - passing[0]) * (1.0 - passing[1])
+        self.routed[caller, service] = (1.0 - aborted) * (1.0 - refused)
         own = self._pass(caller)
         return {outcome: own.then(law).then(own) for outcome, law in answer.items() if law.mass > 0.0}
 
@@ -214,16 +204,10 @@ class Responses:
 
     def _mixed(self, kind: str, service: str) -> Law:
         """The wait at any version's station; versions' sidecars differ only in their load."""
-        versions = self.structure.deployments[service]
-        total = sum(deployment.replicas for deployment in versions.values())
-        parts = [
-            (
-                self.waits[kind, service, version].law
-                if (kind, service, version) in self.waits
-                else self.law(ZERO)
-            ).scaled(deployment.replicas / total)
-            for version, deployment in versions.items()
-        ]
+        none, parts = Wait(self.law(ZERO)), []
+        for version, deployment in self.structure.deployments[service].items():
+            wait = self.waits.get((kind, service, version), none)
+            parts.append(wait.law.scaled(deployment.replicas / self.structure.instances(service)))
         return mixture(parts, self.lattice)
 
     # ---- attempts -------------------------------------------------------------------------------
@@ -250,11 +234,9 @@ class Responses:
         law = self.law(link.latency)
         if link.loss == 0.0:
             return law
-        again = [
-            Law.atom(self.lattice, pause, link.loss**n * (1.0 - link.loss))
-            for n, pause in enumerate(RETRANSMISSIONS)
-        ]
-        return law.then(mixture(again, self.lattice).scaled(1.0 / (1.0 - link.loss**16)))
+        lost, got = link.loss, 1.0 - link.loss
+        again = (Law.atom(self.lattice, pause, lost**n * got) for n, pause in enumerate(RETRANSMISSIONS))
+        return law.then(mixture(again, self.lattice).scaled(1.0 / (1.0 - lost**16)))
 
     def _routed(self, caller: str, service: str, policy: Policy) -> Steps[Response]:
         """From the route on: one version a call under a split, any host otherwise."""
@@ -262,17 +244,14 @@ class Responses:
             known, self.tries[caller, service] = self.given[caller, service]
             return known
         shares = self.structure.shares(caller, service)
-        choices = (
-            [({name: 1.0}, share) for name, share in shares.items()] if policy.split else [(shares, 1.0)]
-        )
+        choices = [(shares, 1.0)]
+        if policy.split:
+            choices = [({name: 1.0}, share) for name, share in shares.items()]
         answer: Response = {}
         tries = 0.0
         for versions, share in choices:
             attempt = yield self._attempt(caller, service, versions)
-            if policy.hedge is not None:
-                part, count = hedged(attempt, policy, self.lattice)
-            else:
-                part, count = retried(attempt, policy, self.lattice)
+            part, count = (hedged if policy.hedge else retried)(attempt, policy, self.lattice)
             tries += share * count
             for outcome, law in part.items():
                 add(answer, outcome, law.scaled(share))

@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import isfinite
+from dataclasses import dataclass
+from functools import cached_property
+from math import isfinite, nan
 
+from meshsim.scenario.model import Deployment
 from meshsim.theory.recognise.analysis import Analysis
 from meshsim.theory.recognise.exactness import Exactness
 from meshsim.theory.recognise.kendall import Solved
@@ -21,168 +24,154 @@ LITTLE = "Little 1961"
 def services(found: Analysis, exact: Exactness) -> Iterable[Prediction]:
     """Rate, busy workers, queue and latency of each."""
     cut = abandoned(found.structure)
-    for service in found.structure.order:
-        if service in found.structure.used:
-            yield from _service(found, exact, service, service in cut and not _known(found, service))
+    known = {service for _, service in found.responses.given}  # the lone queue whose cut work is followed
+    for name in found.structure.order:
+        yield from ServiceSolved(found, exact, name).all("" if name in known else cut.get(name, ""))
 
 
 def rates(found: Analysis, exact: Exactness) -> Iterable[Prediction]:
-    """Only how much comes to each service and how busy it is, where nothing is known of waits."""
-    for service in found.structure.order:
-        if service in found.structure.used:
-            into = found.flows.version_rates(service)
-            formula = "attempts per second, if nobody waited"
-            yield Prediction(
-                f"services.{service}.rate", sum(into.values()), kind_of(exact.rates), formula, LITTLE
-            )
-            yield from _workers(found, exact, service, into, exact.rates)
+    """Only the rate and utilisation of each service, where nothing is known of waits."""
+    for name in found.structure.order:
+        service = ServiceSolved(found, exact, name)
+        yield service.arrivals("attempts per second, if nobody waited", LITTLE, sure=exact.rates)
+        yield from service.workers(sure=exact.rates)
 
 
-def _known(found: Analysis, service: str) -> bool:
-    """Whether it is the lone queue whose cut work is reckoned with."""
-    return any(callee == service for _, callee in found.responses.given)
+@dataclass
+class ServiceSolved:
+    """A service of an analysis.
 
+    Attributes:
+        exact: what of the analysis is.
+        name: of the service.
+    """
 
-def _service(found: Analysis, exact: Exactness, service: str, cut: bool) -> Iterable[Prediction]:
-    into = found.flows.version_rates(service)
-    kind = kind_of(exact.rates and not (cut and not _entered_only(found, service)))
-    formula, source = "attempts per second", "conservation of flow"
-    yield Prediction(f"services.{service}.rate", sum(into.values()), kind, formula, source)
-    yield from _workers(found, exact, service, into, exact.rates and not cut)
-    yield from _waiting_room(found, service, into, exact.rates and not cut)
-    yield from _shares(exact, service, into)
-    yield from _service_latency(found, exact, service)
+    found: Analysis
+    exact: Exactness
+    name: str
 
-
-def _workers(
-    found: Analysis, exact: Exactness, service: str, into: dict[str, float], sure: bool
-) -> Iterable[Prediction]:
-    """How busy they are: exact whenever all work is done, whatever is known of waits."""
-    deployments = found.structure.deployments[service]
-    busy = sum(_busy(found, service, version, rate) for version, rate in into.items())
-    workers = sum(deployment.replicas * deployment.workers for deployment in deployments.values())
-    done = all(deployment.queue >= UNLIMITED for deployment in deployments.values())
-    holds = any(deployment.script and deployment.holds_worker for deployment in deployments.values())
-    kind = kind_of(sure and (done or _solved_exactly(found, service)) and (exact.means or not holds))
-    if isfinite(busy):
-        path, formula = f"services.{service}", "rate x time a worker is taken"
-        yield Prediction(f"{path}.busy_mean", busy, kind, formula, LITTLE)
-        if workers < UNLIMITED:
-            yield Prediction(f"{path}.utilisation", busy / workers, kind, f"ρ: {formula} / workers", LITTLE)
-
-
-def _waiting_room(found: Analysis, service: str, into: dict[str, float], sure: bool) -> Iterable[Prediction]:
-    """How many wait, and how long on average."""
-    rate = sum(into.values())
-    waiting = sum(_waiting(found, service, version) for version in into)
-    if isfinite(waiting) and rate > 0.0:
-        queues = [solved.queue for solved in _solved(found, service) if solved.queue is not None]
-        formula = "; ".join(dict.fromkeys(queue.formula for queue in queues)) or "unlimited workers"
-        kind = kind_of(sure and _solved_exactly(found, service))
-        yield Prediction(f"services.{service}.queue_mean", waiting, kind, formula, LITTLE)
-        yield Prediction(
-            f"derived.services.{service}.wait_mean",
-            waiting / rate,
-            kind,
-            f"queue_mean / rate; {formula}",
-            LITTLE,
+    def all(self, cut: str) -> Iterable[Prediction]:
+        """Everything; `cut` is the edge by which its work is cut short, empty if none."""
+        entered_only = cut.endswith(f" -> {self.name}")  # its own work is cut, not the calls to it
+        sure = self.exact.rates and not cut
+        yield self.arrivals(
+            "attempts per second", "conservation of flow", sure=sure or (self.exact.rates and entered_only)
         )
+        yield from self.workers(sure=sure)
+        yield from self.waiting_room(sure=sure)
+        yield from self.shares()
+        yield from self.latency()
 
+    def arrivals(self, formula: str, source: str, *, sure: bool) -> Prediction:
+        """How often it is asked."""
+        return Prediction(f"services.{self.name}.rate", self.rate, kind_of(sure), formula, source)
 
-def _solved(found: Analysis, service: str) -> list[Solved]:
-    """The stations of a service's versions to which something comes."""
-    stations = [solved for key, solved in found.solved.items() if key[:2] == ("replica", service)]
-    return [solved for solved in stations if solved.rate > 0.0]
+    def workers(self, *, sure: bool) -> Iterable[Prediction]:
+        """How busy they are: exact whenever all work is done, whatever is known of waits."""
+        deployments = self.deployments.values()
+        busy = sum(map(self._busy, self.into))
+        workers = sum(each.replicas * each.workers for each in deployments)
+        done = all(each.queue >= UNLIMITED for each in deployments)
+        holds = any(each.script and each.holds_worker for each in deployments)
+        kind = kind_of(sure and (done or self.solved_exactly) and (self.exact.means or not holds))
+        if isfinite(busy):
+            path, formula = f"services.{self.name}", "rate x time a worker is taken"
+            yield Prediction(f"{path}.busy_mean", busy, kind, formula, LITTLE)
+            if workers < UNLIMITED:
+                ratio = busy / workers
+                yield Prediction(f"{path}.utilisation", ratio, kind, f"ρ: {formula} / workers", LITTLE)
 
+    def waiting_room(self, *, sure: bool) -> Iterable[Prediction]:
+        """How many wait, and how long on average."""
+        waiting = sum(map(self._waiting, self.into))
+        if isfinite(waiting) and self.rate > 0.0:
+            formulas = dict.fromkeys(each.queue.formula for each in self.solved if each.queue is not None)
+            formula = "; ".join(formulas) or "unlimited workers"
+            kind, path = kind_of(sure and self.solved_exactly), f"services.{self.name}"
+            yield Prediction(f"{path}.queue_mean", waiting, kind, formula, LITTLE)
+            mean, formula = waiting / self.rate, f"queue_mean / rate; {formula}"
+            yield Prediction(f"derived.{path}.wait_mean", mean, kind, formula, LITTLE)
 
-def _solved_exactly(found: Analysis, service: str) -> bool:
-    return all(solved.exact for solved in _solved(found, service))
+    def shares(self) -> Iterable[Prediction]:
+        """The share of attempts at each version."""
+        kind, formula = kind_of(self.exact.rates), "weight / sum of weights"
+        for version, rate in self.into.items():
+            if version and self.rate > 0.0:
+                path = f"derived.services.{self.name}.versions.{version}.share"
+                yield Prediction(path, rate / self.rate, kind, formula, "binomial")
 
+    def latency(self) -> Iterable[Prediction]:
+        """From arrival to answer; not where abandoned attempts, which have none, are left out of it."""
+        structure, exact = self.found.structure, self.exact
+        if any(structure.cut(*edge) for edge in structure.edges if edge[1] == self.name):
+            return
+        parts = [self._visit(each, rate / self.rate) for each, rate in self.into.items() if rate > 0.0]
+        law = mixture(parts, self.found.responses.lattice)
+        leaf = not any(each.script for each in self.deployments.values())
+        alone = exact.rates and leaf and not structure.sidecars and self.solved_exactly
+        if law.mass > 0.0 and isfinite(law.mean):
+            kind, formula = kind_of(exact.means or alone), "wait, service and what it calls"
+            yield Prediction(f"services.{self.name}.latency.mean", law.mean, kind, formula, LITTLE)
 
-def _busy(found: Analysis, service: str, version: str, rate: float) -> float:
-    """Mean number of busy workers of a version."""
-    deployment = found.structure.deployments[service][version]
-    solved = found.solved.get(("replica", service, version))
-    if solved is None or solved.queue is None:
-        return _asked(found, service, version, rate)
-    return solved.queue.utilisation * deployment.replicas * deployment.workers
+    # ---- what these are made of -----------------------------------------------------------------
 
+    @cached_property
+    def into(self) -> dict[str, float]:
+        """Attempts per second at each version."""
+        return self.found.flows.version_rates(self.name)
 
-def _asked(found: Analysis, service: str, version: str, rate: float) -> float:
-    """Work that comes per second: all of it is done, unless there is too much."""
-    deployment = found.structure.deployments[service][version]
-    held = deployment.holds_worker and bool(deployment.script)
-    lattice = found.responses.lattice
-    mean = (
-        total(found.responses.serve(service, version), lattice).mean if held else deployment.time.build().mean
-    )
-    return min(rate * mean, float(deployment.replicas * deployment.workers))
+    @property
+    def rate(self) -> float:
+        """At all of them."""
+        return sum(self.into.values())
 
+    @property
+    def deployments(self) -> dict[str, Deployment]:
+        """By version."""
+        return self.found.structure.deployments[self.name]
 
-def _waiting(found: Analysis, service: str, version: str) -> float:
-    """Mean number that wait at all replicas of a version; NaN where it is not known."""
-    solved = found.solved.get(("replica", service, version))
-    if solved is None or solved.rate == 0.0:
-        return 0.0
-    replicas = found.structure.deployments[service][version].replicas
-    return solved.queue.waiting * replicas if solved.queue is not None else float("nan")
+    @property
+    def solved(self) -> list[Solved]:
+        """The stations of its versions that get any attempts."""
+        stations = self.found.solved.items()
+        return [each for key, each in stations if key[:2] == ("replica", self.name) and each.rate > 0.0]
 
+    @property
+    def solved_exactly(self) -> bool:
+        """Whether all of these are."""
+        return all(each.exact for each in self.solved)
 
-def _entered_only(found: Analysis, service: str) -> bool:
-    """Whether only the work of a service itself is cut, not the calls to it."""
-    edge = abandoned(found.structure)[service]
-    return edge.endswith(f" -> {service}")
+    def _station(self, version: str) -> Solved | None:
+        return self.found.solved.get(("replica", self.name, version))
 
+    def _busy(self, version: str) -> float:
+        """Mean number of busy workers of a version: all work is done, unless there is too much."""
+        deployment, station = self.deployments[version], self._station(version)
+        workers = deployment.replicas * deployment.workers
+        if station is not None and station.queue is not None:
+            return station.queue.utilisation * deployment.replicas * deployment.workers
+        mean = deployment.time.build().mean
+        if deployment.holds_worker and deployment.script:
+            responses = self.found.responses
+            mean = total(responses.serve(self.name, version), responses.lattice).mean
+        return min(self.into[version] * mean, float(workers))
 
-def _shares(exact: Exactness, service: str, into: dict[str, float]) -> Iterable[Prediction]:
-    rate = sum(into.values())
-    for version, each in into.items():
-        if version and rate > 0.0:
-            yield Prediction(
-                f"derived.services.{service}.versions.{version}.share", each / rate, kind_of(exact.rates),
-                "weight / sum of weights", "binomial",
-            )  # fmt: skip
+    def _waiting(self, version: str) -> float:
+        """Mean number that wait at all replicas of a version; NaN where it is not known."""
+        station = self._station(version)
+        if station is None or station.rate == 0.0:
+            return 0.0
+        return nan if station.queue is None else station.queue.waiting * self.deployments[version].replicas
 
-
-def _service_latency(found: Analysis, exact: Exactness, service: str) -> Iterable[Prediction]:
-    """From arrival to answer; not where abandoned attempts, which have none, are left out of it."""
-    structure, responses = found.structure, found.responses
-    policies = [structure.policy(*edge) for edge in structure.graph.in_edges(service)]
-    if any(p.timeout > 0.0 or p.hedge or (p.retries and p.retries.per_try_timeout > 0.0) for p in policies):
-        return
-    law = mixture(
-        [
-            _visit(found, service, version, share)
-            for version, share in _version_shares(found, service).items()
-        ],
-        responses.lattice,
-    )
-    leaf = not any(deployment.script for deployment in structure.deployments[service].values())
-    exactly = exact.means or (
-        exact.rates and leaf and not structure.sidecars and _solved_exactly(found, service)
-    )
-    if law.mass > 0.0 and isfinite(law.mean):
-        formula = "wait, service and what it calls"
-        yield Prediction(f"services.{service}.latency.mean", law.mean, kind_of(exactly), formula, LITTLE)
-
-
-def _version_shares(found: Analysis, service: str) -> dict[str, float]:
-    into = found.flows.version_rates(service)
-    rate = sum(into.values())
-    return {version: each / rate for version, each in into.items() if each > 0.0}
-
-
-def _visit(found: Analysis, service: str, version: str, share: float) -> Law:
-    """From arrival to answer at a version, sidecar included."""
-    responses, lattice = found.responses, found.responses.lattice
-    own = total(responses.serve(service, version), lattice)
-    wait, sidecar = (
-        responses.waits.get(("replica", service, version)),
-        responses.waits.get(("proxy", service, version)),
-    )
-    if wait is not None:
-        taken = wait.law.then(own).scaled(1.0 - wait.refused)
-        own = taken.plus(Law.atom(lattice, 0.0, wait.refused))
-    passing = found.structure.proxy_time.mean if found.structure.sidecars else 0.0
-    pause = 2.0 * (passing + (sidecar.law.mean if sidecar is not None else 0.0))
-    return own.then(Law.atom(lattice, pause)).scaled(share)
+    def _visit(self, version: str, share: float) -> Law:
+        """From arrival to answer at a version, sidecar included."""
+        structure, responses = self.found.structure, self.found.responses
+        own = total(responses.serve(self.name, version), responses.lattice)
+        wait = responses.waits.get(("replica", self.name, version))
+        sidecar = responses.waits.get(("proxy", self.name, version))
+        if wait is not None:
+            taken = wait.law.then(own).scaled(1.0 - wait.refused)
+            own = taken.plus(Law.atom(responses.lattice, 0.0, wait.refused))
+        passing = structure.proxy_time.mean if structure.sidecars else 0.0
+        pause = 2.0 * (passing + (sidecar.law.mean if sidecar is not None else 0.0))
+        return own.then(Law.atom(responses.lattice, pause)).scaled(share)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from meshsim.measure.result import Result, at
+
 Kind = Literal["exact", "approx", "bound"]
 
 DERIVED = {
@@ -70,41 +72,28 @@ def kind_of(exact: bool) -> Kind:
     return "exact" if exact else "approx"
 
 
-def measured(summary: Mapping[str, Any], metric: str) -> float | None:
+def measured(summary: Result | Mapping[str, Any], metric: str) -> float | None:
     """What a run's summary says about a predicted metric; None where it does not.
 
     Args:
-        summary: as `summary.json` has it.
+        summary: typed, or as `summary.json` has it.
         metric: of a :class:`Prediction`; any but ``derived.load[I]...``, which takes the requests themselves.
     """
     if metric.startswith("failures.") and metric.endswith("_ratio"):
-        count = summary["failures"].get(metric.removeprefix("failures.").removesuffix("_ratio"), 0)
-        return _quotient(count, summary["requests"]["completed"])
-    kind, _, rest = metric.removeprefix("derived.").partition(".")
+        count = at(summary, "failures").get(metric.removeprefix("failures.").removesuffix("_ratio"), 0)
+        return _quotient(count, at(summary, "requests.completed"))
     if not metric.startswith("derived."):
-        return _at(summary, kind, rest)
-    if rest.endswith(".wait_mean"):
-        part = summary["services"][rest.removesuffix(".wait_mean")]
-        return _quotient(part["queue_mean"], part["rate"])
-    if rest.endswith(".tries"):
-        part = summary["edges"][rest.removesuffix(".tries")]
-        return _quotient(part["attempts"], part["requests"])
-    if rest.endswith(".share"):
-        service, _, version = rest.removesuffix(".share").partition(".versions.")
-        part = summary["services"][service]
-        return _quotient(part["versions"][version]["requests"], part["requests"])
+        value = at(summary, metric)
+        return None if value is None else float(value)
+    place, _, name = metric.removeprefix("derived.").rpartition(".")
+    if name == "wait_mean":
+        return _quotient(at(summary, f"{place}.queue_mean"), at(summary, f"{place}.rate"))
+    if name == "tries":
+        return _quotient(at(summary, f"{place}.attempts"), at(summary, f"{place}.requests"))
+    if name == "share":
+        service = place.partition(".versions.")[0]
+        return _quotient(at(summary, f"{place}.requests"), at(summary, f"{service}.requests"))
     return None
-
-
-def _at(summary: Mapping[str, Any], kind: str, rest: str) -> float | None:
-    """The number at a path; the names of services may hold dots."""
-    place: Any = summary[kind]
-    if kind == "services":
-        name = next(name for name in sorted(place, key=len, reverse=True) if rest.startswith(f"{name}."))
-        place, rest = place[name], rest.removeprefix(f"{name}.")
-    for key in rest.split("."):
-        place = place[key]
-    return None if place is None else float(place)
 
 
 def _quotient(amount: float | None, base: float | None) -> float | None:

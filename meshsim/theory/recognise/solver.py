@@ -18,6 +18,7 @@ from meshsim.theory.recognise.predict import offered, predictions
 from meshsim.theory.recognise.solution import Prediction, Solution
 from meshsim.theory.recognise.structure import Structure, UnsolvedError
 from meshsim.theory.recognise.tries import total
+from meshsim.theory.recognise.understood import CLOSED, OPEN, unknown
 
 SIZE, SIZE_LEAST = 1 << 15, 1 << 10
 CELLS = 1 << 20  # of the laws of all services together, which take a second a round
@@ -38,15 +39,12 @@ def solve(scenario: str | Path | Scenario) -> Solution:
         Predictions by the paths of `summary.json`, and the reasons why others are missing or approximate.
     """
     scenario = load(scenario)
-    if scenario.events:
-        return Solution(
-            scenario.name, [], ["events change the scenario while it runs: there is no steady state"]
-        )
+    closed = any(load.users is not None for load in scenario.load)
     try:
         structure = Structure(scenario)
+        _refuse_unknown(structure)
     except UnsolvedError as error:
-        return Solution(scenario.name, [], [str(error)])
-    closed = any(load.users is not None for load in scenario.load)
+        return Solution(scenario.name, [], str(error).splitlines())
     try:
         found, reasons = _closed(structure) if closed else _open(structure)
     except UnsolvedError as error:
@@ -56,11 +54,19 @@ def solve(scenario: str | Path | Scenario) -> Solution:
     return Solution(scenario.name, found, list(dict.fromkeys(reasons)))
 
 
+def _refuse_unknown(structure: Structure) -> None:
+    """Refuses what the loads' solvers do not declare."""
+    known = [OPEN if load.users is None else CLOSED for load in structure.scenario.load]
+    found = unknown(frozenset().union(*known), structure.set_keys)
+    reasons = [f"{place}: no formula here takes it into account" for place in found if "events[" not in place]
+    if len(reasons) < len(found):
+        reasons = ["events change the scenario while it runs: there is no steady state", *reasons]
+    if reasons:
+        raise UnsolvedError("\n".join(reasons))
+
+
 def _closed(structure: Structure) -> tuple[list[Prediction], list[str]]:
-    found, reasons, _ = _fitted(
-        structure, lambda lattice: solve_closed(structure, lattice), lambda part: part[2]
-    )
-    return found, reasons
+    return _fitted(structure, lambda lattice: solve_closed(structure, lattice), lambda found: found[2])[:2]
 
 
 def _open(structure: Structure) -> tuple[list[Prediction], list[str]]:
@@ -69,14 +75,10 @@ def _open(structure: Structure) -> tuple[list[Prediction], list[str]]:
         return fluid
     found = _fitted(structure, lambda lattice: analyse(structure, lattice), _whole)
     exact = judge(found)
-    return predictions(found, exact), [*_transient(structure.scenario), *found.reasons, *exact.reasons]
-
-
-def _transient(scenario: Scenario) -> list[str]:
-    """What makes the long run another thing than this run."""
-    if any(load.profile and len({point.rate for point in load.profile}) > 1 for load in scenario.load):
-        return ["the load changes in time: queues are solved as if it came at its mean rate"]
-    return []
+    reasons = [*found.reasons, *exact.reasons]
+    if any(len({point.rate for point in load.profile}) > 1 for load in structure.scenario.load):
+        reasons.insert(0, "the load changes in time: queues are solved as if it came at its mean rate")
+    return predictions(found, exact), reasons
 
 
 def _whole(found: Analysis) -> Law:
@@ -108,12 +110,9 @@ def _scale(structure: Structure) -> float:
     """A time in which everything that happens to a request could happen once, s."""
     scenario = structure.scenario
     times = [scenario.mesh.proxy.time, *(link.latency for link in scenario.links.values())]
-    for service in structure.used:
-        for deployment in structure.deployments[service].values():
-            times.append(deployment.time)
-            times += [
-                step.sleep for stage in deployment.script for step in stage if isinstance(step, SleepStep)
-            ]
+    for deployment in (each for name in structure.used for each in structure.deployments[name].values()):
+        steps = [step for stage in deployment.script for step in stage]
+        times += [deployment.time, *(step.sleep for step in steps if isinstance(step, SleepStep))]
     span = sum(time.build().mean for time in times)
     for policy in scenario.policies.values():
         span += policy.timeout + (policy.retries.per_try_timeout if policy.retries else 0.0)

@@ -7,7 +7,7 @@ A balancer decides what one replica sees: `random` a thinned stream, `round_robi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import nan
 
 from meshsim import random
@@ -15,7 +15,7 @@ from meshsim.scenario.model import Load
 from meshsim.theory import markov
 from meshsim.theory.recognise.balanced import looks, solve_balanced
 from meshsim.theory.recognise.flows import Flows, Visit
-from meshsim.theory.recognise.kendall import Arrivals, Queue, Solved, service_of, solve_queue
+from meshsim.theory.recognise.kendall import Arrivals, Service, Solved, solve_queue
 from meshsim.theory.recognise.law import Law, ShapeUnknownError
 from meshsim.theory.recognise.responses import Responses, Wait
 from meshsim.theory.recognise.structure import Key, OverloadError, Station, Structure, UnsolvedError
@@ -27,25 +27,30 @@ NEARLY = 0.02  # so far from 1, a ca² is taken to be that of a Poisson process
 
 @dataclass(frozen=True, slots=True)
 class Stations:
-    """Solves one station after the other.
+    """Solves one station after the other, callees before callers.
 
     Attributes:
-        structure: of the scenario.
+        responses: for the waits that were found so far.
         flows: what reaches the stations.
         product_form: whether they are a network with product form.
     """
 
-    structure: Structure
+    responses: Responses
     flows: Flows
     product_form: bool
 
-    def solve(self, station: Station, responses: Responses) -> Solved:
+    @property
+    def structure(self) -> Structure:
+        """Of the scenario."""
+        return self.responses.structure
+
+    def solve(self, station: Station) -> Solved:
         """Solve a station whose callees are solved."""
-        rate = self.rate(station) / station.replicas
+        rate = self._rate(station) / station.replicas
         if rate == 0.0:
             return Solved(None, 0.0)  # nothing comes
         try:
-            return self._solve(station, responses, rate)
+            return self._solve(station, rate)
         except UnsolvedError as error:
             return Solved(None, rate, f"{station.name}: {error}", isinstance(error, OverloadError))
         except ShapeUnknownError:
@@ -53,156 +58,113 @@ class Stations:
                 None, rate, f"{station.name}: its workers wait for answers of which little is known"
             )
 
-    def rate(self, station: Station) -> float:
+    def _rate(self, station: Station) -> float:
         """Attempts per second at all replicas of a station; passes, at sidecars."""
         kind, service, version = station.key
-        into = self.flows.version_rates(service)
         if kind == "replica":
-            return into[version]
-        total_in = sum(into.values())
-        share = into[version] / total_in if total_in else 0.0
-        out = sum(rate for (caller, _), rate in self.flows.calls.items() if caller == service)
-        return 2.0 * (into[version] + share * out)
+            return self.flows.version_rates(service)[version]
+        return self.flows.passes(service, version)
 
-    def _solve(self, station: Station, responses: Responses, rate: float) -> Solved:
-        lattice = responses.lattice
-        _, service, version = station.key
+    def _solve(self, station: Station, rate: float) -> Solved:
+        responses, (_, service, version) = self.responses, station.key
         held = station.holds_script
-        law = total(responses.serve(service, version), lattice) if held else self._own(station, responses)
-        scv = None if held else station.time.scv
+        law = total(responses.serve(service, version), responses.lattice) if held else self._own(station)
         fifo = station.discipline != "lifo" and not self.structure.prioritised(station)
         plain = isinstance(station.time, random.Exponential) and not held
-        served = service_of(law, scv, plain, station.workers, station.queue, fifo)
+        scv = None if held else station.time.scv
+        served = Service(law, plain, station.workers, station.queue, fifo, scv)
         visits = self.flows.visits[station.key]
         policy = looks(self.structure, station, visits)
         if policy is not None:
-            own = self._own(station, responses)
-            return solve_balanced(self.structure, station, visits, policy, own, rate)
-        arrivals, reason = self._arrivals(station, rate)
-        if held and self._queues_below(service, version):
-            reason = "its workers wait for other queues"
-        solved = solve_queue(lattice, arrivals, served)
-        if station.queue < UNLIMITED and reason:
-            reason = f"{reason}; treated as Poisson"
-        exact = solved.exact and not reason
-        if not exact and not reason:
-            reason = f"only an approximation is known ({solved.formula})"
-        queue = solved if exact else _inexact(solved)
-        return Solved(queue, rate, "" if exact else f"{station.name}: {reason}")
+            return solve_balanced(self.structure, station, visits, policy, self._own(station), rate)
+        arrivals = self._arrivals(station, rate)
+        doubt = arrivals.doubt
+        if held and self.structure.visits[service] > 1 + 2 * (
+            ("proxy", service, version) in self.structure.stations
+        ):
+            doubt = "its workers wait for other queues"
+        solved = solve_queue(responses.lattice, arrivals, served)
+        if station.queue < UNLIMITED and doubt:
+            doubt = f"{doubt}; treated as Poisson"
+        if not solved.exact and not doubt:
+            doubt = f"only an approximation is known ({solved.formula})"
+        return Solved(replace(solved, exact=not doubt), rate, f"{station.name}: {doubt}" if doubt else "")
 
-    @staticmethod
-    def _own(station: Station, responses: Responses) -> Law:
-        if station.key[0] == "proxy":
-            return responses.law(responses.structure.scenario.mesh.proxy.time)
-        return responses.law(responses.structure.deployments[station.key[1]][station.key[2]].time)
-
-    def _queues_below(self, service: str, version: str) -> bool:
-        own = 1 + 2 * (("proxy", service, version) in self.structure.stations)
-        return self.structure.visits[service] > own
+    def _own(self, station: Station) -> Law:
+        kind, service, version = station.key
+        structure = self.structure
+        proxy = structure.scenario.mesh.proxy
+        return self.responses.law(
+            (proxy if kind == "proxy" else structure.deployments[service][version]).time
+        )
 
     # ---- what one replica sees ------------------------------------------------------------------
 
-    def _arrivals(self, station: Station, rate: float) -> tuple[Arrivals, str]:
-        """The arrivals at one replica, and what keeps them from being exactly so."""
+    def _arrivals(self, station: Station, rate: float) -> Arrivals:
+        """The arrivals at one replica."""
         visits = self.flows.visits[station.key]
         if self.product_form:
-            return Arrivals("poisson", rate, True), ""
+            return Arrivals("poisson", rate)
         if station.key[0] == "proxy":
-            return Arrivals(
-                "other", rate, False
-            ), "requests pass it more than once; treated as Poisson arrivals"
-        if len(visits) == 1 and not visits[0].flow.repeated:
+            return Arrivals("other", rate, "requests pass it more than once; treated as Poisson arrivals")
+        once = not any(visit.flow.repeated for visit in visits)
+        if len(visits) == 1 and once:
             return self._alone(station, visits[0], rate)
         independent = all(visit.flow.process == "poisson" and not visit.flow.passed for visit in visits)
-        loads = {visit.flow.load for visit in visits}
         spread = all(self._thins(station, visit) for visit in visits)
-        if (
-            independent
-            and spread
-            and len(loads) == len(visits)
-            and not any(visit.flow.repeated for visit in visits)
-        ):
-            return Arrivals("poisson", rate, True), ""
-        return Arrivals(
-            "other", rate, False
-        ), "requests come to it more than once; treated as Poisson arrivals"
+        if once and independent and spread and len({visit.flow.load for visit in visits}) == len(visits):
+            return Arrivals("poisson", rate)
+        return Arrivals("other", rate, "requests come to it more than once; treated as Poisson arrivals")
 
     def _hosts(self, station: Station, visit: Visit) -> int:
         return self.structure.hosts(visit.caller, station.key[1], station.key[2])
 
     def _thins(self, station: Station, visit: Visit) -> bool:
-        """Whether a host gets a random share of what comes."""
+        """Whether a host gets a random share of the arrivals."""
         policy = self.structure.policy(visit.caller, station.key[1])
         return self._hosts(station, visit) == 1 or policy.balance.kind == "random"
 
-    def _alone(self, station: Station, visit: Visit, rate: float) -> tuple[Arrivals, str]:
+    def _alone(self, station: Station, visit: Visit, rate: float) -> Arrivals:
         """One stream, spread over the hosts of its cluster by a balancer that does not look at queues."""
-        hosts = self._hosts(station, visit)
-        scenario = self.structure.scenario
-        process = visit.flow.process
-        if self._thins(station, visit):
-            if process == "poisson" or (process == "constant" and hosts == 1):
-                return Arrivals(process, rate, True), ""
-            if process == "mmpp":
-                return _modulated(scenario.load[visit.flow.load], rate), ""
-            if process == "constant":  # a random share of regular arrivals has geometric gaps
-                return Arrivals(
-                    "other", rate, False, ca2=1.0 - 1.0 / hosts
-                ), "a random share of regular arrivals"
-        elif self.structure.instances(visit.caller) == 1:
-            if process == "poisson":
-                return Arrivals("erlang", rate, True, k=hosts, ca2=1.0 / hosts), ""
-            if process == "constant":
-                return Arrivals("constant", rate, True, ca2=0.0), ""
-        elif process == "poisson":
+        hosts, process, thins = self._hosts(station, visit), visit.flow.process, self._thins(station, visit)
+        turns = not thins and self.structure.instances(visit.caller) == 1  # of one round robin
+        if process == "poisson":
+            if thins:
+                return Arrivals(process, rate)
+            if turns:
+                return Arrivals("erlang", rate, k=hosts, ca2=1.0 / hosts)
             return Arrivals(
-                "other", rate, False
-            ), "many callers take turns by round robin; treated as Poisson arrivals"
-        if self._thins(station, visit):
-            ca2 = 1.0 + (visit.flow.ca2 - 1.0) / hosts
-        else:
-            ca2 = visit.flow.ca2 / hosts if self.structure.instances(visit.caller) == 1 else 1.0
+                "other", rate, "many callers take turns by round robin; treated as Poisson arrivals"
+            )
+        if process == "constant" and (turns or hosts == 1):
+            return Arrivals(process, rate, ca2=0.0 if turns else 1.0)
+        if process == "constant" and thins:  # gaps are geometric
+            return Arrivals("other", rate, "a random share of regular arrivals", ca2=1.0 - 1.0 / hosts)
+        if process == "mmpp" and thins:
+            return _modulated(self.structure.scenario.load[visit.flow.load], rate)
+        ca2 = 1.0 + (visit.flow.ca2 - 1.0) / hosts if thins else visit.flow.ca2 / hosts if turns else 1.0
         ca2 = 1.0 if abs(ca2 - 1.0) < NEARLY else ca2
         treated = f"treated as renewals with ca² = {ca2:.3g}" if ca2 != 1.0 else "treated as if they were"
-        return Arrivals("other", rate, False, ca2=ca2), f"its arrivals are not Poisson; {treated}"
+        return Arrivals("other", rate, f"its arrivals are not Poisson; {treated}", ca2=ca2)
 
 
 def _modulated(load: Load, rate: float) -> Arrivals:
     """A random share of MMPP arrivals."""
     assert load.arrivals.mmpp is not None
     rates, stays = load.arrivals.mmpp.rates, load.arrivals.mmpp.mean_times
-    phases = markov.mmpp(rates, stays)
-    share = rate / markov.map_rate(*phases)
-    return Arrivals("mmpp", rate, True, phases=markov.mmpp([share * each for each in rates], stays))
-
-
-def _inexact(queue: Queue) -> Queue:
-    return Queue(queue.wait, queue.utilisation, queue.waiting, False, queue.formula, queue.source)
+    share = rate / markov.map_rate(*markov.mmpp(rates, stays))
+    return Arrivals("mmpp", rate, phases=markov.mmpp([share * each for each in rates], stays))
 
 
 def solve_stations(
-    structure: Structure,
-    flows: Flows,
-    responses: Responses,
-    product_form: bool,
-    given: Mapping[Key, Solved],
+    flows: Flows, responses: Responses, product_form: bool, given: Mapping[Key, Solved]
 ) -> tuple[dict[Key, Solved], dict[Key, Wait]]:
-    """All stations, callees before callers; and the waits they make.
-
-    Args:
-        structure: of the scenario.
-        flows: what reaches the stations.
-        responses: of the same lattice; its waits are not used.
-        product_form: whether the stations are a network with product form.
-        given: stations that are solved already.
-    """
-    solver = Stations(structure, flows, product_form)
+    """All stations but those given, callees before callers, and their waits."""
     solved: dict[Key, Solved] = {}
     waits: dict[Key, Wait] = {}
-    fresh = responses.anew(waits)
-    for key in reversed(list(structure.stations)):
-        station = structure.stations[key]
-        solved[key] = given[key] if key in given else solver.solve(station, fresh)
+    solver = Stations(responses.anew(waits), flows, product_form)
+    for key, station in reversed(list(responses.structure.stations.items())):
+        solved[key] = given[key] if key in given else solver.solve(station)
         queue = solved[key].queue
         waits[key] = queue.wait if queue is not None else Wait(Law.mean_only(responses.lattice, nan))
     return solved, waits

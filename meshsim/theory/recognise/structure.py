@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,6 +10,8 @@ import networkx as nx
 
 from meshsim import random
 from meshsim.scenario.model import CLIENT, CallStep, Deployment, Load, Policy, Scenario, Step
+from meshsim.scenario.settings import set_keys
+from meshsim.scenario.topology import Topology
 from meshsim.units import UNLIMITED
 
 Key = tuple[str, str, str]
@@ -16,11 +19,11 @@ Key = tuple[str, str, str]
 
 
 class UnsolvedError(Exception):
-    """Nothing is known that solves this; the message says what is in the way."""
+    """No formula solves this; the message says why."""
 
 
 class OverloadError(UnsolvedError):
-    """A queue that grows without end."""
+    """A queue that grows without bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,14 @@ class Station:
 
 
 class Structure:
-    """What is asked of a scenario again and again, worked out once."""
+    """What is asked of a scenario again and again, worked out once.
+
+    Attributes:
+        used: the services that load can reach.
+        order: these, callers before callees.
+        edges: callers and services between which load can go.
+        deployments: by service and version.
+    """
 
     def __init__(self, scenario: Scenario) -> None:
         """Look at a scenario.
@@ -69,28 +79,41 @@ class Structure:
             UnsolvedError: services call each other in a circle.
         """
         self.scenario = scenario
+        self.topology = Topology(scenario)
         self.sidecars = scenario.mesh.dataplane == "sidecar"
         self.proxy_time = scenario.mesh.proxy.time.build()
         self.graph = nx.DiGraph(scenario.edges())
         self.graph.add_nodes_from(scenario.services)
         if not nx.is_directed_acyclic_graph(self.graph):
             raise UnsolvedError("services call each other in a circle")
-        self.order: list[str] = [name for name in nx.topological_sort(self.graph) if name != CLIENT]
+        self.used: set[str] = set(nx.descendants(self.graph, CLIENT))
+        self.order: list[str] = [name for name in nx.topological_sort(self.graph) if name in self.used]
+        self.edges = [edge for edge in scenario.edges() if edge[0] == CLIENT or edge[0] in self.used]
         self.deployments = {name: service.deployments() for name, service in scenario.services.items()}
 
     @cached_property
-    def used(self) -> set[str]:
-        """The services that load can reach."""
-        return set(nx.descendants(self.graph, CLIENT))
+    def set_keys(self) -> list[tuple[str, str]]:
+        """The keys that are set, by pattern and place, of all that load can reach."""
+        scenario = self.scenario
+        parts = {
+            "services": {name: service for name, service in scenario.services.items() if name in self.used},
+            "links": {_named(scenario.links, *edge, "default"): scenario.link(*edge) for edge in self.edges},
+            "policies": {},
+        }
+        found = [*set_keys(scenario.model_copy(update=parts))]
+        return [*found, *(key for edge in self.edges for key in self.policy_keys(*edge))]
+
+    def policy_keys(self, caller: str, service: str) -> list[tuple[str, str]]:
+        """The same of what a caller applies to a service."""
+        name = _named(self.scenario.policies, caller, service, service)
+        return [*set_keys(self.policy(caller, service), "policies.*.", f"policies.{name}.")]
 
     @cached_property
     def stations(self) -> dict[Key, Station]:
         """Every station with a queue, callers before callees."""
-        found = [self._replica(name, version) for name in self.order for version in self.deployments[name]]
-        found += [self._proxy(name, version) for name in self.order for version in self.deployments[name]]
-        return {
-            station.key: station for station in found if station is not None and station.key[1] in self.used
-        }
+        places = [(name, version) for name in self.order for version in self.deployments[name]]
+        found = [make(*place) for make in (self._replica, self._proxy) for place in places]
+        return {station.key: station for station in found if station is not None}
 
     def _replica(self, service: str, version: str) -> Station | None:
         deployment = self.deployments[service][version]
@@ -127,25 +150,27 @@ class Structure:
 
     def hosts(self, caller: str, service: str, version: str) -> int:
         """How many hosts are in the cluster through which a caller reaches a version."""
-        versions = self.deployments[service]
         if self.policy(caller, service).split:
-            return versions[version].replicas
-        return sum(deployment.replicas for deployment in versions.values())
+            return self.deployments[service][version].replicas
+        return self.topology.replica_count(service)
 
     def instances(self, caller: str) -> int:
         """How many instances of a caller there are, each with policy state of its own."""
-        return 1 if caller == CLIENT else sum(d.replicas for d in self.deployments[caller].values())
+        return self.topology.proxy_count(caller)
 
     def prioritised(self, station: Station) -> bool:
         """Whether a station lets some requests go before others."""
         return station.discipline == "priority" and len({load.priority for load in self.scenario.load}) > 1
 
-    def timed(self, caller: str, service: str) -> bool:
-        """Whether a time-out or a hedge of a call depends on queues."""
+    def cut(self, caller: str, service: str) -> bool:
+        """Whether a try may end before its answer comes: by a time-out, or because another was faster."""
         policy = self.policy(caller, service)
         per_try = policy.retries.per_try_timeout if policy.retries else 0.0
-        limited = policy.timeout > 0.0 or per_try > 0.0 or policy.hedge is not None
-        return limited and self.visits[service] > 0
+        return policy.timeout > 0.0 or per_try > 0.0 or policy.hedge is not None
+
+    def timed(self, caller: str, service: str) -> bool:
+        """Whether that depends on queues."""
+        return self.cut(caller, service) and self.visits[service] > 0
 
     def alike(self, service: str) -> bool:
         """Whether all replicas of a service are the same."""
@@ -159,10 +184,8 @@ class Structure:
             own = []
             for version, deployment in self.deployments[service].items():
                 passes = 2 * (("proxy", service, version) in self.stations)
-                calls = [
-                    step.call for stage in deployment.script for step in stage if isinstance(step, CallStep)
-                ]
-                below = sum(count[callee] + passes for callee in calls)
+                steps = [step for stage in deployment.script for step in stage]
+                below = sum(count[step.call] + passes for step in steps if isinstance(step, CallStep))
                 own.append((("replica", service, version) in self.stations) + passes + below)
             count[service] = max(own)
         return count
@@ -183,6 +206,11 @@ class Structure:
             return 0
         return self.visits[step.call] + 2 * any(key[:2] == ("proxy", service) for key in self.stations)
 
+    @cached_property
+    def rate(self) -> float:
+        """Mean arrivals per second of all loads, none of them closed."""
+        return sum(map(self.offered, self.scenario.load))
+
     def offered(self, load: Load) -> float:
         """Mean arrivals per second of an open load over the measured window.
 
@@ -194,6 +222,12 @@ class Structure:
         scenario = self.scenario
         start = 0.0 if scenario.warmup == "auto" else float(scenario.warmup)
         return load.mean_rate(start, scenario.duration)
+
+
+def _named(parts: Mapping[str, object], caller: str, service: str, general: str) -> str:
+    """The key that holds for an edge: its own, or the general one."""
+    own = f"{caller} -> {service}"
+    return own if own in parts else general
 
 
 def _work(deployment: Deployment) -> tuple[object, ...]:

@@ -15,6 +15,7 @@ import numpy as np
 from meshsim import random
 from meshsim.theory.numeric import Floats, incomplete_gamma
 from meshsim.theory.recognise.law import ATOMS_MAX, Lattice, Law, mixture
+from meshsim.theory.recognise.structure import UnsolvedError
 
 
 def law_of(lattice: Lattice, time: random.Distribution) -> Law:
@@ -49,7 +50,7 @@ def capped_mean(time: random.Distribution) -> Callable[[Floats], Floats]:
     for kind, function in FUNCTIONS.items():
         if isinstance(time, kind):
             return lambda x: function(time, x)
-    raise NotImplementedError(type(time).__name__)
+    raise UnsolvedError(f"no formula here knows {type(time).__name__} times")
 
 
 def _exponential(time: random.Exponential, x: Floats) -> Floats:

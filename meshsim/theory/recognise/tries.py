@@ -31,15 +31,7 @@ HEDGES_MAX = 32
 
 
 def retried(attempt: Response, policy: Policy, lattice: Lattice) -> tuple[Response, float]:
-    """Tries one after the other.
-
-    Args:
-        attempt: of one try.
-        policy: time-outs, retries.
-        lattice: of the laws.
-
-    Returns:
-        The answer of the call, and the mean number of tries.
+    """Tries one after the other: the answer of the call, and the mean number of tries.
 
     Raises:
         UnsolvedError: there is no end to them.
@@ -52,7 +44,7 @@ def retried(attempt: Response, policy: Policy, lattice: Lattice) -> tuple[Respon
         tries += launch.mass
         again = Law.none(lattice)
         for (status, flags), law in attempt.items():
-            end = _before(launch.then(law), limit)
+            end = launch.then(law).before(limit)
             if not retriable((status, flags), policy):
                 add(answer, (status, flags), end)
             elif policy.retries is None or used >= policy.retries.attempts:
@@ -70,15 +62,7 @@ def retried(attempt: Response, policy: Policy, lattice: Lattice) -> tuple[Respon
 
 
 def hedged(attempt: Response, policy: Policy, lattice: Lattice) -> tuple[Response, float]:
-    """Tries beside each other, of which the first to end wins.
-
-    Args:
-        attempt: of one try.
-        policy: time-out, hedge.
-        lattice: of the laws.
-
-    Returns:
-        The answer of the call, and the mean number of tries.
+    """Tries beside each other, of which the first to end wins: likewise.
 
     Raises:
         UnsolvedError: tries may fail, or be retried too.
@@ -97,20 +81,18 @@ def hedged(attempt: Response, policy: Policy, lattice: Lattice) -> tuple[Respons
             break
         if n > HEDGES_MAX:
             raise UnsolvedError(f"more than {HEDGES_MAX} hedges")
-        tries += 1.0 - minimum(racing).below(start).mass
+        tries += 1.0 - minimum(racing).before(start).mass
         racing.append(one.then(Law.atom(lattice, start)))
     first = minimum(racing)
     if limit == inf:
         return {OK: first}, tries
-    timely = first.below(limit)
+    timely = first.before(limit)
     return {OK: timely, TIMED_OUT: Law.atom(lattice, limit, max(1.0 - timely.mass, 0.0))}, tries
 
 
 def total(answer: Response, lattice: Lattice, *, ok: bool | None = None) -> Law:
-    """All answers together, or only the good or the bad ones."""
-    return mixture(
-        [law for (status, _), law in answer.items() if ok is None or ok == (status < 400)], lattice
-    )
+    """All answers together, or only the successful or the failed ones."""
+    return mixture((law for (code, _), law in answer.items() if ok is None or ok == (code < 400)), lattice)
 
 
 def retriable(outcome: Outcome, policy: Policy) -> bool:
@@ -129,13 +111,9 @@ def joined(*flags: str) -> str:
 
 
 def add(answer: Response, outcome: Outcome, law: Law) -> None:
-    """One more way to come to an outcome."""
+    """Adds one more way to reach an outcome."""
     if law.mass > 0.0:
         answer[outcome] = answer[outcome].plus(law) if outcome in answer else law
-
-
-def _before(law: Law, limit: float) -> Law:
-    return law.below(limit) if limit < inf else law
 
 
 def _cut(attempt: Response, policy: Policy, lattice: Lattice) -> Response:
@@ -143,7 +121,7 @@ def _cut(attempt: Response, policy: Policy, lattice: Lattice) -> Response:
     per_try = policy.retries.per_try_timeout if policy.retries else 0.0
     if per_try <= 0.0 or (policy.timeout > 0.0 and per_try >= policy.timeout):
         return attempt
-    cut = {outcome: law.below(per_try) for outcome, law in attempt.items()}
+    cut = {outcome: law.before(per_try) for outcome, law in attempt.items()}
     late = max(1.0 - sum(law.mass for law in cut.values()), 0.0)
     add(cut, TIMED_OUT, Law.atom(lattice, per_try, late))
     return cut
@@ -155,4 +133,4 @@ def _backed_off(again: Law, policy: Policy, used: int, limit: float) -> Law:
         return Law.none(again.lattice)
     backoff = policy.retries.backoff
     bound = min(backoff.base * 2.0 ** min(used, 1000), backoff.ceiling)
-    return _before(again.then(law_of(again.lattice, random.Uniform(0.0, bound))), limit)
+    return again.then(law_of(again.lattice, random.Uniform(0.0, bound))).before(limit)

@@ -13,7 +13,7 @@ from meshsim.cli import app
 from meshsim.errors import printable
 from meshsim.lab.show import terminal
 from meshsim.lab.show.sheets import Sheet
-from meshsim.lab.validate.run import Stage
+from meshsim.lab.validate.stages import Stage
 
 EVIL = "\x1b]0;owned\x07\x9b2J\u202e\r\nmeshsim: all is well [red]x[/red] [/] $\\frac{$"
 SCENARIO = f"""

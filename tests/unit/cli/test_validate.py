@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from meshsim.cli import app
 from meshsim.errors import MeshsimError
-from meshsim.lab.validate import run as module
+from meshsim.lab import validate as module
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lab" / "validate"))
 from fake_live import Fake

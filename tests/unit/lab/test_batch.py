@@ -3,6 +3,7 @@
 import json
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -105,7 +106,7 @@ def test_a_run_whose_process_dies_is_told_by_its_file() -> None:
     class Deadly:
         def summaries(self, tasks, *, stop, refused):
             refused(tasks[1], MeshsimError(f"{tasks[1].name}: was killed; lower its load"))
-            yield 0, {"partial": False, "objectives": [], "seconds": 0.5}
+            yield 0, SimpleNamespace(seconds=0.5, summary=SimpleNamespace(objectives=[]))
 
     entries = [Entry("a.yaml", "a"), Entry("b.yaml", "b")]
     tasks = [Task(number, None, 1, None, entry.file) for number, entry in enumerate(entries)]  # type: ignore[arg-type]

@@ -4,11 +4,11 @@ import pytest
 
 pytest.importorskip("uvloop")
 from meshsim.lab.live import words
+from meshsim.measure.disturbance import Lag, LiveConditions, MachineUse
 
 
-def found(p50: float, p99: float, busy: float = 0.4) -> dict:
-    lag = {"p50": p50, "p99": p99, "max": 2 * p99}
-    return {"lag": lag, "machine": {"busy": busy, "stolen": 0.0}, "troubles": {}}
+def found(p50: float, p99: float, busy: float = 0.4) -> LiveConditions:
+    return LiveConditions(Lag(p50, p99, 2 * p99), None, {}, MachineUse(busy, 0.0), {})
 
 
 def test_rare_spikes_are_hiccups_and_no_reason_to_ask_for_less() -> None:

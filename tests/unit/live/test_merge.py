@@ -135,13 +135,13 @@ def test_a_call_of_the_client_is_what_the_client_saw_of_it() -> None:
         update={"objectives": (Objective.model_validate({"service": "api", "p99": "400ms"}),)}
     )
     told["proxy", "client/0"] = {name: column[:1] for name, column in seen.items()}
-    summary = summarise([merge(asked, 7, "live", told, Ending(10.0, True)).records], asked)
+    summary = summarise([merge(asked, 7, "live", told, Ending(10.0, True)).records], asked).as_dict()
     assert summary["objectives"][0]["measured"]["p99"] is None  # a request has no answer: it is later still
     done = {
         **told,
         ("load", "client/0"): table("requests", "load start end status key", (0, 1.0, 1.5, 200, 11)),
     }
-    summary = summarise([merge(asked, 7, "live", done, Ending(10.0, True)).records], asked)
+    summary = summarise([merge(asked, 7, "live", done, Ending(10.0, True)).records], asked).as_dict()
     assert summary["objectives"][0]["measured"]["p99"] == summary["latency"]["p99"] == 0.5
     assert not summary["objectives"][0]["met"]
 
@@ -184,7 +184,7 @@ def test_lags_are_those_of_the_load_generator_and_of_the_services() -> None:
 
 
 def test_the_summary_is_made_of_them_as_of_a_simulation() -> None:
-    summary = summarise([merged().records], SCENARIO)
+    summary = summarise([merged().records], SCENARIO).as_dict()
     assert summary["engine"] == "live"
     assert summary["requests"]["offered"] == 2
     assert summary["requests"]["unfinished"] == 1

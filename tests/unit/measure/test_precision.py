@@ -75,7 +75,7 @@ def test_it_is_told_in_words() -> None:
     assert goal(0.03).told(nothing) == (
         "latency.mean: the interval is 0 wide after 10 replications; 3 % of the mean was asked."
     )
-    assert goal(0.05).as_dict(reached) == {
+    assert goal(0.05).reached(reached).as_dict() == {
         "metric": "latency.mean", "ratio": 0.05, "at_most": 200,
         "replications": 12, "precision": 0.04, "reached": True, "forecast": 12,
     }  # fmt: skip

@@ -32,7 +32,7 @@ load: [{to: web, rate: 60/s}]
 @pytest.fixture(scope="module")
 def run():
     records = simulate(SCENARIO, 3)
-    return records, readings(records, measured([records], SCENARIO)), summarise([records], SCENARIO)
+    return records, readings(records, measured([records], SCENARIO)), summarise([records], SCENARIO).as_dict()
 
 
 def test_they_are_those_of_the_summary(run) -> None:

@@ -40,7 +40,14 @@ def test_a_field_that_is_left_out_is_there_once_it_is_given() -> None:
 def test_a_path_goes_through_fields_and_mappings() -> None:
     assert at(WHOLE, "latency.p99") == 0.1
     assert at(WHOLE, "services.cart.p99") is None
-    with pytest.raises(AttributeError):
-        at(WHOLE, "latency.p100")
-    with pytest.raises(KeyError):
-        at(WHOLE, "services.nobody")
+    for wrong in ("latency.p100", "services.nobody", "services.cart.p100"):
+        with pytest.raises(KeyError):
+            at(WHOLE, wrong)
+
+
+def test_a_name_in_a_mapping_may_have_dots() -> None:
+    parts = {"a": Part(0.1), "a.p99": Part(0.2), "a.b": {"p99": 0.3}}
+    assert at(parts, "a.p99") == Part(0.2)
+    assert at(parts, "a.p99.p99") == 0.2
+    assert at(parts, "a.b.p99") == 0.3
+    assert at({"a": {"b.p99": 0.4}, "a.b": {}}, "a.b.p99") == 0.4

@@ -7,36 +7,36 @@ from meshsim.measure.summary import summarise
 
 def test_a_steady_run_is_stable(make_scenario, make_records) -> None:
     scenario = make_scenario()
-    assert summarise([make_records(scenario, np.arange(0.0, 100.0, 0.01))], scenario)["unstable"] is False
+    assert summarise([make_records(scenario, np.arange(0.0, 100.0, 0.01))], scenario).unstable is False
 
 
 def test_overload_is_unstable_and_named(make_scenario, make_records) -> None:
     scenario = make_scenario()
     start = np.arange(0.0, 100.0, 0.01)
-    found = summarise([make_records(scenario, start, 0.1 + 0.25 * start, busy=4.0)], scenario)["unstable"]
-    assert found["service"] == "api"
-    assert not found["drain_limit"]
-    assert found["replications"] == 1
-    assert np.all(np.diff(found["in_flight"]) > 0)
-    assert "api can't keep up" in found["reason"]
-    assert "in the last 22 s its workers were always busy, 100 attempts/s arrived and 80" in found["reason"]
+    found = summarise([make_records(scenario, start, 0.1 + 0.25 * start, busy=4.0)], scenario).unstable
+    assert found.service == "api"
+    assert not found.drain_limit
+    assert found.replications == 1
+    assert np.all(np.diff(found.in_flight) > 0)
+    assert "api can't keep up" in found.reason
+    assert "in the last 22 s its workers were always busy, 100 attempts/s arrived and 80" in found.reason
 
 
 def test_a_run_that_reached_the_drains_limit_is_unstable(make_scenario, make_records) -> None:
     scenario = make_scenario()
     record = make_records(scenario, np.arange(0.0, 100.0, 0.1), complete=False, end=199.0)
-    found = summarise([record], scenario)["unstable"]
-    assert found["drain_limit"]
-    assert found["service"] is None
-    assert "drain's limit" in found["reason"]
+    found = summarise([record], scenario).unstable
+    assert found.drain_limit
+    assert found.service is None
+    assert "drain's limit" in found.reason
 
 
 def test_a_growing_queue_counts_even_if_clients_give_up(make_scenario, make_records) -> None:
     scenario = make_scenario()
     record = make_records(scenario, np.arange(0.0, 100.0, 0.01), 1.0, status=504, queued=1.0)
     record.queued *= np.linspace(0.0, 2000.0, record.queued.shape[1])
-    found = summarise([record], scenario)["unstable"]
-    assert "the queue at api grew throughout the measurement window" in found["reason"]
+    found = summarise([record], scenario).unstable
+    assert "the queue at api grew throughout the measurement window" in found.reason
 
 
 @pytest.mark.parametrize(

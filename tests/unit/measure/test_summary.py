@@ -33,7 +33,7 @@ def storm(make_scenario, make_records):
 
 def test_keys_are_the_contracts(storm) -> None:
     scenario, record = storm
-    summary = summarise([record], scenario)
+    summary = summarise([record], scenario).as_dict()
     assert set(summary) == KEYS
     assert set(summary["latency"]) == set(summary["ok_latency"]) == LATENCY
     assert {"offered", "completed", "ok", "failed", "rate", "goodput", "success_ratio", "unfinished"} == set(
@@ -50,7 +50,7 @@ def test_keys_are_the_contracts(storm) -> None:
 
 def test_counts_and_rates(storm) -> None:
     scenario, record = storm
-    summary = summarise([record], scenario)
+    summary = summarise([record], scenario).as_dict()
     requests = summary["requests"]
     assert requests["offered"] == 900 == requests["completed"] + requests["unfinished"]
     assert requests["completed"] == 899 == requests["ok"] + requests["failed"]
@@ -69,7 +69,7 @@ def test_counts_and_rates(storm) -> None:
 
 def test_services_follow_their_attempts_and_the_clock(storm) -> None:
     scenario, record = storm
-    service = summarise([record], scenario)["services"]["api"]
+    service = summarise([record], scenario).as_dict()["services"]["api"]
     assert (
         service["requests"]
         == 1350
@@ -87,7 +87,7 @@ def test_services_follow_their_attempts_and_the_clock(storm) -> None:
 
 def test_edges_count_calls_and_tries(storm) -> None:
     scenario, record = storm
-    edge = summarise([record], scenario)["edges"]["client -> api"]
+    edge = summarise([record], scenario).as_dict()["edges"]["client -> api"]
     assert (edge["requests"], edge["attempts"], edge["retries"]) == (900, 1350, 450)
     assert edge["flags"] == {"URX,UT": 225}
     assert edge["latency"]["mean"] == pytest.approx((225 * 0.6 + 674 * 0.1) / 899)
@@ -97,7 +97,7 @@ def test_versions_and_unlimited_workers(make_scenario, make_records) -> None:
     api = {"workers": "unlimited", "versions": {"v1": {"replicas": 3}, "v2": {"replicas": 1, "workers": 2}}}
     scenario = make_scenario(api=api)
     record = make_records(scenario, np.arange(0, 100, 0.25))
-    service = summarise([record], scenario)["services"]["api"]
+    service = summarise([record], scenario).as_dict()["services"]["api"]
     assert service["utilisation"] is None
     assert service["versions"]["v1"]["utilisation"] is None
     assert service["versions"]["v2"]["utilisation"] == pytest.approx(0.25)
@@ -115,7 +115,7 @@ def test_a_failure_without_a_flag_is_named_by_its_status(make_scenario, make_rec
     scenario = make_scenario()
     start = np.arange(0.0, 100.0)
     status = np.where(start % 2 == 0, 503, 500)
-    summary = summarise([make_records(scenario, start, status=status)], scenario)
+    summary = summarise([make_records(scenario, start, status=status)], scenario).as_dict()
     assert summary["failures"] == {"500": 45, "503": 45}
     assert summary["requests"]["success_ratio"] == 0.0
     assert set(summary["ok_latency"].values()) == {None}
@@ -123,7 +123,7 @@ def test_a_failure_without_a_flag_is_named_by_its_status(make_scenario, make_rec
 
 def test_nothing_offered_is_nothing_wrong(make_scenario, make_records) -> None:
     scenario = make_scenario()
-    summary = summarise([make_records(scenario, [])], scenario)
+    summary = summarise([make_records(scenario, [])], scenario).as_dict()
     assert summary["requests"]["offered"] == 0
     assert summary["requests"]["success_ratio"] is None
     assert summary["attempts"]["amplification"] is None
@@ -135,7 +135,7 @@ def test_replications_are_pooled_and_have_intervals(make_scenario, make_records)
     scenario = make_scenario()
     start = np.arange(0.0, 100.0, 0.1)
     records = [make_records(scenario, start, 0.1 + 0.01 * seed, seed=seed) for seed in range(3)]
-    summary = summarise(records, scenario)
+    summary = summarise(records, scenario).as_dict()
     assert summary["replications"] == 3
     assert summary["requests"]["offered"] == 2700
     assert summary["requests"]["rate"] == pytest.approx(10.0)
@@ -146,14 +146,14 @@ def test_replications_are_pooled_and_have_intervals(make_scenario, make_records)
     assert mean["half_width"] == pytest.approx(4.30265 * 0.01 / math.sqrt(3), rel=1e-5)
     assert (mean["confidence"], mean["replications"]) == (0.95, 3)
     assert summary["ci"]["services.api.utilisation"]["half_width"] == pytest.approx(0.0, abs=1e-12)
-    assert summarise(records[:1], scenario)["ci"] == {}
+    assert summarise(records[:1], scenario).as_dict()["ci"] == {}
 
 
 def test_an_interrupted_run_is_measured_as_far_as_it_came(make_scenario, make_records) -> None:
     scenario = make_scenario()
     start = np.arange(0.0, 55.0, 0.1)
     record = make_records(scenario, start, end=55.25, complete=False, interrupted=True)
-    summary = summarise([record], scenario)
+    summary = summarise([record], scenario).as_dict()
     assert summary["partial"]
     assert not summary["unstable"]
     assert summary["duration"] == 100.0
@@ -165,7 +165,7 @@ def test_an_interrupted_run_is_measured_as_far_as_it_came(make_scenario, make_re
 def test_an_interruption_in_the_warmup_measures_nothing(make_scenario, make_records) -> None:
     scenario = make_scenario()
     record = make_records(scenario, np.arange(0.0, 3.0, 0.1), end=3.0, complete=False)
-    summary = summarise([record], scenario)
+    summary = summarise([record], scenario).as_dict()
     assert (summary["partial"], summary["measured"], summary["requests"]["offered"]) == (True, 0.0, 0)
     json.dumps(summary, allow_nan=False)
 
@@ -174,7 +174,9 @@ def test_auto_warmup_moves_the_window(make_scenario, make_records) -> None:
     scenario = make_scenario(warmup="auto")
     start = np.arange(0.0, 100.0, 0.02)
     noise = np.random.default_rng(5).exponential(0.1, len(start))
-    summary = summarise([make_records(scenario, start, noise + 3.0 * np.exp(-start / 3.0))], scenario)
+    summary = summarise(
+        [make_records(scenario, start, noise + 3.0 * np.exp(-start / 3.0))], scenario
+    ).as_dict()
     assert 5.0 < summary["warmup"] < 50.0
     assert summary["measured"] == pytest.approx(100.0 - summary["warmup"])
     assert summary["requests"]["offered"] == pytest.approx(50 * summary["measured"], abs=1)

@@ -4,6 +4,7 @@ import pytest
 from PIL import Image
 
 from meshsim.lab.compare import compare
+from meshsim.measure.differences import Difference
 from meshsim.plot import forest
 from meshsim.scenario import loads
 
@@ -38,7 +39,7 @@ def test_three_panels_say_what_differs(result) -> None:
 
 
 def test_an_interval_is_drawn_where_it_lies(result) -> None:
-    rows = forest.rows(result.summary)
+    rows = forest.rows(result.numbers)
     place = [row.name for row in rows].index("latency, mean")
     line = [
         line
@@ -46,9 +47,7 @@ def test_an_interval_is_drawn_where_it_lies(result) -> None:
         if len(line.get_ydata()) == 2 and line.get_ydata()[0] == place
     ]
     found = rows[place].found
-    assert list(line[-1].get_xdata()) == pytest.approx(
-        [found["low"] / found["a"], found["high"] / found["a"]]
-    )
+    assert list(line[-1].get_xdata()) == pytest.approx([found.low / found.a, found.high / found.a])
 
 
 def test_tails_fall_from_all_to_those_who_never_get_an_answer(result) -> None:
@@ -95,5 +94,9 @@ def test_large_changes_and_nothing_at_all_can_be_drawn() -> None:
     ],
 )
 def test_a_change_has_as_many_digits_as_it_is_worth(difference, half_width, said) -> None:
-    found = {"a": 1.0, "difference": difference, "half_width": half_width, "identical": False}
+    found = Difference(
+        metric="x", a=1.0, b=1.0 + difference, difference=difference, low=0.0, high=0.0,
+        half_width=half_width, told=True, told_jointly=True, identical=False, correlation=None,
+        variance_ratio=None, unpaired_replications=None,
+    )  # fmt: skip
     assert forest.Row("x", found).change == said

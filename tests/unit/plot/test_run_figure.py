@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from PIL import Image
 
 from meshsim.lab.run import DRAWN_REQUESTS
+from meshsim.measure.disturbance import LiveConditions
 from meshsim.measure.series import series
 from meshsim.measure.summary import summarise
 from meshsim.plot import alt_text, run_figure
@@ -18,7 +20,7 @@ from meshsim.scenario.model import Event
 def drawn(scenario, record):
     """What a run of one replication is drawn from."""
     columns = series([record], scenario, requests=DRAWN_REQUESTS)
-    return SimpleNamespace(scenario=scenario, summary=summarise([record], scenario), drawn_columns=columns)
+    return SimpleNamespace(scenario=scenario, numbers=summarise([record], scenario), drawn_columns=columns)
 
 
 @pytest.fixture
@@ -84,7 +86,7 @@ def test_the_heading_and_the_caption_say_what_it_is(storm) -> None:
     assert description == "Records made by hand."
     assert "engine by-hand" in caption
     assert "seed 1" in caption
-    assert storm.summary["version"] in caption
+    assert storm.numbers.version in caption
 
 
 def test_a_sentence_for_those_who_do_not_see_it(storm) -> None:
@@ -205,12 +207,14 @@ def test_labels_cover_neither_lines_nor_each_other(make_scenario, make_records) 
 
 
 def test_live_runs_and_notes_are_told_in_the_picture(storm) -> None:
-    storm.summary |= {"live": {}, "engine": "envoy", "notes": ["The machine had hiccups."]}
+    live = LiveConditions(None, None, {}, None, {})
+    notes = ["The machine had hiccups."]
+    storm.numbers = replace(storm.numbers, live=live, engine="envoy", notes=notes)
     found = texts(run_figure(storm))
     assert any(text.endswith("live behind Envoys") for text in found)
     assert any("The machine had hiccups." in text for text in found)
 
 
 def test_a_run_that_ended_in_its_warm_up_says_so(storm) -> None:
-    storm.summary |= {"measured": 0.0, "partial": True}
+    storm.numbers = replace(storm.numbers, measured=0.0, partial=True)
     assert "ended within its warm-up: nothing measured" in texts(run_figure(storm))

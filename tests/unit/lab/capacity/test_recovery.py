@@ -17,7 +17,7 @@ def scenario(*changes: str):
 
 def observed(found, seed=7):
     hit, twin = twins(found, trial(found))
-    return compare(run(hit, seed=seed).summary, run(twin, seed=seed).summary, seed)
+    return compare(run(hit, seed=seed).numbers, run(twin, seed=seed).numbers, seed)
 
 
 def test_a_trial_is_read_off_the_events() -> None:

@@ -65,9 +65,9 @@ def test_a_scenario_does_not_differ_from_itself() -> None:
     assert all(each["identical"] for each in result.summary["differences"])
     found = result.summary["requests"]
     assert found["same"] == found["count"] > 0
-    told = sheets.sentences(result.summary)
+    told = sheets.sentences(result.numbers)
     assert "no pair of runs differs" in told[0]
-    assert not any("good answer in both" in sentence for sentence in told)
+    assert not any("succeeded in both" in sentence for sentence in told)
     assert result.plot().alt
 
 
@@ -109,7 +109,7 @@ def test_both_are_asked_the_objectives_of_either() -> None:
     assert (found["objectives.api.p99"]["met_a"], found["objectives.api.p99"]["met_b"]) == (3, 0)
     assert (found["objectives.api.success"]["met_a"], found["objectives.api.success"]["met_b"]) == (3, 3)
     assert row(result, "objectives.api.p99")["identical"]
-    assert {line[0] for line in sheets.objectives(result.summary).rows} == {"api.p99", "api.success"}
+    assert {line[0] for line in sheets.objectives(result.numbers).rows} == {"api.p99", "api.success"}
 
 
 def test_an_objective_on_a_service_of_b_alone_counts(tmp_path) -> None:
@@ -117,7 +117,7 @@ def test_an_objective_on_a_service_of_b_alone_counts(tmp_path) -> None:
     result = compare(SMALL, more, replications=2, jobs=1, out=tmp_path / "to")
     (found,) = result.summary["objectives"]
     assert (found["objective"], found["met_a"], found["met_b"]) == ("objectives.more.success", None, 0)
-    assert sheets.objectives(result.summary).rows[0][-2:] == ("-", "0/2")
+    assert sheets.objectives(result.numbers).rows[0][-2:] == ("-", "0/2")
     back = compare(more, SMALL, replications=2, jobs=1, out=tmp_path / "back")
     assert back.summary["objectives"] == []  # B has no such service to ask
     rows = back.replications[back.replications.metric == "objectives.more.success"]

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 from meshsim.lab.compare.verdict import verdict
+from meshsim.measure.comparison import ComparisonNumbers, Jointly, ObjectiveRuns, Side
+from meshsim.measure.differences import Difference
 
 
-def each(metric: str, difference: float, *, told: bool = True, jointly: bool | None = None) -> dict[str, Any]:
-    same = difference == 0.0
-    return {
-        "metric": metric, "difference": difference, "half_width": 0.0 if same else 0.001, "identical": same,
-        "told": told and not same, "told_jointly": (told if jointly is None else jointly) and not same,
-    }  # fmt: skip
-
-
-def said(*differences: dict[str, Any], metric: str = "latency.mean", objectives: Any = ()) -> str:
-    return verdict(
-        {
-            "a": {"label": "old"}, "b": {"label": "new"}, "metric": metric, "replications": 10,
-            "differences": list(differences), "objectives": list(objectives),
-        }
+def each(metric: str, difference: float, *, told: bool = True, jointly: bool | None = None) -> Difference:
+    same, half = difference == 0.0, 0.0 if difference == 0.0 else 0.001
+    return Difference(
+        metric=metric, a=1.0, b=1.0 + difference, difference=difference, low=difference - half,
+        high=difference + half, half_width=half, told=told and not same,
+        told_jointly=(told if jointly is None else jointly) and not same, identical=same, correlation=None,
+        variance_ratio=None, unpaired_replications=None,
     )  # fmt: skip
+
+
+def said(
+    *differences: Difference, metric: str = "latency.mean", objectives: Sequence[ObjectiveRuns] = ()
+) -> str:
+    a, b = (Side("shop", "fast", 10.0, False, {}, label) for label in ("old", "new"))
+    numbers = ComparisonNumbers(
+        version="1", engine="fast", seeds=range(10), replications=10, partial=False, confidence=0.95,
+        metric=metric, a=a, b=b, differences=differences, jointly=Jointly(len(differences), 0, 0.95), cost=(),
+        objectives=objectives, requests=None, until=None, notes=(), verdict="",
+    )  # fmt: skip
+    return verdict(numbers)
 
 
 def test_better_and_worse() -> None:
@@ -76,7 +83,7 @@ def test_another_load_is_told() -> None:
 
 
 def test_objectives_are_counted() -> None:
-    asked = [{"met_a": 10, "met_b": 9}, {"met_a": None, "met_b": 10}]
+    asked = [ObjectiveRuns("a", 1.0, met_a=10, met_b=9), ObjectiveRuns("b", 1.0, met_a=None, met_b=10)]
     assert said(each("latency.mean", 0.1), objectives=asked).endswith(
         "Objectives met in every run: A 1 of 1, B 1 of 2."
     )

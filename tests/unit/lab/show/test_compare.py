@@ -1,7 +1,11 @@
+from dataclasses import replace
+
 import pytest
 
 from meshsim.lab.compare import compare
 from meshsim.lab.show import compare as sheets
+from meshsim.measure.differences import Difference
+from meshsim.measure.intervals import Interval
 from meshsim.scenario import loads
 
 SCENARIO = loads("""
@@ -14,23 +18,24 @@ objectives: [{service: api, mean: 15ms, success: 99%}]
 
 
 @pytest.fixture(scope="module")
-def summary():
+def numbers():
     changes = {"services.api.errors": "5%", "services.api.time": {"exponential": "9ms"}}
-    return compare(SCENARIO, changes=changes, replications=4, jobs=1).summary
+    return compare(SCENARIO, changes=changes, replications=4, jobs=1).numbers
 
 
-def found(**changes):
-    plain = {
-        "metric": "latency.mean", "a": 0.5, "b": 0.4, "difference": -0.1, "low": -0.2, "high": -0.01,
-        "half_width": 0.09, "told": True, "told_jointly": True, "identical": False, "correlation": 0.5,
-        "variance_ratio": 2.0, "unpaired_replications": 1234,
-    }  # fmt: skip
-    return {**plain, **changes}
+FOUND = Difference(
+    metric="latency.mean", a=0.5, b=0.4, difference=-0.1, low=-0.2, high=-0.01, half_width=0.09, told=True,
+    told_jointly=True, identical=False, correlation=0.5, variance_ratio=2.0, unpaired_replications=1234,
+)  # fmt: skip
 
 
-def test_every_sheet_is_rectangular(summary) -> None:
+def found(**changes) -> Difference:
+    return replace(FOUND, **changes)
+
+
+def test_every_sheet_is_rectangular(numbers) -> None:
     for make in (sheets.headline, sheets.services, sheets.objectives, sheets.requests):
-        sheet = make(summary)
+        sheet = make(numbers)
         assert sheet.rows
         assert {len(row) for row in sheet.rows} == {len(sheet.columns)}
         assert all(isinstance(cell, str) for row in sheet.rows for cell in row)
@@ -60,17 +65,17 @@ def test_significance_is_a_word(changes, word) -> None:
     assert sheets.significance(found(**changes)) == word
 
 
-def test_the_sentences_say_how_sure(summary) -> None:
-    only = {**summary, "metric": "latency.mean", "differences": [found()], "requests": None}
+def test_the_sentences_say_how_sure(numbers) -> None:
+    only = replace(numbers, metric="latency.mean", differences=[found()], requests=None)
     told = sheets.sentences(only)
     assert told[0] == "latency.mean: B is 100 ms ± 90 ms lower than A, by 20 %."
     assert "needed 1,234 replications of each" in told[1]
     assert "instead of 4" in told[1]
     assert "correlation 0.50" in told[1]
     assert "Bonferroni" in told[-1]
-    unsure = {**only, "differences": [found(told=False, high=0.01)]}
+    unsure = replace(only, differences=[found(told=False, high=0.01)])
     assert "not significant, the difference lies between -200 ms and 10 ms" in sheets.sentences(unsure)[0]
-    assert "is not compared" in sheets.sentences({**only, "differences": []})[0]
+    assert "is not compared" in sheets.sentences(replace(only, differences=[]))[0]
 
 
 @pytest.mark.parametrize(
@@ -85,22 +90,21 @@ def test_the_sentences_say_how_sure(summary) -> None:
         ),
     ],
 )
-def test_a_direction_is_told_where_there_is_one(summary, low, high, words) -> None:
+def test_a_direction_is_told_where_there_is_one(numbers, low, high, words) -> None:
     mean, half = (low + high) / 2, (high - low) / 2
-    interval = {"mean": mean, "low": low, "high": high, "half_width": half}
-    moved = {**summary["requests"], "faster": 5, "slower": 5, "difference": interval}
-    assert any(words in told for told in sheets.sentences({**summary, "requests": moved}))
-    still = {**moved, "faster": 0, "slower": 0}
-    assert not any("in both" in told for told in sheets.sentences({**summary, "requests": still}))
+    moved = replace(numbers.requests, faster=5, slower=5, difference=Interval(mean, low, high, half, 0.95, 4))
+    assert any(words in told for told in sheets.sentences(replace(numbers, requests=moved)))
+    still = replace(moved, faster=0, slower=0)
+    assert not any("in both" in told for told in sheets.sentences(replace(numbers, requests=still)))
 
 
-def test_the_shares_of_requests_add_up(summary) -> None:
-    rows = sheets.requests(summary).rows
+def test_the_shares_of_requests_add_up(numbers) -> None:
+    rows = sheets.requests(numbers).rows
     counts = [int(row[1].replace(",", "")) for row in rows]
-    assert sum(counts) == summary["requests"]["count"]
+    assert sum(counts) == numbers.requests.count
     assert {row[0]: row[1] for row in rows}["lost"] != "0"
 
 
-def test_a_service_that_does_not_change_is_left_out(summary) -> None:
-    same = [{**each, "identical": True} for each in summary["differences"]]
-    assert sheets.services({**summary, "differences": same}).rows == []
+def test_a_service_that_does_not_change_is_left_out(numbers) -> None:
+    same = [replace(each, identical=True) for each in numbers.differences]
+    assert sheets.services(replace(numbers, differences=same)).rows == []

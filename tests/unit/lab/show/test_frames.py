@@ -60,7 +60,7 @@ def test_one_row_an_edge_and_a_column_a_flag(run) -> None:
 
 
 def test_every_result_is_one_short_line(run) -> None:
-    live = LiveRun(run.scenario, run.records, run.summary, np.array([]), {})
+    live = LiveRun(run.scenario, run.records, run.numbers, np.array([]))
     compared = ms.compare(SCENARIO, changes=["policies.cart.retries.attempts=0"], replications=2, jobs=1)
     swept = ms.sweep(SCENARIO, {"load[0].rate": ["50/s", "100/s"]}, jobs=1)
     capable = ms.capacity(SCENARIO, find=["replicas"], at_most=4, jobs=1)

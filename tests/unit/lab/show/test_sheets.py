@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -46,7 +48,7 @@ def test_a_percentile_takes_enough_requests(make_scenario, make_records) -> None
     """p99 of fewer than 100 is about the longest: the file has it, the tables don't print it as p99."""
     scenario = make_scenario()
     few = summarise([make_records(scenario, np.arange(0.0, 100.0, 2.0), 0.1)], scenario)
-    assert few["latency"]["p99"] == pytest.approx(0.1)
+    assert few.latency.p99 == pytest.approx(0.1)
     rows = {row[0]: row[1] for row in sheets.headline(few).rows}
     assert (rows["latency, p90"], rows["latency, p99"]) == ("100 ms", "-")
     for sheet in (sheets.services(few), sheets.edges(few)):
@@ -88,7 +90,7 @@ def test_times_for_people(value, text) -> None:
 
 
 def test_html_escapes_what_users_wrote(summary) -> None:
-    summary["scenario"] = "<script>"
+    summary = replace(summary, scenario="<script>")
     assert "<script>" not in sheets.html(sheets.headline(summary), ["a < b"])
     assert "a &lt; b" in sheets.html(sheets.headline(summary), ["a < b"])
 
@@ -96,5 +98,5 @@ def test_html_escapes_what_users_wrote(summary) -> None:
 def test_columns_that_say_nothing_are_left_out(summary) -> None:
     assert "hedges" not in sheets.edges(summary).columns
     assert "dropped" not in sheets.services(summary).columns
-    summary["edges"]["client -> api"]["hedges"] = 3
-    assert "hedges" in sheets.edges(summary).columns
+    hedged = {name: replace(edge, hedges=3) for name, edge in summary.edges.items()}
+    assert "hedges" in sheets.edges(replace(summary, edges=hedged)).columns

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from meshsim.lab.show import terminal
 from meshsim.lab.show.sheets import Sheet
-from meshsim.lab.validate.run import Stage
+from meshsim.lab.validate.stages import Stage
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from meshsim.lab.engines import Progress, engine
@@ -58,8 +58,8 @@ class Fake:
         records = engine("auto", self.balancers)(real, scenario.seed, progress=progress)
         assert isinstance(records, Records)
         self.change(records)
-        summary = {**summarise([records], scenario), "provenance": provenance(scenario)}
-        return Observation(Run(scenario, [records], summary), self.evidence)
+        numbers = replace(summarise([records], scenario), provenance=provenance(scenario))
+        return Observation(Run(scenario, [records], numbers), self.evidence)
 
     def change(self, records: Records) -> None:
         """For tests that want something to go wrong."""

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
-from pydantic import BaseModel
-from typing_extensions import TypeAliasType
 
 from meshsim.live.envoy import refusals
 from meshsim.live.envoy.mesh import Envoys
 from meshsim.live.envoy.process import Envoy
 from meshsim.live.envoy.resources import Proxy, documents
-from meshsim.scenario import loads, times
+from meshsim.scenario import loads
 from meshsim.scenario.model import Scenario
+from meshsim.scenario.settings import every_key
 from meshsim.scenario.topology import Topology
 
 TEXT = """
@@ -121,33 +120,13 @@ ELSEWHERE = {
 }
 
 
-def models(kind: Any) -> Iterator[type[BaseModel]]:
-    """The models that a field may hold; distributions of times are one value."""
-    if isinstance(kind, TypeAliasType):
-        kind = kind.__value__
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        if kind.__module__ != times.__name__:
-            yield kind
-    else:
-        for part in get_args(kind):
-            yield from models(part)
-
-
-def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Every key that can be written, but those whose mechanism is not built; `*` stands for a name."""
-    for name, field in model.model_fields.items():
-        key = f"{prefix}{field.alias or name}"
-        if field.annotation is type(None):
-            continue
-        if key in ELSEWHERE:
-            yield key
-            continue
-        below = list(models(field.annotation))
-        if not below:
-            yield key
-        several = {"policies": ".*", "links": ".*", "events": "[0]"}.get(key, "")
-        for part in below:
-            yield from keys(part, f"{key}{several}.")
+def keys() -> set[str]:
+    """Every key that can be written; choices as one, and what is somebody else's as a whole."""
+    found = set()
+    for key in every_key(Scenario):
+        name = key.partition("=")[0].replace("[*]", "[0]", 1)
+        found.add(next((other for other in ELSEWHERE if re.match(rf"{re.escape(other)}\b", name)), name))
+    return {key for key in found if not any(other.startswith(f"{key}.") for other in found)}
 
 
 def written(others: dict[str, Any], key: str | None = None, value: Any = None) -> Scenario:
@@ -174,7 +153,7 @@ def made(scenario: Scenario) -> Any:
 def test_every_key_is_somebodys() -> None:
     known = [*COMPILED, *REFUSED, *TIMED, *ELSEWHERE]
     assert len(known) == len(set(known))
-    assert set(keys(Scenario)) == set(known)
+    assert keys() == set(known)
 
 
 @pytest.mark.parametrize("key", COMPILED)

@@ -22,13 +22,7 @@ class Live(Protocol):
     """What runs a scenario for real."""
 
     def __call__(self, scenario: Scenario, *, proxy: str, progress: Progress | None = None) -> Observation:
-        """Runs a scenario behind the sidecars of one kind, from its start until all is answered.
-
-        Args:
-            scenario: with its seed.
-            proxy: ``meshsim`` or ``envoy``.
-            progress: is told how much of it has passed, s.
-        """
+        """Runs a scenario behind the sidecars of one kind, from its start until all is answered."""
 
 
 def on_this_machine(scenario: Scenario, *, proxy: str, progress: Progress | None = None) -> Observation:
@@ -44,13 +38,15 @@ def on_this_machine(scenario: Scenario, *, proxy: str, progress: Progress | None
         raise MeshsimError(f"the live mesh can't run: {error}; pip install 'meshsim[live]'") from error
     watch = None if progress is None else (lambda mesh: progress(max(mesh.now, 0.0)))
     run = run_live(scenario, proxy=proxy, watch=watch)
-    machine, said = run.evidence["machine"] or {}, troubles(run.evidence)
-    seen = {
-        "load_lag": run.evidence["lag"],
-        "service_lag": run.evidence["timer_lag"],
-        "cpu_busy": machine.get("busy"),
-        "cpu_steal": machine.get("stolen"),
-        "troubles": [each for each in said if OWN_ERROR not in each],
-        "errors": [each for each in said if OWN_ERROR in each],
-    }
-    return Observation(run, Evidence.of(seen))
+    found = run.numbers.live
+    assert found is not None
+    machine, said = found.machine, troubles(found)
+    seen = Evidence(
+        load_lag=found.lag,
+        service_lag=found.timer_lag,
+        cpu_busy=None if machine is None else machine.busy,
+        cpu_steal=None if machine is None else machine.stolen,
+        troubles=tuple(each for each in said if OWN_ERROR not in each),
+        errors=tuple(each for each in said if OWN_ERROR in each),
+    )
+    return Observation(run, seen)

@@ -1,4 +1,4 @@
-"""Numbers of the scenario that its events turn for a while: factors multiply, replacements replace."""
+"""Numbers of the scenario that its events change for a while: factors multiply, shares are replaced."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ import statistics
 import numpy as np
 import pytest
 
-from meshsim.measure.blocks import Quotient, Times, gap
 from meshsim.measure.intervals import interval
+from meshsim.measure.jackknife import Quotient, Times, gap
 
 ROUNDS = 400
 MISSES = 36  # of 400 intervals of 95 % more than 36 miss with probability 3e-4
@@ -66,7 +66,7 @@ def test_intervals_of_counts_cover(mean: float) -> None:
     assert missed >= 3
 
 
-def test_sharing_luck_makes_small_errors_plain() -> None:
+def test_common_random_numbers_make_small_errors_plain() -> None:
     rng = np.random.default_rng(5)
     common = rng.exponential(20.0, 3000)
     apart = gap(times(rng, 0.0, None, common), times(rng, 0.2, None, common), 0.99)

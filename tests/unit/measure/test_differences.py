@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from meshsim.measure.differences import difference, unpaired_replications
 from meshsim.measure.intervals import interval
-from meshsim.measure.paired import difference, unpaired_replications
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_the_interval_is_scipys_paired_one(pairs) -> None:
     a, b = pairs
     found = difference("x", a, b)
     low, high = stats.ttest_rel(b, a).confidence_interval(0.95)
-    assert (found.interval.low, found.interval.high) == pytest.approx((low, high))
+    assert (found.low, found.high) == pytest.approx((low, high))
     assert (found.a, found.b) == pytest.approx((np.mean(a), np.mean(b)))
     assert found.correlation == pytest.approx(np.corrcoef(a, b)[0, 1])
 
@@ -47,7 +47,7 @@ def test_what_pairing_saves_is_what_the_covariance_takes_away(pairs) -> None:
 
 def test_unpaired_replications_is_the_least_number_by_welch(pairs) -> None:
     a, b = pairs
-    half = difference("x", a, b).interval.half_width
+    half = difference("x", a, b).half_width
     count = unpaired_replications(a, b, half)
     assert count is not None
     assert count > 12
@@ -60,7 +60,7 @@ def test_unpaired_runs_of_that_number_have_such_an_interval() -> None:
     luck = generator.normal(0.0, 3.0, 400)
     a, b = 10.0 + luck, 9.0 + luck + generator.normal(0.0, 0.9, 400)
     paired = difference("x", a.tolist(), b.tolist())
-    count = paired.unpaired
+    count = paired.unpaired_replications
     assert count is not None
     fresh_a = generator.normal(10.0, 3.0, count)
     fresh_b = generator.normal(9.0, 3.0, count) + generator.normal(0.0, 0.9, count)
@@ -68,7 +68,7 @@ def test_unpaired_runs_of_that_number_have_such_an_interval() -> None:
     # a sample variance from so many values has a relative standard error of sqrt(2 / n); four of them,
     # of both variances and of the two numbers that are compared
     slack = 4.0 * math.sqrt(2.0 / 400 + 2.0 / count) / 2.0
-    assert (high - low) / 2.0 == pytest.approx(paired.interval.half_width, rel=slack)
+    assert (high - low) / 2.0 == pytest.approx(paired.half_width, rel=slack)
 
 
 def test_told_from_zero_alone_and_together() -> None:
@@ -89,7 +89,7 @@ def test_no_difference_at_all_is_identical_and_rounding_is_none() -> None:
     assert found.identical
     assert not found.told
     assert found.variance_ratio is None
-    assert found.unpaired is None
+    assert found.unpaired_replications is None
 
 
 def test_constants_that_differ_are_told() -> None:
@@ -97,7 +97,7 @@ def test_constants_that_differ_are_told() -> None:
     assert found.told
     assert not found.identical
     assert found.correlation is None
-    assert found.unpaired == 2
+    assert found.unpaired_replications == 2
 
 
 def test_bonferroni_makes_all_intervals_hold_together() -> None:
@@ -118,4 +118,5 @@ def test_bonferroni_makes_all_intervals_hold_together() -> None:
 def test_half_width_of_the_difference_is_the_paired_one(pairs) -> None:
     a, b = pairs
     change = [second - first for first, second in zip(a, b, strict=True)]
-    assert difference("x", a, b).interval == interval(change)
+    found, own = difference("x", a, b), interval(change)
+    assert (found.difference, found.half_width) == (own.mean, own.half_width)

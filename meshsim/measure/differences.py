@@ -1,7 +1,7 @@
 """Two scenarios with common random numbers: what differs, how sure that is, and what pairing them was worth.
 
 Replication k of A and of B has the same seed, so both see the same arrivals and the same service
-times. What is bad luck for one is bad luck for the other, and goes out of the difference:
+times. What chance does to both alike goes out of the difference:
 
     Var(B - A) = Var(A) + Var(B) - 2 Cov(A, B)
 
@@ -25,42 +25,43 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from meshsim.measure.intervals import Interval, interval, replications_for
+from meshsim.measure.result import Result
 
 CONFIDENCE = 0.95
 ROUNDING = 1e-12
 """Of a number: what adding up in another order may change."""
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+@dataclass(frozen=True)
+class Difference(Result):
     """What one metric does when A becomes B.
 
     Attributes:
         metric: path of its keys.
         a, b: means over the pairs.
-        interval: of B - A, by itself.
-        told: whether that interval leaves out 0; where all pairs differ by exactly 0 it does not.
-        told_jointly: whether it would at the confidence that makes all metrics hold together.
+        difference, low, high, half_width: of B - A, with its own interval.
+        told: whether it is significant: that interval leaves out 0.
+        told_jointly: whether it is at the confidence that makes all metrics hold together.
+        identical: whether no pair differs at all.
         correlation: of A and B over the pairs; None where one of them does not vary.
         variance_ratio: (Var(A) + Var(B)) / Var(B - A), what pairing saves; None where B - A does not vary.
-        unpaired: replications of each that independent runs would need for an interval as narrow, by
+        unpaired_replications: of each that independent runs would need for an interval as narrow, by
             the variances of the sample; None if no number would do.
     """
 
     metric: str
     a: float
     b: float
-    interval: Interval
+    difference: float
+    low: float
+    high: float
+    half_width: float
     told: bool
     told_jointly: bool
+    identical: bool
     correlation: float | None
     variance_ratio: float | None
-    unpaired: int | None
-
-    @property
-    def identical(self) -> bool:
-        """Whether no pair differs at all."""
-        return self.interval.mean == 0.0 and self.interval.half_width == 0.0
+    unpaired_replications: int | None
 
 
 def difference(metric: str, a: Sequence[float], b: Sequence[float], family: int = 1) -> Difference:
@@ -75,27 +76,33 @@ def difference(metric: str, a: Sequence[float], b: Sequence[float], family: int 
     Raises:
         ValueError: fewer than two pairs, or as many of one as not of the other.
     """
-    change = [_change(first, second) for first, second in zip(a, b, strict=True)]
+    change = changes(a, b)
     own = interval(change, CONFIDENCE)
-    jointly = interval(change, 1.0 - (1.0 - CONFIDENCE) / family)
     spread = statistics.variance(change)
     alone = statistics.variance(a) + statistics.variance(b)
     return Difference(
         metric=metric,
         a=math.fsum(a) / len(a),
         b=math.fsum(b) / len(b),
-        interval=own,
+        difference=own.mean,
+        low=own.low,
+        high=own.high,
+        half_width=own.half_width,
         told=_leaves_out_zero(own),
-        told_jointly=_leaves_out_zero(jointly),
+        told_jointly=_leaves_out_zero(interval(change, 1.0 - (1.0 - CONFIDENCE) / family)),
+        identical=own.mean == 0.0 and own.half_width == 0.0,
         correlation=_correlation(a, b),
         variance_ratio=alone / spread if spread > 0.0 else None,
-        unpaired=unpaired_replications(a, b, own.half_width),
+        unpaired_replications=unpaired_replications(a, b, own.half_width),
     )
 
 
-def _change(a: float, b: float) -> float:
-    """B - A, but nothing where only the last digits differ: sums in another order are no finding."""
-    return 0.0 if abs(b - a) <= ROUNDING * max(abs(a), abs(b)) else b - a
+def changes(a: Sequence[float], b: Sequence[float]) -> list[float]:
+    """B - A of each pair; 0 where only the last digits differ: sums in another order are no finding."""
+    return [
+        0.0 if abs(second - first) <= ROUNDING * max(abs(first), abs(second)) else second - first
+        for first, second in zip(a, b, strict=True)
+    ]
 
 
 def _leaves_out_zero(found: Interval) -> bool:

@@ -1,10 +1,10 @@
-"""How far two runs that share their luck are apart, and how far chance alone could have brought them.
+"""How far two runs with common random numbers are apart, and how far chance alone could have brought them.
 
 Two runs of one scenario with the same arrivals and service times (a simulated and a live one) are compared in
 blocks of arrival time: what chance does to the difference, it does in each block anew. Leaving out one block
 after the other shows how much any one of them matters, and that is the spread of the whole (the jackknife).
-One method serves means, percentiles, counts and ratios; and it needs no word on how much luck is shared:
-where all of it is, the blocks differ by next to nothing, and where little is (a real Envoy draws its own
+One method serves means, percentiles, counts and ratios; and it needs no word on how many draws are shared:
+where all of them are, the blocks differ by next to nothing, and where few are (a real Envoy draws its own
 hosts and back-offs), by as much as independent runs would.
 
 Blocks must be longer than the mesh remembers. Percentiles bear the jackknife since a block is much more than
@@ -23,15 +23,12 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from meshsim.measure.grid import Floats, Ints
+from meshsim.measure.grid import Floats, Ints, Truths
 from meshsim.measure.intervals import t_quantile
 
 BLOCKS = 20
 """Of a run's measured window."""
-
-Truths = NDArray[np.bool_]
 
 
 class Statistic(ABC):
