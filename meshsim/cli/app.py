@@ -235,7 +235,7 @@ def warn(engine: str | None) -> None:
 
 def stopping() -> None:
     """Says that the first Ctrl-C was noticed."""
-    say("stopping, and keeping what there is; Ctrl-C again gives up")
+    say("stopping, and keeping the results so far; Ctrl-C again aborts")
 
 
 def _version(wanted: bool) -> None:

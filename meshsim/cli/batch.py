@@ -76,7 +76,7 @@ def batch(
     like are for all of them.
 
     Exits with 2 if a file can't be used; the others run all the same. Ctrl-C keeps what has finished, and a
-    second one gives up.
+    second one aborts.
     """
     with told(as_json):
         from meshsim.lab.batch import batch as simulate  # noqa: PLC0415
@@ -93,7 +93,7 @@ def batch(
                     jobs=jobs, out=out, save=False, progress=progress, interrupted=stopping, **options,
                 )  # fmt: skip
         except KeyboardInterrupt:
-            say("aborted" + ("" if out is None else f"; the runs that have finished are kept in {out}"))
+            say("aborted" + ("" if out is None else f"; finished runs are kept in {out}"))
             raise typer.Exit(INTERRUPTED) from None
         present(
             done,

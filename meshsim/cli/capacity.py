@@ -104,7 +104,7 @@ def capacity(
 
     Each load is run until it is clear whether it meets them, and the answer is checked with fresh seeds. Also
     finds the knee of the load-latency curve, and below which load the mesh recovers from the scenario's
-    events. Ctrl-C ends the search and keeps what is known so far; a second one gives up.
+    events. Ctrl-C ends the search and keeps what is known so far; a second one aborts.
     """
     with told(as_json):
         from meshsim.lab.capacity import capacity as search  # noqa: PLC0415

@@ -64,7 +64,7 @@ def live(
     Each replica is a process, and beside it a proxy that applies the policies. A table shows how it goes; the
     results are those of run, in the same files. With --json the first line tells where everybody listens.
 
-    Ctrl-C or SIGTERM ends it early and keeps what was measured so far, marked partial; a second one gives up.
+    Ctrl-C or SIGTERM ends it early and keeps what was measured so far, marked partial; a second one aborts.
     However it ends, no process, port or file is left.
     """
     with told(as_json):

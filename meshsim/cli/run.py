@@ -83,7 +83,7 @@ def run(
     With --until 1% there are as many replications as it takes, from 10 on, for the 95 % interval of --metric
     to be at most 1 % of its mean to each side.
 
-    Ctrl-C ends a run early and keeps what was measured so far, marked partial; a second one gives up.
+    Ctrl-C ends a run early and keeps what was measured so far, marked partial; a second one aborts.
     """
     with told(as_json):
         from meshsim.lab import files  # noqa: PLC0415

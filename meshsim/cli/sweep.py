@@ -38,7 +38,7 @@ Out = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        help="Folder for sweep.parquet and the picture; a sweep that was cut short goes on there. Without it,"
+        help="Folder for sweep.parquet and the picture; an interrupted sweep is resumed there. Without it,"
         " out/ and the scenario's name.",
     ),
 ]
@@ -60,7 +60,7 @@ Cluster = Annotated[
 ]
 Fresh = Annotated[
     bool,
-    typer.Option("--fresh", help="Begin anew, and forget the sweep that DIR holds; leave it out to go on."),
+    typer.Option("--fresh", help="Begin anew, and forget the sweep that DIR holds; leave it out to resume."),
 ]
 
 
@@ -85,7 +85,7 @@ def sweep(
     """Simulate a scenario at many points.
 
     Every run is kept as soon as it is finished: after Ctrl-C, a crash or a full disk, the same command goes
-    on where the sweep was cut short.
+    on where the sweep was interrupted.
     """
     with told(as_json):
         from meshsim.lab.show import terminal  # noqa: PLC0415
@@ -113,7 +113,7 @@ def sweep(
                     **options,
                 )
         except KeyboardInterrupt:
-            say(f"aborted; what has finished is kept in {out}")
+            say(f"aborted; finished runs are kept in {out}")
             raise typer.Exit(INTERRUPTED) from None
         if as_json:
             print(json.dumps(as_dict(done), indent=2, allow_nan=False))
@@ -157,7 +157,7 @@ def _variations(texts: list[str] | tuple[()]) -> dict[str, Any]:
 
 def _tell_partial(done: Sweep, fresh: bool) -> None:
     if done.runs:
-        on = f"the same command {'without --fresh ' if fresh else ''}goes on"
+        on = f"the same command {'without --fresh ' if fresh else ''}resumes"
         told = f"interrupted after {done.runs} of {done.wanted} runs; {on}"
     else:
         told = "interrupted before any run had finished; no results written"

@@ -12,6 +12,7 @@ from meshsim.measure.grid import Floats, Grid, Ints
 from meshsim.measure.measurements import Measurements
 from meshsim.measure.records import Attempts, Calls, Records, Requests
 from meshsim.measure.spans import span_rows
+from meshsim.measure.table import Rows, table_of
 from meshsim.mesh.gauge import Gauge
 from meshsim.mesh.mesh import Mesh
 from meshsim.mesh.rows import RowRecorder
@@ -61,48 +62,22 @@ class Columns:
         return table[numbers - low]
 
 
-def requests(columns: Columns, recorder: RowRecorder, replicas: list[tuple[str, str, str]]) -> Requests:
-    """The table of requests."""
-    return Requests(
-        load=columns.integers(recorder.request_load, recorder.requests),
-        start=columns.floats(recorder.request_start, recorder.requests),
-        end=columns.floats(recorder.request_end, recorder.requests),
-        status=columns.integers(recorder.request_status, recorder.requests),
-        flag=columns.names(recorder.request_flags, recorder.requests, flag_names),
-        attempts=columns.integers(recorder.request_attempts, recorder.requests),
-        version=columns.names(
-            recorder.request_host, recorder.requests, lambda host: replicas[host][1] if host >= 0 else ""
-        ),
-    )
+def table(
+    kind: type[Rows], name: str, recorder: RowRecorder, columns: Columns, replicas: list[tuple[str, str, str]]
+) -> Rows:
+    """A recorder's table of a kind: its column ``request_start`` is `start` of the requests."""
+    rows: int = getattr(recorder, f"{name}s")
 
+    def column(field: str, dtype: type) -> Any:
+        if field == "flag":
+            return columns.names(getattr(recorder, f"{name}_flags"), rows, flag_names)
+        if field == "version":
+            hosts = getattr(recorder, f"{name}_host")
+            return columns.names(hosts, rows, lambda host: replicas[host][1] if host >= 0 else "")
+        found = getattr(recorder, f"{name}_{field}")
+        return columns.floats(found, rows) if dtype is np.float64 else columns.integers(found, rows)
 
-def calls(columns: Columns, recorder: RowRecorder) -> Calls:
-    """The table of calls."""
-    return Calls(
-        edge=columns.integers(recorder.call_edge, recorder.calls),
-        request_start=columns.floats(recorder.call_request_start, recorder.calls),
-        start=columns.floats(recorder.call_start, recorder.calls),
-        end=columns.floats(recorder.call_end, recorder.calls),
-        status=columns.integers(recorder.call_status, recorder.calls),
-        flag=columns.names(recorder.call_flags, recorder.calls, flag_names),
-        extra=columns.integers(recorder.call_extra, recorder.calls).astype(np.bool_),
-    )
-
-
-def attempts(columns: Columns, recorder: RowRecorder) -> Attempts:
-    """The table of attempts."""
-    return Attempts(
-        edge=columns.integers(recorder.attempt_edge, recorder.attempts),
-        replica=columns.integers(recorder.attempt_replica, recorder.attempts),
-        kind=columns.integers(recorder.attempt_kind, recorder.attempts),
-        extra=columns.integers(recorder.attempt_extra, recorder.attempts).astype(np.bool_),
-        request_start=columns.floats(recorder.attempt_request_start, recorder.attempts),
-        sent=columns.floats(recorder.attempt_sent, recorder.attempts),
-        arrived=columns.floats(recorder.attempt_arrived, recorder.attempts),
-        answered=columns.floats(recorder.attempt_answered, recorder.attempts),
-        status=columns.integers(recorder.attempt_status, recorder.attempts),
-        ended=columns.floats(recorder.attempt_ended, recorder.attempts),
-    )
+    return table_of(kind, column, rows)
 
 
 def integrals(gauges: list[Gauge], end: float, grid: Grid) -> Floats:
@@ -145,7 +120,7 @@ def records(
     columns = Columns(own=not complete)
     return Records(
         **common,
-        requests=requests(columns, recorder, replicas),
-        calls=calls(columns, recorder),
-        attempts=attempts(columns, recorder),
+        requests=table(Requests, "request", recorder, columns, replicas),
+        calls=table(Calls, "call", recorder, columns, replicas),
+        attempts=table(Attempts, "attempt", recorder, columns, replicas),
     )

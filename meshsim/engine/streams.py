@@ -10,7 +10,7 @@ import numpy as np
 from meshsim.measure.grid import Ints
 from meshsim.measure.histograms import Flows, Histograms
 from meshsim.measure.latency import Buckets
-from meshsim.measure.sample import Stays, Tries
+from meshsim.measure.sample import Outcomes, Tries
 from meshsim.mesh import streams
 from meshsim.mesh.histogram import BUCKETS, Histogram, representative
 from meshsim.mesh.streams import PACKED, Flow, StreamRecorder
@@ -33,11 +33,11 @@ def histograms(recorder: StreamRecorder, end: float, common: dict[str, Any]) -> 
     replicas = len(recorder.visits)
     return Histograms(
         **common,
-        requests=_stays(recorder.requests),
+        requests=_outcomes(recorder.requests),
         ok_latency=buckets(recorder.ok_latency),
-        calls=[_stays(calls) for calls in recorder.calls],
+        calls=[_outcomes(calls) for calls in recorder.calls],
         tries=[Tries(each.total, each.retries, each.hedges, each.originals) for each in recorder.tries],
-        visits=[_stays(visits) for visits in recorder.visits],
+        visits=[_outcomes(visits) for visits in recorder.visits],
         client=_flows([recorder.client], bins, end),
         services=_flows(recorder.services, bins, end),
         links=_flows(recorder.edges, bins, end),
@@ -45,11 +45,11 @@ def histograms(recorder: StreamRecorder, end: float, common: dict[str, Any]) -> 
     )
 
 
-def _stays(stays: streams.Stays) -> Stays:
-    words = {
-        (flag_names(word) if word > 0 else str(-word)): times for word, times in sorted(stays.words.items())
+def _outcomes(found: streams.Outcomes) -> Outcomes:
+    reasons = {
+        (flag_names(word) if word > 0 else str(-word)): times for word, times in sorted(found.reasons.items())
     }
-    return Stays(stays.came, stays.ok, stays.failed, stays.cut, buckets(stays.latency), words)
+    return Outcomes(found.arrived, found.ok, found.failed, found.cancelled, buckets(found.latency), reasons)
 
 
 def buckets(histogram: Histogram) -> Buckets:
@@ -65,10 +65,10 @@ def _flows(flows: Sequence[Flow], bins: int, end: float) -> Flows:
     """The flows of one kind, as far as so many bins."""
     counts = {
         name: _table([getattr(flow, name) for flow in flows], bins, np.int64)
-        for name in ("offered", "ok", "failed", "cut", "attempts", "retries", "hedges", "originals")
+        for name in ("offered", "ok", "failed", "cancelled", "attempts", "retries", "hedges", "originals")
     }
     counts["completed"] = counts["ok"] + counts["failed"]
-    counts["ended"] = counts["completed"] + counts.pop("cut")
+    counts["ended"] = counts["completed"] + counts.pop("cancelled")
     for flow in flows:
         flow.present.add(0, end)
     present = [flow.present.bins for flow in flows]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from meshsim.lab.tidy import COUNTS, FAILURES, NUMBERS
 from meshsim.measure.median import Median, median
+from meshsim.measure.result import plain
 from meshsim.measure.table import Table
 from meshsim.scenario.model import CLIENT
 
@@ -46,16 +47,12 @@ class Digest:
 
     def as_dict(self) -> dict[str, Any]:
         """As plain values."""
-        plain = {
-            name: {column: asdict(found) for column, found in columns.items()}
-            for name, columns in self.numbers.items()
-        }
-        services = {name: columns for name, columns in plain.items() if name != CLIENT}
+        services = plain(self.numbers)
         return {
             "point": self.point,
             "replications": self.replications,
             "unstable": self.unstable,
-            "client": plain[CLIENT],
+            "client": services.pop(CLIENT),
             "services": services,
         }
 

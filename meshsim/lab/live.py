@@ -70,7 +70,7 @@ def run_live(
 ) -> LiveRun:
     """Runs a scenario on this machine, until its load is done.
 
-    Ctrl-C or SIGTERM ends it early: what was measured is returned (and saved). A second one gives up.
+    Ctrl-C or SIGTERM ends it early: what was measured is returned (and saved). A second one aborts.
 
     Args:
         scenario: a file's path (``-`` for standard input), or a scenario that is already loaded.
@@ -248,8 +248,8 @@ def words(found: LiveConditions, mean: float | None) -> list[str]:
             )
         else:
             said.append(
-                f"The machine had hiccups: 1 % of the requests were sent {figures}, though half of them at"
-                f" most {time(lag.p50)}. Latencies count from when they were due, so the highest"
+                f"The machine had short delays: 1 % of the requests were sent {figures}, though half of them"
+                f" at most {time(lag.p50)}. Latencies count from when they were due, so the highest"
                 " percentiles have some of that; it is not the load's doing."
             )
     if machine is not None and busy:
@@ -284,9 +284,7 @@ def _result(scenario: Scenario, merged: Merged, found: LiveConditions) -> LiveRu
 def _blind_spots(scenario: Scenario) -> list[str]:
     notes = []
     if own := Topology(scenario).programs():
-        notes.append(
-            f"{', '.join(own)}: nobody can look into a program; its workers and queue are not known."
-        )
+        notes.append(f"{', '.join(own)}: workers and queue of a program can't be observed.")
     return notes
 
 

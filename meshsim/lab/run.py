@@ -209,7 +209,7 @@ def run(
     """Simulates a scenario.
 
     Ctrl-C ends it early: what was measured until then is returned (and saved), with ``summary["partial"]``
-    true. Of several replications the unfinished one is then left out. A second Ctrl-C gives up.
+    true. Of several replications the unfinished one is then left out. A second Ctrl-C aborts.
 
     Args:
         scenario: a file's path (``-`` for standard input), or a scenario that is already loaded.

@@ -87,7 +87,7 @@ class Sweep:
     @property
     def wanted(self) -> int:
         """How many there are to be."""
-        return len(self.grid.points) * int(self.header["replications"])
+        return len(self.grid.points) * self.header.replications
 
     @property
     def partial(self) -> bool:
@@ -165,7 +165,7 @@ def sweep(
 
     All points have the same seeds, so differences between points are the points' and not the draws'.
 
-    Ctrl-C ends it early: what has finished until then is returned (and saved). A second Ctrl-C gives up.
+    Ctrl-C ends it early: what has finished until then is returned (and saved). A second Ctrl-C aborts.
 
     Args:
         scenario: a file's path (``-`` for standard input), or a scenario that is already loaded.
@@ -240,14 +240,14 @@ def _book(out: str | Path | None, said: Header, fresh: bool) -> Memory:
 
 def _tasks(grid: Grid, said: Header, finished: Mapping[tidy.Run, object]) -> list[Task]:
     """The runs that are left, all points' first replications before any second one."""
-    replications = int(said["replications"])
+    replications = said.replications
     return [
         Task(
             place * replications + replication,
             point.scenario,
-            said["seed"] + replication,
-            said["engine"],
-            f"{point.label}, seed {said['seed'] + replication}",
+            said.seed + replication,
+            said.engine,
+            f"{point.label}, seed {said.seed + replication}",
         )
         for replication in range(replications)
         for place, point in enumerate(grid.points)
@@ -285,7 +285,7 @@ def sheet(done: Sweep) -> sheets.Sheet:
                 sheets.share(client("success_ratio")),
                 *(_percentile(digest, key) for key in ("p50", "p99")),
                 busy,
-                "unsteady" if digest.unstable else "",
+                "unstable" if digest.unstable else "",
             )
         )
     columns = (*done.keys, "offered", "goodput", "success", "p50", "p99", "busiest", "")
@@ -308,11 +308,12 @@ def as_dict(done: Sweep) -> dict[str, Any]:
         "scenario": done.scenario.name,
         "version": version.VERSION,
         "engine": done.engine,
-        **{key: done.header[key] for key in ("seed", "replications")},
+        "seed": done.header.seed,
+        "replications": done.header.replications,
         "partial": done.partial,
         "computed": done.computed,
         "resumed": done.resumed,
-        "keys": done.header["keys"],
+        "keys": done.header.keys,
         "points": [
             {
                 "values": dict(zip(done.keys, done.grid.points[digest.point].values, strict=True)),

@@ -32,6 +32,7 @@ from meshsim.live.spans import FIELDS, tracer_of
 from meshsim.measure.grid import Floats, Grid, Ints
 from meshsim.measure.records import Attempts, Calls, Records, Requests
 from meshsim.measure.spans import span_rows
+from meshsim.measure.table import table_of
 from meshsim.mesh.spans import Tracer
 from meshsim.policies.outcome import flag_names
 from meshsim.scenario.model import CLIENT, Scenario
@@ -292,48 +293,29 @@ def together(one: Table, other: Table) -> Table:
 def requests_table(requests: Table, asked: Table, replicas: Sequence[tuple[str, str, str]]) -> Requests:
     """Requests with what is known of their calls."""
     versions = np.array([*(version for _, version, _ in replicas), ""], dtype=np.str_)
-    return Requests(
-        load=requests["load"],
-        start=requests["start"],
-        end=requests["end"],
-        status=requests["status"],
-        flag=names(asked["flags"]),
-        attempts=asked["sent"],
-        version=versions[asked["host"]],  # -1 is the last, the empty one
-    )
+    known = {
+        **requests,
+        "flag": names(asked["flags"]),
+        "attempts": asked["sent"],
+        "version": versions[asked["host"]],  # -1 is the last, the empty one
+    }
+    return table_of(Requests, lambda name, _: known.get(name), len(requests["start"]))
 
 
 def calls_table(calls: Table) -> Calls:
     """The table of calls."""
-    return Calls(
-        edge=calls["edge"],
-        request_start=calls["request_start"],
-        start=calls["start"],
-        end=calls["end"],
-        status=calls["status"],
-        flag=np.where(calls["status"] == 0, "", names(calls["flags"])),
-        extra=calls["extra"],
-    )
+    known = {**calls, "flag": np.where(calls["status"] == 0, "", names(calls["flags"]))}
+    return table_of(Calls, lambda name, _: known.get(name), len(calls["start"]))
 
 
 def attempts_table(attempts: Table, end: float) -> Attempts:
     """The table of the attempts that were sent by the end."""
     began = attempts["sent"] <= end
-    rows = {name: column[began] for name, column in attempts.items()}
+    known = {name: column[began] for name, column in attempts.items()}
     for name in ("arrived", "answered", "ended"):
-        rows[name] = np.where(rows[name] <= end, rows[name], np.nan)
-    return Attempts(
-        edge=rows["edge"],
-        replica=rows["replica"],
-        kind=rows["kind"],
-        request_start=rows["request_start"],
-        sent=rows["sent"],
-        arrived=rows["arrived"],
-        answered=rows["answered"],
-        status=np.where(np.isnan(rows["answered"]), 0, rows["answer_status"]),
-        ended=rows["ended"],
-        extra=rows["extra"],
-    )
+        known[name] = np.where(known[name] <= end, known[name], np.nan)
+    known["status"] = np.where(np.isnan(known["answered"]), 0, known["answer_status"])
+    return table_of(Attempts, lambda name, _: known.get(name), len(known["sent"]))
 
 
 def names(flags: Ints) -> NDArray[np.str_]:

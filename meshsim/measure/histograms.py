@@ -11,11 +11,11 @@ from typing import TypeVar
 
 import numpy as np
 
+from meshsim.measure.flow import COUNTS, BinnedFlow, Ended
 from meshsim.measure.grid import Floats, Ints, Window
 from meshsim.measure.latency import Latencies
 from meshsim.measure.measurements import Measurements
-from meshsim.measure.passing import COUNTS, Ended, Passing
-from meshsim.measure.sample import Sample, Stays, Tries
+from meshsim.measure.sample import Outcomes, Sample, Tries
 
 Numbers = TypeVar("Numbers", Ints, Floats)
 
@@ -25,7 +25,7 @@ class Flows:
     """What passed the members of one kind, bin by bin.
 
     Attributes:
-        counts: (members, bins) by the names in :data:`meshsim.measure.passing.COUNTS`; `ended` in any way.
+        counts: (members, bins) by the names in :data:`meshsim.measure.flow.COUNTS`; `ended` in any way.
         present: (members, bins) the integral of how many there were, s.
         total: (members, bins) latencies of what was completed, added up, s.
         member, bin: (n,) where latencies were counted in a bucket.
@@ -41,11 +41,11 @@ class Flows:
     latency: Floats
     times: Ints
 
-    def passing(self, edges: Floats) -> Passing:
+    def binned(self, edges: Floats) -> BinnedFlow:
         """The same for the bins between so many edges, the last of which holds all the rest."""
         bins, width = len(edges) - 1, np.diff(edges)
         present = _fitted(self.present, bins)
-        return Passing(
+        return BinnedFlow(
             {name: _fitted(self.counts[name], bins).ravel() for name in COUNTS},
             Ended(
                 self.member * bins + np.minimum(self.bin, bins - 1),
@@ -77,11 +77,11 @@ class Histograms(Measurements):
             index); `ejections` is empty.
     """
 
-    requests: Stays
+    requests: Outcomes
     ok_latency: Latencies
-    calls: list[Stays]
+    calls: list[Outcomes]
     tries: list[Tries]
-    visits: list[Stays]
+    visits: list[Outcomes]
     client: Flows
     services: Flows
     links: Flows
@@ -106,15 +106,15 @@ class Histograms(Measurements):
             ejections=ejections,
         )
 
-    def passing_client(self, edges: Floats) -> Passing:
-        return self.client.passing(edges)
+    def client_flow(self, edges: Floats) -> BinnedFlow:
+        return self.client.binned(edges)
 
-    def passing_services(self, services: list[str], edges: Floats) -> Passing:
+    def services_flow(self, services: list[str], edges: Floats) -> BinnedFlow:
         assert services == self._services(), "in order of the scenario"
-        return self.services.passing(edges)
+        return self.services.binned(edges)
 
-    def passing_edges(self, edges: Floats) -> Passing:
-        return self.links.passing(edges)
+    def edges_flow(self, edges: Floats) -> BinnedFlow:
+        return self.links.binned(edges)
 
     def in_flight(self, window: Window) -> Floats:
         """As linear within each bin."""

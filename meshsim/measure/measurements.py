@@ -9,8 +9,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
+from meshsim.measure.flow import BinnedFlow
 from meshsim.measure.grid import Floats, Grid, Window
-from meshsim.measure.passing import Passing
 from meshsim.measure.sample import Sample
 
 
@@ -53,7 +53,7 @@ class Measurements(ABC):
         """What is measured."""
 
     @abstractmethod
-    def passing_client(self, edges: Floats) -> Passing:
+    def client_flow(self, edges: Floats) -> BinnedFlow:
         """The client's requests and all attempts, in bins of time.
 
         Args:
@@ -61,11 +61,11 @@ class Measurements(ABC):
         """
 
     @abstractmethod
-    def passing_services(self, services: list[str], edges: Floats) -> Passing:
+    def services_flow(self, services: list[str], edges: Floats) -> BinnedFlow:
         """The attempts at each service, in the same way."""
 
     @abstractmethod
-    def passing_edges(self, edges: Floats) -> Passing:
+    def edges_flow(self, edges: Floats) -> BinnedFlow:
         """The calls and attempts of each edge, in the same way."""
 
     @abstractmethod

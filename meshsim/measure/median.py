@@ -14,9 +14,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from meshsim.measure.result import Result
+
 
 @dataclass(frozen=True, slots=True)
-class Median:
+class Median(Result):
     """A median and where it lies.
 
     Attributes:

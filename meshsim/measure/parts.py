@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from meshsim.measure.latency import LatencySummary
 from meshsim.measure.result import Result
-from meshsim.measure.sample import Sample, Stays
+from meshsim.measure.sample import Outcomes, Sample
 from meshsim.scenario.model import Scenario
 from meshsim.units import UNLIMITED
 
@@ -128,15 +128,15 @@ def _station(sample: Sample, workers: dict[int, int], members: list[int]) -> Sta
         workers: of each replica, at least UNLIMITED where they are unlimited.
         members: indices of the replicas.
     """
-    visits = Stays.pooled([sample.visits[index] for index in members])
+    visits = Outcomes.pooled([sample.visits[index] for index in members])
     busy, slots = float(sample.busy[members].sum()), sum(workers[index] for index in members)
     return StationSummary(
-        requests=visits.came,
+        requests=visits.arrived,
         ok=visits.ok,
         failed=visits.failed,
-        dropped=visits.cut,
+        dropped=visits.cancelled,
         unfinished=visits.unfinished,
-        rate=per(visits.came, sample.time),
+        rate=per(visits.arrived, sample.time),
         utilisation=per(busy, sample.time * slots) if slots < UNLIMITED else None,
         busy_mean=per(busy, sample.time),
         queue_mean=per(float(sample.queued[members].sum()), sample.time),
@@ -153,21 +153,21 @@ def edges(sample: Sample) -> dict[str, EdgeSummary]:
     each = zip(sample.edges, sample.calls, sample.tries, strict=True)
     return {
         f"{caller} -> {service}": EdgeSummary(
-            requests=calls.came,
+            requests=calls.arrived,
             ok=calls.ok,
             failed=calls.failed,
-            cancelled=calls.cut,
+            cancelled=calls.cancelled,
             unfinished=calls.unfinished,
             attempts=tries.total,
             retries=tries.retries,
             hedges=tries.hedges,
             latency=calls.latency.summary(),
-            flags=ranked(calls.words),
+            flags=ranked(calls.reasons),
         )
         for (caller, service), calls, tries in each
     }
 
 
-def ranked(words: dict[str, int]) -> dict[str, int]:
-    """Words with how often each occurred, the most frequent first."""
-    return dict(sorted(words.items(), key=lambda pair: (-pair[1], pair[0])))
+def ranked(reasons: dict[str, int]) -> dict[str, int]:
+    """Reasons with how often each occurred, the most frequent first."""
+    return dict(sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0])))

@@ -68,7 +68,7 @@ def refuse_limit(at_most: int | None) -> None:
     """
     if at_most is not None:
         raise MeshsimError(
-            f"--at-most {at_most} is where --until gives up; add --until 1%, or use --replications"
+            f"--at-most {at_most} is a limit of --until; add --until 1%, or use --replications"
         )
 
 

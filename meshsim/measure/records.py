@@ -5,19 +5,19 @@ The engines and the reference model fill these tables.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from meshsim.measure.flow import BinnedFlow, Ended
 from meshsim.measure.grid import Floats, Ints, Window
 from meshsim.measure.latency import Each
 from meshsim.measure.measurements import Measurements
 from meshsim.measure.occupancy import occupancy
-from meshsim.measure.passing import Ended, Passing
-from meshsim.measure.sample import Sample, Stays, Tries
+from meshsim.measure.sample import Outcomes, Sample, Tries
 
-Flags = NDArray[np.str_]
+Words = NDArray[np.str_]
 Truths = NDArray[np.bool_]
 
 KINDS = ("first", "retry", "hedge")
@@ -28,22 +28,21 @@ KINDS = ("first", "retry", "hedge")
 class Requests:
     """One row a client request, in order of arrival.
 
+    A column more is a field here, and in `meshsim.mesh.rows.RowRecorder` under ``request_`` and its name.
+
     Attributes:
         load: index of the load it came from.
         start, end: send and receipt, s; `end` is NaN for an unfinished one.
-        status: HTTP status, 0 while unfinished.
-        flag: Envoy's response flags, ``""`` where there are none.
-        attempts: tries of the client's call that were sent; 0 while unfinished.
-        version: of the replica whose answer it was, ``""`` where there is none or no replica answered.
+        status, attempts: 0 while unfinished.
     """
 
     load: Ints
     start: Floats
     end: Floats
-    status: Ints
-    flag: NDArray[np.str_]
-    attempts: Ints
-    version: NDArray[np.str_]
+    status: Ints = field(metadata={"meaning": "HTTP status"})
+    flag: Words = field(metadata={"meaning": "Envoy's response flags, joined by commas; empty without any"})
+    attempts: Ints = field(metadata={"meaning": "tries of the client's call that were sent"})
+    version: Words = field(metadata={"meaning": "of the replica whose answer it was; empty if a proxy's"})
 
 
 @dataclass(slots=True)
@@ -64,8 +63,8 @@ class Calls:
     start: Floats
     end: Floats
     status: Ints
-    flag: NDArray[np.str_]
-    extra: NDArray[np.bool_]
+    flag: Words
+    extra: Truths
 
 
 @dataclass(slots=True)
@@ -96,7 +95,7 @@ class Attempts:
     answered: Floats
     status: Ints
     ended: Floats
-    extra: NDArray[np.bool_]
+    extra: Truths
 
 
 @dataclass(slots=True)
@@ -130,37 +129,37 @@ class Records(Measurements):
             ),
         )
 
-    def passing_client(self, edges: Floats) -> Passing:
+    def client_flow(self, edges: Floats) -> BinnedFlow:
         rows, tries = self.requests, self.attempts
         cells = _Cells(1, edges)
-        return _passing(
+        return _binned(
             cells,
-            _Stays(np.zeros(len(rows.start), np.int64), rows.start, rows.end, rows.status),
+            _Intervals(np.zeros(len(rows.start), np.int64), rows.start, rows.end, rows.status),
             cells.of(np.zeros(len(tries.sent), np.int64), tries.sent),
             tries.kind,
             tries.extra,
         )
 
-    def passing_services(self, services: list[str], edges: Floats) -> Passing:
+    def services_flow(self, services: list[str], edges: Floats) -> BinnedFlow:
         rows = self.attempts
         here = ~np.isnan(rows.arrived)
         service_of = np.array([services.index(service) for service, _, _ in self.replicas], np.int64)
         service, arrived = service_of[rows.replica[here]], rows.arrived[here]
         cells = _Cells(len(services), edges)
-        return _passing(
+        return _binned(
             cells,
-            _Stays(service, arrived, rows.answered[here], rows.status[here]),
+            _Intervals(service, arrived, rows.answered[here], rows.status[here]),
             cells.of(service, arrived),
             rows.kind[here],
             rows.extra[here],
         )
 
-    def passing_edges(self, edges: Floats) -> Passing:
+    def edges_flow(self, edges: Floats) -> BinnedFlow:
         rows, tries = self.calls, self.attempts
         cells = _Cells(len(self.edges), edges)
-        return _passing(
+        return _binned(
             cells,
-            _Stays(rows.edge, rows.start, rows.end, rows.status),
+            _Intervals(rows.edge, rows.start, rows.end, rows.status),
             cells.of(tries.edge, tries.sent),
             tries.kind,
             tries.extra,
@@ -188,19 +187,21 @@ def _inside(start: Floats, window: Window) -> Truths:
     return np.asarray((start >= window.start) & (start < window.end), dtype=np.bool_)
 
 
-def _requests(rows: Requests, window: Window) -> tuple[Stays, Each]:
+def _requests(rows: Requests, window: Window) -> tuple[Outcomes, Each]:
     """The client's requests, and the latencies of those that are ok."""
     take = _inside(rows.start, window)
     latency, status = (rows.end - rows.start)[take], rows.status[take]
     bad = status >= 400
-    words = np.where(rows.flag[take][bad] == "", status[bad].astype(str), rows.flag[take][bad])
-    return _stays(latency, status, _tally(words)), Each(latency[(status > 0) & (status < 400)])
+    reasons = np.where(rows.flag[take][bad] == "", status[bad].astype(str), rows.flag[take][bad])
+    return _outcomes(latency, status, _tally(reasons)), Each(latency[(status > 0) & (status < 400)])
 
 
-def _calls(rows: Calls, window: Window, edges: int) -> list[Stays]:
+def _calls(rows: Calls, window: Window, edges: int) -> list[Outcomes]:
     take = _inside(rows.request_start, window)
     latency, status, flag = (rows.end - rows.start)[take], rows.status[take], rows.flag[take]
-    return [_stays(latency[mine], status[mine], _tally(flag[mine])) for mine in _by(rows.edge[take], edges)]
+    return [
+        _outcomes(latency[mine], status[mine], _tally(flag[mine])) for mine in _by(rows.edge[take], edges)
+    ]
 
 
 def _tries(rows: Attempts, window: Window, edges: int) -> list[Tries]:
@@ -211,10 +212,10 @@ def _tries(rows: Attempts, window: Window, edges: int) -> list[Tries]:
     return [Tries(*numbers) for numbers in zip(*counts, strict=True)]
 
 
-def _visits(rows: Attempts, window: Window, replicas: int) -> list[Stays]:
+def _visits(rows: Attempts, window: Window, replicas: int) -> list[Outcomes]:
     take = _inside(rows.request_start, window) & ~np.isnan(rows.arrived)
     latency, status = (rows.answered - rows.arrived)[take], rows.status[take]
-    return [_stays(latency[mine], status[mine], {}) for mine in _by(rows.replica[take], replicas)]
+    return [_outcomes(latency[mine], status[mine], {}) for mine in _by(rows.replica[take], replicas)]
 
 
 def _by(member: Ints, count: int) -> list[Ints]:
@@ -222,20 +223,20 @@ def _by(member: Ints, count: int) -> list[Ints]:
     return np.split(np.argsort(member, kind="stable"), np.cumsum(np.bincount(member, minlength=count))[:-1])
 
 
-def _stays(latency: Floats, status: Ints, words: dict[str, int]) -> Stays:
-    return Stays(
-        came=len(status),
+def _outcomes(latency: Floats, status: Ints, reasons: dict[str, int]) -> Outcomes:
+    return Outcomes(
+        arrived=len(status),
         ok=int(np.count_nonzero((status > 0) & (status < 400))),
         failed=int(np.count_nonzero(status >= 400)),
-        cut=int(np.count_nonzero(status < 0)),
+        cancelled=int(np.count_nonzero(status < 0)),
         latency=Each(latency[status > 0]),
-        words=words,
+        reasons=reasons,
     )
 
 
-def _tally(words: Flags) -> dict[str, int]:
+def _tally(reasons: Words) -> dict[str, int]:
     """How often each word but the empty one occurs."""
-    found, counts = np.unique(words, return_counts=True)
+    found, counts = np.unique(reasons, return_counts=True)
     return {word: count for word, count in zip(found.tolist(), counts.tolist(), strict=True) if word}
 
 
@@ -243,8 +244,8 @@ def _tally(words: Flags) -> dict[str, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stays:
-    """(n,) stays from `start` to `end`, and which member each belongs to."""
+class _Intervals:
+    """(n,) intervals from `start` to `end`, and which member each belongs to."""
 
     member: Ints
     start: Floats
@@ -269,17 +270,17 @@ class _Cells:
         return np.bincount(cells, minlength=self.number)
 
 
-def _passing(cells: _Cells, stays: _Stays, tried: Ints, kind: Ints, extra: Truths) -> Passing:
-    """Of stays, and of tries: the cell of each, its kind, and whether it is extra."""
-    ended = cells.of(stays.member, np.nan_to_num(stays.end))
-    answered, ok = stays.status > 0, (stays.status > 0) & (stays.status < 400)
+def _binned(cells: _Cells, at: _Intervals, tried: Ints, kind: Ints, extra: Truths) -> BinnedFlow:
+    """Of intervals, and of tries: the cell of each, its kind, and whether it is extra."""
+    ended = cells.of(at.member, np.nan_to_num(at.end))
+    answered, ok = at.status > 0, (at.status > 0) & (at.status < 400)
     present = [
-        occupancy(stays.start[here], stays.end[here], cells.edges)
-        for here in (stays.member == member for member in range(cells.members))
+        occupancy(at.start[here], at.end[here], cells.edges)
+        for here in (at.member == member for member in range(cells.members))
     ]
-    return Passing(
+    return BinnedFlow(
         {
-            "offered": cells.count(cells.of(stays.member, stays.start)),
+            "offered": cells.count(cells.of(at.member, at.start)),
             "completed": cells.count(ended[answered]),
             "ok": cells.count(ended[ok]),
             "failed": cells.count(ended[answered & ~ok]),
@@ -288,6 +289,6 @@ def _passing(cells: _Cells, stays: _Stays, tried: Ints, kind: Ints, extra: Truth
             "hedges": cells.count(tried[kind == 2]),
             "originals": cells.count(tried[~extra]),
         },
-        Ended(ended[answered], (stays.end - stays.start)[answered]),
+        Ended(ended[answered], (at.end - at.start)[answered]),
         np.concatenate(present),
     )

@@ -6,19 +6,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from meshsim.measure.records import Records
-from meshsim.measure.table import Table
+from meshsim.measure.records import Records, Requests
+from meshsim.measure.table import Table, meanings
 from meshsim.scenario.model import Scenario
 
+RECORDED = meanings(Requests)
 COLUMNS = {
     "id": "number of the request in its replication, in order of arrival, from 0",
     "start": "when the client sent it, s",
     "latency": "from sending to receipt, s",
-    "status": "HTTP status",
-    "flag": "Envoy's response flags, joined by commas; empty where there are none",
-    "attempts": "tries of the client's call that were sent",
+    **{name: meaning for name, meaning in RECORDED.items() if name != "version"},
     "entry": "the service it went to",
-    "version": "of the replica whose answer it was; empty where there is none",
+    "version": RECORDED["version"],
     "measured": "whether it belongs to the measured window (the warm-up does not)",
     "replication": "number of the replication, from 0",
 }
@@ -45,11 +44,8 @@ def _rows(record: Records, scenario: Scenario, number: int, start: float, end: f
         "id": done,
         "start": begin,
         "latency": rows.end[done] - begin,
-        "status": rows.status[done],
-        "flag": rows.flag[done],
-        "attempts": rows.attempts[done],
         "entry": np.array([load.to for load in scenario.load])[rows.load[done]],
-        "version": rows.version[done],
         "measured": (begin >= start) & (begin < end),
         "replication": np.full(len(done), number),
+        **{name: getattr(rows, name)[done] for name in RECORDED},
     }

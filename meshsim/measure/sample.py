@@ -19,42 +19,42 @@ from meshsim.scenario.model import CLIENT
 
 
 @dataclass(frozen=True, slots=True)
-class Stays:
-    """How the stays of one member ended: the client's requests, an edge's calls, a replica's visits.
+class Outcomes:
+    """How what arrived at one member ended: the client's requests, an edge's calls, a replica's visits.
 
     Attributes:
-        came: how many there were.
+        arrived: how many there were.
         ok, failed: ended with a status below 400; with another.
-        cut: were dropped or cancelled.
+        cancelled: were dropped or cancelled.
         latency: of those that are ok or failed.
-        words: how often each occurred: of a client's failures the flags, else the status; of calls the flags.
+        reasons: how often each occurred: flags, or of a client's failures without any the status.
     """
 
-    came: int
+    arrived: int
     ok: int
     failed: int
-    cut: int
+    cancelled: int
     latency: Latencies
-    words: dict[str, int]
+    reasons: dict[str, int]
 
     @property
     def unfinished(self) -> int:
         """How many never ended."""
-        return self.came - self.ok - self.failed - self.cut
+        return self.arrived - self.ok - self.failed - self.cancelled
 
     @classmethod
-    def pooled(cls, parts: Sequence[Stays]) -> Stays:
-        """The stays of several members together."""
-        words: Counter[str] = Counter()
+    def pooled(cls, parts: Sequence[Outcomes]) -> Outcomes:
+        """Those of several members together."""
+        reasons: Counter[str] = Counter()
         for part in parts:
-            words.update(part.words)
+            reasons.update(part.reasons)
         return cls(
-            sum(part.came for part in parts),
+            sum(part.arrived for part in parts),
             sum(part.ok for part in parts),
             sum(part.failed for part in parts),
-            sum(part.cut for part in parts),
+            sum(part.cancelled for part in parts),
             pool([part.latency for part in parts]),
-            dict(words),
+            dict(reasons),
         )
 
 
@@ -102,11 +102,11 @@ class Sample:
     time: float
     edges: list[tuple[str, str]]
     replicas: list[tuple[str, str, str]]
-    requests: Stays
+    requests: Outcomes
     ok_latency: Latencies
-    calls: list[Stays]
+    calls: list[Outcomes]
     tries: list[Tries]
-    visits: list[Stays]
+    visits: list[Outcomes]
     busy: Floats
     queued: Floats
     ejections: Ints
@@ -118,11 +118,11 @@ class Sample:
             time=sum(sample.time for sample in samples),
             edges=samples[0].edges,
             replicas=samples[0].replicas,
-            requests=Stays.pooled([sample.requests for sample in samples]),
+            requests=Outcomes.pooled([sample.requests for sample in samples]),
             ok_latency=pool([sample.ok_latency for sample in samples]),
-            calls=[Stays.pooled(parts) for parts in zip(*(each.calls for each in samples), strict=True)],
+            calls=[Outcomes.pooled(parts) for parts in zip(*(each.calls for each in samples), strict=True)],
             tries=[Tries.pooled(parts) for parts in zip(*(each.tries for each in samples), strict=True)],
-            visits=[Stays.pooled(parts) for parts in zip(*(each.visits for each in samples), strict=True)],
+            visits=[Outcomes.pooled(parts) for parts in zip(*(each.visits for each in samples), strict=True)],
             busy=np.sum([sample.busy for sample in samples], axis=0),
             queued=np.sum([sample.queued for sample in samples], axis=0),
             ejections=np.sum([sample.ejections for sample in samples], axis=0),

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from meshsim.measure.flow import COUNTS, BinnedFlow, Ended, added
 from meshsim.measure.grid import Floats, Grid, Ints
 from meshsim.measure.measurements import Measurements
-from meshsim.measure.passing import COUNTS, Ended, Passing, added
 from meshsim.measure.table import Table
 from meshsim.measure.window import interrupted
 from meshsim.scenario.model import CLIENT, Scenario
@@ -76,15 +76,13 @@ def series(records: Sequence[Measurements], scenario: Scenario, *, requests: int
     if bins == reached or bins == grid.most:
         edges[-1] = max(end, edges[-2])  # the last bin is as wide as it lasted
     services, links = list(scenario.services), [f"{a} -> {b}" for a, b in records[0].edges]
-    clients = [record.passing_client(edges) for record in records]
+    clients = [record.client_flow(edges) for record in records]
     offered = sum(int(client.counts["offered"][grid.first : grid.last].sum()) for client in clients)
     starts = _starts(grid, bins, requests, offered)
     parts = [
         _part("client", [CLIENT], clients, edges, starts),
-        _part(
-            "service", services, [each.passing_services(services, edges) for each in records], edges, starts
-        ),
-        _part("edge", links, [each.passing_edges(edges) for each in records], edges, starts),
+        _part("service", services, [each.services_flow(services, edges) for each in records], edges, starts),
+        _part("edge", links, [each.edges_flow(edges) for each in records], edges, starts),
     ]
     parts[1].update(_workers(records, scenario, services, edges, starts))
     return {name: np.concatenate([part[name] for part in parts]) for name in COLUMNS}
@@ -116,7 +114,7 @@ def _starts(grid: Grid, bins: int, wanted: int, offered: int) -> Ints:
     return found[found < bins]
 
 
-def _part(kind: str, names: list[str], narrow: Sequence[Passing], edges: Floats, starts: Ints) -> Table:
+def _part(kind: str, names: list[str], narrow: Sequence[BinnedFlow], edges: Floats, starts: Ints) -> Table:
     """The rows of one kind, of what passed between edges, in bins that begin at some of them."""
     runs = [run.joined(starts, np.diff(edges)) for run in narrow]
     edges = np.append(edges[starts], edges[-1])

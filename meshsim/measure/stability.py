@@ -8,9 +8,9 @@ the four quarters of the measured time,
 - the whole rise, from first to last quarter, is at least 10, and at least 2 % of what arrived meanwhile.
 
 A queue that is merely busy wanders without a direction, by far less than 2 % of its arrivals; overload by
-a factor r piles up a share 1 - 1/r of them. Overload of less than about 3 % is not told from bad luck, nor
-is a pile whose growth some limit has stopped: short waiting rooms, time-outs and closed loads keep a mesh
-that fails its users stable in this sense.
+a factor r piles up a share 1 - 1/r of them. Overload of less than about 3 % can't be distinguished from
+chance, nor can a pile whose growth some limit has stopped: short waiting rooms, time-outs and closed loads
+keep a mesh that fails its users stable in this sense.
 """
 
 from __future__ import annotations

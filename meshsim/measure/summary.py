@@ -22,7 +22,7 @@ from meshsim.measure.objectives import ObjectiveResult
 from meshsim.measure.parts import EdgeSummary, ServiceSummary, per
 from meshsim.measure.precision import Until
 from meshsim.measure.result import LEFT_OUT, Result, at
-from meshsim.measure.sample import Sample, Stays, Tries
+from meshsim.measure.sample import Outcomes, Sample, Tries
 from meshsim.measure.stability import Instability
 from meshsim.measure.window import interrupted, measured
 from meshsim.mesh.histogram import RELATIVE_ERROR
@@ -185,21 +185,21 @@ def _numbers(sample: Sample, scenario: Scenario) -> Numbers:
         latency=requests.latency.summary(),
         ok_latency=sample.ok_latency.summary(),
         attempts=_attempts(Tries.pooled(sample.tries)),
-        failures=parts.ranked(requests.words),
+        failures=parts.ranked(requests.reasons),
         services=parts.services(sample, scenario),
         edges=parts.edges(sample),
     )
 
 
-def _requests(requests: Stays, time: float) -> RequestSummary:
+def _requests(requests: Outcomes, time: float) -> RequestSummary:
     completed = requests.ok + requests.failed
     return RequestSummary(
-        offered=requests.came,
+        offered=requests.arrived,
         completed=completed,
         ok=requests.ok,
         failed=requests.failed,
-        unfinished=requests.came - completed,
-        rate=per(requests.came, time),
+        unfinished=requests.arrived - completed,
+        rate=per(requests.arrived, time),
         goodput=per(requests.ok, time),
         success_ratio=per(requests.ok, completed),
     )

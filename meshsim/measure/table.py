@@ -2,15 +2,49 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import pandas as pd
+    from _typeshed import DataclassInstance
 
 Table = dict[str, NDArray[Any]]
 """(n,) columns by name, in order."""
+Rows = TypeVar("Rows")
+KINDS: dict[str, tuple[type, object]] = {
+    "Ints": (np.int64, 0),
+    "Floats": (np.float64, np.nan),
+    "Words": (np.str_, ""),
+    "Truths": (np.bool_, False),
+}
+"""numpy's type of each type of column, and what stands in a column that a body of the mesh does not know."""
+
+
+def meanings(kind: type) -> dict[str, str]:
+    """The columns that a dataclass declares with a `meaning`: files have them too, under the same name."""
+    places = fields(cast("type[DataclassInstance]", kind))
+    return {place.name: place.metadata["meaning"] for place in places if "meaning" in place.metadata}
+
+
+def table_of(kind: type[Rows], column: Callable[[str, type], Any], rows: int) -> Rows:
+    """The table that a dataclass declares: its fields are the columns, of the types in `KINDS`.
+
+    Args:
+        kind: the dataclass.
+        column: the values of a column, by its name and numpy's type; None where they are not known.
+        rows: how many each has.
+    """
+    found: dict[str, Any] = {}
+    for place in fields(cast("type[DataclassInstance]", kind)):
+        dtype, unknown = KINDS[str(place.type)]
+        values = column(place.name, dtype)
+        found[place.name] = np.full(rows, unknown, dtype) if values is None else np.asarray(values, dtype)
+    return kind(**found)
 
 
 def frame(table: Table) -> pd.DataFrame:

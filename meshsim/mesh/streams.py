@@ -18,43 +18,43 @@ from meshsim.mesh.gauge import Gauge
 from meshsim.mesh.histogram import Histogram, bucket
 from meshsim.mesh.recorder import Recorder
 
-ROOM = 128
+BINS = 128
 """Bins, and packed counts, of a new flow; a full one doubles."""
 PACKED = 8192
 """A packed number is how often · PACKED + bucket."""
 
 
 @final
-class Stays:
-    """How the measured stays of one member ended: the client's requests, an edge's calls, a replica's visits.
+class Outcomes:
+    """How what was measured at one member ended: the client's requests, an edge's calls, a replica's visits.
 
     Attributes:
-        came: how many there were; those that are in none of the next three never ended.
-        ok, failed, cut: with a status below 400; with another; dropped or cancelled.
+        arrived: how many there were; those that are in none of the next three never ended.
+        ok, failed, cancelled: with a status below 400; with another; dropped or cancelled.
         latency: of those that ended with a status.
-        words: how often each sequence of flags came, as `policies.outcome` packs them; for the client's
+        reasons: how often each sequence of flags came, as `policies.outcome` packs them; for the client's
             failures without a flag the status, negative.
     """
 
-    came: int
+    arrived: int
     ok: int
     failed: int
-    cut: int
+    cancelled: int
     latency: Histogram
-    words: dict[int, int]
+    reasons: dict[int, int]
 
     def __init__(self) -> None:
-        self.came = 0
+        self.arrived = 0
         self.ok = 0
         self.failed = 0
-        self.cut = 0
+        self.cancelled = 0
         self.latency = Histogram()
-        self.words = {}
+        self.reasons = {}
 
     def end(self, status: int, number: int, lasted: float) -> None:
         """One ends; its latency is in bucket `number`."""
         if status < 0:
-            self.cut += 1
+            self.cancelled += 1
             return
         if status < 400:
             self.ok += 1
@@ -64,7 +64,7 @@ class Stays:
 
     def note(self, word: int) -> None:
         """Counts a word."""
-        self.words[word] = self.words.get(word, 0) + 1
+        self.reasons[word] = self.reasons.get(word, 0) + 1
 
 
 @final
@@ -103,8 +103,8 @@ class Flow:
     """What passes one member, the client, a service or an edge: a number for each bin of time.
 
     Attributes:
-        offered: came.
-        ok, failed, cut: ended, as in `Stays`.
+        offered: arrived.
+        ok, failed, cancelled: ended, as in `Outcomes`.
         attempts, retries, hedges, originals: as in `Tries`.
         total: latencies that ended, s.
         present: how many there were.
@@ -116,7 +116,7 @@ class Flow:
     offered: array[int]
     ok: array[int]
     failed: array[int]
-    cut: array[int]
+    cancelled: array[int]
     attempts: array[int]
     retries: array[int]
     hedges: array[int]
@@ -129,19 +129,19 @@ class Flow:
     rows: int
 
     def __init__(self, origin: float, width: float, most: int) -> None:
-        self.offered = integers(ROOM)
-        self.ok = integers(ROOM)
-        self.failed = integers(ROOM)
-        self.cut = integers(ROOM)
-        self.attempts = integers(ROOM)
-        self.retries = integers(ROOM)
-        self.hedges = integers(ROOM)
-        self.originals = integers(ROOM)
-        self.total = floats(ROOM)
-        self.ends = integers(ROOM)
+        self.offered = integers(BINS)
+        self.ok = integers(BINS)
+        self.failed = integers(BINS)
+        self.cancelled = integers(BINS)
+        self.attempts = integers(BINS)
+        self.retries = integers(BINS)
+        self.hedges = integers(BINS)
+        self.originals = integers(BINS)
+        self.total = floats(BINS)
+        self.ends = integers(BINS)
         self.present = Gauge(origin, width, most)
         self.live = Histogram()
-        self.packed = integers(ROOM)
+        self.packed = integers(BINS)
         self.rows = 0
 
     def begin(self, bin: int, now: float) -> None:
@@ -153,7 +153,7 @@ class Flow:
         """One ends; its latency is in bucket `number`."""
         self.present.add(-1, now)
         if status < 0:
-            self.cut[bin] += 1
+            self.cancelled[bin] += 1
             return
         if status < 400:
             self.ok[bin] += 1
@@ -194,7 +194,7 @@ class Flow:
         self.offered = longer_integers(self.offered, bins)
         self.ok = longer_integers(self.ok, bins)
         self.failed = longer_integers(self.failed, bins)
-        self.cut = longer_integers(self.cut, bins)
+        self.cancelled = longer_integers(self.cancelled, bins)
         self.attempts = longer_integers(self.attempts, bins)
         self.retries = longer_integers(self.retries, bins)
         self.hedges = longer_integers(self.hedges, bins)
@@ -217,7 +217,7 @@ class StreamRecorder(Recorder):
         room: bins that the flows have room for.
         service_of: number of each replica's service.
         client, services, edges: what passes them.
-        requests, calls, visits: measured stays, of the client, by edge, by replica.
+        requests, calls, visits: what was measured, of the client, by edge, by replica.
         ok_latency: of the client's requests that succeeded.
         tries: measured attempts, by edge.
         ejected_from: how often in the measured time and the drain, by edge · replicas + replica.
@@ -234,10 +234,10 @@ class StreamRecorder(Recorder):
     client: Flow
     services: list[Flow]
     edges: list[Flow]
-    requests: Stays
+    requests: Outcomes
     ok_latency: Histogram
-    calls: list[Stays]
-    visits: list[Stays]
+    calls: list[Outcomes]
+    visits: list[Outcomes]
     tries: list[Tries]
     ejected_from: dict[int, int]
 
@@ -251,7 +251,7 @@ class StreamRecorder(Recorder):
         self.start = start
         self.bin = 0
         self.until = origin + width if most > 1 else inf
-        self.room = ROOM
+        self.room = BINS
         self.service_of = integers(len(service_of))
         services = 0
         for replica in range(len(service_of)):
@@ -261,10 +261,10 @@ class StreamRecorder(Recorder):
         self.client = Flow(origin, width, most)
         self.services = [Flow(origin, width, most) for _ in range(services)]
         self.edges = [Flow(origin, width, most) for _ in range(edges)]
-        self.requests = Stays()
+        self.requests = Outcomes()
         self.ok_latency = Histogram()
-        self.calls = [Stays() for _ in range(edges)]
-        self.visits = [Stays() for _ in range(len(service_of))]
+        self.calls = [Outcomes() for _ in range(edges)]
+        self.visits = [Outcomes() for _ in range(len(service_of))]
         self.tries = [Tries() for _ in range(edges)]
         self.ejected_from = {}
 
@@ -275,7 +275,7 @@ class StreamRecorder(Recorder):
             self.advance(now)
         self.client.begin(self.bin, now)
         if now >= self.start:
-            self.requests.came += 1
+            self.requests.arrived += 1
         return 0
 
     def request_ended(
@@ -298,7 +298,7 @@ class StreamRecorder(Recorder):
             self.advance(now)
         self.edges[edge].begin(self.bin, now)
         if request_start >= self.start:
-            self.calls[edge].came += 1
+            self.calls[edge].arrived += 1
         return 0
 
     def call_ended(
@@ -336,7 +336,7 @@ class StreamRecorder(Recorder):
         flow.begin(self.bin, now)
         flow.try_(kind, extra, self.bin)
         if request_start >= self.start:
-            self.visits[replica].came += 1
+            self.visits[replica].arrived += 1
 
     def attempt_answer(
         self, row: int, replica: int, request_start: float, arrived: float, status: int, now: float

@@ -18,7 +18,7 @@ from meshsim.scenario.variation import DURATION_KIND, RATE_KIND, kind, quantity
 from meshsim.units import show_duration, show_ratio
 
 MOST_LINES = 5
-"""So many combinations of other keys are told apart as lines of one panel; more become a map."""
+"""So many combinations of other keys are drawn as lines of one panel; more become a map."""
 CROWDED_RATIO = 0.1
 """A linear axis is crowded where half the values lie within this share of it."""
 
@@ -48,7 +48,7 @@ class Numbers(Protocol):
 
     @property
     def unstable(self) -> int:
-        """In how many replications work piled up."""
+        """In how many replications it was unstable."""
 
     @property
     def numbers(self) -> Mapping[str, Mapping[str, Any]]:

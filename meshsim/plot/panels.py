@@ -78,7 +78,7 @@ class Panel:
     def _dots(
         self, points: Sequence[Numbers], places: NDArray[np.float64], middle: NDArray[np.float64], colour: str
     ) -> None:
-        """A dot for each point: hollow where work piled up, for then its numbers depend on the duration."""
+        """A dot for each point: hollow where it was unstable, for then its numbers depend on the duration."""
         steady = np.array([point.unstable == 0 for point in points])
         look: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 3.6, "color": colour}
         self.axes.plot(places[steady], middle[steady], **look)

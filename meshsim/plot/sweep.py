@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 from meshsim.plot import maps, panels, style
 from meshsim.plot.axis import MOST_LINES, Axis, Line, Numbers, lines, number, others, shortened
@@ -15,6 +15,22 @@ SHORT_RATIO = 0.99
 """Goodput below this share of the offered load falls short of it."""
 
 
+class Header(Protocol):
+    """What a picture tells of a sweep; `meshsim.lab.jobs.journal.Header` is one."""
+
+    @property
+    def seed(self) -> int:
+        """Of the first replication."""
+
+    @property
+    def replications(self) -> int:
+        """Of each point."""
+
+    @property
+    def version(self) -> str:
+        """Of meshsim."""
+
+
 class DrawableSweep(Protocol):
     """What a picture is made from; `meshsim.lab.sweep.Sweep` is one."""
 
@@ -23,8 +39,8 @@ class DrawableSweep(Protocol):
         """The points."""
 
     @property
-    def header(self) -> Mapping[str, Any]:
-        """With `seed`, `replications` and `version`."""
+    def header(self) -> Header:
+        """With its seed, replications and version."""
 
     @property
     def engine(self) -> str:
@@ -92,15 +108,18 @@ def _maps(
 def _caption(sweep: DrawableSweep, intervals: str) -> list[str]:
     """Where the picture comes from; `intervals` are what shows them, empty for a map, which shows none."""
     said = sweep.header
-    replications = said["replications"]
-    seeds = f"seed {said['seed']}" + (f" to {said['seed'] + replications - 1}" if replications > 1 else "")
-    words = [f"meshsim {said['version']} · engine {sweep.engine} · {seeds} at each point"]
+    replications = said.replications
+    seeds = f"seed {said.seed}" + (f" to {said.seed + replications - 1}" if replications > 1 else "")
+    words = [f"meshsim {said.version} · engine {sweep.engine} · {seeds} at each point"]
     if replications > 1:
         shown = f"medians, {intervals}: {_confidence(sweep)} intervals of the median"
         words.append(shown if intervals else "medians")
     line = " · ".join(words) + (" · PARTIAL: interrupted" if sweep.partial else "")
     if intervals and any(point.unstable for point in sweep.digests):
-        return [line, "hollow: work piled up faster than it was done, so a longer run gives other numbers"]
+        return [
+            line,
+            "hollow: unstable, queues grew throughout the window; a longer run gives other numbers",
+        ]
     return [line]
 
 
@@ -117,7 +136,7 @@ def sweep_alt_text(sweep: DrawableSweep) -> str:
     """The picture in one sentence, for those who can't see it."""
     axis, found = lines(sweep.grid, sweep.digests)
     ends = [shortened(axis.values[place]) for place in (0, -1)]
-    replications = sweep.header["replications"]
+    replications = sweep.header.replications
     words = [f"{sweep.grid.scenario.name or 'sweep'}: {axis.key} from {ends[0]} to {ends[1]}"]
     words[0] += f" in {len(axis.values)} values, {replications} run{'s' if replications > 1 else ''} each"
     names = ", ".join(others(sweep.grid, axis.key))

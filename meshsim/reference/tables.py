@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
-from typing import TypeVar
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from meshsim.measure.grid import Floats, Grid
-from meshsim.measure.records import Attempts, Calls, Requests
+from meshsim.measure.table import Rows, table_of
 from meshsim.reference.station import Levels
 
 NAN = math.nan
-Columns = TypeVar("Columns", Requests, Calls, Attempts)
-TYPES: defaultdict[str, type] = defaultdict(lambda: np.float64, extra=np.bool_, flag=np.str_, version=np.str_)
-TYPES |= dict.fromkeys(("load", "status", "attempts", "edge", "replica", "kind"), np.int64)
-"""Of the columns; a time where nothing else is said."""
 
 
 @dataclass(slots=True)
@@ -101,14 +95,13 @@ class Tables:
     ejections: list[tuple[float, int, int]] = field(default_factory=list)
 
 
-def columns(kind: type[Columns], rows: Sequence[object]) -> Columns:
+def columns(kind: type[Rows], rows: Sequence[object]) -> Rows:
     """Rows as arrays: those of :class:`Requests`, :class:`Calls` or :class:`Attempts`."""
-    return kind(
-        **{
-            column.name: np.array([getattr(row, column.name) for row in rows], TYPES[column.name])
-            for column in fields(kind)
-        }
-    )
+
+    def column(name: str, _: type) -> list[object] | None:
+        return [getattr(row, name) for row in rows] if rows and hasattr(rows[0], name) else None
+
+    return table_of(kind, column, len(rows))
 
 
 def integrals(levels: Sequence[Levels], grid: Grid, end: float) -> tuple[Floats, Floats]:

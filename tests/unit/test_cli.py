@@ -194,7 +194,7 @@ def test_ctrl_c_keeps_what_there_is(small, tmp_path) -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert result.returncode == 130, result.stderr
     assert result.stderr.splitlines() == [
-        "meshsim: stopping, and keeping what there is; Ctrl-C again gives up",
+        "meshsim: stopping, and keeping the results so far; Ctrl-C again aborts",
         "meshsim: interrupted; the results are partial",
     ]
     assert "Interrupted" in result.stdout

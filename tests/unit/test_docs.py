@@ -276,6 +276,7 @@ def test_reading_results_has_every_field_and_column(tmp_path: Path) -> None:
     for title, columns in {"requests": run.requests, "series": run.series, "spans": run.spans}.items():
         section = text.partition(f"## {title}.parquet")[2].partition("\n## ")[0]
         assert sorted(columns) == sorted(rows(section)), title
+    assert all(f"| `{name}` | {meaning} |" in text for name, meaning in requests.COLUMNS.items())
 
 
 FREE = {"services", "edges", "versions", "failures", "flags", "ci"}

@@ -41,7 +41,7 @@ def batch(
     """Runs scenario files and those in folders, as many at once as there are cores.
 
     A file that can't be used keeps no other from running. Ctrl-C ends it early: what has finished until then
-    is returned (and saved). A second Ctrl-C gives up.
+    is returned (and saved). A second Ctrl-C aborts.
 
     Args:
         paths: files and folders, see `meshsim.lab.sources.sources`.

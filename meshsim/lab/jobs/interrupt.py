@@ -1,4 +1,4 @@
-"""Ctrl-C during a long run: the first asks it to stop where its tables are whole, the second gives up.
+"""Ctrl-C during a long run: the first asks it to stop where its tables are whole, the second aborts.
 
 A KeyboardInterrupt at any instruction could leave a row half written; so the first press only leaves word,
 which the engine's next report of progress takes up.

@@ -15,6 +15,8 @@ import errno
 import hashlib
 import json
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -27,6 +29,7 @@ from meshsim.lab import files
 from meshsim.lab.jobs import seal
 from meshsim.lab.output import FORMATS, Written
 from meshsim.lab.tidy import Row, Run, runs_of
+from meshsim.measure.result import Result
 from meshsim.measure.table import Table
 from meshsim.scenario import written
 from meshsim.scenario.grid import Grid, text
@@ -39,31 +42,57 @@ META, DIGEST = "meshsim", "meshsim.sha256"
 """The keys of a table's metadata under which it says which sweep it is, and proves that it is whole."""
 UNLIKE_RESULTS = {"name", "description", "engine", "seed", "sweep", "objectives"}
 """Keys of a scenario that change no number of a sweep, or are told by themselves."""
-KEPT = "what has finished before is kept: make room, and the same command (without --fresh) goes on"
+KEPT = "finished runs are kept: make room, and the same command (without --fresh) resumes"
 REMEDY = "choose another folder with --out, or begin anew with --fresh"
 OLD = "an earlier version of meshsim wrote it, without the digests that would show damage"
 DAMAGED = "it is damaged: what it holds does not match its digest"
 
-Header = dict[str, Any]
+
+@dataclass(frozen=True)
+class Header(Result):
+    """Which sweep this is: what must be the same for finished runs to be of use, and how to make it again.
+
+    Attributes:
+        format: of the files.
+        version, sources: of meshsim.
+        scenario: its name.
+        keys: what is varied, and its values.
+        seed: of the first replication.
+        engine: that was asked for.
+        points: a digest of the scenarios.
+        replications: of each point.
+        text: the scenario as YAML.
+    """
+
+    format: int
+    version: str
+    sources: str
+    scenario: str
+    keys: dict[str, list[str]]
+    seed: int
+    engine: str
+    points: str
+    replications: int
+    text: str
 
 
 def header(grid: Grid, *, seed: int, engine: str, replications: int) -> Header:
-    """Which sweep this is: what must be the same for finished runs to be of use, and how to make it again."""
+    """Which sweep this is."""
     digest = hashlib.sha256()
     for point in grid.points:
         digest.update(point.scenario.model_dump_json(exclude=UNLIKE_RESULTS).encode())
-    return {
-        "format": FORMAT,
-        "version": version.VERSION,
-        "sources": forms.model(),
-        "scenario": grid.scenario.name,
-        "keys": {key: [text(value) for value in values] for key, values in grid.keys.items()},
-        "seed": seed,
-        "engine": engine,
-        "points": digest.hexdigest(),
-        "replications": replications,
-        "text": written.text(grid.scenario),
-    }
+    return Header(
+        format=FORMAT,
+        version=version.VERSION,
+        sources=forms.model(),
+        scenario=grid.scenario.name,
+        keys={key: [text(value) for value in values] for key, values in grid.keys.items()},
+        seed=seed,
+        engine=engine,
+        points=digest.hexdigest(),
+        replications=replications,
+        text=written.text(grid.scenario),
+    )
 
 
 class Memory:
@@ -210,7 +239,7 @@ class Journal(Memory):
             journal.truncate(whole)
         if whole:
             self._out = path.open("ab", buffering=0)
-            self._write(self.header)  # which may ask for more replications than the one before
+            self._write(self.header.as_dict())  # which may ask for more replications than the one before
 
     def _take(self, line: bytes, number: int, place: str) -> None:
         """Takes in what a line of the journal says; the first says which sweep it is."""
@@ -229,31 +258,31 @@ class Journal(Memory):
         else:
             self.finished[entry["run"][0], entry["run"][1]] = entry["rows"]
 
-    def _check(self, said: Header) -> None:
+    def _check(self, said: Mapping[str, Any]) -> None:
         """Refuses a folder in which another sweep was made."""
         told = {
             "format": "it was written by another version of meshsim",
-            "version": f"it was made by meshsim {said.get('version')}, this is {self.header['version']}",
+            "version": f"it was made by meshsim {said.get('version')}, this is {self.header.version}",
             "sources": "the sources of meshsim have changed since, and with them perhaps its numbers",
             "keys": "it varies other keys or values",
             "points": f"its scenario ({said.get('scenario')}) says something else",
-            "seed": f"its seed is {said.get('seed')}, not {self.header['seed']}",
-            "engine": f"its engine is {said.get('engine')}, not {self.header['engine']}",
+            "seed": f"its seed is {said.get('seed')}, not {self.header.seed}",
+            "engine": f"its engine is {said.get('engine')}, not {self.header.engine}",
         }
         for key, words in told.items():
-            if said.get(key) != self.header[key]:
+            if said.get(key) != getattr(self.header, key):
                 raise MeshsimError(f"{self.folder} holds another sweep: {words}; {REMEDY}")
-        if said["replications"] > self.header["replications"]:
+        if said["replications"] > self.header.replications:
             raise MeshsimError(
                 f"{self.folder} holds this sweep with {said['replications']} replications, more than"
-                f" {self.header['replications']}; ask for at least as many, or {REMEDY}"
+                f" {self.header.replications}; ask for at least as many, or {REMEDY}"
             )
 
     # ---- writing ------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
         self._out = (self.folder / JOURNAL).open("wb", buffering=0)
-        self._write(self.header)
+        self._write(self.header.as_dict())
         _sync_folder(self.folder)
 
     def _write(self, entry: dict[str, Any]) -> None:
@@ -280,7 +309,7 @@ def save(folder: Path, table: Table, header: Header, beside: Written) -> list[Pa
     Raises:
         MeshsimError: they can't be written.
     """
-    text = json.dumps(header, allow_nan=False)
+    text = json.dumps(header.as_dict(), allow_nan=False)
     said = {META: text, DIGEST: seal.table_digest(text, table)}
     written = files.write(folder, {TABLE: _synced(files.parquet_writer(table, said)), **beside})
     with contextlib.suppress(OSError):
@@ -288,7 +317,7 @@ def save(folder: Path, table: Table, header: Header, beside: Written) -> list[Pa
     return written
 
 
-def load(path: Path) -> tuple[Header, Table]:
+def load(path: Path) -> tuple[dict[str, Any], Table]:
     """Which sweep a table is of, and its columns.
 
     Raises:
@@ -314,7 +343,7 @@ def load(path: Path) -> tuple[Header, Table]:
         raise MeshsimError(f"{path}: {OLD}; {REMEDY}")
     if said[DIGEST] != seal.table_digest(said[META], table):
         raise MeshsimError(f"{path}: {DAMAGED}; {REMEDY}")
-    header: Header = json.loads(said[META])
+    header: dict[str, Any] = json.loads(said[META])
     return header, table
 
 

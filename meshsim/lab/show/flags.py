@@ -17,7 +17,7 @@ FLAGS = {
     "FI": "a fault was injected",
     "RL": "the rate limit refused it",
     "UPE": "upstream protocol error: what came back was no HTTP, or broke off",
-    "NR": "no route: nobody has that name",
+    "NR": "no route: no service has that name",
     "DC": "the caller went away before it had its answer",
     "DPE": "downstream protocol error: what the caller sent was no HTTP",
     "SI": "idle for too long: neither side sent anything",

@@ -128,10 +128,13 @@ def show_run(out: Console, summary: Summary, written: list[Path]) -> None:
         out.print(f"[bold red]{escape(summary.unstable.reason)}[/]")
     for note in summary.notes:
         out.print(f"[yellow]Note:[/] {escape(note)}")
-    last = summary.seed + summary.replications - 1
-    seeds = f"seed {summary.seed}" + (f" to {last}" if last > summary.seed else "")
+    seeds = _seeds(summary.seed, summary.replications)
     out.print(f"[dim]meshsim {summary.version}, engine {escape(summary.engine)}, {seeds}[/]")
     show_written(out, written)
+
+
+def _seeds(first: int, replications: int) -> str:
+    return f"seed {first}" + (f" to {first + replications - 1}" if replications > 1 else "")
 
 
 def show_comparison(out: Console, numbers: ComparisonNumbers, written: list[Path], *, every: bool) -> None:
@@ -209,12 +212,14 @@ def show_sweep(out: Console, done: Sweep, folder: Path) -> None:
 
     show(out, sheet(done))
     if any(digest.unstable for digest in done.digests):
-        out.print("[yellow]Note:[/] unsteady: work piled up faster than it was done; a longer run differs.")
+        out.print(
+            "[yellow]Note:[/] unstable: queues grew throughout the measurement window;"
+            " a longer run gives other numbers."
+        )
     said = done.header
-    last = said["seed"] + said["replications"] - 1
-    seeds = f"seed {said['seed']}" + (f" to {last}" if said["replications"] > 1 else "")
+    seeds = _seeds(said.seed, said.replications)
     made = f"{done.runs} of {done.wanted} runs, " if done.partial else ""
-    out.print(f"[dim]meshsim {said['version']}, engine {escape(done.engine)}, {made}{seeds} at each point[/]")
+    out.print(f"[dim]meshsim {said.version}, engine {escape(done.engine)}, {made}{seeds} at each point[/]")
     if done.resumed:
         out.print(
             f"{done.resumed} runs were in {escape(str(folder))} already, {done.computed} were made now."

@@ -99,7 +99,7 @@ def headline(mesh: LiveMesh) -> str:
         return f"[bold]{name}[/] serves, for {max(0.0, mesh.now):.0f} s so far; Ctrl-C ends it"
     if mesh.now <= scenario.duration:
         return f"[bold]{name}[/] {max(0.0, mesh.now):.0f} s of {scenario.duration:g} s; Ctrl-C ends it early"
-    return f"[bold]{name}[/] {mesh.now:.0f} s; the load is over, and what it began is being finished"
+    return f"[bold]{name}[/] {mesh.now:.0f} s; the load has ended; requests in flight are completing"
 
 
 class Lines:

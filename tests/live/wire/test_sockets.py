@@ -61,7 +61,7 @@ async def listen(handler: Handler, limits: Limits = LIMITS) -> tuple[asyncio.Ser
     return server, server.sockets[0].getsockname()[1]
 
 
-class Passing(ServerStream):
+class BinnedFlow(ServerStream):
     """A request on its way through the small proxy, with back-pressure both ways."""
 
     def __init__(self, proxy: Proxy, down: ServerConnection, head: RequestHead):
@@ -91,7 +91,7 @@ class Passing(ServerStream):
 class Coming(Reply):
     """Its response on the way back."""
 
-    def __init__(self, proxy: Proxy, passing: Passing):
+    def __init__(self, proxy: Proxy, passing: BinnedFlow):
         self.proxy = proxy
         self.passing = passing
 
@@ -133,7 +133,7 @@ class Proxy(Handler):
         self.idle: list[ClientConnection] = []
         self.losses: list[int] = []
         self.refusals = 0
-        self.passing: list[Passing] = []
+        self.passing: list[BinnedFlow] = []
 
     async def connect(self, port: int) -> None:
         loop = asyncio.get_running_loop()
@@ -155,8 +155,8 @@ class Proxy(Handler):
         if connection.reusable:
             self.idle.append(connection)
 
-    def begin(self, connection: ServerConnection, head: RequestHead, body: bytes, whole: bool) -> Passing:
-        passing = Passing(self, connection, head)
+    def begin(self, connection: ServerConnection, head: RequestHead, body: bytes, whole: bool) -> BinnedFlow:
+        passing = BinnedFlow(self, connection, head)
         self.passing.append(passing)
         connection.proceed()
         written = request_head(head.method, head.path, head.host, head.headers, head.length)

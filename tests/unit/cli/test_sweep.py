@@ -100,8 +100,8 @@ def test_ctrl_c_keeps_what_has_finished(run, press_at) -> None:
     press_at(3)
     result = run(*VARY)
     assert result.exit_code == 130
-    assert "stopping, and keeping what there is" in result.output
-    assert "interrupted after 3 of 4 runs; the same command goes on" in result.output
+    assert "stopping, and keeping the results so far" in result.output
+    assert "interrupted after 3 of 4 runs; the same command resumes" in result.output
     assert "Written to out: sweep.parquet\n" in result.output
 
 
@@ -112,13 +112,13 @@ def test_a_second_ctrl_c_says_what_is_kept(run, monkeypatch) -> None:
     monkeypatch.setattr("meshsim.lab.sweep.sweep", given_up)
     result = run(*VARY)
     assert result.exit_code == 130
-    assert "aborted; what has finished is kept in out" in result.output
+    assert "aborted; finished runs are kept in out" in result.output
 
 
 def test_who_began_anew_is_told_not_to_do_it_again(run, press_at) -> None:
     press_at(3)
     result = run(*VARY, "--fresh")
-    assert "after 3 of 4 runs; the same command without --fresh goes on" in result.output
+    assert "after 3 of 4 runs; the same command without --fresh resumes" in result.output
 
 
 def test_ctrl_c_before_the_first_run_has_finished_writes_nothing(run, press_at, tmp_path) -> None:

@@ -113,7 +113,7 @@ def test_a_metric_without_a_value_is_told(noisy) -> None:
         ({"until": "1%", "at_most": 5}, "too few"),
         ({"until": "1%", "metric": "latency.p98"}, "did you mean latency.p9"),
         ({"metric": "latency.p99"}, "add --until"),
-        ({"at_most": 300}, "--at-most 300 is where --until gives up; add --until"),
+        ({"at_most": 300}, "--at-most 300 is a limit of --until; add --until"),
         ({"until": "1%", "seed": (1 << 63) - 20}, "out of range"),
     ],
 )

@@ -84,5 +84,5 @@ def test_every_result_brings_the_files_that_its_scenario_names(tmp_path) -> None
     assert ms.load(tmp_path / "a.yaml") == scenario
     assert ms.load(tmp_path / "b.yaml").services["a"].workers == 2
     swept = ms.sweep(scenario, {"services.a.workers": [1, 2]}, jobs=1, out=tmp_path / "sweep")
-    again = ms.loads(swept.header["text"], folder=tmp_path / "sweep")
+    again = ms.loads(swept.header.text, folder=tmp_path / "sweep")
     assert again.services == scenario.services

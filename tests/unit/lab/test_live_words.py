@@ -11,9 +11,9 @@ def found(p50: float, p99: float, busy: float = 0.4) -> LiveConditions:
     return LiveConditions(Lag(p50, p99, 2 * p99), None, {}, MachineUse(busy, 0.0), {})
 
 
-def test_rare_spikes_are_hiccups_and_no_reason_to_ask_for_less() -> None:
+def test_rare_spikes_are_short_delays_and_no_reason_to_ask_for_less() -> None:
     (said,) = words(found(1e-4, 7.8e-3), 0.03)
-    assert "hiccups: 1 % of the requests were sent 7.8 ms or more" in said
+    assert "short delays: 1 % of the requests were sent 7.8 ms or more" in said
     assert "half of them at most 100 us" in said
     assert "less load" not in said
 

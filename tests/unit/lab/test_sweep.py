@@ -504,7 +504,7 @@ def test_a_full_disk_and_ctrl_c_keep_what_has_finished(tmp_path, undisturbed) ->
         _, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "interrupted after" in err
-    assert "the same command goes on" in err
+    assert "the same command resumes" in err
     assert "Traceback" not in err
     assert eventually(lambda: not members(process.pid))
     found = finish(start(tmp_path))

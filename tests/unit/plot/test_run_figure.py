@@ -208,11 +208,11 @@ def test_labels_cover_neither_lines_nor_each_other(make_scenario, make_records) 
 
 def test_live_runs_and_notes_are_told_in_the_picture(storm) -> None:
     live = LiveConditions(None, None, {}, None, {})
-    notes = ["The machine had hiccups."]
+    notes = ["The machine had short delays."]
     storm.numbers = replace(storm.numbers, live=live, engine="envoy", notes=notes)
     found = texts(run_figure(storm))
     assert any(text.endswith("live behind Envoys") for text in found)
-    assert any("The machine had hiccups." in text for text in found)
+    assert any("The machine had short delays." in text for text in found)
 
 
 def test_a_run_that_ended_in_its_warm_up_says_so(storm) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from types import SimpleNamespace
 
 import matplotlib.image
 import numpy as np
@@ -30,7 +31,7 @@ class ByHand:
 
     def __init__(self, vary, *, missing=0, replications=7, unlimited=False, silent=False, ok=200) -> None:
         self.grid = load_grid(loads(TEXT), vary=vary)
-        self.header = {"seed": 3, "replications": replications, "version": "9.9"}
+        self.header = SimpleNamespace(seed=3, replications=replications, version="9.9")
         self.engine, self.partial = "by-hand", missing > 0
         points = self.grid.points[: len(self.grid.points) - missing]
         self.digests = [
@@ -94,7 +95,7 @@ def test_points_that_are_not_steady_are_hollow() -> None:
     figure = sweep_figure(ByHand(RATES))
     hollow = [line for line in figure.axes[0].lines if line.get_markerfacecolor() == "white"]
     assert [line.get_xdata().tolist() for line in hollow] == [[80, 100]]
-    assert "hollow: work piled up" in texts(figure)
+    assert "hollow: unstable" in texts(figure)
     assert "hollow" not in texts(sweep_figure(ByHand({"load[0].rate": ["20/s", "30/s"]})))
 
 

@@ -60,7 +60,7 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class Passing:
+class BinnedFlow:
     """What passes the members of one kind in one run.
 
     Attributes:
@@ -73,7 +73,7 @@ class Passing:
     ended: Ended
     present: Floats
 
-    def joined(self, starts: Ints, width: Floats) -> Passing:
+    def joined(self, starts: Ints, width: Floats) -> BinnedFlow:
         """The same in wider bins.
 
         Args:
@@ -88,7 +88,7 @@ class Passing:
             cell=self.ended.cell // bins * len(starts) + place[self.ended.cell % bins],
             total=None if self.ended.total is None else added(self.ended.total, starts, bins).ravel(),
         )
-        return Passing(
+        return BinnedFlow(
             {name: added(cells, starts, bins).ravel() for name, cells in self.counts.items()},
             ended,
             np.divide(present, wide, out=np.zeros_like(present), where=wide > 0).ravel(),
