@@ -1,9 +1,9 @@
 """Which form of the mesh is loaded: compiled, or the plain sources.
 
-The compiled modules lie in ``meshsim/_compiled``, where Python itself would never look. They are loaded in
-place of the sources of the same names only if they were made of exactly these sources; an extension that is
-older, or made for something else, is left alone, and `FORM` says so. So a change of a source takes effect at
-once, in the plain form, and is never silently ignored.
+The compiled modules lie in ``meshsim/_compiled``, in two extensions: all of the engine, and all of the live
+proxy. A module's names are taken from there, in place of its source, only if they were made of exactly these
+sources; an extension that is older, or made for something else, is left alone, and `FORM` says so. So a
+change of a source takes effect at once, in the plain form, and is never silently ignored.
 
 The environment variable MESHSIM_FORM chooses: ``plain`` loads the sources in any case (to step through them
 with a debugger), ``compiled`` insists.
@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import sys
 from functools import cache
-from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader, ModuleSpec
+from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from pathlib import Path
 
 TYPE_CHECKING = False
@@ -90,6 +90,30 @@ class Form:
         return "plain"
 
 
+class Names:
+    """Makes a module of the names that an extension has for all of its modules."""
+
+    def __init__(self, part: str) -> None:
+        from importlib import import_module
+
+        # NOTE: before the module is made: what the extension imports may import the module meanwhile.
+        self.part = import_module(f"meshsim._compiled.{part}")
+
+    def spec(self, name: str) -> ModuleSpec:
+        """What Python's import makes the module by."""
+        made = ModuleSpec(name, self, origin=self.part.__file__)  # type: ignore[arg-type]  # it is a loader
+        made.has_location = True
+        return made
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """Python makes the module itself."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Fills the module."""
+        names = {name: value for name, value in vars(self.part).items() if not name.startswith("__")}
+        vars(module).update(names)
+
+
 class Finder:
     """Finds compiled modules before Python finds their sources, and chooses when the first is looked for."""
 
@@ -103,12 +127,9 @@ class Finder:
         """
         if not fullname.startswith(MAYBE):
             return None
-        form, files = chosen()
-        if fullname in files:
-            from importlib.util import spec_from_file_location
-
-            file = str(files[fullname])
-            return spec_from_file_location(fullname, file, loader=ExtensionFileLoader(fullname, file))
+        form, parts = chosen()
+        if fullname in parts:
+            return Names(parts[fullname]).spec(fullname)
         if _wanted() == "compiled" and not form.live:
             why = form.reason or "the compiled proxy is older than its sources"
             if fullname.startswith(LIVE if form.compiled else (*ENGINE, *LIVE)):
@@ -117,7 +138,7 @@ class Finder:
 
 
 @cache
-def chosen() -> tuple[Form, dict[str, Path]]:
+def chosen() -> tuple[Form, dict[str, str]]:
     """What this process loads, and the extensions by the modules that they hold."""
     return (Form(False, False, ""), {}) if _wanted() == "plain" else _look()
 
@@ -141,7 +162,7 @@ def fresh(part: str = "live") -> bool:
     return form.compiled and form.checked and (form.live or part == "engine")
 
 
-def _look() -> tuple[Form, dict[str, Path]]:
+def _look() -> tuple[Form, dict[str, str]]:
     import json
 
     try:
@@ -155,22 +176,21 @@ def _look() -> tuple[Form, dict[str, Path]]:
         return Form(False, False, "the compiled engine was built for another Python"), {}
     if manifest.get("flags") != os.environ.get("MESHSIM_CFLAGS", ""):
         return Form(False, False, "the compiled engine was built with other flags for the C compiler"), {}
-    files = _files(engine, suffix)
-    if not files:
+    there = _modules("engine", engine, suffix)
+    if not there:
         return Form(False, False, "the compiled engine is older than its sources"), {}
-    more = _files(live, suffix, on=engine["digest"])
-    return Form(True, checked, "", bool(more)), {**files, **more}
+    more = _modules("live", live, suffix, on=engine["digest"])
+    return Form(True, checked, "", bool(more)), {**there, **more}
 
 
-def _files(part: dict[str, Any], suffix: str, on: str = "") -> dict[str, Path]:
-    """The extensions of a part, by the modules that they hold; none if it is older than its sources."""
+def _modules(part: str, told: dict[str, Any], suffix: str, on: str = "") -> dict[str, str]:
+    """The part by each of the modules that it holds; nothing if it is older than their sources."""
     try:
-        names = part["modules"]
-        files = {name: COMPILED / (name.partition(".")[2].replace(".", "/") + suffix) for name in names}
-        same = digest(names, on) == part["digest"] and all(file.exists() for file in files.values())
+        names = told["modules"]
+        same = digest(names, on) == told["digest"] and (COMPILED / f"{part}{suffix}").exists()
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # a damaged manifest is of no build
         return {}
-    return files if same else {}
+    return dict.fromkeys(names, part) if same else {}
 
 
 FORM: Form

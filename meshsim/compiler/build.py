@@ -8,7 +8,10 @@ import shutil
 import sys
 import sysconfig
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +20,12 @@ from setuptools.command.build_ext import build_ext
 
 from meshsim import forms
 from meshsim.compiler.header import header
-from meshsim.compiler.modules import ENGINE, LIVE, MODULES
-from meshsim.compiler.read import read
+from meshsim.compiler.modules import MODULES, PARTS, PASSING
+from meshsim.compiler.read import read, refuse_two_meanings
 from meshsim.compiler.rewrite import rewrite
+from meshsim.compiler.types import without_none
 
 ROOT = forms.PACKAGE.parent
-PARTS = {"engine": ENGINE, "live": LIVE}
 FOLDER = "meshsim._compiled"
 
 DIRECTIVES: dict[str, Any] = {
@@ -48,26 +51,52 @@ def say(text: str) -> None:
     print(f"meshsim: {text}", file=sys.stderr, flush=True)
 
 
-def generate(folder: Path) -> list[Extension]:
-    """Writes the sources as Cython reads them.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What Cython can't be told in the declarations.
 
-    Returns:
-        An extension for each module, under its own name, with the written file as its source.
+    Attributes:
+        passing: classes that the cycle collector is not to know.
+        never_none: (class, attribute): annotated, and not with None, so that it needs no look before its use.
     """
+
+    passing: set[str]
+    never_none: set[tuple[str, str]]
+
+
+def generate(folder: Path) -> Known:
+    """Writes the sources as Cython reads them, and for each part a module that holds nothing of its own."""
     program = read(ROOT, MODULES)
-    made = []
-    for name, module in program.modules.items():
-        file = folder / (name.replace(".", "/") + ".py")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        for place in file.relative_to(folder).parents:
-            (folder / place / "__init__.pxd").touch()
-            (folder / place / "__init__.py").touch()
-        file.write_text(rewrite(program, module), encoding="utf-8")
-        file.with_suffix(".pxd").write_text(header(program, module), encoding="utf-8")
-        made.append(Extension(name, [str(file)]))
-    for stray in (folder / "__init__.py", folder / "__init__.pxd"):
-        stray.unlink(missing_ok=True)
-    return made
+    place = folder / FOLDER.replace(".", "/")
+    place.mkdir(parents=True)
+    for package in (place, place.parent):
+        (package / "__init__.py").touch()
+    below = ""
+    for part, names in PARTS.items():
+        refuse_two_meanings(program, names)
+        for name in names:
+            file = folder / source_of(name)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(rewrite(program, program.modules[name], names), encoding="utf-8")
+        (place / f"{part}.pxd").write_text(header(program, names, below), encoding="utf-8")
+        (place / f"{part}.py").write_text("import cython\n", encoding="utf-8")
+        below = f"{FOLDER}.{part}"
+    passing = [cls for cls in program.classes() if cls.name in PASSING]
+    return Known(
+        {above.name for cls in passing for above in program.lineage(cls)},
+        {
+            (cls.name, name)
+            for cls in program.classes()
+            for above in program.lineage(cls)
+            for name, annotation in above.attributes.items()
+            if above.module in PARTS["engine"] and annotation is without_none(annotation)
+        },
+    )
+
+
+def source_of(name: str) -> str:
+    """Where a module's source lies, from the folder that holds the package."""
+    return name.replace(".", "/") + ".py"
 
 
 def cores() -> int:
@@ -75,37 +104,71 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def translate(folder: Path, directives: dict[str, Any], names: set[str]) -> dict[str, list[str]]:
-    """Has Cython make C of the written sources: the C files by the extension that they are for.
+def translate(folder: Path, directives: dict[str, Any], known: Known, part: str) -> str:
+    """Has Cython make one C file of all the sources of a part; for a process of its own.
+
+    NOTE: Cython knows modules of one file. Here the files' trees become one before it looks at what they say;
+    each statement knows its file and line, for tracebacks. Nor does it heed `no_gc` in a declaration.
 
     Args:
-        folder: where they are written.
+        folder: where the sources are written.
         directives: Cython's.
-        names: of the extensions that are wanted; of the other modules only the declarations are.
-    """
-    from Cython.Build import cythonize  # noqa: PLC0415 - only who builds has it
+        known: what the declarations don't say.
+        part: what is wanted.
 
-    say(f"translating {len(names)} modules to C")
-    made = cythonize(
-        [each for each in generate(folder) if _placed(each.name) in names],
-        nthreads=cores(),
+    Returns:
+        The C file.
+    """
+    # only who builds has it
+    from Cython.Build import cythonize  # noqa: PLC0415
+    from Cython.Compiler.ExprNodes import AttributeNode, NameNode  # noqa: PLC0415
+    from Cython.Compiler.Main import Context  # noqa: PLC0415
+    from Cython.Compiler.Scanning import FileSourceDescriptor  # noqa: PLC0415
+    from Cython.Compiler.Symtab import CClassScope  # noqa: PLC0415
+
+    name = f"{FOLDER}.{part}"
+    parse = Context.parse
+
+    def parse_all(context: Any, source: Any, scope: Any, pxd: bool, full_module_name: str) -> Any:
+        tree = parse(context, source, scope, pxd, full_module_name)
+        if not pxd and full_module_name == name:
+            for module in PARTS[part]:
+                file = FileSourceDescriptor(source_of(module))
+                tree.body.stats += parse(context, file, scope, pxd, full_module_name).body.stats
+        return tree
+
+    attribute_may, name_may, needs_gc = (
+        AttributeNode.may_be_none, NameNode.may_be_none, CClassScope.needs_gc
+    )  # fmt: skip
+
+    def attribute_may_be_none(node: Any) -> bool:
+        owner = getattr(node.obj.type, "name", "")
+        return (owner, node.attribute) not in known.never_none and bool(attribute_may(node))
+
+    def name_may_be_none(node: Any) -> bool:
+        return node.name != "self" and bool(name_may(node))
+
+    def collected(scope: Any) -> bool:
+        return scope.name not in known.passing and bool(needs_gc(scope))
+
+    changed: list[Any] = [Context, AttributeNode, NameNode, CClassScope]
+    changed[0].parse, changed[1].may_be_none = parse_all, attribute_may_be_none
+    changed[2].may_be_none, changed[3].needs_gc = name_may_be_none, collected
+    os.chdir(folder)  # tracebacks name the files as seen from here
+    (made,) = cythonize(
+        [Extension(name, [source_of(name)])],
         compiler_directives=directives,
-        include_path=[str(folder)],
+        include_path=["."],
         quiet=True,
         force=True,
     )
-    return {_placed(each.name): each.sources for each in made}
+    return str(folder / made.sources[0])
 
 
 def digests() -> dict[str, str]:
     """What tells the sources of each part, as they are, from any others."""
-    engine = forms.digest(ENGINE)
-    return {"engine": engine, "live": forms.digest(LIVE, on=engine)}
-
-
-def _placed(name: str) -> str:
-    """The name of the extension that holds a module: where it lies."""
-    return f"{FOLDER}.{name.partition('.')[2]}"
+    engine = forms.digest(PARTS["engine"])
+    return {"engine": engine, "live": forms.digest(PARTS["live"], on=engine)}
 
 
 def _flags() -> list[str]:
@@ -123,12 +186,11 @@ class Build(build_ext):
 
     directives = DIRECTIVES
     checked = True
-    done = 0
     extensions: list[Extension]
 
     def finalize_options(self) -> None:
         self.made_of: dict[str, str] = {}
-        self.parallel = cores()
+        self.parallel = cores()  # setuptools compiles as many extensions at once
         super().finalize_options()
 
     def run(self) -> None:
@@ -144,11 +206,15 @@ class Build(build_ext):
             try:
                 self._target().joinpath("manifest.json").unlink(missing_ok=True)
                 self.made_of = digests()
-                names = {extension.name for extension in self.extensions}
-                sources = translate(Path(folder), self.directives, names)
-                for extension in self.extensions:
+                parts = [extension.name.removeprefix(f"{FOLDER}.") for extension in self.extensions]
+                say(f"translating to C: {', '.join(parts)}")
+                known = generate(Path(folder))
+                with ProcessPoolExecutor(cores()) as pool:
+                    sources = pool.map(partial(translate, Path(folder), self.directives, known), parts)
+                say("compiling")
+                for extension, source in zip(self.extensions, sources, strict=True):
                     self._folder(extension)
-                    extension.sources = sources[extension.name]
+                    extension.sources = [source]
                     extension.extra_compile_args = _flags()
                 self.build_temp = str(Path(folder) / "objects")
                 super().run()
@@ -157,19 +223,6 @@ class Build(build_ext):
                 self._give_up(error)
                 if not isinstance(error, Exception):
                     raise
-
-    def build_extensions(self) -> None:
-        """Compiles, the largest first, on all cores."""
-        say(f"compiling {len(self.extensions)} modules on {self.parallel} cores")
-        largest_first = sorted(self.extensions, key=lambda each: -Path(each.sources[0]).stat().st_size)
-        with ThreadPoolExecutor(self.parallel) as pool:
-            for _ in pool.map(self._one, largest_first):
-                pass
-
-    def _one(self, extension: Extension) -> None:
-        self.build_extension(extension)
-        self.done += 1
-        say(f"[{self.done}/{len(self.extensions)}] {extension.name.removeprefix(FOLDER + '.')}")
 
     def _folder(self, extension: Extension) -> None:
         """Makes the folder that an extension goes into: in place, setuptools expects it to be there."""
@@ -207,9 +260,9 @@ class Build(build_ext):
             say(line)
 
 
-def extensions(names: list[str] = MODULES) -> list[Extension]:
-    """What setuptools is told of: placeholders, which `Build` replaces when it runs."""
-    return [Extension(_placed(name), [], optional=True) for name in names]
+def extensions(parts: Iterable[str] = PARTS) -> list[Extension]:
+    """What setuptools is told of: placeholders, which `Build` fills when it runs."""
+    return [Extension(f"{FOLDER}.{part}", []) for part in parts]
 
 
 def build_in_place(*, checked: bool = True, stale: bool = False) -> bool:
@@ -220,8 +273,8 @@ def build_in_place(*, checked: bool = True, stale: bool = False) -> bool:
         stale: only what is older than its sources.
     """
     kept = stale and checked and forms.fresh("engine")
-    names = LIVE if kept else MODULES
-    command = Build(Distribution({"name": "meshsim", "ext_modules": extensions(names), "packages": []}))
+    parts = ["live"] if kept else list(PARTS)
+    command = Build(Distribution({"name": "meshsim", "ext_modules": extensions(parts), "packages": []}))
     command.inplace = False
     command.directives = DIRECTIVES if checked else {**DIRECTIVES, **UNCHECKED}
     command.checked = checked

@@ -1,11 +1,12 @@
-"""Writes a module's declarations for Cython (.pxd): C types for what the annotations say."""
+"""Writes the declarations of a part for Cython (.pxd): C types for what the annotations say."""
 
 from __future__ import annotations
 
 import ast
 import re
 
-from meshsim.compiler.modules import OPEN
+from meshsim.compiler.modules import OPEN, OPEN_METHODS, PASSING
+from meshsim.compiler.pool import POOL
 from meshsim.compiler.read import Class, Module, Program, Signature, is_property
 from meshsim.compiler.types import Locals, c_type
 
@@ -41,59 +42,47 @@ def is_declared(program: Program, cls: Class, name: str) -> bool:
     return not special and (base is None or program.method(base, name) is None)
 
 
-def header(program: Program, module: Module) -> str:
-    """The text of a module's .pxd."""
-    lines = ["# made from the annotations of the source; see meshsim.compiler", "cimport cython"]
+def header(program: Program, part: list[str], below: str = "") -> str:
+    """The text of a part's .pxd: all of its modules in one.
+
+    Args:
+        program: all modules.
+        part: the names of those of this part.
+        below: the extension of the part on which it stands.
+    """
+    modules = [program.modules[name] for name in part]
+    lines = ["# made from the annotations of the sources; see meshsim.compiler", "cimport cython"]
     lines.append("from libc.stdint cimport int64_t, uint64_t")
-    # before the imports, for modules that need each other's types
-    lines += [f"cdef class {name}" for name in module.classes]
-    lines += _cimports(program, module)
-    lines += _wide(program, module)
-    for name, signature in module.functions.items():
-        lines += _function(program, module, name, signature)
-    for cls in module.classes.values():
-        lines += ["", *_class(program, module, cls)]
-    for cls in module.classes.values():
-        if has_factory(cls):
-            arguments = _arguments(program, module, cls.methods["__init__"])
-            lines.append(f"@cython.locals(made={cls.name})")
-            lines.append(f"cdef {cls.name} {factory(cls.name)}({arguments})")
+    lines += [f"from {below} cimport *"] if below else []
+    lines += [f"from libc.math cimport {name}" for name in sorted(_mathematics(modules))]
+    # all names before all classes, for classes that need each other
+    lines += [f"cdef class {name}" for module in modules for name in module.classes]
+    lines += _wide(program, modules)
+    if any(name in PASSING for module in modules for name in module.classes):
+        lines += [
+            "cdef extern from *:",
+            '    """',
+            *POOL.split("\n"),
+            '    """',
+            "    void meshsim_pool(object type)",
+        ]
+    for module in modules:
+        for name, signature in module.functions.items():
+            lines += _function(program, module, name, signature)
+        for cls in module.classes.values():
+            lines += ["", *_class(program, module, cls)]
+        for cls in module.classes.values():
+            if has_factory(cls):
+                arguments = _arguments(program, module, cls.methods["__init__"])
+                lines.append(f"@cython.locals(made={cls.name})")
+                lines.append(f"cdef {cls.name} {factory(cls.name)}({arguments})")
     return "\n".join(lines) + "\n"
 
 
-def _cimports(program: Program, module: Module) -> list[str]:
-    lines = []
-    calls = [node.func for node in ast.walk(module.tree) if isinstance(node, ast.Call)]
-    called = {function.id for function in calls if isinstance(function, ast.Name)}
-    for name, (origin, there) in module.imports.items():
-        if origin == "math":
-            if there in C_MATH:
-                lines.append(f"from libc.math cimport {there}")
-            elif there in C_NAMES:
-                lines.append(f"from libc.math cimport {C_NAMES[there]}")
-        elif program.home(module, name) is not None and there not in program.modules[origin].constants:
-            lines.append(f"from {origin} cimport {there}")
-            cls = program.class_of(module, name)
-            if cls is not None and has_factory(cls) and name in called:
-                lines.append(f"from {origin} cimport {factory(there)}")
-    return lines + [
-        f"from {origin} cimport {name}"
-        for origin, name in sorted(_classes_of_locals(program, module))
-        if origin != module.name and name not in module.imports
-    ]
-
-
-def _classes_of_locals(program: Program, module: Module) -> set[tuple[str, str]]:
-    """Classes of local variables, which the source need not import."""
-    found: set[tuple[str, str]] = set()
-    owners: list[tuple[Class | None, dict[str, Signature]]] = [(None, module.functions)]
-    owners += [(cls, cls.methods) for cls in module.classes.values()]
-    for owner, signatures in owners:
-        for signature in signatures.values():
-            local = Locals(program, module, owner)
-            local.of(signature)
-            found |= local.classes
-    return found
+def _mathematics(modules: list[Module]) -> set[str]:
+    """What the modules import that C's mathematics has."""
+    imports = {there for module in modules for origin, there in module.imports.values() if origin == "math"}
+    return (imports & C_MATH) | {C_NAMES[there] for there in imports if there in C_NAMES}
 
 
 def is_wide(module: Module, name: str) -> bool:
@@ -102,13 +91,14 @@ def is_wide(module: Module, name: str) -> bool:
     return name in module.keys or (isinstance(value, int) and abs(value) >= 1 << 31)
 
 
-def _wide(program: Program, module: Module) -> list[str]:
+def _wide(program: Program, modules: list[Module]) -> list[str]:
     """Constants of 64 bits, as macros."""
-    used = {name: (module, value) for name, value in module.constants.items() if is_wide(module, name)}
-    for name in module.imports:
-        found = program.constant_of(module, name)
-        if found and is_wide(*found):
-            used[found[1]] = found[0], found[0].constants[found[1]]
+    used = {}
+    for module in modules:
+        for name in (*module.constants, *module.imports):
+            found = program.constant_of(module, name)
+            if found and is_wide(*found):
+                used[found[1]] = found[0], found[0].constants[found[1]]
     if not used:
         return []
     lines = ["cdef extern from *:", '    """']
@@ -129,14 +119,22 @@ def _arguments(program: Program, module: Module, signature: Signature, *, own: b
     return ", ".join(["self", *written] if own else written)
 
 
-def gives_none(program: Program, cls: Class | None, name: str) -> bool:
-    """Whether a method without a result gives None in C too, because Python code may override it.
+def is_open(program: Program, cls: Class | None, name: str) -> bool:
+    """Whether Python code may override a method; if it has no result it then gives None in C too.
 
-    Any other returns 0. Either result tells of an exception (by being NULL, or -1), which costs its
-    caller less than to ask Python whether there is one.
+    Any other without a result returns 0. Either result tells of an exception (by being NULL, or -1), which
+    costs its caller less than to ask Python whether there is one.
     """
     return cls is not None and any(
-        above.name in OPEN and name in above.methods for above in program.lineage(cls)
+        (above.name in OPEN and name in above.methods) or name in OPEN_METHODS.get(above.name, ())
+        for above in program.lineage(cls)
+    )
+
+
+def is_final(program: Program, cls: Class, name: str) -> bool:
+    """Whether no class below overrides a method, so that C can call it directly, and inline it."""
+    return not is_open(program, cls, name) and not any(
+        name in below.methods and cls in program.lineage(below)[1:] for below in program.classes()
     )
 
 
@@ -150,7 +148,7 @@ def _result(
 ) -> tuple[str, str]:
     """The C type of a result, and how an exception shows in it."""
     if returns_nothing(signature):
-        return ("object", "") if gives_none(program, cls, name) else ("int", " except -1")
+        return ("object", "") if is_open(program, cls, name) else ("int", " except -1")
     result = c_type(program, module, signature.returns)
     if result == "bint":
         return result, " except -1"

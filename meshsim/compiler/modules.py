@@ -9,7 +9,6 @@ OPEN = {
     "Balancer",
     "RetryRule",
     "Distribution",
-    "Visit",
     "Owner",
     "Handler",
     "Reply",
@@ -17,7 +16,23 @@ OPEN = {
     "Delivery",
     "LiveClock",
 }
-"""Classes that Python code derives from: bodies, and users with policies of their own."""
+"""Classes whose methods Python code overrides: bodies, and users with policies of their own."""
+
+OPEN_METHODS = {"Visit": {"go_home", "vanish"}}
+"""Of other classes, these methods alone. All that no source overrides are called directly."""
+
+PASSING = {
+    "Attempt",
+    "Call",
+    "ClientRequest",
+    "HedgeTimer",
+    "Journey",
+    "Nap",
+    "Notice",
+    "Pass",
+    "Request",
+}
+"""Classes whose objects a request makes, and takes with it: see `meshsim.compiler.pool`."""
 
 ENGINE = [
     "meshsim.random",
@@ -62,6 +77,8 @@ ENGINE = [
 """What engines run, in the order of imports."""
 
 LIVE = [
+    "meshsim.live.wire.limits",
+    "meshsim.live.wire.stream",
     "meshsim.live.wire.heads",
     "meshsim.live.wire.chunks",
     "meshsim.live.wire.framing",
@@ -85,6 +102,8 @@ LIVE = [
 ]
 """What a live proxy runs for each request; these stand on the engine's.
 
-A part of its own: a change in it leaves the engine's extensions as good as before."""
+A part of its own: a change in it leaves the engine's extension as good as before."""
 
 MODULES = [*ENGINE, *LIVE]
+PARTS = {"engine": ENGINE, "live": LIVE}
+"""Each is compiled to one extension: calls within it are C's own, and the compiler can inline them."""

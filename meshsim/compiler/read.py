@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeGuard
@@ -92,6 +93,11 @@ class Program:
         found = self.home(module, name)
         return found if found and found[1] in found[0].constants else None
 
+    def classes(self) -> Iterator[Class]:
+        """All compiled classes."""
+        for module in self.modules.values():
+            yield from module.classes.values()
+
     def base_of(self, cls: Class) -> Class | None:
         """The class that a class is derived from."""
         return self.class_of(self.modules[cls.module], cls.base) if cls.base else None
@@ -133,6 +139,29 @@ def read(root: Path, names: list[str]) -> Program:
         program.modules[name] = Module(name, text, ast.parse(text))
         _read(program, program.modules[name])
     return program
+
+
+def refuse_two_meanings(program: Program, part: list[str]) -> None:
+    """Refuses a global name that means two things in a part, whose modules share their globals.
+
+    Raises:
+        TypeError: there is one.
+    """
+    meanings: dict[str, tuple[str, str]] = {}
+    for name in part:
+        module = program.modules[name]
+        own = {target: (name, target) for node in module.tree.body for target in _defined(node)}
+        for there, meaning in {**module.imports, **own}.items():
+            if meanings.setdefault(there, meaning) != meaning:
+                raise TypeError(f"{name}: {there} is a name in {meanings[there][0]} already")
+
+
+def _defined(node: ast.stmt) -> list[str]:
+    """The global names that a statement of a module defines."""
+    if isinstance(node, ast.ClassDef | ast.FunctionDef):
+        return [node.name]
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    return [target.id for target in targets if isinstance(target, ast.Name)]
 
 
 def _read(program: Program, module: Module) -> None:

@@ -3,11 +3,13 @@
 - Names of constants become literals: a step of a state machine is then a number in a C switch.
 - `__init__` becomes a C method, and ``Call(...)`` a C function that makes the object and calls it: an object
   costs what its memory costs, not a call through Python's argument tuples.
+- The memory of objects that requests make is kept (see `pool`).
 - In `__init__`, what sets an attribute to 0 or None goes: a new C object has that already.
-- ``super().method(...)`` names the base class, which C calls directly.
-- Imports of compiled modules are in the declarations, and go.
+- ``super().method(...)``, and ``one.method(...)`` where no class overrides it, name the class that has it,
+  which C calls directly: ``Visit.arrive(one, ...)``.
+- Imports of compiled modules go: the modules of a part share their globals, and declarations name the others.
 
-Every line stays where it is, so tracebacks show the lines of the source.
+Every line stays where it is, so tracebacks show files and lines of the sources.
 """
 
 from __future__ import annotations
@@ -19,25 +21,27 @@ from meshsim.compiler.header import (
     C_MATH,
     C_NAMES,
     factory,
-    gives_none,
     has_factory,
     in_locals,
     initializer,
     is_declared,
+    is_final,
+    is_open,
     is_wide,
     returns_nothing,
     typed_locals,
 )
+from meshsim.compiler.modules import PASSING
 from meshsim.compiler.read import Class, Module, Program, Signature, evaluate, is_for_types
-from meshsim.compiler.types import SCALARS, Locals
+from meshsim.compiler.types import SCALARS, Locals, without_none
 
 Edit = tuple[int, int, int, int, str]
 """First line and byte, last line and byte (lines from 1), and what to write there."""
 
 
-def rewrite(program: Program, module: Module) -> str:
-    """The text of a module as Cython compiles it."""
-    writer = _Writer(program, module)
+def rewrite(program: Program, module: Module, part: list[str]) -> str:
+    """The text of a module as Cython compiles it, together with the others of its part."""
+    writer = _Writer(program, module, part)
     for node in module.tree.body:
         writer.top(node)
     return writer.text()
@@ -75,7 +79,7 @@ class _Inside:
         names = [name for name in ast.walk(node) if isinstance(name, ast.Name)]
         self.local = {argument.arg for argument in node.args.args}
         self.local |= {name.id for name in names if isinstance(name.ctx, ast.Store)}
-        self.returns_zero = returns_nothing(signature) and not gives_none(program, cls, node.name)
+        self.returns_zero = returns_nothing(signature) and not is_open(program, cls, node.name)
 
 
 @dataclass
@@ -84,6 +88,7 @@ class _Writer:
 
     program: Program
     module: Module
+    part: list[str]
     edits: list[Edit] = field(default_factory=list)
     tail: list[str] = field(default_factory=list)
 
@@ -117,9 +122,6 @@ class _Writer:
 
     def _import(self, node: ast.ImportFrom) -> None:
         assert node.module is not None
-        if node.module == "__future__":
-            self.replace(node, f"{ast.unparse(node)}; import cython")
-            return
         kept = [alias for alias in node.names if self._stays_python(node.module, alias.name)]
         if len(kept) == len(node.names):
             return
@@ -128,6 +130,8 @@ class _Writer:
 
     def _stays_python(self, origin: str, name: str) -> bool:
         """Whether an import is Python's own business: of something that is not compiled, or a constant's."""
+        if origin in self.part:
+            return False
         if origin == "math":
             return name not in C_MATH and name not in C_NAMES
         if origin == "typing":
@@ -164,6 +168,8 @@ class _Writer:
             f"    made.{initializer(cls.name)}({given})",
             "    return made",
         ]
+        if cls.name in PASSING:
+            self.tail.append(f"meshsim_pool({cls.name})")
 
     def _above(self, node: ast.FunctionDef, text: str) -> None:
         """Writes on the blank line above a method."""
@@ -279,7 +285,8 @@ class _Writer:
             self._cast(node, text)
 
     def _cast(self, node: ast.expr, text: str) -> None:
-        checked = ", typecheck=True" if text not in SCALARS.values() else ""
+        private = isinstance(node, ast.Subscript) and ast.unparse(node.value).startswith("self._")
+        checked = ", typecheck=True" if text not in SCALARS.values() and not private else ""
         self.edits.append(
             (node.lineno, node.col_offset, node.lineno, node.col_offset, f"cython.cast({in_locals(text)}, ")
         )
@@ -329,6 +336,27 @@ class _Writer:
             self._super(node, function, inside.cls)
         else:
             self._visit(function, inside)
+            if isinstance(function, ast.Attribute) and not node.keywords:
+                self._direct(node, function, inside.variables)
+
+    def _direct(self, node: ast.Call, function: ast.Attribute, variables: Locals) -> None:
+        """Names the class of a method that nobody overrides, unless Cython sees that by itself."""
+        cls = variables.class_of(function.value)
+        found = self.program.method(cls, function.attr) if cls is not None else None
+        if cls is None or found is None or not is_final(self.program, cls, function.attr):
+            return
+        home = found[0]
+        typed = variables.type_of(function.value)
+        optional = typed is not None and typed.annotation is not without_none(typed.annotation)
+        if optional or home.final or not is_declared(self.program, home, function.attr):
+            return
+        one = function.value
+        self.edits.append(
+            (one.lineno, one.col_offset, one.lineno, one.col_offset, f"{home.name}.{function.attr}(")
+        )
+        last, end = one.end_lineno or 0, one.end_col_offset or 0
+        line, parenthesis = function.end_lineno or 0, (function.end_col_offset or 0) + 1
+        self.edits.append((last, end, line, parenthesis, ", " if node.args else ""))
 
     def _super(self, node: ast.Call, function: ast.Attribute, cls: Class) -> None:
         base = self.program.base_of(cls)

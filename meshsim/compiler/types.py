@@ -87,7 +87,6 @@ class Locals:
     Attributes:
         known: arguments and variables so far, by name.
         unclear: variables that are assigned different types, which are left to Cython.
-        classes: (module, name) of the classes of variables, and of what lists hold.
     """
 
     program: Program
@@ -96,7 +95,6 @@ class Locals:
     known: dict[str, Typed] = field(default_factory=dict)
     arguments: set[str] = field(default_factory=set)
     unclear: set[str] = field(default_factory=set)
-    classes: set[tuple[str, str]] = field(default_factory=set)
 
     def learn(self, signature: Signature) -> None:
         """Finds out what it can about a function's variables."""
@@ -109,19 +107,14 @@ class Locals:
                 self._assigned(node)
 
     def of(self, signature: Signature) -> dict[str, str]:
-        """C types of local variables, by name; `classes` then holds those that the declarations must name."""
+        """C types of local variables, by name."""
         self.learn(signature)
-        types = {}
-        for name, typed in self.known.items():
-            if name not in self.arguments and name not in self.unclear:
-                text = c_type(self.program, typed.module, typed.annotation)
-                if text != "object":
-                    types[name] = text
-                self._name(typed, text)
-        for node in ast.walk(signature.node):
-            if isinstance(node, ast.Subscript):
-                self.item(node)
-        return types
+        types = {
+            name: c_type(self.program, typed.module, typed.annotation)
+            for name, typed in self.known.items()
+            if name not in self.arguments and name not in self.unclear
+        }
+        return {name: text for name, text in types.items() if text != "object"}
 
     def item(self, node: ast.Subscript) -> str | None:
         """The C type of what a list or dict holds, of which C itself only knows that it holds objects."""
@@ -132,14 +125,7 @@ class Locals:
         if item is None or ast.unparse(over.annotation) in COLUMNS:
             return None
         text = c_type(self.program, item.module, item.annotation)
-        self._name(item, text)
         return text if text != "object" else None
-
-    def _name(self, typed: Typed, text: str) -> None:
-        """Has the declarations name a class."""
-        cls = self.program.class_of(typed.module, text)
-        if cls is not None:
-            self.classes.add((cls.module, cls.name))
 
     def _assigned(self, node: ast.AST) -> None:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
@@ -214,13 +200,15 @@ class Locals:
         home, there = found
         return self._plain("Key" if there in home.keys else type(home.constants[there]).__name__)
 
-    def _class(self, typed: Typed | None) -> Class | None:
+    def class_of(self, node: ast.expr) -> Class | None:
+        """The compiled class of an expression, where it can be told."""
+        typed = self.type_of(node)
         if typed is None:
             return None
         return self.program.class_of(typed.module, ast.unparse(without_none(typed.annotation)))
 
     def _of_attribute(self, node: ast.Attribute) -> Typed | None:
-        cls = self._class(self.type_of(node.value))
+        cls = self.class_of(node.value)
         found = self.program.attribute(cls, node.attr) if cls else None
         if found is not None:
             return Typed(found[1], self.program.modules[found[0].module])
@@ -237,7 +225,7 @@ class Locals:
 
     def _of_call(self, node: ast.Call) -> Typed | None:
         if isinstance(node.func, ast.Attribute):
-            cls = self._class(self.type_of(node.func.value))
+            cls = self.class_of(node.func.value)
             found = self.program.method(cls, node.func.attr) if cls else None
             if found is None or found[1].returns is None:
                 return None

@@ -11,9 +11,10 @@ from typing import ClassVar
 
 from meshsim.engine.build import build
 from meshsim.engine.results import records
+from meshsim.engine.teardown import take_apart
 from meshsim.errors import MeshsimError
 from meshsim.measure.measurements import Measurements
-from meshsim.mesh.clock import Clock
+from meshsim.mesh.clock import Clock, Event
 from meshsim.mesh.mesh import Mesh
 from meshsim.scenario.machines import BalancerFactory, Custom, RetryRuleFactory
 from meshsim.scenario.model import Scenario
@@ -91,7 +92,14 @@ class Body:
                         progress(self.now)
             except KeyboardInterrupt:
                 self.interrupted = True
+            finally:
+                if not self.mesh.settled:
+                    take_apart(self.mesh, *self.unschedule())
         return self.records()
+
+    def unschedule(self) -> list[Event]:
+        """Takes off the clock, and returns, what the mesh itself can't reach there."""
+        return []
 
     def records(self) -> Measurements:
         """What has happened so far."""

@@ -45,7 +45,7 @@ class HeapClock(Clock):
         hole: whether the root is one.
         vacant: the slot of the event that is being fired.
         times, ties: the heap.
-        slot_event, slot_step: what is to be fired, by slot.
+        _slot_event, slot_step: what is to be fired, by slot.
     """
 
     now: float
@@ -59,7 +59,7 @@ class HeapClock(Clock):
     room: int
     times: array[float]
     ties: array[int]
-    slot_event: list[Event | None]
+    _slot_event: list[Event | None]
     slot_step: array[int]
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ class HeapClock(Clock):
         self.times = floats(ROOM)
         self.ties = integers(ROOM)
         self.slot_step = integers(ROOM)
-        self.slot_event = [None] * ROOM
+        self._slot_event = [None] * ROOM
         for i in range(ROOM):
             self.ties[i] = i
 
@@ -103,7 +103,7 @@ class HeapClock(Clock):
         if self.hole:
             self.hole = False
             slot = self.vacant
-            self.slot_event[slot] = event
+            self._slot_event[slot] = event
             self.slot_step[slot] = step
             self.settle(time, (number << SLOT_BITS) | slot)
             return
@@ -112,7 +112,7 @@ class HeapClock(Clock):
             self.grow()
         self.pending = place + 1
         slot = self.ties[place]
-        self.slot_event[slot] = event
+        self._slot_event[slot] = event
         self.slot_step[slot] = step
         tie = (number << SLOT_BITS) | slot
         while place > 0:
@@ -138,7 +138,7 @@ class HeapClock(Clock):
         self.times = longer_floats(self.times, 2 * room)
         self.ties = longer_integers(self.ties, 2 * room)
         self.slot_step = longer_integers(self.slot_step, 2 * room)
-        self.slot_event = self.slot_event + [None] * room
+        self._slot_event = self._slot_event + [None] * room
         for i in range(room, 2 * room):
             self.ties[i] = i
 
@@ -171,7 +171,7 @@ class HeapClock(Clock):
     def close(self) -> None:
         """Fills the hole with the last occurrence."""
         self.hole = False
-        self.slot_event[self.vacant] = None
+        self._slot_event[self.vacant] = None
         last = self.pending - 1
         self.pending = last
         if last > 0:
@@ -195,7 +195,7 @@ class HeapClock(Clock):
             slot = self.ties[0] & SLOT
             self.vacant = slot
             self.hole = True
-            event = self.slot_event[slot]
+            event = self._slot_event[slot]
             if event is not None:
                 event.fire(self.slot_step[slot], self.now)
             if self.hole:

@@ -9,8 +9,9 @@ from typing import Any
 import simpy
 
 from meshsim.engine.body import Body
-from meshsim.engine.clock import SimPyClock
+from meshsim.engine.clock import Occurrence, SimPyClock
 from meshsim.measure.measurements import Measurements
+from meshsim.mesh.clock import Event
 from meshsim.plain import converted
 from meshsim.scenario.load import load
 from meshsim.scenario.machines import BalancerFactory, RetryRuleFactory
@@ -59,6 +60,11 @@ class Simulation(Body):
     @property
     def events(self) -> int:
         return self.clock.fired
+
+    def unschedule(self) -> list[Event]:
+        occurrences = [each for *_, each in self.clock._queue if isinstance(each, Occurrence)]
+        self.clock._queue.clear()
+        return [each.event for each in occurrences]
 
     def advance(self, until: float) -> bool:
         return self.env.run(until=until) is True

@@ -360,13 +360,13 @@ class Delivery(Reply):
         if link is None:
             self.drop()
         elif crossing is None:  # at the host
-            self.transport.clock.at(now + link.travel(self.attempt.key, LINK_NOTICE), Notice(self), 0)
+            self.transport.clock.at(now + link.travel(self.attempt.key, LINK_NOTICE), AbandonNotice(self), 0)
         elif crossing.lost or self.response is not None:
             crossing.cancel()
             self.drop()
         else:  # the request still arrives, before the word that nobody waits
             told = max(now + link.travel(self.attempt.key, LINK_NOTICE), crossing.arrives)
-            self.transport.clock.at(told, Notice(self), 0)
+            self.transport.clock.at(told, AbandonNotice(self), 0)
 
     def _send_over(
         self, link: Link, purposes: tuple[int, int], arrive: Callable[[float], None], now: float
@@ -375,7 +375,7 @@ class Delivery(Reply):
         self.crossing.depart(now)
 
 
-class Notice(Event):
+class AbandonNotice(Event):
     """The word, on its way over a link, that a caller has given up."""
 
     delivery: Delivery

@@ -35,7 +35,7 @@ from meshsim.mesh.spans import CALL_SPAN
 from meshsim.policies.outcome import DI, FI, NO_FLAG, REJECTED, RL, UH, UO, URX, UT, add_flag
 from meshsim.random import BACKOFF, PROXY_BACK, PROXY_OUT, ROUTE, Key, derive, u01
 
-STANDSTILL = 10_000
+RETRIES_AT_ONCE = 10_000
 """So many retries of one call at one instant are a scenario in which time does not pass."""
 
 # Steps of a call
@@ -134,7 +134,11 @@ class Call(Caller):
 
     def begin(self, now: float) -> None:
         """Leaves the caller, through its sidecar."""
-        self.route.station.enter(self, FILTER, self.key, PROXY_OUT, now)
+        station = self.route.station
+        if station.free:
+            self.filter(now)
+        else:
+            station.enter(self, FILTER, self.key, PROXY_OUT, now)
 
     def fire(self, step: int, now: float) -> None:
         if step != self.step:
@@ -144,8 +148,12 @@ class Call(Caller):
         elif step == ADMIT:
             self.admit(now)
         elif step == ANSWER:
-            self.step = DONE
-            self.route.station.enter(self, DONE, self.key, PROXY_BACK, now)
+            station = self.route.station
+            if station.free:
+                self.deliver(now)
+            else:
+                self.step = DONE
+                station.enter(self, DONE, self.key, PROXY_BACK, now)
         else:
             self.deliver(now)
 
@@ -241,10 +249,10 @@ class Call(Caller):
     def settle(self, verdict: int, status: int, flag: int, host: Host | None, now: float) -> None:
         """Acts on the end of an attempt, which is no longer among the tries."""
         if verdict == AGAIN:
-            if self.retried >= STANDSTILL and now == self.start:
+            if self.retried >= RETRIES_AT_ONCE and now == self.start:
                 raise MeshsimError(
-                    f"a call was retried {STANDSTILL} times at the same instant ({now} s), so time would "
-                    "never pass; give its retries a `backoff` or a number of `attempts`"
+                    f"a call was retried {RETRIES_AT_ONCE} times at the same instant ({now} s), so time "
+                    "would never pass; give its retries a `backoff` or a number of `attempts`"
                 )
             wait = self.policy.rule.wait(self.retried, u01(derive(self.key, self.launched), BACKOFF))
             if not 0.0 <= wait < inf:
@@ -302,8 +310,9 @@ class Call(Caller):
         if self.hedging is not None:
             self.hedging.stop_timer()
             self.hedging = None
-        self.abandon_tries(False, now)
-        self.abandon_tries(True, now)
+        if self.eldest is not None:
+            self.abandon_tries(False, now)
+            self.abandon_tries(True, now)
 
     def abandon_tries(self, sent: bool, now: float) -> None:
         """Abandons the tries that have been sent, or those that have not."""

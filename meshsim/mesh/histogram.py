@@ -34,7 +34,7 @@ PER_NEPER = 100.0
 """Buckets to a factor of e: tanh(1 / (2 · 100)) is the relative error."""
 BUCKETS = 4146
 """Number 0 is for what counts as 0; the last one, from 0.99 · 10^9 s, has no upper edge."""
-ROOM = 64
+MARGIN = 64
 """Buckets of a new histogram, and how much further than asked for one is widened."""
 
 
@@ -108,9 +108,9 @@ class Histogram:
         low = self.low if len(old) > 0 else number
         high = low + len(old)
         if number <= low:
-            low = number - ROOM if number > ROOM else 0
+            low = number - MARGIN if number > MARGIN else 0
         if number >= high:
-            high = number + ROOM if number < BUCKETS - ROOM else BUCKETS
+            high = number + MARGIN if number < BUCKETS - MARGIN else BUCKETS
         counts = integers(high - low)
         start = self.low - low
         for place in range(len(old)):

@@ -96,9 +96,12 @@ class Journey(Visit):
             self.transmit(HOMEWARD, LOSS_BACK, now)
 
     def depart(self, now: float) -> None:
-        """Leaves the caller's proxy."""
+        """Leaves the caller's proxy; what takes no time is there at once, without an event."""
         self.travel = self.link.travel(self.key, LINK_OUT)
-        self.transmit(OUTWARD, LOSS_OUT, now)
+        if self.travel == 0.0 and not self.link.loses(self.key, LOSS_OUT, 0):
+            self.arrive(now)
+        else:
+            self.transmit(OUTWARD, LOSS_OUT, now)
 
     def transmit(self, step: int, purpose: int, now: float) -> None:
         """Sends the message, again if need be, until the connection is given up."""

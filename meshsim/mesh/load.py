@@ -323,7 +323,7 @@ class TraceLoad(OpenLoad):
         return self.times[self.count] if self.count < len(self.times) else inf
 
 
-STANDSTILL = 10_000
+REQUESTS_AT_ONCE = 10_000
 """So many requests of one user at one instant are a scenario in which time does not pass."""
 
 
@@ -356,9 +356,9 @@ class User(Source):
         key = self.next_key()
         self.repeated = self.repeated + 1 if now == self.last else 0
         self.last = now
-        if self.repeated >= STANDSTILL:
+        if self.repeated >= REQUESTS_AT_ONCE:
             raise MeshsimError(
-                f"load[{self.number}]: one user was answered {STANDSTILL} times at the same instant "
+                f"load[{self.number}]: one user was answered {REQUESTS_AT_ONCE} times at the same instant "
                 f"({now} s), so time would never pass; give its users a `think` time"
             )
         send(self.client, self, self.number, self.route, key, self.priority, now)

@@ -12,7 +12,7 @@ from typing import final
 from meshsim.mesh.columns import floats, integers, longer_floats, longer_integers
 from meshsim.mesh.recorder import Recorder
 
-ROOM = 1024
+ROWS = 1024
 """Rows of a new table."""
 
 
@@ -62,35 +62,35 @@ class RowRecorder(Recorder):
         super().__init__()
         self.duration = duration
         self.requests = 0
-        self.room_requests = ROOM
-        self.request_load = integers(ROOM)
-        self.request_start = floats(ROOM)
-        self.request_end = floats(ROOM)
-        self.request_status = integers(ROOM)
-        self.request_flags = integers(ROOM)
-        self.request_attempts = integers(ROOM)
-        self.request_host = integers(ROOM)
+        self.room_requests = ROWS
+        self.request_load = integers(ROWS)
+        self.request_start = floats(ROWS)
+        self.request_end = floats(ROWS)
+        self.request_status = integers(ROWS)
+        self.request_flags = integers(ROWS)
+        self.request_attempts = integers(ROWS)
+        self.request_host = integers(ROWS)
         self.calls = 0
-        self.room_calls = ROOM
-        self.call_edge = integers(ROOM)
-        self.call_request_start = floats(ROOM)
-        self.call_start = floats(ROOM)
-        self.call_end = floats(ROOM)
-        self.call_status = integers(ROOM)
-        self.call_flags = integers(ROOM)
-        self.call_extra = integers(ROOM)
+        self.room_calls = ROWS
+        self.call_edge = integers(ROWS)
+        self.call_request_start = floats(ROWS)
+        self.call_start = floats(ROWS)
+        self.call_end = floats(ROWS)
+        self.call_status = integers(ROWS)
+        self.call_flags = integers(ROWS)
+        self.call_extra = integers(ROWS)
         self.attempts = 0
-        self.room_attempts = ROOM
-        self.attempt_edge = integers(ROOM)
-        self.attempt_replica = integers(ROOM)
-        self.attempt_kind = integers(ROOM)
-        self.attempt_extra = integers(ROOM)
-        self.attempt_request_start = floats(ROOM)
-        self.attempt_sent = floats(ROOM)
-        self.attempt_arrived = floats(ROOM)
-        self.attempt_answered = floats(ROOM)
-        self.attempt_status = integers(ROOM)
-        self.attempt_ended = floats(ROOM)
+        self.room_attempts = ROWS
+        self.attempt_edge = integers(ROWS)
+        self.attempt_replica = integers(ROWS)
+        self.attempt_kind = integers(ROWS)
+        self.attempt_extra = integers(ROWS)
+        self.attempt_request_start = floats(ROWS)
+        self.attempt_sent = floats(ROWS)
+        self.attempt_arrived = floats(ROWS)
+        self.attempt_answered = floats(ROWS)
+        self.attempt_status = integers(ROWS)
+        self.attempt_ended = floats(ROWS)
 
     def wider(self, rows: int, now: float) -> int:
         """How many rows a full table should have room for: what comes until `duration` at the pace so far.

@@ -14,7 +14,16 @@ from meshsim.random import Distribution, Key
 
 
 class Station:
-    """A proxy that is not in the path, or whose passes cost nothing."""
+    """A proxy that is not in the path, or whose passes cost nothing.
+
+    Attributes:
+        free: whether it is so; whoever asks this first need not enter.
+    """
+
+    free: bool
+
+    def __init__(self) -> None:
+        self.free = True
 
     def enter(self, event: Event, step: int, key: Key, purpose: int, now: float) -> None:
         """Has `event.fire(step, …)` called when the pass, drawn as (key, purpose), is over."""
@@ -24,10 +33,6 @@ class Station:
         """The proxy has gone down: whatever is inside is lost."""
 
 
-SPARES = 64
-"""Passes that a station keeps to use again."""
-
-
 @final
 class Pass(Event):
     """One traversal, waiting or in progress; stale once its station has been dropped.
@@ -35,36 +40,25 @@ class Pass(Event):
     Attributes:
         event, step: to fire when it is over.
         life: of the station, when it came.
-        behind: the next spare one, if it is spare.
     """
 
     station: WorkerStation
-    event: Event | None
+    event: Event
     step: int
     lasts: float
     life: int
-    behind: Pass | None
 
-    def __init__(self, station: WorkerStation) -> None:
+    def __init__(self, station: WorkerStation, event: Event, step: int, lasts: float) -> None:
         self.station = station
-        self.event = None
-        self.step = 0
-        self.lasts = 0.0
-        self.life = 0
-        self.behind = None
+        self.event = event
+        self.step = step
+        self.lasts = lasts
+        self.life = station.life
 
     def fire(self, step: int, now: float) -> None:
-        station = self.station
-        event = self.event
-        self.event = None
-        if self.life == station.life and event is not None:
-            step = self.step
-            if station.spares < SPARES:
-                station.spares += 1
-                self.behind = station.spare
-                station.spare = self
-            station.passed(now)
-            event.fire(step, now)
+        if self.life == self.station.life:
+            self.station.passed(now)
+            self.event.fire(self.step, now)
 
 
 @final
@@ -77,7 +71,6 @@ class WorkerStation(Station):
         working: passes in progress.
         waiting: passes to come, in order.
         life: grows when all that is inside is lost.
-        spare: the first of `spares` passes that are over, to be used again.
     """
 
     clock: Clock
@@ -86,31 +79,18 @@ class WorkerStation(Station):
     working: int
     waiting: deque[Pass]
     life: int
-    spare: Pass | None
-    spares: int
 
     def __init__(self, clock: Clock, time: Distribution, workers: int) -> None:
+        self.free = False
         self.clock = clock
         self.time = time
         self.workers = workers
         self.working = 0
         self.waiting = deque()
         self.life = 0
-        self.spare = None
-        self.spares = 0
 
     def enter(self, event: Event, step: int, key: Key, purpose: int, now: float) -> None:
-        one = self.spare
-        if one is None:
-            one = Pass(self)
-        else:
-            self.spare = one.behind
-            self.spares -= 1
-            one.behind = None
-        one.event = event
-        one.step = step
-        one.lasts = self.time.draw(key, purpose)
-        one.life = self.life
+        one = Pass(self, event, step, self.time.draw(key, purpose))
         if self.working < self.workers:
             self.working += 1
             self.clock.at(now + one.lasts, one, 0)

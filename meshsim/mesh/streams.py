@@ -18,7 +18,7 @@ from meshsim.mesh.gauge import Gauge
 from meshsim.mesh.histogram import Histogram, bucket
 from meshsim.mesh.recorder import Recorder
 
-ROOM = 128
+BINS = 128
 """Bins, and packed counts, of a new flow; a full one doubles."""
 PACKED = 8192
 """A packed number is how often · PACKED + bucket."""
@@ -129,19 +129,19 @@ class Flow:
     rows: int
 
     def __init__(self, origin: float, width: float, most: int) -> None:
-        self.offered = integers(ROOM)
-        self.ok = integers(ROOM)
-        self.failed = integers(ROOM)
-        self.cancelled = integers(ROOM)
-        self.attempts = integers(ROOM)
-        self.retries = integers(ROOM)
-        self.hedges = integers(ROOM)
-        self.originals = integers(ROOM)
-        self.total = floats(ROOM)
-        self.ends = integers(ROOM)
+        self.offered = integers(BINS)
+        self.ok = integers(BINS)
+        self.failed = integers(BINS)
+        self.cancelled = integers(BINS)
+        self.attempts = integers(BINS)
+        self.retries = integers(BINS)
+        self.hedges = integers(BINS)
+        self.originals = integers(BINS)
+        self.total = floats(BINS)
+        self.ends = integers(BINS)
         self.present = Gauge(origin, width, most)
         self.live = Histogram()
-        self.packed = integers(ROOM)
+        self.packed = integers(BINS)
         self.rows = 0
 
     def begin(self, bin: int, now: float) -> None:
@@ -251,7 +251,7 @@ class StreamRecorder(Recorder):
         self.start = start
         self.bin = 0
         self.until = origin + width if most > 1 else inf
-        self.room = ROOM
+        self.room = BINS
         self.service_of = integers(len(service_of))
         services = 0
         for replica in range(len(service_of)):

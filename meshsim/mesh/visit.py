@@ -127,7 +127,10 @@ class Visit(Waiting):
         else:
             replica.hold(self)
             self.step = ENTERING
-            replica.proxy.station.enter(self, ENTERING, self.key, PROXY_IN, now)
+            if replica.proxy.station.free:
+                self.enter(now)
+            else:
+                replica.proxy.station.enter(self, ENTERING, self.key, PROXY_IN, now)
 
     def refuse(self, now: float) -> None:
         """The replica is down: no connection."""
@@ -232,7 +235,10 @@ class Visit(Waiting):
         else:
             self.status = status
             self.step = LEAVING
-            self.replica.proxy.station.enter(self, LEAVING, self.key, PROXY_RESPONSE, now)
+            if self.replica.proxy.station.free:
+                self.leave(now)
+            else:
+                self.replica.proxy.station.enter(self, LEAVING, self.key, PROXY_RESPONSE, now)
 
     def leave(self, now: float) -> None:
         """The answer is through the sidecar."""

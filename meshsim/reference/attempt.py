@@ -114,6 +114,7 @@ class Attempt:
 
     def journey(self, delay: float) -> Steps[None]:
         """The way to the replica and back, as one process. It is interrupted to stop it being sent again."""
+        late = self.resending or delay > 0.0  # what is neither needs no event of its own to arrive
         try:
             if self.resending and not (yield from self.link.resend(self.key, LOSS_OUT)):
                 self.end(503, "UC")
@@ -121,7 +122,8 @@ class Attempt:
         except simpy.Interrupt:
             return
         self.resending = False
-        yield self.clock.timeout(delay)
+        if late:
+            yield self.clock.timeout(delay)
         self.row.arrived = self.clock.now
         self.arrived.succeed()
         answer = yield from self.host.replica.receive(self)

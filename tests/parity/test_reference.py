@@ -102,3 +102,34 @@ time-out fails both. Which host is told first decides which is ejected: tries st
 
 def test_tries_time_out_in_the_order_of_their_launch() -> None:
     check(HEDGED_WHILE_WAITING, Counter())
+
+
+AT_ONCE = {
+    "duration": "3s",
+    "drain": "20s",
+    "services": {
+        "front": {
+            "workers": 5,
+            "time": "4ms",
+            "script": [[{"call": "cart"}, {"call": "stock"}], {"call": "cart"}],
+        },
+        "cart": {"replicas": 2, "workers": 1, "queue": 2, "time": "7ms", "script": [{"call": "stock"}]},
+        "stock": {"workers": 2, "queue": 3, "time": "6ms", "errors": "10%", "when_abandoned": "stop"},
+    },
+    "policies": {
+        "cart": {"timeout": "60ms", "retries": {"attempts": 2, "per_try_timeout": "20ms"}},
+        "stock": {"retries": {"attempts": 1, "backoff": {"base": "1ms"}}, "hedge": {"after": "9ms"}},
+    },
+    "load": [{"to": "front", "rate": "90/s"}],
+    "events": [{"at": "1s", "for": "200ms", "replica": "cart/0", "down": True}],
+}
+"""Constant times, and links that take none: much happens at the same instant."""
+
+
+@pytest.mark.parametrize("changes", [{}, {"mesh": {"dataplane": "sidecar", "proxy": {"time": "1ms"}}}])
+def test_links_without_latency_have_one_order(changes: Document) -> None:
+    acted: Counter[str] = Counter()
+    check({**AT_ONCE, **changes}, acted)
+    assert acted["queue full"] > 10
+    assert acted["per-try timeout"] > 10
+    assert acted["UF"] > 10

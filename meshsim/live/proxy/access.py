@@ -17,7 +17,7 @@ from meshsim.live.troubles import trouble
 
 BATCH = 256
 """Lines."""
-LATE_AT_MOST = 1.0
+FLUSH_INTERVAL = 1.0
 """s."""
 
 SEEN_AT_MOST = 1024
@@ -104,7 +104,7 @@ class AccessLog:
         if len(self._lines) >= BATCH:
             self.flush()
         elif self._flushing is None:
-            self._flushing = self._loop.call_later(LATE_AT_MOST, self.flush)
+            self._flushing = self._loop.call_later(FLUSH_INTERVAL, self.flush)
 
     def _again(self, value: bytes) -> str:
         """`text` of what mostly comes again: as many as `SEEN_AT_MOST` are remembered."""

@@ -15,7 +15,7 @@ HEAD = 0
 BODY = 1
 WAIT = 2
 CLOSING = 3
-CLOSED = 4
+ENDED = 4
 # What it owes: no answer, a whole one, the rest of one
 NOTHING = 0
 DUE = 1
@@ -189,8 +189,8 @@ class Answering(Framing):
     def abort(self) -> None:
         """Resets the connection: the client knows that its answer is not whole. Its stream hears no more."""
         self._let_go()
-        if self.state != CLOSED:
-            self.state = CLOSED
+        if self.state != ENDED:
+            self.state = ENDED
             reset(self.transport)
 
     def _refuse(self, status: int) -> None:
@@ -258,7 +258,7 @@ class Answering(Framing):
         elif self.heading:
             self._time_out()
         else:
-            self.state = CLOSED
+            self.state = ENDED
             if self.blocked:  # the client does not take its answers; a close would wait for it
                 self.transport.abort()
             else:
@@ -300,7 +300,7 @@ class Answering(Framing):
         """Reads from the socket, or not."""
         full = len(self.rest) - self.place > self.head_bytes and (self.state == WAIT or self.blocked)
         stop = self.held or full
-        if stop != self.paused and self.state != CLOSED:
+        if stop != self.paused and self.state != ENDED:
             self.paused = stop
             if stop:
                 self.transport.pause_reading()

@@ -28,7 +28,7 @@ from meshsim.live.wire.framing import body_length, drop_named, tokens
 from meshsim.live.wire.heads import Headers, MalformedError, RequestHead
 
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
-LINE = re.compile(rb"(?:\r\n)?(" + TOKEN + rb"++) ([!-\"$-~]++) HTTP/1\.([01])\r\n")
+REQUEST_LINE = re.compile(rb"(?:\r\n)?(" + TOKEN + rb"++) ([!-\"$-~]++) HTTP/1\.([01])\r\n")
 """One empty line before it is let pass: RFC 9112, 2.2."""
 
 _VERSION = re.compile(rb"(?:\r\n)?" + TOKEN + rb"++ [!-\"$-~]++ HTTP/[0-9]\.[0-9]\r\n")
@@ -43,7 +43,7 @@ def request_line(head: bytes) -> re.Match[bytes]:
     Raises:
         MalformedError: it is no request line.
     """
-    line = LINE.match(head)
+    line = REQUEST_LINE.match(head)
     if line is None:
         if _VERSION.match(head):
             raise MalformedError(505, "another version of HTTP")

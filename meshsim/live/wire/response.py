@@ -14,7 +14,7 @@ import re
 from meshsim.live.wire.framing import body_length, drop_named, tokens
 from meshsim.live.wire.heads import UNTIL_CLOSE, Headers, MalformedError, ResponseHead
 
-LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t -~\x80-\xff]*+))?\r\n")
+STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t -~\x80-\xff]*+))?\r\n")
 
 
 def status_line(head: bytes) -> re.Match[bytes]:
@@ -23,7 +23,7 @@ def status_line(head: bytes) -> re.Match[bytes]:
     Raises:
         MalformedError: it is no status line.
     """
-    line = LINE.match(head)
+    line = STATUS_LINE.match(head)
     if line is None:
         raise MalformedError(502, "no status line")
     return line

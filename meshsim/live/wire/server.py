@@ -4,7 +4,7 @@
    HEAD ──head read: Handler.begin──► BODY ──body whole──► WAIT ──answer whole──► HEAD (keep-alive)
      │                                  │                    └──────────────────► CLOSING
      └── refused ──► CLOSING ◄──────────┴── broken, or answered before the body was whole
-   CLOSING: the last answer is on its way, input is dropped; then CLOSED
+   CLOSING: the last answer is on its way, input is dropped; then ENDED
 ```
 
 An answer that is whole before its request is ends the connection, as in Envoy: what still comes of the body
@@ -21,7 +21,7 @@ from typing import cast, final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from meshsim.live.wire.answering import BODY, CLOSED, CLOSING, DUE, HEAD, NOTHING, WAIT, Answering
+from meshsim.live.wire.answering import BODY, CLOSING, DUE, ENDED, HEAD, NOTHING, WAIT, Answering
 from meshsim.live.wire.framing import END, broken
 from meshsim.live.wire.heads import Headers, MalformedError, RequestHead
 from meshsim.live.wire.limits import Limits
@@ -103,7 +103,7 @@ class ServerConnection(Answering):
         return False  # the transport sends what is left and closes
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.state = CLOSED
+        self.state = ENDED
         self.timer.cancel()
         self.rest = b""
         self.parser = None  # which knows this connection

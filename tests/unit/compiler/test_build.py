@@ -95,9 +95,23 @@ def test_a_misspelt_form_is_told(copy: Path) -> None:
 
 
 @needs_compiled
-def test_one_lost_extension_makes_all_plain(copy: Path) -> None:
-    next((copy / "meshsim" / "_compiled" / "mesh").glob("call.*")).unlink()
+def test_a_lost_extension_makes_all_plain(copy: Path) -> None:
+    next((copy / "meshsim" / "_compiled").glob("engine.*")).unlink()
     assert python(copy, "-c", ASK).stdout.startswith("plain | the compiled engine is older")
+
+
+@needs_compiled
+def test_tracebacks_name_the_sources_file_and_line(copy: Path) -> None:
+    lines = (copy / "meshsim" / "mesh" / "clock.py").read_text(encoding="utf-8").splitlines()
+    line = lines.index("        sooner = timer.sooner") + 1
+    broken = "from meshsim.mesh.clock import Clock, Deadlines; Deadlines(Clock(), 1.0).remove(None)"
+    assert f'File "meshsim/mesh/clock.py", line {line}, in ' in python(copy, "-c", broken).stderr
+
+
+@needs_compiled
+def test_any_compiled_module_may_be_the_first(copy: Path) -> None:
+    for module in ("live.proxy.listener", "live.wire.limits", "live.context", "engine.heap", "random"):
+        assert python(copy, "-c", f"import meshsim.{module}").stderr == ""
 
 
 def test_without_a_compiler_it_works_uncompiled_and_says_so(copy: Path) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
 
 from meshsim import forms
-from meshsim.compiler.header import header
+from meshsim.compiler.header import header, is_open
 from meshsim.compiler.modules import ENGINE, LIVE, MODULES
-from meshsim.compiler.read import Program, read
+from meshsim.compiler.read import Program, read, refuse_two_meanings
 from meshsim.compiler.rewrite import rewrite
 
 BASE = '''"""A base."""
@@ -110,7 +111,7 @@ def program(tmp_path: Path) -> Program:
 
 
 def lines(program: Program, name: str) -> list[str]:
-    return rewrite(program, program.modules[name]).split("\n")
+    return rewrite(program, program.modules[name], list(program.modules)).split("\n")
 
 
 def line(program: Program, name: str, part: str) -> str:
@@ -133,8 +134,8 @@ def test_constants_become_literals(program: Program) -> None:
     assert line(program, "user", "active < LIMIT") == "if host.active < 3:"
     assert line(program, "user", "now > FAR") == "if now > MESHSIM_FAR:"
     assert line(program, "user", "key & MASK") == "return key & MESHSIM_MASK"
-    assert "#define MESHSIM_MASK 18446744073709551615ULL" in header(program, program.modules["user"])
-    assert "#define MESHSIM_FAR 1099511627776LL" in header(program, program.modules["user"])
+    assert "#define MESHSIM_MASK 18446744073709551615ULL" in header(program, ["user"])
+    assert "#define MESHSIM_FAR 1099511627776LL" in header(program, ["user"])
 
 
 def test_what_a_list_holds_is_said(program: Program) -> None:
@@ -142,7 +143,7 @@ def test_what_a_list_holds_is_said(program: Program) -> None:
         "return cython.cast(Host, self.hosts[cython.cast(int64_t, share * len(self.hosts))], typecheck=True)"
     )
     assert line(program, "user", "int(share") == expected
-    assert "@cython.locals(host=Host)" in header(program, program.modules["user"])
+    assert "@cython.locals(host=Host)" in header(program, ["user"])
 
 
 def test_objects_are_made_by_functions(program: Program) -> None:
@@ -154,7 +155,7 @@ def test_objects_are_made_by_functions(program: Program) -> None:
 
 
 def test_results_tell_of_exceptions(program: Program) -> None:
-    base, user = (header(program, program.modules[name]) for name in ("base", "user"))
+    base, user = (header(program, [name]) for name in ("base", "user"))
     assert "cpdef object fire(self, int64_t step, double now)" in base, "Python code may override it"
     assert line(program, "base", "            return") == "return"
     assert "cpdef int clear(self, double now) except -1" in user
@@ -171,14 +172,14 @@ def test_an_attribute_declared_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "base.py").write_text(twice.replace("@final\nclass Named", "class Named"))
     program = read(tmp_path, ["base"])
     with pytest.raises(TypeError, match=r"Host\.name is an attribute of Named already"):
-        header(program, program.modules["base"])
+        header(program, ["base"])
 
 
 def test_a_shift_that_c_would_cut_is_refused(tmp_path: Path) -> None:
     (tmp_path / "base.py").write_text(BASE.replace("self.active += 1", "self.active += 1 << step"))
     program = read(tmp_path, ["base"])
     with pytest.raises(TypeError, match="1 << step has 32 bits in C"):
-        rewrite(program, program.modules["base"])
+        rewrite(program, program.modules["base"], ["base"])
 
 
 def test_modules_come_after_those_that_they_import() -> None:
@@ -215,11 +216,60 @@ def test_modules_may_know_each_others_types(tmp_path: Path) -> None:
         'class Late:\n    """It."""\n\n    cluster: Cluster\n'
     )
     program = read(tmp_path, ["base", "user", "late"])
-    declared = header(program, program.modules["user"]).split("\n")
-    assert "    cdef public Late late" in declared
-    assert declared.index("cdef class Cluster") < declared.index("from late cimport Late")
-    assert "from late cimport _new_Late" not in declared
+    declared = header(program, ["base", "user", "late"]).split("\n")
+    assert declared.index("cdef class Late") < declared.index("    cdef public Late late")
     assert line(program, "user", "if TYPE_CHECKING") == "pass"
+
+
+def test_modules_of_a_part_share_their_globals(program: Program, tmp_path: Path) -> None:
+    both = header(program, ["base", "user"]).split("\n")
+    assert both.index("cdef class Host(Event):") < both.index("cdef class Cluster:")
+    assert line(program, "user", "from base import") == "pass"
+    above = header(program, ["user"], "package.lower").split("\n")
+    assert "from package.lower cimport *" in above
+    refuse_two_meanings(program, ["base", "user"])
+    (tmp_path / "other.py").write_text("LIMIT = 4\n")
+    with pytest.raises(TypeError, match="other: LIMIT is a name in base already"):
+        refuse_two_meanings(read(tmp_path, ["base", "user", "other"]), ["base", "user", "other"])
+
+
+def test_methods_that_nobody_overrides_are_called_directly(tmp_path: Path) -> None:
+    (tmp_path / "base.py").write_text(
+        BASE.replace("@final\n", "")
+        + "\n    def idle(self) -> bool:\n        return self.active == 0\n"
+        + "\n    def free(self) -> bool:\n        other = self.next\n"
+        + "        return self.idle() and (self.next is None or self.next.idle()) and other.idle()\n"
+    )
+    program = read(tmp_path, ["base"])
+    expected = "return Host.idle(self) and (self.next is None or self.next.idle()) and Host.idle(other)"
+    assert line(program, "base", "return self.idle()") == expected, "what may be None is asked first"
+
+
+def test_python_code_overrides_open_methods_alone() -> None:
+    program = read(forms.PACKAGE.parent, MODULES)
+    overrides = 0
+    for file in [*forms.PACKAGE.rglob("*.py"), *Path(__file__).parents[2].rglob("*.py")]:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        imports = {
+            alias.asname or alias.name: (node.module or "", alias.name)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        compiled = file.is_relative_to(forms.PACKAGE) and (
+            ".".join(file.relative_to(forms.PACKAGE.parent).with_suffix("").parts) in program.modules
+        )
+        for node in ast.walk(tree):
+            if compiled or not isinstance(node, ast.ClassDef) or not node.bases:
+                continue
+            origin, name = imports.get(ast.unparse(node.bases[0]), ("", ""))
+            above = program.class_of(program.modules[origin], name) if origin in program.modules else None
+            for item in node.body if above is not None else ():
+                own = isinstance(item, ast.FunctionDef) and not item.name.startswith("__")
+                if own and above is not None and program.method(above, item.name) is not None:
+                    overrides += 1
+                    assert is_open(program, above, item.name), f"{file}: {node.name}.{item.name}"
+    assert overrides > 20
 
 
 def test_what_c_has_nothing_like_stays_pythons(tmp_path: Path) -> None:
@@ -232,7 +282,7 @@ def test_what_c_has_nothing_like_stays_pythons(tmp_path: Path) -> None:
         '    return ",".join(host.name for host in hosts)\n'
     )
     program = read(tmp_path, ["base", "user"])
-    assert "cpdef" not in header(program, program.modules["user"])
+    assert "cpdef" not in header(program, ["user"])
     assert line(program, "user", "class Broken") == "class Broken(Exception):"
     assert line(program, "user", "def __init__") == "def __init__(self, why: str) -> None:"
     assert line(program, "user", "def names") == "def names(hosts: list[Host]) -> str:"
@@ -245,6 +295,6 @@ def test_a_number_that_may_be_none_is_none_in_c(tmp_path: Path) -> None:
         'def told(text: str) -> str:\n    """As text."""\n    found = length(text)\n    return str(found)\n'
     )
     program = read(tmp_path, ["base"])
-    declared = header(program, program.modules["base"])
+    declared = header(program, ["base"])
     assert "cpdef object length(str text)" in declared
     assert "found" not in declared

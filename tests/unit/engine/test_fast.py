@@ -79,7 +79,7 @@ def test_events_fire_in_order_of_time_and_then_of_scheduling(
         clock.run(10.0, chunk)
     assert log == expected
     assert clock.events == len(expected)
-    assert all(event is None for event in clock.slot_event), "nothing is held"
+    assert all(event is None for event in clock._slot_event), "nothing is held"
 
 
 def test_a_place_taken_early_counts_among_what_is_due_at_the_same_time() -> None:
