@@ -398,9 +398,7 @@ def test_a_table_that_can_not_be_written_keeps_the_journal(done, tmp_path) -> No
     with Journal(tmp_path, done.header) as journal:
         journal.add((0, 0), runs[0, 0])
         (tmp_path / TABLE).mkdir()
-        with pytest.raises(
-            MeshsimError, match="the results are not saved, but finished runs are kept"
-        ):
+        with pytest.raises(MeshsimError, match="the results are not saved, but finished runs are kept"):
             journal.fold(done.columns, {})
     (tmp_path / TABLE).rmdir()
     assert run(out=tmp_path).resumed == 1
