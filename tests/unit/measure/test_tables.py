@@ -1,10 +1,13 @@
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from meshsim.measure import requests, spans
-from meshsim.measure.records import Requests
+from meshsim.measure.grid import Floats, Ints
+from meshsim.measure.records import Requests, Truths, Words
 from meshsim.measure.table import frame, meanings, table_of
 
 
@@ -73,10 +76,10 @@ def test_a_grid_meets_the_window(make_scenario, make_records) -> None:
 
 @dataclass
 class Declared:
-    load: "Ints"
-    start: "Floats"
-    flag: "Words"
-    extra: "Truths"
+    load: Ints
+    start: Floats
+    flag: Words
+    extra: Truths
 
 
 def test_a_declared_column_that_a_body_does_not_know_is_empty() -> None:
