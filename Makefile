@@ -61,9 +61,11 @@ lab: .venv/base.stamp           ## JupyterLab with the lessons
 	$(BIN)/jupyter lab notebooks
 
 .venv/base.stamp: pyproject.toml setup.py constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@echo "installing, and compiling the mesh: one to two minutes"
-	$(PIP) -v -e '.[live]' 2>&1 | tee .venv/install.log | sed -un 's/^ *\(meshsim: .*\)/\1/p' || { tail -n 40 .venv/install.log; exit 1; }
+	@echo "1/4 making .venv"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "2/4 fetching libraries"
+	@$(PIP) -v --no-compile -e '.[live]' 2>&1 | tee .venv/install.log | sed -un -e 's|^ *meshsim: |3/4 |p' \
+		-e 's|^Installing collected packages.*|4/4 installing libraries|p' || { tail -n 40 .venv/install.log; exit 1; }
 	touch $@
 
 .venv/dev.stamp: .venv/base.stamp

@@ -13,6 +13,7 @@ from meshsim.reference.station import Sidecar
 from meshsim.reference.tables import CallRow, RequestRow
 from meshsim.reference.upstream import Upstream
 from meshsim.scenario.model import CLIENT, Scenario
+from meshsim.scenario.topology import Proxy
 
 
 class Caller:
@@ -20,18 +21,16 @@ class Caller:
 
     Attributes:
         service: what it is an instance of.
-        key: of its proxy's draws, by its number: 0 for the client, then the replicas in order of the file.
+        key: of its proxy's draws.
         upstreams: what it knows of the services it calls.
         version: of its policies: when they were pushed, s, and the event's number; -1 for those of the start.
     """
 
-    def __init__(self, run: Run, number: int, service: str) -> None:
+    def __init__(self, run: Run, proxy: Proxy, service: str) -> None:
         self.run = run
         self.service = service
-        self.key = derive(derive(run.seed, PROXIES), number)
-        mesh = run.scenario.mesh
-        has_sidecar = mesh.dataplane == "sidecar" and service != CLIENT
-        self.sidecar = Sidecar(run.clock, mesh.proxy if has_sidecar else None)
+        self.key = derive(derive(run.seed, PROXIES), proxy.number)
+        self.sidecar = Sidecar(run.clock, run.scenario.mesh.proxy if proxy.in_path else None)
         self.upstreams: dict[str, Upstream] = {}
         self.version: tuple[float, int] = (-1.0, -1)
 

@@ -11,6 +11,7 @@ from meshsim.reference.link import Link
 from meshsim.reference.replica import Replica
 from meshsim.reference.run import Run
 from meshsim.scenario.model import Event, Scenario
+from meshsim.scenario.topology import Topology
 
 
 class Events:
@@ -19,12 +20,14 @@ class Events:
     def __init__(
         self,
         run: Run,
+        topology: Topology,
         callers: Sequence[Caller],
         replicas: Mapping[str, Replica],
         links: Mapping[tuple[str, str], Link],
     ) -> None:
         self.clock = run.clock
         self.scenario = run.scenario
+        self.topology = topology
         self.callers = callers
         self.replicas = replicas
         self.links = links
@@ -98,11 +101,7 @@ class Events:
         caller.push(policies, version)
 
     def _replicas(self, event: Event) -> list[Replica]:
-        return [
-            replica
-            for name, replica in self.replicas.items()
-            if event.replica == name or event.service == replica.caller.service
-        ]
+        return [self.replicas[place.name] for place in self.topology.affected_by(event)]
 
     def _links(self, event: Event) -> list[Link]:
         return [link for (caller, to), link in self.links.items() if event.link == f"{caller} -> {to}"]

@@ -17,6 +17,7 @@ from meshsim.reference.replica import Replica
 from meshsim.reference.run import Run
 from meshsim.reference.tables import RequestRow, columns, integrals
 from meshsim.scenario.model import CLIENT, Load, Scenario
+from meshsim.scenario.topology import Topology
 
 EVENTS_A_REPORT = 4096
 
@@ -34,18 +35,16 @@ class World:
     def __init__(self, scenario: Scenario, seed: int) -> None:
         self._shared = run = Run(scenario, seed)
         self.did = run.did
-        self.links = {edge: Link(run, scenario.link(*edge)) for edge in scenario.edges()}
+        self.topology = topology = Topology(scenario)
+        self.links = {edge: Link(run, scenario.link(*edge)) for edge in topology.edges}
+        self.client = Caller(run, topology.proxies[0], CLIENT)
         self.replicas: dict[str, Replica] = {}
-        services: dict[str, list[Replica]] = {}
-        for service, configured in scenario.services.items():
-            for version, deployment in configured.deployments().items():
-                for place in range(deployment.replicas):
-                    name = f"{service}/{version}/{place}" if version else f"{service}/{place}"
-                    index = len(self.replicas)
-                    replica = Replica(index, version, deployment, Caller(run, index + 1, service))
-                    self.replicas[name] = replica
-                    services.setdefault(service, []).append(replica)
-        self.client = Caller(run, 0, CLIENT)
+        services: dict[str, list[Replica]] = {service: [] for service in scenario.services}
+        for place in topology.replicas:
+            caller = Caller(run, topology.proxy_of(place), place.service)
+            replica = Replica(place.number, place.version, place.deployment, caller)
+            self.replicas[place.name] = replica
+            services[place.service].append(replica)
         self.callers = [self.client, *(replica.caller for replica in self.replicas.values())]
         for caller in self.callers:
             caller.connect(self.links, services)
@@ -53,14 +52,15 @@ class World:
     def run(self, progress: Callable[[float], None] | None = None) -> bool:
         """Run to the end; True if nothing is left to do then."""
         clock, scenario = self._shared.clock, self._shared.scenario
-        clock.process(Events(self._shared, self.callers, self.replicas, self.links).timeline())
+        events = Events(self._shared, self.topology, self.callers, self.replicas, self.links)
+        clock.process(events.timeline())
         load.begin(self._shared, self.arrive)
         limit = scenario.duration + scenario.drain_limit
-        events = 0
+        fired = 0
         while clock.working and clock.peek() <= limit:
             clock.step()
-            events += 1
-            if progress is not None and events % EVENTS_A_REPORT == 0:
+            fired += 1
+            if progress is not None and fired % EVENTS_A_REPORT == 0:
                 progress(clock.now)
         return clock.working == 0
 
@@ -85,7 +85,7 @@ class World:
             complete=complete,
             grid=grid,
             edges=list(self.links),
-            replicas=[(each.caller.service, each.version, name) for name, each in self.replicas.items()],
+            replicas=self.topology.labels,
             requests=columns(Requests, tables.requests),
             calls=columns(Calls, tables.calls),
             attempts=columns(Attempts, tables.attempts),
