@@ -13,6 +13,8 @@ import pytest
 from meshsim.engine import Simulation
 from meshsim.engine.body import Body
 from meshsim.engine.fast import FastSimulation
+from meshsim.engine.teardown import PASSING
+from meshsim.forms import FORM
 from meshsim.measure.grid import Window
 from meshsim.scenario.model import Scenario
 
@@ -67,6 +69,12 @@ def held_on_to(run: Callable[[], object], times: int = 8) -> float:
         run()
     gc.collect()
     return (sys.getallocatedblocks() - before) / times
+
+
+@pytest.mark.skipif(not FORM.compiled, reason="the plain form's objects are collected as all others")
+def test_the_collector_does_not_know_compiled_objects_of_requests() -> None:
+    for kind in PASSING:
+        assert not kind.__flags__ & 1 << 14, f"{kind.__name__} has Py_TPFLAGS_HAVE_GC"
 
 
 @pytest.mark.parametrize("engine", [Simulation, FastSimulation])
