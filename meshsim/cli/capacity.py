@@ -28,7 +28,7 @@ from meshsim.cli.app import (
     warn,
 )
 from meshsim.cli.output import Csv, Dpi, Formats, chosen
-from meshsim.errors import MeshsimError, halves, shown
+from meshsim.errors import MeshsimError, shown
 
 if TYPE_CHECKING:
     from meshsim.lab.capacity import Capacity
@@ -37,15 +37,12 @@ if TYPE_CHECKING:
 Find = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="WHAT", help="load, replicas or recovery; may be repeated. By default load and replicas."
+        metavar="WHAT", help="load, replicas or recovery, repeatable; by default load and replicas."
     ),
 ]
 Objectives = Annotated[
     list[str] | None,
-    typer.Option(
-        metavar="TEXT",
-        help='Such as "frontend: p99 <= 250ms, success >= 99.9%", instead of those of the scenario.',
-    ),
+    typer.Option(metavar="TEXT", help='In place of the scenario\'s: "cart: p99 <= 250ms, success >= 99.9%".'),
 ]
 Costs = Annotated[
     list[str] | None,
@@ -53,11 +50,7 @@ Costs = Annotated[
 ]
 Map = Annotated[
     list[str] | None,
-    typer.Option(
-        "--map",
-        metavar="KEY=VALUES",
-        help="Twice: a map of recovery from the scenario's events, values as V1,V2 or A:B:N.",
-    ),
+    typer.Option("--map", metavar="KEY=VALUES", help="Twice: a map of recovery; values as V1,V2 or A:B:N."),
 ]
 Window = Annotated[
     str | None,
@@ -72,16 +65,10 @@ Resolution = Annotated[
 ]
 AtMost = Annotated[
     int,
-    typer.Option(
-        metavar="N",
-        help="Replications of one load or one choice of replicas, at most; the first look has 4.",
-    ),
+    typer.Option(metavar="N", help="Replications of a load or of replicas, at most; the first look has 4."),
 ]
 Out = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="DIR", help="Folder for capacity.json, capacity.parquet (every run) and the pictures."
-    ),
+    Path | None, typer.Option(metavar="DIR", help="Folder for capacity.json, every run, and the pictures.")
 ]
 
 
@@ -148,12 +135,9 @@ def capacity(
             as_json=as_json,
             quiet=quiet,
         )
-    if result.answer["partial"]:
+    if result.numbers.partial:
         say("interrupted; this is what is known so far")
         raise typer.Exit(INTERRUPTED)
-
-
-# ---- options ----------------------------------------------------------------------------------------
 
 
 def _options(
@@ -161,22 +145,19 @@ def _options(
 ) -> dict[str, Any]:
     """The options that are written with units, by the names that the search has for them."""
     readers: dict[str, tuple[str, Callable[[], object]]] = {
-        "costs": ("--cost", lambda: dict(_cost(text) for text in cost or ())),
-        "vary": ("--map", lambda: _axes(map_ or ())),
-        "window": ("--window", lambda: None if window is None else units.duration(window)),
-        "confidence": ("--confidence", lambda: units.ratio(confidence)),
-        "resolution": ("--resolution", lambda: units.ratio(resolution)),
+        "--cost": ("costs", lambda: dict(map(_cost, cost or ()))),
+        "--map": ("vary", lambda: _axes(map_ or ())),
+        "--window": ("window", lambda: None if window is None else units.duration(window)),
+        "--confidence": ("confidence", lambda: units.ratio(confidence)),
+        "--resolution": ("resolution", lambda: units.ratio(resolution)),
     }
-    return {name: _read(option, reader) for name, (option, reader) in readers.items()}
-
-
-def _read(option: str, reader: Callable[[], object]) -> object:
-    """An option's value; what is wrong with it is told with its name."""
-    try:
-        return reader()
-    except ValueError as error:
-        message, remedy = halves(error)
-        raise MeshsimError(f"{option}: {message}" + (f"; {remedy}" if remedy else "")) from None
+    found: dict[str, Any] = {}
+    for option, (name, reader) in readers.items():
+        try:
+            found[name] = reader()
+        except ValueError as error:
+            raise MeshsimError(f"{option}: {error}") from None
+    return found
 
 
 def _axes(texts: Sequence[str]) -> dict[str, object]:
@@ -196,29 +177,25 @@ def _cost(text: str) -> tuple[str, float]:
     try:
         return name.strip(), float(number) if equals else float("nope")
     except ValueError:
-        raise ValueError(f"{shown(text)} is no cost; write SERVICE=NUMBER, such as cart=2.5") from None
-
-
-# ---- showing ----------------------------------------------------------------------------------------
+        raise ValueError(
+            f"{shown(text)} is not a valid cost; write SERVICE=NUMBER, such as cart=2.5"
+        ) from None
 
 
 def _show(result: Capacity, written: list[Path]) -> None:
-    from meshsim.lab.show import capacity as sheets  # noqa: PLC0415
-    from meshsim.lab.show import terminal  # noqa: PLC0415
-    from meshsim.lab.show.terminal import escape  # noqa: PLC0415
+    from meshsim.lab.show.capacity import objectives, sections  # noqa: PLC0415
+    from meshsim.lab.show.terminal import console, escape, show, show_written  # noqa: PLC0415
 
-    out, answer = terminal.console(), result.answer
-    wanted = sheets.objectives(answer)
-    name = answer["scenario"] or "scenario"
+    out, found = console(), result.numbers
+    wanted = objectives(found)
+    name = found.scenario or "scenario"
     out.print(f"[bold]{escape(name)}[/]{escape(': ' + wanted if wanted else '')}\n")
-    for title, lines, table in sheets.sections(answer):
+    for title, sentences, sheet in sections(found):
         out.print(f"[bold]{escape(title)}[/]")
-        for line in lines:
-            out.print(f"  {escape(line)}")
+        for sentence in sentences:
+            out.print(f"  {escape(sentence)}")
         out.print()
-        if table is not None:
-            terminal.show(out, table)
-    seeds = answer["seeds"]
-    span = f", seeds {seeds[0]} to {seeds[1]}" if seeds else ""
-    out.print(f"[dim]meshsim {answer['version']}, {answer['runs']} runs{span}[/]")
-    terminal.show_written(out, written)
+        show(out, sheet)
+    span = f", seeds {found.seeds[0]} to {found.seeds[1]}" if found.seeds else ""
+    out.print(f"[dim]meshsim {found.version}, {found.runs} runs{span}[/]")
+    show_written(out, written)

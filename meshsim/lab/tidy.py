@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meshsim.measure.latency import LATENCY_KEYS, LatencySummary
-from meshsim.measure.parts import ServiceSummary
+from meshsim.measure.latency import LATENCY_KEYS
+from meshsim.measure.parts import ServiceSummary, per
 from meshsim.measure.result import at
 from meshsim.measure.summary import Summary
 from meshsim.measure.table import Table
@@ -72,8 +72,8 @@ def _client(summary: Summary) -> Row:
     return {
         "requests": summary.requests.offered,
         **{key: requests[key] for key in ("ok", "failed", "unfinished", "rate", "goodput", "success_ratio")},
-        **_latencies("latency", summary.latency),
-        **_latencies("ok_latency", summary.ok_latency),
+        **summary.latency.columns(),
+        **summary.ok_latency.columns("ok_latency"),
         "attempts": summary.attempts.total,
         **{key: attempts[key] for key in ("retries", "hedges", "amplification")},
         **{f"{FAILURES}{cause}": count for cause, count in summary.failures.items()},
@@ -81,17 +81,12 @@ def _client(summary: Summary) -> Row:
 
 
 def _service(part: ServiceSummary, measured: float) -> Row:
-    answered = part.ok + part.failed
     return {
         **{key: at(part, key) for key in (*COUNTS, "rate", "utilisation", "busy_mean", "queue_mean")},
-        "goodput": part.ok / measured if measured else None,
-        "success_ratio": part.ok / answered if answered else None,
-        **_latencies("latency", part.latency),
+        "goodput": per(part.ok, measured),
+        "success_ratio": per(part.ok, part.answered),
+        **part.latency.columns(),
     }
-
-
-def _latencies(name: str, found: LatencySummary) -> Row:
-    return {f"{name}_{key}": value for key, value in found.as_dict().items()}
 
 
 # ---- the table --------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,11 +37,7 @@ class Statistic(ABC):
 
     @abstractmethod
     def value(self, kept: Truths) -> float | None:
-        """The number; None where there is nothing to make it of.
-
-        Args:
-            kept: (blocks,) which of them to count.
-        """
+        """The number of the blocks that are kept, (blocks,); None where there is nothing to make it of."""
 
     @property
     @abstractmethod
@@ -115,14 +112,8 @@ class Times(Statistic):
         return self.blocks
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """How far a run is from another.
-
-    Attributes:
-        difference: the other's number minus its own.
-        half_width: chance brings them no further apart, at the confidence asked for.
-    """
+class Gap(NamedTuple):
+    """Another run's number minus a run's own, and how far chance may bring them apart."""
 
     difference: float
     half_width: float

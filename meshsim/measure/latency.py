@@ -42,6 +42,10 @@ class LatencySummary(Result):
     p999: float | None = None
     max: float | None = None
 
+    def columns(self, name: str = "latency") -> dict[str, float | None]:
+        """The same as columns of a table: ``latency_p99``."""
+        return {f"{name}_{key}": value for key, value in self.as_dict().items()}
+
 
 class Latencies(ABC):
     """Some latencies, however they are kept."""

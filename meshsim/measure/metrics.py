@@ -59,10 +59,10 @@ def _requests(summary: Summary, kind: str) -> int:
         name = kind.removeprefix("objectives.")
         entry = summary.edges.get(f"{CLIENT} -> {name}")
         if entry:  # judged as clients see it, where no answer counts as a late one
-            return entry.ok + entry.failed + entry.unfinished
+            return entry.answered + entry.unfinished
     else:
         name = kind.removeprefix("services.").removesuffix(".latency")
-    return summary.services[name].ok + summary.services[name].failed
+    return summary.services[name].answered
 
 
 def refuse_unsupported(metric: str, summary: Summary) -> None:

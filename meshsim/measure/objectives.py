@@ -91,7 +91,7 @@ def _judge(
     missing = entry.unfinished if entry and not partial else 0
     answered = latencies(objective.service) if entry else None
     numbers = _with_missing(answered, missing) if answered is not None and missing else place.latency
-    total = place.ok + place.failed + missing
+    total = place.answered + missing
 
     def measure(key: str) -> float | None:
         """What there is for a limit; requests without an answer count as bad."""

@@ -11,8 +11,25 @@ from meshsim.scenario.model import Scenario
 from meshsim.units import UNLIMITED
 
 
+class Answered(Result):
+    """Requests of which some were answered."""
+
+    ok: int
+    failed: int
+
+    @property
+    def answered(self) -> int:
+        """How many."""
+        return self.ok + self.failed
+
+    @property
+    def failed_ratio(self) -> float | None:
+        """Which share of them failed, 0-1."""
+        return per(self.failed, self.answered)
+
+
 @dataclass(frozen=True)
-class StationSummary(Result):
+class StationSummary(Answered):
     """The attempts that arrived at a replica, a version or a service.
 
     Attributes:
@@ -60,7 +77,7 @@ class ServiceSummary(StationSummary):
 
 
 @dataclass(frozen=True)
-class EdgeSummary(Result):
+class EdgeSummary(Answered):
     """The calls of a caller to a service, and their tries.
 
     Attributes:

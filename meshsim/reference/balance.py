@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from meshsim.random import BALANCE, START, Key, u01
-from meshsim.scenario.model import Balance, LeastRequest
+from meshsim.scenario.model import Balance
 
 
 class Loaded(Protocol):
@@ -74,8 +74,5 @@ def balancer(balance: Balance, caller: Key, hosts: int) -> Balancer:
         return RoundRobin(caller, hosts)
     if balance.kind == "random":
         return Random()
-    return _least_request(balance.least_request)
-
-
-def _least_request(options: LeastRequest) -> Balancer:
+    options = balance.least_request
     return FullScan() if options.selection == "full_scan" else Choices(options.choices)

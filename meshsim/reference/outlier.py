@@ -85,7 +85,10 @@ class Outliers:
         health.failures = 0
         if self._ejected() + 1 > self.settings.max_ejection_percent * len(self.health) + TOLERANCE:
             return False
-        self._eject(health, self.settings, now)
+        base = self.settings.base_ejection_time
+        health.ejected = True
+        health.multiplier += 1
+        health.until = now + min(base * health.multiplier, max(base, self.settings.max_ejection_time))
         self._changed(self.settings)
         return True
 
@@ -128,10 +131,3 @@ class Outliers:
 
     def _ejected(self) -> int:
         return sum(health.ejected for health in self.health)
-
-    @staticmethod
-    def _eject(health: Health, settings: OutlierDetection, now: float) -> None:
-        base = settings.base_ejection_time
-        health.ejected = True
-        health.multiplier += 1
-        health.until = now + min(base * health.multiplier, max(base, settings.max_ejection_time))

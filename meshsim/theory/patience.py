@@ -49,11 +49,6 @@ def queue_timeout_success(lam: float, mu: float, tau: float, limit: float) -> fl
     return mu * queue_timeout_idle(lam, mu, tau) * _area(mu - lam, limit)
 
 
-def queue_timeout_success_sojourn(lam: float, mu: float, tau: float, limit: float) -> float:
-    """Mean time in the system of those, s. Source: as :func:`queue_timeout_success`."""
-    return _moment(mu - lam, limit) / _area(mu - lam, limit)
-
-
 def queue_timeout_queue(lam: float, mu: float, tau: float) -> float:
     """Mean number waiting: λ times the mean of the wait, cut at τ.
 

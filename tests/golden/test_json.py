@@ -33,6 +33,19 @@ load: [{to: web, rate: 60/s}]
 objectives: [{service: web, p99: 200ms, success: 99%}, {service: api, mean: 5ms}]
 """
 SCENARIO = ms.loads(TEXT)
+TILL = ms.loads("""
+name: till
+duration: 20s
+services:
+  till: {replicas: 2, time: 2ms, script: [{call: card}]}
+  card: {versions: {v1: {replicas: 2}, v2: {}}, workers: 1, time: {exponential: 50ms}}
+policies: {card: {retries: {attempts: 2, per_try_timeout: 400ms, on: [5xx]}}}
+load: [{to: till, rate: 10/s}, {to: till, users: 2, think: 100ms}]
+objectives: [{service: till, p90: 600ms, success: 50%}, {service: card, mean: 200ms}]
+events: [{at: 2s, for: 2s, service: card, slow: 5}]
+""")
+MAP = {"load[0].rate": ["5/s", "10/s", "20/s", "40/s"], "policies.card.retries.attempts": [0, 2]}
+QUICK: dict[str, Any] = {"at_most": 4, "resolution": 0.3, "jobs": 1}
 FULL = {"services.api.versions.v1.time.exponential": "200ms", "policies.api": "{}"}
 """Overrides with which it is unstable."""
 
@@ -55,6 +68,8 @@ CASES: dict[str, Callable[[], dict[str, Any]]] = {
     "unstable": lambda: ms.run(SCENARIO, overrides=FULL).summary,
     "sweep": lambda: as_dict(ms.sweep(SCENARIO, {"load[0].rate": ["30/s", "60/s"]}, replications=2, jobs=1)),
     "batch": batch,
+    "capacity": lambda: ms.capacity(TILL, costs={"card/v2": 2.5}, overrides={"events": []}, **QUICK).answer,
+    "recovery": lambda: ms.capacity(TILL, find=["recovery"], vary=MAP, window=10.0, **QUICK).answer,
 }
 
 

@@ -47,8 +47,8 @@ class Between:
         spec = Spec("proxy", "client/0", loads(SCENARIO), 1, "127.0.0.1", False, folder / "access.log")
         self.proxy = Proxy(spec)
         self.proxy.clock.begin(time.monotonic() - 12.5)
-        self.way = self.proxy.ways["echo"]
-        cluster = self.way.route.policy.clusters[0]
+        self.route = self.proxy.routes["echo"]
+        cluster = self.route.mesh_route.policy.clusters[0]
         host = cluster.hosts[0]
         pool = Pool(("127.0.0.1", 1), cluster, host)
         self.proxy.transport.pools[host] = pool
@@ -58,7 +58,7 @@ class Between:
         self.upstream = Transport(ClientConnection(lambda lost: None, Limits()))
         pool.idle.append(self.upstream.protocol)
         cluster.opened(host, 0.0)
-        listener = self.proxy._listener({b"": self.way})
+        listener = self.proxy._listener({b"": self.route})
         self.downstream = Transport(ServerConnection(listener, Limits(), Loop()))  # type: ignore[arg-type]
 
     def exchange(self, status: int) -> bytes:
@@ -101,7 +101,7 @@ def test_no_object_of_a_request_outlives_it(between: Between) -> None:
         gc.enable()
     assert left == []
     assert after - before < 30, "what is kept (lines of the log, series) does not grow with the requests"
-    assert between.way.passed.calls == 310
+    assert between.route.passed.calls == 310
 
 
 def test_the_header_of_a_stranger_says_what_its_context_is(between: Between) -> None:

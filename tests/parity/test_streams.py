@@ -213,7 +213,7 @@ def test_an_interrupted_run_is_measured_up_to_where_it_came(at: float) -> None:
     assert window.end == max(2.0, min(12.0, counted.end))
     summary = summarise([counted], without).as_dict()
     assert summary["partial"] is (at < 14.0 or not counted.complete)
-    assert summary["requests"]["offered"] == rows.sample(window).requests.came
+    assert summary["requests"]["offered"] == rows.sample(window).requests.arrived
     assert summary["services"]["cart"]["busy_mean"] == (
         None if window.length == 0.0 else pytest.approx(busy(rows, "cart", window.end) / window.length)
     )

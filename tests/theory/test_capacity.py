@@ -10,10 +10,10 @@ import pytest
 from scipy import optimize, stats
 
 from meshsim.lab.capacity import capacity
-from meshsim.lab.capacity.evidence import Verdict, judge
-from meshsim.lab.capacity.inquiry import Plan
-from meshsim.lab.capacity.limits import observe, required
+from meshsim.lab.capacity.objectives import observe, required
 from meshsim.lab.run import run
+from meshsim.lab.search.inquiry import Plan
+from meshsim.lab.search.verdict import Verdict, judge
 from meshsim.scenario import loads
 from meshsim.theory.erlang import mmc_sojourn_ccdf
 
@@ -97,7 +97,7 @@ def test_verdicts_at_the_exact_capacity_are_as_rare_as_said(workers, mean, rate,
     """There both verdicts are errors. Most short runs have no late request, and agree on what is not so."""
     text = scenario(workers, mean, exact, objective)
     limits, plan, pool, trials = required(text), Plan(), 120, 400
-    seen = [observe(run(text, seed=seed).summary, limits, seed) for seed in range(pool)]
+    seen = [observe(run(text, seed=seed).numbers, seed) for seed in range(pool)]
     generator, wrong = random.Random(1), Counter[Verdict]()
     for _ in range(trials):
         picked = generator.sample(seen, plan.most)

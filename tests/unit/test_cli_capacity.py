@@ -69,7 +69,7 @@ def test_it_says_what_was_found_and_writes_files(quick, tmp_path) -> None:
         "/s misses: ",
         "fresh seeds",
         "The knee",
-        "back is busiest",
+        "back has the highest utilisation",
         "least replicas",
         "runs, seeds 1 to 8",
     ):
@@ -121,8 +121,8 @@ def test_a_map_of_recovery(hit, tmp_path) -> None:
     axes = ["--map", "load[0].rate=10/s:80/s:3", "--map", "policies.api.retries.attempts=0,2"]
     result = call(hit, "--jobs", "1", *axes, "--out", str(tmp_path / "out"))
     assert result.exit_code == 0, result.stderr
-    assert "chance of recovery" in result.stdout
-    assert "Hit from 5 to 10 s" in result.stdout
+    assert "probability of recovery" in result.stdout
+    assert "The trigger lasts from 5 to 10 s" in result.stdout
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "capacity.json", "capacity.parquet", "map.png",
     }  # fmt: skip
@@ -159,9 +159,9 @@ def test_the_boundary_of_recovery(hit) -> None:
             "meshsim: --map: services.bakc.workers: no service 'bakc'",
         ),
         (["--set", "objectives[0].service=frnt"], "meshsim: --set: objectives[0].service: "),
-        (["--find", "load", "--cost", "nope=2"], "--cost is of replicas"),
-        (["--find", "load", "--window", "5s"], "--window is when recovery is judged"),
-        (["--find", "recovery", "--objective", "front: p99 <= 1s"], "--objective has no part"),
+        (["--find", "load", "--cost", "nope=2"], "--cost applies to replicas only"),
+        (["--find", "load", "--window", "5s"], "--window applies to recovery only"),
+        (["--find", "recovery", "--objective", "front: p99 <= 1s"], "--objective does not apply"),
         (["--confidence", "2"], "--confidence"),
         (["--confidence", "100%"], "confidence"),
         (["--resolution", "0"], "resolution"),
@@ -245,20 +245,19 @@ def test_every_load_in_a_sentence_is_a_row_of_the_table() -> None:
         objectives: [{service: api, p90: 100ms}]
         """
     )
-    answer = capacity(scenario, find=["load"], at_most=8, seed=2, resolution=0.05, jobs=1).answer
-    rows = {row[0]: row for row in sheets.curve(answer).rows}
-    assert named(sheets.load(answer)) <= set(rows)
-    assert answer["load"]["meets"]["label"] in rows
-    assert any(point["fresh"] for point in answer["load"]["curve"])
-    busiest, row = answer["load"]["busiest"], rows[answer["load"]["meets"]["label"]]
+    numbers = capacity(scenario, find=["load"], at_most=8, seed=2, resolution=0.05, jobs=1).numbers
+    found = numbers.load
+    rows = {row[0]: row for row in sheets.curve(numbers, found).rows}
+    assert named(sheets.load(numbers, found)) <= set(rows)
+    assert any(point.fresh for point in found.curve)
+    row = rows[found.meets.label]
     assert row[-1] == "met (fresh seeds)"
-    assert row[3:5] == ("api", share(busiest["utilisation"]))
+    assert row[3:5] == ("api", share(found.busiest.utilisation))
 
 
 def test_recovery_has_a_table_too(hit) -> None:
-    result = call(hit, *FAST, "--find", "recovery", "--json")
-    answer = json.loads(result.stdout)
-    rows = sheets.recoveries(answer).rows
-    assert named(sheets.recovery(answer)) <= {row[0] for row in rows}
+    numbers = capacity(hit, find=["recovery"], jobs=1, at_most=4, resolution=0.3).numbers
+    rows = sheets.recoveries(numbers, numbers.recovery).rows
+    assert named(sheets.recovery(numbers, numbers.recovery)) <= {row[0] for row in rows}
     assert {row[-1].split(" (")[0] for row in rows} >= {"recovers", "does not"}
     assert all(0 <= int(recovered) <= int(pairs) for _, pairs, recovered, _ in rows)

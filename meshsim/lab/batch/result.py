@@ -139,8 +139,7 @@ def _row(entry: Entry) -> dict[str, Any]:
     found |= {"file": entry.file, "status": entry.status, "seconds": entry.seconds}
     if summary is None:
         return found
-    numbers = {name: at(summary.requests, name) for name in COUNTS}
-    numbers |= {f"latency_{key}": at(summary.latency, key) for key in LATENCY_KEYS}
+    numbers = {name: at(summary.requests, name) for name in COUNTS} | summary.latency.columns()
     numbers["amplification"] = summary.attempts.amplification
     return {
         **found,

@@ -14,14 +14,15 @@ Replicas = tuple[int, ...]
 
 
 class Pools:
-    """What can be made larger or smaller.
+    """What can be made larger or smaller: `names` such as ``cart``, or ``cart/v1`` where there are versions.
 
     Attributes:
-        scenario: as it is.
-        names: ``cart``, or ``cart/v1`` where there are versions.
         own: replicas as the scenario has them.
         costs: of a replica of each.
         fewest: replicas that each must have; an event on ``cart/2`` needs three.
+
+    Raises:
+        MeshsimError: costs are given of no such pool, or are not positive.
     """
 
     def __init__(self, scenario: Scenario, costs: Mapping[str, float] | None = None) -> None:
@@ -40,21 +41,16 @@ class Pools:
         """The scenario with so many replicas."""
         if replicas == self.own:
             return self.scenario
-        sizes = dict(zip(self.names, replicas, strict=True))
-        services = {name: self._resized(name, sizes) for name in self.scenario.services}
+        services = dict(self.scenario.services)
+        for pool, count in zip(self.names, replicas, strict=True):
+            name, _, version = pool.partition("/")
+            size: dict[str, Any] = {"replicas": count}
+            service = services[name]
+            if version:
+                resized = service.versions[version].model_copy(update=size)
+                size = {"versions": {**service.versions, version: resized}}
+            services[name] = service.model_copy(update=size)
         return self.scenario.model_copy(update={"services": services})
-
-    def _resized(self, name: str, sizes: Mapping[str, int]) -> Any:
-        service = self.scenario.services[name]
-        if name in sizes:
-            return service.model_copy(update={"replicas": sizes[name]})
-        versions = {
-            version: each.model_copy(update={"replicas": sizes[f"{name}/{version}"]})
-            if f"{name}/{version}" in sizes
-            else each
-            for version, each in service.versions.items()
-        }
-        return service.model_copy(update={"versions": versions}) if versions else service
 
     def cost(self, replicas: Replicas) -> float:
         """Of all replicas together."""
@@ -89,17 +85,11 @@ def _needed(scenario: Scenario, name: str) -> int:
 
 
 def _costs(names: Sequence[str], costs: Mapping[str, float]) -> tuple[float, ...]:
-    """By pool; what is given for a service holds for its versions.
-
-    Raises:
-        MeshsimError: no such pool, or a cost that is not positive.
-    """
+    """By pool; what is given for a service holds for its versions."""
     known = {*names, *(name.partition("/")[0] for name in names)}
     for name, cost in costs.items():
         if name not in known:
             raise MeshsimError(f"--cost {shown(name)}: no such service; {suggestion(name, sorted(known))}")
         if not 0.0 < cost < float("inf"):
-            raise MeshsimError(
-                f"--cost {name}={cost:g}: replicas for nothing are never too many; give a positive cost"
-            )
+            raise MeshsimError(f"--cost {name}={cost:g} is out of range; give a positive cost")
     return tuple(costs.get(name, costs.get(name.partition("/")[0], 1.0)) for name in names)

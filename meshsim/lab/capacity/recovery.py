@@ -16,15 +16,11 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-
 from meshsim.errors import MeshsimError
-from meshsim.lab.capacity.limits import Limit, Observation, Score
+from meshsim.lab.search.verdict import Observation, Score
+from meshsim.measure.capacity import Limit, Trial
+from meshsim.measure.summary import Summary
 from meshsim.scenario.model import Scenario
-
-Summary = Mapping[str, Any]
 
 GOODPUT_LEAST = 0.95
 LATENCY_MOST = 1.25
@@ -35,52 +31,35 @@ RECOVERED = (Limit("the mesh", "recovered", 0.5),)
 """What is asked of a load: that it recovers more often than not."""
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """When a scenario is hit, and when it is looked at.
+def trial(scenario: Scenario, window: float | None = None) -> Trial:
+    """When a scenario's events hit it, and from when on it is judged.
 
-    Attributes:
-        hit: the trigger's beginning, s.
-        over: its end, s.
-        looked: from when on recovery is judged, s.
+    That is so long before the end of arrivals as `window` says, or by default the last third of what is left
+    after the trigger.
+
+    Raises:
+        MeshsimError: there is no trigger, it does not end, or nothing of the run is left after it.
     """
+    if not scenario.events:
+        raise MeshsimError(
+            f"{scenario.name or 'the scenario'} has no events, so there is nothing to recover from; add"
+            " the trigger to the file (events: [{at: 30s, for: 10s, service: ..., slow: 5}])"
+        )
+    over = max(_end(scenario, place) for place in range(len(scenario.events)))
+    left = scenario.duration - over
+    length = LAST_PART * left if window is None else window
+    if not 0.0 < length <= left:
+        raise MeshsimError(
+            f"the trigger ends at {over:g} s and arrivals at {scenario.duration:g} s: no {length:g} s are"
+            " left to look at; make the scenario's duration longer, or the window shorter"
+        )
+    return Trial(min(event.at for event in scenario.events), over, scenario.duration - length)
 
-    hit: float
-    over: float
-    looked: float
 
-    @classmethod
-    def of(cls, scenario: Scenario, window: float | None = None) -> Trial:
-        """The trial that a scenario's events make.
-
-        Args:
-            scenario: with events.
-            window: how long before the end of arrivals recovery is judged, s; None takes the last third
-                of the time after the trigger.
-
-        Raises:
-            MeshsimError: there is no trigger, it does not end, or nothing of the run is left after it.
-        """
-        if not scenario.events:
-            raise MeshsimError(
-                f"{scenario.name or 'the scenario'} has no events, so there is nothing to recover from; add"
-                " the trigger to the file (events: [{at: 30s, for: 10s, service: ..., slow: 5}])"
-            )
-        ends = [_end(scenario, place) for place in range(len(scenario.events))]
-        over = max(ends)
-        left = scenario.duration - over
-        length = LAST_PART * left if window is None else window
-        if not 0.0 < length <= left:
-            raise MeshsimError(
-                f"the trigger ends at {over:g} s and arrivals at {scenario.duration:g} s: no {length:g} s are"
-                " left to look at; make the scenario's duration longer, or the window shorter"
-            )
-        return cls(min(event.at for event in scenario.events), over, scenario.duration - length)
-
-    def twins(self, scenario: Scenario) -> tuple[Scenario, Scenario]:
-        """The scenario and its twin without the events, both measured only where recovery is judged."""
-        judged = scenario.model_copy(update={"warmup": self.looked})
-        return judged, judged.model_copy(update={"events": ()})
+def twins(scenario: Scenario, when: Trial) -> tuple[Scenario, Scenario]:
+    """The scenario and its twin without the events, both measured only where recovery is judged."""
+    judged = scenario.model_copy(update={"warmup": when.looked})
+    return judged, judged.model_copy(update={"events": ()})
 
 
 def _end(scenario: Scenario, place: int) -> float:
@@ -97,41 +76,32 @@ def _end(scenario: Scenario, place: int) -> float:
 
 def compare(hit: Summary, twin: Summary, seed: int) -> Observation:
     """Whether a run recovered, from its summary and its twin's."""
-    healthy = not twin["unstable"] and bool(twin["requests"]["goodput"])
-    recovered = healthy and _as_good(hit, twin)
-    score = Score(float(recovered), float(recovered), 1)
+    healthy = not twin.unstable and bool(twin.requests.goodput)
+    recovered = float(healthy and _as_good(hit, twin))
     numbers = {
-        "recovered": float(recovered),
+        "recovered": recovered,
         "overloaded": float(not healthy),
-        "goodput": hit["requests"]["goodput"] or 0.0,
-        "goodput_without": twin["requests"]["goodput"] or 0.0,
-        "work": _work(
-            hit
-        ),  # no sign of failure by itself: a last-in-first-out queue may keep its dead for ever
+        "goodput": hit.requests.goodput or 0.0,
+        "goodput_without": twin.requests.goodput or 0.0,
+        "work": _work(hit),  # no sign by itself: a last-in-first-out queue may keep its dead for ever
         "work_without": _work(twin),
-        "rate": hit["requests"]["rate"] or 0.0,
+        "rate": hit.requests.rate or 0.0,
+        "latency.mean": hit.latency.mean,
+        "latency.mean_without": twin.latency.mean,
+        **{f"utilisation.{name}": each.utilisation for name, each in twin.services.items()},
     }
-    for key, summary in (("latency.mean", hit), ("latency.mean_without", twin)):
-        if summary["latency"]["mean"] is not None:
-            numbers[key] = summary["latency"]["mean"]
-    for name, service in twin["services"].items():
-        if service["utilisation"] is not None:
-            numbers[f"utilisation.{name}"] = service["utilisation"]
-    return Observation(seed, (score,), False, numbers)
+    known = {name: value for name, value in numbers.items() if value is not None}
+    return Observation(seed, (Score(recovered, recovered, 1),), False, known)
 
 
 def _as_good(hit: Summary, twin: Summary) -> bool:
-    latency, other = hit["latency"]["mean"], twin["latency"]["mean"]
+    latency, other = hit.latency.mean, twin.latency.mean
     if latency is None or other is None:
         return False
-    return bool(
-        hit["requests"]["goodput"] >= GOODPUT_LEAST * twin["requests"]["goodput"]
-        and latency <= LATENCY_MOST * other
-    )
+    enough = (hit.requests.goodput or 0.0) >= GOODPUT_LEAST * (twin.requests.goodput or 0.0)
+    return enough and latency <= LATENCY_MOST * other
 
 
 def _work(summary: Summary) -> float:
     """Attempts at all services, in service or waiting, also those that nobody waits for, on average."""
-    return float(
-        sum((part["busy_mean"] or 0.0) + (part["queue_mean"] or 0.0) for part in summary["services"].values())
-    )
+    return sum((part.busy_mean or 0.0) + (part.queue_mean or 0.0) for part in summary.services.values())

@@ -5,12 +5,11 @@ Rates, profiles and the rates of a Markov-modulated load are multiplied; users a
 
 from __future__ import annotations
 
-from typing import Any
-
 from meshsim.errors import MeshsimError
-from meshsim.lab.capacity.bracket import Middle, geometric
+from meshsim.lab.search.bisection import Middle, geometric
 from meshsim.lab.show.sheets import number, rate
-from meshsim.scenario.model import Load, Scenario
+from meshsim.measure.capacity import Amount, LoadLevel
+from meshsim.scenario.model import Scenario
 
 REQUESTS_MOST = 1e6
 """Of a run."""
@@ -18,10 +17,7 @@ USERS_MOST = 20_000.0
 
 
 class Scaling:
-    """The loads that a scenario could have.
-
-    Attributes:
-        scenario: with its own load, which is the factor 1.
+    """The loads that a scenario could have; its own is the factor 1.
 
     Raises:
         MeshsimError: a load follows a trace, which can't come faster without being another one.
@@ -36,6 +32,7 @@ class Scaling:
                 )
         self.scenario = scenario
         self.closed = all(load.users is not None for load in scenario.load)
+        self.most_users = max(load.users or 0 for load in scenario.load)
 
     def at(self, factor: float) -> Scenario:
         """The scenario with its loads multiplied."""
@@ -47,45 +44,48 @@ class Scaling:
     @property
     def requests(self) -> float | None:
         """How many requests of the open loads a run measures; None where all are closed."""
-        return None if self.closed else self.rate() * (self.scenario.duration - self._warmup)
+        if self.closed:
+            return None
+        return self._rate(self.amounts(1.0)) * (self.scenario.duration - measured_from(self.scenario))
 
     @property
     def highest(self) -> float:
         """A load so high that runs of it would take too long to be worth it."""
         if self.requests is None:
-            return USERS_MOST / self._most
+            return USERS_MOST / self.most_users
         return max(4.0, REQUESTS_MOST / self.requests)
 
-    def rate(self, factor: float = 1.0) -> float:
-        """Requests per second of the open loads together, on average over the measured time."""
-        return sum(self._rate(load) for load in self.at(factor).load)
+    def level(self, factor: float) -> LoadLevel:
+        """A load as results have it."""
+        return LoadLevel(factor, self.label(factor), self.amounts(factor))
 
-    def amounts(self, factor: float) -> list[dict[str, Any]]:
-        """What each load is then: `to`, and `rate` (mean, per second) or `users`."""
+    def amounts(self, factor: float) -> list[Amount]:
+        """What each of the scenario's loads is then."""
+        start, end = measured_from(self.scenario), self.scenario.duration
         return [
-            {"to": load.to, "users": load.users}
-            if load.users is not None
-            else {"to": load.to, "rate": self._rate(load)}
+            Amount(load.to, load.mean_rate(start, end) if load.users is None else None, load.users)
             for load in self.at(factor).load
         ]
 
     def label(self, factor: float) -> str:
         """A load for people: ``412/s``, ``52 users``; of several, their sums."""
         amounts = self.amounts(factor)
-        users = sum(amount.get("users", 0) for amount in amounts)
-        open_rate = self.rate(factor)
+        users, open_rate = sum(amount.users or 0 for amount in amounts), self._rate(amounts)
         return " and ".join(
             [*([rate(open_rate)] if open_rate else []), *([f"{number(users)} users"] if users else [])]
         )
 
+    def _rate(self, amounts: list[Amount]) -> float:
+        return sum(amount.rate or 0.0 for amount in amounts)
+
     def nearest(self, factor: float) -> float:
         """The nearest load that can be had: users come in whole numbers, at least one."""
-        return self._users(factor) / self._most if self.closed else factor
+        return self._users(factor) / self.most_users if self.closed else factor
 
     def apart(self, factor: float, resolution: float, step: int) -> float:
         """The load so many steps away: each one more user where all loads are closed."""
         if self.closed:
-            return self.nearest(factor + step / self._most)
+            return self.nearest(factor + step / self.most_users)
         return float(factor * (1.0 + resolution) ** step)
 
     def middle(self, resolution: float) -> Middle:
@@ -97,19 +97,12 @@ class Scaling:
         fewer, more = self._users(low), self._users(high)
         if more - fewer < 2:
             return None
-        return float(min(max(round((fewer * more) ** 0.5), fewer + 1), more - 1) / self._most)
+        return float(min(max(round((fewer * more) ** 0.5), fewer + 1), more - 1) / self.most_users)
 
     def _users(self, factor: float) -> int:
-        return max(1, round(factor * self._most))
+        return max(1, round(factor * self.most_users))
 
-    @property
-    def _most(self) -> int:
-        """Users of the largest closed load."""
-        return max(load.users or 0 for load in self.scenario.load)
 
-    @property
-    def _warmup(self) -> float:
-        return 0.0 if self.scenario.warmup == "auto" else float(self.scenario.warmup)
-
-    def _rate(self, load: Load) -> float:
-        return load.mean_rate(self._warmup, self.scenario.duration)
+def measured_from(scenario: Scenario) -> float:
+    """The end of the warm-up, s; 0 where runs find it out themselves."""
+    return 0.0 if scenario.warmup == "auto" else float(scenario.warmup)

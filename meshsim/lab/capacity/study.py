@@ -3,75 +3,51 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from meshsim.lab.capacity import chart, shortage, words
-from meshsim.lab.capacity.chart import Chart, Seen
-from meshsim.lab.capacity.inquiry import (
-    FEWEST,
-    Candidate,
-    Finding,
-    Inquiry,
-    Plan,
-    StoppedError,
-    Told,
-)
-from meshsim.lab.capacity.knee import Knee, draw_curve, find_knee
-from meshsim.lab.capacity.limits import Limit, Observation, required
-from meshsim.lab.capacity.load import STEPS, LoadAnswer, LoadSearch, Words
-from meshsim.lab.capacity.pools import Pools, Replicas
-from meshsim.lab.capacity.recovery import RECOVERED, Trial, compare
-from meshsim.lab.capacity.replicas import ReplicasAnswer, ReplicasSearch
-from meshsim.lab.capacity.runner import Runner
+from meshsim.errors import MeshsimError
+from meshsim.lab.capacity import sample_size
+from meshsim.lab.capacity.largest_load import OBJECTIVES, STEPS, LoadSearch
+from meshsim.lab.capacity.least_replicas import ReplicasSearch
+from meshsim.lab.capacity.objectives import observe, required
+from meshsim.lab.capacity.pools import Pools
+from meshsim.lab.capacity.recovery import RECOVERED, compare, trial, twins
+from meshsim.lab.capacity.recovery_map import MapSearch
+from meshsim.lab.capacity.runs import Row, Runner
 from meshsim.lab.capacity.scaling import Scaling
-from meshsim.lab.capacity.table import Row
+from meshsim.lab.search.inquiry import FEWEST, Candidate, Finding, Inquiry, Plan, StoppedError
+from meshsim.lab.search.knee import Knee, draw_curve, find_knee
+from meshsim.lab.search.verdict import Observation, Verdict, columns, excess
+from meshsim.lab.show.capacity import VERDICTS, reading
+from meshsim.measure.capacity import Limit
 from meshsim.scenario.grid import Grid
 from meshsim.scenario.model import Scenario
 
 LOAD, REPLICAS, RECOVERY, MAP = "load", "replicas", "recovery", "map"
+TRIGGER = {
+    Verdict.MET: "recovers from its trigger",
+    Verdict.MISSED: "does not recover from its trigger",
+    Verdict.UNDECIDED: "is inconclusive",
+}
 CELL = 2 * FEWEST
 """Pairs of runs in a cell of the map."""
 
 Say = Callable[[str], None]
-"""Is told a line of progress."""
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked.
-
-    Attributes:
-        scenario: of what.
-        find: ``load``, ``replicas``, ``recovery``.
-        plan: how hard to look.
-        resolution: how near the ends of a bracket of loads are to be.
-        costs: of a replica, by service or version.
-        grid: of the map of recovery, or None.
-        window: how long before the end of arrivals recovery is judged, s; None takes a third of what is left.
-    """
-
-    scenario: Scenario
-    find: tuple[str, ...]
-    plan: Plan
-    resolution: float
-    costs: Mapping[str, float] = field(default_factory=dict)
-    grid: Grid | None = None
-    window: float | None = None
-
-
+@dataclass
 class Study:
     """Asks, and holds what is known; parts that were not asked about, or not yet, are None.
 
     Attributes:
-        question: what is asked.
-        scaling: the loads of the scenario.
-        pools: its replicas.
-        limits: its objectives' limits; empty if only recovery is asked about.
-        trial: when it is hit and looked at; None if recovery is not asked about.
-        load, knee, replicas, recovery, map: the answers.
-        loads: the inquiries about loads, the one with fresh seeds last; their findings make the curve.
-        recoveries: likewise, about recovery.
+        find: ``load``, ``replicas``, ``recovery``.
+        plan: how sure verdicts are to be.
+        resolution: how near the ends of a bracket of loads are to be.
+        costs: of a replica, by service or version.
+        grid: of the map of recovery, or None.
+        window: how long before the end of arrivals recovery is judged, s; None takes a third of what is left.
+        say: takes a line of progress.
         rows: every run.
         partial: whether Ctrl-C ended it.
 
@@ -79,163 +55,128 @@ class Study:
         MeshsimError: what is asked can't be answered of this scenario.
     """
 
-    def __init__(self, question: Question, runner: Runner, say: Say | None = None) -> None:
-        self.question = question
-        self.runner = runner
-        self.say = say
-        scenario, find = question.scenario, question.find
-        self.map = Chart.of(question.grid) if question.grid is not None else None
-        self.limits = required(scenario) if {LOAD, REPLICAS} & set(find) else ()
-        shortage.refuse(scenario, self.limits, question.plan.fresh(STEPS if LOAD in find else 1))
-        self.scaling = Scaling(scenario) if {LOAD, RECOVERY} & set(find) else None
-        self.pools = Pools(scenario, question.costs) if REPLICAS in find else None
-        recovery = RECOVERY in find or question.grid is not None
-        self.trial = Trial.of(scenario, question.window) if recovery else None
-        self.load: LoadAnswer | None = None
-        self.knee: Knee | None = None
-        self.replicas: ReplicasAnswer | None = None
-        self.recovery: LoadAnswer | None = None
-        self.loads: tuple[Inquiry[float], ...] = ()
-        self.recoveries: tuple[Inquiry[float], ...] = ()
-        self.rows: list[Row] = []
-        self.partial = False
+    scenario: Scenario
+    find: Collection[str]
+    plan: Plan
+    resolution: float
+    runner: Runner
+    costs: Mapping[str, float] | None = None
+    grid: Grid | None = None
+    window: float | None = None
+    say: Say | None = None
+    load: LoadSearch | None = None
+    knee: Knee | None = None
+    replicas: ReplicasSearch | None = None
+    recovery: LoadSearch | None = None
+    rows: list[Row] = field(default_factory=list)
+    partial: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1e-4 <= self.resolution <= 1.0:
+            raise MeshsimError(
+                f"a resolution of {self.resolution:g} is out of range; choose one from 0.01% to 100%"
+            )
+        self.map = MapSearch(self.grid) if self.grid is not None else None
+        self.limits = required(self.scenario) if {LOAD, REPLICAS} & set(self.find) else ()
+        sample_size.refuse(self.scenario, self.limits, self.plan.fresh(STEPS if LOAD in self.find else 1))
+        self.scaling = Scaling(self.scenario) if {LOAD, RECOVERY} & set(self.find) else None
+        self.pools = Pools(self.scenario, self.costs) if REPLICAS in self.find else None
+        judged = RECOVERY in self.find or self.grid is not None
+        self.trial = trial(self.scenario, self.window) if judged else None
 
     def run(self) -> None:
         """Answers what can be answered until Ctrl-C."""
         try:
-            if LOAD in self.question.find:
-                self._find_load()
-            if REPLICAS in self.question.find:
-                self._find_replicas()
-            if RECOVERY in self.question.find:
-                self._find_recovery()
+            if LOAD in self.find:
+                self.load = self._load_search(LOAD, self.limits, OBJECTIVES)
+                self.load.run()
+                self._find_knee(self.load)
+            if self.pools is not None:
+                asked = self._inquiries(REPLICAS, self.pools.at, self.pools.label, self.limits, verified=1)
+                self.replicas = ReplicasSearch(*asked, self.pools)
+                self.replicas.run()
+            if RECOVERY in self.find:
+                self.recovery = self._load_search(RECOVERY, RECOVERED, TRIGGER)
+                self.recovery.run()
             if self.map is not None:
-                self._draw_map()
+                self.map.run(self._cell, (1.0 - self.plan.confidence) / 2.0)
         except StoppedError:
             self.partial = True
 
-    # ---- the questions ------------------------------------------------------------------------------
-
-    def _find_load(self) -> None:
-        inquiry, verifier = self.loads = tuple(self._of_load(plan) for plan in self._plans(STEPS))
-        assert self.scaling is not None
-        search = LoadSearch(inquiry, verifier, self.scaling, self.question.resolution)
-        self.load = search.answer
-        search.run()
-        if self.load.meets is not None and self.load.misses is not None:
-            draw_curve(inquiry, self.load.misses, self.scaling.nearest)
-            self.knee = find_knee(inquiry, self.scaling.nearest)
-
-    def _find_replicas(self) -> None:
-        inquiry, verifier = (self._of_replicas(plan) for plan in self._plans(1))
-        assert self.pools is not None
-        search = ReplicasSearch(inquiry, verifier, self.pools)
-        self.replicas = search.answer
-        search.run()
-
-    def _find_recovery(self) -> None:
-        inquiry, verifier = self.recoveries = tuple(self._of_recovery(plan) for plan in self._plans(STEPS))
-        assert self.scaling is not None
-        words_ = Words("recovers from its trigger", "does not recover from its trigger")
-        search = LoadSearch(inquiry, verifier, self.scaling, self.question.resolution, words_)
-        self.recovery = search.answer
-        search.run()
-
-    def _draw_map(self) -> None:
-        assert self.map is not None
-        chart.draw(self.map, self._cell, (1.0 - self.question.plan.confidence) / 2.0)
-
-    def _plans(self, verified: int) -> tuple[Plan, Plan]:
-        """Of the search, and of the verification, which asks about so many candidates at most."""
-        return self.question.plan, self.question.plan.fresh(verified)
-
-    # ---- the runs behind them -----------------------------------------------------------------------
-
-    def _of_load(self, plan: Plan) -> Inquiry[float]:
+    def _load_search(self, what: str, limits: Sequence[Limit], words: Mapping[Verdict, str]) -> LoadSearch:
         scaling = self.scaling
         assert scaling is not None
+        asked = self._inquiries(what, scaling.at, scaling.label, limits, verified=STEPS)
+        return LoadSearch(*asked, scaling, self.resolution, words)
 
-        def observe(factor: float, seeds: Sequence[int]) -> list[Observation]:
-            label = f"load {scaling.label(factor)}"
-            found = self.runner.observe(scaling.at(factor), seeds, self.limits, label)
-            return self._kept(LOAD, scaling.label(factor), factor, plan, self.limits, found)
+    def _find_knee(self, search: LoadSearch) -> None:
+        if search.meets is not None and search.misses is not None:
+            draw_curve(search.inquiry, search.misses, search.scaling.nearest)
+            self.knee = find_knee(search.inquiry, search.scaling.nearest)
 
-        return Inquiry(observe, self.limits, plan, self._teller(self._load_label))
+    def _inquiries(
+        self,
+        what: str,
+        at: Callable[[Candidate], Scenario],
+        label: Callable[[Candidate], str],
+        limits: Sequence[Limit],
+        *,
+        verified: int,
+    ) -> tuple[Inquiry[Candidate], Inquiry[Candidate]]:
+        """Of a search, and of its verification, which asks about so many candidates at most."""
+        prefix = "" if what == REPLICAS else "load "
+        runs = self._pairs if what == RECOVERY else self._runs
 
-    def _of_replicas(self, plan: Plan) -> Inquiry[Replicas]:
-        pools = self.pools
-        assert pools is not None
+        def inquiry(plan: Plan, *, fresh: bool) -> Inquiry[Candidate]:
+            def observed(candidate: Candidate, seeds: Sequence[int]) -> list[Observation]:
+                name, factor = label(candidate), candidate if isinstance(candidate, float) else math.nan
+                found = runs(at(candidate), seeds, prefix + name)
+                self.rows += [Row(what, name, factor, fresh, limits, each) for each in found]
+                return found
 
-        def observe(replicas: Replicas, seeds: Sequence[int]) -> list[Observation]:
-            label = pools.label(replicas)
-            found = self.runner.observe(pools.at(replicas), seeds, self.limits, label)
-            return self._kept(REPLICAS, label, math.nan, plan, self.limits, found)
+            def on_look(finding: Finding[Candidate]) -> None:
+                if self.say is not None:
+                    self.say(progress(prefix + label(finding.candidate), finding, limits))
 
-        return Inquiry(observe, self.limits, plan, self._teller(pools.label))
+            return Inquiry(observed, limits, plan, on_look)
 
-    def _of_recovery(self, plan: Plan) -> Inquiry[float]:
-        scaling = self.scaling
-        assert scaling is not None
+        return inquiry(self.plan, fresh=False), inquiry(self.plan.fresh(verified), fresh=True)
 
-        def observe(factor: float, seeds: Sequence[int]) -> list[Observation]:
-            found = self._pairs(scaling.at(factor), seeds, f"load {scaling.label(factor)}")
-            return self._kept(RECOVERY, scaling.label(factor), factor, plan, RECOVERED, found)
-
-        return Inquiry(observe, RECOVERED, plan, self._teller(self._load_label, RECOVERED))
-
-    def _load_label(self, factor: float) -> str:
-        assert self.scaling is not None
-        return f"load {self.scaling.label(factor)}"
-
-    def _cell(self, row: int, column: int) -> Seen:
-        assert self.map is not None
-        assert self.question.grid is not None
-        label, plan = self.map.label(row, column), self.question.plan
-        scenario = self.question.grid.points[self.map.points[row, column]].scenario
-        found = self._pairs(scenario, range(plan.seed, plan.seed + CELL), label)
-        self._kept(MAP, label, math.nan, plan, RECOVERED, found)
-        seen = Seen(
-            sum(each.scores[0].measured == 1.0 for each in found),
-            sum(each.numbers["overloaded"] == 1.0 for each in found),
-            len(found),
-        )
-        if self.say is not None:
-            self.say(f"{label}: {seen.recovered} of {seen.count} recovered")
-        return seen
+    def _runs(self, scenario: Scenario, seeds: Sequence[int], label: str) -> list[Observation]:
+        """A run for each seed."""
+        found = self.runner.summaries([(scenario, seed, f"{label}, seed {seed}") for seed in seeds])
+        return [observe(summary, seed) for summary, seed in zip(found, seeds, strict=True)]
 
     def _pairs(self, scenario: Scenario, seeds: Sequence[int], label: str) -> list[Observation]:
         """A run and its twin without the trigger for each seed, compared."""
-        trial = Trial.of(scenario, self.question.window)  # a cell of the map may have its own
-        hit, twin = trial.twins(scenario)
-        runs = [
-            (each, seed, f"{label}, seed {seed}{without}")
-            for seed in seeds
-            for each, without in ((hit, ""), (twin, ", without its events"))
-        ]
-        found = self.runner.summaries(runs)
+        # a cell of the map may have its own times
+        hit, twin = twins(scenario, trial(scenario, self.window))
+        found = self.runner.summaries(
+            [
+                (each, seed, f"{label}, seed {seed}{without}")
+                for seed in seeds
+                for each, without in ((hit, ""), (twin, ", without its events"))
+            ]
+        )
         return [compare(found[2 * place], found[2 * place + 1], seed) for place, seed in enumerate(seeds)]
 
-    def _kept(
-        self,
-        question: str,
-        candidate: str,
-        factor: float,
-        plan: Plan,
-        limits: tuple[Limit, ...],
-        found: list[Observation],
-    ) -> list[Observation]:
-        """Notes runs down."""
-        fresh = plan.seed != self.question.plan.seed
-        self.rows += [Row(question, candidate, factor, fresh, limits, each) for each in found]
+    def _cell(self, row: int, column: int) -> list[Observation]:
+        """The runs of a cell of the map."""
+        assert self.map is not None
+        label, first = self.map.label(row, column), self.plan.seed
+        found = self._pairs(self.map.scenario(row, column), range(first, first + CELL), label)
+        self.rows += [Row(MAP, label, math.nan, False, RECOVERED, each) for each in found]
+        if self.say is not None:
+            recovered = sum(each.numbers["recovered"] == 1.0 for each in found)
+            self.say(f"{label}: {recovered} of {len(found)} recovered")
         return found
 
-    def _teller(
-        self, label: Callable[[Candidate], str], limits: tuple[Limit, ...] | None = None
-    ) -> Told[Candidate]:
-        """Says how a candidate looks after each look."""
 
-        def told(finding: Finding[Candidate]) -> None:
-            if self.say is not None:
-                self.say(words.progress(label(finding.candidate), finding, limits or self.limits))
-
-        return told
+def progress(label: str, finding: Finding[Candidate], limits: Sequence[Limit]) -> str:
+    """How a candidate does by its worst limit: ``412/s: 8 replications, p99 231 ± 12 ms, inconclusive``."""
+    seen = finding.observations
+    limit, scores = max(zip(limits, columns(seen), strict=True), key=lambda pair: excess(*pair))
+    unstable = sum(each.unstable for each in seen)
+    notes = f", {unstable} unstable" if unstable else ""
+    measured = reading(limit, [score.measured for score in scores])
+    return f"{label}: {len(seen)} replications, {limit.key} {measured}{notes}, {VERDICTS[finding.verdict]}"

@@ -9,9 +9,9 @@ from pathlib import Path
 from meshsim.errors import MeshsimError, ScenarioError
 from meshsim.lab import engines, files
 from meshsim.lab.compare.comparison import Comparison
-from meshsim.lab.compare.pairs import comparable, shared_limits
+from meshsim.lab.compare.pairs import comparable, shared_limits, with_limits
 from meshsim.lab.compare.replications import Job, run_pairs
-from meshsim.lab.compare.statistics import compared, with_objectives
+from meshsim.lab.compare.statistics import compared
 from meshsim.lab.engines import Progress
 from meshsim.lab.run import first_seed
 from meshsim.measure import metrics
@@ -118,7 +118,7 @@ def _scenarios(
         a = load("-")  # standard input can be read only once
     first = load(a, overrides)
     second = _changed(load(a if b is None else b, overrides), changes)
-    return with_objectives(first, second), with_objectives(second, first)
+    return with_limits(first, second), with_limits(second, first)
 
 
 def _changed(scenario: Scenario, changes: Overrides) -> Scenario:

@@ -17,7 +17,7 @@ from meshsim.measure.request_pairs import RequestPairs, compare_requests, pairab
 from meshsim.measure.result import at
 from meshsim.measure.series import whole
 from meshsim.measure.summary import HEADLINE, Summary
-from meshsim.scenario.model import Scenario
+from meshsim.scenario.model import Objective, Scenario
 
 TAIL_EDGES: Floats = 1e-6 * np.power(1.02, np.arange(1165, dtype=np.float64))
 """1 us to three hours in steps of 2 %, which no picture shows, s."""
@@ -79,6 +79,18 @@ def limits(scenario: Scenario) -> dict[str, float]:
         for objective in scenario.objectives
         for key, limit in objective.model_dump(exclude={"service"}, exclude_none=True).items()
     }
+
+
+def with_limits(scenario: Scenario, other: Scenario) -> Scenario:
+    """The scenario with the other's objectives where it has no limit of its own: both are asked the same."""
+    own = limits(scenario)
+    more = [
+        Objective.model_construct(service=objective.service, **{key: limit})
+        for objective in other.objectives
+        for key, limit in objective.model_dump(exclude={"service"}, exclude_none=True).items()
+        if objective.service in scenario.services and f"objectives.{objective.service}.{key}" not in own
+    ]
+    return scenario.model_copy(update={"objectives": (*scenario.objectives, *more)})
 
 
 def shared_limits(a: Scenario, b: Scenario) -> list[str]:

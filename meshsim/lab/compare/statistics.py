@@ -17,7 +17,7 @@ from meshsim.measure.request_pairs import AllRequestPairs, RequestCounts, pairab
 from meshsim.measure.summary import Summary
 from meshsim.mesh.histogram import RELATIVE_ERROR
 from meshsim.scenario.advice import advise
-from meshsim.scenario.model import Objective, Scenario
+from meshsim.scenario.model import Scenario
 from meshsim.units import ratio_text
 
 
@@ -147,21 +147,6 @@ def _objectives(scenario: Scenario, pairs: Sequence[Pair]) -> list[ObjectiveRuns
         )
         for path in pairs[0].b.met
     ]
-
-
-def with_objectives(scenario: Scenario, other: Scenario) -> Scenario:
-    """The scenario with the other's objectives where it has no limit of its own: both are asked the same."""
-    own = {
-        (objective.service, key) for objective in scenario.objectives for key in objective.model_fields_set
-    }
-    more = []
-    for objective in other.objectives:
-        for key in objective.model_fields_set - {"service"}:
-            if objective.service in scenario.services and (objective.service, key) not in own:
-                more.append(
-                    Objective.model_construct(service=objective.service, **{key: getattr(objective, key)})
-                )
-    return scenario.model_copy(update={"objectives": (*scenario.objectives, *more)})
 
 
 # ---- requests ---------------------------------------------------------------------------------------

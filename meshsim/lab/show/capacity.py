@@ -1,253 +1,249 @@
-"""What was found, as sentences and small tables of text."""
+"""What a capacity search found, as sentences and small tables of text."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TypeVar
 
-from meshsim.lab.capacity import words
-from meshsim.lab.capacity.limits import Limit
 from meshsim.lab.show import sheets
 from meshsim.lab.show.sheets import Sheet
+from meshsim.measure import capacity as results
+from meshsim.measure.intervals import interval
+from meshsim.measure.latency import VERY_LATE
 
-Answer = dict[str, Any]
+Evaluated = TypeVar("Evaluated", bound=results.EvaluatedLoad)
+
 NEAREST_ROWS = 14
 """So many loads are printed: those nearest the answer, and any others that a sentence names."""
 VERDICTS = {"met": "met", "missed": "missed", "undecided": "inconclusive"}
+RECOVERY_VERDICTS = {"met": "recovers", "missed": "does not", "undecided": "inconclusive"}
 
 
-def objectives(answer: Answer) -> str:
+def limit_text(limit: results.Limit) -> str:
+    """``frontend: p99 <= 100 ms``."""
+    return f"{limit.service}: {_term(limit)}"
+
+
+def _term(limit: results.Limit) -> str:
+    if limit.key == "success":
+        return f"success >= {sheets.share(limit.limit)}"
+    return f"{limit.key} <= {sheets.time(limit.limit)}"
+
+
+def objectives(found: results.CapacityNumbers) -> str:
     """``frontend: p99 <= 100 ms, success >= 99.9 %``."""
-    found: dict[str, list[str]] = {}
-    for each in answer["objectives"]:
-        found.setdefault(each["service"], []).append(words.key(Limit(**each)))
-    return "; ".join(f"{service}: {', '.join(terms)}" for service, terms in found.items())
+    terms: dict[str, list[str]] = {}
+    for limit in found.objectives:
+        terms.setdefault(limit.service, []).append(_term(limit))
+    return "; ".join(f"{service}: {', '.join(each)}" for service, each in terms.items())
 
 
-def sections(answer: Answer) -> Iterator[tuple[str, list[str], Sheet | None]]:
+def reading(limit: results.Limit, measured: Sequence[float | None]) -> str:
+    """The mean over replications of what a limit measured, with its 95 % interval: ``231 ± 12 ms``."""
+    values = [value for value in measured if value is not None]
+    if len(values) < len(measured) or max(values, default=VERY_LATE) >= VERY_LATE:
+        return "not known"
+    if limit.key == "recovered":
+        return f"{sum(values):g} of {len(values)}"
+    found = interval(values) if len(values) > 1 else None
+    return _spread(limit, found.mean if found else values[0], found.half_width if found else 0.0)
+
+
+def _spread(limit: results.Limit, mean: float, half: float) -> str:
+    """A mean and half its interval in one unit: ``231 ± 12 ms``; without the second where it is nothing."""
+    show = sheets.share if limit.key == "success" else sheets.time
+    digits, _, unit = show(mean).partition(" ")
+    size = mean / float(digits.replace(",", "")) if mean else 1.0  # of the unit
+    margin = f"{half / size:.2g}" if half < 100.0 * size else f"{half / size:.0f}"
+    return f"{digits} ± {margin} {unit}" if half / size >= 1e-4 else f"{digits} {unit}"
+
+
+def sections(found: results.CapacityNumbers) -> Iterator[tuple[str, list[str], Sheet]]:
     """All that was found: title, sentences and table of each part."""
-    if answer["load"] is not None:
-        yield "largest load", load(answer), curve(answer)
-    if answer["replicas"] is not None:
-        yield "least replicas, at the scenario's own load", replicas(answer), pools(answer)
-    if answer["recovery"] is not None:
-        yield "recovery", recovery(answer), recoveries(answer)
-    if answer["map"] is not None:
-        yield "map of recovery", chart_notes(answer), chart(answer)
+    if found.load is not None:
+        yield "largest load", load(found, found.load), curve(found, found.load)
+    if found.replicas is not None:
+        yield "least replicas, at the scenario's own load", replicas(found.replicas), pools(found.replicas)
+    if found.recovery is not None:
+        yield "recovery", recovery(found, found.recovery), recoveries(found, found.recovery)
+    if found.map is not None:
+        yield "map of recovery", map_notes(found.map), map_sheet(found.map)
 
 
-# ---- load -------------------------------------------------------------------------------------------
-
-
-def load(answer: Answer, met: str = "meets", missed: str = "misses", of: str = "load") -> list[str]:
+def load(found: results.CapacityNumbers, part: results.LargestLoad) -> list[str]:
     """The bracket, its knee and its bottleneck, in sentences."""
-    found = answer[of]
-    meets, misses = found["meets"], found["misses"]
-    lines = []
-    if meets is not None and misses is not None:
-        width = misses["factor"] / meets["factor"] - 1.0
+    lines = _bracket(found, part, "meets", "misses")
+    if part.knee is not None:
+        best, low, high = (each.label for each in (part.knee.best, part.knee.low, part.knee.high))
+        where = f"about {best}" if part.knee.inside else f"not inside the curve: {best}"
+        lines.append(f"The knee (highest goodput per latency) is {where}; {low} to {high} are as good.")
+    if part.busiest is not None and part.meets is not None:
+        share = sheets.share(part.busiest.utilisation)
+        lines.append(f"At {part.meets.label} {part.busiest.service} has the highest utilisation: {share}.")
+    return [*lines, *part.notes]
+
+
+def recovery(found: results.CapacityNumbers, part: results.Recovery) -> list[str]:
+    """Between which loads recovery ends, in sentences."""
+    lines = _bracket(found, part, "recovers more often than not", "does not")
+    return [*lines, *part.notes, _trial(part.trial)]
+
+
+def _bracket(found: results.CapacityNumbers, part: results.Bracket, met: str, missed: str) -> list[str]:
+    meets, misses = part.meets, part.misses
+    if meets is None:
+        return [] if misses is None else [f"{misses.label} {missed}; no load is known that {met}."]
+    if misses is None:
+        return [f"{meets.label} {met}; no load is known that {missed}."]
+    width = misses.factor / meets.factor - 1.0
+    apart = f"{100 * width:.1f} % apart, each with {100 * found.confidence:.0f} % confidence"
+    lines = [f"{meets.label} {met}, {misses.label} {missed}: {apart}, {_confirmed(part)}."]
+    if width > 1.05 * found.resolution and part.confirmed is not None:
         lines.append(
-            f"{meets['label']} {met}, {misses['label']} {missed}: {100 * width:.1f} % apart,"
-            f" each with {100 * answer['confidence']:.0f} % confidence, {_confirmed(found)}."
+            f"Between them it is inconclusive with {found.replications_most} replications;"
+            " a longer duration or a higher --at-most narrows it."
         )
-        if width > 1.05 * answer["resolution"] and found["confirmed"] is not None:
-            lines.append(
-                f"Between them it is inconclusive with {answer['replications_most']} replications;"
-                " a longer duration or a higher --at-most narrows it."
-            )
-        lines.append(f"That is {meets['factor']:.3g} times the scenario's own load.")
-    elif meets is not None:
-        lines.append(f"{meets['label']} {met}; no load is known that {missed}.")
-    elif misses is not None:
-        lines.append(f"{misses['label']} {missed}; no load is known that {met}.")
-    return [*lines, *_knee(found), *_bottleneck(found), *found["notes"]]
+    return [*lines, f"That is {meets.factor:.3g} times the scenario's own load."]
 
 
-def _confirmed(found: Answer) -> str:
+def _confirmed(part: results.Bracket | results.LeastReplicas) -> str:
     words = {True: "confirmed", False: "NOT confirmed", None: "not yet confirmed"}
-    return f"{words[found['confirmed']]} with fresh seeds"
+    return f"{words[part.confirmed]} with fresh seeds"
 
 
-def _knee(found: Answer) -> Iterator[str]:
-    knee = found.get("knee")
-    if knee is None:
-        return
-    where = (
-        f"about {knee['best']['label']}"
-        if knee["inside"]
-        else f"not inside the curve: {knee['best']['label']}"
+def _trial(trial: results.Trial) -> str:
+    later = f"{trial.looked - trial.over:.4g} s later, from {trial.looked:.4g} s on"
+    return (
+        f"The trigger lasts from {trial.hit:g} to {trial.over:g} s; recovery is judged {later},"
+        " against the same run without it."
     )
-    same = f"{knee['low']['label']} to {knee['high']['label']}"
-    yield f"The knee (most goodput per latency) is {where}; {same} are as good."
 
 
-def _bottleneck(found: Answer) -> Iterator[str]:
-    busiest = found.get("busiest")
-    if busiest is not None:
-        share = sheets.share(busiest["utilisation"])
-        yield f"At {found['meets']['label']} {busiest['service']} is busiest: {share}."
-
-
-def curve(answer: Answer) -> Sheet:
+def curve(found: results.CapacityNumbers, part: results.LargestLoad) -> Sheet:
     """One row a load, around the answer, and all that the sentences name."""
-    found = answer["load"]
-    limits = [Limit(**each) for each in answer["objectives"]]
     rows = [
         (
-            point["label"],
-            str(point["replications"]),
-            *(_measured(limit, value) for limit, value in zip(limits, point["measured"], strict=True)),
-            *_busy(point),
-            _verdict(point, answer["replications_most"]),
+            point.label,
+            str(point.replications),
+            *(
+                sheets.NOTHING if value is None else _spread(limit, value.mean, value.half_width)
+                for limit, value in zip(found.objectives, point.measured, strict=True)
+            ),
+            *_busiest(point),
+            _verdict(point, found, VERDICTS) + (f", {point.unstable} unstable" if point.unstable else ""),
         )
-        for point in _shown(found, found["curve"], load(answer))
+        for point in _shown(part, part.curve, load(found, part))
     ]
-    heads = [f"{limit.service} {limit.key}" for limit in limits]
-    columns = ("load", "runs", *heads, "busiest", "", "objectives")
-    return Sheet("loads looked at", columns, rows, words=(len(columns) - 3, len(columns) - 1))
+    heads = [f"{limit.service} {limit.key}" for limit in found.objectives]
+    columns = ("load", "runs", *heads, "busiest", "utilisation", "objectives")
+    return Sheet("loads evaluated", columns, rows, words=(len(columns) - 3, len(columns) - 1))
 
 
-def _verdict(point: Answer, most: int, said: dict[str, str] = VERDICTS) -> str:
+def recoveries(found: results.CapacityNumbers, part: results.Recovery) -> Sheet:
+    """One row a load, around the answer, and all that the sentences name."""
+    rows: list[tuple[str, ...]] = [
+        (
+            point.label,
+            str(point.replications),
+            str(point.recovered),
+            _verdict(point, found, RECOVERY_VERDICTS),
+        )
+        for point in _shown(part, part.looked_at, recovery(found, part))
+    ]
+    return Sheet("loads evaluated", ("load", "pairs of runs", "recovered", "verdict"), rows, words=(3,))
+
+
+def _busiest(point: results.CurvePoint) -> tuple[str, str]:
+    busiest = point.busiest
+    return (busiest.service, sheets.share(busiest.utilisation)) if busiest else (sheets.NOTHING,) * 2
+
+
+def _verdict(point: results.EvaluatedLoad, found: results.CapacityNumbers, said: dict[str, str]) -> str:
     """What is known of a point; on the curve there are some with too few runs for a verdict."""
-    few = point["verdict"] == "undecided" and point["replications"] < most
-    unstable = f", {point['unstable']} unstable" if point.get("unstable") else ""
-    fresh = " (fresh seeds)" if point["fresh"] else ""
-    return ("not evaluated" if few else said[point["verdict"]]) + fresh + unstable
+    few = point.verdict == "undecided" and point.replications < found.replications_most
+    return ("not evaluated" if few else said[point.verdict]) + (" (fresh seeds)" if point.fresh else "")
 
 
-def _shown(found: Answer, points: list[Answer], sentences: Sequence[str]) -> list[Answer]:
+def _shown(part: results.Bracket, points: Sequence[Evaluated], sentences: Sequence[str]) -> list[Evaluated]:
     """The points nearest to the answer and those that sentences name, in order."""
-    factor = (found["meets"] or found["misses"] or {"factor": 1.0})["factor"]
-    near = sorted(points, key=lambda point: abs(point["factor"] / factor - 1.0))[:NEAREST_ROWS]
-    told = " ".join(sentences)
+    answer = part.meets or part.misses
+    factor = 1.0 if answer is None else answer.factor
+    near = sorted(points, key=lambda point: abs(point.factor / factor - 1.0))[:NEAREST_ROWS]
+    named = " ".join(sentences)
     return [
         point
         for point in points
-        if point in near or re.search(rf"(?<![\d.,]){re.escape(point['label'])}", told) is not None
+        if point in near or re.search(rf"(?<![\d.,]){re.escape(point.label)}", named) is not None
     ]
 
 
-def _measured(limit: Limit, value: Answer | None) -> str:
-    return sheets.NOTHING if value is None else words.spread(limit, value["mean"], value["half_width"])
-
-
-def _busy(point: Answer) -> tuple[str, str]:
-    found = point["utilisation"]
-    name = max(found, key=lambda each: float(found[each]), default="")
-    return (name, sheets.share(found[name])) if name else (sheets.NOTHING, sheets.NOTHING)
-
-
-# ---- replicas ---------------------------------------------------------------------------------------
-
-
-def replicas(answer: Answer) -> list[str]:
+def replicas(part: results.LeastReplicas) -> list[str]:
     """How few replicas meet, and what that rests on, in sentences."""
-    found = answer["replicas"]
-    if found["least"] is None:
-        return list(found["notes"])
-    lines = [f"Cost {found['cost']:g}, {_confirmed(found)}; the scenario's own cost {found['cost_own']:g}."]
-    if found["removals"]:
-        lines.append(_local(found))
-    if found["exact"]:
-        tried = found["cheaper_tried"]
+    if part.least is None:
+        return list(part.notes)
+    lines = [f"Cost {part.cost:g}, {_confirmed(part)}; the scenario's own cost {part.cost_own:g}."]
+    unclear = [name for name, verdict in part.removals.items() if verdict == "undecided"]
+    if unclear:
+        names = ", ".join(unclear)
+        lines.append(f"No single replica can be taken away for sure; of {names} it is inconclusive.")
+    elif part.removals:
+        lines.append("No single replica can be taken away.")
+    if part.exact:
         lines.append(
-            f"Combinations above the bounds that cost less: {tried}; all were tried, and none meets for sure."
-            if tried
-            else "No combination above the bounds costs less."
+            f"Combinations above the lower bounds that cost less: {part.cheaper_tried};"
+            " all were tried, and none meets for sure."
+            if part.cheaper_tried
+            else "No combination above the lower bounds costs less."
         )
-    return [*lines, *found["notes"]]
+    return [*lines, *part.notes]
 
 
-def _local(found: Answer) -> str:
-    close = [name for name, verdict in found["removals"].items() if verdict == "undecided"]
-    if not close:
-        return "No single replica can be taken away."
-    return f"No single replica can be taken away for sure; of {', '.join(close)} it is inconclusive."
-
-
-def pools(answer: Answer) -> Sheet:
+def pools(part: results.LeastReplicas) -> Sheet:
     """One row a pool."""
-    found = answer["replicas"]
-    rows: list[tuple[str, ...]]
-    said = {"missed": "misses", "undecided": "inconclusive", "met": "meets"}
-    rows = [
+    said = {"missed": "misses", "undecided": "inconclusive", "met": "meets", None: "at minimum"}
+    rows: list[tuple[str, ...]] = [
         (
             name,
             str(own),
-            str(found["least"][name]) if found["least"] else sheets.NOTHING,
-            str(found["bounds"][name]) if found["bounds"] else sheets.NOTHING,
-            f"{found['costs'][name]:g}",
-            said.get(found["removals"].get(name) or "", "at minimum" if found["removals"] else ""),
+            str(part.least[name]) if part.least else sheets.NOTHING,
+            str(part.bounds[name]) if part.bounds else sheets.NOTHING,
+            f"{part.costs[name]:g}",
+            said[part.removals[name]] if part.removals else "",
         )
-        for name, own in found["own"].items()
+        for name, own in part.own.items()
     ]
-    return Sheet("replicas", ("of", "now", "least", "bound", "cost each", "with one less"), rows, words=(5,))
+    columns = ("pool", "now", "least", "lower bound", "cost each", "with one fewer")
+    return Sheet("replicas", columns, rows, words=(5,))
 
 
-# ---- recovery ---------------------------------------------------------------------------------------
-
-
-def trial(found: Answer) -> str:
-    """When the mesh was hit and looked at, in a sentence."""
-    times = found["trial"]
-    return (
-        f"Hit from {times['hit']:g} to {times['over']:g} s, looked at from {times['looked']:.4g} s on,"
-        f" {times['looked'] - times['over']:.4g} s after: as good as the same requests without the trigger."
-    )
-
-
-def recovery(answer: Answer) -> list[str]:
-    """Between which loads recovery ends, in sentences."""
-    said = ("recovers more often than not", "does not")
-    return [*load(answer, *said, of="recovery"), trial(answer["recovery"])]
-
-
-def recoveries(answer: Answer) -> Sheet:
-    """One row a load, around the answer, and all that the sentences name."""
-    found = answer["recovery"]
-    said = {"met": "recovers", "missed": "does not", "undecided": "inconclusive"}
-    rows: list[tuple[str, ...]] = [
-        (
-            point["label"],
-            str(point["replications"]),
-            str(point["recovered"]),
-            _verdict(point, answer["replications_most"], said),
-        )
-        for point in _shown(found, found["looked_at"], recovery(answer))
-    ]
-    return Sheet("loads looked at", ("load", "pairs of runs", "recovered", ""), rows, words=(3,))
-
-
-def chart(answer: Answer) -> Sheet:
-    """The map: how likely recovery is, a row each; what was not run but follows is in brackets."""
-    found = answer["map"]
-    shares = {(cell["row"], cell["column"]): cell for cell in found["cells"]}
+def map_sheet(part: results.RecoveryMap) -> Sheet:
+    """The probability of recovery, a row each; what was not run but follows is in brackets."""
+    cells = {(cell.row, cell.column): cell for cell in part.cells}
     rows = [
-        (name, *(_cell(shares.get((row, column))) for column in range(len(found["columns"]))))
-        for row, name in enumerate(found["rows"])
+        (name, *(_cell(cells.get((row, column))) for column in range(len(part.columns))))
+        for row, name in enumerate(part.rows)
     ]
-    title = f"chance of recovery, {found['down']} down, {found['across']} across"
-    return Sheet(title, ("", *found["columns"]), rows)
+    title = f"probability of recovery, {part.down} down, {part.across} across"
+    return Sheet(title, ("", *part.columns), rows)
 
 
-def _cell(cell: Answer | None) -> str:
+def _cell(cell: results.Cell | None) -> str:
     if cell is None:
         return sheets.NOTHING
-    text = f"{100 * cell['share']:.0f} %"
-    if not cell["replications"]:
+    text = f"{100 * cell.share:.0f} %"
+    if not cell.replications:
         return f"({text})"
-    return f"{text}*" if cell["hopeless"] else text
+    return f"{text}*" if cell.hopeless else text
 
 
-def chart_notes(answer: Answer) -> list[str]:
+def map_notes(part: results.RecoveryMap) -> list[str]:
     """How to read the map."""
-    found = answer["map"]
-    run = [cell for cell in found["cells"] if cell["replications"]]
-    count = run[0]["replications"] if run else 0
+    run = [cell for cell in part.cells if cell.replications]
+    count = run[0].replications if run else 0
     lines = [f"{len(run)} cells were run, {count} times each with and without the trigger."]
-    if len(run) < len(found["cells"]):
+    if len(run) < len(part.cells):
         lines.append("Those in brackets follow from their neighbours: more load is harder to recover from.")
-    if any(cell["hopeless"] for cell in run):
+    if any(cell.hopeless for cell in run):
         lines.append("* overloaded without the trigger, too, half the times or more: nothing to return to.")
-    return [*lines, trial(found)]
+    return [*lines, _trial(part.trial)]

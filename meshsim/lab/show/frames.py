@@ -54,8 +54,8 @@ def _row(part: StationSummary | EdgeSummary) -> dict[str, Any]:
     """A part's numbers by column, latencies as ``latency_p99``; NaN for what does not exist."""
     named = ("id", "version", "latency", *INSIDE)
     plain = {key: value for key, value in vars(part).items() if key not in named}
-    late = {f"latency_{key}": value for key, value in part.latency.as_dict().items()}
-    return {key: math.nan if value is None else value for key, value in {**plain, **late}.items()}
+    found = {**plain, **part.latency.columns()}
+    return {key: math.nan if value is None else value for key, value in found.items()}
 
 
 def _frame(rows: list[dict[str, Any]], *index: str) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from meshsim.lab.show.flags import explain
 from meshsim.measure.latency import FEWEST
 from meshsim.measure.objectives import ObjectiveResult, meets
-from meshsim.measure.parts import StationSummary
+from meshsim.measure.parts import EdgeSummary, StationSummary
 from meshsim.measure.result import at
 from meshsim.measure.summary import Summary
 from meshsim.scenario.model import CLIENT
@@ -136,28 +136,27 @@ def _without_zeros(sheet: Sheet, column: str) -> Sheet:
 
 
 def _station(part: StationSummary) -> tuple[str, ...]:
-    answered = part.ok + part.failed
     return (
         count(part.requests),
         rate(part.rate),
-        share(part.failed / answered if answered else None),
+        share(part.failed_ratio),
         count(part.dropped),
         share(part.utilisation),
         number(part.queue_mean),
-        percentile(part.latency.p50, "p50", answered),
-        percentile(part.latency.p99, "p99", answered),
+        *_tail(part),
     )
+
+
+def _tail(part: StationSummary | EdgeSummary) -> tuple[str, ...]:
+    return tuple(percentile(at(part.latency, key), key, part.answered) for key in ("p50", "p99"))
 
 
 def edges(summary: Summary) -> Sheet:
     """One row an edge."""
     rows: Rows = []
     for name, edge in summary.edges.items():
-        ended = edge.ok + edge.failed
-        failed = share(edge.failed / ended if ended else None)
         counts = map(count, (edge.requests, edge.attempts, edge.retries, edge.hedges))
-        tail = (percentile(at(edge.latency, key), key, ended) for key in ("p50", "p99"))
-        rows.append((name, *counts, failed, *tail))
+        rows.append((name, *counts, share(edge.failed_ratio), *_tail(edge)))
     columns = ("edge", "calls", "attempts", "retries", "hedges", "failed", "p50", "p99")
     return _without_zeros(_without_zeros(Sheet("calls", columns, rows), "hedges"), "retries")
 

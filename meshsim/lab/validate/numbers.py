@@ -89,16 +89,16 @@ def _shared(simulation: Run, live: Run, window: Window) -> tuple[Readings, Readi
     one, other = readings(records_of(simulation), window), readings(records_of(live), window)
     complete(one, other)
     fewest = min(simulation.numbers.requests.completed, live.numbers.requests.completed)
-    weak = [f"latency.{key}" for key, q in QUANTILES.items() if not enough(fewest, q)]
-    for metric in weak:
-        one.pop(metric, None)
+    for key, q in QUANTILES.items():
+        if not enough(fewest, q):
+            one.pop(f"latency.{key}", None)
     return one, other
 
 
 def _proxies(
     beside: Validation, live: Run, variation: SeedVariation, window: Window, busy: Ranges
 ) -> list[Metric]:
-    """What the mechanisms did behind one proxy and behind the other, both live."""
+    """What the mechanisms did behind the other proxy, in place of the simulated numbers, and behind this."""
     one, other = readings(records_of(beside.live), window), readings(records_of(live), window)
     complete(one, other)
     own = {metric: each for metric, each in one.items() if not metric.startswith("latency.")}
@@ -107,11 +107,8 @@ def _proxies(
     )
 
 
-def _contrast(found: Metric) -> ProxyContrast:
-    """A number of both proxies: the other one's stands for the simulated one."""
-    return ProxyContrast(
-        found.metric, found.simulation, found.live, found.difference, found.allowed, found.ok
-    )
+def _contrast(each: Metric) -> ProxyContrast:
+    return ProxyContrast(each.metric, each.simulation, each.live, each.difference, each.allowed, each.ok)
 
 
 def _either(beside: Validation, busy: Ranges) -> Ranges:

@@ -21,7 +21,7 @@ class Admin(Handler):
     """Answers ``/ready``, ``/stats`` and ``/stats/prometheus``.
 
     Args:
-        series: of every way.
+        series: of every route.
         stats: what ``/stats`` says, as JSON.
 
     Attributes:

@@ -91,14 +91,14 @@ class ProxyDelivery(Upstream):
         exchange, attempt = self.exchange, self.attempt  # whose call may be over: it still travels
         head = exchange.head
         more = b""
-        if not exchange.way.inbound:
+        if not exchange.route.inbound:
             trace = traceparent(exchange.trace, attempt.key, exchange.context.sampled)
             if attempt.number == 0:
                 more = FIRST_TRY + trace + b"\r\n"
             else:
                 more = OTHER_TRY % (attempt.number + 1, trace)
         body = b"" if exchange.kept is None else bytes(exchange.kept)
-        host = exchange.way.authority or head.host
+        host = exchange.route.authority or head.host
         return Outgoing(
             request_head(head.method, head.path, host, head.headers, head.length, more),
             body,

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, final
 
 from meshsim.live.context import ATTEMPT_COUNT, Context
 from meshsim.live.proxy.access import AccessLog
-from meshsim.live.proxy.books import Books
 from meshsim.live.proxy.ledger import Ledger
+from meshsim.live.proxy.route import ListenerRoute
+from meshsim.live.proxy.shared import ExchangeContext
 from meshsim.live.proxy.upstream import Upstream
-from meshsim.live.proxy.way import Way
 from meshsim.live.proxy.words import CUT_OFF, PLAIN, WORDS
 from meshsim.live.wire.heads import RequestHead
 from meshsim.live.wire.server import ServerConnection
@@ -45,7 +45,7 @@ class Exchange(Owner):
     """One request.
 
     Attributes:
-        books: where it is written down.
+        shared: with all exchanges of the listener.
         root: key of the client's request, which its draws and spans go by.
         trace: id of its trace, 32 hex.
         head: of the request.
@@ -61,8 +61,8 @@ class Exchange(Owner):
         answered_after: from the request's head to the response's, s; negative where no upstream answered.
     """
 
-    books: Books
-    way: Way
+    shared: ExchangeContext
+    route: ListenerRoute
     connection: ServerConnection
     head: RequestHead
     context: Context
@@ -95,12 +95,12 @@ class Exchange(Owner):
     deadline: Deadline | None
 
     def __init__(
-        self, books: Books, way: Way, connection: ServerConnection, head: RequestHead, context: Context,
-        root: Key, trace: str, span: Key, now: float,
+        self, shared: ExchangeContext, route: ListenerRoute, connection: ServerConnection, head: RequestHead,
+        context: Context, root: Key, trace: str, span: Key, now: float,
     ) -> None:  # fmt: skip
         self.span = span
-        self.books = books
-        self.way = way
+        self.shared = shared
+        self.route = route
         self.connection = connection
         self.head = head
         self.context = context
@@ -126,8 +126,8 @@ class Exchange(Owner):
         self.replica = -1
         self.row = -1
         self.begun = now
-        self.since = now + books.clock.base
-        self.wall = 0.0 if books.log is None else time.time()
+        self.since = now + shared.clock.base
+        self.wall = 0.0 if shared.log is None else time.time()
         self.answered_after = -1.0
         self.call = None
         self.deadline = None
@@ -136,7 +136,7 @@ class Exchange(Owner):
         """Makes the call."""
         context = self.context
         request = Request(-1, self.root, context.start, context.priority, context.sampled)
-        call = Call(self.way.route, self, request, context.key, context.extra, self.begun)
+        call = Call(self.route.mesh_route, self, request, context.key, context.extra, self.begun)
         self.call = call
         self.row = call.row
         self.whole = whole
@@ -173,7 +173,7 @@ class Exchange(Owner):
 
     def room(self) -> int:
         """How long a body may be to be sent again, bytes."""
-        policy = self.way.route.policy if self.call is None else self.call.policy
+        policy = self.route.mesh_route.policy if self.call is None else self.call.policy
         return REPLAY_BYTES if policy.retries or policy.hedge.limit > 0 else 0
 
     def spill(self) -> None:
@@ -194,7 +194,7 @@ class Exchange(Owner):
             self.upstream = None
         self.connection.release()  # to hear of it if the client goes
         call = self.call
-        now = self.books.clock.now()
+        now = self.shared.clock.now()
         call.uploaded(now)
         if self.streaming is not None and call.policy.timeouts is not None:
             self.limit(now + call.policy.timeouts.duration)
@@ -208,7 +208,7 @@ class Exchange(Owner):
         """The downstream has gone before its answer was whole."""
         if self.over:
             return
-        now = self.books.clock.now()
+        now = self.shared.clock.now()
         self.flags = add_flag(self.flags, DC)
         self.details = "downstream_remote_disconnect"
         streaming = self.streaming
@@ -234,7 +234,7 @@ class Exchange(Owner):
         call = self.call
         if self.over or call is None:
             return
-        now = self.books.clock.now()
+        now = self.shared.clock.now()
         if self.streaming is not None:
             self.streaming.cut(now)
             self.cut_off(flag, now)
@@ -255,9 +255,9 @@ class Exchange(Owner):
             return
         host = heard.attempt.host_sent()
         self.replica = host.replica
-        if not self.way.inbound:
+        if not self.route.inbound:
             self.version = host.version or "v1"
-        self.answered_after = now + self.books.clock.base - self.since
+        self.answered_after = now + self.shared.clock.base - self.since
         head = heard.answer
         assert head is not None, "a response is heard by its head"
         if heard.answer_whole:
@@ -286,7 +286,7 @@ class Exchange(Owner):
     def limit(self, due: float) -> None:
         """The response has to be whole by then."""
         self.deadline = Deadline(self)
-        self.books.clock.at(due, self.deadline, 0)
+        self.shared.clock.at(due, self.deadline, 0)
 
     def pass_on(self, data: bytes) -> None:
         """More of the response's body."""
@@ -318,32 +318,32 @@ class Exchange(Owner):
         self.call = None
         if self.deadline is not None:
             self.deadline.exchange = None  # which stays on the clock till it is due
-        way = self.way
+        route = self.route
         status = self.status
-        books = self.books
-        lasted = now + books.clock.base - self.since
+        shared = self.shared
+        lasted = now + shared.clock.base - self.since
         flags = flag_names(self.flags) if self.flags else ""
-        way.series.count(status, flags, lasted, self.received, self.sent, self.version)
+        route.series.count(status, flags, lasted, self.received, self.sent, self.version)
         self.tally(lasted)
-        if books.ledger is not None:
-            self.write_down(books.ledger, now)
-        if self.serving is not None and books.pairing is not None:
-            books.pairing.end(self.serving, answered=self.flags == NO_FLAG)
-        if books.log is not None:
-            self.log(books.log, flags, lasted)
+        if shared.ledger is not None:
+            self.write_down(shared.ledger, now)
+        if self.serving is not None and shared.pairing is not None:
+            shared.pairing.end(self.serving, answered=self.flags == NO_FLAG)
+        if shared.log is not None:
+            self.log(shared.log, flags, lasted)
 
     def write_down(self, ledger: Ledger, now: float) -> None:
         """Enters its row."""
         key = self.context.key
-        if not self.way.inbound:
+        if not self.route.inbound:
             ledger.call(self.row, key, now, self.status, self.flags, self.attempts, self.replica)
         elif ledger.visits:
             ledger.visit(self.context, self.head.get(ATTEMPT_COUNT), self.begun, now, self.status)
 
     def tally(self, lasted: float) -> None:
         """Counts it for the live table."""
-        passed = self.way.passed
-        policy = self.way.route.policy
+        passed = self.route.passed
+        policy = self.route.mesh_route.policy
         passed.answered(self.status or 499, lasted)
         passed.attempts += self.attempts
         more = self.attempts - 1
@@ -360,7 +360,7 @@ class Exchange(Owner):
             self.wall, head.method, head.path, head.minor, self.status, flags, self.details, self.received,
             self.sent, lasted, self.answered_after,
             head.get(b"x-forwarded-for"), head.get(b"user-agent"), head.get(b"x-request-id"), head.host,
-            self.host, self.way.service, self.way.service, self.attempts,
+            self.host, self.route.service, self.route.service, self.attempts,
         )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""A listener of the proxy: finds each request's way."""
+"""A listener of the proxy: finds each request's route."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from meshsim.live.context import (
 )
 from meshsim.live.proxy import hops
 from meshsim.live.proxy.access import AccessLog
-from meshsim.live.proxy.books import Books
 from meshsim.live.proxy.exchange import Exchange
 from meshsim.live.proxy.ledger import Ledger
 from meshsim.live.proxy.pairing import Pairing
+from meshsim.live.proxy.route import ListenerRoute
 from meshsim.live.proxy.series import Series
-from meshsim.live.proxy.way import Way
+from meshsim.live.proxy.shared import ExchangeContext
 from meshsim.live.proxy.words import MALFORMED, PLAIN, REFUSED, WORDS
 from meshsim.live.wire.heads import Headers, RequestHead
 from meshsim.live.wire.server import Handler, ServerConnection
@@ -54,13 +54,13 @@ def cleaned(headers: Headers, context: bytes, count: bytes) -> Headers:
 
 
 class Listener(Handler):
-    """Takes requests and sends them their way.
+    """Takes requests and sends them where their route leads.
 
     Args:
-        ways: by the Host that names them; under ``b""`` whatever its Host.
+        routes: by the Host that names them; under ``b""`` whatever its Host.
         inbound: whether it stands before the proxy's own replica.
         key: what the calls of strangers, who send no context, are numbered under.
-        unrouted: counts requests that have no way.
+        unrouted: counts requests that have no route.
         context_name: of the header that says whose a call is.
         pairing: what the proxy's replica is serving, if that is a program; else None.
 
@@ -70,9 +70,9 @@ class Listener(Handler):
     """
 
     clock: LiveClock
-    books: Books
-    ways: dict[bytes, Way]
-    any: Way | None
+    shared: ExchangeContext
+    routes: dict[bytes, ListenerRoute]
+    any: ListenerRoute | None
     inbound: bool
     key: Key
     log: AccessLog | None
@@ -83,16 +83,17 @@ class Listener(Handler):
     connections: set[ServerConnection]
 
     def __init__(
-        self, clock: LiveClock, ways: dict[bytes, Way], *, inbound: bool, key: Key, log: AccessLog | None,
-        ledger: Ledger | None, unrouted: Series, context_name: bytes, pairing: Pairing | None,
+        self, clock: LiveClock, routes: dict[bytes, ListenerRoute], *, inbound: bool, key: Key,
+        log: AccessLog | None, ledger: Ledger | None, unrouted: Series, context_name: bytes,
+        pairing: Pairing | None,
     ) -> None:  # fmt: skip
         self.clock = clock
-        self.ways = ways
-        self.any = ways.get(b"")
+        self.routes = routes
+        self.any = routes.get(b"")
         self.inbound = inbound
         self.key = key
         self.log = log
-        self.books = Books(clock, log, ledger, pairing)
+        self.shared = ExchangeContext(clock, log, ledger, pairing)
         self.unrouted = unrouted
         self.context_name = context_name
         self.pairing = pairing
@@ -102,8 +103,8 @@ class Listener(Handler):
     def begin(
         self, connection: ServerConnection, head: RequestHead, body: bytes, whole: bool
     ) -> ServerStream:
-        way = self.any or self.ways.get(head.host.partition(b":")[0])
-        if way is None:
+        route = self.any or self.routes.get(head.host.partition(b":")[0])
+        if route is None:
             self.reply(connection, head, 404, NR, PLAIN, WORDS[NR][0])
             return NOBODY  # there is nothing more to hear of it
         if head.method in hops.COUNTED and hops.count_down(head):
@@ -111,11 +112,13 @@ class Listener(Handler):
             self.reply(connection, head, 200, NO_FLAG, headers, text)
             return NOBODY
         now = self.clock.now()
-        exchange = self.exchange(way, connection, head, now)
+        exchange = self.exchange(route, connection, head, now)
         exchange.begin(body, whole)
         return exchange
 
-    def exchange(self, way: Way, connection: ServerConnection, head: RequestHead, now: float) -> Exchange:
+    def exchange(
+        self, route: ListenerRoute, connection: ServerConnection, head: RequestHead, now: float
+    ) -> Exchange:
         """Finds out whose a request is, and has its headers tell the next hop."""
         written = traced = identity = b""
         contexts = own = 0
@@ -134,7 +137,7 @@ class Listener(Handler):
         trace = parse_trace(traced) if traced else None
         text = "" if trace is None else trace_hex(trace.trace)
         root: Key = 0 if trace is None else trace.root()
-        parent: Key = 0 if trace is None or way.client else trace.parent
+        parent: Key = 0 if trace is None or route.client else trace.parent
         context = parse_context(written) if contexts == 1 else None
         known = context is not None
         if context is None:
@@ -144,13 +147,13 @@ class Listener(Handler):
                 context = self.stranger(trace, now)
                 written = stranger_header(context)
             else:
-                context = found.call(way)
+                context = found.call(route)
                 written = context.header()
                 text, root, parent = found.trace, found.root, found.key
         if not text:
             root = context.key
             text = key_hex(root)
-        exchange = Exchange(self.books, way, connection, head, context, root, text, parent, now)
+        exchange = Exchange(self.shared, route, connection, head, context, root, text, parent, now)
         if not identity:
             identity = request_id(root)
             head.headers.append((REQUEST_ID, identity))

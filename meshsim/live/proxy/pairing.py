@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections import Counter, deque
 
 from meshsim.live.context import Context, Trace
-from meshsim.live.proxy.way import Way
+from meshsim.live.proxy.route import ListenerRoute
 from meshsim.live.troubles import trouble
 from meshsim.random import SCRIPT, Key, derive
 
@@ -56,14 +56,14 @@ class Serving:
         self.names: tuple[object, ...] = (trace, request_id)
         self.calls: Counter[str] = Counter()
 
-    def call(self, way: Way) -> Context:
+    def call(self, route: ListenerRoute) -> Context:
         """The context of the program's next call to a service."""
-        number = self.calls[way.service]
-        self.calls[way.service] += 1
-        if number < len(way.steps):
-            key = derive(self.key, SCRIPT + way.steps[number])
+        number = self.calls[route.service]
+        self.calls[route.service] += 1
+        if number < len(route.steps):
+            key = derive(self.key, SCRIPT + route.steps[number])
         else:  # more than the script has
-            key = derive(derive(self.key, SCRIPT + way.beyond), number)
+            key = derive(derive(self.key, SCRIPT + route.beyond), number)
         context = self.context
         return Context(key, context.start, self.extra, context.sampled, context.priority)
 

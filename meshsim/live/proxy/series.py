@@ -98,7 +98,7 @@ class Answers:
 
 
 class Series:
-    """The metrics of one way.
+    """The metrics of one route.
 
     Args:
         labels: all but those that differ from answer to answer; of the version, what is said where nobody
@@ -191,7 +191,7 @@ class Exposition(Collector):
 
 
 def labels(reporter: str, source: str, source_version: str, destination: str, version: str) -> Labels:
-    """Istio's labels of one way.
+    """Istio's labels of one route.
 
     NOTE: who calls is known at the destination once it has shown a certificate; until then it is "unknown",
     as it is for Istio's plaintext callers.

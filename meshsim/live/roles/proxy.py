@@ -18,8 +18,8 @@ from meshsim.live.proxy.delivery import ProxyTransport
 from meshsim.live.proxy.ledger import Ledger
 from meshsim.live.proxy.listener import Listener
 from meshsim.live.proxy.pairing import Pairing
+from meshsim.live.proxy.route import ListenerRoute
 from meshsim.live.proxy.series import Series, labels
-from meshsim.live.proxy.way import Way
 from meshsim.live.servers import Listening, disconnect, schedule_outages
 from meshsim.live.stats import EdgeCounts
 from meshsim.mesh import proxy as mesh
@@ -64,15 +64,15 @@ class Proxy(Role):
         self.recorder: Recorder = Recorder() if self.ledger is None else self.ledger.recorder
         self.tracer = Tracer()
         self.log = None if spec.access_log is None else AccessLog(spec.access_log, loop)
-        self.ways: dict[str, Way] = {}
-        self.inward: Way | None = None
+        self.routes: dict[str, ListenerRoute] = {}
+        self.inward: ListenerRoute | None = None
         self.addresses: dict[str, tuple[str, int]] = {}
         self.unrouted = Series(labels("source", self.caller, self._version, "unknown", "unknown"))
         self._build_outbound()
         if self.place is not None and self.own.in_path:
             self.inward = self._build_inbound(self.place)
         inward = [] if self.inward is None else [self.inward]
-        series = [*(way.series for way in [*self.ways.values(), *inward]), self.unrouted]
+        series = [*(route.series for route in [*self.routes.values(), *inward]), self.unrouted]
         self.admin = Admin(series, self.stats)
         self.listening: dict[str, Listening] = {}
 
@@ -95,14 +95,14 @@ class Proxy(Role):
         )
         self.configured = ConfiguredProxy(self.proxy, self.topology)
         for number, (_, service) in edges:
-            self.ways[service] = Way(
+            self.routes[service] = ListenerRoute(
                 self.caller, service, number, self.proxy.routes[number],
                 Series(labels("source", self.caller, self._version, service, "unknown")), b"",
                 self._steps(service), len(self.steps) + number,
             )  # fmt: skip
 
-    def _build_inbound(self, place: Replica) -> Way:
-        """The way to the replica itself, on which no policy acts."""
+    def _build_inbound(self, place: Replica) -> ListenerRoute:
+        """The route to the replica itself, on which no policy acts."""
         self.inner = ProxyTransport(self.clock, self.addresses)
         inward = mesh.Proxy(
             self.clock, Recorder(), Tracer(), self.inner, self.own.number, self.spec.seed, Station()
@@ -110,7 +110,7 @@ class Proxy(Role):
         app = replace(place, name=APP, version="")
         route = ConfiguredRoute(inward, 0, place.service, [app], model.Policy())
         told = labels("destination", "unknown", "unknown", place.service, place.version or "v1")
-        return Way(place.service, place.service, -1, route.route, Series(told), b"", [], 0)
+        return ListenerRoute(place.service, place.service, -1, route.route, Series(told), b"", [], 0)
 
     def _steps(self, service: str) -> list[int]:
         """Flat indices of the steps of the caller's script that call a service."""
@@ -124,14 +124,14 @@ class Proxy(Role):
 
     async def listen(self) -> dict[str, Any]:
         host = self.spec.host
-        by_host = {service.encode(): way for service, way in self.ways.items()}
+        by_host = {service.encode(): route for service, route in self.routes.items()}
         self.listening["outbound"] = Listening(self._listener(by_host))
-        for service, way in self.ways.items():
-            named = Way(
-                way.caller, way.service, way.edge, way.route, way.series, service.encode(), way.steps,
-                way.beyond,
+        for service, route in self.routes.items():
+            named = ListenerRoute(
+                route.caller, route.service, route.edge, route.mesh_route, route.series, service.encode(),
+                route.steps, route.beyond,
             )  # fmt: skip
-            named.passed = way.passed
+            named.passed = route.passed
             self.listening[f"url {service}"] = Listening(self._listener({b"": named}))
         self.listening["admin"] = Listening(self.admin)
         if self.inward is not None:
@@ -143,13 +143,13 @@ class Proxy(Role):
             "inbound": ports.get("inbound"),
             "outbound": ports["outbound"],
             "admin": ports["admin"],
-            "urls": {service: ports[f"url {service}"] for service in self.ways},
+            "urls": {service: ports[f"url {service}"] for service in self.routes},
         }
 
-    def _listener(self, ways: dict[bytes, Way], inbound: bool = False) -> Listener:
+    def _listener(self, routes: dict[bytes, ListenerRoute], inbound: bool = False) -> Listener:
         return Listener(
             self.clock,
-            ways,
+            routes,
             inbound=inbound,
             key=random.derive(self.proxy.key, len(self.listening)),  # no two of its listeners number alike
             log=self.log,
@@ -175,13 +175,16 @@ class Proxy(Role):
 
     def stats(self) -> dict[str, Any]:
         """What has passed on each edge since the start, and what is under way."""
-        told = {f"{way.caller} -> {way.service}": self._counts(way).message() for way in self.ways.values()}
+        told = {
+            f"{route.caller} -> {route.service}": self._counts(route).message()
+            for route in self.routes.values()
+        }
         return {"edges": told, "active": sum(edge["active"] + edge["pending"] for edge in told.values())}
 
-    def _counts(self, way: Way) -> EdgeCounts:
-        counts = way.passed.counts()
-        clusters: list[Cluster] = way.route.policy.clusters
-        counts.ejections = sum(edge == way.edge for _, edge, _ in self.recorder.ejections)
+    def _counts(self, route: ListenerRoute) -> EdgeCounts:
+        counts = route.passed.counts()
+        clusters: list[Cluster] = route.mesh_route.policy.clusters
+        counts.ejections = sum(edge == route.edge for _, edge, _ in self.recorder.ejections)
         counts.ejected = sum(host.ejected for cluster in clusters for host in cluster.hosts)
         counts.active = sum(cluster.breaker.active for cluster in clusters)
         counts.pending = sum(cluster.breaker.pending for cluster in clusters)

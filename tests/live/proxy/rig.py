@@ -138,9 +138,9 @@ class Rig:
 
     def clusters(self) -> list[Cluster]:
         """Of all routes."""
-        routes = [way.route for way in self.proxy.ways.values()]
+        routes = [route.mesh_route for route in self.proxy.routes.values()]
         if self.proxy.inward is not None:
-            routes.append(self.proxy.inward.route)
+            routes.append(self.proxy.inward.mesh_route)
         return [cluster for route in routes for cluster in route.policy.clusters]
 
     def transports(self) -> list[SocketTransport]:

@@ -235,7 +235,7 @@ async def test_a_full_disk_costs_lines_of_the_log_and_no_request(capsys: pytest.
         log = AccessLog(Path("/dev/full"), asyncio.get_running_loop())
         for one in rig.proxy.listening.values():
             if isinstance(one.handler, Listener):
-                one.handler.books.log = log
+                one.handler.shared.log = log
         client = await rig.client()
         for _ in range(2 * BATCH):
             assert (await client.ask()).status == 200

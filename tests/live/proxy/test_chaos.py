@@ -163,7 +163,7 @@ async def test_whatever_happens_is_counted_once_and_let_go(name: str, link: bool
         await settle(lambda: not rig.served(), "the proxy closes its clients' connections")
         await rig.at_rest()
         lines = rig.log()
-        series = [*(way.series for way in rig.proxy.ways.values()), rig.proxy.unrouted]
+        series = [*(route.series for route in rig.proxy.routes.values()), rig.proxy.unrouted]
         counted = sum(answers.count for each in series for answers in each.answers.values())
         assert begun / 2 < len(lines) <= begun
         assert counted == len(lines)

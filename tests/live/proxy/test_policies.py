@@ -332,7 +332,7 @@ async def test_an_outliers_connections_close_when_they_are_free() -> None:
         freed.set()
         assert (await asked[1]).status == 200
         await settle(lambda: not bad.connections, "the busy one is closed")
-        cluster = rig.proxy.ways["cart"].route.policy.clusters[0]
+        cluster = rig.proxy.routes["cart"].mesh_route.policy.clusters[0]
         assert cluster.breaker.connections == cluster.hosts[0].idle == 0
         assert [(await rig.ask()).status for _ in range(2)] == [200, 200]
         assert bad.accepted == 4, "who comes later gets a connection that stays"
@@ -349,7 +349,7 @@ async def test_no_connection_is_opened_to_an_outlier_for_nobody() -> None:
         listening.setblocking(False)
         async with proxied(refusing=1, policy=policy) as rig:
             rig.proxy.addresses["cart/0"] = listening.getsockname()
-            cluster = rig.proxy.ways["cart"].route.policy.clusters[0]
+            cluster = rig.proxy.routes["cart"].mesh_route.policy.clusters[0]
             first = asyncio.create_task(rig.ask())
             served, _ = await loop.sock_accept(listening)
             with served:

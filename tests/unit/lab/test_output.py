@@ -16,8 +16,9 @@ import meshsim as ms
 from meshsim.cli import app
 from meshsim.errors import MeshsimError
 from meshsim.lab import files
-from meshsim.lab.capacity.run import Capacity
+from meshsim.lab.capacity import Capacity
 from meshsim.lab.output import DPI, DPI_LEAST, DPI_MOST, output
+from meshsim.measure.capacity import CapacityNumbers
 
 TEXT = """
 name: a <b> & c
@@ -158,7 +159,8 @@ def test_what_an_earlier_run_left_goes_but_nothing_of_the_users(run, tmp_path) -
     for name, content in mine.items():
         (tmp_path / name).write_bytes(content)
     run.save(tmp_path)
-    Capacity(run.scenario, {"load": None, "map": None}, {"run": np.array([1])}).save(tmp_path)
+    nothing = CapacityNumbers("a", "", 1, 0.95, 0.02, 32, 0, [], True, [], None, None, None, None, {})
+    Capacity(run.scenario, nothing, {"run": np.array([1])}).save(tmp_path)
     assert {name: (tmp_path / name).read_bytes() for name in mine} == mine
 
 

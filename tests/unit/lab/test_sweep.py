@@ -398,9 +398,7 @@ def test_a_table_that_can_not_be_written_keeps_the_journal(done, tmp_path) -> No
     with Journal(tmp_path, done.header) as journal:
         journal.add((0, 0), runs[0, 0])
         (tmp_path / TABLE).mkdir()
-        with pytest.raises(
-            MeshsimError, match="the results are not saved, but what has finished before is kept"
-        ):
+        with pytest.raises(MeshsimError, match="the results are not saved, but finished runs are kept"):
             journal.fold(done.columns, {})
     (tmp_path / TABLE).rmdir()
     assert run(out=tmp_path).resumed == 1
@@ -494,7 +492,7 @@ def test_a_full_disk_and_ctrl_c_keep_what_has_finished(tmp_path, undisturbed) ->
     process = start(tmp_path, preexec_fn=limit)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert "can't write out/sweep.journal: File too large; what has finished before is kept: make room" in err
+    assert "can't write out/sweep.journal: File too large; finished runs are kept: make room" in err
     assert "Traceback" not in err
     kept = lines(tmp_path)
     assert 0 < kept < ALL

@@ -58,7 +58,7 @@ def test_of_good_answers_only_those_count(make_scenario, make_records) -> None:
 
 
 def test_an_objective_rests_on_what_it_is_judged_by() -> None:
-    clients, cart = SimpleNamespace(ok=900, failed=50, unfinished=50), SimpleNamespace(ok=90, failed=9)
+    clients, cart = SimpleNamespace(answered=950, unfinished=50), SimpleNamespace(answered=99)
     summary = SimpleNamespace(edges={"client -> web": clients}, services={"cart": cart})
     assert metrics.supports(summary, "objectives.web.p99")  # a client that has no answer has waited long
     assert not metrics.supports(summary, "objectives.web.p999")

@@ -1,9 +1,14 @@
+from __future__ import annotations
+
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from meshsim.measure import requests, spans
-from meshsim.measure.table import frame
+from meshsim.measure.grid import Floats, Ints
+from meshsim.measure.records import Requests, Truths, Words
+from meshsim.measure.table import frame, meanings, table_of
 
 
 def test_requests_are_the_completed_ones_in_order(make_scenario, make_records) -> None:
@@ -67,3 +72,23 @@ def test_a_grid_meets_the_window(make_scenario, make_records) -> None:
         assert math.isclose(edges[-1], scenario.duration, rel_tol=1e-12)
         assert grid.bin_at(scenario.duration) == grid.last
         assert 10 <= grid.last - grid.first <= 240
+
+
+@dataclass
+class Declared:
+    load: Ints
+    start: Floats
+    flag: Words
+    extra: Truths
+
+
+def test_a_declared_column_that_a_body_does_not_know_is_empty() -> None:
+    known = {"load": [1, 2]}
+    found = table_of(Declared, lambda name, _: known.get(name), 2)
+    assert found.load.tolist() == [1, 2]
+    assert np.isnan(found.start).all()
+    assert (found.flag.tolist(), found.extra.tolist()) == (["", ""], [False, False])
+
+
+def test_what_is_declared_with_a_meaning_is_written() -> None:
+    assert set(meanings(Requests)) < set(requests.COLUMNS)

@@ -54,11 +54,11 @@ def test_tails_fall_from_all_to_those_who_never_get_an_answer(result) -> None:
     for side, (times, shares) in zip(("a", "b"), result.tails(), strict=True):
         assert shares[0] == 1.0
         assert (shares[1:] <= shares[:-1]).all()
-        good = sum(getattr(pair, side).summary["requests"]["ok"] for pair in result.pairs)
-        offered = sum(getattr(pair, side).summary["requests"]["offered"] for pair in result.pairs)
+        good = sum(getattr(pair, side).numbers.requests.ok for pair in result.pairs)
+        offered = sum(getattr(pair, side).numbers.requests.offered for pair in result.pairs)
         assert shares[-1] == pytest.approx(1.0 - good / offered)
         middle = times[(shares <= 0.5).argmax()]
-        p50 = [getattr(pair, side).summary["latency"]["p50"] for pair in result.pairs]
+        p50 = [getattr(pair, side).numbers.latency.p50 for pair in result.pairs]
         assert min(p50) / 1.03 <= middle <= max(p50) * 1.03
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from meshsim.errors import MeshsimError
-from meshsim.lab.capacity.recovery import Trial, compare
+from meshsim.lab.capacity.recovery import compare, trial, twins
 from meshsim.lab.run import run
 from meshsim.scenario import load
 
@@ -16,19 +16,19 @@ def scenario(*changes: str):
 
 
 def observed(found, seed=7):
-    hit, twin = Trial.of(found).twins(found)
-    return compare(run(hit, seed=seed).summary, run(twin, seed=seed).summary, seed)
+    hit, twin = twins(found, trial(found))
+    return compare(run(hit, seed=seed).numbers, run(twin, seed=seed).numbers, seed)
 
 
 def test_a_trial_is_read_off_the_events() -> None:
-    found = Trial.of(scenario())
+    found = trial(scenario())
     assert (found.hit, found.over) == (5.0, 10.0)
     assert found.looked == pytest.approx(60.0 - 50.0 / 3.0)
-    assert Trial.of(scenario(), 5.0).looked == 55.0
+    assert trial(scenario(), 5.0).looked == 55.0
 
 
 def test_the_twin_has_no_events_and_both_are_measured_at_the_end() -> None:
-    hit, twin = Trial.of(scenario()).twins(scenario())
+    hit, twin = twins(scenario(), trial(scenario()))
     assert hit.warmup == twin.warmup == pytest.approx(43.333, abs=1e-3)
     assert hit.events
     assert not twin.events
@@ -44,12 +44,12 @@ def test_the_twin_has_no_events_and_both_are_measured_at_the_end() -> None:
 )
 def test_what_is_no_trigger_is_told(changes, message) -> None:
     with pytest.raises(MeshsimError, match=message):
-        Trial.of(scenario(*changes))
+        trial(scenario(*changes))
 
 
 def test_a_window_longer_than_what_is_left_is_refused() -> None:
     with pytest.raises(MeshsimError, match="or the window shorter"):
-        Trial.of(scenario(), 51.0)
+        trial(scenario(), 51.0)
 
 
 @pytest.mark.parametrize(

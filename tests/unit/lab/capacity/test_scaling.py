@@ -2,6 +2,7 @@ import pytest
 
 from meshsim.errors import MeshsimError
 from meshsim.lab.capacity.scaling import Scaling
+from meshsim.measure.capacity import Amount
 from meshsim.scenario import loads
 
 
@@ -19,9 +20,11 @@ def test_every_form_of_load_is_multiplied() -> None:
     assert [point.rate for point in profile.profile] == [30.0, 90.0]
     assert mmpp.arrivals.mmpp.rates == (120.0, 300.0)
     assert closed.users == 21
-    assert found.rate() == pytest.approx(50.0 + 20.0 + 55.0)  # the profile over the measured half and half
+    assert sum(amount.rate or 0.0 for amount in found.amounts(1.0)) == pytest.approx(
+        50.0 + 20.0 + 55.0
+    )  # the profile over the measured half and half
     assert found.label(3.0) == "375/s and 21 users"
-    assert found.amounts(1.0)[3] == {"to": "a", "users": 7}
+    assert found.amounts(1.0)[3] == Amount("a", users=7)
     assert found.requests == pytest.approx(30.0 * 125.0)
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from meshsim.lab.capacity.inquiry import Inquiry, Plan
-from meshsim.lab.capacity.knee import draw_curve, find_knee
-from meshsim.lab.capacity.limits import Observation, Score
 from meshsim.lab.capacity.scaling import Scaling
+from meshsim.lab.search.inquiry import Inquiry, Plan
+from meshsim.lab.search.knee import draw_curve, find_knee
+from meshsim.lab.search.verdict import Observation, Score
 from meshsim.scenario import loads
 from meshsim.theory.erlang import mmc_sojourn
 

@@ -1,10 +1,10 @@
 import pytest
 
 from meshsim.errors import MeshsimError
-from meshsim.lab.capacity import shortage
-from meshsim.lab.capacity.evidence import requests_needed
-from meshsim.lab.capacity.inquiry import Plan
-from meshsim.lab.capacity.limits import required
+from meshsim.lab.capacity import sample_size
+from meshsim.lab.capacity.objectives import required
+from meshsim.lab.search.inquiry import Plan
+from meshsim.lab.search.verdict import requests_needed
 from meshsim.scenario import loads
 
 TEXT = (
@@ -14,7 +14,7 @@ TEXT = (
 
 def refuse(load: str, objective: str, plan: Plan) -> None:
     scenario = loads(TEXT % (load, objective))
-    shortage.refuse(scenario, required(scenario), plan)
+    sample_size.refuse(scenario, required(scenario), plan)
 
 
 def test_what_perfect_runs_would_not_show_is_refused() -> None:

@@ -4,8 +4,18 @@ import random
 import pytest
 from scipy import stats
 
-from meshsim.lab.capacity.evidence import MOST_EXCESS, Verdict, bounds, excess, judge, requests_needed, wilson
-from meshsim.lab.capacity.limits import Limit, Observation, Score
+from meshsim.lab.search.verdict import (
+    MOST_EXCESS,
+    Observation,
+    Score,
+    Verdict,
+    bounds,
+    excess,
+    judge,
+    requests_needed,
+    wilson,
+)
+from meshsim.measure.capacity import Limit
 from meshsim.measure.latency import VERY_LATE
 
 SUCCESS = Limit("a", "success", 0.99)

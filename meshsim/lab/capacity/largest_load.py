@@ -4,9 +4,9 @@ The ends come first: where even the lowest load misses, no search helps, and tha
 end is guessed by the utilisation law: workers that are busy a share U of the time at the low end are always
 busy at 1/U times its load, retries aside. Bisection on the logarithm narrows what lies between.
 
-The answer was chosen for looking good, so it looks better than it is. It is therefore asked once more, of
-seeds that had no part in the choice; what that says is what the stated confidence rests on. Where they
-disagree, the load is taken back a step and asked again, a few times at most, which share the error.
+The answer was selected for good results, so it looks better than it is. It is therefore verified with fresh
+seeds, which had no part in the selection; the stated confidence rests on these. Where they disagree, the load
+is taken back a step and verified again, a few times at most, which share the error.
 
 Source:
     Denning and Buzen, The Operational Analysis of Queueing Network Models, ACM Computing Surveys 10 (1978):
@@ -15,16 +15,15 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
-from meshsim.lab.capacity import shortage
-from meshsim.lab.capacity.bracket import bracket
-from meshsim.lab.capacity.evidence import Verdict
-from meshsim.lab.capacity.inquiry import Finding, Inquiry
-from meshsim.lab.capacity.limits import Limit
+from meshsim.lab.capacity import sample_size
 from meshsim.lab.capacity.scaling import Scaling
+from meshsim.lab.search.bisection import bracket
+from meshsim.lab.search.inquiry import Finding, Inquiry
+from meshsim.lab.search.verdict import Verdict
+from meshsim.measure.capacity import Limit
 
 REQUESTS_BEYOND = 5.0
 """At the low end a run has requests enough for so many beyond a percentile that is asked for."""
@@ -36,32 +35,16 @@ STEPS = 5
 """So often at most an answer that does not stand up to fresh seeds is taken back."""
 
 
-class Words(NamedTuple):
-    """How the two clear answers are said."""
-
-    met: str = "meets the objectives"
-    missed: str = "misses the objectives"
+OBJECTIVES = {
+    Verdict.MET: "meets the objectives",
+    Verdict.MISSED: "misses the objectives",
+    Verdict.UNDECIDED: "is inconclusive",
+}
 
 
 @dataclass(slots=True)
-class LoadAnswer:
-    """Between which loads the objectives begin to be missed, as factors on the scenario's own.
-
-    Attributes:
-        meets: the largest load known to meet; None if none is.
-        misses: the smallest known to miss; None if none is.
-        confirmed: whether fresh seeds agreed, at once or after a step; None before they were asked.
-        notes: what else was found, in sentences.
-    """
-
-    meets: float | None = None
-    misses: float | None = None
-    confirmed: bool | None = None
-    notes: list[str] = field(default_factory=list)
-
-
 class LoadSearch:
-    """Looks for the largest load.
+    """Looks for the largest load, as a factor on the scenario's own; what is known can be read at any time.
 
     Attributes:
         inquiry: about factors.
@@ -69,47 +52,40 @@ class LoadSearch:
         scaling: for labels and steps.
         resolution: where to stop, as a ratio.
         words: for notes.
-        answer: as far as it is known, at any time.
+        meets: the largest load known to meet; None if none is.
+        misses: the smallest known to miss; None if none is.
+        confirmed: whether fresh seeds agreed, at once or after a step; None before they were asked.
     """
 
-    def __init__(
-        self,
-        inquiry: Inquiry[float],
-        verifier: Inquiry[float],
-        scaling: Scaling,
-        resolution: float,
-        words: Words = Words(),  # noqa: B008 - a tuple
-    ) -> None:
-        self.inquiry = inquiry
-        self.verifier = verifier
-        self.scaling = scaling
-        self.resolution = resolution
-        self.words = words
-        self.answer = LoadAnswer()
+    inquiry: Inquiry[float]
+    verifier: Inquiry[float]
+    scaling: Scaling
+    resolution: float
+    words: Mapping[Verdict, str] = field(default_factory=lambda: OBJECTIVES)
+    meets: float | None = None
+    misses: float | None = None
+    confirmed: bool | None = None
+    notes: list[str] = field(default_factory=list)
 
-    def run(self) -> LoadAnswer:
+    def run(self) -> None:
         """Searches, and verifies."""
         low = self._low_end()
-        high = None if low is None else self._high_end(low)
         if low is None:
-            return self.answer
+            return
+        high = self._high_end(low)
         if high is not None:
             self._narrow(high)
         self._note_disorder()
         self._verify()
-        return self.answer
 
     def _verdict(self, factor: float) -> Verdict:
-        """Asks, and keeps the answer that is known so far."""
+        """Asks, and keeps what is known so far."""
         verdict = self.inquiry.ask(factor).verdict
-        found = self.answer
-        if verdict is Verdict.MISSED and (found.misses is None or factor < found.misses):
-            found.misses = factor
-        if verdict is Verdict.MET and (found.meets is None or factor > found.meets):
-            found.meets = factor
+        if verdict is Verdict.MISSED and (self.misses is None or factor < self.misses):
+            self.misses = factor
+        if verdict is Verdict.MET and (self.meets is None or factor > self.meets):
+            self.meets = factor
         return verdict
-
-    # ---- the ends -----------------------------------------------------------------------------------
 
     def _low_end(self) -> float | None:
         """A load that meets: as low as runs of this length can tell, or lower, or the scenario's own."""
@@ -122,15 +98,16 @@ class LoadSearch:
         if verdict is Verdict.MET:
             return factor
         if lowest != 1.0 and self._verdict(1.0) is Verdict.MET:
-            self.answer.misses = None  # what is missed below is no end of what is met above
+            self.misses = None  # what is missed below is no end of what is met above
             if verdict is Verdict.MISSED:
                 self._note_lines(lowest, 1.0)
             return 1.0
-        even = f"Even {self._label(lowest)}, as little load as these runs can tell of, {self._said(verdict)}"
-        self.answer.notes.append(
+        label, said = self.scaling.label(lowest), self.words[verdict]
+        even = f"Even {label}, as little load as these runs can tell of, {said}"
+        self.notes.append(
             f"{even}: more load is not what it fails of."
             if verdict is Verdict.MISSED
-            else f"{even}. {shortage.told(self.inquiry, lowest)}"
+            else f"{even}. {sample_size.advice(self.inquiry, lowest)}"
         )
         return None
 
@@ -141,53 +118,44 @@ class LoadSearch:
         while (verdict := self._verdict(factor)) is not Verdict.MISSED:
             higher = self.scaling.nearest(HIGHER * factor)
             if higher > self.scaling.highest:
-                none = f"No load up to {self._label(factor)} {self.words.missed}"
-                self.answer.notes.append(
+                none = f"No load up to {self._said(factor, Verdict.MISSED)}"
+                self.notes.append(
                     f"{none}: nothing here limits it."
                     if verdict is Verdict.MET
-                    else f"{none} for sure; that is inconclusive. {shortage.told(self.inquiry, factor)}"
+                    else f"{none} for sure; that is inconclusive. {sample_size.advice(self.inquiry, factor)}"
                 )
                 return None
             factor = higher
         return factor
 
-    # ---- between ------------------------------------------------------------------------------------
-
     def _narrow(self, high: float) -> None:
         """Bisects; the scenario's own load first, since everybody wants to know about it."""
-        low = self.answer.meets
+        low = self.meets
         assert low is not None
         own = self._verdict(1.0) if low < 1.0 < high else Verdict.UNDECIDED
         low = 1.0 if own is Verdict.MET else low
         high = 1.0 if own is Verdict.MISSED else high
-        found = bracket(self._verdict, low, high, self.scaling.middle(self.resolution))
-        self.answer.meets, self.answer.misses = found.meets, found.misses
+        self.meets, self.misses = bracket(self._verdict, low, high, self.scaling.middle(self.resolution))
 
     def _note_disorder(self) -> None:
         """Says so if a load was missed below one that was met."""
         found = self.inquiry.findings.values()
         met = [finding.candidate for finding in found if finding.verdict is Verdict.MET]
         missed = [finding.candidate for finding in found if finding.verdict is Verdict.MISSED]
-        if met and missed and min(missed) < max(met) and not self.answer.notes:
+        if met and missed and min(missed) < max(met) and not self.notes:
             self._note_lines(min(missed), max(met))
 
     def _note_lines(self, missed: float, met: float) -> None:
-        self.answer.notes.append(
-            f"{self._label(missed)} {self.words.missed} and {self._label(met)} {self.words.met}: {DISORDER}"
-        )
-
-    # ---- afterwards ---------------------------------------------------------------------------------
+        below, above = self._said(missed, Verdict.MISSED), self._said(met, Verdict.MET)
+        self.notes.append(f"{below} and {above}: {DISORDER}")
 
     def _verify(self) -> None:
-        found = self.answer
-        sure = True
-        if found.meets is not None:
-            found.meets, held = self._confirmed(found.meets, Verdict.MET, -1)
-            sure = sure and held
-        if found.misses is not None:
-            found.misses, held = self._confirmed(found.misses, Verdict.MISSED, +1)
-            sure = sure and held
-        found.confirmed = sure
+        sure = [True, True]
+        if self.meets is not None:
+            self.meets, sure[0] = self._confirmed(self.meets, Verdict.MET, -1)
+        if self.misses is not None:
+            self.misses, sure[1] = self._confirmed(self.misses, Verdict.MISSED, +1)
+        self.confirmed = all(sure)
 
     def _confirmed(self, factor: float, wanted: Verdict, way: int) -> tuple[float, bool]:
         """The load nearest to the found one of which fresh seeds say the same, and whether there is one."""
@@ -196,15 +164,11 @@ class LoadSearch:
             verdict = self.verifier.ask(candidate).verdict
             if verdict is wanted:
                 return candidate, True
-            self.answer.notes.append(f"With fresh seeds {self._label(candidate)} {self._said(verdict)}.")
+            self.notes.append(f"With fresh seeds {self._said(candidate, verdict)}.")
         return candidate, False
 
-    def _said(self, verdict: Verdict) -> str:
-        said = {Verdict.MET: self.words.met, Verdict.MISSED: self.words.missed}
-        return said.get(verdict, "is inconclusive")
-
-    def _label(self, factor: float) -> str:
-        return self.scaling.label(factor)
+    def _said(self, factor: float, verdict: Verdict) -> str:
+        return f"{self.scaling.label(factor)} {self.words[verdict]}"
 
 
 def lowest_factor(limits: Sequence[Limit], scaling: Scaling) -> float:
@@ -217,9 +181,5 @@ def lowest_factor(limits: Sequence[Limit], scaling: Scaling) -> float:
 
 def saturation(finding: Finding[float], factor: float) -> float:
     """The load at which the busiest workers never rest, by the utilisation law; 0 if none are limited."""
-    seen = finding.observations
-    names = {name for each in seen for name in each.numbers if name.startswith("utilisation.")}
-    busiest = max(
-        (sum(each.numbers.get(name, 0.0) for each in seen) / len(seen) for name in names), default=0.0
-    )
+    busiest = max(finding.means("utilisation.").values(), default=0.0)
     return factor / busiest if busiest > 0.0 else 0.0

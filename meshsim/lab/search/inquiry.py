@@ -1,12 +1,12 @@
-"""Asking about a candidate until the answer is clear: replications are added in looks, each twice as many.
+"""Adding replications of a candidate until the answer is clear: in looks, each twice as large as the last.
 
-Whoever looks again and again at growing data, and stops when he likes what he sees, is wrong more often than
-his interval says. So the looks are few and fixed in advance, and each gets an equal part of the error
-(Bonferroni's bound, which holds whatever the looks have in common). What is undecided after the last look
-lies so near the line that these replications can't tell: too close to call.
+Testing growing data again and again, and stopping at the first clear answer, is wrong more often than the
+stated error. So the looks are few and fixed in advance, and each gets an equal part of the error
+(Bonferroni's bound, which holds whatever the looks have in common). What is undecided after the last look is
+so near the limit that these replications can't tell: it is inconclusive.
 
 All candidates get the same seeds (common random numbers): the same requests, only faster, or with other
-replicas. So a lucky seed is lucky for all, and which candidate is better shows sooner.
+replicas. So differences between candidates show with fewer replications.
 
 Source:
     Law (2015), 9.4.1 and 11.2: sequential sampling, common random numbers. Kim and Nelson, A Fully Sequential
@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from meshsim.errors import MeshsimError
-from meshsim.lab.capacity.evidence import Verdict, judge
-from meshsim.lab.capacity.limits import Limit, Observation
+from meshsim.lab.search.verdict import Observation, Verdict, judge
+from meshsim.measure.capacity import Limit
 
 Candidate = TypeVar("Candidate", bound=Hashable)
 
@@ -35,7 +35,7 @@ class StoppedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How hard to look.
+    """How sure a verdict is to be, and from how many replications.
 
     Attributes:
         confidence: that a verdict is right, 0-1.
@@ -50,10 +50,10 @@ class Plan:
     def __post_init__(self) -> None:
         if not 0.5 <= self.confidence < 1.0:
             raise MeshsimError(
-                f"a confidence of {self.confidence:g} can't be had; choose one from 50% to below 100%"
+                f"a confidence of {self.confidence:g} is out of range; choose one from 50% to below 100%"
             )
         if self.most < FEWEST:
-            raise MeshsimError(f"{self.most} replications can't decide anything; allow at least {FEWEST}")
+            raise MeshsimError(f"{self.most} replications are too few to decide; allow at least {FEWEST}")
 
     @property
     def looks(self) -> tuple[int, ...]:
@@ -80,26 +80,27 @@ class Plan:
 
 @dataclass(slots=True)
 class Finding(Generic[Candidate]):
-    """What is known about a candidate.
-
-    Attributes:
-        candidate: the load, replicas, …
-        observations: in order of their seeds.
-        verdict: after the last of them.
-    """
+    """What is known about a candidate: observations in order of their seeds, and the verdict after them."""
 
     candidate: Candidate
     observations: list[Observation] = field(default_factory=list)
     verdict: Verdict = Verdict.UNDECIDED
 
+    def means(self, prefix: str) -> dict[str, float]:
+        """The mean of each number whose name begins so, by the rest of its name."""
+        seen = self.observations
+        names = dict.fromkeys(name for each in seen for name in each.numbers if name.startswith(prefix))
+        return {
+            name.removeprefix(prefix): sum(each.numbers.get(name, 0.0) for each in seen) / len(seen)
+            for name in names
+        }
+
 
 Observe = Callable[[Candidate, Sequence[int]], list[Observation]]
 """Runs a candidate once with each of some seeds; raises `StoppedError` after Ctrl-C."""
 
-Told = Callable[["Finding[Candidate]"], None]
-"""Is told of a finding after each look at it."""
 
-
+@dataclass(slots=True)
 class Inquiry(Generic[Candidate]):
     """Asks about candidates, and remembers.
 
@@ -107,25 +108,18 @@ class Inquiry(Generic[Candidate]):
         observe: makes the runs.
         limits: what is asked of each.
         plan: how hard to look.
-        told: hears of every look.
+        on_look: is called with the finding after each look.
         findings: by candidate.
     """
 
-    def __init__(
-        self,
-        observe: Observe[Candidate],
-        limits: Sequence[Limit],
-        plan: Plan,
-        told: Told[Candidate] | None = None,
-    ) -> None:
-        self.observe = observe
-        self.limits = limits
-        self.plan = plan
-        self.told = told
-        self.findings: dict[Candidate, Finding[Candidate]] = {}
+    observe: Observe[Candidate]
+    limits: Sequence[Limit]
+    plan: Plan
+    on_look: Callable[[Finding[Candidate]], None] | None = None
+    findings: dict[Candidate, Finding[Candidate]] = field(default_factory=dict)
 
     def ask(self, candidate: Candidate) -> Finding[Candidate]:
-        """Looks until it is decided, or too close to call."""
+        """Adds replications until it is decided, or there are no more: inconclusive."""
         for size in self.plan.looks:
             finding = self.look(candidate, size)
             if finding.verdict is not Verdict.UNDECIDED:
@@ -141,11 +135,6 @@ class Inquiry(Generic[Candidate]):
             finding.observations += self.observe(candidate, seeds)
             if finding.verdict is Verdict.UNDECIDED:
                 finding.verdict = judge(self.limits, finding.observations, self.plan.error)
-            if self.told is not None:
-                self.told(finding)
+            if self.on_look is not None:
+                self.on_look(finding)
         return finding
-
-    @property
-    def spent(self) -> int:
-        """How many runs were made."""
-        return sum(len(finding.observations) for finding in self.findings.values())

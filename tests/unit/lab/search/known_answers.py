@@ -6,7 +6,8 @@ import math
 import random
 from collections.abc import Callable, Sequence
 
-from meshsim.lab.capacity.limits import Limit, Observation, Score
+from meshsim.lab.search.verdict import Observation, Score
+from meshsim.measure.capacity import Limit
 from meshsim.scenario import loads
 
 P99 = Limit("a", "p99", 0.2)
@@ -39,3 +40,8 @@ def noisy(share: Callable[[float], float], spread: float = 0.3) -> Callable[...,
         return found
 
     return observe
+
+
+def spent(inquiry) -> int:
+    """How many runs it has made."""
+    return sum(len(finding.observations) for finding in inquiry.findings.values())

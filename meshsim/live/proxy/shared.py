@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from meshsim.live.proxy.pairing import Pairing
 
 
-class Books:
+class ExchangeContext:
     """What the exchanges of one listener are timed by, and written down in.
 
     Attributes:

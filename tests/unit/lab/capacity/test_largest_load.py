@@ -8,17 +8,16 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from meshsim.lab.capacity.bracket import bracket, geometric
-from meshsim.lab.capacity.evidence import Verdict
-from meshsim.lab.capacity.inquiry import Inquiry, Plan
-from meshsim.lab.capacity.limits import Limit, Observation, Score
-from meshsim.lab.capacity.load import STEPS, LoadSearch, lowest_factor, saturation
+from meshsim.lab.capacity.largest_load import STEPS, LoadSearch, lowest_factor, saturation
 from meshsim.lab.capacity.scaling import Scaling
+from meshsim.lab.search.inquiry import Inquiry, Plan
+from meshsim.lab.search.verdict import Observation, Score, Verdict
+from meshsim.measure.capacity import Limit
 from meshsim.scenario import loads
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "search"))
 
-from known_answers import P99, late_share, noisy, scenario
+from known_answers import P99, late_share, noisy, scenario, spent
 
 EXACT = (100.0 + math.log(0.01) / 0.2) / 50.0
 """Where 1 % of the requests take longer than 200 ms, as a factor on 50/s."""
@@ -28,27 +27,8 @@ def search(observe, *, seed=1, resolution=0.02, text=""):
     plan = Plan(seed=seed)
     inquiry, verifier = (Inquiry(observe, [P99], each) for each in (plan, plan.fresh(STEPS)))
     found = LoadSearch(inquiry, verifier, Scaling(scenario(text)), resolution)
-    return found.run(), inquiry, verifier
-
-
-# ---- the bracket alone ------------------------------------------------------------------------------
-
-
-def test_clear_answers_are_bisected_to_the_resolution() -> None:
-    def ask(load):
-        return Verdict.MET if load <= 3.3 else Verdict.MISSED
-
-    found = bracket(ask, 0.1, 10.0, geometric(0.01))
-    assert found.meets <= 3.3 < found.misses <= 1.01 * found.meets
-
-
-def test_both_edges_of_what_is_too_close_to_call_are_found() -> None:
-    def ask(load):
-        return Verdict.MET if load < 2.0 else Verdict.MISSED if load > 2.5 else Verdict.UNDECIDED
-
-    found = bracket(ask, 0.1, 10.0, geometric(0.01))
-    assert 2.0 / 1.01 <= found.meets < 2.0
-    assert 2.5 < found.misses <= 2.5 * 1.01
+    found.run()
+    return found, inquiry, verifier
 
 
 # ---- the search -------------------------------------------------------------------------------------
@@ -59,7 +39,7 @@ def test_the_bracket_holds_the_exact_capacity(seed) -> None:
     found, inquiry, _ = search(noisy(late_share), seed=seed)
     assert found.meets <= EXACT <= found.misses
     assert found.confirmed
-    assert inquiry.spent < 400
+    assert spent(inquiry) < 400
 
 
 @pytest.mark.parametrize("capacity", [30.0, 40.0, 60.0, 500.0])
@@ -79,7 +59,8 @@ def test_of_users_the_last_one_is_found() -> None:
         return [Observation(seed, (Score(None, 1.0 - late, 20_000, 20_000),)) for seed in seeds]
 
     inquiry, verifier = (Inquiry(observe, [P99], each) for each in (Plan(), Plan().fresh()))
-    found = LoadSearch(inquiry, verifier, Scaling(closed), 0.02).run()
+    found = LoadSearch(inquiry, verifier, Scaling(closed), 0.02)
+    found.run()
     assert (round(10 * found.meets), round(10 * found.misses)) == (14, 15)
     users = [round(10 * factor) for factor in inquiry.findings]
     assert len(users) == len(set(users))  # none twice
@@ -90,7 +71,7 @@ def test_without_noise_the_bracket_is_as_narrow_as_asked() -> None:
     found, inquiry, verifier = search(noisy(late_share, spread=0.0), resolution=0.2)
     assert found.meets <= EXACT <= found.misses <= 1.2 * found.meets
     assert 1.0 in inquiry.findings  # the scenario's own load is looked at in any case
-    assert verifier.spent >= 8
+    assert spent(verifier) >= 8
 
 
 def test_a_limit_that_no_load_meets_is_told_first() -> None:
@@ -98,7 +79,7 @@ def test_a_limit_that_no_load_meets_is_told_first() -> None:
     assert (found.meets, found.confirmed) == (None, None)
     assert "Even" in found.notes[0]
     assert all(factor <= 1.0 for factor in inquiry.findings)
-    assert verifier.spent == 0
+    assert spent(verifier) == 0
 
 
 def test_what_nothing_limits_is_told() -> None:
@@ -187,7 +168,9 @@ def without_failures(factor, seeds):
 def rare(least, observe=without_failures):
     limits = [Limit("a", "success", least)]
     inquiry, verifier = (Inquiry(observe, limits, each) for each in (Plan(), Plan().fresh()))
-    return LoadSearch(inquiry, verifier, Scaling(scenario()), 0.02).run(), inquiry
+    found = LoadSearch(inquiry, verifier, Scaling(scenario()), 0.02)
+    found.run()
+    return found, inquiry
 
 
 def test_too_few_requests_are_no_fault_of_the_load() -> None:
@@ -215,7 +198,7 @@ def test_what_is_undecided_at_little_load_and_met_at_more_is_no_disorder() -> No
     assert found.notes == []
 
 
-def test_high_loads_that_are_too_close_to_call_are_not_without_limit() -> None:
+def test_high_loads_that_are_inconclusive_are_not_without_limit() -> None:
     def observe(factor, seeds):
         share = 1.0 if factor < 2.0 else 0.99
         return [Observation(seed, (Score(1.0 - share, share, 5_000, 5_000),)) for seed in seeds]

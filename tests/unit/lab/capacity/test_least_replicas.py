@@ -3,11 +3,11 @@ import itertools
 import pytest
 
 from meshsim.errors import MeshsimError
-from meshsim.lab.capacity.evidence import Verdict
-from meshsim.lab.capacity.inquiry import Inquiry, Plan
-from meshsim.lab.capacity.limits import Limit, Observation, Score
+from meshsim.lab.capacity.least_replicas import ReplicasSearch, cheaper
 from meshsim.lab.capacity.pools import Pools
-from meshsim.lab.capacity.replicas import ReplicasSearch, cheaper
+from meshsim.lab.search.inquiry import Inquiry, Plan
+from meshsim.lab.search.verdict import Observation, Score, Verdict
+from meshsim.measure.capacity import Limit
 from meshsim.scenario import loads
 from meshsim.theory.erlang import mmc_sojourn_ccdf
 
@@ -53,7 +53,9 @@ def observe(replicas, seeds):
 def search(costs=None, text=TEXT, looks=observe):
     pools = Pools(loads(text), costs)
     inquiry, verifier = (Inquiry(looks, [LATE], plan) for plan in (Plan(), Plan().fresh()))
-    return ReplicasSearch(inquiry, verifier, pools).run(), inquiry, pools
+    found = ReplicasSearch(inquiry, verifier, pools)
+    found.run()
+    return found, inquiry, pools
 
 
 def cheapest(costs):
@@ -84,7 +86,7 @@ def test_no_replica_can_be_taken_away() -> None:
 
 def test_too_many_cheaper_combinations_are_not_tried_and_not_claimed() -> None:
     found, _, pools = search({"b": 4.0, "c": 0.5})
-    assert (found.exact, found.cheaper) == (False, None)
+    assert (found.exact, found.cheaper_tried) == (False, None)
     assert pools.cost(found.least) == pytest.approx(cheapest(pools.costs))  # all the same, here
 
 
@@ -165,7 +167,7 @@ def test_too_few_requests_are_no_fault_of_the_replicas() -> None:
     assert len(inquiry.findings) == 1
 
 
-def test_replicas_that_are_too_close_to_call_are_not_said_to_be_enough() -> None:
+def test_replicas_that_are_inconclusive_are_not_said_to_be_enough() -> None:
     found, inquiry, _ = search(
         looks=lambda replicas, seeds: [
             Observation(seed, (Score(0.2, 0.99 + 0.001 * (-1) ** seed, 10_000, 10_000),)) for seed in seeds

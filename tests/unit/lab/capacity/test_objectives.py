@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import pytest
 
 from meshsim.errors import MeshsimError
-from meshsim.lab.capacity.limits import Limit, limits, objective, observe, required
+from meshsim.lab.capacity.objectives import objective, observe, required
 from meshsim.lab.run import run
+from meshsim.measure.capacity import Limit
 from meshsim.measure.latency import VERY_LATE
 from meshsim.scenario import loads
 
@@ -20,17 +23,17 @@ objectives:
 
 
 def test_each_limit_of_each_objective() -> None:
-    found = limits(loads(TEXT).objectives)
-    assert [(each.service, each.key, each.objective) for each in found] == [
-        ("a", "p99", 0), ("a", "success", 0), ("b", "mean", 1), ("b", "p99", 1),
-    ]  # fmt: skip
+    found = required(loads(TEXT))
+    assert found == (
+        Limit("a", "p99", 0.03), Limit("a", "success", 0.9), Limit("b", "mean", 1.0), Limit("b", "p99", 0.02),
+    )  # fmt: skip
     assert [each.least for each in found] == [0.99, 0.9, None, 0.99]
 
 
 def test_what_a_run_says_of_each_limit() -> None:
     scenario = loads(TEXT)
     made = run(scenario, seed=3)
-    seen = observe(made.summary, limits(scenario.objectives), 3)
+    seen = observe(made.numbers, 3)
     p99, success, mean, inner = seen.scores
     latency = made.requests.latency
     assert p99.share == pytest.approx((latency <= 0.03).mean())
@@ -43,8 +46,8 @@ def test_what_a_run_says_of_each_limit() -> None:
 
 def test_an_unstable_run_has_missed_everything() -> None:
     scenario = loads(TEXT)
-    summary = {**run(scenario, seed=3).summary, "unstable": {"reason": "so"}}
-    p99, success, mean, inner = observe(summary, limits(scenario.objectives), 3).scores
+    summary = replace(run(scenario, seed=3).numbers, unstable=True)
+    p99, success, mean, inner = observe(summary, 3).scores
     assert (p99.share, success.share) == (0.0, 0.0)
     assert mean.measured == inner.measured == VERY_LATE
 

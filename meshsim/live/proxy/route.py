@@ -9,7 +9,7 @@ from meshsim.mesh.proxy import Route
 
 
 class Passed:
-    """What has passed on one way: the hot half of `EdgeCounts`.
+    """What has passed on one route: the hot half of `EdgeCounts`.
 
     Attributes:
         calls, ok, attempts, retries, hedges: as there.
@@ -47,14 +47,14 @@ class Passed:
         return counts
 
 
-class Way:
+class ListenerRoute:
     """One destination of a proxy.
 
     Attributes:
-        caller, service: the edge; an inbound way has its own service at both ends.
+        caller, service: the edge; an inbound route has its own service at both ends.
         client: whether the caller is the client, whose calls belong to no span.
         edge: its number in the scenario; -1 inbound.
-        route: decides.
+        mesh_route: decides.
         series: what Prometheus is told.
         passed: what the live table is told.
         authority: the Host that is sent upstream; nothing: what the downstream sent.
@@ -67,7 +67,7 @@ class Way:
     edge: int
     inbound: bool
     client: bool
-    route: Route
+    mesh_route: Route
     series: Series
     passed: Passed
     authority: bytes
@@ -75,7 +75,7 @@ class Way:
     beyond: int
 
     def __init__(
-        self, caller: str, service: str, edge: int, route: Route, series: Series, authority: bytes,
+        self, caller: str, service: str, edge: int, mesh_route: Route, series: Series, authority: bytes,
         steps: list[int], beyond: int,
     ) -> None:  # fmt: skip
         self.caller = caller
@@ -83,7 +83,7 @@ class Way:
         self.edge = edge
         self.inbound = edge < 0
         self.client = caller == "client"
-        self.route = route
+        self.mesh_route = mesh_route
         self.series = series
         self.passed = Passed()
         self.authority = authority

@@ -4,12 +4,12 @@ from pathlib import Path
 import pytest
 
 from meshsim.errors import MeshsimError
-from meshsim.lab.capacity.evidence import Verdict
-from meshsim.lab.capacity.inquiry import Inquiry, Plan
+from meshsim.lab.search.inquiry import Inquiry, Plan
+from meshsim.lab.search.verdict import Verdict
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from known_answers import P99, late_share, noisy
+from known_answers import P99, late_share, noisy, spent
 
 
 def test_looks_double_up_to_the_most() -> None:
@@ -38,7 +38,7 @@ def test_clear_candidates_cost_little_and_close_ones_all() -> None:
     assert len(inquiry.findings[0.8].observations) == len(inquiry.findings[1.9].observations) == 4
     assert inquiry.ask(1.5395).verdict is Verdict.UNDECIDED  # the exact capacity is 1.53948
     assert len(inquiry.findings[1.5395].observations) == 32
-    assert inquiry.spent == 40
+    assert spent(inquiry) == 40
 
 
 def test_what_is_known_is_not_run_again() -> None:

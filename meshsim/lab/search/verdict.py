@@ -2,7 +2,7 @@
 
 Bounds of a share come twice, and the wider count. Student's over replications, because requests of one run
 wait in the same queues and are not independent. And Wilson's over all requests, each worth as much less as
-their correlation says: what is late comes in bursts, and near the line most short runs have none. They then
+their correlation says: what is late comes in bursts, and near the limit most short runs have none. They then
 agree that nothing is late, without any spread, and Student would be sure after four runs, wrongly in a third
 of all cases.
 
@@ -18,11 +18,12 @@ Source:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from statistics import NormalDist
 
-from meshsim.lab.capacity.limits import Limit, Observation, Score
+from meshsim.measure.capacity import Limit
 from meshsim.measure.intervals import interval
 from meshsim.measure.latency import VERY_LATE
 
@@ -38,6 +39,40 @@ class Verdict(StrEnum):
     UNDECIDED = "undecided"
 
 
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How a run did by one limit.
+
+    Attributes:
+        measured: the latency or success itself; None where not known.
+        share: of `count` requests, good or within the limit; None if a value is judged.
+        independent: so many independent requests would tell as much as these.
+    """
+
+    measured: float | None
+    share: float | None = None
+    count: int = 0
+    independent: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One run, as far as a search needs it: a score for each limit, and numbers by name.
+
+    One that is `unstable`, since its work piled up, has missed every limit.
+    """
+
+    seed: int
+    scores: tuple[Score, ...]
+    unstable: bool = False
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+
+def columns(observations: Sequence[Observation]) -> list[list[Score]]:
+    """The scores of each limit, one a replication."""
+    return [list(column) for column in zip(*(each.scores for each in observations), strict=True)]
+
+
 def judge(limits: Sequence[Limit], observations: Sequence[Observation], error: float) -> Verdict:
     """What replications say about limits.
 
@@ -48,43 +83,26 @@ def judge(limits: Sequence[Limit], observations: Sequence[Observation], error: f
     """
     if len(observations) < 2:
         return Verdict.UNDECIDED
-    scores = [[observation.scores[place] for observation in observations] for place in range(len(limits))]
-    pairs = list(zip(limits, scores, strict=True))
-    if all(_meets(limit, column, error) for limit, column in pairs):
+    pairs = list(zip(limits, columns(observations), strict=True))
+    if all(_judge(limit, scores, error) is Verdict.MET for limit, scores in pairs):
         return Verdict.MET
-    if any(_misses(limit, column, error / len(limits)) for limit, column in pairs):
+    if any(_judge(limit, scores, error / len(limits)) is Verdict.MISSED for limit, scores in pairs):
         return Verdict.MISSED
     return Verdict.UNDECIDED
 
 
-def _meets(limit: Limit, scores: Sequence[Score], error: float) -> bool:
+def _judge(limit: Limit, scores: Sequence[Score], error: float) -> Verdict:
     low, high = bounds(limit, scores, error)
-    return low >= _least(limit) if _shares(scores) else high <= limit.limit
-
-
-def _misses(limit: Limit, scores: Sequence[Score], error: float) -> bool:
-    low, high = bounds(limit, scores, error)
-    return high < _least(limit) if _shares(scores) else low > limit.limit
-
-
-def _least(limit: Limit) -> float:
-    assert limit.least is not None, "only limits that ask for a share are scored with shares"
-    return limit.least
-
-
-def _shares(scores: Sequence[Score]) -> bool:
-    """Whether shares are judged, or values."""
-    return scores[0].share is not None
+    if scores[0].share is None:
+        met, missed = high <= limit.limit, low > limit.limit
+    else:
+        assert limit.least is not None, "only limits that ask for a share are scored with shares"
+        met, missed = low >= limit.least, high < limit.least
+    return Verdict.MET if met else Verdict.MISSED if missed else Verdict.UNDECIDED
 
 
 def bounds(limit: Limit, scores: Sequence[Score], error: float) -> tuple[float, float]:
-    """Between which values the mean share, or the mean value, lies.
-
-    Args:
-        limit: that is asked.
-        scores: of at least two replications, all shares or all values.
-        error: how often the truth may lie below, and how often above.
-    """
+    """Between which values the mean share, or the mean value, lies; each end is wrong with this error."""
     shares = [score.share for score in scores if score.share is not None]
     found = interval(shares or _values(limit, scores), 1.0 - 2.0 * error)
     if not shares:

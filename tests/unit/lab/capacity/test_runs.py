@@ -1,8 +1,7 @@
 import pytest
 
 from meshsim.errors import MeshsimError
-from meshsim.lab.capacity.limits import required
-from meshsim.lab.capacity.runner import Runner
+from meshsim.lab.capacity.runs import Runner
 from meshsim.lab.jobs import memory
 from meshsim.lab.jobs.interrupt import Interrupt
 from meshsim.lab.jobs.pool import Pool, simulate
@@ -16,23 +15,23 @@ objectives: [{service: a, p99: 30ms}]
 """
 
 
-def observe(scenario):
-    return Runner(Pool(1, simulate), Interrupt()).observe(scenario, [1], required(scenario), "load 50/s")
+def made(scenario):
+    return Runner(Pool(1, simulate), Interrupt()).summaries([(scenario, 1, "load 50/s, seed 1")])
 
 
 @pytest.mark.parametrize("overrides", [(), ["keep=histograms"]])
 def test_rows_that_do_not_fit_into_memory_are_refused_before_the_runs(overrides, monkeypatch) -> None:
     """Also those of a scenario that keeps histograms: a search needs rows, whatever `keep` says."""
     scenario = loads(TEXT, overrides=overrides)
-    assert observe(scenario)[0].scores[0].count > 900
+    assert made(scenario)[0].requests.ok > 900
     monkeypatch.setattr(memory, "available", lambda: 500_000)
     with pytest.raises(
         MeshsimError, match=r"load 50/s, seed 1: .* shorter, or insist with --set keep=records$"
     ) as told:
-        observe(scenario)
+        made(scenario)
     assert "histograms" not in str(told.value)
 
 
 def test_who_insists_on_rows_has_them(monkeypatch) -> None:
     monkeypatch.setattr(memory, "available", lambda: 500_000)
-    assert observe(loads(TEXT, overrides=["keep=records"]))
+    assert made(loads(TEXT, overrides=["keep=records"]))
