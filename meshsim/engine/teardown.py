@@ -69,6 +69,8 @@ def _objects(one: object) -> tuple[tuple[str, ...], Attributes | None]:
         for above in type(one).__mro__
         if above.__module__ == Event.__module__ and above.__name__ != "memoryview"  # a column's own
         for name, value in vars(above).items()
-        if isinstance(value, GetSetDescriptorType) and not isinstance(getattr(one, name, None), NUMBER)
+        if isinstance(value, GetSetDescriptorType)
+        and not name.startswith("__")
+        and not isinstance(getattr(one, name, None), NUMBER)
     )
     return names, attrgetter("__class__", "__class__", *names) if names else None
