@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, ClassVar, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -23,7 +23,9 @@ from pydantic_core import CoreSchema
 from typing_extensions import TypeAliasType  # pydantic's own dependency; typing has it from 3.12 on
 
 from meshsim import units
+from meshsim.errors import shown
 from meshsim.plain import native
+from meshsim.scenario.names import listed, suggestion
 
 WRITTEN = (type(None), bool, int, float, str, list, dict)
 """The types of what YAML gives."""
@@ -84,8 +86,22 @@ def _described(model: type[Model], parsed: dict[str, Any]) -> dict[str, Any]:
     return parsed
 
 
+NOT_YET = "is not supported yet in this version of meshsim"
+
+
+def not_yet(names: tuple[str, ...], remedy: str) -> BeforeValidator:
+    """Refuses values whose mechanisms are not built yet."""
+
+    def check(value: Any) -> Any:
+        if value in names:
+            raise ValueError(f"{value} {NOT_YET}; {remedy}")
+        return value
+
+    return BeforeValidator(check)
+
+
 def _later(value: Any) -> Any:
-    raise ValueError("not supported yet in this version of meshsim; leave the key out")
+    raise ValueError(f"{NOT_YET.removeprefix('is ')}; leave the key out")
 
 
 def _pattern(
@@ -161,35 +177,76 @@ Later = Annotated[
 """A key of the design whose mechanism is not built yet: refused, never ignored."""
 
 
-def one_named(names: tuple[str, ...], options: dict[str, Any], parsed: dict[str, Any]) -> dict[str, Any]:
-    """The JSON Schema of a choice written as a bare name or, with options, as ``{name: options}``.
-
-    Args:
-        names: the choices that may stand bare.
-        options: the schema of each choice's options.
-        parsed: the schema of the parsed form, for its description.
-    """
-    mapping = {"type": "object", "properties": options, "additionalProperties": False}
-    return {
-        "description": parsed.get("description", ""),
-        "anyOf": [{"enum": list(names)}, {**mapping, "maxProperties": 1}],
-    }
-
-
-def written_list(value: Any) -> Any:
+def _as_tuple(value: Any) -> Any:
     """A YAML list as the tuple that strict, frozen models hold."""
     value = value.tolist() if hasattr(value, "tolist") else value  # numpy's arrays
     return tuple(value) if isinstance(value, list) else value
 
 
-AsTuple = BeforeValidator(written_list)
+AsTuple = BeforeValidator(_as_tuple)
 """Goes with every tuple field."""
 
 
-def named(kind: str, options: Model | None) -> Any:
-    """A choice as it is written: a bare name, or ``{name: options}``."""
-    written = None if options is None else options.as_written()
-    return {kind: written} if written else kind
+class Choice(Model):
+    """One of several kinds, written as a bare name or, with options, as ``{name: options}``.
+
+    A choice has a field `kind`, the names in a Literal, and fields of these names for those with options.
+    """
+
+    KEY: ClassVar[str]
+    """The key whose value it is."""
+    NOUN: ClassVar[str]
+    """What a kind is called."""
+    UNFIT: ClassVar[str]
+    """What any other value is."""
+    LATER: ClassVar[tuple[str, ...]] = ()
+    """Kinds that are not built yet."""
+    NEEDED: ClassVar[dict[str, str]] = {}
+    """By kind: what the options look like that must be given. All others may stand bare."""
+
+    kind: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _chosen(cls, value: Any) -> Any:
+        if isinstance(value, dict) and (not value or "kind" in value):  # as Python code builds it
+            return value
+        kinds = get_args(cls.model_fields["kind"].annotation)
+        name = next(iter(value)) if isinstance(value, dict) and len(value) == 1 else value
+        if not isinstance(name, str):
+            raise ValueError(f"{shown(value)} {cls.UNFIT}; write one of {listed(kinds)}")
+        if name in cls.LATER:
+            raise ValueError(f"{name} {NOT_YET}; write one of {listed(kinds)}")
+        if name not in kinds:
+            raise ValueError(f"no {cls.NOUN} {shown(name)}; {suggestion(name, kinds)}")
+        if isinstance(value, str) and name in cls.NEEDED:
+            raise ValueError(f"{name} needs its options; write {{{name}: {cls.NEEDED[name]}}}")
+        if isinstance(value, dict) and name not in cls.model_fields:
+            raise ValueError(f"{name} has no options; write {cls.KEY}: {name}")
+        return {"kind": name, **(value if isinstance(value, dict) else {})}
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if getattr(self, self.kind, self) is None:
+            raise ValueError(f"{self.kind} is empty; write its options")
+        return self
+
+    def as_written(self) -> Any:
+        options = getattr(self, self.kind, None)
+        return {self.kind: written} if options and (written := options.as_written()) else self.kind
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """The forms as they are written."""
+        parsed = super().__get_pydantic_json_schema__(core, handler)
+        forms = parsed["properties"]
+        bare = [name for name in forms.pop("kind")["enum"] if name not in cls.NEEDED]
+        options = {name: form.get("anyOf", [form])[0] for name, form in forms.items()}
+        mapping = {"type": "object", "properties": options, "additionalProperties": False}
+        return {
+            "description": parsed["description"],
+            "anyOf": [{"enum": bare}, {**mapping, "maxProperties": 1}],
+        }
 
 
 UNITS = {Duration: "s", PositiveDuration: "s", Rate: "/s", PositiveRate: "/s"}
