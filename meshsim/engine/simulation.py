@@ -84,7 +84,7 @@ def simulate(
     Args:
         scenario: what to simulate.
         seed: instead of the scenario's.
-        progress: told the simulated time now and then, s.
+        progress: called with the simulated time now and then, s.
         balancers: the user's own, as `Simulation` takes them.
         retry_rules: likewise.
         processes: the user's own; each is called with the `Simulation` and returns a process's generator.

@@ -6,7 +6,7 @@ An isotope graph says which services there are and what each does when it is cal
 isotope                            scenario
 =================================  ==================================================================
 ``name``, ``numReplicas``          a service and its ``replicas``; workers are unlimited, as in isotope;
-                                   a name that meshsim does not take is changed, and told
+                                   a name that meshsim does not take is changed, and reported
 ``errorRate``                      ``errors``, drawn per request (isotope fails every n-th exactly)
 ``script``                         ``script``: sequence; a nested list is concurrent; a failed call ends it
 ``call: {probability: 30}``        ``probability: 30%`` (isotope's 0 means always)
@@ -17,7 +17,7 @@ isotope                            scenario
 
 A graph says nothing of load, duration or how long a service computes: the caller gives the first two or
 gets defaults, the last is 0 as in isotope. Sizes, protocols, RBAC policies and Kubernetes placement have no
-meaning in a scenario; every choice made and every key left out is told in the notes.
+meaning in a scenario; every choice made and every key left out is in the notes.
 
 Source:
     istio/tools@0f2e902, isotope/README.md, isotope/convert/pkg/graph and isotope/service/pkg/srv. Where the
@@ -146,7 +146,7 @@ class _Graph:
         self._findings = Findings(self._document)
         self._defaults: dict[str, Any] = {}
         self._left_out: dict[str, dict[str, list[int]]] = {}
-        self._told: list[str] = []
+        self._decided: list[str] = []
         self._called: set[str] = set()
         self._renamed: dict[str, str] = {}
 
@@ -182,7 +182,7 @@ class _Graph:
             for name, new in self._renamed.items()
             if new != name
         ]
-        return [*changed, *self._told, *(self._note(*entry) for entry in self._left_out.items())]
+        return [*changed, *self._decided, *(self._note(*entry) for entry in self._left_out.items())]
 
     def _note(self, reason: str, keys: dict[str, list[int]]) -> str:
         lines = sorted({line for found in keys.values() for line in found})
@@ -262,7 +262,7 @@ class _Graph:
         path, errors = self._look_up(index, entry, "errorRate")
         if errors is not None and self._parsed(path, errors, units.ratio):
             service["errors"] = errors
-            self._tell("errorRate: drawn for each request; isotope fails every n-th exactly")
+            self._decide("errorRate: drawn for each request; isotope fails every n-th exactly")
         path, script = self._look_up(index, entry, "script")
         stages = self._script(path, script, names)
         if stages:
@@ -291,9 +291,9 @@ class _Graph:
             self._findings.add(path, *halves(error))
             return None
 
-    def _tell(self, note: str) -> None:
-        if note not in self._told:
-            self._told.append(note)
+    def _decide(self, note: str) -> None:
+        if note not in self._decided:
+            self._decided.append(note)
 
     def _entries(self, written: list[dict[str, Any]], names: list[str]) -> list[str]:
         """The entry points; where none is marked, the services that nobody calls."""
@@ -313,7 +313,7 @@ class _Graph:
             self._findings.add(
                 ("services",), "no service is an entry point", "write isEntrypoint: true in one"
             )
-        self._tell("entry point: no service is marked isEntrypoint, so load goes to what nobody calls")
+        self._decide("entry point: no service is marked isEntrypoint, so load goes to what nobody calls")
         return entries
 
     # ---- scripts ------------------------------------------------------------------------------------

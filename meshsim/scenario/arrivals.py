@@ -1,4 +1,4 @@
-"""How the requests of an open load come; each process tells its own mean rate, and how it is scaled."""
+"""How the requests of an open load come; each process says its own mean rate, and how it is scaled."""
 
 from __future__ import annotations
 

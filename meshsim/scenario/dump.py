@@ -149,7 +149,7 @@ def _text(text: str, safe: re.Pattern[str], *, key: bool = False) -> str:
 
 
 def _ignore(message: str, remedy: str) -> None:
-    """Text that looks like an unusable number is quoted, not told."""
+    """Text that looks like an unusable number is quoted, not reported."""
 
 
 def _character(letter: str) -> str:

@@ -41,7 +41,7 @@ class Model(BaseModel):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """The JSON Schema, told in the words of the docstring."""
+        """The JSON Schema, in the words of the docstring."""
         parsed: dict[str, Any] = handler.resolve_ref_schema(handler(core))
         return _described(cls, parsed)
 

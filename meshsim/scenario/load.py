@@ -1,4 +1,4 @@
-"""From a file to a scenario: everything that is wrong with it is told at once, by file, line and key."""
+"""From a file to a scenario: everything that is wrong with it is reported at once, by file, line and key."""
 
 from __future__ import annotations
 

@@ -71,10 +71,6 @@ class Node:
 def compose(text: str, file: str) -> Node | None:
     """The root node of a text with at most one document, or None where there is none.
 
-    Args:
-        text: YAML.
-        file: its name, for messages.
-
     Raises:
         ScenarioError: not YAML, tagged, more than one document, or beyond a limit.
     """

@@ -22,10 +22,7 @@ Overrides = Sequence[str] | Mapping[str, object]
 def apply(document: Document, overrides: Overrides, findings: Findings) -> None:
     """Replace the values of keys in a document; problems with them have the place ``--set``.
 
-    Args:
-        document: changed in place.
-        overrides: ``"key=value"`` texts, or values by key; text values are read as YAML in both.
-        findings: where problems go.
+    Overrides are ``"key=value"`` texts, or values by key; text values are read as YAML in both.
     """
     for key, value in _pairs(overrides, findings):
         try:

@@ -7,7 +7,7 @@ from typing import Any
 
 from meshsim import units
 from meshsim.errors import shown
-from meshsim.scenario.findings import Findings, mapping, sequence
+from meshsim.scenario.findings import Findings, entries, mapping, sequence
 from meshsim.scenario.model import Event, Load, Model, Objective
 from meshsim.scenario.names import Path, listed
 
@@ -24,12 +24,7 @@ MOST_STAYS = 1e9
 
 
 def check_rules(document: dict[str, Any], findings: Findings) -> None:
-    """Check what goes together in a document.
-
-    Args:
-        document: as it was written; values of the wrong type are passed over, the models refuse them.
-        findings: where problems go.
-    """
+    """Check what goes together; values of the wrong type are passed over, the models refuse them."""
     duration = _parsed(document.get("duration"), units.duration)
     warmup = _parsed(document.get("warmup"), units.duration)
     if duration and warmup is not None and warmup >= duration:
@@ -44,15 +39,12 @@ def check_rules(document: dict[str, Any], findings: Findings) -> None:
             "auto looks at every request, and histograms keep none",
             "give the warm-up as a duration, or keep: records",
         )
-    for index, load in enumerate(sequence(document.get("load"))):
-        if isinstance(load, dict):
-            _check_load(("load", index), load, duration, findings)
-    for index, event in enumerate(sequence(document.get("events"))):
-        if isinstance(event, dict):
-            _check_event(("events", index), event, duration, findings)
-    for index, objective in enumerate(sequence(document.get("objectives"))):
-        if isinstance(objective, dict):
-            _check_objective(("objectives", index), objective, findings)
+    for path, load in entries(document, "load"):
+        _check_load(path, load, duration, findings)
+    for path, event in entries(document, "events"):
+        _check_event(path, event, duration, findings)
+    for path, objective in entries(document, "objectives"):
+        _check_objective(path, objective, findings)
     for name, policy in mapping(document.get("policies")).items():
         _refuse_kind(("policies", name, "balance"), mapping(policy).get("balance"), findings)
 
@@ -75,9 +67,9 @@ def _misspelt(entry: dict[str, Any], model: type[Model]) -> bool:
     return not known.issuperset(entry)
 
 
-def _refuse_kind(path: Path, written: object, findings: Findings) -> None:
+def _refuse_kind(path: Path, choice: object, findings: Findings) -> None:
     """Refuse `{kind: ...}`: only Python code spells choices so."""
-    if "kind" in mapping(written):
+    if "kind" in mapping(choice):
         findings.add((*path, "kind"), "unknown key", "write the name itself")
 
 
