@@ -101,6 +101,11 @@ def real(name: str, value: object) -> float:
     return float(number)
 
 
+def _amount(name: str, value: object) -> object:
+    """A number, or text with a unit; which, its reader says."""
+    return native(value)
+
+
 def _text(name: str, value: object) -> str:
     if not isinstance(value, str) or not value:
         raise MeshsimError(f"{name}: {shown(native(value))} is not text; give a name")
@@ -169,7 +174,7 @@ def _reals(name: str, value: object) -> dict[str, float]:
 ARGUMENTS: dict[str, Callable[[str, Any], object]] = {
     **dict.fromkeys(("seed", "replications", "at_most", "jobs", "count"), whole),
     **dict.fromkeys(("window", "confidence", "resolution"), real),
-    **dict.fromkeys(("until", "start", "stop"), lambda name, value: native(value)),
+    **dict.fromkeys(("until", "start", "stop"), _amount),
     **dict.fromkeys(("engine", "metric", "keep", "proxy", "host", "cluster"), _text),
     **dict.fromkeys(("save", "fresh"), _truth),
     **dict.fromkeys(("progress", "looked", "interrupted", "say", "ready", "watch"), _function),
