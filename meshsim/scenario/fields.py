@@ -27,7 +27,7 @@ from meshsim.errors import shown
 from meshsim.plain import native
 from meshsim.scenario.names import listed, suggestion
 
-WRITTEN = (type(None), bool, int, float, str, list, dict)
+PLAIN = (type(None), bool, int, float, str, list, dict)
 """The types of what YAML gives."""
 ATTRIBUTE = re.compile(r"^    (\w[\w, ]*): (.+(?:\n {8,}.+)*)", re.MULTILINE)
 
@@ -58,17 +58,12 @@ class Model(BaseModel):
     def _native(cls, value: Any) -> Any:
         """What Python code may hand over: numpy's numbers and such; what YAML gives stays as it is."""
         if isinstance(value, dict):
-            return {key: entry if type(entry) in WRITTEN else native(entry) for key, entry in value.items()}
+            return {key: entry if type(entry) in PLAIN else native(entry) for key, entry in value.items()}
         return value
 
 
 def _described(model: type[Model], parsed: dict[str, Any]) -> dict[str, Any]:
-    """A model's JSON Schema in the words of its docstring.
-
-    Args:
-        model: its docstring's `Attributes` describe the keys.
-        parsed: pydantic's schema, which is changed.
-    """
+    """A model's JSON Schema, changed to have the words of its docstring, whose `Attributes` are the keys."""
     text = inspect.getdoc(model) or ""
     parsed["description"] = " ".join(text.split("\n\n")[0].split()).replace("`", "")
     words = {
@@ -112,62 +107,46 @@ def _pattern(
     return rf"^\s*{some}{number}\s*{unit}\s*$"
 
 
-DURATION = {"type": "string", "pattern": _pattern("(ns|us|µs|ms|s|m|h|d)"), "examples": ["25ms", "2s", "5m"]}
-RATE = {"type": "string", "pattern": _pattern("/\\s*(ms|s|m|h)"), "examples": ["200/s", "12/m"]}
+DURATION_UNIT, RATE_UNIT = "(ns|us|µs|ms|s|m|h|d)", "/\\s*(ms|s|m|h)"
+DURATION = {"type": "string", "pattern": _pattern(DURATION_UNIT), "examples": ["25ms", "2s", "5m"]}
+RATE = {"type": "string", "pattern": _pattern(RATE_UNIT), "examples": ["200/s", "12/m"]}
 PERCENT = {
     "type": "string",
     "pattern": _pattern("%", number=r"\+?(100(\.0*)?|[0-9]{1,2}(\.[0-9]*)?|\.[0-9]+)"),
     "examples": ["5%"],
 }
+SECONDS, PER_SECOND, COUNT = map(BeforeValidator, (units.duration, units.rate, units.count))
+
+
+def _json(*forms: dict[str, Any]) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": list(forms)} if len(forms) > 1 else forms[0])
+
 
 # Named aliases, so that the JSON Schema says each form once
-Duration = TypeAliasType(
-    "Duration",
-    Annotated[float, BeforeValidator(units.duration), WithJsonSchema({"anyOf": [DURATION, {"const": 0}]})],
-)
+Duration = TypeAliasType("Duration", Annotated[float, SECONDS, _json(DURATION, {"const": 0})])
 PositiveDuration = TypeAliasType(
     "PositiveDuration",
     Annotated[
-        float,
-        BeforeValidator(units.duration),
-        Field(gt=0),
-        WithJsonSchema({**DURATION, "pattern": _pattern("(ns|us|µs|ms|s|m|h|d)", positive=True)}),
+        float, SECONDS, Field(gt=0), _json({**DURATION, "pattern": _pattern(DURATION_UNIT, positive=True)})
     ],
 )
-Rate = TypeAliasType("Rate", Annotated[float, BeforeValidator(units.rate), WithJsonSchema(RATE)])
+Rate = TypeAliasType("Rate", Annotated[float, PER_SECOND, _json(RATE)])
 PositiveRate = TypeAliasType(
     "PositiveRate",
-    Annotated[
-        float,
-        BeforeValidator(units.rate),
-        Field(gt=0),
-        WithJsonSchema({**RATE, "pattern": _pattern("/\\s*(ms|s|m|h)", positive=True)}),
-    ],
+    Annotated[float, PER_SECOND, Field(gt=0), _json({**RATE, "pattern": _pattern(RATE_UNIT, positive=True)})],
 )
 Ratio = TypeAliasType(
     "Ratio",
     Annotated[
-        float,
-        BeforeValidator(units.ratio),
-        WithJsonSchema({"anyOf": [PERCENT, {"type": "number", "minimum": 0, "maximum": 1}]}),
+        float, BeforeValidator(units.ratio), _json(PERCENT, {"type": "number", "minimum": 0, "maximum": 1})
     ],
 )
 Count = TypeAliasType(
-    "Count",
-    Annotated[
-        int,
-        BeforeValidator(units.count),
-        WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"const": "unlimited"}]}),
-    ],
+    "Count", Annotated[int, COUNT, _json({"type": "integer", "minimum": 0}, {"const": "unlimited"})]
 )
 PositiveCount = TypeAliasType(
     "PositiveCount",
-    Annotated[
-        int,
-        BeforeValidator(units.count),
-        Field(ge=1),
-        WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "unlimited"}]}),
-    ],
+    Annotated[int, COUNT, Field(ge=1), _json({"type": "integer", "minimum": 1}, {"const": "unlimited"})],
 )
 Positive = Annotated[float, Field(gt=0, le=1e9)]
 Weight = Annotated[float, Field(ge=0, le=1e9)]
