@@ -82,11 +82,8 @@ def simulate(
     """Simulates a scenario once.
 
     Args:
-        scenario: what to simulate.
-        seed: instead of the scenario's.
         progress: called with the simulated time now and then, s.
-        balancers: the user's own, as `Simulation` takes them.
-        retry_rules: likewise.
+        balancers, retry_rules: the user's own, as `Simulation` takes them.
         processes: the user's own; each is called with the `Simulation` and returns a process's generator.
     """
     simulation = Simulation(scenario, seed, balancers=balancers, retry_rules=retry_rules)

@@ -99,11 +99,7 @@ class Trace(Model):
         return sum(start <= time < end for time in self.times) / (end - start)
 
     def scaled(self, factor: float) -> Trace:
-        """Can't be: times that come faster are another trace.
-
-        Raises:
-            ValueError: always.
-        """
+        """Always a ValueError: times that come faster are another trace."""
         raise ValueError("a trace can't come faster without being another one")
 
     def __eq__(self, other: object) -> bool:

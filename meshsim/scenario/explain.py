@@ -91,22 +91,16 @@ def _said(details: Any, path: Path, value: object, present: bool, forms: Forms) 
     if kind == "too_short":
         return "is too short" if value else "is empty", f"give at least {context.get('min_length', 1)}"
     if kind.startswith(("model", "dict")):
-        return _no_mapping(value, forms.names(path))
+        if value is None:
+            return "is empty", "write {} for all defaults"
+        names = listed(forms.names(path))
+        return f"{shown(value)} is not a mapping", f"its keys: {names}" if names else "write names and values"
     if value is None and present:
         return "is empty", "write its value"
     what, remedy = NO_SUCH_KIND.get(kind, ("not valid here", ""))
     if kind == "string_type" and isinstance(value, dict | list):
         remedy = "write text"
     return f"{shown(value)} is {what}", remedy
-
-
-def _no_mapping(value: object, names: list[str]) -> tuple[str, str]:
-    if value is None:
-        return "is empty", "write {} for all defaults"
-    return (
-        f"{shown(value)} is not a mapping",
-        f"its keys: {listed(names)}" if names else "write names and values",
-    )
 
 
 def _limit(key: str, context: Any, value: object) -> tuple[str, str]:

@@ -163,10 +163,7 @@ class OutlierDetection(Model):
     @model_validator(mode="after")
     def _ordered(self) -> OutlierDetection:
         if self.max_ejection_time < self.base_ejection_time:
-            longest, base = (
-                units.show_duration(self.max_ejection_time),
-                units.show_duration(self.base_ejection_time),
-            )
+            longest, base = map(units.show_duration, (self.max_ejection_time, self.base_ejection_time))
             raise ValueError(
                 f"max_ejection_time {longest} is less than base_ejection_time {base}; write at least {base}"
             )

@@ -87,9 +87,8 @@ class References:
         if name in self._outline.services:
             return True
         if name == CLIENT:
-            self._findings.add(
-                path, "the client can't be called", "it is where load comes from; name a service"
-            )
+            remedy = "it is where load comes from; name a service"
+            self._findings.add(path, "the client can't be called", remedy)
         else:
             self._findings.add_unknown(path, "service", name, self._outline.services)
         return False
@@ -142,9 +141,8 @@ class References:
                 return
             if replicas is not None:
                 whole = name.rpartition("/")[0]
-                self._findings.add(
-                    path, f"no replica {shown(name)}", f"{whole} has {replicas}, numbered from 0"
-                )
+                remedy = f"{whole} has {replicas}, numbered from 0"
+                self._findings.add(path, f"no replica {shown(name)}", remedy)
 
 
 def _check_names(outline: Outline, findings: Findings) -> None:

@@ -195,22 +195,9 @@ def variation(text: str) -> tuple[str, list[Any]]:
     return key.strip(), found
 
 
+VALUES = {"anyOf": [{"type": "array", "minItems": 1}, {"type": "string", "pattern": "^[^:]+:[^:]+:[^:]+$"}]}
 Sweep = Annotated[
-    dict[
-        str,
-        Annotated[
-            tuple[Any, ...],
-            BeforeValidator(values),
-            WithJsonSchema(
-                {
-                    "anyOf": [
-                        {"type": "array", "minItems": 1},
-                        {"type": "string", "pattern": "^[^:]+:[^:]+:[^:]+$"},
-                    ]
-                }
-            ),
-        ],
-    ],
+    dict[str, Annotated[tuple[Any, ...], BeforeValidator(values), WithJsonSchema(VALUES)]],
     Field(min_length=1),
 ]
 """The key `sweep` of a scenario: values by dotted key."""
