@@ -134,9 +134,8 @@ class _Graph:
 
     def __init__(self, text: str, file: str) -> None:
         if not text.strip():
-            raise ScenarioError(
-                [Problem(file, 0, "", "is empty", "give an isotope graph: a list of services")]
-            )
+            remedy = "give an isotope graph: a list of services"
+            raise ScenarioError([Problem(file, 0, "", "is empty", remedy)])
         self._document = parse(text, file)
         self._findings = Findings(self._document)
         self._defaults: dict[str, Any] = {}
@@ -191,18 +190,15 @@ class _Graph:
         """Refuse at once what is some other kind of file: its keys would only make noise."""
         kind = top.get("kind", "MockServiceGraph")
         if kind != "MockServiceGraph":
-            self._refuse(
-                ("kind",), f"{shown(kind)} is not an isotope graph", "isotope's kind is MockServiceGraph"
-            )
+            message = f"{shown(kind)} is not an isotope graph"
+            self._refuse(("kind",), message, "isotope's kind is MockServiceGraph")
         if "services" not in top:
-            self._refuse(
-                (), "is not an isotope graph: it has no services", suggestion(next(iter(top), ""), TOP_KEYS)
-            )
+            remedy = suggestion(next(iter(top), ""), TOP_KEYS)
+            self._refuse((), "is not an isotope graph: it has no services", remedy)
         if not isinstance(top["services"], list) or not top["services"]:
             what = "a mapping" if isinstance(top["services"], dict) else shown(top["services"])
-            self._refuse(
-                ("services",), f"is not an isotope graph: services is {what}", "isotope lists them: - name: a"
-            )
+            message = f"is not an isotope graph: services is {what}"
+            self._refuse(("services",), message, "isotope lists them: - name: a")
 
     def _refuse(self, path: Path, message: str, remedy: str) -> None:
         self._findings.add(path, message, remedy)
@@ -301,9 +297,8 @@ class _Graph:
     def _uncalled(self, names: list[str]) -> list[str]:
         entries = [name for name in names if name not in self._called]
         if not entries:
-            self._findings.add(
-                ("services",), "no service is an entry point", "write isEntrypoint: true in one"
-            )
+            remedy = "write isEntrypoint: true in one"
+            self._findings.add(("services",), "no service is an entry point", remedy)
         self._decide("entry point: no service is marked isEntrypoint, so load goes to what nobody calls")
         return entries
 

@@ -62,9 +62,8 @@ class Mmpp(Model):
     @model_validator(mode="after")
     def _as_many(self) -> Mmpp:
         if len(self.rates) != len(self.mean_times):
-            raise ValueError(
-                f"{len(self.rates)} rates but {len(self.mean_times)} mean_times; give as many of each"
-            )
+            counts = f"{len(self.rates)} rates but {len(self.mean_times)} mean_times"
+            raise ValueError(f"{counts}; give as many of each")
         return self
 
     def mean_rate(self, start: float, end: float) -> float:

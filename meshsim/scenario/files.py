@@ -177,11 +177,11 @@ def _check_end(duration: object, first: float, name: str, place: Path, findings:
     except ValueError:
         return  # which the models say
     if first >= end > 0.0:
-        findings.add(
-            place,
-            f"{shown(name)}: the first request is due at {first:.15g} s, and the run ends at {end:.15g} s",
-            "times are seconds from the start of the run: take the first one off all, or lengthen duration",
+        late = f"the first request is due at {first:.15g} s, and the run ends at {end:.15g} s"
+        remedy = (
+            "times are seconds from the start of the run: take the first one off all, or lengthen duration"
         )
+        findings.add(place, f"{shown(name)}: {late}", remedy)
 
 
 def _trace_times(text: str, name: str) -> list[float]:

@@ -89,6 +89,5 @@ def plain(value: object, depth: int = 0) -> object:
         value = value.tolist()  # numpy's arrays
     if isinstance(value, list | tuple):
         return [plain(entry, depth + 1) for entry in value]
-    raise ValueError(
-        f"a {type(value).__name__} can't stand in a scenario; give text, numbers, lists or mappings"
-    )
+    name = type(value).__name__
+    raise ValueError(f"a {name} can't stand in a scenario; give text, numbers, lists or mappings")
