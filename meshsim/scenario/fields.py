@@ -212,7 +212,7 @@ class Choice(Model):
 
     def as_written(self) -> Any:
         options = getattr(self, self.kind, None)
-        return {self.kind: written} if options and (written := options.as_written()) else self.kind
+        return {self.kind: config} if options and (config := options.as_written()) else self.kind
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
