@@ -84,7 +84,7 @@ def documents(draw: st.DrawFn) -> tuple[dict[str, object], list[float]]:
         ],
         "events": draw(st.sampled_from([[], [changed]])),
     }
-    return document, draw(st.lists(st.floats(0.0, 0.5), min_size=1, max_size=20))
+    return document, draw(st.lists(st.floats(0.0, 0.5, exclude_max=True), min_size=1, max_size=20))
 
 
 @settings(max_examples=8, deadline=None)
