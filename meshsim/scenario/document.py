@@ -173,8 +173,7 @@ class _Builder:
 def scalar(text: str, report: Callable[[str, str], None]) -> object:
     """The value of unquoted text by YAML 1.2's core schema; everything unusual is a string.
 
-    `report` gets the
-    message and remedy of a number that no scenario can use.
+    `report` gets the message and remedy of a number that no scenario can use.
     """
     if text in WORDS:
         return WORDS[text]
