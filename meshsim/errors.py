@@ -1,4 +1,4 @@
-"""What goes wrong, told so that it can be mended: file, line, key, value and remedy.
+"""What goes wrong, reported so that it can be mended: file, line, key, value and remedy.
 
 Simulated failures (a time-out, a full queue) are data, never exceptions; these classes are for
 the user's input and for limits of the tool.

@@ -183,11 +183,11 @@ def _look() -> tuple[Form, dict[str, str]]:
     return Form(True, checked, "", bool(more)), {**there, **more}
 
 
-def _modules(part: str, told: dict[str, Any], suffix: str, on: str = "") -> dict[str, str]:
+def _modules(part: str, manifest: dict[str, Any], suffix: str, on: str = "") -> dict[str, str]:
     """The part by each of the modules that it holds; nothing if it is older than their sources."""
     try:
-        names = told["modules"]
-        same = digest(names, on) == told["digest"] and (COMPILED / f"{part}{suffix}").exists()
+        names = manifest["modules"]
+        same = digest(names, on) == manifest["digest"] and (COMPILED / f"{part}{suffix}").exists()
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # a damaged manifest is of no build
         return {}
     return dict.fromkeys(names, part) if same else {}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from meshsim.engine import streams
-from meshsim.measure.grid import Floats, Grid, Ints
+from meshsim.measure.grid import Floats, Grid
 from meshsim.measure.measurements import Measurements
 from meshsim.measure.records import Attempts, Calls, Records, Requests
 from meshsim.measure.spans import span_rows
@@ -25,57 +25,40 @@ TABLE = 1 << 16
 """Numbers that a table of names may have room for: those of all replicas, and of up to three flags."""
 
 
-class Columns:
-    """Makes arrays of a recorder's columns.
-
-    Attributes:
-        own: whether each is a copy, because the run may go on; otherwise it is the recorder's own memory.
-    """
-
-    def __init__(self, own: bool) -> None:
-        self.own = own
-
-    def floats(self, column: array[float], rows: int) -> Floats:
-        """The rows of a column."""
-        found = np.asarray(column, dtype=np.float64)[:rows]
-        return found.copy() if self.own else found
-
-    def integers(self, column: array[int], rows: int) -> Ints:
-        """The rows of a column."""
-        found = np.asarray(column, dtype=np.int64)[:rows]
-        return found.copy() if self.own else found
-
-    def names(self, column: array[int], rows: int, name: Any) -> Any:
-        """A column of small numbers as the names they stand for."""
-        numbers = np.asarray(column)[:rows]
-        if not len(numbers):
-            return np.array([], dtype="U1")
-        low, high = int(numbers.min()), int(numbers.max())
-        if high - low >= TABLE:
-            values, places = np.unique(numbers, return_inverse=True)
-            return np.array([name(int(value)) for value in values], dtype=np.str_)[places]
-        # nearly always: counting takes a tenth of the time of sorting
-        values = low + np.flatnonzero(np.bincount(numbers - low))
-        words = np.array([name(int(value)) for value in values], dtype=np.str_)
-        table = np.zeros(high - low + 1, dtype=words.dtype)
-        table[values - low] = words
-        return table[numbers - low]
+def _named(column: array[int], rows: int, name: Any) -> Any:
+    """A column of small numbers as the names they stand for."""
+    numbers = np.asarray(column)[:rows]
+    if not len(numbers):
+        return np.array([], dtype="U1")
+    low, high = int(numbers.min()), int(numbers.max())
+    if high - low >= TABLE:
+        values, places = np.unique(numbers, return_inverse=True)
+        return np.array([name(int(value)) for value in values], dtype=np.str_)[places]
+    # nearly always: counting takes a tenth of the time of sorting
+    values = low + np.flatnonzero(np.bincount(numbers - low))
+    words = np.array([name(int(value)) for value in values], dtype=np.str_)
+    table = np.zeros(high - low + 1, dtype=words.dtype)
+    table[values - low] = words
+    return table[numbers - low]
 
 
 def table(
-    kind: type[Rows], name: str, recorder: RowRecorder, columns: Columns, replicas: list[tuple[str, str, str]]
+    kind: type[Rows], name: str, recorder: RowRecorder, replicas: list[tuple[str, str, str]], own: bool
 ) -> Rows:
-    """A recorder's table of a kind: its column ``request_start`` is `start` of the requests."""
+    """A recorder's table of a kind: its column ``request_start`` is `start` of the requests.
+
+    Its columns are copies if it has to `own` them, because the run may go on, or else the recorder's memory.
+    """
     rows: int = getattr(recorder, f"{name}s")
 
     def column(field: str, dtype: type) -> Any:
         if field == "flag":
-            return columns.names(getattr(recorder, f"{name}_flags"), rows, flag_names)
+            return _named(getattr(recorder, f"{name}_flags"), rows, flag_names)
         if field == "version":
             hosts = getattr(recorder, f"{name}_host")
-            return columns.names(hosts, rows, lambda host: replicas[host][1] if host >= 0 else "")
-        found = getattr(recorder, f"{name}_{field}")
-        return columns.floats(found, rows) if dtype is np.float64 else columns.integers(found, rows)
+            return _named(hosts, rows, lambda host: replicas[host][1] if host >= 0 else "")
+        found: Any = np.asarray(getattr(recorder, f"{name}_{field}"), dtype)[:rows]
+        return found.copy() if own else found
 
     return table_of(kind, column, rows)
 
@@ -117,10 +100,10 @@ def records(
     if isinstance(recorder, StreamRecorder):
         return streams.histograms(recorder, end, common)
     assert isinstance(recorder, RowRecorder), "a recorder of the engine's own"
-    columns = Columns(own=not complete)
+    own = not complete
     return Records(
         **common,
-        requests=table(Requests, "request", recorder, columns, replicas),
-        calls=table(Calls, "call", recorder, columns, replicas),
-        attempts=table(Attempts, "attempt", recorder, columns, replicas),
+        requests=table(Requests, "request", recorder, replicas, own),
+        calls=table(Calls, "call", recorder, replicas, own),
+        attempts=table(Attempts, "attempt", recorder, replicas, own),
     )

@@ -79,15 +79,10 @@ def simulate(
     retry_rules: Mapping[str, RetryRuleFactory] | None = None,
     processes: Sequence[UserProcess] = (),
 ) -> Measurements:
-    """Simulates a scenario once.
+    """Simulates a scenario once; the arguments are those of `Simulation`, and two more.
 
-    Args:
-        scenario: what to simulate.
-        seed: instead of the scenario's.
-        progress: told the simulated time now and then, s.
-        balancers: the user's own, as `Simulation` takes them.
-        retry_rules: likewise.
-        processes: the user's own; each is called with the `Simulation` and returns a process's generator.
+    `progress` is called with the simulated time now and then, s; each of `processes`, which are the user's
+    own, with the `Simulation`: it returns a process's generator.
     """
     simulation = Simulation(scenario, seed, balancers=balancers, retry_rules=retry_rules)
     for process in processes:

@@ -21,13 +21,7 @@ VALUES = np.array([representative(number) for number in range(BUCKETS)])
 
 
 def histograms(recorder: StreamRecorder, end: float, common: dict[str, Any]) -> Histograms:
-    """What has been counted up to a time; the run may go on.
-
-    Args:
-        recorder: of the run.
-        end: the time that has been reached, s.
-        common: the fields of `Measurements`.
-    """
+    """What has been counted up to `end`, s; the run may go on. `common` are the fields of `Measurements`."""
     recorder.put_away()
     bins = max(recorder.bin + 1, common["grid"].last)
     replicas = len(recorder.visits)

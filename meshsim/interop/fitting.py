@@ -18,10 +18,7 @@ ROOM = 10
 def renamed(names: Sequence[str]) -> dict[str, str]:
     """A name that meshsim takes for each name, no two alike; one that it takes already stays.
 
-    The same names always give the same result.
-
-    Args:
-        names: each once; of names that become alike the first keeps the bare form.
+    The same names, each given once, always give the same result; of alike ones the first keeps the bare form.
     """
     found = {name: name for name in names if is_name(name)}
     distinct = Distinct(found)
@@ -40,12 +37,8 @@ def _near(name: str) -> str:
 def refuse_unfit(document: dict[str, object], file: str) -> None:
     """Refuse what `meshsim check` would refuse in an importer's scenario: calls in a circle, for example.
 
-    Args:
-        document: the scenario.
-        file: that was imported, for messages.
-
     Raises:
-        ScenarioError: no such scenario can be run.
+        ScenarioError: no such scenario can be run; it names the `file` that was imported.
     """
     try:
         loads(dump(document))

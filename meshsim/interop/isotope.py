@@ -6,7 +6,7 @@ An isotope graph says which services there are and what each does when it is cal
 isotope                            scenario
 =================================  ==================================================================
 ``name``, ``numReplicas``          a service and its ``replicas``; workers are unlimited, as in isotope;
-                                   a name that meshsim does not take is changed, and told
+                                   a name that meshsim does not take is changed, and reported
 ``errorRate``                      ``errors``, drawn per request (isotope fails every n-th exactly)
 ``script``                         ``script``: sequence; a nested list is concurrent; a failed call ends it
 ``call: {probability: 30}``        ``probability: 30%`` (isotope's 0 means always)
@@ -17,7 +17,7 @@ isotope                            scenario
 
 A graph says nothing of load, duration or how long a service computes: the caller gives the first two or
 gets defaults, the last is 0 as in isotope. Sizes, protocols, RBAC policies and Kubernetes placement have no
-meaning in a scenario; every choice made and every key left out is told in the notes.
+meaning in a scenario; every choice made and every key left out is in the notes.
 
 Source:
     istio/tools@0f2e902, isotope/README.md, isotope/convert/pkg/graph and isotope/service/pkg/srv. Where the
@@ -42,12 +42,7 @@ RATE, DURATION = "100/s", "60s"
 
 TOP_KEYS = ("apiVersion", "kind", "defaults", "services")
 DEFAULT_KEYS = (
-    "type",
-    "numReplicas",
-    "errorRate",
-    "requestSize",
-    "responseSize",
-    "script",
+    *("type", "numReplicas", "errorRate", "requestSize", "responseSize", "script"),
     "numRbacPolicies",
 )
 SERVICE_KEYS = (
@@ -139,14 +134,13 @@ class _Graph:
 
     def __init__(self, text: str, file: str) -> None:
         if not text.strip():
-            raise ScenarioError(
-                [Problem(file, 0, "", "is empty", "give an isotope graph: a list of services")]
-            )
+            remedy = "give an isotope graph: a list of services"
+            raise ScenarioError([Problem(file, 0, "", "is empty", remedy)])
         self._document = parse(text, file)
         self._findings = Findings(self._document)
         self._defaults: dict[str, Any] = {}
         self._left_out: dict[str, dict[str, list[int]]] = {}
-        self._told: list[str] = []
+        self._decided: list[str] = []
         self._called: set[str] = set()
         self._renamed: dict[str, str] = {}
 
@@ -161,17 +155,17 @@ class _Graph:
         self._keys((), top, TOP_KEYS)
         if top.get("defaults") is not None:
             self._defaults = self._keys(("defaults",), top["defaults"], DEFAULT_KEYS)
-        written = [
+        config = [
             self._keys(("services", index), entry, SERVICE_KEYS)
             for index, entry in enumerate(top["services"])
         ]
-        names = self._names(written)
+        names = self._names(config)
         self._renamed = renamed(names)
         services: dict[str, object] = {
             self._renamed[name]: self._service(index, entry, names)
-            for index, (name, entry) in enumerate(zip(names, written, strict=True))
+            for index, (name, entry) in enumerate(zip(names, config, strict=True))
         }
-        entries = [self._renamed[name] for name in self._entries(written, names)]
+        entries = [self._renamed[name] for name in self._entries(config, names)]
         self._findings.raise_any()
         return services, entries
 
@@ -182,7 +176,7 @@ class _Graph:
             for name, new in self._renamed.items()
             if new != name
         ]
-        return [*changed, *self._told, *(self._note(*entry) for entry in self._left_out.items())]
+        return [*changed, *self._decided, *(self._note(*entry) for entry in self._left_out.items())]
 
     def _note(self, reason: str, keys: dict[str, list[int]]) -> str:
         lines = sorted({line for found in keys.values() for line in found})
@@ -196,18 +190,15 @@ class _Graph:
         """Refuse at once what is some other kind of file: its keys would only make noise."""
         kind = top.get("kind", "MockServiceGraph")
         if kind != "MockServiceGraph":
-            self._refuse(
-                ("kind",), f"{shown(kind)} is not an isotope graph", "isotope's kind is MockServiceGraph"
-            )
+            message = f"{shown(kind)} is not an isotope graph"
+            self._refuse(("kind",), message, "isotope's kind is MockServiceGraph")
         if "services" not in top:
-            self._refuse(
-                (), "is not an isotope graph: it has no services", suggestion(next(iter(top), ""), TOP_KEYS)
-            )
+            remedy = suggestion(next(iter(top), ""), TOP_KEYS)
+            self._refuse((), "is not an isotope graph: it has no services", remedy)
         if not isinstance(top["services"], list) or not top["services"]:
             what = "a mapping" if isinstance(top["services"], dict) else shown(top["services"])
-            self._refuse(
-                ("services",), f"is not an isotope graph: services is {what}", "isotope lists them: - name: a"
-            )
+            message = f"is not an isotope graph: services is {what}"
+            self._refuse(("services",), message, "isotope lists them: - name: a")
 
     def _refuse(self, path: Path, message: str, remedy: str) -> None:
         self._findings.add(path, message, remedy)
@@ -216,9 +207,7 @@ class _Graph:
     def _keys(self, path: Path, value: object, known: tuple[str, ...]) -> dict[str, Any]:
         """A mapping whose keys are all known; those without a counterpart are noted."""
         if not isinstance(value, dict):
-            self._findings.add(
-                path, f"{shown(value)} is not a mapping", f"write keys such as {listed(known[:3])}"
-            )
+            self._unfit(path, value, "a mapping", f"write keys such as {listed(known[:3])}")
             return {}
         for key in value:
             if path and known != CALL_KEYS and key in IGNORED[str(path[0])]:
@@ -231,16 +220,19 @@ class _Graph:
             self._findings.add((*path, "type"), f"no type {shown(value['type'])}", "write http or grpc")
         return value
 
+    def _unfit(self, path: Path, value: object, what: str, remedy: str) -> None:
+        self._findings.add(path, f"{shown(value)} is not {what}", remedy)
+
     def _leave_out(self, path: Path, reason: str) -> None:
         lines = self._left_out.setdefault(reason, {}).setdefault(str(path[-1]), [])
         lines.append(self._document.place(path)[1])
 
     # ---- services -----------------------------------------------------------------------------------
 
-    def _names(self, written: list[dict[str, Any]]) -> list[str]:
+    def _names(self, config: list[dict[str, Any]]) -> list[str]:
         """Each service's name; one that has none or another's gets a name of its own, and a problem."""
         names: list[str] = []
-        for index, entry in enumerate(written):
+        for index, entry in enumerate(config):
             path: Path = ("services", index, "name")
             name = entry.get("name")
             if not isinstance(name, str) or not name:
@@ -256,13 +248,16 @@ class _Graph:
     def _service(self, index: int, entry: dict[str, Any], names: list[str]) -> dict[str, object]:
         service: dict[str, object] = {}
         path, replicas = self._look_up(index, entry, "numReplicas")
-        if replicas is not None and self._is_count(path, replicas) and replicas != 1:
-            service["replicas"] = replicas
+        if replicas is not None:
+            if not isinstance(replicas, int) or isinstance(replicas, bool) or replicas < 1:
+                self._unfit(path, replicas, "a number of replicas", "write a whole number from 1 on")
+            elif replicas != 1:
+                service["replicas"] = replicas
         service["time"] = "0s"
         path, errors = self._look_up(index, entry, "errorRate")
         if errors is not None and self._parsed(path, errors, units.ratio):
             service["errors"] = errors
-            self._tell("errorRate: drawn for each request; isotope fails every n-th exactly")
+            self._decide("errorRate: drawn for each request; isotope fails every n-th exactly")
         path, script = self._look_up(index, entry, "script")
         stages = self._script(path, script, names)
         if stages:
@@ -275,14 +270,6 @@ class _Graph:
             return ("services", index, key), entry[key]
         return ("defaults", key), self._defaults.get(key)
 
-    def _is_count(self, path: Path, value: object) -> bool:
-        right = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-        if not right:
-            self._findings.add(
-                path, f"{shown(value)} is not a number of replicas", "write a whole number from 1 on"
-            )
-        return right
-
     def _parsed(self, path: Path, value: object, parse_unit: Callable[[object], float]) -> float | None:
         """A value in its unit, or None and a problem."""
         try:
@@ -291,14 +278,14 @@ class _Graph:
             self._findings.add(path, *halves(error))
             return None
 
-    def _tell(self, note: str) -> None:
-        if note not in self._told:
-            self._told.append(note)
+    def _decide(self, note: str) -> None:
+        if note not in self._decided:
+            self._decided.append(note)
 
-    def _entries(self, written: list[dict[str, Any]], names: list[str]) -> list[str]:
+    def _entries(self, config: list[dict[str, Any]], names: list[str]) -> list[str]:
         """The entry points; where none is marked, the services that nobody calls."""
         entries = []
-        for index, entry in enumerate(written):
+        for index, entry in enumerate(config):
             marked = entry.get("isEntrypoint", False)
             if not isinstance(marked, bool):
                 path: Path = ("services", index, "isEntrypoint")
@@ -310,10 +297,9 @@ class _Graph:
     def _uncalled(self, names: list[str]) -> list[str]:
         entries = [name for name in names if name not in self._called]
         if not entries:
-            self._findings.add(
-                ("services",), "no service is an entry point", "write isEntrypoint: true in one"
-            )
-        self._tell("entry point: no service is marked isEntrypoint, so load goes to what nobody calls")
+            remedy = "write isEntrypoint: true in one"
+            self._findings.add(("services",), "no service is an entry point", remedy)
+        self._decide("entry point: no service is marked isEntrypoint, so load goes to what nobody calls")
         return entries
 
     # ---- scripts ------------------------------------------------------------------------------------
@@ -323,7 +309,7 @@ class _Graph:
         if script is None:
             return []
         if not isinstance(script, list):
-            self._findings.add(path, f"{shown(script)} is not a script", "write - call: a and - sleep: 10ms")
+            self._unfit(path, script, "a script", "write - call: a and - sleep: 10ms")
             return []
         stages: list[object] = []
         for index, command in enumerate(script):
@@ -373,9 +359,7 @@ class _Graph:
         probability = options.get("probability", 0)
         if not isinstance(probability, int) or isinstance(probability, bool) or not 0 <= probability <= 100:
             remedy = "write a whole number of percent, 1 to 100"
-            self._findings.add(
-                (*path, "probability"), f"{shown(probability)} is not a valid probability", remedy
-            )
+            self._unfit((*path, "probability"), probability, "a valid probability", remedy)
         elif 0 < probability < 100:
             step["probability"] = f"{probability}%"
         return [step]
@@ -386,8 +370,7 @@ class _Graph:
         if text == "0":
             return []
         if not GO_DURATION.fullmatch(text):
-            message = f"{shown(value)} is not a valid duration"
-            self._findings.add(path, message, "write one such as 100ms, 1.5s or 1m30s")
+            self._unfit(path, value, "a valid duration", "write one such as 100ms, 1.5s or 1m30s")
             return []
         parts = GO_PART.findall(text.replace("μ", "µ"))
         if len(parts) == 1:

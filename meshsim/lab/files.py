@@ -16,7 +16,7 @@ import numpy as np
 from meshsim.errors import MeshsimError
 from meshsim.lab.jobs.interrupt import orderly
 from meshsim.measure.table import Table
-from meshsim.scenario import written
+from meshsim.scenario import config
 from meshsim.scenario.model import Scenario
 
 RUN, PAIR = ("scenario.yaml",), ("a.yaml", "b.yaml")
@@ -144,7 +144,7 @@ def text_writer(content: str) -> Writer:
 
 def named_writers(scenario: Scenario) -> dict[str, Writer]:
     """Of the files that the scenario's text names, for beside it."""
-    return {name: text_writer(content) for name, content in written.files(scenario).items()}
+    return {name: text_writer(content) for name, content in config.files(scenario).items()}
 
 
 def parquet_writer(table: Table, metadata: Mapping[str, str] | None = None) -> Writer:

@@ -28,7 +28,7 @@ from meshsim.measure.spans import spans
 from meshsim.measure.summary import Provenance, Summary, summarise
 from meshsim.measure.table import Table, frame
 from meshsim.plain import converted
-from meshsim.scenario import load, written
+from meshsim.scenario import config, load
 from meshsim.scenario.advice import advise
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.overrides import Overrides
@@ -169,7 +169,7 @@ class Run:
                     spans=self.span_columns if self.has_rows else tuple(SPAN_COLUMNS),
                 ),
                 **form.pictures(run=self.plot()),
-                "scenario.yaml": files.text_writer(written.text(self.scenario)),
+                "scenario.yaml": files.text_writer(config.text(self.scenario)),
                 **files.named_writers(self.scenario),
             },
         )
@@ -379,5 +379,5 @@ def _watched(progress: Progress | None, stop: Interrupt, number: int, scenario: 
 
 def provenance(scenario: Scenario) -> Provenance:
     """What a run is made with here and now."""
-    text = written.text(scenario)
+    text = config.text(scenario)
     return Provenance(text, version.VERSION, platform.python_version(), platform.platform())

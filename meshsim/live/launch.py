@@ -28,7 +28,7 @@ from meshsim.live.child import ROLES
 from meshsim.live.ports import accepts, free_ports
 from meshsim.live.processes import Keeper, Member, Message, Process
 from meshsim.live.proxies import Address, Listeners, MeshsimProxies, Proxies
-from meshsim.scenario import written
+from meshsim.scenario import config
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.names import file_name
 from meshsim.scenario.topology import CLIENT_PROXY, Topology
@@ -95,7 +95,7 @@ class LiveMesh:
         self.troubles: dict[str, dict[str, int]] = {}
         self._heard_at: dict[tuple[str, str], float] = {}
         self._tell = told or (lambda words: None)
-        self._text, self._files = written.apart(scenario)
+        self._text, self._files = config.text_and_files(scenario)
         self._context = f"x-meshsim-{secrets.token_hex(16)}"
         self._members: dict[tuple[str, str], Member] = {}
         self._keys: dict[Process, tuple[str, str]] = {}

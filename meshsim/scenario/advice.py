@@ -52,11 +52,9 @@ def _policy(policy: Policy, hosts: int) -> Iterator[str]:
 
 
 def _load(scenario: Scenario) -> Iterator[str]:
-    looked_at = any(
-        deployment.discipline == "priority"
-        for service in scenario.services.values()
-        for deployment in service.deployments().values()
-    )
+    services = scenario.services.values()
+    works = [work for service in services for work in service.deployments().values()]
+    looked_at = any(work.discipline == "priority" for work in works)
     for number, load in enumerate(scenario.load):
         if load.priority != 0 and not looked_at:
             yield f"load[{number}].priority has no effect: no service has discipline: priority."

@@ -1,16 +1,14 @@
-"""How the requests of an open load come; each process tells its own mean rate, and how it is scaled."""
+"""How the requests of an open load come; each process says its own mean rate, and how it is scaled."""
 
 from __future__ import annotations
 
 from math import inf
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
-from meshsim.errors import shown
-from meshsim.scenario.fields import AsTuple, Duration, Model, PositiveDuration, Rate, named, one_named
-from meshsim.scenario.names import listed, suggestion
+from meshsim.scenario.fields import AsTuple, Choice, Duration, Model, PositiveDuration, Rate
 
 
 class ProfilePoint(Model):
@@ -64,9 +62,8 @@ class Mmpp(Model):
     @model_validator(mode="after")
     def _as_many(self) -> Mmpp:
         if len(self.rates) != len(self.mean_times):
-            raise ValueError(
-                f"{len(self.rates)} rates but {len(self.mean_times)} mean_times; give as many of each"
-            )
+            counts = f"{len(self.rates)} rates but {len(self.mean_times)} mean_times"
+            raise ValueError(f"{counts}; give as many of each")
         return self
 
     def mean_rate(self, start: float, end: float) -> float:
@@ -101,11 +98,7 @@ class Trace(Model):
         return sum(start <= time < end for time in self.times) / (end - start)
 
     def scaled(self, factor: float) -> Trace:
-        """Can't be: times that come faster are another trace.
-
-        Raises:
-            ValueError: always.
-        """
+        """Always a ValueError: times that come faster are another trace."""
         raise ValueError("a trace can't come faster without being another one")
 
     def __eq__(self, other: object) -> bool:
@@ -123,50 +116,17 @@ class Trace(Model):
         return {**parsed, "required": ["file"]}
 
 
-ARRIVALS = ("poisson", "constant", "mmpp", "trace")
-
-
-class Arrivals(Model):
+class Arrivals(Choice):
     """How requests of an open load come: ``poisson``, ``constant``, ``{mmpp: ...}``, ``{trace: ...}``."""
+
+    KEY, NOUN, UNFIT = "arrivals", "arrivals", "are not valid arrivals"
+    NEEDED: ClassVar = {"mmpp": "{rates: [...], mean_times: [...]}", "trace": "{file: arrivals.csv}"}
 
     kind: Literal["poisson", "constant", "mmpp", "trace"] = "poisson"
     mmpp: Mmpp | None = None
     trace: Trace | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _written(cls, value: Any) -> Any:
-        if isinstance(value, dict) and (not value or "kind" in value):  # as Python code builds it
-            return value
-        name = next(iter(value)) if isinstance(value, dict) and len(value) == 1 else value
-        if not isinstance(name, str):
-            raise ValueError(f"{shown(value)} are not valid arrivals; write one of {listed(ARRIVALS)}")
-        if name not in ARRIVALS:
-            raise ValueError(f"no arrivals {shown(name)}; {suggestion(name, ARRIVALS)}")
-        if isinstance(value, str) and name in ("mmpp", "trace"):
-            needed = "{rates: [...], mean_times: [...]}" if name == "mmpp" else "{file: arrivals.csv}"
-            raise ValueError(f"{name} needs its options; write {{{name}: {needed}}}")
-        if isinstance(value, dict) and name in ("poisson", "constant"):
-            raise ValueError(f"{name} has no options; write arrivals: {name}")
-        return {"kind": name, **(value if isinstance(value, dict) else {})}
-
-    @model_validator(mode="after")
-    def _given(self) -> Arrivals:
-        if self.kind in ("mmpp", "trace") and getattr(self, self.kind) is None:
-            raise ValueError(f"{self.kind} is empty; write its options")
-        return self
-
     @property
     def process(self) -> Mmpp | Trace | None:
         """What has a rate of its own; None where the load gives it."""
         return self.mmpp or self.trace
-
-    def as_written(self) -> Any:
-        return named(self.kind, self.process)
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """The forms as they are written."""
-        parsed = super().__get_pydantic_json_schema__(core, handler)
-        options = {name: parsed["properties"][name]["anyOf"][0] for name in ("mmpp", "trace")}
-        return one_named(("poisson", "constant"), options, parsed)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from meshsim.errors import Problem, ScenarioError, shown
@@ -67,12 +68,8 @@ def without_lines(value: dict[str, Any], file: str) -> Document:
 def parse(text: str, file: str) -> Document:
     """Read a scenario's text.
 
-    Args:
-        text: YAML.
-        file: its name, for messages.
-
     Raises:
-        ScenarioError: not YAML, not a mapping, or beyond a limit.
+        ScenarioError: not YAML, not a mapping, or beyond a limit; it names the `file`.
     """
     try:
         root = compose(text, file)
@@ -93,8 +90,8 @@ def _parse_json(text: str, file: str, refusal: ScenarioError) -> Document:
     """Read as JSON what YAML's reader refuses, be it for its length."""
     problems: list[Problem] = []
 
-    def number(written: str) -> object:
-        return scalar(written, lambda *told: problems.append(Problem(file, 0, "", *told)))
+    def number(text: str) -> object:
+        return scalar(text, lambda *wrong: problems.append(Problem(file, 0, "", *wrong)))
 
     try:
         document = without_lines(json_text.read(text, file, number), file)
@@ -132,7 +129,7 @@ class _Builder:
         """The value of a node at a path; `line` is its key's, where it has one."""
         self.places[path] = (self.file, line or node.line)
         if node.kind == "scalar":
-            return scalar(node.text, self._reporter(path, node.line)) if node.plain else node.text
+            return scalar(node.text, partial(self._report, path, node.line)) if node.plain else node.text
         if node.kind == "sequence":
             return [self.value(child, (*path, index)) for index, child in enumerate(node.children)]
         return {
@@ -144,51 +141,39 @@ class _Builder:
         """The mapping's values and key lines by key; its own keys win over merged ones."""
         own: dict[str, tuple[Node, int]] = {}
         merged: dict[str, tuple[Node, int]] = {}
-        for key, child in _pairs(node):
+        for key, child in zip(node.children[::2], node.children[1::2], strict=True):
             if key.kind != "scalar":
                 self._report(path, key.line, "a key must be plain text")
             elif key.text == "<<" and key.plain:
                 for name, entry in self._merged(child, path).items():
                     merged.setdefault(name, entry)
             elif key.text in own:
-                first = own[key.text][1]
-                self._report(
-                    (*path, key.text), key.line, f"the key is already on line {first}", "remove one of them"
-                )
+                message = f"the key is already on line {own[key.text][1]}"
+                self._report((*path, key.text), key.line, message, "remove one of them")
             else:
                 own[key.text] = (child, key.line)
         return {**merged, **own}
 
     def _merged(self, node: Node, path: Path) -> dict[str, tuple[Node, int]]:
         """What ``<<`` brings in: a mapping, or a list of them of which the first wins."""
-        if node.kind == "mapping":
-            return self._entries(node, path)
-        if node.kind == "sequence" and all(child.kind == "mapping" for child in node.children):
-            found: dict[str, tuple[Node, int]] = {}
-            for child in node.children:
-                for name, entry in self._entries(child, path).items():
-                    found.setdefault(name, entry)
-            return found
-        self._report(path, node.line, "<< merges mappings only", "write << : *anchor")
-        return {}
-
-    def _reporter(self, path: Path, line: int) -> Callable[[str, str], None]:
-        return lambda message, remedy: self._report(path, line, message, remedy)
+        found: dict[str, tuple[Node, int]] = {}
+        nodes = node.children if node.kind == "sequence" else [node]
+        if any(child.kind != "mapping" for child in nodes):
+            self._report(path, node.line, "<< merges mappings only", "write << : *anchor")
+            return {}
+        for child in nodes:
+            for name, entry in self._entries(child, path).items():
+                found.setdefault(name, entry)
+        return found
 
     def _report(self, path: Path, line: int, message: str, remedy: str = "") -> None:
         self.problems.append(Problem(self.file, line, dotted(path), message, remedy))
 
 
-def _pairs(node: Node) -> Iterator[tuple[Node, Node]]:
-    return zip(node.children[::2], node.children[1::2], strict=True)
-
-
 def scalar(text: str, report: Callable[[str, str], None]) -> object:
     """The value of unquoted text by YAML 1.2's core schema; everything unusual is a string.
 
-    Args:
-        text: the text.
-        report: called with message and remedy where it is a number that no scenario can use.
+    `report` gets the message and remedy of a number that no scenario can use.
     """
     if text in WORDS:
         return WORDS[text]

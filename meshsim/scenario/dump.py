@@ -101,21 +101,11 @@ def _height(value: Any) -> int:
 
 
 def flow(value: Any, *, top: bool = False) -> str:
-    """A value in flow style, on one line.
-
-    Args:
-        value: what `dump` takes.
-        top: whether it stands alone, so that commas and colons need no quotes.
-    """
+    """A value in flow style, on one line; commas and colons need no quotes in one that stands at the top."""
     if isinstance(value, dict):
-        return (
-            "{"
-            + ", ".join(
-                f"{_text(_checked(key), SAFE_IN_FLOW, key=True)}: {flow(entry)}"
-                for key, entry in value.items()
-            )
-            + "}"
-        )
+        keys = [_text(_checked(key), SAFE_IN_FLOW, key=True) for key in value]
+        entries = map(": ".join, zip(keys, map(flow, value.values()), strict=True))
+        return "{" + ", ".join(entries) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(flow(entry) for entry in value) + "]"
     if isinstance(value, str):
@@ -149,7 +139,7 @@ def _text(text: str, safe: re.Pattern[str], *, key: bool = False) -> str:
 
 
 def _ignore(message: str, remedy: str) -> None:
-    """Text that looks like an unusable number is quoted, not told."""
+    """Text that looks like an unusable number is quoted, not reported."""
 
 
 def _character(letter: str) -> str:

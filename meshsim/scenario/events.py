@@ -92,10 +92,7 @@ def on_clock(
 ) -> None:
     """Puts what events change on a clock: at equal times ends before beginnings, then in order of the file.
 
-    Args:
-        clock: whose it is.
-        events: of the file.
-        changes: what the event of a number changes.
+    `changes` says what the event of a number, in order of the file, changes.
     """
     due: list[tuple[float, int, int, Disruption]] = []
     for number, event in enumerate(events):

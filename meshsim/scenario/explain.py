@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from meshsim import units
 from meshsim.errors import halves, shown
-from meshsim.scenario.findings import MOST_TOLD, Finding
+from meshsim.scenario.findings import MOST_REPORTED, Finding
 from meshsim.scenario.names import Path, listed, suggestion
 from meshsim.scenario.schema import cached_schema
 from meshsim.scenario.synonyms import unknown_key
@@ -27,32 +27,26 @@ LIMITS = {"greater_than": "gt", "greater_than_equal": "ge", "less_than": "lt", "
 LIMIT_WORDS = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
 
 
-def explain(error: ValidationError, written: object, above: Path = ()) -> list[Finding]:
-    """Say what is wrong with a document, by the keys that it has.
-
-    Args:
-        error: what a model said of it.
-        written: the document, or the part of it that the model saw.
-        above: where that part stands in a scenario.
-    """
+def explain(error: ValidationError, config: object, above: Path = ()) -> list[Finding]:
+    """Say what is wrong with a document, or the part of it at the path `above`, by the keys that it has."""
     forms = Forms()
     found = []
-    for details in error.errors(include_url=False, include_input=False)[: 2 * MOST_TOLD]:
-        path = _path(details, written)
-        value, present = _lookup(written, path)
+    for details in error.errors(include_url=False, include_input=False)[: 2 * MOST_REPORTED]:
+        path = _path(details, config)
+        value, present = _lookup(config, path)
         fewest = details.get("ctx", {}).get("min_length", 0)
         if details["type"] == "too_short" and not (isinstance(value, dict | list) and len(value) < fewest):
-            continue  # pydantic counts only entries without errors of their own, and those are told
+            continue  # pydantic counts only entries without errors of their own, and those are reported
         if details["type"] == "default_factory_not_called":
             continue  # a default that depends on a field with an error of its own
         found.append(Finding(path, *_said(details, (*above, *path), value, present, forms)))
     return found
 
 
-def _path(details: Any, written: object) -> Path:
+def _path(details: Any, config: object) -> Path:
     """An error's place as keys of the file: without union tags and without keys that validators made up."""
     path: list[str | int] = []
-    here = written
+    here = config
     location = details["loc"]
     for depth, part in enumerate(location):
         last = depth == len(location) - 1
@@ -97,22 +91,16 @@ def _said(details: Any, path: Path, value: object, present: bool, forms: Forms) 
     if kind == "too_short":
         return "is too short" if value else "is empty", f"give at least {context.get('min_length', 1)}"
     if kind.startswith(("model", "dict")):
-        return _no_mapping(value, forms.names(path))
+        if value is None:
+            return "is empty", "write {} for all defaults"
+        names = listed(forms.names(path))
+        return f"{shown(value)} is not a mapping", f"its keys: {names}" if names else "write names and values"
     if value is None and present:
         return "is empty", "write its value"
     what, remedy = NO_SUCH_KIND.get(kind, ("not valid here", ""))
     if kind == "string_type" and isinstance(value, dict | list):
         remedy = "write text"
     return f"{shown(value)} is {what}", remedy
-
-
-def _no_mapping(value: object, names: list[str]) -> tuple[str, str]:
-    if value is None:
-        return "is empty", "write {} for all defaults"
-    return (
-        f"{shown(value)} is not a mapping",
-        f"its keys: {listed(names)}" if names else "write names and values",
-    )
 
 
 def _limit(key: str, context: Any, value: object) -> tuple[str, str]:

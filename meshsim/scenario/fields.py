@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, ClassVar, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -23,9 +23,11 @@ from pydantic_core import CoreSchema
 from typing_extensions import TypeAliasType  # pydantic's own dependency; typing has it from 3.12 on
 
 from meshsim import units
+from meshsim.errors import shown
 from meshsim.plain import native
+from meshsim.scenario.names import listed, suggestion
 
-WRITTEN = (type(None), bool, int, float, str, list, dict)
+PLAIN = (type(None), bool, int, float, str, list, dict)
 """The types of what YAML gives."""
 ATTRIBUTE = re.compile(r"^    (\w[\w, ]*): (.+(?:\n {8,}.+)*)", re.MULTILINE)
 
@@ -39,7 +41,7 @@ class Model(BaseModel):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """The JSON Schema, told in the words of the docstring."""
+        """The JSON Schema, in the words of the docstring."""
         parsed: dict[str, Any] = handler.resolve_ref_schema(handler(core))
         return _described(cls, parsed)
 
@@ -56,17 +58,12 @@ class Model(BaseModel):
     def _native(cls, value: Any) -> Any:
         """What Python code may hand over: numpy's numbers and such; what YAML gives stays as it is."""
         if isinstance(value, dict):
-            return {key: entry if type(entry) in WRITTEN else native(entry) for key, entry in value.items()}
+            return {key: entry if type(entry) in PLAIN else native(entry) for key, entry in value.items()}
         return value
 
 
 def _described(model: type[Model], parsed: dict[str, Any]) -> dict[str, Any]:
-    """A model's JSON Schema in the words of its docstring.
-
-    Args:
-        model: its docstring's `Attributes` describe the keys.
-        parsed: pydantic's schema, which is changed.
-    """
+    """A model's JSON Schema, changed to have the words of its docstring, whose `Attributes` are the keys."""
     text = inspect.getdoc(model) or ""
     parsed["description"] = " ".join(text.split("\n\n")[0].split()).replace("`", "")
     words = {
@@ -84,8 +81,22 @@ def _described(model: type[Model], parsed: dict[str, Any]) -> dict[str, Any]:
     return parsed
 
 
+NOT_YET = "is not supported yet in this version of meshsim"
+
+
+def not_yet(names: tuple[str, ...], remedy: str) -> BeforeValidator:
+    """Refuses values whose mechanisms are not built yet."""
+
+    def check(value: Any) -> Any:
+        if value in names:
+            raise ValueError(f"{value} {NOT_YET}; {remedy}")
+        return value
+
+    return BeforeValidator(check)
+
+
 def _later(value: Any) -> Any:
-    raise ValueError("not supported yet in this version of meshsim; leave the key out")
+    raise ValueError(f"{NOT_YET.removeprefix('is ')}; leave the key out")
 
 
 def _pattern(
@@ -96,62 +107,46 @@ def _pattern(
     return rf"^\s*{some}{number}\s*{unit}\s*$"
 
 
-DURATION = {"type": "string", "pattern": _pattern("(ns|us|µs|ms|s|m|h|d)"), "examples": ["25ms", "2s", "5m"]}
-RATE = {"type": "string", "pattern": _pattern("/\\s*(ms|s|m|h)"), "examples": ["200/s", "12/m"]}
+DURATION_UNIT, RATE_UNIT = "(ns|us|µs|ms|s|m|h|d)", "/\\s*(ms|s|m|h)"
+DURATION = {"type": "string", "pattern": _pattern(DURATION_UNIT), "examples": ["25ms", "2s", "5m"]}
+RATE = {"type": "string", "pattern": _pattern(RATE_UNIT), "examples": ["200/s", "12/m"]}
 PERCENT = {
     "type": "string",
     "pattern": _pattern("%", number=r"\+?(100(\.0*)?|[0-9]{1,2}(\.[0-9]*)?|\.[0-9]+)"),
     "examples": ["5%"],
 }
+SECONDS, PER_SECOND, COUNT = map(BeforeValidator, (units.duration, units.rate, units.count))
+
+
+def _json(*forms: dict[str, Any]) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": list(forms)} if len(forms) > 1 else forms[0])
+
 
 # Named aliases, so that the JSON Schema says each form once
-Duration = TypeAliasType(
-    "Duration",
-    Annotated[float, BeforeValidator(units.duration), WithJsonSchema({"anyOf": [DURATION, {"const": 0}]})],
-)
+Duration = TypeAliasType("Duration", Annotated[float, SECONDS, _json(DURATION, {"const": 0})])
 PositiveDuration = TypeAliasType(
     "PositiveDuration",
     Annotated[
-        float,
-        BeforeValidator(units.duration),
-        Field(gt=0),
-        WithJsonSchema({**DURATION, "pattern": _pattern("(ns|us|µs|ms|s|m|h|d)", positive=True)}),
+        float, SECONDS, Field(gt=0), _json({**DURATION, "pattern": _pattern(DURATION_UNIT, positive=True)})
     ],
 )
-Rate = TypeAliasType("Rate", Annotated[float, BeforeValidator(units.rate), WithJsonSchema(RATE)])
+Rate = TypeAliasType("Rate", Annotated[float, PER_SECOND, _json(RATE)])
 PositiveRate = TypeAliasType(
     "PositiveRate",
-    Annotated[
-        float,
-        BeforeValidator(units.rate),
-        Field(gt=0),
-        WithJsonSchema({**RATE, "pattern": _pattern("/\\s*(ms|s|m|h)", positive=True)}),
-    ],
+    Annotated[float, PER_SECOND, Field(gt=0), _json({**RATE, "pattern": _pattern(RATE_UNIT, positive=True)})],
 )
 Ratio = TypeAliasType(
     "Ratio",
     Annotated[
-        float,
-        BeforeValidator(units.ratio),
-        WithJsonSchema({"anyOf": [PERCENT, {"type": "number", "minimum": 0, "maximum": 1}]}),
+        float, BeforeValidator(units.ratio), _json(PERCENT, {"type": "number", "minimum": 0, "maximum": 1})
     ],
 )
 Count = TypeAliasType(
-    "Count",
-    Annotated[
-        int,
-        BeforeValidator(units.count),
-        WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"const": "unlimited"}]}),
-    ],
+    "Count", Annotated[int, COUNT, _json({"type": "integer", "minimum": 0}, {"const": "unlimited"})]
 )
 PositiveCount = TypeAliasType(
     "PositiveCount",
-    Annotated[
-        int,
-        BeforeValidator(units.count),
-        Field(ge=1),
-        WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "unlimited"}]}),
-    ],
+    Annotated[int, COUNT, Field(ge=1), _json({"type": "integer", "minimum": 1}, {"const": "unlimited"})],
 )
 Positive = Annotated[float, Field(gt=0, le=1e9)]
 Weight = Annotated[float, Field(ge=0, le=1e9)]
@@ -161,35 +156,76 @@ Later = Annotated[
 """A key of the design whose mechanism is not built yet: refused, never ignored."""
 
 
-def one_named(names: tuple[str, ...], options: dict[str, Any], parsed: dict[str, Any]) -> dict[str, Any]:
-    """The JSON Schema of a choice written as a bare name or, with options, as ``{name: options}``.
-
-    Args:
-        names: the choices that may stand bare.
-        options: the schema of each choice's options.
-        parsed: the schema of the parsed form, for its description.
-    """
-    mapping = {"type": "object", "properties": options, "additionalProperties": False}
-    return {
-        "description": parsed.get("description", ""),
-        "anyOf": [{"enum": list(names)}, {**mapping, "maxProperties": 1}],
-    }
-
-
-def written_list(value: Any) -> Any:
+def _as_tuple(value: Any) -> Any:
     """A YAML list as the tuple that strict, frozen models hold."""
     value = value.tolist() if hasattr(value, "tolist") else value  # numpy's arrays
     return tuple(value) if isinstance(value, list) else value
 
 
-AsTuple = BeforeValidator(written_list)
+AsTuple = BeforeValidator(_as_tuple)
 """Goes with every tuple field."""
 
 
-def named(kind: str, options: Model | None) -> Any:
-    """A choice as it is written: a bare name, or ``{name: options}``."""
-    written = None if options is None else options.as_written()
-    return {kind: written} if written else kind
+class Choice(Model):
+    """One of several kinds, written as a bare name or, with options, as ``{name: options}``.
+
+    A choice has a field `kind`, the names in a Literal, and fields of these names for those with options.
+    """
+
+    KEY: ClassVar[str]
+    """The key whose value it is."""
+    NOUN: ClassVar[str]
+    """What a kind is called."""
+    UNFIT: ClassVar[str]
+    """What any other value is."""
+    LATER: ClassVar[tuple[str, ...]] = ()
+    """Kinds that are not built yet."""
+    NEEDED: ClassVar[dict[str, str]] = {}
+    """By kind: what the options look like that must be given. All others may stand bare."""
+
+    kind: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _chosen(cls, value: Any) -> Any:
+        if isinstance(value, dict) and (not value or "kind" in value):  # as Python code builds it
+            return value
+        kinds = get_args(cls.model_fields["kind"].annotation)
+        name = next(iter(value)) if isinstance(value, dict) and len(value) == 1 else value
+        if not isinstance(name, str):
+            raise ValueError(f"{shown(value)} {cls.UNFIT}; write one of {listed(kinds)}")
+        if name in cls.LATER:
+            raise ValueError(f"{name} {NOT_YET}; write one of {listed(kinds)}")
+        if name not in kinds:
+            raise ValueError(f"no {cls.NOUN} {shown(name)}; {suggestion(name, kinds)}")
+        if isinstance(value, str) and name in cls.NEEDED:
+            raise ValueError(f"{name} needs its options; write {{{name}: {cls.NEEDED[name]}}}")
+        if isinstance(value, dict) and name not in cls.model_fields:
+            raise ValueError(f"{name} has no options; write {cls.KEY}: {name}")
+        return {"kind": name, **(value if isinstance(value, dict) else {})}
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if getattr(self, self.kind, self) is None:
+            raise ValueError(f"{self.kind} is empty; write its options")
+        return self
+
+    def as_written(self) -> Any:
+        options = getattr(self, self.kind, None)
+        return {self.kind: config} if options and (config := options.as_written()) else self.kind
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """The forms as they are written."""
+        parsed = super().__get_pydantic_json_schema__(core, handler)
+        forms = parsed["properties"]
+        bare = [name for name in forms.pop("kind")["enum"] if name not in cls.NEEDED]
+        options = {name: form.get("anyOf", [form])[0] for name, form in forms.items()}
+        mapping = {"type": "object", "properties": options, "additionalProperties": False}
+        return {
+            "description": parsed["description"],
+            "anyOf": [{"enum": bare}, {**mapping, "maxProperties": 1}],
+        }
 
 
 UNITS = {Duration: "s", PositiveDuration: "s", Rate: "/s", PositiveRate: "/s"}

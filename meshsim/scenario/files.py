@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from meshsim import units
 from meshsim.errors import MeshsimError, Problem, ScenarioError, shown
-from meshsim.scenario.findings import Findings, mapping, sequence
+from meshsim.scenario.findings import Findings, entries, mapping, sequence
 from meshsim.scenario.names import Path, nearest
 
 if TYPE_CHECKING:
@@ -43,22 +43,15 @@ class Files:
 
 
 def read_files(document: dict[str, Any], files: Files, findings: Findings) -> None:
-    """Put the content of the files that a document names in their places.
-
-    Args:
-        document: as it was written; changed: a trace gets its `times`, an empirical time its `values`.
-        files: where they are.
-        findings: where problems go.
-    """
+    """Put the content of the files that a document names into it: `times` of traces, `values` of times."""
     for path, entry in list(_empirical(document, ())):
         if isinstance(entry.get("file"), str) and entry["file"] and "values" not in entry:
             values = _read(files, entry["file"], (*path, "file"), _measured, findings)
-            entry["values"] = values if values is not None else ["0s"]  # the file's problem has been told
+            entry["values"] = values if values is not None else ["0s"]  # the file's problem has been reported
             del entry["file"]
-    for index, load in enumerate(sequence(document.get("load"))):
-        trace = mapping(mapping(mapping(load).get("arrivals")).get("trace"))
+    for path, trace in _traces(document):
         if isinstance(trace.get("file"), str) and trace["file"] and "times" not in trace:
-            place: Path = ("load", index, "arrivals", "trace", "file")
+            place = (*path, "file")
             times = _read(files, trace["file"], place, _trace_times, findings)
             if times is not None:
                 trace["times"] = times
@@ -88,8 +81,7 @@ def take_files(document: dict[str, Any]) -> dict[str, str]:
             continue
         del entry["values"]
         entry["file"] = _named("times", "txt", map(units.duration, values), found)
-    for load in sequence(document.get("load")):
-        trace = mapping(mapping(mapping(load).get("arrivals")).get("trace"))
+    for _, trace in _traces(document):
         times = trace.pop("times", ())
         if times:
             trace["file"] = _named("trace", "csv", [TIME, *map(float, times)], found)
@@ -149,6 +141,12 @@ def _empirical(node: object, path: Path) -> Iterator[tuple[Path, dict[str, Any]]
         yield from _empirical(entry, (*path, part))
 
 
+def _traces(document: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Every ``trace: {...}`` of a load."""
+    for path, load in entries(document, "load"):
+        yield (*path, "arrivals", "trace"), mapping(mapping(load.get("arrivals")).get("trace"))
+
+
 def _read(files: Files, name: str, path: Path, parse: Any, findings: Findings) -> list[Any] | None:
     """A file's content; None and a problem where it is of no use."""
     folder = files.folder or FilePath()
@@ -179,11 +177,11 @@ def _check_end(duration: object, first: float, name: str, place: Path, findings:
     except ValueError:
         return  # which the models say
     if first >= end > 0.0:
-        findings.add(
-            place,
-            f"{shown(name)}: the first request is due at {first:.15g} s, and the run ends at {end:.15g} s",
-            "times are seconds from the start of the run: take the first one off all, or lengthen duration",
+        late = f"the first request is due at {first:.15g} s, and the run ends at {end:.15g} s"
+        remedy = (
+            "times are seconds from the start of the run: take the first one off all, or lengthen duration"
         )
+        findings.add(place, f"{shown(name)}: {late}", remedy)
 
 
 def _trace_times(text: str, name: str) -> list[float]:
@@ -225,15 +223,15 @@ def _rows(text: str) -> Reader:
     return csv.reader(io.StringIO(text, newline=None), strict=True)
 
 
-def _seconds(written: str) -> float:
+def _seconds(cell: str) -> float:
     """A number in ASCII digits.
 
     Raises:
         ValueError: it is none; Python itself takes ``1_000`` and the digits of every script.
     """
-    if "_" in written or not written.isascii():
+    if "_" in cell or not cell.isascii():
         raise ValueError
-    return float(written)
+    return float(cell)
 
 
 def _wrong_row(text: str, column: int, name: str) -> Problem:
@@ -244,39 +242,39 @@ def _wrong_row(text: str, column: int, name: str) -> Problem:
     try:
         columns = len(next(rows))
         for row in filter(None, rows):
-            written = row[column].strip() if column < len(row) else ""
-            if not written:
+            cell = row[column].strip() if column < len(row) else ""
+            if not cell:
                 return Problem(name, rows.line_num, TIME, "the time is missing", remedy)
             if len(row) > columns:
                 many = f"has {len(row)} cells, and the first line {columns}"
                 return Problem(name, rows.line_num, TIME, many, "write 1.25 with a point, or quote the cell")
-            if not _is_time(written):
-                return Problem(name, rows.line_num, TIME, f"{_number(written)} is not a valid time", remedy)
-            if float(written) < float(before):
-                back = f"{shown(written)} comes after {shown(before)}"
+            if not _is_time(cell):
+                return Problem(name, rows.line_num, TIME, f"{_number(cell)} is not a valid time", remedy)
+            if float(cell) < float(before):
+                back = f"{shown(cell)} comes after {shown(before)}"
                 return Problem(name, rows.line_num, TIME, back, "sort the lines by time")
-            before = written
+            before = cell
     except csv.Error as error:
         return Problem(name, rows.line_num, "", f"not CSV: {error}")
     raise AssertionError("a row was wrong a moment ago")
 
 
-def _number(written: str) -> str:
+def _number(cell: str) -> str:
     """A cell as a message may show it: as it is if it is a number, and no other text.
 
     A scenario from somebody else can name any file that its user can read, and what its lines say has no
     business in the messages, which end in logs and reports; the line's number finds it.
     """
     try:
-        _seconds(written)
+        _seconds(cell)
     except ValueError:
         return "what stands there"
-    return shown(written)
+    return shown(cell)
 
 
-def _is_time(written: str) -> bool:
+def _is_time(cell: str) -> bool:
     try:
-        return 0.0 <= _seconds(written) < math.inf
+        return 0.0 <= _seconds(cell) < math.inf
     except ValueError:
         return False
 
@@ -285,16 +283,16 @@ def _measured(text: str, name: str) -> list[str]:
     """The durations of a file with one a line, each as the models read it."""
     values = []
     for number, line in enumerate(text.splitlines(), 1):
-        written = line.strip()
-        if written:
+        cell = line.strip()
+        if cell:
             remedy = "write one a line, such as 5ms or 0.005"
             try:
-                seconds = units.duration(written if written[-1].isalpha() else f"{written}s")
+                seconds = units.duration(cell if cell[-1].isalpha() else f"{cell}s")
             except ValueError:
-                message = f"{_number(written)} is not a valid duration"
+                message = f"{_number(cell)} is not a valid duration"
                 raise ScenarioError([Problem(name, number, "", message, remedy)]) from None
             if seconds > units.LONGEST:
-                message = f"{shown(written)} is longer than a run can be (without a unit it is seconds)"
+                message = f"{shown(cell)} is longer than a run can be (without a unit it is seconds)"
                 raise ScenarioError([Problem(name, number, "", message, remedy)])
             values.append(f"{seconds!r}s")
     if not values:

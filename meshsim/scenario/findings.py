@@ -1,4 +1,4 @@
-"""What the checks of a scenario find, gathered so that all of it is told at once."""
+"""What the checks of a scenario find, gathered so that all of it is reported at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from meshsim.errors import Problem, ScenarioError, shown
 from meshsim.scenario.document import Document
 from meshsim.scenario.names import Path, dotted, suggestion
 
-MOST_TOLD = 100
+MOST_REPORTED = 100
 SWEEP, VARY = "sweep", "--vary"
 """The key of a scenario that is swept, and what the place of a sweep from elsewhere is called."""
 
@@ -41,7 +41,7 @@ class Findings:
 
     def add_unknown(self, path: Path, what: str, name: str, names: Collection[str]) -> None:
         """Note a name that nothing has, with the nearest that something has."""
-        if len(self._problems) >= MOST_TOLD:  # finding the nearest name takes time
+        if len(self._problems) >= MOST_REPORTED:  # finding the nearest name takes time
             self._more = True
         else:
             self.add(path, f"no {what} {shown(name)}", suggestion(name, names))
@@ -55,7 +55,7 @@ class Findings:
         """Note a problem that knows its place."""
         if (problem.key, problem.message) in self._problems:
             return
-        if len(self._problems) >= MOST_TOLD:
+        if len(self._problems) >= MOST_REPORTED:
             self._more = True
         else:
             self._problems[problem.key, problem.message] = problem
@@ -90,3 +90,10 @@ def mapping(value: Any) -> dict[str, Any]:
 def sequence(value: Any) -> list[Any]:
     """A list as it is, anything else as an empty one."""
     return value if isinstance(value, list) else []
+
+
+def entries(document: dict[str, Any], key: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The mappings in the list of a key, with their paths."""
+    for index, entry in enumerate(sequence(document.get(key))):
+        if isinstance(entry, dict):
+            yield (key, index), entry

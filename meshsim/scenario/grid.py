@@ -80,12 +80,8 @@ def check_sweep(document: Document, findings: Findings, check: Check) -> None:
     """Check what a document's `sweep` says: its keys, and its points if they are few.
 
     Reading a scenario to run it once must not take long; who runs the sweep checks all points. A value can't
-    be checked alone: another key's value may be what it needs.
-
-    Args:
-        document: as it was written.
-        findings: where problems go, at the line of the key; those of the document itself are in it already.
-        check: reads the scenario of a point.
+    be checked alone: another key's value may be what it needs. Problems of the document itself are in the
+    findings already.
     """
     keys = _keys(document, findings)
     if math.prod(map(len, keys.values())) <= FEW_POINTS:
@@ -93,13 +89,7 @@ def check_sweep(document: Document, findings: Findings, check: Check) -> None:
 
 
 def points(document: Document, findings: Findings, check: Check) -> tuple[Point, ...]:
-    """The scenarios of all combinations of a document's `sweep`.
-
-    Args:
-        document: as it was written.
-        findings: where problems go; if there are any, the points are not complete.
-        check: reads the scenario of a point.
-    """
+    """The scenarios of all combinations of a document's `sweep`; not all of them if any has a problem."""
     keys = _keys(document, findings)
     if not keys:
         return ()
@@ -113,7 +103,7 @@ def points(document: Document, findings: Findings, check: Check) -> tuple[Point,
         scenario, problems = _problems(document, choice, findings, check)
         for problem in problems:  # which many combinations may share
             if (problem.key, problem.message) not in known:
-                findings.place(_told(problem, choice, document))
+                findings.place(_by_values(problem, choice, document))
                 known.add((problem.key, problem.message))
         if scenario is not None:
             found.append(Point(combination, scenario, label(choice)))
@@ -121,10 +111,10 @@ def points(document: Document, findings: Findings, check: Check) -> tuple[Point,
 
 
 def _keys(document: Document, findings: Findings) -> dict[str, tuple[object, ...]]:
-    """The values by key; keys that can't be varied are told, and values that are none left to the model."""
+    """The values by key; problems with keys are reported, values that are none left to the model."""
     found: dict[str, tuple[object, ...]] = {}
     paths: dict[Path, str] = {}
-    for key, written in mapping(document.value.get(SWEEP)).items():
+    for key, config in mapping(document.value.get(SWEEP)).items():
         try:
             path = resolve(document.value, key)
             if path[0] in UNFIT:
@@ -139,7 +129,7 @@ def _keys(document: Document, findings: Findings) -> dict[str, tuple[object, ...
                 findings.add((SWEEP, key), f"overlaps {name}", "vary one of them, with whole values")
         paths[path] = key
         try:
-            found[key] = values(written)
+            found[key] = values(config)
         except ValueError:
             continue  # which the model says
     return found
@@ -168,8 +158,8 @@ def _problems(
     return check(changed, own), [problem for problem in own if problem not in findings]
 
 
-def _told(problem: Problem, choice: Choice, document: Document) -> Problem:
-    """A point's problem; one that is elsewhere is told by the values that bring it in."""
+def _by_values(problem: Problem, choice: Choice, document: Document) -> Problem:
+    """A point's problem; one that is elsewhere is reported by the values that bring it in."""
     places = [document.place((SWEEP, key)) for key, _ in choice]
     if (problem.file, problem.line) in places:
         return problem

@@ -20,12 +20,7 @@ MOST_VALUES = 500_000
 
 
 def read(text: str, file: str, number: Callable[[str], object]) -> dict[str, Any]:
-    """The mapping that a JSON text holds.
-
-    Args:
-        text: JSON.
-        file: its name, for messages.
-        number: makes a value of a number's text.
+    """The mapping that a JSON text holds; `number` makes a value of a number's text.
 
     Raises:
         ScenarioError: it is beyond a limit, or says something that no scenario says.

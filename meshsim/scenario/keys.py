@@ -21,11 +21,7 @@ def resolve(root: object, key: str) -> Path:
     """The path that a dotted key names in a document.
 
     Where the document has a key that itself holds dots (``policies.cart.split`` under an event's
-    `set`), the longest one that fits is taken.
-
-    Args:
-        root: the document; it need not have the key yet.
-        key: names joined by dots, list positions in brackets.
+    `set`), the longest one that fits is taken. It need not have the key yet.
 
     Raises:
         ValueError: not a dotted key.
@@ -89,11 +85,6 @@ def put(root: Any, path: Path, value: object) -> None:
     A plain value on the way gives way to a mapping, so that ``balance.least_request.choices`` can be
     set where the file says ``balance: random``.
 
-    Args:
-        root: the document, a mapping, which is changed in place.
-        path: as `resolve` gives it.
-        value: what to put there.
-
     Raises:
         ValueError: the path goes through a list position that does not exist.
     """
@@ -110,10 +101,6 @@ def put(root: Any, path: Path, value: object) -> None:
 
 def push(policies: dict[str, Any], changes: Mapping[str, Any]) -> None:
     """Make an event's `set` act on policies as they are written.
-
-    Args:
-        policies: by service or ``"a -> b"``; changed in place.
-        changes: by dotted key from the top of the scenario (``policies.cart.timeout``).
 
     Raises:
         ValueError: a key that does not lead into the policies.

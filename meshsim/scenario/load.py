@@ -1,4 +1,4 @@
-"""From a file to a scenario: everything that is wrong with it is told at once, by file, line and key."""
+"""From a file to a scenario: everything that is wrong with it is reported at once, by file, line and key."""
 
 from __future__ import annotations
 
@@ -102,13 +102,11 @@ def _file(source: str | Path) -> tuple[str, str, Path | None]:
     """A file's text, its name for messages, and its folder."""
     name = native(source)
     if not isinstance(name, str):
-        raise ScenarioError(
-            [Problem(shown(source), 0, "", "is not a file name", "give a path or a scenario")]
-        )
+        remedy = "give a path or a scenario"
+        raise ScenarioError([Problem(shown(source), 0, "", "is not a file name", remedy)])
     if "\n" in name:
-        raise ScenarioError(
-            [Problem(shown(name), 0, "", "is not a file name", "read a scenario's text with loads")]
-        )
+        remedy = "read a scenario's text with loads"
+        raise ScenarioError([Problem(shown(name), 0, "", "is not a file name", remedy)])
     try:
         if name == STDIN:
             return _text(sys.stdin.buffer.read(json_text.MOST_BYTES + 1)), STDIN, None

@@ -249,9 +249,8 @@ def _linkerd(policy: model.Policy) -> model.RetryBudget | None:
 def _made(factory: Callable[[], Machine], what: str) -> Machine:
     """One machine of the user's own."""
     if not callable(factory):
-        raise MeshsimError(
-            f"a {what} is made for each proxy: give the class, not an object of {type(factory).__name__}"
-        )
+        name = type(factory).__name__
+        raise MeshsimError(f"a {what} is made for each proxy: give the class, not an object of {name}")
     return factory()
 
 
@@ -259,9 +258,8 @@ def _complete(rule: RetryRule) -> RetryRule:
     """A rule of the user's own, whose attributes must be set by its base class: compiled, they live there."""
     name = type(rule).__name__
     if getattr(rule, "backoff", None) is None:
-        raise MeshsimError(
-            f"{name}.__init__ must call super().__init__(attempts=…), which sets its attributes"
-        )
+        reason = "must call super().__init__(attempts=…), which sets its attributes"
+        raise MeshsimError(f"{name}.__init__ {reason}")
     own = {key for kind in type(rule).__mro__[:-2] if kind is not RetryRule for key in vars(kind)}
     for key in sorted(own & {"attempts", "conditions", "backoff"}):
         raise MeshsimError(f"{name}.{key} must be given to super().__init__, not set in the class")

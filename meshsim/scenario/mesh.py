@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from meshsim import units
-from meshsim.scenario.fields import Later, Model, PositiveCount, Ratio
+from meshsim.scenario.fields import Later, Model, PositiveCount, Ratio, not_yet
 from meshsim.scenario.services import ZERO
 from meshsim.scenario.times import Time
 
@@ -24,18 +24,6 @@ class Proxy(Model):
     workers: PositiveCount = units.UNLIMITED
 
 
-def _dataplane(value: Any) -> Any:
-    if value in ("node", "ambient"):
-        raise ValueError(f"{value} is not supported yet in this version of meshsim; write none or sidecar")
-    return value
-
-
-def _preset(value: Any) -> Any:
-    if value in ("envoy", "istio", "linkerd"):
-        raise ValueError(f"{value} is not supported yet in this version of meshsim; write the policies out")
-    return value
-
-
 class Mesh(Model):
     """The data plane and its control plane.
 
@@ -46,8 +34,12 @@ class Mesh(Model):
         push_delay: how long a changed policy takes to reach a proxy.
     """
 
-    dataplane: Annotated[Literal["none", "sidecar"], BeforeValidator(_dataplane)] = "none"
-    preset: Annotated[Literal["none"], BeforeValidator(_preset)] = "none"
+    dataplane: Annotated[
+        Literal["none", "sidecar"], not_yet(("node", "ambient"), "write none or sidecar")
+    ] = "none"
+    preset: Annotated[Literal["none"], not_yet(("envoy", "istio", "linkerd"), "write the policies out")] = (
+        "none"
+    )
     proxy: Proxy = Field(default_factory=Proxy)
     mtls: Later = None
     push_delay: Time = ZERO

@@ -10,12 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    PrivateAttr,
-    WithJsonSchema,
-)
+from pydantic import BeforeValidator, Field, PrivateAttr, WithJsonSchema
 
 from meshsim import units
 from meshsim.scenario.arrivals import Arrivals, Mmpp, ProfilePoint, Trace
@@ -44,44 +39,12 @@ from meshsim.scenario.traffic import Event, Load, Objective, Tracing
 from meshsim.scenario.variation import Sweep
 
 __all__ = [
-    "CLIENT",
-    "ZERO",
-    "Arrivals",
-    "Backoff",
-    "Balance",
-    "CallStep",
-    "CircuitBreaker",
-    "ConstantTime",
-    "Deployment",
-    "Event",
-    "Fault",
-    "FaultAbort",
-    "FaultDelay",
-    "Hedge",
-    "LeastRequest",
-    "Link",
-    "Load",
-    "Mesh",
-    "Mmpp",
-    "Model",
-    "Objective",
-    "OutlierDetection",
-    "Policy",
-    "ProfilePoint",
-    "Proxy",
-    "RateLimit",
-    "Retries",
-    "RetryBudget",
-    "RetryCondition",
-    "Scenario",
-    "Service",
-    "SleepStep",
-    "Stage",
-    "Step",
-    "Time",
-    "Trace",
-    "Tracing",
-]
+    "CLIENT", "ZERO", "Arrivals", "Backoff", "Balance", "CallStep", "CircuitBreaker", "ConstantTime",
+    "Deployment", "Event", "Fault", "FaultAbort", "FaultDelay", "Hedge", "LeastRequest", "Link", "Load",
+    "Mesh", "Mmpp", "Model", "Objective", "OutlierDetection", "Policy", "ProfilePoint", "Proxy",
+    "RateLimit", "Retries", "RetryBudget", "RetryCondition", "Scenario", "Service", "SleepStep", "Stage",
+    "Step", "Time", "Trace", "Tracing",
+]  # fmt: skip
 
 CLIENT = "client"
 """The caller that load comes from."""
@@ -189,12 +152,8 @@ class Scenario(Model):  # noqa: PLW1641 - it holds dicts, so nothing can hash it
     def policies_after(self, event_index: int) -> Scenario:
         """The scenario with the policies that are in force after one of its `set` events.
 
-        Args:
-            event_index: the event's position in `events`.
-
-        Returns:
-            A copy whose `policies` have this event's changes and those of all `set` events that begin
-            before it, in order of time, then of the file.
+        It has the changes of that event, `events[event_index]`, and of all `set` events that begin before
+        it, in order of time, then of the file.
 
         Raises:
             IndexError: no such event.
@@ -205,13 +164,13 @@ class Scenario(Model):  # noqa: PLW1641 - it holds dicts, so nothing can hash it
         last = (self.events[event_index].at, event_index)
         if not self.events[event_index].set:
             raise ValueError(f"event {event_index} sets nothing")
-        written: dict[str, Any] = {name: policy.as_written() for name, policy in self.policies.items()}
+        config: dict[str, Any] = {name: policy.as_written() for name, policy in self.policies.items()}
         pushes = sorted((event.at, index) for index, event in enumerate(self.events) if event.set)
         for at, index in pushes:
             if (at, index) <= last:
-                push(written, self.events[index].set)
+                push(config, self.events[index].set)
         return self.model_copy(
-            update={"policies": {name: Policy.model_validate(raw) for name, raw in written.items()}}
+            update={"policies": {name: Policy.model_validate(raw) for name, raw in config.items()}}
         )
 
     @property

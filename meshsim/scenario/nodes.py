@@ -71,10 +71,6 @@ class Node:
 def compose(text: str, file: str) -> Node | None:
     """The root node of a text with at most one document, or None where there is none.
 
-    Args:
-        text: YAML.
-        file: its name, for messages.
-
     Raises:
         ScenarioError: not YAML, tagged, more than one document, or beyond a limit.
     """
@@ -149,18 +145,15 @@ class _Composer:
                 self._close(node, event.anchor)
             case "AliasEvent":
                 self._attach(self._alias(event))
-            case "SequenceStartEvent":
-                self._open_collection("sequence", event)
-            case "MappingStartEvent":
-                self._open_collection("mapping", event)
+            case "SequenceStartEvent" | "MappingStartEvent" as name:
+                self._open_collection(name.removesuffix("StartEvent").lower(), event)
             case "SequenceEndEvent" | "MappingEndEvent":
                 self._close(*self._open.pop())
             case "DocumentStartEvent":
                 self._documents += 1
                 if self._documents > 1:
-                    self._refuse(
-                        event, "a second document begins", "a scenario is one document; remove the ---"
-                    )
+                    remedy = "a scenario is one document; remove the ---"
+                    self._refuse(event, "a second document begins", remedy)
 
     def _refuse(self, event: Any, message: str, remedy: str = "") -> NoReturn:
         raise _refusal(self.file, event.start_mark.line + 1, message, remedy)
@@ -204,9 +197,8 @@ class _Composer:
             self._refuse(event, f"the anchor {shown(event.anchor)} {what}")
         self._aliased += node.size
         if self._aliased > MOST_ALIASED:
-            self._refuse(
-                event, f"aliases stand for more than {MOST_ALIASED:,} values", "write the values out"
-            )
+            message = f"aliases stand for more than {MOST_ALIASED:,} values"
+            self._refuse(event, message, "write the values out")
         if len(self._open) + node.height > MOST_DEPTH:
             self._refuse(event, f"is nested deeper than {MOST_DEPTH} levels")
         return node

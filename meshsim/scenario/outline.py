@@ -1,6 +1,6 @@
 """The names a written scenario defines: services, versions, replicas, and the edges that carry calls.
 
-It is read off the raw document, before types are checked, so that wrong names can be told together with
+It is read off the raw document, before types are checked, so that wrong names are reported together with
 wrong values. What is not a mapping or list where one should be is passed over here; the models refuse it.
 """
 
@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from meshsim.scenario.findings import mapping, sequence
+from meshsim.scenario.findings import entries, mapping, sequence
 from meshsim.scenario.model import CLIENT
 from meshsim.scenario.names import Path
 
 
-class WrittenCall(NamedTuple):
+class Call(NamedTuple):
     """A `call` step of a script."""
 
     path: Path
@@ -33,27 +33,26 @@ class Outline:
     def __init__(self, document: dict[str, Any]) -> None:
         self.services: dict[str, Any] = mapping(document.get("services"))
         self.edges: dict[tuple[str, str], Path] = {}
-        for index, load in enumerate(sequence(document.get("load"))):
-            target = mapping(load).get("to")
-            if isinstance(target, str):
-                self.edges.setdefault((CLIENT, target), ("load", index, "to"))
+        for path, load in entries(document, "load"):
+            if isinstance(load.get("to"), str):
+                self.edges.setdefault((CLIENT, load["to"]), (*path, "to"))
         for name in self.services:
             for call in self.calls(name):
                 if call.in_use:
                     self.edges.setdefault((name, call.callee), call.path)
 
-    def calls(self, service: str) -> Iterator[WrittenCall]:
+    def calls(self, service: str) -> Iterator[Call]:
         """The calls in the scripts of a service and of its versions."""
         raw = mapping(self.services[service])
         versions = self.versions(service)
         inherited = not versions or any("script" not in mapping(version) for version in versions.values())
         above: Path = ("services", service, "script")
         for path, callee in _calls(raw.get("script"), above):
-            yield WrittenCall(path, callee, inherited)
+            yield Call(path, callee, inherited)
         for name, version in versions.items():
             above = ("services", service, "versions", name, "script")
             for path, callee in _calls(mapping(version).get("script"), above):
-                yield WrittenCall(path, callee, True)
+                yield Call(path, callee, True)
 
     def versions(self, service: str) -> dict[str, Any]:
         """A service's raw versions by name; none for a service that does not exist."""

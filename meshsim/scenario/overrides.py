@@ -22,10 +22,7 @@ Overrides = Sequence[str] | Mapping[str, object]
 def apply(document: Document, overrides: Overrides, findings: Findings) -> None:
     """Replace the values of keys in a document; problems with them have the place ``--set``.
 
-    Args:
-        document: changed in place.
-        overrides: ``"key=value"`` texts, or values by key; text values are read as YAML in both.
-        findings: where problems go.
+    Overrides are ``"key=value"`` texts, or values by key; text values are read as YAML in both.
     """
     for key, value in _pairs(overrides, findings):
         try:
@@ -92,6 +89,5 @@ def plain(value: object, depth: int = 0) -> object:
         value = value.tolist()  # numpy's arrays
     if isinstance(value, list | tuple):
         return [plain(entry, depth + 1) for entry in value]
-    raise ValueError(
-        f"a {type(value).__name__} can't stand in a scenario; give text, numbers, lists or mappings"
-    )
+    name = type(value).__name__
+    raise ValueError(f"a {name} can't stand in a scenario; give text, numbers, lists or mappings")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, GetJsonSchemaHandler, model_validator
-from pydantic_core import CoreSchema
+from pydantic import Field, model_validator
 
 from meshsim import units
-from meshsim.errors import shown
 from meshsim.scenario.fields import (
     AsTuple,
+    Choice,
     Count,
     Duration,
     Model,
@@ -18,10 +17,7 @@ from meshsim.scenario.fields import (
     PositiveRate,
     Ratio,
     Weight,
-    named,
-    one_named,
 )
-from meshsim.scenario.names import listed, suggestion
 from meshsim.scenario.times import Time
 
 RetryCondition = Literal[
@@ -110,46 +106,14 @@ class LeastRequest(Model):
     selection: Literal["n_choices", "full_scan"] = "n_choices"
 
 
-BALANCERS = ("round_robin", "random", "least_request")
-BALANCERS_LATER = ("peak_ewma", "ring_hash", "maglev")
-
-
-class Balance(Model):
+class Balance(Choice):
     """Which balancer, with its options: ``random``, ``{least_request: {choices: 2}}``."""
+
+    KEY, NOUN, UNFIT = "balance", "balancer", "is not a balancer"
+    LATER = ("peak_ewma", "ring_hash", "maglev")
 
     kind: Literal["round_robin", "random", "least_request"] = "round_robin"
     least_request: LeastRequest = Field(default_factory=LeastRequest)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _written(cls, value: Any) -> Any:
-        if isinstance(value, dict) and (not value or "kind" in value):  # as Python code builds it
-            return value
-        name: Any = value
-        options: Any = {}
-        if isinstance(value, dict) and len(value) == 1:
-            ((name, options),) = value.items()
-        if not isinstance(name, str):
-            raise ValueError(f"{shown(value)} is not a balancer; write one of {listed(BALANCERS)}")
-        if name in BALANCERS_LATER:
-            raise ValueError(
-                f"{name} is not supported yet in this version of meshsim; write one of {listed(BALANCERS)}"
-            )
-        if name not in BALANCERS:
-            raise ValueError(f"no balancer {shown(name)}; {suggestion(name, BALANCERS)}")
-        if isinstance(value, dict) and name != "least_request":
-            raise ValueError(f"{name} has no options; write balance: {name}")
-        return {"kind": name, "least_request": options}
-
-    def as_written(self) -> Any:
-        return named(self.kind, getattr(self, self.kind, None))
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """The forms as they are written."""
-        parsed = super().__get_pydantic_json_schema__(core, handler)
-        options = parsed["properties"]["least_request"]
-        return one_named(BALANCERS, {"least_request": options}, parsed)
 
 
 class CircuitBreaker(Model):
@@ -199,10 +163,7 @@ class OutlierDetection(Model):
     @model_validator(mode="after")
     def _ordered(self) -> OutlierDetection:
         if self.max_ejection_time < self.base_ejection_time:
-            longest, base = (
-                units.show_duration(self.max_ejection_time),
-                units.show_duration(self.base_ejection_time),
-            )
+            longest, base = map(units.show_duration, (self.max_ejection_time, self.base_ejection_time))
             raise ValueError(
                 f"max_ejection_time {longest} is less than base_ejection_time {base}; write at least {base}"
             )

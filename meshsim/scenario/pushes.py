@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from meshsim import units
 from meshsim.errors import halves
 from meshsim.scenario.explain import explain
-from meshsim.scenario.findings import Finding, Findings, mapping, sequence
+from meshsim.scenario.findings import Finding, Findings, entries, mapping
 from meshsim.scenario.keys import push, resolve
 from meshsim.scenario.model import Policy
 from meshsim.scenario.names import Path, dotted
@@ -23,22 +23,15 @@ ALLOWED = "only policies can be pushed; write a key such as policies.cart.timeou
 def check_pushes(document: dict[str, Any], outline: Outline, findings: Findings) -> None:
     """Check every policy's split, and that what each `set` event makes of the policies is valid.
 
-    Args:
-        document: as it was written.
-        outline: what it defines.
-        findings: where problems go, at the line of the event that brings them in.
+    Problems go to the line of the event that brings them in.
     """
     policies = copy.deepcopy(mapping(document.get("policies")))
     for name, policy in policies.items():
         for finding in check_split(outline, name, policy):
             findings.add(("policies", name, *finding.path), finding.message, finding.remedy)
-    events = [(index, mapping(event)) for index, event in enumerate(sequence(document.get("events")))]
-    pushes = [
-        (_at(event), index, mapping(event.get("set"))) for index, event in events if mapping(event.get("set"))
-    ]
-    for _, index, changes in sorted(pushes, key=lambda entry: entry[:2]):
-        for key, value in changes.items():
-            _check_change(("events", index, "set", key), key, value, policies, outline, findings)
+    for path, event in sorted(entries(document, "events"), key=lambda entry: _at(entry[1])):
+        for key, value in mapping(event.get("set")).items():
+            _check_change((*path, "set", key), key, value, policies, outline, findings)
 
 
 def _at(event: dict[str, Any]) -> float:
@@ -72,7 +65,7 @@ def _check_change(
 
 
 def _add(findings: Findings, place: Path, changed: Path, finding: Finding) -> None:
-    """Tell a problem of a policy by the key below the change, or else by the policy's own key."""
+    """Report a problem of a policy by the key below the change, or else by the policy's own key."""
     wrong = (*changed[:2], *finding.path)
     if wrong[: len(changed)] == changed:
         findings.add((*place, *wrong[len(changed) :]), finding.message, finding.remedy)

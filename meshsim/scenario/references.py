@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from meshsim.errors import shown
-from meshsim.scenario.findings import Finding, Findings, mapping, sequence
+from meshsim.scenario.findings import Finding, Findings, entries, mapping
 from meshsim.scenario.model import CLIENT
 from meshsim.scenario.names import Path, listed, suggestion
 from meshsim.scenario.outline import Outline
@@ -27,13 +27,7 @@ def is_name(name: str) -> bool:
 
 
 def check_references(document: dict[str, Any], outline: Outline, findings: Findings) -> None:
-    """Check every name in a document.
-
-    Args:
-        document: as it was written.
-        outline: what it defines.
-        findings: where problems go.
-    """
+    """Check every name in a document against what it defines."""
     _check_names(outline, findings)
     if not outline.services:
         return  # the models say that there are none; every reference would be wrong for that one reason
@@ -47,45 +41,36 @@ def check_references(document: dict[str, Any], outline: Outline, findings: Findi
     for name in mapping(document.get("links")):
         if name != "default":
             references.edge(("links", name), name, also=("default",))
-    for index, load in enumerate(sequence(document.get("load"))):
-        references.service(("load", index, "to"), mapping(load).get("to"))
-    for index, objective in enumerate(sequence(document.get("objectives"))):
-        references.service(("objectives", index, "service"), mapping(objective).get("service"))
-    for index, event in enumerate(sequence(document.get("events"))):
-        references.event(("events", index), mapping(event))
+    for path, load in entries(document, "load"):
+        references.service((*path, "to"), load.get("to"))
+    for path, objective in entries(document, "objectives"):
+        references.service((*path, "service"), objective.get("service"))
+    for path, event in entries(document, "events"):
+        references.event(path, event)
 
 
 def check_split(outline: Outline, name: str, policy: object) -> list[Finding]:
-    """Check the versions that a policy's split names; the paths are the policy's own.
-
-    Args:
-        outline: what the document defines.
-        name: the policy's: a service or an edge.
-        policy: as it was written.
-    """
+    """Check the versions in the split of the policy of a service or edge; paths begin at the policy."""
     split = mapping(mapping(policy).get("split"))
     service = name.rpartition(" -> ")[2]
     if not split or service not in outline.services:
         return []
     versions = outline.versions(service)
     if not versions:
-        return [
-            Finding(
-                ("split",),
-                f"{service} has no versions to split between",
-                "leave split out, or give it versions",
-            )
-        ]
+        message = f"{service} has no versions to split between"
+        return [Finding(("split",), message, "leave split out, or give it versions")]
     found = [
-        Finding(
-            ("split", version), f"{service} has no version {shown(version)}", suggestion(version, versions)
-        )
+        _no_version(("split", version), service, version, versions)
         for version in split
         if version not in versions
     ]
     if all(weight == 0 for weight in split.values()):
         found.append(Finding(("split",), "the weights are all 0", "give one version more"))
     return found
+
+
+def _no_version(path: Path, service: str, version: str, versions: dict[str, Any]) -> Finding:
+    return Finding(path, f"{service} has no version {shown(version)}", suggestion(version, versions))
 
 
 class References:
@@ -102,9 +87,8 @@ class References:
         if name in self._outline.services:
             return True
         if name == CLIENT:
-            self._findings.add(
-                path, "the client can't be called", "it is where load comes from; name a service"
-            )
+            remedy = "it is where load comes from; name a service"
+            self._findings.add(path, "the client can't be called", remedy)
         else:
             self._findings.add_unknown(path, "service", name, self._outline.services)
         return False
@@ -131,15 +115,11 @@ class References:
         known = caller == CLIENT or self.service(path, caller)
         if self.service(path, callee) and known and (caller, callee) not in self._outline.edges:
             called = [to for (by, to) in self._outline.edges if by == caller]
-            remedy = (
-                f"{caller} calls {listed(called).replace(' or ', ' and ')}"
-                if called
-                else f"{caller} calls nothing"
-            )
-            self._findings.add(path, f"{caller} never calls {callee}", remedy)
+            names = listed(called).replace(" or ", " and ") or "nothing"
+            self._findings.add(path, f"{caller} never calls {callee}", f"{caller} calls {names}")
 
     def event(self, path: Path, event: dict[str, Any]) -> None:
-        """Check what an event befalls."""
+        """Check the targets of an event."""
         self.service((*path, "service"), event.get("service"))
         self.edge((*path, "link"), event.get("link"))
         if isinstance(event.get("replica"), str):
@@ -154,18 +134,15 @@ class References:
         if len(rest) != (2 if versions else 1) or not rest[-1].isdecimal() or not rest[-1].isascii():
             self._findings.add(path, f"{shown(name)} is not a replica", f"write one such as {example}")
         elif versions and rest[0] not in versions:
-            self._findings.add(
-                path, f"{service} has no version {shown(rest[0])}", suggestion(rest[0], versions)
-            )
+            self._findings.extend([_no_version(path, service, rest[0], versions)])
         else:
             replicas = self._outline.replicas(service, rest[0] if versions else "")
             if replicas is not None and len(rest[-1]) < 10 and int(rest[-1]) < replicas:
                 return
             if replicas is not None:
                 whole = name.rpartition("/")[0]
-                self._findings.add(
-                    path, f"no replica {shown(name)}", f"{whole} has {replicas}, numbered from 0"
-                )
+                remedy = f"{whole} has {replicas}, numbered from 0"
+                self._findings.add(path, f"no replica {shown(name)}", remedy)
 
 
 def _check_names(outline: Outline, findings: Findings) -> None:
@@ -198,9 +175,9 @@ def _check_cycles(outline: Outline, findings: Findings) -> None:
     for start in callees:
         cycle = _cycle(start, callees, done)
         if cycle:
-            told = cycle if len(cycle) < 20 else [*cycle[:9], "...", *cycle[-9:]]
+            names = cycle if len(cycle) < 20 else [*cycle[:9], "...", *cycle[-9:]]
             path = outline.edges[cycle[-2], cycle[-1]]
-            findings.add(path, f"the calls go in a circle: {' -> '.join(told)}", "break it")
+            findings.add(path, f"the calls go in a circle: {' -> '.join(names)}", "break it")
 
 
 def _cycle(start: str, callees: dict[str, list[str]], done: set[str]) -> list[str]:

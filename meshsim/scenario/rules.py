@@ -7,7 +7,7 @@ from typing import Any
 
 from meshsim import units
 from meshsim.errors import shown
-from meshsim.scenario.findings import Findings, mapping, sequence
+from meshsim.scenario.findings import Findings, entries, mapping, sequence
 from meshsim.scenario.model import Event, Load, Model, Objective
 from meshsim.scenario.names import Path, listed
 
@@ -24,35 +24,21 @@ MOST_STAYS = 1e9
 
 
 def check_rules(document: dict[str, Any], findings: Findings) -> None:
-    """Check what goes together in a document.
-
-    Args:
-        document: as it was written; values of the wrong type are passed over, the models refuse them.
-        findings: where problems go.
-    """
+    """Check what goes together; values of the wrong type are passed over, the models refuse them."""
     duration = _parsed(document.get("duration"), units.duration)
     warmup = _parsed(document.get("warmup"), units.duration)
     if duration and warmup is not None and warmup >= duration:
-        findings.add(
-            ("warmup",),
-            f"warmup {shown(document['warmup'])} leaves nothing to measure",
-            "make it less than duration",
-        )
+        message = f"warmup {shown(document['warmup'])} leaves nothing to measure"
+        findings.add(("warmup",), message, "make it less than duration")
     if document.get("warmup") == "auto" and document.get("keep") == "histograms":
-        findings.add(
-            ("warmup",),
-            "auto looks at every request, and histograms keep none",
-            "give the warm-up as a duration, or keep: records",
-        )
-    for index, load in enumerate(sequence(document.get("load"))):
-        if isinstance(load, dict):
-            _check_load(("load", index), load, duration, findings)
-    for index, event in enumerate(sequence(document.get("events"))):
-        if isinstance(event, dict):
-            _check_event(("events", index), event, duration, findings)
-    for index, objective in enumerate(sequence(document.get("objectives"))):
-        if isinstance(objective, dict):
-            _check_objective(("objectives", index), objective, findings)
+        message = "auto looks at every request, and histograms keep none"
+        findings.add(("warmup",), message, "give the warm-up as a duration, or keep: records")
+    for path, load in entries(document, "load"):
+        _check_load(path, load, duration, findings)
+    for path, event in entries(document, "events"):
+        _check_event(path, event, duration, findings)
+    for path, objective in entries(document, "objectives"):
+        _check_objective(path, objective, findings)
     for name, policy in mapping(document.get("policies")).items():
         _refuse_kind(("policies", name, "balance"), mapping(policy).get("balance"), findings)
 
@@ -75,9 +61,9 @@ def _misspelt(entry: dict[str, Any], model: type[Model]) -> bool:
     return not known.issuperset(entry)
 
 
-def _refuse_kind(path: Path, written: object, findings: Findings) -> None:
+def _refuse_kind(path: Path, choice: object, findings: Findings) -> None:
     """Refuse `{kind: ...}`: only Python code spells choices so."""
-    if "kind" in mapping(written):
+    if "kind" in mapping(choice):
         findings.add((*path, "kind"), "unknown key", "write the name itself")
 
 
@@ -91,9 +77,8 @@ def _check_load(path: Path, load: dict[str, Any], duration: float | None, findin
     if arrivals in ("mmpp", "trace"):
         ways.append(f"arrivals {arrivals}")  # without its options, which the models ask for
     if not ways and not _misspelt(load, Load):
-        findings.add(
-            path, "nothing says how many requests come", "give a rate such as 100/s, a profile or users"
-        )
+        remedy = "give a rate such as 100/s, a profile or users"
+        findings.add(path, "nothing says how many requests come", remedy)
     elif len(ways) > 1:
         findings.add(path, f"{listed(ways).replace(' or ', ' and ')} exclude each other", "keep one of them")
     elif ways == ["users"] and arrivals is not None:
@@ -112,11 +97,8 @@ def _check_profile(path: Path, profile: object, duration: float | None, findings
     for index, point in enumerate(sequence(profile)):
         at = _parsed(mapping(point).get("at"), units.duration)
         if at is not None and latest is not None and at <= latest:
-            findings.add(
-                (*path, index, "at"),
-                f"{shown(point['at'])} is not after the point before",
-                "order the points by time",
-            )
+            message = f"{shown(point['at'])} is not after the point before"
+            findings.add((*path, index, "at"), message, "order the points by time")
         latest = latest if at is None else at
         early = at is None or duration is None or at < duration
         sends = sends or (early and _parsed(mapping(point).get("rate"), units.rate) != 0)
@@ -133,9 +115,8 @@ def _check_mmpp(path: Path, mmpp: dict[str, Any], duration: float | None, findin
     cycle = sum(known)
     if duration and known == times and 0.0 < cycle * MOST_STAYS < duration * len(times):
         stays = f"the states would change {duration * len(times) / cycle:.2g} times until the end"
-        findings.add(
-            (*path, "mean_times"), stays, "make them longer, or write the mean rate, which is the same"
-        )
+        remedy = "make them longer, or write the mean rate, which is the same"
+        findings.add((*path, "mean_times"), stays, remedy)
 
 
 def _check_trace(path: Path, trace: object, findings: Findings) -> None:
@@ -152,11 +133,8 @@ def _check_trace(path: Path, trace: object, findings: Findings) -> None:
 def _check_event(path: Path, event: dict[str, Any], duration: float | None, findings: Findings) -> None:
     at = _parsed(event.get("at"), units.duration)
     if at is not None and duration and at >= duration:
-        findings.add(
-            (*path, "at"),
-            f"{shown(event['at'])} is not before the end, at {units.show_duration(duration)}",
-            "make it earlier, or lengthen duration",
-        )
+        message = f"{shown(event['at'])} is not before the end, at {units.show_duration(duration)}"
+        findings.add((*path, "at"), message, "make it earlier, or lengthen duration")
     if any(key in event for key in TARGETS_LATER):
         return  # refused as a whole by the models
     targets = [key for key in EFFECTS if _given(event, key)]
@@ -164,10 +142,9 @@ def _check_event(path: Path, event: dict[str, Any], duration: float | None, find
     if not aims and _misspelt(event, Event):
         return
     if len(aims) != 1:
-        what = (
-            "nothing is named" if not aims else listed(aims).replace(" or ", " and ") + " exclude each other"
-        )
-        findings.add(path, what, f"give exactly one of {listed([*EFFECTS, 'set'])}")
+        names = listed(aims).replace(" or ", " and ")
+        message = f"{names} exclude each other" if aims else "nothing is named"
+        findings.add(path, message, f"give exactly one of {listed([*EFFECTS, 'set'])}")
     elif aims == ["set"]:
         _check_push(path, event, findings)
     else:

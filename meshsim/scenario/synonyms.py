@@ -88,12 +88,7 @@ _LACKING = frozenset(map(_plain, NOT_MODELLED.split()))
 
 
 def unknown_key(name: str, names: Collection[str]) -> tuple[str, str]:
-    """What is wrong with a key, and what to do: the key that means the same, no neighbour that looks like it.
-
-    Args:
-        name: as written.
-        names: the keys that may stand there.
-    """
+    """What is wrong with a key where others may stand, and the one that means the same, if there is one."""
     plain = _plain(name)
     same = [ours for ours in names if _plain(ours) == plain] or [
         ours for ours in _OURS.get(plain, ()) if ours in names

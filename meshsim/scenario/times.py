@@ -5,7 +5,8 @@ Each form is a frozen model that builds the :class:`meshsim.random.Distribution`
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Annotated, Any, Union
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from typing_extensions import TypeAliasType  # pydantic's own dependency; typing has it from 3.12 on
@@ -15,26 +16,32 @@ from meshsim.scenario.fields import AsTuple, Duration, Model, Weight, with_unit
 from meshsim.scenario.names import listed, suggestion
 
 
-class ConstantTime(Model):
+class TimeForm(Model):
+    """One way to write a random time."""
+
+    @abstractmethod
+    def build(self) -> random.Distribution:
+        """The distribution to draw from."""
+
+
+class ConstantTime(TimeForm):
     """Always the same; a bare duration means it too."""
 
     constant: Duration
 
     def build(self) -> random.Distribution:
-        """The distribution to draw from."""
         return random.Constant(self.constant)
 
     def as_written(self) -> str:
         return with_unit(self.constant, "s")
 
 
-class ExponentialTime(Model):
+class ExponentialTime(TimeForm):
     """Exponential; the value is its mean."""
 
     exponential: Duration
 
     def build(self) -> random.Distribution:
-        """The distribution to draw from."""
         return random.Exponential(self.exponential)
 
 
@@ -50,13 +57,12 @@ class Erlang(Model):
     k: Annotated[int, Field(ge=1, le=1000)]
 
 
-class ErlangTime(Model):
+class ErlangTime(TimeForm):
     """The sum of k exponentials."""
 
     erlang: Erlang
 
     def build(self) -> random.Distribution:
-        """The distribution to draw from."""
         return random.Erlang(self.erlang.mean, self.erlang.k)
 
 
@@ -72,23 +78,21 @@ class MeanCv(Model):
     cv: Annotated[float, Field(ge=1e-9, le=1e9)]  # the square of a smaller one is next to nothing, or nothing
 
 
-class GammaTime(Model):
+class GammaTime(TimeForm):
     """Gamma by mean and coefficient of variation."""
 
     gamma: MeanCv
 
     def build(self) -> random.Distribution:
-        """The distribution to draw from."""
         return random.Gamma(self.gamma.mean, self.gamma.cv)
 
 
-class LogNormalTime(Model):
+class LogNormalTime(TimeForm):
     """Log-normal by mean and coefficient of variation."""
 
     lognormal: MeanCv
 
     def build(self) -> random.Distribution:
-        """The distribution to draw from."""
         return random.LogNormal(self.lognormal.mean, self.lognormal.cv)
 
 
@@ -104,13 +108,12 @@ class Weibull(Model):
     shape: Annotated[float, Field(ge=0.05, le=1e9)]
 
 
-class WeibullTime(Model):
+class WeibullTime(TimeForm):
     """Weibull by mean and shape."""
 
     weibull: Weibull
 
     def build(self) -> random.Distribution:
-        """The distribution to draw from."""
         return random.Weibull(self.weibull.mean, self.weibull.shape)
 
 
@@ -126,13 +129,12 @@ class Pareto(Model):
     shape: Annotated[float, Field(gt=1.0, le=1e9)]
 
 
-class ParetoTime(Model):
+class ParetoTime(TimeForm):
     """Pareto by mean and shape."""
 
     pareto: Pareto
 
     def build(self) -> random.Distribution:
-        """The distribution to draw from."""
         return random.Pareto(self.pareto.mean, self.pareto.shape)
 
 
@@ -149,13 +151,12 @@ class Uniform(Model):
         return self
 
 
-class UniformTime(Model):
+class UniformTime(TimeForm):
     """Uniform between low and high."""
 
     uniform: Uniform
 
     def build(self) -> random.Distribution:
-        """The distribution to draw from."""
         return random.Uniform(self.uniform.low, self.uniform.high)
 
 
@@ -177,13 +178,12 @@ class Empirical(Model):
         return self
 
 
-class EmpiricalTime(Model):
+class EmpiricalTime(TimeForm):
     """One of the measured values, each as likely as the other."""
 
     empirical: Empirical
 
     def build(self) -> random.Distribution:
-        """The distribution to draw from."""
         return random.Empirical(list(self.empirical.values))
 
 
@@ -202,7 +202,7 @@ class Part(Model):
         return value
 
 
-class MixtureTime(Model):
+class MixtureTime(TimeForm):
     """One of several times, by weight."""
 
     mixture: Annotated[tuple[Part, ...], Field(min_length=1), AsTuple]
@@ -214,23 +214,21 @@ class MixtureTime(Model):
         return self
 
     def build(self) -> random.Distribution:
-        """The distribution to draw from."""
         return random.Mixture(
             [part.weight for part in self.mixture], [part.time.build() for part in self.mixture]
         )
 
 
-class SumTime(Model):
+class SumTime(TimeForm):
     """Several independent times, one after the other."""
 
     sum: Annotated[tuple[Time, ...], Field(min_length=1, max_length=1000), AsTuple]
 
     def build(self) -> random.Distribution:
-        """The distribution to draw from."""
         return random.Sum([part.build() for part in self.sum])
 
 
-KINDS: dict[str, type[Model]] = {
+KINDS: dict[str, type[TimeForm]] = {
     "constant": ConstantTime,
     "exponential": ExponentialTime,
     "erlang": ErlangTime,
@@ -245,7 +243,7 @@ KINDS: dict[str, type[Model]] = {
 }
 
 
-def _written(value: Any) -> Any:
+def _one_form(value: Any) -> Any:
     """A bare duration spelt out, and anything that is not exactly one distribution refused."""
     if isinstance(value, Model):
         return value
@@ -262,30 +260,20 @@ def _written(value: Any) -> Any:
     return value
 
 
-def _kind(value: Any) -> str:
+def _tag(value: Any) -> str:
     """The tag of a form. Angle brackets tell tags from keys in the place of an error."""
     names = type(value).model_fields if isinstance(value, Model) else value
     return f"<{next(iter(names))}>"
 
 
-_Form = (
-    Annotated[ConstantTime, Tag("<constant>")]
-    | Annotated[ExponentialTime, Tag("<exponential>")]
-    | Annotated[ErlangTime, Tag("<erlang>")]
-    | Annotated[GammaTime, Tag("<gamma>")]
-    | Annotated[LogNormalTime, Tag("<lognormal>")]
-    | Annotated[WeibullTime, Tag("<weibull>")]
-    | Annotated[ParetoTime, Tag("<pareto>")]
-    | Annotated[UniformTime, Tag("<uniform>")]
-    | Annotated[EmpiricalTime, Tag("<empirical>")]
-    | Annotated[MixtureTime, Tag("<mixture>")]
-    | Annotated[SumTime, Tag("<sum>")]
-)
-
-Time = TypeAliasType(
-    "Time",
-    Annotated[
-        Annotated[_Form, Discriminator(_kind)],
-        BeforeValidator(_written, json_schema_input_type=Duration | _Form),
-    ],
-)
+if TYPE_CHECKING:
+    Time = TimeForm
+else:
+    _Form = Union[tuple(Annotated[kind, Tag(f"<{name}>")] for name, kind in KINDS.items())]  # noqa: UP007
+    Time = TypeAliasType(
+        "Time",
+        Annotated[
+            Annotated[_Form, Discriminator(_tag)],
+            BeforeValidator(_one_form, json_schema_input_type=Duration | _Form),
+        ],
+    )

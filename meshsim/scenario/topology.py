@@ -133,9 +133,5 @@ class Topology:
 
     def programs(self) -> list[str]:
         """Services, some versions of which are programs of the user's own."""
-        services = self.scenario.services.items()
-        return [
-            name
-            for name, config in services
-            if any(work.live is not None for work in config.deployments().values())
-        ]
+        works = {name: service.deployments().values() for name, service in self.scenario.services.items()}
+        return [name for name in works if any(work.live is not None for work in works[name])]

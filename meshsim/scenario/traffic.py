@@ -77,7 +77,7 @@ class Event(Model):
     Attributes:
         at: when it begins.
         lasts: `for`; how long (to the end of the run where it is not given).
-        service, replica, link: what it befalls; exactly one, or `set`.
+        service, replica, link: what it affects; exactly one, or `set`.
         slow: factor on service times that start meanwhile.
         errors: share of own failures meanwhile, instead of the configured one.
         down: the replica (or all of the service's) is gone.

@@ -103,7 +103,7 @@ def linspace(start: str | float, stop: str | float, count: int) -> list[str | in
     first, last = _alike(first, last)
     low, high = Fraction(first.amount), Fraction(last.amount) * Fraction(last.size) / Fraction(first.size)
     steps = [float(low + (high - low) * step / (count - 1)) for step in range(count)]
-    return [_written(amount, first.unit) for amount in steps]
+    return [_with_unit(amount, first.unit) for amount in steps]
 
 
 def _alike(first: Quantity, last: Quantity) -> tuple[Quantity, Quantity]:
@@ -118,7 +118,7 @@ def _alike(first: Quantity, last: Quantity) -> tuple[Quantity, Quantity]:
     return first, last
 
 
-def _written(amount: float, unit: str) -> str | int | float:
+def _with_unit(amount: float, unit: str) -> str | int | float:
     """An amount as a scenario has it; 12 digits hide what binary fractions add."""
     text = f"{amount:.12g}"
     if unit:
@@ -129,25 +129,25 @@ def _written(amount: float, unit: str) -> str | int | float:
 # ---- lists of values --------------------------------------------------------------------------------
 
 
-def values(written: object) -> tuple[object, ...]:
+def values(config: object) -> tuple[object, ...]:
     """The values of a key as a sweep writes them.
 
     Args:
-        written: a list, in which a text ``A:B:N`` stands for N values from A to B, or such a text alone.
+        config: a list, in which a text ``A:B:N`` stands for N values from A to B, or such a text alone.
 
     Raises:
         ValueError: something else, or a value that is there twice.
     """
-    if isinstance(written, str) and RANGE.fullmatch(written):
-        written = [written]
-    if not isinstance(written, list | tuple):
+    if isinstance(config, str) and RANGE.fullmatch(config):
+        config = [config]
+    if not isinstance(config, list | tuple):
         raise ValueError(
-            f"{shown(written)} is not a list; write [100/s, 200/s] or a range such as 100/s:900/s:17"
+            f"{shown(config)} is not a list; write [100/s, 200/s] or a range such as 100/s:900/s:17"
         )
-    if not written:
+    if not config:
         raise ValueError("is empty; write at least one value")
     found: list[object] = []
-    for entry in written:
+    for entry in config:
         found += _expanded(entry)
     if len(found) > MOST_VALUES:
         raise ValueError(f"{len(found)} values are too many; write at most {MOST_VALUES}")
@@ -195,22 +195,9 @@ def variation(text: str) -> tuple[str, list[Any]]:
     return key.strip(), found
 
 
+VALUES = {"anyOf": [{"type": "array", "minItems": 1}, {"type": "string", "pattern": "^[^:]+:[^:]+:[^:]+$"}]}
 Sweep = Annotated[
-    dict[
-        str,
-        Annotated[
-            tuple[Any, ...],
-            BeforeValidator(values),
-            WithJsonSchema(
-                {
-                    "anyOf": [
-                        {"type": "array", "minItems": 1},
-                        {"type": "string", "pattern": "^[^:]+:[^:]+:[^:]+$"},
-                    ]
-                }
-            ),
-        ],
-    ],
+    dict[str, Annotated[tuple[Any, ...], BeforeValidator(values), WithJsonSchema(VALUES)]],
     Field(min_length=1),
 ]
 """The key `sweep` of a scenario: values by dotted key."""

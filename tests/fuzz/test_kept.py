@@ -27,7 +27,7 @@ from meshsim.lab.sweep import Sweep, sweep
 from meshsim.live.child import packed
 from meshsim.live.envoy.accesslog import FIELDS, TRY_FIELDS, CallLog, read_ejections, read_tries
 from meshsim.live.processes import Member
-from meshsim.scenario import load, loads, written
+from meshsim.scenario import config, load, loads
 from tests.fuzz.damage import cuts, flips
 
 FAST, LONG = 100, 3_000
@@ -175,7 +175,7 @@ def test_no_damage_to_the_manifest_lets_another_build_pass(tmp_path, monkeypatch
 @pytest.mark.parametrize("times", TIMES)
 def test_a_damaged_dump_is_a_scenario_or_told(tmp_path, times) -> None:
     file = tmp_path / "scenario.yaml"
-    file.write_text(written.text(loads(TEXT)))
+    file.write_text(config.text(loads(TEXT)))
     whole = file.read_bytes()
     for _, damaged in itertools.chain(flips(whole, times), cuts(whole, times // 8)):
         file.write_bytes(damaged)

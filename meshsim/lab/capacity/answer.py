@@ -16,7 +16,7 @@ from meshsim.lab.search.verdict import columns
 from meshsim.measure import capacity as results
 from meshsim.measure.intervals import Interval, interval
 from meshsim.measure.latency import VERY_LATE
-from meshsim.scenario import written
+from meshsim.scenario import config
 
 
 def answer(study: Study) -> results.CapacityNumbers:
@@ -38,7 +38,7 @@ def answer(study: Study) -> results.CapacityNumbers:
         replicas=None if study.replicas is None else _replicas(study.replicas),
         recovery=_recovery(study),
         map=None if study.map is None or study.trial is None else study.map.result(study.trial),
-        provenance={"scenario": written.text(study.scenario)},
+        provenance={"scenario": config.text(study.scenario)},
     )
 
 

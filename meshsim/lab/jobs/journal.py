@@ -31,7 +31,7 @@ from meshsim.lab.output import FORMATS, Written
 from meshsim.lab.tidy import Row, Run, runs_of
 from meshsim.measure.result import Result
 from meshsim.measure.table import Table
-from meshsim.scenario import written
+from meshsim.scenario import config
 from meshsim.scenario.grid import Grid, text
 
 FORMAT = 2
@@ -91,7 +91,7 @@ def header(grid: Grid, *, seed: int, engine: str, replications: int) -> Header:
         engine=engine,
         points=digest.hexdigest(),
         replications=replications,
-        text=written.text(grid.scenario),
+        text=config.text(grid.scenario),
     )
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from meshsim.errors import ScenarioError
-from meshsim.scenario import loads, written
+from meshsim.scenario import config, loads
 from meshsim.scenario.load import load_grid
 
 BASE = """\
@@ -67,7 +67,7 @@ def test_a_sweep_survives_being_written() -> None:
     keys = '"load[0].rate": 10/s:30/s:3, policies.a.balance: [random, {least_request: {choices: 3}}]'
     scenario = loads(BASE + f"sweep: {{{keys}}}")
     assert scenario.sweep["load[0].rate"] == ("10/s", "20/s", "30/s")
-    assert loads(written.text(scenario)) == scenario
+    assert loads(config.text(scenario)) == scenario
     assert load_grid(scenario).points[5].scenario.policies["a"].balance.least_request.choices == 3
 
 

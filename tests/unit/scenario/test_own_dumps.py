@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from meshsim.errors import ScenarioError
 from meshsim.lab.run import Run, run
-from meshsim.scenario import Scenario, dump, files, load, loads, nodes, written
+from meshsim.scenario import Scenario, config, dump, files, load, loads, nodes
 
 SHIPPED = sorted((Path(__file__).parents[3] / "scenarios").rglob("*.yaml"))
 BASE = {"duration": "5s", "services": {"a": {"time": "2ms"}}, "load": [{"to": "a", "rate": "20/s"}]}
@@ -22,7 +22,7 @@ MANY = {"empirical": {"values": [f"{index + 1}us" for index in range(3_000)]}}
 
 def again(scenario: Scenario, folder: Path) -> Scenario:
     """The scenario as it is read back from a folder that holds its text and what that names."""
-    text, named = written.apart(scenario)
+    text, named = config.text_and_files(scenario)
     for name, content in {"scenario.yaml": text, **named}.items():
         (folder / name).write_text(content, encoding="utf-8")
     return load(folder / "scenario.yaml")
@@ -84,7 +84,7 @@ def documents(draw: st.DrawFn) -> tuple[dict[str, object], list[float]]:
         ],
         "events": draw(st.sampled_from([[], [changed]])),
     }
-    return document, draw(st.lists(st.floats(0.0, 0.5), min_size=1, max_size=20))
+    return document, draw(st.lists(st.floats(0.0, 0.5, exclude_max=True), min_size=1, max_size=20))
 
 
 @settings(max_examples=8, deadline=None)
@@ -129,7 +129,7 @@ def test_results_bring_the_files_that_their_scenario_names(tmp_path: Path) -> No
 
 def test_few_measured_times_stay_where_they_are() -> None:
     scenario = loads(dump({**BASE, "services": {"a": {"time": {"empirical": {"values": ["1ms", "2ms"]}}}}}))
-    assert written.files(scenario) == {}
+    assert config.files(scenario) == {}
 
 
 @pytest.mark.parametrize("overrides", [["load[0].rate=30/s"], {"services.a.workers": 2}])
@@ -146,7 +146,7 @@ def test_a_long_scenario_without_long_lists_of_times() -> None:
     text = dump({**BASE, "services": services})
     assert nodes.excess(json.dumps(services), "")
     scenario = loads(text)
-    assert loads(written.text(scenario)) == scenario
+    assert loads(config.text(scenario)) == scenario
 
 
 def test_long_json_is_checked_like_yaml() -> None:

@@ -9,7 +9,7 @@ import pytest
 from meshsim.engine.fast import simulate
 from meshsim.errors import MeshsimError
 from meshsim.lab.validate import calibration
-from meshsim.scenario import loads, written
+from meshsim.scenario import config, loads
 
 sys.path.insert(0, str(Path(__file__).parent))
 from fake_live import Fake
@@ -64,7 +64,7 @@ def test_nothing_takes_time_fails_or_is_refused_while_calibrating(calm) -> None:
 
 def test_what_is_to_run_can_be_written_and_read_again(calm) -> None:
     assert (
-        simulate(loads(written.text(calm)), 1).requests.start.tolist()
+        simulate(loads(config.text(calm)), 1).requests.start.tolist()
         == simulate(calm, 1).requests.start.tolist()
     )
 
@@ -96,7 +96,7 @@ def test_the_model_gets_the_overhead_on_top_of_its_links() -> None:
         assert mean == pytest.approx(own.get((caller, service), 0.002) + (0.002 + i) / 2.0)
     assert model.link("web", "cart").loss == 0.01
     assert model.mesh.proxy.time.build().mean == 0.0, "a real proxy costs what it costs"
-    assert loads(written.text(model)).links == model.links
+    assert loads(config.text(model)).links == model.links
 
 
 def test_links_draw_as_they_would_without_overhead() -> None:

@@ -12,18 +12,18 @@ from meshsim.scenario.files import take_files
 from meshsim.scenario.model import Scenario
 
 
+def text_and_files(scenario: Scenario) -> tuple[str, dict[str, str]]:
+    """The scenario as YAML, and the content of the files that it names, by name."""
+    document = scenario.as_written()
+    named = take_files(document)
+    return dump(document), named
+
+
 def text(scenario: Scenario) -> str:
-    """The scenario as YAML that loads, next to its `files`, to an equal one."""
-    return apart(scenario)[0]
+    """The first of `text_and_files`."""
+    return text_and_files(scenario)[0]
 
 
 def files(scenario: Scenario) -> dict[str, str]:
-    """The content of the files that the scenario's `text` names, by name."""
-    return apart(scenario)[1]
-
-
-def apart(scenario: Scenario) -> tuple[str, dict[str, str]]:
-    """The scenario's text, and the files that it names."""
-    written = scenario.as_written()
-    taken = take_files(written)
-    return dump(written), taken
+    """The second of `text_and_files`."""
+    return text_and_files(scenario)[1]

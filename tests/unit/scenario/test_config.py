@@ -1,7 +1,7 @@
 import pytest
 
 from meshsim.scenario import loads
-from meshsim.scenario.written import files, text
+from meshsim.scenario.config import files, text
 
 WHOLE = """
 name: whole
