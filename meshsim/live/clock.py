@@ -45,18 +45,12 @@ class LiveClock(Clock):
         stopped: called when there is nothing left to do.
     """
 
-    ideal: bool
-    real_time: Callable[[], float]
     base: float
     lateness: list[float]
     stopped: Callable[[], None]
     _waiting: list[tuple[float, int, Event, int]]
-    _numbers: int
-    _earlier: int
-    _moved: float
     _latest: float
     _armed: float
-    _busy: bool
     _alarm: Alarm
 
     def __init__(

@@ -52,12 +52,6 @@ class Context:
         priority: of the work.
     """
 
-    key: Key
-    start: float
-    extra: bool
-    sampled: bool
-    priority: int
-
     def __init__(self, key: Key, start: float, extra: bool, sampled: bool, priority: int) -> None:
         self.key = key
         self.start = start
@@ -125,10 +119,6 @@ class Trace:
         parent: key of the attempt that the caller served when it made the call.
         sampled: whether spans are kept.
     """
-
-    trace: TraceId
-    parent: Key
-    sampled: bool
 
     def __init__(self, trace: TraceId, parent: Key, sampled: bool) -> None:
         self.trace = trace

@@ -45,10 +45,7 @@ class Pool:
         opening: what becomes a connection, or fails.
     """
 
-    address: Address
     name: str
-    cluster: Cluster
-    host: Host
     idle: list[ClientConnection]
     opening: set[asyncio.Task[None]]
 
@@ -75,12 +72,6 @@ class Pool:
 class Outgoing:
     """What an attempt sends: a head, and as much of the body as there is."""
 
-    head: bytes
-    body: bytes
-    whole: bool
-    method: bytes
-    chunked: bool
-
     def __init__(self, head: bytes, body: bytes, whole: bool, method: bytes, chunked: bool) -> None:
         self.head = head
         self.body = body
@@ -100,8 +91,6 @@ class SocketTransport(Transport):
         limits: of connections.
     """
 
-    clock: LiveClock
-    addresses: dict[str, Address]
     limits: Limits
     links: dict[int, Link]
     pools: dict[Host, Pool]
@@ -227,15 +216,11 @@ class Delivery(Reply):
         rest: the body that came with it.
     """
 
-    transport: SocketTransport
-    attempt: Attempt
-    waited_for: bool
     connection: ClientConnection | None
     pool: Pool | None
     link: Link | None
     crossing: Crossing | None
     response: ResponseHead | None
-    rest: bytes
 
     def __init__(self, transport: SocketTransport, attempt: Attempt) -> None:
         self.transport = transport
@@ -377,8 +362,6 @@ class Delivery(Reply):
 
 class AbandonNotice(Event):
     """The word, on its way over a link, that a caller has given up."""
-
-    delivery: Delivery
 
     def __init__(self, delivery: Delivery) -> None:
         self.delivery = delivery

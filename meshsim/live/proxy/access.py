@@ -40,11 +40,8 @@ class AccessLog:
     """
 
     _file: BinaryIO
-    _loop: asyncio.AbstractEventLoop
     _flushing: asyncio.TimerHandle | None
     _lines: list[str]
-    _second: int
-    _stamp: str
     _seen: dict[bytes, str]
 
     def __init__(self, path: Path, loop: asyncio.AbstractEventLoop) -> None:

@@ -67,7 +67,6 @@ class ProxyDelivery(Upstream):
 
     exchange: Exchange
     early: list[bytes]
-    ended: bool
 
     def __init__(self, transport: SocketTransport, attempt: Attempt) -> None:
         super().__init__(transport, attempt)

@@ -61,36 +61,14 @@ class Exchange(Owner):
         answered_after: from the request's head to the response's, s; negative where no upstream answered.
     """
 
-    shared: ExchangeContext
-    route: ListenerRoute
-    connection: ServerConnection
-    head: RequestHead
-    context: Context
-    root: Key
-    trace: str
     kept: bytearray | None
-    size: int
-    spilled: bool
-    whole: bool
-    over: bool
     upstream: Upstream | None
     heard: Upstream | None
     streaming: Upstream | None
     serving: Serving | None
-    host: str
-    version: str
-    status: int
     flags: int
-    details: str
-    received: int
-    sent: int
-    attempts: int
-    replica: int
-    row: int
-    begun: float
     since: float
     wall: float
-    answered_after: float
     call: Call | None
     deadline: Deadline | None
 

@@ -69,17 +69,8 @@ class Listener(Handler):
         connections: open ones.
     """
 
-    clock: LiveClock
     shared: ExchangeContext
-    routes: dict[bytes, ListenerRoute]
     any: ListenerRoute | None
-    inbound: bool
-    key: Key
-    log: AccessLog | None
-    unrouted: Series
-    context_name: bytes
-    pairing: Pairing | None
-    strangers: int
     connections: set[ServerConnection]
 
     def __init__(

@@ -16,11 +16,6 @@ class Passed:
         latency: of the calls.
     """
 
-    calls: int
-    ok: int
-    attempts: int
-    retries: int
-    hedges: int
     latency: Histogram
 
     def __init__(self) -> None:
@@ -62,17 +57,9 @@ class ListenerRoute:
         beyond: an index that no step has, and none but this service's.
     """
 
-    caller: str
-    service: str
-    edge: int
     inbound: bool
     client: bool
-    mesh_route: Route
-    series: Series
     passed: Passed
-    authority: bytes
-    steps: list[int]
-    beyond: int
 
     def __init__(
         self, caller: str, service: str, edge: int, mesh_route: Route, series: Series, authority: bytes,

@@ -54,7 +54,6 @@ class Buckets:
 
     bounds: array[float]
     counts: array[int]
-    total: float
 
     def __init__(self) -> None:
         self.bounds = array("d", BOUNDS_MS)
@@ -85,7 +84,6 @@ class Buckets:
 class Answers:
     """The requests of one way that had the same answer."""
 
-    count: int
     duration_ms: Buckets
     request_bytes: Buckets
     response_bytes: Buckets
@@ -110,11 +108,7 @@ class Series:
             like it.
     """
 
-    labels: Labels
     answers: dict[tuple[int, str, str], Answers]
-    status: int
-    flags: str
-    version: str
     latest: Answers | None
 
     def __init__(self, labels: Labels) -> None:

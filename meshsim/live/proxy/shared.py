@@ -22,11 +22,6 @@ class ExchangeContext:
         pairing: of the proxy's own replica, if that is a program; else None.
     """
 
-    clock: LiveClock
-    log: AccessLog | None
-    ledger: Ledger | None
-    pairing: Pairing | None
-
     def __init__(
         self, clock: LiveClock, log: AccessLog | None, ledger: Ledger | None, pairing: Pairing | None
     ) -> None:

@@ -85,27 +85,17 @@ class ClientConnection(Framing):
         reusable: once the response is whole: the connection may be used again. If not, it has been closed.
     """
 
-    idle_lost: Callable[[ClientConnection], None]
-    limits: Limits
     transport: asyncio.Transport
     reply: Reply
     state: int
-    rest: bytes
-    scanned: int
-    method: bytes
     answering: bool
     reusable: bool
     chunked: bool
     held: bool
     keep: bool
     sent: bool
-    informed: int
     head_bytes: int
     headers_most: int
-    line: bytes
-    minor: int
-    status: int
-    words: bytes
 
     def __init__(self, idle_lost: Callable[[ClientConnection], None], limits: Limits) -> None:
         super().__init__(limits)

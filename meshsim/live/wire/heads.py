@@ -30,16 +30,6 @@ class RequestHead:
         minor: the version is HTTP/1.minor.
     """
 
-    method: bytes
-    target: bytes
-    path: bytes
-    host: bytes
-    headers: Headers
-    length: int
-    keep_alive: bool
-    expects: bool
-    minor: int
-
     def __init__(
         self,
         method: bytes,
@@ -82,12 +72,6 @@ class ResponseHead:
             speak of one (answers to HEAD, 304): what it speaks of.
         keep_alive: whether the upstream keeps the connection for another request.
     """
-
-    status: int
-    reason: bytes
-    headers: Headers
-    length: int
-    keep_alive: bool
 
     def __init__(self, status: int, reason: bytes, headers: Headers, length: int, keep_alive: bool) -> None:
         self.status = status
