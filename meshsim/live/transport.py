@@ -64,7 +64,7 @@ class Pool:
             connection.close()
 
     def stop_opening(self) -> None:
-        """Gives up the connections that are being opened; nobody is told."""
+        """Gives up the connections that are being opened; nothing is reported."""
         for task in self.opening:
             task.cancel()
 
@@ -96,13 +96,9 @@ class SocketTransport(Transport):
     pools: dict[Host, Pool]
 
     def __init__(
-        self,
-        clock: LiveClock,
-        addresses: dict[str, Address],
-        links: dict[int, Link] | None = None,
-        changing: bool = False,
-        limits: Limits | None = None,
-    ) -> None:
+        self, clock: LiveClock, addresses: dict[str, Address], links: dict[int, Link] | None = None,
+        changing: bool = False, limits: Limits | None = None,
+    ) -> None:  # fmt: skip
         self.clock = clock
         self.addresses = addresses
         self.limits = limits or Limits()
@@ -126,7 +122,7 @@ class SocketTransport(Transport):
         pool = self.pools.get(host)
         if pool is None:
             address = self.addresses.get(host.name)
-            if address is None:  # not told yet
+            if address is None:  # not known yet
                 loop.call_soon(self._lost_way, cluster, host)
                 return
             pool = self.pools[host] = Pool(address, cluster, host)
@@ -350,8 +346,8 @@ class Delivery(Reply):
             crossing.cancel()
             self.drop()
         else:  # the request still arrives, before the word that nobody waits
-            told = max(now + link.travel(self.attempt.key, LINK_NOTICE), crossing.arrives)
-            self.transport.clock.at(told, AbandonNotice(self), 0)
+            arrives = max(now + link.travel(self.attempt.key, LINK_NOTICE), crossing.arrives)
+            self.transport.clock.at(arrives, AbandonNotice(self), 0)
 
     def _send_over(
         self, link: Link, purposes: tuple[int, int], arrive: Callable[[float], None], now: float

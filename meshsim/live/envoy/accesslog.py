@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from meshsim.errors import MeshsimError
 from meshsim.live.context import ATTEMPT_COUNT, Context, parse_context, stream_key
-from meshsim.live.envoy.forms import Json
+from meshsim.live.envoy.numbers import Json
 
 LOGGER = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
 FIELDS = {
@@ -296,9 +296,9 @@ def _start(line: Line, wall_start: float) -> float:
 
 def _whose(line: Line) -> tuple[int, Context | None]:
     """The key of the call, and what else its header says, if that is of meshsim's making."""
-    told = (line["x_meshsim"] or "").encode()
-    context = parse_context(told)
-    return (stream_key(told), None) if context is None else (int(context.key), context)
+    value = (line["x_meshsim"] or "").encode()
+    context = parse_context(value)
+    return (stream_key(value), None) if context is None else (int(context.key), context)
 
 
 def _address(line: Line) -> tuple[str, int]:

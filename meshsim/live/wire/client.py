@@ -77,7 +77,7 @@ class ClientConnection(Framing):
     """One connection to an upstream.
 
     Args:
-        idle_lost: told when the connection ends by the peer's doing while no response is awaited.
+        idle_lost: called when the connection ends by the peer's doing while no response is awaited.
         limits: its bounds.
 
     Attributes:
@@ -348,13 +348,13 @@ class ClientConnection(Framing):
     # Closing
 
     def close(self) -> None:
-        """Closes the connection when all is sent; whoever waits for a response is told nothing more."""
+        """Closes the connection when all is sent; whoever waits for a response hears nothing more."""
         if self.state != _CLOSED:
             self._forget()
             self.transport.close()
 
     def abort(self) -> None:
-        """Resets the connection; whoever waits for a response is told nothing more."""
+        """Resets the connection; whoever waits for a response hears nothing more."""
         if self.state != _CLOSED:
             self._forget()
             reset(self.transport)
