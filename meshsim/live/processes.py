@@ -319,7 +319,8 @@ class Keeper:
             answer = self._answers.get(timeout=STARTING)
         except queue.Empty:
             raise MeshsimError(
-                f"the process that starts the others has not answered for {STARTING:g} s; is the machine busy?"
+                f"the process that starts the others has not answered for {STARTING:g} s;"
+                " is the machine busy?"
             ) from None
         if "gone" in answer:
             self._answers.put(answer)

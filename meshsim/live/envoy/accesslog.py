@@ -226,13 +226,6 @@ class CallLog:
         return self._log.more(lambda line: _call(line, self._caller, self._replicas, wall_start), ended=ended)
 
 
-def read_calls(
-    file: Path, id_: str, replicas: Mapping[tuple[str, int], str], wall_start: float = 0.0
-) -> list[CallRow]:
-    """All calls in an access log; see `CallLog`."""
-    return CallLog(file, id_, replicas).more(wall_start)
-
-
 def read_tries(
     file: Path, replicas: Mapping[tuple[str, int], str], wall_start: float = 0.0, *, ended: bool = False
 ) -> list[TryRow]:

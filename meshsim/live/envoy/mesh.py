@@ -192,10 +192,9 @@ class Envoys(Proxies):
         wall_start = time.time() - time.monotonic() + base
         self._settle()
         self.close()
-        return {id_: self._written(envoy, wall_start) for id_, envoy in self._envoys.items()}
+        return {id_: self._recorded(envoy, wall_start) for id_, envoy in self._envoys.items()}
 
-    def _written(self, envoy: Envoy, wall_start: float) -> dict[str, NDArray[Any]]:
-        """What one has recorded."""
+    def _recorded(self, envoy: Envoy, wall_start: float) -> dict[str, NDArray[Any]]:
         calls, tries = envoy.calls(wall_start), envoy.tries(wall_start)
         return rows(self.scenario, envoy.proxy.caller, calls, tries, envoy.ejections(wall_start))
 

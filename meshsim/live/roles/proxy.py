@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from meshsim.live.proxy.listener import Listener
 from meshsim.live.proxy.pairing import Pairing
 from meshsim.live.proxy.route import ListenerRoute
 from meshsim.live.proxy.series import Series, labels
-from meshsim.live.servers import Listening, disconnect, schedule_outages
+from meshsim.live.servers import Listening, schedule_outages
 from meshsim.live.stats import EdgeCounts, edge_report
 from meshsim.mesh import proxy as mesh
 from meshsim.mesh.cluster import Cluster
@@ -170,7 +171,7 @@ class Proxy(Role):
         Events(self.topology, self.clock, links=self.links, proxies=[self.configured]).schedule()
         inbound = self.listening.get("inbound")
         if inbound is not None and isinstance(inbound.handler, Listener) and self.place is not None:
-            gone = disconnect(inbound, inbound.handler.abort_all)
+            gone = partial(inbound.disappear, inbound.handler.abort_all)
             schedule_outages(self.clock, self.spec.scenario, self.place, gone, inbound.reopen)
 
     def stats(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from meshsim.live.context import (
     stream_key,
 )
 from meshsim.live.pages import PageTransport, page_route
-from meshsim.live.servers import Listening, disconnect, schedule_outages
+from meshsim.live.servers import Listening, schedule_outages
 from meshsim.live.spans import span_rows
 from meshsim.live.troubles import trouble
 from meshsim.live.visits import Visits
@@ -206,7 +207,7 @@ class Service(Role, Handler):
     def start(self, base: float) -> None:
         self.clock.begin(base)
         Events(self.topology, self.clock, replicas={self.place.name: self.replica}).schedule()
-        gone = disconnect(self.listening, self.abort_all)
+        gone = partial(self.listening.disappear, self.abort_all)
         schedule_outages(self.clock, self.spec.scenario, self.place, gone, self.listening.reopen)
 
     def stats(self) -> dict[str, Any]:
