@@ -8,9 +8,9 @@ what they refer to is taken out of them here.
 from __future__ import annotations
 
 from collections import deque
-from functools import cache
+from collections.abc import Callable
+from operator import attrgetter
 from types import GetSetDescriptorType
-from typing import Any
 
 from meshsim.forms import FORM
 from meshsim.mesh.attempt import Attempt
@@ -23,47 +23,52 @@ from meshsim.mesh.station import Pass
 from meshsim.mesh.visit import Nap, Visit
 
 PASSING = (Attempt, Call, ClientRequest, HedgeTimer, Nap, Notice, Pass, Request, Visit)
+NUMBER = (int, float)
+
+Attributes = Callable[[object], tuple[object, ...]]
 
 
 def take_apart(*roots: object) -> None:
-    """Has everything that can be reached let go of all objects of requests, which are then freed.
+    """Has all objects of requests that can be reached let go of what they refer to; then they are freed.
 
     Args:
         roots: where to begin: the mesh, and what was on the clock.
     """
     if not FORM.compiled:
         return
-    found: dict[int, object] = {}
+    kinds: dict[type, tuple[tuple[str, ...], Attributes | None]] = {}
+    seen: set[int] = set()
+    passing: list[object] = []
     todo = list(roots)
     while todo:
         one = todo.pop()
-        if isinstance(one, dict):
+        kind = type(one)
+        if kind not in kinds:
+            kinds[kind] = _objects(one)
+        values = kinds[kind][1]
+        if values is not None:
+            place = id(one)
+            if place not in seen:
+                seen.add(place)
+                todo += values(one)
+                if issubclass(kind, PASSING):
+                    passing.append(one)
+        elif isinstance(one, list | deque):
+            todo += one
+        elif isinstance(one, dict):
             todo += one.values()
-        elif id(one) not in found and (isinstance(one, list | deque) or references(one)):
-            found[id(one)] = one
-            todo += one if isinstance(one, list | deque) else [value for _, value in references(one)]
-    for one in found.values():
-        if isinstance(one, list | deque):
-            for place, value in enumerate(one):
-                if isinstance(value, PASSING):
-                    one[place] = None
-        for name, value in references(one):
-            if isinstance(value, PASSING):
-                setattr(one, name, None)
+    for one in passing:
+        for name in kinds[type(one)][0]:
+            setattr(one, name, None)
 
 
-def references(one: object) -> list[tuple[str, object]]:
-    """The attributes of a compiled object, and what they are; none of an object of Python's."""
-    kind: Any = type(one)
-    return [(name, getattr(one, name, None)) for name in _attributes(kind)]
-
-
-@cache
-def _attributes(kind: type) -> tuple[str, ...]:
-    return tuple(
+def _objects(one: object) -> tuple[tuple[str, ...], Attributes | None]:
+    """The attributes of a compiled class that are objects, and what reads them; of another class, none."""
+    names = tuple(
         name
-        for above in kind.__mro__
+        for above in type(one).__mro__
         if above.__module__ == Event.__module__ and above.__name__ != "memoryview"  # a column's own
         for name, value in vars(above).items()
-        if isinstance(value, GetSetDescriptorType)
+        if isinstance(value, GetSetDescriptorType) and not isinstance(getattr(one, name, None), NUMBER)
     )
+    return names, attrgetter("__class__", "__class__", *names) if names else None
