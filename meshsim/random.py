@@ -191,8 +191,6 @@ class Exponential(Distribution):
 class Erlang(Distribution):
     """The sum of `k` exponentials, with the given mean in all."""
 
-    k: int
-
     def __init__(self, mean: float, k: int) -> None:
         self.mean = mean
         self.scv = 1.0 / k
@@ -299,7 +297,6 @@ class Pareto(Distribution):
 class Uniform(Distribution):
     """Uniform between `low` and `high`."""
 
-    low: float
     width: float
 
     def __init__(self, low: float, high: float) -> None:
@@ -317,8 +314,6 @@ class Uniform(Distribution):
 class Empirical(Distribution):
     """One of the measured values, each as likely as the others."""
 
-    values: list[float]
-
     def __init__(self, values: list[float]) -> None:
         self.values = values
         self.mean = sum(values) / len(values)
@@ -334,7 +329,6 @@ class Empirical(Distribution):
 class Mixture(Distribution):
     """One of several distributions, chosen by weight (weights need not sum to 1)."""
 
-    parts: list[Distribution]
     upper: list[float]
 
     def __init__(self, weights: list[float], parts: list[Distribution]) -> None:

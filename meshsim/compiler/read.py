@@ -178,6 +178,7 @@ def _read(program: Program, module: Module) -> None:
             cls = _class(node, module.name)
             if cls is not None and (cls.base is None or program.class_of(module, cls.base) is not None):
                 module.classes[node.name] = cls
+                _infer_attributes(program, cls)
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             _constant(module, node)
 
@@ -251,6 +252,35 @@ def _class(node: ast.ClassDef, module: str) -> Class | None:
         elif isinstance(item, ast.FunctionDef):
             cls.methods[item.name] = _signature(item, method=True)
     return cls
+
+
+def _infer_attributes(program: Program, cls: Class) -> None:
+    """Types each attribute that is not annotated by the argument or literal that `__init__` sets it to.
+
+    That is the type which mypy infers.
+    """
+    if "__init__" not in cls.methods:
+        return
+    node = cls.methods["__init__"].node
+    arguments = {argument.arg: argument.annotation for argument in (*node.args.args, *node.args.kwonlyargs)}
+    for statement in node.body:
+        if not isinstance(statement, ast.Assign):
+            continue
+        name = own_attribute(statement)
+        if name is None or program.attribute(cls, name) is not None:
+            continue
+        value = statement.value.operand if isinstance(statement.value, ast.UnaryOp) else statement.value
+        if isinstance(value, ast.Constant) and value.value is not None:
+            cls.attributes[name] = ast.Name(type(value.value).__name__)
+        elif isinstance(value, ast.Name) and (annotation := arguments.get(value.id)) is not None:
+            cls.attributes[name] = annotation
+
+
+def own_attribute(statement: ast.Assign) -> str | None:
+    """The name of the attribute of `self` that a statement sets."""
+    target = statement.targets[0]
+    own = isinstance(target, ast.Attribute) and ast.unparse(target.value) == "self"
+    return target.attr if own and isinstance(target, ast.Attribute) and len(statement.targets) == 1 else None
 
 
 def is_property(signature: Signature) -> bool:

@@ -32,7 +32,7 @@ from meshsim.compiler.header import (
     typed_locals,
 )
 from meshsim.compiler.modules import PASSING
-from meshsim.compiler.read import Class, Module, Program, Signature, evaluate, is_for_types
+from meshsim.compiler.read import Class, Module, Program, Signature, evaluate, is_for_types, own_attribute
 from meshsim.compiler.types import SCALARS, Locals, without_none
 
 Edit = tuple[int, int, int, int, str]
@@ -45,13 +45,6 @@ def rewrite(program: Program, module: Module, part: list[str]) -> str:
     for node in module.tree.body:
         writer.top(node)
     return writer.text()
-
-
-def _own_attribute(statement: ast.Assign) -> str | None:
-    """The name of the attribute of `self` that a statement sets."""
-    target = statement.targets[0]
-    own = isinstance(target, ast.Attribute) and ast.unparse(target.value) == "self"
-    return target.attr if own and isinstance(target, ast.Attribute) and len(statement.targets) == 1 else None
 
 
 def _calls_itself(statement: ast.stmt) -> bool:
@@ -193,7 +186,7 @@ class _Writer:
         given = self._set_above(cls) if cls is not None and node.name == "__init__" else None
         for statement in node.body:
             if given is not None and isinstance(statement, ast.Assign):
-                name = _own_attribute(statement)
+                name = own_attribute(statement)
                 if name is not None and name not in given and self._is_made_so(cls, name, statement.value):
                     self.replace(statement, "pass")
                     continue
@@ -216,14 +209,14 @@ class _Writer:
             signature = above.methods.get("__init__")
             for node in ast.walk(signature.node) if signature else ():
                 if isinstance(node, ast.Assign) and not self._is_default(node.value):
-                    found.add(_own_attribute(node) or "")
+                    found.add(own_attribute(node) or "")
         return found
 
     def _sets_nothing(self, cls: Class) -> bool:
         """Whether a class's constructor leaves its object as C makes it."""
         return all(
             isinstance(statement, ast.Assign)
-            and _own_attribute(statement) is not None
+            and own_attribute(statement) is not None
             and self._is_default(statement.value)
             for statement in cls.methods["__init__"].node.body
         )

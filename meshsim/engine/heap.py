@@ -48,14 +48,7 @@ class HeapClock(Clock):
         _slot_event, slot_step: what is to be fired, by slot.
     """
 
-    now: float
-    events: int
-    pending: int
-    stopped: bool
     most: int
-    numbers: int
-    hole: bool
-    vacant: int
     room: int
     times: array[float]
     ties: array[int]

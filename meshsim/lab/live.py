@@ -17,7 +17,7 @@ from meshsim.lab.jobs.interrupt import Interrupt, interruptible, orderly
 from meshsim.lab.output import OutputOptions, output
 from meshsim.lab.run import Run, first_seed, provenance
 from meshsim.lab.show.sheets import count, share, time
-from meshsim.live.launch import LiveMesh, Options, Told
+from meshsim.live.launch import LiveMesh, Options, Progress
 from meshsim.live.machine import Usage
 from meshsim.live.merge import Ending, Keys, Merged, merge
 from meshsim.live.ports import own_address
@@ -62,7 +62,7 @@ def run_live(
     host: str = "127.0.0.1",
     out: str | Path | None = None,
     roles: Mapping[str, str] | None = None,
-    progress: Told | None = None,
+    progress: Progress | None = None,
     ready: Watch | None = None,
     watch: Watch | None = None,
     interrupted: Callable[[], None] | None = None,
@@ -124,7 +124,7 @@ def serve_live(
     access_log: str | Path | None = None,
     host: str = "127.0.0.1",
     roles: Mapping[str, str] | None = None,
-    progress: Told | None = None,
+    progress: Progress | None = None,
     ready: Watch | None = None,
     watch: Watch | None = None,
 ) -> None:

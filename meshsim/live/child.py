@@ -8,7 +8,7 @@
     launcher ◄── stats, done ─── child      twice a second; a load generator when its load is over
     launcher ── stop ──────────► child
     launcher ◄── cpu, troubles ─ child      what it has used, and what went wrong in it
-    launcher ◄── rows ────────── child      what it has written down, as an .npz; then it exits
+    launcher ◄── rows ────────── child      what it has recorded, as an .npz; then it exits
 
 The end of standard input means that the launcher is gone, however it went, and ends the child at once. Ctrl-C
 is the launcher's to decide on, so children ignore it.
@@ -151,7 +151,7 @@ class Role:
         return None
 
     def rows(self) -> Mapping[str, NDArray[Any]]:
-        """What it has written down, at the end."""
+        """What it has recorded, at the end."""
         return {}
 
     def close(self) -> None:
@@ -173,20 +173,21 @@ class Channel:
         while b"\n" not in self._partial:
             self._read()
         line, _, self._partial = self._partial.partition(b"\n")
-        return _message(line)
+        message: Message = json.loads(line)
+        return message
 
     def listen(self, loop: asyncio.AbstractEventLoop, received: Callable[[Message], None]) -> None:
-        """Has every message from here on told to `received`."""
+        """Hands every message from here on to `received`."""
 
         def readable() -> None:
             self._read()
             *lines, self._partial = self._partial.split(b"\n")
             for line in lines:
-                received(_message(line))
+                received(json.loads(line))
 
         *lines, self._partial = self._partial.split(b"\n")
         for line in lines:  # came together with what was waited for
-            loop.call_soon(received, _message(line))
+            loop.call_soon(received, json.loads(line))
         loop.add_reader(self._incoming, readable)
         self._loop = loop
         os.set_blocking(self._outgoing, False)
@@ -237,11 +238,6 @@ def _gone() -> Iterator[None]:
 
 def _line(message: Message) -> bytes:
     return json.dumps(message, allow_nan=False).encode() + b"\n"
-
-
-def _message(line: bytes) -> Message:
-    message: Message = json.loads(line)
-    return message
 
 
 def private_channel() -> Channel:

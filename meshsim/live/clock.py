@@ -1,6 +1,6 @@
 """Scenario time on an asyncio loop: the clock of the live body.
 
-The mesh schedules absolute times and tells simultaneous events apart by their numbers, so this clock keeps a
+The mesh schedules absolute times and orders simultaneous events by their numbers, so this clock keeps a
 heap of its own and has one alarm set, for the soonest. The loop's own timers would round to milliseconds.
 
 What is handed to an event as `now` depends on who asks. A service gets the time that was *meant*: its worker
@@ -35,7 +35,7 @@ class LiveClock(Clock):
 
     Args:
         loop: whose alarm wakes it.
-        ideal: whether events are told the time that was meant, instead of the time it is.
+        ideal: whether events are given the time that was meant, instead of the time it is.
         alarm: makes the alarm.
         real_time: where the loop's time comes from, s.
 
@@ -45,18 +45,12 @@ class LiveClock(Clock):
         stopped: called when there is nothing left to do.
     """
 
-    ideal: bool
-    real_time: Callable[[], float]
     base: float
     lateness: list[float]
     stopped: Callable[[], None]
     _waiting: list[tuple[float, int, Event, int]]
-    _numbers: int
-    _earlier: int
-    _moved: float
     _latest: float
     _armed: float
-    _busy: bool
     _alarm: Alarm
 
     def __init__(

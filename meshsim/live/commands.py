@@ -1,4 +1,4 @@
-"""Programs of the user's own as services: what they are told, and how it is known that they serve.
+"""Programs of the user's own as services: their environment, and how it is known that they serve.
 
 A program needs no change: it listens on PORT, and calls others by the URLs that it finds in its environment,
 or by their names through the HTTP proxy that is found there too, as twelve-factor applications do.
@@ -28,7 +28,7 @@ def environment(place: Replica, app: Address, listeners: Listeners, services: li
     """
     live = place.deployment.live
     assert live is not None, "a place with a program"
-    told = {
+    given = {
         "HOST": app[0],
         "PORT": str(app[1]),
         "NO_PROXY": no_proxy(services),
@@ -36,12 +36,12 @@ def environment(place: Replica, app: Address, listeners: Listeners, services: li
         **{f"{variable(service)}_URL": found for service, found in listeners.urls.items()},
     }
     if listeners.outbound is not None:
-        told["HTTP_PROXY"] = url(*listeners.outbound)
+        given["HTTP_PROXY"] = url(*listeners.outbound)
     for name in ("HTTP_PROXY", "NO_PROXY"):
-        if name in told:
-            told[name.lower()] = told[name]
+        if name in given:
+            given[name.lower()] = given[name]
     inherited = {name: value for name, value in os.environ.items() if name.lower() not in PROXIES}
-    return {**inherited, **told, **live.env}
+    return {**inherited, **given, **live.env}
 
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -61,7 +61,8 @@ def variable(service: str) -> str:
 def silence(program: Process, address: Address, limit: float) -> MeshsimError:
     """The message that a program does not listen where it should."""
     tail = program.tail()
+    output = f"; its last output:\n{tail}" if tail else ""
     return MeshsimError(
         f"{program.name} does not listen on port {address[1]} after {limit:g} s; a program must listen on the"
-        f" port in its environment variable PORT{f', and this one said:{chr(10)}{tail}' if tail else ''}"
+        f" port in its environment variable PORT{output}"
     )

@@ -4,7 +4,7 @@
 goes from whoever makes a call through every proxy, ours or Envoy's, to the replica. The attempt's key follows
 from it and from ``x-envoy-attempt-count``.
 
-The header's name ends with a secret of the run, which its own processes alone are told: nobody from outside
+The header's name ends with a secret of the run, which its own processes alone know: nobody from outside
 can decide what is drawn. A program gets to see no header of this family, and sends none on: its sidecar knows
 which request a call was made for by the tracing headers (`proxy.pairing`).
 
@@ -51,12 +51,6 @@ class Context:
         sampled: whether it leaves spans.
         priority: of the work.
     """
-
-    key: Key
-    start: float
-    extra: bool
-    sampled: bool
-    priority: int
 
     def __init__(self, key: Key, start: float, extra: bool, sampled: bool, priority: int) -> None:
         self.key = key
@@ -125,10 +119,6 @@ class Trace:
         parent: key of the attempt that the caller served when it made the call.
         sampled: whether spans are kept.
     """
-
-    trace: TraceId
-    parent: Key
-    sampled: bool
 
     def __init__(self, trace: TraceId, parent: Key, sampled: bool) -> None:
         self.trace = trace

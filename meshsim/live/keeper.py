@@ -98,7 +98,7 @@ class Keeper:
         return bool(data)
 
     def _send(self, message: Message) -> None:
-        with contextlib.suppress(OSError):  # the end of the line is told by reading
+        with contextlib.suppress(OSError):  # reading finds the end of the line
             self._line.sendall(json.dumps(message).encode() + b"\n")
 
     def _do(self, request: Message, fds: list[int]) -> Message:
@@ -157,7 +157,7 @@ class Keeper:
         return program.pid
 
     def _shorten_logs(self) -> None:
-        """Forgets what a program has printed, if that is much: its last words are all that anybody reads."""
+        """Forgets what a program has printed, if that is much: only its last lines are ever read."""
         for log in self._logs.values():
             if os.fstat(log).st_size > LOG_BYTES:
                 os.ftruncate(log, 0)

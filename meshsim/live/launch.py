@@ -4,9 +4,9 @@
     open        proxies listen; programs of the user's own are started, now that there are URLs to tell them
     connect     everybody learns where everybody is, and says that it is ready
     start       everybody learns when scenario time 0 is
-    stop        everybody hands over what it has written down, and exits
+    stop        everybody hands over what it has recorded, and exits
 
-Each phase has a limit. Whoever dies before the end ends the mesh, with its last words as the message.
+Each phase has a limit. Whoever dies before the end ends the mesh, with its last output in the message.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ from meshsim.scenario.topology import CLIENT_PROXY, Topology
 
 PHASE_LIMIT, MEMBER_LIMIT = 30.0, 0.1
 """How long binding, opening or connecting may take, s, and how much longer for each process of ours."""
-TELL_EVERY = 100
-"""So many processes further, what is being done is told again."""
+PROGRESS_EVERY = 100
+"""So many processes further, progress is reported again."""
 LEAD = 0.25
-"""From telling the start to scenario time 0, s: everybody has heard of it by then."""
+"""From announcing the start to scenario time 0, s: everybody has heard of it by then."""
 TICK = 0.01
 PROBE_INTERVAL = 0.05
 
-Told = Callable[[str], None]
-"""Is told in a few words what is being done."""
+Progress = Callable[[str], None]
+"""Is called with what is being done, in a few words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,9 @@ class LiveMesh:
         troubles: what went wrong in processes, and how often, by their names; once they are stopped.
     """
 
-    def __init__(self, scenario: Scenario, seed: int, options: Options, told: Told | None = None) -> None:
+    def __init__(
+        self, scenario: Scenario, seed: int, options: Options, on_progress: Progress | None = None
+    ) -> None:
         self.scenario = scenario
         self.seed = seed
         self.options = options
@@ -94,7 +96,7 @@ class LiveMesh:
         self.cpu: dict[tuple[str, str], float] = {}
         self.troubles: dict[str, dict[str, int]] = {}
         self._heard_at: dict[tuple[str, str], float] = {}
-        self._tell = told or (lambda words: None)
+        self._progress = on_progress or (lambda words: None)
         self._text, self._files = config.text_and_files(scenario)
         self._context = f"x-meshsim-{secrets.token_hex(16)}"
         self._members: dict[tuple[str, str], Member] = {}
@@ -102,7 +104,7 @@ class LiveMesh:
         self._proxies: Proxies | None = None
 
     def __enter__(self) -> LiveMesh:
-        self._tell("starting")
+        self._progress("starting")
         self.keeper = Keeper()
         return self
 
@@ -114,11 +116,6 @@ class LiveMesh:
                 self._proxies.close()
         finally:
             self.keeper.close()
-
-    @property
-    def _folder(self) -> str:
-        """Where the files are that the scenario's text names."""
-        return str(self.keeper.folder)
 
     @property
     def proxies(self) -> Proxies:
@@ -135,10 +132,10 @@ class LiveMesh:
             MeshsimError: somebody died or was not ready in time.
         """
         own = [place for place in self.topology.replicas if place.deployment.live is None]
-        self._tell(f"starting {len(self.topology.replicas)} replicas with their proxies")
+        self._progress(f"starting {len(self.topology.replicas)} replicas with their proxies")
         for name, content in self._files.items():
             (self.keeper.folder / name).write_text(content, encoding="utf-8")
-        self.keeper.warm(self.options.roles, self._text, self._folder)
+        self.keeper.warm(self.options.roles, self._text, str(self.keeper.folder))
         self._proxies = self._chosen_proxies()
         members = [*self._proxies.begin(), *(self._fork("service", place.name) for place in own)]
         if self.options.load:
@@ -147,7 +144,7 @@ class LiveMesh:
         self.listeners = self.proxies.open(heard)
         self.apps = self._find_apps(heard)
         self._run_programs()
-        self._tell("connecting them")
+        self._progress("connecting them")
         self._await("ready", self._connect())
 
     def _chosen_proxies(self) -> Proxies:
@@ -171,15 +168,15 @@ class LiveMesh:
         member = self.keeper.fork(f"the {NAMES[role]} of {id_}", self.options.roles)
         self._members[role, id_] = member
         self._keys[member] = role, id_
-        if len(self._members) % TELL_EVERY == 0:
-            self._tell(f"started {len(self._members):,} processes")
+        if len(self._members) % PROGRESS_EVERY == 0:
+            self._progress(f"started {len(self._members):,} processes")
         log = self.options.access_log if role == "proxy" else None
         member.send(
             {
                 "role": role,
                 "id": id_,
                 "scenario": self._text,
-                "folder": self._folder,
+                "folder": str(self.keeper.folder),  # of the files that its text names
                 "seed": self.seed,
                 "host": self.options.host,
                 "keep": self.options.keep,
@@ -210,7 +207,7 @@ class LiveMesh:
                 silent[program] = self.apps[place.name]
         deadline = time.monotonic() + PHASE_LIMIT
         while silent := {program: app for program, app in silent.items() if not accepts(app)}:
-            self._tell(f"waiting for {', '.join(program.name for program in silent)}")
+            self._progress(f"waiting for {', '.join(program.name for program in silent)}")
             self.handle(PROBE_INTERVAL)
             if time.monotonic() > deadline:
                 raise commands.silence(*next(iter(silent.items())), PHASE_LIMIT)
@@ -321,14 +318,14 @@ class LiveMesh:
                 first, *others = sorted(process.name for process in missing)
                 names = first + (f" and {len(others):,} others" if others else "")
                 raise MeshsimError(
-                    f"after {limit:.0f} s there is still no word of {WORDS[word]} from {names};"
+                    f"no report of {REPORTS[word]} from {names} after {limit:.0f} s;"
                     " is the machine too busy for so many processes?"
                 ) from None
             if word in message and process in missing:
                 heard[process] = message[word]
                 missing.remove(process)
-                if len(heard) % TELL_EVERY == 0:
-                    self._tell(f"heard from {len(heard):,} of {len(members):,} processes")
+                if len(heard) % PROGRESS_EVERY == 0:
+                    self._progress(f"heard from {len(heard):,} of {len(members):,} processes")
             elif process in missing or "ended" not in message or word != "rows":
                 self._note(process, message)
         return heard
@@ -336,23 +333,23 @@ class LiveMesh:
     # ---- ending -------------------------------------------------------------------------------------
 
     def stop(self) -> dict[tuple[str, str], Mapping[str, NDArray[Any]]]:
-        """Ends everybody; what each has written down, by (role, id).
+        """Ends everybody; what each has recorded, by (role, id).
 
         Raises:
             MeshsimError: somebody has died.
         """
-        self._tell("collecting")
+        self._progress("collecting")
         for member in self._members.values():
             member.send({"stop": True})
         heard = self._await("rows", list(self._members.values()))
         rows: dict[tuple[str, str], Mapping[str, NDArray[Any]]] = {
             **{key: member.rows(heard[member]) for key, member in self._members.items()},
-            **{("proxy", id_): written for id_, written in self.proxies.collect(self.base).items()},
+            **{("proxy", id_): each for id_, each in self.proxies.collect(self.base).items()},
         }
         self.troubles |= self.proxies.troubles
         self.keeper.insist()  # with its folder Envoys' logs go, which then read as empty
         return rows
 
 
-WORDS = {"listening": "its port", "ready": "being ready", "rows": "what it has measured"}
+REPORTS = {"listening": "its port", "ready": "being ready", "rows": "what it has measured"}
 NAMES = {"proxy": "proxy", "service": "service", "load": "load generator"}

@@ -60,7 +60,7 @@ def new_alarm(loop: asyncio.AbstractEventLoop, ring: Callable[[], None]) -> Alar
     return TimerAlarm(loop, ring) if timerfd.AVAILABLE else LoopAlarm(loop, ring)
 
 
-class TimerAlarm:
+class TimerAlarm(Alarm):
     """An alarm that is a descriptor which the loop reads (Linux)."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, ring: Callable[[], None]) -> None:
@@ -70,15 +70,12 @@ class TimerAlarm:
         loop.add_reader(self._timer.fd, self._due)
 
     def set(self, when: float) -> None:
-        """Rings at `when`."""
         self._timer.arm(when)
 
     def cancel(self) -> None:
-        """Does not ring."""
         self._timer.disarm()
 
     def close(self) -> None:
-        """Rings nevermore."""
         self._loop.remove_reader(self._timer.fd)
         self._timer.close()
 
@@ -87,7 +84,7 @@ class TimerAlarm:
         self._ring()
 
 
-class LoopAlarm:
+class LoopAlarm(Alarm):
     """An alarm that is a timer of the loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, ring: Callable[[], None]) -> None:
@@ -96,16 +93,13 @@ class LoopAlarm:
         self._handle: asyncio.TimerHandle | None = None
 
     def set(self, when: float) -> None:
-        """Rings at `when`."""
         self.cancel()
         self._handle = self._loop.call_later(max(0.0, when - time.monotonic()), self._ring)
 
     def cancel(self) -> None:
-        """Does not ring."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
 
     def close(self) -> None:
-        """Rings nevermore."""
         self.cancel()

@@ -1,4 +1,4 @@
-"""From what the processes of a live mesh have written down to the tables of `meshsim.measure.records`.
+"""From what the processes of a live mesh have recorded to the tables of `meshsim.measure.records`.
 
 Each process knows its part: the load generator the client's requests, each caller's proxy its calls and
 tries, each service the visits that it had. They are put together by their keys, which travelled with them.
@@ -97,7 +97,7 @@ def merge(
         scenario: that ran.
         seed: of the run.
         engine: what ran it: ``live``, or ``envoy``.
-        parts: what each process has written down, by role and id.
+        parts: what each process has recorded, by role and id.
         ending: how it ended.
     """
     topology = Topology(scenario)
@@ -157,9 +157,9 @@ def _column(pieces: Sequence[NDArray[Any]], kind: str) -> NDArray[Any]:
 
 def visits_of(parts: Mapping[tuple[str, str], Rows], ids: Sequence[str]) -> Table:
     """All visits from time 0 on, in order of arrival."""
-    # a program of the user's own writes nothing down: its proxy does
-    written = {id_: parts.get(("service", id_)) or parts.get(("proxy", id_), {}) for id_ in ids}
-    visits = {("service", id_): rows for id_, rows in written.items()}
+    # a program of the user's own records nothing: its proxy does
+    recorded = {id_: parts.get(("service", id_)) or parts.get(("proxy", id_), {}) for id_ in ids}
+    visits = {("service", id_): rows for id_, rows in recorded.items()}
     return gather(visits, "service", "visits", VISITS, "arrived")
 
 

@@ -13,7 +13,7 @@ PROBE_TIMEOUT = 0.5
 
 NO_DOMAIN = r"(?:localhost|[0-9.]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?"
 """A Host that is no name of a domain: that of a web page may be made to stand for this machine (DNS
-rebinding), so what a page must not read is told under an address only."""
+rebinding), so what a page must not read is given under an address only."""
 
 
 def own_address(host: str) -> str:

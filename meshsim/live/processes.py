@@ -32,7 +32,7 @@ STARTING = 30.0
 """How long the keeper may take to answer, s: a busy machine imports slowly."""
 ENDING = 10.0
 REASON_LIMIT = 1.0
-"""The end of a process is told by two lines, of which that with the reason may be so much later, s."""
+"""The end of a process is reported by two lines, of which that with the reason may come so much later, s."""
 GONE = (
     "the process that starts the others, and ends them, has ended: somebody has killed it, or memory ran out"
 )
@@ -75,8 +75,8 @@ class Process:
         if self.code is not None:
             how = f" with signal {-self.code}" if self.code < 0 else f" with code {self.code}"
         tail = self.tail()
-        last_words = f"; the last that it said:\n{tail}" if tail else " and said nothing"
-        return MeshsimError(f"{self.name} has ended{how}{last_words}")
+        output = f"; its last output:\n{tail}" if tail else " without any output"
+        return MeshsimError(f"{self.name} has ended{how}{output}")
 
 
 class Member(Process):
@@ -93,7 +93,7 @@ class Member(Process):
         threading.Thread(target=self._listen, args=(incoming, events), daemon=True).start()
 
     def send(self, message: Message) -> None:
-        """Tells it something; that it has ended is told by its last event."""
+        """Tells it something; its last event reports that it has ended."""
         with self._lock, contextlib.suppress(BrokenPipeError):
             left = memoryview(json.dumps(message).encode() + b"\n")
             while left and self._outgoing >= 0:
@@ -123,7 +123,7 @@ class Member(Process):
         return MeshsimError(f"{self.name}: {OWN_ERROR}: {what}")
 
     def rows(self, payload: bytes) -> Rows:
-        """What it has written down.
+        """What it has recorded.
 
         NOTE: one thread reads them all: NumPy reads a header with `ast.literal_eval`, which fails where
         another thread is at the same (CPython gh-106905).
@@ -238,7 +238,7 @@ class Keeper:
     def fork(self, name: str, roles: Mapping[str, str]) -> Member:
         """A child of our own (`meshsim.live.child`)."""
         member = Member(name, self._log(name))
-        with self._told(name):
+        with self._blames(name):
             incoming, its_outgoing = os.pipe()
             its_incoming, outgoing = os.pipe()
             log = member.log.open("wb")
@@ -269,7 +269,7 @@ class Keeper:
         program = Process(name, self._log(name))
         where = None if folder is None else str(folder)
         request = {"run": list(command), "env": dict(env), "folder": where}
-        with self._told(name), program.log.open("ab") as log:  # it goes on at its end if it is shortened
+        with self._blames(name), program.log.open("ab") as log:  # it goes on at its end if it is shortened
             answer = self._ask(request, [log.fileno()])
         self._register(program, answer)
         return program
@@ -279,7 +279,7 @@ class Keeper:
         self._ask({"signal": process.pid, "number": number})
 
     @contextlib.contextmanager
-    def _told(self, name: str) -> Iterator[None]:
+    def _blames(self, name: str) -> Iterator[None]:
         """Says what it is that can't be started, and why."""
         try:
             yield
@@ -319,7 +319,8 @@ class Keeper:
             answer = self._answers.get(timeout=STARTING)
         except queue.Empty:
             raise MeshsimError(
-                f"the process that starts the others is silent for {STARTING:g} s; is the machine busy?"
+                f"the process that starts the others has not answered for {STARTING:g} s;"
+                " is the machine busy?"
             ) from None
         if "gone" in answer:
             self._answers.put(answer)
@@ -344,7 +345,7 @@ class Keeper:
         process = self._processes.get(pid)
         if process is not None and process.code is None:
             process.code = code
-            if not isinstance(process, Member):  # of a member the end of its line is told, after all it said
+            if not isinstance(process, Member):  # a member ends its line itself, after all it said
                 self.events.put((process, {"ended": True}))
 
     # ---- ending -------------------------------------------------------------------------------------

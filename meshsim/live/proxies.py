@@ -81,7 +81,7 @@ class Proxies(ABC):
         return {}
 
     def collect(self, base: float) -> Mapping[str, Rows]:
-        """Ends proxies that are no members; what each has written down, by id.
+        """Ends proxies that are no members; what each has recorded, by id.
 
         Args:
             base: scenario time 0 on the monotonic clock, s.

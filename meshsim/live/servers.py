@@ -76,6 +76,11 @@ class Listening:
             self.server.close()
             self.server = None
 
+    def disappear(self, abort: Callable[[], None]) -> None:
+        """Nothing listens, and every connection is reset, which `abort` does."""
+        self.refuse()
+        abort()
+
     def reopen(self) -> None:
         """Listens again on the same port."""
         self._reopening = asyncio.get_running_loop().create_task(self._reopen())
@@ -140,18 +145,3 @@ def schedule_outages(
             yield PodDown(go, come, downs)
 
     on_clock(clock, scenario.events, changes)
-
-
-def disconnect(listening: Listening, abort: Callable[[], None]) -> Callable[[], None]:
-    """What makes a server disappear: nothing listens, and every connection is reset.
-
-    Args:
-        listening: its socket.
-        abort: resets the connections to it.
-    """
-
-    def go() -> None:
-        listening.refuse()
-        abort()
-
-    return go

@@ -1,4 +1,4 @@
-"""What a proxy counts of an edge while it runs, as it tells the launcher twice a second.
+"""What a proxy counts of an edge while it runs, as it reports to the launcher twice a second.
 
 Everything is counted since the start, so that a report may be lost, and the sum over proxies, or the
 difference of two reports, is what was counted in both, or in between. Latencies are in the buckets of
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from meshsim.mesh.histogram import bucket, representative
+from meshsim.mesh.histogram import representative
 
 Message = dict[str, Any]
 
@@ -43,21 +43,14 @@ class EdgeCounts:
     pending: int = 0
     latency: Counter[int] = field(default_factory=Counter)
 
-    def answered(self, status: int, latency: float) -> None:
-        """Counts a call's end, `latency` s after its start."""
-        self.calls += 1
-        if status < 400:
-            self.ok += 1
-        self.latency[bucket(latency)] += 1
-
     def message(self) -> Message:
-        """As it is told."""
+        """As it is sent."""
         numbers = {name: getattr(self, name) for name in NUMBERS}
         return {**numbers, "latency": [list(item) for item in self.latency.items()]}
 
     @classmethod
     def of(cls, message: Mapping[str, Any]) -> EdgeCounts:
-        """What a message tells."""
+        """The counts in a message."""
         latency = Counter(dict(message["latency"]))
         return cls(**{name: message[name] for name in NUMBERS}, latency=latency)
 
@@ -89,6 +82,11 @@ class EdgeCounts:
 
 NUMBERS = tuple(each.name for each in fields(EdgeCounts) if each.name != "latency")
 NOW = ("ejected", "active", "pending")
+
+
+def edge_report(edges: dict[str, Message]) -> Message:
+    """What a proxy reports: the message of each edge, and how much is under way."""
+    return {"edges": edges, "active": sum(edge["active"] + edge["pending"] for edge in edges.values())}
 
 
 def by_edge(reports: Iterable[Mapping[str, Any]]) -> dict[str, EdgeCounts]:

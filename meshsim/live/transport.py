@@ -45,10 +45,7 @@ class Pool:
         opening: what becomes a connection, or fails.
     """
 
-    address: Address
     name: str
-    cluster: Cluster
-    host: Host
     idle: list[ClientConnection]
     opening: set[asyncio.Task[None]]
 
@@ -67,19 +64,13 @@ class Pool:
             connection.close()
 
     def stop_opening(self) -> None:
-        """Gives up the connections that are being opened; nobody is told."""
+        """Gives up the connections that are being opened; nothing is reported."""
         for task in self.opening:
             task.cancel()
 
 
 class Outgoing:
     """What an attempt sends: a head, and as much of the body as there is."""
-
-    head: bytes
-    body: bytes
-    whole: bool
-    method: bytes
-    chunked: bool
 
     def __init__(self, head: bytes, body: bytes, whole: bool, method: bytes, chunked: bool) -> None:
         self.head = head
@@ -100,20 +91,14 @@ class SocketTransport(Transport):
         limits: of connections.
     """
 
-    clock: LiveClock
-    addresses: dict[str, Address]
     limits: Limits
     links: dict[int, Link]
     pools: dict[Host, Pool]
 
     def __init__(
-        self,
-        clock: LiveClock,
-        addresses: dict[str, Address],
-        links: dict[int, Link] | None = None,
-        changing: bool = False,
-        limits: Limits | None = None,
-    ) -> None:
+        self, clock: LiveClock, addresses: dict[str, Address], links: dict[int, Link] | None = None,
+        changing: bool = False, limits: Limits | None = None,
+    ) -> None:  # fmt: skip
         self.clock = clock
         self.addresses = addresses
         self.limits = limits or Limits()
@@ -137,7 +122,7 @@ class SocketTransport(Transport):
         pool = self.pools.get(host)
         if pool is None:
             address = self.addresses.get(host.name)
-            if address is None:  # not told yet
+            if address is None:  # not known yet
                 loop.call_soon(self._lost_way, cluster, host)
                 return
             pool = self.pools[host] = Pool(address, cluster, host)
@@ -227,15 +212,11 @@ class Delivery(Reply):
         rest: the body that came with it.
     """
 
-    transport: SocketTransport
-    attempt: Attempt
-    waited_for: bool
     connection: ClientConnection | None
     pool: Pool | None
     link: Link | None
     crossing: Crossing | None
     response: ResponseHead | None
-    rest: bytes
 
     def __init__(self, transport: SocketTransport, attempt: Attempt) -> None:
         self.transport = transport
@@ -365,8 +346,8 @@ class Delivery(Reply):
             crossing.cancel()
             self.drop()
         else:  # the request still arrives, before the word that nobody waits
-            told = max(now + link.travel(self.attempt.key, LINK_NOTICE), crossing.arrives)
-            self.transport.clock.at(told, AbandonNotice(self), 0)
+            arrives = max(now + link.travel(self.attempt.key, LINK_NOTICE), crossing.arrives)
+            self.transport.clock.at(arrives, AbandonNotice(self), 0)
 
     def _send_over(
         self, link: Link, purposes: tuple[int, int], arrive: Callable[[float], None], now: float
@@ -377,8 +358,6 @@ class Delivery(Reply):
 
 class AbandonNotice(Event):
     """The word, on its way over a link, that a caller has given up."""
-
-    delivery: Delivery
 
     def __init__(self, delivery: Delivery) -> None:
         self.delivery = delivery

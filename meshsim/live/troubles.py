@@ -1,4 +1,4 @@
-"""What goes wrong in a process of the mesh and is not the scenario's doing: and is told with the results."""
+"""What goes wrong in a process and is not the scenario's doing; it is reported with the results."""
 
 from __future__ import annotations
 

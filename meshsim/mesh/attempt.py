@@ -131,22 +131,13 @@ class Attempt(Stream):
         exchange: the transport's own.
     """
 
-    call: Caller
     cluster: Cluster
     step: int
-    kind: int
     extra: bool
     elder: Attempt | None
     younger: Attempt | None
-    slot: bool
-    number: int
     key: Key
-    row: int
     flag: int
-    sent_at: float
-    attached: bool
-    closing: bool
-    lasting: bool
     exchange: object
 
     def __init__(self, call: Caller, kind: int, slot: bool) -> None:

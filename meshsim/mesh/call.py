@@ -64,8 +64,6 @@ class Owner(Event):
 class HedgeTimer(Timer):
     """The next opportunity of a call to hedge."""
 
-    call: Call
-
     def __init__(self, call: Call) -> None:
         super().__init__()
         self.call = call
@@ -91,16 +89,11 @@ class Call(Caller):
     owner: Owner | None
     row: int
     step: int
-    status: int
     flags: int
-    optional: bool
     sibling: Call | None
     host: Host | None
-    retried: int
-    hedged: int
     hedging: HedgeTimer | None
     span: Key
-    start: float
 
     def __init__(
         self, route: Route, owner: Owner, request: Request, key: Key, extra: bool, now: float

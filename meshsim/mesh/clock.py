@@ -57,8 +57,6 @@ class Timer(Event):
         deadlines: the list; None while no time-out is running.
     """
 
-    due: float
-    turn: int
     sooner: Timer | None
     later: Timer | None
     deadlines: Deadlines | None
@@ -89,9 +87,6 @@ class Deadlines(Event):
         armed: turn of the timer whose event is on the clock; -1 for none.
     """
 
-    clock: Clock
-    duration: float
-    armed: int
     head: Timer | None
     tail: Timer | None
 

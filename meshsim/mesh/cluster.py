@@ -93,14 +93,7 @@ class Host(Endpoint):
         head, tail: the pending queue.
     """
 
-    replica: int
-    version: str
     cluster: Cluster | None
-    connections: int
-    opening: int
-    idle: int
-    drains: int
-    pending: int
     head: Stream | None
     tail: Stream | None
 
@@ -160,19 +153,7 @@ class Cluster(Event):
         due: when it will be told of changes that wait for others, s; inf: none wait.
     """
 
-    clock: Clock
-    recorder: Recorder
-    transport: Transport
-    edge: int
-    hosts: list[Host]
     available: list[Endpoint]
-    balancer: Balancer
-    breaker: CircuitBreaker
-    detection: OutlierDetection
-    budget: Budget
-    broken: int
-    armed: bool
-    generation: int
     updated: float
     due: float
 

@@ -15,7 +15,6 @@ END = 1
 class Overrides:
     """Values that replace a configured one while they last; the latest to begin counts."""
 
-    configured: float
     in_force: dict[Disruption, float]
 
     def __init__(self, configured: float) -> None:
@@ -73,10 +72,6 @@ class Disruption(Event):
 class Slowness(Disruption):
     """A replica works slower; `factors` is shared by all that slow it."""
 
-    replica: Replica
-    factors: Overrides
-    factor: float
-
     def __init__(self, replica: Replica, factors: Overrides, factor: float) -> None:
         self.replica = replica
         self.factors = factors
@@ -92,10 +87,6 @@ class Slowness(Disruption):
 @final
 class Errors(Disruption):
     """A replica fails more often, or less."""
-
-    replica: Replica
-    ratios: Overrides
-    ratio: float
 
     def __init__(self, replica: Replica, ratios: Overrides, ratio: float) -> None:
         self.replica = replica
@@ -113,8 +104,6 @@ class Errors(Disruption):
 class Outage(Disruption):
     """A replica is gone."""
 
-    replica: Replica
-
     def __init__(self, replica: Replica) -> None:
         self.replica = replica
 
@@ -128,10 +117,6 @@ class Outage(Disruption):
 @final
 class Slowdown(Disruption):
     """A link is slower."""
-
-    link: Link
-    factors: Overrides
-    factor: float
 
     def __init__(self, link: Link, factors: Overrides, factor: float) -> None:
         self.link = link
@@ -148,10 +133,6 @@ class Slowdown(Disruption):
 @final
 class Loss(Disruption):
     """A link loses more, or less."""
-
-    link: Link
-    ratios: Overrides
-    ratio: float
 
     def __init__(self, link: Link, ratios: Overrides, ratio: float) -> None:
         self.link = link

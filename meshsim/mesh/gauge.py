@@ -20,12 +20,6 @@ class Gauge:
         bins: the integral per bin, s.
     """
 
-    origin: float
-    width: float
-    most: int
-    value: int
-    since: float
-    room: int
     bins: array[float]
 
     def __init__(self, origin: float, width: float, most: int) -> None:

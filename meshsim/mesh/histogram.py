@@ -68,13 +68,7 @@ class Histogram:
         least, most: the shortest and the longest, s; 0 where there are none.
     """
 
-    low: int
     counts: array[int]
-    count: int
-    total: float
-    rest: float
-    least: float
-    most: float
 
     def __init__(self) -> None:
         self.low = 0

@@ -27,7 +27,6 @@ class Transit(Transport):
         watch: told when there are none left.
     """
 
-    visits: int
     watch: Event | None
 
     def __init__(self) -> None:
@@ -54,11 +53,6 @@ class Journey(Visit):
     """
 
     attempt: Attempt | None
-    network: Transit
-    link: Link
-    arrives: float
-    transmissions: int
-    travel: float
 
     def __init__(self, attempt: Attempt, network: Transit, replica: Replica, link: Link) -> None:
         super().__init__(
@@ -168,8 +162,6 @@ class Journey(Visit):
 @final
 class Notice(Event):
     """The word, on its way, that a caller has given up."""
-
-    visit: Visit
 
     def __init__(self, visit: Visit) -> None:
         self.visit = visit

@@ -27,10 +27,6 @@ class Link:
         factor: on the latency, in force now.
     """
 
-    latency: Distribution
-    loss_ratio: float
-    factor: float
-
     def __init__(self, latency: Distribution, loss_ratio: float) -> None:
         self.latency = latency
         self.loss_ratio = loss_ratio

@@ -35,12 +35,7 @@ class Client:
         watch: told when there is nothing under way and nothing to come.
     """
 
-    clock: Clock
-    recorder: Recorder
     until: float
-    sampling: float
-    unfinished: int
-    sources: int
     watch: Event | None
 
     def __init__(self, clock: Clock, recorder: Recorder, duration: float, sampling: float) -> None:
@@ -67,11 +62,6 @@ class ClientRequest(Owner):
         row: its number in the recorder.
         load: its load's number.
     """
-
-    client: Client
-    user: User | None
-    row: int
-    load: int
 
     def __init__(self, client: Client, user: User | None, row: int, load: int) -> None:
         self.client = client
@@ -117,14 +107,6 @@ class Intensity:
         searching: whether the last time that was found is no arrival, but where to go on looking for it.
         until: arrivals later than this are of no interest, s.
     """
-
-    starts: list[float]
-    rates: list[float]
-    slopes: list[float]
-    piece: int
-    passed: float
-    searching: bool
-    until: float
 
     def __init__(self, starts: list[float], rates: list[float], slopes: list[float], until: float) -> None:
         self.starts = starts
@@ -180,12 +162,6 @@ class Modulated(Intensity):
         changes: when the last of them ends, s.
     """
 
-    key: Key
-    state_rates: list[float]
-    means: list[float]
-    stays: int
-    changes: float
-
     def __init__(self, key: Key, state_rates: list[float], means: list[float], until: float) -> None:
         super().__init__([], [], [], until)
         self.key = key
@@ -219,13 +195,6 @@ class Source(Event):
         priority: of the requests.
         count: requests so far.
     """
-
-    client: Client
-    route: Route
-    number: int
-    key: Key
-    priority: int
-    count: int
 
     def __init__(self, client: Client, route: Route, number: int, key: Key, priority: int) -> None:
         self.client = client
@@ -276,10 +245,6 @@ class RateLoad(OpenLoad):
         due: the integral at the next arrival.
     """
 
-    intensity: Intensity
-    random: bool
-    due: float
-
     def __init__(
         self,
         client: Client,
@@ -311,8 +276,6 @@ class RateLoad(OpenLoad):
 class TraceLoad(OpenLoad):
     """Arrivals at given times."""
 
-    times: list[float]
-
     def __init__(
         self, client: Client, route: Route, number: int, key: Key, priority: int, times: list[float]
     ) -> None:
@@ -336,10 +299,6 @@ class User(Source):
         last: when the last request was sent, s.
         repeated: requests sent at that instant.
     """
-
-    pause: Distribution
-    last: float
-    repeated: int
 
     def __init__(
         self, client: Client, route: Route, number: int, key: Key, priority: int, pause: Distribution

@@ -28,11 +28,6 @@ class Mesh(Event):
         network: the transport.
     """
 
-    clock: Clock
-    recorder: Recorder
-    tracer: Tracer
-    network: Network
-    client: Client
     replicas: dict[str, Replica]
     links: dict[tuple[str, str], Link]
     edges: list[tuple[str, str]]

@@ -26,15 +26,9 @@ class Policy:
         clusters: where calls go.
     """
 
-    rule: RetryRule
-    retries: bool
     timeouts: Deadlines | None
     try_timeouts: Deadlines | None
     hedges: Deadlines | None
-    hedge: Hedge
-    fault: FaultInjection
-    split: WeightedSplit
-    clusters: list[Cluster]
 
     def __init__(
         self, clock: Clock, rule: RetryRule, retries: bool, timeout: float, try_timeout: float, hedge: Hedge,

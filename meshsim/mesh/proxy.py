@@ -30,13 +30,7 @@ class Proxy:
         routes: by number of the edge.
     """
 
-    clock: Clock
-    recorder: Recorder
-    tracer: Tracer
-    transport: Transport
-    number: int
     key: Key
-    station: Station
     routes: dict[int, Route]
 
     def __init__(
@@ -74,9 +68,6 @@ class Route:
     tracer: Tracer
     transport: Transport
     station: Station
-    edge: int
-    policy: Policy
-    bucket: TokenBucket | None
 
     def __init__(self, proxy: Proxy, edge: int, policy: Policy, bucket: TokenBucket | None) -> None:
         self.clock = proxy.clock

@@ -57,7 +57,6 @@ class Queue:
 
     head: Waiting | None
     tail: Waiting | None
-    length: int
 
     def __init__(self) -> None:
         self.head = None

@@ -30,11 +30,6 @@ class ScriptStep:
         sleep: how long; None for a call.
     """
 
-    edge: int
-    probability: float
-    optional: bool
-    sleep: Distribution | None
-
     def __init__(self, edge: int, probability: float, optional: bool, sleep: Distribution | None) -> None:
         self.edge = edge
         self.probability = probability
@@ -54,14 +49,6 @@ class Workload:
         when_abandoned: FINISH, LEAVE_QUEUE or STOP.
         stages: of the script, each a list of steps that start together.
     """
-
-    time: Distribution
-    error_ratio: float
-    workers: int
-    room: int
-    holds_worker: bool
-    when_abandoned: int
-    stages: list[list[ScriptStep]]
 
     def __init__(
         self, time: Distribution, error_ratio: float, workers: int, room: int, holds_worker: bool,
@@ -91,23 +78,10 @@ class Replica:
         hosts: it, as its callers see it: those that have had connections to it.
     """
 
-    clock: Clock
-    recorder: Recorder
-    tracer: Tracer
-    number: int
-    name: str
-    workload: Workload
-    queue: Queue
-    proxy: Proxy
-    downs: int
-    slow: float
     error_ratio: float
-    busy: int
     eldest: Waiting | None
     youngest: Waiting | None
     hosts: list[Host]
-    busy_gauge: Gauge
-    queue_gauge: Gauge
 
     def __init__(
         self, clock: Clock, recorder: Recorder, tracer: Tracer, number: int, name: str, workload: Workload,

@@ -19,12 +19,6 @@ class Request:
         sampled: whether its spans are kept.
     """
 
-    row: int
-    key: Key
-    start: float
-    priority: int
-    sampled: bool
-
     def __init__(self, row: int, key: Key, start: float, priority: int, sampled: bool) -> None:
         self.row = row
         self.key = key

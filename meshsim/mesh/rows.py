@@ -26,8 +26,6 @@ class RowRecorder(Recorder):
         room_requests, room_calls, room_attempts: rows that there is room for.
     """
 
-    duration: float
-    requests: int
     room_requests: int
     request_load: array[int]
     request_start: array[float]
@@ -36,7 +34,6 @@ class RowRecorder(Recorder):
     request_flags: array[int]
     request_attempts: array[int]
     request_host: array[int]
-    calls: int
     room_calls: int
     call_edge: array[int]
     call_request_start: array[float]
@@ -45,7 +42,6 @@ class RowRecorder(Recorder):
     call_status: array[int]
     call_flags: array[int]
     call_extra: array[int]
-    attempts: int
     room_attempts: int
     attempt_edge: array[int]
     attempt_replica: array[int]

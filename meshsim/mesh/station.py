@@ -20,8 +20,6 @@ class Station:
         free: whether it is so; whoever asks this first need not enter.
     """
 
-    free: bool
-
     def __init__(self) -> None:
         self.free = True
 
@@ -42,10 +40,6 @@ class Pass(Event):
         life: of the station, when it came.
     """
 
-    station: WorkerStation
-    event: Event
-    step: int
-    lasts: float
     life: int
 
     def __init__(self, station: WorkerStation, event: Event, step: int, lasts: float) -> None:
@@ -73,12 +67,7 @@ class WorkerStation(Station):
         life: grows when all that is inside is lost.
     """
 
-    clock: Clock
-    time: Distribution
-    workers: int
-    working: int
     waiting: deque[Pass]
-    life: int
 
     def __init__(self, clock: Clock, time: Distribution, workers: int) -> None:
         self.free = False

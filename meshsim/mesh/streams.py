@@ -36,10 +36,6 @@ class Outcomes:
             failures without a flag the status, negative.
     """
 
-    arrived: int
-    ok: int
-    failed: int
-    cancelled: int
     latency: Histogram
     reasons: dict[int, int]
 
@@ -75,11 +71,6 @@ class Tries:
         total: of them `retries` and `hedges`.
         originals: those with no retry or hedge in their ancestry.
     """
-
-    total: int
-    retries: int
-    hedges: int
-    originals: int
 
     def __init__(self) -> None:
         self.total = 0
@@ -126,7 +117,6 @@ class Flow:
     present: Gauge
     live: Histogram
     packed: array[int]
-    rows: int
 
     def __init__(self, origin: float, width: float, most: int) -> None:
         self.offered = integers(BINS)
@@ -223,11 +213,6 @@ class StreamRecorder(Recorder):
         ejected_from: how often in the measured time and the drain, by edge · replicas + replica.
     """
 
-    origin: float
-    width: float
-    most: int
-    start: float
-    bin: int
     until: float
     room: int
     service_of: array[int]

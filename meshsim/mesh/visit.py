@@ -47,21 +47,8 @@ class Visit(Waiting):
         child: the first call of the current stage; `Call.sibling` leads to the others.
     """
 
-    replica: Replica
-    request: Request
-    row: int
-    number: int
-    kind: int
-    extra: bool
-    arrived: float
-    status: int
     flag: int
     cause: int
-    abandoned: bool
-    stage: int
-    flat: int
-    running: int
-    failed: bool
     child: Call | None
 
     def __init__(
@@ -299,8 +286,6 @@ def cancel_all(child: Call | None, now: float) -> None:
 @final
 class Nap(Event):
     """A sleep of a script."""
-
-    visit: Visit
 
     def __init__(self, visit: Visit) -> None:
         self.visit = visit

@@ -25,9 +25,6 @@ class Backoff:
         ceiling: the largest bound, s.
     """
 
-    base: float
-    ceiling: float
-
     def __init__(self, base: float, ceiling: float) -> None:
         self.base = base
         self.ceiling = ceiling

@@ -38,8 +38,6 @@ class Balancer:
 class RoundRobin(Balancer):
     """One after the other, from a place that differs from proxy to proxy."""
 
-    position: int
-
     def __init__(self, position: int) -> None:
         self.position = position
 
@@ -60,8 +58,6 @@ class Random(Balancer):
 @final
 class LeastRequest(Balancer):
     """The least active of `choices` hosts drawn with replacement; ties keep the first drawn."""
-
-    choices: int
 
     def __init__(self, choices: int) -> None:
         self.choices = choices

@@ -34,10 +34,6 @@ class CircuitBreaker:
     max_connections: int
     max_pending: int
     max_requests: int
-    connections: int
-    pending: int
-    active: int
-    retries: int
 
     def __init__(self, max_connections: int, max_pending: int, max_requests: int) -> None:
         self.limit(max_connections, max_pending, max_requests)

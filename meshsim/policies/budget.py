@@ -29,8 +29,6 @@ class Budget:
         counts_active: whether it depends on what is in flight.
     """
 
-    counts_active: bool
-
     def __init__(self) -> None:
         self.counts_active = False
 
@@ -52,8 +50,6 @@ class Budget:
 class MaxRetries(Budget):
     """Envoy's `max_retries`: so many slots at once."""
 
-    limit: int
-
     def __init__(self, limit: int) -> None:
         self.counts_active = False
         self.limit = limit
@@ -65,9 +61,6 @@ class MaxRetries(Budget):
 @final
 class EnvoyBudget(Budget):
     """Envoy's retry budget: slots below a share of what is in flight, or below a constant."""
-
-    ratio: float
-    min_concurrency: int
 
     def __init__(self, ratio: float, min_concurrency: int) -> None:
         self.counts_active = True
@@ -101,9 +94,6 @@ class LinkerdBudget(Budget):
     reserve: int
     slot: float
     slots: list[int]
-    index: int
-    writer: int
-    since: float
 
     def __init__(self, ratio: float, min_per_second: int, ttl: float, now: float) -> None:
         self.counts_active = False

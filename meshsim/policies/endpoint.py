@@ -17,15 +17,6 @@ class Endpoint:
         fresh: whether it was let back on the last tick.
     """
 
-    name: str
-    index: int
-    active: int
-    consecutive: int
-    multiplier: int
-    ejected: bool
-    returns: float
-    fresh: bool
-
     def __init__(self, name: str, index: int) -> None:
         self.name = name
         self.index = index

@@ -24,11 +24,6 @@ class FaultInjection:
         status: what an aborted call is answered.
     """
 
-    delay_ratio: float
-    delay: Distribution
-    abort_ratio: float
-    status: int
-
     def __init__(self, delay_ratio: float, delay: Distribution, abort_ratio: float, status: int) -> None:
         self.delay_ratio = delay_ratio
         self.delay = delay

@@ -26,9 +26,6 @@ class Hedge:
         limit: opportunities a call has; 0 for none.
     """
 
-    after: float
-    limit: int
-
     def __init__(self, after: float, limit: int) -> None:
         self.after = after
         self.limit = limit

@@ -33,10 +33,6 @@ class TokenBucket:
         whole: what counts as a token.
     """
 
-    burst: float
-    rate: float
-    since: float
-    taken: float
     whole: float
 
     def __init__(self, burst: float, rate: float, now: float) -> None:

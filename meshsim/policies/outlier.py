@@ -39,9 +39,6 @@ class OutlierDetection:
         merge_window: how long a change waits for others, if it follows another, s; 0: none waits.
     """
 
-    detects: bool
-    merge_window: float
-
     def __init__(self) -> None:
         self.detects = False
         self.merge_window = 0.0
@@ -79,14 +76,6 @@ class ConsecutiveErrors(OutlierDetection):
         min_healthy_ratio: below it all hosts are used; 0 never.
         origin: where the grid of ticks begins, s.
     """
-
-    limit: int
-    interval: float
-    base: float
-    ceiling: float
-    max_ratio: float
-    min_healthy_ratio: float
-    origin: float
 
     def __init__(
         self, limit: int, interval: float, base: float, ceiling: float, max_ratio: float, min_healthy_ratio:

@@ -48,8 +48,6 @@ class RetryRule:
         backoff: the wait before each retry.
     """
 
-    attempts: int
-    conditions: int
     backoff: Backoff
 
     def __init__(self, attempts: int = 1, conditions: int = FIVE_XX, backoff: Backoff | None = None) -> None:

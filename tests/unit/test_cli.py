@@ -341,5 +341,5 @@ def test_closed_streams_are_no_reason_to_fail(small, closed: str) -> None:
 
 def test_a_message_of_several_lines_is_one_problem(capsys) -> None:
     with pytest.raises(typer.Exit), told(False):
-        raise MeshsimError("it has ended; the last that it said:\n  bye")
-    assert capsys.readouterr().err == "meshsim: it has ended; the last that it said:\n    bye\n"
+        raise MeshsimError("it has ended; its last output:\n  bye")
+    assert capsys.readouterr().err == "meshsim: it has ended; its last output:\n    bye\n"

@@ -4,7 +4,7 @@ The independent referee. meshsim's own proxy decides with the classes that the e
 wrong in the same way, only somebody else's proxy can tell. So the same scenario runs behind real Envoys, one
 for every sidecar and one for the client.
 
-    scenario ──► refuse      what an Envoy can't do is told by name, before anything starts
+    scenario ──► refuse      what an Envoy can't do is reported by key, before anything starts
              ──► documents   bootstrap, LDS, CDS and RDS of one proxy: pure functions (resources, policy)
              ──► Envoy       writes them to a folder, runs the process, pushes changes (process)
                   └─► its logs ──► CallRow, TryRow, Ejection      what every call did (accesslog)

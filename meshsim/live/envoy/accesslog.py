@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from meshsim.errors import MeshsimError
 from meshsim.live.context import ATTEMPT_COUNT, Context, parse_context, stream_key
-from meshsim.live.envoy.forms import Json
+from meshsim.live.envoy.numbers import Json
 
 LOGGER = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
 FIELDS = {
@@ -226,13 +226,6 @@ class CallLog:
         return self._log.more(lambda line: _call(line, self._caller, self._replicas, wall_start), ended=ended)
 
 
-def read_calls(
-    file: Path, id_: str, replicas: Mapping[tuple[str, int], str], wall_start: float = 0.0
-) -> list[CallRow]:
-    """All calls in an access log; see `CallLog`."""
-    return CallLog(file, id_, replicas).more(wall_start)
-
-
 def read_tries(
     file: Path, replicas: Mapping[tuple[str, int], str], wall_start: float = 0.0, *, ended: bool = False
 ) -> list[TryRow]:
@@ -296,9 +289,9 @@ def _start(line: Line, wall_start: float) -> float:
 
 def _whose(line: Line) -> tuple[int, Context | None]:
     """The key of the call, and what else its header says, if that is of meshsim's making."""
-    told = (line["x_meshsim"] or "").encode()
-    context = parse_context(told)
-    return (stream_key(told), None) if context is None else (int(context.key), context)
+    value = (line["x_meshsim"] or "").encode()
+    context = parse_context(value)
+    return (stream_key(value), None) if context is None else (int(context.key), context)
 
 
 def _address(line: Line) -> tuple[str, int]:

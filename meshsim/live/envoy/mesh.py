@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import shutil
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from heapq import heappop, heappush
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from meshsim import random
-from meshsim.live.envoy.accesslog import CallLog, CallRow
+from meshsim.live.envoy.accesslog import CallLog
 from meshsim.live.envoy.process import Envoy
 from meshsim.live.envoy.refusals import refuse
 from meshsim.live.envoy.resources import CLUSTER_OF, INBOUND
@@ -26,8 +25,9 @@ from meshsim.live.envoy.rows import rows
 from meshsim.live.merge import hedged
 from meshsim.live.processes import Member, Message
 from meshsim.live.proxies import Address, Heard, Listeners, Proxies, url
+from meshsim.live.proxy.route import Passed
 from meshsim.live.servers import schedule_outages
-from meshsim.live.stats import EdgeCounts
+from meshsim.live.stats import edge_report
 from meshsim.mesh.clock import Clock, Event
 from meshsim.scenario.events import Events
 from meshsim.scenario.model import Scenario
@@ -35,7 +35,7 @@ from meshsim.scenario.names import file_name
 from meshsim.scenario.push import Receiver
 from meshsim.scenario.topology import Topology
 
-STUCK = "it did not end when asked to and was killed; what it had not written down is missing"
+STUCK = "it did not end when asked to and was killed; what it had not recorded is missing"
 
 GAUGES = {
     "active": "upstream_rq_active",
@@ -106,8 +106,8 @@ class Envoys(Proxies):
         self._schedule(topology, seed)
         self._logs: dict[str, CallLog] = {}
         self._hedged = hedged(scenario)
-        self._counts = {
-            id_: {service: EdgeCounts() for service in envoy.proxy.upstreams}
+        self._passed = {
+            id_: {service: Passed() for service in envoy.proxy.upstreams}
             for id_, envoy in self._envoys.items()
         }
 
@@ -163,33 +163,25 @@ class Envoys(Proxies):
 
     def _stats(self, id_: str, envoy: Envoy) -> Message:
         """What has passed on each edge since the start, and what is under way."""
-        counts = self._counts[id_]
+        passed = self._passed[id_]
         for call in self._logs[id_].more() if id_ in self._logs else []:
-            if call.listener != INBOUND and call.service in counts:
-                self._count(counts[call.service], call)
-        for service, count in counts.items():
-            gauges = Counter[str]()
+            if call.listener != INBOUND and call.service in passed:
+                hedges = (call.caller, call.service) in self._hedged
+                passed[call.service].answered(call.status, call.end - call.start, call.attempts, hedges)
+        edges = {}
+        for service, each in passed.items():
+            counts = each.counts()
             for name, value in envoy.stats(CLUSTER_OF.format(service)).items():
                 for own, its in GAUGES.items():
-                    gauges[own] += value if name.endswith(f".{its}") else 0
-            for own in GAUGES:
-                setattr(count, own, gauges[own])
-        told = {f"{envoy.proxy.caller} -> {service}": count.message() for service, count in counts.items()}
-        return {"edges": told, "active": sum(edge["active"] + edge["pending"] for edge in told.values())}
-
-    def _count(self, count: EdgeCounts, call: CallRow) -> None:
-        count.answered(call.status or 499, call.end - call.start)  # the client had gone
-        count.attempts += call.attempts
-        more = max(0, call.attempts - 1)
-        if (call.caller, call.service) in self._hedged:
-            count.hedges += more
-        else:
-            count.retries += more
+                    if name.endswith(f".{its}"):
+                        setattr(counts, own, getattr(counts, own) + value)
+            edges[f"{envoy.proxy.caller} -> {service}"] = counts.message()
+        return edge_report(edges)
 
     # ---- the end -------------------------------------------------------------------------------------
 
     def collect(self, base: float) -> dict[str, dict[str, NDArray[Any]]]:
-        """Ends them; what each has written down, by id.
+        """Ends them; what each has recorded, by id.
 
         Args:
             base: scenario time 0 on the monotonic clock, s.
@@ -200,10 +192,9 @@ class Envoys(Proxies):
         wall_start = time.time() - time.monotonic() + base
         self._settle()
         self.close()
-        return {id_: self._written(envoy, wall_start) for id_, envoy in self._envoys.items()}
+        return {id_: self._recorded(envoy, wall_start) for id_, envoy in self._envoys.items()}
 
-    def _written(self, envoy: Envoy, wall_start: float) -> dict[str, NDArray[Any]]:
-        """What one has written down."""
+    def _recorded(self, envoy: Envoy, wall_start: float) -> dict[str, NDArray[Any]]:
         calls, tries = envoy.calls(wall_start), envoy.tries(wall_start)
         return rows(self.scenario, envoy.proxy.caller, calls, tries, envoy.ejections(wall_start))
 

@@ -25,7 +25,7 @@ defaults that need switching off are those of SEMANTICS 2 to 5, measured on 1.40
 
 from __future__ import annotations
 
-from meshsim.live.envoy.forms import Json, count, duration, fill, share, weights
+from meshsim.live.envoy.numbers import Json, count, duration, fill, share, weights
 from meshsim.scenario.model import Balance, Hedge, Policy, Retries
 
 TYPE = "type.googleapis.com/"
@@ -74,14 +74,14 @@ def retry_policy(retries: Retries) -> Json:
     """When a try is tried again; no predicate narrows the choice of its host."""
     ceiling = max(retries.backoff.ceiling if retries.backoff.base else 0.0, SHORTEST_BACKOFF)
     base = min(max(retries.backoff.base, SHORTEST_BACKOFF), ceiling)
-    written: Json = {
+    config: Json = {
         "retry_on": ",".join(retries.on),
         "num_retries": count(retries.attempts),
         "retry_back_off": {"base_interval": duration(base), "max_interval": duration(ceiling)},
     }
     if retries.per_try_timeout:
-        written["per_try_timeout"] = duration(retries.per_try_timeout)
-    return written
+        config["per_try_timeout"] = duration(retries.per_try_timeout)
+    return config
 
 
 def hedged_tries(hedge: Hedge) -> Json:
@@ -99,7 +99,7 @@ def hedged_tries(hedge: Hedge) -> Json:
 
 def filters(policy: Policy, service: str) -> Json:
     """What the filters before the router do on this route; those that are not named do nothing."""
-    written: Json = {}
+    config: Json = {}
     fault: Json = {}
     if policy.fault.delay is not None and policy.fault.delay.percent:
         time = policy.fault.delay.time.build().mean
@@ -109,10 +109,10 @@ def filters(policy: Policy, service: str) -> Json:
         abort = policy.fault.abort
         fault["abort"] = {"http_status": abort.status, "percentage": share(abort.percent)}
     if fault:
-        written[FAULT] = {"@type": FAULT_TYPE, **fault}
+        config[FAULT] = {"@type": FAULT_TYPE, **fault}
     if policy.rate_limit is not None:
         tokens, seconds = fill(policy.rate_limit.rate)
-        written[RATE_LIMIT] = {
+        config[RATE_LIMIT] = {
             "@type": RATE_LIMIT_TYPE,
             "stat_prefix": service,
             "token_bucket": {
@@ -123,7 +123,7 @@ def filters(policy: Policy, service: str) -> Json:
             "filter_enabled": ALWAYS,
             "filter_enforced": ALWAYS,
         }
-    return written
+    return config
 
 
 def cluster(policy: Policy) -> Json:
@@ -131,16 +131,16 @@ def cluster(policy: Policy) -> Json:
     detection = policy.outlier_detection
     panic = 0.0 if detection is None else detection.min_health_percent
     window = 0.0 if detection is None else detection.merge_window
-    written: Json = {
+    config: Json = {
         "circuit_breakers": {"thresholds": [thresholds(policy)]},
         "load_balancing_policy": balancing(policy.balance),
         "common_lb_config": {
             "healthy_panic_threshold": {"value": round(100 * panic)},
-            "update_merge_window": duration(window),  # not written: Envoy's default would be 1 s
+            "update_merge_window": duration(window),  # left out, Envoy's default would be 1 s
         },
     }
     if detection is not None:
-        written["outlier_detection"] = {
+        config["outlier_detection"] = {
             "consecutive_5xx": count(detection.consecutive_5xx),
             "interval": duration(detection.interval),
             "base_ejection_time": duration(detection.base_ejection_time),
@@ -152,13 +152,13 @@ def cluster(policy: Policy) -> Json:
             "enforcing_success_rate": 0,
             "enforcing_failure_percentage": 0,
         }
-    return written
+    return config
 
 
 def thresholds(policy: Policy) -> Json:
     """The breaker's gauges, and the budget where there is one: it then counts, and `max_retries` does not."""
     limits = policy.circuit_breaker
-    written: Json = {
+    config: Json = {
         "max_connections": count(limits.max_connections),
         "max_pending_requests": count(limits.max_pending),
         "max_requests": count(limits.max_requests),
@@ -166,11 +166,11 @@ def thresholds(policy: Policy) -> Json:
     }
     budget = None if policy.retries is None else policy.retries.budget
     if budget is not None:
-        written["retry_budget"] = {
+        config["retry_budget"] = {
             "budget_percent": {"value": 100 * budget.ratio},
             "min_retry_concurrency": 3 if budget.min_concurrency is None else count(budget.min_concurrency),
         }
-    return written
+    return config
 
 
 def balancing(balance: Balance) -> Json:

@@ -32,7 +32,7 @@ from urllib.parse import quote
 
 from meshsim.errors import MeshsimError
 from meshsim.live.envoy.accesslog import CallLog, CallRow, Ejection, TryRow, read_ejections, read_tries
-from meshsim.live.envoy.forms import Json
+from meshsim.live.envoy.numbers import Json
 from meshsim.live.envoy.resources import (
     ADMIN,
     ADMIN_SOCKET,

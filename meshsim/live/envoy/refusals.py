@@ -1,4 +1,4 @@
-"""What a scenario asks for that an Envoy can't do, told by key before anything starts.
+"""What a scenario asks for that an Envoy can't do, reported by key before anything starts.
 
 Nothing is rounded, left out or replaced by something like it: whoever compares an Envoy with a simulation has
 to know that both were asked the same.
@@ -10,16 +10,8 @@ from collections.abc import Iterator
 
 from meshsim import units
 from meshsim.errors import MeshsimError
-from meshsim.live.envoy import forms
-from meshsim.scenario.model import (
-    ConstantTime,
-    Fault,
-    OutlierDetection,
-    Policy,
-    Retries,
-    Scenario,
-    Time,
-)
+from meshsim.live.envoy import numbers
+from meshsim.scenario.model import ConstantTime, Fault, OutlierDetection, Policy, Retries, Scenario, Time
 from meshsim.scenario.traffic import Event
 
 MILLISECONDS = "Envoy's timers count whole milliseconds"
@@ -40,8 +32,8 @@ def refuse(scenario: Scenario) -> None:
 def refusals(scenario: Scenario) -> list[str]:
     """Every key of a scenario that Envoys can't do, each with why and what to write instead."""
     found = [*_mesh(scenario), *_links(scenario), *_names(scenario)]
-    told = list(dict.fromkeys(_policies(scenario)))
-    found += told
+    reported = list(dict.fromkeys(_policies(scenario)))
+    found += reported
     stages = [scenario]
     for number, event in enumerate(scenario.events):
         found += _event(number, event)
@@ -49,8 +41,8 @@ def refusals(scenario: Scenario) -> list[str]:
             stages.append(scenario.policies_after(number))
             turns = (line for stage in stages for line in _turns(stage, stages[-1]))
             each = dict.fromkeys([*_policies(stages[-1]), *turns])
-            new = [line for line in each if line not in told]
-            told += new
+            new = [line for line in each if line not in reported]
+            reported += new
             found += (f"events[{number}].set: {line}" for line in new)
     return found
 
@@ -106,7 +98,7 @@ def _turns(before: Scenario, after: Scenario) -> Iterator[str]:
 
 
 def _named(scenario: Scenario, caller: str, service: str) -> str:
-    """The policy that is told of an edge: its own, or the service's."""
+    """The policy that is named for an edge: its own, or the service's."""
     own = f"{caller} -> {service}"
     return own if own in scenario.policies else service
 
@@ -122,20 +114,20 @@ def _policy(policy: Policy) -> Refused:
     if policy.outlier_detection is not None:
         yield from _outlier_detection(policy.outlier_detection)
     if policy.rate_limit is not None:
-        if not forms.exact_fill(policy.rate_limit.rate):
+        if not numbers.exact_fill(policy.rate_limit.rate):
             yield "rate_limit.rate", "Envoy adds whole tokens in whole seconds (write such a rate)"
-        if policy.rate_limit.burst > forms.UINT32:
-            yield "rate_limit.burst", f"Envoy's bucket holds at most {forms.UINT32} tokens (write less)"
+        if policy.rate_limit.burst > numbers.UINT32:
+            yield "rate_limit.burst", f"Envoy's bucket holds at most {numbers.UINT32} tokens (write less)"
     if policy.hedge is not None:
         yield from _durations({"hedge.after": policy.hedge.after})
-    if policy.split and not forms.exact_weights(policy.split.values()):
+    if policy.split and not numbers.exact_weights(policy.split.values()):
         yield "split", "Envoy's weights are integers (write integers)"
     yield from _fault(policy.fault)
 
 
-def _durations(written: dict[str, float]) -> Refused:
-    for key, seconds in written.items():
-        if not forms.exact_duration(seconds):
+def _durations(times: dict[str, float]) -> Refused:
+    for key, seconds in times.items():
+        if not numbers.exact_duration(seconds):
             yield key, f"{MILLISECONDS}, not {units.show_duration(seconds)} (write such a duration)"
 
 
@@ -156,7 +148,7 @@ def _outlier_detection(detection: OutlierDetection) -> Refused:
     times = ("interval", "base_ejection_time", "max_ejection_time", "merge_window")
     yield from _durations({f"outlier_detection.{key}": getattr(detection, key) for key in times})
     for key in ("max_ejection_percent", "min_health_percent"):
-        if not forms.exact_percent(getattr(detection, key)):
+        if not numbers.exact_percent(getattr(detection, key)):
             yield f"outlier_detection.{key}", "Envoy takes whole percents (write such a share)"
 
 
@@ -196,7 +188,7 @@ def _fault(fault: Fault) -> Refused:
             yield from _durations({"fault.delay.time": fault.delay.time.constant})
     for name in ("delay", "abort"):
         part = getattr(fault, name)
-        if part is not None and not forms.exact_share(part.percent):
+        if part is not None and not numbers.exact_share(part.percent):
             yield f"fault.{name}.percent", "Envoy counts in millionths (write such a share)"
 
 

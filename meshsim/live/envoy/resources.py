@@ -35,7 +35,7 @@ from functools import cached_property
 from pathlib import Path
 
 from meshsim.live.envoy.accesslog import access_log, try_log
-from meshsim.live.envoy.forms import Json
+from meshsim.live.envoy.numbers import Json
 from meshsim.live.envoy.policy import FAULT, FAULT_TYPE, RATE_LIMIT, RATE_LIMIT_TYPE, TYPE, cluster_name
 from meshsim.live.envoy.policy import cluster as cluster_of
 from meshsim.live.envoy.policy import route as route_of
@@ -321,8 +321,4 @@ def documents(
         app: of the proxy's own application.
     """
     known = [] if addresses is None else clusters(proxy, addresses, app)
-    return {
-        "cds.json": known,
-        "rds.json": [routes(proxy)],
-        "lds.json": listeners(proxy, folder, ports or {}),
-    }
+    return {"cds.json": known, "rds.json": [routes(proxy)], "lds.json": listeners(proxy, folder, ports or {})}

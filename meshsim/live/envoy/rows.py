@@ -88,7 +88,7 @@ def rows(
 
 
 def numbered(tries: Sequence[TryRow], hedging: Collection[str]) -> list[tuple[TryRow, int]]:
-    """Each try and its number in its call, which of concurrent ones is told by their order."""
+    """Each try and its number in its call, which for concurrent ones follows from their order."""
     found = []
     launched = Counter[tuple[int, str]]()
     for each in sorted(tries, key=lambda each: each.launched):

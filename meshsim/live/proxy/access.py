@@ -2,7 +2,7 @@
 
 Source: Istio, pilot/pkg/model/telemetry_logging.go (which fields); Envoy, access log documentation (what they
 mean). Lines are written in batches, at most a second late, as Envoy's are. What can't be written (the disk is
-full) is lost, and told as a trouble: a request must not fail because nobody can read of it.
+full) is lost, and reported as a trouble: a request must not fail because nobody can read of it.
 """
 
 from __future__ import annotations
@@ -40,11 +40,8 @@ class AccessLog:
     """
 
     _file: BinaryIO
-    _loop: asyncio.AbstractEventLoop
     _flushing: asyncio.TimerHandle | None
     _lines: list[str]
-    _second: int
-    _stamp: str
     _seen: dict[bytes, str]
 
     def __init__(self, path: Path, loop: asyncio.AbstractEventLoop) -> None:

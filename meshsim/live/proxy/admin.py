@@ -47,7 +47,7 @@ class Admin(Handler):
     def page(self, method: bytes, path: bytes) -> tuple[int, str, bytes]:
         """Status, content type and content of a page."""
         if method not in (b"GET", b"HEAD"):
-            return 405, "text/plain", b"the admin listener only tells; use GET\n"
+            return 405, "text/plain", b"the admin listener is read-only; use GET\n"
         if path == b"/ready":
             return (
                 (200, "text/plain", b"LIVE\n") if self.ready else (503, "text/plain", b"PRE_INITIALIZING\n")

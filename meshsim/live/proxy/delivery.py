@@ -29,18 +29,15 @@ class ProxyTransport(SocketTransport):
     """Sends on what the downstream sent.
 
     Attributes:
-        ledger: where attempts are written down; None if nowhere.
+        ledger: where attempts are recorded; None if nowhere.
     """
 
     ledger: Ledger | None
 
     def __init__(
-        self,
-        clock: LiveClock,
-        addresses: dict[str, Address],
-        links: dict[int, Link] | None = None,
+        self, clock: LiveClock, addresses: dict[str, Address], links: dict[int, Link] | None = None,
         changing: bool = False,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__(clock, addresses, links, changing)
         self.ledger = None
 
@@ -67,7 +64,6 @@ class ProxyDelivery(Upstream):
 
     exchange: Exchange
     early: list[bytes]
-    ended: bool
 
     def __init__(self, transport: SocketTransport, attempt: Attempt) -> None:
         super().__init__(transport, attempt)
@@ -99,13 +95,8 @@ class ProxyDelivery(Upstream):
                 more = OTHER_TRY % (attempt.number + 1, trace)
         body = b"" if exchange.kept is None else bytes(exchange.kept)
         host = exchange.route.authority or head.host
-        return Outgoing(
-            request_head(head.method, head.path, host, head.headers, head.length, more),
-            body,
-            exchange.whole,
-            head.method,
-            head.length == CHUNKED,
-        )
+        out = request_head(head.method, head.path, host, head.headers, head.length, more)
+        return Outgoing(out, body, exchange.whole, head.method, head.length == CHUNKED)
 
     def writable(self, yes: bool) -> None:
         if self.exchange.upstream is self:

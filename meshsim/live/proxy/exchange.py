@@ -15,13 +15,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, final
 
+from meshsim.live.clock import LiveClock
 from meshsim.live.context import ATTEMPT_COUNT, Context
 from meshsim.live.proxy.access import AccessLog
 from meshsim.live.proxy.ledger import Ledger
+from meshsim.live.proxy.local_replies import CUT_OFF, LOCAL_REPLIES, PLAIN
 from meshsim.live.proxy.route import ListenerRoute
-from meshsim.live.proxy.shared import ExchangeContext
 from meshsim.live.proxy.upstream import Upstream
-from meshsim.live.proxy.words import CUT_OFF, PLAIN, WORDS
 from meshsim.live.wire.heads import RequestHead
 from meshsim.live.wire.server import ServerConnection
 from meshsim.mesh.call import Call, Owner
@@ -31,13 +31,32 @@ from meshsim.policies.outcome import DC, DPE, NO_FLAG, SI, UO, URX, UT, add_flag
 from meshsim.random import Key
 
 if TYPE_CHECKING:
-    from meshsim.live.proxy.pairing import Serving
+    from meshsim.live.proxy.pairing import Pairing, Serving
 
 REPLAY_BYTES = 1 << 20
 """What is kept of a request's body: beyond it there is no retry.
 Envoy's `per_connection_buffer_limit_bytes`."""
 WAITING_BYTES = 64 << 10
 """What is taken of a body that can't be sent on yet, and would not be sent again."""
+
+
+class ExchangeContext:
+    """What the exchanges of one listener are timed by, and recorded in.
+
+    Attributes:
+        clock: the process's.
+        log: the access log; None for none.
+        ledger: where rows are kept; None for nowhere.
+        pairing: of the proxy's own replica, if that is a program; else None.
+    """
+
+    def __init__(
+        self, clock: LiveClock, log: AccessLog | None, ledger: Ledger | None, pairing: Pairing | None
+    ) -> None:
+        self.clock = clock
+        self.log = log
+        self.ledger = ledger
+        self.pairing = pairing
 
 
 @final
@@ -61,36 +80,14 @@ class Exchange(Owner):
         answered_after: from the request's head to the response's, s; negative where no upstream answered.
     """
 
-    shared: ExchangeContext
-    route: ListenerRoute
-    connection: ServerConnection
-    head: RequestHead
-    context: Context
-    root: Key
-    trace: str
     kept: bytearray | None
-    size: int
-    spilled: bool
-    whole: bool
-    over: bool
     upstream: Upstream | None
     heard: Upstream | None
     streaming: Upstream | None
     serving: Serving | None
-    host: str
-    version: str
-    status: int
     flags: int
-    details: str
-    received: int
-    sent: int
-    attempts: int
-    replica: int
-    row: int
-    begun: float
     since: float
     wall: float
-    answered_after: float
     call: Call | None
     deadline: Deadline | None
 
@@ -149,7 +146,7 @@ class Exchange(Owner):
                 self.connection.proceed()
         call.begin(self.begun)
 
-    # ---- what the downstream's connection tells -------------------------------------------------------
+    # ---- what the downstream's connection reports -------------------------------------------------------
 
     def body(self, data: bytes) -> None:
         """More of the request's body."""
@@ -243,7 +240,7 @@ class Exchange(Owner):
         else:
             call.conclude(status, flag, now)
 
-    # ---- what its call tells --------------------------------------------------------------------------
+    # ---- what its call reports --------------------------------------------------------------------------
 
     def answered(self, call: Call, now: float) -> None:
         self.status = call.status
@@ -275,10 +272,10 @@ class Exchange(Owner):
         flags = self.flags
         while flags & 31 == URX:
             flags >>= 5
-        words, self.details = WORDS.get(flags & 31, (b"", "direct_response"))
+        body, self.details = LOCAL_REPLIES.get(flags & 31, (b"", "direct_response"))
         headers = [*PLAIN, (b"x-envoy-overloaded", b"true")] if flags & 31 == UO else PLAIN
-        self.sent = len(words)
-        self.connection.answer(self.status, headers, words)
+        self.sent = len(body)
+        self.connection.answer(self.status, headers, body)
         self.finish(now)
 
     # ---- the response, as it comes ----------------------------------------------------------------------
@@ -303,7 +300,7 @@ class Exchange(Owner):
         """The response ends before it is whole: so does the downstream's connection."""
         self.streaming = None
         self.flags = add_flag(self.flags, flag)
-        self.details = CUT_OFF.get(flag) or WORDS[flag][1]
+        self.details = CUT_OFF.get(flag) or LOCAL_REPLIES[flag][1]
         self.over = True  # the connection, as it ends, has nothing to tell
         self.connection.abort()
         self.over = False
@@ -312,7 +309,7 @@ class Exchange(Owner):
     # ---- the end ----------------------------------------------------------------------------------------
 
     def finish(self, now: float) -> None:
-        """Counts it, and writes it down."""
+        """Counts it, and records it."""
         self.over = True
         self.upstream = None
         self.call = None
@@ -324,34 +321,23 @@ class Exchange(Owner):
         lasted = now + shared.clock.base - self.since
         flags = flag_names(self.flags) if self.flags else ""
         route.series.count(status, flags, lasted, self.received, self.sent, self.version)
-        self.tally(lasted)
+        policy = route.mesh_route.policy
+        hedges = policy.hedge.limit > 0 and not policy.retries
+        route.passed.answered(status, lasted, self.attempts, hedges)
         if shared.ledger is not None:
-            self.write_down(shared.ledger, now)
+            self.record(shared.ledger, now)
         if self.serving is not None and shared.pairing is not None:
             shared.pairing.end(self.serving, answered=self.flags == NO_FLAG)
         if shared.log is not None:
             self.log(shared.log, flags, lasted)
 
-    def write_down(self, ledger: Ledger, now: float) -> None:
+    def record(self, ledger: Ledger, now: float) -> None:
         """Enters its row."""
         key = self.context.key
         if not self.route.inbound:
             ledger.call(self.row, key, now, self.status, self.flags, self.attempts, self.replica)
         elif ledger.visits:
             ledger.visit(self.context, self.head.get(ATTEMPT_COUNT), self.begun, now, self.status)
-
-    def tally(self, lasted: float) -> None:
-        """Counts it for the live table."""
-        passed = self.route.passed
-        policy = self.route.mesh_route.policy
-        passed.answered(self.status or 499, lasted)
-        passed.attempts += self.attempts
-        more = self.attempts - 1
-        if more > 0:
-            if policy.hedge.limit > 0 and not policy.retries:
-                passed.hedges += more
-            else:
-                passed.retries += more
 
     def log(self, log: AccessLog, flags: str, lasted: float) -> None:
         """Writes its line of the access log."""

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshsim.live.context import Context, attempt_key
+from meshsim.live.visits import Visits
 from meshsim.mesh.attempt import Attempt
 from meshsim.mesh.rows import RowRecorder
 
@@ -22,7 +23,7 @@ class Ledger:
 
     Attributes:
         recorder: of the calls and attempts.
-        visits: whether what reaches the replica is written down here, because the replica itself does not.
+        visits: whether what reaches the replica is recorded here, because the replica itself does not.
     """
 
     def __init__(self, duration: float, visits: bool) -> None:
@@ -32,10 +33,7 @@ class Ledger:
         self.call_key = array("Q")
         self.call_sent = array("q")
         self.call_host = array("q")
-        self.visit_key = array("Q")
-        self.visit_arrived = array("d")
-        self.visit_answered = array("d")
-        self.visit_status = array("q")
+        self.visited = Visits()
 
     def attempt(self, attempt: Attempt) -> None:
         """An attempt is sent."""
@@ -58,10 +56,7 @@ class Ledger:
     def visit(self, context: Context, count: bytes, arrived: float, answered: float, status: int) -> None:
         """What reached the replica, as the try that its header counts, is answered."""
         key, _ = attempt_key(context, count)
-        self.visit_key.append(key)
-        self.visit_arrived.append(arrived)
-        self.visit_answered.append(answered)
-        self.visit_status.append(status or -1)
+        self.visited.add(key, arrived, answered, status or -1)
 
     def rows(self) -> dict[str, NDArray[Any]]:
         """All of it, as `meshsim.live.merge` takes it."""
@@ -77,16 +72,8 @@ class Ledger:
         keys = np.array(self.call_key, dtype=np.uint64)
         call = ("edge", "request_start", "start", "status", "flags", "extra")
         attempt = (
-            "edge",
-            "replica",
-            "kind",
-            "extra",
-            "request_start",
-            "sent",
-            "ended",
-            "arrived",
-            "answered",
-        )
+            "edge", "replica", "kind", "extra", "request_start", "sent", "ended", "arrived", "answered",
+        )  # fmt: skip
         return {
             **{f"calls.{name}": of("call", name, calls) for name in call},
             "calls.end": np.where(keys == 0, np.nan, of("call", "end", calls)),  # 0: it is not over
@@ -96,10 +83,7 @@ class Ledger:
             **{f"attempts.{name}": of("attempt", name, attempts) for name in attempt},
             "attempts.answer_status": of("attempt", "status", attempts),
             "attempts.key": np.array(self.attempt_key, dtype=np.uint64),
-            "visits.key": np.array(self.visit_key, dtype=np.uint64),
-            "visits.arrived": np.array(self.visit_arrived),
-            "visits.answered": np.array(self.visit_answered),
-            "visits.status": np.array(self.visit_status, dtype=np.int64),
+            **self.visited.rows(),
             "ejections.time": ejections[:, 0],
             "ejections.edge": ejections[:, 1].astype(np.int64),
             "ejections.replica": ejections[:, 2].astype(np.int64),

@@ -24,13 +24,12 @@ from meshsim.live.context import (
 )
 from meshsim.live.proxy import hops
 from meshsim.live.proxy.access import AccessLog
-from meshsim.live.proxy.exchange import Exchange
+from meshsim.live.proxy.exchange import Exchange, ExchangeContext
 from meshsim.live.proxy.ledger import Ledger
+from meshsim.live.proxy.local_replies import LOCAL_REPLIES, MALFORMED, PLAIN, REFUSED
 from meshsim.live.proxy.pairing import Pairing
 from meshsim.live.proxy.route import ListenerRoute
 from meshsim.live.proxy.series import Series
-from meshsim.live.proxy.shared import ExchangeContext
-from meshsim.live.proxy.words import MALFORMED, PLAIN, REFUSED, WORDS
 from meshsim.live.wire.heads import Headers, RequestHead
 from meshsim.live.wire.server import Handler, ServerConnection
 from meshsim.live.wire.stream import NOBODY, ServerStream
@@ -69,17 +68,8 @@ class Listener(Handler):
         connections: open ones.
     """
 
-    clock: LiveClock
     shared: ExchangeContext
-    routes: dict[bytes, ListenerRoute]
     any: ListenerRoute | None
-    inbound: bool
-    key: Key
-    log: AccessLog | None
-    unrouted: Series
-    context_name: bytes
-    pairing: Pairing | None
-    strangers: int
     connections: set[ServerConnection]
 
     def __init__(
@@ -105,7 +95,7 @@ class Listener(Handler):
     ) -> ServerStream:
         route = self.any or self.routes.get(head.host.partition(b":")[0])
         if route is None:
-            self.reply(connection, head, 404, NR, PLAIN, WORDS[NR][0])
+            self.reply(connection, head, 404, NR, PLAIN, LOCAL_REPLIES[NR][0])
             return NOBODY  # there is nothing more to hear of it
         if head.method in hops.COUNTED and hops.count_down(head):
             headers, text = hops.reply(head)
@@ -120,14 +110,14 @@ class Listener(Handler):
         self, route: ListenerRoute, connection: ServerConnection, head: RequestHead, now: float
     ) -> Exchange:
         """Finds out whose a request is, and has its headers tell the next hop."""
-        written = traced = identity = b""
+        value_sent = traced = identity = b""
         contexts = own = 0
         name: bytes
         value: bytes
         for name, value in head.headers:
             if name == self.context_name:
                 contexts += 1
-                written = written or value
+                value_sent = value_sent or value
             elif name == TRACEPARENT:
                 traced = value
             elif name == REQUEST_ID:
@@ -138,17 +128,17 @@ class Listener(Handler):
         text = "" if trace is None else trace_hex(trace.trace)
         root: Key = 0 if trace is None else trace.root()
         parent: Key = 0 if trace is None or route.client else trace.parent
-        context = parse_context(written) if contexts == 1 else None
+        context = parse_context(value_sent) if contexts == 1 else None
         known = context is not None
         if context is None:
             pairing = None if self.inbound else self.pairing
             found = None if pairing is None else pairing.find(trace, text, identity)
             if found is None:
                 context = self.stranger(trace, now)
-                written = stranger_header(context)
+                value_sent = stranger_header(context)
             else:
                 context = found.call(route)
-                written = context.header()
+                value_sent = context.header()
                 text, root, parent = found.trace, found.root, found.key
         if not text:
             root = context.key
@@ -162,7 +152,7 @@ class Listener(Handler):
         else:
             head.headers = cleaned(head.headers, self.context_name if known else b"", b"")
             if not known:
-                head.headers.append((self.context_name, written))
+                head.headers.append((self.context_name, value_sent))
         return exchange
 
     def admit(self, exchange: Exchange, known: bool, tidy: bool, identity: bytes) -> None:
@@ -202,7 +192,7 @@ class Listener(Handler):
         """Answers a request that goes no further, and makes no call."""
         connection.answer(status, headers, body)
         flags = flag_names(flag) if flag else ""
-        details = WORDS[flag][1] if flag else "direct_response"
+        details = LOCAL_REPLIES[flag][1] if flag else "direct_response"
         self.unrouted.count(status, flags, 0.0, 0, len(body))
         self.log_reply(
             head.method, head.path, head.minor, status, flags, details, len(body), head.headers, head.host

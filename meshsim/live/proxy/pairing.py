@@ -8,7 +8,7 @@ request, and finds it again by the tracing headers that a program passes on, as 
 | a `traceparent` that names the attempt as its parent | that attempt |
 | one of its trace (tracing libraries name spans of their own), or its `x-request-id` | that attempt, \
 if no other of the trace is unanswered |
-| neither; or two such attempts are there | nobody knows: it has a key of its own, and that is told |
+| neither; or two such attempts are there | nobody knows: it has a key of its own, and that is reported |
 
 The n-th call of an attempt to a service has the key of the n-th step of the script that calls it, so what is
 drawn for it is what a simulation draws.

@@ -16,11 +16,6 @@ class Passed:
         latency: of the calls.
     """
 
-    calls: int
-    ok: int
-    attempts: int
-    retries: int
-    hedges: int
     latency: Histogram
 
     def __init__(self) -> None:
@@ -31,15 +26,27 @@ class Passed:
         self.hedges = 0
         self.latency = Histogram()
 
-    def answered(self, status: int, latency: float) -> None:
-        """Counts a call's end, `latency` s after its start."""
+    def answered(self, status: int, latency: float, attempts: int, hedges: bool) -> None:
+        """Counts a call's end.
+
+        Args:
+            status: 0 where the client had gone.
+            latency: since its start, s.
+            attempts: that were sent.
+            hedges: whether those after the first are hedges, not retries.
+        """
         self.calls += 1
-        if status < 400:
+        if 0 < status < 400:
             self.ok += 1
         self.latency.add(bucket(latency), latency)
+        self.attempts += attempts
+        if attempts > 1 and hedges:
+            self.hedges += attempts - 1
+        elif attempts > 1:
+            self.retries += attempts - 1
 
     def counts(self) -> EdgeCounts:
-        """As it is told to the launcher."""
+        """As the launcher is sent it."""
         latency = self.latency
         seen = {latency.low + place: count for place, count in enumerate(latency.counts) if count}
         counts = EdgeCounts(self.calls, self.ok, self.attempts, self.retries, self.hedges)
@@ -55,24 +62,16 @@ class ListenerRoute:
         client: whether the caller is the client, whose calls belong to no span.
         edge: its number in the scenario; -1 inbound.
         mesh_route: decides.
-        series: what Prometheus is told.
-        passed: what the live table is told.
+        series: for Prometheus.
+        passed: for the live table.
         authority: the Host that is sent upstream; nothing: what the downstream sent.
         steps: flat indices of the steps of the caller's script that call the service.
         beyond: an index that no step has, and none but this service's.
     """
 
-    caller: str
-    service: str
-    edge: int
     inbound: bool
     client: bool
-    mesh_route: Route
-    series: Series
     passed: Passed
-    authority: bytes
-    steps: list[int]
-    beyond: int
 
     def __init__(
         self, caller: str, service: str, edge: int, mesh_route: Route, series: Series, authority: bytes,

@@ -16,28 +16,10 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from prometheus_client.registry import Collector
 
 BOUNDS_MS = (
-    0.5,
-    1,
-    5,
-    10,
-    25,
-    50,
-    100,
-    250,
-    500,
-    1000,
-    2500,
-    5000,
-    10000,
-    30000,
-    60000,
-    300000,
-    600000,
-    1800000,
+    0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000, 600000, 1800000,
     3600000,
-)
-BOUNDS_BYTES = BOUNDS_MS
-"""Envoy's default buckets, which Istio leaves."""
+)  # fmt: skip
+"""Envoy's default buckets, which Istio leaves; for sizes in bytes too."""
 
 Labels = dict[str, str]
 VERSION = ("destination_version", "destination_canonical_revision")
@@ -54,7 +36,6 @@ class Buckets:
 
     bounds: array[float]
     counts: array[int]
-    total: float
 
     def __init__(self) -> None:
         self.bounds = array("d", BOUNDS_MS)
@@ -83,9 +64,8 @@ class Buckets:
 
 
 class Answers:
-    """The requests of one way that had the same answer."""
+    """The requests of one route that had the same answer."""
 
-    count: int
     duration_ms: Buckets
     request_bytes: Buckets
     response_bytes: Buckets
@@ -110,11 +90,7 @@ class Series:
             like it.
     """
 
-    labels: Labels
     answers: dict[tuple[int, str, str], Answers]
-    status: int
-    flags: str
-    version: str
     latest: Answers | None
 
     def __init__(self, labels: Labels) -> None:
@@ -136,7 +112,7 @@ class Series:
             lasted: s.
             received: bytes of the request's body.
             sent: bytes of the answer's.
-            version: of the replica that answered, where the way leads to several.
+            version: of the replica that answered, where the route leads to several.
         """
         found = self.latest
         if found is None or status != self.status or flags != self.flags or version != self.version:
@@ -163,7 +139,7 @@ class Exposition(Collector):
         self.series = series
 
     def collect(self) -> Iterator[Metric]:
-        """The four families, all ways together."""
+        """The four families, of all routes."""
         names = [*self.series[0].labels, "response_code", "response_flags"] if self.series else []
         counter = CounterMetricFamily("istio_requests", "Requests that a proxy has answered.", labels=names)
         histograms = {
@@ -180,12 +156,12 @@ class Exposition(Collector):
         }
         for series in self.series:
             for (status, flags, version), answers in series.answers.items():
-                told = {**series.labels, **dict.fromkeys(VERSION if version else (), version)}
-                values = [*told.values(), str(status), flags or "-"]
+                labelled = {**series.labels, **dict.fromkeys(VERSION if version else (), version)}
+                values = [*labelled.values(), str(status), flags or "-"]
                 counter.add_metric(values, answers.count)
                 for field, family in histograms.items():
-                    found: Buckets = getattr(answers, field)
-                    family.add_metric(values, found.cumulative(), found.total)
+                    buckets: Buckets = getattr(answers, field)
+                    family.add_metric(values, buckets.cumulative(), buckets.total)
         yield counter
         yield from histograms.values()
 

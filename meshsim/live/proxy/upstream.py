@@ -15,8 +15,6 @@ class Upstream(Delivery):
     """
 
     answer: ResponseHead | None
-    answer_body: bytes
-    answer_whole: bool
 
     def __init__(self, transport: SocketTransport, attempt: Attempt) -> None:
         super().__init__(transport, attempt)

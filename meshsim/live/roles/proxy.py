@@ -1,10 +1,11 @@
-"""The process of one sidecar proxy: its listeners, its routes, and the events that befall them."""
+"""The process of one sidecar proxy: its listeners, its routes, and the events that affect them."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from numpy.typing import NDArray
@@ -20,8 +21,8 @@ from meshsim.live.proxy.listener import Listener
 from meshsim.live.proxy.pairing import Pairing
 from meshsim.live.proxy.route import ListenerRoute
 from meshsim.live.proxy.series import Series, labels
-from meshsim.live.servers import Listening, disconnect, schedule_outages
-from meshsim.live.stats import EdgeCounts
+from meshsim.live.servers import Listening, schedule_outages
+from meshsim.live.stats import EdgeCounts, edge_report
 from meshsim.mesh import proxy as mesh
 from meshsim.mesh.cluster import Cluster
 from meshsim.mesh.recorder import Recorder
@@ -109,8 +110,8 @@ class Proxy(Role):
         )
         app = replace(place, name=APP, version="")
         route = ConfiguredRoute(inward, 0, place.service, [app], model.Policy())
-        told = labels("destination", "unknown", "unknown", place.service, place.version or "v1")
-        return ListenerRoute(place.service, place.service, -1, route.route, Series(told), b"", [], 0)
+        series = Series(labels("destination", "unknown", "unknown", place.service, place.version or "v1"))
+        return ListenerRoute(place.service, place.service, -1, route.route, series, b"", [], 0)
 
     def _steps(self, service: str) -> list[int]:
         """Flat indices of the steps of the caller's script that call a service."""
@@ -170,16 +171,15 @@ class Proxy(Role):
         Events(self.topology, self.clock, links=self.links, proxies=[self.configured]).schedule()
         inbound = self.listening.get("inbound")
         if inbound is not None and isinstance(inbound.handler, Listener) and self.place is not None:
-            gone = disconnect(inbound, inbound.handler.abort_all)
+            gone = partial(inbound.disappear, inbound.handler.abort_all)
             schedule_outages(self.clock, self.spec.scenario, self.place, gone, inbound.reopen)
 
     def stats(self) -> dict[str, Any]:
         """What has passed on each edge since the start, and what is under way."""
-        told = {
-            f"{route.caller} -> {route.service}": self._counts(route).message()
-            for route in self.routes.values()
-        }
-        return {"edges": told, "active": sum(edge["active"] + edge["pending"] for edge in told.values())}
+        routes = self.routes.values()
+        return edge_report(
+            {f"{each.caller} -> {each.service}": self._counts(each).message() for each in routes}
+        )
 
     def _counts(self, route: ListenerRoute) -> EdgeCounts:
         counts = route.passed.counts()

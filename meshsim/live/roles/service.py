@@ -8,8 +8,8 @@ little late does not begin its next job late.
 from __future__ import annotations
 
 import asyncio
-from array import array
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,9 +28,10 @@ from meshsim.live.context import (
     stream_key,
 )
 from meshsim.live.pages import PageTransport, page_route
-from meshsim.live.servers import Listening, disconnect, schedule_outages
+from meshsim.live.servers import Listening, schedule_outages
 from meshsim.live.spans import span_rows
 from meshsim.live.troubles import trouble
+from meshsim.live.visits import Visits
 from meshsim.live.wire import Handler, RequestHead, ServerConnection, ServerStream
 from meshsim.measure.grid import Grid
 from meshsim.mesh.attempt import FIRST, RETRY
@@ -67,7 +68,7 @@ class Stay(Visit):
         self.service = service
         self.connection: ServerConnection | None = connection
 
-    # ---- what its connection tells --------------------------------------------------------------------
+    # ---- what its connection reports --------------------------------------------------------------------
 
     def body(self, data: bytes) -> None:
         """The request's body is of no interest."""
@@ -146,10 +147,7 @@ class Service(Role, Handler):
         self.strangers = 0
         self.connections: set[ServerConnection] = set()
         self.listening = Listening(self)
-        self.keys: array[int] = array("Q")
-        self.arrived: array[float] = array("d")
-        self.answered: array[float] = array("d")
-        self.statuses: array[int] = array("q")
+        self.visits = Visits()
 
     # ---- requests -----------------------------------------------------------------------------------
 
@@ -157,10 +155,10 @@ class Service(Role, Handler):
         self, connection: ServerConnection, head: RequestHead, body: bytes, whole: bool
     ) -> ServerStream:
         now = self.clock.now()
-        told = head.get(self.context_name)
+        value = head.get(self.context_name)
         count = head.get(ATTEMPT_COUNT)
-        context = parse_context(told)
-        if context is None and (number := stream_key(told)):
+        context = parse_context(value)
+        if context is None and (number := stream_key(value)):
             trouble(UNPAIRED)
             context = Context(number, now, False, False, 0)
         elif context is None:
@@ -196,10 +194,7 @@ class Service(Role, Handler):
     def note(self, stay: Stay, status: int, now: float) -> None:
         """Writes a visit down."""
         if self.spec.keep:
-            self.keys.append(stay.key)
-            self.arrived.append(stay.arrived)
-            self.answered.append(now)
-            self.statuses.append(status)
+            self.visits.add(stay.key, stay.arrived, now, status)
 
     # ---- a child's life -----------------------------------------------------------------------------
 
@@ -212,7 +207,7 @@ class Service(Role, Handler):
     def start(self, base: float) -> None:
         self.clock.begin(base)
         Events(self.topology, self.clock, replicas={self.place.name: self.replica}).schedule()
-        gone = disconnect(self.listening, self.abort_all)
+        gone = partial(self.listening.disappear, self.abort_all)
         schedule_outages(self.clock, self.spec.scenario, self.place, gone, self.listening.reopen)
 
     def stats(self) -> dict[str, Any]:
@@ -224,10 +219,7 @@ class Service(Role, Handler):
         for gauge in self.gauges:
             gauge.add(0, now)
         return {
-            "visits.key": np.array(self.keys, dtype=np.uint64),
-            "visits.arrived": np.array(self.arrived),
-            "visits.answered": np.array(self.answered),
-            "visits.status": np.array(self.statuses, dtype=np.int64),
+            **self.visits.rows(),
             "busy": np.array(self.gauges[0].bins),
             "queued": np.array(self.gauges[1].bins),
             "lag": np.array(self.clock.lateness),

@@ -11,7 +11,7 @@ both agree on the framing is there a message. And nothing is passed on as it cam
 llhttp is given exactly one head at a time, cut at its empty line, and then exactly what belongs to its body.
 So it can't matter how the bytes were cut into segments, and what follows a message waits for its time.
 
-Who is called when is told by `Handler` and `ServerStream` (serving) and by `Reply` (requesting). Nothing here
+`Handler` and `ServerStream` (serving) and `Reply` (requesting) say who is called when. Nothing here
 is a task or a future: each call comes from `data_received` or a timer of the loop; it may be answered in it.
 
 What is refused, and how: see `request.py` for requests and `response.py` for responses.

@@ -33,27 +33,11 @@ class Answering(Framing):
         loop: for timers.
     """
 
-    limits: Limits
-    loop: asyncio.AbstractEventLoop
     transport: asyncio.Transport
     timer: asyncio.TimerHandle
     state: int
     due: int
     stream: ServerStream
-    rest: bytes
-    place: int
-    heading: bool
-    busy: bool
-    blocked: bool
-    held: bool
-    paused: bool
-    keep: bool
-    bare: bool
-    chunked: bool
-    expects: bool
-    minor: int
-    deadline: float
-    unsent: int
     head_bytes: int
     idle_timeout: float
     stream_idle_timeout: float

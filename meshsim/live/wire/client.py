@@ -77,7 +77,7 @@ class ClientConnection(Framing):
     """One connection to an upstream.
 
     Args:
-        idle_lost: told when the connection ends by the peer's doing while no response is awaited.
+        idle_lost: called when the connection ends by the peer's doing while no response is awaited.
         limits: its bounds.
 
     Attributes:
@@ -85,27 +85,17 @@ class ClientConnection(Framing):
         reusable: once the response is whole: the connection may be used again. If not, it has been closed.
     """
 
-    idle_lost: Callable[[ClientConnection], None]
-    limits: Limits
     transport: asyncio.Transport
     reply: Reply
     state: int
-    rest: bytes
-    scanned: int
-    method: bytes
     answering: bool
     reusable: bool
     chunked: bool
     held: bool
     keep: bool
     sent: bool
-    informed: int
     head_bytes: int
     headers_most: int
-    line: bytes
-    minor: int
-    status: int
-    words: bytes
 
     def __init__(self, idle_lost: Callable[[ClientConnection], None], limits: Limits) -> None:
         super().__init__(limits)
@@ -358,13 +348,13 @@ class ClientConnection(Framing):
     # Closing
 
     def close(self) -> None:
-        """Closes the connection when all is sent; whoever waits for a response is told nothing more."""
+        """Closes the connection when all is sent; whoever waits for a response hears nothing more."""
         if self.state != _CLOSED:
             self._forget()
             self.transport.close()
 
     def abort(self) -> None:
-        """Resets the connection; whoever waits for a response is told nothing more."""
+        """Resets the connection; whoever waits for a response hears nothing more."""
         if self.state != _CLOSED:
             self._forget()
             reset(self.transport)

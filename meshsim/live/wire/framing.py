@@ -61,8 +61,6 @@ class Framing:
     headers: Headers
     framing: Headers
     pieces: list[bytes]
-    whole: bool
-    remaining: int
     chunks: Chunks
     parser: HttpRequestParser | HttpResponseParser | None
 

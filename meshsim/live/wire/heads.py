@@ -7,7 +7,7 @@ from typing import final
 CHUNKED = -1
 """A length: the body comes in chunks."""
 UNTIL_CLOSE = -2
-"""A length: the body ends with the connection. Of a response that has no body (to HEAD): none is told."""
+"""A length: the body ends with the connection. Of a response that has no body (to HEAD): none is known."""
 
 Headers = list[tuple[bytes, bytes]]
 """Names in lower case and values without white space around them, as they came; names may repeat."""
@@ -30,28 +30,10 @@ class RequestHead:
         minor: the version is HTTP/1.minor.
     """
 
-    method: bytes
-    target: bytes
-    path: bytes
-    host: bytes
-    headers: Headers
-    length: int
-    keep_alive: bool
-    expects: bool
-    minor: int
-
     def __init__(
-        self,
-        method: bytes,
-        target: bytes,
-        path: bytes,
-        host: bytes,
-        headers: Headers,
-        length: int,
-        keep_alive: bool,
-        expects: bool,
-        minor: int,
-    ) -> None:
+        self, method: bytes, target: bytes, path: bytes, host: bytes, headers: Headers, length: int,
+        keep_alive: bool, expects: bool, minor: int,
+    ) -> None:  # fmt: skip
         self.method = method
         self.target = target
         self.path = path
@@ -75,19 +57,13 @@ class ResponseHead:
     """The validated head of one response.
 
     Args:
-        status: 200-999 (1xx are told by `Reply.informed`).
+        status: 200-999 (1xx are reported by `Reply.informed`).
         reason: the words after it.
         headers: as in `RequestHead`.
         length: of the body in bytes, CHUNKED or UNTIL_CLOSE. Where there is no body although the head may
             speak of one (answers to HEAD, 304): what it speaks of.
         keep_alive: whether the upstream keeps the connection for another request.
     """
-
-    status: int
-    reason: bytes
-    headers: Headers
-    length: int
-    keep_alive: bool
 
     def __init__(self, status: int, reason: bytes, headers: Headers, length: int, keep_alive: bool) -> None:
         self.status = status

@@ -29,4 +29,4 @@ class Limits:
     informational: int = 16
     """1xx answers before one response."""
     buffer_bytes: int = 64 * 1024
-    """Written but not sent: above it whoever writes is told to stop, below a quarter of it to go on."""
+    """Written but not sent: above it whoever writes has to stop, below a quarter of it to go on."""

@@ -69,11 +69,8 @@ class ServerConnection(Answering):
         peer: address and port of the client.
     """
 
-    handler: Handler
     peer: tuple[str, int]
-    scanned: int
     headers_most: int
-    host: bytes
 
     def __init__(
         self, handler: Handler, limits: Limits, loop: asyncio.AbstractEventLoop | None = None

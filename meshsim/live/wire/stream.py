@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class ServerStream(Protocol):
-    """One request being served: what its server is told of it. The methods of this base class do nothing.
+    """One request being served: what its server hears of it. The methods of this base class do nothing.
 
     Whoever has these methods is one, derived from it or not: what works on a request has a class of the mesh
     above it.
@@ -21,11 +21,11 @@ class ServerStream(Protocol):
         return
 
     def gone(self) -> None:
-        """The client went away before its answer was whole; nothing more is told."""
+        """The client went away before its answer was whole; nothing more is reported."""
         return
 
     def broken(self, status: int, why: str) -> None:
-        """The client sent a broken body; nothing more is told. It is as good as gone, if not told apart.
+        """The client sent a broken body; nothing more is reported. By default as if it had gone.
 
         Args:
             status: of the answer that it got; if another had begun, that was cut off instead.
@@ -34,7 +34,7 @@ class ServerStream(Protocol):
         self.gone()
 
     def stalled(self) -> None:
-        """Nothing came and nothing was sent for `Limits.stream_idle_timeout`; told again after as long."""
+        """Nothing came and nothing was sent for `Limits.stream_idle_timeout`; and again after as long."""
         return
 
     def writable(self, yes: bool) -> None:

@@ -165,6 +165,19 @@ def test_results_tell_of_exceptions(program: Program) -> None:
     assert "cdef public double[::1] times" in user
 
 
+def test_attributes_have_the_types_that_mypy_infers(tmp_path: Path) -> None:
+    (tmp_path / "base.py").write_text(
+        "class Load:\n    left: float\n\n"
+        "    def __init__(self, name: str, sizes: list[int], *, busy: bool) -> None:\n"
+        "        self.name = name\n        self.sizes = sizes\n        self.busy = busy\n"
+        "        self.row = -1\n        self.due = 0.0\n        self.left = 0\n\n\n"
+        "class Burst(Load):\n\n    def __init__(self, row: int) -> None:\n        self.row = row\n"
+    )
+    declared = header(read(tmp_path, ["base"]), ["base"])
+    for attribute in ("str name", "list sizes", "bint busy", "int64_t row", "double due", "double left"):
+        assert declared.count(f"    cdef public {attribute}\n") == 1, attribute
+
+
 def test_an_attribute_declared_twice_is_refused(tmp_path: Path) -> None:
     twice = BASE.replace(
         "class Host(Event):", "class Named(Event):\n    name: str\n\n\n@final\nclass Host(Named):"

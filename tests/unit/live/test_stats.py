@@ -1,34 +1,36 @@
-"""Counts of an edge: what is told comes back, adds up, and can be subtracted."""
+"""Counts of an edge: what is sent comes back, adds up, and can be subtracted."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from meshsim.live.proxy.route import Passed
 from meshsim.live.stats import EdgeCounts, by_edge
 from meshsim.mesh.histogram import RELATIVE_ERROR
 
 
 def counted(*latencies: float, status: int = 200) -> EdgeCounts:
-    counts = EdgeCounts(active=1)
+    passed = Passed()
     for latency in latencies:
-        counts.answered(status, latency)
-    return counts
+        passed.answered(status, latency, attempts=1, hedges=False)
+    return replace(passed.counts(), active=1)
 
 
-def test_what_is_told_comes_back() -> None:
+def test_what_is_sent_comes_back() -> None:
     counts = counted(0.001, 0.001, 0.2)
     assert EdgeCounts.of(json.loads(json.dumps(counts.message()))) == counts
 
 
 def test_reports_of_several_proxies_add_up_by_edge() -> None:
-    told = [
+    reports = [
         {"edges": {"a -> b": counted(0.01).message()}},
         {"edges": {"a -> b": counted(0.02, status=503).message(), "b -> c": counted(0.5).message()}},
         {"active": 3},
     ]
-    found = by_edge(told)
+    found = by_edge(reports)
     assert list(found) == ["a -> b", "b -> c"]
     assert (found["a -> b"].calls, found["a -> b"].ok, found["a -> b"].active) == (2, 1, 2)
     assert found["a -> b"].latency.total() == 2

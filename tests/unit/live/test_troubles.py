@@ -11,6 +11,7 @@ import pytest
 
 from meshsim.lab.live import troubles as told
 from meshsim.live.troubles import KINDS_AT_MOST, look_for_descriptors, no_connection, trouble, troubles, watch
+from meshsim.measure.disturbance import LiveConditions
 
 
 @pytest.fixture(autouse=True)
@@ -71,5 +72,5 @@ def test_an_error_that_nobody_catches_is_one(capsys: pytest.CaptureFixture[str])
 
 
 def test_they_are_told_by_process() -> None:
-    found = {"troubles": {"the proxy of cart/0": {"the disk is full": 1200}}}
+    found = LiveConditions(None, None, {}, None, {"the proxy of cart/0": {"the disk is full": 1200}})
     assert told(found) == ["Not the scenario's doing, in the proxy of cart/0, 1,200 times: the disk is full."]

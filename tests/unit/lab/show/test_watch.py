@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from meshsim.lab.show.watch import SPAN, Window
+from meshsim.live.proxy.route import Passed
 from meshsim.live.stats import EdgeCounts
 
 
 def counts(calls: int, ok: int, latency: float = 0.01, **more: int) -> dict[str, EdgeCounts]:
-    found = EdgeCounts(**more)
+    passed = Passed()
     for number in range(calls):
-        found.answered(200 if number < ok else 503, latency)
-    return {"a -> b": found}
+        passed.answered(200 if number < ok else 503, latency, attempts=0, hedges=False)
+    return {"a -> b": replace(passed.counts(), **more)}
 
 
 def test_the_first_report_is_of_all_the_time_since_the_start() -> None:

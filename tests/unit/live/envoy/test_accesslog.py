@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from meshsim.errors import MeshsimError
-from meshsim.live.envoy.accesslog import read_calls, read_ejections, read_tries
+from meshsim.live.envoy.accesslog import CallLog, CallRow, read_ejections, read_tries
 
 LINE = {
     "attempt_count": 3,
@@ -29,6 +29,12 @@ LINE = {
 }
 WALL_START = 1795580740.0
 REPLICAS = {("127.0.0.1", 9001): "cart/v1/0"}
+
+
+def read_calls(
+    file: Path, id_: str, replicas: dict[tuple[str, int], str], wall_start: float = 0.0
+) -> list[CallRow]:
+    return CallLog(file, id_, replicas).more(wall_start)
 
 
 def test_a_line_is_a_call(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a proxy says of what it ends by itself: to the downstream, and in the access log.
+"""Local replies: what a proxy answers by itself, to the downstream and in the access log.
 
 Source: Envoy, response code details; measured on 1.40.
 """
@@ -10,7 +10,7 @@ from meshsim.policies.outcome import DPE, FI, NO_FLAG, NR, RL, SI, UC, UF, UH, U
 PLAIN = [(b"content-type", b"text/plain")]
 
 BEFORE, AFTER = "upstream_reset_before_response_started", "upstream_reset_after_response_started"
-WORDS = {
+LOCAL_REPLIES = {
     UH: (b"no healthy upstream", "no_healthy_upstream"),
     UF: (b"upstream connect error: connection failure", f"{BEFORE}{{connection_failure}}"),
     UC: (b"upstream connect error: connection termination", f"{BEFORE}{{connection_termination}}"),
@@ -26,7 +26,7 @@ WORDS = {
 """Body and details of an answer, by the flag that ended the call."""
 
 CUT_OFF = {UC: f"{AFTER}{{connection_termination}}", UPE: f"{AFTER}{{protocol_error}}"}
-"""Details of a response that is cut off, where they are not those of `WORDS`."""
+"""Details of a response that is cut off, where they are not those of `LOCAL_REPLIES`."""
 
 MALFORMED = DPE, "http1.codec_error"
 REFUSED = {

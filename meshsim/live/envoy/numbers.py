@@ -38,9 +38,9 @@ def share(ratio: float) -> Json:
     return {"numerator": round(ratio * MILLION), "denominator": "MILLION"}
 
 
-def weights(written: Iterable[float]) -> list[int]:
-    """Weights as integers in the same proportions: as written if they are integers, else in millionths."""
-    given = list(written)
+def weights(given: Iterable[float]) -> list[int]:
+    """Weights as integers in the same proportions: as given if they are integers, else in millionths."""
+    given = list(given)
     if all(weight == int(weight) for weight in given) and sum(given) <= UINT32:
         return [int(weight) for weight in given]
     return [round(weight / sum(given) * MILLION) for weight in given]
@@ -67,9 +67,9 @@ def exact_percent(ratio: float) -> bool:
     return abs(ratio * 100 - round(ratio * 100)) < TINY
 
 
-def exact_weights(written: Iterable[float]) -> bool:
+def exact_weights(given: Iterable[float]) -> bool:
     """Whether `weights` keeps the proportions."""
-    given = list(written)
+    given = list(given)
     made = weights(given)
     return all(
         math.isclose(weight * sum(made), integer * sum(given), rel_tol=1e-9, abs_tol=TINY)
