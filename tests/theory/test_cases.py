@@ -53,7 +53,7 @@ def replicate(scenario: Scenario, replications: int) -> list[Run]:
     from meshsim.engine import simulate
 
     return [
-        Run(scenario, records, summarise([records], scenario))
+        Run(scenario, records, summarise([records], scenario).as_dict())
         for records in (simulate(scenario, 1_000 + seed) for seed in range(replications))
     ]
 
