@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -92,14 +93,16 @@ class Body:
                         progress(self.now)
             except KeyboardInterrupt:
                 self.interrupted = True
-            finally:
-                if not self.mesh.settled:
-                    take_apart(self.mesh, *self.unschedule())
         return self.records()
 
-    def unschedule(self) -> list[Event]:
-        """Takes off the clock, and returns, what the mesh itself can't reach there."""
-        return []
+    def __del__(self) -> None:
+        mesh: Mesh | None = getattr(self, "mesh", None)  # there is none where a scenario was refused
+        if mesh is not None and not mesh.settled and not sys.is_finalizing():
+            take_apart(mesh, *self.unschedule())
+
+    def unschedule(self) -> list[Event | None]:
+        """Takes everything off the clock, for good; what it was."""
+        raise NotImplementedError
 
     def records(self) -> Measurements:
         """What has happened so far."""

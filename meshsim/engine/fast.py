@@ -8,6 +8,7 @@ from meshsim.engine.body import Body
 from meshsim.engine.heap import HeapClock
 from meshsim.forms import FORM
 from meshsim.measure.measurements import Measurements
+from meshsim.mesh.clock import Event
 from meshsim.scenario.machines import BalancerFactory, RetryRuleFactory
 from meshsim.scenario.model import Scenario
 
@@ -38,6 +39,9 @@ class FastSimulation(Body):
     @property
     def events(self) -> int:
         return self.clock.events
+
+    def unschedule(self) -> list[Event | None]:
+        return self.clock.clear()
 
     def advance(self, until: float) -> bool:
         self.clock.run(until, CHUNK)

@@ -171,6 +171,12 @@ class HeapClock(Clock):
             self.settle(self.times[last], self.ties[last])
         self.ties[last] = self.vacant
 
+    def clear(self) -> list[Event | None]:
+        """Lets nothing that waits be fired; what it was."""
+        waiting = self._slot_event
+        self._slot_event = [None] * self.room
+        return waiting
+
     def run(self, until: float, most: int) -> int:
         """Fires what is due before `until`, at most so many events; how many were fired."""
         if self.hole:

@@ -61,7 +61,7 @@ class Simulation(Body):
     def events(self) -> int:
         return self.clock.fired
 
-    def unschedule(self) -> list[Event]:
+    def unschedule(self) -> list[Event | None]:
         occurrences = [each for *_, each in self.clock._queue if isinstance(each, Occurrence)]
         self.clock._queue.clear()
         return [each.event for each in occurrences]

@@ -1,4 +1,4 @@
-"""Frees what is still under way when a run ends, at its limit or because it was cut short.
+"""Frees what is still under way in a run that nobody wants any more: it was cut short, or ended at its limit.
 
 A call knows its attempts, and each of them its call: cycles that end with the request, so a cut run leaves
 some. Python's cycle collector does not look at compiled objects of requests (`meshsim.compiler.pool`), so

@@ -8,10 +8,12 @@ import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
 
+import numpy as np
 import pytest
 
 from meshsim.engine import Simulation
 from meshsim.engine.body import Body
+from meshsim.engine.clock import SimPyClock
 from meshsim.engine.fast import FastSimulation
 from meshsim.engine.teardown import PASSING
 from meshsim.forms import FORM
@@ -99,6 +101,31 @@ def test_a_run_that_is_cut_leaves_nothing(engine: type[Body], error: type[BaseEx
             engine(Scenario.model_validate(STRESSED)).run(cut)
 
     assert held_on_to(run) < 20
+
+
+@pytest.mark.parametrize("engine", [Simulation, FastSimulation])
+def test_a_run_that_is_cut_can_go_on(engine: type[Body]) -> None:
+    def cut(now: float) -> None:
+        if now > 1.2:
+            raise KeyboardInterrupt
+
+    scenario = Scenario.model_validate(STRESSED)
+    whole, run = engine(scenario), engine(scenario)
+    assert not run.run(cut).complete
+    assert np.array_equal(run.run().requests.end, whole.run().requests.end)
+
+
+@pytest.mark.parametrize("engine", [Simulation, FastSimulation])
+def test_a_clock_that_outlives_its_run_fires_nothing(engine: type[Body]) -> None:
+    run = engine(Scenario.model_validate(STRESSED))
+    run.advance(1.2)
+    clock, fired = run.clock, run.events
+    del run
+    if isinstance(clock, SimPyClock):
+        clock.env.run(until=2.0)
+        assert clock.fired == fired
+    else:
+        clock.run(2.0, 1_000_000)
 
 
 @pytest.mark.parametrize("engine", [Simulation, FastSimulation])
