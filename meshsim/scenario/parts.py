@@ -35,7 +35,7 @@ def workload(replica: Replica, topology: Topology) -> Workload:
     def step(config: model.CallStep | model.SleepStep) -> ScriptStep:
         if isinstance(config, model.SleepStep):
             return ScriptStep(-1, 1.0, False, config.sleep.build())
-        edge = topology.edges.index((replica.service, config.call))
+        edge = topology.number_of[replica.service, config.call]
         return ScriptStep(edge, config.probability, config.optional, None)
 
     return Workload(

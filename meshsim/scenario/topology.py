@@ -64,11 +64,19 @@ class Proxy:
 
 
 class Topology:
-    """The replicas, proxies and edges of a scenario; what is large is made when it is first asked for."""
+    """The replicas, proxies and edges of a scenario; what is large is made when it is first asked for.
+
+    Attributes:
+        edges: by number.
+        number_of: an edge's.
+        sidecars: whether each replica has a proxy in its path.
+    """
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
         self.edges: list[Edge] = scenario.edges()
+        self.number_of = {edge: number for number, edge in enumerate(self.edges)}
+        self.sidecars = scenario.mesh.dataplane == "sidecar"
 
     @cached_property
     def replicas(self) -> list[Replica]:
@@ -91,8 +99,7 @@ class Topology:
     @cached_property
     def proxies(self) -> list[Proxy]:
         """By number: the client's, then one for each replica."""
-        in_path = self.scenario.mesh.dataplane == "sidecar"
-        own = [Proxy(each.number + 1, each.name, (each,), in_path) for each in self.replicas]
+        own = [Proxy(each.number + 1, each.name, (each,), self.sidecars) for each in self.replicas]
         return [Proxy(0, CLIENT_PROXY, (), False), *own]
 
     def proxy(self, name: str) -> Proxy:
@@ -103,13 +110,17 @@ class Topology:
         """The proxy that makes a replica's calls."""
         return self.proxies[replica.number + 1]
 
-    def crossed(self, caller: Proxy, replica: Replica) -> list[Proxy]:
-        """The proxies that a request passes on its way from one proxy to a replica; an answer, in reverse."""
-        return [proxy for proxy in (caller, self.proxy_of(replica)) if proxy.in_path]
-
     def edges_of(self, proxy: Proxy) -> list[tuple[int, Edge]]:
         """The edges whose calls a proxy makes, with their numbers."""
-        return [(number, edge) for number, edge in enumerate(self.edges) if edge[0] in proxy.callers]
+        return sorted(pair for caller in proxy.callers for pair in self._edges_from.get(caller, ()))
+
+    @cached_property
+    def _edges_from(self) -> dict[str, list[tuple[int, Edge]]]:
+        """The numbered edges of each caller."""
+        found: dict[str, list[tuple[int, Edge]]] = {}
+        for number, edge in enumerate(self.edges):
+            found.setdefault(edge[0], []).append((number, edge))
+        return found
 
     @cached_property
     def by_service(self) -> dict[str, list[Replica]]:

@@ -47,7 +47,7 @@ def rows(
     """
     hedging = {service for who, service in hedged(scenario) if who == caller}
     topology = Topology(scenario)
-    edges = {edge: number for number, edge in enumerate(topology.edges)}
+    edges = topology.number_of
     numbers = {replica.name: replica.number for replica in topology.replicas}
     made = [call for call in calls if call.listener != INBOUND and (caller, call.service) in edges]
     sent = [(each, number) for each, number in numbered(tries, hedging) if not isnan(each.sent)]

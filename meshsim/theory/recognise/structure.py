@@ -80,7 +80,7 @@ class Structure:
         """
         self.scenario = scenario
         self.topology = Topology(scenario)
-        self.sidecars = scenario.mesh.dataplane == "sidecar"
+        self.sidecars = self.topology.sidecars
         self.proxy_time = scenario.mesh.proxy.time.build()
         self.graph = nx.DiGraph(scenario.edges())
         self.graph.add_nodes_from(scenario.services)
