@@ -79,10 +79,12 @@ class PageTransport(SocketTransport):
         return Outgoing(head, b"", True, b"GET", False)
 
 
-def page_route(
-    clock: LiveClock, recorder: Recorder, transport: PageTransport, edge: int, service: str, seed: int
-) -> Route:
+def page_proxy(clock: LiveClock, transport: PageTransport, number: int, seed: int) -> Proxy:
+    """What makes the calls of an application; its sidecar, of the same number, records them."""
+    return Proxy(clock, Recorder(), Tracer(), transport, number, seed, Station())
+
+
+def page_route(proxy: Proxy, edge: int, service: str) -> Route:
     """A route on which no policy acts: the sidecar has them all."""
-    proxy = Proxy(clock, recorder, Tracer(), transport, 0, seed, Station())
     sidecar = Replica(0, service, service, "", model.Deployment())
     return ConfiguredRoute(proxy, edge, service, [sidecar], model.Policy()).route

@@ -19,6 +19,11 @@ from meshsim.policies.limit import TokenBucket
 from meshsim.random import PROXIES, Key, derive
 
 
+def proxy_key(seed: int, number: int) -> Key:
+    """The key of a proxy's draws."""
+    return derive(derive(seed, PROXIES), number)
+
+
 @final
 class Proxy:
     """One proxy.
@@ -42,7 +47,7 @@ class Proxy:
         self.tracer = tracer
         self.transport = transport
         self.number = number
-        self.key = derive(derive(seed, PROXIES), number)
+        self.key = proxy_key(seed, number)
         self.station = station
         self.routes = {}
 

@@ -16,7 +16,6 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from meshsim import random
 from meshsim.live.envoy.accesslog import CallLog
 from meshsim.live.envoy.process import Envoy
 from meshsim.live.envoy.refusals import refuse
@@ -29,6 +28,7 @@ from meshsim.live.proxy.route import Passed
 from meshsim.live.servers import schedule_outages
 from meshsim.live.stats import edge_report
 from meshsim.mesh.clock import Clock, Event
+from meshsim.mesh.proxy import proxy_key
 from meshsim.scenario.events import Events
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.names import file_name
@@ -67,7 +67,7 @@ class ConfiguredEnvoy(Receiver):
     """An Envoy as the control plane knows it."""
 
     def __init__(self, envoy: Envoy, seed: int, number: int) -> None:
-        super().__init__(random.derive(random.derive(seed, random.PROXIES), number))
+        super().__init__(proxy_key(seed, number))
         self.envoy = envoy
 
     def configure(self, scenario: Scenario, now: float) -> None:

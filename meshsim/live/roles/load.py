@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 
 from meshsim.live.child import Addresses, Role, Spec
 from meshsim.live.clock import LiveClock
-from meshsim.live.pages import PageTransport, page_route
+from meshsim.live.pages import PageTransport, page_proxy, page_route
 from meshsim.mesh.clock import Event
 from meshsim.mesh.load import Client, Source
-from meshsim.mesh.recorder import Recorder
 from meshsim.mesh.rows import RowRecorder
 from meshsim.scenario.model import CLIENT
 from meshsim.scenario.parts import sources
@@ -54,10 +53,9 @@ class LoadGenerator(Role):
         self.client = Client(self.clock, self.recorder, scenario.duration, scenario.tracing.sampling)
         self.client.watch = Settled(self.done)
         self.sources: list[Source] = []
+        proxy = page_proxy(self.clock, self.transport, 0, spec.seed)
         for number, load in enumerate(scenario.load):
-            edge = edges.index((CLIENT, load.to))
-            # its calls' rows are the client's proxy's to write
-            route = page_route(self.clock, Recorder(), self.transport, edge, load.to, spec.seed)
+            route = page_route(proxy, edges.index((CLIENT, load.to)), load.to)
             self.sources.extend(sources(self.client, route, spec.seed, number, load))
 
     async def connect(self, addresses: Addresses) -> None:

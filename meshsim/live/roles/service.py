@@ -27,7 +27,7 @@ from meshsim.live.context import (
     parse_trace,
     stream_key,
 )
-from meshsim.live.pages import PageTransport, page_route
+from meshsim.live.pages import PageTransport, page_proxy, page_route
 from meshsim.live.servers import Listening, schedule_outages
 from meshsim.live.spans import span_rows
 from meshsim.live.troubles import trouble
@@ -36,12 +36,9 @@ from meshsim.live.wire import Handler, RequestHead, ServerConnection, ServerStre
 from meshsim.measure.grid import Grid
 from meshsim.mesh.attempt import FIRST, RETRY
 from meshsim.mesh.gauge import Gauge
-from meshsim.mesh.proxy import Proxy
-from meshsim.mesh.recorder import Recorder
 from meshsim.mesh.replica import Replica
 from meshsim.mesh.request import Request
 from meshsim.mesh.spans import Tracer
-from meshsim.mesh.station import Station
 from meshsim.mesh.visit import GONE, Visit
 from meshsim.policies.outcome import RESPONSE
 from meshsim.scenario.events import Events
@@ -131,14 +128,11 @@ class Service(Role, Handler):
         self.gauges = [Gauge(grid.origin, grid.width, grid.most) for _ in range(2)]
         names = [service for _, service in self.topology.edges]
         self.transport = PageTransport(self.clock, names, spec.context)
-        recorder = Recorder()
-        proxy = Proxy(self.clock, recorder, self.tracer, self.transport, own.number, spec.seed, Station())
+        proxy = page_proxy(self.clock, self.transport, own.number, spec.seed)
         for number, (_, called) in self.topology.edges_of(own):
-            proxy.routes[number] = page_route(
-                self.clock, Recorder(), self.transport, number, called, spec.seed
-            )
+            proxy.routes[number] = page_route(proxy, number, called)
         self.replica = Replica(
-            self.clock, recorder, self.tracer, self.place.number, spec.id,
+            self.clock, proxy.recorder, self.tracer, self.place.number, spec.id,
             workload(self.place, self.topology), queue(self.place.deployment), proxy,
             self.gauges[0], self.gauges[1],
         )  # fmt: skip
