@@ -12,11 +12,11 @@ import platform
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from meshsim import version
 from meshsim.errors import MeshsimError
+from meshsim.lab.jobs.closing import Closing
 from meshsim.lab.jobs.interrupt import Interrupt
 from meshsim.lab.jobs.pool import GLANCE, Refused, Task, simulate
 from meshsim.measure.summary import Summary
@@ -33,7 +33,7 @@ class DifferentVersionsError(MeshsimError):
     """A worker has not what we have."""
 
 
-class Cluster:
+class Cluster(Closing):
     """A Dask cluster as what makes the runs of a sweep.
 
     Attributes:
@@ -66,14 +66,6 @@ class Cluster:
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, place: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Leaves the cluster; it goes on without us."""

@@ -18,8 +18,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -27,6 +26,7 @@ from meshsim import forms, version
 from meshsim.errors import MeshsimError
 from meshsim.lab import files
 from meshsim.lab.jobs import seal
+from meshsim.lab.jobs.closing import Closing
 from meshsim.lab.output import FORMATS, Written
 from meshsim.lab.tidy import Row, Run, runs_of
 from meshsim.measure.result import Result
@@ -95,7 +95,7 @@ def header(grid: Grid, *, seed: int, engine: str, replications: int) -> Header:
     )
 
 
-class Memory:
+class Memory(Closing):
     """Keeps what a sweep has finished for as long as the program runs.
 
     Attributes:
@@ -104,14 +104,6 @@ class Memory:
 
     def __init__(self) -> None:
         self.finished: dict[Run, list[Row]] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, place: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Lets go of what it uses."""

@@ -24,10 +24,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, TypeVar
 
 from meshsim.errors import MeshsimError
+from meshsim.lab.jobs.closing import Closing
 from meshsim.lab.jobs.interrupt import Interrupt
 from meshsim.measure.summary import Summary
 from meshsim.scenario.model import Scenario
@@ -110,7 +110,7 @@ def cores(jobs: int | None) -> int:
     return jobs
 
 
-class Pool(Generic[Made]):
+class Pool(Closing, Generic[Made]):
     """Processes that stay for many calls: starting them takes about a second.
 
     Attributes:
@@ -122,14 +122,6 @@ class Pool(Generic[Made]):
         self.jobs = cores(jobs)
         self.work = work
         self._executor: Any = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, place: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Ends the processes, whatever they are doing."""
