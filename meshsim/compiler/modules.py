@@ -72,6 +72,7 @@ ENGINE = [
     "meshsim.mesh.load",
     "meshsim.mesh.mesh",
     "meshsim.mesh.disruption",
+    "meshsim.mesh.teardown",
     "meshsim.engine.heap",
 ]
 """What engines run, in the order of imports."""

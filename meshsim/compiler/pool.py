@@ -1,7 +1,7 @@
 """Memory for the objects that each request makes and frees: it is kept, by size, for the next of them.
 
 Python's cycle collector does not know them either: it would find nothing, since reference counts free them
-all when the request is over. `meshsim.engine.teardown` frees those that are under way when a run is
+all when the request is over. `meshsim.mesh.teardown` frees those that are under way when a run is
 given up.
 """
 

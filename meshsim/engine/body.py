@@ -12,11 +12,11 @@ from typing import ClassVar
 
 from meshsim.engine.build import build
 from meshsim.engine.results import records
-from meshsim.engine.teardown import take_apart
 from meshsim.errors import MeshsimError
 from meshsim.measure.measurements import Measurements
 from meshsim.mesh.clock import Clock, Event
 from meshsim.mesh.mesh import Mesh
+from meshsim.mesh.teardown import take_apart
 from meshsim.scenario.machines import BalancerFactory, Custom, RetryRuleFactory
 from meshsim.scenario.model import Scenario
 from meshsim.units import LONGEST, RESOLUTION
@@ -98,7 +98,7 @@ class Body:
     def __del__(self) -> None:
         mesh: Mesh | None = getattr(self, "mesh", None)  # there is none where a scenario was refused
         if mesh is not None and not mesh.settled and not sys.is_finalizing():
-            take_apart(mesh, *self.unschedule())
+            take_apart(mesh, self.unschedule())
 
     def unschedule(self) -> list[Event | None]:
         """Takes everything off the clock, for good; what it was."""

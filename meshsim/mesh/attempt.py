@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import final
 
-from meshsim.mesh.clock import Timer
+from meshsim.mesh.clock import Event, Timer
 from meshsim.mesh.cluster import Cluster, Host, Stream
 from meshsim.mesh.policy import Policy
 from meshsim.mesh.proxy import Route
@@ -302,3 +302,12 @@ class Attempt(Stream):
         if self.slot:
             self.slot = False
             self.cluster.free_retry()
+
+    def unlink(self) -> Event | None:
+        super().unlink()
+        self.elder = None
+        self.younger = None
+        self.ahead = None
+        self.behind = None
+        self.exchange = None
+        return self.call

@@ -71,6 +71,10 @@ class HedgeTimer(Timer):
     def expire(self, now: float) -> None:
         self.call.hedge(now)
 
+    def unlink(self) -> Event | None:
+        super().unlink()
+        return self.call
+
 
 @final
 class Call(Caller):
@@ -343,3 +347,12 @@ class Call(Caller):
         self.route.recorder.call_ended(
             self.row, self.route.edge, self.request.start, self.start, -1, self.flags, now
         )
+
+    def unlink(self) -> Event | None:
+        super().unlink()
+        self.eldest = None
+        self.youngest = None
+        if self.hedging is not None:
+            self.hedging.unlink()
+            self.hedging = None
+        return self.owner

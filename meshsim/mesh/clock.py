@@ -26,6 +26,10 @@ class Event:
         """What happens at `now`; `step` is what `at` was given."""
         raise NotImplementedError
 
+    def unlink(self) -> Event | None:
+        """Forgets all objects of requests, in a run that nobody wants; returns the one that waits for it."""
+        return None
+
 
 class Clock:
     """Calls events at their times."""
@@ -76,6 +80,15 @@ class Timer(Event):
         """It does not expire any more."""
         if self.deadlines is not None:
             self.deadlines.remove(self)
+
+    def unlink(self) -> Event | None:
+        if self.deadlines is not None:
+            self.deadlines.head = None
+            self.deadlines.tail = None
+        self.sooner = None
+        self.later = None
+        self.deadlines = None
+        return None
 
 
 @final

@@ -158,6 +158,10 @@ class Journey(Visit):
                 told = self.arrives
             self.replica.clock.at(told, Notice(self), 0)
 
+    def unlink(self) -> Event | None:
+        super().unlink()
+        return self.attempt
+
 
 @final
 class Notice(Event):
@@ -168,3 +172,6 @@ class Notice(Event):
 
     def fire(self, step: int, now: float) -> None:
         self.visit.learn(now)
+
+    def unlink(self) -> Event | None:
+        return self.visit

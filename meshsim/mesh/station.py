@@ -54,6 +54,9 @@ class Pass(Event):
             self.station.passed(now)
             self.event.fire(self.step, now)
 
+    def unlink(self) -> Event | None:
+        return self.event
+
 
 @final
 class WorkerStation(Station):

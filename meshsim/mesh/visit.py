@@ -275,6 +275,14 @@ class Visit(Waiting):
             self.go_home(503, UC, RESET, now)
         cancel_all(child, now)
 
+    def unlink(self) -> Event | None:
+        self.ahead = None
+        self.behind = None
+        self.elder = None
+        self.younger = None
+        self.child = None
+        return None
+
 
 def cancel_all(child: Call | None, now: float) -> None:
     """Cancels a call and its siblings."""
@@ -292,3 +300,6 @@ class Nap(Event):
 
     def fire(self, step: int, now: float) -> None:
         self.visit.step_ended(now)
+
+    def unlink(self) -> Event | None:
+        return self.visit
