@@ -26,7 +26,7 @@ BUSIEST = 4
 WIDE = 130
 """Characters of a line of the caption."""
 MOST_NOTES = 3
-"""Of the notes that the caption tells; each has two lines at most."""
+"""Of the notes that the caption shows; each has two lines at most."""
 PERCENTILES = ("p50", "p90", "p99")
 DRAIN_SHOWN_RATIO = 0.15
 """Of the duration: as much of a long drain as is shown."""
@@ -274,7 +274,7 @@ def _busiest(axes: Axes, run: Drawable) -> None:
 
 
 def _busiest_names(run: Drawable) -> tuple[list[str], str, str]:
-    """The busiest services, the column that tells how busy they are, and what to call it."""
+    """The busiest services, the column that says how busy they are, and what to call it."""
     names = _ranked(run.numbers, "utilisation")[:BUSIEST]
     if names:
         return names, "utilisation", "utilisation of the busiest services' workers"
