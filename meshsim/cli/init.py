@@ -19,18 +19,10 @@ def _names() -> list[str]:
     return list(templates.templates())
 
 
-Name = Annotated[
-    str | None,
-    typer.Argument(metavar="NAME", help="Of the scenario: shop writes shop.yaml."),
-]
+Name = Annotated[str | None, typer.Argument(metavar="NAME", help="Of the scenario: shop writes shop.yaml.")]
 Template = Annotated[
     str,
-    typer.Option(
-        "--from",
-        metavar="TEMPLATE",
-        help="What to start from, see --list.",
-        autocompletion=_names,
-    ),
+    typer.Option("--from", metavar="TEMPLATE", help="What to start from, see --list.", autocompletion=_names),
 ]
 List = Annotated[bool, typer.Option("--list", help="List the templates, and write nothing.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there already.")]

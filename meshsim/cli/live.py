@@ -8,16 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from meshsim.cli.app import (
-    AsJson,
-    Overrides,
-    Quiet,
-    ScenarioFile,
-    app,
-    example,
-    reporting_errors,
-    stopping,
-)
+from meshsim.cli.app import AsJson, Overrides, Quiet, ScenarioFile, app, example, reporting_errors, stopping
 from meshsim.cli.output import Csv, Dpi, Formats, chosen
 from meshsim.cli.run import Check, Out, present_run, run_code
 

@@ -22,8 +22,7 @@ Formats = Annotated[
     ),
 ]
 Dpi = Annotated[
-    int | None,
-    typer.Option(metavar="N", help="Dots per inch of pictures, 20 to 600; 100 if not given."),
+    int | None, typer.Option(metavar="N", help="Dots per inch of pictures, 20 to 600; 100 if not given.")
 ]
 Csv = Annotated[bool, typer.Option("--csv", help="Write each table as CSV too, with every digit.")]
 

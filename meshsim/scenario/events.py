@@ -86,9 +86,7 @@ class Events:
 
 
 def on_clock(
-    clock: Clock,
-    events: Sequence[model.Event],
-    changes: Callable[[int, model.Event], Iterator[Disruption]],
+    clock: Clock, events: Sequence[model.Event], changes: Callable[[int, model.Event], Iterator[Disruption]]
 ) -> None:
     """Puts what events change on a clock: at equal times ends before beginnings, then in order of the file.
 
