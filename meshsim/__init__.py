@@ -39,26 +39,10 @@ if TYPE_CHECKING:
 __version__ = VERSION
 
 __all__ = [
-    "Balancer",
-    "MeshsimError",
-    "RetryRule",
-    "Run",
-    "Scenario",
-    "ScenarioError",
-    "Simulation",
-    "batch",
-    "capacity",
-    "compare",
-    "dump",
-    "linspace",
-    "load",
-    "loads",
-    "run",
-    "run_live",
-    "solve",
-    "sweep",
+    "Balancer", "MeshsimError", "RetryRule", "Run", "Scenario", "ScenarioError", "Simulation",
+    "batch", "capacity", "compare", "dump", "linspace", "load", "loads", "run", "run_live", "solve", "sweep",
     "validate",
-]
+]  # fmt: skip
 
 _HOMES = {
     "Balancer": "meshsim.policies.balance",

@@ -26,9 +26,7 @@ def printable(text: str, *, lines: bool = False) -> str:
     Names, keys, paths and what programs say may hold whatever moves a terminal's cursor, colours it, sets its
     title or turns the direction of reading. Such characters are written as Python writes them: ``\x1b``.
 
-    Args:
-        text: from anywhere.
-        lines: whether its ends of lines are meant.
+    With `lines`, its ends of lines are meant.
     """
     if text.isprintable():
         return text
@@ -66,9 +64,9 @@ class Problem:
     """One thing wrong with a scenario.
 
     Attributes:
-        file: the file's name as the user gave it (``-`` for standard input).
-        line: line number from 1; 0 where the problem has no place of its own.
-        key: dotted path of the key, as ``--set`` would take it (``policies.cart.timeout``).
+        file: as the user gave it (``-`` for standard input).
+        line: from 1; 0 where the problem has no place of its own.
+        key: as ``--set`` would take it (``policies.cart.timeout``).
         message: what is wrong, value included.
         remedy: what to write instead; may be empty.
     """
@@ -87,11 +85,7 @@ class Problem:
 
 
 class ScenarioError(MeshsimError):
-    """A scenario that can't be used: all its problems at once.
-
-    Attributes:
-        problems: every problem found, in order of line.
-    """
+    """A scenario that can't be used: all its problems at once, in order of line."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(sorted(problems, key=lambda problem: (problem.line, problem.key)))

@@ -41,11 +41,9 @@ def source(name: str) -> Path:
 
 
 def digest(names: Sequence[str], on: str = "") -> str:
-    """What distinguishes these sources, and how they are compiled, from any others.
+    """What distinguishes these modules' sources, and how they are compiled, from any others.
 
-    Args:
-        names: of the modules.
-        on: the digest of those on which they stand.
+    `on` is the digest of those on which they stand.
     """
     import hashlib
 
@@ -153,11 +151,7 @@ def _wanted() -> str:
 
 
 def fresh(part: str = "live") -> bool:
-    """Whether a checked build of the sources as they are lies ready, whatever form was asked for.
-
-    Args:
-        part: ``engine`` or, with that, ``live``.
-    """
+    """Whether a checked build of the engine, or of ``live`` too, lies ready, whatever form was asked for."""
     form, _ = _look()
     return form.compiled and form.checked and (form.live or part == "engine")
 

@@ -70,15 +70,7 @@ def _number(value: Any) -> int | float:
 
 
 def whole(name: str, value: object) -> int:
-    """A whole number.
-
-    Args:
-        name: of the argument, for the message.
-        value: of any type of numbers.
-
-    Raises:
-        MeshsimError: it is none.
-    """
+    """A whole number, of any type of numbers; a MeshsimError, with the argument's name, for anything else."""
     number = native(value)
     if isinstance(number, bool) or not isinstance(number, int):
         raise MeshsimError(f"{name}: {shown(number)} is not a whole number; give one such as 7")
@@ -88,11 +80,7 @@ def whole(name: str, value: object) -> int:
 
 
 def real(name: str, value: object) -> float:
-    """A finite number.
-
-    Raises:
-        MeshsimError: it is none.
-    """
+    """A finite number; a MeshsimError, with the argument's name, for anything else."""
     number = native(value)
     if isinstance(number, bool) or not isinstance(number, int | float) or not -math.inf < number < math.inf:
         raise MeshsimError(f"{name}: {shown(number)} is not a number; give one such as 0.5")

@@ -45,16 +45,9 @@ def _bare(value: object) -> bool:
 
 
 def duration(value: object) -> float:
-    """Seconds in a duration such as ``250us``, ``25ms``, ``2s``, ``5m``, ``24h``.
+    """Seconds in a duration such as ``250us``, ``25ms``, ``2s``, ``5m``, ``24h``, or in a bare 0.
 
-    Args:
-        value: the text; a bare 0 is taken, any other bare number lacks a unit.
-
-    Returns:
-        Seconds, at least 0.
-
-    Raises:
-        ValueError: not a duration; the message says what is missing.
+    A ValueError says what is missing, such as the unit of any other bare number.
     """
     if isinstance(value, str):
         match = DURATION.fullmatch(value.strip())
@@ -71,11 +64,7 @@ def duration(value: object) -> float:
 
 
 def rate(value: object) -> float:
-    """Events per second in a rate such as ``200/s`` or ``12/m``.
-
-    Raises:
-        ValueError: not a rate; the message says what is missing.
-    """
+    """Events per second in a rate such as ``200/s`` or ``12/m``; a ValueError says what is missing."""
     if isinstance(value, str):
         match = RATE.fullmatch(value.strip())
         if match:
@@ -86,11 +75,7 @@ def rate(value: object) -> float:
 
 
 def ratio(value: object) -> float:
-    """A share between 0 and 1, from ``5%`` or ``0.05``.
-
-    Raises:
-        ValueError: not a ratio, or outside 0-100 %.
-    """
+    """A share between 0 and 1, from ``5%`` or ``0.05``; a ValueError for anything else."""
     if isinstance(value, str) and (match := PERCENT.fullmatch(value.strip())):
         share = _checked(float(match[1]), value) / 100.0
     elif isinstance(value, int | float) and not isinstance(value, bool):
@@ -103,11 +88,7 @@ def ratio(value: object) -> float:
 
 
 def count(value: object) -> int:
-    """A whole number of at least 0, or ``unlimited``.
-
-    Raises:
-        ValueError: anything else.
-    """
+    """A whole number of at least 0, or ``unlimited``; a ValueError for anything else."""
     if value == "unlimited":
         return UNLIMITED
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:

@@ -8,29 +8,7 @@ Whatever is slow to import is imported by the verb that needs it, so that ``mesh
 """
 
 # ruff: noqa: I001 - each module registers its verbs, and their order is that of --help
-from meshsim.cli import init
-from meshsim.cli import run
-from meshsim.cli import batch
-from meshsim.cli import sweep
-from meshsim.cli import compare
-from meshsim.cli import capacity
-from meshsim.cli import live
-from meshsim.cli import validate
-from meshsim.cli import look
-from meshsim.cli import imports
+from meshsim.cli import init, run, batch, sweep, compare, capacity, live, validate, look, imports  # noqa: F401
 from meshsim.cli.app import app, main
 
-__all__ = [
-    "app",
-    "batch",
-    "capacity",
-    "compare",
-    "imports",
-    "init",
-    "live",
-    "look",
-    "main",
-    "run",
-    "sweep",
-    "validate",
-]
+__all__ = ["app", "main"]

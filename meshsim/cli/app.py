@@ -1,4 +1,4 @@
-"""What all verbs share: the program, its streams, how it reports what is wrong, and common options."""
+"""What all verbs share: the program, its streams, and how it reports what is wrong."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ from meshsim.forms import FORM
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
 
+    from meshsim.cli.options import Output
     from meshsim.lab.output import OutputOptions
 
 MISSED, BAD, INTERRUPTED = 1, 2, 130
-LEAST, AT_MOST = 10, 200
-"""Of `meshsim.measure.precision`, repeated: importing it takes longer than --help may."""
 
 app = typer.Typer(
     name="meshsim",
@@ -34,37 +33,6 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: rich would double the time that --help takes
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-ScenarioFile = Annotated[
-    str, typer.Argument(metavar="SCENARIO", help="A YAML file, or - for standard input.")
-]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Change a value of the scenario, such as policies.cart.timeout=2s; may be repeated.",
-    ),
-]
-Until = Annotated[
-    str | None,
-    typer.Option(metavar="SHARE", help="Add replications until the interval is this narrow, such as 1%."),
-]
-AtMost = Annotated[
-    int | None,
-    typer.Option(metavar="N", help=f"With --until: replications in all, at most; {AT_MOST} if not given."),
-]
-Engine = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="auto, fast, simpy or reference, instead of the scenario's.",
-        autocompletion=lambda: ["auto", "fast", "simpy", "reference"],
-    ),
-]
-Seed = Annotated[int | None, typer.Option(help="Of the first replication, instead of the scenario's.")]
-Jobs = Annotated[int | None, typer.Option(metavar="N", help="Processes; by default one for each core.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print neither tables nor progress.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of tables for people.")]
 
 
 def example(command: str) -> str:
@@ -84,7 +52,7 @@ class _Pipe(io.FileIO):
             return memoryview(data).nbytes
 
 
-class _Words(_Pipe):
+class _Messages(_Pipe):
     """Standard error that minds nothing: where nobody can read it, the exit code still says it."""
 
     harmless = OSError
@@ -112,7 +80,7 @@ def _streams() -> None:
     if sys.stdin is None:
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - for as long as we live
     sys.stdout = _writer(sys.stdout, 1, _Pipe)
-    sys.stderr = _writer(sys.stderr, 2, _Words)
+    sys.stderr = _writer(sys.stderr, 2, _Messages)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # what a terminal can't show is no reason for a traceback
@@ -172,46 +140,32 @@ class Saveable(Protocol):
         """Writes its files."""
 
 
-def saved(
-    result: Saveable, out: Path | None, options: OutputOptions
-) -> tuple[list[Path], MeshsimError | None]:
+def saved(result: Saveable, out: Path | None, forms: OutputOptions) -> tuple[list[Path], MeshsimError | None]:
     """Saves what there is; a full disk must not keep its numbers from being shown first."""
     if out is None:
         return [], None
     try:
-        return result.save(out, **options), None
+        return result.save(out, **forms), None
     except MeshsimError as error:
         return [], error
 
 
-def present(
-    result: Saveable,
-    numbers: object,
-    show: Callable[[list[Path]], None],
-    *,
-    out: Path | None,
-    options: OutputOptions,
-    as_json: bool,
-    quiet: bool,
-) -> None:
+def present(result: Saveable, numbers: object, show: Callable[[list[Path]], None], output: Output) -> None:
     """How every verb hands over what came of it: saved, and printed for people or machines.
 
     Args:
         result: is saved.
         numbers: what is printed for machines.
         show: prints it for people, with where it was written.
-        out: where to; None saves nothing.
-        options: in which forms.
-        as_json: whether machines read it.
-        quiet: whether people do not.
+        output: where to.
 
     Raises:
         MeshsimError: it could not be saved; that is reported last.
     """
-    written, failure = saved(result, out, options)
-    if as_json:
+    written, failure = saved(result, output.out, output.forms)
+    if output.as_json:
         print(json.dumps(numbers, indent=2, allow_nan=False))
-    elif not quiet:
+    elif not output.quiet:
         show(written)
     if failure is not None:
         raise failure

@@ -8,15 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from meshsim.cli import options
 from meshsim.cli.app import (
     BAD,
     INTERRUPTED,
-    AsJson,
-    Engine,
-    Jobs,
-    Overrides,
-    Quiet,
-    Seed,
     app,
     code,
     example,
@@ -26,8 +21,6 @@ from meshsim.cli.app import (
     stopping,
     warn,
 )
-from meshsim.cli.output import Csv, Dpi, Formats, chosen
-from meshsim.cli.run import Check, Replications
 
 if TYPE_CHECKING:
     from meshsim.errors import Problem
@@ -36,14 +29,6 @@ if TYPE_CHECKING:
 MOST_LISTED = 20
 """Skipped files."""
 
-Paths = Annotated[
-    list[str],
-    typer.Argument(metavar="PATH...", help="YAML files, folders with some, or - for standard input."),
-]
-JUnit = Annotated[
-    Path | None,
-    typer.Option("--junit", metavar="FILE", help="Write verdicts as JUnit XML, for systems that run tests."),
-]
 Out = Annotated[
     Path | None,
     typer.Option(
@@ -55,20 +40,20 @@ Out = Annotated[
 
 @app.command(epilog=example("meshsim batch scenarios --out out --junit out/junit.xml --check"))
 def batch(
-    paths: Paths,
-    engine: Engine = None,
-    seed: Seed = None,
-    overrides: Overrides = None,
-    replications: Replications = 1,
-    jobs: Jobs = None,
+    paths: options.Paths,
+    engine: options.Engine = None,
+    seed: options.Seed = None,
+    overrides: options.Overrides = None,
+    replications: options.Replications = 1,
+    jobs: options.Jobs = None,
     out: Out = None,
-    formats: Formats = None,
-    dpi: Dpi = None,
-    csv: Csv = False,
-    junit: JUnit = None,
-    check: Check = False,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
+    formats: options.Formats = None,
+    dpi: options.Dpi = None,
+    csv: options.Csv = False,
+    junit: options.JUnit = None,
+    check: options.Check = False,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Simulate many scenarios.
 
@@ -83,27 +68,23 @@ def batch(
         from meshsim.lab.show import junit as report  # noqa: PLC0415
         from meshsim.lab.show import terminal  # noqa: PLC0415
 
-        options = chosen(out, formats, dpi, csv)
+        output = options.output(out, formats, dpi, csv, as_json, quiet)
         report.prepare(junit)
         warn(engine)
         try:
             with terminal.runs_bar(quiet=quiet) as progress:
                 done = simulate(
                     paths, engine=engine, seed=seed, overrides=overrides or (), replications=replications,
-                    jobs=jobs, out=out, save=False, progress=progress, interrupted=stopping, **options,
+                    jobs=jobs, out=out, save=False, progress=progress, interrupted=stopping, **output.forms,
                 )  # fmt: skip
         except KeyboardInterrupt:
             say("aborted" + ("" if out is None else f"; finished runs are kept in {out}"))
             raise typer.Exit(INTERRUPTED) from None
-        present(
-            done,
-            done.as_dict(),
-            lambda written: terminal.show_batch(terminal.console(), done, written),
-            out=out,
-            options=options,
-            as_json=as_json,
-            quiet=quiet,
-        )
+
+        def show(written: list[Path]) -> None:
+            terminal.show_batch(terminal.console(), done, written)
+
+        present(done, done.as_dict(), show, output)
         if junit is not None:
             file = report.write(junit, done.suites())
             if not (as_json or quiet):

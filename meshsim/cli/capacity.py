@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from meshsim import units
-from meshsim.cli.app import (
-    INTERRUPTED,
-    AsJson,
-    Engine,
-    Jobs,
-    Overrides,
-    Quiet,
-    ScenarioFile,
-    Seed,
-    app,
-    example,
-    present,
-    report,
-    reporting_errors,
-    say,
-    stopping,
-    warn,
-)
-from meshsim.cli.output import Csv, Dpi, Formats, chosen
+from meshsim.cli import options
+from meshsim.cli.app import INTERRUPTED, app, example, present, report, reporting_errors, say, stopping, warn
 from meshsim.errors import MeshsimError, shown
 
 if TYPE_CHECKING:
@@ -80,7 +64,7 @@ Out = Annotated[
     + "\n      --map policies.backend.retries.attempts=0,1,2,3 --out out"
 )
 def capacity(
-    scenario: ScenarioFile,
+    scenario: options.ScenarioFile,
     find: Find = None,
     objective: Objectives = None,
     cost: Costs = None,
@@ -89,16 +73,16 @@ def capacity(
     confidence: Confidence = "95%",
     resolution: Resolution = "2%",
     at_most: AtMost = 32,
-    jobs: Jobs = None,
-    engine: Engine = None,
-    seed: Seed = None,
-    overrides: Overrides = None,
+    jobs: options.Jobs = None,
+    engine: options.Engine = None,
+    seed: options.Seed = None,
+    overrides: options.Overrides = None,
     out: Out = None,
-    formats: Formats = None,
-    dpi: Dpi = None,
-    csv: Csv = False,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
+    formats: options.Formats = None,
+    dpi: options.Dpi = None,
+    csv: options.Csv = False,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Find how much load, or how few replicas, meet the objectives.
 
@@ -110,31 +94,14 @@ def capacity(
         from meshsim.lab.capacity import capacity as search  # noqa: PLC0415
 
         warn(engine)
-        options = chosen(out, formats, dpi, csv)
+        output = options.output(out, formats, dpi, csv, as_json, quiet)
         measures = _options(cost, map_, window, confidence, resolution)
         result = search(
-            scenario,
-            find=find or (),
-            objectives=objective or (),
-            at_most=at_most,
-            engine=engine,
-            seed=seed,
-            overrides=overrides or (),
-            jobs=jobs,
-            out=out,
-            say=None if quiet else report,
-            interrupted=stopping,
-            **measures,
-        )
-        present(
-            result,
-            result.answer,
-            lambda written: _show(result, written),
-            out=out,
-            options=options,
-            as_json=as_json,
-            quiet=quiet,
-        )
+            scenario, find=find or (), objectives=objective or (), at_most=at_most, engine=engine, seed=seed,
+            overrides=overrides or (), jobs=jobs, out=out, say=None if quiet else report,
+            interrupted=stopping, **measures,
+        )  # fmt: skip
+        present(result, result.answer, partial(_show, result), output)
     if result.numbers.partial:
         say("interrupted; this is what is known so far")
         raise typer.Exit(INTERRUPTED)

@@ -7,24 +7,8 @@ from typing import Annotated
 
 import typer
 
-from meshsim.cli.app import (
-    LEAST,
-    AsJson,
-    AtMost,
-    Engine,
-    Jobs,
-    Quiet,
-    ScenarioFile,
-    Seed,
-    Until,
-    app,
-    code,
-    example,
-    present,
-    reporting_errors,
-    stopping,
-)
-from meshsim.cli.output import Csv, Dpi, Formats, chosen
+from meshsim.cli import options
+from meshsim.cli.app import app, code, example, present, reporting_errors, stopping
 
 Other = Annotated[
     str | None,
@@ -62,25 +46,25 @@ Check = Annotated[bool, typer.Option("--check", help="Exit with 1 if B misses an
     )
 )
 def compare(
-    a: ScenarioFile,
+    a: options.ScenarioFile,
     b: Other = None,
     changes: Changes = None,
     overrides: OfBoth = None,
-    engine: Engine = None,
-    seed: Seed = None,
-    replications: Pairs = LEAST,
-    until: Until = None,
+    engine: options.Engine = None,
+    seed: options.Seed = None,
+    replications: Pairs = options.LEAST,
+    until: options.Until = None,
     metric: Metric = "latency.mean",
-    at_most: AtMost = None,
-    jobs: Jobs = None,
+    at_most: options.AtMost = None,
+    jobs: options.Jobs = None,
     out: Out = None,
-    formats: Formats = None,
-    dpi: Dpi = None,
-    csv: Csv = False,
+    formats: options.Formats = None,
+    dpi: options.Dpi = None,
+    csv: options.Csv = False,
     every: All = False,
     check: Check = False,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Say what differs between two scenarios.
 
@@ -97,24 +81,24 @@ def compare(
         from meshsim.lab.show import terminal  # noqa: PLC0415
         from meshsim.scenario import load  # noqa: PLC0415
 
-        options = chosen(out, formats, dpi, csv)
+        output = options.output(out, formats, dpi, csv, as_json, quiet)
         first = load(a, overrides or ())
         second = None if b is None else first if a == b else load(b, overrides or ())
         if out is not None:
             files.prepare(out, scenarios=files.PAIR)
         each = first.duration + (second or first).duration
-        total = each * (replications if until is None else max(replications, LEAST))
+        total = each * (replications if until is None else max(replications, options.LEAST))
         with terminal.progress_bar(total, quiet=quiet, each=each) as progress:
             result = lab.compare(
                 first, second, changes=changes or (), engine=engine, seed=seed, replications=replications,
                 until=until, metric=metric, at_most=at_most, jobs=jobs, progress=progress,
                 looked=None if progress is None else progress.looked, interrupted=stopping,
             )  # fmt: skip
-        present(
-            result, result.summary,
-            lambda paths: terminal.show_comparison(terminal.console(), result.numbers, paths, every=every),
-            out=out, options=options, as_json=as_json, quiet=quiet,
-        )  # fmt: skip
+
+        def show(written: list[Path]) -> None:
+            terminal.show_comparison(terminal.console(), result.numbers, written, every=every)
+
+        present(result, result.summary, show, output)
     numbers = result.numbers
     missed = any(objective.met_b < numbers.replications for objective in numbers.objectives)
     raise typer.Exit(code(partial=numbers.partial, missed=check and missed))

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from meshsim.cli.app import AsJson, app, example, reporting_errors, say
+from meshsim.cli import options
+from meshsim.cli.app import app, example, reporting_errors, say
 from meshsim.errors import MeshsimError
 
 imports = typer.Typer(no_args_is_help=True, help="Turn another tool's file into a scenario.")
@@ -29,7 +30,7 @@ def isotope(
     duration: Annotated[
         str | None, typer.Option(metavar="DURATION", help="Of the scenario, such as 60s.")
     ] = None,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Turn an isotope topology into a scenario.
 

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from meshsim.cli.app import AsJson, app, example, reporting_errors, show
+from meshsim.cli import options
+from meshsim.cli.app import app, example, reporting_errors, show
 from meshsim.errors import MeshsimError
 
 
@@ -34,7 +35,7 @@ def init(
     template: Template = "start",
     list_: List = False,
     force: Force = False,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Write a scenario to start from.
 
@@ -54,14 +55,9 @@ def init(
     if as_json:
         print(json.dumps({"file": file, "template": template, "next": then}, indent=2))
         return
-    first = f"Written: {file}, from the template {template}. Next:"
-    for line in (
-        first,
-        "",
-        *(f"  {command}" for command in then),
-        "",
-        "and look at the picture out/run.png.",
-    ):
+    commands = [f"  {command}" for command in then]
+    show(f"Written: {file}, from the template {template}. Next:")
+    for line in ("", *commands, "", "and look at the picture out/run.png."):
         show(line)
 
 

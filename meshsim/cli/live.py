@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from meshsim.cli.app import AsJson, Overrides, Quiet, ScenarioFile, app, example, reporting_errors, stopping
-from meshsim.cli.output import Csv, Dpi, Formats, chosen
-from meshsim.cli.run import Check, Out, present_run, run_code
+from meshsim.cli import options
+from meshsim.cli.app import app, example, reporting_errors, stopping
+from meshsim.cli.run import Out, present_run, run_code
 
 if TYPE_CHECKING:
     from meshsim.live.launch import LiveMesh
@@ -35,20 +35,20 @@ Host = Annotated[
 
 @app.command(epilog=example("meshsim live shop.yaml --no-load    # and then: curl http://127.0.0.1:PORT/"))
 def live(
-    scenario: ScenarioFile,
+    scenario: options.ScenarioFile,
     proxy: Proxy = "meshsim",
     no_load: NoLoad = False,
     seed: Seed = None,
-    overrides: Overrides = None,
+    overrides: options.Overrides = None,
     access_log: AccessLog = None,
     host: Host = "127.0.0.1",
     out: Out = None,
-    formats: Formats = None,
-    dpi: Dpi = None,
-    csv: Csv = False,
-    check: Check = False,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
+    formats: options.Formats = None,
+    dpi: options.Dpi = None,
+    csv: options.Csv = False,
+    check: options.Check = False,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Run a scenario for real, on this machine.
 
@@ -63,23 +63,17 @@ def live(
         from meshsim.lab.live import run_live, serve_live  # noqa: PLC0415
         from meshsim.lab.show import watch  # noqa: PLC0415
 
-        options = chosen(out, formats, dpi, csv)
+        output = options.output(out, formats, dpi, csv, as_json, quiet)
 
         def ready(mesh: LiveMesh) -> None:
-            said = watch.ready_message(mesh)
+            message = watch.ready_message(mesh)
             if as_json:
-                print(json.dumps(said), flush=True)
+                print(json.dumps(message), flush=True)
             elif no_load and not quiet:
-                _show(said)
+                _show(message)
 
-        common: dict[str, Any] = {
-            "proxy": proxy,
-            "seed": seed,
-            "overrides": overrides or (),
-            "access_log": access_log,
-            "host": host,
-            "ready": ready,
-        }
+        common: dict[str, Any] = {"proxy": proxy, "seed": seed, "overrides": overrides or ()}
+        common |= {"access_log": access_log, "host": host, "ready": ready}
         with watch.dashboard(quiet=quiet or as_json) as shown:
             common |= {"progress": None if shown is None else shown.say, "watch": shown}
             if no_load:
@@ -89,7 +83,7 @@ def live(
             if out is not None:
                 files.prepare(out, scenarios=files.RUN)
             result = run_live(scenario, interrupted=stopping, **common)
-        present_run(result, out=out, options=options, as_json=as_json, quiet=quiet)
+        present_run(result, output)
     raise typer.Exit(run_code(result, check=check))
 
 
@@ -100,11 +94,11 @@ def _refuse_without_load(out: Path | None, check: bool) -> None:
         raise MeshsimError("with --no-load nothing is measured; leave out --out and --check")
 
 
-def _show(said: dict[str, Any]) -> None:
+def _show(message: dict[str, Any]) -> None:
     """Tells people where the mesh serves."""
     from meshsim.lab.show import terminal, watch  # noqa: PLC0415
 
     out = terminal.console()
-    for service, url in said["entry"].items():
+    for service, url in message["entry"].items():
         out.print(f"{terminal.escape(service)}: [bold]{terminal.escape(url)}[/]")
-    terminal.show(out, watch.proxies_sheet(said))
+    terminal.show(out, watch.proxies_sheet(message))

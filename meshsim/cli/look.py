@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from meshsim.cli.app import BAD, AsJson, Overrides, ScenarioFile, app, example, reporting_errors, show
-from meshsim.cli.batch import JUnit, Paths, list_problems
+from meshsim.cli import options
+from meshsim.cli.app import BAD, app, example, reporting_errors, show
+from meshsim.cli.batch import list_problems
 from meshsim.errors import ScenarioError
 
 if TYPE_CHECKING:
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
 
 
 @app.command(epilog=example("meshsim check shop.yaml\n  meshsim check scenarios --junit check.xml"))
-def check(paths: Paths, overrides: Overrides = None, junit: JUnit = None, as_json: AsJson = False) -> None:
+def check(
+    paths: options.Paths,
+    overrides: options.Overrides = None,
+    junit: options.JUnit = None,
+    as_json: options.AsJson = False,
+) -> None:
     """Say everything that is wrong with a scenario, or with several.
 
     Of a folder, those in it and below it; other YAML files there are skipped, and listed. Exits with 2 if
@@ -81,7 +87,9 @@ def schema() -> None:
 
 
 @app.command(epilog=example("meshsim theory mm1.yaml"))
-def theory(scenario: ScenarioFile, overrides: Overrides = None, as_json: AsJson = False) -> None:
+def theory(
+    scenario: options.ScenarioFile, overrides: options.Overrides = None, as_json: options.AsJson = False
+) -> None:
     """Solve a scenario with formulas.
 
     Says which formula and what its source is, or why there is none.

@@ -8,33 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meshsim.cli.app import (
-    LEAST,
-    AsJson,
-    AtMost,
-    Engine,
-    Overrides,
-    Quiet,
-    ScenarioFile,
-    Seed,
-    Until,
-    app,
-    code,
-    example,
-    present,
-    reporting_errors,
-    stopping,
-)
-from meshsim.cli.output import Csv, Dpi, Formats, chosen
+from meshsim.cli import options
+from meshsim.cli.app import app, code, example, present, reporting_errors, stopping
 from meshsim.errors import MeshsimError
 
 if TYPE_CHECKING:
-    from meshsim.lab.output import OutputOptions
     from meshsim.lab.run import Run
 
-Replications = Annotated[
-    int, typer.Option(help="Independent runs, each with the next seed; from 2 on there are intervals.")
-]
 Metric = Annotated[
     str | None, typer.Option(metavar="PATH", help="What --until looks at; latency.mean if not given.")
 ]
@@ -52,7 +32,6 @@ Out = Annotated[
         metavar="DIR", help="Folder for summary.json, the tables (Parquet) and the picture; made if missing."
     ),
 ]
-Check = Annotated[bool, typer.Option("--check", help="Exit with 1 if an objective is missed.")]
 
 
 @app.command(
@@ -61,22 +40,22 @@ Check = Annotated[bool, typer.Option("--check", help="Exit with 1 if an objectiv
 )
 def run(
     context: typer.Context,
-    scenario: ScenarioFile,
-    engine: Engine = None,
-    seed: Seed = None,
-    overrides: Overrides = None,
-    replications: Replications = 1,
-    until: Until = None,
+    scenario: options.ScenarioFile,
+    engine: options.Engine = None,
+    seed: options.Seed = None,
+    overrides: options.Overrides = None,
+    replications: options.Replications = 1,
+    until: options.Until = None,
     metric: Metric = None,
-    at_most: AtMost = None,
+    at_most: options.AtMost = None,
     keep: Keep = None,
     out: Out = None,
-    formats: Formats = None,
-    dpi: Dpi = None,
-    csv: Csv = False,
-    check: Check = False,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
+    formats: options.Formats = None,
+    dpi: options.Dpi = None,
+    csv: options.Csv = False,
+    check: options.Check = False,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Simulate a scenario.
 
@@ -92,26 +71,19 @@ def run(
         from meshsim.scenario import load  # noqa: PLC0415
 
         _refuse_several(scenario, context.args)
-        options = chosen(out, formats, dpi, csv)
+        output = options.output(out, formats, dpi, csv, as_json, quiet)
         changes = [*(overrides or ()), *([f"keep={keep}"] if keep is not None else [])]
         loaded = load(scenario, changes)
         if out is not None:
             files.prepare(out, scenarios=files.RUN)
-        total = loaded.duration * (replications if until is None else max(replications, LEAST))
+        total = loaded.duration * (replications if until is None else max(replications, options.LEAST))
         with terminal.progress_bar(total, quiet=quiet, each=loaded.duration) as progress:
             result = simulate(
-                loaded,
-                engine=engine,
-                seed=seed,
-                replications=replications,
-                progress=progress,
-                interrupted=stopping,
-                until=until,
-                metric=metric,
-                at_most=at_most,
+                loaded, engine=engine, seed=seed, replications=replications, until=until, metric=metric,
+                at_most=at_most, progress=progress, interrupted=stopping,
                 looked=None if progress is None else progress.looked,
-            )
-        present_run(result, out=out, options=options, as_json=as_json, quiet=quiet)
+            )  # fmt: skip
+        present_run(result, output)
     raise typer.Exit(run_code(result, check=check))
 
 
@@ -123,14 +95,14 @@ def _refuse_several(scenario: str, more: list[str]) -> None:
         )
 
 
-def present_run(result: Run, *, out: Path | None, options: OutputOptions, as_json: bool, quiet: bool) -> None:
+def present_run(result: Run, output: options.Output) -> None:
     """Hands over what came of a run, simulated or live; as :func:`meshsim.cli.app.present`."""
     from meshsim.lab.show import terminal  # noqa: PLC0415
 
     def show(written: list[Path]) -> None:
         terminal.show_run(terminal.console(), result.numbers, written)
 
-    present(result, result.summary, show, out=out, options=options, as_json=as_json, quiet=quiet)
+    present(result, result.summary, show, output)
 
 
 def run_code(result: Run, *, check: bool) -> int:

@@ -10,23 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from meshsim.cli.app import (
-    INTERRUPTED,
-    AsJson,
-    Engine,
-    Jobs,
-    Overrides,
-    Quiet,
-    ScenarioFile,
-    Seed,
-    app,
-    example,
-    reporting_errors,
-    say,
-    stopping,
-    warn,
-)
-from meshsim.cli.output import Csv, Dpi, Formats, chosen
+from meshsim.cli import options
+from meshsim.cli.app import INTERRUPTED, app, example, reporting_errors, say, stopping, warn
 from meshsim.errors import MeshsimError, Problem, ScenarioError, halves
 
 if TYPE_CHECKING:
@@ -66,21 +51,21 @@ Fresh = Annotated[
 
 @app.command(epilog=example('meshsim sweep shop.yaml --vary "load[0].rate=100/s:900/s:17" --replications 10'))
 def sweep(
-    scenario: ScenarioFile,
+    scenario: options.ScenarioFile,
     out: Out = None,
     vary: Vary = None,
     replications: Replications = 1,
-    jobs: Jobs = None,
+    jobs: options.Jobs = None,
     cluster: Cluster = None,
-    engine: Engine = None,
-    seed: Seed = None,
-    overrides: Overrides = None,
+    engine: options.Engine = None,
+    seed: options.Seed = None,
+    overrides: options.Overrides = None,
     fresh: Fresh = False,
-    formats: Formats = None,
-    dpi: Dpi = None,
-    csv: Csv = False,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
+    formats: options.Formats = None,
+    dpi: options.Dpi = None,
+    csv: options.Csv = False,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Simulate a scenario at many points.
 
@@ -94,24 +79,14 @@ def sweep(
 
         warn(engine)
         out = out or _folder(scenario, overrides or ())
-        options = chosen(out, formats, dpi, csv)
+        output = options.output(out, formats, dpi, csv, as_json, quiet)
         try:
             with terminal.runs_bar(quiet=quiet) as progress:
                 done = simulate(
-                    scenario,
-                    _variations(vary or ()),
-                    replications=replications,
-                    engine=engine,
-                    seed=seed,
-                    overrides=overrides or (),
-                    jobs=jobs,
-                    cluster=cluster,
-                    out=out,
-                    fresh=fresh,
-                    progress=progress,
-                    interrupted=stopping,
-                    **options,
-                )
+                    scenario, _variations(vary or ()), replications=replications, engine=engine, seed=seed,
+                    overrides=overrides or (), jobs=jobs, cluster=cluster, out=out, fresh=fresh,
+                    progress=progress, interrupted=stopping, **output.forms,
+                )  # fmt: skip
         except KeyboardInterrupt:
             say(f"aborted; finished runs are kept in {out}")
             raise typer.Exit(INTERRUPTED) from None

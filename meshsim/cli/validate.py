@@ -9,20 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meshsim.cli.app import (
-    LEAST,
-    AsJson,
-    Overrides,
-    Quiet,
-    Seed,
-    app,
-    code,
-    example,
-    reporting_errors,
-    saved,
-    say,
-)
-from meshsim.cli.output import Csv, Dpi, Formats, chosen
+from meshsim.cli import options
+from meshsim.cli.app import app, code, example, reporting_errors, saved, say
 
 if TYPE_CHECKING:
     from meshsim.lab.validate import Validation
@@ -52,16 +40,16 @@ Check = Annotated[bool, typer.Option("--check", help="Exit with 1 unless every v
 def validate(
     scenarios: Files,
     proxy: Proxy = "meshsim",
-    seed: Seed = None,
-    overrides: Overrides = None,
-    replications: Replications = LEAST,
+    seed: options.Seed = None,
+    overrides: options.Overrides = None,
+    replications: Replications = options.LEAST,
     out: Out = None,
-    formats: Formats = None,
-    dpi: Dpi = None,
-    csv: Csv = False,
+    formats: options.Formats = None,
+    dpi: options.Dpi = None,
+    csv: options.Csv = False,
     check: Check = False,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Hold theory, simulation and the live mesh on this machine against each other.
 
@@ -79,7 +67,7 @@ def validate(
         from meshsim.lab.show import terminal  # noqa: PLC0415
         from meshsim.scenario import load  # noqa: PLC0415
 
-        options = chosen(out, formats, dpi, csv)
+        output = options.output(out, formats, dpi, csv, as_json, quiet)
         loaded = [load(each, overrides or ()) for each in scenarios]
         if out is not None:
             files.prepare(out)
@@ -96,7 +84,7 @@ def validate(
                     if watch is not None:
                         watch.hide()
                     done.append(result)
-                    written, problem = saved(result, folder(result), options)
+                    written, problem = saved(result, folder(result), output.forms)
                     failure = failure or problem
                     if not quiet and not as_json:
                         terminal.show_validation(terminal.console(), result.numbers, written)

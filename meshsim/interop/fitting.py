@@ -35,10 +35,9 @@ def _near(name: str) -> str:
 
 
 def refuse_unfit(document: dict[str, object], file: str) -> None:
-    """Refuse what `meshsim check` would refuse in an importer's scenario: calls in a circle, for example.
+    """Refuse what `meshsim check` would refuse in an importer's scenario, such as calls in a circle.
 
-    Raises:
-        ScenarioError: no such scenario can be run; it names the `file` that was imported.
+    The ScenarioError names the `file` that was imported.
     """
     try:
         loads(dump(document))

@@ -145,11 +145,7 @@ class _Graph:
         self._renamed: dict[str, str] = {}
 
     def read(self) -> tuple[dict[str, object], list[str]]:
-        """The services by name, and which of them load goes to.
-
-        Raises:
-            ScenarioError: something is wrong.
-        """
+        """The services by name, and which of them load goes to; a ScenarioError if anything is wrong."""
         top = self._document.value
         self._check_kind(top)
         self._keys((), top, TOP_KEYS)

@@ -14,7 +14,7 @@ from meshsim.scenario.model import Scenario
 
 def text_and_files(scenario: Scenario) -> tuple[str, dict[str, str]]:
     """The scenario as YAML, and the content of the files that it names, by name."""
-    document = scenario.as_written()
+    document = scenario.as_config()
     named = take_files(document)
     return dump(document), named
 

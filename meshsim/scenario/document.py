@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -28,10 +28,9 @@ WORDS = {
 
 @dataclass
 class Document:
-    """A scenario as it was written.
+    """A scenario as it stands in its file.
 
     Attributes:
-        file: its name, as the user gave it.
         value: mappings, lists and scalars; all keys are strings.
         places: file and line by path; a path that is missing has the place of the nearest one above it.
         problems: what is wrong with the text itself, though the rest could be read (duplicate keys).
@@ -43,10 +42,15 @@ class Document:
     problems: list[Problem]
 
     def place(self, path: Path) -> tuple[str, int]:
-        """File and line of a path, or of the nearest one above it that was written."""
+        """File and line of a path, or of the nearest one above it that is there."""
         while path and path not in self.places:
             path = path[:-1]
         return self.places.get(path, (self.file, 0))
+
+
+def children(entry: object) -> Iterable[tuple[str | int, object]]:
+    """What a mapping or list holds, by key or position; nothing for anything else."""
+    return entry.items() if isinstance(entry, dict) else enumerate(entry) if isinstance(entry, list) else ()
 
 
 def without_lines(value: dict[str, Any], file: str) -> Document:
@@ -55,10 +59,7 @@ def without_lines(value: dict[str, Any], file: str) -> Document:
 
     def note(entry: object, path: Path) -> None:
         places[path] = (file, 0)
-        parts = (
-            entry.items() if isinstance(entry, dict) else enumerate(entry) if isinstance(entry, list) else ()
-        )
-        for part, child in parts:
+        for part, child in children(entry):
             note(child, (*path, part))
 
     note(value, ())
@@ -66,11 +67,7 @@ def without_lines(value: dict[str, Any], file: str) -> Document:
 
 
 def parse(text: str, file: str) -> Document:
-    """Read a scenario's text.
-
-    Raises:
-        ScenarioError: not YAML, not a mapping, or beyond a limit; it names the `file`.
-    """
+    """Read a scenario's text; a ScenarioError where it is not YAML, not a mapping, or beyond a limit."""
     try:
         root = compose(text, file)
     except ScenarioError as refusal:
@@ -104,11 +101,7 @@ def _parse_json(text: str, file: str, refusal: ScenarioError) -> Document:
 
 
 def parse_value(text: str, file: str) -> object:
-    """Read a single value, such as that of a ``--set``.
-
-    Raises:
-        ScenarioError: not YAML, or beyond a limit.
-    """
+    """Read a single value, such as that of a ``--set``; a ScenarioError where it is not YAML."""
     root = compose(text, file)
     builder = _Builder(file)
     value = None if root is None else builder.value(root, ())

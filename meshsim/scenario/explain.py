@@ -39,7 +39,7 @@ def explain(error: ValidationError, config: object, above: Path = ()) -> list[Fi
             continue  # pydantic counts only entries without errors of their own, and those are reported
         if details["type"] == "default_factory_not_called":
             continue  # a default that depends on a field with an error of its own
-        found.append(Finding(path, *_said(details, (*above, *path), value, present, forms)))
+        found.append(Finding(path, *_described(details, (*above, *path), value, present, forms)))
     return found
 
 
@@ -72,7 +72,7 @@ def _lookup(root: Any, path: Path) -> tuple[object, bool]:
     return root, True
 
 
-def _said(details: Any, path: Path, value: object, present: bool, forms: Forms) -> tuple[str, str]:
+def _described(details: Any, path: Path, value: object, present: bool, forms: Forms) -> tuple[str, str]:
     """Message and remedy of one error."""
     kind = details["type"]
     context = details.get("ctx", {})

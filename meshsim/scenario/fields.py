@@ -45,10 +45,10 @@ class Model(BaseModel):
         parsed: dict[str, Any] = handler.resolve_ref_schema(handler(core))
         return _described(cls, parsed)
 
-    def as_written(self) -> Any:
+    def as_config(self) -> Any:
         """It as it could have been written: only what was, so that what silence means stays silent."""
         return {
-            field.alias or name: _as_written(getattr(self, name), _unit(name, field))
+            field.alias or name: _as_config(getattr(self, name), _unit(name, field))
             for name, field in type(self).model_fields.items()
             if name in self.model_fields_set
         }
@@ -210,9 +210,9 @@ class Choice(Model):
             raise ValueError(f"{self.kind} is empty; write its options")
         return self
 
-    def as_written(self) -> Any:
+    def as_config(self) -> Any:
         options = getattr(self, self.kind, None)
-        return {self.kind: config} if options and (config := options.as_written()) else self.kind
+        return {self.kind: config} if options and (config := options.as_config()) else self.kind
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
@@ -242,14 +242,14 @@ def _unit_of(annotation: object) -> str:
     return next(filter(None, map(_unit_of, get_args(annotation))), "")
 
 
-def _as_written(value: Any, unit: str) -> Any:
+def _as_config(value: Any, unit: str) -> Any:
     """A value as YAML knows it."""
     if isinstance(value, Model):
-        return value.as_written()
+        return value.as_config()
     if isinstance(value, tuple | list):
-        return [_as_written(entry, unit) for entry in value]
+        return [_as_config(entry, unit) for entry in value]
     if isinstance(value, dict):
-        return {key: _as_written(entry, unit) for key, entry in value.items()}
+        return {key: _as_config(entry, unit) for key, entry in value.items()}
     if isinstance(value, float) and unit:
         return with_unit(value, unit)
     return "unlimited" if isinstance(value, int) and value >= units.UNLIMITED else value

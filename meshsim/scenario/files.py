@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from meshsim import units
 from meshsim.errors import MeshsimError, Problem, ScenarioError, shown
+from meshsim.scenario.document import children
 from meshsim.scenario.findings import Findings, entries, mapping, sequence
 from meshsim.scenario.names import Path, nearest
 
@@ -31,12 +32,7 @@ TIME = "time"
 
 @dataclass(frozen=True)
 class Files:
-    """Where the files that a scenario names are.
-
-    Attributes:
-        folder: what their names are relative to; None is the working directory.
-        contents: by name, of those that are no files yet.
-    """
+    """Where the files that a scenario names are: in `folder`, or as text, by name, if they are none yet."""
 
     folder: FilePath | None = None
     contents: Mapping[str, str] = field(default_factory=dict)
@@ -63,14 +59,7 @@ def take_files(document: dict[str, Any]) -> dict[str, str]:
 
     A name is made of the content, so that no file ever has to take the place of another one.
 
-    Args:
-        document: as a scenario in Python has it: `times` in traces; changed.
-
-    Returns:
-        The files' content by name, as `Files` has it.
-
-    Raises:
-        ValueError: a measured time is not a valid duration.
+    Returns the files' content by name. The document, which has `times` in its traces, is changed.
     """
     found: dict[str, str] = {}
     room = MOST_INLINE
@@ -97,11 +86,7 @@ def _named(kind: str, ending: str, lines: Iterable[object], found: dict[str, str
 
 
 def read_bytes(path: FilePath, most: int) -> bytes:
-    """The content of a file that may not be what it should be: at most one byte more than `most`.
-
-    Raises:
-        MeshsimError: it can't be read; the message names no file.
-    """
+    """At most one byte more than `most` of a file; a MeshsimError, without the name, if it can't be read."""
     try:
         with path.open("rb") as file:
             return file.read(most + 1)
@@ -114,11 +99,7 @@ def read_bytes(path: FilePath, most: int) -> bytes:
 
 
 def decode(data: bytes, most_bytes: int) -> str:
-    """Bytes as text.
-
-    Raises:
-        MeshsimError: too many, or no UTF-8; the message names no file.
-    """
+    """Bytes as text; a MeshsimError, without the file's name, where they are too many or not UTF-8."""
     if len(data) > most_bytes:
         raise MeshsimError(f"is larger than {most_bytes // 1_000_000} MB")
     try:
@@ -130,14 +111,9 @@ def decode(data: bytes, most_bytes: int) -> str:
 
 def _empirical(node: object, path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Every ``empirical: {...}``, wherever a time stands. Documents are not deep: this may recurse."""
-    entries: Iterable[tuple[str | int, object]] = ()
-    if isinstance(node, dict):
-        entries = node.items()
-        if path[-1:] == ("empirical",):
-            yield path, node
-    elif isinstance(node, list):
-        entries = enumerate(node)
-    for part, entry in entries:
+    if isinstance(node, dict) and path[-1:] == ("empirical",):
+        yield path, node
+    for part, entry in children(node):
         yield from _empirical(entry, (*path, part))
 
 
@@ -224,11 +200,7 @@ def _rows(text: str) -> Reader:
 
 
 def _seconds(cell: str) -> float:
-    """A number in ASCII digits.
-
-    Raises:
-        ValueError: it is none; Python itself takes ``1_000`` and the digits of every script.
-    """
+    """A number in ASCII digits; Python itself takes ``1_000`` and the digits of every script."""
     if "_" in cell or not cell.isascii():
         raise ValueError
     return float(cell)

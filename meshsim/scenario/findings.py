@@ -68,16 +68,11 @@ class Findings:
         return (problem.key, problem.message) in self._problems
 
     def raise_any(self) -> None:
-        """Raise all that was found.
-
-        Raises:
-            ScenarioError: something was.
-        """
+        """Raise a ScenarioError of all that was found, if anything was."""
         problems = list(self._problems.values())
         if self._more:
-            problems.append(
-                Problem(self.document.file, 0, "", "has more problems than these", "mend these first")
-            )
+            more = ("has more problems than these", "mend these first")
+            problems.append(Problem(self.document.file, 0, "", *more))
         if problems:
             raise ScenarioError(problems)
 

@@ -38,12 +38,9 @@ Choice = tuple[tuple[str, object], ...]
 
 @dataclass(frozen=True)
 class Point:
-    """One combination of values.
+    """One combination of values, as in the file, in the order of the grid's keys.
 
-    Attributes:
-        values: as written, in the order of the grid's keys.
-        scenario: that has them.
-        label: ``load[0].rate=200/s, services.cart.workers=4``.
+    Its label is such as ``load[0].rate=200/s, services.cart.workers=4``.
     """
 
     values: tuple[object, ...]
@@ -53,12 +50,9 @@ class Point:
 
 @dataclass(frozen=True)
 class Grid:
-    """All combinations of the values of some keys.
+    """All combinations of the values of some keys; those of the last key change fastest.
 
-    Attributes:
-        scenario: as it is without the sweep.
-        keys: each one's values, as written.
-        points: the last key's values change fastest.
+    The scenario is as it is without the sweep.
     """
 
     scenario: Scenario

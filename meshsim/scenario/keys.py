@@ -100,11 +100,7 @@ def put(root: Any, path: Path, value: object) -> None:
 
 
 def push(policies: dict[str, Any], changes: Mapping[str, Any]) -> None:
-    """Make an event's `set` act on policies as they are written.
-
-    Raises:
-        ValueError: a key that does not lead into the policies.
-    """
+    """Make an event's `set` act on policies as in the file; a ValueError for a key of anything else."""
     root = {"policies": policies}
     for key, value in changes.items():
         path = resolve(root, key)

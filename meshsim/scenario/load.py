@@ -123,7 +123,7 @@ def _text(data: bytes) -> str:
 def _document(source: str | Path | Scenario, overrides: Overrides) -> tuple[Document, Findings, Files]:
     """A file or scenario as it was written, with overrides; what is wrong with these; and its files."""
     if isinstance(source, Scenario):
-        value = source.as_written()
+        value = source.as_config()
         files = Files(source.folder, take_files(value))
         document = without_lines(value, source.name or STDIN)
     else:

@@ -43,11 +43,7 @@ class Custom:
 
 
 class ConfiguredProxy(Receiver):
-    """A proxy of a topology, and the configuration of its routes.
-
-    Attributes:
-        routes: by edge.
-    """
+    """A proxy of a topology, and the configuration of its routes, by edge."""
 
     def __init__(self, proxy: Proxy, topology: Topology, custom: Custom | None = None) -> None:
         super().__init__(proxy.key)
@@ -67,10 +63,8 @@ class ConfiguredProxy(Receiver):
 class ConfiguredRoute:
     """A proxy's route to one service, and the policy it was built from.
 
-    Args:
-        replicas: behind the service; a body may give them names of its own.
-
     Attributes:
+        replicas: behind the service; a body may give them names of its own.
         route: what calls use.
         config: the policy in force.
         clusters: built so far: by version, and the whole service under ``""``.

@@ -13,25 +13,19 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PrivateAttr, WithJsonSchema
 
 from meshsim import units
-from meshsim.scenario.arrivals import Arrivals, Mmpp, ProfilePoint, Trace
+from meshsim.scenario.arrivals import Mmpp, ProfilePoint
 from meshsim.scenario.fields import DURATION, AsTuple, Duration, Later, Model, PositiveDuration
 from meshsim.scenario.keys import push
 from meshsim.scenario.mesh import Link, Mesh, Proxy
 from meshsim.scenario.policy import (
-    Backoff,
     Balance,
-    CircuitBreaker,
     Fault,
-    FaultAbort,
-    FaultDelay,
     Hedge,
-    LeastRequest,
     OutlierDetection,
     Policy,
     RateLimit,
     Retries,
     RetryBudget,
-    RetryCondition,
 )
 from meshsim.scenario.services import ZERO, CallStep, Deployment, Service, SleepStep, Stage, Step
 from meshsim.scenario.times import ConstantTime, Time
@@ -39,11 +33,10 @@ from meshsim.scenario.traffic import Event, Load, Objective, Tracing
 from meshsim.scenario.variation import Sweep
 
 __all__ = [
-    "CLIENT", "ZERO", "Arrivals", "Backoff", "Balance", "CallStep", "CircuitBreaker", "ConstantTime",
-    "Deployment", "Event", "Fault", "FaultAbort", "FaultDelay", "Hedge", "LeastRequest", "Link", "Load",
-    "Mesh", "Mmpp", "Model", "Objective", "OutlierDetection", "Policy", "ProfilePoint", "Proxy",
-    "RateLimit", "Retries", "RetryBudget", "RetryCondition", "Scenario", "Service", "SleepStep", "Stage",
-    "Step", "Time", "Trace", "Tracing",
+    "CLIENT", "ZERO", "Balance", "CallStep", "ConstantTime", "Deployment", "Event", "Fault", "Hedge",
+    "Link", "Load", "Mesh", "Mmpp", "Model", "Objective", "OutlierDetection", "Policy", "ProfilePoint",
+    "Proxy", "RateLimit", "Retries", "RetryBudget", "Scenario", "Service", "SleepStep", "Stage", "Step",
+    "Time", "Tracing",
 ]  # fmt: skip
 
 CLIENT = "client"
@@ -164,7 +157,7 @@ class Scenario(Model):  # noqa: PLW1641 - it holds dicts, so nothing can hash it
         last = (self.events[event_index].at, event_index)
         if not self.events[event_index].set:
             raise ValueError(f"event {event_index} sets nothing")
-        config: dict[str, Any] = {name: policy.as_written() for name, policy in self.policies.items()}
+        config: dict[str, Any] = {name: policy.as_config() for name, policy in self.policies.items()}
         pushes = sorted((event.at, index) for index, event in enumerate(self.events) if event.set)
         for at, index in pushes:
             if (at, index) <= last:

@@ -51,8 +51,6 @@ class Node:
 
     Attributes:
         kind: ``scalar``, ``sequence`` or ``mapping``.
-        line: from 1.
-        text: a scalar's text.
         plain: whether a scalar is unquoted, so that it may be a number.
         children: of a mapping: keys and values by turns.
         size: how many nodes it has in all, aliases expanded.
@@ -69,11 +67,7 @@ class Node:
 
 
 def compose(text: str, file: str) -> Node | None:
-    """The root node of a text with at most one document, or None where there is none.
-
-    Raises:
-        ScenarioError: not YAML, tagged, more than one document, or beyond a limit.
-    """
+    """The root node of a text, or None; a ScenarioError for no YAML, a tag, a second document, an excess."""
     problem = excess(text, file)
     if problem is not None:
         raise ScenarioError([problem])

@@ -23,12 +23,7 @@ class Call(NamedTuple):
 
 
 class Outline:
-    """What a document defines.
-
-    Attributes:
-        services: raw services by name.
-        edges: where the first call from a caller to a callee is written.
-    """
+    """What a document defines: raw services by name, and by edge where its first call stands."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self.services: dict[str, Any] = mapping(document.get("services"))

@@ -65,11 +65,7 @@ def mark(document: Document, path: Path, place: tuple[str, int]) -> None:
 
 
 def plain(value: object, depth: int = 0) -> object:
-    """A Python value as YAML would have given it (see `meshsim.plain`; tuples and arrays come from sweeps).
-
-    Raises:
-        ValueError: YAML has no such value.
-    """
+    """A Python value as YAML would give it, tuples and arrays too; a ValueError where it has no such one."""
     if depth > MOST_DEPTH:
         raise ValueError(f"the value is nested deeper than {MOST_DEPTH} levels")
     value = native(value)

@@ -15,12 +15,7 @@ Version = tuple[float, int]
 
 
 class Receiver(ABC):
-    """A proxy as the control plane knows it, whatever body it is in.
-
-    Attributes:
-        key: of the proxy's draws.
-        version: of the newest configuration that has arrived.
-    """
+    """A proxy as the control plane knows it; `version` is of the newest configuration that has arrived."""
 
     version: Version = (-1.0, -1)
 
@@ -39,13 +34,7 @@ class Receiver(ABC):
 
 
 class Push(Disruption):
-    """New policies on their way to all proxies.
-
-    Attributes:
-        number: of the event in the file.
-        scenario: the policies are those of this one.
-        proxies: who gets them.
-    """
+    """New policies, those of `scenario`, on their way to all proxies; `number` is the event's in the file."""
 
     def __init__(self, clock: Clock, number: int, scenario: Scenario, proxies: Sequence[Receiver]) -> None:
         self.clock = clock

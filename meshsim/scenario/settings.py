@@ -52,10 +52,7 @@ def _nested(kind: Any) -> bool:
 def set_keys(model: Model, pattern: str = "", place: str = "") -> Iterator[tuple[str, str]]:
     """The pattern of every key of a model that is not as silence leaves it, and its place.
 
-    Args:
-        model: a scenario or a part of one.
-        pattern: of the model itself, with a dot at its end; empty for a scenario.
-        place: likewise, with names and positions.
+    Of the model itself `pattern` and `place` end with a dot; they are empty for a scenario.
     """
     for name, field in type(model).model_fields.items():
         value, key = getattr(model, name), field.alias or name

@@ -5,8 +5,8 @@ Each form is a frozen model that builds the :class:`meshsim.random.Distribution`
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from typing import TYPE_CHECKING, Annotated, Any, Union
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Union
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from typing_extensions import TypeAliasType  # pydantic's own dependency; typing has it from 3.12 on
@@ -17,32 +17,35 @@ from meshsim.scenario.names import listed, suggestion
 
 
 class TimeForm(Model):
-    """One way to write a random time."""
+    """One way to write a random time: a field with the arguments of the distribution."""
 
-    @abstractmethod
+    KIND: ClassVar[Callable[..., random.Distribution]]
+
     def build(self) -> random.Distribution:
         """The distribution to draw from."""
+        (name,) = type(self).model_fields
+        value = getattr(self, name)
+        arguments = (
+            [getattr(value, key) for key in type(value).model_fields] if isinstance(value, Model) else [value]
+        )
+        return type(self).KIND(*arguments)
 
 
 class ConstantTime(TimeForm):
     """Always the same; a bare duration means it too."""
 
+    KIND = random.Constant
     constant: Duration
 
-    def build(self) -> random.Distribution:
-        return random.Constant(self.constant)
-
-    def as_written(self) -> str:
+    def as_config(self) -> str:
         return with_unit(self.constant, "s")
 
 
 class ExponentialTime(TimeForm):
     """Exponential; the value is its mean."""
 
+    KIND = random.Exponential
     exponential: Duration
-
-    def build(self) -> random.Distribution:
-        return random.Exponential(self.exponential)
 
 
 class Erlang(Model):
@@ -60,10 +63,8 @@ class Erlang(Model):
 class ErlangTime(TimeForm):
     """The sum of k exponentials."""
 
+    KIND = random.Erlang
     erlang: Erlang
-
-    def build(self) -> random.Distribution:
-        return random.Erlang(self.erlang.mean, self.erlang.k)
 
 
 class MeanCv(Model):
@@ -81,19 +82,15 @@ class MeanCv(Model):
 class GammaTime(TimeForm):
     """Gamma by mean and coefficient of variation."""
 
+    KIND = random.Gamma
     gamma: MeanCv
-
-    def build(self) -> random.Distribution:
-        return random.Gamma(self.gamma.mean, self.gamma.cv)
 
 
 class LogNormalTime(TimeForm):
     """Log-normal by mean and coefficient of variation."""
 
+    KIND = random.LogNormal
     lognormal: MeanCv
-
-    def build(self) -> random.Distribution:
-        return random.LogNormal(self.lognormal.mean, self.lognormal.cv)
 
 
 class Weibull(Model):
@@ -111,10 +108,8 @@ class Weibull(Model):
 class WeibullTime(TimeForm):
     """Weibull by mean and shape."""
 
+    KIND = random.Weibull
     weibull: Weibull
-
-    def build(self) -> random.Distribution:
-        return random.Weibull(self.weibull.mean, self.weibull.shape)
 
 
 class Pareto(Model):
@@ -132,10 +127,8 @@ class Pareto(Model):
 class ParetoTime(TimeForm):
     """Pareto by mean and shape."""
 
+    KIND = random.Pareto
     pareto: Pareto
-
-    def build(self) -> random.Distribution:
-        return random.Pareto(self.pareto.mean, self.pareto.shape)
 
 
 class Uniform(Model):
@@ -154,10 +147,8 @@ class Uniform(Model):
 class UniformTime(TimeForm):
     """Uniform between low and high."""
 
+    KIND = random.Uniform
     uniform: Uniform
-
-    def build(self) -> random.Distribution:
-        return random.Uniform(self.uniform.low, self.uniform.high)
 
 
 class Empirical(Model):

@@ -21,13 +21,9 @@ Edge = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """One instance of a version of a service.
+    """One instance of a version of a service; a service without versions has one, ``""``.
 
-    Attributes:
-        number: in the order of the file, over all services.
-        name: its id, such as ``cart/v1/0``.
-        service, version: whose it is; a service without versions has one, ``""``.
-        deployment: how it works.
+    The number counts all replicas in the order of the file; the name is its id, such as ``cart/v1/0``.
     """
 
     number: int
@@ -43,12 +39,9 @@ class Replica:
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """What makes the calls of some replicas, or the client's.
+    """What makes the calls of some replicas, or the client's, which is number 0, ``client/0``.
 
     Attributes:
-        number: 0 is the client's.
-        name: its id: that of its replica, or ``client/0``.
-        replicas: behind it; none behind the client's.
         in_path: whether all that its replicas send and receive passes it, which takes time.
     """
 

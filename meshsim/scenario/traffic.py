@@ -51,11 +51,7 @@ class Load(Model):
         return profile_mean(self.profile, start, end) if self.profile else self.rate or 0.0
 
     def scaled(self, factor: float) -> Load:
-        """The load with all its rates multiplied; or its users, at least one of them.
-
-        Raises:
-            ValueError: it can't be.
-        """
+        """The load with all its rates multiplied, or its users; a ValueError for a trace."""
         changes: dict[str, Any] = {}
         if self.rate is not None:
             changes["rate"] = self.rate * factor

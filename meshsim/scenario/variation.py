@@ -27,12 +27,7 @@ NUMBER_KIND, DURATION_KIND, RATE_KIND = "number", "duration", "rate"
 
 
 class Quantity(NamedTuple):
-    """A number with its unit.
-
-    Attributes:
-        amount: in that unit.
-        unit: ``ms``, ``/s``, ``%``, or nothing.
-    """
+    """A number in its unit: ``ms``, ``/s``, ``%``, or nothing."""
 
     amount: float
     unit: str
@@ -130,13 +125,9 @@ def _with_unit(amount: float, unit: str) -> str | int | float:
 
 
 def values(config: object) -> tuple[object, ...]:
-    """The values of a key as a sweep writes them.
+    """The values of a key of a sweep: a list, in which ``A:B:N`` is N values from A to B, or such a text.
 
-    Args:
-        config: a list, in which a text ``A:B:N`` stands for N values from A to B, or such a text alone.
-
-    Raises:
-        ValueError: something else, or a value that is there twice.
+    A ValueError for anything else, and for a value that is there twice.
     """
     if isinstance(config, str) and RANGE.fullmatch(config):
         config = [config]
@@ -174,11 +165,7 @@ def _refuse_twins(found: Sequence[object]) -> None:
 
 
 def variation(text: str) -> tuple[str, list[Any]]:
-    """The key and the list of a ``KEY=V1,V2`` or ``KEY=A:B:N``, as `values` takes it.
-
-    Raises:
-        ValueError: it has no ``=``, or the values can't be read.
-    """
+    """The key and the list of a ``KEY=V1,V2`` or ``KEY=A:B:N``; a ValueError where it can't be read."""
     key, equals, listed = text.partition("=")
     if not equals or not key.strip():
         raise ValueError(

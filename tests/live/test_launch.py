@@ -45,7 +45,7 @@ def get(url: str) -> str:
     return body.decode()
 
 
-def test_a_mesh_goes_through_its_phases_and_hands_over_what_it_has_written_down() -> None:
+def test_a_mesh_goes_through_its_phases_and_hands_over_what_it_has_config_down() -> None:
     told: list[str] = []
     with LiveMesh(SCENARIO, 7, Options(roles=ROLES), told.append) as mesh:
         mesh.launch()

@@ -207,7 +207,7 @@ def shown(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("file", ALL, ids=name)
-def test_commands_are_accepted_as_written(file: Path) -> None:
+def test_commands_are_accepted_as_config(file: Path) -> None:
     """No option or argument is missing, and none is unknown; what they print is compared elsewhere."""
     for command in shown(file.read_text(encoding="utf-8")):
         if command.split()[0] in {verb[0] for verb in VERBS}:

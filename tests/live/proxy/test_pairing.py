@@ -192,7 +192,7 @@ def test_a_context_is_exactly_what_meshsim_writes(value: bytes) -> None:
 @pytest.mark.parametrize(
     "start", [0.0, 1.25, -0.25, 1e-05, 1.2345678901234567e-07, 0.00012345678901234567, 86400.1]
 )
-def test_every_start_is_read_as_it_was_written(start: float) -> None:
+def test_every_start_is_read_as_it_was_config(start: float) -> None:
     found = parse_context(Context(7, start, False, True, -5).header())
     assert found is not None
     assert (found.start, found.priority) == (start, -5)

@@ -36,7 +36,7 @@ class Hashing(Choice):
 
 @pytest.mark.parametrize("config", ["none", "ring", {"ring": {"key": "cart"}}, {"table": {"size": 7}}])
 def test_what_is_read_is_written_again(config: Any) -> None:
-    assert Hashing.model_validate(config).as_written() == config
+    assert Hashing.model_validate(config).as_config() == config
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def test_a_generated_scenario(made: tuple[dict[str, object], list[float]], inlin
 def test_a_shipped_scenario(file: Path, tmp_path: Path) -> None:
     scenario = load(file)
     assert again(scenario, tmp_path) == scenario
-    assert loads(json.dumps(scenario.as_written())) == scenario
+    assert loads(json.dumps(scenario.as_config())) == scenario
 
 
 # ---- long ones, and their files ---------------------------------------------------------------------

@@ -1,0 +1,107 @@
+"""The options that several verbs have, each declared once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from meshsim.errors import MeshsimError
+
+if TYPE_CHECKING:
+    from meshsim.lab.output import OutputOptions
+
+LEAST, AT_MOST = 10, 200
+"""Of `meshsim.measure.precision`, repeated: importing it takes longer than --help may."""
+
+ScenarioFile = Annotated[
+    str, typer.Argument(metavar="SCENARIO", help="A YAML file, or - for standard input.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a value of the scenario, such as policies.cart.timeout=2s; may be repeated.",
+    ),
+]
+Until = Annotated[
+    str | None,
+    typer.Option(metavar="SHARE", help="Add replications until the interval is this narrow, such as 1%."),
+]
+AtMost = Annotated[
+    int | None,
+    typer.Option(metavar="N", help=f"With --until: replications in all, at most; {AT_MOST} if not given."),
+]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="auto, fast, simpy or reference, instead of the scenario's.",
+        autocompletion=lambda: ["auto", "fast", "simpy", "reference"],
+    ),
+]
+Seed = Annotated[int | None, typer.Option(help="Of the first replication, instead of the scenario's.")]
+Jobs = Annotated[int | None, typer.Option(metavar="N", help="Processes; by default one for each core.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print neither tables nor progress.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of tables for people.")]
+Check = Annotated[bool, typer.Option("--check", help="Exit with 1 if an objective is missed.")]
+Replications = Annotated[
+    int, typer.Option(help="Independent runs, each with the next seed; from 2 on there are intervals.")
+]
+Paths = Annotated[
+    list[str],
+    typer.Argument(metavar="PATH...", help="YAML files, folders with some, or - for standard input."),
+]
+JUnit = Annotated[
+    Path | None,
+    typer.Option("--junit", metavar="FILE", help="Write verdicts as JUnit XML, for systems that run tests."),
+]
+Formats = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="NAMES",
+        help="Of pictures: png, svg or pdf, or several, such as svg,pdf; png if not given.",
+        autocompletion=lambda: ["png", "svg", "pdf"],
+    ),
+]
+Dpi = Annotated[
+    int | None, typer.Option(metavar="N", help="Dots per inch of pictures, 20 to 600; 100 if not given.")
+]
+Csv = Annotated[bool, typer.Option("--csv", help="Write each table as CSV too, with every digit.")]
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where results go: into a folder, unless `out` is None, and to machines, people or nobody."""
+
+    out: Path | None
+    forms: OutputOptions
+    as_json: bool
+    quiet: bool
+
+
+def output(
+    out: Path | None, formats: str | None, dpi: int | None, csv: bool, as_json: bool, quiet: bool
+) -> Output:
+    """The options that were given, checked.
+
+    Raises:
+        MeshsimError: one can't be used, or has no effect since no folder is given.
+    """
+    from meshsim.lab.output import output as check  # noqa: PLC0415 - slow to import
+
+    forms: OutputOptions = {}
+    if formats is not None:
+        forms["formats"] = formats
+    if dpi is not None:
+        forms["dpi"] = dpi
+    if csv:
+        forms["csv"] = True
+    if forms and out is None:
+        raise MeshsimError("--format, --dpi and --csv are of files, and none are written; add --out DIR")
+    check(forms)
+    return Output(out, forms, as_json, quiet)
