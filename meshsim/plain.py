@@ -180,8 +180,7 @@ ARGUMENTS: dict[str, Callable[[str, Any], object]] = {
 def converted(function: Callable[P, R]) -> Callable[P, R]:
     """Has a public function get its arguments as plain values, by `ARGUMENTS`; a default None stays.
 
-    Raises:
-        MeshsimError: when it is called, an argument can't be converted.
+    A call with an argument that can't be converted raises a MeshsimError.
     """
     signature = inspect.signature(function)
 

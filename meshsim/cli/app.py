@@ -62,14 +62,12 @@ def _writer(stream: TextIO | None, fd: int, pipe: type[_Pipe]) -> TextIO | None:
     """A standard stream that bears whatever it is connected to; one of another kind stays as it is."""
     if stream is None:
         return open(fd, "w", encoding="utf-8", closefd=False)
-    if not isinstance(stream, io.TextIOWrapper) or not isinstance(
-        stream.buffer, io.BufferedWriter | io.FileIO
-    ):
+    if not isinstance(stream, io.TextIOWrapper):
         return stream
-    raw = pipe(stream.fileno(), "w", closefd=False)
-    return io.TextIOWrapper(
-        io.BufferedWriter(raw), encoding=stream.encoding, line_buffering=stream.line_buffering
-    )
+    if not isinstance(stream.buffer, io.BufferedWriter | io.FileIO):
+        return stream
+    raw = io.BufferedWriter(pipe(stream.fileno(), "w", closefd=False))
+    return io.TextIOWrapper(raw, encoding=stream.encoding, line_buffering=stream.line_buffering)
 
 
 def _streams() -> None:
@@ -134,10 +132,10 @@ def reporting_errors(as_json: bool) -> Iterator[None]:
 
 
 class Saveable(Protocol):
-    """What came of a verb, to be written into a folder."""
+    """A result that can be written into a folder."""
 
     def save(self, folder: Path, **options: Unpack[OutputOptions]) -> list[Path]:
-        """Writes its files."""
+        """Returns the files."""
 
 
 def saved(result: Saveable, out: Path | None, forms: OutputOptions) -> tuple[list[Path], MeshsimError | None]:
@@ -153,14 +151,8 @@ def saved(result: Saveable, out: Path | None, forms: OutputOptions) -> tuple[lis
 def present(result: Saveable, numbers: object, show: Callable[[list[Path]], None], output: Output) -> None:
     """How every verb hands over what came of it: saved, and printed for people or machines.
 
-    Args:
-        result: is saved.
-        numbers: what is printed for machines.
-        show: prints it for people, with where it was written.
-        output: where to.
-
-    Raises:
-        MeshsimError: it could not be saved; that is reported last.
+    Machines get `numbers`; `show` prints for people, with the files that were saved. A MeshsimError, that
+    they could not be, comes last.
     """
     written, failure = saved(result, output.out, output.forms)
     if output.as_json:

@@ -144,9 +144,8 @@ def _cost(text: str) -> tuple[str, float]:
     try:
         return name.strip(), float(number) if equals else float("nope")
     except ValueError:
-        raise ValueError(
-            f"{shown(text)} is not a valid cost; write SERVICE=NUMBER, such as cart=2.5"
-        ) from None
+        wrong = f"{shown(text)} is not a valid cost; write SERVICE=NUMBER, such as cart=2.5"
+        raise ValueError(wrong) from None
 
 
 def _show(result: Capacity, written: list[Path]) -> None:
@@ -155,8 +154,7 @@ def _show(result: Capacity, written: list[Path]) -> None:
 
     out, found = console(), result.numbers
     wanted = objectives(found)
-    name = found.scenario or "scenario"
-    out.print(f"[bold]{escape(name)}[/]{escape(': ' + wanted if wanted else '')}\n")
+    out.print(f"[bold]{escape(found.scenario or 'scenario')}[/]{escape(': ' + wanted if wanted else '')}\n")
     for title, sentences, sheet in sections(found):
         out.print(f"[bold]{escape(title)}[/]")
         for sentence in sentences:

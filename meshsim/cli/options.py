@@ -87,11 +87,7 @@ class Output:
 def output(
     out: Path | None, formats: str | None, dpi: int | None, csv: bool, as_json: bool, quiet: bool
 ) -> Output:
-    """The options that were given, checked.
-
-    Raises:
-        MeshsimError: one can't be used, or has no effect since no folder is given.
-    """
+    """The options as given; a MeshsimError where one can't be used, or has no effect without a folder."""
     from meshsim.lab.output import output as check  # noqa: PLC0415 - slow to import
 
     forms: OutputOptions = {}

@@ -132,8 +132,7 @@ def _variations(texts: list[str] | tuple[()]) -> dict[str, Any]:
 
 def _say_partial(done: Sweep, fresh: bool) -> None:
     if done.runs:
-        on = f"the same command {'without --fresh ' if fresh else ''}resumes"
-        words = f"interrupted after {done.runs} of {done.wanted} runs; {on}"
+        command = f"the same command {'without --fresh ' if fresh else ''}resumes"
+        say(f"interrupted after {done.runs} of {done.wanted} runs; {command}")
     else:
-        words = "interrupted before any run had finished; no results written"
-    say(words)
+        say("interrupted before any run had finished; no results written")

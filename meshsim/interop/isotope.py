@@ -134,8 +134,8 @@ class _Graph:
 
     def __init__(self, text: str, file: str) -> None:
         if not text.strip():
-            remedy = "give an isotope graph: a list of services"
-            raise ScenarioError([Problem(file, 0, "", "is empty", remedy)])
+            empty = Problem(file, 0, "", "is empty", "give an isotope graph: a list of services")
+            raise ScenarioError([empty])
         self._document = parse(text, file)
         self._findings = Findings(self._document)
         self._defaults: dict[str, Any] = {}
@@ -284,7 +284,7 @@ class _Graph:
         for index, entry in enumerate(config):
             marked = entry.get("isEntrypoint", False)
             if not isinstance(marked, bool):
-                path: Path = ("services", index, "isEntrypoint")
+                path = ("services", index, "isEntrypoint")
                 self._findings.add(path, f"{shown(marked)} is neither true nor false", "write true or false")
             elif marked:
                 entries.append(names[index])
@@ -309,14 +309,11 @@ class _Graph:
             return []
         stages: list[object] = []
         for index, command in enumerate(script):
-            here = (*path, index)
-            if isinstance(command, list):
-                stages += self._concurrent(here, command, names)
-            else:
-                stages += self._command(here, command, names)
+            read = self._concurrent if isinstance(command, list) else self._command
+            stages += read((*path, index), command, names)
         return stages
 
-    def _concurrent(self, path: Path, commands: list[object], names: list[str]) -> list[object]:
+    def _concurrent(self, path: Path, commands: Any, names: list[str]) -> list[object]:
         """A stage of commands that start together, or nothing if there are none."""
         steps: list[object] = []
         for index, command in enumerate(commands):

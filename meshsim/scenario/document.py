@@ -75,9 +75,8 @@ def parse(text: str, file: str) -> Document:
     if root is None or (root.kind == "scalar" and root.text == ""):
         raise ScenarioError([Problem(file, 0, "", "is empty", "write at least duration, services and load")])
     if root.kind != "mapping":
-        raise ScenarioError(
-            [Problem(file, root.line, "", "is not a mapping of keys", "begin with keys such as services:")]
-        )
+        wrong = Problem(file, root.line, "", "is not a mapping of keys", "begin with keys such as services:")
+        raise ScenarioError([wrong])
     builder = _Builder(file)
     value = builder.value(root, ())
     return Document(file, value, builder.places, builder.problems)

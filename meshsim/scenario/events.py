@@ -38,13 +38,7 @@ LINK_FAULTS: dict[str, Fault] = {
 
 
 class Events:
-    """The events of a scenario, as far as they affect these replicas, links and proxies.
-
-    Args:
-        replicas: by id.
-        links: by (caller, service).
-        proxies: to which policies are pushed.
-    """
+    """The events of a scenario, as far as they affect these replicas, by id, links and proxies."""
 
     def __init__(
         self, topology: Topology, clock: Clock, *, replicas: Mapping[str, Replica] | None = None,

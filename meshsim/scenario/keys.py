@@ -13,6 +13,7 @@ from typing import Any
 from meshsim.scenario.names import Path, dotted
 
 MOST_PARTS = 50
+MALFORMED = "not a dotted key; write one such as load[0].rate or services.cart.workers"
 NAME = re.compile(r"[^.\[\]]+")
 POSITION = re.compile(r"\[([0-9]{1,6})\]")
 
@@ -21,10 +22,7 @@ def resolve(root: object, key: str) -> Path:
     """The path that a dotted key names in a document.
 
     Where the document has a key that itself holds dots (``policies.cart.split`` under an event's
-    `set`), the longest one that fits is taken. It need not have the key yet.
-
-    Raises:
-        ValueError: not a dotted key.
+    `set`), the longest one that fits is taken. It need not have the key yet. A ValueError for no dotted key.
     """
     path: list[str | int] = []
     here: Any = root
@@ -46,7 +44,7 @@ def _part(here: object, key: str, at: int, *, first: bool) -> tuple[str | int, i
         return int(position[1]), position.end()
     if not first:
         if key[at] != ".":
-            raise _malformed()
+            raise ValueError(MALFORMED)
         at += 1
     known = [name for name in here if _fits(name, key, at)] if isinstance(here, dict) else []
     if known:
@@ -54,7 +52,7 @@ def _part(here: object, key: str, at: int, *, first: bool) -> tuple[str | int, i
         return longest, at + len(longest)
     name = NAME.match(key, at)
     if not name:
-        raise _malformed()
+        raise ValueError(MALFORMED)
     return name[0], name.end()
 
 
@@ -65,10 +63,6 @@ def _fits(name: object, key: str, at: int) -> bool:
         and key.startswith(name, at)
         and key[at + len(name) :][:1] in ("", ".", "[")
     )
-
-
-def _malformed() -> ValueError:
-    return ValueError("not a dotted key; write one such as load[0].rate or services.cart.workers")
 
 
 def _child(here: object, part: str | int) -> object:
@@ -83,10 +77,7 @@ def put(root: Any, path: Path, value: object) -> None:
     """Replace what stands at a path; mappings that are missing on the way are made.
 
     A plain value on the way gives way to a mapping, so that ``balance.least_request.choices`` can be
-    set where the file says ``balance: random``.
-
-    Raises:
-        ValueError: the path goes through a list position that does not exist.
+    set where the file says ``balance: random``. A list position that does not exist is a ValueError.
     """
     here: Any = root
     for depth, part in enumerate(path):

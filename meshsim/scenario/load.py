@@ -89,9 +89,8 @@ def load_grid(
     if vary:
         put_sweep(document, vary, findings)
     elif "sweep" not in document.value:
-        findings.add(
-            ("sweep",), "nothing is varied", 'name a key and its values: --vary "load[0].rate=100/s,200/s"'
-        )
+        remedy = 'name a key and its values: --vary "load[0].rate=100/s,200/s"'
+        findings.add(("sweep",), "nothing is varied", remedy)
     scenario = _scenario(document, findings, files)
     found = points(document, findings, partial(_scenario, files=files))
     base = _sound(scenario, findings)

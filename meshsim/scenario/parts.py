@@ -58,10 +58,8 @@ def sources(client: Client, route: Route, seed: int, number: int, load: model.Lo
     elif load.arrivals.trace is not None:
         yield TraceLoad(client, route, number, key, load.priority, list(load.arrivals.trace.times))
     else:
-        random_gaps = load.arrivals.kind != "constant"
-        yield RateLoad(
-            client, route, number, key, load.priority, intensity(load, key, client.until), random_gaps
-        )
+        rate, random_gaps = intensity(load, key, client.until), load.arrivals.kind != "constant"
+        yield RateLoad(client, route, number, key, load.priority, rate, random_gaps)
 
 
 def intensity(load: model.Load, key: random.Key, until: float) -> Intensity:

@@ -66,13 +66,11 @@ class RetryBudget(Model):
     @model_validator(mode="after")
     def _one_kind(self) -> RetryBudget:
         if self.kind == "linkerd" and self.min_concurrency is not None:
-            raise ValueError(
-                "min_concurrency is Envoy's budget, min_per_second and ttl are Linkerd's; keep one kind"
-            )
+            kinds = "min_concurrency is Envoy's budget, min_per_second and ttl are Linkerd's"
+            raise ValueError(f"{kinds}; keep one kind")
         if self.kind == "linkerd" and 0.0 < self.ratio < LEAST_RATIO:
-            raise ValueError(
-                f"a ratio of {self.ratio} lets no retry be saved up; write 0 or at least 0.0001%"
-            )
+            message = f"a ratio of {self.ratio} lets no retry be saved up"
+            raise ValueError(f"{message}; write 0 or at least 0.0001%")
         return self
 
 

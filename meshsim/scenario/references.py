@@ -59,11 +59,8 @@ def check_split(outline: Outline, name: str, policy: object) -> list[Finding]:
     if not versions:
         message = f"{service} has no versions to split between"
         return [Finding(("split",), message, "leave split out, or give it versions")]
-    found = [
-        _no_version(("split", version), service, version, versions)
-        for version in split
-        if version not in versions
-    ]
+    unknown = [version for version in split if version not in versions]
+    found = [_no_version(("split", version), service, version, versions) for version in unknown]
     if all(weight == 0 for weight in split.values()):
         found.append(Finding(("split",), "the weights are all 0", "give one version more"))
     return found
@@ -137,11 +134,8 @@ class References:
             self._findings.extend([_no_version(path, service, rest[0], versions)])
         else:
             replicas = self._outline.replicas(service, rest[0] if versions else "")
-            if replicas is not None and len(rest[-1]) < 10 and int(rest[-1]) < replicas:
-                return
-            if replicas is not None:
-                whole = name.rpartition("/")[0]
-                remedy = f"{whole} has {replicas}, numbered from 0"
+            if replicas is not None and not (len(rest[-1]) < 10 and int(rest[-1]) < replicas):
+                remedy = f"{name.rpartition('/')[0]} has {replicas}, numbered from 0"
                 self._findings.add(path, f"no replica {shown(name)}", remedy)
 
 
@@ -156,13 +150,10 @@ def _check_names(outline: Outline, findings: Findings) -> None:
             if not NAME.fullmatch(str(place[-1])):
                 remedy = f"use at most {LONGEST_NAME} letters, digits, _ and -"
                 findings.add(place, f"{shown(place[-1])} is no name", remedy)
-        total += sum(
-            outline.replicas(service, version) or 0 for version in outline.versions(service) or ("",)
-        )
+        total += sum(outline.replicas(service, each) or 0 for each in outline.versions(service) or ("",))
     if total > MOST_REPLICAS:
-        findings.add(
-            ("services",), f"there are {total:,} replicas", f"write at most {MOST_REPLICAS:,} in all"
-        )
+        remedy = f"write at most {MOST_REPLICAS:,} in all"
+        findings.add(("services",), f"there are {total:,} replicas", remedy)
 
 
 def _check_cycles(outline: Outline, findings: Findings) -> None:

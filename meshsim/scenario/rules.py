@@ -155,9 +155,8 @@ def _check_push(path: Path, event: dict[str, Any], findings: Findings) -> None:
     if event["set"] in ({}, None):
         findings.add((*path, "set"), "is empty", "write a key such as policies.cart.timeout and its value")
     if "for" in event:
-        findings.add(
-            (*path, "for"), "what is set stays set", "leave for out, and set it back in a later event"
-        )
+        remedy = "leave for out, and set it back in a later event"
+        findings.add((*path, "for"), "what is set stays set", remedy)
     for effect in ALL_EFFECTS:
         if effect in event:
             findings.add((*path, effect), "doesn't go with set", "make it an event of its own")

@@ -25,8 +25,7 @@ def schema() -> dict[str, Any]:
 def cached_schema() -> dict[str, Any]:
     """The same, shared: for those who only read it."""
     whole = Scenario.model_json_schema(by_alias=True)
-    parts = whole["$defs"]
-    _write_mixture_part(parts)
+    _write_mixture_part(whole["$defs"])
     _tidy(whole)
     return {"$schema": DIALECT, "title": "meshsim scenario", **whole}
 

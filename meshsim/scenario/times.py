@@ -205,9 +205,8 @@ class MixtureTime(TimeForm):
         return self
 
     def build(self) -> random.Distribution:
-        return random.Mixture(
-            [part.weight for part in self.mixture], [part.time.build() for part in self.mixture]
-        )
+        times = [part.time.build() for part in self.mixture]
+        return random.Mixture([part.weight for part in self.mixture], times)
 
 
 class SumTime(TimeForm):
@@ -242,9 +241,8 @@ def _one_form(value: Any) -> Any:
         return {"constant": value}
     if len(value) != 1:
         given = "none" if not value else listed([str(key) for key in value]).replace(" or ", " and ")
-        raise ValueError(
-            f"a time is one distribution, not {given}; write a duration or one of {listed(KINDS)}"
-        )
+        message = f"a time is one distribution, not {given}"
+        raise ValueError(f"{message}; write a duration or one of {listed(KINDS)}")
     (name,) = value
     if name not in KINDS:
         raise ValueError(f"no distribution {name!r}; {suggestion(str(name), KINDS)}")

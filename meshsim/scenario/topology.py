@@ -41,8 +41,7 @@ class Replica:
 class Proxy:
     """What makes the calls of some replicas, or the client's, which is number 0, ``client/0``.
 
-    Attributes:
-        in_path: whether all that its replicas send and receive passes it, which takes time.
+    It is `in_path` if all that its replicas send and receive passes it, which takes time.
     """
 
     number: int
@@ -57,13 +56,7 @@ class Proxy:
 
 
 class Topology:
-    """The replicas, proxies and edges of a scenario; what is large is made when it is first asked for.
-
-    Attributes:
-        edges: by number.
-        number_of: an edge's.
-        sidecars: whether each replica has a proxy in its path.
-    """
+    """The replicas, proxies and edges of a scenario; what is large is made when it is first asked for."""
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario

@@ -132,14 +132,11 @@ def values(config: object) -> tuple[object, ...]:
     if isinstance(config, str) and RANGE.fullmatch(config):
         config = [config]
     if not isinstance(config, list | tuple):
-        raise ValueError(
-            f"{shown(config)} is not a list; write [100/s, 200/s] or a range such as 100/s:900/s:17"
-        )
+        remedy = "write [100/s, 200/s] or a range such as 100/s:900/s:17"
+        raise ValueError(f"{shown(config)} is not a list; {remedy}")
     if not config:
         raise ValueError("is empty; write at least one value")
-    found: list[object] = []
-    for entry in config:
-        found += _expanded(entry)
+    found = [value for entry in config for value in _expanded(entry)]
     if len(found) > MOST_VALUES:
         raise ValueError(f"{len(found)} values are too many; write at most {MOST_VALUES}")
     _refuse_twins(found)
@@ -168,9 +165,8 @@ def variation(text: str) -> tuple[str, list[Any]]:
     """The key and the list of a ``KEY=V1,V2`` or ``KEY=A:B:N``; a ValueError where it can't be read."""
     key, equals, listed = text.partition("=")
     if not equals or not key.strip():
-        raise ValueError(
-            f"{shown(text)} has no =; write KEY=V1,V2 or KEY=A:B:N, such as load[0].rate=100/s:900/s:17"
-        )
+        remedy = "write KEY=V1,V2 or KEY=A:B:N, such as load[0].rate=100/s:900/s:17"
+        raise ValueError(f"{shown(text)} has no =; {remedy}")
     try:
         found = parse_value(f"[{listed}]", "")
     except ScenarioError as error:
