@@ -12,9 +12,9 @@ SHOW_CURSOR = b"\r\x1b[K\x1b[?25h"
 
 def leave(number: int, place: object) -> None:
     """Handles Ctrl-C. It raises nothing: amid imports, an exception is lost or becomes another one."""
-    words = b"meshsim: interrupted\n"
+    message = b"meshsim: interrupted\n"
     try:  # noqa: SIM105 - contextlib takes its time
-        os.write(2, SHOW_CURSOR + words if os.isatty(2) else words)
+        os.write(2, SHOW_CURSOR + message if os.isatty(2) else message)
     except OSError:
         pass  # nobody can read it
     os._exit(130)  # as shells have it

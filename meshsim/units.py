@@ -120,9 +120,9 @@ def show_ratio(share: float) -> str:
 
 def duration_text(seconds: float) -> str:
     """Seconds as people read them: ``0.0125`` -> ``12.5 ms``."""
-    written = show_duration(seconds)
-    digits = written.rstrip("smun")
-    return f"{digits} {written[len(digits) :]}".rstrip()
+    text = show_duration(seconds)
+    digits = text.rstrip("smun")
+    return f"{digits} {text[len(digits) :]}".rstrip()
 
 
 def ratio_text(share: float) -> str:

@@ -1,3 +1,3 @@
-"""Which version of meshsim this is, said once."""
+"""The version of meshsim, in one place."""
 
 VERSION = "0.1.0"

@@ -110,7 +110,7 @@ class Trace(Model):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """The form as it is written: without times."""
+        """The form in a file: without times."""
         parsed = super().__get_pydantic_json_schema__(core, handler)
         del parsed["properties"]["times"]
         return {**parsed, "required": ["file"]}

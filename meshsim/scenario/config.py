@@ -1,8 +1,7 @@
 """A scenario as YAML again: what a result was made with, overrides and seed included.
 
-Only what was written is written again, so that what silence means stays silent. Numbers get their units
-back from the type of their field. Traces, and measured times if they are many, go into files of their own,
-which the text names.
+It has the keys that were given, and no defaults. Numbers get their units back from the type of their field.
+Traces, and measured times if they are many, go into files of their own, which the text names.
 """
 
 from __future__ import annotations

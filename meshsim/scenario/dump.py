@@ -52,15 +52,22 @@ def _readable(document: dict[str, Any]) -> str:
 def _block(key: str, value: Any, depth: int) -> list[str]:
     """The lines of a key and its value."""
     lead = f"{'  ' * depth}{_text(_checked(key), SAFE, key=True)}:"
-    section = depth == 0 and bool(value) and isinstance(value, dict | list | tuple)
+    section = depth == 0 and _fills(value)
     short = None if section or _is_table(value) else _short(value)
     if short is not None and len(lead) + 1 + len(short) <= WIDTH:
         return [f"{lead} {short}"]
-    if isinstance(value, dict) and value:
-        return [lead, *(line for name, entry in value.items() for line in _block(name, entry, depth + 1))]
-    if isinstance(value, list | tuple) and value:
-        return [lead, *(line for entry in value for line in _item(entry, depth + 1))]
-    return [f"{lead} {flow(value, top=True)}"]
+    return [lead, *_inside(value, depth + 1)] if _fills(value) else [f"{lead} {flow(value, top=True)}"]
+
+
+def _fills(value: Any) -> bool:
+    return isinstance(value, dict | list | tuple) and bool(value)
+
+
+def _inside(value: Any, depth: int) -> list[str]:
+    """The lines of what a mapping or list holds."""
+    if isinstance(value, dict):
+        return [line for name, entry in value.items() for line in _block(name, entry, depth)]
+    return [line for entry in value for line in _item(entry, depth)]
 
 
 def _item(value: Any, depth: int) -> list[str]:
@@ -69,12 +76,9 @@ def _item(value: Any, depth: int) -> list[str]:
     short = _short(value)
     if short is not None and len(lead) + 1 + len(short) <= WIDTH:
         return [f"{lead} {short}"]
-    if isinstance(value, dict) and value:
-        lines = [line for name, entry in value.items() for line in _block(name, entry, depth + 1)]
-    elif isinstance(value, list | tuple) and value:
-        lines = [line for entry in value for line in _item(entry, depth + 1)]
-    else:
+    if not _fills(value):
         return [f"{lead} {flow(value, top=True)}"]
+    lines = _inside(value, depth + 1)
     return [f"{lead} {lines[0].lstrip()}", *lines[1:]]
 
 

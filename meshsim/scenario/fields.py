@@ -46,7 +46,7 @@ class Model(BaseModel):
         return _described(cls, parsed)
 
     def as_config(self) -> Any:
-        """It as it could have been written: only what was, so that what silence means stays silent."""
+        """It as a file could have it: the keys that were given, and no defaults."""
         return {
             field.alias or name: _as_config(getattr(self, name), _unit(name, field))
             for name, field in type(self).model_fields.items()
@@ -173,11 +173,9 @@ class Choice(Model):
     """
 
     KEY: ClassVar[str]
-    """The key whose value it is."""
     NOUN: ClassVar[str]
-    """What a kind is called."""
     UNFIT: ClassVar[str]
-    """What any other value is."""
+    """The key whose value it is, what a kind is called, and what is said of any other value."""
     LATER: ClassVar[tuple[str, ...]] = ()
     """Kinds that are not built yet."""
     NEEDED: ClassVar[dict[str, str]] = {}
@@ -216,7 +214,7 @@ class Choice(Model):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """The forms as they are written."""
+        """The forms in a file."""
         parsed = super().__get_pydantic_json_schema__(core, handler)
         forms = parsed["properties"]
         bare = [name for name in forms.pop("kind")["enum"] if name not in cls.NEEDED]
@@ -243,7 +241,7 @@ def _unit_of(annotation: object) -> str:
 
 
 def _as_config(value: Any, unit: str) -> Any:
-    """A value as YAML knows it."""
+    """A value as YAML has it."""
     if isinstance(value, Model):
         return value.as_config()
     if isinstance(value, tuple | list):

@@ -1,4 +1,4 @@
-"""Files that a scenario names: arrival traces and measured times, read next to it, and written again.
+"""Files that a scenario names: arrival traces and measured times, next to it.
 
 `read_files` puts their content into a document, `take_files` takes it out again.
 """

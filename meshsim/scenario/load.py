@@ -120,7 +120,7 @@ def _text(data: bytes) -> str:
 
 
 def _document(source: str | Path | Scenario, overrides: Overrides) -> tuple[Document, Findings, Files]:
-    """A file or scenario as it was written, with overrides; what is wrong with these; and its files."""
+    """A file or scenario as a document with overrides; what is wrong with these; and its files."""
     if isinstance(source, Scenario):
         value = source.as_config()
         files = Files(source.folder, take_files(value))

@@ -1,7 +1,7 @@
 """A scenario as frozen, typed models: what the YAML says, units parsed, nothing decided yet.
 
 The models are the configuration of everything inside; the machines in `policies` and the objects in
-`mesh` are built from them and never see a dict. Silence means absence: a policy that is not written does
+`mesh` are built from them and never see a dict. Silence means absence: a policy that is not configured does
 not act, and its field is None. The parts are in the modules beside this one; all their names are here too.
 """
 

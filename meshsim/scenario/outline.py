@@ -1,4 +1,4 @@
-"""The names a written scenario defines: services, versions, replicas, and the edges that carry calls.
+"""The names a scenario file defines: services, versions, replicas, and the edges that carry calls.
 
 It is read off the raw document, before types are checked, so that wrong names are reported together with
 wrong values. What is not a mapping or list where one should be is passed over here; the models refuse it.

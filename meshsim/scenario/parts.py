@@ -1,4 +1,4 @@
-"""From what is written to the parts of a mesh that every body builds: replicas' work, and load."""
+"""From the configuration to the parts of a mesh that every body builds: replicas' work, and load."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class SleepStep(Model):
 
 
 def _step(value: Any) -> Any:
-    """A step as written, refused where it is neither a call nor a sleep."""
+    """A step as in the file, refused where it is neither a call nor a sleep."""
     if isinstance(value, Model):
         return value
     if not isinstance(value, dict):
