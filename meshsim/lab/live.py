@@ -21,6 +21,7 @@ from meshsim.live.launch import LiveMesh, Options, Progress
 from meshsim.live.machine import Usage
 from meshsim.live.merge import Ending, Keys, Merged, merge
 from meshsim.live.ports import own_address
+from meshsim.live.understood import refuse_unknown
 from meshsim.measure.disturbance import BUSY, Lag, LiveConditions, MachineUse
 from meshsim.measure.parts import ServiceSummary
 from meshsim.measure.summary import summarise
@@ -183,10 +184,11 @@ def options_of(
 
     Raises:
         MeshsimError: there is no such proxy, nothing can be written there, the address is somebody else's, or
-            memory does not bear so many processes.
+            memory does not bear so many processes; or a live mesh can't do what the scenario says of `mesh`.
     """
     if proxy not in PROXIES:
         raise MeshsimError(f"no proxy {proxy!r}; choose {' or '.join(PROXIES)}")
+    refuse_unknown(scenario)
     memory.check_live(scenario, proxy)
     log = None if access_log is None else files.prepare(access_log, option="--access-log")
     options = Options(proxy=proxy, load=load, keep=load, access_log=log, host=own_address(host))

@@ -12,6 +12,7 @@ from meshsim import units
 from meshsim.errors import MeshsimError
 from meshsim.live.envoy import numbers
 from meshsim.scenario.model import ConstantTime, Fault, OutlierDetection, Policy, Retries, Scenario, Time
+from meshsim.scenario.topology import Topology
 from meshsim.scenario.traffic import Event
 
 MILLISECONDS = "Envoy's timers count whole milliseconds"
@@ -175,8 +176,10 @@ def _fails(scenario: Scenario, service: str) -> bool:
     """Whether a service may answer 5xx."""
     work = scenario.services[service].deployments().values()
     return any(each.errors or each.queue != units.UNLIMITED or each.script for each in work) or any(
-        (event.down or event.errors) and service in (event.service, (event.replica or "").split("/")[0])
+        replica.service == service
         for event in scenario.events
+        if event.down or event.errors
+        for replica in Topology(scenario).affected_by(event)
     )
 
 
