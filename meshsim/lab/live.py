@@ -42,11 +42,7 @@ Watch = Callable[[LiveMesh], None]
 
 @dataclass(frozen=True, repr=False)
 class LiveRun(Run):
-    """What came of a scenario that was run live.
-
-    Attributes:
-        keys: of each request, in order of arrival; the same request of a simulation has the same.
-    """
+    """The result of a live run; `keys` of requests, in order of arrival, are those of the same simulation."""
 
     keys: Keys
 
@@ -181,9 +177,8 @@ def options_of(
 ) -> Options:
     """How the mesh is run, its folder for access logs made.
 
-    Raises:
-        MeshsimError: there is no such proxy, nothing can be written there, the address is somebody else's, or
-            memory does not bear so many processes.
+    MeshsimError: there is no such proxy, the folder can't be used, the address is somebody else's, or memory
+    does not bear so many processes.
     """
     if proxy not in PROXIES:
         raise MeshsimError(f"no proxy {proxy!r}; choose {' or '.join(PROXIES)}")

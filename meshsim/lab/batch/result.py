@@ -51,13 +51,7 @@ COLUMNS: dict[str, type] = {
 
 @dataclass(frozen=True)
 class Batch:
-    """What came of many scenario files.
-
-    Attributes:
-        entries: one a file, in their order.
-        skipped: YAML files in the folders that are no scenarios.
-        folder: of the results; None if none were asked for.
-    """
+    """The results of many scenario files, in their order; `skipped` are YAML files that are no scenarios."""
 
     entries: list[Entry]
     skipped: list[Skipped]
@@ -111,15 +105,7 @@ class Batch:
         return [junit.Suite(entry.file, list(_cases(entry))) for entry in self.entries]
 
     def save(self, folder: str | Path, **options: Unpack[OutputOptions]) -> list[Path]:
-        """Writes `batch.json` and the table; the runs' own results are written as they finish.
-
-        Args:
-            folder: made if missing.
-            options: `csv`, for the table as CSV too.
-
-        Raises:
-            MeshsimError: they can't be written.
-        """
+        """Saves `batch.json` and the table (as CSV too with `csv`); MeshsimError if that fails."""
         content = {
             "batch.json": files.json_writer(self.as_dict()),
             **output(options).tables(batch=self.columns),

@@ -50,13 +50,7 @@ QUESTIONS = (LOAD, REPLICAS, RECOVERY)
 
 @dataclass(frozen=True, repr=False)
 class Capacity:
-    """What a mesh carries.
-
-    Attributes:
-        scenario: that was asked about, objectives and seed included.
-        numbers: everything that was found.
-        columns: one row a run, see `meshsim.lab.capacity.runs`.
-    """
+    """What a mesh carries; `columns` has one row a run, see `meshsim.lab.capacity.runs`."""
 
     scenario: Scenario
     numbers: CapacityNumbers
@@ -91,13 +85,7 @@ class Capacity:
         return map_figure(self.numbers, self.numbers.map)
 
     def save(self, folder: str | Path, **options: Unpack[OutputOptions]) -> list[Path]:
-        """Writes capacity.json, the table of every run, and the pictures: of the curve, and of a map.
-
-        The folder is made if missing; of the options see `meshsim.lab.output.OutputOptions`.
-
-        Raises:
-            MeshsimError: they can't be written; then none of them is.
-        """
+        """Saves capacity.json, the table of runs and the pictures, or none of them (MeshsimError)."""
         form = output(options)
         return files.write(
             files.prepare(folder),

@@ -46,15 +46,8 @@ OBJECTIVES = {
 class LoadSearch:
     """Looks for the largest load, as a factor on the scenario's own; what is known can be read at any time.
 
-    Attributes:
-        inquiry: about factors.
-        verifier: the same with fresh seeds.
-        scaling: for labels and steps.
-        resolution: where to stop, as a ratio.
-        words: for notes.
-        meets: the largest load known to meet; None if none is.
-        misses: the smallest known to miss; None if none is.
-        confirmed: whether fresh seeds agreed, at once or after a step; None before they were asked.
+    `meets` is the largest factor known to meet, `misses` the smallest known to miss; `confirmed` says whether
+    fresh seeds agreed, at once or after a step (None before they were asked); `resolution` is a ratio.
     """
 
     inquiry: Inquiry[float]

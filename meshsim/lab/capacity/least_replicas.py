@@ -39,15 +39,7 @@ EXACT = 40
 
 @dataclass(slots=True)
 class ReplicasSearch:
-    """Looks for the least replicas; what is known of them can be read at any time.
-
-    The answer's attributes are those of `meshsim.measure.capacity.LeastReplicas`.
-
-    Attributes:
-        inquiry: about replicas.
-        verifier: the same with fresh seeds.
-        pools: whose replicas they are.
-    """
+    """Looks for the least replicas; attributes as in `meshsim.measure.capacity.LeastReplicas`."""
 
     inquiry: Inquiry[Replicas]
     verifier: Inquiry[Replicas]

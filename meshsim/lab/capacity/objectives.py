@@ -34,11 +34,7 @@ TERM = re.compile(r"\s*(\w+)\s*(<=|>=|≤|≥|=|:)\s*(\S+)\s*")
 
 
 def required(scenario: Scenario) -> tuple[Limit, ...]:
-    """The limits of a scenario, in order.
-
-    Raises:
-        MeshsimError: it has none, or one that no number of runs can show to be met.
-    """
+    """The limits of a scenario; MeshsimError if there are none, or one that no runs can show to be met."""
     found = []
     for place, objective in enumerate(scenario.objectives):
         for key, limit in objective.model_dump(exclude={"service"}, exclude_none=True).items():
@@ -89,8 +85,7 @@ def _numbers(summary: Summary) -> dict[str, float]:
 def objective(text: str) -> dict[str, str]:
     """An objective such as ``frontend: p99 <= 250ms, success >= 99.9%``, as the file would have it.
 
-    Raises:
-        MeshsimError: it can't be read. Names and units are left to the scenario's own checks.
+    MeshsimError if it can't be read. Names and units are left to the scenario's own checks.
     """
     service, colon, terms = text.partition(":")
     found = {"service": service.strip()}

@@ -32,13 +32,10 @@ RECOVERED = (Limit("the mesh", "recovered", 0.5),)
 
 
 def trial(scenario: Scenario, window: float | None = None) -> Trial:
-    """When a scenario's events hit it, and from when on it is judged.
+    """When a scenario's events hit it, and from when on it is judged: the last `window` s of arrivals.
 
-    That is so long before the end of arrivals as `window` says, or by default the last third of what is left
-    after the trigger.
-
-    Raises:
-        MeshsimError: there is no trigger, it does not end, or nothing of the run is left after it.
+    By default that is the last third of what is left after the trigger. MeshsimError: there is no trigger, it
+    does not end, or nothing of the run is left after it.
     """
     if not scenario.events:
         raise MeshsimError(

@@ -20,13 +20,7 @@ from meshsim.scenario.model import Scenario
 
 
 def refuse(scenario: Scenario, limits: Sequence[Limit], plan: Plan) -> None:
-    """Refuses limits that even perfect runs of the scenario could not show to be met.
-
-    Only the requests of open loads are known beforehand.
-
-    Raises:
-        MeshsimError: there is one; the message says how many requests are missing.
-    """
+    """Refuses limits that even perfect runs could not show to be met, as far as known of open loads."""
     start, end = measured_from(scenario), scenario.duration
     for limit in limits:
         loads = [load for load in scenario.load if load.to == limit.service]
@@ -44,10 +38,7 @@ def refuse(scenario: Scenario, limits: Sequence[Limit], plan: Plan) -> None:
 
 
 def hopeless(inquiry: Inquiry[Candidate], candidate: Candidate) -> bool:
-    """Whether all the runs there may be of a candidate have too few requests, be they good or bad.
-
-    So does then any other candidate with the same load.
-    """
+    """Whether all the runs of a candidate, or of any with the same load, have too few requests."""
     return any(_short(inquiry, candidate, lambda scores: float(sum(score.count for score in scores))))
 
 

@@ -40,19 +40,8 @@ Say = Callable[[str], None]
 class Study:
     """Asks, and holds what is known; parts that were not asked about, or not yet, are None.
 
-    Attributes:
-        find: ``load``, ``replicas``, ``recovery``.
-        plan: how sure verdicts are to be.
-        resolution: how near the ends of a bracket of loads are to be.
-        costs: of a replica, by service or version.
-        grid: of the map of recovery, or None.
-        window: how long before the end of arrivals recovery is judged, s; None takes a third of what is left.
-        say: takes a line of progress.
-        rows: every run.
-        partial: whether Ctrl-C ended it.
-
-    Raises:
-        MeshsimError: what is asked can't be answered of this scenario.
+    `window` is how long before the end of arrivals recovery is judged, s (None: a third of what is left);
+    `partial` says whether Ctrl-C ended it. MeshsimError: what is asked can't be answered of this scenario.
     """
 
     scenario: Scenario

@@ -103,12 +103,7 @@ def _goal(until: str | float | None, metric: str, pairs: int, at_most: int | Non
 def _scenarios(
     a: str | Path | Scenario, b: str | Path | Scenario | None, overrides: Overrides, changes: Overrides
 ) -> tuple[Scenario, Scenario]:
-    """Both scenarios, each with the objectives of both.
-
-    Raises:
-        ScenarioError: one can't be used.
-        MeshsimError: there is nothing to compare.
-    """
+    """Both scenarios, each with the objectives of both; MeshsimError if there is nothing to compare."""
     if b is None and not changes:
         raise MeshsimError(
             "nothing to compare with: name a second scenario, or what B changes, such as"

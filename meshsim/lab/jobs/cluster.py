@@ -34,18 +34,10 @@ class DifferentVersionsError(MeshsimError):
 
 
 class Cluster(Closing):
-    """A Dask cluster as what makes the runs of a sweep.
-
-    Attributes:
-        address: of the scheduler, such as ``tcp://192.168.1.5:8786``.
-    """
+    """A Dask cluster as what makes the runs of a sweep; `address` is such as ``tcp://192.168.1.5:8786``."""
 
     def __init__(self, address: str) -> None:
-        """Connects, and compares the workers' versions with ours.
-
-        Raises:
-            MeshsimError: Dask is not installed, there is no scheduler or no worker, or versions differ.
-        """
+        """Connects, and compares versions; MeshsimError if these differ or a part is missing."""
         try:
             from distributed import Client  # noqa: PLC0415 - an extra
         except ImportError as error:
@@ -146,41 +138,24 @@ def versions() -> Versions:
 
 
 def compare(worker: str, theirs: Versions, ours: Versions | None = None) -> None:
-    """Refuses a worker whose versions are not ours.
-
-    Args:
-        worker: its address.
-        theirs: its `versions`.
-        ours: what they must be; None takes those of this process.
-
-    Raises:
-        DifferentVersionsError: they differ.
-    """
+    """Refuses a worker whose versions differ from `ours`, by default those of this process."""
     ours = versions() if ours is None else ours
     differing = [name for name, version in ours.items() if theirs.get(name) != version]
     if differing:
-        told = ", ".join(f"{name} {theirs.get(name)} and not {ours[name]}" for name in differing)
+        found = ", ".join(f"{name} {theirs.get(name)} and not {ours[name]}" for name in differing)
         raise DifferentVersionsError(
-            f"the worker {worker} has {told}; install the same there, or its results would not be these"
+            f"the worker {worker} has {found}; install the same there, or its results would not be these"
         )
 
 
 def remote(task: Task, expected: Versions) -> Summary | None:
-    """Makes one run on a worker, which may have come after the others were compared.
-
-    Raises:
-        DifferentVersionsError: it has other versions.
-    """
+    """Makes one run on a worker, which may have come after the others were compared."""
     compare(platform.node(), versions(), expected)
     return simulate(task)
 
 
 def _result(future: Future[Summary | None], task: Task) -> Summary | None:
-    """What a run came to.
-
-    Raises:
-        MeshsimError: it can't be made, or Dask gave it up; the message names it.
-    """
+    """A run's result; MeshsimError if it can't be made, or Dask gave it up."""
     from distributed import KilledWorker  # noqa: PLC0415 - it is there
 
     try:

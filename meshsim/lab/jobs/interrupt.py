@@ -38,17 +38,11 @@ def orderly() -> Iterator[None]:
 
 
 class Interrupt:
-    """Whether the user has pressed Ctrl-C.
+    """Whether and when (`last`, s) the user has pressed Ctrl-C; `noticed` is called at the first press."""
 
-    Attributes:
-        presses: how often.
-        told: called at the first press, to say that it was noticed.
-        last: when that was, s.
-    """
-
-    def __init__(self, told: Callable[[], None] | None = None) -> None:
+    def __init__(self, noticed: Callable[[], None] | None = None) -> None:
         self.presses = 0
-        self.told = told
+        self.noticed = noticed
         self.last = -TOGETHER
 
     @property
@@ -69,20 +63,19 @@ class Interrupt:
         self.last = now
         self.presses += 1
         self.give_up_if_pressed_twice()
-        if self.told is not None:
+        if self.noticed is not None:
             with contextlib.suppress(RuntimeError, OSError):  # amid another print, or on a closed terminal
-                self.told()
+                self.noticed()
 
 
 @contextmanager
-def interruptible(told: Callable[[], None] | None = None, *, terminate: bool = False) -> Iterator[Interrupt]:
+def interruptible(
+    noticed: Callable[[], None] | None = None, *, terminate: bool = False
+) -> Iterator[Interrupt]:
     """Listens for Ctrl-C; only the main thread can, and only if Ctrl-C is not ignored on purpose.
 
-    Args:
-        told: is called at the first press.
-        terminate: whether SIGTERM, as `kill` and container runtimes send it, counts as a press too.
-
-    Where somebody listens already, as a sweep does around its runs, it is one press for both.
+    With `terminate`, SIGTERM, as `kill` and container runtimes send it, counts as a press too. Where somebody
+    listens already, as a sweep does around its runs, it is one press for both.
     """
     wanted = [signal.SIGINT, signal.SIGTERM] if terminate else [signal.SIGINT]
     before = {number: signal.getsignal(number) for number in wanted}
@@ -90,7 +83,7 @@ def interruptible(told: Callable[[], None] | None = None, *, terminate: bool = F
     if isinstance(listener, Interrupt):
         yield listener
         return
-    interrupt = Interrupt(told)
+    interrupt = Interrupt(noticed)
     if threading.current_thread() is not threading.main_thread():
         yield interrupt
         return

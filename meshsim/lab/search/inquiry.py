@@ -35,13 +35,7 @@ class StoppedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How sure a verdict is to be, and from how many replications.
-
-    Attributes:
-        confidence: that a verdict is right, 0-1.
-        most: replications of a candidate, at most.
-        seed: of the first replication; the next has the next.
-    """
+    """How sure (`confidence`, 0-1) a verdict is to be, from at most `most` replications of a candidate."""
 
     confidence: float = 0.95
     most: int = 32
@@ -69,11 +63,10 @@ class Plan:
         return (1.0 - self.confidence) / len(self.looks)
 
     def fresh(self, candidates: int = 1) -> Plan:
-        """The same with seeds that have not been used: to verify what was chosen for looking good.
+        """The same with unused seeds: to verify what was chosen for looking good.
 
-        Args:
-            candidates: so many at most are asked, one after the other, until one holds. Each gets an equal
-                part of the error, so that the one that holds has the confidence of a single one (Bonferroni).
+        At most `candidates` are asked, one after the other, until one holds. Each gets an equal part of the
+        error, so the one that holds has the confidence of a single one (Bonferroni).
         """
         return Plan(1.0 - (1.0 - self.confidence) / candidates, self.most, self.seed + self.most)
 
@@ -102,15 +95,7 @@ Observe = Callable[[Candidate, Sequence[int]], list[Observation]]
 
 @dataclass(slots=True)
 class Inquiry(Generic[Candidate]):
-    """Asks about candidates, and remembers.
-
-    Attributes:
-        observe: makes the runs.
-        limits: what is asked of each.
-        plan: how hard to look.
-        on_look: is called with the finding after each look.
-        findings: by candidate.
-    """
+    """Asks about candidates and remembers the findings; `on_look` gets the finding after each look."""
 
     observe: Observe[Candidate]
     limits: Sequence[Limit]

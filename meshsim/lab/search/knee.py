@@ -31,10 +31,7 @@ Nearest = Callable[[float], float]
 
 
 class Knee(NamedTuple):
-    """The best load of the curve, and those between which power is not significantly less.
-
-    It is `inside` if the curve has loads with less power on either side.
-    """
+    """The best load of the curve, and those not significantly worse; `inside` if both sides have less."""
 
     best: float
     low: float

@@ -41,12 +41,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How a run did by one limit.
+    """How a run did by one limit: `measured` is the latency or success itself, None where not known.
 
-    Attributes:
-        measured: the latency or success itself; None where not known.
-        share: of `count` requests, good or within the limit; None if a value is judged.
-        independent: so many independent requests would tell as much as these.
+    `share` is of `count` requests, good or within the limit, None if a value is judged; as many as
+    `independent` requests without correlation carry the same information.
     """
 
     measured: float | None
@@ -74,13 +72,7 @@ def columns(observations: Sequence[Observation]) -> list[list[Score]]:
 
 
 def judge(limits: Sequence[Limit], observations: Sequence[Observation], error: float) -> Verdict:
-    """What replications say about limits.
-
-    Args:
-        limits: at least one.
-        observations: replications, with a score for each limit.
-        error: how often MET and how often MISSED may be said where the opposite is true, each.
-    """
+    """What replications show about limits; `error` is how often MET, and how often MISSED, may be wrong."""
     if len(observations) < 2:
         return Verdict.UNDECIDED
     pairs = list(zip(limits, columns(observations), strict=True))

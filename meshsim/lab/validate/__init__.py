@@ -101,13 +101,9 @@ def validate_each(
     live: Live | None = None,
     interrupted: Callable[[], None] | None = None,
 ) -> Iterator[Validation]:
-    """Validates scenarios one after the other, each behind one proxy or ``both``.
+    """Validates scenarios in turn, behind one proxy or ``both``; all are read before the first run.
 
-    All are read before the first one runs. The arguments are those of `validate`.
-
-    Raises:
-        MeshsimError: as there.
-        KeyboardInterrupt: as there.
+    The arguments and errors are those of `validate`.
     """
     if proxy not in PROXIES:
         raise MeshsimError(f"no proxy {proxy!r}; choose one of {', '.join(PROXIES)}")

@@ -79,10 +79,8 @@ CHOOSING = ("balance", "split")
 def still(scenario: Scenario, rates: Mapping[int, float]) -> Scenario:
     """The scenario without anything that takes time, fails or is refused.
 
-    Args:
-        scenario: to be validated.
-        rates: requests per second of each closed load, by index; it becomes an open one, since users who
-            are answered at once would send much more.
+    `rates` are of each closed load, per s, by index: it becomes an open one, since users who are answered at
+    once would send much more.
     """
     duration = min(scenario.duration, LONGEST)
     late = pauses(scenario)
@@ -181,12 +179,9 @@ def overheads(records: Records, scenario: Scenario) -> Overheads:
 
 
 def pooled(runs: Sequence[Overheads]) -> Overheads:
-    """The overheads of several runs together.
+    """The overheads of several runs together; an edge with under `LEAST` calls takes those of all others.
 
-    An edge with fewer than `LEAST` calls takes the numbers of all others.
-
-    Raises:
-        MeshsimError: too few calls came through.
+    MeshsimError: too few calls came through.
     """
     found = {edge: np.concatenate([run[edge] for run in runs]) for edge in runs[0]}
     everything = np.concatenate([*found.values(), np.zeros(0)])
@@ -201,8 +196,8 @@ def pooled(runs: Sequence[Overheads]) -> Overheads:
 def _own_time(records: Records, edge: Edge, children: Sequence[Edge], warm: float) -> Floats:
     """How long each good call after the warm-up took without the calls that its service made for it, s.
 
-    Whose children are whose is told by the start of the request they belong to. Where a request makes several
-    calls to one service that calls others, it can't be told, and the request is left out.
+    Children are found by the start of the request they belong to. Where a request makes several calls to one
+    service that calls others, they can't be assigned, and the request is left out.
     """
     calls = records.calls
     here = calls.edge == records.edges.index(edge)
@@ -234,10 +229,7 @@ def _union(spans: list[tuple[float, float]]) -> float:
 def drift(before: Overheads, after: Overheads, latency: float) -> list[str]:
     """Where a hop cost so much more or less after the live run than before that the mean of both is no guide.
 
-    Args:
-        before: overheads.
-        after: likewise.
-        latency: simulated median, s, by which a change is large or small.
+    The simulated median `latency`, s, decides whether a change is large.
     """
     found = []
     for edge, own in before.items():
@@ -257,10 +249,8 @@ def drift(before: Overheads, after: Overheads, latency: float) -> list[str]:
 def with_overheads(scenario: Scenario, found: Overheads, deal: int = 0) -> Scenario:
     """The scenario as the machine runs it: every edge's link takes its overhead on top of its own latency.
 
-    Args:
-        scenario: that is validated.
-        found: what each edge's calls cost.
-        deal: which message gets which of the overheads, with all other draws the same; any number will do.
+    `deal` decides which message gets which of the overheads, with all other draws the same; any number will
+    do.
     """
     links = {}
     for caller, service in scenario.edges():

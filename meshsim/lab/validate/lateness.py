@@ -29,13 +29,7 @@ SHARES = (0.0, 0.5, 0.99, 1.0)
 def possible(
     calibrations: Sequence[Overheads], seen: Sequence[Evidence], live: Evidence
 ) -> tuple[Overheads, Overheads, Overheads]:
-    """What hops can have cost in the live run: the least, more, the most.
-
-    Args:
-        calibrations: before and after it.
-        seen: what each of these saw of the machine.
-        live: what the live run saw of it.
-    """
+    """What hops can have cost in the `live` run: the least, more, the most; `seen` is of each calibration."""
     relieved = [
         {edge: np.maximum(np.sort(own) - _late(each, len(own)), 0.0) for edge, own in run.items()}
         for run, each in zip(calibrations, seen, strict=True)
