@@ -3,7 +3,7 @@
 - Names of constants become literals: a step of a state machine is then a number in a C switch.
 - `__init__` becomes a C method, and ``Call(...)`` a C function that makes the object and calls it: an object
   costs what its memory costs, not a call through Python's argument tuples.
-- The memory of objects that requests make is kept (see `pool`).
+- The memory of objects that requests make is kept (see `pool`); a few classes need no checks of bounds.
 - In `__init__`, what sets an attribute to 0 or None goes: a new C object has that already.
 - ``super().method(...)``, and ``one.method(...)`` where no class overrides it, name the class that has it,
   which C calls directly: ``Visit.arrive(one, ...)``.
@@ -31,7 +31,7 @@ from meshsim.compiler.header import (
     returns_nothing,
     typed_locals,
 )
-from meshsim.compiler.modules import PASSING
+from meshsim.compiler.modules import PASSING, UNCHECKED
 from meshsim.compiler.read import Class, Module, Program, Signature, evaluate, is_for_types, own_attribute
 from meshsim.compiler.types import SCALARS, Locals, without_none
 
@@ -135,7 +135,8 @@ class _Writer:
     def _class(self, cls: Class) -> None:
         for decorator in cls.node.decorator_list:
             line = decorator.lineno
-            self.edits.append((line, 0, line, decorator.end_col_offset or 0, ""))
+            instead = "@cython.boundscheck(False)" if cls.name in UNCHECKED else ""
+            self.edits.append((line, 0, line, decorator.end_col_offset or 0, instead))
         for item in cls.node.body:
             if isinstance(item, ast.AnnAssign):
                 self.replace(item, "pass")

@@ -24,6 +24,8 @@ from meshsim.scenario import schema
 
 REPOSITORY = Path(__file__).parents[2]
 GUIDES = sorted((REPOSITORY / "docs" / "guides").glob("*.md"))
+REFERENCE = {"scenario-reference", "imports", "extend"}  # looked up, not read first: they need no picture
+MEASURED = {"laws"}  # its tables are what a program prints
 RUN = [REPOSITORY / "README.md", *GUIDES]
 ALL = [*RUN, REPOSITORY / "CHANGELOG.md", REPOSITORY / "notebooks" / "README.md"]
 ALL += sorted((REPOSITORY / "docs").glob("*.md")) + sorted((REPOSITORY / "docs" / "background").glob("*.md"))
@@ -247,7 +249,7 @@ def test_the_scenario_reference_has_every_key_and_default() -> None:
 def rows(body: str) -> dict[str, list[str]]:
     """The other cells of a table's rows, by each key that its first cell names."""
     found = {}
-    for line in body.splitlines():
+    for line in re.findall(r"^\|.*$", body, re.MULTILINE):
         cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip().strip("|"))]
         for key in re.findall(r"`(\w+)`", cells[0]):
             found[key] = cells[1:]
@@ -294,3 +296,48 @@ def keys_of(node: Any, above: str = "") -> set[str]:
         for entry in node:
             found |= keys_of(entry)
     return found
+
+
+# ---- how pages read ---------------------------------------------------------------------------------
+
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+
+
+def prose(text: str) -> str:
+    """A page without code, tables, headings, pictures and the targets of its links."""
+    text = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"^(\||#|<|!\[).*$", "", text, flags=re.MULTILINE)
+    return re.sub(r"\]\([^)]*\)", "]", re.sub(r"`[^`]*`", "X", text))
+
+
+def sentences(text: str) -> list[str]:
+    """Of each paragraph, and each item of a list."""
+    paragraphs = re.split(r"\n\s*\n|\n(?=\s*(?:[-*]|\d+\.) )", prose(text))
+    each = [one for paragraph in paragraphs for one in re.split(r"(?<=[.!?])\s+", paragraph.strip())]
+    return [one for one in each if len(one.split()) > 2]
+
+
+def test_sentences_are_found() -> None:
+    text = "# Title\n\nOne two `a. b.` three. Four five six?\n- an item is one\n- [so is](x.md) this\n\n|no|"
+    assert [len(one.split()) for one in sentences(text)] == [4, 3, 5, 4]
+
+
+@pytest.mark.parametrize("file", PAGES, ids=name)
+def test_sentences_are_short(file: Path) -> None:
+    found = [len(one.split()) for one in sentences(file.read_text(encoding="utf-8"))]
+    assert sum(found) / len(found) <= 20, f"{name(file)}: words a sentence, on average"
+
+
+@pytest.mark.parametrize("file", PAGES, ids=name)
+def test_no_line_is_long(file: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", file.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    free = ("![", "|") if file.stem in MEASURED else ("![",)
+    lines = [re.sub(r" <!--.*-->", "", line) for line in text.splitlines() if not line.startswith(free)]
+    assert not [line for line in lines if len(line) > 120]
+
+
+@pytest.mark.parametrize("file", GUIDES, ids=name)
+def test_a_guide_shows_a_picture_and_leads_to_the_glossary(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert "../glossary.md" in text
+    assert "](../images/" in text or file.stem in REFERENCE

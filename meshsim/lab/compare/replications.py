@@ -79,7 +79,7 @@ class Runner:
             PairTask(number, job.a, job.seed + number, job.engine, other=job.b)
             for number in range(first, count)
         ]
-        if self.pool.jobs == 1:  # several processes tell only when a pair has finished
+        if self.pool.jobs == 1:  # several processes report only when a pair has finished
             self.pool.work = partial(make, progress=self.report)
         for _, made in self.pool.summaries(tasks, stop=self.stop):
             if first == 0:

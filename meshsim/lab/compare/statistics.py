@@ -39,7 +39,7 @@ def compared(
     until = None
     if job.goal is not None and look is not None:
         until = job.goal.reached(look)
-        notes = [*notes, job.goal.told(look, "A's mean")]
+        notes = [*notes, job.goal.describe(look, "A's mean")]
     numbers = ComparisonNumbers(
         version=version.VERSION,
         engine=a.engine if a.engine == b.engine else f"{a.engine} for A and {b.engine} for B",

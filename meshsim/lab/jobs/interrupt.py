@@ -38,11 +38,11 @@ def orderly() -> Iterator[None]:
 
 
 class Interrupt:
-    """Whether and when (`last`, s) the user has pressed Ctrl-C; `noticed` is called at the first press."""
+    """Whether and when (`last`, s) the user has pressed Ctrl-C; `on_first_press` is called at the first press."""
 
-    def __init__(self, noticed: Callable[[], None] | None = None) -> None:
+    def __init__(self, on_first_press: Callable[[], None] | None = None) -> None:
         self.presses = 0
-        self.noticed = noticed
+        self.on_first_press = on_first_press
         self.last = -TOGETHER
 
     @property
@@ -63,14 +63,14 @@ class Interrupt:
         self.last = now
         self.presses += 1
         self.give_up_if_pressed_twice()
-        if self.noticed is not None:
+        if self.on_first_press is not None:
             with contextlib.suppress(RuntimeError, OSError):  # amid another print, or on a closed terminal
-                self.noticed()
+                self.on_first_press()
 
 
 @contextmanager
 def interruptible(
-    noticed: Callable[[], None] | None = None, *, terminate: bool = False
+    on_first_press: Callable[[], None] | None = None, *, terminate: bool = False
 ) -> Iterator[Interrupt]:
     """Listens for Ctrl-C; only the main thread can, and only if Ctrl-C is not ignored on purpose.
 
@@ -83,7 +83,7 @@ def interruptible(
     if isinstance(listener, Interrupt):
         yield listener
         return
-    interrupt = Interrupt(noticed)
+    interrupt = Interrupt(on_first_press)
     if threading.current_thread() is not threading.main_thread():
         yield interrupt
         return

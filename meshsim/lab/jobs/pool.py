@@ -3,7 +3,7 @@
 Compiled engines hold Python's global lock, so runs share out over processes, not threads. Three things go
 wrong with those, and none of them may cost more than the runs that were under way:
 
-- A worker is killed, most often by the system for want of memory. Nobody tells which of the runs under way
+- A worker is killed, most often by the system for want of memory. Nobody knows which of the runs under way
   was to blame, so they all become suspects, and each is run again *alone*: the innocent ones get through, one
   that needed the memory of its neighbours has it now, and one that dies alone is convicted.
 - The user presses Ctrl-C. It goes to every process of the terminal; workers ignore it, and the parent, which
@@ -59,7 +59,7 @@ class Task:
 
 
 Refused = Callable[[Task, MeshsimError], None]
-"""Is told of a run that can't be made, and why; the message names it."""
+"""Called with a run that can't be made, and why; the message names it."""
 
 
 def simulate(task: Task) -> Summary | None:

@@ -104,7 +104,7 @@ def bounds(limit: Limit, scores: Sequence[Score], error: float) -> tuple[float, 
 
 
 def independent(scores: Sequence[Score]) -> float:
-    """How many independent requests would tell as much as all of these.
+    """How many independent requests would say as much as all of these.
 
     What one run says about it is rough, so the runs' inflations of the variance are averaged first.
     """
