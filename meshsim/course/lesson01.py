@@ -174,7 +174,6 @@ def _one_less_will_do(mine: Scenario, dumb: Mapping[str, float]) -> bool:
 
 
 def _one_less(policy: Policy) -> Iterator[Policy]:
-    """The policy with one retry less, and with one hedge less."""
     if (tried := policy.retries) is not None and tried.attempts > 0:
         yield policy.model_copy(update={"retries": tried.model_copy(update={"attempts": tried.attempts - 1})})
     if (hedge := policy.hedge) is not None:

@@ -88,7 +88,6 @@ def write(folder: Path, files: Mapping[str, Writer | Stale]) -> list[Path]:
 
 
 def _remove(files: Mapping[Path, Stale]) -> None:
-    """Removes what an earlier run has left."""
     for path, stale in files.items():
         try:
             if path.is_file() and stale.mark in path.read_bytes():
@@ -151,7 +150,6 @@ def csv_writer(table: Table) -> Writer:
 
 
 def _arrow(table: Table, metadata: Mapping[str, str] | None = None) -> Any:
-    """A table as Arrow's."""
     import pyarrow as pa  # noqa: PLC0415 - slow to import
 
     columns = []

@@ -126,21 +126,7 @@ def serve_live(
 ) -> None:
     """Runs a scenario's mesh without its load, for clients from outside, until Ctrl-C or SIGTERM.
 
-    Args:
-        scenario: a file's path (``-`` for standard input), or a scenario that is already loaded.
-        proxy: ``meshsim`` or ``envoy``.
-        seed: of the draws; None takes the scenario's.
-        overrides: as of :func:`run_live`.
-        access_log: folder for the proxies' access logs; None writes none.
-        host: address that everybody listens on.
-        roles: where the class of each role is, for those who have their own.
-        progress: called with what is being done, in words.
-        ready: is called once, when the mesh serves.
-        watch: is called twice a second with the running mesh.
-
-    Raises:
-        ScenarioError: the scenario can't be used.
-        MeshsimError: another argument can't; a process could not be started, or died.
+    The arguments and errors are those of `run_live`; `ready` is called once, when the mesh serves.
     """
     chosen = seeded(load(scenario, overrides), seed)
     options = options_of(chosen, proxy, host, access_log, roles, load=False)

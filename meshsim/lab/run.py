@@ -290,7 +290,6 @@ def _run(
 
 
 def _with(overrides: Overrides, key: str, value: str) -> Overrides:
-    """The overrides and one more."""
     return {**overrides, key: value} if isinstance(overrides, Mapping) else [*overrides, f"{key}={value}"]
 
 

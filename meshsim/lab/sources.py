@@ -80,7 +80,6 @@ def sources(paths: Sequence[str | Path], out: str | Path | None = None) -> tuple
 
 
 def _resolved(file: str) -> str:
-    """Which file it is, by whatever name."""
     try:
         return file if file == STDIN else os.path.realpath(file)
     except ValueError:  # a NUL, or a character that no file's name can have

@@ -115,7 +115,6 @@ class Sweep:
         return journal.save(files.prepare(folder), self.columns, self.header, beside)
 
     def _beside(self, form: Output, *, drawn: bool) -> Written:
-        """What is written beside the table."""
         return {
             **form.csv_of("sweep", self.columns),
             **form.pictures(sweep=self.plot() if drawn else None),
@@ -222,7 +221,6 @@ def _refusal(refusals: Sequence[MeshsimError], done: Sweep, out: str | Path | No
 
 
 def _book(out: str | Path | None, said: Header, fresh: bool) -> Memory:
-    """What keeps finished runs."""
     return Memory() if out is None else Journal(out, said, fresh=fresh)
 
 

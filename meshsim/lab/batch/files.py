@@ -128,7 +128,6 @@ def _fill(
 
 
 def _refused(entry: Entry, why: str, seconds: float) -> Entry:
-    """The entry of a file whose run could not be made, or its results not be written."""
     return replace(
         entry,
         status=REFUSED,

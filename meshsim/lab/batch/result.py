@@ -117,7 +117,6 @@ class Batch:
 
 
 def _row(entry: Entry) -> dict[str, Any]:
-    """An entry's values by column."""
     summary = entry.numbers
     found: dict[str, Any] = {
         name: np.nan if kind is float else -1 if name == "seed" else kind() for name, kind in COLUMNS.items()
@@ -138,7 +137,6 @@ def _row(entry: Entry) -> dict[str, Any]:
 
 
 def _cases(entry: Entry) -> Iterator[junit.Case]:
-    """The verdicts on a file."""
     error = "\n".join(map(str, entry.problems))
     if entry.status == UNFINISHED:
         error = "not run: the batch was interrupted"

@@ -110,7 +110,6 @@ class ReplicasSearch:
         return 0.0 if workers >= UNLIMITED else sum(busy) / len(busy) / workers / replicas[place]
 
     def _busy(self, replicas: Replicas, place: int) -> list[float]:
-        """How many workers of a pool are busy on average, run by run."""
         key = f"busy_mean.{self.pools.names[place]}"
         return [each.numbers.get(key, 0.0) for each in self.inquiry.findings[replicas].observations]
 

@@ -132,7 +132,6 @@ class Study:
         return inquiry(self.plan, fresh=False), inquiry(self.plan.fresh(verified), fresh=True)
 
     def _runs(self, scenario: Scenario, seeds: Sequence[int], label: str) -> list[Observation]:
-        """A run for each seed."""
         found = self.runner.summaries([(scenario, seed, f"{label}, seed {seed}") for seed in seeds])
         return [observe(summary, seed) for summary, seed in zip(found, seeds, strict=True)]
 
@@ -150,7 +149,6 @@ class Study:
         return [compare(found[2 * place], found[2 * place + 1], seed) for place, seed in enumerate(seeds)]
 
     def _cell(self, row: int, column: int) -> list[Observation]:
-        """The runs of a cell of the map."""
         assert self.map is not None
         label, first = self.map.label(row, column), self.plan.seed
         found = self._pairs(self.map.scenario(row, column), range(first, first + CELL), label)

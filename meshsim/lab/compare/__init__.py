@@ -93,7 +93,6 @@ def compare(
 
 
 def _goal(until: str | float | None, metric: str, pairs: int, at_most: int | None) -> Goal | None:
-    """When to stop, if that was asked for."""
     if until is None:
         refuse_limit(at_most)
         return None

@@ -104,7 +104,6 @@ def _kept(run: Run, paths: Sequence[str]) -> PairedRun:
 
 
 def _objectives(numbers: Summary) -> tuple[dict[str, float | None], dict[str, bool]]:
-    """What was measured for each objective's limit, and whether it was met, by ``objectives.cart.p99``."""
     values: dict[str, float | None] = {}
     met: dict[str, bool] = {}
     for objective in numbers.objectives:

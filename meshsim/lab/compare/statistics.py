@@ -204,7 +204,6 @@ def _costly(found: Sequence[Difference]) -> list[str]:
 
 
 def _advice(a: Scenario, b: Scenario) -> list[str]:
-    """What has no effect, in either."""
     found: dict[str, str] = {}
     for side, scenario in (("A", a), ("B", b)):
         for advice in advise(scenario):

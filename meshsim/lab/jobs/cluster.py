@@ -142,9 +142,9 @@ def compare(worker: str, theirs: Versions, ours: Versions | None = None) -> None
     ours = versions() if ours is None else ours
     differing = [name for name, version in ours.items() if theirs.get(name) != version]
     if differing:
-        found = ", ".join(f"{name} {theirs.get(name)} and not {ours[name]}" for name in differing)
+        words = ", ".join(f"{name} {theirs.get(name)} and not {ours[name]}" for name in differing)
         raise DifferentVersionsError(
-            f"the worker {worker} has {found}; install the same there, or its results would not be these"
+            f"the worker {worker} has {words}; install the same there, or its results would not be these"
         )
 
 
@@ -155,7 +155,6 @@ def remote(task: Task, expected: Versions) -> Summary | None:
 
 
 def _result(future: Future[Summary | None], task: Task) -> Summary | None:
-    """A run's result; MeshsimError if it can't be made, or Dask gave it up."""
     from distributed import KilledWorker  # noqa: PLC0415 - it is there
 
     try:

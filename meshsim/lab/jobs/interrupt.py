@@ -38,7 +38,7 @@ def orderly() -> Iterator[None]:
 
 
 class Interrupt:
-    """Whether and when (`last`, s) the user has pressed Ctrl-C; `on_first_press` is called at the first press."""
+    """Whether and when (`last`, s) Ctrl-C was pressed; `on_first_press` is called once, to say so."""
 
     def __init__(self, on_first_press: Callable[[], None] | None = None) -> None:
         self.presses = 0

@@ -216,7 +216,7 @@ class Journal(Memory):
 
     def _check(self, said: Mapping[str, Any]) -> None:
         """Refuses a folder in which another sweep was made."""
-        reasons = {
+        found = {
             "format": "it was written by another version of meshsim",
             "version": f"it was made by meshsim {said.get('version')}, this is {self.header.version}",
             "sources": "the sources of meshsim have changed since, and with them perhaps its numbers",
@@ -225,7 +225,7 @@ class Journal(Memory):
             "seed": f"its seed is {said.get('seed')}, not {self.header.seed}",
             "engine": f"its engine is {said.get('engine')}, not {self.header.engine}",
         }
-        for key, words in reasons.items():
+        for key, words in found.items():
             if said.get(key) != getattr(self.header, key):
                 raise MeshsimError(f"{self.folder} holds another sweep: {words}; {REMEDY}")
         if said["replications"] > self.header.replications:

@@ -193,7 +193,6 @@ def _here(
     work: Callable[[Task], Made | None],
     refused: Refused | None,
 ) -> Iterator[tuple[int, Made]]:
-    """In this process, one after the other."""
     for task in tasks:
         if stop is not None and stop.pressed:
             return

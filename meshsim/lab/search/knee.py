@@ -79,7 +79,6 @@ def _power(finding: Finding[float]) -> list[float]:
 
 
 def _best(powers: Sequence[list[float]]) -> int:
-    """The place of the greatest power on average."""
     means = [math.fsum(power) / len(power) for power in powers]
     return means.index(max(means))
 

@@ -105,7 +105,6 @@ def _widths(out: Console, sheet: Sheet, columns: Sequence[int]) -> Widths:
 
 
 def _table(sheet: Sheet, widths: Widths) -> Table:
-    """Some columns of a sheet."""
     headed = any(sheet.columns[number] for number in widths)
     table = Table(
         box=SIMPLE_HEAD, header_style="dim", pad_edge=False, collapse_padding=True, show_header=headed
@@ -272,7 +271,6 @@ class Stages:
         self._last: Stage | None = None
 
     def __call__(self, stage: Stage, now: float) -> None:
-        """Shows the stage, and how much of it has passed, s."""
         begins, self._last = stage != self._last, stage
         words = f"{stage.scenario}: {stage.doing}"
         if self._bar is None or self._task is None:
@@ -317,7 +315,6 @@ class Bar:
         self._each = each
 
     def __call__(self, now: float) -> None:
-        """Shows how far it is."""
         elapsed = self._bar.tasks[0].elapsed or 0.0
         self._bar.update(self._task, completed=now, speed=f"{now / elapsed:.3g} s/s" if elapsed > 0.2 else "")
 
