@@ -1,8 +1,7 @@
 """Lesson 01, the smart socket: its prediction, its puzzle and the checks of its exercises.
 
-A check takes whatever the student has written, of any type, and returns a text: ``01a: right ...`` or
-``01a: not yet ...`` with a hint. It judges what the exercise asks for, by running it, and knows no answer
-that could be looked up in the notebook.
+A check takes what the student wrote, of any type, and returns ``01a: right ...`` or ``01a: not yet ...`` with
+a hint. It judges by running it, and knows no answer that could be looked up in the notebook.
 """
 
 from __future__ import annotations

@@ -1,13 +1,9 @@
 """How much a mesh carries: the verb ``capacity``.
 
-Four questions, answered by the same means. *How much load* can come before an objective is missed? *How few
-replicas* meet the objectives at the scenario's own load? Where is *the knee*, beyond which more load buys
-mostly waiting? And below which load does the mesh *recover* from what its events do to it?
-
-`study` asks them one after the other. A candidate is a load (`scaling`) or a number of replicas (`pools`);
-`objectives` and `recovery` say what one run of it shows; `largest_load`, `least_replicas` and `recovery_map`
-choose which comes next, by means of `meshsim.lab.search`. Where runs are too short to decide, `sample_size`
-says so. `answer` makes the numbers of `meshsim.measure.capacity` of all that.
+`study` asks for the largest load and the least replicas that meet the objectives, the knee, and the load
+below which the mesh recovers from its events. A candidate is a load (`scaling`) or replicas (`pools`);
+`objectives` and `recovery` say what one run shows; `largest_load`, `least_replicas` and `recovery_map` choose
+the next by `meshsim.lab.search`; `answer` makes `meshsim.measure.capacity`'s numbers of it.
 """
 
 from __future__ import annotations

@@ -1,13 +1,11 @@
 """The limits of a scenario's objectives, and what one run says about them.
 
-A percentile is judged by the *share of requests within the limit*: p99 of at most 250 ms is the same as 99 %
-of requests within 250 ms. A run's own p99 is a biased guess of the true one, all the more the shorter the
-run; its share within a limit is right on average for any length, and it is a mean, so Student's interval
-over replications is made for it.
+A percentile is judged by the *share of requests within the limit*: p99 of at most 250 ms is 99 % of requests
+within 250 ms. A run's p99 is a biased guess of the true one; its share within a limit is right on average for
+any length, and a mean, as Student's interval over replications needs it.
 
-Source:
-    Law, Simulation Modeling and Analysis, 5th ed. (2015), 9.4.2: proportions as means of indicators; the bias
-    of quantile estimates.
+Source: Law, Simulation Modeling and Analysis, 5th ed. (2015), 9.4.2: proportions as means of indicators; the
+bias of quantile estimates.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Too few requests: what runs of this length could not show if every one of their requests were good.
 
-That 99.99 % succeed takes some fifty thousand successes without a failure. Runs that have fewer leave the
-question open, whatever the load and whatever the replicas. So it is refused where it is known beforehand, and
-said where it turns out; an objective that is inconclusive is not one that is missed.
+That 99.99 % succeed takes some fifty thousand successes without a failure; shorter runs leave it open,
+whatever the load and replicas. So it is refused if known beforehand, else said: inconclusive is not missed.
 """
 
 from __future__ import annotations

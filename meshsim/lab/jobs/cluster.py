@@ -1,8 +1,7 @@
 """The same runs on a Dask cluster, whose workers may be on other machines and may die as well.
 
-Dask starts the runs of a lost worker again on another one, and says which run has lost too many. What is
-left to do here: workers must have the same meshsim as we, or their numbers would not be ours; and only so
-many runs are sent ahead as keep the workers busy, so that Ctrl-C leaves little behind.
+Dask starts the runs of a lost worker again, and names one that lost too many. Left to do here: workers must
+have our versions, or numbers would differ; and few runs are sent ahead, so that Ctrl-C leaves little behind.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
 """Ctrl-C during a long run: the first asks it to stop where its tables are whole, the second aborts.
 
-A KeyboardInterrupt at any instruction could leave a row half written; so the first press only leaves word,
-which the engine's next report of progress takes up.
-
-Before and after a run the program ends at once (`meshsim.leave`), except where something half done must be
-put in order (`orderly`).
+A KeyboardInterrupt at any instruction could leave a row half written; so the first press is only noted, for
+the engine's next report of progress. Before and after a run the program ends at once (`meshsim.leave`),
+except where something half done must be put in order (`orderly`).
 """
 
 from __future__ import annotations

@@ -1,11 +1,9 @@
 """What a sweep has finished, kept so that neither ``kill -9`` nor a full disk loses a finished run.
 
-While a sweep runs its folder has a journal, ``sweep.journal``: a line that says which sweep this is, and a
-line for each finished run, on the disk (fsync) before the run counts as finished. A last line that a crash
-has torn is cut off when the sweep goes on. At the end, or at Ctrl-C, all that is known is folded into the one
-file ``sweep.parquet``, which replaces the one before in a single step, and the journal goes. A sweep goes on
-from both: the file, which says which sweep it is too, and the journal. Both carry digests (`seal`); what has
-changed since it was written is refused, and left as it is.
+``sweep.journal`` has a line that says which sweep it is, and one for each finished run, on the disk (fsync)
+before the run counts. A torn last line is cut off when the sweep goes on. At the end, or at Ctrl-C, all is
+folded into ``sweep.parquet``, in a single step, and the journal goes. A sweep goes on from both. Both carry
+digests (`seal`); what has changed since is refused, and left as it is.
 """
 
 from __future__ import annotations

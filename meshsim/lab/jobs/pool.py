@@ -1,16 +1,11 @@
 """Many independent runs on several processes, each of which may die without taking the others along.
 
-Compiled engines hold Python's global lock, so runs share out over processes, not threads. Three things go
-wrong with those, and none of them may cost more than the runs that were under way:
-
-- A worker is killed, most often by the system for want of memory. Nobody knows which of the runs under way
-  was to blame, so they all become suspects, and each is run again *alone*: the innocent ones get through, one
-  that needed the memory of its neighbours has it now, and one that dies alone is convicted.
-- The user presses Ctrl-C. It goes to every process of the terminal; workers ignore it, and the parent, which
-  alone knows what has finished, ends them.
-- The parent is killed. Workers look now and then whether they still have one.
-
-A run's draws depend on its scenario and seed alone, so results are the same for any number of processes.
+Compiled engines hold Python's global lock, so runs share out over processes, not threads. A worker may be
+killed, most often for want of memory. Which run was to blame is not known, so all that were under way are
+suspects, and each is run again *alone*: only one that dies alone is convicted. Ctrl-C goes to every process
+of the terminal; workers ignore it, and the parent, which knows what has finished, ends them. Workers look now
+and then whether their parent is alive. A run's draws depend on its scenario and seed alone, so results are
+the same for any number of processes.
 """
 
 from __future__ import annotations

@@ -1,17 +1,13 @@
 """Adding replications of a candidate until the answer is clear: in looks, each twice as large as the last.
 
-Testing growing data again and again, and stopping at the first clear answer, is wrong more often than the
-stated error. So the looks are few and fixed in advance, and each gets an equal part of the error
-(Bonferroni's bound, which holds whatever the looks have in common). What is undecided after the last look is
-so near the limit that these replications can't decide: it is inconclusive.
+Testing growing data until the first clear answer is wrong more often than the stated error. So the looks are
+few and fixed in advance, and each gets an equal part of the error (Bonferroni's bound, which holds whatever
+the looks have in common). What is undecided after the last look is inconclusive: too near the limit. All
+candidates get the same seeds (common random numbers), so differences show with fewer replications.
 
-All candidates get the same seeds (common random numbers): the same requests, only faster, or with other
-replicas. So differences between candidates show with fewer replications.
-
-Source:
-    Law (2015), 9.4.1 and 11.2: sequential sampling, common random numbers. Kim and Nelson, A Fully Sequential
-    Procedure for Indifference-Zone Selection in Simulation, ACM TOMACS 11 (2001): give up separating what
-    differs by less than matters.
+Source: Law (2015), 9.4.1 and 11.2: sequential sampling, common random numbers. Kim and Nelson, A Fully
+Sequential Procedure for Indifference-Zone Selection in Simulation, ACM TOMACS 11 (2001): differences that do
+not matter.
 """
 
 from __future__ import annotations

@@ -1,10 +1,6 @@
-"""Verdicts as JUnit XML, which every system that runs tests can show.
+"""Verdicts as JUnit XML: a `testsuite` a scenario, in it a `testcase` for the file and one each objective.
 
-`testsuites` holds a `testsuite` for each scenario, that a `testcase` for the file and one for each objective;
-one that went wrong holds a `failure`, or an `error` where there is no verdict.
-
-Source:
-    The JUnit report format as its common schema has it (junit-10.xsd of the Jenkins xUnit plugin).
+Source: the JUnit report format as its common schema has it (junit-10.xsd of the Jenkins xUnit plugin).
 """
 
 from __future__ import annotations

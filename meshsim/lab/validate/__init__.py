@@ -1,9 +1,8 @@
 """Theory, simulation and the real mesh side by side: the verb behind ``meshsim validate``.
 
-Calibration runs measure what a hop costs on this machine; the model gets that as an added delay, and
-nothing else. Then the scenario is solved, simulated and run live on the same draws, and every number is held
-against what it may differ by. `calibration` measures, `judgement` decides, `stages` does one after the other;
-the live run is an argument (`observation`), and the statistics are in `meshsim.measure`.
+`calibration` measures what a hop costs here, which the model gets as an added delay, and nothing else; then
+the scenario is solved, simulated and run live (`observation`) on the same draws, and `judgement` holds every
+number against its tolerance. `stages` does one after the other; the statistics are in `meshsim.measure`.
 """
 
 from __future__ import annotations

@@ -1,18 +1,14 @@
 """What a hop costs on this machine, measured where nothing else takes time.
 
-In the calibration run the services need no time, never fail, and nobody waits for a worker; no policy acts
-but those that choose where a request goes; links add nothing. The load is the scenario's. So whatever time
-passes is the machine's: sockets, parsing, scheduling. Of each call the time in which its service waited for
-calls of its own is taken out (theirs is counted at their edges), and the rest is put on the simulated edge's
-link, half on the way out and half on the way back.
+In the calibration run services need no time, never fail, and nobody waits for a worker; only policies that
+choose where a request goes act; links add nothing; the load is the scenario's. What time passes is the
+machine's. Of each call the time waiting for its service's own calls is taken out (it is counted at their
+edges), and the rest is put on the simulated edge's link, half on the way out and half on the way back.
 
-Two things keep the measurement near the truth. There is one run before the live run and one after it, since
-a machine that others share is slower now and faster then. And services that are called at the same time
-answer some milliseconds after each other, by a pause in their scripts that is taken out again: else all their
-answers would come back at one instant, as they never do, and wait for each other.
-
-This can only add time. And since no service takes time here, a wrong service time of the model has no way
-into the measurement: validation still finds it.
+There is one run before the live run and one after it, since a shared machine varies. Services that are called
+at the same time answer some milliseconds apart, by a pause in their scripts that is taken out again: else all
+answers would come back at one instant, as they never do, and wait for each other. A wrong service time of the
+model has no way into the measurement, so validation still finds it.
 
 Simplified: what a call costs before its proxy decides (the caller's side) is put behind that decision, on the
 link. So an answer that the proxy makes by itself, such as a refusal, takes no time in the model, and half a

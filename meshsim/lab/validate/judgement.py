@@ -1,16 +1,11 @@
 """Which numbers agree, and what that says of all of them.
 
-Each number has a tolerance: a share of the simulated one that is asked for, or, where it is wider, the
-interval of what chance does to the difference: as it is spread over the run (`meshsim.measure.jackknife`),
-and at most as much as simulated runs lie apart (`meshsim.measure.seed_variation`). Latencies behind meshsim's
-own proxy have no second way out, since proxy and simulator make the same draws: they must be as close as
-asked.
-If such a one is not, but chance could have done it, then the run is too short to judge.
-
-A busy machine excuses what it can have done, and no more (`meshsim.lab.validate.lateness`).
-
-The intervals hold jointly (Bonferroni): a mesh that agrees in everything fails one validation in twenty, and
-not one number in twenty.
+A number's tolerance is a share of the simulated one or, if wider, the interval of what chance does to the
+difference: as it is spread over the run (`meshsim.measure.jackknife`), and at most as much as simulated runs
+lie apart (`meshsim.measure.seed_variation`). Latencies behind meshsim's own proxy, which makes the same
+draws, must be as close as asked; if not, but chance could have done it, the run is too short to judge. A busy
+machine excuses what it can have done (`meshsim.lab.validate.lateness`). The intervals hold jointly
+(Bonferroni): a mesh that agrees in everything fails one validation in twenty.
 """
 
 from __future__ import annotations
