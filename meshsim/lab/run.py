@@ -344,8 +344,7 @@ def _watched(progress: Progress | None, stop: Interrupt, number: int, scenario: 
     def report(now: float) -> None:
         if progress is not None:
             progress(number * scenario.duration + min(now, scenario.duration))
-        if stop.pressed:
-            raise KeyboardInterrupt
+        stop.check()
 
     return report
 

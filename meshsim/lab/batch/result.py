@@ -25,7 +25,7 @@ from meshsim.measure.table import Table, frame
 if TYPE_CHECKING:
     import pandas as pd
 
-TOLD = (
+REPORTED = (
     "scenario", "engine", "seed", "replications", "measured", "requests", "latency", "ok_latency", "attempts",
     "failures", "objectives", "unstable", "notes",
 )  # fmt: skip
@@ -97,7 +97,7 @@ class Batch:
             "problems": [asdict(problem) for problem in entry.problems],
             "summary": None
             if entry.numbers is None
-            else {key: plain(getattr(entry.numbers, key)) for key in TOLD},
+            else {key: plain(getattr(entry.numbers, key)) for key in REPORTED},
         }
 
     def suites(self) -> list[junit.Suite]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from meshsim.errors import MeshsimError
 from meshsim.lab.capacity.scaling import measured_from
+from meshsim.lab.jobs.memory import rounded
 from meshsim.lab.search.inquiry import Candidate, Inquiry, Plan
 from meshsim.lab.search.verdict import Score, columns, independent, requests_needed
 from meshsim.lab.show.capacity import limit_text
@@ -30,8 +31,8 @@ def refuse(scenario: Scenario, limits: Sequence[Limit], plan: Plan) -> None:
         need = requests_needed(limit.least, plan.error)
         if have < need:
             raise MeshsimError(
-                f"{limit_text(limit)}: {plan.most} runs have about {_rounded(have)} requests, and some"
-                f" {_rounded(need)} without a bad one are needed to show it; make the duration"
+                f"{limit_text(limit)}: {plan.most} runs have about {rounded(have)} requests, and some"
+                f" {rounded(need)} without a bad one are needed to show it; make the duration"
                 f" {_times(need / max(have, 1.0))} as long, or raise --at-most as much"
             )
 
@@ -45,8 +46,8 @@ def advice(inquiry: Inquiry[Candidate], candidate: Candidate) -> str:
     """What it takes to decide about a candidate, in a sentence."""
     for limit, have, need in _short(inquiry, candidate, independent):
         return (
-            f"These runs have too few requests to show {limit_text(limit)}: about {_rounded(need)}"
-            f" independent ones are needed, and {inquiry.plan.most} replications are worth {_rounded(have)};"
+            f"These runs have too few requests to show {limit_text(limit)}: about {rounded(need)}"
+            f" independent ones are needed, and {inquiry.plan.most} replications are worth {rounded(have)};"
             f" make the duration {_times(need / max(have, 1.0))} as long, or raise --at-most as much."
         )
     return "A longer duration or a higher --at-most may tell."
@@ -63,10 +64,6 @@ def _short(
             need = requests_needed(limit.least, plan.error)
             if have < need:
                 yield limit, have, need
-
-
-def _rounded(count: float) -> str:
-    return f"{float(f'{count:.2g}'):,.0f}"
 
 
 def _times(ratio: float) -> str:

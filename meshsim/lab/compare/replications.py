@@ -97,10 +97,7 @@ class Runner:
 
 
 def run_pairs(
-    job: Job,
-    progress: Progress | None,
-    interrupted: Callable[[], None] | None,
-    looked: Looked | None,
+    job: Job, progress: Progress | None, interrupted: Callable[[], None] | None, looked: Looked | None
 ) -> tuple[list[Pair], Look | None, bool]:
     """Makes pairs: as many as the job says, or until its goal is reached.
 

@@ -48,6 +48,11 @@ class Interrupt:
         """Whether the run is to stop and keep what it has."""
         return self.presses > 0
 
+    def check(self) -> None:
+        """Ends what is under way by a KeyboardInterrupt, if pressed."""
+        if self.pressed:
+            raise KeyboardInterrupt
+
     def give_up_if_pressed_twice(self) -> None:
         """Goes on raising what the engine has caught, if the user wants out."""
         if self.presses > 1:

@@ -29,7 +29,7 @@ def check(scenario: Scenario, replications: int) -> None:
     free, rows = available(), expected_rows(scenario) * replications
     if free is not None and rows * ROW_BYTES > free:
         raise MeshsimError(
-            f"this run would keep some {_rounded(rows)} rows of requests, calls and attempts,"
+            f"this run would keep some {rounded(rows)} rows of requests, calls and attempts,"
             f" {rows * ROW_BYTES / 1e9:.3g} GB, and {free / 1e9:.3g} GB of memory are free; keep histograms"
             " and time series only (--set keep=histograms, or keep: histograms in the file), make it shorter,"
             " or insist on the rows with --set keep=records"
@@ -63,7 +63,8 @@ def check_live(scenario: Scenario, proxy: str) -> None:
         )
 
 
-def _rounded(rows: float) -> str:
+def rounded(rows: float) -> str:
+    """To two digits, for messages: ``12,000``."""
     return f"{float(f'{rows:.2g}'):,.0f}"
 
 

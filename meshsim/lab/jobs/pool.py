@@ -57,6 +57,17 @@ Refused = Callable[[Task, MeshsimError], None]
 """Called with a run that can't be made, and why; the message names it."""
 
 
+@contextmanager
+def refusing(task: Task, refused: Refused | None) -> Iterator[None]:
+    """Reports to `refused` that a run can't be made, so that the others go on; without it, that is raised."""
+    try:
+        yield
+    except MeshsimError as error:
+        if refused is None:
+            raise
+        refused(task, error)
+
+
 def simulate(task: Task) -> Summary | None:
     """Makes one run, here (a worker's work); None if Ctrl-C cut it short (never in a worker).
 
@@ -141,14 +152,8 @@ class Pool(Closing, Generic[Made]):
                 for future in landed:
                     if future in flying:
                         task = flying.pop(future)
-                        try:
-                            made = future.result()
-                        except MeshsimError as error:
-                            if refused is None:
-                                raise
-                            refused(task, error)
-                        else:
-                            if made is not None:
+                        with refusing(task, refused):
+                            if (made := future.result()) is not None:
                                 yield task.number, made
         finally:
             if flying:
@@ -191,18 +196,13 @@ def _here(
     for task in tasks:
         if stop is not None and stop.pressed:
             return
-        try:
+        with refusing(task, refused):
             made = work(task)
-        except MeshsimError as error:
-            if refused is None:
-                raise
-            refused(task, error)
-            continue
-        if made is None:
-            if stop is None or not stop.pressed:
-                raise KeyboardInterrupt
-            return
-        yield task.number, made
+            if made is None:
+                if stop is None or not stop.pressed:
+                    raise KeyboardInterrupt
+                return
+            yield task.number, made
 
 
 # ---- death ------------------------------------------------------------------------------------------
@@ -223,13 +223,11 @@ def _suspected(lost: Sequence[Task], deaths: Counter[int], refused: Refused | No
         if deaths[task.number] < TRIES:
             again.append(task)
             continue
-        convicted = MeshsimError(
-            f"{task.name}: the process that runs it was killed {TRIES} times, at last while nothing else"
-            " ran; it probably needs more memory than there is: shorten its duration, or lower its load"
-        )
-        if refused is None:
-            raise convicted
-        refused(task, convicted)
+        with refusing(task, refused):
+            raise MeshsimError(
+                f"{task.name}: the process that runs it was killed {TRIES} times, at last while nothing else"
+                " ran; it probably needs more memory than there is: shorten its duration, or lower its load"
+            )
     return again
 
 

@@ -28,17 +28,7 @@ from meshsim.measure.records import Records
 from meshsim.measure.validation import Overhead
 from meshsim.random import derive, u01
 from meshsim.scenario.mesh import Proxy
-from meshsim.scenario.model import (
-    ZERO,
-    CallStep,
-    Link,
-    Load,
-    Policy,
-    Scenario,
-    Service,
-    SleepStep,
-    Stage,
-)
+from meshsim.scenario.model import ZERO, CallStep, Link, Load, Policy, Scenario, Service, SleepStep, Stage
 from meshsim.scenario.services import Deployment
 from meshsim.scenario.times import ConstantTime, Empirical, EmpiricalTime, SumTime, Time
 from meshsim.units import UNLIMITED, duration_text
