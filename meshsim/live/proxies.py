@@ -55,11 +55,7 @@ class Proxies(ABC):
 
     @abstractmethod
     def open(self, heard: Heard) -> dict[str, Listeners]:
-        """Where each proxy listens, by id; returns when they do.
-
-        Args:
-            heard: what those who listen have said.
-        """
+        """Where each proxy listens, by id; returns when they do."""
 
     @abstractmethod
     def connect(self, apps: Mapping[str, Address], replicas: Mapping[str, Address]) -> Sequence[Member]:
@@ -81,11 +77,7 @@ class Proxies(ABC):
         return {}
 
     def collect(self, base: float) -> Mapping[str, Rows]:
-        """Ends proxies that are no members; what each has recorded, by id.
-
-        Args:
-            base: scenario time 0 on the monotonic clock, s.
-        """
+        """Ends proxies that are no members; what each has recorded, by id. `base` is as of `start`."""
         return {}
 
     def close(self) -> None:  # noqa: B027 - members end with the keeper

@@ -78,9 +78,6 @@ class Envoys(Proxies):
     """One Envoy for each replica and the client.
 
     Args:
-        scenario: that runs.
-        seed: of the run.
-        host: address that all listen on.
         folder: where each gets a folder of its own.
         access_log: where their access logs are copied to in the end; None for nowhere.
         context: name of the header that says whose a call is.
@@ -149,11 +146,6 @@ class Envoys(Proxies):
     # ---- while it runs -------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
-        """Does to the proxies what is due.
-
-        Raises:
-            MeshsimError: one has ended by itself, or refuses a push.
-        """
         for envoy in self._envoys.values():
             envoy.settled()
         self._clock.advance(now)
@@ -181,14 +173,6 @@ class Envoys(Proxies):
     # ---- the end -------------------------------------------------------------------------------------
 
     def collect(self, base: float) -> dict[str, dict[str, NDArray[Any]]]:
-        """Ends them; what each has recorded, by id.
-
-        Args:
-            base: scenario time 0 on the monotonic clock, s.
-
-        Raises:
-            MeshsimError: one has ended by itself, or has refused a push.
-        """
         wall_start = time.time() - time.monotonic() + base
         self._settle()
         self.close()

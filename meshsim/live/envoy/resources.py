@@ -73,7 +73,6 @@ class Proxy:
     """One proxy of a scenario.
 
     Attributes:
-        scenario: whose policies it applies.
         id: of its replica (``cart/v1/0``), or ``client/0``.
         host: the address its listeners bind to.
         context: name of the header that says whose a call is.

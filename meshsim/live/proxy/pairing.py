@@ -79,15 +79,9 @@ class Pairing:
     def begin(
         self, key: Key, number: int, context: Context, trace: str, root: Key, request_id: bytes
     ) -> Serving:
-        """An attempt goes to the program.
+        """An attempt, of this key and number in its call (from 0), goes to the program.
 
-        Args:
-            key: of the attempt.
-            number: of it in its call, from 0.
-            context: of the call.
-            trace: id of its trace, 32 hex.
-            root: key of the client's request.
-            request_id: its `x-request-id`.
+        `trace` is the id of its trace, 32 hex; `root` the key of the client's request.
         """
         serving = Serving(key, number, context, trace, root, request_id)
         self._by_key[key] = serving
