@@ -37,6 +37,21 @@ class Listeners:
     admin: Address | None
     urls: dict[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def on(
+        cls,
+        host: str,
+        inbound: int | None,
+        outbound: int | None,
+        urls: Mapping[str, int],
+        admin: int | None = None,
+    ) -> Listeners:
+        """The listeners on these ports of a host."""
+        inner, outer, admin_address = (
+            None if port is None else (host, port) for port in (inbound, outbound, admin)
+        )
+        return cls(inner, outer, admin_address, {name: url(host, port) for name, port in urls.items()})
+
 
 class Proxies(ABC):
     """One proxy for each replica and the client, of one kind.
@@ -99,16 +114,7 @@ class MeshsimProxies(Proxies):
         return list(self._members.values())
 
     def open(self, heard: Heard) -> dict[str, Listeners]:
-        return {id_: self._listeners(heard[member]) for id_, member in self._members.items()}
-
-    def _listeners(self, said: Message) -> Listeners:
-        def address(port: int | None) -> Address | None:
-            return None if port is None else (self._host, port)
-
-        urls = {service: url(self._host, port) for service, port in said["urls"].items()}
-        return Listeners(
-            address(said["inbound"]), address(said["outbound"]), address(said.get("admin")), urls
-        )
+        return {id_: Listeners.on(self._host, **heard[member]) for id_, member in self._members.items()}
 
     def connect(self, apps: Mapping[str, Address], replicas: Mapping[str, Address]) -> Sequence[Member]:
         for id_, member in self._members.items():

@@ -23,7 +23,7 @@ from meshsim.live.envoy.resources import CLUSTER_OF, INBOUND
 from meshsim.live.envoy.rows import rows
 from meshsim.live.merge import hedged
 from meshsim.live.processes import Member, Message
-from meshsim.live.proxies import Address, Heard, Listeners, Proxies, url
+from meshsim.live.proxies import Address, Heard, Listeners, Proxies
 from meshsim.live.proxy.route import Passed
 from meshsim.live.servers import schedule_outages
 from meshsim.live.stats import edge_report
@@ -127,10 +127,8 @@ class Envoys(Proxies):
         return {id_: self._listeners(envoy) for id_, envoy in self._envoys.items()}
 
     def _listeners(self, envoy: Envoy) -> Listeners:
-        ports, host = envoy.listen(), envoy.proxy.host
-        inbound = None if ports.inbound is None else (host, ports.inbound)
-        urls = {service: url(host, port) for service, port in ports.urls.items()}
-        return Listeners(inbound, (host, ports.outbound), (host, ports.admin), urls)
+        ports = envoy.listen()
+        return Listeners.on(envoy.proxy.host, ports.inbound, ports.outbound, ports.urls, ports.admin)
 
     def connect(self, apps: Mapping[str, Address], replicas: Mapping[str, Address]) -> Sequence[Member]:
         for id_, envoy in self._envoys.items():

@@ -18,15 +18,7 @@ HOST = re.compile(NO_DOMAIN.encode())
 
 
 class Admin(Handler):
-    """Answers ``/ready``, ``/stats`` and ``/stats/prometheus``.
-
-    Args:
-        series: of every route.
-        stats: what ``/stats`` says, as JSON.
-
-    Attributes:
-        ready: whether the proxy knows its upstreams.
-    """
+    """Answers ``/ready`` (whether the proxy knows its upstreams), ``/stats`` and ``/stats/prometheus``."""
 
     def __init__(self, series: list[Series], stats: Callable[[], dict[str, Any]]) -> None:
         self.ready = False
