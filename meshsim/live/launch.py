@@ -163,19 +163,11 @@ class LiveMesh:
         if len(self._members) % PROGRESS_EVERY == 0:
             self._progress(f"started {len(self._members):,} processes")
         log = self.options.access_log if role == "proxy" else None
-        member.send(
-            {
-                "role": role,
-                "id": id_,
-                "scenario": self._text,
-                "folder": str(self.keeper.folder),  # of the files that its text names
-                "seed": self.seed,
-                "host": self.options.host,
-                "keep": self.options.keep,
-                "context": self._context,
-                "access_log": None if log is None else str(log.absolute() / f"{file_name(id_)}.jsonl"),
-            }
-        )
+        folder = str(self.keeper.folder)  # of the files that the scenario's text names
+        spec = {"role": role, "id": id_, "scenario": self._text, "folder": folder, "seed": self.seed}
+        spec |= {"host": self.options.host, "keep": self.options.keep, "context": self._context}
+        spec["access_log"] = None if log is None else str(log.absolute() / f"{file_name(id_)}.jsonl")
+        member.send(spec)
         return member
 
     def _find_apps(self, heard: Mapping[Process, Message]) -> dict[str, Address]:

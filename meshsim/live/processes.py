@@ -49,7 +49,6 @@ class Process:
     Attributes:
         name: for messages, such as ``the proxy of frontend/0``.
         pid: its id, and that of its process group.
-        log: what it printed.
         code: how it ended, the negative number of the signal that ended it; None while it lives.
     """
 

@@ -53,7 +53,7 @@ class Listening:
         return self.port
 
     def close(self) -> None:
-        """Refuses connections from here on, and gives the port back."""
+        """As `refuse`, and gives the port back."""
         self.refuse()
         if self._keeping is not None:
             self._keeping.close()

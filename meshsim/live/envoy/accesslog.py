@@ -192,13 +192,7 @@ class Log:
 
 
 class CallLog:
-    """An access log that is read as it grows.
-
-    Args:
-        file: the log; one that does not exist has no calls.
-        id_: of the proxy that writes it.
-        replicas: ids of replicas by the address that callers use.
-    """
+    """The access log of proxy `id_`, read as it grows; `replicas`: ids by the address that callers use."""
 
     def __init__(self, file: Path, id_: str, replicas: Mapping[tuple[str, int], str]) -> None:
         self._log = Log(file)
@@ -290,8 +284,6 @@ class Ejection:
 
     Attributes:
         time: s of scenario time; Envoy's event log has whole ms.
-        service: that was called.
-        replica: that was ejected.
     """
 
     time: float

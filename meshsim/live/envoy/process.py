@@ -86,14 +86,7 @@ def binary() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where one Envoy listens.
-
-    Attributes:
-        inbound: for callers of its replica; None where it is not in their way.
-        outbound: by Host, or as an HTTP proxy.
-        admin: what of its admin interface anybody may read (`/ready`, `/stats/prometheus`).
-        urls: for each upstream service.
-    """
+    """Where one Envoy listens; see `meshsim.live.proxies.Listeners`."""
 
     inbound: int | None
     outbound: int
@@ -157,12 +150,7 @@ class Envoy:
         return self.ports
 
     def connect(self, addresses: Mapping[str, Address], app: Address | None) -> None:
-        """Tells it where everybody listens; once it is settled it is ready for requests.
-
-        Args:
-            addresses: of replicas as callers reach them, by id; at least of all it calls.
-            app: where its own replica's application listens; None for the client.
-        """
+        """Configures where replicas, by id, and its application are; ready for requests once it settles."""
         self.addresses, self.app = addresses, app
         self._write()
 
@@ -218,18 +206,13 @@ class Envoy:
         return {stat["name"]: stat["value"] for stat in found if isinstance(stat.get("value"), int)}
 
     def admin(self, path: str) -> str:
-        """What its admin interface answers to a GET.
-
-        Raises:
-            OSError: it does not listen yet, or any more.
-        """
+        """What its admin interface answers to a GET; raises `OSError` while it does not listen."""
         return _get(self.folder, path)
 
     def stop(self) -> bool:
-        """Ends the process; what is in flight is broken off. Does nothing a second time.
+        """Ends the process, and what is in flight; does nothing a second time.
 
-        Returns:
-            Whether it ended when it was asked to; else it was killed, and has not written all down.
+        Returns whether it ended when it was asked to; else it was killed, and its logs are not complete.
         """
         process, self._process = self._process, None
         if process is None:
