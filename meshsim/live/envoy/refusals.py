@@ -19,11 +19,7 @@ MILLISECONDS = "Envoy's timers count whole milliseconds"
 
 
 def refuse(scenario: Scenario) -> None:
-    """Does nothing for a scenario that Envoys can run.
-
-    Raises:
-        MeshsimError: with every key that they can't do.
-    """
+    """Raises `MeshsimError` with every key that Envoys can't do; nothing where they can run the scenario."""
     found = refusals(scenario)
     if found:
         listed = "\n".join(f"  {line}" for line in found)
