@@ -164,8 +164,8 @@ def options_of(
 ) -> Options:
     """How the mesh is run, its folder for access logs made.
 
-    MeshsimError: there is no such proxy, the folder can't be used, the address is somebody else's, memory does
-    not bear so many processes, or a live mesh can't do what the scenario says of `mesh`.
+    MeshsimError: there is no such proxy, the folder can't be used, the address is somebody else's, memory
+    does not bear so many processes, or a live mesh can't do what the scenario says of `mesh`.
     """
     if proxy not in PROXIES:
         raise MeshsimError(f"no proxy {proxy!r}; choose {' or '.join(PROXIES)}")
