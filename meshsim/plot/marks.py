@@ -32,7 +32,6 @@ class Label(NamedTuple):
 
 def describe(event: Event) -> str:
     """An event in a few words: ``catalog 5x slower``."""
-    where = event.service or event.replica or event.link or event.node or ""
     words = []
     if event.slow is not None:
         words.append(f"{event.slow:g}x slower" if event.slow >= 1 else f"{1 / event.slow:g}x faster")
@@ -46,7 +45,7 @@ def describe(event: Event) -> str:
         words.append(f"{ratio_text(event.loss)} loss")
     if event.set:
         words.append("set " + ", ".join(key.removeprefix("policies.") for key in event.set))
-    return f"{where} {', '.join(words)}".strip()
+    return f"{event.target} {', '.join(words)}".strip()
 
 
 def mark_events(panels: Sequence[Axes], events: Sequence[Event], end: float) -> list[Label]:
