@@ -13,19 +13,25 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PrivateAttr, WithJsonSchema
 
 from meshsim import units
-from meshsim.scenario.arrivals import Mmpp, ProfilePoint
+from meshsim.scenario.arrivals import Arrivals, Mmpp, ProfilePoint, Trace
 from meshsim.scenario.fields import DURATION, AsTuple, Duration, Later, Model, PositiveDuration
 from meshsim.scenario.keys import push
 from meshsim.scenario.mesh import Link, Mesh, Proxy
 from meshsim.scenario.policy import (
+    Backoff,
     Balance,
+    CircuitBreaker,
     Fault,
+    FaultAbort,
+    FaultDelay,
     Hedge,
+    LeastRequest,
     OutlierDetection,
     Policy,
     RateLimit,
     Retries,
     RetryBudget,
+    RetryCondition,
 )
 from meshsim.scenario.services import ZERO, CallStep, Deployment, Service, SleepStep, Stage, Step
 from meshsim.scenario.times import ConstantTime, Time
@@ -33,10 +39,11 @@ from meshsim.scenario.traffic import Event, Load, Objective, Tracing
 from meshsim.scenario.variation import Sweep
 
 __all__ = [
-    "CLIENT", "ZERO", "Balance", "CallStep", "ConstantTime", "Deployment", "Event", "Fault", "Hedge",
-    "Link", "Load", "Mesh", "Mmpp", "Model", "Objective", "OutlierDetection", "Policy", "ProfilePoint",
-    "Proxy", "RateLimit", "Retries", "RetryBudget", "Scenario", "Service", "SleepStep", "Stage", "Step",
-    "Time", "Tracing",
+    "CLIENT", "ZERO", "Arrivals", "Backoff", "Balance", "CallStep", "CircuitBreaker", "ConstantTime",
+    "Deployment", "Event", "Fault", "FaultAbort", "FaultDelay", "Hedge", "LeastRequest", "Link", "Load",
+    "Mesh", "Mmpp", "Model", "Objective", "OutlierDetection", "Policy", "ProfilePoint", "Proxy",
+    "RateLimit", "Retries", "RetryBudget", "RetryCondition", "Scenario", "Service", "SleepStep", "Stage",
+    "Step", "Time", "Trace", "Tracing",
 ]  # fmt: skip
 
 CLIENT = "client"
