@@ -81,10 +81,7 @@ def _requests(records: Records, blocks: Blocks) -> Readings:
 def _attempts(records: Records, blocks: Blocks) -> Readings:
     rows = records.attempts
     total, originals = blocks.count(rows.request_start), blocks.count(rows.request_start[~rows.extra])
-    return {
-        "attempts.total": Quotient.count(total),
-        "attempts.amplification": Quotient(total, originals),
-    }
+    return {"attempts.total": Quotient.count(total), "attempts.amplification": Quotient(total, originals)}
 
 
 def _failures(records: Records, blocks: Blocks) -> Readings:

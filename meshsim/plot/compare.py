@@ -21,11 +21,7 @@ MARGIN = 0.02
 
 
 def compare_figure(
-    numbers: ComparisonNumbers,
-    a: Scenario,
-    b: Scenario,
-    waiting: Sequence[Curve],
-    goodput: Sequence[Curve],
+    numbers: ComparisonNumbers, a: Scenario, b: Scenario, waiting: Sequence[Curve], goodput: Sequence[Curve]
 ) -> style.Picture:
     """A forest of differences with their intervals; below it the tails of both, and goodput over time.
 

@@ -116,10 +116,7 @@ def _caption(sweep: DrawableSweep, intervals: str) -> list[str]:
         words.append(shown if intervals else "medians")
     line = " · ".join(words) + (" · PARTIAL: interrupted" if sweep.partial else "")
     if intervals and any(point.unstable for point in sweep.digests):
-        return [
-            line,
-            "hollow: unstable, queues grew throughout the window; a longer run gives other numbers",
-        ]
+        return [line, "hollow: unstable, queues grew throughout the window; a longer run gives other numbers"]
     return [line]
 
 
