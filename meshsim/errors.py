@@ -58,7 +58,7 @@ def halves(error: Exception) -> tuple[str, str]:
 
 
 class MeshsimError(Exception):
-    """Anything meshsim tells its user: one clear message, exit code 2 on the command line."""
+    """Anything meshsim reports to its user: one clear message, exit code 2 on the command line."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ def source(name: str) -> Path:
 
 
 def digest(names: Sequence[str], on: str = "") -> str:
-    """What tells these sources, and how they are compiled, from any others.
+    """What distinguishes these sources, and how they are compiled, from any others.
 
     Args:
         names: of the modules.
@@ -57,7 +57,7 @@ def digest(names: Sequence[str], on: str = "") -> str:
 
 
 def model() -> str:
-    """What tells the sources that decide a run's numbers from any others: results of two models don't mix."""
+    """Identifies the sources that decide a run's numbers: results of two models don't mix."""
     import hashlib
 
     total = hashlib.blake2b(digest_size=16)

@@ -16,7 +16,7 @@ def leave(number: int, place: object) -> None:
     try:  # noqa: SIM105 - contextlib takes its time
         os.write(2, SHOW_CURSOR + words if os.isatty(2) else words)
     except OSError:
-        pass  # nobody can be told
+        pass  # nobody can read it
     os._exit(130)  # as shells have it
 
 

@@ -23,7 +23,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 LARGEST_FLOAT = 1 << 53
-"""Up to here floats tell whole numbers apart."""
+"""Up to here floats distinguish whole numbers."""
 LARGEST_WHOLE = 1 << 63
 """More than any argument may be."""
 

@@ -71,7 +71,7 @@ def mix(z: Key) -> Key:
 
 
 def derive(key: Key, tag: int) -> Key:
-    """The key of a child of `key`, told from its siblings by `tag` (at least 0)."""
+    """The key of a child of `key`, distinguished from its siblings by `tag` (at least 0)."""
     return mix((key + (tag + 1) * STEP_CHILD) & MASK)
 
 

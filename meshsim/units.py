@@ -18,7 +18,7 @@ RESOLUTION = 1e-9
 SHORTEST = 1e-100
 """What is shorter is refused, s: the squares of such times, which variances are made of, are no numbers."""
 LONGEST = RESOLUTION * 2.0**52
-"""How long a run can be, s: at later times a float would not tell so short a time."""
+"""How long a run can be, s: at later times a float would not resolve so short a time."""
 
 NO_NUMBER = "\N{EN DASH}"
 """What a table shows where there is no number."""
@@ -61,7 +61,7 @@ def duration(value: object) -> float:
         if match:
             seconds = _checked(float(match[1]) * SECONDS[match[2]], value)
             if 0.0 < seconds < SHORTEST:
-                raise ValueError(f"{shown(value)} is too short; write 0s, or a time that a clock could tell")
+                raise ValueError(f"{shown(value)} is too short; write 0s, or a time that a clock can measure")
             return seconds
     elif value == 0 and not isinstance(value, bool):
         return 0.0

@@ -1,3 +1,3 @@
-"""Which version of meshsim this is, told once."""
+"""Which version of meshsim this is, said once."""
 
 VERSION = "0.1.0"

@@ -1,4 +1,4 @@
-"""What all verbs share: the program, its streams, how it tells what is wrong, and common options."""
+"""What all verbs share: the program, its streams, how it reports what is wrong, and common options."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class _Pipe(io.FileIO):
 
 
 class _Words(_Pipe):
-    """Standard error that minds nothing: where nobody can be told, the exit code still says it."""
+    """Standard error that minds nothing: where nobody can read it, the exit code still says it."""
 
     harmless = OSError
 
@@ -148,8 +148,8 @@ def show(text: str) -> None:
 
 
 @contextlib.contextmanager
-def told(as_json: bool) -> Iterator[None]:
-    """Tells the user what was wrong with the input, all at once, and exits with 2."""
+def reporting_errors(as_json: bool) -> Iterator[None]:
+    """Reports what was wrong with the input, all at once, and exits with 2."""
     try:
         yield
     except MeshsimError as error:
@@ -194,7 +194,7 @@ def present(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """How every verb hands over what came of it: saved, and told to people or machines.
+    """How every verb hands over what came of it: saved, and printed for people or machines.
 
     Args:
         result: is saved.
@@ -206,7 +206,7 @@ def present(
         quiet: whether people do not.
 
     Raises:
-        MeshsimError: it could not be saved; that is told last.
+        MeshsimError: it could not be saved; that is reported last.
     """
     written, failure = saved(result, out, options)
     if as_json:
@@ -218,7 +218,7 @@ def present(
 
 
 def code(*, partial: bool, missed: bool) -> int:
-    """How a verb ends, once its results are told."""
+    """How a verb ends, once its results are printed."""
     if partial:
         say("interrupted; the results are partial")
         return INTERRUPTED

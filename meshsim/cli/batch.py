@@ -21,9 +21,9 @@ from meshsim.cli.app import (
     code,
     example,
     present,
+    reporting_errors,
     say,
     stopping,
-    told,
     warn,
 )
 from meshsim.cli.output import Csv, Dpi, Formats, chosen
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from meshsim.errors import Problem
     from meshsim.lab.sources import Skipped
 
-MOST_TOLD = 20
+MOST_LISTED = 20
 """Skipped files."""
 
 Paths = Annotated[
@@ -72,13 +72,13 @@ def batch(
 ) -> None:
     """Simulate many scenarios.
 
-    Of a folder, those in it and below it; other YAML files there are skipped, and told. --set, --seed and the
-    like are for all of them.
+    Of a folder, those in it and below it; other YAML files there are skipped, and listed. --set, --seed and
+    the like are for all of them.
 
     Exits with 2 if a file can't be used; the others run all the same. Ctrl-C keeps what has finished, and a
     second one aborts.
     """
-    with told(as_json):
+    with reporting_errors(as_json):
         from meshsim.lab.batch import batch as simulate  # noqa: PLC0415
         from meshsim.lab.show import junit as report  # noqa: PLC0415
         from meshsim.lab.show import terminal  # noqa: PLC0415
@@ -108,16 +108,16 @@ def batch(
             file = report.write(junit, done.suites())
             if not (as_json or quiet):
                 terminal.show_written(terminal.console(), [file])
-    tell(done.skipped, [problem for entry in done.entries for problem in entry.problems])
+    list_problems(done.skipped, [problem for entry in done.entries for problem in entry.problems])
     ending = code(partial=done.partial, missed=check and bool(done.of("missed")))
     raise typer.Exit(BAD if done.of("refused") and not done.partial else ending)
 
 
-def tell(skipped: Sequence[Skipped], problems: Sequence[Problem]) -> None:
+def list_problems(skipped: Sequence[Skipped], problems: Sequence[Problem]) -> None:
     """Says which YAML files of the folders were not read, and what is wrong with others."""
-    for each in skipped[:MOST_TOLD]:
+    for each in skipped[:MOST_LISTED]:
         say(f"skipped {each.file}: {each.reason}")
-    if len(skipped) > MOST_TOLD:
-        say(f"skipped {len(skipped) - MOST_TOLD} more files")
+    if len(skipped) > MOST_LISTED:
+        say(f"skipped {len(skipped) - MOST_LISTED} more files")
     for problem in dict.fromkeys(problems):  # one of an option is the same for all files
         say(str(problem))

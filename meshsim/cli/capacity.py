@@ -22,9 +22,9 @@ from meshsim.cli.app import (
     example,
     present,
     report,
+    reporting_errors,
     say,
     stopping,
-    told,
     warn,
 )
 from meshsim.cli.output import Csv, Dpi, Formats, chosen
@@ -106,7 +106,7 @@ def capacity(
     finds the knee of the load-latency curve, and below which load the mesh recovers from the scenario's
     events. Ctrl-C ends the search and keeps what is known so far; a second one aborts.
     """
-    with told(as_json):
+    with reporting_errors(as_json):
         from meshsim.lab.capacity import capacity as search  # noqa: PLC0415
 
         warn(engine)

@@ -21,8 +21,8 @@ from meshsim.cli.app import (
     code,
     example,
     present,
+    reporting_errors,
     stopping,
-    told,
 )
 from meshsim.cli.output import Csv, Dpi, Formats, chosen
 
@@ -91,7 +91,7 @@ def compare(
     With --until 5% there are as many pairs as it takes for the interval of --metric to be at most 5 % of A's
     mean to each side. Ctrl-C keeps the pairs that have finished; a second one aborts.
     """
-    with told(as_json):
+    with reporting_errors(as_json):
         from meshsim.lab import compare as lab  # noqa: PLC0415
         from meshsim.lab import files  # noqa: PLC0415
         from meshsim.lab.show import terminal  # noqa: PLC0415

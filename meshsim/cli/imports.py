@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from meshsim.cli.app import AsJson, app, example, say, told
+from meshsim.cli.app import AsJson, app, example, reporting_errors, say
 from meshsim.errors import MeshsimError
 
 imports = typer.Typer(no_args_is_help=True, help="Turn another tool's file into a scenario.")
@@ -35,7 +35,7 @@ def isotope(
 
     Isotope is the generator of service graphs in istio/tools. The scenario is printed as YAML.
     """
-    with told(as_json):
+    with reporting_errors(as_json):
         text = _read(file)
         from meshsim.interop.isotope import convert  # noqa: PLC0415
         from meshsim.scenario import dump  # noqa: PLC0415

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from meshsim.cli.app import AsJson, app, example, show, told
+from meshsim.cli.app import AsJson, app, example, reporting_errors, show
 from meshsim.errors import MeshsimError
 
 
@@ -48,7 +48,7 @@ def init(
 
     A small mesh that runs as it is, with comments that say what each part means.
     """
-    with told(as_json):
+    with reporting_errors(as_json):
         from meshsim.lab import templates  # noqa: PLC0415 - slow to import
 
         if list_:

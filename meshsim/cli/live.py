@@ -15,8 +15,8 @@ from meshsim.cli.app import (
     ScenarioFile,
     app,
     example,
+    reporting_errors,
     stopping,
-    told,
 )
 from meshsim.cli.output import Csv, Dpi, Formats, chosen
 from meshsim.cli.run import Check, Out, present_run, run_code
@@ -62,12 +62,12 @@ def live(
     """Run a scenario for real, on this machine.
 
     Each replica is a process, and beside it a proxy that applies the policies. A table shows how it goes; the
-    results are those of run, in the same files. With --json the first line tells where everybody listens.
+    results are those of run, in the same files. With --json the first line says where everybody listens.
 
     Ctrl-C or SIGTERM ends it early and keeps what was measured so far, marked partial; a second one aborts.
     However it ends, no process, port or file is left.
     """
-    with told(as_json):
+    with reporting_errors(as_json):
         from meshsim.lab import files  # noqa: PLC0415
         from meshsim.lab.live import run_live, serve_live  # noqa: PLC0415
         from meshsim.lab.show import watch  # noqa: PLC0415
@@ -90,7 +90,7 @@ def live(
             "ready": ready,
         }
         with watch.dashboard(quiet=quiet or as_json) as shown:
-            common |= {"progress": None if shown is None else shown.tell, "watch": shown}
+            common |= {"progress": None if shown is None else shown.say, "watch": shown}
             if no_load:
                 _refuse_without_load(out, check)
                 serve_live(scenario, **common)

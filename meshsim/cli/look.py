@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from meshsim.cli.app import BAD, AsJson, Overrides, ScenarioFile, app, example, show, told
-from meshsim.cli.batch import JUnit, Paths, tell
+from meshsim.cli.app import BAD, AsJson, Overrides, ScenarioFile, app, example, reporting_errors, show
+from meshsim.cli.batch import JUnit, Paths, list_problems
 from meshsim.errors import ScenarioError
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 def check(paths: Paths, overrides: Overrides = None, junit: JUnit = None, as_json: AsJson = False) -> None:
     """Say everything that is wrong with a scenario, or with several.
 
-    Of a folder, those in it and below it; other YAML files there are skipped, and told. Exits with 2 if
+    Of a folder, those in it and below it; other YAML files there are skipped, and listed. Exits with 2 if
     anything is wrong. Says too which programs `live` would start; no other verb starts any.
     """
-    with told(as_json):
+    with reporting_errors(as_json):
         from meshsim.lab.checks import check as look  # noqa: PLC0415
         from meshsim.lab.show import junit as report  # noqa: PLC0415 - slow to import
 
@@ -42,7 +42,7 @@ def check(paths: Paths, overrides: Overrides = None, junit: JUnit = None, as_jso
         print(json.dumps({"ok": not problems, **listed}, indent=2))
     else:
         _show_several(found)
-    tell(skipped, problems)
+    list_problems(skipped, problems)
     raise typer.Exit(BAD if problems else 0)
 
 
@@ -86,7 +86,7 @@ def theory(scenario: ScenarioFile, overrides: Overrides = None, as_json: AsJson 
 
     Says which formula and what its source is, or why there is none.
     """
-    with told(as_json):
+    with reporting_errors(as_json):
         from meshsim.scenario import load  # noqa: PLC0415
         from meshsim.theory import solve  # noqa: PLC0415
 

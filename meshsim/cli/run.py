@@ -22,8 +22,8 @@ from meshsim.cli.app import (
     code,
     example,
     present,
+    reporting_errors,
     stopping,
-    told,
 )
 from meshsim.cli.output import Csv, Dpi, Formats, chosen
 from meshsim.errors import MeshsimError
@@ -85,7 +85,7 @@ def run(
 
     Ctrl-C ends a run early and keeps what was measured so far, marked partial; a second one aborts.
     """
-    with told(as_json):
+    with reporting_errors(as_json):
         from meshsim.lab import files  # noqa: PLC0415
         from meshsim.lab.run import run as simulate  # noqa: PLC0415
         from meshsim.lab.show import terminal  # noqa: PLC0415

@@ -21,9 +21,9 @@ from meshsim.cli.app import (
     Seed,
     app,
     example,
+    reporting_errors,
     say,
     stopping,
-    told,
     warn,
 )
 from meshsim.cli.output import Csv, Dpi, Formats, chosen
@@ -87,7 +87,7 @@ def sweep(
     Every run is kept as soon as it is finished: after Ctrl-C, a crash or a full disk, the same command goes
     on where the sweep was interrupted.
     """
-    with told(as_json):
+    with reporting_errors(as_json):
         from meshsim.lab.show import terminal  # noqa: PLC0415
         from meshsim.lab.sweep import as_dict  # noqa: PLC0415
         from meshsim.lab.sweep import sweep as simulate  # noqa: PLC0415
@@ -120,7 +120,7 @@ def sweep(
         elif done.runs and not quiet:
             terminal.show_sweep(terminal.console(), done, out)
     if done.partial:
-        _tell_partial(done, fresh)
+        _say_partial(done, fresh)
         raise typer.Exit(INTERRUPTED)
 
 
@@ -131,13 +131,13 @@ def _folder(scenario: str, overrides: Sequence[str]) -> Path:
 
     name = ""
     if scenario != "-":  # standard input can be read only once
-        with contextlib.suppress(MeshsimError):  # the sweep tells it, and all else that is wrong
+        with contextlib.suppress(MeshsimError):  # the sweep reports it, and all else that is wrong
             name = load(scenario, overrides).name or Path(scenario).stem
     return Path("out", folder_name(name, "sweep"))
 
 
 def _variations(texts: list[str] | tuple[()]) -> dict[str, Any]:
-    """The values by key; of what is wrong with the options, everything is told."""
+    """The values by key; of what is wrong with the options, everything is reported."""
     from meshsim.scenario.variation import variation  # noqa: PLC0415
 
     found: dict[str, Any] = {}
@@ -155,10 +155,10 @@ def _variations(texts: list[str] | tuple[()]) -> dict[str, Any]:
     return found
 
 
-def _tell_partial(done: Sweep, fresh: bool) -> None:
+def _say_partial(done: Sweep, fresh: bool) -> None:
     if done.runs:
         on = f"the same command {'without --fresh ' if fresh else ''}resumes"
-        told = f"interrupted after {done.runs} of {done.wanted} runs; {on}"
+        words = f"interrupted after {done.runs} of {done.wanted} runs; {on}"
     else:
-        told = "interrupted before any run had finished; no results written"
-    say(told)
+        words = "interrupted before any run had finished; no results written"
+    say(words)

@@ -18,9 +18,9 @@ from meshsim.cli.app import (
     app,
     code,
     example,
+    reporting_errors,
     saved,
     say,
-    told,
 )
 from meshsim.cli.output import Csv, Dpi, Formats, chosen
 
@@ -73,7 +73,7 @@ def validate(
     The verdict is pass or fail by the tolerance of each number, or noisy: the machine was too busy, or the
     run too short, to say. --json prints one object, or a list where there are several files or proxies.
     """
-    with told(as_json):
+    with reporting_errors(as_json):
         from meshsim.lab import files  # noqa: PLC0415
         from meshsim.lab import validate as lab  # noqa: PLC0415
         from meshsim.lab.show import terminal  # noqa: PLC0415

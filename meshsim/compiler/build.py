@@ -63,7 +63,7 @@ def say(text: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What Cython can't be told in the declarations.
+    """What can't be said in the declarations.
 
     Attributes:
         passing: classes that the cycle collector is not to know.
@@ -176,7 +176,7 @@ def translate(folder: Path, directives: dict[str, Any], known: Known, part: str)
 
 
 def digests() -> dict[str, str]:
-    """What tells the sources of each part, as they are, from any others."""
+    """What distinguishes the sources of each part, as they are, from any others."""
     engine = forms.digest(PARTS["engine"])
     return {"engine": engine, "live": forms.digest(PARTS["live"], on=engine)}
 
@@ -275,7 +275,7 @@ class Build(build_ext):
 
 
 def extensions(parts: Iterable[str] = PARTS) -> list[Extension]:
-    """What setuptools is told of: placeholders, which `Build` fills when it runs."""
+    """What setuptools gets: placeholders, which `Build` fills when it runs."""
     return [Extension(f"{FOLDER}.{part}", []) for part in parts]
 
 

@@ -122,7 +122,7 @@ def _arguments(program: Program, module: Module, signature: Signature, *, own: b
 def is_open(program: Program, cls: Class | None, name: str) -> bool:
     """Whether Python code may override a method; if it has no result it then gives None in C too.
 
-    Any other without a result returns 0. Either result tells of an exception (by being NULL, or -1), which
+    Any other without a result returns 0. Either result means an exception (by being NULL, or -1), which
     costs its caller less than to ask Python whether there is one.
     """
     return cls is not None and any(

@@ -160,7 +160,7 @@ class Locals:
     # ---- expressions ------------------------------------------------------------------------------
 
     def type_of(self, node: ast.expr) -> Typed | None:
-        """The type of an expression, where it can be told."""
+        """The type of an expression, where it is known."""
         if isinstance(node, ast.Constant):
             kind = type(node.value).__name__
             return self._plain(kind) if kind in ("int", "float", "bool") else None
@@ -201,7 +201,7 @@ class Locals:
         return self._plain("Key" if there in home.keys else type(home.constants[there]).__name__)
 
     def class_of(self, node: ast.expr) -> Class | None:
-        """The compiled class of an expression, where it can be told."""
+        """The compiled class of an expression, where it is known."""
         typed = self.type_of(node)
         if typed is None:
             return None

@@ -78,7 +78,7 @@ class Body:
         """Runs until nothing is left to do, or the drain's limit, or Ctrl-C.
 
         Args:
-            progress: told the simulated time now and then, s.
+            progress: called with the simulated time now and then, s.
 
         Returns:
             What happened; `complete` is False if the run was cut short.
@@ -151,6 +151,6 @@ def check_resolution(limit: float) -> None:
     apart = math.ulp(limit)
     if apart > RESOLUTION:
         raise MeshsimError(
-            f"duration and drain are {limit:.6g} s together, where the clock only tells apart times of "
+            f"duration and drain are {limit:.6g} s together, where the clock only distinguishes times of "
             f"{apart * 1e9:.3g} ns; simulate at most {LONGEST / 86400:.0f} days"
         )

@@ -12,7 +12,7 @@ from meshsim.scenario.names import Distinct
 from meshsim.scenario.references import LONGEST_NAME, RESERVED, is_name
 
 ROOM = 10
-"""Characters that are left for what tells alike names apart."""
+"""Characters that are left for what distinguishes alike names."""
 
 
 def renamed(names: Sequence[str]) -> dict[str, str]:

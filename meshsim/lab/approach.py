@@ -45,7 +45,7 @@ def grow(
         scenario: that runs.
         records: of the replications so far, none yet; `more` appends to them.
         more: adds replications up to a number, and says whether Ctrl-C kept it from that.
-        looked: is told of each look.
+        looked: called with each look.
 
     Returns:
         The last look, None if there were never two replications to look at; and whether Ctrl-C came before

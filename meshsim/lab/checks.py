@@ -73,7 +73,7 @@ def _facts(scenario: Scenario) -> dict[str, Any]:
 
 
 def _programs(scenario: Scenario) -> dict[str, str]:
-    """The commands that `live` would start, as a shell would be told them, by service and version."""
+    """The commands that `live` would start, as in a shell, by service and version."""
     found = {}
     for name, service in scenario.services.items():
         for version, deployment in service.deployments().items():

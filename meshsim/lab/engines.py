@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from meshsim.scenario.machines import BalancerFactory, RetryRuleFactory
 
 Progress = Callable[[float], None]
-"""Is told how much time has been simulated, s: at most the duration times the replications."""
+"""Called with the time simulated so far, s: at most the duration times the replications."""
 
 NAMES = ("auto", "fast", "simpy", "reference")
 """Engines; ``auto`` is the fast one where it is compiled and no process of the user's own takes part."""

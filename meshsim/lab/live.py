@@ -81,7 +81,7 @@ def run_live(
         host: address that everybody listens on.
         out: folder for the results, checked before the run; None keeps them in memory only.
         roles: where the class of each role is, for those who have their own.
-        progress: is told in words what is being done.
+        progress: called with what is being done, in words.
         ready: is called once with the mesh, when it serves and its load begins.
         watch: is called twice a second with the running mesh.
         interrupted: is called at the first Ctrl-C, to say that it was noticed.
@@ -138,7 +138,7 @@ def serve_live(
         access_log: folder for the proxies' access logs; None writes none.
         host: address that everybody listens on.
         roles: where the class of each role is, for those who have their own.
-        progress: is told in words what is being done.
+        progress: called with what is being done, in words.
         ready: is called once, when the mesh serves.
         watch: is called twice a second with the running mesh.
 

@@ -219,7 +219,7 @@ def run(
         replications: independent runs of the same scenario; two or more give confidence intervals.
         keep: ``records`` or ``histograms``, which take less memory, instead of what the scenario says.
         out: folder for the results, checked before the run; None keeps them in memory only.
-        progress: is told how far it is.
+        progress: called with how far it is.
         balancers: by service, a class or function that makes the user's own `Balancer`.
         retry_rules: by service, likewise, a `RetryRule`.
         processes: the user's own; each is called with the `Simulation` and returns a process's generator.
@@ -227,7 +227,7 @@ def run(
         until: ``"1%"`` or 0.01: adds replications, from 10 on, until the interval is so narrow for its mean.
         metric: whose interval `until` looks at; None is ``latency.mean``.
         at_most: replications with `until`, however wide the interval still is; None is 200.
-        looked: is told whenever `until` has looked.
+        looked: called whenever `until` has looked.
         options: with `out`: `formats` and `dpi` of the picture, `csv` for tables as CSV too.
 
     Raises:
@@ -295,7 +295,7 @@ def _run(
         of = f" of {replications}" if goal is None else ""
         notes.append(f"Interrupted after {len(records)}{of} replications.")
     if goal is not None and look is not None:
-        notes.append(goal.told(look))
+        notes.append(goal.describe(look))
     numbers = replace(
         summarise(records, scenario, partial=cut_short, notes=notes),
         until=None if goal is None or look is None else goal.reached(look),
@@ -346,7 +346,7 @@ def _replicate(
         scenario: to run.
         records: of the replications so far; more are appended. One that was cut short is left out, unless it
             is all there is.
-        progress: is told how far it is.
+        progress: called with how far it is.
         stop: whether Ctrl-C was pressed.
         to: how many replications to have.
     """

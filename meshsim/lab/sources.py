@@ -109,7 +109,7 @@ def read(source: Source, overrides: Overrides = ()) -> Scenario:
 
 
 def _inside(folder: str, out: str | Path | None, refused: Callable[[OSError], None]) -> Iterator[str]:
-    """The YAML files in a folder and those below it, in order; `refused` is told of what can't be read."""
+    """The YAML files in a folder and those below it, in order; `refused` gets what can't be read."""
     leave = None if out is None else os.path.realpath(out)
     for place, folders, files in os.walk(folder, onerror=refused):
         folders[:] = sorted(
@@ -132,7 +132,7 @@ def _why_not(file: Path) -> str:
         with file.open("rb") as content:
             text = content.read(MOST_BYTES).decode("utf-8-sig", errors="replace")
     except OSError:
-        return ""  # told by whoever reads it
+        return ""  # reported by whoever reads it
     return "" if looks_like_scenario(text) else f"no scenario: it has no {SERVICES} with a load"
 
 

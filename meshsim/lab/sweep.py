@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from meshsim.plot import Picture
 
 Progress = Callable[[int, int], None]
-"""Is told how many runs are finished, and of how many; first of all how many were before."""
+"""Called with how many runs are finished, and of how many; first of all how many were before."""
 
 
 class Workers(Protocol):
@@ -43,7 +43,7 @@ class Workers(Protocol):
     def summaries(
         self, tasks: Sequence[Task], *, stop: Interrupt | None = None, refused: Refused | None = None
     ) -> Iterator[tuple[int, Summary]]:
-        """Each task's number and summary, as it finishes; `refused` is told of those that can't be made."""
+        """Each task's number and summary, as it finishes; `refused` gets those that can't be made."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -178,7 +178,7 @@ def sweep(
         cluster: address of a Dask scheduler whose workers make the runs instead.
         out: folder for the table and the picture; a finished run is kept there at once, and not made again.
         fresh: whether to forget what the folder has.
-        progress: is told how far it is.
+        progress: called with how far it is.
         interrupted: is called at the first Ctrl-C, to say that it was noticed.
         options: with `out`, as of `meshsim.run`.
 
@@ -214,7 +214,7 @@ def _fill(
     count: int,
     progress: Progress | None,
 ) -> None:
-    """Enters so many runs into the book as they finish, and tells how far it is."""
+    """Enters so many runs into the book as they finish, and reports how far it is."""
     total = len(book.finished) + count
     if progress is not None:
         progress(len(book.finished), total)
@@ -225,7 +225,7 @@ def _fill(
 
 
 def _refusal(refusals: Sequence[MeshsimError], done: Sweep, out: str | Path | None) -> MeshsimError:
-    """What is told of runs that can't be made, when all others are."""
+    """What is said of runs that can't be made, when all others are."""
     kept = ""
     if done.runs:
         kept = f" (the others, {done.runs}, are {'lost without out' if out is None else f'kept in {out}'})"

@@ -127,7 +127,7 @@ class Role:
     Attributes:
         loop: the kind of event loop it runs on.
         spec: who it is.
-        done: set when all its work is over; None for those who serve until they are told to stop.
+        done: set when all its work is over; None for those who serve until they are stopped.
     """
 
     loop: ClassVar[Kind] = "precise"

@@ -87,7 +87,7 @@ def stranger(key: Key, now: float, sampled: bool) -> Context:
     """The context of a call that brings none.
 
     NOTE: its start is cut to microseconds, which `stranger_header` writes as two numbers of C's. The shortest
-    digits that tell a float from all others take five times as long to find.
+    digits that distinguish a float from all others take five times as long to find.
     """
     return Context(key, int(now * MICROS) / MICROS, False, sampled, 0)
 

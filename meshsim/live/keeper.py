@@ -116,7 +116,7 @@ class Keeper:
             return {"error": f"{error.strerror}{what}"}
         except ModuleNotFoundError as error:
             return {"error": f"{error.name} is not installed; install it with pip install 'meshsim[live]'"}
-        except Exception as error:  # whatever it is, it is the launcher's to tell
+        except Exception as error:  # whatever it is, the launcher reports it
             return {"error": str(error) or repr(error)}
 
     # ---- starting -----------------------------------------------------------------------------------

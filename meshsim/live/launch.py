@@ -1,7 +1,7 @@
 """Starts a live mesh in phases, watches it, and ends it.
 
     bind        every process listens on ports of the system's choice and says which
-    open        proxies listen; programs of the user's own are started, now that there are URLs to tell them
+    open        proxies listen; programs of the user's own are started, now that there are URLs to give them
     connect     everybody learns where everybody is, and says that it is ready
     start       everybody learns when scenario time 0 is
     stop        everybody hands over what it has recorded, and exits
@@ -164,7 +164,7 @@ class LiveMesh:
         raise MeshsimError(f"no proxy {kind!r}; choose meshsim or envoy")
 
     def _fork(self, role: str, id_: str) -> Member:
-        """One of our own processes, told who it is."""
+        """One of our own processes, with what it is."""
         member = self.keeper.fork(f"the {NAMES[role]} of {id_}", self.options.roles)
         self._members[role, id_] = member
         self._keys[member] = role, id_

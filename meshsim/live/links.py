@@ -1,6 +1,6 @@
 """Emulated links: what a caller's proxy sends, and what it hears, takes as long as the scenario says.
 
-The network between processes of one machine has no latency worth the name, and not every kernel can be told
+The network between processes of one machine has no latency worth the name, and not every kernel can be asked
 to give it one. So the caller's proxy holds a message back for as long as it would be under way, lost
 transmissions included. A connection opens without it.
 """

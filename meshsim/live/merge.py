@@ -61,7 +61,7 @@ class Ending:
     """How a live run came to its end.
 
     Attributes:
-        time: when the processes were told to stop, s; what happened later is not looked at.
+        time: when the processes were stopped, s; what happened later is not looked at.
         complete: whether all that had begun was finished by then.
         interrupted: whether the user ended it.
     """

@@ -43,8 +43,8 @@ def free_ports(host: str, count: int) -> list[int]:
     """So many different ports that nobody listens on.
 
     NOTE: a program binds its port itself, so until it has, the system may give the port to somebody else.
-    That can't be told from a program that serves, or fails for a reason of its own. So these ports are
-    chosen last, when all that we listen on ourselves is bound, and no two of them are the same.
+    That looks the same as a program that serves, or fails for a reason of its own. So these ports are chosen
+    last, when all that we listen on ourselves is bound, and no two of them are the same.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with ExitStack() as held:

@@ -70,7 +70,7 @@ class Proxies(ABC):
             replicas: where callers reach each replica, by id.
         """
 
-    def start(self, base: float) -> None:  # noqa: B027 - ours are told as members
+    def start(self, base: float) -> None:  # noqa: B027 - ours learn it as members
         """Scenario time 0 is at `base` of the monotonic clock, s."""
 
     def tick(self, now: float) -> None:  # noqa: B027 - most have nothing to do

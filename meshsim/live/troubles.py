@@ -50,7 +50,7 @@ def allow_descriptors() -> None:
 def look_for_descriptors() -> None:
     """Takes note if there are no descriptors left.
 
-    NOTE: libuv then closes what it accepts, and tells nobody; so this has to be asked from time to time.
+    NOTE: libuv then closes what it accepts, and says nothing; so this has to be asked from time to time.
     """
     try:
         os.close(os.dup(2))

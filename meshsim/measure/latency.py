@@ -80,7 +80,7 @@ class Latencies(ABC):
     @property
     @abstractmethod
     def independent(self) -> float:
-        """So many independent latencies would tell as much; all of them where their order is not known.
+        """So many independent latencies would say as much; all of them where their order is not known.
 
         Requests that follow each other wait in the same queues: thousands may be worth a dozen.
         """

@@ -31,7 +31,7 @@ class Measurements(ABC):
         ejections: (time, edge index, replica index) of each ejection by outlier detection.
         spans: rows of sampled spans (see `meshsim.measure.spans`).
         interrupted: True if it was the user who ended it (Ctrl-C); it is then measured up to where it came.
-        events: that an engine fired, from which its cost per event is told; 0 for the reference model.
+        events: that an engine fired, from which its cost per event follows; 0 for the reference model.
     """
 
     engine: str

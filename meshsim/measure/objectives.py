@@ -22,7 +22,7 @@ class ObjectiveResult(Result):
         measured: by the names of the limits; None where it is not known.
         met: whether all limits are.
         within: of an entry service, the share of requests within each limit of a percentile.
-        independent: of an entry service, how many independent requests would tell as much.
+        independent: of an entry service, how many independent requests would say as much.
     """
 
     service: str

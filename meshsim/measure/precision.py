@@ -73,7 +73,7 @@ def refuse_limit(at_most: int | None) -> None:
 
 
 Looked = Callable[[Look], None]
-"""Is told of each look."""
+"""Called with each look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ class Goal:
             count, precision, False, forecast, min(self.at_most, max(math.ceil(GROWTH * count), leap))
         )
 
-    def told(self, look: Look, base: str = "the mean") -> str:
+    def describe(self, look: Look, base: str = "the mean") -> str:
         """In a sentence: what was asked and what came of it.
 
         Args:

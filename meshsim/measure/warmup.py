@@ -81,7 +81,7 @@ def find(records: Sequence[Records], duration: float) -> Warmup:
     start, waited = start[order], np.concatenate([_waited(record) for record in records])[order]
     batch = BATCH * len(records)
     count = len(start) // batch
-    if count < 4:  # too little to tell a beginning from the rest
+    if count < 4:  # too little to separate a beginning from the rest
         return Warmup(0, 0.0, count > 0)
     dropped = mser(waited[: count * batch].reshape(count, batch).mean(axis=1))
     time = float(start[dropped * batch]) if dropped else 0.0

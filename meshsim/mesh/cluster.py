@@ -149,8 +149,8 @@ class Cluster(Event):
         broken: streams whose connections broke at this instant: a budget still counts them as active.
         armed: whether the next tick of outlier detection is on the clock.
         generation: of the grid of ticks.
-        updated: when the balancer was last told who is out, s.
-        due: when it will be told of changes that wait for others, s; inf: none wait.
+        updated: when the balancer last learned who is out, s.
+        due: when it will learn of changes that wait for others, s; inf: none wait.
     """
 
     available: list[Endpoint]
@@ -191,7 +191,7 @@ class Cluster(Event):
         return host
 
     def connect(self, stream: Stream, host: Host, now: float) -> None:
-        """Gives the stream a connection to the host, now or later, or tells it that a limit is reached."""
+        """Gives the stream a connection to the host, now or later, or says that a limit is reached."""
         stream.host = host
         if host.idle > 0:
             self.attach(stream, host, now)
@@ -350,7 +350,7 @@ class Cluster(Event):
         for host in self.hosts:
             if self.detection.tick(host, now):
                 back = True
-                if self.detection.merge_window > 0.0:  # the first may be told at once, the others then wait
+                if self.detection.merge_window > 0.0:  # the first may be known at once, the others then wait
                     self.change(now)
         if back and self.detection.merge_window == 0.0:
             self.refresh(now)
@@ -364,7 +364,7 @@ class Cluster(Event):
                 self.clock.at(tick, self, self.generation)
 
     def change(self, now: float) -> None:
-        """A host is out, or back: the balancer is told now, or once others may have changed too."""
+        """A host is out, or back: the balancer learns it now, or once others may have changed too."""
         if not self.detection.merges(now - self.updated):
             self.refresh(now)
         elif self.due == inf:

@@ -24,7 +24,7 @@ class Transit(Transport):
 
     Attributes:
         visits: under way.
-        watch: told when there are none left.
+        watch: fired when there are none left.
     """
 
     watch: Event | None
@@ -153,10 +153,10 @@ class Journey(Visit):
             self.end()
             self.network.ended(now)
         elif self.step < LEAVING:
-            told = now + self.link.travel(self.key, LINK_NOTICE)
-            if self.step == OUTWARD and told < self.arrives:
-                told = self.arrives
-            self.replica.clock.at(told, Notice(self), 0)
+            notified = now + self.link.travel(self.key, LINK_NOTICE)
+            if self.step == OUTWARD and notified < self.arrives:
+                notified = self.arrives
+            self.replica.clock.at(notified, Notice(self), 0)
 
     def unlink(self) -> Event | None:
         super().unlink()

@@ -32,7 +32,7 @@ class Client:
         sampling: share of requests whose spans are kept.
         unfinished: requests under way.
         sources: loads and users that may still send.
-        watch: told when there is nothing under way and nothing to come.
+        watch: fired when there is nothing under way and nothing to come.
     """
 
     until: float

@@ -1,4 +1,4 @@
-"""Who is told what happens.
+"""Who records what happens.
 
 Policies and the objects of the mesh expose what they do; only a recorder keeps it. Whoever reports passes on
 what it knows anyway, so that a recorder which only counts needs no memory of requests under way, while one

@@ -105,7 +105,7 @@ def _columns(numbers: Sequence[Number | None]) -> NDArray[np.float64]:
 
 
 def goodput(axes: Axes, axis: Axis, lines: Sequence[Line], others: str) -> None:
-    """Good answers against what was asked for; `others` are the keys that tell several lines apart."""
+    """Good answers against what was asked for; `others` are the keys that distinguish several lines."""
     each = f", for each {others}" if others else ""
     panel = Panel(axes, axis, f"goodput and offered load, requests/s{each}")
     for line in lines:

@@ -26,7 +26,7 @@ BUSIEST = 4
 WIDE = 130
 """Characters of a line of the caption."""
 MOST_NOTES = 3
-"""Of the notes that the caption tells; each has two lines at most."""
+"""Of the notes that the caption shows; each has two lines at most."""
 PERCENTILES = ("p50", "p90", "p99")
 DRAIN_SHOWN_RATIO = 0.15
 """Of the duration: as much of a long drain as is shown."""
@@ -94,9 +94,9 @@ def alt_text(run: Drawable) -> str:
         words.append(f"goodput is lowest, {lowest[1]:.3g}/s, at {lowest[0]:.4g} s")
     if summary.latency.p99 is not None:
         words.append(f"99 % of answers take at most {duration_text(summary.latency.p99)}")
-    if np.any(client["amplification"] > 1.0):
-        peak = int(np.nanargmax(client["amplification"]))
-        words.append(f"attempts per request peak at {client['amplification'][peak]:.2f}")
+    amplification = _while_requests_come(client)
+    if np.any(amplification > 1.0):
+        words.append(f"attempts per request peak at {np.nanmax(amplification):.2f}")
     busiest = _ranked(summary, "utilisation")
     if busiest:
         words.append(
@@ -248,10 +248,14 @@ def _known(client: Rows, key: str) -> NDArray[np.bool_]:
 def _amplification(axes: Axes, client: Rows, run: Drawable) -> None:
     panel = _Panel(axes, "amplification: all attempts / attempts without retries and hedges", run)
     axes.axhline(1.0, color=style.INK, linewidth=0.7)
-    panel.line("attempts", client, client["amplification"])
-    # In the drain the last few tries are retries, and would squeeze all that came before
-    before = client["amplification"][client["time"] < run.scenario.duration]
-    panel.limit(0.0, 1.2 * float(np.max(before[np.isfinite(before)], initial=1.5)))
+    amplification = _while_requests_come(client)
+    panel.line("attempts", client, amplification)
+    panel.limit(0.0, 1.2 * float(np.max(amplification[np.isfinite(amplification)], initial=1.5)))
+
+
+def _while_requests_come(client: Rows) -> NDArray[np.float64]:
+    """(bins,) amplification, NaN in the drain: the last few tries there are nearly all retries."""
+    return np.where(client["offered"] > 0, client["amplification"], np.nan)
 
 
 def _busiest(axes: Axes, run: Drawable) -> None:
@@ -274,7 +278,7 @@ def _busiest(axes: Axes, run: Drawable) -> None:
 
 
 def _busiest_names(run: Drawable) -> tuple[list[str], str, str]:
-    """The busiest services, the column that tells how busy they are, and what to call it."""
+    """The busiest services, the column that says how busy they are, and what to call it."""
     names = _ranked(run.numbers, "utilisation")[:BUSIEST]
     if names:
         return names, "utilisation", "utilisation of the busiest services' workers"

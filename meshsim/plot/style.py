@@ -1,4 +1,4 @@
-"""How pictures look: colours that everyone can tell apart, lines named where they end.
+"""How pictures look: colours that everyone can distinguish, lines named where they end.
 
 No meaning rests on colour alone: each line of a panel has a dash pattern of its own too, and its name beside
 its end in dark text (a yellow or sky-blue letter on white can't be read).
@@ -73,7 +73,7 @@ class Picture(Figure):
     alt: str = ""
 
     def savefig(self, *args: Any, **options: Any) -> None:
-        """Writes the picture; in names control characters are told."""
+        """Writes the picture; in names control characters are shown."""
         for text in self.findobj(Text):
             text.set_text(printable(text.get_text(), lines=True))
         super().savefig(*args, **options)

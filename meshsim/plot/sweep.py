@@ -16,7 +16,7 @@ SHORT_RATIO = 0.99
 
 
 class Header(Protocol):
-    """What a picture tells of a sweep; `meshsim.lab.jobs.journal.Header` is one."""
+    """What a picture shows of a sweep; `meshsim.lab.jobs.journal.Header` is one."""
 
     @property
     def seed(self) -> int:

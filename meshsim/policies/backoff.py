@@ -5,7 +5,7 @@ by the same wave again. Envoy draws the whole wait uniformly ("full jitter") bel
 Its failure mode: under lasting overload it only postpones the load; it does not reduce it. Budgets do.
 
 Bounds before retry n: min(base · 2^(n-1), max): 25, 50, 100, 200, 250, 250 ms by default. (Envoy's older
-documentation tells of 25, 75, 175 ms; the code does what is said here.)
+documentation speaks of 25, 75, 175 ms; the code does what is said here.)
 
 Source: Envoy, source/common/common/backoff_strategy.cc; measured on 1.40.
 """

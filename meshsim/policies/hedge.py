@@ -1,7 +1,7 @@
 """Hedging: when the answer is late, ask someone else too, and take whichever comes first.
 
 A second try after the 95th percentile costs 5 % more load and cuts the tail to the chance that *both* are
-slow. It works while slowness is the host's bad luck; when all are slow because there is too much work, it
+slow. It works while slowness is chance at one host; when all are slow because there is too much work, it
 is one more way to add work. So a hedge needs a retry slot like any retry, and a budget bounds both
 together.
 

@@ -52,7 +52,7 @@ def _step(value: Any) -> Any:
 
 
 def _kind(value: Any) -> str:
-    """The tag of a step. Angle brackets tell tags from keys in the place of an error."""
+    """The tag of a step. Angle brackets distinguish tags from keys in the place of an error."""
     names = type(value).model_fields if isinstance(value, Model) else value
     return "<sleep>" if "sleep" in names else "<call>"
 

@@ -261,7 +261,7 @@ def _one_form(value: Any) -> Any:
 
 
 def _tag(value: Any) -> str:
-    """The tag of a form. Angle brackets tell tags from keys in the place of an error."""
+    """The tag of a form. Angle brackets distinguish tags from keys in the place of an error."""
     names = type(value).model_fields if isinstance(value, Model) else value
     return f"<{next(iter(names))}>"
 

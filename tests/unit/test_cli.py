@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 import meshsim
 from meshsim.cli import app
-from meshsim.cli.app import told
+from meshsim.cli.app import reporting_errors
 from meshsim.errors import MeshsimError
 from meshsim.forms import FORM
 
@@ -340,6 +340,6 @@ def test_closed_streams_are_no_reason_to_fail(small, closed: str) -> None:
 
 
 def test_a_message_of_several_lines_is_one_problem(capsys) -> None:
-    with pytest.raises(typer.Exit), told(False):
+    with pytest.raises(typer.Exit), reporting_errors(False):
         raise MeshsimError("it has ended; its last output:\n  bye")
     assert capsys.readouterr().err == "meshsim: it has ended; its last output:\n    bye\n"

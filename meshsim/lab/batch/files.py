@@ -52,7 +52,7 @@ def batch(
         jobs: processes; None takes all cores, 1 runs everything here.
         out: folder for ``batch.json``, the table, and a folder for each scenario with what `Run.save` writes.
         save: whether to write the first two at the end; the runs' own results are written as they finish.
-        progress: is told how many have finished, and of how many.
+        progress: called with how many have finished, and of how many.
         interrupted: is called at the first Ctrl-C, to say that it was noticed.
         options: with `out`, as of `meshsim.run`.
 

@@ -6,7 +6,7 @@ mostly waiting? And below which load does the mesh *recover* from what its event
 
 `study` asks them one after the other. A candidate is a load (`scaling`) or a number of replicas (`pools`);
 `objectives` and `recovery` say what one run of it shows; `largest_load`, `least_replicas` and `recovery_map`
-choose which comes next, by means of `meshsim.lab.search`. Where runs are too short to tell, `sample_size`
+choose which comes next, by means of `meshsim.lab.search`. Where runs are too short to decide, `sample_size`
 says so. `answer` makes the numbers of `meshsim.measure.capacity` of all that.
 """
 
@@ -150,7 +150,7 @@ def capacity(
         overrides: as of `meshsim.run`.
         jobs: processes; None takes all cores.
         out: a folder for `Capacity.save`, which is made ready once all else is checked, before the runs.
-        say: is told a line after each look.
+        say: called with a line after each look.
         interrupted: is called at the first Ctrl-C.
 
     Raises:
@@ -160,7 +160,7 @@ def capacity(
     """
     asked = _asked(find, vary, objectives, costs, window)
     base, grid = _loaded(scenario, overrides, objectives, vary)
-    engines.engine(engine or base.engine)  # tells of a wrong name now, not in the first run
+    engines.engine(engine or base.engine)  # refuses a wrong name now, not in the first run
     plan = _plan(confidence, at_most, base.seed if seed is None else seed)
     base = base.model_copy(update={"seed": plan.seed})
     with interruptible(interrupted) as stop, Pool(jobs, simulate) as pool:

@@ -88,7 +88,7 @@ class LoadSearch:
         return verdict
 
     def _low_end(self) -> float | None:
-        """A load that meets: as low as runs of this length can tell, or lower, or the scenario's own."""
+        """A load that meets: as low as runs of this length can show, or lower, or the scenario's own."""
         lowest = factor = lowest_factor(self.inquiry.limits, self.scaling)
         while (verdict := self._verdict(factor)) is Verdict.MISSED:
             lower = self.scaling.nearest(factor / 4.0)
@@ -172,7 +172,7 @@ class LoadSearch:
 
 
 def lowest_factor(limits: Sequence[Limit], scaling: Scaling) -> float:
-    """The lowest load of which runs of this length can tell anything: fewer requests show no percentile."""
+    """The lowest load of which runs of this length can show anything: fewer requests show no percentile."""
     if scaling.requests is None:
         return scaling.nearest(0.0)
     tails = [REQUESTS_BEYOND / (1.0 - limit.least) for limit in limits if limit.least is not None]

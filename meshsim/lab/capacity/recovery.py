@@ -5,7 +5,7 @@ end the two are compared, over the last part of the run. *Recovered* is a run wh
 with these (Little) the requests in flight, are there as good as its twin's. With the same draws they often
 become identical, so the tolerances can be narrow. A run that is not back by then is not recovered, though it
 may be later: how long there was for it is said with the result. Where the twin itself is overloaded there is
-nothing to return to, which counts as not recovered and is told apart.
+nothing to return to, which counts as not recovered and is kept apart.
 
 Such states are *metastable*: the trigger has gone, and what it set going keeps itself going.
 

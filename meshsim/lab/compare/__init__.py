@@ -66,8 +66,8 @@ def compare(
         at_most: pairs, with `until`; None is 200.
         jobs: processes; None takes all cores.
         out: folder for the results, checked before the runs; None keeps them in memory only.
-        progress: is told how much time has been simulated, s.
-        looked: is told whenever `until` has looked.
+        progress: called with the time simulated so far, s.
+        looked: called whenever `until` has looked.
         interrupted: is called at the first Ctrl-C, to say that it was noticed.
 
     Raises:
@@ -138,7 +138,7 @@ def _seed(seed: int, pairs: int) -> int:
 
 
 def _labels(a: Scenario, b: Scenario, changes: Overrides) -> tuple[str, str]:
-    """What the scenarios are called: by name, and B by what it changes if that does not tell them apart."""
+    """What the scenarios are called: by name, and B by what it changes if that does not distinguish them."""
     first, second = a.name or "scenario", b.name or "scenario"
     if first != second or not changes:
         return first, second

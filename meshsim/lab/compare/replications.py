@@ -32,7 +32,7 @@ def make(task: Task, progress: Progress | None = None) -> Pair | None:
 
     Args:
         task: a `PairTask`.
-        progress: is told how much time has been simulated, s, of the durations of A and B together.
+        progress: called with the time simulated so far, s, of the durations of A and B together.
     """
     assert isinstance(task, PairTask)
     assert task.other is not None
@@ -91,7 +91,7 @@ class Runner:
             PairTask(number, job.a, job.seed + number, job.engine, other=job.b)
             for number in range(first, count)
         ]
-        if self.pool.jobs == 1:  # several processes tell only when a pair has finished
+        if self.pool.jobs == 1:  # several processes report only when a pair has finished
             self.pool.work = partial(make, progress=self.report)
         for _, made in self.pool.summaries(tasks, stop=self.stop):
             if first == 0:

@@ -48,7 +48,7 @@ def compared(
     until = None
     if job.goal is not None and look is not None:
         until = job.goal.reached(look)
-        notes = [*notes, job.goal.told(look, "A's mean")]
+        notes = [*notes, job.goal.describe(look, "A's mean")]
     numbers = ComparisonNumbers(
         version=version.VERSION,
         engine=a.engine if a.engine == b.engine else f"{a.engine} for A and {b.engine} for B",
@@ -85,7 +85,7 @@ def compared(
 def differences(pairs: Sequence[Pair], wanted: str) -> tuple[list[Difference], dict[str, list[str]]]:
     """Every metric's difference; and the metrics that are left out, by reason.
 
-    Where nothing failed, the latencies of successful requests are those of all: told twice, they would
+    Where nothing failed, the latencies of successful requests are those of all: shown twice, they would
     only make the joint statement weaker, so they are not, unless one of them is `wanted`.
     """
     known: dict[str, tuple[list[float], list[float]]] = {}

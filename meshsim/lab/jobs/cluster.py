@@ -1,6 +1,6 @@
 """The same runs on a Dask cluster, whose workers may be on other machines and may die as well.
 
-Dask starts the runs of a lost worker again on another one, and tells which run has lost too many. What is
+Dask starts the runs of a lost worker again on another one, and says which run has lost too many. What is
 left to do here: workers must have the same meshsim as we, or their numbers would not be ours; and only so
 many runs are sent ahead as keep the workers busy, so that Ctrl-C leaves little behind.
 """
@@ -159,9 +159,9 @@ def compare(worker: str, theirs: Versions, ours: Versions | None = None) -> None
     ours = versions() if ours is None else ours
     differing = [name for name, version in ours.items() if theirs.get(name) != version]
     if differing:
-        told = ", ".join(f"{name} {theirs.get(name)} and not {ours[name]}" for name in differing)
+        words = ", ".join(f"{name} {theirs.get(name)} and not {ours[name]}" for name in differing)
         raise DifferentVersionsError(
-            f"the worker {worker} has {told}; install the same there, or its results would not be these"
+            f"the worker {worker} has {words}; install the same there, or its results would not be these"
         )
 
 

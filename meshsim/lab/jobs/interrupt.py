@@ -42,13 +42,13 @@ class Interrupt:
 
     Attributes:
         presses: how often.
-        told: called at the first press, to say that it was noticed.
+        on_first_press: called then, to say that it was noticed.
         last: when that was, s.
     """
 
-    def __init__(self, told: Callable[[], None] | None = None) -> None:
+    def __init__(self, on_first_press: Callable[[], None] | None = None) -> None:
         self.presses = 0
-        self.told = told
+        self.on_first_press = on_first_press
         self.last = -TOGETHER
 
     @property
@@ -69,17 +69,19 @@ class Interrupt:
         self.last = now
         self.presses += 1
         self.give_up_if_pressed_twice()
-        if self.told is not None:
+        if self.on_first_press is not None:
             with contextlib.suppress(RuntimeError, OSError):  # amid another print, or on a closed terminal
-                self.told()
+                self.on_first_press()
 
 
 @contextmanager
-def interruptible(told: Callable[[], None] | None = None, *, terminate: bool = False) -> Iterator[Interrupt]:
+def interruptible(
+    on_first_press: Callable[[], None] | None = None, *, terminate: bool = False
+) -> Iterator[Interrupt]:
     """Listens for Ctrl-C; only the main thread can, and only if Ctrl-C is not ignored on purpose.
 
     Args:
-        told: is called at the first press.
+        on_first_press: called then.
         terminate: whether SIGTERM, as `kill` and container runtimes send it, counts as a press too.
 
     Where somebody listens already, as a sweep does around its runs, it is one press for both.
@@ -90,7 +92,7 @@ def interruptible(told: Callable[[], None] | None = None, *, terminate: bool = F
     if isinstance(listener, Interrupt):
         yield listener
         return
-    interrupt = Interrupt(told)
+    interrupt = Interrupt(on_first_press)
     if threading.current_thread() is not threading.main_thread():
         yield interrupt
         return

@@ -41,7 +41,7 @@ BESIDE = ("sweep.csv", *(f"sweep.{form}" for form in FORMATS))
 META, DIGEST = "meshsim", "meshsim.sha256"
 """The keys of a table's metadata under which it says which sweep it is, and proves that it is whole."""
 UNLIKE_RESULTS = {"name", "description", "engine", "seed", "sweep", "objectives"}
-"""Keys of a scenario that change no number of a sweep, or are told by themselves."""
+"""Keys of a scenario that change no number of a sweep, or are reported by themselves."""
 KEPT = "finished runs are kept: make room, and the same command (without --fresh) resumes"
 REMEDY = "choose another folder with --out, or begin anew with --fresh"
 OLD = "an earlier version of meshsim wrote it, without the digests that would show damage"
@@ -252,7 +252,7 @@ class Journal(Memory):
 
     def _check(self, said: Mapping[str, Any]) -> None:
         """Refuses a folder in which another sweep was made."""
-        told = {
+        found = {
             "format": "it was written by another version of meshsim",
             "version": f"it was made by meshsim {said.get('version')}, this is {self.header.version}",
             "sources": "the sources of meshsim have changed since, and with them perhaps its numbers",
@@ -261,7 +261,7 @@ class Journal(Memory):
             "seed": f"its seed is {said.get('seed')}, not {self.header.seed}",
             "engine": f"its engine is {said.get('engine')}, not {self.header.engine}",
         }
-        for key, words in told.items():
+        for key, words in found.items():
             if said.get(key) != getattr(self.header, key):
                 raise MeshsimError(f"{self.folder} holds another sweep: {words}; {REMEDY}")
         if said["replications"] > self.header.replications:

@@ -116,7 +116,7 @@ def _calls(scenario: Scenario) -> dict[str, float]:
 
 
 def available() -> int | None:
-    """Bytes that this process may still take, as far as the machine tells; None if it doesn't."""
+    """Bytes that this process may still take, as far as the machine says; None if it doesn't."""
     found = [size for size in (_of_machine(), *_of_container()) if size is not None]
     return min(found, default=None)
 

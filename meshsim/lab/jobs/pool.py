@@ -3,7 +3,7 @@
 Compiled engines hold Python's global lock, so runs share out over processes, not threads. Three things go
 wrong with those, and none of them may cost more than the runs that were under way:
 
-- A worker is killed, most often by the system for want of memory. Nobody tells which of the runs under way
+- A worker is killed, most often by the system for want of memory. Nobody knows which of the runs under way
   was to blame, so they all become suspects, and each is run again *alone*: the innocent ones get through, one
   that needed the memory of its neighbours has it now, and one that dies alone is convicted.
 - The user presses Ctrl-C. It goes to every process of the terminal; workers ignore it, and the parent, which
@@ -67,7 +67,7 @@ class Task:
 
 
 Refused = Callable[[Task, MeshsimError], None]
-"""Is told of a run that can't be made, and why; the message names it."""
+"""Called with a run that can't be made, and why; the message names it."""
 
 
 def simulate(task: Task) -> Summary | None:
@@ -137,7 +137,7 @@ class Pool(Closing, Generic[Made]):
         Args:
             tasks: with different numbers.
             stop: ends the runs when it is pressed; without one, Ctrl-C raises KeyboardInterrupt as usual.
-            refused: is told of a run that can't be made, and the others go on; without it they end there.
+            refused: is called with a run that can't be made, and the others go on; without it they end there.
 
         Raises:
             MeshsimError: a run can't be made, or kills its worker time and again; the message names it. Not
@@ -255,7 +255,7 @@ def _suspected(lost: Sequence[Task], deaths: Counter[int], refused: Refused | No
         Those to be run again.
 
     Raises:
-        MeshsimError: one of them has had all its tries, the last of them alone, and nobody is to be told.
+        MeshsimError: one of them has had all its tries, the last of them alone, and there is no `refused`.
     """
     again = []
     for task in lost:

@@ -3,14 +3,14 @@
 Testing growing data again and again, and stopping at the first clear answer, is wrong more often than the
 stated error. So the looks are few and fixed in advance, and each gets an equal part of the error
 (Bonferroni's bound, which holds whatever the looks have in common). What is undecided after the last look is
-so near the limit that these replications can't tell: it is inconclusive.
+so near the limit that these replications can't decide: it is inconclusive.
 
 All candidates get the same seeds (common random numbers): the same requests, only faster, or with other
 replicas. So differences between candidates show with fewer replications.
 
 Source:
     Law (2015), 9.4.1 and 11.2: sequential sampling, common random numbers. Kim and Nelson, A Fully Sequential
-    Procedure for Indifference-Zone Selection in Simulation, ACM TOMACS 11 (2001): give up telling apart what
+    Procedure for Indifference-Zone Selection in Simulation, ACM TOMACS 11 (2001): give up separating what
     differs by less than matters.
 """
 

@@ -3,7 +3,7 @@
 It is the load with the greatest *power*, goodput / mean latency of what succeeded. Below it one per cent
 more load costs less than one per cent of latency, above it more. An M/M/1 has its knee at half its capacity,
 larger pools have it nearer to full; it knows nothing of objectives. The top of the curve is flat, so besides
-the best load there is a range of loads that are as good, as far as the replications tell: their power is not
+the best load there is a range of loads that are as good, as far as the replications show: their power is not
 lower by more than 1 %, or not significantly lower with common random numbers.
 
 Source:

@@ -46,7 +46,7 @@ class Score:
     Attributes:
         measured: the latency or success itself; None where not known.
         share: of `count` requests, good or within the limit; None if a value is judged.
-        independent: so many independent requests would tell as much as these.
+        independent: so many independent requests would say as much as these.
     """
 
     measured: float | None
@@ -112,7 +112,7 @@ def bounds(limit: Limit, scores: Sequence[Score], error: float) -> tuple[float, 
 
 
 def independent(scores: Sequence[Score]) -> float:
-    """How many independent requests would tell as much as all of these.
+    """How many independent requests would say as much as all of these.
 
     What one run says about it is rough, so the runs' inflations of the variance are averaged first.
     """

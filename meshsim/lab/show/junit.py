@@ -102,7 +102,7 @@ def _foreign(path: Path) -> bool:
         with path.open("rb") as content:
             start = content.read(MOST_BLANK).removeprefix(BOM).lstrip()
     except OSError:
-        return False  # told when it is written
+        return False  # reported when it is written
     return bool(start) and not start.startswith(b"<")
 
 

@@ -207,7 +207,7 @@ def theory(solution: Solution, formulas: Sequence[str]) -> Sheet:
 
 
 def of_metric(metric: str) -> Callable[[float | None], str]:
-    """How numbers of a metric are shown, told from its path in the summary."""
+    """How numbers of a metric are shown, by its path in the summary."""
     last = metric.rpartition(".")[2]
     if last.endswith(("ratio", "share", "utilisation")):
         return share

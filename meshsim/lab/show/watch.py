@@ -76,7 +76,7 @@ class Dashboard:
         self._live = live
         self._window = Window()
 
-    def tell(self, words: str) -> None:
+    def say(self, words: str) -> None:
         """Shows what is being done, before there is a table."""
         self._live.update(Text.from_markup(f"[dim]{escape(words)} …[/]"), refresh=True)
 
@@ -109,7 +109,7 @@ class Lines:
         self._err = err
         self._runs = False
 
-    def tell(self, words: str) -> None:
+    def say(self, words: str) -> None:
         """Says what is being done."""
         self._err.print(f"{escape(words)} …")
 
@@ -135,7 +135,7 @@ def dashboard(*, quiet: bool) -> Iterator[Dashboard | Lines | None]:
 
 
 def ready_message(mesh: LiveMesh) -> dict[str, Any]:
-    """What is told to machines once a mesh serves: where, by URL."""
+    """What machines get once a mesh serves: where, by URL."""
 
     def link(address: tuple[str, int] | None) -> str | None:
         return None if address is None else url(*address)

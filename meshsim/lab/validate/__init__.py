@@ -60,7 +60,7 @@ def validate(
         overrides: ``"policies.cart.retries.attempts=3"`` and such, or values by key.
         replications: simulated runs, at least 2, for the interval of each number.
         out: folder for the results, checked before the runs.
-        watch: is told how far it is.
+        watch: called with how far it is.
         live: what runs a scenario for real; None is this machine.
         beside: a validation of the same scenario behind the other proxy, to compare the live runs of both.
         interrupted: is called at the first Ctrl-C, to say that it was noticed.
@@ -127,7 +127,7 @@ def _without_programs(scenario: Scenario) -> Scenario:
     if own := Topology(scenario).programs():
         raise MeshsimError(
             f"{scenario.name or 'scenario'} can't be validated: service {own[0]} is a program of yours"
-            " (live.command), whose own time can't be told from the overhead of a call; see it run with"
+            " (live.command), whose own time can't be separated from the overhead of a call; see it run with"
             " `meshsim live`, or leave `command` out"
         )
     return scenario

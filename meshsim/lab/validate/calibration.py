@@ -201,8 +201,8 @@ def pooled(runs: Sequence[Overheads]) -> Overheads:
 def _own_time(records: Records, edge: Edge, children: Sequence[Edge], warm: float) -> Floats:
     """How long each good call after the warm-up took without the calls that its service made for it, s.
 
-    Whose children are whose is told by the start of the request they belong to. Where a request makes several
-    calls to one service that calls others, it can't be told, and the request is left out.
+    Whose children are whose is seen from the start of the request they belong to. Where a request makes
+    several calls to one service that calls others, that can't be seen, and the request is left out.
     """
     calls = records.calls
     here = calls.edge == records.edges.index(edge)

@@ -36,7 +36,7 @@ class Stage:
 
 
 Watch = Callable[[Stage, float], None]
-"""Is told the stage, and how much of it has passed, s."""
+"""Called with the stage, and how much of it has passed, s."""
 
 
 @dataclass(frozen=True, slots=True)

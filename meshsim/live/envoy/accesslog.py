@@ -2,7 +2,7 @@
 
 One JSON object a line: in one log when a request is over, in another (the router's `upstream_log`) when a try
 of it is. The call it belongs to is in a header of meshsim's, so a real proxy's view of a call can be set
-beside the simulator's, call by call. Envoy stamps the wall clock; the reader is told what to subtract for
+beside the simulator's, call by call. Envoy stamps the wall clock; the reader gets what to subtract for
 scenario time.
 """
 
@@ -176,7 +176,7 @@ class Log:
             ended: whether Envoy has ended, so that no line is still being written.
 
         Raises:
-            MeshsimError: a line is not what Envoy was told to write, or the last one is not whole.
+            MeshsimError: a line is not what Envoy was configured to write, or the last one is not whole.
         """
         if not self._file.exists():
             return []
@@ -221,7 +221,7 @@ class CallLog:
             ended: as of `Log.more`.
 
         Raises:
-            MeshsimError: a line is not what Envoy was told to write.
+            MeshsimError: a line is not what Envoy was configured to write.
         """
         return self._log.more(lambda line: _call(line, self._caller, self._replicas, wall_start), ended=ended)
 
@@ -232,7 +232,7 @@ def read_tries(
     """All tries in a log of them, in the order in which they ended; see `CallLog`.
 
     Raises:
-        MeshsimError: a line is not what Envoy was told to write.
+        MeshsimError: a line is not what Envoy was configured to write.
     """
     return Log(file).more(lambda line: _try(line, replicas, wall_start), ended=ended)
 

@@ -1,4 +1,4 @@
-"""One real Envoy: started, told who its upstreams are, pushed to, asked for its counters, stopped.
+"""One real Envoy: started, given its upstreams, pushed to, asked for its counters, stopped.
 
     start      the process, its listeners on free ports, its routes        (no clusters: 503 NC until then)
     listen     waits for the listeners ──► Ports
@@ -51,7 +51,7 @@ from meshsim.live.envoy.resources import (
 from meshsim.scenario.model import Scenario
 
 PATIENCE = 60.0
-"""How long an Envoy may take to do what it was told, s: long, for dozens may start on two cores."""
+"""How long an Envoy may take to do what it must, s: long, for dozens may start on two cores."""
 GLANCE = 0.01
 """Between two looks whether it has, s."""
 GRACE = 5.0

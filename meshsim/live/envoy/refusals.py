@@ -93,7 +93,7 @@ def _turns(before: Scenario, after: Scenario) -> Iterator[str]:
     for edge in before.edges():
         old, new = before.policy(*edge), after.policy(*edge)
         if (old.hedge and new.retries) or (old.retries and new.hedge):
-            why = "Envoy's log does not tell hedges from earlier or later retries (leave one of both out)"
+            why = "Envoy's log does not distinguish hedges from other retries (leave one of both out)"
             yield f"policies.{_named(after, *edge)}.hedge: {why}"
 
 

@@ -301,7 +301,7 @@ class Exchange(Owner):
         self.streaming = None
         self.flags = add_flag(self.flags, flag)
         self.details = CUT_OFF.get(flag) or LOCAL_REPLIES[flag][1]
-        self.over = True  # the connection, as it ends, has nothing to tell
+        self.over = True  # the connection, as it ends, has nothing to report
         self.connection.abort()
         self.over = False
         self.finish(now)

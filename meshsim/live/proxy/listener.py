@@ -109,7 +109,7 @@ class Listener(Handler):
     def exchange(
         self, route: ListenerRoute, connection: ServerConnection, head: RequestHead, now: float
     ) -> Exchange:
-        """Finds out whose a request is, and has its headers tell the next hop."""
+        """Finds out whose a request is, and puts it into the headers for the next hop."""
         value_sent = traced = identity = b""
         contexts = own = 0
         name: bytes

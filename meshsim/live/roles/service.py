@@ -48,7 +48,7 @@ from meshsim.scenario.topology import Topology
 HEADERS = [(b"content-type", b"text/plain")]
 
 UNPAIRED = (
-    "an Envoy can't tell which request a program's call is made for, so its draws are none of a simulation's:"
+    "an Envoy can't know which request a program's call is made for, so its draws are none of a simulation's:"
     " run it with --proxy meshsim"
 )
 

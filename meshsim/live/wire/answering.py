@@ -76,7 +76,7 @@ class Answering(Framing):
             status: 200-999.
             headers: end-to-end headers, valid as a head read here is; without Content-Length.
             body: all of it.
-            length: what to say of a body that is not sent (HEAD, 304), as `ResponseHead.length` tells it; the
+            length: what to say of a body that is not sent (HEAD, 304), as `ResponseHead.length` says; the
                 length of `body` if not given. Not looked at for other answers.
         """
         if self.due != DUE:

@@ -32,7 +32,7 @@ FIELD_LF = 8
 LAST_LF = 9
 WHOLE = 10
 BAD = 11
-"""Not chunks; `status` and `why` tell more."""
+"""Not chunks; `status` and `why` say more."""
 
 CR = 0x0D
 LF = 0x0A

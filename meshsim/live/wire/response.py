@@ -30,7 +30,7 @@ def status_line(head: bytes) -> re.Match[bytes]:
 
 
 def read_response(minor: int, status: int, words: bytes, headers: Headers, framing: Headers) -> ResponseHead:
-    """The head of a response; its length is UNTIL_CLOSE where the head tells none.
+    """The head of a response; its length is UNTIL_CLOSE where the head has none.
 
     Args:
         minor: of the version.

@@ -122,7 +122,7 @@ def test_a_run_of_too_many_events_says_so() -> None:
 
 def test_a_run_too_long_for_the_clock_is_refused() -> None:
     long = Scenario.model_validate({**SHOP, "duration": "200d"})
-    with pytest.raises(MeshsimError, match=r"only tells apart times of 7\.45 ns; simulate at most 52 days"):
+    with pytest.raises(MeshsimError, match=r"only distinguishes times of 7\.45 ns; simulate at most 52 days"):
         FastSimulation(long)
 
 
