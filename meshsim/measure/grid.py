@@ -25,8 +25,7 @@ class Grid:
     Attributes:
         origin: left edge of bin 0, at most 0 s (bin 0 may begin before the run).
         width: of each bin, s.
-        first: the bin that begins at the warm-up's end, where that is fixed; 0 for ``auto``.
-        last: the bin that begins at `duration`.
+        first, last: the bins that begin at the warm-up's end (0 for ``auto``) and at `duration`.
     """
 
     origin: float
@@ -36,7 +35,7 @@ class Grid:
 
     @classmethod
     def of(cls, scenario: Scenario, bins: int = 120) -> Grid:
-        """The grid of a scenario: about `bins` bins, or fewer, of a round width where that fits."""
+        """A grid of about `bins` measured bins, or fewer, of a round width where that fits."""
         warmup = 0.0 if scenario.warmup == "auto" else float(scenario.warmup)
         measured = scenario.duration - warmup
         rough = measured / bins
@@ -70,12 +69,9 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """When a run is measured.
+    """When a run is measured: [start, end), s; the bins of the grid from `first` to before `last`.
 
-    Attributes:
-        start, end: s; the window holds its start, not its end.
-        first, last: bins of the grid from `first` up to and without `last`.
-        found: False if an ``auto`` warm-up was looked for and not found.
+    `found` is False if an ``auto`` warm-up was looked for and not found.
     """
 
     start: float
@@ -86,16 +82,11 @@ class Window:
 
     @property
     def length(self) -> float:
-        """How long it is, s."""
+        """In s."""
         return self.end - self.start
 
     def quarters(self, bins: Floats, grid: Grid) -> Floats:
-        """The mean amounts in the four quarters of the window.
-
-        Args:
-            bins: (all bins,) the integral of an amount over time, by bins of the grid.
-            grid: whose.
-        """
+        """(4,) mean amounts in the window's quarters, from (all bins,) integrals of the amount over time."""
         edges = grid.edges(self.last)[self.first :]
         edges[-1] = self.end  # of an interrupted run, the last bin may be cut short
         total = np.concatenate(([0.0], np.cumsum(bins[self.first : self.last])))

@@ -43,7 +43,7 @@ class LatencySummary(Result):
     max: float | None = None
 
     def columns(self, name: str = "latency") -> dict[str, float | None]:
-        """The same as columns of a table: ``latency_p99``."""
+        """As columns of a table: ``latency_p99``."""
         return {f"{name}_{key}": value for key, value in self.as_dict().items()}
 
 
@@ -67,11 +67,7 @@ class Latencies(ABC):
 
     @abstractmethod
     def quantiles(self, quantiles: Sequence[float]) -> Floats:
-        """(q,) quantiles of at least one, s.
-
-        Args:
-            quantiles: between 0 and 1.
-        """
+        """(q,) quantiles, 0-1, of at least one, s."""
 
     @abstractmethod
     def within(self, limit: float) -> int:
@@ -80,14 +76,14 @@ class Latencies(ABC):
     @property
     @abstractmethod
     def independent(self) -> float:
-        """So many independent latencies would say as much; all of them where their order is not known.
+        """How many independent latencies would say as much; all of them where their order is not known.
 
         Requests that follow each other wait in the same queues: thousands may be worth a dozen.
         """
 
     @abstractmethod
     def with_missing(self, missing: int) -> Latencies:
-        """These, and so many of what never came: `VERY_LATE`."""
+        """These, and so many that never came: `VERY_LATE`."""
 
     def summary(self) -> LatencySummary:
         """Mean, percentiles and maximum."""
@@ -131,13 +127,9 @@ class Each(Latencies):
 
 @dataclass(frozen=True, slots=True)
 class Buckets(Latencies):
-    """Latencies counted in a histogram.
+    """Latencies counted in a histogram: (n,) `values`, s, some of them repeated, and `counts`.
 
-    Attributes:
-        values: (n,) what each bucket stands for, s; one may be there several times.
-        counts: (n,) how many latencies are in it.
-        total: of all latencies, s.
-        shortest, most: of all, s; quantiles lie between them.
+    `total` is the sum of all latencies, s; all, and so their quantiles, lie between `shortest` and `most`.
     """
 
     values: Floats
@@ -194,13 +186,11 @@ def pool(parts: Sequence[Latencies]) -> Latencies:
 
 
 def inflation(values: Floats) -> float:
-    """By how much the variance of a mean is greater than if the values were independent: at least 1.
+    """By how much the variance of the mean of (n,) ordered values exceeds that of independent ones.
 
-    2 (p0 + p1 + ...) - 1, with pairs of autocorrelations, p0 = r0 + r1, p1 = r2 + r3, ..., up to the first
-    pair that is not positive: from there on they are noise. A single one may be negative and yet not noise.
-
-    Args:
-        values: (n,) in order, at least one.
+    At least 1: 2 (p0 + p1 + ...) - 1, with pairs of autocorrelations, p0 = r0 + r1, p1 = r2 + r3, ..., up to
+    the first pair that is not positive: from there on they are noise. A single one may be negative and yet
+    not noise.
 
     Source: Law, Simulation Modeling and Analysis, 5th ed. (2015), 4.4, eq. 4.7; where to stop: Geyer,
         Practical Markov Chain Monte Carlo, Statistical Science 7 (1992), 3.3, the initial positive sequence.
@@ -228,7 +218,7 @@ def grouped_quantiles(
     Args:
         values: (n,) numbers.
         groups: (n,) the group of each, 0 to `count` - 1.
-        count: how many groups there are.
+        count: of groups.
         quantiles: (q,) between 0 and 1.
         times: (n,) how often each number counts; None for once.
 

@@ -25,7 +25,7 @@ def of(scenario: Scenario) -> list[str]:
 
 
 def check(metric: str, known: Collection[str]) -> str:
-    """The metric, if it is one of those that are known.
+    """The metric, if it is known.
 
     Raises:
         MeshsimError: it is not; the message names the nearest one.
@@ -36,11 +36,9 @@ def check(metric: str, known: Collection[str]) -> str:
 
 
 def supports(summary: Summary, metric: str) -> bool:
-    """Whether a run has enough requests for a metric: `LEAST_BEYOND` beyond a percentile; others need none.
+    """Whether one replication has `LEAST_BEYOND` requests beyond a percentile; other metrics need none.
 
-    Args:
-        summary: of one replication.
-        metric: any, those of objectives (``objectives.cart.p99``) included.
+    `metric` may be one of an objective: ``objectives.cart.p99``.
     """
     kind, _, key = metric.rpartition(".")
     return key not in QUANTILES or enough(_requests(summary, kind), QUANTILES[key])
@@ -66,15 +64,10 @@ def _requests(summary: Summary, kind: str) -> int:
 
 
 def refuse_unsupported(metric: str, summary: Summary) -> None:
-    """Refuses a percentile that one replication is too short for.
-
-    Args:
-        metric: any; only a percentile can be refused.
-        summary: of one replication.
+    """Refuses a percentile that one replication, with this summary, is too short for.
 
     Raises:
-        MeshsimError: fewer than `LEAST_BEYOND` of its requests lie beyond the percentile; the message has
-            their number and what would do.
+        MeshsimError: fewer than `LEAST_BEYOND` requests lie beyond it; the message says what would do.
     """
     if supports(summary, metric):
         return

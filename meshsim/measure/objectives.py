@@ -13,16 +13,10 @@ from meshsim.scenario.model import CLIENT, Objective
 
 @dataclass(frozen=True)
 class ObjectiveResult(Result):
-    """An objective and what was measured.
+    """An objective's limits (latencies, s; `success`, 0-1), and what was measured, by the limits' names.
 
-    Attributes:
-        service: whose.
-        mean, p50, p90, p95, p99, p999, max: limits of latencies, s; None where there is none.
-        success: limit of the share of successes, 0-1; likewise.
-        measured: by the names of the limits; None where it is not known.
-        met: whether all limits are.
-        within: of an entry service, the share of requests within each limit of a percentile.
-        independent: of an entry service, how many independent requests would say as much.
+    `within` is the share of an entry service's requests within each limit of a percentile, `independent` how
+    many independent requests would say as much; what is not known is None.
     """
 
     service: str
@@ -53,18 +47,12 @@ def evaluate(
     *,
     partial: bool,
 ) -> list[ObjectiveResult]:
-    """Each objective with what was measured.
+    """Each objective of a scenario with what was measured, by services and edges of its summary.
 
-    An entry service is judged as its clients see it, retries and all; any other by what it answered to
-    the attempts that arrived. A client's request without an answer has not succeeded, and is later than
-    any that has one; a percentile that falls among such is not known and not met.
-
-    Args:
-        objectives: of the scenario.
-        services: of the summary.
-        edges: likewise.
-        latencies: of an entry service's answered requests.
-        partial: whether the run was interrupted; requests without an answer are then no failures.
+    An entry service is judged as its clients see it, retries and all, by the `latencies` of its answered
+    requests; any other by what it answered to the attempts that arrived. A client's request without an answer
+    has not succeeded, and is later than any that has one; a percentile that falls among such is not known and
+    not met. In a `partial` run, which was interrupted, requests without an answer are no failures.
     """
     return [
         _judge(
@@ -111,7 +99,6 @@ def _judge(
 
 
 def _within(limits: dict[str, float], answered: Latencies, missing: int) -> dict[str, float | None]:
-    """The share of requests no later than the limit of each percentile; None where there are none."""
     total = answered.count + missing
     return {
         key: answered.within(limit * (1.0 + 1e-9)) / total if total else None

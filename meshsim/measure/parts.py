@@ -36,10 +36,9 @@ class StationSummary(Answered):
         requests: = `ok` + `failed` + `dropped` (the caller gave up) + `unfinished`.
         rate: of `requests`, per s.
         utilisation: 0-1; None where workers are unlimited.
-        busy_mean: workers.
-        queue_mean: attempts waiting, at all the members together.
+        busy_mean, queue_mean: workers busy, attempts waiting, at all the members together.
         ejections: of the members, by any caller's proxy.
-        latency: from arrival to answer.
+        latency: from arrival to answer, s.
     """
 
     requests: int
@@ -56,9 +55,7 @@ class StationSummary(Answered):
 
 
 @dataclass(frozen=True)
-class _Name(Result):
-    """What comes before a replica's numbers."""
-
+class _Name(Result):  # fields that precede the numbers of a replica
     id: str
     version: str
 
@@ -78,12 +75,10 @@ class ServiceSummary(StationSummary):
 
 @dataclass(frozen=True)
 class EdgeSummary(Answered):
-    """The calls of a caller to a service, and their tries.
+    """A caller's calls to a service: `requests` = `ok` + `failed` + `cancelled` + `unfinished`.
 
-    Attributes:
-        requests: calls: = `ok` + `failed` + `cancelled` + `unfinished`.
-        attempts: that were sent; of them `retries` and `hedges`.
-        flags: how often each occurred, the most frequent first.
+    `attempts` were sent, `retries` and `hedges` among them; `flags` says how often each occurred, the most
+    frequent first.
     """
 
     requests: int
@@ -138,13 +133,7 @@ def _service(sample: Sample, scenario: Scenario, name: str) -> ServiceSummary:
 
 
 def _station(sample: Sample, workers: dict[int, int], members: list[int]) -> StationSummary:
-    """The numbers of some replicas together.
-
-    Args:
-        sample: what is measured.
-        workers: of each replica, at least UNLIMITED where they are unlimited.
-        members: indices of the replicas.
-    """
+    """The numbers of some replicas together; `workers` without a limit are at least UNLIMITED."""
     visits = Outcomes.pooled([sample.visits[index] for index in members])
     busy, slots = float(sample.busy[members].sum()), sum(workers[index] for index in members)
     return StationSummary(

@@ -61,7 +61,7 @@ class Look:
 
 
 def refuse_limit(at_most: int | None) -> None:
-    """Refuses a limit where there is no goal: without one it would do nothing.
+    """Refuses --at-most without a goal, where it would do nothing.
 
     Raises:
         MeshsimError: there is one.
@@ -78,7 +78,7 @@ Looked = Callable[[Look], None]
 
 @dataclass(frozen=True, slots=True)
 class Until(Result):
-    """A goal and what was seen at its last look: the fields of `Goal` and `Look`."""
+    """A `Goal` and its last `Look`."""
 
     metric: str
     ratio: float
@@ -91,13 +91,9 @@ class Until(Result):
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """When to stop.
+    """When to stop: at a half width of `ratio` of the metric's size, or at `at_most` replications in all.
 
-    Attributes:
-        metric: whose interval is looked at.
-        ratio: of its half width to the metric's size, at most; above 0.
-        least: replications at the first look.
-        at_most: replications in all.
+    The first look has `least` replications.
     """
 
     metric: str
@@ -111,9 +107,9 @@ class Goal:
 
         Args:
             until: ``"1%"`` or 0.01.
-            metric: see above.
+            metric: whose interval is looked at.
             replications: to begin with; fewer than `LEAST` become `LEAST`.
-            at_most: see above; None is `AT_MOST`.
+            at_most: replications in all; None is `AT_MOST`.
 
         Raises:
             MeshsimError: this is not a goal.
@@ -133,10 +129,10 @@ class Goal:
         return cls(metric, wanted, least, at_most)
 
     def look(self, interval: Interval, size: float) -> Look:
-        """Looks at an interval.
+        """Looks at the interval over all replications so far.
 
         Args:
-            interval: of the metric, over all replications so far.
+            interval: of the metric.
             size: what its half width is measured against: the mean, or in a comparison that of A.
         """
         count, wanted = interval.replications, self.ratio * abs(size)

@@ -36,12 +36,7 @@ class Blocks:
 
 
 def readings(records: Records, window: Window) -> Readings:
-    """The numbers of a run, by path of their keys in `summary.json` or beside it.
-
-    Args:
-        records: of the run.
-        window: that is measured.
-    """
+    """The numbers of a run in a window, by path of their keys in `summary.json` or beside it."""
     blocks = Blocks(window)
     return {
         **_requests(records, blocks),

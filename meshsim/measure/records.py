@@ -1,7 +1,4 @@
-"""A run that kept rows: one for each request, call and attempt.
-
-The engines and the reference model fill these tables.
-"""
+"""A run that kept rows, one a request, call or attempt; engines and the reference model fill them."""
 
 from __future__ import annotations
 
@@ -32,8 +29,7 @@ class Requests:
 
     Attributes:
         load: index of the load it came from.
-        start, end: send and receipt, s; `end` is NaN for an unfinished one.
-        status, attempts: 0 while unfinished.
+        start, end: send and receipt, s; `end` is NaN while unfinished, `status` and `attempts` are 0.
     """
 
     load: Ints
@@ -72,8 +68,7 @@ class Attempts:
     """One row a sent attempt.
 
     Attributes:
-        edge: index into :attr:`Records.edges`.
-        replica: index into :attr:`Records.replicas`, the host it was sent to.
+        edge, replica: indices into :attr:`Records.edges` and :attr:`Records.replicas`.
         kind: index into :data:`KINDS`.
         request_start: as in :class:`Calls`.
         sent: when the caller's proxy sent it, s.
@@ -100,11 +95,7 @@ class Attempts:
 
 @dataclass(slots=True)
 class Records(Measurements):
-    """A run with its rows.
-
-    Attributes:
-        requests, calls, attempts: the rows.
-    """
+    """A run with its rows."""
 
     requests: Requests
     calls: Calls

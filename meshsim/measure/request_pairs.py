@@ -1,9 +1,9 @@
 """Request by request: the same requests in two runs, compared one by one.
 
-The numbers of a request are keyed to where it stands in its load, so request n of load l is the same request
-in both runs as long as that load is: it arrives at the same time, and wherever it is served it needs the same
-service times. A closed load's requests come when its users have their answers, at other times in each run, so
-they have no partners; nor have those of a load that the two scenarios write differently.
+A request's numbers are keyed to its place in its load, so request n of load l is the same in both runs as
+long as that load is: it arrives at the same time, and needs the same service times wherever it is served. The
+requests of a closed load come when its users have their answers, at other times in each run: they have no
+partners; nor have those of a load in which the two scenarios differ.
 
 A comparison counts how requests fared (`compare_requests`); a validation measures how closely a live run
 follows the simulated one (`agreement`).
@@ -29,11 +29,7 @@ RESIDUALS = {"p01": 0.01, "p10": 0.1, "p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 
 def pairable(a: Scenario, b: Scenario) -> tuple[list[int], list[str]]:
-    """Which loads have the same requests in both scenarios.
-
-    Returns:
-        The indices of these loads; and of each other load a sentence that says why not.
-    """
+    """The indices of the loads with the same requests in both; and for each other load why it has not."""
     found, reasons = [], []
     for index in range(max(len(a.load), len(b.load))):
         if index >= min(len(a.load), len(b.load)):
@@ -78,9 +74,8 @@ class RequestCounts(Result):
 
     Attributes:
         count: how many pairs.
-        rescued: success in B, not in A.
+        rescued, lost: success in B only; in A only.
         faster, same, slower: success in both, and sooner in B, at the same time, later.
-        lost: success in A, not in B.
         failed: success in neither.
     """
 
@@ -95,7 +90,7 @@ class RequestCounts(Result):
 
 @dataclass(frozen=True)
 class RequestPairs(RequestCounts):
-    """Of one pair of runs; `difference` is latency in B minus that in A, s, mean where both succeed."""
+    """Of one pair of runs; `difference` is the mean latency in B minus that in A, s, where both succeed."""
 
     difference: float | None
 
@@ -108,14 +103,9 @@ class AllRequestPairs(RequestCounts):
 
 
 def compare_requests(a: Records, b: Records, loads: Sequence[int], start: float, end: float) -> RequestPairs:
-    """Compares the requests of two runs with the same seed.
+    """Compares the requests that begin in [start, end), s, of two runs with the same seed.
 
-    Args:
-        a: a run.
-        b: another with the same seed.
-        loads: indices of the loads whose requests are the same in both.
-        start: requests that begin before it don't count, s.
-        end: nor do those that begin then or later, s.
+    `loads` are the indices of those whose requests are the same in both.
     """
     first, second = _paired(a, b, loads, start, end)
     assert np.array_equal(a.requests.start[first], b.requests.start[second]), "they are the same requests"
@@ -184,12 +174,7 @@ class AgreementNumbers(Result):
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Requests that have an answer in both runs.
-
-    Attributes:
-        simulated, live: (n,) latencies, s.
-        same_status, same_attempts: (n,) whether status and number of attempts are equal.
-    """
+    """The requests answered in both runs: (n,) latencies, s, and whether status and attempts are equal."""
 
     simulated: Floats
     live: Floats
@@ -233,14 +218,9 @@ class Agreement:
 
 
 def agreement(simulated: Records, live: Records, loads: Sequence[int], start: float, end: float) -> Agreement:
-    """Pairs the requests of two runs.
+    """Pairs the requests that begin in [start, end), s, of two runs with the same arrivals, by open loads.
 
-    Args:
-        simulated: a run.
-        live: another of the same arrivals; it may have been cut short.
-        loads: indices of the open loads.
-        start: requests that begin before it don't count, s.
-        end: nor do those that begin then or later, s.
+    The live run may have been cut short.
     """
     first, second = _paired(simulated, live, loads, start, end)
     a, b = simulated.requests, live.requests

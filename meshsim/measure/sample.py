@@ -1,8 +1,7 @@
 """The measured part of one run, or of several replications put together: counts and latencies.
 
 A request belongs to the window by its start, and its calls and attempts follow it wherever in time they
-fall; the time of workers and waiting rooms follows the clock over the window. Whether a run kept rows or
-histograms, this is what everything that is reported is made of.
+fall; the time of workers and waiting rooms follows the clock over the window.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ class Outcomes:
     """How what arrived at one member ended: the client's requests, an edge's calls, a replica's visits.
 
     Attributes:
-        arrived: how many there were.
         ok, failed: ended with a status below 400; with another.
         cancelled: were dropped or cancelled.
         latency: of those that are ok or failed.
@@ -60,12 +58,7 @@ class Outcomes:
 
 @dataclass(frozen=True, slots=True)
 class Tries:
-    """Attempts that were sent.
-
-    Attributes:
-        total: of them `retries` and `hedges`.
-        originals: those with no retry or hedge in their ancestry.
-    """
+    """Attempts that were sent; `originals` have no retry or hedge in their ancestry."""
 
     total: int
     retries: int
@@ -90,12 +83,10 @@ class Sample:
     Attributes:
         time: measured time of all of them, s; rates divide by it.
         edges, replicas: as in `Measurements`.
-        requests: of the client.
-        ok_latency: of those of them that are ok.
+        requests: of the client; `ok_latency` of those that are ok.
         calls, tries: by edge.
         visits: of attempts to each replica, from arrival to answer.
-        busy: (replicas,) worker-seconds.
-        queued: (replicas,) attempt-seconds in the waiting room.
+        busy, queued: (replicas,) worker-seconds; attempt-seconds in the waiting room.
         ejections: (replicas,) how often each was ejected, by any caller's proxy.
     """
 

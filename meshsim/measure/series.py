@@ -60,7 +60,7 @@ def series(records: Sequence[Measurements], scenario: Scenario, *, requests: int
     """The series of one run, or of several replications together.
 
     Args:
-        records: of the replications.
+        records: the replications.
         scenario: that ran.
         requests: that a bin is to hold on average: bins are joined until they do, or few are left.
 

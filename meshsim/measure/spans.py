@@ -49,7 +49,7 @@ def spans(records: Sequence[Measurements]) -> Table:
 def span_rows(
     tracer: Tracer, edges: Sequence[tuple[str, str]], replicas: Sequence[tuple[str, str, str]]
 ) -> list[dict[str, object]]:
-    """The spans that a tracer has kept, as :attr:`meshsim.measure.measurements.Measurements.spans` has them.
+    """A tracer's spans, as :attr:`meshsim.measure.measurements.Measurements.spans` has them.
 
     Args:
         tracer: whose rows have numbers for edges and replicas.

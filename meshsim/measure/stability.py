@@ -36,12 +36,7 @@ BUSY_RATIO = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Pile:
-    """Work that grew.
-
-    Attributes:
-        what: it is, for people.
-        quarters: the mean amount in each quarter of the measured time.
-    """
+    """Work that grew: what, for people, and the mean amounts in the quarters of the measured time."""
 
     what: str
     quarters: tuple[float, ...]
@@ -93,12 +88,7 @@ def judge(
 
 
 def grows(quarters: Floats, arrived: int) -> bool:
-    """The criterion of this module.
-
-    Args:
-        quarters: (4,) mean amounts of work.
-        arrived: how many came in the time of the four quarters.
-    """
+    """The criterion of this module, by (4,) mean amounts of work and how many arrived meanwhile."""
     rise = float(quarters[-1] - quarters[0])
     least = max(LEAST_RISE, LEAST_RISE_RATIO * arrived)
     return rise >= least and bool(np.all(np.diff(quarters) >= LEAST_STEP_RATIO * rise))

@@ -66,13 +66,7 @@ class AttemptSummary(Result):
 
 @dataclass(frozen=True)
 class Provenance(Result):
-    """What a run was made with: enough to make it again.
-
-    Attributes:
-        scenario: the YAML text.
-        meshsim, python: versions.
-        platform: of the machine.
-    """
+    """What a run was made with, enough to make it again: the YAML text, versions, the machine's platform."""
 
     scenario: str
     meshsim: str
@@ -94,9 +88,7 @@ class Numbers(Result):
 
 
 @dataclass(frozen=True)
-class _About(Result):
-    """What comes before the numbers."""
-
+class _About(Result):  # fields that precede the numbers
     scenario: str
     engine: str
     seed: int
@@ -114,20 +106,14 @@ class Summary(Numbers, _About):
     """One run, or several replications of one scenario.
 
     Attributes:
-        scenario: its name.
-        engine, version: what ran it.
         seed: of the first replication.
         duration: of the arrivals, s.
-        measured: time of one replication, s.
-        warmup: time before it, s.
+        measured, warmup: time of one replication, and before it, s.
         partial: whether it was interrupted.
-        unstable: False, or how it was unstable.
-        objectives: each with what was measured.
         ci: intervals of `HEADLINE` and `OF_SERVICE`, by path; none of a single replication.
         notes: what a reader must know to read the numbers right.
         until: the precision that was asked for, and what was reached.
-        live: of a live run, how well the machine kept up.
-        provenance: what it was made with.
+        live: how well the machine of a live run kept up.
     """
 
     objectives: list[ObjectiveResult]
@@ -144,7 +130,7 @@ def summarise(
     """The summary of one run, or of several replications of one scenario.
 
     Args:
-        records: at least one; all of the same scenario, with seeds of their own.
+        records: at least one; with seeds of their own.
         scenario: which it was.
         partial: whether there should have been more of it (it was interrupted); a run that was itself
             interrupted is partial in any case, and measured up to where it came.
@@ -229,7 +215,6 @@ def _intervals(samples: Sequence[Sample], scenario: Scenario) -> dict[str, Inter
 def _notes(
     requests: RequestSummary, records: Sequence[Measurements], window: Window, scenario: Scenario
 ) -> list[str]:
-    """What a reader must know to read the numbers right."""
     completed = requests.completed
     notes = []
     if window.end < scenario.duration:

@@ -57,14 +57,7 @@ class Numbers(Protocol):
 
 @dataclass(frozen=True)
 class Axis:
-    """A key along an axis.
-
-    Attributes:
-        key: its name.
-        values: as written.
-        kind: what they measure; empty for categories.
-        places: where each value is on the axis.
-    """
+    """A key along an axis: its values as in the file, what they measure ('' for categories), and places."""
 
     key: str
     values: tuple[object, ...]
@@ -73,7 +66,7 @@ class Axis:
 
     @classmethod
     def of(cls, key: str, values: tuple[object, ...]) -> Axis:
-        """The axis of a key: numbers at their place, categories one beside the other."""
+        """Numbers at their place, categories one beside the other."""
         found = kind(values)
         amounts = [quantity(value) for value in values] if found else []
         places = [amount.value for amount in amounts if amount is not None] or [
@@ -119,12 +112,9 @@ class Axis:
 
 @dataclass(frozen=True)
 class Line:
-    """The points that differ in the axis's key only, in its order.
+    """The points that differ in the axis's key only, and their places on it; named by the other keys' values.
 
-    Attributes:
-        name: the other keys' values; empty where no other key has several.
-        points: the finished ones.
-        places: of these, along the axis.
+    The name is empty where no other key has several values.
     """
 
     name: str

@@ -25,15 +25,8 @@ def compare_figure(
 ) -> style.Picture:
     """A forest of differences with their intervals; below it the tails of both, and goodput over time.
 
-    Args:
-        numbers: of the comparison.
-        a: the scenario A.
-        b: likewise.
-        waiting: of A and of B: times, s, and the share of requests without success by then.
-        goodput: of A and of B: times, s, and successes per second.
-
-    Returns:
-        A figure that belongs to no window; notebooks show it, ``savefig`` writes it.
+    `waiting` has, of A and of B, times, s, and the share of requests without success by then; `goodput` times
+    and successes per second.
     """
     rows = forest.rows(numbers)
     height = ROW * max(len(rows), 3)
@@ -52,7 +45,7 @@ def compare_figure(
 
 
 def alt_text(numbers: ComparisonNumbers, rows: Sequence[forest.Row]) -> str:
-    """The picture in one sentence, for those who can't see it."""
+    """The picture in one sentence."""
     words = [f"{row.name} {row.change}" for row in rows if row.found.told and row.of_client]
     said = "; ".join(words) if words else "no difference in the client's numbers is significant"
     return (

@@ -50,16 +50,7 @@ def describe(event: Event) -> str:
 
 
 def mark_events(panels: Sequence[Axes], events: Sequence[Event], end: float) -> list[Label]:
-    """Shades the time of each event on all panels.
-
-    Args:
-        panels: sharing their time axis, top first.
-        events: of the scenario.
-        end: of the time axis, s; an event without an end lasts until then.
-
-    Returns:
-        What to call them.
-    """
+    """Shades the time of each event up to `end`, s, on panels with a common axis; returns their names."""
     labels = []
     for event in sorted(events, key=lambda event: event.at):
         if event.at > end:
@@ -78,16 +69,13 @@ def mark_events(panels: Sequence[Axes], events: Sequence[Event], end: float) -> 
 
 
 def mark_window(panels: Sequence[Axes], warmup: float, duration: float, end: float) -> list[Label]:
-    """Hatches the warm-up and the drain: measured is what lies between.
+    """Hatches the warm-up and the drain on panels that share their time axis; returns their names.
 
     Args:
-        panels: sharing their time axis.
+        panels: see above.
         warmup: its end, s.
         duration: when arrivals stop, s.
         end: of the run, s; may lie beyond the axis.
-
-    Returns:
-        What to call them.
     """
     edge = panels[0].get_xlim()[1]
     for axes in panels:
@@ -110,11 +98,8 @@ def name_above(axes: Axes, labels: Sequence[Label]) -> None:
     """Writes labels between a panel and its title, where they cover no line, and makes room for them there.
 
     Each begins above its place, or so far left of it that it ends within the picture. Later ones are lower,
-    so that the line from a label down to its place crosses no other.
-
-    Args:
-        axes: at its final place in the picture but for its top, with its final horizontal limits.
-        labels: of any number.
+    so that the line from a label down to its place crosses no other. The panel must be at its final place but
+    for its top, with its final horizontal limits.
     """
     point = axes.figure.dpi / 72.0
     rows: list[float] = []  # where the leftmost label of each begins, pixels

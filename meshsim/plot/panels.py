@@ -21,13 +21,9 @@ DODGE = 0.09
 
 
 class Panel:
-    """One panel while it is drawn: lines of medians, named where they end.
+    """One panel while it is drawn: lines of medians over an axis, named where they end.
 
-    Attributes:
-        axes: to draw on.
-        axis: what is along it.
-        ends: the lines drawn so far, for their names.
-        highest, lowest: of all that is drawn and more than 0.
+    `highest` and `lowest` are of all that is drawn and more than 0.
     """
 
     def __init__(self, axes: Axes, axis: Axis, title: str) -> None:
@@ -38,15 +34,7 @@ class Panel:
         style.tidy(axes, title)
 
     def line(self, name: str, line: Line, service: str, column: str, *, faint: bool = False) -> None:
-        """Draws a column in the next look; where there is no number the line has a gap.
-
-        Args:
-            name: what the line is called.
-            line: the points.
-            service: whose numbers, the client's perhaps.
-            column: of the tidy table.
-            faint: whether it is but a measure for the others.
-        """
+        """Draws a column of a service or the client, with gaps without numbers; `faint` as a reference."""
         numbers = [number(point, service, column) for point in line.points]
         if not any(numbers):
             return

@@ -51,13 +51,7 @@ class Drawable(Protocol):
 def run_figure(run: Drawable) -> style.Picture:
     """Four panels over time: load and goodput, latency, amplification, the busiest services.
 
-    Events are shaded and named, warm-up and drain hatched.
-
-    Args:
-        run: a finished run; its data frame is ``run.series``.
-
-    Returns:
-        A figure that belongs to no window; notebooks show it, ``savefig`` writes it.
+    Events are shaded and named, warm-up and drain hatched. Notebooks show it, ``savefig`` writes it.
     """
     figure = style.Picture(figsize=(10.0, 10.5), dpi=style.DPI)
     top = style.heading(figure, _title(run.numbers), run.scenario.description)
@@ -83,7 +77,7 @@ def run_figure(run: Drawable) -> style.Picture:
 
 
 def alt_text(run: Drawable) -> str:
-    """The picture in one sentence, for those who can't see it."""
+    """The picture in one sentence."""
     summary, client = run.numbers, _rows(_series(run), "client")
     requests = summary.requests
     offered, goodput = requests.rate or 0.0, requests.goodput or 0.0
@@ -176,9 +170,7 @@ def _caption(figure: style.Picture, run: Drawable) -> float:
 class _Panel:
     """One panel while it is drawn: lines over the middles of the bins, named where they end.
 
-    Attributes:
-        axes: to draw on.
-        anchor: lines are named by their last value before this time, s: arrivals stop there.
+    They are named by their last value before the anchor, s: arrivals stop there.
     """
 
     def __init__(self, axes: Axes, title: str, run: Drawable) -> None:

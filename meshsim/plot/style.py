@@ -64,11 +64,7 @@ LONGEST = 30
 
 
 class Picture(Figure):
-    """A figure that notebooks show by itself, without pyplot, and that knows its alternative text.
-
-    Attributes:
-        alt: one sentence for those who can't see it.
-    """
+    """A figure that notebooks show by itself, without pyplot; `alt` is its alternative text, one sentence."""
 
     alt: str = ""
 
@@ -92,11 +88,9 @@ class Picture(Figure):
         return self.file("png")
 
     def file(self, form: str, dpi: int = DPI) -> bytes:
-        """The picture as a file, with its alternative text; made again, it has the same bytes.
+        """The picture as ``png``, ``svg`` or ``pdf``, with its alternative text; always the same bytes.
 
-        Args:
-            form: ``png``, or ``svg`` or ``pdf``, in which text stays text.
-            dpi: dots per inch, of all that is drawn as dots.
+        In ``svg`` and ``pdf`` text stays text; `dpi` is for what is drawn as dots.
         """
         out, alt = io.BytesIO(), printable(self.alt)
         about = {
@@ -174,13 +168,9 @@ class LineEnd(NamedTuple):
 
 
 def name_lines(axes: Axes, ends: Sequence[LineEnd]) -> None:
-    """Writes each line's name to the right of the panel, moved apart where they would overlap.
+    """Names lines to the right of a panel with final limits, moved apart where they would overlap.
 
     A dotted line in the line's colour leads from its end to its name.
-
-    Args:
-        axes: with its final limits.
-        ends: of its lines.
     """
     if not ends:
         return

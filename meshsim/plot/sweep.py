@@ -58,11 +58,7 @@ class DrawableSweep(Protocol):
 def sweep_figure(sweep: DrawableSweep) -> style.Picture:
     """Goodput, latency and utilisation against a key, a line for each value of another; or maps over both.
 
-    Args:
-        sweep: a finished sweep, or as much of it as there is: at least one point.
-
-    Returns:
-        A figure that belongs to no window; notebooks show it, ``savefig`` writes it.
+    The sweep may be partial, of at least one point. Notebooks show the figure, ``savefig`` writes it.
     """
     axis, found = lines(sweep.grid, sweep.digests)
     mapped = len(found) > MOST_LINES
@@ -130,7 +126,7 @@ def _confidence(sweep: DrawableSweep) -> str:
 
 
 def sweep_alt_text(sweep: DrawableSweep) -> str:
-    """The picture in one sentence, for those who can't see it."""
+    """The picture in one sentence."""
     axis, found = lines(sweep.grid, sweep.digests)
     ends = [shortened(axis.values[place]) for place in (0, -1)]
     replications = sweep.header.replications

@@ -44,9 +44,6 @@ def validate_figure(
         description: of the scenario.
         pairs: the requests of both runs, one by one.
         latencies: of the simulated and of the live run, in order, s.
-
-    Returns:
-        A figure that belongs to no window; notebooks show it, ``savefig`` writes it.
     """
     rows = [row for row in numbers.metrics if row.allowed > 0.0 or row.difference != 0.0]
     height = max(ROW * len(rows), 0.6)
@@ -65,7 +62,7 @@ def validate_figure(
 
 
 def alt_text(numbers: ValidationNumbers) -> str:
-    """The picture in one sentence, for those who can't see it."""
+    """The picture in one sentence."""
     words = [
         f"{row.metric} {change_text(row.error)}"
         for row in numbers.metrics
