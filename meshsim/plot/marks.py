@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 
@@ -33,20 +33,16 @@ class Label(NamedTuple):
 def describe(event: Event) -> str:
     """An event in a few words: ``catalog 5x slower``."""
     where = event.service or event.replica or event.link or event.node or ""
-    words = []
-    if event.slow is not None:
-        words.append(f"{event.slow:g}x slower" if event.slow >= 1 else f"{1 / event.slow:g}x faster")
-    if event.errors is not None:
-        words.append(f"{ratio_text(event.errors)} errors")
-    if event.down:
-        words.append("down")
-    if event.latency_factor is not None:
-        words.append(f"{event.latency_factor:g}x latency")
-    if event.loss is not None:
-        words.append(f"{ratio_text(event.loss)} loss")
-    if event.set:
-        words.append("set " + ", ".join(key.removeprefix("policies.") for key in event.set))
-    return f"{where} {', '.join(words)}".strip()
+    slow = event.slow or 1.0
+    words = (
+        event.slow is not None and (f"{slow:g}x slower" if slow >= 1 else f"{1 / slow:g}x faster"),
+        event.errors is not None and f"{ratio_text(event.errors)} errors",
+        event.down and "down",
+        event.latency_factor is not None and f"{event.latency_factor:g}x latency",
+        event.loss is not None and f"{ratio_text(event.loss)} loss",
+        event.set and "set " + ", ".join(key.removeprefix("policies.") for key in event.set),
+    )
+    return f"{where} {', '.join(word for word in words if word)}".strip()
 
 
 def mark_events(panels: Sequence[Axes], events: Sequence[Event], end: float) -> list[Label]:
@@ -104,37 +100,22 @@ def name_above(axes: Axes, labels: Sequence[Label]) -> None:
     point = axes.figure.dpi / 72.0
     rows: list[float] = []  # where the leftmost label of each begins, pixels
     most = 0.99 * axes.figure.bbox.width
+    above: dict[str, Any] = {
+        "xycoords": ("data", "axes fraction"), "textcoords": "offset points", "annotation_clip": False
+    }  # fmt: skip
+    line = {"arrowstyle": "-", "color": INK, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0}
     for label in sorted(labels, key=lambda label: -label.place):
-        text = axes.annotate(
-            label.text,
-            (label.place, 1.0),
-            xycoords=("data", "axes fraction"),
-            annotation_clip=False,
-            xytext=(0.0, 0.0),
-            textcoords="offset points",
-            va="bottom",
-            fontsize=SIZE,
-            color=INK,
-        )
+        where = (label.place, 1.0)
+        text = axes.annotate(label.text, where, xytext=(0.0, 0.0), va="bottom", **above, **style.TEXT)
         place = axes.transData.transform((label.place, 0.0))[0]
         width = text.get_window_extent().width
         left = min(place + 3.0 * point, most - width)
-        row = next(
-            (number for number, used in enumerate(rows) if left + width + GAP * point < used), len(rows)
-        )
+        end = left + width + GAP * point
+        row = next((number for number, used in enumerate(rows) if end < used), len(rows))
         rows[row : row + 1] = [left]
         up = 3.0 + ROW * row
         text.set_position(((left - place) / point, up))
-        axes.annotate(
-            "",
-            (label.place, 1.0),
-            xycoords=("data", "axes fraction"),
-            annotation_clip=False,
-            xytext=(0.0, up + 0.8 * SIZE),
-            textcoords="offset points",
-            arrowprops={"arrowstyle": "-", "color": INK, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0},
-            zorder=1,
-        )
+        axes.annotate("", where, xytext=(0.0, up + 0.8 * SIZE), arrowprops=line, zorder=1, **above)
     if rows:
         style.title(axes, axes.get_title(loc="left"), 6.0 + ROW * len(rows))
         x, y, width, height = axes.get_position().bounds

@@ -7,7 +7,6 @@ from typing import Any, Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
 from meshsim.measure.latency import FEWEST
@@ -36,13 +35,9 @@ class Drawable(Protocol):
     """What a picture is made from; `meshsim.lab.run.Run` is one."""
 
     @property
-    def scenario(self) -> Scenario:
-        """What ran."""
-
+    def scenario(self) -> Scenario: ...
     @property
-    def numbers(self) -> Summary:
-        """Of it."""
-
+    def numbers(self) -> Summary: ...
     @property
     def drawn_columns(self) -> Table:
         """Its series in the bins to draw, as `meshsim.measure.series` makes it."""
@@ -71,7 +66,7 @@ def run_figure(run: Drawable) -> style.Picture:
     _latency(panels[1], client, run)
     _amplification(panels[2], client, run)
     _busiest(panels[3], run)
-    panels[3].set_xlabel("time, s", fontsize=style.SIZE, color=style.INK)
+    panels[3].set_xlabel("time, s", **style.TEXT)
     figure.alt = alt_text(run)
     return figure
 
@@ -93,9 +88,8 @@ def alt_text(run: Drawable) -> str:
         words.append(f"attempts per request peak at {np.nanmax(amplification):.2f}")
     busiest = _ranked(summary, "utilisation")
     if busiest:
-        words.append(
-            f"{busiest[0]} is busiest at {ratio_text(summary.services[busiest[0]].utilisation or 0.0)}"
-        )
+        share = ratio_text(summary.services[busiest[0]].utilisation or 0.0)
+        words.append(f"{busiest[0]} is busiest at {share}")
     events = [f"{marks.describe(event)} from {event.at:g} s" for event in run.scenario.events]
     return "; ".join(words) + (f" (events: {'; '.join(events)})." if events else ".")
 
@@ -137,9 +131,6 @@ def _title(summary: Summary) -> str:
     return f"{summary.scenario or 'scenario'}, live behind {whose}"
 
 
-# ---- text around ------------------------------------------------------------------------------------
-
-
 def _caption(figure: style.Picture, run: Drawable) -> float:
     """Writes where the picture comes from, and a warning if there is one; returns where the panels end."""
     summary = run.numbers
@@ -162,9 +153,6 @@ def _caption(figure: style.Picture, run: Drawable) -> float:
     if len(summary.notes) > MOST_NOTES:
         lines.append(f"and {len(summary.notes) - MOST_NOTES} more notes in summary.json")
     return style.caption(figure, lines)
-
-
-# ---- panels -----------------------------------------------------------------------------------------
 
 
 class _Panel:
@@ -218,9 +206,8 @@ def _load(axes: Axes, client: Rows, run: Drawable, labels: list[marks.Label]) ->
 
 def _latency(axes: Axes, client: Rows, run: Drawable) -> None:
     panel = _Panel(axes, "latency of completed requests, failures included (log scale)", run)
-    drawn = {
-        key: np.where(_known(client, key) & (client[key] > 0), client[key], np.nan) for key in PERCENTILES
-    }
+    known = {key: _known(client, key) & (client[key] > 0) for key in PERCENTILES}
+    drawn = {key: np.where(where, client[key], np.nan) for key, where in known.items()}
     values = np.concatenate(list(drawn.values()))
     positive = values[np.isfinite(values)]
     low, high = (float(positive.min()), float(positive.max())) if len(positive) else (1e-3, 1.0)
@@ -228,7 +215,7 @@ def _latency(axes: Axes, client: Rows, run: Drawable) -> None:
     for key, latency in drawn.items():
         panel.line(key, client, latency)
     if client["completed"].any() and not len(positive):
-        _say(axes, "too few requests for percentiles over time")
+        style.say(axes, "too few requests for percentiles over time")
     panel.limit(low / 1.5, high * 1.5)
 
 
@@ -256,7 +243,7 @@ def _busiest(axes: Axes, run: Drawable) -> None:
     empty = not run.numbers.measured > 0.0
     panel = _Panel(axes, "the busiest services" if empty else title, run)
     if empty:
-        _say(axes, "ended within its warm-up: nothing measured")
+        style.say(axes, "ended within its warm-up: nothing measured")
         axes.set_yticks([])
         return
     highest = 0.0
@@ -265,7 +252,7 @@ def _busiest(axes: Axes, run: Drawable) -> None:
         panel.line(name, rows, rows[column])
         highest = max(highest, float(np.nanmax(rows[column])))
     if column == "utilisation":
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
+        style.percent(axes.yaxis)
     panel.limit(0.0, 1.1 if column == "utilisation" else 1.2 * max(1.0, highest))
 
 
@@ -278,14 +265,7 @@ def _busiest_names(run: Drawable) -> tuple[list[str], str, str]:
     return names, "in_flight", "attempts present at the busiest services"
 
 
-def _say(axes: Axes, text: str) -> None:
-    """Writes why a panel is empty."""
-    axes.text(0.5, 0.5, text, ha="center", color=style.INK, fontsize=style.SIZE + 1, transform=axes.transAxes)
-
-
 def _ranked(summary: Summary, key: str) -> list[str]:
     """The services that have a number, the highest first."""
-    found = {
-        name: at(service, key) for name, service in summary.services.items() if at(service, key) is not None
-    }
-    return sorted(found, key=lambda name: -found[name])
+    found = {name: at(service, key) for name, service in summary.services.items()}
+    return sorted((name for name in found if found[name] is not None), key=lambda name: -found[name])

@@ -19,40 +19,26 @@ class Header(Protocol):
     """What a picture shows of a sweep; `meshsim.lab.jobs.journal.Header` is one."""
 
     @property
-    def seed(self) -> int:
-        """Of the first replication."""
-
+    def seed(self) -> int: ...
     @property
-    def replications(self) -> int:
-        """Of each point."""
-
+    def replications(self) -> int: ...
     @property
-    def version(self) -> str:
-        """Of meshsim."""
+    def version(self) -> str: ...
 
 
 class DrawableSweep(Protocol):
     """What a picture is made from; `meshsim.lab.sweep.Sweep` is one."""
 
     @property
-    def grid(self) -> Grid:
-        """The points."""
-
+    def grid(self) -> Grid: ...
     @property
-    def header(self) -> Header:
-        """With its seed, replications and version."""
-
+    def header(self) -> Header: ...
     @property
-    def engine(self) -> str:
-        """Which engine made the runs."""
-
+    def engine(self) -> str: ...
     @property
-    def partial(self) -> bool:
-        """Whether runs are missing."""
-
+    def partial(self) -> bool: ...
     @property
-    def digests(self) -> Sequence[Numbers]:
-        """The finished points."""
+    def digests(self) -> Sequence[Numbers]: ...
 
 
 def sweep_figure(sweep: DrawableSweep) -> style.Picture:
@@ -120,9 +106,6 @@ def _confidence(sweep: DrawableSweep) -> str:
     """How sure the bands are: as few replications are not 95 %, this is said."""
     sure = [point.numbers[CLIENT]["rate"].confidence for point in sweep.digests]
     return f"{100 * min(sure):.3g} %"
-
-
-# ---- in words ---------------------------------------------------------------------------------------
 
 
 def sweep_alt_text(sweep: DrawableSweep) -> str:
