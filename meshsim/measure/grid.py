@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,12 @@ from meshsim.scenario.model import Scenario
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Truths = NDArray[np.bool_]
+
+
+def number(which: Truths) -> int:
+    """How many are true."""
+    return int(np.count_nonzero(which))
+
 
 BINS_OF_DRAIN = 10_000
 """More than a picture can show; a run of a millisecond may drain for a minute."""
@@ -40,9 +47,8 @@ class Grid:
         measured = scenario.duration - warmup
         rough = measured / bins
         magnitude = 10.0 ** math.floor(math.log10(rough))
-        step = next(
-            factor * magnitude for factor in (1, 2, 5, 10) if factor * magnitude >= rough * (1 - 1e-9)
-        )
+        steps = (factor * magnitude for factor in (1, 2, 5, 10))
+        step = next(step for step in steps if step >= rough * (1 - 1e-9))
         count = max(1, round(measured / step))
         width = measured / count
         first = math.ceil(warmup / width - 1e-9)
@@ -84,6 +90,14 @@ class Window:
     def length(self) -> float:
         """In s."""
         return self.end - self.start
+
+    def holds(self, time: Floats) -> Truths:
+        """(n,) whether each time, s, lies in it."""
+        return np.asarray((time >= self.start) & (time < self.end), dtype=np.bool_)
+
+    def of(self, bins: NDArray[Any]) -> NDArray[Any]:
+        """(members,) the sum over its bins of (members, all bins) amounts."""
+        return np.asarray(bins[:, self.first : self.last].sum(axis=1))
 
     def quarters(self, bins: Floats, grid: Grid) -> Floats:
         """(4,) mean amounts in the window's quarters, from (all bins,) integrals of the amount over time."""

@@ -100,8 +100,8 @@ class Histograms(Measurements):
             calls=self.calls,
             tries=self.tries,
             visits=self.visits,
-            busy=self.busy[:, window.first : window.last].sum(axis=1),
-            queued=self.queued[:, window.first : window.last].sum(axis=1),
+            busy=window.of(self.busy),
+            queued=window.of(self.queued),
             ejections=ejections,
         )
 
@@ -120,12 +120,11 @@ class Histograms(Measurements):
         return window.quarters(self.client.present[0], self.grid)
 
     def requested(self, window: Window) -> int:
-        return int(self.client.counts["offered"][0, window.first : window.last].sum())
+        return int(window.of(self.client.counts["offered"])[0])
 
     def visited(self, service: str, window: Window) -> tuple[int, int]:
-        place, bins = self._services().index(service), slice(window.first, window.last)
-        came, ended = (int(self.services.counts[name][place, bins].sum()) for name in ("offered", "ended"))
-        return came, ended
+        place, counts = self._services().index(service), self.services.counts
+        return int(window.of(counts["offered"])[place]), int(window.of(counts["ended"])[place])
 
     def _services(self) -> list[str]:
         return list(dict.fromkeys(service for service, _, _ in self.replicas))

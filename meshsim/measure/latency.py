@@ -24,6 +24,8 @@ QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 LATENCY_KEYS = ("mean", *QUANTILES, "max")
 FEWEST = {key: round(1.0 / (1.0 - quantile)) for key, quantile in QUANTILES.items()}
 """Of fewer latencies a percentile is only the greatest of them: it is neither drawn nor printed."""
+LEAST_BEYOND = 10
+"""With fewer requests beyond it, a percentile is a few slow requests and not a property of the mesh."""
 VERY_LATE = 1e18
 """The latency of what never came, s."""
 ROUNDING = 1e-9
@@ -168,6 +170,11 @@ class Buckets(Latencies):
         )
 
 
+def enough(requests: int, quantile: float) -> bool:
+    """Whether `LEAST_BEYOND` of so many requests lie beyond a percentile."""
+    return requests * (1.0 - quantile) >= LEAST_BEYOND - 1e-6
+
+
 def pool(parts: Sequence[Latencies]) -> Latencies:
     """All latencies of several, all of which are kept in the same way."""
     each = [part for part in parts if isinstance(part, Each)]
@@ -198,9 +205,7 @@ def inflation(values: Floats) -> float:
     deviations = values - values.mean()
     if np.abs(deviations).max() <= ROUNDING * np.abs(values).max():
         return 1.0
-    length = (
-        1 << (2 * len(values) - 1).bit_length()
-    )  # a power of two: other lengths can take a hundred times as long
+    length = 1 << (2 * len(values) - 1).bit_length()  # powers of two are up to a hundred times as fast
     spectrum = np.fft.rfft(deviations, length)
     covariances = np.fft.irfft(spectrum * np.conj(spectrum), length)[: len(values)]
     correlations = covariances / covariances[0]

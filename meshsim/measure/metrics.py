@@ -6,22 +6,15 @@ import math
 from collections.abc import Collection
 
 from meshsim.errors import MeshsimError
-from meshsim.measure.latency import QUANTILES
-from meshsim.measure.summary import HEADLINE, OF_SERVICE, Summary
-from meshsim.scenario.model import CLIENT, Scenario
+from meshsim.measure.latency import LEAST_BEYOND, QUANTILES, enough
+from meshsim.measure.summary import OF_SERVICE, Summary
+from meshsim.scenario.model import CLIENT
 from meshsim.scenario.names import suggestion
 
 USUAL = "latency.mean"
 """The metric that is meant where none is named."""
 COMPARED_OF_SERVICE = ("rate", *OF_SERVICE, "latency.p99")
 """What `compare` shows of each service that both scenarios have."""
-LEAST_BEYOND = 10
-"""With fewer requests beyond it, a percentile is a few slow requests and not a property of the mesh."""
-
-
-def of(scenario: Scenario) -> list[str]:
-    """Every metric that replications of a scenario have an interval of."""
-    return [*HEADLINE, *(f"services.{name}.{key}" for name in scenario.services for key in OF_SERVICE)]
 
 
 def check(metric: str, known: Collection[str]) -> str:
@@ -42,11 +35,6 @@ def supports(summary: Summary, metric: str) -> bool:
     """
     kind, _, key = metric.rpartition(".")
     return key not in QUANTILES or enough(_requests(summary, kind), QUANTILES[key])
-
-
-def enough(requests: int, quantile: float) -> bool:
-    """Whether `LEAST_BEYOND` of so many requests lie beyond a percentile."""
-    return requests * (1.0 - quantile) >= LEAST_BEYOND - 1e-6
 
 
 def _requests(summary: Summary, kind: str) -> int:

@@ -54,30 +54,21 @@ def evaluate(
     has not succeeded, and is later than any that has one; a percentile that falls among such is not known and
     not met. In a `partial` run, which was interrupted, requests without an answer are no failures.
     """
-    return [
-        _judge(
-            objective,
-            services[objective.service],
-            edges.get(f"{CLIENT} -> {objective.service}"),
-            latencies,
-            partial,
-        )
-        for objective in objectives
-    ]
+    found = []
+    for objective in objectives:
+        name = objective.service
+        entry = edges.get(f"{CLIENT} -> {name}")
+        missing = entry.unfinished if entry and not partial else 0
+        answered = latencies(name) if entry else None
+        found.append(_judge(objective, entry or services[name], answered, missing))
+    return found
 
 
 def _judge(
-    objective: Objective,
-    service: ServiceSummary,
-    entry: EdgeSummary | None,
-    latencies: Callable[[str], Latencies],
-    partial: bool,
+    objective: Objective, place: ServiceSummary | EdgeSummary, answered: Latencies | None, missing: int
 ) -> ObjectiveResult:
     given = objective.model_dump(exclude={"service"})
     limits: dict[str, float] = {key: limit for key, limit in given.items() if limit is not None}
-    place = entry or service
-    missing = entry.unfinished if entry and not partial else 0
-    answered = latencies(objective.service) if entry else None
     numbers = _with_missing(answered, missing) if answered is not None and missing else place.latency
     total = place.answered + missing
 
@@ -109,10 +100,8 @@ def _within(limits: dict[str, float], answered: Latencies, missing: int) -> dict
 
 def _with_missing(answered: Latencies, missing: int) -> LatencySummary:
     """Latencies that count what has no answer as infinitely late; None where that shows."""
-    every = answered.with_missing(missing).summary().as_dict()
-    return LatencySummary(
-        **{key: value if (value or 0.0) < VERY_LATE / 1e6 else None for key, value in every.items()}
-    )
+    found = answered.with_missing(missing).summary().as_dict()
+    return LatencySummary(**{key: value for key, value in found.items() if (value or 0.0) < VERY_LATE / 1e6})
 
 
 def meets(key: str, measured: float | None, limit: float) -> bool:

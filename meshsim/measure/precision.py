@@ -1,15 +1,14 @@
 """When there are enough replications: the sequential procedure behind ``--until 1%``.
 
-How many replications an answer needs is not known beforehand, since it depends on how much they differ. So
-make some, look how wide the interval is, and make more until it is narrow enough. The trap: the interval
-is also narrow when the first replications happen to be alike, and who looks after every one stops at the
-first such coincidence, with an interval that misses the truth more often than it says. Three things keep that
-small: no look before `LEAST` replications; few looks, each with a quarter more replications than
-the last, or as many as the spread so far asks for; and Student's t, not the normal distribution.
+How many replications an answer needs depends on how much they differ. So make some, look how wide the
+interval is, and make more until it is narrow enough. The trap: the interval is also narrow when the first
+replications happen to be alike, and who looks after every one stops at the first such coincidence, with an
+interval that misses the truth more often than it says. Three things keep that small: no look before `LEAST`
+replications; few looks, each with a quarter more replications than the last, or as many as the spread so far
+asks for; and Student's t, not the normal distribution.
 
-As the asked precision gets finer the coverage tends to the nominal one, whatever the law of the
-replications (Chow and Robbins). At a finite number it falls a little short:
-docs/guides/comparing.md has what was measured.
+As the asked precision gets finer the coverage tends to the nominal one, whatever the law of the replications
+(Chow and Robbins). At a finite number it falls a little short: docs/guides/comparing.md has the figures.
 
 Source:
     Chow and Robbins, On the asymptotic theory of fixed-width sequential confidence intervals for the mean,
@@ -142,10 +141,9 @@ class Goal:
         quantile = t_quantile(0.5 + interval.confidence / 2.0, count - 1)
         deviation = interval.half_width * math.sqrt(count) / quantile
         forecast = replications_for(wanted, deviation, lambda n: n - 1, interval.confidence)
-        leap = math.floor(LEAP * count) if forecast is None else min(forecast, math.floor(LEAP * count))
-        return Look(
-            count, precision, False, forecast, min(self.at_most, max(math.ceil(GROWTH * count), leap))
-        )
+        leap = math.floor(LEAP * count)
+        to = max(math.ceil(GROWTH * count), leap if forecast is None else min(forecast, leap))
+        return Look(count, precision, False, forecast, min(self.at_most, to))
 
     def describe(self, look: Look, base: str = "the mean") -> str:
         """In a sentence: what was asked and what came of it.
@@ -170,12 +168,5 @@ class Goal:
 
     def reached(self, look: Look) -> Until:
         """The goal and its last look."""
-        return Until(
-            self.metric,
-            self.ratio,
-            self.at_most,
-            look.replications,
-            look.precision,
-            look.reached,
-            look.forecast,
-        )
+        seen = look.replications, look.precision, look.reached, look.forecast
+        return Until(self.metric, self.ratio, self.at_most, *seen)

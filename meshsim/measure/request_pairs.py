@@ -13,37 +13,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 
-from meshsim.measure.grid import Floats, Ints, Truths
+from meshsim.measure.grid import Floats, Ints, Truths, number
 from meshsim.measure.intervals import Interval
-from meshsim.measure.metrics import enough
+from meshsim.measure.latency import enough
 from meshsim.measure.records import Records, Requests
 from meshsim.measure.result import Result
 from meshsim.scenario.model import Scenario
 
 CLOSE = 1e-9
 """Latencies no further apart are the same, s."""
-RESIDUALS = {"p01": 0.01, "p10": 0.1, "p50": 0.5, "p90": 0.9, "p99": 0.99}
+RESIDUALS = (0.01, 0.1, 0.5, 0.9, 0.99)
 
 
 def pairable(a: Scenario, b: Scenario) -> tuple[list[int], list[str]]:
     """The indices of the loads with the same requests in both; and for each other load why it has not."""
     found, reasons = [], []
-    for index in range(max(len(a.load), len(b.load))):
-        if index >= min(len(a.load), len(b.load)):
-            only = "A" if index < len(a.load) else "B"
-            reasons.append(f"load[{index}] is in {only} only, so its requests have no partners.")
-        elif a.load[index] != b.load[index]:
-            reasons.append(
-                f"load[{index}] is not the same in both, so its requests can't be paired one by one."
-            )
-        elif a.load[index].users is not None:
-            reasons.append(
-                f"load[{index}] is closed: its users send when they have their answers, at other times in A"
-                " than in B, so its requests can't be paired one by one."
-            )
+    for index, (one, other) in enumerate(zip_longest(a.load, b.load)):
+        load, single = f"load[{index}]", "so its requests can't be paired one by one."
+        if one is None or other is None:
+            reasons.append(f"{load} is in {'A' if one else 'B'} only, so its requests have no partners.")
+        elif one != other:
+            reasons.append(f"{load} is not the same in both, {single}")
+        elif one.users is not None:
+            when = "its users send when they have their answers, at other times in A than in B"
+            reasons.append(f"{load} is closed: {when}, {single}")
         else:
             found.append(index)
     return found, reasons
@@ -61,9 +58,6 @@ def _paired(a: Records, b: Records, loads: Sequence[int], start: float, end: flo
     begun = a.requests.start[rows]
     inside = (begun >= start) & (begun < end)
     return rows[inside], partners[inside]
-
-
-# ---- how requests fared: A and B --------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -116,18 +110,14 @@ def compare_requests(a: Records, b: Records, loads: Sequence[int], start: float,
     change[np.abs(change) <= CLOSE] = 0.0  # what rounding leaves is no difference, in the mean either
     return RequestPairs(
         count=len(first),
-        rescued=_number(good_b & ~good_a),
-        faster=_number(change < 0.0),
-        same=_number(change == 0.0),
-        slower=_number(change > 0.0),
-        lost=_number(good_a & ~good_b),
-        failed=_number(~good_a & ~good_b),
+        rescued=number(good_b & ~good_a),
+        faster=number(change < 0.0),
+        same=number(change == 0.0),
+        slower=number(change > 0.0),
+        lost=number(good_a & ~good_b),
+        failed=number(~good_a & ~good_b),
         difference=float(change.mean()) if len(change) else None,
     )
-
-
-def _number(which: Truths) -> int:
-    return int(np.count_nonzero(which))
 
 
 def _latencies(requests: Requests, rows: Ints) -> Floats:
@@ -135,9 +125,6 @@ def _latencies(requests: Requests, rows: Ints) -> Floats:
     status = requests.status[rows]
     late = (requests.end - requests.start)[rows]
     return np.where((status > 0) & (status < 400), late, np.inf)
-
-
-# ---- how closely they agree: simulated and live -----------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -197,17 +184,14 @@ class Agreement:
         count, rest = len(self.live), self.residuals
         if not count:
             return AgreementNumbers(0)
+        quantiles = np.quantile(rest, RESIDUALS).tolist() if len(rest) else []
         return AgreementNumbers(
             requests=count,
             status_equal=float(self.same_status.mean()),
             attempts_equal=float(self.same_attempts.mean()),
             p50_error=self._error(0.5),
             p99_error=self._error(0.99),
-            residuals=Residuals(
-                float(rest.mean()), *(float(np.quantile(rest, q)) for q in RESIDUALS.values())
-            )
-            if len(rest)
-            else None,
+            residuals=Residuals(float(rest.mean()), *quantiles) if len(rest) else None,
         )
 
     def _error(self, q: float) -> float | None:

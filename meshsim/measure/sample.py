@@ -7,8 +7,9 @@ fall; the time of workers and waiting rooms follows the clock over the window.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -43,9 +44,7 @@ class Outcomes:
     @classmethod
     def pooled(cls, parts: Sequence[Outcomes]) -> Outcomes:
         """Those of several members together."""
-        reasons: Counter[str] = Counter()
-        for part in parts:
-            reasons.update(part.reasons)
+        reasons = sum((Counter(part.reasons) for part in parts), Counter[str]())
         return cls(
             sum(part.arrived for part in parts),
             sum(part.ok for part in parts),
@@ -56,8 +55,7 @@ class Outcomes:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Tries:
+class Tries(NamedTuple):
     """Attempts that were sent; `originals` have no retry or hedge in their ancestry."""
 
     total: int
@@ -66,14 +64,9 @@ class Tries:
     originals: int
 
     @classmethod
-    def pooled(cls, parts: Sequence[Tries]) -> Tries:
+    def pooled(cls, parts: Iterable[Tries]) -> Tries:
         """All of them."""
-        return cls(
-            sum(part.total for part in parts),
-            sum(part.retries for part in parts),
-            sum(part.hedges for part in parts),
-            sum(part.originals for part in parts),
-        )
+        return cls(*map(sum, zip(*parts, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +104,9 @@ class Sample:
             replicas=samples[0].replicas,
             requests=Outcomes.pooled([sample.requests for sample in samples]),
             ok_latency=pool([sample.ok_latency for sample in samples]),
-            calls=[Outcomes.pooled(parts) for parts in zip(*(each.calls for each in samples), strict=True)],
-            tries=[Tries.pooled(parts) for parts in zip(*(each.tries for each in samples), strict=True)],
-            visits=[Outcomes.pooled(parts) for parts in zip(*(each.visits for each in samples), strict=True)],
+            calls=[*map(Outcomes.pooled, zip(*(each.calls for each in samples), strict=True))],
+            tries=[*map(Tries.pooled, zip(*(each.tries for each in samples), strict=True))],
+            visits=[*map(Outcomes.pooled, zip(*(each.visits for each in samples), strict=True))],
             busy=np.sum([sample.busy for sample in samples], axis=0),
             queued=np.sum([sample.queued for sample in samples], axis=0),
             ejections=np.sum([sample.ejections for sample in samples], axis=0),

@@ -15,7 +15,7 @@ keep a mesh that fails its users stable in this sense.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -72,7 +72,7 @@ def judge(
     if window.length <= 0.0:
         return False
     found = [(record, _piles(record, scenario, window), _cut_off(record, scenario)) for record in records]
-    bad = [(record, piles, cut_off) for record, piles, cut_off in found if piles or cut_off]
+    bad = [each for each in found if each[1] or each[2]]
     if not bad:
         return False
     record, piles, cut_off = bad[0]
@@ -99,9 +99,6 @@ def _cut_off(record: Measurements, scenario: Scenario) -> bool:
     return not record.complete and not interrupted(record, scenario)
 
 
-# ---- what grew --------------------------------------------------------------------------------------
-
-
 def _piles(record: Measurements, scenario: Scenario, window: Window) -> list[Pile]:
     in_flight = record.in_flight(window)
     piles = []
@@ -114,9 +111,6 @@ def _piles(record: Measurements, scenario: Scenario, window: Window) -> list[Pil
     return piles
 
 
-# ---- why --------------------------------------------------------------------------------------------
-
-
 def _last_quarter(record: Measurements, window: Window) -> Window:
     """The end of the measured time, in whole bins: what began late shows there undiluted."""
     first = window.last - max(1, (window.last - window.first) // 4)
@@ -125,31 +119,28 @@ def _last_quarter(record: Measurements, window: Window) -> Window:
 
 def _overloaded(record: Measurements, scenario: Scenario, window: Window) -> str | None:
     """The service that can't keep up: saturated, behind with its answers, and calling no other such one."""
-    behind = {name for name in scenario.services if _behind(record, scenario, name, window)}
-    for name in scenario.services:
-        if name in behind and not behind & set(_below(scenario, name)):
-            return name
-    return None
+    behind = [name for name in scenario.services if _behind(record, scenario, name, window)]
+    return next((name for name in behind if not {*behind} & _below(scenario, name)), None)
 
 
 def _behind(record: Measurements, scenario: Scenario, service: str, window: Window) -> bool:
     workers = sum(each.workers * each.replicas for each in scenario.services[service].deployments().values())
-    busy = record.busy[record.members(service), window.first : window.last].sum()
+    busy = window.of(record.busy[record.members(service)]).sum()
     if workers >= UNLIMITED or busy < BUSY_RATIO * workers * window.length:
         return False
     arrived, answered = record.visited(service, window)
     return arrived - answered > LEAST_RISE_RATIO * arrived
 
 
-def _below(scenario: Scenario, service: str) -> Iterator[str]:
+def _below(scenario: Scenario, service: str) -> set[str]:
     """The services that one calls, directly or through others, without itself."""
     edges, seen, todo = scenario.edges(), {service}, [service]
     while todo:
         caller = todo.pop()
-        for called in (to for come, to in edges if come == caller and to not in seen):
-            seen.add(called)
-            todo.append(called)
-            yield called
+        found = {called for start, called in edges if start == caller} - seen
+        seen |= found
+        todo += found
+    return seen - {service}
 
 
 def _sentence(record: Measurements, late: Window, piles: Sequence[Pile], culprit: str | None) -> str:

@@ -16,7 +16,7 @@ from meshsim.measure.disturbance import LiveConditions
 from meshsim.measure.grid import Window
 from meshsim.measure.histograms import Histograms
 from meshsim.measure.intervals import Interval, interval
-from meshsim.measure.latency import QUANTILES, LatencySummary
+from meshsim.measure.latency import QUANTILES, LatencySummary, enough
 from meshsim.measure.measurements import Measurements
 from meshsim.measure.objectives import ObjectiveResult
 from meshsim.measure.parts import EdgeSummary, ServiceSummary, per
@@ -30,10 +30,7 @@ from meshsim.scenario.model import Scenario
 from meshsim.units import ratio_text
 
 HEADLINE = (
-    "requests.rate",
-    "requests.goodput",
-    "requests.success_ratio",
-    "attempts.amplification",
+    *("requests.rate", "requests.goodput", "requests.success_ratio", "attempts.amplification"),
     *(f"{latencies}.{key}" for latencies in ("latency", "ok_latency") for key in ("mean", *QUANTILES)),
 )
 """What gets a confidence interval, by the path of its keys; and of each service these:"""
@@ -161,16 +158,14 @@ def summarise(
     )
 
 
-# ---- the numbers ------------------------------------------------------------------------------------
-
-
 def _numbers(sample: Sample, scenario: Scenario) -> Numbers:
-    requests = sample.requests
+    requests, tries = sample.requests, Tries.pooled(sample.tries)
+    amplification = per(tries.total, tries.originals)
     return Numbers(
         requests=_requests(requests, sample.time),
         latency=requests.latency.summary(),
         ok_latency=sample.ok_latency.summary(),
-        attempts=_attempts(Tries.pooled(sample.tries)),
+        attempts=AttemptSummary(tries.total, tries.retries, tries.hedges, amplification),
         failures=parts.ranked(requests.reasons),
         services=parts.services(sample, scenario),
         edges=parts.edges(sample),
@@ -191,12 +186,9 @@ def _requests(requests: Outcomes, time: float) -> RequestSummary:
     )
 
 
-def _attempts(tries: Tries) -> AttemptSummary:
-    amplification = per(tries.total, tries.originals)
-    return AttemptSummary(tries.total, tries.retries, tries.hedges, amplification)
-
-
-# ---- intervals --------------------------------------------------------------------------------------
+def metrics_of(scenario: Scenario) -> list[str]:
+    """Every metric that replications of a scenario have an interval of."""
+    return [*HEADLINE, *(f"services.{name}.{key}" for name in scenario.services for key in OF_SERVICE)]
 
 
 def _intervals(samples: Sequence[Sample], scenario: Scenario) -> dict[str, Interval]:
@@ -204,18 +196,13 @@ def _intervals(samples: Sequence[Sample], scenario: Scenario) -> dict[str, Inter
     if len(samples) < 2:
         return {}
     each = [_numbers(sample, scenario) for sample in samples]
-    paths = [*HEADLINE, *(f"services.{name}.{key}" for name in scenario.services for key in OF_SERVICE)]
-    found = {path: [at(numbers, path) for numbers in each] for path in paths}
+    found = {path: [at(numbers, path) for numbers in each] for path in metrics_of(scenario)}
     return {path: interval(values) for path, values in found.items() if None not in values}
-
-
-# ---- notes ------------------------------------------------------------------------------------------
 
 
 def _notes(
     requests: RequestSummary, records: Sequence[Measurements], window: Window, scenario: Scenario
 ) -> list[str]:
-    completed = requests.completed
     notes = []
     if window.end < scenario.duration:
         notes.append(
@@ -232,8 +219,8 @@ def _notes(
             "MSER-5 found no end of the warm-up within half the run: it may be too short, or have no steady"
             " state. Give warmup as a duration."
         )
-    weak = [key for key, quantile in QUANTILES.items() if completed * (1.0 - quantile) < 10.0 - 1e-6]
-    if weak and completed:
+    weak = [key for key, quantile in QUANTILES.items() if not enough(requests.completed, quantile)]
+    if weak and requests.completed:
         notes.append(f"{', '.join(weak)}: fewer than 10 requests lie beyond; run longer or add replications.")
     if any(isinstance(record, Histograms) for record in records):
         notes.append(
