@@ -68,8 +68,7 @@ def difference(metric: str, a: Sequence[float], b: Sequence[float], family: int 
         ValueError: fewer than two pairs, or lengths that differ.
     """
     change = changes(a, b)
-    own = interval(change, CONFIDENCE)
-    spread = statistics.variance(change)
+    own, spread = interval(change, CONFIDENCE), statistics.variance(change)
     alone = statistics.variance(a) + statistics.variance(b)
     return Difference(
         metric=metric,

@@ -76,9 +76,7 @@ class Evidence(Result):
         found = []
         whose = (("the load generator sent", self.load_lag), ("the services acted", self.service_lag))
         for who, lag in whose:
-            if lag is None:
-                continue
-            for key, late, of in (("p50", lag.p50, p50), ("p99", lag.p99, p99)):
+            for key, late, of in (("p50", lag.p50, p50), ("p99", lag.p99, p99)) if lag else ():
                 if late > LATE * of:
                     beside = f"latency {key} {duration_text(of)}"
                     found.append(f"{who} late: lag {key} {duration_text(late)}, {beside}")

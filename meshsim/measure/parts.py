@@ -98,6 +98,11 @@ def per(amount: float, base: float) -> float | None:
     return float(amount) / float(base) if base else None
 
 
+def workers(scenario: Scenario, service: str) -> int:
+    """Of all replicas of a service; at least UNLIMITED without a limit."""
+    return sum(each.workers * each.replicas for each in scenario.services[service].deployments().values())
+
+
 def services(sample: Sample, scenario: Scenario) -> dict[str, ServiceSummary]:
     """What arrived at each service."""
     return {name: _service(sample, scenario, name) for name in scenario.services}

@@ -9,7 +9,7 @@ the four quarters of the measured time,
 
 A queue that is merely busy wanders without a direction, by far less than 2 % of its arrivals; overload by
 a factor r piles up a share 1 - 1/r of them. Overload of less than about 3 % can't be distinguished from
-chance, nor can a pile whose growth some limit has stopped: short waiting rooms, time-outs and closed loads
+chance, nor can a queue whose growth some limit has stopped: short waiting rooms, time-outs and closed loads
 keep a mesh that fails its users stable in this sense.
 """
 
@@ -23,6 +23,7 @@ import numpy as np
 
 from meshsim.measure.grid import Floats, Window
 from meshsim.measure.measurements import Measurements
+from meshsim.measure.parts import workers
 from meshsim.measure.result import Result
 from meshsim.measure.window import interrupted
 from meshsim.scenario.model import Scenario
@@ -124,9 +125,9 @@ def _overloaded(record: Measurements, scenario: Scenario, window: Window) -> str
 
 
 def _behind(record: Measurements, scenario: Scenario, service: str, window: Window) -> bool:
-    workers = sum(each.workers * each.replicas for each in scenario.services[service].deployments().values())
+    slots = workers(scenario, service)
     busy = window.of(record.busy[record.members(service)]).sum()
-    if workers >= UNLIMITED or busy < BUSY_RATIO * workers * window.length:
+    if slots >= UNLIMITED or busy < BUSY_RATIO * slots * window.length:
         return False
     arrived, answered = record.visited(service, window)
     return arrived - answered > LEAST_RISE_RATIO * arrived

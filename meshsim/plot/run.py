@@ -134,10 +134,9 @@ def _title(summary: Summary) -> str:
 def _caption(figure: style.Picture, run: Drawable) -> float:
     """Writes where the picture comes from, and a warning if there is one; returns where the panels end."""
     summary = run.numbers
-    replications = summary.replications
-    several = f" to {summary.seed + replications - 1}" if replications > 1 else ""
+    seeds = style.seeds(summary.seed, summary.replications)
     source = (
-        f"meshsim {summary.version} · engine {summary.engine} · seed {summary.seed}{several}"
+        f"meshsim {summary.version} · engine {summary.engine} · {seeds}"
         f" · measured {summary.measured:g} s of {run.scenario.duration:g} s"
     )
     lines = [source + (" · PARTIAL: interrupted" if summary.partial else "")]

@@ -164,6 +164,11 @@ def say(axes: Axes, text: str) -> None:
     axes.text(0.5, 0.5, text, ha="center", color=INK, fontsize=SIZE + 1, transform=axes.transAxes)
 
 
+def seeds(first: int, count: int) -> str:
+    """Which seeds runs had: ``seed 1 to 10``."""
+    return f"seed {first}" + (f" to {first + count - 1}" if count > 1 else "")
+
+
 def shortened(text: str, longest: int = LONGEST) -> str:
     """A text that fits beside a panel: names that are too long differ at their ends, so the middle goes."""
     if len(text) <= longest:

@@ -53,31 +53,28 @@ def sweep_figure(sweep: DrawableSweep) -> style.Picture:
     scenario = sweep.grid.scenario
     top = style.heading(figure, scenario.name or "sweep", scenario.description)
     bottom = style.caption(figure, _caption(sweep, "" if mapped else "bands" if axis.kind else "bars"))
-    if mapped:
-        _maps(figure, axis, found, sweep, top, bottom)
-    else:
-        _panels(figure, axis, found, sweep, top, bottom)
+    names = ", ".join(others(sweep.grid, axis.key))
+    (_maps if mapped else _panels)(figure, axis, found, names, top, bottom)
     figure.alt = sweep_alt_text(sweep)
     return figure
 
 
 def _panels(
-    figure: style.Picture, axis: Axis, found: Sequence[Line], sweep: DrawableSweep, top: float, bottom: float
+    figure: style.Picture, axis: Axis, found: Sequence[Line], names: str, top: float, bottom: float
 ) -> None:
     below, middle, last = figure.subplots(3, 1, sharex=True, gridspec_kw={"height_ratios": [3, 3, 2]})
-    names = [line.name for line in found] if len(found) > 1 else panels.ranked(found, "busy_mean")
-    right = style.right_of(["goodput", *map(shortened, names)])
+    beside = [line.name for line in found] if len(found) > 1 else panels.ranked(found, "busy_mean")
+    right = style.right_of(["goodput", *map(shortened, beside)])
     figure.subplots_adjust(left=style.LEFT, right=right, top=top, bottom=bottom + 0.02, hspace=0.22)
     axis.dress(last)
-    panels.goodput(below, axis, found, ", ".join(others(sweep.grid, axis.key)))
+    panels.goodput(below, axis, found, names)
     panels.latency(middle, axis, found)
     panels.busiest(last, axis, found)
 
 
 def _maps(
-    figure: style.Picture, axis: Axis, found: Sequence[Line], sweep: DrawableSweep, top: float, bottom: float
+    figure: style.Picture, axis: Axis, found: Sequence[Line], names: str, top: float, bottom: float
 ) -> None:
-    names = ", ".join(others(sweep.grid, axis.key))
     upper, lower = figure.subplots(2, 1, sharex=True)
     longest = max(len(line.name) for line in found)
     left = max(style.LEFT, min(0.5, 0.05 + style.LETTER * longest))
@@ -89,11 +86,10 @@ def _maps(
 
 def _caption(sweep: DrawableSweep, intervals: str) -> list[str]:
     """Where the picture comes from; `intervals` are what shows them, empty for a map, which shows none."""
-    said = sweep.header
-    replications = said.replications
-    seeds = f"seed {said.seed}" + (f" to {said.seed + replications - 1}" if replications > 1 else "")
-    words = [f"meshsim {said.version} · engine {sweep.engine} · {seeds} at each point"]
-    if replications > 1:
+    made = sweep.header
+    seeds = style.seeds(made.seed, made.replications)
+    words = [f"meshsim {made.version} · engine {sweep.engine} · {seeds} at each point"]
+    if made.replications > 1:
         shown = f"medians, {intervals}: {_confidence(sweep)} intervals of the median"
         words.append(shown if intervals else "medians")
     line = " · ".join(words) + (" · PARTIAL: interrupted" if sweep.partial else "")
@@ -142,10 +138,7 @@ def _line_in_words(line: Line, axis: Axis) -> str:
         )
     busy = panels.ranked([line], "utilisation")
     if busy:
-        highest = max(
-            found.median
-            for point in line.points
-            if (found := number(point, busy[0], "utilisation")) is not None
-        )
+        found = [number(point, busy[0], "utilisation") for point in line.points]
+        highest = max(each.median for each in found if each is not None)
         said.append(f"{busy[0]} is busiest, up to {ratio_text(highest)}")
     return ", ".join(said)
