@@ -29,7 +29,7 @@ class Limit(Result):
 
 @dataclass(frozen=True)
 class Amount(Result):
-    """What one of the scenario's loads is: a mean rate per second, or users."""
+    """One of the scenario's loads: a mean rate per second, or users."""
 
     to: str
     rate: float | None = field(default=None, metadata=LEFT_OUT)

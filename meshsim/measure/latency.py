@@ -218,7 +218,7 @@ def inflation(values: Floats) -> float:
 def grouped_quantiles(
     values: Floats, groups: Ints, count: int, quantiles: Sequence[float], times: Ints | None = None
 ) -> Floats:
-    """Quantiles of each of many groups at once.
+    """(q, count) quantiles of each of many groups at once; NaN for a group without values.
 
     Args:
         values: (n,) numbers.
@@ -226,9 +226,6 @@ def grouped_quantiles(
         count: of groups.
         quantiles: (q,) between 0 and 1.
         times: (n,) how often each number counts; None for once.
-
-    Returns:
-        (q, count) quantiles; NaN for a group without values.
     """
     order = np.lexsort((values, groups))
     ordered = values[order]

@@ -60,15 +60,10 @@ class Look:
 
 
 def refuse_limit(at_most: int | None) -> None:
-    """Refuses --at-most without a goal, where it would do nothing.
-
-    Raises:
-        MeshsimError: there is one.
-    """
+    """Refuses --at-most without a goal, where it would do nothing: MeshsimError."""
     if at_most is not None:
-        raise MeshsimError(
-            f"--at-most {at_most} is a limit of --until; add --until 1%, or use --replications"
-        )
+        how = "add --until 1%, or use --replications"
+        raise MeshsimError(f"--at-most {at_most} is a limit of --until; {how}")
 
 
 Looked = Callable[[Look], None]

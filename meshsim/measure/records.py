@@ -50,7 +50,6 @@ class Calls:
         request_start: start of the request it belongs to, s; decides whether it is measured.
         start, end: s; `end` is NaN while unfinished.
         status: 0 while unfinished, -1 for a cancelled call.
-        flag: Envoy's response flags.
         extra: whether a retry or a hedge is among its ancestors.
     """
 
@@ -68,8 +67,7 @@ class Attempts:
     """One row a sent attempt.
 
     Attributes:
-        edge, replica: indices into :attr:`Records.edges` and :attr:`Records.replicas`.
-        kind: index into :data:`KINDS`.
+        edge, replica, kind: indices into `edges` and `replicas` of `Records`, and :data:`KINDS`.
         request_start: as in :class:`Calls`.
         sent: when the caller's proxy sent it, s.
         arrived: when it reached the replica's side of the link, s; NaN if it never did.

@@ -145,10 +145,9 @@ class AgreementNumbers(Result):
 
     Attributes:
         requests: that have an answer in both runs.
-        status_equal, attempts_equal: the share with the same status, with as many attempts.
-        p50_error, p99_error: of the percentiles of all these requests; None where fewer than
-            `LEAST_BEYOND` lie beyond.
-        residuals: of those that ended in the same way after as many attempts; None where there are none.
+        status_equal, attempts_equal: the share with the same status, with the same number of attempts.
+        p50_error, p99_error: of all these; None where fewer than `LEAST_BEYOND` lie beyond.
+        residuals: of those that ended in the same way after the same number of attempts.
     """
 
     requests: int
@@ -170,7 +169,7 @@ class Agreement:
 
     @property
     def same(self) -> Truths:
-        """(n,) whether both ended in the same way after as many attempts."""
+        """(n,) whether both ended in the same way after the same number of attempts."""
         return self.same_status & self.same_attempts
 
     @property

@@ -124,14 +124,10 @@ class Summary(Numbers, _About):
 def summarise(
     records: Sequence[Measurements], scenario: Scenario, *, partial: bool = False, notes: Sequence[str] = ()
 ) -> Summary:
-    """The summary of one run, or of several replications of one scenario.
+    """The summary of one run, or of several replications (with seeds of their own) of one scenario.
 
-    Args:
-        records: at least one; with seeds of their own.
-        scenario: which it was.
-        partial: whether there should have been more of it (it was interrupted); a run that was itself
-            interrupted is partial in any case, and measured up to where it came.
-        notes: sentences to begin the notes with.
+    It is `partial` if there should have been more replications; a run that was itself interrupted is partial
+    in any case, and measured up to where it came. `notes` come first among the notes.
     """
     window = measured(records, scenario)
     partial = partial or any(interrupted(record, scenario) for record in records)

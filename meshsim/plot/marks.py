@@ -65,13 +65,9 @@ def mark_events(panels: Sequence[Axes], events: Sequence[Event], end: float) -> 
 
 
 def mark_window(panels: Sequence[Axes], warmup: float, duration: float, end: float) -> list[Label]:
-    """Hatches the warm-up and the drain on panels that share their time axis; returns their names.
+    """Hatches the warm-up and the drain on panels with a common axis; returns their names.
 
-    Args:
-        panels: see above.
-        warmup: its end, s.
-        duration: when arrivals stop, s.
-        end: of the run, s; may lie beyond the axis.
+    `warmup` ends the warm-up, `duration` the arrivals, and `end` the run, perhaps beyond the axis, s.
     """
     edge = panels[0].get_xlim()[1]
     for axes in panels:

@@ -56,7 +56,7 @@ def run_figure(run: Drawable) -> style.Picture:
     right = style.right_of(names)
     figure.subplots_adjust(left=style.LEFT, right=right, top=top, bottom=bottom, hspace=0.24)
     client = _rows(_series(run), "client")
-    end = _end(run)
+    end = float((run.drawn_columns["time"] + run.drawn_columns["width"]).max())
     shown = min(end, (1.0 + DRAIN_SHOWN_RATIO) * run.scenario.duration)
     panels[0].set_xlim(0.0, shown)
     last = min(end, run.scenario.duration + run.scenario.drain_limit)  # the last bin may reach beyond it
@@ -74,13 +74,15 @@ def run_figure(run: Drawable) -> style.Picture:
 def alt_text(run: Drawable) -> str:
     """The picture in one sentence."""
     summary, client = run.numbers, _rows(_series(run), "client")
-    requests = summary.requests
-    offered, goodput = requests.rate or 0.0, requests.goodput or 0.0
+    offered, goodput = summary.requests.rate or 0.0, summary.requests.goodput or 0.0
     sent = f"the client sends {offered:.4g} requests/s and gets {goodput:.4g} successes/s"
     words = [f"{summary.scenario}: {sent}"]
-    lowest = _within(client["goodput"], client, summary)
-    if lowest is not None:
-        words.append(f"goodput is lowest, {lowest[1]:.3g}/s, at {lowest[0]:.4g} s")
+    inside = (client["time"] >= summary.warmup) & (client["time"] < summary.warmup + summary.measured)
+    if inside.any():
+        lowest = int(np.argmin(np.where(inside, client["goodput"], np.inf)))
+        words.append(
+            f"goodput is lowest, {client['goodput'][lowest]:.3g}/s, at {client['time'][lowest]:.4g} s"
+        )
     if summary.latency.p99 is not None:
         words.append(f"99 % of answers take at most {duration_text(summary.latency.p99)}")
     amplification = _while_requests_come(client)
@@ -101,26 +103,12 @@ def _series(run: Drawable) -> Table:
     return {column: values[keep] for column, values in table.items()}
 
 
-def _end(run: Drawable) -> float:
-    """Where the last bin ends, s."""
-    return float((run.drawn_columns["time"] + run.drawn_columns["width"]).max())
-
-
 def _rows(table: Table, kind: str, name: str | None = None) -> Rows:
     """The rows of a kind, or of one of its members."""
     take = table["kind"] == kind
     if name is not None:
         take &= table["name"] == name
     return {column: values[take] for column, values in table.items()}
-
-
-def _within(values: Values, client: Rows, summary: Summary) -> tuple[float, float] | None:
-    """The time and value of the least one in the measured window."""
-    inside = (client["time"] >= summary.warmup) & (client["time"] < summary.warmup + summary.measured)
-    if not inside.any():
-        return None
-    lowest = int(np.argmin(np.where(inside, values, np.inf)))
-    return float(client["time"][lowest]), float(values[lowest])
 
 
 def _title(summary: Summary) -> str:

@@ -39,11 +39,7 @@ def validate_figure(
 ) -> style.Picture:
     """Tails of theory, simulation and live; residuals of each request; errors as shares of tolerances.
 
-    Args:
-        numbers: of the validation.
-        description: of the scenario.
-        pairs: the requests of both runs, one by one.
-        latencies: of the simulated and of the live run, in order, s.
+    `description` is the scenario's; `latencies` are of the simulated and of the live run, in order, s.
     """
     rows = [row for row in numbers.metrics if row.allowed > 0.0 or row.difference != 0.0]
     height = max(ROW * len(rows), 0.6)
