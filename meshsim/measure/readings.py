@@ -39,7 +39,7 @@ def readings(records: Records, window: Window) -> Readings:
         **_attempts(records, blocks),
         **_failures(records, blocks),
         **_edges(records, blocks),
-        **_shares(records, blocks),
+        **_version_shares(records, blocks),
     }
 
 
@@ -76,7 +76,6 @@ def _attempts(records: Records, blocks: Blocks) -> Readings:
 
 
 def _failures(records: Records, blocks: Blocks) -> Readings:
-    """The client's failures by flag, else status."""
     rows = records.requests
     bad = blocks.window.holds(rows.start) & (rows.status >= 400)
     reasons, start = failure_reasons(rows, bad), rows.start[bad]
@@ -104,8 +103,7 @@ def _edges(records: Records, blocks: Blocks) -> Readings:
     return {metric: Quotient.count(counts) for metric, counts in found.items() if counts.any()}
 
 
-def _shares(records: Records, blocks: Blocks) -> Readings:
-    """What share of a service's attempts each of its versions gets."""
+def _version_shares(records: Records, blocks: Blocks) -> Readings:
     versions: dict[str, dict[str, list[int]]] = {}
     for index, (service, version, _) in enumerate(records.replicas):
         versions.setdefault(service, {}).setdefault(version, []).append(index)

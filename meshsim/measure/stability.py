@@ -96,7 +96,7 @@ def grows(quarters: Floats, arrived: int) -> bool:
 
 
 def _cut_off(record: Measurements, scenario: Scenario) -> bool:
-    """Whether work was left at the drain's limit."""
+    """Whether work was left when time was up."""
     return not record.complete and not interrupted(record, scenario)
 
 

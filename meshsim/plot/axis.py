@@ -128,7 +128,6 @@ def others(grid: Grid, key: str) -> list[str]:
 
 
 def _name(rest: Sequence[tuple[str, object]]) -> str:
-    """A line's name: the values of the other keys."""
     return ", ".join(shortened(value) for _, value in rest)
 
 

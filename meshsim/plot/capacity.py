@@ -74,7 +74,6 @@ class _Axis:
 
 
 def _limit(axes: Axes, limit: results.Limit, place: int, points: Points, x: _Axis) -> None:
-    """One limit: what was measured at each load, and what is asked."""
     values = [point.measured[place] for point in points]
     known = [value for value in values if value is not None]
     if limit.key == "success":
@@ -128,7 +127,6 @@ def _mark_found(axes: Axes, part: results.LargestLoad, x: _Axis) -> None:
 
 
 def _sentence(found: results.CapacityNumbers, part: results.LargestLoad) -> str:
-    """What was found, in a sentence."""
     words = (
         part.meets and f"{part.meets.label} meets the objectives",
         part.misses and f"{part.misses.label} misses them",

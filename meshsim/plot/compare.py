@@ -55,7 +55,6 @@ def alt_text(numbers: ComparisonNumbers, rows: Sequence[forest.Row]) -> str:
 
 
 def _source(numbers: ComparisonNumbers) -> list[str]:
-    """Where the picture comes from, in lines."""
     seeds = numbers.seeds
     source = (
         f"meshsim {numbers.version} · engine {numbers.engine} · {len(seeds)} pairs of runs,"
@@ -87,7 +86,6 @@ def _tails(axes: Axes, waiting: Sequence[Curve]) -> None:
 
 
 def _name(axes: Axes, ends: Sequence[tuple[float, float]]) -> None:
-    """Writes A and B at the ends of their lines."""
     looks = zip("AB", style.LINES, ends, strict=False)
     style.name_lines(axes, [style.LineEnd(name, *end, look["color"]) for name, look, end in looks])
 

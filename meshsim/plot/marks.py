@@ -81,7 +81,6 @@ def mark_window(panels: Sequence[Axes], warmup: float, duration: float, end: flo
 
 
 def _hatch(panels: Sequence[Axes], left: float, right: float) -> None:
-    """Marks time that is not measured."""
     for axes in panels:
         axes.axvspan(left, right, facecolor="none", edgecolor="#E0E0E0", hatch="///", linewidth=0, zorder=0)
 

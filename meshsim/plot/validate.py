@@ -42,8 +42,7 @@ def validate_figure(
     `description` is the scenario's; `latencies` are of the simulated and of the live run, in order, s.
     """
     rows = [row for row in numbers.metrics if row.allowed > 0.0 or row.difference != 0.0]
-    height = max(ROW * len(rows), 0.6)
-    said = _under_the_title(numbers, description)
+    height, said = max(ROW * len(rows), 0.6), _under_the_title(numbers, description)
     head = HEAD + LINE * len(said)
     figure = style.Picture(figsize=(10.0, height + head + 4.5), dpi=style.DPI)
     inch = 1.0 / figure.get_figheight()
@@ -100,7 +99,6 @@ def _heading(figure: style.Picture, numbers: ValidationNumbers, said: list[str])
 
 
 def _source(numbers: ValidationNumbers) -> str:
-    """Where the picture comes from."""
     means = [each.mean for each in numbers.overhead.values()]
     overhead = dict.fromkeys((duration_text(min(means)), duration_text(max(means))))
     return (
@@ -137,18 +135,16 @@ def _tails(axes: Axes, numbers: ValidationNumbers, curves: tuple[Floats, Floats]
 
 
 def _theory(numbers: ValidationNumbers) -> tuple[bool, list[tuple[float, float]]]:
-    """Whether theory is exact; and the percentiles that it knows: latency, s, and the share beyond."""
+    """Whether theory is exact, and the percentiles it knows: (latency, s; share beyond)."""
     known = {each.metric: each for each in numbers.theory if each.kind != "bound"}
     found = [(known[f"latency.{key}"], 1.0 - q) for key, q in QUANTILES.items() if f"latency.{key}" in known]
     return all(each.kind == "exact" for each, _ in found), [(each.value, beyond) for each, beyond in found]
 
 
 def _residuals(axes: Axes, pairs: Agreement) -> None:
-    """Live minus simulated latency of each request, by its simulated latency, with bands of percentiles."""
     style.tidy(axes, "live - simulated latency of each request, ms")
     x, y = pairs.simulated[pairs.same], 1e3 * pairs.residuals
-    positive = x > 0.0
-    x, y = x[positive], y[positive]
+    x, y = x[x > 0.0], y[x > 0.0]
     if len(x) < 2 * BANDS:
         axes.set(xticks=[], yticks=[])
         style.say(axes, "too few requests are paired")
@@ -172,7 +168,6 @@ def _residuals(axes: Axes, pairs: Agreement) -> None:
 
 
 def _errors(axes: Axes, rows: Sequence[Metric]) -> None:
-    """Each number's error as a share of its tolerance."""
     style.tidy(axes, "error as a share of its tolerance; the shaded range passes", lines=False)
     axes.axvspan(-1.0, 1.0, color="#E8F3EE", linewidth=0)
     axes.axvline(0.0, color=style.INK, linewidth=0.8)
@@ -196,7 +191,6 @@ def _errors(axes: Axes, rows: Sequence[Metric]) -> None:
 
 
 def _error_text(row: Metric) -> str:
-    """Error and tolerance of a number in words."""
     if row.error is None or row.tolerance is None:
         return f"{row.difference:+.3g}, tolerance {row.allowed:.3g}"
     return f"{change_text(row.error)}, tolerance {ratio_text(row.tolerance)}"
