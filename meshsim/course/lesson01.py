@@ -1,8 +1,7 @@
 """Lesson 01, the smart socket: its prediction, its puzzle and the checks of its exercises.
 
-A check takes whatever the student has written, of any type, and returns a text: ``01a: right ...`` or
-``01a: not yet ...`` with a hint. It judges what the exercise asks for, by running it, and knows no answer
-that could be looked up in the notebook.
+A check takes what the student wrote, of any type, and returns ``01a: right ...`` or ``01a: not yet ...`` with
+a hint. It judges by running it, and knows no answer that could be looked up in the notebook.
 """
 
 from __future__ import annotations
@@ -36,12 +35,7 @@ PLANES = ("app", "data plane", "control plane")
 
 
 def compared(prediction: object, runs: Mapping[str, Run]) -> pd.DataFrame:
-    """What was predicted beside what is seen.
-
-    Args:
-        prediction: the student's, by question.
-        runs: by socket.
-    """
+    """What was predicted, by question, beside what is seen, by socket."""
     import pandas as pd  # noqa: PLC0415 - slow to import
 
     sidecar = runs["sidecar"]
@@ -112,12 +106,7 @@ def _called(case: tuple[int, float, int]) -> str:
 
 
 def check_lines(app: str, answer: object) -> str:
-    """01b: whether policies mend a bad week, in time, and with no more retries than that takes.
-
-    Args:
-        app: the lesson's scenario.
-        answer: the student's lines, to be added to it.
-    """
+    """01b: whether policies mend a bad week, in time, and with no more retries than that takes."""
     if not isinstance(answer, str):
         return f'01b: not yet: MINE has to be text, between """ and """, not {type(answer).__name__}'
     try:
@@ -184,7 +173,6 @@ def _one_less_will_do(mine: Scenario, dumb: Mapping[str, float]) -> bool:
 
 
 def _one_less(policy: Policy) -> Iterator[Policy]:
-    """The policy with one retry less, and with one hedge less."""
     if (tried := policy.retries) is not None and tried.attempts > 0:
         yield policy.model_copy(update={"retries": tried.model_copy(update={"attempts": tried.attempts - 1})})
     if (hedge := policy.hedge) is not None:
@@ -196,12 +184,7 @@ def _one_less(policy: Policy) -> Iterator[Policy]:
 
 
 def dashboards(app: str, push: str) -> dict[str, Run]:
-    """01c: three runs of the app; in each the same lines are pushed at 10 s, and something is wrong.
-
-    Args:
-        app: the lesson's scenario.
-        push: the event that pushes.
-    """
+    """01c: three runs of the app; in each the same lines are pushed at 10 s, and something is wrong."""
     release = push.replace("events:", "events:\n  - {at: 18s, service: parts, errors: 60%}")
     rise = [{"at": "0s", "rate": "60/s"}, {"at": "18s", "rate": "135/s"}]
     changes: dict[str, tuple[str, dict[str, Any]]] = {

@@ -34,7 +34,9 @@ def build(scenario: model.Scenario, seed: int, clock: Clock, custom: Custom) -> 
     _add_links(mesh, topology)
     for proxy in topology.proxies:
         station = _station(clock, scenario.mesh, in_path=proxy.in_path)
-        mesh.proxies.append(Proxy(clock, recorder, mesh.tracer, mesh.network, proxy.number, seed, station))
+        mesh.proxies.append(
+            Proxy(clock, recorder, mesh.tracer, mesh.network, proxy.number, seed, station, proxy.shared)
+        )
     _add_replicas(mesh, topology)
     proxies = [ConfiguredProxy(proxy, topology, custom) for proxy in mesh.proxies]
     Events(topology, clock, replicas=mesh.replicas, links=mesh.links, proxies=proxies).schedule()

@@ -15,12 +15,7 @@ from meshsim.scenario.model import Scenario
 def goal(
     scenario: Scenario, until: str | float | None, metric: str | None, replications: int, at_most: int | None
 ) -> Goal | None:
-    """What to stop at, if that was asked for; see `meshsim.lab.run.run`.
-
-    Raises:
-        MeshsimError: it is none, or the scenario has no such metric; or there are a metric or a limit
-            without one.
-    """
+    """What to stop at, if asked for (see `meshsim.lab.run.run`); MeshsimError if it can't be used."""
     if until is not None:
         return Goal.of(
             until, metrics.check(metric or metrics.USUAL, metrics_of(scenario)), replications, at_most
@@ -38,22 +33,10 @@ def grow(
     more: Callable[[int], bool],
     looked: Looked | None,
 ) -> tuple[Look | None, bool]:
-    """Adds replications until the goal is reached, or their limit, or Ctrl-C.
+    """Adds replications to `records` by `more` until the goal, their limit, or Ctrl-C.
 
-    Args:
-        goal: when to stop.
-        scenario: that runs.
-        records: of the replications so far, none yet; `more` appends to them.
-        more: adds replications up to a number, and says whether Ctrl-C kept it from that.
-        looked: called with each look.
-
-    Returns:
-        The last look, None if there were never two replications to look at; and whether Ctrl-C came before
-        the end.
-
-    Raises:
-        MeshsimError: the metric is a percentile that a replication is too short for, or does not exist in
-            every replication.
+    Returns the last look, None with fewer than two replications; and whether Ctrl-C came before the end.
+    MeshsimError: the metric is a percentile that a replication is too short for, or missing in one.
     """
     cut_short = False
     for number in range(1, goal.least + 1):

@@ -18,13 +18,7 @@ from meshsim.scenario.overrides import Overrides
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """One file.
-
-    Attributes:
-        file: as it was named or found.
-        facts: what is in it, as `meshsim check --json` has it; empty if something is wrong.
-        problems: what.
-    """
+    """One file: its `facts` as `meshsim check --json` has them, empty if there are `problems`."""
 
     file: str
     facts: dict[str, Any]

@@ -16,14 +16,7 @@ from meshsim.scenario.model import CLIENT
 
 @dataclass(frozen=True)
 class Digest:
-    """One point.
-
-    Attributes:
-        point: its number.
-        replications: how many of it are finished.
-        unstable: in how many of them work was left undone faster than it was done.
-        numbers: the median of each number, by service (the client is one) and column.
-    """
+    """One point: finished replications, how many are `unstable`, and medians by service and column."""
 
     point: int
     replications: int

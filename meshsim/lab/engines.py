@@ -37,11 +37,7 @@ def engine(
     retry_rules: Mapping[str, RetryRuleFactory] | None = None,
     processes: Sequence[UserProcess] = (),
 ) -> Engine:
-    """The engine of a name, imported only when it is wanted, with the user's own parts in it.
-
-    Raises:
-        MeshsimError: there is none of that name, or it takes no such parts.
-    """
+    """The engine of a name, imported only when wanted, with the user's own parts; else MeshsimError."""
     if name not in NAMES:
         raise MeshsimError(f"no engine {name!r}; choose one of {', '.join(NAMES)}")
     if name == "auto":

@@ -29,26 +29,17 @@ Writer = Callable[[BinaryIO], object]
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """In a file's place: it is not written this time, and what an earlier run has left of it is removed.
-
-    Attributes:
-        mark: only a file that holds these bytes is ours; the user's own of the same name stays.
-    """
+    """In a file's place: removes what an earlier run has left of it, if it holds the bytes `mark`."""
 
     mark: bytes
 
 
 @orderly()
 def prepare(folder: str | Path, option: str = "--out", *, scenarios: Iterable[str] = ()) -> Path:
-    """Makes the folder and proves, before anything is computed, that files can be written there.
+    """Makes the folder and proves that files can be saved there, before any run; else MeshsimError.
 
-    Args:
-        folder: made if missing.
-        option: which gave it, for the message.
-        scenarios: which of `RESULTS` will be written; one that is there and of no results is the user's.
-
-    Raises:
-        MeshsimError: they can't; nothing of the run would be kept.
+    `option` is which gave it, for the message; `scenarios` are those of `RESULTS` to come: one that is there
+    and belongs to no results is the user's.
     """
     path = Path(folder)
     test = path / f".meshsim-{os.getpid()}.part"
@@ -73,18 +64,7 @@ def prepare(folder: str | Path, option: str = "--out", *, scenarios: Iterable[st
 
 @orderly()
 def write(folder: Path, files: Mapping[str, Writer | Stale]) -> list[Path]:
-    """Writes files, all or none: each under a temporary name first, put in place when every one is whole.
-
-    Args:
-        folder: must exist.
-        files: by name.
-
-    Returns:
-        Where they are.
-
-    Raises:
-        MeshsimError: the disk is full, or whatever else kept a file from being written.
-    """
+    """Saves files by name, all or none: under temporary names first, put in place when every one is whole."""
     writers = {name: content for name, content in files.items() if not isinstance(content, Stale)}
     parts = {folder / name: folder / f".{name}.{os.getpid()}.part" for name in writers}
     target = folder
@@ -108,11 +88,6 @@ def write(folder: Path, files: Mapping[str, Writer | Stale]) -> list[Path]:
 
 
 def _remove(files: Mapping[Path, Stale]) -> None:
-    """Removes what an earlier run has left.
-
-    Raises:
-        MeshsimError: one can't be removed.
-    """
     for path, stale in files.items():
         try:
             if path.is_file() and stale.mark in path.read_bytes():
@@ -148,12 +123,7 @@ def named_writers(scenario: Scenario) -> dict[str, Writer]:
 
 
 def parquet_writer(table: Table, metadata: Mapping[str, str] | None = None) -> Writer:
-    """Of a Parquet file; NaN becomes null.
-
-    Args:
-        table: its columns.
-        metadata: what the file says of itself.
-    """
+    """Writer of a Parquet file of columns, with metadata; NaN becomes null."""
 
     def write_table(out: BinaryIO) -> None:
         import pyarrow.parquet as pq  # noqa: PLC0415 - slow to import
@@ -180,7 +150,6 @@ def csv_writer(table: Table) -> Writer:
 
 
 def _arrow(table: Table, metadata: Mapping[str, str] | None = None) -> Any:
-    """A table as Arrow's."""
     import pyarrow as pa  # noqa: PLC0415 - slow to import
 
     columns = []

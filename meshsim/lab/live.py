@@ -21,6 +21,7 @@ from meshsim.live.launch import LiveMesh, Options, Progress
 from meshsim.live.machine import Usage
 from meshsim.live.merge import Ending, Keys, Merged, merge
 from meshsim.live.ports import own_address
+from meshsim.live.understood import refuse_unknown
 from meshsim.measure.disturbance import BUSY, Lag, LiveConditions, MachineUse
 from meshsim.measure.parts import ServiceSummary
 from meshsim.measure.summary import summarise
@@ -42,11 +43,7 @@ Watch = Callable[[LiveMesh], None]
 
 @dataclass(frozen=True, repr=False)
 class LiveRun(Run):
-    """What came of a scenario that was run live.
-
-    Attributes:
-        keys: of each request, in order of arrival; the same request of a simulation has the same.
-    """
+    """The result of a live run; `keys` of requests, in order of arrival, are those of the same simulation."""
 
     keys: Keys
 
@@ -130,21 +127,7 @@ def serve_live(
 ) -> None:
     """Runs a scenario's mesh without its load, for clients from outside, until Ctrl-C or SIGTERM.
 
-    Args:
-        scenario: a file's path (``-`` for standard input), or a scenario that is already loaded.
-        proxy: ``meshsim`` or ``envoy``.
-        seed: of the draws; None takes the scenario's.
-        overrides: as of :func:`run_live`.
-        access_log: folder for the proxies' access logs; None writes none.
-        host: address that everybody listens on.
-        roles: where the class of each role is, for those who have their own.
-        progress: called with what is being done, in words.
-        ready: is called once, when the mesh serves.
-        watch: is called twice a second with the running mesh.
-
-    Raises:
-        ScenarioError: the scenario can't be used.
-        MeshsimError: another argument can't; a process could not be started, or died.
+    The arguments and errors are those of `run_live`; `ready` is called once, when the mesh serves.
     """
     chosen = seeded(load(scenario, overrides), seed)
     options = options_of(chosen, proxy, host, access_log, roles, load=False)
@@ -181,12 +164,12 @@ def options_of(
 ) -> Options:
     """How the mesh is run, its folder for access logs made.
 
-    Raises:
-        MeshsimError: there is no such proxy, nothing can be written there, the address is somebody else's, or
-            memory does not bear so many processes.
+    MeshsimError: there is no such proxy, the folder can't be used, the address is somebody else's, memory
+    does not bear so many processes, or a live mesh can't do what the scenario says of `mesh`.
     """
     if proxy not in PROXIES:
         raise MeshsimError(f"no proxy {proxy!r}; choose {' or '.join(PROXIES)}")
+    refuse_unknown(scenario)
     memory.check_live(scenario, proxy)
     log = None if access_log is None else files.prepare(access_log, option="--access-log")
     options = Options(proxy=proxy, load=load, keep=load, access_log=log, host=own_address(host))

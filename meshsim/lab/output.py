@@ -31,12 +31,12 @@ PICTURE_MARK = b"meshsim"
 
 
 class OutputOptions(TypedDict, total=False):
-    """How results are written.
+    """How results are saved.
 
     Attributes:
         formats: of pictures: ``"png"`` (if not given), ``"svg"`` and ``"pdf"``, in a list or by comma.
         dpi: dots per inch of pictures, 20 to 600; 100 if not given.
-        csv: whether to write each table as CSV too, with the same columns and every digit.
+        csv: whether to save each table as CSV too, with the same columns and every digit.
     """
 
     formats: str | Sequence[str]
@@ -53,11 +53,7 @@ class Output:
     csv: bool
 
     def tables(self, **tables: Table | tuple[str, ...]) -> Written:
-        """The files of tables, each by its name without an ending.
-
-        Args:
-            tables: the names of its columns only, where there is none this time.
-        """
+        """The files of tables, by name without an ending; only column names of one not there this time."""
         found: Written = {}
         for name, table in tables.items():
             found[f"{name}.parquet"] = (
@@ -85,15 +81,7 @@ class Output:
 
 
 def output(options: OutputOptions, *, saved: bool = True) -> Output:
-    """The options, checked; to be asked before long work begins.
-
-    Args:
-        options: as the caller gave them.
-        saved: whether anything is going to be written.
-
-    Raises:
-        MeshsimError: one can't be used, or has no effect because nothing is written.
-    """
+    """The options, checked before long work; MeshsimError if one can't be used, or nothing is `saved`."""
     if options and not saved:
         raise MeshsimError("formats, dpi and csv are of files, and none are written; give a folder with out")
     unknown = set(options) - OutputOptions.__optional_keys__

@@ -50,13 +50,7 @@ DRAWN_REQUESTS = 125
 
 @dataclass(frozen=True, repr=False)
 class Run:
-    """What came of a scenario.
-
-    Attributes:
-        scenario: that ran, overrides and seed included.
-        records: of each replication, rows or histograms.
-        numbers: of all replications together.
-    """
+    """The result of a scenario (overrides and seed included): `records` by replication, `numbers` of all."""
 
     scenario: Scenario
     records: list[Measurements]
@@ -144,19 +138,10 @@ class Run:
         return run_figure(self)
 
     def save(self, folder: str | Path, **options: Unpack[OutputOptions]) -> list[Path]:
-        """Writes summary, requests, series, spans, picture, the scenario as it ran and the files it names.
+        """Saves summary, requests, series, spans, picture, the scenario as it ran and its files: all or none.
 
         A run that kept histograms has no requests and spans; files of an earlier run with such are removed.
-
-        Args:
-            folder: made if missing.
-            options: `formats`, `dpi` and `csv`, see `meshsim.lab.output.OutputOptions`.
-
-        Returns:
-            The files.
-
-        Raises:
-            MeshsimError: they can't be written; then none of them is.
+        The options are those of `meshsim.lab.output.OutputOptions`. MeshsimError if the files can't be saved.
         """
         form, path = output(options), files.prepare(folder, scenarios=files.RUN)
         return files.write(
@@ -305,7 +290,6 @@ def _run(
 
 
 def _with(overrides: Overrides, key: str, value: str) -> Overrides:
-    """The overrides and one more."""
     return {**overrides, key: value} if isinstance(overrides, Mapping) else [*overrides, f"{key}={value}"]
 
 
@@ -319,11 +303,7 @@ def _notes(scenario: Scenario, simulate: Engine) -> list[str]:
 
 
 def first_seed(seed: int, replications: int) -> int:
-    """The seed, checked together with the number of replications that count on from it.
-
-    Raises:
-        MeshsimError: there are none, or too many for the seed.
-    """
+    """The seed, checked together with the number of replications that count on from it."""
     if replications < 1:
         raise MeshsimError(f"{replications} replications make no run; ask for at least 1")
     if not 0 <= seed <= SEED_LIMIT - replications:
@@ -339,16 +319,9 @@ def _replicate(
     stop: Interrupt,
     to: int,
 ) -> bool:
-    """Adds replications up to a number of them; says whether Ctrl-C kept some of their time from it.
+    """Adds replications to `records` up to `to` of them; says whether Ctrl-C kept some of their time from it.
 
-    Args:
-        simulate: one run.
-        scenario: to run.
-        records: of the replications so far; more are appended. One that was cut short is left out, unless it
-            is all there is.
-        progress: called with how far it is.
-        stop: whether Ctrl-C was pressed.
-        to: how many replications to have.
+    One that was cut short is left out, unless it is all there is.
     """
     while len(records) < to and not (stop.pressed and records):  # something there must be
         number = len(records)
@@ -371,8 +344,7 @@ def _watched(progress: Progress | None, stop: Interrupt, number: int, scenario: 
     def report(now: float) -> None:
         if progress is not None:
             progress(number * scenario.duration + min(now, scenario.duration))
-        if stop.pressed:
-            raise KeyboardInterrupt
+        stop.check()
 
     return report
 

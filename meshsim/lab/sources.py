@@ -26,13 +26,7 @@ OWN = frozenset(Scenario.model_fields) - {SERVICES, "name", "description", "sche
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file to be read as a scenario.
-
-    Attributes:
-        file: as the user would name it; ``-`` for standard input.
-        name: unlike that of any other, for a folder of its results.
-        wrong: why there is nothing to read, where that is known already; else empty.
-    """
+    """A file to be read as a scenario, with a unique `name` for results; `wrong` is why not, if known."""
 
     file: str
     name: str
@@ -48,15 +42,11 @@ class Skipped:
 
 
 def sources(paths: Sequence[str | Path], out: str | Path | None = None) -> tuple[list[Source], list[Skipped]]:
-    """Finds scenario files: those that are named, and those in folders that are, however deep.
+    """Finds scenario files, those named and those in named folders, however deep; and what was skipped.
 
-    Args:
-        paths: files are taken as they are; of folders, the files ending in .yaml or .yml that look like
-            scenarios, in order of their names. Folders whose names begin with a dot are left out.
-        out: the folder for results, which is left out too.
-
-    Returns:
-        The files, each once, and what was skipped.
+    Files are taken as they are; of folders, those ending in .yaml or .yml that look like scenarios, in order
+    of their names. Folders whose names begin with a dot are left out, and so is `out`, the folder for
+    results.
     """
     found: dict[str, Source] = {}
     skipped: dict[str, Skipped] = {}
@@ -90,7 +80,6 @@ def sources(paths: Sequence[str | Path], out: str | Path | None = None) -> tuple
 
 
 def _resolved(file: str) -> str:
-    """Which file it is, by whatever name."""
     try:
         return file if file == STDIN else os.path.realpath(file)
     except ValueError:  # a NUL, or a character that no file's name can have
@@ -98,11 +87,7 @@ def _resolved(file: str) -> str:
 
 
 def read(source: Source, overrides: Overrides = ()) -> Scenario:
-    """Reads a file that was found.
-
-    Raises:
-        ScenarioError: it can't be used.
-    """
+    """Reads a file that was found; ScenarioError if it can't be used."""
     if source.wrong:
         raise ScenarioError([Problem(source.file, 0, "", source.wrong)])
     return load(source.file, overrides)

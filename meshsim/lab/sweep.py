@@ -48,14 +48,10 @@ class Workers(Protocol):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Sweep:
-    """What came of a sweep.
+    """The result of a sweep.
 
-    Attributes:
-        grid: the points.
-        header: which sweep it is: seed, replications, engine, version.
-        columns: the tidy table (`meshsim.lab.tidy.table`) as numpy columns.
-        computed: how many runs were made this time.
-        resumed: how many were in the folder already.
+    `header` is seed, replications, engine and version; `columns` is the tidy table (`meshsim.lab.tidy.table`)
+    as numpy columns; `computed` runs were made this time, `resumed` were in the folder already.
     """
 
     grid: Grid
@@ -111,23 +107,14 @@ class Sweep:
         return sweep_figure(self)
 
     def save(self, folder: str | Path, **options: Unpack[OutputOptions]) -> list[Path]:
-        """Writes the table and the picture; a later sweep into the folder takes them up.
+        """Saves the table and the picture, both or neither; a later sweep into the folder takes them up.
 
-        Args:
-            folder: made if missing.
-            options: `formats`, `dpi` and `csv`, see `meshsim.lab.output.OutputOptions`.
-
-        Returns:
-            The files.
-
-        Raises:
-            MeshsimError: they can't be written; then neither is.
+        The options are those of `meshsim.lab.output.OutputOptions`. MeshsimError if the files can't be saved.
         """
         beside = self._beside(output(options), drawn=self.runs > 0)
         return journal.save(files.prepare(folder), self.columns, self.header, beside)
 
     def _beside(self, form: Output, *, drawn: bool) -> Written:
-        """What is written beside the table."""
         return {
             **form.csv_of("sweep", self.columns),
             **form.pictures(sweep=self.plot() if drawn else None),
@@ -234,7 +221,6 @@ def _refusal(refusals: Sequence[MeshsimError], done: Sweep, out: str | Path | No
 
 
 def _book(out: str | Path | None, said: Header, fresh: bool) -> Memory:
-    """What keeps finished runs."""
     return Memory() if out is None else Journal(out, said, fresh=fresh)
 
 

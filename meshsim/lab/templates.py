@@ -24,11 +24,7 @@ def templates() -> dict[str, str]:
 
 
 def text(template: str, name: str) -> str:
-    """A template's text, as the scenario of a name.
-
-    Raises:
-        MeshsimError: there is no such template.
-    """
+    """A template's text, as the scenario of a name; MeshsimError if there is no such template."""
     names = [file.stem for file in FOLDER.glob("*.yaml")]
     if template not in names:
         raise MeshsimError(f"no template {shown(template)}; choose {listed(sorted(names))}")
@@ -37,18 +33,9 @@ def text(template: str, name: str) -> str:
 
 
 def start(name: str, template: str = DEFAULT, *, force: bool = False) -> Path:
-    """Writes a scenario to start from.
+    """Saves a scenario to start from as `name`, which may have a folder in front; `force` replaces one.
 
-    Args:
-        name: of the scenario, and of its file without the ending; may have a folder before it.
-        template: what it is made from.
-        force: whether to write over a file that is there.
-
-    Returns:
-        The file.
-
-    Raises:
-        MeshsimError: the name or template is no good, the file is there already, or can't be written.
+    MeshsimError: the name or template is no good, the file is there already, or can't be saved.
     """
     path = Path(name)
     stem = path.stem if path.suffix in ENDINGS else path.name

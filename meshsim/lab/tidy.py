@@ -49,13 +49,9 @@ COLUMNS = ("point", "replication", "seed", *WORDS, *TRUTHS, *COUNTS, *NUMBERS)
 
 
 def rows(summary: Summary) -> list[Row]:
-    """The rows of one run: the client's first, then each service's in order of the scenario.
+    """The rows of one replication: the client's first, then each service's in order of the scenario.
 
-    Args:
-        summary: of a single replication.
-
-    Returns:
-        The values by column, without the point's own; what does not exist is None or left out.
+    Values by column, without the point's own; what does not exist is None or left out.
     """
     shared = {"seed": summary.seed, "engine": summary.engine, "unstable": bool(summary.unstable)}
     return [
@@ -95,14 +91,9 @@ def _service(part: ServiceSummary, measured: float) -> Row:
 def table(grid: Grid, runs: Mapping[Run, Sequence[Row]]) -> Table:
     """The rows of many runs as columns: ordered by point and replication, however they came.
 
-    Args:
-        grid: what was varied.
-        runs: the rows of each.
-
-    Returns:
-        A column each varied key, then `COLUMNS`, then one each kind of failure that there was. Durations are
-        in s, rates per s, percentages as shares; a key whose values are not all numbers is text. Counts are
-        int64, other numbers float64 with NaN for what does not exist.
+    A column each varied key, then `COLUMNS`, then one each kind of failure that there was. Durations are in
+    s, rates per s, percentages as shares; a key whose values are not all numbers is text. Counts are int64,
+    other numbers float64 with NaN for what does not exist.
     """
     ordered = [(run, row) for run in sorted(runs) for row in runs[run]]
     places = np.array([run[0] for run, _ in ordered], dtype=np.int64)
@@ -132,12 +123,7 @@ def _numbers(values: Iterable[float | None]) -> NDArray[np.float64]:
 
 
 def column(values: Sequence[object], each: Sequence[object]) -> NDArray[Any]:
-    """Values of a key as a table has them.
-
-    Args:
-        values: all that the key takes; they decide what kind of column it is.
-        each: those to convert.
-    """
+    """Values `each` of a key as a table has them; all `values` it takes decide what kind of column it is."""
     if not kind(values):
         return np.array([text(value) for value in each], dtype=str)
     if all(isinstance(value, int) for value in values):

@@ -57,11 +57,8 @@ class Spec:
     Attributes:
         role: ``proxy``, ``service`` or ``load``.
         id: such as ``frontend/0``; a proxy has that of its replica.
-        scenario: all of it.
-        seed: of the run.
         host: the address to listen on.
         keep: whether rows are wanted in the end.
-        access_log: file of a proxy's access log; None for none.
         context: name of the header by which calls are known, a secret of the run (`meshsim.live.context`).
     """
 
@@ -76,7 +73,7 @@ class Spec:
 
     @classmethod
     def of(cls, message: Message) -> Spec:
-        """The spec of the launcher's first line."""
+        """The launcher's first line."""
         log = message["access_log"]
         return cls(
             role=message["role"],
@@ -125,8 +122,6 @@ class Role:
     """What a child does; proxies, services and load generators are made of it.
 
     Attributes:
-        loop: the kind of event loop it runs on.
-        spec: who it is.
         done: set when all its work is over; None for those who serve until they are stopped.
     """
 
@@ -328,11 +323,7 @@ def role_class(place: str) -> type[Role]:
 
 
 def main(roles: Mapping[str, str] = ROLES) -> None:
-    """Lives one child's life on standard input and output.
-
-    Args:
-        roles: where the class of each role is.
-    """
+    """Lives one child's life on standard input and output."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     channel = private_channel()

@@ -18,13 +18,9 @@ from meshsim.scenario.topology import Replica
 
 
 def environment(place: Replica, app: Address, listeners: Listeners, services: list[str]) -> dict[str, str]:
-    """The environment of a replica's program.
+    """The environment of a replica's program, which shall listen at `app`.
 
-    Args:
-        place: which replica.
-        app: where it shall listen.
-        listeners: its proxy's.
-        services: of the scenario, by whose names it may call through the HTTP proxy.
+    The `services` of the scenario it may call by their names through the HTTP proxy.
     """
     live = place.deployment.live
     assert live is not None, "a place with a program"

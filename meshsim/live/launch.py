@@ -48,14 +48,12 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a mesh is run.
+    """How a mesh is run: behind which `proxy` (``meshsim`` or ``envoy``), and where it listens.
 
     Attributes:
-        proxy: ``meshsim`` or ``envoy``.
         load: whether the scenario's load is sent; otherwise the mesh only serves.
         keep: whether rows are kept.
         access_log: folder for the proxies' access logs.
-        host: address that everybody listens on.
         roles: where the class of each role is.
     """
 
@@ -71,7 +69,6 @@ class LiveMesh:
     """The processes of one run; a context manager, with whose end they end.
 
     Attributes:
-        topology: who is in it.
         listeners: of every proxy, by id; ``client/0`` is the client's.
         apps: where every replica's application listens, by id.
         base: scenario time 0 on the monotonic clock, s.
@@ -126,10 +123,10 @@ class LiveMesh:
     # ---- starting -----------------------------------------------------------------------------------
 
     def launch(self) -> None:
-        """Starts everything; returns when everybody is ready.
+        """Starts everything; returns when every process is ready.
 
         Raises:
-            MeshsimError: somebody died or was not ready in time.
+            MeshsimError: a process ended or was not ready in time.
         """
         own = [place for place in self.topology.replicas if place.deployment.live is None]
         self._progress(f"starting {len(self.topology.replicas)} replicas with their proxies")
@@ -148,11 +145,6 @@ class LiveMesh:
         self._await("ready", self._connect())
 
     def _chosen_proxies(self) -> Proxies:
-        """The proxies of the kind that is wanted.
-
-        Raises:
-            MeshsimError: there is no such kind, or it can't do what the scenario asks.
-        """
         kind, host = self.options.proxy, self.options.host
         if kind == "meshsim":
             return MeshsimProxies(self.topology, host, self._fork)
@@ -171,19 +163,11 @@ class LiveMesh:
         if len(self._members) % PROGRESS_EVERY == 0:
             self._progress(f"started {len(self._members):,} processes")
         log = self.options.access_log if role == "proxy" else None
-        member.send(
-            {
-                "role": role,
-                "id": id_,
-                "scenario": self._text,
-                "folder": str(self.keeper.folder),  # of the files that its text names
-                "seed": self.seed,
-                "host": self.options.host,
-                "keep": self.options.keep,
-                "context": self._context,
-                "access_log": None if log is None else str(log.absolute() / f"{file_name(id_)}.jsonl"),
-            }
-        )
+        folder = str(self.keeper.folder)  # of the files that the scenario's text names
+        spec = {"role": role, "id": id_, "scenario": self._text, "folder": folder, "seed": self.seed}
+        spec |= {"host": self.options.host, "keep": self.options.keep, "context": self._context}
+        spec["access_log"] = None if log is None else str(log.absolute() / f"{file_name(id_)}.jsonl")
+        member.send(spec)
         return member
 
     def _find_apps(self, heard: Mapping[Process, Message]) -> dict[str, Address]:
@@ -243,7 +227,7 @@ class LiveMesh:
         """Watches for so long, or until the load is done.
 
         Raises:
-            MeshsimError: somebody has died.
+            MeshsimError: a process has ended.
         """
         until = time.monotonic() + seconds
         while not self.done and (left := until - time.monotonic()) > 0.0:
@@ -256,14 +240,10 @@ class LiveMesh:
         return [*members, *self.proxies.snapshot().values()]
 
     def settle(self, seconds: float, enough: Callable[[], bool] = lambda: False) -> bool:
-        """Waits until nobody reports work under way; whether that came true.
-
-        Args:
-            seconds: to wait at most.
-            enough: whether to wait no longer.
+        """Waits, for `seconds` or until `enough`, for all work to be over; whether it is.
 
         Raises:
-            MeshsimError: somebody has died.
+            MeshsimError: a process has ended.
         """
         began = time.monotonic()
         while time.monotonic() - began < seconds and not enough():
@@ -278,10 +258,10 @@ class LiveMesh:
         return False
 
     def handle(self, timeout: float) -> None:
-        """Takes note of what is said within a time, s; returns after it, or sooner if anything was said.
+        """Handles the next message that comes within `timeout` s, if any.
 
         Raises:
-            MeshsimError: somebody has died.
+            MeshsimError: a process has ended.
         """
         try:
             process, message = self.keeper.events.get(timeout=max(timeout, 0.0))
@@ -333,10 +313,10 @@ class LiveMesh:
     # ---- ending -------------------------------------------------------------------------------------
 
     def stop(self) -> dict[tuple[str, str], Mapping[str, NDArray[Any]]]:
-        """Ends everybody; what each has recorded, by (role, id).
+        """Ends every process; what each has recorded, by (role, id).
 
         Raises:
-            MeshsimError: somebody has died.
+            MeshsimError: a process has ended before.
         """
         self._progress("collecting")
         for member in self._members.values():

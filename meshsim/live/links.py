@@ -20,10 +20,8 @@ RESEND = 1
 class Crossing(Event):
     """One message on its way, sent again where it is lost.
 
-    Args:
-        purposes: of the draws for its latency and its loss.
-        arrive: called when it is there.
-        give_up: called when the connection is given up instead.
+    `arrive` is called when it is there, `give_up` when the connection is aborted instead; `purposes` are of
+    the draws for its latency and its loss.
 
     Attributes:
         lost: whether it is waiting to be sent again.

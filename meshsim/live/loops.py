@@ -21,10 +21,7 @@ class Alarm(Protocol):
     """Calls one function when a time has come."""
 
     def set(self, when: float) -> None:
-        """Rings at `when` of `time.monotonic`, s, as soon as the loop runs if that has passed.
-
-        An alarm has one time: a new one replaces it.
-        """
+        """Rings at `when` of `time.monotonic`, s, or at once if that is past; replaces the one set before."""
 
     def cancel(self) -> None:
         """Does not ring, until it is set again."""
@@ -34,11 +31,7 @@ class Alarm(Protocol):
 
 
 def new_loop(kind: Kind) -> asyncio.AbstractEventLoop:
-    """An event loop.
-
-    Args:
-        kind: ``fast`` is uvloop where it is installed; ``precise`` keeps times to about 0.1 ms on Linux.
-    """
+    """``fast`` is uvloop where it is installed; ``precise`` keeps times to about 0.1 ms on Linux."""
     timerfd.wake_promptly()
     if kind == "fast":
         try:

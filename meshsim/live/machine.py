@@ -12,13 +12,7 @@ IDLE, IO_WAIT, STEAL, GUEST = 3, 4, 7, 8
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Of all cores since the start, in ticks.
-
-    Attributes:
-        total: of time that there was.
-        idle: of it, what nobody used.
-        stolen: of it, what other virtual machines had.
-    """
+    """Time of all cores since the start, in ticks; `stolen` is what other virtual machines had."""
 
     total: int
     idle: int

@@ -76,7 +76,6 @@ class Merged:
     """A live run.
 
     Attributes:
-        records: as an engine leaves them.
         keys: of each request, in order, by which it is paired with the same one of a simulation.
         lag: how much later than meant requests were sent, s.
         timer_lag: how much later than meant the services' timers woke them, s.
@@ -91,14 +90,9 @@ class Merged:
 def merge(
     scenario: Scenario, seed: int, engine: str, parts: Mapping[tuple[str, str], Rows], ending: Ending
 ) -> Merged:
-    """Puts a run together.
+    """Puts a run of `engine` (``live`` or ``envoy``) together from what each process has recorded.
 
-    Args:
-        scenario: that ran.
-        seed: of the run.
-        engine: what ran it: ``live``, or ``envoy``.
-        parts: what each process has recorded, by role and id.
-        ending: how it ended.
+    `parts` has that by role and id.
     """
     topology = Topology(scenario)
     replicas = topology.labels

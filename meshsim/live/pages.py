@@ -25,11 +25,7 @@ from meshsim.scenario.topology import Replica
 
 
 class PageTransport(SocketTransport):
-    """Asks for a page, an attempt.
-
-    Args:
-        names: of the service that is called, by number of the edge.
-        context_name: of the header that says whose a call is.
+    """Asks for a page, an attempt; `names` are those of the services called, by number of the edge.
 
     Attributes:
         request_keys: of client requests, by their rows; for who numbers them.

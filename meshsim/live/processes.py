@@ -49,7 +49,6 @@ class Process:
     Attributes:
         name: for messages, such as ``the proxy of frontend/0``.
         pid: its id, and that of its process group.
-        log: what it printed.
         code: how it ended, the negative number of the signal that ended it; None while it lives.
     """
 
@@ -127,9 +126,6 @@ class Member(Process):
 
         NOTE: one thread reads them all: NumPy reads a header with `ast.literal_eval`, which fails where
         another thread is at the same (CPython gh-106905).
-
-        Args:
-            payload: as it came with the word ``rows``.
 
         Raises:
             MeshsimError: that is no .npz.
@@ -214,11 +210,7 @@ class Keeper:
         return not self._reader.is_alive() or self._process.poll() is not None
 
     def insist(self) -> None:
-        """Sees that it is there, and so its folder.
-
-        Raises:
-            MeshsimError: it has ended.
-        """
+        """Raises `MeshsimError` if it has ended, and its folder with it."""
         if self.gone:
             raise MeshsimError(GONE)
 
@@ -255,13 +247,7 @@ class Keeper:
     def run(
         self, name: str, command: Sequence[str], env: Mapping[str, str], folder: Path | None = None
     ) -> Process:
-        """A program, in a session of its own.
-
-        Args:
-            name: for messages.
-            command: the program and its arguments.
-            env: its whole environment.
-            folder: where it runs; None is where we do.
+        """A program, in a session of its own, with `env` as its whole environment; `name` is for messages.
 
         Raises:
             MeshsimError: it can't be started.

@@ -37,6 +37,21 @@ class Listeners:
     admin: Address | None
     urls: dict[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def on(
+        cls,
+        host: str,
+        inbound: int | None,
+        outbound: int | None,
+        urls: Mapping[str, int],
+        admin: int | None = None,
+    ) -> Listeners:
+        """The listeners on these ports of a host."""
+        inner, outer, admin_address = (
+            None if port is None else (host, port) for port in (inbound, outbound, admin)
+        )
+        return cls(inner, outer, admin_address, {name: url(host, port) for name, port in urls.items()})
+
 
 class Proxies(ABC):
     """One proxy for each replica and the client, of one kind.
@@ -55,11 +70,7 @@ class Proxies(ABC):
 
     @abstractmethod
     def open(self, heard: Heard) -> dict[str, Listeners]:
-        """Where each proxy listens, by id; returns when they do.
-
-        Args:
-            heard: what those who listen have said.
-        """
+        """Where each proxy listens, by id; returns when they do."""
 
     @abstractmethod
     def connect(self, apps: Mapping[str, Address], replicas: Mapping[str, Address]) -> Sequence[Member]:
@@ -81,11 +92,7 @@ class Proxies(ABC):
         return {}
 
     def collect(self, base: float) -> Mapping[str, Rows]:
-        """Ends proxies that are no members; what each has recorded, by id.
-
-        Args:
-            base: scenario time 0 on the monotonic clock, s.
-        """
+        """Ends proxies that are no members; what each has recorded, by id. `base` is as of `start`."""
         return {}
 
     def close(self) -> None:  # noqa: B027 - members end with the keeper
@@ -107,16 +114,7 @@ class MeshsimProxies(Proxies):
         return list(self._members.values())
 
     def open(self, heard: Heard) -> dict[str, Listeners]:
-        return {id_: self._listeners(heard[member]) for id_, member in self._members.items()}
-
-    def _listeners(self, said: Message) -> Listeners:
-        def address(port: int | None) -> Address | None:
-            return None if port is None else (self._host, port)
-
-        urls = {service: url(self._host, port) for service, port in said["urls"].items()}
-        return Listeners(
-            address(said["inbound"]), address(said["outbound"]), address(said.get("admin")), urls
-        )
+        return {id_: Listeners.on(self._host, **heard[member]) for id_, member in self._members.items()}
 
     def connect(self, apps: Mapping[str, Address], replicas: Mapping[str, Address]) -> Sequence[Member]:
         for id_, member in self._members.items():

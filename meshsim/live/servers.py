@@ -26,11 +26,7 @@ AGAIN = 0.05
 
 
 class Listening:
-    """One listening socket.
-
-    Attributes:
-        port: where.
-    """
+    """One listening socket."""
 
     def __init__(self, handler: Handler, limits: Limits | None = None) -> None:
         self.handler = handler
@@ -42,11 +38,7 @@ class Listening:
         self._keeping: socket.socket | None = None
 
     async def open(self, host: str, port: int = 0) -> int:
-        """Listens; returns the port.
-
-        Raises:
-            OSError: the address can't be had.
-        """
+        """Listens; returns the port, or raises `OSError`."""
         loop = asyncio.get_running_loop()
         self.host = host
         if self._keeping is None and sys.platform == "linux":
@@ -61,7 +53,7 @@ class Listening:
         return self.port
 
     def close(self) -> None:
-        """Refuses connections from here on, and gives the port back."""
+        """As `refuse`, and gives the port back."""
         self.refuse()
         if self._keeping is not None:
             self._keeping.close()
@@ -95,11 +87,7 @@ class Listening:
 
 
 def bound(family: int, address: tuple[Any, ...]) -> socket.socket:
-    """A socket that does nothing but be bound.
-
-    Raises:
-        OSError: the address can't be had.
-    """
+    """A socket that does nothing but be bound; an `OSError` names the address."""
     found = socket.socket(family)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -90,11 +90,7 @@ def edge_report(edges: dict[str, Message]) -> Message:
 
 
 def by_edge(reports: Iterable[Mapping[str, Any]]) -> dict[str, EdgeCounts]:
-    """The sum of what proxies report, by edge.
-
-    Args:
-        reports: each with ``edges``: the message of each edge, by ``"a -> b"``.
-    """
+    """The sum of what proxies report, by edge (``"a -> b"``)."""
     found: dict[str, list[EdgeCounts]] = {}
     for report in reports:
         for edge, message in report.get("edges", {}).items():

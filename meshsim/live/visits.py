@@ -21,7 +21,7 @@ class Visits:
         self._status = array("q")
 
     def add(self, key: Key, arrived: float, answered: float, status: int) -> None:
-        """One more."""
+        """Adds a row."""
         self._key.append(key)
         self._arrived.append(arrived)
         self._answered.append(answered)

@@ -32,6 +32,7 @@ class Proxy:
         number: 0 is the client's.
         key: of its draws.
         station: what a pass through it waits for.
+        shared: whether several replicas are behind it.
         routes: by number of the edge.
     """
 
@@ -40,7 +41,7 @@ class Proxy:
 
     def __init__(
         self, clock: Clock, recorder: Recorder, tracer: Tracer, transport: Transport, number: int, seed: int,
-        station: Station,
+        station: Station, shared: bool = False,
     ) -> None:  # fmt: skip
         self.clock = clock
         self.recorder = recorder
@@ -49,11 +50,13 @@ class Proxy:
         self.number = number
         self.key = proxy_key(seed, number)
         self.station = station
+        self.shared = shared
         self.routes = {}
 
     def stop(self) -> None:
-        """It goes down with its replica: whatever is inside is lost."""
-        self.station.drop()
+        """Its replica goes down, and it with it, if it has no other: whatever is inside is lost."""
+        if not self.shared:
+            self.station.drop()
 
 
 @final

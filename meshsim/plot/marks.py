@@ -32,7 +32,6 @@ class Label(NamedTuple):
 
 def describe(event: Event) -> str:
     """An event in a few words: ``catalog 5x slower``."""
-    where = event.service or event.replica or event.link or event.node or ""
     slow = event.slow or 1.0
     words = (
         event.slow is not None and (f"{slow:g}x slower" if slow >= 1 else f"{1 / slow:g}x faster"),
@@ -42,7 +41,7 @@ def describe(event: Event) -> str:
         event.loss is not None and f"{ratio_text(event.loss)} loss",
         event.set and "set " + ", ".join(key.removeprefix("policies.") for key in event.set),
     )
-    return f"{where} {', '.join(word for word in words if word)}".strip()
+    return f"{event.target} {', '.join(word for word in words if word)}".strip()
 
 
 def mark_events(panels: Sequence[Axes], events: Sequence[Event], end: float) -> list[Label]:

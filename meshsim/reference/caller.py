@@ -1,4 +1,4 @@
-"""One who calls: the client, or a replica. Each has its own state of everything, as real sidecars do."""
+"""A proxy, and those who call through it: the client, or replicas. Its state is its own."""
 
 from __future__ import annotations
 
@@ -13,48 +13,50 @@ from meshsim.reference.station import Sidecar
 from meshsim.reference.tables import CallRow, RequestRow
 from meshsim.reference.upstream import Upstream
 from meshsim.scenario.model import CLIENT, Scenario
-from meshsim.scenario.topology import Proxy
+from meshsim.scenario.topology import Proxy, Topology
 
 
 class Caller:
-    """A caller instance and its proxy.
+    """What calls through one proxy.
 
     Attributes:
-        service: what it is an instance of.
-        key: of its proxy's draws.
-        upstreams: what it knows of the services it calls.
+        proxy: whose calls it makes.
+        key: of its draws.
+        upstreams: what it knows of the services it calls, by edge.
         version: of its policies: when they were pushed, s, and the event's number; -1 for those of the start.
     """
 
-    def __init__(self, run: Run, proxy: Proxy, service: str) -> None:
+    def __init__(self, run: Run, proxy: Proxy) -> None:
         self.run = run
-        self.service = service
+        self.proxy = proxy
         self.key = derive(derive(run.seed, PROXIES), proxy.number)
         self.sidecar = Sidecar(run.clock, run.scenario.mesh.proxy if proxy.in_path else None)
-        self.upstreams: dict[str, Upstream] = {}
+        self.upstreams: dict[tuple[str, str], Upstream] = {}
         self.version: tuple[float, int] = (-1.0, -1)
 
     def connect(
-        self, links: Mapping[tuple[str, str], Link], replicas: Mapping[str, Sequence[Server]]
+        self,
+        topology: Topology,
+        links: Mapping[tuple[str, str], Link],
+        replicas: Mapping[str, Sequence[Server]],
     ) -> None:
         """Get to know the services it calls, once all exist."""
-        for number, ((caller, service), link) in enumerate(links.items()):
-            if caller == self.service:
-                policy = self.run.scenario.policy(caller, service)
-                self.upstreams[service] = Upstream(
-                    self.run, self.key, number, link, policy, replicas[service]
-                )
+        for number, edge in topology.edges_of(self.proxy):
+            policy = self.run.scenario.policy(*edge)
+            self.upstreams[edge] = Upstream(
+                self.run, self.key, number, links[edge], policy, replicas[edge[1]]
+            )
 
-    def call(self, service: str, key: Key, request: RequestRow, *, extra: bool) -> Call:
+    def call(self, edge: tuple[str, str], key: Key, request: RequestRow, *, extra: bool) -> Call:
         """Begin a call."""
-        upstream = self.upstreams[service]
+        upstream = self.upstreams[edge]
         row = CallRow(request, upstream.edge, self.run.clock.now, extra)
-        return Call(self.run, self.sidecar, upstream, key, row, by_client=self.service == CLIENT)
+        return Call(self.run, self.sidecar, upstream, key, row, by_client=edge[0] == CLIENT)
 
     def push(self, scenario: Scenario, version: tuple[float, int]) -> None:
         """Take the policies of a scenario, unless newer ones overtook them."""
         if version <= self.version:
             return
         self.version = version
-        for service, upstream in self.upstreams.items():
-            upstream.push(scenario.policy(self.service, service))
+        for edge, upstream in self.upstreams.items():
+            upstream.push(scenario.policy(*edge))

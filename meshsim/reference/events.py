@@ -79,8 +79,9 @@ class Events:
     def _disconnect(self, replica: Replica) -> None:
         """All callers lose their connections to a replica."""
         for caller in self.callers:
-            if replica.caller.service in caller.upstreams:
-                caller.upstreams[replica.caller.service].lose(replica)
+            for (_, service), upstream in caller.upstreams.items():
+                if service == replica.service:
+                    upstream.lose(replica)
 
     def _push(self, number: int) -> None:
         """The control plane sends new policies; they reach each proxy in its own time, some at once."""

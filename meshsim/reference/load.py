@@ -91,12 +91,13 @@ def arrivals(load: Load, key: Key, until: float) -> Iterator[float]:
     else:
         pieces = iter([Piece(0.0, inf, load.rate or 0.0)])
     early = takewhile(lambda piece: piece.start < until, pieces)
-    yield from _due(early, _gaps(load.arrivals.kind == "constant", key))
+    yield from _due(early, _gaps(load.arrivals.kind, key))
 
 
-def _gaps(constant: bool, key: Key) -> Iterator[float]:
+def _gaps(kind: str, key: Key) -> Iterator[float]:
+    assert kind in ("poisson", "mmpp", "constant"), kind
     for n in count():
-        yield 1.0 if constant else -log1p(-u01(derive(key, n), GAP))
+        yield 1.0 if kind == "constant" else -log1p(-u01(derive(key, n), GAP))
 
 
 def _due(pieces: Iterator[Piece], gaps: Iterator[float]) -> Iterator[float]:

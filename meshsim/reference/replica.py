@@ -23,7 +23,8 @@ from meshsim.reference.clock import Steps
 from meshsim.reference.cluster import Answer, Try
 from meshsim.reference.modifiers import Factor, Share
 from meshsim.reference.station import Levels, Station
-from meshsim.scenario.model import CallStep, Deployment, SleepStep
+from meshsim.scenario import topology
+from meshsim.scenario.model import CallStep, SleepStep
 
 DOWN = "down"
 
@@ -63,17 +64,19 @@ class Replica:
 
     Attributes:
         index: from 0, in order of the file.
-        caller: it, as one who calls others; its sidecar serves both ways.
+        service, version: what it is an instance of.
+        caller: the proxy that makes its calls; its sidecar serves both ways.
         slower: factor on the service times that start now.
         errors: share of attempts that it fails by itself.
         outages: the events that hold it down.
         held: attempts that arrived and are not answered, in order of arrival.
     """
 
-    def __init__(self, index: int, version: str, deployment: Deployment, caller: Caller) -> None:
-        self.index = index
-        self.version = version
-        self.deployment = deployment
+    def __init__(self, place: topology.Replica, caller: Caller) -> None:
+        self.index = place.number
+        self.service = place.service
+        self.version = place.version
+        self.deployment = deployment = place.deployment
         self.caller = caller
         self.clock = caller.run.clock
         self.did = caller.run.did
@@ -183,7 +186,7 @@ class Replica:
 
     def _call(self, visit: Visit, step: CallStep, key: int) -> Call:
         attempt = visit.attempt
-        call = self.caller.call(step.call, key, attempt.request, extra=attempt.extra)
+        call = self.caller.call((self.service, step.call), key, attempt.request, extra=attempt.extra)
         visit.calls.append(call)
         return call
 
@@ -209,7 +212,8 @@ class Replica:
     def go_down(self, event: int) -> None:
         """Lose all that is held, if it was up until now."""
         self.outages.add(event)
-        self.caller.sidecar.restart()
+        if not self.caller.proxy.shared:
+            self.caller.sidecar.restart()
         self.station = Station(self.clock, self.deployment.workers, self.levels)
         for visit in list(self.held.values()):
             self.did["lost when down"] += 1

@@ -29,7 +29,7 @@ class World:
         did: how often each mechanism acted.
         links: by (caller, service).
         replicas: by id, in order of the file.
-        callers: the client, then all replicas.
+        callers: by number of the proxy; the client first.
     """
 
     def __init__(self, scenario: Scenario, seed: int) -> None:
@@ -37,17 +37,15 @@ class World:
         self.did = run.did
         self.topology = topology = Topology(scenario)
         self.links = {edge: Link(run, scenario.link(*edge)) for edge in topology.edges}
-        self.client = Caller(run, topology.proxies[0], CLIENT)
+        self.callers = [Caller(run, proxy) for proxy in topology.proxies]
         self.replicas: dict[str, Replica] = {}
         services: dict[str, list[Replica]] = {service: [] for service in scenario.services}
         for place in topology.replicas:
-            caller = Caller(run, topology.proxy_of(place), place.service)
-            replica = Replica(place.number, place.version, place.deployment, caller)
+            replica = Replica(place, self.callers[topology.proxy_of(place).number])
             self.replicas[place.name] = replica
             services[place.service].append(replica)
-        self.callers = [self.client, *(replica.caller for replica in self.replicas.values())]
         for caller in self.callers:
-            caller.connect(self.links, services)
+            caller.connect(topology, self.links, services)
 
     def run(self, progress: Callable[[float], None] | None = None) -> bool:
         """Run to the end; True if nothing is left to do then."""
@@ -68,7 +66,7 @@ class World:
         """A request of the client begins now; the process ends with its answer."""
         request = RequestRow(index, load.priority, self._shared.clock.now)
         self._shared.tables.requests.append(request)
-        return self.client.call(load.to, key, request, extra=False).process
+        return self.callers[0].call((CLIENT, load.to), key, request, extra=False).process
 
     def records(self, *, complete: bool, interrupted: bool) -> Records:
         """All that is known at the end."""

@@ -49,6 +49,10 @@ def workload(replica: Replica, topology: Topology) -> Workload:
     )
 
 
+RANDOM_GAPS = {"poisson": True, "mmpp": True, "constant": False}
+"""Of open loads with a rate: whether the gaps between arrivals are random."""
+
+
 def sources(client: Client, route: Route, seed: int, number: int, load: model.Load) -> Iterator[Source]:
     """What sends the requests of one load, which is number `number` of the file."""
     key = random.derive(seed, number)
@@ -58,7 +62,7 @@ def sources(client: Client, route: Route, seed: int, number: int, load: model.Lo
     elif load.arrivals.trace is not None:
         yield TraceLoad(client, route, number, key, load.priority, list(load.arrivals.trace.times))
     else:
-        random_gaps = load.arrivals.kind != "constant"
+        random_gaps = RANDOM_GAPS[load.arrivals.kind]
         yield RateLoad(
             client, route, number, key, load.priority, intensity(load, key, client.until), random_gaps
         )

@@ -58,6 +58,11 @@ class Proxy:
     in_path: bool
 
     @property
+    def shared(self) -> bool:
+        """Whether it outlives each of its replicas."""
+        return len(self.replicas) > 1
+
+    @property
     def callers(self) -> set[str]:
         """Whose calls it makes: services, or the client."""
         return {replica.service for replica in self.replicas} or {CLIENT}

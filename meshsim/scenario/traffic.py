@@ -100,6 +100,11 @@ class Event(Model):
     loss: Ratio | None = None
     set: Annotated[dict[str, Any], AfterValidator(copy.deepcopy)] = Field(default_factory=dict)
 
+    @property
+    def target(self) -> str:
+        """What it affects; nothing by name for a push."""
+        return self.service or self.replica or self.link or ""
+
 
 class Objective(Model):
     """What must hold for the requests to a service: latencies at most, success at least."""

@@ -1,12 +1,4 @@
-"""Many scenario files at once: run, judged, put into one table.
-
-=============  ===================================================================================
-`run`          the verb: finds the files, runs them in the pool, keeps each one's results
-`entry`        what came of one file
-`result`       what came of all: the table, JSON, verdicts for JUnit
-`sheets`       the same for people
-=============  ===================================================================================
-"""
+"""Many scenario files at once: `files` runs them, `entry` is one's result, `result` all of them."""
 
 from meshsim.lab.batch.entry import Entry
 from meshsim.lab.batch.files import batch

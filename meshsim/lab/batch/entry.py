@@ -14,16 +14,10 @@ OK, MISSED, REFUSED, UNFINISHED = "ok", "missed", "refused", "unfinished"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What came of one file.
+    """The result of one file.
 
-    Attributes:
-        file: as it was named or found.
-        name: of the folder of its results.
-        status: ``ok``; ``missed``, an objective; ``refused``: the file can't be used, the run not be made, or
-            its results not be written; ``unfinished``: Ctrl-C came first.
-        seconds: that the run took.
-        numbers: of the run; None where there are none.
-        problems: why it was refused.
+    `status` is ``ok``; ``missed``, an objective; ``refused``: the file can't be used, the run not be made, or
+    its results not be saved (`problems` says why); ``unfinished``: Ctrl-C came first.
     """
 
     file: str

@@ -128,7 +128,6 @@ def _fill(
 
 
 def _refused(entry: Entry, why: str, seconds: float) -> Entry:
-    """The entry of a file whose run could not be made, or its results not be written."""
     return replace(
         entry,
         status=REFUSED,
@@ -148,13 +147,7 @@ class _Made:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """Makes a scenario's run and writes its results, in whatever process it is sent to.
-
-    Attributes:
-        replications: of it.
-        folders: for its results, by the task's number; empty if none are to be written.
-        options: in which forms.
-    """
+    """Makes a scenario's run and saves its results, in any process; `folders` is by the task's number."""
 
     replications: int
     folders: Mapping[int, Path]

@@ -25,7 +25,7 @@ from meshsim.measure.table import Table, frame
 if TYPE_CHECKING:
     import pandas as pd
 
-TOLD = (
+REPORTED = (
     "scenario", "engine", "seed", "replications", "measured", "requests", "latency", "ok_latency", "attempts",
     "failures", "objectives", "unstable", "notes",
 )  # fmt: skip
@@ -51,13 +51,7 @@ COLUMNS: dict[str, type] = {
 
 @dataclass(frozen=True)
 class Batch:
-    """What came of many scenario files.
-
-    Attributes:
-        entries: one a file, in their order.
-        skipped: YAML files in the folders that are no scenarios.
-        folder: of the results; None if none were asked for.
-    """
+    """The results of many scenario files, in their order; `skipped` are YAML files that are no scenarios."""
 
     entries: list[Entry]
     skipped: list[Skipped]
@@ -103,7 +97,7 @@ class Batch:
             "problems": [asdict(problem) for problem in entry.problems],
             "summary": None
             if entry.numbers is None
-            else {key: plain(getattr(entry.numbers, key)) for key in TOLD},
+            else {key: plain(getattr(entry.numbers, key)) for key in REPORTED},
         }
 
     def suites(self) -> list[junit.Suite]:
@@ -111,15 +105,7 @@ class Batch:
         return [junit.Suite(entry.file, list(_cases(entry))) for entry in self.entries]
 
     def save(self, folder: str | Path, **options: Unpack[OutputOptions]) -> list[Path]:
-        """Writes `batch.json` and the table; the runs' own results are written as they finish.
-
-        Args:
-            folder: made if missing.
-            options: `csv`, for the table as CSV too.
-
-        Raises:
-            MeshsimError: they can't be written.
-        """
+        """Saves `batch.json` and the table (as CSV too with `csv`); MeshsimError if that fails."""
         content = {
             "batch.json": files.json_writer(self.as_dict()),
             **output(options).tables(batch=self.columns),
@@ -131,7 +117,6 @@ class Batch:
 
 
 def _row(entry: Entry) -> dict[str, Any]:
-    """An entry's values by column."""
     summary = entry.numbers
     found: dict[str, Any] = {
         name: np.nan if kind is float else -1 if name == "seed" else kind() for name, kind in COLUMNS.items()
@@ -152,7 +137,6 @@ def _row(entry: Entry) -> dict[str, Any]:
 
 
 def _cases(entry: Entry) -> Iterator[junit.Case]:
-    """The verdicts on a file."""
     error = "\n".join(map(str, entry.problems))
     if entry.status == UNFINISHED:
         error = "not run: the batch was interrupted"

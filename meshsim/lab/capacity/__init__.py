@@ -1,13 +1,9 @@
 """How much a mesh carries: the verb ``capacity``.
 
-Four questions, answered by the same means. *How much load* can come before an objective is missed? *How few
-replicas* meet the objectives at the scenario's own load? Where is *the knee*, beyond which more load buys
-mostly waiting? And below which load does the mesh *recover* from what its events do to it?
-
-`study` asks them one after the other. A candidate is a load (`scaling`) or a number of replicas (`pools`);
-`objectives` and `recovery` say what one run of it shows; `largest_load`, `least_replicas` and `recovery_map`
-choose which comes next, by means of `meshsim.lab.search`. Where runs are too short to decide, `sample_size`
-says so. `answer` makes the numbers of `meshsim.measure.capacity` of all that.
+`study` asks for the largest load and the least replicas that meet the objectives, the knee, and the load
+below which the mesh recovers from its events. A candidate is a load (`scaling`) or replicas (`pools`);
+`objectives` and `recovery` say what one run shows; `largest_load`, `least_replicas` and `recovery_map` choose
+the next by `meshsim.lab.search`; `answer` makes `meshsim.measure.capacity`'s numbers of it.
 """
 
 from __future__ import annotations
@@ -50,13 +46,7 @@ QUESTIONS = (LOAD, REPLICAS, RECOVERY)
 
 @dataclass(frozen=True, repr=False)
 class Capacity:
-    """What a mesh carries.
-
-    Attributes:
-        scenario: that was asked about, objectives and seed included.
-        numbers: everything that was found.
-        columns: one row a run, see `meshsim.lab.capacity.runs`.
-    """
+    """What a mesh carries; `columns` has one row a run, see `meshsim.lab.capacity.runs`."""
 
     scenario: Scenario
     numbers: CapacityNumbers
@@ -91,13 +81,7 @@ class Capacity:
         return map_figure(self.numbers, self.numbers.map)
 
     def save(self, folder: str | Path, **options: Unpack[OutputOptions]) -> list[Path]:
-        """Writes capacity.json, the table of every run, and the pictures: of the curve, and of a map.
-
-        The folder is made if missing; of the options see `meshsim.lab.output.OutputOptions`.
-
-        Raises:
-            MeshsimError: they can't be written; then none of them is.
-        """
+        """Saves capacity.json, the table of runs and the pictures, or none of them (MeshsimError)."""
         form = output(options)
         return files.write(
             files.prepare(folder),

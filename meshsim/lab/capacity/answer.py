@@ -91,7 +91,6 @@ def _bracket(search: LoadSearch) -> dict[str, Any]:
 
 
 def _evaluated(search: LoadSearch, finding: Finding[float]) -> dict[str, Any]:
-    """A load, and what was decided of it."""
     return {
         **vars(search.scaling.level(finding.candidate)),
         "verdict": str(finding.verdict),

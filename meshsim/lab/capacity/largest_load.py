@@ -1,16 +1,15 @@
 """The largest load that meets the objectives.
 
-The ends come first: where even the lowest load misses, no search helps, and that is the answer. The upper
-end is guessed by the utilisation law: workers that are busy a share U of the time at the low end are always
-busy at 1/U times its load, retries aside. Bisection on the logarithm narrows what lies between.
+The ends come first: where even the lowest load misses, no search helps. The upper end follows from the
+utilisation law: workers busy a share U of the time at the low end are always busy at 1/U times its load,
+retries aside. Bisection on the logarithm narrows what lies between.
 
-The answer was selected for good results, so it looks better than it is. It is therefore verified with fresh
-seeds, which had no part in the selection; the stated confidence rests on these. Where they disagree, the load
-is taken back a step and verified again, a few times at most, which share the error.
+What was selected for good results looks better than it is. So the answer is verified with fresh seeds, which
+had no part in the selection; the stated confidence rests on these. Where they disagree, the load is taken
+back a step and verified again, a few times at most, which share the error.
 
-Source:
-    Denning and Buzen, The Operational Analysis of Queueing Network Models, ACM Computing Surveys 10 (1978):
-    the utilisation law. Law (2015), 11.
+Source: Denning and Buzen, The Operational Analysis of Queueing Network Models, ACM Computing Surveys 10
+(1978): the utilisation law. Law (2015), 11.
 """
 
 from __future__ import annotations
@@ -46,15 +45,8 @@ OBJECTIVES = {
 class LoadSearch:
     """Looks for the largest load, as a factor on the scenario's own; what is known can be read at any time.
 
-    Attributes:
-        inquiry: about factors.
-        verifier: the same with fresh seeds.
-        scaling: for labels and steps.
-        resolution: where to stop, as a ratio.
-        words: for notes.
-        meets: the largest load known to meet; None if none is.
-        misses: the smallest known to miss; None if none is.
-        confirmed: whether fresh seeds agreed, at once or after a step; None before they were asked.
+    `meets` is the largest factor known to meet, `misses` the smallest known to miss; `confirmed` says whether
+    fresh seeds agreed, at once or after a step (None before they were asked); `resolution` is a ratio.
     """
 
     inquiry: Inquiry[float]

@@ -1,17 +1,14 @@
 """The least replicas that meet the objectives at the scenario's own load.
 
-First more than enough: replicas are doubled until utilisation is low. If that misses, replicas don't help,
-and that is the answer. If it meets, it shows how many workers the load itself needs, and fewer are never
-enough (the utilisation law). From there marginal analysis goes up: each pool is tried with one replica more,
-and the one that brings the objectives closest, for its cost, gets it. What is busiest is not always what is
-short: callers are busy waiting for what they call. Then down again: one replica of each pool in turn is
-taken away, the most expensive first, for as long as the objectives stay met.
+First replicas are doubled until utilisation is low. If that misses, replicas don't help. If it meets, it
+shows how many workers the load needs, and fewer are never enough (the utilisation law). From there marginal
+analysis goes up: the pool where one replica more brings the objectives closest, for its cost, gets it; what
+is busiest is not always short, since callers are busy waiting for what they call. Then down: one replica of
+each pool in turn is taken away, the most expensive first, while the objectives stay met. That is no proof
+that nothing else is cheaper; where few enough combinations cost less, all of them are tried.
 
-So no single replica can be taken away from the answer; that is no proof that nothing else is cheaper. Where
-few enough combinations cost less, all of them are tried, and then nothing is, down to those bounds.
-
-Source:
-    Fox, Discrete Optimization via Marginal Analysis, Management Science 13 (1966). Denning and Buzen (1978).
+Source: Fox, Discrete Optimization via Marginal Analysis, Management Science 13 (1966). Denning and Buzen
+(1978).
 """
 
 from __future__ import annotations
@@ -39,15 +36,7 @@ EXACT = 40
 
 @dataclass(slots=True)
 class ReplicasSearch:
-    """Looks for the least replicas; what is known of them can be read at any time.
-
-    The answer's attributes are those of `meshsim.measure.capacity.LeastReplicas`.
-
-    Attributes:
-        inquiry: about replicas.
-        verifier: the same with fresh seeds.
-        pools: whose replicas they are.
-    """
+    """Looks for the least replicas; attributes as in `meshsim.measure.capacity.LeastReplicas`."""
 
     inquiry: Inquiry[Replicas]
     verifier: Inquiry[Replicas]
@@ -118,7 +107,6 @@ class ReplicasSearch:
         return 0.0 if workers >= UNLIMITED else sum(busy) / len(busy) / workers / replicas[place]
 
     def _busy(self, replicas: Replicas, place: int) -> list[float]:
-        """How many workers of a pool are busy on average, run by run."""
         key = f"busy_mean.{self.pools.names[place]}"
         return [each.numbers.get(key, 0.0) for each in self.inquiry.findings[replicas].observations]
 

@@ -1,13 +1,11 @@
 """The limits of a scenario's objectives, and what one run says about them.
 
-A percentile is judged by the *share of requests within the limit*: p99 of at most 250 ms is the same as 99 %
-of requests within 250 ms. A run's own p99 is a biased guess of the true one, all the more the shorter the
-run; its share within a limit is right on average for any length, and it is a mean, so Student's interval
-over replications is made for it.
+A percentile is judged by the *share of requests within the limit*: p99 of at most 250 ms is 99 % of requests
+within 250 ms. A run's p99 is a biased guess of the true one; its share within a limit is right on average for
+any length, and a mean, as Student's interval over replications needs it.
 
-Source:
-    Law, Simulation Modeling and Analysis, 5th ed. (2015), 9.4.2: proportions as means of indicators; the bias
-    of quantile estimates.
+Source: Law, Simulation Modeling and Analysis, 5th ed. (2015), 9.4.2: proportions as means of indicators; the
+bias of quantile estimates.
 """
 
 from __future__ import annotations
@@ -34,11 +32,7 @@ TERM = re.compile(r"\s*(\w+)\s*(<=|>=|≤|≥|=|:)\s*(\S+)\s*")
 
 
 def required(scenario: Scenario) -> tuple[Limit, ...]:
-    """The limits of a scenario, in order.
-
-    Raises:
-        MeshsimError: it has none, or one that no number of runs can show to be met.
-    """
+    """The limits of a scenario; MeshsimError if there are none, or one that no runs can show to be met."""
     found = []
     for place, objective in enumerate(scenario.objectives):
         for key, limit in objective.model_dump(exclude={"service"}, exclude_none=True).items():
@@ -89,8 +83,7 @@ def _numbers(summary: Summary) -> dict[str, float]:
 def objective(text: str) -> dict[str, str]:
     """An objective such as ``frontend: p99 <= 250ms, success >= 99.9%``, as the file would have it.
 
-    Raises:
-        MeshsimError: it can't be read. Names and units are left to the scenario's own checks.
+    MeshsimError if it can't be read. Names and units are left to the scenario's own checks.
     """
     service, colon, terms = text.partition(":")
     found = {"service": service.strip()}

@@ -16,13 +16,7 @@ Replicas = tuple[int, ...]
 class Pools:
     """What can be made larger or smaller: `names` such as ``cart``, or ``cart/v1`` where there are versions.
 
-    Attributes:
-        own: replicas as the scenario has them.
-        costs: of a replica of each.
-        fewest: replicas that each must have; an event on ``cart/2`` needs three.
-
-    Raises:
-        MeshsimError: costs are given of no such pool, or are not positive.
+    `fewest` is how many replicas each must have: an event on ``cart/2`` needs three.
     """
 
     def __init__(self, scenario: Scenario, costs: Mapping[str, float] | None = None) -> None:

@@ -1,17 +1,13 @@
 """Whether the mesh recovers from its trigger: from what the scenario's events do to it.
 
-Each run has a twin: the same requests with the same draws, without the events. Some time after the trigger's
-end the two are compared, over the last part of the run. *Recovered* is a run whose goodput and latency, and
-with these (Little) the requests in flight, are there as good as its twin's. With the same draws they often
-become identical, so the tolerances can be narrow. A run that is not back by then is not recovered, though it
-may be later: how long there was for it is said with the result. Where the twin itself is overloaded there is
-nothing to return to, which counts as not recovered and is kept apart.
+Each run has a twin: the same draws without the events. Over the last part of the run the two are compared.
+*Recovered* is a run whose goodput and latency, and with these (Little) the requests in flight, are as good as
+its twin's; with the same draws they often become identical, so tolerances can be narrow. Where the twin
+itself is overloaded there is nothing to return to: not recovered, and distinguished. If the trigger has gone
+and the state keeps itself going, it is *metastable*.
 
-Such states are *metastable*: the trigger has gone, and what it set going keeps itself going.
-
-Source:
-    Bronson et al., Metastable failures in distributed systems, HotOS (2021). Huang et al., Metastable
-    failures in the wild, OSDI (2022).
+Source: Bronson et al., Metastable failures in distributed systems, HotOS (2021). Huang et al., Metastable
+failures in the wild, OSDI (2022).
 """
 
 from __future__ import annotations
@@ -32,13 +28,10 @@ RECOVERED = (Limit("the mesh", "recovered", 0.5),)
 
 
 def trial(scenario: Scenario, window: float | None = None) -> Trial:
-    """When a scenario's events hit it, and from when on it is judged.
+    """When a scenario's events hit it, and from when on it is judged: the last `window` s of arrivals.
 
-    That is so long before the end of arrivals as `window` says, or by default the last third of what is left
-    after the trigger.
-
-    Raises:
-        MeshsimError: there is no trigger, it does not end, or nothing of the run is left after it.
+    By default that is the last third of what is left after the trigger. MeshsimError: there is no trigger, it
+    does not end, or nothing of the run is left after it.
     """
     if not scenario.events:
         raise MeshsimError(

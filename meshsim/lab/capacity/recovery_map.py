@@ -21,13 +21,7 @@ LOAD = re.compile(r"load\[\d+\]\.(rate|users)")
 
 
 class MapSearch:
-    """Fills a map, row by row; `cells` are as far as they are known.
-
-    A load among the two keys goes across, in rising order.
-
-    Raises:
-        MeshsimError: the grid has not two keys.
-    """
+    """Fills a map, row by row; `cells` are as far as they are known. A load goes across, in rising order."""
 
     def __init__(self, grid: Grid) -> None:
         if len(grid.keys) != 2:
@@ -73,7 +67,7 @@ class MapSearch:
     def boundary(self, row: int) -> tuple[str | None, str | None]:
         """The last value across at which recovery is likely (half or more), and the first at which it isn't.
 
-        None where there is no such value; both are None where the row is not known or not in order.
+        None where there is no such value, or where the row is not known or not in order.
         """
         names = [text(value) for value in self.columns]
         cells = [self.cells[row, column] for column in range(len(names)) if (row, column) in self.cells]

@@ -29,12 +29,7 @@ class Runner:
     engine: str | None = None
 
     def summaries(self, runs: Sequence[tuple[Scenario, int, str]]) -> list[Summary]:
-        """The summaries of runs (scenario, seed, label), in their order.
-
-        Raises:
-            StoppedError: the user pressed Ctrl-C.
-            MeshsimError: a run can't be made; the label says which.
-        """
+        """Summaries of runs (scenario, seed, label), in order; StoppedError at Ctrl-C, else MeshsimError."""
         tasks = [
             Task(number, _in_order(scenario, label), seed, self.engine, label)
             for number, (scenario, seed, label) in enumerate(runs)
@@ -47,11 +42,7 @@ class Runner:
 
 
 def _in_order(scenario: Scenario, label: str) -> Scenario:
-    """The scenario keeping records: how much its requests depend on each other shows in their order.
-
-    Raises:
-        MeshsimError: it does not ask for them itself, and they would not fit into memory.
-    """
+    """The scenario keeping records: how much its requests depend on each other shows in their order."""
     if scenario.keep != "records":
         scenario = scenario.model_copy(update={"keep": "records"})
         scenario.model_fields_set.discard("keep")  # or it would pass for the user's own wish
@@ -80,9 +71,8 @@ class Row(NamedTuple):
 def table(rows: Sequence[Row]) -> Table:
     """One row a run: what was tried, the seed, what each limit measured, and the numbers of the summary.
 
-    Returns:
-        Columns `question`, `candidate`, `factor`, `fresh`, `seed`, `unstable`; ``SERVICE.KEY`` and
-        ``SERVICE.KEY.share`` of each limit; then the numbers by name. What does not exist is NaN.
+    Columns `question`, `candidate`, `factor`, `fresh`, `seed`, `unstable`; ``SERVICE.KEY`` and
+    ``SERVICE.KEY.share`` of each limit; then the numbers by name. What does not exist is NaN.
     """
     columns: dict[str, Any] = {
         "question": np.array([row.question for row in rows], dtype=np.str_),

@@ -1,8 +1,7 @@
 """Too few requests: what runs of this length could not show if every one of their requests were good.
 
-That 99.99 % succeed takes some fifty thousand successes without a failure. Runs that have fewer leave the
-question open, whatever the load and whatever the replicas. So it is refused where it is known beforehand, and
-said where it turns out; an objective that is inconclusive is not one that is missed.
+That 99.99 % succeed takes some fifty thousand successes without a failure; shorter runs leave it open,
+whatever the load and replicas. So it is refused if known beforehand, else said: inconclusive is not missed.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from meshsim.errors import MeshsimError
 from meshsim.lab.capacity.scaling import measured_from
+from meshsim.lab.jobs.memory import rounded
 from meshsim.lab.search.inquiry import Candidate, Inquiry, Plan
 from meshsim.lab.search.verdict import Score, columns, independent, requests_needed
 from meshsim.lab.show.capacity import limit_text
@@ -20,13 +20,7 @@ from meshsim.scenario.model import Scenario
 
 
 def refuse(scenario: Scenario, limits: Sequence[Limit], plan: Plan) -> None:
-    """Refuses limits that even perfect runs of the scenario could not show to be met.
-
-    Only the requests of open loads are known beforehand.
-
-    Raises:
-        MeshsimError: there is one; the message says how many requests are missing.
-    """
+    """Refuses limits that even perfect runs could not show to be met, as far as known of open loads."""
     start, end = measured_from(scenario), scenario.duration
     for limit in limits:
         loads = [load for load in scenario.load if load.to == limit.service]
@@ -37,17 +31,14 @@ def refuse(scenario: Scenario, limits: Sequence[Limit], plan: Plan) -> None:
         need = requests_needed(limit.least, plan.error)
         if have < need:
             raise MeshsimError(
-                f"{limit_text(limit)}: {plan.most} runs have about {_rounded(have)} requests, and some"
-                f" {_rounded(need)} without a bad one are needed to show it; make the duration"
+                f"{limit_text(limit)}: {plan.most} runs have about {rounded(have)} requests, and some"
+                f" {rounded(need)} without a bad one are needed to show it; make the duration"
                 f" {_times(need / max(have, 1.0))} as long, or raise --at-most as much"
             )
 
 
 def hopeless(inquiry: Inquiry[Candidate], candidate: Candidate) -> bool:
-    """Whether all the runs there may be of a candidate have too few requests, be they good or bad.
-
-    So does then any other candidate with the same load.
-    """
+    """Whether all the runs of a candidate, or of any with the same load, have too few requests."""
     return any(_short(inquiry, candidate, lambda scores: float(sum(score.count for score in scores))))
 
 
@@ -55,8 +46,8 @@ def advice(inquiry: Inquiry[Candidate], candidate: Candidate) -> str:
     """What it takes to decide about a candidate, in a sentence."""
     for limit, have, need in _short(inquiry, candidate, independent):
         return (
-            f"These runs have too few requests to show {limit_text(limit)}: about {_rounded(need)}"
-            f" independent ones are needed, and {inquiry.plan.most} replications are worth {_rounded(have)};"
+            f"These runs have too few requests to show {limit_text(limit)}: about {rounded(need)}"
+            f" independent ones are needed, and {inquiry.plan.most} replications are worth {rounded(have)};"
             f" make the duration {_times(need / max(have, 1.0))} as long, or raise --at-most as much."
         )
     return "A longer duration or a higher --at-most may tell."
@@ -73,10 +64,6 @@ def _short(
             need = requests_needed(limit.least, plan.error)
             if have < need:
                 yield limit, have, need
-
-
-def _rounded(count: float) -> str:
-    return f"{float(f'{count:.2g}'):,.0f}"
 
 
 def _times(ratio: float) -> str:

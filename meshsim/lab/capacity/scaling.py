@@ -1,7 +1,4 @@
-"""A scenario with more or less load: every load of it by the same factor.
-
-Rates, profiles and the rates of a Markov-modulated load are multiplied; users are, and then rounded.
-"""
+"""A scenario with more or less load: rates, profiles and users (rounded) by the same factor."""
 
 from __future__ import annotations
 
@@ -17,11 +14,7 @@ USERS_MOST = 20_000.0
 
 
 class Scaling:
-    """The loads that a scenario could have; its own is the factor 1.
-
-    Raises:
-        MeshsimError: a load follows a trace, which can't come faster without being another one.
-    """
+    """The loads that a scenario could have, 1 is its own; MeshsimError for a trace, which is as it is."""
 
     def __init__(self, scenario: Scenario) -> None:
         for index, load in enumerate(scenario.load):

@@ -40,19 +40,8 @@ Say = Callable[[str], None]
 class Study:
     """Asks, and holds what is known; parts that were not asked about, or not yet, are None.
 
-    Attributes:
-        find: ``load``, ``replicas``, ``recovery``.
-        plan: how sure verdicts are to be.
-        resolution: how near the ends of a bracket of loads are to be.
-        costs: of a replica, by service or version.
-        grid: of the map of recovery, or None.
-        window: how long before the end of arrivals recovery is judged, s; None takes a third of what is left.
-        say: takes a line of progress.
-        rows: every run.
-        partial: whether Ctrl-C ended it.
-
-    Raises:
-        MeshsimError: what is asked can't be answered of this scenario.
+    `window` is how long before the end of arrivals recovery is judged, s (None: a third of what is left);
+    `partial` says whether Ctrl-C ended it. MeshsimError: what is asked can't be answered of this scenario.
     """
 
     scenario: Scenario
@@ -143,7 +132,6 @@ class Study:
         return inquiry(self.plan, fresh=False), inquiry(self.plan.fresh(verified), fresh=True)
 
     def _runs(self, scenario: Scenario, seeds: Sequence[int], label: str) -> list[Observation]:
-        """A run for each seed."""
         found = self.runner.summaries([(scenario, seed, f"{label}, seed {seed}") for seed in seeds])
         return [observe(summary, seed) for summary, seed in zip(found, seeds, strict=True)]
 
@@ -161,7 +149,6 @@ class Study:
         return [compare(found[2 * place], found[2 * place + 1], seed) for place, seed in enumerate(seeds)]
 
     def _cell(self, row: int, column: int) -> list[Observation]:
-        """The runs of a cell of the map."""
         assert self.map is not None
         label, first = self.map.label(row, column), self.plan.seed
         found = self._pairs(self.map.scenario(row, column), range(first, first + CELL), label)

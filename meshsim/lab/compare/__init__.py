@@ -93,7 +93,6 @@ def compare(
 
 
 def _goal(until: str | float | None, metric: str, pairs: int, at_most: int | None) -> Goal | None:
-    """When to stop, if that was asked for."""
     if until is None:
         refuse_limit(at_most)
         return None
@@ -103,12 +102,7 @@ def _goal(until: str | float | None, metric: str, pairs: int, at_most: int | Non
 def _scenarios(
     a: str | Path | Scenario, b: str | Path | Scenario | None, overrides: Overrides, changes: Overrides
 ) -> tuple[Scenario, Scenario]:
-    """Both scenarios, each with the objectives of both.
-
-    Raises:
-        ScenarioError: one can't be used.
-        MeshsimError: there is nothing to compare.
-    """
+    """Both scenarios, each with the objectives of both; MeshsimError if there is nothing to compare."""
     if b is None and not changes:
         raise MeshsimError(
             "nothing to compare with: name a second scenario, or what B changes, such as"

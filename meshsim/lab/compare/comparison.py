@@ -32,13 +32,7 @@ NUMBERS = (
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """What differs between two scenarios.
-
-    Attributes:
-        a, b: the scenarios, overrides included, each with the objectives of both.
-        pairs: what each pair of runs left.
-        numbers: what differs.
-    """
+    """What differs between two scenarios `a` and `b`, each with overrides and the objectives of both."""
 
     a: Scenario
     b: Scenario
@@ -105,11 +99,7 @@ class Comparison:
         return compare_figure(self.numbers, self.a, self.b, self.tails(), self.goodput())
 
     def save(self, folder: str | Path, **options: Unpack[OutputOptions]) -> list[Path]:
-        """Writes the numbers, the tables, the picture and both scenarios, or none of them.
-
-        Raises:
-            MeshsimError: they can't be written.
-        """
+        """Saves the numbers, tables, picture and both scenarios, or none of them (MeshsimError)."""
         form, path = output(options), files.prepare(folder, scenarios=files.PAIR)
         return files.write(
             path,

@@ -25,15 +25,11 @@ TAIL_EDGES: Floats = 1e-6 * np.power(1.02, np.arange(1165, dtype=np.float64))
 
 @dataclass(frozen=True, slots=True)
 class PairedRun:
-    """One run of a pair.
+    """One run of a pair; `values` by metric, `met` by objective's metric.
 
-    Attributes:
-        numbers: of the run.
-        values: by metric; None where the run has none.
-        met: by objective's metric, whether the run met it.
-        tail: (len(TAIL_EDGES) + 1,) measured requests with success, by latency; None without records.
-        times, goodput: (n,) middle of each bin of time until arrivals stop, s, and the successful
-            requests in it, per second.
+    `tail` is (len(TAIL_EDGES) + 1,) measured requests with success, by latency, None without records;
+    `times`, `goodput` are (n,): middle of each bin until arrivals stop, s, and successful requests in it, per
+    second.
     """
 
     numbers: Summary
@@ -46,13 +42,7 @@ class PairedRun:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two runs with one seed.
-
-    Attributes:
-        seed: of both.
-        a, b: what came of them.
-        requests: request by request; None where they can't be paired.
-    """
+    """Two runs with one seed; `requests` pairs them one by one, None where they can't be paired."""
 
     seed: int
     a: PairedRun
@@ -114,7 +104,6 @@ def _kept(run: Run, paths: Sequence[str]) -> PairedRun:
 
 
 def _objectives(numbers: Summary) -> tuple[dict[str, float | None], dict[str, bool]]:
-    """What was measured for each objective's limit, and whether it was met, by ``objectives.cart.p99``."""
     values: dict[str, float | None] = {}
     met: dict[str, bool] = {}
     for objective in numbers.objectives:

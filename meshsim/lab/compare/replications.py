@@ -28,12 +28,7 @@ class PairTask(Task):
 
 
 def make(task: Task, progress: Progress | None = None) -> Pair | None:
-    """Makes a pair; None if Ctrl-C came first (never in a worker).
-
-    Args:
-        task: a `PairTask`.
-        progress: called with the time simulated so far, s, of the durations of A and B together.
-    """
+    """Makes a pair; None if Ctrl-C came first (never in a worker). Progress in s, of A and B together."""
     assert isinstance(task, PairTask)
     assert task.other is not None
     runs, behind = [], 0.0
@@ -52,16 +47,9 @@ def _report(progress: Progress, behind: float, now: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to run.
+    """What to run: scenarios `a` and `b`, the first pair's seed, and how many `pairs`, or until the `goal`.
 
-    Attributes:
-        a, b: the scenarios, objectives of both in each.
-        seed: of the first pair; the next has the next.
-        engine: None takes each scenario's.
-        metric: that the comparison is about; if the first runs are too short for it, that is an error.
-        pairs: how many, without a goal.
-        goal: when to stop, if that was asked for.
-        jobs: processes; None takes all cores.
+    If the first runs are too short for `metric`, that is an error.
     """
 
     a: Scenario
@@ -109,19 +97,13 @@ class Runner:
 
 
 def run_pairs(
-    job: Job,
-    progress: Progress | None,
-    interrupted: Callable[[], None] | None,
-    looked: Looked | None,
+    job: Job, progress: Progress | None, interrupted: Callable[[], None] | None, looked: Looked | None
 ) -> tuple[list[Pair], Look | None, bool]:
     """Makes pairs: as many as the job says, or until its goal is reached.
 
-    Returns:
-        The pairs by seed; the last look at the goal; whether Ctrl-C came before the end.
-
-    Raises:
-        MeshsimError: the metric is a percentile that a run is too short for, or does not exist.
-        KeyboardInterrupt: Ctrl-C came before two pairs had finished, so there is nothing to compare.
+    Returns the pairs by seed, the last look at the goal, and whether Ctrl-C came before the end.
+    MeshsimError: the metric is a percentile that a run is too short for, or does not exist.
+    KeyboardInterrupt: Ctrl-C came before two pairs had finished, so there is nothing to compare.
     """
     goal, look = job.goal, None
     with interruptible(interrupted) as stop, Pool(job.jobs, make) as pool:

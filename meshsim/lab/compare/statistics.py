@@ -30,16 +30,7 @@ def compared(
     partial: bool,
     notes: Sequence[str],
 ) -> ComparisonNumbers:
-    """The numbers of a comparison.
-
-    Args:
-        job: what ran.
-        labels: what A and B are called.
-        pairs: at least two.
-        look: the last one at the job's goal.
-        partial: whether Ctrl-C ended it early.
-        notes: to begin the notes with.
-    """
+    """The numbers of a comparison of at least two pairs, labelled A and B; `notes` begin its notes."""
     if partial:
         notes = [*notes, f"Interrupted after {len(pairs)} pairs."]
     found, left_out = differences(pairs, job.metric)
@@ -85,8 +76,8 @@ def compared(
 def differences(pairs: Sequence[Pair], wanted: str) -> tuple[list[Difference], dict[str, list[str]]]:
     """Every metric's difference; and the metrics that are left out, by reason.
 
-    Where nothing failed, the latencies of successful requests are those of all: shown twice, they would
-    only make the joint statement weaker, so they are not, unless one of them is `wanted`.
+    Where nothing failed, latencies of successful requests equal those of all: reported twice, they would only
+    weaken the joint statement, so they are left out, unless `wanted`.
     """
     known: dict[str, tuple[list[float], list[float]]] = {}
     left_out: dict[str, list[str]] = {}
@@ -213,7 +204,6 @@ def _costly(found: Sequence[Difference]) -> list[str]:
 
 
 def _advice(a: Scenario, b: Scenario) -> list[str]:
-    """What has no effect, in either."""
     found: dict[str, str] = {}
     for side, scenario in (("A", a), ("B", b)):
         for advice in advise(scenario):

@@ -1,8 +1,7 @@
 """The same runs on a Dask cluster, whose workers may be on other machines and may die as well.
 
-Dask starts the runs of a lost worker again on another one, and says which run has lost too many. What is
-left to do here: workers must have the same meshsim as we, or their numbers would not be ours; and only so
-many runs are sent ahead as keep the workers busy, so that Ctrl-C leaves little behind.
+Dask starts the runs of a lost worker again, and names one that lost too many. Left to do here: workers must
+have our versions, or numbers would differ; and few runs are sent ahead, so that Ctrl-C leaves little behind.
 """
 
 from __future__ import annotations
@@ -34,18 +33,10 @@ class DifferentVersionsError(MeshsimError):
 
 
 class Cluster(Closing):
-    """A Dask cluster as what makes the runs of a sweep.
-
-    Attributes:
-        address: of the scheduler, such as ``tcp://192.168.1.5:8786``.
-    """
+    """A Dask cluster as what makes the runs of a sweep; `address` is such as ``tcp://192.168.1.5:8786``."""
 
     def __init__(self, address: str) -> None:
-        """Connects, and compares the workers' versions with ours.
-
-        Raises:
-            MeshsimError: Dask is not installed, there is no scheduler or no worker, or versions differ.
-        """
+        """Connects, and compares versions; MeshsimError if these differ or a part is missing."""
         try:
             from distributed import Client  # noqa: PLC0415 - an extra
         except ImportError as error:
@@ -146,16 +137,7 @@ def versions() -> Versions:
 
 
 def compare(worker: str, theirs: Versions, ours: Versions | None = None) -> None:
-    """Refuses a worker whose versions are not ours.
-
-    Args:
-        worker: its address.
-        theirs: its `versions`.
-        ours: what they must be; None takes those of this process.
-
-    Raises:
-        DifferentVersionsError: they differ.
-    """
+    """Refuses a worker whose versions differ from `ours`, by default those of this process."""
     ours = versions() if ours is None else ours
     differing = [name for name, version in ours.items() if theirs.get(name) != version]
     if differing:
@@ -166,21 +148,12 @@ def compare(worker: str, theirs: Versions, ours: Versions | None = None) -> None
 
 
 def remote(task: Task, expected: Versions) -> Summary | None:
-    """Makes one run on a worker, which may have come after the others were compared.
-
-    Raises:
-        DifferentVersionsError: it has other versions.
-    """
+    """Makes one run on a worker, which may have come after the others were compared."""
     compare(platform.node(), versions(), expected)
     return simulate(task)
 
 
 def _result(future: Future[Summary | None], task: Task) -> Summary | None:
-    """What a run came to.
-
-    Raises:
-        MeshsimError: it can't be made, or Dask gave it up; the message names it.
-    """
     from distributed import KilledWorker  # noqa: PLC0415 - it is there
 
     try:

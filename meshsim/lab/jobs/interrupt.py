@@ -1,10 +1,8 @@
 """Ctrl-C during a long run: the first asks it to stop where its tables are whole, the second aborts.
 
-A KeyboardInterrupt at any instruction could leave a row half written; so the first press only leaves word,
-which the engine's next report of progress takes up.
-
-Before and after a run the program ends at once (`meshsim.leave`), except where something half done must be
-put in order (`orderly`).
+A KeyboardInterrupt at any instruction could leave a row half written; so the first press is only noted, for
+the engine's next report of progress. Before and after a run the program ends at once (`meshsim.leave`),
+except where something half done must be put in order (`orderly`).
 """
 
 from __future__ import annotations
@@ -38,13 +36,7 @@ def orderly() -> Iterator[None]:
 
 
 class Interrupt:
-    """Whether the user has pressed Ctrl-C.
-
-    Attributes:
-        presses: how often.
-        on_first_press: called then, to say that it was noticed.
-        last: when that was, s.
-    """
+    """Whether and when (`last`, s) Ctrl-C was pressed; `on_first_press` is called once, to say so."""
 
     def __init__(self, on_first_press: Callable[[], None] | None = None) -> None:
         self.presses = 0
@@ -55,6 +47,11 @@ class Interrupt:
     def pressed(self) -> bool:
         """Whether the run is to stop and keep what it has."""
         return self.presses > 0
+
+    def check(self) -> None:
+        """Ends what is under way by a KeyboardInterrupt, if pressed."""
+        if self.pressed:
+            raise KeyboardInterrupt
 
     def give_up_if_pressed_twice(self) -> None:
         """Goes on raising what the engine has caught, if the user wants out."""
@@ -80,11 +77,8 @@ def interruptible(
 ) -> Iterator[Interrupt]:
     """Listens for Ctrl-C; only the main thread can, and only if Ctrl-C is not ignored on purpose.
 
-    Args:
-        on_first_press: called then.
-        terminate: whether SIGTERM, as `kill` and container runtimes send it, counts as a press too.
-
-    Where somebody listens already, as a sweep does around its runs, it is one press for both.
+    With `terminate`, SIGTERM, as `kill` and container runtimes send it, counts as a press too. Where somebody
+    listens already, as a sweep does around its runs, it is one press for both.
     """
     wanted = [signal.SIGINT, signal.SIGTERM] if terminate else [signal.SIGINT]
     before = {number: signal.getsignal(number) for number in wanted}

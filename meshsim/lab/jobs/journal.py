@@ -1,11 +1,9 @@
 """What a sweep has finished, kept so that neither ``kill -9`` nor a full disk loses a finished run.
 
-While a sweep runs its folder has a journal, ``sweep.journal``: a line that says which sweep this is, and a
-line for each finished run, on the disk (fsync) before the run counts as finished. A last line that a crash
-has torn is cut off when the sweep goes on. At the end, or at Ctrl-C, all that is known is folded into the one
-file ``sweep.parquet``, which replaces the one before in a single step, and the journal goes. A sweep goes on
-from both: the file, which says which sweep it is too, and the journal. Both carry digests (`seal`); what has
-changed since it was written is refused, and left as it is.
+``sweep.journal`` has a line that says which sweep it is, and one for each finished run, on the disk (fsync)
+before the run counts. A torn last line is cut off when the sweep goes on. At the end, or at Ctrl-C, all is
+folded into ``sweep.parquet``, in a single step, and the journal goes. A sweep goes on from both. Both carry
+digests (`seal`); what has changed since is refused, and left as it is.
 """
 
 from __future__ import annotations
@@ -52,16 +50,7 @@ DAMAGED = "it is damaged: what it holds does not match its digest"
 class Header(Result):
     """Which sweep this is: what must be the same for finished runs to be of use, and how to make it again.
 
-    Attributes:
-        format: of the files.
-        version, sources: of meshsim.
-        scenario: its name.
-        keys: what is varied, and its values.
-        seed: of the first replication.
-        engine: that was asked for.
-        points: a digest of the scenarios.
-        replications: of each point.
-        text: the scenario as YAML.
+    `points` is a digest of the scenarios, `text` the scenario as YAML, `keys` what is varied, and its values.
     """
 
     format: int
@@ -96,11 +85,7 @@ def header(grid: Grid, *, seed: int, engine: str, replications: int) -> Header:
 
 
 class Memory(Closing):
-    """Keeps what a sweep has finished for as long as the program runs.
-
-    Attributes:
-        finished: the rows of each finished run.
-    """
+    """Keeps the rows of each finished run of a sweep for as long as the program runs."""
 
     def __init__(self) -> None:
         self.finished: dict[Run, list[Row]] = {}
@@ -118,23 +103,12 @@ class Memory(Closing):
 
 
 class Journal(Memory):
-    """A sweep's folder, locked against other sweeps while it is open.
-
-    Attributes:
-        folder: holds the table, and the journal while the sweep is not done.
-        header: says which sweep this is.
-    """
+    """A sweep's folder, locked against others while open; it holds a journal until the sweep is done."""
 
     def __init__(self, folder: str | Path, header: Header, *, fresh: bool = False) -> None:
-        """Opens a folder, and reads what was finished there before.
+        """Opens a folder and reads what was finished there before, or forgets it if `fresh`.
 
-        Args:
-            folder: made if missing.
-            header: of the sweep to be made.
-            fresh: whether to forget what the folder has of a sweep.
-
-        Raises:
-            MeshsimError: it can't be written, is in use, or holds another sweep.
+        MeshsimError: it can't be used, is in use, or holds another sweep.
         """
         super().__init__()
         self.folder = files.prepare(folder)
@@ -167,11 +141,7 @@ class Journal(Memory):
             self._lock = None
 
     def add(self, run: Run, rows: list[Row]) -> None:
-        """Keeps a finished run; when this returns it is on the disk.
-
-        Raises:
-            MeshsimError: it can't be written; what was kept before stays.
-        """
+        """Keeps a finished run; when this returns it is on the disk. MeshsimError leaves what was kept."""
         try:
             if self._out is None:
                 self._begin()
@@ -183,17 +153,9 @@ class Journal(Memory):
         super().add(run, rows)
 
     def fold(self, table: Table, beside: Written) -> list[Path]:
-        """Puts all that is finished into the one table, and removes the journal.
+        """Puts all that is finished into the one table, saves the files `beside` it, and removes the journal.
 
-        Args:
-            table: of all finished runs.
-            beside: other files to write, by name.
-
-        Returns:
-            The files.
-
-        Raises:
-            MeshsimError: they can't be written; the journal then stays, and nothing is lost.
+        MeshsimError: they can't be saved; the journal then stays, and nothing is lost.
         """
         try:
             paths = save(self.folder, table, self.header, beside)
@@ -296,11 +258,7 @@ class Journal(Memory):
 
 
 def save(folder: Path, table: Table, header: Header, beside: Written) -> list[Path]:
-    """Writes a sweep's table, which says which sweep it is, and other files: all, or none.
-
-    Raises:
-        MeshsimError: they can't be written.
-    """
+    """Saves a sweep's table, which says which sweep it is, and other files: all, or none."""
     text = json.dumps(header.as_dict(), allow_nan=False)
     said = {META: text, DIGEST: seal.table_digest(text, table)}
     written = files.write(folder, {TABLE: _synced(files.parquet_writer(table, said)), **beside})
@@ -310,12 +268,7 @@ def save(folder: Path, table: Table, header: Header, beside: Written) -> list[Pa
 
 
 def load(path: Path) -> tuple[dict[str, Any], Table]:
-    """Which sweep a table is of, and its columns.
-
-    Raises:
-        MeshsimError: it is not a table of a sweep, or no longer the one that was written.
-        OSError: it can't be read.
-    """
+    """Which sweep a table is of, and its columns; MeshsimError if it is none of a sweep, or was changed."""
     import pyarrow as pa  # noqa: PLC0415 - slow to import
     import pyarrow.parquet as pq  # noqa: PLC0415
 
@@ -366,13 +319,9 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _locked(folder: Path) -> int | None:
-    """Locks a folder for as long as this process lives, whatever ends it.
+    """Locks a folder for as long as this process lives; MeshsimError if another sweep has it.
 
-    Returns:
-        What holds the lock; None where the system has none (Windows, some network file systems).
-
-    Raises:
-        MeshsimError: another sweep has it.
+    Returns what holds the lock, None where the system has none (Windows, some network file systems).
     """
     try:
         import fcntl  # noqa: PLC0415 - not on Windows

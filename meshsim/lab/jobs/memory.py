@@ -22,18 +22,14 @@ PROXY_BYTES = {"meshsim": 9e6, "envoy": 15e6}
 
 
 def check(scenario: Scenario, replications: int) -> None:
-    """Refuses a run whose mesh or rows would not fit into the free memory; rows may be insisted on.
-
-    Raises:
-        MeshsimError: the mesh is too large, or it keeps rows, does not say so itself, and has too many.
-    """
+    """Refuses a run whose mesh or rows would not fit into the free memory; rows may be insisted on."""
     check_mesh(scenario)
     if scenario.keep != "records" or "keep" in scenario.model_fields_set:
         return
     free, rows = available(), expected_rows(scenario) * replications
     if free is not None and rows * ROW_BYTES > free:
         raise MeshsimError(
-            f"this run would keep some {_rounded(rows)} rows of requests, calls and attempts,"
+            f"this run would keep some {rounded(rows)} rows of requests, calls and attempts,"
             f" {rows * ROW_BYTES / 1e9:.3g} GB, and {free / 1e9:.3g} GB of memory are free; keep histograms"
             " and time series only (--set keep=histograms, or keep: histograms in the file), make it shorter,"
             " or insist on the rows with --set keep=records"
@@ -41,11 +37,7 @@ def check(scenario: Scenario, replications: int) -> None:
 
 
 def check_mesh(scenario: Scenario) -> None:
-    """Refuses a mesh that does not fit into the free memory: every caller's replica knows every callee's.
-
-    Raises:
-        MeshsimError: it is too large.
-    """
+    """Refuses a mesh that does not fit into the free memory: every caller's replica knows every callee's."""
     topology = Topology(scenario)
     edges = {(a, b): topology.proxy_count(a) * topology.replica_count(b) for a, b in topology.edges}
     free, hosts = available(), sum(edges.values())
@@ -60,11 +52,7 @@ def check_mesh(scenario: Scenario) -> None:
 
 
 def check_live(scenario: Scenario, proxy: str) -> None:
-    """Refuses a live mesh whose processes would not fit into the free memory.
-
-    Raises:
-        MeshsimError: there are too many.
-    """
+    """Refuses a live mesh whose processes would not fit into the free memory."""
     replicas = sum(map(Topology(scenario).replica_count, scenario.services))
     free, needed = available(), replicas * (PROCESS_BYTES + PROXY_BYTES[proxy])
     if free is not None and needed > free:
@@ -75,7 +63,8 @@ def check_live(scenario: Scenario, proxy: str) -> None:
         )
 
 
-def _rounded(rows: float) -> str:
+def rounded(rows: float) -> str:
+    """To two digits, for messages: ``12,000``."""
     return f"{float(f'{rows:.2g}'):,.0f}"
 
 

@@ -1,16 +1,11 @@
 """Many independent runs on several processes, each of which may die without taking the others along.
 
-Compiled engines hold Python's global lock, so runs share out over processes, not threads. Three things go
-wrong with those, and none of them may cost more than the runs that were under way:
-
-- A worker is killed, most often by the system for want of memory. Nobody knows which of the runs under way
-  was to blame, so they all become suspects, and each is run again *alone*: the innocent ones get through, one
-  that needed the memory of its neighbours has it now, and one that dies alone is convicted.
-- The user presses Ctrl-C. It goes to every process of the terminal; workers ignore it, and the parent, which
-  alone knows what has finished, ends them.
-- The parent is killed. Workers look now and then whether they still have one.
-
-A run's draws depend on its scenario and seed alone, so results are the same for any number of processes.
+Compiled engines hold Python's global lock, so runs share out over processes, not threads. A worker may be
+killed, most often for want of memory. Which run was to blame is not known, so all that were under way are
+suspects, and each is run again *alone*: only one that dies alone is convicted. Ctrl-C goes to every process
+of the terminal; workers ignore it, and the parent, which knows what has finished, ends them. Workers look now
+and then whether their parent is alive. A run's draws depend on its scenario and seed alone, so results are
+the same for any number of processes.
 """
 
 from __future__ import annotations
@@ -44,15 +39,7 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One run to make.
-
-    Attributes:
-        number: what its result is known by; unique among the tasks of a call.
-        scenario: to run.
-        seed: of its only replication.
-        engine: None takes the scenario's.
-        label: what messages call it, such as ``load[0].rate=200/s, seed 7``.
-    """
+    """One run to make, known by its `number`; its `label` is for messages: ``load[0].rate=200/s, seed 7``."""
 
     number: int
     scenario: Scenario
@@ -70,15 +57,21 @@ Refused = Callable[[Task, MeshsimError], None]
 """Called with a run that can't be made, and why; the message names it."""
 
 
+@contextmanager
+def refusing(task: Task, refused: Refused | None) -> Iterator[None]:
+    """Reports to `refused` that a run can't be made, so that the others go on; without it, that is raised."""
+    try:
+        yield
+    except MeshsimError as error:
+        if refused is None:
+            raise
+        refused(task, error)
+
+
 def simulate(task: Task) -> Summary | None:
-    """Makes one run, here; a worker's work.
+    """Makes one run, here (a worker's work); None if Ctrl-C cut it short (never in a worker).
 
-    Returns:
-        Its numbers; None if Ctrl-C cut it short (never in a worker).
-
-    Raises:
-        MeshsimError: it can't be made; the message names the task.
-        RuntimeError: anything else went wrong, likewise.
+    Any failure's message names the task: MeshsimError if it can't be made, else RuntimeError.
     """
     from meshsim.lab.run import run  # noqa: PLC0415 - a worker may have been sent here by name only
 
@@ -96,11 +89,7 @@ def simulate(task: Task) -> Summary | None:
 
 
 def cores(jobs: int | None) -> int:
-    """How many processes: as asked, or one for each core that this process may use.
-
-    Raises:
-        MeshsimError: fewer than one is asked for.
-    """
+    """How many processes: as asked (MeshsimError below one), or one for each core that we may use."""
     if jobs is None:
         from joblib import cpu_count  # noqa: PLC0415 - slow to import
 
@@ -111,11 +100,9 @@ def cores(jobs: int | None) -> int:
 
 
 class Pool(Closing, Generic[Made]):
-    """Processes that stay for many calls: starting them takes about a second.
+    """Processes that stay for many calls: starting them takes about a second. With one job, runs are here.
 
-    Attributes:
-        jobs: how many; with 1 the runs are made in this process.
-        work: what makes a task; None if Ctrl-C cut that short (never in a worker).
+    `work` makes a task; it gives None if Ctrl-C cut that short (never in a worker).
     """
 
     def __init__(self, jobs: int | None, work: Callable[[Task], Made | None]) -> None:
@@ -134,14 +121,9 @@ class Pool(Closing, Generic[Made]):
     ) -> Iterator[tuple[int, Made]]:
         """Makes runs, and gives each one's number and result as it finishes: in any order, each once.
 
-        Args:
-            tasks: with different numbers.
-            stop: ends the runs when it is pressed; without one, Ctrl-C raises KeyboardInterrupt as usual.
-            refused: is called with a run that can't be made, and the others go on; without it they end there.
-
-        Raises:
-            MeshsimError: a run can't be made, or kills its worker time and again; the message names it. Not
-                with `refused`.
+        A press of `stop` ends them; without one, Ctrl-C raises KeyboardInterrupt. A run that can't be made,
+        or kills its worker time and again, is reported to `refused` and the others go on; without it,
+        MeshsimError names it.
         """
         if self.jobs == 1:
             return _here(tasks, stop, self.work, refused)
@@ -150,10 +132,7 @@ class Pool(Closing, Generic[Made]):
     def _there(
         self, tasks: Sequence[Task], stop: Interrupt | None, refused: Refused | None
     ) -> Iterator[tuple[int, Made]]:
-        """In other processes; exactly as many runs are under way as there are processes for them.
-
-        So when a worker dies, the suspects are few.
-        """
+        """In other processes; only as many runs under way as processes: so suspects are few."""
         waiting, suspects, deaths = deque(tasks), deque[Task](), Counter[int]()
         flying: dict[Future[Made | None], Task] = {}
         try:
@@ -173,14 +152,8 @@ class Pool(Closing, Generic[Made]):
                 for future in landed:
                     if future in flying:
                         task = flying.pop(future)
-                        try:
-                            made = future.result()
-                        except MeshsimError as error:
-                            if refused is None:
-                                raise
-                            refused(task, error)
-                        else:
-                            if made is not None:
+                        with refusing(task, refused):
+                            if (made := future.result()) is not None:
                                 yield task.number, made
         finally:
             if flying:
@@ -220,22 +193,16 @@ def _here(
     work: Callable[[Task], Made | None],
     refused: Refused | None,
 ) -> Iterator[tuple[int, Made]]:
-    """In this process, one after the other."""
     for task in tasks:
         if stop is not None and stop.pressed:
             return
-        try:
+        with refusing(task, refused):
             made = work(task)
-        except MeshsimError as error:
-            if refused is None:
-                raise
-            refused(task, error)
-            continue
-        if made is None:
-            if stop is None or not stop.pressed:
-                raise KeyboardInterrupt
-            return
-        yield task.number, made
+            if made is None:
+                if stop is None or not stop.pressed:
+                    raise KeyboardInterrupt
+                return
+            yield task.number, made
 
 
 # ---- death ------------------------------------------------------------------------------------------
@@ -249,27 +216,18 @@ def _lost(future: Future[Any]) -> bool:
 
 
 def _suspected(lost: Sequence[Task], deaths: Counter[int], refused: Refused | None) -> list[Task]:
-    """Counts the runs that were under way when a worker died.
-
-    Returns:
-        Those to be run again.
-
-    Raises:
-        MeshsimError: one of them has had all its tries, the last of them alone, and there is no `refused`.
-    """
+    """Counts the runs under way when a worker died, and returns those to run again."""
     again = []
     for task in lost:
         deaths[task.number] += 1
         if deaths[task.number] < TRIES:
             again.append(task)
             continue
-        convicted = MeshsimError(
-            f"{task.name}: the process that runs it was killed {TRIES} times, at last while nothing else"
-            " ran; it probably needs more memory than there is: shorten its duration, or lower its load"
-        )
-        if refused is None:
-            raise convicted
-        refused(task, convicted)
+        with refusing(task, refused):
+            raise MeshsimError(
+                f"{task.name}: the process that runs it was killed {TRIES} times, at last while nothing else"
+                " ran; it probably needs more memory than there is: shorten its duration, or lower its load"
+            )
     return again
 
 

@@ -16,7 +16,7 @@ Middle = Callable[[float, float], float | None]
 
 
 def bracket(ask: Ask, meets: float, misses: float, middle: Middle) -> tuple[float, float]:
-    """Narrows two loads with the answer between them: the largest known to meet, the smallest known to miss.
+    """Narrows two loads with the answer between: the largest known to meet, the smallest known to miss.
 
     Clear answers are monotone, from MET to MISSED; between the two there may be loads that are inconclusive.
     """

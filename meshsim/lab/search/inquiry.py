@@ -1,17 +1,13 @@
 """Adding replications of a candidate until the answer is clear: in looks, each twice as large as the last.
 
-Testing growing data again and again, and stopping at the first clear answer, is wrong more often than the
-stated error. So the looks are few and fixed in advance, and each gets an equal part of the error
-(Bonferroni's bound, which holds whatever the looks have in common). What is undecided after the last look is
-so near the limit that these replications can't decide: it is inconclusive.
+Testing growing data until the first clear answer is wrong more often than the stated error. So the looks are
+few and fixed in advance, and each gets an equal part of the error (Bonferroni's bound, which holds whatever
+the looks have in common). What is undecided after the last look is inconclusive: too near the limit. All
+candidates get the same seeds (common random numbers), so differences show with fewer replications.
 
-All candidates get the same seeds (common random numbers): the same requests, only faster, or with other
-replicas. So differences between candidates show with fewer replications.
-
-Source:
-    Law (2015), 9.4.1 and 11.2: sequential sampling, common random numbers. Kim and Nelson, A Fully Sequential
-    Procedure for Indifference-Zone Selection in Simulation, ACM TOMACS 11 (2001): give up separating what
-    differs by less than matters.
+Source: Law (2015), 9.4.1 and 11.2: sequential sampling, common random numbers. Kim and Nelson, A Fully
+Sequential Procedure for Indifference-Zone Selection in Simulation, ACM TOMACS 11 (2001): differences that do
+not matter.
 """
 
 from __future__ import annotations
@@ -35,13 +31,7 @@ class StoppedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How sure a verdict is to be, and from how many replications.
-
-    Attributes:
-        confidence: that a verdict is right, 0-1.
-        most: replications of a candidate, at most.
-        seed: of the first replication; the next has the next.
-    """
+    """How sure (`confidence`, 0-1) a verdict is to be, from at most `most` replications of a candidate."""
 
     confidence: float = 0.95
     most: int = 32
@@ -69,11 +59,10 @@ class Plan:
         return (1.0 - self.confidence) / len(self.looks)
 
     def fresh(self, candidates: int = 1) -> Plan:
-        """The same with seeds that have not been used: to verify what was chosen for looking good.
+        """The same with unused seeds: to verify what was chosen for looking good.
 
-        Args:
-            candidates: so many at most are asked, one after the other, until one holds. Each gets an equal
-                part of the error, so that the one that holds has the confidence of a single one (Bonferroni).
+        At most `candidates` are asked, one after the other, until one holds. Each gets an equal part of the
+        error, so the one that holds has the confidence of a single one (Bonferroni).
         """
         return Plan(1.0 - (1.0 - self.confidence) / candidates, self.most, self.seed + self.most)
 
@@ -102,15 +91,7 @@ Observe = Callable[[Candidate, Sequence[int]], list[Observation]]
 
 @dataclass(slots=True)
 class Inquiry(Generic[Candidate]):
-    """Asks about candidates, and remembers.
-
-    Attributes:
-        observe: makes the runs.
-        limits: what is asked of each.
-        plan: how hard to look.
-        on_look: is called with the finding after each look.
-        findings: by candidate.
-    """
+    """Asks about candidates and remembers the findings; `on_look` gets the finding after each look."""
 
     observe: Observe[Candidate]
     limits: Sequence[Limit]

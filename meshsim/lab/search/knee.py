@@ -1,14 +1,13 @@
 """The knee: up to there more load buys mostly throughput, beyond it mostly waiting.
 
-It is the load with the greatest *power*, goodput / mean latency of what succeeded. Below it one per cent
-more load costs less than one per cent of latency, above it more. An M/M/1 has its knee at half its capacity,
-larger pools have it nearer to full; it knows nothing of objectives. The top of the curve is flat, so besides
-the best load there is a range of loads that are as good, as far as the replications show: their power is not
-lower by more than 1 %, or not significantly lower with common random numbers.
+It is the load with the greatest *power*, goodput / mean latency of what succeeded: below it one per cent more
+load costs less than one per cent of latency, above it more (M/M/1: half its capacity). The top is flat, so
+there is a range of loads as good: power not lower by more than 1 %, or not significantly with common random
+numbers.
 
-Source:
-    Kleinrock, Power and Deterministic Rules of Thumb for Probabilistic Problems in Computer Communications,
-    Proc. ICC (1979). Jain, The Art of Computer Systems Performance Analysis (1991), 3.3: knee capacity.
+Source: Kleinrock, Power and Deterministic Rules of Thumb for Probabilistic Problems in Computer
+Communications, Proc. ICC (1979). Jain, The Art of Computer Systems Performance Analysis (1991), 3.3: knee
+capacity.
 """
 
 from __future__ import annotations
@@ -31,10 +30,7 @@ Nearest = Callable[[float], float]
 
 
 class Knee(NamedTuple):
-    """The best load of the curve, and those between which power is not significantly less.
-
-    It is `inside` if the curve has loads with less power on either side.
-    """
+    """The best load of the curve, and those not significantly worse; `inside` if both sides have less."""
 
     best: float
     low: float
@@ -82,7 +78,6 @@ def _power(finding: Finding[float]) -> list[float]:
 
 
 def _best(powers: Sequence[list[float]]) -> int:
-    """The place of the greatest power on average."""
     means = [math.fsum(power) / len(power) for power in powers]
     return means.index(max(means))
 

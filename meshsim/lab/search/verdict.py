@@ -1,18 +1,14 @@
 """Whether replications show that limits are met, that one is missed, or neither yet.
 
-Bounds of a share come twice, and the wider count. Student's over replications, because requests of one run
-wait in the same queues and are not independent. And Wilson's over all requests, each worth as much less as
-their correlation says: what is late comes in bursts, and near the limit most short runs have none. They then
-agree that nothing is late, without any spread, and Student would be sure after four runs, wrongly in a third
-of all cases.
+Bounds of a share come twice, and the wider count: Student's over replications, because requests of one run
+are not independent; and Wilson's over all requests, each worth as much less as their correlation says: near
+the limit most short runs have nothing late, so without any spread Student would be sure after four runs,
+wrongly in a third of all cases. All limits must be met, so each is tested at the full error (an
+intersection-union test); one missed limit is enough to miss, so there the error is shared.
 
-All limits must be met, so each is tested at the full error (an intersection-union test needs no correction);
-one missed limit is enough to miss, so there the error is shared among them.
-
-Source:
-    Wilson, Probable Inference, the Law of Succession, and Statistical Inference, J. Am. Stat. Assoc. 22
-    (1927). Berger, Multiparameter Hypothesis Testing and Acceptance Sampling, Technometrics 24 (1982). Law
-    (2015), 9.4.
+Source: Wilson, Probable Inference, the Law of Succession, and Statistical Inference, J. Am. Stat. Assoc. 22
+(1927). Berger, Multiparameter Hypothesis Testing and Acceptance Sampling, Technometrics 24 (1982). Law
+(2015), 9.4.
 """
 
 from __future__ import annotations
@@ -41,12 +37,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How a run did by one limit.
+    """How a run did by one limit: `measured` is the latency or success itself, None where not known.
 
-    Attributes:
-        measured: the latency or success itself; None where not known.
-        share: of `count` requests, good or within the limit; None if a value is judged.
-        independent: so many independent requests would say as much as these.
+    `share` is of `count` requests, good or within the limit, None if a value is judged; as many as
+    `independent` requests without correlation carry the same information.
     """
 
     measured: float | None
@@ -74,13 +68,7 @@ def columns(observations: Sequence[Observation]) -> list[list[Score]]:
 
 
 def judge(limits: Sequence[Limit], observations: Sequence[Observation], error: float) -> Verdict:
-    """What replications say about limits.
-
-    Args:
-        limits: at least one.
-        observations: replications, with a score for each limit.
-        error: how often MET and how often MISSED may be said where the opposite is true, each.
-    """
+    """What replications show about limits; `error` is how often MET, and how often MISSED, may be wrong."""
     if len(observations) < 2:
         return Verdict.UNDECIDED
     pairs = list(zip(limits, columns(observations), strict=True))

@@ -210,7 +210,6 @@ def _when(requests: AllRequestPairs) -> list[str]:
 
 
 def _worth(found: Difference, pairs: int) -> list[str]:
-    """What pairing was worth for a metric."""
     if found.identical or found.variance_ratio is None:
         return []
     unpaired = found.unpaired_replications

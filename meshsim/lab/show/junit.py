@@ -1,10 +1,6 @@
-"""Verdicts as JUnit XML, which every system that runs tests can show.
+"""Verdicts as JUnit XML: a `testsuite` a scenario, in it a `testcase` for the file and one each objective.
 
-`testsuites` holds a `testsuite` for each scenario, that a `testcase` for the file and one for each objective;
-one that went wrong holds a `failure`, or an `error` where there is no verdict.
-
-Source:
-    The JUnit report format as its common schema has it (junit-10.xsd of the Jenkins xUnit plugin).
+Source: the JUnit report format as its common schema has it (junit-10.xsd of the Jenkins xUnit plugin).
 """
 
 from __future__ import annotations
@@ -25,14 +21,7 @@ HEAD = b'<?xml version="1.0" encoding="UTF-8"?>\n'
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One verdict.
-
-    Attributes:
-        name: of what was judged.
-        seconds: that it took.
-        failure: how it was missed; empty if it was not.
-        error: why there is no verdict; empty if there is one.
-    """
+    """One verdict: `failure` is how it was missed, `error` why there is none; both empty if it was met."""
 
     name: str
     seconds: float = 0.0
@@ -75,13 +64,10 @@ def _counts(name: str, cases: Sequence[Case]) -> dict[str, str]:
 
 
 def prepare(file: str | Path | None) -> None:
-    """Proves, before anything is computed, that the file can be written.
+    """Proves, before anything is computed, that the file can be saved; MeshsimError if not.
 
     An earlier report is replaced. Any other file is not: where the report's name is forgotten, the option
     takes the first scenario for it.
-
-    Raises:
-        MeshsimError: it can't.
     """
     if file is None:
         return
@@ -107,10 +93,6 @@ def _foreign(path: Path) -> bool:
 
 
 def write(file: str | Path, suites: Sequence[Suite]) -> Path:
-    """Writes verdicts into a file.
-
-    Raises:
-        MeshsimError: it can't be written.
-    """
+    """Saves verdicts into a file; MeshsimError if that fails."""
     path = Path(file)
     return files.write(path.parent, {path.name: files.bytes_writer(document(suites))})[0]

@@ -25,14 +25,7 @@ Rows = list[tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A table of text.
-
-    Attributes:
-        title: above it.
-        columns: their heads; the first holds names, the others numbers unless in `words`.
-        rows: as wide as `columns`.
-        words: numbers of the columns besides the first that hold words.
-    """
+    """A table of text: the first column holds names, the others numbers unless their index is in `words`."""
 
     title: str
     columns: tuple[str, ...]

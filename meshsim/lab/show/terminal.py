@@ -105,7 +105,6 @@ def _widths(out: Console, sheet: Sheet, columns: Sequence[int]) -> Widths:
 
 
 def _table(sheet: Sheet, widths: Widths) -> Table:
-    """Some columns of a sheet."""
     headed = any(sheet.columns[number] for number in widths)
     table = Table(
         box=SIMPLE_HEAD, header_style="dim", pad_edge=False, collapse_padding=True, show_header=headed
@@ -229,13 +228,9 @@ def show_sweep(out: Console, done: Sweep, folder: Path) -> None:
 
 @contextmanager
 def runs_bar(*, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar of many runs on standard error, on a terminal only: how many are done, speed, time left.
+    """A bar of many runs on a terminal's standard error, unless `quiet`: how many done, speed, time left.
 
-    Args:
-        quiet: whether to show none in any case.
-
-    Yields:
-        What to report to how many runs are finished, and of how many; None where nobody watches.
+    Yields what to report the numbers of finished and of all runs to; None where nobody watches.
     """
     err = console(stderr=True)
     if quiet or not err.is_terminal:
@@ -266,11 +261,7 @@ def runs_bar(*, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
 
 
 class Stages:
-    """Tells the stages of a validation: as a bar that begins anew with each, or as a line for each.
-
-    Args:
-        err: where to.
-    """
+    """Shows the stages of a validation: as a bar that begins anew with each, or as a line for each."""
 
     def __init__(self, err: Console) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
@@ -280,7 +271,6 @@ class Stages:
         self._last: Stage | None = None
 
     def __call__(self, stage: Stage, now: float) -> None:
-        """Shows the stage, and how much of it has passed, s."""
         begins, self._last = stage != self._last, stage
         words = f"{stage.scenario}: {stage.doing}"
         if self._bar is None or self._task is None:
@@ -301,14 +291,9 @@ class Stages:
 
 @contextmanager
 def stages_bar(*, quiet: bool, lines: bool = True) -> Iterator[Stages | None]:
-    """The stages of a validation on standard error.
+    """The stages of a validation on standard error; `lines` if it is no terminal.
 
-    Args:
-        quiet: whether to show none in any case.
-        lines: whether to write a line for each stage where standard error is no terminal.
-
-    Yields:
-        What to report the stage and its time passed to, s, or None where nobody watches.
+    Yields what to report the stage and its time passed to, s, or None where nobody watches.
     """
     err = console(stderr=True)
     if quiet or not (err.is_terminal or lines):
@@ -330,7 +315,6 @@ class Bar:
         self._each = each
 
     def __call__(self, now: float) -> None:
-        """Shows how far it is."""
         elapsed = self._bar.tasks[0].elapsed or 0.0
         self._bar.update(self._task, completed=now, speed=f"{now / elapsed:.3g} s/s" if elapsed > 0.2 else "")
 
@@ -344,15 +328,10 @@ class Bar:
 
 @contextmanager
 def progress_bar(total: float, *, quiet: bool, each: float = 0.0) -> Iterator[Bar | None]:
-    """A bar on standard error, on a terminal only: share done, speed, time left.
+    """A bar on a terminal's standard error, unless `quiet`: share of `total` s done, speed, time left.
 
-    Args:
-        total: simulated time when it is done, s.
-        quiet: whether to show none in any case.
-        each: simulated time of one replication, s, where there may be more of them in the end.
-
-    Yields:
-        What to report the simulated time to, or None where nobody watches.
+    `each` is the simulated time of one replication, s, where there may be more of them in the end. Yields
+    what to report the simulated time to, or None where nobody watches.
     """
     err = console(stderr=True)
     if quiet or not err.is_terminal:

@@ -81,7 +81,6 @@ class Dashboard:
         self._live.update(Text.from_markup(f"[dim]{escape(words)} …[/]"), refresh=True)
 
     def __call__(self, mesh: LiveMesh) -> None:
-        """Shows how it goes."""
         self._window.add(mesh.now, by_edge(mesh.reports()))
         self._live.update(Group(Text.from_markup(headline(mesh)), self._table(mesh)), refresh=True)
 
@@ -114,7 +113,6 @@ class Lines:
         self._err.print(f"{escape(words)} …")
 
     def __call__(self, mesh: LiveMesh) -> None:
-        """Says once that it runs, and how long it will."""
         if not self._runs:
             self._runs = True
             self._err.print(Text.from_markup(headline(mesh)).plain, markup=False)

@@ -1,9 +1,8 @@
 """Theory, simulation and the real mesh side by side: the verb behind ``meshsim validate``.
 
-Calibration runs measure what a hop costs on this machine; the model gets that as an added delay, and
-nothing else. Then the scenario is solved, simulated and run live on the same draws, and every number is held
-against what it may differ by. `calibration` measures, `judgement` decides, `stages` does one after the other;
-the live run is an argument (`observation`), and the statistics are in `meshsim.measure`.
+`calibration` measures what a hop costs here, which the model gets as an added delay, and nothing else; then
+the scenario is solved, simulated and run live (`observation`) on the same draws, and `judgement` holds every
+number against its tolerance. `stages` does one after the other; the statistics are in `meshsim.measure`.
 """
 
 from __future__ import annotations
@@ -101,13 +100,9 @@ def validate_each(
     live: Live | None = None,
     interrupted: Callable[[], None] | None = None,
 ) -> Iterator[Validation]:
-    """Validates scenarios one after the other, each behind one proxy or ``both``.
+    """Validates scenarios in turn, behind one proxy or ``both``; all are read before the first run.
 
-    All are read before the first one runs. The arguments are those of `validate`.
-
-    Raises:
-        MeshsimError: as there.
-        KeyboardInterrupt: as there.
+    The arguments and errors are those of `validate`.
     """
     if proxy not in PROXIES:
         raise MeshsimError(f"no proxy {proxy!r}; choose one of {', '.join(PROXIES)}")

@@ -1,18 +1,14 @@
 """What a hop costs on this machine, measured where nothing else takes time.
 
-In the calibration run the services need no time, never fail, and nobody waits for a worker; no policy acts
-but those that choose where a request goes; links add nothing. The load is the scenario's. So whatever time
-passes is the machine's: sockets, parsing, scheduling. Of each call the time in which its service waited for
-calls of its own is taken out (theirs is counted at their edges), and the rest is put on the simulated edge's
-link, half on the way out and half on the way back.
+In the calibration run services need no time, never fail, and nobody waits for a worker; only policies that
+choose where a request goes act; links add nothing; the load is the scenario's. What time passes is the
+machine's. Of each call the time waiting for its service's own calls is taken out (it is counted at their
+edges), and the rest is put on the simulated edge's link, half on the way out and half on the way back.
 
-Two things keep the measurement near the truth. There is one run before the live run and one after it, since
-a machine that others share is slower now and faster then. And services that are called at the same time
-answer some milliseconds after each other, by a pause in their scripts that is taken out again: else all their
-answers would come back at one instant, as they never do, and wait for each other.
-
-This can only add time. And since no service takes time here, a wrong service time of the model has no way
-into the measurement: validation still finds it.
+There is one run before the live run and one after it, since a shared machine varies. Services that are called
+at the same time answer some milliseconds apart, by a pause in their scripts that is taken out again: else all
+answers would come back at one instant, as they never do, and wait for each other. A wrong service time of the
+model has no way into the measurement, so validation still finds it.
 
 Simplified: what a call costs before its proxy decides (the caller's side) is put behind that decision, on the
 link. So an answer that the proxy makes by itself, such as a refusal, takes no time in the model, and half a
@@ -32,17 +28,7 @@ from meshsim.measure.records import Records
 from meshsim.measure.validation import Overhead
 from meshsim.random import derive, u01
 from meshsim.scenario.mesh import Proxy
-from meshsim.scenario.model import (
-    ZERO,
-    CallStep,
-    Link,
-    Load,
-    Policy,
-    Scenario,
-    Service,
-    SleepStep,
-    Stage,
-)
+from meshsim.scenario.model import ZERO, CallStep, Link, Load, Policy, Scenario, Service, SleepStep, Stage
 from meshsim.scenario.services import Deployment
 from meshsim.scenario.times import ConstantTime, Empirical, EmpiricalTime, SumTime, Time
 from meshsim.units import UNLIMITED, duration_text
@@ -79,10 +65,8 @@ CHOOSING = ("balance", "split")
 def still(scenario: Scenario, rates: Mapping[int, float]) -> Scenario:
     """The scenario without anything that takes time, fails or is refused.
 
-    Args:
-        scenario: to be validated.
-        rates: requests per second of each closed load, by index; it becomes an open one, since users who
-            are answered at once would send much more.
+    `rates` are of each closed load, per s, by index: it becomes an open one, since users who are answered at
+    once would send much more.
     """
     duration = min(scenario.duration, LONGEST)
     late = pauses(scenario)
@@ -181,12 +165,9 @@ def overheads(records: Records, scenario: Scenario) -> Overheads:
 
 
 def pooled(runs: Sequence[Overheads]) -> Overheads:
-    """The overheads of several runs together.
+    """The overheads of several runs together; an edge with under `LEAST` calls takes those of all others.
 
-    An edge with fewer than `LEAST` calls takes the numbers of all others.
-
-    Raises:
-        MeshsimError: too few calls came through.
+    MeshsimError: too few calls came through.
     """
     found = {edge: np.concatenate([run[edge] for run in runs]) for edge in runs[0]}
     everything = np.concatenate([*found.values(), np.zeros(0)])
@@ -201,8 +182,8 @@ def pooled(runs: Sequence[Overheads]) -> Overheads:
 def _own_time(records: Records, edge: Edge, children: Sequence[Edge], warm: float) -> Floats:
     """How long each good call after the warm-up took without the calls that its service made for it, s.
 
-    Whose children are whose is seen from the start of the request they belong to. Where a request makes
-    several calls to one service that calls others, that can't be seen, and the request is left out.
+    Children are found by the start of the request they belong to. Where a request makes several calls to one
+    service that calls others, they can't be assigned, and the request is left out.
     """
     calls = records.calls
     here = calls.edge == records.edges.index(edge)
@@ -234,10 +215,7 @@ def _union(spans: list[tuple[float, float]]) -> float:
 def drift(before: Overheads, after: Overheads, latency: float) -> list[str]:
     """Where a hop cost so much more or less after the live run than before that the mean of both is no guide.
 
-    Args:
-        before: overheads.
-        after: likewise.
-        latency: simulated median, s, by which a change is large or small.
+    The simulated median `latency`, s, decides whether a change is large.
     """
     found = []
     for edge, own in before.items():
@@ -257,10 +235,8 @@ def drift(before: Overheads, after: Overheads, latency: float) -> list[str]:
 def with_overheads(scenario: Scenario, found: Overheads, deal: int = 0) -> Scenario:
     """The scenario as the machine runs it: every edge's link takes its overhead on top of its own latency.
 
-    Args:
-        scenario: that is validated.
-        found: what each edge's calls cost.
-        deal: which message gets which of the overheads, with all other draws the same; any number will do.
+    `deal` decides which message gets which of the overheads, with all other draws the same; any number will
+    do.
     """
     links = {}
     for caller, service in scenario.edges():

@@ -1,16 +1,11 @@
 """Which numbers agree, and what that says of all of them.
 
-Each number has a tolerance: a share of the simulated one that is asked for, or, where it is wider, the
-interval of what chance does to the difference: as it is spread over the run (`meshsim.measure.jackknife`),
-and at most as much as simulated runs lie apart (`meshsim.measure.seed_variation`). Latencies behind meshsim's
-own proxy have no second way out, since proxy and simulator make the same draws: they must be as close as
-asked.
-If such a one is not, but chance could have done it, then the run is too short to judge.
-
-A busy machine excuses what it can have done, and no more (`meshsim.lab.validate.lateness`).
-
-The intervals hold jointly (Bonferroni): a mesh that agrees in everything fails one validation in twenty, and
-not one number in twenty.
+A number's tolerance is a share of the simulated one or, if wider, the interval of what chance does to the
+difference: as it is spread over the run (`meshsim.measure.jackknife`), and at most as much as simulated runs
+lie apart (`meshsim.measure.seed_variation`). Latencies behind meshsim's own proxy, which makes the same
+draws, must be as close as asked; if not, but chance could have done it, the run is too short to judge. A busy
+machine excuses what it can have done (`meshsim.lab.validate.lateness`). The intervals hold jointly
+(Bonferroni): a mesh that agrees in everything fails one validation in twenty.
 """
 
 from __future__ import annotations
@@ -58,16 +53,11 @@ def metrics(
     intervals: Ranges,
     busy: Ranges,
 ) -> list[Metric]:
-    """Holds a live run's numbers against the simulated ones.
+    """Holds a live run's numbers against the simulated ones of the same draws.
 
-    Args:
-        simulated: of the run with the same draws.
-        live: with the same metrics.
-        strict: whether latencies must be as close as asked, whatever chance does.
-        variation: of simulated runs that share with the first what the live one shares with it.
-        theory: by metric.
-        intervals: of simulated runs with other seeds.
-        busy: as `Metric` has it; empty where the machine was quiet.
+    `strict` is whether latencies must be as close as asked, whatever chance does; `variation` is of simulated
+    runs that share with the first what the live one shares with it, `intervals` of runs with other seeds;
+    `busy` is as `Metric` has it, empty where the machine was quiet.
     """
     known = {metric: (statistic.whole, live[metric].whole) for metric, statistic in simulated.items()}
     shared = {metric: (one, other) for metric, (one, other) in known.items() if None not in (one, other)}
@@ -112,16 +102,10 @@ def judge(
     troubles: Sequence[str] = (),
     errors: Sequence[str] = (),
 ) -> Verdict:
-    """The verdict.
+    """The verdict; `proxies` are numbers of this live run and, as simulated ones, of the other proxy's.
 
-    A noisy machine keeps numbers apart and brings none together, so what agrees on it agrees.
-
-    Args:
-        found: every number.
-        noise: what says that the machine was busy, in words.
-        proxies: numbers of this live run and, in place of the simulated one, of one behind the other proxy.
-        troubles: what the machine could not do for the live run, in words.
-        errors: of meshsim's own in the live run, in words.
+    A noisy machine keeps numbers apart and brings none together, so what agrees on it agrees. `noise`,
+    `troubles` (what the machine could not do) and `errors` (meshsim's own) are in words.
     """
     off = [(each, sentence(each)) for each in found if not each.ok]
     off += [(each, sentence(each, "live", "behind the other proxy")) for each in proxies if not each.ok]
@@ -163,12 +147,7 @@ def _shown(found: Metric, value: float) -> str:
 
 
 def predicted(solution: Solution, completed: float) -> dict[str, Predicted]:
-    """What theory says, under the names of the metrics.
-
-    Args:
-        solution: of the scenario.
-        completed: requests, of which failures are shares.
-    """
+    """What theory says, under the names of the metrics; failures are shares of the requests `completed`."""
     found = {}
     for each in solution.predictions:
         metric, value = each.metric.removeprefix("derived."), each.value

@@ -1,13 +1,10 @@
 """What a busy machine can have done to a validation, and no more.
 
-Where processors are short, processes wait for one. That makes a live run slower, never faster, and by how
-much is seen: the load generator and the services know how late they woke. The calibrations are live runs too,
-so what they took for the cost of a hop may have some of the same in it, and then the model is too slow.
-
-So the scenario is simulated again with the least and with the most that its hops can have cost, and with what
-is half as late (a count may rise and fall again). What lies between the numbers of these runs a busy machine
-explains: latencies, and the time-outs and retries that come of them. It explains nothing beyond: no run that
-is faster still, no status, no request that is missing.
+Short of processors, a live run gets slower, never faster; by how much is seen from how late load generator
+and services woke. The calibrations are live runs too, so the cost of a hop may have some of it, and then the
+model is too slow. So the scenario is simulated with the least, the most, and half as late (a count may rise
+and fall again) that hops can have cost. What lies between is explained: latencies, and time-outs and retries
+from them; nothing beyond: no faster run, no status, no missing request.
 """
 
 from __future__ import annotations
@@ -29,13 +26,7 @@ SHARES = (0.0, 0.5, 0.99, 1.0)
 def possible(
     calibrations: Sequence[Overheads], seen: Sequence[Evidence], live: Evidence
 ) -> tuple[Overheads, Overheads, Overheads]:
-    """What hops can have cost in the live run: the least, more, the most.
-
-    Args:
-        calibrations: before and after it.
-        seen: what each of these saw of the machine.
-        live: what the live run saw of it.
-    """
+    """What hops can have cost in the `live` run: the least, more, the most; `seen` is of each calibration."""
     relieved = [
         {edge: np.maximum(np.sort(own) - _late(each, len(own)), 0.0) for edge, own in run.items()}
         for run, each in zip(calibrations, seen, strict=True)

@@ -26,11 +26,7 @@ class Live(Protocol):
 
 
 def on_this_machine(scenario: Scenario, *, proxy: str, progress: Progress | None = None) -> Observation:
-    """The real mesh.
-
-    Raises:
-        MeshsimError: it can't run here, or not this scenario.
-    """
+    """The real mesh; MeshsimError if it can't run here, or not this scenario."""
     try:
         from meshsim.lab.live import run_live, troubles  # noqa: PLC0415 - only a live run needs what it imports
         from meshsim.live.troubles import OWN_ERROR  # noqa: PLC0415 - likewise

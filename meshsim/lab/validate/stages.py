@@ -105,8 +105,7 @@ class Stages:
 
     def _run_live(self, doing: str, scenario: Scenario) -> Observation:
         done = self.live(scenario, proxy=self.proxy, progress=self._report(doing, scenario.duration))
-        if self.stop.pressed:
-            raise KeyboardInterrupt
+        self.stop.check()
         return done
 
     def _simulated(self, simulate: Engine, model: Scenario, number: int) -> Records:
@@ -116,8 +115,7 @@ class Stages:
         records = simulate(
             model, model.seed + number, progress=lambda now: reported(behind + min(now, model.duration))
         )
-        if self.stop.pressed:
-            raise KeyboardInterrupt
+        self.stop.check()
         assert isinstance(records, Records)
         return records
 
@@ -140,8 +138,7 @@ class Stages:
         def report(now: float) -> None:
             if self.watch is not None:
                 self.watch(stage, min(now, total))
-            if self.stop.pressed:
-                raise KeyboardInterrupt
+            self.stop.check()
 
         return report
 

@@ -30,13 +30,8 @@ if TYPE_CHECKING:
 class Validation:
     """Theory, simulation and the live mesh, held against each other.
 
-    Attributes:
-        scenario: that was validated, overrides and seed included.
-        simulation: the simulated run with the live run's draws; its scenario's links have the measured
-            overhead.
-        live: the live run.
-        pairs: the requests of both runs, one by one; none where all load is closed.
-        numbers: how they agree.
+    `simulation` has the live run's draws, and the measured overhead on its links; `pairs` are the requests of
+    both runs, one by one, none where all load is closed.
     """
 
     scenario: Scenario
@@ -77,14 +72,7 @@ class Validation:
         return validate_figure(self.numbers, self.scenario.description, self.pairs, self.latencies())
 
     def save(self, folder: str | Path, **options: Unpack[OutputOptions]) -> list[Path]:
-        """Writes validation.json, the picture, and in `simulation` and `live` the files of both runs.
-
-        Returns:
-            The files, without those of the runs.
-
-        Raises:
-            MeshsimError: they can't be written.
-        """
+        """Saves validation.json, the picture, and (not returned) both runs in `simulation` and `live`."""
         form, path = output(options), files.prepare(folder)
         drawn = form.pictures(validation=self.plot())
         self.simulation.save(path / "simulation", **options)

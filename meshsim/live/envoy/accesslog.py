@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from meshsim.errors import MeshsimError
-from meshsim.live.context import ATTEMPT_COUNT, Context, parse_context, stream_key
+from meshsim.live.context import ATTEMPT_COUNT, parse_context, stream_key
 from meshsim.live.envoy.numbers import Json
 
 LOGGER = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
@@ -158,22 +158,14 @@ Line = dict[str, Any]
 
 
 class Log:
-    """A log that is read as it grows.
-
-    Args:
-        file: the log; one that does not exist has no lines.
-    """
+    """A log that is read as it grows; a file that does not exist has no lines."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._bytes = self._lines = 0
 
     def more(self, row: Callable[[Line], Row], *, ended: bool = False) -> list[Row]:
-        """What `row` makes of the lines that are new in it.
-
-        Args:
-            row: reads a line.
-            ended: whether Envoy has ended, so that no line is still being written.
+        """What `row` makes of the lines that are new in it; the last is whole once Envoy has `ended`.
 
         Raises:
             MeshsimError: a line is not what Envoy was configured to write, or the last one is not whole.
@@ -200,13 +192,7 @@ class Log:
 
 
 class CallLog:
-    """An access log that is read as it grows.
-
-    Args:
-        file: the log; one that does not exist has no calls.
-        id_: of the proxy that writes it.
-        replicas: ids of replicas by the address that callers use.
-    """
+    """The access log of proxy `id_`, read as it grows; `replicas`: ids by the address that callers use."""
 
     def __init__(self, file: Path, id_: str, replicas: Mapping[tuple[str, int], str]) -> None:
         self._log = Log(file)
@@ -214,14 +200,9 @@ class CallLog:
         self._replicas = replicas
 
     def more(self, wall_start: float = 0.0, *, ended: bool = False) -> list[CallRow]:
-        """The calls that are new in it, in the order in which they ended.
+        """The calls that are new in it, in the order in which they ended; see `Log.more`.
 
-        Args:
-            wall_start: scenario time 0 on the wall clock, s since 1970.
-            ended: as of `Log.more`.
-
-        Raises:
-            MeshsimError: a line is not what Envoy was configured to write.
+        `wall_start` is scenario time 0 on the wall clock, s since 1970.
         """
         return self._log.more(lambda line: _call(line, self._caller, self._replicas, wall_start), ended=ended)
 
@@ -229,11 +210,7 @@ class CallLog:
 def read_tries(
     file: Path, replicas: Mapping[tuple[str, int], str], wall_start: float = 0.0, *, ended: bool = False
 ) -> list[TryRow]:
-    """All tries in a log of them, in the order in which they ended; see `CallLog`.
-
-    Raises:
-        MeshsimError: a line is not what Envoy was configured to write.
-    """
+    """All tries in a log of them, in the order in which they ended; see `CallLog.more`."""
     return Log(file).more(lambda line: _try(line, replicas, wall_start), ended=ended)
 
 
@@ -242,12 +219,12 @@ def _call(line: Line, caller: str, replicas: Mapping[tuple[str, int], str], wall
     flags = line["response_flags"]
     inbound = line["listener"] == "inbound"
     details = line["response_code_details"] or ""
-    key, context = _whose(line)
+    key, request_start, extra = _whose(line, start)
     waits = details in NOT_SENT or line["connected_after"] is None  # its last try was not sent
     return CallRow(
         key=key,
-        request_start=start if context is None else context.start,
-        extra=context is not None and context.extra,
+        request_start=request_start,
+        extra=extra,
         listener=line["listener"],
         caller="" if inbound else caller,
         service=caller if inbound else line["route_name"] or "",
@@ -266,11 +243,11 @@ def _try(line: Line, replicas: Mapping[tuple[str, int], str], wall_start: float)
     flags = (line["response_flags"] or "").split(",")
     launched, connected = _start(line, wall_start), line["connected_after"]
     sent = nan if connected is None or "UO" in flags else launched + connected / 1e3
-    key, context = _whose(line)
+    key, request_start, extra = _whose(line, launched)
     return TryRow(
         call=key,
-        request_start=launched if context is None else context.start,
-        extra=context is not None and context.extra,
+        request_start=request_start,
+        extra=extra,
         request_id=line["request_id"] or "",
         service=line["route_name"] or "",
         number=int(line["number"]) - 1,
@@ -287,11 +264,13 @@ def _start(line: Line, wall_start: float) -> float:
     return (int(line["start_time"]) - round(wall_start * WALL_CLOCK_TICKS)) / WALL_CLOCK_TICKS
 
 
-def _whose(line: Line) -> tuple[int, Context | None]:
-    """The key of the call, and what else its header says, if that is of meshsim's making."""
+def _whose(line: Line, start: float) -> tuple[int, float, bool]:
+    """Key, start of its request and `extra` of the call, by its header if that is of meshsim's making."""
     value = (line["x_meshsim"] or "").encode()
     context = parse_context(value)
-    return (stream_key(value), None) if context is None else (int(context.key), context)
+    if context is None:
+        return stream_key(value), start, False
+    return int(context.key), context.start, context.extra
 
 
 def _address(line: Line) -> tuple[str, int]:
@@ -305,8 +284,6 @@ class Ejection:
 
     Attributes:
         time: s of scenario time; Envoy's event log has whole ms.
-        service: that was called.
-        replica: that was ejected.
     """
 
     time: float

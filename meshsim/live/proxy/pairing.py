@@ -36,7 +36,6 @@ class Serving:
     """An attempt that a program is, or was, serving.
 
     Attributes:
-        key: of the attempt.
         context: of the call that it belongs to.
         trace: id of its trace, 32 hex.
         root: key of the client's request.
@@ -79,15 +78,9 @@ class Pairing:
     def begin(
         self, key: Key, number: int, context: Context, trace: str, root: Key, request_id: bytes
     ) -> Serving:
-        """An attempt goes to the program.
+        """An attempt, of this key and number in its call (from 0), goes to the program.
 
-        Args:
-            key: of the attempt.
-            number: of it in its call, from 0.
-            context: of the call.
-            trace: id of its trace, 32 hex.
-            root: key of the client's request.
-            request_id: its `x-request-id`.
+        `trace` is the id of its trace, 32 hex; `root` the key of the client's request.
         """
         serving = Serving(key, number, context, trace, root, request_id)
         self._by_key[key] = serving
@@ -116,13 +109,7 @@ class Pairing:
                     del self._by_name[name]
 
     def find(self, trace: Trace | None, trace_id: str, request_id: bytes) -> Serving | None:
-        """The attempt that a call is made for; None, and a trouble, where that can't be known.
-
-        Args:
-            trace: what the call's `traceparent` says; None if it brings none.
-            trace_id: as of `begin`, of that trace.
-            request_id: the call's `x-request-id`.
-        """
+        """The attempt that a call with these headers is made for; None, and a trouble, if unknown."""
         if trace is not None and trace.parent in self._by_key:
             return self._by_key[trace.parent]
         for name in (trace_id, request_id):

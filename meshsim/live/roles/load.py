@@ -39,8 +39,6 @@ class Settled(Event):
 class LoadGenerator(Role):
     """The client of a scenario."""
 
-    loop = "precise"
-
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
         scenario = spec.scenario

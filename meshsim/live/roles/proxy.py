@@ -43,7 +43,6 @@ class Proxy(Role):
 
     Attributes:
         place: its replica; None for the client's, which has none.
-        configured: its outbound routes.
     """
 
     loop = "fast"
@@ -137,9 +136,7 @@ class Proxy(Role):
         self.listening["admin"] = Listening(self.admin)
         if self.inward is not None:
             self.listening["inbound"] = Listening(self._listener({b"": self.inward}, inbound=True))
-        for one in self.listening.values():
-            await one.open(host)
-        ports = {name: one.port for name, one in self.listening.items()}
+        ports = {name: await one.open(host) for name, one in self.listening.items()}
         return {
             "inbound": ports.get("inbound"),
             "outbound": ports["outbound"],

@@ -114,8 +114,6 @@ class Stay(Visit):
 class Service(Role, Handler):
     """One replica."""
 
-    loop = "precise"
-
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
         scenario = spec.scenario

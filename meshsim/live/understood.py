@@ -1,0 +1,21 @@
+"""What a live mesh knows of the keys under `mesh`; any other that is set is refused, never ignored."""
+
+from __future__ import annotations
+
+from meshsim.errors import MeshsimError
+from meshsim.scenario.model import Scenario
+from meshsim.scenario.settings import set_keys
+
+MESH = {"mesh.dataplane=sidecar", "mesh.proxy.time", "mesh.proxy.workers", "mesh.push_delay"}
+"""Patterns of :mod:`meshsim.scenario.settings`."""
+
+
+def refuse_unknown(scenario: Scenario) -> None:
+    """Does nothing for a scenario whose data plane and control plane can be run live.
+
+    Raises:
+        MeshsimError: with every key that can't.
+    """
+    found = [each for each, _ in set_keys(scenario) if each.startswith("mesh.") and each not in MESH]
+    if found:
+        raise MeshsimError(f"a live mesh can't do {', '.join(found)} yet; simulate it, or leave it out")
