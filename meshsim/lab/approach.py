@@ -8,7 +8,7 @@ from meshsim.errors import MeshsimError
 from meshsim.measure import metrics
 from meshsim.measure.measurements import Measurements
 from meshsim.measure.precision import Goal, Look, Looked, refuse_limit
-from meshsim.measure.summary import summarise
+from meshsim.measure.summary import metrics_of, summarise
 from meshsim.scenario.model import Scenario
 
 
@@ -18,7 +18,7 @@ def goal(
     """What to stop at, if asked for (see `meshsim.lab.run.run`); MeshsimError if it can't be used."""
     if until is not None:
         return Goal.of(
-            until, metrics.check(metric or metrics.USUAL, metrics.of(scenario)), replications, at_most
+            until, metrics.check(metric or metrics.USUAL, metrics_of(scenario)), replications, at_most
         )
     if metric is not None:
         raise MeshsimError(f"--metric {metric} is what --until looks at; add --until 1%")

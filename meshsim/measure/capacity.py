@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from meshsim.measure.intervals import Interval
+from meshsim.measure.latency import QUANTILES
 from meshsim.measure.result import LEFT_OUT, Result
-
-SHARES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 
 
 @dataclass(frozen=True)
@@ -25,12 +24,12 @@ class Limit(Result):
     @property
     def least(self) -> float | None:
         """The share of requests that must be good, or within the limit; None where a value is asked."""
-        return self.limit if self.key in ("success", "recovered") else SHARES.get(self.key)
+        return self.limit if self.key in ("success", "recovered") else QUANTILES.get(self.key)
 
 
 @dataclass(frozen=True)
 class Amount(Result):
-    """What one of the scenario's loads is: a mean rate per second, or users."""
+    """One of the scenario's loads: a mean rate per second, or users."""
 
     to: str
     rate: float | None = field(default=None, metadata=LEFT_OUT)
@@ -175,7 +174,7 @@ class Cell(Result):
 
 @dataclass(frozen=True)
 class RecoveryMap(Result):
-    """The probability of recovery over two keys, whose values are as written.
+    """The probability of recovery over two keys, whose values are as in the file.
 
     The columns are `ordered` if they are a load. The `boundary` has for each row the last value at which
     recovery is likely, and the first at which it isn't.

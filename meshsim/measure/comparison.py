@@ -15,7 +15,7 @@ from meshsim.measure.summary import Provenance
 
 @dataclass(frozen=True)
 class UnstableRuns(Result):
-    """In how many runs work piled up, and why the first of them is said to be unstable."""
+    """In how many runs work piled up, and why the first of them is unstable."""
 
     replications: int
     reason: str
@@ -23,7 +23,7 @@ class UnstableRuns(Result):
 
 @dataclass(frozen=True)
 class Side(Result):
-    """A or B: its scenario's name, what ran it, the measured time of each run, s, and what to call it."""
+    """A or B: what ran, its measured time of each run, s, and its label."""
 
     scenario: str
     engine: str
@@ -35,7 +35,7 @@ class Side(Result):
 
 @dataclass(frozen=True)
 class Jointly(Result):
-    """All metrics together: how many, how many differ significantly, the confidence that each needs."""
+    """All metrics together: how many, how many differ significantly, and at which confidence each."""
 
     metrics: int
     told: int
@@ -54,13 +54,9 @@ class ObjectiveRuns(Result):
 
 @dataclass(frozen=True)
 class ComparisonNumbers(Result):
-    """What differs between A and B.
+    """What differs between A and B; `cost` is attempts per second and busy workers.
 
-    Attributes:
-        metric: that the comparison is about.
-        cost: attempts per second on all edges, and busy workers of all services.
-        requests: one by one; None where they can't be paired.
-        until: the goal and its last look, where there is one.
+    `requests` is None where they can't be paired; `until` where no precision was asked for.
     """
 
     version: str

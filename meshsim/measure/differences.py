@@ -34,13 +34,10 @@ ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class Difference(Result):
-    """What one metric does when A becomes B.
+    """What one metric does when A becomes B: means over the pairs, and the interval of B - A.
 
     Attributes:
-        metric: path of its keys.
-        a, b: means over the pairs.
-        difference, low, high, half_width: of B - A, with its own interval.
-        told: whether it is significant: that interval leaves out 0.
+        told: whether it is significant: its interval leaves out 0.
         told_jointly: whether it is at the confidence that makes all metrics hold together.
         identical: whether no pair differs at all.
         correlation: of A and B over the pairs; None where one of them does not vary.
@@ -65,20 +62,13 @@ class Difference(Result):
 
 
 def difference(metric: str, a: Sequence[float], b: Sequence[float], family: int = 1) -> Difference:
-    """Compares one metric.
-
-    Args:
-        metric: what it is called.
-        a: (n,) its values, at least 2.
-        b: (n,) the values that are paired with them by position.
-        family: how many metrics are compared at once (Bonferroni).
+    """Compares (n,) paired values, at least 2, as one of a `family` of so many metrics (Bonferroni).
 
     Raises:
-        ValueError: fewer than two pairs, or as many of one as not of the other.
+        ValueError: fewer than two pairs, or lengths that differ.
     """
     change = changes(a, b)
-    own = interval(change, CONFIDENCE)
-    spread = statistics.variance(change)
+    own, spread = interval(change, CONFIDENCE), statistics.variance(change)
     alone = statistics.variance(a) + statistics.variance(b)
     return Difference(
         metric=metric,
@@ -121,11 +111,6 @@ def unpaired_replications(a: Sequence[float], b: Sequence[float], half_width: fl
 
     The least m with t(f) · sqrt((Var(A) + Var(B)) / m) at most `half_width`; Welch's degrees of freedom for m
     of each are f = (m - 1) · (Var(A) + Var(B))² / (Var(A)² + Var(B)²).
-
-    Args:
-        a: values of A, at least 2.
-        b: values of B.
-        half_width: of the interval to match.
 
     Returns:
         At least 2; None if no number would do.

@@ -1,8 +1,7 @@
 """Whether the machine of a live run was quiet enough for its numbers to mean anything.
 
-A live run shares its processors with everything else. What keeps them from it makes the load generator send
-late, and timers of the services fire late, and both end up in the latencies. Both can be seen: each knows
-when it should have acted.
+A busy machine makes the load generator send late and the services' timers fire late, and both end up in the
+latencies. Both can be seen: each knows when it should have acted.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ LATE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Lag(Result):
-    """How late something acted, s: percentiles over all that it did."""
+    """How late something acted, s."""
 
     p50: float
     p99: float
@@ -29,7 +28,7 @@ class Lag(Result):
 
 @dataclass(frozen=True, slots=True)
 class MachineUse(Result):
-    """Shares of all processors' time, 0-1: used, by whoever; given to others by a hypervisor."""
+    """Shares of all processors' time, 0-1: used by anyone; given to others by a hypervisor."""
 
     busy: float
     stolen: float
@@ -40,11 +39,10 @@ class LiveConditions(Result):
     """How well the machine of a live run kept up.
 
     Attributes:
-        lag: of the load generator behind the arrivals that it was to make; None without any.
-        timer_lag: of the services' timers, likewise.
+        lag: of the load generator behind its arrivals; None without any.
+        timer_lag: of the services' timers.
         cores: that proxies, services and the load generator used on average.
-        machine: how busy it was; None where the system does not say.
-        troubles: what went wrong in processes, and how often, by process.
+        troubles: what went wrong, and how often, by process.
     """
 
     lag: Lag | None
@@ -56,15 +54,14 @@ class LiveConditions(Result):
 
 @dataclass(frozen=True, slots=True)
 class Evidence(Result):
-    """What a live run saw of its machine; None where it could not see it.
+    """What a live run measured of its machine; None where it could not.
 
     Attributes:
-        load_lag: of the load generator behind the arrivals that it was to make.
+        load_lag: of the load generator behind its arrivals.
         service_lag: of the services' timers.
-        cpu_busy: share of all processors' time that was used, by whoever, 0-1.
-        cpu_steal: share that a hypervisor gave to others, 0-1.
+        cpu_busy, cpu_steal: as in `MachineUse`.
         troubles: what went wrong in its processes, in words.
-        errors: of meshsim's own in them, in words.
+        errors: those of meshsim's own code, in words.
     """
 
     load_lag: Lag | None = None
@@ -75,18 +72,11 @@ class Evidence(Result):
     errors: tuple[str, ...] = ()
 
     def complaints(self, p50: float, p99: float) -> list[str]:
-        """Why the run may be slower than on a quiet machine; empty where this one was quiet enough.
-
-        Args:
-            p50: simulated latency, s, by which a lag is large or small.
-            p99: likewise.
-        """
+        """Why the run may be slower than on a quiet machine, by its simulated p50 and p99, s; else empty."""
         found = []
         whose = (("the load generator sent", self.load_lag), ("the services acted", self.service_lag))
         for who, lag in whose:
-            if lag is None:
-                continue
-            for key, late, of in (("p50", lag.p50, p50), ("p99", lag.p99, p99)):
+            for key, late, of in (("p50", lag.p50, p50), ("p99", lag.p99, p99)) if lag else ():
                 if late > LATE * of:
                     beside = f"latency {key} {duration_text(of)}"
                     found.append(f"{who} late: lag {key} {duration_text(late)}, {beside}")

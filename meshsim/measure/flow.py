@@ -1,7 +1,6 @@
-"""What passes the client, the services, the edges, in bins of time: counts and latencies by the clock.
+"""Counts and latencies of client, services and edges in bins of time: what the series are made of.
 
-A *cell* is one member (a service, an edge) in one bin; cells are numbered member · bins + bin. Whether a run
-kept rows or histograms, this is what the series are made of.
+A *cell* is one member (a service, an edge) in one bin; cells are numbered member · bins + bin.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ class Ended:
 
     Attributes:
         cell: (n,) where it ended.
-        latency: (n,) s; of a histogram, what a bucket stands for.
+        latency: (n,) s; of a histogram, its buckets' values.
         times: (n,) how often each latency counts; None for once.
         total: (cells,) sum of the latencies, s; None if they are to be added up.
     """
@@ -66,7 +65,7 @@ class BinnedFlow:
     Attributes:
         counts: (cells,) numbers by the names in :data:`COUNTS`.
         ended: latencies of what was completed.
-        present: (cells,) how many there were on average.
+        present: (cells,) mean number present.
     """
 
     counts: dict[str, Ints]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,12 @@ from meshsim.scenario.model import Scenario
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Truths = NDArray[np.bool_]
+
+
+def number(which: Truths) -> int:
+    """How many are true."""
+    return int(np.count_nonzero(which))
+
 
 BINS_OF_DRAIN = 10_000
 """More than a picture can show; a run of a millisecond may drain for a minute."""
@@ -25,8 +32,7 @@ class Grid:
     Attributes:
         origin: left edge of bin 0, at most 0 s (bin 0 may begin before the run).
         width: of each bin, s.
-        first: the bin that begins at the warm-up's end, where that is fixed; 0 for ``auto``.
-        last: the bin that begins at `duration`.
+        first, last: the bins that begin at the warm-up's end (0 for ``auto``) and at `duration`.
     """
 
     origin: float
@@ -36,14 +42,13 @@ class Grid:
 
     @classmethod
     def of(cls, scenario: Scenario, bins: int = 120) -> Grid:
-        """The grid of a scenario: about `bins` bins, or fewer, of a round width where that fits."""
+        """A grid of about `bins` measured bins, or fewer, of a round width where that fits."""
         warmup = 0.0 if scenario.warmup == "auto" else float(scenario.warmup)
         measured = scenario.duration - warmup
         rough = measured / bins
         magnitude = 10.0 ** math.floor(math.log10(rough))
-        step = next(
-            factor * magnitude for factor in (1, 2, 5, 10) if factor * magnitude >= rough * (1 - 1e-9)
-        )
+        steps = (factor * magnitude for factor in (1, 2, 5, 10))
+        step = next(step for step in steps if step >= rough * (1 - 1e-9))
         count = max(1, round(measured / step))
         width = measured / count
         first = math.ceil(warmup / width - 1e-9)
@@ -70,12 +75,9 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """When a run is measured.
+    """When a run is measured: [start, end), s; the bins of the grid from `first` to before `last`.
 
-    Attributes:
-        start, end: s; the window holds its start, not its end.
-        first, last: bins of the grid from `first` up to and without `last`.
-        found: False if an ``auto`` warm-up was looked for and not found.
+    `found` is False if an ``auto`` warm-up was looked for and not found.
     """
 
     start: float
@@ -86,16 +88,19 @@ class Window:
 
     @property
     def length(self) -> float:
-        """How long it is, s."""
+        """In s."""
         return self.end - self.start
 
-    def quarters(self, bins: Floats, grid: Grid) -> Floats:
-        """The mean amounts in the four quarters of the window.
+    def holds(self, time: Floats) -> Truths:
+        """(n,) whether each time, s, lies in it."""
+        return np.asarray((time >= self.start) & (time < self.end), dtype=np.bool_)
 
-        Args:
-            bins: (all bins,) the integral of an amount over time, by bins of the grid.
-            grid: whose.
-        """
+    def of(self, bins: NDArray[Any]) -> NDArray[Any]:
+        """(members,) the sum over its bins of (members, all bins) amounts."""
+        return np.asarray(bins[:, self.first : self.last].sum(axis=1))
+
+    def quarters(self, bins: Floats, grid: Grid) -> Floats:
+        """(4,) mean amounts in the window's quarters, from (all bins,) integrals of the amount over time."""
         edges = grid.edges(self.last)[self.first :]
         edges[-1] = self.end  # of an interrupted run, the last bin may be cut short
         total = np.concatenate(([0.0], np.cumsum(bins[self.first : self.last])))

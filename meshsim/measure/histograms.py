@@ -1,7 +1,6 @@
-"""A run that kept counts, histograms and time series, and no row of anything.
+"""A run that kept counts, histograms and time series, and no rows: `meshsim.mesh.streams` fills them.
 
-`meshsim.mesh.streams` counted them while the run went on; what has been counted is the measured time as the
-scenario says it, and bins of the run's grid.
+What has been counted is the measured time as the scenario says it, and bins of the run's grid.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ class Flows:
     Attributes:
         counts: (members, bins) by the names in :data:`meshsim.measure.flow.COUNTS`; `ended` in any way.
         present: (members, bins) the integral of how many there were, s.
-        total: (members, bins) latencies of what was completed, added up, s.
+        total: (members, bins) sum of latencies of what was completed, s.
         member, bin: (n,) where latencies were counted in a bucket.
-        latency: (n,) what the bucket stands for, s.
+        latency: (n,) the bucket's value, s.
         times: (n,) how many.
     """
 
@@ -42,7 +41,7 @@ class Flows:
     times: Ints
 
     def binned(self, edges: Floats) -> BinnedFlow:
-        """The same for the bins between so many edges, the last of which holds all the rest."""
+        """The same for the bins between these edges; the last bin holds all the rest."""
         bins, width = len(edges) - 1, np.diff(edges)
         present = _fitted(self.present, bins)
         return BinnedFlow(
@@ -73,8 +72,8 @@ class Histograms(Measurements):
     Attributes:
         requests, ok_latency, calls, tries, visits: as in :class:`meshsim.measure.sample.Sample`.
         client, services, links: what passed the client, the services in order of the scenario, the edges.
-        ejected: how often a replica was ejected in the measured time and the drain, by (edge index, replica
-            index); `ejections` is empty.
+        ejected: ejections in the measured time and the drain, by (edge index, replica index); `ejections`
+            is empty.
     """
 
     requests: Outcomes
@@ -88,7 +87,7 @@ class Histograms(Measurements):
     ejected: dict[tuple[int, int], int]
 
     def sample(self, window: Window) -> Sample:
-        """What was counted: the window is the one that it was counted in."""
+        """What was counted, in the window that it was counted in."""
         ejections = np.zeros(len(self.replicas), np.int64)
         for (_, replica), times in self.ejected.items():
             ejections[replica] += times
@@ -101,8 +100,8 @@ class Histograms(Measurements):
             calls=self.calls,
             tries=self.tries,
             visits=self.visits,
-            busy=self.busy[:, window.first : window.last].sum(axis=1),
-            queued=self.queued[:, window.first : window.last].sum(axis=1),
+            busy=window.of(self.busy),
+            queued=window.of(self.queued),
             ejections=ejections,
         )
 
@@ -121,12 +120,11 @@ class Histograms(Measurements):
         return window.quarters(self.client.present[0], self.grid)
 
     def requested(self, window: Window) -> int:
-        return int(self.client.counts["offered"][0, window.first : window.last].sum())
+        return int(window.of(self.client.counts["offered"])[0])
 
     def visited(self, service: str, window: Window) -> tuple[int, int]:
-        place, bins = self._services().index(service), slice(window.first, window.last)
-        came, ended = (int(self.services.counts[name][place, bins].sum()) for name in ("offered", "ended"))
-        return came, ended
+        place, counts = self._services().index(service), self.services.counts
+        return int(window.of(counts["offered"])[place]), int(window.of(counts["ended"])[place])
 
     def _services(self) -> list[str]:
         return list(dict.fromkeys(service for service, _, _ in self.replicas))

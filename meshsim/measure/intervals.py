@@ -26,15 +26,7 @@ MOST = 10**9
 
 @dataclass(frozen=True, slots=True)
 class Interval(Result):
-    """A mean and where it lies.
-
-    Attributes:
-        mean: of the replications' values.
-        low, high: the interval's ends.
-        half_width: (high - low) / 2.
-        confidence: how often such an interval covers the truth, 0-1.
-        replications: how many values it rests on.
-    """
+    """A mean over replications, 0-1 `confidence` of its interval, and the interval's ends."""
 
     mean: float
     low: float
@@ -45,11 +37,7 @@ class Interval(Result):
 
 
 def interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
-    """The t interval of a mean.
-
-    Args:
-        values: one per replication, at least 2.
-        confidence: 0-1, both excluded.
+    """The t interval of a mean of one value per replication.
 
     Raises:
         ValueError: fewer than two values, or a confidence outside 0-1.
@@ -64,18 +52,13 @@ def interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
 
 
 def t_quantile(probability: float, freedom: int) -> float:
-    """The value that Student's t stays below with this probability.
+    """The value that Student's t stays below with this probability, to about 12 digits.
 
-    Args:
-        probability: 0-1, both excluded.
-        freedom: degrees of freedom, at least 1.
-
-    Returns:
-        The quantile, to about 12 digits: the distribution inverted by bisection over the angle
-        whose tangent is t / sqrt(freedom), which maps the infinite range to a finite one.
+    Inverts the distribution by bisection over the angle whose tangent is t / sqrt(freedom), which maps the
+    infinite range to a finite one.
 
     Raises:
-        ValueError: a probability or degrees of freedom out of range.
+        ValueError: a probability not between 0 and 1, or degrees of freedom below 1.
     """
     if not 0.0 < probability < 1.0 or freedom < 1:
         raise ValueError(
@@ -107,7 +90,7 @@ def replications_for(
         confidence: 0-1, both excluded.
 
     Returns:
-        At least 2; None if no number that anybody could make would do.
+        At least 2; None above `MOST`.
     """
 
     def narrow(count: int) -> bool:

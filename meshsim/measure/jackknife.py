@@ -1,11 +1,10 @@
 """How far two runs with common random numbers are apart, and how far chance alone could have brought them.
 
 Two runs of one scenario with the same arrivals and service times (a simulated and a live one) are compared in
-blocks of arrival time: what chance does to the difference, it does in each block anew. Leaving out one block
-after the other shows how much any one of them matters, and that is the spread of the whole (the jackknife).
-One method serves means, percentiles, counts and ratios; and it needs no word on how many draws are shared:
-where all of them are, the blocks differ by next to nothing, and where few are (a real Envoy draws its own
-hosts and back-offs), by as much as independent runs would.
+blocks of arrival time. Leaving out one block after the other shows how much any one of them matters, and that
+is the spread of the whole (the jackknife). One method serves means, percentiles, counts and ratios, however
+many draws are shared: where all of them are, the blocks differ by next to nothing, and where few are (a real
+Envoy draws its own hosts and back-offs), by as much as independent runs would.
 
 Blocks must be longer than the mesh remembers. Percentiles bear the jackknife since a block is much more than
 the square root of the number of requests (Shao and Wu).
@@ -33,11 +32,11 @@ BLOCKS = 20
 
 
 class Statistic(ABC):
-    """A number of one run, which can also be had without some of its blocks."""
+    """A number of one run, also without some of its blocks."""
 
     @abstractmethod
     def value(self, kept: Truths) -> float | None:
-        """The number of the blocks that are kept, (blocks,); None where there is nothing to make it of."""
+        """The number of the blocks that are kept, (blocks,); None without data."""
 
     @property
     @abstractmethod
@@ -57,18 +56,14 @@ class Statistic(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Quotient(Statistic):
-    """A sum over a sum: a ratio, a rate, a count.
-
-    Attributes:
-        above, below: (blocks,) what is summed.
-    """
+    """A sum over a sum, both by block: a ratio, a rate, a count."""
 
     above: Floats
     below: Floats
 
     @classmethod
     def count(cls, amounts: Floats) -> Quotient:
-        """How many there are in all; without a block, how many there would be in its place by the others."""
+        """How many there are in all; without a block, its number is estimated by the others."""
         return cls(amounts, np.full(len(amounts), 1.0 / len(amounts)))
 
     def value(self, kept: Truths) -> float | None:
@@ -87,14 +82,7 @@ class Quotient(Statistic):
 
 @dataclass(frozen=True, slots=True)
 class Times(Statistic):
-    """A mean or a percentile of latencies.
-
-    Attributes:
-        latency: (n,) s.
-        block: (n,) in which each began.
-        blocks: how many there are.
-        quantile: 0-1; None for the mean.
-    """
+    """A mean (`quantile` None) or a percentile of latencies, s, by the block in which each began."""
 
     latency: Floats
     block: Ints
@@ -120,13 +108,7 @@ class Gap(NamedTuple):
 
 
 def gap(one: Statistic, other: Statistic, confidence: float) -> Gap | None:
-    """Compares a number of two runs with the same blocks; None where one of them does not have it.
-
-    Args:
-        one: of a run.
-        other: the same number of the other.
-        confidence: 0-1, both excluded.
-    """
+    """Compares a number of two runs with the same blocks; None where one of them does not have it."""
     blocks = one.size
     assert blocks == other.size, "the runs are cut into the same blocks"
     whole = _between(one, other, np.ones(blocks, dtype=np.bool_))

@@ -24,6 +24,8 @@ QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 LATENCY_KEYS = ("mean", *QUANTILES, "max")
 FEWEST = {key: round(1.0 / (1.0 - quantile)) for key, quantile in QUANTILES.items()}
 """Of fewer latencies a percentile is only the greatest of them: it is neither drawn nor printed."""
+LEAST_BEYOND = 10
+"""With fewer requests beyond it, a percentile is a few slow requests and not a property of the mesh."""
 VERY_LATE = 1e18
 """The latency of what never came, s."""
 ROUNDING = 1e-9
@@ -43,7 +45,7 @@ class LatencySummary(Result):
     max: float | None = None
 
     def columns(self, name: str = "latency") -> dict[str, float | None]:
-        """The same as columns of a table: ``latency_p99``."""
+        """As columns of a table: ``latency_p99``."""
         return {f"{name}_{key}": value for key, value in self.as_dict().items()}
 
 
@@ -67,11 +69,7 @@ class Latencies(ABC):
 
     @abstractmethod
     def quantiles(self, quantiles: Sequence[float]) -> Floats:
-        """(q,) quantiles of at least one, s.
-
-        Args:
-            quantiles: between 0 and 1.
-        """
+        """(q,) quantiles, 0-1, of at least one, s."""
 
     @abstractmethod
     def within(self, limit: float) -> int:
@@ -80,14 +78,14 @@ class Latencies(ABC):
     @property
     @abstractmethod
     def independent(self) -> float:
-        """So many independent latencies would say as much; all of them where their order is not known.
+        """How many independent latencies would say as much; all of them where their order is not known.
 
         Requests that follow each other wait in the same queues: thousands may be worth a dozen.
         """
 
     @abstractmethod
     def with_missing(self, missing: int) -> Latencies:
-        """These, and so many of what never came: `VERY_LATE`."""
+        """These, and so many that never came: `VERY_LATE`."""
 
     def summary(self) -> LatencySummary:
         """Mean, percentiles and maximum."""
@@ -131,13 +129,9 @@ class Each(Latencies):
 
 @dataclass(frozen=True, slots=True)
 class Buckets(Latencies):
-    """Latencies counted in a histogram.
+    """Latencies counted in a histogram: (n,) `values`, s, some of them repeated, and `counts`.
 
-    Attributes:
-        values: (n,) what each bucket stands for, s; one may be there several times.
-        counts: (n,) how many latencies are in it.
-        total: of all latencies, s.
-        shortest, most: of all, s; quantiles lie between them.
+    `total` is the sum of all latencies, s; all, and so their quantiles, lie between `shortest` and `most`.
     """
 
     values: Floats
@@ -176,6 +170,11 @@ class Buckets(Latencies):
         )
 
 
+def enough(requests: int, quantile: float) -> bool:
+    """Whether `LEAST_BEYOND` of so many requests lie beyond a percentile."""
+    return requests * (1.0 - quantile) >= LEAST_BEYOND - 1e-6
+
+
 def pool(parts: Sequence[Latencies]) -> Latencies:
     """All latencies of several, all of which are kept in the same way."""
     each = [part for part in parts if isinstance(part, Each)]
@@ -194,13 +193,11 @@ def pool(parts: Sequence[Latencies]) -> Latencies:
 
 
 def inflation(values: Floats) -> float:
-    """By how much the variance of a mean is greater than if the values were independent: at least 1.
+    """By how much the variance of the mean of (n,) ordered values exceeds that of independent ones.
 
-    2 (p0 + p1 + ...) - 1, with pairs of autocorrelations, p0 = r0 + r1, p1 = r2 + r3, ..., up to the first
-    pair that is not positive: from there on they are noise. A single one may be negative and yet not noise.
-
-    Args:
-        values: (n,) in order, at least one.
+    At least 1: 2 (p0 + p1 + ...) - 1, with pairs of autocorrelations, p0 = r0 + r1, p1 = r2 + r3, ..., up to
+    the first pair that is not positive: from there on they are noise. A single one may be negative and yet
+    not noise.
 
     Source: Law, Simulation Modeling and Analysis, 5th ed. (2015), 4.4, eq. 4.7; where to stop: Geyer,
         Practical Markov Chain Monte Carlo, Statistical Science 7 (1992), 3.3, the initial positive sequence.
@@ -208,9 +205,7 @@ def inflation(values: Floats) -> float:
     deviations = values - values.mean()
     if np.abs(deviations).max() <= ROUNDING * np.abs(values).max():
         return 1.0
-    length = (
-        1 << (2 * len(values) - 1).bit_length()
-    )  # a power of two: other lengths can take a hundred times as long
+    length = 1 << (2 * len(values) - 1).bit_length()  # powers of two are up to a hundred times as fast
     spectrum = np.fft.rfft(deviations, length)
     covariances = np.fft.irfft(spectrum * np.conj(spectrum), length)[: len(values)]
     correlations = covariances / covariances[0]
@@ -223,17 +218,14 @@ def inflation(values: Floats) -> float:
 def grouped_quantiles(
     values: Floats, groups: Ints, count: int, quantiles: Sequence[float], times: Ints | None = None
 ) -> Floats:
-    """Quantiles of each of many groups at once.
+    """(q, count) quantiles of each of many groups at once; NaN for a group without values.
 
     Args:
         values: (n,) numbers.
         groups: (n,) the group of each, 0 to `count` - 1.
-        count: how many groups there are.
+        count: of groups.
         quantiles: (q,) between 0 and 1.
         times: (n,) how often each number counts; None for once.
-
-    Returns:
-        (q, count) quantiles; NaN for a group without values.
     """
     order = np.lexsort((values, groups))
     ordered = values[order]

@@ -1,8 +1,4 @@
-"""What a run leaves behind, and what everything that is reported asks of it.
-
-A run keeps rows (:class:`meshsim.measure.records.Records`) or histograms
-(:class:`meshsim.measure.histograms.Histograms`); summary and series read either through this class.
-"""
+"""What a run leaves behind: `Records` (rows) or `Histograms`; reports read either through this class."""
 
 from __future__ import annotations
 
@@ -20,7 +16,6 @@ class Measurements(ABC):
 
     Attributes:
         engine: ``simpy``, ``reference``, …
-        seed: of this run.
         end: time of the last event, or where the run was cut off, s.
         complete: False if the run was interrupted or reached the drain's limit with work left.
         grid: the bins of `busy` and `queued`.
@@ -30,8 +25,8 @@ class Measurements(ABC):
         queued: (replicas, bins): attempt-seconds in the waiting room.
         ejections: (time, edge index, replica index) of each ejection by outlier detection.
         spans: rows of sampled spans (see `meshsim.measure.spans`).
-        interrupted: True if it was the user who ended it (Ctrl-C); it is then measured up to where it came.
-        events: that an engine fired, from which its cost per event follows; 0 for the reference model.
+        interrupted: True if the user ended it (Ctrl-C); it is then measured up to where it came.
+        events: that an engine fired; 0 for the reference model.
     """
 
     engine: str
@@ -54,23 +49,19 @@ class Measurements(ABC):
 
     @abstractmethod
     def client_flow(self, edges: Floats) -> BinnedFlow:
-        """The client's requests and all attempts, in bins of time.
-
-        Args:
-            edges: (bins + 1,) of the grid's first bins, s; the last of them holds all the rest.
-        """
+        """The client's requests and all attempts, in bins between `edges`, s; the last has all the rest."""
 
     @abstractmethod
     def services_flow(self, services: list[str], edges: Floats) -> BinnedFlow:
-        """The attempts at each service, in the same way."""
+        """The attempts at each service, likewise."""
 
     @abstractmethod
     def edges_flow(self, edges: Floats) -> BinnedFlow:
-        """The calls and attempts of each edge, in the same way."""
+        """The calls and attempts of each edge, likewise."""
 
     @abstractmethod
     def in_flight(self, window: Window) -> Floats:
-        """(4,) mean numbers of the client's requests under way, in the quarters of a window."""
+        """(4,) mean numbers of the client's requests in flight, in the quarters of a window."""
 
     @abstractmethod
     def requested(self, window: Window) -> int:

@@ -19,13 +19,9 @@ from meshsim.measure.result import Result
 
 @dataclass(frozen=True, slots=True)
 class Median(Result):
-    """A median and where it lies.
+    """A median of replications and its interval, whose ends are among the values.
 
-    Attributes:
-        median: of the replications' values.
-        low, high: the interval's ends, both among the values.
-        confidence: how often such an interval covers the true median, 0-1; 0 for a single value.
-        replications: how many values it rests on.
+    `confidence`, 0-1, is how often such an interval covers the true median; 0 for a single value.
     """
 
     median: float
@@ -38,10 +34,7 @@ class Median(Result):
 def median(values: Sequence[float], confidence: float = 0.95) -> Median:
     """The median with the narrowest interval of order statistics that is at least this sure.
 
-    Args:
-        values: one per replication, at least 1, finite.
-        confidence: 0-1. Fewer than 6 values never reach 95 %: then the interval is their whole range, and
-            says how sure that is.
+    Fewer than 6 values never reach 95 %: then the interval is their whole range, and says how sure that is.
 
     Raises:
         ValueError: no values.

@@ -6,26 +6,19 @@ import math
 from collections.abc import Collection
 
 from meshsim.errors import MeshsimError
-from meshsim.measure.latency import QUANTILES
-from meshsim.measure.summary import HEADLINE, OF_SERVICE, Summary
-from meshsim.scenario.model import CLIENT, Scenario
+from meshsim.measure.latency import LEAST_BEYOND, QUANTILES, enough
+from meshsim.measure.summary import OF_SERVICE, Summary
+from meshsim.scenario.model import CLIENT
 from meshsim.scenario.names import suggestion
 
 USUAL = "latency.mean"
 """The metric that is meant where none is named."""
 COMPARED_OF_SERVICE = ("rate", *OF_SERVICE, "latency.p99")
 """What `compare` shows of each service that both scenarios have."""
-LEAST_BEYOND = 10
-"""With fewer requests beyond it, a percentile is a few slow requests and not a property of the mesh."""
-
-
-def of(scenario: Scenario) -> list[str]:
-    """Every metric that replications of a scenario have an interval of."""
-    return [*HEADLINE, *(f"services.{name}.{key}" for name in scenario.services for key in OF_SERVICE)]
 
 
 def check(metric: str, known: Collection[str]) -> str:
-    """The metric, if it is one of those that are known.
+    """The metric, if it is known.
 
     Raises:
         MeshsimError: it is not; the message names the nearest one.
@@ -36,19 +29,12 @@ def check(metric: str, known: Collection[str]) -> str:
 
 
 def supports(summary: Summary, metric: str) -> bool:
-    """Whether a run has enough requests for a metric: `LEAST_BEYOND` beyond a percentile; others need none.
+    """Whether one replication has `LEAST_BEYOND` requests beyond a percentile; other metrics need none.
 
-    Args:
-        summary: of one replication.
-        metric: any, those of objectives (``objectives.cart.p99``) included.
+    `metric` may be one of an objective: ``objectives.cart.p99``.
     """
     kind, _, key = metric.rpartition(".")
     return key not in QUANTILES or enough(_requests(summary, kind), QUANTILES[key])
-
-
-def enough(requests: int, quantile: float) -> bool:
-    """Whether `LEAST_BEYOND` of so many requests lie beyond a percentile."""
-    return requests * (1.0 - quantile) >= LEAST_BEYOND - 1e-6
 
 
 def _requests(summary: Summary, kind: str) -> int:
@@ -66,15 +52,10 @@ def _requests(summary: Summary, kind: str) -> int:
 
 
 def refuse_unsupported(metric: str, summary: Summary) -> None:
-    """Refuses a percentile that one replication is too short for.
-
-    Args:
-        metric: any; only a percentile can be refused.
-        summary: of one replication.
+    """Refuses a percentile that one replication, with this summary, is too short for.
 
     Raises:
-        MeshsimError: fewer than `LEAST_BEYOND` of its requests lie beyond the percentile; the message has
-            their number and what would do.
+        MeshsimError: fewer than `LEAST_BEYOND` requests lie beyond it; the message says what would do.
     """
     if supports(summary, metric):
         return

@@ -13,16 +13,10 @@ from meshsim.scenario.model import CLIENT, Objective
 
 @dataclass(frozen=True)
 class ObjectiveResult(Result):
-    """An objective and what was measured.
+    """An objective's limits (latencies, s; `success`, 0-1), and what was measured, by the limits' names.
 
-    Attributes:
-        service: whose.
-        mean, p50, p90, p95, p99, p999, max: limits of latencies, s; None where there is none.
-        success: limit of the share of successes, 0-1; likewise.
-        measured: by the names of the limits; None where it is not known.
-        met: whether all limits are.
-        within: of an entry service, the share of requests within each limit of a percentile.
-        independent: of an entry service, how many independent requests would say as much.
+    `within` is the share of an entry service's requests within each limit of a percentile, `independent` how
+    many independent requests would say as much; what is not known is None.
     """
 
     service: str
@@ -53,43 +47,28 @@ def evaluate(
     *,
     partial: bool,
 ) -> list[ObjectiveResult]:
-    """Each objective with what was measured.
+    """Each objective of a scenario with what was measured, by services and edges of its summary.
 
-    An entry service is judged as its clients see it, retries and all; any other by what it answered to
-    the attempts that arrived. A client's request without an answer has not succeeded, and is later than
-    any that has one; a percentile that falls among such is not known and not met.
-
-    Args:
-        objectives: of the scenario.
-        services: of the summary.
-        edges: likewise.
-        latencies: of an entry service's answered requests.
-        partial: whether the run was interrupted; requests without an answer are then no failures.
+    An entry service is judged as its clients see it, retries and all, by the `latencies` of its answered
+    requests; any other by what it answered to the attempts that arrived. A client's request without an answer
+    has not succeeded, and is later than any that has one; a percentile that falls among such is not known and
+    not met. In a `partial` run, which was interrupted, requests without an answer are no failures.
     """
-    return [
-        _judge(
-            objective,
-            services[objective.service],
-            edges.get(f"{CLIENT} -> {objective.service}"),
-            latencies,
-            partial,
-        )
-        for objective in objectives
-    ]
+    found = []
+    for objective in objectives:
+        name = objective.service
+        entry = edges.get(f"{CLIENT} -> {name}")
+        missing = entry.unfinished if entry and not partial else 0
+        answered = latencies(name) if entry else None
+        found.append(_judge(objective, entry or services[name], answered, missing))
+    return found
 
 
 def _judge(
-    objective: Objective,
-    service: ServiceSummary,
-    entry: EdgeSummary | None,
-    latencies: Callable[[str], Latencies],
-    partial: bool,
+    objective: Objective, place: ServiceSummary | EdgeSummary, answered: Latencies | None, missing: int
 ) -> ObjectiveResult:
     given = objective.model_dump(exclude={"service"})
     limits: dict[str, float] = {key: limit for key, limit in given.items() if limit is not None}
-    place = entry or service
-    missing = entry.unfinished if entry and not partial else 0
-    answered = latencies(objective.service) if entry else None
     numbers = _with_missing(answered, missing) if answered is not None and missing else place.latency
     total = place.answered + missing
 
@@ -111,7 +90,6 @@ def _judge(
 
 
 def _within(limits: dict[str, float], answered: Latencies, missing: int) -> dict[str, float | None]:
-    """The share of requests no later than the limit of each percentile; None where there are none."""
     total = answered.count + missing
     return {
         key: answered.within(limit * (1.0 + 1e-9)) / total if total else None
@@ -122,10 +100,8 @@ def _within(limits: dict[str, float], answered: Latencies, missing: int) -> dict
 
 def _with_missing(answered: Latencies, missing: int) -> LatencySummary:
     """Latencies that count what has no answer as infinitely late; None where that shows."""
-    every = answered.with_missing(missing).summary().as_dict()
-    return LatencySummary(
-        **{key: value if (value or 0.0) < VERY_LATE / 1e6 else None for key, value in every.items()}
-    )
+    found = answered.with_missing(missing).summary().as_dict()
+    return LatencySummary(**{key: value for key, value in found.items() if (value or 0.0) < VERY_LATE / 1e6})
 
 
 def meets(key: str, measured: float | None, limit: float) -> bool:

@@ -8,15 +8,9 @@ from meshsim.measure.grid import Floats
 
 
 def occupancy(start: Floats, end: Floats, edges: Floats) -> Floats:
-    """The mean number present between each edge and the next.
+    """(bins,) mean number present between (bins + 1,) rising edges, s; 0 for a bin without length.
 
-    Args:
-        start: (n,) when each came, s.
-        end: (n,) when each left, s; NaN for one that never did.
-        edges: (bins + 1,) rising times, s.
-
-    Returns:
-        (bins,) time averages; 0 for a bin without length.
+    `start` and `end` are (n,) times at which each came and left, s; NaN for one that never did.
     """
     came, gone = _elapsed(start, edges), _elapsed(end[~np.isnan(end)], edges)
     width = np.diff(edges)

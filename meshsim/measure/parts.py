@@ -36,10 +36,9 @@ class StationSummary(Answered):
         requests: = `ok` + `failed` + `dropped` (the caller gave up) + `unfinished`.
         rate: of `requests`, per s.
         utilisation: 0-1; None where workers are unlimited.
-        busy_mean: workers.
-        queue_mean: attempts waiting, at all the members together.
+        busy_mean, queue_mean: workers busy, attempts waiting, at all the members together.
         ejections: of the members, by any caller's proxy.
-        latency: from arrival to answer.
+        latency: from arrival to answer, s.
     """
 
     requests: int
@@ -56,9 +55,7 @@ class StationSummary(Answered):
 
 
 @dataclass(frozen=True)
-class _Name(Result):
-    """What comes before a replica's numbers."""
-
+class _Name(Result):  # fields that precede the numbers of a replica
     id: str
     version: str
 
@@ -78,12 +75,10 @@ class ServiceSummary(StationSummary):
 
 @dataclass(frozen=True)
 class EdgeSummary(Answered):
-    """The calls of a caller to a service, and their tries.
+    """A caller's calls to a service: `requests` = `ok` + `failed` + `cancelled` + `unfinished`.
 
-    Attributes:
-        requests: calls: = `ok` + `failed` + `cancelled` + `unfinished`.
-        attempts: that were sent; of them `retries` and `hedges`.
-        flags: how often each occurred, the most frequent first.
+    `attempts` were sent, `retries` and `hedges` among them; `flags` says how often each occurred, the most
+    frequent first.
     """
 
     requests: int
@@ -103,7 +98,9 @@ def per(amount: float, base: float) -> float | None:
     return float(amount) / float(base) if base else None
 
 
-# ---- services ---------------------------------------------------------------------------------------
+def workers(scenario: Scenario, service: str) -> int:
+    """Of all replicas of a service; at least UNLIMITED without a limit."""
+    return sum(each.workers * each.replicas for each in scenario.services[service].deployments().values())
 
 
 def services(sample: Sample, scenario: Scenario) -> dict[str, ServiceSummary]:
@@ -113,40 +110,30 @@ def services(sample: Sample, scenario: Scenario) -> dict[str, ServiceSummary]:
 
 def _service(sample: Sample, scenario: Scenario, name: str) -> ServiceSummary:
     deployments = scenario.services[name].deployments()
-    members: dict[str, list[int]] = {version: [] for version in deployments}
-    for index, (service, version, _) in enumerate(sample.replicas):
-        if service == name:
-            members[version].append(index)
-    workers = {
-        index: deployments[version].workers for version, indices in members.items() for index in indices
-    }
-    replicas = sorted(workers)
+    replicas = enumerate(sample.replicas)
+    found = [(index, version, id_) for index, (service, version, id_) in replicas if service == name]
+
+    def station(version: str | None = None) -> StationSummary:
+        members = [(index, of) for index, of, _ in found if version in (None, of)]
+        workers = sum(deployments[of].workers for _, of in members)
+        return _station(sample, [index for index, _ in members], workers)
+
     return ServiceSummary(
-        **vars(_station(sample, workers, replicas)),
-        versions={
-            version: _station(sample, workers, indices) for version, indices in members.items() if version
-        },
+        **vars(station()),
+        versions={version: station(version) for version in deployments if version},
         replicas=[
             ReplicaSummary(
-                id=sample.replicas[index][2],
-                version=sample.replicas[index][1],
-                **vars(_station(sample, workers, [index])),
+                id=id_, version=version, **vars(_station(sample, [index], deployments[version].workers))
             )
-            for index in replicas
+            for index, version, id_ in found
         ],
     )
 
 
-def _station(sample: Sample, workers: dict[int, int], members: list[int]) -> StationSummary:
-    """The numbers of some replicas together.
-
-    Args:
-        sample: what is measured.
-        workers: of each replica, at least UNLIMITED where they are unlimited.
-        members: indices of the replicas.
-    """
+def _station(sample: Sample, members: list[int], workers: int) -> StationSummary:
+    """The numbers of some replicas together; `workers` are at least UNLIMITED without a limit."""
     visits = Outcomes.pooled([sample.visits[index] for index in members])
-    busy, slots = float(sample.busy[members].sum()), sum(workers[index] for index in members)
+    busy = float(sample.busy[members].sum())
     return StationSummary(
         requests=visits.arrived,
         ok=visits.ok,
@@ -154,15 +141,12 @@ def _station(sample: Sample, workers: dict[int, int], members: list[int]) -> Sta
         dropped=visits.cancelled,
         unfinished=visits.unfinished,
         rate=per(visits.arrived, sample.time),
-        utilisation=per(busy, sample.time * slots) if slots < UNLIMITED else None,
+        utilisation=per(busy, sample.time * workers) if workers < UNLIMITED else None,
         busy_mean=per(busy, sample.time),
         queue_mean=per(float(sample.queued[members].sum()), sample.time),
         ejections=int(sample.ejections[members].sum()),
         latency=visits.latency.summary(),
     )
-
-
-# ---- edges ------------------------------------------------------------------------------------------
 
 
 def edges(sample: Sample) -> dict[str, EdgeSummary]:

@@ -1,15 +1,14 @@
 """When there are enough replications: the sequential procedure behind ``--until 1%``.
 
-How many replications an answer needs is not known beforehand, since it depends on how much they differ. So
-make some, look how wide the interval is, and make more until it is narrow enough. The trap: the interval
-is also narrow when the first replications happen to be alike, and who looks after every one stops at the
-first such coincidence, with an interval that misses the truth more often than it says. Three things keep that
-small: no look before `LEAST` replications; few looks, each with a quarter more replications than
-the last, or as many as the spread so far asks for; and Student's t, not the normal distribution.
+How many replications an answer needs depends on how much they differ. So make some, look how wide the
+interval is, and make more until it is narrow enough. The trap: the interval is also narrow when the first
+replications happen to be alike, and who looks after every one stops at the first such coincidence, with an
+interval that misses the truth more often than it says. Three things keep that small: no look before `LEAST`
+replications; few looks, each with a quarter more replications than the last, or as many as the spread so far
+asks for; and Student's t, not the normal distribution.
 
-As the asked precision gets finer the coverage tends to the nominal one, whatever the law of the
-replications (Chow and Robbins). At a finite number it falls a little short:
-docs/guides/comparing.md has what was measured.
+As the asked precision gets finer the coverage tends to the nominal one, whatever the law of the replications
+(Chow and Robbins). At a finite number it falls a little short: docs/guides/comparing.md has the figures.
 
 Source:
     Chow and Robbins, On the asymptotic theory of fixed-width sequential confidence intervals for the mean,
@@ -61,15 +60,10 @@ class Look:
 
 
 def refuse_limit(at_most: int | None) -> None:
-    """Refuses a limit where there is no goal: without one it would do nothing.
-
-    Raises:
-        MeshsimError: there is one.
-    """
+    """Refuses --at-most without a goal, where it would do nothing: MeshsimError."""
     if at_most is not None:
-        raise MeshsimError(
-            f"--at-most {at_most} is a limit of --until; add --until 1%, or use --replications"
-        )
+        how = "add --until 1%, or use --replications"
+        raise MeshsimError(f"--at-most {at_most} is a limit of --until; {how}")
 
 
 Looked = Callable[[Look], None]
@@ -78,7 +72,7 @@ Looked = Callable[[Look], None]
 
 @dataclass(frozen=True, slots=True)
 class Until(Result):
-    """A goal and what was seen at its last look: the fields of `Goal` and `Look`."""
+    """A `Goal` and its last `Look`."""
 
     metric: str
     ratio: float
@@ -91,13 +85,9 @@ class Until(Result):
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """When to stop.
+    """When to stop: at a half width of `ratio` of the metric's size, or at `at_most` replications in all.
 
-    Attributes:
-        metric: whose interval is looked at.
-        ratio: of its half width to the metric's size, at most; above 0.
-        least: replications at the first look.
-        at_most: replications in all.
+    The first look has `least` replications.
     """
 
     metric: str
@@ -111,9 +101,9 @@ class Goal:
 
         Args:
             until: ``"1%"`` or 0.01.
-            metric: see above.
+            metric: whose interval is looked at.
             replications: to begin with; fewer than `LEAST` become `LEAST`.
-            at_most: see above; None is `AT_MOST`.
+            at_most: replications in all; None is `AT_MOST`.
 
         Raises:
             MeshsimError: this is not a goal.
@@ -133,10 +123,10 @@ class Goal:
         return cls(metric, wanted, least, at_most)
 
     def look(self, interval: Interval, size: float) -> Look:
-        """Looks at an interval.
+        """Looks at the interval over all replications so far.
 
         Args:
-            interval: of the metric, over all replications so far.
+            interval: of the metric.
             size: what its half width is measured against: the mean, or in a comparison that of A.
         """
         count, wanted = interval.replications, self.ratio * abs(size)
@@ -146,10 +136,9 @@ class Goal:
         quantile = t_quantile(0.5 + interval.confidence / 2.0, count - 1)
         deviation = interval.half_width * math.sqrt(count) / quantile
         forecast = replications_for(wanted, deviation, lambda n: n - 1, interval.confidence)
-        leap = math.floor(LEAP * count) if forecast is None else min(forecast, math.floor(LEAP * count))
-        return Look(
-            count, precision, False, forecast, min(self.at_most, max(math.ceil(GROWTH * count), leap))
-        )
+        leap = math.floor(LEAP * count)
+        to = max(math.ceil(GROWTH * count), leap if forecast is None else min(forecast, leap))
+        return Look(count, precision, False, forecast, min(self.at_most, to))
 
     def describe(self, look: Look, base: str = "the mean") -> str:
         """In a sentence: what was asked and what came of it.
@@ -174,12 +163,5 @@ class Goal:
 
     def reached(self, look: Look) -> Until:
         """The goal and its last look."""
-        return Until(
-            self.metric,
-            self.ratio,
-            self.at_most,
-            look.replications,
-            look.precision,
-            look.reached,
-            look.forecast,
-        )
+        seen = look.replications, look.precision, look.reached, look.forecast
+        return Until(self.metric, self.ratio, self.at_most, *seen)

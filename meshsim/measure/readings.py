@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from meshsim.measure.grid import Floats, Ints, Truths, Window
+from meshsim.measure.grid import Floats, Ints, Window
 from meshsim.measure.jackknife import BLOCKS, Quotient, Statistic, Times
 from meshsim.measure.latency import QUANTILES
-from meshsim.measure.records import KINDS, Records
+from meshsim.measure.records import KINDS, Records, failure_reasons
 from meshsim.scenario.model import CLIENT
 
 Readings = dict[str, Statistic]
@@ -21,10 +21,6 @@ class Blocks:
     def __init__(self, window: Window, number: int = BLOCKS) -> None:
         self.window, self.number = window, number
 
-    def inside(self, time: Floats) -> Truths:
-        """(n,) whether each time, s, lies in the window."""
-        return np.asarray((time >= self.window.start) & (time < self.window.end), dtype=np.bool_)
-
     def of(self, time: Floats) -> Ints:
         """(n,) the block of each time within the window."""
         place = (time - self.window.start) / self.window.length * self.number
@@ -32,23 +28,18 @@ class Blocks:
 
     def count(self, time: Floats) -> Floats:
         """(blocks,) how many times lie in each."""
-        return np.bincount(self.of(time[self.inside(time)]), minlength=self.number).astype(np.float64)
+        return np.bincount(self.of(time[self.window.holds(time)]), minlength=self.number).astype(np.float64)
 
 
 def readings(records: Records, window: Window) -> Readings:
-    """The numbers of a run, by path of their keys in `summary.json` or beside it.
-
-    Args:
-        records: of the run.
-        window: that is measured.
-    """
+    """The numbers of a run in a window, by path of their keys in `summary.json` or beside it."""
     blocks = Blocks(window)
     return {
         **_requests(records, blocks),
         **_attempts(records, blocks),
         **_failures(records, blocks),
         **_edges(records, blocks),
-        **_shares(records, blocks),
+        **_version_shares(records, blocks),
     }
 
 
@@ -62,7 +53,7 @@ def complete(one: Readings, other: Readings) -> None:
 
 def _requests(records: Records, blocks: Blocks) -> Readings:
     rows = records.requests
-    done = blocks.inside(rows.start) & (rows.status > 0)
+    done = blocks.window.holds(rows.start) & (rows.status > 0)
     start, latency = rows.start[done], (rows.end - rows.start)[done]
     completed, ok = blocks.count(start), blocks.count(start[rows.status[done] < 400])
     block = blocks.of(start)
@@ -81,20 +72,16 @@ def _requests(records: Records, blocks: Blocks) -> Readings:
 def _attempts(records: Records, blocks: Blocks) -> Readings:
     rows = records.attempts
     total, originals = blocks.count(rows.request_start), blocks.count(rows.request_start[~rows.extra])
-    return {
-        "attempts.total": Quotient.count(total),
-        "attempts.amplification": Quotient(total, originals),
-    }
+    return {"attempts.total": Quotient.count(total), "attempts.amplification": Quotient(total, originals)}
 
 
 def _failures(records: Records, blocks: Blocks) -> Readings:
-    """The client's failures by flag, else status."""
     rows = records.requests
-    bad = blocks.inside(rows.start) & (rows.status >= 400)
-    words = np.where(rows.flag[bad] == "", rows.status[bad].astype(str), rows.flag[bad])
-    start = rows.start[bad]
+    bad = blocks.window.holds(rows.start) & (rows.status >= 400)
+    reasons, start = failure_reasons(rows, bad), rows.start[bad]
     return {
-        f"failures.{word}": Quotient.count(blocks.count(start[words == word])) for word in np.unique(words)
+        f"failures.{reason}": Quotient.count(blocks.count(start[reasons == reason]))
+        for reason in np.unique(reasons)
     }
 
 
@@ -116,21 +103,16 @@ def _edges(records: Records, blocks: Blocks) -> Readings:
     return {metric: Quotient.count(counts) for metric, counts in found.items() if counts.any()}
 
 
-def _shares(records: Records, blocks: Blocks) -> Readings:
-    """What share of a service's attempts each of its versions gets."""
+def _version_shares(records: Records, blocks: Blocks) -> Readings:
     versions: dict[str, dict[str, list[int]]] = {}
     for index, (service, version, _) in enumerate(records.replicas):
         versions.setdefault(service, {}).setdefault(version, []).append(index)
     found: Readings = {}
     for service, members in versions.items():
         if len(members) > 1:
-            counts = {version: _sent(records, blocks, where) for version, where in members.items()}
+            start, replica = records.attempts.request_start, records.attempts.replica
+            counts = {name: blocks.count(start[np.isin(replica, where)]) for name, where in members.items()}
             total = np.sum(list(counts.values()), axis=0)
             for version, count in counts.items():
                 found[f"services.{service}.versions.{version}.share"] = Quotient(count, total)
     return found
-
-
-def _sent(records: Records, blocks: Blocks, replicas: list[int]) -> Floats:
-    rows = records.attempts
-    return blocks.count(rows.request_start[np.isin(rows.replica, replicas)])

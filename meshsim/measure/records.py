@@ -1,24 +1,21 @@
-"""A run that kept rows: one for each request, call and attempt.
-
-The engines and the reference model fill these tables.
-"""
+"""A run that kept rows, one a request, call or attempt; engines and the reference model fill them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meshsim.measure.flow import BinnedFlow, Ended
-from meshsim.measure.grid import Floats, Ints, Window
+from meshsim.measure.grid import Floats, Ints, Truths, Window, number
 from meshsim.measure.latency import Each
 from meshsim.measure.measurements import Measurements
 from meshsim.measure.occupancy import occupancy
 from meshsim.measure.sample import Outcomes, Sample, Tries
 
 Words = NDArray[np.str_]
-Truths = NDArray[np.bool_]
 
 KINDS = ("first", "retry", "hedge")
 """What an attempt is, by the number in :attr:`Attempts.kind`."""
@@ -32,8 +29,7 @@ class Requests:
 
     Attributes:
         load: index of the load it came from.
-        start, end: send and receipt, s; `end` is NaN for an unfinished one.
-        status, attempts: 0 while unfinished.
+        start, end: send and receipt, s; `end` is NaN while unfinished, `status` and `attempts` are 0.
     """
 
     load: Ints
@@ -54,7 +50,6 @@ class Calls:
         request_start: start of the request it belongs to, s; decides whether it is measured.
         start, end: s; `end` is NaN while unfinished.
         status: 0 while unfinished, -1 for a cancelled call.
-        flag: Envoy's response flags.
         extra: whether a retry or a hedge is among its ancestors.
     """
 
@@ -72,9 +67,7 @@ class Attempts:
     """One row a sent attempt.
 
     Attributes:
-        edge: index into :attr:`Records.edges`.
-        replica: index into :attr:`Records.replicas`, the host it was sent to.
-        kind: index into :data:`KINDS`.
+        edge, replica, kind: indices into `edges` and `replicas` of `Records`, and :data:`KINDS`.
         request_start: as in :class:`Calls`.
         sent: when the caller's proxy sent it, s.
         arrived: when it reached the replica's side of the link, s; NaN if it never did.
@@ -100,29 +93,25 @@ class Attempts:
 
 @dataclass(slots=True)
 class Records(Measurements):
-    """A run with its rows.
-
-    Attributes:
-        requests, calls, attempts: the rows.
-    """
+    """A run with its rows."""
 
     requests: Requests
     calls: Calls
     attempts: Attempts
 
     def sample(self, window: Window) -> Sample:
-        requests = _requests(self.requests, window)
+        requests, ok_latency = _requests(self.requests, window)
         return Sample(
             time=window.length,
             edges=self.edges,
             replicas=self.replicas,
-            requests=requests[0],
-            ok_latency=requests[1],
+            requests=requests,
+            ok_latency=ok_latency,
             calls=_calls(self.calls, window, len(self.edges)),
             tries=_tries(self.attempts, window, len(self.edges)),
             visits=_visits(self.attempts, window, len(self.replicas)),
-            busy=self.busy[:, window.first : window.last].sum(axis=1),
-            queued=self.queued[:, window.first : window.last].sum(axis=1),
+            busy=window.of(self.busy),
+            queued=window.of(self.queued),
             ejections=np.bincount(
                 [replica for time, _, replica in self.ejections if time >= window.start],
                 minlength=len(self.replicas),
@@ -131,73 +120,53 @@ class Records(Measurements):
 
     def client_flow(self, edges: Floats) -> BinnedFlow:
         rows, tries = self.requests, self.attempts
-        cells = _Cells(1, edges)
-        return _binned(
-            cells,
-            _Intervals(np.zeros(len(rows.start), np.int64), rows.start, rows.end, rows.status),
-            cells.of(np.zeros(len(tries.sent), np.int64), tries.sent),
-            tries.kind,
-            tries.extra,
-        )
+        requests = _Intervals(np.zeros(len(rows.start), np.int64), rows.start, rows.end, rows.status)
+        sent = _Sent(np.zeros(len(tries.sent), np.int64), tries.sent, tries.kind, tries.extra)
+        return _binned(_Cells(1, edges), requests, sent)
 
     def services_flow(self, services: list[str], edges: Floats) -> BinnedFlow:
         rows = self.attempts
         here = ~np.isnan(rows.arrived)
         service_of = np.array([services.index(service) for service, _, _ in self.replicas], np.int64)
         service, arrived = service_of[rows.replica[here]], rows.arrived[here]
-        cells = _Cells(len(services), edges)
+        visits = _Intervals(service, arrived, rows.answered[here], rows.status[here])
         return _binned(
-            cells,
-            _Intervals(service, arrived, rows.answered[here], rows.status[here]),
-            cells.of(service, arrived),
-            rows.kind[here],
-            rows.extra[here],
+            _Cells(len(services), edges), visits, _Sent(service, arrived, rows.kind[here], rows.extra[here])
         )
 
     def edges_flow(self, edges: Floats) -> BinnedFlow:
         rows, tries = self.calls, self.attempts
-        cells = _Cells(len(self.edges), edges)
-        return _binned(
-            cells,
-            _Intervals(rows.edge, rows.start, rows.end, rows.status),
-            cells.of(tries.edge, tries.sent),
-            tries.kind,
-            tries.extra,
-        )
+        calls = _Intervals(rows.edge, rows.start, rows.end, rows.status)
+        sent = _Sent(tries.edge, tries.sent, tries.kind, tries.extra)
+        return _binned(_Cells(len(self.edges), edges), calls, sent)
 
     def in_flight(self, window: Window) -> Floats:
         return occupancy(self.requests.start, self.requests.end, np.linspace(window.start, window.end, 5))
 
     def requested(self, window: Window) -> int:
-        return _between(self.requests.start, window)
+        return number(window.holds(self.requests.start))
 
     def visited(self, service: str, window: Window) -> tuple[int, int]:
         here = np.isin(self.attempts.replica, self.members(service))
-        return _between(self.attempts.arrived[here], window), _between(self.attempts.answered[here], window)
-
-
-def _between(times: Floats, window: Window) -> int:
-    return int(np.count_nonzero((times >= window.start) & (times < window.end)))
-
-
-# ---- what is measured -------------------------------------------------------------------------------
-
-
-def _inside(start: Floats, window: Window) -> Truths:
-    return np.asarray((start >= window.start) & (start < window.end), dtype=np.bool_)
+        arrived, answered = self.attempts.arrived[here], self.attempts.answered[here]
+        return number(window.holds(arrived)), number(window.holds(answered))
 
 
 def _requests(rows: Requests, window: Window) -> tuple[Outcomes, Each]:
     """The client's requests, and the latencies of those that are ok."""
-    take = _inside(rows.start, window)
+    take = window.holds(rows.start)
     latency, status = (rows.end - rows.start)[take], rows.status[take]
-    bad = status >= 400
-    reasons = np.where(rows.flag[take][bad] == "", status[bad].astype(str), rows.flag[take][bad])
+    reasons = failure_reasons(rows, take & (rows.status >= 400))
     return _outcomes(latency, status, _tally(reasons)), Each(latency[(status > 0) & (status < 400)])
 
 
+def failure_reasons(rows: Requests, failed: Truths) -> Words:
+    """Of some failed requests the flag, else the status."""
+    return np.where(rows.flag[failed] == "", rows.status[failed].astype(str), rows.flag[failed])
+
+
 def _calls(rows: Calls, window: Window, edges: int) -> list[Outcomes]:
-    take = _inside(rows.request_start, window)
+    take = window.holds(rows.request_start)
     latency, status, flag = (rows.end - rows.start)[take], rows.status[take], rows.flag[take]
     return [
         _outcomes(latency[mine], status[mine], _tally(flag[mine])) for mine in _by(rows.edge[take], edges)
@@ -205,7 +174,7 @@ def _calls(rows: Calls, window: Window, edges: int) -> list[Outcomes]:
 
 
 def _tries(rows: Attempts, window: Window, edges: int) -> list[Tries]:
-    take = _inside(rows.request_start, window)
+    take = window.holds(rows.request_start)
     edge, kind, extra = rows.edge[take], rows.kind[take], rows.extra[take]
     each = (edge, edge[kind == 1], edge[kind == 2], edge[~extra])
     counts = [np.bincount(some, minlength=edges).tolist() for some in each]
@@ -213,7 +182,7 @@ def _tries(rows: Attempts, window: Window, edges: int) -> list[Tries]:
 
 
 def _visits(rows: Attempts, window: Window, replicas: int) -> list[Outcomes]:
-    take = _inside(rows.request_start, window) & ~np.isnan(rows.arrived)
+    take = window.holds(rows.request_start) & ~np.isnan(rows.arrived)
     latency, status = (rows.answered - rows.arrived)[take], rows.status[take]
     return [_outcomes(latency[mine], status[mine], {}) for mine in _by(rows.replica[take], replicas)]
 
@@ -226,9 +195,9 @@ def _by(member: Ints, count: int) -> list[Ints]:
 def _outcomes(latency: Floats, status: Ints, reasons: dict[str, int]) -> Outcomes:
     return Outcomes(
         arrived=len(status),
-        ok=int(np.count_nonzero((status > 0) & (status < 400))),
-        failed=int(np.count_nonzero(status >= 400)),
-        cancelled=int(np.count_nonzero(status < 0)),
+        ok=number((status > 0) & (status < 400)),
+        failed=number(status >= 400),
+        cancelled=number(status < 0),
         latency=Each(latency[status > 0]),
         reasons=reasons,
     )
@@ -240,17 +209,22 @@ def _tally(reasons: Words) -> dict[str, int]:
     return {word: count for word, count in zip(found.tolist(), counts.tolist(), strict=True) if word}
 
 
-# ---- what passes ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Intervals:
+class _Intervals(NamedTuple):
     """(n,) intervals from `start` to `end`, and which member each belongs to."""
 
     member: Ints
     start: Floats
     end: Floats
     status: Ints
+
+
+class _Sent(NamedTuple):
+    """(n,) attempts: when each was sent, or arrived, and to which member."""
+
+    member: Ints
+    time: Floats
+    kind: Ints
+    extra: Truths
 
 
 class _Cells:
@@ -270,8 +244,8 @@ class _Cells:
         return np.bincount(cells, minlength=self.number)
 
 
-def _binned(cells: _Cells, at: _Intervals, tried: Ints, kind: Ints, extra: Truths) -> BinnedFlow:
-    """Of intervals, and of tries: the cell of each, its kind, and whether it is extra."""
+def _binned(cells: _Cells, at: _Intervals, sent: _Sent) -> BinnedFlow:
+    tried = cells.of(sent.member, sent.time)
     ended = cells.of(at.member, np.nan_to_num(at.end))
     answered, ok = at.status > 0, (at.status > 0) & (at.status < 400)
     present = [
@@ -285,9 +259,9 @@ def _binned(cells: _Cells, at: _Intervals, tried: Ints, kind: Ints, extra: Truth
             "ok": cells.count(ended[ok]),
             "failed": cells.count(ended[answered & ~ok]),
             "attempts": cells.count(tried),
-            "retries": cells.count(tried[kind == 1]),
-            "hedges": cells.count(tried[kind == 2]),
-            "originals": cells.count(tried[~extra]),
+            "retries": cells.count(tried[sent.kind == 1]),
+            "hedges": cells.count(tried[sent.kind == 2]),
+            "originals": cells.count(tried[~sent.extra]),
         },
         Ended(ended[answered], (at.end - at.start)[answered]),
         np.concatenate(present),

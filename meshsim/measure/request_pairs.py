@@ -1,9 +1,9 @@
 """Request by request: the same requests in two runs, compared one by one.
 
-The numbers of a request are keyed to where it stands in its load, so request n of load l is the same request
-in both runs as long as that load is: it arrives at the same time, and wherever it is served it needs the same
-service times. A closed load's requests come when its users have their answers, at other times in each run, so
-they have no partners; nor have those of a load that the two scenarios write differently.
+A request's numbers are keyed to its place in its load, so request n of load l is the same in both runs as
+long as that load is: it arrives at the same time, and needs the same service times wherever it is served. The
+requests of a closed load come when its users have their answers, at other times in each run: they have no
+partners; nor have those of a load in which the two scenarios differ.
 
 A comparison counts how requests fared (`compare_requests`); a validation measures how closely a live run
 follows the simulated one (`agreement`).
@@ -13,41 +13,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 
-from meshsim.measure.grid import Floats, Ints, Truths
+from meshsim.measure.grid import Floats, Ints, Truths, number
 from meshsim.measure.intervals import Interval
-from meshsim.measure.metrics import enough
+from meshsim.measure.latency import enough
 from meshsim.measure.records import Records, Requests
 from meshsim.measure.result import Result
 from meshsim.scenario.model import Scenario
 
 CLOSE = 1e-9
 """Latencies no further apart are the same, s."""
-RESIDUALS = {"p01": 0.01, "p10": 0.1, "p50": 0.5, "p90": 0.9, "p99": 0.99}
+RESIDUALS = (0.01, 0.1, 0.5, 0.9, 0.99)
 
 
 def pairable(a: Scenario, b: Scenario) -> tuple[list[int], list[str]]:
-    """Which loads have the same requests in both scenarios.
-
-    Returns:
-        The indices of these loads; and of each other load a sentence that says why not.
-    """
+    """The indices of the loads with the same requests in both; and for each other load why it has not."""
     found, reasons = [], []
-    for index in range(max(len(a.load), len(b.load))):
-        if index >= min(len(a.load), len(b.load)):
-            only = "A" if index < len(a.load) else "B"
-            reasons.append(f"load[{index}] is in {only} only, so its requests have no partners.")
-        elif a.load[index] != b.load[index]:
-            reasons.append(
-                f"load[{index}] is not the same in both, so its requests can't be paired one by one."
-            )
-        elif a.load[index].users is not None:
-            reasons.append(
-                f"load[{index}] is closed: its users send when they have their answers, at other times in A"
-                " than in B, so its requests can't be paired one by one."
-            )
+    for index, (one, other) in enumerate(zip_longest(a.load, b.load)):
+        load, single = f"load[{index}]", "so its requests can't be paired one by one."
+        if one is None or other is None:
+            reasons.append(f"{load} is in {'A' if one else 'B'} only, so its requests have no partners.")
+        elif one != other:
+            reasons.append(f"{load} is not the same in both, {single}")
+        elif one.users is not None:
+            when = "its users send when they have their answers, at other times in A than in B"
+            reasons.append(f"{load} is closed: {when}, {single}")
         else:
             found.append(index)
     return found, reasons
@@ -67,9 +60,6 @@ def _paired(a: Records, b: Records, loads: Sequence[int], start: float, end: flo
     return rows[inside], partners[inside]
 
 
-# ---- how requests fared: A and B --------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class RequestCounts(Result):
     """How requests fared in B, compared with themselves in A.
@@ -78,9 +68,8 @@ class RequestCounts(Result):
 
     Attributes:
         count: how many pairs.
-        rescued: success in B, not in A.
+        rescued, lost: success in B only; in A only.
         faster, same, slower: success in both, and sooner in B, at the same time, later.
-        lost: success in A, not in B.
         failed: success in neither.
     """
 
@@ -95,7 +84,7 @@ class RequestCounts(Result):
 
 @dataclass(frozen=True)
 class RequestPairs(RequestCounts):
-    """Of one pair of runs; `difference` is latency in B minus that in A, s, mean where both succeed."""
+    """Of one pair of runs; `difference` is the mean latency in B minus that in A, s, where both succeed."""
 
     difference: float | None
 
@@ -108,14 +97,9 @@ class AllRequestPairs(RequestCounts):
 
 
 def compare_requests(a: Records, b: Records, loads: Sequence[int], start: float, end: float) -> RequestPairs:
-    """Compares the requests of two runs with the same seed.
+    """Compares the requests that begin in [start, end), s, of two runs with the same seed.
 
-    Args:
-        a: a run.
-        b: another with the same seed.
-        loads: indices of the loads whose requests are the same in both.
-        start: requests that begin before it don't count, s.
-        end: nor do those that begin then or later, s.
+    `loads` are the indices of those whose requests are the same in both.
     """
     first, second = _paired(a, b, loads, start, end)
     assert np.array_equal(a.requests.start[first], b.requests.start[second]), "they are the same requests"
@@ -126,18 +110,14 @@ def compare_requests(a: Records, b: Records, loads: Sequence[int], start: float,
     change[np.abs(change) <= CLOSE] = 0.0  # what rounding leaves is no difference, in the mean either
     return RequestPairs(
         count=len(first),
-        rescued=_number(good_b & ~good_a),
-        faster=_number(change < 0.0),
-        same=_number(change == 0.0),
-        slower=_number(change > 0.0),
-        lost=_number(good_a & ~good_b),
-        failed=_number(~good_a & ~good_b),
+        rescued=number(good_b & ~good_a),
+        faster=number(change < 0.0),
+        same=number(change == 0.0),
+        slower=number(change > 0.0),
+        lost=number(good_a & ~good_b),
+        failed=number(~good_a & ~good_b),
         difference=float(change.mean()) if len(change) else None,
     )
-
-
-def _number(which: Truths) -> int:
-    return int(np.count_nonzero(which))
 
 
 def _latencies(requests: Requests, rows: Ints) -> Floats:
@@ -145,9 +125,6 @@ def _latencies(requests: Requests, rows: Ints) -> Floats:
     status = requests.status[rows]
     late = (requests.end - requests.start)[rows]
     return np.where((status > 0) & (status < 400), late, np.inf)
-
-
-# ---- how closely they agree: simulated and live -----------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -168,10 +145,9 @@ class AgreementNumbers(Result):
 
     Attributes:
         requests: that have an answer in both runs.
-        status_equal, attempts_equal: the share with the same status, with as many attempts.
-        p50_error, p99_error: of the percentiles of all these requests; None where fewer than
-            `LEAST_BEYOND` lie beyond.
-        residuals: of those that ended in the same way after as many attempts; None where there are none.
+        status_equal, attempts_equal: the share with the same status, with the same number of attempts.
+        p50_error, p99_error: of all these; None where fewer than `LEAST_BEYOND` lie beyond.
+        residuals: of those that ended in the same way after the same number of attempts.
     """
 
     requests: int
@@ -184,12 +160,7 @@ class AgreementNumbers(Result):
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Requests that have an answer in both runs.
-
-    Attributes:
-        simulated, live: (n,) latencies, s.
-        same_status, same_attempts: (n,) whether status and number of attempts are equal.
-    """
+    """The requests answered in both runs: (n,) latencies, s, and whether status and attempts are equal."""
 
     simulated: Floats
     live: Floats
@@ -198,7 +169,7 @@ class Agreement:
 
     @property
     def same(self) -> Truths:
-        """(n,) whether both ended in the same way after as many attempts."""
+        """(n,) whether both ended in the same way after the same number of attempts."""
         return self.same_status & self.same_attempts
 
     @property
@@ -212,17 +183,14 @@ class Agreement:
         count, rest = len(self.live), self.residuals
         if not count:
             return AgreementNumbers(0)
+        quantiles = np.quantile(rest, RESIDUALS).tolist() if len(rest) else []
         return AgreementNumbers(
             requests=count,
             status_equal=float(self.same_status.mean()),
             attempts_equal=float(self.same_attempts.mean()),
             p50_error=self._error(0.5),
             p99_error=self._error(0.99),
-            residuals=Residuals(
-                float(rest.mean()), *(float(np.quantile(rest, q)) for q in RESIDUALS.values())
-            )
-            if len(rest)
-            else None,
+            residuals=Residuals(float(rest.mean()), *quantiles) if len(rest) else None,
         )
 
     def _error(self, q: float) -> float | None:
@@ -233,14 +201,9 @@ class Agreement:
 
 
 def agreement(simulated: Records, live: Records, loads: Sequence[int], start: float, end: float) -> Agreement:
-    """Pairs the requests of two runs.
+    """Pairs the requests that begin in [start, end), s, of two runs with the same arrivals, by open loads.
 
-    Args:
-        simulated: a run.
-        live: another of the same arrivals; it may have been cut short.
-        loads: indices of the open loads.
-        start: requests that begin before it don't count, s.
-        end: nor do those that begin then or later, s.
+    The live run may have been cut short.
     """
     first, second = _paired(simulated, live, loads, start, end)
     a, b = simulated.requests, live.requests

@@ -24,14 +24,7 @@ COLUMNS = {
 
 
 def requests(records: Sequence[Records], scenario: Scenario, *, start: float, end: float) -> Table:
-    """The completed requests of all replications, warm-up included.
-
-    Args:
-        records: the replications.
-        scenario: which they are of.
-        start: of the measured window, s.
-        end: of the measured window, s.
-    """
+    """The completed requests of all replications, warm-up included; measured is [start, end), s."""
     tables = [_rows(record, scenario, number, start, end) for number, record in enumerate(records)]
     return {name: np.concatenate([table[name] for table in tables]) for name in COLUMNS}
 

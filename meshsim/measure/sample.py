@@ -1,15 +1,15 @@
 """The measured part of one run, or of several replications put together: counts and latencies.
 
 A request belongs to the window by its start, and its calls and attempts follow it wherever in time they
-fall; the time of workers and waiting rooms follows the clock over the window. Whether a run kept rows or
-histograms, this is what everything that is reported is made of.
+fall; the time of workers and waiting rooms follows the clock over the window.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,6 @@ class Outcomes:
     """How what arrived at one member ended: the client's requests, an edge's calls, a replica's visits.
 
     Attributes:
-        arrived: how many there were.
         ok, failed: ended with a status below 400; with another.
         cancelled: were dropped or cancelled.
         latency: of those that are ok or failed.
@@ -45,9 +44,7 @@ class Outcomes:
     @classmethod
     def pooled(cls, parts: Sequence[Outcomes]) -> Outcomes:
         """Those of several members together."""
-        reasons: Counter[str] = Counter()
-        for part in parts:
-            reasons.update(part.reasons)
+        reasons = sum((Counter(part.reasons) for part in parts), Counter[str]())
         return cls(
             sum(part.arrived for part in parts),
             sum(part.ok for part in parts),
@@ -58,14 +55,8 @@ class Outcomes:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Tries:
-    """Attempts that were sent.
-
-    Attributes:
-        total: of them `retries` and `hedges`.
-        originals: those with no retry or hedge in their ancestry.
-    """
+class Tries(NamedTuple):
+    """Attempts that were sent; `originals` have no retry or hedge in their ancestry."""
 
     total: int
     retries: int
@@ -73,14 +64,9 @@ class Tries:
     originals: int
 
     @classmethod
-    def pooled(cls, parts: Sequence[Tries]) -> Tries:
+    def pooled(cls, parts: Iterable[Tries]) -> Tries:
         """All of them."""
-        return cls(
-            sum(part.total for part in parts),
-            sum(part.retries for part in parts),
-            sum(part.hedges for part in parts),
-            sum(part.originals for part in parts),
-        )
+        return cls(*map(sum, zip(*parts, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +76,10 @@ class Sample:
     Attributes:
         time: measured time of all of them, s; rates divide by it.
         edges, replicas: as in `Measurements`.
-        requests: of the client.
-        ok_latency: of those of them that are ok.
+        requests: of the client; `ok_latency` of those that are ok.
         calls, tries: by edge.
         visits: of attempts to each replica, from arrival to answer.
-        busy: (replicas,) worker-seconds.
-        queued: (replicas,) attempt-seconds in the waiting room.
+        busy, queued: (replicas,) worker-seconds; attempt-seconds in the waiting room.
         ejections: (replicas,) how often each was ejected, by any caller's proxy.
     """
 
@@ -120,9 +104,9 @@ class Sample:
             replicas=samples[0].replicas,
             requests=Outcomes.pooled([sample.requests for sample in samples]),
             ok_latency=pool([sample.ok_latency for sample in samples]),
-            calls=[Outcomes.pooled(parts) for parts in zip(*(each.calls for each in samples), strict=True)],
-            tries=[Tries.pooled(parts) for parts in zip(*(each.tries for each in samples), strict=True)],
-            visits=[Outcomes.pooled(parts) for parts in zip(*(each.visits for each in samples), strict=True)],
+            calls=[*map(Outcomes.pooled, zip(*(each.calls for each in samples), strict=True))],
+            tries=[*map(Tries.pooled, zip(*(each.tries for each in samples), strict=True))],
+            visits=[*map(Outcomes.pooled, zip(*(each.visits for each in samples), strict=True))],
             busy=np.sum([sample.busy for sample in samples], axis=0),
             queued=np.sum([sample.queued for sample in samples], axis=0),
             ejections=np.sum([sample.ejections for sample in samples], axis=0),

@@ -1,8 +1,8 @@
-"""How far apart runs lie that differ in nothing but their seed.
+"""How far runs lie apart that differ in nothing but their seed.
 
-The jackknife (`meshsim.measure.jackknife`) sees how a difference is spread over a run, and asks no more. What
-happens in one block only (an outage, a proxy that breaks) is for it one chance event, however large. So it
-has a bound: chance brings a live run no further from a simulated one than simulated ones are from each other.
+The jackknife (`meshsim.measure.jackknife`) takes what happens in one block only (an outage, a proxy that
+breaks) for one chance event, however large. So it has a bound: chance brings a live run no further from a
+simulated one than simulated ones are from each other.
 """
 
 from __future__ import annotations
@@ -24,12 +24,7 @@ Ranges = Mapping[str, tuple[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class SeedVariation:
-    """The numbers of several runs of a scenario.
-
-    Attributes:
-        values: of each metric, one a run; a metric that is missing was 0 in all.
-        runs: how many there are.
-    """
+    """The values of each metric in several `runs`; a metric that is missing was 0 in all."""
 
     values: Mapping[str, Sequence[float]]
     runs: int

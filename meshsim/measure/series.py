@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from meshsim.measure.flow import COUNTS, BinnedFlow, Ended, added
 from meshsim.measure.grid import Floats, Grid, Ints
 from meshsim.measure.measurements import Measurements
+from meshsim.measure.parts import workers
 from meshsim.measure.table import Table
 from meshsim.measure.window import interrupted
 from meshsim.scenario.model import CLIENT, Scenario
@@ -60,7 +61,7 @@ def series(records: Sequence[Measurements], scenario: Scenario, *, requests: int
     """The series of one run, or of several replications together.
 
     Args:
-        records: of the replications.
+        records: the replications.
         scenario: that ran.
         requests: that a bin is to hold on average: bins are joined until they do, or few are left.
 
@@ -103,13 +104,9 @@ def _starts(grid: Grid, bins: int, wanted: int, offered: int) -> Ints:
     if joined <= 1:
         return np.arange(bins)
     before, within = (max(1, round(count / joined)) for count in (grid.first, measured))
-    starts = np.concatenate(
-        [
-            np.linspace(0, grid.first, before, endpoint=False),
-            np.linspace(grid.first, grid.last, within, endpoint=False),
-            np.arange(grid.last, bins, joined),
-        ]
-    )
+    warmup = np.linspace(0, grid.first, before, endpoint=False)
+    measured_time = np.linspace(grid.first, grid.last, within, endpoint=False)
+    starts = np.concatenate([warmup, measured_time, np.arange(grid.last, bins, joined)])
     found: Ints = np.unique(np.round(starts).astype(np.int64))
     return found[found < bins]
 
@@ -150,16 +147,16 @@ def _workers(
     records: Sequence[Measurements], scenario: Scenario, services: list[str], edges: Floats, starts: Ints
 ) -> Table:
     """(services · wide bins,) utilisation and queues, means over the replications."""
-    busy, queued, workers = [], [], []
+    busy, queued, bins = [], [], len(edges) - 1
     for name in services:
         members = records[0].members(name)
-        busy.append(_mean([record.busy[members] for record in records], len(edges) - 1))
-        queued.append(_mean([record.queued[members] for record in records], len(edges) - 1))
-        total = sum(each.workers * each.replicas for each in scenario.services[name].deployments().values())
-        workers.append(float(total) if total < UNLIMITED else np.nan)
+        busy.append(_mean([record.busy[members] for record in records], bins))
+        queued.append(_mean([record.queued[members] for record in records], bins))
+    totals = [workers(scenario, name) for name in services]
+    slots = [float(total) if total < UNLIMITED else np.nan for total in totals]
     width = added(np.diff(edges), starts)
     return {
-        "utilisation": (added(np.array(busy), starts) / np.array(workers)[:, None] / width).ravel(),
+        "utilisation": (added(np.array(busy), starts) / np.array(slots)[:, None] / width).ravel(),
         "queue_mean": (added(np.array(queued), starts) / width).ravel(),
     }
 

@@ -49,29 +49,11 @@ def spans(records: Sequence[Measurements]) -> Table:
 def span_rows(
     tracer: Tracer, edges: Sequence[tuple[str, str]], replicas: Sequence[tuple[str, str, str]]
 ) -> list[dict[str, object]]:
-    """The spans that a tracer has kept, as :attr:`meshsim.measure.measurements.Measurements.spans` has them.
-
-    Args:
-        tracer: whose rows have numbers for edges and replicas.
-        edges: (caller, service) by number.
-        replicas: (service, version, id) by number.
-    """
+    """A tracer's spans with the keys of `COLUMNS`; its rows have edges and replicas as numbers."""
     rows: list[dict[str, object]] = []
-    for (
-        kind,
-        trace,
-        span,
-        parent,
-        edge,
-        replica,
-        number,
-        attempt_kind,
-        extra,
-        start,
-        end,
-        status,
-        flags,
-    ) in tracer.rows:
+    for row in tracer.rows:
+        kind, trace, span, parent, edge, replica, number, attempt_kind, extra, start, end, status, flags = row
+        by_caller = kind in (CALL_SPAN, ATTEMPT_SPAN)
         where = replicas[replica] if replica >= 0 else ("", "", "")
         caller, service = edges[edge] if edge >= 0 else ("", where[0])
         rows.append(
@@ -80,8 +62,8 @@ def span_rows(
                 "span_id": f"{span:016x}",
                 "parent_id": f"{parent:016x}" if parent else "",
                 "kind": KINDS[kind],
-                "service": caller if kind in (CALL_SPAN, ATTEMPT_SPAN) else service,
-                "peer": service if kind in (CALL_SPAN, ATTEMPT_SPAN) else "",
+                "service": caller if by_caller else service,
+                "peer": service if by_caller else "",
                 "replica": where[2],
                 "name": f"{caller} -> {service}" if caller else service,
                 "start": start,

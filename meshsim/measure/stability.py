@@ -9,13 +9,13 @@ the four quarters of the measured time,
 
 A queue that is merely busy wanders without a direction, by far less than 2 % of its arrivals; overload by
 a factor r piles up a share 1 - 1/r of them. Overload of less than about 3 % can't be distinguished from
-chance, nor can a pile whose growth some limit has stopped: short waiting rooms, time-outs and closed loads
+chance, nor can a queue whose growth some limit has stopped: short waiting rooms, time-outs and closed loads
 keep a mesh that fails its users stable in this sense.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +23,7 @@ import numpy as np
 
 from meshsim.measure.grid import Floats, Window
 from meshsim.measure.measurements import Measurements
+from meshsim.measure.parts import workers
 from meshsim.measure.result import Result
 from meshsim.measure.window import interrupted
 from meshsim.scenario.model import Scenario
@@ -36,12 +37,7 @@ BUSY_RATIO = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Pile:
-    """Work that grew.
-
-    Attributes:
-        what: it is, for people.
-        quarters: the mean amount in each quarter of the measured time.
-    """
+    """Work that grew: what, for people, and the mean amounts in the quarters of the measured time."""
 
     what: str
     quarters: tuple[float, ...]
@@ -77,7 +73,7 @@ def judge(
     if window.length <= 0.0:
         return False
     found = [(record, _piles(record, scenario, window), _cut_off(record, scenario)) for record in records]
-    bad = [(record, piles, cut_off) for record, piles, cut_off in found if piles or cut_off]
+    bad = [each for each in found if each[1] or each[2]]
     if not bad:
         return False
     record, piles, cut_off = bad[0]
@@ -93,23 +89,15 @@ def judge(
 
 
 def grows(quarters: Floats, arrived: int) -> bool:
-    """The criterion of this module.
-
-    Args:
-        quarters: (4,) mean amounts of work.
-        arrived: how many came in the time of the four quarters.
-    """
+    """The criterion of this module, by (4,) mean amounts of work and how many arrived meanwhile."""
     rise = float(quarters[-1] - quarters[0])
     least = max(LEAST_RISE, LEAST_RISE_RATIO * arrived)
     return rise >= least and bool(np.all(np.diff(quarters) >= LEAST_STEP_RATIO * rise))
 
 
 def _cut_off(record: Measurements, scenario: Scenario) -> bool:
-    """Whether work was left at the drain's limit."""
+    """Whether work was left when time was up."""
     return not record.complete and not interrupted(record, scenario)
-
-
-# ---- what grew --------------------------------------------------------------------------------------
 
 
 def _piles(record: Measurements, scenario: Scenario, window: Window) -> list[Pile]:
@@ -124,9 +112,6 @@ def _piles(record: Measurements, scenario: Scenario, window: Window) -> list[Pil
     return piles
 
 
-# ---- why --------------------------------------------------------------------------------------------
-
-
 def _last_quarter(record: Measurements, window: Window) -> Window:
     """The end of the measured time, in whole bins: what began late shows there undiluted."""
     first = window.last - max(1, (window.last - window.first) // 4)
@@ -135,31 +120,28 @@ def _last_quarter(record: Measurements, window: Window) -> Window:
 
 def _overloaded(record: Measurements, scenario: Scenario, window: Window) -> str | None:
     """The service that can't keep up: saturated, behind with its answers, and calling no other such one."""
-    behind = {name for name in scenario.services if _behind(record, scenario, name, window)}
-    for name in scenario.services:
-        if name in behind and not behind & set(_below(scenario, name)):
-            return name
-    return None
+    behind = [name for name in scenario.services if _behind(record, scenario, name, window)]
+    return next((name for name in behind if not {*behind} & _below(scenario, name)), None)
 
 
 def _behind(record: Measurements, scenario: Scenario, service: str, window: Window) -> bool:
-    workers = sum(each.workers * each.replicas for each in scenario.services[service].deployments().values())
-    busy = record.busy[record.members(service), window.first : window.last].sum()
-    if workers >= UNLIMITED or busy < BUSY_RATIO * workers * window.length:
+    slots = workers(scenario, service)
+    busy = window.of(record.busy[record.members(service)]).sum()
+    if slots >= UNLIMITED or busy < BUSY_RATIO * slots * window.length:
         return False
     arrived, answered = record.visited(service, window)
     return arrived - answered > LEAST_RISE_RATIO * arrived
 
 
-def _below(scenario: Scenario, service: str) -> Iterator[str]:
+def _below(scenario: Scenario, service: str) -> set[str]:
     """The services that one calls, directly or through others, without itself."""
     edges, seen, todo = scenario.edges(), {service}, [service]
     while todo:
         caller = todo.pop()
-        for called in (to for come, to in edges if come == caller and to not in seen):
-            seen.add(called)
-            todo.append(called)
-            yield called
+        found = {called for start, called in edges if start == caller} - seen
+        seen |= found
+        todo += found
+    return seen - {service}
 
 
 def _sentence(record: Measurements, late: Window, piles: Sequence[Pile], culprit: str | None) -> str:

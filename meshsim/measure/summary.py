@@ -16,7 +16,7 @@ from meshsim.measure.disturbance import LiveConditions
 from meshsim.measure.grid import Window
 from meshsim.measure.histograms import Histograms
 from meshsim.measure.intervals import Interval, interval
-from meshsim.measure.latency import QUANTILES, LatencySummary
+from meshsim.measure.latency import QUANTILES, LatencySummary, enough
 from meshsim.measure.measurements import Measurements
 from meshsim.measure.objectives import ObjectiveResult
 from meshsim.measure.parts import EdgeSummary, ServiceSummary, per
@@ -30,10 +30,7 @@ from meshsim.scenario.model import Scenario
 from meshsim.units import ratio_text
 
 HEADLINE = (
-    "requests.rate",
-    "requests.goodput",
-    "requests.success_ratio",
-    "attempts.amplification",
+    *("requests.rate", "requests.goodput", "requests.success_ratio", "attempts.amplification"),
     *(f"{latencies}.{key}" for latencies in ("latency", "ok_latency") for key in ("mean", *QUANTILES)),
 )
 """What gets a confidence interval, by the path of its keys; and of each service these:"""
@@ -66,13 +63,7 @@ class AttemptSummary(Result):
 
 @dataclass(frozen=True)
 class Provenance(Result):
-    """What a run was made with: enough to make it again.
-
-    Attributes:
-        scenario: the YAML text.
-        meshsim, python: versions.
-        platform: of the machine.
-    """
+    """What a run was made with, enough to make it again: the YAML text, versions, the machine's platform."""
 
     scenario: str
     meshsim: str
@@ -94,9 +85,7 @@ class Numbers(Result):
 
 
 @dataclass(frozen=True)
-class _About(Result):
-    """What comes before the numbers."""
-
+class _About(Result):  # fields that precede the numbers
     scenario: str
     engine: str
     seed: int
@@ -114,20 +103,14 @@ class Summary(Numbers, _About):
     """One run, or several replications of one scenario.
 
     Attributes:
-        scenario: its name.
-        engine, version: what ran it.
         seed: of the first replication.
         duration: of the arrivals, s.
-        measured: time of one replication, s.
-        warmup: time before it, s.
+        measured, warmup: time of one replication, and before it, s.
         partial: whether it was interrupted.
-        unstable: False, or how it was unstable.
-        objectives: each with what was measured.
         ci: intervals of `HEADLINE` and `OF_SERVICE`, by path; none of a single replication.
         notes: what a reader must know to read the numbers right.
         until: the precision that was asked for, and what was reached.
-        live: of a live run, how well the machine kept up.
-        provenance: what it was made with.
+        live: how well the machine of a live run kept up.
     """
 
     objectives: list[ObjectiveResult]
@@ -141,14 +124,10 @@ class Summary(Numbers, _About):
 def summarise(
     records: Sequence[Measurements], scenario: Scenario, *, partial: bool = False, notes: Sequence[str] = ()
 ) -> Summary:
-    """The summary of one run, or of several replications of one scenario.
+    """The summary of one run, or of several replications (with seeds of their own) of one scenario.
 
-    Args:
-        records: at least one; all of the same scenario, with seeds of their own.
-        scenario: which it was.
-        partial: whether there should have been more of it (it was interrupted); a run that was itself
-            interrupted is partial in any case, and measured up to where it came.
-        notes: sentences to begin the notes with.
+    It is `partial` if there should have been more replications; a run that was itself interrupted is partial
+    in any case, and measured up to where it came. `notes` come first among the notes.
     """
     window = measured(records, scenario)
     partial = partial or any(interrupted(record, scenario) for record in records)
@@ -175,16 +154,14 @@ def summarise(
     )
 
 
-# ---- the numbers ------------------------------------------------------------------------------------
-
-
 def _numbers(sample: Sample, scenario: Scenario) -> Numbers:
-    requests = sample.requests
+    requests, tries = sample.requests, Tries.pooled(sample.tries)
+    amplification = per(tries.total, tries.originals)
     return Numbers(
         requests=_requests(requests, sample.time),
         latency=requests.latency.summary(),
         ok_latency=sample.ok_latency.summary(),
-        attempts=_attempts(Tries.pooled(sample.tries)),
+        attempts=AttemptSummary(tries.total, tries.retries, tries.hedges, amplification),
         failures=parts.ranked(requests.reasons),
         services=parts.services(sample, scenario),
         edges=parts.edges(sample),
@@ -205,12 +182,9 @@ def _requests(requests: Outcomes, time: float) -> RequestSummary:
     )
 
 
-def _attempts(tries: Tries) -> AttemptSummary:
-    amplification = per(tries.total, tries.originals)
-    return AttemptSummary(tries.total, tries.retries, tries.hedges, amplification)
-
-
-# ---- intervals --------------------------------------------------------------------------------------
+def metrics_of(scenario: Scenario) -> list[str]:
+    """Every metric that replications of a scenario have an interval of."""
+    return [*HEADLINE, *(f"services.{name}.{key}" for name in scenario.services for key in OF_SERVICE)]
 
 
 def _intervals(samples: Sequence[Sample], scenario: Scenario) -> dict[str, Interval]:
@@ -218,19 +192,13 @@ def _intervals(samples: Sequence[Sample], scenario: Scenario) -> dict[str, Inter
     if len(samples) < 2:
         return {}
     each = [_numbers(sample, scenario) for sample in samples]
-    paths = [*HEADLINE, *(f"services.{name}.{key}" for name in scenario.services for key in OF_SERVICE)]
-    found = {path: [at(numbers, path) for numbers in each] for path in paths}
+    found = {path: [at(numbers, path) for numbers in each] for path in metrics_of(scenario)}
     return {path: interval(values) for path, values in found.items() if None not in values}
-
-
-# ---- notes ------------------------------------------------------------------------------------------
 
 
 def _notes(
     requests: RequestSummary, records: Sequence[Measurements], window: Window, scenario: Scenario
 ) -> list[str]:
-    """What a reader must know to read the numbers right."""
-    completed = requests.completed
     notes = []
     if window.end < scenario.duration:
         notes.append(
@@ -247,8 +215,8 @@ def _notes(
             "MSER-5 found no end of the warm-up within half the run: it may be too short, or have no steady"
             " state. Give warmup as a duration."
         )
-    weak = [key for key, quantile in QUANTILES.items() if completed * (1.0 - quantile) < 10.0 - 1e-6]
-    if weak and completed:
+    weak = [key for key, quantile in QUANTILES.items() if not enough(requests.completed, quantile)]
+    if weak and requests.completed:
         notes.append(f"{', '.join(weak)}: fewer than 10 requests lie beyond; run longer or add replications.")
     if any(isinstance(record, Histograms) for record in records):
         notes.append(

@@ -34,10 +34,7 @@ def meanings(kind: type) -> dict[str, str]:
 def table_of(kind: type[Rows], column: Callable[[str, type], Any], rows: int) -> Rows:
     """The table that a dataclass declares: its fields are the columns, of the types in `KINDS`.
 
-    Args:
-        kind: the dataclass.
-        column: the values of a column, by its name and numpy's type; None where they are not known.
-        rows: how many each has.
+    `column` gives the values of a column by its name and numpy's type; None where they are not known.
     """
     found: dict[str, Any] = {}
     for place in fields(cast("type[DataclassInstance]", kind)):

@@ -18,16 +18,13 @@ class Metric(Result):
 
     Attributes:
         metric: path of its keys.
-        theory: None where there is none.
-        theory_kind: ``exact`` or ``approx``; None where there is none.
+        theory_kind: ``exact`` or ``approx``; None where there is no theory.
         simulation: of the run with the same draws as the live one.
         interval: where 95 % of simulated runs with other seeds lie; None where that is not known.
-        live: measured.
-        error, tolerance: difference and allowed as shares of the simulation; None where that is 0.
+        error, tolerance: `difference` (live minus simulation) and `allowed` as shares of the simulation; None
+            where that is 0.
         ok: whether it is as close as it must be.
-        difference: live minus simulation.
-        allowed: how large that may be.
-        chance: how large chance alone makes it.
+        chance: how large chance alone makes the difference.
         busy: from what to what a machine as late as this one was brings the simulated number; None where
             it was quiet.
     """
@@ -106,7 +103,7 @@ class ValidationNumbers(Result):
         paired: request by request.
         reasons: why it is not a pass.
         overhead: by edge.
-        machine: what each live run saw of it, by what the run is called.
+        machine: what each live run measured of it, by the run's label.
         proxies: mechanisms behind both proxies, where both ran.
     """
 

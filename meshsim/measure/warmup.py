@@ -30,12 +30,9 @@ BATCH = 5
 
 @dataclass(frozen=True, slots=True)
 class Warmup:
-    """What MSER-5 found.
+    """What MSER-5 found: how many bins of the run's grid to leave out, and where they end, s.
 
-    Attributes:
-        bins: of the run's grid to leave out.
-        time: where they end, s.
-        found: False if the minimum lies at the limit, so that the run may hold no steady state.
+    `found` is False if the minimum lies at the limit, so that the run may hold no steady state.
     """
 
     bins: int
@@ -44,11 +41,7 @@ class Warmup:
 
 
 def mser(means: Floats) -> int:
-    """How many of a series' first values to leave out: the least that minimise MSER, at most half.
-
-    Args:
-        means: (n,) batch means, in order of time.
-    """
+    """How many of (n,) batch means to leave out: the least number that minimises MSER, at most half."""
     count = len(means)
     if count < 2:
         return 0
@@ -62,15 +55,11 @@ def mser(means: Floats) -> int:
 
 
 def find(records: Sequence[Records], duration: float) -> Warmup:
-    """The warm-up of a run, or one common to its replications.
+    """The warm-up of a run, or one common to its replications, of arrivals for `duration` s.
 
     Latencies are taken in order of start, those of all replications merged, in batches of five per
     replication: as if the replications' mean were one series. An unfinished request counts with the
     time it had waited when its run ended, which is less than its latency.
-
-    Args:
-        records: the replications, of one scenario (all share a grid).
-        duration: when arrivals stop, s.
 
     Returns:
         The cut, rounded up to the next edge of the grid, at most half the run.

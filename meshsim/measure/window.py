@@ -31,14 +31,14 @@ def measured(records: Sequence[Measurements], scenario: Scenario) -> Window:
     cut_short = [record for record in records if interrupted(record, scenario)]
     stopped = min((record.end for record in cut_short), default=scenario.duration)
     if stopped >= scenario.duration:
-        return Window(begin.time, scenario.duration, begin.bins, grid.last, begin.found)
-    if isinstance(records[0], Histograms):
+        end, last = scenario.duration, grid.last
+    elif isinstance(records[0], Histograms):
         assert len(records) == 1, "what has been counted beyond another's end can't be taken out"
-        last = max(grid.bins_until(stopped), begin.bins)
-        return Window(begin.time, max(stopped, begin.time), begin.bins, last, begin.found)
-    last = max(grid.bin_at(stopped), begin.bins)
-    end = max(grid.origin + last * grid.width, begin.time)
-    return Window(begin.time, end, begin.bins, last, begin.found)
+        end, last = stopped, max(grid.bins_until(stopped), begin.bins)
+    else:
+        last = max(grid.bin_at(stopped), begin.bins)
+        end = grid.origin + last * grid.width
+    return Window(begin.time, max(end, begin.time), begin.bins, last, begin.found)
 
 
 def _begin(records: Sequence[Measurements], scenario: Scenario) -> warmup.Warmup:

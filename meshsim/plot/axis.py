@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import NullLocator
 
 from meshsim.measure.latency import FEWEST
+from meshsim.measure.median import Median
 from meshsim.plot import style
 from meshsim.scenario.grid import Grid, text
 from meshsim.scenario.variation import DURATION_KIND, RATE_KIND, kind, quantity
@@ -23,48 +24,20 @@ CROWDED_RATIO = 0.1
 """A linear axis is crowded where half the values lie within this share of it."""
 
 
-class Number(Protocol):
-    """A median over replications with its interval; `meshsim.measure.median.Median` is one."""
-
-    @property
-    def median(self) -> float:
-        """The middle."""
-
-    @property
-    def low(self) -> float:
-        """Where the interval begins."""
-
-    @property
-    def high(self) -> float:
-        """Where it ends."""
-
-
 class Numbers(Protocol):
-    """One point's numbers; `meshsim.lab.digest.Digest` is one."""
+    """One point's numbers, by service (the client is one) and column: a `meshsim.lab.digest.Digest`."""
 
     @property
-    def point(self) -> int:
-        """Its number in the grid."""
-
+    def point(self) -> int: ...
     @property
-    def unstable(self) -> int:
-        """In how many replications it was unstable."""
-
+    def unstable(self) -> int: ...
     @property
-    def numbers(self) -> Mapping[str, Mapping[str, Any]]:
-        """A `Number` by service (the client is one) and column."""
+    def numbers(self) -> Mapping[str, Mapping[str, Median]]: ...
 
 
 @dataclass(frozen=True)
 class Axis:
-    """A key along an axis.
-
-    Attributes:
-        key: its name.
-        values: as written.
-        kind: what they measure; empty for categories.
-        places: where each value is on the axis.
-    """
+    """A key along an axis: its values as in the file, what they measure ('' for categories), and places."""
 
     key: str
     values: tuple[object, ...]
@@ -73,13 +46,11 @@ class Axis:
 
     @classmethod
     def of(cls, key: str, values: tuple[object, ...]) -> Axis:
-        """The axis of a key: numbers at their place, categories one beside the other."""
+        """Numbers at their place, categories one beside the other."""
         found = kind(values)
         amounts = [quantity(value) for value in values] if found else []
-        places = [amount.value for amount in amounts if amount is not None] or [
-            *map(float, range(len(values)))
-        ]
-        return cls(key, values, found, tuple(places))
+        places = tuple(amount.value for amount in amounts if amount is not None)
+        return cls(key, values, found, places or tuple(map(float, range(len(values)))))
 
     @property
     def logarithmic(self) -> bool:
@@ -101,7 +72,7 @@ class Axis:
             axes.xaxis.set_minor_locator(NullLocator())
         elif len(self.places) <= 12:
             axes.set_xticks(self.places)
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: self.show(value)))
+        axes.xaxis.set_major_formatter(lambda value, _: self.show(value))
 
     @property
     def title(self) -> str:
@@ -119,12 +90,9 @@ class Axis:
 
 @dataclass(frozen=True)
 class Line:
-    """The points that differ in the axis's key only, in its order.
+    """The points that differ in the axis's key only, and their places on it; named by the other keys' values.
 
-    Attributes:
-        name: the other keys' values; empty where no other key has several.
-        points: the finished ones.
-        places: of these, along the axis.
+    The name is empty where no other key has several values.
     """
 
     name: str
@@ -160,7 +128,6 @@ def others(grid: Grid, key: str) -> list[str]:
 
 
 def _name(rest: Sequence[tuple[str, object]]) -> str:
-    """A line's name: the values of the other keys."""
     return ", ".join(shortened(value) for _, value in rest)
 
 
@@ -169,10 +136,10 @@ def shortened(value: object) -> str:
     return style.shortened(text(value))
 
 
-def number(point: Numbers, service: str, column: str) -> Number | None:
+def number(point: Numbers, service: str, column: str) -> Median | None:
     """A point's number; None where no replication has one, or too few requests for that percentile."""
     numbers = point.numbers.get(service, {})
-    found: Number | None = numbers.get(column)
+    found = numbers.get(column)
     if found is None or not math.isfinite(found.median):
         return None
     completed = sum(numbers[name].median for name in ("ok", "failed") if name in numbers)

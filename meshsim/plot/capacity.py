@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
 from meshsim.measure import capacity as results
@@ -51,7 +50,7 @@ def curve_figure(found: results.CapacityNumbers, part: results.LargestLoad) -> s
     if part.knee is not None:
         labels.append(marks.Label("knee", x.at(part.knee.best)))
     marks.name_above(panels[0], labels)
-    panels[-1].set_xlabel(x.name, fontsize=style.SIZE, color=style.INK)
+    panels[-1].set_xlabel(x.name, **style.TEXT)
     figure.alt = f"{found.scenario}: {sentence}"
     return figure
 
@@ -75,12 +74,11 @@ class _Axis:
 
 
 def _limit(axes: Axes, limit: results.Limit, place: int, points: Points, x: _Axis) -> None:
-    """One limit: what was measured at each load, and what is asked."""
     values = [point.measured[place] for point in points]
     known = [value for value in values if value is not None]
     if limit.key == "success":
         title = f"success ratio; objective: at least {ratio_text(limit.limit)}"
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: ratio_text(value)))
+        axes.yaxis.set_major_formatter(lambda value, _: ratio_text(value))
         low = min([limit.limit, *(value.low for value in known)])
         room = max(1e-6, 1.0 - low)
         axes.set_ylim(max(0.0, low - 0.1 * room), 1.0 + 0.1 * room)
@@ -129,20 +127,15 @@ def _mark_found(axes: Axes, part: results.LargestLoad, x: _Axis) -> None:
 
 
 def _sentence(found: results.CapacityNumbers, part: results.LargestLoad) -> str:
-    """What was found, in a sentence."""
-    words = []
-    if part.meets is not None:
-        words.append(f"{part.meets.label} meets the objectives")
-    if part.misses is not None:
-        words.append(f"{part.misses.label} misses them")
-    words.append(f"{100 * found.confidence:.0f} % confidence")
-    if part.confirmed is False:
-        words.append("NOT confirmed with fresh seeds")
-    if part.knee is not None:
-        words.append(f"the knee is about {part.knee.best.label}")
-    if found.partial:
-        words.append("PARTIAL: interrupted")
-    return ", ".join(words) + "."
+    words = (
+        part.meets and f"{part.meets.label} meets the objectives",
+        part.misses and f"{part.misses.label} misses them",
+        f"{100 * found.confidence:.0f} % confidence",
+        part.confirmed is False and "NOT confirmed with fresh seeds",
+        part.knee and f"the knee is about {part.knee.best.label}",
+        found.partial and "PARTIAL: interrupted",
+    )
+    return ", ".join(word for word in words if word) + "."
 
 
 def _legend(figure: style.Picture, found: results.CapacityNumbers) -> float:
@@ -154,15 +147,10 @@ def _legend(figure: style.Picture, found: results.CapacityNumbers) -> float:
     handles.append(Patch(**BRACKET, label="capacity bracket"))
     handles.append(Patch(color=KNEE_SHADE, label="as good as the knee"))
     inch = 1.0 / figure.get_figheight()
+    corner = (style.LEFT - 0.01, 0.22 * inch)
+    look: dict[str, Any] = {"frameon": False, "handletextpad": 0.4, "columnspacing": 1.2}
     figure.legend(
-        handles=handles,
-        loc="lower left",
-        bbox_to_anchor=(style.LEFT - 0.01, 0.22 * inch),
-        ncols=5,
-        fontsize=style.SIZE,
-        frameon=False,
-        handletextpad=0.4,
-        columnspacing=1.2,
+        handles=handles, loc="lower left", bbox_to_anchor=corner, ncols=5, fontsize=style.SIZE, **look
     )
     made = f"meshsim {found.version} · {found.runs} runs, seeds {found.seeds[0]} to {found.seeds[-1]}"
     return style.caption(figure, [f"{made} · bars: 95 % intervals"]) + 0.38 * inch
@@ -192,7 +180,7 @@ def map_figure(found: results.CapacityNumbers, part: results.RecoveryMap) -> sty
     _boundary(axes, shares)
     axes.set_xticks(range(len(part.columns)), part.columns, fontsize=style.SIZE)
     axes.set_yticks(range(len(part.rows)), part.rows, fontsize=style.SIZE)
-    axes.set_xlabel(part.across, fontsize=style.SIZE, color=style.INK)
+    axes.set_xlabel(part.across, **style.TEXT)
     style.title(axes, part.down)
     figure.alt = f"{found.scenario}: {sentence}"
     return figure

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from meshsim.measure.comparison import ComparisonNumbers
 from meshsim.measure.grid import Floats
-from meshsim.plot import forest, marks, style, tails
+from meshsim.plot import forest, marks, style
 from meshsim.scenario.model import Scenario
 
 Curve = tuple[Floats, Floats]
@@ -21,23 +21,12 @@ MARGIN = 0.02
 
 
 def compare_figure(
-    numbers: ComparisonNumbers,
-    a: Scenario,
-    b: Scenario,
-    waiting: Sequence[Curve],
-    goodput: Sequence[Curve],
+    numbers: ComparisonNumbers, a: Scenario, b: Scenario, waiting: Sequence[Curve], goodput: Sequence[Curve]
 ) -> style.Picture:
     """A forest of differences with their intervals; below it the tails of both, and goodput over time.
 
-    Args:
-        numbers: of the comparison.
-        a: the scenario A.
-        b: likewise.
-        waiting: of A and of B: times, s, and the share of requests without success by then.
-        goodput: of A and of B: times, s, and successes per second.
-
-    Returns:
-        A figure that belongs to no window; notebooks show it, ``savefig`` writes it.
+    `waiting` has, of A and of B, times, s, and the share of requests without success by then; `goodput` times
+    and successes per second.
     """
     rows = forest.rows(numbers)
     height = ROW * max(len(rows), 3)
@@ -56,7 +45,7 @@ def compare_figure(
 
 
 def alt_text(numbers: ComparisonNumbers, rows: Sequence[forest.Row]) -> str:
-    """The picture in one sentence, for those who can't see it."""
+    """The picture in one sentence."""
     words = [f"{row.name} {row.change}" for row in rows if row.found.told and row.of_client]
     said = "; ".join(words) if words else "no difference in the client's numbers is significant"
     return (
@@ -66,23 +55,16 @@ def alt_text(numbers: ComparisonNumbers, rows: Sequence[forest.Row]) -> str:
 
 
 def _source(numbers: ComparisonNumbers) -> list[str]:
-    """Where the picture comes from, in lines."""
     seeds = numbers.seeds
     source = (
         f"meshsim {numbers.version} · engine {numbers.engine} · {len(seeds)} pairs of runs,"
         f" seeds {seeds[0]} to {seeds[-1]}, common random numbers · 95 % t intervals"
     )
+    lines = [source + (" · PARTIAL: interrupted" if numbers.partial else "")]
     unstable = [name for name, side in (("A", numbers.a), ("B", numbers.b)) if side.unstable]
-    return [
-        source + (" · PARTIAL: interrupted" if numbers.partial else ""),
-        *(
-            [f"{' and '.join(unstable)} unstable: averages depend on when the runs were stopped."]
-            * bool(unstable)
-        ),
-    ]
-
-
-# ---- the curves -------------------------------------------------------------------------------------
+    if unstable:
+        lines.append(f"{' and '.join(unstable)} unstable: averages depend on when the runs were stopped.")
+    return lines
 
 
 def _tails(axes: Axes, waiting: Sequence[Curve]) -> None:
@@ -90,20 +72,20 @@ def _tails(axes: Axes, waiting: Sequence[Curve]) -> None:
     style.tidy(axes, "share of requests not yet successful")
     curves = [_interesting(*curve) for curve in waiting if len(curve[0])]
     if len(curves) < 2:
-        tails.nothing_to_draw(axes, "needs keep: records")
+        axes.set(xticks=[], yticks=[])
+        style.say(axes, "needs keep: records")
         return
     left = min(float(times[0]) for times, _ in curves)
     right = 1.1 * max(float(times[-1]) for times, _ in curves)
     for look, (times, shares) in zip(style.LINES, curves, strict=False):
         axes.plot([*times, right], [*shares, shares[-1]], linewidth=1.5, **look)
-    tails.log_latency(axes, left, right)
-    tails.log_share(axes, min(float(shares[-1]) for _, shares in curves) / 1.5, 1.3)
-    axes.set_xlabel("time since the request was sent", fontsize=style.SIZE, color=style.INK)
+    style.log_latency(axes, left, right)
+    style.log_share(axes, min(float(shares[-1]) for _, shares in curves) / 1.5, 1.3)
+    axes.set_xlabel("time since the request was sent", **style.TEXT)
     _name(axes, [(right, float(shares[-1])) for _, shares in curves])
 
 
 def _name(axes: Axes, ends: Sequence[tuple[float, float]]) -> None:
-    """Writes A and B at the ends of their lines."""
     looks = zip("AB", style.LINES, ends, strict=False)
     style.name_lines(axes, [style.LineEnd(name, *end, look["color"]) for name, look, end in looks])
 
@@ -126,7 +108,7 @@ def _goodput(axes: Axes, a: Scenario, b: Scenario, goodput: Sequence[Curve]) -> 
         axes.plot(times, values, linewidth=1.5, **look)
     axes.set_xlim(0.0, end)
     axes.set_ylim(0.0, 1.1 * max(1e-9, *(float(values.max()) for _, values in goodput)))
-    axes.set_xlabel("time, s", fontsize=style.SIZE, color=style.INK)
+    axes.set_xlabel("time, s", **style.TEXT)
     if a.events == b.events:
         marks.name_above(axes, marks.mark_events([axes], a.events, end))
     _name(axes, [(float(times[-1]), float(values[-1])) for times, values in goodput])

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter
 
 from meshsim.measure.comparison import ComparisonNumbers
 from meshsim.measure.differences import Difference
@@ -108,7 +107,7 @@ def _row(axes: Axes, place: int, row: Row) -> None:
     for x, side, text in ((0.71, "left", _values(row)), (0.98, "right", row.change)):
         axes.annotate(
             text, ((x - box.x0) / box.width, place), xycoords=("axes fraction", "data"),
-            va="center", ha=side, fontsize=style.SIZE, color=style.INK, annotation_clip=False,
+            va="center", ha=side, **style.TEXT, annotation_clip=False,
         )  # fmt: skip
 
 
@@ -120,7 +119,7 @@ def _limit(axes: Axes, rows: Sequence[Row]) -> None:
         high *= 1.2
     margin = 0.06 * max(high - low, 1e-6)
     axes.set_xlim(low - margin, high + margin)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:+.4g} %" if value else "0"))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:+.4g} %" if value else "0")
 
 
 def _values(row: Row) -> str:

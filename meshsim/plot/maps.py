@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import NullLocator
 
 from meshsim.plot import style
 from meshsim.plot.axis import Axis, Line, number, shortened
 from meshsim.scenario.model import CLIENT
-from meshsim.units import duration_text
 
 MOST_NAMES = 24
 """So many lines' names stand beside a map; of more, every other one, and so on."""
@@ -25,21 +24,20 @@ def latency_map(axes: Axes, axis: Axis, lines: Sequence[Line], name: str) -> Non
     values[~(values > 0)] = np.nan
     low, high = (np.nanmin(values), np.nanmax(values)) if np.isfinite(values).any() else (1e-3, 1.0)
     scale = LogNorm(low, max(high, 1.01 * low))
-    bar = _map(axes, axis, lines, values, scale, name)
+    bar = _map(axes, axis, lines, values, name, scale, "cividis")
     style.tidy(axes, "99th percentile of latency, failures included", lines=False)
-    bar.ax.yaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 30 * low else (1.0, 2.0, 5.0)))
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: duration_text(value)))
+    style.log_marks(bar.ax.yaxis, low, high)
+    style.durations(bar.ax.yaxis)
     bar.ax.yaxis.set_minor_locator(NullLocator())
-    bar.ax.yaxis.set_minor_formatter(NullFormatter())
 
 
 def success_map(axes: Axes, axis: Axis, lines: Sequence[Line], name: str) -> None:
     """The share of successful requests at each point."""
     values = _values(axis, lines, "success_ratio")
     low = float(np.nanmin(values)) if np.isfinite(values).any() else 0.0
-    bar = _map(axes, axis, lines, values, Normalize(min(low, 0.99), 1.0), name, worst_low=True)
+    bar = _map(axes, axis, lines, values, name, Normalize(min(low, 0.99), 1.0), "cividis_r")
     style.tidy(axes, "share of successful requests", lines=False)
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))
+    style.percent(bar.ax.yaxis)
 
 
 def _values(axis: Axis, lines: Sequence[Line], column: str) -> Any:
@@ -55,26 +53,16 @@ def _values(axis: Axis, lines: Sequence[Line], column: str) -> Any:
 
 
 def _map(
-    axes: Axes,
-    axis: Axis,
-    lines: Sequence[Line],
-    values: Any,
-    scale: Normalize,
-    name: str,
-    *,
-    worst_low: bool = False,
+    axes: Axes, axis: Axis, lines: Sequence[Line], values: Any, name: str, scale: Normalize, colours: str
 ) -> Any:
     """Draws the squares, the worst in the lightest colour, and marks both axes; returns the colour bar."""
     axes.set_facecolor("#EEEEEE")  # what is not finished
-    squares = axes.pcolormesh(
-        values, norm=scale, cmap="cividis_r" if worst_low else "cividis", edgecolors="white", linewidth=0.5
-    )
+    squares = axes.pcolormesh(values, norm=scale, cmap=colours, edgecolors="white", linewidth=0.5)
     order = sorted(range(len(axis.places)), key=lambda index: axis.places[index])
     step = -(-len(order) // 12)
-    axes.set_xticks(
-        [index + 0.5 for index in range(0, len(order), step)],
-        [shortened(axis.values[order[index]]) for index in range(0, len(order), step)],
-    )
+    shown = range(0, len(order), step)
+    names = [shortened(axis.values[order[index]]) for index in shown]
+    axes.set_xticks([index + 0.5 for index in shown], names)
     axes.set_xlabel(axis.key, fontsize=style.SIZE + 1, color=style.INK)
     step = -(-len(lines) // MOST_NAMES)
     axes.set_yticks([row + 0.5 for row in range(0, len(lines), step)], [line.name for line in lines[::step]])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 
@@ -32,33 +32,20 @@ class Label(NamedTuple):
 
 def describe(event: Event) -> str:
     """An event in a few words: ``catalog 5x slower``."""
-    words = []
-    if event.slow is not None:
-        words.append(f"{event.slow:g}x slower" if event.slow >= 1 else f"{1 / event.slow:g}x faster")
-    if event.errors is not None:
-        words.append(f"{ratio_text(event.errors)} errors")
-    if event.down:
-        words.append("down")
-    if event.latency_factor is not None:
-        words.append(f"{event.latency_factor:g}x latency")
-    if event.loss is not None:
-        words.append(f"{ratio_text(event.loss)} loss")
-    if event.set:
-        words.append("set " + ", ".join(key.removeprefix("policies.") for key in event.set))
-    return f"{event.target} {', '.join(words)}".strip()
+    slow = event.slow or 1.0
+    words = (
+        event.slow is not None and (f"{slow:g}x slower" if slow >= 1 else f"{1 / slow:g}x faster"),
+        event.errors is not None and f"{ratio_text(event.errors)} errors",
+        event.down and "down",
+        event.latency_factor is not None and f"{event.latency_factor:g}x latency",
+        event.loss is not None and f"{ratio_text(event.loss)} loss",
+        event.set and "set " + ", ".join(key.removeprefix("policies.") for key in event.set),
+    )
+    return f"{event.target} {', '.join(word for word in words if word)}".strip()
 
 
 def mark_events(panels: Sequence[Axes], events: Sequence[Event], end: float) -> list[Label]:
-    """Shades the time of each event on all panels.
-
-    Args:
-        panels: sharing their time axis, top first.
-        events: of the scenario.
-        end: of the time axis, s; an event without an end lasts until then.
-
-    Returns:
-        What to call them.
-    """
+    """Shades the time of each event up to `end`, s, on panels with a common axis; returns their names."""
     labels = []
     for event in sorted(events, key=lambda event: event.at):
         if event.at > end:
@@ -77,16 +64,9 @@ def mark_events(panels: Sequence[Axes], events: Sequence[Event], end: float) -> 
 
 
 def mark_window(panels: Sequence[Axes], warmup: float, duration: float, end: float) -> list[Label]:
-    """Hatches the warm-up and the drain: measured is what lies between.
+    """Hatches the warm-up and the drain on panels with a common axis; returns their names.
 
-    Args:
-        panels: sharing their time axis.
-        warmup: its end, s.
-        duration: when arrivals stop, s.
-        end: of the run, s; may lie beyond the axis.
-
-    Returns:
-        What to call them.
+    `warmup` ends the warm-up, `duration` the arrivals, and `end` the run, perhaps beyond the axis, s.
     """
     edge = panels[0].get_xlim()[1]
     for axes in panels:
@@ -100,7 +80,6 @@ def mark_window(panels: Sequence[Axes], warmup: float, duration: float, end: flo
 
 
 def _hatch(panels: Sequence[Axes], left: float, right: float) -> None:
-    """Marks time that is not measured."""
     for axes in panels:
         axes.axvspan(left, right, facecolor="none", edgecolor="#E0E0E0", hatch="///", linewidth=0, zorder=0)
 
@@ -109,46 +88,28 @@ def name_above(axes: Axes, labels: Sequence[Label]) -> None:
     """Writes labels between a panel and its title, where they cover no line, and makes room for them there.
 
     Each begins above its place, or so far left of it that it ends within the picture. Later ones are lower,
-    so that the line from a label down to its place crosses no other.
-
-    Args:
-        axes: at its final place in the picture but for its top, with its final horizontal limits.
-        labels: of any number.
+    so that the line from a label down to its place crosses no other. The panel must be at its final place but
+    for its top, with its final horizontal limits.
     """
     point = axes.figure.dpi / 72.0
     rows: list[float] = []  # where the leftmost label of each begins, pixels
     most = 0.99 * axes.figure.bbox.width
+    above: dict[str, Any] = {
+        "xycoords": ("data", "axes fraction"), "textcoords": "offset points", "annotation_clip": False
+    }  # fmt: skip
+    line = {"arrowstyle": "-", "color": INK, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0}
     for label in sorted(labels, key=lambda label: -label.place):
-        text = axes.annotate(
-            label.text,
-            (label.place, 1.0),
-            xycoords=("data", "axes fraction"),
-            annotation_clip=False,
-            xytext=(0.0, 0.0),
-            textcoords="offset points",
-            va="bottom",
-            fontsize=SIZE,
-            color=INK,
-        )
+        where = (label.place, 1.0)
+        text = axes.annotate(label.text, where, xytext=(0.0, 0.0), va="bottom", **above, **style.TEXT)
         place = axes.transData.transform((label.place, 0.0))[0]
         width = text.get_window_extent().width
         left = min(place + 3.0 * point, most - width)
-        row = next(
-            (number for number, used in enumerate(rows) if left + width + GAP * point < used), len(rows)
-        )
+        end = left + width + GAP * point
+        row = next((number for number, used in enumerate(rows) if end < used), len(rows))
         rows[row : row + 1] = [left]
         up = 3.0 + ROW * row
         text.set_position(((left - place) / point, up))
-        axes.annotate(
-            "",
-            (label.place, 1.0),
-            xycoords=("data", "axes fraction"),
-            annotation_clip=False,
-            xytext=(0.0, up + 0.8 * SIZE),
-            textcoords="offset points",
-            arrowprops={"arrowstyle": "-", "color": INK, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0},
-            zorder=1,
-        )
+        axes.annotate("", where, xytext=(0.0, up + 0.8 * SIZE), arrowprops=line, zorder=1, **above)
     if rows:
         style.title(axes, axes.get_title(loc="left"), 6.0 + ROW * len(rows))
         x, y, width, height = axes.get_position().bounds

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
+from meshsim.measure.median import Median
 from meshsim.plot import style
-from meshsim.plot.axis import Axis, Line, Number, Numbers, number, shortened
+from meshsim.plot.axis import Axis, Line, Numbers, number, shortened
 from meshsim.scenario.model import CLIENT
 
 BUSIEST = 4
@@ -21,13 +21,9 @@ DODGE = 0.09
 
 
 class Panel:
-    """One panel while it is drawn: lines of medians, named where they end.
+    """One panel while it is drawn: lines of medians over an axis, named where they end.
 
-    Attributes:
-        axes: to draw on.
-        axis: what is along it.
-        ends: the lines drawn so far, for their names.
-        highest, lowest: of all that is drawn and more than 0.
+    `highest` and `lowest` are of all that is drawn and more than 0.
     """
 
     def __init__(self, axes: Axes, axis: Axis, title: str) -> None:
@@ -38,15 +34,7 @@ class Panel:
         style.tidy(axes, title)
 
     def line(self, name: str, line: Line, service: str, column: str, *, faint: bool = False) -> None:
-        """Draws a column in the next look; where there is no number the line has a gap.
-
-        Args:
-            name: what the line is called.
-            line: the points.
-            service: whose numbers, the client's perhaps.
-            column: of the tidy table.
-            faint: whether it is but a measure for the others.
-        """
+        """Draws a column of a service or the client, with gaps without numbers; `faint` as a reference."""
         numbers = [number(point, service, column) for point in line.points]
         if not any(numbers):
             return
@@ -61,16 +49,14 @@ class Panel:
         else:
             places = places + DODGE * _aside(len(self.ends))
             bars = np.vstack([middle - low, high - middle])
-            self.axes.errorbar(
-                places, middle, bars, fmt="none", color=look["color"], linewidth=1.3, capsize=3
-            )
+            marks: dict[str, Any] = {"fmt": "none", "linewidth": 1.3, "capsize": 3}
+            self.axes.errorbar(places, middle, bars, color=look["color"], **marks)
         if not faint:
             self._dots(line.points, places, middle, look["color"])
         known = np.flatnonzero(np.isfinite(middle))
         place = known[np.argmax(places[known])]
-        self.ends.append(
-            style.LineEnd(shortened(name), float(places[place]), float(middle[place]), look["color"])
-        )
+        end = float(places[place]), float(middle[place])
+        self.ends.append(style.LineEnd(shortened(name), *end, look["color"]))
         self.highest = max(self.highest, float(np.nanmax(high)))
         positive = low[np.isfinite(low) & (low > 0)]
         self.lowest = min(self.lowest, float(positive.min(initial=np.inf)))
@@ -95,13 +81,10 @@ def _aside(number: int) -> int:
     return (number + 1) // 2 * (1 if number % 2 else -1)
 
 
-def _columns(numbers: Sequence[Number | None]) -> NDArray[np.float64]:
+def _columns(numbers: Sequence[Median | None]) -> NDArray[np.float64]:
     """Medians and interval ends as three rows, NaN where there is no number."""
     none = (np.nan, np.nan, np.nan)
     return np.array([none if each is None else (each.median, each.low, each.high) for each in numbers]).T
-
-
-# ---- the panels -------------------------------------------------------------------------------------
 
 
 def goodput(axes: Axes, axis: Axis, lines: Sequence[Line], others: str) -> None:
@@ -139,15 +122,14 @@ def busiest(axes: Axes, axis: Axis, lines: Sequence[Line]) -> None:
         names = ranked(lines, column)
     several = len(lines) > 1
     if several and names:
-        title = title.replace("the busiest services'", f"{names[0]}'s").replace(
-            "the busiest services", names[0]
-        )
+        title = title.replace("the busiest services'", f"{names[0]}'s")
+        title = title.replace("the busiest services", names[0])
     panel = Panel(axes, axis, title)
     for line in lines:
         for name in names[: 1 if several else BUSIEST]:
             panel.line(line.name or name, line, name, column)
     if column == "utilisation":
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
+        style.percent(axes.yaxis)
         panel.finish(0.0, 1.1)
     else:
         panel.finish(0.0, 1.2 * max(1e-9, panel.highest))
@@ -156,10 +138,9 @@ def busiest(axes: Axes, axis: Axis, lines: Sequence[Line]) -> None:
 def ranked(lines: Sequence[Line], column: str) -> list[str]:
     """The services that have a number somewhere, the highest first."""
     found: dict[str, float] = {}
-    for line in lines:
-        for point in line.points:
-            for service in point.numbers:
-                value = number(point, service, column) if service != CLIENT else None
-                if value is not None:
-                    found[service] = max(found.get(service, 0.0), value.median)
+    for point in (point for line in lines for point in line.points):
+        for service in point.numbers:
+            value = number(point, service, column) if service != CLIENT else None
+            if value is not None:
+                found[service] = max(found.get(service, 0.0), value.median)
     return sorted(found, key=lambda name: -found[name])

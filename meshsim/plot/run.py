@@ -7,7 +7,6 @@ from typing import Any, Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
 from meshsim.measure.latency import FEWEST
@@ -36,13 +35,9 @@ class Drawable(Protocol):
     """What a picture is made from; `meshsim.lab.run.Run` is one."""
 
     @property
-    def scenario(self) -> Scenario:
-        """What ran."""
-
+    def scenario(self) -> Scenario: ...
     @property
-    def numbers(self) -> Summary:
-        """Of it."""
-
+    def numbers(self) -> Summary: ...
     @property
     def drawn_columns(self) -> Table:
         """Its series in the bins to draw, as `meshsim.measure.series` makes it."""
@@ -51,13 +46,7 @@ class Drawable(Protocol):
 def run_figure(run: Drawable) -> style.Picture:
     """Four panels over time: load and goodput, latency, amplification, the busiest services.
 
-    Events are shaded and named, warm-up and drain hatched.
-
-    Args:
-        run: a finished run; its data frame is ``run.series``.
-
-    Returns:
-        A figure that belongs to no window; notebooks show it, ``savefig`` writes it.
+    Events are shaded and named, warm-up and drain hatched. Notebooks show it, ``savefig`` writes it.
     """
     figure = style.Picture(figsize=(10.0, 10.5), dpi=style.DPI)
     top = style.heading(figure, _title(run.numbers), run.scenario.description)
@@ -67,7 +56,7 @@ def run_figure(run: Drawable) -> style.Picture:
     right = style.right_of(names)
     figure.subplots_adjust(left=style.LEFT, right=right, top=top, bottom=bottom, hspace=0.24)
     client = _rows(_series(run), "client")
-    end = _end(run)
+    end = float((run.drawn_columns["time"] + run.drawn_columns["width"]).max())
     shown = min(end, (1.0 + DRAIN_SHOWN_RATIO) * run.scenario.duration)
     panels[0].set_xlim(0.0, shown)
     last = min(end, run.scenario.duration + run.scenario.drain_limit)  # the last bin may reach beyond it
@@ -77,21 +66,23 @@ def run_figure(run: Drawable) -> style.Picture:
     _latency(panels[1], client, run)
     _amplification(panels[2], client, run)
     _busiest(panels[3], run)
-    panels[3].set_xlabel("time, s", fontsize=style.SIZE, color=style.INK)
+    panels[3].set_xlabel("time, s", **style.TEXT)
     figure.alt = alt_text(run)
     return figure
 
 
 def alt_text(run: Drawable) -> str:
-    """The picture in one sentence, for those who can't see it."""
+    """The picture in one sentence."""
     summary, client = run.numbers, _rows(_series(run), "client")
-    requests = summary.requests
-    offered, goodput = requests.rate or 0.0, requests.goodput or 0.0
+    offered, goodput = summary.requests.rate or 0.0, summary.requests.goodput or 0.0
     sent = f"the client sends {offered:.4g} requests/s and gets {goodput:.4g} successes/s"
     words = [f"{summary.scenario}: {sent}"]
-    lowest = _within(client["goodput"], client, summary)
-    if lowest is not None:
-        words.append(f"goodput is lowest, {lowest[1]:.3g}/s, at {lowest[0]:.4g} s")
+    inside = (client["time"] >= summary.warmup) & (client["time"] < summary.warmup + summary.measured)
+    if inside.any():
+        lowest = int(np.argmin(np.where(inside, client["goodput"], np.inf)))
+        words.append(
+            f"goodput is lowest, {client['goodput'][lowest]:.3g}/s, at {client['time'][lowest]:.4g} s"
+        )
     if summary.latency.p99 is not None:
         words.append(f"99 % of answers take at most {duration_text(summary.latency.p99)}")
     amplification = _while_requests_come(client)
@@ -99,9 +90,8 @@ def alt_text(run: Drawable) -> str:
         words.append(f"attempts per request peak at {np.nanmax(amplification):.2f}")
     busiest = _ranked(summary, "utilisation")
     if busiest:
-        words.append(
-            f"{busiest[0]} is busiest at {ratio_text(summary.services[busiest[0]].utilisation or 0.0)}"
-        )
+        share = ratio_text(summary.services[busiest[0]].utilisation or 0.0)
+        words.append(f"{busiest[0]} is busiest at {share}")
     events = [f"{marks.describe(event)} from {event.at:g} s" for event in run.scenario.events]
     return "; ".join(words) + (f" (events: {'; '.join(events)})." if events else ".")
 
@@ -113,26 +103,12 @@ def _series(run: Drawable) -> Table:
     return {column: values[keep] for column, values in table.items()}
 
 
-def _end(run: Drawable) -> float:
-    """Where the last bin ends, s."""
-    return float((run.drawn_columns["time"] + run.drawn_columns["width"]).max())
-
-
 def _rows(table: Table, kind: str, name: str | None = None) -> Rows:
     """The rows of a kind, or of one of its members."""
     take = table["kind"] == kind
     if name is not None:
         take &= table["name"] == name
     return {column: values[take] for column, values in table.items()}
-
-
-def _within(values: Values, client: Rows, summary: Summary) -> tuple[float, float] | None:
-    """The time and value of the least one in the measured window."""
-    inside = (client["time"] >= summary.warmup) & (client["time"] < summary.warmup + summary.measured)
-    if not inside.any():
-        return None
-    lowest = int(np.argmin(np.where(inside, values, np.inf)))
-    return float(client["time"][lowest]), float(values[lowest])
 
 
 def _title(summary: Summary) -> str:
@@ -143,16 +119,12 @@ def _title(summary: Summary) -> str:
     return f"{summary.scenario or 'scenario'}, live behind {whose}"
 
 
-# ---- text around ------------------------------------------------------------------------------------
-
-
 def _caption(figure: style.Picture, run: Drawable) -> float:
     """Writes where the picture comes from, and a warning if there is one; returns where the panels end."""
     summary = run.numbers
-    replications = summary.replications
-    several = f" to {summary.seed + replications - 1}" if replications > 1 else ""
+    seeds = style.seeds(summary.seed, summary.replications)
     source = (
-        f"meshsim {summary.version} · engine {summary.engine} · seed {summary.seed}{several}"
+        f"meshsim {summary.version} · engine {summary.engine} · {seeds}"
         f" · measured {summary.measured:g} s of {run.scenario.duration:g} s"
     )
     lines = [source + (" · PARTIAL: interrupted" if summary.partial else "")]
@@ -170,15 +142,10 @@ def _caption(figure: style.Picture, run: Drawable) -> float:
     return style.caption(figure, lines)
 
 
-# ---- panels -----------------------------------------------------------------------------------------
-
-
 class _Panel:
     """One panel while it is drawn: lines over the middles of the bins, named where they end.
 
-    Attributes:
-        axes: to draw on.
-        anchor: lines are named by their last value before this time, s: arrivals stop there.
+    They are named by their last value before the anchor, s: arrivals stop there.
     """
 
     def __init__(self, axes: Axes, title: str, run: Drawable) -> None:
@@ -226,9 +193,8 @@ def _load(axes: Axes, client: Rows, run: Drawable, labels: list[marks.Label]) ->
 
 def _latency(axes: Axes, client: Rows, run: Drawable) -> None:
     panel = _Panel(axes, "latency of completed requests, failures included (log scale)", run)
-    drawn = {
-        key: np.where(_known(client, key) & (client[key] > 0), client[key], np.nan) for key in PERCENTILES
-    }
+    known = {key: _known(client, key) & (client[key] > 0) for key in PERCENTILES}
+    drawn = {key: np.where(where, client[key], np.nan) for key, where in known.items()}
     values = np.concatenate(list(drawn.values()))
     positive = values[np.isfinite(values)]
     low, high = (float(positive.min()), float(positive.max())) if len(positive) else (1e-3, 1.0)
@@ -236,7 +202,7 @@ def _latency(axes: Axes, client: Rows, run: Drawable) -> None:
     for key, latency in drawn.items():
         panel.line(key, client, latency)
     if client["completed"].any() and not len(positive):
-        _say(axes, "too few requests for percentiles over time")
+        style.say(axes, "too few requests for percentiles over time")
     panel.limit(low / 1.5, high * 1.5)
 
 
@@ -264,7 +230,7 @@ def _busiest(axes: Axes, run: Drawable) -> None:
     empty = not run.numbers.measured > 0.0
     panel = _Panel(axes, "the busiest services" if empty else title, run)
     if empty:
-        _say(axes, "ended within its warm-up: nothing measured")
+        style.say(axes, "ended within its warm-up: nothing measured")
         axes.set_yticks([])
         return
     highest = 0.0
@@ -273,7 +239,7 @@ def _busiest(axes: Axes, run: Drawable) -> None:
         panel.line(name, rows, rows[column])
         highest = max(highest, float(np.nanmax(rows[column])))
     if column == "utilisation":
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
+        style.percent(axes.yaxis)
     panel.limit(0.0, 1.1 if column == "utilisation" else 1.2 * max(1.0, highest))
 
 
@@ -286,14 +252,7 @@ def _busiest_names(run: Drawable) -> tuple[list[str], str, str]:
     return names, "in_flight", "attempts present at the busiest services"
 
 
-def _say(axes: Axes, text: str) -> None:
-    """Writes why a panel is empty."""
-    axes.text(0.5, 0.5, text, ha="center", color=style.INK, fontsize=style.SIZE + 1, transform=axes.transAxes)
-
-
 def _ranked(summary: Summary, key: str) -> list[str]:
     """The services that have a number, the highest first."""
-    found = {
-        name: at(service, key) for name, service in summary.services.items() if at(service, key) is not None
-    }
-    return sorted(found, key=lambda name: -found[name])
+    found = {name: at(service, key) for name, service in summary.services.items()}
+    return sorted((name for name in found if found[name] is not None), key=lambda name: -found[name])

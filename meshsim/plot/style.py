@@ -18,10 +18,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from meshsim.errors import printable
@@ -42,33 +43,25 @@ LINES: tuple[dict[str, Any], ...] = (
 """Colour and dashes of the first, second, … line of a panel."""
 
 INK = "#222222"
+GRID = "#DDDDDD"
 SIZE = 9.0
 """Of the smallest text, points."""
-
+TEXT: dict[str, Any] = {"fontsize": SIZE, "color": INK}
 DPI = 100
-
 MAKER = "meshsim"
 """Which program made a picture, as its file says."""
-
 TITLE_LONGEST = 68
 """Characters of a heading's first line."""
-
 LEFT = 0.075
 """Where text and panels begin, as a share of the width."""
-
 LETTER = 0.0078
 """The width of a letter, as a share of the width of most pictures."""
-
 LONGEST = 30
 """Characters of a name beside a panel."""
 
 
 class Picture(Figure):
-    """A figure that notebooks show by itself, without pyplot, and that knows its alternative text.
-
-    Attributes:
-        alt: one sentence for those who can't see it.
-    """
+    """A figure that notebooks show by itself, without pyplot; `alt` is its alternative text, one sentence."""
 
     alt: str = ""
 
@@ -92,11 +85,9 @@ class Picture(Figure):
         return self.file("png")
 
     def file(self, form: str, dpi: int = DPI) -> bytes:
-        """The picture as a file, with its alternative text; made again, it has the same bytes.
+        """The picture as ``png``, ``svg`` or ``pdf``, with its alternative text; always the same bytes.
 
-        Args:
-            form: ``png``, or ``svg`` or ``pdf``, in which text stays text.
-            dpi: dots per inch, of all that is drawn as dots.
+        In ``svg`` and ``pdf`` text stays text; `dpi` is for what is drawn as dots.
         """
         out, alt = io.BytesIO(), printable(self.alt)
         about = {
@@ -128,12 +119,54 @@ def caption(figure: Figure, lines: Sequence[str], left: float = LEFT) -> float:
     return (0.55 + 0.17 * len(lines)) * inch
 
 
+def percent(axis: Axis) -> None:
+    """Marks shares in percent."""
+    axis.set_major_formatter(lambda value, _: f"{100 * value:.4g} %")
+
+
+def durations(axis: Axis) -> None:
+    """Marks times, s, with units."""
+    axis.set_major_formatter(lambda value, _: duration_text(value))
+
+
+def log_marks(axis: Axis, low: float, high: float, most: float = 30.0) -> None:
+    """Marks powers of ten; 2 and 5 between them, too, where `high` is no more than so many times `low`."""
+    axis.set_major_locator(LogLocator(subs=(1.0,) if high > most * low else (1.0, 2.0, 5.0)))
+    axis.set_minor_formatter(NullFormatter())
+
+
 def log_durations(axes: Axes, low: float, high: float) -> None:
-    """A logarithmic axis of times from about `low` to `high`, s, with units."""
+    """A logarithmic vertical axis of times from about `low` to `high`, s, with units."""
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 30 * low else (1.0, 2.0, 5.0)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: duration_text(value)))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    log_marks(axes.yaxis, low, high)
+    durations(axes.yaxis)
+
+
+def log_latency(axes: Axes, low: float, high: float) -> None:
+    """A logarithmic horizontal axis of latencies from `low` to `high`, s, with units."""
+    axes.grid(axis="x", color=GRID, linewidth=0.6)
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    log_marks(axes.xaxis, low, high, 60.0)
+    durations(axes.xaxis)
+
+
+def log_share(axes: Axes, least: float, most: float) -> None:
+    """A logarithmic vertical axis of shares of requests from `least` to `most`."""
+    axes.set_yscale("log")
+    axes.set_ylim(least, most)
+    log_marks(axes.yaxis, least, 1.0, 50.0)
+    percent(axes.yaxis)
+
+
+def say(axes: Axes, text: str) -> None:
+    """Writes why a panel is empty."""
+    axes.text(0.5, 0.5, text, ha="center", color=INK, fontsize=SIZE + 1, transform=axes.transAxes)
+
+
+def seeds(first: int, count: int) -> str:
+    """Which seeds runs had: ``seed 1 to 10``."""
+    return f"seed {first}" + (f" to {first + count - 1}" if count > 1 else "")
 
 
 def shortened(text: str, longest: int = LONGEST) -> str:
@@ -158,7 +191,7 @@ def tidy(axes: Axes, label: str, *, lines: bool = True) -> None:
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     if lines:
-        axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
+        axes.grid(axis="y", color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=SIZE, colors=INK)
     title(axes, label)
@@ -174,39 +207,20 @@ class LineEnd(NamedTuple):
 
 
 def name_lines(axes: Axes, ends: Sequence[LineEnd]) -> None:
-    """Writes each line's name to the right of the panel, moved apart where they would overlap.
+    """Names lines to the right of a panel with final limits, moved apart where they would overlap.
 
     A dotted line in the line's colour leads from its end to its name.
-
-    Args:
-        axes: with its final limits.
-        ends: of its lines.
     """
     if not ends:
         return
     height = axes.get_window_extent().height * 72.0 / axes.figure.dpi  # points
     to_axes = axes.transScale + axes.transLimits
     places = np.clip(to_axes.transform([(end.x, end.y) for end in ends])[:, 1], 0.0, 1.0)
+    look: dict[str, Any] = {"textcoords": "axes fraction", "va": "center", "annotation_clip": False, **TEXT}
+    line = {"relpos": (0.0, 0.5), "arrowstyle": "-", "linewidth": 0.8, "shrinkA": 1, "shrinkB": 0}
     for end, place in zip(ends, _apart(places, 1.25 * SIZE / height), strict=True):
-        axes.annotate(
-            end.name,
-            (end.x, end.y),
-            xytext=(1.02, place),
-            textcoords="axes fraction",
-            va="center",
-            fontsize=SIZE,
-            color=INK,
-            annotation_clip=False,
-            arrowprops={
-                "relpos": (0.0, 0.5),
-                "arrowstyle": "-",
-                "color": end.colour,
-                "linewidth": 0.8,
-                "linestyle": (0, (1, 2)),
-                "shrinkA": 1,
-                "shrinkB": 0,
-            },
-        )
+        arrow = {**line, "linestyle": (0, (1, 2)), "color": end.colour}
+        axes.annotate(end.name, (end.x, end.y), xytext=(1.02, place), arrowprops=arrow, **look)
 
 
 def _apart(places: NDArray[np.float64], gap: float) -> NDArray[np.float64]:

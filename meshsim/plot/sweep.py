@@ -19,50 +19,32 @@ class Header(Protocol):
     """What a picture shows of a sweep; `meshsim.lab.jobs.journal.Header` is one."""
 
     @property
-    def seed(self) -> int:
-        """Of the first replication."""
-
+    def seed(self) -> int: ...
     @property
-    def replications(self) -> int:
-        """Of each point."""
-
+    def replications(self) -> int: ...
     @property
-    def version(self) -> str:
-        """Of meshsim."""
+    def version(self) -> str: ...
 
 
 class DrawableSweep(Protocol):
     """What a picture is made from; `meshsim.lab.sweep.Sweep` is one."""
 
     @property
-    def grid(self) -> Grid:
-        """The points."""
-
+    def grid(self) -> Grid: ...
     @property
-    def header(self) -> Header:
-        """With its seed, replications and version."""
-
+    def header(self) -> Header: ...
     @property
-    def engine(self) -> str:
-        """Which engine made the runs."""
-
+    def engine(self) -> str: ...
     @property
-    def partial(self) -> bool:
-        """Whether runs are missing."""
-
+    def partial(self) -> bool: ...
     @property
-    def digests(self) -> Sequence[Numbers]:
-        """The finished points."""
+    def digests(self) -> Sequence[Numbers]: ...
 
 
 def sweep_figure(sweep: DrawableSweep) -> style.Picture:
     """Goodput, latency and utilisation against a key, a line for each value of another; or maps over both.
 
-    Args:
-        sweep: a finished sweep, or as much of it as there is: at least one point.
-
-    Returns:
-        A figure that belongs to no window; notebooks show it, ``savefig`` writes it.
+    The sweep may be partial, of at least one point. Notebooks show the figure, ``savefig`` writes it.
     """
     axis, found = lines(sweep.grid, sweep.digests)
     mapped = len(found) > MOST_LINES
@@ -71,31 +53,28 @@ def sweep_figure(sweep: DrawableSweep) -> style.Picture:
     scenario = sweep.grid.scenario
     top = style.heading(figure, scenario.name or "sweep", scenario.description)
     bottom = style.caption(figure, _caption(sweep, "" if mapped else "bands" if axis.kind else "bars"))
-    if mapped:
-        _maps(figure, axis, found, sweep, top, bottom)
-    else:
-        _panels(figure, axis, found, sweep, top, bottom)
+    names = ", ".join(others(sweep.grid, axis.key))
+    (_maps if mapped else _panels)(figure, axis, found, names, top, bottom)
     figure.alt = sweep_alt_text(sweep)
     return figure
 
 
 def _panels(
-    figure: style.Picture, axis: Axis, found: Sequence[Line], sweep: DrawableSweep, top: float, bottom: float
+    figure: style.Picture, axis: Axis, found: Sequence[Line], names: str, top: float, bottom: float
 ) -> None:
     below, middle, last = figure.subplots(3, 1, sharex=True, gridspec_kw={"height_ratios": [3, 3, 2]})
-    names = [line.name for line in found] if len(found) > 1 else panels.ranked(found, "busy_mean")
-    right = style.right_of(["goodput", *map(shortened, names)])
+    beside = [line.name for line in found] if len(found) > 1 else panels.ranked(found, "busy_mean")
+    right = style.right_of(["goodput", *map(shortened, beside)])
     figure.subplots_adjust(left=style.LEFT, right=right, top=top, bottom=bottom + 0.02, hspace=0.22)
     axis.dress(last)
-    panels.goodput(below, axis, found, ", ".join(others(sweep.grid, axis.key)))
+    panels.goodput(below, axis, found, names)
     panels.latency(middle, axis, found)
     panels.busiest(last, axis, found)
 
 
 def _maps(
-    figure: style.Picture, axis: Axis, found: Sequence[Line], sweep: DrawableSweep, top: float, bottom: float
+    figure: style.Picture, axis: Axis, found: Sequence[Line], names: str, top: float, bottom: float
 ) -> None:
-    names = ", ".join(others(sweep.grid, axis.key))
     upper, lower = figure.subplots(2, 1, sharex=True)
     longest = max(len(line.name) for line in found)
     left = max(style.LEFT, min(0.5, 0.05 + style.LETTER * longest))
@@ -107,19 +86,15 @@ def _maps(
 
 def _caption(sweep: DrawableSweep, intervals: str) -> list[str]:
     """Where the picture comes from; `intervals` are what shows them, empty for a map, which shows none."""
-    said = sweep.header
-    replications = said.replications
-    seeds = f"seed {said.seed}" + (f" to {said.seed + replications - 1}" if replications > 1 else "")
-    words = [f"meshsim {said.version} · engine {sweep.engine} · {seeds} at each point"]
-    if replications > 1:
+    made = sweep.header
+    seeds = style.seeds(made.seed, made.replications)
+    words = [f"meshsim {made.version} · engine {sweep.engine} · {seeds} at each point"]
+    if made.replications > 1:
         shown = f"medians, {intervals}: {_confidence(sweep)} intervals of the median"
         words.append(shown if intervals else "medians")
     line = " · ".join(words) + (" · PARTIAL: interrupted" if sweep.partial else "")
     if intervals and any(point.unstable for point in sweep.digests):
-        return [
-            line,
-            "hollow: unstable, queues grew throughout the window; a longer run gives other numbers",
-        ]
+        return [line, "hollow: unstable, queues grew throughout the window; a longer run gives other numbers"]
     return [line]
 
 
@@ -129,11 +104,8 @@ def _confidence(sweep: DrawableSweep) -> str:
     return f"{100 * min(sure):.3g} %"
 
 
-# ---- in words ---------------------------------------------------------------------------------------
-
-
 def sweep_alt_text(sweep: DrawableSweep) -> str:
-    """The picture in one sentence, for those who can't see it."""
+    """The picture in one sentence."""
     axis, found = lines(sweep.grid, sweep.digests)
     ends = [shortened(axis.values[place]) for place in (0, -1)]
     replications = sweep.header.replications
@@ -166,10 +138,7 @@ def _line_in_words(line: Line, axis: Axis) -> str:
         )
     busy = panels.ranked([line], "utilisation")
     if busy:
-        highest = max(
-            found.median
-            for point in line.points
-            if (found := number(point, busy[0], "utilisation")) is not None
-        )
+        found = [number(point, busy[0], "utilisation") for point in line.points]
+        highest = max(each.median for each in found if each is not None)
         said.append(f"{busy[0]} is busiest, up to {ratio_text(highest)}")
     return ", ".join(said)

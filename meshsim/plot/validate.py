@@ -13,7 +13,7 @@ from meshsim.measure.grid import Floats
 from meshsim.measure.latency import QUANTILES
 from meshsim.measure.request_pairs import Agreement
 from meshsim.measure.validation import Metric, ValidationNumbers
-from meshsim.plot import style, tails
+from meshsim.plot import style
 from meshsim.units import change_text, duration_text, ratio_text
 
 HEAD, LINE = 0.72, 0.19
@@ -39,18 +39,10 @@ def validate_figure(
 ) -> style.Picture:
     """Tails of theory, simulation and live; residuals of each request; errors as shares of tolerances.
 
-    Args:
-        numbers: of the validation.
-        description: of the scenario.
-        pairs: the requests of both runs, one by one.
-        latencies: of the simulated and of the live run, in order, s.
-
-    Returns:
-        A figure that belongs to no window; notebooks show it, ``savefig`` writes it.
+    `description` is the scenario's; `latencies` are of the simulated and of the live run, in order, s.
     """
     rows = [row for row in numbers.metrics if row.allowed > 0.0 or row.difference != 0.0]
-    height = max(ROW * len(rows), 0.6)
-    said = _under_the_title(numbers, description)
+    height, said = max(ROW * len(rows), 0.6), _under_the_title(numbers, description)
     head = HEAD + LINE * len(said)
     figure = style.Picture(figsize=(10.0, height + head + 4.5), dpi=style.DPI)
     inch = 1.0 / figure.get_figheight()
@@ -65,7 +57,7 @@ def validate_figure(
 
 
 def alt_text(numbers: ValidationNumbers) -> str:
-    """The picture in one sentence, for those who can't see it."""
+    """The picture in one sentence."""
     words = [
         f"{row.metric} {change_text(row.error)}"
         for row in numbers.metrics
@@ -77,9 +69,6 @@ def alt_text(numbers: ValidationNumbers) -> str:
         f"Live behind {numbers.proxy} against simulated, {numbers.scenario or 'scenario'}:"
         f" {numbers.verdict}; {'; '.join(words)}; {judged}."
     )
-
-
-# ---- text around ------------------------------------------------------------------------------------
 
 
 def _under_the_title(numbers: ValidationNumbers, description: str) -> list[str]:
@@ -105,28 +94,17 @@ def _heading(figure: style.Picture, numbers: ValidationNumbers, said: list[str])
         end + 0.02, top, numbers.verdict.upper(), fontsize=12, weight="bold", va="top", color="white",
         bbox={"boxstyle": "round,pad=0.3", "facecolor": MARKS[numbers.verdict], "edgecolor": "none"},
     )  # fmt: skip
-    figure.text(
-        style.LEFT,
-        1.0 - 0.48 * inch,
-        "\n".join(said),
-        fontsize=10,
-        va="top",
-        color=style.INK,
-        linespacing=1.3,
-    )
+    look: dict[str, Any] = {"fontsize": 10, "va": "top", "color": style.INK, "linespacing": 1.3}
+    figure.text(style.LEFT, 1.0 - 0.48 * inch, "\n".join(said), **look)
 
 
 def _source(numbers: ValidationNumbers) -> str:
-    """Where the picture comes from."""
     means = [each.mean for each in numbers.overhead.values()]
     overhead = dict.fromkeys((duration_text(min(means)), duration_text(max(means))))
     return (
         f"meshsim {numbers.version} · seed {numbers.seed} · {numbers.measured:g} s measured ·"
         f" overhead of a call, calibrated and in the model: {' to '.join(overhead)}"
     )
-
-
-# ---- panels -----------------------------------------------------------------------------------------
 
 
 def _tails(axes: Axes, numbers: ValidationNumbers, curves: tuple[Floats, Floats]) -> None:
@@ -150,27 +128,26 @@ def _tails(axes: Axes, numbers: ValidationNumbers, curves: tuple[Floats, Floats]
         edge, name = (style.BLACK, "theory") if exact else ("#777777", "theory ≈")
         axes.plot(x, y, "D", markersize=5.5, markerfacecolor="white", markeredgecolor=edge, zorder=5)
         ends.append(style.LineEnd(name, x[-1], y[-1], edge))
-    tails.log_latency(axes, low, max([high, *(1.05 * x for x, _ in marks)]))
-    tails.log_share(axes, min([least, *(0.7 * y for _, y in marks)]), 1.15)
-    axes.set_xlabel("latency", fontsize=style.SIZE, color=style.INK)
+    style.log_latency(axes, low, max([high, *(1.05 * x for x, _ in marks)]))
+    style.log_share(axes, min([least, *(0.7 * y for _, y in marks)]), 1.15)
+    axes.set_xlabel("latency", **style.TEXT)
     style.name_lines(axes, ends)
 
 
 def _theory(numbers: ValidationNumbers) -> tuple[bool, list[tuple[float, float]]]:
-    """Whether theory is exact; and the percentiles that it knows: latency, s, and the share beyond."""
+    """Whether theory is exact, and the percentiles it knows: (latency, s; share beyond)."""
     known = {each.metric: each for each in numbers.theory if each.kind != "bound"}
     found = [(known[f"latency.{key}"], 1.0 - q) for key, q in QUANTILES.items() if f"latency.{key}" in known]
     return all(each.kind == "exact" for each, _ in found), [(each.value, beyond) for each, beyond in found]
 
 
 def _residuals(axes: Axes, pairs: Agreement) -> None:
-    """Live minus simulated latency of each request, by its simulated latency, with bands of percentiles."""
     style.tidy(axes, "live - simulated latency of each request, ms")
     x, y = pairs.simulated[pairs.same], 1e3 * pairs.residuals
-    positive = x > 0.0
-    x, y = x[positive], y[positive]
+    x, y = x[x > 0.0], y[x > 0.0]
     if len(x) < 2 * BANDS:
-        tails.nothing_to_draw(axes, "too few requests are paired")
+        axes.set(xticks=[], yticks=[])
+        style.say(axes, "too few requests are paired")
         return
     axes.plot(x, y, ".", markersize=2, color=style.SKY, alpha=0.5, rasterized=True)
     order = np.argsort(x)
@@ -178,21 +155,19 @@ def _residuals(axes: Axes, pairs: Agreement) -> None:
     middle = np.array([np.median(x[group]) for group in groups])
     bands = np.array([np.quantile(y[group], (0.05, 0.25, 0.5, 0.75, 0.95)) for group in groups])
     for lower, upper, shade in ((0, 4, 0.18), (1, 3, 0.35)):
-        axes.fill_between(
-            middle, bands[:, lower], bands[:, upper], color=style.BLUE, alpha=shade, linewidth=0
-        )
+        look: dict[str, Any] = {"color": style.BLUE, "alpha": shade, "linewidth": 0}
+        axes.fill_between(middle, bands[:, lower], bands[:, upper], **look)
     axes.plot(middle, bands[:, 2], color=style.BLUE, linewidth=1.5)
     axes.axhline(0.0, color=style.INK, linewidth=0.8)
     limit = max(1.6 * float(np.abs(np.quantile(y, (0.01, 0.99))).max()), 1.0)
     axes.set_ylim(-limit, limit)
-    tails.log_latency(axes, float(np.quantile(x, 0.005)), float(x.max()) * 1.05)
+    style.log_latency(axes, float(np.quantile(x, 0.005)), float(x.max()) * 1.05)
     beyond = int(np.count_nonzero(np.abs(y) > limit))
     legend = "line: median; bands: 50 and 90 % of requests" + (f"; {beyond} outside" if beyond else "")
-    axes.set_xlabel(f"simulated latency\n{legend}", fontsize=style.SIZE, color=style.INK)
+    axes.set_xlabel(f"simulated latency\n{legend}", **style.TEXT)
 
 
 def _errors(axes: Axes, rows: Sequence[Metric]) -> None:
-    """Each number's error as a share of its tolerance."""
     style.tidy(axes, "error as a share of its tolerance; the shaded range passes", lines=False)
     axes.axvspan(-1.0, 1.0, color="#E8F3EE", linewidth=0)
     axes.axvline(0.0, color=style.INK, linewidth=0.8)
@@ -204,9 +179,10 @@ def _errors(axes: Axes, rows: Sequence[Metric]) -> None:
         colour = style.GREEN if row.ok else style.VERMILLION
         axes.plot([0.0, shown], [place, place], color=colour, linewidth=1.2)
         axes.plot([shown], [place], marker, color=colour, markersize=7 if marker != "o" else 5.5)
-        axes.text(1.02, place, _said(row), transform=axes.get_yaxis_transform(), va="center",
-                  fontsize=style.SIZE, color=style.INK)  # fmt: skip
-    axes.set_yticks(range(len(rows)), [_named(row.metric) for row in rows])
+        beside = axes.get_yaxis_transform()
+        axes.text(1.02, place, _error_text(row), transform=beside, va="center", **style.TEXT)
+    names = [row.metric.removeprefix("edges.").removeprefix("services.") for row in rows]
+    axes.set_yticks(range(len(rows)), [style.shortened(name, LONGEST) for name in names])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(-REACH - 0.15, REACH + 0.15)
     axes.set_xticks([-2, -1, 0, 1, 2], ["-200 %", "-100 %", "0", "+100 %", "+200 %"])
@@ -214,13 +190,7 @@ def _errors(axes: Axes, rows: Sequence[Metric]) -> None:
     axes.tick_params(axis="y", length=0)
 
 
-def _named(metric: str) -> str:
-    """A metric as it fits beside the axis."""
-    return style.shortened(metric.removeprefix("edges.").removeprefix("services."), LONGEST)
-
-
-def _said(row: Metric) -> str:
-    """Error and tolerance of a number in words."""
+def _error_text(row: Metric) -> str:
     if row.error is None or row.tolerance is None:
         return f"{row.difference:+.3g}, tolerance {row.allowed:.3g}"
     return f"{change_text(row.error)}, tolerance {ratio_text(row.tolerance)}"

@@ -10,8 +10,7 @@ from meshsim.lab.validate.judgement import CONFIDENCE, NOISY, judge, metrics, pr
 from meshsim.lab.validate.validation import Validation, records_of
 from meshsim.measure.disturbance import Evidence
 from meshsim.measure.grid import Window
-from meshsim.measure.latency import QUANTILES
-from meshsim.measure.metrics import LEAST_BEYOND, enough
+from meshsim.measure.latency import LEAST_BEYOND, QUANTILES, enough
 from meshsim.measure.readings import Readings, complete, readings
 from meshsim.measure.request_pairs import AgreementNumbers
 from meshsim.measure.seed_variation import Ranges, SeedVariation
