@@ -50,11 +50,8 @@ Progress = Callable[[str], None]
 class Options:
     """How a mesh is run: behind which `proxy` (``meshsim`` or ``envoy``), and where it listens.
 
-    Attributes:
-        load: whether the scenario's load is sent; otherwise the mesh only serves.
-        keep: whether rows are kept.
-        access_log: folder for the proxies' access logs.
-        roles: where the class of each role is.
+    Without `load` the mesh only serves; `keep` says whether rows are kept; `access_log` is a folder for the
+    proxies' access logs; `roles` says where the class of each role is.
     """
 
     proxy: str = "meshsim"
@@ -73,7 +70,6 @@ class LiveMesh:
         apps: where every replica's application listens, by id.
         base: scenario time 0 on the monotonic clock, s.
         stats: what each process has last reported, by (role, id).
-        done: whether the load generator has said that its load is over.
         cpu: what each process has used of a core while the mesh ran, s, once it is stopped.
         troubles: what went wrong in processes, and how often, by their names; once they are stopped.
     """

@@ -46,10 +46,8 @@ Rows = dict[str, NDArray[Any]]
 class Process:
     """One that the keeper has started.
 
-    Attributes:
-        name: for messages, such as ``the proxy of frontend/0``.
-        pid: its id, and that of its process group.
-        code: how it ended, the negative number of the signal that ended it; None while it lives.
+    `pid` is that of its process group too; `code` the negative number of the signal that ended it, if one
+    did.
     """
 
     def __init__(self, name: str, log: Path) -> None:
@@ -156,12 +154,9 @@ Event = tuple[Process, Message]
 
 
 class Keeper:
-    """Starts processes, and ends them with itself.
+    """Starts processes, and ends them with itself; `pid` is its own, not that of the watcher we start.
 
-    Attributes:
-        pid: its own id; the process that we start is its watcher.
-        folder: for temporary files; it goes with the keeper.
-        events: what members say, and which processes have ended.
+    `folder` for temporary files goes with it; `events` are what members say, and which processes have ended.
     """
 
     def __init__(self) -> None:

@@ -21,15 +21,9 @@ Message = dict[str, Any]
 class EdgeCounts:
     """Of one edge, at one or several of its callers' proxies.
 
-    Attributes:
-        calls: that have ended.
-        ok: of them, those with a status below 400.
-        attempts, retries, hedges: tries that were sent.
-        ejections: of hosts, by outlier detection.
-        ejected: hosts that are out now.
-        active: requests under way now, as the circuit breaker counts them.
-        pending: that wait for a connection now.
-        latency: how many calls fell into each bucket.
+    `calls` have ended, `ok` with a status below 400; `attempts`, `retries` and `hedges` were sent. As of now
+    hosts are `ejected`, requests `active` (as the circuit breaker counts them), and some `pending` for a
+    connection.
     """
 
     calls: int = 0

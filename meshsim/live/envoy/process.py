@@ -95,13 +95,9 @@ class Ports:
 
 
 class Envoy:
-    """One Envoy process, the proxy of a replica or of the client.
+    """One Envoy process, the proxy of a replica or of the client; with each push its `proxy` changes.
 
-    Attributes:
-        proxy: what it is configured from; changes with each push.
-        folder: its own; holds its configuration, its admin socket, `access.log`, `ejections.log` and
-            `stderr.log`.
-        ports: where it listens, once it is started.
+    Its own `folder` holds its configuration, admin socket, `access.log`, `ejections.log` and `stderr.log`.
     """
 
     ports: Ports
@@ -210,7 +206,7 @@ class Envoy:
         return _get(self.folder, path)
 
     def stop(self) -> bool:
-        """Ends the process, and what is in flight; does nothing a second time.
+        """Ends it and what is in flight; does nothing a second time.
 
         Returns whether it ended when it was asked to; else it was killed, and its logs are not complete.
         """

@@ -70,12 +70,9 @@ UPSTREAM_HTTP = TYPE + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 @dataclass(frozen=True)
 class Proxy:
-    """One proxy of a scenario.
+    """One proxy of a scenario; `id` is that of its replica (``cart/v1/0``), or ``client/0``.
 
-    Attributes:
-        id: of its replica (``cart/v1/0``), or ``client/0``.
-        host: the address its listeners bind to.
-        context: name of the header that says whose a call is.
+    Its listeners bind to `host`; `context` is the header that says whose a call is.
     """
 
     scenario: Scenario

@@ -19,12 +19,7 @@ from meshsim.mesh.rows import RowRecorder
 
 
 class Ledger:
-    """The rows of one proxy.
-
-    Attributes:
-        recorder: of the calls and attempts.
-        visits: whether what reaches the replica is recorded here, because the replica itself does not.
-    """
+    """The rows of one proxy; of `visits` too, where the replica itself does not record what reaches it."""
 
     def __init__(self, duration: float, visits: bool) -> None:
         self.recorder = RowRecorder(duration)

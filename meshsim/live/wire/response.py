@@ -30,14 +30,7 @@ def status_line(head: bytes) -> re.Match[bytes]:
 
 
 def read_response(minor: int, status: int, words: bytes, headers: Headers, framing: Headers) -> ResponseHead:
-    """The head of a response; its length is UNTIL_CLOSE where the head has none.
-
-    Args:
-        minor: of the version.
-        status: 100-999.
-        words: the reason.
-        headers: end-to-end headers.
-        framing: the others.
+    """The head of a response, status 100-999; its length is UNTIL_CLOSE where the head has none.
 
     Raises:
         MalformedError: see above.
