@@ -44,10 +44,9 @@ Rows = dict[str, NDArray[Any]]
 
 
 class Process:
-    """One that the keeper has started.
+    """One that the keeper has started; `pid` is that of its process group too.
 
-    `pid` is that of its process group too; `code` the negative number of the signal that ended it, if one
-    did.
+    `code` says how it ended, the negative number of a signal that ended it; None while it lives.
     """
 
     def __init__(self, name: str, log: Path) -> None:
@@ -120,13 +119,10 @@ class Member(Process):
         return MeshsimError(f"{self.name}: {OWN_ERROR}: {what}")
 
     def rows(self, payload: bytes) -> Rows:
-        """What it has recorded.
+        """What it has recorded; a MeshsimError if that is no .npz.
 
         NOTE: one thread reads them all: NumPy reads a header with `ast.literal_eval`, which fails where
         another thread is at the same (CPython gh-106905).
-
-        Raises:
-            MeshsimError: that is no .npz.
         """
         if not payload:
             return {}
@@ -242,11 +238,7 @@ class Keeper:
     def run(
         self, name: str, command: Sequence[str], env: Mapping[str, str], folder: Path | None = None
     ) -> Process:
-        """A program, in a session of its own, with `env` as its whole environment; `name` is for messages.
-
-        Raises:
-            MeshsimError: it can't be started.
-        """
+        """A program in its own session; `env` is all its environment. MeshsimError if it can't start."""
         program = Process(name, self._log(name))
         where = None if folder is None else str(folder)
         request = {"run": list(command), "env": dict(env), "folder": where}

@@ -53,7 +53,7 @@ class Listeners:
 class Proxies(ABC):
     """One proxy for each replica and the client, of one kind.
 
-    `troubles`, how often by name, of those that are no members are known once they are ended.
+    `troubles` are of those that are no members, and how often, by name; known once they are ended.
     """
 
     def __init__(self) -> None:

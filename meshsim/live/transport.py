@@ -77,8 +77,7 @@ class Outgoing:
 class SocketTransport(Transport):
     """Attempts over real connections to the `addresses` of hosts, by name.
 
-    `links` are to emulate, by number of the edge, none for traffic within a pod; `changing` if events change
-    them.
+    `links` are to emulate, by edge, none for traffic within a pod; `changing` if events change them.
     """
 
     limits: Limits

@@ -170,11 +170,7 @@ class Envoy:
         self._write()
 
     def settle(self) -> None:
-        """Waits until all that was written is in force.
-
-        Raises:
-            MeshsimError: it refuses what was written, has ended, or takes too long.
-        """
+        """Waits until all that was written is in force; MeshsimError if refused, ended or too slow."""
         deadline = time.monotonic() + PATIENCE
         while not self.settled():
             if time.monotonic() > deadline:
@@ -182,11 +178,7 @@ class Envoy:
             time.sleep(GLANCE)
 
     def settled(self) -> bool:
-        """Whether all that was written is in force; asks Envoy only as long as it was not.
-
-        Raises:
-            MeshsimError: it refuses what was written, or has ended by itself.
-        """
+        """Whether all that was written is in force, asked only until it was; raises as `settle` does."""
         assert self._process is not None, "start it first"
         code = self._process.poll()
         if code is not None:

@@ -29,11 +29,7 @@ def text(value: bytes) -> str:
 
 
 class AccessLog:
-    """Writes lines to a file, one after the other.
-
-    Raises:
-        OSError: it can't be opened.
-    """
+    """Writes lines to a file, one after the other; an OSError if it can't be opened."""
 
     _file: BinaryIO
     _flushing: asyncio.TimerHandle | None

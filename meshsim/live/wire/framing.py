@@ -103,21 +103,12 @@ class Framing:
         raise NotImplementedError
 
     def feed(self, data: bytes) -> None:
-        """Feeds llhttp.
-
-        Raises:
-            HttpParserError: it does not like it.
-        """
+        """Feeds llhttp; an HttpParserError if it does not like it."""
         assert self.parser is not None, "the connection has been made"
         self.parser.feed_data(data)
 
     def feed_body(self, data: bytes, start: int) -> int:
-        """Feeds what belongs to the body, from `start`; returns where the rest of `data` begins.
-
-        Raises:
-            MalformedError: these are no chunks.
-            HttpParserError: likewise.
-        """
+        """Feeds the body from `start`; returns where the rest begins; MalformedError, HttpParserError."""
         if self.remaining >= 0:
             end = min(start + self.remaining, len(data))
             self.remaining -= end - start

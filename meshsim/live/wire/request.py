@@ -38,11 +38,7 @@ _SLASH = 0x2F
 
 
 def request_line(head: bytes) -> re.Match[bytes]:
-    """Matches method, target and minor version.
-
-    Raises:
-        MalformedError: it is no request line.
-    """
+    """Matches method, target and minor version; a MalformedError if it is no request line."""
     line = REQUEST_LINE.match(head)
     if line is None:
         if _VERSION.match(head):
