@@ -276,10 +276,10 @@ class Child:
 
 
 def collect_seldom() -> None:
-    """Has Python look for unreachable circles of objects seldom, and never among those that are there now.
+    """Has Python look for unreachable circles seldom, and never among the objects that are there now.
 
-    NOTE: a request makes none (tests/live/test_garbage.py), so all that the collector does is make some
-    requests wait for it. Libraries may make some, so it is not switched off.
+    NOTE: a request makes none (tests/live/test_garbage.py), so the collector only makes requests wait.
+    Libraries may make some, so it is not switched off.
     """
     gc.collect()
     gc.freeze()

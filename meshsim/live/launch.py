@@ -50,8 +50,8 @@ Progress = Callable[[str], None]
 class Options:
     """How a mesh is run: behind which `proxy` (``meshsim`` or ``envoy``), and where it listens.
 
-    Without `load` the mesh only serves; `keep` says whether rows are kept; `access_log` is a folder for the
-    proxies' access logs; `roles` says where the class of each role is.
+    Without `load` it only serves; `keep`: rows are kept; `access_log` is a folder; `roles` says where the
+    class of each role is.
     """
 
     proxy: str = "meshsim"

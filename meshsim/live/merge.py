@@ -58,10 +58,9 @@ Table = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a live run came to its end.
+    """How a live run came to its end: nothing after `time`, s, when the processes were stopped, is looked at.
 
-    The processes were stopped at `time`, s, and nothing later is looked at; it is `complete` if all that had
-    begun was finished by then.
+    It is `complete` if all that had begun was finished by then.
     """
 
     time: float
@@ -215,7 +214,7 @@ def with_visits(attempts: Table, visits: Table) -> Table:
 
 
 def hedged(scenario: Scenario) -> set[tuple[str, str]]:
-    """The edges whose further tries are hedges: at no time is there a policy that retries.
+    """The edges whose further tries are hedges, as no policy there retries at any time.
 
     Which of two concurrent tries is the hedge, a service can't see.
     """

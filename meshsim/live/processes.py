@@ -44,10 +44,7 @@ Rows = dict[str, NDArray[Any]]
 
 
 class Process:
-    """One that the keeper has started; `pid` is that of its process group too.
-
-    `code` says how it ended, the negative number of a signal that ended it; None while it lives.
-    """
+    """One that the keeper has started; `code` is negative where a signal ended it, None while it lives."""
 
     def __init__(self, name: str, log: Path) -> None:
         self.name = name

@@ -23,10 +23,9 @@ Heard = Mapping[Process, Message]
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """Where a proxy listens.
+    """Where a proxy listens: `inbound` for callers of its replica, `outbound` as its own application's proxy.
 
-    `inbound` is for callers of its replica (None where there is none), `outbound` for its own application as
-    HTTP proxy, `admin` for readiness and statistics, `urls` for each upstream service alone.
+    `urls` has one more for each upstream service: whatever comes there goes to that.
     """
 
     inbound: Address | None
@@ -51,10 +50,7 @@ class Listeners:
 
 
 class Proxies(ABC):
-    """One proxy for each replica and the client, of one kind.
-
-    `troubles` are of those that are no members, and how often, by name; known once they are ended.
-    """
+    """One proxy for each replica and the client; `troubles`, once ended, are of those that are no members."""
 
     def __init__(self) -> None:
         self.troubles: dict[str, dict[str, int]] = {}

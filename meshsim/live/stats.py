@@ -19,11 +19,9 @@ Message = dict[str, Any]
 
 @dataclass(slots=True)
 class EdgeCounts:
-    """Of one edge, at one or several of its callers' proxies.
+    """Of one edge, at one or several of its callers' proxies; `ok` calls ended with a status below 400.
 
-    `calls` have ended, `ok` with a status below 400; `attempts`, `retries` and `hedges` were sent. As of now
-    hosts are `ejected`, requests `active` (as the circuit breaker counts them), and some `pending` for a
-    connection.
+    `ejected`, `active` (as the circuit breaker counts) and `pending` (for a connection) are as of now.
     """
 
     calls: int = 0

@@ -161,8 +161,7 @@ class Log:
     def more(self, row: Callable[[Line], Row], *, ended: bool = False) -> list[Row]:
         """What `row` makes of the lines that are new in it; the last is whole once Envoy has `ended`.
 
-        Raises:
-            MeshsimError: a line is not what Envoy was configured to write, or the last one is not whole.
+        A MeshsimError if a line is not what Envoy was configured to write, or the last one is not whole.
         """
         if not self._file.exists():
             return []
@@ -194,10 +193,7 @@ class CallLog:
         self._replicas = replicas
 
     def more(self, wall_start: float = 0.0, *, ended: bool = False) -> list[CallRow]:
-        """The calls that are new in it, as they ended; see `Log.more`.
-
-        `wall_start` is scenario time 0 on the wall clock, s since 1970.
-        """
+        """The calls that are new in it, as they ended; `wall_start` is scenario time 0, s since 1970."""
         return self._log.more(lambda line: _call(line, self._caller, self._replicas, wall_start), ended=ended)
 
 

@@ -75,13 +75,10 @@ class ConfiguredEnvoy(Receiver):
 
 
 class Envoys(Proxies):
-    """One Envoy for each replica and the client, each with its own folder in `folder`.
+    """One Envoy for each replica and the client; a MeshsimError with every key that they can't do.
 
-    Their access logs are copied to `access_log` in the end, if given; `context` is the header that says whose
-    a call is.
-
-    Raises:
-        MeshsimError: Envoys can't run the scenario; with every key that they can't do.
+    Each has its own folder in `folder`; their access logs are copied to `access_log` in the end, if given;
+    `context` is the header that says whose a call is.
     """
 
     def __init__(

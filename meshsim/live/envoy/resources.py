@@ -301,10 +301,9 @@ def documents(
     addresses: Mapping[str, Address] | None = None,
     app: Address | None = None,
 ) -> dict[str, list[Json]]:
-    """The resources of every dynamic file, by its name, in the order in which to write them.
+    """The resources of every dynamic file by name, in the order of writing; `ports` are those bound already.
 
-    `ports` are those of listeners that are bound already, by name. There are no clusters until `addresses` of
-    all replicas that are called are known.
+    There are no clusters until `addresses` of all replicas that are called are known.
     """
     known = [] if addresses is None else clusters(proxy, addresses, app)
     return {"cds.json": known, "rds.json": [routes(proxy)], "lds.json": listeners(proxy, folder, ports or {})}

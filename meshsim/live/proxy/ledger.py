@@ -1,7 +1,6 @@
 """What a proxy writes down of every call and attempt, to be put together with what others wrote.
 
-`RowRecorder` has the rows; what they lack is kept beside them, by row: the keys by which the rows of a
-caller, of its proxy and of a replica are found to belong together.
+The rows are `RowRecorder`'s; keys by which those of a caller, its proxy and a replica match are beside them.
 """
 
 from __future__ import annotations
