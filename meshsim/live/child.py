@@ -52,14 +52,10 @@ Address = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """Who a child is.
+    """Who a child is: ``proxy``, ``service`` or ``load``, and its id (a proxy has that of its replica).
 
-    Attributes:
-        role: ``proxy``, ``service`` or ``load``.
-        id: such as ``frontend/0``; a proxy has that of its replica.
-        host: the address to listen on.
-        keep: whether rows are wanted in the end.
-        context: name of the header by which calls are known, a secret of the run (`meshsim.live.context`).
+    It listens on `host`; `keep` says whether rows are wanted in the end; `context` names the header by which
+    calls are known, a secret of the run (`meshsim.live.context`).
     """
 
     role: str
@@ -95,12 +91,9 @@ def scenario_of(text: str, folder: str | None) -> Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where everybody is.
+    """Where everybody is: replicas by id, as callers reach them, and upstreams by service (`urls`).
 
-    Attributes:
-        replicas: where callers reach each replica, by id.
-        app: a proxy's own application; None for the client's.
-        urls: where a service or the load generator reaches its upstreams, by service.
+    `app` is a proxy's own application; None for the client's.
     """
 
     replicas: dict[str, Address]
@@ -119,11 +112,7 @@ class Addresses:
 
 
 class Role:
-    """What a child does; proxies, services and load generators are made of it.
-
-    Attributes:
-        done: set when all its work is over; None for those who serve until they are stopped.
-    """
+    """What a child does; `done` is set when its work is over, None for those who serve until stopped."""
 
     loop: ClassVar[Kind] = "precise"
 
@@ -196,10 +185,7 @@ class Channel:
             self._write()
 
     def offer(self, message: Message) -> None:
-        """Sends a message, unless the launcher has not taken the last one yet.
-
-        It never waits: a launcher that is stopped must not stop the mesh.
-        """
+        """Sends a message, unless the last is not taken yet: a stopped launcher must not stop the mesh."""
         if not self._unsent:
             self._unsent = memoryview(_line(message))
             self._write()
@@ -290,10 +276,10 @@ class Child:
 
 
 def collect_seldom() -> None:
-    """Has Python look for unreachable circles of objects seldom, and never among those that are there now.
+    """Has Python look for unreachable circles seldom, and never among the objects that are there now.
 
-    NOTE: a request makes none (tests/live/test_garbage.py), so all that the collector does is make some
-    requests wait for it. Libraries may make some, so it is not switched off.
+    NOTE: a request makes none (tests/live/test_garbage.py), so the collector only makes requests wait.
+    Libraries may make some, so it is not switched off.
     """
     gc.collect()
     gc.freeze()

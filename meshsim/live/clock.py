@@ -31,18 +31,9 @@ class LiveClock(Clock):
     """Scenario time: seconds since the launcher's start, and a day before it until that is known.
 
     So whatever happens while the processes of a mesh come up happens before 0, and no time of the scenario is
-    taken for another.
-
-    Args:
-        loop: whose alarm wakes it.
-        ideal: whether events are given the time that was meant, instead of the time it is.
-        alarm: makes the alarm.
-        real_time: where the loop's time comes from, s.
-
-    Attributes:
-        base: the monotonic time of scenario time 0, s.
-        lateness: of each event that had to be waited for, s, where the clock is ideal.
-        stopped: called when there is nothing left to do.
+    taken for another. An `ideal` clock gives events the time that was meant, and keeps in `lateness` how late
+    each that had to be waited for was, s. `base` is the monotonic time of scenario time 0, s; `stopped` is
+    called when there is nothing left to do.
     """
 
     base: float

@@ -18,10 +18,7 @@ from meshsim.scenario.topology import Replica
 
 
 def environment(place: Replica, app: Address, listeners: Listeners, services: list[str]) -> dict[str, str]:
-    """The environment of a replica's program, which shall listen at `app`.
-
-    The `services` of the scenario it may call by their names through the HTTP proxy.
-    """
+    """The environment of a replica's program at `app`; by HTTP proxy it may call `services` by name."""
     live = place.deployment.live
     assert live is not None, "a place with a program"
     given = {

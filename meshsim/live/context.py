@@ -42,14 +42,9 @@ TraceId = int
 
 @final
 class Context:
-    """Whose call it is.
+    """Whose call it is; `start` is that of the client's request, s of scenario time.
 
-    Attributes:
-        key: of the call.
-        start: of the client's request, s of scenario time.
-        extra: whether the call exists only because of a retry or a hedge.
-        sampled: whether it leaves spans.
-        priority: of the work.
+    `extra` says that the call exists only because of a retry or a hedge; `sampled`, that it leaves spans.
     """
 
     def __init__(self, key: Key, start: float, extra: bool, sampled: bool, priority: int) -> None:
@@ -112,13 +107,7 @@ def attempt_key(context: Context, count: bytes) -> tuple[Key, int]:
 
 @final
 class Trace:
-    """What ``traceparent`` says.
-
-    Attributes:
-        trace: of the client's request.
-        parent: key of the attempt that the caller served when it made the call.
-        sampled: whether spans are kept.
-    """
+    """What ``traceparent`` says; `parent` is the key of the attempt that the caller served when it called."""
 
     def __init__(self, trace: TraceId, parent: Key, sampled: bool) -> None:
         self.trace = trace
@@ -145,13 +134,7 @@ def key_hex(key: Key) -> str:
 
 
 def traceparent(trace: str, parent: Key, sampled: bool) -> bytes:
-    """The value of ``traceparent``; see `Trace`.
-
-    Args:
-        trace: as `trace_hex` or `key_hex` writes it.
-        parent: key of the attempt.
-        sampled: whether spans are kept.
-    """
+    """The value of ``traceparent``; `trace` is as `trace_hex` or `key_hex` writes it. See `Trace`."""
     return f"00-{trace}-{parent:016x}-0{1 if sampled else 0}".encode()
 
 

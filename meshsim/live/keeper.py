@@ -46,12 +46,7 @@ Message = dict[str, Any]
 
 
 class Keeper:
-    """Serves one launcher.
-
-    Attributes:
-        folder: of the mesh's temporary files.
-        alive: processes that were started and have not ended, by id.
-    """
+    """Serves one launcher; `alive` are the processes that were started and have not ended, by id."""
 
     def __init__(self, line: socket.socket, folder: Path) -> None:
         self._line = line

@@ -50,11 +50,8 @@ Progress = Callable[[str], None]
 class Options:
     """How a mesh is run: behind which `proxy` (``meshsim`` or ``envoy``), and where it listens.
 
-    Attributes:
-        load: whether the scenario's load is sent; otherwise the mesh only serves.
-        keep: whether rows are kept.
-        access_log: folder for the proxies' access logs.
-        roles: where the class of each role is.
+    Without `load` it only serves; `keep`: rows are kept; `access_log` is a folder; `roles` says where the
+    class of each role is.
     """
 
     proxy: str = "meshsim"
@@ -73,7 +70,6 @@ class LiveMesh:
         apps: where every replica's application listens, by id.
         base: scenario time 0 on the monotonic clock, s.
         stats: what each process has last reported, by (role, id).
-        done: whether the load generator has said that its load is over.
         cpu: what each process has used of a core while the mesh ran, s, once it is stopped.
         troubles: what went wrong in processes, and how often, by their names; once they are stopped.
     """
@@ -123,11 +119,7 @@ class LiveMesh:
     # ---- starting -----------------------------------------------------------------------------------
 
     def launch(self) -> None:
-        """Starts everything; returns when every process is ready.
-
-        Raises:
-            MeshsimError: a process ended or was not ready in time.
-        """
+        """Starts everything, till all is ready; MeshsimError if a process ended or was not ready in time."""
         own = [place for place in self.topology.replicas if place.deployment.live is None]
         self._progress(f"starting {len(self.topology.replicas)} replicas with their proxies")
         for name, content in self._files.items():
@@ -224,11 +216,7 @@ class LiveMesh:
         return time.monotonic() - self.base
 
     def run(self, seconds: float) -> None:
-        """Watches for so long, or until the load is done.
-
-        Raises:
-            MeshsimError: a process has ended.
-        """
+        """Watches for so long, s, or until the load is done; MeshsimError if a process has ended."""
         until = time.monotonic() + seconds
         while not self.done and (left := until - time.monotonic()) > 0.0:
             self.handle(min(left, TICK))
@@ -240,11 +228,7 @@ class LiveMesh:
         return [*members, *self.proxies.snapshot().values()]
 
     def settle(self, seconds: float, enough: Callable[[], bool] = lambda: False) -> bool:
-        """Waits, for `seconds` or until `enough`, for all work to be over; whether it is.
-
-        Raises:
-            MeshsimError: a process has ended.
-        """
+        """Waits, for `seconds` or until `enough`, for all work to be over; whether it is. As `run` raises."""
         began = time.monotonic()
         while time.monotonic() - began < seconds and not enough():
             self.handle(TICK)
@@ -258,11 +242,7 @@ class LiveMesh:
         return False
 
     def handle(self, timeout: float) -> None:
-        """Handles the next message that comes within `timeout` s, if any.
-
-        Raises:
-            MeshsimError: a process has ended.
-        """
+        """Handles the next message that comes within `timeout` s, if any. As `run` raises."""
         try:
             process, message = self.keeper.events.get(timeout=max(timeout, 0.0))
         except queue.Empty:
@@ -313,11 +293,7 @@ class LiveMesh:
     # ---- ending -------------------------------------------------------------------------------------
 
     def stop(self) -> dict[tuple[str, str], Mapping[str, NDArray[Any]]]:
-        """Ends every process; what each has recorded, by (role, id).
-
-        Raises:
-            MeshsimError: a process has ended before.
-        """
+        """Ends every process; what each has recorded, by (role, id). MeshsimError if one has ended before."""
         self._progress("collecting")
         for member in self._members.values():
             member.send({"stop": True})

@@ -20,12 +20,8 @@ RESEND = 1
 class Crossing(Event):
     """One message on its way, sent again where it is lost.
 
-    `arrive` is called when it is there, `give_up` when the connection is aborted instead; `purposes` are of
-    the draws for its latency and its loss.
-
-    Attributes:
-        lost: whether it is waiting to be sent again.
-        arrives: when it is there, if it is not lost, s.
+    `arrive` is called when it is there (at `arrives`, s), `give_up` when the connection is aborted instead;
+    `purposes` are of the draws for its latency and its loss; `lost` while it is waiting to be sent again.
     """
 
     def __init__(

@@ -58,12 +58,9 @@ Table = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a live run came to its end.
+    """How a live run came to its end: nothing after `time`, s, when the processes were stopped, is looked at.
 
-    Attributes:
-        time: when the processes were stopped, s; what happened later is not looked at.
-        complete: whether all that had begun was finished by then.
-        interrupted: whether the user ended it.
+    It is `complete` if all that had begun was finished by then.
     """
 
     time: float
@@ -73,12 +70,9 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """A live run.
+    """A live run; `keys` of its requests, in order, pair each with the same one of a simulation.
 
-    Attributes:
-        keys: of each request, in order, by which it is paired with the same one of a simulation.
-        lag: how much later than meant requests were sent, s.
-        timer_lag: how much later than meant the services' timers woke them, s.
+    `lag` is how much later than meant requests were sent, `timer_lag` the services' timers woke them, s.
     """
 
     records: Records
@@ -90,10 +84,7 @@ class Merged:
 def merge(
     scenario: Scenario, seed: int, engine: str, parts: Mapping[tuple[str, str], Rows], ending: Ending
 ) -> Merged:
-    """Puts a run of `engine` (``live`` or ``envoy``) together from what each process has recorded.
-
-    `parts` has that by role and id.
-    """
+    """Puts a run of `engine` (``live`` or ``envoy``) together from the `parts`, by role and id."""
     topology = Topology(scenario)
     replicas = topology.labels
     ids = [id_ for _, _, id_ in replicas]
@@ -223,7 +214,7 @@ def with_visits(attempts: Table, visits: Table) -> Table:
 
 
 def hedged(scenario: Scenario) -> set[tuple[str, str]]:
-    """The edges whose further tries are hedges: at no time is there a policy that retries.
+    """The edges whose further tries are hedges, as no policy there retries at any time.
 
     Which of two concurrent tries is the hedge, a service can't see.
     """

@@ -27,9 +27,7 @@ from meshsim.scenario.topology import Replica
 class PageTransport(SocketTransport):
     """Asks for a page, an attempt; `names` are those of the services called, by number of the edge.
 
-    Attributes:
-        request_keys: of client requests, by their rows; for who numbers them.
-        lag: how much later than meant each was sent, s.
+    `request_keys` are those of client requests, by row, `lag` how much later than meant each was sent, s.
     """
 
     def __init__(self, clock: LiveClock, names: list[str], context_name: str, numbered: bool = False) -> None:

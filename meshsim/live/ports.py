@@ -17,11 +17,7 @@ rebinding), so what a page must not read is given under an address only."""
 
 
 def own_address(host: str) -> str:
-    """The numeric address to listen on: a name may have several, and a port is one of one address.
-
-    Raises:
-        MeshsimError: it is none of this machine's.
-    """
+    """The numeric address to listen on (a name may have several); MeshsimError if none is this machine's."""
     reason: Exception | None = None
     try:
         for family, kind, protocol, _, address in socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM):

@@ -44,13 +44,7 @@ Rows = dict[str, NDArray[Any]]
 
 
 class Process:
-    """One that the keeper has started.
-
-    Attributes:
-        name: for messages, such as ``the proxy of frontend/0``.
-        pid: its id, and that of its process group.
-        code: how it ended, the negative number of the signal that ended it; None while it lives.
-    """
+    """One that the keeper has started; `code` is negative where a signal ended it, None while it lives."""
 
     def __init__(self, name: str, log: Path) -> None:
         self.name = name
@@ -122,13 +116,10 @@ class Member(Process):
         return MeshsimError(f"{self.name}: {OWN_ERROR}: {what}")
 
     def rows(self, payload: bytes) -> Rows:
-        """What it has recorded.
+        """What it has recorded; a MeshsimError if that is no .npz.
 
         NOTE: one thread reads them all: NumPy reads a header with `ast.literal_eval`, which fails where
         another thread is at the same (CPython gh-106905).
-
-        Raises:
-            MeshsimError: that is no .npz.
         """
         if not payload:
             return {}
@@ -156,12 +147,9 @@ Event = tuple[Process, Message]
 
 
 class Keeper:
-    """Starts processes, and ends them with itself.
+    """Starts processes, and ends them with itself; `pid` is its own, not that of the watcher we start.
 
-    Attributes:
-        pid: its own id; the process that we start is its watcher.
-        folder: for temporary files; it goes with the keeper.
-        events: what members say, and which processes have ended.
+    `folder` for temporary files goes with it; `events` are what members say, and which processes have ended.
     """
 
     def __init__(self) -> None:
@@ -247,11 +235,7 @@ class Keeper:
     def run(
         self, name: str, command: Sequence[str], env: Mapping[str, str], folder: Path | None = None
     ) -> Process:
-        """A program, in a session of its own, with `env` as its whole environment; `name` is for messages.
-
-        Raises:
-            MeshsimError: it can't be started.
-        """
+        """A program in its own session; `env` is all its environment. MeshsimError if it can't start."""
         program = Process(name, self._log(name))
         where = None if folder is None else str(folder)
         request = {"run": list(command), "env": dict(env), "folder": where}

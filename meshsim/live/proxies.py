@@ -23,13 +23,9 @@ Heard = Mapping[Process, Message]
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """Where a proxy listens.
+    """Where a proxy listens: `inbound` for callers of its replica, `outbound` as its own application's proxy.
 
-    Attributes:
-        inbound: for callers of its replica; None where there is none.
-        outbound: for its own application as HTTP proxy.
-        admin: readiness and statistics.
-        urls: one more for each upstream service: whatever comes there goes to that.
+    `urls` has one more for each upstream service: whatever comes there goes to that.
     """
 
     inbound: Address | None
@@ -54,12 +50,7 @@ class Listeners:
 
 
 class Proxies(ABC):
-    """One proxy for each replica and the client, of one kind.
-
-    Attributes:
-        troubles: what went wrong in proxies that are no members, and how often, by their names; once they are
-            ended.
-    """
+    """One proxy for each replica and the client; `troubles`, once ended, are of those that are no members."""
 
     def __init__(self) -> None:
         self.troubles: dict[str, dict[str, int]] = {}
@@ -74,12 +65,7 @@ class Proxies(ABC):
 
     @abstractmethod
     def connect(self, apps: Mapping[str, Address], replicas: Mapping[str, Address]) -> Sequence[Member]:
-        """Tells each proxy where everybody is; returns who will say that it is ready.
-
-        Args:
-            apps: where each replica's application listens, by id.
-            replicas: where callers reach each replica, by id.
-        """
+        """Tells each proxy where applications and replicas are, by id; returns who will say it is ready."""
 
     def start(self, base: float) -> None:  # noqa: B027 - ours learn it as members
         """Scenario time 0 is at `base` of the monotonic clock, s."""

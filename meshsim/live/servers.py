@@ -99,12 +99,7 @@ def bound(family: int, address: tuple[Any, ...]) -> socket.socket:
 
 
 class PodDown(Disruption):
-    """The pod is gone, for as long as any event holds it down.
-
-    Args:
-        go, come: what is then done, and when it is back.
-        downs: how many events hold it down, shared by all of them.
-    """
+    """The pod is gone, for as long as any event holds it down; `downs` is shared by all of them."""
 
     def __init__(self, go: Callable[[], None], come: Callable[[], None], downs: list[int]) -> None:
         self.go = go

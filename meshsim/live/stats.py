@@ -19,17 +19,9 @@ Message = dict[str, Any]
 
 @dataclass(slots=True)
 class EdgeCounts:
-    """Of one edge, at one or several of its callers' proxies.
+    """Of one edge, at one or several of its callers' proxies; `ok` calls ended with a status below 400.
 
-    Attributes:
-        calls: that have ended.
-        ok: of them, those with a status below 400.
-        attempts, retries, hedges: tries that were sent.
-        ejections: of hosts, by outlier detection.
-        ejected: hosts that are out now.
-        active: requests under way now, as the circuit breaker counts them.
-        pending: that wait for a connection now.
-        latency: how many calls fell into each bucket.
+    `ejected`, `active` (as the circuit breaker counts) and `pending` (for a connection) are as of now.
     """
 
     calls: int = 0

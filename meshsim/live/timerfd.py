@@ -33,12 +33,9 @@ class _Spec(ctypes.Structure):
 
 
 class Timer:
-    """One timer.
+    """One timer; `fd` is readable once it is due, until it is armed again, disarmed or cleared.
 
     NOTE: by ctypes, since `os.timerfd_create` exists from Python 3.13 on only; a call costs 1 µs.
-
-    Attributes:
-        fd: readable once the timer is due, until it is armed again, disarmed or cleared.
     """
 
     def __init__(self) -> None:

@@ -37,13 +37,7 @@ Address = tuple[str, int]
 
 
 class Pool:
-    """The connections to one host.
-
-    Attributes:
-        address, name: where it listens.
-        idle: connections that serve nobody.
-        opening: what becomes a connection, or fails.
-    """
+    """The connections to one host; `idle` ones serve nobody, `opening` ones become a connection, or fail."""
 
     name: str
     idle: list[ClientConnection]
@@ -81,14 +75,9 @@ class Outgoing:
 
 
 class SocketTransport(Transport):
-    """Attempts over real connections.
+    """Attempts over real connections to the `addresses` of hosts, by name.
 
-    Args:
-        clock: the process's.
-        addresses: of the hosts, by name.
-        links: to emulate, by number of the edge; none for traffic within a pod.
-        changing: whether events change links.
-        limits: of connections.
+    `links` are to emulate, by edge, none for traffic within a pod; `changing` if events change them.
     """
 
     limits: Limits
@@ -203,13 +192,8 @@ class SocketTransport(Transport):
 class Delivery(Reply):
     """One attempt on its connection: the request out, the response back, which counts when it is whole.
 
-    Attributes:
-        attempt: whose it is.
-        waited_for: whether its caller still waits.
-        connection: its own, until the response is whole or there will be none.
-        crossing: the message that is under way on an emulated link.
-        response: its head, once that has come.
-        rest: the body that came with it.
+    Its caller may have gone (`waited_for`); `connection` is its own until the response is whole or there will
+    be none; `crossing` is the message under way on an emulated link, `rest` the body that came with the head.
     """
 
     connection: ClientConnection | None

@@ -11,11 +11,7 @@ MESH = {"mesh.dataplane=sidecar", "mesh.proxy.time", "mesh.proxy.workers", "mesh
 
 
 def refuse_unknown(scenario: Scenario) -> None:
-    """Does nothing for a scenario whose data plane and control plane can be run live.
-
-    Raises:
-        MeshsimError: with every key that can't.
-    """
+    """Raises MeshsimError with every key of the data plane and control plane that can't be run live."""
     found = [each for each, _ in set_keys(scenario) if each.startswith("mesh.") and each not in MESH]
     if found:
         raise MeshsimError(f"a live mesh can't do {', '.join(found)} yet; simulate it, or leave it out")

@@ -92,7 +92,6 @@ class CallRow:
         key: of the call; 0 where the request had no header of meshsim's making.
         request_start: of the client's request that it belongs to, s; its own start where that is unknown.
         extra: whether the call exists only because of a retry.
-        listener: where it came in.
         caller: the service whose proxy this is, or ``client``.
         service: the service that was called; ``""`` where no route was found.
         start, end: first byte from downstream and last byte to it, s of scenario time.
@@ -101,7 +100,6 @@ class CallRow:
         attempts: tries that got a connection, or were refused one, as the engines count them.
         replica: the last host's id; ``""`` where there was none.
         details: why Envoy answered as it did, such as ``via_upstream``.
-        request_id: `x-request-id`.
     """
 
     key: int
@@ -122,13 +120,9 @@ class CallRow:
 
 @dataclass(frozen=True, slots=True)
 class TryRow:
-    """One try of a call.
+    """One try of a call, whose key is `call`.
 
     Attributes:
-        call: key of its call, as in `CallRow`.
-        request_start, extra: of the call.
-        request_id: `x-request-id`.
-        service: that was called.
         number: in its call, from 0; of concurrent tries, that of the last.
         launched: when it went for a connection, s of scenario time.
         sent: when it had one, or its host refused it; NaN where a breaker did, or where it waited until its
@@ -167,8 +161,7 @@ class Log:
     def more(self, row: Callable[[Line], Row], *, ended: bool = False) -> list[Row]:
         """What `row` makes of the lines that are new in it; the last is whole once Envoy has `ended`.
 
-        Raises:
-            MeshsimError: a line is not what Envoy was configured to write, or the last one is not whole.
+        A MeshsimError if a line is not what Envoy was configured to write, or the last one is not whole.
         """
         if not self._file.exists():
             return []
@@ -200,10 +193,7 @@ class CallLog:
         self._replicas = replicas
 
     def more(self, wall_start: float = 0.0, *, ended: bool = False) -> list[CallRow]:
-        """The calls that are new in it, in the order in which they ended; see `Log.more`.
-
-        `wall_start` is scenario time 0 on the wall clock, s since 1970.
-        """
+        """The calls that are new in it, as they ended; `wall_start` is scenario time 0, s since 1970."""
         return self._log.more(lambda line: _call(line, self._caller, self._replicas, wall_start), ended=ended)
 
 
@@ -280,11 +270,7 @@ def _address(line: Line) -> tuple[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class Ejection:
-    """A host that its caller's Envoy has ejected.
-
-    Attributes:
-        time: s of scenario time; Envoy's event log has whole ms.
-    """
+    """A host that its caller's Envoy ejected, at `time` s of scenario time; Envoy's log has whole ms."""
 
     time: float
     service: str

@@ -75,15 +75,10 @@ class ConfiguredEnvoy(Receiver):
 
 
 class Envoys(Proxies):
-    """One Envoy for each replica and the client.
+    """One Envoy for each replica and the client; a MeshsimError with every key that they can't do.
 
-    Args:
-        folder: where each gets a folder of its own.
-        access_log: where their access logs are copied to in the end; None for nowhere.
-        context: name of the header that says whose a call is.
-
-    Raises:
-        MeshsimError: Envoys can't run the scenario; with every key that they can't do.
+    Each has its own folder in `folder`; their access logs are copied to `access_log` in the end, if given;
+    `context` is the header that says whose a call is.
     """
 
     def __init__(

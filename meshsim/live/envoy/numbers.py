@@ -1,7 +1,6 @@
 """How Envoy writes numbers: durations in ms, shares in millionths, integer weights, token buckets.
 
-Each function is exact or says that it is not: `refusals` asks the `exact_...` ones first, so that no scenario
-runs with other numbers than it says.
+Each is exact or says that it is not (`exact_...`), so that no scenario runs with other numbers than it says.
 """
 
 from __future__ import annotations

@@ -95,13 +95,9 @@ class Ports:
 
 
 class Envoy:
-    """One Envoy process, the proxy of a replica or of the client.
+    """One Envoy process, the proxy of a replica or of the client; with each push its `proxy` changes.
 
-    Attributes:
-        proxy: what it is configured from; changes with each push.
-        folder: its own; holds its configuration, its admin socket, `access.log`, `ejections.log` and
-            `stderr.log`.
-        ports: where it listens, once it is started.
+    Its own `folder` holds its configuration, admin socket, `access.log`, `ejections.log` and `stderr.log`.
     """
 
     ports: Ports
@@ -174,11 +170,7 @@ class Envoy:
         self._write()
 
     def settle(self) -> None:
-        """Waits until all that was written is in force.
-
-        Raises:
-            MeshsimError: it refuses what was written, has ended, or takes too long.
-        """
+        """Waits until all that was written is in force; MeshsimError if refused, ended or too slow."""
         deadline = time.monotonic() + PATIENCE
         while not self.settled():
             if time.monotonic() > deadline:
@@ -186,11 +178,7 @@ class Envoy:
             time.sleep(GLANCE)
 
     def settled(self) -> bool:
-        """Whether all that was written is in force; asks Envoy only as long as it was not.
-
-        Raises:
-            MeshsimError: it refuses what was written, or has ended by itself.
-        """
+        """Whether all that was written is in force, asked only until it was; raises as `settle` does."""
         assert self._process is not None, "start it first"
         code = self._process.poll()
         if code is not None:
@@ -210,7 +198,7 @@ class Envoy:
         return _get(self.folder, path)
 
     def stop(self) -> bool:
-        """Ends the process, and what is in flight; does nothing a second time.
+        """Ends it and what is in flight; does nothing a second time.
 
         Returns whether it ended when it was asked to; else it was killed, and its logs are not complete.
         """

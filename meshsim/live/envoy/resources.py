@@ -70,12 +70,9 @@ UPSTREAM_HTTP = TYPE + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 @dataclass(frozen=True)
 class Proxy:
-    """One proxy of a scenario.
+    """One proxy of a scenario; `id` is that of its replica (``cart/v1/0``), or ``client/0``.
 
-    Attributes:
-        id: of its replica (``cart/v1/0``), or ``client/0``.
-        host: the address its listeners bind to.
-        context: name of the header that says whose a call is.
+    Its listeners bind to `host`; `context` is the header that says whose a call is.
     """
 
     scenario: Scenario
@@ -304,10 +301,9 @@ def documents(
     addresses: Mapping[str, Address] | None = None,
     app: Address | None = None,
 ) -> dict[str, list[Json]]:
-    """The resources of every dynamic file, by its name, in the order in which to write them.
+    """The resources of every dynamic file by name, in the order of writing; `ports` are those bound already.
 
-    `ports` are those of listeners that are bound already, by name. There are no clusters until `addresses` of
-    all replicas that are called are known.
+    There are no clusters until `addresses` of all replicas that are called are known.
     """
     known = [] if addresses is None else clusters(proxy, addresses, app)
     return {"cds.json": known, "rds.json": [routes(proxy)], "lds.json": listeners(proxy, folder, ports or {})}

@@ -34,10 +34,7 @@ def rows(
     tries: Sequence[TryRow],
     ejections: Sequence[Ejection],
 ) -> dict[str, NDArray[Any]]:
-    """The columns of one proxy.
-
-    `caller` is its service, or ``client``. Calls from outside, or without a route, are left out.
-    """
+    """The columns of the proxy of a service or ``client``; no calls from outside or without a route."""
     hedging = {service for who, service in hedged(scenario) if who == caller}
     topology = Topology(scenario)
     edges = topology.number_of

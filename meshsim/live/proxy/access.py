@@ -29,15 +29,7 @@ def text(value: bytes) -> str:
 
 
 class AccessLog:
-    """Writes lines to a file, one after the other.
-
-    Args:
-        path: of the file.
-        loop: for the time at which lines are written at the latest.
-
-    Raises:
-        OSError: it can't be opened.
-    """
+    """Writes lines to a file, one after the other; an OSError if it can't be opened."""
 
     _file: BinaryIO
     _flushing: asyncio.TimerHandle | None
@@ -60,26 +52,9 @@ class AccessLog:
     ) -> None:  # fmt: skip
         """One line.
 
-        Args:
-            started: Unix time, s.
-            method: of the request, as are the arguments from `path` to `minor` and from `forwarded` on.
-            path: its target.
-            minor: HTTP/1.minor.
-            status: of the answer.
-            flags: Envoy's.
-            details: why the answer is what it is.
-            received: bytes of the request's body.
-            sent: bytes of the answer's.
-            lasted: until the end of the answer, s.
-            upstream: what of that the upstream took, s; negative where none answered.
-            forwarded: X-Forwarded-For.
-            agent: User-Agent.
-            request_id: X-Request-Id.
-            authority: Host.
-            host: ``address:port`` of the upstream; nothing where none was chosen.
-            cluster: where it went.
-            route: by which.
-            attempts: tries that were sent.
+        `started` is Unix time, s; `lasted` is until the end of the answer, `upstream` what of that the
+        upstream took, s (negative where none answered); `received` and `sent` are bytes of the bodies; `host`
+        is the upstream's ``address:port``, empty where none was chosen; `minor` stands for HTTP/1.minor.
         """
         second = int(started)
         if second != self._second:

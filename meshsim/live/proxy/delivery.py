@@ -26,11 +26,7 @@ FIRST_TRY = FIRST_TRY[: len(FIRST_TRY) - 2]
 
 
 class ProxyTransport(SocketTransport):
-    """Sends on what the downstream sent.
-
-    Attributes:
-        ledger: where attempts are recorded; None if nowhere.
-    """
+    """Sends on what the downstream sent; attempts are recorded in the ledger, if there is one."""
 
     ledger: Ledger | None
 

@@ -43,11 +43,7 @@ WAITING_BYTES = 64 << 10
 class ExchangeContext:
     """What the exchanges of one listener are timed by, and recorded in.
 
-    Attributes:
-        clock: the process's.
-        log: the access log; None for none.
-        ledger: where rows are kept; None for nowhere.
-        pairing: of the proxy's own replica, if that is a program; else None.
+    `log` and `ledger` are None where nothing is kept, `pairing` where the proxy's own replica is no program.
     """
 
     def __init__(
@@ -64,10 +60,8 @@ class Exchange(Owner):
     """One request.
 
     Attributes:
-        shared: with all exchanges of the listener.
         root: key of the client's request, which its draws and spans go by.
         trace: id of its trace, 32 hex.
-        head: of the request.
         kept: its body, as far as it may be needed; None for none.
         whole: whether the body has come to its end.
         upstream: who takes the body as it comes.

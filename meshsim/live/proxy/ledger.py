@@ -1,7 +1,6 @@
 """What a proxy writes down of every call and attempt, to be put together with what others wrote.
 
-`RowRecorder` has the rows; what they lack is kept beside them, by row: the keys by which the rows of a
-caller, of its proxy and of a replica are found to belong together.
+The rows are `RowRecorder`'s; keys by which those of a caller, its proxy and a replica match are beside them.
 """
 
 from __future__ import annotations
@@ -19,12 +18,7 @@ from meshsim.mesh.rows import RowRecorder
 
 
 class Ledger:
-    """The rows of one proxy.
-
-    Attributes:
-        recorder: of the calls and attempts.
-        visits: whether what reaches the replica is recorded here, because the replica itself does not.
-    """
+    """The rows of one proxy; of `visits` too, where the replica itself does not record what reaches it."""
 
     def __init__(self, duration: float, visits: bool) -> None:
         self.recorder = RowRecorder(duration)

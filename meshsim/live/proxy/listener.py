@@ -55,17 +55,9 @@ def cleaned(headers: Headers, context: bytes, count: bytes) -> Headers:
 class Listener(Handler):
     """Takes requests and sends them where their route leads.
 
-    Args:
-        routes: by the Host that names them; under ``b""`` whatever its Host.
-        inbound: whether it stands before the proxy's own replica.
-        key: what the calls of strangers, who send no context, are numbered under.
-        unrouted: counts requests that have no route.
-        context_name: of the header that says whose a call is.
-        pairing: what the proxy's replica is serving, if that is a program; else None.
-
-    Attributes:
-        strangers: such calls so far.
-        connections: open ones.
+    `routes` go by the Host that names them, under ``b""`` whatever it is; `inbound` is before the proxy's own
+    replica; calls of strangers, who send no context, are numbered under `key`; `context_name` is of the
+    header that says whose a call is; `pairing` is None unless the replica is a program.
     """
 
     shared: ExchangeContext
@@ -158,11 +150,8 @@ class Listener(Handler):
     def admit(self, exchange: Exchange, known: bool, tidy: bool, identity: bytes) -> None:
         """Has the headers of a request to the proxy's own replica say whose it is, as far as it may see that.
 
-        Args:
-            exchange: the request's.
-            known: whether it brought its context.
-            tidy: whether it brought a `traceparent`, and nothing that it may not bring.
-            identity: its `x-request-id`.
+        It is `known` if it brought its context, `tidy` if it brought a `traceparent` and nothing that it may
+        not bring; `identity` is its `x-request-id`.
         """
         pairing = self.pairing
         if known and tidy and pairing is None:

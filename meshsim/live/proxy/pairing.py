@@ -35,13 +35,8 @@ UNPAIRED = (
 class Serving:
     """An attempt that a program is, or was, serving.
 
-    Attributes:
-        context: of the call that it belongs to.
-        trace: id of its trace, 32 hex.
-        root: key of the client's request.
-        extra: whether there is a retry or a hedge in its ancestry.
-        names: its trace, and its `x-request-id`.
-        calls: that the program has made for it, by service.
+    `root` is the key of the client's request, `extra` whether a retry or a hedge is in its ancestry, `names`
+    its trace (32 hex) and its `x-request-id`, `calls` what the program has made for it, by service.
     """
 
     def __init__(

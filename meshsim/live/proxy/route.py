@@ -9,12 +9,7 @@ from meshsim.mesh.proxy import Route
 
 
 class Passed:
-    """What has passed on one route: the hot half of `EdgeCounts`.
-
-    Attributes:
-        calls, ok, attempts, retries, hedges: as there.
-        latency: of the calls.
-    """
+    """What has passed on one route: the hot half of `EdgeCounts`."""
 
     latency: Histogram
 
@@ -27,13 +22,9 @@ class Passed:
         self.latency = Histogram()
 
     def answered(self, status: int, latency: float, attempts: int, hedges: bool) -> None:
-        """Counts a call's end.
+        """Counts a call's end, `latency` s after its start; `status` is 0 where the client had gone.
 
-        Args:
-            status: 0 where the client had gone.
-            latency: since its start, s.
-            attempts: that were sent.
-            hedges: whether those after the first are hedges, not retries.
+        `hedges` says that attempts after the first are hedges, not retries.
         """
         self.calls += 1
         if 0 < status < 400:
@@ -55,15 +46,11 @@ class Passed:
 
 
 class ListenerRoute:
-    """One destination of a proxy.
+    """One destination of a proxy; an inbound route has its own service at both ends.
 
     Attributes:
-        caller, service: the edge; an inbound route has its own service at both ends.
         client: whether the caller is the client, whose calls belong to no span.
         edge: its number in the scenario; -1 inbound.
-        mesh_route: decides.
-        series: for Prometheus.
-        passed: for the live table.
         authority: the Host that is sent upstream; nothing: what the downstream sent.
         steps: flat indices of the steps of the caller's script that call the service.
         beyond: an index that no step has, and none but this service's.

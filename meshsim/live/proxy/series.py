@@ -26,13 +26,7 @@ VERSION = ("destination_version", "destination_canonical_revision")
 
 
 class Buckets:
-    """One histogram.
-
-    Attributes:
-        bounds: upper ones, the least first.
-        counts: of each bucket; the last has no bound.
-        total: the sum of all values.
-    """
+    """One histogram: upper `bounds`, the least first, and `counts`, whose last has no bound."""
 
     bounds: array[float]
     counts: array[int]
@@ -78,16 +72,12 @@ class Answers:
 
 
 class Series:
-    """The metrics of one route.
+    """The metrics of one route; `answers` are by status, flags and the version that answered.
 
-    Args:
-        labels: all but those that differ from answer to answer; of the version, what is said where nobody
-            answered.
+    `labels` are all but those that differ from answer to answer; of the version, what is said where nobody
+    answered.
 
-    Attributes:
-        answers: by status, flags and the version that answered.
-        status, flags, version, latest: of the request that was counted last. NOTE: the next one is mostly
-            like it.
+    NOTE: the request counted last is kept apart (`status` to `latest`), as the next one is mostly like it.
     """
 
     answers: dict[tuple[int, str, str], Answers]
@@ -104,15 +94,10 @@ class Series:
     def count(
         self, status: int, flags: str, lasted: float, received: int, sent: int, version: str = ""
     ) -> None:
-        """One more request.
+        """One more request, that took `lasted` s; `status` is 0 where the client had gone.
 
-        Args:
-            status: of the answer; 0 where the client had gone.
-            flags: Envoy's.
-            lasted: s.
-            received: bytes of the request's body.
-            sent: bytes of the answer's.
-            version: of the replica that answered, where the route leads to several.
+        `received` and `sent` are bytes of the bodies; `version` is the answering replica's, where the route
+        leads to several.
         """
         found = self.latest
         if found is None or status != self.status or flags != self.flags or version != self.version:

@@ -8,11 +8,7 @@ from meshsim.mesh.attempt import Attempt
 
 
 class Upstream(Delivery):
-    """One attempt of an exchange, as the exchange knows it.
-
-    Attributes:
-        answer, answer_body, answer_whole: what has come back: whole, or a head whose body follows.
-    """
+    """One attempt of an exchange; what has come back is whole, or a head whose body follows."""
 
     answer: ResponseHead | None
 

@@ -39,11 +39,7 @@ APP = "app"
 
 
 class Proxy(Role):
-    """One sidecar: what callers of its replica reach, and what the replica calls through.
-
-    Attributes:
-        place: its replica; None for the client's, which has none.
-    """
+    """One sidecar: what callers of its replica reach, and what that (or the client) calls through."""
 
     loop = "fast"
 

@@ -26,12 +26,7 @@ _KEEP = b"connection: keep-alive\r\n"
 
 
 class Answering(Framing):
-    """A connection that owes an answer to at most one request at a time.
-
-    Args:
-        limits: its bounds.
-        loop: for timers.
-    """
+    """A connection that owes an answer to at most one request at a time."""
 
     transport: asyncio.Transport
     timer: asyncio.TimerHandle
@@ -70,14 +65,10 @@ class Answering(Framing):
     # Answering
 
     def answer(self, status: int, headers: Headers, body: bytes, length: int | None = None) -> None:
-        """Sends a whole answer. Nothing happens if none is due, because the client has gone.
+        """Sends a whole answer, status 200-999. Nothing happens if none is due, because the client has gone.
 
-        Args:
-            status: 200-999.
-            headers: end-to-end headers, valid as a head read here is; without Content-Length.
-            body: all of it.
-            length: what to say of a body that is not sent (HEAD, 304), as `ResponseHead.length` says; the
-                length of `body` if not given. Not looked at for other answers.
+        Headers are end to end, valid as a head read here is, without Content-Length. `length` is what to say
+        of a body that is not sent (HEAD, 304), as `ResponseHead.length` says; other answers don't look at it.
         """
         if self.due != DUE:
             return
@@ -96,13 +87,10 @@ class Answering(Framing):
         self._finish(keep)
 
     def start(self, status: int, headers: Headers, length: int) -> None:
-        """Sends the head of an answer whose body follows by `send` and `end`.
+        """Sends the head of an answer, status 200-999, whose body follows by `send` and `end`.
 
-        Args:
-            status: 200-999.
-            headers: as of `answer`.
-            length: of the body in bytes; with CHUNKED or UNTIL_CLOSE it is sent in chunks, or, to a client of
-                HTTP/1.0, until the connection closes.
+        Headers are as of `answer`. `length` is in bytes; with CHUNKED or UNTIL_CLOSE the body is sent in
+        chunks, or, to a client of HTTP/1.0, until the connection closes.
         """
         if self.due != DUE:
             return

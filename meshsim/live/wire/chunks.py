@@ -46,15 +46,10 @@ _DIGITS = [int(chr(byte), 16) if chr(byte) in "0123456789abcdefABCDEF" else -1 f
 
 @final
 class Chunks:
-    """Goes through one body after the other, as they come.
+    """Goes through one body after the other, as they come; `state` is WHOLE once the end has been found.
 
-    Args:
-        limits: how many bytes there may be between data and data, and in trailers; how many trailers.
-
-    Attributes:
-        state: see above; WHOLE once the end has been found.
-        status: what a request is answered with whose body is BAD.
-        why: in a few words, for logs.
+    `limits` bound bytes between data and data, and trailers. A request whose body is BAD is answered with
+    `status`; `why` is for logs.
     """
 
     state: int

@@ -57,12 +57,9 @@ class Reply:
         """An answer 1xx came; the response is still to come."""
 
     def lost(self, connection: ClientConnection, kind: int, why: str) -> None:
-        """There will be no more of a response.
+        """There will be no more of a response: its `kind` is CLOSED or GARBAGE, `why` is for logs.
 
-        Args:
-            connection: now closed; its `answering` says whether a head had come.
-            kind: CLOSED or GARBAGE.
-            why: in a few words, for logs.
+        The connection is now closed; its `answering` says whether a head had come.
         """
 
     def writable(self, yes: bool) -> None:
@@ -76,13 +73,9 @@ _NOBODY = Reply()
 class ClientConnection(Framing):
     """One connection to an upstream.
 
-    Args:
-        idle_lost: called when the connection ends by the peer's doing while no response is awaited.
-        limits: its bounds.
-
-    Attributes:
-        answering: the head of the current (or last) response has come.
-        reusable: once the response is whole: the connection may be used again. If not, it has been closed.
+    `idle_lost` is called when it ends by the peer's doing while no response is awaited. `answering`: the head
+    of the current (or last) response has come. Once the response is whole, it is `reusable` or has been
+    closed.
     """
 
     transport: asyncio.Transport
@@ -156,15 +149,10 @@ class ClientConnection(Framing):
     def request(
         self, reply: Reply, head: bytes, body: bytes, whole: bool, method: bytes, chunked: bool = False
     ) -> None:
-        """Sends a request.
+        """Sends a request: a head by `request_head` and what there is of its body.
 
-        Args:
-            reply: who waits for the response.
-            head: by `request_head`.
-            body: what there is of it.
-            whole: nothing more comes; otherwise `send` and `end` follow.
-            method: as in the head.
-            chunked: the head says so; the body is given without the framing of chunks.
+        If that is not `whole`, `send` and `end` follow. Where the head says `chunked`, the body is given
+        without the framing of chunks.
         """
         if self.state != _IDLE:
             assert self.state == _CLOSED, "a connection carries one request at a time"

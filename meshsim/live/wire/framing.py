@@ -47,15 +47,9 @@ LONGEST_LENGTH = 18
 class Framing:
     """The reading half of a connection: what llhttp calls while it is fed.
 
-    Args:
-        limits: its bounds.
-
-    Attributes:
-        headers: of the head being read, or of trailers, which are dropped.
-        framing: those of `FRAMING`.
-        pieces: of a body, as far as llhttp has given them and nobody has taken them.
-        whole: the message is complete.
-        remaining: bytes of the body to come, or CHUNKED.
+    Of the head being read, or of trailers (dropped), `framing` has the headers of `FRAMING`, `headers` the
+    others. `pieces` of a body are what llhttp has given and nobody has taken, `remaining` its bytes to come,
+    or CHUNKED.
     """
 
     headers: Headers
@@ -109,21 +103,12 @@ class Framing:
         raise NotImplementedError
 
     def feed(self, data: bytes) -> None:
-        """Feeds llhttp.
-
-        Raises:
-            HttpParserError: it does not like it.
-        """
+        """Feeds llhttp; an HttpParserError if it does not like it."""
         assert self.parser is not None, "the connection has been made"
         self.parser.feed_data(data)
 
     def feed_body(self, data: bytes, start: int) -> int:
-        """Feeds what belongs to the body, from `start`; returns where the rest of `data` begins.
-
-        Raises:
-            MalformedError: these are no chunks.
-            HttpParserError: likewise.
-        """
+        """Feeds the body from `start`; returns where the rest begins; MalformedError, HttpParserError."""
         if self.remaining >= 0:
             end = min(start + self.remaining, len(data))
             self.remaining -= end - start
@@ -165,11 +150,6 @@ def tokens(value: bytes) -> list[bytes]:
 
 def body_length(lengths: list[bytes], codings: list[bytes], minor: int) -> int | None:
     """The length of a body, or None where the head says nothing of it.
-
-    Args:
-        lengths: the values of all Content-Length headers.
-        codings: the values of all Transfer-Encoding headers.
-        minor: of the version.
 
     Raises:
         MalformedError: they leave a doubt.

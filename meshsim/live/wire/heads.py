@@ -17,17 +17,11 @@ Headers = list[tuple[bytes, bytes]]
 class RequestHead:
     """The validated head of one request.
 
-    Args:
-        method: as sent; methods are case-sensitive.
-        target: as sent.
-        path: the target in origin form: without scheme and authority ("*" stays).
-        host: in lower case: the authority of an absolute-form target, else the Host header (RFC 9112, 3.2.2);
-            empty where an HTTP/1.0 client sent none.
-        headers: end to end only, without `framing.FRAMING` and those that `connection` names.
-        length: of the body in bytes, or CHUNKED.
-        keep_alive: whether the client keeps the connection for another request.
-        expects: whether the client waits for `100 Continue` before it sends the body.
-        minor: the version is HTTP/1.minor.
+    `method` (case-sensitive) and `target` are as sent; `path` is the target in origin form ("*" stays).
+    `host` is, in lower case, the authority of an absolute-form target, else the Host header (RFC 9112,
+    3.2.2), empty where an HTTP/1.0 client sent none. `headers` are end to end only, without `framing.FRAMING`
+    and those that `connection` names. `length` is in bytes, or CHUNKED; one who `expects` waits for `100
+    Continue` before the body.
     """
 
     def __init__(
@@ -54,15 +48,10 @@ class RequestHead:
 
 @final
 class ResponseHead:
-    """The validated head of one response.
+    """The validated head of one response, status 200-999 (1xx are reported by `Reply.informed`).
 
-    Args:
-        status: 200-999 (1xx are reported by `Reply.informed`).
-        reason: the words after it.
-        headers: as in `RequestHead`.
-        length: of the body in bytes, CHUNKED or UNTIL_CLOSE. Where there is no body although the head may
-            speak of one (answers to HEAD, 304): what it speaks of.
-        keep_alive: whether the upstream keeps the connection for another request.
+    `headers` are as in `RequestHead`; `length` is in bytes, CHUNKED or UNTIL_CLOSE, and where there is no
+    body although the head may speak of one (answers to HEAD, 304), what it speaks of.
     """
 
     def __init__(self, status: int, reason: bytes, headers: Headers, length: int, keep_alive: bool) -> None:
@@ -81,12 +70,7 @@ class ResponseHead:
 
 
 class MalformedError(Exception):
-    """A message that is not what RFC 9112 says.
-
-    Args:
-        status: what a request like this is answered with.
-        why: in a few words, for logs.
-    """
+    """A message that is not what RFC 9112 says; a request is answered with `status`; `why` is for logs."""
 
     def __init__(self, status: int, why: str):
         super().__init__(why)

@@ -38,11 +38,7 @@ _SLASH = 0x2F
 
 
 def request_line(head: bytes) -> re.Match[bytes]:
-    """Matches method, target and minor version.
-
-    Raises:
-        MalformedError: it is no request line.
-    """
+    """Matches method, target and minor version; a MalformedError if it is no request line."""
     line = REQUEST_LINE.match(head)
     if line is None:
         if _VERSION.match(head):
@@ -54,14 +50,10 @@ def request_line(head: bytes) -> re.Match[bytes]:
 
 
 def read_request(line: re.Match[bytes], headers: Headers, framing: Headers, known: bytes) -> RequestHead:
-    """The head of a request.
+    """The head of a request, by what `request_line` found, and its end-to-end and `framing` headers.
 
-    Args:
-        line: what `request_line` found.
-        headers: end-to-end headers.
-        framing: the others.
-        known: a host that has been found to be one, in lower case. NOTE: requests of a connection mostly have
-            the same, and to compare it is cheaper than to read it again.
+    NOTE: `known` is a host found to be one, in lower case; requests of a connection mostly have the same, and
+    to compare it is cheaper than to read it again.
 
     Raises:
         MalformedError: see above.

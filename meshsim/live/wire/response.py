@@ -18,11 +18,7 @@ STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t -~\x80-\xff]*
 
 
 def status_line(head: bytes) -> re.Match[bytes]:
-    """Matches minor version, status and reason.
-
-    Raises:
-        MalformedError: it is no status line.
-    """
+    """Matches minor version, status and reason; a MalformedError if it is no status line."""
     line = STATUS_LINE.match(head)
     if line is None:
         raise MalformedError(502, "no status line")
@@ -30,18 +26,7 @@ def status_line(head: bytes) -> re.Match[bytes]:
 
 
 def read_response(minor: int, status: int, words: bytes, headers: Headers, framing: Headers) -> ResponseHead:
-    """The head of a response; its length is UNTIL_CLOSE where the head has none.
-
-    Args:
-        minor: of the version.
-        status: 100-999.
-        words: the reason.
-        headers: end-to-end headers.
-        framing: the others.
-
-    Raises:
-        MalformedError: see above.
-    """
+    """The head of a response, UNTIL_CLOSE where it has no length; a MalformedError if it is refused."""
     lengths: list[bytes] = []
     codings: list[bytes] = []
     named: list[bytes] = []

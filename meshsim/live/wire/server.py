@@ -38,11 +38,7 @@ class Handler:
     ) -> ServerStream:
         """A request has come. It may be answered at once; then what is returned hears nothing.
 
-        Args:
-            connection: to answer on.
-            head: validated.
-            body: what has come of it.
-            whole: nothing more comes; otherwise `ServerStream.body` and `ServerStream.complete` follow.
+        Its head is validated. If it is not `whole`, `ServerStream.body` and `ServerStream.complete` follow.
         """
         raise NotImplementedError
 
@@ -58,16 +54,7 @@ class Handler:
 
 @final
 class ServerConnection(Answering):
-    """One client's connection.
-
-    Args:
-        handler: who serves it.
-        limits: its bounds.
-        loop: for timers; the running one if not given.
-
-    Attributes:
-        peer: address and port of the client.
-    """
+    """The connection of one client, whose address and port are `peer`."""
 
     peer: tuple[str, int]
     headers_most: int

@@ -27,9 +27,7 @@ class ServerStream(Protocol):
     def broken(self, status: int, why: str) -> None:
         """The client sent a broken body; nothing more is reported. By default as if it had gone.
 
-        Args:
-            status: of the answer that it got; if another had begun, that was cut off instead.
-            why: in a few words, for logs.
+        It got an answer with `status`, or one that had begun was cut off instead; `why` is for logs.
         """
         self.gone()
 

@@ -29,15 +29,10 @@ def reason(status: int) -> bytes:
 def request_head(
     method: bytes, path: bytes, host: bytes, headers: Headers, length: int, more: bytes = b""
 ) -> bytes:
-    """The head of a request in HTTP/1.1.
+    """The head of a request in HTTP/1.1, with end-to-end headers but Host and Content-Length.
 
-    Args:
-        method: a token.
-        path: the target, in origin form.
-        host: for the Host header.
-        headers: end-to-end headers, without Host and Content-Length.
-        length: of the body in bytes, or CHUNKED.
-        more: whole lines of further headers, each with its CRLF.
+    `path` is in origin form; `length` is of the body in bytes, or CHUNKED; `more` are whole lines of further
+    headers, each with its CRLF.
     """
     pieces = [method, b" ", path, b" HTTP/1.1\r\nhost: ", host, b"\r\n"]
     _add(pieces, headers)
@@ -64,13 +59,10 @@ def _add(pieces: list[bytes], headers: Headers) -> None:
 
 
 def response_head(status: int, headers: Headers, length: int, connection: bytes) -> bytes:
-    """The head of a response in HTTP/1.1.
+    """The head of a response in HTTP/1.1, status 100-999, with end-to-end headers without Content-Length.
 
-    Args:
-        status: 100-999.
-        headers: end-to-end headers, without Content-Length.
-        length: of the body in bytes, CHUNKED, or UNTIL_CLOSE, for which nothing is written.
-        connection: a whole `connection` line with its CRLF, or nothing.
+    `length` is of the body in bytes, CHUNKED, or UNTIL_CLOSE, for which nothing is written; `connection` is a
+    whole `connection` line with its CRLF, or nothing.
     """
     line: bytes = _LINES[status]
     pieces = [line]
