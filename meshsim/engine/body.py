@@ -34,6 +34,7 @@ class Body:
         mesh: the mesh.
         complete: whether nothing is left to do.
         interrupted: whether the user ended it.
+        left: what was on the clock when time was up.
     """
 
     engine: ClassVar[str]
@@ -59,6 +60,7 @@ class Body:
         self.mesh: Mesh = build(scenario, self.seed, clock, custom)
         self.complete = False
         self.interrupted = False
+        self.left: list[Event | None] = []
 
     @property
     def now(self) -> float:
@@ -93,12 +95,20 @@ class Body:
                         progress(self.now)
             except KeyboardInterrupt:
                 self.interrupted = True
-        return self.records()
+        found = self.records()
+        if self.now >= self.limit:  # nothing goes on: a process of the user's, which may know us, is let go
+            self.left += self.unschedule()
+        return found
+
+    def discard(self) -> None:
+        """Frees what is under way; nothing can go on afterwards."""
+        self.left += self.unschedule()
+        take_apart(self.mesh, self.left)
+        self.left = []
 
     def __del__(self) -> None:
-        mesh: Mesh | None = getattr(self, "mesh", None)  # there is none where a scenario was refused
-        if mesh is not None and not mesh.settled and not sys.is_finalizing():
-            take_apart(mesh, self.unschedule())
+        if hasattr(self, "left") and not sys.is_finalizing():  # it has none where a scenario was refused
+            self.discard()
 
     def unschedule(self) -> list[Event | None]:
         """Takes everything off the clock, for good; what it was."""

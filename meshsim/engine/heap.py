@@ -127,13 +127,13 @@ class HeapClock(Clock):
                 f"{room} events are waiting at {self.now:.6g} s, which is all that a run can hold: work "
                 "piles up without end; look at a shorter duration for the service that can't keep up"
             )
-        self.room = 2 * room
         self.times = longer_floats(self.times, 2 * room)
         self.ties = longer_integers(self.ties, 2 * room)
         self.slot_step = longer_integers(self.slot_step, 2 * room)
         self._slot_event = self._slot_event + [None] * room
         for i in range(room, 2 * room):
             self.ties[i] = i
+        self.room = 2 * room  # last: no column is shorter, even if there is no memory for one
 
     def settle(self, time: float, tie: int) -> None:
         """Finds an occurrence its place, from the root down."""

@@ -34,7 +34,7 @@ class Simulation(Body):
         retry_rules: by service, likewise, a `RetryRule`.
 
     Attributes:
-        env: the SimPy environment.
+        env: the SimPy environment; nothing happens in it once the simulation is gone.
         mesh: the mesh.
     """
 
@@ -87,4 +87,7 @@ def simulate(
     simulation = Simulation(scenario, seed, balancers=balancers, retry_rules=retry_rules)
     for process in processes:
         simulation.env.process(process(simulation))
-    return simulation.run(progress)
+    try:
+        return simulation.run(progress)
+    finally:
+        simulation.discard()

@@ -225,12 +225,12 @@ class Attempt(Stream):
         """It is on its way, or would be if its host could be reached."""
         call = self.call
         route = call.route
-        self.step = SENT
-        self.sent_at = now
-        call.sent += 1
         self.row = route.recorder.attempt(
             route.edge, self.host_sent().replica, self.kind, self.extra, call.request.start, now
         )
+        self.step = SENT
+        self.sent_at = now
+        call.sent += 1
 
     # ---- its end --------------------------------------------------------------------------------------
 

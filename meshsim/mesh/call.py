@@ -350,6 +350,11 @@ class Call(Caller):
 
     def unlink(self) -> Event | None:
         super().unlink()
+        attempt = self.eldest
+        while attempt is not None:
+            younger = attempt.younger
+            attempt.unlink()
+            attempt = younger
         self.eldest = None
         self.youngest = None
         if self.hedging is not None:

@@ -51,8 +51,9 @@ class Gauge:
             last = self.most - 1
         if last >= self.room:
             room = 2 * last + 1
-            self.room = room if room < self.most else self.most
-            self.bins = longer_floats(self.bins, self.room)
+            room = room if room < self.most else self.most
+            self.bins = longer_floats(self.bins, room)
+            self.room = room
         while i < last:
             edge = self.origin + (i + 1) * self.width
             if edge > since:

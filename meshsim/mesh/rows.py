@@ -174,7 +174,6 @@ class RowRecorder(Recorder):
 
     def grow_requests(self, room: int) -> None:
         """Makes room for so many requests."""
-        self.room_requests = room
         self.request_load = longer_integers(self.request_load, room)
         self.request_start = longer_floats(self.request_start, room)
         self.request_end = longer_floats(self.request_end, room)
@@ -182,10 +181,10 @@ class RowRecorder(Recorder):
         self.request_flags = longer_integers(self.request_flags, room)
         self.request_attempts = longer_integers(self.request_attempts, room)
         self.request_host = longer_integers(self.request_host, room)
+        self.room_requests = room
 
     def grow_calls(self, room: int) -> None:
         """Makes room for so many calls."""
-        self.room_calls = room
         self.call_edge = longer_integers(self.call_edge, room)
         self.call_request_start = longer_floats(self.call_request_start, room)
         self.call_start = longer_floats(self.call_start, room)
@@ -193,10 +192,10 @@ class RowRecorder(Recorder):
         self.call_status = longer_integers(self.call_status, room)
         self.call_flags = longer_integers(self.call_flags, room)
         self.call_extra = longer_integers(self.call_extra, room)
+        self.room_calls = room
 
     def grow_attempts(self, room: int) -> None:
         """Makes room for so many attempts."""
-        self.room_attempts = room
         self.attempt_edge = longer_integers(self.attempt_edge, room)
         self.attempt_replica = longer_integers(self.attempt_replica, room)
         self.attempt_kind = longer_integers(self.attempt_kind, room)
@@ -207,3 +206,4 @@ class RowRecorder(Recorder):
         self.attempt_answered = longer_floats(self.attempt_answered, room)
         self.attempt_status = longer_integers(self.attempt_status, room)
         self.attempt_ended = longer_floats(self.attempt_ended, room)
+        self.room_attempts = room

@@ -7,7 +7,7 @@ here each of them forgets all others but the one that waits for it; then no cycl
 
 from __future__ import annotations
 
-from meshsim.mesh.clock import Event
+from meshsim.mesh.clock import Deadlines, Event, Timer
 from meshsim.mesh.cluster import Host, Stream
 from meshsim.mesh.mesh import Mesh
 from meshsim.mesh.queue import Queue, Waiting
@@ -28,6 +28,9 @@ def take_apart(mesh: Mesh, found: list[Event | None]) -> None:
         if isinstance(proxy.station, WorkerStation):
             found += proxy.station.waiting
             proxy.station.drop()
+    for one in list(found):
+        if isinstance(one, Deadlines):
+            add_timers(one, found)
     for one in found:
         unlink_all(one)
 
@@ -49,6 +52,14 @@ def take_waiting(replica: Replica, found: list[Event | None]) -> None:
             stream = stream.behind
         host.head = None
         host.tail = None
+
+
+def add_timers(deadlines: Deadlines, found: list[Event | None]) -> None:
+    """Adds the timers that are running."""
+    timer: Timer | None = deadlines.head
+    while timer is not None:
+        found.append(timer)
+        timer = timer.later
 
 
 def unlink_all(one: Event | None) -> None:

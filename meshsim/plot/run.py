@@ -85,7 +85,7 @@ def alt_text(run: Drawable) -> str:
         )
     if summary.latency.p99 is not None:
         words.append(f"99 % of answers take at most {duration_text(summary.latency.p99)}")
-    amplification = _while_requests_come(client)
+    amplification = _while_requests_come(client, run)
     if np.any(amplification > 1.0):
         words.append(f"attempts per request peak at {np.nanmax(amplification):.2f}")
     busiest = _ranked(summary, "utilisation")
@@ -214,14 +214,15 @@ def _known(client: Rows, key: str) -> NDArray[np.bool_]:
 def _amplification(axes: Axes, client: Rows, run: Drawable) -> None:
     panel = _Panel(axes, "amplification: all attempts / attempts without retries and hedges", run)
     axes.axhline(1.0, color=style.INK, linewidth=0.7)
-    amplification = _while_requests_come(client)
+    amplification = _while_requests_come(client, run)
     panel.line("attempts", client, amplification)
     panel.limit(0.0, 1.2 * float(np.max(amplification[np.isfinite(amplification)], initial=1.5)))
 
 
-def _while_requests_come(client: Rows) -> NDArray[np.float64]:
+def _while_requests_come(client: Rows, run: Drawable) -> NDArray[np.float64]:
     """(bins,) amplification, NaN in the drain: the last few tries there are nearly all retries."""
-    return np.where(client["offered"] > 0, client["amplification"], np.nan)
+    come = (client["offered"] > 0) | (client["time"] < run.scenario.duration)
+    return np.where(come, client["amplification"], np.nan)
 
 
 def _busiest(axes: Axes, run: Drawable) -> None:

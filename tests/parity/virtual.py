@@ -9,7 +9,7 @@ from typing import Any
 
 from meshsim.engine.body import Body
 from meshsim.live.clock import LiveClock
-from meshsim.mesh.clock import Clock
+from meshsim.mesh.clock import Clock, Event
 from meshsim.scenario.model import Scenario
 
 
@@ -82,6 +82,9 @@ class LoopBody(Body):
     @property
     def events(self) -> int:
         return 0
+
+    def unschedule(self) -> list[Event | None]:
+        return []
 
     def advance(self, until: float) -> bool:
         stopped = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 import tracemalloc
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -24,6 +25,7 @@ from meshsim.mesh.load import ClientRequest
 from meshsim.mesh.request import Request
 from meshsim.mesh.station import Pass
 from meshsim.mesh.visit import Nap
+from meshsim.policies.balance import Balancer
 from meshsim.scenario.model import Scenario
 
 STRESSED = {
@@ -63,6 +65,12 @@ STRESSED = {
 }
 
 
+def collect() -> None:
+    """More than once: what a simulation's end lets go of is the next round's."""
+    for _ in range(3):
+        gc.collect()
+
+
 def held_on_to(run: Callable[[], object], times: int = 8) -> float:
     """Blocks of memory that a run keeps after its end, on average; the first runs fill caches and pools.
 
@@ -71,11 +79,11 @@ def held_on_to(run: Callable[[], object], times: int = 8) -> float:
     """
     for _ in range(3):
         run()
-    gc.collect()
+    collect()
     before = sys.getallocatedblocks()
     for _ in range(times):
         run()
-    gc.collect()
+    collect()
     return (sys.getallocatedblocks() - before) / times
 
 
@@ -142,6 +150,47 @@ def test_a_run_that_ends_at_its_limit_leaves_nothing(engine: type[Body]) -> None
         assert not engine(Scenario.model_validate(full)).run().complete
 
     assert held_on_to(run) < 20
+
+
+class Failing(Balancer):
+    """Fails after a while."""
+
+    def __init__(self) -> None:
+        self.picks = 0
+
+    def pick(self, hosts, key, now):  # type: ignore[no-untyped-def]
+        self.picks += 1
+        if self.picks > 100:
+            raise ZeroDivisionError
+        return hosts[self.picks % len(hosts)]
+
+
+@pytest.mark.parametrize("engine", [Simulation, FastSimulation])
+def test_a_run_that_fails_in_an_event_leaves_nothing(engine: type[Body]) -> None:
+    def run() -> None:
+        with pytest.raises(ZeroDivisionError):
+            engine(Scenario.model_validate(STRESSED), balancers={"cart": Failing}).run()
+
+    assert held_on_to(run) < 20
+
+
+def test_a_process_that_knows_its_simulation_does_not_keep_it() -> None:
+    full = {**STRESSED, "duration": "2s", "drain": "0s", "load": [{"to": "front", "rate": "400/s"}]}
+
+    def watch(simulation: Simulation):  # type: ignore[no-untyped-def]
+        while True:
+            assert simulation.mesh is not None
+            yield simulation.env.timeout(0.1)
+
+    def run() -> weakref.ref[Simulation]:
+        simulation = Simulation(Scenario.model_validate(full))
+        simulation.env.process(watch(simulation))
+        assert not simulation.run().complete
+        return weakref.ref(simulation)
+
+    left = [run() for _ in range(3)]
+    collect()
+    assert [each() for each in left] == [None, None, None]
 
 
 def held(scenario: Scenario) -> tuple[int, int]:
