@@ -12,12 +12,7 @@ from meshsim.scenario.model import Scenario
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of a scenario.
-
-    Attributes:
-        tables: what is recorded.
-        did: how often each mechanism acted.
-    """
+    """One run of a scenario: `did` counts how often each mechanism acted."""
 
     scenario: Scenario
     seed: int

@@ -23,22 +23,15 @@ EVENTS_A_REPORT = 4096
 
 
 class World:
-    """A scenario that is being simulated.
-
-    Attributes:
-        did: how often each mechanism acted.
-        links: by (caller, service).
-        replicas: by id, in order of the file.
-        callers: by number of the proxy; the client first.
-    """
+    """A scenario that is being simulated. `did` counts how often each mechanism acted."""
 
     def __init__(self, scenario: Scenario, seed: int) -> None:
         self._shared = run = Run(scenario, seed)
         self.did = run.did
         self.topology = topology = Topology(scenario)
         self.links = {edge: Link(run, scenario.link(*edge)) for edge in topology.edges}
-        self.callers = [Caller(run, proxy) for proxy in topology.proxies]
-        self.replicas: dict[str, Replica] = {}
+        self.callers = [Caller(run, proxy) for proxy in topology.proxies]  # the client first
+        self.replicas: dict[str, Replica] = {}  # by id, in order of the file
         services: dict[str, list[Replica]] = {service: [] for service in scenario.services}
         for place in topology.replicas:
             replica = Replica(place, self.callers[topology.proxy_of(place).number])
