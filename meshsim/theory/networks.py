@@ -35,7 +35,8 @@ def jackson_total(
     external: Sequence[float], routing: ArrayLike, mus: Sequence[float], workers: Sequence[int] | None = None
 ) -> float:
     """Mean time from entry to exit of an open network, s. Source: Jackson 1957 and Little."""
-    stations = zip(traffic(external, routing).tolist(), mus, workers or [1] * len(mus), strict=True)
+    lams: list[float] = traffic(external, routing).tolist()
+    stations = zip(lams, mus, workers or [1] * len(mus), strict=True)
     return sum(lam * mmc_sojourn(lam, mu, c) for lam, mu, c in stations) / sum(external)
 
 
