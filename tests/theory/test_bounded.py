@@ -116,6 +116,23 @@ def test_the_incomplete_gamma_function_of_large_shapes_joins_the_series(
     assert np.abs(numeric.incomplete_gamma(a, x) - series).max() < 1e-6
 
 
+@pytest.mark.parametrize("api", [
+    {"time": "0ms", "workers": 1},
+    {"time": {"exponential": "0ms"}, "workers": 2},
+    {"time": {"exponential": "0ms"}, "workers": 1, "queue": 3},
+    {"time": {"exponential": "0ms"}, "workers": 1, "replicas": 2,
+     "policy": {"balance": {"kind": "least_request"}}},
+])  # fmt: skip
+def test_a_service_that_takes_no_time(api: dict[str, Any]) -> None:
+    found = {each.metric: each.value for each in lone(rate="10/s", **api).predictions}
+    assert (found["latency.mean"], found["services.api.busy_mean"]) == (0.0, 0.0)
+
+
+def test_users_of_a_service_that_takes_no_time() -> None:
+    solution = lone(time="0ms", workers=1, load={"to": "api", "users": 3, "think": "1s"})
+    assert [(each.metric, each.value) for each in solution.predictions] == [("requests.rate", 3.0)]
+
+
 def test_far_overload_is_continued_and_not_an_overflow() -> None:
     """Where e^{(λ-μ)τ} or 1/e^{-λ·E[S]} is no float any more, formulas go on as just before."""
     for name in ("queue_timeout_abandon", "bounded_sojourn_timeout", "bounded_sojourn_queue"):
