@@ -37,7 +37,7 @@ class Call:
         self.row = row
         self.by_client = by_client  # then its answer is that of the request
         self.tries: Tries | None = None  # None before the route
-        run.tables.calls.append(row)
+        run.calls.append(row)
         self.process = run.clock.work(self.life())
 
     @property

@@ -65,7 +65,7 @@ class Cluster:
         """Tell outlier detection how an attempt ended."""
         if self.outliers.record(host.number, status):
             self.did["ejection"] += 1
-            self.run.tables.ejections.append((self.run.clock.now, self.edge, host.replica.index))
+            self.run.ejections.append((self.run.clock.now, self.edge, host.replica.index))
             self._drain(host)
 
     def lose(self, replica: Server) -> None:

@@ -79,16 +79,6 @@ class AttemptRow:
     ended: float = NAN
 
 
-@dataclass(slots=True)
-class Tables:
-    """All rows, in the order in which they began."""
-
-    requests: list[RequestRow] = field(default_factory=list)
-    calls: list[CallRow] = field(default_factory=list)
-    attempts: list[AttemptRow] = field(default_factory=list)
-    ejections: list[tuple[float, int, int]] = field(default_factory=list)
-
-
 def columns(kind: type[Rows], rows: Sequence[object]) -> Rows:
     """Rows as arrays: those of :class:`Requests`, :class:`Calls` or :class:`Attempts`."""
 

@@ -92,7 +92,7 @@ class Tries:
         self.did["sent: " + ("first", "retry", "hedge")[attempt.kind]] += 1
         call, replica = self.row, attempt.host.replica.index
         row = AttemptRow(call.edge, replica, attempt.kind, call.request.start, self.clock.now, attempt.extra)
-        self.run.tables.attempts.append(row)
+        self.run.attempts.append(row)
         call.attempts += 1
         limit = self.policy.retries.per_try_timeout if self.policy.retries is not None else 0.0
         if limit > 0.0 and (self.policy.timeout == 0.0 or limit < self.policy.timeout):

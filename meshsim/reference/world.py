@@ -58,30 +58,30 @@ class World:
     def arrive(self, index: int, load: Load, key: Key) -> simpy.Process:
         """A request of the client begins now; the process ends with its answer."""
         request = RequestRow(index, load.priority, self._shared.clock.now)
-        self._shared.tables.requests.append(request)
+        self._shared.requests.append(request)
         return self.callers[0].call((CLIENT, load.to), key, request, extra=False).process
 
     def records(self, *, complete: bool, interrupted: bool) -> Records:
         """All that is known at the end."""
-        scenario, tables = self._shared.scenario, self._shared.tables
+        run, scenario = self._shared, self._shared.scenario
         grid = Grid.of(scenario)
         # a run that is cut off at the limit lasted until then, whenever its last event was
         limit = scenario.duration + scenario.drain_limit
-        end = self._shared.clock.now if complete or interrupted else limit
+        end = run.clock.now if complete or interrupted else limit
         busy, queued = integrals([replica.levels for replica in self.replicas.values()], grid, end)
         return Records(
             engine="reference",
-            seed=self._shared.seed,
+            seed=run.seed,
             end=end,
             complete=complete,
             grid=grid,
             edges=list(self.links),
             replicas=self.topology.labels,
-            requests=columns(Requests, tables.requests),
-            calls=columns(Calls, tables.calls),
-            attempts=columns(Attempts, tables.attempts),
+            requests=columns(Requests, run.requests),
+            calls=columns(Calls, run.calls),
+            attempts=columns(Attempts, run.attempts),
             busy=busy,
             queued=queued,
-            ejections=tables.ejections,
+            ejections=run.ejections,
             interrupted=interrupted,
         )
