@@ -12,7 +12,7 @@ from meshsim.scenario.model import Scenario
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of a scenario: `did` counts how often each mechanism acted; rows are in order of their begin."""
+    """One run of a scenario: `did` counts how often each mechanism acted; rows come as they began."""
 
     scenario: Scenario
     seed: int
