@@ -30,9 +30,9 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from meshsim.live import child, folders
+from meshsim.live import Message, child, folders
 from meshsim.live.troubles import allow_descriptors
 
 GRACE = 2.0
@@ -41,8 +41,6 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 MOST_FDS = 3
 LOG_BYTES, LOOK = 16 << 20, 0.1
 """What a program may have printed before that is forgotten, and how often its log is looked at, s."""
-
-Message = dict[str, Any]
 
 
 class Keeper:

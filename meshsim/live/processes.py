@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshsim.errors import MeshsimError
+from meshsim.live import Message
 from meshsim.live.troubles import OWN_ERROR, allow_descriptors
 from meshsim.scenario.names import file_name
 
@@ -39,7 +40,6 @@ GONE = (
 TAIL_LINES, TAIL_BYTES = 12, 1 << 14
 """Of a log, in a message."""
 
-Message = dict[str, Any]
 Rows = dict[str, NDArray[Any]]
 
 

@@ -12,8 +12,8 @@ for every sidecar and one for the client.
 """
 
 from meshsim.live.envoy.accesslog import CallRow, Ejection, TryRow
-from meshsim.live.envoy.process import Envoy, Ports, binary
+from meshsim.live.envoy.process import Envoy, binary
 from meshsim.live.envoy.refusals import refusals, refuse
 from meshsim.live.envoy.rows import rows
 
-__all__ = ["CallRow", "Ejection", "Envoy", "Ports", "TryRow", "binary", "refusals", "refuse", "rows"]
+__all__ = ["CallRow", "Ejection", "Envoy", "TryRow", "binary", "refusals", "refuse", "rows"]

@@ -34,6 +34,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from meshsim.live import Address
 from meshsim.live.envoy.accesslog import access_log, try_log
 from meshsim.live.envoy.numbers import Json
 from meshsim.live.envoy.policy import FAULT, FAULT_TYPE, RATE_LIMIT, RATE_LIMIT_TYPE, TYPE, cluster_name
@@ -42,9 +43,6 @@ from meshsim.live.envoy.policy import route as route_of
 from meshsim.live.ports import NO_DOMAIN
 from meshsim.scenario import topology
 from meshsim.scenario.model import Policy, Scenario
-
-Address = tuple[str, int]
-"""Host and port."""
 
 INBOUND, OUTBOUND, URL, ADMIN = "inbound", "outbound", "url/", "admin"
 ROUTES = "routes"

@@ -170,9 +170,7 @@ class Proxy(Role):
     def stats(self) -> dict[str, Any]:
         """What has passed on each edge since the start, and what is under way."""
         routes = self.routes.values()
-        return edge_report(
-            {f"{each.caller} -> {each.service}": self._counts(each).message() for each in routes}
-        )
+        return edge_report({f"{each.caller} -> {each.service}": self._counts(each) for each in routes})
 
     def _counts(self, route: ListenerRoute) -> EdgeCounts:
         counts = route.passed.counts()
