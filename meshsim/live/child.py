@@ -32,13 +32,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meshsim.live import Address, Message
-from meshsim.live.loops import Kind, new_loop
+from meshsim.live.loops import new_loop
 from meshsim.live.troubles import look_for_descriptors, troubles, watch
 from meshsim.scenario import loads
 from meshsim.scenario.model import Scenario
@@ -101,8 +101,6 @@ class Addresses:
 
 class Role:
     """What a child does; `done` is set when its work is over, None for those who serve until stopped."""
-
-    loop: ClassVar[Kind] = "precise"
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
@@ -292,11 +290,10 @@ def main(roles: Mapping[str, str] = ROLES) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     channel = private_channel()
     spec = Spec.of(channel.wait())
-    chosen = role_class(roles[spec.role])
-    loop = new_loop(chosen.loop)
+    loop = new_loop()
     asyncio.set_event_loop(loop)
     watch(loop)
-    role = chosen(spec)
+    role = role_class(roles[spec.role])(spec)
     try:
         loop.run_until_complete(Child(role, channel).live())
     finally:

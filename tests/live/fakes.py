@@ -53,8 +53,6 @@ class Service(Role):
 class Proxy(Role):
     """Listens everywhere, and pipes what comes inbound to its application."""
 
-    loop = "fast"
-
     async def listen(self) -> dict[str, Any]:
         spec = self.spec
         caller = spec.id.partition("/")[0]

@@ -41,8 +41,6 @@ APP = "app"
 class Proxy(Role):
     """One sidecar: what callers of its replica reach, and what that (or the client) calls through."""
 
-    loop = "fast"
-
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
         scenario = spec.scenario
