@@ -1,10 +1,9 @@
 """The keeper: starts every process of a live mesh and ends them all, whatever becomes of the launcher.
 
-It is a process of its own, in a session of its own, on a socket to the launcher. It imports once what every
-child needs, and forks: a child is there in milliseconds, where importing takes each 0.3 s of a core. Programs
-of the user's own, and Envoys, are started by it likewise. When the socket ends, because the launcher closed
-it, died or was killed, the keeper ends every process with all that these have started, removes the mesh's
-folder, and exits.
+It is a process in a session of its own, on a socket to the launcher. It imports once what every child needs,
+and forks: a child is there in milliseconds, where importing takes each 0.3 s of a core. It starts programs of
+the user's own too. When the socket ends, because the launcher closed it, died or was killed, the keeper ends
+every process with all that these have started, removes the mesh's folder, and exits.
 
 On Linux it is the reaper of its descendants, so that no daemon of a user's script escapes, and children die
 with it, should it be killed itself. So that even then no daemon escapes, and no folder stays, there is a
@@ -159,13 +158,7 @@ class Keeper:
 
     def _reap(self) -> None:
         """Takes note of processes that have ended."""
-        while True:
-            try:
-                process, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if process == 0:
-                return
+        for process, status in _ended():
             if process in self.alive:
                 code = os.waitstatus_to_exitcode(status)
                 program = self.alive.pop(process)
@@ -264,17 +257,18 @@ def _children() -> list[int]:
     return [int(word) for word in text.split()]
 
 
-def _reap_any() -> None:
+def _ended() -> Iterator[tuple[int, int]]:
+    """Id and status of each child that has ended."""
     with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            yield ended
 
 
 def watch(keeper: int, folder: Path) -> None:
     """Waits for the keeper's end, and ends what it has not: nothing, unless it was killed."""
     while os.waitpid(-1, 0)[0] != keeper:
         pass
-    kill_rest(_children, _reap_any)
+    kill_rest(_children, lambda: list(_ended()))
     shutil.rmtree(folder, ignore_errors=True)
 
 

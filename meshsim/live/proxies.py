@@ -1,7 +1,7 @@
 """The proxies of a live mesh, of either kind: the one place where they are started.
 
-The launcher knows them by a few steps. Ours are members like services and the load generator; they apply the
-scenario's events themselves. A real Envoy is a program that is given files.
+Ours are members like services and the load generator; they apply the scenario's events themselves. A real
+Envoy is a program that is given files.
 
 Certificates, and a control plane that pushes to proxies, will come in here too: between `begin`, when each
 proxy gets its identity, and `open`, when it is given its first configuration.

@@ -1,8 +1,7 @@
 """Envoy as the sidecar: a scenario compiled to the configuration of real Envoys.
 
-The independent referee. meshsim's own proxy decides with the classes that the engines run; where both are
-wrong in the same way, only somebody else's proxy can show. So the same scenario runs behind real Envoys, one
-for every sidecar and one for the client.
+meshsim's own proxy decides with the classes that the engines run; where both are wrong in the same way, only
+somebody else's proxy can show.
 
     scenario ──► refuse      what an Envoy can't do is reported by key, before anything starts
              ──► documents   bootstrap, LDS, CDS and RDS of one proxy: pure functions (resources, policy)

@@ -48,16 +48,11 @@ FIELDS = {
 }
 """Of a line: Istio's names where Istio's default format has the field."""
 
-TRY_FIELDS = {
-    **{
-        name: FIELDS[name]
-        for name in (
-            "start_time", "duration", "connected_after", "response_code", "response_flags", "upstream_host",
-            "route_name", "request_id",
-        )
-    },
-    "number": f"%REQ({ATTEMPT_COUNT.decode().upper()})%",
-}  # fmt: skip
+_SHARED = (
+    "start_time", "duration", "connected_after", "response_code", "response_flags", "upstream_host",
+    "route_name", "request_id",
+)  # fmt: skip
+TRY_FIELDS = {name: FIELDS[name] for name in _SHARED} | {"number": f"%REQ({ATTEMPT_COUNT.decode().upper()})%"}
 """Of a line of the log of tries; of concurrent ones each has the number of the last."""
 
 NOT_SENT = ("no_healthy_upstream", "upstream_reset_before_response_started{overflow}")
@@ -67,17 +62,8 @@ WALL_CLOCK_TICKS = 10**9
 """`start_time` is in ns since 1970."""
 
 
-def access_log(listener: str, file: Path, context: str) -> Json:
-    """The logger of a listener; `context` is the name of the header that says whose a call is."""
-    return _logger({"listener": listener, **FIELDS}, file, context)
-
-
-def try_log(file: Path, context: str) -> Json:
-    """The logger of a router's tries; `context` as of `access_log`."""
-    return _logger(TRY_FIELDS, file, context)
-
-
-def _logger(fields: Mapping[str, str], file: Path, context: str) -> Json:
+def logger(fields: Mapping[str, str], file: Path, context: str) -> Json:
+    """What writes lines of such fields; `context` is the name of the header that says whose a call is."""
     fields = {**fields, "x_meshsim": f"%REQ({context.upper()})%"}
     return {
         "name": "envoy.access_loggers.file",
@@ -93,11 +79,8 @@ class CallRow:
         key: of the call; 0 where the request had no header of meshsim's making.
         request_start: of the client's request that it belongs to, s; its own start where that is unknown.
         extra: whether the call exists only because of a retry.
-        caller: the service whose proxy this is, or ``client``.
-        service: the service that was called; ``""`` where no route was found.
         start, end: first byte from downstream and last byte to it, s of scenario time.
-        status: HTTP status; 0 where the caller had left.
-        flags: in Envoy's order, such as ``("URX", "UF")``.
+        status: 0 where the caller had left.
         attempts: tries that got a connection, or were refused one, as the engines count them.
         replica: the last host's id; ``""`` where there was none.
         details: why Envoy answered as it did, such as ``via_upstream``.
@@ -130,8 +113,7 @@ class TryRow:
             call was over: the engines don't count such a try.
         end: when it was over; as `sent` it is whole ms later than `launched`.
         status: what the host answered; 0 where it did not.
-        refused: whether there was no connection to be had.
-        replica: the host's id; ``""`` where it was not sent.
+        replica: ``""`` where it was not sent.
     """
 
     call: int

@@ -1,13 +1,5 @@
 """One real Envoy: started, given its upstreams, pushed to, asked for its counters, stopped.
 
-    start      the process, its listeners on free ports, its routes        (no clusters: 503 NC until then)
-    listen     waits for the listeners ──► Ports
-    connect    clusters, once it is known where everybody listens
-    push       what another scenario changes, file by file
-    take_down, bring_up      the inbound listener goes, and comes back on its port
-    settle     waits until Envoy has taken all that was written
-    stop       ends the process; its access log is complete then
-
 Only `listen`, `settle` and `stop` wait, so dozens are started, connected and pushed to side by side.
 
 Envoy dies with the thread that started it, even where that is killed: a few lines of Python before it ask the
@@ -111,7 +103,7 @@ class Envoy:
         self._settled = False
 
     def start(self) -> None:
-        """Starts the process; `listen` says when it has."""
+        """Starts the process, without clusters: until `connect` it answers 503 NC."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for stale in (ADMIN_SOCKET, CALLS, TRIES, EJECTIONS):
             (self.folder / stale).unlink(missing_ok=True)
@@ -275,7 +267,7 @@ class Envoy:
         wanted = documents(self.proxy, self.folder, ports=self._bound, addresses=self.addresses, app=self.app)
         if self._down:
             wanted["lds.json"] = [each for each in wanted["lds.json"] if each["name"] != INBOUND]
-        if self._process is not None and not self._relisten(wanted["lds.json"]):
+        if self._process is not None and _names(wanted["lds.json"]) == _names(self._written["lds.json"]):
             del wanted["lds.json"]  # the same listeners; written again they would only be rebound
         for name, resources in wanted.items():
             if self._written.get(name) == resources:
@@ -287,10 +279,6 @@ class Envoy:
             new.replace(self.folder / name)
             self._written[name] = resources
             self._settled = False
-
-    def _relisten(self, listeners: list[Json]) -> bool:
-        """Whether other listeners are wanted than there are."""
-        return {each["name"] for each in listeners} != {each["name"] for each in self._written["lds.json"]}
 
     def _has_taken_all(self) -> bool:
         """Whether the newest version of every file is in force; an Envoy that refuses one is an error."""
@@ -312,5 +300,8 @@ class Envoy:
         statuses = json.loads(self.admin("/listeners?format=json")).get("listener_statuses", [])
         for status in statuses:
             self._bound[status["name"]] = status["local_address"]["socket_address"]["port_value"]
-        wanted = {ADMIN, *(each["name"] for each in self._written["lds.json"])}
-        return {status["name"] for status in statuses} == wanted
+        return _names(statuses) == {ADMIN, *_names(self._written["lds.json"])}
+
+
+def _names(listeners: list[Json]) -> set[str]:
+    return {each["name"] for each in listeners}

@@ -69,10 +69,9 @@ def _names(scenario: Scenario) -> Iterator[str]:
 
 
 def _event(number: int, event: Event) -> Iterator[str]:
-    if event.latency_factor is not None:
-        yield f"events[{number}].latency_factor: Envoy delays no message of a link (leave the event out)"
-    if event.loss is not None:
-        yield f"events[{number}].loss: Envoy loses no message of a link (leave the event out)"
+    for key, does in (("latency_factor", "delays"), ("loss", "loses")):
+        if getattr(event, key) is not None:
+            yield f"events[{number}].{key}: Envoy {does} no message of a link (leave the event out)"
 
 
 def _policies(scenario: Scenario) -> Iterator[str]:
