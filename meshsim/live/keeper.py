@@ -99,10 +99,7 @@ class Keeper:
                 return self._warm(request)
             if "fork" in request:
                 return {"pid": self._fork(request["fork"], fds)}
-            if "run" in request:
-                return {"pid": self._run(request, fds)}
-            os.killpg(request["signal"], request["number"])
-            return {}
+            return {"pid": self._run(request, fds)}
         except OSError as error:
             what = "" if error.filename is None else f": {error.filename}"
             return {"error": f"{error.strerror}{what}"}

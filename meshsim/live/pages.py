@@ -68,8 +68,8 @@ class PageTransport(SocketTransport):
         return Outgoing(head, b"", True, b"GET", False)
 
 
-def page_proxy(clock: LiveClock, transport: PageTransport, number: int, seed: int) -> Proxy:
-    """What makes the calls of an application; its sidecar, of the same number, records them."""
+def page_proxy(clock: LiveClock, transport: SocketTransport, number: int, seed: int) -> Proxy:
+    """What makes calls that somebody else records: an application's, or those into it."""
     return Proxy(clock, Recorder(), Tracer(), transport, number, seed, Station())
 
 

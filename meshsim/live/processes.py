@@ -244,10 +244,6 @@ class Keeper:
         self._register(program, answer)
         return program
 
-    def signal(self, process: Process, number: int) -> None:
-        """Sends a signal to a process and all that it has started."""
-        self._ask({"signal": process.pid, "number": number})
-
     @contextlib.contextmanager
     def _blames(self, name: str) -> Iterator[None]:
         """Says what it is that can't be started, and why."""

@@ -259,7 +259,7 @@ def _whose(line: Line, start: float) -> tuple[int, float, bool]:
 
 def _address(text: str | None) -> Address:
     host, _, port = (text or "").rpartition(":")
-    return host, int(port or -1)
+    return host.strip("[]"), int(port or -1)  # of IPv6 it is in brackets
 
 
 def _lasted(line: Line) -> float:

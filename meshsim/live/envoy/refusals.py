@@ -123,7 +123,7 @@ def _policy(policy: Policy) -> Refused:
 
 def _durations(times: dict[str, float]) -> Refused:
     for key, seconds in times.items():
-        if not numbers.exact_duration(seconds):
+        if not numbers.whole(1000 * seconds):
             yield key, f"{MILLISECONDS}, not {units.show_duration(seconds)} (write such a duration)"
 
 
@@ -144,7 +144,7 @@ def _outlier_detection(detection: OutlierDetection) -> Refused:
     times = ("interval", "base_ejection_time", "max_ejection_time", "merge_window")
     yield from _durations({f"outlier_detection.{key}": getattr(detection, key) for key in times})
     for key in ("max_ejection_percent", "min_health_percent"):
-        if not numbers.exact_percent(getattr(detection, key)):
+        if not numbers.whole(100 * getattr(detection, key)):
             yield f"outlier_detection.{key}", "Envoy takes whole percents (write such a share)"
 
 
@@ -186,7 +186,7 @@ def _fault(fault: Fault) -> Refused:
             yield from _durations({"fault.delay.time": fault.delay.time.constant})
     for name in ("delay", "abort"):
         part = getattr(fault, name)
-        if part is not None and not numbers.exact_share(part.percent):
+        if part is not None and not numbers.whole(numbers.MILLION * part.percent):
             yield f"fault.{name}.percent", "Envoy counts in millionths (write such a share)"
 
 

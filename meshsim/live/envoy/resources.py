@@ -93,11 +93,6 @@ class Proxy:
         return [service for _, (_, service) in self._topology.edges_of(self._place)]
 
     @property
-    def has_inbound(self) -> bool:
-        """Whether callers reach its replica through it."""
-        return self._place.in_path
-
-    @property
     def program(self) -> bool:
         """Whether its replica is a program of the user's own."""
         return any(replica.deployment.live for replica in self._place.replicas)
@@ -105,7 +100,7 @@ class Proxy:
     @property
     def listeners(self) -> list[str]:
         """The names of its listeners."""
-        inbound = [INBOUND] if self.has_inbound else []
+        inbound = [INBOUND] if self._place.in_path else []
         return [*inbound, OUTBOUND, *(URL + service for service in self.upstreams)]
 
 

@@ -113,6 +113,13 @@ def test_a_try_at_a_host_that_nobody_knows_is_no_line(tmp_path: Path) -> None:
         Log(file, try_row, REPLICAS).more()
 
 
+def test_a_replica_is_known_by_an_address_of_ipv6(tmp_path: Path) -> None:
+    file = tmp_path / "tries.log"
+    file.write_text(json.dumps({**TRY, "upstream_host": "[::1]:9001"}) + "\n")
+    (found,) = Log(file, try_row, {("::1", 9001): "cart/v1/0"}).more()
+    assert found.replica == "cart/v1/0"
+
+
 def test_an_inbound_line_is_an_attempt_at_the_own_service(tmp_path: Path) -> None:
     file = tmp_path / "access.log"
     file.write_text(json.dumps({**LINE, "listener": "inbound", "route_name": "inbound"}) + "\n")
