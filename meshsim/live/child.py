@@ -19,7 +19,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import importlib
 import io
 import json
 import os
@@ -32,6 +31,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
@@ -277,13 +277,6 @@ ROLES = {
 """Where the class of each role is; only the process that plays it imports it."""
 
 
-def role_class(place: str) -> type[Role]:
-    """The class at a place such as ``meshsim.live.roles.proxy:Proxy``."""
-    module, _, name = place.partition(":")
-    found: type[Role] = getattr(importlib.import_module(module), name)
-    return found
-
-
 def main(roles: Mapping[str, str] = ROLES) -> None:
     """Lives one child's life on standard input and output."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -293,7 +286,7 @@ def main(roles: Mapping[str, str] = ROLES) -> None:
     loop = new_loop()
     asyncio.set_event_loop(loop)
     watch(loop)
-    role = role_class(roles[spec.role])(spec)
+    role = resolve_name(roles[spec.role])(spec)
     try:
         loop.run_until_complete(Child(role, channel).live())
     finally:

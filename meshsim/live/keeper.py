@@ -29,6 +29,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import NoReturn
 
 from meshsim.live import Message, child, folders
@@ -113,7 +114,7 @@ class Keeper:
     def _warm(self, request: Message) -> Message:
         """Imports and reads what all children need, before the first is born."""
         for place in request["warm"]:
-            importlib.import_module(place.partition(":")[0])
+            resolve_name(place)
         with contextlib.suppress(ImportError):
             importlib.import_module("uvloop")
         child.scenario_of(request["scenario"], request["folder"])
@@ -131,18 +132,14 @@ class Keeper:
 
     def _run(self, request: Message, fds: list[int]) -> int:
         """A program, whose output goes to the descriptor."""
+        (log,) = fds
         program = subprocess.Popen(
-            request["run"],
-            env=request["env"],
-            cwd=request["folder"],
-            stdin=subprocess.DEVNULL,
-            stdout=fds[0],
-            stderr=fds[0],
-            start_new_session=True,
+            request["run"], env=request["env"], cwd=request["folder"], stdin=subprocess.DEVNULL, stdout=log,
+            stderr=log, start_new_session=True,
             preexec_fn=_die_with_parent,  # noqa: PLW1509 - the keeper has one thread
-        )
+        )  # fmt: skip
         self.alive[program.pid] = program
-        self._logs[program.pid] = os.dup(fds[0])
+        self._logs[program.pid] = os.dup(log)
         return program.pid
 
     def _shorten_logs(self) -> None:

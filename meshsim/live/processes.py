@@ -155,19 +155,15 @@ class Keeper:
     def __init__(self) -> None:
         if not hasattr(os, "fork"):
             raise MeshsimError("a live mesh needs fork(2): run it on Linux")
-        ours, theirs = socket.socketpair()
+        self._line, theirs = socket.socketpair()
+        command = [sys.executable, "-m", "meshsim.live.keeper"]
         # The mesh's processes do little linear algebra: threads for it only keep a fork from being clean
-        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "meshsim.live.keeper"],
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                env=environment,
-                start_new_session=True,
+                command, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, env=env, start_new_session=True
             )
         allow_descriptors()  # two to a member; programs keep the shell's limit
-        self._line = ours
         self._asking = threading.Lock()
         self._answers: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._processes: dict[int, Process] = {}

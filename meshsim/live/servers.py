@@ -30,6 +30,7 @@ class Listening:
 
     def __init__(self, handler: Handler) -> None:
         self.handler = handler
+        self.limits = Limits()
         self.port = 0
         self.host = ""
         self.server: asyncio.Server | None = None
@@ -44,9 +45,8 @@ class Listening:
             family, *_, address = (await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))[0]
             self._keeping = bound(family, address)
             port = self._keeping.getsockname()[1]
-        limits = Limits()
         self.server = await loop.create_server(
-            lambda: cast(asyncio.Protocol, ServerConnection(self.handler, limits, loop)), host, port,
+            lambda: cast(asyncio.Protocol, ServerConnection(self.handler, self.limits, loop)), host, port,
             backlog=BACKLOG, reuse_address=True,
         )  # fmt: skip
         self.port = self.server.sockets[0].getsockname()[1]

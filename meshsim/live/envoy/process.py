@@ -111,13 +111,9 @@ class Envoy:
         self._write()
         with (self.folder / "stderr.log").open("wb") as errors:
             self._process = subprocess.Popen(
-                self._command(),
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=errors,
-                stderr=errors,
+                self._command(), cwd=self.folder, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
                 start_new_session=True,
-            )
+            )  # fmt: skip
 
     def listen(self) -> Ports:
         """Waits until it listens, as `settle` does; says where."""
