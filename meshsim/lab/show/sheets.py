@@ -14,7 +14,7 @@ from meshsim.measure.parts import EdgeSummary, StationSummary
 from meshsim.measure.result import at
 from meshsim.measure.summary import Summary
 from meshsim.scenario.model import CLIENT
-from meshsim.units import duration_text
+from meshsim.units import duration_text, points_text
 
 if TYPE_CHECKING:
     from meshsim.theory import Prediction, Solution
@@ -156,10 +156,13 @@ def edges(summary: Summary) -> Sheet:
 
 def failures(summary: Summary) -> Sheet:
     """Why requests failed, and what flags the calls between services got."""
-    rows: Rows = [("requests", key, count(times), explain(key)) for key, times in summary.failures.items()]
     between = {name: edge for name, edge in summary.edges.items() if not name.startswith(f"{CLIENT} -> ")}
-    for name, edge in between.items():
-        rows += [(name, key, count(times), explain(key)) for key, times in edge.flags.items()]
+    found = {"requests": summary.failures, **{name: edge.flags for name, edge in between.items()}}
+    rows: Rows = [
+        (name, key, count(times), explain(key))
+        for name, counts in found.items()
+        for key, times in counts.items()
+    ]
     return Sheet("failures and flags", ("where", "flag or status", "times", "meaning"), rows, words=(1, 3))
 
 
@@ -200,13 +203,19 @@ def theory(solution: Solution, formulas: Sequence[str]) -> Sheet:
 
 
 def of_metric(metric: str) -> Callable[[float | None], str]:
-    """How numbers of a metric are shown, by its path in the summary."""
-    last = metric.rpartition(".")[2]
-    if last.endswith(("ratio", "share", "utilisation")):
+    """How numbers of a metric are shown, by its path in the summary; objectives are shares or latencies."""
+    last, objective = metric.rpartition(".")[2], metric.startswith("objectives.")
+    if last.endswith(("ratio", "share", "utilisation")) or (objective and last == "success"):
         return share
-    if ".latency." in f".{metric}" or ".ok_latency." in f".{metric}" or last == "wait_mean":
+    if objective or last == "wait_mean" or {"latency", "ok_latency"} & set(metric.split(".")):
         return time
     return rate if last in ("rate", "goodput", "throughput") else number
+
+
+def of_difference(metric: str) -> Callable[[float], str]:
+    """How differences of a metric are shown: those of shares in percentage points."""
+    show = of_metric(metric)
+    return points_text if show is share else show
 
 
 def line(kind: str, name: str, *said: str) -> str:
