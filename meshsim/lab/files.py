@@ -123,14 +123,10 @@ def named_writers(scenario: Scenario) -> dict[str, Writer]:
 
 
 def parquet_writer(table: Table, metadata: Mapping[str, str] | None = None) -> Writer:
-    """Writer of a Parquet file of columns, with metadata; NaN becomes null."""
+    """Of a Parquet file of columns, with metadata; NaN becomes null."""
+    import pyarrow.parquet as pq  # noqa: PLC0415 - slow to import
 
-    def write_table(out: BinaryIO) -> None:
-        import pyarrow.parquet as pq  # noqa: PLC0415 - slow to import
-
-        pq.write_table(_arrow(table, metadata), out, compression="zstd")
-
-    return write_table
+    return lambda out: pq.write_table(_arrow(table, metadata), out, compression="zstd")
 
 
 def csv_header(columns: Iterable[str]) -> bytes:
@@ -140,13 +136,9 @@ def csv_header(columns: Iterable[str]) -> bytes:
 
 def csv_writer(table: Table) -> Writer:
     """Of a CSV file with every digit: numbers read back as the same; NaN becomes an empty cell."""
+    import pyarrow.csv as pc  # noqa: PLC0415 - slow to import
 
-    def write_table(out: BinaryIO) -> None:
-        import pyarrow.csv as pc  # noqa: PLC0415 - slow to import
-
-        pc.write_csv(_arrow(table), out)
-
-    return write_table
+    return lambda out: pc.write_csv(_arrow(table), out)
 
 
 def _arrow(table: Table, metadata: Mapping[str, str] | None = None) -> Any:
@@ -154,23 +146,22 @@ def _arrow(table: Table, metadata: Mapping[str, str] | None = None) -> Any:
 
     columns = []
     for column in table.values():
-        kind, buffers = _buffers(column, pa)
-        columns.append(pa.Array.from_buffers(kind, len(column), buffers))
+        kind, *buffers = _buffers(column, pa)
+        parts = [None if part is None else pa.py_buffer(part) for part in buffers]
+        columns.append(pa.Array.from_buffers(kind, len(column), parts))
     return pa.Table.from_arrays(columns, list(table), metadata=metadata)
 
 
-def _buffers(column: Any, pa: Any) -> tuple[Any, list[Any]]:
+def _buffers(column: Any, pa: Any) -> tuple[Any, *tuple[bytes | None, ...]]:
     """A column as Arrow lays it out: its type, and its buffers, the first of which says what is not null.
 
     NOTE: made by hand, since `pyarrow.array` imports pandas (0.4 s) to look at what it is given.
     """
     if column.dtype == np.float64:
-        known = np.packbits(~np.isnan(column), bitorder="little")
-        return pa.float64(), [pa.py_buffer(known.tobytes()), pa.py_buffer(column.tobytes())]
+        return pa.float64(), np.packbits(~np.isnan(column), bitorder="little").tobytes(), column.tobytes()
     if column.dtype == np.int64:
-        return pa.int64(), [None, pa.py_buffer(column.tobytes())]
+        return pa.int64(), None, column.tobytes()
     if column.dtype == np.bool_:
-        return pa.bool_(), [None, pa.py_buffer(np.packbits(column, bitorder="little").tobytes())]
+        return pa.bool_(), None, np.packbits(column, bitorder="little").tobytes()
     words = [str(word).encode() for word in column]
-    offsets = np.cumsum([0, *map(len, words)], dtype=np.int32)
-    return pa.string(), [None, pa.py_buffer(offsets.tobytes()), pa.py_buffer(b"".join(words))]
+    return pa.string(), None, np.cumsum([0, *map(len, words)], dtype=np.int32).tobytes(), b"".join(words)

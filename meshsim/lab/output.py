@@ -70,14 +70,13 @@ class Output:
 
     def pictures(self, **pictures: Picture | None) -> Written:
         """The files of pictures, each by its name without an ending; None where there is none this time."""
-        found: Written = {}
-        for name, picture in pictures.items():
-            for form in FORMATS:
-                if picture is not None and form in self.formats:
-                    found[f"{name}.{form}"] = files.bytes_writer(picture.file(form, self.dpi))
-                else:
-                    found[f"{name}.{form}"] = files.Stale(PICTURE_MARK)
-        return found
+        return {
+            f"{name}.{form}": files.Stale(PICTURE_MARK)
+            if picture is None or form not in self.formats
+            else files.bytes_writer(picture.file(form, self.dpi))
+            for name, picture in pictures.items()
+            for form in FORMATS
+        }
 
 
 def output(options: OutputOptions, *, saved: bool = True) -> Output:

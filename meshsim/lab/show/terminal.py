@@ -287,27 +287,23 @@ class Stages:
     def __init__(self, err: Console) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
         self._err = err
-        self._bar = Progress(*columns, console=err, transient=True) if err.is_terminal else None
-        self._task = self._bar.add_task("") if self._bar is not None else None
+        self._bar = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+        self._task = self._bar.add_task("")
         self._last: Stage | None = None
 
     def __call__(self, stage: Stage, now: float) -> None:
-        begins, self._last = stage != self._last, stage
-        words = f"{stage.scenario}: {stage.doing}"
-        if self._bar is None or self._task is None:
-            if begins:
-                self._err.print(f"{escape(words)} ({stage.total:g} s)")
-            return
-        if begins:
-            self._bar.reset(self._task, total=stage.total, description=escape(words))
+        if stage != self._last:
+            self._last, words = stage, escape(f"{stage.scenario}: {stage.doing}")
+            if self._bar.disable:
+                self._err.print(f"{words} ({stage.total:g} s)")
+            self._bar.reset(self._task, total=stage.total, description=words)
             self._bar.start()
         self._bar.update(self._task, completed=now)
 
     def hide(self) -> None:
         """Takes the bar away until the next stage, so that something can be printed."""
         self._last = None
-        if self._bar is not None:
-            self._bar.stop()
+        self._bar.stop()
 
 
 @contextmanager
