@@ -178,13 +178,11 @@ def replicas(part: results.LeastReplicas) -> list[str]:
         lines.append(f"No single replica can be taken away for sure; of {unclear} it is inconclusive.")
     elif part.removals:
         lines.append("No single replica can be taken away.")
-    if part.exact:
-        lines.append(
-            f"Combinations above the lower bounds that cost less: {part.cheaper_tried};"
-            " all were tried, and none meets for sure."
-            if part.cheaper_tried
-            else "No combination above the lower bounds costs less."
-        )
+    if part.exact and part.cheaper_tried:
+        less = f"Combinations above the lower bounds that cost less: {part.cheaper_tried}"
+        lines.append(f"{less}; all were tried, and none meets for sure.")
+    elif part.exact:
+        lines.append("No combination above the lower bounds costs less.")
     return [*lines, *part.notes]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html as markup
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -124,8 +124,8 @@ def _without_zeros(sheet: Sheet, column: str) -> Sheet:
     place = sheet.columns.index(column)
     if any(row[place] != "0" for row in sheet.rows):
         return sheet
-    rows = [row[:place] + row[place + 1 :] for row in sheet.rows]
-    return replace(sheet, columns=sheet.columns[:place] + sheet.columns[place + 1 :], rows=rows)
+    columns, *rows = (row[:place] + row[place + 1 :] for row in (sheet.columns, *sheet.rows))
+    return replace(sheet, columns=columns, rows=rows)
 
 
 def _station(part: StationSummary) -> tuple[str, ...]:
@@ -242,10 +242,10 @@ def run_line(kind: str, summary: Summary) -> str:
 
 def html(sheet: Sheet, notes: Sequence[str]) -> str:
     """A sheet as an HTML table with notes below."""
-    head = "".join(f"<th>{markup.escape(column)}</th>" for column in sheet.columns)
-    body = "".join(
-        f"<tr>{''.join(f'<td>{markup.escape(cell)}</td>' for cell in row)}</tr>" for row in sheet.rows
-    )
-    below = "".join(f"<p>{markup.escape(note)}</p>" for note in notes)
-    title = f"<caption>{markup.escape(sheet.title)}</caption>"
-    return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{below}"
+
+    def each(tag: str, texts: Iterable[str]) -> str:
+        return "".join(f"<{tag}>{markup.escape(text)}</{tag}>" for text in texts)
+
+    body = "".join(f"<tr>{each('td', row)}</tr>" for row in sheet.rows)
+    head = f"{each('caption', [sheet.title])}<thead><tr>{each('th', sheet.columns)}</tr></thead>"
+    return f"<table>{head}<tbody>{body}</tbody></table>{each('p', notes)}"

@@ -118,15 +118,13 @@ def _idle(service: Service, pause: float) -> Service:
 
 def _at_rest(deployment: D, given: set[str], pause: float) -> D:
     """A deployment whose given fields are changed so that it takes no time but the pause, at the very end."""
-    rest: tuple[Stage, ...] = ()
-    if pause:
-        rest = ((_made(SleepStep, sleep=_made(ConstantTime, constant=pause)),),)
+    sleep = _made(SleepStep, sleep=_made(ConstantTime, constant=pause))
     quick: dict[str, Any] = {
         "time": ZERO,
         "errors": 0.0,
         "workers": UNLIMITED,
         "queue": UNLIMITED,
-        "script": (*(_awake(stage) for stage in deployment.script), *rest),
+        "script": (*map(_awake, deployment.script), *([(sleep,)] if pause else [])),
     }
     return deployment.model_copy(update={name: value for name, value in quick.items() if name in given})
 
@@ -275,7 +273,7 @@ def described(found: Overheads) -> dict[str, Overhead]:
     """The overheads by edge in a few numbers, s."""
     return {
         f"{caller} -> {service}": Overhead(
-            len(own), float(own.mean()), float(np.quantile(own, 0.5)), float(np.quantile(own, 0.99))
+            len(own), float(own.mean()), *np.quantile(own, (0.5, 0.99)).tolist()
         )
         for (caller, service), own in found.items()
     }

@@ -25,11 +25,8 @@ PASS, FAIL, NOISY = "pass", "fail", "noisy"
 CONFIDENCE = 0.95
 TAIL, USUAL, COUNTED = 0.05, 0.03, 0.01
 ASKED = {
-    "latency.mean": USUAL,
-    "latency.p50": USUAL,
-    "latency.p90": USUAL,
-    "latency.p95": TAIL,
-    "latency.p99": TAIL,
+    **dict.fromkeys(("latency.mean", "latency.p50", "latency.p90"), USUAL),
+    **dict.fromkeys(("latency.p95", "latency.p99"), TAIL),
 }
 """How close a latency must be, as a share of the simulated one; all else `COUNTED`, or its interval."""
 NEVER = "requests.unfinished"
@@ -59,14 +56,15 @@ def metrics(
     runs that share with the first what the live one shares with it, `intervals` of runs with other seeds;
     `busy` is as `Metric` has it, empty where the machine was quiet.
     """
-    known = {metric: (statistic.whole, live[metric].whole) for metric, statistic in simulated.items()}
-    shared = {metric: (one, other) for metric, (one, other) in known.items() if None not in (one, other)}
+    shared = {
+        metric: (own, its)
+        for metric, statistic in simulated.items()
+        if (own := statistic.whole) is not None and (its := live[metric].whole) is not None
+    }
     confidence = 1.0 - (1.0 - CONFIDENCE) / max(len(shared), 1)
     found = []
     for metric, (own, its) in shared.items():
         between = gap(simulated[metric], live[metric], confidence)
-        assert own is not None
-        assert its is not None
         assert between is not None
         chance = between.half_width if math.isfinite(between.half_width) else abs(own)
         step = max(simulated[metric].step, live[metric].step)

@@ -109,11 +109,10 @@ class Stages:
         return done
 
     def _simulated(self, simulate: Engine, model: Scenario, number: int) -> Records:
-        total = model.duration * self.replications
-        reported = self._report("simulating", total)  # equal stages are one
-        behind = number * model.duration
+        lasts = model.duration
+        reported = self._report("simulating", lasts * self.replications)  # equal stages are one
         records = simulate(
-            model, model.seed + number, progress=lambda now: reported(behind + min(now, model.duration))
+            model, model.seed + number, progress=lambda now: reported(number * lasts + min(now, lasts))
         )
         self.stop.check()
         assert isinstance(records, Records)
@@ -126,10 +125,8 @@ class Stages:
             return {}
         records = simulate(self.scenario, self.scenario.seed)
         assert isinstance(records, Records)
-        sent = [int((records.requests.load == load).sum()) for load in loads]
-        return {
-            load: count / self.scenario.duration for load, count in zip(loads, sent, strict=True) if count
-        }
+        sent = {load: int((records.requests.load == load).sum()) for load in loads}
+        return {load: count / self.scenario.duration for load, count in sent.items() if count}
 
     def _report(self, doing: str, total: float) -> Progress:
         """What a run reports to: passes it on, and lets Ctrl-C take effect."""
