@@ -17,8 +17,9 @@ def goal(
 ) -> Goal | None:
     """What to stop at, if asked for (see `meshsim.lab.run.run`); MeshsimError if it can't be used."""
     if until is not None:
-        looked_at = metrics.check(metric or metrics.USUAL, metrics_of(scenario))
-        return Goal.of(until, looked_at, replications, at_most)
+        return Goal.of(
+            until, metrics.check(metric or metrics.USUAL, metrics_of(scenario)), replications, at_most
+        )
     if metric is not None:
         raise MeshsimError(f"--metric {metric} is what --until looks at; add --until 1%")
     refuse_limit(at_most)
@@ -45,14 +46,19 @@ def grow(
         metrics.refuse_unsupported(goal.metric, summarise(records[-1:], scenario))
     look = None
     while len(records) >= 2:
-        found = summarise(records, scenario).ci.get(goal.metric)
-        if found is None:
-            missing = "does not exist in every replication, so it has no interval"
-            raise MeshsimError(f"{goal.metric} {missing}; choose another metric")
-        look = goal.look(found, found.mean)
+        look = _look(goal, scenario, records)
         if looked is not None:
             looked(look)
         if cut_short or look.to == len(records):
             break
         cut_short = more(look.to)
     return look, cut_short
+
+
+def _look(goal: Goal, scenario: Scenario, records: list[Measurements]) -> Look:
+    found = summarise(records, scenario).ci.get(goal.metric)
+    if found is None:
+        raise MeshsimError(
+            f"{goal.metric} does not exist in every replication, so it has no interval; choose another metric"
+        )
+    return goal.look(found, found.mean)

@@ -16,15 +16,14 @@ import numpy as np
 from meshsim.errors import MeshsimError
 from meshsim.lab.jobs.interrupt import orderly
 from meshsim.measure.table import Table
-from meshsim.scenario import config
-from meshsim.scenario.model import Scenario
 
 RUN, PAIR = ("scenario.yaml",), ("a.yaml", "b.yaml")
 RESULTS = {**dict.fromkeys(RUN, "summary.json"), **dict.fromkeys(PAIR, "compare.json")}
 """What results hold of a scenario, and the file beside it that shows that they are results."""
 
 Writer = Callable[[BinaryIO], object]
-"""Writes one file's content."""
+Content = str | bytes | Writer
+"""Of a file, or what writes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +62,18 @@ def prepare(folder: str | Path, option: str = "--out", *, scenarios: Iterable[st
 
 
 @orderly()
-def write(folder: Path, files: Mapping[str, Writer | Stale]) -> list[Path]:
+def write(folder: Path, files: Mapping[str, Content | Stale]) -> list[Path]:
     """Saves files by name, all or none: under temporary names first, put in place when every one is whole."""
-    writers = {name: content for name, content in files.items() if not isinstance(content, Stale)}
-    parts = {folder / name: folder / f".{name}.{os.getpid()}.part" for name in writers}
+    contents = {name: content for name, content in files.items() if not isinstance(content, Stale)}
+    parts = {folder / name: folder / f".{name}.{os.getpid()}.part" for name in contents}
     target = folder
     try:
-        for target, writer in zip(parts, writers.values(), strict=True):
+        for target, content in zip(parts, contents.values(), strict=True):
             with parts[target].open("wb") as out:
-                writer(out)
+                if callable(content):
+                    content(out)
+                else:
+                    out.write(content.encode() if isinstance(content, str) else content)
         for target in parts:
             if target.is_dir():
                 raise IsADirectoryError(EISDIR, "there is a folder of that name")
@@ -101,25 +103,9 @@ def reason(error: OSError | ValueError) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
-def bytes_writer(content: bytes) -> Writer:
-    """Of a file whose content is known."""
-    return lambda out: out.write(content)
-
-
-def json_writer(content: object) -> Writer:
+def json_text(content: object) -> str:
     """Of a JSON file; numbers that are not finite would be no JSON, so they are refused."""
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    return bytes_writer(text.encode())
-
-
-def text_writer(content: str) -> Writer:
-    """Of a text file."""
-    return bytes_writer(content.encode())
-
-
-def named_writers(scenario: Scenario) -> dict[str, Writer]:
-    """Of the files that the scenario's text names, for beside it."""
-    return {name: text_writer(content) for name, content in config.files(scenario).items()}
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def parquet_writer(table: Table, metadata: Mapping[str, str] | None = None) -> Writer:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FORMATS = ("png", "svg", "pdf")
 DPI, DPI_LEAST, DPI_MOST = 100, 20, 600
 
-Written = dict[str, files.Writer | files.Stale]
+Written = dict[str, files.Content | files.Stale]
 """Files by name."""
 PARQUET = b"PAR1"
 """What Parquet files begin with."""
@@ -73,7 +73,7 @@ class Output:
         return {
             f"{name}.{form}": files.Stale(PICTURE_MARK)
             if picture is None or form not in self.formats
-            else files.bytes_writer(picture.file(form, self.dpi))
+            else picture.file(form, self.dpi)
             for name, picture in pictures.items()
             for form in FORMATS
         }

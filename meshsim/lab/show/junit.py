@@ -95,4 +95,4 @@ def _foreign(path: Path) -> bool:
 def write(file: str | Path, suites: Sequence[Suite]) -> Path:
     """Saves verdicts into a file; MeshsimError if that fails."""
     path = Path(file)
-    return files.write(path.parent, {path.name: files.bytes_writer(document(suites))})[0]
+    return files.write(path.parent, {path.name: document(suites)})[0]

@@ -193,10 +193,11 @@ def _formula(prediction: Prediction) -> str:
     return f"{prediction.formula} [{prediction.source}]"
 
 
-def theory(solution: Solution, formulas: Sequence[str]) -> Sheet:
+def theory(solution: Solution) -> Sheet:
     """One row a prediction, with the number (from 1) of its formula."""
+    numbers = {formula: str(number) for number, formula in enumerate(formulas(solution), 1)}
     rows: Rows = [
-        (each.metric, of_metric(each.metric)(each.value), each.kind, str(formulas.index(_formula(each)) + 1))
+        (each.metric, of_metric(each.metric)(each.value), each.kind, numbers[_formula(each)])
         for each in solution.predictions
     ]
     return Sheet(f"{solution.scenario or 'scenario'}: theory", ("", "value", "", "by"), rows, words=(2,))

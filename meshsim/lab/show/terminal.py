@@ -174,13 +174,6 @@ def show_validation(out: Console, numbers: ValidationNumbers, written: list[Path
     show_written(out, written)
 
 
-def show_validations(out: Console, every: Sequence[ValidationNumbers]) -> None:
-    """Prints several validations, a row each."""
-    from meshsim.lab.show import validate as validated  # noqa: PLC0415
-
-    show(out, validated.table(every))
-
-
 def show_written(out: Console, written: list[Path]) -> None:
     """Prints which files there are now, if there are any."""
     if written:
@@ -189,9 +182,8 @@ def show_written(out: Console, written: list[Path]) -> None:
 
 def show_theory(out: Console, solution: Solution) -> None:
     """Prints what theory says of a scenario, and why it does not say more."""
-    formulas = sheets.formulas(solution)
-    show(out, sheets.theory(solution, formulas))
-    for number, formula in enumerate(formulas, 1):
+    show(out, sheets.theory(solution))
+    for number, formula in enumerate(sheets.formulas(solution), 1):
         out.print(f"{number:>3}  {escape(formula)}")
     if not solution.predictions:
         out.print("No formula fits this scenario; simulate it.")

@@ -81,19 +81,11 @@ class Stages:
         loads = [index for index, load in enumerate(real.load) if load.users is None]
         pairs = agreement(runs[0], records_of(seen.run), loads, window.start, window.end)
         numbers = validated(
-            simulation=simulation,
-            live=seen.run,
-            proxy=self.proxy,
-            paired=pairs.numbers,
+            simulation=simulation, live=seen.run, proxy=self.proxy, window=window, beside=beside,
+            paired=pairs.numbers, overheads=calibration.described(overheads), evidence=evidence, noise=noise,
             intervals=SeedVariation.of(runs, window).intervals(CONFIDENCE),
-            variation=SeedVariation.of(alike, window),
-            overheads=calibration.described(overheads),
-            evidence=evidence,
-            noise=noise,
-            busy=SeedVariation.of(late, window).ranges(),
-            window=window,
-            beside=beside,
-        )
+            variation=SeedVariation.of(alike, window), busy=SeedVariation.of(late, window).ranges(),
+        )  # fmt: skip
         return Validation(real, simulation, seen.run, pairs, numbers)
 
     def _settled(self, simulate: Engine) -> Scenario:
