@@ -37,14 +37,9 @@ class Digest:
 
     def as_dict(self) -> dict[str, Any]:
         """As plain values."""
+        counts = {"point": self.point, "replications": self.replications, "unstable": self.unstable}
         services = plain(self.numbers)
-        return {
-            "point": self.point,
-            "replications": self.replications,
-            "unstable": self.unstable,
-            "client": services.pop(CLIENT),
-            "services": services,
-        }
+        return {**counts, "client": services.pop(CLIENT), "services": services}
 
 
 def digests(table: Table) -> list[Digest]:

@@ -42,6 +42,7 @@ def prepare(folder: str | Path, option: str = "--out", *, scenarios: Iterable[st
     """
     path = Path(folder)
     test = path / f".meshsim-{os.getpid()}.part"
+    remedy = f"choose another folder with {option}"
     try:
         path.mkdir(parents=True, exist_ok=True)
         try:
@@ -49,15 +50,10 @@ def prepare(folder: str | Path, option: str = "--out", *, scenarios: Iterable[st
         finally:
             test.unlink(missing_ok=True)
     except (OSError, ValueError) as error:
-        raise MeshsimError(
-            f"can't write to {path}: {reason(error)}; choose another folder with {option}"
-        ) from error
+        raise MeshsimError(f"can't write to {path}: {reason(error)}; {remedy}") from error
     for name in scenarios:
         if (path / name).is_file() and not (path / RESULTS[name]).exists():
-            raise MeshsimError(
-                f"{path / name} is no earlier result and would be overwritten;"
-                f" choose another folder with {option}"
-            )
+            raise MeshsimError(f"{path / name} is no earlier result and would be overwritten; {remedy}")
     return path
 
 

@@ -15,10 +15,8 @@ from meshsim.scenario.topology import Topology
 
 ROW_BYTES = 200
 """Of a request, a call or an attempt: 150 as measured, with results; more when tables have just doubled."""
-
 HOST_BYTES = 250
 """Of a replica as one replica of a caller knows it: 200 as measured, with all gauges at rest."""
-
 PROCESS_BYTES = 8e6
 """Of a live replica's process, as measured, besides what all of them share; and of the proxy beside it:"""
 PROXY_BYTES = {"meshsim": 9e6, "envoy": 15e6}

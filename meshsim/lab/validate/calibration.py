@@ -50,15 +50,13 @@ LEAST = 20
 """Calls that an edge needs for numbers of its own."""
 VALUES = 200
 """Of an edge's overhead in the model; each is the mean of as many calls."""
-
 SHUFFLE = 0
 """The only thing that is drawn with keys of a deal."""
+CHOOSING = ("balance", "split")
+"""Policies that only say where a request goes."""
 
 D = TypeVar("D", bound=Deployment)
 M = TypeVar("M", bound=BaseModel)
-
-CHOOSING = ("balance", "split")
-"""Policies that only say where a request goes."""
 
 
 # ---- the run ----------------------------------------------------------------------------------------
