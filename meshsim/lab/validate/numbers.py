@@ -53,10 +53,6 @@ def validated(
         busy=busy,
     )  # fmt: skip
     proxies = [] if beside is None else _proxies(beside, live, variation, window, busy)
-    contrasts = [
-        ProxyContrast(each.metric, each.simulation, each.live, each.difference, each.allowed, each.ok)
-        for each in proxies
-    ]
     verdict, reasons = judge(
         found,
         [*noise, *_disturbed(beside)],
@@ -78,7 +74,7 @@ def validated(
         overhead=overheads,
         machine=evidence,
         theory=[Predicted(each.metric, each.value, each.kind) for each in solution.predictions],
-        proxies=None if beside is None else contrasts,
+        proxies=None if beside is None else [_contrast(each) for each in proxies],
         notes=[
             *_notes(scenario, simulation, live, one),
             *vague(found),
@@ -108,6 +104,10 @@ def _proxies(
     return metrics(
         own, other, strict=False, variation=variation, theory={}, intervals={}, busy=_either(beside, busy)
     )
+
+
+def _contrast(each: Metric) -> ProxyContrast:
+    return ProxyContrast(each.metric, each.simulation, each.live, each.difference, each.allowed, each.ok)
 
 
 def _either(beside: Validation, busy: Ranges) -> Ranges:
