@@ -62,11 +62,7 @@ class Difference(Result):
 
 
 def difference(metric: str, a: Sequence[float], b: Sequence[float], family: int = 1) -> Difference:
-    """Compares (n,) paired values, at least 2, as one of a `family` of so many metrics (Bonferroni).
-
-    Raises:
-        ValueError: fewer than two pairs, or lengths that differ.
-    """
+    """Compares (n,) paired values, at least 2 (ValueError), of one of a `family` of metrics (Bonferroni)."""
     change = changes(a, b)
     own, spread = interval(change, CONFIDENCE), statistics.variance(change)
     alone = statistics.variance(a) + statistics.variance(b)
@@ -110,10 +106,7 @@ def unpaired_replications(a: Sequence[float], b: Sequence[float], half_width: fl
     """How many replications of each would give an interval as narrow if A and B had seeds of their own.
 
     The least m with t(f) · sqrt((Var(A) + Var(B)) / m) at most `half_width`; Welch's degrees of freedom for m
-    of each are f = (m - 1) · (Var(A) + Var(B))² / (Var(A)² + Var(B)²).
-
-    Returns:
-        At least 2; None if no number would do.
+    of each are f = (m - 1) · (Var(A) + Var(B))² / (Var(A)² + Var(B)²). At least 2; None: no number would do.
     """
     of_a, of_b = statistics.variance(a), statistics.variance(b)
     alone = of_a + of_b

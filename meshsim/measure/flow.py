@@ -73,11 +73,9 @@ class BinnedFlow:
     present: Floats
 
     def joined(self, starts: Ints, width: Floats) -> BinnedFlow:
-        """The same in wider bins.
+        """The same in wider bins, of which each begins with a bin of these, the first with 0.
 
-        Args:
-            starts: (wide bins,) the bin with which each of them begins, the first with 0.
-            width: (bins,) of the bins so far, s.
+        `starts` are their (wide bins,) numbers, `width` has the (bins,) widths so far, s.
         """
         bins, wide = len(width), added(width, starts)
         place = np.searchsorted(starts, np.arange(bins), side="right") - 1
@@ -98,3 +96,12 @@ def added(amounts: NDArray[Any], starts: Ints, bins: int | None = None) -> NDArr
     """Amounts by bins added up to wider bins, along the last axis; cells are cut into `bins` first."""
     cut = amounts if bins is None else amounts.reshape(-1, bins)
     return np.asarray(np.add.reduceat(cut, starts, axis=-1))
+
+
+def fitted(table: NDArray[Any], bins: int) -> NDArray[Any]:
+    """(members, some bins) as (members, `bins`): those beyond are added to the last."""
+    result = np.zeros((len(table), bins), table.dtype)
+    known = min(bins, table.shape[1])
+    result[:, :known] = table[:, :known]
+    result[:, -1] += table[:, bins:].sum(axis=1)
+    return result

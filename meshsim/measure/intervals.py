@@ -37,11 +37,7 @@ class Interval(Result):
 
 
 def interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
-    """The t interval of a mean of one value per replication.
-
-    Raises:
-        ValueError: fewer than two values, or a confidence outside 0-1.
-    """
+    """The t interval of a mean of one value per replication, at least two (ValueError)."""
     count = len(values)
     if count < 2:
         raise ValueError("an interval needs at least two replications")
@@ -55,15 +51,10 @@ def t_quantile(probability: float, freedom: int) -> float:
     """The value that Student's t stays below with this probability, to about 12 digits.
 
     Inverts the distribution by bisection over the angle whose tangent is t / sqrt(freedom), which maps the
-    infinite range to a finite one.
-
-    Raises:
-        ValueError: a probability not between 0 and 1, or degrees of freedom below 1.
+    infinite range to a finite one. ValueError: a probability not between 0 and 1, or `freedom` below 1.
     """
     if not 0.0 < probability < 1.0 or freedom < 1:
-        raise ValueError(
-            "a t quantile needs a probability between 0 and 1 and at least one degree of freedom"
-        )
+        raise ValueError("a t quantile needs a probability between 0 and 1, and a degree of freedom")
     if probability < 0.5:
         return -t_quantile(1.0 - probability, freedom)
     if freedom > MANY:
@@ -81,16 +72,10 @@ def t_quantile(probability: float, freedom: int) -> float:
 def replications_for(
     half_width: float, deviation: float, freedom: Callable[[int], int], confidence: float = 0.95
 ) -> int | None:
-    """The least number of replications whose t interval would be this narrow, were their spread the same.
+    """The least number of replications whose t interval would be this narrow: at least 2; None above `MOST`.
 
-    Args:
-        half_width: wanted, at least 0.
-        deviation: of what is averaged, such as the sample's standard deviation so far.
-        freedom: degrees of freedom by the number of replications, growing with it.
-        confidence: 0-1, both excluded.
-
-    Returns:
-        At least 2; None above `MOST`.
+    `deviation` is of what is averaged, such as the sample's standard deviation so far; `freedom` gives the
+    degrees of freedom by the number of replications, and grows with it.
     """
 
     def narrow(count: int) -> bool:

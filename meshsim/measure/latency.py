@@ -218,14 +218,9 @@ def inflation(values: Floats) -> float:
 def grouped_quantiles(
     values: Floats, groups: Ints, count: int, quantiles: Sequence[float], times: Ints | None = None
 ) -> Floats:
-    """(q, count) quantiles of each of many groups at once; NaN for a group without values.
+    """(q, count) quantiles, 0-1, of each of so many groups at once; NaN for a group without values.
 
-    Args:
-        values: (n,) numbers.
-        groups: (n,) the group of each, 0 to `count` - 1.
-        count: of groups.
-        quantiles: (q,) between 0 and 1.
-        times: (n,) how often each number counts; None for once.
+    `groups` has the group of each of (n,) values, `times` how often each counts; None for once.
     """
     order = np.lexsort((values, groups))
     ordered = values[order]
@@ -234,7 +229,6 @@ def grouped_quantiles(
     upto = None if times is None else np.cumsum(times[order])
 
     def ranked(rank: Ints) -> Floats:
-        """The numbers at places of the sorted ones, each counted as often as it counts."""
         return ordered[rank if upto is None else np.searchsorted(upto, rank, side="right")]
 
     result = np.full((len(quantiles), count), np.nan)

@@ -48,16 +48,11 @@ class Measurements(ABC):
         """What is measured."""
 
     @abstractmethod
-    def client_flow(self, edges: Floats) -> BinnedFlow:
-        """The client's requests and all attempts, in bins between `edges`, s; the last has all the rest."""
+    def flows(self, edges: Floats) -> tuple[BinnedFlow, BinnedFlow, BinnedFlow]:
+        """What passes in bins between `edges`, s: the client, each service, each edge; the last has the rest.
 
-    @abstractmethod
-    def services_flow(self, services: list[str], edges: Floats) -> BinnedFlow:
-        """The attempts at each service, likewise."""
-
-    @abstractmethod
-    def edges_flow(self, edges: Floats) -> BinnedFlow:
-        """The calls and attempts of each edge, likewise."""
+        At the client these are its requests and all attempts, at a service the attempts that arrive.
+        """
 
     @abstractmethod
     def in_flight(self, window: Window) -> Floats:
@@ -70,6 +65,11 @@ class Measurements(ABC):
     @abstractmethod
     def visited(self, service: str, window: Window) -> tuple[int, int]:
         """How many attempts arrived at a service, and how many ended there, within a window, by the clock."""
+
+    @property
+    def service_names(self) -> list[str]:
+        """In order of the scenario."""
+        return list(dict.fromkeys(service for service, _, _ in self.replicas))
 
     def members(self, service: str) -> list[int]:
         """The indices of a service's replicas."""

@@ -35,9 +35,7 @@ def median(values: Sequence[float], confidence: float = 0.95) -> Median:
     """The median with the narrowest interval of order statistics that is at least this sure.
 
     Fewer than 6 values never reach 95 %: then the interval is their whole range, and says how sure that is.
-
-    Raises:
-        ValueError: no values.
+    ValueError without values.
     """
     if not values:
         raise ValueError("a median needs at least one value")

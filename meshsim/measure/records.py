@@ -118,27 +118,24 @@ class Records(Measurements):
             ),
         )
 
-    def client_flow(self, edges: Floats) -> BinnedFlow:
-        rows, tries = self.requests, self.attempts
-        requests = _Intervals(np.zeros(len(rows.start), np.int64), rows.start, rows.end, rows.status)
+    def flows(self, edges: Floats) -> tuple[BinnedFlow, BinnedFlow, BinnedFlow]:
+        rows, calls, tries, names = self.requests, self.calls, self.attempts, self.service_names
+        requests = _Stays(np.zeros(len(rows.start), np.int64), rows.start, rows.end, rows.status)
         sent = _Sent(np.zeros(len(tries.sent), np.int64), tries.sent, tries.kind, tries.extra)
-        return _binned(_Cells(1, edges), requests, sent)
-
-    def services_flow(self, services: list[str], edges: Floats) -> BinnedFlow:
-        rows = self.attempts
-        here = ~np.isnan(rows.arrived)
-        service_of = np.array([services.index(service) for service, _, _ in self.replicas], np.int64)
-        service, arrived = service_of[rows.replica[here]], rows.arrived[here]
-        visits = _Intervals(service, arrived, rows.answered[here], rows.status[here])
-        return _binned(
-            _Cells(len(services), edges), visits, _Sent(service, arrived, rows.kind[here], rows.extra[here])
+        service_of = np.array([names.index(service) for service, _, _ in self.replicas], np.int64)
+        here = ~np.isnan(tries.arrived)
+        service, arrived = service_of[tries.replica[here]], tries.arrived[here]
+        visits = _Stays(service, arrived, tries.answered[here], tries.status[here])
+        return (
+            _binned(1, edges, requests, sent),
+            _binned(len(names), edges, visits, _Sent(service, arrived, tries.kind[here], tries.extra[here])),
+            _binned(
+                len(self.edges),
+                edges,
+                _Stays(calls.edge, calls.start, calls.end, calls.status),
+                sent._replace(member=tries.edge),
+            ),
         )
-
-    def edges_flow(self, edges: Floats) -> BinnedFlow:
-        rows, tries = self.calls, self.attempts
-        calls = _Intervals(rows.edge, rows.start, rows.end, rows.status)
-        sent = _Sent(tries.edge, tries.sent, tries.kind, tries.extra)
-        return _binned(_Cells(len(self.edges), edges), calls, sent)
 
     def in_flight(self, window: Window) -> Floats:
         return occupancy(self.requests.start, self.requests.end, np.linspace(window.start, window.end, 5))
@@ -209,8 +206,8 @@ def _tally(reasons: Words) -> dict[str, int]:
     return {word: count for word, count in zip(found.tolist(), counts.tolist(), strict=True) if word}
 
 
-class _Intervals(NamedTuple):
-    """(n,) intervals from `start` to `end`, and which member each belongs to."""
+class _Stays(NamedTuple):
+    """(n,) when each came and left, and to which member."""
 
     member: Ints
     start: Floats
@@ -227,42 +224,30 @@ class _Sent(NamedTuple):
     extra: Truths
 
 
-class _Cells:
-    """The cells of some members and bins."""
+def _binned(members: int, edges: Floats, stays: _Stays, sent: _Sent) -> BinnedFlow:
+    bins = len(edges) - 1
 
-    def __init__(self, members: int, edges: Floats) -> None:
-        self.edges, self.bins, self.members = edges, len(edges) - 1, members
-        self.number = members * self.bins
+    def cells(member: Ints, time: Floats) -> Ints:
+        place = np.searchsorted(edges, time, side="right") - 1
+        return np.asarray(member * bins + np.clip(place, 0, bins - 1), dtype=np.int64)
 
-    def of(self, member: Ints, time: Floats) -> Ints:
-        """(n,) the cell of each time."""
-        bin_ = np.searchsorted(self.edges, time, side="right") - 1
-        return np.asarray(member * self.bins + np.clip(bin_, 0, self.bins - 1), dtype=np.int64)
+    def count(cells: Ints) -> Ints:
+        return np.bincount(cells, minlength=members * bins)
 
-    def count(self, cells: Ints) -> Ints:
-        """(cells,) how often each occurs."""
-        return np.bincount(cells, minlength=self.number)
-
-
-def _binned(cells: _Cells, at: _Intervals, sent: _Sent) -> BinnedFlow:
-    tried = cells.of(sent.member, sent.time)
-    ended = cells.of(at.member, np.nan_to_num(at.end))
-    answered, ok = at.status > 0, (at.status > 0) & (at.status < 400)
-    present = [
-        occupancy(at.start[here], at.end[here], cells.edges)
-        for here in (at.member == member for member in range(cells.members))
-    ]
+    tried, ended = cells(sent.member, sent.time), cells(stays.member, np.nan_to_num(stays.end))
+    answered, ok = stays.status > 0, (stays.status > 0) & (stays.status < 400)
+    here = [stays.member == member for member in range(members)]
     return BinnedFlow(
         {
-            "offered": cells.count(cells.of(at.member, at.start)),
-            "completed": cells.count(ended[answered]),
-            "ok": cells.count(ended[ok]),
-            "failed": cells.count(ended[answered & ~ok]),
-            "attempts": cells.count(tried),
-            "retries": cells.count(tried[sent.kind == 1]),
-            "hedges": cells.count(tried[sent.kind == 2]),
-            "originals": cells.count(tried[~sent.extra]),
+            "offered": count(cells(stays.member, stays.start)),
+            "completed": count(ended[answered]),
+            "ok": count(ended[ok]),
+            "failed": count(ended[answered & ~ok]),
+            "attempts": count(tried),
+            "retries": count(tried[sent.kind == 1]),
+            "hedges": count(tried[sent.kind == 2]),
+            "originals": count(tried[~sent.extra]),
         },
-        Ended(ended[answered], (at.end - at.start)[answered]),
-        np.concatenate(present),
+        Ended(ended[answered], (stays.end - stays.start)[answered]),
+        np.concatenate([occupancy(stays.start[mine], stays.end[mine], edges) for mine in here]),
     )

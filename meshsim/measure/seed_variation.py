@@ -65,11 +65,7 @@ class SeedVariation:
 
         Two normal variates with the runs' deviation, and events too rare to have shown in the runs besides:
         that k events which may come in any of n + 1 runs all come in the last has a chance of (n + 1)^-k.
-
-        Args:
-            metric: path of its keys.
-            step: what one event more adds to it.
-            confidence: 0-1, both excluded.
+        `step` is what one event more adds to the metric.
         """
         if self.runs < FEWEST:
             return math.inf

@@ -28,7 +28,7 @@ from rich.table import Table
 from meshsim.errors import printable
 from meshsim.lab.show import sheets
 from meshsim.lab.show.sheets import Sheet
-from meshsim.measure.precision import Look
+from meshsim.measure.precision import Until
 from meshsim.measure.summary import Summary
 from meshsim.units import ratio_text
 
@@ -318,7 +318,7 @@ class Bar:
         elapsed = self._bar.tasks[0].elapsed or 0.0
         self._bar.update(self._task, completed=now, speed=f"{now / elapsed:.3g} s/s" if elapsed > 0.2 else "")
 
-    def looked(self, look: Look) -> None:
+    def looked(self, look: Until) -> None:
         """Shows how precise the answer is by now, and makes room for the replications to come."""
         precision = "" if look.precision is None else f"± {ratio_text(look.precision)}"
         about = "" if look.forecast is None else f", about {look.forecast} needed"
