@@ -34,7 +34,7 @@ RECOVERY = LinearSegmentedColormap.from_list("recovery", [style.VERMILLION, "#FF
 def curve_figure(found: results.CapacityNumbers, part: results.LargestLoad) -> style.Picture:
     """A panel for each limit over the load, and one of goodput; objectives, bracket and knee are marked."""
     height = 2.15 + PANEL_INCHES * (len(found.objectives) + 1)
-    figure = style.Picture(figsize=(10.0, height), dpi=style.DPI)
+    figure = style.Picture(height)
     sentence = _sentence(found, part)
     top = style.heading(figure, found.scenario, sentence) - 0.2 / height
     bottom = _legend(figure, found)
@@ -78,7 +78,7 @@ def _limit(axes: Axes, limit: results.Limit, place: int, points: Points, x: _Axi
     known = [value for value in values if value is not None]
     if limit.key == "success":
         title = f"success ratio; objective: at least {ratio_text(limit.limit)}"
-        axes.yaxis.set_major_formatter(lambda value, _: ratio_text(value))
+        style.percent(axes.yaxis)
         low = min([limit.limit, *(value.low for value in known)])
         room = max(1e-6, 1.0 - low)
         axes.set_ylim(max(0.0, low - 0.1 * room), 1.0 + 0.1 * room)
@@ -146,20 +146,19 @@ def _legend(figure: style.Picture, found: results.CapacityNumbers) -> float:
     ]
     handles.append(Patch(**BRACKET, label="capacity bracket"))
     handles.append(Patch(color=KNEE_SHADE, label="as good as the knee"))
-    inch = 1.0 / figure.get_figheight()
-    corner = (style.LEFT - 0.01, 0.22 * inch)
+    corner = (style.LEFT - 0.01, 0.22 * figure.inch)
     look: dict[str, Any] = {"frameon": False, "handletextpad": 0.4, "columnspacing": 1.2}
     figure.legend(
         handles=handles, loc="lower left", bbox_to_anchor=corner, ncols=5, fontsize=style.SIZE, **look
     )
     made = f"meshsim {found.version} · {found.runs} runs, seeds {found.seeds[0]} to {found.seeds[-1]}"
-    return style.caption(figure, [f"{made} · bars: 95 % intervals"]) + 0.38 * inch
+    return style.caption(figure, [f"{made} · bars: 95 % intervals"]) + 0.38 * figure.inch
 
 
 def map_figure(found: results.CapacityNumbers, part: results.RecoveryMap) -> style.Picture:
     """The probability of recovery over two keys, as numbers in colours, with the boundary."""
     width, height = max(10.0, 2.6 + 0.75 * len(part.columns)), 2.2 + 0.5 * len(part.rows)
-    figure = style.Picture(figsize=(width, height), dpi=style.DPI)
+    figure = style.Picture(height, width)
     run = sum(cell.replications > 0 for cell in part.cells)
     sentence = (
         f"Probability that the mesh recovers from its trigger ({part.trial.hit:g} to {part.trial.over:g} s),"

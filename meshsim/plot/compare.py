@@ -30,8 +30,8 @@ def compare_figure(
     """
     rows = forest.rows(numbers)
     height = ROW * max(len(rows), 3)
-    figure = style.Picture(figsize=(10.0, height + 5.0), dpi=style.DPI)
-    inch = 1.0 / figure.get_figheight()
+    figure = style.Picture(height + 5.0)
+    inch = figure.inch
     names = [f"A  {numbers.a.label}", f"B  {numbers.b.label}"]
     title = "\n".join(textwrap.shorten(name, 105, placeholder=" …") for name in names)
     figure.text(MARGIN, 1.0 - 0.15 * inch, title, fontsize=13, weight="bold", va="top", color=style.INK)

@@ -49,7 +49,7 @@ def sweep_figure(sweep: DrawableSweep) -> style.Picture:
     axis, found = lines(sweep.grid, sweep.digests)
     mapped = len(found) > MOST_LINES
     tall = min(16.0, 3.2 + 0.5 * len(found)) if mapped else 8.6
-    figure = style.Picture(figsize=(10.0, tall), dpi=style.DPI)
+    figure = style.Picture(tall)
     scenario = sweep.grid.scenario
     top = style.heading(figure, scenario.name or "sweep", scenario.description)
     bottom = style.caption(figure, _caption(sweep, "" if mapped else "bands" if axis.kind else "bars"))
