@@ -145,7 +145,7 @@ def _station(sample: Sample, members: list[int], workers: int) -> StationSummary
         busy_mean=per(busy, sample.time),
         queue_mean=per(float(sample.queued[members].sum()), sample.time),
         ejections=int(sample.ejections[members].sum()),
-        latency=visits.latency.summary(),
+        latency=LatencySummary.of(visits.latency),
     )
 
 
@@ -162,7 +162,7 @@ def edges(sample: Sample) -> dict[str, EdgeSummary]:
             attempts=tries.total,
             retries=tries.retries,
             hedges=tries.hedges,
-            latency=calls.latency.summary(),
+            latency=LatencySummary.of(calls.latency),
             flags=ranked(calls.reasons),
         )
         for (caller, service), calls, tries in each

@@ -35,7 +35,7 @@ class SeedVariation:
         values: dict[str, list[float]] = {}
         each = [readings(run, window) for run in runs]
         for metric in dict.fromkeys(metric for found in each for metric in found):
-            own = [found[metric].whole if metric in found else 0.0 for found in each]
+            own = [found[metric].value() if metric in found else 0.0 for found in each]
             values[metric] = [value for value in own if value is not None]
         return cls(values, len(runs))
 

@@ -159,8 +159,8 @@ def _numbers(sample: Sample, scenario: Scenario) -> Numbers:
     amplification = per(tries.total, tries.originals)
     return Numbers(
         requests=_requests(requests, sample.time),
-        latency=requests.latency.summary(),
-        ok_latency=sample.ok_latency.summary(),
+        latency=LatencySummary.of(requests.latency),
+        ok_latency=LatencySummary.of(sample.ok_latency),
         attempts=AttemptSummary(tries.total, tries.retries, tries.hedges, amplification),
         failures=parts.ranked(requests.reasons),
         services=parts.services(sample, scenario),

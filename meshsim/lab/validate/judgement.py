@@ -59,7 +59,7 @@ def metrics(
     runs that share with the first what the live one shares with it, `intervals` of runs with other seeds;
     `busy` is as `Metric` has it, empty where the machine was quiet.
     """
-    known = {metric: (statistic.whole, live[metric].whole) for metric, statistic in simulated.items()}
+    known = {metric: (statistic.value(), live[metric].value()) for metric, statistic in simulated.items()}
     shared = {metric: (one, other) for metric, (one, other) in known.items() if None not in (one, other)}
     confidence = 1.0 - (1.0 - CONFIDENCE) / max(len(shared), 1)
     found = []
