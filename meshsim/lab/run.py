@@ -135,7 +135,7 @@ class Run:
         """The picture: load, latency, amplification and the busiest services over time."""
         from meshsim.plot import run_figure  # noqa: PLC0415 - matplotlib is slow to import
 
-        return run_figure(self)
+        return run_figure(self.scenario, self.numbers, self.drawn_columns)
 
     def save(self, folder: str | Path, **options: Unpack[OutputOptions]) -> list[Path]:
         """Saves summary, requests, series, spans, picture, the scenario as it ran and its files: all or none.

@@ -42,14 +42,14 @@ class Flows:
         bins, width = len(edges) - 1, np.diff(edges)
         present = fitted(self.present, bins)
         return BinnedFlow(
-            {name: fitted(self.counts[name], bins).ravel() for name in COUNTS},
+            {name: fitted(self.counts[name], bins) for name in COUNTS},
             Ended(
                 self.member * bins + np.minimum(self.bin, bins - 1),
                 self.latency,
                 self.times,
                 fitted(self.total, bins).ravel(),
             ),
-            np.divide(present, width, out=np.zeros_like(present), where=width > 0).ravel(),
+            np.divide(present, width, out=np.zeros_like(present), where=width > 0),
         )
 
 

@@ -8,11 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from meshsim.measure.flow import BinnedFlow, Ended
+from meshsim.measure.flow import BinnedFlow, Ended, occupancy
 from meshsim.measure.grid import Floats, Ints, Truths, Window, number
 from meshsim.measure.latency import Each
 from meshsim.measure.measurements import Measurements
-from meshsim.measure.occupancy import occupancy
 from meshsim.measure.sample import Outcomes, Sample, Tries
 
 Words = NDArray[np.str_]
@@ -232,7 +231,7 @@ def _binned(members: int, edges: Floats, stays: _Stays, sent: _Sent) -> BinnedFl
         return np.asarray(member * bins + np.clip(place, 0, bins - 1), dtype=np.int64)
 
     def count(cells: Ints) -> Ints:
-        return np.bincount(cells, minlength=members * bins)
+        return np.bincount(cells, minlength=members * bins).reshape(members, bins)
 
     tried, ended = cells(sent.member, sent.time), cells(stays.member, np.nan_to_num(stays.end))
     answered, ok = stays.status > 0, (stays.status > 0) & (stays.status < 400)
@@ -249,5 +248,5 @@ def _binned(members: int, edges: Floats, stays: _Stays, sent: _Sent) -> BinnedFl
             "originals": count(tried[~sent.extra]),
         },
         Ended(ended[answered], (stays.end - stays.start)[answered]),
-        np.concatenate([occupancy(stays.start[mine], stays.end[mine], edges) for mine in here]),
+        np.array([occupancy(stays.start[mine], stays.end[mine], edges) for mine in here]),
     )

@@ -73,7 +73,7 @@ def series(records: Sequence[Measurements], scenario: Scenario, *, requests: int
         edges[-1] = max(end, edges[-2])  # the last bin is as wide as it lasted
     services, links = records[0].service_names, [f"{a} -> {b}" for a, b in records[0].edges]
     clients, visits, calls = zip(*(record.flows(edges) for record in records), strict=True)
-    offered = sum(int(client.counts["offered"][grid.first : grid.last].sum()) for client in clients)
+    offered = sum(int(each.counts["offered"][:, grid.first : grid.last].sum()) for each in clients)
     starts = _starts(grid, bins, requests, offered)
     parts = [
         _part("client", [CLIENT], clients, edges, starts),
@@ -111,7 +111,7 @@ def _part(kind: str, names: list[str], narrow: Sequence[BinnedFlow], edges: Floa
     runs = [run.joined(starts, np.diff(edges)) for run in narrow]
     edges = np.append(edges[starts], edges[-1])
     bins, cells = len(edges) - 1, len(names) * (len(edges) - 1)
-    counts: Table = {name: np.sum([run.counts[name] for run in runs], axis=0) for name in COUNTS}
+    counts: Table = {name: np.sum([run.counts[name] for run in runs], axis=0).ravel() for name in COUNTS}
     ended = Ended.pooled([run.ended for run in runs])
     width = np.tile(np.diff(edges), len(names))
     empty = np.full(cells, np.nan)
@@ -128,7 +128,7 @@ def _part(kind: str, names: list[str], narrow: Sequence[BinnedFlow], edges: Floa
         "mean": _ratio(ended.totals(cells), counts["completed"]),
         "utilisation": empty,
         "queue_mean": empty,
-        "in_flight": np.mean([run.present for run in runs], axis=0),
+        "in_flight": np.mean([run.present for run in runs], axis=0).ravel(),
     }
 
 

@@ -151,8 +151,9 @@ def _legend(figure: style.Picture, found: results.CapacityNumbers) -> float:
     figure.legend(
         handles=handles, loc="lower left", bbox_to_anchor=corner, ncols=5, fontsize=style.SIZE, **look
     )
-    made = f"meshsim {found.version} · {found.runs} runs, seeds {found.seeds[0]} to {found.seeds[-1]}"
-    return style.caption(figure, [f"{made} · bars: 95 % intervals"]) + 0.38 * figure.inch
+    runs = f"{found.runs} runs, seeds {found.seeds[0]} to {found.seeds[-1]}"
+    source = style.source(found.version, runs, "bars: 95 % intervals")
+    return style.caption(figure, [source]) + 0.38 * figure.inch
 
 
 def map_figure(found: results.CapacityNumbers, part: results.RecoveryMap) -> style.Picture:

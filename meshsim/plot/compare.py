@@ -56,11 +56,9 @@ def alt_text(numbers: ComparisonNumbers, rows: Sequence[forest.Row]) -> str:
 
 def _source(numbers: ComparisonNumbers) -> list[str]:
     seeds = numbers.seeds
-    source = (
-        f"meshsim {numbers.version} · engine {numbers.engine} · {len(seeds)} pairs of runs,"
-        f" seeds {seeds[0]} to {seeds[-1]}, common random numbers · 95 % t intervals"
-    )
-    lines = [source + (" · PARTIAL: interrupted" if numbers.partial else "")]
+    runs = f"{len(seeds)} pairs of runs, seeds {seeds[0]} to {seeds[-1]}, common random numbers"
+    said = (f"engine {numbers.engine}", runs, "95 % t intervals")
+    lines = [style.source(numbers.version, *said, partial=numbers.partial)]
     unstable = [name for name, side in (("A", numbers.a), ("B", numbers.b)) if side.unstable]
     if unstable:
         lines.append(f"{' and '.join(unstable)} unstable: averages depend on when the runs were stopped.")

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from meshsim.measure.median import Median
+from meshsim.measure.intervals import Median
 from meshsim.plot import style
 from meshsim.plot.axis import Axis, Line, number
 from meshsim.scenario.model import CLIENT

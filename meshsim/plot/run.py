@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -30,49 +30,37 @@ DRAIN_SHOWN_RATIO = 0.15
 """Of the duration: as much of a long drain as is shown."""
 
 
-class Drawable(Protocol):
-    """What a picture is made from; `meshsim.lab.run.Run` is one."""
-
-    @property
-    def scenario(self) -> Scenario: ...
-    @property
-    def numbers(self) -> Summary: ...
-    @property
-    def drawn_columns(self) -> Table:
-        """Its series in the bins to draw, as `meshsim.measure.series` makes it."""
-
-
-def run_figure(run: Drawable) -> style.Picture:
+def run_figure(scenario: Scenario, summary: Summary, series: Table) -> style.Picture:
     """Four panels over time: load and goodput, latency, amplification, the busiest services.
 
-    Events are shaded and named, warm-up and drain hatched. Notebooks show it, ``savefig`` writes it.
+    Events are shaded and named, warm-up and drain hatched. `series` has the bins to draw, as
+    `meshsim.measure.series` makes them.
     """
     figure = style.Picture(10.5)
-    top = style.heading(figure, _title(run.numbers), run.scenario.description)
-    bottom = _caption(figure, run)
+    client, stop = _rows(series, "client"), scenario.duration
+    top = style.heading(figure, _title(summary), scenario.description)
+    bottom = style.caption(figure, _caption(scenario, summary, client))
     panels = figure.subplots(4, 1, sharex=True, gridspec_kw={"height_ratios": [3, 3, 2, 2]})
-    names = ["attempts", *(style.shortened(name) for name in _busiest_names(run.numbers)[0])]
+    names = ["attempts", *(style.shortened(name) for name in _busiest_names(summary)[0])]
     right = style.right_of(names)
     figure.subplots_adjust(left=style.LEFT, right=right, top=top, bottom=bottom, hspace=0.24)
-    client = _rows(run, "client")
-    end = float((run.drawn_columns["time"] + run.drawn_columns["width"]).max())
-    shown = min(end, (1.0 + DRAIN_SHOWN_RATIO) * run.scenario.duration)
+    end = float((series["time"] + series["width"]).max())
+    shown = min(end, (1.0 + DRAIN_SHOWN_RATIO) * stop)
     panels[0].set_xlim(0.0, shown)
-    last = min(end, run.scenario.duration + run.scenario.drain_limit)  # the last bin may reach beyond it
-    labels = marks.mark_window(panels, run.numbers.warmup, run.scenario.duration, last)
-    labels += marks.mark_events(panels, run.scenario.events, shown)
-    _load(panels[0], client, run.scenario.duration, labels)
-    _latency(panels[1], client, run.scenario.duration)
-    _amplification(panels[2], client, run.scenario.duration)
-    _busiest(panels[3], run)
+    last = min(end, stop + scenario.drain_limit)  # the last bin may reach beyond it
+    labels = marks.mark_window(panels, summary.warmup, stop, last)
+    labels += marks.mark_events(panels, scenario.events, shown)
+    _load(panels[0], client, stop, labels)
+    _latency(panels[1], client, stop)
+    _amplification(panels[2], client, stop)
+    _busiest(panels[3], summary, series, stop)
     panels[3].set_xlabel("time, s", **style.TEXT)
-    figure.alt = alt_text(run)
+    figure.alt = alt_text(scenario, summary, client)
     return figure
 
 
-def alt_text(run: Drawable) -> str:
-    """The picture in one sentence."""
-    summary, client = run.numbers, _rows(run, "client")
+def alt_text(scenario: Scenario, summary: Summary, client: Table) -> str:
+    """The picture in one sentence; `client` has its rows of the series."""
     offered, goodput = summary.requests.rate or 0.0, summary.requests.goodput or 0.0
     sent = f"the client sends {offered:.4g} requests/s and gets {goodput:.4g} successes/s"
     words = [f"{summary.scenario}: {sent}"]
@@ -84,27 +72,26 @@ def alt_text(run: Drawable) -> str:
         )
     if summary.latency.p99 is not None:
         words.append(f"99 % of answers take at most {duration_text(summary.latency.p99)}")
-    amplification = _while_requests_come(client, run.scenario.duration)
+    amplification = _while_requests_come(client, scenario.duration)
     if np.any(amplification > 1.0):
         words.append(f"attempts per request peak at {np.nanmax(amplification):.2f}")
     busiest = _ranked(summary, "utilisation")
     if busiest:
         share = ratio_text(summary.services[busiest[0]].utilisation or 0.0)
         words.append(f"{busiest[0]} is busiest at {share}")
-    events = [f"{marks.describe(event)} from {event.at:g} s" for event in run.scenario.events]
+    events = [f"{marks.describe(event)} from {event.at:g} s" for event in scenario.events]
     return "; ".join(words) + (f" (events: {'; '.join(events)})." if events else ".")
 
 
-def _rows(run: Drawable, kind: str, name: str | None = None) -> Table:
+def _rows(series: Table, kind: str, name: str | None = None) -> Table:
     """The rows of a kind, or of one of its members, without bins that are cut short.
 
     What came in a few milliseconds is not a valid rate.
     """
-    table = run.drawn_columns
-    take = whole(table["width"]) & (table["kind"] == kind)
+    take = whole(series["width"]) & (series["kind"] == kind)
     if name is not None:
-        take &= table["name"] == name
-    return {column: values[take] for column, values in table.items()}
+        take &= series["name"] == name
+    return {column: values[take] for column, values in series.items()}
 
 
 def _title(summary: Summary) -> str:
@@ -115,16 +102,11 @@ def _title(summary: Summary) -> str:
     return f"{summary.scenario or 'scenario'}, live behind {whose}"
 
 
-def _caption(figure: style.Picture, run: Drawable) -> float:
-    """Writes where the picture comes from, and a warning if there is one; returns where the panels end."""
-    summary = run.numbers
-    seeds = style.seeds(summary.seed, summary.replications)
-    source = (
-        f"meshsim {summary.version} · engine {summary.engine} · {seeds}"
-        f" · measured {summary.measured:g} s of {run.scenario.duration:g} s"
-    )
-    lines = [source + (" · PARTIAL: interrupted" if summary.partial else "")]
-    client = _rows(run, "client")
+def _caption(scenario: Scenario, summary: Summary, client: Table) -> list[str]:
+    """Where the picture comes from, and warnings."""
+    measured = f"measured {summary.measured:g} s of {scenario.duration:g} s"
+    said = (f"engine {summary.engine}", style.seeds(summary.seed, summary.replications), measured)
+    lines = [style.source(summary.version, *said, partial=summary.partial)]
     sparse = [key for key in PERCENTILES if np.any((client["completed"] > 0) & ~_known(client, key))]
     if sparse:
         fewest = ", ".join(f"{FEWEST[key]} for {key}" for key in sparse)
@@ -135,7 +117,7 @@ def _caption(figure: style.Picture, run: Drawable) -> float:
         lines += textwrap.wrap(note, WIDE)[:2]
     if len(summary.notes) > MOST_NOTES:
         lines.append(f"and {len(summary.notes) - MOST_NOTES} more notes in summary.json")
-    return style.caption(figure, lines)
+    return lines
 
 
 class _Panel(style.Panel):
@@ -202,19 +184,19 @@ def _while_requests_come(client: Table, stop: float) -> Values:
     return np.where(come, client["amplification"], np.nan)
 
 
-def _busiest(axes: Axes, run: Drawable) -> None:
+def _busiest(axes: Axes, summary: Summary, series: Table, stop: float) -> None:
     """The utilisation of the busiest services, or what is present at them where all workers are unlimited."""
-    if not run.numbers.measured > 0.0:
+    if not summary.measured > 0.0:
         style.tidy(axes, "the busiest services")
         style.say(axes, "ended within its warm-up: nothing measured")
         axes.set_yticks([])
         return
-    names, limited = _busiest_names(run.numbers)
+    names, limited = _busiest_names(summary)
     whose = "utilisation of the busiest services' workers"
     panel = _Panel(axes, whose if limited else "attempts present at the busiest services")
     for name in names:
-        rows = _rows(run, "service", name)
-        panel.line(name, rows, rows["utilisation" if limited else "in_flight"], run.scenario.duration)
+        rows = _rows(series, "service", name)
+        panel.line(name, rows, rows["utilisation" if limited else "in_flight"], stop)
     if limited:
         panel.finish_ratios()
     else:

@@ -175,6 +175,11 @@ def seeds(first: int, count: int) -> str:
     return f"seed {first}" + (f" to {first + count - 1}" if count > 1 else "")
 
 
+def source(version: str, *parts: str, partial: bool = False) -> str:
+    """Where a picture's numbers come from, for its caption."""
+    return " · ".join([f"meshsim {version}", *parts, *(["PARTIAL: interrupted"] if partial else [])])
+
+
 def shortened(text: str, longest: int = LONGEST) -> str:
     """A text that fits beside a panel: names that are too long differ at their ends, so the middle goes."""
     if len(text) <= longest:

@@ -55,7 +55,7 @@ def sweep_figure(sweep: DrawableSweep) -> style.Picture:
     bottom = style.caption(figure, _caption(sweep, "" if mapped else "bands" if axis.kind else "bars"))
     names = ", ".join(others(sweep.grid, axis.key))
     (_maps if mapped else _panels)(figure, axis, found, names, top, bottom)
-    figure.alt = sweep_alt_text(sweep)
+    figure.alt = _alt_text(sweep)
     return figure
 
 
@@ -88,11 +88,11 @@ def _caption(sweep: DrawableSweep, intervals: str) -> list[str]:
     """Where the picture comes from; `intervals` are what shows them, empty for a map, which shows none."""
     made = sweep.header
     seeds = style.seeds(made.seed, made.replications)
-    words = [f"meshsim {made.version} · engine {sweep.engine} · {seeds} at each point"]
+    words = [f"engine {sweep.engine}", f"{seeds} at each point"]
     if made.replications > 1:
         shown = f"medians, {intervals}: {_confidence(sweep)} intervals of the median"
         words.append(shown if intervals else "medians")
-    line = " · ".join(words) + (" · PARTIAL: interrupted" if sweep.partial else "")
+    line = style.source(made.version, *words, partial=sweep.partial)
     if intervals and any(point.unstable for point in sweep.digests):
         return [line, "hollow: unstable, queues grew throughout the window; a longer run gives other numbers"]
     return [line]
@@ -104,7 +104,7 @@ def _confidence(sweep: DrawableSweep) -> str:
     return f"{100 * min(sure):.3g} %"
 
 
-def sweep_alt_text(sweep: DrawableSweep) -> str:
+def _alt_text(sweep: DrawableSweep) -> str:
     """The picture in one sentence."""
     axis, found = lines(sweep.grid, sweep.digests)
     ends = [shortened(axis.values[place]) for place in (0, -1)]

@@ -100,10 +100,9 @@ def _heading(figure: style.Picture, numbers: ValidationNumbers, said: list[str])
 def _source(numbers: ValidationNumbers) -> str:
     means = [each.mean for each in numbers.overhead.values()]
     overhead = dict.fromkeys((duration_text(min(means)), duration_text(max(means))))
-    return (
-        f"meshsim {numbers.version} · seed {numbers.seed} · {numbers.measured:g} s measured ·"
-        f" overhead of a call, calibrated and in the model: {' to '.join(overhead)}"
-    )
+    cost = f"overhead of a call, calibrated and in the model: {' to '.join(overhead)}"
+    measured = f"{numbers.measured:g} s measured"
+    return style.source(numbers.version, f"seed {numbers.seed}", measured, cost)
 
 
 def _tails(axes: Axes, numbers: ValidationNumbers, curves: tuple[Floats, Floats]) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from meshsim.lab.digest import Digest
-from meshsim.measure.median import Median
-from meshsim.plot import sweep_alt_text, sweep_figure
+from meshsim.measure.intervals import Median
+from meshsim.plot import sweep_figure
 from meshsim.plot.axis import Axis, lines
 from meshsim.scenario import loads
 from meshsim.scenario.load import load_grid
@@ -181,14 +181,13 @@ def test_any_sweep_can_be_drawn(options) -> None:
 
 
 def test_the_picture_in_words() -> None:
-    assert sweep_alt_text(ByHand(RATES)) == (
+    assert sweep_figure(ByHand(RATES)).alt == (
         "by-hand: load[0].rate from 20/s to 100/s in 5 values, 7 runs each; at 80/s goodput falls short of"
         " the offered load: 60/s of 80/s, p99 is 20 ms at first and 2 s at last, api is busiest, up to 100 %."
     )
-    several = sweep_alt_text(ByHand({"load[0].rate": "20/s:120/s:6", "services.db.time": "1ms:8ms:8"}))
+    several = sweep_figure(ByHand({"load[0].rate": "20/s:120/s:6", "services.db.time": "1ms:8ms:8"})).alt
     assert "with services.db.time 2ms at 80/s goodput" in several
     assert several.endswith("and 3 more rows.")
-    assert sweep_figure(ByHand(RATES)).alt == sweep_alt_text(ByHand(RATES))
 
 
 def test_a_percentile_takes_enough_requests() -> None:
