@@ -87,7 +87,7 @@ class Each:
 
     @property
     def independent(self) -> float:
-        """How many independent latencies would say as much; all of them where their order is not known.
+        """How many independent latencies would say as much.
 
         Requests that follow each other wait in the same queues: thousands may be worth a dozen.
         """
@@ -113,25 +113,31 @@ class Buckets:
 
     @property
     def count(self) -> int:
+        """How many there are in all buckets."""
         return int(self.counts.sum())
 
     @property
     def mean(self) -> float:
+        """Of at least one, s; exact."""
         return self.total / self.count
 
     def quantiles(self, quantiles: Sequence[float]) -> Floats:
+        """(q,) quantiles, 0-1, of at least one, s, by the buckets' values."""
         values = np.clip(self.values, self.shortest, self.most)
         one_group = np.zeros(len(values), np.int64)
         return grouped_quantiles(values, one_group, 1, quantiles, self.counts)[:, 0]
 
     def within(self, limit: float) -> int:
+        """How many are at most this long, s, by the buckets' values."""
         return int(self.counts[np.clip(self.values, self.shortest, self.most) <= limit].sum())
 
     @property
     def independent(self) -> float:
+        """All of them: their order is not known."""
         return float(self.count)
 
     def with_missing(self, missing: int) -> Buckets:
+        """These, and so many in a bucket of `VERY_LATE`."""
         return Buckets(
             np.append(self.values, VERY_LATE),
             np.append(self.counts, missing),
