@@ -1,14 +1,10 @@
 """Two scenarios with common random numbers: what differs, how sure that is, and what pairing them was worth.
 
-Replication k of A and of B has the same seed, so both see the same arrivals and the same service
-times. What chance does to both alike goes out of the difference:
-
-    Var(B - A) = Var(A) + Var(B) - 2 Cov(A, B)
-
-The pairs are independent of each other, so Student's t interval of the mean difference needs nothing of the
-covariance. Independent runs would leave Var(A) + Var(B); how many of them would give an interval as narrow
-follows from the sample variances. Where a change makes the two *negatively* correlated, pairing costs
-instead of saving; the numbers say so.
+Replication k of A and of B has the same seed, so what chance does to both alike goes out of the difference:
+Var(B - A) = Var(A) + Var(B) - 2 Cov(A, B). The pairs are independent of each other, so Student's t interval
+of the mean difference needs nothing of the covariance. Independent runs would leave Var(A) + Var(B); how
+many of them would give an interval as narrow follows from the sample variances. Where a change makes the
+two *negatively* correlated, pairing costs instead of saving; the numbers say so.
 
 Source:
     Law, Simulation Modeling and Analysis, 5th ed. (2015): 10.2.1 paired-t interval, 10.2.2 modified

@@ -1,10 +1,10 @@
 """How far two runs with common random numbers are apart, and how far chance alone could have brought them.
 
-Two runs of one scenario with the same arrivals and service times (a simulated and a live one) are compared in
-blocks of arrival time. Leaving out one block after the other shows how much any one of them matters, and that
-is the spread of the whole (the jackknife). One method serves means, percentiles, counts and ratios, however
-many draws are shared: where all of them are, the blocks differ by next to nothing, and where few are (a real
-Envoy draws its own hosts and back-offs), by as much as independent runs would.
+A simulated and a live run of one scenario are compared in blocks of arrival time. Leaving out one block
+after the other shows how much any one of them matters, and that is the spread of the whole (the jackknife).
+One method serves means, percentiles, counts and ratios, however many draws are shared: where all are,
+blocks differ by next to nothing; where few are (a real Envoy draws its own hosts and back-offs), as
+independent runs would.
 
 Blocks must be longer than the mesh remembers. Percentiles bear the jackknife since a block is much more than
 the square root of the number of requests (Shao and Wu).

@@ -15,7 +15,6 @@ class Measurements(ABC):
     """A whole run.
 
     Attributes:
-        engine: ``simpy``, ``reference``, …
         end: time of the last event, or where the run was cut off, s.
         complete: False if the run was interrupted or reached the drain's limit with work left.
         grid: the bins of `busy` and `queued`.

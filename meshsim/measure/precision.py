@@ -1,14 +1,12 @@
 """When there are enough replications: the sequential procedure behind ``--until 1%``.
 
-How many replications an answer needs depends on how much they differ. So make some, look how wide the
-interval is, and make more until it is narrow enough. The trap: the interval is also narrow when the first
-replications happen to be alike, and who looks after every one stops at the first such coincidence, with an
-interval that misses the truth more often than it says. Three things keep that small: no look before `LEAST`
-replications; few looks, each with a quarter more replications than the last, or as many as the spread so far
-asks for; and Student's t, not the normal distribution.
-
-As the asked precision gets finer the coverage tends to the nominal one, whatever the law of the replications
-(Chow and Robbins). At a finite number it falls a little short: docs/guides/comparing.md has the figures.
+Make some, look how wide the interval is, and make more until it is narrow enough. The trap: it is also
+narrow when the first replications happen to be alike, and who looks after every one stops at the first such
+coincidence, with an interval that misses the truth more often than it says. So there is no look before
+`LEAST` replications; there are few, each with a quarter more replications than the last, or as many as the
+spread so far asks for; and the interval is Student's t. Coverage tends to the nominal one as the asked
+precision gets finer (Chow and Robbins), and is a little short of it before: docs/guides/comparing.md has
+the figures.
 
 Source:
     Chow and Robbins, On the asymptotic theory of fixed-width sequential confidence intervals for the mean,

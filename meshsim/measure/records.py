@@ -106,9 +106,9 @@ class Records(Measurements):
             replicas=self.replicas,
             requests=requests,
             ok_latency=ok_latency,
-            calls=_calls(self.calls, window, len(self.edges)),
+            calls=self._calls(window),
             tries=_tries(self.attempts, window, len(self.edges)),
-            visits=_visits(self.attempts, window, len(self.replicas)),
+            visits=self._visits(window),
             busy=window.of(self.busy),
             queued=window.of(self.queued),
             ejections=np.bincount(
@@ -116,6 +116,17 @@ class Records(Measurements):
                 minlength=len(self.replicas),
             ),
         )
+
+    def _calls(self, window: Window) -> list[Outcomes]:
+        rows, take = self.calls, window.holds(self.calls.request_start)
+        latency, flag = (rows.end - rows.start)[take], rows.flag[take]
+        return _by_member(rows.edge[take], latency, rows.status[take], flag, len(self.edges))
+
+    def _visits(self, window: Window) -> list[Outcomes]:
+        rows = self.attempts
+        take = window.holds(rows.request_start) & ~np.isnan(rows.arrived)
+        latency, flag = (rows.answered - rows.arrived)[take], np.full(number(take), "")
+        return _by_member(rows.replica[take], latency, rows.status[take], flag, len(self.replicas))
 
     def flows(self, edges: Floats) -> tuple[BinnedFlow, BinnedFlow, BinnedFlow]:
         rows, calls, tries, names = self.requests, self.calls, self.attempts, self.service_names
@@ -153,20 +164,12 @@ def _requests(rows: Requests, window: Window) -> tuple[Outcomes, Each]:
     take = window.holds(rows.start)
     latency, status = (rows.end - rows.start)[take], rows.status[take]
     reasons = failure_reasons(rows, take & (rows.status >= 400))
-    return _outcomes(latency, status, _tally(reasons)), Each(latency[(status > 0) & (status < 400)])
+    return _outcomes(latency, status, reasons), Each(latency[(status > 0) & (status < 400)])
 
 
 def failure_reasons(rows: Requests, failed: Truths) -> Words:
     """Of some failed requests the flag, else the status."""
     return np.where(rows.flag[failed] == "", rows.status[failed].astype(str), rows.flag[failed])
-
-
-def _calls(rows: Calls, window: Window, edges: int) -> list[Outcomes]:
-    take = window.holds(rows.request_start)
-    latency, status, flag = (rows.end - rows.start)[take], rows.status[take], rows.flag[take]
-    return [
-        _outcomes(latency[mine], status[mine], _tally(flag[mine])) for mine in _by(rows.edge[take], edges)
-    ]
 
 
 def _tries(rows: Attempts, window: Window, edges: int) -> list[Tries]:
@@ -177,32 +180,23 @@ def _tries(rows: Attempts, window: Window, edges: int) -> list[Tries]:
     return [Tries(*numbers) for numbers in zip(*counts, strict=True)]
 
 
-def _visits(rows: Attempts, window: Window, replicas: int) -> list[Outcomes]:
-    take = window.holds(rows.request_start) & ~np.isnan(rows.arrived)
-    latency, status = (rows.answered - rows.arrived)[take], rows.status[take]
-    return [_outcomes(latency[mine], status[mine], {}) for mine in _by(rows.replica[take], replicas)]
+def _by_member(member: Ints, latency: Floats, status: Ints, flag: Words, count: int) -> list[Outcomes]:
+    """How the rows of each of so many members ended."""
+    ends = np.cumsum(np.bincount(member, minlength=count))[:-1]
+    rows = np.split(np.argsort(member, kind="stable"), ends)
+    return [_outcomes(latency[mine], status[mine], flag[mine]) for mine in rows]
 
 
-def _by(member: Ints, count: int) -> list[Ints]:
-    """The rows of each of so many members, in order."""
-    return np.split(np.argsort(member, kind="stable"), np.cumsum(np.bincount(member, minlength=count))[:-1])
-
-
-def _outcomes(latency: Floats, status: Ints, reasons: dict[str, int]) -> Outcomes:
+def _outcomes(latency: Floats, status: Ints, reasons: Words) -> Outcomes:
+    found, counts = np.unique(reasons, return_counts=True)
     return Outcomes(
         arrived=len(status),
         ok=number((status > 0) & (status < 400)),
         failed=number(status >= 400),
         cancelled=number(status < 0),
         latency=Each(latency[status > 0]),
-        reasons=reasons,
+        reasons={word: times for word, times in zip(found.tolist(), counts.tolist(), strict=True) if word},
     )
-
-
-def _tally(reasons: Words) -> dict[str, int]:
-    """How often each word but the empty one occurs."""
-    found, counts = np.unique(reasons, return_counts=True)
-    return {word: count for word, count in zip(found.tolist(), counts.tolist(), strict=True) if word}
 
 
 class _Stays(NamedTuple):

@@ -4,9 +4,6 @@ A request's numbers are keyed to its place in its load, so request n of load l i
 long as that load is: it arrives at the same time, and needs the same service times wherever it is served. The
 requests of a closed load come when its users have their answers, at other times in each run: they have no
 partners; nor have those of a load in which the two scenarios differ.
-
-A comparison counts how requests fared (`compare_requests`); a validation measures how closely a live run
-follows the simulated one (`agreement`).
 """
 
 from __future__ import annotations
