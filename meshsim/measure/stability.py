@@ -56,7 +56,10 @@ def judge(
     """Whether any replication was unstable."""
     if window.length <= 0.0:
         return False
-    found = [(record, _piles(record, scenario, window), _cut_off(record, scenario)) for record in records]
+    found = [
+        (record, _piles(record, scenario, window), not record.complete and not interrupted(record, scenario))
+        for record in records
+    ]
     bad = [each for each in found if each[1] or each[2]]
     if not bad:
         return False
@@ -77,11 +80,6 @@ def grows(quarters: Floats, arrived: int) -> bool:
     rise = float(quarters[-1] - quarters[0])
     least = max(LEAST_RISE, LEAST_RISE_RATIO * arrived)
     return rise >= least and bool(np.all(np.diff(quarters) >= LEAST_STEP_RATIO * rise))
-
-
-def _cut_off(record: Measurements, scenario: Scenario) -> bool:
-    """Whether work was left when time was up."""
-    return not record.complete and not interrupted(record, scenario)
 
 
 def _piles(record: Measurements, scenario: Scenario, window: Window) -> list[str]:

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
-from numpy.typing import NDArray
 
 from meshsim.measure import capacity as results
+from meshsim.measure.grid import Floats
 from meshsim.measure.intervals import Interval
 from meshsim.plot import marks, style
 from meshsim.units import duration_text, ratio_text
@@ -46,7 +46,7 @@ def curve_figure(found: results.CapacityNumbers, part: results.LargestLoad) -> s
     _goodput(panels[-1], part.curve, x)
     for axes in panels:
         _mark_found(axes, part, x)
-    labels = [marks.Label("the scenario's own load", x.of(1.0))]
+    labels = [marks.Label("the scenario's own load", x.unit)]
     if part.knee is not None:
         labels.append(marks.Label("knee", x.at(part.knee.best)))
     marks.name_above(panels[0], labels)
@@ -64,13 +64,9 @@ class _Axis:
         self.unit = sum(amount or 0.0 for amount in amounts) / level.factor
         self.name = "offered load, requests/s" if self.open else "users"
 
-    def of(self, factor: float) -> float:
-        """Where a factor is drawn."""
-        return float(factor * self.unit)
-
     def at(self, level: results.LoadLevel) -> float:
         """Where a load is drawn."""
-        return self.of(level.factor)
+        return float(level.factor * self.unit)
 
 
 def _limit(axes: Axes, limit: results.Limit, place: int, points: Points, x: _Axis) -> None:
@@ -123,7 +119,7 @@ def _mark_found(axes: Axes, part: results.LargestLoad, x: _Axis) -> None:
     if part.knee is not None:
         axes.axvspan(x.at(part.knee.low), x.at(part.knee.high), color=KNEE_SHADE, alpha=0.8, zorder=0)
         axes.axvline(x.at(part.knee.best), color=style.GREEN, linewidth=1.0, linestyle=(0, (2, 2)))
-    axes.axvline(x.of(1.0), color=style.INK, linewidth=0.7)
+    axes.axvline(x.unit, color=style.INK, linewidth=0.7)
 
 
 def _sentence(found: results.CapacityNumbers, part: results.LargestLoad) -> str:
@@ -197,7 +193,7 @@ def _cell(axes: Axes, cell: results.Cell) -> None:
         axes.add_patch(Rectangle(corner, 1, 1, fill=False, hatch="///", edgecolor="#777777", linewidth=0.0))
 
 
-def _boundary(axes: Axes, shares: NDArray[np.float64]) -> None:
+def _boundary(axes: Axes, shares: Floats) -> None:
     """A line between cells where recovery is likely and others; a cell that is not known has no edge."""
     likely = np.where(np.isnan(shares), np.nan, shares >= 0.5)
     for row, column in np.argwhere(np.abs(np.diff(likely, axis=1)) == 1.0):

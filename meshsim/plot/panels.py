@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from numpy.typing import NDArray
 
+from meshsim.measure.grid import Floats
 from meshsim.measure.intervals import Median
 from meshsim.plot import style
 from meshsim.plot.axis import Axis, Line, number
@@ -56,7 +56,7 @@ def _aside(number: int) -> int:
     return (number + 1) // 2 * (1 if number % 2 else -1)
 
 
-def _columns(numbers: Sequence[Median | None]) -> NDArray[np.float64]:
+def _columns(numbers: Sequence[Median | None]) -> Floats:
     """Medians and interval ends as three rows, NaN where there is no number."""
     none = (np.nan, np.nan, np.nan)
     return np.array([none if each is None else (each.median, each.low, each.high) for each in numbers]).T

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from numpy.typing import NDArray
 
+from meshsim.measure.grid import Floats, Truths
 from meshsim.measure.latency import FEWEST
 from meshsim.measure.result import at
 from meshsim.measure.series import whole
@@ -18,7 +18,6 @@ from meshsim.plot import marks, style
 from meshsim.scenario.model import Scenario
 from meshsim.units import duration_text, ratio_text
 
-Values = NDArray[np.float64]
 BUSIEST = 4
 """So many services at most in the last panel."""
 WIDE = 130
@@ -123,7 +122,7 @@ def _caption(scenario: Scenario, summary: Summary, client: Table) -> list[str]:
 class _Panel(style.Panel):
     """A panel over time."""
 
-    def line(self, name: str, rows: Table, values: Values, stop: float) -> None:
+    def line(self, name: str, rows: Table, values: Floats, stop: float) -> None:
         """Draws a line over the middles of the bins, if it has any value.
 
         It is named by its last value before arrivals stop, s.
@@ -140,7 +139,7 @@ class _Panel(style.Panel):
             self.end(name, middle[last[-1]], values[last[-1]], look["color"])
 
 
-def _alone(values: Values) -> list[int]:
+def _alone(values: Floats) -> list[int]:
     """Where a number has none on either side."""
     some = np.concatenate(([False], np.isfinite(values), [False]))
     return [int(place) for place in np.flatnonzero(some[1:-1] & ~some[:-2] & ~some[2:])]
@@ -166,7 +165,7 @@ def _latency(axes: Axes, client: Table, stop: float) -> None:
     panel.finish_durations()
 
 
-def _known(client: Table, key: str) -> NDArray[np.bool_]:
+def _known(client: Table, key: str) -> Truths:
     """(bins,) whether enough requests ended in a bin for a percentile of them."""
     return np.asarray(client["completed"] >= FEWEST[key], dtype=np.bool_)
 
@@ -178,7 +177,7 @@ def _amplification(axes: Axes, client: Table, stop: float) -> None:
     panel.finish(0.0, 1.2 * max(1.5, panel.highest))
 
 
-def _while_requests_come(client: Table, stop: float) -> Values:
+def _while_requests_come(client: Table, stop: float) -> Floats:
     """(bins,) amplification, NaN in the drain: the last few tries there are nearly all retries."""
     come = (client["offered"] > 0) | (client["time"] < stop)
     return np.where(come, client["amplification"], np.nan)

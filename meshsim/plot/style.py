@@ -23,9 +23,9 @@ from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, NullFormatter
-from numpy.typing import NDArray
 
 from meshsim.errors import printable
+from meshsim.measure.grid import Floats
 from meshsim.plot import fonts
 from meshsim.units import duration_text, ratio_text
 
@@ -255,7 +255,7 @@ class Panel:
         """Where a line ends."""
         self.ends.append(LineEnd(shortened(name), float(x), float(y), colour))
 
-    def drawn(self, values: NDArray[np.float64]) -> None:
+    def drawn(self, values: Floats) -> None:
         """Has the limits take in some values."""
         some = values[np.isfinite(values) & (values > 0.0)]
         self.highest = max(self.highest, float(some.max(initial=0.0)))
@@ -278,7 +278,7 @@ class Panel:
         self.finish(0.0, 1.1)
 
 
-def _apart(places: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
+def _apart(places: Floats, gap: float) -> Floats:
     """The places moved as little as keeps neighbours `gap` apart, within 0-1 where that can be."""
     order = np.argsort(places, kind="stable")
     result = places[order].copy()

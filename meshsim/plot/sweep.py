@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from meshsim.plot import maps, panels, style
 from meshsim.plot.axis import MOST_LINES, Axis, Line, Numbers, lines, number, others, shortened
@@ -15,34 +14,33 @@ SHORT_RATIO = 0.99
 """Goodput below this share of the offered load falls short of it."""
 
 
-class Header(Protocol):
-    """What a picture says of a sweep; `meshsim.lab.jobs.journal.Header` is one."""
-
-    @property
-    def version(self) -> str: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def replications(self) -> int: ...
-
-
 def sweep_figure(
-    grid: Grid, points: Sequence[Numbers], made: Header, engine: str, *, partial: bool
+    grid: Grid,
+    points: Sequence[Numbers],
+    *,
+    version: str,
+    engine: str,
+    seed: int,
+    replications: int,
+    partial: bool,
 ) -> style.Picture:
     """Goodput, latency and utilisation against a key, a line for each value of another; or maps over both.
 
-    At least one of the grid's points has finished; the sweep is `partial` if some have not. `engine` made it.
+    At least one of the grid's points has finished; the sweep is `partial` if some have not.
     """
     axis, found = lines(grid, points)
     mapped = len(found) > MOST_LINES
-    tall = min(16.0, 3.2 + 0.5 * len(found)) if mapped else 8.6
-    figure = style.Picture(tall)
+    figure = style.Picture(min(16.0, 3.2 + 0.5 * len(found)) if mapped else 8.6)
     top = style.heading(figure, grid.scenario.name or "sweep", grid.scenario.description)
-    intervals = "" if mapped else "bands" if axis.kind else "bars"
-    bottom = style.caption(figure, _caption(points, made, engine, intervals, partial=partial))
-    figure.subplots_adjust(top=top, bottom=bottom + 0.02)
+    made = [f"engine {engine}", f"{style.seeds(seed, replications)} at each point"]
+    if replications > 1:
+        made.append("medians" if mapped else _medians(points, "bands" if axis.kind else "bars"))
+    said = [style.source(version, *made, partial=partial)]
+    if not mapped and any(point.unstable for point in points):
+        said.append("hollow: unstable, queues grew throughout the window; a longer run gives other numbers")
+    figure.subplots_adjust(top=top, bottom=style.caption(figure, said) + 0.02)
     (_maps if mapped else _panels)(figure, axis, found, ", ".join(others(grid, axis.key)))
-    figure.alt = _alt_text(grid, axis, found, made.replications)
+    figure.alt = _alt_text(grid, axis, found, replications)
     return figure
 
 
@@ -67,20 +65,10 @@ def _maps(figure: style.Picture, axis: Axis, found: Sequence[Line], names: str) 
     upper.set_xlabel("")
 
 
-def _caption(
-    points: Sequence[Numbers], made: Header, engine: str, intervals: str, *, partial: bool
-) -> list[str]:
-    """Where the picture comes from; `intervals` are what shows them, empty for a map, which shows none."""
-    words = [f"engine {engine}", f"{style.seeds(made.seed, made.replications)} at each point"]
-    if made.replications > 1:
-        # as few replications are not 95 %, it is said how sure the intervals are
-        sure = 100 * min(point.numbers[CLIENT]["rate"].confidence for point in points)
-        shown = f"medians, {intervals}: {sure:.3g} % intervals of the median"
-        words.append(shown if intervals else "medians")
-    line = style.source(made.version, *words, partial=partial)
-    if intervals and any(point.unstable for point in points):
-        return [line, "hollow: unstable, queues grew throughout the window; a longer run gives other numbers"]
-    return [line]
+def _medians(points: Sequence[Numbers], intervals: str) -> str:
+    """How sure the intervals are, too: as few replications are not 95 %."""
+    sure = min(point.numbers[CLIENT]["rate"].confidence for point in points)
+    return f"medians, {intervals}: {100 * sure:.3g} % intervals of the median"
 
 
 def _alt_text(grid: Grid, axis: Axis, found: Sequence[Line], replications: int) -> str:

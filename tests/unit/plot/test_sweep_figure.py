@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from types import SimpleNamespace
 
 import matplotlib.image
 import numpy as np
@@ -31,8 +30,8 @@ class ByHand:
 
     def __init__(self, vary, *, missing=0, replications=7, unlimited=False, silent=False, ok=200) -> None:
         self.grid = load_grid(loads(TEXT), vary=vary)
-        self.header = SimpleNamespace(seed=3, replications=replications, version="9.9")
-        self.engine, self.partial = "by-hand", missing > 0
+        self.made = {"version": "9.9", "engine": "by-hand", "seed": 3, "replications": replications}
+        self.partial = missing > 0
         points = self.grid.points[: len(self.grid.points) - missing]
         self.digests = [
             self.digest(number, point.scenario, unlimited, silent, ok) for number, point in enumerate(points)
@@ -61,7 +60,7 @@ class ByHand:
 
 
 def figure_of(sweep: ByHand):
-    return sweep_figure(sweep.grid, sweep.digests, sweep.header, sweep.engine, partial=sweep.partial)
+    return sweep_figure(sweep.grid, sweep.digests, **sweep.made, partial=sweep.partial)
 
 
 def medians(numbers):
