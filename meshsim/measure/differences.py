@@ -33,8 +33,7 @@ class Difference(Result):
     """What one metric does when A becomes B: means over the pairs, and the interval of B - A.
 
     Attributes:
-        told: whether it is significant: its interval leaves out 0.
-        told_jointly: whether it is at the confidence that makes all metrics hold together.
+        told, told_jointly: whether it is significant (its interval leaves out 0); together with all others.
         identical: whether no pair differs at all.
         correlation: of A and B over the pairs; None where one of them does not vary.
         variance_ratio: (Var(A) + Var(B)) / Var(B - A), what pairing saves; None where B - A does not vary.

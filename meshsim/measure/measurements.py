@@ -24,7 +24,7 @@ class Measurements(ABC):
         queued: (replicas, bins): attempt-seconds in the waiting room.
         ejections: (time, edge index, replica index) of each ejection by outlier detection.
         spans: rows of sampled spans (see `meshsim.measure.spans`).
-        interrupted: True if the user ended it (Ctrl-C); it is then measured up to where it came.
+        interrupted: whether the user ended it (Ctrl-C); it is then measured up to where it came.
         events: that an engine fired; 0 for the reference model.
     """
 

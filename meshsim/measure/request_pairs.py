@@ -61,13 +61,8 @@ def _paired(a: Records, b: Records, loads: Sequence[int], start: float, end: flo
 class RequestCounts(Result):
     """How requests fared in B, compared with themselves in A.
 
-    A request without success (a failure, or no answer by the end of the run) is worse than any with it.
-
-    Attributes:
-        count: how many pairs.
-        rescued, lost: success in B only; in A only.
-        faster, same, slower: success in both, and sooner in B, at the same time, later.
-        failed: success in neither.
+    A request without success (a failure, or no answer by the end of the run) is worse than any with it: those
+    `rescued` succeed in B only, those `lost` in A only, those `failed` in neither.
     """
 
     count: int
