@@ -70,19 +70,15 @@ def run_live(
     Ctrl-C or SIGTERM ends it early: what was measured is returned (and saved). A second one aborts.
 
     Args:
-        scenario: a file's path (``-`` for standard input), or a scenario that is already loaded.
         proxy: ``meshsim`` or ``envoy``.
         seed: of the draws; None takes the scenario's.
-        overrides: ``"policies.cart.retries.attempts=3"`` and such, or values by key.
         access_log: folder for the proxies' access logs; None writes none.
         host: address that everybody listens on.
-        out: folder for the results, checked before the run; None keeps them in memory only.
         roles: where the class of each role is, for those who have their own.
         progress: called with what is being done, in words.
         ready: is called once with the mesh, when it serves and its load begins.
         watch: is called twice a second with the running mesh.
-        interrupted: is called at the first Ctrl-C, to say that it was noticed.
-        options: with `out`, as of `meshsim.run`.
+        scenario, overrides, out, interrupted, options: as of `meshsim.run`.
 
     Raises:
         ScenarioError: the scenario can't be used.

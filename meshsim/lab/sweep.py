@@ -33,10 +33,6 @@ if TYPE_CHECKING:
 
     from meshsim.plot import Picture
 
-Progress = Callable[[int, int], None]
-"""Called with how many runs are finished, and of how many; first of all how many were before."""
-
-
 class Workers(Protocol):
     """Who makes the runs: `meshsim.lab.jobs.pool.Pool` or `meshsim.lab.jobs.cluster.Cluster`."""
 
@@ -144,7 +140,7 @@ def sweep(
     cluster: str | None = None,
     out: str | Path | None = None,
     fresh: bool = False,
-    progress: Progress | None = None,
+    progress: Callable[[int, int], None] | None = None,
     interrupted: Callable[[], None] | None = None,
     **options: Unpack[OutputOptions],
 ) -> Sweep:
@@ -155,19 +151,14 @@ def sweep(
     Ctrl-C ends it early: what has finished until then is returned (and saved). A second Ctrl-C aborts.
 
     Args:
-        scenario: a file's path (``-`` for standard input), or a scenario that is already loaded.
         vary: values by key: lists, or ranges such as ``"100/s:900/s:17"``; None takes the scenario's `sweep`.
         replications: runs of each point; replication r has the seed plus r.
-        engine: ``auto``, ``fast``, ``simpy`` or ``reference``; None takes the scenario's.
-        seed: of the first replication; None takes the scenario's.
-        overrides: ``"policies.cart.retries.attempts=3"`` and such, or values by key, for all points.
         jobs: processes; None takes all cores, 1 runs everything here.
         cluster: address of a Dask scheduler whose workers make the runs instead.
         out: folder for the table and the picture; a finished run is kept there at once, and not made again.
         fresh: whether to forget what the folder has.
-        progress: called with how far it is.
-        interrupted: is called at the first Ctrl-C, to say that it was noticed.
-        options: with `out`, as of `meshsim.run`.
+        progress: called with how many runs are finished, and of how many.
+        scenario, engine, seed, overrides, interrupted, options: as of `meshsim.run`.
 
     Raises:
         ScenarioError: the scenario, or one of the points, can't be used; nothing was run.

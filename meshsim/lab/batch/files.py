@@ -45,16 +45,11 @@ def batch(
 
     Args:
         paths: files and folders, see `meshsim.lab.sources.sources`.
-        engine: None takes each scenario's.
-        seed: of the first replication of each; None takes each scenario's.
-        overrides: as of `meshsim.run`, for all of them.
-        replications: of each; two or more give confidence intervals.
         jobs: processes; None takes all cores, 1 runs everything here.
         out: folder for ``batch.json``, the table, and a folder for each scenario with what `Run.save` writes.
         save: whether to write the first two at the end; the runs' own results are written as they finish.
         progress: called with how many have finished, and of how many.
-        interrupted: is called at the first Ctrl-C, to say that it was noticed.
-        options: with `out`, as of `meshsim.run`.
+        engine, seed, overrides, replications, interrupted, options: as of `meshsim.run`, for each file.
 
     Raises:
         MeshsimError: an argument can't be used, or the table not be written.

@@ -120,7 +120,6 @@ def capacity(
     up.
 
     Args:
-        scenario: a file's path, or a scenario.
         find: ``load``, ``replicas``, ``recovery``; by default the first two, or only the map if there is one.
         objectives: such as ``"frontend: p99 <= 250ms, success >= 99.9%"``, instead of the scenario's.
         costs: of a replica, by service or ``service/version``; 1 where not given.
@@ -129,13 +128,10 @@ def capacity(
         confidence: that each verdict is right, 0-1.
         resolution: how near the load that meets and the load that misses are to be, 0.02 for 2 %.
         at_most: replications of one candidate, at most.
-        engine: None takes the scenario's.
-        seed: of the first replication; None takes the scenario's.
-        overrides: as of `meshsim.run`.
         jobs: processes; None takes all cores.
         out: a folder for `Capacity.save`, which is made ready once all else is checked, before the runs.
         say: called with a line after each look.
-        interrupted: is called at the first Ctrl-C.
+        scenario, engine, seed, overrides, interrupted: as of `meshsim.run`.
 
     Raises:
         ScenarioError: the scenario can't be used.

@@ -50,7 +50,7 @@ class Comparison:
         rows = self.numbers.differences
         table: Table = {"metric": np.array([row.metric for row in rows], dtype=np.str_)}
         for name in NUMBERS:
-            table[name] = _column([getattr(row, name) for row in rows])
+            table[name] = np.array([getattr(row, name) for row in rows], dtype=np.float64)
         for name in ("told", "told_jointly", "identical"):
             table[name] = np.array([getattr(row, name) for row in rows], dtype=np.bool_)
         return table
@@ -62,8 +62,8 @@ class Comparison:
         return {
             "metric": np.array([metric for _ in self.pairs for metric in metrics], dtype=np.str_),
             "seed": np.array([pair.seed for pair in self.pairs for _ in metrics], dtype=np.int64),
-            "a": _column([pair.a.values.get(metric) for pair in self.pairs for metric in metrics]),
-            "b": _column([pair.b.values.get(metric) for pair in self.pairs for metric in metrics]),
+            "a": np.array([each.a.values.get(metric) for each in self.pairs for metric in metrics], float),
+            "b": np.array([each.b.values.get(metric) for each in self.pairs for metric in metrics], float),
         }
 
     @cached_property
@@ -121,10 +121,6 @@ class Comparison:
     def _repr_html_(self) -> str:
         said = [self.numbers.verdict, *self.numbers.notes]
         return text.html(sheets.headline(self.numbers, every=False), said)
-
-
-def _column(values: list[float | None]) -> Floats:
-    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
 def _tail(runs: list[PairedRun]) -> tuple[Floats, Floats]:
