@@ -69,7 +69,7 @@ def run_live(
 
     Ctrl-C or SIGTERM ends it early: what was measured is returned (and saved). A second one aborts.
 
-    Args:
+    Arguments beside those of `meshsim.run`:
         proxy: ``meshsim`` or ``envoy``.
         seed: of the draws; None takes the scenario's.
         access_log: folder for the proxies' access logs; None writes none.
@@ -78,7 +78,6 @@ def run_live(
         progress: called with what is being done, in words.
         ready: is called once with the mesh, when it serves and its load begins.
         watch: is called twice a second with the running mesh.
-        scenario, overrides, out, interrupted, options: as of `meshsim.run`.
 
     Raises:
         ScenarioError: the scenario can't be used.

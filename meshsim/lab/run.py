@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -18,7 +18,7 @@ from meshsim.lab.jobs.interrupt import Interrupt, interruptible
 from meshsim.lab.output import OutputOptions, output
 from meshsim.lab.show import frames, sheets
 from meshsim.measure.measurements import Measurements
-from meshsim.measure.precision import Goal, Look, Looked
+from meshsim.measure.precision import Goal, Looked
 from meshsim.measure.records import Records
 from meshsim.measure.requests import COLUMNS as REQUEST_COLUMNS
 from meshsim.measure.requests import requests
@@ -31,7 +31,7 @@ from meshsim.plain import converted
 from meshsim.scenario import config, load
 from meshsim.scenario.advice import advise
 from meshsim.scenario.model import Scenario
-from meshsim.scenario.overrides import Overrides
+from meshsim.scenario.overrides import Overrides, with_override
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -220,7 +220,7 @@ def run(
         MeshsimError: another argument can't, or the results can't be written.
     """
     output(options, saved=out is not None)
-    chosen = load(scenario, overrides if keep is None else _with(overrides, "keep", keep))
+    chosen = load(scenario, overrides if keep is None else with_override(overrides, "keep", keep))
     simulate = _simulator(chosen, engine, balancers, retry_rules, processes)
     goal = approach.goal(chosen, until, metric, replications, at_most)
     chosen = _seeded(chosen, seed, replications, goal)
@@ -267,30 +267,23 @@ def _run(
     notes: Sequence[str],
 ) -> Run:
     """The replications of a scenario whose seed is settled, summed up; `notes` come first."""
-    records: list[Measurements] = []
-    look: Look | None = None
+    look = until = None
     with interruptible(interrupted) as stop:
-        more = partial(_replicate, simulate, scenario, records, progress, stop)
+        made = _Replications(simulate, scenario, progress, stop)
         if goal is None:
-            cut_short = more(replications)
+            cut_short = made.to(replications)
         else:
-            look, cut_short = approach.grow(goal, scenario, records, more, looked)
+            look, cut_short = approach.grow(goal, scenario, made.records, made.to, looked)
     notes = [*notes, *advise(scenario), *_notes(scenario, simulate)]
     if cut_short and (goal is not None or replications > 1):
         of = f" of {replications}" if goal is None else ""
-        notes.append(f"Interrupted after {len(records)}{of} replications.")
+        notes.append(f"Interrupted after {len(made.records)}{of} replications.")
     if goal is not None and look is not None:
         notes.append(goal.describe(look))
-    numbers = replace(
-        summarise(records, scenario, partial=cut_short, notes=notes),
-        until=None if goal is None or look is None else goal.reached(look),
-        provenance=provenance(scenario),
-    )
-    return Run(scenario, records, numbers)
-
-
-def _with(overrides: Overrides, key: str, value: str) -> Overrides:
-    return {**overrides, key: value} if isinstance(overrides, Mapping) else [*overrides, f"{key}={value}"]
+        until = goal.reached(look)
+    numbers = summarise(made.records, scenario, partial=cut_short, notes=notes)
+    numbers = replace(numbers, until=until, provenance=provenance(scenario))
+    return Run(scenario, made.records, numbers)
 
 
 def _notes(scenario: Scenario, simulate: Engine) -> list[str]:
@@ -311,42 +304,39 @@ def first_seed(seed: int, replications: int) -> int:
     return seed
 
 
-def _replicate(
-    simulate: Engine,
-    scenario: Scenario,
-    records: list[Measurements],
-    progress: Progress | None,
-    stop: Interrupt,
-    to: int,
-) -> bool:
-    """Adds replications to `records` up to `to` of them; says whether Ctrl-C kept some of their time from it.
+@dataclass(slots=True)
+class _Replications:
+    """Makes replications of a scenario; `records` are those that have finished."""
 
-    One that was cut short is left out, unless it is all there is.
-    """
-    while len(records) < to and not (stop.pressed and records):  # something there must be
-        number = len(records)
-        record = simulate(
-            scenario, scenario.seed + number, progress=_watched(progress, stop, number, scenario)
-        )
-        stop.give_up_if_pressed_twice()
-        if stop.pressed and not record.complete:
-            record.interrupted = True
-            if not records:
-                records.append(record)
-            return True
-        records.append(record)
-    return len(records) < to
+    simulate: Engine
+    scenario: Scenario
+    progress: Progress | None
+    stop: Interrupt
+    records: list[Measurements] = field(default_factory=list)
 
+    def to(self, count: int) -> bool:
+        """Makes replications until there are so many; says whether Ctrl-C kept some of their time from it.
 
-def _watched(progress: Progress | None, stop: Interrupt, number: int, scenario: Scenario) -> Progress:
-    """What an engine reports to: passes on how far it is in all, and lets Ctrl-C take effect."""
+        One that was cut short is left out, unless it is all there is.
+        """
+        records, seed = self.records, self.scenario.seed
+        while len(records) < count and not (self.stop.pressed and records):  # something there must be
+            record = self.simulate(self.scenario, seed + len(records), progress=self.report)
+            self.stop.give_up_if_pressed_twice()
+            if self.stop.pressed and not record.complete:
+                record.interrupted = True
+                if not records:
+                    records.append(record)
+                return True
+            records.append(record)
+        return len(records) < count
 
-    def report(now: float) -> None:
-        if progress is not None:
-            progress(number * scenario.duration + min(now, scenario.duration))
-        stop.check()
-
-    return report
+    def report(self, now: float) -> None:
+        """Passes on how far the engine is in all, s, and lets Ctrl-C take effect."""
+        if self.progress is not None:
+            duration = self.scenario.duration
+            self.progress(len(self.records) * duration + min(now, duration))
+        self.stop.check()
 
 
 def provenance(scenario: Scenario) -> Provenance:

@@ -43,13 +43,12 @@ def batch(
     A file that can't be used keeps no other from running. Ctrl-C ends it early: what has finished until then
     is returned (and saved). A second Ctrl-C aborts.
 
-    Args:
+    Arguments beside those of `meshsim.run`, which are for each file:
         paths: files and folders, see `meshsim.lab.sources.sources`.
         jobs: processes; None takes all cores, 1 runs everything here.
         out: folder for ``batch.json``, the table, and a folder for each scenario with what `Run.save` writes.
         save: whether to write the first two at the end; the runs' own results are written as they finish.
         progress: called with how many have finished, and of how many.
-        engine, seed, overrides, replications, interrupted, options: as of `meshsim.run`, for each file.
 
     Raises:
         MeshsimError: an argument can't be used, or the table not be written.

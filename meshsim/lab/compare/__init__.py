@@ -53,7 +53,7 @@ def compare(
     Each pair of runs shares a seed, so both see the same arrivals and service times. Ctrl-C keeps the pairs
     that have finished, if there are two; a second one aborts.
 
-    Args:
+    Arguments beside those of `meshsim.run`:
         a: a file's path, or a scenario that is already loaded.
         b: likewise; None is A, with `changes`.
         changes: overrides of B alone: ``["policies.cart.retries.attempts=0"]``; `overrides` are of both.
@@ -62,7 +62,6 @@ def compare(
         until: ``"5%"`` or 0.05: adds pairs, from 10 on, until the interval is so narrow for A's mean.
         metric: that the comparison is about: what `until` looks at and the sentences begin with.
         jobs: processes; None takes all cores.
-        overrides, engine, at_most, out, progress, looked, interrupted: as of `meshsim.run`.
 
     Raises:
         MeshsimError: a scenario or another argument can't be used, or the results not written.
