@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Unpack
@@ -62,41 +62,54 @@ def batch(
         raise MeshsimError("nothing to run; name scenario files, or folders that hold some")
     jobs = cores(jobs)
     entries = [Entry(source.file, source.name) for source in found]
-    tasks = _tasks(found, entries, overrides, engine, seed)
+    tasks = _tasks(found, entries, overrides, engine, seed, out)
     folder = None if out is None else files.prepare(out)
-    folders = {} if folder is None else {task.number: folder / entries[task.number].name for task in tasks}
-    with interruptible(interrupted) as stop:
-        work = _Work(replications, folders, options)
-        with Pool(min(jobs, max(1, len(tasks))), work) as pool:
-            _fill(entries, pool, tasks, stop, progress)
+    pool = Pool(min(jobs, max(1, len(tasks))), _Work(replications, options))
+    with interruptible(interrupted) as stop, pool:
+        _fill(entries, pool, tasks, stop, progress)
     for task in tasks:
-        if task.number in folders and entries[task.number].status in (UNFINISHED, REFUSED):
-            _clean(folders[task.number])
+        if task.folder is not None and entries[task.number].status in (UNFINISHED, REFUSED):
+            _clean(task.folder)
     result = Batch(entries, skipped, folder)
     if folder is not None and save:
         result.save(folder, **options)
     return result
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileTask(Task):
+    """The run of a file: its entry before it is made, and where its results go."""
+
+    entry: Entry
+    folder: Path | None = None
+
+
 def _tasks(
-    found: Sequence[Source], entries: list[Entry], overrides: Overrides, engine: str | None, seed: int | None
-) -> list[Task]:
+    found: Sequence[Source],
+    entries: list[Entry],
+    overrides: Overrides,
+    engine: str | None,
+    seed: int | None,
+    out: str | Path | None,
+) -> list[FileTask]:
     """The runs to make, one for each file that can be used; entries say what is wrong with the others."""
     tasks = []
     for number, source in enumerate(found):
+        entry = entries[number]
         try:
             scenario = read(source, overrides)
         except ScenarioError as error:
-            entries[number] = replace(entries[number], status=REFUSED, problems=error.problems)
+            entries[number] = replace(entry, status=REFUSED, problems=error.problems)
             continue
         first = scenario.seed if seed is None else seed
-        tasks.append(Task(number, scenario, first, engine, source.file))
+        folder = None if out is None else Path(out) / entry.name
+        tasks.append(FileTask(number, scenario, first, engine, source.file, entry=entry, folder=folder))
     return tasks
 
 
 def _fill(
     entries: list[Entry],
-    pool: Pool[_Made],
+    pool: Pool[Entry],
     tasks: Sequence[Task],
     stop: Interrupt,
     progress: Callable[[int, int], None] | None,
@@ -105,69 +118,50 @@ def _fill(
 
     def refused(task: Task, error: MeshsimError) -> None:
         why = str(error).removeprefix(f"{task.name}: ")
-        entries[task.number] = _refused(entries[task.number], why, 0.0)
+        entries[task.number] = _refused(entries[task.number], why)
 
     if progress is not None and tasks:
         progress(0, len(tasks))
-    for finished, (number, made) in enumerate(pool.summaries(tasks, stop=stop, refused=refused), 1):
-        if made.summary is None:
-            entries[number] = _refused(entries[number], made.refusal, made.seconds)
-        else:
-            met = all(objective.met for objective in made.summary.objectives)
-            entries[number] = replace(
-                entries[number], status=OK if met else MISSED, seconds=made.seconds, numbers=made.summary
-            )
+    for finished, (number, entry) in enumerate(pool.summaries(tasks, stop=stop, refused=refused), 1):
+        entries[number] = entry
         if progress is not None:
             progress(finished, len(tasks))
 
 
-def _refused(entry: Entry, why: str, seconds: float) -> Entry:
-    return replace(
-        entry,
-        status=REFUSED,
-        seconds=seconds,
-        problems=(Problem(entry.file, 0, "", *halves(MeshsimError(why))),),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """A run's summary, or why there is none, so that others go on; and the time that it took, s."""
-
-    seconds: float
-    summary: Summary | None = None
-    refusal: str = ""
+def _refused(entry: Entry, why: str, seconds: float = 0.0) -> Entry:
+    problem = Problem(entry.file, 0, "", *halves(MeshsimError(why)))
+    return replace(entry, status=REFUSED, seconds=seconds, problems=(problem,))
 
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """Makes a scenario's run and saves its results, in any process; `folders` is by the task's number."""
+    """Makes the run of a file and saves its results, in any process."""
 
     replications: int
-    folders: Mapping[int, Path]
     options: OutputOptions
 
-    def __call__(self, task: Task) -> _Made | None:
-        """What came of it; None if Ctrl-C cut it short."""
-        began, summary = time.monotonic(), None
+    def __call__(self, task: Task) -> Entry | None:
+        """What came of it, also where it can't be made, so that others go on; None if Ctrl-C cut it short."""
+        assert isinstance(task, FileTask)
+        began = time.monotonic()
         try:
-            summary = self._run(task)
-            refusal = ""
+            numbers = self._run(task)
         except MeshsimError as error:
-            refusal = str(error)
+            why = str(error)
         except MemoryError:
-            refusal = "needs more memory than there is; ask for fewer jobs or shorten its duration"
+            why = "needs more memory than there is; ask for fewer jobs or shorten its duration"
         except Exception as error:
-            fault = f"{type(error).__name__}: {error}"
-            refusal = f"fails by a fault of meshsim ({fault}); please report it"
-        if summary is not None and summary.partial:
-            return None
-        return _Made(time.monotonic() - began, summary, refusal)
+            why = f"fails by a fault of meshsim ({type(error).__name__}: {error}); please report it"
+        else:
+            status = OK if all(objective.met for objective in numbers.objectives) else MISSED
+            made = replace(task.entry, status=status, seconds=time.monotonic() - began, numbers=numbers)
+            return None if numbers.partial else made
+        return _refused(task.entry, why, time.monotonic() - began)
 
-    def _run(self, task: Task) -> Summary:
+    def _run(self, task: FileTask) -> Summary:
         result = run(task.scenario, engine=task.engine, seed=task.seed, replications=self.replications)
-        if task.number in self.folders and not result.numbers.partial:
-            result.save(self.folders[task.number], **self.options)
+        if task.folder is not None and not result.numbers.partial:
+            result.save(task.folder, **self.options)
         return result.numbers
 
 

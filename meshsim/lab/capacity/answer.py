@@ -95,7 +95,7 @@ def _evaluated(search: LoadSearch, finding: Finding[float]) -> dict[str, Any]:
         **vars(search.scaling.level(finding.candidate)),
         "verdict": str(finding.verdict),
         "replications": len(finding.observations),
-        "fresh": finding.observations[0].seed != search.inquiry.plan.seed,
+        "fresh": search.inquiry.plan.is_fresh(finding.observations[0].seed),
     }
 
 

@@ -50,7 +50,6 @@ class LoadSearch:
     """
 
     inquiry: Inquiry[float]
-    verifier: Inquiry[float]
     scaling: Scaling
     resolution: float
     words: Mapping[Verdict, str] = field(default_factory=lambda: OBJECTIVES)
@@ -58,6 +57,10 @@ class LoadSearch:
     misses: float | None = None
     confirmed: bool | None = None
     notes: list[str] = field(default_factory=list)
+    verifier: Inquiry[float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.verifier = self.inquiry.fresh(STEPS)
 
     def run(self) -> None:
         """Searches, and verifies."""

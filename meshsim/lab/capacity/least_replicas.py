@@ -39,7 +39,6 @@ class ReplicasSearch:
     """Looks for the least replicas; attributes as in `meshsim.measure.capacity.LeastReplicas`."""
 
     inquiry: Inquiry[Replicas]
-    verifier: Inquiry[Replicas]
     pools: Pools
     least: Replicas | None = None
     bounds: Replicas | None = None
@@ -64,7 +63,7 @@ class ReplicasSearch:
             else None
             for place, name in enumerate(self.pools.names)
         }
-        verdict = self.verifier.ask(found).verdict
+        verdict = self.inquiry.fresh().ask(found).verdict
         self.confirmed = verdict is Verdict.MET
         if not self.confirmed:
             how = "is missed" if verdict is Verdict.MISSED else "is inconclusive"

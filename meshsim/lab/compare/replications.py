@@ -21,17 +21,16 @@ from meshsim.measure.precision import Goal, Look, Looked
 from meshsim.scenario.model import Scenario
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PairTask(Task):
     """Two runs with one seed: of `scenario`, which is A, and of `other`, B."""
 
-    other: Scenario | None = None
+    other: Scenario
 
 
 def make(task: Task, progress: Progress | None = None) -> Pair | None:
     """Makes a pair; None if Ctrl-C came first (never in a worker). Progress in s, of A and B together."""
     assert isinstance(task, PairTask)
-    assert task.other is not None
     runs, behind = [], 0.0
     for scenario in (task.scenario, task.other):
         report = None if progress is None else lambda now, behind=behind: progress(behind + now)

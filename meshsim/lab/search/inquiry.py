@@ -66,6 +66,10 @@ class Plan:
         """
         return Plan(1.0 - (1.0 - self.confidence) / candidates, self.most, self.seed + self.most)
 
+    def is_fresh(self, seed: int) -> bool:
+        """Whether a seed is one of those."""
+        return seed >= self.seed + self.most
+
 
 @dataclass(slots=True)
 class Finding(Generic[Candidate]):
@@ -98,6 +102,10 @@ class Inquiry(Generic[Candidate]):
     plan: Plan
     on_look: Callable[[Finding[Candidate]], None] | None = None
     findings: dict[Candidate, Finding[Candidate]] = field(default_factory=dict)
+
+    def fresh(self, candidates: int = 1) -> Inquiry[Candidate]:
+        """One that has no findings yet and asks with fresh seeds (`Plan.fresh`)."""
+        return Inquiry(self.observe, self.limits, self.plan.fresh(candidates), self.on_look)
 
     def ask(self, candidate: Candidate) -> Finding[Candidate]:
         """Adds replications until it is decided, or there are no more: inconclusive."""
