@@ -3,7 +3,7 @@
 `study` asks for the largest load and the least replicas that meet the objectives, the knee, and the load
 below which the mesh recovers from its events. A candidate is a load (`scaling`) or replicas (`pools`);
 `objectives` and `recovery` say what one run shows; `largest_load`, `least_replicas` and `recovery_map` choose
-the next by `meshsim.lab.search`; `answer` makes `meshsim.measure.capacity`'s numbers of it.
+the next by `meshsim.lab.search`; the numbers are those of `meshsim.measure.capacity`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from meshsim.errors import MeshsimError, Problem, ScenarioError, shown
 from meshsim.lab import engines, files
-from meshsim.lab.capacity.answer import answer
 from meshsim.lab.capacity.objectives import objective
 from meshsim.lab.capacity.runs import Runner, table
 from meshsim.lab.capacity.study import LOAD, RECOVERY, REPLICAS, Say, Study
@@ -148,7 +147,7 @@ def capacity(
         if out is not None:
             files.prepare(out)
         study.run()
-    return Capacity(base, answer(study), table(study.rows))
+    return Capacity(base, study.numbers(), table(study.rows))
 
 
 def _asked(

@@ -22,6 +22,7 @@ from meshsim.lab.capacity import sample_size
 from meshsim.lab.capacity.pools import Pools, Replicas
 from meshsim.lab.search.inquiry import FEWEST, Inquiry
 from meshsim.lab.search.verdict import Verdict, columns, excess
+from meshsim.measure.capacity import LeastReplicas
 from meshsim.measure.intervals import interval
 from meshsim.units import UNLIMITED
 
@@ -173,6 +174,23 @@ class ReplicasSearch:
                 break
         self.exact = True
         return replicas
+
+    def result(self) -> LeastReplicas:
+        """What is known so far."""
+        pools, least, bounds = self.pools, self.least, self.bounds
+        return LeastReplicas(
+            least=None if least is None else pools.by_name(least),
+            own=pools.by_name(pools.own),
+            bounds=None if bounds is None else pools.by_name(bounds),
+            costs=pools.by_name(pools.costs),
+            cost=None if least is None else pools.cost(least),
+            cost_own=pools.cost(pools.own),
+            removals={name: None if each is None else str(each) for name, each in self.removals.items()},
+            exact=self.exact,
+            cheaper_tried=self.cheaper_tried,
+            confirmed=self.confirmed,
+            notes=self.notes,
+        )
 
 
 def cheaper(bounds: Replicas, costs: tuple[float, ...], cost: float) -> Iterator[Replicas]:

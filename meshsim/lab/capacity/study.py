@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from meshsim import version
 from meshsim.errors import MeshsimError
 from meshsim.lab.capacity import sample_size
 from meshsim.lab.capacity.largest_load import OBJECTIVES, STEPS, LoadSearch
@@ -20,7 +21,9 @@ from meshsim.lab.search.inquiry import FEWEST, Candidate, Finding, Inquiry, Plan
 from meshsim.lab.search.knee import Knee, draw_curve, find_knee
 from meshsim.lab.search.verdict import Observation, Verdict, columns, excess
 from meshsim.lab.show.capacity import VERDICTS, reading
+from meshsim.measure import capacity as results
 from meshsim.measure.capacity import Limit
+from meshsim.scenario import config
 from meshsim.scenario.grid import Grid
 from meshsim.scenario.model import Scenario
 
@@ -91,6 +94,38 @@ class Study:
                 self.map.run(self._cell, (1.0 - self.plan.confidence) / 2.0)
         except StoppedError:
             self.partial = True
+
+    def numbers(self) -> results.CapacityNumbers:
+        """Everything that is known, as `capacity.json` has it."""
+        plan, seeds = self.plan, [row.observation.seed for row in self.rows]
+        return results.CapacityNumbers(
+            scenario=self.scenario.name,
+            version=version.VERSION,
+            seed=plan.seed,
+            confidence=plan.confidence,
+            resolution=self.resolution,
+            replications_most=plan.most,
+            runs=len(self.rows) + sum(row.question in (RECOVERY, MAP) for row in self.rows),
+            seeds=[min(seeds), max(seeds)] if seeds else [],
+            partial=self.partial,
+            objectives=self.limits,
+            load=None if self.load is None else self.load.largest_load(self.knee),
+            replicas=None if self.replicas is None else self.replicas.result(),
+            recovery=None if self.recovery is None else self._recovery(self.recovery),
+            map=None if self.map is None or self.trial is None else self.map.result(self.trial),
+            provenance={"scenario": config.text(self.scenario)},
+        )
+
+    def _recovery(self, search: LoadSearch) -> results.Recovery:
+        assert self.trial is not None
+        points = [
+            results.RecoveryPoint(
+                **search.evaluated(finding),
+                recovered=sum(each.scores[0].measured == 1.0 for each in finding.observations),
+            )
+            for finding in search.seen()
+        ]
+        return results.Recovery(**search.bracket(), trial=self.trial, looked_at=points)
 
     def _load_search(self, what: str, limits: Sequence[Limit], words: Mapping[Verdict, str]) -> LoadSearch:
         scaling = self.scaling

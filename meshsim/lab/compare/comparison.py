@@ -16,7 +16,7 @@ from meshsim.lab.show import compare as sheets
 from meshsim.lab.show import sheets as text
 from meshsim.measure.comparison import ComparisonNumbers
 from meshsim.measure.grid import Floats
-from meshsim.measure.table import Table, frame
+from meshsim.measure.table import Table, columns, frame
 from meshsim.scenario.model import Scenario
 
 if TYPE_CHECKING:
@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 
     from meshsim.plot import Picture
 
-NUMBERS = (
-    "a", "b", "difference", "low", "high", "half_width", "correlation", "variance_ratio",
-    "unpaired_replications",
-)  # fmt: skip
+COLUMNS: dict[str, type] = {
+    "metric": str,
+    **dict.fromkeys(("a", "b", "difference", "low", "high", "half_width"), float),
+    **dict.fromkeys(("correlation", "variance_ratio", "unpaired_replications"), float),
+    **dict.fromkeys(("told", "told_jointly", "identical"), bool),
+}
 
 
 @dataclass(frozen=True, repr=False)
@@ -47,24 +49,17 @@ class Comparison:
     @cached_property
     def columns(self) -> Table:
         """One row a metric, as numpy columns; NaN where there is no number."""
-        rows = self.numbers.differences
-        table: Table = {"metric": np.array([row.metric for row in rows], dtype=np.str_)}
-        for name in NUMBERS:
-            table[name] = np.array([getattr(row, name) for row in rows], dtype=np.float64)
-        for name in ("told", "told_jointly", "identical"):
-            table[name] = np.array([getattr(row, name) for row in rows], dtype=np.bool_)
-        return table
+        return columns([row.as_dict() for row in self.numbers.differences], COLUMNS)
 
     @cached_property
     def replication_columns(self) -> Table:
         """One row a metric and pair: its `seed` and the values in `a` and `b`."""
-        metrics = list({**self.pairs[0].a.values, **self.pairs[0].b.values})
-        return {
-            "metric": np.array([metric for _ in self.pairs for metric in metrics], dtype=np.str_),
-            "seed": np.array([pair.seed for pair in self.pairs for _ in metrics], dtype=np.int64),
-            "a": np.array([each.a.values.get(metric) for each in self.pairs for metric in metrics], float),
-            "b": np.array([each.b.values.get(metric) for each in self.pairs for metric in metrics], float),
-        }
+        rows = [
+            {"metric": name, "seed": pair.seed, "a": pair.a.values.get(name), "b": pair.b.values.get(name)}
+            for pair in self.pairs
+            for name in {**self.pairs[0].a.values, **self.pairs[0].b.values}
+        ]
+        return columns(rows, {"metric": str, "seed": int, "a": float, "b": float})
 
     @cached_property
     def table(self) -> pd.DataFrame:

@@ -11,8 +11,7 @@ import pytest
 
 import meshsim as ms
 from meshsim.errors import MeshsimError
-from meshsim.lab.batch import Batch, Entry
-from meshsim.lab.batch.files import FileTask, _fill
+from meshsim.lab.batch import Batch, Entry, FileTask, _fill
 from meshsim.lab.jobs.interrupt import Interrupt
 
 SMALL = """
@@ -89,7 +88,7 @@ def test_a_run_that_can_not_be_made_is_told_by_its_file(folder, monkeypatch) -> 
             raise MeshsimError("no memory; make it shorter")
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr("meshsim.lab.batch.files.run", broken)
+    monkeypatch.setattr("meshsim.lab.batch.run", broken)
     done = ms.batch("all", jobs=1, out="out")
     assert status(done) == dict.fromkeys(("bad", "good", "other"), "refused")
     told = [str(entry.problems[0]) for entry in done.entries]
