@@ -45,9 +45,6 @@ DRAWN_REQUESTS = 125
 """In a bin of the picture, on average: nearly all then have the 100 that a 99th percentile takes."""
 
 
-# ---- a finished run ---------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, repr=False)
 class Run:
     """The result of a scenario (overrides and seed included): `records` by replication, `numbers` of all."""
@@ -165,9 +162,6 @@ class Run:
     def _repr_html_(self) -> str:
         unstable = [self.numbers.unstable.reason] if self.numbers.unstable else []
         return sheets.html(sheets.headline(self.numbers), [*unstable, *self.numbers.notes])
-
-
-# ---- running ----------------------------------------------------------------------------------------
 
 
 @converted

@@ -139,7 +139,6 @@ def sweep(
     """Simulates a scenario at every combination of the values of some keys.
 
     All points have the same seeds, so differences between points are the points' and not the draws'.
-
     Ctrl-C ends it early: what has finished until then is returned (and saved). A second Ctrl-C aborts.
 
     Arguments beside those of `meshsim.run`:
@@ -153,8 +152,8 @@ def sweep(
 
     Raises:
         ScenarioError: the scenario, or one of the points, can't be used; nothing was run.
-        MeshsimError: another argument can't, a run can't be made, or results can't be written. All runs
-            that can be made are made before, and kept in `out`.
+        MeshsimError: another argument can't, results can't be written, or a run can't be made (after all
+            others, which are kept in `out`).
     """
     form = output(options, saved=out is not None)
     grid = load_grid(scenario, overrides, vary)
@@ -222,9 +221,6 @@ def _workers(cluster: str | None, jobs: int | None, tasks: int) -> Pool[Summary]
     from meshsim.lab.jobs.cluster import Cluster  # noqa: PLC0415 - needs an extra
 
     return Cluster(cluster)
-
-
-# ---- for people -------------------------------------------------------------------------------------
 
 
 def sheet(done: Sweep) -> sheets.Sheet:

@@ -114,8 +114,7 @@ def capacity(
 ) -> Capacity:
     """Finds what a mesh carries.
 
-    Ctrl-C ends the search early and keeps what is known so far (``numbers.partial``); a second one gives
-    up.
+    Ctrl-C ends the search and keeps what is known so far (``numbers.partial``); a second one aborts.
 
     Arguments beside those of `meshsim.run`:
         find: ``load``, ``replicas``, ``recovery``; by default the first two, or only the map if there is one.
@@ -132,8 +131,7 @@ def capacity(
 
     Raises:
         ScenarioError: the scenario can't be used.
-        MeshsimError: another argument can't, or has no part in what is asked, or that has no answer: there
-            are no objectives, or no trigger.
+        MeshsimError: another argument can't, or does not apply; there are no objectives, or no trigger.
     """
     asked = _asked(find, vary, objectives, costs, window)
     base, grid = _loaded(scenario, overrides, objectives, vary)

@@ -170,8 +170,6 @@ class LoadSearch:
     def _said(self, factor: float, verdict: Verdict) -> str:
         return f"{self.scaling.label(factor)} {self.words[verdict]}"
 
-    # ---- the result -----------------------------------------------------------------------------------
-
     def bracket(self) -> dict[str, Any]:
         """The fields of a `results.Bracket`, as far as known."""
         found = {"meets": self.meets, "misses": self.misses}

@@ -82,7 +82,10 @@ class Study:
             if LOAD in self.find:
                 self.load = self._load_search(LOAD, self.limits, OBJECTIVES)
                 self.load.run()
-                self._find_knee(self.load)
+                meets, misses, nearest = self.load.meets, self.load.misses, self.load.scaling.nearest
+                if meets is not None and misses is not None:
+                    draw_curve(self.load.inquiry, misses, nearest)
+                    self.knee = find_knee(self.load.inquiry, nearest)
             if self.pools is not None:
                 asked = self._inquiry(REPLICAS, self.pools.at, self.pools.label, self.limits)
                 self.replicas = ReplicasSearch(asked, self.pools)
@@ -132,11 +135,6 @@ class Study:
         assert scaling is not None
         asked = self._inquiry(what, scaling.at, scaling.label, limits)
         return LoadSearch(asked, scaling, self.resolution, words)
-
-    def _find_knee(self, search: LoadSearch) -> None:
-        if search.meets is not None and search.misses is not None:
-            draw_curve(search.inquiry, search.misses, search.scaling.nearest)
-            self.knee = find_knee(search.inquiry, search.scaling.nearest)
 
     def _inquiry(
         self,

@@ -23,8 +23,6 @@ from meshsim.scenario.overrides import SET, Overrides
 
 __all__ = ["REPLICATIONS", "Comparison", "compare"]
 
-WITH = "--with"
-"""What the place of a change of B is called."""
 REPLICATIONS = 10
 """Pairs of runs, where nobody says."""
 
@@ -71,7 +69,10 @@ def compare(
     shared_limits = [path for path in limits(first) if path in limits(second)]
     metrics.check(metric, [*comparable(first, second), *shared_limits])
     goal = Goal.of(until, metric, replications, at_most)
-    start = _seed(first.seed if seed is None else seed, replications if goal is None else goal.at_most)
+    count = replications if goal is None else goal.at_most
+    if count < 2:
+        raise MeshsimError(f"{count} pairs of runs have no interval; ask for at least 2 replications")
+    start = first_seed(first.seed if seed is None else seed, count)
     if out is not None:
         files.prepare(out, scenarios=files.PAIR)
     job = Job(first, second, start, engine, metric, replications, goal, jobs)
@@ -107,15 +108,8 @@ def _changed(scenario: Scenario, changes: Overrides) -> Scenario:
     try:
         return load(scenario, changes)
     except ScenarioError as error:
-        raise ScenarioError(
-            [replace(problem, file=WITH) if problem.file == SET else problem for problem in error.problems]
-        ) from None
-
-
-def _seed(seed: int, pairs: int) -> int:
-    if pairs < 2:
-        raise MeshsimError(f"{pairs} pairs of runs have no interval; ask for at least 2 replications")
-    return first_seed(seed, pairs)
+        problems = [replace(each, file="--with") if each.file == SET else each for each in error.problems]
+        raise ScenarioError(problems) from None
 
 
 def _labels(a: Scenario, b: Scenario, changes: Overrides) -> tuple[str, str]:

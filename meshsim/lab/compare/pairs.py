@@ -28,8 +28,7 @@ class PairedRun:
     """One run of a pair; `values` by metric, `met` by objective's metric.
 
     `tail` is (len(TAIL_EDGES) + 1,) measured requests with success, by latency, None without records;
-    `times`, `goodput` are (n,): middle of each bin until arrivals stop, s, and successful requests in it, per
-    second.
+    `times`, `goodput` are (n,): middle of each bin until arrivals stop, s, and successes in it per second.
     """
 
     numbers: Summary

@@ -49,8 +49,7 @@ def geometric(resolution: float) -> Middle:
 def chances(run: Callable[[int], float], count: int) -> list[float]:
     """The chance of success at each of some loads, in rising order, most of which need not be run.
 
-    Only the ends are run, and the loads around the boundary, where chance decides. Where what is seen is not
-    in falling order, all are.
+    The ends are, and the loads around the boundary, where chance decides; all, if their order is not falling.
     """
     if count < 3:
         return [run(place) for place in range(count)]
