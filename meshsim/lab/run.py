@@ -215,35 +215,24 @@ def run(
     """
     output(options, saved=out is not None)
     chosen = load(scenario, overrides if keep is None else with_override(overrides, "keep", keep))
-    simulate = _simulator(chosen, engine, balancers, retry_rules, processes)
+    name = chosen.engine if engine is None else engine
+    simulate = engines.engine(name, balancers, retry_rules, processes)
     goal = approach.goal(chosen, until, metric, replications, at_most)
-    chosen = _seeded(chosen, seed, replications, goal)
+    chosen = _ready(chosen, simulate, seed, replications, goal)
     if out is not None:
         files.prepare(out, scenarios=files.RUN)
-    notes = engines.complaint(chosen.engine if engine is None else engine)
-    result = _run(simulate, chosen, goal, replications, progress, interrupted, looked, notes)
+    result = _run(name, simulate, chosen, goal, replications, progress, interrupted, looked)
     if out is not None:
         result.save(out, **options)
     return result
 
 
-def _simulator(
-    scenario: Scenario,
-    engine: str | None,
-    balancers: Mapping[str, BalancerFactory] | None,
-    retry_rules: Mapping[str, RetryRuleFactory] | None,
-    processes: Sequence[UserProcess],
-) -> Engine:
-    """The engine of a name or else of the scenario, with the user's own parts in it."""
-    name = scenario.engine if engine is None else engine
-    simulate = engines.engine(name, balancers, retry_rules, processes)
+def _ready(
+    scenario: Scenario, simulate: Engine, seed: int | None, replications: int, goal: Goal | None
+) -> Scenario:
+    """The scenario with its seed, if engine, seed and memory bear so many replications of it."""
     if scenario.keep != "records" and engines.is_reference(simulate):
         raise MeshsimError("the reference model keeps records only; leave keep out, or choose another engine")
-    return simulate
-
-
-def _seeded(scenario: Scenario, seed: int | None, replications: int, goal: Goal | None) -> Scenario:
-    """The scenario with its seed, if so many replications can be made with that and with the memory."""
     most, least = (replications, replications) if goal is None else (goal.at_most, goal.least)
     seeded = scenario.model_copy(update={"seed": first_seed(scenario.seed if seed is None else seed, most)})
     memory.check(seeded, least)
@@ -251,6 +240,7 @@ def _seeded(scenario: Scenario, seed: int | None, replications: int, goal: Goal 
 
 
 def _run(
+    name: str,
     simulate: Engine,
     scenario: Scenario,
     goal: Goal | None,
@@ -258,9 +248,8 @@ def _run(
     progress: Progress | None,
     interrupted: Callable[[], None] | None,
     looked: Looked | None,
-    notes: Sequence[str],
 ) -> Run:
-    """The replications of a scenario whose seed is settled, summed up; `notes` come first."""
+    """The replications of a scenario whose seed is settled by the engine of a name, summed up."""
     look = until = None
     with interruptible(interrupted) as stop:
         made = _Replications(simulate, scenario, progress, stop)
@@ -268,7 +257,7 @@ def _run(
             cut_short = made.to(replications)
         else:
             look, cut_short = approach.grow(goal, scenario, made.records, made.to, looked)
-    notes = [*notes, *advise(scenario), *_notes(scenario, simulate)]
+    notes = [*engines.complaint(name), *advise(scenario), *_notes(scenario, simulate)]
     if cut_short and (goal is not None or replications > 1):
         of = f" of {replications}" if goal is None else ""
         notes.append(f"Interrupted after {len(made.records)}{of} replications.")

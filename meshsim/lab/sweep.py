@@ -225,28 +225,20 @@ def _workers(cluster: str | None, jobs: int | None, tasks: int) -> Pool[Summary]
 
 def sheet(done: Sweep) -> sheets.Sheet:
     """One row a point: medians over the replications."""
-    rows: sheets.Rows = []
-    for digest in done.digests:
-        client, busiest = digest.client, digest.busiest
-        busy = "" if busiest is None else f"{busiest[0]} {sheets.share(busiest[1])}"
-        rows.append(
-            (
-                *(tidy.shown(value) for value in done.grid.points[digest.point].values),
-                sheets.rate(client("rate")),
-                sheets.rate(client("goodput")),
-                sheets.share(client("success_ratio")),
-                *(_percentile(digest, key) for key in ("p50", "p99")),
-                busy,
-                "unstable" if digest.unstable else "",
-            )
+    rows: sheets.Rows = [
+        (
+            *(tidy.shown(value) for value in done.grid.points[digest.point].values),
+            *(sheets.rate(digest.client(key)) for key in ("rate", "goodput")),
+            sheets.share(digest.client("success_ratio")),
+            *(_percentile(digest, key) for key in ("p50", "p99")),
+            f"{digest.busiest[0]} {sheets.share(digest.busiest[1])}" if digest.busiest else "",
+            "unstable" if digest.unstable else "",
         )
+        for digest in done.digests
+    ]
     columns = (*done.keys, "offered", "goodput", "success", "p50", "p99", "busiest", "")
-    return sheets.Sheet(
-        f"{done.scenario.name or 'sweep'}: {len(rows)} points, {done.runs} runs, medians",
-        columns,
-        rows,
-        words=(len(columns) - 2, len(columns) - 1),
-    )
+    title = f"{done.scenario.name or 'sweep'}: {len(rows)} points, {done.runs} runs, medians"
+    return sheets.Sheet(title, columns, rows, words=(len(columns) - 2, len(columns) - 1))
 
 
 def _percentile(digest: Digest, key: str) -> str:

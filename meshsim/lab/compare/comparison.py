@@ -76,16 +76,18 @@ class Comparison:
 
         A request that fails, or has no answer by the end of the run, never gets one. Empty without records.
         """
-        return [_tail([getattr(pair, side) for pair in self.pairs]) for side in ("a", "b")]
+        return [_tail(runs) for runs in self._sides()]
 
     def goodput(self) -> list[tuple[Floats, Floats]]:
         """Of A and of B: times, s, and successes per second, mean over the runs."""
         found = []
-        for side in ("a", "b"):
-            runs: list[PairedRun] = [getattr(pair, side) for pair in self.pairs]
+        for runs in self._sides():
             bins = min(len(run.times) for run in runs)  # of the last one, some runs may have too little
             found.append((runs[0].times[:bins], np.mean([run.goodput[:bins] for run in runs], axis=0)))
         return found
+
+    def _sides(self) -> list[list[PairedRun]]:
+        return [[pair.a for pair in self.pairs], [pair.b for pair in self.pairs]]
 
     def plot(self) -> Picture:
         """The picture: differences with their intervals, who waits how long, goodput over time."""
