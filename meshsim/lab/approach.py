@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from meshsim.errors import MeshsimError
 from meshsim.measure import metrics
 from meshsim.measure.measurements import Measurements
-from meshsim.measure.precision import Goal, Looked, Until, refuse_limit
+from meshsim.measure.precision import Goal, Looked, Until
 from meshsim.measure.summary import metrics_of, summarise
 from meshsim.scenario.model import Scenario
 
@@ -16,14 +17,10 @@ def goal(
     scenario: Scenario, until: str | float | None, metric: str | None, replications: int, at_most: int | None
 ) -> Goal | None:
     """What to stop at, if asked for (see `meshsim.lab.run.run`); MeshsimError if it can't be used."""
-    if until is not None:
-        return Goal.of(
-            until, metrics.check(metric or metrics.USUAL, metrics_of(scenario)), replications, at_most
-        )
-    if metric is not None:
+    if metric is not None and until is None:
         raise MeshsimError(f"--metric {metric} is what --until looks at; add --until 1%")
-    refuse_limit(at_most)
-    return None
+    wanted = metrics.check(metric or metrics.USUAL, metrics_of(scenario))
+    return Goal.of(until, wanted, replications, at_most)
 
 
 def grow(
@@ -44,15 +41,25 @@ def grow(
         if cut_short:
             break
         metrics.refuse_unsupported(goal.metric, summarise(records[-1:], scenario))
-    look = None
-    while len(records) >= 2:
-        look = _look(goal, scenario, records)
+    if len(records) < 2:
+        return None, cut_short
+    return until_reached(partial(_look, goal, scenario, records), more, looked, cut_short=cut_short)
+
+
+def until_reached(
+    look: Callable[[], Until], more: Callable[[int], bool], looked: Looked | None, *, cut_short: bool
+) -> tuple[Until, bool]:
+    """Looks, and has `more` made up to the number that the look asks for, until that is all or Ctrl-C.
+
+    Returns the last look, and whether Ctrl-C came (`cut_short`: already) before the end.
+    """
+    while True:
+        found = look()
         if looked is not None:
-            looked(look)
-        if cut_short or look.to == len(records):
-            break
-        cut_short = more(look.to)
-    return look, cut_short
+            looked(found)
+        if cut_short or found.to == found.replications:
+            return found, cut_short
+        cut_short = more(found.to)
 
 
 def _look(goal: Goal, scenario: Scenario, records: list[Measurements]) -> Until:

@@ -83,12 +83,11 @@ def sheet(found: Sequence[Checked]) -> Sheet:
     """One row a file."""
     rows: Rows = []
     for each in found:
-        facts, wrong = each.facts, len(each.problems)
-        if wrong:
-            rows.append((each.file, *(NOTHING,) * 5, plural(wrong, "problem")))
-            continue
-        counts = (len(facts["services"]), len(facts["edges"]), facts["events"], facts["objectives"])
-        rows.append((each.file, *map(str, counts), time(facts["duration"]), "fine"))
+        cells, verdict = [NOTHING] * 5, plural(len(each.problems), "problem")
+        if facts := each.facts:
+            counts = (len(facts["services"]), len(facts["edges"]), facts["events"], facts["objectives"])
+            cells, verdict = [*map(str, counts), time(facts["duration"])], "fine"
+        rows.append((each.file, *cells, verdict))
     wrong = sum(bool(each.problems) for each in found)
     title = f"{plural(len(found), 'scenario')}, {f'{wrong} with problems' if wrong else 'all fine'}"
     columns = ("scenario", "services", "edges", "events", "objectives", "duration", "")

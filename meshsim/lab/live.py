@@ -17,6 +17,7 @@ from meshsim.lab.jobs.interrupt import Interrupt, interruptible, orderly
 from meshsim.lab.output import OutputOptions, output
 from meshsim.lab.run import Run, first_seed, provenance
 from meshsim.lab.show.sheets import count, share, time
+from meshsim.live.child import ROLES
 from meshsim.live.launch import LiveMesh, Options, Progress
 from meshsim.live.machine import Usage
 from meshsim.live.merge import Ending, Keys, Merged, merge
@@ -69,20 +70,15 @@ def run_live(
 
     Ctrl-C or SIGTERM ends it early: what was measured is returned (and saved). A second one aborts.
 
-    Args:
-        scenario: a file's path (``-`` for standard input), or a scenario that is already loaded.
+    Arguments beside those of `meshsim.run`:
         proxy: ``meshsim`` or ``envoy``.
         seed: of the draws; None takes the scenario's.
-        overrides: ``"policies.cart.retries.attempts=3"`` and such, or values by key.
         access_log: folder for the proxies' access logs; None writes none.
         host: address that everybody listens on.
-        out: folder for the results, checked before the run; None keeps them in memory only.
         roles: where the class of each role is, for those who have their own.
         progress: called with what is being done, in words.
         ready: is called once with the mesh, when it serves and its load begins.
         watch: is called twice a second with the running mesh.
-        interrupted: is called at the first Ctrl-C, to say that it was noticed.
-        options: with `out`, as of `meshsim.run`.
 
     Raises:
         ScenarioError: the scenario can't be used.
@@ -144,9 +140,6 @@ def serve_live(
         mesh.stop()  # so that access logs are whole
 
 
-# ---- what is asked for ------------------------------------------------------------------------------
-
-
 def seeded(scenario: Scenario, seed: int | None) -> Scenario:
     """The scenario with its seed, and keeping rows: a live run can't do otherwise."""
     number = first_seed(scenario.seed if seed is None else seed, 1)
@@ -172,11 +165,7 @@ def options_of(
     refuse_unknown(scenario)
     memory.check_live(scenario, proxy)
     log = None if access_log is None else files.prepare(access_log, option="--access-log")
-    options = Options(proxy=proxy, load=load, keep=load, access_log=log, host=own_address(host))
-    return options if roles is None else replace(options, roles=roles)
-
-
-# ---- while it runs ----------------------------------------------------------------------------------
+    return Options(proxy, load, load, log, own_address(host), roles or ROLES)
 
 
 def _watch(mesh: LiveMesh, stop: Interrupt, watch: Watch | None) -> Ending:
@@ -195,9 +184,6 @@ def _usage(began: Usage | None) -> MachineUse | None:
     """How busy the machine was since then."""
     now = Usage.now()
     return None if began is None or now is None else MachineUse(*now.since(began))
-
-
-# ---- what is left -----------------------------------------------------------------------------------
 
 
 def conditions(merged: Merged, mesh: LiveMesh, machine: MachineUse | None) -> LiveConditions:
@@ -221,18 +207,15 @@ def words(found: LiveConditions, mean: float | None) -> list[str]:
     busy = machine is not None and machine.busy > BUSY
     if lag is not None and lag.p99 > late:
         figures = f"{time(lag.p99)} or more after they were due (at most {time(lag.max)})"
-        if busy or lag.p50 > late:
-            said.append(
-                f"The load generator could not keep up: 1 % of the requests were sent {figures}, half of them"
-                f" {time(lag.p50)} or more. Latencies count from when they were due; ask for less load, or"
-                " use a machine with more cores."
-            )
-        else:
-            said.append(
-                f"The machine had short delays: 1 % of the requests were sent {figures}, though half of them"
-                f" at most {time(lag.p50)}. Latencies count from when they were due, so the highest"
-                " percentiles have some of that; it is not the load's doing."
-            )
+        said.append(
+            f"The load generator could not keep up: 1 % of the requests were sent {figures}, half of them"
+            f" {time(lag.p50)} or more. Latencies count from when they were due; ask for less load, or"
+            " use a machine with more cores."
+            if busy or lag.p50 > late
+            else f"The machine had short delays: 1 % of the requests were sent {figures}, though half of them"
+            f" at most {time(lag.p50)}. Latencies count from when they were due, so the highest"
+            " percentiles have some of that; it is not the load's doing."
+        )
     if machine is not None and busy:
         said.append(
             f"The machine was busy for {share(machine.busy)} of the time; some of the latency is its own."
@@ -250,23 +233,19 @@ def troubles(found: LiveConditions) -> list[str]:
 
 
 def _result(scenario: Scenario, merged: Merged, found: LiveConditions) -> LiveRun:
-    notes = [*advise(scenario), *_blind_spots(scenario)]
+    programs = Topology(scenario).programs()
+    notes = [*advise(scenario)]
+    if programs:
+        notes.append(f"{', '.join(programs)}: workers and queue of a program can't be observed.")
     numbers = summarise([merged.records], scenario, notes=notes)
     numbers = replace(
         numbers,
-        services=_known(numbers.services, Topology(scenario).programs()),
+        services=_known(numbers.services, programs),
         notes=[*numbers.notes, *words(found, numbers.latency.mean)],
         live=found,
         provenance=provenance(scenario),
     )
     return LiveRun(scenario, [merged.records], numbers, merged.keys)
-
-
-def _blind_spots(scenario: Scenario) -> list[str]:
-    notes = []
-    if own := Topology(scenario).programs():
-        notes.append(f"{', '.join(own)}: workers and queue of a program can't be observed.")
-    return notes
 
 
 def _known(services: dict[str, ServiceSummary], own: Sequence[str]) -> dict[str, ServiceSummary]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -31,7 +31,7 @@ from meshsim.plain import converted
 from meshsim.scenario import config, load
 from meshsim.scenario.advice import advise
 from meshsim.scenario.model import Scenario
-from meshsim.scenario.overrides import Overrides
+from meshsim.scenario.overrides import Overrides, with_override
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,9 +43,6 @@ if TYPE_CHECKING:
 SEED_LIMIT = 1 << 63
 DRAWN_REQUESTS = 125
 """In a bin of the picture, on average: nearly all then have the 100 that a 99th percentile takes."""
-
-
-# ---- a finished run ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, repr=False)
@@ -167,9 +164,6 @@ class Run:
         return sheets.html(sheets.headline(self.numbers), [*unstable, *self.numbers.notes])
 
 
-# ---- running ----------------------------------------------------------------------------------------
-
-
 @converted
 def run(
     scenario: str | Path | Scenario,
@@ -220,36 +214,25 @@ def run(
         MeshsimError: another argument can't, or the results can't be written.
     """
     output(options, saved=out is not None)
-    chosen = load(scenario, overrides if keep is None else _with(overrides, "keep", keep))
-    simulate = _simulator(chosen, engine, balancers, retry_rules, processes)
+    chosen = load(scenario, overrides if keep is None else with_override(overrides, "keep", keep))
+    name = chosen.engine if engine is None else engine
+    simulate = engines.engine(name, balancers, retry_rules, processes)
     goal = approach.goal(chosen, until, metric, replications, at_most)
-    chosen = _seeded(chosen, seed, replications, goal)
+    chosen = _ready(chosen, simulate, seed, replications, goal)
     if out is not None:
         files.prepare(out, scenarios=files.RUN)
-    notes = engines.complaint(chosen.engine if engine is None else engine)
-    result = _run(simulate, chosen, goal, replications, progress, interrupted, looked, notes)
+    result = _run(name, simulate, chosen, goal, replications, progress, interrupted, looked)
     if out is not None:
         result.save(out, **options)
     return result
 
 
-def _simulator(
-    scenario: Scenario,
-    engine: str | None,
-    balancers: Mapping[str, BalancerFactory] | None,
-    retry_rules: Mapping[str, RetryRuleFactory] | None,
-    processes: Sequence[UserProcess],
-) -> Engine:
-    """The engine of a name or else of the scenario, with the user's own parts in it."""
-    name = scenario.engine if engine is None else engine
-    simulate = engines.engine(name, balancers, retry_rules, processes)
+def _ready(
+    scenario: Scenario, simulate: Engine, seed: int | None, replications: int, goal: Goal | None
+) -> Scenario:
+    """The scenario with its seed, if engine, seed and memory bear so many replications of it."""
     if scenario.keep != "records" and engines.is_reference(simulate):
         raise MeshsimError("the reference model keeps records only; leave keep out, or choose another engine")
-    return simulate
-
-
-def _seeded(scenario: Scenario, seed: int | None, replications: int, goal: Goal | None) -> Scenario:
-    """The scenario with its seed, if so many replications can be made with that and with the memory."""
     most, least = (replications, replications) if goal is None else (goal.at_most, goal.least)
     seeded = scenario.model_copy(update={"seed": first_seed(scenario.seed if seed is None else seed, most)})
     memory.check(seeded, least)
@@ -257,6 +240,7 @@ def _seeded(scenario: Scenario, seed: int | None, replications: int, goal: Goal 
 
 
 def _run(
+    name: str,
     simulate: Engine,
     scenario: Scenario,
     goal: Goal | None,
@@ -264,33 +248,24 @@ def _run(
     progress: Progress | None,
     interrupted: Callable[[], None] | None,
     looked: Looked | None,
-    notes: Sequence[str],
 ) -> Run:
-    """The replications of a scenario whose seed is settled, summed up; `notes` come first."""
-    records: list[Measurements] = []
+    """The replications of a scenario whose seed is settled by the engine of a name, summed up."""
     until: Until | None = None
     with interruptible(interrupted) as stop:
-        more = partial(_replicate, simulate, scenario, records, progress, stop)
+        made = _Replications(simulate, scenario, progress, stop)
         if goal is None:
-            cut_short = more(replications)
+            cut_short = made.to(replications)
         else:
-            until, cut_short = approach.grow(goal, scenario, records, more, looked)
-    notes = [*notes, *advise(scenario), *_notes(scenario, simulate)]
+            until, cut_short = approach.grow(goal, scenario, made.records, made.to, looked)
+    notes = [*engines.complaint(name), *advise(scenario), *_notes(scenario, simulate)]
     if cut_short and (goal is not None or replications > 1):
         of = f" of {replications}" if goal is None else ""
-        notes.append(f"Interrupted after {len(records)}{of} replications.")
+        notes.append(f"Interrupted after {len(made.records)}{of} replications.")
     if until is not None:
         notes.append(until.describe())
-    numbers = replace(
-        summarise(records, scenario, partial=cut_short, notes=notes),
-        until=until,
-        provenance=provenance(scenario),
-    )
-    return Run(scenario, records, numbers)
-
-
-def _with(overrides: Overrides, key: str, value: str) -> Overrides:
-    return {**overrides, key: value} if isinstance(overrides, Mapping) else [*overrides, f"{key}={value}"]
+    numbers = summarise(made.records, scenario, partial=cut_short, notes=notes)
+    numbers = replace(numbers, until=until, provenance=provenance(scenario))
+    return Run(scenario, made.records, numbers)
 
 
 def _notes(scenario: Scenario, simulate: Engine) -> list[str]:
@@ -311,42 +286,39 @@ def first_seed(seed: int, replications: int) -> int:
     return seed
 
 
-def _replicate(
-    simulate: Engine,
-    scenario: Scenario,
-    records: list[Measurements],
-    progress: Progress | None,
-    stop: Interrupt,
-    to: int,
-) -> bool:
-    """Adds replications to `records` up to `to` of them; says whether Ctrl-C kept some of their time from it.
+@dataclass(slots=True)
+class _Replications:
+    """Makes replications of a scenario; `records` are those that have finished."""
 
-    One that was cut short is left out, unless it is all there is.
-    """
-    while len(records) < to and not (stop.pressed and records):  # something there must be
-        number = len(records)
-        record = simulate(
-            scenario, scenario.seed + number, progress=_watched(progress, stop, number, scenario)
-        )
-        stop.give_up_if_pressed_twice()
-        if stop.pressed and not record.complete:
-            record.interrupted = True
-            if not records:
-                records.append(record)
-            return True
-        records.append(record)
-    return len(records) < to
+    simulate: Engine
+    scenario: Scenario
+    progress: Progress | None
+    stop: Interrupt
+    records: list[Measurements] = field(default_factory=list)
 
+    def to(self, count: int) -> bool:
+        """Makes replications until there are so many; says whether Ctrl-C kept some of their time from it.
 
-def _watched(progress: Progress | None, stop: Interrupt, number: int, scenario: Scenario) -> Progress:
-    """What an engine reports to: passes on how far it is in all, and lets Ctrl-C take effect."""
+        One that was cut short is left out, unless it is all there is.
+        """
+        records, seed = self.records, self.scenario.seed
+        while len(records) < count and not (self.stop.pressed and records):  # something there must be
+            record = self.simulate(self.scenario, seed + len(records), progress=self.report)
+            self.stop.give_up_if_pressed_twice()
+            if self.stop.pressed and not record.complete:
+                record.interrupted = True
+                if not records:
+                    records.append(record)
+                return True
+            records.append(record)
+        return len(records) < count
 
-    def report(now: float) -> None:
-        if progress is not None:
-            progress(number * scenario.duration + min(now, scenario.duration))
-        stop.check()
-
-    return report
+    def report(self, now: float) -> None:
+        """Passes on how far the engine is in all, s, and lets Ctrl-C take effect."""
+        if self.progress is not None:
+            duration = self.scenario.duration
+            self.progress(len(self.records) * duration + min(now, duration))
+        self.stop.check()
 
 
 def provenance(scenario: Scenario) -> Provenance:

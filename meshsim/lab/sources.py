@@ -45,8 +45,7 @@ def sources(paths: Sequence[str | Path], out: str | Path | None = None) -> tuple
     """Finds scenario files, those named and those in named folders, however deep; and what was skipped.
 
     Files are taken as they are; of folders, those ending in .yaml or .yml that look like scenarios, in order
-    of their names. Folders whose names begin with a dot are left out, and so is `out`, the folder for
-    results.
+    of their names, but for folders whose names begin with a dot, and `out`, the folder for results.
     """
     found: dict[str, Source] = {}
     skipped: dict[str, Skipped] = {}
@@ -124,8 +123,7 @@ def _why_not(file: Path) -> str:
 def looks_like_scenario(text: str) -> bool:
     """Whether a YAML text is meant as a scenario, right or wrong, by the keys at its top.
 
-    Kubernetes' files have an ``apiVersion``; those of Docker Compose have `services`, and no other key that
-    a scenario has.
+    Kubernetes' files have an ``apiVersion``; those of Docker Compose `services`, but no other of our keys.
     """
     first = next((line for line in text.splitlines() if not re.match(r"\s*(#|---|$)", line)), "")
     keys = set((KEY_IN_FLOW if first.lstrip().startswith("{") else KEY).findall(text))

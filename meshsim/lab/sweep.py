@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from meshsim import version
 from meshsim.errors import MeshsimError
 from meshsim.lab import engines, files, tidy
 from meshsim.lab.digest import Digest, digests
 from meshsim.lab.jobs import journal
-from meshsim.lab.jobs.interrupt import Interrupt, interruptible
+from meshsim.lab.jobs.interrupt import interruptible
 from meshsim.lab.jobs.journal import Header, Journal, Memory
-from meshsim.lab.jobs.pool import Pool, Refused, Task, cores, simulate
+from meshsim.lab.jobs.pool import Pool, Task, cores, simulate
 from meshsim.lab.output import Output, OutputOptions, Written, output
 from meshsim.lab.run import first_seed
 from meshsim.lab.show import sheets
@@ -32,19 +31,8 @@ from meshsim.scenario.overrides import Overrides
 if TYPE_CHECKING:
     import pandas as pd
 
+    from meshsim.lab.jobs.cluster import Cluster
     from meshsim.plot import Picture
-
-Progress = Callable[[int, int], None]
-"""Called with how many runs are finished, and of how many; first of all how many were before."""
-
-
-class Workers(Protocol):
-    """Who makes the runs: `meshsim.lab.jobs.pool.Pool` or `meshsim.lab.jobs.cluster.Cluster`."""
-
-    def summaries(
-        self, tasks: Sequence[Task], *, stop: Interrupt | None = None, refused: Refused | None = None
-    ) -> Iterator[tuple[int, Summary]]:
-        """Each task's number and summary, as it finishes; `refused` gets those that can't be made."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -149,35 +137,28 @@ def sweep(
     cluster: str | None = None,
     out: str | Path | None = None,
     fresh: bool = False,
-    progress: Progress | None = None,
+    progress: Callable[[int, int], None] | None = None,
     interrupted: Callable[[], None] | None = None,
     **options: Unpack[OutputOptions],
 ) -> Sweep:
     """Simulates a scenario at every combination of the values of some keys.
 
     All points have the same seeds, so differences between points are the points' and not the draws'.
-
     Ctrl-C ends it early: what has finished until then is returned (and saved). A second Ctrl-C aborts.
 
-    Args:
-        scenario: a file's path (``-`` for standard input), or a scenario that is already loaded.
+    Arguments beside those of `meshsim.run`:
         vary: values by key: lists, or ranges such as ``"100/s:900/s:17"``; None takes the scenario's `sweep`.
         replications: runs of each point; replication r has the seed plus r.
-        engine: ``auto``, ``fast``, ``simpy`` or ``reference``; None takes the scenario's.
-        seed: of the first replication; None takes the scenario's.
-        overrides: ``"policies.cart.retries.attempts=3"`` and such, or values by key, for all points.
         jobs: processes; None takes all cores, 1 runs everything here.
         cluster: address of a Dask scheduler whose workers make the runs instead.
         out: folder for the table and the picture; a finished run is kept there at once, and not made again.
         fresh: whether to forget what the folder has.
-        progress: called with how far it is.
-        interrupted: is called at the first Ctrl-C, to say that it was noticed.
-        options: with `out`, as of `meshsim.run`.
+        progress: called with how many runs are finished, and of how many.
 
     Raises:
         ScenarioError: the scenario, or one of the points, can't be used; nothing was run.
-        MeshsimError: another argument can't, a run can't be made, or results can't be written. All runs
-            that can be made are made before, and kept in `out`.
+        MeshsimError: another argument can't, results can't be written, or a run can't be made (after all
+            others, which are kept in `out`).
     """
     form = output(options, saved=out is not None)
     grid = load_grid(scenario, overrides, vary)
@@ -185,12 +166,15 @@ def sweep(
     engine = grid.scenario.engine if engine is None else engine
     engines.engine(engine)  # of which there is one, or nothing begins
     said = journal.header(grid, seed=seed, engine=engine, replications=replications)
-    with interruptible(interrupted) as stop, _book(out, said, fresh) as book:
+    with (
+        interruptible(interrupted) as stop,
+        Memory() if out is None else Journal(out, said, fresh=fresh) as book,
+    ):
         resumed, refusals = len(book.finished), list[MeshsimError]()
         tasks = _tasks(grid, said, book.finished)
         with _workers(cluster, jobs, len(tasks)) as workers:
             made = workers.summaries(tasks, stop=stop, refused=lambda _, error: refusals.append(error))
-            _fill(book, made, replications, len(tasks), progress)
+            _fill(book, made, replications, len(book.finished) + len(tasks), progress)
         done = Sweep(grid, said, tidy.table(grid, book.finished), len(book.finished) - resumed, resumed)
         if book.finished:  # a picture with holes is not worth the wait
             book.fold(done.columns, done._beside(form, drawn=not done.partial))
@@ -203,11 +187,10 @@ def _fill(
     book: Memory,
     made: Iterator[tuple[int, Summary]],
     replications: int,
-    count: int,
-    progress: Progress | None,
+    total: int,
+    progress: Callable[[int, int], None] | None,
 ) -> None:
-    """Enters so many runs into the book as they finish, and reports how far it is."""
-    total = len(book.finished) + count
+    """Enters runs into the book as they finish, and reports how many there are."""
     if progress is not None:
         progress(len(book.finished), total)
     for number, summary in made:
@@ -225,67 +208,42 @@ def _refusal(refusals: Sequence[MeshsimError], done: Sweep, out: str | Path | No
     return MeshsimError(f"{len(refusals)} of {done.wanted} runs can't be made{kept}{first}: {refusals[0]}")
 
 
-def _book(out: str | Path | None, said: Header, fresh: bool) -> Memory:
-    return Memory() if out is None else Journal(out, said, fresh=fresh)
-
-
 def _tasks(grid: Grid, said: Header, finished: Mapping[tidy.Run, object]) -> list[Task]:
     """The runs that are left, all points' first replications before any second one."""
-    replications = said.replications
+    count = said.replications
     return [
-        Task(
-            place * replications + replication,
-            point.scenario,
-            said.seed + replication,
-            said.engine,
-            f"{point.label}, seed {said.seed + replication}",
-        )
-        for replication in range(replications)
+        Task(place * count + number, point.scenario, seed, said.engine, f"{point.label}, seed {seed}")
+        for number, seed in enumerate(range(said.seed, said.seed + count))
         for place, point in enumerate(grid.points)
-        if (place, replication) not in finished
+        if (place, number) not in finished
     ]
 
 
-@contextlib.contextmanager
-def _workers(cluster: str | None, jobs: int | None, tasks: int) -> Iterator[Workers]:
+def _workers(cluster: str | None, jobs: int | None, tasks: int) -> Pool[Summary] | Cluster:
     """Who makes so many runs; nobody is asked for none."""
     if cluster is None or not tasks:
-        with Pool(min(cores(jobs), max(1, tasks)), simulate) as pool:
-            yield pool
-    else:
-        from meshsim.lab.jobs.cluster import Cluster  # noqa: PLC0415 - needs an extra
+        return Pool(min(cores(jobs), max(1, tasks)), simulate)
+    from meshsim.lab.jobs.cluster import Cluster  # noqa: PLC0415 - needs an extra
 
-        with Cluster(cluster) as remote:
-            yield remote
-
-
-# ---- for people -------------------------------------------------------------------------------------
+    return Cluster(cluster)
 
 
 def sheet(done: Sweep) -> sheets.Sheet:
     """One row a point: medians over the replications."""
-    rows: sheets.Rows = []
-    for digest in done.digests:
-        client, busiest = digest.client, digest.busiest
-        busy = "" if busiest is None else f"{busiest[0]} {sheets.share(busiest[1])}"
-        rows.append(
-            (
-                *(tidy.shown(value) for value in done.grid.points[digest.point].values),
-                sheets.rate(client("rate")),
-                sheets.rate(client("goodput")),
-                sheets.share(client("success_ratio")),
-                *(_percentile(digest, key) for key in ("p50", "p99")),
-                busy,
-                "unstable" if digest.unstable else "",
-            )
+    rows: sheets.Rows = [
+        (
+            *(tidy.shown(value) for value in done.grid.points[digest.point].values),
+            *(sheets.rate(digest.client(key)) for key in ("rate", "goodput")),
+            sheets.share(digest.client("success_ratio")),
+            *(_percentile(digest, key) for key in ("p50", "p99")),
+            f"{digest.busiest[0]} {sheets.share(digest.busiest[1])}" if digest.busiest else "",
+            "unstable" if digest.unstable else "",
         )
+        for digest in done.digests
+    ]
     columns = (*done.keys, "offered", "goodput", "success", "p50", "p99", "busiest", "")
-    return sheets.Sheet(
-        f"{done.scenario.name or 'sweep'}: {len(rows)} points, {done.runs} runs, medians",
-        columns,
-        rows,
-        words=(len(columns) - 2, len(columns) - 1),
-    )
+    title = f"{done.scenario.name or 'sweep'}: {len(rows)} points, {done.runs} runs, medians"
+    return sheets.Sheet(title, columns, rows, words=(len(columns) - 2, len(columns) - 1))
 
 
 def _percentile(digest: Digest, key: str) -> str:

@@ -67,8 +67,7 @@ def evaluate(
 def _judge(
     objective: Objective, place: ServiceSummary | EdgeSummary, answered: Latencies | None, missing: int
 ) -> ObjectiveResult:
-    given = objective.model_dump(exclude={"service"})
-    limits: dict[str, float] = {key: limit for key, limit in given.items() if limit is not None}
+    limits = objective.limits
     numbers = _with_missing(answered, missing) if answered is not None and missing else place.latency
     total = place.answered + missing
 
@@ -80,8 +79,7 @@ def _judge(
 
     measured = {key: measure(key) for key in limits}
     return ObjectiveResult(
-        service=objective.service,
-        **given,
+        **dict(objective),
         measured=measured,
         met=all(meets(key, measured[key], limit) for key, limit in limits.items()),
         within=None if answered is None else _within(limits, answered, missing),

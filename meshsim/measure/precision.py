@@ -86,13 +86,6 @@ Looked = Callable[[Until], None]
 """Called at each look."""
 
 
-def refuse_limit(at_most: int | None) -> None:
-    """Refuses --at-most without a goal, where it would do nothing: MeshsimError."""
-    if at_most is not None:
-        how = "add --until 1%, or use --replications"
-        raise MeshsimError(f"--at-most {at_most} is a limit of --until; {how}")
-
-
 @dataclass(frozen=True, slots=True)
 class Goal:
     """When to stop: at a half width of `ratio` of the metric's size, or at `at_most` replications in all.
@@ -106,11 +99,23 @@ class Goal:
     at_most: int = AT_MOST
 
     @classmethod
-    def of(cls, until: object, metric: str, replications: int, at_most: int | None = None) -> Goal:
-        """A goal as users give it: until ``"1%"`` or 0.01; MeshsimError if it can't be used.
+    def of(cls, until: object, metric: str, replications: int, at_most: int | None = None) -> Goal | None:
+        """A goal as users give it.
 
-        Fewer `replications` to begin with than `LEAST` become `LEAST`.
+        Args:
+            until: ``"1%"`` or 0.01; without it there is no goal.
+            metric: whose interval is looked at.
+            replications: to begin with; fewer than `LEAST` become `LEAST`.
+            at_most: replications in all; None is `AT_MOST`.
+
+        Raises:
+            MeshsimError: this is not a goal, or `at_most` is given without one.
         """
+        if until is None:
+            if at_most is not None:
+                how = "add --until 1%, or use --replications"
+                raise MeshsimError(f"--at-most {at_most} is a limit of --until; {how}")
+            return None
         try:
             wanted = ratio(until)
         except ValueError as error:

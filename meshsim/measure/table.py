@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -42,6 +42,11 @@ def table_of(kind: type[Rows], column: Callable[[str, type], Any], rows: int) ->
         values = column(place.name, dtype)
         found[place.name] = np.full(rows, unknown, dtype) if values is None else np.asarray(values, dtype)
     return kind(**found)
+
+
+def columns(rows: Sequence[Mapping[str, Any]], kinds: Mapping[str, type]) -> Table:
+    """Columns of these types, of rows by column; a number that is None or missing is NaN."""
+    return {name: np.array([row.get(name) for row in rows], dtype=kind) for name, kind in kinds.items()}
 
 
 def frame(table: Table) -> pd.DataFrame:

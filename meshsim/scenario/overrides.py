@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from meshsim.errors import Problem, ScenarioError, halves, shown
 from meshsim.plain import LONE, joined, native
 from meshsim.scenario.document import LARGEST_INTEGER, Document, parse_value
+from meshsim.scenario.dump import flow
 from meshsim.scenario.findings import Findings
 from meshsim.scenario.keys import put, resolve
 from meshsim.scenario.names import Path
@@ -17,6 +18,13 @@ SET = "--set"
 """What the place of an override is called."""
 
 Overrides = Sequence[str] | Mapping[str, object]
+
+
+def with_override(overrides: Overrides, key: str, value: object) -> Overrides:
+    """The overrides and one more."""
+    if isinstance(overrides, Mapping):
+        return {**overrides, key: value}
+    return [*overrides, f"{key}={flow(value)}"]
 
 
 def apply(document: Document, overrides: Overrides, findings: Findings) -> None:

@@ -115,6 +115,11 @@ class Objective(Model):
     max: Duration | None = None
     success: Ratio | None = None
 
+    @property
+    def limits(self) -> dict[str, Any]:
+        """Those that are given, by name."""
+        return self.model_dump(exclude={"service"}, exclude_none=True)
+
 
 class Tracing(Model):
     """Which requests leave spans; Istio's default share."""

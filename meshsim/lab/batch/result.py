@@ -8,8 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-import numpy as np
-
 from meshsim import version
 from meshsim.lab import files
 from meshsim.lab.batch.entry import MISSED, OK, REFUSED, UNFINISHED, Entry
@@ -20,7 +18,7 @@ from meshsim.lab.show import sheets as text
 from meshsim.lab.sources import Skipped
 from meshsim.measure.latency import LATENCY_KEYS
 from meshsim.measure.result import at, plain
-from meshsim.measure.table import Table, frame
+from meshsim.measure.table import Table, columns, frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,8 +67,7 @@ class Batch:
     @cached_property
     def columns(self) -> Table:
         """One row a file, as numpy columns (`COLUMNS`)."""
-        rows = [_row(entry) for entry in self.entries]
-        return {name: np.array([row[name] for row in rows], dtype=kind) for name, kind in COLUMNS.items()}
+        return columns([_row(entry) for entry in self.entries], COLUMNS)
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -118,18 +115,16 @@ class Batch:
 
 def _row(entry: Entry) -> dict[str, Any]:
     summary = entry.numbers
-    found: dict[str, Any] = {
-        name: np.nan if kind is float else -1 if name == "seed" else kind() for name, kind in COLUMNS.items()
-    }
-    found |= {"file": entry.file, "status": entry.status, "seconds": entry.seconds}
+    found = {name: kind() for name, kind in COLUMNS.items() if kind is not float}
+    found |= {"file": entry.file, "status": entry.status, "seconds": entry.seconds, "seed": -1}
     if summary is None:
         return found
-    numbers = {name: at(summary.requests, name) for name in COUNTS} | summary.latency.columns()
-    numbers["amplification"] = summary.attempts.amplification
     return {
         **found,
         **{key: at(summary, key) for key in ("scenario", "engine", "seed", "replications")},
-        **{name: np.nan if value is None else value for name, value in numbers.items()},
+        **{name: at(summary.requests, name) for name in COUNTS},
+        **summary.latency.columns(),
+        "amplification": summary.attempts.amplification,
         "objectives": len(entry.objectives),
         "missed": len(entry.missed),
         "unstable": bool(summary.unstable),

@@ -3,7 +3,7 @@
 `study` asks for the largest load and the least replicas that meet the objectives, the knee, and the load
 below which the mesh recovers from its events. A candidate is a load (`scaling`) or replicas (`pools`);
 `objectives` and `recovery` say what one run shows; `largest_load`, `least_replicas` and `recovery_map` choose
-the next by `meshsim.lab.search`; `answer` makes `meshsim.measure.capacity`'s numbers of it.
+the next by `meshsim.lab.search`; the numbers are those of `meshsim.measure.capacity`.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from meshsim.errors import MeshsimError, Problem, ScenarioError, shown
 from meshsim.lab import engines, files
-from meshsim.lab.capacity.answer import answer
 from meshsim.lab.capacity.objectives import objective
 from meshsim.lab.capacity.runs import Runner, table
 from meshsim.lab.capacity.study import LOAD, RECOVERY, REPLICAS, Say, Study
 from meshsim.lab.jobs.interrupt import interruptible
 from meshsim.lab.jobs.pool import Pool, simulate
 from meshsim.lab.output import OutputOptions, output
-from meshsim.lab.run import SEED_LIMIT
+from meshsim.lab.run import first_seed
 from meshsim.lab.search.inquiry import Plan
 from meshsim.lab.show import sheets
 from meshsim.lab.show.capacity import sections
@@ -30,13 +29,12 @@ from meshsim.measure.capacity import CapacityNumbers
 from meshsim.measure.table import Table
 from meshsim.plain import converted
 from meshsim.scenario import config, load
-from meshsim.scenario.dump import flow
 from meshsim.scenario.findings import VARY
 from meshsim.scenario.grid import Grid
 from meshsim.scenario.load import load_grid
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.names import suggestion
-from meshsim.scenario.overrides import SET, Overrides
+from meshsim.scenario.overrides import SET, Overrides, with_override
 
 if TYPE_CHECKING:
     from meshsim.plot import Picture
@@ -116,11 +114,9 @@ def capacity(
 ) -> Capacity:
     """Finds what a mesh carries.
 
-    Ctrl-C ends the search early and keeps what is known so far (``numbers.partial``); a second one gives
-    up.
+    Ctrl-C ends the search and keeps what is known so far (``numbers.partial``); a second one aborts.
 
-    Args:
-        scenario: a file's path, or a scenario.
+    Arguments beside those of `meshsim.run`:
         find: ``load``, ``replicas``, ``recovery``; by default the first two, or only the map if there is one.
         objectives: such as ``"frontend: p99 <= 250ms, success >= 99.9%"``, instead of the scenario's.
         costs: of a replica, by service or ``service/version``; 1 where not given.
@@ -129,23 +125,19 @@ def capacity(
         confidence: that each verdict is right, 0-1.
         resolution: how near the load that meets and the load that misses are to be, 0.02 for 2 %.
         at_most: replications of one candidate, at most.
-        engine: None takes the scenario's.
-        seed: of the first replication; None takes the scenario's.
-        overrides: as of `meshsim.run`.
         jobs: processes; None takes all cores.
         out: a folder for `Capacity.save`, which is made ready once all else is checked, before the runs.
         say: called with a line after each look.
-        interrupted: is called at the first Ctrl-C.
 
     Raises:
         ScenarioError: the scenario can't be used.
-        MeshsimError: another argument can't, or has no part in what is asked, or that has no answer: there
-            are no objectives, or no trigger.
+        MeshsimError: another argument can't, or does not apply; there are no objectives, or no trigger.
     """
     asked = _asked(find, vary, objectives, costs, window)
     base, grid = _loaded(scenario, overrides, objectives, vary)
     engines.engine(engine or base.engine)  # refuses a wrong name now, not in the first run
-    plan = _plan(confidence, at_most, base.seed if seed is None else seed)
+    plan = Plan(confidence, at_most, base.seed if seed is None else seed)
+    first_seed(plan.seed, 2 * at_most)  # as many again are fresh
     base = base.model_copy(update={"seed": plan.seed})
     with interruptible(interrupted) as stop, Pool(jobs, simulate) as pool:
         runner = Runner(pool, stop, engine)
@@ -153,7 +145,7 @@ def capacity(
         if out is not None:
             files.prepare(out)
         study.run()
-    return Capacity(base, answer(study), table(study.rows))
+    return Capacity(base, study.numbers(), table(study.rows))
 
 
 def _asked(
@@ -185,11 +177,7 @@ def _loaded(
 ) -> tuple[Scenario, Grid | None]:
     """The scenario as it is asked about, with the objectives given, and the points of a map."""
     if objectives:
-        given = [objective(text) for text in objectives]
-        if isinstance(overrides, Mapping):
-            overrides = {**overrides, "objectives": given}
-        else:
-            overrides = [*overrides, f"objectives={flow(given)}"]
+        overrides = with_override(overrides, "objectives", [objective(text) for text in objectives])
     try:
         if not vary:
             return load(source, overrides), None
@@ -207,10 +195,3 @@ def _named(problem: Problem, *, given: bool) -> Problem:
     if problem.file == VARY:
         return replace(problem, file="--map", key=problem.key.removeprefix("sweep."))
     return problem
-
-
-def _plan(confidence: float, at_most: int, seed: int) -> Plan:
-    plan = Plan(confidence, at_most, seed)
-    if not 0 <= seed <= SEED_LIMIT - 2 * at_most:
-        raise MeshsimError(f"seed {seed} is out of range; choose one from 0 to {SEED_LIMIT - 2 * at_most}")
-    return plan

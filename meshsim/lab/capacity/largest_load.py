@@ -16,13 +16,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from meshsim.lab.capacity import sample_size
 from meshsim.lab.capacity.scaling import Scaling
 from meshsim.lab.search.bisection import bracket
 from meshsim.lab.search.inquiry import Finding, Inquiry
-from meshsim.lab.search.verdict import Verdict
+from meshsim.lab.search.knee import Knee
+from meshsim.lab.search.verdict import Verdict, columns
+from meshsim.measure import capacity as results
 from meshsim.measure.capacity import Limit
+from meshsim.measure.intervals import Interval, interval
+from meshsim.measure.latency import VERY_LATE
 
 REQUESTS_BEYOND = 5.0
 """At the low end a run has requests enough for so many beyond a percentile that is asked for."""
@@ -50,7 +55,6 @@ class LoadSearch:
     """
 
     inquiry: Inquiry[float]
-    verifier: Inquiry[float]
     scaling: Scaling
     resolution: float
     words: Mapping[Verdict, str] = field(default_factory=lambda: OBJECTIVES)
@@ -58,6 +62,10 @@ class LoadSearch:
     misses: float | None = None
     confirmed: bool | None = None
     notes: list[str] = field(default_factory=list)
+    verifier: Inquiry[float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.verifier = self.inquiry.fresh(STEPS)
 
     def run(self) -> None:
         """Searches, and verifies."""
@@ -161,6 +169,57 @@ class LoadSearch:
 
     def _said(self, factor: float, verdict: Verdict) -> str:
         return f"{self.scaling.label(factor)} {self.words[verdict]}"
+
+    def bracket(self) -> dict[str, Any]:
+        """The fields of a `results.Bracket`, as far as known."""
+        found = {"meets": self.meets, "misses": self.misses}
+        levels = {name: None if load is None else self.scaling.level(load) for name, load in found.items()}
+        return {**levels, "confirmed": self.confirmed, "notes": self.notes}
+
+    def largest_load(self, knee: Knee | None) -> results.LargestLoad:
+        """What is known, with the curve."""
+        curve = [self._point(finding) for finding in self.seen()]
+        level = self.scaling.level
+        return results.LargestLoad(
+            **self.bracket(),
+            knee=None
+            if knee is None
+            else results.Knee(level(knee.best), level(knee.low), level(knee.high), knee.inside),
+            busiest=next((point.busiest for point in curve if point.factor == self.meets), None),
+            curve=curve,
+        )
+
+    def seen(self) -> list[Finding[float]]:
+        """What was seen at each load, in order; with fresh seeds only where it was not looked at before."""
+        both = [*self.verifier.findings.items(), *self.inquiry.findings.items()]
+        found = {load: finding for load, finding in both if finding.observations}
+        return [found[load] for load in sorted(found)]
+
+    def evaluated(self, finding: Finding[float]) -> dict[str, Any]:
+        """The fields of a `results.EvaluatedLoad`."""
+        return {
+            **vars(self.scaling.level(finding.candidate)),
+            "verdict": str(finding.verdict),
+            "replications": len(finding.observations),
+            "fresh": self.inquiry.plan.is_fresh(finding.observations[0].seed),
+        }
+
+    def _point(self, finding: Finding[float]) -> results.CurvePoint:
+        seen = finding.observations
+        return results.CurvePoint(
+            **self.evaluated(finding),
+            unstable=sum(each.unstable for each in seen),
+            measured=[_mean([score.measured for score in scores]) for scores in columns(seen)],
+            goodput=_mean([each.numbers.get("goodput") for each in seen]),
+            latency_mean=_mean([each.numbers.get("latency.mean") for each in seen]),
+            utilisation=finding.means("utilisation."),
+        )
+
+
+def _mean(values: Sequence[float | None]) -> Interval | None:
+    """A mean over replications with its 95 % interval; None where a replication has no number."""
+    known = [value for value in values if value is not None and value < VERY_LATE]
+    return interval(known) if len(known) >= max(2, len(values)) else None
 
 
 def lowest_factor(limits: Sequence[Limit], scaling: Scaling) -> float:

@@ -7,8 +7,7 @@ is busiest is not always short, since callers are busy waiting for what they cal
 each pool in turn is taken away, the most expensive first, while the objectives stay met. That is no proof
 that nothing else is cheaper; where few enough combinations cost less, all of them are tried.
 
-Source: Fox, Discrete Optimization via Marginal Analysis, Management Science 13 (1966). Denning and Buzen
-(1978).
+Source: Fox, Discrete Optimization via Marginal Analysis, Management Science 13 (1966); Denning, Buzen (1978).
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from meshsim.lab.capacity import sample_size
 from meshsim.lab.capacity.pools import Pools, Replicas
 from meshsim.lab.search.inquiry import FEWEST, Inquiry
 from meshsim.lab.search.verdict import Verdict, columns, excess
+from meshsim.measure.capacity import LeastReplicas
 from meshsim.measure.intervals import interval
 from meshsim.units import UNLIMITED
 
@@ -39,7 +39,6 @@ class ReplicasSearch:
     """Looks for the least replicas; attributes as in `meshsim.measure.capacity.LeastReplicas`."""
 
     inquiry: Inquiry[Replicas]
-    verifier: Inquiry[Replicas]
     pools: Pools
     least: Replicas | None = None
     bounds: Replicas | None = None
@@ -64,7 +63,7 @@ class ReplicasSearch:
             else None
             for place, name in enumerate(self.pools.names)
         }
-        verdict = self.verifier.ask(found).verdict
+        verdict = self.inquiry.fresh().ask(found).verdict
         self.confirmed = verdict is Verdict.MET
         if not self.confirmed:
             how = "is missed" if verdict is Verdict.MISSED else "is inconclusive"
@@ -132,7 +131,6 @@ class ReplicasSearch:
         """One replica more where it helps most for its cost; where none helps, at the busiest pool."""
         now = self._excess(replicas)
         busiest_first = sorted(range(len(replicas)), key=lambda place: -self._utilisation(replicas, place))
-
         gains = {
             place: (now - self._excess(self.pools.changed(replicas, place, 1))) / self.pools.costs[place]
             for place in busiest_first[:TRIED]
@@ -156,7 +154,7 @@ class ReplicasSearch:
                 for place in costliest_first
                 if replicas[place] > self.pools.fewest[place]
             )
-            found = next((candidate for candidate in fewer if self._met(candidate)), None)
+            found = next(filter(self._met, fewer), None)
             if found is None:
                 return replicas
             replicas = found
@@ -168,12 +166,26 @@ class ReplicasSearch:
         if len(combinations) > EXACT:
             return replicas
         self.cheaper_tried = len(combinations)
-        for candidate in sorted(combinations, key=self.pools.cost):
-            if self._met(candidate):
-                replicas = candidate
-                break
+        found = next(filter(self._met, sorted(combinations, key=self.pools.cost)), replicas)
         self.exact = True
-        return replicas
+        return found
+
+    def result(self) -> LeastReplicas:
+        """What is known so far."""
+        pools, least, bounds = self.pools, self.least, self.bounds
+        return LeastReplicas(
+            least=None if least is None else pools.by_name(least),
+            own=pools.by_name(pools.own),
+            bounds=None if bounds is None else pools.by_name(bounds),
+            costs=pools.by_name(pools.costs),
+            cost=None if least is None else pools.cost(least),
+            cost_own=pools.cost(pools.own),
+            removals={name: None if each is None else str(each) for name, each in self.removals.items()},
+            exact=self.exact,
+            cheaper_tried=self.cheaper_tried,
+            confirmed=self.confirmed,
+            notes=self.notes,
+        )
 
 
 def cheaper(bounds: Replicas, costs: tuple[float, ...], cost: float) -> Iterator[Replicas]:

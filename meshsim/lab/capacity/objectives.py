@@ -35,7 +35,7 @@ def required(scenario: Scenario) -> tuple[Limit, ...]:
     """The limits of a scenario; MeshsimError if there are none, or one that no runs can show to be met."""
     found = []
     for place, objective in enumerate(scenario.objectives):
-        for key, limit in objective.model_dump(exclude={"service"}, exclude_none=True).items():
+        for key, limit in objective.limits.items():
             if key == "success" and limit >= 1.0:
                 raise MeshsimError(
                     f"objectives[{place}]: no number of runs shows that {objective.service} never fails;"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from meshsim.errors import MeshsimError, shown
 from meshsim.scenario.model import CLIENT, Scenario
 from meshsim.scenario.names import suggestion
 
+Number = TypeVar("Number", int, float)
 Replicas = tuple[int, ...]
 """How many, pool by pool."""
 
@@ -59,9 +60,13 @@ class Pools:
         service, _, version = self.names[place].partition("/")
         return int(self.scenario.services[service].deployments()[version].workers)
 
+    def by_name(self, values: Sequence[Number]) -> dict[str, Number]:
+        """A value of each pool."""
+        return dict(zip(self.names, values, strict=True))
+
     def label(self, replicas: Replicas) -> str:
         """Replicas for people: ``frontend 3, cart 2``."""
-        return ", ".join(f"{name} {count}" for name, count in zip(self.names, replicas, strict=True))
+        return ", ".join(f"{name} {count}" for name, count in self.by_name(replicas).items())
 
 
 def _reached(scenario: Scenario) -> list[str]:

@@ -14,14 +14,13 @@ from meshsim.lab.search.bisection import chances
 from meshsim.lab.search.verdict import Observation, wilson
 from meshsim.measure.capacity import Cell, RecoveryMap, Trial
 from meshsim.scenario.grid import Grid, text
-from meshsim.scenario.model import Scenario
 from meshsim.scenario.variation import quantity
 
 LOAD = re.compile(r"load\[\d+\]\.(rate|users)")
 
 
 class MapSearch:
-    """Fills a map, row by row; `cells` are as far as they are known. A load goes across, in rising order."""
+    """Fills a map; `scenarios` and, as far as known, `cells` are by row and column. A load goes across."""
 
     def __init__(self, grid: Grid) -> None:
         if len(grid.keys) != 2:
@@ -36,15 +35,11 @@ class MapSearch:
         if self.ordered:
             self.columns.sort(key=_size)
         row, column = (list(grid.keys).index(key) for key in (self.down, self.across))
-        self._scenarios = {
+        self.scenarios = {
             (self.rows.index(point.values[row]), self.columns.index(point.values[column])): point.scenario
             for point in grid.points
         }
         self.cells: dict[tuple[int, int], Cell] = {}
-
-    def scenario(self, row: int, column: int) -> Scenario:
-        """Of a cell."""
-        return self._scenarios[row, column]
 
     def label(self, row: int, column: int) -> str:
         """A cell for people."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import NamedTuple
 
 from meshsim.errors import MeshsimError, halves
 from meshsim.lab.jobs import memory
@@ -16,7 +14,7 @@ from meshsim.lab.search.inquiry import StoppedError
 from meshsim.lab.search.verdict import Observation
 from meshsim.measure.capacity import Limit
 from meshsim.measure.summary import Summary
-from meshsim.measure.table import Table
+from meshsim.measure.table import Table, columns
 from meshsim.scenario.model import Scenario
 
 
@@ -68,30 +66,27 @@ class Row(NamedTuple):
     observation: Observation
 
 
+KINDS = {"question": str, "candidate": str, "factor": float, "fresh": bool, "seed": int, "unstable": bool}
+
+
 def table(rows: Sequence[Row]) -> Table:
     """One row a run: what was tried, the seed, what each limit measured, and the numbers of the summary.
 
     Columns `question`, `candidate`, `factor`, `fresh`, `seed`, `unstable`; ``SERVICE.KEY`` and
     ``SERVICE.KEY.share`` of each limit; then the numbers by name. What does not exist is NaN.
     """
-    columns: dict[str, Any] = {
-        "question": np.array([row.question for row in rows], dtype=np.str_),
-        "candidate": np.array([row.candidate for row in rows], dtype=np.str_),
-        "factor": np.array([row.factor for row in rows], dtype=np.float64),
-        "fresh": np.array([row.fresh for row in rows], dtype=np.bool_),
-        "seed": np.array([row.observation.seed for row in rows], dtype=np.int64),
-        "unstable": np.array([row.observation.unstable for row in rows], dtype=np.bool_),
-    }
-    numbers = [_numbers(row) for row in rows]
-    for name in dict.fromkeys(name for each in numbers for name in each):
-        columns[name] = np.array([each.get(name, np.nan) for each in numbers], dtype=np.float64)
-    return columns
+    named = [
+        {**row._asdict(), "seed": row.observation.seed, "unstable": row.observation.unstable, **_numbers(row)}
+        for row in rows
+    ]
+    numbers = dict.fromkeys(name for row in rows for name in _numbers(row))
+    return columns(named, KINDS | dict.fromkeys(numbers, float))
 
 
 def _numbers(row: Row) -> dict[str, float]:
     found: dict[str, float | None] = {}
     for limit, score in zip(row.limits, row.observation.scores, strict=True):
-        found[f"{limit.service}.{limit.key}"] = score.measured
-        found[f"{limit.service}.{limit.key}.share"] = score.share
+        name = f"{limit.service}.{limit.key}"
+        found |= {name: score.measured, f"{name}.share": score.share}
     known = {name: value for name, value in found.items() if value is not None}
     return {**known, **row.observation.numbers}

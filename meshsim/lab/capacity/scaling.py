@@ -64,9 +64,8 @@ class Scaling:
         """A load for people: ``412/s``, ``52 users``; of several, their sums."""
         amounts = self.amounts(factor)
         users, open_rate = sum(amount.users or 0 for amount in amounts), self._rate(amounts)
-        return " and ".join(
-            [*([rate(open_rate)] if open_rate else []), *([f"{number(users)} users"] if users else [])]
-        )
+        parts = [rate(open_rate) if open_rate else "", f"{number(users)} users" if users else ""]
+        return " and ".join(filter(None, parts))
 
     def _rate(self, amounts: list[Amount]) -> float:
         return sum(amount.rate or 0.0 for amount in amounts)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from meshsim import version
 from meshsim.errors import MeshsimError
 from meshsim.lab.capacity import sample_size
 from meshsim.lab.capacity.largest_load import OBJECTIVES, STEPS, LoadSearch
@@ -20,7 +21,9 @@ from meshsim.lab.search.inquiry import FEWEST, Candidate, Finding, Inquiry, Plan
 from meshsim.lab.search.knee import Knee, draw_curve, find_knee
 from meshsim.lab.search.verdict import Observation, Verdict, columns, excess
 from meshsim.lab.show.capacity import VERDICTS, reading
+from meshsim.measure import capacity as results
 from meshsim.measure.capacity import Limit
+from meshsim.scenario import config
 from meshsim.scenario.grid import Grid
 from meshsim.scenario.model import Scenario
 
@@ -79,10 +82,13 @@ class Study:
             if LOAD in self.find:
                 self.load = self._load_search(LOAD, self.limits, OBJECTIVES)
                 self.load.run()
-                self._find_knee(self.load)
+                meets, misses, nearest = self.load.meets, self.load.misses, self.load.scaling.nearest
+                if meets is not None and misses is not None:
+                    draw_curve(self.load.inquiry, misses, nearest)
+                    self.knee = find_knee(self.load.inquiry, nearest)
             if self.pools is not None:
-                asked = self._inquiries(REPLICAS, self.pools.at, self.pools.label, self.limits, verified=1)
-                self.replicas = ReplicasSearch(*asked, self.pools)
+                asked = self._inquiry(REPLICAS, self.pools.at, self.pools.label, self.limits)
+                self.replicas = ReplicasSearch(asked, self.pools)
                 self.replicas.run()
             if RECOVERY in self.find:
                 self.recovery = self._load_search(RECOVERY, RECOVERED, TRIGGER)
@@ -92,44 +98,67 @@ class Study:
         except StoppedError:
             self.partial = True
 
+    def numbers(self) -> results.CapacityNumbers:
+        """Everything that is known, as `capacity.json` has it."""
+        plan, seeds = self.plan, [row.observation.seed for row in self.rows]
+        return results.CapacityNumbers(
+            scenario=self.scenario.name,
+            version=version.VERSION,
+            seed=plan.seed,
+            confidence=plan.confidence,
+            resolution=self.resolution,
+            replications_most=plan.most,
+            runs=len(self.rows) + sum(row.question in (RECOVERY, MAP) for row in self.rows),
+            seeds=[min(seeds), max(seeds)] if seeds else [],
+            partial=self.partial,
+            objectives=self.limits,
+            load=None if self.load is None else self.load.largest_load(self.knee),
+            replicas=None if self.replicas is None else self.replicas.result(),
+            recovery=None if self.recovery is None else self._recovery(self.recovery),
+            map=None if self.map is None or self.trial is None else self.map.result(self.trial),
+            provenance={"scenario": config.text(self.scenario)},
+        )
+
+    def _recovery(self, search: LoadSearch) -> results.Recovery:
+        assert self.trial is not None
+        points = [
+            results.RecoveryPoint(
+                **search.evaluated(finding),
+                recovered=sum(each.scores[0].measured == 1.0 for each in finding.observations),
+            )
+            for finding in search.seen()
+        ]
+        return results.Recovery(**search.bracket(), trial=self.trial, looked_at=points)
+
     def _load_search(self, what: str, limits: Sequence[Limit], words: Mapping[Verdict, str]) -> LoadSearch:
         scaling = self.scaling
         assert scaling is not None
-        asked = self._inquiries(what, scaling.at, scaling.label, limits, verified=STEPS)
-        return LoadSearch(*asked, scaling, self.resolution, words)
+        asked = self._inquiry(what, scaling.at, scaling.label, limits)
+        return LoadSearch(asked, scaling, self.resolution, words)
 
-    def _find_knee(self, search: LoadSearch) -> None:
-        if search.meets is not None and search.misses is not None:
-            draw_curve(search.inquiry, search.misses, search.scaling.nearest)
-            self.knee = find_knee(search.inquiry, search.scaling.nearest)
-
-    def _inquiries(
+    def _inquiry(
         self,
         what: str,
         at: Callable[[Candidate], Scenario],
         label: Callable[[Candidate], str],
         limits: Sequence[Limit],
-        *,
-        verified: int,
-    ) -> tuple[Inquiry[Candidate], Inquiry[Candidate]]:
-        """Of a search, and of its verification, which asks about so many candidates at most."""
+    ) -> Inquiry[Candidate]:
+        """Asks by runs, or by pairs of them where it is about recovery."""
         prefix = "" if what == REPLICAS else "load "
         runs = self._pairs if what == RECOVERY else self._runs
 
-        def inquiry(plan: Plan, *, fresh: bool) -> Inquiry[Candidate]:
-            def observed(candidate: Candidate, seeds: Sequence[int]) -> list[Observation]:
-                name, factor = label(candidate), candidate if isinstance(candidate, float) else math.nan
-                found = runs(at(candidate), seeds, prefix + name)
-                self.rows += [Row(what, name, factor, fresh, limits, each) for each in found]
-                return found
+        def observed(candidate: Candidate, seeds: Sequence[int]) -> list[Observation]:
+            name, factor = label(candidate), candidate if isinstance(candidate, float) else math.nan
+            found = runs(at(candidate), seeds, prefix + name)
+            fresh = self.plan.is_fresh(seeds[0])
+            self.rows += [Row(what, name, factor, fresh, limits, each) for each in found]
+            return found
 
-            def on_look(finding: Finding[Candidate]) -> None:
-                if self.say is not None:
-                    self.say(progress(prefix + label(finding.candidate), finding, limits))
+        def on_look(finding: Finding[Candidate]) -> None:
+            if self.say is not None:
+                self.say(progress(prefix + label(finding.candidate), finding, limits))
 
-            return Inquiry(observed, limits, plan, on_look)
-
-        return inquiry(self.plan, fresh=False), inquiry(self.plan.fresh(verified), fresh=True)
+        return Inquiry(observed, limits, self.plan, on_look)
 
     def _runs(self, scenario: Scenario, seeds: Sequence[int], label: str) -> list[Observation]:
         found = self.runner.summaries([(scenario, seed, f"{label}, seed {seed}") for seed in seeds])
@@ -151,7 +180,7 @@ class Study:
     def _cell(self, row: int, column: int) -> list[Observation]:
         assert self.map is not None
         label, first = self.map.label(row, column), self.plan.seed
-        found = self._pairs(self.map.scenario(row, column), range(first, first + CELL), label)
+        found = self._pairs(self.map.scenarios[row, column], range(first, first + CELL), label)
         self.rows += [Row(MAP, label, math.nan, False, RECOVERED, each) for each in found]
         if self.say is not None:
             recovered = sum(each.numbers["recovered"] == 1.0 for each in found)

@@ -9,13 +9,13 @@ from pathlib import Path
 from meshsim.errors import MeshsimError, ScenarioError
 from meshsim.lab import engines, files
 from meshsim.lab.compare.comparison import Comparison
-from meshsim.lab.compare.pairs import comparable, shared_limits, with_limits
+from meshsim.lab.compare.pairs import comparable, limits, with_limits
 from meshsim.lab.compare.replications import Job, run_pairs
 from meshsim.lab.compare.statistics import compared
 from meshsim.lab.engines import Progress
 from meshsim.lab.run import first_seed
 from meshsim.measure import metrics
-from meshsim.measure.precision import Goal, Looked, refuse_limit
+from meshsim.measure.precision import Goal, Looked
 from meshsim.plain import converted
 from meshsim.scenario import load
 from meshsim.scenario.model import Scenario
@@ -23,8 +23,6 @@ from meshsim.scenario.overrides import SET, Overrides
 
 __all__ = ["REPLICATIONS", "Comparison", "compare"]
 
-WITH = "--with"
-"""What the place of a change of B is called."""
 REPLICATIONS = 10
 """Pairs of runs, where nobody says."""
 
@@ -53,31 +51,28 @@ def compare(
     Each pair of runs shares a seed, so both see the same arrivals and service times. Ctrl-C keeps the pairs
     that have finished, if there are two; a second one aborts.
 
-    Args:
+    Arguments beside those of `meshsim.run`:
         a: a file's path, or a scenario that is already loaded.
         b: likewise; None is A, with `changes`.
-        changes: overrides of B alone: ``["policies.cart.retries.attempts=0"]``.
-        overrides: of both.
-        engine: ``auto``, ``fast``, ``simpy`` or ``reference``; None takes each scenario's.
+        changes: overrides of B alone: ``["policies.cart.retries.attempts=0"]``; `overrides` are of both.
         seed: of the first pair, the next has the next; None takes A's.
         replications: pairs of runs, at least 2.
         until: ``"5%"`` or 0.05: adds pairs, from 10 on, until the interval is so narrow for A's mean.
         metric: that the comparison is about: what `until` looks at and the sentences begin with.
-        at_most: pairs, with `until`; None is 200.
         jobs: processes; None takes all cores.
-        out: folder for the results, checked before the runs; None keeps them in memory only.
-        progress: called with the time simulated so far, s.
-        looked: called whenever `until` has looked.
-        interrupted: is called at the first Ctrl-C, to say that it was noticed.
 
     Raises:
         MeshsimError: a scenario or another argument can't be used, or the results not written.
         KeyboardInterrupt: Ctrl-C came before two pairs had finished.
     """
     first, second = _scenarios(a, b, overrides, changes)
-    metrics.check(metric, [*comparable(first, second), *shared_limits(first, second)])
-    goal = _goal(until, metric, replications, at_most)
-    start = _seed(first.seed if seed is None else seed, replications if goal is None else goal.at_most)
+    shared_limits = [path for path in limits(first) if path in limits(second)]
+    metrics.check(metric, [*comparable(first, second), *shared_limits])
+    goal = Goal.of(until, metric, replications, at_most)
+    count = replications if goal is None else goal.at_most
+    if count < 2:
+        raise MeshsimError(f"{count} pairs of runs have no interval; ask for at least 2 replications")
+    start = first_seed(first.seed if seed is None else seed, count)
     if out is not None:
         files.prepare(out, scenarios=files.PAIR)
     job = Job(first, second, start, engine, metric, replications, goal, jobs)
@@ -90,13 +85,6 @@ def compare(
     if out is not None:
         result.save(out)
     return result
-
-
-def _goal(until: str | float | None, metric: str, pairs: int, at_most: int | None) -> Goal | None:
-    if until is None:
-        refuse_limit(at_most)
-        return None
-    return Goal.of(until, metric, pairs, at_most)
 
 
 def _scenarios(
@@ -120,15 +108,8 @@ def _changed(scenario: Scenario, changes: Overrides) -> Scenario:
     try:
         return load(scenario, changes)
     except ScenarioError as error:
-        raise ScenarioError(
-            [replace(problem, file=WITH) if problem.file == SET else problem for problem in error.problems]
-        ) from None
-
-
-def _seed(seed: int, pairs: int) -> int:
-    if pairs < 2:
-        raise MeshsimError(f"{pairs} pairs of runs have no interval; ask for at least 2 replications")
-    return first_seed(seed, pairs)
+        problems = [replace(each, file="--with") if each.file == SET else each for each in error.problems]
+        raise ScenarioError(problems) from None
 
 
 def _labels(a: Scenario, b: Scenario, changes: Overrides) -> tuple[str, str]:

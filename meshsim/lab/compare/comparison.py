@@ -16,7 +16,7 @@ from meshsim.lab.show import compare as sheets
 from meshsim.lab.show import sheets as text
 from meshsim.measure.comparison import ComparisonNumbers
 from meshsim.measure.grid import Floats
-from meshsim.measure.table import Table, frame
+from meshsim.measure.table import Table, columns, frame
 from meshsim.scenario import config
 from meshsim.scenario.model import Scenario
 
@@ -25,10 +25,12 @@ if TYPE_CHECKING:
 
     from meshsim.plot import Picture
 
-NUMBERS = (
-    "a", "b", "difference", "low", "high", "half_width", "correlation", "variance_ratio",
-    "unpaired_replications",
-)  # fmt: skip
+COLUMNS: dict[str, type] = {
+    "metric": str,
+    **dict.fromkeys(("a", "b", "difference", "low", "high", "half_width"), float),
+    **dict.fromkeys(("correlation", "variance_ratio", "unpaired_replications"), float),
+    **dict.fromkeys(("told", "told_jointly", "identical"), bool),
+}
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,24 +50,17 @@ class Comparison:
     @cached_property
     def columns(self) -> Table:
         """One row a metric, as numpy columns; NaN where there is no number."""
-        rows = self.numbers.differences
-        table: Table = {"metric": np.array([row.metric for row in rows], dtype=np.str_)}
-        for name in NUMBERS:
-            table[name] = _column([getattr(row, name) for row in rows])
-        for name in ("told", "told_jointly", "identical"):
-            table[name] = np.array([getattr(row, name) for row in rows], dtype=np.bool_)
-        return table
+        return columns([row.as_dict() for row in self.numbers.differences], COLUMNS)
 
     @cached_property
     def replication_columns(self) -> Table:
         """One row a metric and pair: its `seed` and the values in `a` and `b`."""
-        metrics = list({**self.pairs[0].a.values, **self.pairs[0].b.values})
-        return {
-            "metric": np.array([metric for _ in self.pairs for metric in metrics], dtype=np.str_),
-            "seed": np.array([pair.seed for pair in self.pairs for _ in metrics], dtype=np.int64),
-            "a": _column([pair.a.values.get(metric) for pair in self.pairs for metric in metrics]),
-            "b": _column([pair.b.values.get(metric) for pair in self.pairs for metric in metrics]),
-        }
+        rows = [
+            {"metric": name, "seed": pair.seed, "a": pair.a.values.get(name), "b": pair.b.values.get(name)}
+            for pair in self.pairs
+            for name in {**self.pairs[0].a.values, **self.pairs[0].b.values}
+        ]
+        return columns(rows, {"metric": str, "seed": int, "a": float, "b": float})
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -82,16 +77,18 @@ class Comparison:
 
         A request that fails, or has no answer by the end of the run, never gets one. Empty without records.
         """
-        return [_tail([getattr(pair, side) for pair in self.pairs]) for side in ("a", "b")]
+        return [_tail(runs) for runs in self._sides()]
 
     def goodput(self) -> list[tuple[Floats, Floats]]:
         """Of A and of B: times, s, and successes per second, mean over the runs."""
         found = []
-        for side in ("a", "b"):
-            runs: list[PairedRun] = [getattr(pair, side) for pair in self.pairs]
+        for runs in self._sides():
             bins = min(len(run.times) for run in runs)  # of the last one, some runs may have too little
             found.append((runs[0].times[:bins], np.mean([run.goodput[:bins] for run in runs], axis=0)))
         return found
+
+    def _sides(self) -> list[list[PairedRun]]:
+        return [[pair.a for pair in self.pairs], [pair.b for pair in self.pairs]]
 
     def plot(self) -> Picture:
         """The picture: differences with their intervals, who waits how long, goodput over time."""
@@ -122,10 +119,6 @@ class Comparison:
     def _repr_html_(self) -> str:
         said = [self.numbers.verdict, *self.numbers.notes]
         return text.html(sheets.headline(self.numbers, every=False), said)
-
-
-def _column(values: list[float | None]) -> Floats:
-    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
 def _tail(runs: list[PairedRun]) -> tuple[Floats, Floats]:

@@ -28,8 +28,7 @@ class PairedRun:
     """One run of a pair; `values` by metric, `met` by objective's metric.
 
     `tail` is (len(TAIL_EDGES) + 1,) measured requests with success, by latency, None without records;
-    `times`, `goodput` are (n,): middle of each bin until arrivals stop, s, and successful requests in it, per
-    second.
+    `times`, `goodput` are (n,): middle of each bin until arrivals stop, s, and successes in it per second.
     """
 
     numbers: Summary
@@ -67,7 +66,7 @@ def limits(scenario: Scenario) -> dict[str, float]:
     return {
         f"objectives.{objective.service}.{key}": limit
         for objective in scenario.objectives
-        for key, limit in objective.model_dump(exclude={"service"}, exclude_none=True).items()
+        for key, limit in objective.limits.items()
     }
 
 
@@ -77,15 +76,10 @@ def with_limits(scenario: Scenario, other: Scenario) -> Scenario:
     more = [
         Objective.model_construct(service=objective.service, **{key: limit})
         for objective in other.objectives
-        for key, limit in objective.model_dump(exclude={"service"}, exclude_none=True).items()
+        for key, limit in objective.limits.items()
         if objective.service in scenario.services and f"objectives.{objective.service}.{key}" not in own
     ]
     return scenario.model_copy(update={"objectives": (*scenario.objectives, *more)})
-
-
-def shared_limits(a: Scenario, b: Scenario) -> list[str]:
-    """The metrics of objectives that both scenarios have."""
-    return [path for path in limits(a) if path in limits(b)]
 
 
 def _kept(run: Run, paths: Sequence[str]) -> PairedRun:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from meshsim.errors import MeshsimError
+from meshsim.lab.approach import until_reached
 from meshsim.lab.compare.pairs import Pair, pair_of, values
 from meshsim.lab.engines import Progress
 from meshsim.lab.jobs.interrupt import Interrupt, interruptible
@@ -20,29 +21,24 @@ from meshsim.measure.precision import Goal, Looked, Until
 from meshsim.scenario.model import Scenario
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PairTask(Task):
     """Two runs with one seed: of `scenario`, which is A, and of `other`, B."""
 
-    other: Scenario | None = None
+    other: Scenario
 
 
 def make(task: Task, progress: Progress | None = None) -> Pair | None:
     """Makes a pair; None if Ctrl-C came first (never in a worker). Progress in s, of A and B together."""
     assert isinstance(task, PairTask)
-    assert task.other is not None
     runs, behind = [], 0.0
     for scenario in (task.scenario, task.other):
-        report = None if progress is None else partial(_report, progress, behind)
+        report = None if progress is None else lambda now, behind=behind: progress(behind + now)
         runs.append(run(scenario, engine=task.engine, seed=task.seed, progress=report))
         if runs[-1].numbers.partial:
             return None
         behind += scenario.duration
     return pair_of(runs[0], runs[1])
-
-
-def _report(progress: Progress, behind: float, now: float) -> None:
-    progress(behind + now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +107,9 @@ def run_pairs(
         cut_short = runner.to(job.pairs if goal is None else goal.least)
         if len(runner.pairs) < 2:
             raise KeyboardInterrupt
-        while goal is not None:
-            look = _look(goal, runner.pairs)
-            if looked is not None:
-                looked(look)
-            if cut_short or look.to == len(runner.pairs):
-                break
-            cut_short = runner.to(look.to)
+        if goal is not None:
+            look_at = partial(_look, goal, runner.pairs)
+            look, cut_short = until_reached(look_at, runner.to, looked, cut_short=cut_short)
         return runner.pairs, look, cut_short
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 
 from meshsim import version
@@ -50,11 +50,9 @@ def compared(
         b=b,
         differences=found,
         jointly=Jointly(
-            metrics=len(found),
-            told=sum(each.told_jointly for each in found),
-            confidence_each=1.0 - (1.0 - CONFIDENCE) / len(found),
+            len(found), sum(each.told_jointly for each in found), 1.0 - (1.0 - CONFIDENCE) / len(found)
         ),
-        cost=costs(pairs),
+        cost=_costs(pairs),
         objectives=_objectives(job.b, pairs),
         requests=_requests(pairs),
         until=until,
@@ -91,20 +89,16 @@ def differences(pairs: Sequence[Pair], wanted: str) -> tuple[list[Difference], d
     return [difference(metric, *both, family=len(known)) for metric, both in known.items()], left_out
 
 
-def costs(pairs: Sequence[Pair]) -> list[Difference]:
+def _costs(pairs: Sequence[Pair]) -> list[Difference]:
     """What the answers cost: attempts per second on all edges, and the busy workers of all services."""
+    costs: dict[str, Callable[[Summary], float]] = {
+        "attempts.rate": lambda run: run.attempts.total / run.measured if run.measured else 0.0,
+        "services.busy_mean": lambda run: sum(each.busy_mean or 0.0 for each in run.services.values()),
+    }
     return [
         difference(path, [of(pair.a.numbers) for pair in pairs], [of(pair.b.numbers) for pair in pairs], 2)
-        for path, of in (("attempts.rate", _attempt_rate), ("services.busy_mean", _busy_workers))
+        for path, of in costs.items()
     ]
-
-
-def _attempt_rate(run: Summary) -> float:
-    return run.attempts.total / run.measured if run.measured else 0.0
-
-
-def _busy_workers(run: Summary) -> float:
-    return sum(service.busy_mean or 0.0 for service in run.services.values())
 
 
 def _side(scenario: Scenario, label: str, runs: Sequence[PairedRun]) -> Side:
@@ -121,9 +115,6 @@ def _side(scenario: Scenario, label: str, runs: Sequence[PairedRun]) -> Side:
     )
 
 
-# ---- objectives -------------------------------------------------------------------------------------
-
-
 def _objectives(scenario: Scenario, pairs: Sequence[Pair]) -> list[ObjectiveRuns]:
     """In how many runs each side met each objective of B's; A has none on a service that only B has."""
     asked = limits(scenario)
@@ -138,9 +129,6 @@ def _objectives(scenario: Scenario, pairs: Sequence[Pair]) -> list[ObjectiveRuns
     ]
 
 
-# ---- requests ---------------------------------------------------------------------------------------
-
-
 def _requests(pairs: Sequence[Pair]) -> AllRequestPairs | None:
     """Request by request, over all pairs of runs; None where they can't be paired."""
     found = [pair.requests for pair in pairs if pair.requests is not None]
@@ -151,9 +139,6 @@ def _requests(pairs: Sequence[Pair]) -> AllRequestPairs | None:
         **{place.name: sum(getattr(each, place.name) for each in found) for place in fields(RequestCounts)},
         difference=interval(means, CONFIDENCE) if len(means) == len(pairs) else None,
     )
-
-
-# ---- notes ------------------------------------------------------------------------------------------
 
 
 def _notes(a: Scenario, b: Scenario) -> list[str]:

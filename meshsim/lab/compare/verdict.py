@@ -24,8 +24,7 @@ MORE_IS_BETTER = ("goodput", "success_ratio", "success")
 def verdict(numbers: ComparisonNumbers) -> str:
     """Which side is better in what, in plain words.
 
-    A difference counts where it is significant together with all others, or by itself if it is of the metric
-    that the comparison is about.
+    A difference counts if it is significant jointly with all others; that of the `metric`, by itself.
     """
     found = numbers.by_metric
     better: list[str] = []

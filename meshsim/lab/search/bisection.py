@@ -6,7 +6,7 @@ how far it is surely met below, and from where it is surely missed above.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from meshsim.lab.search.verdict import Verdict
 
@@ -49,8 +49,7 @@ def geometric(resolution: float) -> Middle:
 def chances(run: Callable[[int], float], count: int) -> list[float]:
     """The chance of success at each of some loads, in rising order, most of which need not be run.
 
-    Only the ends are run, and the loads around the boundary, where chance decides. Where what is seen is not
-    in falling order, all are.
+    The ends are, and the loads around the boundary, where chance decides; all, if their order is not falling.
     """
     if count < 3:
         return [run(place) for place in range(count)]
@@ -66,19 +65,12 @@ def chances(run: Callable[[int], float], count: int) -> list[float]:
         middle = (low + high) // 2
         asked[middle] = run(middle)
         low, high = (middle, high) if asked[middle] >= 0.5 else (low, middle)
-    _run_until(1.0, run, asked, range(low, -1, -1))
-    _run_until(0.0, run, asked, range(high, count))
+    for settled, places in ((1.0, range(low, -1, -1)), (0.0, range(high, count))):
+        for place in places:  # away from the boundary, until one where chance has no part
+            asked[place] = run(place)
+            if asked[place] == settled:
+                break
     seen = [asked[place] for place in sorted(asked)]
     if seen != sorted(seen, reverse=True):
         return [run(place) for place in range(count)]
     return [asked.get(place, 1.0 if place <= low else 0.0) for place in range(count)]
-
-
-def _run_until(
-    settled: float, run: Callable[[int], float], asked: dict[int, float], places: Iterable[int]
-) -> None:
-    """Runs loads away from the boundary until one where chance has no part."""
-    for place in places:
-        asked[place] = run(place)
-        if asked[place] == settled:
-            return

@@ -6,8 +6,7 @@ the looks have in common). What is undecided after the last look is inconclusive
 candidates get the same seeds (common random numbers), so differences show with fewer replications.
 
 Source: Law (2015), 9.4.1 and 11.2: sequential sampling, common random numbers. Kim and Nelson, A Fully
-Sequential Procedure for Indifference-Zone Selection in Simulation, ACM TOMACS 11 (2001): differences that do
-not matter.
+Sequential Procedure for Indifference-Zone Selection in Simulation, ACM TOMACS 11 (2001).
 """
 
 from __future__ import annotations
@@ -66,6 +65,10 @@ class Plan:
         """
         return Plan(1.0 - (1.0 - self.confidence) / candidates, self.most, self.seed + self.most)
 
+    def is_fresh(self, seed: int) -> bool:
+        """Whether a seed is one of those."""
+        return seed >= self.seed + self.most
+
 
 @dataclass(slots=True)
 class Finding(Generic[Candidate]):
@@ -98,6 +101,10 @@ class Inquiry(Generic[Candidate]):
     plan: Plan
     on_look: Callable[[Finding[Candidate]], None] | None = None
     findings: dict[Candidate, Finding[Candidate]] = field(default_factory=dict)
+
+    def fresh(self, candidates: int = 1) -> Inquiry[Candidate]:
+        """One that has no findings yet and asks with fresh seeds (`Plan.fresh`)."""
+        return Inquiry(self.observe, self.limits, self.plan.fresh(candidates), self.on_look)
 
     def ask(self, candidate: Candidate) -> Finding[Candidate]:
         """Adds replications until it is decided, or there are no more: inconclusive."""

@@ -2,12 +2,10 @@
 
 It is the load with the greatest *power*, goodput / mean latency of what succeeded: below it one per cent more
 load costs less than one per cent of latency, above it more (M/M/1: half its capacity). The top is flat, so
-there is a range of loads as good: power not lower by more than 1 %, or not significantly with common random
-numbers.
+a range of loads is as good: power not lower by more than 1 %, or not significantly (common random numbers).
 
 Source: Kleinrock, Power and Deterministic Rules of Thumb for Probabilistic Problems in Computer
-Communications, Proc. ICC (1979). Jain, The Art of Computer Systems Performance Analysis (1991), 3.3: knee
-capacity.
+Communications, Proc. ICC (1979). Jain, The Art of Computer Systems Performance Analysis (1991), 3.3.
 """
 
 from __future__ import annotations

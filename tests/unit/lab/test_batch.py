@@ -2,8 +2,8 @@
 
 import json
 import signal
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,10 +11,8 @@ import pytest
 
 import meshsim as ms
 from meshsim.errors import MeshsimError
-from meshsim.lab.batch import Batch, Entry
-from meshsim.lab.batch.files import _fill
+from meshsim.lab.batch import Batch, Entry, FileTask, _fill
 from meshsim.lab.jobs.interrupt import Interrupt
-from meshsim.lab.jobs.pool import Task
 
 SMALL = """
 name: {name}
@@ -90,7 +88,7 @@ def test_a_run_that_can_not_be_made_is_told_by_its_file(folder, monkeypatch) -> 
             raise MeshsimError("no memory; make it shorter")
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr("meshsim.lab.batch.files.run", broken)
+    monkeypatch.setattr("meshsim.lab.batch.run", broken)
     done = ms.batch("all", jobs=1, out="out")
     assert status(done) == dict.fromkeys(("bad", "good", "other"), "refused")
     told = [str(entry.problems[0]) for entry in done.entries]
@@ -106,10 +104,13 @@ def test_a_run_whose_process_dies_is_told_by_its_file() -> None:
     class Deadly:
         def summaries(self, tasks, *, stop, refused):
             refused(tasks[1], MeshsimError(f"{tasks[1].name}: was killed; lower its load"))
-            yield 0, SimpleNamespace(seconds=0.5, summary=SimpleNamespace(objectives=[]))
+            yield 0, replace(tasks[0].entry, status="ok")
 
     entries = [Entry("a.yaml", "a"), Entry("b.yaml", "b")]
-    tasks = [Task(number, None, 1, None, entry.file) for number, entry in enumerate(entries)]  # type: ignore[arg-type]
+    tasks = [
+        FileTask(number, None, 1, None, entry.file, entry=entry)  # type: ignore[arg-type]
+        for number, entry in enumerate(entries)
+    ]
     _fill(entries, Deadly(), tasks, Interrupt(), None)  # type: ignore[arg-type]
     assert [entry.status for entry in entries] == ["ok", "refused"]
     assert str(entries[1].problems[0]) == "b.yaml: was killed (lower its load)"

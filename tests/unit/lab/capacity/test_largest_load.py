@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from meshsim.lab.capacity.largest_load import STEPS, LoadSearch, lowest_factor, saturation
+from meshsim.lab.capacity.largest_load import LoadSearch, lowest_factor, saturation
 from meshsim.lab.capacity.scaling import Scaling
 from meshsim.lab.search.inquiry import Inquiry, Plan
 from meshsim.lab.search.verdict import Observation, Score, Verdict
@@ -24,11 +24,10 @@ EXACT = (100.0 + math.log(0.01) / 0.2) / 50.0
 
 
 def search(observe, *, seed=1, resolution=0.02, text=""):
-    plan = Plan(seed=seed)
-    inquiry, verifier = (Inquiry(observe, [P99], each) for each in (plan, plan.fresh(STEPS)))
-    found = LoadSearch(inquiry, verifier, Scaling(scenario(text)), resolution)
+    inquiry = Inquiry(observe, [P99], Plan(seed=seed))
+    found = LoadSearch(inquiry, Scaling(scenario(text)), resolution)
     found.run()
-    return found, inquiry, verifier
+    return found, inquiry, found.verifier
 
 
 # ---- the search -------------------------------------------------------------------------------------
@@ -58,8 +57,8 @@ def test_of_users_the_last_one_is_found() -> None:
         late = 0.005 if round(10 * factor) <= 14 else 0.02
         return [Observation(seed, (Score(None, 1.0 - late, 20_000, 20_000),)) for seed in seeds]
 
-    inquiry, verifier = (Inquiry(observe, [P99], each) for each in (Plan(), Plan().fresh()))
-    found = LoadSearch(inquiry, verifier, Scaling(closed), 0.02)
+    inquiry = Inquiry(observe, [P99], Plan())
+    found = LoadSearch(inquiry, Scaling(closed), 0.02)
     found.run()
     assert (round(10 * found.meets), round(10 * found.misses)) == (14, 15)
     users = [round(10 * factor) for factor in inquiry.findings]
@@ -167,8 +166,8 @@ def without_failures(factor, seeds):
 
 def rare(least, observe=without_failures):
     limits = [Limit("a", "success", least)]
-    inquiry, verifier = (Inquiry(observe, limits, each) for each in (Plan(), Plan().fresh()))
-    found = LoadSearch(inquiry, verifier, Scaling(scenario()), 0.02)
+    inquiry = Inquiry(observe, limits, Plan())
+    found = LoadSearch(inquiry, Scaling(scenario()), 0.02)
     found.run()
     return found, inquiry
 

@@ -52,8 +52,8 @@ def observe(replicas, seeds):
 
 def search(costs=None, text=TEXT, looks=observe):
     pools = Pools(loads(text), costs)
-    inquiry, verifier = (Inquiry(looks, [LATE], plan) for plan in (Plan(), Plan().fresh()))
-    found = ReplicasSearch(inquiry, verifier, pools)
+    inquiry = Inquiry(looks, [LATE], Plan())
+    found = ReplicasSearch(inquiry, pools)
     found.run()
     return found, inquiry, pools
 

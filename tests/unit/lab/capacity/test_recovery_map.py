@@ -45,7 +45,7 @@ def test_the_load_goes_across_in_rising_order() -> None:
 def test_every_cell_is_the_point_that_its_label_says() -> None:
     found = MapSearch(load_grid(BASE, vary={RETRIES: [0, 3, 1], "load[0].rate": ["90/s", "10/s"]}))
     for row, column in itertools.product(range(3), range(2)):
-        scenario = found.scenario(row, column)
+        scenario = found.scenarios[row, column]
         assert scenario.load[0].rate == [10.0, 90.0][column]
         assert scenario.policies["a"].retries.attempts == [0, 3, 1][row]
 
