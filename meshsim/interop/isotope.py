@@ -121,7 +121,7 @@ def _check(what: str, value: str | None, parse_unit: Callable[[object], float]) 
 def _choices(entries: Sequence[str], rate: str | None, duration: str | None) -> list[str]:
     """What was chosen because isotope graphs don't say it."""
     each = " each" if len(entries) > 1 else ""
-    load = f"load: {rate or RATE}{each}, Poisson, to {listed(entries).replace(' or ', ' and ')}"
+    load = f"load: {rate or RATE}{each}, Poisson, to {listed(entries, 'and')}"
     return [
         load + ("; a graph has no load, so this rate is a default" if rate is None else ""),
         *([f"duration: {DURATION}; a graph has none, so this is a default"] if duration is None else []),

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from meshsim.errors import Problem, ScenarioError, shown
 from meshsim.scenario import json_text
+from meshsim.scenario.keys import children
 from meshsim.scenario.names import Path, dotted
-from meshsim.scenario.nodes import Node, compose, excess
+from meshsim.scenario.yaml_nodes import Node, compose, excess
 
 LARGEST_INTEGER = 1 << 63
 
@@ -46,11 +47,6 @@ class Document:
         while path and path not in self.places:
             path = path[:-1]
         return self.places.get(path, (self.file, 0))
-
-
-def children(entry: object) -> Iterable[tuple[str | int, object]]:
-    """What a mapping or list holds, by key or position; nothing for anything else."""
-    return entry.items() if isinstance(entry, dict) else enumerate(entry) if isinstance(entry, list) else ()
 
 
 def without_lines(value: dict[str, Any], file: str) -> Document:

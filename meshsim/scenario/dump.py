@@ -12,7 +12,7 @@ from typing import Any
 
 from meshsim.plain import native
 from meshsim.scenario.document import scalar
-from meshsim.scenario.nodes import MOST_NODES, excess
+from meshsim.scenario.yaml_nodes import MOST_NODES, excess
 
 WIDTH = 100
 SAFE = re.compile(r"[A-Za-z0-9./+_][A-Za-z0-9 .+/%_~(),;'µ-]*")

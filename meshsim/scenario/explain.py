@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from meshsim import units
 from meshsim.errors import halves, shown
 from meshsim.scenario.findings import MOST_REPORTED, Finding
+from meshsim.scenario.keys import lookup
 from meshsim.scenario.names import Path, listed, suggestion
 from meshsim.scenario.schema import cached_schema
 from meshsim.scenario.synonyms import unknown_key
@@ -33,7 +34,7 @@ def explain(error: ValidationError, config: object, above: Path = ()) -> list[Fi
     found = []
     for details in error.errors(include_url=False, include_input=False)[: 2 * MOST_REPORTED]:
         path = _path(details, config)
-        value, present = _lookup(config, path)
+        value, present = lookup(config, path)
         fewest = details.get("ctx", {}).get("min_length", 0)
         if details["type"] == "too_short" and not (isinstance(value, dict | list) and len(value) < fewest):
             continue  # pydantic counts only entries without errors of their own, and those are reported
@@ -52,24 +53,13 @@ def _path(details: Any, config: object) -> Path:
         last = depth == len(location) - 1
         if isinstance(part, str) and part.startswith("<") and not last:
             continue
-        inside, present = _lookup(here, (part,))
+        inside, present = lookup(here, (part,))
         if present:
             path.append(part)
             here = inside
         elif last and details["type"] == "missing":
             path.append(part)
     return tuple(path)
-
-
-def _lookup(root: Any, path: Path) -> tuple[object, bool]:
-    """What stands at a path, and whether anything does."""
-    for part in path:
-        known: Any = range(len(root)) if isinstance(root, list) else root
-        if not isinstance(root, dict | list) or part not in known:
-            return None, False
-        inside: Any = root
-        root = inside[part]
-    return root, True
 
 
 def _described(details: Any, path: Path, value: object, present: bool, forms: Forms) -> tuple[str, str]:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from meshsim import units
 from meshsim.errors import MeshsimError, Problem, ScenarioError, shown
-from meshsim.scenario.document import children
 from meshsim.scenario.findings import Findings, entries, mapping, sequence
+from meshsim.scenario.keys import children
 from meshsim.scenario.names import Path, nearest
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from meshsim.errors import Problem, halves, shown
 from meshsim.scenario.document import Document
 from meshsim.scenario.dump import flow
 from meshsim.scenario.findings import SWEEP, VARY, Findings, mapping
-from meshsim.scenario.keys import put, resolve
+from meshsim.scenario.keys import lookup, put, resolve
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.names import Path, suggestion
 from meshsim.scenario.overrides import mark, plain
@@ -133,7 +133,7 @@ def _refuse_new_names(document: dict[str, Any], path: Path) -> None:
     """Refuse a service or version that the scenario lacks: a key would make one that nobody calls."""
     here: Any = document
     for above, name in itertools.pairwise(path):
-        here = here.get(above) if isinstance(here, dict) else None
+        here, _ = lookup(here, (above,))
         if above in NAMED and isinstance(here, dict) and name not in here:
             raise ValueError(f"no {NAMED[above]} {shown(name)}; {suggestion(str(name), here)}")
 

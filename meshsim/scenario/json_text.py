@@ -13,7 +13,8 @@ from typing import Any, NoReturn
 
 from meshsim.errors import Problem, ScenarioError, shown
 from meshsim.plain import LONE, joined
-from meshsim.scenario.nodes import MOST_DEPTH
+from meshsim.scenario.keys import children
+from meshsim.scenario.yaml_nodes import MOST_DEPTH
 
 MOST_BYTES = 20_000_000
 MOST_VALUES = 500_000
@@ -56,13 +57,9 @@ def _check(value: object, file: str, depth: int) -> None:
         _refuse(file, f"is nested deeper than {MOST_DEPTH} levels")
     if isinstance(value, str) and joined(value) is None:
         _refuse(file, *LONE)
-    if isinstance(value, dict):
-        for key, entry in value.items():
-            _check(key, file, depth)
-            _check(entry, file, depth + 1)
-    elif isinstance(value, list):
-        for entry in value:
-            _check(entry, file, depth + 1)
+    for key, entry in children(value):
+        _check(key, file, depth)
+        _check(entry, file, depth + 1)
 
 
 def _refuse(file: str, message: str, remedy: str = "") -> NoReturn:

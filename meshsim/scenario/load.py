@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from meshsim.errors import MeshsimError, Problem, ScenarioError, halves, shown
 from meshsim.plain import native
-from meshsim.scenario import json_text, nodes
+from meshsim.scenario import json_text, yaml_nodes
 from meshsim.scenario.document import Document, parse, without_lines
 from meshsim.scenario.explain import explain
 from meshsim.scenario.files import Files, decode, read_bytes, read_files, take_files
@@ -116,7 +116,7 @@ def _file(source: str | Path) -> tuple[str, str, Path | None]:
 
 def _text(data: bytes) -> str:
     """A file's content as text, if it is not too long for what it seems to be."""
-    return decode(data, json_text.MOST_BYTES if data.lstrip().startswith(b"{") else nodes.MOST_BYTES)
+    return decode(data, json_text.MOST_BYTES if data.lstrip().startswith(b"{") else yaml_nodes.MOST_BYTES)
 
 
 def _document(source: str | Path | Scenario, overrides: Overrides) -> tuple[Document, Findings, Files]:

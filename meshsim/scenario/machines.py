@@ -109,7 +109,7 @@ class ConfiguredRoute:
         cluster.breaker.limit(limits.max_connections, limits.max_pending, limits.max_requests)
         cluster.budget = self._budget()
         if before.balance != self.config.balance and self.custom_balancer is None:
-            cluster.balancer = balancer(self.config.balance, self.proxy.key, len(cluster.hosts))
+            cluster.balancer = self._balancer(len(cluster.hosts))
         if before.outlier_detection != self.config.outlier_detection:
             cluster.detect(outlier_detection(self.config, self.grid), now)
 
@@ -139,14 +139,17 @@ class ConfiguredRoute:
                 transport=self.proxy.transport,
                 edge=self.edge,
                 hosts=hosts,
-                balancer=balancer(self.config.balance, self.proxy.key, len(hosts))
-                if self.custom_balancer is None
-                else _made(self.custom_balancer, "balancer"),
+                balancer=self._balancer(len(hosts)),
                 breaker=CircuitBreaker(limits.max_connections, limits.max_pending, limits.max_requests),
                 detection=outlier_detection(self.config, self.grid),
                 budget=self._budget(),
             )
         return self.clusters[version]
+
+    def _balancer(self, hosts: int) -> Balancer:
+        if self.custom_balancer is not None:
+            return _made(self.custom_balancer, "balancer")
+        return BALANCERS[self.config.balance.kind](self.config.balance, self.proxy.key, hosts)
 
     def _budget(self) -> Budget:
         """What grants retry slots: Linkerd's budget, or Envoy's, or `max_retries`."""
@@ -161,12 +164,8 @@ class ConfiguredRoute:
         budget = _linkerd(self.config)
         if budget is None:
             return None
-        return LinkerdBudget(
-            budget.ratio,
-            10 if budget.min_per_second is None else budget.min_per_second,
-            10.0 if budget.ttl is None else budget.ttl,
-            now,
-        )
+        least = 10 if budget.min_per_second is None else budget.min_per_second
+        return LinkerdBudget(budget.ratio, least, 10.0 if budget.ttl is None else budget.ttl, now)
 
     def _bucket(self, now: float) -> TokenBucket | None:
         limit = self.config.rate_limit
@@ -229,11 +228,6 @@ BALANCERS: dict[str, Callable[[model.Balance, random.Key, int], Balancer]] = {
 """By `balance.kind`: from the options, the key of the proxy and the number of hosts."""
 
 
-def balancer(balance: model.Balance, key: random.Key, hosts: int) -> Balancer:
-    """A balancer over so many hosts, for the proxy with this key."""
-    return BALANCERS[balance.kind](balance, key, hosts)
-
-
 def _linkerd(policy: model.Policy) -> model.RetryBudget | None:
     """The policy's budget, if it is Linkerd's."""
     budget = None if policy.retries is None else policy.retries.budget
@@ -252,8 +246,9 @@ def _complete(rule: RetryRule) -> RetryRule:
     """A rule of the user's own, whose attributes must be set by its base class: compiled, they live there."""
     name = type(rule).__name__
     if getattr(rule, "backoff", None) is None:
-        reason = "must call super().__init__(attempts=…), which sets its attributes"
-        raise MeshsimError(f"{name}.__init__ {reason}")
+        raise MeshsimError(
+            f"{name}.__init__ must call super().__init__(attempts=…), which sets its attributes"
+        )
     own = {key for kind in type(rule).__mro__[:-2] if kind is not RetryRule for key in vars(kind)}
     for key in sorted(own & {"attempts", "conditions", "backoff"}):
         raise MeshsimError(f"{name}.{key} must be given to super().__init__, not set in the class")

@@ -11,7 +11,7 @@ from meshsim.scenario.document import LARGEST_INTEGER, Document, parse_value
 from meshsim.scenario.findings import Findings
 from meshsim.scenario.keys import put, resolve
 from meshsim.scenario.names import Path
-from meshsim.scenario.nodes import MOST_DEPTH
+from meshsim.scenario.yaml_nodes import MOST_DEPTH
 
 SET = "--set"
 """What the place of an override is called."""

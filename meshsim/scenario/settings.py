@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
-from meshsim.scenario.fields import Model
+from meshsim.scenario.fields import Model, keyed_fields
 from meshsim.scenario.times import KINDS
 
 TIMES = tuple(KINDS.values())
@@ -19,9 +19,9 @@ TIMES = tuple(KINDS.values())
 
 def every_key(model: type[Model], above: str = "") -> Iterator[str]:
     """The pattern of every key of a model but of those whose mechanism is not built yet."""
-    for name, field in model.model_fields.items():
+    for key, _, field in keyed_fields(model):
         if field.annotation is not NoneType:
-            yield from _keys(field.annotation, f"{above}{field.alias or name}")
+            yield from _keys(field.annotation, f"{above}{key}")
 
 
 def _keys(kind: Any, key: str) -> Iterator[str]:
@@ -54,8 +54,8 @@ def set_keys(model: Model, pattern: str = "", place: str = "") -> Iterator[tuple
 
     Of the model itself `pattern` and `place` end with a dot; they are empty for a scenario.
     """
-    for name, field in type(model).model_fields.items():
-        value, key = getattr(model, name), field.alias or name
+    for key, name, field in keyed_fields(type(model)):
+        value = getattr(model, name)
         if value != field.get_default(call_default_factory=True, validated_data=model.__dict__):
             if isinstance(value, Model) and field.default is None:
                 yield f"{pattern}{key}", f"{place}{key}"
