@@ -31,7 +31,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from meshsim import units
-from meshsim.errors import MeshsimError, Problem, ScenarioError, halves, shown
+from meshsim.errors import MeshsimError, ScenarioError, halves, shown
 from meshsim.interop.fitting import refuse_unfit, renamed
 from meshsim.scenario.document import parse
 from meshsim.scenario.findings import Findings
@@ -134,8 +134,7 @@ class _Graph:
 
     def __init__(self, text: str, file: str) -> None:
         if not text.strip():
-            empty = Problem(file, 0, "", "is empty", "give an isotope graph: a list of services")
-            raise ScenarioError([empty])
+            raise ScenarioError.at(file, 0, "is empty", "give an isotope graph: a list of services")
         self._document = parse(text, file)
         self._findings = Findings(self._document)
         self._defaults: dict[str, Any] = {}
@@ -288,9 +287,8 @@ class _Graph:
                 self._findings.add(path, f"{shown(marked)} is neither true nor false", "write true or false")
             elif marked:
                 entries.append(names[index])
-        return entries or self._uncalled(names)
-
-    def _uncalled(self, names: list[str]) -> list[str]:
+        if entries:
+            return entries
         entries = [name for name in names if name not in self._called]
         if not entries:
             remedy = "write isEntrypoint: true in one"

@@ -16,7 +16,7 @@ from meshsim.reference.clock import Steps
 from meshsim.reference.cluster import Cluster, Server
 from meshsim.reference.link import Link
 from meshsim.reference.run import Run
-from meshsim.scenario.model import OutlierDetection, Policy, RetryBudget
+from meshsim.scenario.policy import OutlierDetection, Policy, RetryBudget
 
 
 class Upstream:

@@ -69,10 +69,10 @@ def parse(text: str, file: str) -> Document:
     except ScenarioError as refusal:
         return _parse_json(text, file, refusal)
     if root is None or (root.kind == "scalar" and root.text == ""):
-        raise ScenarioError([Problem(file, 0, "", "is empty", "write at least duration, services and load")])
+        raise ScenarioError.at(file, 0, "is empty", "write at least duration, services and load")
     if root.kind != "mapping":
-        wrong = Problem(file, root.line, "", "is not a mapping of keys", "begin with keys such as services:")
-        raise ScenarioError([wrong])
+        remedy = "begin with keys such as services:"
+        raise ScenarioError.at(file, root.line, "is not a mapping of keys", remedy)
     builder = _Builder(file)
     value = builder.value(root, ())
     return Document(file, value, builder.places, builder.problems)
@@ -136,8 +136,8 @@ class _Builder:
                 for name, entry in self._merged(child, path).items():
                     merged.setdefault(name, entry)
             elif key.text in own:
-                message = f"the key is already on line {own[key.text][1]}"
-                self._report((*path, key.text), key.line, message, "remove one of them")
+                there = f"the key is already on line {own[key.text][1]}"
+                self._report((*path, key.text), key.line, there, "remove one of them")
             else:
                 own[key.text] = (child, key.line)
         return {**merged, **own}

@@ -165,14 +165,13 @@ def _trace_times(text: str, name: str) -> list[float]:
     try:
         header = [column.strip() for column in next(_rows(text), [])]
     except csv.Error as error:
-        raise ScenarioError([Problem(name, 1, "", f"not CSV: {error}")]) from None
+        raise ScenarioError.at(name, 1, f"not CSV: {error}") from None
     if TIME not in header:
         close = nearest(TIME, header)
         remedy = f"did you mean {close}?" if close else "begin with a line that names it"
-        raise ScenarioError([Problem(name, 1, "", "has no column time", remedy)])
+        raise ScenarioError.at(name, 1, "has no column time", remedy)
     if header.count(TIME) > 1:
-        twice = Problem(name, 1, "", f"has {header.count(TIME)} columns time", "rename all but one")
-        raise ScenarioError([twice])
+        raise ScenarioError.at(name, 1, f"has {header.count(TIME)} columns time", "rename all but one")
     column = header.index(TIME)
     try:
         # Traces have millions of rows: look for the one that is wrong only when one is
@@ -190,7 +189,7 @@ def _trace_times(text: str, name: str) -> list[float]:
     if wrong:
         raise ScenarioError([_wrong_row(text, column, name)])
     if not times:
-        raise ScenarioError([Problem(name, 1, "", "has no arrivals", "write one time a line")])
+        raise ScenarioError.at(name, 1, "has no arrivals", "write one time a line")
     return times
 
 
@@ -262,11 +261,11 @@ def _measured(text: str, name: str) -> list[str]:
                 seconds = units.duration(cell if cell[-1].isalpha() else f"{cell}s")
             except ValueError:
                 message = f"{_number(cell)} is not a valid duration"
-                raise ScenarioError([Problem(name, number, "", message, remedy)]) from None
+                raise ScenarioError.at(name, number, message, remedy) from None
             if seconds > units.LONGEST:
                 message = f"{shown(cell)} is longer than a run can be (without a unit it is seconds)"
-                raise ScenarioError([Problem(name, number, "", message, remedy)])
+                raise ScenarioError.at(name, number, message, remedy)
             values.append(f"{seconds!r}s")
     if not values:
-        raise ScenarioError([Problem(name, 1, "", "has no values", "write one duration a line")])
+        raise ScenarioError.at(name, 1, "has no values", "write one duration a line")
     return values

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from meshsim.errors import MeshsimError, Problem, ScenarioError, halves, shown
+from meshsim.errors import MeshsimError, ScenarioError, halves, shown
 from meshsim.plain import native
 from meshsim.scenario import json_text, yaml_nodes
 from meshsim.scenario.document import Document, parse, without_lines
@@ -66,9 +66,8 @@ def loads(
     for argument, given, fitting in (("text", text, str), ("name", name, str), ("folder", folder, PATHS)):
         if not isinstance(given, fitting):
             message = f"{argument}: {shown(native(given))} is not {'a path' if fitting is PATHS else 'text'}"
-            raise ScenarioError([Problem("loads", 0, "", message, "read a file with load")])
-    where = None if folder is None else Path(folder)
-    return _read(*_changed(parse(text, name), overrides), Files(where))
+            raise ScenarioError.at("loads", 0, message, "read a file with load")
+    return _read(*_changed(parse(text, name), overrides), Files(None if folder is None else Path(folder)))
 
 
 def load_grid(
@@ -101,17 +100,15 @@ def _file(source: str | Path) -> tuple[str, str, Path | None]:
     """A file's text, its name for messages, and its folder."""
     name = native(source)
     if not isinstance(name, str):
-        remedy = "give a path or a scenario"
-        raise ScenarioError([Problem(shown(source), 0, "", "is not a file name", remedy)])
+        raise ScenarioError.at(shown(source), 0, "is not a file name", "give a path or a scenario")
     if "\n" in name:
-        remedy = "read a scenario's text with loads"
-        raise ScenarioError([Problem(shown(name), 0, "", "is not a file name", remedy)])
+        raise ScenarioError.at(shown(name), 0, "is not a file name", "read a scenario's text with loads")
     try:
         if name == STDIN:
             return _text(sys.stdin.buffer.read(json_text.MOST_BYTES + 1)), STDIN, None
         return _text(read_bytes(Path(source), json_text.MOST_BYTES)), name, Path(source).parent
     except MeshsimError as error:
-        raise ScenarioError([Problem(name, 0, "", *halves(error))]) from None
+        raise ScenarioError.at(name, 0, *halves(error)) from None
 
 
 def _text(data: bytes) -> str:

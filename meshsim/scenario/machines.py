@@ -26,6 +26,7 @@ from meshsim.policies.outlier import ConsecutiveErrors, OutlierDetection
 from meshsim.policies.retry import CONDITIONS, RetryRule, never
 from meshsim.policies.split import WeightedSplit
 from meshsim.scenario import model
+from meshsim.scenario.policy import RetryBudget
 from meshsim.scenario.push import Receiver
 from meshsim.scenario.topology import Edge, Replica, Topology
 
@@ -228,7 +229,7 @@ BALANCERS: dict[str, Callable[[model.Balance, random.Key, int], Balancer]] = {
 """By `balance.kind`: from the options, the key of the proxy and the number of hosts."""
 
 
-def _linkerd(policy: model.Policy) -> model.RetryBudget | None:
+def _linkerd(policy: model.Policy) -> RetryBudget | None:
     """The policy's budget, if it is Linkerd's."""
     budget = None if policy.retries is None else policy.retries.budget
     return budget if budget is not None and budget.kind == "linkerd" else None
