@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from meshsim.cli import options
-from meshsim.cli.app import (
-    BAD,
-    INTERRUPTED,
-    app,
-    code,
-    example,
-    present,
-    reporting_errors,
-    say,
-    stopping,
-    warn,
-)
+from meshsim.cli.app import BAD, app, code, example, keeping, present, reporting_errors, say, stopping, warn
 
 if TYPE_CHECKING:
     from meshsim.errors import Problem
@@ -71,20 +61,12 @@ def batch(
         output = options.output(out, formats, dpi, csv, as_json, quiet)
         report.prepare(junit)
         warn(engine)
-        try:
-            with terminal.runs_bar(quiet=quiet) as progress:
-                done = simulate(
-                    paths, engine=engine, seed=seed, overrides=overrides or (), replications=replications,
-                    jobs=jobs, out=out, save=False, progress=progress, interrupted=stopping, **output.forms,
-                )  # fmt: skip
-        except KeyboardInterrupt:
-            say("aborted" + ("" if out is None else f"; finished runs are kept in {out}"))
-            raise typer.Exit(INTERRUPTED) from None
-
-        def show(written: list[Path]) -> None:
-            terminal.show_batch(terminal.console(), done, written)
-
-        present(done, done.as_dict(), show, output)
+        with keeping(out), terminal.runs_bar(quiet=quiet) as progress:
+            done = simulate(
+                paths, engine=engine, seed=seed, overrides=overrides or (), replications=replications,
+                jobs=jobs, out=out, save=False, progress=progress, interrupted=stopping, **output.forms,
+            )  # fmt: skip
+        present(done, done.as_dict(), partial(terminal.show_batch, terminal.console(), done), output)
         if junit is not None:
             file = report.write(junit, done.suites())
             if not (as_json or quiet):

@@ -128,7 +128,6 @@ def _options(
 
 
 def _axes(texts: Sequence[str]) -> dict[str, object]:
-    """The values of a map by key."""
     from meshsim.scenario.variation import variation  # noqa: PLC0415
 
     found: dict[str, object] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -94,10 +95,7 @@ def compare(
                 until=until, metric=metric, at_most=at_most, jobs=jobs, progress=progress,
                 looked=None if progress is None else progress.looked, interrupted=stopping,
             )  # fmt: skip
-
-        def show(written: list[Path]) -> None:
-            terminal.show_comparison(terminal.console(), result.numbers, written, every=every)
-
+        show = partial(terminal.show_comparison, terminal.console(), result.numbers, every=every)
         present(result, result.summary, show, output)
     numbers = result.numbers
     missed = any(objective.met_b < numbers.replications for objective in numbers.objectives)

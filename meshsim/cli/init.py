@@ -14,7 +14,6 @@ from meshsim.errors import MeshsimError
 
 
 def _names() -> list[str]:
-    """Of the templates, for the shell to complete."""
     from meshsim.lab import templates  # noqa: PLC0415 - slow to import
 
     return list(templates.templates())

@@ -11,6 +11,7 @@ import typer
 from meshsim.cli import options
 from meshsim.cli.app import app, example, reporting_errors, stopping
 from meshsim.cli.run import Out, present_run, run_code
+from meshsim.errors import MeshsimError
 
 if TYPE_CHECKING:
     from meshsim.live.launch import LiveMesh
@@ -77,7 +78,8 @@ def live(
         with watch.dashboard(quiet=quiet or as_json) as shown:
             common |= {"progress": None if shown is None else shown.say, "watch": shown}
             if no_load:
-                _refuse_without_load(out, check)
+                if out is not None or check:
+                    raise MeshsimError("with --no-load nothing is measured; leave out --out and --check")
                 serve_live(scenario, **common)
                 return
             if out is not None:
@@ -87,15 +89,7 @@ def live(
     raise typer.Exit(run_code(result, check=check))
 
 
-def _refuse_without_load(out: Path | None, check: bool) -> None:
-    from meshsim.errors import MeshsimError  # noqa: PLC0415
-
-    if out is not None or check:
-        raise MeshsimError("with --no-load nothing is measured; leave out --out and --check")
-
-
 def _show(message: dict[str, Any]) -> None:
-    """Tells people where the mesh serves."""
     from meshsim.lab.show import terminal, watch  # noqa: PLC0415
 
     out = terminal.console()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,7 +71,9 @@ def run(
         from meshsim.lab.show import terminal  # noqa: PLC0415
         from meshsim.scenario import load  # noqa: PLC0415
 
-        _refuse_several(scenario, context.args)
+        if context.args or Path(scenario).is_dir():
+            command = shlex.join(["meshsim", "batch", scenario, *context.args])
+            raise MeshsimError(f"run takes one scenario; for several, or those in a folder, write {command}")
         output = options.output(out, formats, dpi, csv, as_json, quiet)
         changes = [*(overrides or ()), *([f"keep={keep}"] if keep is not None else [])]
         loaded = load(scenario, changes)
@@ -87,21 +90,11 @@ def run(
     raise typer.Exit(run_code(result, check=check))
 
 
-def _refuse_several(scenario: str, more: list[str]) -> None:
-    if more or Path(scenario).is_dir():
-        raise MeshsimError(
-            "run takes one scenario; for several, or those in a folder, write"
-            f" meshsim batch {shlex.join([scenario, *more])}"
-        )
-
-
 def present_run(result: Run, output: options.Output) -> None:
     """Hands over what came of a run, simulated or live; as :func:`meshsim.cli.app.present`."""
     from meshsim.lab.show import terminal  # noqa: PLC0415
 
-    def show(written: list[Path]) -> None:
-        terminal.show_run(terminal.console(), result.numbers, written)
-
+    show = partial(terminal.show_run, terminal.console(), result.numbers)
     present(result, result.summary, show, output)
 
 

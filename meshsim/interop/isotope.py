@@ -266,7 +266,6 @@ class _Graph:
         return ("defaults", key), self._defaults.get(key)
 
     def _parsed(self, path: Path, value: object, parse_unit: Callable[[object], float]) -> float | None:
-        """A value in its unit, or None and a problem."""
         try:
             return parse_unit(value)
         except ValueError as error:
@@ -322,7 +321,6 @@ class _Graph:
         return [steps] if steps else []
 
     def _command(self, path: Path, command: object, names: list[str]) -> list[object]:
-        """The step of a command; none if it is wrong."""
         if not isinstance(command, dict) or len(command) != 1:
             what = "a step of several commands" if isinstance(command, dict) else shown(command)
             self._findings.add(path, f"{what} is not a command", "write - call: a or - sleep: 10ms")

@@ -63,7 +63,6 @@ def _path(details: Any, config: object) -> Path:
 
 
 def _described(details: Any, path: Path, value: object, present: bool, forms: Forms) -> tuple[str, str]:
-    """Message and remedy of one error."""
     kind = details["type"]
     context = details.get("ctx", {})
     if kind == "missing":

@@ -250,7 +250,6 @@ def _unit_of(annotation: object) -> str:
 
 
 def _as_config(value: Any, unit: str) -> Any:
-    """A value as YAML has it."""
     if isinstance(value, Model):
         return value.as_config()
     if isinstance(value, tuple | list):

@@ -78,7 +78,6 @@ def take_files(document: dict[str, Any]) -> dict[str, str]:
 
 
 def _named(kind: str, ending: str, lines: Iterable[object], found: dict[str, str]) -> str:
-    """Add a file of such lines; returns its name."""
     text = "".join(f"{line}\n" for line in lines)
     name = f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.{ending}"
     found[name] = text
@@ -118,7 +117,6 @@ def _empirical(node: object, path: Path) -> Iterator[tuple[Path, dict[str, Any]]
 
 
 def _traces(document: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Every ``trace: {...}`` of a load."""
     for path, load in entries(document, "load"):
         yield (*path, "arrivals", "trace"), mapping(mapping(load.get("arrivals")).get("trace"))
 

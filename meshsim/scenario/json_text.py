@@ -52,7 +52,6 @@ def read(text: str, file: str, number: Callable[[str], object]) -> dict[str, Any
 
 
 def _check(value: object, file: str, depth: int) -> None:
-    """Refuse depth, and text that is none."""
     if depth > MOST_DEPTH:
         raise ScenarioError.at(file, 0, TOO_DEEP)
     if isinstance(value, str) and joined(value) is None:

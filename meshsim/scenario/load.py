@@ -129,7 +129,6 @@ def _document(source: str | Path | Scenario, overrides: Overrides) -> tuple[Docu
 
 
 def _changed(document: Document, overrides: Overrides) -> tuple[Document, Findings]:
-    """A document with overrides, and what is wrong with these."""
     findings = Findings(document)
     apply(document, overrides, findings)
     return document, findings
@@ -160,7 +159,6 @@ def _scenario(document: Document, findings: Findings, files: Files) -> Scenario 
 
 
 def _sound(scenario: Scenario | None, findings: Findings) -> Scenario:
-    """The scenario, unless anything was found wrong."""
     findings.raise_any()
     assert scenario is not None, "pydantic found an error that was not explained"
     return scenario

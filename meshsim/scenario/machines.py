@@ -173,9 +173,6 @@ class ConfiguredRoute:
         return None if limit is None else TokenBucket(float(limit.burst), limit.rate, now)
 
 
-# ---- from a policy to machines ------------------------------------------------------------------------
-
-
 def retry_rule(policy: model.Policy) -> RetryRule:
     """What a policy retries."""
     if policy.retries is None:
@@ -230,13 +227,11 @@ BALANCERS: dict[str, Callable[[model.Balance, random.Key, int], Balancer]] = {
 
 
 def _linkerd(policy: model.Policy) -> RetryBudget | None:
-    """The policy's budget, if it is Linkerd's."""
     budget = None if policy.retries is None else policy.retries.budget
     return budget if budget is not None and budget.kind == "linkerd" else None
 
 
 def _made(factory: Callable[[], Machine], what: str) -> Machine:
-    """One machine of the user's own."""
     if not callable(factory):
         name = type(factory).__name__
         raise MeshsimError(f"a {what} is made for each proxy: give the class, not an object of {name}")

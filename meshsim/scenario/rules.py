@@ -63,9 +63,6 @@ def _refuse_kind(path: Path, choice: object, findings: Findings) -> None:
         findings.add((*path, "kind"), "unknown key", "write the name itself")
 
 
-# ---- load -------------------------------------------------------------------------------------------
-
-
 def _check_load(path: Path, load: dict[str, Any], duration: float | None, findings: Findings) -> None:
     arrivals = load.get("arrivals")
     ways = [key for key in ("rate", "profile", "users") if _given(load, key)]
@@ -119,9 +116,6 @@ def _check_trace(path: Path, trace: object, findings: Findings) -> None:
         findings.add((*path, "times"), "unknown key", "put the times in a file")
     elif isinstance(trace, dict) and not trace.get("file"):
         findings.add((*path, "file"), "is missing", "name a CSV file with a column time")
-
-
-# ---- events and objectives --------------------------------------------------------------------------
 
 
 def _check_event(path: Path, event: dict[str, Any], duration: float | None, findings: Findings) -> None:

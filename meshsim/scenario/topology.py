@@ -105,7 +105,6 @@ class Topology:
 
     @cached_property
     def _edges_from(self) -> dict[str, list[tuple[int, Edge]]]:
-        """The numbered edges of each caller."""
         found: dict[str, list[tuple[int, Edge]]] = {}
         for number, edge in enumerate(self.edges):
             found.setdefault(edge[0], []).append((number, edge))
