@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Exit, Option
 
 from meshsim.cli import options
 from meshsim.cli.app import BAD, app, code, example, keeping, present, reporting_errors, say, stopping, warn
@@ -21,7 +21,7 @@ MOST_LISTED = 20
 
 Out = Annotated[
     Path | None,
-    typer.Option(
+    Option(
         metavar="DIR",
         help="Folder for batch.json, batch.parquet and a folder for each scenario, as run writes it.",
     ),
@@ -73,7 +73,7 @@ def batch(
                 terminal.show_written(terminal.console(), [file])
     list_problems(done.skipped, [problem for entry in done.entries for problem in entry.problems])
     ending = code(partial=done.partial, missed=check and bool(done.of("missed")))
-    raise typer.Exit(BAD if done.of("refused") and not done.partial else ending)
+    raise Exit(BAD if done.of("refused") and not done.partial else ending)
 
 
 def list_problems(skipped: Sequence[Skipped], problems: Sequence[Problem]) -> None:

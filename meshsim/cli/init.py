@@ -6,7 +6,7 @@ import json
 import shlex
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from meshsim.cli import options
 from meshsim.cli.app import app, example, reporting_errors, show
@@ -19,13 +19,12 @@ def _names() -> list[str]:
     return list(templates.templates())
 
 
-Name = Annotated[str | None, typer.Argument(metavar="NAME", help="Of the scenario: shop writes shop.yaml.")]
+Name = Annotated[str | None, Argument(metavar="NAME", help="Of the scenario: shop writes shop.yaml.")]
 Template = Annotated[
-    str,
-    typer.Option("--from", metavar="TEMPLATE", help="What to start from, see --list.", autocompletion=_names),
+    str, Option("--from", metavar="TEMPLATE", help="What to start from, see --list.", autocompletion=_names)
 ]
-List = Annotated[bool, typer.Option("--list", help="List the templates, and write nothing.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there already.")]
+List = Annotated[bool, Option("--list", help="List the templates, and write nothing.")]
+Force = Annotated[bool, Option("--force", help="Replace a file that is there already.")]
 
 
 @app.command(epilog=example("meshsim init shop && meshsim run shop.yaml --out out"))

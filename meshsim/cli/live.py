@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Exit, Option
 
 from meshsim.cli import options
 from meshsim.cli.app import app, example, reporting_errors, stopping
@@ -16,21 +16,16 @@ from meshsim.errors import MeshsimError
 if TYPE_CHECKING:
     from meshsim.live.launch import LiveMesh
 
-Proxy = Annotated[
-    str, typer.Option(metavar="NAME", help="meshsim, or envoy for a real Envoy at every replica.")
-]
-Seed = Annotated[int | None, typer.Option(help="Of all draws, instead of the scenario's.")]
+Proxy = Annotated[str, Option(metavar="NAME", help="meshsim, or envoy for a real Envoy at every replica.")]
+Seed = Annotated[int | None, Option(help="Of all draws, instead of the scenario's.")]
 NoLoad = Annotated[
-    bool, typer.Option("--no-load", help="Only serve, until Ctrl-C, for clients of your own such as curl.")
+    bool, Option("--no-load", help="Only serve, until Ctrl-C, for clients of your own such as curl.")
 ]
 AccessLog = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Folder for the proxies' access logs, JSON lines.")
+    Path | None, Option(metavar="DIR", help="Folder for the proxies' access logs, JSON lines.")
 ]
 Host = Annotated[
-    str,
-    typer.Option(
-        metavar="ADDRESS", help="Address to listen on; beyond this machine only if you say so here."
-    ),
+    str, Option(metavar="ADDRESS", help="Address to listen on; beyond this machine only if you say so here.")
 ]
 
 
@@ -86,7 +81,7 @@ def live(
                 files.prepare(out, scenarios=files.RUN)
             result = run_live(scenario, interrupted=stopping, **common)
         present_run(result, output)
-    raise typer.Exit(run_code(result, check=check))
+    raise Exit(run_code(result, check=check))
 
 
 def _show(message: dict[str, Any]) -> None:

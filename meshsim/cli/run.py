@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Context, Exit, Option
 
 from meshsim.cli import options
 from meshsim.cli.app import app, code, example, present, reporting_errors, stopping
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from meshsim.lab.run import Run
 
 Metric = Annotated[
-    str | None, typer.Option(metavar="PATH", help="What --until looks at; latency.mean if not given.")
+    str | None, Option(metavar="PATH", help="What --until looks at; latency.mean if not given.")
 ]
 Keep = Annotated[
     str | None,
-    typer.Option(
+    Option(
         metavar="WHAT",
         help="records (a row each request), or histograms and time series only, in memory that does not"
         " grow with the number of requests.",
@@ -29,7 +29,7 @@ Keep = Annotated[
 ]
 Out = Annotated[
     Path | None,
-    typer.Option(
+    Option(
         metavar="DIR", help="Folder for summary.json, the tables (Parquet) and the picture; made if missing."
     ),
 ]
@@ -40,7 +40,7 @@ Out = Annotated[
     epilog=example('meshsim run shop.yaml --set "load[0].rate=300/s" --replications 10 --out out --check'),
 )
 def run(
-    context: typer.Context,
+    context: Context,
     scenario: options.ScenarioFile,
     engine: options.Engine = None,
     seed: options.Seed = None,
@@ -87,7 +87,7 @@ def run(
                 looked=None if progress is None else progress.looked,
             )  # fmt: skip
         present_run(result, output)
-    raise typer.Exit(run_code(result, check=check))
+    raise Exit(run_code(result, check=check))
 
 
 def present_run(result: Run, output: options.Output) -> None:

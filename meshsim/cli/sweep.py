@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Exit, Option
 
 from meshsim.cli import options
 from meshsim.cli.app import INTERRUPTED, app, example, keeping, reporting_errors, say, stopping, warn
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Out = Annotated[
     Path | None,
-    typer.Option(
+    Option(
         metavar="DIR",
         help="Folder for sweep.parquet and the picture; an interrupted sweep is resumed there. Without it,"
         " out/ and the scenario's name.",
@@ -27,7 +27,7 @@ Out = Annotated[
 ]
 Vary = Annotated[
     list[str] | None,
-    typer.Option(
+    Option(
         "--vary",
         metavar="KEY=VALUES",
         help="Give a key each of V1,V2,... or, with A:B:N, N values from A to B; repeated, all combinations."
@@ -35,15 +35,14 @@ Vary = Annotated[
     ),
 ]
 Replications = Annotated[
-    int, typer.Option(help="Runs of each point, each with the next seed; all points have the same seeds.")
+    int, Option(help="Runs of each point, each with the next seed; all points have the same seeds.")
 ]
 Cluster = Annotated[
     str | None,
-    typer.Option(metavar="ADDRESS", help="Run on the workers of a Dask scheduler, such as tcp://host:8786."),
+    Option(metavar="ADDRESS", help="Run on the workers of a Dask scheduler, such as tcp://host:8786."),
 ]
 Fresh = Annotated[
-    bool,
-    typer.Option("--fresh", help="Begin anew, and forget the sweep that DIR holds; leave it out to resume."),
+    bool, Option("--fresh", help="Begin anew, and forget the sweep that DIR holds; leave it out to resume.")
 ]
 
 
@@ -90,7 +89,7 @@ def sweep(
             terminal.show_sweep(terminal.console(), done, out)
     if done.partial:
         _say_partial(done, fresh)
-        raise typer.Exit(INTERRUPTED)
+        raise Exit(INTERRUPTED)
 
 
 def _folder(scenario: str, overrides: Sequence[str]) -> Path:

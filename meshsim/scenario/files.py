@@ -10,7 +10,7 @@ import hashlib
 import io
 import math
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ MOST_BYTES = 100_000_000
 MOST_INLINE = 1_000
 """Measured times that a scenario which meshsim writes has in itself; all others get files."""
 TIME = "time"
+Parse = Callable[[str, str], list[Any]]
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,10 @@ def read_files(document: dict[str, Any], files: Files, findings: Findings) -> No
             del entry["file"]
     for path, trace in _traces(document):
         if isinstance(trace.get("file"), str) and trace["file"] and "times" not in trace:
-            place = (*path, "file")
-            times = _read(files, trace["file"], place, _trace_times, findings)
+            times = _read(files, trace["file"], (*path, "file"), _trace_times, findings)
             if times is not None:
                 trace["times"] = times
-                _check_end(document.get("duration"), times[0], trace["file"], place, findings)
+                _check_end(document.get("duration"), times[0], trace["file"], (*path, "file"), findings)
 
 
 def take_files(document: dict[str, Any]) -> dict[str, str]:
@@ -121,7 +121,7 @@ def _traces(document: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
         yield (*path, "arrivals", "trace"), mapping(mapping(load.get("arrivals")).get("trace"))
 
 
-def _read(files: Files, name: str, path: Path, parse: Any, findings: Findings) -> list[Any] | None:
+def _read(files: Files, name: str, path: Path, parse: Parse, findings: Findings) -> list[Any] | None:
     """A file's content; None and a problem where it is of no use."""
     folder = files.folder or FilePath()
     place = folder / name
@@ -136,12 +136,11 @@ def _read(files: Files, name: str, path: Path, parse: Any, findings: Findings) -
         findings.add(path, f"{shown(name)}: {error}", f"files are looked for in {folder.absolute()}")
         return None
     try:
-        content: list[Any] = parse(text, name)
+        return parse(text, name)
     except ScenarioError as error:
         for problem in error.problems:
             findings.place(problem)
-        return None
-    return content
+    return None
 
 
 def _check_end(duration: object, first: float, name: str, place: Path, findings: Findings) -> None:
@@ -152,10 +151,10 @@ def _check_end(duration: object, first: float, name: str, place: Path, findings:
         return  # which the models say
     if first >= end > 0.0:
         late = f"the first request is due at {first:.15g} s, and the run ends at {end:.15g} s"
-        remedy = (
-            "times are seconds from the start of the run: take the first one off all, or lengthen duration"
+        start = "times are seconds from the start of the run"
+        findings.add(
+            place, f"{shown(name)}: {late}", f"{start}: take the first one off all, or lengthen duration"
         )
-        findings.add(place, f"{shown(name)}: {late}", remedy)
 
 
 def _trace_times(text: str, name: str) -> list[float]:

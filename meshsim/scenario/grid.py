@@ -38,10 +38,7 @@ Choice = tuple[tuple[str, object], ...]
 
 @dataclass(frozen=True)
 class Point:
-    """One combination of values, as in the file, in the order of the grid's keys.
-
-    Its label is such as ``load[0].rate=200/s, services.cart.workers=4``.
-    """
+    """One combination of values, as in the file, in the order of the grid's keys, and what it is called."""
 
     values: tuple[object, ...]
     scenario: Scenario
@@ -50,10 +47,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Grid:
-    """All combinations of the values of some keys; those of the last key change fastest.
-
-    The scenario is as it is without the sweep.
-    """
+    """A scenario, and all combinations of the values of some keys; those of the last key change fastest."""
 
     scenario: Scenario
     keys: dict[str, tuple[object, ...]]
@@ -61,7 +55,7 @@ class Grid:
 
 
 def label(choice: Choice) -> str:
-    """What a point is called."""
+    """What a point is called, such as ``load[0].rate=200/s, services.cart.workers=4``."""
     return ", ".join(f"{key}={text(value)}" for key, value in choice)
 
 

@@ -57,11 +57,8 @@ def loads(
     Args:
         text: YAML.
         name: of the file, for messages.
-        overrides: see `load`.
+        overrides: see `load`, which raises the same error.
         folder: where files that it names are looked for; by default the working directory.
-
-    Raises:
-        ScenarioError: it can't be used; the error has all its problems.
     """
     for argument, given, fitting in (("text", text, str), ("name", name, str), ("folder", folder, PATHS)):
         if not isinstance(given, fitting):
