@@ -74,8 +74,7 @@ def check_whole(answer: object) -> str:
     if not wrong:
         return f"01a: right, {len(CASES)} of {len(CASES)} cases"
     off = f"01a: not yet: {len(wrong)} of {len(CASES)} cases are off by more than {ALLOWED_ERROR:g}"
-    hint = "Hint: a page is whole if every call is; a call fails if every try does."
-    return "\n".join([off, hint, *wrong])
+    return "\n".join([off, "Hint: a page is whole if every call is; a call fails if every try does.", *wrong])
 
 
 def _float(value: Real | Decimal) -> float:

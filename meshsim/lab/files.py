@@ -119,7 +119,7 @@ def text_writer(content: str) -> Writer:
 
 def named_writers(scenario: Scenario) -> dict[str, Writer]:
     """Of the files that the scenario's text names, for beside it."""
-    return {name: text_writer(content) for name, content in config.files(scenario).items()}
+    return {name: text_writer(content) for name, content in config.text_and_files(scenario)[1].items()}
 
 
 def parquet_writer(table: Table, metadata: Mapping[str, str] | None = None) -> Writer:

@@ -19,10 +19,5 @@ def text_and_files(scenario: Scenario) -> tuple[str, dict[str, str]]:
 
 
 def text(scenario: Scenario) -> str:
-    """The first of `text_and_files`."""
+    """The scenario as YAML."""
     return text_and_files(scenario)[0]
-
-
-def files(scenario: Scenario) -> dict[str, str]:
-    """The second of `text_and_files`."""
-    return text_and_files(scenario)[1]

@@ -10,17 +10,10 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Annotated, Any, ClassVar, Self, get_args
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    GetJsonSchemaHandler,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, model_validator
+from pydantic.annotated_handlers import GetJsonSchemaHandler
 from pydantic.fields import FieldInfo
+from pydantic.json_schema import WithJsonSchema
 from pydantic_core import CoreSchema
 from typing_extensions import TypeAliasType  # pydantic's own dependency; typing has it from 3.12 on
 
@@ -157,7 +150,6 @@ PositiveCount = TypeAliasType(
     "PositiveCount",
     Annotated[int, COUNT, Field(ge=1), _json({"type": "integer", "minimum": 1}, {"const": "unlimited"})],
 )
-Positive = Annotated[float, Field(gt=0, le=1e9)]
 Weight = Annotated[float, Field(ge=0, le=1e9)]
 Later = Annotated[
     None, BeforeValidator(_later), WithJsonSchema({"not": {}, "description": "Not supported yet."})
