@@ -48,7 +48,7 @@ def dump(document: dict[str, Any]) -> str:
 
 def _block(key: str, value: Any, depth: int) -> list[str]:
     """The lines of a key and its value."""
-    lead = f"{'  ' * depth}{_text(_checked(key), SAFE, key=True)}:"
+    lead = f"{'  ' * depth}{_text(key, SAFE, key=True)}:"
     # A list of collections reads best with one a line
     table = isinstance(value, list | tuple) and any(isinstance(entry, COLLECTIONS) for entry in value)
     if not table and not (depth == 0 and _holds(value)) and (line := _short(lead, value)):
@@ -94,7 +94,7 @@ def _height(value: Any) -> int:
 def flow(value: Any, *, top: bool = False) -> str:
     """A value in flow style, on one line; commas and colons need no quotes in one that stands at the top."""
     if isinstance(value, dict):
-        keys = [_text(_checked(key), SAFE_IN_FLOW, key=True) for key in value]
+        keys = [_text(key, SAFE_IN_FLOW, key=True) for key in value]
         entries = map(": ".join, zip(keys, map(flow, value.values()), strict=True))
         return "{" + ", ".join(entries) + "}"
     if isinstance(value, list | tuple):
@@ -115,14 +115,10 @@ def flow(value: Any, *, top: bool = False) -> str:
     raise TypeError(f"a {type(value).__name__} can't stand in a scenario")
 
 
-def _checked(key: object) -> str:
-    if not isinstance(key, str):
-        raise TypeError(f"keys are text, not {type(key).__name__}")
-    return key
-
-
-def _text(text: str, safe: re.Pattern[str], *, key: bool = False) -> str:
+def _text(text: object, safe: re.Pattern[str], *, key: bool = False) -> str:
     """Text, in quotes where it would be read as something else."""
+    if not isinstance(text, str):
+        raise TypeError(f"keys are text, not {type(text).__name__}")
     plain = safe.fullmatch(text) and not text.endswith(" ")
     if (
         plain

@@ -36,9 +36,20 @@ class Model(BaseModel):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """The JSON Schema, in the words of the docstring."""
+        """The JSON Schema, in the words of the docstring, whose `Attributes` are the fields."""
         parsed: dict[str, Any] = handler.resolve_ref_schema(handler(core))
-        return _described(cls, parsed)
+        text = inspect.getdoc(cls) or ""
+        parsed["description"] = " ".join(text.split("\n\n")[0].split()).replace("`", "")
+        words = {
+            name.strip(): " ".join(about.split())
+            for names, about in ATTRIBUTE.findall(text.partition("Attributes:")[2])
+            for name in names.split(",")
+        }
+        for key, name, _ in keyed_fields(cls):
+            entry = parsed["properties"].get(key)
+            if entry is not None and name in words and "description" not in entry:
+                entry["description"] = re.sub(r"^`\w+`; ", "", words[name]).replace("`", "")
+        return parsed
 
     def as_config(self) -> Any:
         """It as a file could have it: the keys that were given, and no defaults."""
@@ -74,22 +85,6 @@ def by_key(kinds: Collection[str]) -> Discriminator:
         return f"<{next((kind for kind in kinds if kind in names), '')}>"
 
     return Discriminator(tag)
-
-
-def _described(model: type[Model], parsed: dict[str, Any]) -> dict[str, Any]:
-    """A model's JSON Schema, changed to have the words of its docstring, whose `Attributes` are the keys."""
-    text = inspect.getdoc(model) or ""
-    parsed["description"] = " ".join(text.split("\n\n")[0].split()).replace("`", "")
-    words = {
-        name.strip(): " ".join(about.split())
-        for names, about in ATTRIBUTE.findall(text.partition("Attributes:")[2])
-        for name in names.split(",")
-    }
-    for key, name, _ in keyed_fields(model):
-        entry = parsed["properties"].get(key)
-        if entry is not None and name in words and "description" not in entry:
-            entry["description"] = re.sub(r"^`\w+`; ", "", words[name]).replace("`", "")
-    return parsed
 
 
 NOT_YET = "is not supported yet in this version of meshsim"
