@@ -136,8 +136,8 @@ class _Builder:
                 for name, entry in self._merged(child, path).items():
                     merged.setdefault(name, entry)
             elif key.text in own:
-                there = f"the key is already on line {own[key.text][1]}"
-                self._report((*path, key.text), key.line, there, "remove one of them")
+                message = f"the key is already on line {own[key.text][1]}"
+                self._report((*path, key.text), key.line, message, "remove one of them")
             else:
                 own[key.text] = (child, key.line)
         return {**merged, **own}

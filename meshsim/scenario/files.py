@@ -151,9 +151,9 @@ def _check_end(duration: object, first: float, name: str, place: Path, findings:
         return  # which the models say
     if first >= end > 0.0:
         late = f"the first request is due at {first:.15g} s, and the run ends at {end:.15g} s"
-        start = "times are seconds from the start of the run"
+        remedy = "take the first one off all, or lengthen duration"
         findings.add(
-            place, f"{shown(name)}: {late}", f"{start}: take the first one off all, or lengthen duration"
+            place, f"{shown(name)}: {late}", f"times are seconds from the start of the run: {remedy}"
         )
 
 

@@ -242,9 +242,8 @@ def _complete(rule: RetryRule) -> RetryRule:
     """A rule of the user's own, whose attributes must be set by its base class: compiled, they live there."""
     name = type(rule).__name__
     if getattr(rule, "backoff", None) is None:
-        raise MeshsimError(
-            f"{name}.__init__ must call super().__init__(attempts=…), which sets its attributes"
-        )
+        reason = "must call super().__init__(attempts=…), which sets its attributes"
+        raise MeshsimError(f"{name}.__init__ {reason}")
     own = {key for kind in type(rule).__mro__[:-2] if kind is not RetryRule for key in vars(kind)}
     for key in sorted(own & {"attempts", "conditions", "backoff"}):
         raise MeshsimError(f"{name}.{key} must be given to super().__init__, not set in the class")

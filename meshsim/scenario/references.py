@@ -84,9 +84,8 @@ class References:
         if name in self._outline.services:
             return True
         if name == CLIENT:
-            self._findings.add(
-                path, "the client can't be called", "it is where load comes from; name a service"
-            )
+            remedy = "it is where load comes from; name a service"
+            self._findings.add(path, "the client can't be called", remedy)
         else:
             self._findings.add_unknown(path, "service", name, self._outline.services)
         return False
