@@ -147,15 +147,15 @@ class Run:
         return files.write(
             path,
             {
-                "summary.json": files.json_writer(self.summary),
+                "summary.json": files.json_text(self.summary),
                 **form.tables(
                     requests=self.request_columns if self.has_rows else tuple(REQUEST_COLUMNS),
                     series=self.series_columns,
                     spans=self.span_columns if self.has_rows else tuple(SPAN_COLUMNS),
                 ),
                 **form.pictures(run=self.plot()),
-                "scenario.yaml": files.text_writer(config.text(self.scenario)),
-                **files.named_writers(self.scenario),
+                "scenario.yaml": config.text(self.scenario),
+                **config.files(self.scenario),
             },
         )
 

@@ -23,6 +23,7 @@ from meshsim.lab.show import sheets
 from meshsim.measure.summary import Summary
 from meshsim.measure.table import Table, frame
 from meshsim.plain import converted
+from meshsim.scenario import config
 from meshsim.scenario.grid import Grid
 from meshsim.scenario.load import load_grid
 from meshsim.scenario.model import Scenario
@@ -118,7 +119,7 @@ class Sweep:
         return {
             **form.csv_of("sweep", self.columns),
             **form.pictures(sweep=self.plot() if drawn else None),
-            **files.named_writers(self.scenario),
+            **config.files(self.scenario),
         }
 
     def __repr__(self) -> str:

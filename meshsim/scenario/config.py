@@ -19,5 +19,10 @@ def text_and_files(scenario: Scenario) -> tuple[str, dict[str, str]]:
 
 
 def text(scenario: Scenario) -> str:
-    """The scenario as YAML."""
+    """The first of `text_and_files`."""
     return text_and_files(scenario)[0]
+
+
+def files(scenario: Scenario) -> dict[str, str]:
+    """The second of `text_and_files`."""
+    return text_and_files(scenario)[1]

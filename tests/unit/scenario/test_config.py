@@ -1,7 +1,7 @@
 import pytest
 
 from meshsim.scenario import loads
-from meshsim.scenario.config import text, text_and_files
+from meshsim.scenario.config import files, text
 
 WHOLE = """
 name: whole
@@ -88,7 +88,7 @@ def test_a_trace_is_in_a_file_named_by_its_content(tmp_path) -> None:
     (tmp_path / "arrivals.csv").write_text("time\n0.25\n0.5\n")
     document = "duration: 1s\nservices: {a: {}}\nload: [{to: a, arrivals: {trace: {file: arrivals.csv}}}]"
     scenario = loads(document, folder=tmp_path)
-    ((name, content),) = text_and_files(scenario)[1].items()
+    ((name, content),) = files(scenario).items()
     assert content == "time\n0.25\n0.5\n"
     (tmp_path / name).write_text(content)
     again = loads(text(scenario), folder=tmp_path)

@@ -129,7 +129,7 @@ def test_results_bring_the_files_that_their_scenario_names(tmp_path: Path) -> No
 
 def test_few_measured_times_stay_where_they_are() -> None:
     scenario = loads(dump({**BASE, "services": {"a": {"time": {"empirical": {"values": ["1ms", "2ms"]}}}}}))
-    assert config.text_and_files(scenario)[1] == {}
+    assert config.files(scenario) == {}
 
 
 @pytest.mark.parametrize("overrides", [["load[0].rate=30/s"], {"services.a.workers": 2}])
