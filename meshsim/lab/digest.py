@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from meshsim.lab.tidy import COUNTS, FAILURES, NUMBERS
-from meshsim.measure.median import Median, median
+from meshsim.measure.intervals import Median, median
 from meshsim.measure.result import plain
 from meshsim.measure.table import Table
 from meshsim.scenario.model import CLIENT

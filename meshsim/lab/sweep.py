@@ -105,7 +105,11 @@ class Sweep:
         """The picture: goodput, latency and the busiest services against what was varied."""
         from meshsim.plot import sweep_figure  # noqa: PLC0415 - matplotlib is slow to import
 
-        return sweep_figure(self)
+        made = self.header
+        return sweep_figure(
+            self.grid, self.digests, version=made.version, engine=self.engine, seed=made.seed,
+            replications=made.replications, partial=self.partial,
+        )  # fmt: skip
 
     def save(self, folder: str | Path, **options: Unpack[OutputOptions]) -> list[Path]:
         """Saves the table and the picture, both or neither; a later sweep into the folder takes them up.

@@ -29,7 +29,7 @@ from rich.table import Table
 from meshsim.errors import printable
 from meshsim.lab.show import sheets
 from meshsim.lab.show.sheets import Sheet
-from meshsim.measure.precision import Look
+from meshsim.measure.precision import Until
 from meshsim.measure.summary import Summary
 from meshsim.units import ratio_text
 
@@ -225,7 +225,7 @@ class Bar:
         speed = (done - self._before) / elapsed if elapsed > 0.2 else 0.0
         self._update(completed=done, speed=f"{speed:.3g}{self._unit}" if speed else "")
 
-    def looked(self, look: Look) -> None:
+    def looked(self, look: Until) -> None:
         """Shows how precise the answer is by now, and makes room for the replications to come."""
         precision = "" if look.precision is None else f"± {ratio_text(look.precision)}"
         about = "" if look.forecast is None or look.reached else f", about {look.forecast} needed"

@@ -51,7 +51,7 @@ def metrics(
     shared = {
         metric: (own, its)
         for metric, statistic in simulated.items()
-        if (own := statistic.whole) is not None and (its := live[metric].whole) is not None
+        if (own := statistic.value()) is not None and (its := live[metric].value()) is not None
     }
     confidence = 1.0 - (1.0 - CONFIDENCE) / max(len(shared), 1)
     found = []
