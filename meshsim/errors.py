@@ -89,4 +89,9 @@ class ScenarioError(MeshsimError):
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(sorted(problems, key=lambda problem: (problem.line, problem.key)))
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+        super().__init__("\n".join(map(str, self.problems)))
+
+    @classmethod
+    def at(cls, file: str, line: int, message: str, remedy: str = "") -> ScenarioError:
+        """The error of a single problem, in a line of a file, or in no line of its own (0)."""
+        return cls([Problem(file, line, "", message, remedy)])

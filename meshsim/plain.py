@@ -89,11 +89,6 @@ def real(name: str, value: object) -> float:
     return float(number)
 
 
-def _amount(name: str, value: object) -> object:
-    """A number, or text with a unit; which, its reader says."""
-    return native(value)
-
-
 def _text(name: str, value: object) -> str:
     if not isinstance(value, str) or not value:
         raise MeshsimError(f"{name}: {shown(native(value))} is not text; give a name")
@@ -101,7 +96,6 @@ def _text(name: str, value: object) -> str:
 
 
 def _texts(name: str, value: object) -> list[str]:
-    """Several texts; one alone is a list of one."""
     return [_text(name, entry) for entry in _several(value)]
 
 
@@ -119,7 +113,6 @@ def _path(name: str, value: object) -> Path:
 
 
 def _paths(name: str, value: object) -> list[str]:
-    """Names of files or folders; one alone is a list of one."""
     paths = [native(path) if isinstance(path, str | os.PathLike) else path for path in _several(value)]
     for path in paths:
         if not isinstance(path, str):
@@ -145,7 +138,6 @@ def _functions(name: str, value: object) -> list[object]:
 
 
 def _overrides(name: str, value: object) -> object:
-    """Values by key, or texts."""
     return value if isinstance(value, Mapping) else _texts(name, value)
 
 
@@ -162,7 +154,7 @@ def _reals(name: str, value: object) -> dict[str, float]:
 ARGUMENTS: dict[str, Callable[[str, Any], object]] = {
     **dict.fromkeys(("seed", "replications", "at_most", "jobs", "count"), whole),
     **dict.fromkeys(("window", "confidence", "resolution"), real),
-    **dict.fromkeys(("until", "start", "stop"), _amount),
+    **dict.fromkeys(("until", "start", "stop"), lambda name, value: native(value)),  # may have a unit
     **dict.fromkeys(("engine", "metric", "keep", "proxy", "host", "cluster"), _text),
     **dict.fromkeys(("save", "fresh"), _truth),
     **dict.fromkeys(("progress", "looked", "interrupted", "say", "ready", "watch"), _function),

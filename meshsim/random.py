@@ -170,7 +170,6 @@ class Constant(Distribution):
         self.scv = 0.0
 
     def draw(self, key: Key, purpose: int) -> float:
-        """The constant; it takes no random bits."""
         return self.mean
 
 
@@ -183,7 +182,6 @@ class Exponential(Distribution):
         self.scv = 1.0
 
     def draw(self, key: Key, purpose: int) -> float:
-        """Inversion of one uniform."""
         return -self.mean * log1p(-u01(key, purpose))
 
 
@@ -197,7 +195,6 @@ class Erlang(Distribution):
         self.k = k
 
     def draw(self, key: Key, purpose: int) -> float:
-        """The sum of k unit exponentials, scaled."""
         own = bits(key, purpose)
         total = 0.0
         for i in range(self.k):
@@ -252,7 +249,6 @@ class LogNormal(Distribution):
         self.median = mean / sqrt(1.0 + cv * cv)
 
     def draw(self, key: Key, purpose: int) -> float:
-        """Inversion of one uniform."""
         return self.median * exp(self.sigma * normal(key, purpose))
 
 
@@ -271,7 +267,6 @@ class Weibull(Distribution):
         self.inverse_shape = 1.0 / shape
 
     def draw(self, key: Key, purpose: int) -> float:
-        """Inversion of one uniform."""
         return self.scale * pow(-log1p(-u01(key, purpose)), self.inverse_shape)
 
 
@@ -289,7 +284,6 @@ class Pareto(Distribution):
         self.inverse_shape = 1.0 / shape
 
     def draw(self, key: Key, purpose: int) -> float:
-        """Inversion of one uniform."""
         return self.least * pow(1.0 - u01(key, purpose), -self.inverse_shape)
 
 
@@ -306,7 +300,6 @@ class Uniform(Distribution):
         self.width = high - low
 
     def draw(self, key: Key, purpose: int) -> float:
-        """One uniform, scaled."""
         return self.low + self.width * u01(key, purpose)
 
 
@@ -321,7 +314,6 @@ class Empirical(Distribution):
         self.scv = squares / (self.mean * self.mean) if self.mean > 0.0 else 0.0
 
     def draw(self, key: Key, purpose: int) -> float:
-        """One uniform picks the index."""
         return self.values[int(u01(key, purpose) * len(self.values))]
 
 

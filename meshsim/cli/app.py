@@ -131,6 +131,16 @@ def reporting_errors(as_json: bool) -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
 
 
+@contextlib.contextmanager
+def keeping(out: Path | None) -> Iterator[None]:
+    """Says, where Ctrl-C aborts, that the runs which have finished are kept."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("aborted" + ("" if out is None else f"; finished runs are kept in {out}"))
+        raise typer.Exit(INTERRUPTED) from None
+
+
 class Saveable(Protocol):
     """A result that can be written into a folder."""
 

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Exit, Option
 
 from meshsim.cli import options
-from meshsim.cli.app import (
-    BAD,
-    INTERRUPTED,
-    app,
-    code,
-    example,
-    present,
-    reporting_errors,
-    say,
-    stopping,
-    warn,
-)
+from meshsim.cli.app import BAD, app, code, example, keeping, present, reporting_errors, say, stopping, warn
 
 if TYPE_CHECKING:
     from meshsim.errors import Problem
@@ -31,7 +21,7 @@ MOST_LISTED = 20
 
 Out = Annotated[
     Path | None,
-    typer.Option(
+    Option(
         metavar="DIR",
         help="Folder for batch.json, batch.parquet and a folder for each scenario, as run writes it.",
     ),
@@ -71,27 +61,19 @@ def batch(
         output = options.output(out, formats, dpi, csv, as_json, quiet)
         report.prepare(junit)
         warn(engine)
-        try:
-            with terminal.runs_bar(quiet=quiet) as progress:
-                done = simulate(
-                    paths, engine=engine, seed=seed, overrides=overrides or (), replications=replications,
-                    jobs=jobs, out=out, save=False, progress=progress, interrupted=stopping, **output.forms,
-                )  # fmt: skip
-        except KeyboardInterrupt:
-            say("aborted" + ("" if out is None else f"; finished runs are kept in {out}"))
-            raise typer.Exit(INTERRUPTED) from None
-
-        def show(written: list[Path]) -> None:
-            terminal.show_batch(terminal.console(), done, written)
-
-        present(done, done.as_dict(), show, output)
+        with keeping(out), terminal.runs_bar(quiet=quiet) as progress:
+            done = simulate(
+                paths, engine=engine, seed=seed, overrides=overrides or (), replications=replications,
+                jobs=jobs, out=out, save=False, progress=progress, interrupted=stopping, **output.forms,
+            )  # fmt: skip
+        present(done, done.as_dict(), partial(terminal.show_batch, terminal.console(), done), output)
         if junit is not None:
             file = report.write(junit, done.suites())
             if not (as_json or quiet):
                 terminal.show_written(terminal.console(), [file])
     list_problems(done.skipped, [problem for entry in done.entries for problem in entry.problems])
     ending = code(partial=done.partial, missed=check and bool(done.of("missed")))
-    raise typer.Exit(BAD if done.of("refused") and not done.partial else ending)
+    raise Exit(BAD if done.of("refused") and not done.partial else ending)
 
 
 def list_problems(skipped: Sequence[Skipped], problems: Sequence[Problem]) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Exit, Option
 
 from meshsim import units
 from meshsim.cli import options
@@ -20,39 +20,36 @@ if TYPE_CHECKING:
 
 Find = Annotated[
     list[str] | None,
-    typer.Option(
-        metavar="WHAT", help="load, replicas or recovery, repeatable; by default load and replicas."
-    ),
+    Option(metavar="WHAT", help="load, replicas or recovery, repeatable; by default load and replicas."),
 ]
 Objectives = Annotated[
     list[str] | None,
-    typer.Option(metavar="TEXT", help='In place of the scenario\'s: "cart: p99 <= 250ms, success >= 99.9%".'),
+    Option(metavar="TEXT", help='In place of the scenario\'s: "cart: p99 <= 250ms, success >= 99.9%".'),
 ]
 Costs = Annotated[
     list[str] | None,
-    typer.Option(metavar="SERVICE=NUMBER", help="Of a replica, 1 where not given; may be repeated."),
+    Option(metavar="SERVICE=NUMBER", help="Of a replica, 1 where not given; may be repeated."),
 ]
 Map = Annotated[
     list[str] | None,
-    typer.Option("--map", metavar="KEY=VALUES", help="Twice: a map of recovery; values as V1,V2 or A:B:N."),
+    Option("--map", metavar="KEY=VALUES", help="Twice: a map of recovery; values as V1,V2 or A:B:N."),
 ]
 Window = Annotated[
     str | None,
-    typer.Option(
+    Option(
         metavar="DURATION",
         help="Recovery is judged so long before arrivals stop; by default a third of what is left.",
     ),
 ]
-Confidence = Annotated[str, typer.Option(metavar="RATIO", help="That each verdict is right.")]
+Confidence = Annotated[str, Option(metavar="RATIO", help="That each verdict is right.")]
 Resolution = Annotated[
-    str, typer.Option(metavar="RATIO", help="How near a load that meets and one that misses are to be.")
+    str, Option(metavar="RATIO", help="How near a load that meets and one that misses are to be.")
 ]
 AtMost = Annotated[
-    int,
-    typer.Option(metavar="N", help="Replications of a load or of replicas, at most; the first look has 4."),
+    int, Option(metavar="N", help="Replications of a load or of replicas, at most; the first look has 4.")
 ]
 Out = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Folder for capacity.json, every run, and the pictures.")
+    Path | None, Option(metavar="DIR", help="Folder for capacity.json, every run, and the pictures.")
 ]
 
 
@@ -104,7 +101,7 @@ def capacity(
         present(result, result.answer, partial(_show, result), output)
     if result.numbers.partial:
         say("interrupted; this is what is known so far")
-        raise typer.Exit(INTERRUPTED)
+        raise Exit(INTERRUPTED)
 
 
 def _options(
@@ -128,7 +125,6 @@ def _options(
 
 
 def _axes(texts: Sequence[str]) -> dict[str, object]:
-    """The values of a map by key."""
     from meshsim.scenario.variation import variation  # noqa: PLC0415
 
     found: dict[str, object] = {}

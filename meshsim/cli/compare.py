@@ -2,41 +2,36 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Exit, Option
 
 from meshsim.cli import options
 from meshsim.cli.app import app, code, example, present, reporting_errors, stopping
 
 Other = Annotated[
-    str | None,
-    typer.Argument(metavar="B", help="Another file; without it, B is the first changed by --with."),
+    str | None, Argument(metavar="B", help="Another file; without it, B is the first changed by --with.")
 ]
 Changes = Annotated[
-    list[str] | None,
-    typer.Option("--with", metavar="KEY=VALUE", help="Change a value of B only; may be repeated."),
+    list[str] | None, Option("--with", metavar="KEY=VALUE", help="Change a value of B only; may be repeated.")
 ]
 OfBoth = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a value of both; may be repeated."),
+    list[str] | None, Option("--set", metavar="KEY=VALUE", help="Change a value of both; may be repeated.")
 ]
-Pairs = Annotated[int, typer.Option(help="Pairs of runs; both of a pair have the same seed.")]
-Metric = Annotated[
-    str, typer.Option(metavar="PATH", help="What the comparison is about, and --until looks at.")
-]
+Pairs = Annotated[int, Option(help="Pairs of runs; both of a pair have the same seed.")]
+Metric = Annotated[str, Option(metavar="PATH", help="What the comparison is about, and --until looks at.")]
 Out = Annotated[
     Path | None,
-    typer.Option(
+    Option(
         metavar="DIR", help="Folder for compare.json, the tables (Parquet) and the picture; made if missing."
     ),
 ]
 All = Annotated[
-    bool,
-    typer.Option("--all", help="Print all tables: each service, request by request, what pairing was worth."),
+    bool, Option("--all", help="Print all tables: each service, request by request, what pairing was worth.")
 ]
-Check = Annotated[bool, typer.Option("--check", help="Exit with 1 if B misses an objective in any run.")]
+Check = Annotated[bool, Option("--check", help="Exit with 1 if B misses an objective in any run.")]
 
 
 @app.command(
@@ -94,11 +89,8 @@ def compare(
                 until=until, metric=metric, at_most=at_most, jobs=jobs, progress=progress,
                 looked=None if progress is None else progress.looked, interrupted=stopping,
             )  # fmt: skip
-
-        def show(written: list[Path]) -> None:
-            terminal.show_comparison(terminal.console(), result.numbers, written, every=every)
-
+        show = partial(terminal.show_comparison, terminal.console(), result.numbers, every=every)
         present(result, result.summary, show, output)
     numbers = result.numbers
     missed = any(objective.met_b < numbers.replications for objective in numbers.objectives)
-    raise typer.Exit(code(partial=numbers.partial, missed=check and missed))
+    raise Exit(code(partial=numbers.partial, missed=check and missed))

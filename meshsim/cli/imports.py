@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option, Typer
 
 from meshsim.cli import options
 from meshsim.cli.app import app, example, reporting_errors, say
 from meshsim.errors import MeshsimError
 
-imports = typer.Typer(no_args_is_help=True, help="Turn another tool's file into a scenario.")
+imports = Typer(no_args_is_help=True, help="Turn another tool's file into a scenario.")
 app.add_typer(imports, name="import")
 
 
@@ -22,14 +22,12 @@ app.add_typer(imports, name="import")
 )
 def isotope(
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="An isotope topology (YAML), or - for standard input.")
+        str, Argument(metavar="FILE", help="An isotope topology (YAML), or - for standard input.")
     ],
     rate: Annotated[
-        str | None, typer.Option(metavar="RATE", help="Load on the entry service, such as 100/s.")
+        str | None, Option(metavar="RATE", help="Load on the entry service, such as 100/s.")
     ] = None,
-    duration: Annotated[
-        str | None, typer.Option(metavar="DURATION", help="Of the scenario, such as 60s.")
-    ] = None,
+    duration: Annotated[str | None, Option(metavar="DURATION", help="Of the scenario, such as 60s.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Turn an isotope topology into a scenario.

@@ -6,7 +6,7 @@ import json
 import shlex
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from meshsim.cli import options
 from meshsim.cli.app import app, example, reporting_errors, show
@@ -14,19 +14,17 @@ from meshsim.errors import MeshsimError
 
 
 def _names() -> list[str]:
-    """Of the templates, for the shell to complete."""
     from meshsim.lab import templates  # noqa: PLC0415 - slow to import
 
     return list(templates.templates())
 
 
-Name = Annotated[str | None, typer.Argument(metavar="NAME", help="Of the scenario: shop writes shop.yaml.")]
+Name = Annotated[str | None, Argument(metavar="NAME", help="Of the scenario: shop writes shop.yaml.")]
 Template = Annotated[
-    str,
-    typer.Option("--from", metavar="TEMPLATE", help="What to start from, see --list.", autocompletion=_names),
+    str, Option("--from", metavar="TEMPLATE", help="What to start from, see --list.", autocompletion=_names)
 ]
-List = Annotated[bool, typer.Option("--list", help="List the templates, and write nothing.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there already.")]
+List = Annotated[bool, Option("--list", help="List the templates, and write nothing.")]
+Force = Annotated[bool, Option("--force", help="Replace a file that is there already.")]
 
 
 @app.command(epilog=example("meshsim init shop && meshsim run shop.yaml --out out"))

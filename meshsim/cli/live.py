@@ -6,30 +6,26 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Exit, Option
 
 from meshsim.cli import options
 from meshsim.cli.app import app, example, reporting_errors, stopping
 from meshsim.cli.run import Out, present_run, run_code
+from meshsim.errors import MeshsimError
 
 if TYPE_CHECKING:
     from meshsim.live.launch import LiveMesh
 
-Proxy = Annotated[
-    str, typer.Option(metavar="NAME", help="meshsim, or envoy for a real Envoy at every replica.")
-]
-Seed = Annotated[int | None, typer.Option(help="Of all draws, instead of the scenario's.")]
+Proxy = Annotated[str, Option(metavar="NAME", help="meshsim, or envoy for a real Envoy at every replica.")]
+Seed = Annotated[int | None, Option(help="Of all draws, instead of the scenario's.")]
 NoLoad = Annotated[
-    bool, typer.Option("--no-load", help="Only serve, until Ctrl-C, for clients of your own such as curl.")
+    bool, Option("--no-load", help="Only serve, until Ctrl-C, for clients of your own such as curl.")
 ]
 AccessLog = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Folder for the proxies' access logs, JSON lines.")
+    Path | None, Option(metavar="DIR", help="Folder for the proxies' access logs, JSON lines.")
 ]
 Host = Annotated[
-    str,
-    typer.Option(
-        metavar="ADDRESS", help="Address to listen on; beyond this machine only if you say so here."
-    ),
+    str, Option(metavar="ADDRESS", help="Address to listen on; beyond this machine only if you say so here.")
 ]
 
 
@@ -77,25 +73,18 @@ def live(
         with watch.dashboard(quiet=quiet or as_json) as shown:
             common |= {"progress": None if shown is None else shown.say, "watch": shown}
             if no_load:
-                _refuse_without_load(out, check)
+                if out is not None or check:
+                    raise MeshsimError("with --no-load nothing is measured; leave out --out and --check")
                 serve_live(scenario, **common)
                 return
             if out is not None:
                 files.prepare(out, scenarios=files.RUN)
             result = run_live(scenario, interrupted=stopping, **common)
         present_run(result, output)
-    raise typer.Exit(run_code(result, check=check))
-
-
-def _refuse_without_load(out: Path | None, check: bool) -> None:
-    from meshsim.errors import MeshsimError  # noqa: PLC0415
-
-    if out is not None or check:
-        raise MeshsimError("with --no-load nothing is measured; leave out --out and --check")
+    raise Exit(run_code(result, check=check))
 
 
 def _show(message: dict[str, Any]) -> None:
-    """Tells people where the mesh serves."""
     from meshsim.lab.show import terminal, watch  # noqa: PLC0415
 
     out = terminal.console()

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-import typer
+from typer import Exit
 
 from meshsim.cli import options
 from meshsim.cli.app import BAD, app, example, reporting_errors, show
@@ -49,7 +49,7 @@ def check(
     else:
         _show_several(found)
     list_problems(skipped, problems)
-    raise typer.Exit(BAD if problems else 0)
+    raise Exit(BAD if problems else 0)
 
 
 def _show(checked: Checked, as_json: bool) -> None:

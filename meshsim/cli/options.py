@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, Option
 
 from meshsim.errors import MeshsimError
 
@@ -16,12 +16,10 @@ if TYPE_CHECKING:
 LEAST, AT_MOST = 10, 200
 """Of `meshsim.measure.precision`, repeated: importing it takes longer than --help may."""
 
-ScenarioFile = Annotated[
-    str, typer.Argument(metavar="SCENARIO", help="A YAML file, or - for standard input.")
-]
+ScenarioFile = Annotated[str, Argument(metavar="SCENARIO", help="A YAML file, or - for standard input.")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option(
+    Option(
         "--set",
         metavar="KEY=VALUE",
         help="Change a value of the scenario, such as policies.cart.timeout=2s; may be repeated.",
@@ -29,39 +27,38 @@ Overrides = Annotated[
 ]
 Until = Annotated[
     str | None,
-    typer.Option(metavar="SHARE", help="Add replications until the interval is this narrow, such as 1%."),
+    Option(metavar="SHARE", help="Add replications until the interval is this narrow, such as 1%."),
 ]
 AtMost = Annotated[
     int | None,
-    typer.Option(metavar="N", help=f"With --until: replications in all, at most; {AT_MOST} if not given."),
+    Option(metavar="N", help=f"With --until: replications in all, at most; {AT_MOST} if not given."),
 ]
 Engine = Annotated[
     str | None,
-    typer.Option(
+    Option(
         metavar="NAME",
         help="auto, fast, simpy or reference, instead of the scenario's.",
         autocompletion=lambda: ["auto", "fast", "simpy", "reference"],
     ),
 ]
-Seed = Annotated[int | None, typer.Option(help="Of the first replication, instead of the scenario's.")]
-Jobs = Annotated[int | None, typer.Option(metavar="N", help="Processes; by default one for each core.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print neither tables nor progress.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of tables for people.")]
-Check = Annotated[bool, typer.Option("--check", help="Exit with 1 if an objective is missed.")]
+Seed = Annotated[int | None, Option(help="Of the first replication, instead of the scenario's.")]
+Jobs = Annotated[int | None, Option(metavar="N", help="Processes; by default one for each core.")]
+Quiet = Annotated[bool, Option("--quiet", help="Print neither tables nor progress.")]
+AsJson = Annotated[bool, Option("--json", help="Print JSON for machines instead of tables for people.")]
+Check = Annotated[bool, Option("--check", help="Exit with 1 if an objective is missed.")]
 Replications = Annotated[
-    int, typer.Option(help="Independent runs, each with the next seed; from 2 on there are intervals.")
+    int, Option(help="Independent runs, each with the next seed; from 2 on there are intervals.")
 ]
 Paths = Annotated[
-    list[str],
-    typer.Argument(metavar="PATH...", help="YAML files, folders with some, or - for standard input."),
+    list[str], Argument(metavar="PATH...", help="YAML files, folders with some, or - for standard input.")
 ]
 JUnit = Annotated[
     Path | None,
-    typer.Option("--junit", metavar="FILE", help="Write verdicts as JUnit XML, for systems that run tests."),
+    Option("--junit", metavar="FILE", help="Write verdicts as JUnit XML, for systems that run tests."),
 ]
 Formats = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--format",
         metavar="NAMES",
         help="Of pictures: png, svg or pdf, or several, such as svg,pdf; png if not given.",
@@ -69,9 +66,9 @@ Formats = Annotated[
     ),
 ]
 Dpi = Annotated[
-    int | None, typer.Option(metavar="N", help="Dots per inch of pictures, 20 to 600; 100 if not given.")
+    int | None, Option(metavar="N", help="Dots per inch of pictures, 20 to 600; 100 if not given.")
 ]
-Csv = Annotated[bool, typer.Option("--csv", help="Write each table as CSV too, with every digit.")]
+Csv = Annotated[bool, Option("--csv", help="Write each table as CSV too, with every digit.")]
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Context, Exit, Option
 
 from meshsim.cli import options
 from meshsim.cli.app import app, code, example, present, reporting_errors, stopping
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
     from meshsim.lab.run import Run
 
 Metric = Annotated[
-    str | None, typer.Option(metavar="PATH", help="What --until looks at; latency.mean if not given.")
+    str | None, Option(metavar="PATH", help="What --until looks at; latency.mean if not given.")
 ]
 Keep = Annotated[
     str | None,
-    typer.Option(
+    Option(
         metavar="WHAT",
         help="records (a row each request), or histograms and time series only, in memory that does not"
         " grow with the number of requests.",
@@ -28,7 +29,7 @@ Keep = Annotated[
 ]
 Out = Annotated[
     Path | None,
-    typer.Option(
+    Option(
         metavar="DIR", help="Folder for summary.json, the tables (Parquet) and the picture; made if missing."
     ),
 ]
@@ -39,7 +40,7 @@ Out = Annotated[
     epilog=example('meshsim run shop.yaml --set "load[0].rate=300/s" --replications 10 --out out --check'),
 )
 def run(
-    context: typer.Context,
+    context: Context,
     scenario: options.ScenarioFile,
     engine: options.Engine = None,
     seed: options.Seed = None,
@@ -70,7 +71,9 @@ def run(
         from meshsim.lab.show import terminal  # noqa: PLC0415
         from meshsim.scenario import load  # noqa: PLC0415
 
-        _refuse_several(scenario, context.args)
+        if context.args or Path(scenario).is_dir():
+            command = shlex.join(["meshsim", "batch", scenario, *context.args])
+            raise MeshsimError(f"run takes one scenario; for several, or those in a folder, write {command}")
         output = options.output(out, formats, dpi, csv, as_json, quiet)
         changes = [*(overrides or ()), *([f"keep={keep}"] if keep is not None else [])]
         loaded = load(scenario, changes)
@@ -84,24 +87,14 @@ def run(
                 looked=None if progress is None else progress.looked,
             )  # fmt: skip
         present_run(result, output)
-    raise typer.Exit(run_code(result, check=check))
-
-
-def _refuse_several(scenario: str, more: list[str]) -> None:
-    if more or Path(scenario).is_dir():
-        raise MeshsimError(
-            "run takes one scenario; for several, or those in a folder, write"
-            f" meshsim batch {shlex.join([scenario, *more])}"
-        )
+    raise Exit(run_code(result, check=check))
 
 
 def present_run(result: Run, output: options.Output) -> None:
     """Hands over what came of a run, simulated or live; as :func:`meshsim.cli.app.present`."""
     from meshsim.lab.show import terminal  # noqa: PLC0415
 
-    def show(written: list[Path]) -> None:
-        terminal.show_run(terminal.console(), result.numbers, written)
-
+    show = partial(terminal.show_run, terminal.console(), result.numbers)
     present(result, result.summary, show, output)
 
 

@@ -8,20 +8,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Exit, Option
 
 from meshsim.cli import options
-from meshsim.cli.app import INTERRUPTED, app, example, reporting_errors, say, stopping, warn
+from meshsim.cli.app import INTERRUPTED, app, example, keeping, reporting_errors, say, stopping, warn
 from meshsim.errors import MeshsimError, Problem, ScenarioError, halves
 
 if TYPE_CHECKING:
     from meshsim.lab.sweep import Sweep
 
-VARY = "--vary"
-
 Out = Annotated[
     Path | None,
-    typer.Option(
+    Option(
         metavar="DIR",
         help="Folder for sweep.parquet and the picture; an interrupted sweep is resumed there. Without it,"
         " out/ and the scenario's name.",
@@ -29,23 +27,22 @@ Out = Annotated[
 ]
 Vary = Annotated[
     list[str] | None,
-    typer.Option(
-        VARY,
+    Option(
+        "--vary",
         metavar="KEY=VALUES",
         help="Give a key each of V1,V2,... or, with A:B:N, N values from A to B; repeated, all combinations."
         " Without it, what the scenario's sweep says.",
     ),
 ]
 Replications = Annotated[
-    int, typer.Option(help="Runs of each point, each with the next seed; all points have the same seeds.")
+    int, Option(help="Runs of each point, each with the next seed; all points have the same seeds.")
 ]
 Cluster = Annotated[
     str | None,
-    typer.Option(metavar="ADDRESS", help="Run on the workers of a Dask scheduler, such as tcp://host:8786."),
+    Option(metavar="ADDRESS", help="Run on the workers of a Dask scheduler, such as tcp://host:8786."),
 ]
 Fresh = Annotated[
-    bool,
-    typer.Option("--fresh", help="Begin anew, and forget the sweep that DIR holds; leave it out to resume."),
+    bool, Option("--fresh", help="Begin anew, and forget the sweep that DIR holds; leave it out to resume.")
 ]
 
 
@@ -80,23 +77,19 @@ def sweep(
         warn(engine)
         out = out or _folder(scenario, overrides or ())
         output = options.output(out, formats, dpi, csv, as_json, quiet)
-        try:
-            with terminal.runs_bar(quiet=quiet) as progress:
-                done = simulate(
-                    scenario, _variations(vary or ()), replications=replications, engine=engine, seed=seed,
-                    overrides=overrides or (), jobs=jobs, cluster=cluster, out=out, fresh=fresh,
-                    progress=progress, interrupted=stopping, **output.forms,
-                )  # fmt: skip
-        except KeyboardInterrupt:
-            say(f"aborted; finished runs are kept in {out}")
-            raise typer.Exit(INTERRUPTED) from None
+        with keeping(out), terminal.runs_bar(quiet=quiet) as progress:
+            done = simulate(
+                scenario, _variations(vary or ()), replications=replications, engine=engine, seed=seed,
+                overrides=overrides or (), jobs=jobs, cluster=cluster, out=out, fresh=fresh,
+                progress=progress, interrupted=stopping, **output.forms,
+            )  # fmt: skip
         if as_json:
             print(json.dumps(as_dict(done), indent=2, allow_nan=False))
         elif done.runs and not quiet:
             terminal.show_sweep(terminal.console(), done, out)
     if done.partial:
         _say_partial(done, fresh)
-        raise typer.Exit(INTERRUPTED)
+        raise Exit(INTERRUPTED)
 
 
 def _folder(scenario: str, overrides: Sequence[str]) -> Path:
@@ -124,7 +117,7 @@ def _variations(texts: list[str] | tuple[()]) -> dict[str, Any]:
                 raise ValueError(f"{key} is varied twice; give it all its values at once")
             found[key] = values
         except ValueError as error:
-            problems.append(Problem(VARY, 0, "", *halves(error)))
+            problems.append(Problem("--vary", 0, "", *halves(error)))
     if problems:
         raise ScenarioError(problems)
     return found

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, Exit, Option
 
 from meshsim.cli import options
 from meshsim.cli.app import app, code, example, reporting_errors, saved, say
@@ -15,20 +15,18 @@ from meshsim.cli.app import app, code, example, reporting_errors, saved, say
 if TYPE_CHECKING:
     from meshsim.lab.validate import Validation
 
-Files = Annotated[
-    list[str], typer.Argument(metavar="SCENARIO...", help="YAML files, or - for standard input.")
-]
-Proxy = Annotated[str, typer.Option(metavar="NAME", help="Whose sidecars: meshsim, envoy or both.")]
-Replications = Annotated[int, typer.Option(help="Simulated runs, for the interval of each number.")]
+Files = Annotated[list[str], Argument(metavar="SCENARIO...", help="YAML files, or - for standard input.")]
+Proxy = Annotated[str, Option(metavar="NAME", help="Whose sidecars: meshsim, envoy or both.")]
+Replications = Annotated[int, Option(help="Simulated runs, for the interval of each number.")]
 Out = Annotated[
     Path | None,
-    typer.Option(
+    Option(
         metavar="DIR",
         help="Folder for validation.json, the picture and both runs' tables; made if missing. Several"
         " validations get a folder each in it.",
     ),
 ]
-Check = Annotated[bool, typer.Option("--check", help="Exit with 1 unless every verdict is a pass.")]
+Check = Annotated[bool, Option("--check", help="Exit with 1 unless every verdict is a pass.")]
 
 
 @app.command(
@@ -95,7 +93,7 @@ def validate(
         _present(done, several=several, as_json=as_json, quiet=quiet)
         if failure is not None:
             raise failure
-    raise typer.Exit(code(partial=cut_short, missed=check and any(each.verdict != "pass" for each in done)))
+    raise Exit(code(partial=cut_short, missed=check and any(each.verdict != "pass" for each in done)))
 
 
 def _present(done: list[Validation], *, several: bool, as_json: bool, quiet: bool) -> None:

@@ -73,13 +73,8 @@ def check_whole(answer: object) -> str:
             wrong.append(f"{_called(case)} = {found:.6g}")
     if not wrong:
         return f"01a: right, {len(CASES)} of {len(CASES)} cases"
-    return "\n".join(
-        [
-            f"01a: not yet: {len(wrong)} of {len(CASES)} cases are off by more than {ALLOWED_ERROR:g}",
-            "Hint: a page is whole if every call is; a call fails if every try does.",
-            *wrong,
-        ]
-    )
+    off = f"01a: not yet: {len(wrong)} of {len(CASES)} cases are off by more than {ALLOWED_ERROR:g}"
+    return "\n".join([off, "Hint: a page is whole if every call is; a call fails if every try does.", *wrong])
 
 
 def _float(value: Real | Decimal) -> float:
@@ -164,12 +159,12 @@ def _missing(found: Mapping[str, float], dumb: Mapping[str, float]) -> str:
 
 def _one_less_will_do(mine: Scenario, dumb: Mapping[str, float]) -> bool:
     """Whether one of the policies could retry or hedge once less."""
-    for key, policy in mine.policies.items():
-        for fewer in _one_less(policy):
-            less = mine.model_copy(update={"policies": {**mine.policies, key: fewer}})
-            if not _missing(_measured(less), dumb):
-                return True
-    return False
+    variants = (
+        mine.model_copy(update={"policies": {**mine.policies, key: fewer}})
+        for key, policy in mine.policies.items()
+        for fewer in _one_less(policy)
+    )
+    return any(not _missing(_measured(less), dumb) for less in variants)
 
 
 def _one_less(policy: Policy) -> Iterator[Policy]:
@@ -187,13 +182,11 @@ def dashboards(app: str, push: str) -> dict[str, Run]:
     """01c: three runs of the app; in each the same lines are pushed at 10 s, and something is wrong."""
     release = push.replace("events:", "events:\n  - {at: 18s, service: parts, errors: 60%}")
     rise = [{"at": "0s", "rate": "60/s"}, {"at": "18s", "rate": "135/s"}]
+    slow = {"time": "0.8ms", "workers": 1}
     changes: dict[str, tuple[str, dict[str, Any]]] = {
         "first": (release, {}),
         "second": (push, {"mesh.push_delay": "12s"}),
-        "third": (
-            push,
-            {"mesh.proxy": {"time": "0.8ms", "workers": 1}, "load[0]": {"to": "page", "profile": rise}},
-        ),
+        "third": (push, {"mesh.proxy": slow, "load[0]": {"to": "page", "profile": rise}}),
     }
     return {
         name: run(loads(app + text, overrides={"duration": "30s", "services.parts.errors": "3%", **change}))

@@ -16,7 +16,7 @@ from meshsim.mesh.spans import Tracer
 from meshsim.mesh.station import Station, WorkerStation
 from meshsim.mesh.streams import StreamRecorder
 from meshsim.scenario import model
-from meshsim.scenario.events import Events
+from meshsim.scenario.events import schedule_events
 from meshsim.scenario.machines import ConfiguredProxy, Custom
 from meshsim.scenario.parts import link, queue, sources, workload
 from meshsim.scenario.topology import Topology
@@ -39,7 +39,7 @@ def build(scenario: model.Scenario, seed: int, clock: Clock, custom: Custom) -> 
         )
     _add_replicas(mesh, topology)
     proxies = [ConfiguredProxy(proxy, topology, custom) for proxy in mesh.proxies]
-    Events(topology, clock, replicas=mesh.replicas, links=mesh.links, proxies=proxies).schedule()
+    schedule_events(topology, clock, replicas=mesh.replicas, links=mesh.links, proxies=proxies)
     for number, load in enumerate(scenario.load):
         route = proxies[0].routes[model.CLIENT, load.to].route
         mesh.sources.extend(sources(client, route, seed, number, load))

@@ -31,7 +31,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from meshsim import units
-from meshsim.errors import MeshsimError, Problem, ScenarioError, halves, shown
+from meshsim.errors import MeshsimError, ScenarioError, halves, shown
 from meshsim.interop.fitting import refuse_unfit, renamed
 from meshsim.scenario.document import parse
 from meshsim.scenario.findings import Findings
@@ -121,7 +121,7 @@ def _check(what: str, value: str | None, parse_unit: Callable[[object], float]) 
 def _choices(entries: Sequence[str], rate: str | None, duration: str | None) -> list[str]:
     """What was chosen because isotope graphs don't say it."""
     each = " each" if len(entries) > 1 else ""
-    load = f"load: {rate or RATE}{each}, Poisson, to {listed(entries).replace(' or ', ' and ')}"
+    load = f"load: {rate or RATE}{each}, Poisson, to {listed(entries, 'and')}"
     return [
         load + ("; a graph has no load, so this rate is a default" if rate is None else ""),
         *([f"duration: {DURATION}; a graph has none, so this is a default"] if duration is None else []),
@@ -134,14 +134,14 @@ class _Graph:
 
     def __init__(self, text: str, file: str) -> None:
         if not text.strip():
-            empty = Problem(file, 0, "", "is empty", "give an isotope graph: a list of services")
-            raise ScenarioError([empty])
+            raise ScenarioError.at(file, 0, "is empty", "give an isotope graph: a list of services")
         self._document = parse(text, file)
         self._findings = Findings(self._document)
         self._defaults: dict[str, Any] = {}
         self._left_out: dict[str, dict[str, list[int]]] = {}
         self._decided: list[str] = []
         self._called: set[str] = set()
+        self._names: list[str] = []
         self._renamed: dict[str, str] = {}
 
     def read(self) -> tuple[dict[str, object], list[str]]:
@@ -151,17 +151,14 @@ class _Graph:
         self._keys((), top, TOP_KEYS)
         if top.get("defaults") is not None:
             self._defaults = self._keys(("defaults",), top["defaults"], DEFAULT_KEYS)
-        config = [
-            self._keys(("services", index), entry, SERVICE_KEYS)
-            for index, entry in enumerate(top["services"])
-        ]
-        names = self._names(config)
-        self._renamed = renamed(names)
+        raw = enumerate(top["services"])
+        config = [self._keys(("services", index), entry, SERVICE_KEYS) for index, entry in raw]
+        self._names = self._read_names(config)
+        self._renamed = renamed(self._names)
         services: dict[str, object] = {
-            self._renamed[name]: self._service(index, entry, names)
-            for index, (name, entry) in enumerate(zip(names, config, strict=True))
+            self._renamed[name]: self._service(index, config[index]) for index, name in enumerate(self._names)
         }
-        entries = [self._renamed[name] for name in self._entries(config, names)]
+        entries = [self._renamed[name] for name in self._entries(config)]
         self._findings.raise_any()
         return services, entries
 
@@ -225,7 +222,7 @@ class _Graph:
 
     # ---- services -----------------------------------------------------------------------------------
 
-    def _names(self, config: list[dict[str, Any]]) -> list[str]:
+    def _read_names(self, config: list[dict[str, Any]]) -> list[str]:
         """Each service's name; one that has none or another's gets a name of its own, and a problem."""
         names: list[str] = []
         for index, entry in enumerate(config):
@@ -241,7 +238,7 @@ class _Graph:
             names.append(name)
         return names
 
-    def _service(self, index: int, entry: dict[str, Any], names: list[str]) -> dict[str, object]:
+    def _service(self, index: int, entry: dict[str, Any]) -> dict[str, object]:
         service: dict[str, object] = {}
         path, replicas = self._look_up(index, entry, "numReplicas")
         if replicas is not None:
@@ -255,8 +252,7 @@ class _Graph:
             service["errors"] = errors
             self._decide("errorRate: drawn for each request; isotope fails every n-th exactly")
         path, script = self._look_up(index, entry, "script")
-        stages = self._script(path, script, names)
-        if stages:
+        if stages := self._script(path, script):
             service["script"] = stages
         return service
 
@@ -267,7 +263,6 @@ class _Graph:
         return ("defaults", key), self._defaults.get(key)
 
     def _parsed(self, path: Path, value: object, parse_unit: Callable[[object], float]) -> float | None:
-        """A value in its unit, or None and a problem."""
         try:
             return parse_unit(value)
         except ValueError as error:
@@ -278,7 +273,7 @@ class _Graph:
         if note not in self._decided:
             self._decided.append(note)
 
-    def _entries(self, config: list[dict[str, Any]], names: list[str]) -> list[str]:
+    def _entries(self, config: list[dict[str, Any]]) -> list[str]:
         """The entry points; where none is marked, the services that nobody calls."""
         entries = []
         for index, entry in enumerate(config):
@@ -287,11 +282,10 @@ class _Graph:
                 path = ("services", index, "isEntrypoint")
                 self._findings.add(path, f"{shown(marked)} is neither true nor false", "write true or false")
             elif marked:
-                entries.append(names[index])
-        return entries or self._uncalled(names)
-
-    def _uncalled(self, names: list[str]) -> list[str]:
-        entries = [name for name in names if name not in self._called]
+                entries.append(self._names[index])
+        if entries:
+            return entries
+        entries = [name for name in self._names if name not in self._called]
         if not entries:
             remedy = "write isEntrypoint: true in one"
             self._findings.add(("services",), "no service is an entry point", remedy)
@@ -300,7 +294,7 @@ class _Graph:
 
     # ---- scripts ------------------------------------------------------------------------------------
 
-    def _script(self, path: Path, script: object, names: list[str]) -> list[object]:
+    def _script(self, path: Path, script: object) -> list[object]:
         """A script's stages; what is concurrent stays a list of its own."""
         if script is None:
             return []
@@ -310,40 +304,39 @@ class _Graph:
         stages: list[object] = []
         for index, command in enumerate(script):
             read = self._concurrent if isinstance(command, list) else self._command
-            stages += read((*path, index), command, names)
+            stages += read((*path, index), command)
         return stages
 
-    def _concurrent(self, path: Path, commands: Any, names: list[str]) -> list[object]:
+    def _concurrent(self, path: Path, commands: Any) -> list[object]:
         """A stage of commands that start together, or nothing if there are none."""
         steps: list[object] = []
         for index, command in enumerate(commands):
             if isinstance(command, list):
                 self._findings.add((*path, index), "a list in a list in a script", "isotope nests them once")
             else:
-                steps += self._command((*path, index), command, names)
+                steps += self._command((*path, index), command)
         return [steps] if steps else []
 
-    def _command(self, path: Path, command: object, names: list[str]) -> list[object]:
-        """The step of a command; none if it is wrong."""
+    def _command(self, path: Path, command: object) -> list[object]:
         if not isinstance(command, dict) or len(command) != 1:
             what = "a step of several commands" if isinstance(command, dict) else shown(command)
             self._findings.add(path, f"{what} is not a command", "write - call: a or - sleep: 10ms")
             return []
         ((kind, value),) = command.items()
         if kind == "call":
-            return self._call((*path, kind), value, names)
+            return self._call((*path, kind), value)
         if kind == "sleep":
             return self._sleep((*path, kind), value)
         self._findings.add((*path, kind), f"no command {shown(kind)}", suggestion(kind, ("call", "sleep")))
         return []
 
-    def _call(self, path: Path, value: object, names: list[str]) -> list[object]:
+    def _call(self, path: Path, value: object) -> list[object]:
         """`call: a`, or `call: {service: a, probability: 30}`."""
         options = {"service": value} if isinstance(value, str) else self._keys(path, value, CALL_KEYS)
         service = options.get("service")
-        if service not in names:
+        if service not in self._names:
             if isinstance(service, str):
-                self._findings.add_unknown(path, "service", service, names)
+                self._findings.add_unknown(path, "service", service, self._names)
             elif options:
                 self._findings.add(path, "names no service", "write call: a or call: {service: a}")
             return []

@@ -13,8 +13,8 @@ from meshsim.lab.files import RESULTS, reason
 from meshsim.scenario.load import STDIN, load
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.names import Distinct, folder_name
-from meshsim.scenario.nodes import MOST_BYTES
 from meshsim.scenario.overrides import Overrides
+from meshsim.scenario.yaml_nodes import MOST_BYTES
 
 ENDINGS = (".yaml", ".yml")
 KEY = re.compile(r"""^["']?([A-Za-z_]+)["']?[ \t]*:""", re.MULTILINE)

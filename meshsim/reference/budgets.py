@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from math import trunc
 
-from meshsim.scenario.model import RateLimit, RetryBudget
+from meshsim.scenario.policy import RateLimit, RetryBudget
 from meshsim.units import RESOLUTION
 
 SLOTS = 10

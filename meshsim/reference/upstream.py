@@ -17,7 +17,7 @@ from meshsim.reference.clock import Steps
 from meshsim.reference.cluster import Cluster
 from meshsim.reference.link import Link
 from meshsim.reference.run import Run
-from meshsim.scenario.model import Policy, RetryBudget
+from meshsim.scenario.policy import Policy, RetryBudget
 
 
 class Upstream:

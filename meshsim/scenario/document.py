@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from meshsim.errors import Problem, ScenarioError, shown
 from meshsim.scenario import json_text
+from meshsim.scenario.keys import children
 from meshsim.scenario.names import Path, dotted
-from meshsim.scenario.nodes import Node, compose, excess
+from meshsim.scenario.yaml_nodes import Node, compose, excess
 
 LARGEST_INTEGER = 1 << 63
 
@@ -48,11 +49,6 @@ class Document:
         return self.places.get(path, (self.file, 0))
 
 
-def children(entry: object) -> Iterable[tuple[str | int, object]]:
-    """What a mapping or list holds, by key or position; nothing for anything else."""
-    return entry.items() if isinstance(entry, dict) else enumerate(entry) if isinstance(entry, list) else ()
-
-
 def without_lines(value: dict[str, Any], file: str) -> Document:
     """A document that was not read from lines of YAML: every path of it stands in the file as a whole."""
     places: dict[Path, tuple[str, int]] = {}
@@ -73,10 +69,10 @@ def parse(text: str, file: str) -> Document:
     except ScenarioError as refusal:
         return _parse_json(text, file, refusal)
     if root is None or (root.kind == "scalar" and root.text == ""):
-        raise ScenarioError([Problem(file, 0, "", "is empty", "write at least duration, services and load")])
+        raise ScenarioError.at(file, 0, "is empty", "write at least duration, services and load")
     if root.kind != "mapping":
-        wrong = Problem(file, root.line, "", "is not a mapping of keys", "begin with keys such as services:")
-        raise ScenarioError([wrong])
+        remedy = "begin with keys such as services:"
+        raise ScenarioError.at(file, root.line, "is not a mapping of keys", remedy)
     builder = _Builder(file)
     value = builder.value(root, ())
     return Document(file, value, builder.places, builder.problems)

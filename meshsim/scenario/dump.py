@@ -8,13 +8,15 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Collection
 from typing import Any
 
 from meshsim.plain import native
 from meshsim.scenario.document import scalar
-from meshsim.scenario.nodes import MOST_NODES, excess
+from meshsim.scenario.yaml_nodes import MOST_NODES, excess
 
 WIDTH = 100
+COLLECTIONS = (dict, list, tuple)
 SAFE = re.compile(r"[A-Za-z0-9./+_][A-Za-z0-9 .+/%_~(),;'µ-]*")
 SAFE_IN_FLOW = re.compile(r"[A-Za-z0-9./+_][A-Za-z0-9 .+/%_~µ-]*")
 ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"}
@@ -33,81 +35,66 @@ def dump(document: dict[str, Any]) -> str:
         TypeError: something else is in it.
         ValueError: a number is not finite.
     """
-    text = _readable(document)
+    lines: list[str] = []
+    for key, value in document.items():
+        if lines and isinstance(value, dict | list) and value:
+            lines.append("")
+        lines += _block(key, value, 0)
+    text = "\n".join(lines or ["{}"]) + "\n"
     if excess(text, "") or _size(document) > MOST_NODES:
         return json.dumps(document, ensure_ascii=False, default=native) + "\n"
     return text
 
 
-def _readable(document: dict[str, Any]) -> str:
-    """In block style, however long it becomes."""
-    sections: list[str] = []
-    for key, value in document.items():
-        section = "\n".join(_block(key, value, 0))
-        spaced = isinstance(value, dict | list) and bool(value)
-        sections.append(("\n" if spaced and sections else "") + section)
-    return "\n".join(sections) + "\n" if sections else "{}\n"
-
-
 def _block(key: str, value: Any, depth: int) -> list[str]:
     """The lines of a key and its value."""
-    lead = f"{'  ' * depth}{_text(_checked(key), SAFE, key=True)}:"
-    section = depth == 0 and _fills(value)
-    short = None if section or _is_table(value) else _short(value)
-    if short is not None and len(lead) + 1 + len(short) <= WIDTH:
-        return [f"{lead} {short}"]
-    return [lead, *_inside(value, depth + 1)] if _fills(value) else [f"{lead} {flow(value, top=True)}"]
-
-
-def _fills(value: Any) -> bool:
-    return isinstance(value, dict | list | tuple) and bool(value)
-
-
-def _inside(value: Any, depth: int) -> list[str]:
-    """The lines of what a mapping or list holds."""
-    if isinstance(value, dict):
-        return [line for name, entry in value.items() for line in _block(name, entry, depth)]
-    return [line for entry in value for line in _item(entry, depth)]
+    lead = f"{'  ' * depth}{_text(key, SAFE, key=True)}:"
+    # A list of collections reads best with one a line
+    table = isinstance(value, list | tuple) and any(isinstance(entry, COLLECTIONS) for entry in value)
+    if not table and not (depth == 0 and _holds(value)) and (line := _short(lead, value)):
+        return [line]
+    return [lead, *_inside(value, depth + 1)] if _holds(value) else [f"{lead} {flow(value, top=True)}"]
 
 
 def _item(value: Any, depth: int) -> list[str]:
-    """The lines of a list's entry."""
     lead = f"{'  ' * depth}-"
-    short = _short(value)
-    if short is not None and len(lead) + 1 + len(short) <= WIDTH:
-        return [f"{lead} {short}"]
-    if not _fills(value):
+    if line := _short(lead, value):
+        return [line]
+    if not _holds(value):
         return [f"{lead} {flow(value, top=True)}"]
     lines = _inside(value, depth + 1)
     return [f"{lead} {lines[0].lstrip()}", *lines[1:]]
 
 
-def _short(value: Any) -> str | None:
-    """A value on one line, if it reads well there: a scalar, or a collection of little depth."""
-    return flow(value, top=True) if _height(value) <= 3 else None
+def _inside(value: Any, depth: int) -> list[str]:
+    if isinstance(value, dict):
+        return [line for name, entry in value.items() for line in _block(name, entry, depth)]
+    return [line for entry in value for line in _item(entry, depth)]
 
 
-def _is_table(value: Any) -> bool:
-    """Whether a list's entries are collections, which read best one a line."""
-    return isinstance(value, list | tuple) and any(isinstance(entry, dict | list | tuple) for entry in value)
+def _short(lead: str, value: Any) -> str:
+    """The line of a value that reads well on one: a scalar, or a collection of little depth; else nothing."""
+    line = f"{lead} {flow(value, top=True)}" if _height(value) <= 3 else ""
+    return line if len(line) <= WIDTH else ""
+
+
+def _holds(value: Any) -> Collection[Any]:
+    """What a mapping or list holds; nothing for anything else."""
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
 
 
 def _size(value: Any) -> int:
-    """How many nodes a value becomes."""
-    if isinstance(value, dict):
-        return 1 + len(value) + sum(map(_size, value.values()))
-    return 1 + sum(map(_size, value)) if isinstance(value, list | tuple) else 1
+    return 1 + (len(value) if isinstance(value, dict) else 0) + sum(map(_size, _holds(value)))
 
 
 def _height(value: Any) -> int:
-    children = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
-    return 1 + max(map(_height, children), default=0) if isinstance(value, dict | list | tuple) else 0
+    return 1 + max(map(_height, _holds(value)), default=0) if isinstance(value, COLLECTIONS) else 0
 
 
 def flow(value: Any, *, top: bool = False) -> str:
     """A value in flow style, on one line; commas and colons need no quotes in one that stands at the top."""
     if isinstance(value, dict):
-        keys = [_text(_checked(key), SAFE_IN_FLOW, key=True) for key in value]
+        keys = [_text(key, SAFE_IN_FLOW, key=True) for key in value]
         entries = map(": ".join, zip(keys, map(flow, value.values()), strict=True))
         return "{" + ", ".join(entries) + "}"
     if isinstance(value, list | tuple):
@@ -128,22 +115,18 @@ def flow(value: Any, *, top: bool = False) -> str:
     raise TypeError(f"a {type(value).__name__} can't stand in a scenario")
 
 
-def _checked(key: object) -> str:
-    if not isinstance(key, str):
-        raise TypeError(f"keys are text, not {type(key).__name__}")
-    return key
-
-
-def _text(text: str, safe: re.Pattern[str], *, key: bool = False) -> str:
+def _text(text: object, safe: re.Pattern[str], *, key: bool = False) -> str:
     """Text, in quotes where it would be read as something else."""
+    if not isinstance(text, str):
+        raise TypeError(f"keys are text, not {type(text).__name__}")
     plain = safe.fullmatch(text) and not text.endswith(" ")
-    if plain and (key or text.lower() not in TRUTHS_ELSEWHERE) and scalar(text, _ignore) == text:
+    if (
+        plain
+        and (key or text.lower() not in TRUTHS_ELSEWHERE)
+        and scalar(text, lambda *problem: None) == text
+    ):
         return text
-    return '"' + "".join(_character(letter) for letter in text) + '"'
-
-
-def _ignore(message: str, remedy: str) -> None:
-    """Text that looks like an unusable number is quoted, not reported."""
+    return '"' + "".join(map(_character, text)) + '"'
 
 
 def _character(letter: str) -> str:

@@ -1,23 +1,14 @@
-"""Puts a scenario's events on the clock of whoever has what they affect."""
+"""A scenario's events as disruptions on a clock."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
+from meshsim.mesh import disruption
 from meshsim.mesh.clock import Clock
-from meshsim.mesh.disruption import (
-    BEGIN,
-    END,
-    Disruption,
-    Errors,
-    Factors,
-    Loss,
-    Outage,
-    Overrides,
-    Slowdown,
-    Slowness,
-)
+from meshsim.mesh.disruption import Disruption, Factors, Outage, Overrides
 from meshsim.mesh.link import Link
 from meshsim.mesh.replica import Replica
 from meshsim.scenario import model
@@ -28,55 +19,43 @@ Fault = tuple[Callable[..., Disruption], Callable[[Any], Overrides]]
 """What a key of an event makes, and what is in force without it."""
 
 REPLICA_FAULTS: dict[str, Fault] = {
-    "slow": (Slowness, lambda replica: Factors(1.0)),
-    "errors": (Errors, lambda replica: Overrides(replica.workload.error_ratio)),
+    "slow": (disruption.Slowness, lambda replica: Factors(1.0)),
+    "errors": (disruption.Errors, lambda replica: Overrides(replica.workload.error_ratio)),
 }
 LINK_FAULTS: dict[str, Fault] = {
-    "latency_factor": (Slowdown, lambda link: Factors(1.0)),
-    "loss": (Loss, lambda link: Overrides(link.loss_ratio)),
+    "latency_factor": (disruption.Slowdown, lambda link: Factors(1.0)),
+    "loss": (disruption.Loss, lambda link: Overrides(link.loss_ratio)),
 }
+NONE: Mapping[Any, Any] = MappingProxyType({})
 
 
-class Events:
-    """The events of a scenario, as far as they affect these replicas, by id, links and proxies."""
+def schedule_events(
+    topology: Topology, clock: Clock, *, replicas: Mapping[str, Replica] = NONE,
+    links: Mapping[Edge, Link] = NONE, proxies: Sequence[Receiver] = (),
+) -> None:  # fmt: skip
+    """Puts a scenario's events on the clock of whoever has these replicas, by id, links and proxies."""
+    scenario = topology.scenario
+    in_force: dict[tuple[object, str], Overrides] = {}
 
-    def __init__(
-        self, topology: Topology, clock: Clock, *, replicas: Mapping[str, Replica] | None = None,
-        links: Mapping[Edge, Link] | None = None, proxies: Sequence[Receiver] = (),
-    ) -> None:  # fmt: skip
-        self.topology = topology
-        self.scenario = topology.scenario
-        self.clock = clock
-        self.replicas = replicas or {}
-        self.links = links or {}
-        self.proxies = proxies
-        self.in_force: dict[tuple[object, str], Overrides] = {}
-
-    def schedule(self) -> None:
-        """Puts them on the clock."""
-        on_clock(self.clock, self.scenario.events, self._changes)
-
-    def _changes(self, number: int, event: model.Event) -> Iterator[Disruption]:
-        if event.set and self.proxies:
-            yield Push(self.clock, number, self.scenario.policies_after(number), self.proxies)
-        if self.replicas:
-            for place in self.topology.affected_by(event):
-                if place.name in self.replicas:
-                    replica = self.replicas[place.name]
-                    yield from self._faults(REPLICA_FAULTS, event, replica)
-                    if event.down:
-                        yield Outage(replica)
-        for edge, link in self.links.items():
-            if event.link == " -> ".join(edge):
-                yield from self._faults(LINK_FAULTS, event, link)
-
-    def _faults(
-        self, kinds: Mapping[str, Fault], event: model.Event, on: Replica | Link
-    ) -> Iterator[Disruption]:
+    def faults(kinds: Mapping[str, Fault], event: model.Event, on: Replica | Link) -> Iterator[Disruption]:
         for key, (fault, without) in kinds.items():
             value = getattr(event, key)
             if value is not None:
-                yield fault(on, self.in_force.setdefault((on, key), without(on)), value)
+                yield fault(on, in_force.setdefault((on, key), without(on)), value)
+
+    def changes(number: int, event: model.Event) -> Iterator[Disruption]:
+        if event.set and proxies:
+            yield Push(clock, number, scenario.policies_after(number), proxies)
+        for place in topology.affected_by(event) if replicas else ():
+            if place.name in replicas:
+                yield from faults(REPLICA_FAULTS, event, replicas[place.name])
+                if event.down:
+                    yield Outage(replicas[place.name])
+        for edge, link in links.items():
+            if event.link == " -> ".join(edge):
+                yield from faults(LINK_FAULTS, event, link)
+
+    on_clock(clock, scenario.events, changes)
 
 
 def on_clock(
@@ -93,4 +72,4 @@ def on_clock(
             if event.lasts is not None:
                 due.append((event.at + event.lasts, 0, number, change))
     for time, begins, _, change in sorted(due, key=lambda occurrence: occurrence[:3]):
-        clock.at(time, change, BEGIN if begins else END)
+        clock.at(time, change, disruption.BEGIN if begins else disruption.END)

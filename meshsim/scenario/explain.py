@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from meshsim import units
 from meshsim.errors import halves, shown
 from meshsim.scenario.findings import MOST_REPORTED, Finding
+from meshsim.scenario.keys import lookup
 from meshsim.scenario.names import Path, listed, suggestion
 from meshsim.scenario.schema import cached_schema
 from meshsim.scenario.synonyms import unknown_key
@@ -29,17 +30,16 @@ LIMIT_WORDS = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at
 
 def explain(error: ValidationError, config: object, above: Path = ()) -> list[Finding]:
     """Say what is wrong with a document, or the part of it at the path `above`, by the keys that it has."""
-    forms = Forms()
     found = []
     for details in error.errors(include_url=False, include_input=False)[: 2 * MOST_REPORTED]:
         path = _path(details, config)
-        value, present = _lookup(config, path)
+        value, present = lookup(config, path)
         fewest = details.get("ctx", {}).get("min_length", 0)
         if details["type"] == "too_short" and not (isinstance(value, dict | list) and len(value) < fewest):
             continue  # pydantic counts only entries without errors of their own, and those are reported
         if details["type"] == "default_factory_not_called":
             continue  # a default that depends on a field with an error of its own
-        found.append(Finding(path, *_described(details, (*above, *path), value, present, forms)))
+        found.append(Finding(path, *_described(details, (*above, *path), value, present)))
     return found
 
 
@@ -52,7 +52,7 @@ def _path(details: Any, config: object) -> Path:
         last = depth == len(location) - 1
         if isinstance(part, str) and part.startswith("<") and not last:
             continue
-        inside, present = _lookup(here, (part,))
+        inside, present = lookup(here, (part,))
         if present:
             path.append(part)
             here = inside
@@ -61,30 +61,18 @@ def _path(details: Any, config: object) -> Path:
     return tuple(path)
 
 
-def _lookup(root: Any, path: Path) -> tuple[object, bool]:
-    """What stands at a path, and whether anything does."""
-    for part in path:
-        known: Any = range(len(root)) if isinstance(root, list) else root
-        if not isinstance(root, dict | list) or part not in known:
-            return None, False
-        inside: Any = root
-        root = inside[part]
-    return root, True
-
-
-def _described(details: Any, path: Path, value: object, present: bool, forms: Forms) -> tuple[str, str]:
-    """Message and remedy of one error."""
+def _described(details: Any, path: Path, value: object, present: bool) -> tuple[str, str]:
     kind = details["type"]
     context = details.get("ctx", {})
     if kind == "missing":
         return "is missing", f"add {path[-1]}"
     if kind == "extra_forbidden":
-        return unknown_key(str(path[-1]), forms.names(path[:-1]))
+        return unknown_key(str(path[-1]), _names(path[:-1]))
     if kind == "value_error":
         message, remedy = halves(context["error"])
         return ("is empty" if message.startswith("nothing is no") else message), remedy
     if kind == "literal_error":
-        allowed = forms.choices(path) or [str(context.get("expected", ""))]
+        allowed = _choices(path) or [str(context.get("expected", ""))]
         return f"{shown(value)} is not known here", suggestion(str(value), allowed)
     if kind in LIMITS:
         return _limit(LIMITS[kind], context, value)
@@ -93,7 +81,7 @@ def _described(details: Any, path: Path, value: object, present: bool, forms: Fo
     if kind.startswith(("model", "dict")):
         if value is None:
             return "is empty", "write {} for all defaults"
-        names = listed(forms.names(path))
+        names = listed(_names(path))
         return f"{shown(value)} is not a mapping", f"its keys: {names}" if names else "write names and values"
     if value is None and present:
         return "is empty", "write its value"
@@ -112,35 +100,34 @@ def _limit(key: str, context: Any, value: object) -> tuple[str, str]:
     return f"{shown(value)} is out of range", f"write {LIMIT_WORDS[key]} {limit}"
 
 
-class Forms:
-    """What a scenario may have at a path, read off its JSON Schema."""
+def _names(path: Path) -> list[str]:
+    """The keys that the mapping at a path may have."""
+    return [name for form in _forms(path) for name in form.get("properties", {})]
 
-    def __init__(self) -> None:
-        self._schema = cached_schema()
 
-    def names(self, path: Path) -> list[str]:
-        """The keys that the mapping at a path may have."""
-        return [name for form in self._at(path) for name in form.get("properties", {})]
+def _choices(path: Path) -> list[str]:
+    """The words that may stand at a path."""
+    return [word for form in _forms(path) for word in form.get("enum", ()) if isinstance(word, str)]
 
-    def choices(self, path: Path) -> list[str]:
-        """The words that may stand at a path."""
-        return [word for form in self._at(path) for word in form.get("enum", ()) if isinstance(word, str)]
 
-    def _at(self, path: Path) -> list[dict[str, Any]]:
-        forms = list(self._flat([self._schema]))
-        for part in path:
-            forms = list(self._flat(inside for form in forms for inside in _inside(form, part)))
-        return forms
+def _forms(path: Path) -> list[dict[str, Any]]:
+    """What may stand at a path, read off the JSON Schema."""
+    schema = cached_schema()
 
-    def _flat(self, forms: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    def flat(forms: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """The forms with references followed and alternatives side by side."""
         for form in forms:
             if "$ref" in form:
-                yield from self._flat([self._schema["$defs"][form["$ref"].rpartition("/")[2]]])
+                yield from flat([schema["$defs"][form["$ref"].rpartition("/")[2]]])
             elif "anyOf" in form:
-                yield from self._flat(form["anyOf"])
+                yield from flat(form["anyOf"])
             else:
                 yield form
+
+    found = list(flat([schema]))
+    for part in path:
+        found = list(flat(inside for form in found for inside in _inside(form, part)))
+    return found
 
 
 def _inside(form: dict[str, Any], part: str | int) -> Iterator[dict[str, Any]]:

@@ -7,18 +7,13 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Collection, Iterator
 from typing import Annotated, Any, ClassVar, Self, get_args
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    GetJsonSchemaHandler,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, model_validator
+from pydantic.annotated_handlers import GetJsonSchemaHandler
 from pydantic.fields import FieldInfo
+from pydantic.json_schema import WithJsonSchema
 from pydantic_core import CoreSchema
 from typing_extensions import TypeAliasType  # pydantic's own dependency; typing has it from 3.12 on
 
@@ -41,15 +36,26 @@ class Model(BaseModel):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """The JSON Schema, in the words of the docstring."""
+        """The JSON Schema, in the words of the docstring, whose `Attributes` are the fields."""
         parsed: dict[str, Any] = handler.resolve_ref_schema(handler(core))
-        return _described(cls, parsed)
+        text = inspect.getdoc(cls) or ""
+        parsed["description"] = " ".join(text.split("\n\n")[0].split()).replace("`", "")
+        words = {
+            name.strip(): " ".join(about.split())
+            for names, about in ATTRIBUTE.findall(text.partition("Attributes:")[2])
+            for name in names.split(",")
+        }
+        for key, name, _ in keyed_fields(cls):
+            entry = parsed["properties"].get(key)
+            if entry is not None and name in words and "description" not in entry:
+                entry["description"] = re.sub(r"^`\w+`; ", "", words[name]).replace("`", "")
+        return parsed
 
     def as_config(self) -> Any:
         """It as a file could have it: the keys that were given, and no defaults."""
         return {
-            field.alias or name: _as_config(getattr(self, name), _unit(name, field))
-            for name, field in type(self).model_fields.items()
+            key: _as_config(getattr(self, name), _unit(name, field))
+            for key, name, field in keyed_fields(type(self))
             if name in self.model_fields_set
         }
 
@@ -62,23 +68,23 @@ class Model(BaseModel):
         return value
 
 
-def _described(model: type[Model], parsed: dict[str, Any]) -> dict[str, Any]:
-    """A model's JSON Schema, changed to have the words of its docstring, whose `Attributes` are the keys."""
-    text = inspect.getdoc(model) or ""
-    parsed["description"] = " ".join(text.split("\n\n")[0].split()).replace("`", "")
-    words = {
-        name.strip(): " ".join(about.split())
-        for names, about in ATTRIBUTE.findall(text.partition("Attributes:")[2])
-        for name in names.split(",")
-    }
+def keyed_fields(model: type[Model]) -> Iterator[tuple[str, str, FieldInfo]]:
+    """The fields of a model: the key in a file, the name here, and what pydantic knows of it."""
     for name, field in model.model_fields.items():
-        key = field.alias or name
-        entry = parsed["properties"].get(key)
-        if entry is None:
-            continue
-        if name in words and "description" not in entry:
-            entry["description"] = re.sub(r"^`\w+`; ", "", words[name]).replace("`", "")
-    return parsed
+        yield field.alias or name, name, field
+
+
+def by_key(kinds: Collection[str]) -> Discriminator:
+    """Distinguishes models by a key that only one of them has; a validator has made sure that it is there.
+
+    Angle brackets distinguish the tags from keys in the place of an error.
+    """
+
+    def tag(value: Any) -> str:
+        names = type(value).model_fields if isinstance(value, Model) else value
+        return f"<{next((kind for kind in kinds if kind in names), '')}>"
+
+    return Discriminator(tag)
 
 
 NOT_YET = "is not supported yet in this version of meshsim"
@@ -99,22 +105,19 @@ def _later(value: Any) -> Any:
     raise ValueError(f"{NOT_YET.removeprefix('is ')}; leave the key out")
 
 
-def _pattern(
-    unit: str, *, positive: bool = False, number: str = r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
-) -> str:
-    """A text form: number and unit; positive ones need a digit other than 0 before any exponent."""
-    some = r"(?=[+0.]*[1-9])" if positive else ""
-    return rf"^\s*{some}{number}\s*{unit}\s*$"
+def _text_form(number: str, unit: str, *examples: str) -> dict[str, Any]:
+    return {"type": "string", "pattern": rf"^\s*{number}\s*{unit}\s*$", "examples": list(examples)}
 
 
-DURATION_UNIT, RATE_UNIT = "(ns|us|µs|ms|s|m|h|d)", "/\\s*(ms|s|m|h)"
-DURATION = {"type": "string", "pattern": _pattern(DURATION_UNIT), "examples": ["25ms", "2s", "5m"]}
-RATE = {"type": "string", "pattern": _pattern(RATE_UNIT), "examples": ["200/s", "12/m"]}
-PERCENT = {
-    "type": "string",
-    "pattern": _pattern("%", number=r"\+?(100(\.0*)?|[0-9]{1,2}(\.[0-9]*)?|\.[0-9]+)"),
-    "examples": ["5%"],
-}
+NUMBER, SOME = r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", r"(?=[+0.]*[1-9])"
+"""A number, and before one: it is not 0, since it has another digit before any exponent."""
+DURATION, POSITIVE_DURATION = (
+    _text_form(number, "(ns|us|µs|ms|s|m|h|d)", "25ms", "2s", "5m") for number in (NUMBER, SOME + NUMBER)
+)
+RATE, POSITIVE_RATE = (
+    _text_form(number, r"/\s*(ms|s|m|h)", "200/s", "12/m") for number in (NUMBER, SOME + NUMBER)
+)
+PERCENT = _text_form(r"\+?(100(\.0*)?|[0-9]{1,2}(\.[0-9]*)?|\.[0-9]+)", "%", "5%")
 SECONDS, PER_SECOND, COUNT = map(BeforeValidator, (units.duration, units.rate, units.count))
 
 
@@ -125,16 +128,10 @@ def _json(*forms: dict[str, Any]) -> WithJsonSchema:
 # Named aliases, so that the JSON Schema says each form once
 Duration = TypeAliasType("Duration", Annotated[float, SECONDS, _json(DURATION, {"const": 0})])
 PositiveDuration = TypeAliasType(
-    "PositiveDuration",
-    Annotated[
-        float, SECONDS, Field(gt=0), _json({**DURATION, "pattern": _pattern(DURATION_UNIT, positive=True)})
-    ],
+    "PositiveDuration", Annotated[float, SECONDS, Field(gt=0), _json(POSITIVE_DURATION)]
 )
 Rate = TypeAliasType("Rate", Annotated[float, PER_SECOND, _json(RATE)])
-PositiveRate = TypeAliasType(
-    "PositiveRate",
-    Annotated[float, PER_SECOND, Field(gt=0), _json({**RATE, "pattern": _pattern(RATE_UNIT, positive=True)})],
-)
+PositiveRate = TypeAliasType("PositiveRate", Annotated[float, PER_SECOND, Field(gt=0), _json(POSITIVE_RATE)])
 Ratio = TypeAliasType(
     "Ratio",
     Annotated[
@@ -148,7 +145,6 @@ PositiveCount = TypeAliasType(
     "PositiveCount",
     Annotated[int, COUNT, Field(ge=1), _json({"type": "integer", "minimum": 1}, {"const": "unlimited"})],
 )
-Positive = Annotated[float, Field(gt=0, le=1e9)]
 Weight = Annotated[float, Field(ge=0, le=1e9)]
 Later = Annotated[
     None, BeforeValidator(_later), WithJsonSchema({"not": {}, "description": "Not supported yet."})
@@ -241,7 +237,6 @@ def _unit_of(annotation: object) -> str:
 
 
 def _as_config(value: Any, unit: str) -> Any:
-    """A value as YAML has it."""
     if isinstance(value, Model):
         return value.as_config()
     if isinstance(value, tuple | list):

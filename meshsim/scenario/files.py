@@ -10,15 +10,15 @@ import hashlib
 import io
 import math
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
 from meshsim import units
 from meshsim.errors import MeshsimError, Problem, ScenarioError, shown
-from meshsim.scenario.document import children
 from meshsim.scenario.findings import Findings, entries, mapping, sequence
+from meshsim.scenario.keys import children
 from meshsim.scenario.names import Path, nearest
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ MOST_BYTES = 100_000_000
 MOST_INLINE = 1_000
 """Measured times that a scenario which meshsim writes has in itself; all others get files."""
 TIME = "time"
+Parse = Callable[[str, str], list[Any]]
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,10 @@ def read_files(document: dict[str, Any], files: Files, findings: Findings) -> No
             del entry["file"]
     for path, trace in _traces(document):
         if isinstance(trace.get("file"), str) and trace["file"] and "times" not in trace:
-            place = (*path, "file")
-            times = _read(files, trace["file"], place, _trace_times, findings)
+            times = _read(files, trace["file"], (*path, "file"), _trace_times, findings)
             if times is not None:
                 trace["times"] = times
-                _check_end(document.get("duration"), times[0], trace["file"], place, findings)
+                _check_end(document.get("duration"), times[0], trace["file"], (*path, "file"), findings)
 
 
 def take_files(document: dict[str, Any]) -> dict[str, str]:
@@ -78,7 +78,6 @@ def take_files(document: dict[str, Any]) -> dict[str, str]:
 
 
 def _named(kind: str, ending: str, lines: Iterable[object], found: dict[str, str]) -> str:
-    """Add a file of such lines; returns its name."""
     text = "".join(f"{line}\n" for line in lines)
     name = f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.{ending}"
     found[name] = text
@@ -118,12 +117,11 @@ def _empirical(node: object, path: Path) -> Iterator[tuple[Path, dict[str, Any]]
 
 
 def _traces(document: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Every ``trace: {...}`` of a load."""
     for path, load in entries(document, "load"):
         yield (*path, "arrivals", "trace"), mapping(mapping(load.get("arrivals")).get("trace"))
 
 
-def _read(files: Files, name: str, path: Path, parse: Any, findings: Findings) -> list[Any] | None:
+def _read(files: Files, name: str, path: Path, parse: Parse, findings: Findings) -> list[Any] | None:
     """A file's content; None and a problem where it is of no use."""
     folder = files.folder or FilePath()
     place = folder / name
@@ -138,12 +136,11 @@ def _read(files: Files, name: str, path: Path, parse: Any, findings: Findings) -
         findings.add(path, f"{shown(name)}: {error}", f"files are looked for in {folder.absolute()}")
         return None
     try:
-        content: list[Any] = parse(text, name)
+        return parse(text, name)
     except ScenarioError as error:
         for problem in error.problems:
             findings.place(problem)
-        return None
-    return content
+    return None
 
 
 def _check_end(duration: object, first: float, name: str, place: Path, findings: Findings) -> None:
@@ -154,10 +151,10 @@ def _check_end(duration: object, first: float, name: str, place: Path, findings:
         return  # which the models say
     if first >= end > 0.0:
         late = f"the first request is due at {first:.15g} s, and the run ends at {end:.15g} s"
-        remedy = (
-            "times are seconds from the start of the run: take the first one off all, or lengthen duration"
+        remedy = "take the first one off all, or lengthen duration"
+        findings.add(
+            place, f"{shown(name)}: {late}", f"times are seconds from the start of the run: {remedy}"
         )
-        findings.add(place, f"{shown(name)}: {late}", remedy)
 
 
 def _trace_times(text: str, name: str) -> list[float]:
@@ -165,14 +162,13 @@ def _trace_times(text: str, name: str) -> list[float]:
     try:
         header = [column.strip() for column in next(_rows(text), [])]
     except csv.Error as error:
-        raise ScenarioError([Problem(name, 1, "", f"not CSV: {error}")]) from None
+        raise ScenarioError.at(name, 1, f"not CSV: {error}") from None
     if TIME not in header:
         close = nearest(TIME, header)
         remedy = f"did you mean {close}?" if close else "begin with a line that names it"
-        raise ScenarioError([Problem(name, 1, "", "has no column time", remedy)])
+        raise ScenarioError.at(name, 1, "has no column time", remedy)
     if header.count(TIME) > 1:
-        twice = Problem(name, 1, "", f"has {header.count(TIME)} columns time", "rename all but one")
-        raise ScenarioError([twice])
+        raise ScenarioError.at(name, 1, f"has {header.count(TIME)} columns time", "rename all but one")
     column = header.index(TIME)
     try:
         # Traces have millions of rows: look for the one that is wrong only when one is
@@ -190,7 +186,7 @@ def _trace_times(text: str, name: str) -> list[float]:
     if wrong:
         raise ScenarioError([_wrong_row(text, column, name)])
     if not times:
-        raise ScenarioError([Problem(name, 1, "", "has no arrivals", "write one time a line")])
+        raise ScenarioError.at(name, 1, "has no arrivals", "write one time a line")
     return times
 
 
@@ -262,11 +258,11 @@ def _measured(text: str, name: str) -> list[str]:
                 seconds = units.duration(cell if cell[-1].isalpha() else f"{cell}s")
             except ValueError:
                 message = f"{_number(cell)} is not a valid duration"
-                raise ScenarioError([Problem(name, number, "", message, remedy)]) from None
+                raise ScenarioError.at(name, number, message, remedy) from None
             if seconds > units.LONGEST:
                 message = f"{shown(cell)} is longer than a run can be (without a unit it is seconds)"
-                raise ScenarioError([Problem(name, number, "", message, remedy)])
+                raise ScenarioError.at(name, number, message, remedy)
             values.append(f"{seconds!r}s")
     if not values:
-        raise ScenarioError([Problem(name, 1, "", "has no values", "write one duration a line")])
+        raise ScenarioError.at(name, 1, "has no values", "write one duration a line")
     return values

@@ -71,8 +71,8 @@ class Findings:
         """Raise a ScenarioError of all that was found, if anything was."""
         problems = list(self._problems.values())
         if self._more:
-            more = ("has more problems than these", "mend these first")
-            problems.append(Problem(self.document.file, 0, "", *more))
+            more = "has more problems than these"
+            problems.append(Problem(self.document.file, 0, "", more, "mend these first"))
         if problems:
             raise ScenarioError(problems)
 

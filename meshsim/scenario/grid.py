@@ -13,7 +13,7 @@ from meshsim.errors import Problem, halves, shown
 from meshsim.scenario.document import Document
 from meshsim.scenario.dump import flow
 from meshsim.scenario.findings import SWEEP, VARY, Findings, mapping
-from meshsim.scenario.keys import put, resolve
+from meshsim.scenario.keys import lookup, put, resolve
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.names import Path, suggestion
 from meshsim.scenario.overrides import mark, plain
@@ -38,10 +38,7 @@ Choice = tuple[tuple[str, object], ...]
 
 @dataclass(frozen=True)
 class Point:
-    """One combination of values, as in the file, in the order of the grid's keys.
-
-    Its label is such as ``load[0].rate=200/s, services.cart.workers=4``.
-    """
+    """One combination of values, as in the file, in the order of the grid's keys, and what it is called."""
 
     values: tuple[object, ...]
     scenario: Scenario
@@ -50,10 +47,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Grid:
-    """All combinations of the values of some keys; those of the last key change fastest.
-
-    The scenario is as it is without the sweep.
-    """
+    """A scenario, and all combinations of the values of some keys; those of the last key change fastest."""
 
     scenario: Scenario
     keys: dict[str, tuple[object, ...]]
@@ -61,7 +55,7 @@ class Grid:
 
 
 def label(choice: Choice) -> str:
-    """What a point is called."""
+    """What a point is called, such as ``load[0].rate=200/s, services.cart.workers=4``."""
     return ", ".join(f"{key}={text(value)}" for key, value in choice)
 
 
@@ -133,7 +127,7 @@ def _refuse_new_names(document: dict[str, Any], path: Path) -> None:
     """Refuse a service or version that the scenario lacks: a key would make one that nobody calls."""
     here: Any = document
     for above, name in itertools.pairwise(path):
-        here = here.get(above) if isinstance(here, dict) else None
+        here, _ = lookup(here, (above,))
         if above in NAMED and isinstance(here, dict) and name not in here:
             raise ValueError(f"no {NAMED[above]} {shown(name)}; {suggestion(str(name), here)}")
 

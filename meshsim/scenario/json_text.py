@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
-from meshsim.errors import Problem, ScenarioError, shown
+from meshsim.errors import ScenarioError, shown
 from meshsim.plain import LONE, joined
-from meshsim.scenario.nodes import MOST_DEPTH
+from meshsim.scenario.keys import children
+from meshsim.scenario.yaml_nodes import IN_FILES, MOST_DEPTH, TOO_DEEP
 
 MOST_BYTES = 20_000_000
 MOST_VALUES = 500_000
@@ -29,15 +30,15 @@ def read(text: str, file: str, number: Callable[[str], object]) -> dict[str, Any
     if not text.lstrip().startswith("{"):
         raise ValueError("no mapping in JSON")
     if len(text) > MOST_BYTES:
-        _refuse(file, f"is larger than {MOST_BYTES // 1_000_000} MB", "put long lists of values in files")
+        raise ScenarioError.at(file, 0, f"is larger than {MOST_BYTES // 1_000_000} MB", IN_FILES)
     if sum(map(text.count, ",[{")) > MOST_VALUES:
-        _refuse(file, f"has more than {MOST_VALUES:,} values", "put long lists of values in files")
+        raise ScenarioError.at(file, 0, f"has more than {MOST_VALUES:,} values", IN_FILES)
 
     def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
             ((key, _),) = Counter(key for key, _ in pairs).most_common(1)
-            _refuse(file, f"the key {shown(key)} is there twice", "remove one of them")
+            raise ScenarioError.at(file, 0, f"the key {shown(key)} is there twice", "remove one of them")
         return found
 
     try:
@@ -45,25 +46,16 @@ def read(text: str, file: str, number: Callable[[str], object]) -> dict[str, Any
             text, object_pairs_hook=mapping, parse_int=number, parse_float=number, parse_constant=number
         )
     except RecursionError:
-        _refuse(file, f"is nested deeper than {MOST_DEPTH} levels")
+        raise ScenarioError.at(file, 0, TOO_DEEP) from None
     _check(found, file, 1)
     return found
 
 
 def _check(value: object, file: str, depth: int) -> None:
-    """Refuse depth, and text that is none."""
     if depth > MOST_DEPTH:
-        _refuse(file, f"is nested deeper than {MOST_DEPTH} levels")
+        raise ScenarioError.at(file, 0, TOO_DEEP)
     if isinstance(value, str) and joined(value) is None:
-        _refuse(file, *LONE)
-    if isinstance(value, dict):
-        for key, entry in value.items():
-            _check(key, file, depth)
-            _check(entry, file, depth + 1)
-    elif isinstance(value, list):
-        for entry in value:
-            _check(entry, file, depth + 1)
-
-
-def _refuse(file: str, message: str, remedy: str = "") -> NoReturn:
-    raise ScenarioError([Problem(file, 0, "", message, remedy)])
+        raise ScenarioError.at(file, 0, *LONE)
+    for key, entry in children(value):
+        _check(key, file, depth)
+        _check(entry, file, depth + 1)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from meshsim.scenario.names import Path, dotted
@@ -32,7 +32,7 @@ def resolve(root: object, key: str) -> Path:
         path.append(part)
         if len(path) > MOST_PARTS:
             raise ValueError("the key has too many parts")
-        here = _child(here, part)
+        here, _ = lookup(here, (part,))
     if not path:
         raise ValueError("the key is empty; write one such as load[0].rate")
     return tuple(path)
@@ -65,12 +65,19 @@ def _fits(name: object, key: str, at: int) -> bool:
     )
 
 
-def _child(here: object, part: str | int) -> object:
-    if isinstance(here, dict):
-        return here.get(part)
-    if isinstance(here, list) and isinstance(part, int) and part < len(here):
-        return here[part]
-    return None
+def children(entry: object) -> Iterable[tuple[str | int, object]]:
+    """What a mapping or list holds, by key or position; nothing for anything else."""
+    return entry.items() if isinstance(entry, dict) else enumerate(entry) if isinstance(entry, list) else ()
+
+
+def lookup(root: Any, path: Path) -> tuple[Any, bool]:
+    """What stands at a path of a document, and whether anything does."""
+    for part in path:
+        known: Any = range(len(root)) if isinstance(root, list) else root
+        if not isinstance(root, dict | list) or part not in known:
+            return None, False
+        root = root[part]  # type: ignore[index]
+    return root, True
 
 
 def put(root: Any, path: Path, value: object) -> None:
@@ -85,19 +92,23 @@ def put(root: Any, path: Path, value: object) -> None:
         if depth == len(path) - 1:
             here[part] = value
         else:
-            if not isinstance(_child(here, part), dict | list):
+            if not isinstance(lookup(here, (part,))[0], dict | list):
                 here[part] = {}
             here = here[part]
 
 
+def resolve_push(policies: dict[str, Any], key: str) -> Path:
+    """The path, from the top, of a key of an event's `set`; a ValueError where it is not of a policy."""
+    path = resolve({"policies": policies}, key)
+    if path[0] != "policies" or len(path) < 2 or not isinstance(path[1], str):
+        raise ValueError("only policies can be pushed; write a key such as policies.cart.timeout")
+    return path
+
+
 def push(policies: dict[str, Any], changes: Mapping[str, Any]) -> None:
-    """Make an event's `set` act on policies as in the file; a ValueError for a key of anything else."""
-    root = {"policies": policies}
+    """Make an event's `set` act on policies as in the file; a ValueError as of `resolve_push` and `put`."""
     for key, value in changes.items():
-        path = resolve(root, key)
-        if path[0] != "policies" or len(path) < 2:
-            raise ValueError("only policies can be pushed; write a key such as policies.cart.timeout")
-        put(root, path, copy.deepcopy(value))
+        put({"policies": policies}, resolve_push(policies, key), copy.deepcopy(value))
 
 
 def _check_position(here: dict[str, Any] | list[Any], path: Path) -> None:

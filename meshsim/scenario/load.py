@@ -10,9 +10,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from meshsim.errors import MeshsimError, Problem, ScenarioError, halves, shown
+from meshsim.errors import MeshsimError, ScenarioError, halves, shown
 from meshsim.plain import native
-from meshsim.scenario import json_text, nodes
+from meshsim.scenario import json_text, yaml_nodes
 from meshsim.scenario.document import Document, parse, without_lines
 from meshsim.scenario.explain import explain
 from meshsim.scenario.files import Files, decode, read_bytes, read_files, take_files
@@ -57,18 +57,14 @@ def loads(
     Args:
         text: YAML.
         name: of the file, for messages.
-        overrides: see `load`.
+        overrides: see `load`, which raises the same error.
         folder: where files that it names are looked for; by default the working directory.
-
-    Raises:
-        ScenarioError: it can't be used; the error has all its problems.
     """
     for argument, given, fitting in (("text", text, str), ("name", name, str), ("folder", folder, PATHS)):
         if not isinstance(given, fitting):
             message = f"{argument}: {shown(native(given))} is not {'a path' if fitting is PATHS else 'text'}"
-            raise ScenarioError([Problem("loads", 0, "", message, "read a file with load")])
-    where = None if folder is None else Path(folder)
-    return _read(*_changed(parse(text, name), overrides), Files(where))
+            raise ScenarioError.at("loads", 0, message, "read a file with load")
+    return _read(*_changed(parse(text, name), overrides), Files(None if folder is None else Path(folder)))
 
 
 def load_grid(
@@ -101,22 +97,20 @@ def _file(source: str | Path) -> tuple[str, str, Path | None]:
     """A file's text, its name for messages, and its folder."""
     name = native(source)
     if not isinstance(name, str):
-        remedy = "give a path or a scenario"
-        raise ScenarioError([Problem(shown(source), 0, "", "is not a file name", remedy)])
+        raise ScenarioError.at(shown(source), 0, "is not a file name", "give a path or a scenario")
     if "\n" in name:
-        remedy = "read a scenario's text with loads"
-        raise ScenarioError([Problem(shown(name), 0, "", "is not a file name", remedy)])
+        raise ScenarioError.at(shown(name), 0, "is not a file name", "read a scenario's text with loads")
     try:
         if name == STDIN:
             return _text(sys.stdin.buffer.read(json_text.MOST_BYTES + 1)), STDIN, None
         return _text(read_bytes(Path(source), json_text.MOST_BYTES)), name, Path(source).parent
     except MeshsimError as error:
-        raise ScenarioError([Problem(name, 0, "", *halves(error))]) from None
+        raise ScenarioError.at(name, 0, *halves(error)) from None
 
 
 def _text(data: bytes) -> str:
     """A file's content as text, if it is not too long for what it seems to be."""
-    return decode(data, json_text.MOST_BYTES if data.lstrip().startswith(b"{") else nodes.MOST_BYTES)
+    return decode(data, json_text.MOST_BYTES if data.lstrip().startswith(b"{") else yaml_nodes.MOST_BYTES)
 
 
 def _document(source: str | Path | Scenario, overrides: Overrides) -> tuple[Document, Findings, Files]:
@@ -132,7 +126,6 @@ def _document(source: str | Path | Scenario, overrides: Overrides) -> tuple[Docu
 
 
 def _changed(document: Document, overrides: Overrides) -> tuple[Document, Findings]:
-    """A document with overrides, and what is wrong with these."""
     findings = Findings(document)
     apply(document, overrides, findings)
     return document, findings
@@ -163,7 +156,6 @@ def _scenario(document: Document, findings: Findings, files: Files) -> Scenario 
 
 
 def _sound(scenario: Scenario | None, findings: Findings) -> Scenario:
-    """The scenario, unless anything was found wrong."""
     findings.raise_any()
     assert scenario is not None, "pydantic found an error that was not explained"
     return scenario

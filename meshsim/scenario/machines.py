@@ -26,6 +26,7 @@ from meshsim.policies.outlier import ConsecutiveErrors, OutlierDetection
 from meshsim.policies.retry import CONDITIONS, RetryRule, never
 from meshsim.policies.split import WeightedSplit
 from meshsim.scenario import model
+from meshsim.scenario.policy import RetryBudget
 from meshsim.scenario.push import Receiver
 from meshsim.scenario.topology import Edge, Replica, Topology
 
@@ -109,7 +110,7 @@ class ConfiguredRoute:
         cluster.breaker.limit(limits.max_connections, limits.max_pending, limits.max_requests)
         cluster.budget = self._budget()
         if before.balance != self.config.balance and self.custom_balancer is None:
-            cluster.balancer = balancer(self.config.balance, self.proxy.key, len(cluster.hosts))
+            cluster.balancer = self._balancer(len(cluster.hosts))
         if before.outlier_detection != self.config.outlier_detection:
             cluster.detect(outlier_detection(self.config, self.grid), now)
 
@@ -139,14 +140,17 @@ class ConfiguredRoute:
                 transport=self.proxy.transport,
                 edge=self.edge,
                 hosts=hosts,
-                balancer=balancer(self.config.balance, self.proxy.key, len(hosts))
-                if self.custom_balancer is None
-                else _made(self.custom_balancer, "balancer"),
+                balancer=self._balancer(len(hosts)),
                 breaker=CircuitBreaker(limits.max_connections, limits.max_pending, limits.max_requests),
                 detection=outlier_detection(self.config, self.grid),
                 budget=self._budget(),
             )
         return self.clusters[version]
+
+    def _balancer(self, hosts: int) -> Balancer:
+        if self.custom_balancer is not None:
+            return _made(self.custom_balancer, "balancer")
+        return BALANCERS[self.config.balance.kind](self.config.balance, self.proxy.key, hosts)
 
     def _budget(self) -> Budget:
         """What grants retry slots: Linkerd's budget, or Envoy's, or `max_retries`."""
@@ -161,19 +165,12 @@ class ConfiguredRoute:
         budget = _linkerd(self.config)
         if budget is None:
             return None
-        return LinkerdBudget(
-            budget.ratio,
-            10 if budget.min_per_second is None else budget.min_per_second,
-            10.0 if budget.ttl is None else budget.ttl,
-            now,
-        )
+        least = 10 if budget.min_per_second is None else budget.min_per_second
+        return LinkerdBudget(budget.ratio, least, 10.0 if budget.ttl is None else budget.ttl, now)
 
     def _bucket(self, now: float) -> TokenBucket | None:
         limit = self.config.rate_limit
         return None if limit is None else TokenBucket(float(limit.burst), limit.rate, now)
-
-
-# ---- from a policy to machines ------------------------------------------------------------------------
 
 
 def retry_rule(policy: model.Policy) -> RetryRule:
@@ -229,19 +226,12 @@ BALANCERS: dict[str, Callable[[model.Balance, random.Key, int], Balancer]] = {
 """By `balance.kind`: from the options, the key of the proxy and the number of hosts."""
 
 
-def balancer(balance: model.Balance, key: random.Key, hosts: int) -> Balancer:
-    """A balancer over so many hosts, for the proxy with this key."""
-    return BALANCERS[balance.kind](balance, key, hosts)
-
-
-def _linkerd(policy: model.Policy) -> model.RetryBudget | None:
-    """The policy's budget, if it is Linkerd's."""
+def _linkerd(policy: model.Policy) -> RetryBudget | None:
     budget = None if policy.retries is None else policy.retries.budget
     return budget if budget is not None and budget.kind == "linkerd" else None
 
 
 def _made(factory: Callable[[], Machine], what: str) -> Machine:
-    """One machine of the user's own."""
     if not callable(factory):
         name = type(factory).__name__
         raise MeshsimError(f"a {what} is made for each proxy: give the class, not an object of {name}")

@@ -2,7 +2,7 @@
 
 The models are the configuration of everything inside; the machines in `policies` and the objects in
 `mesh` are built from them and never see a dict. Silence means absence: a policy that is not configured does
-not act, and its field is None. The parts are in the modules beside this one; all their names are here too.
+not act, and its field is None. The parts are in the modules beside this one; most of their names are here.
 """
 
 from __future__ import annotations
@@ -13,37 +13,20 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PrivateAttr, WithJsonSchema
 
 from meshsim import units
-from meshsim.scenario.arrivals import Arrivals, Mmpp, ProfilePoint, Trace
+from meshsim.scenario.arrivals import Mmpp, ProfilePoint
 from meshsim.scenario.fields import DURATION, AsTuple, Duration, Later, Model, PositiveDuration
 from meshsim.scenario.keys import push
 from meshsim.scenario.mesh import Link, Mesh, Proxy
-from meshsim.scenario.policy import (
-    Backoff,
-    Balance,
-    CircuitBreaker,
-    Fault,
-    FaultAbort,
-    FaultDelay,
-    Hedge,
-    LeastRequest,
-    OutlierDetection,
-    Policy,
-    RateLimit,
-    Retries,
-    RetryBudget,
-    RetryCondition,
-)
+from meshsim.scenario.policy import Balance, Fault, Hedge, OutlierDetection, Policy, RateLimit, Retries
 from meshsim.scenario.services import ZERO, CallStep, Deployment, Service, SleepStep, Stage, Step
 from meshsim.scenario.times import ConstantTime, Time
 from meshsim.scenario.traffic import Event, Load, Objective, Tracing
 from meshsim.scenario.variation import Sweep
 
 __all__ = [
-    "CLIENT", "ZERO", "Arrivals", "Backoff", "Balance", "CallStep", "CircuitBreaker", "ConstantTime",
-    "Deployment", "Event", "Fault", "FaultAbort", "FaultDelay", "Hedge", "LeastRequest", "Link", "Load",
-    "Mesh", "Mmpp", "Model", "Objective", "OutlierDetection", "Policy", "ProfilePoint", "Proxy",
-    "RateLimit", "Retries", "RetryBudget", "RetryCondition", "Scenario", "Service", "SleepStep", "Stage",
-    "Step", "Time", "Trace", "Tracing",
+    "CLIENT", "ZERO", "Balance", "CallStep", "ConstantTime", "Deployment", "Event", "Fault", "Hedge", "Link",
+    "Load", "Mesh", "Mmpp", "Model", "Objective", "OutlierDetection", "Policy", "ProfilePoint", "Proxy",
+    "RateLimit", "Retries", "Scenario", "Service", "SleepStep", "Stage", "Step", "Time",
 ]  # fmt: skip
 
 CLIENT = "client"

@@ -26,12 +26,12 @@ def nearest(name: str, names: Collection[str]) -> str:
     return lowered[close[0]] if close else ""
 
 
-def listed(names: Collection[str]) -> str:
+def listed(names: Collection[str], last: str = "or") -> str:
     """Names as a message lists them: ``a, b or c``, not more than a dozen."""
     ordered = list(names)[:MOST_LISTED]
     if len(names) > MOST_LISTED:
         return ", ".join(ordered) + ", ..."
-    return ", ".join(ordered[:-1]) + " or " + ordered[-1] if len(ordered) > 1 else "".join(ordered)
+    return ", ".join(ordered[:-1]) + f" {last} " + ordered[-1] if len(ordered) > 1 else "".join(ordered)
 
 
 def suggestion(name: str, names: Collection[str]) -> str:

@@ -38,16 +38,12 @@ class Outline:
 
     def calls(self, service: str) -> Iterator[Call]:
         """The calls in the scripts of a service and of its versions."""
-        raw = mapping(self.services[service])
+        path: Path = ("services", service)
         versions = self.versions(service)
         inherited = not versions or any("script" not in mapping(version) for version in versions.values())
-        above: Path = ("services", service, "script")
-        for path, callee in _calls(raw.get("script"), above):
-            yield Call(path, callee, inherited)
+        yield from _calls(self.services[service], path, inherited)
         for name, version in versions.items():
-            above = ("services", service, "versions", name, "script")
-            for path, callee in _calls(mapping(version).get("script"), above):
-                yield Call(path, callee, True)
+            yield from _calls(version, (*path, "versions", name), True)
 
     def versions(self, service: str) -> dict[str, Any]:
         """A service's raw versions by name; none for a service that does not exist."""
@@ -60,11 +56,11 @@ class Outline:
         return number if isinstance(number, int) and not isinstance(number, bool) else None
 
 
-def _calls(script: object, above: Path) -> Iterator[tuple[Path, str]]:
-    for index, stage in enumerate(sequence(script)):
+def _calls(deployment: object, path: Path, in_use: bool) -> Iterator[Call]:
+    for index, stage in enumerate(sequence(mapping(deployment).get("script"))):
         steps = list(enumerate(stage)) if isinstance(stage, list) else [(None, stage)]
         for position, step in steps:
             callee = mapping(step).get("call")
             if isinstance(callee, str):
                 place: Path = (index,) if position is None else (index, position)
-                yield (*above, *place, "call"), callee
+                yield Call((*path, "script", *place, "call"), callee, in_use)

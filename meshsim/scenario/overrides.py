@@ -12,7 +12,7 @@ from meshsim.scenario.dump import flow
 from meshsim.scenario.findings import Findings
 from meshsim.scenario.keys import put, resolve
 from meshsim.scenario.names import Path
-from meshsim.scenario.nodes import MOST_DEPTH
+from meshsim.scenario.yaml_nodes import MOST_DEPTH, TOO_DEEP
 
 SET = "--set"
 """What the place of an override is called."""
@@ -75,7 +75,7 @@ def mark(document: Document, path: Path, place: tuple[str, int]) -> None:
 def plain(value: object, depth: int = 0) -> object:
     """A Python value as YAML would give it, tuples and arrays too; a ValueError where it has no such one."""
     if depth > MOST_DEPTH:
-        raise ValueError(f"the value is nested deeper than {MOST_DEPTH} levels")
+        raise ValueError(f"the value {TOO_DEEP}")
     value = native(value)
     if value is None or isinstance(value, bool):
         return value

@@ -11,13 +11,11 @@ from meshsim import units
 from meshsim.errors import halves
 from meshsim.scenario.explain import explain
 from meshsim.scenario.findings import Finding, Findings, entries, mapping
-from meshsim.scenario.keys import push, resolve
+from meshsim.scenario.keys import push, resolve_push
 from meshsim.scenario.model import Policy
 from meshsim.scenario.names import Path, dotted
 from meshsim.scenario.outline import Outline
 from meshsim.scenario.references import References, check_split
-
-ALLOWED = "only policies can be pushed; write a key such as policies.cart.timeout"
 
 
 def check_pushes(document: dict[str, Any], outline: Outline, findings: Findings) -> None:
@@ -46,12 +44,10 @@ def _check_change(
 ) -> None:
     """Apply one change, and report what is wrong after it that was right before."""
     try:
-        path = resolve({"policies": policies}, key)
-        if path[0] != "policies" or len(path) < 2 or not isinstance(path[1], str):
-            raise ValueError(ALLOWED)
+        path = resolve_push(policies, key)
         if path[-2:] == ("empirical", "file"):
             raise ValueError("a file is read only once; set the whole time, {empirical: {file: ...}}")
-        name = path[1]
+        name = str(path[1])
         before = set(_problems(name, policies.get(name, {}), outline))
         push(policies, {key: value})
     except ValueError as error:

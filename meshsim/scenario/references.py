@@ -111,9 +111,8 @@ class References:
         caller, callee = match.groups()
         known = caller == CLIENT or self.service(path, caller)
         if self.service(path, callee) and known and (caller, callee) not in self._outline.edges:
-            called = [to for (by, to) in self._outline.edges if by == caller]
-            names = listed(called).replace(" or ", " and ") or "nothing"
-            self._findings.add(path, f"{caller} never calls {callee}", f"{caller} calls {names}")
+            called = listed([to for (by, to) in self._outline.edges if by == caller], "and") or "nothing"
+            self._findings.add(path, f"{caller} never calls {callee}", f"{caller} calls {called}")
 
     def event(self, path: Path, event: dict[str, Any]) -> None:
         """Check the targets of an event."""

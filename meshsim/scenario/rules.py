@@ -7,16 +7,14 @@ from typing import Any
 
 from meshsim import units
 from meshsim.errors import shown
+from meshsim.scenario.fields import Model, keyed_fields
 from meshsim.scenario.findings import Findings, entries, mapping, sequence
-from meshsim.scenario.model import Event, Load, Model, Objective
+from meshsim.scenario.model import Event, Load, Objective
 from meshsim.scenario.names import Path, listed
 
-EFFECTS = {
-    "service": ("slow", "errors", "down"),
-    "replica": ("slow", "errors", "down"),
-    "link": ("latency_factor", "loss"),
-}
-ALL_EFFECTS = ("slow", "errors", "down", "latency_factor", "loss")
+OF_REPLICAS, OF_LINKS = ("slow", "errors", "down"), ("latency_factor", "loss")
+ALL_EFFECTS = (*OF_REPLICAS, *OF_LINKS)
+EFFECTS = {"service": OF_REPLICAS, "replica": OF_REPLICAS, "link": OF_LINKS}
 TARGETS_LATER = ("node", "zone")
 
 MOST_STAYS = 1e9
@@ -25,8 +23,7 @@ MOST_STAYS = 1e9
 
 def check_rules(document: dict[str, Any], findings: Findings) -> None:
     """Check what goes together; values of the wrong type are passed over, the models refuse them."""
-    duration = _parsed(document.get("duration"), units.duration)
-    warmup = _parsed(document.get("warmup"), units.duration)
+    duration, warmup = (_parsed(document.get(key), units.duration) for key in ("duration", "warmup"))
     if duration and warmup is not None and warmup >= duration:
         message = f"warmup {shown(document['warmup'])} leaves nothing to measure"
         findings.add(("warmup",), message, "make it less than duration")
@@ -57,17 +54,13 @@ def _given(entry: dict[str, Any], key: str) -> bool:
 
 def _misspelt(entry: dict[str, Any], model: type[Model]) -> bool:
     """Whether an entry has unknown keys: then what seems to be missing is probably one of them."""
-    known = {field.alias or name for name, field in model.model_fields.items()}
-    return not known.issuperset(entry)
+    return not {key for key, _, _ in keyed_fields(model)}.issuperset(entry)
 
 
 def _refuse_kind(path: Path, choice: object, findings: Findings) -> None:
     """Refuse `{kind: ...}`: only Python code spells choices so."""
     if "kind" in mapping(choice):
         findings.add((*path, "kind"), "unknown key", "write the name itself")
-
-
-# ---- load -------------------------------------------------------------------------------------------
 
 
 def _check_load(path: Path, load: dict[str, Any], duration: float | None, findings: Findings) -> None:
@@ -80,7 +73,7 @@ def _check_load(path: Path, load: dict[str, Any], duration: float | None, findin
         remedy = "give a rate such as 100/s, a profile or users"
         findings.add(path, "nothing says how many requests come", remedy)
     elif len(ways) > 1:
-        findings.add(path, f"{listed(ways).replace(' or ', ' and ')} exclude each other", "keep one of them")
+        findings.add(path, f"{listed(ways, 'and')} exclude each other", "keep one of them")
     elif ways == ["users"] and arrivals is not None:
         findings.add((*path, "arrivals"), "users send when they have thought", "leave arrivals out")
     if "think" in load and not _given(load, "users"):
@@ -111,23 +104,18 @@ def _check_mmpp(path: Path, mmpp: dict[str, Any], duration: float | None, findin
     if rates and all(rate == 0 for rate in rates):
         findings.add((*path, "rates"), "the rates are all 0", "make one of them more")
     times = [_parsed(time, units.duration) for time in sequence(mmpp.get("mean_times"))]
-    known = [time for time in times if time is not None]
-    cycle = sum(known)
-    if duration and known == times and 0.0 < cycle * MOST_STAYS < duration * len(times):
+    cycle = sum(time or 0.0 for time in times)
+    if duration and None not in times and 0.0 < cycle * MOST_STAYS < duration * len(times):
         stays = f"the states would change {duration * len(times) / cycle:.2g} times until the end"
         remedy = "make them longer, or write the mean rate, which is the same"
         findings.add((*path, "mean_times"), stays, remedy)
 
 
 def _check_trace(path: Path, trace: object, findings: Findings) -> None:
-    if isinstance(trace, dict):
-        if "times" in trace:
-            findings.add((*path, "times"), "unknown key", "put the times in a file")
-        elif not trace.get("file"):
-            findings.add((*path, "file"), "is missing", "name a CSV file with a column time")
-
-
-# ---- events and objectives --------------------------------------------------------------------------
+    if "times" in mapping(trace):
+        findings.add((*path, "times"), "unknown key", "put the times in a file")
+    elif isinstance(trace, dict) and not trace.get("file"):
+        findings.add((*path, "file"), "is missing", "name a CSV file with a column time")
 
 
 def _check_event(path: Path, event: dict[str, Any], duration: float | None, findings: Findings) -> None:
@@ -142,8 +130,7 @@ def _check_event(path: Path, event: dict[str, Any], duration: float | None, find
     if not aims and _misspelt(event, Event):
         return
     if len(aims) != 1:
-        names = listed(aims).replace(" or ", " and ")
-        message = f"{names} exclude each other" if aims else "nothing is named"
+        message = f"{listed(aims, 'and')} exclude each other" if aims else "nothing is named"
         findings.add(path, message, f"give exactly one of {listed([*EFFECTS, 'set'])}")
     elif aims == ["set"]:
         _check_push(path, event, findings)
@@ -174,6 +161,6 @@ def _check_effects(path: Path, event: dict[str, Any], target: str, findings: Fin
 
 
 def _check_objective(path: Path, objective: dict[str, Any], findings: Findings) -> None:
-    goals = [name for name in Objective.model_fields if name != "service"]
+    goals = [key for key in Objective.model_fields if key != "service"]
     if not any(_given(objective, goal) for goal in goals) and not _misspelt(objective, Objective):
         findings.add(path, "says nothing that must hold", f"write one of {listed(goals)}")

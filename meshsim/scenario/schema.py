@@ -10,6 +10,7 @@ import functools
 from typing import Any
 
 from meshsim import units
+from meshsim.scenario.keys import children
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.times import KINDS
 
@@ -45,11 +46,8 @@ def _tidy(node: Any) -> None:
             del node["title"]
         if "default" in node:
             _write_default(node)
-        for entry in node.values():
-            _tidy(entry)
-    elif isinstance(node, list):
-        for entry in node:
-            _tidy(entry)
+    for _, entry in children(node):
+        _tidy(entry)
 
 
 def _write_default(node: dict[str, Any]) -> None:

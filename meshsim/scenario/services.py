@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import BeforeValidator, Field, Tag
 
 from meshsim import units
 from meshsim.errors import shown
-from meshsim.scenario.fields import AsTuple, Count, Model, PositiveCount, Ratio
+from meshsim.scenario.fields import AsTuple, Count, Model, PositiveCount, Ratio, by_key
 from meshsim.scenario.names import suggestion
 from meshsim.scenario.times import ConstantTime, Time
 
 ZERO = ConstantTime.model_construct(constant=0.0)  # constructed: validating would build a schema on import
-
-Replicas = Annotated[int, Field(ge=1, le=100_000)]
 
 
 class CallStep(Model):
@@ -43,24 +41,17 @@ def _step(value: Any) -> Any:
         return value
     if not isinstance(value, dict):
         raise ValueError(f"{shown(value)} is not a step; write {{call: a-service}} or {{sleep: 10ms}}")
-    if ("call" in value) == ("sleep" in value):
-        if "call" in value:
-            raise ValueError("a step either calls or sleeps; make it two steps")
+    if "call" in value and "sleep" in value:
+        raise ValueError("a step either calls or sleeps; make it two steps")
+    if "call" not in value and "sleep" not in value:
         name = next(iter(value), "")
         raise ValueError(f"a step needs a call or a sleep; {suggestion(str(name), ('call', 'sleep'))}")
     return value
 
 
-def _kind(value: Any) -> str:
-    """The tag of a step. Angle brackets distinguish tags from keys in the place of an error."""
-    names = type(value).model_fields if isinstance(value, Model) else value
-    return "<sleep>" if "sleep" in names else "<call>"
-
-
+_EITHER = Annotated[CallStep, Tag("<call>")] | Annotated[SleepStep, Tag("<sleep>")]
 Step = Annotated[
-    Annotated[
-        Annotated[CallStep, Tag("<call>")] | Annotated[SleepStep, Tag("<sleep>")], Discriminator(_kind)
-    ],
+    Annotated[_EITHER, by_key(("call", "sleep"))],
     BeforeValidator(_step, json_schema_input_type=CallStep | SleepStep),
 ]
 
@@ -107,7 +98,7 @@ class Deployment(Model):
         live: a program to run live; None for a service that does what is said here.
     """
 
-    replicas: Replicas = 1
+    replicas: Annotated[int, Field(ge=1, le=100_000)] = 1
     workers: PositiveCount = units.UNLIMITED
     queue: Count = units.UNLIMITED
     discipline: Literal["fifo", "lifo", "priority"] = "fifo"

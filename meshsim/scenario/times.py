@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Union
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Field, Tag, model_validator
 from typing_extensions import TypeAliasType  # pydantic's own dependency; typing has it from 3.12 on
 
 from meshsim import random
-from meshsim.scenario.fields import AsTuple, Duration, Model, Weight, with_unit
+from meshsim.scenario.fields import AsTuple, Duration, Model, Weight, by_key, with_unit
 from meshsim.scenario.names import listed, suggestion
 
 
@@ -25,10 +25,7 @@ class TimeForm(Model):
         """The distribution to draw from."""
         (name,) = type(self).model_fields
         value = getattr(self, name)
-        arguments = (
-            [getattr(value, key) for key in type(value).model_fields] if isinstance(value, Model) else [value]
-        )
-        return type(self).KIND(*arguments)
+        return type(self).KIND(*(vars(value).values() if isinstance(value, Model) else [value]))
 
 
 class ConstantTime(TimeForm):
@@ -240,19 +237,13 @@ def _one_form(value: Any) -> Any:
     if not isinstance(value, dict):
         return {"constant": value}
     if len(value) != 1:
-        given = "none" if not value else listed([str(key) for key in value]).replace(" or ", " and ")
+        given = listed([str(key) for key in value], "and") or "none"
         message = f"a time is one distribution, not {given}"
         raise ValueError(f"{message}; write a duration or one of {listed(KINDS)}")
     (name,) = value
     if name not in KINDS:
         raise ValueError(f"no distribution {name!r}; {suggestion(str(name), KINDS)}")
     return value
-
-
-def _tag(value: Any) -> str:
-    """The tag of a form. Angle brackets distinguish tags from keys in the place of an error."""
-    names = type(value).model_fields if isinstance(value, Model) else value
-    return f"<{next(iter(names))}>"
 
 
 if TYPE_CHECKING:
@@ -262,7 +253,7 @@ else:
     Time = TypeAliasType(
         "Time",
         Annotated[
-            Annotated[_Form, Discriminator(_tag)],
+            Annotated[_Form, by_key(KINDS)],
             BeforeValidator(_one_form, json_schema_input_type=Duration | _Form),
         ],
     )

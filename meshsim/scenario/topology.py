@@ -76,10 +76,8 @@ class Topology:
         for service, config in self.scenario.services.items():
             for version, work in config.deployments().items():
                 group = f"{service}/{version}" if version else service
-                first = len(found)
-                found += [
-                    Replica(first + i, f"{group}/{i}", service, version, work) for i in range(work.replicas)
-                ]
+                for i in range(work.replicas):
+                    found.append(Replica(len(found), f"{group}/{i}", service, version, work))
         return found
 
     @property
@@ -107,7 +105,6 @@ class Topology:
 
     @cached_property
     def _edges_from(self) -> dict[str, list[tuple[int, Edge]]]:
-        """The numbered edges of each caller."""
         found: dict[str, list[tuple[int, Edge]]] = {}
         for number, edge in enumerate(self.edges):
             found.setdefault(edge[0], []).append((number, edge))

@@ -8,17 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from meshsim.scenario.arrivals import Arrivals, ProfilePoint, profile_mean
-from meshsim.scenario.fields import (
-    AsTuple,
-    Duration,
-    Later,
-    Model,
-    Positive,
-    PositiveDuration,
-    PositiveRate,
-    Ratio,
-    Weight,
-)
+from meshsim.scenario.fields import AsTuple, Duration, Later, Model, PositiveDuration, PositiveRate, Ratio
 from meshsim.scenario.services import ZERO
 from meshsim.scenario.times import Time
 
@@ -89,10 +79,10 @@ class Event(Model):
     link: str | None = None
     node: Later = None
     zone: Later = None
-    slow: Positive | None = None
+    slow: Annotated[float, Field(gt=0, le=1e9)] | None = None
     errors: Ratio | None = None
     down: bool = False
-    latency_factor: Weight | None = None
+    latency_factor: Annotated[float, Field(ge=0, le=1e9)] | None = None
     loss: Ratio | None = None
     set: Annotated[dict[str, Any], AfterValidator(copy.deepcopy)] = Field(default_factory=dict)
 

@@ -24,6 +24,9 @@ MOST_VALUES = 10_000
 QUANTITY = re.compile(rf"\s*{NUMBER}\s*(ns|us|µs|ms|s|m|h|d|/\s*ms|/\s*s|/\s*m|/\s*h|%)?\s*")
 RANGE = re.compile(r"([^:]+):([^:]+):\s*([0-9]{1,9})\s*")
 NUMBER_KIND, DURATION_KIND, RATE_KIND = "number", "duration", "rate"
+UNITS = {"": (NUMBER_KIND, 1.0), "%": (NUMBER_KIND, 0.01)}
+UNITS |= {unit: (DURATION_KIND, size) for unit, size in SECONDS.items()}
+UNITS |= {f"/{unit}": (RATE_KIND, 1.0 / size) for unit, size in SECONDS.items()}
 
 
 class Quantity(NamedTuple):
@@ -35,16 +38,12 @@ class Quantity(NamedTuple):
     @property
     def kind(self) -> str:
         """What it measures; a percentage is a number too."""
-        if self.unit.startswith("/"):
-            return RATE_KIND
-        return DURATION_KIND if self.unit in SECONDS else NUMBER_KIND
+        return UNITS[self.unit][0]
 
     @property
     def size(self) -> float:
         """What one of the unit is in the unit that meshsim computes with: s, 1/s, 1."""
-        if self.unit.startswith("/"):
-            return 1.0 / SECONDS[self.unit[1:]]
-        return SECONDS.get(self.unit, 0.01 if self.unit == "%" else 1.0)
+        return UNITS[self.unit][1]
 
     @property
     def value(self) -> float:
@@ -119,9 +118,6 @@ def _with_unit(amount: float, unit: str) -> str | int | float:
     if unit:
         return text + unit
     return int(float(text)) if float(text).is_integer() else float(text)
-
-
-# ---- lists of values --------------------------------------------------------------------------------
 
 
 def values(config: object) -> tuple[object, ...]:

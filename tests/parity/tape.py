@@ -37,7 +37,7 @@ from meshsim.mesh.station import Station
 from meshsim.policies.outcome import flag_names
 from meshsim.random import Key, derive, u01
 from meshsim.scenario import loads
-from meshsim.scenario.events import Events
+from meshsim.scenario.events import schedule_events
 from meshsim.scenario.machines import ConfiguredProxy
 from meshsim.scenario.topology import Topology
 
@@ -296,7 +296,7 @@ def play(tape: Tape, spec: Spec) -> Tape:
 
     for what, *given in tape.entries:
         if what == "start":
-            Events(topology, player, proxies=[configured]).schedule()
+            schedule_events(topology, player, proxies=[configured])
         elif what == "fire":
             number, now = given
             event, step = player.waiting.pop(number)

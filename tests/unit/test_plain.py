@@ -125,7 +125,7 @@ def first(verb: Callable[..., Any]) -> str:
 def test_arguments_of_another_type_are_refused_before_anything_runs() -> None:
     for verb in VERBS:
         for name in set(inspect.signature(verb).parameters) & set(ARGUMENTS):
-            if ARGUMENTS[name].__name__ != "_amount":  # which its reader refuses
+            if name not in ("until", "start", "stop"):  # which may have units: their readers refuse
                 given = (
                     {"start": 1, "stop": 2, "count": 3} if verb is ms.linspace else {first(verb): SCENARIO}
                 )

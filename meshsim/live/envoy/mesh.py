@@ -30,7 +30,7 @@ from meshsim.live.servers import schedule_outages
 from meshsim.live.stats import edge_report
 from meshsim.mesh.clock import Clock, Event
 from meshsim.mesh.proxy import proxy_key
-from meshsim.scenario.events import Events
+from meshsim.scenario.events import schedule_events
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.names import file_name
 from meshsim.scenario.push import Receiver
@@ -112,7 +112,7 @@ class Envoys(Proxies):
             configured.append(ConfiguredEnvoy(envoy, seed, proxy.number))
             for replica in proxy.replicas if proxy.in_path else ():
                 schedule_outages(self._clock, self.scenario, replica, envoy.take_down, envoy.bring_up)
-        Events(topology, self._clock, proxies=configured).schedule()
+        schedule_events(topology, self._clock, proxies=configured)
 
     def begin(self) -> Sequence[Member]:
         for envoy in self._envoys.values():

@@ -30,7 +30,7 @@ from meshsim.mesh.recorder import Recorder
 from meshsim.mesh.spans import Tracer
 from meshsim.mesh.station import Station
 from meshsim.scenario import model
-from meshsim.scenario.events import Events
+from meshsim.scenario.events import schedule_events
 from meshsim.scenario.machines import ConfiguredProxy, ConfiguredRoute
 from meshsim.scenario.parts import link
 from meshsim.scenario.topology import Replica, Topology
@@ -158,7 +158,7 @@ class Proxy(Role):
 
     def start(self, base: float) -> None:
         self.clock.begin(base)
-        Events(self.topology, self.clock, links=self.links, proxies=[self.configured]).schedule()
+        schedule_events(self.topology, self.clock, links=self.links, proxies=[self.configured])
         inbound = self.listening.get("inbound")
         if inbound is not None and isinstance(inbound.handler, Listener) and self.place is not None:
             gone = partial(inbound.disappear, inbound.handler.abort_all)

@@ -41,7 +41,7 @@ from meshsim.mesh.request import Request
 from meshsim.mesh.spans import Tracer
 from meshsim.mesh.visit import GONE, Visit
 from meshsim.policies.outcome import RESPONSE
-from meshsim.scenario.events import Events
+from meshsim.scenario.events import schedule_events
 from meshsim.scenario.parts import queue, workload
 from meshsim.scenario.topology import Topology
 
@@ -181,7 +181,7 @@ class Service(Role, Handler):
 
     def start(self, base: float) -> None:
         self.clock.begin(base)
-        Events(self.topology, self.clock, replicas={self.place.name: self.replica}).schedule()
+        schedule_events(self.topology, self.clock, replicas={self.place.name: self.replica})
         gone = partial(self.listening.disappear, self.abort_all)
         schedule_outages(self.clock, self.spec.scenario, self.place, gone, self.listening.reopen)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from meshsim.errors import ScenarioError
 from meshsim.lab.run import Run, run
-from meshsim.scenario import Scenario, config, dump, files, load, loads, nodes
+from meshsim.scenario import Scenario, config, dump, files, load, loads, yaml_nodes
 
 SHIPPED = sorted((Path(__file__).parents[3] / "scenarios").rglob("*.yaml"))
 BASE = {"duration": "5s", "services": {"a": {"time": "2ms"}}, "load": [{"to": "a", "rate": "20/s"}]}
@@ -144,7 +144,7 @@ def test_a_long_scenario_without_long_lists_of_times() -> None:
     calls = [{"call": "b", "probability": f"{1 + index % 99}%"} for index in range(11_000)]
     services = {"a": {"time": "1ms", "script": calls}, "b": {"time": "1ms"}}
     text = dump({**BASE, "services": services})
-    assert nodes.excess(json.dumps(services), "")
+    assert yaml_nodes.excess(json.dumps(services), "")
     scenario = loads(text)
     assert loads(config.text(scenario)) == scenario
 

@@ -8,7 +8,8 @@ import pytest
 
 from meshsim.scenario import load, loads
 from meshsim.scenario.model import Scenario
-from meshsim.scenario.settings import every_key, set_keys
+from meshsim.scenario.settings import set_keys
+from tests.unit.every_key import every_key
 
 ROOT = Path(__file__).resolve().parents[3]
 HEAD = "{duration: 1s, services: {a: {}}, load: [{to: a, rate: 1/s}]"

@@ -9,10 +9,11 @@ import pytest
 
 from meshsim.scenario import loads
 from meshsim.scenario.model import Event, Link, Load, Mesh, Model, Policy, Scenario, Service
-from meshsim.scenario.settings import every_key, set_keys
+from meshsim.scenario.settings import set_keys
 from meshsim.theory import solve
 from meshsim.theory.recognise import understood
 from meshsim.theory.recognise.understood import CLOSED, CLOSED_LOAD, OPEN, OPEN_LOAD, RATE_LIMIT, RUN, unknown
+from tests.unit.every_key import every_key
 
 SOLVERS = {
     name: getattr(understood, name)

@@ -14,8 +14,8 @@ from meshsim.live.envoy.process import Envoy
 from meshsim.live.envoy.resources import Proxy, documents
 from meshsim.scenario import loads
 from meshsim.scenario.model import Scenario
-from meshsim.scenario.settings import every_key
 from meshsim.scenario.topology import Topology
+from tests.unit.every_key import every_key
 
 TEXT = """
 name: keys

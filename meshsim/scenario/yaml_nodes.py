@@ -21,6 +21,8 @@ MOST_LINE_LENGTH = 10_000  # scanners take quadratic time in the length of some 
 MOST_NODES = 50_000
 MOST_ALIASED = 10_000
 MOST_DEPTH = 50
+TOO_DEEP = f"is nested deeper than {MOST_DEPTH} levels"
+IN_FILES = "put long lists of values in files"
 
 REMEDIES = {
     "\\t": "indent with spaces, not tabs",
@@ -74,7 +76,7 @@ def compose(text: str, file: str) -> Node | None:
     whole = joined(text)
     if whole is None:
         line = next(number for number, line in enumerate(text.split("\n"), 1) if joined(line) is None)
-        raise _refusal(file, line, f"not a text file: {LONE[0]}", LONE[1])
+        raise ScenarioError.at(file, line, f"not a text file: {LONE[0]}", LONE[1])
     composer = _Composer(file)
     # Imported here: ruamel takes 80 ms to import
     from ruamel.yaml import YAML  # noqa: PLC0415
@@ -89,32 +91,26 @@ def compose(text: str, file: str) -> Node | None:
         what = " ".join(str(error.problem or error.context or "can't be read").split())
         remedy = next((remedy for sign, remedy in REMEDIES.items() if sign in what), "")
         what = TOKEN.sub(lambda token: TOKENS.get(token[1], token[1]), what)
-        raise _refusal(file, line, f"not YAML: {what[:200]}", remedy) from None
+        raise ScenarioError.at(file, line, f"not YAML: {what[:200]}", remedy) from None
     except YAMLError as error:  # the reader's: a character that no text has
         line = text.count("\n", 0, getattr(error, "position", 0)) + 1
-        raise _refusal(file, line, f"not a text file: {str(error).splitlines()[0][:200]}") from None
+        what = str(error).splitlines()[0][:200]
+        raise ScenarioError.at(file, line, f"not a text file: {what}") from None
     return composer.root
-
-
-def _refusal(file: str, line: int, message: str, remedy: str = "") -> ScenarioError:
-    return ScenarioError([Problem(file, line, "", message, remedy)])
 
 
 def excess(text: str, file: str) -> Problem | None:
     """What makes a text too long for YAML's reader, if anything does."""
-    remedy = "put long lists of values in files"
     if len(text) > MOST_BYTES:
-        return Problem(file, 0, "", "is larger than 1 MB", remedy)
+        return Problem(file, 0, "", "is larger than 1 MB", IN_FILES)
     lines = text.splitlines()
     if len(lines) > MOST_LINES:
-        return Problem(file, 0, "", f"has more than {MOST_LINES:,} lines", remedy)
+        return Problem(file, 0, "", f"has more than {MOST_LINES:,} lines", IN_FILES)
     if text.count(",") > MOST_COMMAS:
-        return Problem(file, 0, "", f"has more than {MOST_COMMAS:,} commas", remedy)
-    for number, line in enumerate(lines, 1):
-        if len(line) > MOST_LINE_LENGTH:
-            message = f"the line is longer than {MOST_LINE_LENGTH:,} characters"
-            return Problem(file, number, "", message, "break it")
-    return None
+        return Problem(file, 0, "", f"has more than {MOST_COMMAS:,} commas", IN_FILES)
+    message = f"the line is longer than {MOST_LINE_LENGTH:,} characters"
+    long = (number for number, line in enumerate(lines, 1) if len(line) > MOST_LINE_LENGTH)
+    return next((Problem(file, number, "", message, "break it") for number in long), None)
 
 
 class _Composer:
@@ -134,8 +130,8 @@ class _Composer:
                 text = joined(event.value)
                 if text is None:
                     self._refuse(event, *LONE)
+                self._begin(event)
                 node = Node("scalar", event.start_mark.line + 1, text, event.style is None)
-                self._begin(event, node)
                 self._close(node, event.anchor)
             case "AliasEvent":
                 self._attach(self._alias(event))
@@ -150,12 +146,12 @@ class _Composer:
                     self._refuse(event, "a second document begins", remedy)
 
     def _refuse(self, event: Any, message: str, remedy: str = "") -> NoReturn:
-        raise _refusal(self.file, event.start_mark.line + 1, message, remedy)
+        raise ScenarioError.at(self.file, event.start_mark.line + 1, message, remedy)
 
-    def _begin(self, event: Any, node: Node) -> None:
+    def _begin(self, event: Any) -> None:
         self._nodes += 1
         if self._nodes > MOST_NODES:
-            self._refuse(event, f"has more than {MOST_NODES:,} values", "put long lists of values in files")
+            self._refuse(event, f"has more than {MOST_NODES:,} values", IN_FILES)
         if event.tag is not None:
             tag = str(event.tag).replace("tag:yaml.org,2002:", "!!")[:40]
             self._refuse(event, f"the tag {shown(tag)[1:-1]} is not taken", "write the plain value")
@@ -163,11 +159,10 @@ class _Composer:
             self._anchors[event.anchor] = None  # until it is closed: an alias now would be its own child
 
     def _open_collection(self, kind: str, event: Any) -> None:
-        node = Node(kind, event.start_mark.line + 1)
-        self._begin(event, node)
-        self._open.append((node, event.anchor))
+        self._begin(event)
+        self._open.append((Node(kind, event.start_mark.line + 1), event.anchor))
         if len(self._open) > MOST_DEPTH:
-            self._refuse(event, f"is nested deeper than {MOST_DEPTH} levels")
+            self._refuse(event, TOO_DEEP)
 
     def _close(self, node: Node, anchor: str | None) -> None:
         if anchor is not None:
@@ -191,8 +186,8 @@ class _Composer:
             self._refuse(event, f"the anchor {shown(event.anchor)} {what}")
         self._aliased += node.size
         if self._aliased > MOST_ALIASED:
-            message = f"aliases stand for more than {MOST_ALIASED:,} values"
-            self._refuse(event, message, "write the values out")
+            what = f"aliases stand for more than {MOST_ALIASED:,} values"
+            self._refuse(event, what, "write the values out")
         if len(self._open) + node.height > MOST_DEPTH:
-            self._refuse(event, f"is nested deeper than {MOST_DEPTH} levels")
+            self._refuse(event, TOO_DEEP)
         return node
