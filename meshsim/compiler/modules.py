@@ -88,7 +88,6 @@ LIVE = [
     "meshsim.live.wire.framing",
     "meshsim.live.wire.write",
     "meshsim.live.wire.request",
-    "meshsim.live.wire.response",
     "meshsim.live.wire.answering",
     "meshsim.live.wire.server",
     "meshsim.live.wire.client",

@@ -14,7 +14,7 @@ So it can't matter how the bytes were cut into segments, and what follows a mess
 `Handler` and `ServerStream` (serving) and `Reply` (requesting) say who is called when. Nothing here
 is a task or a future: each call comes from `data_received` or a timer of the loop; it may be answered in it.
 
-What is refused, and how: see `request.py` for requests and `response.py` for responses.
+What is refused, and how: see `request.py` for requests and `client.py` for responses.
 
 Sources:
     RFC 9110 and RFC 9112 (HTTP semantics, HTTP/1.1). Envoy 1.40 was asked where the RFCs leave a choice.

@@ -28,37 +28,29 @@ _KEEP = b"connection: keep-alive\r\n"
 class Answering(Framing):
     """A connection that owes an answer to at most one request at a time."""
 
-    transport: asyncio.Transport
     timer: asyncio.TimerHandle
     state: int
     due: int
     stream: ServerStream
-    head_bytes: int
     idle_timeout: float
     stream_idle_timeout: float
 
     def __init__(self, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(limits)
-        self.limits = limits
         self.loop = loop
         self.state = HEAD
         self.due = NOTHING
         self.stream = NOBODY
-        self.rest = b""  # input that was not yet read,
-        self.place = 0  # from here on
-        self.heading = False  # part of a head has come, and its time is running
+        self.place = 0  # where `rest` begins, in what it holds
         self.busy = False  # input is being read: who finishes an answer meanwhile must not begin to
         self.blocked = False  # the client is slow to take what is written
-        self.held = False  # the server does not want more of the request's body
         self.paused = False  # the socket is not being read
-        self.keep = True  # the connection, after the answer
         self.bare = False  # the answer has no body, whatever its head says of one
         self.chunked = False
         self.expects = False
         self.minor = 1
         self.deadline = 0.0
         self.unsent = 0
-        self.head_bytes = limits.head_bytes
         self.idle_timeout = limits.idle_timeout
         self.stream_idle_timeout = limits.stream_idle_timeout
 
@@ -73,15 +65,13 @@ class Answering(Framing):
         if self.due != DUE:
             return
         keep = self.keep and self.state == WAIT
-        bare = self.bare
+        bare = self.bare or status == 204 or status == 304
         if status == 204:
-            bare = True
             length = UNTIL_CLOSE
-        elif status == 304 or bare:
-            bare = True
-            length = len(body) if length is None else UNTIL_CLOSE if length < 0 else length
-        else:
+        elif not bare or length is None:
             length = len(body)
+        elif length < 0:
+            length = UNTIL_CLOSE
         head = response_head(status, headers, length, self._persistence(keep))
         self.transport.write(head if bare else head + body)
         self._finish(keep)
@@ -126,9 +116,7 @@ class Answering(Framing):
 
     def _persistence(self, keep: bool) -> bytes:
         """The `connection` line of an answer."""
-        if keep:
-            return b"" if self.minor else _KEEP
-        return _CLOSE
+        return _CLOSE if not keep else b"" if self.minor else _KEEP
 
     def _finish(self, keep: bool) -> None:
         """The answer is whole: on to the next request, or to the end."""
@@ -141,8 +129,7 @@ class Answering(Framing):
         self.state = HEAD
         self.deadline = self.loop.time() + self.idle_timeout
         if self.paused:
-            self.held = False
-            self._watch()
+            self.release()
         if self.rest and not self.busy and not self.blocked:
             self._read(self.rest, self.place)
 
@@ -165,10 +152,13 @@ class Answering(Framing):
             self.state = ENDED
             reset(self.transport)
 
-    def _refuse(self, status: int) -> None:
-        """Answers a malformed request, unless an answer is already being sent, and closes."""
+    def _refuse(self, status: int, why: str) -> None:
+        """Answers a malformed head or body, unless an answer is already being sent, and closes."""
+        if self.state >= CLOSING:
+            return
+        heading = self.state == HEAD
         owed = self.due
-        self._let_go()
+        stream = self._let_go()
         if owed == SENDING:
             self.abort()
         else:
@@ -176,6 +166,14 @@ class Answering(Framing):
             head = response_head(status, [(b"content-type", b"text/plain")], len(body), _CLOSE)
             self.transport.write(head if self.bare else head + body)
             self._close()
+        if heading:
+            self._refused(status, why)
+        else:
+            stream.broken(status, why)
+
+    def _refused(self, status: int, why: str) -> None:
+        """A malformed head has been answered."""
+        raise NotImplementedError
 
     def _let_go(self) -> ServerStream:
         """Owes no answer any more; returns who must hear of it."""
@@ -189,8 +187,7 @@ class Answering(Framing):
         self.state = CLOSING
         self.rest = b""
         if self.paused:
-            self.held = False
-            self._watch()
+            self.release()
         if self.transport.is_closing():
             return
         if self.transport.can_write_eof():
@@ -227,8 +224,8 @@ class Answering(Framing):
             self.stir()
             self._follow(now)
             self.stream.stalled()
-        elif self.heading:
-            self._time_out()
+        elif self.seen:
+            self._refuse(408, "a head that did not become whole in time")
         else:
             self.state = ENDED
             if self.blocked:  # the client does not take its answers; a close would wait for it
@@ -251,10 +248,6 @@ class Answering(Framing):
             self.transport.abort()
         else:
             self.transport.close()
-
-    def _time_out(self) -> None:
-        """A head did not become whole in time."""
-        raise NotImplementedError
 
     # Back-pressure
 

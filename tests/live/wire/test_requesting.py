@@ -120,7 +120,6 @@ def test_a_body_until_close() -> None:
     assert waiter.calls == ["head", "complete"]
     assert waiter.response is not None
     assert waiter.response.length == UNTIL_CLOSE
-    assert not waiter.response.keep_alive
     assert waiter.data == b"somemore"
     assert not upstream.connection.reusable
 
