@@ -97,7 +97,6 @@ LIVE = [
     "meshsim.live.proxy.series",
     "meshsim.live.proxy.access",
     "meshsim.live.proxy.route",
-    "meshsim.live.proxy.upstream",
     "meshsim.live.proxy.exchange",
     "meshsim.live.proxy.delivery",
     "meshsim.live.proxy.listener",

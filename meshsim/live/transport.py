@@ -193,7 +193,7 @@ class Delivery(Reply):
     """One attempt on its connection: the request out, the response back, which counts when it is whole.
 
     Its caller may have gone (`waited_for`); `connection` is its own until the response is whole or there will
-    be none; `crossing` is the message under way on an emulated link, `rest` the body that came with the head.
+    be none; `crossing` is the message under way on an emulated link, `rest` the body of the whole `response`.
     """
 
     connection: ClientConnection | None
@@ -240,32 +240,24 @@ class Delivery(Reply):
     # ---- back ---------------------------------------------------------------------------------------
 
     def whole(self, connection: ClientConnection, head: ResponseHead, body: bytes) -> None:
-        link = self.link
+        self.response = head
+        self.rest = body
         now = self.transport.clock.now()
-        if link is None:
-            self.arrive(head, body, now)
+        if self.link is None:
+            self.arrive(now)
         elif self.waited_for:
-            self.response = head
-            self.rest = body
-            self._send_over(link, (LINK_BACK, LOSS_BACK), self.come_back, now)
+            self._send_over(self.link, (LINK_BACK, LOSS_BACK), self.arrive, now)
         else:
             self.drop()
 
-    def come_back(self, now: float) -> None:
-        """The response has come over an emulated link."""
-        if self.response is not None:
-            self.arrive(self.response, self.rest, now)
-
-    def arrive(self, head: ResponseHead, body: bytes, now: float) -> None:
+    def arrive(self, now: float) -> None:
         """The whole response has reached the caller's proxy."""
         self.crossing = None
-        if not self.waited_for:
+        head = self.response
+        if head is None or not self.waited_for:
             self.drop()
             return
-        reusable = self.give_back()
-        attempt = self.attempt
-        attempt.closing = not reusable
-        self.hear(head, body)
+        self.attempt.closing = not self.give_back()
         self.end(head.status, NO_FLAG, cause_of(head), now)
 
     def give_back(self) -> bool:
@@ -298,9 +290,6 @@ class Delivery(Reply):
         """There will be no response."""
         self.drop()
         self.end(status, flag, RESET, now)
-
-    def hear(self, head: ResponseHead, body: bytes) -> None:
-        """What is about to be the attempt's end, and may become the call's answer."""
 
     def end(self, status: int, flag: int, cause: int, now: float) -> None:
         """Tells the attempt how it ended, if anybody waits for that."""

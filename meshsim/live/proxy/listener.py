@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-from meshsim.live.clock import LiveClock
 from meshsim.live.context import (
     ATTEMPT_COUNT,
     FAMILY,
@@ -23,11 +22,8 @@ from meshsim.live.context import (
     traceparent,
 )
 from meshsim.live.proxy import hops
-from meshsim.live.proxy.access import AccessLog
 from meshsim.live.proxy.exchange import Exchange, ExchangeContext
-from meshsim.live.proxy.ledger import Ledger
 from meshsim.live.proxy.local_replies import LOCAL_REPLIES, MALFORMED, PLAIN, REFUSED
-from meshsim.live.proxy.pairing import Pairing
 from meshsim.live.proxy.route import ListenerRoute
 from meshsim.live.proxy.series import Series
 from meshsim.live.wire.heads import Headers, RequestHead
@@ -39,6 +35,8 @@ from meshsim.random import Key, derive
 
 OWN = frozenset([ATTEMPT_COUNT, TRACEPARENT])
 """Headers that a proxy writes anew, beside those of meshsim's family."""
+NO_HEAD = RequestHead(b"", b"", b"", b"", [], 0, False, 1)
+"""Stands for one that could not be read."""
 
 
 def cleaned(headers: Headers, context: bytes, count: bytes) -> Headers:
@@ -57,28 +55,23 @@ class Listener(Handler):
 
     `routes` go by the Host that names them, under ``b""`` whatever it is; `inbound` is before the proxy's own
     replica; calls of strangers, who send no context, are numbered under `key`; `context_name` is of the
-    header that says whose a call is; `pairing` is None unless the replica is a program.
+    header that says whose a call is.
     """
 
-    shared: ExchangeContext
     any: ListenerRoute | None
     connections: set[ServerConnection]
 
     def __init__(
-        self, clock: LiveClock, routes: dict[bytes, ListenerRoute], *, inbound: bool, key: Key,
-        log: AccessLog | None, ledger: Ledger | None, unrouted: Series, context_name: bytes,
-        pairing: Pairing | None,
+        self, shared: ExchangeContext, routes: dict[bytes, ListenerRoute], inbound: bool, key: Key,
+        unrouted: Series, context_name: bytes,
     ) -> None:  # fmt: skip
-        self.clock = clock
+        self.shared = shared
         self.routes = routes
         self.any = routes.get(b"")
         self.inbound = inbound
         self.key = key
-        self.log = log
-        self.shared = ExchangeContext(clock, log, ledger, pairing)
         self.unrouted = unrouted
         self.context_name = context_name
-        self.pairing = pairing
         self.strangers = 0
         self.connections = set()
 
@@ -93,8 +86,7 @@ class Listener(Handler):
             headers, text = hops.reply(head)
             self.reply(connection, head, 200, NO_FLAG, headers, text)
             return NOBODY
-        now = self.clock.now()
-        exchange = self.exchange(route, connection, head, now)
+        exchange = self.exchange(route, connection, head, self.shared.clock.now())
         exchange.begin(body, whole)
         return exchange
 
@@ -123,7 +115,7 @@ class Listener(Handler):
         context = parse_context(value_sent) if contexts == 1 else None
         known = context is not None
         if context is None:
-            pairing = None if self.inbound else self.pairing
+            pairing = None if self.inbound else self.shared.pairing
             found = None if pairing is None else pairing.find(trace, text, identity)
             if found is None:
                 context = self.stranger(trace, now)
@@ -153,7 +145,7 @@ class Listener(Handler):
         It is `known` if it brought its context, `tidy` if it brought a `traceparent` and nothing that it may
         not bring; `identity` is its `x-request-id`.
         """
-        pairing = self.pairing
+        pairing = self.shared.pairing
         if known and tidy and pairing is None:
             return
         head = exchange.head
@@ -180,32 +172,19 @@ class Listener(Handler):
     ) -> None:  # fmt: skip
         """Answers a request that goes no further, and makes no call."""
         connection.answer(status, headers, body)
-        flags = flag_names(flag) if flag else ""
-        details = LOCAL_REPLIES[flag][1] if flag else "direct_response"
-        self.unrouted.count(status, flags, 0.0, 0, len(body))
-        self.log_reply(
-            head.method, head.path, head.minor, status, flags, details, len(body), head.headers, head.host
-        )
+        self.count(head, status, flag, LOCAL_REPLIES[flag][1] if flag else "direct_response", len(body))
 
     def refused(self, connection: ServerConnection, status: int, why: str) -> None:
         flag, details = REFUSED.get(status, MALFORMED)
-        sent = len(reason(status))
-        self.unrouted.count(status, flag_names(flag), 0.0, 0, sent)
-        self.log_reply(b"", b"", 1, status, flag_names(flag), details, sent, [], b"")
+        self.count(NO_HEAD, status, flag, details, len(reason(status)))
 
-    def log_reply(
-        self, method: bytes, path: bytes, minor: int, status: int, flags: str, details: str, sent: int,
-        headers: Headers, host: bytes,
-    ) -> None:  # fmt: skip
-        """Writes the line of a request that makes no call."""
-        if self.log is None:
-            return
-        found = dict(headers)
-        self.log.write(
-            time.time(), method, path, minor, status, flags, details, 0, sent, 0.0, -1.0,
-            found.get(b"x-forwarded-for", b""), found.get(b"user-agent", b""), found.get(REQUEST_ID, b""),
-            host, "", "", "", 0,
-        )  # fmt: skip
+    def count(self, head: RequestHead, status: int, flag: int, details: str, sent: int) -> None:
+        """Counts and logs a request that makes no call; `sent` is bytes of its answer's body."""
+        flags = flag_names(flag)
+        self.unrouted.count(status, flags, 0.0, 0, sent)
+        log = self.shared.log
+        if log is not None:
+            log.write(time.time(), head, status, flags, details, 0, sent, 0.0, -1.0, "", "", 0)
 
     def opened(self, connection: ServerConnection) -> None:
         self.connections.add(connection)
