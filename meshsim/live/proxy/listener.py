@@ -35,8 +35,6 @@ from meshsim.random import Key, derive
 
 OWN = frozenset([ATTEMPT_COUNT, TRACEPARENT])
 """Headers that a proxy writes anew, beside those of meshsim's family."""
-NO_HEAD = RequestHead(b"", b"", b"", b"", [], 0, False, 1)
-"""Stands for one that could not be read."""
 
 
 def cleaned(headers: Headers, context: bytes, count: bytes) -> Headers:
@@ -131,34 +129,25 @@ class Listener(Handler):
         if not identity:
             identity = request_id(root)
             head.headers.append((REQUEST_ID, identity))
+        pairing = self.shared.pairing if self.inbound else None
+        if self.inbound and pairing is None and known and trace is not None and own == 0:
+            return exchange  # all is there, and nothing that may not be
+        shown = pairing is None  # a program gets to see no context
+        count = ATTEMPT_COUNT if self.inbound and known else b""  # an outsider's is none
+        head.headers = cleaned(head.headers, self.context_name if known and shown else b"", count)
+        if shown and not known:
+            head.headers.append((self.context_name, value_sent))
         if self.inbound:
-            self.admit(exchange, known, trace is not None and own == 0, identity)
-        else:
-            head.headers = cleaned(head.headers, self.context_name if known else b"", b"")
-            if not known:
-                head.headers.append((self.context_name, value_sent))
+            self.admit(exchange, identity)
         return exchange
 
-    def admit(self, exchange: Exchange, known: bool, tidy: bool, identity: bytes) -> None:
-        """Has the headers of a request to the proxy's own replica say whose it is, as far as it may see that.
-
-        It is `known` if it brought its context, `tidy` if it brought a `traceparent` and nothing that it may
-        not bring; `identity` is its `x-request-id`.
-        """
+    def admit(self, exchange: Exchange, identity: bytes) -> None:
+        """Names the attempt that a request to the own replica is; `identity` is its `x-request-id`."""
+        head, context = exchange.head, exchange.context
+        key, number = attempt_key(context, head.get(ATTEMPT_COUNT))
         pairing = self.shared.pairing
-        if known and tidy and pairing is None:
-            return
-        head = exchange.head
-        context = exchange.context
-        count = ATTEMPT_COUNT if known else b""  # an outsider's is none
-        key, number = attempt_key(context, head.get(count))
         if pairing is not None:
             exchange.serving = pairing.begin(key, number, context, exchange.trace, exchange.root, identity)
-            head.headers = cleaned(head.headers, b"", count)
-        else:
-            head.headers = cleaned(head.headers, self.context_name if known else b"", count)
-            if not known:
-                head.headers.append((self.context_name, stranger_header(context)))
         head.headers.append((TRACEPARENT, traceparent(exchange.trace, key or 1, context.sampled)))
 
     def stranger(self, trace: Trace | None, now: float) -> Context:
@@ -176,7 +165,8 @@ class Listener(Handler):
 
     def refused(self, connection: ServerConnection, status: int, why: str) -> None:
         flag, details = REFUSED.get(status, MALFORMED)
-        self.count(NO_HEAD, status, flag, details, len(reason(status)))
+        nothing = RequestHead(b"", b"", b"", b"", [], 0, False, 1)
+        self.count(nothing, status, flag, details, len(reason(status)))
 
     def count(self, head: RequestHead, status: int, flag: int, details: str, sent: int) -> None:
         """Counts and logs a request that makes no call; `sent` is bytes of its answer's body."""

@@ -54,25 +54,19 @@ class Handler:
 
 @final
 class ServerConnection(Answering):
-    """The connection of one client, whose address and port are `peer`."""
-
-    peer: tuple[str, int]
+    """The connection of one client."""
 
     def __init__(
         self, handler: Handler, limits: Limits, loop: asyncio.AbstractEventLoop | None = None
     ) -> None:
         super().__init__(limits, loop or asyncio.get_running_loop())
         self.handler = handler
-        self.peer = ("", 0)
         self.host = b""  # of the last request
 
     # Coming and going
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        address = transport.get_extra_info("peername")
-        if address:
-            self.peer = address[:2]
         now = self.loop.time()
         self.deadline = now + self.idle_timeout
         self._follow(now)
