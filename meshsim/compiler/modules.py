@@ -82,7 +82,6 @@ ENGINE = [
 
 LIVE = [
     "meshsim.live.wire.limits",
-    "meshsim.live.wire.stream",
     "meshsim.live.wire.heads",
     "meshsim.live.wire.chunks",
     "meshsim.live.wire.framing",

@@ -63,17 +63,6 @@ class Pool:
             task.cancel()
 
 
-class Outgoing:
-    """What an attempt sends: a head, and as much of the body as there is."""
-
-    def __init__(self, head: bytes, body: bytes, whole: bool, method: bytes, chunked: bool) -> None:
-        self.head = head
-        self.body = body
-        self.whole = whole
-        self.method = method
-        self.chunked = chunked
-
-
 class SocketTransport(Transport):
     """Attempts over real connections to the `addresses` of hosts, by name.
 
@@ -96,8 +85,8 @@ class SocketTransport(Transport):
 
     # ---- the subclass's -----------------------------------------------------------------------------
 
-    def outgoing(self, attempt: Attempt) -> Outgoing:
-        """What to send for an attempt."""
+    def head(self, attempt: Attempt) -> bytes:
+        """The head of the request of an attempt, where that is a GET."""
         raise NotImplementedError
 
     def delivery(self, attempt: Attempt) -> Delivery:
@@ -223,14 +212,12 @@ class Delivery(Reply):
     def write(self, now: float) -> None:
         """Puts the request on the connection."""
         self.crossing = None
-        connection = self.connection
-        if connection is not None:
-            out = self.outgoing()
-            connection.request(self, out.head, out.body, out.whole, out.method, out.chunked)
+        if self.connection is not None:
+            self.request(self.connection)
 
-    def outgoing(self) -> Outgoing:
-        """What to send."""
-        return self.transport.outgoing(self.attempt)
+    def request(self, connection: ClientConnection) -> None:
+        """Sends the request: a GET."""
+        connection.request(self, self.transport.head(self.attempt), b"", True, b"GET")
 
     def broken(self, now: float) -> None:
         """The emulated link has lost a message too often."""

@@ -8,7 +8,7 @@ from meshsim.live.clock import LiveClock
 from meshsim.live.context import ATTEMPT_COUNT, TRACEPARENT, traceparent
 from meshsim.live.proxy.exchange import Exchange, Upstream
 from meshsim.live.proxy.ledger import Ledger
-from meshsim.live.transport import Address, Delivery, Outgoing, SocketTransport, cause_of
+from meshsim.live.transport import Address, Delivery, SocketTransport, cause_of
 from meshsim.live.wire.client import GARBAGE, ClientConnection
 from meshsim.live.wire.heads import CHUNKED, ResponseHead
 from meshsim.live.wire.write import request_head
@@ -66,12 +66,12 @@ class ProxyDelivery(Upstream):
         exchange.host = "" if self.pool is None else self.pool.name
         if not exchange.whole and self.waited_for:
             exchange.upstream = self  # before the first byte: its connection may be full at once
-            exchange.connection.release()
+            exchange.connection.flow(True)
         super().write(now)
         if self.waited_for:
             exchange.spill()
 
-    def outgoing(self) -> Outgoing:
+    def request(self, connection: ClientConnection) -> None:
         exchange, attempt = self.exchange, self.attempt  # whose call may be over: it still travels
         head = exchange.head
         more = b""
@@ -84,14 +84,11 @@ class ProxyDelivery(Upstream):
         body = b"" if exchange.kept is None else bytes(exchange.kept)
         host = exchange.route.authority or head.host
         out = request_head(head.method, head.path, host, head.headers, head.length, more)
-        return Outgoing(out, body, exchange.whole, head.method, head.length == CHUNKED)
+        connection.request(self, out, body, exchange.whole, head.method, head.length == CHUNKED)
 
     def writable(self, yes: bool) -> None:
         if self.exchange.upstream is self:
-            if yes:
-                self.exchange.connection.release()
-            else:
-                self.exchange.connection.hold()
+            self.exchange.connection.flow(yes)
 
     # ---- back ---------------------------------------------------------------------------------------
 
@@ -109,7 +106,7 @@ class ProxyDelivery(Upstream):
         if self.link is None:
             self.begin(now)
         elif self.waited_for:
-            connection.hold()
+            connection.flow(False)
             self._send_over(self.link, (LINK_BACK, LOSS_BACK), self.begin, now)
         else:
             self.drop()
@@ -129,7 +126,7 @@ class ProxyDelivery(Upstream):
             self.cut(now)
             return
         if crossed is not None and self.connection is not None:
-            self.connection.release()
+            self.connection.flow(True)
         for data in self.early:
             exchange.pass_on(data)
         self.early = []

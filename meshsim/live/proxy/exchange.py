@@ -71,10 +71,7 @@ class Upstream(Delivery):
     def flow(self, yes: bool) -> None:
         """Whether more of the response is wanted now."""
         if self.connection is not None:
-            if yes:
-                self.connection.release()
-            else:
-                self.connection.hold()
+            self.connection.flow(yes)
 
     def cut(self, now: float) -> None:
         """The rest of the response is not wanted, or will not come."""
@@ -179,7 +176,7 @@ class Exchange(Owner):
             self.upstream.send(data)
             self.spill()
         elif self.size > max(room(call), WAITING_BYTES):
-            self.connection.hold()
+            self.connection.flow(False)
 
     def keep(self, data: bytes) -> None:
         """Keeps more of the body: in one piece, for a small one is outweighed by what Python needs for it."""
@@ -205,7 +202,7 @@ class Exchange(Owner):
         if self.upstream is not None:
             self.upstream.finish()
             self.upstream = None
-        self.connection.release()  # to hear of it if the client goes
+        self.connection.flow(True)  # to hear of it if the client goes
         now = self.shared.clock.now()
         call.uploaded(now)
         if self.streaming is not None and call.policy.timeouts is not None:

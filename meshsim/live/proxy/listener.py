@@ -9,8 +9,6 @@ from meshsim.live.context import (
     FAMILY,
     REQUEST_ID,
     TRACEPARENT,
-    Context,
-    Trace,
     attempt_key,
     key_hex,
     parse_context,
@@ -24,11 +22,12 @@ from meshsim.live.context import (
 from meshsim.live.proxy import hops
 from meshsim.live.proxy.exchange import Exchange, ExchangeContext
 from meshsim.live.proxy.local_replies import LOCAL_REPLIES, MALFORMED, PLAIN, REFUSED
+from meshsim.live.proxy.pairing import Serving
 from meshsim.live.proxy.route import ListenerRoute
 from meshsim.live.proxy.series import Series
+from meshsim.live.wire.answering import NOBODY, ServerStream
 from meshsim.live.wire.heads import Headers, RequestHead
 from meshsim.live.wire.server import Handler, ServerConnection
-from meshsim.live.wire.stream import NOBODY, ServerStream
 from meshsim.live.wire.write import reason
 from meshsim.policies.outcome import NO_FLAG, NR, flag_names
 from meshsim.random import Key, derive
@@ -116,7 +115,9 @@ class Listener(Handler):
             pairing = None if self.inbound else self.shared.pairing
             found = None if pairing is None else pairing.find(trace, text, identity)
             if found is None:
-                context = self.stranger(trace, now)
+                self.strangers += 1
+                sampled = trace is not None and trace.sampled
+                context = stranger(derive(self.key, self.strangers), now, sampled)
                 value_sent = stranger_header(context)
             else:
                 context = found.call(route)
@@ -147,13 +148,10 @@ class Listener(Handler):
         key, number = attempt_key(context, head.get(ATTEMPT_COUNT))
         pairing = self.shared.pairing
         if pairing is not None:
-            exchange.serving = pairing.begin(key, number, context, exchange.trace, exchange.root, identity)
+            serving = Serving(key, number, context, exchange.trace, exchange.root, identity)
+            exchange.serving = serving
+            pairing.begin(serving)
         head.headers.append((TRACEPARENT, traceparent(exchange.trace, key or 1, context.sampled)))
-
-    def stranger(self, trace: Trace | None, now: float) -> Context:
-        """The context of a call that brings none, and is not a program's of which more is known."""
-        self.strangers += 1
-        return stranger(derive(self.key, self.strangers), now, trace is not None and trace.sampled)
 
     def reply(
         self, connection: ServerConnection, head: RequestHead, status: int, flag: int, headers: Headers,

@@ -20,11 +20,11 @@ Sources:
     RFC 9110 and RFC 9112 (HTTP semantics, HTTP/1.1). Envoy 1.40 was asked where the RFCs leave a choice.
 """
 
+from meshsim.live.wire.answering import NOBODY, ServerStream
 from meshsim.live.wire.client import CLOSED, GARBAGE, ClientConnection, Reply
 from meshsim.live.wire.heads import CHUNKED, UNTIL_CLOSE, RequestHead, ResponseHead
 from meshsim.live.wire.limits import Limits
 from meshsim.live.wire.server import Handler, ServerConnection
-from meshsim.live.wire.stream import NOBODY, ServerStream
 from meshsim.live.wire.write import request_head
 
 __all__ = [

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Protocol
 
 from meshsim.live.wire.framing import Framing
 from meshsim.live.wire.heads import CHUNKED, UNTIL_CLOSE, Headers
 from meshsim.live.wire.limits import Limits
-from meshsim.live.wire.stream import NOBODY, ServerStream
 from meshsim.live.wire.write import CONTINUE, LAST_CHUNK, chunk, reason, reset, response_head
 
 # Where the connection is in its input; see server.py
@@ -23,6 +23,49 @@ SENDING = 2
 
 _CLOSE = b"connection: close\r\n"
 _KEEP = b"connection: keep-alive\r\n"
+
+
+class ServerStream(Protocol):
+    """One request being served: what its server hears of it. The methods of this base class do nothing.
+
+    Whoever has these methods is one, derived from it or not: what works on a request has a class of the mesh
+    above it.
+    """
+
+    def body(self, data: bytes) -> None:
+        """More of the request's body."""
+        return
+
+    def complete(self) -> None:
+        """The request's body is whole."""
+        return
+
+    def gone(self) -> None:
+        """The client went away before its answer was whole; nothing more is reported."""
+        return
+
+    def broken(self, status: int, why: str) -> None:
+        """The client sent a broken body; nothing more is reported. By default as if it had gone.
+
+        It got an answer with `status`, or one that had begun was cut off instead; `why` is for logs.
+        """
+        self.gone()
+
+    def stalled(self) -> None:
+        """Nothing came and nothing was sent for `Limits.stream_idle_timeout`; and again after as long."""
+        return
+
+    def writable(self, yes: bool) -> None:
+        """Whether more of the answer should be sent (back-pressure)."""
+        return
+
+
+class Nobody(ServerStream):
+    """Hears nothing."""
+
+
+NOBODY = Nobody()
+"""Hears what nobody wants to."""
 
 
 class Answering(Framing):
@@ -129,7 +172,7 @@ class Answering(Framing):
         self.state = HEAD
         self.deadline = self.loop.time() + self.idle_timeout
         if self.paused:
-            self.release()
+            self.flow(True)
         if self.rest and not self.busy and not self.blocked:
             self._read(self.rest, self.place)
 
@@ -187,7 +230,7 @@ class Answering(Framing):
         self.state = CLOSING
         self.rest = b""
         if self.paused:
-            self.release()
+            self.flow(True)
         if self.transport.is_closing():
             return
         if self.transport.can_write_eof():
@@ -251,14 +294,9 @@ class Answering(Framing):
 
     # Back-pressure
 
-    def hold(self) -> None:
-        """Stops reading the request's body."""
-        self.held = True
-        self._watch()
-
-    def release(self) -> None:
-        """Reads on."""
-        self.held = False
+    def flow(self, yes: bool) -> None:
+        """Whether more of the request's body is wanted now."""
+        self.held = not yes
         self._watch()
 
     def _watch(self) -> None:

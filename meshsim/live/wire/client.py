@@ -35,7 +35,7 @@ GARBAGE = 2
 
 BEGIN = b"HTTP/1."
 """Of every response: what begins otherwise is not waited for."""
-STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t -~\x80-\xff]*+))?\r\n")
+STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [\t -~\x80-\xff]*+)?\r\n")
 
 _IDLE = 0
 _HEAD = 1
@@ -101,7 +101,6 @@ class ClientConnection(Framing):
         self.line = b""  # the status line of the last response
         self.minor = 0
         self.status = 0
-        self.reason = b""
 
     # Coming and going
 
@@ -233,13 +232,12 @@ class ClientConnection(Framing):
             line = STATUS_LINE.match(raw)
             if line is None:
                 raise MalformedError(502, "no status line")
-            self.line, version, status, reason = line.group(0, 1, 2, 3)
+            self.line, version, status = line.group(0, 1, 2)
             self.minor = 1 if version == b"1" else 0
             self.status = int(status)
-            self.reason = reason or b""
         if self.feed_head(raw) or self.status == 101:
             raise MalformedError(502, "a switch of protocols that nobody asked for")
-        return ResponseHead(self.status, self.reason, self.headers, self.read_framing(self.minor))
+        return ResponseHead(self.status, self.headers, self.read_framing(self.minor))
 
     def _settle_body(self, head: ResponseHead) -> None:
         """Says how much body follows: `whole` if none does, else `remaining`."""
@@ -276,7 +274,7 @@ class ClientConnection(Framing):
         if not self.reusable:
             self.close()
         elif self.held:
-            self.release()
+            self.flow(True)
 
     # Closing
 
@@ -294,17 +292,14 @@ class ClientConnection(Framing):
 
     # Back-pressure
 
-    def hold(self) -> None:
-        """Stops reading the response."""
-        if self.state != _CLOSED and not self.held:
-            self.held = True
-            self.transport.pause_reading()
-
-    def release(self) -> None:
-        """Reads on."""
-        if self.state != _CLOSED and self.held:
-            self.held = False
-            self.transport.resume_reading()
+    def flow(self, yes: bool) -> None:
+        """Whether more of the response is wanted now."""
+        if self.state != _CLOSED and self.held == yes:
+            self.held = not yes
+            if yes:
+                self.transport.resume_reading()
+            else:
+                self.transport.pause_reading()
 
     def pause_writing(self) -> None:
         self.reply.writable(False)

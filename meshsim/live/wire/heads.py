@@ -53,9 +53,8 @@ class ResponseHead:
     body although the head may speak of one (answers to HEAD, 304), what it speaks of.
     """
 
-    def __init__(self, status: int, reason: bytes, headers: Headers, length: int) -> None:
+    def __init__(self, status: int, headers: Headers, length: int) -> None:
         self.status = status
-        self.reason = reason
         self.headers = headers
         self.length = length
 

@@ -28,22 +28,21 @@ from meshsim.live.wire.framing import Framing, tokens
 from meshsim.live.wire.heads import UNTIL_CLOSE, MalformedError, RequestHead
 
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
-REQUEST_LINE = re.compile(rb"(?:\r\n)?(" + TOKEN + rb"++) ([!-\"$-~]++) HTTP/1\.([01])\r\n")
+REQUEST_LINE = re.compile(rb"(?:\r\n)?(" + TOKEN + rb"++) ([!-\"$-~]++) HTTP/([0-9]\.[0-9])\r\n")
 """One empty line before it is let pass: RFC 9112, 2.2."""
 
-_VERSION = re.compile(rb"(?:\r\n)?" + TOKEN + rb"++ [!-\"$-~]++ HTTP/[0-9]\.[0-9]\r\n")
 _AUTHORITY = re.compile(rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=%]++|\[[0-9A-Fa-f:.]++\])(?::[0-9]{0,5}+)?")
 _ABSOLUTE = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?]++)(.*+)")
 _SLASH = 0x2F
 
 
 def request_line(head: bytes) -> re.Match[bytes]:
-    """Matches method, target and minor version; a MalformedError if it is no request line."""
+    """Matches method, target and version; a MalformedError if it is no request line."""
     line = REQUEST_LINE.match(head)
     if line is None:
-        if _VERSION.match(head):
-            raise MalformedError(505, "another version of HTTP")
         raise MalformedError(400, "no request line")
+    if line[3] != b"1.1" and line[3] != b"1.0":
+        raise MalformedError(505, "another version of HTTP")
     if line[1] == b"CONNECT":
         raise MalformedError(404, "CONNECT")
     return line
@@ -61,7 +60,7 @@ def read_request(line: re.Match[bytes], message: Framing, known: bytes) -> Reque
     method: bytes
     target: bytes
     method, target, version = line.groups()
-    minor = 1 if version == b"1" else 0
+    minor = 1 if version == b"1.1" else 0
     host = b""
     hosts = 0
     expects = False

@@ -21,12 +21,11 @@ from typing import final
 
 from httptools import HttpRequestParser
 
-from meshsim.live.wire.answering import BODY, DUE, ENDED, HEAD, NOTHING, WAIT, Answering
+from meshsim.live.wire.answering import BODY, DUE, ENDED, HEAD, NOTHING, WAIT, Answering, ServerStream
 from meshsim.live.wire.framing import broken
 from meshsim.live.wire.heads import MalformedError, RequestHead
 from meshsim.live.wire.limits import Limits
 from meshsim.live.wire.request import read_request, request_line
-from meshsim.live.wire.stream import ServerStream
 from meshsim.live.wire.write import request_head
 
 

@@ -287,13 +287,13 @@ def test_a_response_before_the_request_is_whole_ends_the_connection() -> None:
 
 def test_back_pressure_both_ways() -> None:
     waiter, upstream = respond(OK + b"Content-Length: 5\r\n\r\na")
-    upstream.connection.hold()
-    upstream.connection.hold()
+    upstream.connection.flow(False)
+    upstream.connection.flow(False)
     assert upstream.transport.paused
-    upstream.connection.release()
-    upstream.connection.release()
+    upstream.connection.flow(True)
+    upstream.connection.flow(True)
     assert not upstream.transport.paused
-    upstream.connection.hold()
+    upstream.connection.flow(False)
     upstream.connection.pause_writing()
     upstream.connection.resume_writing()
     assert waiter.calls == ["head", "writable False", "writable True"]

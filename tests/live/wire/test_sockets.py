@@ -83,9 +83,9 @@ class BinnedFlow(ServerStream):
 
     def writable(self, yes: bool) -> None:
         if yes:
-            self.up.release()
+            self.up.flow(True)
         else:
-            self.up.hold()
+            self.up.flow(False)
 
 
 class Coming(Reply):
@@ -121,9 +121,9 @@ class Coming(Reply):
 
     def writable(self, yes: bool) -> None:
         if yes:
-            self.passing.down.release()
+            self.passing.down.flow(True)
         else:
-            self.passing.down.hold()
+            self.passing.down.flow(False)
 
 
 class Proxy(Handler):
@@ -188,10 +188,10 @@ class Echo(Handler):
 
             def writable(self, yes: bool) -> None:
                 if yes:
-                    connection.release()
+                    connection.flow(True)
                 else:
                     echo.held += 1
-                    connection.hold()
+                    connection.flow(False)
 
         if whole:
             connection.answer(200, [], body)
