@@ -219,17 +219,10 @@ class Exchange(Owner):
         if call is None:
             return
         now = self.shared.clock.now()
-        self.flags = add_flag(self.flags, DC)
-        self.details = "downstream_remote_disconnect"
-        streaming = self.streaming
-        self.streaming = None
-        if streaming is not None:
-            streaming.cut(now)
-        else:
+        if self.streaming is None:
             self.attempts = call.sent
             call.cancel(now)
-            self.status = 0
-        self.finish(now)
+        self.cut_off(DC, now)
 
     def broken(self, status: int, why: str) -> None:
         """The downstream has sent what is no body."""
@@ -260,7 +253,7 @@ class Exchange(Owner):
         self.attempts = call.sent
         heard = self.heard
         if heard is None:
-            self.reply(call, now)
+            self.reply(now)
             return
         host = heard.attempt.host_sent()
         self.replica = host.replica
@@ -279,7 +272,7 @@ class Exchange(Owner):
         if call.policy.timeouts is not None and not call.uploading:
             self.limit(call.due)
 
-    def reply(self, call: Call, now: float) -> None:
+    def reply(self, now: float) -> None:
         """The proxy answers by itself."""
         flags = self.flags
         while flags & 31 == URX:
@@ -309,7 +302,7 @@ class Exchange(Owner):
         self.finish(now)
 
     def cut_off(self, flag: int, now: float) -> None:
-        """The response ends before it is whole: so does the downstream's connection."""
+        """The response ends before it is whole, or begins: so does the downstream's connection."""
         streaming = self.streaming
         self.streaming = None
         if streaming is not None:

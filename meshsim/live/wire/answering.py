@@ -108,15 +108,11 @@ class Answering(Framing):
         if self.due != DUE:
             return
         keep = self.keep and self.state == WAIT
-        bare = self.bare or status == 204 or status == 304
-        if status == 204:
-            length = UNTIL_CLOSE
-        elif not bare or length is None:
+        self.bare = self.bare or status == 204 or status == 304
+        if length is None or not self.bare:
             length = len(body)
-        elif length < 0:
-            length = UNTIL_CLOSE
-        head = response_head(status, headers, length, self._persistence(keep))
-        self.transport.write(head if bare else head + body)
+        head = self._head(status, headers, length, keep)
+        self.transport.write(head if self.bare else head + body)
         self._finish(keep)
 
     def start(self, status: int, headers: Headers, length: int) -> None:
@@ -129,14 +125,12 @@ class Answering(Framing):
             return
         self.due = SENDING
         self.stir()
-        if self.bare or status == 204 or status == 304:
-            self.bare = True
-            length = UNTIL_CLOSE if length < 0 or status == 204 else length
-        elif length < 0:
+        self.bare = self.bare or status == 204 or status == 304
+        if length < 0 and not self.bare:
             length = CHUNKED if self.minor else UNTIL_CLOSE
             self.keep = self.keep and self.minor == 1
-        self.chunked = length == CHUNKED
-        self.transport.write(response_head(status, headers, length, self._persistence(self.keep)))
+        self.chunked = length == CHUNKED and not self.bare
+        self.transport.write(self._head(status, headers, length, self.keep))
 
     def send(self, data: bytes) -> None:
         """Sends more of the body of an answer."""
@@ -157,14 +151,16 @@ class Answering(Framing):
             self.expects = False
             self.transport.write(CONTINUE)
 
-    def _persistence(self, keep: bool) -> bytes:
-        """The `connection` line of an answer."""
-        return _CLOSE if not keep else b"" if self.minor else _KEEP
+    def _head(self, status: int, headers: Headers, length: int, keep: bool) -> bytes:
+        """The head of an answer, which says whether the connection is kept."""
+        if self.bare and (length < 0 or status == 204):
+            length = UNTIL_CLOSE
+        connection = _CLOSE if not keep else b"" if self.minor else _KEEP
+        return response_head(status, headers, length, connection)
 
     def _finish(self, keep: bool) -> None:
         """The answer is whole: on to the next request, or to the end."""
-        self.due = NOTHING
-        self.stream = NOBODY
+        self._let_go()
         self.bare = False
         if not keep:
             self._close()

@@ -82,10 +82,7 @@ class BinnedFlow(ServerStream):
         self.up.abort()
 
     def writable(self, yes: bool) -> None:
-        if yes:
-            self.up.flow(True)
-        else:
-            self.up.flow(False)
+        self.up.flow(yes)
 
 
 class Coming(Reply):
@@ -120,10 +117,7 @@ class Coming(Reply):
             self.passing.down.answer(503, [], b"lost")
 
     def writable(self, yes: bool) -> None:
-        if yes:
-            self.passing.down.flow(True)
-        else:
-            self.passing.down.flow(False)
+        self.passing.down.flow(yes)
 
 
 class Proxy(Handler):
