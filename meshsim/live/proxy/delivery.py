@@ -19,8 +19,7 @@ from meshsim.policies.outcome import NO_FLAG, RESET, UC, UPE
 from meshsim.random import LINK_BACK, LOSS_BACK
 
 OTHER_TRY = ATTEMPT_COUNT + b": %d\r\n" + TRACEPARENT + b": %b\r\n"
-FIRST_TRY = OTHER_TRY % (1, b"")
-FIRST_TRY = FIRST_TRY[: len(FIRST_TRY) - 2]
+FIRST_TRY = ATTEMPT_COUNT + b": 1\r\n" + TRACEPARENT + b": "
 """Written once, as most attempts are their call's first."""
 
 

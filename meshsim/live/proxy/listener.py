@@ -39,11 +39,9 @@ OWN = frozenset([ATTEMPT_COUNT, TRACEPARENT])
 def cleaned(headers: Headers, context: bytes, count: bytes) -> Headers:
     """Headers without those that a proxy writes anew, but for these two; ``b""`` where one is not kept."""
     return [
-        header
-        for header in headers
-        if header[0] == context
-        or header[0] == count
-        or not (header[0] in OWN or header[0].startswith(FAMILY))
+        each
+        for each in headers
+        if each[0] == context or each[0] == count or not (each[0] in OWN or each[0].startswith(FAMILY))
     ]
 
 

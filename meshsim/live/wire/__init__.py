@@ -28,18 +28,6 @@ from meshsim.live.wire.server import Handler, ServerConnection
 from meshsim.live.wire.write import request_head
 
 __all__ = [
-    "CHUNKED",
-    "CLOSED",
-    "GARBAGE",
-    "NOBODY",
-    "UNTIL_CLOSE",
-    "ClientConnection",
-    "Handler",
-    "Limits",
-    "Reply",
-    "RequestHead",
-    "ResponseHead",
-    "ServerConnection",
-    "ServerStream",
-    "request_head",
-]
+    "CHUNKED", "CLOSED", "GARBAGE", "NOBODY", "UNTIL_CLOSE", "ClientConnection", "Handler", "Limits", "Reply",
+    "RequestHead", "ResponseHead", "ServerConnection", "ServerStream", "request_head",
+]  # fmt: skip
