@@ -82,12 +82,14 @@ class Framing:
         self.held = False  # no more of a body is wanted now
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Asyncio: the connection is there."""
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(self.limits.buffer_bytes)
         self.renew()
 
     def eof_received(self) -> bool:
-        return False  # the transport sends what is left and closes
+        """Asyncio: the other side half-closes. False: the transport sends what is left and closes."""
+        return False
 
     # What llhttp calls
 
