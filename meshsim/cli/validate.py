@@ -101,12 +101,13 @@ def validate(
 def _present(done: list[Validation], *, several: bool, as_json: bool, quiet: bool) -> None:
     """Prints them all for machines, or the table of several for people."""
     from meshsim.lab.show import terminal  # noqa: PLC0415
+    from meshsim.lab.show.validate import table  # noqa: PLC0415
 
     if as_json:
         found = [each.summary for each in done] if several else done[0].summary
         print(json.dumps(found, indent=2, allow_nan=False))
     elif several and not quiet:
-        terminal.show_validations(terminal.console(), [each.numbers for each in done])
+        terminal.show(terminal.console(), table([each.numbers for each in done]))
 
 
 def _stopping() -> None:

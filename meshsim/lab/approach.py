@@ -7,7 +7,7 @@ from collections.abc import Callable
 from meshsim.errors import MeshsimError
 from meshsim.measure import metrics
 from meshsim.measure.measurements import Measurements
-from meshsim.measure.precision import Goal, Look, Looked, refuse_limit
+from meshsim.measure.precision import Goal, Looked, Until, refuse_limit
 from meshsim.measure.summary import metrics_of, summarise
 from meshsim.scenario.model import Scenario
 
@@ -32,7 +32,7 @@ def grow(
     records: list[Measurements],
     more: Callable[[int], bool],
     looked: Looked | None,
-) -> tuple[Look | None, bool]:
+) -> tuple[Until | None, bool]:
     """Adds replications to `records` by `more` until the goal, their limit, or Ctrl-C.
 
     Returns the last look, None with fewer than two replications; and whether Ctrl-C came before the end.
@@ -55,7 +55,7 @@ def grow(
     return look, cut_short
 
 
-def _look(goal: Goal, scenario: Scenario, records: list[Measurements]) -> Look:
+def _look(goal: Goal, scenario: Scenario, records: list[Measurements]) -> Until:
     found = summarise(records, scenario).ci.get(goal.metric)
     if found is None:
         raise MeshsimError(

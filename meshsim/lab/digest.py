@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from meshsim.lab.tidy import COUNTS, FAILURES, NUMBERS
-from meshsim.measure.median import Median, median
+from meshsim.measure.intervals import Median, median
 from meshsim.measure.result import plain
 from meshsim.measure.table import Table
 from meshsim.scenario.model import CLIENT
@@ -31,23 +31,15 @@ class Digest:
     @property
     def busiest(self) -> tuple[str, float] | None:
         """The service whose workers are busiest, and how busy; None where all workers are unlimited."""
-        busy = {
-            name: found["utilisation"].median
-            for name, found in self.numbers.items()
-            if "utilisation" in found
-        }
-        return max(busy.items(), key=lambda entry: entry[1]) if busy else None
+        found = ((name, numbers.get("utilisation")) for name, numbers in self.numbers.items())
+        busy = [(name, utilisation.median) for name, utilisation in found if utilisation is not None]
+        return max(busy, key=lambda entry: entry[1], default=None)
 
     def as_dict(self) -> dict[str, Any]:
         """As plain values."""
+        counts = {"point": self.point, "replications": self.replications, "unstable": self.unstable}
         services = plain(self.numbers)
-        return {
-            "point": self.point,
-            "replications": self.replications,
-            "unstable": self.unstable,
-            "client": services.pop(CLIENT),
-            "services": services,
-        }
+        return {**counts, "client": services.pop(CLIENT), "services": services}
 
 
 def digests(table: Table) -> list[Digest]:
@@ -59,21 +51,15 @@ def digests(table: Table) -> list[Digest]:
         if not len(rows):
             continue
         services = table["service"][rows]
-        client = rows[services == CLIENT]
-        numbers = {
-            str(service): _medians(table, names, rows[services == service])
-            for service in dict.fromkeys(services)
-        }
+        places = {str(service): rows[services == service] for service in dict.fromkeys(services)}
+        client = places[CLIENT]
+        numbers = {service: _medians(table, names, own) for service, own in places.items()}
         unstable = int(np.count_nonzero(table["unstable"][client]))
         found.append(Digest(int(table["point"][rows[0]]), len(client), unstable, numbers))
     return found
 
 
 def _medians(table: Table, names: list[str], rows: Any) -> dict[str, Median]:
-    found = {}
-    for name in names:
-        values = table[name][rows].astype(np.float64)
-        values = values[~np.isnan(values)]
-        if len(values):
-            found[name] = median(values.tolist())
-    return found
+    columns = ((name, table[name][rows].astype(np.float64)) for name in names)
+    known = ((name, values[~np.isnan(values)].tolist()) for name, values in columns)
+    return {name: median(values) for name, values in known if values}

@@ -46,24 +46,18 @@ def engine(
         from meshsim.reference import simulate as reference  # noqa: PLC0415
 
         if balancers or retry_rules or processes:
-            raise MeshsimError(
-                "the reference model takes no balancers, retry rules or processes of your own; "
-                "leave engine out"
-            )
+            own = "balancers, retry rules or processes of your own"
+            raise MeshsimError(f"the reference model takes no {own}; leave engine out")
         return reference
     if name == "fast":
         from meshsim.engine.fast import simulate as fast  # noqa: PLC0415
 
         if processes:
             raise MeshsimError("processes of your own need SimPy's clock; leave engine out, or choose simpy")
-        return (
-            partial(fast, balancers=balancers, retry_rules=retry_rules) if balancers or retry_rules else fast
-        )
+        return partial(fast, balancers=balancers, retry_rules=retry_rules)
     from meshsim.engine import simulate as simpy  # noqa: PLC0415
 
-    if balancers or retry_rules or processes:
-        return partial(simpy, balancers=balancers, retry_rules=retry_rules, processes=processes)
-    return simpy
+    return partial(simpy, balancers=balancers, retry_rules=retry_rules, processes=processes)
 
 
 def is_reference(simulate: Engine) -> bool:

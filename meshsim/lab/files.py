@@ -16,15 +16,14 @@ import numpy as np
 from meshsim.errors import MeshsimError
 from meshsim.lab.jobs.interrupt import orderly
 from meshsim.measure.table import Table
-from meshsim.scenario import config
-from meshsim.scenario.model import Scenario
 
 RUN, PAIR = ("scenario.yaml",), ("a.yaml", "b.yaml")
 RESULTS = {**dict.fromkeys(RUN, "summary.json"), **dict.fromkeys(PAIR, "compare.json")}
 """What results hold of a scenario, and the file beside it that shows that they are results."""
 
 Writer = Callable[[BinaryIO], object]
-"""Writes one file's content."""
+Content = str | bytes | Writer
+"""Of a file, or what writes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +42,7 @@ def prepare(folder: str | Path, option: str = "--out", *, scenarios: Iterable[st
     """
     path = Path(folder)
     test = path / f".meshsim-{os.getpid()}.part"
+    remedy = f"choose another folder with {option}"
     try:
         path.mkdir(parents=True, exist_ok=True)
         try:
@@ -50,28 +50,26 @@ def prepare(folder: str | Path, option: str = "--out", *, scenarios: Iterable[st
         finally:
             test.unlink(missing_ok=True)
     except (OSError, ValueError) as error:
-        raise MeshsimError(
-            f"can't write to {path}: {reason(error)}; choose another folder with {option}"
-        ) from error
+        raise MeshsimError(f"can't write to {path}: {reason(error)}; {remedy}") from error
     for name in scenarios:
         if (path / name).is_file() and not (path / RESULTS[name]).exists():
-            raise MeshsimError(
-                f"{path / name} is no earlier result and would be overwritten;"
-                f" choose another folder with {option}"
-            )
+            raise MeshsimError(f"{path / name} is no earlier result and would be overwritten; {remedy}")
     return path
 
 
 @orderly()
-def write(folder: Path, files: Mapping[str, Writer | Stale]) -> list[Path]:
+def write(folder: Path, files: Mapping[str, Content | Stale]) -> list[Path]:
     """Saves files by name, all or none: under temporary names first, put in place when every one is whole."""
-    writers = {name: content for name, content in files.items() if not isinstance(content, Stale)}
-    parts = {folder / name: folder / f".{name}.{os.getpid()}.part" for name in writers}
+    contents = {name: content for name, content in files.items() if not isinstance(content, Stale)}
+    parts = {folder / name: folder / f".{name}.{os.getpid()}.part" for name in contents}
     target = folder
     try:
-        for target, writer in zip(parts, writers.values(), strict=True):
+        for target, content in zip(parts, contents.values(), strict=True):
             with parts[target].open("wb") as out:
-                writer(out)
+                if callable(content):
+                    content(out)
+                else:
+                    out.write(content.encode() if isinstance(content, str) else content)
         for target in parts:
             if target.is_dir():
                 raise IsADirectoryError(EISDIR, "there is a folder of that name")
@@ -101,36 +99,16 @@ def reason(error: OSError | ValueError) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
-def bytes_writer(content: bytes) -> Writer:
-    """Of a file whose content is known."""
-    return lambda out: out.write(content)
-
-
-def json_writer(content: object) -> Writer:
+def json_text(content: object) -> str:
     """Of a JSON file; numbers that are not finite would be no JSON, so they are refused."""
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    return bytes_writer(text.encode())
-
-
-def text_writer(content: str) -> Writer:
-    """Of a text file."""
-    return bytes_writer(content.encode())
-
-
-def named_writers(scenario: Scenario) -> dict[str, Writer]:
-    """Of the files that the scenario's text names, for beside it."""
-    return {name: text_writer(content) for name, content in config.files(scenario).items()}
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def parquet_writer(table: Table, metadata: Mapping[str, str] | None = None) -> Writer:
-    """Writer of a Parquet file of columns, with metadata; NaN becomes null."""
+    """Of a Parquet file of columns, with metadata; NaN becomes null."""
+    import pyarrow.parquet as pq  # noqa: PLC0415 - slow to import
 
-    def write_table(out: BinaryIO) -> None:
-        import pyarrow.parquet as pq  # noqa: PLC0415 - slow to import
-
-        pq.write_table(_arrow(table, metadata), out, compression="zstd")
-
-    return write_table
+    return lambda out: pq.write_table(_arrow(table, metadata), out, compression="zstd")
 
 
 def csv_header(columns: Iterable[str]) -> bytes:
@@ -140,13 +118,9 @@ def csv_header(columns: Iterable[str]) -> bytes:
 
 def csv_writer(table: Table) -> Writer:
     """Of a CSV file with every digit: numbers read back as the same; NaN becomes an empty cell."""
+    import pyarrow.csv as pc  # noqa: PLC0415 - slow to import
 
-    def write_table(out: BinaryIO) -> None:
-        import pyarrow.csv as pc  # noqa: PLC0415 - slow to import
-
-        pc.write_csv(_arrow(table), out)
-
-    return write_table
+    return lambda out: pc.write_csv(_arrow(table), out)
 
 
 def _arrow(table: Table, metadata: Mapping[str, str] | None = None) -> Any:
@@ -154,23 +128,22 @@ def _arrow(table: Table, metadata: Mapping[str, str] | None = None) -> Any:
 
     columns = []
     for column in table.values():
-        kind, buffers = _buffers(column, pa)
-        columns.append(pa.Array.from_buffers(kind, len(column), buffers))
+        kind, *buffers = _buffers(column, pa)
+        parts = [None if part is None else pa.py_buffer(part) for part in buffers]
+        columns.append(pa.Array.from_buffers(kind, len(column), parts))
     return pa.Table.from_arrays(columns, list(table), metadata=metadata)
 
 
-def _buffers(column: Any, pa: Any) -> tuple[Any, list[Any]]:
+def _buffers(column: Any, pa: Any) -> tuple[Any, *tuple[bytes | None, ...]]:
     """A column as Arrow lays it out: its type, and its buffers, the first of which says what is not null.
 
     NOTE: made by hand, since `pyarrow.array` imports pandas (0.4 s) to look at what it is given.
     """
     if column.dtype == np.float64:
-        known = np.packbits(~np.isnan(column), bitorder="little")
-        return pa.float64(), [pa.py_buffer(known.tobytes()), pa.py_buffer(column.tobytes())]
+        return pa.float64(), np.packbits(~np.isnan(column), bitorder="little").tobytes(), column.tobytes()
     if column.dtype == np.int64:
-        return pa.int64(), [None, pa.py_buffer(column.tobytes())]
+        return pa.int64(), None, column.tobytes()
     if column.dtype == np.bool_:
-        return pa.bool_(), [None, pa.py_buffer(np.packbits(column, bitorder="little").tobytes())]
+        return pa.bool_(), None, np.packbits(column, bitorder="little").tobytes()
     words = [str(word).encode() for word in column]
-    offsets = np.cumsum([0, *map(len, words)], dtype=np.int32)
-    return pa.string(), [None, pa.py_buffer(offsets.tobytes()), pa.py_buffer(b"".join(words))]
+    return pa.string(), None, np.cumsum([0, *map(len, words)], dtype=np.int32).tobytes(), b"".join(words)

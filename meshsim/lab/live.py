@@ -194,9 +194,7 @@ def _watch(mesh: LiveMesh, stop: Interrupt, watch: Watch | None) -> Ending:
 def _usage(began: Usage | None) -> MachineUse | None:
     """How busy the machine was since then."""
     now = Usage.now()
-    if began is None or now is None:
-        return None
-    return MachineUse(now.busy_since(began), now.stolen_since(began))
+    return None if began is None or now is None else MachineUse(*now.since(began))
 
 
 # ---- what is left -----------------------------------------------------------------------------------

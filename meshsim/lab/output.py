@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FORMATS = ("png", "svg", "pdf")
 DPI, DPI_LEAST, DPI_MOST = 100, 20, 600
 
-Written = dict[str, files.Writer | files.Stale]
+Written = dict[str, files.Content | files.Stale]
 """Files by name."""
 PARQUET = b"PAR1"
 """What Parquet files begin with."""
@@ -70,14 +70,13 @@ class Output:
 
     def pictures(self, **pictures: Picture | None) -> Written:
         """The files of pictures, each by its name without an ending; None where there is none this time."""
-        found: Written = {}
-        for name, picture in pictures.items():
-            for form in FORMATS:
-                if picture is not None and form in self.formats:
-                    found[f"{name}.{form}"] = files.bytes_writer(picture.file(form, self.dpi))
-                else:
-                    found[f"{name}.{form}"] = files.Stale(PICTURE_MARK)
-        return found
+        return {
+            f"{name}.{form}": files.Stale(PICTURE_MARK)
+            if picture is None or form not in self.formats
+            else picture.file(form, self.dpi)
+            for name, picture in pictures.items()
+            for form in FORMATS
+        }
 
 
 def output(options: OutputOptions, *, saved: bool = True) -> Output:

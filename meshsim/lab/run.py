@@ -18,7 +18,7 @@ from meshsim.lab.jobs.interrupt import Interrupt, interruptible
 from meshsim.lab.output import OutputOptions, output
 from meshsim.lab.show import frames, sheets
 from meshsim.measure.measurements import Measurements
-from meshsim.measure.precision import Goal, Look, Looked
+from meshsim.measure.precision import Goal, Looked, Until
 from meshsim.measure.records import Records
 from meshsim.measure.requests import COLUMNS as REQUEST_COLUMNS
 from meshsim.measure.requests import requests
@@ -135,7 +135,7 @@ class Run:
         """The picture: load, latency, amplification and the busiest services over time."""
         from meshsim.plot import run_figure  # noqa: PLC0415 - matplotlib is slow to import
 
-        return run_figure(self)
+        return run_figure(self.scenario, self.numbers, self.drawn_columns)
 
     def save(self, folder: str | Path, **options: Unpack[OutputOptions]) -> list[Path]:
         """Saves summary, requests, series, spans, picture, the scenario as it ran and its files: all or none.
@@ -147,15 +147,15 @@ class Run:
         return files.write(
             path,
             {
-                "summary.json": files.json_writer(self.summary),
+                "summary.json": files.json_text(self.summary),
                 **form.tables(
                     requests=self.request_columns if self.has_rows else tuple(REQUEST_COLUMNS),
                     series=self.series_columns,
                     spans=self.span_columns if self.has_rows else tuple(SPAN_COLUMNS),
                 ),
                 **form.pictures(run=self.plot()),
-                "scenario.yaml": files.text_writer(config.text(self.scenario)),
-                **files.named_writers(self.scenario),
+                "scenario.yaml": config.text(self.scenario),
+                **config.files(self.scenario),
             },
         )
 
@@ -268,22 +268,22 @@ def _run(
 ) -> Run:
     """The replications of a scenario whose seed is settled, summed up; `notes` come first."""
     records: list[Measurements] = []
-    look: Look | None = None
+    until: Until | None = None
     with interruptible(interrupted) as stop:
         more = partial(_replicate, simulate, scenario, records, progress, stop)
         if goal is None:
             cut_short = more(replications)
         else:
-            look, cut_short = approach.grow(goal, scenario, records, more, looked)
+            until, cut_short = approach.grow(goal, scenario, records, more, looked)
     notes = [*notes, *advise(scenario), *_notes(scenario, simulate)]
     if cut_short and (goal is not None or replications > 1):
         of = f" of {replications}" if goal is None else ""
         notes.append(f"Interrupted after {len(records)}{of} replications.")
-    if goal is not None and look is not None:
-        notes.append(goal.describe(look))
+    if until is not None:
+        notes.append(until.describe())
     numbers = replace(
         summarise(records, scenario, partial=cut_short, notes=notes),
-        until=None if goal is None or look is None else goal.reached(look),
+        until=until,
         provenance=provenance(scenario),
     )
     return Run(scenario, records, numbers)

@@ -23,6 +23,7 @@ from meshsim.lab.show import sheets
 from meshsim.measure.summary import Summary
 from meshsim.measure.table import Table, frame
 from meshsim.plain import converted
+from meshsim.scenario import config
 from meshsim.scenario.grid import Grid
 from meshsim.scenario.load import load_grid
 from meshsim.scenario.model import Scenario
@@ -104,7 +105,11 @@ class Sweep:
         """The picture: goodput, latency and the busiest services against what was varied."""
         from meshsim.plot import sweep_figure  # noqa: PLC0415 - matplotlib is slow to import
 
-        return sweep_figure(self)
+        made = self.header
+        return sweep_figure(
+            self.grid, self.digests, version=made.version, engine=self.engine, seed=made.seed,
+            replications=made.replications, partial=self.partial,
+        )  # fmt: skip
 
     def save(self, folder: str | Path, **options: Unpack[OutputOptions]) -> list[Path]:
         """Saves the table and the picture, both or neither; a later sweep into the folder takes them up.
@@ -118,7 +123,7 @@ class Sweep:
         return {
             **form.csv_of("sweep", self.columns),
             **form.pictures(sweep=self.plot() if drawn else None),
-            **files.named_writers(self.scenario),
+            **config.files(self.scenario),
         }
 
     def __repr__(self) -> str:

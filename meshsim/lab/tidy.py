@@ -22,26 +22,22 @@ Row = dict[str, Any]
 Run = tuple[int, int]
 """A point's number and a replication's, both from 0."""
 
-WORDS = ("service", "engine")
-TRUTHS = ("unstable",)
 COUNTS = ("requests", "ok", "failed", "unfinished")
-NUMBERS = (
-    "rate",
-    "goodput",
-    "success_ratio",
-    *(f"latency_{key}" for key in LATENCY_KEYS),
-    *(f"ok_latency_{key}" for key in LATENCY_KEYS),
-    "utilisation",
-    "busy_mean",
-    "queue_mean",
-    "attempts",
-    "retries",
-    "hedges",
-    "amplification",
-)
+FLOW = ("rate", "goodput", "success_ratio")
+LATENCIES = tuple(f"{of}_{key}" for of in ("latency", "ok_latency") for key in LATENCY_KEYS)
+USE = ("utilisation", "busy_mean", "queue_mean")
+ATTEMPTS = ("attempts", "retries", "hedges", "amplification")
+NUMBERS = (*FLOW, *LATENCIES, *USE, *ATTEMPTS)
+KNOWN: dict[str, type] = {
+    "seed": np.int64,
+    **dict.fromkeys(("service", "engine"), np.str_),
+    "unstable": np.bool_,
+    **dict.fromkeys(COUNTS, np.int64),
+}
+"""Columns that every row has a value of, and their types; `NUMBERS` are float64, NaN where there is none."""
 FAILURES = "failures_"
 """What columns begin with that count the client's failures by flag or status."""
-COLUMNS = ("point", "replication", "seed", *WORDS, *TRUTHS, *COUNTS, *NUMBERS)
+COLUMNS = ("point", "replication", *KNOWN, *NUMBERS)
 """Those of every sweep, between the varied keys and the failures."""
 
 
@@ -54,31 +50,26 @@ def rows(summary: Summary) -> list[Row]:
     Values by column, without the point's own; what does not exist is None or left out.
     """
     shared = {"seed": summary.seed, "engine": summary.engine, "unstable": bool(summary.unstable)}
-    return [
-        {"service": CLIENT, **shared, **_client(summary)},
-        *(
-            {"service": name, **shared, **_service(part, summary.measured)}
-            for name, part in summary.services.items()
-        ),
-    ]
+    services = {name: _service(part, summary.measured) for name, part in summary.services.items()}
+    found = {CLIENT: _client(summary), **services}
+    return [{"service": name, **shared, **numbers} for name, numbers in found.items()]
 
 
 def _client(summary: Summary) -> Row:
-    requests, attempts = summary.requests.as_dict(), summary.attempts.as_dict()
     return {
         "requests": summary.requests.offered,
-        **{key: requests[key] for key in ("ok", "failed", "unfinished", "rate", "goodput", "success_ratio")},
+        **{key: at(summary.requests, key) for key in (*COUNTS[1:], *FLOW)},
         **summary.latency.columns(),
         **summary.ok_latency.columns("ok_latency"),
         "attempts": summary.attempts.total,
-        **{key: attempts[key] for key in ("retries", "hedges", "amplification")},
+        **{key: at(summary.attempts, key) for key in ATTEMPTS[1:]},
         **{f"{FAILURES}{cause}": count for cause, count in summary.failures.items()},
     }
 
 
 def _service(part: ServiceSummary, measured: float) -> Row:
     return {
-        **{key: at(part, key) for key in (*COUNTS, "rate", "utilisation", "busy_mean", "queue_mean")},
+        **{key: at(part, key) for key in (*COUNTS, "rate", *USE)},
         "goodput": per(part.ok, measured),
         "success_ratio": per(part.ok, part.answered),
         **part.latency.columns(),
@@ -96,6 +87,7 @@ def table(grid: Grid, runs: Mapping[Run, Sequence[Row]]) -> Table:
     other numbers float64 with NaN for what does not exist.
     """
     ordered = [(run, row) for run in sorted(runs) for row in runs[run]]
+    listed = [row for _, row in ordered]
     places = np.array([run[0] for run, _ in ordered], dtype=np.int64)
     found: Table = {}
     for number, (key, values) in enumerate(grid.keys.items()):
@@ -103,14 +95,8 @@ def table(grid: Grid, runs: Mapping[Run, Sequence[Row]]) -> Table:
         found[key] = column(values, each)[places]
     found["point"] = places
     found["replication"] = np.array([run[1] for run, _ in ordered], dtype=np.int64)
-    listed = [row for _, row in ordered]
-    found["seed"] = np.array([row["seed"] for row in listed], dtype=np.int64)
-    for name in WORDS:
-        found[name] = np.array([row[name] for row in listed], dtype=str)
-    for name in TRUTHS:
-        found[name] = np.array([row[name] for row in listed], dtype=np.bool_)
-    for name in COUNTS:
-        found[name] = np.array([row[name] for row in listed], dtype=np.int64)
+    for name, dtype in KNOWN.items():
+        found[name] = np.array([row[name] for row in listed], dtype=dtype)
     for name in NUMBERS:
         found[name] = _numbers(row.get(name) for row in listed)
     for name in sorted({name for row in listed for name in row if name.startswith(FAILURES)}):

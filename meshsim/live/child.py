@@ -19,7 +19,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import importlib
 import io
 import json
 import os
@@ -28,16 +27,18 @@ import signal
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from pkgutil import resolve_name
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from meshsim.live.loops import Kind, new_loop
+from meshsim.live import Address, Message
+from meshsim.live.loops import new_loop
 from meshsim.live.troubles import look_for_descriptors, troubles, watch
 from meshsim.scenario import loads
 from meshsim.scenario.model import Scenario
@@ -45,9 +46,6 @@ from meshsim.scenario.model import Scenario
 STATS_INTERVAL = 0.5
 """Between two reports, s."""
 CHUNK_BYTES = 1 << 16
-
-Message = dict[str, Any]
-Address = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +68,9 @@ class Spec:
     @classmethod
     def of(cls, message: Message) -> Spec:
         """The launcher's first line."""
-        log = message["access_log"]
+        text, folder, log = (message.pop(name) for name in ("scenario", "folder", "access_log"))
         return cls(
-            role=message["role"],
-            id=message["id"],
-            scenario=scenario_of(message["scenario"], message["folder"]),
-            seed=message["seed"],
-            host=message["host"],
-            keep=message["keep"],
-            access_log=None if log is None else Path(log),
-            context=message["context"],
+            **message, scenario=scenario_of(text, folder), access_log=None if log is None else Path(log)
         )
 
 
@@ -93,7 +84,7 @@ def scenario_of(text: str, folder: str | None) -> Scenario:
 class Addresses:
     """Where everybody is: replicas by id, as callers reach them, and upstreams by service (`urls`).
 
-    `app` is a proxy's own application; None for the client's.
+    `app` is the application of its own replica; None for the client.
     """
 
     replicas: dict[str, Address]
@@ -103,18 +94,13 @@ class Addresses:
     @classmethod
     def of(cls, message: Message) -> Addresses:
         """The addresses of the launcher's second line."""
-        app = message.get("app")
-        return cls(
-            replicas={name: (host, port) for name, (host, port) in message.get("addresses", {}).items()},
-            app=None if app is None else (app[0], app[1]),
-            urls=dict(message.get("urls", {})),
-        )
+        app = message["app"]
+        replicas = {name: (host, port) for name, (host, port) in message["addresses"].items()}
+        return cls(replicas, app=None if app is None else (app[0], app[1]), urls=message["urls"])
 
 
 class Role:
     """What a child does; `done` is set when its work is over, None for those who serve until stopped."""
-
-    loop: ClassVar[Kind] = "precise"
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
@@ -143,9 +129,10 @@ class Role:
 
 
 class Channel:
-    """The line to the launcher, over a pair of descriptors."""
+    """The line to the launcher, over a pair of descriptors; `inbox` has what came."""
 
     def __init__(self, incoming: int, outgoing: int) -> None:
+        self.inbox: asyncio.Queue[Message] = asyncio.Queue()
         self._incoming = incoming
         self._outgoing = outgoing
         self._partial = b""
@@ -154,25 +141,13 @@ class Channel:
 
     def wait(self) -> Message:
         """The next message, before there is a loop; the process ends if none will come."""
-        while b"\n" not in self._partial:
-            self._read()
-        line, _, self._partial = self._partial.partition(b"\n")
-        message: Message = json.loads(line)
-        return message
+        while self.inbox.empty():
+            self._receive()
+        return self.inbox.get_nowait()
 
-    def listen(self, loop: asyncio.AbstractEventLoop, received: Callable[[Message], None]) -> None:
-        """Hands every message from here on to `received`."""
-
-        def readable() -> None:
-            self._read()
-            *lines, self._partial = self._partial.split(b"\n")
-            for line in lines:
-                received(json.loads(line))
-
-        *lines, self._partial = self._partial.split(b"\n")
-        for line in lines:  # came together with what was waited for
-            loop.call_soon(received, json.loads(line))
-        loop.add_reader(self._incoming, readable)
+    def listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Has the loop receive and send from here on."""
+        loop.add_reader(self._incoming, self._receive)
         self._loop = loop
         os.set_blocking(self._outgoing, False)
 
@@ -200,12 +175,14 @@ class Channel:
         if not self._unsent and self._loop is not None:
             self._loop.remove_writer(self._outgoing)
 
-    def _read(self) -> None:
+    def _receive(self) -> None:
         with _gone():
             chunk = os.read(self._incoming, CHUNK_BYTES)
             if not chunk:
                 raise BrokenPipeError
-            self._partial += chunk
+        *lines, self._partial = (self._partial + chunk).split(b"\n")
+        for line in lines:
+            self.inbox.put_nowait(json.loads(line))
 
 
 @contextlib.contextmanager
@@ -237,22 +214,21 @@ class Child:
     def __init__(self, role: Role, channel: Channel) -> None:
         self._role = role
         self._channel = channel
-        self._inbox: asyncio.Queue[Message] = asyncio.Queue()
 
     async def live(self) -> None:
         """From listening to the rows."""
         role, channel = self._role, self._channel
-        channel.listen(asyncio.get_running_loop(), self._inbox.put_nowait)
+        channel.listen(asyncio.get_running_loop())
         channel.send({"listening": await role.listen()})
-        await role.connect(Addresses.of(await self._inbox.get()))
+        await role.connect(Addresses.of(await channel.inbox.get()))
         collect_seldom()
         channel.send({"ready": True})
         reports = [asyncio.ensure_future(self._report()), asyncio.ensure_future(self._await_done())]
-        message = await self._inbox.get()
+        message = await channel.inbox.get()
         began = time.process_time()
         if "start" in message:
             role.start(message["start"])
-            await self._inbox.get()  # stop, the last that there is to say
+            await channel.inbox.get()  # stop, the last that there is to say
         channel.send({"cpu": time.process_time() - began})
         for report in reports:
             report.cancel()
@@ -301,24 +277,16 @@ ROLES = {
 """Where the class of each role is; only the process that plays it imports it."""
 
 
-def role_class(place: str) -> type[Role]:
-    """The class at a place such as ``meshsim.live.roles.proxy:Proxy``."""
-    module, _, name = place.partition(":")
-    found: type[Role] = getattr(importlib.import_module(module), name)
-    return found
-
-
 def main(roles: Mapping[str, str] = ROLES) -> None:
     """Lives one child's life on standard input and output."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     channel = private_channel()
     spec = Spec.of(channel.wait())
-    chosen = role_class(roles[spec.role])
-    loop = new_loop(chosen.loop)
+    loop = new_loop()
     asyncio.set_event_loop(loop)
     watch(loop)
-    role = chosen(spec)
+    role = resolve_name(roles[spec.role])(spec)
     try:
         loop.run_until_complete(Child(role, channel).live())
     finally:

@@ -12,8 +12,9 @@ import os
 import re
 
 from meshsim.errors import MeshsimError
+from meshsim.live import Address
 from meshsim.live.processes import Process
-from meshsim.live.proxies import Address, Listeners, url
+from meshsim.live.proxies import Listeners, url
 from meshsim.scenario.topology import Replica
 
 
@@ -27,12 +28,9 @@ def environment(place: Replica, app: Address, listeners: Listeners, services: li
         "NO_PROXY": no_proxy(services),
         "MESHSIM_REPLICA": place.name,
         **{f"{variable(service)}_URL": found for service, found in listeners.urls.items()},
+        "HTTP_PROXY": url(*listeners.outbound),
     }
-    if listeners.outbound is not None:
-        given["HTTP_PROXY"] = url(*listeners.outbound)
-    for name in ("HTTP_PROXY", "NO_PROXY"):
-        if name in given:
-            given[name.lower()] = given[name]
+    given |= {name.lower(): given[name] for name in ("HTTP_PROXY", "NO_PROXY")}
     inherited = {name: value for name, value in os.environ.items() if name.lower() not in PROXIES}
     return {**inherited, **given, **live.env}
 

@@ -1,10 +1,9 @@
 """The keeper: starts every process of a live mesh and ends them all, whatever becomes of the launcher.
 
-It is a process of its own, in a session of its own, on a socket to the launcher. It imports once what every
-child needs, and forks: a child is there in milliseconds, where importing takes each 0.3 s of a core. Programs
-of the user's own, and Envoys, are started by it likewise. When the socket ends, because the launcher closed
-it, died or was killed, the keeper ends every process with all that these have started, removes the mesh's
-folder, and exits.
+It is a process in a session of its own, on a socket to the launcher. It imports once what every child needs,
+and forks: a child is there in milliseconds, where importing takes each 0.3 s of a core. It starts programs of
+the user's own too. When the socket ends, because the launcher closed it, died or was killed, the keeper ends
+every process with all that these have started, removes the mesh's folder, and exits.
 
 On Linux it is the reaper of its descendants, so that no daemon of a user's script escapes, and children die
 with it, should it be killed itself. So that even then no daemon escapes, and no folder stays, there is a
@@ -30,9 +29,10 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from pkgutil import resolve_name
+from typing import NoReturn
 
-from meshsim.live import child, folders
+from meshsim.live import Message, child, folders
 from meshsim.live.troubles import allow_descriptors
 
 GRACE = 2.0
@@ -41,8 +41,6 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 MOST_FDS = 3
 LOG_BYTES, LOOK = 16 << 20, 0.1
 """What a program may have printed before that is forgotten, and how often its log is looked at, s."""
-
-Message = dict[str, Any]
 
 
 class Keeper:
@@ -102,10 +100,7 @@ class Keeper:
                 return self._warm(request)
             if "fork" in request:
                 return {"pid": self._fork(request["fork"], fds)}
-            if "run" in request:
-                return {"pid": self._run(request, fds)}
-            os.killpg(request["signal"], request["number"])
-            return {}
+            return {"pid": self._run(request, fds)}
         except OSError as error:
             what = "" if error.filename is None else f": {error.filename}"
             return {"error": f"{error.strerror}{what}"}
@@ -119,7 +114,7 @@ class Keeper:
     def _warm(self, request: Message) -> Message:
         """Imports and reads what all children need, before the first is born."""
         for place in request["warm"]:
-            importlib.import_module(place.partition(":")[0])
+            resolve_name(place)
         with contextlib.suppress(ImportError):
             importlib.import_module("uvloop")
         child.scenario_of(request["scenario"], request["folder"])
@@ -137,18 +132,14 @@ class Keeper:
 
     def _run(self, request: Message, fds: list[int]) -> int:
         """A program, whose output goes to the descriptor."""
+        (log,) = fds
         program = subprocess.Popen(
-            request["run"],
-            env=request["env"],
-            cwd=request["folder"],
-            stdin=subprocess.DEVNULL,
-            stdout=fds[0],
-            stderr=fds[0],
-            start_new_session=True,
+            request["run"], env=request["env"], cwd=request["folder"], stdin=subprocess.DEVNULL, stdout=log,
+            stderr=log, start_new_session=True,
             preexec_fn=_die_with_parent,  # noqa: PLW1509 - the keeper has one thread
-        )
+        )  # fmt: skip
         self.alive[program.pid] = program
-        self._logs[program.pid] = os.dup(fds[0])
+        self._logs[program.pid] = os.dup(log)
         return program.pid
 
     def _shorten_logs(self) -> None:
@@ -161,13 +152,7 @@ class Keeper:
 
     def _reap(self) -> None:
         """Takes note of processes that have ended."""
-        while True:
-            try:
-                process, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if process == 0:
-                return
+        for process, status in _ended():
             if process in self.alive:
                 code = os.waitstatus_to_exitcode(status)
                 program = self.alive.pop(process)
@@ -266,17 +251,18 @@ def _children() -> list[int]:
     return [int(word) for word in text.split()]
 
 
-def _reap_any() -> None:
+def _ended() -> Iterator[tuple[int, int]]:
+    """Id and status of each child that has ended."""
     with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            yield ended
 
 
 def watch(keeper: int, folder: Path) -> None:
     """Waits for the keeper's end, and ends what it has not: nothing, unless it was killed."""
     while os.waitpid(-1, 0)[0] != keeper:
         pass
-    kill_rest(_children, _reap_any)
+    kill_rest(_children, lambda: list(_ended()))
     shutil.rmtree(folder, ignore_errors=True)
 
 

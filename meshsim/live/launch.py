@@ -17,17 +17,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from numpy.typing import NDArray
-
 from meshsim.errors import MeshsimError
-from meshsim.live import commands
+from meshsim.live import Address, Message, commands
 from meshsim.live.child import ROLES
 from meshsim.live.ports import accepts, free_ports
-from meshsim.live.processes import Keeper, Member, Message, Process
-from meshsim.live.proxies import Address, Listeners, MeshsimProxies, Proxies
+from meshsim.live.processes import Keeper, Member, Process, Rows
+from meshsim.live.proxies import Listeners, MeshsimProxies, Proxies
 from meshsim.scenario import config
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.names import file_name
@@ -88,12 +85,11 @@ class LiveMesh:
         self.done = False
         self.cpu: dict[tuple[str, str], float] = {}
         self.troubles: dict[str, dict[str, int]] = {}
-        self._heard_at: dict[tuple[str, str], float] = {}
+        self._heard_at: dict[tuple[str, str], float] = {}  # when its `stats` came
         self._progress = on_progress or (lambda words: None)
         self._text, self._files = config.text_and_files(scenario)
         self._context = f"x-meshsim-{secrets.token_hex(16)}"
-        self._members: dict[tuple[str, str], Member] = {}
-        self._keys: dict[Process, tuple[str, str]] = {}
+        self._members: dict[Member, tuple[str, str]] = {}
         self._proxies: Proxies | None = None
 
     def __enter__(self) -> LiveMesh:
@@ -101,9 +97,7 @@ class LiveMesh:
         self.keeper = Keeper()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         try:
             if self._proxies is not None:
                 self._proxies.close()
@@ -134,7 +128,7 @@ class LiveMesh:
         self.apps = self._find_apps(heard)
         self._run_programs()
         self._progress("connecting them")
-        self._await("ready", self._connect())
+        self._connect()
 
     def _chosen_proxies(self) -> Proxies:
         kind, host = self.options.proxy, self.options.host
@@ -150,8 +144,7 @@ class LiveMesh:
     def _fork(self, role: str, id_: str) -> Member:
         """One of our own processes, with what it is."""
         member = self.keeper.fork(f"the {NAMES[role]} of {id_}", self.options.roles)
-        self._members[role, id_] = member
-        self._keys[member] = role, id_
+        self._members[member] = role, id_
         if len(self._members) % PROGRESS_EVERY == 0:
             self._progress(f"started {len(self._members):,} processes")
         log = self.options.access_log if role == "proxy" else None
@@ -166,8 +159,9 @@ class LiveMesh:
         """Where each replica's application listens, or shall."""
         programs = [place.name for place in self.topology.replicas if place.deployment.live is not None]
         ports = dict(zip(programs, free_ports(self.options.host, len(programs)), strict=True))
-        services = {id_: member for (role, id_), member in self._members.items() if role == "service"}
-        ports |= {id_: heard[member]["port"] for id_, member in services.items()}
+        ports |= {
+            id_: heard[each]["port"] for each, (role, id_) in self._members.items() if role == "service"
+        }
         return {place.name: (self.options.host, ports[place.name]) for place in self.topology.replicas}
 
     def _run_programs(self) -> None:
@@ -188,22 +182,23 @@ class LiveMesh:
             if time.monotonic() > deadline:
                 raise commands.silence(*next(iter(silent.items())), PHASE_LIMIT)
 
-    def _connect(self) -> Sequence[Member]:
-        """Tells everybody where everybody is; returns who is to say that it is ready."""
+    def _connect(self) -> None:
+        """Tells everybody where everybody is, and waits until all are ready."""
         replicas = {
             each.name: self.listeners[each.name].inbound or self.apps[each.name]
             for each in self.topology.replicas
         }
-        rest = {key: member for key, member in self._members.items() if key[0] != "proxy"}
-        for (_, id_), member in rest.items():
-            member.send({"addresses": replicas, "app": None, "urls": self.listeners[id_].urls})
-        return [*self.proxies.connect(self.apps, replicas), *rest.values()]
+        for member, (_, id_) in self._members.items():
+            urls = self.listeners[id_].urls
+            member.send({"addresses": replicas, "app": self.apps.get(id_), "urls": urls})
+        self.proxies.connect(self.apps, replicas)
+        self._await("ready", list(self._members))
 
     def start(self) -> None:
         """Scenario time begins; returns when it has."""
         self.base = time.monotonic() + LEAD
         self.proxies.start(self.base)
-        for member in self._members.values():
+        for member in self._members:
             member.send({"start": self.base})
         while self.now < 0.0:
             self.handle(-self.now)
@@ -233,11 +228,8 @@ class LiveMesh:
         while time.monotonic() - began < seconds and not enough():
             self.handle(TICK)
             self.proxies.tick(self.now)
-            if all(
-                self._heard_at[key] > began and not stats.get("active", 0)
-                for key, stats in self.stats.items()
-                if key in self._heard_at
-            ):
+            heard = self.stats.items()
+            if all(self._heard_at[key] > began and not stats.get("active", 0) for key, stats in heard):
                 return True
         return False
 
@@ -252,16 +244,17 @@ class LiveMesh:
     def _note(self, process: Process, message: Message) -> None:
         if "ended" in message:
             raise self.keeper.loss(process)
+        assert isinstance(process, Member), "only members are listened to"
+        key = self._members[process]
         if "error" in message:
-            assert isinstance(process, Member), "only members are listened to"
             raise process.error(message["error"])
         if "stats" in message:
-            self.stats[self._keys[process]] = message["stats"]
-            self._heard_at[self._keys[process]] = time.monotonic()
+            self.stats[key] = message["stats"]
+            self._heard_at[key] = time.monotonic()
         if "done" in message:
             self.done = True
         if "cpu" in message:
-            self.cpu[self._keys[process]] = message["cpu"]
+            self.cpu[key] = message["cpu"]
         if message.get("troubles"):
             self.troubles[process.name] = message["troubles"]
 
@@ -292,16 +285,16 @@ class LiveMesh:
 
     # ---- ending -------------------------------------------------------------------------------------
 
-    def stop(self) -> dict[tuple[str, str], Mapping[str, NDArray[Any]]]:
+    def stop(self) -> dict[tuple[str, str], Rows]:
         """Ends every process; what each has recorded, by (role, id). MeshsimError if one has ended before."""
         self._progress("collecting")
-        for member in self._members.values():
+        for member in self._members:
             member.send({"stop": True})
-        heard = self._await("rows", list(self._members.values()))
-        rows: dict[tuple[str, str], Mapping[str, NDArray[Any]]] = {
-            **{key: member.rows(heard[member]) for key, member in self._members.items()},
-            **{("proxy", id_): each for id_, each in self.proxies.collect(self.base).items()},
+        heard = self._await("rows", list(self._members))
+        rows: dict[tuple[str, str], Rows] = {
+            key: each.rows(heard[each]) for each, key in self._members.items()
         }
+        rows |= {("proxy", id_): each for id_, each in self.proxies.collect(self.base).items()}
         self.troubles |= self.proxies.troubles
         self.keeper.insist()  # with its folder Envoys' logs go, which then read as empty
         return rows

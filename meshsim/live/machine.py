@@ -28,14 +28,7 @@ class Usage:
         ticks = [int(word) for word in words[1 : GUEST + 1]]
         return cls(sum(ticks), ticks[IDLE] + ticks[IO_WAIT], ticks[STEAL])
 
-    def busy_since(self, before: Usage) -> float:
-        """The share of the time since that was used, by whomever: 0 to 1."""
-        return 1.0 - self._share(self.idle - before.idle, before)
-
-    def stolen_since(self, before: Usage) -> float:
-        """The share of the time since that other virtual machines had."""
-        return self._share(self.stolen - before.stolen, before)
-
-    def _share(self, ticks: int, before: Usage) -> float:
-        passed = self.total - before.total
-        return ticks / passed if passed > 0 else 0.0
+    def since(self, before: Usage) -> tuple[float, float]:
+        """Shares of the time since: that was used, by whomever, and that other virtual machines had."""
+        passed = max(self.total - before.total, 1)
+        return 1.0 - (self.idle - before.idle) / passed, (self.stolen - before.stolen) / passed

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meshsim.live.spans import FIELDS, tracer_of
+from meshsim.live.spans import FIELDS, unpacked
 from meshsim.measure.grid import Floats, Grid, Ints
 from meshsim.measure.records import Attempts, Calls, Records, Requests
 from meshsim.measure.spans import span_rows
@@ -39,6 +39,8 @@ from meshsim.scenario.model import CLIENT, Scenario
 from meshsim.scenario.topology import Topology
 
 Rows = Mapping[str, NDArray[Any]]
+Parts = Mapping[tuple[str, str], Rows]
+"""What each process has recorded, by (role, id)."""
 Keys = NDArray[np.uint64]
 
 REQUESTS = {"load": "i8", "start": "f8", "end": "f8", "status": "i8", "key": "u8"}
@@ -81,10 +83,8 @@ class Merged:
     timer_lag: Floats
 
 
-def merge(
-    scenario: Scenario, seed: int, engine: str, parts: Mapping[tuple[str, str], Rows], ending: Ending
-) -> Merged:
-    """Puts a run of `engine` (``live`` or ``envoy``) together from the `parts`, by role and id."""
+def merge(scenario: Scenario, seed: int, engine: str, parts: Parts, ending: Ending) -> Merged:
+    """Puts a run of `engine` (``live`` or ``envoy``) together."""
     topology = Topology(scenario)
     replicas = topology.labels
     ids = [id_ for _, _, id_ in replicas]
@@ -112,15 +112,13 @@ def merge(
         calls=calls_table(together(asked, cut(others, ending.time))),
         attempts=attempts_table(attempts, ending.time),
     )
-    return Merged(records, requests["key"], concatenated(parts, "load"), concatenated(parts, "service"))
+    return Merged(records, requests["key"], lags(parts, "load"), lags(parts, "service"))
 
 
 # ---- collecting -------------------------------------------------------------------------------------
 
 
-def gather(
-    parts: Mapping[tuple[str, str], Rows], role: str, table: str, columns: Mapping[str, str], order: str
-) -> Table:
+def gather(parts: Parts, role: str, table: str, columns: Mapping[str, str], order: str) -> Table:
     """The rows of one table of all processes of a role, in order of one of its columns, from time 0 on."""
     each = [rows for (who, _), rows in sorted(parts.items()) if who == role and f"{table}.{order}" in rows]
     found = {
@@ -140,7 +138,7 @@ def _column(pieces: Sequence[NDArray[Any]], kind: str) -> NDArray[Any]:
     return np.concatenate([np.asarray(piece, dtype=kind) for piece in pieces] or [np.zeros(0, dtype=kind)])
 
 
-def visits_of(parts: Mapping[tuple[str, str], Rows], ids: Sequence[str]) -> Table:
+def visits_of(parts: Parts, ids: Sequence[str]) -> Table:
     """All visits from time 0 on, in order of arrival."""
     # a program of the user's own records nothing: its proxy does
     recorded = {id_: parts.get(("service", id_)) or parts.get(("proxy", id_), {}) for id_ in ids}
@@ -148,7 +146,7 @@ def visits_of(parts: Mapping[tuple[str, str], Rows], ids: Sequence[str]) -> Tabl
     return gather(visits, "service", "visits", VISITS, "arrived")
 
 
-def bins(parts: Mapping[tuple[str, str], Rows], name: str, ids: Sequence[str], least: int) -> Floats:
+def bins(parts: Parts, name: str, ids: Sequence[str], least: int) -> Floats:
     """(replicas, bins) of what services have integrated; 0 where none has."""
     rows = [np.asarray(parts.get(("service", id_), {}).get(name, ()), dtype=np.float64) for id_ in ids]
     table = np.zeros((len(ids), max([least, *map(len, rows)])))
@@ -157,32 +155,29 @@ def bins(parts: Mapping[tuple[str, str], Rows], name: str, ids: Sequence[str], l
     return table
 
 
-def ejections(parts: Mapping[tuple[str, str], Rows]) -> list[tuple[float, int, int]]:
+def ejections(parts: Parts) -> list[tuple[float, int, int]]:
     """(time, edge, replica) of each ejection, in order of time."""
     table = gather(parts, "proxy", "ejections", EJECTIONS, "time")
     return list(zip(*(table[name].tolist() for name in EJECTIONS), strict=True))
 
 
-def concatenated(parts: Mapping[tuple[str, str], Rows], role: str) -> Floats:
+def lags(parts: Parts, role: str) -> Floats:
     """All samples of how late the timers of a role were, s."""
-    return _column(
-        [rows["lag"] for (who, _), rows in sorted(parts.items()) if who == role and "lag" in rows], "f8"
-    )
+    found = [rows["lag"] for (who, _), rows in sorted(parts.items()) if who == role and "lag" in rows]
+    return _column(found, "f8")
 
 
 def spans_of(
-    parts: Mapping[tuple[str, str], Rows],
+    parts: Parts,
     edges: Sequence[tuple[str, str]],
     replicas: Sequence[tuple[str, str, str]],
     end: float,
 ) -> list[dict[str, object]]:
     """The spans of all processes that had ended by the end, in order of their start."""
+    every = (unpacked(rows) for _, rows in sorted(parts.items()) if "span_kind" in rows)
     tracer = Tracer()
-    for _, rows in sorted(parts.items(), key=lambda part: part[0]):
-        if "span_kind" in rows:
-            tracer.rows += tracer_of(rows).rows
-    found = [row for row in tracer.rows if row[SPAN_END] <= end]
-    tracer.rows = sorted(found, key=lambda row: row[SPAN_START])
+    tracer.rows = [row for rows in every for row in rows if row[SPAN_END] <= end]
+    tracer.rows.sort(key=lambda row: row[SPAN_START])
     return span_rows(tracer, edges, replicas)
 
 

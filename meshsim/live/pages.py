@@ -27,7 +27,7 @@ from meshsim.scenario.topology import Replica
 class PageTransport(SocketTransport):
     """Asks for a page, an attempt; `names` are those of the services called, by number of the edge.
 
-    `request_keys` are those of client requests, by row, `lag` how much later than meant each was sent, s.
+    If `numbered`, it keeps row and key of each client request, and how much later than meant it was sent, s.
     """
 
     def __init__(self, clock: LiveClock, names: list[str], context_name: str, numbered: bool = False) -> None:
@@ -35,7 +35,8 @@ class PageTransport(SocketTransport):
         self.context_name = context_name.encode()
         self.names = [name.encode() for name in names]
         self.numbered = numbered
-        self.request_keys: array[int] = array("Q")
+        self.request_row: array[int] = array("q")
+        self.request_key: array[int] = array("Q")
         self.lag: array[float] = array("d")
 
     def locate(self, urls: dict[str, str]) -> None:
@@ -47,17 +48,11 @@ class PageTransport(SocketTransport):
     def send(self, stream: Stream, now: float) -> None:
         if self.numbered:
             assert isinstance(stream, Attempt), "attempts are what a call sends"
-            self._number(stream)
+            request = stream.call.request
+            self.request_row.append(request.row)
+            self.request_key.append(request.key)
+            self.lag.append(self.clock.now() - request.start)
         super().send(stream, now)
-
-    def _number(self, attempt: Attempt) -> None:
-        request = attempt.call.request
-        missing = request.row + 1 - len(self.request_keys)
-        if missing > 0:
-            self.request_keys.extend([0] * missing)
-            self.lag.extend([0.0] * missing)
-        self.request_keys[request.row] = request.key
-        self.lag[request.row] = self.clock.now() - request.start
 
     def head(self, attempt: Attempt) -> bytes:
         call = attempt.call
@@ -72,8 +67,8 @@ class PageTransport(SocketTransport):
         return request_head(b"GET", b"/", self.names[call.route.edge], headers, 0)
 
 
-def page_proxy(clock: LiveClock, transport: PageTransport, number: int, seed: int) -> Proxy:
-    """What makes the calls of an application; its sidecar, of the same number, records them."""
+def page_proxy(clock: LiveClock, transport: SocketTransport, number: int, seed: int) -> Proxy:
+    """What makes calls that somebody else records: an application's, or those into it."""
     return Proxy(clock, Recorder(), Tracer(), transport, number, seed, Station())
 
 

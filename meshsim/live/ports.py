@@ -6,7 +6,7 @@ import socket
 from contextlib import ExitStack
 
 from meshsim.errors import MeshsimError, shown
-from meshsim.live.proxies import Address
+from meshsim.live import Address
 
 PROBE_TIMEOUT = 0.5
 """Of one attempt to connect, s."""

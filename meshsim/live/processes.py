@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshsim.errors import MeshsimError
+from meshsim.live import Message
 from meshsim.live.troubles import OWN_ERROR, allow_descriptors
 from meshsim.scenario.names import file_name
 
@@ -39,7 +40,6 @@ GONE = (
 TAIL_LINES, TAIL_BYTES = 12, 1 << 14
 """Of a log, in a message."""
 
-Message = dict[str, Any]
 Rows = dict[str, NDArray[Any]]
 
 
@@ -155,19 +155,15 @@ class Keeper:
     def __init__(self) -> None:
         if not hasattr(os, "fork"):
             raise MeshsimError("a live mesh needs fork(2): run it on Linux")
-        ours, theirs = socket.socketpair()
+        self._line, theirs = socket.socketpair()
+        command = [sys.executable, "-m", "meshsim.live.keeper"]
         # The mesh's processes do little linear algebra: threads for it only keep a fork from being clean
-        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "meshsim.live.keeper"],
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                env=environment,
-                start_new_session=True,
+                command, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, env=env, start_new_session=True
             )
         allow_descriptors()  # two to a member; programs keep the shell's limit
-        self._line = ours
         self._asking = threading.Lock()
         self._answers: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._processes: dict[int, Process] = {}
@@ -243,10 +239,6 @@ class Keeper:
             answer = self._ask(request, [log.fileno()])
         self._register(program, answer)
         return program
-
-    def signal(self, process: Process, number: int) -> None:
-        """Sends a signal to a process and all that it has started."""
-        self._ask({"signal": process.pid, "number": number})
 
     @contextlib.contextmanager
     def _blames(self, name: str) -> Iterator[None]:

@@ -1,7 +1,7 @@
 """The proxies of a live mesh, of either kind: the one place where they are started.
 
-The launcher knows them by a few steps. Ours are members like services and the load generator; they apply the
-scenario's events themselves. A real Envoy is a program that is given files.
+Ours are members like services and the load generator; they apply the scenario's events themselves. A real
+Envoy is a program that is given files.
 
 Certificates, and a control plane that pushes to proxies, will come in here too: between `begin`, when each
 proxy gets its identity, and `open`, when it is given its first configuration.
@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from meshsim.live.processes import Member, Message, Process, Rows
+from meshsim.live import Address, Message
+from meshsim.live.processes import Member, Process, Rows
 from meshsim.scenario.topology import Topology
 
-Address = tuple[str, int]
 Heard = Mapping[Process, Message]
 """What each member has said in a phase."""
 
@@ -29,24 +29,25 @@ class Listeners:
     """
 
     inbound: Address | None
-    outbound: Address | None
-    admin: Address | None
-    urls: dict[str, str] = field(default_factory=dict)
+    outbound: Address
+    admin: Address
+    urls: dict[str, str]
 
-    @classmethod
-    def on(
-        cls,
-        host: str,
-        inbound: int | None,
-        outbound: int | None,
-        urls: Mapping[str, int],
-        admin: int | None = None,
-    ) -> Listeners:
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Those of a proxy's listeners, as it reports them; see `Listeners`."""
+
+    inbound: int | None
+    outbound: int
+    admin: int
+    urls: dict[str, int]
+
+    def on(self, host: str) -> Listeners:
         """The listeners on these ports of a host."""
-        inner, outer, admin_address = (
-            None if port is None else (host, port) for port in (inbound, outbound, admin)
-        )
-        return cls(inner, outer, admin_address, {name: url(host, port) for name, port in urls.items()})
+        inbound = None if self.inbound is None else (host, self.inbound)
+        urls = {service: url(host, port) for service, port in self.urls.items()}
+        return Listeners(inbound, (host, self.outbound), (host, self.admin), urls)
 
 
 class Proxies(ABC):
@@ -63,9 +64,8 @@ class Proxies(ABC):
     def open(self, heard: Heard) -> dict[str, Listeners]:
         """Where each proxy listens, by id; returns when they do."""
 
-    @abstractmethod
-    def connect(self, apps: Mapping[str, Address], replicas: Mapping[str, Address]) -> Sequence[Member]:
-        """Tells each proxy where applications and replicas are, by id; returns who will say it is ready."""
+    def connect(self, apps: Mapping[str, Address], replicas: Mapping[str, Address]) -> None:  # noqa: B027
+        """Tells proxies that are no members where applications and replicas are, by id; waits for them."""
 
     def start(self, base: float) -> None:  # noqa: B027 - ours learn it as members
         """Scenario time 0 is at `base` of the monotonic clock, s."""
@@ -100,12 +100,7 @@ class MeshsimProxies(Proxies):
         return list(self._members.values())
 
     def open(self, heard: Heard) -> dict[str, Listeners]:
-        return {id_: Listeners.on(self._host, **heard[member]) for id_, member in self._members.items()}
-
-    def connect(self, apps: Mapping[str, Address], replicas: Mapping[str, Address]) -> Sequence[Member]:
-        for id_, member in self._members.items():
-            member.send({"addresses": dict(replicas), "app": apps.get(id_), "urls": {}})
-        return list(self._members.values())
+        return {id_: Ports(**heard[member]).on(self._host) for id_, member in self._members.items()}
 
 
 def url(host: str, port: int) -> str:

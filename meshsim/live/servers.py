@@ -28,9 +28,9 @@ AGAIN = 0.05
 class Listening:
     """One listening socket."""
 
-    def __init__(self, handler: Handler, limits: Limits | None = None) -> None:
+    def __init__(self, handler: Handler) -> None:
         self.handler = handler
-        self.limits = limits or Limits()
+        self.limits = Limits()
         self.port = 0
         self.host = ""
         self.server: asyncio.Server | None = None
@@ -99,21 +99,21 @@ def bound(family: int, address: tuple[Any, ...]) -> socket.socket:
 
 
 class PodDown(Disruption):
-    """The pod is gone, for as long as any event holds it down; `downs` is shared by all of them."""
+    """The pod is gone, for as long as any event holds it down."""
 
-    def __init__(self, go: Callable[[], None], come: Callable[[], None], downs: list[int]) -> None:
+    def __init__(self, go: Callable[[], None], come: Callable[[], None]) -> None:
         self.go = go
         self.come = come
-        self.downs = downs
+        self.downs = 0
 
     def begin(self, now: float) -> None:
-        self.downs[0] += 1
-        if self.downs[0] == 1:
+        self.downs += 1
+        if self.downs == 1:
             self.go()
 
     def end(self, now: float) -> None:
-        self.downs[0] -= 1
-        if self.downs[0] == 0:
+        self.downs -= 1
+        if self.downs == 0:
             self.come()
 
 
@@ -121,10 +121,10 @@ def schedule_outages(
     clock: Clock, scenario: Scenario, replica: Replica, go: Callable[[], None], come: Callable[[], None]
 ) -> None:
     """Puts the outages of a replica's pod on the clock."""
-    downs = [0]
+    outage = PodDown(go, come)
 
     def changes(number: int, event: Event) -> Iterator[Disruption]:
         if event.down and replica.affected_by(event):
-            yield PodDown(go, come, downs)
+            yield outage
 
     on_clock(clock, scenario.events, changes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -27,8 +27,6 @@ def span_rows(tracer: Tracer) -> dict[str, NDArray[Any]]:
     }
 
 
-def tracer_of(rows: Mapping[str, NDArray[Any]]) -> Tracer:
-    """The tracer whose rows these were."""
-    tracer = Tracer()
-    tracer.rows = list(zip(*(rows[f"span_{name}"].tolist() for name in FIELDS), strict=True))
-    return tracer
+def unpacked(rows: Mapping[str, NDArray[Any]]) -> Iterator[tuple[Any, ...]]:
+    """The rows of the tracer of which `span_rows` made these."""
+    return zip(*(rows[f"span_{name}"].tolist() for name in FIELDS), strict=True)

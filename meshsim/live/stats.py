@@ -10,11 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
 
+from meshsim.live import Message
 from meshsim.mesh.histogram import representative
-
-Message = dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -37,14 +35,12 @@ class EdgeCounts:
 
     def message(self) -> Message:
         """As it is sent."""
-        numbers = {name: getattr(self, name) for name in NUMBERS}
-        return {**numbers, "latency": [list(item) for item in self.latency.items()]}
+        return {**{name: getattr(self, name) for name in NUMBERS}, "latency": list(self.latency.items())}
 
     @classmethod
-    def of(cls, message: Mapping[str, Any]) -> EdgeCounts:
+    def of(cls, message: Message) -> EdgeCounts:
         """The counts in a message."""
-        latency = Counter(dict(message["latency"]))
-        return cls(**{name: message[name] for name in NUMBERS}, latency=latency)
+        return cls(**{**message, "latency": Counter(dict(message["latency"]))})
 
     @classmethod
     def pooled(cls, each: Iterable[EdgeCounts]) -> EdgeCounts:
@@ -76,12 +72,13 @@ NUMBERS = tuple(each.name for each in fields(EdgeCounts) if each.name != "latenc
 NOW = ("ejected", "active", "pending")
 
 
-def edge_report(edges: dict[str, Message]) -> Message:
+def edge_report(edges: Mapping[str, EdgeCounts]) -> Message:
     """What a proxy reports: the message of each edge, and how much is under way."""
-    return {"edges": edges, "active": sum(edge["active"] + edge["pending"] for edge in edges.values())}
+    active = sum(counts.active + counts.pending for counts in edges.values())
+    return {"edges": {edge: counts.message() for edge, counts in edges.items()}, "active": active}
 
 
-def by_edge(reports: Iterable[Mapping[str, Any]]) -> dict[str, EdgeCounts]:
+def by_edge(reports: Iterable[Message]) -> dict[str, EdgeCounts]:
     """The sum of what proxies report, by edge (``"a -> b"``)."""
     found: dict[str, list[EdgeCounts]] = {}
     for report in reports:

@@ -29,9 +29,5 @@ class Visits:
 
     def rows(self) -> dict[str, NDArray[Any]]:
         """As `meshsim.live.merge` takes them."""
-        return {
-            "visits.key": np.array(self._key, dtype=np.uint64),
-            "visits.arrived": np.array(self._arrived),
-            "visits.answered": np.array(self._answered),
-            "visits.status": np.array(self._status, dtype=np.int64),
-        }
+        names = ("key", "arrived", "answered", "status")
+        return {f"visits.{name}": np.array(getattr(self, f"_{name}")) for name in names}

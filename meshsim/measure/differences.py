@@ -1,14 +1,10 @@
 """Two scenarios with common random numbers: what differs, how sure that is, and what pairing them was worth.
 
-Replication k of A and of B has the same seed, so both see the same arrivals and the same service
-times. What chance does to both alike goes out of the difference:
-
-    Var(B - A) = Var(A) + Var(B) - 2 Cov(A, B)
-
-The pairs are independent of each other, so Student's t interval of the mean difference needs nothing of the
-covariance. Independent runs would leave Var(A) + Var(B); how many of them would give an interval as narrow
-follows from the sample variances. Where a change makes the two *negatively* correlated, pairing costs
-instead of saving; the numbers say so.
+Replication k of A and of B has the same seed, so what chance does to both alike goes out of the difference:
+Var(B - A) = Var(A) + Var(B) - 2 Cov(A, B). The pairs are independent of each other, so Student's t interval
+of the mean difference needs nothing of the covariance. Independent runs would leave Var(A) + Var(B); how
+many of them would give an interval as narrow follows from the sample variances. Where a change makes the
+two *negatively* correlated, pairing costs instead of saving; the numbers say so.
 
 Source:
     Law, Simulation Modeling and Analysis, 5th ed. (2015): 10.2.1 paired-t interval, 10.2.2 modified
@@ -37,8 +33,7 @@ class Difference(Result):
     """What one metric does when A becomes B: means over the pairs, and the interval of B - A.
 
     Attributes:
-        told: whether it is significant: its interval leaves out 0.
-        told_jointly: whether it is at the confidence that makes all metrics hold together.
+        told, told_jointly: whether it is significant (its interval leaves out 0); together with all others.
         identical: whether no pair differs at all.
         correlation: of A and B over the pairs; None where one of them does not vary.
         variance_ratio: (Var(A) + Var(B)) / Var(B - A), what pairing saves; None where B - A does not vary.
@@ -62,11 +57,7 @@ class Difference(Result):
 
 
 def difference(metric: str, a: Sequence[float], b: Sequence[float], family: int = 1) -> Difference:
-    """Compares (n,) paired values, at least 2, as one of a `family` of so many metrics (Bonferroni).
-
-    Raises:
-        ValueError: fewer than two pairs, or lengths that differ.
-    """
+    """Compares (n,) paired values, at least 2 (ValueError), of one of a `family` of metrics (Bonferroni)."""
     change = changes(a, b)
     own, spread = interval(change, CONFIDENCE), statistics.variance(change)
     alone = statistics.variance(a) + statistics.variance(b)
@@ -110,10 +101,7 @@ def unpaired_replications(a: Sequence[float], b: Sequence[float], half_width: fl
     """How many replications of each would give an interval as narrow if A and B had seeds of their own.
 
     The least m with t(f) · sqrt((Var(A) + Var(B)) / m) at most `half_width`; Welch's degrees of freedom for m
-    of each are f = (m - 1) · (Var(A) + Var(B))² / (Var(A)² + Var(B)²).
-
-    Returns:
-        At least 2; None if no number would do.
+    of each are f = (m - 1) · (Var(A) + Var(B))² / (Var(A)² + Var(B)²). At least 2; None: no number would do.
     """
     of_a, of_b = statistics.variance(a), statistics.variance(b)
     alone = of_a + of_b

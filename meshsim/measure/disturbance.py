@@ -38,11 +38,8 @@ class MachineUse(Result):
 class LiveConditions(Result):
     """How well the machine of a live run kept up.
 
-    Attributes:
-        lag: of the load generator behind its arrivals; None without any.
-        timer_lag: of the services' timers.
-        cores: that proxies, services and the load generator used on average.
-        troubles: what went wrong, and how often, by process.
+    `lag` is of the load generator behind its arrivals, `timer_lag` of the services' timers; `cores` were used
+    on average; `troubles` is what went wrong, and how often, by process.
     """
 
     lag: Lag | None
@@ -54,14 +51,9 @@ class LiveConditions(Result):
 
 @dataclass(frozen=True, slots=True)
 class Evidence(Result):
-    """What a live run measured of its machine; None where it could not.
+    """What a live run measured of its machine (see `LiveConditions`, `MachineUse`); None where it could not.
 
-    Attributes:
-        load_lag: of the load generator behind its arrivals.
-        service_lag: of the services' timers.
-        cpu_busy, cpu_steal: as in `MachineUse`.
-        troubles: what went wrong in its processes, in words.
-        errors: those of meshsim's own code, in words.
+    `troubles` went wrong in its processes, `errors` are meshsim's own; both in words.
     """
 
     load_lag: Lag | None = None

@@ -63,9 +63,9 @@ class BinnedFlow:
     """What passes the members of one kind in one run.
 
     Attributes:
-        counts: (cells,) numbers by the names in :data:`COUNTS`.
+        counts: (members, bins) numbers by the names in :data:`COUNTS`.
         ended: latencies of what was completed.
-        present: (cells,) mean number present.
+        present: (members, bins) mean number present.
     """
 
     counts: dict[str, Ints]
@@ -73,28 +73,53 @@ class BinnedFlow:
     present: Floats
 
     def joined(self, starts: Ints, width: Floats) -> BinnedFlow:
-        """The same in wider bins.
+        """The same in wider bins, of which each begins with a bin of these, the first with 0.
 
-        Args:
-            starts: (wide bins,) the bin with which each of them begins, the first with 0.
-            width: (bins,) of the bins so far, s.
+        `starts` are their (wide bins,) numbers, `width` has the (bins,) widths so far, s.
         """
-        bins, wide = len(width), added(width, starts)
+        bins, wide, total = len(width), added(width, starts), self.ended.total
         place = np.searchsorted(starts, np.arange(bins), side="right") - 1
-        present = added(self.present.reshape(-1, bins) * width, starts)
+        present = added(self.present * width, starts)
         ended = replace(
             self.ended,
             cell=self.ended.cell // bins * len(starts) + place[self.ended.cell % bins],
-            total=None if self.ended.total is None else added(self.ended.total, starts, bins).ravel(),
+            total=None if total is None else added(total.reshape(-1, bins), starts).ravel(),
         )
         return BinnedFlow(
-            {name: added(cells, starts, bins).ravel() for name, cells in self.counts.items()},
+            {name: added(numbers, starts) for name, numbers in self.counts.items()},
             ended,
-            np.divide(present, wide, out=np.zeros_like(present), where=wide > 0).ravel(),
+            np.divide(present, wide, out=np.zeros_like(present), where=wide > 0),
         )
 
 
-def added(amounts: NDArray[Any], starts: Ints, bins: int | None = None) -> NDArray[Any]:
-    """Amounts by bins added up to wider bins, along the last axis; cells are cut into `bins` first."""
-    cut = amounts if bins is None else amounts.reshape(-1, bins)
-    return np.asarray(np.add.reduceat(cut, starts, axis=-1))
+def added(amounts: NDArray[Any], starts: Ints) -> NDArray[Any]:
+    """Amounts by bins added up to wider bins, along the last axis."""
+    return np.asarray(np.add.reduceat(amounts, starts, axis=-1))
+
+
+def fitted(table: NDArray[Any], bins: int) -> NDArray[Any]:
+    """(members, some bins) as (members, `bins`): those beyond are added to the last."""
+    result = np.zeros((len(table), bins), table.dtype)
+    known = min(bins, table.shape[1])
+    result[:, :known] = table[:, :known]
+    result[:, -1] += table[:, bins:].sum(axis=1)
+    return result
+
+
+def occupancy(start: Floats, end: Floats, edges: Floats) -> Floats:
+    """(bins,) mean number present between (bins + 1,) rising edges, s; 0 for a bin without length.
+
+    `start` and `end` are (n,) times at which each came and left, s; NaN for one that never did.
+    """
+    came, gone = _elapsed(start, edges), _elapsed(end[~np.isnan(end)], edges)
+    width = np.diff(edges)
+    stayed = np.diff(came - gone)
+    return np.divide(stayed, width, out=np.zeros(len(width)), where=width > 0)
+
+
+def _elapsed(times: Floats, at: Floats) -> Floats:
+    """For each moment, the sum over the times before it of how long ago they were."""
+    ordered = np.sort(times)
+    count = np.searchsorted(ordered, at)
+    total = np.concatenate(([0.0], np.cumsum(ordered)))
+    return np.asarray(count * at - total[count], dtype=np.float64)

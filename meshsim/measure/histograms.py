@@ -6,17 +6,14 @@ What has been counted is the measured time as the scenario says it, and bins of 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
-from meshsim.measure.flow import COUNTS, BinnedFlow, Ended
+from meshsim.measure.flow import COUNTS, BinnedFlow, Ended, fitted
 from meshsim.measure.grid import Floats, Ints, Window
 from meshsim.measure.latency import Latencies
 from meshsim.measure.measurements import Measurements
 from meshsim.measure.sample import Outcomes, Sample, Tries
-
-Numbers = TypeVar("Numbers", Ints, Floats)
 
 
 @dataclass(slots=True)
@@ -43,26 +40,17 @@ class Flows:
     def binned(self, edges: Floats) -> BinnedFlow:
         """The same for the bins between these edges; the last bin holds all the rest."""
         bins, width = len(edges) - 1, np.diff(edges)
-        present = _fitted(self.present, bins)
+        present = fitted(self.present, bins)
         return BinnedFlow(
-            {name: _fitted(self.counts[name], bins).ravel() for name in COUNTS},
+            {name: fitted(self.counts[name], bins) for name in COUNTS},
             Ended(
                 self.member * bins + np.minimum(self.bin, bins - 1),
                 self.latency,
                 self.times,
-                _fitted(self.total, bins).ravel(),
+                fitted(self.total, bins).ravel(),
             ),
-            np.divide(present, width, out=np.zeros_like(present), where=width > 0).ravel(),
+            np.divide(present, width, out=np.zeros_like(present), where=width > 0),
         )
-
-
-def _fitted(table: Numbers, bins: int) -> Numbers:
-    """(members, some bins) as (members, `bins`): those beyond are added to the last."""
-    fitted = np.zeros((len(table), bins), table.dtype)
-    known = min(bins, table.shape[1])
-    fitted[:, :known] = table[:, :known]
-    fitted[:, -1] += table[:, bins:].sum(axis=1)
-    return fitted
 
 
 @dataclass(slots=True)
@@ -105,15 +93,8 @@ class Histograms(Measurements):
             ejections=ejections,
         )
 
-    def client_flow(self, edges: Floats) -> BinnedFlow:
-        return self.client.binned(edges)
-
-    def services_flow(self, services: list[str], edges: Floats) -> BinnedFlow:
-        assert services == self._services(), "in order of the scenario"
-        return self.services.binned(edges)
-
-    def edges_flow(self, edges: Floats) -> BinnedFlow:
-        return self.links.binned(edges)
+    def flows(self, edges: Floats) -> tuple[BinnedFlow, BinnedFlow, BinnedFlow]:
+        return self.client.binned(edges), self.services.binned(edges), self.links.binned(edges)
 
     def in_flight(self, window: Window) -> Floats:
         """As linear within each bin."""
@@ -123,8 +104,5 @@ class Histograms(Measurements):
         return int(window.of(self.client.counts["offered"])[0])
 
     def visited(self, service: str, window: Window) -> tuple[int, int]:
-        place, counts = self._services().index(service), self.services.counts
+        place, counts = self.service_names.index(service), self.services.counts
         return int(window.of(counts["offered"])[place]), int(window.of(counts["ended"])[place])
-
-    def _services(self) -> list[str]:
-        return list(dict.fromkeys(service for service, _, _ in self.replicas))

@@ -1,20 +1,26 @@
-"""How sure a mean over replications is: Student's t interval.
+"""How sure a mean or a median over replications is.
 
 One run is one sample, however long: its requests wait in the same queues and are not independent. Runs
 with different seeds are independent, so the spread *between replications* is what an interval may be made of.
 
+A mean has Student's t interval. Latencies near saturation are skewed: one replication in ten may take five
+times as long as the others, and a mean would follow that one. The median with an interval of order statistics
+does not, and supposes no shape.
+
 Source:
     Abramowitz and Stegun, Handbook of Mathematical Functions (1964), 26.7.3 and 26.7.4: the distribution
     of t for whole degrees of freedom as a finite sum; 26.7.5: its quantile for many of them. Law, Simulation
-    Modeling and Analysis, 5th ed. (2015), 9.4: replication-deletion.
+    Modeling and Analysis, 5th ed. (2015), 9.4: replication-deletion. Conover, Practical Nonparametric
+    Statistics, 3rd ed. (1999), 3.2: the interval from the k-th smallest to the k-th largest of n values
+    misses the median with probability 2 P(Binomial(n, 1/2) < k).
 """
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 from meshsim.measure.result import Result
 
@@ -37,11 +43,7 @@ class Interval(Result):
 
 
 def interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
-    """The t interval of a mean of one value per replication.
-
-    Raises:
-        ValueError: fewer than two values, or a confidence outside 0-1.
-    """
+    """The t interval of a mean of one value per replication, at least two (ValueError)."""
     count = len(values)
     if count < 2:
         raise ValueError("an interval needs at least two replications")
@@ -55,19 +57,14 @@ def t_quantile(probability: float, freedom: int) -> float:
     """The value that Student's t stays below with this probability, to about 12 digits.
 
     Inverts the distribution by bisection over the angle whose tangent is t / sqrt(freedom), which maps the
-    infinite range to a finite one.
-
-    Raises:
-        ValueError: a probability not between 0 and 1, or degrees of freedom below 1.
+    infinite range to a finite one. ValueError: a probability not between 0 and 1, or `freedom` below 1.
     """
     if not 0.0 < probability < 1.0 or freedom < 1:
-        raise ValueError(
-            "a t quantile needs a probability between 0 and 1 and at least one degree of freedom"
-        )
+        raise ValueError("a t quantile needs a probability between 0 and 1, and a degree of freedom")
     if probability < 0.5:
         return -t_quantile(1.0 - probability, freedom)
     if freedom > MANY:
-        return _expanded(NormalDist().inv_cdf(probability), freedom)
+        return _expanded(statistics.NormalDist().inv_cdf(probability), freedom)
     low, high = 0.0, math.pi / 2.0
     for _ in range(60):  # halves the range below the spacing of floats
         middle = (low + high) / 2.0
@@ -81,16 +78,10 @@ def t_quantile(probability: float, freedom: int) -> float:
 def replications_for(
     half_width: float, deviation: float, freedom: Callable[[int], int], confidence: float = 0.95
 ) -> int | None:
-    """The least number of replications whose t interval would be this narrow, were their spread the same.
+    """The least number of replications whose t interval would be this narrow: at least 2; None above `MOST`.
 
-    Args:
-        half_width: wanted, at least 0.
-        deviation: of what is averaged, such as the sample's standard deviation so far.
-        freedom: degrees of freedom by the number of replications, growing with it.
-        confidence: 0-1, both excluded.
-
-    Returns:
-        At least 2; None above `MOST`.
+    `deviation` is of what is averaged, such as the sample's standard deviation so far; `freedom` gives the
+    degrees of freedom by the number of replications, and grows with it.
     """
 
     def narrow(count: int) -> bool:
@@ -130,3 +121,34 @@ def _within(angle: float, freedom: int) -> float:
         total += term
         term *= cosine * cosine * k / (k + 1)
     return 2.0 / math.pi * (angle + sine * total) if odd else sine * total
+
+
+@dataclass(frozen=True, slots=True)
+class Median(Result):
+    """A median of replications and its interval, whose ends are among the values.
+
+    `confidence`, 0-1, is how often such an interval covers the true median; 0 for a single value.
+    """
+
+    median: float
+    low: float
+    high: float
+    confidence: float
+    replications: int
+
+
+def median(values: Sequence[float], confidence: float = 0.95) -> Median:
+    """The median with the narrowest interval of order statistics that is at least this sure.
+
+    Fewer than 6 values never reach 95 %: then the interval is their whole range, and says how sure that is.
+    ValueError without values.
+    """
+    ordered, count = sorted(values), len(values)
+    missed, inside = 2.0 * 0.5**count, 1  # by the interval from the smallest to the largest
+    while 2 * (inside + 1) <= count:
+        more = missed + 2.0 * math.comb(count, inside) * 0.5**count
+        if 1.0 - more < confidence:
+            break
+        missed, inside = more, inside + 1
+    middle, low, high = statistics.median(ordered), ordered[inside - 1], ordered[-inside]
+    return Median(middle, low, high, max(0.0, 1.0 - missed), count)

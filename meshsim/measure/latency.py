@@ -11,7 +11,6 @@ lies between them; number, mean and maximum are exact.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,92 +43,64 @@ class LatencySummary(Result):
     p999: float | None = None
     max: float | None = None
 
+    @classmethod
+    def of(cls, latencies: Latencies) -> LatencySummary:
+        """Of latencies, however they are kept."""
+        if not latencies.count:
+            return cls()
+        quantiles = latencies.quantiles(list(QUANTILES.values()))
+        return cls(*map(float, (latencies.mean, *quantiles, latencies.most)))
+
     def columns(self, name: str = "latency") -> dict[str, float | None]:
         """As columns of a table: ``latency_p99``."""
         return {f"{name}_{key}": value for key, value in self.as_dict().items()}
 
 
-class Latencies(ABC):
-    """Some latencies, however they are kept."""
-
-    @property
-    @abstractmethod
-    def count(self) -> int:
-        """How many there are."""
-
-    @property
-    @abstractmethod
-    def mean(self) -> float:
-        """Of at least one, s."""
-
-    @property
-    @abstractmethod
-    def most(self) -> float:
-        """The longest of at least one, s."""
-
-    @abstractmethod
-    def quantiles(self, quantiles: Sequence[float]) -> Floats:
-        """(q,) quantiles, 0-1, of at least one, s."""
-
-    @abstractmethod
-    def within(self, limit: float) -> int:
-        """How many are at most this long, s."""
-
-    @property
-    @abstractmethod
-    def independent(self) -> float:
-        """How many independent latencies would say as much; all of them where their order is not known.
-
-        Requests that follow each other wait in the same queues: thousands may be worth a dozen.
-        """
-
-    @abstractmethod
-    def with_missing(self, missing: int) -> Latencies:
-        """These, and so many that never came: `VERY_LATE`."""
-
-    def summary(self) -> LatencySummary:
-        """Mean, percentiles and maximum."""
-        if not self.count:
-            return LatencySummary()
-        numbers = (self.mean, *self.quantiles(list(QUANTILES.values())), self.most)
-        return LatencySummary(*map(float, numbers))
-
-
 @dataclass(frozen=True, slots=True)
-class Each(Latencies):
+class Each:
     """(n,) latencies, each by itself, s."""
 
     values: Floats
 
     @property
     def count(self) -> int:
+        """How many there are."""
         return len(self.values)
 
     @property
     def mean(self) -> float:
+        """Of at least one, s."""
         return float(self.values.mean())
 
     @property
     def most(self) -> float:
+        """The longest of at least one, s."""
         return float(self.values.max())
 
     def quantiles(self, quantiles: Sequence[float]) -> Floats:
+        """(q,) quantiles, 0-1, of at least one, s."""
         return np.quantile(self.values, quantiles)
 
     def within(self, limit: float) -> int:
+        """How many are at most this long, s."""
         return int(np.count_nonzero(self.values <= limit))
 
     @property
     def independent(self) -> float:
+        """How many independent latencies would say as much.
+
+        Requests that follow each other wait in the same queues: thousands may be worth a dozen.
+        """
         return self.count / inflation(self.values) if self.count else 0.0
 
-    def with_missing(self, missing: int) -> Latencies:
+    def with_missing(self, missing: int) -> Each:
+        """These, and so many that never came: `VERY_LATE`."""
         return Each(np.concatenate([self.values, np.full(missing, VERY_LATE)]))
 
 
 @dataclass(frozen=True, slots=True)
-class Buckets(Latencies):
-    """Latencies counted in a histogram: (n,) `values`, s, some of them repeated, and `counts`.
+class Buckets:
+    """The same counted in a histogram: (n,) `values`, s, some of them repeated, and `counts`.
 
     `total` is the sum of all latencies, s; all, and so their quantiles, lie between `shortest` and `most`.
     """
@@ -142,25 +113,31 @@ class Buckets(Latencies):
 
     @property
     def count(self) -> int:
+        """How many there are in all buckets."""
         return int(self.counts.sum())
 
     @property
     def mean(self) -> float:
+        """Of at least one, s; exact."""
         return self.total / self.count
 
     def quantiles(self, quantiles: Sequence[float]) -> Floats:
+        """(q,) quantiles, 0-1, of at least one, s, by the buckets' values."""
         values = np.clip(self.values, self.shortest, self.most)
         one_group = np.zeros(len(values), np.int64)
         return grouped_quantiles(values, one_group, 1, quantiles, self.counts)[:, 0]
 
     def within(self, limit: float) -> int:
+        """How many are at most this long, s, by the buckets' values."""
         return int(self.counts[np.clip(self.values, self.shortest, self.most) <= limit].sum())
 
     @property
     def independent(self) -> float:
+        """All of them: their order is not known."""
         return float(self.count)
 
-    def with_missing(self, missing: int) -> Latencies:
+    def with_missing(self, missing: int) -> Buckets:
+        """These, and so many in a bucket of `VERY_LATE`."""
         return Buckets(
             np.append(self.values, VERY_LATE),
             np.append(self.counts, missing),
@@ -168,6 +145,9 @@ class Buckets(Latencies):
             self.shortest if self.count else VERY_LATE,
             VERY_LATE,
         )
+
+
+Latencies = Each | Buckets
 
 
 def enough(requests: int, quantile: float) -> bool:
@@ -218,14 +198,9 @@ def inflation(values: Floats) -> float:
 def grouped_quantiles(
     values: Floats, groups: Ints, count: int, quantiles: Sequence[float], times: Ints | None = None
 ) -> Floats:
-    """(q, count) quantiles of each of many groups at once; NaN for a group without values.
+    """(q, count) quantiles, 0-1, of each of so many groups at once; NaN for a group without values.
 
-    Args:
-        values: (n,) numbers.
-        groups: (n,) the group of each, 0 to `count` - 1.
-        count: of groups.
-        quantiles: (q,) between 0 and 1.
-        times: (n,) how often each number counts; None for once.
+    `groups` has the group of each of (n,) values, `times` how often each counts; None for once.
     """
     order = np.lexsort((values, groups))
     ordered = values[order]
@@ -234,7 +209,6 @@ def grouped_quantiles(
     upto = None if times is None else np.cumsum(times[order])
 
     def ranked(rank: Ints) -> Floats:
-        """The numbers at places of the sorted ones, each counted as often as it counts."""
         return ordered[rank if upto is None else np.searchsorted(upto, rank, side="right")]
 
     result = np.full((len(quantiles), count), np.nan)

@@ -15,7 +15,6 @@ class Measurements(ABC):
     """A whole run.
 
     Attributes:
-        engine: ``simpy``, ``reference``, …
         end: time of the last event, or where the run was cut off, s.
         complete: False if the run was interrupted or reached the drain's limit with work left.
         grid: the bins of `busy` and `queued`.
@@ -25,7 +24,7 @@ class Measurements(ABC):
         queued: (replicas, bins): attempt-seconds in the waiting room.
         ejections: (time, edge index, replica index) of each ejection by outlier detection.
         spans: rows of sampled spans (see `meshsim.measure.spans`).
-        interrupted: True if the user ended it (Ctrl-C); it is then measured up to where it came.
+        interrupted: whether the user ended it (Ctrl-C); it is then measured up to where it came.
         events: that an engine fired; 0 for the reference model.
     """
 
@@ -48,16 +47,11 @@ class Measurements(ABC):
         """What is measured."""
 
     @abstractmethod
-    def client_flow(self, edges: Floats) -> BinnedFlow:
-        """The client's requests and all attempts, in bins between `edges`, s; the last has all the rest."""
+    def flows(self, edges: Floats) -> tuple[BinnedFlow, BinnedFlow, BinnedFlow]:
+        """What passes in bins between `edges`, s: the client, each service, each edge; the last has the rest.
 
-    @abstractmethod
-    def services_flow(self, services: list[str], edges: Floats) -> BinnedFlow:
-        """The attempts at each service, likewise."""
-
-    @abstractmethod
-    def edges_flow(self, edges: Floats) -> BinnedFlow:
-        """The calls and attempts of each edge, likewise."""
+        At the client these are its requests and all attempts, at a service the attempts that arrive.
+        """
 
     @abstractmethod
     def in_flight(self, window: Window) -> Floats:
@@ -70,6 +64,11 @@ class Measurements(ABC):
     @abstractmethod
     def visited(self, service: str, window: Window) -> tuple[int, int]:
         """How many attempts arrived at a service, and how many ended there, within a window, by the clock."""
+
+    @property
+    def service_names(self) -> list[str]:
+        """In order of the scenario."""
+        return list(dict.fromkeys(service for service, _, _ in self.replicas))
 
     def members(self, service: str) -> list[int]:
         """The indices of a service's replicas."""

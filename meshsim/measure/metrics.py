@@ -18,11 +18,7 @@ COMPARED_OF_SERVICE = ("rate", *OF_SERVICE, "latency.p99")
 
 
 def check(metric: str, known: Collection[str]) -> str:
-    """The metric, if it is known.
-
-    Raises:
-        MeshsimError: it is not; the message names the nearest one.
-    """
+    """The metric, if it is known; else a MeshsimError that names the nearest one."""
     if metric not in known:
         raise MeshsimError(f"no metric {metric!r} with an interval; {suggestion(metric, known)}")
     return metric
@@ -54,8 +50,7 @@ def _requests(summary: Summary, kind: str) -> int:
 def refuse_unsupported(metric: str, summary: Summary) -> None:
     """Refuses a percentile that one replication, with this summary, is too short for.
 
-    Raises:
-        MeshsimError: fewer than `LEAST_BEYOND` requests lie beyond it; the message says what would do.
+    MeshsimError: fewer than `LEAST_BEYOND` requests lie beyond it; the message says what would do.
     """
     if supports(summary, metric):
         return

@@ -100,7 +100,7 @@ def _within(limits: dict[str, float], answered: Latencies, missing: int) -> dict
 
 def _with_missing(answered: Latencies, missing: int) -> LatencySummary:
     """Latencies that count what has no answer as infinitely late; None where that shows."""
-    found = answered.with_missing(missing).summary().as_dict()
+    found = LatencySummary.of(answered.with_missing(missing)).as_dict()
     return LatencySummary(**{key: value for key, value in found.items() if (value or 0.0) < VERY_LATE / 1e6})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from meshsim.measure.latency import LatencySummary
@@ -110,22 +111,21 @@ def services(sample: Sample, scenario: Scenario) -> dict[str, ServiceSummary]:
 
 def _service(sample: Sample, scenario: Scenario, name: str) -> ServiceSummary:
     deployments = scenario.services[name].deployments()
-    replicas = enumerate(sample.replicas)
-    found = [(index, version, id_) for index, (service, version, id_) in replicas if service == name]
+    found = {index: of for index, (service, *of) in enumerate(sample.replicas) if service == name}
 
-    def station(version: str | None = None) -> StationSummary:
-        members = [(index, of) for index, of, _ in found if version in (None, of)]
-        workers = sum(deployments[of].workers for _, of in members)
-        return _station(sample, [index for index, _ in members], workers)
+    def station(members: Collection[int]) -> StationSummary:
+        return _station(sample, [*members], sum(deployments[found[index][0]].workers for index in members))
 
     return ServiceSummary(
-        **vars(station()),
-        versions={version: station(version) for version in deployments if version},
+        **vars(station(found)),
+        versions={
+            version: station([index for index, (of, _) in found.items() if of == version])
+            for version in deployments
+            if version
+        },
         replicas=[
-            ReplicaSummary(
-                id=id_, version=version, **vars(_station(sample, [index], deployments[version].workers))
-            )
-            for index, version, id_ in found
+            ReplicaSummary(id=id_, version=version, **vars(station([index])))
+            for index, (version, id_) in found.items()
         ],
     )
 
@@ -145,7 +145,7 @@ def _station(sample: Sample, members: list[int], workers: int) -> StationSummary
         busy_mean=per(busy, sample.time),
         queue_mean=per(float(sample.queued[members].sum()), sample.time),
         ejections=int(sample.ejections[members].sum()),
-        latency=visits.latency.summary(),
+        latency=LatencySummary.of(visits.latency),
     )
 
 
@@ -162,7 +162,7 @@ def edges(sample: Sample) -> dict[str, EdgeSummary]:
             attempts=tries.total,
             retries=tries.retries,
             hedges=tries.hedges,
-            latency=calls.latency.summary(),
+            latency=LatencySummary.of(calls.latency),
             flags=ranked(calls.reasons),
         )
         for (caller, service), calls, tries in each

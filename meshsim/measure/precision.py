@@ -1,14 +1,12 @@
 """When there are enough replications: the sequential procedure behind ``--until 1%``.
 
-How many replications an answer needs depends on how much they differ. So make some, look how wide the
-interval is, and make more until it is narrow enough. The trap: the interval is also narrow when the first
-replications happen to be alike, and who looks after every one stops at the first such coincidence, with an
-interval that misses the truth more often than it says. Three things keep that small: no look before `LEAST`
-replications; few looks, each with a quarter more replications than the last, or as many as the spread so far
-asks for; and Student's t, not the normal distribution.
-
-As the asked precision gets finer the coverage tends to the nominal one, whatever the law of the replications
-(Chow and Robbins). At a finite number it falls a little short: docs/guides/comparing.md has the figures.
+Make some, look how wide the interval is, and make more until it is narrow enough. The trap: it is also
+narrow when the first replications happen to be alike, and who looks after every one stops at the first such
+coincidence, with an interval that misses the truth more often than it says. So there is no look before
+`LEAST` replications; there are few, each with a quarter more replications than the last, or as many as the
+spread so far asks for; and the interval is Student's t. Coverage tends to the nominal one as the asked
+precision gets finer (Chow and Robbins), and is a little short of it before: docs/guides/comparing.md has
+the figures.
 
 Source:
     Chow and Robbins, On the asymptotic theory of fixed-width sequential confidence intervals for the mean,
@@ -40,39 +38,15 @@ AT_MOST = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What was seen at a look.
+class Until(Result):
+    """The precision that was asked for, and how near to it an interval over all replications so far comes.
 
     Attributes:
-        replications: so far.
-        precision: half width of the interval by the size of what it is measured against, 0-1 and above;
-            None where that is 0.
+        ratio: asked half width, by the size of what it is measured against.
+        precision: half width likewise, 0-1 and above; None where that size is 0.
         reached: whether it is as narrow as asked.
         forecast: how many replications it would take in all by the spread so far; None if no number would do.
-        to: how many replications to have at the next look; as many as there are if there is none.
     """
-
-    replications: int
-    precision: float | None
-    reached: bool
-    forecast: int | None
-    to: int
-
-
-def refuse_limit(at_most: int | None) -> None:
-    """Refuses --at-most without a goal, where it would do nothing: MeshsimError."""
-    if at_most is not None:
-        how = "add --until 1%, or use --replications"
-        raise MeshsimError(f"--at-most {at_most} is a limit of --until; {how}")
-
-
-Looked = Callable[[Look], None]
-"""Called with each look."""
-
-
-@dataclass(frozen=True, slots=True)
-class Until(Result):
-    """A `Goal` and its last `Look`."""
 
     metric: str
     ratio: float
@@ -81,6 +55,42 @@ class Until(Result):
     precision: float | None
     reached: bool
     forecast: int | None
+
+    @property
+    def to(self) -> int:
+        """How many replications to have at the next look; as many as there are if there is none."""
+        if self.reached:
+            return self.replications
+        leap = math.floor(LEAP * self.replications)
+        wanted = leap if self.forecast is None else min(self.forecast, leap)
+        return min(self.at_most, max(math.ceil(GROWTH * self.replications), wanted))
+
+    def describe(self, base: str = "the mean") -> str:
+        """In a sentence; `base` is what the half width is measured against."""
+        if self.reached and self.precision is None:  # every replication says 0
+            return (
+                f"{self.metric}: the interval is 0 wide after {self.replications} replications;"
+                f" {ratio_text(self.ratio)} of {base} was asked."
+            )
+        precision = "more than any share" if self.precision is None else ratio_text(self.precision)
+        asked = f"{self.metric}: the interval's half width is {precision} of {base} after"
+        asked += f" {self.replications} replications; {ratio_text(self.ratio)} was asked"
+        if self.reached:
+            return f"{asked}."
+        if self.forecast is None:
+            return f"{asked}, and no number of replications would do."
+        return f"{asked}, which would take about {self.forecast:,} of them by the spread so far."
+
+
+Looked = Callable[[Until], None]
+"""Called at each look."""
+
+
+def refuse_limit(at_most: int | None) -> None:
+    """Refuses --at-most without a goal, where it would do nothing: MeshsimError."""
+    if at_most is not None:
+        how = "add --until 1%, or use --replications"
+        raise MeshsimError(f"--at-most {at_most} is a limit of --until; {how}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +107,9 @@ class Goal:
 
     @classmethod
     def of(cls, until: object, metric: str, replications: int, at_most: int | None = None) -> Goal:
-        """A goal as users give it.
+        """A goal as users give it: until ``"1%"`` or 0.01; MeshsimError if it can't be used.
 
-        Args:
-            until: ``"1%"`` or 0.01.
-            metric: whose interval is looked at.
-            replications: to begin with; fewer than `LEAST` become `LEAST`.
-            at_most: replications in all; None is `AT_MOST`.
-
-        Raises:
-            MeshsimError: this is not a goal.
+        Fewer `replications` to begin with than `LEAST` become `LEAST`.
         """
         try:
             wanted = ratio(until)
@@ -122,46 +125,14 @@ class Goal:
             )
         return cls(metric, wanted, least, at_most)
 
-    def look(self, interval: Interval, size: float) -> Look:
-        """Looks at the interval over all replications so far.
-
-        Args:
-            interval: of the metric.
-            size: what its half width is measured against: the mean, or in a comparison that of A.
-        """
+    def look(self, interval: Interval, size: float) -> Until:
+        """Looks at the metric's interval; `size` is the mean, or in a comparison that of A."""
         count, wanted = interval.replications, self.ratio * abs(size)
         precision = interval.half_width / abs(size) if size else None
-        if interval.half_width <= wanted:
-            return Look(count, precision, True, count, count)
-        quantile = t_quantile(0.5 + interval.confidence / 2.0, count - 1)
-        deviation = interval.half_width * math.sqrt(count) / quantile
-        forecast = replications_for(wanted, deviation, lambda n: n - 1, interval.confidence)
-        leap = math.floor(LEAP * count)
-        to = max(math.ceil(GROWTH * count), leap if forecast is None else min(forecast, leap))
-        return Look(count, precision, False, forecast, min(self.at_most, to))
-
-    def describe(self, look: Look, base: str = "the mean") -> str:
-        """In a sentence: what was asked and what came of it.
-
-        Args:
-            look: the last one.
-            base: what the half width is measured against.
-        """
-        if look.reached and look.precision is None:  # every replication says 0
-            return (
-                f"{self.metric}: the interval is 0 wide after {look.replications} replications;"
-                f" {ratio_text(self.ratio)} of {base} was asked."
-            )
-        precision = "more than any share" if look.precision is None else ratio_text(look.precision)
-        asked = f"{self.metric}: the interval's half width is {precision} of {base} after"
-        asked += f" {look.replications} replications; {ratio_text(self.ratio)} was asked"
-        if look.reached:
-            return f"{asked}."
-        if look.forecast is None:
-            return f"{asked}, and no number of replications would do."
-        return f"{asked}, which would take about {look.forecast:,} of them by the spread so far."
-
-    def reached(self, look: Look) -> Until:
-        """The goal and its last look."""
-        seen = look.replications, look.precision, look.reached, look.forecast
-        return Until(self.metric, self.ratio, self.at_most, *seen)
+        forecast: int | None = count
+        reached = interval.half_width <= wanted
+        if not reached:
+            quantile = t_quantile(0.5 + interval.confidence / 2.0, count - 1)
+            deviation = interval.half_width * math.sqrt(count) / quantile
+            forecast = replications_for(wanted, deviation, lambda n: n - 1, interval.confidence)
+        return Until(self.metric, self.ratio, self.at_most, count, precision, reached, forecast)

@@ -48,7 +48,7 @@ def complete(one: Readings, other: Readings) -> None:
     for mine, theirs in ((one, other), (other, one)):
         for metric, statistic in theirs.items():
             if metric not in mine:
-                mine[metric] = Quotient.count(np.zeros(statistic.size))
+                mine[metric] = Quotient.count(np.zeros(statistic.blocks))
 
 
 def _requests(records: Records, blocks: Blocks) -> Readings:

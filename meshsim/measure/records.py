@@ -8,11 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from meshsim.measure.flow import BinnedFlow, Ended
+from meshsim.measure.flow import BinnedFlow, Ended, occupancy
 from meshsim.measure.grid import Floats, Ints, Truths, Window, number
 from meshsim.measure.latency import Each
 from meshsim.measure.measurements import Measurements
-from meshsim.measure.occupancy import occupancy
 from meshsim.measure.sample import Outcomes, Sample, Tries
 
 Words = NDArray[np.str_]
@@ -107,9 +106,9 @@ class Records(Measurements):
             replicas=self.replicas,
             requests=requests,
             ok_latency=ok_latency,
-            calls=_calls(self.calls, window, len(self.edges)),
+            calls=self._calls(window),
             tries=_tries(self.attempts, window, len(self.edges)),
-            visits=_visits(self.attempts, window, len(self.replicas)),
+            visits=self._visits(window),
             busy=window.of(self.busy),
             queued=window.of(self.queued),
             ejections=np.bincount(
@@ -118,27 +117,35 @@ class Records(Measurements):
             ),
         )
 
-    def client_flow(self, edges: Floats) -> BinnedFlow:
-        rows, tries = self.requests, self.attempts
-        requests = _Intervals(np.zeros(len(rows.start), np.int64), rows.start, rows.end, rows.status)
-        sent = _Sent(np.zeros(len(tries.sent), np.int64), tries.sent, tries.kind, tries.extra)
-        return _binned(_Cells(1, edges), requests, sent)
+    def _calls(self, window: Window) -> list[Outcomes]:
+        rows, take = self.calls, window.holds(self.calls.request_start)
+        latency, flag = (rows.end - rows.start)[take], rows.flag[take]
+        return _by_member(rows.edge[take], latency, rows.status[take], flag, len(self.edges))
 
-    def services_flow(self, services: list[str], edges: Floats) -> BinnedFlow:
+    def _visits(self, window: Window) -> list[Outcomes]:
         rows = self.attempts
-        here = ~np.isnan(rows.arrived)
-        service_of = np.array([services.index(service) for service, _, _ in self.replicas], np.int64)
-        service, arrived = service_of[rows.replica[here]], rows.arrived[here]
-        visits = _Intervals(service, arrived, rows.answered[here], rows.status[here])
-        return _binned(
-            _Cells(len(services), edges), visits, _Sent(service, arrived, rows.kind[here], rows.extra[here])
-        )
+        take = window.holds(rows.request_start) & ~np.isnan(rows.arrived)
+        latency, flag = (rows.answered - rows.arrived)[take], np.full(number(take), "")
+        return _by_member(rows.replica[take], latency, rows.status[take], flag, len(self.replicas))
 
-    def edges_flow(self, edges: Floats) -> BinnedFlow:
-        rows, tries = self.calls, self.attempts
-        calls = _Intervals(rows.edge, rows.start, rows.end, rows.status)
-        sent = _Sent(tries.edge, tries.sent, tries.kind, tries.extra)
-        return _binned(_Cells(len(self.edges), edges), calls, sent)
+    def flows(self, edges: Floats) -> tuple[BinnedFlow, BinnedFlow, BinnedFlow]:
+        rows, calls, tries, names = self.requests, self.calls, self.attempts, self.service_names
+        requests = _Stays(np.zeros(len(rows.start), np.int64), rows.start, rows.end, rows.status)
+        sent = _Sent(np.zeros(len(tries.sent), np.int64), tries.sent, tries.kind, tries.extra)
+        service_of = np.array([names.index(service) for service, _, _ in self.replicas], np.int64)
+        here = ~np.isnan(tries.arrived)
+        service, arrived = service_of[tries.replica[here]], tries.arrived[here]
+        visits = _Stays(service, arrived, tries.answered[here], tries.status[here])
+        return (
+            _binned(1, edges, requests, sent),
+            _binned(len(names), edges, visits, _Sent(service, arrived, tries.kind[here], tries.extra[here])),
+            _binned(
+                len(self.edges),
+                edges,
+                _Stays(calls.edge, calls.start, calls.end, calls.status),
+                sent._replace(member=tries.edge),
+            ),
+        )
 
     def in_flight(self, window: Window) -> Floats:
         return occupancy(self.requests.start, self.requests.end, np.linspace(window.start, window.end, 5))
@@ -157,20 +164,12 @@ def _requests(rows: Requests, window: Window) -> tuple[Outcomes, Each]:
     take = window.holds(rows.start)
     latency, status = (rows.end - rows.start)[take], rows.status[take]
     reasons = failure_reasons(rows, take & (rows.status >= 400))
-    return _outcomes(latency, status, _tally(reasons)), Each(latency[(status > 0) & (status < 400)])
+    return _outcomes(latency, status, reasons), Each(latency[(status > 0) & (status < 400)])
 
 
 def failure_reasons(rows: Requests, failed: Truths) -> Words:
     """Of some failed requests the flag, else the status."""
     return np.where(rows.flag[failed] == "", rows.status[failed].astype(str), rows.flag[failed])
-
-
-def _calls(rows: Calls, window: Window, edges: int) -> list[Outcomes]:
-    take = window.holds(rows.request_start)
-    latency, status, flag = (rows.end - rows.start)[take], rows.status[take], rows.flag[take]
-    return [
-        _outcomes(latency[mine], status[mine], _tally(flag[mine])) for mine in _by(rows.edge[take], edges)
-    ]
 
 
 def _tries(rows: Attempts, window: Window, edges: int) -> list[Tries]:
@@ -181,36 +180,27 @@ def _tries(rows: Attempts, window: Window, edges: int) -> list[Tries]:
     return [Tries(*numbers) for numbers in zip(*counts, strict=True)]
 
 
-def _visits(rows: Attempts, window: Window, replicas: int) -> list[Outcomes]:
-    take = window.holds(rows.request_start) & ~np.isnan(rows.arrived)
-    latency, status = (rows.answered - rows.arrived)[take], rows.status[take]
-    return [_outcomes(latency[mine], status[mine], {}) for mine in _by(rows.replica[take], replicas)]
+def _by_member(member: Ints, latency: Floats, status: Ints, flag: Words, count: int) -> list[Outcomes]:
+    """How the rows of each of so many members ended."""
+    ends = np.cumsum(np.bincount(member, minlength=count))[:-1]
+    rows = np.split(np.argsort(member, kind="stable"), ends)
+    return [_outcomes(latency[mine], status[mine], flag[mine]) for mine in rows]
 
 
-def _by(member: Ints, count: int) -> list[Ints]:
-    """The rows of each of so many members, in order."""
-    return np.split(np.argsort(member, kind="stable"), np.cumsum(np.bincount(member, minlength=count))[:-1])
-
-
-def _outcomes(latency: Floats, status: Ints, reasons: dict[str, int]) -> Outcomes:
+def _outcomes(latency: Floats, status: Ints, reasons: Words) -> Outcomes:
+    found, counts = np.unique(reasons, return_counts=True)
     return Outcomes(
         arrived=len(status),
         ok=number((status > 0) & (status < 400)),
         failed=number(status >= 400),
         cancelled=number(status < 0),
         latency=Each(latency[status > 0]),
-        reasons=reasons,
+        reasons={word: times for word, times in zip(found.tolist(), counts.tolist(), strict=True) if word},
     )
 
 
-def _tally(reasons: Words) -> dict[str, int]:
-    """How often each word but the empty one occurs."""
-    found, counts = np.unique(reasons, return_counts=True)
-    return {word: count for word, count in zip(found.tolist(), counts.tolist(), strict=True) if word}
-
-
-class _Intervals(NamedTuple):
-    """(n,) intervals from `start` to `end`, and which member each belongs to."""
+class _Stays(NamedTuple):
+    """(n,) when each came and left, and to which member."""
 
     member: Ints
     start: Floats
@@ -227,42 +217,30 @@ class _Sent(NamedTuple):
     extra: Truths
 
 
-class _Cells:
-    """The cells of some members and bins."""
+def _binned(members: int, edges: Floats, stays: _Stays, sent: _Sent) -> BinnedFlow:
+    bins = len(edges) - 1
 
-    def __init__(self, members: int, edges: Floats) -> None:
-        self.edges, self.bins, self.members = edges, len(edges) - 1, members
-        self.number = members * self.bins
+    def cells(member: Ints, time: Floats) -> Ints:
+        place = np.searchsorted(edges, time, side="right") - 1
+        return np.asarray(member * bins + np.clip(place, 0, bins - 1), dtype=np.int64)
 
-    def of(self, member: Ints, time: Floats) -> Ints:
-        """(n,) the cell of each time."""
-        bin_ = np.searchsorted(self.edges, time, side="right") - 1
-        return np.asarray(member * self.bins + np.clip(bin_, 0, self.bins - 1), dtype=np.int64)
+    def count(cells: Ints) -> Ints:
+        return np.bincount(cells, minlength=members * bins).reshape(members, bins)
 
-    def count(self, cells: Ints) -> Ints:
-        """(cells,) how often each occurs."""
-        return np.bincount(cells, minlength=self.number)
-
-
-def _binned(cells: _Cells, at: _Intervals, sent: _Sent) -> BinnedFlow:
-    tried = cells.of(sent.member, sent.time)
-    ended = cells.of(at.member, np.nan_to_num(at.end))
-    answered, ok = at.status > 0, (at.status > 0) & (at.status < 400)
-    present = [
-        occupancy(at.start[here], at.end[here], cells.edges)
-        for here in (at.member == member for member in range(cells.members))
-    ]
+    tried, ended = cells(sent.member, sent.time), cells(stays.member, np.nan_to_num(stays.end))
+    answered, ok = stays.status > 0, (stays.status > 0) & (stays.status < 400)
+    here = [stays.member == member for member in range(members)]
     return BinnedFlow(
         {
-            "offered": cells.count(cells.of(at.member, at.start)),
-            "completed": cells.count(ended[answered]),
-            "ok": cells.count(ended[ok]),
-            "failed": cells.count(ended[answered & ~ok]),
-            "attempts": cells.count(tried),
-            "retries": cells.count(tried[sent.kind == 1]),
-            "hedges": cells.count(tried[sent.kind == 2]),
-            "originals": cells.count(tried[~sent.extra]),
+            "offered": count(cells(stays.member, stays.start)),
+            "completed": count(ended[answered]),
+            "ok": count(ended[ok]),
+            "failed": count(ended[answered & ~ok]),
+            "attempts": count(tried),
+            "retries": count(tried[sent.kind == 1]),
+            "hedges": count(tried[sent.kind == 2]),
+            "originals": count(tried[~sent.extra]),
         },
-        Ended(ended[answered], (at.end - at.start)[answered]),
-        np.concatenate(present),
+        Ended(ended[answered], (stays.end - stays.start)[answered]),
+        np.array([occupancy(stays.start[mine], stays.end[mine], edges) for mine in here]),
     )

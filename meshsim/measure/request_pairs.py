@@ -4,9 +4,6 @@ A request's numbers are keyed to its place in its load, so request n of load l i
 long as that load is: it arrives at the same time, and needs the same service times wherever it is served. The
 requests of a closed load come when its users have their answers, at other times in each run: they have no
 partners; nor have those of a load in which the two scenarios differ.
-
-A comparison counts how requests fared (`compare_requests`); a validation measures how closely a live run
-follows the simulated one (`agreement`).
 """
 
 from __future__ import annotations
@@ -64,13 +61,8 @@ def _paired(a: Records, b: Records, loads: Sequence[int], start: float, end: flo
 class RequestCounts(Result):
     """How requests fared in B, compared with themselves in A.
 
-    A request without success (a failure, or no answer by the end of the run) is worse than any with it.
-
-    Attributes:
-        count: how many pairs.
-        rescued, lost: success in B only; in A only.
-        faster, same, slower: success in both, and sooner in B, at the same time, later.
-        failed: success in neither.
+    A request without success (a failure, or no answer by the end of the run) is worse than any with it: those
+    `rescued` succeed in B only, those `lost` in A only, those `failed` in neither.
     """
 
     count: int

@@ -42,10 +42,7 @@ def plain(value: Any) -> Any:
 def at(result: Result | Mapping[str, Any], path: str) -> Any:
     """The value at the end of a path of names: ``latency.p99``, ``services.cart.utilisation``.
 
-    A name in a mapping, such as a service's, may have dots of its own.
-
-    Raises:
-        KeyError: there is no such name.
+    A name in a mapping, such as a service's, may have dots of its own. KeyError: there is no such name.
     """
     value: Any = result
     if not path:

@@ -35,7 +35,7 @@ class SeedVariation:
         values: dict[str, list[float]] = {}
         each = [readings(run, window) for run in runs]
         for metric in dict.fromkeys(metric for found in each for metric in found):
-            own = [found[metric].whole if metric in found else 0.0 for found in each]
+            own = [found[metric].value() if metric in found else 0.0 for found in each]
             values[metric] = [value for value in own if value is not None]
         return cls(values, len(runs))
 
@@ -65,11 +65,7 @@ class SeedVariation:
 
         Two normal variates with the runs' deviation, and events too rare to have shown in the runs besides:
         that k events which may come in any of n + 1 runs all come in the last has a chance of (n + 1)^-k.
-
-        Args:
-            metric: path of its keys.
-            step: what one event more adds to it.
-            confidence: 0-1, both excluded.
+        `step` is what one event more adds to the metric.
         """
         if self.runs < FEWEST:
             return math.inf

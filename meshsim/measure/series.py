@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meshsim.measure.flow import COUNTS, BinnedFlow, Ended, added
+from meshsim.measure.flow import COUNTS, BinnedFlow, Ended, added, fitted
 from meshsim.measure.grid import Floats, Grid, Ints
 from meshsim.measure.measurements import Measurements
 from meshsim.measure.parts import workers
@@ -60,13 +60,8 @@ FEWEST_BINS = 24
 def series(records: Sequence[Measurements], scenario: Scenario, *, requests: int = 0) -> Table:
     """The series of one run, or of several replications together.
 
-    Args:
-        records: the replications.
-        scenario: that ran.
-        requests: that a bin is to hold on average: bins are joined until they do, or few are left.
-
-    Returns:
-        The columns of :data:`COLUMNS`, each (rows,): the client's bins, each service's, then each edge's.
+    Bins are joined until they hold so many `requests` on average, or few are left. Returns the columns of
+    :data:`COLUMNS`, each (rows,): the client's bins, each service's, then each edge's.
     """
     grid = records[0].grid
     end = max(record.end for record in records)
@@ -76,14 +71,14 @@ def series(records: Sequence[Measurements], scenario: Scenario, *, requests: int
     edges = grid.edges(bins)
     if bins == reached or bins == grid.most:
         edges[-1] = max(end, edges[-2])  # the last bin is as wide as it lasted
-    services, links = list(scenario.services), [f"{a} -> {b}" for a, b in records[0].edges]
-    clients = [record.client_flow(edges) for record in records]
-    offered = sum(int(client.counts["offered"][grid.first : grid.last].sum()) for client in clients)
+    services, links = records[0].service_names, [f"{a} -> {b}" for a, b in records[0].edges]
+    clients, visits, calls = zip(*(record.flows(edges) for record in records), strict=True)
+    offered = sum(int(each.counts["offered"][:, grid.first : grid.last].sum()) for each in clients)
     starts = _starts(grid, bins, requests, offered)
     parts = [
         _part("client", [CLIENT], clients, edges, starts),
-        _part("service", services, [each.services_flow(services, edges) for each in records], edges, starts),
-        _part("edge", links, [each.edges_flow(edges) for each in records], edges, starts),
+        _part("service", services, visits, edges, starts),
+        _part("edge", links, calls, edges, starts),
     ]
     parts[1].update(_workers(records, scenario, services, edges, starts))
     return {name: np.concatenate([part[name] for part in parts]) for name in COLUMNS}
@@ -116,7 +111,7 @@ def _part(kind: str, names: list[str], narrow: Sequence[BinnedFlow], edges: Floa
     runs = [run.joined(starts, np.diff(edges)) for run in narrow]
     edges = np.append(edges[starts], edges[-1])
     bins, cells = len(edges) - 1, len(names) * (len(edges) - 1)
-    counts: Table = {name: np.sum([run.counts[name] for run in runs], axis=0) for name in COUNTS}
+    counts: Table = {name: np.sum([run.counts[name] for run in runs], axis=0).ravel() for name in COUNTS}
     ended = Ended.pooled([run.ended for run in runs])
     width = np.tile(np.diff(edges), len(names))
     empty = np.full(cells, np.nan)
@@ -133,7 +128,7 @@ def _part(kind: str, names: list[str], narrow: Sequence[BinnedFlow], edges: Floa
         "mean": _ratio(ended.totals(cells), counts["completed"]),
         "utilisation": empty,
         "queue_mean": empty,
-        "in_flight": np.mean([run.present for run in runs], axis=0),
+        "in_flight": np.mean([run.present for run in runs], axis=0).ravel(),
     }
 
 
@@ -147,24 +142,17 @@ def _workers(
     records: Sequence[Measurements], scenario: Scenario, services: list[str], edges: Floats, starts: Ints
 ) -> Table:
     """(services · wide bins,) utilisation and queues, means over the replications."""
-    busy, queued, bins = [], [], len(edges) - 1
-    for name in services:
-        members = records[0].members(name)
-        busy.append(_mean([record.busy[members] for record in records], bins))
-        queued.append(_mean([record.queued[members] for record in records], bins))
+    members, bins = [records[0].members(name) for name in services], len(edges) - 1
+
+    def mean(amounts: Sequence[Floats]) -> Floats:
+        """(services, wide bins) of (replicas, some bins) by replication: sums over members and bins."""
+        totals = [[fitted(each[own], bins).sum(axis=0) for own in members] for each in amounts]
+        return added(np.sum(totals, axis=0) / len(amounts), starts)
+
     totals = [workers(scenario, name) for name in services]
-    slots = [float(total) if total < UNLIMITED else np.nan for total in totals]
+    slots = np.array([float(total) if total < UNLIMITED else np.nan for total in totals])
     width = added(np.diff(edges), starts)
     return {
-        "utilisation": (added(np.array(busy), starts) / np.array(slots)[:, None] / width).ravel(),
-        "queue_mean": (added(np.array(queued), starts) / width).ravel(),
+        "utilisation": (mean([each.busy for each in records]) / slots[:, None] / width).ravel(),
+        "queue_mean": (mean([each.queued for each in records]) / width).ravel(),
     }
-
-
-def _mean(amounts: Sequence[Floats], bins: int) -> Floats:
-    """(bins,) of (members, some bins) arrays: the members' sum, the mean over the replications."""
-    total = np.zeros(bins)
-    for amount in amounts:
-        known = min(bins, amount.shape[1])
-        total[:known] += amount[:, :known].sum(axis=0)
-    return total / len(amounts)

@@ -36,27 +36,11 @@ BUSY_RATIO = 0.95
 
 
 @dataclass(frozen=True, slots=True)
-class Pile:
-    """Work that grew: what, for people, and the mean amounts in the quarters of the measured time."""
-
-    what: str
-    quarters: tuple[float, ...]
-
-    def __str__(self) -> str:
-        amounts = ", ".join(f"{amount:.0f}" for amount in self.quarters)
-        return f"{self.what} grew throughout the measurement window ({amounts} on average in its quarters)"
-
-
-@dataclass(frozen=True, slots=True)
 class Instability(Result):
-    """That replications were unstable, and how the first of them was.
+    """That so many replications were unstable, and how the first of them was.
 
-    Attributes:
-        reason: a sentence.
-        service: the one that can't keep up, if it is known.
-        in_flight: of the client's requests, by quarters.
-        drain_limit: whether work was left when time was up.
-        replications: how many were unstable.
+    `service` can't keep up, if it is known; `in_flight` is of the client's requests, by quarters;
+    `drain_limit` says whether work was left when time was up.
     """
 
     reason: str
@@ -72,7 +56,10 @@ def judge(
     """Whether any replication was unstable."""
     if window.length <= 0.0:
         return False
-    found = [(record, _piles(record, scenario, window), _cut_off(record, scenario)) for record in records]
+    found = [
+        (record, _piles(record, scenario, window), not record.complete and not interrupted(record, scenario))
+        for record in records
+    ]
     bad = [each for each in found if each[1] or each[2]]
     if not bad:
         return False
@@ -95,21 +82,18 @@ def grows(quarters: Floats, arrived: int) -> bool:
     return rise >= least and bool(np.all(np.diff(quarters) >= LEAST_STEP_RATIO * rise))
 
 
-def _cut_off(record: Measurements, scenario: Scenario) -> bool:
-    """Whether work was left when time was up."""
-    return not record.complete and not interrupted(record, scenario)
-
-
-def _piles(record: Measurements, scenario: Scenario, window: Window) -> list[Pile]:
-    in_flight = record.in_flight(window)
-    piles = []
-    if grows(in_flight, record.requested(window)):
-        piles.append(Pile("the number of requests in flight", tuple(in_flight)))
+def _piles(record: Measurements, scenario: Scenario, window: Window) -> list[str]:
+    """What work grew, with its mean amounts in the quarters of the measured time."""
+    known = {"the number of requests in flight": (record.in_flight(window), record.requested(window))}
     for service in scenario.services:
         waiting = window.quarters(record.queued[record.members(service)].sum(axis=0), record.grid)
-        if grows(waiting, record.visited(service, window)[0]):
-            piles.append(Pile(f"the queue at {service}", tuple(waiting)))
-    return piles
+        known[f"the queue at {service}"] = waiting, record.visited(service, window)[0]
+    grown = {what: quarters for what, (quarters, arrived) in known.items() if grows(quarters, arrived)}
+    return [
+        f"{what} grew throughout the measurement window"
+        f" ({', '.join(f'{amount:.0f}' for amount in quarters)} on average in its quarters)"
+        for what, quarters in grown.items()
+    ]
 
 
 def _last_quarter(record: Measurements, window: Window) -> Window:
@@ -135,17 +119,14 @@ def _behind(record: Measurements, scenario: Scenario, service: str, window: Wind
 
 def _below(scenario: Scenario, service: str) -> set[str]:
     """The services that one calls, directly or through others, without itself."""
-    edges, seen, todo = scenario.edges(), {service}, [service]
-    while todo:
-        caller = todo.pop()
-        found = {called for start, called in edges if start == caller} - seen
-        seen |= found
-        todo += found
-    return seen - {service}
+    found, edges = {service}, scenario.edges()
+    while more := {called for caller, called in edges if caller in found} - found:
+        found |= more
+    return found - {service}
 
 
-def _sentence(record: Measurements, late: Window, piles: Sequence[Pile], culprit: str | None) -> str:
-    what = str(piles[0]) if piles else "work was left when the run reached its drain's limit"
+def _sentence(record: Measurements, late: Window, piles: Sequence[str], culprit: str | None) -> str:
+    what = piles[0] if piles else "work was left when the run reached its drain's limit"
     text = f"Unstable: {what}; its averages depend on when it was stopped."
     if culprit is None:
         return text

@@ -106,11 +106,8 @@ class Summary(Numbers, _About):
         seed: of the first replication.
         duration: of the arrivals, s.
         measured, warmup: time of one replication, and before it, s.
-        partial: whether it was interrupted.
         ci: intervals of `HEADLINE` and `OF_SERVICE`, by path; none of a single replication.
         notes: what a reader must know to read the numbers right.
-        until: the precision that was asked for, and what was reached.
-        live: how well the machine of a live run kept up.
     """
 
     objectives: list[ObjectiveResult]
@@ -159,8 +156,8 @@ def _numbers(sample: Sample, scenario: Scenario) -> Numbers:
     amplification = per(tries.total, tries.originals)
     return Numbers(
         requests=_requests(requests, sample.time),
-        latency=requests.latency.summary(),
-        ok_latency=sample.ok_latency.summary(),
+        latency=LatencySummary.of(requests.latency),
+        ok_latency=LatencySummary.of(sample.ok_latency),
         attempts=AttemptSummary(tries.total, tries.retries, tries.hedges, amplification),
         failures=parts.ranked(requests.reasons),
         services=parts.services(sample, scenario),

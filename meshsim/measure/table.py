@@ -48,9 +48,6 @@ def frame(table: Table) -> pd.DataFrame:
     """A table as a pandas data frame (pandas is slow to import, so only who asks for a frame does)."""
     import pandas as pd  # noqa: PLC0415
 
-    return pd.DataFrame({name: _plain(column) for name, column in table.items()})
-
-
-def _plain(column: NDArray[Any]) -> Any:
-    """Strings as Python objects, from which pandas infers its own string type."""
-    return column.astype(object) if column.dtype.kind == "U" else column
+    # from strings as Python objects pandas infers its own string type
+    strings = {name: column.astype(object) for name, column in table.items() if column.dtype.kind == "U"}
+    return pd.DataFrame(table | strings)

@@ -23,7 +23,6 @@ class Metric(Result):
         interval: where 95 % of simulated runs with other seeds lie; None where that is not known.
         error, tolerance: `difference` (live minus simulation) and `allowed` as shares of the simulation; None
             where that is 0.
-        ok: whether it is as close as it must be.
         chance: how large chance alone makes the difference.
         busy: from what to what a machine as late as this one was brings the simulated number; None where
             it was quiet.
@@ -99,9 +98,7 @@ class ValidationNumbers(Result):
     """How theory, simulation and the live mesh agree.
 
     Attributes:
-        verdict: ``pass``, ``fail`` or ``noisy``.
-        paired: request by request.
-        reasons: why it is not a pass.
+        verdict: ``pass``, ``fail`` or ``noisy``; `reasons` say why it is not a pass.
         overhead: by edge.
         machine: what each live run measured of it, by the run's label.
         proxies: mechanisms behind both proxies, where both ran.

@@ -59,10 +59,8 @@ def find(records: Sequence[Records], duration: float) -> Warmup:
 
     Latencies are taken in order of start, those of all replications merged, in batches of five per
     replication: as if the replications' mean were one series. An unfinished request counts with the
-    time it had waited when its run ended, which is less than its latency.
-
-    Returns:
-        The cut, rounded up to the next edge of the grid, at most half the run.
+    time it had waited when its run ended, which is less than its latency. The cut is rounded up to the next
+    edge of the grid, and is at most half the run.
     """
     grid = records[0].grid
     start = np.concatenate([record.requests.start for record in records])

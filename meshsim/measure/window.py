@@ -24,8 +24,7 @@ def measured(records: Sequence[Measurements], scenario: Scenario) -> Window:
     A run that was interrupted before is measured to its last whole bin; one that kept histograms to its end,
     since what has been counted can't be taken out again.
 
-    Raises:
-        MeshsimError: histograms were kept, but the warm-up is to be found from rows.
+    MeshsimError: histograms were kept, but the warm-up is to be found from rows.
     """
     grid, begin = records[0].grid, _begin(records, scenario)
     cut_short = [record for record in records if interrupted(record, scenario)]

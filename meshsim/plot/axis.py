@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
+from meshsim.measure.intervals import Median
 from meshsim.measure.latency import FEWEST
-from meshsim.measure.median import Median
 from meshsim.plot import style
 from meshsim.scenario.grid import Grid, text
 from meshsim.scenario.variation import DURATION_KIND, RATE_KIND, kind, quantity

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
-from numpy.typing import NDArray
 
 from meshsim.measure import capacity as results
+from meshsim.measure.grid import Floats
 from meshsim.measure.intervals import Interval
 from meshsim.plot import marks, style
 from meshsim.units import duration_text, ratio_text
@@ -34,7 +34,7 @@ RECOVERY = LinearSegmentedColormap.from_list("recovery", [style.VERMILLION, "#FF
 def curve_figure(found: results.CapacityNumbers, part: results.LargestLoad) -> style.Picture:
     """A panel for each limit over the load, and one of goodput; objectives, bracket and knee are marked."""
     height = 2.15 + PANEL_INCHES * (len(found.objectives) + 1)
-    figure = style.Picture(figsize=(10.0, height), dpi=style.DPI)
+    figure = style.Picture(height)
     sentence = _sentence(found, part)
     top = style.heading(figure, found.scenario, sentence) - 0.2 / height
     bottom = _legend(figure, found)
@@ -46,7 +46,7 @@ def curve_figure(found: results.CapacityNumbers, part: results.LargestLoad) -> s
     _goodput(panels[-1], part.curve, x)
     for axes in panels:
         _mark_found(axes, part, x)
-    labels = [marks.Label("the scenario's own load", x.of(1.0))]
+    labels = [marks.Label("the scenario's own load", x.unit)]
     if part.knee is not None:
         labels.append(marks.Label("knee", x.at(part.knee.best)))
     marks.name_above(panels[0], labels)
@@ -64,13 +64,9 @@ class _Axis:
         self.unit = sum(amount or 0.0 for amount in amounts) / level.factor
         self.name = "offered load, requests/s" if self.open else "users"
 
-    def of(self, factor: float) -> float:
-        """Where a factor is drawn."""
-        return float(factor * self.unit)
-
     def at(self, level: results.LoadLevel) -> float:
         """Where a load is drawn."""
-        return self.of(level.factor)
+        return float(level.factor * self.unit)
 
 
 def _limit(axes: Axes, limit: results.Limit, place: int, points: Points, x: _Axis) -> None:
@@ -78,7 +74,7 @@ def _limit(axes: Axes, limit: results.Limit, place: int, points: Points, x: _Axi
     known = [value for value in values if value is not None]
     if limit.key == "success":
         title = f"success ratio; objective: at least {ratio_text(limit.limit)}"
-        axes.yaxis.set_major_formatter(lambda value, _: ratio_text(value))
+        style.percent(axes.yaxis)
         low = min([limit.limit, *(value.low for value in known)])
         room = max(1e-6, 1.0 - low)
         axes.set_ylim(max(0.0, low - 0.1 * room), 1.0 + 0.1 * room)
@@ -123,7 +119,7 @@ def _mark_found(axes: Axes, part: results.LargestLoad, x: _Axis) -> None:
     if part.knee is not None:
         axes.axvspan(x.at(part.knee.low), x.at(part.knee.high), color=KNEE_SHADE, alpha=0.8, zorder=0)
         axes.axvline(x.at(part.knee.best), color=style.GREEN, linewidth=1.0, linestyle=(0, (2, 2)))
-    axes.axvline(x.of(1.0), color=style.INK, linewidth=0.7)
+    axes.axvline(x.unit, color=style.INK, linewidth=0.7)
 
 
 def _sentence(found: results.CapacityNumbers, part: results.LargestLoad) -> str:
@@ -146,20 +142,20 @@ def _legend(figure: style.Picture, found: results.CapacityNumbers) -> float:
     ]
     handles.append(Patch(**BRACKET, label="capacity bracket"))
     handles.append(Patch(color=KNEE_SHADE, label="as good as the knee"))
-    inch = 1.0 / figure.get_figheight()
-    corner = (style.LEFT - 0.01, 0.22 * inch)
+    corner = (style.LEFT - 0.01, 0.22 * figure.inch)
     look: dict[str, Any] = {"frameon": False, "handletextpad": 0.4, "columnspacing": 1.2}
     figure.legend(
         handles=handles, loc="lower left", bbox_to_anchor=corner, ncols=5, fontsize=style.SIZE, **look
     )
-    made = f"meshsim {found.version} · {found.runs} runs, seeds {found.seeds[0]} to {found.seeds[-1]}"
-    return style.caption(figure, [f"{made} · bars: 95 % intervals"]) + 0.38 * inch
+    runs = f"{found.runs} runs, seeds {found.seeds[0]} to {found.seeds[-1]}"
+    source = style.source(found.version, runs, "bars: 95 % intervals")
+    return style.caption(figure, [source]) + 0.38 * figure.inch
 
 
 def map_figure(found: results.CapacityNumbers, part: results.RecoveryMap) -> style.Picture:
     """The probability of recovery over two keys, as numbers in colours, with the boundary."""
     width, height = max(10.0, 2.6 + 0.75 * len(part.columns)), 2.2 + 0.5 * len(part.rows)
-    figure = style.Picture(figsize=(width, height), dpi=style.DPI)
+    figure = style.Picture(height, width)
     run = sum(cell.replications > 0 for cell in part.cells)
     sentence = (
         f"Probability that the mesh recovers from its trigger ({part.trial.hit:g} to {part.trial.over:g} s),"
@@ -197,7 +193,7 @@ def _cell(axes: Axes, cell: results.Cell) -> None:
         axes.add_patch(Rectangle(corner, 1, 1, fill=False, hatch="///", edgecolor="#777777", linewidth=0.0))
 
 
-def _boundary(axes: Axes, shares: NDArray[np.float64]) -> None:
+def _boundary(axes: Axes, shares: Floats) -> None:
     """A line between cells where recovery is likely and others; a cell that is not known has no edge."""
     likely = np.where(np.isnan(shares), np.nan, shares >= 0.5)
     for row, column in np.argwhere(np.abs(np.diff(likely, axis=1)) == 1.0):

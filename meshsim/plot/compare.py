@@ -30,8 +30,8 @@ def compare_figure(
     """
     rows = forest.rows(numbers)
     height = ROW * max(len(rows), 3)
-    figure = style.Picture(figsize=(10.0, height + 5.0), dpi=style.DPI)
-    inch = 1.0 / figure.get_figheight()
+    figure = style.Picture(height + 5.0)
+    inch = figure.inch
     names = [f"A  {numbers.a.label}", f"B  {numbers.b.label}"]
     title = "\n".join(textwrap.shorten(name, 105, placeholder=" …") for name in names)
     figure.text(MARGIN, 1.0 - 0.15 * inch, title, fontsize=13, weight="bold", va="top", color=style.INK)
@@ -56,11 +56,9 @@ def alt_text(numbers: ComparisonNumbers, rows: Sequence[forest.Row]) -> str:
 
 def _source(numbers: ComparisonNumbers) -> list[str]:
     seeds = numbers.seeds
-    source = (
-        f"meshsim {numbers.version} · engine {numbers.engine} · {len(seeds)} pairs of runs,"
-        f" seeds {seeds[0]} to {seeds[-1]}, common random numbers · 95 % t intervals"
-    )
-    lines = [source + (" · PARTIAL: interrupted" if numbers.partial else "")]
+    runs = f"{len(seeds)} pairs of runs, seeds {seeds[0]} to {seeds[-1]}, common random numbers"
+    said = (f"engine {numbers.engine}", runs, "95 % t intervals")
+    lines = [style.source(numbers.version, *said, partial=numbers.partial)]
     unstable = [name for name, side in (("A", numbers.a), ("B", numbers.b)) if side.unstable]
     if unstable:
         lines.append(f"{' and '.join(unstable)} unstable: averages depend on when the runs were stopped.")

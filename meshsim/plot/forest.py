@@ -82,12 +82,8 @@ def rows(numbers: ComparisonNumbers) -> list[Row]:
 
 def draw(axes: Axes, rows: Sequence[Row]) -> None:
     """Draws the rows, the first on top, and writes their numbers beside the panel."""
-    style.tidy(
-        axes,
-        "difference B - A as a share of A's mean, 95 % intervals; filled: jointly significant (Bonferroni)",
-    )
-    axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)
-    axes.grid(axis="y", visible=False)
+    what = "difference B - A as a share of A's mean"
+    style.tidy(axes, f"{what}, 95 % intervals; filled: jointly significant (Bonferroni)", grid="x")
     axes.axvline(0.0, color=style.INK, linewidth=0.9)
     for place, row in enumerate(rows):
         _row(axes, place, row)

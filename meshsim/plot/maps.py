@@ -25,7 +25,7 @@ def latency_map(axes: Axes, axis: Axis, lines: Sequence[Line], name: str) -> Non
     low, high = (np.nanmin(values), np.nanmax(values)) if np.isfinite(values).any() else (1e-3, 1.0)
     scale = LogNorm(low, max(high, 1.01 * low))
     bar = _map(axes, axis, lines, values, name, scale, "cividis")
-    style.tidy(axes, "99th percentile of latency, failures included", lines=False)
+    style.tidy(axes, "99th percentile of latency, failures included", grid=None)
     style.log_marks(bar.ax.yaxis, low, high)
     style.durations(bar.ax.yaxis)
     bar.ax.yaxis.set_minor_locator(NullLocator())
@@ -36,7 +36,7 @@ def success_map(axes: Axes, axis: Axis, lines: Sequence[Line], name: str) -> Non
     values = _values(axis, lines, "success_ratio")
     low = float(np.nanmin(values)) if np.isfinite(values).any() else 0.0
     bar = _map(axes, axis, lines, values, name, Normalize(min(low, 0.99), 1.0), "cividis_r")
-    style.tidy(axes, "share of successful requests", lines=False)
+    style.tidy(axes, "share of successful requests", grid=None)
     style.percent(bar.ax.yaxis)
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from numpy.typing import NDArray
 
-from meshsim.measure.median import Median
+from meshsim.measure.grid import Floats
+from meshsim.measure.intervals import Median
 from meshsim.plot import style
-from meshsim.plot.axis import Axis, Line, Numbers, number, shortened
+from meshsim.plot.axis import Axis, Line, number
 from meshsim.scenario.model import CLIENT
 
 BUSIEST = 4
@@ -20,60 +20,35 @@ DODGE = 0.09
 """How far apart the marks of one category stand, in categories."""
 
 
-class Panel:
-    """One panel while it is drawn: lines of medians over an axis, named where they end.
+class _Panel(style.Panel):
+    """A panel of medians over an axis."""
 
-    `highest` and `lowest` are of all that is drawn and more than 0.
-    """
-
-    def __init__(self, axes: Axes, axis: Axis, title: str) -> None:
-        self.axes = axes
-        self.axis = axis
-        self.ends: list[style.LineEnd] = []
-        self.highest, self.lowest = 0.0, np.inf
-        style.tidy(axes, title)
-
-    def line(self, name: str, line: Line, service: str, column: str, *, faint: bool = False) -> None:
-        """Draws a column of a service or the client, with gaps without numbers; `faint` as a reference."""
+    def line(self, axis: Axis, line: Line, name: str, service: str, column: str) -> None:
+        """Draws a column of a service or the client, with gaps where it has no number."""
         numbers = [number(point, service, column) for point in line.points]
         if not any(numbers):
             return
-        look = style.LINES[len(self.ends) % len(style.LINES)]
-        if faint:
-            look = {"color": style.INK, "linestyle": (0, (1, 2))}
+        reference = column == "rate"
+        look: dict[str, Any] = {"color": style.INK, "linestyle": (0, (1, 2))} if reference else self.look
         middle, low, high = _columns(numbers)
         places = np.array(line.places)
-        if self.axis.kind:
+        if axis.kind:
             self.axes.plot(places, middle, linewidth=1.3, **look)
             self.axes.fill_between(places, low, high, color=look["color"], alpha=0.18, linewidth=0)
         else:
             places = places + DODGE * _aside(len(self.ends))
             bars = np.vstack([middle - low, high - middle])
-            marks: dict[str, Any] = {"fmt": "none", "linewidth": 1.3, "capsize": 3}
-            self.axes.errorbar(places, middle, bars, color=look["color"], **marks)
-        if not faint:
-            self._dots(line.points, places, middle, look["color"])
+            self.axes.errorbar(places, middle, bars, fmt="none", color=look["color"], lw=1.3, capsize=3)
+        if not reference:  # hollow dots where it was unstable, for then its numbers depend on the duration
+            steady = np.array([point.unstable == 0 for point in line.points])
+            dots: dict[str, Any] = {"linestyle": "none", "marker": "o", "ms": 3.6, "color": look["color"]}
+            self.axes.plot(places[steady], middle[steady], **dots)
+            self.axes.plot(places[~steady], middle[~steady], markerfacecolor="white", **dots)
         known = np.flatnonzero(np.isfinite(middle))
-        place = known[np.argmax(places[known])]
-        end = float(places[place]), float(middle[place])
-        self.ends.append(style.LineEnd(shortened(name), *end, look["color"]))
-        self.highest = max(self.highest, float(np.nanmax(high)))
-        positive = low[np.isfinite(low) & (low > 0)]
-        self.lowest = min(self.lowest, float(positive.min(initial=np.inf)))
-
-    def _dots(
-        self, points: Sequence[Numbers], places: NDArray[np.float64], middle: NDArray[np.float64], colour: str
-    ) -> None:
-        """A dot for each point: hollow where it was unstable, for then its numbers depend on the duration."""
-        steady = np.array([point.unstable == 0 for point in points])
-        look: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 3.6, "color": colour}
-        self.axes.plot(places[steady], middle[steady], **look)
-        self.axes.plot(places[~steady], middle[~steady], markerfacecolor="white", **look)
-
-    def finish(self, low: float, high: float) -> None:
-        """Ends the drawing: sets the limits of the values and names the lines."""
-        self.axes.set_ylim(low, high)
-        style.name_lines(self.axes, self.ends)
+        last = known[np.argmax(places[known])]
+        self.end(name, places[last], middle[last], look["color"])
+        self.drawn(low)
+        self.drawn(high)
 
 
 def _aside(number: int) -> int:
@@ -81,19 +56,19 @@ def _aside(number: int) -> int:
     return (number + 1) // 2 * (1 if number % 2 else -1)
 
 
-def _columns(numbers: Sequence[Median | None]) -> NDArray[np.float64]:
+def _columns(numbers: Sequence[Median | None]) -> Floats:
     """Medians and interval ends as three rows, NaN where there is no number."""
     none = (np.nan, np.nan, np.nan)
     return np.array([none if each is None else (each.median, each.low, each.high) for each in numbers]).T
 
 
 def goodput(axes: Axes, axis: Axis, lines: Sequence[Line], others: str) -> None:
-    """Good answers against what was asked for; `others` are the keys that distinguish several lines."""
+    """Goodput and offered load; `others` are the keys that distinguish several lines."""
     each = f", for each {others}" if others else ""
-    panel = Panel(axes, axis, f"goodput and offered load, requests/s{each}")
+    panel = _Panel(axes, f"goodput and offered load, requests/s{each}")
     for line in lines:
-        panel.line(line.name or "goodput", line, CLIENT, "goodput")
-    panel.line("offered", max(lines, key=lambda line: len(line.points)), CLIENT, "rate", faint=True)
+        panel.line(axis, line, line.name or "goodput", CLIENT, "goodput")
+    panel.line(axis, max(lines, key=lambda line: len(line.points)), "offered", CLIENT, "rate")
     panel.finish(0.0, 1.1 * max(1e-9, panel.highest))
 
 
@@ -101,13 +76,11 @@ def latency(axes: Axes, axis: Axis, lines: Sequence[Line]) -> None:
     """The median and the tail; of several lines the tail alone."""
     several = len(lines) > 1
     what = "99th percentile of latency" if several else "latency"
-    panel = Panel(axes, axis, f"{what}, failures included (log scale)")
+    panel = _Panel(axes, f"{what}, failures included (log scale)")
     for line in lines:
         for column in ("p99",) if several else ("p50", "p99"):
-            panel.line(line.name or column, line, CLIENT, f"latency_{column}")
-    low, high = (panel.lowest, panel.highest) if panel.lowest < np.inf else (1e-3, 1.0)
-    style.log_durations(axes, low, high)
-    panel.finish(low / 1.5, high * 1.5)
+            panel.line(axis, line, line.name or column, CLIENT, f"latency_{column}")
+    panel.finish_durations()
 
 
 def busiest(axes: Axes, axis: Axis, lines: Sequence[Line]) -> None:
@@ -115,22 +88,17 @@ def busiest(axes: Axes, axis: Axis, lines: Sequence[Line]) -> None:
 
     Where all workers are unlimited, how many work at once.
     """
-    column, title = "utilisation", "utilisation of the busiest services' workers"
-    names = ranked(lines, column)
-    if not names:
-        column, title = "busy_mean", "attempts in work at the busiest services"
-        names = ranked(lines, column)
-    several = len(lines) > 1
-    if several and names:
-        title = title.replace("the busiest services'", f"{names[0]}'s")
-        title = title.replace("the busiest services", names[0])
-    panel = Panel(axes, axis, title)
+    several, names = len(lines) > 1, ranked(lines, "utilisation")
+    limited = bool(names)
+    names = names or ranked(lines, "busy_mean")
+    which = names[0] if several and names else "the busiest services"
+    workers = f"{which}'s" if several and names else f"{which}'"
+    panel = _Panel(axes, f"utilisation of {workers} workers" if limited else f"attempts in work at {which}")
     for line in lines:
         for name in names[: 1 if several else BUSIEST]:
-            panel.line(line.name or name, line, name, column)
-    if column == "utilisation":
-        style.percent(axes.yaxis)
-        panel.finish(0.0, 1.1)
+            panel.line(axis, line, line.name or name, name, "utilisation" if limited else "busy_mean")
+    if limited:
+        panel.finish_ratios()
     else:
         panel.finish(0.0, 1.2 * max(1e-9, panel.highest))
 

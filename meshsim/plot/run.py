@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from numpy.typing import NDArray
 
+from meshsim.measure.grid import Floats, Truths
 from meshsim.measure.latency import FEWEST
 from meshsim.measure.result import at
 from meshsim.measure.series import whole
@@ -18,8 +18,6 @@ from meshsim.plot import marks, style
 from meshsim.scenario.model import Scenario
 from meshsim.units import duration_text, ratio_text
 
-Values = NDArray[np.float64]
-Rows = dict[str, NDArray[Any]]
 BUSIEST = 4
 """So many services at most in the last panel."""
 WIDE = 130
@@ -31,49 +29,37 @@ DRAIN_SHOWN_RATIO = 0.15
 """Of the duration: as much of a long drain as is shown."""
 
 
-class Drawable(Protocol):
-    """What a picture is made from; `meshsim.lab.run.Run` is one."""
-
-    @property
-    def scenario(self) -> Scenario: ...
-    @property
-    def numbers(self) -> Summary: ...
-    @property
-    def drawn_columns(self) -> Table:
-        """Its series in the bins to draw, as `meshsim.measure.series` makes it."""
-
-
-def run_figure(run: Drawable) -> style.Picture:
+def run_figure(scenario: Scenario, summary: Summary, series: Table) -> style.Picture:
     """Four panels over time: load and goodput, latency, amplification, the busiest services.
 
-    Events are shaded and named, warm-up and drain hatched. Notebooks show it, ``savefig`` writes it.
+    Events are shaded and named, warm-up and drain hatched. `series` has the bins to draw, as
+    `meshsim.measure.series` makes them.
     """
-    figure = style.Picture(figsize=(10.0, 10.5), dpi=style.DPI)
-    top = style.heading(figure, _title(run.numbers), run.scenario.description)
-    bottom = _caption(figure, run)
+    figure = style.Picture(10.5)
+    client, stop = _rows(series, "client"), scenario.duration
+    top = style.heading(figure, _title(summary), scenario.description)
+    bottom = style.caption(figure, _caption(scenario, summary, client))
     panels = figure.subplots(4, 1, sharex=True, gridspec_kw={"height_ratios": [3, 3, 2, 2]})
-    names = ["attempts", *(style.shortened(name) for name in _busiest_names(run)[0])]
+    names = ["attempts", *(style.shortened(name) for name in _busiest_names(summary)[0])]
     right = style.right_of(names)
     figure.subplots_adjust(left=style.LEFT, right=right, top=top, bottom=bottom, hspace=0.24)
-    client = _rows(_series(run), "client")
-    end = float((run.drawn_columns["time"] + run.drawn_columns["width"]).max())
-    shown = min(end, (1.0 + DRAIN_SHOWN_RATIO) * run.scenario.duration)
+    end = float((series["time"] + series["width"]).max())
+    shown = min(end, (1.0 + DRAIN_SHOWN_RATIO) * stop)
     panels[0].set_xlim(0.0, shown)
-    last = min(end, run.scenario.duration + run.scenario.drain_limit)  # the last bin may reach beyond it
-    labels = marks.mark_window(panels, run.numbers.warmup, run.scenario.duration, last)
-    labels += marks.mark_events(panels, run.scenario.events, shown)
-    _load(panels[0], client, run, labels)
-    _latency(panels[1], client, run)
-    _amplification(panels[2], client, run)
-    _busiest(panels[3], run)
+    last = min(end, stop + scenario.drain_limit)  # the last bin may reach beyond it
+    labels = marks.mark_window(panels, summary.warmup, stop, last)
+    labels += marks.mark_events(panels, scenario.events, shown)
+    _load(panels[0], client, stop, labels)
+    _latency(panels[1], client, stop)
+    _amplification(panels[2], client, stop)
+    _busiest(panels[3], summary, series, stop)
     panels[3].set_xlabel("time, s", **style.TEXT)
-    figure.alt = alt_text(run)
+    figure.alt = alt_text(scenario, summary, client)
     return figure
 
 
-def alt_text(run: Drawable) -> str:
-    """The picture in one sentence."""
-    summary, client = run.numbers, _rows(_series(run), "client")
+def alt_text(scenario: Scenario, summary: Summary, client: Table) -> str:
+    """The picture in one sentence; `client` has its rows of the series."""
     offered, goodput = summary.requests.rate or 0.0, summary.requests.goodput or 0.0
     sent = f"the client sends {offered:.4g} requests/s and gets {goodput:.4g} successes/s"
     words = [f"{summary.scenario}: {sent}"]
@@ -85,30 +71,26 @@ def alt_text(run: Drawable) -> str:
         )
     if summary.latency.p99 is not None:
         words.append(f"99 % of answers take at most {duration_text(summary.latency.p99)}")
-    amplification = _while_requests_come(client, run)
+    amplification = _while_requests_come(client, scenario.duration)
     if np.any(amplification > 1.0):
         words.append(f"attempts per request peak at {np.nanmax(amplification):.2f}")
     busiest = _ranked(summary, "utilisation")
     if busiest:
         share = ratio_text(summary.services[busiest[0]].utilisation or 0.0)
         words.append(f"{busiest[0]} is busiest at {share}")
-    events = [f"{marks.describe(event)} from {event.at:g} s" for event in run.scenario.events]
+    events = [f"{marks.describe(event)} from {event.at:g} s" for event in scenario.events]
     return "; ".join(words) + (f" (events: {'; '.join(events)})." if events else ".")
 
 
-def _series(run: Drawable) -> Table:
-    """The series without bins that are cut short: what came in a few milliseconds is not a valid rate."""
-    table = run.drawn_columns
-    keep = whole(table["width"])
-    return {column: values[keep] for column, values in table.items()}
+def _rows(series: Table, kind: str, name: str | None = None) -> Table:
+    """The rows of a kind, or of one of its members, without bins that are cut short.
 
-
-def _rows(table: Table, kind: str, name: str | None = None) -> Rows:
-    """The rows of a kind, or of one of its members."""
-    take = table["kind"] == kind
+    What came in a few milliseconds is not a valid rate.
+    """
+    take = whole(series["width"]) & (series["kind"] == kind)
     if name is not None:
-        take &= table["name"] == name
-    return {column: values[take] for column, values in table.items()}
+        take &= series["name"] == name
+    return {column: values[take] for column, values in series.items()}
 
 
 def _title(summary: Summary) -> str:
@@ -119,16 +101,11 @@ def _title(summary: Summary) -> str:
     return f"{summary.scenario or 'scenario'}, live behind {whose}"
 
 
-def _caption(figure: style.Picture, run: Drawable) -> float:
-    """Writes where the picture comes from, and a warning if there is one; returns where the panels end."""
-    summary = run.numbers
-    seeds = style.seeds(summary.seed, summary.replications)
-    source = (
-        f"meshsim {summary.version} · engine {summary.engine} · {seeds}"
-        f" · measured {summary.measured:g} s of {run.scenario.duration:g} s"
-    )
-    lines = [source + (" · PARTIAL: interrupted" if summary.partial else "")]
-    client = _rows(_series(run), "client")
+def _caption(scenario: Scenario, summary: Summary, client: Table) -> list[str]:
+    """Where the picture comes from, and warnings."""
+    measured = f"measured {summary.measured:g} s of {scenario.duration:g} s"
+    said = (f"engine {summary.engine}", style.seeds(summary.seed, summary.replications), measured)
+    lines = [style.source(summary.version, *said, partial=summary.partial)]
     sparse = [key for key in PERCENTILES if np.any((client["completed"] > 0) & ~_known(client, key))]
     if sparse:
         fewest = ", ".join(f"{FEWEST[key]} for {key}" for key in sparse)
@@ -139,118 +116,96 @@ def _caption(figure: style.Picture, run: Drawable) -> float:
         lines += textwrap.wrap(note, WIDE)[:2]
     if len(summary.notes) > MOST_NOTES:
         lines.append(f"and {len(summary.notes) - MOST_NOTES} more notes in summary.json")
-    return style.caption(figure, lines)
+    return lines
 
 
-class _Panel:
-    """One panel while it is drawn: lines over the middles of the bins, named where they end.
+class _Panel(style.Panel):
+    """A panel over time."""
 
-    They are named by their last value before the anchor, s: arrivals stop there.
-    """
+    def line(self, name: str, rows: Table, values: Floats, stop: float) -> None:
+        """Draws a line over the middles of the bins, if it has any value.
 
-    def __init__(self, axes: Axes, title: str, run: Drawable) -> None:
-        self.axes = axes
-        self.anchor = run.scenario.duration
-        self.ends: list[style.LineEnd] = []
-        style.tidy(axes, title)
-
-    def line(self, name: str, rows: Rows, values: Values) -> None:
-        """Draws a line in the next look; one without any value is left out."""
+        It is named by its last value before arrivals stop, s.
+        """
         if not np.isfinite(values).any():
             return
-        look = style.LINES[len(self.ends) % len(style.LINES)]
-        middle = rows["time"] + rows["width"] / 2.0
+        look, middle = self.look, rows["time"] + rows["width"] / 2.0
         # A line of one point is none, so a lonely bin gets a dot
         dots: dict[str, Any] = {"marker": ".", "markersize": 5.0, "markevery": _alone(values)}
         self.axes.plot(middle, values, linewidth=1.3, solid_capstyle="butt", **look, **dots)
-        last = np.flatnonzero(np.isfinite(values) & (rows["time"] < self.anchor))
+        self.drawn(values)
+        last = np.flatnonzero(np.isfinite(values) & (rows["time"] < stop))
         if len(last):
-            place = last[-1]
-            end = float(middle[place]), float(values[place])
-            self.ends.append(style.LineEnd(style.shortened(name), *end, look["color"]))
-
-    def limit(self, low: float | None, high: float) -> None:
-        """Ends the drawing: sets the limits of the values and names the lines."""
-        self.axes.set_ylim(low, high)
-        style.name_lines(self.axes, self.ends)
+            self.end(name, middle[last[-1]], values[last[-1]], look["color"])
 
 
-def _alone(values: Values) -> list[int]:
+def _alone(values: Floats) -> list[int]:
     """Where a number has none on either side."""
     some = np.concatenate(([False], np.isfinite(values), [False]))
     return [int(place) for place in np.flatnonzero(some[1:-1] & ~some[:-2] & ~some[2:])]
 
 
-def _load(axes: Axes, client: Rows, run: Drawable, labels: list[marks.Label]) -> None:
-    panel = _Panel(axes, "offered load and goodput, requests/s", run)
+def _load(axes: Axes, client: Table, stop: float, labels: list[marks.Label]) -> None:
+    panel = _Panel(axes, "offered load and goodput, requests/s")
     marks.name_above(axes, labels)
     middle = client["time"] + client["width"] / 2.0
     axes.fill_between(middle, client["goodput"], color=style.BLUE, alpha=0.15, linewidth=0)
-    panel.line("goodput", client, client["goodput"])
-    panel.line("offered", client, np.where(client["time"] < run.scenario.duration, client["rate"], np.nan))
-    panel.limit(0.0, 1.1 * max(1e-9, float(client["rate"].max()), float(client["goodput"].max())))
+    panel.line("goodput", client, client["goodput"], stop)
+    panel.line("offered", client, np.where(client["time"] < stop, client["rate"], np.nan), stop)
+    panel.finish(0.0, 1.1 * max(1e-9, panel.highest))
 
 
-def _latency(axes: Axes, client: Rows, run: Drawable) -> None:
-    panel = _Panel(axes, "latency of completed requests, failures included (log scale)", run)
-    known = {key: _known(client, key) & (client[key] > 0) for key in PERCENTILES}
-    drawn = {key: np.where(where, client[key], np.nan) for key, where in known.items()}
-    values = np.concatenate(list(drawn.values()))
-    positive = values[np.isfinite(values)]
-    low, high = (float(positive.min()), float(positive.max())) if len(positive) else (1e-3, 1.0)
-    style.log_durations(axes, low, high)
-    for key, latency in drawn.items():
-        panel.line(key, client, latency)
-    if client["completed"].any() and not len(positive):
+def _latency(axes: Axes, client: Table, stop: float) -> None:
+    panel = _Panel(axes, "latency of completed requests, failures included (log scale)")
+    for key in PERCENTILES:
+        known = _known(client, key) & (client[key] > 0)
+        panel.line(key, client, np.where(known, client[key], np.nan), stop)
+    if client["completed"].any() and not panel.highest:
         style.say(axes, "too few requests for percentiles over time")
-    panel.limit(low / 1.5, high * 1.5)
+    panel.finish_durations()
 
 
-def _known(client: Rows, key: str) -> NDArray[np.bool_]:
+def _known(client: Table, key: str) -> Truths:
     """(bins,) whether enough requests ended in a bin for a percentile of them."""
     return np.asarray(client["completed"] >= FEWEST[key], dtype=np.bool_)
 
 
-def _amplification(axes: Axes, client: Rows, run: Drawable) -> None:
-    panel = _Panel(axes, "amplification: all attempts / attempts without retries and hedges", run)
+def _amplification(axes: Axes, client: Table, stop: float) -> None:
+    panel = _Panel(axes, "amplification: all attempts / attempts without retries and hedges")
     axes.axhline(1.0, color=style.INK, linewidth=0.7)
-    amplification = _while_requests_come(client, run)
-    panel.line("attempts", client, amplification)
-    panel.limit(0.0, 1.2 * float(np.max(amplification[np.isfinite(amplification)], initial=1.5)))
+    panel.line("attempts", client, _while_requests_come(client, stop), stop)
+    panel.finish(0.0, 1.2 * max(1.5, panel.highest))
 
 
-def _while_requests_come(client: Rows, run: Drawable) -> NDArray[np.float64]:
+def _while_requests_come(client: Table, stop: float) -> Floats:
     """(bins,) amplification, NaN in the drain: the last few tries there are nearly all retries."""
-    come = (client["offered"] > 0) | (client["time"] < run.scenario.duration)
+    come = (client["offered"] > 0) | (client["time"] < stop)
     return np.where(come, client["amplification"], np.nan)
 
 
-def _busiest(axes: Axes, run: Drawable) -> None:
+def _busiest(axes: Axes, summary: Summary, series: Table, stop: float) -> None:
     """The utilisation of the busiest services, or what is present at them where all workers are unlimited."""
-    names, column, title = _busiest_names(run)
-    empty = not run.numbers.measured > 0.0
-    panel = _Panel(axes, "the busiest services" if empty else title, run)
-    if empty:
+    if not summary.measured > 0.0:
+        style.tidy(axes, "the busiest services")
         style.say(axes, "ended within its warm-up: nothing measured")
         axes.set_yticks([])
         return
-    highest = 0.0
+    names, limited = _busiest_names(summary)
+    whose = "utilisation of the busiest services' workers"
+    panel = _Panel(axes, whose if limited else "attempts present at the busiest services")
     for name in names:
-        rows = _rows(_series(run), "service", name)
-        panel.line(name, rows, rows[column])
-        highest = max(highest, float(np.nanmax(rows[column])))
-    if column == "utilisation":
-        style.percent(axes.yaxis)
-    panel.limit(0.0, 1.1 if column == "utilisation" else 1.2 * max(1.0, highest))
+        rows = _rows(series, "service", name)
+        panel.line(name, rows, rows["utilisation" if limited else "in_flight"], stop)
+    if limited:
+        panel.finish_ratios()
+    else:
+        panel.finish(0.0, 1.2 * max(1.0, panel.highest))
 
 
-def _busiest_names(run: Drawable) -> tuple[list[str], str, str]:
-    """The busiest services, the column that says how busy they are, and what to call it."""
-    names = _ranked(run.numbers, "utilisation")[:BUSIEST]
-    if names:
-        return names, "utilisation", "utilisation of the busiest services' workers"
-    names = _ranked(run.numbers, "busy_mean")[:BUSIEST]
-    return names, "in_flight", "attempts present at the busiest services"
+def _busiest_names(summary: Summary) -> tuple[list[str], bool]:
+    """The busiest services, and whether some have a limited number of workers."""
+    names = _ranked(summary, "utilisation")
+    return (names or _ranked(summary, "busy_mean"))[:BUSIEST], bool(names)
 
 
 def _ranked(summary: Summary, key: str) -> list[str]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import io
 import textwrap
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from matplotlib import rc_context
@@ -23,11 +23,11 @@ from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, NullFormatter
-from numpy.typing import NDArray
 
 from meshsim.errors import printable
+from meshsim.measure.grid import Floats
 from meshsim.plot import fonts
-from meshsim.units import duration_text
+from meshsim.units import duration_text, ratio_text
 
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = (
     "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
@@ -61,9 +61,16 @@ LONGEST = 30
 
 
 class Picture(Figure):
-    """A figure that notebooks show by itself, without pyplot; `alt` is its alternative text, one sentence."""
+    """A figure that notebooks show by itself, without pyplot; width and height are inches.
+
+    `alt` is its alternative text, one sentence; `inch` an inch as a share of the height.
+    """
 
     alt: str = ""
+
+    def __init__(self, height: float, width: float = 10.0) -> None:
+        super().__init__(figsize=(width, height), dpi=DPI)
+        self.inch = 1.0 / height
 
     def savefig(self, *args: Any, **options: Any) -> None:
         """Writes the picture; in names control characters are shown."""
@@ -101,9 +108,9 @@ class Picture(Figure):
         return out.getvalue()
 
 
-def heading(figure: Figure, title: str, description: str) -> float:
+def heading(figure: Picture, title: str, description: str) -> float:
     """Writes title and description; returns where the panels may begin, as a share of the height."""
-    inch = 1.0 / figure.get_figheight()
+    inch = figure.inch
     first, *more = textwrap.wrap(title, TITLE_LONGEST) or [""]
     title = f"{first} …" if more else first
     figure.text(LEFT, 1.0 - 0.12 * inch, title, fontsize=14, weight="bold", va="top", color=INK)
@@ -112,16 +119,15 @@ def heading(figure: Figure, title: str, description: str) -> float:
     return 1.0 - (0.72 + 0.19 * len(lines)) * inch
 
 
-def caption(figure: Figure, lines: Sequence[str], left: float = LEFT) -> float:
+def caption(figure: Picture, lines: Sequence[str], left: float = LEFT) -> float:
     """Writes where the picture comes from; returns where the panels end, as a share of the height."""
-    inch = 1.0 / figure.get_figheight()
-    figure.text(left, 0.1 * inch, "\n".join(lines), fontsize=SIZE, va="bottom", color=INK, linespacing=1.3)
-    return (0.55 + 0.17 * len(lines)) * inch
+    figure.text(left, 0.1 * figure.inch, "\n".join(lines), va="bottom", linespacing=1.3, **TEXT)
+    return (0.55 + 0.17 * len(lines)) * figure.inch
 
 
 def percent(axis: Axis) -> None:
     """Marks shares in percent."""
-    axis.set_major_formatter(lambda value, _: f"{100 * value:.4g} %")
+    axis.set_major_formatter(lambda value, _: ratio_text(value))
 
 
 def durations(axis: Axis) -> None:
@@ -169,6 +175,11 @@ def seeds(first: int, count: int) -> str:
     return f"seed {first}" + (f" to {first + count - 1}" if count > 1 else "")
 
 
+def source(version: str, *parts: str, partial: bool = False) -> str:
+    """Where a picture's numbers come from, for its caption."""
+    return " · ".join([f"meshsim {version}", *parts, *(["PARTIAL: interrupted"] if partial else [])])
+
+
 def shortened(text: str, longest: int = LONGEST) -> str:
     """A text that fits beside a panel: names that are too long differ at their ends, so the middle goes."""
     if len(text) <= longest:
@@ -186,12 +197,12 @@ def title(axes: Axes, label: str, pad: float = 4.0) -> None:
     axes.set_title(label, loc="left", fontsize=SIZE + 1, color=INK, pad=pad)
 
 
-def tidy(axes: Axes, label: str, *, lines: bool = True) -> None:
-    """A panel's frame: two spines, a light grid of `lines`, a label that reads horizontally."""
+def tidy(axes: Axes, label: str, *, grid: Literal["x", "y"] | None = "y") -> None:
+    """A panel's frame: two spines, a light `grid` from one axis, a label that reads horizontally."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    if lines:
-        axes.grid(axis="y", color=GRID, linewidth=0.6)
+    if grid:
+        axes.grid(axis=grid, color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=SIZE, colors=INK)
     title(axes, label)
@@ -223,7 +234,51 @@ def name_lines(axes: Axes, ends: Sequence[LineEnd]) -> None:
         axes.annotate(end.name, (end.x, end.y), xytext=(1.02, place), arrowprops=arrow, **look)
 
 
-def _apart(places: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
+class Panel:
+    """A panel while it is drawn: each line has the next look, and its name where it ends.
+
+    `highest` and `lowest` are of all that is drawn and more than 0.
+    """
+
+    def __init__(self, axes: Axes, label: str) -> None:
+        self.axes = axes
+        self.ends: list[LineEnd] = []
+        self.highest, self.lowest = 0.0, np.inf
+        tidy(axes, label)
+
+    @property
+    def look(self) -> dict[str, Any]:
+        """Colour and dashes of the next line."""
+        return LINES[len(self.ends) % len(LINES)]
+
+    def end(self, name: str, x: float, y: float, colour: str) -> None:
+        """Where a line ends."""
+        self.ends.append(LineEnd(shortened(name), float(x), float(y), colour))
+
+    def drawn(self, values: Floats) -> None:
+        """Has the limits take in some values."""
+        some = values[np.isfinite(values) & (values > 0.0)]
+        self.highest = max(self.highest, float(some.max(initial=0.0)))
+        self.lowest = min(self.lowest, float(some.min(initial=np.inf)))
+
+    def finish(self, low: float, high: float) -> None:
+        """Ends the drawing: sets the limits of the values and names the lines."""
+        self.axes.set_ylim(low, high)
+        name_lines(self.axes, self.ends)
+
+    def finish_durations(self) -> None:
+        """The same for times, s, on a logarithmic axis."""
+        low, high = (self.lowest, self.highest) if self.highest else (1e-3, 1.0)
+        log_durations(self.axes, low, high)
+        self.finish(low / 1.5, high * 1.5)
+
+    def finish_ratios(self) -> None:
+        """The same for shares of 1."""
+        percent(self.axes.yaxis)
+        self.finish(0.0, 1.1)
+
+
+def _apart(places: Floats, gap: float) -> Floats:
     """The places moved as little as keeps neighbours `gap` apart, within 0-1 where that can be."""
     order = np.argsort(places, kind="stable")
     result = places[order].copy()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from meshsim.plot import maps, panels, style
 from meshsim.plot.axis import MOST_LINES, Axis, Line, Numbers, lines, number, others, shortened
@@ -15,103 +14,69 @@ SHORT_RATIO = 0.99
 """Goodput below this share of the offered load falls short of it."""
 
 
-class Header(Protocol):
-    """What a picture shows of a sweep; `meshsim.lab.jobs.journal.Header` is one."""
-
-    @property
-    def seed(self) -> int: ...
-    @property
-    def replications(self) -> int: ...
-    @property
-    def version(self) -> str: ...
-
-
-class DrawableSweep(Protocol):
-    """What a picture is made from; `meshsim.lab.sweep.Sweep` is one."""
-
-    @property
-    def grid(self) -> Grid: ...
-    @property
-    def header(self) -> Header: ...
-    @property
-    def engine(self) -> str: ...
-    @property
-    def partial(self) -> bool: ...
-    @property
-    def digests(self) -> Sequence[Numbers]: ...
-
-
-def sweep_figure(sweep: DrawableSweep) -> style.Picture:
+def sweep_figure(
+    grid: Grid,
+    points: Sequence[Numbers],
+    *,
+    version: str,
+    engine: str,
+    seed: int,
+    replications: int,
+    partial: bool,
+) -> style.Picture:
     """Goodput, latency and utilisation against a key, a line for each value of another; or maps over both.
 
-    The sweep may be partial, of at least one point. Notebooks show the figure, ``savefig`` writes it.
+    At least one of the grid's points has finished; the sweep is `partial` if some have not.
     """
-    axis, found = lines(sweep.grid, sweep.digests)
+    axis, found = lines(grid, points)
     mapped = len(found) > MOST_LINES
-    tall = min(16.0, 3.2 + 0.5 * len(found)) if mapped else 8.6
-    figure = style.Picture(figsize=(10.0, tall), dpi=style.DPI)
-    scenario = sweep.grid.scenario
-    top = style.heading(figure, scenario.name or "sweep", scenario.description)
-    bottom = style.caption(figure, _caption(sweep, "" if mapped else "bands" if axis.kind else "bars"))
-    names = ", ".join(others(sweep.grid, axis.key))
-    (_maps if mapped else _panels)(figure, axis, found, names, top, bottom)
-    figure.alt = sweep_alt_text(sweep)
+    figure = style.Picture(min(16.0, 3.2 + 0.5 * len(found)) if mapped else 8.6)
+    top = style.heading(figure, grid.scenario.name or "sweep", grid.scenario.description)
+    made = [f"engine {engine}", f"{style.seeds(seed, replications)} at each point"]
+    if replications > 1:
+        made.append("medians" if mapped else _medians(points, "bands" if axis.kind else "bars"))
+    said = [style.source(version, *made, partial=partial)]
+    if not mapped and any(point.unstable for point in points):
+        said.append("hollow: unstable, queues grew throughout the window; a longer run gives other numbers")
+    figure.subplots_adjust(top=top, bottom=style.caption(figure, said) + 0.02)
+    (_maps if mapped else _panels)(figure, axis, found, ", ".join(others(grid, axis.key)))
+    figure.alt = _alt_text(grid, axis, found, replications)
     return figure
 
 
-def _panels(
-    figure: style.Picture, axis: Axis, found: Sequence[Line], names: str, top: float, bottom: float
-) -> None:
+def _panels(figure: style.Picture, axis: Axis, found: Sequence[Line], names: str) -> None:
     below, middle, last = figure.subplots(3, 1, sharex=True, gridspec_kw={"height_ratios": [3, 3, 2]})
     beside = [line.name for line in found] if len(found) > 1 else panels.ranked(found, "busy_mean")
     right = style.right_of(["goodput", *map(shortened, beside)])
-    figure.subplots_adjust(left=style.LEFT, right=right, top=top, bottom=bottom + 0.02, hspace=0.22)
+    figure.subplots_adjust(left=style.LEFT, right=right, hspace=0.22)
     axis.dress(last)
     panels.goodput(below, axis, found, names)
     panels.latency(middle, axis, found)
     panels.busiest(last, axis, found)
 
 
-def _maps(
-    figure: style.Picture, axis: Axis, found: Sequence[Line], names: str, top: float, bottom: float
-) -> None:
+def _maps(figure: style.Picture, axis: Axis, found: Sequence[Line], names: str) -> None:
     upper, lower = figure.subplots(2, 1, sharex=True)
     longest = max(len(line.name) for line in found)
     left = max(style.LEFT, min(0.5, 0.05 + style.LETTER * longest))
-    figure.subplots_adjust(left=left, right=1.0, top=top, bottom=bottom + 0.02, hspace=0.2)
+    figure.subplots_adjust(left=left, right=1.0, hspace=0.2)
     maps.latency_map(upper, axis, found, names)
     maps.success_map(lower, axis, found, names)
     upper.set_xlabel("")
 
 
-def _caption(sweep: DrawableSweep, intervals: str) -> list[str]:
-    """Where the picture comes from; `intervals` are what shows them, empty for a map, which shows none."""
-    made = sweep.header
-    seeds = style.seeds(made.seed, made.replications)
-    words = [f"meshsim {made.version} · engine {sweep.engine} · {seeds} at each point"]
-    if made.replications > 1:
-        shown = f"medians, {intervals}: {_confidence(sweep)} intervals of the median"
-        words.append(shown if intervals else "medians")
-    line = " · ".join(words) + (" · PARTIAL: interrupted" if sweep.partial else "")
-    if intervals and any(point.unstable for point in sweep.digests):
-        return [line, "hollow: unstable, queues grew throughout the window; a longer run gives other numbers"]
-    return [line]
+def _medians(points: Sequence[Numbers], intervals: str) -> str:
+    """How sure the intervals are, too: as few replications are not 95 %."""
+    sure = min(point.numbers[CLIENT]["rate"].confidence for point in points)
+    return f"medians, {intervals}: {100 * sure:.3g} % intervals of the median"
 
 
-def _confidence(sweep: DrawableSweep) -> str:
-    """How sure the bands are: as few replications are not 95 %, this is said."""
-    sure = [point.numbers[CLIENT]["rate"].confidence for point in sweep.digests]
-    return f"{100 * min(sure):.3g} %"
-
-
-def sweep_alt_text(sweep: DrawableSweep) -> str:
+def _alt_text(grid: Grid, axis: Axis, found: Sequence[Line], replications: int) -> str:
     """The picture in one sentence."""
-    axis, found = lines(sweep.grid, sweep.digests)
     ends = [shortened(axis.values[place]) for place in (0, -1)]
-    replications = sweep.header.replications
-    words = [f"{sweep.grid.scenario.name or 'sweep'}: {axis.key} from {ends[0]} to {ends[1]}"]
+    words = [f"{grid.scenario.name or 'sweep'}: {axis.key} from {ends[0]} to {ends[1]}"]
     words[0] += f" in {len(axis.values)} values, {replications} run{'s' if replications > 1 else ''} each"
-    names = ", ".join(others(sweep.grid, axis.key))
+    names = ", ".join(others(grid, axis.key))
     for line in found[:MOST_LINES]:
         words.append((f"with {names} {line.name} " if line.name else "") + _line_in_words(line, axis))
     if len(found) > MOST_LINES:

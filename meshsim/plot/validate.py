@@ -44,8 +44,8 @@ def validate_figure(
     rows = [row for row in numbers.metrics if row.allowed > 0.0 or row.difference != 0.0]
     height, said = max(ROW * len(rows), 0.6), _under_the_title(numbers, description)
     head = HEAD + LINE * len(said)
-    figure = style.Picture(figsize=(10.0, height + head + 4.5), dpi=style.DPI)
-    inch = 1.0 / figure.get_figheight()
+    figure = style.Picture(height + head + 4.5)
+    inch = figure.inch
     _heading(figure, numbers, said)
     style.caption(figure, [_source(numbers)])
     upper = 1.0 - (head + 2.75) * inch
@@ -85,9 +85,8 @@ def _under_the_title(numbers: ValidationNumbers, description: str) -> list[str]:
 
 
 def _heading(figure: style.Picture, numbers: ValidationNumbers, said: list[str]) -> None:
-    inch = 1.0 / figure.get_figheight()
     title = f"{numbers.scenario or 'scenario'} behind {numbers.proxy}"
-    top = 1.0 - 0.15 * inch
+    top = 1.0 - 0.15 * figure.inch
     text = figure.text(style.LEFT, top, title, fontsize=14, weight="bold", va="top", color=style.INK)
     end = text.get_window_extent().x1 / figure.bbox.width
     figure.text(
@@ -95,16 +94,15 @@ def _heading(figure: style.Picture, numbers: ValidationNumbers, said: list[str])
         bbox={"boxstyle": "round,pad=0.3", "facecolor": MARKS[numbers.verdict], "edgecolor": "none"},
     )  # fmt: skip
     look: dict[str, Any] = {"fontsize": 10, "va": "top", "color": style.INK, "linespacing": 1.3}
-    figure.text(style.LEFT, 1.0 - 0.48 * inch, "\n".join(said), **look)
+    figure.text(style.LEFT, 1.0 - 0.48 * figure.inch, "\n".join(said), **look)
 
 
 def _source(numbers: ValidationNumbers) -> str:
     means = [each.mean for each in numbers.overhead.values()]
     overhead = dict.fromkeys((duration_text(min(means)), duration_text(max(means))))
-    return (
-        f"meshsim {numbers.version} · seed {numbers.seed} · {numbers.measured:g} s measured ·"
-        f" overhead of a call, calibrated and in the model: {' to '.join(overhead)}"
-    )
+    cost = f"overhead of a call, calibrated and in the model: {' to '.join(overhead)}"
+    measured = f"{numbers.measured:g} s measured"
+    return style.source(numbers.version, f"seed {numbers.seed}", measured, cost)
 
 
 def _tails(axes: Axes, numbers: ValidationNumbers, curves: tuple[Floats, Floats]) -> None:
@@ -168,7 +166,7 @@ def _residuals(axes: Axes, pairs: Agreement) -> None:
 
 
 def _errors(axes: Axes, rows: Sequence[Metric]) -> None:
-    style.tidy(axes, "error as a share of its tolerance; the shaded range passes", lines=False)
+    style.tidy(axes, "error as a share of its tolerance; the shaded range passes", grid=None)
     axes.axvspan(-1.0, 1.0, color="#E8F3EE", linewidth=0)
     axes.axvline(0.0, color=style.INK, linewidth=0.8)
     for place, row in enumerate(rows):

@@ -10,7 +10,7 @@ second) and short. A tour, from the outside in:
     attempt   one try's journey, one process: link, replica, link; and the notice when its caller gives up
     replica   sidecar, queue, workers, script of further calls
     upstream, cluster, balance, outlier, budgets    what a caller's proxy knows, and decides by
-    link, station, modifiers, clock                 latency and loss; waiting; what faults change; the clock
+    link, station, clock                            latency and loss; waiting; the clock
     events    faults and configuration pushes
     run, tables    what all of these share; what is recorded
     world     who is there; from the first arrival to the last answer

@@ -12,18 +12,56 @@ its time too: meanwhile the upstream works in vain.
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections import deque
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 import simpy
 
 from meshsim.random import LINK_BACK, LINK_NOTICE, LINK_OUT, LOSS_BACK, LOSS_OUT, Key, derive
 from meshsim.reference.clock import Steps
-from meshsim.reference.cluster import Answer, Host
 from meshsim.reference.link import Link
 from meshsim.reference.run import Run
 from meshsim.reference.tables import AttemptRow, CallRow
 
 FIRST, RETRY, HEDGE = range(3)
+
+
+class Answer(NamedTuple):
+    """The answer to an attempt or a call: its status, and the flag of the proxy that made it, if one did.
+
+    `version` is that of the replica whose response it is, ``""`` if it is not a replica's.
+    """
+
+    status: int
+    flag: str = ""
+    version: str = ""
+
+
+class Server(Protocol):
+    """A replica, as its callers know it (:class:`meshsim.reference.replica.Replica`)."""
+
+    index: int
+    version: str
+
+    def receive(self, attempt: Attempt) -> Steps[Answer | None]:
+        """All that it does about an attempt; None when there is nobody to answer."""
+
+    def learn(self, attempt: Attempt) -> None:
+        """The attempt's caller gave up."""
+
+
+@dataclass(eq=False, slots=True)
+class Host:
+    """A replica, as one caller sees it; `number` is its place in the cluster."""
+
+    number: int
+    replica: Server
+    connections: int = 0  # open ones, busy or idle
+    idle: int = 0  # connections that carry nothing
+    pending: deque[Attempt] = field(default_factory=deque)  # they wait for a connection
+    busy: set[Attempt] = field(default_factory=set)  # they have one: sent and not over
+    closing: set[Attempt] = field(default_factory=set)  # busy, and their connections are closed afterwards
 
 
 class Owner(Protocol):
@@ -35,7 +73,7 @@ class Owner(Protocol):
     row: CallRow
 
     def refused(self, attempt: Attempt, flag: str) -> None:
-        """It got no host or no connection."""
+        """It got no host (`UH`) or no connection (`UO`)."""
 
     def sent(self, attempt: Attempt) -> AttemptRow:
         """It got its connection; its row in the tables."""
@@ -45,19 +83,9 @@ class Owner(Protocol):
 
 
 class Attempt:
-    """A try.
+    """A try: the first, a retry or a hedge. `slot` says whether it holds a retry slot of its cluster."""
 
-    Attributes:
-        kind: first, retry or hedge.
-        slot: whether it holds a retry slot of its cluster.
-        extra: whether it, or one of its ancestors, is a retry or a hedge.
-        host: where it goes; set once the balancer has picked.
-        sent: whether it got a connection.
-        over: whether its caller is done with it.
-        resending: whether its request was lost and waits to be sent again.
-    """
-
-    host: Host
+    host: Host  # set once the balancer has picked
     row: AttemptRow
     process: simpy.Process
 
@@ -69,16 +97,10 @@ class Attempt:
         self.request = tries.row.request
         self.kind = kind
         self.slot = slot
-        self.extra = tries.row.extra or kind != FIRST
-        self.sent = False
-        self.over = False
-        self.resending = False
-
-    # ---- the caller's side -------------------------------------------------------------------------
-
-    def refuse(self, flag: str) -> None:
-        """There is no host (`UH`), or no room on the way to it (`UO`)."""
-        self.tries.refused(self, flag)
+        self.extra = tries.row.extra or kind != FIRST  # or one of its ancestors is a retry or a hedge
+        self.sent = False  # it got a connection
+        self.over = False  # its caller is done with it
+        self.resending = False  # its request was lost and waits to be sent again
 
     def send(self, host: Host) -> None:
         """It has a connection: off it goes.
@@ -109,8 +131,6 @@ class Attempt:
             self.over = True
             self.row.ended = self.clock.now
             self.tries.ended(self, status, flag)
-
-    # ---- the way there and back --------------------------------------------------------------------
 
     def journey(self, delay: float) -> Steps[None]:
         """The way to the replica and back, as one process. It is interrupted to stop it being sent again."""

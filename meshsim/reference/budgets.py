@@ -17,17 +17,12 @@ SLOTS = 10
 
 
 class TokenBucket:
-    """Envoy's local rate limit: starts full, refills continuously.
-
-    Attributes:
-        start: when it was last full, s.
-        taken: tokens since then.
-    """
+    """Envoy's local rate limit: starts full, refills continuously."""
 
     def __init__(self, limit: RateLimit, now: float) -> None:
         self.limit = limit
-        self.start = now
-        self.taken = 0
+        self.start = now  # when it was last full, s
+        self.taken = 0  # tokens since then
 
     def take(self, now: float) -> bool:
         """Take one token, if there is one, or will be within the clock's resolution."""

@@ -10,26 +10,20 @@ from __future__ import annotations
 import simpy
 
 from meshsim.random import FAULT_ABORT, FAULT_DELAY, FAULT_TIME, PROXY_BACK, PROXY_OUT, ROUTE, Key, u01
+from meshsim.reference.attempt import Answer
 from meshsim.reference.clock import Steps
 from meshsim.reference.run import Run
 from meshsim.reference.station import Sidecar
 from meshsim.reference.tables import CallRow
-from meshsim.reference.tries import Outcome, Tries
+from meshsim.reference.tries import Tries
 from meshsim.reference.upstream import Upstream
 from meshsim.scenario.model import Policy
 
 
 class Call:
-    """A call, whatever number of tries it takes.
+    """A call by a proxy, `sidecar`, whatever number of tries it takes."""
 
-    Attributes:
-        sidecar: its caller's.
-        policy: of its caller's proxy when it came to the filters; it keeps that.
-        tries: None before the route.
-        by_client: whether its answer is that of the request.
-    """
-
-    policy: Policy
+    policy: Policy  # of its caller's proxy when it came to the filters; it keeps that
 
     def __init__(
         self, run: Run, sidecar: Sidecar, upstream: Upstream, key: Key, row: CallRow, *, by_client: bool
@@ -41,9 +35,9 @@ class Call:
         self.upstream = upstream
         self.key = key
         self.row = row
-        self.by_client = by_client
-        self.tries: Tries | None = None
-        run.tables.calls.append(row)
+        self.by_client = by_client  # then its answer is that of the request
+        self.tries: Tries | None = None  # None before the route
+        run.calls.append(row)
         self.process = run.clock.work(self.life())
 
     @property
@@ -56,20 +50,20 @@ class Call:
         try:
             yield from self.sidecar.cross(self.key, PROXY_OUT)
             self.policy = self.upstream.policy
-            outcome = yield from self._filters()
-            if outcome is None:
+            answer = yield from self._filters()
+            if answer is None:
                 self.tries = Tries(self.run, self.upstream, self._version(), self.policy, self.key, self.row)
                 self.tries.start()
-                outcome = yield self.tries.answer
+                answer = yield self.tries.answer
             else:
                 yield self.clock.timeout(0.0)
             yield from self.sidecar.cross(self.key, PROXY_BACK)
         except simpy.Interrupt:
             return
-        self._finish(outcome)
+        self._finish(answer)
 
-    def _filters(self) -> Steps[Outcome | None]:
-        """What comes before the route; an outcome if that is the end already."""
+    def _filters(self) -> Steps[Answer | None]:
+        """What comes before the route; an answer if that is the end already."""
         fault = self.policy.fault
         if fault.delay is not None and u01(self.key, FAULT_DELAY) < fault.delay.percent:
             self.did["fault delay"] += 1
@@ -78,12 +72,12 @@ class Call:
         if fault.abort is not None and u01(self.key, FAULT_ABORT) < fault.abort.percent:
             self.did["fault abort"] += 1
             self.row.add_flag("FI")
-            return Outcome(fault.abort.status)
+            return Answer(fault.abort.status)
         bucket = self.upstream.bucket
         if bucket is not None and not bucket.take(self.clock.now):
             self.did["rate limited"] += 1
             self.row.add_flag("RL")
-            return Outcome(429)
+            return Answer(429)
         return None
 
     def _version(self) -> str | None:
@@ -107,11 +101,11 @@ class Call:
             self.tries.drop()
         self.process.interrupt()
 
-    def _finish(self, outcome: Outcome) -> None:
+    def _finish(self, answer: Answer) -> None:
         """The caller has its answer."""
         row = self.row
-        row.status, row.end = outcome.status, self.clock.now
+        row.status, row.end = answer.status, self.clock.now
         if self.by_client:
             request = row.request
             request.end, request.status, request.flag = row.end, row.status, row.flag
-            request.attempts, request.version = row.attempts, outcome.version
+            request.attempts, request.version = row.attempts, answer.version

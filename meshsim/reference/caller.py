@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from meshsim.random import PROXIES, Key, derive
+from meshsim.reference.attempt import Server
 from meshsim.reference.call import Call
-from meshsim.reference.cluster import Server
 from meshsim.reference.link import Link
 from meshsim.reference.run import Run
 from meshsim.reference.station import Sidecar
@@ -19,11 +19,7 @@ from meshsim.scenario.topology import Proxy, Topology
 class Caller:
     """What calls through one proxy.
 
-    Attributes:
-        proxy: whose calls it makes.
-        key: of its draws.
-        upstreams: what it knows of the services it calls, by edge.
-        version: of its policies: when they were pushed, s, and the event's number; -1 for those of the start.
+    `version` is that of its policies: when they were pushed, s, and the event's number; -1 for the start's.
     """
 
     def __init__(self, run: Run, proxy: Proxy) -> None:
@@ -43,9 +39,8 @@ class Caller:
         """Get to know the services it calls, once all exist."""
         for number, edge in topology.edges_of(self.proxy):
             policy = self.run.scenario.policy(*edge)
-            self.upstreams[edge] = Upstream(
-                self.run, self.key, number, links[edge], policy, replicas[edge[1]]
-            )
+            to = replicas[edge[1]]
+            self.upstreams[edge] = Upstream(self.run, self.key, number, links[edge], policy, to)
 
     def call(self, edge: tuple[str, str], key: Key, request: RequestRow, *, extra: bool) -> Call:
         """Begin a call."""

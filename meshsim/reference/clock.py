@@ -19,15 +19,11 @@ Steps = Generator[simpy.Event, Any, Result]
 
 
 class Clock(simpy.Environment):
-    """The simulation's clock.
-
-    Attributes:
-        working: processes that are under way and count as work (see :meth:`work`).
-    """
+    """The simulation's clock."""
 
     def __init__(self) -> None:
         super().__init__(0.0)
-        self.working = 0
+        self.working = 0  # processes under way that count as work (see :meth:`work`)
 
     def at(self, time: float, *, first: bool = False) -> simpy.Event:
         """An event at an absolute time, s; `first`: before all ordinary events of that time."""

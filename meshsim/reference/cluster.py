@@ -15,96 +15,21 @@ A host that is ejected, or goes down, loses its connections: idle ones at once, 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from math import floor
-from typing import NamedTuple, Protocol
-
-import simpy
 
 from meshsim.random import Key
+from meshsim.reference.attempt import Attempt, Host, Server
 from meshsim.reference.balance import balancer
-from meshsim.reference.clock import Steps
 from meshsim.reference.outlier import Outliers
 from meshsim.reference.run import Run
-from meshsim.reference.tables import RequestRow
 from meshsim.scenario.model import Policy
 
 MIN_CONCURRENCY = 3
 
 
-class Answer(NamedTuple):
-    """A response: its status, and the flag of the proxy that made it, if one did."""
-
-    status: int
-    flag: str = ""
-
-
-class Server(Protocol):
-    """A replica, as its callers know it (:class:`meshsim.reference.replica.Replica`)."""
-
-    index: int
-    version: str
-
-    def receive(self, attempt: Try) -> Steps[Answer | None]:
-        """All that it does about an attempt; None when there is nobody to answer."""
-
-    def learn(self, attempt: Try) -> None:
-        """The attempt's caller gave up."""
-
-
-class Try(Protocol):
-    """An attempt, as connections and replicas know it (:class:`meshsim.reference.attempt.Attempt`)."""
-
-    key: Key
-    request: RequestRow
-    extra: bool
-    sent: bool
-    process: simpy.Process
-
-    def refuse(self, flag: str) -> None:
-        """There is no room on the way to its host."""
-
-    def send(self, host: Host) -> None:
-        """It has a connection."""
-
-
-@dataclass(eq=False, slots=True)
-class Host:
-    """A replica, as one caller sees it.
-
-    Attributes:
-        number: in its cluster.
-        connections: open ones, busy or idle.
-        idle: those that carry nothing.
-        pending: attempts that wait for one.
-        busy: attempts that have one: sent and not over.
-        closing: those of them whose connections are closed when they are free.
-    """
-
-    number: int
-    replica: Server
-    connections: int = 0
-    idle: int = 0
-    pending: deque[Try] = field(default_factory=deque)
-    busy: set[Try] = field(default_factory=set)
-    closing: set[Try] = field(default_factory=set)
-
-    @property
-    def active(self) -> int:
-        """Attempts in flight."""
-        return len(self.busy)
-
-
 class Cluster:
-    """A set of hosts that one caller balances over, with the gauges of its breaker.
-
-    Attributes:
-        active, pending, connections: gauges, over all hosts.
-        broken: connections that have broken at this instant: Envoy still counts their attempts as active.
-        slots: retries and hedges that are waited for or under way.
-    """
+    """A set of hosts that one caller balances over, with the gauges of its breaker over all of them."""
 
     def __init__(self, run: Run, caller: Key, edge: int, policy: Policy, replicas: Sequence[Server]) -> None:
         self.run = run
@@ -115,7 +40,9 @@ class Cluster:
         self.hosts = [Host(number, replica) for number, replica in enumerate(replicas)]
         self.balancer = balancer(policy.balance, caller, len(replicas))
         self.outliers = Outliers(run.clock, policy.outlier_detection, len(replicas))
-        self.active = self.pending = self.connections = self.slots = self.broken = 0
+        self.active = self.pending = self.connections = 0
+        self.slots = 0  # retries and hedges that are waited for or under way
+        self.broken = 0  # connections that broke at this instant: Envoy still counts their attempts as active
 
     def push(self, policy: Policy) -> None:
         """Take a new policy: thresholds act from now on, gauges and ejections stay."""
@@ -125,8 +52,6 @@ class Cluster:
             self.outliers.configure(policy.outlier_detection)
         self.policy = policy
 
-    # ---- whom to pick ------------------------------------------------------------------------------
-
     def pick(self, key: Key) -> Host | None:
         """The balancer's choice for an attempt; None when no host is available."""
         available = [self.hosts[number] for number in self.outliers.available]
@@ -134,13 +59,13 @@ class Cluster:
             return None
         self.did["panic pick"] += self.outliers.panic
         self.did["stale pick"] += self.outliers.update is not None
-        return available[self.balancer.pick(key, available)]
+        return available[self.balancer(key, [len(host.busy) for host in available])]
 
-    def charge(self, host: Host, status: int, now: float) -> None:
+    def charge(self, host: Host, status: int) -> None:
         """Tell outlier detection how an attempt ended."""
-        if self.outliers.record(host.number, status, now):
+        if self.outliers.record(host.number, status):
             self.did["ejection"] += 1
-            self.run.tables.ejections.append((now, self.edge, host.replica.index))
+            self.run.ejections.append((self.run.clock.now, self.edge, host.replica.index))
             self._drain(host)
 
     def lose(self, replica: Server) -> None:
@@ -149,26 +74,24 @@ class Cluster:
             if host.replica is replica:
                 self._drain(host)
 
-    # ---- connections -------------------------------------------------------------------------------
-
-    def connect(self, attempt: Try, host: Host) -> None:
+    def connect(self, attempt: Attempt, host: Host) -> None:
         """Get the attempt a connection to its host: at once, later, or never (`UO`)."""
         if host.idle:
             self._attach(attempt, host)
         elif self.pending >= self.policy.circuit_breaker.max_pending:
-            attempt.refuse("UO")
+            attempt.tries.refused(attempt, "UO")
         else:
             host.pending.append(attempt)
             self.pending += 1
             self._open(host)
             self.did["pending"] += not attempt.sent
 
-    def leave(self, attempt: Try, host: Host) -> None:
+    def leave(self, attempt: Attempt, host: Host) -> None:
         """The attempt waits for a connection no more."""
         host.pending.remove(attempt)
         self.pending -= 1
 
-    def release(self, attempt: Try, host: Host, *, broken: bool) -> None:
+    def release(self, attempt: Attempt, host: Host, *, broken: bool) -> None:
         """An attempt is over; its connection serves the next of this host, or is closed."""
         self.active -= 1
         host.busy.remove(attempt)
@@ -216,16 +139,14 @@ class Cluster:
             self.pending -= 1
             self._attach(attempt, host)
 
-    def _attach(self, attempt: Try, host: Host) -> None:
+    def _attach(self, attempt: Attempt, host: Host) -> None:
         if self.active >= self.policy.circuit_breaker.max_requests:
-            attempt.refuse("UO")
+            attempt.tries.refused(attempt, "UO")
             return
         self.active += 1
         host.idle -= 1
         host.busy.add(attempt)
         attempt.send(host)
-
-    # ---- retries -----------------------------------------------------------------------------------
 
     def allows_retry(self) -> bool:
         """Whether Envoy's budget, or `max_retries` where there is none, has room for one more try."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from meshsim.random import PUSH, derive
 from meshsim.reference.caller import Caller
@@ -44,44 +44,41 @@ class Events:
             event = self.scenario.events[number]
             if event.set:
                 self._push(number)
-            elif begins:
-                self._begin(number, event)
-            else:
-                self._end(number, event)
+                continue
+            for in_force, value in self._changes(event):
+                if begins:
+                    in_force[number] = value
+                else:
+                    del in_force[number]
+            if event.down:
+                for replica in self._replicas(event):
+                    if begins:
+                        self._take_down(replica, number)
+                    else:
+                        replica.outages.discard(number)
 
-    def _begin(self, number: int, event: Event) -> None:
-        """A fault begins."""
+    def _changes(self, event: Event) -> Iterator[tuple[dict[int, float], float]]:
+        """What a fault changes while it lasts, each with the event's value."""
         for replica in self._replicas(event):
             if event.slow is not None:
-                replica.slower.begin(number, event.slow)
+                yield replica.slower, event.slow
             if event.errors is not None:
-                replica.errors.begin(number, event.errors)
-            if event.down:
-                if not replica.outages:
-                    self._disconnect(replica)
-                replica.go_down(number)
-        for link in self._links(event):
-            if event.latency_factor is not None:
-                link.slower.begin(number, event.latency_factor)
-            if event.loss is not None:
-                link.loss.begin(number, event.loss)
+                yield replica.errors, event.errors
+        for (caller, to), link in self.links.items():
+            if event.link == f"{caller} -> {to}":
+                if event.latency_factor is not None:
+                    yield link.slower, event.latency_factor
+                if event.loss is not None:
+                    yield link.loss, event.loss
 
-    def _end(self, number: int, event: Event) -> None:
-        """A fault is over."""
-        for replica in self._replicas(event):
-            replica.slower.end(number)
-            replica.errors.end(number)
-            replica.come_up(number)
-        for link in self._links(event):
-            link.slower.end(number)
-            link.loss.end(number)
-
-    def _disconnect(self, replica: Replica) -> None:
-        """All callers lose their connections to a replica."""
-        for caller in self.callers:
-            for (_, service), upstream in caller.upstreams.items():
-                if service == replica.service:
-                    upstream.lose(replica)
+    def _take_down(self, replica: Replica, number: int) -> None:
+        """All callers lose their connections to a replica, unless it was down already; it loses its work."""
+        if not replica.outages:
+            for caller in self.callers:
+                for (_, service), upstream in caller.upstreams.items():
+                    if service == replica.service:
+                        upstream.lose(replica)
+        replica.go_down(number)
 
     def _push(self, number: int) -> None:
         """The control plane sends new policies; they reach each proxy in its own time, some at once."""
@@ -103,6 +100,3 @@ class Events:
 
     def _replicas(self, event: Event) -> list[Replica]:
         return [self.replicas[place.name] for place in self.topology.affected_by(event)]
-
-    def _links(self, event: Event) -> list[Link]:
-        return [link for (caller, to), link in self.links.items() if event.link == f"{caller} -> {to}"]

@@ -7,9 +7,10 @@ latency of 200 ms: the reason why so small a loss is worth a policy.
 
 from __future__ import annotations
 
+from math import prod
+
 from meshsim.random import Key, u01
 from meshsim.reference.clock import Steps
-from meshsim.reference.modifiers import Factor, Share
 from meshsim.reference.run import Run
 from meshsim.scenario import model
 
@@ -19,26 +20,22 @@ RESEND_MAX = 120.0
 
 
 class Link:
-    """The link of one edge, the same for all instances at its ends, and both ways.
-
-    Attributes:
-        slower: factor on the latency.
-        loss: share of transmissions lost.
-    """
+    """The link of one edge, the same for all instances at its ends, and both ways."""
 
     def __init__(self, run: Run, link: model.Link) -> None:
         self.run = run
-        self.slower = Factor()
-        self.loss = Share(link.loss)
+        self.slower: dict[int, float] = {}  # event in force -> factor on the latency
+        self.loss: dict[int, float] = {}  # event in force -> share of transmissions lost; the latest counts
+        self._loss = link.loss
         self._latency = link.latency.build()
 
     def latency(self, key: Key, purpose: int) -> float:
         """How long a message that is first sent now will be under way, once it gets through, s."""
-        return self._latency.draw(key, purpose) * self.slower.value
+        return self._latency.draw(key, purpose) * prod(self.slower.values())
 
     def loses(self, key: Key, purpose: int) -> bool:
         """Whether this transmission is lost."""
-        return u01(key, purpose) < self.loss.value
+        return u01(key, purpose) < next(reversed(self.loss.values()), self._loss)
 
     def resend(self, key: Key, purpose: int) -> Steps[bool]:
         """Send again what was lost at first, until it gets through; False when the last one is lost too."""

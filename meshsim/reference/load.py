@@ -28,18 +28,12 @@ STANDSTILL = 10_000
 
 
 class Piece(NamedTuple):
-    """A stretch of time in which the rate changes in a straight line.
-
-    Attributes:
-        start, end: s.
-        rate: at the start, per second.
-        slope: of the rate, per second².
-    """
+    """A stretch of time, s, in which the rate changes in a straight line."""
 
     start: float
     end: float
-    rate: float
-    slope: float = 0.0
+    rate: float  # at the start, per second
+    slope: float = 0.0  # of the rate, per second²
 
     @property
     def area(self) -> float:

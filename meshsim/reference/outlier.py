@@ -29,42 +29,27 @@ MILLISECOND = 0.001
 
 @dataclass(slots=True)
 class Health:
-    """What a caller believes of a host.
+    """What a caller believes of a host."""
 
-    Attributes:
-        failures: in a row.
-        ejected: whether it is left out.
-        until: end of its ejection, s.
-        multiplier: of the base time; the number of ejections, less the healthy ticks.
-        returned: number of the tick that let it back.
-    """
-
-    failures: int = 0
+    failures: int = 0  # in a row
     ejected: bool = False
-    until: float = 0.0
-    multiplier: int = 0
-    returned: int = NEVER
+    until: float = 0.0  # end of its ejection, s
+    multiplier: int = 0  # of the base time; the number of ejections, less the healthy ticks
+    returned: int = NEVER  # number of the tick that let it back
 
 
 class Outliers:
-    """The health of a cluster's hosts, by number.
-
-    Attributes:
-        available: the hosts that the balancer may pick, as far as it knows.
-        panic: whether these are all hosts because too few are healthy.
-        updated: when they last changed, s.
-        update: the one that waits for the merge window; None if there is none.
-    """
+    """The health of a cluster's hosts, by number."""
 
     def __init__(self, clock: Clock, settings: OutlierDetection | None, hosts: int) -> None:
         self.clock = clock
         self.settings = settings
         self.health = [Health() for _ in range(hosts)]
         self.ticks = 0
-        self.available = list(range(hosts))
-        self.panic = False
-        self.updated = -inf
-        self.update: object | None = None
+        self.available = list(range(hosts))  # those that the balancer may pick, as far as it knows
+        self.panic = False  # these are all hosts, because too few are healthy
+        self.updated = -inf  # when they last changed, s
+        self.update: object | None = None  # the one that waits for the merge window
 
     def configure(self, settings: OutlierDetection | None) -> None:
         """New settings; ejections stay, but without settings all hosts are back. The balancer is updated."""
@@ -74,7 +59,7 @@ class Outliers:
         self._update()
         self.updated = -inf
 
-    def record(self, host: int, status: int, now: float) -> bool:
+    def record(self, host: int, status: int) -> bool:
         """Charge an outcome to a host; True if that ejects it."""
         if self.settings is None:
             return False
@@ -88,26 +73,28 @@ class Outliers:
         base = self.settings.base_ejection_time
         health.ejected = True
         health.multiplier += 1
-        health.until = now + min(base * health.multiplier, max(base, self.settings.max_ejection_time))
-        self._changed(self.settings)
+        longest = max(base, self.settings.max_ejection_time)
+        health.until = self.clock.now + min(base * health.multiplier, longest)
+        self._changed()
         return True
 
-    def tick(self, settings: OutlierDetection, now: float) -> int:
+    def tick(self) -> int:
         """Let back those whose time has passed, and say how many; forgive those that stay healthy."""
         self.ticks += 1
         for health in self.health:
-            if health.ejected and health.until <= now:
+            if health.ejected and health.until <= self.clock.now:
                 health.ejected = False
                 health.failures = 0
                 health.returned = self.ticks
-                self._changed(settings)
+                self._changed()
             elif not health.ejected and health.returned < self.ticks - 1 and health.multiplier > 0:
                 health.multiplier -= 1
         return sum(health.returned == self.ticks for health in self.health)
 
-    def _changed(self, settings: OutlierDetection) -> None:
+    def _changed(self) -> None:
         """One more host is out, or back. Envoy counts the time since the last one in whole milliseconds."""
-        window = settings.merge_window
+        assert self.settings is not None
+        window = self.settings.merge_window
         if window == 0.0 or self.clock.now - self.updated >= window + MILLISECOND:
             self._update()
         elif self.update is None:

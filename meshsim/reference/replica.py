@@ -13,15 +13,15 @@ clears up, at once, so that the process itself has only to end.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 
 import simpy
 
 from meshsim.random import ERROR, PROXY_IN, PROXY_RESPONSE, SCRIPT, SERVICE, SLEEP, TAKEN, derive, u01
+from meshsim.reference.attempt import Answer, Attempt
 from meshsim.reference.call import Call
 from meshsim.reference.caller import Caller
 from meshsim.reference.clock import Steps
-from meshsim.reference.cluster import Answer, Try
-from meshsim.reference.modifiers import Factor, Share
 from meshsim.reference.station import Levels, Station
 from meshsim.scenario import topology
 from meshsim.scenario.model import CallStep, SleepStep
@@ -31,21 +31,13 @@ DOWN = "down"
 
 @dataclass(eq=False, slots=True)
 class Visit:
-    """An attempt at a replica.
+    """An attempt at a replica."""
 
-    Attributes:
-        turn: the event that gives it a worker; None as long as it has not asked for one.
-        holds: whether a worker is its own, or will be when its turn comes.
-        served: whether service and script are over.
-        abandoned: whether the replica knows that the caller gave up.
-        calls: the calls it made.
-    """
-
-    attempt: Try
-    turn: simpy.Event | None = None
-    holds: bool = False
-    served: bool = False
-    abandoned: bool = False
+    attempt: Attempt
+    turn: simpy.Event | None = None  # gives it a worker; None as long as it has not asked for one
+    holds: bool = False  # a worker is its own, or will be when its turn comes
+    served: bool = False  # service and script are over
+    abandoned: bool = False  # the replica knows that the caller gave up
     calls: list[Call] = field(default_factory=list)
 
     @property
@@ -60,17 +52,7 @@ class Visit:
 
 
 class Replica:
-    """One instance of a version of a service.
-
-    Attributes:
-        index: from 0, in order of the file.
-        service, version: what it is an instance of.
-        caller: the proxy that makes its calls; its sidecar serves both ways.
-        slower: factor on the service times that start now.
-        errors: share of attempts that it fails by itself.
-        outages: the events that hold it down.
-        held: attempts that arrived and are not answered, in order of arrival.
-    """
+    """One instance of a version of a service; the sidecar of its `caller` serves both ways."""
 
     def __init__(self, place: topology.Replica, caller: Caller) -> None:
         self.index = place.number
@@ -80,10 +62,10 @@ class Replica:
         self.caller = caller
         self.clock = caller.run.clock
         self.did = caller.run.did
-        self.slower = Factor()
-        self.errors = Share(deployment.errors)
-        self.outages: set[int] = set()
-        self.held: dict[Try, Visit] = {}
+        self.slower: dict[int, float] = {}  # event in force -> factor on the service times that start now
+        self.errors: dict[int, float] = {}  # event in force -> share of attempts failed; the latest counts
+        self.outages: set[int] = set()  # the events that hold it down
+        self.held: dict[Attempt, Visit] = {}  # what is not answered, in order of arrival
         self.levels: Levels = []
         self.station = Station(self.clock, deployment.workers, self.levels)
         self._time = deployment.time.build()
@@ -93,9 +75,7 @@ class Replica:
             for stage in deployment.script
         ]
 
-    # ---- the work ----------------------------------------------------------------------------------
-
-    def receive(self, attempt: Try) -> Steps[Answer | None]:
+    def receive(self, attempt: Attempt) -> Steps[Answer | None]:
         """All that the replica does about an attempt; None when there is nobody to answer."""
         if self.outages:
             return Answer(503, "UF")
@@ -142,10 +122,10 @@ class Replica:
     def _serve(self, visit: Visit) -> Steps[int]:
         """Own time, own errors, then the script. When the worker is free is what `holds_worker` says."""
         key = visit.attempt.key
-        yield self.clock.timeout(self._time.draw(key, SERVICE) * self.slower.value)
+        yield self.clock.timeout(self._time.draw(key, SERVICE) * prod(self.slower.values()))
         if not self.deployment.holds_worker:
             self._free(visit)
-        if u01(key, ERROR) < self.errors.value:
+        if u01(key, ERROR) < next(reversed(self.errors.values()), self.deployment.errors):
             self.did["own error"] += 1
             status = 500
         else:
@@ -158,24 +138,27 @@ class Replica:
             visit.holds = False
             self.station.release()
 
-    # ---- the script --------------------------------------------------------------------------------
-
     def _play(self, visit: Visit) -> Steps[int]:
         """The stages, one after the other: 200, or 500 as soon as a stage has failed."""
-        index = SCRIPT
+        attempt, index = visit.attempt, SCRIPT
         for stage, sleeps in zip(self.deployment.script, self._sleeps, strict=True):
             waits: list[simpy.Event] = []
-            calls: list[tuple[Call, CallStep]] = []
+            optional: list[Call] = []
+            needed: list[Call] = []
             for step, sleep in zip(stage, sleeps, strict=True):
-                key = derive(visit.attempt.key, index)
+                key = derive(attempt.key, index)
                 index += 1
                 if sleep is not None:
                     waits.append(self.clock.timeout(sleep.draw(key, SLEEP)))
                 elif isinstance(step, CallStep) and self._taken(step, key):
-                    calls.append((self._call(visit, step, key), step))
-            yield self.clock.all_of([*waits, *(call.process for call, _ in calls)])
-            self.did["optional failure"] += sum(call.failed and step.optional for call, step in calls)
-            if any(call.failed and not step.optional for call, step in calls):
+                    edge = self.service, step.call
+                    call = self.caller.call(edge, key, attempt.request, extra=attempt.extra)
+                    waits.append(call.process)
+                    visit.calls.append(call)
+                    (optional if step.optional else needed).append(call)
+            yield self.clock.all_of(waits)
+            self.did["optional failure"] += sum(call.failed for call in optional)
+            if any(call.failed for call in needed):
                 return 500
         return 200
 
@@ -184,15 +167,7 @@ class Replica:
         self.did["call not taken"] += not taken
         return taken
 
-    def _call(self, visit: Visit, step: CallStep, key: int) -> Call:
-        attempt = visit.attempt
-        call = self.caller.call((self.service, step.call), key, attempt.request, extra=attempt.extra)
-        visit.calls.append(call)
-        return call
-
-    # ---- work that is cut short --------------------------------------------------------------------
-
-    def learn(self, attempt: Try) -> None:
+    def learn(self, attempt: Attempt) -> None:
         """The attempt's caller gave up. Whether that spares any work is the deployment's choice."""
         visit = self.held.get(attempt)
         if visit is None or visit.served:  # answered already, or lost
@@ -218,10 +193,6 @@ class Replica:
         for visit in list(self.held.values()):
             self.did["lost when down"] += 1
             self._drop(visit, DOWN)
-
-    def come_up(self, event: int) -> None:
-        """The outage is over; others may not be."""
-        self.outages.discard(event)
 
     def _drop(self, visit: Visit, cause: str | None) -> None:
         """The work on an attempt ends now, and so do the calls made for it."""

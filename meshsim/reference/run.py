@@ -6,21 +6,19 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from meshsim.reference.clock import Clock
-from meshsim.reference.tables import Tables
+from meshsim.reference.tables import AttemptRow, CallRow, RequestRow
 from meshsim.scenario.model import Scenario
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of a scenario.
-
-    Attributes:
-        tables: what is recorded.
-        did: how often each mechanism acted.
-    """
+    """One run of a scenario: `did` counts how often each mechanism acted; rows come as they began."""
 
     scenario: Scenario
     seed: int
     clock: Clock = field(default_factory=Clock)
-    tables: Tables = field(default_factory=Tables)
+    requests: list[RequestRow] = field(default_factory=list)
+    calls: list[CallRow] = field(default_factory=list)
+    attempts: list[AttemptRow] = field(default_factory=list)
+    ejections: list[tuple[float, int, int]] = field(default_factory=list)
     did: Counter[str] = field(default_factory=Counter)

@@ -22,18 +22,13 @@ Levels = list[tuple[float, int, int]]
 
 
 class Station:
-    """Workers, and a waiting room in order of rank.
-
-    Attributes:
-        busy: workers that are taken.
-        waiting: heap of (rank, order of coming, event that gives the worker).
-    """
+    """Workers, and a waiting room in order of rank."""
 
     def __init__(self, clock: Clock, workers: int, levels: Levels | None = None) -> None:
         self.clock = clock
         self.workers = workers
         self.busy = 0
-        self.waiting: list[tuple[int, int, simpy.Event]] = []
+        self.waiting: list[tuple[int, int, simpy.Event]] = []  # heap: rank, order of coming, gives the worker
         self._order = count()
         self._levels = levels
         self._note()

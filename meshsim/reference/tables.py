@@ -31,22 +31,16 @@ class RequestRow:
 
 @dataclass(slots=True)
 class CallRow:
-    """A call, made for a request. Columns as in :class:`Calls`.
-
-    Attributes:
-        extra: whether a retry or a hedge is among its ancestors.
-        flags: what proxies did, in order.
-        attempts: sent ones.
-    """
+    """A call, made for a request. Columns as in :class:`Calls`."""
 
     request: RequestRow
     edge: int
     start: float
-    extra: bool
+    extra: bool  # a retry or a hedge is among its ancestors
     end: float = NAN
     status: int = 0
-    flags: list[str] = field(default_factory=list)
-    attempts: int = 0
+    flags: list[str] = field(default_factory=list)  # what proxies did, in order
+    attempts: int = 0  # sent ones
 
     @property
     def request_start(self) -> float:
@@ -83,16 +77,6 @@ class AttemptRow:
     answered: float = NAN
     status: int = 0
     ended: float = NAN
-
-
-@dataclass(slots=True)
-class Tables:
-    """All rows, in the order in which they began."""
-
-    requests: list[RequestRow] = field(default_factory=list)
-    calls: list[CallRow] = field(default_factory=list)
-    attempts: list[AttemptRow] = field(default_factory=list)
-    ejections: list[tuple[float, int, int]] = field(default_factory=list)
 
 
 def columns(kind: type[Rows], rows: Sequence[object]) -> Rows:

@@ -12,12 +12,12 @@ processes, but what happens at an event, as plain calls in that order:
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import simpy
 
 from meshsim.random import BACKOFF, Key, derive, u01
-from meshsim.reference.attempt import FIRST, HEDGE, RETRY, Attempt
+from meshsim.reference.attempt import FIRST, HEDGE, RETRY, Answer, Attempt
 from meshsim.reference.run import Run
 from meshsim.reference.tables import AttemptRow, CallRow
 from meshsim.reference.upstream import Upstream
@@ -46,29 +46,8 @@ def retriable(retries: Retries, status: int, flag: str) -> bool:
     )
 
 
-class Outcome(NamedTuple):
-    """What became of a call at its route.
-
-    Attributes:
-        version: of the replica whose response it is, ``""`` if it is not a replica's.
-    """
-
-    status: int
-    flag: str = ""
-    version: str = ""
-
-
 class Tries:
-    """The tries of a call, in the order of their launch.
-
-    Attributes:
-        policy, row: of the call.
-        answer: happens with the call's :class:`Outcome`.
-        open: tries that are pending in a pool, or sent, and not over.
-        backing_off: retries that wait for their back-off.
-        launched, retried, hedged: how many times that was done (a hedge may have been refused).
-        over: the call has its answer, or is cancelled.
-    """
+    """The tries of a call, in the order of their launch. `answer` happens with the call's :class:`Answer`."""
 
     def __init__(
         self, run: Run, upstream: Upstream, version: str | None, policy: Policy, key: Key, row: CallRow
@@ -83,9 +62,10 @@ class Tries:
         self.key = key
         self.row = row
         self.answer: simpy.Event = self.clock.event()
-        self.open: list[Attempt] = []
-        self.backing_off = self.launched = self.retried = self.hedged = 0
-        self.over = False
+        self.open: list[Attempt] = []  # pending in a pool, or sent, and not over
+        self.backing_off = 0  # retries that wait for their back-off
+        self.launched = self.retried = self.hedged = 0  # how many times (a hedge may have been refused)
+        self.over = False  # the call has its answer, or is cancelled
 
     def start(self) -> None:
         """Set the timers, the route's first; launch the first try."""
@@ -94,8 +74,6 @@ class Tries:
         if self.policy.hedge is not None:
             self.clock.after(self.policy.hedge.after, self._hedge)
         self._launch(FIRST)
-
-    # ---- a try begins ------------------------------------------------------------------------------
 
     def _launch(self, kind: int, *, slot: bool = False) -> None:
         """Make a try: a host, a connection, off. Each of these may be refused, or may take time."""
@@ -114,14 +92,12 @@ class Tries:
         self.did["sent: " + ("first", "retry", "hedge")[attempt.kind]] += 1
         call, replica = self.row, attempt.host.replica.index
         row = AttemptRow(call.edge, replica, attempt.kind, call.request.start, self.clock.now, attempt.extra)
-        self.run.tables.attempts.append(row)
+        self.run.attempts.append(row)
         call.attempts += 1
         limit = self.policy.retries.per_try_timeout if self.policy.retries is not None else 0.0
         if limit > 0.0 and (self.policy.timeout == 0.0 or limit < self.policy.timeout):
             self.clock.after(limit, lambda: self._per_try_time_out(attempt))
         return row
-
-    # ---- a try ends --------------------------------------------------------------------------------
 
     def refused(self, attempt: Attempt, flag: str) -> None:
         """A try got no host or no connection; the consequences are an event of their own."""
@@ -135,13 +111,13 @@ class Tries:
         if not self.over:
             if flag == "UH":
                 self.row.add_flag(flag)
-            self._fail(Outcome(503, flag))
+            self._fail(Answer(503, flag))
 
     def ended(self, attempt: Attempt, status: int, flag: str) -> None:
         """A sent try is over, by a response or by its time-out (`UT`)."""
         self.open.remove(attempt)
         self._release_slot(attempt)
-        self.cluster.charge(attempt.host, status, self.clock.now)
+        self.cluster.charge(attempt.host, status)
         verdict = self._judge(status, flag)
         if flag == "UT":
             attempt.abandon()
@@ -151,7 +127,7 @@ class Tries:
             self.did[flag] += 1
         self.cluster.release(attempt, attempt.host, broken=bool(flag))
         version = "" if flag == "UT" else attempt.host.replica.version
-        self._apply(verdict, Outcome(status, flag, version))
+        self._apply(verdict, Answer(status, flag, version))
 
     def _judge(self, status: int, flag: str) -> Verdict:
         """What the end of a try means: it takes effect after the connection was handed on."""
@@ -173,25 +149,25 @@ class Tries:
             return "fail"
         return "retry"
 
-    def _apply(self, verdict: Verdict, outcome: Outcome) -> None:
+    def _apply(self, verdict: Verdict, answer: Answer) -> None:
         if verdict == "win":
-            self._conclude(outcome)
+            self._conclude(answer)
         elif verdict == "fail":
-            self._fail(outcome)
+            self._fail(answer)
         else:
             self._back_off()
 
-    def _fail(self, outcome: Outcome) -> None:
+    def _fail(self, answer: Answer) -> None:
         """A failure that is not retried is forgotten while there are other tries, else it is the answer."""
         if self.open or self.backing_off:
             self.did["failure dropped"] += 1
         else:
-            self._conclude(outcome)
+            self._conclude(answer)
 
-    def _conclude(self, outcome: Outcome) -> None:
-        self.row.add_flag(outcome.flag)
+    def _conclude(self, answer: Answer) -> None:
+        self.row.add_flag(answer.flag)
         self.drop()
-        self.answer.succeed(outcome)
+        self.answer.succeed(answer)
 
     def drop(self) -> None:
         """The call needs no tries any more. Pending ones leave first, or they'd get what the others free."""
@@ -208,8 +184,6 @@ class Tries:
             if attempt.sent:
                 attempt.abandon()
                 self.cluster.release(attempt, attempt.host, broken=True)
-
-    # ---- retries and hedges ------------------------------------------------------------------------
 
     def _back_off(self) -> None:
         """Wait at random, longer each time, so that the failed do not come back together."""
@@ -253,8 +227,6 @@ class Tries:
         self.cluster.slots -= attempt.slot
         attempt.slot = False
 
-    # ---- time-outs ---------------------------------------------------------------------------------
-
     def _per_try_time_out(self, attempt: Attempt) -> None:
         if not attempt.over:
             self.did["per-try timeout"] += 1
@@ -267,5 +239,5 @@ class Tries:
         self.did["route timeout"] += 1
         for attempt in self.open:
             if attempt.sent:
-                self.cluster.charge(attempt.host, 504, self.clock.now)
-        self._conclude(Outcome(504, "UT"))
+                self.cluster.charge(attempt.host, 504)
+        self._conclude(Answer(504, "UT"))

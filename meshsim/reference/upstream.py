@@ -11,24 +11,17 @@ from collections.abc import Sequence
 from itertools import count
 
 from meshsim.random import Key
+from meshsim.reference.attempt import Server
 from meshsim.reference.budgets import LinkerdBudget, TokenBucket
 from meshsim.reference.clock import Steps
-from meshsim.reference.cluster import Cluster, Server
+from meshsim.reference.cluster import Cluster
 from meshsim.reference.link import Link
 from meshsim.reference.run import Run
-from meshsim.scenario.model import OutlierDetection, Policy, RetryBudget
+from meshsim.scenario.model import Policy, RetryBudget
 
 
 class Upstream:
-    """A service, as one caller instance sees it.
-
-    Attributes:
-        edge: index of (caller's service, this service).
-        link: the way there, shared with the caller's other instances.
-        policy: in force; what calls that come to the filters now will keep.
-        bucket: of the rate limit, if there is one.
-        budget: Linkerd's for retries, if that is the kind.
-    """
+    """A service, as one caller instance sees it. `edge` is the index of (caller's service, this service)."""
 
     def __init__(
         self, run: Run, caller: Key, edge: int, link: Link, policy: Policy, replicas: Sequence[Server]
@@ -37,8 +30,8 @@ class Upstream:
         self.clock = run.clock
         self.caller = caller
         self.edge = edge
-        self.link = link
-        self.policy = policy
+        self.link = link  # shared with the caller's other instances
+        self.policy = policy  # in force; calls that come to the filters now will keep it
         self.replicas = replicas
         self.bucket = self._new_bucket()
         self.budget = self._new_budget()
@@ -88,15 +81,16 @@ class Upstream:
         """Start outlier detection's grid here, and end the one that runs."""
         self._grid += 1
         if self.policy.outlier_detection is not None:
-            self.clock.process(self._ticks(self._grid, self.clock.now, self.policy.outlier_detection))
+            self.clock.process(self._ticks(self._grid, self.policy.outlier_detection.interval))
 
-    def _ticks(self, grid: int, origin: float, settings: OutlierDetection) -> Steps[None]:
+    def _ticks(self, grid: int, interval: float) -> Steps[None]:
+        origin = self.clock.now
         for tick in count(1):
-            yield self.clock.at(origin + tick * settings.interval)
+            yield self.clock.at(origin + tick * interval)
             if grid != self._grid:
                 return
             for cluster in self.clusters.values():
-                self.run.did["let back"] += cluster.outliers.tick(settings, self.clock.now)
+                self.run.did["let back"] += cluster.outliers.tick()
 
 
 def _budget(policy: Policy) -> RetryBudget | None:

@@ -23,22 +23,15 @@ EVENTS_A_REPORT = 4096
 
 
 class World:
-    """A scenario that is being simulated.
-
-    Attributes:
-        did: how often each mechanism acted.
-        links: by (caller, service).
-        replicas: by id, in order of the file.
-        callers: by number of the proxy; the client first.
-    """
+    """A scenario that is being simulated. `did` counts how often each mechanism acted."""
 
     def __init__(self, scenario: Scenario, seed: int) -> None:
         self._shared = run = Run(scenario, seed)
         self.did = run.did
         self.topology = topology = Topology(scenario)
         self.links = {edge: Link(run, scenario.link(*edge)) for edge in topology.edges}
-        self.callers = [Caller(run, proxy) for proxy in topology.proxies]
-        self.replicas: dict[str, Replica] = {}
+        self.callers = [Caller(run, proxy) for proxy in topology.proxies]  # the client first
+        self.replicas: dict[str, Replica] = {}  # by id, in order of the file
         services: dict[str, list[Replica]] = {service: [] for service in scenario.services}
         for place in topology.replicas:
             replica = Replica(place, self.callers[topology.proxy_of(place).number])
@@ -65,30 +58,30 @@ class World:
     def arrive(self, index: int, load: Load, key: Key) -> simpy.Process:
         """A request of the client begins now; the process ends with its answer."""
         request = RequestRow(index, load.priority, self._shared.clock.now)
-        self._shared.tables.requests.append(request)
+        self._shared.requests.append(request)
         return self.callers[0].call((CLIENT, load.to), key, request, extra=False).process
 
     def records(self, *, complete: bool, interrupted: bool) -> Records:
         """All that is known at the end."""
-        scenario, tables = self._shared.scenario, self._shared.tables
+        run, scenario = self._shared, self._shared.scenario
         grid = Grid.of(scenario)
         # a run that is cut off at the limit lasted until then, whenever its last event was
         limit = scenario.duration + scenario.drain_limit
-        end = self._shared.clock.now if complete or interrupted else limit
+        end = run.clock.now if complete or interrupted else limit
         busy, queued = integrals([replica.levels for replica in self.replicas.values()], grid, end)
         return Records(
             engine="reference",
-            seed=self._shared.seed,
+            seed=run.seed,
             end=end,
             complete=complete,
             grid=grid,
             edges=list(self.links),
             replicas=self.topology.labels,
-            requests=columns(Requests, tables.requests),
-            calls=columns(Calls, tables.calls),
-            attempts=columns(Attempts, tables.attempts),
+            requests=columns(Requests, run.requests),
+            calls=columns(Calls, run.calls),
+            attempts=columns(Attempts, run.attempts),
             busy=busy,
             queued=queued,
-            ejections=tables.ejections,
+            ejections=run.ejections,
             interrupted=interrupted,
         )

@@ -40,19 +40,12 @@ Choice = Callable[[int, int], float]
 
 @dataclass(frozen=True, slots=True)
 class BalancedQueues:
-    """What N replicas behind a balancer do in the long run.
+    """What N replicas behind a balancer do in the long run."""
 
-    Attributes:
-        sojourn: mean time in the system, s.
-        queue: mean number waiting, all replicas.
-        seen: P(an arrival joins a replica that has n requests), n = 0, 1, ….
-        cut: P(a given queue is at the cut): how much the cut can matter.
-    """
-
-    sojourn: float
-    queue: float
-    seen: Floats
-    cut: float
+    sojourn: float  # mean time in the system, s
+    queue: float  # mean number waiting, at all replicas
+    seen: Floats  # P(an arrival joins a replica that has n requests), n = 0, 1, …
+    cut: float  # P(a given queue is at the cut): how much the cut can matter
 
 
 def shortest(longer: int, n: int) -> float:
@@ -61,10 +54,7 @@ def shortest(longer: int, n: int) -> float:
 
 
 def drawn(d: int) -> Choice:
-    """`d` choices with replacement, as Envoy's ``least_request`` draws them.
-
-    Source: Envoy least_request_lb.cc.
-    """
+    """`d` choices with replacement, as ``least_request`` draws them. Source: Envoy least_request_lb.cc."""
     return lambda longer, n: (longer / n) ** d
 
 

@@ -43,4 +43,4 @@ def batch_passed(lam: float, burst: int, interval: float) -> float:
 
 
 def _poisson(k: int, a: float) -> float:
-    return exp(k * log(a) - a - lgamma(k + 1.0))
+    return exp(k * log(a) - a - lgamma(k + 1.0)) if a > 0.0 else float(k == 0)

@@ -17,46 +17,37 @@ from meshsim.theory.numeric import Floats
 
 @dataclass(frozen=True, slots=True)
 class FiniteQueue:
-    """What an M/M/c/K does in the long run.
+    """What an M/M/c/K does in the long run."""
 
-    Attributes:
-        block: share of arrivals refused.
-        throughput: requests served, per second.
-        utilisation: share of the workers' time in service.
-        number: mean number in the system.
-        queue: mean number waiting.
-        sojourn: mean time in the system of the accepted, s.
-        seen: P(an accepted arrival finds n in the system), for n = 0 … K-1.
-    """
-
-    block: float
-    throughput: float
-    utilisation: float
-    number: float
-    queue: float
-    sojourn: float
-    seen: Floats
+    block: float  # share of arrivals refused
+    throughput: float  # requests served, per second
+    utilisation: float  # share of the workers' time in service
+    number: float  # mean, in the system
+    queue: float  # mean, waiting
+    sojourn: float  # mean time in the system of the accepted, s
+    seen: Floats  # P(an accepted arrival finds n in the system), n = 0 … K-1
 
 
 def mmck(lam: float, mu: float, c: int, K: int) -> FiniteQueue:
     """Solve M/M/c/K; λ may exceed cμ. Source: birth-death balance, p(n) = p(n-1)·λ / (min(n, c)·μ)."""
     n = np.arange(K + 1)
-    steps = np.log(lam / (mu * np.minimum(np.maximum(n, 1), c)))
+    with np.errstate(divide="ignore"):  # without load nobody is ever there
+        steps = np.log(lam / (mu * np.clip(n, 1, c)))
     steps[0] = 0.0
     weight = np.cumsum(steps)
     p = np.exp(weight - weight.max())
     p /= p.sum()
     block = float(p[K])
-    number = float(n @ p)
     throughput = lam * (1.0 - block)
+    seen = p[:K] / (1.0 - block)
     return FiniteQueue(
         block=block,
         throughput=throughput,
         utilisation=throughput / (c * mu),
-        number=number,
+        number=float(n @ p),
         queue=float(np.maximum(n - c, 0) @ p),
-        sojourn=number / throughput,
-        seen=np.asarray(p[:K] / (1.0 - block)),
+        sojourn=float(seen @ np.maximum(n[1:] / c, 1.0)) / mu,
+        seen=seen,
     )
 
 
@@ -71,11 +62,12 @@ def mg1k(arrivals: Floats, rho: float) -> Floats:
     """
     K = len(arrivals)
     at_least = np.maximum(1.0 - np.concatenate([[0.0], np.cumsum(arrivals)]), 0.0)
+    falls = max(float(arrivals[0]), 1e-100)  # rarer makes no difference, but an overflow
     q = np.zeros(K)
     q[0] = 1.0
     for j in range(1, K):
         # what goes up over the cut between j-1 and j is what comes down: only the step down by one
-        q[j] = (q[0] * at_least[j] + q[1:j] @ at_least[j:1:-1]) / arrivals[0]
+        q[j] = (q[0] * at_least[j] + q[1:j] @ at_least[j:1:-1]) / falls
         if q[j] > 1e200:
             q /= q[j]
     q /= q.sum()

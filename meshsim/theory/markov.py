@@ -24,22 +24,14 @@ LEVELS_MAX = 200_000
 
 @dataclass(frozen=True, slots=True)
 class PhaseQueue:
-    """What a MAP/M/c does in the long run.
+    """What a MAP/M/c does in the long run."""
 
-    Attributes:
-        rate: arrivals per second.
-        number: mean number in the system.
-        queue: mean number waiting.
-        sojourn, wait: mean time in the system and mean wait, s.
-        seen: P(an arrival finds n in the system), n = 0, 1, …, until what is left is negligible.
-    """
-
-    rate: float
-    number: float
-    queue: float
-    sojourn: float
-    wait: float
-    seen: Floats
+    rate: float  # arrivals per second
+    number: float  # mean, in the system
+    queue: float  # mean, waiting
+    sojourn: float  # mean time in the system, s
+    wait: float  # mean, s
+    seen: Floats  # P(an arrival finds n in the system), n = 0, 1, …, until what is left is negligible
 
 
 def mmpp(rates: Sequence[float], means: Sequence[float]) -> tuple[Floats, Floats]:
@@ -83,7 +75,7 @@ def map_m_c(D0: Floats, D1: Floats, mu: float, c: int = 1) -> PhaseQueue:
     for n in range(c - 1, -1, -1):
         steps.insert(0, step)
         step = D1 @ np.linalg.inv(-(D0 - n * mu * eye + step * (n + 1) * mu))
-    levels = [_stationary_flow(D0 + steps[0] * mu)]
+    levels = [np.maximum(_stationary(D0 + steps[0] * mu), 0.0)]
     for step in steps:
         levels.append(levels[-1] @ step)
     tail = np.linalg.inv(eye - R)
@@ -109,10 +101,6 @@ def _stationary(Q: Floats) -> Floats:
     b = np.zeros(len(Q) + 1)
     b[-1] = 1.0
     return np.asarray(np.linalg.lstsq(a, b, rcond=None)[0])
-
-
-def _stationary_flow(Q: Floats) -> Floats:
-    return np.maximum(_stationary(Q), 0.0)
 
 
 def _rate_matrix(up: Floats, local: Floats, down: Floats) -> Floats:

@@ -35,27 +35,18 @@ def jackson_total(
     external: Sequence[float], routing: ArrayLike, mus: Sequence[float], workers: Sequence[int] | None = None
 ) -> float:
     """Mean time from entry to exit of an open network, s. Source: Jackson 1957 and Little."""
-    lams = traffic(external, routing)
-    servers = workers or [1] * len(mus)
-    waiting = sum(
-        float(lam) * mmc_sojourn(float(lam), mu, c) for lam, mu, c in zip(lams, mus, servers, strict=True)
-    )
-    return waiting / sum(external)
+    lams: list[float] = traffic(external, routing).tolist()
+    stations = zip(lams, mus, workers or [1] * len(mus), strict=True)
+    return sum(lam * mmc_sojourn(lam, mu, c) for lam, mu, c in stations) / sum(external)
 
 
 @dataclass(frozen=True, slots=True)
 class ClosedNetwork:
-    """A closed network in the long run.
+    """A closed network in the long run."""
 
-    Attributes:
-        throughput: rounds per second.
-        number: mean number at each station.
-        total: mean time of a round without the thinking, s.
-    """
-
-    throughput: float
-    number: tuple[float, ...]
-    total: float
+    throughput: float  # rounds per second
+    number: tuple[float, ...]  # mean, at each station
+    total: float  # mean time of a round without the thinking, s
 
 
 def mva(users: int, think: float, demands: Sequence[float]) -> ClosedNetwork:
@@ -78,23 +69,26 @@ def mva(users: int, think: float, demands: Sequence[float]) -> ClosedNetwork:
 def closed_network(
     users: int, think: float, demands: Sequence[float], workers: Sequence[int]
 ) -> ClosedNetwork:
-    """The same with any number of workers at each station.
+    """The same with any number of workers at each station, and at least one user.
 
     Source: Buzen 1973: normalising constants by convolution, here in logarithms.
     """
     n = np.arange(users + 1)
-    factorial = np.concatenate([[0.0], np.cumsum(np.log(np.maximum(n[1:], 1)))])
-    delay = n * np.log(think) - factorial if think > 0.0 else np.where(n == 0, 0.0, -np.inf)
-    factors = []
-    for demand, c in zip(demands, workers, strict=True):
-        busy = np.concatenate([[0.0], np.cumsum(np.log(np.minimum(np.maximum(n[1:], 1), c)))])
-        factors.append(n * np.log(demand) - busy)
-    before = [delay]
+    empty = np.where(n == 0, 0.0, -np.inf)
+
+    def station(demand: float, c: int) -> Floats:
+        """log(demandⁿ / Π min(i, c)) for each number n there; to think is a station of a worker for each."""
+        if demand == 0.0:
+            return empty
+        return np.asarray(n * np.log(demand) - np.cumsum(np.log(np.clip(n, 1, c))))
+
+    factors = [station(demand, c) for demand, c in zip(demands, workers, strict=True)]
+    before = [station(think, max(users, 1))]
     for factor in factors:
         before.append(_convolve(before[-1], factor))
     G = before[-1]
     throughput = float(np.exp(G[users - 1] - G[users]))
-    number, after = [0.0] * len(factors), np.where(n == 0, 0.0, -np.inf)
+    number, after = [0.0] * len(factors), empty
     for k in range(len(factors) - 1, -1, -1):
         others = _convolve(before[k], after)
         number[k] = float(n @ np.exp(factors[k] + others[::-1] - G[users]))

@@ -17,28 +17,52 @@ from __future__ import annotations
 
 from math import exp, expm1
 
-
-def _area(rate: float, t: float) -> float:
-    """∫ e^{-rate·x} dx from 0 to t."""
-    return t if abs(rate * t) < 1e-12 else -expm1(-rate * t) / rate
+OVERFLOW = 700.0
+"""An exponent near the largest whose exponential is a float."""
 
 
-def _moment(rate: float, t: float) -> float:
-    """∫ x·e^{-rate·x} dx from 0 to t."""
-    if abs(rate * t) < 1e-5:
-        return t * t * (0.5 - rate * t / 3.0)
-    return (_area(rate, t) - t * exp(-rate * t)) / rate
+class _Density:
+    """e^{-rate·x}, x <= τ: what the density of the work is proportional to.
+
+    With rate·τ far below 0 it is divided by e^{-rate·τ}, so that it does not overflow.
+    """
+
+    def __init__(self, lam: float, mu: float, tau: float) -> None:
+        self.rate = mu - lam
+        self.shift = self.rate * tau if self.rate * tau < -OVERFLOW else 0.0
+
+    def at(self, x: float) -> float:
+        return exp(self.shift - self.rate * x)
+
+    def area(self, t: float) -> float:
+        """The integral from 0 to t."""
+        if self.shift < 0.0:
+            return (self.at(0.0) - self.at(t)) / self.rate
+        return t if abs(self.rate * t) < 1e-12 else -expm1(-self.rate * t) / self.rate
+
+    def moment(self, t: float) -> float:
+        """The integral of x times the density from 0 to t."""
+        if abs(self.rate * t) < 1e-5:
+            return t * t * (0.5 - self.rate * t / 3.0) * self.at(0.0)
+        return (self.area(t) - t * self.at(t)) / self.rate
+
+
+def _queue_timeout(lam: float, mu: float, tau: float) -> tuple[_Density, float]:
+    """The density of the work in front when those leave who have waited τ, and its factor (P₀ at 0)."""
+    work = _Density(lam, mu, tau)
+    return work, 1.0 / (work.at(0.0) + lam * work.area(tau) + lam / mu * work.at(tau))
 
 
 def queue_timeout_idle(lam: float, mu: float, tau: float) -> float:
     """P₀ when those leave who have waited τ without being served. Source: Barrer 1957."""
-    gap = mu - lam
-    return 1.0 / (1.0 + lam * _area(gap, tau) + lam / mu * exp(-gap * tau))
+    work, factor = _queue_timeout(lam, mu, tau)
+    return factor * work.at(0.0)
 
 
 def queue_timeout_abandon(lam: float, mu: float, tau: float) -> float:
     """Share that leaves the queue unserved after τ. Source: Barrer 1957: (λ/μ)·P₀·e^{-(μ-λ)τ}."""
-    return lam / mu * queue_timeout_idle(lam, mu, tau) * exp(-(mu - lam) * tau)
+    work, factor = _queue_timeout(lam, mu, tau)
+    return lam / mu * factor * work.at(tau)
 
 
 def queue_timeout_success(lam: float, mu: float, tau: float, limit: float) -> float:
@@ -46,7 +70,8 @@ def queue_timeout_success(lam: float, mu: float, tau: float, limit: float) -> fl
 
     Source: level crossing (Brill 2008): the time in the system has density μ·P₀·e^{-(μ-λ)t} below τ.
     """
-    return mu * queue_timeout_idle(lam, mu, tau) * _area(mu - lam, limit)
+    work, factor = _queue_timeout(lam, mu, tau)
+    return mu * factor * work.area(limit)
 
 
 def queue_timeout_queue(lam: float, mu: float, tau: float) -> float:
@@ -54,8 +79,14 @@ def queue_timeout_queue(lam: float, mu: float, tau: float) -> float:
 
     Source: level crossing (Brill 2008) and Little.
     """
-    idle = queue_timeout_idle(lam, mu, tau)
-    return lam * (lam * idle * _moment(mu - lam, tau) + tau * queue_timeout_abandon(lam, mu, tau))
+    work, factor = _queue_timeout(lam, mu, tau)
+    return lam * (lam * factor * work.moment(tau) + tau * (lam / mu * factor * work.at(tau)))
+
+
+def _bounded_sojourn(lam: float, mu: float, tau: float) -> tuple[_Density, float]:
+    """The density of the work in front when every request leaves at τ, and its factor (P₀ at 0)."""
+    work = _Density(lam, mu, tau)
+    return work, 1.0 / (work.at(0.0) + lam * work.area(tau))
 
 
 def bounded_sojourn_idle(lam: float, mu: float, tau: float) -> float:
@@ -63,12 +94,14 @@ def bounded_sojourn_idle(lam: float, mu: float, tau: float) -> float:
 
     Source: Gnedenko and Kovalenko 1968; 1/(1 + λ(1 - e^{-(μ-λ)τ})/(μ-λ)).
     """
-    return 1.0 / (1.0 + lam * _area(mu - lam, tau))
+    work, factor = _bounded_sojourn(lam, mu, tau)
+    return factor * work.at(0.0)
 
 
 def bounded_sojourn_timeout(lam: float, mu: float, tau: float) -> float:
     """Share of requests cut at τ: P₀·e^{-(μ-λ)τ}. Source: Gnedenko and Kovalenko 1968."""
-    return bounded_sojourn_idle(lam, mu, tau) * exp(-(mu - lam) * tau)
+    work, factor = _bounded_sojourn(lam, mu, tau)
+    return factor * work.at(tau)
 
 
 def bounded_sojourn_success_sojourn(lam: float, mu: float, tau: float) -> float:
@@ -76,12 +109,14 @@ def bounded_sojourn_success_sojourn(lam: float, mu: float, tau: float) -> float:
 
     Source: level crossing: their density is μ·P₀·e^{-(μ-λ)t} on [0, τ).
     """
-    return _moment(mu - lam, tau) / _area(mu - lam, tau)
+    work = _Density(lam, mu, tau)
+    return work.moment(tau) / work.area(tau)
 
 
 def bounded_sojourn_success(lam: float, mu: float, tau: float, limit: float) -> float:
     """Share whose service ends within `limit` <= τ. Source: level crossing: μ·P₀·∫ e^{-(μ-λ)t} dt."""
-    return mu * bounded_sojourn_idle(lam, mu, tau) * _area(mu - lam, limit)
+    work, factor = _bounded_sojourn(lam, mu, tau)
+    return mu * factor * work.area(limit)
 
 
 def bounded_sojourn_queue(lam: float, mu: float, tau: float) -> float:
@@ -89,7 +124,8 @@ def bounded_sojourn_queue(lam: float, mu: float, tau: float) -> float:
 
     Source: level crossing and Little.
     """
-    return lam * lam * bounded_sojourn_idle(lam, mu, tau) * _moment(mu - lam, tau)
+    work, factor = _bounded_sojourn(lam, mu, tau)
+    return lam * lam * factor * work.moment(tau)
 
 
 def client_timeout_ratio(lam: float, mu: float, tau: float) -> float:
@@ -102,9 +138,9 @@ def client_timeout_ratio(lam: float, mu: float, tau: float) -> float:
 
 def client_timeout_success_latency(lam: float, mu: float, tau: float) -> float:
     """Mean latency, s, of those that make it within τ. Source: the exponential, cut at τ."""
-    return _moment(mu - lam, tau) / _area(mu - lam, tau)
+    return bounded_sojourn_success_sojourn(lam, mu, tau)
 
 
 def client_timeout_latency(lam: float, mu: float, tau: float) -> float:
     """Mean latency the client sees, time-outs counted as τ, s. Source: E[min(T, τ)]."""
-    return _area(mu - lam, tau)
+    return _Density(lam, mu, tau).area(tau)

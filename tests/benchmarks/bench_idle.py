@@ -103,7 +103,7 @@ def main() -> None:
     if hard != resource.RLIM_INFINITY and hard < needed:
         raise SystemExit(f"a process may open {hard} files here; ask for fewer --connections")
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, needed), hard))
-    new_loop("fast").run_until_complete(measure(wanted.connections, wanted.requests))
+    new_loop().run_until_complete(measure(wanted.connections, wanted.requests))
 
 
 if __name__ == "__main__":

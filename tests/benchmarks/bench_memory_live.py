@@ -120,7 +120,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=1_000_000, help="in all (default: %(default)s)")
     parser.add_argument("--connections", type=int, default=20, help="at a time (default: %(default)s)")
     wanted = parser.parse_args()
-    new_loop("fast").run_until_complete(measure(wanted.requests, wanted.connections))
+    new_loop().run_until_complete(measure(wanted.requests, wanted.connections))
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ async def latencies(url: str, seconds: float) -> list[float]:
 
 def p50(url: str, seconds: float) -> float:
     """The median of the latencies, s."""
-    loop = new_loop("precise")
+    loop = new_loop()
     try:
         return statistics.median(loop.run_until_complete(latencies(url, seconds)))
     finally:

@@ -308,7 +308,7 @@ def draw(found: dict[Point, Cost], name: str) -> None:
     """Cost and memory, a panel each, over the number of services, replicas and requests in flight."""
     from meshsim.plot import style
 
-    figure = style.Picture(figsize=(8.0, 7.0), dpi=style.DPI)
+    figure = style.Picture(7.0, 8.0)
     figure.suptitle(f"How cost grows ({name} engine)", x=0.075, ha="left", fontsize=12, color=style.INK)
     panels = figure.subplots(2, 1, sharex=True)
     figure.subplots_adjust(left=0.075, right=0.82, top=0.90, bottom=0.08, hspace=0.22)

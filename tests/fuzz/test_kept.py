@@ -14,7 +14,9 @@ import json
 import os
 import queue
 import zlib
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +27,7 @@ from meshsim.lab import tidy
 from meshsim.lab.jobs.journal import JOURNAL, TABLE, Journal, save
 from meshsim.lab.sweep import Sweep, sweep
 from meshsim.live.child import packed
-from meshsim.live.envoy.accesslog import FIELDS, TRY_FIELDS, CallLog, read_ejections, read_tries
+from meshsim.live.envoy.accesslog import FIELDS, TRY_FIELDS, Log, call_row, ejection, try_row
 from meshsim.live.processes import Member
 from meshsim.scenario import config, load, loads
 from tests.fuzz.damage import cuts, flips
@@ -130,30 +132,29 @@ EJECTION = {
 
 @pytest.mark.parametrize("times", TIMES)
 @pytest.mark.parametrize(
-    ("line", "read"),
-    [
-        (CALL, lambda file, known: CallLog(file, "client/0", known).more(ended=True)),
-        (TRY, lambda file, known: read_tries(file, known, ended=True)),
-        (EJECTION, lambda file, known: read_ejections(file, known, ended=True)),
-    ],
+    ("line", "row"),
+    [(CALL, partial(call_row, "client")), (TRY, try_row), (EJECTION, ejection)],
     ids=["calls", "tries", "ejections"],
 )
-def test_damage_to_an_envoys_log_is_no_traceback_and_a_torn_line_is_told(tmp_path, line, read, times) -> None:
+def test_damage_to_an_envoys_log_is_no_traceback_and_a_torn_line_is_told(tmp_path, line, row, times) -> None:
+    def read() -> list[Any]:
+        return Log(file, row, known).more(ended=True)
+
     known, file = {("127.0.0.1", 80): "a/0"}, tmp_path / "log"
     whole = (json.dumps(line) + "\n").encode() * 2
     file.write_bytes(whole)
-    assert len(read(file, known)) == 2
+    assert len(read()) == 2
     for _, damaged in itertools.chain(flips(whole, times), cuts(whole, times // 8)):
         file.write_bytes(damaged)
         try:
-            read(file, known)
+            read()
         except MeshsimError as error:
             message = str(error)
             if str(file) not in message:
                 raise
     file.write_bytes(whole[:-9])
     with pytest.raises(MeshsimError, match="its last line is not whole"):
-        read(file, known)
+        read()
 
 
 # ---- what meshsim reads of itself -------------------------------------------------------------------

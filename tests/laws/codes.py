@@ -1,6 +1,6 @@
 """Law (a): what each failure becomes: status, flags and tries (SEMANTICS 2.1, 3).
 
-Tries are those that were sent, which is what `CallLog` makes of the count in Envoy's access log. Where
+Tries are those that were sent, which is what `call_row` makes of the count in Envoy's access log. Where
 Envoy does something else than SEMANTICS says, the case has what Envoy does, and docs/background/laws.md the
 story.
 """

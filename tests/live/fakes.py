@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meshsim.live.child import Addresses, Message, Role, Spec
+from meshsim.live import Message
+from meshsim.live.child import Addresses, Role, Spec
 
 HERE = "tests.live.fakes"
 ROLES = {"proxy": f"{HERE}:Proxy", "service": f"{HERE}:Service", "load": f"{HERE}:Load"}
@@ -51,8 +52,6 @@ class Service(Role):
 
 class Proxy(Role):
     """Listens everywhere, and pipes what comes inbound to its application."""
-
-    loop = "fast"
 
     async def listen(self) -> dict[str, Any]:
         spec = self.spec

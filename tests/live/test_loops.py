@@ -9,23 +9,24 @@ from typing import Any
 
 import pytest
 
-from meshsim.live.loops import Alarm, Kind, LoopAlarm, TimerAlarm, new_alarm, new_loop
+from meshsim.live.loops import Alarm, LoopAlarm, TimerAlarm, new_alarm, new_loop
 
-KINDS: list[Kind] = ["fast", "precise"]
+NewLoop = Callable[[], asyncio.AbstractEventLoop]
+LOOPS: list[NewLoop] = [new_loop, asyncio.new_event_loop]
 MAKERS: list[Callable[..., Alarm]] = [new_alarm, LoopAlarm]
 
 
-def run(kind: Kind, test: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    loop = new_loop(kind)
+def run(make_loop: NewLoop, test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    loop = make_loop()
     try:
         loop.run_until_complete(test())
     finally:
         loop.close()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("make_loop", LOOPS)
 @pytest.mark.parametrize("make", MAKERS)
-def test_an_alarm_rings_once_and_not_before_its_time(kind: Kind, make: Callable[..., Alarm]) -> None:
+def test_an_alarm_rings_once_and_not_before_its_time(make_loop: NewLoop, make: Callable[..., Alarm]) -> None:
     async def test() -> None:
         rung: list[float] = []
         alarm = make(asyncio.get_running_loop(), lambda: rung.append(time.monotonic()))
@@ -38,12 +39,14 @@ def test_an_alarm_rings_once_and_not_before_its_time(kind: Kind, make: Callable[
             assert rung.pop() >= when - (0.002 if make is LoopAlarm else 0.0)
         alarm.close()
 
-    run(kind, test)
+    run(make_loop, test)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("make_loop", LOOPS)
 @pytest.mark.parametrize("make", MAKERS)
-def test_an_alarm_has_one_time_and_none_once_it_is_cancelled(kind: Kind, make: Callable[..., Alarm]) -> None:
+def test_an_alarm_has_one_time_and_none_once_it_is_cancelled(
+    make_loop: NewLoop, make: Callable[..., Alarm]
+) -> None:
     async def test() -> None:
         rung: list[float] = []
         alarm = make(asyncio.get_running_loop(), lambda: rung.append(time.monotonic()))
@@ -63,11 +66,11 @@ def test_an_alarm_has_one_time_and_none_once_it_is_cancelled(kind: Kind, make: C
         await asyncio.sleep(0.03)
         assert len(rung) == 1
 
-    run(kind, test)
+    run(make_loop, test)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_alarm_may_be_set_again_while_it_rings(kind: Kind) -> None:
+@pytest.mark.parametrize("make_loop", LOOPS)
+def test_an_alarm_may_be_set_again_while_it_rings(make_loop: NewLoop) -> None:
     async def test() -> None:
         rung = 0
         over = asyncio.Event()
@@ -86,31 +89,7 @@ def test_an_alarm_may_be_set_again_while_it_rings(kind: Kind) -> None:
         alarm.close()
         assert rung == 20
 
-    run(kind, test)
-
-
-def test_the_precise_loop_wakes_for_timers_descriptors_and_nothing_else() -> None:
-    """After a timer was due, its descriptor is not ready any more: the loop must not spin."""
-
-    async def test() -> None:
-        await asyncio.sleep(0.001)
-        began = time.process_time()
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, time.sleep, 0.2)  # waits for a descriptor, without a timer
-        assert time.process_time() - began < 0.1
-
-    run("precise", test)
-
-
-def test_the_precise_loop_is_not_early() -> None:
-    async def test() -> None:
-        loop = asyncio.get_running_loop()
-        for _ in range(50):
-            due = loop.time() + 0.0007
-            await asyncio.sleep(0.0007)
-            assert loop.time() >= due
-
-    run("precise", test)
+    run(make_loop, test)
 
 
 def test_on_linux_alarms_are_timers_of_the_kernel() -> None:
@@ -119,4 +98,4 @@ def test_on_linux_alarms_are_timers_of_the_kernel() -> None:
         assert isinstance(alarm, TimerAlarm)
         alarm.close()
 
-    run("precise", test)
+    run(new_loop, test)

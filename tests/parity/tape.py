@@ -336,7 +336,7 @@ def main() -> None:
     )  # fmt: skip
     tape = Tape()
     watch(tape)
-    loop = new_loop("fast")
+    loop = new_loop()
     asyncio.set_event_loop(loop)
     role = Proxy(spec)
     loop.run_until_complete(record(tape, role))

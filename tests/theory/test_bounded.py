@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from meshsim.scenario.model import Scenario
-from meshsim.theory import erlang, numeric
+from meshsim.theory import bucket, erlang, finite, networks, numeric, patience
 from meshsim.theory.recognise.solution import Solution
 from meshsim.theory.recognise.solver import solve
 
@@ -45,6 +45,10 @@ def told(solution: Solution) -> str:
     dict(EXPONENTIAL, rate="0.5/s", workers=1, queue=2_000_000_000),
     {"rate": "1/s", "policy": {"rate_limit": {"burst": 1_000_000_000, "rate": "2/s"}}, "time": "1ms"},
     {"time": "1ms", "rate": "9/s", "policy": {"circuit_breaker": {"max_requests": 3_000_000}}},
+    {"rate": "1000/s", "policy": {"rate_limit": {"burst": 5, "rate": "1/s"}}, "time": "1ms"},
+    {"rate": "1000/s", "workers": 1, "queue": 3, "time": "1s"},
+    dict(EXPONENTIAL, rate="1000/s", workers=1, when_abandoned="leave_queue", policy={"timeout": "1s"}),
+    dict(EXPONENTIAL, rate="1000/s", workers=1, when_abandoned="stop", policy={"timeout": "1s"}),
 ])  # fmt: skip
 def test_large_numbers_are_solved(scenario: dict[str, Any]) -> None:
     solution = lone(**scenario)
@@ -110,3 +114,41 @@ def test_the_incomplete_gamma_function_of_large_shapes_joins_the_series(
     series = numeric.incomplete_gamma(a, x)
     monkeypatch.setattr(numeric, "LARGE", 1.0)
     assert np.abs(numeric.incomplete_gamma(a, x) - series).max() < 1e-6
+
+
+@pytest.mark.parametrize("api", [
+    {"time": "0ms", "workers": 1},
+    {"time": {"exponential": "0ms"}, "workers": 2},
+    {"time": {"exponential": "0ms"}, "workers": 1, "queue": 3},
+    {"time": {"exponential": "0ms"}, "workers": 1, "replicas": 2,
+     "policy": {"balance": {"kind": "least_request"}}},
+])  # fmt: skip
+def test_a_service_that_takes_no_time(api: dict[str, Any]) -> None:
+    found = {each.metric: each.value for each in lone(rate="10/s", **api).predictions}
+    assert (found["latency.mean"], found["services.api.busy_mean"]) == (0.0, 0.0)
+
+
+def test_users_of_a_service_that_takes_no_time() -> None:
+    solution = lone(time="0ms", workers=1, load={"to": "api", "users": 3, "think": "1s"})
+    assert [(each.metric, each.value) for each in solution.predictions] == [("requests.rate", 3.0)]
+
+
+def test_far_overload_is_continued_and_not_an_overflow() -> None:
+    """Where e^{(λ-μ)τ} or 1/e^{-λ·E[S]} is no float any more, formulas go on as just before."""
+    for name in ("queue_timeout_abandon", "bounded_sojourn_timeout", "bounded_sojourn_queue"):
+        formula = getattr(patience, name)
+        before, after = (formula(lam, 100.0, 1.0) for lam in (799.999, 800.001))
+        assert before == pytest.approx(after, rel=1e-5), name
+    assert patience.bounded_sojourn_timeout(9100.0, 100.0, 1.0) == pytest.approx(90.0 / 91.0)
+    for rho in (200.0, 700.0, 740.0, 1000.0):
+        assert bucket.bucket_refused(rho, 1.0, 5) == pytest.approx(1.0 - 1.0 / rho, rel=1e-12)
+
+
+def test_formulas_without_load() -> None:
+    solved = finite.mmck(0.0, 2.0, 3, 5)
+    assert (solved.block, solved.number, solved.sojourn) == (0.0, 0.0, 0.5)
+    assert solved.seen.tolist() == [1.0, 0.0, 0.0, 0.0, 0.0]
+    assert bucket.bucket_refused(0.0, 10.0, 5) == bucket.batch_passed(0.0, 5, 1.0) == 0.0
+    idle = networks.closed_network(3, 0.1, [0.0, 0.1], [1, 2])
+    alone = networks.closed_network(3, 0.1, [0.1], [2])
+    assert (idle.throughput, idle.number) == (alone.throughput, (0.0, *alone.number))

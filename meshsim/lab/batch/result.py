@@ -107,7 +107,7 @@ class Batch:
     def save(self, folder: str | Path, **options: Unpack[OutputOptions]) -> list[Path]:
         """Saves `batch.json` and the table (as CSV too with `csv`); MeshsimError if that fails."""
         content = {
-            "batch.json": files.json_writer(self.as_dict()),
+            "batch.json": files.json_text(self.as_dict()),
             **output(options).tables(batch=self.columns),
         }
         return files.write(files.prepare(folder), content)

@@ -29,7 +29,7 @@ from meshsim.lab.show.capacity import sections
 from meshsim.measure.capacity import CapacityNumbers
 from meshsim.measure.table import Table
 from meshsim.plain import converted
-from meshsim.scenario import load
+from meshsim.scenario import config, load
 from meshsim.scenario.dump import flow
 from meshsim.scenario.findings import VARY
 from meshsim.scenario.grid import Grid
@@ -86,10 +86,10 @@ class Capacity:
         return files.write(
             files.prepare(folder),
             {
-                "capacity.json": files.json_writer(self.answer),
+                "capacity.json": files.json_text(self.answer),
                 **form.tables(capacity=self.columns),
                 **form.pictures(capacity=self.plot(), map=self.plot_map()),
-                **files.named_writers(self.scenario),
+                **config.files(self.scenario),
             },
         )
 

@@ -17,6 +17,7 @@ from meshsim.lab.show import sheets as text
 from meshsim.measure.comparison import ComparisonNumbers
 from meshsim.measure.grid import Floats
 from meshsim.measure.table import Table, frame
+from meshsim.scenario import config
 from meshsim.scenario.model import Scenario
 
 if TYPE_CHECKING:
@@ -104,13 +105,13 @@ class Comparison:
         return files.write(
             path,
             {
-                "compare.json": files.json_writer(self.summary),
+                "compare.json": files.json_text(self.summary),
                 **form.tables(compare=self.columns, replications=self.replication_columns),
                 **form.pictures(compare=self.plot()),
-                "a.yaml": files.text_writer(self.numbers.a.provenance.scenario),
-                "b.yaml": files.text_writer(self.numbers.b.provenance.scenario),
-                **files.named_writers(self.a),
-                **files.named_writers(self.b),
+                "a.yaml": self.numbers.a.provenance.scenario,
+                "b.yaml": self.numbers.b.provenance.scenario,
+                **config.files(self.a),
+                **config.files(self.b),
             },
         )
 

@@ -16,7 +16,7 @@ from meshsim.lab.run import run
 from meshsim.measure import metrics
 from meshsim.measure.differences import CONFIDENCE, changes
 from meshsim.measure.intervals import interval
-from meshsim.measure.precision import Goal, Look, Looked
+from meshsim.measure.precision import Goal, Looked, Until
 from meshsim.scenario.model import Scenario
 
 
@@ -98,7 +98,7 @@ class Runner:
 
 def run_pairs(
     job: Job, progress: Progress | None, interrupted: Callable[[], None] | None, looked: Looked | None
-) -> tuple[list[Pair], Look | None, bool]:
+) -> tuple[list[Pair], Until | None, bool]:
     """Makes pairs: as many as the job says, or until its goal is reached.
 
     Returns the pairs by seed, the last look at the goal, and whether Ctrl-C came before the end.
@@ -121,7 +121,7 @@ def run_pairs(
         return runner.pairs, look, cut_short
 
 
-def _look(goal: Goal, pairs: Sequence[Pair]) -> Look:
+def _look(goal: Goal, pairs: Sequence[Pair]) -> Until:
     known = values(goal.metric, pairs)
     if known is None:
         raise MeshsimError(f"{goal.metric} does not exist in every run; choose another metric")

@@ -12,7 +12,7 @@ from meshsim.lab.compare.verdict import verdict
 from meshsim.measure.comparison import ComparisonNumbers, Jointly, ObjectiveRuns, Side, UnstableRuns
 from meshsim.measure.differences import CONFIDENCE, Difference, difference
 from meshsim.measure.intervals import interval
-from meshsim.measure.precision import Look
+from meshsim.measure.precision import Until
 from meshsim.measure.request_pairs import AllRequestPairs, RequestCounts, pairable
 from meshsim.measure.summary import Summary
 from meshsim.mesh.histogram import RELATIVE_ERROR
@@ -25,7 +25,7 @@ def compared(
     job: Job,
     labels: tuple[str, str],
     pairs: Sequence[Pair],
-    look: Look | None,
+    until: Until | None,
     *,
     partial: bool,
     notes: Sequence[str],
@@ -36,10 +36,8 @@ def compared(
     found, left_out = differences(pairs, job.metric)
     a = _side(job.a, labels[0], [pair.a for pair in pairs])
     b = _side(job.b, labels[1], [pair.b for pair in pairs])
-    until = None
-    if job.goal is not None and look is not None:
-        until = job.goal.reached(look)
-        notes = [*notes, job.goal.describe(look, "A's mean")]
+    if until is not None:
+        notes = [*notes, until.describe("A's mean")]
     numbers = ComparisonNumbers(
         version=version.VERSION,
         engine=a.engine if a.engine == b.engine else f"{a.engine} for A and {b.engine} for B",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from meshsim.lab.show.compare import LATENCY_OF_OK, of_difference, signed
+from meshsim.lab.show.compare import LATENCY_OF_OK, change
+from meshsim.lab.show.sheets import of_difference
 from meshsim.measure.comparison import ComparisonNumbers
 from meshsim.measure.differences import Difference
 
@@ -37,7 +38,7 @@ def verdict(numbers: ComparisonNumbers) -> str:
         if each.told if path == numbers.metric else each.told_jointly:
             more = path.rpartition(".")[2] in MORE_IS_BETTER
             side = better if (each.difference > 0.0) == more else worse
-            side.append(f"{name} ({_change(each)} ± {of_difference(path)(each.half_width)})")
+            side.append(f"{name} ({change(each)} ± {of_difference(path)(each.half_width)})")
         else:
             unsure.append(name)
     said = [_sentence(numbers, better, worse, unsure), *_offered(found), *_objectives(numbers)]
@@ -79,11 +80,7 @@ def _offered(found: Found) -> list[str]:
     rate = found.get("requests.rate")
     if rate is None or rate.identical:
         return []
-    return [f"B is offered {_change(rate)}, so goodput is not judged."]
-
-
-def _change(found: Difference) -> str:
-    return signed(of_difference(found.metric)(found.difference), found.difference)
+    return [f"B is offered {change(rate)}, so goodput is not judged."]
 
 
 def _objectives(numbers: ComparisonNumbers) -> list[str]:

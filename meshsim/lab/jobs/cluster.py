@@ -17,7 +17,7 @@ from meshsim import version
 from meshsim.errors import MeshsimError
 from meshsim.lab.jobs.closing import Closing
 from meshsim.lab.jobs.interrupt import Interrupt
-from meshsim.lab.jobs.pool import GLANCE, Refused, Task, simulate
+from meshsim.lab.jobs.pool import GLANCE, DifferentVersionsError, Refused, Task, refusing, simulate
 from meshsim.measure.summary import Summary
 
 PATIENCE = 10.0
@@ -26,10 +26,6 @@ AHEAD = 2
 """So many runs for each thread of the workers are at the cluster at once: one runs, one waits its turn."""
 
 Versions = dict[str, str]
-
-
-class DifferentVersionsError(MeshsimError):
-    """A worker has not what we have."""
 
 
 class Cluster(Closing):
@@ -78,16 +74,8 @@ class Cluster(Closing):
                     flying[executor.submit(remote, task, ours)] = task
                 for future in wait(flying, GLANCE, FIRST_COMPLETED).done:
                     task = flying.pop(future)
-                    try:
-                        summary = _result(future, task)
-                    except DifferentVersionsError:
-                        raise  # which is the worker's fault, not the run's
-                    except MeshsimError as error:
-                        if refused is None:
-                            raise
-                        refused(task, error)
-                    else:
-                        if summary is not None:
+                    with refusing(task, refused):
+                        if (summary := _result(future, task)) is not None:
                             yield task.number, summary
         except (OSError, CancelledError) as error:
             raise MeshsimError(

@@ -144,12 +144,13 @@ class Journal(Memory):
         """Keeps a finished run; when this returns it is on the disk. MeshsimError leaves what was kept."""
         try:
             if self._out is None:
-                self._begin()
+                self._out = (self.folder / JOURNAL).open("wb", buffering=0)
+                self._write(self.header.as_dict())
+                _sync_folder(self.folder)
             self._write({"run": run, "rows": rows})
         except OSError as error:
-            raise MeshsimError(
-                f"can't write {self.folder / JOURNAL}: {files.reason(error)}; {KEPT}"
-            ) from error
+            path = self.folder / JOURNAL
+            raise MeshsimError(f"can't write {path}: {files.reason(error)}; {KEPT}") from error
         super().add(run, rows)
 
     def fold(self, table: Table, beside: Written) -> list[Path]:
@@ -198,17 +199,15 @@ class Journal(Memory):
     def _take(self, line: bytes, number: int, place: str) -> None:
         """Takes in what a line of the journal says; the first says which sweep it is."""
         entry = seal.entry(line)
-        if entry is None and number == 1:
-            raise MeshsimError(f"{place}: {OLD if line.startswith(b'{') else DAMAGED}; {REMEDY}")
         if entry is None:
-            remedy = "delete this line, and its run is made again, or begin anew with --fresh"
-            raise MeshsimError(f"{place}: {DAMAGED}; {remedy}")
+            once_more = "delete this line, and its run is made again, or begin anew with --fresh"
+            old = number == 1 and line.startswith(b"{")
+            raise MeshsimError(f"{place}: {OLD if old else DAMAGED}; {REMEDY if number == 1 else once_more}")
         if "run" not in entry:
             self._check(entry)
         elif number == 1:
-            raise MeshsimError(
-                f"{place}: it does not begin with the line that says which sweep it is; {REMEDY}"
-            )
+            wrong = "it does not begin with the line that says which sweep it is"
+            raise MeshsimError(f"{place}: {wrong}; {REMEDY}")
         else:
             self.finished[entry["run"][0], entry["run"][1]] = entry["rows"]
 
@@ -233,11 +232,6 @@ class Journal(Memory):
             )
 
     # ---- writing ------------------------------------------------------------------------------------
-
-    def _begin(self) -> None:
-        self._out = (self.folder / JOURNAL).open("wb", buffering=0)
-        self._write(self.header.as_dict())
-        _sync_folder(self.folder)
 
     def _write(self, entry: dict[str, Any]) -> None:
         """Writes one line, on the disk when this returns; a line that does not fit is taken back."""
@@ -284,10 +278,8 @@ def load(path: Path) -> tuple[dict[str, Any], Table]:
         raise MeshsimError(f"{path} is not a table of a sweep by meshsim, or damaged; {REMEDY}") from error
     if META not in said:
         raise MeshsimError(f"{path} is not a table of a sweep by meshsim; {REMEDY}")
-    if DIGEST not in said:
-        raise MeshsimError(f"{path}: {OLD}; {REMEDY}")
-    if said[DIGEST] != seal.table_digest(said[META], table):
-        raise MeshsimError(f"{path}: {DAMAGED}; {REMEDY}")
+    if said.get(DIGEST) != seal.table_digest(said[META], table):
+        raise MeshsimError(f"{path}: {DAMAGED if DIGEST in said else OLD}; {REMEDY}")
     header: dict[str, Any] = json.loads(said[META])
     return header, table
 

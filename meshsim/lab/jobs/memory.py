@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -12,10 +15,8 @@ from meshsim.scenario.topology import Topology
 
 ROW_BYTES = 200
 """Of a request, a call or an attempt: 150 as measured, with results; more when tables have just doubled."""
-
 HOST_BYTES = 250
 """Of a replica as one replica of a caller knows it: 200 as measured, with all gauges at rest."""
-
 PROCESS_BYTES = 8e6
 """Of a live replica's process, as measured, besides what all of them share; and of the proxy beside it:"""
 PROXY_BYTES = {"meshsim": 9e6, "envoy": 15e6}
@@ -106,33 +107,26 @@ def _calls(scenario: Scenario) -> dict[str, float]:
 
 def available() -> int | None:
     """Bytes that this process may still take, as far as the machine says; None if it doesn't."""
-    found = [size for size in (_of_machine(), *_of_container()) if size is not None]
-    return min(found, default=None)
+    return min((*_of_machine(), *_of_container()), default=None)
 
 
-def _of_machine() -> int | None:
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return 1024 * int(line.split()[1])
-    except (OSError, ValueError, IndexError):
-        pass
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, AttributeError):  # not every system has these
-        return None
+def _of_machine() -> Iterator[int]:
+    with suppress(OSError, ValueError):
+        if found := re.search(
+            r"^MemAvailable: *(\d+)", Path("/proc/meminfo").read_text("ascii"), re.MULTILINE
+        ):
+            yield 1024 * int(found[1])
+            return
+    with suppress(OSError, ValueError, AttributeError):  # not every system has these
+        yield os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def _of_container() -> list[int]:
+def _of_container() -> Iterator[int]:
     """What the limits of the control group leave, by version 2 and 1."""
-    found = []
+    group = Path("/sys/fs/cgroup")
     for limit, used in (
         ("memory.max", "memory.current"),
         ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
     ):
-        try:
-            numbers = [int((Path("/sys/fs/cgroup") / name).read_text("ascii")) for name in (limit, used)]
-            found.append(max(0, numbers[0] - numbers[1]))
-        except (OSError, ValueError):  # no such group, or "max"
-            continue
-    return found
+        with suppress(OSError, ValueError):  # no such group, or "max"
+            yield max(0, int((group / limit).read_text("ascii")) - int((group / used).read_text("ascii")))

@@ -57,13 +57,17 @@ Refused = Callable[[Task, MeshsimError], None]
 """Called with a run that can't be made, and why; the message names it."""
 
 
+class DifferentVersionsError(MeshsimError):
+    """A worker has not what we have: no run's fault."""
+
+
 @contextmanager
 def refusing(task: Task, refused: Refused | None) -> Iterator[None]:
     """Reports to `refused` that a run can't be made, so that the others go on; without it, that is raised."""
     try:
         yield
     except MeshsimError as error:
-        if refused is None:
+        if refused is None or isinstance(error, DifferentVersionsError):
             raise
         refused(task, error)
 
@@ -125,9 +129,21 @@ class Pool(Closing, Generic[Made]):
         or kills its worker time and again, is reported to `refused` and the others go on; without it,
         MeshsimError names it.
         """
-        if self.jobs == 1:
-            return _here(tasks, stop, self.work, refused)
-        return self._there(tasks, stop, refused)
+        return (self._here if self.jobs == 1 else self._there)(tasks, stop, refused)
+
+    def _here(
+        self, tasks: Sequence[Task], stop: Interrupt | None, refused: Refused | None
+    ) -> Iterator[tuple[int, Made]]:
+        for task in tasks:
+            if stop is not None and stop.pressed:
+                return
+            with refusing(task, refused):
+                made = self.work(task)
+                if made is None:
+                    if stop is None or not stop.pressed:
+                        raise KeyboardInterrupt
+                    return
+                yield task.number, made
 
     def _there(
         self, tasks: Sequence[Task], stop: Interrupt | None, refused: Refused | None
@@ -185,24 +201,6 @@ class Pool(Closing, Generic[Made]):
             future = Future()
             future.set_exception(error)
         flying[future] = task
-
-
-def _here(
-    tasks: Sequence[Task],
-    stop: Interrupt | None,
-    work: Callable[[Task], Made | None],
-    refused: Refused | None,
-) -> Iterator[tuple[int, Made]]:
-    for task in tasks:
-        if stop is not None and stop.pressed:
-            return
-        with refusing(task, refused):
-            made = work(task)
-            if made is None:
-                if stop is None or not stop.pressed:
-                    raise KeyboardInterrupt
-                return
-            yield task.number, made
 
 
 # ---- death ------------------------------------------------------------------------------------------

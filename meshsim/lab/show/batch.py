@@ -9,7 +9,6 @@ from pathlib import Path
 from meshsim.lab.batch.entry import Entry
 from meshsim.lab.show.sheets import NOTHING, Rows, Sheet, count, limits, number, plural, share, time
 from meshsim.measure.objectives import ObjectiveResult
-from meshsim.measure.summary import Summary
 
 
 def wanted(objective: ObjectiveResult) -> str:
@@ -26,12 +25,8 @@ def missed_limits(objective: ObjectiveResult) -> Iterator[tuple[str, str, str]]:
 
 def table(entries: Sequence[Entry]) -> Sheet:
     """One row a file."""
-    rows: Rows = []
     folder = _common([entry.file for entry in entries])
-    for entry in entries:
-        numbers = (NOTHING,) * 5 if entry.numbers is None else _numbers(entry.numbers)
-        seconds = NOTHING if entry.numbers is None else f"{entry.seconds:.1f}"
-        rows.append((entry.file.removeprefix(folder), _verdict(entry), *numbers, seconds))
+    rows: Rows = [(entry.file.removeprefix(folder), _verdict(entry), *_numbers(entry)) for entry in entries]
     columns = ("scenario", "objectives", "success", "p99", "requests", "p50", "amplification", "seconds")
     refused, missing = (sum(entry.status == status for entry in entries) for status in ("refused", "missed"))
     title = plural(len(entries), "scenario") + (f" in {folder}" if folder else "")
@@ -48,13 +43,17 @@ def _common(names: Sequence[str]) -> str:
     return str(Path(os.path.commonpath(folders), "-"))[:-1]
 
 
-def _numbers(summary: Summary) -> tuple[str, ...]:
+def _numbers(entry: Entry) -> tuple[str, ...]:
+    summary = entry.numbers
+    if summary is None:
+        return (NOTHING,) * 6
     return (
         share(summary.requests.success_ratio),
         time(summary.latency.p99),
         count(summary.requests.offered),
         time(summary.latency.p50),
         number(summary.attempts.amplification),
+        f"{entry.seconds:.1f}",
     )
 
 

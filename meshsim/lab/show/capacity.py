@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from meshsim.lab.show import sheets
-from meshsim.lab.show.sheets import Sheet
+from meshsim.lab.show.sheets import NOTHING, Rows, Sheet
 from meshsim.measure import capacity as results
 from meshsim.measure.intervals import interval
 from meshsim.measure.latency import VERY_LATE
@@ -17,7 +17,7 @@ Evaluated = TypeVar("Evaluated", bound=results.EvaluatedLoad)
 NEAREST_ROWS = 14
 """So many loads are printed: those nearest the answer, and any others that a sentence names."""
 VERDICTS = {"met": "met", "missed": "missed", "undecided": "inconclusive"}
-RECOVERY_VERDICTS = {"met": "recovers", "missed": "does not", "undecided": "inconclusive"}
+RECOVERS = {"met": "recovers", "missed": "does not", "undecided": "inconclusive"}
 
 
 def limit_text(limit: results.Limit) -> str:
@@ -113,28 +113,24 @@ def _confirmed(part: results.Bracket | results.LeastReplicas) -> str:
 
 
 def _trial(trial: results.Trial) -> str:
-    later = f"{trial.looked - trial.over:.4g} s later, from {trial.looked:.4g} s on"
     return (
-        f"The trigger lasts from {trial.hit:g} to {trial.over:g} s; recovery is judged {later},"
+        f"The trigger lasts from {trial.hit:g} to {trial.over:g} s; recovery is judged"
+        f" {trial.looked - trial.over:.4g} s later, from {trial.looked:.4g} s on,"
         " against the same run without it."
     )
 
 
 def curve(found: results.CapacityNumbers, part: results.LargestLoad) -> Sheet:
     """One row a load, around the answer, and all that the sentences name."""
-    rows = [
-        (
-            point.label,
-            str(point.replications),
-            *(
-                sheets.NOTHING if value is None else _spread(limit, value.mean, value.half_width)
-                for limit, value in zip(found.objectives, point.measured, strict=True)
-            ),
-            *_busiest(point),
-            _verdict(point, found, VERDICTS) + (f", {point.unstable} unstable" if point.unstable else ""),
+    rows: Rows = []
+    for point in _shown(part, part.curve, load(found, part)):
+        measured = (
+            NOTHING if value is None else _spread(limit, value.mean, value.half_width)
+            for limit, value in zip(found.objectives, point.measured, strict=True)
         )
-        for point in _shown(part, part.curve, load(found, part))
-    ]
+        unstable = f", {point.unstable} unstable" if point.unstable else ""
+        verdict = _verdict(point, found, VERDICTS) + unstable
+        rows.append((point.label, str(point.replications), *measured, *_busiest(point), verdict))
     heads = [f"{limit.service} {limit.key}" for limit in found.objectives]
     columns = ("load", "runs", *heads, "busiest", "utilisation", "objectives")
     return Sheet("loads evaluated", columns, rows, words=(len(columns) - 3, len(columns) - 1))
@@ -142,13 +138,8 @@ def curve(found: results.CapacityNumbers, part: results.LargestLoad) -> Sheet:
 
 def recoveries(found: results.CapacityNumbers, part: results.Recovery) -> Sheet:
     """One row a load, around the answer, and all that the sentences name."""
-    rows: list[tuple[str, ...]] = [
-        (
-            point.label,
-            str(point.replications),
-            str(point.recovered),
-            _verdict(point, found, RECOVERY_VERDICTS),
-        )
+    rows: Rows = [
+        (point.label, str(point.replications), str(point.recovered), _verdict(point, found, RECOVERS))
         for point in _shown(part, part.looked_at, recovery(found, part))
     ]
     return Sheet("loads evaluated", ("load", "pairs of runs", "recovered", "verdict"), rows, words=(3,))
@@ -156,7 +147,7 @@ def recoveries(found: results.CapacityNumbers, part: results.Recovery) -> Sheet:
 
 def _busiest(point: results.CurvePoint) -> tuple[str, str]:
     busiest = point.busiest
-    return (busiest.service, sheets.share(busiest.utilisation)) if busiest else (sheets.NOTHING,) * 2
+    return (busiest.service, sheets.share(busiest.utilisation)) if busiest else (NOTHING,) * 2
 
 
 def _verdict(point: results.EvaluatedLoad, found: results.CapacityNumbers, said: dict[str, str]) -> str:
@@ -183,36 +174,26 @@ def replicas(part: results.LeastReplicas) -> list[str]:
     if part.least is None:
         return list(part.notes)
     lines = [f"Cost {part.cost:g}, {_confirmed(part)}; the scenario's own cost {part.cost_own:g}."]
-    unclear = [name for name, verdict in part.removals.items() if verdict == "undecided"]
-    if unclear:
-        names = ", ".join(unclear)
-        lines.append(f"No single replica can be taken away for sure; of {names} it is inconclusive.")
+    if unclear := ", ".join(name for name, verdict in part.removals.items() if verdict == "undecided"):
+        lines.append(f"No single replica can be taken away for sure; of {unclear} it is inconclusive.")
     elif part.removals:
         lines.append("No single replica can be taken away.")
-    if part.exact:
-        lines.append(
-            f"Combinations above the lower bounds that cost less: {part.cheaper_tried};"
-            " all were tried, and none meets for sure."
-            if part.cheaper_tried
-            else "No combination above the lower bounds costs less."
-        )
+    if part.exact and part.cheaper_tried:
+        less = f"Combinations above the lower bounds that cost less: {part.cheaper_tried}"
+        lines.append(f"{less}; all were tried, and none meets for sure.")
+    elif part.exact:
+        lines.append("No combination above the lower bounds costs less.")
     return [*lines, *part.notes]
 
 
 def pools(part: results.LeastReplicas) -> Sheet:
     """One row a pool."""
     said = {"missed": "misses", "undecided": "inconclusive", "met": "meets", None: "at minimum"}
-    rows: list[tuple[str, ...]] = [
-        (
-            name,
-            str(own),
-            str(part.least[name]) if part.least else sheets.NOTHING,
-            str(part.bounds[name]) if part.bounds else sheets.NOTHING,
-            f"{part.costs[name]:g}",
-            said[part.removals[name]] if part.removals else "",
-        )
-        for name, own in part.own.items()
-    ]
+    rows: Rows = []
+    for name, own in part.own.items():
+        least, bound = (str(each[name]) if each else NOTHING for each in (part.least, part.bounds))
+        fewer = said[part.removals[name]] if part.removals else ""
+        rows.append((name, str(own), least, bound, f"{part.costs[name]:g}", fewer))
     columns = ("pool", "now", "least", "lower bound", "cost each", "with one fewer")
     return Sheet("replicas", columns, rows, words=(5,))
 
@@ -230,7 +211,7 @@ def map_sheet(part: results.RecoveryMap) -> Sheet:
 
 def _cell(cell: results.Cell | None) -> str:
     if cell is None:
-        return sheets.NOTHING
+        return NOTHING
     text = f"{100 * cell.share:.0f} %"
     if not cell.replications:
         return f"({text})"

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from meshsim.lab.show import sheets
-from meshsim.lab.show.sheets import NOTHING, Rows, Sheet
+from meshsim.lab.show.sheets import NOTHING, Rows, Sheet, of_difference, of_metric
 from meshsim.measure.comparison import ComparisonNumbers
 from meshsim.measure.differences import Difference
 from meshsim.measure.request_pairs import AllRequestPairs
-from meshsim.units import points_text, ratio_text
+from meshsim.units import ratio_text
 
 COLUMNS = ("", "A", "B", "B - A", "95 %", "B is", "correlation", "unpaired")
 SHORT = 6
@@ -28,33 +26,20 @@ def significance(found: Difference) -> str:
     return ("higher" if found.difference > 0 else "lower") + ("" if found.told_jointly else "*")
 
 
-def of_difference(metric: str) -> Callable[[float], str]:
-    """How differences of a metric are shown."""
-    show = of_metric(metric)
-    return points_text if show is sheets.share else show
-
-
-def of_metric(metric: str) -> Callable[[float | None], str]:
-    """How numbers of a metric are shown; objectives are shares or latencies."""
-    if metric.startswith("objectives."):
-        return sheets.share if metric.endswith(".success") else sheets.time
-    return sheets.of_metric(metric)
-
-
-def signed(text: str, value: float) -> str:
+def change(found: Difference) -> str:
     """A difference with its sign."""
-    return f"+{text}" if value > 0 else text
+    return ("+" if found.difference > 0 else "") + of_difference(found.metric)(found.difference)
 
 
 def row(name: str, found: Difference) -> tuple[str, ...]:
     """One metric."""
-    show, change, same = of_metric(found.metric), of_difference(found.metric), found.identical
+    show, same = of_metric(found.metric), found.identical
     return (
         name,
         show(found.a),
         show(found.b),
-        "0" if same else signed(change(found.difference), found.difference),
-        NOTHING if same else f"± {change(found.half_width)}",
+        "0" if same else change(found),
+        NOTHING if same else f"± {of_difference(found.metric)(found.half_width)}",
         significance(found),
         NOTHING if found.correlation is None else f"{found.correlation:.2f}",
         NOTHING if same else sheets.count(found.unpaired_replications),
@@ -166,12 +151,12 @@ def requests(numbers: ComparisonNumbers) -> Sheet:
 def sentences(numbers: ComparisonNumbers) -> list[str]:
     """What the tables say, and how sure it is."""
     found, joint = numbers.by_metric.get(numbers.metric), numbers.jointly
+    worth = [] if found is None else _worth(found, numbers.replications)
+    when = [] if numbers.requests is None else _when(numbers.requests)
     together = (
         f"Each interval alone has a confidence of 95 %. Jointly (Bonferroni, {joint.metrics} metrics)"
         f" {joint.told} differences are significant; those marked * only alone."
     )
-    worth = [] if found is None else _worth(found, numbers.replications)
-    when = [] if numbers.requests is None else _when(numbers.requests)
     return [about(numbers), *worth, *when, together]
 
 
@@ -183,15 +168,13 @@ def about(numbers: ComparisonNumbers) -> str:
         return f"{metric} is not compared; the notes say why."
     if found.identical:
         return f"{metric}: no pair of runs differs at all."
-    change, size = of_difference(metric), abs(found.difference)
+    show, size = of_difference(metric), abs(found.difference)
     if not found.told:
-        return (
-            f"{metric}: not significant, the difference lies between {change(found.low)} and"
-            f" {change(found.high)}; more --replications narrow it."
-        )
+        between = f"between {show(found.low)} and {show(found.high)}"
+        return f"{metric}: not significant, the difference lies {between}; more --replications narrow it."
     share = f", by {ratio_text(size / abs(found.a))}" if found.a else ""
     word = "higher" if found.difference > 0 else "lower"
-    return f"{metric}: B is {change(size)} ± {change(found.half_width)} {word} than A{share}."
+    return f"{metric}: B is {show(size)} ± {show(found.half_width)} {word} than A{share}."
 
 
 def _when(requests: AllRequestPairs) -> list[str]:

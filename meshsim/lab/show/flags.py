@@ -33,6 +33,4 @@ STATUSES = {
 
 def explain(key: str) -> str:
     """A key of a summary's `failures` or `flags` in plain words: ``URX,UT`` or ``500``."""
-    if key in STATUSES:
-        return STATUSES[key]
-    return "; ".join(FLAGS.get(flag, flag) for flag in key.split(","))
+    return "; ".join((FLAGS | STATUSES).get(part, part) for part in key.split(","))

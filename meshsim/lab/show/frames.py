@@ -61,4 +61,4 @@ def _row(part: StationSummary | EdgeSummary) -> dict[str, Any]:
 def _frame(rows: list[dict[str, Any]], *index: str) -> pd.DataFrame:
     import pandas as pd  # noqa: PLC0415 - slow to import
 
-    return pd.DataFrame(rows).set_index(list(index) if len(index) > 1 else index[0])
+    return pd.DataFrame(rows).set_index(list(index))

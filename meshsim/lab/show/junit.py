@@ -71,12 +71,11 @@ def prepare(file: str | Path | None) -> None:
     """
     if file is None:
         return
+    example = f"with {OPTION}, such as junit.xml"
     if Path(file).is_dir():
-        raise MeshsimError(f"{file} is a folder; name a file with {OPTION}, such as junit.xml")
+        raise MeshsimError(f"{file} is a folder; name a file {example}")
     if _foreign(Path(file)):
-        raise MeshsimError(
-            f"{file} is there already and no report; name another file with {OPTION}, such as junit.xml"
-        )
+        raise MeshsimError(f"{file} is there already and no report; name another file {example}")
     files.prepare(Path(file).parent, OPTION)
 
 
@@ -95,4 +94,4 @@ def _foreign(path: Path) -> bool:
 def write(file: str | Path, suites: Sequence[Suite]) -> Path:
     """Saves verdicts into a file; MeshsimError if that fails."""
     path = Path(file)
-    return files.write(path.parent, {path.name: files.bytes_writer(document(suites))})[0]
+    return files.write(path.parent, {path.name: document(suites)})[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html as markup
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from meshsim.measure.parts import EdgeSummary, StationSummary
 from meshsim.measure.result import at
 from meshsim.measure.summary import Summary
 from meshsim.scenario.model import CLIENT
-from meshsim.units import duration_text
+from meshsim.units import duration_text, points_text
 
 if TYPE_CHECKING:
     from meshsim.theory import Prediction, Solution
@@ -124,8 +124,8 @@ def _without_zeros(sheet: Sheet, column: str) -> Sheet:
     place = sheet.columns.index(column)
     if any(row[place] != "0" for row in sheet.rows):
         return sheet
-    rows = [row[:place] + row[place + 1 :] for row in sheet.rows]
-    return replace(sheet, columns=sheet.columns[:place] + sheet.columns[place + 1 :], rows=rows)
+    columns, *rows = (row[:place] + row[place + 1 :] for row in (sheet.columns, *sheet.rows))
+    return replace(sheet, columns=columns, rows=rows)
 
 
 def _station(part: StationSummary) -> tuple[str, ...]:
@@ -156,10 +156,13 @@ def edges(summary: Summary) -> Sheet:
 
 def failures(summary: Summary) -> Sheet:
     """Why requests failed, and what flags the calls between services got."""
-    rows: Rows = [("requests", key, count(times), explain(key)) for key, times in summary.failures.items()]
     between = {name: edge for name, edge in summary.edges.items() if not name.startswith(f"{CLIENT} -> ")}
-    for name, edge in between.items():
-        rows += [(name, key, count(times), explain(key)) for key, times in edge.flags.items()]
+    found = {"requests": summary.failures, **{name: edge.flags for name, edge in between.items()}}
+    rows: Rows = [
+        (name, key, count(times), explain(key))
+        for name, counts in found.items()
+        for key, times in counts.items()
+    ]
     return Sheet("failures and flags", ("where", "flag or status", "times", "meaning"), rows, words=(1, 3))
 
 
@@ -190,23 +193,30 @@ def _formula(prediction: Prediction) -> str:
     return f"{prediction.formula} [{prediction.source}]"
 
 
-def theory(solution: Solution, formulas: Sequence[str]) -> Sheet:
+def theory(solution: Solution) -> Sheet:
     """One row a prediction, with the number (from 1) of its formula."""
+    numbers = {formula: str(number) for number, formula in enumerate(formulas(solution), 1)}
     rows: Rows = [
-        (each.metric, of_metric(each.metric)(each.value), each.kind, str(formulas.index(_formula(each)) + 1))
+        (each.metric, of_metric(each.metric)(each.value), each.kind, numbers[_formula(each)])
         for each in solution.predictions
     ]
     return Sheet(f"{solution.scenario or 'scenario'}: theory", ("", "value", "", "by"), rows, words=(2,))
 
 
 def of_metric(metric: str) -> Callable[[float | None], str]:
-    """How numbers of a metric are shown, by its path in the summary."""
-    last = metric.rpartition(".")[2]
-    if last.endswith(("ratio", "share", "utilisation")):
+    """How numbers of a metric are shown, by its path in the summary; objectives are shares or latencies."""
+    last, objective = metric.rpartition(".")[2], metric.startswith("objectives.")
+    if last.endswith(("ratio", "share", "utilisation")) or (objective and last == "success"):
         return share
-    if ".latency." in f".{metric}" or ".ok_latency." in f".{metric}" or last == "wait_mean":
+    if objective or last == "wait_mean" or {"latency", "ok_latency"} & set(metric.split(".")):
         return time
     return rate if last in ("rate", "goodput", "throughput") else number
+
+
+def of_difference(metric: str) -> Callable[[float], str]:
+    """How differences of a metric are shown: those of shares in percentage points."""
+    show = of_metric(metric)
+    return points_text if show is share else show
 
 
 def line(kind: str, name: str, *said: str) -> str:
@@ -233,10 +243,10 @@ def run_line(kind: str, summary: Summary) -> str:
 
 def html(sheet: Sheet, notes: Sequence[str]) -> str:
     """A sheet as an HTML table with notes below."""
-    head = "".join(f"<th>{markup.escape(column)}</th>" for column in sheet.columns)
-    body = "".join(
-        f"<tr>{''.join(f'<td>{markup.escape(cell)}</td>' for cell in row)}</tr>" for row in sheet.rows
-    )
-    below = "".join(f"<p>{markup.escape(note)}</p>" for note in notes)
-    title = f"<caption>{markup.escape(sheet.title)}</caption>"
-    return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{below}"
+
+    def each(tag: str, texts: Iterable[str]) -> str:
+        return "".join(f"<{tag}>{markup.escape(text)}</{tag}>" for text in texts)
+
+    body = "".join(f"<tr>{each('td', row)}</tr>" for row in sheet.rows)
+    head = f"{each('caption', [sheet.title])}<thead><tr>{each('th', sheet.columns)}</tr></thead>"
+    return f"<table>{head}<tbody>{body}</tbody></table>{each('p', notes)}"

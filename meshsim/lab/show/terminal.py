@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich import markup
 from rich.box import SIMPLE_HEAD
@@ -19,6 +19,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
@@ -28,7 +29,7 @@ from rich.table import Table
 from meshsim.errors import printable
 from meshsim.lab.show import sheets
 from meshsim.lab.show.sheets import Sheet
-from meshsim.measure.precision import Look
+from meshsim.measure.precision import Until
 from meshsim.measure.summary import Summary
 from meshsim.units import ratio_text
 
@@ -68,13 +69,9 @@ def show(out: Console, sheet: Sheet) -> None:
 
 def rendered(out: Console, sheet: Sheet) -> Group:
     """A table without its title; where that is too wide, several, each with the first column."""
-    sheet = replace(
-        sheet,
-        columns=tuple(map(printable, sheet.columns)),
-        rows=[tuple(map(printable, row)) for row in sheet.rows],
-    )
+    rows = [tuple(map(printable, row)) for row in sheet.rows]
+    sheet = replace(sheet, columns=tuple(map(printable, sheet.columns)), rows=rows)
     columns = range(1, len(sheet.columns))
-    shares: list[Widths] = []
     for parts in range(1, max(len(columns), 1) + 1):
         bounds = [len(columns) * part // parts for part in range(parts + 1)]
         shares = [_widths(out, sheet, (0, *columns[low:high])) for low, high in pairwise(bounds)]
@@ -105,15 +102,11 @@ def _widths(out: Console, sheet: Sheet, columns: Sequence[int]) -> Widths:
 
 
 def _table(sheet: Sheet, widths: Widths) -> Table:
-    headed = any(sheet.columns[number] for number in widths)
-    table = Table(
-        box=SIMPLE_HEAD, header_style="dim", pad_edge=False, collapse_padding=True, show_header=headed
-    )
+    table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False, collapse_padding=True)
+    table.show_header = any(sheet.columns[number] for number in widths)
     for number, width in widths.items():
-        words = number == 0 or number in sheet.words
-        table.add_column(
-            escape(sheet.columns[number]), justify="left" if words else "right", overflow="fold", width=width
-        )
+        side: Literal["left", "right"] = "left" if number == 0 or number in sheet.words else "right"
+        table.add_column(escape(sheet.columns[number]), justify=side, overflow="fold", width=width)
     for row in sheet.rows:
         table.add_row(*(escape(row[number]) for number in widths))
     return table
@@ -125,11 +118,15 @@ def show_run(out: Console, summary: Summary, written: list[Path]) -> None:
         show(out, sheet(summary))
     if summary.unstable:
         out.print(f"[bold red]{escape(summary.unstable.reason)}[/]")
-    for note in summary.notes:
-        out.print(f"[yellow]Note:[/] {escape(note)}")
+    _show_notes(out, summary.notes)
     seeds = _seeds(summary.seed, summary.replications)
     out.print(f"[dim]meshsim {summary.version}, engine {escape(summary.engine)}, {seeds}[/]")
     show_written(out, written)
+
+
+def _show_notes(out: Console, notes: Iterable[str]) -> None:
+    for note in notes:
+        out.print(f"[yellow]Note:[/] {escape(note)}")
 
 
 def _seeds(first: int, replications: int) -> str:
@@ -148,8 +145,7 @@ def show_comparison(out: Console, numbers: ComparisonNumbers, written: list[Path
         show(out, compared.requests(numbers))
     for sentence in compared.sentences(numbers) if every else [compared.about(numbers)]:
         out.print(escape(sentence))
-    for note in numbers.notes:
-        out.print(f"[yellow]Note:[/] {escape(note)}")
+    _show_notes(out, numbers.notes)
     if not every:
         out.print(f"{len(numbers.differences)} metrics were compared; --all shows them.")
     seeds = f"seeds {numbers.seeds[0]} to {numbers.seeds[-1]}"
@@ -174,16 +170,8 @@ def show_validation(out: Console, numbers: ValidationNumbers, written: list[Path
         show(out, sheet)
     for reason in numbers.reasons:
         out.print(f"[bold red]{escape(reason)}[/]")
-    for note in numbers.notes:
-        out.print(f"[yellow]Note:[/] {escape(note)}")
+    _show_notes(out, numbers.notes)
     show_written(out, written)
-
-
-def show_validations(out: Console, every: Sequence[ValidationNumbers]) -> None:
-    """Prints several validations, a row each."""
-    from meshsim.lab.show import validate as validated  # noqa: PLC0415
-
-    show(out, validated.table(every))
 
 
 def show_written(out: Console, written: list[Path]) -> None:
@@ -194,14 +182,12 @@ def show_written(out: Console, written: list[Path]) -> None:
 
 def show_theory(out: Console, solution: Solution) -> None:
     """Prints what theory says of a scenario, and why it does not say more."""
-    formulas = sheets.formulas(solution)
-    show(out, sheets.theory(solution, formulas))
-    for number, formula in enumerate(formulas, 1):
+    show(out, sheets.theory(solution))
+    for number, formula in enumerate(sheets.formulas(solution), 1):
         out.print(f"{number:>3}  {escape(formula)}")
     if not solution.predictions:
         out.print("No formula fits this scenario; simulate it.")
-    for reason in solution.reasons:
-        out.print(f"[yellow]Note:[/] {escape(reason)}")
+    _show_notes(out, solution.reasons)
 
 
 def show_sweep(out: Console, done: Sweep, folder: Path) -> None:
@@ -211,53 +197,80 @@ def show_sweep(out: Console, done: Sweep, folder: Path) -> None:
 
     show(out, sheet(done))
     if any(digest.unstable for digest in done.digests):
-        out.print(
-            "[yellow]Note:[/] unstable: queues grew throughout the measurement window;"
-            " a longer run gives other numbers."
-        )
+        grew = "unstable: queues grew throughout the measurement window; a longer run gives other numbers."
+        _show_notes(out, [grew])
     said = done.header
     seeds = _seeds(said.seed, said.replications)
     made = f"{done.runs} of {done.wanted} runs, " if done.partial else ""
     out.print(f"[dim]meshsim {said.version}, engine {escape(done.engine)}, {made}{seeds} at each point[/]")
     if done.resumed:
-        out.print(
-            f"{done.resumed} runs were in {escape(str(folder))} already, {done.computed} were made now."
-        )
+        there = f"{done.resumed} runs were in {escape(str(folder))} already"
+        out.print(f"{there}, {done.computed} were made now.")
     show_written(out, [folder / name for name in (TABLE, *BESIDE) if (folder / name).exists()])
 
 
+class Bar:
+    """A progress bar of simulated time or of runs; what was done before the first report is no speed."""
+
+    def __init__(self, bar: Progress, unit: str, each: float) -> None:
+        self._bar, self._unit, self._each = bar, unit, each
+        self._before = 0.0
+
+    def __call__(self, done: float, total: float | None = None) -> None:
+        """Shows how much is done; the first report says of how much."""
+        if not self._bar.tasks:
+            self._before = done
+            self._bar.add_task("", total=total, speed="", seen="")
+        elapsed = self._bar.tasks[0].elapsed or 0.0
+        speed = (done - self._before) / elapsed if elapsed > 0.2 else 0.0
+        self._update(completed=done, speed=f"{speed:.3g}{self._unit}" if speed else "")
+
+    def looked(self, look: Until) -> None:
+        """Shows how precise the answer is by now, and makes room for the replications to come."""
+        precision = "" if look.precision is None else f"± {ratio_text(look.precision)}"
+        about = "" if look.forecast is None or look.reached else f", about {look.forecast} needed"
+        self._update(total=look.to * self._each, seen=f"{precision} after {look.replications}{about}")
+
+    def _update(self, **shown: Any) -> None:
+        self._bar.update(self._bar.tasks[0].id, **shown)
+
+
 @contextmanager
-def runs_bar(*, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar of many runs on a terminal's standard error, unless `quiet`: how many done, speed, time left.
+def runs_bar(*, quiet: bool) -> Iterator[Bar | None]:
+    """A bar on a terminal's standard error, unless `quiet`: how many runs are done, speed, time left.
 
     Yields what to report the numbers of finished and of all runs to; None where nobody watches.
     """
+    left = TimeRemainingColumn(elapsed_when_finished=True)
+    with _bar("runs", MofNCompleteColumn(), left, quiet=quiet, speed_estimate_period=600.0) as bar:
+        yield None if bar is None else Bar(bar, "/s", 0.0)
+
+
+@contextmanager
+def progress_bar(total: float, *, quiet: bool, each: float = 0.0) -> Iterator[Bar | None]:
+    """The same of simulated time: share of `total` s done, speed, time left; called with the time, s.
+
+    `each` is the simulated time of one replication, s, where there may be more of them in the end.
+    """
+    with _bar("simulating", TaskProgressColumn(), TimeRemainingColumn(), quiet=quiet) as bar:
+        shown = None if bar is None else Bar(bar, " s/s", each)
+        if shown is not None:
+            shown(0.0, total)
+        yield shown
+
+
+@contextmanager
+def _bar(
+    what: str, done: ProgressColumn, left: ProgressColumn, *, quiet: bool, **options: Any
+) -> Iterator[Progress | None]:
     err = console(stderr=True)
     if quiet or not err.is_terminal:
         yield None
         return
-    counts, speed = MofNCompleteColumn(), TextColumn("{task.fields[speed]}")
-    columns = (
-        TextColumn("runs"),
-        BarColumn(),
-        counts,
-        speed,
-        TimeRemainingColumn(elapsed_when_finished=True),
-    )
-    with Progress(*columns, console=err, transient=True, speed_estimate_period=600.0) as bar:
-        before = 0
-
-        def report(finished: int, total: int) -> None:
-            nonlocal before
-            if not bar.tasks:
-                before = finished
-                bar.add_task("", total=total, completed=finished, speed="")
-                return
-            elapsed = bar.tasks[0].elapsed or 0.0
-            rate = (finished - before) / elapsed if elapsed > 0.2 else 0.0
-            bar.update(bar.tasks[0].id, completed=finished, speed=f"{rate:.3g}/s" if rate else "")
-
-        yield report
+    speed, seen = TextColumn("{task.fields[speed]}"), TextColumn("{task.fields[seen]}")
+    columns = (TextColumn(what), BarColumn(), done, speed, left, seen)
+    with Progress(*columns, console=err, transient=True, **options) as bar:
+        yield bar
 
 
 class Stages:
@@ -266,27 +279,23 @@ class Stages:
     def __init__(self, err: Console) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
         self._err = err
-        self._bar = Progress(*columns, console=err, transient=True) if err.is_terminal else None
-        self._task = self._bar.add_task("") if self._bar is not None else None
+        self._bar = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+        self._task = self._bar.add_task("")
         self._last: Stage | None = None
 
     def __call__(self, stage: Stage, now: float) -> None:
-        begins, self._last = stage != self._last, stage
-        words = f"{stage.scenario}: {stage.doing}"
-        if self._bar is None or self._task is None:
-            if begins:
-                self._err.print(f"{escape(words)} ({stage.total:g} s)")
-            return
-        if begins:
-            self._bar.reset(self._task, total=stage.total, description=escape(words))
+        if stage != self._last:
+            self._last, words = stage, escape(f"{stage.scenario}: {stage.doing}")
+            if self._bar.disable:
+                self._err.print(f"{words} ({stage.total:g} s)")
+            self._bar.reset(self._task, total=stage.total, description=words)
             self._bar.start()
         self._bar.update(self._task, completed=now)
 
     def hide(self) -> None:
         """Takes the bar away until the next stage, so that something can be printed."""
         self._last = None
-        if self._bar is not None:
-            self._bar.stop()
+        self._bar.stop()
 
 
 @contextmanager
@@ -304,47 +313,3 @@ def stages_bar(*, quiet: bool, lines: bool = True) -> Iterator[Stages | None]:
         yield stages
     finally:
         stages.hide()
-
-
-class Bar:
-    """A progress bar; called with the simulated time, s."""
-
-    def __init__(self, bar: Progress, total: float, each: float) -> None:
-        self._bar = bar
-        self._task = bar.add_task("", total=total, speed="", seen="")
-        self._each = each
-
-    def __call__(self, now: float) -> None:
-        elapsed = self._bar.tasks[0].elapsed or 0.0
-        self._bar.update(self._task, completed=now, speed=f"{now / elapsed:.3g} s/s" if elapsed > 0.2 else "")
-
-    def looked(self, look: Look) -> None:
-        """Shows how precise the answer is by now, and makes room for the replications to come."""
-        precision = "" if look.precision is None else f"± {ratio_text(look.precision)}"
-        about = "" if look.forecast is None else f", about {look.forecast} needed"
-        seen = f"{precision} after {look.replications}{'' if look.reached else about}"
-        self._bar.update(self._task, total=look.to * self._each, seen=seen)
-
-
-@contextmanager
-def progress_bar(total: float, *, quiet: bool, each: float = 0.0) -> Iterator[Bar | None]:
-    """A bar on a terminal's standard error, unless `quiet`: share of `total` s done, speed, time left.
-
-    `each` is the simulated time of one replication, s, where there may be more of them in the end. Yields
-    what to report the simulated time to, or None where nobody watches.
-    """
-    err = console(stderr=True)
-    if quiet or not err.is_terminal:
-        yield None
-        return
-    speed, seen = TextColumn("{task.fields[speed]}"), TextColumn("{task.fields[seen]}")
-    columns = (
-        TextColumn("simulating"),
-        BarColumn(),
-        TaskProgressColumn(),
-        speed,
-        TimeRemainingColumn(),
-        seen,
-    )
-    with Progress(*columns, console=err, transient=True) as bar:
-        yield Bar(bar, total, each)

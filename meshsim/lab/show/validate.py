@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from meshsim.lab.show import sheets
-from meshsim.lab.show.sheets import NOTHING, Rows, Sheet, of_metric
+from meshsim.lab.show.sheets import NOTHING, Rows, Sheet, of_difference, of_metric
 from meshsim.measure.disturbance import Lag
 from meshsim.measure.validation import Metric, ValidationNumbers
-from meshsim.units import change_text, points_text
+from meshsim.units import change_text
 
-WORST = ("latency.mean", "latency.p50", "latency.p90", "latency.p99")
+SHOWN = {
+    **{key: f"latency.{key}" for key in ("mean", "p50", "p90", "p99")},
+    "success": "requests.success_ratio",
+    "attempts": "attempts.total",
+}
+"""Metrics whose errors the table of several validations has, by column."""
 
 
 def signed(share: float | None) -> str:
@@ -77,16 +82,10 @@ def overhead(numbers: ValidationNumbers) -> Sheet:
 
 def machine(numbers: ValidationNumbers) -> Sheet:
     """How quiet the machine was."""
-    rows: Rows = [
-        (
-            name,
-            *_late(seen.load_lag),
-            *_late(seen.service_lag),
-            sheets.share(seen.cpu_busy),
-            sheets.share(seen.cpu_steal),
-        )
-        for name, seen in numbers.machine.items()
-    ]
+    rows: Rows = []
+    for name, seen in numbers.machine.items():
+        cpu = map(sheets.share, (seen.cpu_busy, seen.cpu_steal))
+        rows.append((name, *_late(seen.load_lag), *_late(seen.service_lag), *cpu))
     columns = ("", "load lag, p50", "p99", "services' lag, p50", "p99", "CPU utilisation", "CPU steal")
     return Sheet("the machine", columns, rows)
 
@@ -99,8 +98,7 @@ def proxies(numbers: ValidationNumbers) -> Sheet:
     """Both proxies' mechanisms; nothing where only one was run."""
     rows: Rows = []
     for each in numbers.proxies or ():
-        show = of_metric(each.metric)
-        apart = points_text if show is sheets.share else show
+        show, apart = of_metric(each.metric), of_difference(each.metric)
         values = (show(each.other), show(each.own), apart(each.difference), apart(each.allowed))
         rows.append((each.metric, *values, "equal" if each.ok else "DIFFERENT"))
     columns = ("", "meshsim", "envoy", "difference", "tolerance", "")
@@ -112,19 +110,9 @@ def table(validations: Sequence[ValidationNumbers]) -> Sheet:
     rows: Rows = []
     for numbers in validations:
         errors = {each.metric: signed(each.error) for each in numbers.metrics}
-        shown = (*WORST, "requests.success_ratio", "attempts.total")
-        rows.append(
-            (
-                numbers.scenario or "scenario",
-                numbers.proxy,
-                *(errors.get(metric, NOTHING) for metric in shown),
-                sheets.share(numbers.paired.status_equal),
-                numbers.verdict.upper(),
-                ", ".join(numbers.off) or NOTHING,
-            )
-        )
-    columns = (
-        "scenario", "proxy", "mean", "p50", "p90", "p99", "success", "attempts", "same status", "verdict",
-        "outside tolerance",
-    )  # fmt: skip
+        shown = (errors.get(metric, NOTHING) for metric in SHOWN.values())
+        same, off = sheets.share(numbers.paired.status_equal), ", ".join(numbers.off) or NOTHING
+        name = numbers.scenario or "scenario"
+        rows.append((name, numbers.proxy, *shown, same, numbers.verdict.upper(), off))
+    columns = ("scenario", "proxy", *SHOWN, "same status", "verdict", "outside tolerance")
     return Sheet("live against simulated", columns, rows, words=(1, 9, 10))

@@ -12,16 +12,18 @@ from rich.live import Live
 from rich.text import Text
 
 from meshsim.lab.show import sheets, terminal
-from meshsim.lab.show.sheets import Sheet
+from meshsim.lab.show.sheets import NOTHING, Rows, Sheet
 from meshsim.lab.show.terminal import escape
 from meshsim.live.launch import LiveMesh
 from meshsim.live.proxies import url
 from meshsim.live.stats import EdgeCounts, by_edge
-from meshsim.measure.latency import FEWEST, QUANTILES
+from meshsim.measure.latency import QUANTILES
 from meshsim.scenario.topology import CLIENT_PROXY
 
 SPAN = 5.0
 """Rates and latencies are those of the last so many s."""
+LISTENERS = ("inbound", "outbound", "admin")
+"""Of a proxy, by the names of their addresses."""
 COLUMNS = ("edge", "rate", "success", "p50", "p99", "retries", "hedges", "ejections", "out", "active/pending")
 
 
@@ -55,18 +57,10 @@ def _row(edge: str, total: EdgeCounts, lately: EdgeCounts, seconds: float) -> tu
         edge,
         sheets.rate(lately.calls / seconds),
         sheets.share(lately.ok / lately.calls if lately.calls else None),
-        *(_quantile(lately, key) for key in ("p50", "p99")),
-        sheets.count(total.retries),
-        sheets.count(total.hedges),
-        sheets.count(total.ejections),
-        sheets.count(total.ejected),
+        *(sheets.percentile(lately.quantile(QUANTILES[key]), key, lately.calls) for key in ("p50", "p99")),
+        *map(sheets.count, (total.retries, total.hedges, total.ejections, total.ejected)),
         f"{sheets.count(total.active)}/{sheets.count(total.pending)}",
     )
-
-
-def _quantile(lately: EdgeCounts, key: str) -> str:
-    enough = lately.calls >= FEWEST[key]
-    return sheets.time(lately.quantile(QUANTILES[key]) if enough else None)
 
 
 class Dashboard:
@@ -138,25 +132,15 @@ def ready_message(mesh: LiveMesh) -> dict[str, Any]:
     def link(address: tuple[str, int] | None) -> str | None:
         return None if address is None else url(*address)
 
-    return {
-        "ready": True,
-        "entry": mesh.listeners[CLIENT_PROXY].urls,
-        "proxies": [
-            {
-                "id": id_,
-                "inbound": link(listeners.inbound),
-                "outbound": link(listeners.outbound),
-                "admin": link(listeners.admin),
-            }
-            for id_, listeners in mesh.listeners.items()
-        ],
-    }
+    proxies = [
+        {"id": id_, **{name: link(getattr(listeners, name)) for name in LISTENERS}}
+        for id_, listeners in mesh.listeners.items()
+    ]
+    return {"ready": True, "entry": mesh.listeners[CLIENT_PROXY].urls, "proxies": proxies}
 
 
 def proxies_sheet(said: Mapping[str, Any]) -> Sheet:
     """Where a mesh serves, for people."""
-    rows: list[tuple[str, ...]] = [
-        (each["id"], each["inbound"] or "-", each["outbound"] or "-", each["admin"] or "-")
-        for each in said["proxies"]
-    ]
-    return Sheet("proxies", ("id", "inbound", "outbound", "admin"), rows, words=(1, 2, 3))
+    columns = ("id", *LISTENERS)
+    rows: Rows = [tuple(each[name] or NOTHING for name in columns) for each in said["proxies"]]
+    return Sheet("proxies", columns, rows, words=(1, 2, 3))

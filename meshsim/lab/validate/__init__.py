@@ -52,18 +52,12 @@ def validate(
     It takes the scenario's duration in real time, and about 25 s for the calibration before and after and the
     simulated runs.
 
-    Args:
-        scenario: a file's path (``-`` for standard input), or a scenario that is already loaded.
+    Arguments beside those of `meshsim.run`:
         proxy: whose sidecars: ``meshsim`` or ``envoy``.
-        seed: instead of the scenario's.
-        overrides: ``"policies.cart.retries.attempts=3"`` and such, or values by key.
         replications: simulated runs, at least 2, for the interval of each number.
-        out: folder for the results, checked before the runs.
         watch: called with how far it is.
         live: what runs a scenario for real; None is this machine.
         beside: a validation of the same scenario behind the other proxy, to compare the live runs of both.
-        interrupted: is called at the first Ctrl-C, to say that it was noticed.
-        options: with `out`, as of `meshsim.run`.
 
     Raises:
         MeshsimError: the scenario or another argument can't be used, it can't run live, or the results could

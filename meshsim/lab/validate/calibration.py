@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
+from pydantic import BaseModel
 
 from meshsim.errors import MeshsimError
 from meshsim.measure.grid import Floats
@@ -49,14 +50,13 @@ LEAST = 20
 """Calls that an edge needs for numbers of its own."""
 VALUES = 200
 """Of an edge's overhead in the model; each is the mean of as many calls."""
-
 SHUFFLE = 0
 """The only thing that is drawn with keys of a deal."""
-
-D = TypeVar("D", bound=Deployment)
-
 CHOOSING = ("balance", "split")
 """Policies that only say where a request goes."""
+
+D = TypeVar("D", bound=Deployment)
+M = TypeVar("M", bound=BaseModel)
 
 
 # ---- the run ----------------------------------------------------------------------------------------
@@ -116,16 +116,13 @@ def _idle(service: Service, pause: float) -> Service:
 
 def _at_rest(deployment: D, given: set[str], pause: float) -> D:
     """A deployment whose given fields are changed so that it takes no time but the pause, at the very end."""
-    rest: tuple[Stage, ...] = ()
-    if pause:
-        sleep = ConstantTime.model_construct(_fields_set={"constant"}, constant=pause)
-        rest = ((SleepStep.model_construct(_fields_set={"sleep"}, sleep=sleep),),)
+    sleep = _made(SleepStep, sleep=_made(ConstantTime, constant=pause))
     quick: dict[str, Any] = {
         "time": ZERO,
         "errors": 0.0,
         "workers": UNLIMITED,
         "queue": UNLIMITED,
-        "script": (*(_awake(stage) for stage in deployment.script), *rest),
+        "script": (*map(_awake, deployment.script), *([(sleep,)] if pause else [])),
     }
     return deployment.model_copy(update={name: value for name, value in quick.items() if name in given})
 
@@ -138,15 +135,18 @@ def _awake(stage: Stage) -> Stage:
 
 
 def _choosing(policy: Policy) -> Policy:
-    kept = {name: getattr(policy, name) for name in CHOOSING if name in policy.model_fields_set}
-    return Policy.model_construct(_fields_set=set(kept), **kept)
+    return _made(
+        Policy, **{name: getattr(policy, name) for name in CHOOSING if name in policy.model_fields_set}
+    )
 
 
 def _open(load: Load, rate: float | None) -> Load:
-    if rate is None:
-        return load
-    fields: dict[str, Any] = {"to": load.to, "rate": rate, "priority": load.priority}
-    return Load.model_construct(_fields_set=set(fields), **fields)
+    return load if rate is None else _made(Load, to=load.to, rate=rate, priority=load.priority)
+
+
+def _made(model: type[M], **given: Any) -> M:
+    """A model with the given fields, which are known to be right."""
+    return model.model_construct(_fields_set=set(given), **given)
 
 
 # ---- what it shows ----------------------------------------------------------------------------------
@@ -158,8 +158,7 @@ def overheads(records: Records, scenario: Scenario) -> Overheads:
     late = pauses(scenario)
     found = {}
     for edge in records.edges:
-        children = [below for below in records.edges if below[0] == edge[1]]
-        own = _own_time(records, edge, children, warm)
+        own = _own_time(records, edge, warm)
         found[edge] = np.asarray(np.maximum(own - late.get(edge[1], 0.0), 0.0))
     return found
 
@@ -179,7 +178,7 @@ def pooled(runs: Sequence[Overheads]) -> Overheads:
     return {edge: own if len(own) >= LEAST else everything for edge, own in found.items()}
 
 
-def _own_time(records: Records, edge: Edge, children: Sequence[Edge], warm: float) -> Floats:
+def _own_time(records: Records, edge: Edge, warm: float) -> Floats:
     """How long each good call after the warm-up took without the calls that its service made for it, s.
 
     Children are found by the start of the request they belong to. Where a request makes several calls to one
@@ -189,9 +188,10 @@ def _own_time(records: Records, edge: Edge, children: Sequence[Edge], warm: floa
     here = calls.edge == records.edges.index(edge)
     here &= (calls.status > 0) & (calls.status < 400) & (calls.request_start >= warm)
     took = (calls.end - calls.start)[here]
+    children = [place for place, below in enumerate(records.edges) if below[0] == edge[1]]
     if not children:
         return np.asarray(took)
-    inside = np.isin(calls.edge, [records.edges.index(child) for child in children])
+    inside = np.isin(calls.edge, children)
     below: dict[float, list[tuple[float, float]]] = {}
     spans = (column[inside].tolist() for column in (calls.request_start, calls.start, calls.end))
     for request, start, end in zip(*spans, strict=True):
@@ -242,15 +242,14 @@ def with_overheads(scenario: Scenario, found: Overheads, deal: int = 0) -> Scena
     for caller, service in scenario.edges():
         own = scenario.link(caller, service)
         extra = _spread(found.get((caller, service), np.concatenate(list(found.values()))), deal)
-        fields: dict[str, Any] = {"latency": _added(own.latency, extra), "loss": own.loss}
-        links[f"{caller} -> {service}"] = Link.model_construct(_fields_set=set(fields), **fields)
+        links[f"{caller} -> {service}"] = _made(Link, latency=_added(own.latency, extra), loss=own.loss)
     return scenario.model_copy(update={"links": links, "mesh": without_proxy_time(scenario)})
 
 
 def _added(own: Time, extra: EmpiricalTime) -> Time:
     if isinstance(own, ConstantTime) and own.constant == 0.0:
         return extra
-    return SumTime.model_construct(_fields_set={"sum"}, sum=(own, extra))
+    return _made(SumTime, sum=(own, extra))
 
 
 def _spread(overhead: Floats, deal: int) -> EmpiricalTime:
@@ -265,15 +264,14 @@ def _spread(overhead: Floats, deal: int) -> EmpiricalTime:
     cuts = np.interp(np.linspace(0.0, count, number + 1), np.arange(count + 1), sums)
     order = np.argsort([u01(derive(deal, place), SHUFFLE) for place in range(number)])
     values = tuple((np.diff(cuts) * number / count)[order].tolist())
-    inside = Empirical.model_construct(_fields_set={"values"}, values=values)
-    return EmpiricalTime.model_construct(_fields_set={"empirical"}, empirical=inside)
+    return _made(EmpiricalTime, empirical=_made(Empirical, values=values))
 
 
 def described(found: Overheads) -> dict[str, Overhead]:
     """The overheads by edge in a few numbers, s."""
     return {
         f"{caller} -> {service}": Overhead(
-            len(own), float(own.mean()), float(np.quantile(own, 0.5)), float(np.quantile(own, 0.99))
+            len(own), float(own.mean()), *np.quantile(own, (0.5, 0.99)).tolist()
         )
         for (caller, service), own in found.items()
     }

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from meshsim.lab.show.sheets import of_metric
 from meshsim.measure.jackknife import gap
@@ -25,22 +24,12 @@ PASS, FAIL, NOISY = "pass", "fail", "noisy"
 CONFIDENCE = 0.95
 TAIL, USUAL, COUNTED = 0.05, 0.03, 0.01
 ASKED = {
-    "latency.mean": USUAL,
-    "latency.p50": USUAL,
-    "latency.p90": USUAL,
-    "latency.p95": TAIL,
-    "latency.p99": TAIL,
+    **dict.fromkeys(("latency.mean", "latency.p50", "latency.p90"), USUAL),
+    **dict.fromkeys(("latency.p95", "latency.p99"), TAIL),
 }
 """How close a latency must be, as a share of the simulated one; all else `COUNTED`, or its interval."""
 NEVER = "requests.unfinished"
 """What chance is no excuse for: a mesh answers."""
-
-
-class Verdict(NamedTuple):
-    """What is said of a validation: ``pass``, ``fail`` or ``noisy``, and why."""
-
-    word: str
-    reasons: list[str]
 
 
 def metrics(
@@ -59,14 +48,15 @@ def metrics(
     runs that share with the first what the live one shares with it, `intervals` of runs with other seeds;
     `busy` is as `Metric` has it, empty where the machine was quiet.
     """
-    known = {metric: (statistic.whole, live[metric].whole) for metric, statistic in simulated.items()}
-    shared = {metric: (one, other) for metric, (one, other) in known.items() if None not in (one, other)}
+    shared = {
+        metric: (own, its)
+        for metric, statistic in simulated.items()
+        if (own := statistic.value()) is not None and (its := live[metric].value()) is not None
+    }
     confidence = 1.0 - (1.0 - CONFIDENCE) / max(len(shared), 1)
     found = []
     for metric, (own, its) in shared.items():
         between = gap(simulated[metric], live[metric], confidence)
-        assert own is not None
-        assert its is not None
         assert between is not None
         chance = between.half_width if math.isfinite(between.half_width) else abs(own)
         step = max(simulated[metric].step, live[metric].step)
@@ -101,8 +91,8 @@ def judge(
     proxies: Sequence[Metric] = (),
     troubles: Sequence[str] = (),
     errors: Sequence[str] = (),
-) -> Verdict:
-    """The verdict; `proxies` are numbers of this live run and, as simulated ones, of the other proxy's.
+) -> tuple[str, list[str]]:
+    """The verdict and its reasons; `proxies` are numbers of this live run and, as simulated, of the other's.
 
     A noisy machine keeps numbers apart and brings none together, so what agrees on it agrees. `noise`,
     `troubles` (what the machine could not do) and `errors` (meshsim's own) are in words.
@@ -110,17 +100,16 @@ def judge(
     off = [(each, sentence(each)) for each in found if not each.ok]
     off += [(each, sentence(each, "live", "behind the other proxy")) for each in proxies if not each.ok]
     if not off:
-        return Verdict(PASS, [])
+        return PASS, []
     if errors:
-        return Verdict(FAIL, [*errors, *(words for _, words in off)])
+        return FAIL, [*errors, *(words for _, words in off)]
     wrong = [f"{words}{_at_most(each)}" for each, words in off if each.significant and not each.excused]
     if wrong and not troubles:
-        return Verdict(FAIL, wrong)
+        return FAIL, wrong
     if noise or troubles:
-        excuses = [f"inconclusive: {words}" for _, words in off]
-        return Verdict(NOISY, [*troubles, *noise, *excuses])
+        return NOISY, [*troubles, *noise, *(f"inconclusive: {words}" for _, words in off)]
     reasons = [f"{words}; chance alone explains {_shown(each, each.chance)}" for each, words in off]
-    return Verdict(NOISY, [*reasons, "the run is too short for a verdict: make its duration longer"])
+    return NOISY, [*reasons, "the run is too short for a verdict: make its duration longer"]
 
 
 def _at_most(found: Metric) -> str:

@@ -33,14 +33,12 @@ def possible(
     ]
     stolen = min(live.cpu_steal or 0.0, 0.99)
     dearest = _extreme(calibrations, max)
-    half, all_ = (
-        {
-            edge: np.sort(own) / (1.0 - share * stolen) + share * _late(live, len(own))
-            for edge, own in dearest.items()
-        }
-        for share in (0.5, 1.0)
-    )
-    return _extreme(relieved, min), half, all_
+
+    def later(share: float) -> Overheads:
+        slower = {edge: np.sort(own) / (1.0 - share * stolen) for edge, own in dearest.items()}
+        return {edge: own + share * _late(live, len(own)) for edge, own in slower.items()}
+
+    return _extreme(relieved, min), later(0.5), later(1.0)
 
 
 def _extreme(runs: Sequence[Overheads], choose: Callable[..., Floats]) -> Overheads:

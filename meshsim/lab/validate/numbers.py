@@ -53,7 +53,7 @@ def validated(
         busy=busy,
     )  # fmt: skip
     proxies = [] if beside is None else _proxies(beside, live, variation, window, busy)
-    verdict = judge(
+    verdict, reasons = judge(
         found,
         [*noise, *_disturbed(beside)],
         proxies=proxies,
@@ -61,11 +61,11 @@ def validated(
         errors=[f"{name}: {each}" for name, seen in evidence.items() for each in seen.errors],
     )
     return ValidationNumbers(
-        verdict=verdict.word,
+        verdict=verdict,
         proxy=proxy,
         metrics=found,
         paired=paired,
-        reasons=verdict.reasons,
+        reasons=reasons,
         scenario=scenario.name,
         seed=scenario.seed,
         version=version.VERSION,
@@ -131,13 +131,11 @@ def _disturbed(beside: Validation | None) -> list[str]:
 def vague(found: Sequence[Metric]) -> list[str]:
     """What was too rare to be judged, in words, whether or not it is within what is allowed."""
     rare = [row.metric for row in found if row.allowed > VAGUE * abs(row.simulation) and row.allowed > 0.0]
-    if not rare:
-        return []
     note = (
         f"{', '.join(rare)}: too rare to be judged in so short a run, chance alone could change it by more"
         f" than {ratio_text(VAGUE)}; the verdict rests on the other numbers."
     )
-    return [note]
+    return [note] if rare else []
 
 
 def _notes(scenario: Scenario, simulation: Run, live: Run, kept: Readings) -> list[str]:

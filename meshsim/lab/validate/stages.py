@@ -81,19 +81,11 @@ class Stages:
         loads = [index for index, load in enumerate(real.load) if load.users is None]
         pairs = agreement(runs[0], records_of(seen.run), loads, window.start, window.end)
         numbers = validated(
-            simulation=simulation,
-            live=seen.run,
-            proxy=self.proxy,
-            paired=pairs.numbers,
+            simulation=simulation, live=seen.run, proxy=self.proxy, window=window, beside=beside,
+            paired=pairs.numbers, overheads=calibration.described(overheads), evidence=evidence, noise=noise,
             intervals=SeedVariation.of(runs, window).intervals(CONFIDENCE),
-            variation=SeedVariation.of(alike, window),
-            overheads=calibration.described(overheads),
-            evidence=evidence,
-            noise=noise,
-            busy=SeedVariation.of(late, window).ranges(),
-            window=window,
-            beside=beside,
-        )
+            variation=SeedVariation.of(alike, window), busy=SeedVariation.of(late, window).ranges(),
+        )  # fmt: skip
         return Validation(real, simulation, seen.run, pairs, numbers)
 
     def _settled(self, simulate: Engine) -> Scenario:
@@ -109,11 +101,10 @@ class Stages:
         return done
 
     def _simulated(self, simulate: Engine, model: Scenario, number: int) -> Records:
-        total = model.duration * self.replications
-        reported = self._report("simulating", total)  # equal stages are one
-        behind = number * model.duration
+        lasts = model.duration
+        reported = self._report("simulating", lasts * self.replications)  # equal stages are one
         records = simulate(
-            model, model.seed + number, progress=lambda now: reported(behind + min(now, model.duration))
+            model, model.seed + number, progress=lambda now: reported(number * lasts + min(now, lasts))
         )
         self.stop.check()
         assert isinstance(records, Records)
@@ -126,10 +117,8 @@ class Stages:
             return {}
         records = simulate(self.scenario, self.scenario.seed)
         assert isinstance(records, Records)
-        sent = [int((records.requests.load == load).sum()) for load in loads]
-        return {
-            load: count / self.scenario.duration for load, count in zip(loads, sent, strict=True) if count
-        }
+        sent = {load: int((records.requests.load == load).sum()) for load in loads}
+        return {load: count / self.scenario.duration for load, count in sent.items() if count}
 
     def _report(self, doing: str, total: float) -> Progress:
         """What a run reports to: passes it on, and lets Ctrl-C take effect."""

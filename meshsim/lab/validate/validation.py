@@ -77,7 +77,7 @@ class Validation:
         drawn = form.pictures(validation=self.plot())
         self.simulation.save(path / "simulation", **options)
         self.live.save(path / "live", **options)
-        return files.write(path, {"validation.json": files.json_writer(self.summary), **drawn})
+        return files.write(path, {"validation.json": files.json_text(self.summary), **drawn})
 
     def __repr__(self) -> str:
         said = f"{self.verdict} behind {self.numbers.proxy}"

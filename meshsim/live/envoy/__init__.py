@@ -1,8 +1,7 @@
 """Envoy as the sidecar: a scenario compiled to the configuration of real Envoys.
 
-The independent referee. meshsim's own proxy decides with the classes that the engines run; where both are
-wrong in the same way, only somebody else's proxy can show. So the same scenario runs behind real Envoys, one
-for every sidecar and one for the client.
+meshsim's own proxy decides with the classes that the engines run; where both are wrong in the same way, only
+somebody else's proxy can show.
 
     scenario ──► refuse      what an Envoy can't do is reported by key, before anything starts
              ──► documents   bootstrap, LDS, CDS and RDS of one proxy: pure functions (resources, policy)
@@ -12,8 +11,8 @@ for every sidecar and one for the client.
 """
 
 from meshsim.live.envoy.accesslog import CallRow, Ejection, TryRow
-from meshsim.live.envoy.process import Envoy, Ports, binary
+from meshsim.live.envoy.process import Envoy, binary
 from meshsim.live.envoy.refusals import refusals, refuse
 from meshsim.live.envoy.rows import rows
 
-__all__ = ["CallRow", "Ejection", "Envoy", "Ports", "TryRow", "binary", "refusals", "refuse", "rows"]
+__all__ = ["CallRow", "Ejection", "Envoy", "TryRow", "binary", "refusals", "refuse", "rows"]

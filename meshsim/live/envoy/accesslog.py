@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from math import isnan, nan
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from meshsim.errors import MeshsimError
+from meshsim.live import Address
 from meshsim.live.context import ATTEMPT_COUNT, parse_context, stream_key
 from meshsim.live.envoy.numbers import Json
 
@@ -47,16 +48,11 @@ FIELDS = {
 }
 """Of a line: Istio's names where Istio's default format has the field."""
 
-TRY_FIELDS = {
-    **{
-        name: FIELDS[name]
-        for name in (
-            "start_time", "duration", "connected_after", "response_code", "response_flags", "upstream_host",
-            "route_name", "request_id",
-        )
-    },
-    "number": f"%REQ({ATTEMPT_COUNT.decode().upper()})%",
-}  # fmt: skip
+_SHARED = (
+    "start_time", "duration", "connected_after", "response_code", "response_flags", "upstream_host",
+    "route_name", "request_id",
+)  # fmt: skip
+TRY_FIELDS = {name: FIELDS[name] for name in _SHARED} | {"number": f"%REQ({ATTEMPT_COUNT.decode().upper()})%"}
 """Of a line of the log of tries; of concurrent ones each has the number of the last."""
 
 NOT_SENT = ("no_healthy_upstream", "upstream_reset_before_response_started{overflow}")
@@ -66,17 +62,8 @@ WALL_CLOCK_TICKS = 10**9
 """`start_time` is in ns since 1970."""
 
 
-def access_log(listener: str, file: Path, context: str) -> Json:
-    """The logger of a listener; `context` is the name of the header that says whose a call is."""
-    return _logger({"listener": listener, **FIELDS}, file, context)
-
-
-def try_log(file: Path, context: str) -> Json:
-    """The logger of a router's tries; `context` as of `access_log`."""
-    return _logger(TRY_FIELDS, file, context)
-
-
-def _logger(fields: Mapping[str, str], file: Path, context: str) -> Json:
+def logger(fields: Mapping[str, str], file: Path, context: str) -> Json:
+    """What writes lines of such fields; `context` is the name of the header that says whose a call is."""
     fields = {**fields, "x_meshsim": f"%REQ({context.upper()})%"}
     return {
         "name": "envoy.access_loggers.file",
@@ -92,11 +79,8 @@ class CallRow:
         key: of the call; 0 where the request had no header of meshsim's making.
         request_start: of the client's request that it belongs to, s; its own start where that is unknown.
         extra: whether the call exists only because of a retry.
-        caller: the service whose proxy this is, or ``client``.
-        service: the service that was called; ``""`` where no route was found.
         start, end: first byte from downstream and last byte to it, s of scenario time.
-        status: HTTP status; 0 where the caller had left.
-        flags: in Envoy's order, such as ``("URX", "UF")``.
+        status: 0 where the caller had left.
         attempts: tries that got a connection, or were refused one, as the engines count them.
         replica: the last host's id; ``""`` where there was none.
         details: why Envoy answered as it did, such as ``via_upstream``.
@@ -129,8 +113,7 @@ class TryRow:
             call was over: the engines don't count such a try.
         end: when it was over; as `sent` it is whole ms later than `launched`.
         status: what the host answered; 0 where it did not.
-        refused: whether there was no connection to be had.
-        replica: the host's id; ``""`` where it was not sent.
+        replica: ``""`` where it was not sent.
     """
 
     call: int
@@ -147,19 +130,37 @@ class TryRow:
     replica: str
 
 
+@dataclass(frozen=True, slots=True)
+class Ejection:
+    """A host that its caller's Envoy ejected, at `time` s of scenario time; Envoy's log has whole ms."""
+
+    time: float
+    service: str
+    replica: str
+
+
 Row = TypeVar("Row")
 Line = dict[str, Any]
+Replicas = Mapping[Address, str]
+"""Their ids, by the address that callers use."""
 
 
-class Log:
-    """A log that is read as it grows; a file that does not exist has no lines."""
+class Log(Generic[Row]):
+    """A log that is read as it grows; a file that does not exist has no lines.
 
-    def __init__(self, file: Path) -> None:
+    `row` makes a row of a line, or None of one that is left out, given scenario time 0, s since 1970.
+    """
+
+    def __init__(
+        self, file: Path, row: Callable[[Line, Replicas, float], Row | None], replicas: Replicas
+    ) -> None:
         self._file = file
+        self._row = row
+        self._replicas = replicas
         self._bytes = self._lines = 0
 
-    def more(self, row: Callable[[Line], Row], *, ended: bool = False) -> list[Row]:
-        """What `row` makes of the lines that are new in it; the last is whole once Envoy has `ended`.
+    def more(self, wall_start: float = 0.0, *, ended: bool = False) -> list[Row]:
+        """The rows that are new in it, in order of their ends; the last is whole once Envoy has `ended`.
 
         A MeshsimError if a line is not what Envoy was configured to write, or the last one is not whole.
         """
@@ -177,34 +178,17 @@ class Log:
         for line in whole.split(b"\n"):
             self._lines += 1
             try:
-                rows.append(row(json.loads(line)))
+                row = self._row(json.loads(line), self._replicas, wall_start)
             except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
                 place = f"{self._file}:{self._lines}"
                 raise MeshsimError(f"{place}: no line of Envoy's access log ({error!r})") from None
+            if row is not None:
+                rows.append(row)
         return rows
 
 
-class CallLog:
-    """The access log of proxy `id_`, read as it grows; `replicas`: ids by the address that callers use."""
-
-    def __init__(self, file: Path, id_: str, replicas: Mapping[tuple[str, int], str]) -> None:
-        self._log = Log(file)
-        self._caller = id_.split("/", maxsplit=1)[0]
-        self._replicas = replicas
-
-    def more(self, wall_start: float = 0.0, *, ended: bool = False) -> list[CallRow]:
-        """The calls that are new in it, as they ended; `wall_start` is scenario time 0, s since 1970."""
-        return self._log.more(lambda line: _call(line, self._caller, self._replicas, wall_start), ended=ended)
-
-
-def read_tries(
-    file: Path, replicas: Mapping[tuple[str, int], str], wall_start: float = 0.0, *, ended: bool = False
-) -> list[TryRow]:
-    """All tries in a log of them, in the order in which they ended; see `CallLog.more`."""
-    return Log(file).more(lambda line: _try(line, replicas, wall_start), ended=ended)
-
-
-def _call(line: Line, caller: str, replicas: Mapping[tuple[str, int], str], wall_start: float) -> CallRow:
+def call_row(caller: str, line: Line, replicas: Replicas, wall_start: float) -> CallRow:
+    """The call of a line of the access log of a service's proxy, or of the client's."""
     start = _start(line, wall_start)
     flags = line["response_flags"]
     inbound = line["listener"] == "inbound"
@@ -223,13 +207,14 @@ def _call(line: Line, caller: str, replicas: Mapping[tuple[str, int], str], wall
         status=line["response_code"] or 0,
         flags=() if flags in (None, "-") else tuple(flags.split(",")),
         attempts=max((line["attempt_count"] or 0) - waits, 0),
-        replica=replicas.get(_address(line), ""),
+        replica=replicas.get(_address(line["upstream_host"]), ""),
         details=details,
         request_id=line["request_id"] or "",
     )
 
 
-def _try(line: Line, replicas: Mapping[tuple[str, int], str], wall_start: float) -> TryRow:
+def try_row(line: Line, replicas: Replicas, wall_start: float) -> TryRow:
+    """The try of a line of the log of tries."""
     flags = (line["response_flags"] or "").split(",")
     launched, connected = _start(line, wall_start), line["connected_after"]
     sent = nan if connected is None or "UO" in flags else launched + connected / 1e3
@@ -246,8 +231,17 @@ def _try(line: Line, replicas: Mapping[tuple[str, int], str], wall_start: float)
         end=launched + (line["duration"] or 0) / 1e3,
         status=line["response_code"] or 0,
         refused="UF" in flags,
-        replica="" if isnan(sent) else replicas[_address(line)],
+        replica="" if isnan(sent) else replicas[_address(line["upstream_host"])],
     )
+
+
+def ejection(line: Line, replicas: Replicas, wall_start: float) -> Ejection | None:
+    """The ejection of a line of an outlier detection's event log, if it is one and was enforced."""
+    if line["action"] != "EJECT" or not line["enforced"]:
+        return None
+    time = datetime.fromisoformat(line["timestamp"]).timestamp() - wall_start
+    service = line["cluster_name"].split("/")[0]
+    return Ejection(time, service, replicas[_address(line["upstream_url"])])
 
 
 def _start(line: Line, wall_start: float) -> float:
@@ -263,34 +257,9 @@ def _whose(line: Line, start: float) -> tuple[int, float, bool]:
     return int(context.key), context.start, context.extra
 
 
-def _address(line: Line) -> tuple[str, int]:
-    host, _, port = (line["upstream_host"] or "").rpartition(":")
-    return host, int(port or -1)
-
-
-@dataclass(frozen=True, slots=True)
-class Ejection:
-    """A host that its caller's Envoy ejected, at `time` s of scenario time; Envoy's log has whole ms."""
-
-    time: float
-    service: str
-    replica: str
-
-
-def read_ejections(
-    file: Path, replicas: Mapping[tuple[str, int], str], wall_start: float = 0.0, *, ended: bool = False
-) -> list[Ejection]:
-    """The ejections in an outlier detection's event log, in order of time; see `read_tries`."""
-
-    def ejection(event: Line) -> Ejection | None:
-        if event["action"] != "EJECT" or not event["enforced"]:
-            return None
-        host, _, port = event["upstream_url"].rpartition(":")
-        time = datetime.fromisoformat(event["timestamp"]).timestamp() - wall_start
-        service = event["cluster_name"].split("/")[0]
-        return Ejection(time, service, replicas.get((host, int(port)), ""))
-
-    return [found for found in Log(file).more(ejection, ended=ended) if found is not None]
+def _address(text: str | None) -> Address:
+    host, _, port = (text or "").rpartition(":")
+    return host.strip("[]"), int(port or -1)  # of IPv6 it is in brackets
 
 
 def _lasted(line: Line) -> float:

@@ -16,14 +16,15 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from meshsim.live.envoy.accesslog import CallLog
+from meshsim.live import Address, Message
+from meshsim.live.envoy.accesslog import CallRow, Log
 from meshsim.live.envoy.process import Envoy
 from meshsim.live.envoy.refusals import refuse
 from meshsim.live.envoy.resources import CLUSTER_OF, INBOUND
 from meshsim.live.envoy.rows import rows
 from meshsim.live.merge import hedged
-from meshsim.live.processes import Member, Message
-from meshsim.live.proxies import Address, Heard, Listeners, Proxies
+from meshsim.live.processes import Member
+from meshsim.live.proxies import Heard, Listeners, Proxies
 from meshsim.live.proxy.route import Passed
 from meshsim.live.servers import schedule_outages
 from meshsim.live.stats import edge_report
@@ -96,7 +97,7 @@ class Envoys(Proxies):
         }
         self._clock = TickClock()
         self._schedule(topology, seed)
-        self._logs: dict[str, CallLog] = {}
+        self._logs: dict[str, Log[CallRow]] = {}
         self._hedged = hedged(scenario)
         self._passed = {
             id_: {service: Passed() for service in envoy.proxy.upstreams}
@@ -119,18 +120,13 @@ class Envoys(Proxies):
         return []
 
     def open(self, heard: Heard) -> dict[str, Listeners]:
-        return {id_: self._listeners(envoy) for id_, envoy in self._envoys.items()}
+        return {id_: envoy.listen().on(envoy.proxy.host) for id_, envoy in self._envoys.items()}
 
-    def _listeners(self, envoy: Envoy) -> Listeners:
-        ports = envoy.listen()
-        return Listeners.on(envoy.proxy.host, ports.inbound, ports.outbound, ports.urls, ports.admin)
-
-    def connect(self, apps: Mapping[str, Address], replicas: Mapping[str, Address]) -> Sequence[Member]:
+    def connect(self, apps: Mapping[str, Address], replicas: Mapping[str, Address]) -> None:
         for id_, envoy in self._envoys.items():
             envoy.connect(replicas, apps.get(id_))
         self._settle()
         self._logs = {id_: envoy.call_log() for id_, envoy in self._envoys.items()}
-        return []
 
     def _settle(self) -> None:
         for envoy in self._envoys.values():
@@ -153,14 +149,12 @@ class Envoys(Proxies):
             if call.listener != INBOUND and call.service in passed:
                 hedges = (call.caller, call.service) in self._hedged
                 passed[call.service].answered(call.status, call.end - call.start, call.attempts, hedges)
-        edges = {}
-        for service, each in passed.items():
-            counts = each.counts()
+        edges = {f"{envoy.proxy.caller} -> {service}": each.counts() for service, each in passed.items()}
+        for service, counts in zip(passed, edges.values(), strict=True):
             for name, value in envoy.stats(CLUSTER_OF.format(service)).items():
                 for own, its in GAUGES.items():
                     if name.endswith(f".{its}"):
                         setattr(counts, own, getattr(counts, own) + value)
-            edges[f"{envoy.proxy.caller} -> {service}"] = counts.message()
         return edge_report(edges)
 
     # ---- the end -------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """How Envoy writes numbers: durations in ms, shares in millionths, integer weights, token buckets.
 
-Each is exact or says that it is not (`exact_...`), so that no scenario runs with other numbers than it says.
+Each is exact or says that it is not (`whole`, `exact_...`): no scenario runs with other numbers than its own.
 """
 
 from __future__ import annotations
@@ -51,19 +51,9 @@ def fill(rate: float) -> tuple[int, int]:
     return near.numerator, near.denominator
 
 
-def exact_duration(seconds: float) -> bool:
-    """Whether a duration is of whole ms, which is what Envoy's timers count in."""
-    return abs(seconds * 1000 - round(seconds * 1000)) < 1e-6
-
-
-def exact_share(ratio: float) -> bool:
-    """Whether a share is of whole millionths."""
-    return abs(ratio * MILLION - round(ratio * MILLION)) < 1e-6
-
-
-def exact_percent(ratio: float) -> bool:
-    """Whether a share is of whole percents."""
-    return abs(ratio * 100 - round(ratio * 100)) < TINY
+def whole(number: float) -> bool:
+    """Whether a number of ms, millionths or percents is an integer, but for rounding."""
+    return abs(number - round(number)) < 1e-6
 
 
 def exact_weights(given: Iterable[float]) -> bool:

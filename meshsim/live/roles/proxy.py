@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from meshsim import random
 from meshsim.live.child import Addresses, Role, Spec
 from meshsim.live.clock import LiveClock
+from meshsim.live.pages import page_proxy
 from meshsim.live.proxy.access import AccessLog
 from meshsim.live.proxy.admin import Admin
 from meshsim.live.proxy.delivery import ProxyTransport
@@ -41,8 +42,6 @@ APP = "app"
 
 class Proxy(Role):
     """One sidecar: what callers of its replica reach, and what that (or the client) calls through."""
-
-    loop = "fast"
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
@@ -101,9 +100,7 @@ class Proxy(Role):
     def _build_inbound(self, place: Replica) -> ListenerRoute:
         """The route to the replica itself, on which no policy acts."""
         self.inner = ProxyTransport(self.clock, self.addresses)
-        inward = mesh.Proxy(
-            self.clock, Recorder(), Tracer(), self.inner, self.own.number, self.spec.seed, Station()
-        )
+        inward = page_proxy(self.clock, self.inner, self.own.number, self.spec.seed)
         app = replace(place, name=APP, version="")
         route = ConfiguredRoute(inward, 0, place.service, [app], model.Policy())
         series = Series(labels("destination", "unknown", "unknown", place.service, place.version or "v1"))
@@ -162,9 +159,7 @@ class Proxy(Role):
     def stats(self) -> dict[str, Any]:
         """What has passed on each edge since the start, and what is under way."""
         routes = self.routes.values()
-        return edge_report(
-            {f"{each.caller} -> {each.service}": self._counts(each).message() for each in routes}
-        )
+        return edge_report({f"{each.caller} -> {each.service}": self._counts(each) for each in routes})
 
     def _counts(self, route: ListenerRoute) -> EdgeCounts:
         counts = route.passed.counts()

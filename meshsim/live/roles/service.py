@@ -53,8 +53,8 @@ UNPAIRED = (
 )
 
 
-class Stay(Visit):
-    """A request at this replica."""
+class Stay(Visit, ServerStream):
+    """A request at this replica. Its body is of no interest, and it has time; its proxy has not."""
 
     def __init__(
         self, service: Service, connection: ServerConnection, request: Request, context: Context,
@@ -67,48 +67,31 @@ class Stay(Visit):
 
     # ---- what its connection reports --------------------------------------------------------------------
 
-    def body(self, data: bytes) -> None:
-        """The request's body is of no interest."""
-
     def complete(self) -> None:
-        """The request is whole: it has arrived."""
         self.arrive(self.service.clock.now())
 
     def gone(self) -> None:
-        """Whoever sent it does not wait any longer."""
         self.connection = None
         self.learn(self.service.clock.now())
-
-    def broken(self, status: int, why: str) -> None:
-        """What was sent was no request: nobody waits for an answer to it."""
-        self.gone()
-
-    def stalled(self) -> None:
-        """A service has time; its proxy has not."""
-
-    def writable(self, yes: bool) -> None:
-        """Answers are short."""
 
     # ---- what becomes of it -----------------------------------------------------------------------------
 
     def go_home(self, status: int, flag: int, cause: int, now: float) -> None:
         self.trace(status, flag, now)
-        self.step = GONE
-        connection, self.connection = self.connection, None
-        if connection is not None:
-            if cause == RESPONSE:
-                connection.answer(status, HEADERS, self.service.page)
-            else:  # the replica is down
-                connection.abort()
-        self.service.note(self, status, now)
+        self._end(status, now, answer=cause == RESPONSE)  # else the replica is down
 
     def vanish(self, now: float) -> None:
-        self.step = GONE
         self.child = None
+        self._end(-1, now, answer=False)
+
+    def _end(self, status: int, now: float, answer: bool) -> None:
+        self.step = GONE
         connection, self.connection = self.connection, None
-        if connection is not None:
+        if connection is not None and answer:
+            connection.answer(status, HEADERS, self.service.page)
+        elif connection is not None:
             connection.abort()
-        self.service.note(self, -1, now)
+        self.service.note(self, status, now)
 
 
 class Service(Role, Handler):

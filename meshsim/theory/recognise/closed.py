@@ -106,9 +106,8 @@ def _queued(flows: Flows, users: int, think: float, law: Law, reasons: list[str]
     demands = [demand for station, demand in stations for _ in range(station.replicas)]
     workers = [station.workers for station, _ in stations for _ in range(station.replicas)]
     if reasons:
-        best = min(
-            users / (think + law.mean), *(c / demand for c, demand in zip(workers, demands, strict=True))
-        )
+        served = (c / demand for c, demand in zip(workers, demands, strict=True))
+        best = min([users / (think + law.mean), *served])
         if not any("as if" in reason or "time-out" in reason for reason in reasons):
             formula, source = "min(N/(Z+D), c/D_max)", "Denning and Buzen 1978"
             yield Prediction("requests.rate", best, "bound", formula, source)

@@ -133,6 +133,9 @@ def solve_queue(lattice: Lattice, arrivals: Arrivals, service: Service) -> Queue
     Raises:
         UnsolvedError: it has no steady state, or nothing is known of it.
     """
+    if service.mean == 0.0:
+        wait = Wait(Law.atom(service.law.lattice))
+        return _result(arrivals, service, wait, "service takes no time: no wait", "definition")
     load = arrivals.rate * service.mean / service.workers
     if not isfinite(load):
         raise UnsolvedError("the time its workers are taken is not known")

@@ -75,7 +75,7 @@ class Stations:
         served = Service(law, plain, station.workers, station.queue, fifo, scv)
         visits = self.flows.visits[station.key]
         policy = looks(self.structure, station, visits)
-        if policy is not None:
+        if policy is not None and served.mean != 0.0:
             return solve_balanced(self.structure, station, visits, policy, self._own(station), rate)
         arrivals = self._arrivals(station, rate)
         doubt = arrivals.doubt

@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from meshsim.live.child import Addresses, Spec
-from meshsim.live.loops import Kind, new_loop
+from meshsim.live.loops import new_loop
 from meshsim.live.proxy.exchange import Exchange
 from meshsim.live.proxy.listener import Listener
 from meshsim.live.roles.proxy import Proxy
@@ -33,14 +33,14 @@ PATIENCE = 20.0
 """Of a test, s."""
 
 
-def live(test: Callable[..., Awaitable[None]], kind: Kind = "fast") -> Callable[..., None]:
+def live(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     """Runs a test on a loop of its own; it may not take long, nor leave descriptors or tracebacks behind."""
 
     @functools.wraps(test)
     def run(*args: Any, **kwargs: Any) -> None:
         before = descriptors()
         errors: list[Any] = []
-        with asyncio.Runner(loop_factory=lambda: new_loop(kind)) as runner:
+        with asyncio.Runner(loop_factory=new_loop) as runner:
             runner.get_loop().set_exception_handler(lambda _, context: errors.append(context))
             runner.run(asyncio.wait_for(_cleanly(test(*args, **kwargs), before), PATIENCE))
         # the ends' streams may not have been told of a reset before they are collected

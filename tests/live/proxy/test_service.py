@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -21,8 +20,6 @@ from meshsim.random import derive
 from meshsim.scenario.model import Scenario
 from tests.live.proxy.ends import HOST, Client, Upstream, after, answers, settle
 from tests.live.proxy.rig import live
-
-precisely = functools.partial(live, kind="precise")
 
 SLACK = 0.015
 """How late a busy machine may be, s; what is told apart is told apart by more."""
@@ -110,7 +107,7 @@ async def finished(clients: list[Client]) -> list[float]:
     return list(await asyncio.gather(*map(one, clients)))
 
 
-@precisely
+@live
 async def test_it_says_who_it_is() -> None:
     async with serving(time="1ms") as bench:
         client = await bench.send()
@@ -120,7 +117,7 @@ async def test_it_says_who_it_is() -> None:
             assert (await client.ask("POST", body=b"%d" % n)).status == 200
 
 
-@precisely
+@live
 async def test_so_many_workers_at_a_time() -> None:
     async with serving(time="40ms", workers=2) as bench:
         took = await finished([await bench.send(n) for n in range(6)])
@@ -130,7 +127,7 @@ async def test_so_many_workers_at_a_time() -> None:
         assert (bench.busy, bench.queued) == (0, 0)
 
 
-@precisely
+@live
 async def test_its_time_does_not_drift() -> None:
     """A worker begins the next job at the ideal end of the last: 50 jobs of 4 ms are 200 ms."""
     async with serving(time="4ms") as bench:
@@ -143,7 +140,7 @@ async def test_its_time_does_not_drift() -> None:
     ("discipline", "order"),
     [("fifo", [0, 1, 2, 3, 4]), ("lifo", [0, 4, 3, 2, 1]), ("priority", [0, 3, 4, 1, 2])],
 )
-@precisely
+@live
 async def test_disciplines(discipline: str, order: list[int]) -> None:
     async with serving(time="60ms", discipline=discipline) as bench:
         clients = []
@@ -154,7 +151,7 @@ async def test_disciplines(discipline: str, order: list[int]) -> None:
         assert sorted(range(5), key=took.__getitem__) == order
 
 
-@precisely
+@live
 async def test_a_full_room_answers_503() -> None:
     async with serving(time="50ms", queue=2) as bench:
         clients = [await bench.send(n) for n in range(5)]
@@ -162,7 +159,7 @@ async def test_a_full_room_answers_503() -> None:
         assert statuses == [200, 200, 200, 503, 503]
 
 
-@precisely
+@live
 async def test_errors_have_their_share() -> None:
     async with serving(time="0s", errors="30%") as bench:
         statuses = []
@@ -174,7 +171,7 @@ async def test_errors_have_their_share() -> None:
         assert stats.binomtest(statuses.count(500), 200, 0.3).pvalue > 1e-6
 
 
-@precisely
+@live
 async def test_the_same_attempt_draws_the_same() -> None:
     async with serving(time="0s", errors="50%") as bench:
         told = {}
@@ -191,7 +188,7 @@ async def test_the_same_attempt_draws_the_same() -> None:
 
 
 @pytest.mark.parametrize(("holds", "at_once"), [(True, 1), (False, 3)])
-@precisely
+@live
 async def test_who_holds_a_worker_while_it_calls(holds: bool, at_once: int) -> None:
     """Three requests call another service at the same time, or one after the other."""
     catalog = Upstream(after(0.04, answers()))
@@ -204,7 +201,7 @@ async def test_who_holds_a_worker_while_it_calls(holds: bool, at_once: int) -> N
         assert meant < max(took) < meant + 3 * SLACK
 
 
-@precisely
+@live
 async def test_its_calls_say_whose_they_are() -> None:
     from meshsim.live.context import parse_context, parse_trace
     from meshsim.random import SCRIPT
@@ -227,13 +224,13 @@ async def test_its_calls_say_whose_they_are() -> None:
         assert keys == [derive(derive(9, 0), SCRIPT + n) for n in range(2)]
 
 
-@precisely
+@live
 async def test_a_call_that_fails_fails_it() -> None:
     async with serving(catalog=Upstream(answers(503)), time="0s", script=[{"call": "catalog"}]) as bench:
         assert (await (await bench.send()).response()).status == 500
 
 
-@precisely
+@live
 async def test_a_call_that_fails_may_be_optional() -> None:
     script = [{"call": "catalog", "optional": True}]
     async with serving(catalog=Upstream(answers(503)), time="0s", script=script) as bench:
@@ -243,7 +240,7 @@ async def test_a_call_that_fails_may_be_optional() -> None:
 @pytest.mark.parametrize(
     ("policy", "busy", "queued"), [("finish", 1, 2), ("leave_queue", 1, 0), ("stop", 0, 0)]
 )
-@precisely
+@live
 async def test_what_becomes_of_work_that_nobody_waits_for(policy: str, busy: int, queued: int) -> None:
     async with serving(time="150ms", when_abandoned=policy) as bench:
         clients = [await bench.send(n) for n in range(3)]
@@ -256,7 +253,7 @@ async def test_what_becomes_of_work_that_nobody_waits_for(policy: str, busy: int
         assert bench.rows()["status"] == [-1] * 3
 
 
-@precisely
+@live
 async def test_stopping_stops_its_calls() -> None:
     catalog = Upstream(after(5.0, answers()))
     script = [{"call": "catalog"}]
@@ -269,7 +266,7 @@ async def test_stopping_stops_its_calls() -> None:
         assert (cluster.breaker.active, cluster.breaker.connections) == (0, 0)
 
 
-@precisely
+@live
 async def test_a_body_is_waited_for() -> None:
     async with serving(time="0s") as bench:
         client = await bench.client()
@@ -280,7 +277,7 @@ async def test_a_body_is_waited_for() -> None:
         assert (await client.response()).status == 200
 
 
-@precisely
+@live
 async def test_a_slow_spell() -> None:
     events = [{"at": "100ms", "for": "200ms", "service": "cart", "slow": 4}]
     async with serving(events, time="10ms") as bench:
@@ -293,7 +290,7 @@ async def test_a_slow_spell() -> None:
         assert took[0.4] < 0.01 + SLACK
 
 
-@precisely
+@live
 async def test_a_replica_that_goes_down_and_comes_back() -> None:
     """Its connections are reset, nobody listens, and later it does again on the same port."""
     events = [{"at": "100ms", "for": "150ms", "replica": "cart/0", "down": True}]
@@ -313,7 +310,7 @@ async def test_a_replica_that_goes_down_and_comes_back() -> None:
         assert bench.rows()["status"] == [503, 200]
 
 
-@precisely
+@live
 async def test_requests_from_outside_the_scenario_are_served() -> None:
     async with serving(time="0s") as bench:
         client = await bench.client()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import time
 from typing import Any
 
@@ -12,8 +11,6 @@ import pytest
 from tests.live.proxy.ends import Upstream, after, answers, in_turn, silence
 from tests.live.proxy.rig import Rig, live, proxied
 from tests.live.proxy.test_service import serving
-
-precisely = functools.partial(live, kind="precise")
 
 WAIT = "100ms"
 SECOND = "1s"
@@ -130,7 +127,7 @@ async def test_a_host_that_was_ejected_before_the_start_comes_back() -> None:
 
 
 @pytest.mark.parametrize("start", [None, 10.0, 0.2])
-@precisely
+@live
 async def test_a_service_serves_before_its_time(start: float | None) -> None:
     """The bins of its gauges begin at 0: what was before is in none of them."""
     async with serving(start=start, duration="3s", time="50ms") as bench:

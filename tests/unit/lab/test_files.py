@@ -62,7 +62,7 @@ def test_ctrl_c_while_writing_leaves_no_part(tmp_path) -> None:
 def test_json_and_parquet_say_nothing_that_is_no_number(tmp_path) -> None:
     table = {"x": np.array([1.0, np.nan]), "word": np.array(["a", ""])}
     found = files.write(
-        tmp_path, {"a.json": files.json_writer({"µ": [1, None]}), "a.parquet": files.parquet_writer(table)}
+        tmp_path, {"a.json": files.json_text({"µ": [1, None]}), "a.parquet": files.parquet_writer(table)}
     )
     assert [path.name for path in found] == ["a.json", "a.parquet"]
     assert json.loads(found[0].read_text(encoding="utf-8")) == {"µ": [1, None]}
@@ -70,7 +70,7 @@ def test_json_and_parquet_say_nothing_that_is_no_number(tmp_path) -> None:
     assert read.column("x").null_count == 1
     assert read.column("word").to_pylist() == ["a", ""]
     with pytest.raises(ValueError, match="JSON"):
-        files.json_writer(float("nan"))
+        files.json_text(float("nan"))
 
 
 def test_every_result_brings_the_files_that_its_scenario_names(tmp_path) -> None:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from meshsim.live.child import Channel, Message
+from meshsim.live import Message
+from meshsim.live.child import Channel
 
 BIG = {"stats": "x" * 10_000}
 """More than the pipe takes, and more than a pipe takes as one piece."""
@@ -41,7 +42,7 @@ def test_what_is_offered_to_a_launcher_that_does_not_read_stops_nothing(pipe: tu
     async def child() -> list[Message]:
         loop = asyncio.get_running_loop()
         channel = Channel(incoming, outgoing)
-        channel.listen(loop, lambda message: None)
+        channel.listen(loop)
         channel.offer(BIG)
         channel.offer({"stats": "too much"})  # is not sent at all
         told = asyncio.ensure_future(asyncio.to_thread(lines, reading, 1))
@@ -60,7 +61,7 @@ def test_what_is_sent_comes_whole_and_after_what_was_offered(pipe: tuple[int, in
     async def child() -> list[Message]:
         loop = asyncio.get_running_loop()
         channel = Channel(incoming, outgoing)
-        channel.listen(loop, lambda message: None)
+        channel.listen(loop)
         channel.offer(BIG)
         told = asyncio.ensure_future(asyncio.to_thread(lines, reading, 3))
         await asyncio.sleep(0)

@@ -2,12 +2,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from meshsim.measure.latency import LATENCY_KEYS, Buckets, Each, grouped_quantiles, inflation
+from meshsim.measure.latency import LATENCY_KEYS, Buckets, Each, LatencySummary, grouped_quantiles, inflation
 
 
 def test_percentiles_are_pandas_default() -> None:
     values = np.random.default_rng(1).exponential(1.0, 137)
-    found = Each(values).summary().as_dict()
+    found = LatencySummary.of(Each(values)).as_dict()
     assert tuple(found) == LATENCY_KEYS
     assert found["p999"] == pytest.approx(pd.Series(values).quantile(0.999), rel=1e-12)
     assert found["p50"] == pytest.approx(np.median(values), rel=1e-12)
@@ -15,7 +15,7 @@ def test_percentiles_are_pandas_default() -> None:
 
 
 def test_no_values_have_no_numbers() -> None:
-    assert set(Each(np.array([])).summary().as_dict().values()) == {None}
+    assert set(LatencySummary.of(Each(np.array([]))).as_dict().values()) == {None}
 
 
 def test_groups_have_the_quantiles_of_each() -> None:

@@ -63,19 +63,19 @@ def test_the_forecast_is_what_the_spread_asks_for() -> None:
 
 def test_it_is_told_in_words() -> None:
     reached = goal(0.05).look(seen(0.04, 12), 1.0)
-    assert goal(0.05).describe(reached) == (
+    assert reached.describe() == (
         "latency.mean: the interval's half width is 4 % of the mean after 12 replications; 5 % was asked."
     )
     far = goal(0.01, at_most=10).look(seen(0.1, 10), 1.0)
     assert far.to == 10
-    assert "would take about" in goal(0.01).describe(far)
+    assert "would take about" in far.describe()
     hopeless = goal(0.01).look(seen(0.1, 10), 0.0)
-    assert "no number of replications would do" in goal(0.01).describe(hopeless)
+    assert "no number of replications would do" in hopeless.describe()
     nothing = goal(0.03).look(seen(0.0, 10, mean=0.0), 0.0)
-    assert goal(0.03).describe(nothing) == (
+    assert nothing.describe() == (
         "latency.mean: the interval is 0 wide after 10 replications; 3 % of the mean was asked."
     )
-    assert goal(0.05).reached(reached).as_dict() == {
+    assert reached.as_dict() == {
         "metric": "latency.mean", "ratio": 0.05, "at_most": 200,
         "replications": 12, "precision": 0.04, "reached": True, "forecast": 12,
     }  # fmt: skip

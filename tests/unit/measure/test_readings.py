@@ -38,29 +38,31 @@ def run():
 def test_they_are_those_of_the_summary(run) -> None:
     records, found, summary = run
     for key in ("mean", "p50", "p90", "p95", "p99"):
-        assert found[f"latency.{key}"].whole == pytest.approx(summary["latency"][key])
+        assert found[f"latency.{key}"].value() == pytest.approx(summary["latency"][key])
     requests = summary["requests"]
-    assert found["requests.success_ratio"].whole == pytest.approx(requests["success_ratio"])
-    assert found["requests.throughput"].whole == pytest.approx(requests["completed"] / 18)
-    assert found["attempts.total"].whole == pytest.approx(summary["attempts"]["total"])
-    assert found["attempts.amplification"].whole == pytest.approx(summary["attempts"]["amplification"])
-    failures = {key.removeprefix("failures."): each.whole for key, each in found.items() if "failures" in key}
+    assert found["requests.success_ratio"].value() == pytest.approx(requests["success_ratio"])
+    assert found["requests.throughput"].value() == pytest.approx(requests["completed"] / 18)
+    assert found["attempts.total"].value() == pytest.approx(summary["attempts"]["total"])
+    assert found["attempts.amplification"].value() == pytest.approx(summary["attempts"]["amplification"])
+    failures = {
+        key.removeprefix("failures."): each.value() for key, each in found.items() if "failures" in key
+    }
     assert failures == pytest.approx(summary["failures"])
     edge = summary["edges"]["web -> api"]
     for key in ("retries", "hedges"):
-        assert found[f"edges.web -> api.{key}"].whole == pytest.approx(edge[key])
+        assert found[f"edges.web -> api.{key}"].value() == pytest.approx(edge[key])
         assert edge[key] > 20
     prefix = "edges.web -> api.flags."
-    flags = {key.removeprefix(prefix): each.whole for key, each in found.items() if key.startswith(prefix)}
+    flags = {key.removeprefix(prefix): each.value() for key, each in found.items() if key.startswith(prefix)}
     assert flags == pytest.approx(edge["flags"])
     inside = [time for time, _, _ in records.ejections if 2 <= time < 20]
-    assert found["edges.web -> api.ejections"].whole == pytest.approx(len(inside))
+    assert found["edges.web -> api.ejections"].value() == pytest.approx(len(inside))
     assert len(inside) > 5
 
 
 def test_shares_of_versions_add_up(run) -> None:
     _, found, summary = run
-    shares = [found[f"services.api.versions.{version}.share"].whole for version in ("v1", "v2")]
+    shares = [found[f"services.api.versions.{version}.share"].value() for version in ("v1", "v2")]
     assert sum(shares) == pytest.approx(1.0)
     versions = summary["services"]["api"]["versions"]
     total = sum(each["requests"] for each in versions.values())
@@ -73,5 +75,5 @@ def test_what_never_happened_is_counted_as_0(run) -> None:
     mine = dict(found)
     complete(mine, other)
     assert set(mine) == set(other)
-    assert other["edges.web -> api.ejections"].whole == 0.0
-    assert np.isfinite(mine["edges.web -> api.ejections"].whole)
+    assert other["edges.web -> api.ejections"].value() == 0.0
+    assert np.isfinite(mine["edges.web -> api.ejections"].value())

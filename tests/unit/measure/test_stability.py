@@ -66,7 +66,7 @@ def test_a_busy_queue_is_not_called_unstable() -> None:
         for i in range(2000):
             free = max(free, arrive[i]) + served[i]
             leave[i] = free
-        from meshsim.measure.occupancy import occupancy
+        from meshsim.measure.flow import occupancy
 
         alarms += grows(occupancy(arrive, leave, np.linspace(0.1 * arrive[-1], arrive[-1], 5)), 1800)
     assert alarms <= 3

@@ -9,7 +9,7 @@ from matplotlib.font_manager import FontEntry, FontProperties, findfont, fontMan
 from matplotlib.text import Text
 
 import meshsim as ms
-from meshsim.plot import fonts, run_figure
+from meshsim.plot import fonts
 from meshsim.plot.style import TITLE_LONGEST
 
 NAMES = {
@@ -27,7 +27,7 @@ def test_a_run_of_any_name_is_saved_and_run_again(tmp_path: Path, name: str) -> 
     run = ms.run(scenario, out=tmp_path)  # warnings are errors here
     assert ms.load(tmp_path / "scenario.yaml") == run.scenario
     assert run.scenario.name == name
-    (heading, *_) = (text.get_text() for text in run_figure(run).texts)
+    (heading, *_) = (text.get_text() for text in run.plot().texts)
     assert len(heading) <= TITLE_LONGEST + 2
     assert "\n" not in heading
 

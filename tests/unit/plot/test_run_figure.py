@@ -10,7 +10,7 @@ from meshsim.lab.run import DRAWN_REQUESTS
 from meshsim.measure.disturbance import LiveConditions
 from meshsim.measure.series import series
 from meshsim.measure.summary import summarise
-from meshsim.plot import alt_text, run_figure
+from meshsim.plot import run_figure
 from meshsim.plot.marks import describe
 from meshsim.plot.run import _alone
 from meshsim.plot.style import LINES, SIZE, _apart
@@ -21,6 +21,10 @@ def drawn(scenario, record):
     """What a run of one replication is drawn from."""
     columns = series([record], scenario, requests=DRAWN_REQUESTS)
     return SimpleNamespace(scenario=scenario, numbers=summarise([record], scenario), drawn_columns=columns)
+
+
+def figure_of(run):
+    return run_figure(run.scenario, run.numbers, run.drawn_columns)
 
 
 @pytest.fixture
@@ -51,14 +55,14 @@ def texts(figure) -> list[str]:
 
 
 def test_four_panels_share_time(storm) -> None:
-    figure = run_figure(storm)
+    figure = figure_of(storm)
     assert len(figure.axes) == 4
     assert len({axes.get_xlim() for axes in figure.axes}) == 1
     assert figure.axes[1].get_yscale() == "log"
 
 
 def test_lines_are_named_and_told_apart_without_colour(storm) -> None:
-    figure = run_figure(storm)
+    figure = figure_of(storm)
     found = texts(figure)
     for name in ("offered", "goodput", "p50", "p90", "p99", "attempts", "api", "warm-up", "api 5x slower"):
         assert name in found, name
@@ -71,7 +75,7 @@ def test_lines_are_named_and_told_apart_without_colour(storm) -> None:
 
 
 def test_text_is_large_enough(storm) -> None:
-    figure = run_figure(storm)
+    figure = figure_of(storm)
     sizes = [
         text.get_fontsize()
         for text in figure.findobj(lambda artist: hasattr(artist, "get_fontsize"))
@@ -81,7 +85,7 @@ def test_text_is_large_enough(storm) -> None:
 
 
 def test_the_heading_and_the_caption_say_what_it_is(storm) -> None:
-    title, description, caption = (text.get_text() for text in run_figure(storm).texts)
+    title, description, caption = (text.get_text() for text in figure_of(storm).texts)
     assert title == "by-hand"
     assert description == "Records made by hand."
     assert "engine by-hand" in caption
@@ -90,7 +94,7 @@ def test_the_heading_and_the_caption_say_what_it_is(storm) -> None:
 
 
 def test_a_sentence_for_those_who_do_not_see_it(storm) -> None:
-    sentence = alt_text(storm)
+    sentence = figure_of(storm).alt
     assert sentence.startswith("by-hand: the client sends 100 requests/s")
     assert "attempts per request peak at" in sentence
     assert "api 5x slower from 30 s" in sentence
@@ -99,10 +103,10 @@ def test_a_sentence_for_those_who_do_not_see_it(storm) -> None:
 
 
 def test_notebooks_and_files_get_a_png_with_its_sentence(storm) -> None:
-    figure = run_figure(storm)
+    figure = figure_of(storm)
     image = Image.open(io.BytesIO(figure._repr_png_()))
     assert image.format == "PNG"
-    assert image.text["Description"] == figure.alt == alt_text(storm)
+    assert image.text["Description"] == figure.alt
     assert min(image.size) >= 900
 
 
@@ -111,14 +115,14 @@ def test_a_run_without_requests_has_a_picture_too(make_scenario, make_records, c
     scenario = make_scenario(**changes)
     record = make_records(scenario, [], busy=0.0)
     run = drawn(scenario, record)
-    assert run_figure(run).png()
+    assert figure_of(run).png()
 
 
 def test_instant_answers_are_drawn(make_scenario, make_records) -> None:
     scenario = make_scenario()
     record = make_records(scenario, np.arange(0.0, 100.0), 0.0)
     run = drawn(scenario, record)
-    assert run_figure(run).png()
+    assert figure_of(run).png()
 
 
 def test_a_lonely_bin_is_a_dot() -> None:
@@ -163,7 +167,7 @@ def test_a_piece_of_a_bin_is_not_drawn(make_scenario, make_records) -> None:
     last = run.drawn_columns["time"] == 100.0
     assert run.drawn_columns["width"][last] == pytest.approx(0.05)
     assert run.drawn_columns["goodput"][last].max() == pytest.approx(120.0)
-    load = run_figure(run).axes[0]
+    load = figure_of(run).axes[0]
     assert max(np.nanmax(line.get_ydata()) for line in load.lines if len(line.get_xdata()) > 2) < 20.0
     assert load.get_ylim()[1] < 25.0
 
@@ -171,14 +175,14 @@ def test_a_piece_of_a_bin_is_not_drawn(make_scenario, make_records) -> None:
 def test_a_percentile_takes_enough_requests(make_scenario, make_records) -> None:
     """Of fewer than 100 requests, p99 is about the longest: it is not drawn, and the caption says so."""
     few = drawn(scenario := make_scenario(), make_records(scenario, np.arange(0.0, 100.0, 0.1), 0.1))
-    latency, caption = run_figure(few).axes[1], run_figure(few).texts[-1].get_text()
+    latency, caption = figure_of(few).axes[1], figure_of(few).texts[-1].get_text()
     assert [text.get_text() for text in latency.texts] == ["p50", "p90"]
     assert "fewer than 100 for p99" in caption
     assert "for p90" not in caption
     many = drawn(scenario, make_records(scenario, np.arange(0.0, 100.0, 0.01), 0.1))
-    assert [text.get_text() for text in run_figure(many).axes[1].texts] == ["p50", "p90", "p99"]
+    assert [text.get_text() for text in figure_of(many).axes[1].texts] == ["p50", "p90", "p99"]
     sparse = drawn(scenario, make_records(scenario, np.arange(0.0, 100.0, 10.0), 0.1))
-    assert [text.get_text() for text in run_figure(sparse).axes[1].texts] == [
+    assert [text.get_text() for text in figure_of(sparse).axes[1].texts] == [
         "too few requests for percentiles over time"
     ]
 
@@ -193,7 +197,7 @@ def test_labels_cover_neither_lines_nor_each_other(make_scenario, make_records) 
     change = {"policies.api.timeout": "1s", "policies.api.retries.per_try_timeout": "100ms"}
     events = [{"at": f"{at}s", "set": change} for at in (*range(10, 16), 99, 99, 99)]
     scenario = make_scenario(events=events)
-    figure = run_figure(drawn(scenario, make_records(scenario, np.arange(0.0, 100.0, 0.1), 0.1, busy=1.0)))
+    figure = figure_of(drawn(scenario, make_records(scenario, np.arange(0.0, 100.0, 0.1), 0.1, busy=1.0)))
     top = figure.axes[0]
     labels = [text for text in top.texts if "set api" in text.get_text() or "more events" in text.get_text()]
     assert len(labels) == 9
@@ -210,14 +214,14 @@ def test_live_runs_and_notes_are_told_in_the_picture(storm) -> None:
     live = LiveConditions(None, None, {}, None, {})
     notes = ["The machine had short delays."]
     storm.numbers = replace(storm.numbers, live=live, engine="envoy", notes=notes)
-    found = texts(run_figure(storm))
+    found = texts(figure_of(storm))
     assert any(text.endswith("live behind Envoys") for text in found)
     assert any("The machine had short delays." in text for text in found)
 
 
 def test_a_run_that_ended_in_its_warm_up_says_so(storm) -> None:
     storm.numbers = replace(storm.numbers, measured=0.0, partial=True)
-    assert "ended within its warm-up: nothing measured" in texts(run_figure(storm))
+    assert "ended within its warm-up: nothing measured" in texts(figure_of(storm))
 
 
 def test_amplification_ends_with_the_arrivals(storm) -> None:
@@ -227,7 +231,7 @@ def test_amplification_ends_with_the_arrivals(storm) -> None:
     assert drain.sum() >= 1
     client["offered"][drain], client["amplification"][drain] = 0, 500.0
     storm.drawn_columns = client
-    (line,) = (line for line in run_figure(storm).axes[2].lines if len(line.get_ydata()) > 2)
+    (line,) = (line for line in figure_of(storm).axes[2].lines if len(line.get_ydata()) > 2)
     assert np.isnan(line.get_ydata()).sum() == drain.sum()
     assert np.nanmax(line.get_ydata()) < 5.0
-    assert "peak at 4.00" in alt_text(storm)
+    assert "peak at 4.00" in figure_of(storm).alt

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import io
-from types import SimpleNamespace
 
 import matplotlib.image
 import numpy as np
 import pytest
 
 from meshsim.lab.digest import Digest
-from meshsim.measure.median import Median
-from meshsim.plot import sweep_alt_text, sweep_figure
+from meshsim.measure.intervals import Median
+from meshsim.plot import sweep_figure
 from meshsim.plot.axis import Axis, lines
 from meshsim.scenario import loads
 from meshsim.scenario.load import load_grid
@@ -31,8 +30,8 @@ class ByHand:
 
     def __init__(self, vary, *, missing=0, replications=7, unlimited=False, silent=False, ok=200) -> None:
         self.grid = load_grid(loads(TEXT), vary=vary)
-        self.header = SimpleNamespace(seed=3, replications=replications, version="9.9")
-        self.engine, self.partial = "by-hand", missing > 0
+        self.made = {"version": "9.9", "engine": "by-hand", "seed": 3, "replications": replications}
+        self.partial = missing > 0
         points = self.grid.points[: len(self.grid.points) - missing]
         self.digests = [
             self.digest(number, point.scenario, unlimited, silent, ok) for number, point in enumerate(points)
@@ -60,6 +59,10 @@ class ByHand:
         )
 
 
+def figure_of(sweep: ByHand):
+    return sweep_figure(sweep.grid, sweep.digests, **sweep.made, partial=sweep.partial)
+
+
 def medians(numbers):
     return {name: Median(value, 0.9 * value, 1.1 * value, 0.98, 7) for name, value in numbers.items()}
 
@@ -78,7 +81,7 @@ RATES = {"load[0].rate": "20/s:100/s:5"}
 
 
 def test_one_key_is_the_hockey_stick() -> None:
-    figure = sweep_figure(ByHand(RATES))
+    figure = figure_of(ByHand(RATES))
     goodput, latency, busy = figure.axes
     assert drawn(goodput, "goodput").get_xdata().tolist() == [20, 40, 60, 80, 100]
     assert drawn(goodput, "goodput").get_ydata().tolist() == [20, 40, 60, 60, 60]
@@ -92,27 +95,27 @@ def test_one_key_is_the_hockey_stick() -> None:
 
 
 def test_points_that_are_not_steady_are_hollow() -> None:
-    figure = sweep_figure(ByHand(RATES))
+    figure = figure_of(ByHand(RATES))
     hollow = [line for line in figure.axes[0].lines if line.get_markerfacecolor() == "white"]
     assert [line.get_xdata().tolist() for line in hollow] == [[80, 100]]
     assert "hollow: unstable" in texts(figure)
-    assert "hollow" not in texts(sweep_figure(ByHand({"load[0].rate": ["20/s", "30/s"]})))
+    assert "hollow" not in texts(figure_of(ByHand({"load[0].rate": ["20/s", "30/s"]})))
 
 
 def test_where_it_comes_from_is_said() -> None:
-    said = texts(sweep_figure(ByHand(RATES)))
+    said = texts(figure_of(ByHand(RATES)))
     assert "meshsim 9.9 · engine by-hand · seed 3 to 9 at each point" in said
     assert "bands: 98 % intervals of the median" in said
     assert "by-hand" in said
     assert "Numbers made by hand." in said
     assert "PARTIAL" not in said
-    assert "PARTIAL: interrupted" in texts(sweep_figure(ByHand(RATES, missing=1)))
-    assert "intervals" not in texts(sweep_figure(ByHand(RATES, replications=1)))
+    assert "PARTIAL: interrupted" in texts(figure_of(ByHand(RATES, missing=1)))
+    assert "intervals" not in texts(figure_of(ByHand(RATES, replications=1)))
 
 
 def test_a_second_key_is_a_line_a_value() -> None:
     found = ByHand({**RATES, "services.db.time": ["1ms", "2ms", "3ms"], "duration": ["9s"]})
-    goodput, latency, busy = sweep_figure(found).axes
+    goodput, latency, busy = figure_of(found).axes
     assert {"1ms", "2ms", "3ms", "offered"} == {text.get_text() for text in goodput.texts}
     assert goodput.get_title(loc="left").endswith("for each services.db.time")
     assert latency.get_title(loc="left").startswith("99th percentile")
@@ -120,9 +123,7 @@ def test_a_second_key_is_a_line_a_value() -> None:
 
 
 def test_many_values_of_a_second_key_are_a_map() -> None:
-    figure = sweep_figure(
-        ByHand({"load[0].rate": "20/s:120/s:6", "services.db.time": "1ms:8ms:8"}, missing=3)
-    )
+    figure = figure_of(ByHand({"load[0].rate": "20/s:120/s:6", "services.db.time": "1ms:8ms:8"}, missing=3))
     latency, success = figure.axes[:2]
     shares = next(found for each in success.collections if (found := each.get_array()) is not None)
     shares = np.ma.masked_invalid(shares.reshape(8, 6))
@@ -136,7 +137,7 @@ def test_many_values_of_a_second_key_are_a_map() -> None:
 
 def test_words_are_categories() -> None:
     found = ByHand({"policies.api.balance": ["random", "round_robin", {"least_request": {"choices": 3}}]})
-    goodput, _, busy = sweep_figure(found).axes
+    goodput, _, busy = figure_of(found).axes
     labels = [tick.get_text() for tick in busy.get_xticklabels()]
     assert labels == ["random", "round_robin", "{least_request: {choices: 3}}"]
     assert len(goodput.containers) == 2  # bars, and no line that would join what has no order
@@ -176,21 +177,20 @@ def test_the_axis_has_the_key_with_most_numbers() -> None:
 
 @pytest.mark.parametrize("options", [{"unlimited": True}, {"silent": True}, {"missing": 4}])
 def test_any_sweep_can_be_drawn(options) -> None:
-    figure = sweep_figure(ByHand(RATES, **options))
+    figure = figure_of(ByHand(RATES, **options))
     assert matplotlib.image.imread(io.BytesIO(figure.png())).shape[1] == 1000
 
 
 def test_the_picture_in_words() -> None:
-    assert sweep_alt_text(ByHand(RATES)) == (
+    assert figure_of(ByHand(RATES)).alt == (
         "by-hand: load[0].rate from 20/s to 100/s in 5 values, 7 runs each; at 80/s goodput falls short of"
         " the offered load: 60/s of 80/s, p99 is 20 ms at first and 2 s at last, api is busiest, up to 100 %."
     )
-    several = sweep_alt_text(ByHand({"load[0].rate": "20/s:120/s:6", "services.db.time": "1ms:8ms:8"}))
+    several = figure_of(ByHand({"load[0].rate": "20/s:120/s:6", "services.db.time": "1ms:8ms:8"})).alt
     assert "with services.db.time 2ms at 80/s goodput" in several
     assert several.endswith("and 3 more rows.")
-    assert sweep_figure(ByHand(RATES)).alt == sweep_alt_text(ByHand(RATES))
 
 
 def test_a_percentile_takes_enough_requests() -> None:
-    latency = sweep_figure(ByHand(RATES, ok=99)).axes[1]
+    latency = figure_of(ByHand(RATES, ok=99)).axes[1]
     assert [text.get_text() for text in latency.texts] == ["p50"]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from meshsim.errors import MeshsimError
-from meshsim.live.envoy.accesslog import CallLog, CallRow, read_ejections, read_tries
+from meshsim.live.envoy.accesslog import CallRow, Log, call_row, ejection, try_row
 
 LINE = {
     "attempt_count": 3,
@@ -34,7 +35,7 @@ REPLICAS = {("127.0.0.1", 9001): "cart/v1/0"}
 def read_calls(
     file: Path, id_: str, replicas: dict[tuple[str, int], str], wall_start: float = 0.0
 ) -> list[CallRow]:
-    return CallLog(file, id_, replicas).more(wall_start)
+    return Log(file, partial(call_row, id_.partition("/")[0]), replicas).more(wall_start)
 
 
 def test_a_line_is_a_call(tmp_path: Path) -> None:
@@ -88,7 +89,7 @@ def test_a_line_of_the_log_of_tries_is_a_try(tmp_path: Path) -> None:
     file = tmp_path / "tries.log"
     refused = {**TRY, "response_code": 0, "response_flags": "UF"}
     file.write_text(json.dumps(TRY) + "\n" + json.dumps(refused) + "\n")
-    answered, gone = read_tries(file, REPLICAS, WALL_START)
+    answered, gone = Log(file, try_row, REPLICAS).more(WALL_START)
     assert (answered.call, answered.number, answered.service) == (255, 1, "cart")
     assert (answered.status, answered.refused, answered.replica) == (503, False, "cart/v1/0")
     assert answered.launched == pytest.approx(2.461673, abs=1e-6)
@@ -101,7 +102,7 @@ def test_a_line_of_the_log_of_tries_is_a_try(tmp_path: Path) -> None:
 def test_a_try_that_was_not_sent_has_no_time_of_it(why: dict[str, object], tmp_path: Path) -> None:
     file = tmp_path / "tries.log"
     file.write_text(json.dumps({**TRY, "upstream_host": None, **why}) + "\n")
-    (found,) = read_tries(file, REPLICAS)
+    (found,) = Log(file, try_row, REPLICAS).more()
     assert math.isnan(found.sent)
 
 
@@ -109,7 +110,14 @@ def test_a_try_at_a_host_that_nobody_knows_is_no_line(tmp_path: Path) -> None:
     file = tmp_path / "tries.log"
     file.write_text(json.dumps({**TRY, "upstream_host": "127.0.0.1:9"}) + "\n")
     with pytest.raises(MeshsimError, match=r"tries\.log:1"):
-        read_tries(file, REPLICAS)
+        Log(file, try_row, REPLICAS).more()
+
+
+def test_a_replica_is_known_by_an_address_of_ipv6(tmp_path: Path) -> None:
+    file = tmp_path / "tries.log"
+    file.write_text(json.dumps({**TRY, "upstream_host": "[::1]:9001"}) + "\n")
+    (found,) = Log(file, try_row, {("::1", 9001): "cart/v1/0"}).more()
+    assert found.replica == "cart/v1/0"
 
 
 def test_an_inbound_line_is_an_attempt_at_the_own_service(tmp_path: Path) -> None:
@@ -148,7 +156,7 @@ def test_enforced_ejections(tmp_path: Path) -> None:
     file = tmp_path / "ejections.log"
     lines = [event, {**event, "action": "UNEJECT"}, {**event, "enforced": False}]
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    (ejection,) = read_ejections(file, REPLICAS, wall_start=1795581000.0)
-    assert (ejection.service, ejection.replica) == ("cart", "cart/v1/0")
-    assert ejection.time == pytest.approx(0.5)
-    assert read_ejections(tmp_path / "none", {}) == []
+    (found,) = Log(file, ejection, REPLICAS).more(wall_start=1795581000.0)
+    assert (found.service, found.replica) == ("cart", "cart/v1/0")
+    assert found.time == pytest.approx(0.5)
+    assert Log(tmp_path / "none", ejection, {}).more() == []

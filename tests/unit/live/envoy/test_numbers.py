@@ -45,12 +45,12 @@ def test_other_weights_keep_their_proportions_in_millionths() -> None:
 
 @given(st.integers(0, 10**6))
 def test_whole_units_are_exact(number: int) -> None:
-    assert numbers.exact_duration(number / 1000)
-    assert numbers.exact_share(number / 10**6)
-    assert numbers.exact_percent(number % 101 / 100)
+    assert numbers.whole(1000 * (number / 1000))
+    assert numbers.whole(10**6 * (number / 10**6))
+    assert numbers.whole(100 * (number % 101 / 100))
 
 
 def test_parts_of_units_are_not() -> None:
-    assert not numbers.exact_duration(0.0005)
-    assert not numbers.exact_share(1.5e-6)
-    assert not numbers.exact_percent(0.125)
+    assert not numbers.whole(1000 * 0.0005)
+    assert not numbers.whole(10**6 * 1.5e-6)
+    assert not numbers.whole(100 * 0.125)

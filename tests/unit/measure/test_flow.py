@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from meshsim.measure.occupancy import occupancy
+from meshsim.measure.flow import occupancy
 
 
 def test_time_averages_of_stays() -> None:
