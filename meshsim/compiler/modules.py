@@ -82,13 +82,11 @@ ENGINE = [
 
 LIVE = [
     "meshsim.live.wire.limits",
-    "meshsim.live.wire.stream",
     "meshsim.live.wire.heads",
     "meshsim.live.wire.chunks",
     "meshsim.live.wire.framing",
     "meshsim.live.wire.write",
     "meshsim.live.wire.request",
-    "meshsim.live.wire.response",
     "meshsim.live.wire.answering",
     "meshsim.live.wire.server",
     "meshsim.live.wire.client",
@@ -98,7 +96,6 @@ LIVE = [
     "meshsim.live.proxy.series",
     "meshsim.live.proxy.access",
     "meshsim.live.proxy.route",
-    "meshsim.live.proxy.upstream",
     "meshsim.live.proxy.exchange",
     "meshsim.live.proxy.delivery",
     "meshsim.live.proxy.listener",

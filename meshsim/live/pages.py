@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from meshsim.live.clock import LiveClock
 from meshsim.live.context import REQUEST_ID, TRACEPARENT, Context, Trace, request_id
-from meshsim.live.transport import Outgoing, SocketTransport
+from meshsim.live.transport import SocketTransport
 from meshsim.live.wire import request_head
 from meshsim.mesh.attempt import Attempt
 from meshsim.mesh.cluster import Stream
@@ -54,7 +54,7 @@ class PageTransport(SocketTransport):
             self.lag.append(self.clock.now() - request.start)
         super().send(stream, now)
 
-    def outgoing(self, attempt: Attempt) -> Outgoing:
+    def head(self, attempt: Attempt) -> bytes:
         call = attempt.call
         request = call.request
         context = Context(call.key, request.start, call.extra, request.sampled, request.priority)
@@ -64,8 +64,7 @@ class PageTransport(SocketTransport):
             (TRACEPARENT, Trace(request.key or 1, parent or 1, request.sampled).header()),
             (REQUEST_ID, request_id(request.key)),
         ]
-        head = request_head(b"GET", b"/", self.names[call.route.edge], headers, 0)
-        return Outgoing(head, b"", True, b"GET", False)
+        return request_head(b"GET", b"/", self.names[call.route.edge], headers, 0)
 
 
 def page_proxy(clock: LiveClock, transport: SocketTransport, number: int, seed: int) -> Proxy:

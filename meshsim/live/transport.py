@@ -63,17 +63,6 @@ class Pool:
             task.cancel()
 
 
-class Outgoing:
-    """What an attempt sends: a head, and as much of the body as there is."""
-
-    def __init__(self, head: bytes, body: bytes, whole: bool, method: bytes, chunked: bool) -> None:
-        self.head = head
-        self.body = body
-        self.whole = whole
-        self.method = method
-        self.chunked = chunked
-
-
 class SocketTransport(Transport):
     """Attempts over real connections to the `addresses` of hosts, by name.
 
@@ -96,8 +85,8 @@ class SocketTransport(Transport):
 
     # ---- the subclass's -----------------------------------------------------------------------------
 
-    def outgoing(self, attempt: Attempt) -> Outgoing:
-        """What to send for an attempt."""
+    def head(self, attempt: Attempt) -> bytes:
+        """The head of the request of an attempt, where that is a GET."""
         raise NotImplementedError
 
     def delivery(self, attempt: Attempt) -> Delivery:
@@ -193,7 +182,7 @@ class Delivery(Reply):
     """One attempt on its connection: the request out, the response back, which counts when it is whole.
 
     Its caller may have gone (`waited_for`); `connection` is its own until the response is whole or there will
-    be none; `crossing` is the message under way on an emulated link, `rest` the body that came with the head.
+    be none; `crossing` is the message under way on an emulated link, `rest` the body of the whole `response`.
     """
 
     connection: ClientConnection | None
@@ -223,14 +212,12 @@ class Delivery(Reply):
     def write(self, now: float) -> None:
         """Puts the request on the connection."""
         self.crossing = None
-        connection = self.connection
-        if connection is not None:
-            out = self.outgoing()
-            connection.request(self, out.head, out.body, out.whole, out.method, out.chunked)
+        if self.connection is not None:
+            self.request(self.connection)
 
-    def outgoing(self) -> Outgoing:
-        """What to send."""
-        return self.transport.outgoing(self.attempt)
+    def request(self, connection: ClientConnection) -> None:
+        """Sends the request: a GET."""
+        connection.request(self, self.transport.head(self.attempt), b"", True, b"GET")
 
     def broken(self, now: float) -> None:
         """The emulated link has lost a message too often."""
@@ -240,32 +227,24 @@ class Delivery(Reply):
     # ---- back ---------------------------------------------------------------------------------------
 
     def whole(self, connection: ClientConnection, head: ResponseHead, body: bytes) -> None:
-        link = self.link
+        self.response = head
+        self.rest = body
         now = self.transport.clock.now()
-        if link is None:
-            self.arrive(head, body, now)
+        if self.link is None:
+            self.arrive(now)
         elif self.waited_for:
-            self.response = head
-            self.rest = body
-            self._send_over(link, (LINK_BACK, LOSS_BACK), self.come_back, now)
+            self._send_over(self.link, (LINK_BACK, LOSS_BACK), self.arrive, now)
         else:
             self.drop()
 
-    def come_back(self, now: float) -> None:
-        """The response has come over an emulated link."""
-        if self.response is not None:
-            self.arrive(self.response, self.rest, now)
-
-    def arrive(self, head: ResponseHead, body: bytes, now: float) -> None:
+    def arrive(self, now: float) -> None:
         """The whole response has reached the caller's proxy."""
         self.crossing = None
-        if not self.waited_for:
+        head = self.response
+        if head is None or not self.waited_for:
             self.drop()
             return
-        reusable = self.give_back()
-        attempt = self.attempt
-        attempt.closing = not reusable
-        self.hear(head, body)
+        self.attempt.closing = not self.give_back()
         self.end(head.status, NO_FLAG, cause_of(head), now)
 
     def give_back(self) -> bool:
@@ -298,9 +277,6 @@ class Delivery(Reply):
         """There will be no response."""
         self.drop()
         self.end(status, flag, RESET, now)
-
-    def hear(self, head: ResponseHead, body: bytes) -> None:
-        """What is about to be the attempt's end, and may become the call's answer."""
 
     def end(self, status: int, flag: int, cause: int, now: float) -> None:
         """Tells the attempt how it ended, if anybody waits for that."""

@@ -13,7 +13,9 @@ from json.encoder import encode_basestring_ascii as quoted
 from pathlib import Path
 from typing import BinaryIO
 
+from meshsim.live.context import REQUEST_ID
 from meshsim.live.troubles import trouble
+from meshsim.live.wire.heads import RequestHead
 
 BATCH = 256
 """Lines."""
@@ -46,15 +48,14 @@ class AccessLog:
         self._stamp = ""
 
     def write(
-        self, started: float, method: bytes, path: bytes, minor: int, status: int, flags: str, details: str,
-        received: int, sent: int, lasted: float, upstream: float, forwarded: bytes, agent: bytes,
-        request_id: bytes, authority: bytes, host: str, cluster: str, route: str, attempts: int,
+        self, started: float, head: RequestHead, status: int, flags: str, details: str, received: int,
+        sent: int, lasted: float, upstream: float, host: str, service: str, attempts: int,
     ) -> None:  # fmt: skip
         """One line.
 
         `started` is Unix time, s; `lasted` is until the end of the answer, `upstream` what of that the
         upstream took, s (negative where none answered); `received` and `sent` are bytes of the bodies; `host`
-        is the upstream's ``address:port``, empty where none was chosen; `minor` stands for HTTP/1.minor.
+        is the upstream's ``address:port``, empty where none was chosen; `service` names cluster and route.
         """
         second = int(started)
         if second != self._second:
@@ -65,13 +66,14 @@ class AccessLog:
         duration = int(lasted * 1e3)
         served = "null" if upstream < 0.0 else str(int(upstream * 1e3))
         self._lines.append(
-            f'{{"start_time":"{self._stamp}.{micros:06d}Z","method":{self._again(method)},"path":{text(path)},'
-            f'"protocol":"HTTP/1.{minor}","response_code":{status},"response_flags":"{flags or "-"}",'
-            f'"response_code_details":"{details}","bytes_received":{received},"bytes_sent":{sent},'
-            f'"duration":{duration},"upstream_service_time":{served},"x_forwarded_for":{text(forwarded)},'
-            f'"user_agent":{self._again(agent)},"request_id":{text(request_id)},"authority":{self._again(authority)},'
-            f'"upstream_host":{upstream_host},"upstream_cluster":"{cluster}",'
-            f'"route_name":"{route}","attempt_count":{attempts}}}\n'
+            f'{{"start_time":"{self._stamp}.{micros:06d}Z","method":{self._again(head.method)},'
+            f'"path":{text(head.path)},"protocol":"HTTP/1.{head.minor}","response_code":{status},'
+            f'"response_flags":"{flags or "-"}","response_code_details":"{details}",'
+            f'"bytes_received":{received},"bytes_sent":{sent},"duration":{duration},'
+            f'"upstream_service_time":{served},"x_forwarded_for":{text(head.get(b"x-forwarded-for"))},'
+            f'"user_agent":{self._again(head.get(b"user-agent"))},"request_id":{text(head.get(REQUEST_ID))},'
+            f'"authority":{self._again(head.host)},"upstream_host":{upstream_host},'
+            f'"upstream_cluster":"{service}","route_name":"{service}","attempt_count":{attempts}}}\n'
         )
         if len(self._lines) >= BATCH:
             self.flush()

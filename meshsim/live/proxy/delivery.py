@@ -6,52 +6,37 @@ from typing import final
 
 from meshsim.live.clock import LiveClock
 from meshsim.live.context import ATTEMPT_COUNT, TRACEPARENT, traceparent
-from meshsim.live.proxy.exchange import Exchange
+from meshsim.live.proxy.exchange import Exchange, Upstream
 from meshsim.live.proxy.ledger import Ledger
-from meshsim.live.proxy.upstream import Upstream
-from meshsim.live.transport import Address, Delivery, Outgoing, SocketTransport, cause_of
+from meshsim.live.transport import Address, Delivery, SocketTransport, cause_of
 from meshsim.live.wire.client import GARBAGE, ClientConnection
 from meshsim.live.wire.heads import CHUNKED, ResponseHead
 from meshsim.live.wire.write import request_head
 from meshsim.mesh.attempt import Attempt
 from meshsim.mesh.call import Call
 from meshsim.mesh.link import Link
-from meshsim.policies.outcome import NO_FLAG, UC, UPE
+from meshsim.policies.outcome import NO_FLAG, RESET, UC, UPE
 from meshsim.random import LINK_BACK, LOSS_BACK
 
 OTHER_TRY = ATTEMPT_COUNT + b": %d\r\n" + TRACEPARENT + b": %b\r\n"
-FIRST_TRY = OTHER_TRY % (1, b"")
-FIRST_TRY = FIRST_TRY[: len(FIRST_TRY) - 2]
+FIRST_TRY = ATTEMPT_COUNT + b": 1\r\n" + TRACEPARENT + b": "
 """Written once, as most attempts are their call's first."""
 
 
 class ProxyTransport(SocketTransport):
     """Sends on what the downstream sent; attempts are recorded in the ledger, if there is one."""
 
-    ledger: Ledger | None
-
     def __init__(
-        self, clock: LiveClock, addresses: dict[str, Address], links: dict[int, Link] | None = None,
-        changing: bool = False,
+        self, clock: LiveClock, addresses: dict[str, Address], ledger: Ledger | None = None,
+        links: dict[int, Link] | None = None, changing: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(clock, addresses, links, changing)
-        self.ledger = None
+        self.ledger = ledger
 
     def delivery(self, attempt: Attempt) -> Delivery:
         if self.ledger is not None:
             self.ledger.attempt(attempt)
         return ProxyDelivery(self, attempt)
-
-
-def exchange_of(attempt: Attempt) -> Exchange:
-    """Whose attempt it is."""
-    call = attempt.call
-    assert isinstance(call, Call), "attempts are what a call sends"
-    made: Call = call
-    exchange = made.owner
-    assert isinstance(exchange, Exchange), "the calls of a proxy are exchanges'"
-    found: Exchange = exchange
-    return found
 
 
 @final
@@ -63,7 +48,13 @@ class ProxyDelivery(Upstream):
 
     def __init__(self, transport: SocketTransport, attempt: Attempt) -> None:
         super().__init__(transport, attempt)
-        self.exchange = exchange_of(attempt)
+        call = attempt.call
+        assert isinstance(call, Call), "attempts are what a call sends"
+        made: Call = call
+        owner = made.owner
+        assert isinstance(owner, Exchange), "the calls of a proxy are exchanges'"
+        exchange: Exchange = owner
+        self.exchange = exchange
         self.early = []
         self.ended = False
 
@@ -74,12 +65,12 @@ class ProxyDelivery(Upstream):
         exchange.host = "" if self.pool is None else self.pool.name
         if not exchange.whole and self.waited_for:
             exchange.upstream = self  # before the first byte: its connection may be full at once
-            exchange.connection.release()
+            exchange.connection.flow(True)
         super().write(now)
         if self.waited_for:
             exchange.spill()
 
-    def outgoing(self) -> Outgoing:
+    def request(self, connection: ClientConnection) -> None:
         exchange, attempt = self.exchange, self.attempt  # whose call may be over: it still travels
         head = exchange.head
         more = b""
@@ -92,62 +83,49 @@ class ProxyDelivery(Upstream):
         body = b"" if exchange.kept is None else bytes(exchange.kept)
         host = exchange.route.authority or head.host
         out = request_head(head.method, head.path, host, head.headers, head.length, more)
-        return Outgoing(out, body, exchange.whole, head.method, head.length == CHUNKED)
+        connection.request(self, out, body, exchange.whole, head.method, head.length == CHUNKED)
 
     def writable(self, yes: bool) -> None:
         if self.exchange.upstream is self:
-            if yes:
-                self.exchange.connection.release()
-            else:
-                self.exchange.connection.hold()
+            self.exchange.connection.flow(yes)
 
     # ---- back ---------------------------------------------------------------------------------------
 
-    def hear(self, head: ResponseHead, body: bytes) -> None:
-        self.answer = head
-        self.answer_body = body
-        self.answer_whole = True
-        self.exchange.heard = self
-
     def end(self, status: int, flag: int, cause: int, now: float) -> None:
-        if self.exchange.upstream is self and not self.attempt.lasting:
-            self.exchange.upstream = None
+        exchange = self.exchange
+        if exchange.upstream is self and not self.attempt.lasting:
+            exchange.upstream = None
+        exchange.heard = None if cause == RESET else self
         super().end(status, flag, cause, now)
-        self.exchange.heard = None
+        exchange.heard = None
 
     def head(self, connection: ClientConnection, head: ResponseHead) -> None:
         self.response = head
         now = self.transport.clock.now()
         if self.link is None:
-            self.begin(head, now)
+            self.begin(now)
         elif self.waited_for:
-            connection.hold()
-            self._send_over(self.link, (LINK_BACK, LOSS_BACK), self.begin_here, now)
+            connection.flow(False)
+            self._send_over(self.link, (LINK_BACK, LOSS_BACK), self.begin, now)
         else:
             self.drop()
 
-    def begin_here(self, now: float) -> None:
-        """The head has come over an emulated link."""
-        if self.response is not None:
-            self.begin(self.response, now)
-
-    def begin(self, head: ResponseHead, now: float) -> None:
+    def begin(self, now: float) -> None:
         """A response has begun: the call is decided by its head, and its connection is busy till the end."""
+        head = self.response
         crossed = self.crossing
         self.crossing = None
-        if not self.waited_for:
+        if head is None or not self.waited_for:
             self.drop()
             return
         exchange = self.exchange
         self.attempt.lasting = True
-        self.answer = head
-        exchange.heard = self
         self.end(head.status, NO_FLAG, cause_of(head), now)
         if exchange.streaming is not self:
             self.cut(now)
             return
         if crossed is not None and self.connection is not None:
-            self.connection.release()
+            self.connection.flow(True)
         for data in self.early:
             exchange.pass_on(data)
         self.early = []
@@ -174,9 +152,7 @@ class ProxyDelivery(Upstream):
         if self.exchange.streaming is not self:
             super().lost(connection, kind, why)
             return
-        now = self.transport.clock.now()
-        self.cut(now)
-        self.exchange.cut_off(UPE if kind == GARBAGE else UC, now)
+        self.exchange.cut_off(UPE if kind == GARBAGE else UC, self.transport.clock.now())
 
     def cut(self, now: float) -> None:
         if self.exchange.upstream is self:

@@ -21,7 +21,7 @@ from meshsim.live.proxy.access import AccessLog
 from meshsim.live.proxy.ledger import Ledger
 from meshsim.live.proxy.local_replies import CUT_OFF, LOCAL_REPLIES, PLAIN
 from meshsim.live.proxy.route import ListenerRoute
-from meshsim.live.proxy.upstream import Upstream
+from meshsim.live.transport import Delivery
 from meshsim.live.wire.heads import RequestHead
 from meshsim.live.wire.server import ServerConnection
 from meshsim.mesh.call import Call, Owner
@@ -53,6 +53,29 @@ class ExchangeContext:
         self.log = log
         self.ledger = ledger
         self.pairing = pairing
+
+
+class Upstream(Delivery):
+    """One attempt of an exchange: where its request goes, and its answer comes from."""
+
+    def send(self, data: bytes) -> None:
+        """More of the request's body."""
+        if self.connection is not None:
+            self.connection.send(data)
+
+    def finish(self) -> None:
+        """The request's body is whole."""
+        if self.connection is not None:
+            self.connection.end()
+
+    def flow(self, yes: bool) -> None:
+        """Whether more of the response is wanted now."""
+        if self.connection is not None:
+            self.connection.flow(yes)
+
+    def cut(self, now: float) -> None:
+        """The rest of the response is not wanted, or will not come."""
+        raise NotImplementedError
 
 
 @final
@@ -101,7 +124,6 @@ class Exchange(Owner):
         self.size = 0
         self.spilled = False
         self.whole = False
-        self.over = False
         self.upstream = None
         self.heard = None
         self.streaming = None
@@ -144,7 +166,8 @@ class Exchange(Owner):
 
     def body(self, data: bytes) -> None:
         """More of the request's body."""
-        if self.over:
+        call = self.call
+        if call is None:
             return
         self.received += len(data)
         if not self.spilled:
@@ -152,8 +175,8 @@ class Exchange(Owner):
         if self.upstream is not None:
             self.upstream.send(data)
             self.spill()
-        elif self.size > max(self.room(), WAITING_BYTES):
-            self.connection.hold()
+        elif self.size > max(room(call), WAITING_BYTES):
+            self.connection.flow(False)
 
     def keep(self, data: bytes) -> None:
         """Keeps more of the body: in one piece, for a small one is outweighed by what Python needs for it."""
@@ -162,29 +185,24 @@ class Exchange(Owner):
         self.kept += data
         self.size += len(data)
 
-    def room(self) -> int:
-        """How long a body may be to be sent again, bytes."""
-        policy = self.route.mesh_route.policy if self.call is None else self.call.policy
-        return REPLAY_BYTES if policy.retries or policy.hedge.limit > 0 else 0
-
     def spill(self) -> None:
         """Forgets a body that has been sent, and is too long to be sent again."""
-        if not self.spilled and self.size > self.room():
+        call = self.call
+        if call is not None and not self.spilled and self.size > room(call):
             self.spilled = True
             self.kept = None
-            if self.call is not None:
-                self.call.replayable = False
+            call.replayable = False
 
     def complete(self) -> None:
         """The request is whole."""
         self.whole = True
-        if self.over or self.call is None:
+        call = self.call
+        if call is None:
             return
         if self.upstream is not None:
             self.upstream.finish()
             self.upstream = None
-        self.connection.release()  # to hear of it if the client goes
-        call = self.call
+        self.connection.flow(True)  # to hear of it if the client goes
         now = self.shared.clock.now()
         call.uploaded(now)
         if self.streaming is not None and call.policy.timeouts is not None:
@@ -197,20 +215,14 @@ class Exchange(Owner):
 
     def gone(self) -> None:
         """The downstream has gone before its answer was whole."""
-        if self.over:
+        call = self.call
+        if call is None:
             return
         now = self.shared.clock.now()
-        self.flags = add_flag(self.flags, DC)
-        self.details = "downstream_remote_disconnect"
-        streaming = self.streaming
-        self.streaming = None
-        if streaming is not None:
-            streaming.cut(now)
-        elif self.call is not None:
-            self.attempts = self.call.sent
-            self.call.cancel(now)
-            self.status = 0
-        self.finish(now)
+        if self.streaming is None:
+            self.attempts = call.sent
+            call.cancel(now)
+        self.cut_off(DC, now)
 
     def broken(self, status: int, why: str) -> None:
         """The downstream has sent what is no body."""
@@ -223,11 +235,10 @@ class Exchange(Owner):
     def break_off(self, status: int, flag: int) -> None:
         """Ends it for a reason that no call knows."""
         call = self.call
-        if self.over or call is None:
+        if call is None:
             return
         now = self.shared.clock.now()
         if self.streaming is not None:
-            self.streaming.cut(now)
             self.cut_off(flag, now)
         elif call.cluster is None:
             call.reply(status, flag, now)
@@ -242,18 +253,18 @@ class Exchange(Owner):
         self.attempts = call.sent
         heard = self.heard
         if heard is None:
-            self.reply(call, now)
+            self.reply(now)
             return
         host = heard.attempt.host_sent()
         self.replica = host.replica
         if not self.route.inbound:
             self.version = host.version or "v1"
         self.answered_after = now + self.shared.clock.base - self.since
-        head = heard.answer
+        head = heard.response
         assert head is not None, "a response is heard by its head"
-        if heard.answer_whole:
-            self.sent = len(heard.answer_body)
-            self.connection.answer(head.status, head.headers, heard.answer_body, head.length)
+        if not heard.attempt.lasting:
+            self.sent = len(heard.rest)
+            self.connection.answer(head.status, head.headers, heard.rest, head.length)
             self.finish(now)
             return
         self.streaming = heard
@@ -261,7 +272,7 @@ class Exchange(Owner):
         if call.policy.timeouts is not None and not call.uploading:
             self.limit(call.due)
 
-    def reply(self, call: Call, now: float) -> None:
+    def reply(self, now: float) -> None:
         """The proxy answers by itself."""
         flags = self.flags
         while flags & 31 == URX:
@@ -291,20 +302,20 @@ class Exchange(Owner):
         self.finish(now)
 
     def cut_off(self, flag: int, now: float) -> None:
-        """The response ends before it is whole: so does the downstream's connection."""
+        """The response ends before it is whole, or begins: so does the downstream's connection."""
+        streaming = self.streaming
         self.streaming = None
+        if streaming is not None:
+            streaming.cut(now)
         self.flags = add_flag(self.flags, flag)
         self.details = CUT_OFF.get(flag) or LOCAL_REPLIES[flag][1]
-        self.over = True  # the connection, as it ends, has nothing to report
         self.connection.abort()
-        self.over = False
         self.finish(now)
 
     # ---- the end ----------------------------------------------------------------------------------------
 
     def finish(self, now: float) -> None:
         """Counts it, and records it."""
-        self.over = True
         self.upstream = None
         self.call = None
         if self.deadline is not None:
@@ -318,30 +329,24 @@ class Exchange(Owner):
         policy = route.mesh_route.policy
         hedges = policy.hedge.limit > 0 and not policy.retries
         route.passed.answered(status, lasted, self.attempts, hedges)
-        if shared.ledger is not None:
-            self.record(shared.ledger, now)
+        ledger = shared.ledger
+        if ledger is not None and not route.inbound:
+            key = self.context.key
+            ledger.call(self.row, key, now, status, self.flags, self.attempts, self.replica)
+        elif ledger is not None and ledger.visits:
+            ledger.visit(self.context, self.head.get(ATTEMPT_COUNT), self.begun, now, status)
         if self.serving is not None and shared.pairing is not None:
             shared.pairing.end(self.serving, answered=self.flags == NO_FLAG)
         if shared.log is not None:
-            self.log(shared.log, flags, lasted)
+            shared.log.write(
+                self.wall, self.head, status, flags, self.details, self.received, self.sent, lasted,
+                self.answered_after, self.host, route.service, self.attempts,
+            )  # fmt: skip
 
-    def record(self, ledger: Ledger, now: float) -> None:
-        """Enters its row."""
-        key = self.context.key
-        if not self.route.inbound:
-            ledger.call(self.row, key, now, self.status, self.flags, self.attempts, self.replica)
-        elif ledger.visits:
-            ledger.visit(self.context, self.head.get(ATTEMPT_COUNT), self.begun, now, self.status)
 
-    def log(self, log: AccessLog, flags: str, lasted: float) -> None:
-        """Writes its line of the access log."""
-        head = self.head
-        log.write(
-            self.wall, head.method, head.path, head.minor, self.status, flags, self.details, self.received,
-            self.sent, lasted, self.answered_after,
-            head.get(b"x-forwarded-for"), head.get(b"user-agent"), head.get(b"x-request-id"), head.host,
-            self.host, self.route.service, self.route.service, self.attempts,
-        )  # fmt: skip
+def room(call: Call) -> int:
+    """How long a body may be to be sent again, bytes."""
+    return REPLAY_BYTES if call.policy.retries or call.policy.hedge.limit > 0 else 0
 
 
 class Deadline(Event):
@@ -355,5 +360,4 @@ class Deadline(Event):
     def fire(self, step: int, now: float) -> None:
         exchange = self.exchange
         if exchange is not None and exchange.streaming is not None:
-            exchange.streaming.cut(now)
             exchange.cut_off(UT, now)

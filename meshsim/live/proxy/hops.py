@@ -17,16 +17,12 @@ PRIVATE = frozenset([b"authorization", b"cookie", b"proxy-authorization"])
 
 def count_down(head: RequestHead) -> bool:
     """Counts this proxy in the head of an OPTIONS or a TRACE; whether the request goes no further."""
-    headers: Headers = []
-    for name, value in head.headers:
+    for place, (name, value) in enumerate(head.headers):
         if name == MAX_FORWARDS and value.isdigit():
             left = int(value) if len(value) <= DIGITS else 10**DIGITS
             if left == 0:
                 return True
-            headers.append((name, b"%d" % (left - 1)))
-        else:
-            headers.append((name, value))
-    head.headers = headers
+            head.headers[place] = (name, b"%d" % (left - 1))
     return False
 
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import time
 
-from meshsim.live.clock import LiveClock
 from meshsim.live.context import (
     ATTEMPT_COUNT,
     FAMILY,
     REQUEST_ID,
     TRACEPARENT,
-    Context,
-    Trace,
     attempt_key,
     key_hex,
     parse_context,
@@ -23,16 +20,14 @@ from meshsim.live.context import (
     traceparent,
 )
 from meshsim.live.proxy import hops
-from meshsim.live.proxy.access import AccessLog
 from meshsim.live.proxy.exchange import Exchange, ExchangeContext
-from meshsim.live.proxy.ledger import Ledger
 from meshsim.live.proxy.local_replies import LOCAL_REPLIES, MALFORMED, PLAIN, REFUSED
-from meshsim.live.proxy.pairing import Pairing
+from meshsim.live.proxy.pairing import Serving
 from meshsim.live.proxy.route import ListenerRoute
 from meshsim.live.proxy.series import Series
+from meshsim.live.wire.answering import NOBODY, ServerStream
 from meshsim.live.wire.heads import Headers, RequestHead
 from meshsim.live.wire.server import Handler, ServerConnection
-from meshsim.live.wire.stream import NOBODY, ServerStream
 from meshsim.live.wire.write import reason
 from meshsim.policies.outcome import NO_FLAG, NR, flag_names
 from meshsim.random import Key, derive
@@ -44,11 +39,9 @@ OWN = frozenset([ATTEMPT_COUNT, TRACEPARENT])
 def cleaned(headers: Headers, context: bytes, count: bytes) -> Headers:
     """Headers without those that a proxy writes anew, but for these two; ``b""`` where one is not kept."""
     return [
-        header
-        for header in headers
-        if header[0] == context
-        or header[0] == count
-        or not (header[0] in OWN or header[0].startswith(FAMILY))
+        each
+        for each in headers
+        if each[0] == context or each[0] == count or not (each[0] in OWN or each[0].startswith(FAMILY))
     ]
 
 
@@ -57,28 +50,23 @@ class Listener(Handler):
 
     `routes` go by the Host that names them, under ``b""`` whatever it is; `inbound` is before the proxy's own
     replica; calls of strangers, who send no context, are numbered under `key`; `context_name` is of the
-    header that says whose a call is; `pairing` is None unless the replica is a program.
+    header that says whose a call is.
     """
 
-    shared: ExchangeContext
     any: ListenerRoute | None
     connections: set[ServerConnection]
 
     def __init__(
-        self, clock: LiveClock, routes: dict[bytes, ListenerRoute], *, inbound: bool, key: Key,
-        log: AccessLog | None, ledger: Ledger | None, unrouted: Series, context_name: bytes,
-        pairing: Pairing | None,
+        self, shared: ExchangeContext, routes: dict[bytes, ListenerRoute], inbound: bool, key: Key,
+        unrouted: Series, context_name: bytes,
     ) -> None:  # fmt: skip
-        self.clock = clock
+        self.shared = shared
         self.routes = routes
         self.any = routes.get(b"")
         self.inbound = inbound
         self.key = key
-        self.log = log
-        self.shared = ExchangeContext(clock, log, ledger, pairing)
         self.unrouted = unrouted
         self.context_name = context_name
-        self.pairing = pairing
         self.strangers = 0
         self.connections = set()
 
@@ -93,8 +81,7 @@ class Listener(Handler):
             headers, text = hops.reply(head)
             self.reply(connection, head, 200, NO_FLAG, headers, text)
             return NOBODY
-        now = self.clock.now()
-        exchange = self.exchange(route, connection, head, now)
+        exchange = self.exchange(route, connection, head, self.shared.clock.now())
         exchange.begin(body, whole)
         return exchange
 
@@ -123,10 +110,12 @@ class Listener(Handler):
         context = parse_context(value_sent) if contexts == 1 else None
         known = context is not None
         if context is None:
-            pairing = None if self.inbound else self.pairing
+            pairing = None if self.inbound else self.shared.pairing
             found = None if pairing is None else pairing.find(trace, text, identity)
             if found is None:
-                context = self.stranger(trace, now)
+                self.strangers += 1
+                sampled = trace is not None and trace.sampled
+                context = stranger(derive(self.key, self.strangers), now, sampled)
                 value_sent = stranger_header(context)
             else:
                 context = found.call(route)
@@ -139,40 +128,28 @@ class Listener(Handler):
         if not identity:
             identity = request_id(root)
             head.headers.append((REQUEST_ID, identity))
+        pairing = self.shared.pairing if self.inbound else None
+        if self.inbound and pairing is None and known and trace is not None and own == 0:
+            return exchange  # all is there, and nothing that may not be
+        shown = pairing is None  # a program gets to see no context
+        count = ATTEMPT_COUNT if self.inbound and known else b""  # an outsider's is none
+        head.headers = cleaned(head.headers, self.context_name if known and shown else b"", count)
+        if shown and not known:
+            head.headers.append((self.context_name, value_sent))
         if self.inbound:
-            self.admit(exchange, known, trace is not None and own == 0, identity)
-        else:
-            head.headers = cleaned(head.headers, self.context_name if known else b"", b"")
-            if not known:
-                head.headers.append((self.context_name, value_sent))
+            self.admit(exchange, identity)
         return exchange
 
-    def admit(self, exchange: Exchange, known: bool, tidy: bool, identity: bytes) -> None:
-        """Has the headers of a request to the proxy's own replica say whose it is, as far as it may see that.
-
-        It is `known` if it brought its context, `tidy` if it brought a `traceparent` and nothing that it may
-        not bring; `identity` is its `x-request-id`.
-        """
-        pairing = self.pairing
-        if known and tidy and pairing is None:
-            return
-        head = exchange.head
-        context = exchange.context
-        count = ATTEMPT_COUNT if known else b""  # an outsider's is none
-        key, number = attempt_key(context, head.get(count))
+    def admit(self, exchange: Exchange, identity: bytes) -> None:
+        """Names the attempt that a request to the own replica is; `identity` is its `x-request-id`."""
+        head, context = exchange.head, exchange.context
+        key, number = attempt_key(context, head.get(ATTEMPT_COUNT))
+        pairing = self.shared.pairing
         if pairing is not None:
-            exchange.serving = pairing.begin(key, number, context, exchange.trace, exchange.root, identity)
-            head.headers = cleaned(head.headers, b"", count)
-        else:
-            head.headers = cleaned(head.headers, self.context_name if known else b"", count)
-            if not known:
-                head.headers.append((self.context_name, stranger_header(context)))
+            serving = Serving(key, number, context, exchange.trace, exchange.root, identity)
+            exchange.serving = serving
+            pairing.begin(serving)
         head.headers.append((TRACEPARENT, traceparent(exchange.trace, key or 1, context.sampled)))
-
-    def stranger(self, trace: Trace | None, now: float) -> Context:
-        """The context of a call that brings none, and is not a program's of which more is known."""
-        self.strangers += 1
-        return stranger(derive(self.key, self.strangers), now, trace is not None and trace.sampled)
 
     def reply(
         self, connection: ServerConnection, head: RequestHead, status: int, flag: int, headers: Headers,
@@ -180,32 +157,20 @@ class Listener(Handler):
     ) -> None:  # fmt: skip
         """Answers a request that goes no further, and makes no call."""
         connection.answer(status, headers, body)
-        flags = flag_names(flag) if flag else ""
-        details = LOCAL_REPLIES[flag][1] if flag else "direct_response"
-        self.unrouted.count(status, flags, 0.0, 0, len(body))
-        self.log_reply(
-            head.method, head.path, head.minor, status, flags, details, len(body), head.headers, head.host
-        )
+        self.count(head, status, flag, LOCAL_REPLIES[flag][1] if flag else "direct_response", len(body))
 
     def refused(self, connection: ServerConnection, status: int, why: str) -> None:
         flag, details = REFUSED.get(status, MALFORMED)
-        sent = len(reason(status))
-        self.unrouted.count(status, flag_names(flag), 0.0, 0, sent)
-        self.log_reply(b"", b"", 1, status, flag_names(flag), details, sent, [], b"")
+        nothing = RequestHead(b"", b"", b"", b"", [], 0, False, 1)
+        self.count(nothing, status, flag, details, len(reason(status)))
 
-    def log_reply(
-        self, method: bytes, path: bytes, minor: int, status: int, flags: str, details: str, sent: int,
-        headers: Headers, host: bytes,
-    ) -> None:  # fmt: skip
-        """Writes the line of a request that makes no call."""
-        if self.log is None:
-            return
-        found = dict(headers)
-        self.log.write(
-            time.time(), method, path, minor, status, flags, details, 0, sent, 0.0, -1.0,
-            found.get(b"x-forwarded-for", b""), found.get(b"user-agent", b""), found.get(REQUEST_ID, b""),
-            host, "", "", "", 0,
-        )  # fmt: skip
+    def count(self, head: RequestHead, status: int, flag: int, details: str, sent: int) -> None:
+        """Counts and logs a request that makes no call; `sent` is bytes of its answer's body."""
+        flags = flag_names(flag)
+        self.unrouted.count(status, flags, 0.0, 0, sent)
+        log = self.shared.log
+        if log is not None:
+            log.write(time.time(), head, status, flags, details, 0, sent, 0.0, -1.0, "", "", 0)
 
     def opened(self, connection: ServerConnection) -> None:
         self.connections.add(connection)

@@ -5,7 +5,7 @@ Source: Envoy, response code details; measured on 1.40.
 
 from __future__ import annotations
 
-from meshsim.policies.outcome import DPE, FI, NO_FLAG, NR, RL, SI, UC, UF, UH, UO, UPE, UT
+from meshsim.policies.outcome import DC, DPE, FI, NO_FLAG, NR, RL, SI, UC, UF, UH, UO, UPE, UT
 
 PLAIN = [(b"content-type", b"text/plain")]
 
@@ -25,7 +25,11 @@ LOCAL_REPLIES = {
 }  # fmt: skip
 """Body and details of an answer, by the flag that ended the call."""
 
-CUT_OFF = {UC: f"{AFTER}{{connection_termination}}", UPE: f"{AFTER}{{protocol_error}}"}
+CUT_OFF = {
+    DC: "downstream_remote_disconnect",
+    UC: f"{AFTER}{{connection_termination}}",
+    UPE: f"{AFTER}{{protocol_error}}",
+}
 """Details of a response that is cut off, where they are not those of `LOCAL_REPLIES`."""
 
 MALFORMED = DPE, "http1.codec_error"

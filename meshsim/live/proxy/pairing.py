@@ -35,8 +35,9 @@ UNPAIRED = (
 class Serving:
     """An attempt that a program is, or was, serving.
 
-    `root` is the key of the client's request, `extra` whether a retry or a hedge is in its ancestry, `names`
-    its trace (32 hex) and its `x-request-id`, `calls` what the program has made for it, by service.
+    `number` is its own in its call, from 0; `root` is the key of the client's request, `extra` whether a
+    retry or a hedge is in its ancestry, `names` its trace (32 hex) and its `x-request-id`, `calls` what the
+    program has made for it, by service.
     """
 
     def __init__(
@@ -70,18 +71,11 @@ class Pairing:
         self._by_name: dict[object, list[Serving]] = {}
         self._over: deque[Serving] = deque()
 
-    def begin(
-        self, key: Key, number: int, context: Context, trace: str, root: Key, request_id: bytes
-    ) -> Serving:
-        """An attempt, of this key and number in its call (from 0), goes to the program.
-
-        `trace` is the id of its trace, 32 hex; `root` the key of the client's request.
-        """
-        serving = Serving(key, number, context, trace, root, request_id)
-        self._by_key[key] = serving
+    def begin(self, serving: Serving) -> None:
+        """An attempt goes to the program."""
+        self._by_key[serving.key] = serving
         for name in serving.names:
             self._by_name.setdefault(name, []).append(serving)
-        return serving
 
     def end(self, serving: Serving, answered: bool) -> None:
         """It is over; where it was not answered, the program may go on with it all the same."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from meshsim.live.proxy.series import Series
 from meshsim.live.stats import EdgeCounts
 from meshsim.mesh.histogram import Histogram, bucket
@@ -38,11 +40,9 @@ class Passed:
 
     def counts(self) -> EdgeCounts:
         """As the launcher is sent it."""
-        latency = self.latency
-        seen = {latency.low + place: count for place, count in enumerate(latency.counts) if count}
-        counts = EdgeCounts(self.calls, self.ok, self.attempts, self.retries, self.hedges)
-        counts.latency.update(seen)
-        return counts
+        numbered = enumerate(self.latency.counts, self.latency.low)
+        latency = Counter({number: count for number, count in numbered if count})
+        return EdgeCounts(self.calls, self.ok, self.attempts, self.retries, self.hedges, latency=latency)
 
 
 class ListenerRoute:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
+from itertools import accumulate
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -20,6 +21,13 @@ BOUNDS_MS = (
     3600000,
 )  # fmt: skip
 """Envoy's default buckets, which Istio leaves; for sizes in bytes too."""
+
+HISTOGRAMS = (
+    ("duration_ms", "request_duration_milliseconds", "From a request's head to its answer's end."),
+    ("request_bytes", "request_bytes", "Bodies of requests."),
+    ("response_bytes", "response_bytes", "Bodies of answers."),
+)
+"""Attribute of `Answers`, name and description."""
 
 Labels = dict[str, str]
 VERSION = ("destination_version", "destination_canonical_revision")
@@ -49,12 +57,8 @@ class Buckets:
 
     def cumulative(self) -> list[tuple[str, float]]:
         """As Prometheus wants them."""
-        below = 0.0
-        rows = []
-        for bound, count in zip((*BOUNDS_MS, "+Inf"), self.counts, strict=True):
-            below += count
-            rows.append((str(bound), below))
-        return rows
+        below = accumulate(self.counts)
+        return [(str(bound), float(count)) for bound, count in zip((*BOUNDS_MS, "+Inf"), below, strict=True)]
 
 
 class Answers:
@@ -129,15 +133,7 @@ class Exposition(Collector):
         counter = CounterMetricFamily("istio_requests", "Requests that a proxy has answered.", labels=names)
         histograms = {
             field: HistogramMetricFamily(f"istio_{name}", text, labels=names)
-            for field, name, text in (
-                (
-                    "duration_ms",
-                    "request_duration_milliseconds",
-                    "From a request's head to its answer's end.",
-                ),
-                ("request_bytes", "request_bytes", "Bodies of requests."),
-                ("response_bytes", "response_bytes", "Bodies of answers."),
-            )
+            for field, name, text in HISTOGRAMS
         }
         for series in self.series:
             for (status, flags, version), answers in series.answers.items():

@@ -17,6 +17,7 @@ from meshsim.live.pages import page_proxy
 from meshsim.live.proxy.access import AccessLog
 from meshsim.live.proxy.admin import Admin
 from meshsim.live.proxy.delivery import ProxyTransport
+from meshsim.live.proxy.exchange import ExchangeContext
 from meshsim.live.proxy.ledger import Ledger
 from meshsim.live.proxy.listener import Listener
 from meshsim.live.proxy.pairing import Pairing
@@ -54,11 +55,12 @@ class Proxy(Role):
         script = () if self.place is None else self.place.deployment.script
         self.steps = [step for stage in script for step in stage]
         command = self.place is not None and self.place.deployment.live is not None
-        self.pairing = Pairing() if command else None
+        pairing = Pairing() if command else None
         self.ledger = Ledger(scenario.duration, command) if spec.keep else None
         self.recorder: Recorder = Recorder() if self.ledger is None else self.ledger.recorder
         self.tracer = Tracer()
         self.log = None if spec.access_log is None else AccessLog(spec.access_log, loop)
+        self.shared = ExchangeContext(self.clock, self.log, self.ledger, pairing)
         self.routes: dict[str, ListenerRoute] = {}
         self.inward: ListenerRoute | None = None
         self.addresses: dict[str, tuple[str, int]] = {}
@@ -83,8 +85,7 @@ class Proxy(Role):
         self.links = {edge: link(scenario.link(*edge)) for _, edge in edges}
         changing = any(event.link is not None for event in scenario.events)
         links = {number: self.links[edge] for number, edge in edges}
-        self.transport = ProxyTransport(self.clock, self.addresses, links, changing)
-        self.transport.ledger = self.ledger
+        self.transport = ProxyTransport(self.clock, self.addresses, self.ledger, links, changing)
         self.proxy = mesh.Proxy(
             self.clock, self.recorder, self.tracer, self.transport, self.own.number, spec.seed, Station()
         )
@@ -138,17 +139,8 @@ class Proxy(Role):
         }
 
     def _listener(self, routes: dict[bytes, ListenerRoute], inbound: bool = False) -> Listener:
-        return Listener(
-            self.clock,
-            routes,
-            inbound=inbound,
-            key=random.derive(self.proxy.key, len(self.listening)),  # no two of its listeners number alike
-            log=self.log,
-            ledger=self.ledger,
-            unrouted=self.unrouted,
-            context_name=self.spec.context.encode(),
-            pairing=self.pairing,
-        )
+        key = random.derive(self.proxy.key, len(self.listening))  # no two of its listeners number alike
+        return Listener(self.shared, routes, inbound, key, self.unrouted, self.spec.context.encode())
 
     async def connect(self, addresses: Addresses) -> None:
         self.addresses.update(addresses.replicas)

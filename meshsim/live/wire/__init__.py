@@ -14,32 +14,20 @@ So it can't matter how the bytes were cut into segments, and what follows a mess
 `Handler` and `ServerStream` (serving) and `Reply` (requesting) say who is called when. Nothing here
 is a task or a future: each call comes from `data_received` or a timer of the loop; it may be answered in it.
 
-What is refused, and how: see `request.py` for requests and `response.py` for responses.
+What is refused, and how: see `request.py` for requests and `client.py` for responses.
 
 Sources:
     RFC 9110 and RFC 9112 (HTTP semantics, HTTP/1.1). Envoy 1.40 was asked where the RFCs leave a choice.
 """
 
+from meshsim.live.wire.answering import NOBODY, ServerStream
 from meshsim.live.wire.client import CLOSED, GARBAGE, ClientConnection, Reply
 from meshsim.live.wire.heads import CHUNKED, UNTIL_CLOSE, RequestHead, ResponseHead
 from meshsim.live.wire.limits import Limits
 from meshsim.live.wire.server import Handler, ServerConnection
-from meshsim.live.wire.stream import NOBODY, ServerStream
 from meshsim.live.wire.write import request_head
 
 __all__ = [
-    "CHUNKED",
-    "CLOSED",
-    "GARBAGE",
-    "NOBODY",
-    "UNTIL_CLOSE",
-    "ClientConnection",
-    "Handler",
-    "Limits",
-    "Reply",
-    "RequestHead",
-    "ResponseHead",
-    "ServerConnection",
-    "ServerStream",
-    "request_head",
-]
+    "CHUNKED", "CLOSED", "GARBAGE", "NOBODY", "UNTIL_CLOSE", "ClientConnection", "Handler", "Limits", "Reply",
+    "RequestHead", "ResponseHead", "ServerConnection", "ServerStream", "request_head",
+]  # fmt: skip

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Protocol
 
 from meshsim.live.wire.framing import Framing
 from meshsim.live.wire.heads import CHUNKED, UNTIL_CLOSE, Headers
 from meshsim.live.wire.limits import Limits
-from meshsim.live.wire.stream import NOBODY, ServerStream
 from meshsim.live.wire.write import CONTINUE, LAST_CHUNK, chunk, reason, reset, response_head
 
 # Where the connection is in its input; see server.py
@@ -25,40 +25,75 @@ _CLOSE = b"connection: close\r\n"
 _KEEP = b"connection: keep-alive\r\n"
 
 
+class ServerStream(Protocol):
+    """One request being served: what its server hears of it. The methods of this base class do nothing.
+
+    Whoever has these methods is one, derived from it or not: what works on a request has a class of the mesh
+    above it.
+    """
+
+    def body(self, data: bytes) -> None:
+        """More of the request's body."""
+        return
+
+    def complete(self) -> None:
+        """The request's body is whole."""
+        return
+
+    def gone(self) -> None:
+        """The client went away before its answer was whole; nothing more is reported."""
+        return
+
+    def broken(self, status: int, why: str) -> None:
+        """The client sent a broken body; nothing more is reported. By default as if it had gone.
+
+        It got an answer with `status`, or one that had begun was cut off instead; `why` is for logs.
+        """
+        self.gone()
+
+    def stalled(self) -> None:
+        """Nothing came and nothing was sent for `Limits.stream_idle_timeout`; and again after as long."""
+        return
+
+    def writable(self, yes: bool) -> None:
+        """Whether more of the answer should be sent (back-pressure)."""
+        return
+
+
+class Nobody(ServerStream):
+    """Hears nothing."""
+
+
+NOBODY = Nobody()
+"""Hears what nobody wants to."""
+
+
 class Answering(Framing):
     """A connection that owes an answer to at most one request at a time."""
 
-    transport: asyncio.Transport
     timer: asyncio.TimerHandle
     state: int
     due: int
     stream: ServerStream
-    head_bytes: int
     idle_timeout: float
     stream_idle_timeout: float
 
     def __init__(self, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(limits)
-        self.limits = limits
         self.loop = loop
         self.state = HEAD
         self.due = NOTHING
         self.stream = NOBODY
-        self.rest = b""  # input that was not yet read,
-        self.place = 0  # from here on
-        self.heading = False  # part of a head has come, and its time is running
+        self.place = 0  # where `rest` begins, in what it holds
         self.busy = False  # input is being read: who finishes an answer meanwhile must not begin to
         self.blocked = False  # the client is slow to take what is written
-        self.held = False  # the server does not want more of the request's body
         self.paused = False  # the socket is not being read
-        self.keep = True  # the connection, after the answer
         self.bare = False  # the answer has no body, whatever its head says of one
         self.chunked = False
         self.expects = False
         self.minor = 1
         self.deadline = 0.0
         self.unsent = 0
-        self.head_bytes = limits.head_bytes
         self.idle_timeout = limits.idle_timeout
         self.stream_idle_timeout = limits.stream_idle_timeout
 
@@ -73,17 +108,11 @@ class Answering(Framing):
         if self.due != DUE:
             return
         keep = self.keep and self.state == WAIT
-        bare = self.bare
-        if status == 204:
-            bare = True
-            length = UNTIL_CLOSE
-        elif status == 304 or bare:
-            bare = True
-            length = len(body) if length is None else UNTIL_CLOSE if length < 0 else length
-        else:
+        self.bare = self.bare or status == 204 or status == 304
+        if length is None or not self.bare:
             length = len(body)
-        head = response_head(status, headers, length, self._persistence(keep))
-        self.transport.write(head if bare else head + body)
+        head = self._head(status, headers, length, keep)
+        self.transport.write(head if self.bare else head + body)
         self._finish(keep)
 
     def start(self, status: int, headers: Headers, length: int) -> None:
@@ -96,14 +125,12 @@ class Answering(Framing):
             return
         self.due = SENDING
         self.stir()
-        if self.bare or status == 204 or status == 304:
-            self.bare = True
-            length = UNTIL_CLOSE if length < 0 or status == 204 else length
-        elif length < 0:
+        self.bare = self.bare or status == 204 or status == 304
+        if length < 0 and not self.bare:
             length = CHUNKED if self.minor else UNTIL_CLOSE
             self.keep = self.keep and self.minor == 1
-        self.chunked = length == CHUNKED
-        self.transport.write(response_head(status, headers, length, self._persistence(self.keep)))
+        self.chunked = length == CHUNKED and not self.bare
+        self.transport.write(self._head(status, headers, length, self.keep))
 
     def send(self, data: bytes) -> None:
         """Sends more of the body of an answer."""
@@ -124,16 +151,16 @@ class Answering(Framing):
             self.expects = False
             self.transport.write(CONTINUE)
 
-    def _persistence(self, keep: bool) -> bytes:
-        """The `connection` line of an answer."""
-        if keep:
-            return b"" if self.minor else _KEEP
-        return _CLOSE
+    def _head(self, status: int, headers: Headers, length: int, keep: bool) -> bytes:
+        """The head of an answer, which says whether the connection is kept."""
+        if self.bare and (length < 0 or status == 204):
+            length = UNTIL_CLOSE
+        connection = _CLOSE if not keep else b"" if self.minor else _KEEP
+        return response_head(status, headers, length, connection)
 
     def _finish(self, keep: bool) -> None:
         """The answer is whole: on to the next request, or to the end."""
-        self.due = NOTHING
-        self.stream = NOBODY
+        self._let_go()
         self.bare = False
         if not keep:
             self._close()
@@ -141,8 +168,7 @@ class Answering(Framing):
         self.state = HEAD
         self.deadline = self.loop.time() + self.idle_timeout
         if self.paused:
-            self.held = False
-            self._watch()
+            self.flow(True)
         if self.rest and not self.busy and not self.blocked:
             self._read(self.rest, self.place)
 
@@ -165,10 +191,13 @@ class Answering(Framing):
             self.state = ENDED
             reset(self.transport)
 
-    def _refuse(self, status: int) -> None:
-        """Answers a malformed request, unless an answer is already being sent, and closes."""
+    def _refuse(self, status: int, why: str) -> None:
+        """Answers a malformed head or body, unless an answer is already being sent, and closes."""
+        if self.state >= CLOSING:
+            return
+        heading = self.state == HEAD
         owed = self.due
-        self._let_go()
+        stream = self._let_go()
         if owed == SENDING:
             self.abort()
         else:
@@ -176,6 +205,14 @@ class Answering(Framing):
             head = response_head(status, [(b"content-type", b"text/plain")], len(body), _CLOSE)
             self.transport.write(head if self.bare else head + body)
             self._close()
+        if heading:
+            self._refused(status, why)
+        else:
+            stream.broken(status, why)
+
+    def _refused(self, status: int, why: str) -> None:
+        """A malformed head has been answered."""
+        raise NotImplementedError
 
     def _let_go(self) -> ServerStream:
         """Owes no answer any more; returns who must hear of it."""
@@ -189,8 +226,7 @@ class Answering(Framing):
         self.state = CLOSING
         self.rest = b""
         if self.paused:
-            self.held = False
-            self._watch()
+            self.flow(True)
         if self.transport.is_closing():
             return
         if self.transport.can_write_eof():
@@ -227,8 +263,8 @@ class Answering(Framing):
             self.stir()
             self._follow(now)
             self.stream.stalled()
-        elif self.heading:
-            self._time_out()
+        elif self.seen:
+            self._refuse(408, "a head that did not become whole in time")
         else:
             self.state = ENDED
             if self.blocked:  # the client does not take its answers; a close would wait for it
@@ -252,20 +288,11 @@ class Answering(Framing):
         else:
             self.transport.close()
 
-    def _time_out(self) -> None:
-        """A head did not become whole in time."""
-        raise NotImplementedError
-
     # Back-pressure
 
-    def hold(self) -> None:
-        """Stops reading the request's body."""
-        self.held = True
-        self._watch()
-
-    def release(self) -> None:
-        """Reads on."""
-        self.held = False
+    def flow(self, yes: bool) -> None:
+        """Whether more of the request's body is wanted now."""
+        self.held = not yes
         self._watch()
 
     def _watch(self) -> None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 from typing import final
 
+from meshsim.live.wire.heads import MalformedError
 from meshsim.live.wire.limits import Limits
 
 SIZE = 0
@@ -32,7 +33,7 @@ FIELD_LF = 8
 LAST_LF = 9
 WHOLE = 10
 BAD = 11
-"""Not chunks; `status` and `why` say more."""
+"""Not chunks."""
 
 CR = 0x0D
 LF = 0x0A
@@ -48,13 +49,11 @@ _DIGITS = [int(chr(byte), 16) if chr(byte) in "0123456789abcdefABCDEF" else -1 f
 class Chunks:
     """Goes through one body after the other, as they come; `state` is WHOLE once the end has been found.
 
-    `limits` bound bytes between data and data, and trailers. A request whose body is BAD is answered with
-    `status`; `why` is for logs.
+    `limits` bound bytes between data and data, and trailers; `error` says why a body is BAD.
     """
 
     state: int
-    status: int
-    why: str
+    error: MalformedError | None
     left: int
     digits: int
     beside: int
@@ -70,8 +69,7 @@ class Chunks:
     def begin(self) -> None:
         """A body begins."""
         self.state = SIZE
-        self.status = 0
-        self.why = ""
+        self.error = None
         self.left = 0  # data of the chunk; while its size is read: what that is so far
         self.digits = 0
         self.beside = 0  # bytes that are no data, since data last came
@@ -152,5 +150,4 @@ class Chunks:
 
     def _refuse(self, status: int, why: str) -> None:
         self.state = BAD
-        self.status = status
-        self.why = why
+        self.error = MalformedError(status, why)

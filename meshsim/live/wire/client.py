@@ -7,20 +7,25 @@
 
 A connection is used again only if both sides keep it, the request was sent to its end, and nothing followed
 the response: a byte too many could be the answer to somebody else's request.
+
+A response that is not exactly what RFC 9112 says is garbage: it is lost and the connection closed. That is a
+first line that is not `HTTP/1.x 3DIGIT [reason]`; bare CR or LF, control characters (in a reason too), folded
+lines; doubts about the length, as for requests; a switch of protocols that nobody asked for; more than
+`Limits.informational` answers 1xx; a head beyond the `Limits`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
-from typing import cast, final
+from typing import final
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+from httptools import HttpResponseParser
 
-from meshsim.live.wire.framing import END, Framing, broken
-from meshsim.live.wire.heads import UNTIL_CLOSE, Headers, MalformedError, ResponseHead
+from meshsim.live.wire.framing import Framing
+from meshsim.live.wire.heads import UNTIL_CLOSE, MalformedError, ResponseHead
 from meshsim.live.wire.limits import Limits
-from meshsim.live.wire.response import read_response, status_line
 from meshsim.live.wire.write import LAST_CHUNK, chunk, reset
 
 CLOSED = 1
@@ -30,6 +35,7 @@ GARBAGE = 2
 
 BEGIN = b"HTTP/1."
 """Of every response: what begins otherwise is not waited for."""
+STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [\t -~\x80-\xff]*+)?\r\n")
 
 _IDLE = 0
 _HEAD = 1
@@ -78,47 +84,29 @@ class ClientConnection(Framing):
     closed.
     """
 
-    transport: asyncio.Transport
     reply: Reply
     state: int
-    answering: bool
-    reusable: bool
-    chunked: bool
-    held: bool
-    keep: bool
-    sent: bool
-    head_bytes: int
-    headers_most: int
 
     def __init__(self, idle_lost: Callable[[ClientConnection], None], limits: Limits) -> None:
         super().__init__(limits)
         self.idle_lost = idle_lost
-        self.limits = limits
         self.reply = _NOBODY
         self.state = _IDLE
-        self.rest = b""
-        self.scanned = 0
         self.method = b""
-        self.answering = self.reusable = self.chunked = self.held = False
-        self.keep = self.sent = True
+        self.answering = False
+        self.reusable = False
+        self.chunked = False
+        self.sent = True
         self.informed = 0
-        self.head_bytes = limits.head_bytes
-        self.headers_most = limits.headers
         self.line = b""  # the status line of the last response
         self.minor = 0
         self.status = 0
-        self.words = b""
 
     # Coming and going
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
-        self.renew()
+        super().connection_made(transport)
         self.reusable = True
-        self.transport.set_write_buffer_limits(self.limits.buffer_bytes)
-
-    def eof_received(self) -> bool:
-        return False  # the transport closes
 
     def connection_lost(self, error: Exception | None) -> None:
         state = self.state
@@ -188,47 +176,48 @@ class ClientConnection(Framing):
         if self.rest:
             data = self.rest + data
             self.rest = b""
-        while data:
-            state = self.state
-            if state == _HEAD:
+        try:
+            while data and self.state == _HEAD:
                 data = self._read_head(data)
-                if self.rest:
-                    return
-            elif state == _BODY:
-                data = self._read_body(data)
+            if not data:
+                return
+            state = self.state
+            if state == _BODY:
+                self._read_body(data)
             elif state == _RAW:
                 self.reply.body(data)
-                return
             elif state == _IDLE:
                 self.close()
                 self.idle_lost(self)
-                return
-            else:
-                return
+        except MalformedError as error:
+            reply = self.reply
+            self.abort()
+            reply.lost(self, GARBAGE, error.why)
 
     def _read_head(self, data: bytes) -> bytes:
         """Reads one response, as far as it has come; returns the rest of `data`."""
-        end = data.find(END, self.scanned) + 4
-        if end < 4 or end > self.head_bytes:
-            self._wait_for_head(data)
+        end = self.head_end(data, 0)
+        if end == 0:
+            if data[: len(BEGIN)] != BEGIN[: len(data)]:
+                raise MalformedError(502, "no status line")
+            self.rest = data
             return b""
-        self.scanned = 0
-        try:
-            head = self._parse_head(data[:end] if len(data) > end else data)
-            if head is None:
-                return data[end:]
-            if not self.whole and self.remaining != UNTIL_CLOSE:
-                end = self.feed_body(data, end)
-        except (MalformedError, HttpParserError) as error:
-            self._lose(str(error))
-            return b""
+        head = self._parse_head(data[:end] if len(data) > end else data)
+        if head.status < 200:
+            self.informed += 1
+            if self.informed > self.limits.informational or not self.whole:
+                raise MalformedError(502, "too many informational answers")
+            self.reply.informed(head.status)
+            return data[end:]
+        self._settle_body(head)
+        if not self.whole and self.remaining != UNTIL_CLOSE:
+            end = self.feed_body(data, end)
         self.answering = True
         reply = self.reply
         if self.whole:
-            self._deliver(head.keep_alive and len(data) == end)
+            self._deliver(self.keep and len(data) == end)
             reply.whole(self, head, self.take() if self.pieces else b"")
             return b""
-        self.keep = head.keep_alive
         self.state = _RAW if self.remaining == UNTIL_CLOSE else _BODY
         reply.head(self, head)
         if self.pieces:
@@ -237,46 +226,18 @@ class ClientConnection(Framing):
                 reply.body(body)
         return data[end:]
 
-    def _wait_for_head(self, data: bytes) -> None:
-        """Keeps part of a head."""
-        limit = self.head_bytes
-        if data[: len(BEGIN)] != BEGIN[: len(data)]:
-            self._lose("no status line")
-        elif broken(data, 0, max(self.scanned - 4, 0), limit):
-            self._lose("a control character or a bare CR or LF in the head")
-        elif len(data) > limit:
-            self._lose("too long a head")
-        else:
-            self.rest = data
-            self.scanned = max(len(data) - 3, 0)
-
-    def _parse_head(self, raw: bytes) -> ResponseHead | None:
-        """Has both readers read the head, and sees that they agree on the message's end; None for a 1xx."""
+    def _parse_head(self, raw: bytes) -> ResponseHead:
+        """Has both readers read the head."""
         if not self.line or not raw.startswith(self.line):  # NOTE: nearly all responses begin alike
-            line = status_line(raw)
-            self.line, version, status, self.words = line.group(0, 1, 2, 3)
-            self.words = self.words or b""
+            line = STATUS_LINE.match(raw)
+            if line is None:
+                raise MalformedError(502, "no status line")
+            self.line, version, status = line.group(0, 1, 2)
             self.minor = 1 if version == b"1" else 0
             self.status = int(status)
-        headers: Headers = []
-        framing: Headers = []
-        self.headers = headers
-        self.framing = framing
-        self.whole = False
-        if self.status == 101:
+        if self.feed_head(raw) or self.status == 101:
             raise MalformedError(502, "a switch of protocols that nobody asked for")
-        try:
-            self.feed(raw)
-        except HttpParserUpgrade:
-            raise MalformedError(502, "an upgrade") from None
-        if len(headers) + len(framing) > self.headers_most:
-            raise MalformedError(502, "too many headers")
-        head = read_response(self.minor, self.status, self.words, headers, framing)
-        if head.status < 200:
-            self._inform(head.status)
-            return None
-        self._settle_body(head)
-        return head
+        return ResponseHead(self.status, self.headers, self.read_framing(self.minor))
 
     def _settle_body(self, head: ResponseHead) -> None:
         """Says how much body follows: `whole` if none does, else `remaining`."""
@@ -293,29 +254,17 @@ class ClientConnection(Framing):
         if not self.whole:
             self.expect_body(length)
             if length == UNTIL_CLOSE:
-                head.keep_alive = False
+                self.keep = False
 
-    def _inform(self, status: int) -> None:
-        """A 1xx has come."""
-        self.informed += 1
-        if self.informed > self.limits.informational or not self.whole:
-            raise MalformedError(502, "too many informational answers")
-        self.reply.informed(status)
-
-    def _read_body(self, data: bytes) -> bytes:
-        """Reads more of a body; returns the rest of `data`."""
-        try:
-            end = self.feed_body(data, 0)
-        except (MalformedError, HttpParserError) as error:
-            self._lose(str(error))
-            return b""
+    def _read_body(self, data: bytes) -> None:
+        """Reads more of a body."""
+        end = self.feed_body(data, 0)
         reply = self.reply
         if self.pieces:
             reply.body(self.take())
         if self.whole and self.state == _BODY:
             self._deliver(self.keep and end == len(data))
             reply.complete(self)
-        return b""
 
     def _deliver(self, reusable: bool) -> None:
         """The response is whole: ready for the next request, or closed."""
@@ -325,13 +274,7 @@ class ClientConnection(Framing):
         if not self.reusable:
             self.close()
         elif self.held:
-            self.release()
-
-    def _lose(self, why: str) -> None:
-        """What came is not HTTP."""
-        reply = self.reply
-        self.abort()
-        reply.lost(self, GARBAGE, why)
+            self.flow(True)
 
     # Closing
 
@@ -349,17 +292,14 @@ class ClientConnection(Framing):
 
     # Back-pressure
 
-    def hold(self) -> None:
-        """Stops reading the response."""
-        if self.state != _CLOSED and not self.held:
-            self.held = True
-            self.transport.pause_reading()
-
-    def release(self) -> None:
-        """Reads on."""
-        if self.state != _CLOSED and self.held:
-            self.held = False
-            self.transport.resume_reading()
+    def flow(self, yes: bool) -> None:
+        """Whether more of the response is wanted now."""
+        if self.state != _CLOSED and self.held == yes:
+            self.held = not yes
+            if yes:
+                self.transport.resume_reading()
+            else:
+                self.transport.pause_reading()
 
     def pause_writing(self) -> None:
         self.reply.writable(False)

@@ -7,11 +7,14 @@ follows a message stays out of the parser until it is wanted.
 
 from __future__ import annotations
 
+import asyncio
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
+
+from httptools import HttpParserError, HttpParserUpgrade
 
 from meshsim.live.wire.chunks import WHOLE, Chunks
-from meshsim.live.wire.heads import CHUNKED, Headers, MalformedError
+from meshsim.live.wire.heads import CHUNKED, UNTIL_CLOSE, Headers, MalformedError
 from meshsim.live.wire.limits import Limits
 
 if TYPE_CHECKING:
@@ -49,16 +52,22 @@ class Framing:
 
     Of the head being read, or of trailers (dropped), `framing` has the headers of `FRAMING`, `headers` the
     others. `pieces` of a body are what llhttp has given and nobody has taken, `remaining` its bytes to come,
-    or CHUNKED.
+    or CHUNKED. `rest` is input that was not yet read, `seen` how much of it is known to be part of a head.
     """
 
+    transport: asyncio.Transport
     headers: Headers
     framing: Headers
     pieces: list[bytes]
     chunks: Chunks
     parser: HttpRequestParser | HttpResponseParser | None
+    head_bytes: int
+    headers_most: int
 
     def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.head_bytes = limits.head_bytes
+        self.headers_most = limits.headers
         self.headers = []
         self.framing = []
         self.pieces = []
@@ -66,6 +75,23 @@ class Framing:
         self.remaining = 0
         self.chunks = Chunks(limits)
         self.parser = None
+        self.rest = b""
+        self.seen = 0
+        self.keep = True  # the connection, after the message
+        self.upgrading = False  # the head's `connection` names `upgrade`
+        self.held = False  # no more of a body is wanted now
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Asyncio: the connection is there."""
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(self.limits.buffer_bytes)
+        self.renew()
+
+    def eof_received(self) -> bool:
+        """Asyncio: the other side half-closes. False: the transport sends what is left and closes."""
+        return False
+
+    # What llhttp calls
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Httptools: a header or trailer.
@@ -90,6 +116,97 @@ class Framing:
         """Httptools: the message is complete."""
         self.whole = True
 
+    # Feeding it
+
+    def renew(self) -> None:
+        """Has a new parser, which knows nothing of the messages before."""
+        raise NotImplementedError
+
+    def feed(self, data: bytes) -> None:
+        """Feeds llhttp; a MalformedError if it does not like it, an HttpParserUpgrade at an upgrade."""
+        assert self.parser is not None, "the connection has been made"
+        try:
+            self.parser.feed_data(data)
+        except HttpParserError as error:
+            raise MalformedError(400, str(error)) from None
+
+    def head_end(self, data: bytes, start: int) -> int:
+        """Where the head from `start` ends; 0 if more of it has to come. A MalformedError if none can."""
+        end = data.find(END, start + max(self.seen - 3, 0)) + 4
+        limit = start + self.head_bytes
+        if end >= 4 and end <= limit:
+            self.seen = 0
+            return end
+        if broken(data, start, start + max(self.seen - 1, 0), limit):
+            raise MalformedError(400, "a control character or a bare CR or LF")
+        if len(data) > limit:
+            raise MalformedError(431, "too long a head")
+        self.seen = len(data) - start
+        return 0
+
+    def feed_head(self, raw: bytes) -> bool:
+        """Feeds a whole head; returns whether llhttp stopped at an upgrade. MalformedError."""
+        self.headers = []
+        self.framing = []
+        self.whole = False
+        upgrade = False
+        try:
+            self.feed(raw)
+        except HttpParserUpgrade:
+            upgrade = True
+        except MalformedError as error:
+            for name, value in self.framing:
+                if name == b"transfer-encoding" and value.lower() != b"chunked":
+                    error.status = 501
+            raise
+        if len(self.headers) + len(self.framing) > self.headers_most:
+            raise MalformedError(431, "too many headers")
+        return upgrade
+
+    def read_framing(self, minor: int) -> int:
+        """The length of the body, UNTIL_CLOSE where the head does not say; finds out whether to `keep`.
+
+        Headers that `connection` names are dropped.
+
+        Raises:
+            MalformedError: the length is in doubt.
+
+        Source: RFC 9112, 6.1, 6.3 and 9.3, read narrowly: the same length twice is refused too.
+        """
+        lengths = codings = 0
+        length = coding = connection = b""
+        name: bytes
+        value: bytes
+        for name, value in self.framing:
+            if name == b"content-length":
+                length = value
+                lengths += 1
+            elif name == b"transfer-encoding":
+                coding = value
+                codings += 1
+            elif name == b"connection":
+                connection = connection + b"," + value if connection else value
+        self.keep = minor == 1 or connection == b"keep-alive"
+        self.upgrading = False
+        if connection and connection != b"keep-alive":  # NOTE: which it mostly is
+            named = tokens(connection)
+            drop_named(self.headers, named)
+            self.keep = b"close" not in named and (minor == 1 or b"keep-alive" in named)
+            self.upgrading = b"upgrade" in named
+        if codings:
+            if lengths:
+                raise MalformedError(400, "both Content-Length and Transfer-Encoding")
+            if minor == 0:
+                raise MalformedError(400, "Transfer-Encoding in HTTP/1.0")
+            if codings > 1 or coding.lower() != b"chunked":
+                raise MalformedError(501, "a Transfer-Encoding other than chunked")
+            return CHUNKED
+        if not lengths:
+            return UNTIL_CLOSE
+        if lengths > 1 or not length.isdigit() or len(length) > LONGEST_LENGTH:
+            raise MalformedError(400, "an unreadable Content-Length")
+        return int(length)
+
     def expect_body(self, length: int) -> None:
         """The head has been read; a body of this length follows."""
         self.remaining = length
@@ -98,27 +215,18 @@ class Framing:
         self.headers = []  # so that trailers don't come to stand among the headers
         self.framing = []
 
-    def renew(self) -> None:
-        """Has a new parser, which knows nothing of the messages before."""
-        raise NotImplementedError
-
-    def feed(self, data: bytes) -> None:
-        """Feeds llhttp; an HttpParserError if it does not like it."""
-        assert self.parser is not None, "the connection has been made"
-        self.parser.feed_data(data)
-
     def feed_body(self, data: bytes, start: int) -> int:
-        """Feeds the body from `start`; returns where the rest begins; MalformedError, HttpParserError."""
+        """Feeds the body from `start`; returns where the rest begins. MalformedError."""
+        chunks = self.chunks
         if self.remaining >= 0:
             end = min(start + self.remaining, len(data))
             self.remaining -= end - start
         else:
-            end = self.chunks.read(data, start)
+            end = chunks.read(data, start)
         self.feed(data if end - start == len(data) else data[start:end])
         if self.remaining < 0:
-            chunks = self.chunks
-            if chunks.status:
-                raise MalformedError(chunks.status, chunks.why)
+            if chunks.error is not None:
+                raise chunks.error
             if self.whole != (chunks.state == WHOLE):
                 raise MalformedError(400, "chunks whose end is in doubt")
             if self.whole and self.framing:  # trailers: llhttp would heed a `connection: close` among them
@@ -146,26 +254,3 @@ def drop_named(headers: Headers, named: list[bytes]) -> None:
 def tokens(value: bytes) -> list[bytes]:
     """The members of a list of tokens, in lower case."""
     return [token.strip(b" \t") for token in value.lower().split(b",")]
-
-
-def body_length(lengths: list[bytes], codings: list[bytes], minor: int) -> int | None:
-    """The length of a body, or None where the head says nothing of it.
-
-    Raises:
-        MalformedError: they leave a doubt.
-
-    Source: RFC 9112, 6.1 and 6.3, read narrowly: the same length twice is refused too.
-    """
-    if codings:
-        if lengths:
-            raise MalformedError(400, "both Content-Length and Transfer-Encoding")
-        if minor == 0:
-            raise MalformedError(400, "Transfer-Encoding in HTTP/1.0")
-        if len(codings) > 1 or codings[0].lower() != b"chunked":
-            raise MalformedError(501, "a Transfer-Encoding other than chunked")
-        return CHUNKED
-    if not lengths:
-        return None
-    if len(lengths) > 1 or not lengths[0].isdigit() or len(lengths[0]) > LONGEST_LENGTH:
-        raise MalformedError(400, "an unreadable Content-Length")
-    return int(lengths[0])

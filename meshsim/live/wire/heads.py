@@ -26,7 +26,7 @@ class RequestHead:
 
     def __init__(
         self, method: bytes, target: bytes, path: bytes, host: bytes, headers: Headers, length: int,
-        keep_alive: bool, expects: bool, minor: int,
+        expects: bool, minor: int,
     ) -> None:  # fmt: skip
         self.method = method
         self.target = target
@@ -34,7 +34,6 @@ class RequestHead:
         self.host = host
         self.headers = headers
         self.length = length
-        self.keep_alive = keep_alive
         self.expects = expects
         self.minor = minor
 
@@ -54,12 +53,10 @@ class ResponseHead:
     body although the head may speak of one (answers to HEAD, 304), what it speaks of.
     """
 
-    def __init__(self, status: int, reason: bytes, headers: Headers, length: int, keep_alive: bool) -> None:
+    def __init__(self, status: int, headers: Headers, length: int) -> None:
         self.status = status
-        self.reason = reason
         self.headers = headers
         self.length = length
-        self.keep_alive = keep_alive
 
     def has(self, name: bytes) -> bool:
         """Whether there is a header of this name (lower case)."""

@@ -24,33 +24,32 @@ from __future__ import annotations
 
 import re
 
-from meshsim.live.wire.framing import body_length, drop_named, tokens
-from meshsim.live.wire.heads import Headers, MalformedError, RequestHead
+from meshsim.live.wire.framing import Framing, tokens
+from meshsim.live.wire.heads import UNTIL_CLOSE, MalformedError, RequestHead
 
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
-REQUEST_LINE = re.compile(rb"(?:\r\n)?(" + TOKEN + rb"++) ([!-\"$-~]++) HTTP/1\.([01])\r\n")
+REQUEST_LINE = re.compile(rb"(?:\r\n)?(" + TOKEN + rb"++) ([!-\"$-~]++) HTTP/([0-9]\.[0-9])\r\n")
 """One empty line before it is let pass: RFC 9112, 2.2."""
 
-_VERSION = re.compile(rb"(?:\r\n)?" + TOKEN + rb"++ [!-\"$-~]++ HTTP/[0-9]\.[0-9]\r\n")
 _AUTHORITY = re.compile(rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=%]++|\[[0-9A-Fa-f:.]++\])(?::[0-9]{0,5}+)?")
 _ABSOLUTE = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?]++)(.*+)")
 _SLASH = 0x2F
 
 
 def request_line(head: bytes) -> re.Match[bytes]:
-    """Matches method, target and minor version; a MalformedError if it is no request line."""
+    """Matches method, target and version; a MalformedError if it is no request line."""
     line = REQUEST_LINE.match(head)
     if line is None:
-        if _VERSION.match(head):
-            raise MalformedError(505, "another version of HTTP")
         raise MalformedError(400, "no request line")
+    if line[3] != b"1.1" and line[3] != b"1.0":
+        raise MalformedError(505, "another version of HTTP")
     if line[1] == b"CONNECT":
         raise MalformedError(404, "CONNECT")
     return line
 
 
-def read_request(line: re.Match[bytes], headers: Headers, framing: Headers, known: bytes) -> RequestHead:
-    """The head of a request, by what `request_line` found, and its end-to-end and `framing` headers.
+def read_request(line: re.Match[bytes], message: Framing, known: bytes) -> RequestHead:
+    """The head of a request, by what `request_line` found and llhttp has read.
 
     NOTE: `known` is a host found to be one, in lower case; requests of a connection mostly have the same, and
     to compare it is cheaper than to read it again.
@@ -61,22 +60,27 @@ def read_request(line: re.Match[bytes], headers: Headers, framing: Headers, know
     method: bytes
     target: bytes
     method, target, version = line.groups()
-    minor = 1 if version == b"1" else 0
+    minor = 1 if version == b"1.1" else 0
     host = b""
-    length = hosts = 0
-    keep_alive = minor == 1
+    hosts = 0
     expects = False
-    plain = True
     name: bytes
     value: bytes
-    for name, value in framing:
+    for name, value in message.framing:
         if name == b"host":
             host = value
             hosts += 1
-        elif name != b"te" and name != b"keep-alive":
-            plain = False
-    if not plain:
-        length, keep_alive, expects = _read_framing(minor, headers, framing)
+        elif name == b"expect":
+            if value.lower() != b"100-continue":
+                raise MalformedError(417, "an unknown expectation")
+            expects = minor == 1
+    length = message.read_framing(minor)
+    if length == UNTIL_CLOSE:
+        length = 0
+    if message.upgrading:
+        upgrades = [value for name, value in message.framing if name == b"upgrade"]
+        if upgrades and tokens(b",".join(upgrades)) != [b"h2c"]:
+            raise MalformedError(403, "an upgrade")
     if hosts != 1 and (minor or hosts):
         raise MalformedError(400, "no Host" if not hosts else "several Hosts")
     path = target
@@ -86,41 +90,7 @@ def read_request(line: re.Match[bytes], headers: Headers, framing: Headers, know
         path, host = _read_target(method, target, host)
     if host != known:
         host = host.lower()
-    return RequestHead(method, target, path, host, headers, length, keep_alive, expects, minor)
-
-
-def blame(framing: Headers) -> int:
-    """The status for a head that llhttp could not read, by the framing headers that it saw before."""
-    unknown = any(name == b"transfer-encoding" and value.lower() != b"chunked" for name, value in framing)
-    return 501 if unknown else 400
-
-
-def _read_framing(minor: int, headers: Headers, framing: Headers) -> tuple[int, bool, bool]:
-    """Length, keep_alive and expects."""
-    lengths: list[bytes] = []
-    codings: list[bytes] = []
-    named: list[bytes] = []
-    upgrades: list[bytes] = []
-    expects = False
-    for name, value in framing:
-        if name == b"content-length":
-            lengths.append(value)
-        elif name == b"transfer-encoding":
-            codings.append(value)
-        elif name == b"connection":
-            named += tokens(value)
-        elif name == b"upgrade":
-            upgrades += tokens(value)
-        elif name == b"expect":
-            if value.lower() != b"100-continue":
-                raise MalformedError(417, "an unknown expectation")
-            expects = minor == 1
-    length = body_length(lengths, codings, minor) or 0
-    if upgrades and b"upgrade" in named and upgrades != [b"h2c"]:
-        raise MalformedError(403, "an upgrade")
-    drop_named(headers, named)
-    keep_alive = b"close" not in named and (minor == 1 or b"keep-alive" in named)
-    return length, keep_alive, expects and length != 0
+    return RequestHead(method, target, path, host, message.headers, length, expects and length != 0, minor)
 
 
 def _read_target(method: bytes, target: bytes, host: bytes) -> tuple[bytes, bytes]:

@@ -17,16 +17,15 @@ A client that half-closes has gone, as for Envoy.
 from __future__ import annotations
 
 import asyncio
-from typing import cast, final
+from typing import final
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from httptools import HttpRequestParser
 
-from meshsim.live.wire.answering import BODY, CLOSING, DUE, ENDED, HEAD, NOTHING, WAIT, Answering
-from meshsim.live.wire.framing import END, broken
-from meshsim.live.wire.heads import Headers, MalformedError, RequestHead
+from meshsim.live.wire.answering import BODY, DUE, ENDED, HEAD, NOTHING, WAIT, Answering, ServerStream
+from meshsim.live.wire.framing import broken
+from meshsim.live.wire.heads import MalformedError, RequestHead
 from meshsim.live.wire.limits import Limits
-from meshsim.live.wire.request import blame, read_request, request_line
-from meshsim.live.wire.stream import ServerStream
+from meshsim.live.wire.request import read_request, request_line
 from meshsim.live.wire.write import request_head
 
 
@@ -54,37 +53,23 @@ class Handler:
 
 @final
 class ServerConnection(Answering):
-    """The connection of one client, whose address and port are `peer`."""
-
-    peer: tuple[str, int]
-    headers_most: int
+    """The connection of one client."""
 
     def __init__(
         self, handler: Handler, limits: Limits, loop: asyncio.AbstractEventLoop | None = None
     ) -> None:
         super().__init__(limits, loop or asyncio.get_running_loop())
         self.handler = handler
-        self.peer = ("", 0)
-        self.scanned = 0  # bytes of what is not read yet in which no head ends
-        self.headers_most = limits.headers
         self.host = b""  # of the last request
 
     # Coming and going
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
-        self.renew()
-        self.transport.set_write_buffer_limits(self.limits.buffer_bytes)
-        address = transport.get_extra_info("peername")
-        if address:
-            self.peer = address[:2]
+        super().connection_made(transport)
         now = self.loop.time()
         self.deadline = now + self.idle_timeout
         self._follow(now)
         self.handler.opened(self)
-
-    def eof_received(self) -> bool:
-        return False  # the transport sends what is left and closes
 
     def connection_lost(self, error: Exception | None) -> None:
         self.state = ENDED
@@ -113,12 +98,10 @@ class ServerConnection(Answering):
             if state == HEAD:
                 if self.blocked:
                     break
-                end = data.find(END, at + self.scanned) + 4
-                if end < 4 or end - at > self.head_bytes:
-                    if not self._may_wait(data, at):
-                        at = size
+                start = at
+                at = self._read_head(data, start)
+                if at == start:
                     break
-                at = self._read_head(data, at, end)
             elif state == BODY:
                 at = self._read_body(data, at)
             elif state == WAIT:
@@ -129,62 +112,44 @@ class ServerConnection(Answering):
         if at < size:
             self.rest = data
             self.place = at
-            if self.state == WAIT or self.blocked:
-                self._watch()
+            self._watch()
 
-    def _read_head(self, data: bytes, start: int, end: int) -> int:
-        """Reads one request, as far as it has come; returns where what follows it begins."""
-        self.scanned = 0
-        self.heading = False
+    def _read_head(self, data: bytes, start: int) -> int:
+        """Reads one request, as far as it has come.
+
+        Returns where what follows it begins: at `start` if the rest of its head has to be waited for.
+        """
+        waits = self.seen > 0
+        end = 0
         try:
+            end = self.head_end(data, start)
+            if end == 0:
+                if not waits:
+                    self._set_timer(self.limits.header_timeout)
+                return start
             head = self._parse_head(data[start:end])
         except MalformedError as error:
             # What is broken comes first, as where the head came in pieces
-            self._reject(400 if broken(data, start, start, end) else error.status, error.why)
+            limit = end or start + self.head_bytes
+            self._refuse(400 if broken(data, start, start, limit) else error.status, error.why)
             return len(data)
         self.bare = head.method == b"HEAD"
         if head.length:
             try:
                 end = self.feed_body(data, end)
-            except (MalformedError, HttpParserError) as error:
+            except MalformedError as error:
+                self.whole = False
                 self._begin(head)  # as if the body had come later
-                self._break(error)
+                self._refuse(error.status, error.why)
                 return len(data)
         self._begin(head)
         return end
 
-    def _may_wait(self, data: bytes, start: int) -> bool:
-        """Part of a head has come: whether it may still become a valid one, which it then has to in time."""
-        limit = start + self.head_bytes
-        if broken(data, start, start + max(self.scanned - 4, 0), limit):
-            self._reject(400, "a control character or a bare CR or LF")
-            return False
-        if len(data) > limit:
-            self._reject(431, "too long a head")
-            return False
-        self.scanned = max(len(data) - start - 3, 0)
-        if not self.heading:
-            self.heading = True
-            self._set_timer(self.limits.header_timeout)
-        return True
-
     def _parse_head(self, raw: bytes) -> RequestHead:
         """Has both readers read the head, and sees that they agree where the message ends."""
         line = request_line(raw)
-        headers: Headers = []
-        framing: Headers = []
-        self.headers = headers
-        self.framing = framing
-        self.whole = upgrade = False
-        try:
-            self.feed(raw)
-        except HttpParserUpgrade:
-            upgrade = True
-        except HttpParserError as error:
-            raise MalformedError(blame(framing), str(error)) from None
-        if len(headers) + len(framing) > self.headers_most:
-            raise MalformedError(431, "too many headers")
-        head = read_request(line, headers, framing, self.host)
+        upgrade = self.feed_head(raw)
+        head = read_request(line, self, self.host)
         self.host = head.host
         if upgrade:  # ignored: llhttp, which would stop here, is given the head without it
             self.whole = False
@@ -202,7 +167,6 @@ class ServerConnection(Answering):
         body = self.take() if self.pieces else b""
         self.state = WAIT if whole else BODY
         self.due = DUE
-        self.keep = head.keep_alive
         self.minor = head.minor
         self.expects = head.expects and not whole and not body
         self.stir()
@@ -217,8 +181,8 @@ class ServerConnection(Answering):
         self.expects = False
         try:
             end = self.feed_body(data, start)
-        except (MalformedError, HttpParserError) as error:
-            self._break(error)
+        except MalformedError as error:
+            self._refuse(error.status, error.why)
             return len(data)
         if self.pieces:
             self.stir()
@@ -228,21 +192,5 @@ class ServerConnection(Answering):
             self.stream.complete()
         return end
 
-    # Refusing
-
-    def _time_out(self) -> None:
-        self._reject(408, "a head that did not become whole in time")
-
-    def _reject(self, status: int, why: str) -> None:
-        """Answers a malformed head and closes."""
-        if self.state < CLOSING:
-            self._refuse(status)
-            self.handler.refused(self, status, why)
-
-    def _break(self, error: Exception) -> None:
-        """Ends a request whose body is malformed."""
-        if self.state < CLOSING:
-            status = error.status if isinstance(error, MalformedError) else 400
-            stream = self.stream
-            self._refuse(status)
-            stream.broken(status, str(error))
+    def _refused(self, status: int, why: str) -> None:
+        self.handler.refused(self, status, why)

@@ -129,7 +129,9 @@ async def test_an_outsider_decides_nothing(id: str, listener: str) -> None:
 
 
 def serving(table: Pairing, key: int, trace: str = "a", request_id: bytes = b"r") -> pairing.Serving:
-    return table.begin(key, 0, OURS, trace, 1, request_id)
+    found = pairing.Serving(key, 0, OURS, trace, 1, request_id)
+    table.begin(found)
+    return found
 
 
 def test_a_program_goes_on_with_what_its_caller_has_given_up() -> None:

@@ -273,7 +273,7 @@ class Waiter(Reply):
     def outcome(self) -> tuple[Any, ...]:
         """What came, to compare: not in how many pieces."""
         head = self.response
-        said = (head.status, head.reason, head.headers, head.length, head.keep_alive) if head else None
+        said = (head.status, head.headers, head.length) if head else None
         return said, self.data, self.done, self.kind, self.infos, self.reusable
 
 

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import pytest
 
-from meshsim.live.wire import CHUNKED
-from meshsim.live.wire.framing import body_length
+from meshsim.live.wire import CHUNKED, UNTIL_CLOSE, Limits
+from meshsim.live.wire.framing import Framing
 from meshsim.live.wire.heads import MalformedError
+
+
+def body_length(lengths: list[bytes], codings: list[bytes], minor: int) -> int:
+    head = Framing(Limits())
+    head.framing = [(b"content-length", value) for value in lengths]
+    head.framing += [(b"transfer-encoding", value) for value in codings]
+    return head.read_framing(minor)
 
 
 @pytest.mark.parametrize(
     ("lengths", "codings", "minor", "length"),
     [
-        ([], [], 1, None),
+        ([], [], 1, UNTIL_CLOSE),
         ([b"0"], [], 1, 0),
         ([b"007"], [], 0, 7),
         ([], [b"chunked"], 1, CHUNKED),
         ([], [b"CHUNKED"], 1, CHUNKED),
     ],
 )
-def test_lengths(lengths: list[bytes], codings: list[bytes], minor: int, length: int | None) -> None:
+def test_lengths(lengths: list[bytes], codings: list[bytes], minor: int, length: int) -> None:
     assert body_length(lengths, codings, minor) == length
 
 

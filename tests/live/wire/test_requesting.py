@@ -120,7 +120,6 @@ def test_a_body_until_close() -> None:
     assert waiter.calls == ["head", "complete"]
     assert waiter.response is not None
     assert waiter.response.length == UNTIL_CLOSE
-    assert not waiter.response.keep_alive
     assert waiter.data == b"somemore"
     assert not upstream.connection.reusable
 
@@ -288,13 +287,13 @@ def test_a_response_before_the_request_is_whole_ends_the_connection() -> None:
 
 def test_back_pressure_both_ways() -> None:
     waiter, upstream = respond(OK + b"Content-Length: 5\r\n\r\na")
-    upstream.connection.hold()
-    upstream.connection.hold()
+    upstream.connection.flow(False)
+    upstream.connection.flow(False)
     assert upstream.transport.paused
-    upstream.connection.release()
-    upstream.connection.release()
+    upstream.connection.flow(True)
+    upstream.connection.flow(True)
     assert not upstream.transport.paused
-    upstream.connection.hold()
+    upstream.connection.flow(False)
     upstream.connection.pause_writing()
     upstream.connection.resume_writing()
     assert waiter.calls == ["head", "writable False", "writable True"]

@@ -217,8 +217,8 @@ def test_answers_to_nobody_are_dropped() -> None:
     connection.send(b"abc")
     connection.end()
     connection.proceed()
-    connection.hold()
-    connection.release()
+    connection.flow(False)
+    connection.flow(True)
     connection.abort()
     connection.close()
     assert transport.sent == b""
@@ -252,12 +252,12 @@ def test_proceed_is_silent_where_nobody_waits(raw: bytes) -> None:
 def test_hold_stops_reading_and_the_next_request_is_read_again() -> None:
     server, transport = serve(POST % 6 + b"abc", answers=False)
     connection = server.served[0].connection
-    connection.hold()
-    connection.hold()
+    connection.flow(False)
+    connection.flow(False)
     assert transport.paused
-    connection.release()
+    connection.flow(True)
     assert not transport.paused
-    connection.hold()
+    connection.flow(False)
     transport.protocol.data_received(b"def")  # was already on its way
     connection.answer(200, [], b"")
     assert not transport.paused

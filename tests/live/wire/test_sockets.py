@@ -82,10 +82,7 @@ class BinnedFlow(ServerStream):
         self.up.abort()
 
     def writable(self, yes: bool) -> None:
-        if yes:
-            self.up.release()
-        else:
-            self.up.hold()
+        self.up.flow(yes)
 
 
 class Coming(Reply):
@@ -120,10 +117,7 @@ class Coming(Reply):
             self.passing.down.answer(503, [], b"lost")
 
     def writable(self, yes: bool) -> None:
-        if yes:
-            self.passing.down.release()
-        else:
-            self.passing.down.hold()
+        self.passing.down.flow(yes)
 
 
 class Proxy(Handler):
@@ -188,10 +182,10 @@ class Echo(Handler):
 
             def writable(self, yes: bool) -> None:
                 if yes:
-                    connection.release()
+                    connection.flow(True)
                 else:
                     echo.held += 1
-                    connection.hold()
+                    connection.flow(False)
 
         if whole:
             connection.answer(200, [], body)
