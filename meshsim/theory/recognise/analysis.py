@@ -10,17 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf, nan
 
-from meshsim.scenario.model import CLIENT, Load
+from meshsim.scenario.model import CLIENT
 from meshsim.theory.overload import stable_load
 from meshsim.theory.recognise import filters, obstacles
-from meshsim.theory.recognise.flows import Flow, Flows, Process
+from meshsim.theory.recognise.flows import Flow, Flows, process_of
 from meshsim.theory.recognise.impatient import impatient
 from meshsim.theory.recognise.kendall import Solved
 from meshsim.theory.recognise.law import Lattice, Law, ShapeUnknownError
 from meshsim.theory.recognise.responses import Responses, Wait
 from meshsim.theory.recognise.stations import solve_stations
 from meshsim.theory.recognise.structure import Key, Structure, UnsolvedError
-from meshsim.theory.recognise.tries import Response
+from meshsim.theory.recognise.tries import Response, add, total
 
 ROUNDS_MAX, ROUNDS_LEAST = 60, 3
 WORK_MAX = 3_000  # services times rounds, some milliseconds each
@@ -33,32 +33,26 @@ FED_BACK = "time-outs and full queues feed retries back into the queues; solved 
 
 @dataclass(slots=True)
 class Analysis:
-    """A scenario solved on a lattice.
+    """A scenario solved on a lattice."""
 
-    Attributes:
-        responses: for the waits found.
-        flows: for these.
-        solved: the stations.
-        independent: whether the ways calls end have nothing to do with waits.
-        fed_back: whether retries or hedges depend on waits.
-        reasons: what is not exact, or not known.
-        inexact: whether one of these makes everything approximate.
-        answers: of the whole load, by outcome; empty where time-outs depend on waits that are not known.
-    """
-
-    responses: Responses
-    flows: Flows
-    solved: dict[Key, Solved] = field(default_factory=dict)
-    independent: bool = True
-    fed_back: bool = False
-    reasons: list[str] = field(default_factory=list)
-    inexact: bool = False
+    responses: Responses  # for the waits found
+    flows: Flows  # for these
+    solved: dict[Key, Solved]
+    independent: bool  # the ways calls end have nothing to do with waits
+    fed_back: bool  # retries or hedges depend on waits
+    reasons: list[str]  # what is not exact, or not known
+    inexact: bool = False  # one of these makes everything approximate
     answers: Response = field(default_factory=dict)
+    """Of the whole load, by outcome; empty where time-outs depend on waits that are not known."""
 
     @property
     def structure(self) -> Structure:
         """Of the scenario."""
         return self.responses.structure
+
+    def latency(self, *, ok: bool | None = None) -> Law:
+        """Of all answers together, or only of the successful or the failed ones."""
+        return total(self.answers, self.responses.lattice, ok=ok)
 
 
 def analyse(structure: Structure, lattice: Lattice) -> Analysis:
@@ -88,7 +82,7 @@ def analyse(structure: Structure, lattice: Lattice) -> Analysis:
 def _converge(start: Responses, known: Mapping[Key, Solved]) -> Analysis:
     """Rounds of answers, rates and waits until the rates converge."""
     structure = start.structure
-    poisson = all(_process(load) == "poisson" for load in structure.scenario.load)
+    poisson = all(process_of(load) == "poisson" for load in structure.scenario.load)
     product_form = poisson and not obstacles.product_form(structure)
     idle = start.anew({key: Wait(Law.atom(start.lattice)) for key in structure.stations})
     answers = _try(start)
@@ -99,7 +93,7 @@ def _converge(start: Responses, known: Mapping[Key, Solved]) -> Analysis:
     solved: dict[Key, Solved] = {}
     changed, converged = False, False
     for _ in range(max(ROUNDS_LEAST, min(ROUNDS_MAX, WORK_MAX // len(structure.used)))):
-        solved, waits = solve_stations(flows, responses, product_form, known)
+        solved, waits = solve_stations(flows, responses, known)
         responses = responses.anew(waits)
         fresh = _try(responses)
         if fresh is None:
@@ -152,8 +146,7 @@ def _answers(responses: Responses) -> Response:
     for load in structure.scenario.load:
         share = structure.offered(load) / structure.rate
         for outcome, law in responses.call(CLIENT, load.to).items():
-            part = law.scaled(share)
-            answers[outcome] = answers[outcome].plus(part) if outcome in answers else part
+            add(answers, outcome, law.scaled(share))
     return answers
 
 
@@ -161,15 +154,11 @@ def _flows(responses: Responses, product_form: bool) -> Flows:
     structure = responses.structure
     flows, streams = Flows(responses, product_form), []
     for index, load in enumerate(structure.scenario.load):
-        process, rate = _process(load), structure.offered(load)
+        process, rate = process_of(load), structure.offered(load)
         if rate > 0.0:
             streams.append((load.to, Flow(index, rate, process, 0.0 if process == "constant" else 1.0)))
     flows.follow(streams)
     return flows
-
-
-def _process(load: Load) -> Process:
-    return "other" if load.profile or load.arrivals.kind == "trace" else load.arrivals.kind
 
 
 def _distance(before: Flows, after: Flows) -> float:

@@ -90,7 +90,7 @@ def _few(station: Station, policy: Policy, own: Law, rate: float, hosts: int) ->
     served = Service(own, True, station.workers, station.queue)
     name = "the shortest queue" if full else f"the better of {option.choices} drawn with replacement"
     queue = Queue(
-        Wait(seen_wait(own.lattice, solved.seen, served)),
+        Wait(seen_wait(solved.seen, served)),
         rate / mu / station.workers,
         solved.queue / hosts,
         f"{hosts} x M/M/{station.workers}, {name}: Markov chain of the queue lengths",

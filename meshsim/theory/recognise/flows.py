@@ -19,7 +19,7 @@ from math import isfinite
 from typing import Literal
 
 from meshsim import random
-from meshsim.scenario.model import CLIENT, CallStep, SleepStep, Stage, Time
+from meshsim.scenario.model import CLIENT, CallStep, Load, SleepStep, Stage, Time
 from meshsim.theory.general import departures_ca2
 from meshsim.theory.recognise.deep import Steps, flat
 from meshsim.theory.recognise.responses import Edge, Responses
@@ -33,25 +33,15 @@ Process = Literal["poisson", "constant", "mmpp", "other"]
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """A stream of requests at some point of the call tree.
+    """A stream of requests at some point of the call tree."""
 
-    Attributes:
-        load: index of the load it comes from.
-        rate: per second.
-        process: what is known of its gaps; ``constant`` and ``mmpp`` only while it is the load itself.
-        ca2: squared coefficient of variation of the gaps, approximately.
-        passed: the stations with a queue it came through, in order.
-        ordered: whether no request has overtaken another, and all took this route.
-        repeated: whether a request may come more than once.
-    """
-
-    load: int
-    rate: float
-    process: Process
-    ca2: float = 1.0
-    passed: tuple[Key, ...] = ()
-    ordered: bool = True
-    repeated: bool = False
+    load: int  # index of the load it comes from
+    rate: float  # per second
+    process: Process  # of its gaps; ``constant`` and ``mmpp`` only while it is the load itself
+    ca2: float = 1.0  # squared coefficient of variation of the gaps, approximately
+    passed: tuple[Key, ...] = ()  # the stations with a queue it came through, in order
+    ordered: bool = True  # no request has overtaken another, and all took this route
+    repeated: bool = False  # a request may come more than once
 
     def thinned(self, share: float) -> Flow:
         """A random share of it."""
@@ -71,12 +61,7 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A stream that arrives at the hosts of a station, all of them together.
-
-    Attributes:
-        flow: the stream.
-        caller: who sends it.
-    """
+    """A stream that arrives at the hosts of a station, all of them together."""
 
     flow: Flow
     caller: str
@@ -84,22 +69,15 @@ class Visit:
 
 @dataclass(slots=True)
 class Flows:
-    """Every visit of every station, in the order in which a request makes them.
+    """Every visit of every station, in the order in which a request makes them; rates by edge, per second."""
 
-    Attributes:
-        responses: whose tries and reached stages thin and multiply the streams.
-        product_form: whether all stations are of a network with product form.
-        visits: by station.
-        calls, attempts: per second, by edge.
-        first: attempts without retries and hedges and what follows from them.
-    """
-
-    responses: Responses
-    product_form: bool
+    responses: Responses  # whose tries and reached stages thin and multiply the streams
+    product_form: bool  # all stations are of a network with product form
     visits: dict[Key, list[Visit]] = field(default_factory=lambda: defaultdict(list))
     calls: dict[Edge, float] = field(default_factory=lambda: defaultdict(float))
     attempts: dict[Edge, float] = field(default_factory=lambda: defaultdict(float))
     first: dict[Edge, float] = field(default_factory=lambda: defaultdict(float))
+    """Attempts without retries and hedges and what follows from them."""
     _single: dict[Key, bool] = field(default_factory=dict)
 
     @property
@@ -122,7 +100,7 @@ class Flows:
             for entry, flow in flows:
                 flat(self._call(flow, CLIENT, entry))
             if attempt == 0:
-                self._single = {key: self._independent(visits) for key, visits in self.visits.items()}
+                self._single = {key: independent(visits) for key, visits in self.visits.items()}
 
     def _count(self, service: str) -> None:
         """The rates of a service's calls, from those of its callers."""
@@ -177,7 +155,7 @@ class Flows:
     def _call(self, flow: Flow, caller: str, service: str) -> Steps[Flow]:
         """The stream of calls in, the stream of answers out."""
         edge = caller, service
-        if not self.structure.visits[service] and not self._passes(caller):
+        if not self.structure.queues(caller, service):
             return flow if self._steady(caller, service) else flow.delayed(RANDOM)
         routed, tries = self.responses.routed.get(edge, 0.0), self.responses.tries.get(edge, 0.0)
         flow = self._sidecar(flow, caller)
@@ -222,7 +200,7 @@ class Flows:
         if sum(map(len, self.visits.values())) > VISITS_MAX:
             raise UnsolvedError(f"a request passes more than {VISITS_MAX:,} queues, too many to follow")
         keeps = flow.process == "poisson" and station.quasi_reversible and not flow.repeated
-        keeps = keeps and not self.structure.prioritised(station) and self._plain(key, caller)
+        keeps = keeps and not self.structure.prioritised(station) and self.structure.thins(caller, key)
         keeps = keeps and (self.product_form or self._single.get(key, False))
         return replace(
             flow,
@@ -245,23 +223,11 @@ class Flows:
         out = departures_ca2(load, station.workers, arrivals, station.time.scv)
         return 1.0 + (out - 1.0) / station.replicas
 
-    def _plain(self, key: Key, caller: str) -> bool:
-        """Whether the balancer hands each host a thinned stream."""
-        kind, service, version = key
-        if kind == "proxy":
-            return True
-        alone = self.structure.hosts(caller, service, version) == 1
-        return alone or self.structure.policy(caller, service).balance.kind == "random"
-
-    def _passes(self, service: str) -> bool:
-        """Whether a service's sidecars have queues."""
-        return any(key[:2] == ("proxy", service) for key in self.structure.stations)
-
     def _sidecar(self, flow: Flow, service: str, version: str | None = None) -> Flow:
         if service == CLIENT or not self.structure.sidecars:
             return flow
         time = self.structure.proxy_time
-        if not self._passes(service):
+        if not self.structure.crossings:
             return flow.delayed(time)
         out = flow
         for name in self.structure.deployments[service] if version is None else [version]:
@@ -270,37 +236,36 @@ class Flows:
 
     def _stage(self, flow: Flow, service: str, stage: Stage) -> Steps[Flow]:
         """Steps at the same time."""
-        queues = [isinstance(step, CallStep) and self._queues(service, step.call) for step in stage]
-        if not any(queues):
+        calls = [step for step in stage if isinstance(step, CallStep)]
+        if not any(self.structure.queues(service, step.call) for step in calls):
             delays = [step.sleep for step in stage if isinstance(step, SleepStep)]
-            calls = [step for step in stage if isinstance(step, CallStep)]
             steady = all(step.probability >= 1.0 and self._steady(service, step.call) for step in calls)
             return flow.delayed(*delays) if steady else flow.delayed(RANDOM)
         outs: list[Flow] = []
-        for step in stage:
-            if isinstance(step, CallStep):
-                outs.append((yield self._call(flow.thinned(step.probability), service, step.call)))
+        for step in calls:
+            outs.append((yield self._call(flow.thinned(step.probability), service, step.call)))
         if len(stage) == 1:
-            (first,) = outs
-            chance = stage[0].probability if isinstance(stage[0], CallStep) else 1.0
-            return replace(first, rate=flow.rate, ordered=first.ordered and chance >= 1.0)
+            ordered = outs[0].ordered and calls[0].probability >= 1.0
+            return replace(outs[0], rate=flow.rate, ordered=ordered)
         return replace(flow, process="other", passed=_longest(outs), ordered=False)
-
-    def _queues(self, caller: str, service: str) -> bool:
-        return self.structure.visits[service] > 0 or self._passes(caller)
 
     def _steady(self, caller: str, service: str) -> bool:
         """Whether a call always takes the same time."""
         laws = list(self.responses.call(caller, service).values())
         return len(laws) == 1 and laws[0].constant
 
-    @staticmethod
-    def _independent(visits: list[Visit]) -> bool:
-        """Whether the streams that meet at a station are one, or independent ones."""
-        if len(visits) == 1:
-            return not visits[0].flow.repeated
-        apart = len({visit.flow.load for visit in visits}) == len(visits)
-        return apart and not any(visit.flow.passed or visit.flow.repeated for visit in visits)
+
+def process_of(load: Load) -> Process:
+    """What is known of the gaps of an open load."""
+    return "other" if load.profile or load.arrivals.kind == "trace" else load.arrivals.kind
+
+
+def independent(visits: list[Visit]) -> bool:
+    """Whether the streams that meet at a station are one, or independent ones."""
+    if len(visits) == 1:
+        return not visits[0].flow.repeated
+    apart = len({visit.flow.load for visit in visits}) == len(visits)
+    return apart and not any(visit.flow.passed or visit.flow.repeated for visit in visits)
 
 
 RANDOM = random.Exponential(1.0)

@@ -13,7 +13,6 @@ from meshsim.theory.recognise.obstacles import abandoned
 from meshsim.theory.recognise.services import rates, services
 from meshsim.theory.recognise.solution import Prediction, kind_of
 from meshsim.theory.recognise.structure import Station, Structure
-from meshsim.theory.recognise.tries import total
 from meshsim.units import UNLIMITED
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
@@ -54,7 +53,7 @@ def _overloaded(found: Analysis, services: list[str]) -> Iterable[Prediction]:
 
 
 def _requests(found: Analysis, exact: Exactness) -> Iterable[Prediction]:
-    good = total(found.answers, found.responses.lattice, ok=True).mass
+    good = found.latency(ok=True).mass
     formula, source, kind = "product of the chances on the way", "independence", kind_of(exact.outcomes)
     yield Prediction("requests.goodput", found.structure.rate * good, kind, "rate x success_ratio", source)
     yield Prediction("requests.success_ratio", good, kind, formula, source)
@@ -63,7 +62,7 @@ def _requests(found: Analysis, exact: Exactness) -> Iterable[Prediction]:
 def _latencies(found: Analysis, exact: Exactness) -> Iterable[Prediction]:
     formula, source = _composition(found)
     for name, ok in (("latency", None), ("ok_latency", True)):
-        law = total(found.answers, found.responses.lattice, ok=ok)
+        law = found.latency(ok=ok)
         if law.mass > 0.0 and isfinite(law.mean):
             yield Prediction(f"{name}.mean", law.mean, kind_of(exact.means), formula, source)
             for key, p in QUANTILES.items() if law.known else ():
@@ -134,7 +133,7 @@ def _by_priority(found: Analysis, exact: Exactness) -> Iterable[Prediction]:
     waits = _cobham(found, station)
     if not waits or any(load.to != station.key[1] for load in loads):
         return
-    rest = total(found.answers, found.responses.lattice).mean - found.responses.waits[station.key].law.mean
+    rest = found.latency().mean - found.responses.waits[station.key].law.mean
     for index, load in enumerate(loads):
         path, formula = f"derived.load[{index}].latency.mean", "W₀/((1-σ₋)(1-σ)) and the service"
         yield Prediction(path, rest + waits[load.priority], "exact", formula, "Cobham 1954")

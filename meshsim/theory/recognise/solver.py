@@ -17,7 +17,6 @@ from meshsim.theory.recognise.law import Lattice, Law, ShapeUnknownError
 from meshsim.theory.recognise.predict import offered, predictions
 from meshsim.theory.recognise.solution import Prediction, Solution
 from meshsim.theory.recognise.structure import Structure, UnsolvedError
-from meshsim.theory.recognise.tries import total
 from meshsim.theory.recognise.understood import CLOSED, OPEN, unknown
 
 SIZE, SIZE_LEAST = 1 << 15, 1 << 10
@@ -73,16 +72,12 @@ def _open(structure: Structure) -> tuple[list[Prediction], list[str]]:
     fluid = budgeted(structure)
     if fluid is not None:
         return fluid
-    found = _fitted(structure, lambda lattice: analyse(structure, lattice), _whole)
+    found = _fitted(structure, lambda lattice: analyse(structure, lattice), Analysis.latency)
     exact = judge(found)
     reasons = [*found.reasons, *exact.reasons]
     if any(len({point.rate for point in load.profile}) > 1 for load in structure.scenario.load):
         reasons.insert(0, "the load changes in time: queues are solved as if it came at its mean rate")
     return predictions(found, exact), reasons
-
-
-def _whole(found: Analysis) -> Law:
-    return total(found.answers, found.responses.lattice)
 
 
 def _fitted(structure: Structure, work: Callable[[Lattice], Result], law: Callable[[Result], Law]) -> Result:
