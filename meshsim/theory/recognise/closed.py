@@ -15,7 +15,7 @@ from meshsim.theory.recognise import obstacles
 from meshsim.theory.recognise.filters import least_limit, limits
 from meshsim.theory.recognise.flows import Flow, Flows
 from meshsim.theory.recognise.law import Lattice, Law
-from meshsim.theory.recognise.predict import QUANTILES
+from meshsim.theory.recognise.predict import latency
 from meshsim.theory.recognise.responses import Responses, Wait
 from meshsim.theory.recognise.solution import Kind, Prediction, kind_of
 from meshsim.theory.recognise.structure import Key, Station, Structure, UnsolvedError
@@ -87,9 +87,7 @@ def _free(flows: Flows, rate: float, law: Law, good: float, kind: Kind) -> Itera
     chances = "product of the chances on the way"
     yield Prediction("requests.success_ratio", good, kind, chances, "independence")
     yield Prediction("requests.goodput", rate * good, kind, "rate x success_ratio", source)
-    yield Prediction("latency.mean", law.mean, kind, "independent times", source)
-    for key, p in QUANTILES.items():
-        yield Prediction(f"latency.{key}", law.quantile(p), kind, "independent times; on a lattice", source)
+    yield from latency("latency", law, kind, kind, "independent times", source)
     yield from _rates(flows, rate, kind)
 
 

@@ -18,7 +18,7 @@ from meshsim.theory.numeric import Floats
 from meshsim.theory.recognise.kendall import Queue, Solved
 from meshsim.theory.recognise.law import Lattice, Law
 from meshsim.theory.recognise.responses import Wait
-from meshsim.theory.recognise.structure import Key, Station, Structure
+from meshsim.theory.recognise.structure import Key, Station, Structure, per_try_timeout
 from meshsim.theory.recognise.tries import Response
 from meshsim.theory.recognise.understood import IMPATIENT, unknown
 
@@ -49,7 +49,7 @@ def impatient(structure: Structure, lattice: Lattice) -> tuple[str, Response, Ke
         return None
     stop = deployment.when_abandoned == "stop"
     good = _in_time(lattice, lam, station, cap, limit, stop).then(Law.atom(lattice, 2.0 * (out + proxy)))
-    flag = "UT" if policy.retries is None or policy.retries.per_try_timeout == 0.0 else "URX,UT"
+    flag = "URX,UT" if per_try_timeout(policy) else "UT"
     answer: Response = {
         (200, ""): good.scaled(1.0 - deployment.errors),
         (500, ""): good.scaled(deployment.errors),
@@ -60,11 +60,10 @@ def impatient(structure: Structure, lattice: Lattice) -> tuple[str, Response, Ke
 
 def _patience(policy: Policy) -> float:
     """The one time-out of a policy that tries once; 0 if there are two, or more tries."""
-    retries = policy.retries
-    if retries is not None and retries.attempts > 0:
-        return 0.0
-    per_try = retries.per_try_timeout if retries is not None else 0.0
-    if policy.timeout > 0.0 and 0.0 < per_try < policy.timeout:
+    per_try = per_try_timeout(policy)
+    if (policy.retries and policy.retries.attempts) or (
+        policy.timeout > 0.0 and 0.0 < per_try < policy.timeout
+    ):
         return 0.0
     return policy.timeout or per_try
 
@@ -82,15 +81,11 @@ def _in_time(lattice: Lattice, lam: float, station: Station, cap: float, limit: 
 
 
 def _solved(lattice: Lattice, lam: float, station: Station, cap: float, stop: bool) -> Solved:
-    mu = 1.0 / station.time.mean
+    idle, waiting = patience.queue_timeout_idle, patience.queue_timeout_queue
+    formula, source = "M/M/1 + D: who waits τ leaves", "Barrer 1957; Baccelli and Hebuterne 1981"
     if stop:
-        idle, waiting = (
-            patience.bounded_sojourn_idle(lam, mu, cap),
-            patience.bounded_sojourn_queue(lam, mu, cap),
-        )
+        idle, waiting = patience.bounded_sojourn_idle, patience.bounded_sojourn_queue
         formula, source = "M/M/1, nobody stays longer than τ: level crossing", "Gnedenko and Kovalenko 1968"
-    else:
-        idle, waiting = patience.queue_timeout_idle(lam, mu, cap), patience.queue_timeout_queue(lam, mu, cap)
-        formula, source = "M/M/1 + D: who waits τ leaves", "Barrer 1957; Baccelli and Hebuterne 1981"
-    wait = Wait(Law.mean_only(lattice, waiting / lam))
-    return Solved(Queue(wait, 1.0 - idle, waiting, formula, source), lam)
+    given = lam, 1.0 / station.time.mean, cap
+    wait = Wait(Law.mean_only(lattice, waiting(*given) / lam))
+    return Solved(Queue(wait, 1.0 - idle(*given), waiting(*given), formula, source), lam)

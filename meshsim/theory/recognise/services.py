@@ -15,7 +15,6 @@ from meshsim.theory.recognise.kendall import Solved
 from meshsim.theory.recognise.law import Law, mixture
 from meshsim.theory.recognise.obstacles import abandoned
 from meshsim.theory.recognise.solution import Prediction, kind_of
-from meshsim.theory.recognise.tries import total
 from meshsim.units import UNLIMITED
 
 LITTLE = "Little 1961"
@@ -39,24 +38,18 @@ def rates(found: Analysis, exact: Exactness) -> Iterable[Prediction]:
 
 @dataclass
 class ServiceSolved:
-    """A service of an analysis.
-
-    Attributes:
-        exact: what of the analysis is.
-        name: of the service.
-    """
+    """A service of an analysis."""
 
     found: Analysis
-    exact: Exactness
+    exact: Exactness  # of the analysis
     name: str
 
     def all(self, cut: str) -> Iterable[Prediction]:
         """Everything; `cut` is the edge by which its work is cut short, empty if none."""
         entered_only = cut.endswith(f" -> {self.name}")  # its own work is cut, not the calls to it
         sure = self.exact.rates and not cut
-        yield self.arrivals(
-            "attempts per second", "conservation of flow", sure=sure or (self.exact.rates and entered_only)
-        )
+        entered = self.exact.rates and (not cut or entered_only)
+        yield self.arrivals("attempts per second", "conservation of flow", sure=entered)
         yield from self.workers(sure=sure)
         yield from self.waiting_room(sure=sure)
         yield from self.shares()
@@ -150,10 +143,9 @@ class ServiceSolved:
         workers = deployment.replicas * deployment.workers
         if station is not None and station.queue is not None:
             return station.queue.utilisation * deployment.replicas * deployment.workers
-        mean = deployment.time.build().mean
-        if deployment.holds_worker and deployment.script:
-            responses = self.found.responses
-            mean = total(responses.serve(self.name, version), responses.lattice).mean
+        holds = deployment.holds_worker and deployment.script
+        sojourn = self.found.responses.sojourn
+        mean = sojourn(self.name, version).mean if holds else deployment.time.build().mean
         return min(self.into[version] * mean, float(workers))
 
     def _waiting(self, version: str) -> float:
@@ -166,7 +158,7 @@ class ServiceSolved:
     def _visit(self, version: str, share: float) -> Law:
         """From arrival to answer at a version, sidecar included."""
         structure, responses = self.found.structure, self.found.responses
-        own = total(responses.serve(self.name, version), responses.lattice)
+        own = responses.sojourn(self.name, version)
         wait = responses.waits.get(("replica", self.name, version))
         sidecar = responses.waits.get(("proxy", self.name, version))
         if wait is not None:

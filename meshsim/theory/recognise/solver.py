@@ -16,7 +16,7 @@ from meshsim.theory.recognise.exactness import judge
 from meshsim.theory.recognise.law import Lattice, Law, ShapeUnknownError
 from meshsim.theory.recognise.predict import offered, predictions
 from meshsim.theory.recognise.solution import Prediction, Solution
-from meshsim.theory.recognise.structure import Structure, UnsolvedError
+from meshsim.theory.recognise.structure import Structure, UnsolvedError, per_try_timeout
 from meshsim.theory.recognise.understood import CLOSED, OPEN, unknown
 
 SIZE, SIZE_LEAST = 1 << 15, 1 << 10
@@ -55,8 +55,8 @@ def solve(scenario: str | Path | Scenario) -> Solution:
 
 def _refuse_unknown(structure: Structure) -> None:
     """Refuses what the loads' solvers do not declare."""
-    known = [OPEN if load.users is None else CLOSED for load in structure.scenario.load]
-    found = unknown(frozenset().union(*known), structure.set_keys)
+    known = frozenset().union(*(OPEN if load.users is None else CLOSED for load in structure.scenario.load))
+    found = unknown(known, structure.set_keys)
     reasons = [f"{place}: no formula here takes it into account" for place in found if "events[" not in place]
     if len(reasons) < len(found):
         reasons = ["events change the scenario while it runs: there is no steady state", *reasons]
@@ -110,7 +110,7 @@ def _scale(structure: Structure) -> float:
         times += [deployment.time, *(step.sleep for step in steps if isinstance(step, SleepStep))]
     span = sum(time.build().mean for time in times)
     for policy in scenario.policies.values():
-        span += policy.timeout + (policy.retries.per_try_timeout if policy.retries else 0.0)
+        span += policy.timeout + per_try_timeout(policy)
         span += policy.fault.delay.time.build().mean if policy.fault.delay else 0.0
         span += policy.hedge.after if policy.hedge else 0.0
     return span or 1.0

@@ -19,7 +19,6 @@ from meshsim.theory.recognise.kendall import Arrivals, Service, Solved, solve_qu
 from meshsim.theory.recognise.law import Law, ShapeUnknownError
 from meshsim.theory.recognise.responses import Responses, Wait
 from meshsim.theory.recognise.structure import Key, OverloadError, Station, Structure, UnsolvedError
-from meshsim.theory.recognise.tries import total
 from meshsim.units import UNLIMITED
 
 NEARLY = 0.02  # so far from 1, a ca² is taken to be that of a Poisson process
@@ -56,7 +55,7 @@ class Stations:
     def _solve(self, station: Station, rate: float) -> Solved:
         responses, (_, service, version) = self.responses, station.key
         held = station.holds_script
-        law = total(responses.serve(service, version), responses.lattice) if held else self._own(station)
+        law = responses.sojourn(service, version) if held else self._own(station)
         fifo = station.discipline != "lifo" and not self.structure.prioritised(station)
         plain = isinstance(station.time, random.Exponential) and not held
         scv = None if held else station.time.scv

@@ -9,7 +9,7 @@ from functools import cached_property
 import networkx as nx
 
 from meshsim import random
-from meshsim.scenario.model import CLIENT, CallStep, Deployment, Load, Scenario
+from meshsim.scenario.model import CLIENT, CallStep, Deployment, Load, Policy, Scenario
 from meshsim.scenario.settings import set_keys
 from meshsim.scenario.topology import Topology
 from meshsim.units import UNLIMITED
@@ -162,8 +162,7 @@ class Structure:
     def cut(self, caller: str, service: str) -> bool:
         """Whether a try may end before its answer comes: by a time-out, or because another was faster."""
         policy = self.policy(caller, service)
-        per_try = policy.retries.per_try_timeout if policy.retries else 0.0
-        return policy.timeout > 0.0 or per_try > 0.0 or policy.hedge is not None
+        return policy.timeout > 0.0 or per_try_timeout(policy) > 0.0 or policy.hedge is not None
 
     def timed(self, caller: str, service: str) -> bool:
         """Whether that depends on queues."""
@@ -214,6 +213,11 @@ class Structure:
             raise UnsolvedError("a closed load has no rate of its own")
         warmup = self.scenario.warmup
         return load.mean_rate(0.0 if warmup == "auto" else float(warmup), self.scenario.duration)
+
+
+def per_try_timeout(policy: Policy) -> float:
+    """Of each try, s; 0 without one."""
+    return policy.retries.per_try_timeout if policy.retries else 0.0
 
 
 def _named(parts: Mapping[str, object], caller: str, service: str, general: str) -> str:

@@ -14,7 +14,7 @@ from math import inf
 from meshsim import random
 from meshsim.scenario.model import Policy
 from meshsim.theory.recognise.law import Lattice, Law, minimum, mixture
-from meshsim.theory.recognise.structure import UnsolvedError
+from meshsim.theory.recognise.structure import UnsolvedError, per_try_timeout
 from meshsim.theory.recognise.times import law_of
 
 Outcome = tuple[int, str]
@@ -118,7 +118,7 @@ def add(answer: Response, outcome: Outcome, law: Law) -> None:
 
 def _cut(attempt: Response, policy: Policy, lattice: Lattice) -> Response:
     """An attempt under its per-try time-out."""
-    per_try = policy.retries.per_try_timeout if policy.retries else 0.0
+    per_try = per_try_timeout(policy)
     if per_try <= 0.0 or (policy.timeout > 0.0 and per_try >= policy.timeout):
         return attempt
     cut = {outcome: law.before(per_try) for outcome, law in attempt.items()}
