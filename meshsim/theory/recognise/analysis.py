@@ -65,16 +65,15 @@ def analyse(structure: Structure, lattice: Lattice) -> Analysis:
         raise UnsolvedError("no load in the measured window")
     limited, reasons = filters.rate_limits(structure)
     reasons += obstacles.left_out(structure)
-    lone = impatient(structure, lattice)
-    given = {(CLIENT, lone[0]): (lone[1], 1.0)} if lone else {}
+    given, known = impatient(structure, lattice)
     unknown = {key: Wait(Law.mean_only(lattice, nan)) for key in structure.stations}
     responses = Responses(structure, lattice, unknown, limited, {}, given)
     responses.blocked, more = filters.breakers(structure, responses)
-    found = _converge(responses.anew(unknown), {lone[2]: lone[3]} if lone else {})
+    found = _converge(responses.anew(unknown), known)
     filters.within_reach(structure, found.responses, found.flows)
     found.reasons = [*reasons, *more, *found.reasons]
     found.inexact = found.inexact or bool(reasons or more)
-    if not lone:
+    if not given:
         _mention_abandoned(found)
     return found
 

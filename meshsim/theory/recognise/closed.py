@@ -93,8 +93,10 @@ def _free(flows: Flows, rate: float, law: Law, good: float, kind: Kind) -> Itera
 
 def _rates(flows: Flows, rate: float, kind: Kind) -> Iterable[Prediction]:
     for service in flows.structure.order:
-        path, each = f"services.{service}.rate", rate * sum(flows.version_rates(service).values())
-        yield Prediction(path, each, kind, "throughput x visits", "conservation of flow")
+        each = rate * sum(flows.version_rates(service).values())
+        yield Prediction(
+            f"services.{service}.rate", each, kind, "throughput x visits", "conservation of flow"
+        )
 
 
 def _queued(flows: Flows, users: int, think: float, law: Law, reasons: list[str]) -> Iterable[Prediction]:
@@ -104,9 +106,8 @@ def _queued(flows: Flows, users: int, think: float, law: Law, reasons: list[str]
     demands = [demand for station, demand in stations for _ in range(station.replicas)]
     workers = [station.workers for station, _ in stations for _ in range(station.replicas)]
     if reasons:
-        best = min(
-            users / (think + law.mean), *(c / demand for c, demand in zip(workers, demands, strict=True))
-        )
+        capacities = (c / demand for c, demand in zip(workers, demands, strict=True))
+        best = min(users / (think + law.mean), *capacities)
         if not any("as if" in reason or "time-out" in reason for reason in reasons):
             formula, source = "min(N/(Z+D), c/D_max)", "Denning and Buzen 1978"
             yield Prediction("requests.rate", best, "bound", formula, source)
@@ -126,9 +127,7 @@ def _demands(flows: Flows) -> dict[Key, float]:
     """The service that a request asks of one replica of each station, s."""
     found = {}
     for key, station in flows.structure.stations.items():
-        kind, service, version = key
-        proxy = kind == "proxy"
-        into = flows.passes(service, version) if proxy else flows.version_rates(service)[version]
+        into = flows.into(key)
         if into > 0.0 and station.time.mean > 0.0:
             found[key] = into / station.replicas * station.time.mean
     return found

@@ -143,9 +143,12 @@ class Flows:
         total = sum(self._into(service, self.attempts).values())
         return {version: total * share for version, share in self._versions(service).items()}
 
-    def passes(self, service: str, version: str) -> float:
-        """Passes per second through the sidecars of a version: in and out, of requests and of answers."""
+    def into(self, key: Key) -> float:
+        """Attempts per second at a station; at sidecars passes, in and out, of requests and of answers."""
+        kind, service, version = key
         into = self.version_rates(service)
+        if kind == "replica":
+            return into[version]
         total = sum(into.values())
         out = sum(rate for (caller, _), rate in self.calls.items() if caller == service)
         return 2.0 * (into[version] + (into[version] / total if total else 0.0) * out)
@@ -212,14 +215,13 @@ class Flows:
 
     def _departures(self, flow: Flow, key: Key, caller: str) -> float:
         """How regular what leaves a station is, of several replicas together."""
-        station = self.structure.stations[key]
-        hosts = self.structure.hosts(caller, key[1], key[2]) if key[0] == "replica" else station.replicas
-        arrivals = 1.0 + (flow.ca2 - 1.0) / hosts  # one host's share
-        if key[0] == "replica" and self.structure.policy(caller, key[1]).balance.kind == "round_robin":
-            arrivals = flow.ca2 / hosts
-        load = self.version_rates(key[1])[key[2]] * station.time.mean / (station.replicas * station.workers)
-        if load >= 1.0 or flow.repeated or not isfinite(station.time.scv):
+        station, (_, service, version) = self.structure.stations[key], key
+        load = self.into(key) * station.time.mean / (station.replicas * station.workers)
+        if load >= 1.0 or flow.repeated or not isfinite(station.time.scv):  # sidecars are passed repeatedly
             return 1.0
+        hosts = self.structure.hosts(caller, service, version)
+        turns = self.structure.policy(caller, service).balance.kind == "round_robin"
+        arrivals = flow.ca2 / hosts if turns else 1.0 + (flow.ca2 - 1.0) / hosts  # one host's share
         out = departures_ca2(load, station.workers, arrivals, station.time.scv)
         return 1.0 + (out - 1.0) / station.replicas
 

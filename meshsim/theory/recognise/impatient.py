@@ -17,18 +17,18 @@ from meshsim.theory import patience
 from meshsim.theory.numeric import Floats
 from meshsim.theory.recognise.kendall import Queue, Solved
 from meshsim.theory.recognise.law import Lattice, Law
-from meshsim.theory.recognise.responses import Wait
+from meshsim.theory.recognise.responses import Edge, Wait
 from meshsim.theory.recognise.structure import Key, Station, Structure, per_try_timeout
 from meshsim.theory.recognise.tries import Response
 from meshsim.theory.recognise.understood import IMPATIENT, unknown
 
 
-def impatient(structure: Structure, lattice: Lattice) -> tuple[str, Response, Key, Solved] | None:
-    """The service, its answer to the client, its station; None if the scenario is something else."""
+def impatient(structure: Structure, lattice: Lattice) -> tuple[dict[Edge, Response], dict[Key, Solved]]:
+    """The service's answer to the client, and its station; nothing if the scenario is something else."""
     scenario = structure.scenario
     others = len(structure.stations) != 1 or len(scenario.load) != 1
     if others or unknown(IMPATIENT, structure.set_keys):
-        return None
+        return {}, {}
     (key, station), load = next(iter(structure.stations.items())), scenario.load[0]
     service = key[1]
     deployment = structure.deployments[service][key[2]]
@@ -41,12 +41,12 @@ def impatient(structure: Structure, lattice: Lattice) -> tuple[str, Response, Ke
     still = all(isinstance(delay, random.Constant) or delay.mean == 0.0 for delay in delays)
     spread = station.replicas == 1 or policy.balance.kind == "random"
     if not (tau > 0.0 and plain and lone and still and spread and deployment.when_abandoned != "finish"):
-        return None
+        return {}, {}
     out, proxy = delays[0].mean, delays[1].mean
     lam = structure.offered(load) / station.replicas
     cap, limit = tau - proxy, tau - 2.0 * (out + proxy)
     if limit <= 0.0:
-        return None
+        return {}, {}
     stop = deployment.when_abandoned == "stop"
     good = _in_time(lattice, lam, station, cap, limit, stop).then(Law.atom(lattice, 2.0 * (out + proxy)))
     flag = "URX,UT" if per_try_timeout(policy) else "UT"
@@ -55,15 +55,14 @@ def impatient(structure: Structure, lattice: Lattice) -> tuple[str, Response, Ke
         (500, ""): good.scaled(deployment.errors),
         (504, flag): Law.atom(lattice, tau, 1.0 - good.mass),
     }
-    return service, answer, key, _solved(lattice, lam, station, cap, stop)
+    return {(CLIENT, service): answer}, {key: _solved(lattice, lam, station, cap, stop)}
 
 
 def _patience(policy: Policy) -> float:
     """The one time-out of a policy that tries once; 0 if there are two, or more tries."""
     per_try = per_try_timeout(policy)
-    if (policy.retries and policy.retries.attempts) or (
-        policy.timeout > 0.0 and 0.0 < per_try < policy.timeout
-    ):
+    tries_again = policy.retries and policy.retries.attempts
+    if tries_again or 0.0 < per_try < policy.timeout:
         return 0.0
     return policy.timeout or per_try
 

@@ -45,14 +45,14 @@ def left_out(structure: Structure) -> list[str]:
         retries, tries = policy.retries, policy.retries or policy.hedge
         uneven = not policy.split and not structure.alike(service)
         fails = policy.outlier_detection and _may_fail(structure, caller, service)
+        budget = retries and retries.budget
         limited = policy.rate_limit and caller != CLIENT
         bounded = tries and policy.circuit_breaker.max_retries < UNLIMITED
         ranked = uneven and policy.balance.kind == "least_request"
         turns = uneven and policy.balance.kind == "round_robin" and tries
         acts = {
             "max_retries ties retries to the load; solved as if it never acted": bounded,
-            "the retry budget ties retries to the load; solved as if it never acted": retries
-            and retries.budget,
+            "the retry budget ties retries to the load; solved as if it never acted": budget,
             "outlier detection ejects hosts that fail; solved as if it never did": fails,
             "the rate limit of a service's own proxies; solved as if it never acted": limited,
             "least_request over unequal replicas; solved as if each got its equal share": ranked,

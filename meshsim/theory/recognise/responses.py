@@ -55,8 +55,7 @@ class Responses:
     waits: Mapping[Key, Wait]
     limited: Mapping[Edge, float] = field(default_factory=dict)  # share refused by the rate limit
     blocked: Mapping[Edge, float] = field(default_factory=dict)  # share refused by the circuit breaker
-    given: Mapping[Edge, tuple[Response, float]] = field(default_factory=dict)
-    """Answers of calls that are known already, and their mean number of tries."""
+    given: Mapping[Edge, Response] = field(default_factory=dict)  # to calls of one try, known already
     tries: dict[Edge, float] = field(default_factory=dict)  # mean sent attempts of a call
     reached: dict[Deployed, list[float]] = field(default_factory=dict)  # P(a stage of the script is reached)
     routed: dict[Edge, float] = field(default_factory=dict)  # P(a call gets past the filters)
@@ -179,9 +178,8 @@ class Responses:
         if service == CLIENT or not self.structure.sidecars:
             return self.law(ZERO)
         none, parts = Wait(self.law(ZERO)), []
-        for version, deployment in self.structure.deployments[
-            service
-        ].items():  # sidecars differ in their load
+        # versions' sidecars differ only in their load
+        for version, deployment in self.structure.deployments[service].items():
             wait = self.waits.get(("proxy", service, version), none)
             parts.append(wait.law.scaled(deployment.replicas / self.structure.instances(service)))
         return mixture(parts, self.lattice).then(self.law(self.structure.scenario.mesh.proxy.time))
@@ -217,12 +215,12 @@ class Responses:
     def _routed(self, caller: str, service: str, policy: Policy) -> Steps[Response]:
         """From the route on: one version a call under a split, any host otherwise."""
         if (caller, service) in self.given:
-            known, self.tries[caller, service] = self.given[caller, service]
-            return known
+            self.tries[caller, service] = 1.0
+            return self.given[caller, service]
         shares = self.structure.shares(caller, service)
-        choices = (
-            [({name: 1.0}, share) for name, share in shares.items()] if policy.split else [(shares, 1.0)]
-        )
+        choices = [(shares, 1.0)]
+        if policy.split:
+            choices = [({name: 1.0}, share) for name, share in shares.items()]
         answer: Response = {}
         tries = 0.0
         for versions, share in choices:

@@ -34,7 +34,7 @@ class Stations:
 
     def solve(self, station: Station) -> Solved:
         """Solve a station whose callees are solved."""
-        rate = self._rate(station) / station.replicas
+        rate = self.flows.into(station.key) / station.replicas
         if rate == 0.0:
             return Solved(None, 0.0)  # nothing comes
         try:
@@ -44,13 +44,6 @@ class Stations:
         except ShapeUnknownError:
             reason = f"{station.name}: its workers wait for answers of which little is known"
             return Solved(None, rate, reason)
-
-    def _rate(self, station: Station) -> float:
-        """Attempts per second at all replicas of a station; passes, at sidecars."""
-        kind, service, version = station.key
-        if kind == "replica":
-            return self.flows.version_rates(service)[version]
-        return self.flows.passes(service, version)
 
     def _solve(self, station: Station, rate: float) -> Solved:
         responses, (_, service, version) = self.responses, station.key

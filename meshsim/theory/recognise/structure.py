@@ -179,9 +179,8 @@ class Structure:
         for service in reversed(self.order):
             own = []
             for deployment in self.deployments[service].values():
-                calls = [
-                    step.call for stage in deployment.script for step in stage if isinstance(step, CallStep)
-                ]
+                steps = (step for stage in deployment.script for step in stage)
+                calls = (step.call for step in steps if isinstance(step, CallStep))
                 below = sum(count[callee] + self.crossings for callee in calls)
                 own.append((deployment.workers < UNLIMITED) + self.crossings + below)
             count[service] = max(own)
