@@ -27,7 +27,6 @@ WORK_MAX = 3_000  # services times rounds, some milliseconds each
 CONVERGED = 1e-6
 UNMOVED = 1e-9
 
-
 FED_BACK = "time-outs and full queues feed retries back into the queues; solved as if tries were independent"
 
 
@@ -85,12 +84,12 @@ def _converge(start: Responses, known: Mapping[Key, Solved]) -> Analysis:
     product_form = poisson and not obstacles.product_form(structure)
     idle = start.anew({key: Wait(Law.atom(start.lattice)) for key in structure.stations})
     answers = _try(start)
-    independent, responses = answers is not None, start if answers is not None else idle
-    answers = answers or _answers(idle)
+    independent = answers is not None
+    responses, answers = (start if independent else idle), answers or _answers(idle)
     first = {outcome: law.mass for outcome, law in answers.items()}
     flows = _flows(responses, product_form)
     solved: dict[Key, Solved] = {}
-    changed, converged = False, False
+    changed = converged = False
     for _ in range(max(ROUNDS_LEAST, min(ROUNDS_MAX, WORK_MAX // len(structure.used)))):
         solved, waits = solve_stations(flows, responses, known)
         responses = responses.anew(waits)
@@ -120,9 +119,8 @@ def _without_waits(
     _answers(idle)
     fed_back = _feeds_back(idle.structure)
     if not any(station.overloaded for station in solved.values()):
-        reasons.append(
-            "time-outs, hedges or full queues depend on waits that are not known; rates are as if none"
-        )
+        unknown = "time-outs, hedges or full queues depend on waits that are not known"
+        reasons.append(f"{unknown}; rates are as if none")
     elif fed_back:
         reasons.append("retries after time-outs add to the load that makes the time-outs: a retry storm")
     return Analysis(idle, _flows(idle, product_form), solved, False, fed_back, reasons, inexact=True)
@@ -199,8 +197,7 @@ def _vulnerable(structure: Structure, flows: Flows) -> list[str]:
 def _mention_abandoned(found: Analysis) -> None:
     """Work that is cut short makes less load than is calculated with."""
     for service, edge in obstacles.abandoned(found.structure).items():
-        found.reasons.append(
-            f"{service}: work is cut short when {edge} gives up; its load is calculated as if it were not"
-        )
+        reason = f"work is cut short when {edge} gives up; its load is calculated as if it were not"
+        found.reasons.append(f"{service}: {reason}")
         if found.structure.visits[service]:
             found.inexact = True

@@ -25,12 +25,9 @@ REPLICAS_MAX = 4  # of which the Markov chain of the queue lengths is solved
 def looks(structure: Structure, station: Station, visits: Sequence[Visit]) -> Policy | None:
     """The policy of the first caller whose balancer looks at several hosts."""
     kind, service, version = station.key
-    for visit in visits if kind == "replica" else ():
-        policy = structure.policy(visit.caller, service)
-        several = structure.hosts(visit.caller, service, version) > 1
-        if several and policy.balance.kind == "least_request":
-            return policy
-    return None
+    callers = [each.caller for each in visits if structure.hosts(each.caller, service, version) > 1]
+    policies = (structure.policy(caller, service) for caller in callers if kind == "replica")
+    return next((policy for policy in policies if policy.balance.kind == "least_request"), None)
 
 
 def solve_balanced(

@@ -18,7 +18,7 @@ from meshsim.theory.recognise.law import Lattice, Law
 from meshsim.theory.recognise.predict import latency
 from meshsim.theory.recognise.responses import Responses, Wait
 from meshsim.theory.recognise.solution import Kind, Prediction, kind_of
-from meshsim.theory.recognise.structure import Key, Station, Structure, UnsolvedError
+from meshsim.theory.recognise.structure import Station, Structure, UnsolvedError
 from meshsim.theory.recognise.tries import total
 
 USERS_MAX = 3_000
@@ -87,7 +87,7 @@ def _free(flows: Flows, rate: float, law: Law, good: float, kind: Kind) -> Itera
     chances = "product of the chances on the way"
     yield Prediction("requests.success_ratio", good, kind, chances, "independence")
     yield Prediction("requests.goodput", rate * good, kind, "rate x success_ratio", source)
-    yield from latency("latency", law, kind, kind, "independent times", source)
+    yield from latency("latency", law, (kind, kind), "independent times", source)
     yield from _rates(flows, rate, kind)
 
 
@@ -101,8 +101,7 @@ def _rates(flows: Flows, rate: float, kind: Kind) -> Iterable[Prediction]:
 
 def _queued(flows: Flows, users: int, think: float, law: Law, reasons: list[str]) -> Iterable[Prediction]:
     """Exact by product form, or the bounds that always hold."""
-    demand_of = _demands(flows)
-    stations = [(flows.structure.stations[key], demand) for key, demand in demand_of.items()]
+    stations = _demands(flows)
     demands = [demand for station, demand in stations for _ in range(station.replicas)]
     workers = [station.workers for station, _ in stations for _ in range(station.replicas)]
     if reasons:
@@ -123,14 +122,11 @@ def _queued(flows: Flows, users: int, think: float, law: Law, reasons: list[str]
         place += station.replicas
 
 
-def _demands(flows: Flows) -> dict[Key, float]:
-    """The service that a request asks of one replica of each station, s."""
-    found = {}
-    for key, station in flows.structure.stations.items():
-        into = flows.into(key)
-        if into > 0.0 and station.time.mean > 0.0:
-            found[key] = into / station.replicas * station.time.mean
-    return found
+def _demands(flows: Flows) -> list[tuple[Station, float]]:
+    """The service that a request asks of one replica of each station, s; stations without any left out."""
+    stations = flows.structure.stations.values()
+    demands = [(each, flows.into(each.key) / each.replicas * each.time.mean) for each in stations]
+    return [(station, demand) for station, demand in demands if demand > 0.0]
 
 
 def _occupied(structure: Structure, station: Station, busy: float, number: float) -> Iterable[Prediction]:

@@ -62,18 +62,17 @@ def breakers(structure: Structure, responses: Responses) -> tuple[dict[Edge, flo
     shares: dict[Edge, float] = {}
     reasons = []
     for caller, service in structure.edges:
-        breaker = structure.policy(caller, service).circuit_breaker
-        if not limits(structure.policy(caller, service)):
+        policy = structure.policy(caller, service)
+        if not limits(policy):
             continue
         loads, lam = _arriving(structure, service)
         poisson = all(process_of(load) == "poisson" for load in loads)
         if caller == CLIENT and poisson and _loss_system(structure, service):
             calls = lam * responses.routed_mean(caller, service)
-            shares[caller, service] = erlang_b(breaker.max_requests, calls)
+            shares[caller, service] = erlang_b(policy.circuit_breaker.max_requests, calls)
         else:
-            reasons.append(
-                f"{caller} -> {service}: the breaker ties refusals to the load; solved as if it never acted"
-            )
+            reason = "the breaker ties refusals to the load; solved as if it never acted"
+            reasons.append(f"{caller} -> {service}: {reason}")
     return shares, reasons
 
 

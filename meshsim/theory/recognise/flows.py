@@ -132,10 +132,9 @@ class Flows:
         into = self._into(service, self.attempts)
         total = sum(into.values())
         shares: dict[str, float] = defaultdict(float)
-        for caller, rate in into.items():
-            if total > 0.0:
-                for version, share in self.structure.shares(caller, service).items():
-                    shares[version] += rate / total * share
+        for caller, rate in into.items() if total > 0.0 else ():
+            for version, share in self.structure.shares(caller, service).items():
+                shares[version] += rate / total * share
         return shares or dict.fromkeys(self.structure.deployments[service], 0.0)
 
     def version_rates(self, service: str) -> dict[str, float]:
@@ -167,15 +166,16 @@ class Flows:
             going = replace(going, process="other")
         if tries > 1.0 + 1e-12:
             going = replace(going, rate=going.rate * tries, repeated=True, ordered=False)
-        fault = self.structure.policy(*edge).fault
-        if fault.delay is not None:
-            going = going.delayed(fault.delay.time) if fault.delay.percent >= 1.0 else going.delayed(RANDOM)
+        delay = self.structure.policy(*edge).fault.delay
+        if delay is not None:
+            going = going.delayed(delay.time if delay.percent >= 1.0 else RANDOM)
         outs: list[Flow] = []
         for version, share in self.structure.shares(caller, service).items():
             outs.append((yield self._attempt(going, caller, service, version, share)))
         out = outs[0]
         if len(outs) > 1:
-            out = replace(flow, process=_common(outs), passed=_longest(outs), ordered=False)
+            process: Process = "poisson" if all(each.process == "poisson" for each in outs) else "other"
+            out = replace(flow, process=process, passed=_longest(outs), ordered=False)
         if routed < 1.0 or tries > 1.0 + 1e-12:
             out = replace(out, ordered=False)
         if self.structure.timed(*edge):
@@ -185,8 +185,8 @@ class Flows:
     def _attempt(self, flow: Flow, caller: str, service: str, version: str, share: float) -> Steps[Flow]:
         deployment = self.structure.deployments[service][version]
         link = self.structure.scenario.link(caller, service)
-        part = flow.thinned(share)
-        part = self._sidecar(part.delayed(link.latency, *([RANDOM] if link.loss else [])), service, version)
+        hop = (link.latency, RANDOM) if link.loss else (link.latency,)
+        part = self._sidecar(flow.thinned(share).delayed(*hop), service, version)
         key = ("replica", service, version)
         queues = key in self.structure.stations
         part = self._through(part, key, caller) if queues else part.delayed(deployment.time)
@@ -194,7 +194,7 @@ class Flows:
             part = yield self._stage(part, service, stage)
         if deployment.script and self.responses.serve(service, version)[OK].mass < 1.0 - 1e-12:
             part = replace(part, ordered=False)  # who failed skipped something, and is ahead of others
-        return self._sidecar(part, service, version).delayed(link.latency, *([RANDOM] if link.loss else []))
+        return self._sidecar(part, service, version).delayed(*hop)
 
     def _through(self, flow: Flow, key: Key, caller: str) -> Flow:
         """Past a station."""
@@ -272,10 +272,6 @@ def independent(visits: list[Visit]) -> bool:
 
 RANDOM = random.Exponential(1.0)
 """Stands for any delay that is not constant."""
-
-
-def _common(flows: list[Flow]) -> Process:
-    return "poisson" if all(flow.process == "poisson" for flow in flows) else "other"
 
 
 def _longest(flows: list[Flow]) -> tuple[Key, ...]:

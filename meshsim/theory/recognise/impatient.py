@@ -30,17 +30,17 @@ def impatient(structure: Structure, lattice: Lattice) -> tuple[dict[Edge, Respon
     if others or unknown(IMPATIENT, structure.set_keys):
         return {}, {}
     (key, station), load = next(iter(structure.stations.items())), scenario.load[0]
-    service = key[1]
-    deployment = structure.deployments[service][key[2]]
+    kind, service, version = key
+    deployment = structure.deployments[service][version]
     policy = structure.policy(CLIENT, service)
     tau = _patience(policy)
     link = scenario.link(CLIENT, service)
     delays = [link.latency.build(), structure.proxy_time if structure.sidecars else random.Constant(0.0)]
-    plain = key[0] == "replica" and station.quasi_reversible and station.workers == 1
+    plain = kind == "replica" and station.quasi_reversible and station.workers == 1
     lone = len(structure.deployments[service]) == 1
     still = all(isinstance(delay, random.Constant) or delay.mean == 0.0 for delay in delays)
-    spread = station.replicas == 1 or policy.balance.kind == "random"
-    if not (tau > 0.0 and plain and lone and still and spread and deployment.when_abandoned != "finish"):
+    plain = plain and structure.thins(CLIENT, key)
+    if not (tau > 0.0 and plain and lone and still and deployment.when_abandoned != "finish"):
         return {}, {}
     out, proxy = delays[0].mean, delays[1].mean
     lam = structure.offered(load) / station.replicas

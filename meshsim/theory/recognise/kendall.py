@@ -176,8 +176,8 @@ def _map_m_c(arrivals: Arrivals, service: Service) -> Queue:
     phases = arrivals.phases or markov.erlang_renewal(arrivals.rate, arrivals.k)
     solved = markov.map_m_c(*phases, mu, c)
     formula = f"{'MMPP' if arrivals.phases else f'E{arrivals.k}'}/M/{c}: matrix-geometric"
-    source = "Neuts 1981; Latouche and Ramaswami 1993"
-    return _result(arrivals, service, Wait(seen_wait(solved.seen, service)), formula, source)
+    wait = Wait(seen_wait(solved.seen, service))
+    return _result(arrivals, service, wait, formula, "Neuts 1981; Latouche and Ramaswami 1993")
 
 
 def _mg1(arrivals: Arrivals, service: Service) -> Queue:
@@ -227,10 +227,10 @@ def _finite(arrivals: Arrivals, service: Service) -> Queue:
     if c > 1 or K > ROOM_MAX:
         raise UnsolvedError("a finite queue is solved for exponential service or one worker only")
     p = finite.mg1k(_arrivals_in_service(lam, service.law, K), lam * service.mean)
-    waiting = float(np.maximum(np.arange(K + 1) - 1, 0) @ p)
-    wait = Wait(Law.mean_only(service.lattice, waiting / (lam * (1.0 - float(p[K])))), float(p[K]))
-    source = "Gross and Harris 1998, 5.1.8"
-    return _result(arrivals, service, wait, f"M/G/1/{K}: chain of departures", source)
+    waiting, full = float(np.maximum(np.arange(K + 1) - 1, 0) @ p), float(p[K])
+    wait = Wait(Law.mean_only(service.lattice, waiting / (lam * (1.0 - full))), full)
+    formula = f"M/G/1/{K}: chain of departures"
+    return _result(arrivals, service, wait, formula, "Gross and Harris 1998, 5.1.8")
 
 
 def _arrivals_in_service(lam: float, law: Law, K: int) -> Floats:

@@ -62,19 +62,17 @@ def _latencies(found: Analysis, exact: Exactness) -> Iterable[Prediction]:
     formula, source = _composition(found)
     for name, ok in (("latency", None), ("ok_latency", True)):
         kinds = kind_of(exact.means), kind_of(exact.shapes)
-        yield from latency(name, found.latency(ok=ok), *kinds, formula, source)
+        yield from latency(name, found.latency(ok=ok), kinds, formula, source)
 
 
-def latency(
-    name: str, law: Law, mean_kind: Kind, kind: Kind, formula: str, source: str
-) -> Iterable[Prediction]:
-    """The mean and the quantiles of a law, as far as they are known and finite."""
+def latency(name: str, law: Law, kinds: tuple[Kind, Kind], formula: str, source: str) -> Iterable[Prediction]:
+    """The mean and the quantiles of a law, each of its kind, as far as they are known and finite."""
     if law.mass > 0.0 and isfinite(law.mean):
-        yield Prediction(f"{name}.mean", law.mean, mean_kind, formula, source)
+        yield Prediction(f"{name}.mean", law.mean, kinds[0], formula, source)
         for key, p in QUANTILES.items() if law.known else ():
             value = law.quantile(p)
             if isfinite(value):
-                yield Prediction(f"{name}.{key}", value, kind, f"{formula}; on a lattice", source)
+                yield Prediction(f"{name}.{key}", value, kinds[1], f"{formula}; on a lattice", source)
 
 
 def _composition(found: Analysis) -> tuple[str, str]:

@@ -65,14 +65,14 @@ def _refuse_unknown(structure: Structure) -> None:
 
 
 def _closed(structure: Structure) -> tuple[list[Prediction], list[str]]:
-    return _fitted(structure, lambda lattice: solve_closed(structure, lattice), lambda found: found[2])[:2]
+    return _fitted(structure, solve_closed, lambda found: found[2])[:2]
 
 
 def _open(structure: Structure) -> tuple[list[Prediction], list[str]]:
     fluid = budgeted(structure)
     if fluid is not None:
         return fluid
-    found = _fitted(structure, lambda lattice: analyse(structure, lattice), Analysis.latency)
+    found = _fitted(structure, analyse, Analysis.latency)
     exact = judge(found)
     reasons = [*found.reasons, *exact.reasons]
     if any(len({point.rate for point in load.profile}) > 1 for load in structure.scenario.load):
@@ -80,12 +80,14 @@ def _open(structure: Structure) -> tuple[list[Prediction], list[str]]:
     return predictions(found, exact), reasons
 
 
-def _fitted(structure: Structure, work: Callable[[Lattice], Result], law: Callable[[Result], Law]) -> Result:
+def _fitted(
+    structure: Structure, work: Callable[[Structure, Lattice], Result], law: Callable[[Result], Law]
+) -> Result:
     """Work on a lattice that is as long as the latency's tail and not much longer."""
     horizon, size = 20.0 * _scale(structure), SIZE
     while size > SIZE_LEAST and size * len(structure.used) > CELLS:
         size //= 2
-    result = work(Lattice(horizon / size, size))
+    result = work(structure, Lattice(horizon / size, size))
     for _ in range(TRIALS):
         whole = law(result)
         if not whole.known or whole.mass == 0.0:
@@ -97,7 +99,7 @@ def _fitted(structure: Structure, work: Callable[[Lattice], Result], law: Callab
             horizon = max(1.5 * reach, 1e-9)
         else:
             break
-        result = work(Lattice(horizon / size, size))
+        result = work(structure, Lattice(horizon / size, size))
     return result
 
 

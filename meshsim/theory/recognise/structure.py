@@ -105,24 +105,17 @@ class Structure:
     @cached_property
     def stations(self) -> dict[Key, Station]:
         """Every station with a queue, callers before callees."""
-        places = [(name, version, d) for name in self.order for version, d in self.deployments[name].items()]
-        found = [
-            Station(
-                ("replica", service, version),
-                deployment.replicas,
-                deployment.workers,
-                deployment.queue,
-                deployment.discipline,
-                deployment.time.build(),
-                holds_script=deployment.holds_worker and bool(deployment.script),
-            )
-            for service, version, deployment in places
-            if deployment.workers < UNLIMITED
-        ]
+        places = [(name, *version) for name in self.order for version in self.deployments[name].items()]
+        found = []
+        for service, version, each in places:
+            if each.workers < UNLIMITED:
+                key, holds = ("replica", service, version), each.holds_worker and bool(each.script)
+                own = each.replicas, each.workers, each.queue, each.discipline, each.time.build()
+                found.append(Station(key, *own, holds_script=holds))
         workers, time = self.scenario.mesh.proxy.workers, self.proxy_time
-        for service, version, deployment in places if self.crossings else ():
+        for service, version, each in places if self.crossings else ():
             key = ("proxy", service, version)
-            found.append(Station(key, deployment.replicas, workers, UNLIMITED, "fifo", time, False))
+            found.append(Station(key, each.replicas, workers, UNLIMITED, "fifo", time, holds_script=False))
         return {station.key: station for station in found}
 
     @cached_property
