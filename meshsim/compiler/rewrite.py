@@ -31,7 +31,7 @@ from meshsim.compiler.header import (
     returns_nothing,
     typed_locals,
 )
-from meshsim.compiler.modules import PASSING, UNCHECKED
+from meshsim.compiler.modules import PASSING, SELF_INDEXED
 from meshsim.compiler.read import Class, Module, Program, Signature, evaluate, is_for_types, own_attribute
 from meshsim.compiler.types import SCALARS, Locals, without_none
 
@@ -135,7 +135,7 @@ class _Writer:
     def _class(self, cls: Class) -> None:
         for decorator in cls.node.decorator_list:
             line = decorator.lineno
-            instead = "@cython.boundscheck(False)" if cls.name in UNCHECKED else ""
+            instead = "@cython.boundscheck(False)" if cls.name in SELF_INDEXED else ""
             self.edits.append((line, 0, line, decorator.end_col_offset or 0, instead))
         for item in cls.node.body:
             if isinstance(item, ast.AnnAssign):

@@ -6,6 +6,7 @@ import gc
 import math
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import ClassVar
@@ -27,7 +28,7 @@ STEPS_AT_MOST = 10_000
 """In all: the drain may be far longer."""
 
 
-class Body:
+class Body(ABC):
     """A scenario's mesh on some clock.
 
     Attributes:
@@ -63,18 +64,18 @@ class Body:
         self.left: list[Event | None] = []
 
     @property
+    @abstractmethod
     def now(self) -> float:
         """The time that has been reached, s."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def events(self) -> int:
         """How many events have been fired."""
-        raise NotImplementedError
 
+    @abstractmethod
     def advance(self, until: float) -> bool:
         """Simulates up to a time, s, or a part of the way; whether the mesh has stopped the clock."""
-        raise NotImplementedError
 
     def run(self, progress: Callable[[float], None] | None = None) -> Measurements:
         """Runs until nothing is left to do, or the drain's limit, or Ctrl-C.
@@ -110,9 +111,9 @@ class Body:
         if hasattr(self, "left") and not sys.is_finalizing():  # it has none where a scenario was refused
             self.discard()
 
+    @abstractmethod
     def unschedule(self) -> list[Event | None]:
         """Takes everything off the clock, for good; what it was."""
-        raise NotImplementedError
 
     def records(self) -> Measurements:
         """What has happened so far."""

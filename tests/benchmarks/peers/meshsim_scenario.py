@@ -62,7 +62,7 @@ def histograms(system: System, requests: int, seed: int) -> Run:
         def told() -> Result:
             summary = summarise([kept], scenario)
             mean, p99 = summary.latency.mean, summary.latency.p99
-            return {"requests": summary["requests"]["completed"], "mean": mean, "p99": p99, "se": None}
+            return {"requests": summary.requests.completed, "mean": mean, "p99": p99, "se": None}
 
         return told
 
