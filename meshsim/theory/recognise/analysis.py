@@ -10,55 +10,48 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf, nan
 
-from meshsim.scenario.model import CLIENT, Load
+from meshsim.scenario.model import CLIENT
 from meshsim.theory.overload import stable_load
 from meshsim.theory.recognise import filters, obstacles
-from meshsim.theory.recognise.flows import Flow, Flows, Process
+from meshsim.theory.recognise.flows import Flow, Flows, process_of
 from meshsim.theory.recognise.impatient import impatient
 from meshsim.theory.recognise.kendall import Solved
 from meshsim.theory.recognise.law import Lattice, Law, ShapeUnknownError
 from meshsim.theory.recognise.responses import Responses, Wait
 from meshsim.theory.recognise.stations import solve_stations
 from meshsim.theory.recognise.structure import Key, Structure, UnsolvedError
-from meshsim.theory.recognise.tries import Response
+from meshsim.theory.recognise.tries import Response, add, total
 
 ROUNDS_MAX, ROUNDS_LEAST = 60, 3
 WORK_MAX = 3_000  # services times rounds, some milliseconds each
 CONVERGED = 1e-6
 UNMOVED = 1e-9
 
-
 FED_BACK = "time-outs and full queues feed retries back into the queues; solved as if tries were independent"
 
 
 @dataclass(slots=True)
 class Analysis:
-    """A scenario solved on a lattice.
+    """A scenario solved on a lattice."""
 
-    Attributes:
-        responses: for the waits found.
-        flows: for these.
-        solved: the stations.
-        independent: whether the ways calls end have nothing to do with waits.
-        fed_back: whether retries or hedges depend on waits.
-        reasons: what is not exact, or not known.
-        inexact: whether one of these makes everything approximate.
-        answers: of the whole load, by outcome; empty where time-outs depend on waits that are not known.
-    """
-
-    responses: Responses
-    flows: Flows
-    solved: dict[Key, Solved] = field(default_factory=dict)
-    independent: bool = True
-    fed_back: bool = False
-    reasons: list[str] = field(default_factory=list)
-    inexact: bool = False
+    responses: Responses  # for the waits found
+    flows: Flows  # for these
+    solved: dict[Key, Solved]
+    independent: bool  # the ways calls end have nothing to do with waits
+    fed_back: bool  # retries or hedges depend on waits
+    reasons: list[str]  # what is not exact, or not known
+    inexact: bool = False  # one of these makes everything approximate
     answers: Response = field(default_factory=dict)
+    """Of the whole load, by outcome; empty where time-outs depend on waits that are not known."""
 
     @property
     def structure(self) -> Structure:
         """Of the scenario."""
         return self.responses.structure
+
+    def latency(self, *, ok: bool | None = None) -> Law:
+        """Of all answers together, or only of the successful or the failed ones."""
+        return total(self.answers, self.responses.lattice, ok=ok)
 
 
 def analyse(structure: Structure, lattice: Lattice) -> Analysis:
@@ -71,16 +64,15 @@ def analyse(structure: Structure, lattice: Lattice) -> Analysis:
         raise UnsolvedError("no load in the measured window")
     limited, reasons = filters.rate_limits(structure)
     reasons += obstacles.left_out(structure)
-    lone = impatient(structure, lattice)
-    given = {(CLIENT, lone[0]): (lone[1], 1.0)} if lone else {}
+    given, known = impatient(structure, lattice)
     unknown = {key: Wait(Law.mean_only(lattice, nan)) for key in structure.stations}
     responses = Responses(structure, lattice, unknown, limited, {}, given)
     responses.blocked, more = filters.breakers(structure, responses)
-    found = _converge(responses.anew(unknown), {lone[2]: lone[3]} if lone else {})
+    found = _converge(responses.anew(unknown), known)
     filters.within_reach(structure, found.responses, found.flows)
     found.reasons = [*reasons, *more, *found.reasons]
     found.inexact = found.inexact or bool(reasons or more)
-    if not lone:
+    if not given:
         _mention_abandoned(found)
     return found
 
@@ -88,18 +80,18 @@ def analyse(structure: Structure, lattice: Lattice) -> Analysis:
 def _converge(start: Responses, known: Mapping[Key, Solved]) -> Analysis:
     """Rounds of answers, rates and waits until the rates converge."""
     structure = start.structure
-    poisson = all(_process(load) == "poisson" for load in structure.scenario.load)
+    poisson = all(process_of(load) == "poisson" for load in structure.scenario.load)
     product_form = poisson and not obstacles.product_form(structure)
     idle = start.anew({key: Wait(Law.atom(start.lattice)) for key in structure.stations})
     answers = _try(start)
-    independent, responses = answers is not None, start if answers is not None else idle
-    answers = answers or _answers(idle)
+    independent = answers is not None
+    responses, answers = (start if independent else idle), answers or _answers(idle)
     first = {outcome: law.mass for outcome, law in answers.items()}
     flows = _flows(responses, product_form)
     solved: dict[Key, Solved] = {}
-    changed, converged = False, False
+    changed = converged = False
     for _ in range(max(ROUNDS_LEAST, min(ROUNDS_MAX, WORK_MAX // len(structure.used)))):
-        solved, waits = solve_stations(flows, responses, product_form, known)
+        solved, waits = solve_stations(flows, responses, known)
         responses = responses.anew(waits)
         fresh = _try(responses)
         if fresh is None:
@@ -127,9 +119,8 @@ def _without_waits(
     _answers(idle)
     fed_back = _feeds_back(idle.structure)
     if not any(station.overloaded for station in solved.values()):
-        reasons.append(
-            "time-outs, hedges or full queues depend on waits that are not known; rates are as if none"
-        )
+        unknown = "time-outs, hedges or full queues depend on waits that are not known"
+        reasons.append(f"{unknown}; rates are as if none")
     elif fed_back:
         reasons.append("retries after time-outs add to the load that makes the time-outs: a retry storm")
     return Analysis(idle, _flows(idle, product_form), solved, False, fed_back, reasons, inexact=True)
@@ -152,8 +143,7 @@ def _answers(responses: Responses) -> Response:
     for load in structure.scenario.load:
         share = structure.offered(load) / structure.rate
         for outcome, law in responses.call(CLIENT, load.to).items():
-            part = law.scaled(share)
-            answers[outcome] = answers[outcome].plus(part) if outcome in answers else part
+            add(answers, outcome, law.scaled(share))
     return answers
 
 
@@ -161,15 +151,11 @@ def _flows(responses: Responses, product_form: bool) -> Flows:
     structure = responses.structure
     flows, streams = Flows(responses, product_form), []
     for index, load in enumerate(structure.scenario.load):
-        process, rate = _process(load), structure.offered(load)
+        process, rate = process_of(load), structure.offered(load)
         if rate > 0.0:
             streams.append((load.to, Flow(index, rate, process, 0.0 if process == "constant" else 1.0)))
     flows.follow(streams)
     return flows
-
-
-def _process(load: Load) -> Process:
-    return "other" if load.profile or load.arrivals.kind == "trace" else load.arrivals.kind
 
 
 def _distance(before: Flows, after: Flows) -> float:
@@ -211,8 +197,7 @@ def _vulnerable(structure: Structure, flows: Flows) -> list[str]:
 def _mention_abandoned(found: Analysis) -> None:
     """Work that is cut short makes less load than is calculated with."""
     for service, edge in obstacles.abandoned(found.structure).items():
-        found.reasons.append(
-            f"{service}: work is cut short when {edge} gives up; its load is calculated as if it were not"
-        )
+        reason = f"work is cut short when {edge} gives up; its load is calculated as if it were not"
+        found.reasons.append(f"{service}: {reason}")
         if found.structure.visits[service]:
             found.inexact = True

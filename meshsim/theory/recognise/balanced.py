@@ -12,15 +12,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from meshsim.scenario.model import Policy
-from meshsim.theory.balancing import (
-    NOTABLE,
-    BalancedQueues,
-    affordable,
-    balanced,
-    drawn,
-    mean_field_sojourn,
-    shortest,
-)
+from meshsim.theory import balancing
 from meshsim.theory.recognise.flows import Visit
 from meshsim.theory.recognise.kendall import Queue, Service, Solved, seen_wait
 from meshsim.theory.recognise.law import Law
@@ -33,12 +25,9 @@ REPLICAS_MAX = 4  # of which the Markov chain of the queue lengths is solved
 def looks(structure: Structure, station: Station, visits: Sequence[Visit]) -> Policy | None:
     """The policy of the first caller whose balancer looks at several hosts."""
     kind, service, version = station.key
-    for visit in visits if kind == "replica" else ():
-        policy = structure.policy(visit.caller, service)
-        several = structure.hosts(visit.caller, service, version) > 1
-        if several and policy.balance.kind == "least_request":
-            return policy
-    return None
+    callers = [each.caller for each in visits if structure.hosts(each.caller, service, version) > 1]
+    policies = (structure.policy(caller, service) for caller in callers if kind == "replica")
+    return next((policy for policy in policies if policy.balance.kind == "least_request"), None)
 
 
 def solve_balanced(
@@ -59,11 +48,11 @@ def solve_balanced(
     if hosts > REPLICAS_MAX:
         queue = _many(station, policy, own, rate, hosts)
         return Solved(queue, rate, f"{station.name}: the mean field of infinitely many replicas")
-    if not affordable(hosts, station.workers, rate * station.time.mean / station.workers):
+    if not balancing.affordable(hosts, station.workers, rate * station.time.mean / station.workers):
         raise UnsolvedError("least_request this near saturation: the chain of the queue lengths is too large")
     doubts = _doubts(structure, station, visits)
     queue, cut = _few(station, policy, own, rate, hosts)
-    if cut > NOTABLE:
+    if cut > balancing.NOTABLE:
         doubts = doubts or "its queues get longer than the chain can follow"
     return Solved(replace(queue, exact=not doubts), rate, f"{station.name}: {doubts}" if doubts else "")
 
@@ -72,11 +61,10 @@ def _many(station: Station, policy: Policy, own: Law, rate: float, hosts: int) -
     """As if there were infinitely many."""
     option = policy.balance.least_request
     if option.selection == "full_scan" or station.workers > 1:
-        raise UnsolvedError(
-            f"least_request over {hosts} replicas: the chain of the queue lengths is too large"
-        )
+        large = "the chain of the queue lengths is too large"
+        raise UnsolvedError(f"least_request over {hosts} replicas: {large}")
     rho = rate * station.time.mean
-    mean = mean_field_sojourn(rho, option.choices, station.time.mean) - station.time.mean
+    mean = balancing.mean_field_sojourn(rho, option.choices, station.time.mean) - station.time.mean
     formula = f"{option.choices} choices of infinitely many: Σ ρ^((d^i-d)/(d-1))"
     wait = Wait(Law.mean_only(own.lattice, mean))
     return Queue(wait, rho, rate * mean, formula, "Mitzenmacher 1996", exact=False)
@@ -87,22 +75,18 @@ def _few(station: Station, policy: Policy, own: Law, rate: float, hosts: int) ->
     option, mu = policy.balance.least_request, 1.0 / station.time.mean
     full = option.selection == "full_scan"
     solved = _chain(rate * hosts, mu, hosts, 0 if full else option.choices, station.workers)
-    served = Service(own, True, station.workers, station.queue)
+    wait = Wait(seen_wait(solved.seen, Service(own, True, station.workers, station.queue)))
     name = "the shortest queue" if full else f"the better of {option.choices} drawn with replacement"
-    queue = Queue(
-        Wait(seen_wait(own.lattice, solved.seen, served)),
-        rate / mu / station.workers,
-        solved.queue / hosts,
-        f"{hosts} x M/M/{station.workers}, {name}: Markov chain of the queue lengths",
-        "Koury, McAllister and Stewart 1984 (numeric)",
-    )
-    return queue, solved.cut
+    formula = f"{hosts} x M/M/{station.workers}, {name}: Markov chain of the queue lengths"
+    source = "Koury, McAllister and Stewart 1984 (numeric)"
+    return Queue(wait, rate / mu / station.workers, solved.queue / hosts, formula, source), solved.cut
 
 
 @lru_cache(maxsize=32)
-def _chain(lam: float, mu: float, n: int, choices: int, c: int) -> BalancedQueues:
+def _chain(lam: float, mu: float, n: int, choices: int, c: int) -> balancing.BalancedQueues:
     """The chain of n replicas; all are looked at where `choices` is 0."""
-    return balanced(lam, mu, n, drawn(choices) if choices else shortest, c)
+    rule = balancing.drawn(choices) if choices else balancing.shortest
+    return balancing.balanced(lam, mu, n, rule, c)
 
 
 def _doubts(structure: Structure, station: Station, visits: Sequence[Visit]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from meshsim.scenario.model import CLIENT
 from meshsim.theory.budgets import budget_bound, linkerd_load
+from meshsim.theory.recognise.predict import offered
 from meshsim.theory.recognise.solution import Prediction
 from meshsim.theory.recognise.structure import Structure
 from meshsim.theory.recognise.tries import retriable
@@ -37,14 +38,16 @@ def budgeted(structure: Structure) -> tuple[list[Prediction], list[str]] | None:
     if load >= amplification(p, retries.attempts) - 1e-9:
         return None
     formula = "(1-p) tokens a try, trunc(1/ratio) a retry"
+    fluid = {
+        "requests.goodput": lam * load * (1.0 - p),
+        "requests.success_ratio": load * (1.0 - p),
+        "attempts.amplification": load,
+    }
     bound = budget_bound(1.0 / int(1.0 / ratio) if ratio else 0.0, reserve, lam)
+    edge = f"{CLIENT} -> {service}"
     return [
-        Prediction("requests.rate", lam, "exact", "the load's rate", "docs/background/model.md"),
-        Prediction("requests.goodput", lam * load * (1.0 - p), "approx", formula, SOURCE),
-        Prediction("requests.success_ratio", load * (1.0 - p), "approx", formula, SOURCE),
-        Prediction("attempts.amplification", load, "approx", formula, SOURCE),
-        Prediction(
-            f"derived.edges.{CLIENT} -> {service}.tries", bound, "bound", "1 + ratio + reserve/λ", SOURCE
-        ),
+        *offered(structure),
+        *(Prediction(path, value, "approx", formula, SOURCE) for path, value in fluid.items()),
+        Prediction(f"derived.edges.{edge}.tries", bound, "bound", "1 + ratio + reserve/λ", SOURCE),
         Prediction(f"services.{service}.rate", lam * load, "approx", formula, SOURCE),
-    ], [f"{CLIENT} -> {service}: the retry budget binds; solved as a fluid, latencies are not"]
+    ], [f"{edge}: the retry budget binds; solved as a fluid, latencies are not"]

@@ -15,10 +15,10 @@ from meshsim.theory.recognise import obstacles
 from meshsim.theory.recognise.filters import least_limit, limits
 from meshsim.theory.recognise.flows import Flow, Flows
 from meshsim.theory.recognise.law import Lattice, Law
-from meshsim.theory.recognise.predict import QUANTILES
+from meshsim.theory.recognise.predict import latency
 from meshsim.theory.recognise.responses import Responses, Wait
 from meshsim.theory.recognise.solution import Kind, Prediction, kind_of
-from meshsim.theory.recognise.structure import Key, Station, Structure, UnsolvedError
+from meshsim.theory.recognise.structure import Station, Structure, UnsolvedError
 from meshsim.theory.recognise.tries import total
 
 USERS_MAX = 3_000
@@ -87,27 +87,26 @@ def _free(flows: Flows, rate: float, law: Law, good: float, kind: Kind) -> Itera
     chances = "product of the chances on the way"
     yield Prediction("requests.success_ratio", good, kind, chances, "independence")
     yield Prediction("requests.goodput", rate * good, kind, "rate x success_ratio", source)
-    yield Prediction("latency.mean", law.mean, kind, "independent times", source)
-    for key, p in QUANTILES.items():
-        yield Prediction(f"latency.{key}", law.quantile(p), kind, "independent times; on a lattice", source)
+    yield from latency("latency", law, (kind, kind), "independent times", source)
     yield from _rates(flows, rate, kind)
 
 
 def _rates(flows: Flows, rate: float, kind: Kind) -> Iterable[Prediction]:
     for service in flows.structure.order:
-        path, each = f"services.{service}.rate", rate * sum(flows.version_rates(service).values())
-        yield Prediction(path, each, kind, "throughput x visits", "conservation of flow")
+        each = rate * sum(flows.version_rates(service).values())
+        yield Prediction(
+            f"services.{service}.rate", each, kind, "throughput x visits", "conservation of flow"
+        )
 
 
 def _queued(flows: Flows, users: int, think: float, law: Law, reasons: list[str]) -> Iterable[Prediction]:
     """Exact by product form, or the bounds that always hold."""
-    demand_of = _demands(flows)
-    stations = [(flows.structure.stations[key], demand) for key, demand in demand_of.items()]
+    stations = _demands(flows)
     demands = [demand for station, demand in stations for _ in range(station.replicas)]
     workers = [station.workers for station, _ in stations for _ in range(station.replicas)]
     if reasons:
-        served = (c / demand for c, demand in zip(workers, demands, strict=True))
-        best = min([users / (think + law.mean), *served])
+        capacities = (c / demand for c, demand in zip(workers, demands, strict=True))
+        best = min([users / (think + law.mean), *capacities])
         if not any("as if" in reason or "time-out" in reason for reason in reasons):
             formula, source = "min(N/(Z+D), c/D_max)", "Denning and Buzen 1978"
             yield Prediction("requests.rate", best, "bound", formula, source)
@@ -123,16 +122,11 @@ def _queued(flows: Flows, users: int, think: float, law: Law, reasons: list[str]
         place += station.replicas
 
 
-def _demands(flows: Flows) -> dict[Key, float]:
-    """The service that a request asks of one replica of each station, s."""
-    found = {}
-    for key, station in flows.structure.stations.items():
-        kind, service, version = key
-        proxy = kind == "proxy"
-        into = flows.passes(service, version) if proxy else flows.version_rates(service)[version]
-        if into > 0.0 and station.time.mean > 0.0:
-            found[key] = into / station.replicas * station.time.mean
-    return found
+def _demands(flows: Flows) -> list[tuple[Station, float]]:
+    """The service that a request asks of one replica of each station, s; stations without any left out."""
+    stations = flows.structure.stations.values()
+    demands = [(each, flows.into(each.key) / each.replicas * each.time.mean) for each in stations]
+    return [(station, demand) for station, demand in demands if demand > 0.0]
 
 
 def _occupied(structure: Structure, station: Station, busy: float, number: float) -> Iterable[Prediction]:

@@ -17,21 +17,13 @@ from meshsim.theory.recognise.structure import Key
 
 @dataclass(frozen=True, slots=True)
 class Exactness:
-    """What is exact.
+    """What is exact."""
 
-    Attributes:
-        rates: attempts on every edge.
-        outcomes: how requests end.
-        means: mean latencies.
-        shapes: their quantiles.
-        reasons: why means or shapes are not, where the stations don't say.
-    """
-
-    rates: bool
-    outcomes: bool
-    means: bool
-    shapes: bool
-    reasons: tuple[str, ...]
+    rates: bool  # attempts on every edge
+    outcomes: bool  # how requests end
+    means: bool  # mean latencies
+    shapes: bool  # their quantiles
+    reasons: list[str]  # why means or shapes are not, where the stations don't say
 
 
 def judge(found: Analysis) -> Exactness:
@@ -44,12 +36,8 @@ def judge(found: Analysis) -> Exactness:
     shapes = means and not shape_reason
     outcomes = not found.inexact and (found.independent or means)
     rates = rates and (found.independent or means)
-    reasons = []
-    if stations and several and not means:
-        reasons.append(several)
-    elif stations and shape_reason and not shapes and not several:
-        reasons.append(shape_reason)
-    return Exactness(rates, outcomes, means, shapes, tuple(reasons))
+    reason, sure = (several, means) if several else (shape_reason, shapes)
+    return Exactness(rates, outcomes, means, shapes, [reason] if stations and reason and not sure else [])
 
 
 def _nonlinear(found: Analysis) -> str:
@@ -67,12 +55,8 @@ def _nonlinear(found: Analysis) -> str:
 def _dependent(found: Analysis) -> str:
     """Why the waits of one request may depend on each other; empty if they don't."""
     for number, load in enumerate(found.structure.scenario.load):
-        visits = [
-            (key, visit)
-            for key, all_of in found.flows.visits.items()
-            for visit in all_of
-            if visit.flow.load == number
-        ]
+        every = ((key, visit) for key, visits in found.flows.visits.items() for visit in visits)
+        visits = [(key, visit) for key, visit in every if visit.flow.load == number]
         if any(visit.flow.repeated for _, visit in visits):
             return "a request may come to a queue more than once: its waits depend on each other"
         if found.structure.visits[load.to] > 1 and not _in_a_row(found, visits):

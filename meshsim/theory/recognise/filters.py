@@ -12,7 +12,7 @@ from math import inf, isfinite
 from meshsim.scenario.model import CLIENT, Load, Policy
 from meshsim.theory.bucket import bucket_refused
 from meshsim.theory.erlang import erlang_b
-from meshsim.theory.recognise.flows import Flows
+from meshsim.theory.recognise.flows import Flows, process_of
 from meshsim.theory.recognise.law import ShapeUnknownError
 from meshsim.theory.recognise.responses import Edge, Responses
 from meshsim.theory.recognise.structure import Structure, UnsolvedError
@@ -36,7 +36,7 @@ def rate_limits(structure: Structure) -> tuple[dict[Edge, float], list[str]]:
         if limit is None:
             continue
         edge, (loads, lam) = f"{CLIENT} -> {service}", _arriving(structure, service)
-        poisson = all(_steady(load, "poisson") for load in loads)
+        poisson = all(process_of(load) == "poisson" for load in loads)
         if poisson and limit.burst <= BURST_MAX:
             shares[CLIENT, service] = bucket_refused(lam, limit.rate, limit.burst) if lam else 0.0
             continue
@@ -44,11 +44,7 @@ def rate_limits(structure: Structure) -> tuple[dict[Edge, float], list[str]]:
         if poisson:
             if abs(1.0 - lam / limit.rate) * limit.burst < FAR:
                 reasons.append(f"{edge}: the load is near the rate of a very large bucket")
-        elif (
-            len(loads) > 1
-            or not _steady(loads[0], "constant")
-            or lam < sum(structure.offered(load) for load in loads)
-        ):
+        elif len(loads) > 1 or process_of(loads[0]) != "constant" or lam < structure.offered(loads[0]):
             reasons.append(f"{edge}: the rate limit is solved for Poisson or constant arrivals only")
     return shares, reasons
 
@@ -66,18 +62,17 @@ def breakers(structure: Structure, responses: Responses) -> tuple[dict[Edge, flo
     shares: dict[Edge, float] = {}
     reasons = []
     for caller, service in structure.edges:
-        breaker = structure.policy(caller, service).circuit_breaker
-        if not limits(structure.policy(caller, service)):
+        policy = structure.policy(caller, service)
+        if not limits(policy):
             continue
         loads, lam = _arriving(structure, service)
-        poisson = all(_steady(load, "poisson") for load in loads)
+        poisson = all(process_of(load) == "poisson" for load in loads)
         if caller == CLIENT and poisson and _loss_system(structure, service):
             calls = lam * responses.routed_mean(caller, service)
-            shares[caller, service] = erlang_b(breaker.max_requests, calls)
+            shares[caller, service] = erlang_b(policy.circuit_breaker.max_requests, calls)
         else:
-            reasons.append(
-                f"{caller} -> {service}: the breaker ties refusals to the load; solved as if it never acted"
-            )
+            reason = "the breaker ties refusals to the load; solved as if it never acted"
+            reasons.append(f"{caller} -> {service}: {reason}")
     return shares, reasons
 
 
@@ -124,7 +119,3 @@ def _loss_system(structure: Structure, service: str) -> bool:
     some = structure.policy(CLIENT, service).circuit_breaker.max_requests > 0
     alone = not unknown(LOSS_SYSTEM, structure.policy_keys(CLIENT, service))
     return some and alone and structure.visits[service] == 0
-
-
-def _steady(load: Load, kind: str) -> bool:
-    return load.users is None and load.arrivals.kind == kind and not load.profile

@@ -19,7 +19,7 @@ from math import isfinite
 from typing import Literal
 
 from meshsim import random
-from meshsim.scenario.model import CLIENT, CallStep, SleepStep, Stage, Time
+from meshsim.scenario.model import CLIENT, CallStep, Load, SleepStep, Stage, Time
 from meshsim.theory.general import departures_ca2
 from meshsim.theory.recognise.deep import Steps, flat
 from meshsim.theory.recognise.responses import Edge, Responses
@@ -33,25 +33,15 @@ Process = Literal["poisson", "constant", "mmpp", "other"]
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """A stream of requests at some point of the call tree.
+    """A stream of requests at some point of the call tree."""
 
-    Attributes:
-        load: index of the load it comes from.
-        rate: per second.
-        process: what is known of its gaps; ``constant`` and ``mmpp`` only while it is the load itself.
-        ca2: squared coefficient of variation of the gaps, approximately.
-        passed: the stations with a queue it came through, in order.
-        ordered: whether no request has overtaken another, and all took this route.
-        repeated: whether a request may come more than once.
-    """
-
-    load: int
-    rate: float
-    process: Process
-    ca2: float = 1.0
-    passed: tuple[Key, ...] = ()
-    ordered: bool = True
-    repeated: bool = False
+    load: int  # index of the load it comes from
+    rate: float  # per second
+    process: Process  # of its gaps; ``constant`` and ``mmpp`` only while it is the load itself
+    ca2: float = 1.0  # squared coefficient of variation of the gaps, approximately
+    passed: tuple[Key, ...] = ()  # the stations with a queue it came through, in order
+    ordered: bool = True  # no request has overtaken another, and all took this route
+    repeated: bool = False  # a request may come more than once
 
     def thinned(self, share: float) -> Flow:
         """A random share of it."""
@@ -71,12 +61,7 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A stream that arrives at the hosts of a station, all of them together.
-
-    Attributes:
-        flow: the stream.
-        caller: who sends it.
-    """
+    """A stream that arrives at the hosts of a station, all of them together."""
 
     flow: Flow
     caller: str
@@ -84,22 +69,15 @@ class Visit:
 
 @dataclass(slots=True)
 class Flows:
-    """Every visit of every station, in the order in which a request makes them.
+    """Every visit of every station, in the order in which a request makes them; rates by edge, per second."""
 
-    Attributes:
-        responses: whose tries and reached stages thin and multiply the streams.
-        product_form: whether all stations are of a network with product form.
-        visits: by station.
-        calls, attempts: per second, by edge.
-        first: attempts without retries and hedges and what follows from them.
-    """
-
-    responses: Responses
-    product_form: bool
+    responses: Responses  # whose tries and reached stages thin and multiply the streams
+    product_form: bool  # all stations are of a network with product form
     visits: dict[Key, list[Visit]] = field(default_factory=lambda: defaultdict(list))
     calls: dict[Edge, float] = field(default_factory=lambda: defaultdict(float))
     attempts: dict[Edge, float] = field(default_factory=lambda: defaultdict(float))
     first: dict[Edge, float] = field(default_factory=lambda: defaultdict(float))
+    """Attempts without retries and hedges and what follows from them."""
     _single: dict[Key, bool] = field(default_factory=dict)
 
     @property
@@ -122,7 +100,7 @@ class Flows:
             for entry, flow in flows:
                 flat(self._call(flow, CLIENT, entry))
             if attempt == 0:
-                self._single = {key: self._independent(visits) for key, visits in self.visits.items()}
+                self._single = {key: independent(visits) for key, visits in self.visits.items()}
 
     def _count(self, service: str) -> None:
         """The rates of a service's calls, from those of its callers."""
@@ -154,10 +132,9 @@ class Flows:
         into = self._into(service, self.attempts)
         total = sum(into.values())
         shares: dict[str, float] = defaultdict(float)
-        for caller, rate in into.items():
-            if total > 0.0:
-                for version, share in self.structure.shares(caller, service).items():
-                    shares[version] += rate / total * share
+        for caller, rate in into.items() if total > 0.0 else ():
+            for version, share in self.structure.shares(caller, service).items():
+                shares[version] += rate / total * share
         return shares or dict.fromkeys(self.structure.deployments[service], 0.0)
 
     def version_rates(self, service: str) -> dict[str, float]:
@@ -165,9 +142,12 @@ class Flows:
         total = sum(self._into(service, self.attempts).values())
         return {version: total * share for version, share in self._versions(service).items()}
 
-    def passes(self, service: str, version: str) -> float:
-        """Passes per second through the sidecars of a version: in and out, of requests and of answers."""
+    def into(self, key: Key) -> float:
+        """Attempts per second at a station; at sidecars passes, in and out, of requests and of answers."""
+        kind, service, version = key
         into = self.version_rates(service)
+        if kind == "replica":
+            return into[version]
         total = sum(into.values())
         out = sum(rate for (caller, _), rate in self.calls.items() if caller == service)
         return 2.0 * (into[version] + (into[version] / total if total else 0.0) * out)
@@ -177,7 +157,7 @@ class Flows:
     def _call(self, flow: Flow, caller: str, service: str) -> Steps[Flow]:
         """The stream of calls in, the stream of answers out."""
         edge = caller, service
-        if not self.structure.visits[service] and not self._passes(caller):
+        if not self.structure.queues(caller, service):
             return flow if self._steady(caller, service) else flow.delayed(RANDOM)
         routed, tries = self.responses.routed.get(edge, 0.0), self.responses.tries.get(edge, 0.0)
         flow = self._sidecar(flow, caller)
@@ -186,15 +166,16 @@ class Flows:
             going = replace(going, process="other")
         if tries > 1.0 + 1e-12:
             going = replace(going, rate=going.rate * tries, repeated=True, ordered=False)
-        fault = self.structure.policy(*edge).fault
-        if fault.delay is not None:
-            going = going.delayed(fault.delay.time) if fault.delay.percent >= 1.0 else going.delayed(RANDOM)
+        delay = self.structure.policy(*edge).fault.delay
+        if delay is not None:
+            going = going.delayed(delay.time if delay.percent >= 1.0 else RANDOM)
         outs: list[Flow] = []
         for version, share in self.structure.shares(caller, service).items():
             outs.append((yield self._attempt(going, caller, service, version, share)))
         out = outs[0]
         if len(outs) > 1:
-            out = replace(flow, process=_common(outs), passed=_longest(outs), ordered=False)
+            process: Process = "poisson" if all(each.process == "poisson" for each in outs) else "other"
+            out = replace(flow, process=process, passed=_longest(outs), ordered=False)
         if routed < 1.0 or tries > 1.0 + 1e-12:
             out = replace(out, ordered=False)
         if self.structure.timed(*edge):
@@ -204,8 +185,8 @@ class Flows:
     def _attempt(self, flow: Flow, caller: str, service: str, version: str, share: float) -> Steps[Flow]:
         deployment = self.structure.deployments[service][version]
         link = self.structure.scenario.link(caller, service)
-        part = flow.thinned(share)
-        part = self._sidecar(part.delayed(link.latency, *([RANDOM] if link.loss else [])), service, version)
+        hop = (link.latency, RANDOM) if link.loss else (link.latency,)
+        part = self._sidecar(flow.thinned(share).delayed(*hop), service, version)
         key = ("replica", service, version)
         queues = key in self.structure.stations
         part = self._through(part, key, caller) if queues else part.delayed(deployment.time)
@@ -213,7 +194,7 @@ class Flows:
             part = yield self._stage(part, service, stage)
         if deployment.script and self.responses.serve(service, version)[OK].mass < 1.0 - 1e-12:
             part = replace(part, ordered=False)  # who failed skipped something, and is ahead of others
-        return self._sidecar(part, service, version).delayed(link.latency, *([RANDOM] if link.loss else []))
+        return self._sidecar(part, service, version).delayed(*hop)
 
     def _through(self, flow: Flow, key: Key, caller: str) -> Flow:
         """Past a station."""
@@ -222,7 +203,7 @@ class Flows:
         if sum(map(len, self.visits.values())) > VISITS_MAX:
             raise UnsolvedError(f"a request passes more than {VISITS_MAX:,} queues, too many to follow")
         keeps = flow.process == "poisson" and station.quasi_reversible and not flow.repeated
-        keeps = keeps and not self.structure.prioritised(station) and self._plain(key, caller)
+        keeps = keeps and not self.structure.prioritised(station) and self.structure.thins(caller, key)
         keeps = keeps and (self.product_form or self._single.get(key, False))
         return replace(
             flow,
@@ -234,34 +215,21 @@ class Flows:
 
     def _departures(self, flow: Flow, key: Key, caller: str) -> float:
         """How regular what leaves a station is, of several replicas together."""
-        station = self.structure.stations[key]
-        hosts = self.structure.hosts(caller, key[1], key[2]) if key[0] == "replica" else station.replicas
-        arrivals = 1.0 + (flow.ca2 - 1.0) / hosts  # one host's share
-        if key[0] == "replica" and self.structure.policy(caller, key[1]).balance.kind == "round_robin":
-            arrivals = flow.ca2 / hosts
-        load = self.version_rates(key[1])[key[2]] * station.time.mean / (station.replicas * station.workers)
-        if load >= 1.0 or flow.repeated or not isfinite(station.time.scv):
+        station, (_, service, version) = self.structure.stations[key], key
+        load = self.into(key) * station.time.mean / (station.replicas * station.workers)
+        if load >= 1.0 or flow.repeated or not isfinite(station.time.scv):  # sidecars are passed repeatedly
             return 1.0
+        hosts = self.structure.hosts(caller, service, version)
+        turns = self.structure.policy(caller, service).balance.kind == "round_robin"
+        arrivals = flow.ca2 / hosts if turns else 1.0 + (flow.ca2 - 1.0) / hosts  # one host's share
         out = departures_ca2(load, station.workers, arrivals, station.time.scv)
         return 1.0 + (out - 1.0) / station.replicas
-
-    def _plain(self, key: Key, caller: str) -> bool:
-        """Whether the balancer hands each host a thinned stream."""
-        kind, service, version = key
-        if kind == "proxy":
-            return True
-        alone = self.structure.hosts(caller, service, version) == 1
-        return alone or self.structure.policy(caller, service).balance.kind == "random"
-
-    def _passes(self, service: str) -> bool:
-        """Whether a service's sidecars have queues."""
-        return any(key[:2] == ("proxy", service) for key in self.structure.stations)
 
     def _sidecar(self, flow: Flow, service: str, version: str | None = None) -> Flow:
         if service == CLIENT or not self.structure.sidecars:
             return flow
         time = self.structure.proxy_time
-        if not self._passes(service):
+        if not self.structure.crossings:
             return flow.delayed(time)
         out = flow
         for name in self.structure.deployments[service] if version is None else [version]:
@@ -270,45 +238,40 @@ class Flows:
 
     def _stage(self, flow: Flow, service: str, stage: Stage) -> Steps[Flow]:
         """Steps at the same time."""
-        queues = [isinstance(step, CallStep) and self._queues(service, step.call) for step in stage]
-        if not any(queues):
+        calls = [step for step in stage if isinstance(step, CallStep)]
+        if not any(self.structure.queues(service, step.call) for step in calls):
             delays = [step.sleep for step in stage if isinstance(step, SleepStep)]
-            calls = [step for step in stage if isinstance(step, CallStep)]
             steady = all(step.probability >= 1.0 and self._steady(service, step.call) for step in calls)
             return flow.delayed(*delays) if steady else flow.delayed(RANDOM)
         outs: list[Flow] = []
-        for step in stage:
-            if isinstance(step, CallStep):
-                outs.append((yield self._call(flow.thinned(step.probability), service, step.call)))
+        for step in calls:
+            outs.append((yield self._call(flow.thinned(step.probability), service, step.call)))
         if len(stage) == 1:
-            (first,) = outs
-            chance = stage[0].probability if isinstance(stage[0], CallStep) else 1.0
-            return replace(first, rate=flow.rate, ordered=first.ordered and chance >= 1.0)
+            ordered = outs[0].ordered and calls[0].probability >= 1.0
+            return replace(outs[0], rate=flow.rate, ordered=ordered)
         return replace(flow, process="other", passed=_longest(outs), ordered=False)
-
-    def _queues(self, caller: str, service: str) -> bool:
-        return self.structure.visits[service] > 0 or self._passes(caller)
 
     def _steady(self, caller: str, service: str) -> bool:
         """Whether a call always takes the same time."""
         laws = list(self.responses.call(caller, service).values())
         return len(laws) == 1 and laws[0].constant
 
-    @staticmethod
-    def _independent(visits: list[Visit]) -> bool:
-        """Whether the streams that meet at a station are one, or independent ones."""
-        if len(visits) == 1:
-            return not visits[0].flow.repeated
-        apart = len({visit.flow.load for visit in visits}) == len(visits)
-        return apart and not any(visit.flow.passed or visit.flow.repeated for visit in visits)
+
+def process_of(load: Load) -> Process:
+    """What is known of the gaps of an open load."""
+    return "other" if load.profile or load.arrivals.kind == "trace" else load.arrivals.kind
+
+
+def independent(visits: list[Visit]) -> bool:
+    """Whether the streams that meet at a station are one, or independent ones."""
+    if len(visits) == 1:
+        return not visits[0].flow.repeated
+    apart = len({visit.flow.load for visit in visits}) == len(visits)
+    return apart and not any(visit.flow.passed or visit.flow.repeated for visit in visits)
 
 
 RANDOM = random.Exponential(1.0)
 """Stands for any delay that is not constant."""
-
-
-def _common(flows: list[Flow]) -> Process:
-    return "poisson" if all(flow.process == "poisson" for flow in flows) else "other"
 
 
 def _longest(flows: list[Flow]) -> tuple[Key, ...]:

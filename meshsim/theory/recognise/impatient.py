@@ -17,54 +17,52 @@ from meshsim.theory import patience
 from meshsim.theory.numeric import Floats
 from meshsim.theory.recognise.kendall import Queue, Solved
 from meshsim.theory.recognise.law import Lattice, Law
-from meshsim.theory.recognise.responses import Wait
-from meshsim.theory.recognise.structure import Key, Station, Structure
+from meshsim.theory.recognise.responses import Edge, Wait
+from meshsim.theory.recognise.structure import Key, Station, Structure, per_try_timeout
 from meshsim.theory.recognise.tries import Response
 from meshsim.theory.recognise.understood import IMPATIENT, unknown
 
 
-def impatient(structure: Structure, lattice: Lattice) -> tuple[str, Response, Key, Solved] | None:
-    """The service, its answer to the client, its station; None if the scenario is something else."""
+def impatient(structure: Structure, lattice: Lattice) -> tuple[dict[Edge, Response], dict[Key, Solved]]:
+    """The service's answer to the client, and its station; nothing if the scenario is something else."""
     scenario = structure.scenario
     others = len(structure.stations) != 1 or len(scenario.load) != 1
     if others or unknown(IMPATIENT, structure.set_keys):
-        return None
+        return {}, {}
     (key, station), load = next(iter(structure.stations.items())), scenario.load[0]
-    service = key[1]
-    deployment = structure.deployments[service][key[2]]
+    kind, service, version = key
+    deployment = structure.deployments[service][version]
     policy = structure.policy(CLIENT, service)
     tau = _patience(policy)
     link = scenario.link(CLIENT, service)
     delays = [link.latency.build(), structure.proxy_time if structure.sidecars else random.Constant(0.0)]
-    plain = key[0] == "replica" and station.quasi_reversible and station.workers == 1
+    plain = kind == "replica" and station.quasi_reversible and station.workers == 1
     lone = len(structure.deployments[service]) == 1
     still = all(isinstance(delay, random.Constant) or delay.mean == 0.0 for delay in delays)
-    spread = station.replicas == 1 or policy.balance.kind == "random"
-    if not (tau > 0.0 and plain and lone and still and spread and deployment.when_abandoned != "finish"):
-        return None
+    plain = plain and structure.thins(CLIENT, key)
+    if not (tau > 0.0 and plain and lone and still and deployment.when_abandoned != "finish"):
+        return {}, {}
     out, proxy = delays[0].mean, delays[1].mean
     lam = structure.offered(load) / station.replicas
     cap, limit = tau - proxy, tau - 2.0 * (out + proxy)
     if limit <= 0.0:
-        return None
+        return {}, {}
     stop = deployment.when_abandoned == "stop"
     good = _in_time(lattice, lam, station, cap, limit, stop).then(Law.atom(lattice, 2.0 * (out + proxy)))
-    flag = "UT" if policy.retries is None or policy.retries.per_try_timeout == 0.0 else "URX,UT"
+    flag = "URX,UT" if per_try_timeout(policy) else "UT"
     answer: Response = {
         (200, ""): good.scaled(1.0 - deployment.errors),
         (500, ""): good.scaled(deployment.errors),
         (504, flag): Law.atom(lattice, tau, 1.0 - good.mass),
     }
-    return service, answer, key, _solved(lattice, lam, station, cap, stop)
+    return {(CLIENT, service): answer}, {key: _solved(lattice, lam, station, cap, stop)}
 
 
 def _patience(policy: Policy) -> float:
     """The one time-out of a policy that tries once; 0 if there are two, or more tries."""
-    retries = policy.retries
-    if retries is not None and retries.attempts > 0:
-        return 0.0
-    per_try = retries.per_try_timeout if retries is not None else 0.0
-    if policy.timeout > 0.0 and 0.0 < per_try < policy.timeout:
+    per_try = per_try_timeout(policy)
+    tries_again = policy.retries and policy.retries.attempts
+    if tries_again or 0.0 < per_try < policy.timeout:
         return 0.0
     return policy.timeout or per_try
 
@@ -82,15 +80,11 @@ def _in_time(lattice: Lattice, lam: float, station: Station, cap: float, limit: 
 
 
 def _solved(lattice: Lattice, lam: float, station: Station, cap: float, stop: bool) -> Solved:
-    mu = 1.0 / station.time.mean
+    idle, waiting = patience.queue_timeout_idle, patience.queue_timeout_queue
+    formula, source = "M/M/1 + D: who waits τ leaves", "Barrer 1957; Baccelli and Hebuterne 1981"
     if stop:
-        idle, waiting = (
-            patience.bounded_sojourn_idle(lam, mu, cap),
-            patience.bounded_sojourn_queue(lam, mu, cap),
-        )
+        idle, waiting = patience.bounded_sojourn_idle, patience.bounded_sojourn_queue
         formula, source = "M/M/1, nobody stays longer than τ: level crossing", "Gnedenko and Kovalenko 1968"
-    else:
-        idle, waiting = patience.queue_timeout_idle(lam, mu, cap), patience.queue_timeout_queue(lam, mu, cap)
-        formula, source = "M/M/1 + D: who waits τ leaves", "Barrer 1957; Baccelli and Hebuterne 1981"
-    wait = Wait(Law.mean_only(lattice, waiting / lam))
-    return Solved(Queue(wait, 1.0 - idle, waiting, formula, source), lam)
+    given = lam, 1.0 / station.time.mean, cap
+    wait = Wait(Law.mean_only(lattice, waiting(*given) / lam))
+    return Solved(Queue(wait, 1.0 - idle(*given), waiting(*given), formula, source), lam)

@@ -32,43 +32,31 @@ KLEINROCK = "Kleinrock, Queueing Systems I, ch. 3"
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """The arrivals at one replica.
-
-    Attributes:
-        process: ``erlang`` is every k-th of a Poisson process; ``other`` goes by `ca2`, and is not exact.
-        rate: per second.
-        doubt: what keeps them from being exactly so.
-        k: of ``erlang``.
-        ca2: squared coefficient of variation of the gaps, for approximations.
-        phases: (D0, D1) of ``mmpp``.
-    """
+    """The arrivals at one replica: ``erlang`` is every k-th of a Poisson process; ``other`` goes by `ca2`."""
 
     process: Literal["poisson", "constant", "erlang", "mmpp", "other"]
-    rate: float
-    doubt: str = ""
+    rate: float  # per second
+    doubt: str = ""  # what keeps them from being exactly so
     k: int = 1
-    ca2: float = 1.0
-    phases: tuple[Floats, Floats] | None = None
+    ca2: float = 1.0  # squared coefficient of variation of the gaps, for approximations
+    phases: tuple[Floats, Floats] | None = None  # (D0, D1) of ``mmpp``
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """How one replica serves.
+    """How one replica serves."""
 
-    Attributes:
-        law: of the time a worker is taken.
-        exponential: whether it is.
-        workers, room: how many; how many may wait.
-        fifo: whether in order.
-        known_scv: squared coefficient of variation of the time, where it is known exactly.
-    """
-
-    law: Law
+    law: Law  # of the time a worker is taken
     exponential: bool
     workers: int
-    room: int
+    room: int  # how many may wait
     fifo: bool = True
-    known_scv: float | None = None
+    known_scv: float | None = None  # squared coefficient of variation of the time, where it is known exactly
+
+    @property
+    def lattice(self) -> Lattice:
+        """Of the laws of times, the wait's included."""
+        return self.law.lattice
 
     @property
     def mean(self) -> float:
@@ -87,39 +75,24 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """One replica's queue, solved.
-
-    Attributes:
-        wait: of who is taken, and the share refused.
-        utilisation: of its workers.
-        waiting: mean number waiting.
-        formula, source: what gave it.
-        exact: whether the means are.
-    """
+    """One replica's queue, solved by a formula."""
 
     wait: Wait
     utilisation: float
-    waiting: float
+    waiting: float  # mean number
     formula: str
     source: str
-    exact: bool = True
+    exact: bool = True  # the means
 
 
 @dataclass(frozen=True, slots=True)
 class Solved:
-    """A station, solved or not.
+    """A station, solved or not."""
 
-    Attributes:
-        queue: of one replica; None where nothing is known.
-        rate: attempts (passes, of a sidecar) per second at one replica.
-        reason: why it is not exact, or not solved; empty if it is.
-        overloaded: whether its queue grows without end.
-    """
-
-    queue: Queue | None
-    rate: float
-    reason: str = ""
-    overloaded: bool = False
+    queue: Queue | None  # of one replica; None where nothing is known
+    rate: float  # attempts (passes, of a sidecar) per second at one replica
+    reason: str = ""  # why it is not exact, or not solved
+    overloaded: bool = False  # its queue grows without end
 
     @property
     def exact(self) -> bool:
@@ -127,7 +100,7 @@ class Solved:
         return self.queue is not None and self.queue.exact
 
 
-def solve_queue(lattice: Lattice, arrivals: Arrivals, service: Service) -> Queue:
+def solve_queue(arrivals: Arrivals, service: Service) -> Queue:
     """Solve the queue of one replica.
 
     Raises:
@@ -140,22 +113,19 @@ def solve_queue(lattice: Lattice, arrivals: Arrivals, service: Service) -> Queue
     if not isfinite(load):
         raise UnsolvedError("the time its workers are taken is not known")
     if service.room < UNLIMITED and not (0.0 < load < 1.0 and -log(load) * service.room > NEVER_FULL):
-        solved = _finite(lattice, arrivals, service)
+        solved = _finite(arrivals, service)
     elif load >= 1.0:
         raise OverloadError(f"it is asked for {load:.4g} times what it can do: the queue grows without end")
     else:
-        solved = _unlimited(arrivals, service)(lattice, arrivals, service)
+        solved = _unlimited(arrivals, service)(arrivals, service)
     if service.fifo:
         return solved
-    wait = Wait(Law.mean_only(lattice, solved.wait.law.mean), solved.wait.refused)
+    wait = Wait(Law.mean_only(service.lattice, solved.wait.law.mean), solved.wait.refused)
     return replace(solved, wait=wait, formula=f"{solved.formula}; the mean is that of any order")
 
 
-Solver = Callable[[Lattice, Arrivals, Service], Queue]
-
-
-def _unlimited(arrivals: Arrivals, service: Service) -> Solver:
-    """The row of the table for an unlimited waiting room."""
+def _unlimited(arrivals: Arrivals, service: Service) -> Callable[[Arrivals, Service], Queue]:
+    """The solver for an unlimited waiting room."""
     if arrivals.process in ("poisson", "other") and arrivals.ca2 == 1.0:
         if service.exponential:
             return _mmc
@@ -180,46 +150,48 @@ def _result(arrivals: Arrivals, service: Service, wait: Wait, formula: str, sour
     return Queue(wait, utilisation, taken * wait.law.mean, formula, source, not arrivals.doubt)
 
 
-def _mmc(lattice: Lattice, arrivals: Arrivals, service: Service) -> Queue:
+def _exponential_wait(service: Service, chance: float, mean: float) -> Law:
+    """The law of a wait that is exponential where there is any."""
+    waits = exponential(service.lattice, mean).scaled(chance)
+    return Law.atom(service.lattice, 0.0, 1.0 - chance).plus(waits)
+
+
+def _mmc(arrivals: Arrivals, service: Service) -> Queue:
     lam, mu, c = arrivals.rate, 1.0 / service.mean, service.workers
-    waits = erlang.erlang_c(c, lam / mu)
-    law = Law.atom(lattice, 0.0, 1.0 - waits).plus(exponential(lattice, 1.0 / (c * mu - lam)).scaled(waits))
+    law = _exponential_wait(service, erlang.erlang_c(c, lam / mu), 1.0 / (c * mu - lam))
     wait = Wait(law, rho=lam / mu if c == 1 else None)
     return _result(arrivals, service, wait, f"M/M/{c}: wait C/(cμ-λ)", f"Erlang 1917; {KLEINROCK}")
 
 
-def _gm1(lattice: Lattice, arrivals: Arrivals, service: Service) -> Queue:
+def _gm1(arrivals: Arrivals, service: Service) -> Queue:
     mu = 1.0 / service.mean
     if arrivals.process == "constant":
         sigma, name = renewal.dm1_sigma(1.0 / arrivals.rate, mu), "D"
     else:
         sigma, name = renewal.ekm1_sigma(arrivals.rate, arrivals.k, mu), f"E{arrivals.k}"
-    law = Law.atom(lattice, 0.0, 1.0 - sigma).plus(
-        exponential(lattice, 1.0 / (mu * (1.0 - sigma))).scaled(sigma)
-    )
+    law = _exponential_wait(service, sigma, 1.0 / (mu * (1.0 - sigma)))
     formula = f"{name}/M/1: wait σ/(μ(1-σ)), σ = {sigma:.6g}"
     return _result(arrivals, service, Wait(law), formula, "Kleinrock, Queueing Systems I, ch. 6")
 
 
-def _map_m_c(lattice: Lattice, arrivals: Arrivals, service: Service) -> Queue:
+def _map_m_c(arrivals: Arrivals, service: Service) -> Queue:
     mu, c = 1.0 / service.mean, service.workers
     phases = arrivals.phases or markov.erlang_renewal(arrivals.rate, arrivals.k)
     solved = markov.map_m_c(*phases, mu, c)
-    name = "MMPP" if arrivals.phases else f"E{arrivals.k}"
-    wait = Wait(seen_wait(lattice, solved.seen, service))
-    source = "Neuts 1981; Latouche and Ramaswami 1993"
-    return _result(arrivals, service, wait, f"{name}/M/{c}: matrix-geometric", source)
+    formula = f"{'MMPP' if arrivals.phases else f'E{arrivals.k}'}/M/{c}: matrix-geometric"
+    wait = Wait(seen_wait(solved.seen, service))
+    return _result(arrivals, service, wait, formula, "Neuts 1981; Latouche and Ramaswami 1993")
 
 
-def _mg1(lattice: Lattice, arrivals: Arrivals, service: Service) -> Queue:
+def _mg1(arrivals: Arrivals, service: Service) -> Queue:
     lam, rho = arrivals.rate, arrivals.rate * service.mean
     mean = general.mg1_wait(lam, service.mean, service.scv)
     if not service.law.known:
-        law = Law.mean_only(lattice, mean)
+        law = Law.mean_only(service.lattice, mean)
     else:
         # W = a geometric number of residual services: the compound's transform is (1-ρ)/(1-ρR*)
-        edges = lattice.edges
-        residual = np.diff(_capped(service.law, edges)) / service.mean
+        lattice = service.lattice
+        residual = np.diff(_capped(service.law, lattice.edges)) / service.mean
         n = 2 * lattice.size
         transform = (1.0 - rho) / (1.0 - rho * np.fft.rfft(residual, n))
         cells = np.fft.irfft(transform, n)[: lattice.size]
@@ -228,7 +200,7 @@ def _mg1(lattice: Lattice, arrivals: Arrivals, service: Service) -> Queue:
     return _result(arrivals, service, Wait(law), "M/G/1: wait λE[S²]/2(1-ρ)", "Pollaczek-Khinchine")
 
 
-def _ggc(lattice: Lattice, arrivals: Arrivals, service: Service) -> Queue:
+def _ggc(arrivals: Arrivals, service: Service) -> Queue:
     c = service.workers
     if c == 1:
         mean = general.kingman_wait(arrivals.rate, service.mean, arrivals.ca2, service.scv)
@@ -236,32 +208,32 @@ def _ggc(lattice: Lattice, arrivals: Arrivals, service: Service) -> Queue:
     else:
         mean = general.allen_cunneen_wait(arrivals.rate, service.mean, c, arrivals.ca2, service.scv)
         formula, source = f"G/G/{c}: wait of M/M/{c} times (ca²+cs²)/2", "Allen and Cunneen 1978"
-    solved = _result(arrivals, service, Wait(Law.mean_only(lattice, mean)), formula, source)
+    solved = _result(arrivals, service, Wait(Law.mean_only(service.lattice, mean)), formula, source)
     return replace(solved, exact=False)
 
 
-def _finite(lattice: Lattice, arrivals: Arrivals, service: Service) -> Queue:
+def _finite(arrivals: Arrivals, service: Service) -> Queue:
     """Poisson arrivals at a finite waiting room."""
     lam, c, K = arrivals.rate, service.workers, service.workers + service.room
     if arrivals.process not in ("poisson", "other") or arrivals.ca2 != 1.0:
         raise UnsolvedError("a finite queue is solved for Poisson arrivals only")
     if service.room == 0:
         lost = erlang.erlang_b(c, lam * service.mean)
-        wait = Wait(Law.atom(lattice), lost)
+        wait = Wait(Law.atom(service.lattice), lost)
         return _result(arrivals, service, wait, f"M/G/{c}/{c}: Erlang B", "Erlang 1917")
     if K > STATES_MAX:
         raise UnsolvedError(f"a waiting room for {service.room:,} is too large to follow")
     if service.exponential:
         solved = finite.mmck(lam, 1.0 / service.mean, c, K)
-        wait = Wait(seen_wait(lattice, solved.seen, service), solved.block)
+        wait = Wait(seen_wait(solved.seen, service), solved.block)
         return _result(arrivals, service, wait, f"M/M/{c}/{K}", KLEINROCK)
     if c > 1 or K > ROOM_MAX:
         raise UnsolvedError("a finite queue is solved for exponential service or one worker only")
     p = finite.mg1k(_arrivals_in_service(lam, service.law, K), lam * service.mean)
-    waiting = float(np.maximum(np.arange(K + 1) - 1, 0) @ p)
-    wait = Wait(Law.mean_only(lattice, waiting / (lam * (1.0 - float(p[K])))), float(p[K]))
-    source = "Gross and Harris 1998, 5.1.8"
-    return _result(arrivals, service, wait, f"M/G/1/{K}: chain of departures", source)
+    waiting, full = float(np.maximum(np.arange(K + 1) - 1, 0) @ p), float(p[K])
+    wait = Wait(Law.mean_only(service.lattice, waiting / (lam * (1.0 - full))), full)
+    formula = f"M/G/1/{K}: chain of departures"
+    return _result(arrivals, service, wait, formula, "Gross and Harris 1998, 5.1.8")
 
 
 def _arrivals_in_service(lam: float, law: Law, K: int) -> Floats:
@@ -277,12 +249,12 @@ def _arrivals_in_service(lam: float, law: Law, K: int) -> Floats:
     return out
 
 
-def seen_wait(lattice: Lattice, seen: Floats, service: Service) -> Law:
+def seen_wait(seen: Floats, service: Service) -> Law:
     """The wait of who finds n with probability seen(n): n-c+1 departures at rate c/mean, if n >= c.
 
     Source: Grübel and Hermesmeier 1999: the transform of a compound distribution.
     """
-    c = service.workers
+    c, lattice = service.workers, service.lattice
     counts = np.concatenate([[float(seen[:c].sum())], seen[c:]])
     mean = float(np.arange(len(counts)) @ counts) * service.mean / c
     if len(counts) > SEEN_MAX:

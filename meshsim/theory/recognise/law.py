@@ -31,12 +31,7 @@ class ShapeUnknownError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Lattice:
-    """Times k·step, k = 0 … size-1.
-
-    Attributes:
-        step: s.
-        size: a power of two.
-    """
+    """Times k·step (s), k = 0 … size-1; the size is a power of two."""
 
     step: float
     size: int
@@ -59,24 +54,15 @@ class Lattice:
 
 @dataclass(frozen=True, slots=True)
 class Law:
-    """A distribution of time, perhaps defective.
-
-    Attributes:
-        lattice: of the density.
-        times, masses: of the atoms, in order of time.
-        cells: (size,) mass of the density around each lattice point.
-        mass: in all.
-        moment: ∫ t dP; the mean times the mass, s.
-        known: whether atoms and cells mean anything.
-    """
+    """A distribution of time (s), perhaps defective."""
 
     lattice: Lattice
-    times: Floats
-    masses: Floats
-    cells: Floats
-    mass: float
-    moment: float
-    known: bool = True
+    times: Floats  # of the atoms, in order
+    masses: Floats  # of the atoms
+    cells: Floats  # (size,) mass of the density around each lattice point
+    mass: float  # in all
+    moment: float  # ∫ t dP; the mean times the mass
+    known: bool = True  # whether atoms and cells mean anything
 
     # ---- making ---------------------------------------------------------------------------------
 
@@ -129,18 +115,17 @@ class Law:
 
     def cdf(self, x: Floats, *, before: bool = False) -> Floats:
         """P(T <= x), or P(T < x)."""
-        self._ask()
+        self._require_shape()
         lattice = self.lattice
         smooth = np.interp(x, lattice.edges, np.concatenate([[0.0], np.cumsum(self.cells)]))
         if not len(self.times):
             return np.asarray(smooth)
         below = np.concatenate([[0.0], np.cumsum(self.masses)])
-        side: str = "left" if before else "right"
-        return np.asarray(smooth + below[np.searchsorted(self.times, x, side=side)])  # type: ignore[call-overload]
+        return np.asarray(smooth + below[np.searchsorted(self.times, x, side="left" if before else "right")])
 
     def quantile(self, p: float) -> float:
         """The smallest t with P(T <= t) >= p·mass; infinite behind the lattice."""
-        self._ask()
+        self._require_shape()
         target = p * self.mass - 1e-14
         reach = max(self.lattice.horizon, float(self.times[-1]) if len(self.times) else 0.0)
         if float(self.cdf(np.array([reach]))[0]) < target:
@@ -156,7 +141,7 @@ class Law:
 
     def second_moment(self) -> float:
         """∫ t² dP on the lattice; infinite if much lies behind it."""
-        self._ask()
+        self._require_shape()
         if self.beyond > 1e-5 * self.mass:
             return inf
         return float(self.masses @ self.times**2 + self.cells @ self.lattice.times**2)
@@ -200,18 +185,15 @@ class Law:
         if other.constant and other.times[0] == 0.0:
             return self.scaled(other.mass)
         cells = _convolved(self.cells, other.cells) + _shifted(self, other) + _shifted(other, self)
-        times, masses, spill = _merged(
-            self.lattice,
-            np.add.outer(self.times, other.times).ravel(),
-            np.multiply.outer(self.masses, other.masses).ravel(),
-        )
+        atoms = np.add.outer(self.times, other.times), np.multiply.outer(self.masses, other.masses)
+        times, masses, spill = _merged(self.lattice, atoms[0].ravel(), atoms[1].ravel())
         return Law(self.lattice, times, masses, cells + spill, mass, moment)
 
     def before(self, end: float) -> Law:
         """The part before `end`, which may be infinite."""
         if isinf(end):
             return self
-        self._ask()
+        self._require_shape()
         take = self.times < end
         times, masses = self.times[take], self.masses[take]
         edges = self.lattice.edges
@@ -224,14 +206,15 @@ class Law:
     def minus(self, part: Law) -> Law:
         """What is left without a part of it."""
         if not (self.known and part.known):
-            mass = max(self.mass - part.mass, 0.0)
-            mean = (self.moment - part.moment) / mass if mass > 1e-15 else 0.0
-            return Law.mean_only(self.lattice, mean, mass) if mass > 1e-15 else Law.none(self.lattice)
+            mass = self.mass - part.mass
+            if mass <= 1e-15:
+                return Law.none(self.lattice)
+            return Law.mean_only(self.lattice, (self.moment - part.moment) / mass, mass)
         left = self.plus(part.scaled(-1.0))
         masses, cells = np.maximum(left.masses, 0.0), np.maximum(left.cells, 0.0)
         return Law(self.lattice, left.times, masses, cells, max(left.mass, 0.0), max(left.moment, 0.0))
 
-    def _ask(self) -> None:
+    def _require_shape(self) -> None:
         if not self.known:
             raise ShapeUnknownError
 
@@ -326,7 +309,5 @@ def _merged(lattice: Lattice, times: Floats, masses: Floats) -> tuple[Floats, Fl
         for index in least:
             for cell, share in _neighbours(lattice, times[index]):
                 spill[cell] += masses[index] * share
-        stay = np.ones(len(times), dtype=bool)
-        stay[least] = False
-        times, masses = times[stay], masses[stay]
+        times, masses = np.delete(times, least), np.delete(masses, least)
     return times, masses, spill

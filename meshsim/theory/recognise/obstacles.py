@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from meshsim.scenario.model import CLIENT
-from meshsim.theory.recognise.structure import Structure
+from meshsim.theory.recognise.structure import Structure, per_try_timeout
 from meshsim.theory.recognise.understood import PRODUCT_FORM, unknown
 from meshsim.units import UNLIMITED
 
@@ -16,19 +16,16 @@ def product_form(structure: Structure) -> str:
     """
     for station in structure.stations.values():
         if not station.quasi_reversible:
-            return (
-                f"{station.name} does not serve exponentially, with room for all and nothing held meanwhile"
-            )
+            plain = "exponentially, with room for all and nothing held meanwhile"
+            return f"{station.name} does not serve {plain}"
         if structure.prioritised(station):
             return f"{station.name} serves by priority"
     for caller, service in structure.edges:
         if not structure.visits[service]:
             continue
         policy = structure.policy(caller, service)
-        hosts = max(
-            structure.hosts(caller, service, version) for version in structure.shares(caller, service)
-        )
-        if hosts > 1 and policy.balance.kind != "random":
+        keys = [("replica", service, version) for version in structure.shares(caller, service)]
+        if not all(structure.thins(caller, key) for key in keys):
             return f"{service} has several replicas and is not balanced at random"
         beyond = unknown(PRODUCT_FORM, structure.policy_keys(caller, service))
         if beyond:
@@ -48,23 +45,18 @@ def left_out(structure: Structure) -> list[str]:
         retries, tries = policy.retries, policy.retries or policy.hedge
         uneven = not policy.split and not structure.alike(service)
         fails = policy.outlier_detection and _may_fail(structure, caller, service)
+        budget = retries and retries.budget
+        limited = policy.rate_limit and caller != CLIENT
+        bounded = tries and policy.circuit_breaker.max_retries < UNLIMITED
+        ranked = uneven and policy.balance.kind == "least_request"
+        turns = uneven and policy.balance.kind == "round_robin" and tries
         acts = {
-            "max_retries ties retries to the load; solved as if it never acted": (
-                tries and policy.circuit_breaker.max_retries < UNLIMITED
-            ),
-            "the retry budget ties retries to the load; solved as if it never acted": (
-                retries and retries.budget
-            ),
+            "max_retries ties retries to the load; solved as if it never acted": bounded,
+            "the retry budget ties retries to the load; solved as if it never acted": budget,
             "outlier detection ejects hosts that fail; solved as if it never did": fails,
-            "the rate limit of a service's own proxies; solved as if it never acted": (
-                policy.rate_limit and caller != CLIENT
-            ),
-            "least_request over unequal replicas; solved as if each got its equal share": (
-                uneven and policy.balance.kind == "least_request"
-            ),
-            "a retry goes to the next host, not to any; solved as if to any": (
-                uneven and policy.balance.kind == "round_robin" and tries
-            ),
+            "the rate limit of a service's own proxies; solved as if it never acted": limited,
+            "least_request over unequal replicas; solved as if each got its equal share": ranked,
+            "a retry goes to the next host, not to any; solved as if to any": turns,
         }
         found += [f"{caller} -> {service}: {words}" for words, acting in acts.items() if acting]
     return found
@@ -73,12 +65,11 @@ def left_out(structure: Structure) -> list[str]:
 def _may_fail(structure: Structure, caller: str, service: str) -> bool:
     """Whether an attempt can end with a status of 500 or more."""
     policy = structure.policy(caller, service)
-    if policy.timeout > 0.0 or (policy.retries and policy.retries.per_try_timeout > 0.0):
+    if policy.timeout > 0.0 or per_try_timeout(policy) > 0.0:
         return True
-    for deployment in structure.deployments[service].values():
-        if deployment.errors > 0.0 or deployment.queue < UNLIMITED or deployment.script:
-            return True
-    return structure.scenario.link(caller, service).loss > 0.0
+    deployments = structure.deployments[service].values()
+    fails = any(each.errors > 0.0 or each.queue < UNLIMITED or each.script for each in deployments)
+    return fails or structure.scenario.link(caller, service).loss > 0.0
 
 
 def abandoned(structure: Structure) -> dict[str, str]:

@@ -9,11 +9,11 @@ from math import isfinite
 from meshsim.theory.priority import cobham_waits
 from meshsim.theory.recognise.analysis import Analysis
 from meshsim.theory.recognise.exactness import Exactness
+from meshsim.theory.recognise.law import Law
 from meshsim.theory.recognise.obstacles import abandoned
 from meshsim.theory.recognise.services import rates, services
-from meshsim.theory.recognise.solution import Prediction, kind_of
-from meshsim.theory.recognise.structure import Station, Structure
-from meshsim.theory.recognise.tries import total
+from meshsim.theory.recognise.solution import Kind, Prediction, kind_of
+from meshsim.theory.recognise.structure import Key, Station, Structure, per_try_timeout
 from meshsim.units import UNLIMITED
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
@@ -22,10 +22,8 @@ MODEL = "docs/background/model.md"
 
 def predictions(found: Analysis, exact: Exactness) -> list[Prediction]:
     """Everything an analysis says."""
-    overloaded = [
-        service for (kind, service, _), each in found.solved.items() if each.overloaded and kind == "replica"
-    ]
-    if any(solved.overloaded for solved in found.solved.values()):
+    overloaded = [key for key, solved in found.solved.items() if solved.overloaded]
+    if overloaded:
         return [*offered(found.structure), *_overloaded(found, overloaded)]
     if not found.answers:
         return [*offered(found.structure), *rates(found, exact)]
@@ -45,16 +43,16 @@ def offered(structure: Structure) -> Iterable[Prediction]:
     yield Prediction("requests.rate", structure.rate, "exact", "the load's rate", MODEL)
 
 
-def _overloaded(found: Analysis, services: list[str]) -> Iterable[Prediction]:
+def _overloaded(found: Analysis, stations: list[Key]) -> Iterable[Prediction]:
     """What is left to say of queues that grow without end."""
-    for service in services if not found.fed_back else ():
-        if len(found.structure.deployments[service]) == 1:
+    for kind, service, _ in stations if not found.fed_back else ():
+        if kind == "replica" and len(found.structure.deployments[service]) == 1:
             path = f"services.{service}.utilisation"
             yield Prediction(path, 1.0, "bound", "1: it never idles", "Little 1961")
 
 
 def _requests(found: Analysis, exact: Exactness) -> Iterable[Prediction]:
-    good = total(found.answers, found.responses.lattice, ok=True).mass
+    good = found.latency(ok=True).mass
     formula, source, kind = "product of the chances on the way", "independence", kind_of(exact.outcomes)
     yield Prediction("requests.goodput", found.structure.rate * good, kind, "rate x success_ratio", source)
     yield Prediction("requests.success_ratio", good, kind, formula, source)
@@ -63,13 +61,18 @@ def _requests(found: Analysis, exact: Exactness) -> Iterable[Prediction]:
 def _latencies(found: Analysis, exact: Exactness) -> Iterable[Prediction]:
     formula, source = _composition(found)
     for name, ok in (("latency", None), ("ok_latency", True)):
-        law = total(found.answers, found.responses.lattice, ok=ok)
-        if law.mass > 0.0 and isfinite(law.mean):
-            yield Prediction(f"{name}.mean", law.mean, kind_of(exact.means), formula, source)
-            for key, p in QUANTILES.items() if law.known else ():
-                value, kind = law.quantile(p), kind_of(exact.shapes)
-                if isfinite(value):
-                    yield Prediction(f"{name}.{key}", value, kind, f"{formula}; on a lattice", source)
+        kinds = kind_of(exact.means), kind_of(exact.shapes)
+        yield from latency(name, found.latency(ok=ok), kinds, formula, source)
+
+
+def latency(name: str, law: Law, kinds: tuple[Kind, Kind], formula: str, source: str) -> Iterable[Prediction]:
+    """The mean and the quantiles of a law, each of its kind, as far as they are known and finite."""
+    if law.mass > 0.0 and isfinite(law.mean):
+        yield Prediction(f"{name}.mean", law.mean, kinds[0], formula, source)
+        for key, p in QUANTILES.items() if law.known else ():
+            value = law.quantile(p)
+            if isfinite(value):
+                yield Prediction(f"{name}.{key}", value, kinds[1], f"{formula}; on a lattice", source)
 
 
 def _composition(found: Analysis) -> tuple[str, str]:
@@ -86,9 +89,7 @@ def _operations(structure: Structure) -> list[str]:
     done = {
         "sums": True,
         "maxima of concurrent calls": structure.forks,
-        "cuts by time-outs": any(
-            each.timeout or (each.retries and each.retries.per_try_timeout) for each in policies
-        ),
+        "cuts by time-outs": any(each.timeout or per_try_timeout(each) for each in policies),
         "tries after tries": any(each.retries for each in policies),
         "races of hedges": any(each.hedge for each in policies),
     }
@@ -103,17 +104,13 @@ def _attempts(found: Analysis, exact: Exactness) -> Iterable[Prediction]:
     kind = kind_of(exact.rates and not cut)
     if first > 0.0:
         formula = "1 + p + p² + … at every edge, multiplied down the tree"
-        yield Prediction(
-            "attempts.amplification", sum(flows.attempts.values()) / first, kind, formula, source
-        )
+        amplification = sum(flows.attempts.values()) / first
+        yield Prediction("attempts.amplification", amplification, kind, formula, source)
+    formula = "tries a call; edges' attempts / requests"
     for edge, calls in flows.calls.items():
         tries = found.responses.routed[edge] * found.responses.tries[edge]
         if calls > 0.0 and abs(tries - 1.0) > 1e-12:
-            path, formula = (
-                f"derived.edges.{edge[0]} -> {edge[1]}.tries",
-                "tries a call; edges' attempts / requests",
-            )
-            yield Prediction(path, tries, kind, formula, source)
+            yield Prediction(f"derived.edges.{' -> '.join(edge)}.tries", tries, kind, formula, source)
 
 
 def _failures(found: Analysis, exact: Exactness) -> Iterable[Prediction]:
@@ -127,14 +124,13 @@ def _failures(found: Analysis, exact: Exactness) -> Iterable[Prediction]:
 def _by_priority(found: Analysis, exact: Exactness) -> Iterable[Prediction]:
     """Mean latency by load, where a lone queue serves by priority."""
     loads = found.structure.scenario.load
-    stations = list(found.structure.stations.values())
-    if len(stations) != 1 or stations[0].discipline != "priority" or not exact.means:
+    station = next(iter(found.structure.stations.values()), None)
+    if station is None or len(found.structure.stations) > 1 or not exact.means:
         return
-    (station,) = stations
     waits = _cobham(found, station)
     if not waits or any(load.to != station.key[1] for load in loads):
         return
-    rest = total(found.answers, found.responses.lattice).mean - found.responses.waits[station.key].law.mean
+    rest = found.latency().mean - found.responses.waits[station.key].law.mean
     for index, load in enumerate(loads):
         path, formula = f"derived.load[{index}].latency.mean", "W₀/((1-σ₋)(1-σ)) and the service"
         yield Prediction(path, rest + waits[load.priority], "exact", formula, "Cobham 1954")
@@ -145,7 +141,9 @@ def _cobham(found: Analysis, station: Station) -> dict[int, float]:
     structure = found.structure
     loads = structure.scenario.load
     ranks = sorted({load.priority for load in loads}, reverse=True)
-    if station.holds_script or len(ranks) < 2 or station.queue < UNLIMITED:
+    if station.discipline != "priority" or len(ranks) < 2:
+        return {}
+    if station.holds_script or station.queue < UNLIMITED:
         return {}
     if station.workers > 1 and not station.quasi_reversible:
         return {}

@@ -10,10 +10,10 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from meshsim.scenario.model import CLIENT, ZERO, CallStep, Deployment, Policy, SleepStep, Stage, Time
+from meshsim.scenario.model import CLIENT, ZERO, CallStep, Policy, SleepStep, Stage, Time
 from meshsim.theory.forkjoin import fork_join_sojourn
 from meshsim.theory.recognise.deep import Steps, flat
 from meshsim.theory.recognise.law import Lattice, Law, maximum, mixture
@@ -23,6 +23,9 @@ from meshsim.theory.recognise.tries import OK, Outcome, Response, add, hedged, j
 
 Edge = tuple[str, str]
 """Caller and service."""
+Work = Callable[[str, str], Steps[Response]]
+Deployed = tuple[str, str]
+"""Service and version."""
 FAILED: Outcome = (500, "")
 FULL: Outcome = (503, "")
 
@@ -33,48 +36,32 @@ RETRANSMISSIONS = [sum(min(0.2 * 2.0**i, 120.0) for i in range(n)) for n in rang
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """What a station does to who arrives.
+    """What a station does to who arrives."""
 
-    Attributes:
-        law: of the wait of those it takes.
-        refused: share that finds it full.
-        rho: utilisation, where it is an M/M/1.
-    """
-
-    law: Law
-    refused: float = 0.0
-    rho: float | None = None
+    law: Law  # of the wait of those it takes
+    refused: float = 0.0  # share that finds it full
+    rho: float | None = None  # utilisation, where it is an M/M/1
 
 
 @dataclass(slots=True)
 class Responses:
     """Answers of services and calls, for given waits.
 
-    Attributes:
-        structure: of the scenario.
-        lattice: of all laws.
-        waits: by station.
-        limited: share refused by the rate limit, by edge.
-        blocked: share refused by the circuit breaker, by edge.
-        given: answers of calls that are known already, and their mean number of tries, by edge.
-        tries: mean sent attempts of a call, by edge; filled as calls are worked out.
-        reached: P(a stage of the script is reached), by deployment; filled likewise.
-        routed: P(a call gets past the filters), by edge; filled likewise.
-        used: formulas that entered, with their sources; filled likewise.
+    `tries` to `used` are filled as calls are worked out.
     """
 
     structure: Structure
     lattice: Lattice
     waits: Mapping[Key, Wait]
-    limited: Mapping[Edge, float] = field(default_factory=dict)
-    blocked: Mapping[Edge, float] = field(default_factory=dict)
-    given: Mapping[Edge, tuple[Response, float]] = field(default_factory=dict)
-    tries: dict[Edge, float] = field(default_factory=dict)
-    reached: dict[tuple[str, str], list[float]] = field(default_factory=dict)
-    routed: dict[Edge, float] = field(default_factory=dict)
-    used: dict[str, str] = field(default_factory=dict)
+    limited: Mapping[Edge, float] = field(default_factory=dict)  # share refused by the rate limit
+    blocked: Mapping[Edge, float] = field(default_factory=dict)  # share refused by the circuit breaker
+    given: Mapping[Edge, Response] = field(default_factory=dict)  # to calls of one try, known already
+    tries: dict[Edge, float] = field(default_factory=dict)  # mean sent attempts of a call
+    reached: dict[Deployed, list[float]] = field(default_factory=dict)  # P(a stage of the script is reached)
+    routed: dict[Edge, float] = field(default_factory=dict)  # P(a call gets past the filters)
+    used: dict[str, str] = field(default_factory=dict)  # formulas that entered, with their sources
     _laws: dict[int, Law] = field(default_factory=dict)
-    _serves: dict[tuple[str, str], Response] = field(default_factory=dict)
+    _serves: dict[Deployed, Response] = field(default_factory=dict)
     _calls: dict[Edge, Response] = field(default_factory=dict)
 
     def anew(self, waits: Mapping[Key, Wait]) -> Responses:
@@ -83,25 +70,22 @@ class Responses:
 
     def law(self, time: Time) -> Law:
         """The law of a configured time."""
-        found = self._laws.get(id(time))
-        if found is None:
-            found = self._laws[id(time)] = law_of(self.lattice, time.build())
-        return found
+        if id(time) not in self._laws:
+            self._laws[id(time)] = law_of(self.lattice, time.build())
+        return self._laws[id(time)]
 
     # ---- a service ------------------------------------------------------------------------------
 
     def serve(self, service: str, version: str) -> Response:
         """From the start of service to the answer, at one replica."""
-        return flat(self._served(service, version))
+        return flat(_once(self._serves, self._serve, service, version))
 
-    def _served(self, service: str, version: str) -> Steps[Response]:
-        found = self._serves.get((service, version))
-        if found is None:
-            deployment = self.structure.deployments[service][version]
-            found = self._serves[service, version] = yield self._serve(service, version, deployment)
-        return found
+    def sojourn(self, service: str, version: str) -> Law:
+        """How long that takes, however it ends."""
+        return total(self.serve(service, version), self.lattice)
 
-    def _serve(self, service: str, version: str, deployment: Deployment) -> Steps[Response]:
+    def _serve(self, service: str, version: str) -> Steps[Response]:
+        deployment = self.structure.deployments[service][version]
         own = self.law(deployment.time)
         failed, going = own.scaled(deployment.errors), own.scaled(1.0 - deployment.errors)
         reached = self.reached[service, version] = []
@@ -149,7 +133,7 @@ class Responses:
     def _step(self, service: str, step: CallStep | SleepStep) -> Steps[tuple[Law, Law]]:
         if isinstance(step, SleepStep):
             return self.law(step.sleep), Law.none(self.lattice)
-        answer = yield self._called(service, step.call)
+        answer = yield _once(self._calls, self._call, service, step.call)
         well, badly = (total(answer, self.lattice, ok=ok) for ok in (True, False))
         if step.optional:
             well, badly = well.plus(badly), Law.none(self.lattice)
@@ -162,13 +146,7 @@ class Responses:
 
     def call(self, caller: str, service: str) -> Response:
         """From a caller's call to its answer, policies applied."""
-        return flat(self._called(caller, service))
-
-    def _called(self, caller: str, service: str) -> Steps[Response]:
-        found = self._calls.get((caller, service))
-        if found is None:
-            found = self._calls[caller, service] = yield self._call(caller, service)
-        return found
+        return flat(_once(self._calls, self._call, caller, service))
 
     def _call(self, caller: str, service: str) -> Steps[Response]:
         policy = self.structure.policy(caller, service)
@@ -199,16 +177,12 @@ class Responses:
         """One pass through a sidecar of a service; nothing for the client or without sidecars."""
         if service == CLIENT or not self.structure.sidecars:
             return self.law(ZERO)
-        wait = self._mixed("proxy", service)
-        return wait.then(self.law(self.structure.scenario.mesh.proxy.time))
-
-    def _mixed(self, kind: str, service: str) -> Law:
-        """The wait at any version's station; versions' sidecars differ only in their load."""
         none, parts = Wait(self.law(ZERO)), []
+        # versions' sidecars differ only in their load
         for version, deployment in self.structure.deployments[service].items():
-            wait = self.waits.get((kind, service, version), none)
+            wait = self.waits.get(("proxy", service, version), none)
             parts.append(wait.law.scaled(deployment.replicas / self.structure.instances(service)))
-        return mixture(parts, self.lattice)
+        return mixture(parts, self.lattice).then(self.law(self.structure.scenario.mesh.proxy.time))
 
     # ---- attempts -------------------------------------------------------------------------------
 
@@ -223,7 +197,7 @@ class Responses:
             if wait is not None:
                 add(answer, FULL, start.scaled(wait.refused).then(back))
                 start = start.scaled(1.0 - wait.refused).then(wait.law)
-            for outcome, law in (yield self._served(service, version)).items():
+            for outcome, law in (yield _once(self._serves, self._serve, service, version)).items():
                 add(answer, outcome, start.then(law).then(back))
         return {outcome: law for outcome, law in answer.items() if law.mass > 0.0}
 
@@ -241,8 +215,8 @@ class Responses:
     def _routed(self, caller: str, service: str, policy: Policy) -> Steps[Response]:
         """From the route on: one version a call under a split, any host otherwise."""
         if (caller, service) in self.given:
-            known, self.tries[caller, service] = self.given[caller, service]
-            return known
+            self.tries[caller, service] = 1.0
+            return self.given[caller, service]
         shares = self.structure.shares(caller, service)
         choices = [(shares, 1.0)]
         if policy.split:
@@ -266,3 +240,11 @@ class Responses:
         """Mean time of a call from its route to its answer, s."""
         answer = flat(self._routed(caller, service, self.structure.policy(caller, service)))
         return total(answer, self.lattice).mean
+
+
+def _once(known: dict[Edge, Response], work: Work, first: str, second: str) -> Steps[Response]:
+    """What is known already, or is worked out now."""
+    key = first, second
+    if key not in known:
+        known[key] = yield work(*key)
+    return known[key]

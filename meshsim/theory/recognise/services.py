@@ -4,18 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cached_property
 from math import isfinite, nan
 
-from meshsim.scenario.model import Deployment
 from meshsim.theory.recognise.analysis import Analysis
 from meshsim.theory.recognise.exactness import Exactness
-from meshsim.theory.recognise.kendall import Solved
 from meshsim.theory.recognise.law import Law, mixture
 from meshsim.theory.recognise.obstacles import abandoned
 from meshsim.theory.recognise.solution import Prediction, kind_of
-from meshsim.theory.recognise.tries import total
 from meshsim.units import UNLIMITED
 
 LITTLE = "Little 1961"
@@ -37,26 +32,23 @@ def rates(found: Analysis, exact: Exactness) -> Iterable[Prediction]:
         yield from service.workers(sure=exact.rates)
 
 
-@dataclass
 class ServiceSolved:
-    """A service of an analysis.
+    """What an analysis says of one service."""
 
-    Attributes:
-        exact: what of the analysis is.
-        name: of the service.
-    """
-
-    found: Analysis
-    exact: Exactness
-    name: str
+    def __init__(self, found: Analysis, exact: Exactness, name: str) -> None:
+        self.found, self.exact, self.name, self.path = found, exact, name, f"services.{name}"
+        self.deployments = found.structure.deployments[name]
+        self.into = found.flows.version_rates(name)  # attempts per second at each version
+        self.rate = sum(self.into.values())
+        self.stations = {key[2]: each for key, each in found.solved.items() if key[:2] == ("replica", name)}
+        self.solved = [each for each in self.stations.values() if each.rate > 0.0]
+        self.solved_exactly = all(each.exact for each in self.solved)
 
     def all(self, cut: str) -> Iterable[Prediction]:
         """Everything; `cut` is the edge by which its work is cut short, empty if none."""
-        entered_only = cut.endswith(f" -> {self.name}")  # its own work is cut, not the calls to it
         sure = self.exact.rates and not cut
-        yield self.arrivals(
-            "attempts per second", "conservation of flow", sure=sure or (self.exact.rates and entered_only)
-        )
+        entered = sure or (self.exact.rates and cut.endswith(f" -> {self.name}"))  # calls to it are not cut
+        yield self.arrivals("attempts per second", "conservation of flow", sure=entered)
         yield from self.workers(sure=sure)
         yield from self.waiting_room(sure=sure)
         yield from self.shares()
@@ -64,7 +56,7 @@ class ServiceSolved:
 
     def arrivals(self, formula: str, source: str, *, sure: bool) -> Prediction:
         """How often it is asked."""
-        return Prediction(f"services.{self.name}.rate", self.rate, kind_of(sure), formula, source)
+        return Prediction(f"{self.path}.rate", self.rate, kind_of(sure), formula, source)
 
     def workers(self, *, sure: bool) -> Iterable[Prediction]:
         """How busy they are: exact whenever all work is done, whatever is known of waits."""
@@ -75,11 +67,11 @@ class ServiceSolved:
         holds = any(each.script and each.holds_worker for each in deployments)
         kind = kind_of(sure and (done or self.solved_exactly) and (self.exact.means or not holds))
         if isfinite(busy):
-            path, formula = f"services.{self.name}", "rate x time a worker is taken"
-            yield Prediction(f"{path}.busy_mean", busy, kind, formula, LITTLE)
+            formula = "rate x time a worker is taken"
+            yield Prediction(f"{self.path}.busy_mean", busy, kind, formula, LITTLE)
             if workers < UNLIMITED:
-                ratio = busy / workers
-                yield Prediction(f"{path}.utilisation", ratio, kind, f"ρ: {formula} / workers", LITTLE)
+                formula = f"ρ: {formula} / workers"
+                yield Prediction(f"{self.path}.utilisation", busy / workers, kind, formula, LITTLE)
 
     def waiting_room(self, *, sure: bool) -> Iterable[Prediction]:
         """How many wait, and how long on average."""
@@ -87,17 +79,17 @@ class ServiceSolved:
         if isfinite(waiting) and self.rate > 0.0:
             formulas = dict.fromkeys(each.queue.formula for each in self.solved if each.queue is not None)
             formula = "; ".join(formulas) or "unlimited workers"
-            kind, path = kind_of(sure and self.solved_exactly), f"services.{self.name}"
-            yield Prediction(f"{path}.queue_mean", waiting, kind, formula, LITTLE)
+            kind = kind_of(sure and self.solved_exactly)
+            yield Prediction(f"{self.path}.queue_mean", waiting, kind, formula, LITTLE)
             mean, formula = waiting / self.rate, f"queue_mean / rate; {formula}"
-            yield Prediction(f"derived.{path}.wait_mean", mean, kind, formula, LITTLE)
+            yield Prediction(f"derived.{self.path}.wait_mean", mean, kind, formula, LITTLE)
 
     def shares(self) -> Iterable[Prediction]:
         """The share of attempts at each version."""
         kind, formula = kind_of(self.exact.rates), "weight / sum of weights"
         for version, rate in self.into.items():
             if version and self.rate > 0.0:
-                path = f"derived.services.{self.name}.versions.{version}.share"
+                path = f"derived.{self.path}.versions.{version}.share"
                 yield Prediction(path, rate / self.rate, kind, formula, "binomial")
 
     def latency(self) -> Iterable[Prediction]:
@@ -111,54 +103,23 @@ class ServiceSolved:
         alone = exact.rates and leaf and not structure.sidecars and self.solved_exactly
         if law.mass > 0.0 and isfinite(law.mean):
             kind, formula = kind_of(exact.means or alone), "wait, service and what it calls"
-            yield Prediction(f"services.{self.name}.latency.mean", law.mean, kind, formula, LITTLE)
+            yield Prediction(f"{self.path}.latency.mean", law.mean, kind, formula, LITTLE)
 
     # ---- what these are made of -----------------------------------------------------------------
 
-    @cached_property
-    def into(self) -> dict[str, float]:
-        """Attempts per second at each version."""
-        return self.found.flows.version_rates(self.name)
-
-    @property
-    def rate(self) -> float:
-        """At all of them."""
-        return sum(self.into.values())
-
-    @property
-    def deployments(self) -> dict[str, Deployment]:
-        """By version."""
-        return self.found.structure.deployments[self.name]
-
-    @property
-    def solved(self) -> list[Solved]:
-        """The stations of its versions that get any attempts."""
-        stations = self.found.solved.items()
-        return [each for key, each in stations if key[:2] == ("replica", self.name) and each.rate > 0.0]
-
-    @property
-    def solved_exactly(self) -> bool:
-        """Whether all of these are."""
-        return all(each.exact for each in self.solved)
-
-    def _station(self, version: str) -> Solved | None:
-        return self.found.solved.get(("replica", self.name, version))
-
     def _busy(self, version: str) -> float:
         """Mean number of busy workers of a version: all work is done, unless there is too much."""
-        deployment, station = self.deployments[version], self._station(version)
-        workers = deployment.replicas * deployment.workers
+        deployment, station = self.deployments[version], self.stations.get(version)
         if station is not None and station.queue is not None:
             return station.queue.utilisation * deployment.replicas * deployment.workers
-        mean = deployment.time.build().mean
-        if deployment.holds_worker and deployment.script:
-            responses = self.found.responses
-            mean = total(responses.serve(self.name, version), responses.lattice).mean
-        return min(self.into[version] * mean, float(workers))
+        holds = deployment.holds_worker and deployment.script
+        sojourn = self.found.responses.sojourn
+        mean = sojourn(self.name, version).mean if holds else deployment.time.build().mean
+        return min(self.into[version] * mean, float(deployment.replicas * deployment.workers))
 
     def _waiting(self, version: str) -> float:
         """Mean number that wait at all replicas of a version; NaN where it is not known."""
-        station = self._station(version)
+        station = self.stations.get(version)
         if station is None or station.rate == 0.0:
             return 0.0
         return nan if station.queue is None else station.queue.waiting * self.deployments[version].replicas
@@ -166,7 +127,7 @@ class ServiceSolved:
     def _visit(self, version: str, share: float) -> Law:
         """From arrival to answer at a version, sidecar included."""
         structure, responses = self.found.structure, self.found.responses
-        own = total(responses.serve(self.name, version), responses.lattice)
+        own = responses.sojourn(self.name, version)
         wait = responses.waits.get(("replica", self.name, version))
         sidecar = responses.waits.get(("proxy", self.name, version))
         if wait is not None:

@@ -86,14 +86,12 @@ def measured(summary: Result | Mapping[str, Any], metric: str) -> float | None:
         value = at(summary, metric)
         return None if value is None else float(value)
     place, _, name = metric.removeprefix("derived.").rpartition(".")
-    if name == "wait_mean":
-        return _quotient(at(summary, f"{place}.queue_mean"), at(summary, f"{place}.rate"))
-    if name == "tries":
-        return _quotient(at(summary, f"{place}.attempts"), at(summary, f"{place}.requests"))
-    if name == "share":
-        service = place.partition(".versions.")[0]
-        return _quotient(at(summary, f"{place}.requests"), at(summary, f"{service}.requests"))
-    return None
+    ratios = {
+        "wait_mean": (f"{place}.queue_mean", f"{place}.rate"),
+        "tries": (f"{place}.attempts", f"{place}.requests"),
+        "share": (f"{place}.requests", f"{place.partition('.versions.')[0]}.requests"),
+    }
+    return _quotient(*(at(summary, path) for path in ratios[name])) if name in ratios else None
 
 
 def _quotient(amount: float | None, base: float | None) -> float | None:

@@ -16,8 +16,7 @@ from meshsim.theory.recognise.exactness import judge
 from meshsim.theory.recognise.law import Lattice, Law, ShapeUnknownError
 from meshsim.theory.recognise.predict import offered, predictions
 from meshsim.theory.recognise.solution import Prediction, Solution
-from meshsim.theory.recognise.structure import Structure, UnsolvedError
-from meshsim.theory.recognise.tries import total
+from meshsim.theory.recognise.structure import Structure, UnsolvedError, per_try_timeout
 from meshsim.theory.recognise.understood import CLOSED, OPEN, unknown
 
 SIZE, SIZE_LEAST = 1 << 15, 1 << 10
@@ -56,8 +55,8 @@ def solve(scenario: str | Path | Scenario) -> Solution:
 
 def _refuse_unknown(structure: Structure) -> None:
     """Refuses what the loads' solvers do not declare."""
-    known = [OPEN if load.users is None else CLOSED for load in structure.scenario.load]
-    found = unknown(frozenset().union(*known), structure.set_keys)
+    known = frozenset().union(*(OPEN if load.users is None else CLOSED for load in structure.scenario.load))
+    found = unknown(known, structure.set_keys)
     reasons = [f"{place}: no formula here takes it into account" for place in found if "events[" not in place]
     if len(reasons) < len(found):
         reasons = ["events change the scenario while it runs: there is no steady state", *reasons]
@@ -66,14 +65,14 @@ def _refuse_unknown(structure: Structure) -> None:
 
 
 def _closed(structure: Structure) -> tuple[list[Prediction], list[str]]:
-    return _fitted(structure, lambda lattice: solve_closed(structure, lattice), lambda found: found[2])[:2]
+    return _fitted(structure, solve_closed, lambda found: found[2])[:2]
 
 
 def _open(structure: Structure) -> tuple[list[Prediction], list[str]]:
     fluid = budgeted(structure)
     if fluid is not None:
         return fluid
-    found = _fitted(structure, lambda lattice: analyse(structure, lattice), _whole)
+    found = _fitted(structure, analyse, Analysis.latency)
     exact = judge(found)
     reasons = [*found.reasons, *exact.reasons]
     if any(len({point.rate for point in load.profile}) > 1 for load in structure.scenario.load):
@@ -81,16 +80,14 @@ def _open(structure: Structure) -> tuple[list[Prediction], list[str]]:
     return predictions(found, exact), reasons
 
 
-def _whole(found: Analysis) -> Law:
-    return total(found.answers, found.responses.lattice)
-
-
-def _fitted(structure: Structure, work: Callable[[Lattice], Result], law: Callable[[Result], Law]) -> Result:
+def _fitted(
+    structure: Structure, work: Callable[[Structure, Lattice], Result], law: Callable[[Result], Law]
+) -> Result:
     """Work on a lattice that is as long as the latency's tail and not much longer."""
     horizon, size = 20.0 * _scale(structure), SIZE
     while size > SIZE_LEAST and size * len(structure.used) > CELLS:
         size //= 2
-    result = work(Lattice(horizon / size, size))
+    result = work(structure, Lattice(horizon / size, size))
     for _ in range(TRIALS):
         whole = law(result)
         if not whole.known or whole.mass == 0.0:
@@ -102,7 +99,7 @@ def _fitted(structure: Structure, work: Callable[[Lattice], Result], law: Callab
             horizon = max(1.5 * reach, 1e-9)
         else:
             break
-        result = work(Lattice(horizon / size, size))
+        result = work(structure, Lattice(horizon / size, size))
     return result
 
 
@@ -115,7 +112,7 @@ def _scale(structure: Structure) -> float:
         times += [deployment.time, *(step.sleep for step in steps if isinstance(step, SleepStep))]
     span = sum(time.build().mean for time in times)
     for policy in scenario.policies.values():
-        span += policy.timeout + (policy.retries.per_try_timeout if policy.retries else 0.0)
+        span += policy.timeout + per_try_timeout(policy)
         span += policy.fault.delay.time.build().mean if policy.fault.delay else 0.0
         span += policy.hedge.after if policy.hedge else 0.0
     return span or 1.0

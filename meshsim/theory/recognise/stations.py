@@ -14,12 +14,11 @@ from meshsim import random
 from meshsim.scenario.model import Load
 from meshsim.theory import markov
 from meshsim.theory.recognise.balanced import looks, solve_balanced
-from meshsim.theory.recognise.flows import Flows, Visit
+from meshsim.theory.recognise.flows import Flows, Visit, independent
 from meshsim.theory.recognise.kendall import Arrivals, Service, Solved, solve_queue
 from meshsim.theory.recognise.law import Law, ShapeUnknownError
 from meshsim.theory.recognise.responses import Responses, Wait
 from meshsim.theory.recognise.structure import Key, OverloadError, Station, Structure, UnsolvedError
-from meshsim.theory.recognise.tries import total
 from meshsim.units import UNLIMITED
 
 NEARLY = 0.02  # so far from 1, a ca² is taken to be that of a Poisson process
@@ -27,26 +26,15 @@ NEARLY = 0.02  # so far from 1, a ca² is taken to be that of a Poisson process
 
 @dataclass(frozen=True, slots=True)
 class Stations:
-    """Solves one station after the other, callees before callers.
+    """Solves one station after the other, callees before callers."""
 
-    Attributes:
-        responses: for the waits that were found so far.
-        flows: what reaches the stations.
-        product_form: whether they are a network with product form.
-    """
-
-    responses: Responses
-    flows: Flows
-    product_form: bool
-
-    @property
-    def structure(self) -> Structure:
-        """Of the scenario."""
-        return self.responses.structure
+    structure: Structure
+    responses: Responses  # for the waits that were found so far
+    flows: Flows  # what reaches the stations
 
     def solve(self, station: Station) -> Solved:
         """Solve a station whose callees are solved."""
-        rate = self._rate(station) / station.replicas
+        rate = self.flows.into(station.key) / station.replicas
         if rate == 0.0:
             return Solved(None, 0.0)  # nothing comes
         try:
@@ -54,21 +42,13 @@ class Stations:
         except UnsolvedError as error:
             return Solved(None, rate, f"{station.name}: {error}", isinstance(error, OverloadError))
         except ShapeUnknownError:
-            return Solved(
-                None, rate, f"{station.name}: its workers wait for answers of which little is known"
-            )
-
-    def _rate(self, station: Station) -> float:
-        """Attempts per second at all replicas of a station; passes, at sidecars."""
-        kind, service, version = station.key
-        if kind == "replica":
-            return self.flows.version_rates(service)[version]
-        return self.flows.passes(service, version)
+            reason = f"{station.name}: its workers wait for answers of which little is known"
+            return Solved(None, rate, reason)
 
     def _solve(self, station: Station, rate: float) -> Solved:
         responses, (_, service, version) = self.responses, station.key
         held = station.holds_script
-        law = total(responses.serve(service, version), responses.lattice) if held else self._own(station)
+        law = responses.sojourn(service, version) if held else self._own(station)
         fifo = station.discipline != "lifo" and not self.structure.prioritised(station)
         plain = isinstance(station.time, random.Exponential) and not held
         scv = None if held else station.time.scv
@@ -79,11 +59,9 @@ class Stations:
             return solve_balanced(self.structure, station, visits, policy, self._own(station), rate)
         arrivals = self._arrivals(station, rate)
         doubt = arrivals.doubt
-        if held and self.structure.visits[service] > 1 + 2 * (
-            ("proxy", service, version) in self.structure.stations
-        ):
+        if held and self.structure.visits[service] > 1 + self.structure.crossings:
             doubt = "its workers wait for other queues"
-        solved = solve_queue(responses.lattice, arrivals, served)
+        solved = solve_queue(arrivals, served)
         if station.queue < UNLIMITED and doubt:
             doubt = f"{doubt}; treated as Poisson"
         if not solved.exact and not doubt:
@@ -92,50 +70,38 @@ class Stations:
 
     def _own(self, station: Station) -> Law:
         kind, service, version = station.key
-        structure = self.structure
-        proxy = structure.scenario.mesh.proxy
-        return self.responses.law(
-            (proxy if kind == "proxy" else structure.deployments[service][version]).time
-        )
+        proxy, deployments = self.structure.scenario.mesh.proxy, self.structure.deployments[service]
+        return self.responses.law((proxy if kind == "proxy" else deployments[version]).time)
 
     # ---- what one replica sees ------------------------------------------------------------------
 
     def _arrivals(self, station: Station, rate: float) -> Arrivals:
         """The arrivals at one replica."""
         visits = self.flows.visits[station.key]
-        if self.product_form:
+        if self.flows.product_form:
             return Arrivals("poisson", rate)
         if station.key[0] == "proxy":
             return Arrivals("other", rate, "requests pass it more than once; treated as Poisson arrivals")
-        once = not any(visit.flow.repeated for visit in visits)
-        if len(visits) == 1 and once:
-            return self._alone(station, visits[0], rate)
-        independent = all(visit.flow.process == "poisson" and not visit.flow.passed for visit in visits)
-        spread = all(self._thins(station, visit) for visit in visits)
-        if once and independent and spread and len({visit.flow.load for visit in visits}) == len(visits):
-            return Arrivals("poisson", rate)
+        if independent(visits):
+            if len(visits) == 1:
+                return self._alone(station, visits[0], rate)
+            thins = all(self.structure.thins(visit.caller, station.key) for visit in visits)
+            if thins and all(visit.flow.process == "poisson" for visit in visits):
+                return Arrivals("poisson", rate)
         return Arrivals("other", rate, "requests come to it more than once; treated as Poisson arrivals")
-
-    def _hosts(self, station: Station, visit: Visit) -> int:
-        return self.structure.hosts(visit.caller, station.key[1], station.key[2])
-
-    def _thins(self, station: Station, visit: Visit) -> bool:
-        """Whether a host gets a random share of the arrivals."""
-        policy = self.structure.policy(visit.caller, station.key[1])
-        return self._hosts(station, visit) == 1 or policy.balance.kind == "random"
 
     def _alone(self, station: Station, visit: Visit, rate: float) -> Arrivals:
         """One stream, spread over the hosts of its cluster by a balancer that does not look at queues."""
-        hosts, process, thins = self._hosts(station, visit), visit.flow.process, self._thins(station, visit)
+        hosts = self.structure.hosts(visit.caller, station.key[1], station.key[2])
+        process, thins = visit.flow.process, self.structure.thins(visit.caller, station.key)
         turns = not thins and self.structure.instances(visit.caller) == 1  # of one round robin
         if process == "poisson":
             if thins:
                 return Arrivals(process, rate)
             if turns:
                 return Arrivals("erlang", rate, k=hosts, ca2=1.0 / hosts)
-            return Arrivals(
-                "other", rate, "many callers take turns by round robin; treated as Poisson arrivals"
-            )
+            doubt = "many callers take turns by round robin; treated as Poisson arrivals"
+            return Arrivals("other", rate, doubt)
         if process == "constant" and (turns or hosts == 1):
             return Arrivals(process, rate, ca2=0.0 if turns else 1.0)
         if process == "constant" and thins:  # gaps are geometric
@@ -157,12 +123,12 @@ def _modulated(load: Load, rate: float) -> Arrivals:
 
 
 def solve_stations(
-    flows: Flows, responses: Responses, product_form: bool, given: Mapping[Key, Solved]
+    flows: Flows, responses: Responses, given: Mapping[Key, Solved]
 ) -> tuple[dict[Key, Solved], dict[Key, Wait]]:
     """All stations but those given, callees before callers, and their waits."""
     solved: dict[Key, Solved] = {}
     waits: dict[Key, Wait] = {}
-    solver = Stations(responses.anew(waits), flows, product_form)
+    solver = Stations(responses.structure, responses.anew(waits), flows)
     for key, station in reversed(list(responses.structure.stations.items())):
         solved[key] = given[key] if key in given else solver.solve(station)
         queue = solved[key].queue

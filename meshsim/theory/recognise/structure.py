@@ -9,7 +9,7 @@ from functools import cached_property
 import networkx as nx
 
 from meshsim import random
-from meshsim.scenario.model import CLIENT, CallStep, Deployment, Load, Policy, Scenario, Step
+from meshsim.scenario.model import CLIENT, CallStep, Deployment, Load, Policy, Scenario
 from meshsim.scenario.settings import set_keys
 from meshsim.scenario.topology import Topology
 from meshsim.units import UNLIMITED
@@ -28,25 +28,15 @@ class OverloadError(UnsolvedError):
 
 @dataclass(frozen=True, slots=True)
 class Station:
-    """Equal replicas (or their sidecars) with a finite number of workers each.
-
-    Attributes:
-        key: which.
-        replicas: how many there are.
-        workers: of each.
-        queue: waiting room of each.
-        discipline: who is next.
-        time: a service of its own, without the script.
-        holds_script: whether the worker also waits for the script.
-    """
+    """Equal replicas (or their sidecars) with a finite number of workers each."""
 
     key: Key
     replicas: int
-    workers: int
-    queue: int
+    workers: int  # of each
+    queue: int  # waiting room of each
     discipline: str
-    time: random.Distribution
-    holds_script: bool
+    time: random.Distribution  # without the script
+    holds_script: bool  # the worker also waits for the script
 
     @property
     def name(self) -> str:
@@ -70,6 +60,8 @@ class Structure:
         order: these, callers before callees.
         edges: callers and services between which load can go.
         deployments: by service and version.
+        policy: what a caller applies to a service.
+        instances: how many there are of a caller, each with policy state of its own.
     """
 
     def __init__(self, scenario: Scenario) -> None:
@@ -79,7 +71,9 @@ class Structure:
             UnsolvedError: services call each other in a circle.
         """
         self.scenario = scenario
+        self.policy = scenario.policy
         self.topology = Topology(scenario)
+        self.instances = self.topology.proxy_count
         self.sidecars = self.topology.sidecars
         self.proxy_time = scenario.mesh.proxy.time.build()
         self.graph = nx.DiGraph(scenario.edges())
@@ -111,34 +105,28 @@ class Structure:
     @cached_property
     def stations(self) -> dict[Key, Station]:
         """Every station with a queue, callers before callees."""
-        places = [(name, version) for name in self.order for version in self.deployments[name]]
-        found = [make(*place) for make in (self._replica, self._proxy) for place in places]
-        return {station.key: station for station in found if station is not None}
+        places = [(name, *version) for name in self.order for version in self.deployments[name].items()]
+        found = []
+        for service, version, each in places:
+            if each.workers < UNLIMITED:
+                key, holds = ("replica", service, version), each.holds_worker and bool(each.script)
+                own = each.replicas, each.workers, each.queue, each.discipline, each.time.build()
+                found.append(Station(key, *own, holds_script=holds))
+        workers, time = self.scenario.mesh.proxy.workers, self.proxy_time
+        for service, version, each in places if self.crossings else ():
+            key = ("proxy", service, version)
+            found.append(Station(key, each.replicas, workers, UNLIMITED, "fifo", time, holds_script=False))
+        return {station.key: station for station in found}
 
-    def _replica(self, service: str, version: str) -> Station | None:
-        deployment = self.deployments[service][version]
-        if deployment.workers >= UNLIMITED:
-            return None
-        return Station(
-            key=("replica", service, version),
-            replicas=deployment.replicas,
-            workers=deployment.workers,
-            queue=deployment.queue,
-            discipline=deployment.discipline,
-            time=deployment.time.build(),
-            holds_script=deployment.holds_worker and bool(deployment.script),
-        )
+    @cached_property
+    def crossings(self) -> int:
+        """How many sidecar queues a service's own call passes, out and back."""
+        queues = self.scenario.mesh.proxy.workers < UNLIMITED and self.proxy_time.mean > 0.0
+        return 2 if self.sidecars and queues else 0
 
-    def _proxy(self, service: str, version: str) -> Station | None:
-        workers = self.scenario.mesh.proxy.workers
-        if not self.sidecars or workers >= UNLIMITED or self.proxy_time.mean == 0.0:
-            return None
-        count = self.deployments[service][version].replicas
-        return Station(("proxy", service, version), count, workers, UNLIMITED, "fifo", self.proxy_time, False)
-
-    def policy(self, caller: str, service: str) -> Policy:
-        """What the caller applies."""
-        return self.scenario.policy(caller, service)
+    def queues(self, caller: str, service: str) -> int:
+        """How many queues one attempt of a call can pass, its caller's sidecar included."""
+        return self.visits[service] + (0 if caller == CLIENT else self.crossings)
 
     def shares(self, caller: str, service: str) -> dict[str, float]:
         """The share of a caller's attempts that each version gets, where balancers don't look at queues."""
@@ -154,9 +142,11 @@ class Structure:
             return self.deployments[service][version].replicas
         return self.topology.replica_count(service)
 
-    def instances(self, caller: str) -> int:
-        """How many instances of a caller there are, each with policy state of its own."""
-        return self.topology.proxy_count(caller)
+    def thins(self, caller: str, key: Key) -> bool:
+        """Whether each host of a station gets a random share of what a caller sends there."""
+        kind, service, version = key
+        random_share = kind == "proxy" or self.policy(caller, service).balance.kind == "random"
+        return random_share or self.hosts(caller, service, version) == 1
 
     def prioritised(self, station: Station) -> bool:
         """Whether a station lets some requests go before others."""
@@ -165,8 +155,7 @@ class Structure:
     def cut(self, caller: str, service: str) -> bool:
         """Whether a try may end before its answer comes: by a time-out, or because another was faster."""
         policy = self.policy(caller, service)
-        per_try = policy.retries.per_try_timeout if policy.retries else 0.0
-        return policy.timeout > 0.0 or per_try > 0.0 or policy.hedge is not None
+        return policy.timeout > 0.0 or per_try_timeout(policy) > 0.0 or policy.hedge is not None
 
     def timed(self, caller: str, service: str) -> bool:
         """Whether that depends on queues."""
@@ -182,11 +171,11 @@ class Structure:
         count: dict[str, int] = {}
         for service in reversed(self.order):
             own = []
-            for version, deployment in self.deployments[service].items():
-                passes = 2 * (("proxy", service, version) in self.stations)
-                steps = [step for stage in deployment.script for step in stage]
-                below = sum(count[step.call] + passes for step in steps if isinstance(step, CallStep))
-                own.append((("replica", service, version) in self.stations) + passes + below)
+            for deployment in self.deployments[service].values():
+                steps = (step for stage in deployment.script for step in stage)
+                calls = (step.call for step in steps if isinstance(step, CallStep))
+                below = sum(count[callee] + self.crossings for callee in calls)
+                own.append((deployment.workers < UNLIMITED) + self.crossings + below)
             count[service] = max(own)
         return count
 
@@ -194,17 +183,12 @@ class Structure:
     def forks(self) -> list[tuple[str, int]]:
         """Services whose scripts do several things at once, and how many queues they can pass meanwhile."""
         return [
-            (service, sum(self._below(service, step) for step in stage))
+            (service, sum(self.queues(service, step.call) for step in stage if isinstance(step, CallStep)))
             for service in sorted(self.used)
             for deployment in self.deployments[service].values()
             for stage in deployment.script
             if len(stage) > 1
         ]
-
-    def _below(self, service: str, step: Step) -> int:
-        if not isinstance(step, CallStep):
-            return 0
-        return self.visits[step.call] + 2 * any(key[:2] == ("proxy", service) for key in self.stations)
 
     @cached_property
     def rate(self) -> float:
@@ -219,9 +203,13 @@ class Structure:
         """
         if load.users is not None:
             raise UnsolvedError("a closed load has no rate of its own")
-        scenario = self.scenario
-        start = 0.0 if scenario.warmup == "auto" else float(scenario.warmup)
-        return load.mean_rate(start, scenario.duration)
+        warmup = self.scenario.warmup
+        return load.mean_rate(0.0 if warmup == "auto" else float(warmup), self.scenario.duration)
+
+
+def per_try_timeout(policy: Policy) -> float:
+    """Of each try, s; 0 without one."""
+    return policy.retries.per_try_timeout if policy.retries else 0.0
 
 
 def _named(parts: Mapping[str, object], caller: str, service: str, general: str) -> str:

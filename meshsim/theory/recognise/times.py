@@ -1,4 +1,4 @@
-"""Laws of the times that a scenario writes: each distribution by x -> E[min(T, x)].
+"""Laws of the times that a scenario configures: each distribution by x -> E[min(T, x)].
 
 Source:
     Johnson, Kotz and Balakrishnan, Continuous Univariate Distributions (1994): limited expected values.
@@ -6,8 +6,7 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import reduce
+from functools import partial, reduce, singledispatch
 from math import erfc, gamma, sqrt
 
 import numpy as np
@@ -27,17 +26,11 @@ def law_of(lattice: Lattice, time: random.Distribution) -> Law:
         return mixture([Law.atom(lattice, value, 1.0 / len(time.values)) for value in time.values], lattice)
     if isinstance(time, random.Mixture):
         weights = np.diff(np.concatenate([[0.0], time.upper]))
-        return mixture(
-            [
-                law_of(lattice, part).scaled(float(w))
-                for w, part in zip(weights, time.parts, strict=True)
-                if w > 0.0
-            ],
-            lattice,
-        )
+        shares = zip(weights, time.parts, strict=True)
+        return mixture((law_of(lattice, part).scaled(float(w)) for w, part in shares if w > 0.0), lattice)
     if isinstance(time, random.Sum):
         return reduce(Law.then, (law_of(lattice, part) for part in time.parts))
-    return Law.from_capped_mean(lattice, capped_mean(time), time.mean)
+    return Law.from_capped_mean(lattice, partial(capped_mean, time), time.mean)
 
 
 def exponential(lattice: Lattice, mean: float) -> Law:
@@ -45,33 +38,34 @@ def exponential(lattice: Lattice, mean: float) -> Law:
     return law_of(lattice, random.Exponential(mean))
 
 
-def capped_mean(time: random.Distribution) -> Callable[[Floats], Floats]:
-    """The function x -> E[min(T, x)] of a continuous or empirical time."""
-    for kind, function in FUNCTIONS.items():
-        if isinstance(time, kind):
-            return lambda x: function(time, x)
+@singledispatch
+def capped_mean(time: random.Distribution, x: Floats) -> Floats:
+    """E[min(T, x)] of a continuous or empirical time, s."""
     raise UnsolvedError(f"no formula here knows {type(time).__name__} times")
 
 
+@capped_mean.register
 def _exponential(time: random.Exponential, x: Floats) -> Floats:
     return np.asarray(-time.mean * np.expm1(-x / time.mean))
 
 
 def _gamma_like(shape: float, scale: float, x: Floats) -> Floats:
     z = x / scale
-    return np.asarray(
-        shape * scale * incomplete_gamma(shape + 1.0, z) + x * (1.0 - incomplete_gamma(shape, z))
-    )
+    below = shape * scale * incomplete_gamma(shape + 1.0, z)
+    return np.asarray(below + x * (1.0 - incomplete_gamma(shape, z)))
 
 
+@capped_mean.register
 def _erlang(time: random.Erlang, x: Floats) -> Floats:
     return _gamma_like(float(time.k), time.mean / time.k, x)
 
 
+@capped_mean.register
 def _gamma(time: random.Gamma, x: Floats) -> Floats:
     return _gamma_like(time.shape, time.scale, x)
 
 
+@capped_mean.register
 def _lognormal(time: random.LogNormal, x: Floats) -> Floats:
     with np.errstate(divide="ignore"):
         z = np.log(x / time.median) / time.sigma
@@ -83,6 +77,7 @@ def _upper(z: Floats) -> Floats:
     return np.array([0.5 * erfc(value / sqrt(2.0)) for value in z.tolist()])
 
 
+@capped_mean.register
 def _weibull(time: random.Weibull, x: Floats) -> Floats:
     power = 1.0 / time.inverse_shape
     with np.errstate(over="ignore"):  # beyond the longest time; e^-z is 0 long before
@@ -91,31 +86,22 @@ def _weibull(time: random.Weibull, x: Floats) -> Floats:
     return np.asarray(mean * incomplete_gamma(1.0 + time.inverse_shape, z) + x * np.exp(-z))
 
 
+@capped_mean.register
 def _pareto(time: random.Pareto, x: Floats) -> Floats:
     a = 1.0 / time.inverse_shape
     over = np.maximum(x / time.least, 1.0)
     return np.asarray(np.minimum(x, time.least) + time.least * (1.0 - over ** (1.0 - a)) / (a - 1.0))
 
 
+@capped_mean.register
 def _uniform(time: random.Uniform, x: Floats) -> Floats:
     inside = np.clip(x - time.low, 0.0, time.width)
     return np.asarray(np.minimum(x, time.low) + inside - 0.5 * inside * inside / time.width)
 
 
+@capped_mean.register
 def _empirical(time: random.Empirical, x: Floats) -> Floats:
     values = np.sort(np.array(time.values))
     below = np.concatenate([[0.0], np.cumsum(values)])
     count = np.searchsorted(values, x)
     return np.asarray((below[count] + x * (len(values) - count)) / len(values))
-
-
-FUNCTIONS: dict[type[random.Distribution], Callable[..., Floats]] = {
-    random.Exponential: _exponential,
-    random.Erlang: _erlang,
-    random.Gamma: _gamma,
-    random.LogNormal: _lognormal,
-    random.Weibull: _weibull,
-    random.Pareto: _pareto,
-    random.Uniform: _uniform,
-    random.Empirical: _empirical,
-}

@@ -14,7 +14,7 @@ from math import inf
 from meshsim import random
 from meshsim.scenario.model import Policy
 from meshsim.theory.recognise.law import Lattice, Law, minimum, mixture
-from meshsim.theory.recognise.structure import UnsolvedError
+from meshsim.theory.recognise.structure import UnsolvedError, per_try_timeout
 from meshsim.theory.recognise.times import law_of
 
 Outcome = tuple[int, str]
@@ -55,10 +55,7 @@ def retried(attempt: Response, policy: Policy, lattice: Lattice) -> tuple[Respon
         used += 1
         if used > TRIES_MAX:
             raise UnsolvedError("retries hardly ever end")
-    if limit < inf:
-        late = 1.0 - sum(law.mass for law in answer.values())
-        add(answer, TIMED_OUT, Law.atom(lattice, limit, max(late, 0.0)))
-    return answer, tries
+    return _timed_out(answer, limit, lattice), tries
 
 
 def hedged(attempt: Response, policy: Policy, lattice: Lattice) -> tuple[Response, float]:
@@ -83,11 +80,7 @@ def hedged(attempt: Response, policy: Policy, lattice: Lattice) -> tuple[Respons
             raise UnsolvedError(f"more than {HEDGES_MAX} hedges")
         tries += 1.0 - minimum(racing).before(start).mass
         racing.append(one.then(Law.atom(lattice, start)))
-    first = minimum(racing)
-    if limit == inf:
-        return {OK: first}, tries
-    timely = first.before(limit)
-    return {OK: timely, TIMED_OUT: Law.atom(lattice, limit, max(1.0 - timely.mass, 0.0))}, tries
+    return _timed_out({OK: minimum(racing).before(limit)}, limit, lattice), tries
 
 
 def total(answer: Response, lattice: Lattice, *, ok: bool | None = None) -> Law:
@@ -118,13 +111,19 @@ def add(answer: Response, outcome: Outcome, law: Law) -> None:
 
 def _cut(attempt: Response, policy: Policy, lattice: Lattice) -> Response:
     """An attempt under its per-try time-out."""
-    per_try = policy.retries.per_try_timeout if policy.retries else 0.0
+    per_try = per_try_timeout(policy)
     if per_try <= 0.0 or (policy.timeout > 0.0 and per_try >= policy.timeout):
         return attempt
     cut = {outcome: law.before(per_try) for outcome, law in attempt.items()}
-    late = max(1.0 - sum(law.mass for law in cut.values()), 0.0)
-    add(cut, TIMED_OUT, Law.atom(lattice, per_try, late))
-    return cut
+    return _timed_out(cut, per_try, lattice)
+
+
+def _timed_out(answer: Response, limit: float, lattice: Lattice) -> Response:
+    """An answer that is cut at a limit, and what is late for it."""
+    if limit < inf:
+        late = 1.0 - sum(law.mass for law in answer.values())
+        add(answer, TIMED_OUT, Law.atom(lattice, limit, max(late, 0.0)))
+    return answer
 
 
 def _backed_off(again: Law, policy: Policy, used: int, limit: float) -> Law:
