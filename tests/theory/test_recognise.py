@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -323,3 +325,22 @@ def test_metrics_are_found_in_summaries() -> None:
         "latency.p99": None,
     }
     assert {metric: measured(summary, metric) for metric in found} == found
+
+
+def test_the_same_scenario_has_the_same_solution_to_the_last_bit() -> None:
+    """The order of a set of names, which Python shuffles in each process, must not matter."""
+    program = (
+        "from meshsim.theory import solve\n"
+        "print([each.value for each in solve('scenarios/validation/chain.yaml').predictions])"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            check=True,
+            cwd=Path(__file__).parents[2],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("0", "1")
+    }
+    assert len(found) == 1
