@@ -171,19 +171,14 @@ import signal
 from meshsim.cli import main
 from meshsim.lab import run
 
-watched = run._watched
+report = run._Replications.report
 
-def pressing(progress, stop, number, scenario):
-    report = watched(progress, stop, number, scenario)
+def pressing(replications, now):
+    if now >= 60.0:
+        signal.raise_signal(signal.SIGINT)
+    report(replications, now)
 
-    def press(now):
-        if now >= 60.0:
-            signal.raise_signal(signal.SIGINT)
-        report(now)
-
-    return press
-
-run._watched = pressing
+run._Replications.report = pressing
 main()
 """
 

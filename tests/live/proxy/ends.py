@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 HOST = "127.0.0.1"
 END = b"\r\n\r\n"
@@ -156,6 +156,7 @@ class Upstream:
     """A server that does what it is told.
 
     Attributes:
+        listening: all that are open.
         behaviour: done for each request once it is whole.
         early: done instead as soon as its head is there; the body is then left in `reader`.
         narrow: whether the system keeps next to nothing for those who don't read.
@@ -163,6 +164,8 @@ class Upstream:
         connections: open now.
         accepted: connections so far.
     """
+
+    listening: ClassVar[set[Upstream]] = set()
 
     def __init__(
         self, behaviour: Behaviour | None = None, *, early: Any = None, narrow: bool = False
@@ -180,6 +183,7 @@ class Upstream:
     async def open(self) -> int:
         """Listens; returns the port."""
         self.server = await asyncio.start_server(self._accept, HOST, self.port)
+        self.listening.add(self)
         if self.narrow:
             self.server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self.port = self.server.sockets[0].getsockname()[1]
@@ -212,6 +216,7 @@ class Upstream:
 
     async def close(self) -> None:
         """Listens no more, and drops its connections."""
+        self.listening.discard(self)
         if self.server is not None:
             self.server.close()
             self.server = None

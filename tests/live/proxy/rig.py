@@ -52,7 +52,11 @@ def live(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
 
 async def _cleanly(test: Awaitable[None], before: int) -> None:
     started = descriptors() - before  # the loop's own
-    await test
+    try:
+        await test
+    finally:  # uvloop's `close` never ends where a test that failed has left a server open
+        for upstream in list(Upstream.listening):
+            await upstream.close()
     gc.collect()
     await settle(lambda: descriptors() - before <= started, "descriptors are closed")
 
