@@ -173,7 +173,7 @@ class HeapClock(Clock):
 
     def clear(self) -> list[Event | None]:
         """Lets nothing that waits be fired; what it was."""
-        waiting = self._slot_event
+        waiting = [event for event in self._slot_event if event is not None]
         self._slot_event = [None] * self.room
         return waiting
 
