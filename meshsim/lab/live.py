@@ -70,7 +70,7 @@ def run_live(
 
     Ctrl-C or SIGTERM ends it early: what was measured is returned (and saved). A second one aborts.
 
-    Arguments beside those of `meshsim.run`:
+    Args (all others as of `meshsim.run`):
         proxy: ``meshsim`` or ``envoy``.
         seed: of the draws; None takes the scenario's.
         access_log: folder for the proxies' access logs; None writes none.

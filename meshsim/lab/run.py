@@ -198,7 +198,7 @@ def run(
         replications: independent runs of the same scenario; two or more give confidence intervals.
         keep: ``records`` or ``histograms``, which take less memory, instead of what the scenario says.
         out: folder for the results, checked before the run; None keeps them in memory only.
-        progress: called with how far it is.
+        progress: called with the time simulated so far in all replications, s.
         balancers: by service, a class or function that makes the user's own `Balancer`.
         retry_rules: by service, likewise, a `RetryRule`.
         processes: the user's own; each is called with the `Simulation` and returns a process's generator.

@@ -146,7 +146,7 @@ def sweep(
     All points have the same seeds, so differences between points are the points' and not the draws'.
     Ctrl-C ends it early: what has finished until then is returned (and saved). A second Ctrl-C aborts.
 
-    Arguments beside those of `meshsim.run`:
+    Args (all others as of `meshsim.run`):
         vary: values by key: lists, or ranges such as ``"100/s:900/s:17"``; None takes the scenario's `sweep`.
         replications: runs of each point; replication r has the seed plus r.
         jobs: processes; None takes all cores, 1 runs everything here.

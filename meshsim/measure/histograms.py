@@ -5,6 +5,7 @@ What has been counted is the measured time as the scenario says it, and bins of 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,8 +94,8 @@ class Histograms(Measurements):
             ejections=ejections,
         )
 
-    def flows(self, edges: Floats) -> tuple[BinnedFlow, BinnedFlow, BinnedFlow]:
-        return self.client.binned(edges), self.services.binned(edges), self.links.binned(edges)
+    def flows(self, edges: Floats) -> Iterator[BinnedFlow]:
+        return (flows.binned(edges) for flows in (self.client, self.services, self.links))
 
     def in_flight(self, window: Window) -> Floats:
         """As linear within each bin."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from meshsim.measure.flow import BinnedFlow
@@ -47,10 +48,11 @@ class Measurements(ABC):
         """What is measured."""
 
     @abstractmethod
-    def flows(self, edges: Floats) -> tuple[BinnedFlow, BinnedFlow, BinnedFlow]:
+    def flows(self, edges: Floats) -> Iterator[BinnedFlow]:
         """What passes in bins between `edges`, s: the client, each service, each edge; the last has the rest.
 
-        At the client these are its requests and all attempts, at a service the attempts that arrive.
+        At the client these are its requests and all attempts, at a service the attempts that arrive. Each of
+        the three is made when it is taken: of many rows they are large.
         """
 
     @abstractmethod

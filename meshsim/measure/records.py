@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -128,24 +129,27 @@ class Records(Measurements):
         latency, flag = (rows.answered - rows.arrived)[take], np.full(number(take), "")
         return _by_member(rows.replica[take], latency, rows.status[take], flag, len(self.replicas))
 
-    def flows(self, edges: Floats) -> tuple[BinnedFlow, BinnedFlow, BinnedFlow]:
-        rows, calls, tries, names = self.requests, self.calls, self.attempts, self.service_names
+    def flows(self, edges: Floats) -> Iterator[BinnedFlow]:
+        yield self._client_flow(edges)
+        yield self._services_flow(edges)
+        calls, tries = self.calls, self.attempts
+        stays = _Stays(calls.edge, calls.start, calls.end, calls.status)
+        sent = _Sent(tries.edge, tries.sent, tries.kind, tries.extra)
+        yield _binned(len(self.edges), edges, stays, sent)
+
+    def _client_flow(self, edges: Floats) -> BinnedFlow:
+        rows, tries = self.requests, self.attempts
         requests = _Stays(np.zeros(len(rows.start), np.int64), rows.start, rows.end, rows.status)
         sent = _Sent(np.zeros(len(tries.sent), np.int64), tries.sent, tries.kind, tries.extra)
+        return _binned(1, edges, requests, sent)
+
+    def _services_flow(self, edges: Floats) -> BinnedFlow:
+        rows, names = self.attempts, self.service_names
         service_of = np.array([names.index(service) for service, _, _ in self.replicas], np.int64)
-        here = ~np.isnan(tries.arrived)
-        service, arrived = service_of[tries.replica[here]], tries.arrived[here]
-        visits = _Stays(service, arrived, tries.answered[here], tries.status[here])
-        return (
-            _binned(1, edges, requests, sent),
-            _binned(len(names), edges, visits, _Sent(service, arrived, tries.kind[here], tries.extra[here])),
-            _binned(
-                len(self.edges),
-                edges,
-                _Stays(calls.edge, calls.start, calls.end, calls.status),
-                sent._replace(member=tries.edge),
-            ),
-        )
+        here = ~np.isnan(rows.arrived)
+        service, arrived = service_of[rows.replica[here]], rows.arrived[here]
+        visits = _Stays(service, arrived, rows.answered[here], rows.status[here])
+        return _binned(len(names), edges, visits, _Sent(service, arrived, rows.kind[here], rows.extra[here]))
 
     def in_flight(self, window: Window) -> Floats:
         return occupancy(self.requests.start, self.requests.end, np.linspace(window.start, window.end, 5))

@@ -72,13 +72,14 @@ def series(records: Sequence[Measurements], scenario: Scenario, *, requests: int
     if bins == reached or bins == grid.most:
         edges[-1] = max(end, edges[-2])  # the last bin is as wide as it lasted
     services, links = records[0].service_names, [f"{a} -> {b}" for a, b in records[0].edges]
-    clients, visits, calls = zip(*(record.flows(edges) for record in records), strict=True)
+    flows = [record.flows(edges) for record in records]
+    clients = [next(each) for each in flows]
     offered = sum(int(each.counts["offered"][:, grid.first : grid.last].sum()) for each in clients)
     starts = _starts(grid, bins, requests, offered)
     parts = [
         _part("client", [CLIENT], clients, edges, starts),
-        _part("service", services, visits, edges, starts),
-        _part("edge", links, calls, edges, starts),
+        _part("service", services, [next(each) for each in flows], edges, starts),
+        _part("edge", links, [next(each) for each in flows], edges, starts),
     ]
     parts[1].update(_workers(records, scenario, services, edges, starts))
     return {name: np.concatenate([part[name] for part in parts]) for name in COLUMNS}

@@ -45,7 +45,7 @@ def batch(
     A file that can't be used keeps no other from running. Ctrl-C ends it early: what has finished until then
     is returned (and saved). A second Ctrl-C aborts.
 
-    Arguments beside those of `meshsim.run`, which are for each file:
+    Args (all others as of `meshsim.run`, for each file):
         paths: files and folders, see `meshsim.lab.sources.sources`.
         jobs: processes; None takes all cores, 1 runs everything here.
         out: folder for ``batch.json``, the table, and a folder for each scenario with what `Run.save` writes.

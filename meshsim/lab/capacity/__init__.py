@@ -116,7 +116,7 @@ def capacity(
 
     Ctrl-C ends the search and keeps what is known so far (``numbers.partial``); a second one aborts.
 
-    Arguments beside those of `meshsim.run`:
+    Args (all others as of `meshsim.run`):
         find: ``load``, ``replicas``, ``recovery``; by default the first two, or only the map if there is one.
         objectives: such as ``"frontend: p99 <= 250ms, success >= 99.9%"``, instead of the scenario's.
         costs: of a replica, by service or ``service/version``; 1 where not given.

@@ -7,7 +7,8 @@ is busiest is not always short, since callers are busy waiting for what they cal
 each pool in turn is taken away, the most expensive first, while the objectives stay met. That is no proof
 that nothing else is cheaper; where few enough combinations cost less, all of them are tried.
 
-Source: Fox, Discrete Optimization via Marginal Analysis, Management Science 13 (1966); Denning, Buzen (1978).
+Source: Fox, Discrete Optimization via Marginal Analysis, Management Science 13 (1966). Denning and Buzen
+(1978): the utilisation law.
 """
 
 from __future__ import annotations

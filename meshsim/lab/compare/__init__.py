@@ -51,7 +51,7 @@ def compare(
     Each pair of runs shares a seed, so both see the same arrivals and service times. Ctrl-C keeps the pairs
     that have finished, if there are two; a second one aborts.
 
-    Arguments beside those of `meshsim.run`:
+    Args (all others as of `meshsim.run`):
         a: a file's path, or a scenario that is already loaded.
         b: likewise; None is A, with `changes`.
         changes: overrides of B alone: ``["policies.cart.retries.attempts=0"]``; `overrides` are of both.

@@ -6,7 +6,8 @@ the looks have in common). What is undecided after the last look is inconclusive
 candidates get the same seeds (common random numbers), so differences show with fewer replications.
 
 Source: Law (2015), 9.4.1 and 11.2: sequential sampling, common random numbers. Kim and Nelson, A Fully
-Sequential Procedure for Indifference-Zone Selection in Simulation, ACM TOMACS 11 (2001).
+Sequential Procedure for Indifference-Zone Selection in Simulation, ACM TOMACS 11 (2001): differences that do
+not matter.
 """
 
 from __future__ import annotations

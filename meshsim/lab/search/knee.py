@@ -5,7 +5,8 @@ load costs less than one per cent of latency, above it more (M/M/1: half its cap
 a range of loads is as good: power not lower by more than 1 %, or not significantly (common random numbers).
 
 Source: Kleinrock, Power and Deterministic Rules of Thumb for Probabilistic Problems in Computer
-Communications, Proc. ICC (1979). Jain, The Art of Computer Systems Performance Analysis (1991), 3.3.
+Communications, Proc. ICC (1979). Jain, The Art of Computer Systems Performance Analysis (1991), 3.3: knee
+capacity.
 """
 
 from __future__ import annotations

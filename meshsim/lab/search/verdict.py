@@ -7,7 +7,8 @@ wrongly in a third of all cases. All limits must be met, so each is tested at th
 intersection-union test); one missed limit is enough to miss, so there the error is shared.
 
 Source: Wilson, Probable Inference, the Law of Succession, and Statistical Inference, J. Am. Stat. Assoc. 22
-(1927). Berger, Multiparameter Hypothesis Testing and Acceptance Sampling, Technometrics 24 (1982).
+(1927). Berger, Multiparameter Hypothesis Testing and Acceptance Sampling, Technometrics 24 (1982). Law
+(2015), 9.4.
 """
 
 from __future__ import annotations

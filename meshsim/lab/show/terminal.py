@@ -295,7 +295,8 @@ class Stages:
     def hide(self) -> None:
         """Takes the bar away until the next stage, so that something can be printed."""
         self._last = None
-        self._bar.stop()
+        if not self._bar.disable:  # else rich up to 14.1 prints an empty line
+            self._bar.stop()
 
 
 @contextmanager

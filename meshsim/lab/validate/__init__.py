@@ -52,7 +52,7 @@ def validate(
     It takes the scenario's duration in real time, and about 25 s for the calibration before and after and the
     simulated runs.
 
-    Arguments beside those of `meshsim.run`:
+    Args (all others as of `meshsim.run`):
         proxy: whose sidecars: ``meshsim`` or ``envoy``.
         replications: simulated runs, at least 2, for the interval of each number.
         watch: called with how far it is.

@@ -1,7 +1,10 @@
+import sys
+
 import numpy as np
 import pytest
 
 import meshsim as ms
+from meshsim.measure import records
 from meshsim.measure.series import COLUMNS, series
 from meshsim.measure.table import frame
 from meshsim.scenario.model import Scenario
@@ -124,3 +127,16 @@ def test_joined_bins_hold_what_theirs_hold(keep) -> None:
         ended = run.requests.start + run.requests.latency
         done = run.requests[(ended >= one.time) & (ended < one.time + one.width)]
         assert one.p90 == pytest.approx(done.latency.quantile(0.9))
+
+
+def test_each_kind_is_taken_before_the_next_is_made(make_scenario, make_records, monkeypatch) -> None:
+    """Of many rows one kind takes as much memory as it must; all three at once need not be there."""
+    scenario, steps = make_scenario(), []
+    runs = [make_records(scenario, np.arange(0.0, 100.0), 0.2) for _ in range(2)]
+    for module, name in ((records, "_binned"), (sys.modules[series.__module__], "_part")):
+        true = getattr(module, name)
+        monkeypatch.setattr(
+            module, name, lambda *given, true=true, name=name: (steps.append(name), true(*given))[1]
+        )
+    series(runs, scenario)
+    assert steps == ["_binned", "_binned", "_part"] * 3

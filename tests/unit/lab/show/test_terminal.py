@@ -87,6 +87,7 @@ def test_a_first_column_that_is_wide_itself_is_folded() -> None:
 def test_without_a_terminal_each_stage_is_a_line(monkeypatch) -> None:
     out = io.StringIO()
     monkeypatch.setattr(terminal, "console", lambda **_: Console(file=out, width=80))
+    monkeypatch.setattr(terminal.Progress, "stop", lambda bar: bar.console.print())  # as rich up to 14.1
     with terminal.stages_bar(quiet=False) as watch:
         assert watch is not None
         for now in (0.0, 5.0):
