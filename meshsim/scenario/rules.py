@@ -123,6 +123,10 @@ def _check_event(path: Path, event: dict[str, Any], duration: float | None, find
     if at is not None and duration and at >= duration:
         message = f"{shown(event['at'])} is not before the end, at {units.show_duration(duration)}"
         findings.add((*path, "at"), message, "make it earlier, or lengthen duration")
+    lasts = _parsed(event.get("for"), units.duration)
+    if at is not None and lasts and at + lasts <= at:
+        message = f"{shown(event['for'])} is too short for a clock at {units.show_duration(at)}"
+        findings.add((*path, "for"), message, "make it longer")
     if any(key in event for key in TARGETS_LATER):
         return  # refused as a whole by the models
     targets = [key for key in EFFECTS if _given(event, key)]

@@ -70,11 +70,9 @@ def map_m_c(D0: Floats, D1: Floats, mu: float, c: int = 1) -> PhaseQueue:
     m = len(D0)
     eye = np.eye(m)
     R = _rate_matrix(D1, D0 - c * mu * eye, c * mu * eye)
-    steps: list[Floats] = []  # steps[n]: from π(n) to π(n+1), n < c
-    step = R
-    for n in range(c - 1, -1, -1):
-        steps.insert(0, step)
-        step = D1 @ np.linalg.inv(-(D0 - n * mu * eye + step * (n + 1) * mu))
+    steps = [R]  # steps[n]: from π(n) to π(n+1), n < c
+    for n in range(c - 1, 0, -1):
+        steps.insert(0, D1 @ np.linalg.inv(-(D0 - n * mu * eye + steps[0] * (n + 1) * mu)))
     levels = [np.maximum(_stationary(D0 + steps[0] * mu), 0.0)]
     for step in steps:
         levels.append(levels[-1] @ step)

@@ -127,6 +127,21 @@ def test_round_robin_hands_out_every_nth() -> None:
     assert value(solution, "latency.mean") == pytest.approx(renewal.gm1_sojourn(sigma, 100.0), rel=1e-9)
 
 
+def test_round_robin_over_several_workers_each_is_solved() -> None:
+    solution = solved(lone(80.0, workers=2, replicas=2, time=TEN))
+    assert value(solution, "services.x.busy_mean") == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("workers", [1, "unlimited"])
+def test_a_version_without_weight_gets_nothing(workers: object) -> None:
+    mesh = {"mesh": {"dataplane": "sidecar", "proxy": {"time": "0.1ms", "workers": workers}}}
+    versions = {"v1": {}, "v2": {"replicas": 2}}
+    split = lone(50.0, workers=1, time=TEN, versions=versions, policy={"split": {"v1": 1, "v2": 0}})
+    alone = lone(50.0, workers=1, time=TEN)
+    for metric in ("services.x.rate", "services.x.busy_mean"):
+        assert value(solved(split | mesh), metric) == value(solved(alone | mesh), metric)
+
+
 def test_retries_of_errors_keep_the_means_but_not_the_quantiles() -> None:
     policy = {"retries": {"attempts": 2, "backoff": {"base": "20ms"}}}
     solution = solved(lone(50.0, policy=policy, workers=1, time=TEN, errors=0.3))

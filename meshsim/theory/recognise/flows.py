@@ -146,11 +146,12 @@ class Flows:
         """Attempts per second at a station; at sidecars passes, in and out, of requests and of answers."""
         kind, service, version = key
         into = self.version_rates(service)
+        own = into.get(version, 0.0)  # a split may leave a version out
         if kind == "replica":
-            return into[version]
+            return own
         total = sum(into.values())
         out = sum(rate for (caller, _), rate in self.calls.items() if caller == service)
-        return 2.0 * (into[version] + (into[version] / total if total else 0.0) * out)
+        return 2.0 * (own + (own / total if total else 0.0) * out)
 
     # ---- one stream -----------------------------------------------------------------------------
 

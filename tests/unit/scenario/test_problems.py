@@ -333,6 +333,7 @@ EVENTS = [
     ("{at: 1s, replica: b/v1/-1, down: true}", ".replica", "is not a replica"),
     ("{at: 1s, service: a, slow: 0}", ".slow", "0 is out of range (write more than 0)"),
     ("{at: 1s, service: a, slow: 2, for: 0s}", ".for", "'0s' is out of range"),
+    ("{at: 1s, service: a, slow: 2, for: 1e-30s}", ".for", "'1e-30s' is too short for a clock at 1s"),
     ("{at: 1s, service: a, slow: 2, lasts: 1s}", ".lasts", "unknown key"),
     ("{at: 1s, set: {}}", ".set", "is empty"),
     ("{at: 1s, set: 5}", ".set", "5 is not a mapping"),
