@@ -17,12 +17,16 @@ PRIVATE = frozenset([b"authorization", b"cookie", b"proxy-authorization"])
 
 def count_down(head: RequestHead) -> bool:
     """Counts this proxy in the head of an OPTIONS or a TRACE; whether the request goes no further."""
-    for place, (name, value) in enumerate(head.headers):
+    headers: Headers = []
+    for name, value in head.headers:
+        counted = value
         if name == MAX_FORWARDS and value.isdigit():
             left = int(value) if len(value) <= DIGITS else 10**DIGITS
             if left == 0:
-                return True
-            head.headers[place] = (name, b"%d" % (left - 1))
+                return True  # with the head as it came, which a TRACE shows
+            counted = b"%d" % (left - 1)
+        headers.append((name, counted))
+    head.headers = headers
     return False
 
 

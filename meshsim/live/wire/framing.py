@@ -225,8 +225,10 @@ class Framing:
             end = chunks.read(data, start)
         self.feed(data if end - start == len(data) else data[start:end])
         if self.remaining < 0:
-            if chunks.error is not None:
-                raise chunks.error
+            error = chunks.error
+            if error is not None:
+                # NOTE: raised anew: a traceback, kept, would hold what came until circles are looked for
+                raise MalformedError(error.status, error.why)
             if self.whole != (chunks.state == WHOLE):
                 raise MalformedError(400, "chunks whose end is in doubt")
             if self.whole and self.framing:  # trailers: llhttp would heed a `connection: close` among them

@@ -384,6 +384,23 @@ async def test_max_forwards_counts_proxies(method: str, listener: str) -> None:
 
 
 @live
+async def test_a_trace_shows_its_head_as_it_came_and_the_log_the_first_of_several_headers() -> None:
+    async with proxied() as rig:
+        client = await rig.client()
+        client.send(
+            b"TRACE / HTTP/1.1\r\nhost: cart\r\nmax-forwards: 7\r\nmax-forwards: 0\r\n"
+            b"user-agent: a\r\nuser-agent: b\r\nx-forwarded-for: 10.0.0.1\r\nx-forwarded-for: b\r\n\r\n"
+        )
+        answer = await client.response()
+        client.close()
+        named = [line for line in answer.body.split(b"\r\n") if line.startswith(b"max-forwards")]
+        assert named == [b"max-forwards: 7", b"max-forwards: 0"]
+        assert not rig.seen
+        (line,) = await rig.logged()
+        assert (line["user_agent"], line["x_forwarded_for"]) == ("a", "10.0.0.1")
+
+
+@live
 async def test_max_forwards_of_other_methods_is_passed_on() -> None:
     async with proxied() as rig:
         assert (await rig.ask(max_forwards="0")).body == b"hello"

@@ -240,6 +240,8 @@ def test_much_beside_the_data_of_chunks_is_refused() -> None:
         assert [status for status, _ in server.refusals] == [431]
         assert server.served[0].lost
         assert transport.half_closed
+        error = transport.protocol.chunks.error
+        assert error.__traceback__ is None, "it would hold the connection and what came, as a circle"
 
 
 def test_a_hundred_headers_are_allowed() -> None:
