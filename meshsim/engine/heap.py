@@ -173,7 +173,7 @@ class HeapClock(Clock):
 
     def clear(self) -> list[Event | None]:
         """Lets nothing that waits be fired; what it was."""
-        waiting = [event for event in self._slot_event if event is not None]
+        waiting: list[Event | None] = [event for event in self._slot_event if event is not None]
         self._slot_event = [None] * self.room
         return waiting
 
