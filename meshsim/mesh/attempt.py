@@ -258,8 +258,6 @@ class Attempt(Stream):
         if sent:
             self.end_stream(cause, status, flag, now)
         self.step = OVER
-        if cause == TRY_TIMEOUT:
-            call.route.transport.abandon(self, now)
         call.settle(verdict, status, flag, host if cause not in (TRY_TIMEOUT, REJECTED) else None, now)
 
     def abandon(self, now: float) -> None:
@@ -267,7 +265,6 @@ class Attempt(Stream):
         self.free_slot()
         if self.step == SENT:
             self.end_stream(TRY_TIMEOUT, 0, NO_FLAG, now)
-            self.call.route.transport.abandon(self, now)
         elif self.step == PENDING and self.host is not None and self.waiting:
             self.cluster.leave(self, self.host)
         self.step = OVER
@@ -284,6 +281,8 @@ class Attempt(Stream):
                 self.number, self.kind, self.extra, self.sent_at, now, status, flag,
             )  # fmt: skip
         self.stop_timer()
+        if cause == TRY_TIMEOUT:  # the word of it goes out before the next request
+            route.transport.abandon(self, now)
         if not self.lasting:
             self.detach(cause in (RESPONSE, RATE_LIMITED) and not self.closing, now)
 
