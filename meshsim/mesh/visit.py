@@ -188,10 +188,7 @@ class Visit(Waiting):
                 else:
                     last.sibling = call
                 last = call
-        child = self.child
-        while child is not None:
-            child.begin(now)
-            child = child.sibling
+                call.begin(now)
 
     def answered(self, call: Call, now: float) -> None:
         if call.status >= 400 and not call.optional:

@@ -112,7 +112,7 @@ class Attempt:
         self.row = self.tries.sent(self)
         delay = self.link.latency(self.key, LINK_OUT)
         self.resending = self.link.loses(self.key, LOSS_OUT)
-        self.arrived = self.clock.event()
+        self.arrives = self.clock.now + delay
         self.process = self.clock.work(self.journey(delay))
 
     def abandon(self) -> None:
@@ -123,7 +123,9 @@ class Attempt:
             self.tries.run.did["resend stopped"] += 1
             self.process.interrupt()
         else:
-            self.clock.work(self.notice(self.link.latency(self.key, LINK_NOTICE)))
+            notified = self.clock.now + self.link.latency(self.key, LINK_NOTICE)
+            notice = self.clock.at(max(notified, self.arrives))  # it never overtakes the request
+            notice.callbacks.append(lambda _: self.host.replica.learn(self))
 
     def end(self, status: int, flag: str) -> None:
         """The response is here, or will never be; the caller may have given up before."""
@@ -143,9 +145,9 @@ class Attempt:
             return
         self.resending = False
         if late:
+            self.arrives = self.clock.now + delay
             yield self.clock.timeout(delay)
         self.row.arrived = self.clock.now
-        self.arrived.succeed()
         answer = yield from self.host.replica.receive(self)
         self.row.answered = self.clock.now
         self.row.status = answer.status if answer else -1
@@ -160,9 +162,3 @@ class Attempt:
         else:
             yield self.clock.timeout(delay)
         self.end(answer.status, answer.flag)
-
-    def notice(self, delay: float) -> Steps[None]:
-        """A notice to the upstream that the caller gave up; it never overtakes the request."""
-        yield self.clock.timeout(delay)
-        yield self.arrived
-        self.host.replica.learn(self)

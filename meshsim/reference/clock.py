@@ -1,4 +1,6 @@
-"""SimPy's environment, with three things the mesh needs: absolute times, actions, and a count of work.
+"""SimPy's environment, with what the mesh needs besides.
+
+What takes no time happens at once, within what it follows from: see :meth:`Clock.schedule`.
 
 SimPy's own ``timeout`` counts from now, and ``now + (time - now)`` may miss `time` by a rounding. Arrivals
 and faults are given as absolute times, and two that are equal must stay equal: hence :meth:`Clock.at`.
@@ -11,8 +13,9 @@ from heapq import heappush
 from typing import Any, TypeVar
 
 import simpy
-from simpy.events import NORMAL, URGENT, EventPriority
+from simpy.events import NORMAL, URGENT, EventPriority, Initialize
 
+FIRST = EventPriority(URGENT - 1)
 Result = TypeVar("Result")
 Steps = Generator[simpy.Event, Any, Result]
 """What a process does: it yields the events that it waits for, and returns a result."""
@@ -24,6 +27,24 @@ class Clock(simpy.Environment):
     def __init__(self) -> None:
         super().__init__(0.0)
         self.working = 0  # processes under way that count as work (see :meth:`work`)
+
+    def schedule(self, event: simpy.Event, priority: EventPriority = NORMAL, delay: float = 0.0) -> None:
+        """What follows from an event happens at once, as in a plain call; only a time-out waits its turn."""
+        if isinstance(event, simpy.Timeout):
+            super().schedule(event, priority, delay)
+        elif not isinstance(event, Initialize):
+            self._at_once(event)
+
+    def _at_once(self, event: simpy.Event) -> None:
+        super().schedule(event, FIRST)
+        self.step()
+
+    def process(self, steps: Steps[Any]) -> simpy.Process:
+        """Start a process; its first steps are taken before this returns."""
+        process = simpy.Process(self, steps)
+        assert process.target is not None
+        self._at_once(process.target)
+        return process
 
     def at(self, time: float, *, first: bool = False) -> simpy.Event:
         """An event at an absolute time, s; `first`: before all ordinary events of that time."""
@@ -45,9 +66,9 @@ class Clock(simpy.Environment):
     def work(self, steps: Steps[Any]) -> simpy.Process:
         """Start a process without whose end the run is not over (a load, a call, an attempt's journey)."""
         self.working += 1
-        process = self.process(steps)
-        process.callbacks.append(self._worked)
-        return process
+        return self.process(self._counted(steps))
 
-    def _worked(self, _: simpy.Event) -> None:
+    def _counted(self, steps: Steps[Result]) -> Steps[Result]:
+        result = yield from steps
         self.working -= 1
+        return result

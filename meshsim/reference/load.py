@@ -109,12 +109,19 @@ def _due(pieces: Iterator[Piece], gaps: Iterator[float]) -> Iterator[float]:
 
 
 def open_load(run: Run, arrive: Arrive, index: int, load: Load) -> Steps[None]:
-    """The process of an open load."""
+    """The process of an open load: the next arrival is due before this one's request goes its way."""
     key = derive(run.seed, index)
-    for n, time in enumerate(arrivals(load, key, run.scenario.duration)):
-        if time >= run.scenario.duration - RESOLUTION:
+    end = run.scenario.duration - RESOLUTION
+    due = (
+        run.clock.at(time)
+        for time in takewhile(lambda time: time < end, arrivals(load, key, run.scenario.duration))
+    )
+    turn = next(due, None)
+    for n in count():
+        if turn is None:
             return
-        yield run.clock.at(time)
+        yield turn
+        turn = next(due, None)
         arrive(index, load, derive(key, n))
 
 

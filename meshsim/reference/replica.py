@@ -156,7 +156,7 @@ class Replica:
                     waits.append(call.process)
                     visit.calls.append(call)
                     (optional if step.optional else needed).append(call)
-            yield self.clock.all_of(waits)
+            yield from waits
             self.did["optional failure"] += sum(call.failed for call in optional)
             if any(call.failed for call in needed):
                 return 500

@@ -64,6 +64,7 @@ class Tries:
         self.answer: simpy.Event = self.clock.event()
         self.open: list[Attempt] = []  # pending in a pool, or sent, and not over
         self.backing_off = 0  # retries that wait for their back-off
+        self.refused_now = 0  # tries without a host or a connection, whose failure is about to be known
         self.launched = self.retried = self.hedged = 0  # how many times (a hedge may have been refused)
         self.over = False  # the call has its answer, or is cancelled
 
@@ -105,9 +106,11 @@ class Tries:
         if attempt in self.open:
             self.open.remove(attempt)
         self._release_slot(attempt)
+        self.refused_now += 1
         self.clock.after(0.0, lambda: self._refused(flag))
 
     def _refused(self, flag: str) -> None:
+        self.refused_now -= 1
         if not self.over:
             if flag == "UH":
                 self.row.add_flag(flag)
@@ -159,7 +162,7 @@ class Tries:
 
     def _fail(self, answer: Answer) -> None:
         """A failure that is not retried is forgotten while there are other tries, else it is the answer."""
-        if self.open or self.backing_off:
+        if self.open or self.backing_off or self.refused_now:
             self.did["failure dropped"] += 1
         else:
             self._conclude(answer)

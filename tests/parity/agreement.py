@@ -52,6 +52,7 @@ def same_calls(mine: Calls, theirs: Calls) -> None:
                 table.flag,
                 table.status,
                 np.round(np.nan_to_num(table.end), 7),
+                np.round(table.request_start, 7),
                 np.round(table.start, 7),
                 table.edge,
             )
@@ -71,7 +72,13 @@ def same_attempts(mine: Attempts, theirs: Attempts) -> None:
     assert len(mine.sent) == len(theirs.sent)
     first, second = (
         np.lexsort(
-            (np.round(np.nan_to_num(table.ended), 7), table.replica, np.round(table.sent, 7), table.edge)
+            (
+                np.round(np.nan_to_num(table.ended), 7),
+                table.replica,
+                np.round(table.request_start, 7),
+                np.round(table.sent, 7),
+                table.edge,
+            )
         )
         for table in (mine, theirs)
     )

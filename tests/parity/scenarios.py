@@ -288,20 +288,23 @@ STEP = 1000 / 64
 KINDS = {"exponential", "lognormal", "gamma", "erlang", "weibull", "uniform", "sum", "mixture"}
 
 
-def on_grid(written: Any) -> Any:
+def on_grid(written: Any, ticks: bool = True) -> Any:
     """A scenario whose times are all whole numbers of a step, so that very much happens at one instant.
 
-    Its engines must agree all the same; the reference model orders such things in its own way.
+    With `ticks`, those of outlier detection too; their place within an instant is not part of the model.
     """
     if isinstance(written, list):
-        return [on_grid(each) for each in written]
+        return [on_grid(each, ticks) for each in written]
     if isinstance(written, str) and written.endswith("ms"):
         return f"{max(1, round(float(written[:-2]) / STEP)) * STEP}ms"
     if not isinstance(written, dict):
         return written
     if KINDS & set(written):
         return f"{len(str(written)) % 3 * STEP}ms"
-    made = {key: on_grid(value) for key, value in written.items()}
+    made = {
+        key: value if key == "interval" and not ticks else on_grid(value, ticks)
+        for key, value in written.items()
+    }
     if "rate" in made and "to" in made:
         made |= {"rate": "64/s", "arrivals": "constant"}
     if "drain" in made:
