@@ -62,8 +62,10 @@ def share(value: float | None) -> str:
         return NOTHING
     percent = 100.0 * value
     text = f"{percent:.2f}".rstrip("0").rstrip(".")
-    if (text == "100" and value < 1.0) or (text == "0" and value > 0.0):
+    if text == "100" and value < 1.0:
         text = f"{percent:.6g}"
+    elif text == "0" and value > 0.0:
+        text = f"{percent:.2g}"
     return f"{text} %"
 
 

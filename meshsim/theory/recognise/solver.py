@@ -59,7 +59,10 @@ def _refuse_unknown(structure: Structure) -> None:
     found = unknown(known, structure.set_keys)
     reasons = [f"{place}: no formula here takes it into account" for place in found if "events[" not in place]
     if len(reasons) < len(found):
-        reasons = ["events change the scenario while it runs: there is no steady state", *reasons]
+        events = (
+            "events change the scenario while it runs: no steady state; solve it without: --set 'events=[]'"
+        )
+        reasons = [events, *reasons]
     if reasons:
         raise UnsolvedError("\n".join(reasons))
 
