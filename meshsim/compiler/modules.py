@@ -61,6 +61,7 @@ ENGINE = [
     "meshsim.mesh.spans",
     "meshsim.mesh.station",
     "meshsim.mesh.link",
+    "meshsim.mesh.hosts",
     "meshsim.mesh.cluster",
     "meshsim.mesh.policy",
     "meshsim.mesh.request",

@@ -14,7 +14,7 @@ from meshsim.live.context import REQUEST_ID, TRACEPARENT, Context, Trace, reques
 from meshsim.live.transport import SocketTransport
 from meshsim.live.wire import request_head
 from meshsim.mesh.attempt import Attempt
-from meshsim.mesh.cluster import Stream
+from meshsim.mesh.hosts import Stream
 from meshsim.mesh.proxy import Proxy, Route
 from meshsim.mesh.recorder import Recorder
 from meshsim.mesh.spans import Tracer

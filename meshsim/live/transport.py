@@ -22,7 +22,8 @@ from meshsim.live.wire.heads import ResponseHead
 from meshsim.live.wire.limits import Limits
 from meshsim.mesh.attempt import Attempt
 from meshsim.mesh.clock import Event
-from meshsim.mesh.cluster import Cluster, Host, Stream, Transport
+from meshsim.mesh.cluster import Cluster, Transport
+from meshsim.mesh.hosts import Host, Stream
 from meshsim.mesh.link import Link
 from meshsim.policies.outcome import NO_FLAG, RATE_LIMITED, RESET, RESPONSE, UC, UPE
 from meshsim.random import LINK_BACK, LINK_NOTICE, LINK_OUT, LOSS_BACK, LOSS_OUT

@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import final
 
 from meshsim.mesh.clock import Event, Timer
-from meshsim.mesh.cluster import Cluster, Host, Stream
+from meshsim.mesh.cluster import Cluster
+from meshsim.mesh.hosts import Host, Stream
 from meshsim.mesh.policy import Policy
 from meshsim.mesh.proxy import Route
 from meshsim.mesh.request import Request

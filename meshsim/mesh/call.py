@@ -28,7 +28,7 @@ from meshsim.mesh.attempt import (
     Caller,
 )
 from meshsim.mesh.clock import Event, Timer
-from meshsim.mesh.cluster import Host
+from meshsim.mesh.hosts import Host
 from meshsim.mesh.proxy import Route
 from meshsim.mesh.request import Request
 from meshsim.mesh.spans import CALL_SPAN

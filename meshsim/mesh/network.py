@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import final
 
 from meshsim.mesh.attempt import Attempt
-from meshsim.mesh.cluster import Cluster, Host, Stream
+from meshsim.mesh.cluster import Cluster
+from meshsim.mesh.hosts import Host, Stream
 from meshsim.mesh.journey import Journey, Transit
 from meshsim.mesh.link import Link
 from meshsim.mesh.replica import Replica

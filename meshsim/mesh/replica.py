@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import final
 
 from meshsim.mesh.clock import Clock
-from meshsim.mesh.cluster import Host
 from meshsim.mesh.gauge import Gauge
+from meshsim.mesh.hosts import Host
 from meshsim.mesh.proxy import Proxy
 from meshsim.mesh.queue import QUEUED, SERVING, Queue, Waiting
 from meshsim.mesh.recorder import Recorder

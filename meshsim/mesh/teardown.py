@@ -8,7 +8,7 @@ here each of them forgets all others but the one that waits for it; then no cycl
 from __future__ import annotations
 
 from meshsim.mesh.clock import Deadlines, Event, Timer
-from meshsim.mesh.cluster import Host, Stream
+from meshsim.mesh.hosts import Host, Stream
 from meshsim.mesh.mesh import Mesh
 from meshsim.mesh.queue import Queue, Waiting
 from meshsim.mesh.replica import Replica

@@ -12,7 +12,8 @@ from typing import TypeVar
 
 from meshsim import random
 from meshsim.errors import MeshsimError
-from meshsim.mesh.cluster import Cluster, Host
+from meshsim.mesh.cluster import Cluster
+from meshsim.mesh.hosts import Host
 from meshsim.mesh.policy import Policy
 from meshsim.mesh.proxy import Proxy, Route
 from meshsim.policies.backoff import Backoff

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from meshsim.mesh.attempt import PENDING, SENT, Attempt
 from meshsim.mesh.call import ENDED, Call, Owner
 from meshsim.mesh.clock import Clock, Event
-from meshsim.mesh.cluster import Cluster, Host, Stream, Transport
+from meshsim.mesh.cluster import Cluster, Transport
+from meshsim.mesh.hosts import Host, Stream
 from meshsim.mesh.proxy import Proxy
 from meshsim.mesh.request import Request
 from meshsim.mesh.rows import RowRecorder

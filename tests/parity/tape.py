@@ -28,7 +28,8 @@ from meshsim.live.wire import ClientConnection, Handler, Limits, Reply, ServerSt
 from meshsim.mesh.attempt import OVER, Attempt
 from meshsim.mesh.call import Call, Owner
 from meshsim.mesh.clock import Clock, Event
-from meshsim.mesh.cluster import Cluster, Host, Stream, Transport
+from meshsim.mesh.cluster import Cluster, Transport
+from meshsim.mesh.hosts import Host, Stream
 from meshsim.mesh.proxy import Proxy as MeshProxy
 from meshsim.mesh.recorder import Recorder
 from meshsim.mesh.request import Request

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from meshsim.mesh.clock import Clock, Event
-from meshsim.mesh.cluster import Cluster, Host, Stream, Transport
+from meshsim.mesh.cluster import Cluster, Transport
+from meshsim.mesh.hosts import Host, Stream
 from meshsim.mesh.recorder import Recorder
 from meshsim.policies.balance import RoundRobin
 from meshsim.policies.breaker import CircuitBreaker

@@ -1,0 +1,206 @@
+"""The hosts of a cluster, and who of them may be picked: outlier detection, and what the balancer knows.
+
+A host that is ejected is back on a tick; the balancer learns of either after the merge window.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import final
+
+from meshsim.mesh.clock import Clock, Event, Timer
+from meshsim.mesh.recorder import Recorder
+from meshsim.policies.endpoint import Endpoint
+from meshsim.policies.outlier import OutlierDetection
+
+MERGE = -1
+"""A step of a set of hosts, beside the generations of its ticks."""
+
+
+class Stream(Timer):
+    """What a connection pool serves: an attempt that wants a connection to its host.
+
+    Attributes:
+        host: where it is bound.
+        drains: of its host, when it got its connection: if there were more since, that closes at its end.
+        ahead, behind: its neighbours in the host's pending queue.
+        waiting: whether it is in that queue.
+    """
+
+    host: Host | None
+    drains: int
+    ahead: Stream | None
+    behind: Stream | None
+    waiting: bool
+
+    def connected(self, now: float) -> None:
+        """It has a connection, and counts as active."""
+        raise NotImplementedError
+
+    def overflowed(self, now: float) -> None:
+        """A limit of the breaker is reached."""
+        raise NotImplementedError
+
+    def refused(self, now: float) -> None:
+        """No connection to its host could be opened."""
+        raise NotImplementedError
+
+
+@final
+class Host(Endpoint):
+    """An endpoint with its connection pool.
+
+    Attributes:
+        replica: number of the replica behind it.
+        version: its version.
+        cluster: its own, once it has had a simulated connection.
+        connections: open ones, and those being opened.
+        opening: those of them that are being opened.
+        idle: those of them that serve nobody.
+        drains: how often the pool was drained.
+        pending: streams that wait for a connection.
+        head, tail: the pending queue.
+    """
+
+    cluster: HostSet | None
+    head: Stream | None
+    tail: Stream | None
+
+    def __init__(self, name: str, index: int, replica: int, version: str) -> None:
+        super().__init__(name, index)
+        self.replica = replica
+        self.version = version
+        self.cluster = None
+        self.connections = 0
+        self.opening = 0
+        self.idle = 0
+        self.drains = 0
+        self.pending = 0
+        self.head = None
+        self.tail = None
+
+    def push(self, stream: Stream) -> None:
+        """Puts a stream at the end of the pending queue."""
+        self.pending += 1
+        stream.waiting = True
+        stream.ahead = self.tail
+        stream.behind = None
+        if self.tail is None:
+            self.head = stream
+        else:
+            self.tail.behind = stream
+        self.tail = stream
+
+    def remove(self, stream: Stream) -> None:
+        """Takes a stream out of the pending queue."""
+        self.pending -= 1
+        if stream.ahead is None:
+            self.head = stream.behind
+        else:
+            stream.ahead.behind = stream.behind
+        if stream.behind is None:
+            self.tail = stream.ahead
+        else:
+            stream.behind.ahead = stream.ahead
+        stream.waiting = False
+        stream.ahead = None
+        stream.behind = None
+
+
+class HostSet(Event):
+    """The hosts of one service, or of one version of it, for one caller proxy.
+
+    Attributes:
+        hosts: all, in order.
+        available: those the balancer may pick; all of them in a panic.
+        armed: whether the next tick of outlier detection is on the clock.
+        generation: of the grid of ticks.
+        updated: when the balancer last learned who is out, s.
+        due: when it will learn of changes that wait for others, s; inf: none wait.
+    """
+
+    available: list[Endpoint]
+    updated: float
+    due: float
+
+    def __init__(
+        self, clock: Clock, recorder: Recorder, edge: int, hosts: list[Host], detection: OutlierDetection
+    ) -> None:
+        self.clock = clock
+        self.recorder = recorder
+        self.edge = edge
+        self.hosts = hosts
+        self.available = list(hosts)
+        self.detection = detection
+        self.armed = False
+        self.generation = 0
+        self.updated = -inf
+        self.due = inf
+
+    def drain(self, host: Host) -> None:
+        """Closes the connections to a host: it is ejected, or down."""
+        raise NotImplementedError
+
+    def record(self, host: Host, status: int, now: float) -> None:
+        """Tells outlier detection how a try to the host ended."""
+        if self.detection.record(host, self.hosts, status, now):
+            self.recorder.ejected(now, self.edge, host.replica)
+            self.drain(host)
+            self.change(now)
+            self.arm(now)
+
+    def detect(self, detection: OutlierDetection, now: float) -> None:
+        """Changes outlier detection; without any, all hosts come back."""
+        self.detection = detection
+        if not detection.detects:
+            for host in self.hosts:
+                host.forgive()
+        self.generation += 1  # the tick on the clock, if any, is of the old grid
+        self.armed = False
+        self.refresh(-inf)
+        self.arm(now)
+
+    def fire(self, step: int, now: float) -> None:
+        """A tick of outlier detection, or the end of a wait."""
+        if step == MERGE:
+            if now >= self.due:
+                self.refresh(now)
+        elif step == self.generation:
+            self.armed = False
+            self.tick(now)
+            self.arm(now)
+
+    def tick(self, now: float) -> None:
+        """Lets hosts back, one after the other."""
+        back = False
+        for host in self.hosts:
+            if self.detection.tick(host, now):
+                back = True
+                if self.detection.merge_window > 0.0:  # the first may be known at once, the others then wait
+                    self.change(now)
+        if back and self.detection.merge_window == 0.0:
+            self.refresh(now)
+
+    def arm(self, now: float) -> None:
+        """Puts the next tick on the clock, if there is anything to wait for."""
+        if not self.armed:
+            tick = self.detection.next_tick(self.hosts, now)
+            if tick < inf:
+                self.armed = True
+                self.clock.at(tick, self, self.generation)
+
+    def change(self, now: float) -> None:
+        """A host is out, or back: the balancer learns it now, or once others may have changed too."""
+        if not self.detection.merges(now - self.updated):
+            self.refresh(now)
+        elif self.due == inf:
+            self.due = now + self.detection.merge_window
+            self.clock.at(self.due, self, MERGE)
+
+    def refresh(self, updated: float) -> None:
+        """Tells the balancer which hosts are available; `updated`: now, or -inf if the next need not wait."""
+        self.updated = updated
+        self.due = inf
+        self.available = [host for host in self.hosts if not host.ejected]
+        if self.detection.panics(len(self.available), len(self.hosts)):
+            self.available = list(self.hosts)
