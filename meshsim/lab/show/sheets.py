@@ -183,7 +183,13 @@ def failures(summary: Summary) -> Sheet:
 def objectives(summary: Summary) -> Sheet:
     """One row a limit: what was asked, what was measured, whether it was met."""
     rows: Rows = [
-        ("/".join(filter(None, (objective.service, objective.endpoint))), key, wanted, measured, "met" if met else "MISSED")
+        (
+            "/".join(filter(None, (objective.service, objective.endpoint))),
+            key,
+            wanted,
+            measured,
+            "met" if met else "MISSED",
+        )
         for objective in summary.objectives
         for key, wanted, measured, met in limits(objective)
     ]
