@@ -159,7 +159,8 @@ def edges(summary: Summary) -> Sheet:
 def endpoints(summary: Summary) -> Sheet:
     """One row an endpoint of each service that has any: the attempts that asked for it."""
     rows: Rows = [
-        (f"{name}/{endpoint}".rstrip("/"), f"{part.method} {part.path}", count(part.requests), rate(part.rate),
+        (f"{name}/{endpoint}".rstrip("/"), f"{part.method} {part.path}", count(part.requests),
+         rate(part.rate),
          share(part.failed_ratio), count(part.dropped), *_tail(part))
         for name, service in summary.services.items()
         for endpoint, part in (service.endpoints or {}).items()
