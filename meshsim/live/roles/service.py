@@ -27,7 +27,7 @@ from meshsim.live.context import (
     parse_trace,
     stream_key,
 )
-from meshsim.live.pages import PageTransport, page_proxy, page_route
+from meshsim.live.pages import PageTransport, page_proxy, page_routes, pages
 from meshsim.live.servers import Listening, schedule_outages
 from meshsim.live.spans import span_rows
 from meshsim.live.troubles import trouble
@@ -40,6 +40,7 @@ from meshsim.mesh.replica import Replica
 from meshsim.mesh.request import Request
 from meshsim.mesh.spans import Tracer
 from meshsim.mesh.visit import GONE, Visit
+from meshsim.mesh.work import Work
 from meshsim.policies.outcome import RESPONSE
 from meshsim.scenario.events import schedule_events
 from meshsim.scenario.parts import queue, workload
@@ -57,13 +58,12 @@ class Stay(Visit, ServerStream):
     """A request at this replica. Its body is of no interest, and it has time; its proxy has not."""
 
     def __init__(
-        self, service: Service, connection: ServerConnection, request: Request, context: Context,
+        self, service: Service, connection: ServerConnection, work: Work, request: Request, context: Context,
         key: random.Key, number: int,
     ) -> None:  # fmt: skip
         kind = RETRY if number else FIRST
-        replica = service.replica
-        work = replica.workload.works[0]
-        super().__init__(replica, work, request, key, -1, number, kind, context.extra or number > 0)
+        extra = context.extra or number > 0
+        super().__init__(service.replica, work, request, key, -1, number, kind, extra)
         self.service = service
         self.connection: ServerConnection | None = connection
 
@@ -109,16 +109,19 @@ class Service(Role, Handler):
         self.tracer = Tracer()
         grid = Grid.of(scenario)
         self.gauges = [Gauge(grid.origin, grid.width, grid.most) for _ in range(2)]
-        names = [service for _, service in self.topology.edges]
-        self.transport = PageTransport(self.clock, names, spec.context)
+        self.transport = PageTransport(self.clock, self.topology, spec.context)
         proxy = page_proxy(self.clock, self.transport, own.number, spec.seed)
-        for number, (_, called) in self.topology.edges_of(own):
-            proxy.routes[number] = page_route(proxy, number, called)
+        for _, edge in self.topology.edges_of(own):
+            routes = page_routes(proxy, self.topology, edge).values()
+            proxy.routes.update({route.number: route for route in routes})
         self.replica = Replica(
             self.clock, proxy.recorder, self.tracer, self.place.number, spec.id,
             workload(self.place, self.topology), queue(self.place.deployment), proxy,
             self.gauges[0], self.gauges[1], self.place.number,
         )  # fmt: skip
+        self.itself, *others = self.replica.workload.works
+        _, *asked = pages(scenario.services[self.place.service]).values()
+        self.works = dict(zip(asked, others, strict=True))
         self.context_name = spec.context.encode()
         self.page = spec.id.encode() + b"\n"
         self.strangers = 0
@@ -144,7 +147,8 @@ class Service(Role, Handler):
         trace = parse_trace(head.get(TRACEPARENT))
         root = context.key if trace is None else trace.trace & random.MASK
         request = Request(-1, root, context.start, context.priority, context.sampled)
-        stay = Stay(self, connection, request, context, key, number)
+        work = self.works.get((head.method, head.page), self.itself)
+        stay = Stay(self, connection, work, request, context, key, number)
         if whole:
             stay.arrive(now)
         elif head.expects:

@@ -35,8 +35,9 @@ def table(name: str, columns: str, *rows: tuple[Any, ...]) -> dict[str, Any]:
     }
 
 
-CALLS = "key edge request_start start end status flags extra sent host"
-ATTEMPTS = "key edge replica kind extra request_start sent ended arrived answered answer_status"
+REQUESTS = "load route start end status key"
+CALLS = "key route request_start start end status flags extra sent host"
+ATTEMPTS = "key route replica kind extra request_start sent ended arrived answered answer_status"
 VISITS = "key arrived answered status"
 
 
@@ -45,7 +46,7 @@ def parts() -> dict[tuple[str, str], dict[str, Any]]:
     no_bins = {"busy": np.zeros(3), "queued": np.zeros(0)}
     return {
         ("load", "client/0"): {
-            **table("requests", "load start end status key", (0, 2.0, NAN, 0, 12), (0, 1.0, 1.5, 200, 11)),
+            **table("requests", REQUESTS, (0, 0, 2.0, NAN, 0, 12), (0, 0, 1.0, 1.5, 200, 11)),
             "lag": np.array([0.001, 0.002]),
         },
         ("proxy", "client/0"): {
@@ -96,7 +97,7 @@ def test_a_request_has_flags_and_version_of_its_own_call() -> None:
         (12, 0, 2.0, 2.0, 2.5, 504, add_flag(add_flag(0, URX), UT), False, 3, -1),
         (11, 0, 1.0, 1.0, 1.5, 200, 0, False, 2, 3),
     )  # fmt: skip
-    requests = table("requests", "load start end status key", (0, 1.0, 1.5, 200, 11), (0, 2.0, 2.5, 504, 12))
+    requests = table("requests", REQUESTS, (0, 0, 1.0, 1.5, 200, 11), (0, 0, 2.0, 2.5, 504, 12))
     rows = merge(
         SCENARIO,
         7,
@@ -139,7 +140,7 @@ def test_a_call_of_the_client_is_what_the_client_saw_of_it() -> None:
     assert summary["objectives"][0]["measured"]["p99"] is None  # a request has no answer: it is later still
     done = {
         **told,
-        ("load", "client/0"): table("requests", "load start end status key", (0, 1.0, 1.5, 200, 11)),
+        ("load", "client/0"): table("requests", REQUESTS, (0, 0, 1.0, 1.5, 200, 11)),
     }
     summary = summarise([merge(asked, 7, "live", done, Ending(10.0, True)).records], asked).as_dict()
     assert summary["objectives"][0]["measured"]["p99"] == summary["latency"]["p99"] == 0.5
