@@ -157,6 +157,41 @@ def test_attempts_have_arrival_answer_and_status_of_their_visits_or_else_as_the_
     assert rows.extra.tolist() == [False, False, True, False]
 
 
+def test_a_route_is_an_edge_and_an_endpoint() -> None:
+    services = {name: {"endpoints": {"add": {}, "get": {}}} for name in ("api", "db")}
+    load = [{"to": "api", "rate": "1/s", "endpoints": {"get": 1, "add": 1}}]
+    script = [{"call": "db/get"}]
+    scenario = Scenario.model_validate(
+        {
+            "duration": "10s",
+            "services": {**services, "api": {**services["api"], "script": script}},
+            "load": load,
+        }
+    )
+    assert [endpoint for _, _, endpoint in scenario.routes()] == ["", "add", "get", "", "get"]
+    rows = {
+        ("load", "client/0"): table(
+            "requests",
+            REQUESTS,
+            (0, 2, 1.0, 1.5, 200, 11),
+            (0, 1, 2.0, 2.5, 200, 12),
+            (0, 0, 3.0, NAN, 0, 13),
+        ),
+        ("proxy", "client/0"): table("calls", CALLS, (11, 2, 1.0, 1.0, 1.5, 200, 0, False, 1, 0)),
+        ("proxy", "api/0"): {
+            **table("calls", CALLS, (21, 4, 1.0, 1.1, 1.4, 200, 0, False, 1, 1)),
+            **table("attempts", ATTEMPTS, (210, 4, 1, 0, False, 1.0, 1.1, 1.4, 1.1, 1.4, 200)),
+        },
+    }
+    records = merge(scenario, 7, "live", rows, Ending(10.0, True)).records
+    assert records.requests.endpoint.tolist() == ["get", "add", ""]
+    assert records.calls.edge.tolist() == [0, 1, 0, 0]
+    assert records.calls.endpoint.tolist() == [2, 2, 1, 0], "numbers at the service, in the order of the file"
+    assert (records.attempts.edge.tolist(), records.attempts.endpoint.tolist()) == ([1], [2])
+    found = summarise([records], scenario).as_dict()["services"]["db"]["endpoints"]
+    assert {name: each["requests"] for name, each in found.items()} == {"add": 0, "get": 1}
+
+
 def test_what_happened_after_the_end_is_not_seen() -> None:
     merged = merge(SCENARIO, 7, "live", parts(), Ending(1.3, False, interrupted=True))
     records = merged.records
