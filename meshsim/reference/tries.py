@@ -36,13 +36,14 @@ RETRIED = {
 
 
 def retriable(retries: Retries, status: int, flag: str) -> bool:
-    """Whether `on` asks for a retry of this outcome."""
+    """Whether `on` or `statuses` ask for a retry of this outcome; the latter know responses only."""
     if flag:
         return not RETRIED[flag].isdisjoint(retries.on)
     return (
         ("5xx" in retries.on and status >= 500)
         or ("gateway-error" in retries.on and 502 <= status <= 504)
         or ("retriable-4xx" in retries.on and status == 409)
+        or status in retries.statuses
     )
 
 
@@ -141,6 +142,7 @@ class Tries:
             if self.upstream.budget is not None:
                 self.upstream.budget.deposit(self.clock.now)
             return "win"
+        self.did["retriable status"] += not flag and status in retries.statuses
         if self.retried >= retries.attempts:
             self.row.add_flag("URX")
             self.did["URX"] += 1

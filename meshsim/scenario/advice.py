@@ -45,8 +45,10 @@ def _policy(policy: Policy, hosts: int) -> Iterator[str]:
         yield f"outlier_detection ejects nobody: {share} (raise max_ejection_percent)."
     if retries is not None and retries.per_try_timeout >= policy.timeout > 0.0:
         yield "retries.per_try_timeout has no effect: it is not shorter than the timeout."
-    if retries is not None and set(retries.on) <= {"refused-stream", "envoy-ratelimited"}:
+    if retries is not None and retries.on and set(retries.on) <= {"refused-stream", "envoy-ratelimited"}:
         yield f"retries.on has no effect: nothing in this mesh ends as {' or '.join(retries.on)}."
+    if retries is not None and retries.statuses and "5xx" in retries.on and min(retries.statuses) >= 500:
+        yield 'retries.statuses has no effect: "5xx" retries them already.'
     if policy.hedge is not None and policy.hedge.after >= policy.timeout > 0.0:
         yield "hedge has no effect: it would come after the timeout."
 

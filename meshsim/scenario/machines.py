@@ -182,7 +182,8 @@ def retry_rule(policy: model.Policy) -> RetryRule:
     conditions = 0
     for name in retries.on:
         conditions |= CONDITIONS[name]
-    return RetryRule(retries.attempts, conditions, Backoff(retries.backoff.base, retries.backoff.ceiling))
+    backoff = Backoff(retries.backoff.base, retries.backoff.ceiling)
+    return RetryRule(retries.attempts, conditions, backoff, frozenset(retries.statuses))
 
 
 def outlier_detection(policy: model.Policy, origin: float) -> OutlierDetection:
@@ -246,6 +247,6 @@ def _complete(rule: RetryRule) -> RetryRule:
         reason = "must call super().__init__(attempts=…), which sets its attributes"
         raise MeshsimError(f"{name}.__init__ {reason}")
     own = {key for kind in type(rule).__mro__[:-2] if kind is not RetryRule for key in vars(kind)}
-    for key in sorted(own & {"attempts", "conditions", "backoff"}):
+    for key in sorted(own & {"attempts", "conditions", "backoff", "statuses"}):
         raise MeshsimError(f"{name}.{key} must be given to super().__init__, not set in the class")
     return rule

@@ -74,11 +74,14 @@ def retry_policy(retries: Retries) -> Json:
     """When a try is tried again; no predicate narrows the choice of its host."""
     ceiling = max(retries.backoff.ceiling if retries.backoff.base else 0.0, SHORTEST_BACKOFF)
     base = min(max(retries.backoff.base, SHORTEST_BACKOFF), ceiling)
+    on = [*retries.on, "retriable-status-codes"] if retries.statuses else retries.on
     config: Json = {
-        "retry_on": ",".join(retries.on),
+        "retry_on": ",".join(on),
         "num_retries": count(retries.attempts),
         "retry_back_off": {"base_interval": duration(base), "max_interval": duration(ceiling)},
     }
+    if retries.statuses:
+        config["retriable_status_codes"] = list(retries.statuses)
     if retries.per_try_timeout:
         config["per_try_timeout"] = duration(retries.per_try_timeout)
     return config

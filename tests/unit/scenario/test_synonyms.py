@@ -27,6 +27,7 @@ def keys() -> set[str]:
     [
         ("policy", "retries: {retry_on: [5xx]}", "retry_on: unknown key (write on)"),
         ("policy", "retries: {num_retries: 2}", "num_retries: unknown key (write attempts)"),
+        ("policy", "retries: {retriable_status_codes: [503]}", "unknown key (write statuses)"),
         ("policy", "retries: {perTryTimeout: 2s}", "perTryTimeout: unknown key (write per_try_timeout)"),
         ("policy", "circuit_breaker: {max_pending_requests: 2}", "unknown key (write max_pending)"),
         ("policy", "circuit_breaker: {http1MaxPendingRequests: 2}", "unknown key (write max_pending)"),

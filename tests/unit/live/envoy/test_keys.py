@@ -45,6 +45,7 @@ COMPILED: dict[str, tuple[dict[str, Any], Any]] = {
     "policies.*.retries.attempts": (RETRIES, 3),
     "policies.*.retries.per_try_timeout": (RETRIES, "1s"),
     "policies.*.retries.on": (RETRIES, ["reset"]),
+    "policies.*.retries.statuses": (RETRIES, [503]),
     "policies.*.retries.backoff.base": (RETRIES, "5ms"),
     "policies.*.retries.backoff.max": (RETRIES, "30ms"),
     "policies.*.retries.budget.ratio": (BUDGET, "20%"),

@@ -51,6 +51,16 @@ def test_retries() -> None:
     }
 
 
+def test_statuses_are_a_condition_with_a_list() -> None:
+    def made(**retries: object) -> dict[str, object]:
+        return compiled.route(written(retries=retries), "cart")["route"]["retry_policy"]
+
+    alone = made(statuses=[503, 429])
+    assert (alone["retry_on"], alone["retriable_status_codes"]) == ("retriable-status-codes", [503, 429])
+    assert made(statuses=[503], on=["reset"])["retry_on"] == "reset,retriable-status-codes"
+    assert "retriable_status_codes" not in made()
+
+
 @pytest.mark.parametrize(
     ("base", "ceiling", "bounds"),
     [
