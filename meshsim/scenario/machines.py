@@ -125,6 +125,7 @@ class ConfiguredRoute:
             timeout=config.timeout,
             try_timeout=0.0 if retries is None else retries.per_try_timeout,
             hedge=Hedge(0.0, 0) if hedge is None else Hedge(hedge.after, hedge.max),
+            repicks=retries.host_attempts if retries is not None and retries.previous_hosts else 0,
             fault=fault_injection(config),
             split=WeightedSplit(list(config.split.values()) or [1.0]),
             clusters=[self._cluster(version) for version in config.split or [""]],

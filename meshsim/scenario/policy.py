@@ -98,6 +98,8 @@ class Retries(Model):
         statuses: responses of the upstream with these are worth a retry: Envoy's `retriable-status-codes`.
         on: what else is worth a retry; 5xx, or nothing where there are `statuses`.
         backoff: the wait before a retry.
+        previous_hosts: whether a retry avoids hosts that the call has tried: Envoy's predicate of this name.
+        host_attempts: how often it picks again to avoid one; then it takes what comes.
         budget: how many retries a proxy may have; where there is none, `circuit_breaker.max_retries` counts.
     """
 
@@ -108,6 +110,8 @@ class Retries(Model):
         Field(default_factory=_conditions)
     )
     backoff: Backoff = Field(default_factory=Backoff)
+    previous_hosts: bool = False
+    host_attempts: Annotated[int, Field(ge=1, le=100)] = 1
     budget: RetryBudget | None = None
 
 

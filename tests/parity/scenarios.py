@@ -102,6 +102,8 @@ def retries(draw: st.DrawFn) -> Document:
         made["statuses"] = draw(st.sampled_from([[500], [503], [409, 500], [200, 503]]))
         if draw(st.booleans()):
             del made["on"]
+    if draw(st.booleans()):
+        made |= {"previous_hosts": True, "host_attempts": draw(st.sampled_from([1, 2, 5]))}
     budget = draw(st.sampled_from(["none", "envoy", "linkerd"]))
     if budget == "envoy":
         made["budget"] = {"ratio": draw(percent(5, 60)), "min_concurrency": draw(st.integers(0, 3))}

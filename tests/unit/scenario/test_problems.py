@@ -38,6 +38,9 @@ POLICIES = [
     ),
     ("{retries: {on: 5xx}}", "retries.on", "'5xx' is not a list"),
     ("{retries: {on: []}}", "retries.on", "is empty (give at least 1)"),
+    ("{retries: {previous_hosts: 5}}", "retries.previous_hosts", "5 is neither true nor false"),
+    ("{retries: {host_attempts: 0}}", "retries.host_attempts", "0 is out of range (write at least 1)"),
+    ("{retries: {host_attempts: 101}}", "retries.host_attempts", "101 is out of range (write at most 100)"),
     (
         "{retries: {on: [5xx, retriable-status-codes]}}",
         "retries.on",

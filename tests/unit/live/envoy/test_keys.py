@@ -46,6 +46,8 @@ COMPILED: dict[str, tuple[dict[str, Any], Any]] = {
     "policies.*.retries.per_try_timeout": (RETRIES, "1s"),
     "policies.*.retries.on": (RETRIES, ["reset"]),
     "policies.*.retries.statuses": (RETRIES, [503]),
+    "policies.*.retries.previous_hosts": (RETRIES, True),
+    "policies.*.retries.host_attempts": ({f"{POLICY}.retries": {"previous_hosts": True}}, 3),
     "policies.*.retries.backoff.base": (RETRIES, "5ms"),
     "policies.*.retries.backoff.max": (RETRIES, "30ms"),
     "policies.*.retries.budget.ratio": (BUDGET, "20%"),
