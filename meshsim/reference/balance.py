@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 
 from meshsim.random import BALANCE, START, Key, u01
@@ -51,3 +51,13 @@ def balancer(balance: Balance, caller: Key, hosts: int) -> Balancer:
         return random
     options = balance.least_request
     return full_scan if options.selection == "full_scan" else choices(options.choices)
+
+
+def weighted(weights: Mapping[str, float], u: float) -> str:
+    """The first whose cumulative share of the weights exceeds `u`."""
+    total, below = sum(weights.values()), 0.0
+    for name, weight in weights.items():
+        below += weight
+        if below / total > u:
+            return name
+    return list(weights)[-1]

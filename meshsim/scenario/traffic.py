@@ -8,7 +8,16 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from meshsim.scenario.arrivals import Arrivals, ProfilePoint, profile_mean
-from meshsim.scenario.fields import AsTuple, Duration, Later, Model, PositiveDuration, PositiveRate, Ratio
+from meshsim.scenario.fields import (
+    AsTuple,
+    Duration,
+    Later,
+    Model,
+    PositiveDuration,
+    PositiveRate,
+    Ratio,
+    Weight,
+)
 from meshsim.scenario.services import ZERO
 from meshsim.scenario.times import Time
 
@@ -24,6 +33,7 @@ class Load(Model):
         users: how many take turns to think and to wait for an answer.
         think: the pause before each request.
         priority: higher is served first by queues with `discipline: priority`.
+        endpoints: of the service, by weight; without any, the service itself.
     """
 
     to: str
@@ -33,12 +43,18 @@ class Load(Model):
     users: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     think: Time = ZERO
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
+    endpoints: dict[str, Weight] = Field(default_factory=dict)
 
     def mean_rate(self, start: float, end: float) -> float:
         """Requests per second of an open load, on average between two times, s; 0 of a closed one."""
         if self.arrivals.process is not None:
             return self.arrivals.process.mean_rate(start, end)
         return profile_mean(self.profile, start, end) if self.profile else self.rate or 0.0
+
+    def share(self, endpoint: str) -> float:
+        """The share of its requests that ask for an endpoint, or for the service itself: ``""``."""
+        weights = self.endpoints or {"": 1.0}
+        return weights.get(endpoint, 0.0) / sum(weights.values())
 
     def scaled(self, factor: float) -> Load:
         """The load with all its rates multiplied, or its users; a ValueError for a trace."""
@@ -93,9 +109,10 @@ class Event(Model):
 
 
 class Objective(Model):
-    """What must hold for the requests to a service: latencies at most, success at least."""
+    """What must hold for requests to a service, or to an endpoint: latencies at most, success at least."""
 
     service: str
+    endpoint: str | None = None
     mean: Duration | None = None
     p50: Duration | None = None
     p90: Duration | None = None
@@ -106,9 +123,14 @@ class Objective(Model):
     success: Ratio | None = None
 
     @property
+    def target(self) -> str:
+        """What it is about, as calls name it: ``cart``, or ``cart/add``."""
+        return self.service if self.endpoint is None else f"{self.service}/{self.endpoint}"
+
+    @property
     def limits(self) -> dict[str, Any]:
         """Those that are given, by name."""
-        return self.model_dump(exclude={"service"}, exclude_none=True)
+        return self.model_dump(exclude={"service", "endpoint"}, exclude_none=True)
 
 
 class Tracing(Model):
