@@ -27,8 +27,8 @@ SYNONYMS = {
     "dataplane": "data_plane",
     "fault": "fault_injection http_fault",
     "for": "lasts",
-    "host_attempts": "host_selection_retry_max_attempts",
     "hedge": "hedge_policy hedging hedging_policy",
+    "host_attempts": "host_selection_retry_max_attempts",
     "latency": "delay rtt",
     "loss": "packet_loss drop",
     "max": "max_interval max_backoff max_attempts",
@@ -68,11 +68,11 @@ NOT_MODELLED = """
     consistent_hash cors cors_policy enforcing_consecutive_5xx enforcing_consecutive_gateway_failure
     enforcing_failure_percentage enforcing_success_rate failure_percentage_minimum_hosts
     failure_percentage_request_volume failure_percentage_threshold health_checks
-    idle_timeout initial_jitter locality_lb_setting
-    max_connection_duration max_ejection_time_jitter max_requests_per_connection max_stream_duration
+    idle_timeout initial_jitter locality_lb_setting max_connection_duration max_ejection_time_jitter
+    max_requests_per_connection max_stream_duration
     mirror mirror_percentage per_try_idle_timeout rate_limited_retry_back_off request_headers_to_add
-    request_mirror_policies retriable_headers retriable_request_headers
-    retry_priority rewrite slow_start slow_start_config
+    request_mirror_policies retriable_headers retriable_request_headers retry_priority rewrite slow_start
+    slow_start_config
     split_external_local_origin_errors success_rate_minimum_hosts success_rate_request_volume
     success_rate_stdev_factor tcp_keepalive warmup_duration_secs
 """
