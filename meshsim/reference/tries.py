@@ -84,7 +84,7 @@ class Tries:
         if host is None:
             self.refused(attempt, "UH")
             return
-        attempt.host = host
+        attempt.host, attempt.bound = host, self.clock.now
         self.open.append(attempt)
         self.cluster.connect(attempt, host)
 

@@ -104,14 +104,27 @@ class LeastRequest(Model):
     selection: Literal["n_choices", "full_scan"] = "n_choices"
 
 
+class PeakEwma(Model):
+    """Linkerd's: of two different hosts, the one with the lower latency x (requests under way + 1).
+
+    Attributes:
+        decay: how fast what was observed is forgotten.
+        rtt: the latency of a host nobody has heard of.
+    """
+
+    decay: PositiveDuration = 10.0
+    rtt: PositiveDuration = 0.03
+
+
 class Balance(Choice):
     """Which balancer, with its options: ``random``, ``{least_request: {choices: 2}}``."""
 
     KEY, NOUN, UNFIT = "balance", "balancer", "is not a balancer"
-    LATER = ("peak_ewma", "ring_hash", "maglev")
+    LATER = ("ring_hash", "maglev")
 
-    kind: Literal["round_robin", "random", "least_request"] = "round_robin"
+    kind: Literal["round_robin", "random", "least_request", "peak_ewma"] = "round_robin"
     least_request: LeastRequest = Field(default_factory=LeastRequest)
+    peak_ewma: PeakEwma = Field(default_factory=PeakEwma)
 
 
 class CircuitBreaker(Model):

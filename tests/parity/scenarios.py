@@ -121,6 +121,9 @@ def policy(draw: st.DrawFn, versions: list[str]) -> Document:
                     "least_request",
                     {"least_request": {"choices": 3}},
                     {"least_request": {"selection": "full_scan"}},
+                    "peak_ewma",
+                    {"peak_ewma": {"decay": "50ms", "rtt": "5ms"}},
+                    {"peak_ewma": {"decay": "1s"}},
                 ]
             )
         )

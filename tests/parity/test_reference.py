@@ -26,7 +26,7 @@ MUST_ACT = {
     "dropped from sidecar", "stopped in service", "cancelled call", "lost when down", "pending",
     "left pending", "queue full", "resend", "resend stopped", "optional failure", "call not taken",
     "failure dropped", "lifo overtakes", "priority overtakes", "own error", "idle connection closed",
-    "busy connection closed", "stale pick",
+    "busy connection closed", "stale pick", "ewma: second drawn", "ewma: peak",
 }  # fmt: skip
 """What must have happened at least a hundred times over the long run."""
 
