@@ -107,6 +107,11 @@ def _policy(policy: Policy) -> Refused:
     yield from _durations({"timeout": policy.timeout})
     if policy.retries is not None:
         yield from _retries(policy.retries)
+    if policy.balance.kind == "peak_ewma":
+        yield (
+            "balance",
+            "this Envoy lacks peak_ewma, which is in contrib builds (write another, as least_request)",
+        )
     if policy.outlier_detection is not None:
         yield from _outlier_detection(policy.outlier_detection)
     if policy.rate_limit is not None:

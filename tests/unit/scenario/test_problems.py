@@ -45,7 +45,17 @@ POLICIES = [
     ("{balance: least_requests}", "balance", "no balancer 'least_requests' (did you mean least_request?)"),
     ("{balance: maglev}", "balance", "maglev is not supported yet"),
     ("{balance: {ring_hash: {key: user}}}", "balance", "ring_hash is not supported yet"),
-    ("{balance: {peak_ewma: {decay: 10s}}}", "balance", "peak_ewma is not supported yet"),
+    (
+        "{balance: {peak_ewma: {decay: 0s}}}",
+        "balance.peak_ewma.decay",
+        "'0s' is out of range (write more than 0s)",
+    ),
+    ("{balance: {peak_ewma: {rtt: 30}}}", "balance.peak_ewma.rtt", "30 has no unit"),
+    (
+        "{balance: {peak_ewma: {default_rtt: 30ms}}}",
+        "balance.peak_ewma.default_rtt",
+        "unknown key (write rtt)",
+    ),
     (
         "{balance: {least_request: {choices: 1}}}",
         "balance.least_request.choices",

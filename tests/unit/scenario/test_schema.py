@@ -78,6 +78,7 @@ GOOD = [
             "{balance: round_robin}",
             "{balance: {least_request: {choices: 2}}}",
             "{balance: {least_request: {}}}",
+            "{balance: {peak_ewma: {decay: 10s, rtt: 30ms}}}",
             "{balance: {}}",
             "{retries: null}",
             "{retries: {attempts: unlimited, on: [5xx, gateway-error]}}",
