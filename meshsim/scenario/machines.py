@@ -183,7 +183,8 @@ def retry_rule(policy: model.Policy) -> RetryRule:
     conditions = 0
     for name in retries.on:
         conditions |= CONDITIONS[name]
-    return RetryRule(retries.attempts, conditions, Backoff(retries.backoff.base, retries.backoff.ceiling))
+    backoff = retries.backoff
+    return RetryRule(retries.attempts, conditions, Backoff(backoff.base, backoff.ceiling, *backoff.shares))
 
 
 def outlier_detection(policy: model.Policy, origin: float) -> OutlierDetection:

@@ -27,15 +27,27 @@ RetryCondition = Literal[
 
 
 class Backoff(Model):
-    """Envoy's jittered back-off: before retry n, uniform on [0, min(base · 2^(n-1), max))."""
+    """The wait before retry n, by its bound min(base · 2^(n-1), max): Envoy's is uniform on [0, bound).
+
+    Attributes:
+        base: the first bound.
+        max: the largest bound, and the longest wait; Envoy's default is 10 x base.
+        jitter: makes it Linkerd's: the bound, and up to this share of it on top.
+    """
 
     base: Duration = 0.025
-    max: Duration | None = None  # 10 x base
+    max: Duration | None = None
+    jitter: Ratio | None = None
 
     @property
     def ceiling(self) -> float:
         """`max`, or Envoy's default of ten times the base."""
         return 10.0 * self.base if self.max is None else self.max
+
+    @property
+    def shares(self) -> tuple[float, float]:
+        """The shares of the bound between which a wait is uniform, before `max` cuts it."""
+        return (0.0, 1.0) if self.jitter is None else (1.0, 1.0 + self.jitter)
 
 
 LEAST_RATIO = 1e-6

@@ -98,6 +98,8 @@ def retries(draw: st.DrawFn) -> Document:
         made["per_try_timeout"] = draw(apart(5, 60, 0.1311))
     if draw(st.booleans()):
         made["backoff"] = {"base": draw(ms(0, 30)), "max": draw(ms(30, 100))}
+        if draw(st.booleans()):
+            made["backoff"]["jitter"] = draw(percent(0, 100))
     budget = draw(st.sampled_from(["none", "envoy", "linkerd"]))
     if budget == "envoy":
         made["budget"] = {"ratio": draw(percent(5, 60)), "min_concurrency": draw(st.integers(0, 3))}

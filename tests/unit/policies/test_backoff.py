@@ -25,3 +25,10 @@ def test_after_many_doublings_the_ceiling_still_holds() -> None:
     for retry in (31, 32, 33, 34, 61, 62, 65, 1000):
         assert Backoff(0.025, 0.25).wait(retry, 0.5) == 0.125
         assert Backoff(1e-12, 1e9).wait(retry, 0.5) == 0.5 * min(1e9, 1e-12 * 2.0 ** min(retry - 1, 60))
+
+
+def test_linkerd_adds_a_share_of_the_bound_and_keeps_to_the_ceiling() -> None:
+    backoff = Backoff(0.1, 0.5, 1.0, 1.5)
+    assert [backoff.wait(retry, 0.0) for retry in (1, 2, 3, 4)] == [0.1, 0.2, 0.4, 0.5]
+    assert [backoff.wait(retry, 0.5) for retry in (1, 2, 3, 4)] == [0.125, 0.25, 0.5, 0.5]
+    assert Backoff(0.1, 0.5, 1.0, 1.0).wait(2, 0.9) == 0.2

@@ -39,6 +39,8 @@ POLICIES = [
     ("{retries: {on: 5xx}}", "retries.on", "'5xx' is not a list"),
     ("{retries: {on: []}}", "retries.on", "is empty (give at least 1)"),
     ("{retries: {backoff: {base: 1}}}", "retries.backoff.base", "1 has no unit"),
+    ("{retries: {backoff: {jitter: 150%}}}", "retries.backoff.jitter", "'150%' is outside 0-100%"),
+    ("{retries: {backoff: {jiter: 50%}}}", "retries.backoff.jiter", "unknown key (did you mean jitter?)"),
     ("{retries: {budget: {ratio: 2}}}", "retries.budget.ratio", "2 is outside 0-100%"),
     ("{retries: {budget: {ttl: 100s}}}", "retries.budget.ttl", "'100s' is out of range (write at most 60s)"),
     ("{retries: {budget: {ttl: 10s, min_concurrency: 1}}}", "retries.budget", "keep one kind"),

@@ -81,6 +81,7 @@ GOOD = [
             "{balance: {peak_ewma: {decay: 10s, rtt: 30ms}}}",
             "{balance: {}}",
             "{retries: null}",
+            "{retries: {backoff: {max: 250ms, jitter: 100%}}}",
             "{retries: {attempts: unlimited, on: [5xx, gateway-error]}}",
             "{retries: {budget: {ratio: 20%, ttl: 10s, min_per_second: 5}}}",
             "{circuit_breaker: {max_requests: 0, max_retries: unlimited}}",

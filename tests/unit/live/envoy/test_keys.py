@@ -81,6 +81,7 @@ REFUSED: dict[str, tuple[dict[str, Any], Any]] = {
     "mesh.proxy.workers": ({}, 9),
     "links.*.latency": ({}, "1ms"),
     "links.*.loss": ({}, "9%"),
+    "policies.*.retries.backoff.jitter": (RETRIES, "50%"),
     "policies.*.balance.peak_ewma.decay": ({}, "9s"),
     "policies.*.balance.peak_ewma.rtt": ({}, "9ms"),
     "policies.*.retries.budget.min_per_second": (LINKERD, 9),
