@@ -29,7 +29,7 @@ class Backoff:
         spread: the share of it that is drawn.
     """
 
-    def __init__(self, base: float, ceiling: float, least: float = 0.0, most: float = 1.0) -> None:
+    def __init__(self, base: float, ceiling: float, least: float, most: float) -> None:
         self.base = base
         self.ceiling = ceiling
         self.least = least

@@ -53,7 +53,7 @@ class RetryRule:
     def __init__(self, attempts: int = 1, conditions: int = FIVE_XX, backoff: Backoff | None = None) -> None:
         self.attempts = attempts
         self.conditions = conditions
-        self.backoff = Backoff(0.025, 0.25) if backoff is None else backoff
+        self.backoff = Backoff(0.025, 0.25, 0.0, 1.0) if backoff is None else backoff
 
     def retriable(self, status: int, cause: int, now: float) -> bool:
         """Whether a try that ended like this is worth another.
