@@ -65,6 +65,7 @@ ENGINE = [
     "meshsim.mesh.hosts",
     "meshsim.mesh.cluster",
     "meshsim.mesh.policy",
+    "meshsim.mesh.work",
     "meshsim.mesh.request",
     "meshsim.mesh.proxy",
     "meshsim.mesh.attempt",

@@ -41,8 +41,10 @@ def build(scenario: model.Scenario, seed: int, clock: Clock, custom: Custom) -> 
     proxies = [ConfiguredProxy(proxy, topology, custom) for proxy in mesh.proxies]
     schedule_events(topology, clock, replicas=mesh.replicas, links=mesh.links, proxies=proxies)
     for number, load in enumerate(scenario.load):
-        route = proxies[0].routes[model.CLIENT, load.to].route
-        mesh.sources.extend(sources(client, route, seed, number, load))
+        routes = {
+            name: each.route for name, each in proxies[0].upstreams[model.CLIENT, load.to].routes.items()
+        }
+        mesh.sources.extend(sources(client, routes, seed, number, load))
     mesh.begin()
     return mesh
 
@@ -65,6 +67,7 @@ def _add_replicas(mesh: Mesh, topology: Topology) -> None:
         replica = Replica(
             mesh.clock, mesh.recorder, mesh.tracer, place.number, place.name, workloads[version],
             queue(place.deployment), mesh.proxies[topology.proxy_of(place).number], gauges[0], gauges[1],
+            topology.first_place[place.number],
         )  # fmt: skip
         mesh.replicas[place.name] = replica
         mesh.network.replicas.append(replica)
@@ -84,6 +87,8 @@ def new_recorder(topology: Topology) -> Recorder:
         return RowRecorder(scenario.duration)
     grid = Grid.of(scenario)
     numbers = {service: number for number, service in enumerate(scenario.services)}
-    service_of = [numbers[replica.service] for replica in topology.replicas]
+    service_of = [numbers[topology.replicas[replica].service] for replica, _ in topology.places]
     start = 0.0 if scenario.warmup == "auto" else float(scenario.warmup)
-    return StreamRecorder(grid.origin, grid.width, grid.most, start, len(topology.edges), service_of)
+    return StreamRecorder(
+        grid.origin, grid.width, grid.most, start, topology.edge_of, service_of, len(topology.replicas)
+    )

@@ -18,7 +18,7 @@ from meshsim.mesh.mesh import Mesh
 from meshsim.mesh.rows import RowRecorder
 from meshsim.mesh.streams import StreamRecorder
 from meshsim.policies.outcome import flag_names
-from meshsim.scenario.model import Scenario
+from meshsim.scenario.model import CLIENT, Scenario
 from meshsim.scenario.topology import Topology
 
 TABLE = 1 << 16
@@ -42,9 +42,7 @@ def _named(column: array[int], rows: int, name: Any) -> Any:
     return table[numbers - low]
 
 
-def table(
-    kind: type[Rows], name: str, recorder: RowRecorder, replicas: list[tuple[str, str, str]], own: bool
-) -> Rows:
+def table(kind: type[Rows], name: str, recorder: RowRecorder, topology: Topology, own: bool) -> Rows:
     """A recorder's table of a kind: its column ``request_start`` is `start` of the requests.
 
     Its columns are copies if it has to `own` them, because the run may go on, or else the recorder's memory.
@@ -56,11 +54,35 @@ def table(
             return _named(getattr(recorder, f"{name}_flags"), rows, flag_names)
         if field == "version":
             hosts = getattr(recorder, f"{name}_host")
-            return _named(hosts, rows, lambda host: replicas[host][1] if host >= 0 else "")
+            return _named(hosts, rows, lambda host: topology.replicas[host].version if host >= 0 else "")
+        if field == "endpoint":
+            return _endpoints(name, recorder, topology)
+        if field == "edge":
+            route: Any = np.asarray(getattr(recorder, f"{name}_route"), dtype)[:rows]
+            return (
+                np.array(topology.edge_of)[route]
+                if topology.has_endpoints
+                else route.copy()
+                if own
+                else route
+            )
         found: Any = np.asarray(getattr(recorder, f"{name}_{field}"), dtype)[:rows]
         return found.copy() if own else found
 
     return table_of(kind, column, rows)
+
+
+def _endpoints(name: str, recorder: RowRecorder, topology: Topology) -> Any:
+    """The column of endpoints: of calls and attempts as numbers, of requests as names."""
+    if not topology.has_endpoints:
+        return None
+    numbers = np.array([topology.endpoints[service].index(each) for _, service, each in topology.routes])
+    if name != "request":
+        return numbers[np.asarray(getattr(recorder, f"{name}_route"))[: getattr(recorder, f"{name}s")]]
+    routes = np.asarray(recorder.call_route)[: recorder.calls]
+    client = np.array([caller == CLIENT for caller, _, _ in topology.routes])
+    names = np.array([endpoint for _, _, endpoint in topology.routes])
+    return names[routes[client[routes]]]  # each request makes one call, in the order of the requests
 
 
 def integrals(gauges: list[Gauge], end: float, grid: Grid) -> Floats:
@@ -81,7 +103,8 @@ def records(
     """Everything a run leaves."""
     grid = Grid.of(scenario)
     recorder = mesh.recorder
-    replicas = Topology(scenario).labels
+    topology = Topology(scenario)
+    replicas = topology.labels
     common: dict[str, Any] = {
         "engine": engine,
         "seed": seed,
@@ -90,6 +113,7 @@ def records(
         "grid": grid,
         "edges": list(mesh.edges),
         "replicas": replicas,
+        "endpoints": {name: each for name, each in topology.endpoints.items() if len(each) > 1},
         "busy": integrals([replica.busy_gauge for replica in mesh.replicas.values()], end, grid),
         "queued": integrals([replica.queue_gauge for replica in mesh.replicas.values()], end, grid),
         "ejections": list(recorder.ejections),
@@ -98,12 +122,12 @@ def records(
         "events": events,
     }
     if isinstance(recorder, StreamRecorder):
-        return streams.histograms(recorder, end, common)
+        return streams.histograms(recorder, topology, end, common)
     assert isinstance(recorder, RowRecorder), "a recorder of the engine's own"
     own = not complete
     return Records(
         **common,
-        requests=table(Requests, "request", recorder, replicas, own),
-        calls=table(Calls, "call", recorder, replicas, own),
-        attempts=table(Attempts, "attempt", recorder, replicas, own),
+        requests=table(Requests, "request", recorder, topology, own),
+        calls=table(Calls, "call", recorder, topology, own),
+        attempts=table(Attempts, "attempt", recorder, topology, own),
     )

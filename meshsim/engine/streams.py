@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,28 +15,62 @@ from meshsim.mesh import streams
 from meshsim.mesh.histogram import BUCKETS, Histogram, representative
 from meshsim.mesh.streams import PACKED, Flow, StreamRecorder
 from meshsim.policies.outcome import flag_names
+from meshsim.scenario.topology import Topology
 
+Part = TypeVar("Part")
 VALUES = np.array([representative(number) for number in range(BUCKETS)])
 """What each bucket stands for, s."""
 
 
-def histograms(recorder: StreamRecorder, end: float, common: dict[str, Any]) -> Histograms:
+def histograms(
+    recorder: StreamRecorder, topology: Topology, end: float, common: dict[str, Any]
+) -> Histograms:
     """What has been counted up to `end`, s; the run may go on. `common` are the fields of `Measurements`."""
     recorder.put_away()
     bins = max(recorder.bin + 1, common["grid"].last)
-    replicas = len(recorder.visits)
+    calls = [_outcomes(each) for each in recorder.calls]
+    tries = [Tries(each.total, each.retries, each.hedges, each.originals) for each in recorder.tries]
+    visits = [_outcomes(each) for each in recorder.visits]
+    named = [
+        number
+        for number, (_, service, _) in enumerate(topology.routes)
+        if topology.scenario.services[service].endpoints
+    ]
     return Histograms(
         **common,
         requests=_outcomes(recorder.requests),
         ok_latency=buckets(recorder.ok_latency),
-        calls=[_outcomes(calls) for calls in recorder.calls],
-        tries=[Tries(each.total, each.retries, each.hedges, each.originals) for each in recorder.tries],
-        visits=[_outcomes(visits) for visits in recorder.visits],
+        calls=[*map(Outcomes.pooled, _grouped(calls, topology.edge_of))],
+        tries=[*map(Tries.pooled, _grouped(tries, topology.edge_of))],
+        visits=[*map(Outcomes.pooled, _grouped(visits, [replica for replica, _ in topology.places]))],
+        routes={
+            (topology.edge_of[number], topology.routes[number][2]): (calls[number], tries[number])
+            for number in named
+        },
+        arrivals=_arrivals(visits, topology),
         client=_flows([recorder.client], bins, end),
         services=_flows(recorder.services, bins, end),
         links=_flows(recorder.edges, bins, end),
-        ejected={divmod(place, replicas): times for place, times in recorder.ejected_from.items()},
+        ejected={divmod(place, recorder.replicas): times for place, times in recorder.ejected_from.items()},
     )
+
+
+def _grouped(each: Sequence[Part], group: Sequence[int]) -> list[list[Part]]:
+    """What belongs to each group, by its number."""
+    found: list[list[Part]] = [[] for _ in range(max(group) + 1)]
+    for number, part in zip(group, each, strict=True):
+        found[number].append(part)
+    return found
+
+
+def _arrivals(visits: list[Outcomes], topology: Topology) -> dict[tuple[str, str], Outcomes]:
+    """Visits by service and endpoint, of services that have endpoints."""
+    found: dict[tuple[str, str], list[Outcomes]] = {}
+    for (replica, endpoint), each in zip(topology.places, visits, strict=True):
+        service = topology.replicas[replica].service
+        if len(topology.endpoints[service]) > 1:
+            found.setdefault((service, topology.endpoints[service][endpoint]), []).append(each)
+    return {key: Outcomes.pooled(parts) for key, parts in found.items()}
 
 
 def _outcomes(found: streams.Outcomes) -> Outcomes:

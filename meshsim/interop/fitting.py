@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from meshsim.errors import ScenarioError
 from meshsim.scenario import dump, loads
-from meshsim.scenario.names import Distinct
-from meshsim.scenario.references import LONGEST_NAME, RESERVED, is_name
+from meshsim.scenario.names import LONGEST_NAME, Distinct
+from meshsim.scenario.references import RESERVED, is_name
 
 ROOM = 10
 """Characters that are left for what distinguishes alike names."""

@@ -20,7 +20,7 @@ from meshsim.mesh.recorder import Recorder
 from meshsim.mesh.spans import Tracer
 from meshsim.mesh.station import Station
 from meshsim.scenario import model
-from meshsim.scenario.machines import ConfiguredRoute
+from meshsim.scenario.machines import ConfiguredRoute, ConfiguredUpstream
 from meshsim.scenario.topology import Replica
 
 
@@ -75,4 +75,5 @@ def page_proxy(clock: LiveClock, transport: SocketTransport, number: int, seed: 
 def page_route(proxy: Proxy, edge: int, service: str) -> Route:
     """A route on which no policy acts: the sidecar has them all."""
     sidecar = Replica(0, service, service, "", model.Deployment())
-    return ConfiguredRoute(proxy, edge, service, [sidecar], model.Policy()).route
+    upstream = ConfiguredUpstream(proxy, edge, service, [sidecar], model.Policy())
+    return ConfiguredRoute(upstream, model.Policy(), edge).route

@@ -59,7 +59,7 @@ class Histograms(Measurements):
     """A run without rows.
 
     Attributes:
-        requests, ok_latency, calls, tries, visits: as in :class:`meshsim.measure.sample.Sample`.
+        requests, ok_latency, calls, tries, visits, routes, arrivals: as in `meshsim.measure.sample.Sample`.
         client, services, links: what passed the client, the services in order of the scenario, the edges.
         ejected: ejections in the measured time and the drain, by (edge index, replica index); `ejections`
             is empty.
@@ -70,6 +70,8 @@ class Histograms(Measurements):
     calls: list[Outcomes]
     tries: list[Tries]
     visits: list[Outcomes]
+    routes: dict[tuple[int, str], tuple[Outcomes, Tries]]
+    arrivals: dict[tuple[str, str], Outcomes]
     client: Flows
     services: Flows
     links: Flows
@@ -92,6 +94,8 @@ class Histograms(Measurements):
             busy=window.of(self.busy),
             queued=window.of(self.queued),
             ejections=ejections,
+            routes=self.routes,
+            arrivals=self.arrivals,
         )
 
     def flows(self, edges: Floats) -> Iterator[BinnedFlow]:

@@ -21,6 +21,7 @@ class Measurements(ABC):
         grid: the bins of `busy` and `queued`.
         edges: (caller, service) by index.
         replicas: (service, version, id such as ``cart/v1/0``) by index.
+        endpoints: of each service that has any, their names by number; the first, ``""``, is itself.
         busy: (replicas, bins): worker-seconds in service or held.
         queued: (replicas, bins): attempt-seconds in the waiting room.
         ejections: (time, edge index, replica index) of each ejection by outlier detection.
@@ -36,6 +37,7 @@ class Measurements(ABC):
     grid: Grid
     edges: list[tuple[str, str]]
     replicas: list[tuple[str, str, str]]
+    endpoints: dict[str, list[str]] = field(default_factory=dict)
     busy: Floats
     queued: Floats
     ejections: list[tuple[float, int, int]] = field(default_factory=list)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from meshsim.measure.latency import QUANTILES, VERY_LATE, Latencies, LatencySummary
-from meshsim.measure.parts import EdgeSummary, ServiceSummary
+from meshsim.measure.parts import Answered, EdgeSummary, RouteSummary, ServiceSummary
 from meshsim.measure.result import LEFT_OUT, Result, at
 from meshsim.scenario.model import CLIENT, Objective
 
@@ -20,6 +20,7 @@ class ObjectiveResult(Result):
     """
 
     service: str
+    endpoint: str | None = field(metadata=LEFT_OUT)
     mean: float | None = field(metadata=LEFT_OUT)
     p50: float | None = field(metadata=LEFT_OUT)
     p90: float | None = field(metadata=LEFT_OUT)
@@ -43,7 +44,7 @@ def evaluate(
     objectives: Sequence[Objective],
     services: Mapping[str, ServiceSummary],
     edges: Mapping[str, EdgeSummary],
-    latencies: Callable[[str], Latencies],
+    latencies: Callable[[str, str | None], Latencies],
     *,
     partial: bool,
 ) -> list[ObjectiveResult]:
@@ -57,15 +58,20 @@ def evaluate(
     found = []
     for objective in objectives:
         name = objective.service
-        entry = edges.get(f"{CLIENT} -> {name}")
+        entry: RouteSummary | None = edges.get(f"{CLIENT} -> {name}")
+        if entry is not None and objective.endpoint is not None:
+            entry = (edges[f"{CLIENT} -> {name}"].endpoints or {}).get(objective.endpoint)
+        place: Answered = services[name]
+        if objective.endpoint is not None:
+            place = (services[name].endpoints or {})[objective.endpoint]
         missing = entry.unfinished if entry and not partial else 0
-        answered = latencies(name) if entry else None
-        found.append(_judge(objective, entry or services[name], answered, missing))
+        answered = latencies(name, objective.endpoint) if entry else None
+        found.append(_judge(objective, entry or place, answered, missing))
     return found
 
 
 def _judge(
-    objective: Objective, place: ServiceSummary | EdgeSummary, answered: Latencies | None, missing: int
+    objective: Objective, place: Answered, answered: Latencies | None, missing: int
 ) -> ObjectiveResult:
     limits = objective.limits
     numbers = _with_missing(answered, missing) if answered is not None and missing else place.latency
@@ -75,7 +81,8 @@ def _judge(
         """What there is for a limit; requests without an answer count as bad."""
         if not total:
             return None
-        return place.ok / total if key == "success" else at(numbers, key)
+        found: float | None = place.ok / total if key == "success" else at(numbers, key)
+        return found
 
     measured = {key: measure(key) for key in limits}
     return ObjectiveResult(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from meshsim.measure.latency import LatencySummary
-from meshsim.measure.result import Result
-from meshsim.measure.sample import Outcomes, Sample
-from meshsim.scenario.model import Scenario
+from meshsim.measure.result import LEFT_OUT, Result
+from meshsim.measure.sample import Outcomes, Sample, Tries
+from meshsim.scenario.model import Scenario, Service
 from meshsim.units import UNLIMITED
 
 
@@ -17,6 +17,7 @@ class Answered(Result):
 
     ok: int
     failed: int
+    latency: LatencySummary
 
     @property
     def answered(self) -> int:
@@ -67,16 +68,34 @@ class ReplicaSummary(StationSummary, _Name):
 
 
 @dataclass(frozen=True)
-class ServiceSummary(StationSummary):
-    """The attempts that arrived at a service, as a whole, by version and by replica."""
+class EndpointSummary(Answered):
+    """The attempts that arrived for an endpoint: `requests` as of a service; how requests name it."""
 
-    versions: dict[str, StationSummary]
-    replicas: list[ReplicaSummary]
+    method: str
+    path: str
+    requests: int
+    ok: int
+    failed: int
+    dropped: int
+    unfinished: int
+    rate: float | None
+    latency: LatencySummary
 
 
 @dataclass(frozen=True)
-class EdgeSummary(Answered):
-    """A caller's calls to a service: `requests` = `ok` + `failed` + `cancelled` + `unfinished`.
+class ServiceSummary(StationSummary):
+    """The attempts that arrived at a service, as a whole, by version, by replica and by endpoint."""
+
+    versions: dict[str, StationSummary]
+    replicas: list[ReplicaSummary]
+    endpoints: dict[str, EndpointSummary] | None = field(default=None, metadata=LEFT_OUT)
+
+
+@dataclass(frozen=True)
+class RouteSummary(Answered):
+    """A caller's calls to a service, or to one of its endpoints.
+
+    `requests` = `ok` + `failed` + `cancelled` + `unfinished`.
 
     `attempts` were sent, `retries` and `hedges` among them; `flags` says how often each occurred, the most
     frequent first.
@@ -92,6 +111,13 @@ class EdgeSummary(Answered):
     hedges: int
     latency: LatencySummary
     flags: dict[str, int]
+
+
+@dataclass(frozen=True)
+class EdgeSummary(RouteSummary):
+    """A caller's calls to a service, as a whole and by endpoint."""
+
+    endpoints: dict[str, RouteSummary] | None = field(default=None, metadata=LEFT_OUT)
 
 
 def per(amount: float, base: float) -> float | None:
@@ -127,7 +153,28 @@ def _service(sample: Sample, scenario: Scenario, name: str) -> ServiceSummary:
             ReplicaSummary(id=id_, version=version, **vars(station([index])))
             for index, (version, id_) in found.items()
         ],
+        endpoints=_endpoints(sample, scenario.services[name], name) or None,
     )
+
+
+def _endpoints(sample: Sample, service: Service, name: str) -> dict[str, EndpointSummary]:
+    """What arrived for each endpoint; the service itself is one if it was asked."""
+    found = {}
+    for (of, endpoint), visits in sample.arrivals.items():
+        if of == name and (endpoint or visits.arrived):
+            method, path = service.address(endpoint)
+            found[endpoint] = EndpointSummary(
+                method=method,
+                path=path,
+                requests=visits.arrived,
+                ok=visits.ok,
+                failed=visits.failed,
+                dropped=visits.cancelled,
+                unfinished=visits.unfinished,
+                rate=per(visits.arrived, sample.time),
+                latency=LatencySummary.of(visits.latency),
+            )
+    return found
 
 
 def _station(sample: Sample, members: list[int], workers: int) -> StationSummary:
@@ -151,22 +198,31 @@ def _station(sample: Sample, members: list[int], workers: int) -> StationSummary
 
 def edges(sample: Sample) -> dict[str, EdgeSummary]:
     """The calls and tries of each caller to each service it calls, by ``caller -> service``."""
-    each = zip(sample.edges, sample.calls, sample.tries, strict=True)
-    return {
-        f"{caller} -> {service}": EdgeSummary(
-            requests=calls.arrived,
-            ok=calls.ok,
-            failed=calls.failed,
-            cancelled=calls.cancelled,
-            unfinished=calls.unfinished,
-            attempts=tries.total,
-            retries=tries.retries,
-            hedges=tries.hedges,
-            latency=LatencySummary.of(calls.latency),
-            flags=ranked(calls.reasons),
-        )
-        for (caller, service), calls, tries in each
-    }
+    found = {}
+    for number, (caller, service) in enumerate(sample.edges):
+        routes = {
+            endpoint: _route(*numbers)
+            for (edge, endpoint), numbers in sample.routes.items()
+            if edge == number and numbers[0].arrived
+        }
+        whole = _route(sample.calls[number], sample.tries[number])
+        found[f"{caller} -> {service}"] = EdgeSummary(**vars(whole), endpoints=routes or None)
+    return found
+
+
+def _route(calls: Outcomes, tries: Tries) -> RouteSummary:
+    return RouteSummary(
+        requests=calls.arrived,
+        ok=calls.ok,
+        failed=calls.failed,
+        cancelled=calls.cancelled,
+        unfinished=calls.unfinished,
+        attempts=tries.total,
+        retries=tries.retries,
+        hedges=tries.hedges,
+        latency=LatencySummary.of(calls.latency),
+        flags=ranked(calls.reasons),
+    )
 
 
 def ranked(reasons: dict[str, int]) -> dict[str, int]:

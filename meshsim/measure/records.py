@@ -39,6 +39,7 @@ class Requests:
     flag: Words = field(metadata={"meaning": "Envoy's response flags, joined by commas; empty without any"})
     attempts: Ints = field(metadata={"meaning": "tries of the client's call that were sent"})
     version: Words = field(metadata={"meaning": "of the replica whose answer it was; empty if a proxy's"})
+    endpoint: Words = field(metadata={"meaning": "what it asked for; empty for the service itself"})
 
 
 @dataclass(slots=True)
@@ -47,6 +48,7 @@ class Calls:
 
     Attributes:
         edge: index into :attr:`Records.edges`.
+        endpoint: number of the endpoint at the service; 0 is the service itself.
         request_start: start of the request it belongs to, s; decides whether it is measured.
         start, end: s; `end` is NaN while unfinished.
         status: 0 while unfinished, -1 for a cancelled call.
@@ -54,6 +56,7 @@ class Calls:
     """
 
     edge: Ints
+    endpoint: Ints
     request_start: Floats
     start: Floats
     end: Floats
@@ -67,6 +70,7 @@ class Attempts:
     """One row a sent attempt.
 
     Attributes:
+        endpoint: as in :class:`Calls`.
         edge, replica, kind: indices into `edges` and `replicas` of `Records`, and :data:`KINDS`.
         request_start: as in :class:`Calls`.
         sent: when the caller's proxy sent it, s.
@@ -80,6 +84,7 @@ class Attempts:
     """
 
     edge: Ints
+    endpoint: Ints
     replica: Ints
     kind: Ints
     request_start: Floats
@@ -116,12 +121,41 @@ class Records(Measurements):
                 [replica for time, _, replica in self.ejections if time >= window.start],
                 minlength=len(self.replicas),
             ),
+            routes=self._routes(window),
+            arrivals=self._arrivals(window),
         )
 
     def _calls(self, window: Window) -> list[Outcomes]:
         rows, take = self.calls, window.holds(self.calls.request_start)
         latency, flag = (rows.end - rows.start)[take], rows.flag[take]
         return _by_member(rows.edge[take], latency, rows.status[take], flag, len(self.edges))
+
+    def _routes(self, window: Window) -> dict[tuple[int, str], tuple[Outcomes, Tries]]:
+        found = {}
+        calls, tries = window.holds(self.calls.request_start), window.holds(self.attempts.request_start)
+        for edge, (_, service) in enumerate(self.edges):
+            for place, endpoint in enumerate(self.endpoints.get(service, ())):
+                rows, sent = self.calls, self.attempts
+                here = calls & (rows.edge == edge) & (rows.endpoint == place)
+                outcomes = _outcomes((rows.end - rows.start)[here], rows.status[here], rows.flag[here])
+                mine = tries & (sent.edge == edge) & (sent.endpoint == place)
+                kind = sent.kind[mine]
+                counts = Tries(len(kind), number(kind == 1), number(kind == 2), number(~sent.extra[mine]))
+                found[edge, endpoint] = (outcomes, counts)
+        return found
+
+    def _arrivals(self, window: Window) -> dict[tuple[str, str], Outcomes]:
+        found = {}
+        rows = self.attempts
+        take = window.holds(rows.request_start) & ~np.isnan(rows.arrived)
+        for service, endpoints in self.endpoints.items():
+            there = take & np.isin(rows.replica, self.members(service))
+            for place, endpoint in enumerate(endpoints):
+                here = there & (rows.endpoint == place)
+                flag = np.full(number(here), "")
+                latency = (rows.answered - rows.arrived)[here]
+                found[service, endpoint] = _outcomes(latency, rows.status[here], flag)
+        return found
 
     def _visits(self, window: Window) -> list[Outcomes]:
         rows = self.attempts

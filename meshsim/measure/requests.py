@@ -15,11 +15,12 @@ COLUMNS = {
     "id": "number of the request in its replication, in order of arrival, from 0",
     "start": "when the client sent it, s",
     "latency": "from sending to receipt, s",
-    **{name: meaning for name, meaning in RECORDED.items() if name != "version"},
+    **{name: meaning for name, meaning in RECORDED.items() if name not in ("version", "endpoint")},
     "entry": "the service it went to",
     "version": RECORDED["version"],
     "measured": "whether it belongs to the measured window (the warm-up does not)",
     "replication": "number of the replication, from 0",
+    "endpoint": RECORDED["endpoint"],
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -44,6 +44,8 @@ class Outcomes:
     @classmethod
     def pooled(cls, parts: Sequence[Outcomes]) -> Outcomes:
         """Those of several members together."""
+        if len(parts) == 1:
+            return parts[0]
         reasons = sum((Counter(part.reasons) for part in parts), Counter[str]())
         return cls(
             sum(part.arrived for part in parts),
@@ -81,6 +83,8 @@ class Sample:
         visits: of attempts to each replica, from arrival to answer.
         busy, queued: (replicas,) worker-seconds; attempt-seconds in the waiting room.
         ejections: (replicas,) how often each was ejected, by any caller's proxy.
+        routes: calls and tries by edge and endpoint, of edges to a service that has endpoints.
+        arrivals: visits by service and endpoint, of those services.
     """
 
     time: float
@@ -94,6 +98,8 @@ class Sample:
     busy: Floats
     queued: Floats
     ejections: Ints
+    routes: dict[tuple[int, str], tuple[Outcomes, Tries]] = field(default_factory=dict)
+    arrivals: dict[tuple[str, str], Outcomes] = field(default_factory=dict)
 
     @classmethod
     def pooled(cls, samples: Sequence[Sample]) -> Sample:
@@ -110,8 +116,20 @@ class Sample:
             busy=np.sum([sample.busy for sample in samples], axis=0),
             queued=np.sum([sample.queued for sample in samples], axis=0),
             ejections=np.sum([sample.ejections for sample in samples], axis=0),
+            routes={
+                key: (
+                    Outcomes.pooled([sample.routes[key][0] for sample in samples]),
+                    Tries.pooled([sample.routes[key][1] for sample in samples]),
+                )
+                for key in samples[0].routes
+            },
+            arrivals={
+                key: Outcomes.pooled([sample.arrivals[key] for sample in samples])
+                for key in samples[0].arrivals
+            },
         )
 
-    def answered(self, service: str) -> Latencies:
-        """Latencies of the client's answered requests to a service it calls."""
-        return self.calls[self.edges.index((CLIENT, service))].latency
+    def answered(self, service: str, endpoint: str | None = None) -> Latencies:
+        """Latencies of the client's answered requests to a service it calls, or to one of its endpoints."""
+        edge = self.edges.index((CLIENT, service))
+        return (self.calls[edge] if endpoint is None else self.routes[edge, endpoint][0]).latency

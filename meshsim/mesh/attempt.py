@@ -230,7 +230,7 @@ class Attempt(Stream):
         call = self.call
         route = call.route
         self.row = route.recorder.attempt(
-            route.edge, self.host_sent().replica, self.kind, self.extra, call.request.start, now
+            route.number, self.host_sent().replica, self.kind, self.extra, call.request.start, now
         )
         self.step = SENT
         self.sent_at = now

@@ -109,7 +109,7 @@ class Call(Caller):
         self.request = request
         self.key = key
         self.extra = extra
-        self.row = route.recorder.call(route.edge, request.start, extra, now)
+        self.row = route.recorder.call(route.number, request.start, extra, now)
         self.status = 0
         self.flags = NO_FLAG
         self.optional = False
@@ -327,7 +327,7 @@ class Call(Caller):
         owner = self.owner
         self.owner = None
         self.route.recorder.call_ended(
-            self.row, self.route.edge, self.request.start, self.start, self.status, self.flags, now
+            self.row, self.route.number, self.request.start, self.start, self.status, self.flags, now
         )
         if self.request.sampled:
             self.route.tracer.add(
@@ -345,7 +345,7 @@ class Call(Caller):
         self.owner = None
         self.give_up(now)
         self.route.recorder.call_ended(
-            self.row, self.route.edge, self.request.start, self.start, -1, self.flags, now
+            self.row, self.route.number, self.request.start, self.start, -1, self.flags, now
         )
 
     def unlink(self) -> Event | None:

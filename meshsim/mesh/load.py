@@ -16,7 +16,8 @@ from meshsim.mesh.clock import Clock, Event
 from meshsim.mesh.proxy import Route
 from meshsim.mesh.recorder import Recorder
 from meshsim.mesh.request import Request
-from meshsim.random import GAP, SAMPLE, STATE, THINK, Distribution, Key, derive, u01
+from meshsim.policies.split import WeightedSplit
+from meshsim.random import ENDPOINT, GAP, SAMPLE, STATE, THINK, Distribution, Key, derive, u01
 from meshsim.units import RESOLUTION
 
 PIECES = 1 << 16
@@ -186,6 +187,21 @@ class Modulated(Intensity):
         return True
 
 
+@final
+class Mix:
+    """What the requests of a load ask for: endpoints of a service, each with its share of them."""
+
+    def __init__(self, routes: list[Route], split: WeightedSplit) -> None:
+        self.routes = routes
+        self.split = split
+
+    def route(self, key: Key) -> Route:
+        """The route of the request with this key."""
+        if len(self.routes) == 1:
+            return self.routes[0]
+        return self.routes[self.split.choose(u01(key, ENDPOINT))]
+
+
 class Source(Event):
     """A load, or one user of it: what sends requests, one after the other.
 
@@ -196,9 +212,9 @@ class Source(Event):
         count: requests so far.
     """
 
-    def __init__(self, client: Client, route: Route, number: int, key: Key, priority: int) -> None:
+    def __init__(self, client: Client, mix: Mix, number: int, key: Key, priority: int) -> None:
         self.client = client
-        self.route = route
+        self.mix = mix
         self.number = number
         self.key = key
         self.priority = priority
@@ -234,7 +250,7 @@ class OpenLoad(Source):
     def fire(self, step: int, now: float) -> None:
         key = self.next_key()
         self.wait(now)
-        send(self.client, None, self.number, self.route, key, self.priority, now)
+        send(self.client, None, self.number, self.mix.route(key), key, self.priority, now)
 
 
 @final
@@ -248,14 +264,14 @@ class RateLoad(OpenLoad):
     def __init__(
         self,
         client: Client,
-        route: Route,
+        mix: Mix,
         number: int,
         key: Key,
         priority: int,
         intensity: Intensity,
         random: bool,
     ) -> None:
-        super().__init__(client, route, number, key, priority)
+        super().__init__(client, mix, number, key, priority)
         self.intensity = intensity
         self.random = random
         self.due = 0.0
@@ -277,9 +293,9 @@ class TraceLoad(OpenLoad):
     """Arrivals at given times."""
 
     def __init__(
-        self, client: Client, route: Route, number: int, key: Key, priority: int, times: list[float]
+        self, client: Client, mix: Mix, number: int, key: Key, priority: int, times: list[float]
     ) -> None:
-        super().__init__(client, route, number, key, priority)
+        super().__init__(client, mix, number, key, priority)
         self.times = times
 
     def next_time(self, now: float) -> float:
@@ -301,9 +317,9 @@ class User(Source):
     """
 
     def __init__(
-        self, client: Client, route: Route, number: int, key: Key, priority: int, pause: Distribution
+        self, client: Client, mix: Mix, number: int, key: Key, priority: int, pause: Distribution
     ) -> None:
-        super().__init__(client, route, number, key, priority)
+        super().__init__(client, mix, number, key, priority)
         self.pause = pause
         self.last = -1.0
         self.repeated = 0
@@ -320,4 +336,4 @@ class User(Source):
                 f"load[{self.number}]: one user was answered {REQUESTS_AT_ONCE} times at the same instant "
                 f"({now} s), so time would never pass; give its users a `think` time"
             )
-        send(self.client, self, self.number, self.route, key, self.priority, now)
+        send(self.client, self, self.number, self.mix.route(key), key, self.priority, now)

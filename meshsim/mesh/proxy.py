@@ -33,7 +33,7 @@ class Proxy:
         key: of its draws.
         station: what a pass through it waits for.
         shared: whether several replicas are behind it.
-        routes: by number of the edge.
+        routes: by number.
     """
 
     key: Key
@@ -61,12 +61,14 @@ class Proxy:
 
 @final
 class Route:
-    """A proxy's way to one service.
+    """A proxy's way to one endpoint of a service.
 
     NOTE: what every call asks of the proxy is kept here too.
 
     Attributes:
-        edge: number of the (caller, service) pair in the recorder.
+        number: in the recorder, and of the proxy's.
+        edge: number of the (caller, service) pair.
+        endpoint: number of the endpoint at the service; 0 is the service itself.
         policy: in force now.
         bucket: the rate limit's; None without one.
     """
@@ -77,12 +79,16 @@ class Route:
     transport: Transport
     station: Station
 
-    def __init__(self, proxy: Proxy, edge: int, policy: Policy, bucket: TokenBucket | None) -> None:
+    def __init__(
+        self, proxy: Proxy, number: int, edge: int, endpoint: int, policy: Policy, bucket: TokenBucket | None
+    ) -> None:
         self.clock = proxy.clock
         self.recorder = proxy.recorder
         self.tracer = proxy.tracer
         self.transport = proxy.transport
         self.station = proxy.station
+        self.number = number
         self.edge = edge
+        self.endpoint = endpoint
         self.policy = policy
         self.bucket = bucket

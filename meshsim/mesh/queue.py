@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import final
 
 from meshsim.mesh.call import Owner
+from meshsim.mesh.work import Work
 from meshsim.random import Key
 
 # Steps of work at a replica that the replica itself sets; `visit.py` has the others
@@ -27,6 +28,7 @@ class Waiting(Owner):
         priority: higher is served first, where that counts.
         key: of the attempt.
         step: where it is.
+        work: what is to be done.
     """
 
     ahead: Waiting | None
@@ -37,6 +39,7 @@ class Waiting(Owner):
     priority: int
     key: Key
     step: int
+    work: Work
 
     def answer(self, status: int, now: float) -> None:
         """The replica has its answer."""

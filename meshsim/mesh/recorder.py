@@ -29,28 +29,28 @@ class Recorder:
     ) -> None:
         """A request has its answer, made by replica `host` (-1: a proxy), after so many sent attempts."""
 
-    def call(self, edge: int, request_start: float, extra: bool, now: float) -> int:
+    def call(self, route: int, request_start: float, extra: bool, now: float) -> int:
         """A call begins; its number."""
         return -1
 
     def call_ended(
-        self, row: int, edge: int, request_start: float, start: float, status: int, flags: int, now: float
+        self, row: int, route: int, request_start: float, start: float, status: int, flags: int, now: float
     ) -> None:
         """A call has its answer; -1 for one that was cancelled."""
 
     def attempt(
-        self, edge: int, replica: int, kind: int, extra: bool, request_start: float, now: float
+        self, route: int, replica: int, kind: int, extra: bool, request_start: float, now: float
     ) -> int:
         """An attempt is sent; its number."""
         return -1
 
     def attempt_at_replica(
-        self, row: int, replica: int, kind: int, extra: bool, request_start: float, now: float
+        self, row: int, place: int, kind: int, extra: bool, request_start: float, now: float
     ) -> None:
         """An attempt has reached the replica's side of the link."""
 
     def attempt_answer(
-        self, row: int, replica: int, request_start: float, arrived: float, status: int, now: float
+        self, row: int, place: int, request_start: float, arrived: float, status: int, now: float
     ) -> None:
         """The replica's side answers an attempt; -1 if the work is dropped or the answer thrown away."""
 

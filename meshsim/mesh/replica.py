@@ -11,56 +11,8 @@ from meshsim.mesh.proxy import Proxy
 from meshsim.mesh.queue import QUEUED, SERVING, Queue, Waiting
 from meshsim.mesh.recorder import Recorder
 from meshsim.mesh.spans import Tracer
-from meshsim.random import SERVICE, Distribution
-
-# when_abandoned
-FINISH = 0
-LEAVE_QUEUE = 1
-STOP = 2
-
-
-@final
-class ScriptStep:
-    """One step of a script: a call, or a sleep.
-
-    Attributes:
-        edge: number of the (caller, service) pair of a call; -1 for a sleep.
-        probability: how often the call is made.
-        optional: whether its failure matters not.
-        sleep: how long; None for a call.
-    """
-
-    def __init__(self, edge: int, probability: float, optional: bool, sleep: Distribution | None) -> None:
-        self.edge = edge
-        self.probability = probability
-        self.optional = optional
-        self.sleep = sleep
-
-
-@final
-class Workload:
-    """How the replicas of one version work.
-
-    Attributes:
-        time: of the replica's own work.
-        error_ratio: own failures.
-        workers, room: served at once, and waiting, per replica.
-        holds_worker: whether the worker is held while the script runs.
-        when_abandoned: FINISH, LEAVE_QUEUE or STOP.
-        stages: of the script, each a list of steps that start together.
-    """
-
-    def __init__(
-        self, time: Distribution, error_ratio: float, workers: int, room: int, holds_worker: bool,
-        when_abandoned: int, stages: list[list[ScriptStep]],
-    ) -> None:  # fmt: skip
-        self.time = time
-        self.error_ratio = error_ratio
-        self.workers = workers
-        self.room = room
-        self.holds_worker = holds_worker
-        self.when_abandoned = when_abandoned
-        self.stages = stages
+from meshsim.mesh.work import Workload
+from meshsim.random import SERVICE
 
 
 @final
@@ -72,7 +24,8 @@ class Replica:
         name: such as ``cart/v1/0``.
         downs: events that hold it down; it is up at 0.
         slow: factor on service times that start now.
-        error_ratio: own failures, in force now.
+        place: of the visits to its first endpoint, in the recorder; those to the others follow.
+        error_ratio: own failures that an event has put in force; below 0 those of the work count.
         busy: workers in use.
         eldest, youngest: ends of the list of visits that it holds: arrived, and not answered.
         hosts: it, as its callers see it: those that have had connections to it.
@@ -85,19 +38,20 @@ class Replica:
 
     def __init__(
         self, clock: Clock, recorder: Recorder, tracer: Tracer, number: int, name: str, workload: Workload,
-        queue: Queue, proxy: Proxy, busy_gauge: Gauge, queue_gauge: Gauge,
+        queue: Queue, proxy: Proxy, busy_gauge: Gauge, queue_gauge: Gauge, place: int,
     ) -> None:  # fmt: skip
         self.clock = clock
         self.recorder = recorder
         self.tracer = tracer
         self.number = number
         self.name = name
+        self.place = place
         self.workload = workload
         self.queue = queue
         self.proxy = proxy
         self.downs = 0
         self.slow = 1.0
-        self.error_ratio = workload.error_ratio
+        self.error_ratio = -1.0
         self.busy = 0
         self.eldest = None
         self.youngest = None
@@ -149,7 +103,7 @@ class Replica:
     def serve(self, visit: Waiting, now: float) -> None:
         """A worker begins."""
         visit.step = SERVING
-        self.clock.at(now + self.workload.time.draw(visit.key, SERVICE) * self.slow, visit, SERVING)
+        self.clock.at(now + visit.work.time.draw(visit.key, SERVICE) * self.slow, visit, SERVING)
 
     def release(self, now: float) -> None:
         """A worker is free, and takes the next visit."""

@@ -35,7 +35,7 @@ class RowRecorder(Recorder):
     request_attempts: array[int]
     request_host: array[int]
     room_calls: int
-    call_edge: array[int]
+    call_route: array[int]
     call_request_start: array[float]
     call_start: array[float]
     call_end: array[float]
@@ -43,7 +43,7 @@ class RowRecorder(Recorder):
     call_flags: array[int]
     call_extra: array[int]
     room_attempts: int
-    attempt_edge: array[int]
+    attempt_route: array[int]
     attempt_replica: array[int]
     attempt_kind: array[int]
     attempt_extra: array[int]
@@ -68,7 +68,7 @@ class RowRecorder(Recorder):
         self.request_host = integers(ROWS)
         self.calls = 0
         self.room_calls = ROWS
-        self.call_edge = integers(ROWS)
+        self.call_route = integers(ROWS)
         self.call_request_start = floats(ROWS)
         self.call_start = floats(ROWS)
         self.call_end = floats(ROWS)
@@ -77,7 +77,7 @@ class RowRecorder(Recorder):
         self.call_extra = integers(ROWS)
         self.attempts = 0
         self.room_attempts = ROWS
-        self.attempt_edge = integers(ROWS)
+        self.attempt_route = integers(ROWS)
         self.attempt_replica = integers(ROWS)
         self.attempt_kind = integers(ROWS)
         self.attempt_extra = integers(ROWS)
@@ -121,12 +121,12 @@ class RowRecorder(Recorder):
         self.request_attempts[row] = attempts
         self.request_host[row] = host
 
-    def call(self, edge: int, request_start: float, extra: bool, now: float) -> int:
+    def call(self, route: int, request_start: float, extra: bool, now: float) -> int:
         row = self.calls
         if row == self.room_calls:
             self.grow_calls(self.wider(row, now))
         self.calls = row + 1
-        self.call_edge[row] = edge
+        self.call_route[row] = route
         self.call_request_start[row] = request_start
         self.call_start[row] = now
         self.call_end[row] = nan
@@ -134,20 +134,20 @@ class RowRecorder(Recorder):
         return row
 
     def call_ended(
-        self, row: int, edge: int, request_start: float, start: float, status: int, flags: int, now: float
+        self, row: int, route: int, request_start: float, start: float, status: int, flags: int, now: float
     ) -> None:
         self.call_end[row] = now
         self.call_status[row] = status
         self.call_flags[row] = flags
 
     def attempt(
-        self, edge: int, replica: int, kind: int, extra: bool, request_start: float, now: float
+        self, route: int, replica: int, kind: int, extra: bool, request_start: float, now: float
     ) -> int:
         row = self.attempts
         if row == self.room_attempts:
             self.grow_attempts(self.wider(row, now))
         self.attempts = row + 1
-        self.attempt_edge[row] = edge
+        self.attempt_route[row] = route
         self.attempt_replica[row] = replica
         self.attempt_kind[row] = kind
         self.attempt_extra[row] = extra
@@ -159,12 +159,12 @@ class RowRecorder(Recorder):
         return row
 
     def attempt_at_replica(
-        self, row: int, replica: int, kind: int, extra: bool, request_start: float, now: float
+        self, row: int, place: int, kind: int, extra: bool, request_start: float, now: float
     ) -> None:
         self.attempt_arrived[row] = now
 
     def attempt_answer(
-        self, row: int, replica: int, request_start: float, arrived: float, status: int, now: float
+        self, row: int, place: int, request_start: float, arrived: float, status: int, now: float
     ) -> None:
         self.attempt_answered[row] = now
         self.attempt_status[row] = status
@@ -185,7 +185,7 @@ class RowRecorder(Recorder):
 
     def grow_calls(self, room: int) -> None:
         """Makes room for so many calls."""
-        self.call_edge = longer_integers(self.call_edge, room)
+        self.call_route = longer_integers(self.call_route, room)
         self.call_request_start = longer_floats(self.call_request_start, room)
         self.call_start = longer_floats(self.call_start, room)
         self.call_end = longer_floats(self.call_end, room)
@@ -196,7 +196,7 @@ class RowRecorder(Recorder):
 
     def grow_attempts(self, room: int) -> None:
         """Makes room for so many attempts."""
-        self.attempt_edge = longer_integers(self.attempt_edge, room)
+        self.attempt_route = longer_integers(self.attempt_route, room)
         self.attempt_replica = longer_integers(self.attempt_replica, room)
         self.attempt_kind = longer_integers(self.attempt_kind, room)
         self.attempt_extra = longer_integers(self.attempt_extra, room)

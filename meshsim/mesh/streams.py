@@ -205,16 +205,19 @@ class StreamRecorder(Recorder):
         bin: where time is.
         until: when the next bin begins, s.
         room: bins that the flows have room for.
-        service_of: number of each replica's service.
+        edge_of: number of each route's edge.
+        service_of: number of each place's service.
+        replicas: how many there are.
         client, services, edges: what passes them.
-        requests, calls, visits: what was measured, of the client, by edge, by replica.
+        requests, calls, visits: what was measured, of the client, by route, by place.
         ok_latency: of the client's requests that succeeded.
-        tries: measured attempts, by edge.
+        tries: measured attempts, by route.
         ejected_from: how often in the measured time and the drain, by edge · replicas + replica.
     """
 
     until: float
     room: int
+    edge_of: array[int]
     service_of: array[int]
     client: Flow
     services: list[Flow]
@@ -227,8 +230,9 @@ class StreamRecorder(Recorder):
     ejected_from: dict[int, int]
 
     def __init__(
-        self, origin: float, width: float, most: int, start: float, edges: int, service_of: list[int]
-    ) -> None:
+        self, origin: float, width: float, most: int, start: float, edge_of: list[int], service_of: list[int],
+        replicas: int,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.origin = origin
         self.width = width
@@ -237,20 +241,19 @@ class StreamRecorder(Recorder):
         self.bin = 0
         self.until = origin + width if most > 1 else inf
         self.room = BINS
-        self.service_of = integers(len(service_of))
-        services = 0
-        for replica in range(len(service_of)):
-            self.service_of[replica] = service_of[replica]
-            if service_of[replica] >= services:
-                services = service_of[replica] + 1
+        self.edge_of = array("q", edge_of)
+        self.service_of = array("q", service_of)
+        self.replicas = replicas
+        services = 1 + max(service_of)
+        edges = 1 + max(edge_of)
         self.client = Flow(origin, width, most)
         self.services = [Flow(origin, width, most) for _ in range(services)]
         self.edges = [Flow(origin, width, most) for _ in range(edges)]
         self.requests = Outcomes()
         self.ok_latency = Histogram()
-        self.calls = [Outcomes() for _ in range(edges)]
+        self.calls = [Outcomes() for _ in range(len(edge_of))]
         self.visits = [Outcomes() for _ in range(len(service_of))]
-        self.tries = [Tries() for _ in range(edges)]
+        self.tries = [Tries() for _ in range(len(edge_of))]
         self.ejected_from = {}
 
     # ---- requests and calls -----------------------------------------------------------------------
@@ -278,67 +281,67 @@ class StreamRecorder(Recorder):
             else:
                 self.ok_latency.add(number, lasted)
 
-    def call(self, edge: int, request_start: float, extra: bool, now: float) -> int:
+    def call(self, route: int, request_start: float, extra: bool, now: float) -> int:
         if now >= self.until:
             self.advance(now)
-        self.edges[edge].begin(self.bin, now)
+        self.edges[self.edge_of[route]].begin(self.bin, now)
         if request_start >= self.start:
-            self.calls[edge].arrived += 1
+            self.calls[route].arrived += 1
         return 0
 
     def call_ended(
-        self, row: int, edge: int, request_start: float, start: float, status: int, flags: int, now: float
+        self, row: int, route: int, request_start: float, start: float, status: int, flags: int, now: float
     ) -> None:
         if now >= self.until:
             self.advance(now)
         lasted = now - start
         number = bucket(lasted)
-        self.edges[edge].end(status, number, lasted, self.bin, now)
+        self.edges[self.edge_of[route]].end(status, number, lasted, self.bin, now)
         if request_start >= self.start:
-            self.calls[edge].end(status, number, lasted)
+            self.calls[route].end(status, number, lasted)
             if flags > 0:
-                self.calls[edge].note(flags)
+                self.calls[route].note(flags)
 
     # ---- attempts ---------------------------------------------------------------------------------
 
     def attempt(
-        self, edge: int, replica: int, kind: int, extra: bool, request_start: float, now: float
+        self, route: int, replica: int, kind: int, extra: bool, request_start: float, now: float
     ) -> int:
         if now >= self.until:
             self.advance(now)
         self.client.try_(kind, extra, self.bin)
-        self.edges[edge].try_(kind, extra, self.bin)
+        self.edges[self.edge_of[route]].try_(kind, extra, self.bin)
         if request_start >= self.start:
-            self.tries[edge].add(kind, extra)
+            self.tries[route].add(kind, extra)
         return 0
 
     def attempt_at_replica(
-        self, row: int, replica: int, kind: int, extra: bool, request_start: float, now: float
+        self, row: int, place: int, kind: int, extra: bool, request_start: float, now: float
     ) -> None:
         if now >= self.until:
             self.advance(now)
-        flow = self.services[self.service_of[replica]]
+        flow = self.services[self.service_of[place]]
         flow.begin(self.bin, now)
         flow.try_(kind, extra, self.bin)
         if request_start >= self.start:
-            self.visits[replica].arrived += 1
+            self.visits[place].arrived += 1
 
     def attempt_answer(
-        self, row: int, replica: int, request_start: float, arrived: float, status: int, now: float
+        self, row: int, place: int, request_start: float, arrived: float, status: int, now: float
     ) -> None:
         if now >= self.until:
             self.advance(now)
         lasted = now - arrived
         number = bucket(lasted)
-        self.services[self.service_of[replica]].end(status, number, lasted, self.bin, now)
+        self.services[self.service_of[place]].end(status, number, lasted, self.bin, now)
         if request_start >= self.start:
-            self.visits[replica].end(status, number, lasted)
+            self.visits[place].end(status, number, lasted)
 
     def ejected(self, now: float, edge: int, replica: int) -> None:
         if now < self.start:
             return
-        place = edge * len(self.service_of) + replica
-        self.ejected_from[place] = self.ejected_from.get(place, 0) + 1
+        number = edge * self.replicas + replica
+        self.ejected_from[number] = self.ejected_from.get(number, 0) + 1
 
     # ---- time -------------------------------------------------------------------------------------
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from typing import final
 
-from meshsim.mesh.call import Call
+from meshsim.mesh.call import Call, Owner
 from meshsim.mesh.clock import Event
 from meshsim.mesh.queue import QUEUED, SERVING, Waiting
-from meshsim.mesh.replica import FINISH, STOP, Replica, ScriptStep
+from meshsim.mesh.replica import Replica
 from meshsim.mesh.request import Request
 from meshsim.mesh.spans import SERVER_SPAN, server_span
+from meshsim.mesh.work import FINISH, STOP, ScriptStep, Work
 from meshsim.policies.outcome import NO_FLAG, REFUSED, RESET, RESPONSE, UC, UF
-from meshsim.random import ERROR, PROXY_IN, PROXY_RESPONSE, SCRIPT, SLEEP, TAKEN, Key, derive, u01
+from meshsim.random import ERROR, PROXY_IN, PROXY_RESPONSE, REPEAT, SCRIPT, SLEEP, TAKEN, Key, derive, u01
 
 # Steps of a visit, which only go forward; QUEUED = 4 and SERVING = 5 are the replica's
 OUTWARD = 1  # on the link to the replica
@@ -34,6 +35,7 @@ class Visit(Waiting):
 
     Attributes:
         replica: where.
+        work: what is to be done.
         request: the client's, for which it is made.
         row, number, kind, extra: of the attempt, which may be gone; its row is -1 where another process keeps
             it, its number where nobody waits any more.
@@ -52,14 +54,16 @@ class Visit(Waiting):
     child: Call | None
 
     def __init__(
-        self, replica: Replica, request: Request, key: Key, row: int, number: int, kind: int, extra: bool
-    ) -> None:
+        self, replica: Replica, work: Work, request: Request, key: Key, row: int, number: int, kind: int,
+        extra: bool,
+    ) -> None:  # fmt: skip
         self.ahead = None
         self.behind = None
         self.held = False
         self.elder = None
         self.younger = None
         self.replica = replica
+        self.work = work
         self.request = request
         self.priority = request.priority
         self.key = key
@@ -106,7 +110,7 @@ class Visit(Waiting):
         """Reaches the replica's side, which may not be there."""
         replica = self.replica
         replica.recorder.attempt_at_replica(
-            self.row, replica.number, self.kind, self.extra, self.request.start, now
+            self.row, replica.place + self.work.number, self.kind, self.extra, self.request.start, now
         )
         self.arrived = now
         if replica.downs > 0:
@@ -128,7 +132,7 @@ class Visit(Waiting):
         """Tells the recorder how the replica's side ends it."""
         replica = self.replica
         replica.recorder.attempt_answer(
-            self.row, replica.number, self.request.start, self.arrived, status, now
+            self.row, replica.place + self.work.number, self.request.start, self.arrived, status, now
         )
 
     def trace(self, status: int, flag: int, now: float) -> None:
@@ -152,14 +156,15 @@ class Visit(Waiting):
         self.step = WORKING
         if not replica.workload.holds_worker:
             replica.release(now)
-        if replica.error_ratio > 0.0 and u01(self.key, ERROR) < replica.error_ratio:
+        error_ratio = replica.error_ratio if replica.error_ratio >= 0.0 else self.work.error_ratio
+        if error_ratio > 0.0 and u01(self.key, ERROR) < error_ratio:
             self.work_ended(500, now)
         else:
             self.run_script(now)
 
     def run_script(self, now: float) -> None:
         """Starts the next stage that has anything to wait for."""
-        stages = self.replica.workload.stages
+        stages = self.work.stages
         while self.stage < len(stages):
             self.start_stage(stages[self.stage], now)
             self.stage += 1
@@ -181,14 +186,20 @@ class Visit(Waiting):
             elif step.probability >= 1.0 or u01(key, TAKEN) < step.probability:
                 self.running += 1
                 self.span = server_span(self.key) if self.request.sampled else 0
-                call = Call(self.replica.proxy.routes[step.edge], self, self.request, key, self.extra, now)
-                call.optional = step.optional
+                owner: Owner = self if step.repeat == 1 else Repeats(self, step, key)
+                call = self.new_call(step, owner, key, now)
                 if last is None:
                     self.child = call
                 else:
                     last.sibling = call
                 last = call
                 call.begin(now)
+
+    def new_call(self, step: ScriptStep, owner: Owner, key: Key, now: float) -> Call:
+        """A call of the script, which has not begun."""
+        call = Call(self.replica.proxy.routes[step.route], owner, self.request, key, self.extra, now)
+        call.optional = step.optional
+        return call
 
     def answered(self, call: Call, now: float) -> None:
         if call.status >= 400 and not call.optional:
@@ -286,6 +297,41 @@ def cancel_all(child: Call | None, now: float) -> None:
     while child is not None:
         child.cancel(now)
         child = child.sibling
+
+
+@final
+class Repeats(Owner):
+    """A call step that is made several times, one after the other; one that fails and is required ends it.
+
+    Attributes:
+        key: of the step, and of its first call.
+        done: how many have been answered.
+    """
+
+    key: Key
+
+    def __init__(self, visit: Visit, step: ScriptStep, key: Key) -> None:
+        self.visit = visit
+        self.step = step
+        self.key = key
+        self.span = visit.span
+        self.done = 0
+
+    def answered(self, call: Call, now: float) -> None:
+        visit = self.visit
+        self.done += 1
+        if self.done == self.step.repeat or (call.status >= 400 and not call.optional):
+            visit.answered(call, now)
+        elif visit.step == WORKING:
+            again = visit.new_call(self.step, self, derive(self.key, REPEAT + self.done), now)
+            last = call
+            while last.sibling is not None:
+                last = last.sibling
+            last.sibling = again  # calls are cancelled in the order in which they began
+            again.begin(now)
+
+    def unlink(self) -> Event | None:
+        return self.visit
 
 
 @final

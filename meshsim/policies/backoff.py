@@ -29,6 +29,8 @@ class Backoff:
         spread: the share of it that is drawn.
     """
 
+    spread: float
+
     def __init__(self, base: float, ceiling: float, least: float, most: float) -> None:
         self.base = base
         self.ceiling = ceiling

@@ -52,6 +52,7 @@ class PeakEwma(Balancer):
         updated: when each was last observed or looked at, s.
     """
 
+    began: float
     estimates: list[float]
     updated: list[float]
 

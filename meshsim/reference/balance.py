@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from math import exp
 
@@ -105,3 +105,13 @@ def balancer(run: Run, balance: Balance, caller: Key, hosts: int) -> Balancer:
         return PeakEwma(run, balance.peak_ewma.decay, balance.peak_ewma.rtt)
     options = balance.least_request
     return full_scan if options.selection == "full_scan" else choices(options.choices)
+
+
+def weighted(weights: Mapping[str, float], u: float) -> str:
+    """The first whose cumulative share of the weights exceeds `u`."""
+    total, below = sum(weights.values()), 0.0
+    for name, weight in weights.items():
+        below += weight
+        if below / total > u:
+            return name
+    return list(weights)[-1]

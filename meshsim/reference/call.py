@@ -11,12 +11,13 @@ import simpy
 
 from meshsim.random import FAULT_ABORT, FAULT_DELAY, FAULT_TIME, PROXY_BACK, PROXY_OUT, ROUTE, Key, u01
 from meshsim.reference.attempt import Answer
+from meshsim.reference.balance import weighted
 from meshsim.reference.clock import Steps
 from meshsim.reference.run import Run
 from meshsim.reference.station import Sidecar
 from meshsim.reference.tables import CallRow
 from meshsim.reference.tries import Tries
-from meshsim.reference.upstream import Upstream
+from meshsim.reference.upstream import Route
 from meshsim.scenario.model import Policy
 
 
@@ -26,13 +27,13 @@ class Call:
     policy: Policy  # of its caller's proxy when it came to the filters; it keeps that
 
     def __init__(
-        self, run: Run, sidecar: Sidecar, upstream: Upstream, key: Key, row: CallRow, *, by_client: bool
+        self, run: Run, sidecar: Sidecar, route: Route, key: Key, row: CallRow, *, by_client: bool
     ) -> None:
         self.run = run
         self.clock = run.clock
         self.did = run.did
         self.sidecar = sidecar
-        self.upstream = upstream
+        self.route = route
         self.key = key
         self.row = row
         self.by_client = by_client  # then its answer is that of the request
@@ -49,10 +50,12 @@ class Call:
         """All the steps; an interrupt means that nobody wants the answer any more."""
         try:
             yield from self.sidecar.cross(self.key, PROXY_OUT)
-            self.policy = self.upstream.policy
+            self.policy = self.route.policy
+            self.did["endpoint"] += bool(self.route.endpoint)
             answer = yield from self._filters()
             if answer is None:
-                self.tries = Tries(self.run, self.upstream, self._version(), self.policy, self.key, self.row)
+                upstream = self.route.upstream
+                self.tries = Tries(self.run, upstream, self._version(), self.policy, self.key, self.row)
                 self.tries.start()
                 answer = yield self.tries.answer
             else:
@@ -73,9 +76,10 @@ class Call:
             self.did["fault abort"] += 1
             self.row.add_flag("FI")
             return Answer(fault.abort.status)
-        bucket = self.upstream.bucket
+        bucket = self.route.bucket
         if bucket is not None and not bucket.take(self.clock.now):
             self.did["rate limited"] += 1
+            self.did["rate limited by its own"] += self.route.limited
             self.row.add_flag("RL")
             return Answer(429)
         return None
@@ -83,13 +87,7 @@ class Call:
     def _version(self) -> str | None:
         """The version that the split sends it to; None without a split, for all versions together."""
         split = self.policy.split
-        total = sum(split.values())
-        below = 0.0
-        for version, weight in split.items():
-            below += weight
-            if below / total > u01(self.key, ROUTE):
-                return version
-        return next(reversed(split), None)
+        return weighted(split, u01(self.key, ROUTE)) if split else None
 
     def cancel(self) -> None:
         """The work that made this call has stopped: end, wherever it is, without an answer."""

@@ -13,7 +13,7 @@ from meshsim.reference.station import Sidecar
 from meshsim.reference.tables import CallRow, RequestRow
 from meshsim.reference.upstream import Upstream
 from meshsim.scenario.model import CLIENT, Scenario
-from meshsim.scenario.topology import Proxy, Topology
+from meshsim.scenario.topology import Proxy, RouteKey, Topology
 
 
 class Caller:
@@ -37,21 +37,24 @@ class Caller:
         replicas: Mapping[str, Sequence[Server]],
     ) -> None:
         """Get to know the services it calls, once all exist."""
+        self.endpoints = topology.endpoints
         for number, edge in topology.edges_of(self.proxy):
-            policy = self.run.scenario.policy(*edge)
+            endpoints = [endpoint for _, endpoint in topology.routes_of[edge]]
             to = replicas[edge[1]]
-            self.upstreams[edge] = Upstream(self.run, self.key, number, links[edge], policy, to)
+            self.upstreams[edge] = Upstream(self.run, self.key, number, links[edge], to, endpoints)
 
-    def call(self, edge: tuple[str, str], key: Key, request: RequestRow, *, extra: bool) -> Call:
-        """Begin a call."""
-        upstream = self.upstreams[edge]
-        row = CallRow(request, upstream.edge, self.run.clock.now, extra)
-        return Call(self.run, self.sidecar, upstream, key, row, by_client=edge[0] == CLIENT)
+    def call(self, route: RouteKey, key: Key, request: RequestRow, *, extra: bool) -> Call:
+        """Begin a call to a service, or to one of its endpoints."""
+        caller, service, endpoint = route
+        upstream = self.upstreams[caller, service]
+        number = self.endpoints[service].index(endpoint)
+        row = CallRow(request, upstream.edge, number, self.run.clock.now, extra)
+        return Call(self.run, self.sidecar, upstream.routes[endpoint], key, row, by_client=caller == CLIENT)
 
     def push(self, scenario: Scenario, version: tuple[float, int]) -> None:
         """Take the policies of a scenario, unless newer ones overtook them."""
         if version <= self.version:
             return
         self.version = version
-        for edge, upstream in self.upstreams.items():
-            upstream.push(scenario.policy(*edge))
+        for upstream in self.upstreams.values():
+            upstream.push(scenario)

@@ -17,14 +17,14 @@ from math import prod
 
 import simpy
 
-from meshsim.random import ERROR, PROXY_IN, PROXY_RESPONSE, SCRIPT, SERVICE, SLEEP, TAKEN, derive, u01
+from meshsim.random import ERROR, PROXY_IN, PROXY_RESPONSE, REPEAT, SCRIPT, SERVICE, SLEEP, TAKEN, derive, u01
 from meshsim.reference.attempt import Answer, Attempt
 from meshsim.reference.call import Call
 from meshsim.reference.caller import Caller
 from meshsim.reference.clock import Steps
 from meshsim.reference.station import Levels, Station
 from meshsim.scenario import topology
-from meshsim.scenario.model import CallStep, SleepStep
+from meshsim.scenario.model import CallStep, Deployment, SleepStep
 
 DOWN = "down"
 
@@ -51,6 +51,19 @@ class Visit:
         return self.turn is not None and self.turn.triggered and not self.served
 
 
+class Work:
+    """What is done for one endpoint of a service: own time, own errors, and the script."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.time = deployment.time.build()
+        self.errors = deployment.errors
+        self.script = deployment.script
+        self.sleeps = [
+            [step.sleep.build() if isinstance(step, SleepStep) else None for step in stage]
+            for stage in deployment.script
+        ]
+
+
 class Replica:
     """One instance of a version of a service; the sidecar of its `caller` serves both ways."""
 
@@ -68,12 +81,11 @@ class Replica:
         self.held: dict[Attempt, Visit] = {}  # what is not answered, in order of arrival
         self.levels: Levels = []
         self.station = Station(self.clock, deployment.workers, self.levels)
-        self._time = deployment.time.build()
         self._came = 0
-        self._sleeps = [
-            [step.sleep.build() if isinstance(step, SleepStep) else None for step in stage]
-            for stage in deployment.script
-        ]
+        scenario = caller.run.scenario
+        work = scenario.services[place.service].work
+        endpoints = ("", *scenario.services[place.service].endpoints)
+        self._works = [Work(work(place.version, endpoint)) for endpoint in endpoints]
 
     def receive(self, attempt: Attempt) -> Steps[Answer | None]:
         """All that the replica does about an attempt; None when there is nobody to answer."""
@@ -121,15 +133,15 @@ class Replica:
 
     def _serve(self, visit: Visit) -> Steps[int]:
         """Own time, own errors, then the script. When the worker is free is what `holds_worker` says."""
-        key = visit.attempt.key
-        yield self.clock.timeout(self._time.draw(key, SERVICE) * prod(self.slower.values()))
+        key, work = visit.attempt.key, self._works[visit.attempt.row.endpoint]
+        yield self.clock.timeout(work.time.draw(key, SERVICE) * prod(self.slower.values()))
         if not self.deployment.holds_worker:
             self._free(visit)
-        if u01(key, ERROR) < next(reversed(self.errors.values()), self.deployment.errors):
+        if u01(key, ERROR) < next(reversed(self.errors.values()), work.errors):
             self.did["own error"] += 1
             status = 500
         else:
-            status = yield from self._play(visit)
+            status = yield from self._play(visit, work)
         self._free(visit)
         return status
 
@@ -138,29 +150,42 @@ class Replica:
             visit.holds = False
             self.station.release()
 
-    def _play(self, visit: Visit) -> Steps[int]:
+    def _play(self, visit: Visit, work: Work) -> Steps[int]:
         """The stages, one after the other: 200, or 500 as soon as a stage has failed."""
         attempt, index = visit.attempt, SCRIPT
-        for stage, sleeps in zip(self.deployment.script, self._sleeps, strict=True):
+        for stage, sleeps in zip(work.script, work.sleeps, strict=True):
             waits: list[simpy.Event] = []
-            optional: list[Call] = []
-            needed: list[Call] = []
+            needed: list[simpy.Process] = []
             for step, sleep in zip(stage, sleeps, strict=True):
                 key = derive(attempt.key, index)
                 index += 1
                 if sleep is not None:
                     waits.append(self.clock.timeout(sleep.draw(key, SLEEP)))
                 elif isinstance(step, CallStep) and self._taken(step, key):
-                    edge = self.service, step.call
-                    call = self.caller.call(edge, key, attempt.request, extra=attempt.extra)
-                    waits.append(call.process)
-                    visit.calls.append(call)
-                    (optional if step.optional else needed).append(call)
-            yield from waits
-            self.did["optional failure"] += sum(call.failed for call in optional)
-            if any(call.failed for call in needed):
+                    made = self.clock.process(self._call(visit, step, key))
+                    waits.append(made)
+                    needed += [] if step.optional else [made]
+            for wait in waits:  # noqa: UP028  # `yield from` a list passes on no results
+                yield wait
+            if any(made.value for made in needed):
                 return 500
         return 200
+
+    def _call(self, visit: Visit, step: CallStep, key: int) -> Steps[bool]:
+        """Make the calls of a step, one after the other; a failure ends a required one. Did one fail?"""
+        failed, attempt = False, visit.attempt
+        for n in range(step.repeat):
+            own = derive(key, REPEAT + n) if n else key
+            self.did["repeated call"] += n > 0
+            route = (self.service, step.service, step.endpoint)
+            call = self.caller.call(route, own, attempt.request, extra=attempt.extra)
+            visit.calls.append(call)
+            yield call.process
+            failed = failed or call.failed
+            self.did["optional failure"] += call.failed and step.optional
+            if attempt not in self.held or (failed and not step.optional):
+                break
+        return failed
 
     def _taken(self, step: CallStep, key: int) -> bool:
         taken = step.probability >= 1.0 or u01(key, TAKEN) < step.probability

@@ -27,6 +27,7 @@ class RequestRow:
     flag: str = ""
     attempts: int = 0
     version: str = ""
+    endpoint: str = ""
 
 
 @dataclass(slots=True)
@@ -35,6 +36,7 @@ class CallRow:
 
     request: RequestRow
     edge: int
+    endpoint: int
     start: float
     extra: bool  # a retry or a hedge is among its ancestors
     end: float = NAN
@@ -68,6 +70,7 @@ class AttemptRow:
     """A sent attempt. Columns as in :class:`Attempts`."""
 
     edge: int
+    endpoint: int
     replica: int
     kind: int
     request_start: float

@@ -92,7 +92,9 @@ class Tries:
         """A try got its connection. Its time-out counts from here, unless the route's is as short."""
         self.did["sent: " + ("first", "retry", "hedge")[attempt.kind]] += 1
         call, replica = self.row, attempt.host.replica.index
-        row = AttemptRow(call.edge, replica, attempt.kind, call.request.start, self.clock.now, attempt.extra)
+        row = AttemptRow(
+            call.edge, call.endpoint, replica, attempt.kind, call.request.start, self.clock.now, attempt.extra
+        )
         self.run.attempts.append(row)
         call.attempts += 1
         limit = self.policy.retries.per_try_timeout if self.policy.retries is not None else 0.0

@@ -17,23 +17,32 @@ from meshsim.reference.clock import Steps
 from meshsim.reference.cluster import Cluster
 from meshsim.reference.link import Link
 from meshsim.reference.run import Run
-from meshsim.scenario.policy import Policy, RetryBudget
+from meshsim.scenario.model import Policy, Scenario
+from meshsim.scenario.policy import RetryBudget
 
 
 class Upstream:
     """A service, as one caller instance sees it. `edge` is the index of (caller's service, this service)."""
 
     def __init__(
-        self, run: Run, caller: Key, edge: int, link: Link, policy: Policy, replicas: Sequence[Server]
+        self,
+        run: Run,
+        caller: Key,
+        edge: int,
+        link: Link,
+        replicas: Sequence[Server],
+        endpoints: Sequence[str],
     ) -> None:
         self.run = run
         self.clock = run.clock
         self.caller = caller
         self.edge = edge
         self.link = link  # shared with the caller's other instances
-        self.policy = policy  # in force; calls that come to the filters now will keep it
+        self.names = list(run.scenario.edges())[edge]
+        self.policy = run.scenario.policy(*self.names)  # of the service, in force
         self.replicas = replicas
-        self.bucket = self._new_bucket()
+        self.bucket = self.new_bucket(self.policy)
+        self.routes = {endpoint: Route(self, endpoint, run.scenario) for endpoint in endpoints}
         self.budget = self._new_budget()
         self.clusters: dict[str | None, Cluster] = {}
         self._grid = 0
@@ -51,15 +60,20 @@ class Upstream:
         for cluster in self.clusters.values():
             cluster.lose(replica)
 
-    def push(self, policy: Policy) -> None:
-        """Take a new policy from the control plane."""
+    def push(self, scenario: Scenario) -> None:
+        """Take the policies of a scenario from the control plane."""
+        self._push(scenario.policy(*self.names))
+        for route in self.routes.values():
+            route.push(scenario)
+
+    def _push(self, policy: Policy) -> None:
         old = self.policy
         if policy == old:
             return
         self.run.did["push"] += 1
         self.policy = policy
         if policy.rate_limit != old.rate_limit:
-            self.bucket = self._new_bucket()
+            self.bucket = self.new_bucket(policy)
         if _budget(policy) != _budget(old):
             self.budget = self._new_budget()
         for cluster in self.clusters.values():
@@ -67,8 +81,9 @@ class Upstream:
         if policy.outlier_detection != old.outlier_detection:
             self._watch()
 
-    def _new_bucket(self) -> TokenBucket | None:
-        limit = self.policy.rate_limit
+    def new_bucket(self, policy: Policy) -> TokenBucket | None:
+        """A full bucket, if a policy limits the rate."""
+        limit = policy.rate_limit
         return None if limit is None else TokenBucket(limit, self.clock.now)
 
     def _new_budget(self) -> LinkerdBudget | None:
@@ -91,6 +106,33 @@ class Upstream:
                 return
             for cluster in self.clusters.values():
                 self.run.did["let back"] += cluster.outliers.tick()
+
+
+class Route:
+    """An endpoint of an upstream service: the policy of its calls, and their rate limit."""
+
+    def __init__(self, upstream: Upstream, endpoint: str, scenario: Scenario) -> None:
+        self.upstream = upstream
+        self.endpoint = endpoint
+        self._take(scenario)
+        self._own = upstream.new_bucket(self.policy) if self.limited else None
+
+    def _take(self, scenario: Scenario) -> None:
+        names = self.upstream.names
+        self.policy = scenario.policy(*names, self.endpoint)  # calls that come to the filters now keep it
+        self.limited = scenario.limits_itself(*names, self.endpoint)  # by tokens of its own
+
+    @property
+    def bucket(self) -> TokenBucket | None:
+        """The tokens that its calls take: its own, or those that all endpoints share."""
+        return self._own if self.limited else self.upstream.bucket
+
+    def push(self, scenario: Scenario) -> None:
+        """Take the policy of a scenario."""
+        limited, limit = self.limited, self.policy.rate_limit
+        self._take(scenario)
+        if self.limited and not (limited and limit == self.policy.rate_limit):
+            self._own = self.upstream.new_bucket(self.policy)
 
 
 def _budget(policy: Policy) -> RetryBudget | None:

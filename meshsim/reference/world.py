@@ -8,8 +8,9 @@ import simpy
 
 from meshsim.measure.grid import Grid
 from meshsim.measure.records import Attempts, Calls, Records, Requests
-from meshsim.random import Key
+from meshsim.random import ENDPOINT, Key, u01
 from meshsim.reference import load
+from meshsim.reference.balance import weighted
 from meshsim.reference.caller import Caller
 from meshsim.reference.events import Events
 from meshsim.reference.link import Link
@@ -55,11 +56,18 @@ class World:
                 progress(clock.now)
         return clock.working == 0
 
+    @staticmethod
+    def _endpoint(load: Load, key: Key) -> str:
+        """What a request of a load asks for; the service itself if the load names no endpoints."""
+        shares = load.endpoints or {"": 1.0}
+        return next(iter(shares)) if len(shares) == 1 else weighted(shares, u01(key, ENDPOINT))
+
     def arrive(self, index: int, load: Load, key: Key) -> simpy.Process:
         """A request of the client begins now; the process ends with its answer."""
-        request = RequestRow(index, load.priority, self._shared.clock.now)
+        endpoint = self._endpoint(load, key)
+        request = RequestRow(index, load.priority, self._shared.clock.now, endpoint=endpoint)
         self._shared.requests.append(request)
-        return self.callers[0].call((CLIENT, load.to), key, request, extra=False).process
+        return self.callers[0].call((CLIENT, load.to, endpoint), key, request, extra=False).process
 
     def records(self, *, complete: bool, interrupted: bool) -> Records:
         """All that is known at the end."""
@@ -77,6 +85,7 @@ class World:
             grid=grid,
             edges=list(self.links),
             replicas=self.topology.labels,
+            endpoints={name: each for name, each in self.topology.endpoints.items() if len(each) > 1},
             requests=columns(Requests, run.requests),
             calls=columns(Calls, run.calls),
             attempts=columns(Attempts, run.attempts),

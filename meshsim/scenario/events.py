@@ -20,7 +20,7 @@ Fault = tuple[Callable[..., Disruption], Callable[[Any], Overrides]]
 
 REPLICA_FAULTS: dict[str, Fault] = {
     "slow": (disruption.Slowness, lambda replica: Factors(1.0)),
-    "errors": (disruption.Errors, lambda replica: Overrides(replica.workload.error_ratio)),
+    "errors": (disruption.Errors, lambda replica: Overrides(-1.0)),
 }
 LINK_FAULTS: dict[str, Fault] = {
     "latency_factor": (disruption.Slowdown, lambda link: Factors(1.0)),

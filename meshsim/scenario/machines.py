@@ -46,32 +46,44 @@ class Custom:
 
 
 class ConfiguredProxy(Receiver):
-    """A proxy of a topology, and the configuration of its routes, by edge."""
+    """A proxy of a topology, and the configuration of what it calls, by edge."""
 
     def __init__(self, proxy: Proxy, topology: Topology, custom: Custom | None = None) -> None:
         super().__init__(proxy.key)
-        self.routes: dict[Edge, ConfiguredRoute] = {}
+        self.upstreams: dict[Edge, ConfiguredUpstream] = {}
         for number, edge in topology.edges_of(topology.proxies[proxy.number]):
             caller, service = edge
-            policy = topology.scenario.policy(caller, service)
-            route = ConfiguredRoute(proxy, number, service, topology.by_service[service], policy, custom)
-            self.routes[edge] = route
-            proxy.routes[number] = route.route
+            policy, replicas = topology.scenario.policy(caller, service), topology.by_service[service]
+            upstream = ConfiguredUpstream(proxy, number, service, replicas, policy, custom)
+            self.upstreams[edge] = upstream
+            for number_, endpoint in topology.routes_of[edge]:
+                route = ConfiguredRoute(
+                    upstream,
+                    topology.scenario.policy(caller, service, endpoint),
+                    number_,
+                    topology.endpoints[service].index(endpoint),
+                    topology.scenario.limits_itself(caller, service, endpoint),
+                )
+                upstream.routes[endpoint] = route
+                proxy.routes[number_] = route.route
 
     def configure(self, scenario: model.Scenario, now: float) -> None:
-        for (caller, service), route in self.routes.items():
-            route.apply(scenario.policy(caller, service), now)
+        for edge, upstream in self.upstreams.items():
+            upstream.apply(scenario.policy(*edge), now)
+            for endpoint, route in upstream.routes.items():
+                route.apply(scenario.policy(*edge, endpoint), scenario.limits_itself(*edge, endpoint), now)
 
 
-class ConfiguredRoute:
-    """A proxy's route to one service, and the policy it was built from.
+class ConfiguredUpstream:
+    """A service as one proxy calls it: the clusters, shared by the routes to its endpoints.
 
     Attributes:
         replicas: behind the service; a body may give them names of its own.
-        route: what calls use.
-        config: the policy in force.
+        config: the policy of the service in force.
         clusters: built so far: by version, and the whole service under ``""``.
         grid: where the ticks of outlier detection began: the start, or the push that changed it, s.
+        bucket: the rate limit's, of all routes that have none of their own.
+        routes: by name of the endpoint.
     """
 
     def __init__(
@@ -89,10 +101,11 @@ class ConfiguredRoute:
         rule = custom.retry_rules.get(service)
         self.custom_rule = None if rule is None else _complete(_made(rule, "retry rule"))
         self.custom_balancer = custom.balancers.get(service)
-        self.route = Route(proxy, edge, self._policy(), self._bucket(0.0))
+        self.bucket = _bucket(policy, 0.0)
+        self.routes: dict[str, ConfiguredRoute] = {}
 
     def apply(self, policy: model.Policy, now: float) -> None:
-        """Puts another policy in force, if it is another."""
+        """Puts another policy of the service in force, if it is another; the routes' are their own matter."""
         before, self.config = self.config, policy
         if before == policy:
             return
@@ -102,9 +115,8 @@ class ConfiguredRoute:
             self.linkerd = self._new_linkerd(now)
         for cluster in self.clusters.values():
             self._reconfigure(cluster, before, now)
-        self.route.policy = self._policy()
         if before.rate_limit != policy.rate_limit:
-            self.route.bucket = self._bucket(now)
+            self.bucket = _bucket(policy, now)
 
     def _reconfigure(self, cluster: Cluster, before: model.Policy, now: float) -> None:
         """Changes what changed in a cluster; connections, gauges and ejections stay."""
@@ -116,22 +128,8 @@ class ConfiguredRoute:
         if before.outlier_detection != self.config.outlier_detection:
             cluster.detect(outlier_detection(self.config, self.grid), now)
 
-    def _policy(self) -> Policy:
-        config = self.config
-        retries, hedge = config.retries, config.hedge
-        return Policy(
-            clock=self.proxy.clock,
-            rule=self.custom_rule or retry_rule(config),
-            retries=retries is not None or self.custom_rule is not None,
-            timeout=config.timeout,
-            try_timeout=0.0 if retries is None else retries.per_try_timeout,
-            hedge=Hedge(0.0, 0) if hedge is None else Hedge(hedge.after, hedge.max),
-            fault=fault_injection(config),
-            split=WeightedSplit(list(config.split.values()) or [1.0]),
-            clusters=[self._cluster(version) for version in config.split or [""]],
-        )
-
-    def _cluster(self, version: str) -> Cluster:
+    def cluster(self, version: str) -> Cluster:
+        """The cluster of a version, or of the whole service: ``""``."""
         if version not in self.clusters:
             replicas = [replica for replica in self.replicas if version in ("", replica.version)]
             hosts = [Host(each.name, i, each.number, each.version) for i, each in enumerate(replicas)]
@@ -170,9 +168,56 @@ class ConfiguredRoute:
         least = 10 if budget.min_per_second is None else budget.min_per_second
         return LinkerdBudget(budget.ratio, least, 10.0 if budget.ttl is None else budget.ttl, now)
 
-    def _bucket(self, now: float) -> TokenBucket | None:
-        limit = self.config.rate_limit
-        return None if limit is None else TokenBucket(float(limit.burst), limit.rate, now)
+
+class ConfiguredRoute:
+    """A proxy's route to one endpoint of a service, and the policy it was built from.
+
+    Attributes:
+        config: the policy in force.
+        limits_itself: whether its rate limit is its own, or the one of the service, with a bucket for all.
+        route: what calls use.
+    """
+
+    def __init__(
+        self, upstream: ConfiguredUpstream, policy: model.Policy, number: int = 0, endpoint: int = 0,
+        limits_itself: bool = False,
+    ) -> None:  # fmt: skip
+        self.upstream = upstream
+        self.config = policy
+        self.limits_itself = limits_itself
+        bucket = _bucket(policy, 0.0) if limits_itself else upstream.bucket
+        self.route = Route(upstream.proxy, number, upstream.edge, endpoint, self._policy(), bucket)
+
+    def apply(self, policy: model.Policy, limits_itself: bool, now: float) -> None:
+        """Puts another policy in force, if it is another; its upstream has the service's already."""
+        before, self.config = self.config, policy
+        did, self.limits_itself = self.limits_itself, limits_itself
+        if before != policy:
+            self.route.policy = self._policy()
+        if not limits_itself:
+            self.route.bucket = self.upstream.bucket
+        elif not did or before.rate_limit != policy.rate_limit:
+            self.route.bucket = _bucket(policy, now)
+
+    def _policy(self) -> Policy:
+        config, rule = self.config, self.upstream.custom_rule
+        retries, hedge = config.retries, config.hedge
+        return Policy(
+            clock=self.upstream.proxy.clock,
+            rule=rule or retry_rule(config),
+            retries=retries is not None or rule is not None,
+            timeout=config.timeout,
+            try_timeout=0.0 if retries is None else retries.per_try_timeout,
+            hedge=Hedge(0.0, 0) if hedge is None else Hedge(hedge.after, hedge.max),
+            fault=fault_injection(config),
+            split=WeightedSplit(list(config.split.values()) or [1.0]),
+            clusters=[self.upstream.cluster(version) for version in config.split or [""]],
+        )
+
+
+def _bucket(policy: model.Policy, now: float) -> TokenBucket | None:
+    limit = policy.rate_limit
+    return None if limit is None else TokenBucket(float(limit.burst), limit.rate, now)
 
 
 def retry_rule(policy: model.Policy) -> RetryRule:

@@ -7,6 +7,7 @@ not act, and its field is None. The parts are in the modules beside this one; mo
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -109,13 +110,26 @@ class Scenario(Model):  # noqa: PLW1641 - it holds dicts, so nothing can hash it
         """Where the files that it names are; None for one that was not read from a file."""
         return self._folder
 
-    def policy(self, caller: str, service: str) -> Policy:
-        """What `caller` applies to `service`: its policy, each field replaced where the edge has one."""
-        base = self.policies.get(service, Policy())
-        edge = self.policies.get(f"{caller} -> {service}")
-        if edge is None:
-            return base
-        return base.model_copy(update={name: getattr(edge, name) for name in edge.model_fields_set})
+    def policy(self, caller: str, service: str, endpoint: str = "") -> Policy:
+        """What `caller` applies to `service`, or to one of its endpoints.
+
+        It is the service's policy, each field replaced where the edge has one, then where the endpoint has
+        one, then where the endpoint has one on this edge.
+        """
+        found = self.policies.get(service, Policy())
+        names = [f"{caller} -> {service}"]
+        if endpoint:
+            names += [f"{service}/{endpoint}", f"{caller} -> {service}/{endpoint}"]
+        for layer in (self.policies[name] for name in names if name in self.policies):
+            found = found.model_copy(update={name: getattr(layer, name) for name in layer.model_fields_set})
+        return found
+
+    def limits_itself(self, caller: str, service: str, endpoint: str) -> bool:
+        """Whether an endpoint has a rate limit of its own; else it shares that of the service."""
+        names = (f"{service}/{endpoint}", f"{caller} -> {service}/{endpoint}")
+        return any(
+            name in self.policies and "rate_limit" in self.policies[name].model_fields_set for name in names
+        )
 
     def link(self, caller: str, service: str) -> Link:
         """The link of an edge: its own, or the default one."""
@@ -123,14 +137,28 @@ class Scenario(Model):  # noqa: PLW1641 - it holds dicts, so nothing can hash it
 
     def edges(self) -> list[tuple[str, str]]:
         """Every (caller, service) that can carry calls: the client's first, then in order of the file."""
-        found = {(CLIENT, load.to): None for load in self.load}
+        return list(dict.fromkeys((caller, service) for caller, service, _ in self._named()))
+
+    def routes(self) -> list[tuple[str, str, str]]:
+        """Every (caller, service, endpoint) that can carry calls, in order of the edges, then of the file.
+
+        The first of each edge is that to the service itself, ``""``, whether or not it is called.
+        """
+        named = set(self._named())
+        return [
+            (caller, service, endpoint)
+            for caller, service in self.edges()
+            for endpoint in ("", *self.services[service].endpoints)
+            if not endpoint or (caller, service, endpoint) in named
+        ]
+
+    def _named(self) -> Iterator[tuple[str, str, str]]:
+        """(caller, service, endpoint) as loads and scripts name them, again and again."""
+        for load in self.load:
+            yield from ((CLIENT, load.to, endpoint) for endpoint in load.endpoints or ("",))
         for name, service in self.services.items():
-            for deployment in service.deployments().values():
-                for stage in deployment.script:
-                    for step in stage:
-                        if isinstance(step, CallStep):
-                            found[name, step.call] = None
-        return list(found)
+            steps = (step for script in service.scripts() for stage in script for step in stage)
+            yield from ((name, step.service, step.endpoint) for step in steps if isinstance(step, CallStep))
 
     def policies_after(self, event_index: int) -> Scenario:
         """The scenario with the policies that are in force after one of its `set` events.

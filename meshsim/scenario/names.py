@@ -6,6 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable
 
+LONGEST_NAME = 100
+NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{LONGEST_NAME - 1}}}")
+"""Of services, versions and endpoints."""
 Path = tuple[str | int, ...]
 """Where a value stands in a scenario: mapping keys and list positions from the top."""
 

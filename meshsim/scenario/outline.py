@@ -21,6 +21,11 @@ class Call(NamedTuple):
     callee: str
     in_use: bool
 
+    @property
+    def service(self) -> str:
+        """Whom it calls; the callee may name an endpoint after a ``/``."""
+        return self.callee.partition("/")[0]
+
 
 class Outline:
     """What a document defines: raw services by name, and by edge where its first call stands."""
@@ -34,26 +39,37 @@ class Outline:
         for name in self.services:
             for call in self.calls(name):
                 if call.in_use:
-                    self.edges.setdefault((name, call.callee), call.path)
+                    self.edges.setdefault((name, call.service), call.path)
 
     def calls(self, service: str) -> Iterator[Call]:
-        """The calls in the scripts of a service and of its versions."""
+        """The calls in the scripts of a service, of its versions and of their endpoints."""
         path: Path = ("services", service)
         versions = self.versions(service)
         inherited = not versions or any("script" not in mapping(version) for version in versions.values())
         yield from _calls(self.services[service], path, inherited)
         for name, version in versions.items():
             yield from _calls(version, (*path, "versions", name), True)
+            yield from _endpoints_calls(version, (*path, "versions", name))
+        yield from _endpoints_calls(self.services[service], path)
 
     def versions(self, service: str) -> dict[str, Any]:
         """A service's raw versions by name; none for a service that does not exist."""
         return mapping(mapping(self.services.get(service)).get("versions"))
+
+    def endpoints(self, service: str) -> dict[str, Any]:
+        """A service's raw endpoints by name; none for a service that does not exist."""
+        return mapping(mapping(self.services.get(service)).get("endpoints"))
 
     def replicas(self, service: str, version: str = "") -> int | None:
         """How many replicas a version (or a service without any) has; None where the number is not valid."""
         own = mapping(self.services.get(service)).get("replicas", 1)
         number = mapping(self.versions(service).get(version)).get("replicas", own)
         return number if isinstance(number, int) and not isinstance(number, bool) else None
+
+
+def _endpoints_calls(deployment: object, path: Path) -> Iterator[Call]:
+    for name, endpoint in mapping(mapping(deployment).get("endpoints")).items():
+        yield from _calls(endpoint, (*path, "endpoints", name), True)
 
 
 def _calls(deployment: object, path: Path, in_use: bool) -> Iterator[Call]:

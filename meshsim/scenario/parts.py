@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from meshsim import random
 from meshsim.mesh.link import Link
-from meshsim.mesh.load import Client, Intensity, Modulated, RateLoad, Source, TraceLoad, User
+from meshsim.mesh.load import Client, Intensity, Mix, Modulated, RateLoad, Source, TraceLoad, User
 from meshsim.mesh.proxy import Route
 from meshsim.mesh.queue import Lifo, Priority, Queue
-from meshsim.mesh.replica import FINISH, LEAVE_QUEUE, STOP, ScriptStep, Workload
+from meshsim.mesh.work import FINISH, LEAVE_QUEUE, STOP, ScriptStep, Work, Workload
+from meshsim.policies.split import WeightedSplit
 from meshsim.scenario import model
 from meshsim.scenario.arrivals import profile_pieces
 from meshsim.scenario.topology import Replica, Topology
@@ -34,18 +35,21 @@ def workload(replica: Replica, topology: Topology) -> Workload:
 
     def step(config: model.CallStep | model.SleepStep) -> ScriptStep:
         if isinstance(config, model.SleepStep):
-            return ScriptStep(-1, 1.0, False, config.sleep.build())
-        edge = topology.number_of[replica.service, config.call]
-        return ScriptStep(edge, config.probability, config.optional, None)
+            return ScriptStep(-1, 1, 1.0, False, config.sleep.build())
+        route = topology.route_number[replica.service, config.service, config.endpoint]
+        return ScriptStep(route, config.repeat, config.probability, config.optional, None)
+
+    def work(number: int, endpoint: str) -> Work:
+        config = topology.scenario.services[replica.service].work(replica.version, endpoint)
+        stages = [[step(each) for each in stage] for stage in config.script]
+        return Work(number, config.time.build(), config.errors, stages)
 
     return Workload(
-        time=deployment.time.build(),
-        error_ratio=deployment.errors,
         workers=deployment.workers,
         room=deployment.queue,
         holds_worker=deployment.holds_worker,
         when_abandoned=ABANDONED[deployment.when_abandoned],
-        stages=[[step(config) for config in stage] for stage in deployment.script],
+        works=[work(*each) for each in enumerate(topology.endpoints[replica.service])],
     )
 
 
@@ -53,17 +57,21 @@ RANDOM_GAPS = {"poisson": True, "mmpp": True, "constant": False}
 """Of open loads with a rate: whether the gaps between arrivals are random."""
 
 
-def sources(client: Client, route: Route, seed: int, number: int, load: model.Load) -> Iterator[Source]:
-    """What sends the requests of one load, which is number `number` of the file."""
+def sources(
+    client: Client, routes: Mapping[str, Route], seed: int, number: int, load: model.Load
+) -> Iterator[Source]:
+    """What sends the requests of one load, which is number `number` of the file; `routes` by endpoint."""
     key = random.derive(seed, number)
+    shares = load.endpoints or {"": 1.0}
+    mix = Mix([routes[endpoint] for endpoint in shares], WeightedSplit([*shares.values()]))
     if load.users is not None:
         for user in range(load.users):
-            yield User(client, route, number, random.derive(key, user), load.priority, load.think.build())
+            yield User(client, mix, number, random.derive(key, user), load.priority, load.think.build())
     elif load.arrivals.trace is not None:
-        yield TraceLoad(client, route, number, key, load.priority, list(load.arrivals.trace.times))
+        yield TraceLoad(client, mix, number, key, load.priority, list(load.arrivals.trace.times))
     else:
         rate, random_gaps = intensity(load, key, client.until), RANDOM_GAPS[load.arrivals.kind]
-        yield RateLoad(client, route, number, key, load.priority, rate, random_gaps)
+        yield RateLoad(client, mix, number, key, load.priority, rate, random_gaps)
 
 
 def intensity(load: model.Load, key: random.Key, until: float) -> Intensity:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from meshsim import units
 from meshsim.errors import halves
+from meshsim.scenario.endpoints import check_level
 from meshsim.scenario.explain import explain
 from meshsim.scenario.findings import Finding, Findings, entries, mapping
 from meshsim.scenario.keys import push, resolve_push
@@ -25,7 +26,7 @@ def check_pushes(document: dict[str, Any], outline: Outline, findings: Findings)
     """
     policies = copy.deepcopy(mapping(document.get("policies")))
     for name, policy in policies.items():
-        for finding in check_split(outline, name, policy):
+        for finding in [*check_split(outline, name, policy), *check_level(name, policy)]:
             findings.add(("policies", name, *finding.path), finding.message, finding.remedy)
     for path, event in sorted(entries(document, "events"), key=lambda entry: _at(entry[1])):
         for key, value in mapping(event.get("set")).items():
@@ -70,7 +71,7 @@ def _add(findings: Findings, place: Path, changed: Path, finding: Finding) -> No
 
 
 def _problems(name: str, policy: object, outline: Outline) -> list[Finding]:
-    found = check_split(outline, name, policy)
+    found = [*check_split(outline, name, policy), *check_level(name, policy)]
     try:
         Policy.model_validate(policy)
     except ValidationError as error:

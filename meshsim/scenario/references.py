@@ -6,19 +6,24 @@ import re
 from typing import Any
 
 from meshsim.errors import shown
+from meshsim.scenario.endpoints import check_endpoint, check_endpoints
 from meshsim.scenario.findings import Finding, Findings, entries, mapping
 from meshsim.scenario.model import CLIENT
-from meshsim.scenario.names import Path, listed, suggestion
+from meshsim.scenario.names import LONGEST_NAME, NAME, Path, listed, suggestion
 from meshsim.scenario.outline import Outline
 
-LONGEST_NAME = 100
-NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{LONGEST_NAME - 1}}}")
 EDGE = re.compile(r"(\S+) -> (\S+)")
 RESERVED = {
     CLIENT: "the caller that load comes from",
     "default": "the link of edges that have none of their own",
 }
 MOST_REPLICAS = 100_000
+NO_ENDPOINT = {
+    "load": "write to: {0}, endpoints: {{{1}: 1}}",
+    "objectives": "write service: {0}, endpoint: {1}",
+    "events": "an event acts on a whole service: write service: {0}",
+}
+"""Where a service is named and no endpoint can be: what to write instead."""
 
 
 def is_name(name: str) -> bool:
@@ -34,7 +39,8 @@ def check_references(document: dict[str, Any], outline: Outline, findings: Findi
     references = References(outline, findings)
     for service in outline.services:
         for call in outline.calls(service):
-            references.service(call.path, call.callee)
+            references.endpoint(call.path, call.callee)
+    check_endpoints(document, outline, findings)
     _check_cycles(outline, findings)
     for name in mapping(document.get("policies")):
         references.target(("policies", name), name)
@@ -52,7 +58,7 @@ def check_references(document: dict[str, Any], outline: Outline, findings: Findi
 def check_split(outline: Outline, name: str, policy: object) -> list[Finding]:
     """Check the versions in the split of the policy of a service or edge; paths begin at the policy."""
     split = mapping(mapping(policy).get("split"))
-    service = name.rpartition(" -> ")[2]
+    service = name.rpartition(" -> ")[2].partition("/")[0]
     if not split or service not in outline.services:
         return []
     versions = outline.versions(service)
@@ -83,19 +89,33 @@ class References:
             return False
         if name in self._outline.services:
             return True
-        if name == CLIENT:
+        service, slash, endpoint = name.partition("/")
+        if slash and service in self._outline.services:
+            remedy = NO_ENDPOINT.get(str(path[0]), "write {0}").format(service, endpoint)
+            self._findings.add(path, f"{shown(name)} is an endpoint", remedy)
+        elif name == CLIENT:
             remedy = "it is where load comes from; name a service"
             self._findings.add(path, "the client can't be called", remedy)
         else:
             self._findings.add_unknown(path, "service", name, self._outline.services)
         return False
 
+    def endpoint(self, path: Path, name: str) -> None:
+        """Check what a call names, or a policy: a service, or one of its endpoints, ``cart/add``."""
+        service, slash, endpoint = name.partition("/")
+        if self.service(path, service) and slash:
+            self._findings.extend(check_endpoint(self._outline, path, service, endpoint))
+
     def target(self, path: Path, name: str) -> None:
-        """Check the key of a policy: a service, or an edge."""
-        if "->" in name:
-            self.edge(path, name)
-        else:
-            self.service(path, name)
+        """Check the key of a policy: a service or one of its endpoints, or these as an edge reaches them."""
+        if "->" not in name:
+            self.endpoint(path, name)
+            return
+        edge, slash, endpoint = name.partition("/")
+        self.edge(path, edge)
+        service = edge.rpartition(" -> ")[2]
+        if slash and service in self._outline.services:
+            self._findings.extend(check_endpoint(self._outline, path, service, endpoint))
 
     def edge(self, path: Path, name: object, also: tuple[str, ...] = ()) -> None:
         """Check that `name`, if it is text at all, is an edge that can carry calls."""

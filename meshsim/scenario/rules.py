@@ -165,6 +165,6 @@ def _check_effects(path: Path, event: dict[str, Any], target: str, findings: Fin
 
 
 def _check_objective(path: Path, objective: dict[str, Any], findings: Findings) -> None:
-    goals = [key for key in Objective.model_fields if key != "service"]
+    goals = [key for key in Objective.model_fields if key not in ("service", "endpoint")]
     if not any(_given(objective, goal) for goal in goals) and not _misspelt(objective, Objective):
         findings.add(path, "says nothing that must hold", f"write one of {listed(goals)}")

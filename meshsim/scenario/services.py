@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, Tag
+from pydantic import AfterValidator, BeforeValidator, Field, Tag
 
 from meshsim import units
 from meshsim.errors import shown
@@ -19,14 +21,26 @@ class CallStep(Model):
     """A call to another service.
 
     Attributes:
-        call: the service.
-        probability: how often the call is made at all.
+        call: the service, or one of its endpoints: ``cart/add``.
+        repeat: how many times it is made, one after the other; the first required one that fails is the last.
+        probability: how often it is made at all.
         optional: whether the caller carries on when the call fails.
     """
 
     call: str
+    repeat: Annotated[int, Field(ge=1, le=1000)] = 1
     probability: Ratio = 1.0
     optional: bool = False
+
+    @property
+    def service(self) -> str:
+        """Whom it calls."""
+        return self.call.partition("/")[0]
+
+    @property
+    def endpoint(self) -> str:
+        """Which endpoint; empty for the service itself."""
+        return self.call.partition("/")[2]
 
 
 class SleepStep(Model):
@@ -68,6 +82,17 @@ Stage = Annotated[
     ),
 ]
 """Steps that start together; a lone step is a stage of one."""
+Script = Annotated[tuple[Stage, ...], AsTuple]
+"""Stages, one after the other."""
+
+
+def _path(value: str) -> str:
+    """A path as requests write it."""
+    if not re.fullmatch(r"/[!-~]*", value) or "?" in value or "#" in value:
+        raise ValueError(f"{shown(value)} is not a path; begin with /, without spaces, ? and #")
+    if set(value) & set("*{}"):
+        raise ValueError("patterns are not known here; write the path itself")
+    return value
 
 
 class Live(Model):
@@ -106,8 +131,38 @@ class Deployment(Model):
     when_abandoned: Literal["finish", "leave_queue", "stop"] = "finish"
     time: Time = ZERO
     errors: Ratio = 0.0
-    script: Annotated[tuple[Stage, ...], AsTuple] = ()
+    script: Script = ()
     live: Live | None = None
+
+
+class EndpointWork(Model):
+    """What replicas do for one endpoint; what is not given is as for the service, or the version, itself."""
+
+    time: Time | None = None
+    errors: Ratio | None = None
+    script: Script | None = None
+
+
+class Endpoint(EndpointWork):
+    """A route of a service, which requests name by method and path.
+
+    Attributes:
+        method: of the requests.
+        path: of the requests, without a query; ``/`` and the endpoint's name unless told.
+    """
+
+    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
+    path: Annotated[str, AfterValidator(_path)] | None = None
+
+
+class Version(Deployment):
+    """A version of a service.
+
+    Attributes:
+        endpoints: what it does otherwise than the service, by name.
+    """
+
+    endpoints: dict[str, EndpointWork] = Field(default_factory=dict)
 
 
 class Service(Deployment):
@@ -115,9 +170,11 @@ class Service(Deployment):
 
     Attributes:
         versions: by name; fields not given are the service's.
+        endpoints: by name; a call that names none has the service's own time, errors and script.
     """
 
-    versions: dict[str, Deployment] = Field(default_factory=dict)
+    versions: dict[str, Version] = Field(default_factory=dict)
+    endpoints: dict[str, Endpoint] = Field(default_factory=dict)
 
     def deployments(self) -> dict[str, Deployment]:
         """Every version with its fields filled in, in order; the one of a service without any is ``""``."""
@@ -126,7 +183,38 @@ class Service(Deployment):
             return {"": Deployment.model_construct(**own)}
         return {
             name: Deployment.model_construct(
-                **{**own, **{field: getattr(version, field) for field in version.model_fields_set}}
+                **{
+                    **own,
+                    **{field: getattr(version, field) for field in version.model_fields_set & own.keys()},
+                }
             )
             for name, version in self.versions.items()
         }
+
+    def work(self, version: str, endpoint: str) -> Deployment:
+        """A version's deployment as requests to an endpoint find it; ``""`` is the service itself."""
+        found = self.deployments()[version]
+        if not endpoint:
+            return found
+        layers: list[EndpointWork] = [self.endpoints[endpoint]]
+        if version and endpoint in self.versions[version].endpoints:
+            layers.append(self.versions[version].endpoints[endpoint])
+        for layer in layers:
+            given = {name: getattr(layer, name) for name in EndpointWork.model_fields}
+            found = found.model_copy(
+                update={name: value for name, value in given.items() if value is not None}
+            )
+        return found
+
+    def scripts(self) -> Iterator[tuple[Stage, ...]]:
+        """Every script that its replicas may run."""
+        for version in self.deployments():
+            for endpoint in ("", *self.endpoints):
+                yield self.work(version, endpoint).script
+
+    def address(self, endpoint: str) -> tuple[str, str]:
+        """Method and path of an endpoint, or of a call that names none."""
+        if not endpoint:
+            return "GET", "/"
+        found = self.endpoints[endpoint]
+        return found.method, f"/{endpoint}" if found.path is None else found.path

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
 from meshsim.scenario.model import CLIENT, Deployment, Event, Scenario
 
@@ -17,6 +18,8 @@ CLIENT_PROXY = f"{CLIENT}/0"
 
 Edge = tuple[str, str]
 """(caller, service) that can carry calls."""
+RouteKey = tuple[str, str, str]
+"""(caller, service, endpoint); the endpoint ``""`` is the service itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,57 @@ class Topology:
     def edges_of(self, proxy: Proxy) -> list[tuple[int, Edge]]:
         """The edges whose calls a proxy makes, with their numbers."""
         return sorted(pair for caller in proxy.callers for pair in self._edges_from.get(caller, ()))
+
+    @cached_property
+    def routes(self) -> list[RouteKey]:
+        """(caller, service, endpoint) of every route, by number: of an edge first that to the service itself.
+
+        A scenario without endpoints has one route an edge, of the same number.
+        """
+        return self.scenario.routes()
+
+    @cached_property
+    def route_number(self) -> dict[RouteKey, int]:
+        """The number of each route."""
+        return {route: number for number, route in enumerate(self.routes)}
+
+    @cached_property
+    def edge_of(self) -> list[int]:
+        """The number of each route's edge."""
+        return [self.number_of[caller, service] for caller, service, _ in self.routes]
+
+    @cached_property
+    def routes_of(self) -> dict[Edge, list[tuple[int, str]]]:
+        """The routes of each edge: number and endpoint."""
+        found: dict[Edge, list[tuple[int, str]]] = {edge: [] for edge in self.edges}
+        for number, (caller, service, endpoint) in enumerate(self.routes):
+            found[caller, service].append((number, endpoint))
+        return found
+
+    @cached_property
+    def endpoints(self) -> dict[str, list[str]]:
+        """The endpoints of each service, by number; the first, ``""``, is the service itself."""
+        return {name: ["", *service.endpoints] for name, service in self.scenario.services.items()}
+
+    @property
+    def has_endpoints(self) -> bool:
+        """Whether any service has."""
+        return any(service.endpoints for service in self.scenario.services.values())
+
+    @cached_property
+    def places(self) -> list[tuple[int, int]]:
+        """(replica, endpoint) by number: what visits are counted by."""
+        return [
+            (replica.number, endpoint)
+            for replica in self.replicas
+            for endpoint in range(len(self.endpoints[replica.service]))
+        ]
+
+    @cached_property
+    def first_place(self) -> list[int]:
+        """The place of the first endpoint, by replica."""
+        sizes = (len(self.endpoints[replica.service]) for replica in self.replicas)
+        return [0, *accumulate(sizes)][:-1]
 
     @cached_property
     def _edges_from(self) -> dict[str, list[tuple[int, Edge]]]:

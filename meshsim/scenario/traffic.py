@@ -8,7 +8,16 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from meshsim.scenario.arrivals import Arrivals, ProfilePoint, profile_mean
-from meshsim.scenario.fields import AsTuple, Duration, Later, Model, PositiveDuration, PositiveRate, Ratio
+from meshsim.scenario.fields import (
+    AsTuple,
+    Duration,
+    Later,
+    Model,
+    PositiveDuration,
+    PositiveRate,
+    Ratio,
+    Weight,
+)
 from meshsim.scenario.services import ZERO
 from meshsim.scenario.times import Time
 
@@ -24,6 +33,7 @@ class Load(Model):
         users: how many take turns to think and to wait for an answer.
         think: the pause before each request.
         priority: higher is served first by queues with `discipline: priority`.
+        endpoints: of the service, by weight; without any, the service itself.
     """
 
     to: str
@@ -33,6 +43,7 @@ class Load(Model):
     users: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     think: Time = ZERO
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
+    endpoints: dict[str, Weight] = Field(default_factory=dict)
 
     def mean_rate(self, start: float, end: float) -> float:
         """Requests per second of an open load, on average between two times, s; 0 of a closed one."""
@@ -93,9 +104,10 @@ class Event(Model):
 
 
 class Objective(Model):
-    """What must hold for the requests to a service: latencies at most, success at least."""
+    """What must hold for requests to a service, or to an endpoint: latencies at most, success at least."""
 
     service: str
+    endpoint: str | None = None
     mean: Duration | None = None
     p50: Duration | None = None
     p90: Duration | None = None
@@ -108,7 +120,7 @@ class Objective(Model):
     @property
     def limits(self) -> dict[str, Any]:
         """Those that are given, by name."""
-        return self.model_dump(exclude={"service"}, exclude_none=True)
+        return self.model_dump(exclude={"service", "endpoint"}, exclude_none=True)
 
 
 class Tracing(Model):

@@ -10,6 +10,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from meshsim.scenario.endpoints import CLUSTER_LEVEL
+
 Document = dict[str, Any]
 
 TAIL = {"mean": "80ms", "shape": 2.2}
@@ -285,7 +287,62 @@ def scenarios(draw: st.DrawFn) -> Document:
         }
     document["policies"] = policies
     document["events"] = draw(events(document, edges))
+    if draw(st.booleans()):
+        draw(endpoints(document, edges))
     return document
+
+
+@st.composite
+def endpoints(draw: st.DrawFn, document: Document, edges: list[tuple[str, str]]) -> None:
+    """Gives some services endpoints, has them called and loaded, and gives some of them policies."""
+    services = document["services"]
+    callees = {name: [to for by, to in edges if by == name] for name in services}
+
+    def work(name: str) -> Document:
+        made: Document = {}
+        if draw(st.booleans()):
+            made["time"] = draw(time(1, 30))
+        if draw(st.booleans()):
+            made["errors"] = draw(st.sampled_from(["0%", "20%"]))
+        if callees[name] and draw(st.booleans()):
+            made["script"] = draw(script(callees[name]))
+        return made
+
+    for name, service in services.items():
+        service["endpoints"] = {each: work(name) for each in ["get", "add", "all"][: draw(st.integers(0, 3))]}
+        for version in service.get("versions", {}).values():
+            version["endpoints"] = {each: work(name) for each in service["endpoints"] if draw(st.booleans())}
+
+    def name_endpoints(scripts: Any) -> None:
+        if isinstance(scripts, list):
+            for each in scripts:
+                name_endpoints(each)
+        elif "call" in scripts:
+            if draw(st.integers(0, 2)) == 0:
+                scripts["repeat"] = draw(st.integers(2, 3))
+            known = list(services[scripts["call"]]["endpoints"])
+            if known and draw(st.integers(0, 3)) > 0:
+                scripts["call"] += f"/{draw(st.sampled_from(known))}"
+
+    for service in services.values():
+        versions = list(service.get("versions", {}).values())
+        for place in [service, *versions]:
+            for each in [place, *place["endpoints"].values()]:
+                name_endpoints(each.get("script", []))
+    for each in document["load"]:
+        if services[each["to"]]["endpoints"] and draw(st.integers(0, 3)) > 0:
+            each["endpoints"] = {name: draw(st.integers(1, 9)) for name in services[each["to"]]["endpoints"]}
+    for caller, name in edges:
+        for endpoint in services[name]["endpoints"]:
+            narrow = f"{caller} -> {name}" if draw(st.integers(0, 3)) == 0 else name
+            made = draw(policy(list(services[name].get("versions", {}))))
+            of_route = {key: value for key, value in made.items() if key not in CLUSTER_LEVEL}
+            of_route.get("retries", {}).pop("budget", None)
+            if of_route and draw(st.booleans()):
+                document["policies"][f"{narrow}/{endpoint}"] = of_route
+            elif of_route and draw(st.integers(0, 3)) == 0:
+                pushed = {f"policies.{name}/{endpoint}": of_route}
+                document["events"].append({"at": draw(ms(300, 900)), "set": pushed})
 
 
 STEP = 1000 / 64

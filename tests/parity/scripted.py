@@ -27,7 +27,7 @@ from meshsim.mesh.spans import Tracer
 from meshsim.mesh.station import Station
 from meshsim.policies.outcome import NO_FLAG, RESET, RESPONSE, UC, flag_names
 from meshsim.random import Key, derive, u01
-from meshsim.scenario.machines import ConfiguredRoute
+from meshsim.scenario.machines import ConfiguredRoute, ConfiguredUpstream
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.topology import Topology
 
@@ -296,7 +296,9 @@ class Caller:
         self.script = Script(clock, derive(seed, 2), plot.grid, self.decisions)
         proxy = Proxy(clock, self.recorder, Tracer(), self.script, 0, seed, Station())
         replicas = Topology(scenario).replicas
-        self.route = ConfiguredRoute(proxy, 0, "cart", replicas, scenario.policy("client", "cart"))
+        policy = scenario.policy("client", "cart")
+        self.upstream = ConfiguredUpstream(proxy, 0, "cart", replicas, policy)
+        self.route = ConfiguredRoute(self.upstream, policy)
         self.policies = [self.route.route.policy]
         self.rate = scenario.load[0].rate or 1.0
 
@@ -310,7 +312,7 @@ class Caller:
         for number, event in enumerate(self.scenario.events):
             self.clock.at(event.at, Then(self.push, number), 0)
         if self.plot.outage:
-            name = self.route.replicas[0].name
+            name = self.upstream.replicas[0].name
             self.clock.at(OUTAGE[0], Then(self.outage, name), 0)
             self.clock.at(OUTAGE[1], Then(self.script.come_up, name), 0)
 
@@ -318,10 +320,12 @@ class Caller:
         return round(time / STEP) * STEP if self.plot.grid else time
 
     def outage(self, name: str, now: float) -> None:
-        self.script.go_down(list(self.route.clusters.values()), name, now)
+        self.script.go_down(list(self.upstream.clusters.values()), name, now)
 
     def push(self, number: int, now: float) -> None:
-        self.route.apply(self.scenario.policies_after(number).policy("client", "cart"), now)
+        policy = self.scenario.policies_after(number).policy("client", "cart")
+        self.upstream.apply(policy, now)
+        self.route.apply(policy, False, now)
         self.policies.append(self.route.route.policy)
 
     def call(self, key: Key, now: float) -> None:
@@ -354,7 +358,7 @@ class Caller:
                 assert waits or (attempt.step == PENDING and attempt.waiting)
                 slots[attempt.cluster] = slots.get(attempt.cluster, 0) + attempt.slot
                 attempt = attempt.younger
-        for cluster in self.route.clusters.values():
+        for cluster in self.upstream.clusters.values():
             check_books(cluster)
             assert cluster.breaker.active == sum(attempt.cluster is cluster for attempt in silent)
             assert cluster.breaker.retries == slots.get(cluster, 0)

@@ -284,13 +284,14 @@ def play(tape: Tape, spec: Spec) -> Tape:
     proxy = MeshProxy(player, Recorder(), Tracer(), player, 0, spec.seed, Station())
     topology = Topology(scenario)
     configured = ConfiguredProxy(proxy, topology)
-    route = configured.routes["client", "cart"]
+    upstream = configured.upstreams["client", "cart"]
+    route = upstream.routes[""]
     calls: dict[Key, Call] = {}
 
     def host_of(name: str) -> tuple[Cluster, Host]:
         return next(
             (cluster, host)
-            for cluster in route.clusters.values()
+            for cluster in upstream.clusters.values()
             for host in cluster.hosts
             if host.name == name
         )

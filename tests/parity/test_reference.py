@@ -26,8 +26,8 @@ MUST_ACT = {
     "dropped from sidecar", "stopped in service", "cancelled call", "lost when down", "pending",
     "left pending", "queue full", "resend", "resend stopped", "optional failure", "call not taken",
     "failure dropped", "lifo overtakes", "priority overtakes", "own error", "idle connection closed",
-    "busy connection closed", "stale pick", "ewma: second drawn", "ewma: peak",
-    "back-off with jitter added", "back-off cut",
+    "busy connection closed", "stale pick", "endpoint", "repeated call", "rate limited by its own",
+    "ewma: second drawn", "ewma: peak", "back-off with jitter added", "back-off cut",
 }  # fmt: skip
 """What must have happened at least a hundred times over the long run."""
 

@@ -89,10 +89,13 @@ def records_of(
         grid=grid,
         edges=[("client", "api")],
         replicas=names,
-        requests=Requests(zeros, start, finish, status, flag, tries.astype(np.int64), version),
-        calls=Calls(zeros, start, start, finish, status, flag, nobody),
+        requests=Requests(
+            zeros, start, finish, status, flag, tries.astype(np.int64), version, np.full(count, "")
+        ),
+        calls=Calls(zeros, zeros, start, start, finish, status, flag, nobody),
         attempts=Attempts(
             edge=np.zeros(len(owner), np.int64),
+            endpoint=np.zeros(len(owner), np.int64),
             replica=owner % len(names),
             kind=np.minimum(number, 1),
             request_start=start[owner],

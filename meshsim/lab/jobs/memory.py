@@ -95,7 +95,7 @@ def _calls(scenario: Scenario) -> dict[str, float]:
         for each in deployments:
             for step in (step for stage in each.script for step in stage if isinstance(step, CallStep)):
                 share = each.replicas / replicas * step.probability
-                calls[step.call] = calls.get(step.call, 0.0) + share
+                calls[step.service] = calls.get(step.service, 0.0) + share * step.repeat
     known: dict[str, float] = {}
     for name in TopologicalSorter(made).static_order():  # callees before callers
         known[name] = 1.0 + sum(share * known[callee] for callee, share in made[name].items())

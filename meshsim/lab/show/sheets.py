@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from meshsim.lab.show.flags import explain
 from meshsim.measure.latency import FEWEST
 from meshsim.measure.objectives import ObjectiveResult, meets
-from meshsim.measure.parts import EdgeSummary, StationSummary
+from meshsim.measure.parts import Answered, StationSummary
 from meshsim.measure.result import at
 from meshsim.measure.summary import Summary
 from meshsim.scenario.model import CLIENT
@@ -142,7 +142,7 @@ def _station(part: StationSummary) -> tuple[str, ...]:
     )
 
 
-def _tail(part: StationSummary | EdgeSummary) -> tuple[str, ...]:
+def _tail(part: Answered) -> tuple[str, ...]:
     return tuple(percentile(at(part.latency, key), key, part.answered) for key in ("p50", "p99"))
 
 
@@ -154,6 +154,18 @@ def edges(summary: Summary) -> Sheet:
         rows.append((name, *counts, share(edge.failed_ratio), *_tail(edge)))
     columns = ("edge", "calls", "attempts", "retries", "hedges", "failed", "p50", "p99")
     return _without_zeros(_without_zeros(Sheet("calls", columns, rows), "hedges"), "retries")
+
+
+def endpoints(summary: Summary) -> Sheet:
+    """One row an endpoint of each service that has any: the attempts that asked for it."""
+    rows: Rows = [
+        (f"{name}/{endpoint}", f"{part.method} {part.path}", count(part.requests), rate(part.rate),
+         share(part.failed_ratio), count(part.dropped), *_tail(part))
+        for name, service in summary.services.items()
+        for endpoint, part in (service.endpoints or {}).items()
+    ]  # fmt: skip
+    columns = ("endpoint", "asked by", "attempts", "rate", "failed", "dropped", "p50", "p99")
+    return _without_zeros(Sheet("endpoints", columns, rows), "dropped")
 
 
 def failures(summary: Summary) -> Sheet:
@@ -171,7 +183,13 @@ def failures(summary: Summary) -> Sheet:
 def objectives(summary: Summary) -> Sheet:
     """One row a limit: what was asked, what was measured, whether it was met."""
     rows: Rows = [
-        (objective.service, key, wanted, measured, "met" if met else "MISSED")
+        (
+            "/".join(filter(None, (objective.service, objective.endpoint))),
+            key,
+            wanted,
+            measured,
+            "met" if met else "MISSED",
+        )
         for objective in summary.objectives
         for key, wanted, measured, met in limits(objective)
     ]

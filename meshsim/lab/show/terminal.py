@@ -114,7 +114,14 @@ def _table(sheet: Sheet, widths: Widths) -> Table:
 
 def show_run(out: Console, summary: Summary, written: list[Path]) -> None:
     """Prints what came of a run, what matters most first."""
-    for sheet in (sheets.headline, sheets.services, sheets.edges, sheets.failures, sheets.objectives):
+    for sheet in (
+        sheets.headline,
+        sheets.services,
+        sheets.endpoints,
+        sheets.edges,
+        sheets.failures,
+        sheets.objectives,
+    ):
         show(out, sheet(summary))
     if summary.unstable:
         out.print(f"[bold red]{escape(summary.unstable.reason)}[/]")

@@ -99,7 +99,7 @@ def pauses(scenario: Scenario) -> dict[str, float]:
     for service in scenario.services.values():
         for deployment in service.deployments().values():
             for stage in deployment.script:
-                calls = dict.fromkeys(step.call for step in stage if isinstance(step, CallStep))
+                calls = dict.fromkeys(step.service for step in stage if isinstance(step, CallStep))
                 for place, name in enumerate(calls):
                     late[name] = max(late.get(name, 0.0), place * STAGGER)
     return {name: pause for name, pause in late.items() if pause}

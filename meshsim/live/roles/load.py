@@ -54,7 +54,7 @@ class LoadGenerator(Role):
         proxy = page_proxy(self.clock, self.transport, 0, spec.seed)
         for number, load in enumerate(scenario.load):
             route = page_route(proxy, edges.index((CLIENT, load.to)), load.to)
-            self.sources.extend(sources(self.client, route, spec.seed, number, load))
+            self.sources.extend(sources(self.client, {"": route}, spec.seed, number, load))
 
     async def connect(self, addresses: Addresses) -> None:
         self.transport.locate(addresses.urls)

@@ -32,7 +32,7 @@ from meshsim.mesh.spans import Tracer
 from meshsim.mesh.station import Station
 from meshsim.scenario import model
 from meshsim.scenario.events import schedule_events
-from meshsim.scenario.machines import ConfiguredProxy, ConfiguredRoute
+from meshsim.scenario.machines import ConfiguredProxy, ConfiguredRoute, ConfiguredUpstream
 from meshsim.scenario.parts import link
 from meshsim.scenario.topology import Replica, Topology
 
@@ -102,7 +102,8 @@ class Proxy(Role):
         self.inner = ProxyTransport(self.clock, self.addresses)
         inward = page_proxy(self.clock, self.inner, self.own.number, self.spec.seed)
         app = replace(place, name=APP, version="")
-        route = ConfiguredRoute(inward, 0, place.service, [app], model.Policy())
+        upstream = ConfiguredUpstream(inward, 0, place.service, [app], model.Policy())
+        route = ConfiguredRoute(upstream, model.Policy())
         series = Series(labels("destination", "unknown", "unknown", place.service, place.version or "v1"))
         return ListenerRoute(place.service, place.service, -1, route.route, series, b"", [], 0)
 
@@ -111,7 +112,7 @@ class Proxy(Role):
         return [
             index
             for index, step in enumerate(self.steps)
-            if isinstance(step, model.CallStep) and step.call == service
+            if isinstance(step, model.CallStep) and step.service == service
         ]
 
     # ---- a child's life -----------------------------------------------------------------------------

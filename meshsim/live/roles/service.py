@@ -61,7 +61,9 @@ class Stay(Visit, ServerStream):
         key: random.Key, number: int,
     ) -> None:  # fmt: skip
         kind = RETRY if number else FIRST
-        super().__init__(service.replica, request, key, -1, number, kind, context.extra or number > 0)
+        replica = service.replica
+        work = replica.workload.works[0]
+        super().__init__(replica, work, request, key, -1, number, kind, context.extra or number > 0)
         self.service = service
         self.connection: ServerConnection | None = connection
 
@@ -115,7 +117,7 @@ class Service(Role, Handler):
         self.replica = Replica(
             self.clock, proxy.recorder, self.tracer, self.place.number, spec.id,
             workload(self.place, self.topology), queue(self.place.deployment), proxy,
-            self.gauges[0], self.gauges[1],
+            self.gauges[0], self.gauges[1], self.place.number,
         )  # fmt: skip
         self.context_name = spec.context.encode()
         self.page = spec.id.encode() + b"\n"

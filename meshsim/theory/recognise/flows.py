@@ -114,7 +114,7 @@ class Flows:
                 for step in stage:
                     if isinstance(step, CallStep):
                         part = taken * chance * step.probability
-                        self._edge(service, step.call, every * part, base * part)
+                        self._edge(service, step.service, every * part, base * part)
 
     def _edge(self, caller: str, service: str, every: float, base: float) -> None:
         edge = caller, service
@@ -240,13 +240,13 @@ class Flows:
     def _stage(self, flow: Flow, service: str, stage: Stage) -> Steps[Flow]:
         """Steps at the same time."""
         calls = [step for step in stage if isinstance(step, CallStep)]
-        if not any(self.structure.queues(service, step.call) for step in calls):
+        if not any(self.structure.queues(service, step.service) for step in calls):
             delays = [step.sleep for step in stage if isinstance(step, SleepStep)]
-            steady = all(step.probability >= 1.0 and self._steady(service, step.call) for step in calls)
+            steady = all(step.probability >= 1.0 and self._steady(service, step.service) for step in calls)
             return flow.delayed(*delays) if steady else flow.delayed(RANDOM)
         outs: list[Flow] = []
         for step in calls:
-            outs.append((yield self._call(flow.thinned(step.probability), service, step.call)))
+            outs.append((yield self._call(flow.thinned(step.probability), service, step.service)))
         if len(stage) == 1:
             ordered = outs[0].ordered and calls[0].probability >= 1.0
             return replace(outs[0], rate=flow.rate, ordered=ordered)

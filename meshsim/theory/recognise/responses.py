@@ -110,7 +110,7 @@ class Responses:
     def _fork_join(self, service: str, stage: Stage, independent: Law) -> Law:
         """The mean of equal M/M/1 that are asked at the same time, in place of that of independent ones."""
         branches = {self._branch(step) for step in stage}
-        calls = {step.call for step in stage if isinstance(step, CallStep)}
+        calls = {step.service for step in stage if isinstance(step, CallStep)}
         first = branches.pop()
         if branches or first is None or not 1 < len(calls) == len(stage):
             return independent
@@ -124,8 +124,8 @@ class Responses:
         """Utilisation and mean service of a call to a lone M/M/1 that always succeeds."""
         if isinstance(step, SleepStep) or step.probability < 1.0:
             return None
-        deployment = self.structure.deployments[step.call].get("")  # none if it has versions
-        wait = self.waits.get(("replica", step.call, ""))
+        deployment = self.structure.deployments[step.service].get("")  # none if it has versions
+        wait = self.waits.get(("replica", step.service, ""))
         if deployment is None or wait is None or wait.rho is None or deployment.script or deployment.errors:
             return None
         return wait.rho, deployment.time.build().mean
@@ -133,7 +133,7 @@ class Responses:
     def _step(self, service: str, step: CallStep | SleepStep) -> Steps[tuple[Law, Law]]:
         if isinstance(step, SleepStep):
             return self.law(step.sleep), Law.none(self.lattice)
-        answer = yield _once(self._calls, self._call, service, step.call)
+        answer = yield _once(self._calls, self._call, service, step.service)
         well, badly = (total(answer, self.lattice, ok=ok) for ok in (True, False))
         if step.optional:
             well, badly = well.plus(badly), Law.none(self.lattice)

@@ -95,6 +95,9 @@ class Structure:
             "policies": {},
         }
         found = [*set_keys(scenario.model_copy(update=parts))]
+        for name, policy in scenario.policies.items():
+            if "/" in name:
+                found += set_keys(policy, "policies.*/*.", f"policies.{name}.")
         return [*found, *(key for edge in self.edges for key in self.policy_keys(*edge))]
 
     def policy_keys(self, caller: str, service: str) -> list[tuple[str, str]]:
@@ -173,7 +176,7 @@ class Structure:
             own = []
             for deployment in self.deployments[service].values():
                 steps = (step for stage in deployment.script for step in stage)
-                calls = (step.call for step in steps if isinstance(step, CallStep))
+                calls = (step.service for step in steps if isinstance(step, CallStep))
                 below = sum(count[callee] + self.crossings for callee in calls)
                 own.append((deployment.workers < UNLIMITED) + self.crossings + below)
             count[service] = max(own)
@@ -183,7 +186,7 @@ class Structure:
     def forks(self) -> list[tuple[str, int]]:
         """Services whose scripts do several things at once, and how many queues they can pass meanwhile."""
         return [
-            (service, sum(self.queues(service, step.call) for step in stage if isinstance(step, CallStep)))
+            (service, sum(self.queues(service, step.service) for step in stage if isinstance(step, CallStep)))
             for service in sorted(self.used)
             for deployment in self.deployments[service].values()
             for stage in deployment.script

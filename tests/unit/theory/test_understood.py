@@ -33,6 +33,19 @@ load: [{to: cart, profile: [{at: 0s, rate: 1/s}]}]
 """)
 
 
+WITH_ENDPOINTS = loads("""
+name: keys
+duration: 10s
+services:
+  cart:
+    endpoints: {get: {script: [{call: db}, {sleep: 1ms}]}}
+    versions: {v1: {endpoints: {get: {script: [{call: db}, {sleep: 1ms}]}}}, v2: {}}
+    script: [{call: db}, {sleep: 1ms}]
+  db: {}
+links: {default: {latency: 0s}}
+policies: {cart: {}}
+load: [{to: cart, profile: [{at: 0s, rate: 1/s}]}]
+""")
 OTHER = 0.123456
 """What no key has by default."""
 
@@ -66,14 +79,16 @@ def having(key: str) -> Scenario:
     path, _, choice = key.partition("=")
     names = path.replace("[*]", ".[*]").split(".")
     event = {"events": (Event.model_construct(at=1.0),)} if key in EVENTS else {}
-    made: Scenario = changed(BASE.model_copy(update=event), names, choice or OTHER)
+    base = WITH_ENDPOINTS if ".endpoints." in key else BASE
+    made: Scenario = changed(base.model_copy(update=event), names, choice or OTHER)
     return made
 
 
 def test_every_key_is_decided_for_loads_of_both_kinds() -> None:
     keys = {key.replace("versions.*.", "") for key in KEYS}
-    assert keys - OPEN == EVENTS | (CLOSED_LOAD - {"load[*]"})
-    assert keys - CLOSED == EVENTS | (OPEN_LOAD - {"load[*]"}) | RATE_LIMIT
+    refused = {key for key in keys if "endpoints" in key or key.endswith(".repeat")}
+    assert keys - OPEN == EVENTS | (CLOSED_LOAD - {"load[*]"}) | refused
+    assert keys - CLOSED == EVENTS | (OPEN_LOAD - {"load[*]"}) | RATE_LIMIT | refused
     for known in SOLVERS.values():
         for key in known - keys:
             assert any(re.match(rf"{re.escape(key)}[.[]", other) for other in keys), f"{key} is no key"
@@ -119,6 +134,7 @@ class NewLoad(Load):
         ({"policies": {"cart": NewPolicy.model_construct(mirror="v2")}}, "policies.cart.mirror"),
         ({"services": {"cart": NewService.model_construct(sidecar=False)}}, "services.cart.sidecar"),
         ({"mesh": NewMesh.model_construct(control_plane="slow")}, "mesh.control_plane"),
+        ({"policies": {"cart/get": Policy(timeout="1s")}}, "policies.cart/get.timeout"),
         ({"links": {"default": NewLink.model_construct(connect=1.0)}}, "links.default.connect"),
         ({"load": (NewLoad.model_construct(to="cart", rate=1.0, zone="z1"),)}, "load[0].zone"),
         ({"load": (NewLoad.model_construct(to="cart", users=1, zone="z1"),)}, "load[0].zone"),
