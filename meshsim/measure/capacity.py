@@ -14,7 +14,8 @@ from meshsim.measure.result import LEFT_OUT, Result
 class Limit(Result):
     """One limit of an objective: seconds of ``p99``, ``mean``, …; the least share of ``success``.
 
-    Recovery has one of its own, ``recovered``: the least share of runs that recover.
+    An endpoint is named after a ``/`` of its service. Recovery has one of its own, ``recovered``: the least
+    share of runs that recover.
     """
 
     service: str

@@ -35,6 +35,11 @@ class ObjectiveResult(Result):
     independent: float | None = field(default=None, metadata=LEFT_OUT)
 
     @property
+    def target(self) -> str:
+        """What it is about, as calls name it: ``cart``, or ``cart/add``."""
+        return self.service if self.endpoint is None else f"{self.service}/{self.endpoint}"
+
+    @property
     def limits(self) -> dict[str, float]:
         """Those that are given, by name."""
         return {key: getattr(self, key) for key in self.measured}

@@ -17,6 +17,7 @@ class Answered(Result):
 
     ok: int
     failed: int
+    unfinished: int
     latency: LatencySummary
 
     @property

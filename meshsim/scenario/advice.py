@@ -28,12 +28,14 @@ def _mesh(scenario: Scenario) -> Iterator[str]:
 
 
 def _policies(scenario: Scenario) -> Iterator[str]:
-    called = {service for _, service in scenario.edges()}
-    for name, policy in scenario.policies.items():
-        service = name.split(" -> ")[-1]
-        if service not in called:
-            yield f"policies.{name} has no effect: nobody calls {service}."
+    called = {place for _, to, endpoint in scenario.routes() for place in (to, f"{to}/{endpoint}")}
+    for name, written in scenario.policies.items():
+        caller, _, target = name.rpartition(" -> ")
+        if target not in called:
+            yield f"policies.{name} has no effect: nobody calls {target}."
             continue
+        service, slash, endpoint = target.partition("/")
+        policy = scenario.policy(caller, service, endpoint) if slash else written
         hosts = sum(each.replicas for each in scenario.services[service].deployments().values())
         yield from (f"policies.{name}.{reason}" for reason in _policy(policy, hosts))
 

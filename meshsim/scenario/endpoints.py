@@ -53,7 +53,9 @@ def check_endpoint(outline: Outline, path: Path, service: str, endpoint: str) ->
     if endpoint in known:
         return []
     if not known:
-        return [Finding(path, f"{service} has no endpoints", f"name {service}, or give it endpoints")]
+        return [
+            Finding(path, f"{service} has no endpoints", f"ask for {service} itself, or give it endpoints")
+        ]
     return [Finding(path, f"{service} has no endpoint {shown(endpoint)}", suggestion(endpoint, known))]
 
 

@@ -67,7 +67,7 @@ def _described(details: Any, path: Path, value: object, present: bool) -> tuple[
     if kind == "missing":
         return "is missing", f"add {path[-1]}"
     if kind == "extra_forbidden":
-        return unknown_key(str(path[-1]), _names(path[:-1]))
+        return _of_policy(path) or unknown_key(str(path[-1]), _names(path[:-1]))
     if kind == "value_error":
         message, remedy = halves(context["error"])
         return ("is empty" if message.startswith("nothing is no") else message), remedy
@@ -89,6 +89,14 @@ def _described(details: Any, path: Path, value: object, present: bool) -> tuple[
     if kind == "string_type" and isinstance(value, dict | list):
         remedy = "write text"
     return f"{shown(value)} is {what}", remedy
+
+
+def _of_policy(path: Path) -> tuple[str, str] | None:
+    """Of a key that a policy has, and that stands at a service or an endpoint: where it belongs."""
+    if path[0] != "services" or path[-1] not in _names(("policies", "*")) or len(path) not in (3, 5):
+        return None
+    name = f'"{path[1]}/{path[3]}"' if path[2] == "endpoints" else path[1]
+    return "unknown key", f"write it under policies.{name}"
 
 
 def _limit(key: str, context: Any, value: object) -> tuple[str, str]:

@@ -51,6 +51,11 @@ class Load(Model):
             return self.arrivals.process.mean_rate(start, end)
         return profile_mean(self.profile, start, end) if self.profile else self.rate or 0.0
 
+    def share(self, endpoint: str) -> float:
+        """The share of its requests that ask for an endpoint, or for the service itself: ``""``."""
+        weights = self.endpoints or {"": 1.0}
+        return weights.get(endpoint, 0.0) / sum(weights.values())
+
     def scaled(self, factor: float) -> Load:
         """The load with all its rates multiplied, or its users; a ValueError for a trace."""
         changes: dict[str, Any] = {}
@@ -116,6 +121,11 @@ class Objective(Model):
     p999: Duration | None = None
     max: Duration | None = None
     success: Ratio | None = None
+
+    @property
+    def target(self) -> str:
+        """What it is about, as calls name it: ``cart``, or ``cart/add``."""
+        return self.service if self.endpoint is None else f"{self.service}/{self.endpoint}"
 
     @property
     def limits(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from meshsim.lab.search.verdict import Observation, Score
 from meshsim.measure.capacity import Limit
 from meshsim.measure.latency import VERY_LATE
 from meshsim.measure.objectives import ObjectiveResult
+from meshsim.measure.parts import Answered
 from meshsim.measure.result import at
 from meshsim.measure.summary import Summary
 from meshsim.scenario.model import CLIENT, Scenario
@@ -38,10 +39,10 @@ def required(scenario: Scenario) -> tuple[Limit, ...]:
         for key, limit in objective.limits.items():
             if key == "success" and limit >= 1.0:
                 raise MeshsimError(
-                    f"objectives[{place}]: no number of runs shows that {objective.service} never fails;"
+                    f"objectives[{place}]: no number of runs shows that {objective.target} never fails;"
                     " ask for a success such as 99.99%"
                 )
-            found.append(Limit(objective.service, key, limit))
+            found.append(Limit(objective.target, key, limit))
     if not found:
         entry = scenario.load[0].to
         raise MeshsimError(
@@ -63,8 +64,13 @@ def _score(summary: Summary, objective: ObjectiveResult, key: str) -> Score:
     shares = {**(objective.within or {}), "success": measured}
     if key not in shares:
         return Score(VERY_LATE if unstable or measured is None else measured)
-    entry = summary.edges.get(f"{CLIENT} -> {objective.service}")
-    place = entry or summary.services[objective.service]
+    edge, service = summary.edges.get(f"{CLIENT} -> {objective.service}"), summary.services[objective.service]
+    place: Answered
+    if objective.endpoint is None:
+        place = edge or service
+    else:
+        asked = (edge.endpoints or {}).get(objective.endpoint) if edge else None
+        place = asked or (service.endpoints or {})[objective.endpoint]
     count = place.ok + place.failed + place.unfinished
     share = 0.0 if unstable else shares[key] or 0.0
     return Score(measured, share, count, count if objective.independent is None else objective.independent)
@@ -81,12 +87,14 @@ def _numbers(summary: Summary) -> dict[str, float]:
 
 
 def objective(text: str) -> dict[str, str]:
-    """An objective such as ``frontend: p99 <= 250ms, success >= 99.9%``, as the file would have it.
+    """An objective such as ``frontend/home: p99 <= 250ms, success >= 99.9%``, as the file would have it.
 
     MeshsimError if it can't be read. Names and units are left to the scenario's own checks.
     """
     service, colon, terms = text.partition(":")
-    found = {"service": service.strip()}
+    name, slash, endpoint = service.strip().partition("/")
+    found = {"service": name, "endpoint": endpoint} if slash else {"service": name}
+    named = len(found)
     for term in terms.split(",") if colon else []:
         match = TERM.fullmatch(term)
         upward = ">=≥"
@@ -94,7 +102,7 @@ def objective(text: str) -> dict[str, str]:
             break
         found[match[1]] = match[3]
     else:
-        if len(found) > 1:
+        if len(found) > named:
             return found
     raise MeshsimError(
         f'{shown(text)} is not an objective; write "service: p99 <= 250ms" or "service: success >= 99.9%"'

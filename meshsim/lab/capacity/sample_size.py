@@ -23,11 +23,13 @@ def refuse(scenario: Scenario, limits: Sequence[Limit], plan: Plan) -> None:
     """Refuses limits that even perfect runs could not show to be met, as far as known of open loads."""
     start, end = measured_from(scenario), scenario.duration
     for limit in limits:
-        loads = [load for load in scenario.load if load.to == limit.service]
+        service, _, endpoint = limit.service.partition("/")
+        loads = [load for load in scenario.load if load.to == service]
         countable = loads and all(load.users is None and load.arrivals.kind != "trace" for load in loads)
         if limit.least is None or not countable:
             continue
-        have = plan.most * sum(load.mean_rate(start, end) for load in loads) * (end - start)
+        rates = (load.mean_rate(start, end) * (load.share(endpoint) if endpoint else 1.0) for load in loads)
+        have = plan.most * sum(rates) * (end - start)
         need = requests_needed(limit.least, plan.error)
         if have < need:
             raise MeshsimError(

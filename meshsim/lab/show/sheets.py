@@ -159,13 +159,14 @@ def edges(summary: Summary) -> Sheet:
 def endpoints(summary: Summary) -> Sheet:
     """One row an endpoint of each service that has any: the attempts that asked for it."""
     rows: Rows = [
-        (f"{name}/{endpoint}", f"{part.method} {part.path}", count(part.requests), rate(part.rate),
+        (f"{name}/{endpoint}".rstrip("/"), f"{part.method} {part.path}", count(part.requests),
+         rate(part.rate),
          share(part.failed_ratio), count(part.dropped), *_tail(part))
         for name, service in summary.services.items()
         for endpoint, part in (service.endpoints or {}).items()
     ]  # fmt: skip
     columns = ("endpoint", "asked by", "attempts", "rate", "failed", "dropped", "p50", "p99")
-    return _without_zeros(Sheet("endpoints", columns, rows), "dropped")
+    return _without_zeros(Sheet("endpoints", columns, rows, words=(1,)), "dropped")
 
 
 def failures(summary: Summary) -> Sheet:
@@ -184,7 +185,7 @@ def objectives(summary: Summary) -> Sheet:
     """One row a limit: what was asked, what was measured, whether it was met."""
     rows: Rows = [
         (
-            "/".join(filter(None, (objective.service, objective.endpoint))),
+            objective.target,
             key,
             wanted,
             measured,
