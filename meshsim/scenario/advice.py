@@ -49,6 +49,8 @@ def _policy(policy: Policy, hosts: int) -> Iterator[str]:
         yield "retries.per_try_timeout has no effect: it is not shorter than the timeout."
     if retries is not None and set(retries.on) <= {"refused-stream", "envoy-ratelimited"}:
         yield f"retries.on has no effect: nothing in this mesh ends as {' or '.join(retries.on)}."
+    if retries is not None and retries.backoff.jitter and retries.backoff.base >= retries.backoff.ceiling:
+        yield "retries.backoff.jitter has no effect: no wait is longer than max (raise max)."
     if policy.hedge is not None and policy.hedge.after >= policy.timeout > 0.0:
         yield "hedge has no effect: it would come after the timeout."
 

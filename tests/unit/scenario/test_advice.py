@@ -20,6 +20,10 @@ load: [{to: a, rate: 1/s}]
         ("policies: {a -> b: {outlier_detection: {max_ejection_percent: 33%}}}", "33% of 3 hosts"),
         ("policies: {b: {timeout: 1s, retries: {per_try_timeout: 1s}}}", "not shorter than the timeout"),
         ("policies: {b: {retries: {on: [refused-stream]}}}", "refused-stream"),
+        (
+            "policies: {b: {retries: {backoff: {base: 1s, max: 1s, jitter: 50%}}}}",
+            "no wait is longer than max",
+        ),
         ("policies: {b: {timeout: 1s, hedge: {after: 2s}}}", "after the timeout"),
         ("objectives: [{service: c, p99: 1s}]", "no request reaches c"),
     ],
@@ -49,6 +53,7 @@ def test_load_after_the_end_is_told(tmp_path) -> None:
     [
         "mesh: {dataplane: sidecar, proxy: {time: 1ms}}",
         "policies: {b: {timeout: 1s, retries: {per_try_timeout: 500ms}, hedge: {after: 100ms}}}",
+        "policies: {b: {retries: {backoff: {max: 60ms, jitter: 50%}}}}",
         "policies: {b: {outlier_detection: {max_ejection_percent: 34%}}}",
         "objectives: [{service: b, p99: 1s}]",
     ],
