@@ -44,6 +44,7 @@ ENGINE = [
     "meshsim.policies.budget",
     "meshsim.policies.endpoint",
     "meshsim.policies.balance",
+    "meshsim.policies.ewma",
     "meshsim.policies.fault",
     "meshsim.policies.hedge",
     "meshsim.policies.limit",

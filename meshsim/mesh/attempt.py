@@ -127,6 +127,7 @@ class Attempt(Stream):
         slot: whether it holds a retry slot.
         key: once launched.
         row: its number in the recorder, once sent.
+        bound_at: when it was bound to its host, s.
         attached: whether it has a connection of its host.
         closing: whether that connection is closed after the response (the transport says so).
         lasting: whether the response goes on after its end for the call: the transport then calls `detach`
@@ -159,6 +160,7 @@ class Attempt(Stream):
         self.key = 0
         self.row = -1
         self.flag = NO_FLAG
+        self.bound_at = 0.0
         self.sent_at = 0.0
         self.attached = False
         self.closing = False
@@ -203,6 +205,7 @@ class Attempt(Stream):
             self.refuse(UH, now)
         else:
             self.step = PENDING
+            self.bound_at = now
             self.cluster.connect(self, host, now)
 
     def refuse(self, flag: int, now: float) -> None:
@@ -276,6 +279,7 @@ class Attempt(Stream):
         if self.step == SENT:
             self.end_stream(TRY_TIMEOUT, 0, NO_FLAG, now)
         elif self.step == PENDING and self.host is not None and self.waiting:
+            self.cluster.balancer.ended(self.host, self.bound_at, now)
             self.cluster.leave(self, self.host)
         self.step = OVER
 
@@ -291,6 +295,7 @@ class Attempt(Stream):
                 self.number, self.kind, self.extra, self.sent_at, now, status, flag,
             )  # fmt: skip
         self.stop_timer()
+        self.cluster.balancer.ended(self.host_sent(), self.bound_at, now)
         if cause == TRY_TIMEOUT:  # the word of it goes out before the next request
             route.transport.abandon(self, now)
         if not self.lasting:

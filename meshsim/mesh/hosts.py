@@ -58,7 +58,6 @@ class Host(Endpoint):
         opening: those of them that are being opened.
         idle: those of them that serve nobody.
         drains: how often the pool was drained.
-        pending: streams that wait for a connection.
         head, tail: the pending queue.
     """
 
@@ -75,7 +74,6 @@ class Host(Endpoint):
         self.opening = 0
         self.idle = 0
         self.drains = 0
-        self.pending = 0
         self.head = None
         self.tail = None
 

@@ -10,6 +10,7 @@ class Endpoint:
         name: the replica's id, such as ``cart/v1/0``.
         index: its place in the cluster, from 0.
         active: this proxy's requests in flight to it (not those waiting for a connection).
+        pending: those waiting for a connection.
         consecutive: its 5xx in a row, as outlier detection counts them.
         multiplier: by how much its next ejection is longer.
         ejected: whether it is out.
@@ -21,6 +22,7 @@ class Endpoint:
         self.name = name
         self.index = index
         self.active = 0
+        self.pending = 0
         self.consecutive = 0
         self.multiplier = 0
         self.ejected = False

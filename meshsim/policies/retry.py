@@ -57,7 +57,7 @@ class RetryRule:
     ) -> None:  # fmt: skip
         self.attempts = attempts
         self.conditions = conditions
-        self.backoff = Backoff(0.025, 0.25) if backoff is None else backoff
+        self.backoff = Backoff(0.025, 0.25, 0.0, 1.0) if backoff is None else backoff
         self.statuses = statuses
 
     def retriable(self, status: int, cause: int, now: float) -> bool:

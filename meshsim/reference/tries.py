@@ -86,7 +86,7 @@ class Tries:
         if host is None:
             self.refused(attempt, "UH")
             return
-        attempt.host = host
+        attempt.host, attempt.bound = host, self.clock.now
         self.open.append(attempt)
         self.cluster.connect(attempt, host)
 
@@ -214,7 +214,12 @@ class Tries:
         u = u01(derive(self.key, self.launched), BACKOFF)
         self.backing_off += 1
         bound = min(backoff.base * 2.0 ** min(self.retried - 1, DOUBLINGS_MAX), backoff.ceiling)
-        self.clock.after(u * bound, self._retry)
+        if backoff.jitter is None:
+            wait = u * bound
+        else:
+            wait = min(bound + u * backoff.jitter * bound, backoff.ceiling)
+            self.did["back-off cut" if wait == backoff.ceiling else "back-off with jitter added"] += 1
+        self.clock.after(wait, self._retry)
 
     def _retry(self) -> None:
         if not self.over:

@@ -55,6 +55,8 @@ def _policy(policy: Policy, hosts: int) -> Iterator[str]:
         yield "retries.previous_hosts has no effect: there is one host."
     if retries is not None and "host_attempts" in retries.model_fields_set and not retries.previous_hosts:
         yield "retries.host_attempts has no effect: no host is avoided (write previous_hosts: true)."
+    if retries is not None and retries.backoff.jitter and retries.backoff.base >= retries.backoff.ceiling:
+        yield "retries.backoff.jitter has no effect: no wait is longer than max (raise max)."
     if policy.hedge is not None and policy.hedge.after >= policy.timeout > 0.0:
         yield "hedge has no effect: it would come after the timeout."
 

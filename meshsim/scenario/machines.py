@@ -20,6 +20,7 @@ from meshsim.policies.backoff import Backoff
 from meshsim.policies.balance import Balancer, LeastRequest, LeastRequestFullScan, Random, RoundRobin
 from meshsim.policies.breaker import CircuitBreaker
 from meshsim.policies.budget import Budget, EnvoyBudget, LinkerdBudget, MaxRetries
+from meshsim.policies.ewma import PeakEwma
 from meshsim.policies.fault import FaultInjection
 from meshsim.policies.hedge import Hedge
 from meshsim.policies.limit import TokenBucket
@@ -228,7 +229,7 @@ def retry_rule(policy: model.Policy) -> RetryRule:
     conditions = 0
     for name in retries.on:
         conditions |= CONDITIONS[name]
-    backoff = Backoff(retries.backoff.base, retries.backoff.ceiling)
+    backoff = Backoff(retries.backoff.base, retries.backoff.ceiling, *retries.backoff.shares)
     return RetryRule(retries.attempts, conditions, backoff, frozenset(retries.statuses))
 
 
@@ -270,6 +271,7 @@ BALANCERS: dict[str, Callable[[model.Balance, random.Key, int], Balancer]] = {
     "random": lambda balance, key, hosts: Random(),
     "round_robin": lambda balance, key, hosts: RoundRobin(int(random.u01(key, random.START) * hosts)),
     "least_request": _least_request,
+    "peak_ewma": lambda balance, key, hosts: PeakEwma(balance.peak_ewma.decay, balance.peak_ewma.rtt, hosts),
 }
 """By `balance.kind`: from the options, the key of the proxy and the number of hosts."""
 

@@ -28,15 +28,27 @@ Status = Annotated[int, Field(ge=200, le=599)]
 
 
 class Backoff(Model):
-    """Envoy's jittered back-off: before retry n, uniform on [0, min(base · 2^(n-1), max))."""
+    """The wait before retry n, by its bound min(base · 2^(n-1), max): Envoy's is uniform on [0, bound).
+
+    Attributes:
+        base: the first bound.
+        max: the largest bound, and the longest wait; Envoy's default is 10 x base.
+        jitter: makes it Linkerd's: the bound, and up to this share of it on top.
+    """
 
     base: Duration = 0.025
-    max: Duration | None = None  # 10 x base
+    max: Duration | None = None
+    jitter: Ratio | None = None
 
     @property
     def ceiling(self) -> float:
         """`max`, or Envoy's default of ten times the base."""
         return 10.0 * self.base if self.max is None else self.max
+
+    @property
+    def shares(self) -> tuple[float, float]:
+        """The shares of the bound between which a wait is uniform, before `max` cuts it."""
+        return (0.0, 1.0) if self.jitter is None else (1.0, 1.0 + self.jitter)
 
 
 LEAST_RATIO = 1e-6
@@ -127,14 +139,27 @@ class LeastRequest(Model):
     selection: Literal["n_choices", "full_scan"] = "n_choices"
 
 
+class PeakEwma(Model):
+    """Linkerd's: of two different hosts, the one with the lower latency x (requests under way + 1).
+
+    Attributes:
+        decay: how fast what was observed is forgotten.
+        rtt: the latency of a host nobody has heard of.
+    """
+
+    decay: PositiveDuration = 10.0
+    rtt: PositiveDuration = 0.03
+
+
 class Balance(Choice):
     """Which balancer, with its options: ``random``, ``{least_request: {choices: 2}}``."""
 
     KEY, NOUN, UNFIT = "balance", "balancer", "is not a balancer"
-    LATER = ("peak_ewma", "ring_hash", "maglev")
+    LATER = ("ring_hash", "maglev")
 
-    kind: Literal["round_robin", "random", "least_request"] = "round_robin"
+    kind: Literal["round_robin", "random", "least_request", "peak_ewma"] = "round_robin"
     least_request: LeastRequest = Field(default_factory=LeastRequest)
+    peak_ewma: PeakEwma = Field(default_factory=PeakEwma)
 
 
 class CircuitBreaker(Model):

@@ -100,6 +100,8 @@ def retries(draw: st.DrawFn) -> Document:
         made["per_try_timeout"] = draw(apart(5, 60, 0.1311))
     if draw(st.booleans()):
         made["backoff"] = {"base": draw(ms(0, 30)), "max": draw(ms(30, 100))}
+        if draw(st.booleans()):
+            made["backoff"]["jitter"] = draw(percent(0, 100))
     if draw(st.integers(0, 2)) == 0:
         made["statuses"] = draw(st.sampled_from([[500], [503], [409, 500], [200, 503]]))
         if draw(st.booleans()):
@@ -129,6 +131,9 @@ def policy(draw: st.DrawFn, versions: list[str]) -> Document:
                     "least_request",
                     {"least_request": {"choices": 3}},
                     {"least_request": {"selection": "full_scan"}},
+                    "peak_ewma",
+                    {"peak_ewma": {"decay": "50ms", "rtt": "5ms"}},
+                    {"peak_ewma": {"decay": "1s"}},
                 ]
             )
         )

@@ -66,7 +66,8 @@ def policies(draw: st.DrawFn, grid: bool, split: bool) -> Document:
             return f"{draw(st.integers(1, max(1, int(high / 1000 / STEP)))) * STEP * 1000}ms"
         return f"{draw(st.floats(low, high)):.4f}ms"
 
-    policy: Document = {"balance": draw(st.sampled_from(["round_robin", "random", "least_request"]))}
+    balancers = ["round_robin", "random", "least_request", "peak_ewma"]
+    policy: Document = {"balance": draw(st.sampled_from(balancers))}
     if draw(st.booleans()):
         policy["timeout"] = ms(50, 900)
     if draw(st.booleans()):

@@ -50,7 +50,7 @@ OPEN_LOAD = keys(
 CLOSED_LOAD = keys("load[*]: users think")
 
 RETRIES = keys(
-    "policies.*.retries: attempts backoff.base backoff.max",
+    "policies.*.retries: attempts backoff.base backoff.max backoff.jitter",
     "policies.*.retries: on=5xx,gateway-error,reset,connect-failure,refused-stream,reset-before-request",
     "policies.*.retries: on=retriable-4xx,envoy-ratelimited",
 )

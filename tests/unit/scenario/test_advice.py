@@ -23,6 +23,10 @@ load: [{to: a, rate: 1/s}]
         ("policies: {b: {retries: {on: [5xx], statuses: [500, 503]}}}", '"5xx" retries them already'),
         ("policies: {a: {retries: {previous_hosts: true}}}", "there is one host"),
         ("policies: {b: {retries: {host_attempts: 2}}}", "write previous_hosts: true"),
+        (
+            "policies: {b: {retries: {backoff: {base: 1s, max: 1s, jitter: 50%}}}}",
+            "no wait is longer than max",
+        ),
         ("policies: {b: {timeout: 1s, hedge: {after: 2s}}}", "after the timeout"),
         ("objectives: [{service: c, p99: 1s}]", "no request reaches c"),
     ],
@@ -52,6 +56,7 @@ def test_load_after_the_end_is_told(tmp_path) -> None:
     [
         "mesh: {dataplane: sidecar, proxy: {time: 1ms}}",
         "policies: {b: {timeout: 1s, retries: {per_try_timeout: 500ms}, hedge: {after: 100ms}}}",
+        "policies: {b: {retries: {backoff: {max: 60ms, jitter: 50%}}}}",
         "policies: {b: {outlier_detection: {max_ejection_percent: 34%}}}",
         "policies: {b: {retries: {previous_hosts: true, host_attempts: 5}}}",
         "policies: {b: {retries: {statuses: [503]}}, a -> b: {retries: {on: [5xx], statuses: [409, 503]}}}",
