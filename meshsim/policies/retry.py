@@ -24,6 +24,7 @@ REFUSED_STREAM = 16
 RESET_BEFORE_REQUEST = 32
 RETRIABLE_4XX = 64
 ENVOY_RATELIMITED = 128
+STATUSES = 256
 
 CONDITIONS = {
     "5xx": FIVE_XX,
@@ -56,7 +57,7 @@ class RetryRule:
         statuses: frozenset[int] = frozenset(),
     ) -> None:  # fmt: skip
         self.attempts = attempts
-        self.conditions = conditions
+        self.conditions = conditions | STATUSES if statuses else conditions
         self.backoff = Backoff(0.025, 0.25, 0.0, 1.0) if backoff is None else backoff
         self.statuses = statuses
 
@@ -75,7 +76,7 @@ class RetryRule:
                 return True
             if status == 409 and self.conditions & RETRIABLE_4XX:
                 return True
-            return bool(self.statuses) and status in self.statuses
+            return self.conditions & STATUSES != 0 and status in self.statuses
         if cause == RATE_LIMITED:  # whatever its status
             return self.conditions & ENVOY_RATELIMITED != 0
         if cause == REFUSED:
