@@ -10,7 +10,7 @@ class Endpoint:
         name: the replica's id, such as ``cart/v1/0``.
         index: its place in the cluster, from 0.
         active: this proxy's requests in flight to it (not those waiting for a connection).
-        consecutive: its 5xx in a row, as outlier detection counts them.
+        consecutive, gateway: its 5xx, and its gateway failures, in a row, as outlier detection counts them.
         multiplier: by how much its next ejection is longer.
         ejected: whether it is out.
         returns: when its ejection has lasted long enough, s.
@@ -22,6 +22,7 @@ class Endpoint:
         self.index = index
         self.active = 0
         self.consecutive = 0
+        self.gateway = 0
         self.multiplier = 0
         self.ejected = False
         self.returns = 0.0
@@ -30,6 +31,7 @@ class Endpoint:
     def forgive(self) -> None:
         """Lets the host back and forgets what it did."""
         self.consecutive = 0
+        self.gateway = 0
         self.multiplier = 0
         self.ejected = False
         self.fresh = False

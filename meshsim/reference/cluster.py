@@ -39,7 +39,7 @@ class Cluster:
         self.policy = policy
         self.hosts = [Host(number, replica) for number, replica in enumerate(replicas)]
         self.balancer = balancer(policy.balance, caller, len(replicas))
-        self.outliers = Outliers(run.clock, policy.outlier_detection, len(replicas))
+        self.outliers = Outliers(run, policy.outlier_detection, len(replicas))
         self.active = self.pending = self.connections = 0
         self.slots = 0  # retries and hedges that are waited for or under way
         self.broken = 0  # connections that broke at this instant: Envoy still counts their attempts as active

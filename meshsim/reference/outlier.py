@@ -1,6 +1,6 @@
 """Outlier detection: a host that keeps failing is left out for a while.
 
-    healthy --(consecutive_5xx failures in a row, and the cap allows it)--> ejected
+    healthy --(so many failures, or gateway failures, in a row, and the cap allows it)--> ejected
     ejected --(its time has passed, at the next tick)--> healthy
 
 Each ejection lasts longer than the one before, as long as the host does not stay healthy for some ticks. Too
@@ -18,13 +18,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
-from meshsim.reference.clock import Clock
+from meshsim.reference.run import Run
 from meshsim.scenario.model import OutlierDetection
 
 TOLERANCE = 1e-9
 OVERPROVISIONING = 1.4
 NEVER = -10
 MILLISECOND = 0.001
+GATEWAY_FAILURES = range(502, 505)
 
 
 @dataclass(slots=True)
@@ -32,6 +33,7 @@ class Health:
     """What a caller believes of a host."""
 
     failures: int = 0  # in a row
+    gateway_failures: int = 0  # in a row: 502, 503, 504
     ejected: bool = False
     until: float = 0.0  # end of its ejection, s
     multiplier: int = 0  # of the base time; the number of ejections, less the healthy ticks
@@ -41,8 +43,9 @@ class Health:
 class Outliers:
     """The health of a cluster's hosts, by number."""
 
-    def __init__(self, clock: Clock, settings: OutlierDetection | None, hosts: int) -> None:
-        self.clock = clock
+    def __init__(self, run: Run, settings: OutlierDetection | None, hosts: int) -> None:
+        self.clock = run.clock
+        self.did = run.did
         self.settings = settings
         self.health = [Health() for _ in range(hosts)]
         self.ticks = 0
@@ -64,12 +67,25 @@ class Outliers:
         if self.settings is None:
             return False
         health = self.health[host]
+        before = health.ejected
         health.failures = health.failures + 1 if status >= 500 else 0
-        if health.failures != self.settings.consecutive_5xx or health.ejected:
-            return False
-        health.failures = 0
-        if self._ejected() + 1 > self.settings.max_ejection_percent * len(self.health) + TOLERANCE:
-            return False
+        health.gateway_failures = health.gateway_failures + 1 if status in GATEWAY_FAILURES else 0
+        if health.gateway_failures == self.settings.consecutive_gateway_failure and not health.ejected:
+            health.gateway_failures = 0
+            self.did["gateway ejection"] += self._eject(health)
+        if health.failures == self.settings.consecutive_5xx and not health.ejected:
+            health.failures = 0
+            self._eject(health)
+        return health.ejected and not before
+
+    def _eject(self, health: Health) -> bool:
+        """Leave a host out, if the cap allows it; whether it does."""
+        assert self.settings is not None
+        out = self._ejected()
+        if out + 1 > self.settings.max_ejection_percent * len(self.health) + TOLERANCE:
+            if out > 0 or not self.settings.always_eject_one:
+                return False
+            self.did["always one"] += 1
         base = self.settings.base_ejection_time
         health.ejected = True
         health.multiplier += 1
@@ -84,7 +100,7 @@ class Outliers:
         for health in self.health:
             if health.ejected and health.until <= self.clock.now:
                 health.ejected = False
-                health.failures = 0
+                health.failures = health.gateway_failures = 0
                 health.returned = self.ticks
                 self._changed()
             elif not health.ejected and health.returned < self.ticks - 1 and health.multiplier > 0:

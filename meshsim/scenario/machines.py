@@ -237,10 +237,12 @@ def outlier_detection(policy: model.Policy, origin: float) -> OutlierDetection:
         return OutlierDetection()
     return ConsecutiveErrors(
         limit=config.consecutive_5xx,
+        gateway_limit=config.consecutive_gateway_failure or 0,
         interval=config.interval,
         base=config.base_ejection_time,
         ceiling=max(config.max_ejection_time, config.base_ejection_time),
         max_ratio=config.max_ejection_percent,
+        always_one=config.always_eject_one,
         min_healthy_ratio=config.min_health_percent,
         origin=origin,
         merge_window=config.merge_window,

@@ -12,6 +12,7 @@ from collections.abc import Collection
 from meshsim.scenario.names import suggestion
 
 SYNONYMS = {
+    "always_eject_one": "always_eject_one_host",
     "after": "hedge_delay hedging_delay",
     "arrivals": "arrival arrival_process",
     "attempts": "num_retries number_of_retries max_retries retries_count",
@@ -24,6 +25,7 @@ SYNONYMS = {
     "choices": "choice_count",
     "circuit_breaker": "circuit_breakers connection_pool thresholds",
     "consecutive_5xx": "consecutive_5xx_errors consecutive_errors max_failures failures",
+    "consecutive_gateway_failure": "consecutive_gateway_errors consecutive_gateway_failures",
     "dataplane": "data_plane",
     "fault": "fault_injection http_fault",
     "for": "lasts",
@@ -60,8 +62,7 @@ SYNONYMS = {
 """Other names of ours, where ours may stand."""
 
 NOT_MODELLED = """
-    always_eject_one always_eject_one_host connect_timeout consecutive_gateway_errors
-    consecutive_gateway_failure consecutive_local_origin_failure consecutive_local_origin_failures
+    connect_timeout consecutive_local_origin_failure consecutive_local_origin_failures
     consistent_hash cors cors_policy enforcing_consecutive_5xx enforcing_consecutive_gateway_failure
     enforcing_failure_percentage enforcing_success_rate failure_percentage_minimum_hosts
     failure_percentage_request_volume failure_percentage_threshold health_checks

@@ -10,7 +10,7 @@ from meshsim.policies.outlier import ConsecutiveErrors
 
 def detection(**changed: float) -> ConsecutiveErrors:
     settings = {
-        "limit": 5, "interval": 10.0, "base": 30.0, "ceiling": 300.0,
+        "limit": 5, "gateway_limit": 0, "always_one": False, "interval": 10.0, "base": 30.0, "ceiling": 300.0,
         "max_ratio": 1.0, "min_healthy_ratio": 0.0, "origin": 0.0, "merge_window": 0.0,
     }  # fmt: skip
     return ConsecutiveErrors(**{**settings, **changed})  # type: ignore[arg-type]
@@ -47,6 +47,44 @@ def test_an_ejection_that_the_cap_refuses_still_zeroes_the_count() -> None:
     rule, hosts = detection(max_ratio=0.1), endpoints(3)
     fail(rule, hosts[0], hosts, 5)
     assert hosts[0].consecutive == 0
+
+
+@pytest.mark.parametrize(
+    ("statuses", "consecutive", "gateway"),
+    [
+        ([502, 503, 504], 0, 3),
+        ([503, 500, 503, 504], 0, 2),
+        ([503, 505, 501], 0, 0),
+        ([503, 200, 504], 1, 1),
+    ],
+)
+def test_gateway_failures_are_502_to_504_in_a_row(
+    statuses: list[int], consecutive: int, gateway: int
+) -> None:
+    rule, hosts = detection(limit=100, gateway_limit=100), endpoints(1)
+    for status in statuses:
+        rule.record(hosts[0], hosts, status, 0.0)
+    assert hosts[0].gateway == gateway
+    assert hosts[0].consecutive == (consecutive or len(statuses))
+
+
+def test_gateway_failures_eject_first_and_leave_the_other_count() -> None:
+    rule, hosts = detection(limit=2, gateway_limit=2, base=10.0), endpoints(2)
+    assert fail(rule, hosts[0], hosts, 2)
+    assert (hosts[0].gateway, hosts[0].consecutive, hosts[0].multiplier) == (0, 2, 1)
+    rule.tick(hosts[0], 10.0)
+    assert (hosts[0].ejected, hosts[0].consecutive) == (False, 0)
+
+
+def test_without_a_limit_gateway_failures_eject_nobody() -> None:
+    rule, hosts = detection(limit=100), endpoints(1)
+    assert not fail(rule, hosts[0], hosts, 99)
+
+
+@pytest.mark.parametrize(("percent", "ejected"), [(0.0, 1), (0.10, 1), (0.34, 1), (0.67, 2)])
+def test_one_is_always_ejected_if_asked_as_measured_on_envoy(percent: float, ejected: int) -> None:
+    rule, hosts = detection(max_ratio=percent, always_one=True), endpoints(3)
+    assert sum(fail(rule, host, hosts, 5) for host in hosts) == ejected
 
 
 def test_ejections_grow_to_the_ceiling_and_end_on_the_grid() -> None:

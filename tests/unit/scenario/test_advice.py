@@ -18,6 +18,10 @@ load: [{to: a, rate: 1/s}]
         ("policies: {c: {timeout: 1s}}", "nobody calls c"),
         ("policies: {b: {outlier_detection: {}}}", "10% of 3 hosts"),
         ("policies: {a -> b: {outlier_detection: {max_ejection_percent: 33%}}}", "33% of 3 hosts"),
+        (
+            "policies: {b: {outlier_detection: {max_ejection_percent: 34%, always_eject_one: true}}}",
+            "policies.b.outlier_detection.always_eject_one has no effect: 34% of 3 hosts is at least one.",
+        ),
         ("policies: {b: {timeout: 1s, retries: {per_try_timeout: 1s}}}", "not shorter than the timeout"),
         ("policies: {b: {retries: {on: [refused-stream]}}}", "refused-stream"),
         ("policies: {b: {timeout: 1s, hedge: {after: 2s}}}", "after the timeout"),
@@ -50,6 +54,7 @@ def test_load_after_the_end_is_told(tmp_path) -> None:
         "mesh: {dataplane: sidecar, proxy: {time: 1ms}}",
         "policies: {b: {timeout: 1s, retries: {per_try_timeout: 500ms}, hedge: {after: 100ms}}}",
         "policies: {b: {outlier_detection: {max_ejection_percent: 34%}}}",
+        "policies: {b: {outlier_detection: {always_eject_one: true}}}",
         "objectives: [{service: b, p99: 1s}]",
     ],
 )

@@ -57,6 +57,8 @@ COMPILED: dict[str, tuple[dict[str, Any], Any]] = {
     "policies.*.circuit_breaker.max_requests": ({}, 9),
     "policies.*.circuit_breaker.max_retries": ({}, 9),
     "policies.*.outlier_detection.consecutive_5xx": (EJECTIONS, 9),
+    "policies.*.outlier_detection.consecutive_gateway_failure": (EJECTIONS, 9),
+    "policies.*.outlier_detection.always_eject_one": (EJECTIONS, True),
     "policies.*.outlier_detection.interval": (EJECTIONS, "9s"),
     "policies.*.outlier_detection.base_ejection_time": (EJECTIONS, "9s"),
     "policies.*.outlier_detection.max_ejection_time": (EJECTIONS, "900s"),

@@ -114,10 +114,19 @@ def test_only_consecutive_errors_eject() -> None:
     assert detection["max_ejection_time"] == "300.000s"
     enforced = {key: value for key, value in detection.items() if key.startswith("enforcing")}
     assert {key for key, value in enforced.items() if value} == {"enforcing_consecutive_5xx"}
+    assert not detection["always_eject_one_host"]
     assert cluster["common_lb_config"]["healthy_panic_threshold"] == {"value": 40}
     assert cluster["common_lb_config"]["update_merge_window"] == "1.000s"
     unwritten = compiled.cluster(written(outlier_detection={}))["common_lb_config"]
     assert unwritten["update_merge_window"] == "0.000s", "Envoy's default would be a second"
+
+
+def test_other_detectors_eject_once_they_are_written() -> None:
+    policy = written(outlier_detection={"consecutive_gateway_failure": 2, "always_eject_one": True})
+    detection = compiled.cluster(policy)["outlier_detection"]
+    assert detection["consecutive_gateway_failure"] == 2
+    assert detection["enforcing_consecutive_gateway_failure"] == 100
+    assert detection["always_eject_one_host"]
 
 
 @pytest.mark.parametrize(
