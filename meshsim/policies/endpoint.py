@@ -14,7 +14,8 @@ class Endpoint:
         multiplier: by how much its next ejection is longer.
         ejected: whether it is out.
         returns: when its ejection has lasted long enough, s.
-        fresh: whether it was let back on the last tick.
+        fresh: of the tick that let it back and the next, how many are to come.
+        asked, failed: its requests of this interval, and how many failed, if success rates are compared.
     """
 
     def __init__(self, name: str, index: int) -> None:
@@ -26,7 +27,9 @@ class Endpoint:
         self.multiplier = 0
         self.ejected = False
         self.returns = 0.0
-        self.fresh = False
+        self.fresh = 0
+        self.asked = 0
+        self.failed = 0
 
     def forgive(self) -> None:
         """Lets the host back and forgets what it did."""
@@ -34,4 +37,4 @@ class Endpoint:
         self.gateway = 0
         self.multiplier = 0
         self.ejected = False
-        self.fresh = False
+        self.fresh = 0

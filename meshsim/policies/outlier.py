@@ -15,6 +15,9 @@ share of hosts is never ejected, and below `min_health_percent` healthy hosts ev
 Both counts go by this table; a 5xx that is no gateway failure zeroes the count of those. Of one status, the
 gateway failure is counted first.
 
+On a tick, first hosts come back, then success rates are compared (`policies/success_rate.py`), which may
+eject others, and last the multipliers fall.
+
 Ejections end only on the tick, so they last up to an `interval` longer than asked. The cap is a share of
 the hosts: 10 % of nine hosts is none, unless one is always allowed (`always_eject_one`). State is per caller
 proxy: with many callers, each may never see N in a row.
@@ -34,6 +37,7 @@ from math import floor, inf
 from typing import final
 
 from meshsim.policies.endpoint import Endpoint
+from meshsim.policies.success_rate import SuccessRate
 
 
 class OutlierDetection:
@@ -42,11 +46,15 @@ class OutlierDetection:
     Attributes:
         detects: whether it does anything.
         merge_window: how long a change waits for others, if it follows another, s; 0: none waits.
+        rates: the comparison of success rates, if there is one.
     """
+
+    rates: SuccessRate | None
 
     def __init__(self) -> None:
         self.detects = False
         self.merge_window = 0.0
+        self.rates = None
 
     def record(self, host: Endpoint, hosts: Sequence[Endpoint], status: int, now: float) -> bool:
         """Takes note of how a try to a host ended; whether the host is ejected for it."""
@@ -56,12 +64,23 @@ class OutlierDetection:
         """Lets a host back whose time has passed; whether it was."""
         return False
 
+    def outliers(self, hosts: Sequence[Endpoint]) -> list[Endpoint]:
+        """The hosts whose success rates of the interval that ends lie too low; the next one begins."""
+        return []
+
+    def eject(self, host: Endpoint, hosts: Sequence[Endpoint], now: float) -> bool:
+        """Takes a host out, for longer than the last time, if the cap allows it; whether it does."""
+        return False
+
+    def forget(self, host: Endpoint) -> None:
+        """At the end of a tick: the next ejection of a host that stayed in is less long."""
+
     def merges(self, since: float) -> bool:
         """Whether a change waits for others, so long (s) after the last; Envoy counts whole milliseconds."""
         return self.merge_window > 0.0 and since < self.merge_window + 0.001
 
     def next_tick(self, hosts: Sequence[Endpoint], now: float) -> float:
-        """When `tick` must be called next, s; never (inf) while no host is out or remembered."""
+        """When `tick` must be called next, s; never (inf) while there is nothing to remember of any host."""
         return inf
 
     def panics(self, healthy: int, count: int) -> bool:
@@ -71,7 +90,7 @@ class OutlierDetection:
 
 @final
 class ConsecutiveErrors(OutlierDetection):
-    """Envoy's ejection after consecutive failures.
+    """Envoy's ejection after consecutive failures, and of outliers by success rate.
 
     Attributes:
         limit: 5xx in a row.
@@ -86,10 +105,12 @@ class ConsecutiveErrors(OutlierDetection):
 
     def __init__(
         self, limit: int, gateway_limit: int, interval: float, base: float, ceiling: float, max_ratio: float,
-        always_one: bool, min_healthy_ratio: float, origin: float, merge_window: float
+        always_one: bool, min_healthy_ratio: float, origin: float, merge_window: float,
+        rates: SuccessRate | None = None,
     ) -> None:  # fmt: skip
         self.detects = True
         self.merge_window = merge_window
+        self.rates = rates
         self.limit = limit
         self.gateway_limit = gateway_limit
         self.interval = interval
@@ -101,6 +122,10 @@ class ConsecutiveErrors(OutlierDetection):
         self.origin = origin
 
     def record(self, host: Endpoint, hosts: Sequence[Endpoint], status: int, now: float) -> bool:
+        if self.rates is not None:
+            host.asked += 1
+            if status >= 500:
+                host.failed += 1
         if status < 500:
             host.consecutive = host.gateway = 0
             return False
@@ -116,7 +141,6 @@ class ConsecutiveErrors(OutlierDetection):
         return ejected
 
     def eject(self, host: Endpoint, hosts: Sequence[Endpoint], now: float) -> bool:
-        """Takes a host out, for longer than the last time, if the cap allows it; whether it does."""
         out = 1
         for other in hosts:
             if other.ejected:
@@ -130,22 +154,32 @@ class ConsecutiveErrors(OutlierDetection):
         return True
 
     def tick(self, host: Endpoint, now: float) -> bool:
+        if not host.ejected or host.returns > now:
+            return False
+        host.ejected = False
+        host.consecutive = host.gateway = 0
+        host.fresh = 2
+        return True
+
+    def outliers(self, hosts: Sequence[Endpoint]) -> list[Endpoint]:
+        if self.rates is None:
+            return []
+        found = self.rates.outliers(hosts)
+        for host in hosts:
+            host.asked = host.failed = 0
+        return found
+
+    def forget(self, host: Endpoint) -> None:
         if host.ejected:
-            if host.returns > now:
-                return False
-            host.ejected = False
-            host.consecutive = host.gateway = 0
-            host.fresh = True
-            return True
-        if host.fresh:
-            host.fresh = False
+            return
+        if host.fresh > 0:
+            host.fresh -= 1
         elif host.multiplier > 0:
             host.multiplier -= 1
-        return False
 
     def next_tick(self, hosts: Sequence[Endpoint], now: float) -> float:
         for host in hosts:
-            if host.ejected or host.fresh or host.multiplier > 0:
+            if host.ejected or host.fresh > 0 or host.multiplier > 0 or host.asked > 0:
                 passed = float(floor((now - self.origin) / self.interval))
                 tick = self.origin + passed * self.interval
                 while tick <= now + 1e-9 * self.interval:

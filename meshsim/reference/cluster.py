@@ -64,9 +64,21 @@ class Cluster:
     def charge(self, host: Host, status: int) -> None:
         """Tell outlier detection how an attempt ended."""
         if self.outliers.record(host.number, status):
-            self.did["ejection"] += 1
-            self.run.ejections.append((self.run.clock.now, self.edge, host.replica.index))
-            self._drain(host)
+            self._leave_out(host)
+
+    def tick(self) -> None:
+        """On outlier detection's grid: hosts come back, are judged by their success rates, then forgiven."""
+        self.did["let back"] += self.outliers.let_back()
+        for number in self.outliers.unsuccessful():
+            if self.outliers.eject(self.outliers.health[number]):
+                self.did["success-rate ejection"] += 1
+                self._leave_out(self.hosts[number])
+        self.outliers.forgive()
+
+    def _leave_out(self, host: Host) -> None:
+        self.did["ejection"] += 1
+        self.run.ejections.append((self.run.clock.now, self.edge, host.replica.index))
+        self._drain(host)
 
     def lose(self, replica: Server) -> None:
         """A replica went down: its connections are no more."""

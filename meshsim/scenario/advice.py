@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
+from math import sqrt
 
 from meshsim.scenario.model import CLIENT, OutlierDetection, Policy, Scenario
 
@@ -59,6 +60,12 @@ def _outlier_detection(detection: OutlierDetection, hosts: int) -> Iterator[str]
         yield f" ejects nobody: {share} is less than one (raise max_ejection_percent)."
     if detection.always_eject_one and not few:
         yield f".always_eject_one has no effect: {share} is at least one."
+    rates = detection.success_rate
+    if rates is not None and hosts < rates.hosts:
+        yield f".success_rate has no effect: of {rates.hosts} hosts that it needs there are {hosts}."
+    elif rates is not None and sqrt(hosts - 1) <= rates.factor:
+        most = f"of {hosts} hosts none lies more than {sqrt(hosts - 1):.2f} standard deviations too low"
+        yield f".success_rate has no effect: {most} (write a lower factor)."
 
 
 def _load(scenario: Scenario) -> Iterator[str]:

@@ -130,6 +130,20 @@ class CircuitBreaker(Model):
     max_retries: Count = units.UNLIMITED
 
 
+class SuccessRate(Model):
+    """Envoy's ejection of hosts that fail more often than the others.
+
+    Attributes:
+        hosts: with fewer that had enough requests, none is ejected.
+        requests: enough, in one interval.
+        factor: so many standard deviations below the mean success rate ejects.
+    """
+
+    hosts: Annotated[int, Field(ge=1, le=units.UNLIMITED)] = 5
+    requests: Annotated[int, Field(ge=1, le=units.UNLIMITED)] = 100
+    factor: Annotated[float, Field(ge=0, le=1e6)] = 1.9
+
+
 def _ejection_limit(fields: dict[str, Any]) -> float:
     """Envoy's default: 300 s, or the base time where that is longer."""
     base: float = fields.get("base_ejection_time", 0.0)
@@ -142,7 +156,8 @@ class OutlierDetection(Model):
     Attributes:
         consecutive_5xx: that many in a row eject.
         consecutive_gateway_failure: that many of 502, 503 and 504 in a row eject; without it, none do.
-        interval: un-ejection happens on this grid only.
+        success_rate: who fails more often than the others in an interval is ejected.
+        interval: un-ejection happens on this grid only; so does the comparison of success rates.
         base_ejection_time: times the number of ejections so far, up to `max_ejection_time`.
         max_ejection_time: the longest ejection; 300s, or the base where that is longer.
         max_ejection_percent: an ejection that would pass it does not happen.
@@ -154,6 +169,7 @@ class OutlierDetection(Model):
 
     consecutive_5xx: Annotated[int, Field(ge=1, le=units.UNLIMITED)] = 5
     consecutive_gateway_failure: Annotated[int, Field(ge=1, le=units.UNLIMITED)] | None = None
+    success_rate: SuccessRate | None = None
     interval: PositiveDuration = 10.0
     base_ejection_time: PositiveDuration = 30.0
     max_ejection_time: PositiveDuration = Field(default_factory=_ejection_limit)

@@ -27,9 +27,11 @@ SYNONYMS = {
     "consecutive_5xx": "consecutive_5xx_errors consecutive_errors max_failures failures",
     "consecutive_gateway_failure": "consecutive_gateway_errors consecutive_gateway_failures",
     "dataplane": "data_plane",
+    "factor": "success_rate_stdev_factor",
     "fault": "fault_injection http_fault",
     "for": "lasts",
     "hedge": "hedge_policy hedging hedging_policy",
+    "hosts": "success_rate_minimum_hosts",
     "latency": "delay rtt",
     "loss": "packet_loss drop",
     "max": "max_interval max_backoff max_attempts",
@@ -47,11 +49,13 @@ SYNONYMS = {
     "rate_limit": "local_rate_limit",
     "ratio": "budget_percent retry_ratio",
     "replicas": "instances pods",
+    "requests": "success_rate_request_volume",
     "retries": "retry retry_policy",
     "script": "calls steps dependencies",
     "selection": "selection_method",
     "split": "weights weighted_clusters traffic_split subsets",
     "status": "http_status",
+    "success_rate": "success_rate_minimum_hosts success_rate_request_volume success_rate_stdev_factor",
     "think": "think_time",
     "time": "latency service_time processing_time response_time fixed_delay",
     "timeout": "request_timeout route_timeout deadline",
@@ -71,8 +75,7 @@ NOT_MODELLED = """
     mirror mirror_percentage per_try_idle_timeout rate_limited_retry_back_off request_headers_to_add
     request_mirror_policies retriable_headers retriable_request_headers retriable_status_codes
     retry_host_predicate retry_priority rewrite slow_start slow_start_config
-    split_external_local_origin_errors success_rate_minimum_hosts success_rate_request_volume
-    success_rate_stdev_factor tcp_keepalive warmup_duration_secs
+    split_external_local_origin_errors tcp_keepalive warmup_duration_secs
 """
 """Keys of mechanisms that meshsim lacks: nothing here does the same."""
 

@@ -27,7 +27,7 @@ MUST_ACT = {
     "left pending", "queue full", "resend", "resend stopped", "optional failure", "call not taken",
     "failure dropped", "lifo overtakes", "priority overtakes", "own error", "idle connection closed",
     "busy connection closed", "stale pick", "endpoint", "repeated call", "rate limited by its own",
-    "gateway ejection", "always one",
+    "gateway ejection", "always one", "success-rate ejection",
 }  # fmt: skip
 """What must have happened at least a hundred times over the long run."""
 

@@ -141,6 +141,7 @@ def cluster(policy: Policy) -> Json:
     }
     if detection is not None:
         gateway = detection.consecutive_gateway_failure
+        rates = detection.success_rate
         config["outlier_detection"] = {
             "consecutive_5xx": count(detection.consecutive_5xx),
             "consecutive_gateway_failure": count(gateway or 0),
@@ -152,9 +153,15 @@ def cluster(policy: Policy) -> Json:
             "always_eject_one_host": detection.always_eject_one,
             "enforcing_consecutive_5xx": 100,
             "enforcing_consecutive_gateway_failure": 0 if gateway is None else 100,
-            "enforcing_success_rate": 0,
+            "enforcing_success_rate": 0 if rates is None else 100,
             "enforcing_failure_percentage": 0,
         }
+        if rates is not None:
+            config["outlier_detection"] |= {
+                "success_rate_minimum_hosts": count(rates.hosts),
+                "success_rate_request_volume": count(rates.requests),
+                "success_rate_stdev_factor": round(1000 * rates.factor),
+            }
     return config
 
 

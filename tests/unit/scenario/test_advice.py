@@ -22,6 +22,14 @@ load: [{to: a, rate: 1/s}]
             "policies: {b: {outlier_detection: {max_ejection_percent: 34%, always_eject_one: true}}}",
             "policies.b.outlier_detection.always_eject_one has no effect: 34% of 3 hosts is at least one.",
         ),
+        (
+            "policies: {b: {outlier_detection: {max_ejection_percent: 34%, success_rate: {}}}}",
+            "policies.b.outlier_detection.success_rate has no effect: of 5 hosts that it needs there are 3.",
+        ),
+        (
+            "policies: {b: {outlier_detection: {max_ejection_percent: 34%, success_rate: {hosts: 3}}}}",
+            "of 3 hosts none lies more than 1.41 standard deviations too low (write a lower factor).",
+        ),
         ("policies: {b: {timeout: 1s, retries: {per_try_timeout: 1s}}}", "not shorter than the timeout"),
         ("policies: {b: {retries: {on: [refused-stream]}}}", "refused-stream"),
         ("policies: {b: {timeout: 1s, hedge: {after: 2s}}}", "after the timeout"),

@@ -76,6 +76,21 @@ POLICIES = [
         "0 is out of range (write at least 1)",
     ),
     (
+        "{outlier_detection: {success_rate: true}}",
+        "outlier_detection.success_rate",
+        "true is not a mapping (its keys: hosts, requests or factor)",
+    ),
+    (
+        "{outlier_detection: {success_rate: {hosts: 0}}}",
+        "outlier_detection.success_rate.hosts",
+        "0 is out of range (write at least 1)",
+    ),
+    (
+        "{outlier_detection: {success_rate: {factor: -1}}}",
+        "outlier_detection.success_rate.factor",
+        "-1 is out of range (write at least 0)",
+    ),
+    (
         "{outlier_detection: {always_eject_one: 1}}",
         "outlier_detection.always_eject_one",
         "1 is neither true nor false",

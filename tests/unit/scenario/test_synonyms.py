@@ -37,6 +37,8 @@ def keys() -> set[str]:
             "outlier_detection: {consecutiveGatewayErrors: 5}",
             "unknown key (write consecutive_gateway_failure)",
         ),
+        ("policy", "outlier_detection: {success_rate_minimum_hosts: 5}", "(write success_rate)"),
+        ("policy", "outlier_detection: {success_rate: {success_rate_stdev_factor: 1900}}", "(write factor)"),
         ("policy", "outlier_detection: {enforcing_success_rate: 5}", "is not modelled (leave it out)"),
         ("policy", "timout: 2s", "timout: unknown key (did you mean timeout?)"),
         ("service", ", cpu: 2", "a.cpu: unknown key (write workers)"),
