@@ -59,6 +59,7 @@ class Caller(Timer):
         cluster: where its attempts go; None before it is routed.
         eldest, youngest: ends of the list of its tries, the attempts that may still bring the answer.
         launched, sent: attempts so far, and those of them that got a connection (or were refused one).
+        tried: the hosts of those that need not wait for a connection any more; None if nobody asks.
         replayable: whether the request can be sent again.
         uploading: whether the request is still coming in: no time-out runs yet.
     """
@@ -73,6 +74,7 @@ class Caller(Timer):
     youngest: Attempt | None
     launched: int
     sent: int
+    tried: list[Host] | None
     replayable: bool
     uploading: bool
 
@@ -193,7 +195,10 @@ class Attempt(Stream):
         self.number = call.launched
         call.launched += 1
         self.key = derive(call.key, self.number)
-        host = self.cluster.pick(self.key, now)
+        if call.tried is None:
+            host = self.cluster.pick(self.key, now)
+        else:
+            host = self.cluster.pick_other(self.key, call.tried, call.policy.repicks, now)
         if host is None:
             self.refuse(UH, now)
         else:
@@ -208,6 +213,8 @@ class Attempt(Stream):
         self.call.route.clock.at(now, self, REFUSED_HERE)
 
     def overflowed(self, now: float) -> None:
+        if self.call.tried is not None:
+            self.call.tried.append(self.host_sent())
         self.refuse(UO, now)
 
     def connected(self, now: float) -> None:
@@ -232,6 +239,8 @@ class Attempt(Stream):
         self.step = SENT
         self.sent_at = now
         call.sent += 1
+        if call.tried is not None:
+            call.tried.append(self.host_sent())
 
     # ---- its end --------------------------------------------------------------------------------------
 

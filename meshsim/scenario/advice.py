@@ -47,8 +47,14 @@ def _policy(policy: Policy, hosts: int) -> Iterator[str]:
         yield from (f"outlier_detection{reason}" for reason in _outlier_detection(detection, hosts))
     if retries is not None and retries.per_try_timeout >= policy.timeout > 0.0:
         yield "retries.per_try_timeout has no effect: it is not shorter than the timeout."
-    if retries is not None and set(retries.on) <= {"refused-stream", "envoy-ratelimited"}:
+    if retries is not None and retries.on and set(retries.on) <= {"refused-stream", "envoy-ratelimited"}:
         yield f"retries.on has no effect: nothing in this mesh ends as {' or '.join(retries.on)}."
+    if retries is not None and retries.statuses and "5xx" in retries.on and min(retries.statuses) >= 500:
+        yield 'retries.statuses has no effect: "5xx" retries them already.'
+    if retries is not None and retries.previous_hosts and hosts == 1:
+        yield "retries.previous_hosts has no effect: there is one host."
+    if retries is not None and "host_attempts" in retries.model_fields_set and not retries.previous_hosts:
+        yield "retries.host_attempts has no effect: no host is avoided (write previous_hosts: true)."
     if policy.hedge is not None and policy.hedge.after >= policy.timeout > 0.0:
         yield "hedge has no effect: it would come after the timeout."
 

@@ -209,6 +209,7 @@ class ConfiguredRoute:
             timeout=config.timeout,
             try_timeout=0.0 if retries is None else retries.per_try_timeout,
             hedge=Hedge(0.0, 0) if hedge is None else Hedge(hedge.after, hedge.max),
+            repicks=retries.host_attempts if retries is not None and retries.previous_hosts else 0,
             fault=fault_injection(config),
             split=WeightedSplit(list(config.split.values()) or [1.0]),
             clusters=[self.upstream.cluster(version) for version in config.split or [""]],
@@ -228,7 +229,8 @@ def retry_rule(policy: model.Policy) -> RetryRule:
     conditions = 0
     for name in retries.on:
         conditions |= CONDITIONS[name]
-    return RetryRule(retries.attempts, conditions, Backoff(retries.backoff.base, retries.backoff.ceiling))
+    backoff = Backoff(retries.backoff.base, retries.backoff.ceiling)
+    return RetryRule(retries.attempts, conditions, backoff, frozenset(retries.statuses))
 
 
 def outlier_detection(policy: model.Policy, origin: float) -> OutlierDetection:
@@ -296,6 +298,6 @@ def _complete(rule: RetryRule) -> RetryRule:
         reason = "must call super().__init__(attempts=…), which sets its attributes"
         raise MeshsimError(f"{name}.__init__ {reason}")
     own = {key for kind in type(rule).__mro__[:-2] if kind is not RetryRule for key in vars(kind)}
-    for key in sorted(own & {"attempts", "conditions", "backoff"}):
+    for key in sorted(own & {"attempts", "conditions", "backoff", "statuses"}):
         raise MeshsimError(f"{name}.{key} must be given to super().__init__, not set in the class")
     return rule

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from meshsim import units
 from meshsim.scenario.fields import (
@@ -24,6 +24,7 @@ RetryCondition = Literal[
     "5xx", "gateway-error", "reset", "connect-failure", "refused-stream", "reset-before-request",
     "retriable-4xx", "envoy-ratelimited",
 ]  # fmt: skip
+Status = Annotated[int, Field(ge=200, le=599)]
 
 
 class Backoff(Model):
@@ -74,21 +75,43 @@ class RetryBudget(Model):
         return self
 
 
+def _no_statuses(conditions: Any) -> Any:
+    """Refuses among conditions what is a key of its own."""
+    for each in conditions if isinstance(conditions, list) else ():
+        if each == "retriable-status-codes" or type(each) is int:
+            status = each if type(each) is int else 503
+            raise ValueError(f"{each} is not a condition; write statuses: [{status}]")
+    return conditions
+
+
+def _conditions(fields: dict[str, Any]) -> tuple[RetryCondition, ...]:
+    """What is retried where nothing says it: the statuses alone, if there are some."""
+    return () if fields.get("statuses") else ("5xx",)
+
+
 class Retries(Model):
     """When a failed try is tried again.
 
     Attributes:
         attempts: tries beyond the first.
         per_try_timeout: for each try, from the moment it has a connection; 0 is none.
-        on: what is worth a retry.
+        statuses: responses of the upstream with these are worth a retry: Envoy's `retriable-status-codes`.
+        on: what else is worth a retry; 5xx, or nothing where there are `statuses`.
         backoff: the wait before a retry.
+        previous_hosts: whether a retry avoids hosts that the call has tried: Envoy's predicate of this name.
+        host_attempts: how often it picks again to avoid one; then it takes what comes.
         budget: how many retries a proxy may have; where there is none, `circuit_breaker.max_retries` counts.
     """
 
     attempts: Count = 1
     per_try_timeout: Duration = 0.0
-    on: Annotated[tuple[RetryCondition, ...], Field(min_length=1), AsTuple] = ("5xx",)
+    statuses: Annotated[tuple[Status, ...], Field(min_length=1), AsTuple] = ()
+    on: Annotated[tuple[RetryCondition, ...], Field(min_length=1), AsTuple, BeforeValidator(_no_statuses)] = (
+        Field(default_factory=_conditions)
+    )
     backoff: Backoff = Field(default_factory=Backoff)
+    previous_hosts: bool = False
+    host_attempts: Annotated[int, Field(ge=1, le=100)] = 1
     budget: RetryBudget | None = None
 
 
@@ -223,7 +246,7 @@ class FaultAbort(Model):
     """A share of calls is answered by the proxy."""
 
     percent: Ratio = 1.0
-    status: Annotated[int, Field(ge=200, le=599)] = 503
+    status: Status = 503
 
 
 class Fault(Model):

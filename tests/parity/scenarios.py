@@ -100,6 +100,12 @@ def retries(draw: st.DrawFn) -> Document:
         made["per_try_timeout"] = draw(apart(5, 60, 0.1311))
     if draw(st.booleans()):
         made["backoff"] = {"base": draw(ms(0, 30)), "max": draw(ms(30, 100))}
+    if draw(st.integers(0, 2)) == 0:
+        made["statuses"] = draw(st.sampled_from([[500], [503], [409, 500], [200, 503]]))
+        if draw(st.booleans()):
+            del made["on"]
+    if draw(st.booleans()):
+        made |= {"previous_hosts": True, "host_attempts": draw(st.sampled_from([1, 2, 5]))}
     budget = draw(st.sampled_from(["none", "envoy", "linkerd"]))
     if budget == "envoy":
         made["budget"] = {"ratio": draw(percent(5, 60)), "min_concurrency": draw(st.integers(0, 3))}

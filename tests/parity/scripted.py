@@ -79,6 +79,10 @@ def policies(draw: st.DrawFn, grid: bool, split: bool) -> Document:
         }
         if draw(st.booleans()):
             retries["per_try_timeout"] = ms(20, 300)
+        if draw(st.booleans()):
+            retries |= {"previous_hosts": True, "host_attempts": draw(st.integers(1, 4))}
+        if draw(st.booleans()):
+            retries["statuses"] = draw(st.sampled_from([[503], [200, 500]]))
         budget = draw(
             st.sampled_from(
                 [

@@ -28,6 +28,7 @@ MUST_ACT = {
     "failure dropped", "lifo overtakes", "priority overtakes", "own error", "idle connection closed",
     "busy connection closed", "stale pick", "endpoint", "repeated call", "rate limited by its own",
     "gateway ejection", "always one", "success-rate ejection",
+    "retriable status", "host picked again",
 }  # fmt: skip
 """What must have happened at least a hundred times over the long run."""
 

@@ -33,6 +33,8 @@ FAULT = "envoy.filters.http.fault"
 RATE_LIMIT = "envoy.filters.http.local_ratelimit"
 FAULT_TYPE = TYPE + "envoy.extensions.filters.http.fault.v3.HTTPFault"
 RATE_LIMIT_TYPE = TYPE + "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit"
+PREVIOUS_HOSTS = "envoy.retry_host_predicates.previous_hosts"
+PREVIOUS_HOSTS_TYPE = TYPE + "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
 BALANCING_TYPE = TYPE + "envoy.extensions.load_balancing_policies."
 SHORTEST_BACKOFF = 0.001
 """Envoy draws whole ms below the bound, so a bound of 1 ms is always 0: no back-off."""
@@ -71,14 +73,22 @@ def _split(policy: Policy, service: str) -> list[Json]:
 
 
 def retry_policy(retries: Retries) -> Json:
-    """When a try is tried again; no predicate narrows the choice of its host."""
+    """When a try is tried again, and whether its host may be one that was tried."""
     ceiling = max(retries.backoff.ceiling if retries.backoff.base else 0.0, SHORTEST_BACKOFF)
     base = min(max(retries.backoff.base, SHORTEST_BACKOFF), ceiling)
+    on = [*retries.on, "retriable-status-codes"] if retries.statuses else retries.on
     config: Json = {
-        "retry_on": ",".join(retries.on),
+        "retry_on": ",".join(on),
         "num_retries": count(retries.attempts),
         "retry_back_off": {"base_interval": duration(base), "max_interval": duration(ceiling)},
     }
+    if retries.statuses:
+        config["retriable_status_codes"] = list(retries.statuses)
+    if retries.previous_hosts:
+        config["retry_host_predicate"] = [
+            {"name": PREVIOUS_HOSTS, "typed_config": {"@type": PREVIOUS_HOSTS_TYPE}}
+        ]
+        config["host_selection_retry_max_attempts"] = retries.host_attempts
     if retries.per_try_timeout:
         config["per_try_timeout"] = duration(retries.per_try_timeout)
     return config

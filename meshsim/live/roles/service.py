@@ -62,8 +62,7 @@ class Stay(Visit, ServerStream):
     ) -> None:  # fmt: skip
         kind = RETRY if number else FIRST
         replica = service.replica
-        work = replica.workload.works[0]
-        super().__init__(replica, work, request, key, -1, number, kind, context.extra or number > 0)
+        super().__init__(replica, 0, request, key, -1, number, kind, context.extra or number > 0)
         self.service = service
         self.connection: ServerConnection | None = connection
 

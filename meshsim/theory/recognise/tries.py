@@ -89,9 +89,13 @@ def total(answer: Response, lattice: Lattice, *, ok: bool | None = None) -> Law:
 
 
 def retriable(outcome: Outcome, policy: Policy) -> bool:
-    """Whether `on` has this failure of an attempt (the model page's table)."""
+    """Whether an attempt that ends so is worth another (the model page's table)."""
     status, flags = outcome
-    if policy.retries is None or status < 500:
+    if policy.retries is None:
+        return False
+    if status in policy.retries.statuses and not flags:
+        return True
+    if status < 500:
         return False
     gateway = {"gateway-error"} if 502 <= status <= 504 else set()
     reset = {"reset"} if flags == "UT" else set()

@@ -54,6 +54,7 @@ RETRIES = keys(
     "policies.*.retries: on=5xx,gateway-error,reset,connect-failure,refused-stream,reset-before-request",
     "policies.*.retries: on=retriable-4xx,envoy-ratelimited",
 )
+STATUSES = keys("policies.*.retries: statuses")
 TIMEOUTS = keys("policies.*: timeout retries.per_try_timeout")
 DELAYS = keys("policies.*.fault.delay: percent time")
 ABORTS = keys("policies.*.fault.abort: percent status")
@@ -71,7 +72,7 @@ LEFT_OUT = keys(
 )
 """Solved as if they never acted; where they might, the solution says so."""
 
-PRODUCT_FORM = MESH | RETRIES | TIMEOUTS | DELAYS | ABORTS | SPLIT | LEFT_OUT
+PRODUCT_FORM = MESH | RETRIES | STATUSES | TIMEOUTS | DELAYS | ABORTS | SPLIT | LEFT_OUT
 """Of the calls to queues: a network with product form (Jackson 1957; Kelly 1979)."""
 CLOSED = PRODUCT_FORM | SCRIPTS | DISCIPLINES | LOSS | HEDGE | BREAKER | CLOSED_LOAD
 """One closed load (:mod:`meshsim.theory.recognise.closed`)."""

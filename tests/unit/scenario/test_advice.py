@@ -32,6 +32,9 @@ load: [{to: a, rate: 1/s}]
         ),
         ("policies: {b: {timeout: 1s, retries: {per_try_timeout: 1s}}}", "not shorter than the timeout"),
         ("policies: {b: {retries: {on: [refused-stream]}}}", "refused-stream"),
+        ("policies: {b: {retries: {on: [5xx], statuses: [500, 503]}}}", '"5xx" retries them already'),
+        ("policies: {a: {retries: {previous_hosts: true}}}", "there is one host"),
+        ("policies: {b: {retries: {host_attempts: 2}}}", "write previous_hosts: true"),
         ("policies: {b: {timeout: 1s, hedge: {after: 2s}}}", "after the timeout"),
         ("objectives: [{service: c, p99: 1s}]", "no request reaches c"),
     ],
@@ -63,6 +66,8 @@ def test_load_after_the_end_is_told(tmp_path) -> None:
         "policies: {b: {timeout: 1s, retries: {per_try_timeout: 500ms}, hedge: {after: 100ms}}}",
         "policies: {b: {outlier_detection: {max_ejection_percent: 34%}}}",
         "policies: {b: {outlier_detection: {always_eject_one: true}}}",
+        "policies: {b: {retries: {previous_hosts: true, host_attempts: 5}}}",
+        "policies: {b: {retries: {statuses: [503]}}, a -> b: {retries: {on: [5xx], statuses: [409, 503]}}}",
         "objectives: [{service: b, p99: 1s}]",
     ],
 )

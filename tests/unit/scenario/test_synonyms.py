@@ -27,6 +27,9 @@ def keys() -> set[str]:
     [
         ("policy", "retries: {retry_on: [5xx]}", "retry_on: unknown key (write on)"),
         ("policy", "retries: {num_retries: 2}", "num_retries: unknown key (write attempts)"),
+        ("policy", "retries: {retriable_status_codes: [503]}", "unknown key (write statuses)"),
+        ("policy", "retries: {host_selection_retry_max_attempts: 5}", "unknown key (write host_attempts)"),
+        ("policy", "retries: {retryHostPredicate: []}", "unknown key (write previous_hosts)"),
         ("policy", "retries: {perTryTimeout: 2s}", "perTryTimeout: unknown key (write per_try_timeout)"),
         ("policy", "circuit_breaker: {max_pending_requests: 2}", "unknown key (write max_pending)"),
         ("policy", "circuit_breaker: {http1MaxPendingRequests: 2}", "unknown key (write max_pending)"),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from meshsim.live.envoy import policy as compiled
-from meshsim.scenario.model import Policy
+from meshsim.scenario.model import Policy, Retries
 
 UNLIMITED = 4294967295
 
@@ -49,6 +49,27 @@ def test_retries() -> None:
         "per_try_timeout": "0.250s",
         "retry_back_off": {"base_interval": "0.010s", "max_interval": "0.100s"},
     }
+
+
+def test_statuses_are_a_condition_with_a_list() -> None:
+    def made(**retries: object) -> dict[str, object]:
+        return compiled.route(written(retries=retries), "cart")["route"]["retry_policy"]
+
+    alone = made(statuses=[503, 429])
+    assert (alone["retry_on"], alone["retriable_status_codes"]) == ("retriable-status-codes", [503, 429])
+    assert made(statuses=[503], on=["reset"])["retry_on"] == "reset,retriable-status-codes"
+    assert "retriable_status_codes" not in made()
+
+
+def test_previous_hosts_are_a_predicate() -> None:
+    config = compiled.retry_policy(Retries(previous_hosts=True, host_attempts=5))
+    (predicate,) = config["retry_host_predicate"]
+    assert predicate["name"] == "envoy.retry_host_predicates.previous_hosts"
+    assert predicate["typed_config"]["@type"].endswith("PreviousHostsPredicate")
+    assert config["host_selection_retry_max_attempts"] == 5
+    assert not {"retry_host_predicate", "host_selection_retry_max_attempts"} & set(
+        compiled.retry_policy(Retries(host_attempts=5))
+    )
 
 
 @pytest.mark.parametrize(
