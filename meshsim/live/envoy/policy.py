@@ -9,7 +9,7 @@ policy                                 Envoy
 ``hedge``                              route ``hedge_policy``, a ``retry_policy`` that only time sets off
 ``circuit_breaker``                    cluster ``circuit_breakers.thresholds``; unlimited is 2^32 - 1
 ``balance``                            cluster ``load_balancing_policy``
-``outlier_detection``                  cluster ``outlier_detection``, detectors that are not written off
+``outlier_detection``                  cluster ``outlier_detection``; detectors that are not written are off
 ``outlier_detection.min_health_...``   cluster ``common_lb_config.healthy_panic_threshold``
 ``outlier_detection.merge_window``     cluster ``common_lb_config.update_merge_window``
 ``split``                              route ``weighted_clusters``, a cluster for each version
