@@ -49,6 +49,7 @@ ENGINE = [
     "meshsim.policies.hedge",
     "meshsim.policies.limit",
     "meshsim.policies.outcome",
+    "meshsim.policies.success_rate",
     "meshsim.policies.outlier",
     "meshsim.policies.retry",
     "meshsim.policies.split",

@@ -39,7 +39,7 @@ class Cluster:
         self.policy = policy
         self.hosts = [Host(number, replica) for number, replica in enumerate(replicas)]
         self.balancer = balancer(run, policy.balance, caller, len(replicas))
-        self.outliers = Outliers(run.clock, policy.outlier_detection, len(replicas))
+        self.outliers = Outliers(run, policy.outlier_detection, len(replicas))
         self.active = self.pending = self.connections = 0
         self.slots = 0  # retries and hedges that are waited for or under way
         self.broken = 0  # connections that broke at this instant: Envoy still counts their attempts as active
@@ -64,9 +64,21 @@ class Cluster:
     def charge(self, host: Host, status: int) -> None:
         """Tell outlier detection how an attempt ended."""
         if self.outliers.record(host.number, status):
-            self.did["ejection"] += 1
-            self.run.ejections.append((self.run.clock.now, self.edge, host.replica.index))
-            self._drain(host)
+            self._leave_out(host)
+
+    def tick(self) -> None:
+        """On outlier detection's grid: hosts come back, are judged by their success rates, then forgiven."""
+        self.did["let back"] += self.outliers.let_back()
+        for number in self.outliers.unsuccessful():
+            if self.outliers.eject(self.outliers.health[number]):
+                self.did["success-rate ejection"] += 1
+                self._leave_out(self.hosts[number])
+        self.outliers.forgive()
+
+    def _leave_out(self, host: Host) -> None:
+        self.did["ejection"] += 1
+        self.run.ejections.append((self.run.clock.now, self.edge, host.replica.index))
+        self._drain(host)
 
     def lose(self, replica: Server) -> None:
         """A replica went down: its connections are no more."""

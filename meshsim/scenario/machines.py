@@ -27,6 +27,7 @@ from meshsim.policies.limit import TokenBucket
 from meshsim.policies.outlier import ConsecutiveErrors, OutlierDetection
 from meshsim.policies.retry import CONDITIONS, RetryRule, never
 from meshsim.policies.split import WeightedSplit
+from meshsim.policies.success_rate import SuccessRate
 from meshsim.scenario import model
 from meshsim.scenario.policy import RetryBudget
 from meshsim.scenario.push import Receiver
@@ -238,15 +239,19 @@ def outlier_detection(policy: model.Policy, origin: float) -> OutlierDetection:
     config = policy.outlier_detection
     if config is None:
         return OutlierDetection()
+    rates = config.success_rate
     return ConsecutiveErrors(
         limit=config.consecutive_5xx,
+        gateway_limit=config.consecutive_gateway_failure or 0,
         interval=config.interval,
         base=config.base_ejection_time,
         ceiling=max(config.max_ejection_time, config.base_ejection_time),
         max_ratio=config.max_ejection_percent,
+        always_one=config.always_eject_one,
         min_healthy_ratio=config.min_health_percent,
         origin=origin,
         merge_window=config.merge_window,
+        rates=None if rates is None else SuccessRate(rates.hosts, rates.requests, rates.factor),
     )
 
 

@@ -178,6 +178,20 @@ class CircuitBreaker(Model):
     max_retries: Count = units.UNLIMITED
 
 
+class SuccessRate(Model):
+    """Envoy's ejection of hosts that fail more often than the others.
+
+    Attributes:
+        hosts: with fewer that had enough requests, none is ejected.
+        requests: enough, in one interval.
+        factor: so many standard deviations below the mean success rate ejects.
+    """
+
+    hosts: Annotated[int, Field(ge=1, le=units.UNLIMITED)] = 5
+    requests: Annotated[int, Field(ge=1, le=units.UNLIMITED)] = 100
+    factor: Annotated[float, Field(ge=0, le=1e6)] = 1.9
+
+
 def _ejection_limit(fields: dict[str, Any]) -> float:
     """Envoy's default: 300 s, or the base time where that is longer."""
     base: float = fields.get("base_ejection_time", 0.0)
@@ -185,24 +199,30 @@ def _ejection_limit(fields: dict[str, Any]) -> float:
 
 
 class OutlierDetection(Model):
-    """Envoy's ejection of hosts with consecutive 5xx.
+    """Envoy's ejection of hosts that keep failing.
 
     Attributes:
         consecutive_5xx: that many in a row eject.
-        interval: un-ejection happens on this grid only.
+        consecutive_gateway_failure: that many of 502, 503 and 504 in a row eject; without it, none do.
+        success_rate: who fails more often than the others in an interval is ejected.
+        interval: un-ejection happens on this grid only; so does the comparison of success rates.
         base_ejection_time: times the number of ejections so far, up to `max_ejection_time`.
         max_ejection_time: the longest ejection; 300s, or the base where that is longer.
         max_ejection_percent: an ejection that would pass it does not happen.
+        always_eject_one: while no host is out, the next ejection does happen.
         min_health_percent: below it, all hosts are used (panic); 0 turns panic off.
         merge_window: a change of who is ejected reaches the balancer at once, but waits for so long if
             another did within it before; 0 never waits. Envoy's default is 1s.
     """
 
     consecutive_5xx: Annotated[int, Field(ge=1, le=units.UNLIMITED)] = 5
+    consecutive_gateway_failure: Annotated[int, Field(ge=1, le=units.UNLIMITED)] | None = None
+    success_rate: SuccessRate | None = None
     interval: PositiveDuration = 10.0
     base_ejection_time: PositiveDuration = 30.0
     max_ejection_time: PositiveDuration = Field(default_factory=_ejection_limit)
     max_ejection_percent: Ratio = 0.1
+    always_eject_one: bool = False
     min_health_percent: Ratio = 0.0
     merge_window: Duration = 0.0
 

@@ -120,6 +120,15 @@ def retries(draw: st.DrawFn) -> Document:
 
 
 @st.composite
+def success_rate(draw: st.DrawFn) -> Document:
+    """Often one, over few hosts and requests."""
+    if draw(st.integers(0, 2)) == 0:
+        return {}
+    rates = {"hosts": draw(st.integers(1, 2)), "requests": draw(st.integers(1, 3))}
+    return {"success_rate": {**rates, "factor": draw(st.sampled_from([0.3, 0.8, 1.3]))}}
+
+
+@st.composite
 def policy(draw: st.DrawFn, versions: list[str]) -> Document:
     """Each mechanism more often on than off."""
     made: Document = {
@@ -155,10 +164,15 @@ def policy(draw: st.DrawFn, versions: list[str]) -> Document:
     if on():
         made["outlier_detection"] = {
             "consecutive_5xx": draw(st.integers(1, 3)),
+            **draw(
+                st.sampled_from([{}, {"consecutive_gateway_failure": 1}, {"consecutive_gateway_failure": 2}])
+            ),
             "interval": draw(apart(100, 400, 0.3137)),
             "base_ejection_time": draw(apart(100, 700, 0.4219)),
             "max_ejection_time": "1500ms",
-            "max_ejection_percent": draw(st.sampled_from(["34%", "50%", "100%"])),
+            "max_ejection_percent": draw(st.sampled_from(["10%", "34%", "50%", "100%"])),
+            "always_eject_one": draw(st.booleans()),
+            **draw(success_rate()),
             "min_health_percent": draw(st.sampled_from(["0%", "50%"])),
             "merge_window": draw(st.one_of(st.just("0s"), apart(20, 500, 0.5371))),
         }

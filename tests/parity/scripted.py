@@ -106,6 +106,7 @@ def policies(draw: st.DrawFn, grid: bool, split: bool) -> Document:
     if draw(st.booleans()):
         policy["outlier_detection"] = {
             "consecutive_5xx": draw(st.integers(1, 3)), "interval": ms(40, 200),
+            "always_eject_one": draw(st.booleans()),
             "base_ejection_time": ms(50, 400),
             "max_ejection_percent": draw(st.sampled_from(["34%", "60%", "100%"])),
             "merge_window": draw(st.sampled_from(["0s", ms(40, 200)])),

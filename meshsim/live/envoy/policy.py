@@ -9,7 +9,7 @@ policy                                 Envoy
 ``hedge``                              route ``hedge_policy``, a ``retry_policy`` that only time sets off
 ``circuit_breaker``                    cluster ``circuit_breakers.thresholds``; unlimited is 2^32 - 1
 ``balance``                            cluster ``load_balancing_policy``
-``outlier_detection``                  cluster ``outlier_detection``, all detectors but consecutive 5xx off
+``outlier_detection``                  cluster ``outlier_detection``; detectors that are not written are off
 ``outlier_detection.min_health_...``   cluster ``common_lb_config.healthy_panic_threshold``
 ``outlier_detection.merge_window``     cluster ``common_lb_config.update_merge_window``
 ``split``                              route ``weighted_clusters``, a cluster for each version
@@ -150,18 +150,28 @@ def cluster(policy: Policy) -> Json:
         },
     }
     if detection is not None:
+        gateway = detection.consecutive_gateway_failure
+        rates = detection.success_rate
         config["outlier_detection"] = {
             "consecutive_5xx": count(detection.consecutive_5xx),
+            "consecutive_gateway_failure": count(gateway or 0),
             "interval": duration(detection.interval),
             "base_ejection_time": duration(detection.base_ejection_time),
             "max_ejection_time": duration(detection.max_ejection_time),
             "max_ejection_time_jitter": "0s",
             "max_ejection_percent": round(100 * detection.max_ejection_percent),
+            "always_eject_one_host": detection.always_eject_one,
             "enforcing_consecutive_5xx": 100,
-            "enforcing_consecutive_gateway_failure": 0,
-            "enforcing_success_rate": 0,
+            "enforcing_consecutive_gateway_failure": 0 if gateway is None else 100,
+            "enforcing_success_rate": 0 if rates is None else 100,
             "enforcing_failure_percentage": 0,
         }
+        if rates is not None:
+            config["outlier_detection"] |= {
+                "success_rate_minimum_hosts": count(rates.hosts),
+                "success_rate_request_volume": count(rates.requests),
+                "success_rate_stdev_factor": round(1000 * rates.factor),
+            }
     return config
 
 

@@ -153,6 +153,9 @@ def _outlier_detection(detection: OutlierDetection) -> Refused:
     for key in ("max_ejection_percent", "min_health_percent"):
         if not numbers.whole(100 * getattr(detection, key)):
             yield f"outlier_detection.{key}", "Envoy takes whole percents (write such a share)"
+    rates = detection.success_rate
+    if rates is not None and not numbers.whole(1000 * rates.factor):
+        yield "outlier_detection.success_rate.factor", "Envoy takes thousandths (write such a factor)"
 
 
 def _hedge(scenario: Scenario, policy: Policy, service: str) -> Iterator[str]:

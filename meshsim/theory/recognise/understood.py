@@ -65,7 +65,9 @@ BREAKER = keys("policies.*.circuit_breaker: max_connections max_pending max_requ
 LEFT_OUT = keys(
     "policies.*.circuit_breaker: max_retries",
     "policies.*.retries.budget: ratio min_concurrency min_per_second ttl",
-    "policies.*.outlier_detection: consecutive_5xx interval base_ejection_time max_ejection_time",
+    "policies.*.outlier_detection: consecutive_5xx consecutive_gateway_failure always_eject_one",
+    "policies.*.outlier_detection.success_rate: hosts requests factor",
+    "policies.*.outlier_detection: interval base_ejection_time max_ejection_time",
     "policies.*.outlier_detection: max_ejection_percent min_health_percent merge_window",
 )
 """Solved as if they never acted; where they might, the solution says so."""

@@ -97,6 +97,31 @@ POLICIES = [
         "'0s' is out of range (write more than 0s)",
     ),
     (
+        "{outlier_detection: {consecutive_gateway_failure: 0}}",
+        "outlier_detection.consecutive_gateway_failure",
+        "0 is out of range (write at least 1)",
+    ),
+    (
+        "{outlier_detection: {success_rate: true}}",
+        "outlier_detection.success_rate",
+        "true is not a mapping (its keys: hosts, requests or factor)",
+    ),
+    (
+        "{outlier_detection: {success_rate: {hosts: 0}}}",
+        "outlier_detection.success_rate.hosts",
+        "0 is out of range (write at least 1)",
+    ),
+    (
+        "{outlier_detection: {success_rate: {factor: -1}}}",
+        "outlier_detection.success_rate.factor",
+        "-1 is out of range (write at least 0)",
+    ),
+    (
+        "{outlier_detection: {always_eject_one: 1}}",
+        "outlier_detection.always_eject_one",
+        "1 is neither true nor false",
+    ),
+    (
         "{outlier_detection: {base_ejection_time: 9m, max_ejection_time: 1m}}",
         "outlier_detection",
         "max_ejection_time 60s is less than base_ejection_time 540s (write at least 540s)",

@@ -31,6 +31,7 @@ RETRIES = {f"{POLICY}.retries": {"attempts": 2, "backoff": {"base": "10ms", "max
 BUDGET = {f"{POLICY}.retries": {"budget": {"ratio": "10%", "min_concurrency": 1}}}
 LINKERD = {f"{POLICY}.retries": {"budget": {"ratio": "10%"}}}
 EJECTIONS: dict[str, Any] = {f"{POLICY}.outlier_detection": {}}
+RATES: dict[str, Any] = {f"{POLICY}.outlier_detection": {"success_rate": {}}}
 DELAY = {f"{POLICY}.fault": {"delay": {"time": "1s"}}}
 ABORT: dict[str, Any] = {f"{POLICY}.fault": {"abort": {}}}
 LIMIT = {f"{POLICY}.rate_limit": {"burst": 1, "rate": "1/s"}}
@@ -60,6 +61,11 @@ COMPILED: dict[str, tuple[dict[str, Any], Any]] = {
     "policies.*.circuit_breaker.max_requests": ({}, 9),
     "policies.*.circuit_breaker.max_retries": ({}, 9),
     "policies.*.outlier_detection.consecutive_5xx": (EJECTIONS, 9),
+    "policies.*.outlier_detection.consecutive_gateway_failure": (EJECTIONS, 9),
+    "policies.*.outlier_detection.success_rate.hosts": (RATES, 9),
+    "policies.*.outlier_detection.success_rate.requests": (RATES, 9),
+    "policies.*.outlier_detection.success_rate.factor": (RATES, 2.1),
+    "policies.*.outlier_detection.always_eject_one": (EJECTIONS, True),
     "policies.*.outlier_detection.interval": (EJECTIONS, "9s"),
     "policies.*.outlier_detection.base_ejection_time": (EJECTIONS, "9s"),
     "policies.*.outlier_detection.max_ejection_time": (EJECTIONS, "900s"),

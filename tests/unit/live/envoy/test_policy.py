@@ -135,10 +135,30 @@ def test_only_consecutive_errors_eject() -> None:
     assert detection["max_ejection_time"] == "300.000s"
     enforced = {key: value for key, value in detection.items() if key.startswith("enforcing")}
     assert {key for key, value in enforced.items() if value} == {"enforcing_consecutive_5xx"}
+    assert not detection["always_eject_one_host"]
     assert cluster["common_lb_config"]["healthy_panic_threshold"] == {"value": 40}
     assert cluster["common_lb_config"]["update_merge_window"] == "1.000s"
     unwritten = compiled.cluster(written(outlier_detection={}))["common_lb_config"]
     assert unwritten["update_merge_window"] == "0.000s", "Envoy's default would be a second"
+
+
+def test_other_detectors_eject_once_they_are_written() -> None:
+    policy = written(
+        outlier_detection={
+            "consecutive_gateway_failure": 2, "always_eject_one": True, "success_rate": {"factor": 1.2},
+        }
+    )  # fmt: skip
+    detection = compiled.cluster(policy)["outlier_detection"]
+    assert detection["consecutive_gateway_failure"] == 2
+    assert detection["enforcing_consecutive_gateway_failure"] == 100
+    assert detection["always_eject_one_host"]
+    assert detection["enforcing_success_rate"] == 100
+    rates = {key: value for key, value in detection.items() if key.startswith("success_rate")}
+    assert rates == {
+        "success_rate_minimum_hosts": 5,
+        "success_rate_request_volume": 100,
+        "success_rate_stdev_factor": 1200,
+    }
 
 
 @pytest.mark.parametrize(
