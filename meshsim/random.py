@@ -63,6 +63,7 @@ TERM = 150_000  # of a sum's own key: its i-th term; no other compound distribut
 SCRIPT = 1000  # the call or sleep at flat index i of a script is child SCRIPT + i of its attempt
 PROXIES = 1 << 32  # the proxies are the children of this child of the seed
 REPEAT = 1 << 33  # the r-th repetition of a call step, from 1, is child REPEAT + r of the step's key
+REPICK = 1 << 35  # of an attempt: its n-th choice of another host draws from child REPICK + n
 
 
 def mix(z: Key) -> Key:

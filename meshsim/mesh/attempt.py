@@ -59,6 +59,7 @@ class Caller(Timer):
         cluster: where its attempts go; None before it is routed.
         eldest, youngest: ends of the list of its tries, the attempts that may still bring the answer.
         launched, sent: attempts so far, and those of them that got a connection (or were refused one).
+        tried: the hosts of those that need not wait for a connection any more; None if nobody asks.
         replayable: whether the request can be sent again.
         uploading: whether the request is still coming in: no time-out runs yet.
     """
@@ -73,6 +74,7 @@ class Caller(Timer):
     youngest: Attempt | None
     launched: int
     sent: int
+    tried: list[Host] | None
     replayable: bool
     uploading: bool
 
@@ -125,6 +127,7 @@ class Attempt(Stream):
         slot: whether it holds a retry slot.
         key: once launched.
         row: its number in the recorder, once sent.
+        bound_at: when it was bound to its host, s.
         attached: whether it has a connection of its host.
         closing: whether that connection is closed after the response (the transport says so).
         lasting: whether the response goes on after its end for the call: the transport then calls `detach`
@@ -157,6 +160,7 @@ class Attempt(Stream):
         self.key = 0
         self.row = -1
         self.flag = NO_FLAG
+        self.bound_at = 0.0
         self.sent_at = 0.0
         self.attached = False
         self.closing = False
@@ -193,11 +197,15 @@ class Attempt(Stream):
         self.number = call.launched
         call.launched += 1
         self.key = derive(call.key, self.number)
-        host = self.cluster.pick(self.key, now)
+        if call.tried is None:
+            host = self.cluster.pick(self.key, now)
+        else:
+            host = self.cluster.pick_other(self.key, call.tried, call.policy.repicks, now)
         if host is None:
             self.refuse(UH, now)
         else:
             self.step = PENDING
+            self.bound_at = now
             self.cluster.connect(self, host, now)
 
     def refuse(self, flag: int, now: float) -> None:
@@ -208,6 +216,8 @@ class Attempt(Stream):
         self.call.route.clock.at(now, self, REFUSED_HERE)
 
     def overflowed(self, now: float) -> None:
+        if self.call.tried is not None:
+            self.call.tried.append(self.host_sent())
         self.refuse(UO, now)
 
     def connected(self, now: float) -> None:
@@ -232,6 +242,8 @@ class Attempt(Stream):
         self.step = SENT
         self.sent_at = now
         call.sent += 1
+        if call.tried is not None:
+            call.tried.append(self.host_sent())
 
     # ---- its end --------------------------------------------------------------------------------------
 
@@ -267,6 +279,7 @@ class Attempt(Stream):
         if self.step == SENT:
             self.end_stream(TRY_TIMEOUT, 0, NO_FLAG, now)
         elif self.step == PENDING and self.host is not None and self.waiting:
+            self.cluster.balancer.ended(self.host, self.bound_at, now)
             self.cluster.leave(self, self.host)
         self.step = OVER
 
@@ -282,6 +295,7 @@ class Attempt(Stream):
                 self.number, self.kind, self.extra, self.sent_at, now, status, flag,
             )  # fmt: skip
         self.stop_timer()
+        self.cluster.balancer.ended(self.host_sent(), self.bound_at, now)
         if cause == TRY_TIMEOUT:  # the word of it goes out before the next request
             route.transport.abandon(self, now)
         if not self.lasting:

@@ -120,6 +120,7 @@ class Call(Caller):
         self.youngest = None
         self.launched = 0
         self.sent = 0
+        self.tried = None
         self.replayable = True
         self.uploading = False
         self.retried = 0
@@ -185,6 +186,8 @@ class Call(Caller):
         self.cluster = policy.clusters[
             policy.split.choose(u01(self.key, ROUTE)) if len(policy.clusters) > 1 else 0
         ]
+        if policy.repicks > 0:
+            self.tried = []
         if not self.uploading:
             self.start_timers(now)
         first = Attempt(self, FIRST, False)

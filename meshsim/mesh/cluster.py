@@ -16,7 +16,7 @@ from meshsim.policies.balance import Balancer
 from meshsim.policies.breaker import CircuitBreaker
 from meshsim.policies.budget import Budget
 from meshsim.policies.outlier import OutlierDetection
-from meshsim.random import Key
+from meshsim.random import REPICK, Key, derive
 
 FORGET = -2
 """A step of a cluster, beside those of its hosts."""
@@ -83,6 +83,15 @@ class Cluster(HostSet):
             raise MeshsimError(
                 f"{type(self.balancer).__name__}.pick must return one of its hosts, not {host!r}"
             )
+        return host
+
+    def pick_other(self, key: Key, tried: list[Host], repicks: int, now: float) -> Host | None:
+        """Likewise, and not one of those tried, unless so many more picks find no other."""
+        host = self.pick(key, now)
+        for n in range(repicks):
+            if host is None or host not in tried:
+                return host
+            host = self.pick(derive(key, REPICK + n), now)
         return host
 
     def connect(self, stream: Stream, host: Host, now: float) -> None:

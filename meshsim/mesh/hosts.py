@@ -58,7 +58,6 @@ class Host(Endpoint):
         opening: those of them that are being opened.
         idle: those of them that serve nobody.
         drains: how often the pool was drained.
-        pending: streams that wait for a connection.
         head, tail: the pending queue.
     """
 
@@ -75,7 +74,6 @@ class Host(Endpoint):
         self.opening = 0
         self.idle = 0
         self.drains = 0
-        self.pending = 0
         self.head = None
         self.tail = None
 
@@ -144,16 +142,23 @@ class HostSet(Event):
     def record(self, host: Host, status: int, now: float) -> None:
         """Tells outlier detection how a try to the host ended."""
         if self.detection.record(host, self.hosts, status, now):
-            self.recorder.ejected(now, self.edge, host.replica)
-            self.drain(host)
-            self.change(now)
+            self.leave_out(host, now)
+            self.arm(now)
+        elif self.detection.rates is not None:
             self.arm(now)
 
+    def leave_out(self, host: Host, now: float) -> None:
+        """A host was ejected."""
+        self.recorder.ejected(now, self.edge, host.replica)
+        self.drain(host)
+        self.change(now)
+
     def detect(self, detection: OutlierDetection, now: float) -> None:
-        """Changes outlier detection; without any, all hosts come back."""
+        """Changes outlier detection; without any, all hosts come back. An interval begins."""
         self.detection = detection
-        if not detection.detects:
-            for host in self.hosts:
+        for host in self.hosts:
+            host.asked = host.failed = 0
+            if not detection.detects:
                 host.forgive()
         self.generation += 1  # the tick on the clock, if any, is of the old grid
         self.armed = False
@@ -171,7 +176,7 @@ class HostSet(Event):
             self.arm(now)
 
     def tick(self, now: float) -> None:
-        """Lets hosts back, one after the other."""
+        """Lets hosts back, one after the other, and leaves out those whose success rates lie low."""
         back = False
         for host in self.hosts:
             if self.detection.tick(host, now):
@@ -180,6 +185,11 @@ class HostSet(Event):
                     self.change(now)
         if back and self.detection.merge_window == 0.0:
             self.refresh(now)
+        for outlier in self.detection.outliers(self.hosts):
+            if self.detection.eject(outlier, self.hosts, now):
+                self.leave_out(self.hosts[outlier.index], now)
+        for host in self.hosts:
+            self.detection.forget(host)
 
     def arm(self, now: float) -> None:
         """Puts the next tick on the clock, if there is anything to wait for."""

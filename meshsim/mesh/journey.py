@@ -57,7 +57,7 @@ class Journey(Visit):
     def __init__(self, attempt: Attempt, network: Transit, replica: Replica, link: Link) -> None:
         super().__init__(
             replica,
-            replica.workload.works[attempt.call.route.endpoint],
+            attempt.call.route.endpoint,
             attempt.call.request,
             attempt.key,
             attempt.row,

@@ -189,16 +189,23 @@ class Modulated(Intensity):
 
 @final
 class Mix:
-    """What the requests of a load ask for: endpoints of a service, each with its share of them."""
+    """What the requests of a load ask for: endpoints of a service, each with its share of them.
+
+    Attributes:
+        only: their route, where there is but one.
+    """
+
+    only: Route | None
 
     def __init__(self, routes: list[Route], split: WeightedSplit) -> None:
         self.routes = routes
         self.split = split
+        self.only = routes[0] if len(routes) == 1 else None
 
     def route(self, key: Key) -> Route:
         """The route of the request with this key."""
-        if len(self.routes) == 1:
-            return self.routes[0]
+        if self.only is not None:
+            return self.only
         return self.routes[self.split.choose(u01(key, ENDPOINT))]
 
 

@@ -22,6 +22,7 @@ class Policy:
         timeouts, try_timeouts, hedges: running timers; None for a time-out that is off.
         hedge: when to hedge.
         fault: what to inject.
+        repicks: how often a retry or hedge whose host the call has tried picks again; 0 is never.
         split: over `clusters`.
         clusters: where calls go.
     """
@@ -32,7 +33,7 @@ class Policy:
 
     def __init__(
         self, clock: Clock, rule: RetryRule, retries: bool, timeout: float, try_timeout: float, hedge: Hedge,
-        fault: FaultInjection, split: WeightedSplit, clusters: list[Cluster],
+        repicks: int, fault: FaultInjection, split: WeightedSplit, clusters: list[Cluster],
     ) -> None:  # fmt: skip
         self.rule = rule
         self.retries = retries
@@ -42,6 +43,7 @@ class Policy:
         self.try_timeouts = Deadlines(clock, try_timeout) if used else None
         self.hedges = Deadlines(clock, hedge.after) if hedge.limit > 0 else None
         self.hedge = hedge
+        self.repicks = repicks
         self.fault = fault
         self.split = split
         self.clusters = clusters

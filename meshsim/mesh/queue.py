@@ -28,7 +28,7 @@ class Waiting(Owner):
         priority: higher is served first, where that counts.
         key: of the attempt.
         step: where it is.
-        work: what is to be done.
+        work: what is to be done, once it has arrived.
     """
 
     ahead: Waiting | None

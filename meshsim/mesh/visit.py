@@ -15,7 +15,7 @@ from meshsim.mesh.queue import QUEUED, SERVING, Waiting
 from meshsim.mesh.replica import Replica
 from meshsim.mesh.request import Request
 from meshsim.mesh.spans import SERVER_SPAN, server_span
-from meshsim.mesh.work import FINISH, STOP, ScriptStep, Work
+from meshsim.mesh.work import FINISH, STOP, ScriptStep
 from meshsim.policies.outcome import NO_FLAG, REFUSED, RESET, RESPONSE, UC, UF
 from meshsim.random import ERROR, PROXY_IN, PROXY_RESPONSE, REPEAT, SCRIPT, SLEEP, TAKEN, Key, derive, u01
 
@@ -35,7 +35,7 @@ class Visit(Waiting):
 
     Attributes:
         replica: where.
-        work: what is to be done.
+        endpoint: number of the one that is asked for.
         request: the client's, for which it is made.
         row, number, kind, extra: of the attempt, which may be gone; its row is -1 where another process keeps
             it, its number where nobody waits any more.
@@ -54,7 +54,7 @@ class Visit(Waiting):
     child: Call | None
 
     def __init__(
-        self, replica: Replica, work: Work, request: Request, key: Key, row: int, number: int, kind: int,
+        self, replica: Replica, endpoint: int, request: Request, key: Key, row: int, number: int, kind: int,
         extra: bool,
     ) -> None:  # fmt: skip
         self.ahead = None
@@ -63,7 +63,7 @@ class Visit(Waiting):
         self.elder = None
         self.younger = None
         self.replica = replica
-        self.work = work
+        self.endpoint = endpoint
         self.request = request
         self.priority = request.priority
         self.key = key
@@ -110,12 +110,13 @@ class Visit(Waiting):
         """Reaches the replica's side, which may not be there."""
         replica = self.replica
         replica.recorder.attempt_at_replica(
-            self.row, replica.place + self.work.number, self.kind, self.extra, self.request.start, now
+            self.row, replica.place + self.endpoint, self.kind, self.extra, self.request.start, now
         )
         self.arrived = now
         if replica.downs > 0:
             self.refuse(now)
         else:
+            self.work = replica.workload.works[self.endpoint]
             replica.hold(self)
             self.step = ENTERING
             if replica.proxy.station.free:
@@ -132,7 +133,7 @@ class Visit(Waiting):
         """Tells the recorder how the replica's side ends it."""
         replica = self.replica
         replica.recorder.attempt_answer(
-            self.row, replica.place + self.work.number, self.request.start, self.arrived, status, now
+            self.row, replica.place + self.endpoint, self.request.start, self.arrived, status, now
         )
 
     def trace(self, status: int, flag: int, now: float) -> None:
@@ -186,20 +187,17 @@ class Visit(Waiting):
             elif step.probability >= 1.0 or u01(key, TAKEN) < step.probability:
                 self.running += 1
                 self.span = server_span(self.key) if self.request.sampled else 0
-                owner: Owner = self if step.repeat == 1 else Repeats(self, step, key)
-                call = self.new_call(step, owner, key, now)
+                owner: Owner = self
+                if step.repeat > 1:
+                    owner = Repeats(self, step, key)
+                call = Call(self.replica.proxy.routes[step.route], owner, self.request, key, self.extra, now)
+                call.optional = step.optional
                 if last is None:
                     self.child = call
                 else:
                     last.sibling = call
                 last = call
                 call.begin(now)
-
-    def new_call(self, step: ScriptStep, owner: Owner, key: Key, now: float) -> Call:
-        """A call of the script, which has not begun."""
-        call = Call(self.replica.proxy.routes[step.route], owner, self.request, key, self.extra, now)
-        call.optional = step.optional
-        return call
 
     def answered(self, call: Call, now: float) -> None:
         if call.status >= 400 and not call.optional:
@@ -323,7 +321,9 @@ class Repeats(Owner):
         if self.done == self.step.repeat or (call.status >= 400 and not call.optional):
             visit.answered(call, now)
         elif visit.step == WORKING:
-            again = visit.new_call(self.step, self, derive(self.key, REPEAT + self.done), now)
+            key = derive(self.key, REPEAT + self.done)
+            again = Call(call.route, self, visit.request, key, visit.extra, now)
+            again.optional = call.optional
             last = call
             while last.sibling is not None:
                 last = last.sibling

@@ -39,16 +39,12 @@ class Work:
     """What a replica does for a request to one endpoint.
 
     Attributes:
-        number: of the endpoint; 0 is the service itself, for requests that name none.
         time: of the replica's own work.
         error_ratio: own failures.
         stages: of the script, each a list of steps that start together.
     """
 
-    def __init__(
-        self, number: int, time: Distribution, error_ratio: float, stages: list[list[ScriptStep]]
-    ) -> None:
-        self.number = number
+    def __init__(self, time: Distribution, error_ratio: float, stages: list[list[ScriptStep]]) -> None:
         self.time = time
         self.error_ratio = error_ratio
         self.stages = stages
@@ -62,7 +58,7 @@ class Workload:
         workers, room: served at once, and waiting, per replica.
         holds_worker: whether the worker is held while the script runs.
         when_abandoned: FINISH, LEAVE_QUEUE or STOP.
-        works: by number of the endpoint.
+        works: by number of the endpoint; 0 is the service itself, for requests that name none.
     """
 
     def __init__(

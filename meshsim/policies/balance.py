@@ -33,6 +33,15 @@ class Balancer:
         """
         raise NotImplementedError(f"{type(self).__name__} does not say how to pick: write its method pick")
 
+    def ended(self, host: Endpoint, since: float, now: float) -> None:
+        """A try is over, whatever its end; does nothing here.
+
+        Args:
+            host: where it was bound; it is still among those that are active or pending there.
+            since: when it was bound, s.
+            now: s.
+        """
+
 
 @final
 class RoundRobin(Balancer):

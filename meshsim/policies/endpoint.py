@@ -10,26 +10,33 @@ class Endpoint:
         name: the replica's id, such as ``cart/v1/0``.
         index: its place in the cluster, from 0.
         active: this proxy's requests in flight to it (not those waiting for a connection).
-        consecutive: its 5xx in a row, as outlier detection counts them.
+        pending: those waiting for a connection.
+        consecutive, gateway: its 5xx, and its gateway failures, in a row, as outlier detection counts them.
         multiplier: by how much its next ejection is longer.
         ejected: whether it is out.
         returns: when its ejection has lasted long enough, s.
-        fresh: whether it was let back on the last tick.
+        fresh: of the tick that let it back and the next, how many are to come.
+        asked, failed: its requests of this interval, and how many failed, if success rates are compared.
     """
 
     def __init__(self, name: str, index: int) -> None:
         self.name = name
         self.index = index
         self.active = 0
+        self.pending = 0
         self.consecutive = 0
+        self.gateway = 0
         self.multiplier = 0
         self.ejected = False
         self.returns = 0.0
-        self.fresh = False
+        self.fresh = 0
+        self.asked = 0
+        self.failed = 0
 
     def forgive(self) -> None:
         """Lets the host back and forgets what it did."""
         self.consecutive = 0
+        self.gateway = 0
         self.multiplier = 0
         self.ejected = False
-        self.fresh = False
+        self.fresh = 0

@@ -24,6 +24,7 @@ REFUSED_STREAM = 16
 RESET_BEFORE_REQUEST = 32
 RETRIABLE_4XX = 64
 ENVOY_RATELIMITED = 128
+STATUSES = 256
 
 CONDITIONS = {
     "5xx": FIVE_XX,
@@ -45,15 +46,20 @@ class RetryRule:
     Attributes:
         attempts: tries beyond the first, at most.
         conditions: what is retried, a sum of the constants above.
+        statuses: responses with these are retried too, whatever the conditions.
         backoff: the wait before each retry.
     """
 
     backoff: Backoff
 
-    def __init__(self, attempts: int = 1, conditions: int = FIVE_XX, backoff: Backoff | None = None) -> None:
+    def __init__(
+        self, attempts: int = 1, conditions: int = FIVE_XX, backoff: Backoff | None = None,
+        statuses: frozenset[int] = frozenset(),
+    ) -> None:  # fmt: skip
         self.attempts = attempts
-        self.conditions = conditions
-        self.backoff = Backoff(0.025, 0.25) if backoff is None else backoff
+        self.conditions = conditions | STATUSES if statuses else conditions
+        self.backoff = Backoff(0.025, 0.25, 0.0, 1.0) if backoff is None else backoff
+        self.statuses = statuses
 
     def retriable(self, status: int, cause: int, now: float) -> bool:
         """Whether a try that ended like this is worth another.
@@ -68,7 +74,9 @@ class RetryRule:
                 return True
             if 502 <= status <= 504 and self.conditions & GATEWAY_ERROR:
                 return True
-            return status == 409 and self.conditions & RETRIABLE_4XX != 0
+            if status == 409 and self.conditions & RETRIABLE_4XX:
+                return True
+            return self.conditions & STATUSES != 0 and status in self.statuses
         if cause == RATE_LIMITED:  # whatever its status
             return self.conditions & ENVOY_RATELIMITED != 0
         if cause == REFUSED:

@@ -85,7 +85,8 @@ class Owner(Protocol):
 class Attempt:
     """A try: the first, a retry or a hedge. `slot` says whether it holds a retry slot of its cluster."""
 
-    host: Host  # set once the balancer has picked
+    host: Host  # set once the balancer has picked, as is
+    bound: float  # when that was
     row: AttemptRow
     process: simpy.Process
 

@@ -20,7 +20,7 @@ from math import floor
 
 from meshsim.random import Key
 from meshsim.reference.attempt import Attempt, Host, Server
-from meshsim.reference.balance import balancer
+from meshsim.reference.balance import PeakEwma, balancer
 from meshsim.reference.outlier import Outliers
 from meshsim.reference.run import Run
 from meshsim.scenario.model import Policy
@@ -38,8 +38,8 @@ class Cluster:
         self.edge = edge
         self.policy = policy
         self.hosts = [Host(number, replica) for number, replica in enumerate(replicas)]
-        self.balancer = balancer(policy.balance, caller, len(replicas))
-        self.outliers = Outliers(run.clock, policy.outlier_detection, len(replicas))
+        self.balancer = balancer(run, policy.balance, caller, len(replicas))
+        self.outliers = Outliers(run, policy.outlier_detection, len(replicas))
         self.active = self.pending = self.connections = 0
         self.slots = 0  # retries and hedges that are waited for or under way
         self.broken = 0  # connections that broke at this instant: Envoy still counts their attempts as active
@@ -47,7 +47,7 @@ class Cluster:
     def push(self, policy: Policy) -> None:
         """Take a new policy: thresholds act from now on, gauges and ejections stay."""
         if policy.balance != self.policy.balance:
-            self.balancer = balancer(policy.balance, self.caller, len(self.hosts))
+            self.balancer = balancer(self.run, policy.balance, self.caller, len(self.hosts))
         if policy.outlier_detection != self.policy.outlier_detection:
             self.outliers.configure(policy.outlier_detection)
         self.policy = policy
@@ -59,14 +59,26 @@ class Cluster:
             return None
         self.did["panic pick"] += self.outliers.panic
         self.did["stale pick"] += self.outliers.update is not None
-        return available[self.balancer(key, [len(host.busy) for host in available])]
+        return self.balancer(key, available)
 
     def charge(self, host: Host, status: int) -> None:
         """Tell outlier detection how an attempt ended."""
         if self.outliers.record(host.number, status):
-            self.did["ejection"] += 1
-            self.run.ejections.append((self.run.clock.now, self.edge, host.replica.index))
-            self._drain(host)
+            self._leave_out(host)
+
+    def tick(self) -> None:
+        """On outlier detection's grid: hosts come back, are judged by their success rates, then forgiven."""
+        self.did["let back"] += self.outliers.let_back()
+        for number in self.outliers.unsuccessful():
+            if self.outliers.eject(self.outliers.health[number]):
+                self.did["success-rate ejection"] += 1
+                self._leave_out(self.hosts[number])
+        self.outliers.forgive()
+
+    def _leave_out(self, host: Host) -> None:
+        self.did["ejection"] += 1
+        self.run.ejections.append((self.run.clock.now, self.edge, host.replica.index))
+        self._drain(host)
 
     def lose(self, replica: Server) -> None:
         """A replica went down: its connections are no more."""
@@ -88,11 +100,13 @@ class Cluster:
 
     def leave(self, attempt: Attempt, host: Host) -> None:
         """The attempt waits for a connection no more."""
+        self._time(attempt)
         host.pending.remove(attempt)
         self.pending -= 1
 
     def release(self, attempt: Attempt, host: Host, *, broken: bool) -> None:
         """An attempt is over; its connection serves the next of this host, or is closed."""
+        self._time(attempt)
         self.active -= 1
         host.busy.remove(attempt)
         if broken:
@@ -106,6 +120,11 @@ class Cluster:
             self._serve(host)
         host.closing.discard(attempt)
         self._open(host)
+
+    def _time(self, attempt: Attempt) -> None:
+        """How long the attempt took, for a balancer that wants to know."""
+        if isinstance(self.balancer, PeakEwma):
+            self.balancer.ended(attempt.host, attempt.bound)
 
     def _forget(self) -> None:
         """The instant is over."""

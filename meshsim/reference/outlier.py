@@ -1,6 +1,7 @@
 """Outlier detection: a host that keeps failing is left out for a while.
 
-    healthy --(consecutive_5xx failures in a row, and the cap allows it)--> ejected
+    healthy --(so many failures, or gateway failures, in a row, and the cap allows it)--> ejected
+    healthy --(a success rate far below the others', at a tick, and the cap allows it)--> ejected
     ejected --(its time has passed, at the next tick)--> healthy
 
 Each ejection lasts longer than the one before, as long as the host does not stay healthy for some ticks. Too
@@ -15,16 +16,18 @@ Source: Envoy, ``outlier_detection_impl.cc``, and ``scheduleUpdate`` in ``cluste
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
+from statistics import fmean, pstdev
 
-from meshsim.reference.clock import Clock
+from meshsim.reference.run import Run
 from meshsim.scenario.model import OutlierDetection
 
 TOLERANCE = 1e-9
 OVERPROVISIONING = 1.4
 NEVER = -10
 MILLISECOND = 0.001
+GATEWAY_FAILURES = range(502, 505)
 
 
 @dataclass(slots=True)
@@ -32,17 +35,20 @@ class Health:
     """What a caller believes of a host."""
 
     failures: int = 0  # in a row
+    gateway_failures: int = 0  # in a row: 502, 503, 504
     ejected: bool = False
     until: float = 0.0  # end of its ejection, s
     multiplier: int = 0  # of the base time; the number of ejections, less the healthy ticks
     returned: int = NEVER  # number of the tick that let it back
+    answers: list[bool] = field(default_factory=list)  # of this interval: whether each was a success
 
 
 class Outliers:
     """The health of a cluster's hosts, by number."""
 
-    def __init__(self, clock: Clock, settings: OutlierDetection | None, hosts: int) -> None:
-        self.clock = clock
+    def __init__(self, run: Run, settings: OutlierDetection | None, hosts: int) -> None:
+        self.clock = run.clock
+        self.did = run.did
         self.settings = settings
         self.health = [Health() for _ in range(hosts)]
         self.ticks = 0
@@ -56,6 +62,8 @@ class Outliers:
         self.settings = settings
         if settings is None:
             self.health = [Health() for _ in self.health]
+        for health in self.health:
+            health.answers.clear()
         self._update()
         self.updated = -inf
 
@@ -64,12 +72,27 @@ class Outliers:
         if self.settings is None:
             return False
         health = self.health[host]
+        if self.settings.success_rate is not None:
+            health.answers.append(status < 500)
+        before = health.ejected
         health.failures = health.failures + 1 if status >= 500 else 0
-        if health.failures != self.settings.consecutive_5xx or health.ejected:
-            return False
-        health.failures = 0
-        if self._ejected() + 1 > self.settings.max_ejection_percent * len(self.health) + TOLERANCE:
-            return False
+        health.gateway_failures = health.gateway_failures + 1 if status in GATEWAY_FAILURES else 0
+        if health.gateway_failures == self.settings.consecutive_gateway_failure and not health.ejected:
+            health.gateway_failures = 0
+            self.did["gateway ejection"] += self.eject(health)
+        if health.failures == self.settings.consecutive_5xx and not health.ejected:
+            health.failures = 0
+            self.eject(health)
+        return health.ejected and not before
+
+    def eject(self, health: Health) -> bool:
+        """Leave a host out, if the cap allows it; whether it does."""
+        assert self.settings is not None
+        out = self._ejected()
+        if out + 1 > self.settings.max_ejection_percent * len(self.health) + TOLERANCE:
+            if out > 0 or not self.settings.always_eject_one:
+                return False
+            self.did["always one"] += 1
         base = self.settings.base_ejection_time
         health.ejected = True
         health.multiplier += 1
@@ -78,18 +101,35 @@ class Outliers:
         self._changed()
         return True
 
-    def tick(self) -> int:
-        """Let back those whose time has passed, and say how many; forgive those that stay healthy."""
+    def let_back(self) -> int:
+        """A tick: those whose time has passed are healthy; says how many."""
         self.ticks += 1
         for health in self.health:
             if health.ejected and health.until <= self.clock.now:
                 health.ejected = False
-                health.failures = 0
+                health.failures = health.gateway_failures = 0
                 health.returned = self.ticks
                 self._changed()
-            elif not health.ejected and health.returned < self.ticks - 1 and health.multiplier > 0:
-                health.multiplier -= 1
         return sum(health.returned == self.ticks for health in self.health)
+
+    def unsuccessful(self) -> list[int]:
+        """At a tick: the healthy hosts that were too seldom successful, in the interval that ends here."""
+        rates = {}
+        least = None if self.settings is None else self.settings.success_rate
+        for host, health in enumerate(self.health):
+            if least is not None and not health.ejected and len(health.answers) >= least.requests:
+                rates[host] = fmean(health.answers)
+            health.answers.clear()
+        if least is None or len(rates) < least.hosts:
+            return []
+        low = fmean(rates.values()) - least.factor * pstdev(rates.values()) - TOLERANCE
+        return [host for host, rate in rates.items() if rate < low]
+
+    def forgive(self) -> None:
+        """At the end of a tick: the next ejection of a host that stays healthy is not as long."""
+        for health in self.health:
+            if not health.ejected and health.returned < self.ticks - 1 and health.multiplier > 0:
+                health.multiplier -= 1
 
     def _changed(self) -> None:
         """One more host is out, or back. Envoy counts the time since the last one in whole milliseconds."""

@@ -16,8 +16,8 @@ from typing import Literal
 
 import simpy
 
-from meshsim.random import BACKOFF, Key, derive, u01
-from meshsim.reference.attempt import FIRST, HEDGE, RETRY, Answer, Attempt
+from meshsim.random import BACKOFF, REPICK, Key, derive, u01
+from meshsim.reference.attempt import FIRST, HEDGE, RETRY, Answer, Attempt, Host
 from meshsim.reference.run import Run
 from meshsim.reference.tables import AttemptRow, CallRow
 from meshsim.reference.upstream import Upstream
@@ -36,13 +36,14 @@ RETRIED = {
 
 
 def retriable(retries: Retries, status: int, flag: str) -> bool:
-    """Whether `on` asks for a retry of this outcome."""
+    """Whether `on` or `statuses` ask for a retry of this outcome; the latter know responses only."""
     if flag:
         return not RETRIED[flag].isdisjoint(retries.on)
     return (
         ("5xx" in retries.on and status >= 500)
         or ("gateway-error" in retries.on and 502 <= status <= 504)
         or ("retriable-4xx" in retries.on and status == 409)
+        or status in retries.statuses
     )
 
 
@@ -63,6 +64,7 @@ class Tries:
         self.row = row
         self.answer: simpy.Event = self.clock.event()
         self.open: list[Attempt] = []  # pending in a pool, or sent, and not over
+        self.tried: set[Host] = set()  # where tries went, or would have if the breaker had let them
         self.backing_off = 0  # retries that wait for their back-off
         self.refused_now = 0  # tries without a host or a connection, whose failure is about to be known
         self.launched = self.retried = self.hedged = 0  # how many times (a hedge may have been refused)
@@ -80,17 +82,30 @@ class Tries:
         """Make a try: a host, a connection, off. Each of these may be refused, or may take time."""
         attempt = Attempt(self, self.launched, kind, slot=slot)
         self.launched += 1
-        host = self.cluster.pick(attempt.key)
+        host = self._pick(attempt.key)
         if host is None:
             self.refused(attempt, "UH")
             return
-        attempt.host = host
+        attempt.host, attempt.bound = host, self.clock.now
         self.open.append(attempt)
         self.cluster.connect(attempt, host)
+
+    def _pick(self, key: Key) -> Host | None:
+        """A host for a try; with `previous_hosts`, another than those tried, if a few more picks find one."""
+        host = self.cluster.pick(key)
+        retries = self.policy.retries
+        most = retries.host_attempts if retries is not None and retries.previous_hosts else 0
+        for again in range(most):
+            if host is None or host not in self.tried:
+                break
+            self.did["host picked again"] += 1
+            host = self.cluster.pick(derive(key, REPICK + again))
+        return host
 
     def sent(self, attempt: Attempt) -> AttemptRow:
         """A try got its connection. Its time-out counts from here, unless the route's is as short."""
         self.did["sent: " + ("first", "retry", "hedge")[attempt.kind]] += 1
+        self.tried.add(attempt.host)
         call, replica = self.row, attempt.host.replica.index
         row = AttemptRow(
             call.edge, call.endpoint, replica, attempt.kind, call.request.start, self.clock.now, attempt.extra
@@ -107,6 +122,7 @@ class Tries:
         self.did[flag] += 1
         if attempt in self.open:
             self.open.remove(attempt)
+            self.tried.add(attempt.host)
         self._release_slot(attempt)
         self.refused_now += 1
         self.clock.after(0.0, lambda: self._refused(flag))
@@ -143,6 +159,7 @@ class Tries:
             if self.upstream.budget is not None:
                 self.upstream.budget.deposit(self.clock.now)
             return "win"
+        self.did["retriable status"] += not flag and status in retries.statuses
         if self.retried >= retries.attempts:
             self.row.add_flag("URX")
             self.did["URX"] += 1
@@ -197,7 +214,12 @@ class Tries:
         u = u01(derive(self.key, self.launched), BACKOFF)
         self.backing_off += 1
         bound = min(backoff.base * 2.0 ** min(self.retried - 1, DOUBLINGS_MAX), backoff.ceiling)
-        self.clock.after(u * bound, self._retry)
+        if backoff.jitter is None:
+            wait = u * bound
+        else:
+            wait = min(bound + u * backoff.jitter * bound, backoff.ceiling)
+            self.did["back-off cut" if wait == backoff.ceiling else "back-off with jitter added"] += 1
+        self.clock.after(wait, self._retry)
 
     def _retry(self) -> None:
         if not self.over:

@@ -105,7 +105,7 @@ class Upstream:
             if grid != self._grid:
                 return
             for cluster in self.clusters.values():
-                self.run.did["let back"] += cluster.outliers.tick()
+                cluster.tick()
 
 
 class Route:

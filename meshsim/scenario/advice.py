@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
+from math import sqrt
 
-from meshsim.scenario.model import CLIENT, Policy, Scenario
+from meshsim.scenario.model import CLIENT, OutlierDetection, Policy, Scenario
 
 _END = "they are not before the end (lengthen duration)"
 
@@ -42,15 +43,37 @@ def _policies(scenario: Scenario) -> Iterator[str]:
 
 def _policy(policy: Policy, hosts: int) -> Iterator[str]:
     detection, retries = policy.outlier_detection, policy.retries
-    if detection is not None and detection.max_ejection_percent * hosts < 1.0:
-        share = f"{detection.max_ejection_percent:.0%} of {hosts} hosts is less than one"
-        yield f"outlier_detection ejects nobody: {share} (raise max_ejection_percent)."
+    if detection is not None:
+        yield from (f"outlier_detection{reason}" for reason in _outlier_detection(detection, hosts))
     if retries is not None and retries.per_try_timeout >= policy.timeout > 0.0:
         yield "retries.per_try_timeout has no effect: it is not shorter than the timeout."
-    if retries is not None and set(retries.on) <= {"refused-stream", "envoy-ratelimited"}:
+    if retries is not None and retries.on and set(retries.on) <= {"refused-stream", "envoy-ratelimited"}:
         yield f"retries.on has no effect: nothing in this mesh ends as {' or '.join(retries.on)}."
+    if retries is not None and retries.statuses and "5xx" in retries.on and min(retries.statuses) >= 500:
+        yield 'retries.statuses has no effect: "5xx" retries them already.'
+    if retries is not None and retries.previous_hosts and hosts == 1:
+        yield "retries.previous_hosts has no effect: there is one host."
+    if retries is not None and "host_attempts" in retries.model_fields_set and not retries.previous_hosts:
+        yield "retries.host_attempts has no effect: no host is avoided (write previous_hosts: true)."
+    if retries is not None and retries.backoff.jitter and retries.backoff.base >= retries.backoff.ceiling:
+        yield "retries.backoff.jitter has no effect: no wait is longer than max (raise max)."
     if policy.hedge is not None and policy.hedge.after >= policy.timeout > 0.0:
         yield "hedge has no effect: it would come after the timeout."
+
+
+def _outlier_detection(detection: OutlierDetection, hosts: int) -> Iterator[str]:
+    few = detection.max_ejection_percent * hosts < 1.0
+    share = f"{detection.max_ejection_percent:.0%} of {hosts} hosts"
+    if few and not detection.always_eject_one:
+        yield f" ejects nobody: {share} is less than one (raise max_ejection_percent)."
+    if detection.always_eject_one and not few:
+        yield f".always_eject_one has no effect: {share} is at least one."
+    rates = detection.success_rate
+    if rates is not None and hosts < rates.hosts:
+        yield f".success_rate has no effect: of {rates.hosts} hosts that it needs there are {hosts}."
+    elif rates is not None and sqrt(hosts - 1) <= rates.factor:
+        most = f"of {hosts} hosts none lies more than {sqrt(hosts - 1):.2f} standard deviations too low"
+        yield f".success_rate has no effect: {most} (write a lower factor)."
 
 
 def _load(scenario: Scenario) -> Iterator[str]:

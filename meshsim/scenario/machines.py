@@ -20,12 +20,14 @@ from meshsim.policies.backoff import Backoff
 from meshsim.policies.balance import Balancer, LeastRequest, LeastRequestFullScan, Random, RoundRobin
 from meshsim.policies.breaker import CircuitBreaker
 from meshsim.policies.budget import Budget, EnvoyBudget, LinkerdBudget, MaxRetries
+from meshsim.policies.ewma import PeakEwma
 from meshsim.policies.fault import FaultInjection
 from meshsim.policies.hedge import Hedge
 from meshsim.policies.limit import TokenBucket
 from meshsim.policies.outlier import ConsecutiveErrors, OutlierDetection
 from meshsim.policies.retry import CONDITIONS, RetryRule, never
 from meshsim.policies.split import WeightedSplit
+from meshsim.policies.success_rate import SuccessRate
 from meshsim.scenario import model
 from meshsim.scenario.policy import RetryBudget
 from meshsim.scenario.push import Receiver
@@ -208,6 +210,7 @@ class ConfiguredRoute:
             timeout=config.timeout,
             try_timeout=0.0 if retries is None else retries.per_try_timeout,
             hedge=Hedge(0.0, 0) if hedge is None else Hedge(hedge.after, hedge.max),
+            repicks=retries.host_attempts if retries is not None and retries.previous_hosts else 0,
             fault=fault_injection(config),
             split=WeightedSplit(list(config.split.values()) or [1.0]),
             clusters=[self.upstream.cluster(version) for version in config.split or [""]],
@@ -227,7 +230,8 @@ def retry_rule(policy: model.Policy) -> RetryRule:
     conditions = 0
     for name in retries.on:
         conditions |= CONDITIONS[name]
-    return RetryRule(retries.attempts, conditions, Backoff(retries.backoff.base, retries.backoff.ceiling))
+    backoff = Backoff(retries.backoff.base, retries.backoff.ceiling, *retries.backoff.shares)
+    return RetryRule(retries.attempts, conditions, backoff, frozenset(retries.statuses))
 
 
 def outlier_detection(policy: model.Policy, origin: float) -> OutlierDetection:
@@ -235,15 +239,19 @@ def outlier_detection(policy: model.Policy, origin: float) -> OutlierDetection:
     config = policy.outlier_detection
     if config is None:
         return OutlierDetection()
+    rates = config.success_rate
     return ConsecutiveErrors(
         limit=config.consecutive_5xx,
+        gateway_limit=config.consecutive_gateway_failure or 0,
         interval=config.interval,
         base=config.base_ejection_time,
         ceiling=max(config.max_ejection_time, config.base_ejection_time),
         max_ratio=config.max_ejection_percent,
+        always_one=config.always_eject_one,
         min_healthy_ratio=config.min_health_percent,
         origin=origin,
         merge_window=config.merge_window,
+        rates=None if rates is None else SuccessRate(rates.hosts, rates.requests, rates.factor),
     )
 
 
@@ -268,6 +276,7 @@ BALANCERS: dict[str, Callable[[model.Balance, random.Key, int], Balancer]] = {
     "random": lambda balance, key, hosts: Random(),
     "round_robin": lambda balance, key, hosts: RoundRobin(int(random.u01(key, random.START) * hosts)),
     "least_request": _least_request,
+    "peak_ewma": lambda balance, key, hosts: PeakEwma(balance.peak_ewma.decay, balance.peak_ewma.rtt, hosts),
 }
 """By `balance.kind`: from the options, the key of the proxy and the number of hosts."""
 
@@ -291,6 +300,6 @@ def _complete(rule: RetryRule) -> RetryRule:
         reason = "must call super().__init__(attempts=…), which sets its attributes"
         raise MeshsimError(f"{name}.__init__ {reason}")
     own = {key for kind in type(rule).__mro__[:-2] if kind is not RetryRule for key in vars(kind)}
-    for key in sorted(own & {"attempts", "conditions", "backoff"}):
+    for key in sorted(own & {"attempts", "conditions", "backoff", "statuses"}):
         raise MeshsimError(f"{name}.{key} must be given to super().__init__, not set in the class")
     return rule

@@ -39,17 +39,17 @@ def workload(replica: Replica, topology: Topology) -> Workload:
         route = topology.route_number[replica.service, config.service, config.endpoint]
         return ScriptStep(route, config.repeat, config.probability, config.optional, None)
 
-    def work(number: int, endpoint: str) -> Work:
+    def work(endpoint: str) -> Work:
         config = topology.scenario.services[replica.service].work(replica.version, endpoint)
         stages = [[step(each) for each in stage] for stage in config.script]
-        return Work(number, config.time.build(), config.errors, stages)
+        return Work(config.time.build(), config.errors, stages)
 
     return Workload(
         workers=deployment.workers,
         room=deployment.queue,
         holds_worker=deployment.holds_worker,
         when_abandoned=ABANDONED[deployment.when_abandoned],
-        works=[work(*each) for each in enumerate(topology.endpoints[replica.service])],
+        works=[work(endpoint) for endpoint in topology.endpoints[replica.service]],
     )
 
 

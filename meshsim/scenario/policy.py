@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from meshsim import units
 from meshsim.scenario.fields import (
@@ -24,18 +24,31 @@ RetryCondition = Literal[
     "5xx", "gateway-error", "reset", "connect-failure", "refused-stream", "reset-before-request",
     "retriable-4xx", "envoy-ratelimited",
 ]  # fmt: skip
+Status = Annotated[int, Field(ge=200, le=599)]
 
 
 class Backoff(Model):
-    """Envoy's jittered back-off: before retry n, uniform on [0, min(base · 2^(n-1), max))."""
+    """The wait before retry n, by its bound min(base · 2^(n-1), max): Envoy's is uniform on [0, bound).
+
+    Attributes:
+        base: the first bound.
+        max: the largest bound, and the longest wait; Envoy's default is 10 x base.
+        jitter: makes it Linkerd's: the bound, and up to this share of it on top.
+    """
 
     base: Duration = 0.025
-    max: Duration | None = None  # 10 x base
+    max: Duration | None = None
+    jitter: Ratio | None = None
 
     @property
     def ceiling(self) -> float:
         """`max`, or Envoy's default of ten times the base."""
         return 10.0 * self.base if self.max is None else self.max
+
+    @property
+    def shares(self) -> tuple[float, float]:
+        """The shares of the bound between which a wait is uniform, before `max` cuts it."""
+        return (0.0, 1.0) if self.jitter is None else (1.0, 1.0 + self.jitter)
 
 
 LEAST_RATIO = 1e-6
@@ -74,21 +87,43 @@ class RetryBudget(Model):
         return self
 
 
+def _no_statuses(conditions: Any) -> Any:
+    """Refuses among conditions what is a key of its own."""
+    for each in conditions if isinstance(conditions, list) else ():
+        if each == "retriable-status-codes" or type(each) is int:
+            status = each if type(each) is int else 503
+            raise ValueError(f"{each} is not a condition; write statuses: [{status}]")
+    return conditions
+
+
+def _conditions(fields: dict[str, Any]) -> tuple[RetryCondition, ...]:
+    """What is retried where nothing says it: the statuses alone, if there are some."""
+    return () if fields.get("statuses") else ("5xx",)
+
+
 class Retries(Model):
     """When a failed try is tried again.
 
     Attributes:
         attempts: tries beyond the first.
         per_try_timeout: for each try, from the moment it has a connection; 0 is none.
-        on: what is worth a retry.
+        statuses: responses of the upstream with these are worth a retry: Envoy's `retriable-status-codes`.
+        on: what else is worth a retry; 5xx, or nothing where there are `statuses`.
         backoff: the wait before a retry.
+        previous_hosts: whether a retry avoids hosts that the call has tried: Envoy's predicate of this name.
+        host_attempts: how often it picks again to avoid one; then it takes what comes.
         budget: how many retries a proxy may have; where there is none, `circuit_breaker.max_retries` counts.
     """
 
     attempts: Count = 1
     per_try_timeout: Duration = 0.0
-    on: Annotated[tuple[RetryCondition, ...], Field(min_length=1), AsTuple] = ("5xx",)
+    statuses: Annotated[tuple[Status, ...], Field(min_length=1), AsTuple] = ()
+    on: Annotated[tuple[RetryCondition, ...], Field(min_length=1), AsTuple, BeforeValidator(_no_statuses)] = (
+        Field(default_factory=_conditions)
+    )
     backoff: Backoff = Field(default_factory=Backoff)
+    previous_hosts: bool = False
+    host_attempts: Annotated[int, Field(ge=1, le=100)] = 1
     budget: RetryBudget | None = None
 
 
@@ -104,14 +139,27 @@ class LeastRequest(Model):
     selection: Literal["n_choices", "full_scan"] = "n_choices"
 
 
+class PeakEwma(Model):
+    """Linkerd's: of two different hosts, the one with the lower latency x (requests under way + 1).
+
+    Attributes:
+        decay: how fast what was observed is forgotten.
+        rtt: the latency of a host nobody has heard of.
+    """
+
+    decay: PositiveDuration = 10.0
+    rtt: PositiveDuration = 0.03
+
+
 class Balance(Choice):
     """Which balancer, with its options: ``random``, ``{least_request: {choices: 2}}``."""
 
     KEY, NOUN, UNFIT = "balance", "balancer", "is not a balancer"
-    LATER = ("peak_ewma", "ring_hash", "maglev")
+    LATER = ("ring_hash", "maglev")
 
-    kind: Literal["round_robin", "random", "least_request"] = "round_robin"
+    kind: Literal["round_robin", "random", "least_request", "peak_ewma"] = "round_robin"
     least_request: LeastRequest = Field(default_factory=LeastRequest)
+    peak_ewma: PeakEwma = Field(default_factory=PeakEwma)
 
 
 class CircuitBreaker(Model):
@@ -130,6 +178,20 @@ class CircuitBreaker(Model):
     max_retries: Count = units.UNLIMITED
 
 
+class SuccessRate(Model):
+    """Envoy's ejection of hosts that fail more often than the others.
+
+    Attributes:
+        hosts: with fewer that had enough requests, none is ejected.
+        requests: enough, in one interval.
+        factor: so many standard deviations below the mean success rate ejects.
+    """
+
+    hosts: Annotated[int, Field(ge=1, le=units.UNLIMITED)] = 5
+    requests: Annotated[int, Field(ge=1, le=units.UNLIMITED)] = 100
+    factor: Annotated[float, Field(ge=0, le=1e6)] = 1.9
+
+
 def _ejection_limit(fields: dict[str, Any]) -> float:
     """Envoy's default: 300 s, or the base time where that is longer."""
     base: float = fields.get("base_ejection_time", 0.0)
@@ -137,24 +199,30 @@ def _ejection_limit(fields: dict[str, Any]) -> float:
 
 
 class OutlierDetection(Model):
-    """Envoy's ejection of hosts with consecutive 5xx.
+    """Envoy's ejection of hosts that keep failing.
 
     Attributes:
         consecutive_5xx: that many in a row eject.
-        interval: un-ejection happens on this grid only.
+        consecutive_gateway_failure: that many of 502, 503 and 504 in a row eject; without it, none do.
+        success_rate: who fails more often than the others in an interval is ejected.
+        interval: un-ejection happens on this grid only; so does the comparison of success rates.
         base_ejection_time: times the number of ejections so far, up to `max_ejection_time`.
         max_ejection_time: the longest ejection; 300s, or the base where that is longer.
         max_ejection_percent: an ejection that would pass it does not happen.
+        always_eject_one: while no host is out, the next ejection does happen.
         min_health_percent: below it, all hosts are used (panic); 0 turns panic off.
         merge_window: a change of who is ejected reaches the balancer at once, but waits for so long if
             another did within it before; 0 never waits. Envoy's default is 1s.
     """
 
     consecutive_5xx: Annotated[int, Field(ge=1, le=units.UNLIMITED)] = 5
+    consecutive_gateway_failure: Annotated[int, Field(ge=1, le=units.UNLIMITED)] | None = None
+    success_rate: SuccessRate | None = None
     interval: PositiveDuration = 10.0
     base_ejection_time: PositiveDuration = 30.0
     max_ejection_time: PositiveDuration = Field(default_factory=_ejection_limit)
     max_ejection_percent: Ratio = 0.1
+    always_eject_one: bool = False
     min_health_percent: Ratio = 0.0
     merge_window: Duration = 0.0
 
@@ -203,7 +271,7 @@ class FaultAbort(Model):
     """A share of calls is answered by the proxy."""
 
     percent: Ratio = 1.0
-    status: Annotated[int, Field(ge=200, le=599)] = 503
+    status: Status = 503
 
 
 class Fault(Model):

@@ -56,6 +56,7 @@ def _write_default(node: dict[str, Any]) -> None:
     if default == units.UNLIMITED:
         node["default"] = "unlimited"
     elif isinstance(default, float):  # every other float with a default is a time
-        node["default"] = default if node.get("$ref", "").endswith("Ratio") else units.show_duration(default)
+        bare = node.get("type") == "number" or node.get("$ref", "").endswith("Ratio")
+        node["default"] = default if bare else units.show_duration(default)
     elif isinstance(default, bool | int | str):
         node["default"] = default

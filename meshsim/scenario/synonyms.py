@@ -12,6 +12,7 @@ from collections.abc import Collection
 from meshsim.scenario.names import suggestion
 
 SYNONYMS = {
+    "always_eject_one": "always_eject_one_host",
     "after": "hedge_delay hedging_delay",
     "arrivals": "arrival arrival_process",
     "attempts": "num_retries number_of_retries max_retries retries_count",
@@ -24,10 +25,15 @@ SYNONYMS = {
     "choices": "choice_count",
     "circuit_breaker": "circuit_breakers connection_pool thresholds",
     "consecutive_5xx": "consecutive_5xx_errors consecutive_errors max_failures failures",
+    "consecutive_gateway_failure": "consecutive_gateway_errors consecutive_gateway_failures",
     "dataplane": "data_plane",
+    "decay": "decay_time",
+    "factor": "success_rate_stdev_factor",
     "fault": "fault_injection http_fault",
     "for": "lasts",
     "hedge": "hedge_policy hedging hedging_policy",
+    "host_attempts": "host_selection_retry_max_attempts",
+    "hosts": "success_rate_minimum_hosts",
     "latency": "delay rtt",
     "loss": "packet_loss drop",
     "max": "max_interval max_backoff max_attempts",
@@ -37,19 +43,24 @@ SYNONYMS = {
     "min_concurrency": "min_retry_concurrency",
     "min_health_percent": "panic_threshold healthy_panic_threshold",
     "min_per_second": "min_retries_per_second",
-    "on": "retry_on retry_conditions conditions retryable_status_codes",
+    "on": "retry_on retry_conditions conditions",
     "percent": "percentage",
+    "previous_hosts": "retry_host_predicate",
     "push_delay": "propagation_delay",
     "queue": "queue_size queue_limit backlog max_queue",
     "rate": "rps qps requests_per_second",
     "rate_limit": "local_rate_limit",
     "ratio": "budget_percent retry_ratio",
     "replicas": "instances pods",
+    "requests": "success_rate_request_volume",
     "retries": "retry retry_policy",
+    "rtt": "default_rtt",
     "script": "calls steps dependencies",
     "selection": "selection_method",
     "split": "weights weighted_clusters traffic_split subsets",
     "status": "http_status",
+    "statuses": "retriable_status_codes retryable_status_codes status_codes",
+    "success_rate": "success_rate_minimum_hosts success_rate_request_volume success_rate_stdev_factor",
     "think": "think_time",
     "time": "latency service_time processing_time response_time fixed_delay",
     "timeout": "request_timeout route_timeout deadline",
@@ -60,18 +71,15 @@ SYNONYMS = {
 """Other names of ours, where ours may stand."""
 
 NOT_MODELLED = """
-    always_eject_one always_eject_one_host connect_timeout consecutive_gateway_errors
-    consecutive_gateway_failure consecutive_local_origin_failure consecutive_local_origin_failures
+    connect_timeout consecutive_local_origin_failure consecutive_local_origin_failures
     consistent_hash cors cors_policy enforcing_consecutive_5xx enforcing_consecutive_gateway_failure
     enforcing_failure_percentage enforcing_success_rate failure_percentage_minimum_hosts
     failure_percentage_request_volume failure_percentage_threshold health_checks
-    host_selection_retry_max_attempts idle_timeout initial_jitter locality_lb_setting
-    max_connection_duration max_ejection_time_jitter max_requests_per_connection max_stream_duration
+    idle_timeout initial_jitter locality_lb_setting max_connection_duration max_ejection_time_jitter
+    max_requests_per_connection max_stream_duration
     mirror mirror_percentage per_try_idle_timeout rate_limited_retry_back_off request_headers_to_add
-    request_mirror_policies retriable_headers retriable_request_headers retriable_status_codes
-    retry_host_predicate retry_priority rewrite slow_start slow_start_config
-    split_external_local_origin_errors success_rate_minimum_hosts success_rate_request_volume
-    success_rate_stdev_factor tcp_keepalive warmup_duration_secs
+    request_mirror_policies retriable_headers retriable_request_headers retry_priority rewrite slow_start
+    slow_start_config split_external_local_origin_errors tcp_keepalive warmup_duration_secs
 """
 """Keys of mechanisms that meshsim lacks: nothing here does the same."""
 

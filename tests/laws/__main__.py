@@ -40,6 +40,7 @@ LAWS: dict[str, Callable[[Subject], Awaitable[list[Finding]]]] = {
     "merge-window": merging.measure,
     "pools": pools.measure,
     "picks": picks.measure,
+    "previous-hosts": picks.measure_previous_hosts,
     "split": picks.measure_split,
     "rate-limit": limits.measure_rate,
     "slots": limits.measure_slots,

@@ -58,9 +58,14 @@ class Case:
     quick: float = 5.0
 
 
-def retries(attempts: int, *on: str, **more: Any) -> dict[str, Any]:
-    """A retry policy that does not wait."""
-    return {"retries": {"attempts": attempts, "on": list(on), "backoff": {"base": "0s"}, **more}}
+def retries(attempts: int, *on: str | int, **more: Any) -> dict[str, Any]:
+    """A retry policy that does not wait, on conditions and statuses."""
+    conditions = {
+        "on": [each for each in on if isinstance(each, str)],
+        "statuses": [each for each in on if isinstance(each, int)],
+    }
+    given = {key: each for key, each in conditions.items() if each}
+    return {"retries": {"attempts": attempts, "backoff": {"base": "0s"}, **given, **more}}
 
 
 EJECTING = {
@@ -106,6 +111,16 @@ CASES = [
     Case("409, 2 retries on retriable-4xx", "409 URX 3", [CONFLICT], retries(2, "retriable-4xx")),
     Case("409, 2 retries on 5xx", "409 - 1", [CONFLICT], retries(2, "5xx")),
     Case("503 with x-envoy-ratelimited, 2 retries on 5xx", "503 - 1", [LIMITED], retries(2, "5xx")),
+    Case("503, then answered; 2 retries on status 503", "200 - 2", [BUSY, OK], retries(2, 503)),
+    Case("503, 2 retries on statuses 429 and 503", "503 URX 3", [BUSY], retries(2, 429, 503)),
+    Case("500, 2 retries on status 503", "500 - 1", [BAD], retries(2, 503)),
+    Case("200, 2 retries on status 200", "200 URX 3", [OK], retries(2, 200)),
+    Case("refused, 2 retries on status 503", "503 UF 1", REFUSED, retries(2, 503)),
+    Case("closed, 2 retries on status 503", "503 UC 1", [CLOSED], retries(2, 503)),
+    Case("garbage, 2 retries on status 502", "502 UPE 1", [GARBAGE], retries(2, 502)),
+    Case("no answer, per-try time-out, 2 retries on status 504", "504 UT 1", [SILENT],
+         retries(2, 504, **TRY)),
+    Case("503 with x-envoy-ratelimited, 2 retries on status 503", "503 - 1", [LIMITED], retries(2, 503)),
     Case("the same on envoy-ratelimited", "503 URX 3", [LIMITED], retries(2, "envoy-ratelimited")),
     Case("no answer, route time-out", "504 UT 1", [SILENT], {"timeout": "100ms"}, quick=0.5),
     Case("no answer, route time-out, 2 retries on 5xx", "504 UT 1", [SILENT],

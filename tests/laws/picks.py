@@ -12,7 +12,7 @@ from typing import Any
 
 from findings import Finding, exactly, share, shares
 from subjects import Service, Subject
-from traffic import Arrival, Connection, Host, Reply, new_key
+from traffic import Answer, Arrival, Connection, Host, Reply, always, new_key
 
 PICKS = 3000
 LEAST_REQUEST: list[tuple[str, Any, int, float]] = [
@@ -21,6 +21,12 @@ LEAST_REQUEST: list[tuple[str, Any, int, float]] = [
     ("2 choices of 5 hosts", "least_request", 5, 1 / 25),
     ("5 choices of 2 hosts", {"least_request": {"choices": 5}}, 2, 1 / 32),
 ]
+AVOIDING: list[tuple[int, str, dict[str, Any]]] = [
+    (1, "retried anywhere", {}),
+    (2, "previous_hosts", {"previous_hosts": True}),
+    (4, "previous_hosts, 3 host_attempts", {"previous_hosts": True, "host_attempts": 3}),
+]
+"""Picks of a retry at most, and what says so."""
 FULL_SCAN = {"least_request": {"selection": "full_scan"}}
 SPLITS: list[dict[str, int]] = [{"v1": 90, "v2": 10}, {"v1": 50, "v2": 30, "v3": 20}]
 
@@ -61,6 +67,27 @@ async def measure(subject: Subject) -> list[Finding]:
         for name in idle:
             await _ask(running.urls[name], PICKS)
     return [*_least_request(counts), *_idle(idle)]
+
+
+async def measure_previous_hosts(subject: Subject) -> list[Finding]:
+    """How retries avoid a host that failed, or that could not be reached: it gets 1, 2, 3 ... picks of 3."""
+    bad = {"fails": lambda: Host(always(Reply(500))), "refuses": lambda: Host(refuses=True)}
+    cases = {f"{how}-{picks}": (how, *avoiding) for how in bad for picks, *avoiding in AVOIDING}
+    services = {
+        name: Service.of({"balance": "random", "retries": {"backoff": {"base": "0s"}, **keys}},
+                         bad[how](), Host(), Host())
+        for name, (how, _, keys) in cases.items()
+    }  # fmt: skip
+    found = []
+    async with subject.run(services) as running:
+        for name, (how, what, _) in cases.items():
+            answers = await _ask(running.urls[name], PICKS)
+            failed = sum(answer.status != 200 for answer in answers)
+            p = 3.0 ** -(1 + int(name[-1]))
+            found.append(
+                share("previous hosts", f"1 of 3 {how}, {what}: so does the retry", p, failed, PICKS)
+            )
+    return found
 
 
 def _least_request(counts: dict[str, int]) -> list[Finding]:
@@ -106,9 +133,9 @@ def _split(split: dict[str, int], service: Service) -> Finding:
     return shares("split", f"{len(split)} versions, {PICKS} calls", list(map(float, split.values())), counts)
 
 
-async def _ask(port: int, requests: int) -> None:
+async def _ask(port: int, requests: int) -> list[Answer]:
     """So many requests, one after the other."""
     connection = await Connection.open(port)
-    for _ in range(requests):
-        await connection.ask()
+    answers = [await connection.ask() for _ in range(requests)]
     await connection.close()
+    return answers

@@ -100,6 +100,14 @@ def retries(draw: st.DrawFn) -> Document:
         made["per_try_timeout"] = draw(apart(5, 60, 0.1311))
     if draw(st.booleans()):
         made["backoff"] = {"base": draw(ms(0, 30)), "max": draw(ms(30, 100))}
+        if draw(st.booleans()):
+            made["backoff"]["jitter"] = draw(percent(0, 100))
+    if draw(st.integers(0, 2)) == 0:
+        made["statuses"] = draw(st.sampled_from([[500], [503], [409, 500], [200, 503]]))
+        if draw(st.booleans()):
+            del made["on"]
+    if draw(st.booleans()):
+        made |= {"previous_hosts": True, "host_attempts": draw(st.sampled_from([1, 2, 5]))}
     budget = draw(st.sampled_from(["none", "envoy", "linkerd"]))
     if budget == "envoy":
         made["budget"] = {"ratio": draw(percent(5, 60)), "min_concurrency": draw(st.integers(0, 3))}
@@ -109,6 +117,15 @@ def retries(draw: st.DrawFn) -> Document:
             "ttl": draw(st.sampled_from(["1s", "2.5s", "10s"])),
         }  # fmt: skip
     return made
+
+
+@st.composite
+def success_rate(draw: st.DrawFn) -> Document:
+    """Often one, over few hosts and requests."""
+    if draw(st.integers(0, 2)) == 0:
+        return {}
+    rates = {"hosts": draw(st.integers(1, 2)), "requests": draw(st.integers(1, 3))}
+    return {"success_rate": {**rates, "factor": draw(st.sampled_from([0.3, 0.8, 1.3]))}}
 
 
 @st.composite
@@ -123,6 +140,9 @@ def policy(draw: st.DrawFn, versions: list[str]) -> Document:
                     "least_request",
                     {"least_request": {"choices": 3}},
                     {"least_request": {"selection": "full_scan"}},
+                    "peak_ewma",
+                    {"peak_ewma": {"decay": "50ms", "rtt": "5ms"}},
+                    {"peak_ewma": {"decay": "1s"}},
                 ]
             )
         )
@@ -144,10 +164,15 @@ def policy(draw: st.DrawFn, versions: list[str]) -> Document:
     if on():
         made["outlier_detection"] = {
             "consecutive_5xx": draw(st.integers(1, 3)),
+            **draw(
+                st.sampled_from([{}, {"consecutive_gateway_failure": 1}, {"consecutive_gateway_failure": 2}])
+            ),
             "interval": draw(apart(100, 400, 0.3137)),
             "base_ejection_time": draw(apart(100, 700, 0.4219)),
             "max_ejection_time": "1500ms",
-            "max_ejection_percent": draw(st.sampled_from(["34%", "50%", "100%"])),
+            "max_ejection_percent": draw(st.sampled_from(["10%", "34%", "50%", "100%"])),
+            "always_eject_one": draw(st.booleans()),
+            **draw(success_rate()),
             "min_health_percent": draw(st.sampled_from(["0%", "50%"])),
             "merge_window": draw(st.one_of(st.just("0s"), apart(20, 500, 0.5371))),
         }

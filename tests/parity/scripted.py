@@ -66,7 +66,8 @@ def policies(draw: st.DrawFn, grid: bool, split: bool) -> Document:
             return f"{draw(st.integers(1, max(1, int(high / 1000 / STEP)))) * STEP * 1000}ms"
         return f"{draw(st.floats(low, high)):.4f}ms"
 
-    policy: Document = {"balance": draw(st.sampled_from(["round_robin", "random", "least_request"]))}
+    balancers = ["round_robin", "random", "least_request", "peak_ewma"]
+    policy: Document = {"balance": draw(st.sampled_from(balancers))}
     if draw(st.booleans()):
         policy["timeout"] = ms(50, 900)
     if draw(st.booleans()):
@@ -79,6 +80,10 @@ def policies(draw: st.DrawFn, grid: bool, split: bool) -> Document:
         }
         if draw(st.booleans()):
             retries["per_try_timeout"] = ms(20, 300)
+        if draw(st.booleans()):
+            retries |= {"previous_hosts": True, "host_attempts": draw(st.integers(1, 4))}
+        if draw(st.booleans()):
+            retries["statuses"] = draw(st.sampled_from([[503], [200, 500]]))
         budget = draw(
             st.sampled_from(
                 [
@@ -101,6 +106,7 @@ def policies(draw: st.DrawFn, grid: bool, split: bool) -> Document:
     if draw(st.booleans()):
         policy["outlier_detection"] = {
             "consecutive_5xx": draw(st.integers(1, 3)), "interval": ms(40, 200),
+            "always_eject_one": draw(st.booleans()),
             "base_ejection_time": ms(50, 400),
             "max_ejection_percent": draw(st.sampled_from(["34%", "60%", "100%"])),
             "merge_window": draw(st.sampled_from(["0s", ms(40, 200)])),

@@ -27,6 +27,9 @@ MUST_ACT = {
     "left pending", "queue full", "resend", "resend stopped", "optional failure", "call not taken",
     "failure dropped", "lifo overtakes", "priority overtakes", "own error", "idle connection closed",
     "busy connection closed", "stale pick", "endpoint", "repeated call", "rate limited by its own",
+    "gateway ejection", "always one", "success-rate ejection",
+    "retriable status", "host picked again",
+    "ewma: second drawn", "ewma: peak", "back-off with jitter added", "back-off cut",
 }  # fmt: skip
 """What must have happened at least a hundred times over the long run."""
 

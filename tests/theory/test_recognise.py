@@ -142,8 +142,9 @@ def test_a_version_without_weight_gets_nothing(workers: object) -> None:
         assert value(solved(split | mesh), metric) == value(solved(alone | mesh), metric)
 
 
-def test_retries_of_errors_keep_the_means_but_not_the_quantiles() -> None:
-    policy = {"retries": {"attempts": 2, "backoff": {"base": "20ms"}}}
+@pytest.mark.parametrize("conditions", [{}, {"statuses": [500]}])
+def test_retries_of_errors_keep_the_means_but_not_the_quantiles(conditions: dict[str, object]) -> None:
+    policy = {"retries": {"attempts": 2, "backoff": {"base": "20ms"}, **conditions}}
     solution = solved(lone(50.0, policy=policy, workers=1, time=TEN, errors=0.3))
     tries = retries.amplification(0.3, 2)
     assert value(solution, "attempts.amplification") == pytest.approx(tries)
@@ -153,6 +154,27 @@ def test_retries_of_errors_keep_the_means_but_not_the_quantiles() -> None:
     assert value(solution, "failures.URX_ratio") == pytest.approx(0.027)
     value(solution, "latency.p99", "approx")
     reason(solution, "more than once")
+
+
+def test_statuses_are_retried_whatever_they_are_but_only_the_upstreams_own() -> None:
+    def tries(**retries: object) -> float:
+        policy = {"retries": {"attempts": 1, "per_try_timeout": "10ms", **retries}}
+        return value(solved(lone(50.0, policy=policy, time=TEN, errors=0.3)), "attempts.amplification")
+
+    answered = 1.0 - math.exp(-1.0)
+    assert tries(statuses=[503, 504]) == pytest.approx(1.0)
+    assert tries(statuses=[500]) == pytest.approx(1.0 + 0.3 * answered, rel=1e-6)
+    assert tries(statuses=[200, 500]) == pytest.approx(1.0 + answered, rel=1e-6)
+
+
+def test_a_jitter_that_is_added_is_cut_at_the_longest_backoff() -> None:
+    """The second bound is 40 ms: half of the waits are uniform up to 50 ms, and half would be longer."""
+    policy = {"retries": {"attempts": 2, "backoff": {"base": "20ms", "max": "50ms", "jitter": "50%"}}}
+    solution = solved(lone(50.0, policy=policy, time="1ms", errors=0.3))
+    tries = retries.amplification(0.3, 2)
+    assert value(solution, "latency.mean") == pytest.approx(0.001 * tries + 0.3 * 0.025 + 0.09 * 0.0475)
+    longest = 0.003 + 0.030 + 0.050  # which d less is exceeded by 0.09 (50 d + 2500 d²)
+    assert value(solution, "latency.p999") == pytest.approx(longest - 0.0002198, abs=2e-5)
 
 
 def test_a_shared_callee_keeps_its_mean_in_a_network_with_product_form() -> None:

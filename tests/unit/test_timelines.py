@@ -658,6 +658,13 @@ def test_backoff_doubles_up_to_its_maximum(simulate: Simulate) -> None:
     check(simulate(scene(0, a=ALWAYS, policy=policy)), [(5 * 12 + sum(waits), 500, "URX", 5)])
 
 
+def test_jitter_is_added_to_the_backoff_up_to_its_maximum(simulate: Simulate) -> None:
+    policy = {"retries": {"attempts": 4, "backoff": {"base": "20ms", "max": "70ms", "jitter": "50%"}}}
+    draws = [random.u01(key(0, 0, n), random.BACKOFF) for n in range(1, 5)]
+    waits = [20 * (1 + draws[0] / 2), 40 * (1 + draws[1] / 2), 70, 70]
+    check(simulate(scene(0, a=ALWAYS, policy=policy)), [(5 * 12 + sum(waits), 500, "URX", 5)])
+
+
 def test_split_draws_a_version_once_a_call(simulate: Simulate) -> None:
     versions = {"v1": {"time": "5ms"}, "v2": {"time": "8ms"}, "v3": {"time": "20ms"}}
     times = range(0, 1000, 40)

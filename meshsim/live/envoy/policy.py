@@ -9,7 +9,7 @@ policy                                 Envoy
 ``hedge``                              route ``hedge_policy``, a ``retry_policy`` that only time sets off
 ``circuit_breaker``                    cluster ``circuit_breakers.thresholds``; unlimited is 2^32 - 1
 ``balance``                            cluster ``load_balancing_policy``
-``outlier_detection``                  cluster ``outlier_detection``, all detectors but consecutive 5xx off
+``outlier_detection``                  cluster ``outlier_detection``; detectors that are not written are off
 ``outlier_detection.min_health_...``   cluster ``common_lb_config.healthy_panic_threshold``
 ``outlier_detection.merge_window``     cluster ``common_lb_config.update_merge_window``
 ``split``                              route ``weighted_clusters``, a cluster for each version
@@ -33,6 +33,8 @@ FAULT = "envoy.filters.http.fault"
 RATE_LIMIT = "envoy.filters.http.local_ratelimit"
 FAULT_TYPE = TYPE + "envoy.extensions.filters.http.fault.v3.HTTPFault"
 RATE_LIMIT_TYPE = TYPE + "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit"
+PREVIOUS_HOSTS = "envoy.retry_host_predicates.previous_hosts"
+PREVIOUS_HOSTS_TYPE = TYPE + "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
 BALANCING_TYPE = TYPE + "envoy.extensions.load_balancing_policies."
 SHORTEST_BACKOFF = 0.001
 """Envoy draws whole ms below the bound, so a bound of 1 ms is always 0: no back-off."""
@@ -71,14 +73,22 @@ def _split(policy: Policy, service: str) -> list[Json]:
 
 
 def retry_policy(retries: Retries) -> Json:
-    """When a try is tried again; no predicate narrows the choice of its host."""
+    """When a try is tried again, and whether its host may be one that was tried."""
     ceiling = max(retries.backoff.ceiling if retries.backoff.base else 0.0, SHORTEST_BACKOFF)
     base = min(max(retries.backoff.base, SHORTEST_BACKOFF), ceiling)
+    on = [*retries.on, "retriable-status-codes"] if retries.statuses else retries.on
     config: Json = {
-        "retry_on": ",".join(retries.on),
+        "retry_on": ",".join(on),
         "num_retries": count(retries.attempts),
         "retry_back_off": {"base_interval": duration(base), "max_interval": duration(ceiling)},
     }
+    if retries.statuses:
+        config["retriable_status_codes"] = list(retries.statuses)
+    if retries.previous_hosts:
+        config["retry_host_predicate"] = [
+            {"name": PREVIOUS_HOSTS, "typed_config": {"@type": PREVIOUS_HOSTS_TYPE}}
+        ]
+        config["host_selection_retry_max_attempts"] = retries.host_attempts
     if retries.per_try_timeout:
         config["per_try_timeout"] = duration(retries.per_try_timeout)
     return config
@@ -140,18 +150,28 @@ def cluster(policy: Policy) -> Json:
         },
     }
     if detection is not None:
+        gateway = detection.consecutive_gateway_failure
+        rates = detection.success_rate
         config["outlier_detection"] = {
             "consecutive_5xx": count(detection.consecutive_5xx),
+            "consecutive_gateway_failure": count(gateway or 0),
             "interval": duration(detection.interval),
             "base_ejection_time": duration(detection.base_ejection_time),
             "max_ejection_time": duration(detection.max_ejection_time),
             "max_ejection_time_jitter": "0s",
             "max_ejection_percent": round(100 * detection.max_ejection_percent),
+            "always_eject_one_host": detection.always_eject_one,
             "enforcing_consecutive_5xx": 100,
-            "enforcing_consecutive_gateway_failure": 0,
-            "enforcing_success_rate": 0,
+            "enforcing_consecutive_gateway_failure": 0 if gateway is None else 100,
+            "enforcing_success_rate": 0 if rates is None else 100,
             "enforcing_failure_percentage": 0,
         }
+        if rates is not None:
+            config["outlier_detection"] |= {
+                "success_rate_minimum_hosts": count(rates.hosts),
+                "success_rate_request_volume": count(rates.requests),
+                "success_rate_stdev_factor": round(1000 * rates.factor),
+            }
     return config
 
 

@@ -113,6 +113,11 @@ def _policy(policy: Policy) -> Refused:
     yield from _durations({"timeout": policy.timeout})
     if policy.retries is not None:
         yield from _retries(policy.retries)
+    if policy.balance.kind == "peak_ewma":
+        yield (
+            "balance",
+            "this Envoy lacks peak_ewma, which only contrib builds have (write another balancer)",
+        )
     if policy.outlier_detection is not None:
         yield from _outlier_detection(policy.outlier_detection)
     if policy.rate_limit is not None:
@@ -137,6 +142,8 @@ def _retries(retries: Retries) -> Refused:
     backoff = retries.backoff
     yield from _durations({"retries.per_try_timeout": retries.per_try_timeout})
     yield from _durations({"retries.backoff.base": backoff.base, "retries.backoff.max": backoff.ceiling})
+    if backoff.jitter is not None:
+        yield "retries.backoff.jitter", "Envoy draws the whole wait (leave it out)"
     budget = retries.budget
     if budget is None or budget.kind == "envoy":
         return
@@ -152,6 +159,9 @@ def _outlier_detection(detection: OutlierDetection) -> Refused:
     for key in ("max_ejection_percent", "min_health_percent"):
         if not numbers.whole(100 * getattr(detection, key)):
             yield f"outlier_detection.{key}", "Envoy takes whole percents (write such a share)"
+    rates = detection.success_rate
+    if rates is not None and not numbers.whole(1000 * rates.factor):
+        yield "outlier_detection.success_rate.factor", "Envoy takes thousandths (write such a factor)"
 
 
 def _hedge(scenario: Scenario, policy: Policy, service: str) -> Iterator[str]:

@@ -40,7 +40,6 @@ from meshsim.mesh.replica import Replica
 from meshsim.mesh.request import Request
 from meshsim.mesh.spans import Tracer
 from meshsim.mesh.visit import GONE, Visit
-from meshsim.mesh.work import Work
 from meshsim.policies.outcome import RESPONSE
 from meshsim.scenario.events import schedule_events
 from meshsim.scenario.parts import queue, workload
@@ -58,12 +57,12 @@ class Stay(Visit, ServerStream):
     """A request at this replica. Its body is of no interest, and it has time; its proxy has not."""
 
     def __init__(
-        self, service: Service, connection: ServerConnection, work: Work, request: Request, context: Context,
-        key: random.Key, number: int,
+        self, service: Service, connection: ServerConnection, endpoint: int, request: Request,
+        context: Context, key: random.Key, number: int,
     ) -> None:  # fmt: skip
         kind = RETRY if number else FIRST
         extra = context.extra or number > 0
-        super().__init__(service.replica, work, request, key, -1, number, kind, extra)
+        super().__init__(service.replica, endpoint, request, key, -1, number, kind, extra)
         self.service = service
         self.connection: ServerConnection | None = connection
 
@@ -119,9 +118,8 @@ class Service(Role, Handler):
             workload(self.place, self.topology), queue(self.place.deployment), proxy,
             self.gauges[0], self.gauges[1], self.place.number,
         )  # fmt: skip
-        self.itself, *others = self.replica.workload.works
-        _, *asked = pages(scenario.services[self.place.service]).values()
-        self.works = dict(zip(asked, others, strict=True))
+        asked = pages(scenario.services[self.place.service]).values()
+        self.endpoints = {page: number for number, page in enumerate(asked)}
         self.context_name = spec.context.encode()
         self.page = spec.id.encode() + b"\n"
         self.strangers = 0
@@ -147,8 +145,8 @@ class Service(Role, Handler):
         trace = parse_trace(head.get(TRACEPARENT))
         root = context.key if trace is None else trace.trace & random.MASK
         request = Request(-1, root, context.start, context.priority, context.sampled)
-        work = self.works.get((head.method, head.page), self.itself)
-        stay = Stay(self, connection, work, request, context, key, number)
+        endpoint = self.endpoints.get((head.method, head.page), 0)
+        stay = Stay(self, connection, endpoint, request, context, key, number)
         if whole:
             stay.arrive(now)
         elif head.expects:

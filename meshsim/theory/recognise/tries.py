@@ -89,9 +89,13 @@ def total(answer: Response, lattice: Lattice, *, ok: bool | None = None) -> Law:
 
 
 def retriable(outcome: Outcome, policy: Policy) -> bool:
-    """Whether `on` has this failure of an attempt (the model page's table)."""
+    """Whether an attempt that ends so is worth another (the model page's table)."""
     status, flags = outcome
-    if policy.retries is None or status < 500:
+    if policy.retries is None:
+        return False
+    if status in policy.retries.statuses and not flags:
+        return True
+    if status < 500:
         return False
     gateway = {"gateway-error"} if 502 <= status <= 504 else set()
     reset = {"reset"} if flags == "UT" else set()
@@ -127,9 +131,15 @@ def _timed_out(answer: Response, limit: float, lattice: Lattice) -> Response:
 
 
 def _backed_off(again: Law, policy: Policy, used: int, limit: float) -> Law:
-    """When the next try is launched, after uniform back-off."""
+    """When the next try is launched, after uniform back-off that is cut at its longest."""
     if policy.retries is None or again.mass <= NEGLIGIBLE:
         return Law.none(again.lattice)
     backoff = policy.retries.backoff
-    bound = min(backoff.base * 2.0 ** min(used, 1000), backoff.ceiling)
-    return again.then(law_of(again.lattice, random.Uniform(0.0, bound))).before(limit)
+    bound, lattice = min(backoff.base * 2.0 ** min(used, 1000), backoff.ceiling), again.lattice
+    least, most = (share * bound for share in backoff.shares)
+    end = min(most, backoff.ceiling)
+    drawn = (end - least) / (most - least) if least < most else 0.0
+    wait = Law.atom(lattice, end, 1.0 - drawn)
+    if drawn > 0.0:
+        wait = law_of(lattice, random.Uniform(least, end)).scaled(drawn).plus(wait)
+    return again.then(wait).before(limit)

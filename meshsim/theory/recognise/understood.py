@@ -50,10 +50,11 @@ OPEN_LOAD = keys(
 CLOSED_LOAD = keys("load[*]: users think")
 
 RETRIES = keys(
-    "policies.*.retries: attempts backoff.base backoff.max",
+    "policies.*.retries: attempts backoff.base backoff.max backoff.jitter",
     "policies.*.retries: on=5xx,gateway-error,reset,connect-failure,refused-stream,reset-before-request",
     "policies.*.retries: on=retriable-4xx,envoy-ratelimited",
 )
+STATUSES = keys("policies.*.retries: statuses")
 TIMEOUTS = keys("policies.*: timeout retries.per_try_timeout")
 DELAYS = keys("policies.*.fault.delay: percent time")
 ABORTS = keys("policies.*.fault.abort: percent status")
@@ -64,12 +65,14 @@ BREAKER = keys("policies.*.circuit_breaker: max_connections max_pending max_requ
 LEFT_OUT = keys(
     "policies.*.circuit_breaker: max_retries",
     "policies.*.retries.budget: ratio min_concurrency min_per_second ttl",
-    "policies.*.outlier_detection: consecutive_5xx interval base_ejection_time max_ejection_time",
+    "policies.*.outlier_detection: consecutive_5xx consecutive_gateway_failure always_eject_one",
+    "policies.*.outlier_detection.success_rate: hosts requests factor",
+    "policies.*.outlier_detection: interval base_ejection_time max_ejection_time",
     "policies.*.outlier_detection: max_ejection_percent min_health_percent merge_window",
 )
 """Solved as if they never acted; where they might, the solution says so."""
 
-PRODUCT_FORM = MESH | RETRIES | TIMEOUTS | DELAYS | ABORTS | SPLIT | LEFT_OUT
+PRODUCT_FORM = MESH | RETRIES | STATUSES | TIMEOUTS | DELAYS | ABORTS | SPLIT | LEFT_OUT
 """Of the calls to queues: a network with product form (Jackson 1957; Kelly 1979)."""
 CLOSED = PRODUCT_FORM | SCRIPTS | DISCIPLINES | LOSS | HEDGE | BREAKER | CLOSED_LOAD
 """One closed load (:mod:`meshsim.theory.recognise.closed`)."""

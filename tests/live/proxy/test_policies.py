@@ -78,7 +78,27 @@ async def test_least_request_shuns_the_busy() -> None:
         assert len(upstreams[0].requests) == 1
 
 
+@live
+async def test_peak_ewma_shuns_the_slow() -> None:
+    upstreams = [Upstream(after(0.1, answers())), Upstream()]
+    async with proxied(*upstreams, policy={"balance": "peak_ewma"}) as rig:
+        for _ in range(20):
+            assert (await rig.ask()).status == 200
+        assert len(upstreams[0].requests) <= 1
+
+
 # ---- how often and how long ------------------------------------------------------------------------------
+
+
+@live
+async def test_jitter_is_added_to_the_back_off() -> None:
+    policy = {"retries": {"attempts": 1, "backoff": {"base": "40ms", "max": "50ms", "jitter": "100%"}}}
+    async with proxied(Upstream(BUSY), policy=policy) as rig:
+        for _ in range(10):
+            await rig.ask()
+        gaps = [again.at - first.at for first, again in pairwise(rig.seen)][::2]
+        assert len(gaps) == 10
+        assert min(gaps) > 0.038
 
 
 @live

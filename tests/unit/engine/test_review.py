@@ -90,7 +90,7 @@ def test_states_without_load_end_with_the_run() -> None:
 
 @pytest.mark.parametrize(("interval", "now"), [(1e-4, 5000.0), (7e-4, 35_000.0), (10.0, 30.0)])
 def test_the_next_tick_is_never_now(interval: float, now: float) -> None:
-    rule = ConsecutiveErrors(5, interval, 1e9, 1e9, 1.0, 0.0, 0.0, 0.0)
+    rule = ConsecutiveErrors(5, 0, interval, 1e9, 1e9, 1.0, False, 0.0, 0.0, 0.0)
     host = Endpoint("s/0", 0)
     host.ejected, host.returns = True, 1e9
     for _ in range(2000):

@@ -30,6 +30,13 @@ def test_conditions(outcome: tuple[int, int], under: set[str]) -> None:
         assert RetryRule(1, condition).retriable(*outcome, now=0.0) == (name in under), name
 
 
+@pytest.mark.parametrize(("outcome", "under"), RETRIED.items())
+def test_statuses_are_those_of_the_upstreams_responses(outcome: tuple[int, int], under: set[str]) -> None:
+    rule = RetryRule(1, 0, statuses=frozenset({200, 409, 503, 504}))
+    responses = {(200, RESPONSE), (409, RESPONSE), (503, RESPONSE), (504, RESPONSE)}
+    assert rule.retriable(*outcome, now=0.0) == (outcome in responses)
+
+
 def test_istios_default_list_retries_neither_errors_nor_time_outs() -> None:
     rule = RetryRule(2, CONDITIONS["connect-failure"] | CONDITIONS["refused-stream"])
     assert not rule.retriable(503, RESPONSE, 0.0)

@@ -18,8 +18,27 @@ load: [{to: a, rate: 1/s}]
         ("policies: {c: {timeout: 1s}}", "nobody calls c"),
         ("policies: {b: {outlier_detection: {}}}", "10% of 3 hosts"),
         ("policies: {a -> b: {outlier_detection: {max_ejection_percent: 33%}}}", "33% of 3 hosts"),
+        (
+            "policies: {b: {outlier_detection: {max_ejection_percent: 34%, always_eject_one: true}}}",
+            "policies.b.outlier_detection.always_eject_one has no effect: 34% of 3 hosts is at least one.",
+        ),
+        (
+            "policies: {b: {outlier_detection: {max_ejection_percent: 34%, success_rate: {}}}}",
+            "policies.b.outlier_detection.success_rate has no effect: of 5 hosts that it needs there are 3.",
+        ),
+        (
+            "policies: {b: {outlier_detection: {max_ejection_percent: 34%, success_rate: {hosts: 3}}}}",
+            "of 3 hosts none lies more than 1.41 standard deviations too low (write a lower factor).",
+        ),
         ("policies: {b: {timeout: 1s, retries: {per_try_timeout: 1s}}}", "not shorter than the timeout"),
         ("policies: {b: {retries: {on: [refused-stream]}}}", "refused-stream"),
+        ("policies: {b: {retries: {on: [5xx], statuses: [500, 503]}}}", '"5xx" retries them already'),
+        ("policies: {a: {retries: {previous_hosts: true}}}", "there is one host"),
+        ("policies: {b: {retries: {host_attempts: 2}}}", "write previous_hosts: true"),
+        (
+            "policies: {b: {retries: {backoff: {base: 1s, max: 1s, jitter: 50%}}}}",
+            "no wait is longer than max",
+        ),
         ("policies: {b: {timeout: 1s, hedge: {after: 2s}}}", "after the timeout"),
         ("objectives: [{service: c, p99: 1s}]", "no request reaches c"),
     ],
@@ -49,7 +68,11 @@ def test_load_after_the_end_is_told(tmp_path) -> None:
     [
         "mesh: {dataplane: sidecar, proxy: {time: 1ms}}",
         "policies: {b: {timeout: 1s, retries: {per_try_timeout: 500ms}, hedge: {after: 100ms}}}",
+        "policies: {b: {retries: {backoff: {max: 60ms, jitter: 50%}}}}",
         "policies: {b: {outlier_detection: {max_ejection_percent: 34%}}}",
+        "policies: {b: {outlier_detection: {always_eject_one: true}}}",
+        "policies: {b: {retries: {previous_hosts: true, host_attempts: 5}}}",
+        "policies: {b: {retries: {statuses: [503]}}, a -> b: {retries: {on: [5xx], statuses: [409, 503]}}}",
         "objectives: [{service: b, p99: 1s}]",
     ],
 )

@@ -31,6 +31,8 @@ def test_silence_means_absence():
     assert scenario.load[0].arrivals.kind == "poisson"
     assert scenario.drain_limit == 60.0
     assert Retries().on == ("5xx",)
+    assert Retries.model_validate({"statuses": [503]}).on == ()
+    assert Retries.model_validate({"statuses": [503], "on": ["reset"]}).on == ("reset",)
     assert (Retries().backoff.base, Retries().backoff.ceiling) == (0.025, 0.25)
 
 

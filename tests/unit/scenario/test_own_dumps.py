@@ -53,8 +53,17 @@ POLICIES = st.fixed_dictionaries(
     {},
     optional={
         "timeout": DURATIONS,
-        "retries": st.fixed_dictionaries({"attempts": st.integers(0, 3)}),
-        "balance": st.sampled_from(["random", "least_request", {"least_request": {"choices": 3}}]),
+        "retries": st.fixed_dictionaries(
+            {"attempts": st.integers(0, 3)}, optional={"statuses": st.just([500]), "on": st.just(["reset"])}
+        ),
+        "balance": st.sampled_from(
+            [
+                "random",
+                "least_request",
+                {"least_request": {"choices": 3}},
+                {"peak_ewma": {"decay": "1s", "rtt": "7ms"}},
+            ]
+        ),
         "fault": st.builds(lambda time: {"delay": {"percent": "10%", "time": time}}, TIMES),
         "rate_limit": st.just({"burst": 3, "rate": "90/s"}),
     },

@@ -21,6 +21,7 @@ SHOWN = {
     "hedging": ("edges.client -> search.hedges", 100),
     "outlier-ejection": ("edges.client -> backend.ejections", 5),
     "per-try-timeouts": ("edges.client -> backend.retries", 300),
+    "previous-hosts": ("edges.client -> backend.retries", 800),
     "queue": ("attempts.total", 1500),
     "rate-limit": ("failures.RL", 150),
     "retries": ("edges.client -> backend.retries", 300),

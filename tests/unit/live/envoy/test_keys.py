@@ -31,6 +31,7 @@ RETRIES = {f"{POLICY}.retries": {"attempts": 2, "backoff": {"base": "10ms", "max
 BUDGET = {f"{POLICY}.retries": {"budget": {"ratio": "10%", "min_concurrency": 1}}}
 LINKERD = {f"{POLICY}.retries": {"budget": {"ratio": "10%"}}}
 EJECTIONS: dict[str, Any] = {f"{POLICY}.outlier_detection": {}}
+RATES: dict[str, Any] = {f"{POLICY}.outlier_detection": {"success_rate": {}}}
 DELAY = {f"{POLICY}.fault": {"delay": {"time": "1s"}}}
 ABORT: dict[str, Any] = {f"{POLICY}.fault": {"abort": {}}}
 LIMIT = {f"{POLICY}.rate_limit": {"burst": 1, "rate": "1/s"}}
@@ -45,6 +46,9 @@ COMPILED: dict[str, tuple[dict[str, Any], Any]] = {
     "policies.*.retries.attempts": (RETRIES, 3),
     "policies.*.retries.per_try_timeout": (RETRIES, "1s"),
     "policies.*.retries.on": (RETRIES, ["reset"]),
+    "policies.*.retries.statuses": (RETRIES, [503]),
+    "policies.*.retries.previous_hosts": (RETRIES, True),
+    "policies.*.retries.host_attempts": ({f"{POLICY}.retries": {"previous_hosts": True}}, 3),
     "policies.*.retries.backoff.base": (RETRIES, "5ms"),
     "policies.*.retries.backoff.max": (RETRIES, "30ms"),
     "policies.*.retries.budget.ratio": (BUDGET, "20%"),
@@ -57,6 +61,11 @@ COMPILED: dict[str, tuple[dict[str, Any], Any]] = {
     "policies.*.circuit_breaker.max_requests": ({}, 9),
     "policies.*.circuit_breaker.max_retries": ({}, 9),
     "policies.*.outlier_detection.consecutive_5xx": (EJECTIONS, 9),
+    "policies.*.outlier_detection.consecutive_gateway_failure": (EJECTIONS, 9),
+    "policies.*.outlier_detection.success_rate.hosts": (RATES, 9),
+    "policies.*.outlier_detection.success_rate.requests": (RATES, 9),
+    "policies.*.outlier_detection.success_rate.factor": (RATES, 2.1),
+    "policies.*.outlier_detection.always_eject_one": (EJECTIONS, True),
     "policies.*.outlier_detection.interval": (EJECTIONS, "9s"),
     "policies.*.outlier_detection.base_ejection_time": (EJECTIONS, "9s"),
     "policies.*.outlier_detection.max_ejection_time": (EJECTIONS, "900s"),
@@ -81,6 +90,9 @@ REFUSED: dict[str, tuple[dict[str, Any], Any]] = {
     "mesh.proxy.workers": ({}, 9),
     "links.*.latency": ({}, "1ms"),
     "links.*.loss": ({}, "9%"),
+    "policies.*.retries.backoff.jitter": (RETRIES, "50%"),
+    "policies.*.balance.peak_ewma.decay": ({}, "9s"),
+    "policies.*.balance.peak_ewma.rtt": ({}, "9ms"),
     "policies.*.retries.budget.min_per_second": (LINKERD, 9),
     "policies.*.retries.budget.ttl": (LINKERD, "9s"),
     "events[0].latency_factor": ({"events": [{"at": "1s", "link": "client -> cart"}]}, 2.0),
@@ -170,7 +182,7 @@ def test_a_refused_key_is_named(key: str) -> None:
     others, value = REFUSED[key]
     name = key.replace("policies.*", POLICY).replace("links.*", "links.default")
     found = refusals(written(others, key, value))
-    assert [line.split(": ")[0] for line in found] == [name]
+    assert [line.split(": ")[0] for line in found] == [name.partition(".peak_ewma")[0]]
 
 
 @pytest.mark.parametrize("key", TIMED)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from meshsim.live.envoy import policy as compiled
-from meshsim.scenario.model import Policy
+from meshsim.scenario.model import Policy, Retries
 
 UNLIMITED = 4294967295
 
@@ -49,6 +49,27 @@ def test_retries() -> None:
         "per_try_timeout": "0.250s",
         "retry_back_off": {"base_interval": "0.010s", "max_interval": "0.100s"},
     }
+
+
+def test_statuses_are_a_condition_with_a_list() -> None:
+    def made(**retries: object) -> dict[str, object]:
+        return compiled.route(written(retries=retries), "cart")["route"]["retry_policy"]
+
+    alone = made(statuses=[503, 429])
+    assert (alone["retry_on"], alone["retriable_status_codes"]) == ("retriable-status-codes", [503, 429])
+    assert made(statuses=[503], on=["reset"])["retry_on"] == "reset,retriable-status-codes"
+    assert "retriable_status_codes" not in made()
+
+
+def test_previous_hosts_are_a_predicate() -> None:
+    config = compiled.retry_policy(Retries(previous_hosts=True, host_attempts=5))
+    (predicate,) = config["retry_host_predicate"]
+    assert predicate["name"] == "envoy.retry_host_predicates.previous_hosts"
+    assert predicate["typed_config"]["@type"].endswith("PreviousHostsPredicate")
+    assert config["host_selection_retry_max_attempts"] == 5
+    assert not {"retry_host_predicate", "host_selection_retry_max_attempts"} & set(
+        compiled.retry_policy(Retries(host_attempts=5))
+    )
 
 
 @pytest.mark.parametrize(
@@ -114,10 +135,30 @@ def test_only_consecutive_errors_eject() -> None:
     assert detection["max_ejection_time"] == "300.000s"
     enforced = {key: value for key, value in detection.items() if key.startswith("enforcing")}
     assert {key for key, value in enforced.items() if value} == {"enforcing_consecutive_5xx"}
+    assert not detection["always_eject_one_host"]
     assert cluster["common_lb_config"]["healthy_panic_threshold"] == {"value": 40}
     assert cluster["common_lb_config"]["update_merge_window"] == "1.000s"
     unwritten = compiled.cluster(written(outlier_detection={}))["common_lb_config"]
     assert unwritten["update_merge_window"] == "0.000s", "Envoy's default would be a second"
+
+
+def test_other_detectors_eject_once_they_are_written() -> None:
+    policy = written(
+        outlier_detection={
+            "consecutive_gateway_failure": 2, "always_eject_one": True, "success_rate": {"factor": 1.2},
+        }
+    )  # fmt: skip
+    detection = compiled.cluster(policy)["outlier_detection"]
+    assert detection["consecutive_gateway_failure"] == 2
+    assert detection["enforcing_consecutive_gateway_failure"] == 100
+    assert detection["always_eject_one_host"]
+    assert detection["enforcing_success_rate"] == 100
+    rates = {key: value for key, value in detection.items() if key.startswith("success_rate")}
+    assert rates == {
+        "success_rate_minimum_hosts": 5,
+        "success_rate_request_volume": 100,
+        "success_rate_stdev_factor": 1200,
+    }
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,10 @@ HEAD = f"{{name: refused, duration: 10s, {SERVICES}, load: [{{to: cart, rate: 1/
                 "policies.cart.outlier_detection.min_health_percent",
             ],
         ),
+        (
+            ", policies: {cart: {outlier_detection: {success_rate: {factor: 1.2345}}}}",
+            ["policies.cart.outlier_detection.success_rate.factor"],
+        ),
         (", policies: {cart: {rate_limit: {burst: 1, rate: 0.000001/h}}}", ["policies.cart.rate_limit.rate"]),
         (", policies: {cart: {split: {v1: 0.1, v2: 0.2}}}", ["policies.cart.split"]),
         (
