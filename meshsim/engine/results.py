@@ -61,7 +61,7 @@ def table(kind: type[Rows], name: str, recorder: RowRecorder, topology: Topology
             route: Any = np.asarray(getattr(recorder, f"{name}_route"), dtype)[:rows]
             return (
                 np.array(topology.edge_of)[route]
-                if topology.has_endpoints
+                if topology.with_endpoints
                 else route.copy()
                 if own
                 else route
@@ -74,9 +74,9 @@ def table(kind: type[Rows], name: str, recorder: RowRecorder, topology: Topology
 
 def _endpoints(name: str, recorder: RowRecorder, topology: Topology) -> Any:
     """The column of endpoints: of calls and attempts as numbers, of requests as names."""
-    if not topology.has_endpoints:
+    if not topology.with_endpoints:
         return None
-    numbers = np.array([topology.endpoints[service].index(each) for _, service, each in topology.routes])
+    numbers = np.array(topology.endpoint_of)
     if name != "request":
         return numbers[np.asarray(getattr(recorder, f"{name}_route"))[: getattr(recorder, f"{name}s")]]
     routes = np.asarray(recorder.call_route)[: recorder.calls]
@@ -113,7 +113,7 @@ def records(
         "grid": grid,
         "edges": list(mesh.edges),
         "replicas": replicas,
-        "endpoints": {name: each for name, each in topology.endpoints.items() if len(each) > 1},
+        "endpoints": topology.with_endpoints,
         "busy": integrals([replica.busy_gauge for replica in mesh.replicas.values()], end, grid),
         "queued": integrals([replica.queue_gauge for replica in mesh.replicas.values()], end, grid),
         "ejections": list(recorder.ejections),

@@ -5,12 +5,13 @@ tries, each service the visits that it had. They are put together by their keys,
 The client's calls are its requests as it saw them itself, as in a simulation: its proxy sees less of each.
 All times are scenario time, s. The columns, by process (an .npz each):
 
-    load      requests.{load, start, end, status, key}   one row a request; end NaN and status 0: unfinished
+    load      requests.{load, route, start, end, status, key}
+                                                         one row a request; end NaN and status 0: unfinished
               lag                                        how much later than meant a request was sent
-    proxy     calls.{key, edge, request_start, start, end, status, flags, extra, sent, host}
+    proxy     calls.{key, route, request_start, start, end, status, flags, extra, sent, host}
                                                          flags packed as in `policies.outcome`; sent: tries;
                                                          host: the number of the replica that answered, or -1
-              attempts.{key, edge, replica, kind, extra, request_start, sent, ended}
+              attempts.{key, route, replica, kind, extra, request_start, sent, ended}
               attempts.{arrived, answered, answer_status}  as the proxy saw it; used where no visit is known
               ejections.{time, edge, replica}
               span_*                                     as `live.spans` packs them; of services too
@@ -43,13 +44,13 @@ Parts = Mapping[tuple[str, str], Rows]
 """What each process has recorded, by (role, id)."""
 Keys = NDArray[np.uint64]
 
-REQUESTS = {"load": "i8", "start": "f8", "end": "f8", "status": "i8", "key": "u8"}
+REQUESTS = {"load": "i8", "route": "i8", "start": "f8", "end": "f8", "status": "i8", "key": "u8"}
 CALLS = {
-    "key": "u8", "edge": "i8", "request_start": "f8", "start": "f8", "end": "f8", "status": "i8",
+    "key": "u8", "route": "i8", "request_start": "f8", "start": "f8", "end": "f8", "status": "i8",
     "flags": "i8", "extra": "?", "sent": "i8", "host": "i8",
 }  # fmt: skip
 ATTEMPTS = {
-    "key": "u8", "edge": "i8", "replica": "i8", "kind": "i8", "extra": "?", "request_start": "f8",
+    "key": "u8", "route": "i8", "replica": "i8", "kind": "i8", "extra": "?", "request_start": "f8",
     "sent": "f8", "ended": "f8", "arrived": "f8", "answered": "f8", "answer_status": "i8",
 }  # fmt: skip
 EJECTIONS = {"time": "f8", "edge": "i8", "replica": "i8"}
@@ -92,7 +93,7 @@ def merge(scenario: Scenario, seed: int, engine: str, parts: Parts, ending: Endi
     calls = gather(parts, "proxy", "calls", CALLS, "start")
     attempts = gather(parts, "proxy", "attempts", ATTEMPTS, "sent")
     requests = cut(gather(parts, "load", "requests", REQUESTS, "start"), ending.time)
-    asked, others = client_calls(requests, calls, scenario, edges)
+    asked, others = client_calls(requests, calls, topology)
     attempts = with_visits(attempts, visits_of(parts, ids))
     grid = Grid.of(scenario)
     records = Records(
@@ -103,14 +104,15 @@ def merge(scenario: Scenario, seed: int, engine: str, parts: Parts, ending: Endi
         grid=grid,
         edges=edges,
         replicas=replicas,
+        endpoints=topology.with_endpoints,
         busy=bins(parts, "busy", ids, grid.last),
         queued=bins(parts, "queued", ids, grid.last),
         ejections=ejections(parts),
         spans=spans_of(parts, edges, replicas, ending.time),
         interrupted=ending.interrupted,
-        requests=requests_table(requests, asked, replicas),
-        calls=calls_table(together(asked, cut(others, ending.time))),
-        attempts=attempts_table(attempts, ending.time),
+        requests=requests_table(requests, asked, topology),
+        calls=calls_table(together(asked, cut(others, ending.time)), topology),
+        attempts=attempts_table(attempts, topology, ending.time),
     )
     return Merged(records, requests["key"], lags(parts, "load"), lags(parts, "service"))
 
@@ -235,21 +237,18 @@ def cut(table: Table, end: float) -> Table:
     return taken
 
 
-def client_calls(
-    requests: Table, calls: Table, scenario: Scenario, edges: Sequence[tuple[str, str]]
-) -> tuple[Table, Table]:
+def client_calls(requests: Table, calls: Table, topology: Topology) -> tuple[Table, Table]:
     """The calls that are the client's requests, one for each in their order, and all other calls.
 
     When they began and ended, and how, the client knows itself; its proxy knows the rest, if it saw them.
     """
-    client = np.array([caller == CLIENT for caller, _ in edges], dtype=np.bool_)
-    entries = np.array([edges.index((CLIENT, load.to)) for load in scenario.load], dtype=np.int64)
-    own = np.flatnonzero(client[calls["edge"]])
+    client = np.array([caller == CLIENT for caller, _, _ in topology.routes], dtype=np.bool_)
+    own = np.flatnonzero(client[calls["route"]])
     place = find(requests["key"], calls["key"][own])
     known = (place >= 0) & (requests["status"] != 0)
     asked: Table = {
         "key": requests["key"],
-        "edge": entries[requests["load"]],
+        "route": requests["route"],
         "request_start": requests["start"],
         "start": requests["start"],
         "end": requests["end"],
@@ -270,28 +269,37 @@ def together(one: Table, other: Table) -> Table:
     return {name: column[order] for name, column in found.items()}
 
 
-def requests_table(requests: Table, asked: Table, replicas: Sequence[tuple[str, str, str]]) -> Requests:
+def requests_table(requests: Table, asked: Table, topology: Topology) -> Requests:
     """Requests with what is known of their calls."""
-    versions = np.array([*(version for _, version, _ in replicas), ""], dtype=np.str_)
+    versions = np.array([*(version for _, version, _ in topology.labels), ""], dtype=np.str_)
+    endpoints = np.array([endpoint for _, _, endpoint in topology.routes], dtype=np.str_)
     known = {
         **requests,
         "flag": names(asked["flags"]),
         "attempts": asked["sent"],
         "version": versions[asked["host"]],  # -1 is the last, the empty one
+        "endpoint": endpoints[requests["route"]],
     }
     return table_of(Requests, lambda name, _: known.get(name), len(requests["start"]))
 
 
-def calls_table(calls: Table) -> Calls:
+def placed(table: Table, topology: Topology) -> Table:
+    """A table with the edge and the endpoint of its routes."""
+    columns = {"edge": topology.edge_of, "endpoint": topology.endpoint_of}
+    found = {name: np.array(column, dtype=np.int64) for name, column in columns.items()}
+    return {**table, **{name: column[table["route"]] for name, column in found.items()}}
+
+
+def calls_table(calls: Table, topology: Topology) -> Calls:
     """The table of calls."""
-    known = {**calls, "flag": np.where(calls["status"] == 0, "", names(calls["flags"]))}
+    known = {**placed(calls, topology), "flag": np.where(calls["status"] == 0, "", names(calls["flags"]))}
     return table_of(Calls, lambda name, _: known.get(name), len(calls["start"]))
 
 
-def attempts_table(attempts: Table, end: float) -> Attempts:
+def attempts_table(attempts: Table, topology: Topology, end: float) -> Attempts:
     """The table of the attempts that were sent by the end."""
     began = attempts["sent"] <= end
-    known = {name: column[began] for name, column in attempts.items()}
+    known = {name: column[began] for name, column in placed(attempts, topology).items()}
     for name in ("arrived", "answered", "ended"):
         known[name] = np.where(known[name] <= end, known[name], np.nan)
     known["status"] = np.where(np.isnan(known["answered"]), 0, known["answer_status"])

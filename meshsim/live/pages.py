@@ -1,7 +1,7 @@
 """The transport of those who make calls: a service for its script, the load generator for its load.
 
-Each call is a GET of ``/``, sent to the sidecar's listener for the service that is called; its headers say
-whose call it is.
+Each call asks the sidecar's listener for the service that is called for the page of an endpoint; its headers
+say whose call it is.
 """
 
 from __future__ import annotations
@@ -21,19 +21,33 @@ from meshsim.mesh.spans import Tracer
 from meshsim.mesh.station import Station
 from meshsim.scenario import model
 from meshsim.scenario.machines import ConfiguredRoute, ConfiguredUpstream
-from meshsim.scenario.topology import Replica
+from meshsim.scenario.topology import Edge, Replica, Topology
+
+Page = tuple[bytes, bytes]
+"""Method and path, as a request names an endpoint."""
+
+
+def pages(service: model.Service) -> dict[str, Page]:
+    """The page of each endpoint of a service, and of the service itself: ``""``."""
+    addresses = {endpoint: service.address(endpoint) for endpoint in ("", *service.endpoints)}
+    return {endpoint: (method.encode(), path.encode()) for endpoint, (method, path) in addresses.items()}
 
 
 class PageTransport(SocketTransport):
-    """Asks for a page, an attempt; `names` are those of the services called, by number of the edge.
+    """Asks for a page, an attempt.
 
     If `numbered`, it keeps row and key of each client request, and how much later than meant it was sent, s.
     """
 
-    def __init__(self, clock: LiveClock, names: list[str], context_name: str, numbered: bool = False) -> None:
+    def __init__(
+        self, clock: LiveClock, topology: Topology, context_name: str, numbered: bool = False
+    ) -> None:
         super().__init__(clock, {})
         self.context_name = context_name.encode()
-        self.names = [name.encode() for name in names]
+        found = {name: pages(service) for name, service in topology.scenario.services.items()}
+        self.pages = [
+            (*found[service][endpoint], service.encode()) for _, service, endpoint in topology.routes
+        ]
         self.numbered = numbered
         self.request_row: array[int] = array("q")
         self.request_key: array[int] = array("Q")
@@ -64,16 +78,22 @@ class PageTransport(SocketTransport):
             (TRACEPARENT, Trace(request.key or 1, parent or 1, request.sampled).header()),
             (REQUEST_ID, request_id(request.key)),
         ]
-        return request_head(b"GET", b"/", self.names[call.route.edge], headers, 0)
+        return request_head(*self.pages[call.route.number], headers, 0)
 
 
-def page_proxy(clock: LiveClock, transport: SocketTransport, number: int, seed: int) -> Proxy:
+def page_proxy(
+    clock: LiveClock, transport: SocketTransport, number: int, seed: int, recorder: Recorder | None = None
+) -> Proxy:
     """What makes calls that somebody else records: an application's, or those into it."""
-    return Proxy(clock, Recorder(), Tracer(), transport, number, seed, Station())
+    return Proxy(clock, recorder or Recorder(), Tracer(), transport, number, seed, Station())
 
 
-def page_route(proxy: Proxy, edge: int, service: str) -> Route:
-    """A route on which no policy acts: the sidecar has them all."""
+def page_routes(proxy: Proxy, topology: Topology, edge: Edge) -> dict[str, Route]:
+    """The routes of an edge, by endpoint, on which no policy acts: the sidecar has them all."""
+    _, service = edge
     sidecar = Replica(0, service, service, "", model.Deployment())
-    upstream = ConfiguredUpstream(proxy, edge, service, [sidecar], model.Policy())
-    return ConfiguredRoute(upstream, model.Policy(), edge).route
+    upstream = ConfiguredUpstream(proxy, topology.number_of[edge], service, [sidecar], model.Policy())
+    return {
+        endpoint: ConfiguredRoute(upstream, model.Policy(), number).route
+        for number, endpoint in topology.routes_of[edge]
+    }

@@ -87,7 +87,7 @@ class SocketTransport(Transport):
     # ---- the subclass's -----------------------------------------------------------------------------
 
     def head(self, attempt: Attempt) -> bytes:
-        """The head of the request of an attempt, where that is a GET."""
+        """The head of the request of an attempt, where that has no body."""
         raise NotImplementedError
 
     def delivery(self, attempt: Attempt) -> Delivery:
@@ -217,8 +217,9 @@ class Delivery(Reply):
             self.request(self.connection)
 
     def request(self, connection: ClientConnection) -> None:
-        """Sends the request: a GET."""
-        connection.request(self, self.transport.head(self.attempt), b"", True, b"GET")
+        """Sends the request, which has no body."""
+        head = self.transport.head(self.attempt)
+        connection.request(self, head, b"", True, head[: head.index(b" ")])
 
     def broken(self, now: float) -> None:
         """The emulated link has lost a message too often."""

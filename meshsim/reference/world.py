@@ -85,7 +85,7 @@ class World:
             grid=grid,
             edges=list(self.links),
             replicas=self.topology.labels,
-            endpoints={name: each for name, each in self.topology.endpoints.items() if len(each) > 1},
+            endpoints=self.topology.with_endpoints,
             requests=columns(Requests, run.requests),
             calls=columns(Calls, run.calls),
             attempts=columns(Attempts, run.attempts),

@@ -62,7 +62,7 @@ class ConfiguredProxy(Receiver):
                     upstream,
                     topology.scenario.policy(caller, service, endpoint),
                     number_,
-                    topology.endpoints[service].index(endpoint),
+                    topology.endpoint_of[number_],
                     topology.scenario.limits_itself(caller, service, endpoint),
                 )
                 upstream.routes[endpoint] = route

@@ -138,9 +138,14 @@ class Topology:
         return {name: ["", *service.endpoints] for name, service in self.scenario.services.items()}
 
     @property
-    def has_endpoints(self) -> bool:
-        """Whether any service has."""
-        return any(service.endpoints for service in self.scenario.services.values())
+    def with_endpoints(self) -> dict[str, list[str]]:
+        """`endpoints` of the services that have any but themselves."""
+        return {name: found for name, found in self.endpoints.items() if len(found) > 1}
+
+    @cached_property
+    def endpoint_of(self) -> list[int]:
+        """The number of each route's endpoint at the service."""
+        return [self.endpoints[service].index(endpoint) for _, service, endpoint in self.routes]
 
     @cached_property
     def places(self) -> list[tuple[int, int]]:

@@ -80,6 +80,6 @@ def test_each_call_of_a_gateway_behind_an_envoy_has_a_key_of_its_own(tmp_path: P
         mesh.settle(5.0)
         parts = mesh.stop()
     calls = merge.gather(parts, "proxy", "calls", merge.CALLS, "start")
-    made = calls["edge"] == scenario.edges().index(("gw", "api"))
+    made = calls["route"] == scenario.edges().index(("gw", "api"))
     assert len(set(calls["key"][made].tolist())) == made.sum() > 100
     assert (calls["sent"][made] == 1).all()

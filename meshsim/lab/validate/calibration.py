@@ -18,6 +18,7 @@ millisecond in truth.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, TypeVar
 
 import numpy as np
@@ -30,7 +31,7 @@ from meshsim.measure.validation import Overhead
 from meshsim.random import derive, u01
 from meshsim.scenario.mesh import Proxy
 from meshsim.scenario.model import ZERO, CallStep, Link, Load, Policy, Scenario, Service, SleepStep, Stage
-from meshsim.scenario.services import Deployment
+from meshsim.scenario.services import Script, Version
 from meshsim.scenario.times import ConstantTime, Empirical, EmpiricalTime, SumTime, Time
 from meshsim.units import UNLIMITED, duration_text
 
@@ -55,7 +56,7 @@ SHUFFLE = 0
 CHOOSING = ("balance", "split")
 """Policies that only say where a request goes."""
 
-D = TypeVar("D", bound=Deployment)
+D = TypeVar("D", Service, Version)
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -97,11 +98,10 @@ def pauses(scenario: Scenario) -> dict[str, float]:
     """How long each service rests before it answers, s, so that no two answer the same caller at once."""
     late: dict[str, float] = {}
     for service in scenario.services.values():
-        for deployment in service.deployments().values():
-            for stage in deployment.script:
-                calls = dict.fromkeys(step.service for step in stage if isinstance(step, CallStep))
-                for place, name in enumerate(calls):
-                    late[name] = max(late.get(name, 0.0), place * STAGGER)
+        for stage in chain.from_iterable(service.scripts()):
+            calls = dict.fromkeys(step.service for step in stage if isinstance(step, CallStep))
+            for place, name in enumerate(calls):
+                late[name] = max(late.get(name, 0.0), place * STAGGER)
     return {name: pause for name, pause in late.items() if pause}
 
 
@@ -116,15 +116,30 @@ def _idle(service: Service, pause: float) -> Service:
 
 def _at_rest(deployment: D, given: set[str], pause: float) -> D:
     """A deployment whose given fields are changed so that it takes no time but the pause, at the very end."""
-    sleep = _made(SleepStep, sleep=_made(ConstantTime, constant=pause))
     quick: dict[str, Any] = {
         "time": ZERO,
         "errors": 0.0,
         "workers": UNLIMITED,
         "queue": UNLIMITED,
-        "script": (*map(_awake, deployment.script), *([(sleep,)] if pause else [])),
+        "script": _resting(deployment.script, pause),
+        "endpoints": {
+            name: each.model_copy(
+                update={
+                    "time": None,
+                    "errors": None,
+                    "script": None if each.script is None else _resting(each.script, pause),
+                }
+            )
+            for name, each in deployment.endpoints.items()
+        },
     }
     return deployment.model_copy(update={name: value for name, value in quick.items() if name in given})
+
+
+def _resting(script: Script, pause: float) -> Script:
+    """A script that takes no time but the pause, at the very end."""
+    sleep = _made(SleepStep, sleep=_made(ConstantTime, constant=pause))
+    return (*map(_awake, script), *([(sleep,)] if pause else []))
 
 
 def _awake(stage: Stage) -> Stage:
@@ -141,7 +156,9 @@ def _choosing(policy: Policy) -> Policy:
 
 
 def _open(load: Load, rate: float | None) -> Load:
-    return load if rate is None else _made(Load, to=load.to, rate=rate, priority=load.priority)
+    if rate is None:
+        return load
+    return _made(Load, to=load.to, endpoints=load.endpoints, rate=rate, priority=load.priority)
 
 
 def _made(model: type[M], **given: Any) -> M:

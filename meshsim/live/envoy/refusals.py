@@ -28,7 +28,7 @@ def refuse(scenario: Scenario) -> None:
 
 def refusals(scenario: Scenario) -> list[str]:
     """Every key of a scenario that Envoys can't do, each with why and what to write instead."""
-    found = [*_mesh(scenario), *_links(scenario), *_names(scenario)]
+    found = [*_mesh(scenario), *_links(scenario), *_names(scenario), *_endpoints(scenario)]
     reported = list(dict.fromkeys(_policies(scenario)))
     found += reported
     stages = [scenario]
@@ -66,6 +66,12 @@ def _names(scenario: Scenario) -> Iterator[str]:
         other = seen.setdefault(name.lower(), name)
         if other != name:
             yield f"services.{name}: Envoy reads host names in lower case, and {other} is there (rename one)"
+
+
+def _endpoints(scenario: Scenario) -> Iterator[str]:
+    for name, service in scenario.services.items():
+        if service.endpoints:
+            yield f"services.{name}.endpoints: Envoy's documents do not have endpoints yet (leave them out)"
 
 
 def _event(number: int, event: Event) -> Iterator[str]:

@@ -36,7 +36,7 @@ def rows(
     """The columns of the proxy of a service or ``client``; no calls from outside or without a route."""
     hedging = {service for who, service in hedged(scenario) if who == caller}
     topology = Topology(scenario)
-    edges = topology.number_of
+    edges, routes = topology.number_of, topology.route_number
     numbers = {replica.name: replica.number for replica in topology.replicas}
     made = [call for call in calls if call.listener != INBOUND and (caller, call.service) in edges]
     sent = [(each, number) for each, number in numbered(tries, hedging) if not isnan(each.sent)]
@@ -47,7 +47,7 @@ def rows(
 
     call_rows = [
         (
-            call.key, edges[caller, call.service], call.request_start, call.start, call.end, call.status,
+            call.key, routes[caller, call.service, ""], call.request_start, call.start, call.end, call.status,
             packed(_meant(call, hedging)), call.extra, sent_of[call.key, call.request_id],
             numbers.get(call.replica, -1) if call.details == VIA_UPSTREAM else -1,
         )
@@ -55,7 +55,7 @@ def rows(
     ]  # fmt: skip
     attempt_rows = [
         (
-            derive(each.call, number), edges[caller, each.service], numbers[each.replica],
+            derive(each.call, number), routes[caller, each.service, ""], numbers[each.replica],
             kind(each.service, number), each.extra or number > 0, each.request_start, each.sent, each.end,
             nan if each.refused else each.sent, each.end if each.status else nan, each.status,
         )

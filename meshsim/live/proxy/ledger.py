@@ -64,9 +64,9 @@ class Ledger:
             return np.asarray(getattr(recorder, f"{table}_{name}"))[:count]
 
         keys = np.array(self.call_key, dtype=np.uint64)
-        call = ("edge", "request_start", "start", "status", "flags", "extra")
+        call = ("route", "request_start", "start", "status", "flags", "extra")
         attempt = (
-            "edge", "replica", "kind", "extra", "request_start", "sent", "ended", "arrived", "answered",
+            "route", "replica", "kind", "extra", "request_start", "sent", "ended", "arrived", "answered",
         )  # fmt: skip
         return {
             **{f"calls.{name}": of("call", name, calls) for name in call},

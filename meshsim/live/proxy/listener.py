@@ -81,6 +81,8 @@ class Listener(Handler):
             headers, text = hops.reply(head)
             self.reply(connection, head, 200, NO_FLAG, headers, text)
             return NOBODY
+        if route.endpoints:
+            route = route.endpoints.get((head.method, head.page), route)
         exchange = self.exchange(route, connection, head, self.shared.clock.now())
         exchange.begin(body, whole)
         return exchange
@@ -146,7 +148,8 @@ class Listener(Handler):
         key, number = attempt_key(context, head.get(ATTEMPT_COUNT))
         pairing = self.shared.pairing
         if pairing is not None:
-            serving = Serving(key, number, context, exchange.trace, exchange.root, identity)
+            endpoint = exchange.route.endpoint
+            serving = Serving(key, number, context, exchange.trace, exchange.root, identity, endpoint)
             exchange.serving = serving
             pairing.begin(serving)
         head.headers.append((TRACEPARENT, traceparent(exchange.trace, key or 1, context.sampled)))

@@ -10,8 +10,8 @@ request, and finds it again by the tracing headers that a program passes on, as 
 if no other of the trace is unanswered |
 | neither; or two such attempts are there | nobody knows: it has a key of its own, and that is reported |
 
-The n-th call of an attempt to a service has the key of the n-th step of the script that calls it, so what is
-drawn for it is what a simulation draws.
+The n-th call of an attempt to an endpoint has the key of the n-th call to it in the script of the endpoint
+that is served, so what is drawn for it is what a simulation draws.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collections import Counter, deque
 from meshsim.live.context import Context, Trace
 from meshsim.live.proxy.route import ListenerRoute
 from meshsim.live.troubles import trouble
-from meshsim.random import SCRIPT, Key, derive
+from meshsim.random import REPEAT, SCRIPT, Key, derive
 
 KEPT = 4096
 """Attempts that are over, for whose callers a program may still be working."""
@@ -36,12 +36,12 @@ class Serving:
     """An attempt that a program is, or was, serving.
 
     `number` is its own in its call, from 0; `root` is the key of the client's request, `extra` whether a
-    retry or a hedge is in its ancestry, `names` its trace (32 hex) and its `x-request-id`, `calls` what the
-    program has made for it, by service.
+    retry or a hedge is in its ancestry, `names` its trace (32 hex) and its `x-request-id`, `endpoint` what it
+    asked for, `calls` what the program has made for it, by number of the route.
     """
 
     def __init__(
-        self, key: Key, number: int, context: Context, trace: str, root: Key, request_id: bytes
+        self, key: Key, number: int, context: Context, trace: str, root: Key, request_id: bytes, endpoint: str
     ) -> None:
         self.key = key
         self.context = context
@@ -49,14 +49,19 @@ class Serving:
         self.trace = trace
         self.root = root
         self.names: tuple[object, ...] = (trace, request_id)
-        self.calls: Counter[str] = Counter()
+        self.endpoint = endpoint
+        self.calls: Counter[int] = Counter()
 
     def call(self, route: ListenerRoute) -> Context:
-        """The context of the program's next call to a service."""
-        number = self.calls[route.service]
-        self.calls[route.service] += 1
-        if number < len(route.steps):
-            key = derive(self.key, SCRIPT + route.steps[number])
+        """The context of the program's next call on a route."""
+        number = self.calls[route.mesh_route.number]
+        self.calls[route.mesh_route.number] += 1
+        steps = route.steps[self.endpoint]
+        if number < len(steps):
+            index, repetition = steps[number]
+            key = derive(self.key, SCRIPT + index)
+            if repetition > 0:
+                key = derive(key, REPEAT + repetition)
         else:  # more than the script has
             key = derive(derive(self.key, SCRIPT + route.beyond), number)
         context = self.context

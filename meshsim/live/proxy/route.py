@@ -45,33 +45,42 @@ class Passed:
         return EdgeCounts(self.calls, self.ok, self.attempts, self.retries, self.hedges, latency=latency)
 
 
+Steps = list[tuple[int, int]]
+"""(flat index, repetition) of calls of a script, in order."""
+
+
 class ListenerRoute:
     """One destination of a proxy; an inbound route has its own service at both ends.
 
     Attributes:
         client: whether the caller is the client, whose calls belong to no span.
+        endpoint: of the service; ``""`` is the service itself.
         edge: its number in the scenario; -1 inbound.
+        passed: on it and all other routes to the service.
         authority: the Host that is sent upstream; nothing: what the downstream sent.
-        steps: flat indices of the steps of the caller's script that call the service.
-        beyond: an index that no step has, and none but this service's.
+        steps: the calls of it in the caller's scripts, by the endpoint whose script that is.
+        beyond: an index that no step has, and none but this route's.
+        endpoints: of the service itself: the routes to its endpoints, by method and path.
     """
 
     inbound: bool
     client: bool
-    passed: Passed
+    endpoints: dict[tuple[bytes, bytes], ListenerRoute]
 
     def __init__(
-        self, caller: str, service: str, edge: int, mesh_route: Route, series: Series, authority: bytes,
-        steps: list[int], beyond: int,
+        self, caller: str, service: str, endpoint: str, edge: int, mesh_route: Route, series: Series,
+        passed: Passed, authority: bytes, steps: dict[str, Steps], beyond: int,
     ) -> None:  # fmt: skip
         self.caller = caller
         self.service = service
+        self.endpoint = endpoint
         self.edge = edge
         self.inbound = edge < 0
         self.client = caller == "client"
         self.mesh_route = mesh_route
         self.series = series
-        self.passed = Passed()
+        self.passed = passed
         self.authority = authority
         self.steps = steps
         self.beyond = beyond
+        self.endpoints = {}

@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 
 from meshsim.live.child import Addresses, Role, Spec
 from meshsim.live.clock import LiveClock
-from meshsim.live.pages import PageTransport, page_proxy, page_route
+from meshsim.live.pages import PageTransport, page_proxy, page_routes
 from meshsim.mesh.clock import Event
 from meshsim.mesh.load import Client, Source
 from meshsim.mesh.rows import RowRecorder
 from meshsim.scenario.model import CLIENT
 from meshsim.scenario.parts import sources
+from meshsim.scenario.topology import Topology
 
 
 class Settled(Event):
@@ -45,16 +46,15 @@ class LoadGenerator(Role):
         self.done = asyncio.Event()
         self.clock = LiveClock(asyncio.get_event_loop(), ideal=True)
         self.recorder = RowRecorder(scenario.duration)
-        edges = scenario.edges()
-        names = [service for _, service in edges]
-        self.transport = PageTransport(self.clock, names, spec.context, numbered=True)
+        topology = Topology(scenario)
+        self.transport = PageTransport(self.clock, topology, spec.context, numbered=True)
         self.client = Client(self.clock, self.recorder, scenario.duration, scenario.tracing.sampling)
         self.client.watch = Settled(self.done)
         self.sources: list[Source] = []
-        proxy = page_proxy(self.clock, self.transport, 0, spec.seed)
+        proxy = page_proxy(self.clock, self.transport, 0, spec.seed, self.recorder)
         for number, load in enumerate(scenario.load):
-            route = page_route(proxy, edges.index((CLIENT, load.to)), load.to)
-            self.sources.extend(sources(self.client, {"": route}, spec.seed, number, load))
+            routes = page_routes(proxy, topology, (CLIENT, load.to))
+            self.sources.extend(sources(self.client, routes, spec.seed, number, load))
 
     async def connect(self, addresses: Addresses) -> None:
         self.transport.locate(addresses.urls)
@@ -77,6 +77,7 @@ class LoadGenerator(Role):
         columns = ("load", "start", "end", "status")
         return {
             "requests.key": keys,
+            "requests.route": np.asarray(recorder.call_route)[:count],  # each makes one call
             **{
                 f"requests.{name}": np.asarray(getattr(recorder, f"request_{name}"))[:count]
                 for name in columns

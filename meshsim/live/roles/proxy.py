@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from meshsim import random
 from meshsim.live.child import Addresses, Role, Spec
 from meshsim.live.clock import LiveClock
-from meshsim.live.pages import page_proxy
+from meshsim.live.pages import page_proxy, pages
 from meshsim.live.proxy.access import AccessLog
 from meshsim.live.proxy.admin import Admin
 from meshsim.live.proxy.delivery import ProxyTransport
@@ -21,7 +21,7 @@ from meshsim.live.proxy.exchange import ExchangeContext
 from meshsim.live.proxy.ledger import Ledger
 from meshsim.live.proxy.listener import Listener
 from meshsim.live.proxy.pairing import Pairing
-from meshsim.live.proxy.route import ListenerRoute
+from meshsim.live.proxy.route import ListenerRoute, Passed, Steps
 from meshsim.live.proxy.series import Series, labels
 from meshsim.live.servers import Listening, schedule_outages
 from meshsim.live.stats import EdgeCounts, edge_report
@@ -52,8 +52,7 @@ class Proxy(Role):
         self.own = self.topology.proxy(spec.id)
         self.place = next(iter(self.own.replicas), None)
         self.caller = model.CLIENT if self.place is None else self.place.service
-        script = () if self.place is None else self.place.deployment.script
-        self.steps = [step for stage in script for step in stage]
+        self.scripts = {} if self.place is None else _scripts(scenario, self.place)
         command = self.place is not None and self.place.deployment.live is not None
         pairing = Pairing() if command else None
         self.ledger = Ledger(scenario.duration, command) if spec.keep else None
@@ -90,12 +89,28 @@ class Proxy(Role):
             self.clock, self.recorder, self.tracer, self.transport, self.own.number, spec.seed, Station()
         )
         self.configured = ConfiguredProxy(self.proxy, self.topology)
-        for number, (_, service) in edges:
-            self.routes[service] = ListenerRoute(
-                self.caller, service, number, self.proxy.routes[number],
-                Series(labels("source", self.caller, self._version, service, "unknown")), b"",
-                self._steps(service), len(self.steps) + number,
-            )  # fmt: skip
+        for _, (_, service) in edges:
+            series = Series(labels("source", self.caller, self._version, service, "unknown"))
+            self.routes[service] = self._route_to(service, series, Passed(), b"")
+
+    def _route_to(self, service: str, series: Series, passed: Passed, authority: bytes) -> ListenerRoute:
+        """The route to a service, with those to its endpoints that the scenario has calls to."""
+        edge, beyond = (self.caller, service), max(map(len, self.scripts.values()), default=0)
+        found = {
+            endpoint: ListenerRoute(
+                self.caller, service, endpoint, self.topology.number_of[edge], self.proxy.routes[number],
+                series, passed, authority, self._steps(service, endpoint), beyond + number,
+            )
+            for number, endpoint in self.topology.routes_of[edge]
+        }  # fmt: skip
+        return self._with_endpoints(found)
+
+    def _with_endpoints(self, routes: dict[str, ListenerRoute]) -> ListenerRoute:
+        """The route to a service itself, which the others, by endpoint, are found from."""
+        route = routes.pop("")
+        page = pages(self.spec.scenario.services[route.service])
+        route.endpoints = {page[endpoint]: each for endpoint, each in routes.items()}
+        return route
 
     def _build_inbound(self, place: Replica) -> ListenerRoute:
         """The route to the replica itself, on which no policy acts."""
@@ -105,15 +120,25 @@ class Proxy(Role):
         upstream = ConfiguredUpstream(inward, 0, place.service, [app], model.Policy())
         route = ConfiguredRoute(upstream, model.Policy())
         series = Series(labels("destination", "unknown", "unknown", place.service, place.version or "v1"))
-        return ListenerRoute(place.service, place.service, -1, route.route, series, b"", [], 0)
+        passed = Passed()
+        return self._with_endpoints({
+            endpoint: ListenerRoute(
+                place.service, place.service, endpoint, -1, route.route, series, passed, b"", {}, 0
+            )
+            for endpoint in self.topology.endpoints[place.service]
+        })  # fmt: skip
 
-    def _steps(self, service: str) -> list[int]:
-        """Flat indices of the steps of the caller's script that call a service."""
-        return [
-            index
-            for index, step in enumerate(self.steps)
-            if isinstance(step, model.CallStep) and step.service == service
-        ]
+    def _steps(self, service: str, endpoint: str) -> dict[str, Steps]:
+        """The calls of an endpoint, by the endpoint of the caller's in whose script they are."""
+        return {
+            served: [
+                (index, repetition)
+                for index, step in enumerate(steps)
+                if isinstance(step, model.CallStep) and (step.service, step.endpoint) == (service, endpoint)
+                for repetition in range(step.repeat)
+            ]
+            for served, steps in self.scripts.items()
+        }
 
     # ---- a child's life -----------------------------------------------------------------------------
 
@@ -122,11 +147,7 @@ class Proxy(Role):
         by_host = {service.encode(): route for service, route in self.routes.items()}
         self.listening["outbound"] = Listening(self._listener(by_host))
         for service, route in self.routes.items():
-            named = ListenerRoute(
-                route.caller, route.service, route.edge, route.mesh_route, route.series, service.encode(),
-                route.steps, route.beyond,
-            )  # fmt: skip
-            named.passed = route.passed
+            named = self._route_to(service, route.series, route.passed, service.encode())
             self.listening[f"url {service}"] = Listening(self._listener({b"": named}))
         self.listening["admin"] = Listening(self.admin)
         if self.inward is not None:
@@ -164,7 +185,8 @@ class Proxy(Role):
 
     def _counts(self, route: ListenerRoute) -> EdgeCounts:
         counts = route.passed.counts()
-        clusters: list[Cluster] = route.mesh_route.policy.clusters
+        each = [route, *route.endpoints.values()]
+        clusters: set[Cluster] = {cluster for one in each for cluster in one.mesh_route.policy.clusters}
         counts.ejections = sum(edge == route.edge for _, edge, _ in self.recorder.ejections)
         counts.ejected = sum(host.ejected for cluster in clusters for host in cluster.hosts)
         counts.active = sum(cluster.breaker.active for cluster in clusters)
@@ -179,3 +201,12 @@ class Proxy(Role):
     def close(self) -> None:
         if self.log is not None:
             self.log.close()
+
+
+def _scripts(scenario: model.Scenario, place: Replica) -> dict[str, list[model.CallStep | model.SleepStep]]:
+    """The steps of a replica's scripts, by endpoint."""
+    service = scenario.services[place.service]
+    return {
+        endpoint: [step for stage in service.work(place.version, endpoint).script for step in stage]
+        for endpoint in ("", *service.endpoints)
+    }

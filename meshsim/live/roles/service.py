@@ -27,7 +27,7 @@ from meshsim.live.context import (
     parse_trace,
     stream_key,
 )
-from meshsim.live.pages import PageTransport, page_proxy, page_route
+from meshsim.live.pages import PageTransport, page_proxy, page_routes, pages
 from meshsim.live.servers import Listening, schedule_outages
 from meshsim.live.spans import span_rows
 from meshsim.live.troubles import trouble
@@ -57,12 +57,12 @@ class Stay(Visit, ServerStream):
     """A request at this replica. Its body is of no interest, and it has time; its proxy has not."""
 
     def __init__(
-        self, service: Service, connection: ServerConnection, request: Request, context: Context,
+        self, service: Service, connection: ServerConnection, endpoint: int, request: Request, context: Context,
         key: random.Key, number: int,
     ) -> None:  # fmt: skip
         kind = RETRY if number else FIRST
-        replica = service.replica
-        super().__init__(replica, 0, request, key, -1, number, kind, context.extra or number > 0)
+        extra = context.extra or number > 0
+        super().__init__(service.replica, endpoint, request, key, -1, number, kind, extra)
         self.service = service
         self.connection: ServerConnection | None = connection
 
@@ -108,16 +108,18 @@ class Service(Role, Handler):
         self.tracer = Tracer()
         grid = Grid.of(scenario)
         self.gauges = [Gauge(grid.origin, grid.width, grid.most) for _ in range(2)]
-        names = [service for _, service in self.topology.edges]
-        self.transport = PageTransport(self.clock, names, spec.context)
+        self.transport = PageTransport(self.clock, self.topology, spec.context)
         proxy = page_proxy(self.clock, self.transport, own.number, spec.seed)
-        for number, (_, called) in self.topology.edges_of(own):
-            proxy.routes[number] = page_route(proxy, number, called)
+        for _, edge in self.topology.edges_of(own):
+            routes = page_routes(proxy, self.topology, edge).values()
+            proxy.routes.update({route.number: route for route in routes})
         self.replica = Replica(
             self.clock, proxy.recorder, self.tracer, self.place.number, spec.id,
             workload(self.place, self.topology), queue(self.place.deployment), proxy,
             self.gauges[0], self.gauges[1], self.place.number,
         )  # fmt: skip
+        asked = pages(scenario.services[self.place.service]).values()
+        self.endpoints = {page: number for number, page in enumerate(asked)}
         self.context_name = spec.context.encode()
         self.page = spec.id.encode() + b"\n"
         self.strangers = 0
@@ -143,7 +145,8 @@ class Service(Role, Handler):
         trace = parse_trace(head.get(TRACEPARENT))
         root = context.key if trace is None else trace.trace & random.MASK
         request = Request(-1, root, context.start, context.priority, context.sampled)
-        stay = Stay(self, connection, request, context, key, number)
+        endpoint = self.endpoints.get((head.method, head.page), 0)
+        stay = Stay(self, connection, endpoint, request, context, key, number)
         if whole:
             stay.arrive(now)
         elif head.expects:

@@ -37,6 +37,11 @@ class RequestHead:
         self.expects = expects
         self.minor = minor
 
+    @property
+    def page(self) -> bytes:
+        """The path without a query."""
+        return self.path.partition(b"?")[0]
+
     def get(self, name: bytes) -> bytes:
         """The value of the first header of this name (lower case), or nothing."""
         for key, value in self.headers:

@@ -66,13 +66,17 @@ async def serving(
     catalog: Upstream | None = None,
     start: float | None = 0.0,
     duration: str = "1h",
+    called: dict[str, Any] | None = None,
     **cart: Any,
 ) -> AsyncIterator[Bench]:
-    """A running replica of `cart`; `start` is scenario time 0, from now, or None to leave it to the test."""
+    """A running replica of `cart`; `start` is scenario time 0, from now, or None to leave it to the test.
+
+    `called` are the endpoints of `catalog`.
+    """
     written = Scenario.model_validate(
         {
             "duration": duration,
-            "services": {"cart": {"workers": 1, **cart}, "catalog": {}},
+            "services": {"cart": {"workers": 1, **cart}, "catalog": {"endpoints": called or {}}},
             "load": [{"to": "cart", "rate": "1/s"}],
             "events": events or [],
         }

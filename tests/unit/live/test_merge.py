@@ -35,8 +35,9 @@ def table(name: str, columns: str, *rows: tuple[Any, ...]) -> dict[str, Any]:
     }
 
 
-CALLS = "key edge request_start start end status flags extra sent host"
-ATTEMPTS = "key edge replica kind extra request_start sent ended arrived answered answer_status"
+REQUESTS = "load route start end status key"
+CALLS = "key route request_start start end status flags extra sent host"
+ATTEMPTS = "key route replica kind extra request_start sent ended arrived answered answer_status"
 VISITS = "key arrived answered status"
 
 
@@ -45,7 +46,7 @@ def parts() -> dict[tuple[str, str], dict[str, Any]]:
     no_bins = {"busy": np.zeros(3), "queued": np.zeros(0)}
     return {
         ("load", "client/0"): {
-            **table("requests", "load start end status key", (0, 2.0, NAN, 0, 12), (0, 1.0, 1.5, 200, 11)),
+            **table("requests", REQUESTS, (0, 0, 2.0, NAN, 0, 12), (0, 0, 1.0, 1.5, 200, 11)),
             "lag": np.array([0.001, 0.002]),
         },
         ("proxy", "client/0"): {
@@ -96,7 +97,7 @@ def test_a_request_has_flags_and_version_of_its_own_call() -> None:
         (12, 0, 2.0, 2.0, 2.5, 504, add_flag(add_flag(0, URX), UT), False, 3, -1),
         (11, 0, 1.0, 1.0, 1.5, 200, 0, False, 2, 3),
     )  # fmt: skip
-    requests = table("requests", "load start end status key", (0, 1.0, 1.5, 200, 11), (0, 2.0, 2.5, 504, 12))
+    requests = table("requests", REQUESTS, (0, 0, 1.0, 1.5, 200, 11), (0, 0, 2.0, 2.5, 504, 12))
     rows = merge(
         SCENARIO,
         7,
@@ -139,7 +140,7 @@ def test_a_call_of_the_client_is_what_the_client_saw_of_it() -> None:
     assert summary["objectives"][0]["measured"]["p99"] is None  # a request has no answer: it is later still
     done = {
         **told,
-        ("load", "client/0"): table("requests", "load start end status key", (0, 1.0, 1.5, 200, 11)),
+        ("load", "client/0"): table("requests", REQUESTS, (0, 0, 1.0, 1.5, 200, 11)),
     }
     summary = summarise([merge(asked, 7, "live", done, Ending(10.0, True)).records], asked).as_dict()
     assert summary["objectives"][0]["measured"]["p99"] == summary["latency"]["p99"] == 0.5
@@ -154,6 +155,41 @@ def test_attempts_have_arrival_answer_and_status_of_their_visits_or_else_as_the_
     assert rows.status.tolist() == [200, 503, 200, 0]
     assert rows.kind.tolist() == [0, 0, 1, 0]
     assert rows.extra.tolist() == [False, False, True, False]
+
+
+def test_a_route_is_an_edge_and_an_endpoint() -> None:
+    services = {name: {"endpoints": {"add": {}, "get": {}}} for name in ("api", "db")}
+    load = [{"to": "api", "rate": "1/s", "endpoints": {"get": 1, "add": 1}}]
+    script = [{"call": "db/get"}]
+    scenario = Scenario.model_validate(
+        {
+            "duration": "10s",
+            "services": {**services, "api": {**services["api"], "script": script}},
+            "load": load,
+        }
+    )
+    assert [endpoint for _, _, endpoint in scenario.routes()] == ["", "add", "get", "", "get"]
+    rows = {
+        ("load", "client/0"): table(
+            "requests",
+            REQUESTS,
+            (0, 2, 1.0, 1.5, 200, 11),
+            (0, 1, 2.0, 2.5, 200, 12),
+            (0, 0, 3.0, NAN, 0, 13),
+        ),
+        ("proxy", "client/0"): table("calls", CALLS, (11, 2, 1.0, 1.0, 1.5, 200, 0, False, 1, 0)),
+        ("proxy", "api/0"): {
+            **table("calls", CALLS, (21, 4, 1.0, 1.1, 1.4, 200, 0, False, 1, 1)),
+            **table("attempts", ATTEMPTS, (210, 4, 1, 0, False, 1.0, 1.1, 1.4, 1.1, 1.4, 200)),
+        },
+    }
+    records = merge(scenario, 7, "live", rows, Ending(10.0, True)).records
+    assert records.requests.endpoint.tolist() == ["get", "add", ""]
+    assert records.calls.edge.tolist() == [0, 1, 0, 0]
+    assert records.calls.endpoint.tolist() == [2, 2, 1, 0], "numbers at the service, in the order of the file"
+    assert (records.attempts.edge.tolist(), records.attempts.endpoint.tolist()) == ([1], [2])
+    found = summarise([records], scenario).as_dict()["services"]["db"]["endpoints"]
+    assert {name: each["requests"] for name, each in found.items()} == {"add": 0, "get": 1}
 
 
 def test_what_happened_after_the_end_is_not_seen() -> None:

@@ -62,6 +62,30 @@ def test_nothing_takes_time_fails_or_is_refused_while_calibrating(calm) -> None:
     assert (calm.duration, calm.warmup) == (10.0, 2.0)
 
 
+def test_nor_does_anything_of_an_endpoint() -> None:
+    """Whose work is not the service's; a mix stays one, also where a closed load becomes open."""
+    scenario = loads("""
+duration: 5s
+services:
+  web:
+    endpoints:
+      home: {time: 20ms, errors: 50%, script: [[{call: cart/get, repeat: 2}, {call: user}]]}
+      buy: {method: POST, script: [{sleep: 1s}, {call: cart/add}]}
+  cart: {time: 5ms, versions: {v1: {endpoints: {add: {time: 9ms}}}}, endpoints: {get: {errors: 50%}, add: {}}}
+  user: {endpoints: {id: {script: [{sleep: 1s}]}}}
+policies: {cart: {retries: {attempts: 3}}, cart/get: {timeout: 1ms, rate_limit: {rate: 1/s, burst: 1}}}
+load: [{to: web, users: 4, think: 100ms, endpoints: {home: 50, buy: 50}}]
+""")
+    calm = calibration.still(scenario, {0: 40.0})
+    records = simulate(calm, 1)
+    assert set(records.requests.status.tolist()) == {200}
+    took = records.requests.end - records.requests.start
+    home = records.requests.endpoint == "home"
+    assert 0.4 < np.mean(home) < 0.6
+    assert took[home] == pytest.approx(calibration.STAGGER), "user answers after cart"
+    assert took[~home] == pytest.approx(0.0, abs=1e-9)
+
+
 def test_what_is_to_run_can_be_written_and_read_again(calm) -> None:
     assert (
         simulate(loads(config.text(calm)), 1).requests.start.tolist()

@@ -104,6 +104,15 @@ def test_names_that_differ_in_case_only() -> None:
     assert [line.split(":")[0] for line in refusals(loads(text))] == ["services.Cart"]
 
 
+def test_endpoints_are_refused_and_repeated_calls_are_not() -> None:
+    """An Envoy would give a call of an endpoint the policies of the service."""
+    services = "{cart: {endpoints: {add: {}}}, shop: {script: [{call: cart/add, repeat: 3}]}}"
+    text = f"{{duration: 1s, services: {services}, load: [{{to: shop, rate: 1/s}}]}}"
+    (found,) = refusals(loads(text))
+    assert found == "services.cart.endpoints: Envoy's documents do not have endpoints yet (leave them out)"
+    assert not refusals(loads(text.replace("endpoints: {add: {}}", "").replace("cart/add", "cart")))
+
+
 def test_refusing_lists_them_all_in_one_error() -> None:
     scenario = loads(f"{HEAD}, links: {{default: {{latency: 1ms, loss: 1%}}}}}}")
     with pytest.raises(MeshsimError, match=r"(?s)can't run.*links\.default\.latency.*links\.default\.loss"):

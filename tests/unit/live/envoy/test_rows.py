@@ -38,7 +38,7 @@ def test_calls_and_ejections_have_the_numbers_of_the_scenario() -> None:
     inbound = replace(CALL, listener="inbound", caller="", service="front")
     nowhere = replace(CALL, listener="outbound", service="")
     found = rows(SCENARIO, "front", [CALL, answered, inbound, nowhere], [], [Ejection(2.0, "cart", "cart/0")])
-    assert found["calls.edge"].tolist() == [1, 1]
+    assert found["calls.route"].tolist() == [1, 1]
     assert found["calls.host"].tolist() == [-1, 2]  # front/0, cart/0, cart/1
     assert [flag_names(int(flags)) for flags in found["calls.flags"]] == ["URX,UT", ""]
     assert found["ejections.edge"].tolist() == [1]
