@@ -57,8 +57,8 @@ class Stay(Visit, ServerStream):
     """A request at this replica. Its body is of no interest, and it has time; its proxy has not."""
 
     def __init__(
-        self, service: Service, connection: ServerConnection, endpoint: int, request: Request, context: Context,
-        key: random.Key, number: int,
+        self, service: Service, connection: ServerConnection, endpoint: int, request: Request,
+        context: Context, key: random.Key, number: int,
     ) -> None:  # fmt: skip
         kind = RETRY if number else FIRST
         extra = context.extra or number > 0
