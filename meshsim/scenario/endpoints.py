@@ -36,14 +36,14 @@ def check_endpoints(document: dict[str, Any], outline: Outline, findings: Findin
         _check_addresses(path, endpoints, _plain(document, outline, service), findings)
     for path, load in entries(document, "load"):
         to, mix = load.get("to"), mapping(load.get("endpoints"))
-        if to in outline.services:
+        if isinstance(to, str) and to in outline.services:
             for endpoint in mix:
                 findings.extend(check_endpoint(outline, (*path, "endpoints", endpoint), to, endpoint))
         if mix and all(weight == 0 for weight in mix.values()):
             findings.add((*path, "endpoints"), "the weights are all 0", "give one endpoint more")
     for path, objective in entries(document, "objectives"):
         of, name = objective.get("service"), objective.get("endpoint")
-        if of in outline.services and isinstance(name, str):
+        if isinstance(of, str) and of in outline.services and isinstance(name, str):
             findings.extend(check_endpoint(outline, (*path, "endpoint"), of, name))
 
 
@@ -87,10 +87,10 @@ def _plain(document: dict[str, Any], outline: Outline, service: str) -> Path | N
 
 def _check_addresses(path: Path, endpoints: dict[str, Any], plain: Path | None, findings: Findings) -> None:
     """Two endpoints of one method and path could not be told apart."""
-    taken: dict[tuple[object, object], str] = {}
+    taken: dict[tuple[str, str], str] = {}
     for name, raw in endpoints.items():
         config = mapping(raw)
-        address = config.get("method", "GET"), config.get("path") or f"/{name}"
+        address = str(config.get("method", "GET")), str(config.get("path") or f"/{name}")
         place = (*path, "endpoints", name)
         if address in taken:
             first = (*path, "endpoints", taken[address])
