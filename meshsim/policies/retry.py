@@ -50,6 +50,7 @@ class RetryRule:
         backoff: the wait before each retry.
     """
 
+    conditions: int
     backoff: Backoff
 
     def __init__(
