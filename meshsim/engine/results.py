@@ -59,13 +59,9 @@ def table(kind: type[Rows], name: str, recorder: RowRecorder, topology: Topology
             return _endpoints(name, recorder, topology)
         if field == "edge":
             route: Any = np.asarray(getattr(recorder, f"{name}_route"), dtype)[:rows]
-            return (
-                np.array(topology.edge_of)[route]
-                if topology.with_endpoints
-                else route.copy()
-                if own
-                else route
-            )
+            if topology.with_endpoints:
+                return np.array(topology.edge_of)[route]
+            return route.copy() if own else route
         found: Any = np.asarray(getattr(recorder, f"{name}_{field}"), dtype)[:rows]
         return found.copy() if own else found
 

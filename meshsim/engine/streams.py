@@ -32,9 +32,7 @@ def histograms(
     tries = [Tries(each.total, each.retries, each.hedges, each.originals) for each in recorder.tries]
     visits = [_outcomes(each) for each in recorder.visits]
     named = [
-        number
-        for number, (_, service, _) in enumerate(topology.routes)
-        if topology.scenario.services[service].endpoints
+        number for number, (_, service, _) in enumerate(topology.routes) if service in topology.with_endpoints
     ]
     return Histograms(
         **common,
@@ -68,7 +66,7 @@ def _arrivals(visits: list[Outcomes], topology: Topology) -> dict[tuple[str, str
     found: dict[tuple[str, str], list[Outcomes]] = {}
     for (replica, endpoint), each in zip(topology.places, visits, strict=True):
         service = topology.replicas[replica].service
-        if len(topology.endpoints[service]) > 1:
+        if service in topology.with_endpoints:
             found.setdefault((service, topology.endpoints[service][endpoint]), []).append(each)
     return {key: Outcomes.pooled(parts) for key, parts in found.items()}
 

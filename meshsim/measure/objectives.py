@@ -62,17 +62,24 @@ def evaluate(
     """
     found = []
     for objective in objectives:
-        name = objective.service
-        entry: RouteSummary | None = edges.get(f"{CLIENT} -> {name}")
-        if entry is not None and objective.endpoint is not None:
-            entry = (edges[f"{CLIENT} -> {name}"].endpoints or {}).get(objective.endpoint)
-        place: Answered = services[name]
-        if objective.endpoint is not None:
-            place = (services[name].endpoints or {})[objective.endpoint]
+        entry, place = judged(objective, services, edges)
         missing = entry.unfinished if entry and not partial else 0
-        answered = latencies(name, objective.endpoint) if entry else None
-        found.append(_judge(objective, entry or place, answered, missing))
+        answered = latencies(objective.service, objective.endpoint) if entry else None
+        found.append(_judge(objective, place, answered, missing))
     return found
+
+
+def judged(
+    objective: Objective | ObjectiveResult,
+    services: Mapping[str, ServiceSummary],
+    edges: Mapping[str, EdgeSummary],
+) -> tuple[RouteSummary | None, Answered]:
+    """The client's calls that an objective is about, if there are any, and the numbers that it judges."""
+    service, edge = services[objective.service], edges.get(f"{CLIENT} -> {objective.service}")
+    if objective.endpoint is None:
+        return edge, edge or service
+    route = (edge.endpoints or {}).get(objective.endpoint) if edge else None
+    return route, route or (service.endpoints or {})[objective.endpoint]
 
 
 def _judge(

@@ -137,7 +137,7 @@ class Topology:
         """The endpoints of each service, by number; the first, ``""``, is the service itself."""
         return {name: ["", *service.endpoints] for name, service in self.scenario.services.items()}
 
-    @property
+    @cached_property
     def with_endpoints(self) -> dict[str, list[str]]:
         """`endpoints` of the services that have any but themselves."""
         return {name: found for name, found in self.endpoints.items() if len(found) > 1}

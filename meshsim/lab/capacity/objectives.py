@@ -16,11 +16,10 @@ from meshsim.errors import MeshsimError, shown
 from meshsim.lab.search.verdict import Observation, Score
 from meshsim.measure.capacity import Limit
 from meshsim.measure.latency import VERY_LATE
-from meshsim.measure.objectives import ObjectiveResult
-from meshsim.measure.parts import Answered
+from meshsim.measure.objectives import ObjectiveResult, judged
 from meshsim.measure.result import at
 from meshsim.measure.summary import Summary
-from meshsim.scenario.model import CLIENT, Scenario
+from meshsim.scenario.model import Scenario
 
 NUMBERS = {
     **{key: f"requests.{key}" for key in ("rate", "goodput", "success_ratio")},
@@ -64,13 +63,7 @@ def _score(summary: Summary, objective: ObjectiveResult, key: str) -> Score:
     shares = {**(objective.within or {}), "success": measured}
     if key not in shares:
         return Score(VERY_LATE if unstable or measured is None else measured)
-    edge, service = summary.edges.get(f"{CLIENT} -> {objective.service}"), summary.services[objective.service]
-    place: Answered
-    if objective.endpoint is None:
-        place = edge or service
-    else:
-        asked = (edge.endpoints or {}).get(objective.endpoint) if edge else None
-        place = asked or (service.endpoints or {})[objective.endpoint]
+    _, place = judged(objective, summary.services, summary.edges)
     count = place.ok + place.failed + place.unfinished
     share = 0.0 if unstable else shares[key] or 0.0
     return Score(measured, share, count, count if objective.independent is None else objective.independent)

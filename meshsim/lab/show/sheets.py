@@ -184,13 +184,7 @@ def failures(summary: Summary) -> Sheet:
 def objectives(summary: Summary) -> Sheet:
     """One row a limit: what was asked, what was measured, whether it was met."""
     rows: Rows = [
-        (
-            objective.target,
-            key,
-            wanted,
-            measured,
-            "met" if met else "MISSED",
-        )
+        (objective.target, key, wanted, measured, "met" if met else "MISSED")
         for objective in summary.objectives
         for key, wanted, measured, met in limits(objective)
     ]
