@@ -22,6 +22,7 @@ from pathlib import Path
 
 import backoff
 import codes
+import connections
 import ejection
 import limits
 import merging
@@ -29,6 +30,7 @@ import messages
 import overflow
 import picks
 import pools
+import races
 from findings import Finding
 from subjects import SUBJECTS, Subject
 
@@ -39,6 +41,8 @@ LAWS: dict[str, Callable[[Subject], Awaitable[list[Finding]]]] = {
     "ejection": ejection.measure,
     "merge-window": merging.measure,
     "pools": pools.measure,
+    "races": races.measure,
+    "connections": connections.measure,
     "picks": picks.measure,
     "previous-hosts": picks.measure_previous_hosts,
     "split": picks.measure_split,
