@@ -31,6 +31,7 @@ import overflow
 import picks
 import pools
 import races
+import rates
 from findings import Finding
 from subjects import SUBJECTS, Subject
 
@@ -39,6 +40,7 @@ LAWS: dict[str, Callable[[Subject], Awaitable[list[Finding]]]] = {
     "backoff": backoff.measure,
     "overflow": overflow.measure,
     "ejection": ejection.measure,
+    "detectors": rates.measure,
     "merge-window": merging.measure,
     "pools": pools.measure,
     "races": races.measure,
