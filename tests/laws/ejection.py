@@ -133,7 +133,12 @@ async def _cap(port: int, hosts: list[Host], case: tuple[str, int, bool, int]) -
     """How many hosts are sent nothing any more after all have failed often."""
     share, count, one, expected = case
     out = await _left_out(port, hosts)
-    return exactly(LAW, f"{share} of {count} bad hosts may be out{', one always' if one else ''}", f"{expected} out", f"{out} out")
+    return exactly(
+        LAW,
+        f"{share} of {count} bad hosts may be out{', one always' if one else ''}",
+        f"{expected} out",
+        f"{out} out",
+    )
 
 
 async def _panic(port: int, hosts: list[Host], case: tuple[str, int, int, bool]) -> Finding:

@@ -1,8 +1,8 @@
 """Law: a request that meets a closing connection (SEMANTICS 14), which its proxy cannot have known.
 
-The proxy is halted while the client sends a request and then the host closes the idle connection. When it goes
-on, it finds the request first, puts it on the connection, and only then sees the end. The other way round,
-it sees the end first, and opens a new one.
+The proxy is halted while the client sends a request and then the host closes the idle connection. When it
+goes on, it finds the request first, puts it on the connection, and only then sees the end. The other way
+round, it sees the end first, and opens a new one.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Law: ejection by gateway failures and by success rates (SEMANTICS 4).
 
-Two counts run side by side, of 5xx and of 502 to 504; of one status the second is asked first. Success rates
-are compared at the end of an interval, over the hosts that had enough requests: who lies more than a factor of
-population standard deviations below the mean is out.
+Two counts run side by side, of 5xx and of 502 to 504; of one status the second is asked first. Success
+rates are compared at the end of an interval, over the hosts that had enough requests: who lies more than a
+factor of population standard deviations below the mean is out.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ async def measure(subject: Subject) -> list[Finding]:
     services, bad = {}, []
     for number, (gateway, errors, statuses, _) in enumerate(COUNTS):
         bad.append(Host(in_turn([Reply(status) for status in statuses])))
-        services[f"count-{number}"] = Service.of(_ejecting(errors, consecutive_gateway_failure=gateway), bad[-1], Host())
+        services[f"count-{number}"] = Service.of(
+            _ejecting(errors, consecutive_gateway_failure=gateway), bad[-1], Host()
+        )
     for number, (factor, needed, enough, _, _) in enumerate(RATES):
         halves = Host(lambda arrival: Reply(500 if arrival.number % 2 else 200))
         compared = {"hosts": needed, "requests": enough, "factor": factor}
@@ -93,7 +95,6 @@ async def _rate(port: int, hosts: Sequence[Host], case: tuple[float, int, int, i
     connection = await Connection.open(port)
     for _ in range(each * len(hosts)):
         await connection.ask()
-    shown = "/".join(str(len(host.arrivals)) for host in hosts)
     await asyncio.sleep(INTERVAL)
     before = [len(host.arrivals) for host in hosts]
     for _ in range(4 * len(hosts)):
@@ -102,7 +103,9 @@ async def _rate(port: int, hosts: Sequence[Host], case: tuple[float, int, int, i
     out = [host is hosts[0] for host, sent in zip(hosts, before, strict=True) if len(host.arrivals) == sent]
     name = f"one of 5 hosts has 50 % of {each}, factor {factor}, {needed} hosts of {enough} requests"
     wrong = "" if all(out) else ", not that one"
-    return Finding(LAW, name, f"{expected} out", f"{len(out)} out{wrong}", (len(out), wrong) == (expected, ""))
+    return Finding(
+        LAW, name, f"{expected} out", f"{len(out)} out{wrong}", (len(out), wrong) == (expected, "")
+    )
 
 
 async def _tick(port: int, bad: Host) -> None:
