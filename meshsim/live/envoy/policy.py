@@ -8,7 +8,7 @@ policy                                 Envoy
 ``retries.budget`` (Envoy's)           cluster ``circuit_breakers.thresholds.retry_budget``
 ``hedge``                              route ``hedge_policy``, a ``retry_policy`` that only time sets off
 ``circuit_breaker``                    cluster ``circuit_breakers.thresholds``; unlimited is 2^32 - 1
-``connection``                         cluster ``connect_timeout``, and ``common_http_protocol_options`` of its protocol
+``connection``                         cluster ``connect_timeout``, ``common_http_protocol_options``
 ``balance``                            cluster ``load_balancing_policy``
 ``outlier_detection``                  cluster ``outlier_detection``; detectors that are not written are off
 ``outlier_detection.min_health_...``   cluster ``common_lb_config.healthy_panic_threshold``
@@ -28,7 +28,8 @@ from __future__ import annotations
 
 from meshsim import units
 from meshsim.live.envoy.numbers import Json, count, duration, fill, share, weights
-from meshsim.scenario.model import Balance, Connection, Hedge, Policy, Retries
+from meshsim.scenario.model import Balance, Hedge, Policy, Retries
+from meshsim.scenario.policy import Connection
 
 TYPE = "type.googleapis.com/"
 FAULT = "envoy.filters.http.fault"
@@ -187,7 +188,9 @@ def connections(connection: Connection | None) -> Json:
     timeout = CONNECT_TIMEOUT
     if connection is not None:
         timeout = duration(connection.connect_timeout) if connection.connect_timeout else CONNECT_TIMEOUT
-        ends = {"idle_timeout": duration(connection.idle_timeout)}  # left out, Envoy's default would be 1 h
+        ends: Json = {
+            "idle_timeout": duration(connection.idle_timeout)
+        }  # left out, Envoy's default would be 1 h
         if connection.max_requests != units.UNLIMITED:
             ends["max_requests_per_connection"] = count(connection.max_requests)
         if connection.max_age:
