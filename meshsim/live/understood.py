@@ -7,6 +7,7 @@ import re
 from meshsim.errors import MeshsimError
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.settings import set_keys
+from meshsim.scenario.topology import Topology
 
 MESH = {"mesh.dataplane=sidecar", "mesh.proxy.time", "mesh.proxy.workers", "mesh.push_delay"}
 """Patterns of :mod:`meshsim.scenario.settings`."""
@@ -20,3 +21,9 @@ def refuse_unknown(scenario: Scenario) -> None:
     found += [place for each, place in set_keys(scenario) if re.search(CONNECTIONS, each)]
     if found:
         raise MeshsimError(f"a live mesh can't do {', '.join(found)} yet; simulate it, or leave it out")
+    for replica in () if scenario.mesh.dataplane == "sidecar" else Topology(scenario).replicas:
+        if replica.deployment.live is not None and replica.deployment.keep_alive:
+            raise MeshsimError(
+                f"services.{replica.service}.keep_alive: without sidecars the program's own keep-alive counts"
+                " (leave it out, or write mesh.dataplane: sidecar)"
+            )
