@@ -1,0 +1,92 @@
+"""Tracked connections over sockets: what an emulated link does to their beginning and their end.
+
+The network of one machine opens a connection, and tells that the other side has closed it, in no time worth
+the name. So the caller's proxy holds both back: it connects after as long as the opening takes, and takes
+no notice of an end until the word of it would have come. A request that is put on the connection meanwhile
+is lost, as it is where a network lies between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, final
+
+from meshsim.live.wire.client import ClientConnection
+from meshsim.mesh.clock import Clock, Event
+from meshsim.mesh.connection import IDLE, SERVER, Connection
+from meshsim.mesh.link import Link
+
+if TYPE_CHECKING:
+    from meshsim.live.transport import Delivery
+
+
+@final
+class Opening(Event):
+    """A connection that is not to be open before its time: `connect` is called then, or `fail` at the limit."""
+
+    def __init__(
+        self, connection: Connection, lasts: float, connect: Callable[[], None], fail: Callable[[float], None]
+    ) -> None:
+        self.connection = connection
+        self.connect = connect
+        self.fail = fail
+        self.late = connection.rule.gives_up(lasts)
+
+    def fire(self, step: int, now: float) -> None:
+        if not self.connection.wanted():
+            return
+        if self.late:
+            self.fail(now)
+        else:
+            self.connect()
+
+
+@final
+class Wire(Event):
+    """The socket of a tracked connection; as an event, the word that the other side has closed it.
+
+    `delivery` is what has the socket now, until the response is whole or there will be none; `ending` while
+    the word is on its way.
+    """
+
+    delivery: Delivery | None
+
+    def __init__(self, connection: Connection, socket: ClientConnection, link: Link | None) -> None:
+        self.connection = connection
+        self.socket = socket
+        self.link = link
+        self.delivery = None
+        self.ending = False
+
+    @property
+    def reusable(self) -> bool:
+        """Whether it is good for another request, as far as is known at this end."""
+        return self.socket.reusable or self.ending
+
+    def lost(self, clock: Clock) -> None:
+        """The other side has closed it, and no response is awaited."""
+        now = clock.now()
+        if self.link is None:
+            self.fire(0, now)
+        else:
+            self.ending = True
+            clock.at(now + self.link.closes(self.connection.key), self, 0)
+
+    def fire(self, step: int, now: float) -> None:
+        self.ending = False
+        if self.connection.state == IDLE:
+            self.connection.cluster.closed(self.connection.host, self.connection, SERVER, now)
+        elif self.delivery is not None:
+            self.delivery.hang_up(now)
+
+    def close(self) -> None:
+        """Closes the socket, unless a delivery has it, whose business that is then."""
+        if self.delivery is None:
+            self.socket.close()
+
+
+def wire_of(connection: Connection) -> Wire:
+    """The socket of a tracked connection, which is open."""
+    wire = connection.wire
+    assert isinstance(wire, Wire), "a live connection has one"
+    return wire
