@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, final
 
 from meshsim.live.wire.client import ClientConnection
 from meshsim.mesh.clock import Clock, Event
-from meshsim.mesh.connection import IDLE, SERVER, Connection
+from meshsim.mesh.connection import IDLE, Connection
 from meshsim.mesh.link import Link
 
 if TYPE_CHECKING:
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 @final
 class Opening(Event):
-    """A connection that is not to be open before its time: `connect` is called then, or `fail` at the limit."""
+    """A connection that is not open before its time: `connect` is called then, or `fail` if it takes too long.
+
+    It `lasts` so long, s, one way or the other.
+    """
 
     def __init__(
         self, connection: Connection, lasts: float, connect: Callable[[], None], fail: Callable[[float], None]
@@ -31,6 +34,7 @@ class Opening(Event):
         self.connect = connect
         self.fail = fail
         self.late = connection.rule.gives_up(lasts)
+        self.lasts = connection.rule.connect_timeout if self.late else lasts
 
     def fire(self, step: int, now: float) -> None:
         if not self.connection.wanted():
@@ -58,10 +62,10 @@ class Wire(Event):
         self.delivery = None
         self.ending = False
 
-    @property
-    def reusable(self) -> bool:
-        """Whether it is good for another request, as far as is known at this end."""
-        return self.socket.reusable or self.ending
+    def give_back(self) -> None:
+        """A response has come, perhaps with the end of the connection."""
+        self.delivery = None
+        self.connection.finished = not (self.socket.reusable or self.ending)
 
     def lost(self, clock: Clock) -> None:
         """The other side has closed it, and no response is awaited."""
@@ -70,14 +74,14 @@ class Wire(Event):
             self.fire(0, now)
         else:
             self.ending = True
-            clock.at(now + self.link.closes(self.connection.key), self, 0)
+            clock.at(now + self.link.finish(self.connection.key), self, 0)
 
     def fire(self, step: int, now: float) -> None:
         self.ending = False
         if self.connection.state == IDLE:
-            self.connection.cluster.closed(self.connection.host, self.connection, SERVER, now)
+            self.connection.cluster.closed(self.connection.host, self.connection, now)
         elif self.delivery is not None:
-            self.delivery.hang_up(now)
+            self.delivery.hear_end(now)
 
     def close(self) -> None:
         """Closes the socket, unless a delivery has it, whose business that is then."""

@@ -23,7 +23,7 @@ from meshsim.live.wire.limits import Limits
 from meshsim.mesh.attempt import Attempt
 from meshsim.mesh.clock import Event
 from meshsim.mesh.cluster import Cluster, Transport
-from meshsim.mesh.connection import SERVER, Connection
+from meshsim.mesh.connection import Connection
 from meshsim.mesh.hosts import Host, Stream
 from meshsim.mesh.link import Link
 from meshsim.policies.outcome import NO_FLAG, RATE_LIMITED, RESET, RESPONSE, UC, UPE
@@ -114,15 +114,18 @@ class SocketTransport(Transport):
                 asyncio.get_running_loop().call_soon(self._lost_way, cluster, host, connection)
                 return
             pool = self.pools[host] = Pool(address, cluster, host)
-        limit = CONNECT_TIMEOUT if connection is None else connection.rule.connect_timeout or CONNECT_TIMEOUT
-        link = None if connection is None else self.links.get(cluster.edge)
-        lasts = 0.0 if link is None or connection is None else link.opens(connection.key)
-        if lasts == 0.0 or connection is None:
-            self._begin(pool, connection, limit)
-            return
-        connect = partial(self._begin, pool, connection, max(limit - lasts, 0.0))
-        opening = Opening(connection, lasts, connect, partial(cluster.failed, host, connection))
-        self.clock.at(now + connection.rule.opening(lasts), opening, 0)
+        limit = CONNECT_TIMEOUT
+        if connection is not None:
+            link = self.links.get(cluster.edge)
+            lasts = 0.0 if link is None else link.opening(connection.key)
+            if connection.rule.connect_timeout > 0.0:
+                limit = connection.rule.connect_timeout - lasts
+            if lasts > 0.0:
+                connect = partial(self._begin, pool, connection, limit)
+                opening = Opening(connection, lasts, connect, partial(cluster.failed, host, connection))
+                self.clock.at(now + opening.lasts, opening, 0)
+                return
+        self._begin(pool, connection, limit)
 
     def _lost_way(self, cluster: Cluster, host: Host, connection: Connection | None) -> None:
         """There is no knowing where a host is."""
@@ -163,9 +166,9 @@ class SocketTransport(Transport):
                 wire_of(connection).lost(self.clock)
         elif socket in pool.idle:
             pool.idle.remove(socket)
-            pool.cluster.closed(pool.host, None, SERVER, self.clock.now())
+            pool.cluster.closed(pool.host, None, self.clock.now())
 
-    def close(self, connection: Connection) -> None:
+    def hang_up(self, connection: Connection) -> None:
         if connection.wire is not None:
             wire_of(connection).close()
 
@@ -179,7 +182,7 @@ class SocketTransport(Transport):
         if pool is not None:
             pool.stop_opening()
 
-    def close_all(self) -> None:
+    def close(self) -> None:
         """Closes all that is idle; nothing is opened any more."""
         for pool in self.pools.values():
             pool.close_idle()
@@ -300,8 +303,8 @@ class Delivery(Reply):
         if connection is None:
             return False
         if self.wire is not None:
-            self.wire.delivery = None
-            return self.wire.reusable
+            self.wire.give_back()
+            return True
         if connection.reusable and self.pool is not None and not self.attempt.outdated():
             self.pool.idle.append(connection)
             return True
@@ -324,7 +327,7 @@ class Delivery(Reply):
         status, flag = (502, UPE) if kind == GARBAGE else (503, UC)
         self.fail(status, flag, self.transport.clock.now())
 
-    def hang_up(self, now: float) -> None:
+    def hear_end(self, now: float) -> None:
         """The word comes that the other side has closed the connection, perhaps after the response."""
         if self.response is None:
             if self.crossing is not None:

@@ -201,7 +201,7 @@ class Rig:
                 raise AssertionError(f"{error}: {self.busy()}") from None
         finally:
             for transport in self.transports():
-                transport.close_all()
+                transport.close()
             for one in self.proxy.listening.values():
                 one.close()
             for upstream in self.upstreams:

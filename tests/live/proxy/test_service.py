@@ -93,7 +93,7 @@ async def serving(
         for client in bench.clients:
             client.close()
         await settle(lambda: not service.connections, "it closes its clients' connections")
-        service.transport.close_all()
+        service.transport.close()
         service.listening.close()
         if catalog is not None:
             await catalog.close()
