@@ -155,8 +155,9 @@ class SocketTransport(Transport):
             pool.idle.append(socket)
         else:
             connection.wire = Wire(connection, socket, self.links.get(pool.cluster.edge))
+        closed = not socket.reusable  # it may have been, before it could be used
         pool.cluster.opened(pool.host, connection, self.clock.now())
-        if not socket.reusable:  # it may have been closed before it could be used
+        if closed:
             self._idle_lost(pool, connection, socket)
 
     def _idle_lost(self, pool: Pool, connection: Connection | None, socket: ClientConnection) -> None:
