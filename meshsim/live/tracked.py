@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @final
 class Opening(Event):
-    """A connection that is not open before its time: `connect` is called then, or `fail` if it takes too long.
+    """A connection that is not open before its time: then `connect` is called, or `fail` if that is too late.
 
     It `lasts` so long, s, one way or the other.
     """
@@ -67,9 +67,8 @@ class Wire(Event):
         self.delivery = None
         self.connection.finished = not (self.socket.reusable or self.ending)
 
-    def lost(self, clock: Clock) -> None:
+    def lost(self, clock: Clock, now: float) -> None:
         """The other side has closed it, and no response is awaited."""
-        now = clock.now()
         if self.link is None:
             self.fire(0, now)
         else:

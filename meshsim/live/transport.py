@@ -1,9 +1,9 @@
 """The live transport: attempts over connections, in the pools that `Cluster` keeps the books of.
 
 A cluster says when a connection is to be opened and who gets one; here are the connections themselves. Idle
-ones are a stack to a host, the last used on top; of tracked ones, that stack is the cluster's. What is sent for an attempt, and who hears the response, is
-the subclass's business: a proxy passes on what its downstream sent, a service or a load generator asks for a
-page.
+ones are a stack to a host, the last used on top (of tracked ones, the cluster's own). What is sent for an
+attempt, and who hears the response, is the subclass's business: a proxy passes on what its downstream sent, a
+service or a load generator asks for a page.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ class SocketTransport(Transport):
         """The other side has closed an idle connection."""
         if connection is not None:
             if connection.wire is not None:  # else it has not been opened yet
-                wire_of(connection).lost(self.clock)
+                wire_of(connection).lost(self.clock, self.clock.now())
         elif socket in pool.idle:
             pool.idle.remove(socket)
             pool.cluster.closed(pool.host, None, self.clock.now())

@@ -160,7 +160,9 @@ async def hangs_up(request: Message, writer: asyncio.StreamWriter, after: float)
 @live
 async def test_the_sidecar_closes_what_is_idle() -> None:
     services = {"cart": {"keep_alive": "80ms"}}
-    async with proxied(id="cart/0", app=Upstream(), services=services, load=[{"to": "cart", "rate": "1/s"}]) as rig:
+    async with proxied(
+        id="cart/0", app=Upstream(), services=services, load=[{"to": "cart", "rate": "1/s"}]
+    ) as rig:
         client = await rig.client("inbound")
         for _ in range(2):
             assert (await client.ask()).get("connection") is None
@@ -204,7 +206,9 @@ async def test_a_request_that_arrives_behind_the_end_waits_for_the_word_of_it() 
         since = time.monotonic()
         assert (await client.ask()).status == 200  # sent at 0, at the upstream at 50, here at 100 ms
         await asyncio.sleep(0.13 - (time.monotonic() - since))
-        assert (await client.ask()).status == 503  # there at 180; closed at 160; the word of it is here at 210 ms
+        assert (
+            await client.ask()
+        ).status == 503  # there at 180; closed at 160; the word of it is here at 210 ms
         assert 0.21 <= time.monotonic() - since < 0.21 + SLACK
         assert len(rig.seen) == 1
 
