@@ -26,7 +26,7 @@ AGAIN = 0.05
 
 
 class Listening:
-    """One listening socket; if `keep_alive` is > 0, connections are closed after being idle for so long, s."""
+    """One listening socket; if `keep_alive` is > 0, connections are closed after so long idle, s."""
 
     def __init__(self, handler: Handler, keep_alive: float = 0.0) -> None:
         self.handler = handler
