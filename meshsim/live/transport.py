@@ -62,7 +62,7 @@ class Pool:
     def tracked(self) -> list[ClientConnection]:
         """The idle connections that are tracked."""
         found = []
-        connection = self.host.top
+        connection = None if self.host.pool is None else self.host.pool.top
         while connection is not None:
             found.append(wire_of(connection).socket)
             connection = connection.below
