@@ -109,6 +109,9 @@ class Owner(Protocol):
     def sent(self, attempt: Attempt) -> AttemptRow:
         """It got its connection; its row in the tables."""
 
+    def unreachable(self, attempt: Attempt) -> None:
+        """No connection to its host could be opened (`UF`)."""
+
     def ended(self, attempt: Attempt, status: int, flag: str) -> None:
         """It is over, by a response or by its time-out."""
 

@@ -26,7 +26,6 @@ from meshsim.reference.link import Link
 from meshsim.reference.outlier import Outliers
 from meshsim.reference.run import Run
 from meshsim.scenario.model import Policy
-from meshsim.scenario.policy import Connection as Settings
 
 MIN_CONCURRENCY = 3
 
@@ -170,7 +169,7 @@ class Cluster:
         """Open connections for those who wait, as far as the breaker allows it; a host's first is free."""
         limit = self.policy.circuit_breaker.max_connections
         while len(host.pending) > len(host.opening) and (self.connections < limit or host.connections == 0):
-            connection = Connection(self, host, derive(host.key, host.opened), self.policy.connection or Settings())
+            connection = Connection(self, host, derive(host.key, host.opened), self.policy.connection)
             host.opened += 1
             host.opening.append(connection)
             connection.open()

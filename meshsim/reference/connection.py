@@ -71,11 +71,11 @@ class Owner(Protocol):
 class Connection:
     """A connection. It keeps the `settings` with which it began to open."""
 
-    def __init__(self, owner: Owner, host: Host, key: Key, settings: Settings) -> None:
+    def __init__(self, owner: Owner, host: Host, key: Key, settings: Settings | None) -> None:
         self.owner = owner
         self.host = host
         self.key = key
-        self.settings = settings
+        self.settings = settings or Settings()
         self.link = owner.link
         self.did = owner.run.did
         self.last = False  # what it carries now is the last
