@@ -161,6 +161,7 @@ class Cluster:
     def _give_up(self, host: Host) -> None:
         """Connections that nobody waits for open in vain."""
         if not host.pending:
+            self.did["opening given up"] += len(host.opening)
             for connection in host.opening:
                 connection.close()
             host.opening.clear()
@@ -184,6 +185,7 @@ class Cluster:
         host = connection.host
         host.opening.remove(connection)
         drains = host.drains
+        self.did["several failed to connect"] += len(host.pending) > 1
         for attempt in reversed(list(host.pending)):
             if attempt in host.pending:  # else it left, because of another's end
                 host.pending.remove(attempt)

@@ -174,6 +174,7 @@ class Connection:
         if self.attempt is None:
             self._close_idle("server closed idle")
         elif self.attempt.reached:  # and has its answer: that comes first
+            self.did["server closed behind an answer"] += 1
             self.last = True
         else:
             self.did["keep-alive race"] += 1
