@@ -23,6 +23,7 @@ from meshsim.live.wire.limits import Limits
 from meshsim.mesh.attempt import Attempt
 from meshsim.mesh.clock import Event
 from meshsim.mesh.cluster import Cluster, Transport
+from meshsim.mesh.connection import Connection
 from meshsim.mesh.hosts import Host, Stream
 from meshsim.mesh.link import Link
 from meshsim.policies.outcome import NO_FLAG, RATE_LIMITED, RESET, RESPONSE, UC, UPE
@@ -96,24 +97,24 @@ class SocketTransport(Transport):
 
     # ---- connections --------------------------------------------------------------------------------
 
-    def open(self, cluster: Cluster, host: Host, now: float) -> None:
+    def open(self, cluster: Cluster, host: Host, connection: Connection | None, now: float) -> None:
         loop = asyncio.get_running_loop()
         pool = self.pools.get(host)
         if pool is None:
             address = self.addresses.get(host.name)
             if address is None:  # not known yet
-                loop.call_soon(self._lost_way, cluster, host)
+                loop.call_soon(self._lost_way, cluster, host, connection)
                 return
             pool = self.pools[host] = Pool(address, cluster, host)
-        task = loop.create_task(self._connect(pool))
+        task = loop.create_task(self._connect(pool, connection))
         pool.opening.add(task)  # or it might be collected while it runs
         task.add_done_callback(pool.opening.discard)
 
-    def _lost_way(self, cluster: Cluster, host: Host) -> None:
+    def _lost_way(self, cluster: Cluster, host: Host, tracked: Connection | None) -> None:
         """There is no knowing where a host is."""
-        cluster.failed(host, self.clock.now())
+        cluster.failed(host, tracked, self.clock.now())
 
-    async def _connect(self, pool: Pool) -> None:
+    async def _connect(self, pool: Pool, tracked: Connection | None) -> None:
         loop = asyncio.get_running_loop()
         connection = ClientConnection(partial(self._idle_lost, pool), self.limits)
         try:
@@ -121,14 +122,14 @@ class SocketTransport(Transport):
                 await loop.create_connection(lambda: cast(asyncio.Protocol, connection), *pool.address)
         except (OSError, TimeoutError) as error:
             no_connection(error)
-            pool.cluster.failed(pool.host, self.clock.now())
+            pool.cluster.failed(pool.host, tracked, self.clock.now())
             return
         except asyncio.CancelledError:  # which may come just after it has been opened
             if connection.reusable:
                 connection.close()
             raise
         pool.idle.append(connection)
-        pool.cluster.opened(pool.host, self.clock.now())
+        pool.cluster.opened(pool.host, tracked, self.clock.now())
         if not connection.reusable:  # it may have been closed before it could be used
             self._idle_lost(pool, connection)
 
@@ -136,7 +137,7 @@ class SocketTransport(Transport):
         """The other side has closed an idle connection."""
         with contextlib.suppress(ValueError):
             pool.idle.remove(connection)
-            pool.cluster.closed(pool.host, self.clock.now())
+            pool.cluster.closed(pool.host, None, self.clock.now())
 
     def drain(self, host: Host) -> None:
         pool = self.pools.get(host)

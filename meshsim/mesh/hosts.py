@@ -9,6 +9,7 @@ from math import inf
 from typing import final
 
 from meshsim.mesh.clock import Clock, Event, Timer
+from meshsim.mesh.connection import Connection
 from meshsim.mesh.recorder import Recorder
 from meshsim.policies.endpoint import Endpoint
 from meshsim.policies.outlier import OutlierDetection
@@ -25,6 +26,7 @@ class Stream(Timer):
         drains: of its host, when it got its connection: if there were more since, that closes at its end.
         ahead, behind: its neighbours in the host's pending queue.
         waiting: whether it is in that queue.
+        connection: what it has, if that is tracked.
     """
 
     host: Host | None
@@ -32,6 +34,7 @@ class Stream(Timer):
     ahead: Stream | None
     behind: Stream | None
     waiting: bool
+    connection: Connection | None
 
     def connected(self, now: float) -> None:
         """It has a connection, and counts as active."""
@@ -59,9 +62,13 @@ class Host(Endpoint):
         idle: those of them that serve nobody.
         drains: how often the pool was drained.
         head, tail: the pending queue.
+        top: of the stack of idle connections, the last used; None unless they are tracked.
+        begun: tracked connections so far.
+        given_up: how often those that were being opened were given up.
     """
 
     cluster: HostSet | None
+    top: Connection | None
     head: Stream | None
     tail: Stream | None
 
@@ -76,6 +83,9 @@ class Host(Endpoint):
         self.drains = 0
         self.head = None
         self.tail = None
+        self.top = None
+        self.begun = 0
+        self.given_up = 0
 
     def push(self, stream: Stream) -> None:
         """Puts a stream at the end of the pending queue."""

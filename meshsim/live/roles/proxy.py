@@ -81,7 +81,8 @@ class Proxy(Role):
     def _build_outbound(self) -> None:
         spec, scenario = self.spec, self.spec.scenario
         edges = self.topology.edges_of(self.own)
-        self.links = {edge: link(scenario.link(*edge)) for _, edge in edges}
+        tracked = self.topology.tracked
+        self.links = {edge: link(scenario.link(*edge), tracked[number]) for number, edge in edges}
         changing = any(event.link is not None for event in scenario.events)
         links = {number: self.links[edge] for number, edge in edges}
         self.transport = ProxyTransport(self.clock, self.addresses, self.ledger, links, changing)
