@@ -130,6 +130,7 @@ class Connection:
 
     def rest(self) -> None:
         """Nothing to carry for now."""
+        self.attempt = None
         self.nobody_came.set(self.settings.idle_timeout)
 
     def close(self) -> None:
