@@ -1,4 +1,4 @@
-"""What a valid scenario says of connections that is more often a mistake: part of `meshsim.scenario.advice`."""
+"""What a valid scenario says of connections that is more often a mistake (:mod:`meshsim.scenario.advice`)."""
 
 from __future__ import annotations
 
@@ -39,11 +39,10 @@ def _of_edge(scenario: Scenario, caller: str, service: str) -> Iterator[str]:
     settings = policy.connection or Connection()
     limit, connect = settings.connect_timeout, link.connect
     if isinstance(connect, ConstantTime) and 0.0 < limit <= connect.constant:
-        of = (
-            f"links.{edge if edge in scenario.links else 'default'}.connect {show_duration(connect.constant)}"
-        )
-        opened = f"{key}.connection.connect_timeout {show_duration(limit)} is not above {of}"
-        yield f"{opened}: no connection ever opens."
+        name = edge if edge in scenario.links else "default"
+        least = f"links.{name}.connect {show_duration(connect.constant)}"
+        limited = f"{key}.connection.connect_timeout {show_duration(limit)}"
+        yield f"{limited} is not above {least}: no connection ever opens."
     kept = [work.keep_alive for work in scenario.services[service].deployments().values() if work.keep_alive]
     way = 2.0 * link.latency.build().mean
     closes = min(settings.idle_timeout or inf, settings.max_age or inf)

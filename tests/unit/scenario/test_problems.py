@@ -40,7 +40,7 @@ POLICIES = [
     ("{retries: {on: []}}", "retries.on", "is empty (give at least 1)"),
     ("{connection: {max_requests: 0}}", "connection.max_requests", "0 is out of range (write at least 1)"),
     ("{connection: {idle_timeout: 5}}", "connection.idle_timeout", "5 has no unit"),
-    ("{connection: {max_age: -1s}}", "connection.max_age", "'-1s' is not a valid duration"),
+    ("{connection: {max_age: -1s}}", "connection.max_age", "'-1s' is negative (write at least 0)"),
     ("{connection: {protocol: http2}}", "connection.protocol", "not supported yet"),
     ("{connection: {max_streams: 9}}", "connection.max_streams", "not supported yet"),
     ("{connection: 5s}", "connection", "'5s' is not a mapping (its keys: connect_timeout, idle_timeout"),
