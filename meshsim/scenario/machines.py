@@ -125,7 +125,7 @@ class ConfiguredUpstream:
         cluster.breaker.limit(limits.max_connections, limits.max_pending, limits.max_requests)
         cluster.budget = self._budget()
         if before.balance != self.config.balance and self.custom_balancer is None:
-            cluster.balancer = self._balancer(len(cluster.hosts))
+            cluster.use(self._balancer(len(cluster.hosts)))
         if before.outlier_detection != self.config.outlier_detection:
             cluster.detect(outlier_detection(self.config, self.grid), now)
 
