@@ -10,7 +10,7 @@ from typing import final
 
 from meshsim.errors import MeshsimError
 from meshsim.mesh.clock import Clock
-from meshsim.mesh.connection import DRAINED, FAILED, OPENED, SERVER, Connection, Connections
+from meshsim.mesh.connection import DRAINED, FAILED, OPENED, SERVER, Connection
 from meshsim.mesh.hosts import Host, HostSet, Stream
 from meshsim.mesh.recorder import Recorder
 from meshsim.policies.balance import Balancer
@@ -61,10 +61,7 @@ class Cluster(HostSet):
     Attributes:
         budget: grants retry slots; Linkerd's is shared by the route's clusters.
         broken: streams whose connections broke at this instant: a budget still counts them as active.
-        life: how connections begin, where they are tracked.
     """
-
-    life: Connections | None
 
     def __init__(
         self, clock: Clock, recorder: Recorder, transport: Transport, edge: int, hosts: list[Host], balancer:
@@ -76,7 +73,6 @@ class Cluster(HostSet):
         self.breaker = breaker
         self.budget = budget
         self.broken = 0
-        self.life = None
 
     def fire(self, step: int, now: float) -> None:
         if step == FORGET:
@@ -124,7 +120,7 @@ class Cluster(HostSet):
             self.breaker.connections += 1
             host.connections += 1
             host.opening += 1
-            connection = None if self.life is None else self.life.begin(self, host)
+            connection = None if host.pool is None else host.pool.begin()
             self.transport.open(self, host, connection, now)
 
     def opened(self, host: Host, connection: Connection | None, now: float) -> None:
@@ -140,9 +136,9 @@ class Cluster(HostSet):
             connection.rest(now)
 
     def failed(self, host: Host, connection: Connection | None, now: float) -> None:
-        """A connection could not be opened: whoever waits for this host now fails with it, the newest first.
+        """A connection could not be opened: whoever waits for this host now fails with it, the oldest first.
 
-        Source: Envoy's `ConnPoolImplBase`, which serves its queue from one end and purges it from the other.
+        Source: measured on Envoy 1.40 (`tests/laws/connections.py`).
         """
         host.opening -= 1
         host.connections -= 1
@@ -152,10 +148,10 @@ class Cluster(HostSet):
             connection.close()
         drains = host.drains
         failing: list[Stream] = []
-        stream = host.tail
+        stream = host.head
         while stream is not None:
             failing.append(stream)
-            stream = stream.ahead
+            stream = stream.behind
         for each in failing:
             if each.waiting:  # it may have left, because of another's end
                 host.remove(each)
@@ -166,13 +162,21 @@ class Cluster(HostSet):
 
     def closed(self, host: Host, connection: Connection | None, now: float) -> None:
         """The other side has closed an idle connection."""
-        self.lose(host, connection, SERVER, now)
+        if connection is None:
+            self.discard(host, now)
+        else:
+            self.lose(connection, SERVER, now)
 
-    def lose(self, host: Host, connection: Connection | None, why: int, now: float) -> None:
-        """An idle connection is at its end."""
-        if connection is not None:
-            self.recorder.connection(self.edge, why, now)
-            connection.close()
+    def lose(self, connection: Connection, why: int, now: float) -> None:
+        self.recorder.connection(self.edge, why, now)
+        connection.close()
+        self.discard(self.hosts[connection.pool.place], now)
+
+    def hang_up(self, connection: Connection) -> None:
+        self.transport.hang_up(connection)
+
+    def discard(self, host: Host, now: float) -> None:
+        """An idle connection is no more."""
         host.idle -= 1
         host.connections -= 1
         self.breaker.connections -= 1
@@ -184,8 +188,8 @@ class Cluster(HostSet):
         host.connections -= host.idle
         host.idle = 0
         host.drains += 1
-        while host.top is not None:
-            host.top.close()
+        if host.pool is not None:
+            host.pool.close_idle()
         self.transport.drain(host)
         self.stop_opening(host)
 
@@ -195,7 +199,8 @@ class Cluster(HostSet):
             self.breaker.connections -= host.opening
             host.connections -= host.opening
             host.opening = 0
-            host.given_up += 1
+            if host.pool is not None:
+                host.pool.given_up += 1
             self.transport.stop_opening(host)
 
     def serve(self, host: Host, now: float) -> None:
@@ -215,8 +220,8 @@ class Cluster(HostSet):
         host.active += 1
         host.idle -= 1
         stream.drains = host.drains
-        if host.top is not None:
-            host.top.serve(stream)
+        if host.pool is not None and host.pool.top is not None:
+            host.pool.top.serve(stream)
         stream.connected(now)
 
     def leave(self, stream: Stream, host: Host) -> None:

@@ -15,15 +15,11 @@ their number (`Host.idle`). The states, and what ends them (docs/background/mode
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import final
 
 from meshsim.mesh.clock import Clock, Deadlines, Event, Timer
 from meshsim.policies.connection import ConnectionRule
-from meshsim.random import CONNECTIONS, Key, derive
-
-if TYPE_CHECKING:
-    from meshsim.mesh.cluster import Cluster
-    from meshsim.mesh.hosts import Host, Stream
+from meshsim.random import Key, derive
 
 # States
 OPENING = 0
@@ -43,37 +39,84 @@ DRAINED = 7  # not counted
 COUNTED = ("opened", "failed", "idle_timeout", "max_requests", "max_age", "server", "broken")
 
 
-@final
-class Connections:
-    """How the connections of a cluster begin, if they are tracked: the settings in force.
+class Keeper(Event):
+    """Whose connections they are: a cluster, which counts them."""
+
+    def lose(self, connection: Connection, why: int, now: float) -> None:
+        """An idle connection is at its end."""
+        raise NotImplementedError
+
+    def hang_up(self, connection: Connection) -> None:
+        """A connection is closed at this end."""
+        raise NotImplementedError
+
+
+class Served(Timer):
+    """What a connection serves.
 
     Attributes:
-        key: of the edge's connections.
-        of_version: whether the cluster is that of a version.
-        idles, ages: running timers of connections; None for what is off.
+        connection: what it has, if that is tracked.
     """
 
-    key: Key
+    connection: Connection | None
+
+
+@final
+class Lifetimes:
+    """The settings of connections that begin from now on.
+
+    Attributes:
+        idles, ages: running timers; None for what is off.
+    """
+
     idles: Deadlines | None
     ages: Deadlines | None
 
-    def __init__(self, clock: Clock, proxy: Key, edge: int, of_version: bool, rule: ConnectionRule) -> None:
+    def __init__(self, clock: Clock, rule: ConnectionRule) -> None:
         self.clock = clock
-        self.key = derive(derive(proxy, CONNECTIONS), edge)
-        self.of_version = of_version
         self.configure(rule)
 
     def configure(self, rule: ConnectionRule) -> None:
-        """Changes the settings of connections that begin from now on."""
+        """Changes them."""
         self.rule = rule
         self.idles = Deadlines(self.clock, rule.idle_timeout) if rule.idle_timeout > 0.0 else None
         self.ages = Deadlines(self.clock, rule.max_age) if rule.max_age > 0.0 else None
 
-    def begin(self, cluster: Cluster, host: Host) -> Connection:
-        """One more connection to a host, which begins to open."""
-        key = derive(derive(self.key, 2 * host.replica + self.of_version), host.begun)
-        host.begun += 1
-        return Connection(cluster, host, key, self.rule, self.idles, self.ages)
+
+@final
+class Pool:
+    """The tracked connections of a cluster to one host.
+
+    Attributes:
+        place: of the host among the cluster's.
+        key: of the connections.
+        top: of the stack of idle ones: who became free last.
+        begun: connections so far.
+        given_up: how often those that were being opened were given up.
+    """
+
+    key: Key
+    top: Connection | None
+
+    def __init__(self, keeper: Keeper, place: int, lifetimes: Lifetimes, key: Key) -> None:
+        self.keeper = keeper
+        self.place = place
+        self.lifetimes = lifetimes
+        self.key = key
+        self.top = None
+        self.begun = 0
+        self.given_up = 0
+
+    def begin(self) -> Connection:
+        """One more connection, which begins to open."""
+        connection = Connection(self, derive(self.key, self.begun), self.lifetimes)
+        self.begun += 1
+        return connection
+
+    def close_idle(self) -> None:
+        """Closes who serves nobody."""
+        while self.top is not None:
+            self.top.close()
 
 
 @final
@@ -86,34 +129,30 @@ class Connection(Timer):
         finished: whether the other side has closed it, behind a response that is on its way.
         aged: whether it is older than it may be.
         stream: whom it serves.
-        above, below: its neighbours in the stack of the host's idle connections.
+        above, below: its neighbours in the stack.
         age: the timer of its age.
-        far: the other side's end, if that ever closes.
+        far: the other side's end, if that may close.
         wire: the transport's own.
     """
 
     idles: Deadlines | None
     ages: Deadlines | None
-    stream: Stream | None
+    stream: Served | None
     above: Connection | None
     below: Connection | None
     age: Age | None
     far: FarEnd | None
     wire: object
 
-    def __init__(
-        self, cluster: Cluster, host: Host, key: Key, rule: ConnectionRule, idles: Deadlines | None, ages:
-        Deadlines | None,
-    ) -> None:  # fmt: skip
+    def __init__(self, pool: Pool, key: Key, lifetimes: Lifetimes) -> None:
         super().__init__()
-        self.cluster = cluster
-        self.host = host
+        self.pool = pool
         self.key = key
-        self.rule = rule
-        self.idles = idles
-        self.ages = ages
+        self.rule = lifetimes.rule
+        self.idles = lifetimes.idles
+        self.ages = lifetimes.ages
         self.state = OPENING
-        self.given_up = host.given_up
+        self.given_up = pool.given_up
         self.requests = 0
         self.finished = False
         self.aged = False
@@ -126,7 +165,7 @@ class Connection(Timer):
 
     def wanted(self) -> bool:
         """Whether it is still being opened."""
-        return self.state == OPENING and self.given_up == self.host.given_up
+        return self.state == OPENING and self.given_up == self.pool.given_up
 
     def opened(self, now: float) -> None:
         """It is open, and free."""
@@ -140,17 +179,17 @@ class Connection(Timer):
     def free(self) -> None:
         """It serves nobody: it goes on top of the idle ones."""
         self.state = IDLE
-        self.below = self.host.top
+        self.below = self.pool.top
         if self.below is not None:
             self.below.above = self
-        self.host.top = self
+        self.pool.top = self
 
     def rest(self, now: float) -> None:
         """If it is still idle, it is for no longer than its time-out."""
         if self.state == IDLE and self.idles is not None:
             self.idles.start(self, now)
 
-    def serve(self, stream: Stream) -> None:
+    def serve(self, stream: Served) -> None:
         """An attempt attaches."""
         self.leave()
         self.state = BUSY
@@ -162,7 +201,7 @@ class Connection(Timer):
         """It is no longer among the idle ones."""
         self.stop_timer()
         if self.above is None:
-            self.host.top = self.below
+            self.pool.top = self.below
         else:
             self.above.below = self.below
         if self.below is not None:
@@ -198,11 +237,11 @@ class Connection(Timer):
         if self.far is not None:
             self.far.over = True
             self.far.stop_timer()
-        self.cluster.transport.hang_up(self)
+        self.pool.keeper.hang_up(self)
 
     def expire(self, now: float) -> None:
         """It has been idle for too long."""
-        self.cluster.lose(self.host, self, IDLE_TIMEOUT, now)
+        self.pool.keeper.lose(self, IDLE_TIMEOUT, now)
 
     def unlink(self) -> Event | None:
         super().unlink()
@@ -221,7 +260,7 @@ class Age(Timer):
     def expire(self, now: float) -> None:
         connection = self.connection
         if connection.state == IDLE:
-            connection.cluster.lose(connection.host, connection, MAX_AGE, now)
+            connection.pool.keeper.lose(connection, MAX_AGE, now)
         else:
             connection.aged = True
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from math import inf
 from typing import final
 
-from meshsim.mesh.clock import Clock, Event, Timer
-from meshsim.mesh.connection import Connection
+from meshsim.mesh.clock import Clock
+from meshsim.mesh.connection import Keeper, Pool, Served
 from meshsim.mesh.recorder import Recorder
 from meshsim.policies.endpoint import Endpoint
 from meshsim.policies.outlier import OutlierDetection
@@ -18,7 +18,7 @@ MERGE = -1
 """A step of a set of hosts, beside the generations of its ticks."""
 
 
-class Stream(Timer):
+class Stream(Served):
     """What a connection pool serves: an attempt that wants a connection to its host.
 
     Attributes:
@@ -26,7 +26,6 @@ class Stream(Timer):
         drains: of its host, when it got its connection: if there were more since, that closes at its end.
         ahead, behind: its neighbours in the host's pending queue.
         waiting: whether it is in that queue.
-        connection: what it has, if that is tracked.
     """
 
     host: Host | None
@@ -34,7 +33,6 @@ class Stream(Timer):
     ahead: Stream | None
     behind: Stream | None
     waiting: bool
-    connection: Connection | None
 
     def connected(self, now: float) -> None:
         """It has a connection, and counts as active."""
@@ -62,13 +60,11 @@ class Host(Endpoint):
         idle: those of them that serve nobody.
         drains: how often the pool was drained.
         head, tail: the pending queue.
-        top: of the stack of idle connections, the last used; None unless they are tracked.
-        begun: tracked connections so far.
-        given_up: how often those that were being opened were given up.
+        pool: its connections, if they are tracked.
     """
 
     cluster: HostSet | None
-    top: Connection | None
+    pool: Pool | None
     head: Stream | None
     tail: Stream | None
 
@@ -83,9 +79,7 @@ class Host(Endpoint):
         self.drains = 0
         self.head = None
         self.tail = None
-        self.top = None
-        self.begun = 0
-        self.given_up = 0
+        self.pool = None
 
     def push(self, stream: Stream) -> None:
         """Puts a stream at the end of the pending queue."""
@@ -115,7 +109,7 @@ class Host(Endpoint):
         stream.behind = None
 
 
-class HostSet(Event):
+class HostSet(Keeper):
     """The hosts of one service, or of one version of it, for one caller proxy.
 
     Attributes:

@@ -44,7 +44,7 @@ class Network(Transit):
         if connection is None:
             cluster.opened(host, None, now)
         else:
-            Upstream(connection, replica, self.links[cluster.edge]).open(now)
+            Upstream(cluster, host, connection, replica, self.links[cluster.edge]).open(now)
 
     def hang_up(self, connection: Connection) -> None:
         """There is nothing to close: its far end has stopped already."""
@@ -82,8 +82,12 @@ class Upstream(FarEnd):
         in_vain: whether its opening takes too long.
     """
 
-    def __init__(self, connection: Connection, replica: Replica, link: Link) -> None:
+    def __init__(
+        self, cluster: Cluster, host: Host, connection: Connection, replica: Replica, link: Link
+    ) -> None:
         super().__init__()
+        self.cluster = cluster
+        self.host = host
         self.connection = connection
         self.replica = replica
         self.link = link
@@ -97,7 +101,7 @@ class Upstream(FarEnd):
         connection = self.connection
         lasts = self.link.opening(connection.key)
         if lasts == 0.0 and self.replica.downs == 0:
-            connection.cluster.opened(connection.host, connection, now)
+            self.cluster.opened(self.host, connection, now)
             return
         self.in_vain = connection.rule.gives_up(lasts)
         if self.in_vain:
@@ -115,14 +119,14 @@ class Upstream(FarEnd):
             self.finish(connection, now)
         elif connection.wanted():
             if self.in_vain or self.replica.downs > 0:
-                connection.cluster.failed(connection.host, connection, now)
+                self.cluster.failed(self.host, connection, now)
             else:
-                connection.cluster.opened(connection.host, connection, now)
+                self.cluster.opened(self.host, connection, now)
 
     def finish(self, connection: Connection, now: float) -> None:
         """The caller hears that it has closed."""
         if connection.state == IDLE:
-            connection.cluster.closed(connection.host, connection, now)
+            self.cluster.closed(self.host, connection, now)
         elif connection.stream is not None:
             assert isinstance(connection.stream, Attempt), "attempts are what this mesh sends"
             attempt: Attempt = connection.stream

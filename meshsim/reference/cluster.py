@@ -181,12 +181,12 @@ class Cluster:
         self._make_idle(connection)
 
     def failed(self, connection: Carrier) -> None:
-        """A connection could not be opened, and who waits for its host has failed with it, newest first."""
+        """A connection could not be opened, and who waits for its host has failed with it, oldest first."""
         host = connection.host
         host.opening.remove(connection)
         drains = host.drains
         self.did["several failed to connect"] += len(host.pending) > 1
-        for attempt in reversed(list(host.pending)):
+        for attempt in list(host.pending):
             if attempt in host.pending:  # else it left, because of another's end
                 host.pending.remove(attempt)
                 attempt.tries.unreachable(attempt)

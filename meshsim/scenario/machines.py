@@ -13,7 +13,7 @@ from typing import TypeVar
 from meshsim import random
 from meshsim.errors import MeshsimError
 from meshsim.mesh.cluster import Cluster
-from meshsim.mesh.connection import Connections
+from meshsim.mesh.connection import Lifetimes, Pool
 from meshsim.mesh.hosts import Host
 from meshsim.mesh.policy import Policy
 from meshsim.mesh.proxy import Proxy, Route
@@ -83,7 +83,7 @@ class ConfiguredUpstream:
 
     Attributes:
         replicas: behind the service; a body may give them names of its own.
-        tracked: whether its connections are.
+        lifetimes: of its connections, if they are tracked; `key` is theirs.
         config: the policy of the service in force.
         clusters: built so far: by version, and the whole service under ``""``.
         grid: where the ticks of outlier detection began: the start, or the push that changed it, s.
@@ -99,7 +99,8 @@ class ConfiguredUpstream:
         self.proxy = proxy
         self.edge = edge
         self.replicas = replicas
-        self.tracked = tracked
+        self.key = random.derive(random.derive(proxy.key, random.CONNECTIONS), edge)
+        self.lifetimes = Lifetimes(proxy.clock, connection_rule(policy)) if tracked else None
         self.config = policy
         self.grid = 0.0
         self.clusters: dict[str, Cluster] = {}
@@ -119,6 +120,8 @@ class ConfiguredUpstream:
             self.grid = now
         if _linkerd(before) != _linkerd(policy):
             self.linkerd = self._new_linkerd(now)
+        if before.connection != policy.connection and self.lifetimes is not None:
+            self.lifetimes.configure(connection_rule(policy))
         for cluster in self.clusters.values():
             self._reconfigure(cluster, before, now)
         if before.rate_limit != policy.rate_limit:
@@ -133,8 +136,6 @@ class ConfiguredUpstream:
             cluster.balancer = self._balancer(len(cluster.hosts))
         if before.outlier_detection != self.config.outlier_detection:
             cluster.detect(outlier_detection(self.config, self.grid), now)
-        if before.connection != self.config.connection and cluster.life is not None:
-            cluster.life.configure(connection_rule(self.config))
 
     def cluster(self, version: str) -> Cluster:
         """The cluster of a version, or of the whole service: ``""``."""
@@ -153,9 +154,10 @@ class ConfiguredUpstream:
                 detection=outlier_detection(self.config, self.grid),
                 budget=self._budget(),
             )
-            if self.tracked:
-                rule = connection_rule(self.config)
-                cluster.life = Connections(self.proxy.clock, self.proxy.key, self.edge, version != "", rule)
+            if self.lifetimes is not None:
+                for host in hosts:
+                    key = random.derive(self.key, 2 * host.replica + (version != ""))
+                    host.pool = Pool(cluster, host.index, self.lifetimes, key)
         return self.clusters[version]
 
     def _balancer(self, hosts: int) -> Balancer:
