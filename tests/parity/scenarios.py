@@ -304,7 +304,7 @@ def scenarios(draw: st.DrawFn) -> Document:
             "default": {
                 "latency": draw(time(0.2, 5) | st.just("0s")),
                 "loss": draw(st.sampled_from(["0%", "1%", "10%"])),
-                "connect": draw(time(1, 20)) if draw(st.integers(0, 2)) == 0 else "0s",
+                "connect": draw(time(1, 40)) if draw(st.integers(0, 2)) == 0 else "0s",
             }
         },
         "load": [draw(load(names[0], place)) for place in range(draw(st.integers(1, 2)))],

@@ -92,6 +92,8 @@ class Maker:
             made["rate_limit"] = {"burst": 4, "rate": "100/s"}
         if self.random.random() < 0.1:
             made["fault"] = {"delay": {"percent": 0.2, "time": "5ms"}, "abort": {"percent": 0.1}}
+        if self.random.random() < 0.3:
+            made["connection"] = {"max_requests": self.one(1, 1, 1, 2)}
         return made
 
     def load(self, rate: float) -> Document:
@@ -113,7 +115,12 @@ class Maker:
         return {
             "services": {name: self.service(rate, below[name]) for name in names},
             "mesh": {"dataplane": self.one("none", "sidecar"), "proxy": {"time": proxy}},
-            "links": {"default": {"latency": self.one("0ms", "0ms", "500us", {"exponential": "1ms"})}},
+            "links": {
+                "default": {
+                    "latency": self.one("0ms", "0ms", "500us", {"exponential": "1ms"}),
+                    "connect": self.one("0ms", "0ms", "0ms", "4ms"),
+                }
+            },
             "policies": {name: self.policy(name == "a") for name in names},
             "load": [self.load(rate)],
         }

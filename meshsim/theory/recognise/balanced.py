@@ -98,7 +98,7 @@ def _doubts(structure: Structure, station: Station, visits: Sequence[Visit]) -> 
         return "its arrivals are not one Poisson stream"
     if structure.instances(caller) > 1:
         return "each caller sees its own requests only"
-    if link.latency.build().mean > 0.0 or link.loss or passing:
+    if link.latency.build().mean > 0.0 or link.connect.build().mean > 0.0 or link.loss or passing:
         return "the balancer sees the queues late"
     if any(deployment.script for deployment in structure.deployments[service].values()):
         return "the balancer counts requests that only wait for others"

@@ -51,7 +51,7 @@ load: [{to: a, rate: 1/s}]
         ),
         (
             "links: {default: {connect: 10ms}}\npolicies: {b: {connection: {connect_timeout: 5ms}}}",
-            "connection.connect_timeout 5ms is not above links.default.connect 10ms: no connection ever opens.",
+            "connect_timeout 5ms is not above links.default.connect 10ms: no connection ever opens.",
         ),
     ],
 )

@@ -46,9 +46,9 @@ links: {default: {latency: 0s}}
 policies: {cart: {}}
 load: [{to: cart, profile: [{at: 0s, rate: 1/s}]}]
 """)
-NO_FORMULA = (".repeat", ".previous_hosts", ".host_attempts", ".connect", ".keep_alive")
+NO_FORMULA = (".repeat", ".previous_hosts", ".host_attempts", ".keep_alive")
 """Ends of keys that no solver knows."""
-NO_THEORY = r"endpoints|peak_ewma|\.connection\b"
+NO_THEORY = r"endpoints|peak_ewma"
 """Parts with keys that no solver knows."""
 
 OTHER = 0.123456
@@ -126,7 +126,7 @@ class NewMesh(Mesh):
 
 
 class NewLink(Link):
-    connect: float = 0.0
+    jitter: float = 0.0
 
 
 class NewLoad(Load):
@@ -140,7 +140,7 @@ class NewLoad(Load):
         ({"services": {"cart": NewService.model_construct(sidecar=False)}}, "services.cart.sidecar"),
         ({"mesh": NewMesh.model_construct(control_plane="slow")}, "mesh.control_plane"),
         ({"policies": {"cart/get": Policy(timeout="1s")}}, "policies.cart/get.timeout"),
-        ({"links": {"default": NewLink.model_construct(connect=1.0)}}, "links.default.connect"),
+        ({"links": {"default": NewLink.model_construct(jitter=1.0)}}, "links.default.jitter"),
         ({"load": (NewLoad.model_construct(to="cart", rate=1.0, zone="z1"),)}, "load[0].zone"),
         ({"load": (NewLoad.model_construct(to="cart", users=1, zone="z1"),)}, "load[0].zone"),
     ],
