@@ -10,7 +10,7 @@ from typing import final
 
 from meshsim.errors import MeshsimError
 from meshsim.mesh.clock import Clock
-from meshsim.mesh.connection import DRAINED, FAILED, OPENED, SERVER, Connection
+from meshsim.mesh.connection import DRAINED, FAILED, OPENED, SERVER_CLOSED, Connection
 from meshsim.mesh.hosts import Host, HostSet, Stream
 from meshsim.mesh.recorder import Recorder
 from meshsim.policies.balance import Balancer
@@ -59,9 +59,13 @@ class Cluster(HostSet):
     """The hosts of one service, or of one version of it, for one caller proxy, and their connection pools.
 
     Attributes:
+        observer: the balancer, if it wants to hear how tries end.
         budget: grants retry slots; Linkerd's is shared by the route's clusters.
         broken: streams whose connections broke at this instant: a budget still counts them as active.
     """
+
+    balancer: Balancer
+    observer: Balancer | None
 
     def __init__(
         self, clock: Clock, recorder: Recorder, transport: Transport, edge: int, hosts: list[Host], balancer:
@@ -69,7 +73,7 @@ class Cluster(HostSet):
     ) -> None:  # fmt: skip
         super().__init__(clock, recorder, edge, hosts, detection)
         self.transport = transport
-        self.balancer = balancer
+        self.use(balancer)
         self.breaker = breaker
         self.budget = budget
         self.broken = 0
@@ -82,23 +86,29 @@ class Cluster(HostSet):
 
     # ---- choosing and connecting ------------------------------------------------------------------
 
+    def use(self, balancer: Balancer) -> None:
+        """Hands the choice of hosts to a balancer."""
+        self.balancer = balancer
+        self.observer = balancer if balancer.observes() else None
+
     def pick(self, key: Key, now: float) -> Host | None:
         """A host for the attempt with this key; None if there is no healthy one."""
         if not self.available:
             return None
         host = self.balancer.pick(self.available, key, now)
-        if not isinstance(host, Host):
-            raise MeshsimError(
-                f"{type(self.balancer).__name__}.pick must return one of its hosts, not {host!r}"
-            )
-        return host
+        return host if isinstance(host, Host) else self.reject(host)
 
-    def pick_other(self, key: Key, tried: list[Host], repicks: int, now: float) -> Host | None:
-        """Likewise, and not one of those tried, unless so many more picks find no other."""
-        host = self.pick(key, now)
+    def reject(self, host: object) -> Host:
+        """Raises what a balancer is told that picks something else."""
+        raise MeshsimError(f"{type(self.balancer).__name__}.pick must return one of its hosts, not {host!r}")
+
+    def pick_again(
+        self, key: Key, host: Host | None, tried: list[Host], repicks: int, now: float
+    ) -> Host | None:
+        """Another than this host, if it is one of those tried and so many more picks find another."""
         for n in range(repicks):
             if host is None or host not in tried:
-                return host
+                break
             host = self.pick(derive(key, REPICK + n), now)
         return host
 
@@ -165,7 +175,7 @@ class Cluster(HostSet):
         if connection is None:
             self.discard(host, now)
         else:
-            self.lose(connection, SERVER, now)
+            self.lose(connection, SERVER_CLOSED, now)
 
     def lose(self, connection: Connection, why: int, now: float) -> None:
         self.recorder.connection(self.edge, why, now)

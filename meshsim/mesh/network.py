@@ -44,7 +44,7 @@ class Network(Transit):
         if connection is None:
             cluster.opened(host, None, now)
         else:
-            Upstream(cluster, host, connection, replica, self.links[cluster.edge]).open(now)
+            ReplicaEnd(cluster, host, connection, replica, self.links[cluster.edge]).open(now)
 
     def hang_up(self, connection: Connection) -> None:
         """There is nothing to close: its far end has stopped already."""
@@ -75,7 +75,7 @@ class Network(Transit):
 
 
 @final
-class Upstream(FarEnd):
+class ReplicaEnd(FarEnd):
     """A simulated replica's end of a connection.
 
     Attributes:
