@@ -211,7 +211,7 @@ def link(draw: st.DrawFn, rarely: int) -> Document:
     return {
         "latency": draw(time(0.2, 5) | st.just("0s")),
         "loss": draw(st.sampled_from(["0%", "1%", "10%"])),
-        "connect": draw(time(1, 40)) if draw(st.integers(0, rarely)) == 0 else "0s",
+        "connect": draw(time(1, 80)) if draw(st.integers(0, rarely)) == 0 else "0s",
     }
 
 
