@@ -88,7 +88,7 @@ def _fitted(
 ) -> Result:
     """Work on a lattice that is as long as the latency's tail and not much longer."""
     horizon, size = 20.0 * _scale(structure), SIZE
-    while size > SIZE_LEAST and size * len(structure.used) > CELLS:
+    while size > SIZE_LEAST and size * len(structure.order) > CELLS:
         size //= 2
     result = work(structure, Lattice(horizon / size, size))
     for _ in range(TRIALS):
