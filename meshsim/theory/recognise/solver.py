@@ -57,8 +57,9 @@ def _refuse_unknown(structure: Structure) -> None:
     """Refuses what the loads' solvers do not declare."""
     known = frozenset().union(*(OPEN if load.users is None else CLOSED for load in structure.scenario.load))
     found = unknown(known, structure.set_keys)
-    reasons = [f"{place}: no formula here takes it into account" for place in found if "events[" not in place]
-    if len(reasons) < len(found):
+    places = dict.fromkeys(place for place in found if "events[" not in place)
+    reasons = [f"no formula here takes into account: {', '.join(places)}"] if places else []
+    if any("events[" in place for place in found):
         events = (
             "events change the scenario while it runs: no steady state; solve it without: --set 'events=[]'"
         )

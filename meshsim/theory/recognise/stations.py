@@ -61,7 +61,8 @@ class Stations:
             return solve_balanced(self.structure, station, visits, policy, self._own(station), rate)
         arrivals = self._arrivals(station, rate)
         doubt = arrivals.doubt
-        if held and self.structure.visits[service] > 1 + self.structure.crossings:
+        queues = max(map(self.structure.visits.__getitem__, self.structure.targets[service]))
+        if held and queues > 1 + self.structure.crossings:
             doubt = "its workers wait for other queues"
         solved = solve_queue(arrivals, served)
         if station.queue < UNLIMITED and doubt:

@@ -41,7 +41,7 @@ MESH = keys(
 )
 SCRIPTS = keys("services.*.script[*][*]: call probability optional sleep")
 ENDPOINTS = keys(
-    "services.*: path method=GET,HEAD,POST,PUT,PATCH,DELETE,OPTIONS",
+    "services.*: path script method=GET,HEAD,POST,PUT,PATCH,DELETE,OPTIONS",
     "services.*.script[*][*]: repeat",
     "load[*]: endpoints",
 )
