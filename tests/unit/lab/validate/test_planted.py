@@ -90,10 +90,10 @@ FOUND: list[tuple[str, str, Any, str, bool]] = [
     ("slow-replica", f"{POLICY}.balance", {"least_request": {"choices": 3}}, "latency.p90", False),
     ("slow-replica", "events[0].slow", 3.5, TIMES, True),
     ("endpoints", "load[0].endpoints", {"home": 67, "checkout": 33}, f"{HOME}.requests", True),
-    ("endpoints", "services.shop.endpoints.home.script", [{"call": "cart/get"}], f"{HOME}.latency.mean", True),
+    ("endpoints", "services.shop.endpoints.home.script", [{"call": "cart/get"}], f"{HOME}.{TIMES}", True),
     ("endpoints", "services.cart.endpoints.add.errors", "35%", f"{ADDED}.retries", True),
     ("endpoints", "policies.cart/add.retries.attempts", 1, f"{ADDED}.failed", True),
-    ("endpoints", "policies.cart/get", {"fault": {"delay": {"time": "5ms"}}}, f"{HOME}.latency.mean", True),
+    ("endpoints", "policies.cart/get", {"fault": {"delay": {"time": "5ms"}}}, f"{HOME}.{TIMES}", True),
     ("rate-limit", f"{POLICY}.rate_limit.rate", "52/s", RL, True),
 ]
 """Scenario, key and wrong value; a number that tells; whether also where the proxy makes its own draws."""
