@@ -69,6 +69,7 @@ class Lifetimes:
         idles, ages: running timers; None for what is off.
     """
 
+    rule: ConnectionRule
     idles: Deadlines | None
     ages: Deadlines | None
 
@@ -135,6 +136,9 @@ class Connection(Timer):
         wire: the transport's own.
     """
 
+    rule: ConnectionRule
+    state: int
+    given_up: int
     idles: Deadlines | None
     ages: Deadlines | None
     stream: Served | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import final
 
 from meshsim.mesh.attempt import Attempt
+from meshsim.mesh.clock import Event
 from meshsim.mesh.cluster import Cluster
 from meshsim.mesh.connection import IDLE, Connection, FarEnd
 from meshsim.mesh.hosts import Host, Stream
@@ -107,6 +108,10 @@ class ReplicaEnd(FarEnd):
         if self.in_vain:
             lasts = connection.rule.connect_timeout
         self.replica.clock.at(now + lasts, self, READY)
+
+    def unlink(self) -> Event | None:
+        super().unlink()
+        return self.connection.stream
 
     def expire(self, now: float) -> None:
         """It has been idle for too long."""

@@ -20,7 +20,7 @@ from meshsim.mesh.connection import (
     Lifetimes,
 )
 from meshsim.mesh.hosts import Host, Stream
-from meshsim.mesh.recorder import Recorder
+from meshsim.mesh.rows import RowRecorder
 from meshsim.policies.balance import RoundRobin
 from meshsim.policies.breaker import CircuitBreaker
 from meshsim.policies.budget import MaxRetries
@@ -76,17 +76,6 @@ class Doors(Transport):
         pass
 
 
-class Counts(Recorder):
-    """What became of connections, in words."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.said: list[str] = []
-
-    def connection(self, edge: int, what: int, now: float) -> None:
-        self.said.append(COUNTED[what])
-
-
 class Probe(Stream):
     """An attempt, which notes what happens to it."""
 
@@ -116,16 +105,20 @@ class World:
     ) -> None:  # fmt: skip
         self.clock = BareClock()
         self.doors = Doors()
-        self.counts = Counts()
+        self.recorder = RowRecorder(10.0)
         self.said: list[tuple[Probe, str]] = []
         self.host = Host("cart/0", 0, 0, "")
         self.breaker = CircuitBreaker(connections, 9, requests)
         self.cluster = Cluster(
-            self.clock, self.counts, self.doors, 0, [self.host], RoundRobin(0), self.breaker,
+            self.clock, self.recorder, self.doors, 0, [self.host], RoundRobin(0), self.breaker,
             OutlierDetection(), MaxRetries(9),
         )  # fmt: skip
         self.lifetimes = Lifetimes(self.clock, ConnectionRule(0.0, idle_timeout, max_requests, max_age))
         self.host.pool = HostPool(self.cluster, 0, self.lifetimes, 7)
+
+    def counted(self) -> list[str]:
+        """What became of connections, in words."""
+        return [COUNTED[what] for _, _, what in self.recorder.connections]
 
     def attempt(self) -> Probe:
         """An attempt wants a connection."""
@@ -183,7 +176,7 @@ def test_it_opens_and_serves_who_waits(world: World) -> None:
     assert connection.state == BUSY
     assert connection.stream is probe
     assert probe.connection is connection
-    assert world.counts.said == ["opened"]
+    assert world.counted() == ["opened"]
 
 
 def test_one_that_opens_for_nobody_is_idle(world: World) -> None:
@@ -208,7 +201,7 @@ def test_all_who_wait_fail_with_an_opening_the_oldest_first(world: World) -> Non
     world.cluster.failed(world.host, second, 0.0)
     assert world.said == [(probe, "refused") for probe in probes]
     assert [first.state, second.state, third.state] == [OPENING, SHUT, OPENING]
-    assert world.counts.said == ["failed"]
+    assert world.counted() == ["failed"]
     assert (world.host.opening, world.breaker.pending, world.breaker.connections) == (2, 0, 2)
 
 
@@ -245,7 +238,7 @@ def test_one_that_is_idle_for_too_long_is_closed() -> None:
     world.clock.go_on(1.9)
     assert connection.state == SHUT
     assert world.doors.hung_up == [connection]
-    assert world.counts.said == ["opened", "idle_timeout"]
+    assert world.counted() == ["opened", "idle_timeout"]
     world.check()
 
 
@@ -271,7 +264,7 @@ def test_one_in_the_middle_of_the_stack_can_end(world: World) -> None:
     last, middle, first = world.stack()
     world.cluster.closed(world.host, middle, 0.0)
     assert [*world.stack()] == [last, first]
-    assert world.counts.said[3:] == ["server"]
+    assert world.counted()[3:] == ["server"]
 
 
 @pytest.mark.parametrize("limit", [1, 2])
@@ -285,7 +278,7 @@ def test_one_that_has_served_enough_is_closed(limit: int) -> None:
         probe = world.attempt()
     world.answer(probe)
     assert connection.state == SHUT
-    assert world.counts.said == ["opened", "max_requests"]
+    assert world.counted() == ["opened", "max_requests"]
     world.check()
 
 
@@ -301,7 +294,7 @@ def test_one_that_is_too_old_is_closed_when_it_is_free() -> None:
     fresh = world.idle()
     world.clock.go_on(2.0)
     assert fresh.state == SHUT
-    assert world.counts.said == ["opened", "max_age"] * 2
+    assert world.counted() == ["opened", "max_age"] * 2
     world.check()
 
 
@@ -327,7 +320,7 @@ def test_a_drain_closes_what_is_idle_at_once_and_what_is_busy_when_it_is_free(wo
     assert [busy.state, idle.state] == [BUSY, SHUT]
     world.answer(probe)
     assert busy.state == SHUT
-    assert world.counts.said == ["opened", "opened"], "who did not fail is not counted"
+    assert world.counted() == ["opened", "opened"], "who did not fail is not counted"
 
 
 def test_any_other_end_of_its_attempt_closes_it(world: World) -> None:
@@ -336,7 +329,7 @@ def test_any_other_end_of_its_attempt_closes_it(world: World) -> None:
     world.answer(probe, reusable=False)
     assert connection.state == SHUT
     assert probe.connection is None
-    assert world.counts.said == ["opened", "broken"]
+    assert world.counted() == ["opened", "broken"]
 
 
 def test_too_many_active_leave_it_idle() -> None:
@@ -358,25 +351,20 @@ def test_the_far_end_closes_behind_an_answer(world: World) -> None:
     connection.finished = True
     world.answer(probe)
     assert connection.state == SHUT
-    assert world.counts.said == ["opened", "server"]
+    assert world.counted() == ["opened", "server"]
 
 
 def test_the_far_end_rests_from_the_opening_and_stops_with_its_connection(world: World) -> None:
-    class Far(FarEnd):
-        def expire(self, now: float) -> None:
-            self.closed = True
-
     world.attempt()
     (connection,) = world.doors.asked
-    connection.far = far = Far()
+    connection.far = far = FarEnd()
     far.keeping = Deadlines(world.clock, 1.0)
     world.clock.go_on(3.0)
     world.opened()
     assert far.due == 4.0
     connection.close()
     far.rest(3.0)
-    world.clock.go_on(9.0)
-    assert not far.closed
+    assert far.deadlines is None
     world.doors.hung_up.clear()
     world.cluster.drain(world.host)
     world.host.active = world.host.connections = world.breaker.connections = 0
