@@ -21,7 +21,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Protocol
 
-from meshsim.random import Key
+from meshsim.random import LINK_CLOSE, Key
 from meshsim.reference.attempt import Attempt, Host
 from meshsim.reference.clock import Clock
 from meshsim.reference.link import Link
@@ -186,7 +186,7 @@ class Connection:
     def _close_there(self) -> None:
         """Nothing was heard for too long: the caller will learn that it is over."""
         self.closed_there = True
-        self.clock.after(self.link.closing(self.key), self._learn)
+        self.clock.after(self.link.latency(self.key, LINK_CLOSE), self._learn)
 
     def _learn(self) -> None:
         """The caller learns of it; it breaks what is on its way there."""

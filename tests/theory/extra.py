@@ -12,18 +12,18 @@ def chain(**service: Any) -> Document:
     return {"holds_worker": False, "workers": 1, **service}
 
 
-def mixed(endpoints: Document, rate: float, mix: Document, **service: Any) -> Document:
-    """The client and the endpoints of service x."""
-    load = {"to": "x", "rate": f"{rate!r}/s", "endpoints": mix}
-    return {"services": {"x": {"time": TEN, **service, "endpoints": endpoints}}, "load": [load]}
-
-
 def own_connections(document: Document) -> Document:
     """Each attempt opens a connection, which takes 7 ms."""
     policies = {
         to: {**policy, "connection": {"max_requests": 1}} for to, policy in document["policies"].items()
     }
     return {**document, "policies": policies, "links": {"default": {"latency": "1ms", "connect": "7ms"}}}
+
+
+def mixed(endpoints: Document, rate: float, mix: Document, **service: Any) -> Document:
+    """The client and the endpoints of service x."""
+    load = {"to": "x", "rate": f"{rate!r}/s", "endpoints": mix}
+    return {"services": {"x": {"time": TEN, **service, "endpoints": endpoints}}, "load": [load]}
 
 
 EXTRA: dict[str, Part] = {

@@ -12,14 +12,14 @@ from meshsim.live.envoy.process import Envoy
 from meshsim.live.envoy.resources import CLUSTER_OF
 from meshsim.mesh.clock import Clock, Event
 from meshsim.mesh.connection import (
-    BROKEN,
+    BROKEN_OFF,
     COUNTED,
     FAILED,
     IDLE_TIMEOUT,
     MAX_AGE,
     MAX_REQUESTS,
     OPENED,
-    SERVER,
+    SERVER_CLOSED,
 )
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.topology import Topology
@@ -78,6 +78,6 @@ def counts(stats: Mapping[str, int]) -> list[int]:
     found[OPENED] = total("total") - failed
     found[FAILED] = failed
     found |= {what: total(name) for what, name in ENDS.items()}
-    found[SERVER] = total("destroy_remote") - total("destroy_remote_with_active_rq") - refused
-    found[BROKEN] = total("destroy_with_active_rq")
+    found[SERVER_CLOSED] = total("destroy_remote") - total("destroy_remote_with_active_rq") - refused
+    found[BROKEN_OFF] = total("destroy_with_active_rq")
     return list(found.values())
