@@ -329,6 +329,7 @@ class Attempt(Stream):
         self.ahead = None
         self.behind = None
         self.exchange = None
-        if self.connection is not None:
-            self.connection.let_go()
+        connection = self.connection
+        if connection is not None:
+            connection.let_go()
         return self.call

@@ -230,8 +230,8 @@ class Cluster(HostSet):
         host.active += 1
         host.idle -= 1
         stream.drains = host.drains
-        if host.pool is not None and host.pool.top is not None:
-            host.pool.top.serve(stream)
+        if host.pool is not None:
+            host.pool.serve(stream)
         stream.connected(now)
 
     def leave(self, stream: Stream, host: Host) -> None:

@@ -114,10 +114,21 @@ class HostPool:
         self.begun += 1
         return connection
 
+    def serve(self, stream: Served) -> None:
+        """Has a stream served by the top of the idle ones.
+
+        NOTE: a local name holds what leaves the stack; compiled, a method does not hold its own object.
+        """
+        connection = self.top
+        if connection is not None:
+            connection.serve(stream)
+
     def close_idle(self) -> None:
         """Closes who serves nobody."""
-        while self.top is not None:
-            self.top.close()
+        connection = self.top
+        while connection is not None:
+            connection.close()
+            connection = self.top
 
 
 @final
