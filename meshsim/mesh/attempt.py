@@ -329,7 +329,6 @@ class Attempt(Stream):
         self.ahead = None
         self.behind = None
         self.exchange = None
-        connection = self.connection
-        if connection is not None:
-            connection.let_go()
+        if self.connection is not None:
+            self.connection.stream = None
         return self.call
