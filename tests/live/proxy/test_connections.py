@@ -169,7 +169,7 @@ async def test_the_sidecar_closes_what_is_idle() -> None:
             since = time.monotonic()
             await asyncio.sleep(0.05)
         assert await client.rest() == b""
-        assert 0.08 <= time.monotonic() - since < 0.08 + SLACK
+        assert 0.075 <= time.monotonic() - since < 0.08 + SLACK  # timers count whole ms
 
 
 @live
