@@ -6,7 +6,10 @@ from meshsim.errors import MeshsimError
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.settings import set_keys
 
-MESH = {"mesh.dataplane=sidecar", "mesh.proxy.time", "mesh.proxy.workers", "mesh.push_delay"}
+MESH = {
+    "mesh.dataplane=sidecar", "mesh.proxy.time", "mesh.proxy.workers", "mesh.push_delay",
+    "mesh.preset=envoy", "mesh.preset=istio", "mesh.preset=linkerd",
+}  # fmt: skip
 """Patterns of :mod:`meshsim.scenario.settings`."""
 
 

@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, WithJsonSchema
 from meshsim import units
 from meshsim.scenario.arrivals import Mmpp, ProfilePoint
 from meshsim.scenario.fields import DURATION, AsTuple, Duration, Later, Model, PositiveDuration
+from meshsim.scenario.filling import filled
 from meshsim.scenario.keys import push
 from meshsim.scenario.mesh import Link, Mesh, Proxy
 from meshsim.scenario.policy import Balance, Fault, Hedge, OutlierDetection, Policy, RateLimit, Retries
@@ -111,7 +112,11 @@ class Scenario(Model):  # noqa: PLW1641 - it holds dicts, so nothing can hash it
         return self._folder
 
     def policy(self, caller: str, service: str, endpoint: str = "") -> Policy:
-        """What `caller` applies to `service`, or to one of its endpoints.
+        """What `caller` applies to `service`, or to one of its endpoints: what is written, and the preset."""
+        return filled(self.written(caller, service, endpoint), self.mesh.preset)
+
+    def written(self, caller: str, service: str, endpoint: str = "") -> Policy:
+        """The same without the preset.
 
         It is the service's policy, each field replaced where the edge has one, then where the endpoint has
         one, then where the endpoint has one on this edge.

@@ -90,6 +90,7 @@ def script(draw: st.DrawFn, callees: list[str]) -> list[Any]:
 @st.composite
 def retries(draw: st.DrawFn) -> Document:
     conditions = ["5xx", "gateway-error", "reset", "connect-failure", "reset-before-request", "retriable-4xx"]
+    conditions.append("per-try-timeout")
     made: Document = {
         "attempts": draw(st.integers(0, 4)),
         "on": draw(
@@ -188,6 +189,20 @@ def policy(draw: st.DrawFn, versions: list[str]) -> Document:
     if versions and on(1):
         made["split"] = {version: draw(st.integers(1, 9)) for version in versions}
     return made
+
+
+@st.composite
+def gaps(draw: st.DrawFn, config: Document) -> None:
+    """Leaves some keys of a policy out, for a preset to fill."""
+    for key in list(config):
+        if draw(st.integers(0, 3)) == 0:
+            del config[key]
+        elif key in ("retries", "circuit_breaker", "outlier_detection"):
+            for inner in list(config[key]):
+                if inner != "interval" and draw(st.integers(0, 2)) == 0:  # a preset's ticks are on the grid
+                    del config[key][inner]
+            if "base_ejection_time" not in config[key]:
+                config[key].pop("max_ejection_time", None)
 
 
 @st.composite
@@ -296,6 +311,8 @@ def scenarios(draw: st.DrawFn) -> Document:
     if draw(st.booleans()):
         proxy = {"time": draw(time(0.1, 1)), "workers": draw(st.sampled_from([1, 2, "unlimited"]))}
         document["mesh"] = {"dataplane": "sidecar", "proxy": proxy, "push_delay": draw(time(1, 50))}
+    if draw(st.booleans()):
+        document.setdefault("mesh", {})["preset"] = draw(st.sampled_from(["envoy", "istio", "linkerd"]))
     policies: Document = {}
     for service in dict.fromkeys(service for _, service in edges):
         policies[service] = draw(policy(list(services[service].get("versions", {}))))
@@ -306,6 +323,9 @@ def scenarios(draw: st.DrawFn) -> Document:
             "retries": draw(retries()),
         }
     document["policies"] = policies
+    if "preset" in document.get("mesh", {}):
+        for each in policies.values():
+            draw(gaps(each))
     document["events"] = draw(events(document, edges))
     if draw(st.booleans()):
         draw(endpoints(document, edges))
@@ -358,6 +378,8 @@ def endpoints(draw: st.DrawFn, document: Document, edges: list[tuple[str, str]])
             made = draw(policy(list(services[name].get("versions", {}))))
             of_route = {key: value for key, value in made.items() if key not in CLUSTER_LEVEL}
             of_route.get("retries", {}).pop("budget", None)
+            if draw(st.integers(0, 3)) == 0:
+                of_route["rate_limit"] = {"burst": 3, "rate": f"{draw(st.integers(5, 50))}/s"}
             if of_route and draw(st.booleans()):
                 document["policies"][f"{narrow}/{endpoint}"] = of_route
             elif of_route and draw(st.integers(0, 3)) == 0:
