@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from meshsim.errors import MeshsimError
 from meshsim.measure.grid import Grid
 from meshsim.mesh.clock import Clock
 from meshsim.mesh.gauge import Gauge
@@ -26,6 +27,8 @@ from meshsim.units import UNLIMITED
 def build(scenario: model.Scenario, seed: int, clock: Clock, custom: Custom) -> Mesh:
     """A mesh, its events and loads on the clock."""
     topology = Topology(scenario)
+    if any(topology.tracked):
+        raise MeshsimError("connect, connection and keep_alive are not simulated yet; leave them out")
     recorder = new_recorder(topology)
     rows = scenario.keep == "records"
     sampling = scenario.tracing.sampling if rows else 0.0  # spans would grow with the requests

@@ -58,6 +58,8 @@ def _links(scenario: Scenario) -> Iterator[str]:
             yield f"{key}.latency: Envoy delays no message of a link (write 0s)"
         if link.loss:
             yield f"{key}.loss: Envoy loses no message of a link (write 0%)"
+        if not _zero(link.connect):
+            yield f"{key}.connect: Envoy opens a connection as fast as the machine does (write 0s)"
 
 
 def _names(scenario: Scenario) -> Iterator[str]:
@@ -118,6 +120,9 @@ def _policy(policy: Policy) -> Refused:
             "balance",
             "this Envoy lacks peak_ewma, which only contrib builds have (write another balancer)",
         )
+    if policy.connection is not None:
+        for key in policy.connection.model_fields_set:
+            yield f"connection.{key}", "Envoy's documents do not have it yet (leave it out)"
     if policy.outlier_detection is not None:
         yield from _outlier_detection(policy.outlier_detection)
     if policy.rate_limit is not None:
