@@ -89,7 +89,8 @@ def having(key: str) -> Scenario:
 
 def test_every_key_is_decided_for_loads_of_both_kinds() -> None:
     keys = {key.replace("versions.*.", "") for key in KEYS}
-    refused = {key for key in keys if re.search("endpoints|peak_ewma", key) or key.endswith(NO_FORMULA)}
+    unsolved = re.compile("endpoints|peak_ewma|failure_accrual")
+    refused = {key for key in keys if unsolved.search(key) or key.endswith(NO_FORMULA)}
     assert keys - OPEN == EVENTS | (CLOSED_LOAD - {"load[*]"}) | refused
     assert keys - CLOSED == EVENTS | (OPEN_LOAD - {"load[*]"}) | RATE_LIMIT | refused
     for known in SOLVERS.values():
