@@ -54,6 +54,7 @@ START = 19  # of a proxy: where round robin begins
 PUSH = 20  # of a proxy: (proxy, event) how long a configuration push takes to reach it
 SAMPLE = 21  # of a request: whether its spans are kept
 ENDPOINT = 22  # of a request: which endpoint of a load's it asks for
+PENALTY = 25  # of an attempt: what is added to the penalty of the host that it has shut
 BALANCE = 64  # of an attempt: the balancer's i-th choice is BALANCE + i
 LOSS_OUT = 1 << 16  # of an attempt: whether its n-th transmission is lost is LOSS_OUT + n
 LOSS_BACK = 1 << 17  # of an attempt: whether the response's n-th transmission is lost
