@@ -51,6 +51,7 @@ ENGINE = [
     "meshsim.policies.outcome",
     "meshsim.policies.success_rate",
     "meshsim.policies.outlier",
+    "meshsim.policies.accrual",
     "meshsim.policies.retry",
     "meshsim.policies.split",
     "meshsim.mesh.columns",

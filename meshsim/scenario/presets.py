@@ -83,6 +83,11 @@ ENVOY = Preset(
             retries__budget__min_concurrency=3,
         ),
         *_rows(f"{_CLUSTER}/cluster.proto, Cluster.lb_policy", balance="round_robin"),
+        *_rows(f"{_CLUSTER}/cluster.proto, Cluster.connect_timeout", connection__connect_timeout="5s"),
+        *_rows(
+            "envoyproxy/envoy api/envoy/config/core/v3/protocol.proto, HttpProtocolOptions.idle_timeout",
+            connection__idle_timeout="1h",
+        ),
         *_rows(
             f"{_CLUSTER}/circuit_breaker.proto, Thresholds",
             circuit_breaker__max_connections=1024,
@@ -157,6 +162,11 @@ ISTIO = Preset(
             balance={"least_request": {"choices": 2}},
         ),
         *_rows(
+            "istio/istio pkg/config/mesh/mesh.go, DefaultMeshConfig.ConnectTimeout",
+            connection__connect_timeout="10s",
+        ),
+        *_rows(f"{_TRAFFIC}, which sets no idle_timeout, and Envoy's default", connection__idle_timeout="1h"),
+        *_rows(
             f"{_TRAFFIC}, getDefaultCircuitBreakerThresholds",
             circuit_breaker__max_connections="unlimited",
             circuit_breaker__max_pending="unlimited",
@@ -222,6 +232,7 @@ LINKERD = Preset(
             f"{_CONTROLLER}/outbound.rs, default_balancer_config",
             balance={"peak_ewma": {"decay": "10s", "rtt": "30ms"}},
         ),
+        *_rows(f"{_PROXY_CODE}/src/env.rs, the outbound connect timeout", connection__connect_timeout="1s"),
         *_rows(
             f"{_PROXY_CODE}/src/env.rs, which has no such limit",
             circuit_breaker__max_connections="unlimited",
@@ -230,6 +241,14 @@ LINKERD = Preset(
             circuit_breaker__max_retries="unlimited",
         ),
         *_rows("linkerd.io 2.19 reference circuit-breaking: failure accrual only", outlier_detection=OFF),
+        *_rows(
+            "linkerd.io 2.19 reference circuit-breaking: off without an annotation",
+            failure_accrual=OFF,
+            failure_accrual__max_failures=7,
+            failure_accrual__min_penalty="1s",
+            failure_accrual__max_penalty="60s",
+            failure_accrual__jitter="50%",
+        ),
     ),
     (
         "mTLS: automatic between meshed services; others' plain text is accepted",

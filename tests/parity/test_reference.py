@@ -29,6 +29,7 @@ MUST_ACT = {
     "busy connection closed", "stale pick", "endpoint", "repeated call", "rate limited by its own",
     "gateway ejection", "always one", "success-rate ejection",
     "retriable status", "host picked again",
+    "shut", "ignored while shut", "probe", "probe failed", "probe given up", "reopened",
     "ewma: second drawn", "ewma: peak", "back-off with jitter added", "back-off cut",
 }  # fmt: skip
 """What must have happened at least a hundred times over the long run."""

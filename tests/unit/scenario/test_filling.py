@@ -167,3 +167,16 @@ def test_a_filled_policy_could_be_written(document: dict[str, Any]) -> None:
             whole = filled(each, preset)
             assert Policy.model_validate(whole.as_config()) == whole
             assert filled(whole, preset) == whole
+
+
+def test_connections_are_filled_where_something_is_written_of_them() -> None:
+    assert loads(BASE).policy("a", "b").connection is None
+    for text in ("links: {default: {connect: 1ms}}", "policies: {b: {connection: {}}}"):
+        found = loads(BASE + text).policy("a", "b").connection
+        assert found is not None
+        assert (found.connect_timeout, found.idle_timeout) == (10.0, 3600.0)
+    scenario = loads(BASE.replace("b: {", "b: {keep_alive: 5s, "), overrides={"mesh.preset": "linkerd"})
+    assert scenario.policy("a", "b").connection.connect_timeout == 1.0  # type: ignore[union-attr]
+    assert scenario.policy("client", "a").connection is None
+    off = loads(BASE + "links: {default: {connect: 1ms}}\npolicies: {b: {connection: null}}")
+    assert off.policy("a", "b").connection is None

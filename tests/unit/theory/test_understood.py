@@ -48,7 +48,7 @@ load: [{to: cart, profile: [{at: 0s, rate: 1/s}]}]
 """)
 NO_FORMULA = (".repeat", ".previous_hosts", ".host_attempts", ".connect", ".keep_alive")
 """Ends of keys that no solver knows."""
-NO_THEORY = r"endpoints|peak_ewma|\.connection\b"
+NO_THEORY = r"endpoints|peak_ewma|failure_accrual|\.connection\b"
 """Parts with keys that no solver knows."""
 
 OTHER = 0.123456
