@@ -12,6 +12,7 @@ from meshsim.lab.show import junit, policies
 from meshsim.lab.show.sheets import NOTHING, Rows, Sheet, plural, time
 from meshsim.lab.sources import Skipped, read_placed, sources
 from meshsim.scenario.advice import advise
+from meshsim.scenario.document import Document
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.overrides import Overrides
 
@@ -52,7 +53,7 @@ def check(
     for source in found:
         try:
             scenario, document = read_placed(source, overrides)
-            facts = _facts(scenario)
+            facts = _facts(scenario, document)
             if explain:
                 facts |= policies.facts(scenario, document)
             checked.append(Checked(source.file, facts, ()))
@@ -61,7 +62,7 @@ def check(
     return checked, skipped
 
 
-def _facts(scenario: Scenario) -> dict[str, Any]:
+def _facts(scenario: Scenario, document: Document) -> dict[str, Any]:
     return {
         "ok": True,
         "scenario": scenario.name,
@@ -71,7 +72,7 @@ def _facts(scenario: Scenario) -> dict[str, Any]:
         "events": len(scenario.events),
         "objectives": len(scenario.objectives),
         "programs": _programs(scenario),
-        "advice": advise(scenario),
+        "advice": advise(scenario, document),
     }
 
 

@@ -84,8 +84,20 @@ def written_at(scenario: Scenario, route: Route, path: Path) -> Path | None:
     for name in _layers(*route):
         layer = scenario.policies.get(name)
         if layer is not None and path[0] in layer.model_fields_set:
-            return ("policies", name, *path) if _given(layer, path) else None
+            return ("policies", name, *path) if given(layer, path) else None
     return None
+
+
+def given(policy: Policy, path: Path) -> bool:
+    """Whether a policy says a key itself, or the block that it is in as off."""
+    here: Any = policy
+    for part in path:
+        if not isinstance(here, Model):
+            return True
+        if part not in here.model_fields_set:
+            return False
+        here = getattr(here, str(part))
+    return True
 
 
 class _Written:
@@ -143,15 +155,3 @@ def _leaves(model: Model, path: Path = ()) -> Iterator[tuple[Path, Any]]:
             yield from _leaves(value, (*path, key))
         else:
             yield (*path, key), model.model_copy(update={name: value}).as_config()[key]
-
-
-def _given(policy: Policy, path: Path) -> bool:
-    """Whether a policy says a key itself, or the block that it is in as off."""
-    here: Any = policy
-    for part in path:
-        if not isinstance(here, Model):
-            return True
-        if part not in here.model_fields_set:
-            return False
-        here = getattr(here, str(part))
-    return True
