@@ -57,9 +57,9 @@ def test_what_has_no_effect_is_told(text: str, words: str) -> None:
             "istio",
             "retries: {per_try_timeout: 250ms}",
             (
-                "policies.b.retries.per_try_timeout: a try that times out is not retried (write on: [5xx, reset"
-                "]). This is on line 7; retries.on [connect-failure, refused-stream, unavailable, cancelled] is of"
-                " mesh.preset istio on line 5."
+                "policies.b.retries.per_try_timeout: a try that times out is not retried (write on:"
+                " [5xx, reset]). This is on line 7; retries.on [connect-failure, refused-stream, unavailable,"
+                " cancelled] is of mesh.preset istio on line 5."
             ),
         ),
         (
@@ -84,8 +84,8 @@ def test_what_has_no_effect_is_told(text: str, words: str) -> None:
             "outlier_detection: {max_ejection_percent: 70%}",
             (
                 "policies.b.outlier_detection.max_ejection_percent: once 1 of 3 hosts are left, all are used"
-                " (write min_health_percent: 0%). This is on line 7; outlier_detection.min_health_percent 50% is"
-                " of mesh.preset envoy on line 5."
+                " (write min_health_percent: 0%). This is on line 7; outlier_detection.min_health_percent 50%"
+                " is of mesh.preset envoy on line 5."
             ),
         ),
         (
