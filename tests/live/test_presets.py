@@ -148,8 +148,8 @@ def test_linkerds_is_refused_by_name() -> None:
         "mesh.preset linkerd: retries.backoff.jitter: Envoy draws the whole wait (write null)",
         "mesh.preset linkerd: retries.on: Envoy retries a try that timed out with all resets (write reset)",
         (
-            "mesh.preset linkerd: balance: this Envoy lacks peak_ewma, which only contrib builds have (write another"
-            " balancer)"
+            "mesh.preset linkerd: balance: this Envoy lacks peak_ewma, which only contrib builds have"
+            " (write another balancer)"
         ),
     ]
 
