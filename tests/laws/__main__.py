@@ -22,6 +22,7 @@ from pathlib import Path
 
 import backoff
 import codes
+import defaults
 import ejection
 import limits
 import merging
@@ -46,6 +47,7 @@ LAWS: dict[str, Callable[[Subject], Awaitable[list[Finding]]]] = {
     "slots": limits.measure_slots,
     "budget": limits.measure_budget,
     "messages": messages.measure,
+    "defaults": defaults.measure,
 }
 Results = dict[str, list[Finding]]
 """Findings by subject."""
