@@ -97,7 +97,11 @@ def envoyable(file: Path | None) -> Scenario:
     return scenario
 
 
-OURS_ALONE = {"endpoints": "do not have endpoints yet", "peak-ewma": "lacks peak_ewma"}
+OURS_ALONE = {
+    "endpoints": "do not have endpoints yet",
+    "peak-ewma": "lacks peak_ewma",
+    "failure-accrual": "lets no single request through",
+}
 """Scenarios about what an Envoy can't do, and what is said of them."""
 
 
