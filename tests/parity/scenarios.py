@@ -162,14 +162,14 @@ def policy(draw: st.DrawFn, versions: list[str]) -> Document:
             "max_connections": draw(limit), "max_pending": draw(limit), "max_requests": draw(limit),
             "max_retries": draw(limit),
         }  # fmt: skip
-    if not on(2):
+    if not on(3):
         made["failure_accrual"] = {
             "max_failures": draw(st.integers(1, 4)),
             "min_penalty": draw(apart(40, 150, 0.4177)),
             "max_penalty": draw(apart(200, 500, 0.6143)),
             "jitter": draw(st.sampled_from(["0%", "50%", "100%"])),
         }
-    elif on():
+    elif on(4):
         made["outlier_detection"] = {
             "consecutive_5xx": draw(st.integers(1, 3)),
             **draw(
