@@ -219,7 +219,7 @@ class Attempt(Stream):
     def overflowed(self, now: float) -> None:
         if self.call.tried is not None:
             self.call.tried.append(self.host_sent())
-        self.untell(now)
+        self.free_probe(now)
         self.refuse(UO, now)
 
     def connected(self, now: float) -> None:
@@ -278,7 +278,7 @@ class Attempt(Stream):
     def abandon(self, now: float) -> None:
         """Its call does not want it any longer."""
         self.free_slot()
-        self.untell(now)
+        self.free_probe(now)
         if self.step == SENT:
             self.end_stream(TRY_TIMEOUT, 0, NO_FLAG, now)
         elif self.step == PENDING and self.host is not None and self.waiting:
@@ -286,8 +286,8 @@ class Attempt(Stream):
             self.cluster.leave(self, self.host)
         self.step = OVER
 
-    def untell(self, now: float) -> None:
-        """Failure accrual is not to wait for its end."""
+    def free_probe(self, now: float) -> None:
+        """Lets another attempt be its host's probe, if it is one."""
         if self.cluster.detection.probes and self.host is not None:
             self.cluster.gave_up(self.host, self.key, now)
 
