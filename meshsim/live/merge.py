@@ -37,7 +37,7 @@ from meshsim.measure.table import table_of
 from meshsim.mesh.spans import Tracer
 from meshsim.policies.outcome import flag_names
 from meshsim.scenario.model import CLIENT, Scenario
-from meshsim.scenario.topology import Topology
+from meshsim.scenario.topology import RouteKey, Topology
 
 Rows = Mapping[str, NDArray[Any]]
 Parts = Mapping[tuple[str, str], Rows]
@@ -210,17 +210,17 @@ def with_visits(attempts: Table, visits: Table) -> Table:
     return joined
 
 
-def hedged(scenario: Scenario) -> set[tuple[str, str]]:
-    """The edges whose further tries are hedges, as no policy there retries at any time.
+def hedged(scenario: Scenario) -> set[RouteKey]:
+    """The routes whose further tries are hedges, as no policy there retries at any time.
 
     Which of two concurrent tries is the hedge, a service can't see.
     """
     pushed = [scenario.policies_after(number) for number, event in enumerate(scenario.events) if event.set]
     found = set()
-    for edge in scenario.edges():
-        policies = [stage.policy(*edge) for stage in (scenario, *pushed)]
+    for route in scenario.routes():
+        policies = [stage.policy(*route) for stage in (scenario, *pushed)]
         if any(each.hedge for each in policies) and not any(each.retries for each in policies):
-            found.add(edge)
+            found.add(route)
     return found
 
 

@@ -197,10 +197,9 @@ class Attempt(Stream):
         self.number = call.launched
         call.launched += 1
         self.key = derive(call.key, self.number)
-        if call.tried is None:
-            host = self.cluster.pick(self.key, now)
-        else:
-            host = self.cluster.pick_other(self.key, call.tried, call.policy.repicks, now)
+        host = self.cluster.pick(self.key, now)
+        if call.tried is not None:
+            host = self.cluster.pick_again(self.key, host, call.tried, call.policy.repicks, now)
         if host is None:
             self.refuse(UH, now)
         else:
@@ -220,7 +219,7 @@ class Attempt(Stream):
     def overflowed(self, now: float) -> None:
         if self.call.tried is not None:
             self.call.tried.append(self.host_sent())
-        self.untell(now)
+        self.free_probe(now)
         self.refuse(UO, now)
 
     def connected(self, now: float) -> None:
@@ -265,7 +264,7 @@ class Attempt(Stream):
         host = self.host
         sent = self.step == SENT
         self.free_slot()
-        if sent:
+        if sent and self.cluster.detection.detects:
             self.cluster.record(self.host_sent(), status, self.key, now)
         verdict = call.judge(self, status, cause, now)
         call.remove_try(self)
@@ -279,16 +278,16 @@ class Attempt(Stream):
     def abandon(self, now: float) -> None:
         """Its call does not want it any longer."""
         self.free_slot()
-        self.untell(now)
+        self.free_probe(now)
         if self.step == SENT:
             self.end_stream(TRY_TIMEOUT, 0, NO_FLAG, now)
         elif self.step == PENDING and self.host is not None and self.waiting:
-            self.cluster.balancer.ended(self.host, self.bound_at, now)
+            self.observe(now)
             self.cluster.leave(self, self.host)
         self.step = OVER
 
-    def untell(self, now: float) -> None:
-        """Failure accrual is not to wait for its end."""
+    def free_probe(self, now: float) -> None:
+        """Lets another attempt be its host's probe, if it is one."""
         if self.cluster.detection.probes and self.host is not None:
             self.cluster.gave_up(self.host, self.key, now)
 
@@ -304,11 +303,16 @@ class Attempt(Stream):
                 self.number, self.kind, self.extra, self.sent_at, now, status, flag,
             )  # fmt: skip
         self.stop_timer()
-        self.cluster.balancer.ended(self.host_sent(), self.bound_at, now)
+        self.observe(now)
         if cause == TRY_TIMEOUT:  # the word of it goes out before the next request
             route.transport.abandon(self, now)
         if not self.lasting:
             self.detach(cause in (RESPONSE, RATE_LIMITED) and not self.closing, now)
+
+    def observe(self, now: float) -> None:
+        """Lets the balancer hear that it is over."""
+        if self.cluster.observer is not None:
+            self.cluster.observer.ended(self.host_sent(), self.bound_at, now)
 
     def detach(self, reusable: bool, now: float) -> None:
         """Gives the connection back, if it has one."""

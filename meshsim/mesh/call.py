@@ -231,13 +231,14 @@ class Call(Caller):
         cluster = attempt.cluster
         if cause == REJECTED:
             return DROP
-        if not self.replayable or not policy.rule.retriable(status, cause, now):
-            if policy.retries:
+        rule = policy.rule
+        if rule is None or not self.replayable or not rule.retriable(status, cause, now):
+            if rule is not None:
                 cluster.budget.deposit(now)
             elif status >= 500 and policy.hedge.limit > 0:
                 return DROP
             return WIN
-        if self.retried >= policy.rule.attempts:
+        if self.retried >= rule.attempts:
             self.flags = add_flag(self.flags, URX)
             return DROP
         self.retried += 1
@@ -254,10 +255,12 @@ class Call(Caller):
                     f"a call was retried {RETRIES_AT_ONCE} times at the same instant ({now} s), so time "
                     "would never pass; give its retries a `backoff` or a number of `attempts`"
                 )
-            wait = self.policy.rule.wait(self.retried, u01(derive(self.key, self.launched), BACKOFF))
+            rule = self.policy.rule
+            assert rule is not None, "what is tried again has a rule"
+            wait = rule.wait(self.retried, u01(derive(self.key, self.launched), BACKOFF))
             if not 0.0 <= wait < inf:
                 raise MeshsimError(
-                    f"{type(self.policy.rule).__name__}.wait must return seconds of at least 0, not {wait}"
+                    f"{type(rule).__name__}.wait must return seconds of at least 0, not {wait}"
                 )
             again = Attempt(self, RETRY, True)
             again.step = WAITING

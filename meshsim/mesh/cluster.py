@@ -51,9 +51,13 @@ class Cluster(HostSet):
     """The hosts of one service, or of one version of it, for one caller proxy, and their connection pools.
 
     Attributes:
+        observer: the balancer, if it wants to hear how tries end.
         budget: grants retry slots; Linkerd's is shared by the route's clusters.
         broken: streams whose connections broke at this instant: a budget still counts them as active.
     """
+
+    balancer: Balancer
+    observer: Balancer | None
 
     def __init__(
         self, clock: Clock, recorder: Recorder, transport: Transport, edge: int, hosts: list[Host], balancer:
@@ -61,7 +65,7 @@ class Cluster(HostSet):
     ) -> None:  # fmt: skip
         super().__init__(clock, recorder, edge, hosts, detection)
         self.transport = transport
-        self.balancer = balancer
+        self.use(balancer)
         self.breaker = breaker
         self.budget = budget
         self.broken = 0
@@ -74,23 +78,29 @@ class Cluster(HostSet):
 
     # ---- choosing and connecting ------------------------------------------------------------------
 
+    def use(self, balancer: Balancer) -> None:
+        """Hands the choice of hosts to a balancer."""
+        self.balancer = balancer
+        self.observer = balancer if balancer.observes() else None
+
     def pick(self, key: Key, now: float) -> Host | None:
         """A host for the attempt with this key; None if there is no healthy one."""
         if not self.available:
             return None
         host = self.balancer.pick(self.available, key, now)
-        if not isinstance(host, Host):
-            raise MeshsimError(
-                f"{type(self.balancer).__name__}.pick must return one of its hosts, not {host!r}"
-            )
-        return host
+        return host if isinstance(host, Host) else self.reject(host)
 
-    def pick_other(self, key: Key, tried: list[Host], repicks: int, now: float) -> Host | None:
-        """Likewise, and not one of those tried, unless so many more picks find no other."""
-        host = self.pick(key, now)
+    def reject(self, host: object) -> Host:
+        """Raises what a balancer is told that picks something else."""
+        raise MeshsimError(f"{type(self.balancer).__name__}.pick must return one of its hosts, not {host!r}")
+
+    def pick_again(
+        self, key: Key, host: Host | None, tried: list[Host], repicks: int, now: float
+    ) -> Host | None:
+        """Another than this host, if it is one of those tried and so many more picks find another."""
         for n in range(repicks):
             if host is None or host not in tried:
-                return host
+                break
             host = self.pick(derive(key, REPICK + n), now)
         return host
 

@@ -17,8 +17,7 @@ class Policy:
     """What a route does with a call: a call keeps the one it met.
 
     Attributes:
-        rule: what is retried.
-        retries: whether there is a rule at all.
+        rule: what is retried; None: nothing is.
         timeouts, try_timeouts, hedges: running timers; None for a time-out that is off.
         hedge: when to hedge.
         fault: what to inject.
@@ -27,16 +26,16 @@ class Policy:
         clusters: where calls go.
     """
 
+    rule: RetryRule | None
     timeouts: Deadlines | None
     try_timeouts: Deadlines | None
     hedges: Deadlines | None
 
     def __init__(
-        self, clock: Clock, rule: RetryRule, retries: bool, timeout: float, try_timeout: float, hedge: Hedge,
+        self, clock: Clock, rule: RetryRule | None, timeout: float, try_timeout: float, hedge: Hedge,
         repicks: int, fault: FaultInjection, split: WeightedSplit, clusters: list[Cluster],
     ) -> None:  # fmt: skip
         self.rule = rule
-        self.retries = retries
         self.timeouts = Deadlines(clock, timeout) if timeout > 0.0 else None
         # Envoy ignores a per-try time-out that could not fire before the route's
         used = try_timeout > 0.0 and (timeout == 0.0 or try_timeout < timeout)

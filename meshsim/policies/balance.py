@@ -33,8 +33,12 @@ class Balancer:
         """
         raise NotImplementedError(f"{type(self).__name__} does not say how to pick: write its method pick")
 
+    def observes(self) -> bool:
+        """Whether it wants to hear how tries end (`ended`)."""
+        return False
+
     def ended(self, host: Endpoint, since: float, now: float) -> None:
-        """A try is over, whatever its end; does nothing here.
+        """A try is over, whatever its end; called if it `observes`.
 
         Args:
             host: where it was bound; it is still among those that are active or pending there.

@@ -99,8 +99,3 @@ class RetryRule:
     def wait(self, retry: int, u: float) -> float:
         """Seconds before retry number `retry` (from 1), for a uniform u on [0, 1)."""
         return self.backoff.wait(retry, u)
-
-
-def never() -> RetryRule:
-    """The rule of a service without retries: nothing is retriable, every response is the answer."""
-    return RetryRule(attempts=0, conditions=0)

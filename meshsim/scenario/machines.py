@@ -26,7 +26,7 @@ from meshsim.policies.fault import FaultInjection
 from meshsim.policies.hedge import Hedge
 from meshsim.policies.limit import TokenBucket
 from meshsim.policies.outlier import ConsecutiveErrors, OutlierDetection
-from meshsim.policies.retry import CONDITIONS, RetryRule, never
+from meshsim.policies.retry import CONDITIONS, RetryRule
 from meshsim.policies.split import WeightedSplit
 from meshsim.policies.success_rate import SuccessRate
 from meshsim.scenario import model
@@ -126,7 +126,7 @@ class ConfiguredUpstream:
         cluster.breaker.limit(limits.max_connections, limits.max_pending, limits.max_requests)
         cluster.budget = self._budget()
         if before.balance != self.config.balance and self.custom_balancer is None:
-            cluster.balancer = self._balancer(len(cluster.hosts))
+            cluster.use(self._balancer(len(cluster.hosts)))
         if before.detection != self.config.detection:
             cluster.detect(detection(self.config, self.grid), now)
 
@@ -207,7 +207,6 @@ class ConfiguredRoute:
         return Policy(
             clock=self.upstream.proxy.clock,
             rule=rule or retry_rule(config),
-            retries=retries is not None or rule is not None,
             timeout=config.timeout,
             try_timeout=0.0 if retries is None else retries.per_try_timeout,
             hedge=Hedge(0.0, 0) if hedge is None else Hedge(hedge.after, hedge.max),
@@ -223,10 +222,10 @@ def _bucket(policy: model.Policy, now: float) -> TokenBucket | None:
     return None if limit is None else TokenBucket(float(limit.burst), limit.rate, now)
 
 
-def retry_rule(policy: model.Policy) -> RetryRule:
+def retry_rule(policy: model.Policy) -> RetryRule | None:
     """What a policy retries."""
     if policy.retries is None:
-        return never()
+        return None
     retries = policy.retries
     conditions = 0
     for name in retries.on:

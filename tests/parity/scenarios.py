@@ -163,14 +163,14 @@ def policy(draw: st.DrawFn, versions: list[str]) -> Document:
             "max_connections": draw(limit), "max_pending": draw(limit), "max_requests": draw(limit),
             "max_retries": draw(limit),
         }  # fmt: skip
-    if on(1):
+    if not on(3):
         made["failure_accrual"] = {
-            "max_failures": draw(st.integers(1, 3)),
-            "min_penalty": draw(apart(40, 200, 0.4177)),
-            "max_penalty": draw(apart(300, 900, 0.6143)),
+            "max_failures": draw(st.integers(1, 4)),
+            "min_penalty": draw(apart(40, 150, 0.4177)),
+            "max_penalty": draw(apart(200, 500, 0.6143)),
             "jitter": draw(st.sampled_from(["0%", "50%", "100%"])),
         }
-    elif on():
+    elif on(4):
         made["outlier_detection"] = {
             "consecutive_5xx": draw(st.integers(1, 3)),
             **draw(

@@ -147,7 +147,7 @@ class Envoys(Proxies):
         passed = self._passed[id_]
         for call in self._logs[id_].more() if id_ in self._logs else []:
             if call.listener != INBOUND and call.service in passed:
-                hedges = (call.caller, call.service) in self._hedged
+                hedges = (call.caller, call.service, call.endpoint) in self._hedged
                 passed[call.service].answered(call.status, call.end - call.start, call.attempts, hedges)
         edges = {f"{envoy.proxy.caller} -> {service}": each.counts() for service, each in passed.items()}
         for service, counts in zip(passed, edges.values(), strict=True):

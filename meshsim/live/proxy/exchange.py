@@ -327,7 +327,7 @@ class Exchange(Owner):
         flags = flag_names(self.flags) if self.flags else ""
         route.series.count(status, flags, lasted, self.received, self.sent, self.version)
         policy = route.mesh_route.policy
-        hedges = policy.hedge.limit > 0 and not policy.retries
+        hedges = policy.hedge.limit > 0 and policy.rule is None
         route.passed.answered(status, lasted, self.attempts, hedges)
         ledger = shared.ledger
         if ledger is not None and not route.inbound:
@@ -346,7 +346,7 @@ class Exchange(Owner):
 
 def room(call: Call) -> int:
     """How long a body may be to be sent again, bytes."""
-    return REPLAY_BYTES if call.policy.retries or call.policy.hedge.limit > 0 else 0
+    return REPLAY_BYTES if call.policy.rule is not None or call.policy.hedge.limit > 0 else 0
 
 
 class Deadline(Event):

@@ -57,8 +57,9 @@ def _refuse_unknown(structure: Structure) -> None:
     """Refuses what the loads' solvers do not declare."""
     known = frozenset().union(*(OPEN if load.users is None else CLOSED for load in structure.scenario.load))
     found = unknown(known, structure.set_keys)
-    reasons = [f"{place}: no formula here takes it into account" for place in found if "events[" not in place]
-    if len(reasons) < len(found):
+    places = dict.fromkeys(place for place in found if "events[" not in place)
+    reasons = [f"no formula here takes into account: {', '.join(places)}"] if places else []
+    if any("events[" in place for place in found):
         events = (
             "events change the scenario while it runs: no steady state; solve it without: --set 'events=[]'"
         )
@@ -90,7 +91,7 @@ def _fitted(
 ) -> Result:
     """Work on a lattice that is as long as the latency's tail and not much longer."""
     horizon, size = 20.0 * _scale(structure), SIZE
-    while size > SIZE_LEAST and size * len(structure.used) > CELLS:
+    while size > SIZE_LEAST and size * len(structure.order) > CELLS:
         size //= 2
     result = work(structure, Lattice(horizon / size, size))
     for _ in range(TRIALS):

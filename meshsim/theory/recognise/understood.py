@@ -40,6 +40,11 @@ MESH = keys(
     "load[*]: to priority",
 )
 SCRIPTS = keys("services.*.script[*][*]: call probability optional sleep")
+ENDPOINTS = keys(
+    "services.*: path script method=GET,HEAD,POST,PUT,PATCH,DELETE,OPTIONS",
+    "services.*.script[*][*]: repeat",
+    "load[*]: endpoints",
+)
 DISCIPLINES = keys("services.*: discipline=lifo,priority")
 LOSS = keys("links.*: loss")
 OPEN_LOAD = keys(
@@ -75,9 +80,9 @@ LEFT_OUT = keys(
 
 PRODUCT_FORM = MESH | RETRIES | STATUSES | TIMEOUTS | DELAYS | ABORTS | SPLIT | LEFT_OUT
 """Of the calls to queues: a network with product form (Jackson 1957; Kelly 1979)."""
-CLOSED = PRODUCT_FORM | SCRIPTS | DISCIPLINES | LOSS | HEDGE | BREAKER | CLOSED_LOAD
+CLOSED = PRODUCT_FORM | SCRIPTS | ENDPOINTS | DISCIPLINES | LOSS | HEDGE | BREAKER | CLOSED_LOAD
 """One closed load (:mod:`meshsim.theory.recognise.closed`)."""
-OPEN = PRODUCT_FORM | SCRIPTS | DISCIPLINES | LOSS | HEDGE | BREAKER | RATE_LIMIT | OPEN_LOAD
+OPEN = PRODUCT_FORM | SCRIPTS | ENDPOINTS | DISCIPLINES | LOSS | HEDGE | BREAKER | RATE_LIMIT | OPEN_LOAD
 """Open loads (:mod:`meshsim.theory.recognise.analysis`)."""
 IMPATIENT = MESH | RETRIES | TIMEOUTS | SPLIT | LEFT_OUT | keys("load[*]: rate")
 """A lone M/M/1 whose clients give up (:mod:`meshsim.theory.recognise.impatient`)."""
@@ -95,12 +100,13 @@ def unknown(known: frozenset[str], set_keys: Iterable[tuple[str, str]]) -> list[
     """The places of what is set that a solver does not declare; parts as a whole.
 
     Args:
-        known: what it declares; a version's keys are those of its service.
+        known: what it declares; the keys of a version, and of an endpoint, are those of its service.
         set_keys: the keys that are set, each with its place.
     """
     found: list[str] = []
     for pattern, place in set_keys:
-        declared = pattern.replace("versions.*.", "") in known or re.split(r"[.=[]", pattern)[0] in RUN
+        own = pattern.replace("versions.*.", "").replace("endpoints.*.", "")
+        declared = own in known or re.split(r"[.=[]", pattern)[0] in RUN
         if not declared and not (found and place.startswith(f"{found[-1]}.")):
             found.append(place)
     return found

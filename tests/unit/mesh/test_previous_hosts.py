@@ -53,10 +53,11 @@ def test_picks_again_while_the_host_was_tried(places: list[int], repicks: int, p
         Clock(), Recorder(), Transport(), 0, hosts, balancer, CircuitBreaker(9, 9, 9), OutlierDetection(),
         MaxRetries(9),
     )  # fmt: skip
-    assert cluster.pick_other(7, hosts[:2], repicks, 0.0) is hosts[picked]
+    assert cluster.pick_again(7, cluster.pick(7, 0.0), hosts[:2], repicks, 0.0) is hosts[picked]
     assert balancer.keys == [7, *(derive(7, REPICK + n) for n in range(len(places) - 1))]
     cluster.available = []
-    assert cluster.pick_other(7, hosts[:2], repicks, 0.0) is None
+    assert cluster.pick(7, 0.0) is None
+    assert cluster.pick_again(7, None, hosts[:2], repicks, 0.0) is None
 
 
 @pytest.fixture(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from meshsim.policies.outcome import RATE_LIMITED, REFUSED, REJECTED, RESET, RESPONSE, TRY_TIMEOUT
-from meshsim.policies.retry import CONDITIONS, RetryRule, never
+from meshsim.policies.retry import CONDITIONS, RetryRule
 
 # SEMANTICS sections 2.1 and 3, the table of docs/background/model.md
 RETRIED = {
@@ -42,7 +42,3 @@ def test_istios_default_list_retries_neither_errors_nor_time_outs() -> None:
     assert not rule.retriable(503, RESPONSE, 0.0)
     assert not rule.retriable(504, TRY_TIMEOUT, 0.0)
     assert rule.retriable(503, REFUSED, 0.0)
-
-
-def test_without_retries_every_response_is_the_answer() -> None:
-    assert not any(never().retriable(status, cause, 0.0) for status, cause in RETRIED)

@@ -17,6 +17,7 @@ SHOWN = {
     "canary": ("services.cart.versions.v2.share", 0.2),
     "chain": ("attempts.total", 4000),
     "circuit-breaker": ("failures.UO", 150),
+    "endpoints": ("edges.shop -> cart.endpoints.add.retries", 200),
     "fan-out": ("attempts.total", 4000),
     "hedging": ("edges.client -> search.hedges", 100),
     "outlier-ejection": ("edges.client -> backend.ejections", 5),
