@@ -253,6 +253,7 @@ LINKERD = Preset(
     (
         "mTLS: automatic between meshed services; others' plain text is accepted",
         "HTTP/1 becomes HTTP/2 between proxies, so they open fewer connections",
+        "endpoints without a connection are not picked (here: they are, and fail with 503 UF)",
         "a queue of 100 and fail-fast after 3s while no endpoint is ready (here: 503 UH at once)",
         "the last try has no per-try time-out",
         "only bodies of up to 64 KiB are retried",

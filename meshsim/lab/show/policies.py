@@ -68,14 +68,15 @@ def lines(facts: dict[str, Any]) -> Iterator[str]:
 
 def _block(title: str, values: dict[str, Any]) -> Iterator[str]:
     yield title
-    rows = [(key, _value(said["value"]), _said(said["from"])) for key, said in values.items()]
+    rows = [(key, shown_value(said["value"]), _said(said["from"])) for key, said in values.items()]
     wide = max(len(key) for key, _, _ in rows)
     for key, value, origin in rows:
         yield f"  {key:{wide}}  {value:{VALUE}}  {origin}"
     yield ""
 
 
-def _value(value: Any) -> str:
+def shown_value(value: Any) -> str:
+    """A value as a file could have it, on one line; None is off, and whole numbers in a row are a range."""
     if value is None:
         return "off"
     if isinstance(value, str) and SECONDS.fullmatch(value):

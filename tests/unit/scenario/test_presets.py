@@ -1,10 +1,15 @@
-"""The presets against the published tables, typed here from their sources: a slip in one of both shows."""
+"""The presets against the published tables, typed here from their sources, and against their page."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from meshsim.lab.show.policies import shown_value
 from meshsim.scenario.presets import OFF, ON, PRESETS
+
+PAGE = Path(__file__).parents[3] / "docs" / "guides" / "presets.md"
 
 UNLIMITED = dict.fromkeys(
     [f"circuit_breaker.max_{what}" for what in ("connections", "pending", "requests", "retries")], "unlimited"
@@ -112,3 +117,36 @@ LINKERD = {
 def test_a_preset_is_what_is_published(preset: str, version: str, published: dict[str, object]) -> None:
     assert PRESETS[preset].version == version
     assert {row.key: row.value for row in PRESETS[preset].defaults} == published
+
+
+def preset_tables() -> str:
+    """The defaults of all presets side by side, then each with its source, and what is not modelled."""
+    keys: list[str] = []
+    for preset in PRESETS.values():
+        for at, row in enumerate(preset.defaults):
+            if row.key not in keys:  # behind the one that it follows there
+                behind = preset.defaults[at - 1].key if at else None
+                keys.insert(keys.index(behind) + 1 if behind else 0, row.key)
+    blocks = list(dict.fromkeys(key.partition(".")[0] for key in keys))
+    keys.sort(key=lambda key: blocks.index(key.partition(".")[0]))
+    lines = [f"| key | {' | '.join(PRESETS)} |", "|---" * (1 + len(PRESETS)) + "|"]
+    for key in keys:
+        rows = [preset.default(key) for preset in PRESETS.values()]
+        cells = ["-" if row is None else preset_value(row.value) for row in rows]
+        lines.append(f"| `{key}` | {' | '.join(cells)} |")
+    for preset in PRESETS.values():
+        lines += ["", f"### {preset.name} {preset.version}", "", "| key | source |", "|---|---|"]
+        lines += [f"| `{row.key}` | {row.source} |" for row in preset.defaults]
+        lines += ["", "Not modelled:", "", *(f"- {each}" for each in preset.lacking)]
+    return "\n".join(lines) + "\n"
+
+
+def preset_value(value: object) -> str:
+    if value is OFF or value == ON:
+        return "off" if value is OFF else "on"
+    return shown_value(value)
+
+
+def test_the_page_of_presets_has_the_defaults_of_the_presets() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert page.endswith("\n\n" + preset_tables())
