@@ -203,12 +203,12 @@ def policy(draw: st.DrawFn, versions: list[str]) -> Document:
 def gaps(draw: st.DrawFn, config: Document) -> None:
     """Leaves some keys of a policy out, for a preset to fill."""
     for key in list(config):
-        if draw(st.integers(0, 3)) == 0:
+        if draw(st.integers(0, 5)) == 0:
             del config[key]
         elif key in ("retries", "circuit_breaker", "outlier_detection"):
             for inner in list(config[key]):
-                if inner != "interval" and draw(st.integers(0, 2)) == 0:  # a preset's ticks are on the grid
-                    del config[key][inner]
+                if inner not in ("interval", "success_rate") and draw(st.integers(0, 3)) == 0:
+                    del config[key][inner]  # a preset's ticks are on the grid; its success rates are rare
             if "base_ejection_time" not in config[key]:
                 config[key].pop("max_ejection_time", None)
 
@@ -320,7 +320,7 @@ def scenarios(draw: st.DrawFn) -> Document:
     if draw(st.booleans()):
         proxy = {"time": draw(time(0.1, 1)), "workers": draw(st.sampled_from([1, 2, "unlimited"]))}
         document["mesh"] = {"dataplane": "sidecar", "proxy": proxy, "push_delay": draw(time(1, 50))}
-    if draw(st.booleans()):
+    if draw(st.integers(0, 2)) == 0:
         document.setdefault("mesh", {})["preset"] = draw(st.sampled_from(["envoy", "istio", "linkerd"]))
     policies: Document = {}
     for service in dict.fromkeys(service for _, service in edges):
