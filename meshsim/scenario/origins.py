@@ -120,12 +120,14 @@ class _Written:
         """What is in force, by key below the policy."""
         preset = PRESETS.get(scenario.mesh.preset)
         found: Values = {}
-        for path, value in _leaves(scenario.policy(*route)):
+        policy = scenario.policy(*route)
+        for path, value in _leaves(policy):
             key = dotted(path)
             default = preset.default(key) if preset else None
+            filled = given(policy, path) or (value is None and len(path) == 1)
             if written := written_at(scenario, route, path):
                 found[key] = lookup({"policies": self.policies}, written)[0], self.place(written)
-            elif default is not None and (value is not None or len(path) == 1):
+            elif default is not None and filled:
                 found[key] = default.value, default
             elif value not in ABSENT:
                 found[key] = value, None

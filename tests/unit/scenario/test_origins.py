@@ -103,3 +103,10 @@ def test_a_block_that_is_written_off(tmp_path: Path) -> None:
     assert values["retries"] == place(None, "policies.b.retries", 11, str(tmp_path / "s.yaml"))
     none = explained(tmp_path, {"mesh.preset": "none", "policies": {}, "events": []})
     assert [each.values for each in none] == [{"balance": ("round_robin", None)}] * 3
+
+
+def test_a_default_that_stands_back_says_nothing(tmp_path: Path) -> None:
+    text = TEXT.replace("retries: {attempts: 3}", "retries: {statuses: [503]}")
+    values = next(each for each in explained(tmp_path, text=text) if each.route == "a -> b").values
+    assert values["retries.statuses"][0] == [503]
+    assert "retries.on" not in values
