@@ -54,6 +54,8 @@ START = 19  # of a proxy: where round robin begins
 PUSH = 20  # of a proxy: (proxy, event) how long a configuration push takes to reach it
 SAMPLE = 21  # of a request: whether its spans are kept
 ENDPOINT = 22  # of a request: which endpoint of a load's it asks for
+CONNECT = 23  # of a connection: how long it takes to open
+LINK_CLOSE = 24  # of a connection: latency of the word that the upstream has closed it
 BALANCE = 64  # of an attempt: the balancer's i-th choice is BALANCE + i
 LOSS_OUT = 1 << 16  # of an attempt: whether its n-th transmission is lost is LOSS_OUT + n
 LOSS_BACK = 1 << 17  # of an attempt: whether the response's n-th transmission is lost
@@ -63,6 +65,7 @@ TERM = 150_000  # of a sum's own key: its i-th term; no other compound distribut
 SCRIPT = 1000  # the call or sleep at flat index i of a script is child SCRIPT + i of its attempt
 PROXIES = 1 << 32  # the proxies are the children of this child of the seed
 REPEAT = 1 << 33  # the r-th repetition of a call step, from 1, is child REPEAT + r of the step's key
+CONNECTIONS = 1 << 34  # the connections of a proxy come from the child CONNECTIONS of its key
 REPICK = 1 << 35  # of an attempt: its n-th choice of another host draws from child REPICK + n
 
 

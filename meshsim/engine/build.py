@@ -51,8 +51,8 @@ def build(scenario: model.Scenario, seed: int, clock: Clock, custom: Custom) -> 
 
 def _add_links(mesh: Mesh, topology: Topology) -> None:
     mesh.edges = topology.edges
-    for edge in mesh.edges:
-        mesh.links[edge] = link(topology.scenario.link(*edge))
+    for edge, tracked in zip(mesh.edges, topology.tracked, strict=True):
+        mesh.links[edge] = link(topology.scenario.link(*edge), tracked)
     mesh.network.links = list(mesh.links.values())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from meshsim.errors import MeshsimError
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.settings import set_keys
+from meshsim.scenario.topology import Topology
 
 MESH = {"mesh.dataplane=sidecar", "mesh.proxy.time", "mesh.proxy.workers", "mesh.push_delay"}
 """Patterns of :mod:`meshsim.scenario.settings`."""
@@ -15,3 +16,9 @@ def refuse_unknown(scenario: Scenario) -> None:
     found = [each for each, _ in set_keys(scenario) if each.startswith("mesh.") and each not in MESH]
     if found:
         raise MeshsimError(f"a live mesh can't do {', '.join(found)} yet; simulate it, or leave it out")
+    for replica in () if scenario.mesh.dataplane == "sidecar" else Topology(scenario).replicas:
+        if replica.deployment.live is not None and replica.deployment.keep_alive:
+            raise MeshsimError(
+                f"services.{replica.service}.keep_alive: without sidecars the program's own keep-alive counts"
+                " (leave it out, or write mesh.dataplane: sidecar)"
+            )

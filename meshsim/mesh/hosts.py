@@ -8,7 +8,8 @@ from __future__ import annotations
 from math import inf
 from typing import final
 
-from meshsim.mesh.clock import Clock, Event, Timer
+from meshsim.mesh.clock import Clock
+from meshsim.mesh.connection import Keeper, Pool, Served
 from meshsim.mesh.recorder import Recorder
 from meshsim.policies.endpoint import Endpoint
 from meshsim.policies.outlier import OutlierDetection
@@ -17,7 +18,7 @@ MERGE = -1
 """A step of a set of hosts, beside the generations of its ticks."""
 
 
-class Stream(Timer):
+class Stream(Served):
     """What a connection pool serves: an attempt that wants a connection to its host.
 
     Attributes:
@@ -59,9 +60,11 @@ class Host(Endpoint):
         idle: those of them that serve nobody.
         drains: how often the pool was drained.
         head, tail: the pending queue.
+        pool: its connections, if they are tracked.
     """
 
     cluster: HostSet | None
+    pool: Pool | None
     head: Stream | None
     tail: Stream | None
 
@@ -76,6 +79,7 @@ class Host(Endpoint):
         self.drains = 0
         self.head = None
         self.tail = None
+        self.pool = None
 
     def push(self, stream: Stream) -> None:
         """Puts a stream at the end of the pending queue."""
@@ -105,7 +109,7 @@ class Host(Endpoint):
         stream.behind = None
 
 
-class HostSet(Event):
+class HostSet(Keeper):
     """The hosts of one service, or of one version of it, for one caller proxy.
 
     Attributes:

@@ -11,6 +11,7 @@ from meshsim.scenario.outline import Outline
 
 CLUSTER_LEVEL = {
     "balance": "its endpoints share hosts",
+    "connection": "its endpoints share connections",
     "circuit_breaker": "its endpoints share connections",
     "outlier_detection": "its endpoints share hosts",
 }

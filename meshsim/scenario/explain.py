@@ -67,7 +67,7 @@ def _described(details: Any, path: Path, value: object, present: bool) -> tuple[
     if kind == "missing":
         return "is missing", f"add {path[-1]}"
     if kind == "extra_forbidden":
-        return _of_policy(path) or unknown_key(str(path[-1]), _names(path[:-1]))
+        return _of_policy(path) or _of_other_end(path) or unknown_key(str(path[-1]), _names(path[:-1]))
     if kind == "value_error":
         message, remedy = halves(context["error"])
         return ("is empty" if message.startswith("nothing is no") else message), remedy
@@ -97,6 +97,17 @@ def _of_policy(path: Path) -> tuple[str, str] | None:
         return None
     name = f'"{path[1]}/{path[3]}"' if path[2] == "endpoints" else path[1]
     return "unknown key", f"write it under policies.{name}"
+
+
+def _of_other_end(path: Path) -> tuple[str, str] | None:
+    """Of how long idle connections last: each end says it by a key of its own."""
+    service = str(path[1]).rpartition(" -> ")[2].partition("/")[0] if len(path) > 1 else ""
+    if path[0] == "policies" and path[2:] == ("connection", "keep_alive"):
+        return "unknown key", f"write services.{service}.keep_alive, which is the server's"
+    if path[0] == "services" and path[2:] == ("idle_timeout",):
+        caller = f"policies.{service}.connection.idle_timeout"
+        return "unknown key", f"write keep_alive; the caller's is {caller}"
+    return None
 
 
 def _limit(key: str, context: Any, value: object) -> tuple[str, str]:

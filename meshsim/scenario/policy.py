@@ -12,7 +12,9 @@ from meshsim.scenario.fields import (
     Choice,
     Count,
     Duration,
+    Later,
     Model,
+    PositiveCount,
     PositiveDuration,
     PositiveRate,
     Ratio,
@@ -162,6 +164,24 @@ class Balance(Choice):
     peak_ewma: PeakEwma = Field(default_factory=PeakEwma)
 
 
+class Connection(Model):
+    """How long a connection to a replica lasts, as Envoy's `HttpProtocolOptions` say it.
+
+    Attributes:
+        connect_timeout: an opening that would take as long fails then; 0 is none.
+        idle_timeout: the caller closes a connection that has served nobody for so long; 0 is never.
+        max_requests: the caller closes a connection after the response to so many.
+        max_age: the caller closes a connection that has been open for so long, once it is free; 0 is never.
+    """
+
+    connect_timeout: Duration = 0.0
+    idle_timeout: Duration = 0.0
+    max_requests: PositiveCount = units.UNLIMITED
+    max_age: Duration = 0.0
+    protocol: Later = None
+    max_streams: Later = None
+
+
 class CircuitBreaker(Model):
     """Envoy's thresholds, per cluster and calling proxy: gauges, no open or half-open state.
 
@@ -288,6 +308,7 @@ class Policy(Model):
         timeout: for the call as a whole, retries included; 0 is none.
         retries: when a failed try is tried again.
         balance: which replica is picked.
+        connection: how long a connection lasts.
         circuit_breaker: limits on connections, requests and retries.
         outlier_detection: when a failing replica is left out.
         rate_limit: how many calls a calling proxy lets through.
@@ -299,6 +320,7 @@ class Policy(Model):
     timeout: Duration = 0.0
     retries: Retries | None = None
     balance: Balance = Field(default_factory=Balance)
+    connection: Connection | None = None
     circuit_breaker: CircuitBreaker = Field(default_factory=CircuitBreaker)
     outlier_detection: OutlierDetection | None = None
     rate_limit: RateLimit | None = None

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, Tag
 
 from meshsim import units
 from meshsim.errors import shown
-from meshsim.scenario.fields import AsTuple, Count, Model, PositiveCount, Ratio, by_key
+from meshsim.scenario.fields import AsTuple, Count, Duration, Model, PositiveCount, Ratio, by_key
 from meshsim.scenario.names import suggestion
 from meshsim.scenario.times import ConstantTime, Time
 
@@ -121,6 +121,8 @@ class Deployment(Model):
         errors: share of attempts that fail by themselves, with 500.
         script: stages, one after the other; a nested list is concurrent.
         live: a program to run live; None for a service that does what is said here.
+        keep_alive: a connection that has been idle at the upstream's side for so long is closed there; 0 is
+            never.
     """
 
     replicas: Annotated[int, Field(ge=1, le=100_000)] = 1
@@ -133,6 +135,7 @@ class Deployment(Model):
     errors: Ratio = 0.0
     script: Script = ()
     live: Live | None = None
+    keep_alive: Duration = 0.0
 
 
 class EndpointWork(Model):

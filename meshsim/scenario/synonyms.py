@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from meshsim.scenario.names import suggestion
+from meshsim.scenario.names import listed, suggestion
 
 SYNONYMS = {
     "always_eject_one": "always_eject_one_host",
@@ -24,6 +24,10 @@ SYNONYMS = {
     "call": "service to",
     "choices": "choice_count",
     "circuit_breaker": "circuit_breakers connection_pool thresholds",
+    "connect": "connect_time connection_time tcp_connect handshake",
+    "connect_timeout": "connection_timeout",
+    "connection": "connection_pool connections connect_timeout idle_timeout max_requests_per_connection"
+    " max_connection_duration http_protocol_options",
     "consecutive_5xx": "consecutive_5xx_errors consecutive_errors max_failures failures",
     "consecutive_gateway_failure": "consecutive_gateway_errors consecutive_gateway_failures",
     "dataplane": "data_plane",
@@ -34,11 +38,13 @@ SYNONYMS = {
     "hedge": "hedge_policy hedging hedging_policy",
     "host_attempts": "host_selection_retry_max_attempts",
     "hosts": "success_rate_minimum_hosts",
+    "keep_alive": "keep_alive_timeout",
     "latency": "delay rtt",
     "loss": "packet_loss drop",
     "max": "max_interval max_backoff max_attempts",
+    "max_age": "max_connection_duration max_connection_age",
     "max_pending": "max_pending_requests http1_max_pending_requests",
-    "max_requests": "http2_max_requests max_concurrent_requests",
+    "max_requests": "http2_max_requests max_concurrent_requests max_requests_per_connection",
     "merge_window": "update_merge_window",
     "min_concurrency": "min_retry_concurrency",
     "min_health_percent": "panic_threshold healthy_panic_threshold",
@@ -71,13 +77,12 @@ SYNONYMS = {
 """Other names of ours, where ours may stand."""
 
 NOT_MODELLED = """
-    connect_timeout consecutive_local_origin_failure consecutive_local_origin_failures
+    consecutive_local_origin_failure consecutive_local_origin_failures
     consistent_hash cors cors_policy enforcing_consecutive_5xx enforcing_consecutive_gateway_failure
     enforcing_failure_percentage enforcing_success_rate failure_percentage_minimum_hosts
     failure_percentage_request_volume failure_percentage_threshold health_checks
-    idle_timeout initial_jitter locality_lb_setting max_connection_duration max_ejection_time_jitter
-    max_requests_per_connection max_stream_duration
-    mirror mirror_percentage per_try_idle_timeout rate_limited_retry_back_off request_headers_to_add
+    initial_jitter locality_lb_setting max_ejection_time_jitter max_stream_duration mirror mirror_percentage
+    per_try_idle_timeout rate_limited_retry_back_off request_headers_to_add
     request_mirror_policies retriable_headers retriable_request_headers retry_priority rewrite slow_start
     slow_start_config split_external_local_origin_errors tcp_keepalive warmup_duration_secs
 """
@@ -102,7 +107,7 @@ def unknown_key(name: str, names: Collection[str]) -> tuple[str, str]:
         ours for ours in _OURS.get(plain, ()) if ours in names
     ]
     if same:
-        return "unknown key", f"write {same[0]}"
+        return "unknown key", f"write {listed(same)}"
     if plain in _LACKING:
         return "is not modelled", "leave it out"
     return "unknown key", suggestion(name, names)

@@ -107,6 +107,11 @@ class Topology:
         return sorted(pair for caller in proxy.callers for pair in self._edges_from.get(caller, ()))
 
     @cached_property
+    def tracked(self) -> list[bool]:
+        """Of each edge, by number, whether its connections are tracked."""
+        return [self.scenario.tracks(*edge) for edge in self.edges]
+
+    @cached_property
     def routes(self) -> list[RouteKey]:
         """(caller, service, endpoint) of every route, by number: of an edge first that to the service itself.
 

@@ -19,6 +19,7 @@ from meshsim.mesh.attempt import PENDING, SENT, Attempt
 from meshsim.mesh.call import ENDED, Call, Owner
 from meshsim.mesh.clock import Clock, Event
 from meshsim.mesh.cluster import Cluster, Transport
+from meshsim.mesh.connection import Connection
 from meshsim.mesh.hosts import Host, Stream
 from meshsim.mesh.proxy import Proxy
 from meshsim.mesh.request import Request
@@ -178,7 +179,7 @@ class Script(Transport):
 
     # ---- connections --------------------------------------------------------------------------------
 
-    def open(self, cluster: Cluster, host: Host, now: float) -> None:
+    def open(self, cluster: Cluster, host: Host, connection: Connection | None, now: float) -> None:
         self.decide(now, "open", host.name, None, cluster)
         key = derive(self.key, self.connections)
         self.opening[self.connections] = host
@@ -191,14 +192,14 @@ class Script(Transport):
         if host is None:  # nobody wanted it any more
             return
         if works and host.name not in self.down:
-            cluster.opened(host, now)
+            cluster.opened(host, None, now)
         else:
-            cluster.failed(host, now)
+            cluster.failed(host, None, now)
 
     def close_idle(self, attempt: Attempt, now: float) -> None:
         host = attempt.host_sent()
         if host.idle > 0:
-            attempt.cluster.closed(host, now)
+            attempt.cluster.closed(host, None, now)
 
     def drain(self, host: Host) -> None:
         self.decisions.append((-1.0, "drain", host.name, None))
@@ -216,7 +217,7 @@ class Script(Transport):
         for cluster in clusters:
             for host in cluster.hosts:
                 while host.name == name and host.idle > 0:
-                    cluster.closed(host, now)
+                    cluster.closed(host, None, now)
 
     def come_up(self, name: str, now: float) -> None:
         self.down.discard(name)

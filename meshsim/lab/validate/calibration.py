@@ -30,7 +30,7 @@ from meshsim.measure.records import Records
 from meshsim.measure.validation import Overhead
 from meshsim.random import derive, u01
 from meshsim.scenario.mesh import Proxy
-from meshsim.scenario.model import ZERO, CallStep, Link, Load, Policy, Scenario, Service, SleepStep, Stage
+from meshsim.scenario.model import ZERO, CallStep, Load, Policy, Scenario, Service, SleepStep, Stage
 from meshsim.scenario.services import Script, Version
 from meshsim.scenario.times import ConstantTime, Empirical, EmpiricalTime, SumTime, Time
 from meshsim.units import UNLIMITED, duration_text
@@ -53,8 +53,8 @@ VALUES = 200
 """Of an edge's overhead in the model; each is the mean of as many calls."""
 SHUFFLE = 0
 """The only thing that is drawn with keys of a deal."""
-CHOOSING = ("balance", "split")
-"""Policies that only say where a request goes."""
+CHOOSING = ("balance", "split", "connection")
+"""Policies that only say where a request goes, and over what."""
 
 D = TypeVar("D", Service, Version)
 M = TypeVar("M", bound=BaseModel)
@@ -259,7 +259,7 @@ def with_overheads(scenario: Scenario, found: Overheads, deal: int = 0) -> Scena
     for caller, service in scenario.edges():
         own = scenario.link(caller, service)
         extra = _spread(found.get((caller, service), np.concatenate(list(found.values()))), deal)
-        links[f"{caller} -> {service}"] = _made(Link, latency=_added(own.latency, extra), loss=own.loss)
+        links[f"{caller} -> {service}"] = own.with_latency(_added(own.latency, extra))
     return scenario.model_copy(update={"links": links, "mesh": without_proxy_time(scenario)})
 
 

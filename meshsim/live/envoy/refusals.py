@@ -28,7 +28,7 @@ def refuse(scenario: Scenario) -> None:
 
 def refusals(scenario: Scenario) -> list[str]:
     """Every key of a scenario that Envoys can't do, each with why and what to write instead."""
-    found = [*_mesh(scenario), *_links(scenario), *_names(scenario), *_endpoints(scenario)]
+    found = [*_mesh(scenario), *_links(scenario), *_names(scenario), *_services(scenario)]
     reported = list(dict.fromkeys(_policies(scenario)))
     found += reported
     stages = [scenario]
@@ -58,6 +58,8 @@ def _links(scenario: Scenario) -> Iterator[str]:
             yield f"{key}.latency: Envoy delays no message of a link (write 0s)"
         if link.loss:
             yield f"{key}.loss: Envoy loses no message of a link (write 0%)"
+        if not _zero(link.connect):
+            yield f"{key}.connect: Envoy opens a connection as fast as the machine does (write 0s)"
 
 
 def _names(scenario: Scenario) -> Iterator[str]:
@@ -68,10 +70,13 @@ def _names(scenario: Scenario) -> Iterator[str]:
             yield f"services.{name}: Envoy reads host names in lower case, and {other} is there (rename one)"
 
 
-def _endpoints(scenario: Scenario) -> Iterator[str]:
+def _services(scenario: Scenario) -> Iterator[str]:
     for name, service in scenario.services.items():
         if service.endpoints:
             yield f"services.{name}.endpoints: Envoy's documents do not have endpoints yet (leave them out)"
+        for version, work in service.deployments().items() if Topology(scenario).sidecars else ():
+            place = f"services.{name}.versions.{version}" if version else f"services.{name}"
+            yield from (f"{place}.{key}: {why}" for key, why in _durations({"keep_alive": work.keep_alive}))
 
 
 def _event(number: int, event: Event) -> Iterator[str]:
@@ -118,6 +123,9 @@ def _policy(policy: Policy) -> Refused:
             "balance",
             "this Envoy lacks peak_ewma, which only contrib builds have (write another balancer)",
         )
+    if policy.connection is not None:
+        times = ("connect_timeout", "idle_timeout", "max_age")
+        yield from _durations({f"connection.{key}": getattr(policy.connection, key) for key in times})
     if policy.outlier_detection is not None:
         yield from _outlier_detection(policy.outlier_detection)
     if policy.rate_limit is not None:

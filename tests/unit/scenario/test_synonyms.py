@@ -33,7 +33,17 @@ def keys() -> set[str]:
         ("policy", "retries: {perTryTimeout: 2s}", "perTryTimeout: unknown key (write per_try_timeout)"),
         ("policy", "circuit_breaker: {max_pending_requests: 2}", "unknown key (write max_pending)"),
         ("policy", "circuit_breaker: {http1MaxPendingRequests: 2}", "unknown key (write max_pending)"),
-        ("policy", "connect_timeout: 2s", "b.connect_timeout: is not modelled (leave it out)"),
+        ("policy", "connect_timeout: 2s", "b.connect_timeout: unknown key (write connection)"),
+        ("policy", "connection: {maxRequestsPerConnection: 2}", "unknown key (write max_requests)"),
+        ("policy", "connection: {max_connection_duration: 2s}", "unknown key (write max_age)"),
+        ("policy", "connection_pool: {}", "unknown key (write circuit_breaker or connection)"),
+        ("policy", "connection: {keep_alive: 2s}", "(write services.b.keep_alive, which is the server's)"),
+        ("service", ", keepalive_timeout: 2s", "unknown key (write keep_alive)"),
+        (
+            "service",
+            ", idle_timeout: 2s",
+            "(write keep_alive; the caller's is policies.a.connection.idle_timeout)",
+        ),
         ("policy", "outlier_detection: {always_eject_one_host: true}", "(write always_eject_one)"),
         (
             "policy",
