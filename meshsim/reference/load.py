@@ -131,9 +131,10 @@ def user(run: Run, arrive: Arrive, index: int, load: Load, number: int) -> Steps
     think = load.think.build()
     last, repeated = -1.0, 0
     for n in count():
-        yield run.clock.timeout(think.draw(derive(key, n), THINK))
-        if run.clock.now >= run.scenario.duration - RESOLUTION:
-            return
+        pause = think.draw(derive(key, n), THINK)
+        if run.clock.now + pause >= run.scenario.duration - RESOLUTION:
+            return  # at once: the run may be over before the pause is
+        yield run.clock.timeout(pause)
         repeated = repeated + 1 if run.clock.now == last else 0
         last = run.clock.now
         if repeated >= STANDSTILL:

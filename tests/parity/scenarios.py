@@ -64,6 +64,7 @@ def deployment(draw: st.DrawFn) -> Document:
         "when_abandoned": draw(st.sampled_from(["finish", "leave_queue", "stop"])),
         "time": draw(time(1, 30)),
         "errors": draw(st.sampled_from(["0%", "5%", "40%", "100%"])),
+        "keep_alive": draw(apart(10, 80, 0.6133)) if draw(st.integers(0, 3)) == 0 else "0s",
     }
 
 
@@ -129,6 +130,18 @@ def success_rate(draw: st.DrawFn) -> Document:
 
 
 @st.composite
+def connection(draw: st.DrawFn) -> Document:
+    """Short ones, each kind of end about as often as the others."""
+    every = {
+        "connect_timeout": apart(3, 25, 0.7019),
+        "idle_timeout": apart(10, 80, 0.8123),
+        "max_requests": st.sampled_from([1, 2, 5]),
+        "max_age": apart(10, 200, 0.9241),
+    }
+    return {key: draw(value) for key, value in every.items() if draw(st.booleans())}
+
+
+@st.composite
 def policy(draw: st.DrawFn, versions: list[str]) -> Document:
     """Each mechanism more often on than off."""
     made: Document = {
@@ -176,6 +189,8 @@ def policy(draw: st.DrawFn, versions: list[str]) -> Document:
             "min_health_percent": draw(st.sampled_from(["0%", "50%"])),
             "merge_window": draw(st.one_of(st.just("0s"), apart(20, 500, 0.5371))),
         }
+    if not on(2):
+        made["connection"] = draw(connection())
     if on(1):
         made["hedge"] = {"after": draw(apart(5, 40, 0.0173)), "max": draw(st.integers(1, 3))}
     if draw(st.integers(0, 5)) == 0:
@@ -289,6 +304,7 @@ def scenarios(draw: st.DrawFn) -> Document:
             "default": {
                 "latency": draw(time(0.2, 5) | st.just("0s")),
                 "loss": draw(st.sampled_from(["0%", "1%", "10%"])),
+                "connect": draw(time(1, 20)) if draw(st.integers(0, 2)) == 0 else "0s",
             }
         },
         "load": [draw(load(names[0], place)) for place in range(draw(st.integers(1, 2)))],
