@@ -14,6 +14,7 @@ All times are scenario time, s. The columns, by process (an .npz each):
               attempts.{key, route, replica, kind, extra, request_start, sent, ended}
               attempts.{arrived, answered, answer_status}  as the proxy saw it; used where no visit is known
               ejections.{time, edge, replica}
+              connections.{time, edge, what}             as `meshsim.mesh.connection` numbers them
               span_*                                     as `live.spans` packs them; of services too
     service   visits.{key, arrived, answered, status}    key: the attempt's
               busy, queued                               worker-seconds and waiting seconds, by bin
@@ -34,10 +35,11 @@ from meshsim.measure.grid import Floats, Grid, Ints
 from meshsim.measure.records import Attempts, Calls, Records, Requests
 from meshsim.measure.spans import span_rows
 from meshsim.measure.table import table_of
+from meshsim.mesh.connection import COUNTED
 from meshsim.mesh.spans import Tracer
 from meshsim.policies.outcome import flag_names
 from meshsim.scenario.model import CLIENT, Scenario
-from meshsim.scenario.topology import Topology
+from meshsim.scenario.topology import RouteKey, Topology
 
 Rows = Mapping[str, NDArray[Any]]
 Parts = Mapping[tuple[str, str], Rows]
@@ -54,6 +56,7 @@ ATTEMPTS = {
     "sent": "f8", "ended": "f8", "arrived": "f8", "answered": "f8", "answer_status": "i8",
 }  # fmt: skip
 EJECTIONS = {"time": "f8", "edge": "i8", "replica": "i8"}
+CONNECTIONS = {"time": "f8", "edge": "i8", "what": "i8"}
 VISITS = {"key": "u8", "arrived": "f8", "answered": "f8", "status": "i8"}
 
 Table = dict[str, NDArray[Any]]
@@ -108,6 +111,7 @@ def merge(scenario: Scenario, seed: int, engine: str, parts: Parts, ending: Endi
         busy=bins(parts, "busy", ids, grid.last),
         queued=bins(parts, "queued", ids, grid.last),
         ejections=ejections(parts),
+        connections=connections(parts, ending.time),
         spans=spans_of(parts, edges, replicas, ending.time),
         interrupted=ending.interrupted,
         requests=requests_table(requests, asked, topology),
@@ -163,6 +167,13 @@ def ejections(parts: Parts) -> list[tuple[float, int, int]]:
     return list(zip(*(table[name].tolist() for name in EJECTIONS), strict=True))
 
 
+def connections(parts: Parts, end: float) -> list[tuple[float, int, str]]:
+    """(time, edge, what) of each opening and end of a tracked connection, in order of time."""
+    table = gather(parts, "proxy", "connections", CONNECTIONS, "time")
+    rows = zip(*(table[name].tolist() for name in CONNECTIONS), strict=True)
+    return [(time, edge, COUNTED[what]) for time, edge, what in rows if time <= end]
+
+
 def lags(parts: Parts, role: str) -> Floats:
     """All samples of how late the timers of a role were, s."""
     found = [rows["lag"] for (who, _), rows in sorted(parts.items()) if who == role and "lag" in rows]
@@ -210,17 +221,17 @@ def with_visits(attempts: Table, visits: Table) -> Table:
     return joined
 
 
-def hedged(scenario: Scenario) -> set[tuple[str, str]]:
-    """The edges whose further tries are hedges, as no policy there retries at any time.
+def hedged(scenario: Scenario) -> set[RouteKey]:
+    """The routes whose further tries are hedges, as no policy there retries at any time.
 
     Which of two concurrent tries is the hedge, a service can't see.
     """
     pushed = [scenario.policies_after(number) for number, event in enumerate(scenario.events) if event.set]
     found = set()
-    for edge in scenario.edges():
-        policies = [stage.policy(*edge) for stage in (scenario, *pushed)]
+    for route in scenario.routes():
+        policies = [stage.policy(*route) for stage in (scenario, *pushed)]
         if any(each.hedge for each in policies) and not any(each.retries for each in policies):
-            found.add(edge)
+            found.add(route)
     return found
 
 

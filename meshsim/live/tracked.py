@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, final
 
 from meshsim.live.wire.client import ClientConnection
 from meshsim.mesh.clock import Clock, Event
-from meshsim.mesh.connection import IDLE, SERVER, Connection
+from meshsim.mesh.connection import IDLE, SERVER_CLOSED, Connection
 from meshsim.mesh.link import Link
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Wire(Event):
     def fire(self, step: int, now: float) -> None:
         self.ending = False
         if self.connection.state == IDLE:
-            self.connection.pool.keeper.lose(self.connection, SERVER, now)
+            self.connection.pool.keeper.lose(self.connection, SERVER_CLOSED, now)
         elif self.delivery is not None:
             self.delivery.hear_end(now)
 

@@ -39,6 +39,7 @@ def readings(records: Records, window: Window) -> Readings:
         **_attempts(records, blocks),
         **_failures(records, blocks),
         **_edges(records, blocks),
+        **_endpoints(records, blocks),
         **_version_shares(records, blocks),
     }
 
@@ -86,7 +87,7 @@ def _failures(records: Records, blocks: Blocks) -> Readings:
 
 
 def _edges(records: Records, blocks: Blocks) -> Readings:
-    """Of each edge its retries, hedges and ejections, and, between services, its flags: those that occur."""
+    """Of each edge its retries, hedges, ejections and connections, and, between services, its flags."""
     found: dict[str, Floats] = {}
     calls, tries = records.calls, records.attempts
     for index, (caller, service) in enumerate(records.edges):
@@ -96,11 +97,38 @@ def _edges(records: Records, blocks: Blocks) -> Readings:
             found[f"{edge}.{name}"] = blocks.count(tries.request_start[here])
         ejected = np.array([time for time, where, _ in records.ejections if where == index])
         found[f"{edge}.ejections"] = blocks.count(ejected)
+        times: dict[str, list[float]] = {}
+        for time, where, what in records.connections:
+            if where == index:
+                times.setdefault(f"{edge}.connections.{what}", []).append(time)
+        found |= {metric: blocks.count(np.array(each)) for metric, each in times.items()}
         if caller != CLIENT:
             mine = (calls.edge == index) & (calls.flag != "")
             for flag in np.unique(calls.flag[mine]):
                 found[f"{edge}.flags.{flag}"] = blocks.count(calls.request_start[mine & (calls.flag == flag)])
     return {metric: Quotient.count(counts) for metric, counts in found.items() if counts.any()}
+
+
+def _endpoints(records: Records, blocks: Blocks) -> Readings:
+    """Of each edge to a service that has endpoints, by endpoint: what occurs, and what the client waits."""
+    found: Readings = {}
+    calls, tries = records.calls, records.attempts
+    for index, (caller, service) in enumerate(records.edges):
+        for place, endpoint in enumerate(records.endpoints.get(service, ())):
+            mine = (calls.edge == index) & (calls.endpoint == place)
+            retries = (tries.edge == index) & (tries.endpoint == place) & (tries.kind == EXTRA["retries"])
+            counts = {
+                "requests": blocks.count(calls.request_start[mine]),
+                "failed": blocks.count(calls.request_start[mine & (calls.status >= 400)]),
+                "retries": blocks.count(tries.request_start[retries]),
+            }
+            path = f"edges.{caller} -> {service}.endpoints.{endpoint}"
+            found |= {f"{path}.{name}": Quotient.count(each) for name, each in counts.items() if each.any()}
+            done = mine & blocks.window.holds(calls.request_start) & (calls.status > 0)
+            if caller == CLIENT and done.any():
+                latency, block = (calls.end - calls.start)[done], blocks.of(calls.request_start[done])
+                found[f"{path}.latency.mean"] = Times(latency, block, blocks.number, None)
+    return found
 
 
 def _version_shares(records: Records, blocks: Blocks) -> Readings:

@@ -10,7 +10,7 @@ from typing import final
 
 from meshsim.errors import MeshsimError
 from meshsim.mesh.clock import Clock
-from meshsim.mesh.connection import DRAINED, FAILED, OPENED, SERVER, Connection
+from meshsim.mesh.connection import DRAINED, FAILED, OPENED, SERVER_CLOSED, Connection
 from meshsim.mesh.hosts import Host, HostSet, Stream
 from meshsim.mesh.recorder import Recorder
 from meshsim.policies.balance import Balancer
@@ -175,7 +175,7 @@ class Cluster(HostSet):
         if connection is None:
             self.discard(host, now)
         else:
-            self.lose(connection, SERVER, now)
+            self.lose(connection, SERVER_CLOSED, now)
 
     def lose(self, connection: Connection, why: int, now: float) -> None:
         self.recorder.connection(self.edge, why, now)

@@ -4,13 +4,13 @@ An edge's connections are tracked where something says how long they last; elsew
 their number (`Host.idle`). The states, and what ends them (docs/background/model.md, *Connections*):
 
     state     event                                 next
-    OPENING   its time is over                      IDLE, or CLOSED if the host is down or it was too long
-    OPENING   drained, and nobody waits             CLOSED
+    OPENING   its time is over                      IDLE, or SHUT if the host is down or it was too long
+    OPENING   drained, and nobody waits             SHUT
     IDLE      an attempt attaches                   BUSY
-    IDLE      idle_timeout | max_age | FIN | drain  CLOSED
-    BUSY      a response                            IDLE, or CLOSED if it is too old, spent or drained
-    BUSY      max_age | FIN behind a response       BUSY, and CLOSED with the response
-    BUSY      any other end, FIN                    CLOSED
+    IDLE      idle_timeout | max_age | FIN | drain  SHUT
+    BUSY      a response                            IDLE, or SHUT if it is too old, spent or drained
+    BUSY      max_age | FIN behind a response       BUSY, and SHUT with the response
+    BUSY      any other end, FIN                    SHUT
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from meshsim.random import Key, derive
 OPENING = 0
 IDLE = 1
 BUSY = 2
-CLOSED = 3
+SHUT = 3
 
 # What is counted of connections: how they begin, and why they end
 OPENED = 0
@@ -33,8 +33,8 @@ FAILED = 1
 IDLE_TIMEOUT = 2
 MAX_REQUESTS = 3
 MAX_AGE = 4
-SERVER = 5  # the other side has closed it, while it was idle
-BROKEN = 6  # with a request on it
+SERVER_CLOSED = 5  # the other side has closed it, while it was idle
+BROKEN_OFF = 6  # with a request on it
 DRAINED = 7  # not counted
 COUNTED = ("opened", "failed", "idle_timeout", "max_requests", "max_age", "server", "broken")
 
@@ -69,6 +69,7 @@ class Lifetimes:
         idles, ages: running timers; None for what is off.
     """
 
+    rule: ConnectionRule
     idles: Deadlines | None
     ages: Deadlines | None
 
@@ -84,7 +85,7 @@ class Lifetimes:
 
 
 @final
-class Pool:
+class HostPool:
     """The tracked connections of a cluster to one host.
 
     Attributes:
@@ -135,6 +136,9 @@ class Connection(Timer):
         wire: the transport's own.
     """
 
+    rule: ConnectionRule
+    state: int
+    given_up: int
     idles: Deadlines | None
     ages: Deadlines | None
     stream: Served | None
@@ -144,7 +148,7 @@ class Connection(Timer):
     far: FarEnd | None
     wire: object
 
-    def __init__(self, pool: Pool, key: Key, lifetimes: Lifetimes) -> None:
+    def __init__(self, pool: HostPool, key: Key, lifetimes: Lifetimes) -> None:
         super().__init__()
         self.pool = pool
         self.key = key
@@ -218,11 +222,11 @@ class Connection(Timer):
     def fate(self, reusable: bool, drained: bool) -> int:
         """When its attempt is over, after a response if `reusable`: why it is closed; OPENED if it is not."""
         if not reusable:
-            return BROKEN
+            return BROKEN_OFF
         if drained:
             return DRAINED
         if self.finished:
-            return SERVER
+            return SERVER_CLOSED
         if self.rule.spent(self.requests):
             return MAX_REQUESTS
         return MAX_AGE if self.aged else OPENED
@@ -231,7 +235,7 @@ class Connection(Timer):
         """It is no more, at this end at once."""
         if self.state == IDLE:
             self.leave()
-        self.state = CLOSED
+        self.state = SHUT
         if self.age is not None:
             self.age.stop_timer()
         if self.far is not None:

@@ -9,7 +9,7 @@ from math import inf
 from typing import final
 
 from meshsim.mesh.clock import Clock
-from meshsim.mesh.connection import Keeper, Pool, Served
+from meshsim.mesh.connection import HostPool, Keeper, Served
 from meshsim.mesh.recorder import Recorder
 from meshsim.policies.endpoint import Endpoint
 from meshsim.policies.outlier import OutlierDetection
@@ -64,7 +64,7 @@ class Host(Endpoint):
     """
 
     cluster: HostSet | None
-    pool: Pool | None
+    pool: HostPool | None
     head: Stream | None
     tail: Stream | None
 

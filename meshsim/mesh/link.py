@@ -24,20 +24,17 @@ class Link:
     Attributes:
         latency: of one message.
         connect: of opening a connection.
-        closing: of the word that one is closed.
         tracked: whether its connections are.
         loss_ratio: of transmissions, in force now.
         factor: on the latency, in force now.
     """
 
     def __init__(
-        self, latency: Distribution, loss_ratio: float, connect: Distribution, closing: Distribution, tracked:
-        bool,
-    ) -> None:  # fmt: skip
+        self, latency: Distribution, loss_ratio: float, connect: Distribution, tracked: bool
+    ) -> None:
         self.latency = latency
         self.loss_ratio = loss_ratio
         self.connect = connect
-        self.closing = closing
         self.tracked = tracked
         self.factor = 1.0
 
@@ -51,7 +48,7 @@ class Link:
 
     def finish(self, key: Key) -> float:
         """How long it takes from now until the other side knows that a connection is closed, s."""
-        return self.closing.draw(key, LINK_CLOSE) * self.factor
+        return self.latency.draw(key, LINK_CLOSE) * self.factor
 
     def loses(self, key: Key, purpose: int, sent: int) -> bool:
         """Whether the transmission after `sent` earlier ones is lost."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import final
 
 from meshsim.mesh.attempt import Attempt
+from meshsim.mesh.clock import Event
 from meshsim.mesh.cluster import Cluster
 from meshsim.mesh.connection import IDLE, Connection, FarEnd
 from meshsim.mesh.hosts import Host, Stream
@@ -44,7 +45,7 @@ class Network(Transit):
         if connection is None:
             cluster.opened(host, None, now)
         else:
-            Upstream(cluster, host, connection, replica, self.links[cluster.edge]).open(now)
+            ReplicaEnd(cluster, host, connection, replica, self.links[cluster.edge]).open(now)
 
     def hang_up(self, connection: Connection) -> None:
         """There is nothing to close: its far end has stopped already."""
@@ -75,7 +76,7 @@ class Network(Transit):
 
 
 @final
-class Upstream(FarEnd):
+class ReplicaEnd(FarEnd):
     """A simulated replica's end of a connection.
 
     Attributes:
@@ -107,6 +108,10 @@ class Upstream(FarEnd):
         if self.in_vain:
             lasts = connection.rule.connect_timeout
         self.replica.clock.at(now + lasts, self, READY)
+
+    def unlink(self) -> Event | None:
+        super().unlink()
+        return self.connection.stream
 
     def expire(self, now: float) -> None:
         """It has been idle for too long."""

@@ -57,13 +57,16 @@ class Carrier(Protocol):
     """A connection, as those know it who use it (:class:`meshsim.reference.connection.Connection`)."""
 
     host: Host
-    last: bool  # what it carries now is the last
+    ends: set[str]  # why what it carries now is the last
 
     def carry(self, attempt: Attempt) -> None:
         """Something to carry."""
 
     def rest(self) -> None:
         """Nothing to carry for now."""
+
+    def part(self, *, broken: bool) -> None:
+        """It has carried its last, or that broke."""
 
     def close(self) -> None:
         """It is no more."""

@@ -130,8 +130,8 @@ class Cluster:
             if self.broken == 0:
                 self.run.clock.after(0.0, self._forget)
             self.broken += 1
-        if broken or connection.last:
-            connection.close()
+        if broken or connection.ends:
+            connection.part(broken=broken)
         else:
             self._make_idle(connection)
         self._open(host)
@@ -148,11 +148,11 @@ class Cluster:
     def _drain(self, host: Host) -> None:
         """Close what nobody uses or waits for; what is busy carries its last."""
         host.drains += 1
-        busy = [connection for connection in host.busy.values() if not connection.last]
+        busy = [connection for connection in host.busy.values() if "drained" not in connection.ends]
         self.did["idle connection closed"] += len(host.idle)
         self.did["busy connection closed"] += len(busy)
         for connection in busy:
-            connection.last = True
+            connection.ends.add("drained")
         for connection in host.idle:
             connection.close()
         host.idle.clear()

@@ -21,12 +21,16 @@ from collections.abc import Callable
 from math import inf
 from typing import Protocol
 
-from meshsim.random import Key
+from meshsim.random import LINK_CLOSE, Key
 from meshsim.reference.attempt import Attempt, Host
 from meshsim.reference.clock import Clock
 from meshsim.reference.link import Link
 from meshsim.reference.run import Run
 from meshsim.scenario.policy import Connection as Settings
+
+BUSY_ENDS = ("drained", "server", "max_requests", "max_age")
+"""Why what a connection carries may be the last; the first of these counts."""
+IDLE_ENDS = {"idle timeout": "idle_timeout", "max age: idle": "max_age", "server closed idle": "server"}
 
 
 class Alarm:
@@ -56,6 +60,7 @@ class Owner(Protocol):
     """Whose connections they are (:class:`meshsim.reference.cluster.Cluster`)."""
 
     run: Run
+    edge: int
     link: Link
 
     def opened(self, connection: Connection) -> None:
@@ -78,7 +83,7 @@ class Connection:
         self.settings = settings or Settings()
         self.link = owner.link
         self.did = owner.run.did
-        self.last = False  # what it carries now is the last
+        self.ends: set[str] = set()  # why what it carries now is the last
         self.carried = 0  # requests
         self.attempt: Attempt | None = None  # that it carries now
         self.closed = False
@@ -110,11 +115,13 @@ class Connection:
             self._is_open()
         else:
             self.did["connect failed" if in_time else "connect timeout"] += 1
+            self.note("failed")
             self.closed = True
             self.owner.failed(self)
 
     def _is_open(self) -> None:
         self.did["connection opened"] += self.link.tracked
+        self.note("opened")
         self.too_old.set(self.settings.max_age)
         self.nothing_heard.set(self.host.replica.keep_alive)
         self.owner.opened(self)
@@ -126,12 +133,19 @@ class Connection:
         self.carried += 1
         if self.carried >= self.settings.max_requests:
             self.did["max requests"] += 1
-            self.last = True
+            self.ends.add("max_requests")
 
     def rest(self) -> None:
         """Nothing to carry for now."""
         self.attempt = None
         self.nobody_came.set(self.settings.idle_timeout)
+
+    def part(self, *, broken: bool) -> None:
+        """It has carried its last, or that broke."""
+        why = "broken" if broken else next(each for each in BUSY_ENDS if each in self.ends)
+        if why != "drained":
+            self.note(why)
+        self.close()
 
     def close(self) -> None:
         """It is no more; the replica knows that at once."""
@@ -139,8 +153,14 @@ class Connection:
         for alarm in (self.nobody_came, self.too_old, self.nothing_heard):
             alarm.stop()
 
+    def note(self, what: str) -> None:
+        """Something became of it, which results count."""
+        if self.link.tracked:
+            self.owner.run.connections.append((self.clock.now, self.owner.edge, what))
+
     def _close_idle(self, why: str) -> None:
         self.did[why] += 1
+        self.note(IDLE_ENDS[why])
         self.close()
         self.owner.closed(self)
 
@@ -149,7 +169,7 @@ class Connection:
             self._close_idle("max age: idle")
         else:
             self.did["max age: busy"] += 1
-            self.last = True
+            self.ends.add("max_age")
 
     # ---- the replica's end
 
@@ -166,7 +186,7 @@ class Connection:
     def _close_there(self) -> None:
         """Nothing was heard for too long: the caller will learn that it is over."""
         self.closed_there = True
-        self.clock.after(self.link.closing(self.key), self._learn)
+        self.clock.after(self.link.latency(self.key, LINK_CLOSE), self._learn)
 
     def _learn(self) -> None:
         """The caller learns of it; it breaks what is on its way there."""
@@ -176,7 +196,7 @@ class Connection:
             self._close_idle("server closed idle")
         elif self.attempt.reached:  # and has its answer: that comes first
             self.did["server closed behind an answer"] += 1
-            self.last = True
+            self.ends.add("server")
         else:
             self.did["keep-alive race"] += 1
             self.attempt.cut()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from math import prod
 
-from meshsim.random import CONNECT, LINK_CLOSE, Key, u01
+from meshsim.random import CONNECT, Key, u01
 from meshsim.reference.clock import Steps
 from meshsim.reference.run import Run
 
@@ -30,7 +30,6 @@ class Link:
         self._loss = link.loss
         self._latency = link.latency.build()
         self._connect = link.connect.build()
-        self._closing = link.closing.build()
 
     def connect(self, key: Key) -> float:
         """How long a connection that begins to open now will take, s."""
@@ -39,10 +38,6 @@ class Link:
     def latency(self, key: Key, purpose: int) -> float:
         """How long a message that is first sent now will be under way, once it gets through, s."""
         return self._latency.draw(key, purpose) * prod(self.slower.values())
-
-    def closing(self, key: Key) -> float:
-        """How long the word that a connection is closed will be under way, if it is sent now, s."""
-        return self._closing.draw(key, LINK_CLOSE) * prod(self.slower.values())
 
     def loses(self, key: Key, purpose: int) -> bool:
         """Whether this transmission is lost."""

@@ -92,5 +92,6 @@ class World:
             busy=busy,
             queued=queued,
             ejections=run.ejections,
+            connections=run.connections,
             interrupted=interrupted,
         )

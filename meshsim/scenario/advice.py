@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from math import sqrt
 
+from meshsim.scenario.connections import advise_connections
 from meshsim.scenario.model import CLIENT, OutlierDetection, Policy, Scenario
 
 _END = "they are not before the end (lengthen duration)"
@@ -17,7 +18,8 @@ _END = "they are not before the end (lengthen duration)"
 
 def advise(scenario: Scenario) -> list[str]:
     """A sentence for each thing that has no effect, in order of the file."""
-    return [*_mesh(scenario), *_policies(scenario), *_load(scenario), *_objectives(scenario)]
+    policies = [*_policies(scenario), *advise_connections(scenario)]
+    return [*_mesh(scenario), *policies, *_load(scenario), *_objectives(scenario)]
 
 
 def _mesh(scenario: Scenario) -> Iterator[str]:

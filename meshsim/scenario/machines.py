@@ -13,7 +13,7 @@ from typing import TypeVar
 from meshsim import random
 from meshsim.errors import MeshsimError
 from meshsim.mesh.cluster import Cluster
-from meshsim.mesh.connection import Lifetimes, Pool
+from meshsim.mesh.connection import HostPool, Lifetimes
 from meshsim.mesh.hosts import Host
 from meshsim.mesh.policy import Policy
 from meshsim.mesh.proxy import Proxy, Route
@@ -157,7 +157,7 @@ class ConfiguredUpstream:
             if self.lifetimes is not None:
                 for host in hosts:
                     key = random.derive(self.key, 2 * host.replica + (version != ""))
-                    host.pool = Pool(cluster, host.index, self.lifetimes, key)
+                    host.pool = HostPool(cluster, host.index, self.lifetimes, key)
         return self.clusters[version]
 
     def _balancer(self, hosts: int) -> Balancer:

@@ -26,7 +26,7 @@ def queue(deployment: model.Deployment) -> Queue:
 
 def link(config: model.Link, tracked: bool) -> Link:
     """The link of an edge, whose connections are tracked or not."""
-    return Link(config.latency.build(), config.loss, config.connect.build(), config.closing.build(), tracked)
+    return Link(config.latency.build(), config.loss, config.connect.build(), tracked)
 
 
 def workload(replica: Replica, topology: Topology) -> Workload:

@@ -98,7 +98,7 @@ def envoyable(file: Path | None) -> Scenario:
     return scenario
 
 
-OURS_ALONE = {"endpoints": "do not have endpoints yet", "peak-ewma": "lacks peak_ewma"}
+OURS_ALONE = {"peak-ewma": "lacks peak_ewma"}
 """Scenarios about what an Envoy can't do, and what is said of them."""
 
 
@@ -142,11 +142,11 @@ def headers(head: bytes) -> dict[str, str]:
     return {name.lower(): value for name, _, value in (line.partition(": ") for line in lines if line)}
 
 
-async def get(port: int, host: str, **extra: str) -> Answer:
-    """One GET on a connection of its own: status and headers."""
+async def get(port: int, host: str, page: str = "GET /hello", **extra: str) -> Answer:
+    """One request on a connection of its own: status and headers."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     lines = [f"{name.replace('_', '-')}: {value}\r\n" for name, value in extra.items()]
-    writer.write(f"GET /hello HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{''.join(lines)}\r\n".encode())
+    writer.write(f"{page} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{''.join(lines)}\r\n".encode())
     answer = await reader.readuntil(b"\r\n\r\n")
     writer.close()
     await writer.wait_closed()
@@ -177,9 +177,11 @@ class Application:
         await asyncio.gather(*(task for task in self.connections if task is not None))
 
 
-async def with_pair(folder: Path, test: Callable[[Envoy, Envoy, Heads], Awaitable[None]]) -> None:
+async def with_pair(
+    folder: Path, test: Callable[[Envoy, Envoy, Heads], Awaitable[None]], text: str = EVERYTHING
+) -> None:
     """The client's Envoy and that of front/0, with one application for everybody, for one test."""
-    scenario = loads(EVERYTHING)
+    scenario = loads(text)
     client, front = (Envoy(scenario, id_, folder / id_.replace("/", "-")) for id_ in ("client/0", "front/0"))
     application = Application()
     ids = [replica.name for replica in Topology(scenario).replicas]
@@ -203,8 +205,10 @@ async def with_pair(folder: Path, test: Callable[[Envoy, Envoy, Heads], Awaitabl
         await application.gone()
 
 
-def pair(folder: Path, test: Callable[[Envoy, Envoy, Heads], Awaitable[None]]) -> None:
-    asyncio.run(with_pair(folder, test))
+def pair(
+    folder: Path, test: Callable[[Envoy, Envoy, Heads], Awaitable[None]], text: str = EVERYTHING
+) -> None:
+    asyncio.run(with_pair(folder, test, text))
 
 
 def test_a_call_passes_two_envoys_with_its_headers(tmp_path: Path) -> None:
@@ -239,6 +243,48 @@ def test_a_call_passes_two_envoys_with_its_headers(tmp_path: Path) -> None:
         assert flags == {("inbound", "front"): (), ("outbound", "cart"): (), ("outbound", ""): ("NR",)}
 
     pair(tmp_path, test)
+
+
+ENDPOINTS = """
+duration: 10s
+services:
+  front: {script: [{call: cart/get}, {call: cart/add}, {call: cart/look}, {call: cart/free}]}
+  cart:
+    endpoints: {get: {path: /cart}, add: {method: POST, path: /cart}, look: {}, free: {}}
+mesh: {dataplane: sidecar}
+policies:
+  cart: {rate_limit: {burst: 3, rate: 1/h}, circuit_breaker: {max_requests: 1}}
+  cart/add: {timeout: 200ms}
+  cart/look: {rate_limit: {burst: 2, rate: 1/h}}
+  cart/free: {rate_limit: null}
+load: [{to: front, rate: 1/s}]
+"""
+
+
+def test_endpoints_are_routes_that_share_a_cluster_and_the_rate_limit_of_the_service(tmp_path: Path) -> None:
+    async def test(client: Envoy, front: Envoy, heads: Heads) -> None:
+        async def asked(page: str, **extra: str) -> int:
+            return (await get(front.ports.urls["cart"], "x", page, **extra))[0]
+
+        add = asyncio.create_task(asked("POST /cart?item=7", content_length="0", x_hang="9"))
+        while not heads:
+            await asyncio.sleep(0.01)
+        assert await asked("GET /cart") == 503, "one breaker: a slow add has the slot"
+        assert await add == 504, "after the time-out of add"
+        assert [await asked("GET /cart?item=8"), await asked("GET /cart")] == [200, 429], "one bucket of 3"
+        assert [await asked("GET /else"), await asked("POST /cart", content_length="0")] == [429, 429]
+        assert [await asked("GET /look") for _ in range(3)] == [200, 200, 429], "a bucket of its own"
+        assert [await asked("GET /free") for _ in range(3)] == [200] * 3
+
+        front.stop()
+        calls = [(call.endpoint, call.status, *call.flags) for call in front.calls()]
+        assert calls[:2] == [("get", 503, "UO"), ("add", 504, "UT")]
+        assert calls[2:6] == [("get", 200), ("get", 429, "RL"), ("", 429, "RL"), ("add", 429, "RL")]
+        assert [each[0] for each in calls[6:]] == ["look"] * 3 + ["free"] * 3
+        assert {call.service for call in front.calls()} == {"cart"}
+        assert [each.endpoint for each in front.tries()][:2] == ["get", "add"]
+
+    pair(tmp_path, test, ENDPOINTS)
 
 
 def test_a_push_changes_routes_in_flight(tmp_path: Path) -> None:

@@ -206,6 +206,16 @@ def policy(draw: st.DrawFn, versions: list[str]) -> Document:
 
 
 @st.composite
+def link(draw: st.DrawFn, rarely: int) -> Document:
+    """One whose connections take time to open in one case of so many, and one more."""
+    return {
+        "latency": draw(time(0.2, 5) | st.just("0s")),
+        "loss": draw(st.sampled_from(["0%", "1%", "10%"])),
+        "connect": draw(time(1, 80)) if draw(st.integers(0, rarely)) == 0 else "0s",
+    }
+
+
+@st.composite
 def load(draw: st.DrawFn, to: str, place: int) -> Document:
     made: Document = {"to": to, "priority": place + draw(st.sampled_from([0, 2]))}  # two loads differ
     kind = draw(st.sampled_from(["rate", "rate", "profile", "mmpp", "users"]))
@@ -300,15 +310,11 @@ def scenarios(draw: st.DrawFn) -> Document:
         "drain": "20s",
         "seed": draw(st.integers(0, 2**32)),
         "services": services,
-        "links": {
-            "default": {
-                "latency": draw(time(0.2, 5) | st.just("0s")),
-                "loss": draw(st.sampled_from(["0%", "1%", "10%"])),
-                "connect": draw(time(1, 20)) if draw(st.integers(0, 2)) == 0 else "0s",
-            }
-        },
+        "links": {"default": draw(link(4))},
         "load": [draw(load(names[0], place)) for place in range(draw(st.integers(1, 2)))],
     }
+    if draw(st.booleans()):
+        document["links"][" -> ".join(draw(st.sampled_from(edges)))] = draw(link(1))
     if draw(st.booleans()):
         proxy = {"time": draw(time(0.1, 1)), "workers": draw(st.sampled_from([1, 2, "unlimited"]))}
         document["mesh"] = {"dataplane": "sidecar", "proxy": proxy, "push_delay": draw(time(1, 50))}

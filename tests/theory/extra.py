@@ -12,6 +12,20 @@ def chain(**service: Any) -> Document:
     return {"holds_worker": False, "workers": 1, **service}
 
 
+def own_connections(document: Document) -> Document:
+    """Each attempt opens a connection, which takes 7 ms."""
+    policies = {
+        to: {**policy, "connection": {"max_requests": 1}} for to, policy in document["policies"].items()
+    }
+    return {**document, "policies": policies, "links": {"default": {"latency": "1ms", "connect": "7ms"}}}
+
+
+def mixed(endpoints: Document, rate: float, mix: Document, **service: Any) -> Document:
+    """The client and the endpoints of service x."""
+    load = {"to": "x", "rate": f"{rate!r}/s", "endpoints": mix}
+    return {"services": {"x": {"time": TEN, **service, "endpoints": endpoints}}, "load": [load]}
+
+
 EXTRA: dict[str, Part] = {
     "bucket_poisson_lam80": Part(
         lone(80.0, policy={"rate_limit": {"burst": 5, "rate": "100/s"}}, time=TEN),
@@ -227,6 +241,127 @@ EXTRA: dict[str, Part] = {
         {},
         fast=(12, 1_200),
         burst=1,
+    ),
+    "endpoints_of_a_queue": Part(
+        mixed(
+            {"get": {"time": {"exponential": "5ms"}}, "add": {"time": {"exponential": "20ms"}}},
+            80.0,
+            {"get": 70, "add": 30},
+            workers=1,
+        ),
+        80.0,
+        5.0,
+        {},
+        fast=(12, 1_200),
+    ),
+    "endpoints_of_a_queue_that_holds_its_worker": Part(
+        {
+            "services": {
+                "x": {
+                    "workers": 1,
+                    "time": "2ms",
+                    "endpoints": {"get": {}, "add": {"script": [{"call": "db/write", "repeat": 2}]}},
+                },
+                "db": {"time": "9ms", "endpoints": {"write": {"time": TEN, "errors": 0.1}}},
+            },
+            "load": [{"to": "x", "rate": "70/s", "endpoints": {"get": 60, "add": 40}}],
+        },
+        70.0,
+        5.0,
+        {},
+    ),
+    "endpoints_with_policies_of_their_own": Part(
+        {
+            "services": {
+                "shop": {
+                    "endpoints": {
+                        "home": {"script": [[{"call": "x/get", "repeat": 3}, {"call": "x"}]]},
+                        "buy": {
+                            "time": TEN,
+                            "script": [{"call": "x/add"}, {"call": "x/get", "optional": True}],
+                        },
+                    }
+                },
+                "x": {
+                    "time": "4ms",
+                    "endpoints": {"get": {"errors": 0.05}, "add": {"time": TEN, "errors": 0.3}},
+                },
+            },
+            "policies": {
+                "x/add": {"retries": {"attempts": 2, "backoff": {"base": "5ms"}}},
+                "shop -> x/get": {"fault": {"delay": {"percent": 0.2, "time": "3ms"}}},
+            },
+            "load": [{"to": "shop", "rate": "100/s", "endpoints": {"home": 60, "buy": 40}}],
+        },
+        100.0,
+        1.0,
+        {},
+        fast=(12, 1_200),
+        burst=1,
+    ),
+    "endpoints_share_a_bucket_or_have_one": Part(
+        {
+            **mixed({"get": {}, "add": {}, "look": {"time": "2ms"}}, 120.0, {"get": 1, "add": 1, "look": 1}),
+            "policies": {
+                "x": {"rate_limit": {"burst": 5, "rate": "60/s"}},
+                "x/look": {"rate_limit": {"burst": 2, "rate": "35/s"}},
+            },
+        },
+        120.0,
+        2.0,
+        {},
+    ),
+    "endpoints_share_a_breaker": Part(
+        {
+            **mixed({"get": {"time": "5ms"}, "add": {"time": TEN}}, 300.0, {"get": 70, "add": 30}),
+            "policies": {"x": {"circuit_breaker": {"max_requests": 3}}},
+        },
+        300.0,
+        1.0,
+        {},
+    ),
+    "closed_over_endpoints": Part(
+        {
+            "services": {
+                "a": {"endpoints": {"one": {"script": [{"call": "b"}]}, "two": {"time": "5ms"}}},
+                "b": {"workers": 1, "time": TEN},
+            },
+            "load": [{"to": "a", "users": 8, "think": "40ms", "endpoints": {"one": 60, "two": 40}}],
+        },
+        100.0,
+        5.0,
+        {},
+    ),
+    "a_connection_for_each_attempt": Part(
+        own_connections(
+            lone(
+                200.0,
+                policy={"retries": {"attempts": 2, "per_try_timeout": "12ms", "backoff": {"base": "4ms"}}},
+                time={"erlang": {"mean": "6ms", "k": 2}},
+                errors=0.1,
+            )
+        ),
+        200.0,
+        1.0,
+        {},
+        fast=(12, 1_200),
+        burst=1,
+    ),
+    "a_connection_for_each_attempt_to_queues": Part(
+        own_connections(
+            {
+                "services": {
+                    "a": chain(time={"exponential": "5ms"}, script=[{"call": "b"}]),
+                    "b": {"workers": 2, "replicas": 2, "time": {"exponential": "20ms"}},
+                },
+                "policies": {"a": {}, "b": {"balance": "random"}},
+                "load": [{"to": "a", "rate": "120/s"}],
+            }
+        ),
+        120.0,
+        5.0,
+        {},
+        6_000,
     ),
     "two_loads": Part(
         {

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy import stats
 
 from meshsim.measure.summary import summarise
@@ -86,19 +87,18 @@ def assert_share(shares: list[float], counts: list[int], expected: float, burst:
     assert_mean(shares, expected, name)
 
 
-def assert_quantile(runs: list[Run], quantile: Quantile, expected: float, burst: int, name: str) -> None:
+def assert_quantile(
+    samples: list[NDArray[np.float64]], p: float, expected: float, burst: int, name: str
+) -> None:
     """The share below must be p; at an atom, p must lie between the shares below and up to it."""
-    samples = [run.latency[run.ok] if quantile.ok else run.latency for run in runs]
     slack = 1e-9 * expected
     below = [float((sample < expected - slack).mean()) for sample in samples]
     upto = [float((sample <= expected + slack).mean()) for sample in samples]
     if np.mean(upto) - np.mean(below) > 1e-3:
-        assert interval(below)[0] <= quantile.p <= interval(upto)[1], (
-            f"{name}: {expected:.6g} is not the quantile"
-        )
+        assert interval(below)[0] <= p <= interval(upto)[1], f"{name}: {expected:.6g} is not the quantile"
     else:
         text = f"{name} = {expected:.6g}: share below"
-        assert_share(upto, [len(sample) for sample in samples], quantile.p, burst, text)
+        assert_share(upto, [len(sample) for sample in samples], p, burst, text)
 
 
 def assert_check(check: Check, runs: list[Run], expected: float, burst: int, name: str) -> None:
@@ -106,7 +106,8 @@ def assert_check(check: Check, runs: list[Run], expected: float, burst: int, nam
     if isinstance(check, Mean):
         assert_mean([check.read(run) for run in runs], expected, name)
     elif isinstance(check, Quantile):
-        assert_quantile(runs, check, expected, burst, name)
+        samples = [run.latency[run.ok] if check.ok else run.latency for run in runs]
+        assert_quantile(samples, check.p, expected, burst, name)
     elif isinstance(check, Variance):
         spread = check.scale * float(np.var([check.read(run) for run in runs], ddof=1))
         low, high = stats.chi2.ppf([RISK / 2.0, 1.0 - RISK / 2.0], len(runs) - 1) / (len(runs) - 1)
@@ -144,9 +145,14 @@ def assert_solution(part: Part, runs: list[Run]) -> int:
 def compare(prediction: Prediction, runs: list[Run], burst: int) -> None:
     """One exact prediction with the runs."""
     metric, value = prediction.metric, prediction.value
-    group, _, key = metric.partition(".")
-    if group in ("latency", "ok_latency") and key in QUANTILES:
-        assert_quantile(runs, Quantile(QUANTILES[key], group == "ok_latency"), value, burst, metric)
+    place, _, key = metric.rpartition(".")
+    group, _, _ = place.partition(".")
+    if key in QUANTILES:
+        samples = [run.latency[run.ok] if group == "ok_latency" else run.latency for run in runs]
+        if group == "edges":
+            service, endpoint = place.removeprefix("edges.client -> ").split(".")[:3:2]
+            samples = [run.latency[asked(run, service, endpoint)] for run in runs]
+        assert_quantile(samples, QUANTILES[key], value, burst, metric)
         return
     if metric.startswith("derived.load["):
         load = int(metric.split("[")[1].split("]")[0])
@@ -163,6 +169,13 @@ def compare(prediction: Prediction, runs: list[Run], burst: int) -> None:
         assert abs(present[0] - value) * runs[0].summary["measured"] < 1.5, metric
     else:
         assert_mean(present, value, metric)
+
+
+def asked(run: Run, service: str, endpoint: str) -> NDArray[np.bool_]:
+    """Which measured requests ask for an endpoint."""
+    rows = run.records.requests
+    there = np.array([load.to == service for load in run.scenario.load])[rows.load]
+    return np.asarray((there & (rows.endpoint == endpoint))[run.measured])
 
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}

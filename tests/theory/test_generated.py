@@ -6,6 +6,7 @@ solutions and from what hasn't, so that the recogniser's conditions are tried wh
 
 from __future__ import annotations
 
+import copy
 import random
 import sys
 from pathlib import Path
@@ -92,6 +93,8 @@ class Maker:
             made["rate_limit"] = {"burst": 4, "rate": "100/s"}
         if self.random.random() < 0.1:
             made["fault"] = {"delay": {"percent": 0.2, "time": "5ms"}, "abort": {"percent": 0.1}}
+        if self.random.random() < 0.3:
+            made["connection"] = {"max_requests": self.one(1, 1, 1, 2)}
         return made
 
     def load(self, rate: float) -> Document:
@@ -113,15 +116,56 @@ class Maker:
         return {
             "services": {name: self.service(rate, below[name]) for name in names},
             "mesh": {"dataplane": self.one("none", "sidecar"), "proxy": {"time": proxy}},
-            "links": {"default": {"latency": self.one("0ms", "0ms", "500us", {"exponential": "1ms"})}},
+            "links": {
+                "default": {
+                    "latency": self.one("0ms", "0ms", "500us", {"exponential": "1ms"}),
+                    "connect": self.one("0ms", "0ms", "0ms", "4ms"),
+                }
+            },
             "policies": {name: self.policy(name == "a") for name in names},
             "load": [self.load(rate)],
         }
 
+    def with_endpoints(self) -> Document:
+        """A scenario some of whose services have endpoints, which some of their callers ask for."""
+        made = self.scenario()
+        services, (load,) = made["services"], made["load"]
+        for name, service in services.items():
+            if self.random.random() < 0.6:
+                service["endpoints"] = {
+                    endpoint: self.endpoint(service) for endpoint in ("e", "f")[: self.one(1, 2, 2)]
+                }
+                for endpoint in service["endpoints"]:
+                    if self.random.random() < 0.2:
+                        fields = self.policy(name == "a").items()
+                        made["policies"][f"{name}/{endpoint}"] = dict(list(fields)[1:])  # no balance
+        works = [*services.values(), *(e for s in services.values() for e in s.get("endpoints", {}).values())]
+        stages = [stage for work in works for stage in work.get("script", [])]
+        for step in (step for stage in stages for step in (stage if isinstance(stage, list) else [stage])):
+            endpoints = services.get(step.get("call"), {}).get("endpoints")
+            if endpoints and self.random.random() < 0.7:
+                step["call"] += f"/{self.one(*endpoints)}"
+            if "call" in step and self.random.random() < 0.15:
+                step["repeat"] = 2
+        if "endpoints" in services["a"] and self.random.random() < 0.8:
+            load["endpoints"] = {name: self.one(1, 3) for name in services["a"]["endpoints"]}
+        return made
 
-def check(seed: int) -> int:
+    def endpoint(self, service: Document) -> Document:
+        """What it does otherwise than its service."""
+        own: Document = {}
+        if self.random.random() < 0.5:
+            own["time"] = self.time(self.one(1.0, 2.0))
+        if self.random.random() < 0.3:
+            own["errors"] = 0.15
+        if "script" in service:
+            own["script"] = self.one([], copy.deepcopy(service["script"]), copy.deepcopy(service["script"]))
+        return own
+
+
+def check(document: Document) -> int:
     """Runs against every exact prediction of a made-up scenario; how many there were."""
-    part = Part(Maker(seed).scenario(), 100.0, 4.0, {})
+    part = Part(document, 100.0, 4.0, {})
     scenario = part.scenario(REQUESTS)
     exact = [prediction for prediction in solve(scenario).predictions if prediction.kind == "exact"]
     if len(exact) < 2:
@@ -135,12 +179,19 @@ def check(seed: int) -> int:
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(SCENARIOS))
 def test_what_is_called_exact_is(seed: int) -> None:
-    check(seed)
+    check(Maker(seed).scenario())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(SCENARIOS))
+def test_what_is_called_exact_of_endpoints_is(seed: int) -> None:
+    check(Maker(seed).with_endpoints())
 
 
 def test_solving_never_stumbles() -> None:
     """Whatever is put together: predictions or reasons, and numbers that are numbers."""
     for seed in range(SCENARIOS, SCENARIOS + 12):
-        solution = solve(Part(Maker(seed).scenario(), 100.0, 4.0, {}).scenario(REQUESTS))
-        assert solution.predictions or solution.reasons
-        assert all(0.0 <= prediction.value < 1e9 for prediction in solution.predictions)
+        for document in (Maker(seed).scenario(), Maker(seed).with_endpoints()):
+            solution = solve(Part(document, 100.0, 4.0, {}).scenario(REQUESTS))
+            assert solution.predictions or solution.reasons
+            assert all(0.0 <= prediction.value < 1e9 for prediction in solution.predictions)

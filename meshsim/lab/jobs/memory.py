@@ -72,33 +72,39 @@ def rounded(rows: float) -> str:
 def expected_rows(scenario: Scenario) -> float:
     """About how many requests, calls and attempts a run has, without retries and hedges."""
     calls = _calls(scenario)
-    return sum(_requests(load, scenario) * (1.0 + 2.0 * calls[load.to]) for load in scenario.load)
+    return sum(
+        _requests(load, scenario) * load.share(endpoint) * (1.0 + 2.0 * calls[load.to, endpoint])
+        for load in scenario.load
+        for endpoint in load.endpoints or ("",)
+    )
 
 
 def _requests(load: Load, scenario: Scenario) -> float:
     """How many requests a load sends, about; of users, as many as they would of an idle mesh."""
     until = scenario.duration
     if load.users is not None:
-        services = scenario.services[load.to].deployments().values()
-        pause = load.think.build().mean + min(each.time.build().mean for each in services)
+        service, asked = scenario.services[load.to], load.endpoints or ("",)
+        works = (service.work(version, each) for version in service.deployments() for each in asked)
+        pause = load.think.build().mean + min(work.time.build().mean for work in works)
         return load.users * until / pause if pause > 0.0 else 0.0
     return until * load.mean_rate(0.0, until)
 
 
-def _calls(scenario: Scenario) -> dict[str, float]:
-    """How many calls a call of each service makes on average, itself included."""
-    made: dict[str, dict[str, float]] = {}
+def _calls(scenario: Scenario) -> dict[tuple[str, str], float]:
+    """How many calls a call of each service, or endpoint of it, makes on average, itself included."""
+    made: dict[tuple[str, str], dict[tuple[str, str], float]] = {}
     for name, service in scenario.services.items():
-        deployments = service.deployments().values()
-        replicas = sum(each.replicas for each in deployments)
-        calls = made[name] = {}
-        for each in deployments:
-            for step in (step for stage in each.script for step in stage if isinstance(step, CallStep)):
-                share = each.replicas / replicas * step.probability
-                calls[step.service] = calls.get(step.service, 0.0) + share * step.repeat
-    known: dict[str, float] = {}
-    for name in TopologicalSorter(made).static_order():  # callees before callers
-        known[name] = 1.0 + sum(share * known[callee] for callee, share in made[name].items())
+        for endpoint in ("", *service.endpoints):
+            works = [service.work(version, endpoint) for version in service.deployments()]
+            replicas = sum(each.replicas for each in works)
+            calls = made[name, endpoint] = {}
+            for each in works:
+                for step in (step for stage in each.script for step in stage if isinstance(step, CallStep)):
+                    callee, share = (step.service, step.endpoint), each.replicas / replicas * step.probability
+                    calls[callee] = calls.get(callee, 0.0) + share * step.repeat
+    known: dict[tuple[str, str], float] = {}
+    for asked in TopologicalSorter(made).static_order():  # callees before callers
+        known[asked] = 1.0 + sum(share * known[callee] for callee, share in made[asked].items())
     return known
 
 

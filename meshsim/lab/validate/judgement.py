@@ -61,7 +61,8 @@ def metrics(
         chance = between.half_width if math.isfinite(between.half_width) else abs(own)
         step = max(simulated[metric].step, live[metric].step)
         chance = 0.0 if metric == NEVER else min(chance, variation.bound(metric, step, confidence))
-        asked = ASKED.get(metric, COUNTED) * abs(own)
+        _, endpoint, of_endpoint = metric.rpartition(".latency.")
+        asked = ASKED.get(f"latency.{of_endpoint}" if endpoint else metric, COUNTED) * abs(own)
         allowed = asked if strict and metric in ASKED else max(asked, chance)
         said = theory.get(metric)
         found.append(

@@ -100,7 +100,7 @@ def _proxies(
     """What the mechanisms did behind the other proxy, in place of the simulated numbers, and behind this."""
     one, other = readings(records_of(beside.live), window), readings(records_of(live), window)
     complete(one, other)
-    own = {metric: each for metric, each in one.items() if not metric.startswith("latency.")}
+    own = {metric: each for metric, each in one.items() if "latency" not in metric.split(".")}
     return metrics(
         own, other, strict=False, variation=variation, theory={}, intervals={}, busy=_either(beside, busy)
     )

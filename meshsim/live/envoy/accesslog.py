@@ -20,6 +20,7 @@ from meshsim.errors import MeshsimError
 from meshsim.live import Address
 from meshsim.live.context import ATTEMPT_COUNT, parse_context, stream_key
 from meshsim.live.envoy.numbers import Json
+from meshsim.live.envoy.policy import called
 
 LOGGER = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
 FIELDS = {
@@ -79,6 +80,7 @@ class CallRow:
         key: of the call; 0 where the request had no header of meshsim's making.
         request_start: of the client's request that it belongs to, s; its own start where that is unknown.
         extra: whether the call exists only because of a retry.
+        endpoint: of the service; ``""`` is the service itself.
         start, end: first byte from downstream and last byte to it, s of scenario time.
         status: 0 where the caller had left.
         attempts: tries that got a connection, or were refused one, as the engines count them.
@@ -92,6 +94,7 @@ class CallRow:
     listener: str
     caller: str
     service: str
+    endpoint: str
     start: float
     end: float
     status: int
@@ -107,6 +110,7 @@ class TryRow:
     """One try of a call, whose key is `call`.
 
     Attributes:
+        endpoint: as of a call.
         number: in its call, from 0; of concurrent tries, that of the last.
         launched: when it went for a connection, s of scenario time.
         sent: when it had one, or its host refused it; NaN where a breaker did, or where it waited until its
@@ -121,6 +125,7 @@ class TryRow:
     extra: bool
     request_id: str
     service: str
+    endpoint: str
     number: int
     launched: float
     sent: float
@@ -194,6 +199,7 @@ def call_row(caller: str, line: Line, replicas: Replicas, wall_start: float) -> 
     inbound = line["listener"] == "inbound"
     details = line["response_code_details"] or ""
     key, request_start, extra = _whose(line, start)
+    service, endpoint = (caller, "") if inbound else called(line["route_name"] or "")
     waits = details in NOT_SENT or line["connected_after"] is None  # its last try was not sent
     return CallRow(
         key=key,
@@ -201,7 +207,8 @@ def call_row(caller: str, line: Line, replicas: Replicas, wall_start: float) -> 
         extra=extra,
         listener=line["listener"],
         caller="" if inbound else caller,
-        service=caller if inbound else line["route_name"] or "",
+        service=service,
+        endpoint=endpoint,
         start=start,
         end=start + _lasted(line),
         status=line["response_code"] or 0,
@@ -219,12 +226,14 @@ def try_row(line: Line, replicas: Replicas, wall_start: float) -> TryRow:
     launched, connected = _start(line, wall_start), line["connected_after"]
     sent = nan if connected is None or "UO" in flags else launched + connected / 1e3
     key, request_start, extra = _whose(line, launched)
+    service, endpoint = called(line["route_name"] or "")
     return TryRow(
         call=key,
         request_start=request_start,
         extra=extra,
         request_id=line["request_id"] or "",
-        service=line["route_name"] or "",
+        service=service,
+        endpoint=endpoint,
         number=int(line["number"]) - 1,
         launched=launched,
         sent=sent,

@@ -14,7 +14,8 @@ policy                                 Envoy
 ``outlier_detection.min_health_...``   cluster ``common_lb_config.healthy_panic_threshold``
 ``outlier_detection.merge_window``     cluster ``common_lb_config.update_merge_window``
 ``split``                              route ``weighted_clusters``, a cluster for each version
-``fault``, ``rate_limit``              the filters ``fault`` and ``local_ratelimit``, configured per route
+``fault``                              route, for the filter ``fault``
+``rate_limit``                         virtual host, for the filter ``local_ratelimit``; a route if its own
 =====================================  =====================================================================
 
 What a push changes of a route takes effect in flight and keeps connections, gauges and ejections. What it
@@ -28,7 +29,7 @@ from __future__ import annotations
 
 from meshsim import units
 from meshsim.live.envoy.numbers import Json, count, duration, fill, share, weights
-from meshsim.scenario.model import Balance, Hedge, Policy, Retries
+from meshsim.scenario.model import Balance, Hedge, Policy, RateLimit, Retries
 from meshsim.scenario.policy import Connection
 
 TYPE = "type.googleapis.com/"
@@ -46,6 +47,9 @@ SHORTEST_BACKOFF = 0.001
 """Envoy draws whole ms below the bound, so a bound of 1 ms is always 0: no back-off."""
 
 ALWAYS: Json = {"default_value": {"numerator": 100}}
+OFF: Json = {"@type": TYPE + "envoy.config.route.v3.FilterConfig", "disabled": True}
+"""Of a filter, on one route."""
+EVERYTHING: Json = {"prefix": "/"}
 
 
 def cluster_name(service: str, version: str) -> str:
@@ -53,8 +57,24 @@ def cluster_name(service: str, version: str) -> str:
     return f"{service}/{version}" if version else service
 
 
-def route(policy: Policy, service: str) -> Json:
-    """The route of one upstream service: everything goes there, as the policy says."""
+def route_name(service: str, endpoint: str) -> str:
+    """What the log calls a route; `called` takes it apart."""
+    return f"{service}/{endpoint}" if endpoint else service
+
+
+def called(name: str) -> tuple[str, str]:
+    """Service and endpoint of a route, by its name."""
+    service, _, endpoint = name.partition("/")
+    return service, endpoint
+
+
+def page(method: str, path: str) -> Json:
+    """What matches the requests for one endpoint; a query is no part of the path."""
+    return {"path": path, "headers": [{"name": ":method", "string_match": {"exact": method}}]}
+
+
+def route(policy: Policy, service: str, endpoint: str = "", match: Json = EVERYTHING) -> Json:
+    """A route to an upstream service: what matches goes there, as the policy says."""
     action: Json = {"timeout": duration(policy.timeout)}
     if policy.split:
         action["weighted_clusters"] = {"clusters": _split(policy, service)}
@@ -66,10 +86,10 @@ def route(policy: Policy, service: str) -> Json:
         action["retry_policy"] = hedged_tries(policy.hedge)
         action["hedge_policy"] = {"hedge_on_per_try_timeout": True}
     return {
-        "name": service,
-        "match": {"prefix": "/"},
+        "name": route_name(service, endpoint),
+        "match": match,
         "route": action,
-        "typed_per_filter_config": filters(policy, service),
+        "typed_per_filter_config": faults(policy),
     }
 
 
@@ -113,9 +133,8 @@ def hedged_tries(hedge: Hedge) -> Json:
     }
 
 
-def filters(policy: Policy, service: str) -> Json:
-    """What the filters before the router do on this route; those that are not named do nothing."""
-    config: Json = {}
+def faults(policy: Policy) -> Json:
+    """What the filter for faults does on a route; nothing if it is not named."""
     fault: Json = {}
     if policy.fault.delay is not None and policy.fault.delay.percent:
         time = policy.fault.delay.time.build().mean
@@ -124,22 +143,21 @@ def filters(policy: Policy, service: str) -> Json:
     if policy.fault.abort is not None:
         abort = policy.fault.abort
         fault["abort"] = {"http_status": abort.status, "percentage": share(abort.percent)}
-    if fault:
-        config[FAULT] = {"@type": FAULT_TYPE, **fault}
-    if policy.rate_limit is not None:
-        tokens, seconds = fill(policy.rate_limit.rate)
-        config[RATE_LIMIT] = {
-            "@type": RATE_LIMIT_TYPE,
-            "stat_prefix": service,
-            "token_bucket": {
-                "max_tokens": count(policy.rate_limit.burst),
-                "tokens_per_fill": tokens,
-                "fill_interval": duration(seconds),
-            },
-            "filter_enabled": ALWAYS,
-            "filter_enforced": ALWAYS,
-        }
-    return config
+    return {FAULT: {"@type": FAULT_TYPE, **fault}} if fault else {}
+
+
+def rate_limit(limit: RateLimit | None, name: str) -> Json:
+    """What the filter for rate limits does on a route, or on all of a virtual host, which share a bucket."""
+    if limit is None:
+        return {RATE_LIMIT: OFF}
+    tokens, seconds = fill(limit.rate)
+    bucket = {
+        "max_tokens": count(limit.burst),
+        "tokens_per_fill": tokens,
+        "fill_interval": duration(seconds),
+    }
+    config = {"@type": RATE_LIMIT_TYPE, "stat_prefix": name, "token_bucket": bucket}
+    return {RATE_LIMIT: {**config, "filter_enabled": ALWAYS, "filter_enforced": ALWAYS}}
 
 
 def cluster(policy: Policy) -> Json:

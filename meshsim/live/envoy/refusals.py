@@ -72,8 +72,6 @@ def _names(scenario: Scenario) -> Iterator[str]:
 
 def _services(scenario: Scenario) -> Iterator[str]:
     for name, service in scenario.services.items():
-        if service.endpoints:
-            yield f"services.{name}.endpoints: Envoy's documents do not have endpoints yet (leave them out)"
         for version, work in service.deployments().items() if Topology(scenario).sidecars else ():
             place = f"services.{name}.versions.{version}" if version else f"services.{name}"
             yield from (f"{place}.{key}: {why}" for key, why in _durations({"keep_alive": work.keep_alive}))
@@ -90,24 +88,24 @@ def _policies(scenario: Scenario) -> Iterator[str]:
     for name, policy in scenario.policies.items():
         for key, why in _policy(policy):
             yield f"policies.{name}.{key}: {why}"
-    for caller, service in scenario.edges():
-        for why in _hedge(scenario, scenario.policy(caller, service), service):
-            yield f"policies.{_named(scenario, caller, service)}.hedge: {why}"
+    for route in scenario.routes():
+        for why in _hedge(scenario, *route):
+            yield f"policies.{_named(scenario, *route)}.hedge: {why}"
 
 
 def _turns(before: Scenario, after: Scenario) -> Iterator[str]:
     """Where hedges come after retries, or retries after hedges."""
-    for edge in before.edges():
-        old, new = before.policy(*edge), after.policy(*edge)
+    for route in before.routes():
+        old, new = before.policy(*route), after.policy(*route)
         if (old.hedge and new.retries) or (old.retries and new.hedge):
             why = "Envoy's log does not distinguish hedges from other retries (leave one of both out)"
-            yield f"policies.{_named(after, *edge)}.hedge: {why}"
+            yield f"policies.{_named(after, *route)}.hedge: {why}"
 
 
-def _named(scenario: Scenario, caller: str, service: str) -> str:
-    """The policy that is named for an edge: its own, or the service's."""
-    own = f"{caller} -> {service}"
-    return own if own in scenario.policies else service
+def _named(scenario: Scenario, caller: str, service: str, endpoint: str) -> str:
+    """The policy that is named for a route: the narrowest that is written, or the service's."""
+    names = [f"{caller} -> {service}/{endpoint}", f"{service}/{endpoint}", f"{caller} -> {service}"]
+    return next((name for name in names if name in scenario.policies), service)
 
 
 Refused = Iterator[tuple[str, str]]
@@ -172,8 +170,9 @@ def _outlier_detection(detection: OutlierDetection) -> Refused:
         yield "outlier_detection.success_rate.factor", "Envoy takes thousandths (write such a factor)"
 
 
-def _hedge(scenario: Scenario, policy: Policy, service: str) -> Iterator[str]:
+def _hedge(scenario: Scenario, caller: str, service: str, endpoint: str) -> Iterator[str]:
     """Why a route's hedges would not be Envoy's, which are retries after a per-try time-out."""
+    policy = scenario.policy(caller, service, endpoint)
     if policy.hedge is None:
         return
     if policy.retries is not None:
@@ -184,16 +183,17 @@ def _hedge(scenario: Scenario, policy: Policy, service: str) -> Iterator[str]:
         yield "Envoy's wait begins when the first try has a connection (leave max_connections out)"
     if policy.hedge.max > 1 and policy.circuit_breaker.max_retries != units.UNLIMITED:
         yield "at Envoy all hedges of a call hold one retry slot (leave max_retries out, or write max: 1)"
-    if _fails(scenario, service):
+    if _fails(scenario, service, endpoint):
         yield (
             f"at Envoy a 5xx is the answer though another try is under way, and {service} may give one"
             " (leave its errors, queue, script and outages out, or hedge)"
         )
 
 
-def _fails(scenario: Scenario, service: str) -> bool:
-    """Whether a service may answer 5xx."""
-    work = scenario.services[service].deployments().values()
+def _fails(scenario: Scenario, service: str, endpoint: str) -> bool:
+    """Whether an endpoint of a service may answer 5xx."""
+    of = scenario.services[service]
+    work = [of.work(version, endpoint) for version in of.deployments()]
     return any(each.errors or each.queue != units.UNLIMITED or each.script for each in work) or any(
         replica.service == service
         for event in scenario.events

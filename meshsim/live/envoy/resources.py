@@ -2,7 +2,7 @@
 
     bootstrap.json   who it is, its admin socket, what of that anybody may read, and where the rest is
     lds.json         listeners: `inbound`, `outbound`, and `url/SERVICE` for each upstream service
-    rds.json         routes to the upstream services: what of policies routes have
+    rds.json         routes to the upstream services and their endpoints: what of policies routes have
     cds.json         clusters with their endpoints: one for each upstream service and each of its versions
 
 What is pushed later is made by the same functions from another scenario. Clusters are there for every version
@@ -29,7 +29,17 @@ from pathlib import Path
 from meshsim.live import Address
 from meshsim.live.envoy.accesslog import FIELDS, TRY_FIELDS, logger
 from meshsim.live.envoy.numbers import Json, duration
-from meshsim.live.envoy.policy import FAULT, FAULT_TYPE, RATE_LIMIT, RATE_LIMIT_TYPE, TYPE, cluster_name
+from meshsim.live.envoy.policy import (
+    FAULT,
+    FAULT_TYPE,
+    RATE_LIMIT,
+    RATE_LIMIT_TYPE,
+    TYPE,
+    cluster_name,
+    page,
+    rate_limit,
+    route_name,
+)
 from meshsim.live.envoy.policy import cluster as cluster_of
 from meshsim.live.envoy.policy import route as route_of
 from meshsim.live.ports import NO_DOMAIN
@@ -90,6 +100,11 @@ class Proxy:
     def upstreams(self) -> list[str]:
         """The services that it calls."""
         return [service for _, (_, service) in self._topology.edges_of(self._place)]
+
+    def endpoints(self, service: str) -> list[str]:
+        """What it asks an upstream service for; the last, ``""``, is the service itself."""
+        itself, *others = (name for _, name in self._topology.routes_of[self.caller, service])
+        return [*others, itself]
 
     @property
     def program(self) -> bool:
@@ -242,16 +257,32 @@ def routes(proxy: Proxy) -> Json:
         "vhost_header": SERVICE_HEADER,
         "ignore_port_in_host_matching": True,
         "request_headers_to_remove": [SERVICE_HEADER],
-        "virtual_hosts": [
-            {
-                "name": service,
-                "domains": [service],
-                "include_request_attempt_count": True,
-                "routes": [route_of(proxy.scenario.policy(proxy.caller, service), service)],
-            }
-            for service in proxy.upstreams
-        ],
+        "virtual_hosts": [virtual_host(proxy, service) for service in proxy.upstreams],
     }
+
+
+def virtual_host(proxy: Proxy, service: str) -> Json:
+    """The routes to a service, that for whatever else is asked for last; they share its rate limit."""
+    limit = proxy.scenario.policy(proxy.caller, service).rate_limit
+    return {
+        "name": service,
+        "domains": [service],
+        "include_request_attempt_count": True,
+        "routes": [endpoint_route(proxy, service, endpoint) for endpoint in proxy.endpoints(service)],
+        "typed_per_filter_config": {} if limit is None else rate_limit(limit, service),
+    }
+
+
+def endpoint_route(proxy: Proxy, service: str, endpoint: str) -> Json:
+    """The route to an endpoint, or to the service itself."""
+    scenario, caller = proxy.scenario, proxy.caller
+    policy = scenario.policy(caller, service, endpoint)
+    if not endpoint:
+        return route_of(policy, service)
+    found = route_of(policy, service, endpoint, page(*scenario.services[service].address(endpoint)))
+    if scenario.limits_itself(caller, service, endpoint):
+        found["typed_per_filter_config"] |= rate_limit(policy.rate_limit, route_name(service, endpoint))
+    return found
 
 
 def clusters(proxy: Proxy, addresses: Mapping[str, Address], app: Address | None) -> list[Json]:

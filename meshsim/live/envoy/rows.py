@@ -1,6 +1,6 @@
 """What an Envoy has logged, as the columns that a proxy of meshsim's own hands in.
 
-They are those of `meshsim.live.merge`: calls, attempts and ejections.
+They are those of `meshsim.live.merge`: calls, attempts, ejections and connections.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ from numpy.typing import NDArray
 
 from meshsim.live.envoy.accesslog import CallRow, Ejection, TryRow
 from meshsim.live.envoy.resources import INBOUND
-from meshsim.live.merge import ATTEMPTS, CALLS, EJECTIONS, hedged
+from meshsim.live.merge import ATTEMPTS, CALLS, CONNECTIONS, EJECTIONS, hedged
 from meshsim.mesh.attempt import FIRST, HEDGE, RETRY
 from meshsim.policies.outcome import NAMES, add_flag
 from meshsim.random import derive
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.topology import Topology
+
+Asked = tuple[str, str]
+"""Service and endpoint."""
 
 VIA_UPSTREAM = "via_upstream"
 """Envoy's detail of an answer that is the upstream's own."""
@@ -32,9 +35,10 @@ def rows(
     calls: Sequence[CallRow],
     tries: Sequence[TryRow],
     ejections: Sequence[Ejection],
+    connections: Sequence[tuple[float, int, int]] = (),
 ) -> dict[str, NDArray[Any]]:
     """The columns of the proxy of a service or ``client``; no calls from outside or without a route."""
-    hedging = {service for who, service in hedged(scenario) if who == caller}
+    hedging = {(service, endpoint) for who, service, endpoint in hedged(scenario) if who == caller}
     topology = Topology(scenario)
     edges, routes = topology.number_of, topology.route_number
     numbers = {replica.name: replica.number for replica in topology.replicas}
@@ -42,12 +46,12 @@ def rows(
     sent = [(each, number) for each, number in numbered(tries, hedging) if not isnan(each.sent)]
     sent_of = Counter((each.call, each.request_id) for each, _ in sent)
 
-    def kind(service: str, number: int) -> int:
-        return FIRST if number == 0 else HEDGE if service in hedging else RETRY
+    def kind(each: TryRow, number: int) -> int:
+        return FIRST if number == 0 else HEDGE if _asked(each) in hedging else RETRY
 
     call_rows = [
         (
-            call.key, routes[caller, call.service, ""], call.request_start, call.start, call.end, call.status,
+            call.key, routes[caller, *_asked(call)], call.request_start, call.start, call.end, call.status,
             packed(_meant(call, hedging)), call.extra, sent_of[call.key, call.request_id],
             numbers.get(call.replica, -1) if call.details == VIA_UPSTREAM else -1,
         )
@@ -55,8 +59,8 @@ def rows(
     ]  # fmt: skip
     attempt_rows = [
         (
-            derive(each.call, number), routes[caller, each.service, ""], numbers[each.replica],
-            kind(each.service, number), each.extra or number > 0, each.request_start, each.sent, each.end,
+            derive(each.call, number), routes[caller, *_asked(each)], numbers[each.replica],
+            kind(each, number), each.extra or number > 0, each.request_start, each.sent, each.end,
             nan if each.refused else each.sent, each.end if each.status else nan, each.status,
         )
         for each, number in sent
@@ -66,7 +70,12 @@ def rows(
         **_columns("calls", CALLS, call_rows),
         **_columns("attempts", ATTEMPTS, attempt_rows),
         **_columns("ejections", EJECTIONS, ejection_rows),
+        **_columns("connections", CONNECTIONS, connections),
     }
+
+
+def _asked(row: CallRow | TryRow) -> Asked:
+    return row.service, row.endpoint
 
 
 def _columns(
@@ -78,13 +87,13 @@ def _columns(
     }
 
 
-def numbered(tries: Sequence[TryRow], hedging: Collection[str]) -> list[tuple[TryRow, int]]:
+def numbered(tries: Sequence[TryRow], hedging: Collection[Asked]) -> list[tuple[TryRow, int]]:
     """Each try and its number in its call, which for concurrent ones follows from their order."""
     found = []
     launched = Counter[tuple[int, str]]()
     for each in sorted(tries, key=lambda each: each.launched):
         of = (each.call, each.request_id)
-        found.append((each, launched[of] if each.service in hedging else each.number))
+        found.append((each, launched[of] if _asked(each) in hedging else each.number))
         launched[of] += 1
     return found
 
@@ -97,9 +106,9 @@ def packed(flags: Sequence[str]) -> int:
     return found
 
 
-def _meant(call: CallRow, hedging: Collection[str]) -> Sequence[str]:
+def _meant(call: CallRow, hedging: Collection[Asked]) -> Sequence[str]:
     """A call's flags; what Envoy says of a hedge that was one too many, as of a retry, is left out."""
-    if call.service not in hedging:
+    if _asked(call) not in hedging:
         return call.flags
     spurious = ("URX", "UO") if call.details == VIA_UPSTREAM else ("URX",)
     return [flag for flag in call.flags if flag not in spurious]

@@ -19,7 +19,7 @@ from meshsim.theory.recognise.kendall import Solved
 from meshsim.theory.recognise.law import Lattice, Law, ShapeUnknownError
 from meshsim.theory.recognise.responses import Responses, Wait
 from meshsim.theory.recognise.stations import solve_stations
-from meshsim.theory.recognise.structure import Key, Structure, UnsolvedError
+from meshsim.theory.recognise.structure import Key, Structure, UnsolvedError, service_of
 from meshsim.theory.recognise.tries import Response, add, total
 
 ROUNDS_MAX, ROUNDS_LEAST = 60, 3
@@ -90,7 +90,7 @@ def _converge(start: Responses, known: Mapping[Key, Solved]) -> Analysis:
     flows = _flows(responses, product_form)
     solved: dict[Key, Solved] = {}
     changed = converged = False
-    for _ in range(max(ROUNDS_LEAST, min(ROUNDS_MAX, WORK_MAX // len(structure.used)))):
+    for _ in range(max(ROUNDS_LEAST, min(ROUNDS_MAX, WORK_MAX // len(structure.order)))):
         solved, waits = solve_stations(flows, responses, known)
         responses = responses.anew(waits)
         fresh = _try(responses)
@@ -140,9 +140,9 @@ def _answers(responses: Responses) -> Response:
     for edge in structure.edges:
         responses.call(*edge)
     answers: Response = {}
-    for load in structure.scenario.load:
-        share = structure.offered(load) / structure.rate
-        for outcome, law in responses.call(CLIENT, load.to).items():
+    for entry in structure.entries:
+        share = entry.share * structure.offered(entry.load) / structure.rate
+        for outcome, law in responses.call(CLIENT, entry.target).items():
             add(answers, outcome, law.scaled(share))
     return answers
 
@@ -150,10 +150,11 @@ def _answers(responses: Responses) -> Response:
 def _flows(responses: Responses, product_form: bool) -> Flows:
     structure = responses.structure
     flows, streams = Flows(responses, product_form), []
-    for index, load in enumerate(structure.scenario.load):
-        process, rate = process_of(load), structure.offered(load)
+    for index, entry in enumerate(structure.entries):
+        process, rate = process_of(entry.load), structure.offered(entry.load)
         if rate > 0.0:
-            streams.append((load.to, Flow(index, rate, process, 0.0 if process == "constant" else 1.0)))
+            flow = Flow(index, rate, process, 0.0 if process == "constant" else 1.0)
+            streams.append((entry.target, flow.thinned(entry.share)))
     flows.follow(streams)
     return flows
 
@@ -178,15 +179,15 @@ def _vulnerable(structure: Structure, flows: Flows) -> list[str]:
     for service in structure.order:
         callers = [caller for caller, _ in structure.graph.in_edges(service) if caller in most]
         retries = {caller: structure.policy(caller, service).retries for caller in callers}
-        worst = [most[caller] * (1.0 + (rule.attempts if rule else 0)) for caller, rule in retries.items()]
-        most[service] = max(worst, default=1.0)
+        tried = [most[caller] * (1.0 + (rule.attempts if rule else 0)) for caller, rule in retries.items()]
+        most[service] = max(tried, default=1.0)
     found = []
-    for (kind, service, _), station in structure.stations.items():
-        rate = sum(first for (_, callee), first in flows.first.items() if callee == service)
-        mean = station.time.mean
+    for (kind, service, _), station in flows.stations.items():
+        rate = sum(first for (_, callee), first in flows.first.items() if service_of(callee) == service)
+        mean, worst = station.time.mean, max(most[target] for target in structure.targets[service])
         capacity = station.replicas * station.workers / mean if mean else inf
-        if kind == "replica" and rate * most[service] >= capacity:
-            stable = stable_load(capacity, most[service] - 1.0)
+        if kind == "replica" and rate * worst >= capacity:
+            stable = stable_load(capacity, worst - 1.0)
             found.append(
                 f"{station.name}: vulnerable: only below {stable:.4g}/s does it come back from any overload;"
                 f" at {rate:.4g}/s what is solved is its stable state"

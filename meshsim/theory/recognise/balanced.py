@@ -24,9 +24,13 @@ REPLICAS_MAX = 4  # of which the Markov chain of the queue lengths is solved
 
 def looks(structure: Structure, station: Station, visits: Sequence[Visit]) -> Policy | None:
     """The policy of the first caller whose balancer looks at several hosts."""
-    kind, service, version = station.key
-    callers = [each.caller for each in visits if structure.hosts(each.caller, service, version) > 1]
-    policies = (structure.policy(caller, service) for caller in callers if kind == "replica")
+    kind, _, version = station.key
+    edges = [
+        (each.caller, each.target)
+        for each in visits
+        if structure.hosts(each.caller, each.target, version) > 1
+    ]
+    policies = (structure.policy(*edge) for edge in edges if kind == "replica")
     return next((policy for policy in policies if policy.balance.kind == "least_request"), None)
 
 
@@ -44,7 +48,7 @@ def solve_balanced(
         raise UnsolvedError("least_request is solved for exponential service and unlimited fifo queues only")
     if not policy.split and not structure.alike(station.key[1]):
         raise UnsolvedError("least_request is solved for equal replicas only")
-    hosts = structure.hosts(visits[0].caller, station.key[1], station.key[2])
+    hosts = structure.hosts(visits[0].caller, visits[0].target, station.key[2])
     if hosts > REPLICAS_MAX:
         queue = _many(station, policy, own, rate, hosts)
         return Solved(queue, rate, f"{station.name}: the mean field of infinitely many replicas")
@@ -92,14 +96,15 @@ def _chain(lam: float, mu: float, n: int, choices: int, c: int) -> balancing.Bal
 def _doubts(structure: Structure, station: Station, visits: Sequence[Visit]) -> str:
     """What makes the balancer see something else than the queues, or see them late."""
     service, caller = station.key[1], visits[0].caller
-    link = structure.scenario.link(caller, service)
+    link = structure.link(caller, service)
     passing = structure.sidecars and structure.proxy_time.mean > 0.0
     if len(visits) > 1 or visits[0].flow.repeated or visits[0].flow.process != "poisson":
         return "its arrivals are not one Poisson stream"
     if structure.instances(caller) > 1:
         return "each caller sees its own requests only"
-    if link.latency.build().mean > 0.0 or link.loss or passing:
+    if link.latency.build().mean > 0.0 or link.connect.build().mean > 0.0 or link.loss or passing:
         return "the balancer sees the queues late"
-    if any(deployment.script for deployment in structure.deployments[service].values()):
+    works = (structure.deployments[target].values() for target in structure.targets[service])
+    if any(work.script for each in works for work in each):
         return "the balancer counts requests that only wait for others"
     return ""

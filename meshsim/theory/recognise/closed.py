@@ -19,7 +19,7 @@ from meshsim.theory.recognise.predict import latency
 from meshsim.theory.recognise.responses import Responses, Wait
 from meshsim.theory.recognise.solution import Kind, Prediction, kind_of
 from meshsim.theory.recognise.structure import Station, Structure, UnsolvedError
-from meshsim.theory.recognise.tries import total
+from meshsim.theory.recognise.tries import Response, add, total
 
 USERS_MAX = 3_000
 STEPS_MAX = 60_000
@@ -41,8 +41,11 @@ def solve_closed(structure: Structure, lattice: Lattice) -> tuple[list[Predictio
     for edge in structure.edges:
         responses.call(*edge)
     flows = Flows(responses, product_form=True)
-    flows.follow([(load.to, Flow(0, 1.0, "poisson"))])
-    answer = responses.call(CLIENT, load.to)
+    flows.follow([(each.target, Flow(i, each.share, "poisson")) for i, each in enumerate(structure.entries)])
+    answer: Response = {}
+    for entry in structure.entries:
+        for outcome, law in responses.call(CLIENT, entry.target).items():
+            add(answer, outcome, law.scaled(entry.share))
     law = total(answer, lattice)
     if think + law.mean <= 0.0:
         raise UnsolvedError("users neither think nor wait: time never passes between their requests")
@@ -92,8 +95,8 @@ def _free(flows: Flows, rate: float, law: Law, good: float, kind: Kind) -> Itera
 
 
 def _rates(flows: Flows, rate: float, kind: Kind) -> Iterable[Prediction]:
-    for service in flows.structure.order:
-        each = rate * sum(flows.version_rates(service).values())
+    for service in flows.structure.targets:
+        each = rate * sum(flows.service_rates(service).values())
         yield Prediction(
             f"services.{service}.rate", each, kind, "throughput x visits", "conservation of flow"
         )
@@ -124,7 +127,7 @@ def _queued(flows: Flows, users: int, think: float, law: Law, reasons: list[str]
 
 def _demands(flows: Flows) -> list[tuple[Station, float]]:
     """The service that a request asks of one replica of each station, s; stations without any left out."""
-    stations = flows.structure.stations.values()
+    stations = flows.stations.values()
     demands = [(each, flows.into(each.key) / each.replicas * each.time.mean) for each in stations]
     return [(station, demand) for station, demand in demands if demand > 0.0]
 

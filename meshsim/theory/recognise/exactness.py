@@ -54,12 +54,12 @@ def _nonlinear(found: Analysis) -> str:
 
 def _dependent(found: Analysis) -> str:
     """Why the waits of one request may depend on each other; empty if they don't."""
-    for number, load in enumerate(found.structure.scenario.load):
+    for number, entry in enumerate(found.structure.entries):
         every = ((key, visit) for key, visits in found.flows.visits.items() for visit in visits)
-        visits = [(key, visit) for key, visit in every if visit.flow.load == number]
+        visits = [(key, visit) for key, visit in every if visit.flow.entry == number]
         if any(visit.flow.repeated for _, visit in visits):
             return "a request may come to a queue more than once: its waits depend on each other"
-        if found.structure.visits[load.to] > 1 and not _in_a_row(found, visits):
+        if found.structure.visits[entry.target] > 1 and not _in_a_row(found, visits):
             return "the waits of a request in several queues depend on each other"
     return ""
 

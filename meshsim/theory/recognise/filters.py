@@ -7,6 +7,7 @@ Sources:
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from math import inf, isfinite
 
 from meshsim.scenario.model import CLIENT, Load, Policy
@@ -15,7 +16,7 @@ from meshsim.theory.erlang import erlang_b
 from meshsim.theory.recognise.flows import Flows, process_of
 from meshsim.theory.recognise.law import ShapeUnknownError
 from meshsim.theory.recognise.responses import Edge, Responses
-from meshsim.theory.recognise.structure import Structure, UnsolvedError
+from meshsim.theory.recognise.structure import Structure, Target, UnsolvedError
 from meshsim.theory.recognise.understood import LOSS_SYSTEM, unknown
 from meshsim.units import UNLIMITED
 
@@ -31,30 +32,43 @@ def rate_limits(structure: Structure) -> tuple[dict[Edge, float], list[str]]:
     """The share each of the client's rate limits refuses, and what is not exact about it."""
     shares: dict[Edge, float] = {}
     reasons = []
-    for service in dict.fromkeys(load.to for load in structure.scenario.load):
-        limit = structure.policy(CLIENT, service).rate_limit
+    for name, targets in _buckets(structure).items():
+        limit = structure.policy(CLIENT, targets[0]).rate_limit
         if limit is None:
             continue
-        edge, (loads, lam) = f"{CLIENT} -> {service}", _arriving(structure, service)
+        edge, (loads, lam) = f"{CLIENT} -> {name}", _arriving(structure, targets)
         poisson = all(process_of(load) == "poisson" for load in loads)
         if poisson and limit.burst <= BURST_MAX:
-            shares[CLIENT, service] = bucket_refused(lam, limit.rate, limit.burst) if lam else 0.0
-            continue
-        shares[CLIENT, service] = max(0.0, 1.0 - limit.rate / lam) if lam else 0.0
-        if poisson:
-            if abs(1.0 - lam / limit.rate) * limit.burst < FAR:
-                reasons.append(f"{edge}: the load is near the rate of a very large bucket")
-        elif len(loads) > 1 or process_of(loads[0]) != "constant" or lam < structure.offered(loads[0]):
-            reasons.append(f"{edge}: the rate limit is solved for Poisson or constant arrivals only")
+            refused = bucket_refused(lam, limit.rate, limit.burst) if lam else 0.0
+        else:
+            refused = max(0.0, 1.0 - limit.rate / lam) if lam else 0.0
+            if poisson:
+                if abs(1.0 - lam / limit.rate) * limit.burst < FAR:
+                    reasons.append(f"{edge}: the load is near the rate of a very large bucket")
+            elif len(loads) > 1 or process_of(loads[0]) != "constant" or lam < structure.offered(loads[0]):
+                reasons.append(f"{edge}: the rate limit is solved for Poisson or constant arrivals only")
+        shares |= dict.fromkeys(((CLIENT, target) for target in targets), refused)
     return shares, reasons
 
 
-def _arriving(structure: Structure, service: str) -> tuple[list[Load], float]:
-    """The loads of a service, and how many of their requests a second no fault aborts."""
-    loads = [load for load in structure.scenario.load if load.to == service]
-    abort = structure.policy(CLIENT, service).fault.abort
-    rate = sum(structure.offered(load) for load in loads)
-    return loads, rate * (1.0 - (abort.percent if abort else 0.0))
+def _buckets(structure: Structure) -> dict[Target, list[Target]]:
+    """What the client asks for by bucket: an endpoint may have its own, the others have the service's."""
+    found: dict[Target, list[Target]] = {}
+    for target in dict.fromkeys(entry.target for entry in structure.entries):
+        service, _, endpoint = target.partition("/")
+        own = structure.scenario.limits_itself(CLIENT, service, endpoint)
+        found.setdefault(target if own else service, []).append(target)
+    return found
+
+
+def _arriving(structure: Structure, targets: Collection[Target]) -> tuple[list[Load], float]:
+    """The loads that ask for any of some targets, and how many such requests a second no fault aborts."""
+    entries = [entry for entry in structure.entries if entry.target in targets]
+    rate = 0.0
+    for entry in entries:
+        abort = structure.policy(CLIENT, entry.target).fault.abort
+        rate += entry.share * structure.offered(entry.load) * (1.0 - (abort.percent if abort else 0.0))
+    return [entry.load for entry in entries], rate
 
 
 def breakers(structure: Structure, responses: Responses) -> tuple[dict[Edge, float], list[str]]:
@@ -65,10 +79,11 @@ def breakers(structure: Structure, responses: Responses) -> tuple[dict[Edge, flo
         policy = structure.policy(caller, service)
         if not limits(policy):
             continue
-        loads, lam = _arriving(structure, service)
-        poisson = all(process_of(load) == "poisson" for load in loads)
-        if caller == CLIENT and poisson and _loss_system(structure, service):
-            calls = lam * responses.routed_mean(caller, service)
+        asked = [target for _, target in structure.shared(caller, service)]
+        poisson = all(process_of(load) == "poisson" for load in _arriving(structure, asked)[0])
+        if caller == CLIENT and poisson and all(_loss_system(structure, target) for target in asked):
+            rates = {target: _arriving(structure, [target])[1] for target in asked}
+            calls = sum(rate * responses.routed_mean(caller, target) for target, rate in rates.items())
             shares[caller, service] = erlang_b(policy.circuit_breaker.max_requests, calls)
         else:
             reason = "the breaker ties refusals to the load; solved as if it never acted"
@@ -90,7 +105,8 @@ def within_reach(structure: Structure, responses: Responses, flows: Flows) -> No
         if not limits(policy) or (caller, service) in responses.blocked:
             continue
         try:
-            mean = flows.calls[caller, service] * responses.routed_mean(caller, service)
+            shared = structure.shared(caller, service)
+            mean = sum(flows.calls[edge] * responses.routed_mean(*edge) for edge in shared)
         except ShapeUnknownError:
             mean = inf
         mean /= structure.instances(caller)

@@ -23,7 +23,7 @@ from meshsim.scenario.model import CLIENT, CallStep, Load, SleepStep, Stage, Tim
 from meshsim.theory.general import departures_ca2
 from meshsim.theory.recognise.deep import Steps, flat
 from meshsim.theory.recognise.responses import Edge, Responses
-from meshsim.theory.recognise.structure import Key, Structure, UnsolvedError
+from meshsim.theory.recognise.structure import Key, Station, Structure, Target, UnsolvedError, service_of
 from meshsim.theory.recognise.tries import OK
 
 VISITS_MAX = 2_000
@@ -35,7 +35,7 @@ Process = Literal["poisson", "constant", "mmpp", "other"]
 class Flow:
     """A stream of requests at some point of the call tree."""
 
-    load: int  # index of the load it comes from
+    entry: int  # index of what of a load it comes from
     rate: float  # per second
     process: Process  # of its gaps; ``constant`` and ``mmpp`` only while it is the load itself
     ca2: float = 1.0  # squared coefficient of variation of the gaps, approximately
@@ -64,7 +64,8 @@ class Visit:
     """A stream that arrives at the hosts of a station, all of them together."""
 
     flow: Flow
-    caller: str
+    caller: Target
+    target: Target
 
 
 @dataclass(slots=True)
@@ -78,6 +79,8 @@ class Flows:
     attempts: dict[Edge, float] = field(default_factory=lambda: defaultdict(float))
     first: dict[Edge, float] = field(default_factory=lambda: defaultdict(float))
     """Attempts without retries and hedges and what follows from them."""
+    stations: dict[Key, Station] = field(default_factory=dict)
+    """Those of the structure, with the times that these rates make."""
     _single: dict[Key, bool] = field(default_factory=dict)
 
     @property
@@ -93,8 +96,9 @@ class Flows:
         """
         for entry, flow in flows:
             self._edge(CLIENT, entry, flow.rate, flow.rate)
-        for service in self.structure.order:
-            self._count(service)
+        for target in self.structure.order:
+            self._count(target)
+        self.stations = {key: self._mixed(station) for key, station in self.structure.stations.items()}
         for attempt in range(2):  # once to see which stations are visited once, once knowing it
             self.visits = defaultdict(list)
             for entry, flow in flows:
@@ -102,19 +106,28 @@ class Flows:
             if attempt == 0:
                 self._single = {key: independent(visits) for key, visits in self.visits.items()}
 
-    def _count(self, service: str) -> None:
-        """The rates of a service's calls, from those of its callers."""
-        every, base = (sum(self._into(service, rates).values()) for rates in (self.attempts, self.first))
-        for version, share in self._versions(service).items():
-            reached = self.responses.reached.get((service, version), [])
-            wait = self.responses.waits.get(("replica", service, version))
+    def _count(self, target: Target) -> None:
+        """The rates of a target's calls, from those of its callers."""
+        every, base = (sum(self._into(target, rates).values()) for rates in (self.attempts, self.first))
+        for version, share in self._versions(target).items():
+            reached = self.responses.reached.get((target, version), [])
+            wait = self.responses.waits.get(("replica", service_of(target), version))
             taken = share * (1.0 - wait.refused if wait is not None else 1.0)
-            script = self.structure.deployments[service][version].script
+            script = self.structure.deployments[target][version].script
             for stage, chance in zip(script, reached, strict=False):
                 for step in stage:
                     if isinstance(step, CallStep):
-                        part = taken * chance * step.probability
-                        self._edge(service, step.service, every * part, base * part)
+                        part = taken * chance * self.responses.calls_of(target, step)
+                        self._edge(target, step.call, every * part, base * part)
+
+    def _mixed(self, station: Station) -> Station:
+        """A station with the shares of its times."""
+        if len(station.times) == 1:
+            return station
+        version, rates = station.key[2], []
+        for _, targets in station.times:
+            rates.append(sum(self.version_rates(target).get(version, 0.0) for target in targets))
+        return replace(station, weights=tuple(rates) if sum(rates) else (1.0,) * len(rates))
 
     def _edge(self, caller: str, service: str, every: float, base: float) -> None:
         edge = caller, service
@@ -137,20 +150,28 @@ class Flows:
                 shares[version] += rate / total * share
         return shares or dict.fromkeys(self.structure.deployments[service], 0.0)
 
-    def version_rates(self, service: str) -> dict[str, float]:
-        """Attempts per second at each version."""
-        total = sum(self._into(service, self.attempts).values())
-        return {version: total * share for version, share in self._versions(service).items()}
+    def version_rates(self, target: Target) -> dict[str, float]:
+        """Attempts per second at each version that ask for a target."""
+        total = sum(self._into(target, self.attempts).values())
+        return {version: total * share for version, share in self._versions(target).items()}
+
+    def service_rates(self, service: str) -> dict[str, float]:
+        """Attempts per second at each version, whatever they ask for."""
+        found: dict[str, float] = defaultdict(float)
+        for target in self.structure.targets[service]:
+            for version, rate in self.version_rates(target).items():
+                found[version] += rate
+        return found
 
     def into(self, key: Key) -> float:
         """Attempts per second at a station; at sidecars passes, in and out, of requests and of answers."""
         kind, service, version = key
-        into = self.version_rates(service)
+        into = self.service_rates(service)
         own = into.get(version, 0.0)  # a split may leave a version out
         if kind == "replica":
             return own
         total = sum(into.values())
-        out = sum(rate for (caller, _), rate in self.calls.items() if caller == service)
+        out = sum(rate for (caller, _), rate in self.calls.items() if service_of(caller) == service)
         return 2.0 * (own + (own / total if total else 0.0) * out)
 
     # ---- one stream -----------------------------------------------------------------------------
@@ -185,43 +206,44 @@ class Flows:
 
     def _attempt(self, flow: Flow, caller: str, service: str, version: str, share: float) -> Steps[Flow]:
         deployment = self.structure.deployments[service][version]
-        link = self.structure.scenario.link(caller, service)
+        link = self.structure.link(caller, service)
         hop = (link.latency, RANDOM) if link.loss else (link.latency,)
         part = self._sidecar(flow.thinned(share).delayed(*hop), service, version)
-        key = ("replica", service, version)
+        key = ("replica", service_of(service), version)
         queues = key in self.structure.stations
-        part = self._through(part, key, caller) if queues else part.delayed(deployment.time)
+        part = self._through(part, key, caller, service) if queues else part.delayed(deployment.time)
         for stage in deployment.script:
             part = yield self._stage(part, service, stage)
         if deployment.script and self.responses.serve(service, version)[OK].mass < 1.0 - 1e-12:
             part = replace(part, ordered=False)  # who failed skipped something, and is ahead of others
         return self._sidecar(part, service, version).delayed(*hop)
 
-    def _through(self, flow: Flow, key: Key, caller: str) -> Flow:
+    def _through(self, flow: Flow, key: Key, caller: Target, target: Target) -> Flow:
         """Past a station."""
         station = self.structure.stations[key]
-        self.visits[key].append(Visit(flow, caller))
+        self.visits[key].append(Visit(flow, caller, target))
         if sum(map(len, self.visits.values())) > VISITS_MAX:
             raise UnsolvedError(f"a request passes more than {VISITS_MAX:,} queues, too many to follow")
         keeps = flow.process == "poisson" and station.quasi_reversible and not flow.repeated
-        keeps = keeps and not self.structure.prioritised(station) and self.structure.thins(caller, key)
+        thins = key[0] == "proxy" or self.structure.thins(caller, target, key[2])
+        keeps = keeps and not self.structure.prioritised(station) and thins
         keeps = keeps and (self.product_form or self._single.get(key, False))
         return replace(
             flow,
             process="poisson" if keeps else "other",
-            ca2=1.0 if keeps else self._departures(flow, key, caller),
+            ca2=1.0 if keeps else self._departures(flow, key, caller, target),
             passed=(*flow.passed, key),
             ordered=True if not flow.passed else flow.ordered,
         )
 
-    def _departures(self, flow: Flow, key: Key, caller: str) -> float:
+    def _departures(self, flow: Flow, key: Key, caller: Target, target: Target) -> float:
         """How regular what leaves a station is, of several replicas together."""
-        station, (_, service, version) = self.structure.stations[key], key
+        station = self.stations[key]
         load = self.into(key) * station.time.mean / (station.replicas * station.workers)
         if load >= 1.0 or flow.repeated or not isfinite(station.time.scv):  # sidecars are passed repeatedly
             return 1.0
-        hosts = self.structure.hosts(caller, service, version)
-        turns = self.structure.policy(caller, service).balance.kind == "round_robin"
+        hosts = self.structure.hosts(caller, target, key[2])
+        turns = self.structure.policy(caller, target).balance.kind == "round_robin"
         arrivals = flow.ca2 / hosts if turns else 1.0 + (flow.ca2 - 1.0) / hosts  # one host's share
         out = departures_ca2(load, station.workers, arrivals, station.time.scv)
         return 1.0 + (out - 1.0) / station.replicas
@@ -234,19 +256,23 @@ class Flows:
             return flow.delayed(time)
         out = flow
         for name in self.structure.deployments[service] if version is None else [version]:
-            out = self._through(replace(flow, repeated=True), ("proxy", service, name), service)
+            key = ("proxy", service_of(service), name)
+            out = self._through(replace(flow, repeated=True), key, service, service)
         return replace(out, process="poisson" if self.product_form else "other", ordered=False).delayed(time)
 
     def _stage(self, flow: Flow, service: str, stage: Stage) -> Steps[Flow]:
         """Steps at the same time."""
         calls = [step for step in stage if isinstance(step, CallStep)]
-        if not any(self.structure.queues(service, step.service) for step in calls):
+        if not any(self.structure.queues(service, step.call) for step in calls):
             delays = [step.sleep for step in stage if isinstance(step, SleepStep)]
-            steady = all(step.probability >= 1.0 and self._steady(service, step.service) for step in calls)
+            steady = all(step.probability >= 1.0 and self._steady(service, step.call) for step in calls)
             return flow.delayed(*delays) if steady else flow.delayed(RANDOM)
         outs: list[Flow] = []
         for step in calls:
-            outs.append((yield self._call(flow.thinned(step.probability), service, step.service)))
+            out = flow.thinned(step.probability)
+            for _ in range(step.repeat):
+                out = yield self._call(out, service, step.call)
+            outs.append(out)
         if len(stage) == 1:
             ordered = outs[0].ordered and calls[0].probability >= 1.0
             return replace(outs[0], rate=flow.rate, ordered=ordered)
@@ -267,7 +293,7 @@ def independent(visits: list[Visit]) -> bool:
     """Whether the streams that meet at a station are one, or independent ones."""
     if len(visits) == 1:
         return not visits[0].flow.repeated
-    apart = len({visit.flow.load for visit in visits}) == len(visits)
+    apart = len({visit.flow.entry for visit in visits}) == len(visits)
     return apart and not any(visit.flow.passed or visit.flow.repeated for visit in visits)
 
 

@@ -25,25 +25,24 @@ from meshsim.theory.recognise.understood import IMPATIENT, unknown
 
 def impatient(structure: Structure, lattice: Lattice) -> tuple[dict[Edge, Response], dict[Key, Solved]]:
     """The service's answer to the client, and its station; nothing if the scenario is something else."""
-    scenario = structure.scenario
-    others = len(structure.stations) != 1 or len(scenario.load) != 1
+    others = len(structure.stations) != 1 or len(structure.entries) != 1
     if others or unknown(IMPATIENT, structure.set_keys):
         return {}, {}
-    (key, station), load = next(iter(structure.stations.items())), scenario.load[0]
-    kind, service, version = key
+    (key, station), entry = next(iter(structure.stations.items())), structure.entries[0]
+    (kind, _, version), service = key, entry.target
     deployment = structure.deployments[service][version]
     policy = structure.policy(CLIENT, service)
     tau = _patience(policy)
-    link = scenario.link(CLIENT, service)
+    link = structure.link(CLIENT, service)
     delays = [link.latency.build(), structure.proxy_time if structure.sidecars else random.Constant(0.0)]
     plain = kind == "replica" and station.quasi_reversible and station.workers == 1
     lone = len(structure.deployments[service]) == 1
     still = all(isinstance(delay, random.Constant) or delay.mean == 0.0 for delay in delays)
-    plain = plain and structure.thins(CLIENT, key)
+    plain = plain and structure.thins(CLIENT, service, version)
     if not (tau > 0.0 and plain and lone and still and deployment.when_abandoned != "finish"):
         return {}, {}
     out, proxy = delays[0].mean, delays[1].mean
-    lam = structure.offered(load) / station.replicas
+    lam = structure.offered(entry.load) / station.replicas
     cap, limit = tau - proxy, tau - 2.0 * (out + proxy)
     if limit <= 0.0:
         return {}, {}

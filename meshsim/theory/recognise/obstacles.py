@@ -24,8 +24,9 @@ def product_form(structure: Structure) -> str:
         if not structure.visits[service]:
             continue
         policy = structure.policy(caller, service)
-        keys = [("replica", service, version) for version in structure.shares(caller, service)]
-        if not all(structure.thins(caller, key) for key in keys):
+        if not all(
+            structure.thins(caller, service, version) for version in structure.shares(caller, service)
+        ):
             return f"{service} has several replicas and is not balanced at random"
         beyond = unknown(PRODUCT_FORM, structure.policy_keys(caller, service))
         if beyond:
@@ -69,7 +70,7 @@ def _may_fail(structure: Structure, caller: str, service: str) -> bool:
         return True
     deployments = structure.deployments[service].values()
     fails = any(each.errors > 0.0 or each.queue < UNLIMITED or each.script for each in deployments)
-    return fails or structure.scenario.link(caller, service).loss > 0.0
+    return fails or structure.link(caller, service).loss > 0.0
 
 
 def abandoned(structure: Structure) -> dict[str, str]:

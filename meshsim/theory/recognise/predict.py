@@ -3,9 +3,11 @@
 # ruff: noqa: RUF001 (formulas are written with the field's symbols)
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from math import isfinite
 
+from meshsim.scenario.model import CLIENT
 from meshsim.theory.priority import cobham_waits
 from meshsim.theory.recognise.analysis import Analysis
 from meshsim.theory.recognise.exactness import Exactness
@@ -13,7 +15,8 @@ from meshsim.theory.recognise.law import Law
 from meshsim.theory.recognise.obstacles import abandoned
 from meshsim.theory.recognise.services import rates, services
 from meshsim.theory.recognise.solution import Kind, Prediction, kind_of
-from meshsim.theory.recognise.structure import Key, Station, Structure, per_try_timeout
+from meshsim.theory.recognise.structure import Key, Station, Structure, per_try_timeout, service_of
+from meshsim.theory.recognise.tries import total
 from meshsim.units import UNLIMITED
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
@@ -60,9 +63,15 @@ def _requests(found: Analysis, exact: Exactness) -> Iterable[Prediction]:
 
 def _latencies(found: Analysis, exact: Exactness) -> Iterable[Prediction]:
     formula, source = _composition(found)
+    kinds = kind_of(exact.means), kind_of(exact.shapes)
     for name, ok in (("latency", None), ("ok_latency", True)):
-        kinds = kind_of(exact.means), kind_of(exact.shapes)
         yield from latency(name, found.latency(ok=ok), kinds, formula, source)
+    for target in dict.fromkeys(entry.target for entry in found.structure.entries):
+        service, _, endpoint = target.partition("/")
+        if endpoint:
+            name = f"edges.{CLIENT} -> {service}.endpoints.{endpoint}.latency"
+            law = total(found.responses.call(CLIENT, target), found.responses.lattice)
+            yield from latency(name, law, kinds, formula, source)
 
 
 def latency(name: str, law: Law, kinds: tuple[Kind, Kind], formula: str, source: str) -> Iterable[Prediction]:
@@ -107,10 +116,18 @@ def _attempts(found: Analysis, exact: Exactness) -> Iterable[Prediction]:
         amplification = sum(flows.attempts.values()) / first
         yield Prediction("attempts.amplification", amplification, kind, formula, source)
     formula = "tries a call; edges' attempts / requests"
-    for edge, calls in flows.calls.items():
-        tries = found.responses.routed[edge] * found.responses.tries[edge]
-        if calls > 0.0 and abs(tries - 1.0) > 1e-12:
-            yield Prediction(f"derived.edges.{' -> '.join(edge)}.tries", tries, kind, formula, source)
+    calls: dict[str, float] = defaultdict(float)
+    attempts: dict[str, float] = defaultdict(float)
+    for (caller, target), rate in flows.calls.items():
+        service, _, endpoint = target.partition("/")
+        edge = f"{service_of(caller)} -> {service}"
+        for name in (edge, f"{edge}.endpoints.{endpoint}") if endpoint else (edge,):
+            calls[name] += rate
+            attempts[name] += flows.attempts[caller, target]
+    for name, rate in calls.items():
+        if rate > 0.0 and abs(attempts[name] / rate - 1.0) > 1e-12:
+            path = f"derived.edges.{name}.tries"
+            yield Prediction(path, attempts[name] / rate, kind, formula, source)
 
 
 def _failures(found: Analysis, exact: Exactness) -> Iterable[Prediction]:
@@ -124,11 +141,11 @@ def _failures(found: Analysis, exact: Exactness) -> Iterable[Prediction]:
 def _by_priority(found: Analysis, exact: Exactness) -> Iterable[Prediction]:
     """Mean latency by load, where a lone queue serves by priority."""
     loads = found.structure.scenario.load
-    station = next(iter(found.structure.stations.values()), None)
-    if station is None or len(found.structure.stations) > 1 or not exact.means:
+    station = next(iter(found.flows.stations.values()), None)
+    if station is None or len(found.flows.stations) > 1 or not exact.means:
         return
     waits = _cobham(found, station)
-    if not waits or any(load.to != station.key[1] for load in loads):
+    if not waits or any(load.to != station.key[1] or load.endpoints for load in loads):
         return
     rest = found.latency().mean - found.responses.waits[station.key].law.mean
     for index, load in enumerate(loads):

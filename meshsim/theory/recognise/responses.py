@@ -15,17 +15,18 @@ from dataclasses import dataclass, field, replace
 
 from meshsim.scenario.model import CLIENT, ZERO, CallStep, Policy, SleepStep, Stage, Time
 from meshsim.theory.forkjoin import fork_join_sojourn
+from meshsim.theory.recognise.connections import connecting
 from meshsim.theory.recognise.deep import Steps, flat
 from meshsim.theory.recognise.law import Lattice, Law, maximum, mixture
-from meshsim.theory.recognise.structure import Key, Structure, UnsolvedError
+from meshsim.theory.recognise.structure import Key, Structure, Target, UnsolvedError, service_of
 from meshsim.theory.recognise.times import law_of
 from meshsim.theory.recognise.tries import OK, Outcome, Response, add, hedged, joined, retried, total
 
 Edge = tuple[str, str]
 """Caller and service."""
 Work = Callable[[str, str], Steps[Response]]
-Deployed = tuple[str, str]
-"""Service and version."""
+Deployed = tuple[Target, str]
+"""What is asked for, and the version that is asked."""
 FAILED: Outcome = (500, "")
 FULL: Outcome = (503, "")
 
@@ -110,21 +111,21 @@ class Responses:
     def _fork_join(self, service: str, stage: Stage, independent: Law) -> Law:
         """The mean of equal M/M/1 that are asked at the same time, in place of that of independent ones."""
         branches = {self._branch(step) for step in stage}
-        calls = {step.service for step in stage if isinstance(step, CallStep)}
+        calls = {step.service: step for step in stage if isinstance(step, CallStep)}
         first = branches.pop()
         if branches or first is None or not 1 < len(calls) == len(stage):
             return independent
         rho, mean = first
-        offset = self.call(service, min(calls))[OK].mean - mean / (1.0 - rho)
+        offset = self.call(service, calls[min(calls)].call)[OK].mean - mean / (1.0 - rho)
         joined = fork_join_sojourn(rho / mean, 1.0 / mean, len(stage)) + offset
         self.used["fork-join of equal M/M/1"] = "Nelson and Tantawi 1988"
         return replace(independent, moment=joined * independent.mass)
 
     def _branch(self, step: CallStep | SleepStep) -> tuple[float, float] | None:
         """Utilisation and mean service of a call to a lone M/M/1 that always succeeds."""
-        if isinstance(step, SleepStep) or step.probability < 1.0:
+        if isinstance(step, SleepStep) or step.probability < 1.0 or step.repeat > 1:
             return None
-        deployment = self.structure.deployments[step.service].get("")  # none if it has versions
+        deployment = self.structure.deployments[step.call].get("")  # none if it has versions
         wait = self.waits.get(("replica", step.service, ""))
         if deployment is None or wait is None or wait.rho is None or deployment.script or deployment.errors:
             return None
@@ -133,14 +134,22 @@ class Responses:
     def _step(self, service: str, step: CallStep | SleepStep) -> Steps[tuple[Law, Law]]:
         if isinstance(step, SleepStep):
             return self.law(step.sleep), Law.none(self.lattice)
-        answer = yield _once(self._calls, self._call, service, step.service)
+        answer = yield _once(self._calls, self._call, service, step.call)
         well, badly = (total(answer, self.lattice, ok=ok) for ok in (True, False))
         if step.optional:
             well, badly = well.plus(badly), Law.none(self.lattice)
+        well, badly = _again(well, badly, step.repeat)
         if step.probability < 1.0:
             well = well.scaled(step.probability).plus(Law.atom(self.lattice, 0.0, 1.0 - step.probability))
             badly = badly.scaled(step.probability)
         return well, badly
+
+    def calls_of(self, service: Target, step: CallStep) -> float:
+        """How many calls a step makes on average, where its stage is reached."""
+        if step.repeat == 1:
+            return step.probability
+        well = 1.0 if step.optional else total(self.call(service, step.call), self.lattice, ok=True).mass
+        return step.probability * sum(well**made for made in range(step.repeat))
 
     # ---- a call ---------------------------------------------------------------------------------
 
@@ -180,7 +189,7 @@ class Responses:
         none, parts = Wait(self.law(ZERO)), []
         # versions' sidecars differ only in their load
         for version, deployment in self.structure.deployments[service].items():
-            wait = self.waits.get(("proxy", service, version), none)
+            wait = self.waits.get(("proxy", service_of(service), version), none)
             parts.append(wait.law.scaled(deployment.replicas / self.structure.instances(service)))
         return mixture(parts, self.lattice).then(self.law(self.structure.scenario.mesh.proxy.time))
 
@@ -192,7 +201,7 @@ class Responses:
         there, back = link.then(proxy), proxy.then(link)
         answer: Response = {}
         for version, share in shares.items():
-            wait = self.waits.get(("replica", service, version))
+            wait = self.waits.get(("replica", service_of(service), version))
             start = there.scaled(share)
             if wait is not None:
                 add(answer, FULL, start.scaled(wait.refused).then(back))
@@ -202,7 +211,7 @@ class Responses:
         return {outcome: law for outcome, law in answer.items() if law.mass > 0.0}
 
     def _link(self, caller: str, service: str) -> Law:
-        link = self.structure.scenario.link(caller, service)
+        link = self.structure.link(caller, service)
         if link.loss > LOSS_MAX:
             raise UnsolvedError(f"{caller} -> {service} loses so much that whole attempts get lost (UC)")
         law = self.law(link.latency)
@@ -217,6 +226,7 @@ class Responses:
         if (caller, service) in self.given:
             self.tries[caller, service] = 1.0
             return self.given[caller, service]
+        wait = connecting(self.structure, caller, service)
         shares = self.structure.shares(caller, service)
         choices = [(shares, 1.0)]
         if policy.split:
@@ -225,7 +235,10 @@ class Responses:
         tries = 0.0
         for versions, share in choices:
             attempt = yield self._attempt(caller, service, versions)
-            part, count = (hedged if policy.hedge else retried)(attempt, policy, self.lattice)
+            if policy.hedge:
+                part, count = hedged(attempt, policy, self.lattice)
+            else:
+                part, count = retried(attempt, policy, self.lattice, wait)
             tries += share * count
             for outcome, law in part.items():
                 add(answer, outcome, law.scaled(share))
@@ -240,6 +253,15 @@ class Responses:
         """Mean time of a call from its route to its answer, s."""
         answer = flat(self._routed(caller, service, self.structure.policy(caller, service)))
         return total(answer, self.lattice).mean
+
+
+def _again(well: Law, badly: Law, times: int) -> tuple[Law, Law]:
+    """So many calls one after the other, up to the first that fails: all well; one failed."""
+    if times == 1:
+        return well, badly
+    half, failed = _again(well, badly, times // 2)
+    half, failed = half.then(half), failed.plus(half.then(failed))
+    return (half.then(well), failed.plus(half.then(badly))) if times % 2 else (half, failed)
 
 
 def _once(known: dict[Edge, Response], work: Work, first: str, second: str) -> Steps[Response]:

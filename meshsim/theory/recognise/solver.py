@@ -57,8 +57,9 @@ def _refuse_unknown(structure: Structure) -> None:
     """Refuses what the loads' solvers do not declare."""
     known = frozenset().union(*(OPEN if load.users is None else CLOSED for load in structure.scenario.load))
     found = unknown(known, structure.set_keys)
-    reasons = [f"{place}: no formula here takes it into account" for place in found if "events[" not in place]
-    if len(reasons) < len(found):
+    places = dict.fromkeys(place for place in found if "events[" not in place)
+    reasons = [f"no formula here takes into account: {', '.join(places)}"] if places else []
+    if any("events[" in place for place in found):
         events = (
             "events change the scenario while it runs: no steady state; solve it without: --set 'events=[]'"
         )
@@ -88,7 +89,7 @@ def _fitted(
 ) -> Result:
     """Work on a lattice that is as long as the latency's tail and not much longer."""
     horizon, size = 20.0 * _scale(structure), SIZE
-    while size > SIZE_LEAST and size * len(structure.used) > CELLS:
+    while size > SIZE_LEAST and size * len(structure.order) > CELLS:
         size //= 2
     result = work(structure, Lattice(horizon / size, size))
     for _ in range(TRIALS):
@@ -109,7 +110,9 @@ def _fitted(
 def _scale(structure: Structure) -> float:
     """A time in which everything that happens to a request could happen once, s."""
     scenario = structure.scenario
-    times = [scenario.mesh.proxy.time, *(link.latency for link in scenario.links.values())]
+    times = [scenario.mesh.proxy.time]
+    for link in scenario.links.values():
+        times += [link.latency, link.connect]
     for deployment in (each for name in structure.order for each in structure.deployments[name].values()):
         steps = [step for stage in deployment.script for step in stage]
         times += [deployment.time, *(step.sleep for step in steps if isinstance(step, SleepStep))]

@@ -10,13 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import nan
 
-from meshsim import random
 from meshsim.scenario.model import Load
 from meshsim.theory import markov
 from meshsim.theory.recognise.balanced import looks, solve_balanced
 from meshsim.theory.recognise.flows import Flows, Visit, independent
 from meshsim.theory.recognise.kendall import Arrivals, Service, Solved, solve_queue
-from meshsim.theory.recognise.law import Law, ShapeUnknownError
+from meshsim.theory.recognise.law import Law, ShapeUnknownError, mixture
 from meshsim.theory.recognise.responses import Responses, Wait
 from meshsim.theory.recognise.structure import Key, OverloadError, Station, Structure, UnsolvedError
 from meshsim.units import UNLIMITED
@@ -46,11 +45,14 @@ class Stations:
             return Solved(None, rate, reason)
 
     def _solve(self, station: Station, rate: float) -> Solved:
-        responses, (_, service, version) = self.responses, station.key
+        _, service, version = station.key
         held = station.holds_script
-        law = responses.sojourn(service, version) if held else self._own(station)
-        fifo = station.discipline != "lifo" and not self.structure.prioritised(station)
-        plain = isinstance(station.time, random.Exponential) and not held
+        law = self._held(service, version) if held else self._own(station)
+        prioritised = self.structure.prioritised(station)
+        if prioritised and len(station.times) > 1:
+            raise UnsolvedError("who is served first depends on the load, and so does what they ask for")
+        fifo = station.discipline != "lifo" and not prioritised
+        plain = station.exponential and not held
         scv = None if held else station.time.scv
         served = Service(law, plain, station.workers, station.queue, fifo, scv)
         visits = self.flows.visits[station.key]
@@ -59,7 +61,8 @@ class Stations:
             return solve_balanced(self.structure, station, visits, policy, self._own(station), rate)
         arrivals = self._arrivals(station, rate)
         doubt = arrivals.doubt
-        if held and self.structure.visits[service] > 1 + self.structure.crossings:
+        queues = max(map(self.structure.visits.__getitem__, self.structure.targets[service]))
+        if held and queues > 1 + self.structure.crossings:
             doubt = "its workers wait for other queues"
         solved = solve_queue(arrivals, served)
         if station.queue < UNLIMITED and doubt:
@@ -69,9 +72,26 @@ class Stations:
         return Solved(replace(solved, exact=not doubt), rate, f"{station.name}: {doubt}" if doubt else "")
 
     def _own(self, station: Station) -> Law:
-        kind, service, version = station.key
-        proxy, deployments = self.structure.scenario.mesh.proxy, self.structure.deployments[service]
-        return self.responses.law((proxy if kind == "proxy" else deployments[version]).time)
+        kind, _, version = station.key
+        if kind == "proxy":
+            return self.responses.law(self.structure.scenario.mesh.proxy.time)
+        firsts = [self.structure.deployments[targets[0]][version].time for _, targets in station.times]
+        laws = [self.responses.law(time) for time in firsts]
+        if len(laws) == 1:
+            return laws[0]
+        shares = (weight / sum(station.weights) for weight in station.weights)
+        parts = (law.scaled(share) for law, share in zip(laws, shares, strict=True))
+        return mixture(parts, self.responses.lattice)
+
+    def _held(self, service: str, version: str) -> Law:
+        """How long a worker is taken that waits for the script too."""
+        rates = {
+            target: self.flows.version_rates(target).get(version, 0.0)
+            for target in self.structure.targets[service]
+        }
+        total = sum(rates.values())
+        laws = (self.responses.sojourn(target, version).scaled(r / total) for target, r in rates.items() if r)
+        return mixture(laws, self.responses.lattice)
 
     # ---- what one replica sees ------------------------------------------------------------------
 
@@ -85,15 +105,17 @@ class Stations:
         if independent(visits):
             if len(visits) == 1:
                 return self._alone(station, visits[0], rate)
-            thins = all(self.structure.thins(visit.caller, station.key) for visit in visits)
+            version = station.key[2]
+            thins = all(self.structure.thins(visit.caller, visit.target, version) for visit in visits)
             if thins and all(visit.flow.process == "poisson" for visit in visits):
                 return Arrivals("poisson", rate)
         return Arrivals("other", rate, "requests come to it more than once; treated as Poisson arrivals")
 
     def _alone(self, station: Station, visit: Visit, rate: float) -> Arrivals:
         """One stream, spread over the hosts of its cluster by a balancer that does not look at queues."""
-        hosts = self.structure.hosts(visit.caller, station.key[1], station.key[2])
-        process, thins = visit.flow.process, self.structure.thins(visit.caller, station.key)
+        caller, target, version = visit.caller, visit.target, station.key[2]
+        hosts = self.structure.hosts(caller, target, version)
+        process, thins = visit.flow.process, self.structure.thins(caller, target, version)
         turns = not thins and self.structure.instances(visit.caller) == 1  # of one round robin
         if process == "poisson":
             if thins:
@@ -107,7 +129,7 @@ class Stations:
         if process == "constant" and thins:  # gaps are geometric
             return Arrivals("other", rate, "a random share of regular arrivals", ca2=1.0 - 1.0 / hosts)
         if process == "mmpp" and thins:
-            return _modulated(self.structure.scenario.load[visit.flow.load], rate)
+            return _modulated(self.structure.entries[visit.flow.entry].load, rate)
         ca2 = 1.0 + (visit.flow.ca2 - 1.0) / hosts if thins else visit.flow.ca2 / hosts if turns else 1.0
         ca2 = 1.0 if abs(ca2 - 1.0) < NEARLY else ca2
         treated = f"treated as renewals with ca² = {ca2:.3g}" if ca2 != 1.0 else "treated as if they were"
@@ -129,7 +151,7 @@ def solve_stations(
     solved: dict[Key, Solved] = {}
     waits: dict[Key, Wait] = {}
     solver = Stations(responses.structure, responses.anew(waits), flows)
-    for key, station in reversed(list(responses.structure.stations.items())):
+    for key, station in reversed(list(flows.stations.items())):
         solved[key] = given[key] if key in given else solver.solve(station)
         queue = solved[key].queue
         waits[key] = queue.wait if queue is not None else Wait(Law.mean_only(responses.lattice, nan))

@@ -40,8 +40,16 @@ MESH = keys(
     "load[*]: to priority",
 )
 SCRIPTS = keys("services.*.script[*][*]: call probability optional sleep")
+ENDPOINTS = keys(
+    "services.*: path script method=GET,HEAD,POST,PUT,PATCH,DELETE,OPTIONS",
+    "services.*.script[*][*]: repeat",
+    "load[*]: endpoints",
+)
 DISCIPLINES = keys("services.*: discipline=lifo,priority")
 LOSS = keys("links.*: loss")
+CONNECTIONS = keys(
+    "links.*: connect", "policies.*.connection: connect_timeout idle_timeout max_requests max_age"
+)
 OPEN_LOAD = keys(
     "load[*]: rate profile[*].at profile[*].rate profile[*].ramp arrivals.kind=poisson,constant,mmpp,trace",
     "load[*].arrivals.mmpp: rates mean_times",
@@ -72,11 +80,11 @@ LEFT_OUT = keys(
 )
 """Solved as if they never acted; where they might, the solution says so."""
 
-PRODUCT_FORM = MESH | RETRIES | STATUSES | TIMEOUTS | DELAYS | ABORTS | SPLIT | LEFT_OUT
+PRODUCT_FORM = MESH | CONNECTIONS | RETRIES | STATUSES | TIMEOUTS | DELAYS | ABORTS | SPLIT | LEFT_OUT
 """Of the calls to queues: a network with product form (Jackson 1957; Kelly 1979)."""
-CLOSED = PRODUCT_FORM | SCRIPTS | DISCIPLINES | LOSS | HEDGE | BREAKER | CLOSED_LOAD
+CLOSED = PRODUCT_FORM | SCRIPTS | ENDPOINTS | DISCIPLINES | LOSS | HEDGE | BREAKER | CLOSED_LOAD
 """One closed load (:mod:`meshsim.theory.recognise.closed`)."""
-OPEN = PRODUCT_FORM | SCRIPTS | DISCIPLINES | LOSS | HEDGE | BREAKER | RATE_LIMIT | OPEN_LOAD
+OPEN = PRODUCT_FORM | SCRIPTS | ENDPOINTS | DISCIPLINES | LOSS | HEDGE | BREAKER | RATE_LIMIT | OPEN_LOAD
 """Open loads (:mod:`meshsim.theory.recognise.analysis`)."""
 IMPATIENT = MESH | RETRIES | TIMEOUTS | SPLIT | LEFT_OUT | keys("load[*]: rate")
 """A lone M/M/1 whose clients give up (:mod:`meshsim.theory.recognise.impatient`)."""
@@ -94,12 +102,13 @@ def unknown(known: frozenset[str], set_keys: Iterable[tuple[str, str]]) -> list[
     """The places of what is set that a solver does not declare; parts as a whole.
 
     Args:
-        known: what it declares; a version's keys are those of its service.
+        known: what it declares; the keys of a version, and of an endpoint, are those of its service.
         set_keys: the keys that are set, each with its place.
     """
     found: list[str] = []
     for pattern, place in set_keys:
-        declared = pattern.replace("versions.*.", "") in known or re.split(r"[.=[]", pattern)[0] in RUN
+        own = pattern.replace("versions.*.", "").replace("endpoints.*.", "")
+        declared = own in known or re.split(r"[.=[]", pattern)[0] in RUN
         if not declared and not (found and place.startswith(f"{found[-1]}.")):
             found.append(place)
     return found

@@ -155,6 +155,20 @@ def test_rows_are_told_from_load_and_scripts() -> None:
         assert found == pytest.approx(requests * each, rel=1e-9), load
 
 
+def test_rows_are_told_from_what_endpoints_call() -> None:
+    services = (
+        "services: {a: {script: [{call: b}], endpoints: {home: {script: [{call: b/get, repeat: 3}]},"
+        " ping: {script: []}}}, b: {script: [{call: c}], endpoints:"
+        " {get: {script: [{call: c, probability: 50%}]}}}, c: {}}"
+    )
+    load = "load: [{to: a, rate: 20/s, endpoints: {home: 3, ping: 1}}, {to: a, rate: 1/s}]"
+    expected = 150 * (1 + 2 * (1 + 3 * 1.5)) + 50 * 3 + 10 * (1 + 2 * 3)
+    assert rows_of(f"{{duration: 10s, {services}, {load}}}") == pytest.approx(expected)
+    users = "load: [{to: a, users: 4, think: 1s, endpoints: {home: 1}}]"
+    timed = services.replace("home: {", "home: {time: 1s, ")
+    assert rows_of(f"{{duration: 10s, {timed}, {users}}}") == pytest.approx(20 * (1 + 2 * 5.5))
+
+
 def test_the_estimate_is_near_what_is_kept(scenario) -> None:
     record = run(scenario).records[0]
     kept = sum(len(table.start) for table in (record.requests, record.calls)) + len(record.attempts.sent)

@@ -77,3 +77,32 @@ def test_what_never_happened_is_counted_as_0(run) -> None:
     assert set(mine) == set(other)
     assert other["edges.web -> api.ejections"].value() == 0.0
     assert np.isfinite(mine["edges.web -> api.ejections"].value())
+
+
+def test_those_by_endpoint_are_those_of_the_summary() -> None:
+    scenario = loads("""
+duration: 20s
+warmup: 2s
+services:
+  web: {endpoints: {home: {script: [{call: api/get, repeat: 2}]}, buy: {script: [{call: api/add}]}}}
+  api: {time: 2ms, endpoints: {get: {}, add: {method: POST, errors: 40%}}}
+policies: {api/add: {retries: {attempts: 1, on: [5xx]}}}
+load: [{to: web, rate: 60/s, endpoints: {home: 70, buy: 30}}]
+""")
+    records = simulate(scenario, 3)
+    summary = summarise([records], scenario).as_dict()["edges"]
+    found = readings(records, measured([records], scenario))
+    values = {name: each.value() for name, each in found.items() if ".endpoints." in name}
+    expected = {
+        f"edges.{edge}.endpoints.{endpoint}.{key}": numbers[key]
+        for edge, numbers_by in ((name, each["endpoints"]) for name, each in summary.items())
+        for endpoint, numbers in numbers_by.items()
+        for key in ("requests", "failed", "retries")
+        if numbers[key]
+    }
+    for endpoint in ("home", "buy"):
+        mean = summary["client -> web"]["endpoints"][endpoint]["latency"]["mean"]
+        expected[f"edges.client -> web.endpoints.{endpoint}.latency.mean"] = mean
+    assert values == pytest.approx(expected)
+    assert expected["edges.web -> api.endpoints.add.retries"] > 50
+    assert "edges.web -> api.endpoints.get.retries" not in values

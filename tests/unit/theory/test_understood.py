@@ -44,12 +44,10 @@ services:
   db: {}
 links: {default: {latency: 0s}}
 policies: {cart: {}}
-load: [{to: cart, profile: [{at: 0s, rate: 1/s}]}]
+load: [{to: cart, endpoints: {get: 1}, profile: [{at: 0s, rate: 1/s}]}]
 """)
-NO_FORMULA = (".repeat", ".previous_hosts", ".host_attempts", ".connect", ".keep_alive")
+NO_FORMULA = (".previous_hosts", ".host_attempts", ".keep_alive")
 """Ends of keys that no solver knows."""
-NO_THEORY = r"endpoints|peak_ewma|\.connection\b"
-"""Parts with keys that no solver knows."""
 
 OTHER = 0.123456
 """What no key has by default."""
@@ -89,9 +87,14 @@ def having(key: str) -> Scenario:
     return made
 
 
+def shared(key: str) -> str:
+    """A key as versions and endpoints share it with their service."""
+    return key.replace("versions.*.", "").replace("endpoints.*.", "")
+
+
 def test_every_key_is_decided_for_loads_of_both_kinds() -> None:
-    keys = {key.replace("versions.*.", "") for key in KEYS}
-    refused = {key for key in keys if re.search(NO_THEORY, key) or key.endswith(NO_FORMULA)}
+    keys = {shared(key) for key in KEYS}
+    refused = {key for key in keys if "peak_ewma" in key or key.endswith(NO_FORMULA)}
     assert keys - OPEN == EVENTS | (CLOSED_LOAD - {"load[*]"}) | refused
     assert keys - CLOSED == EVENTS | (OPEN_LOAD - {"load[*]"}) | RATE_LIMIT | refused
     for known in SOLVERS.values():
@@ -106,7 +109,7 @@ def test_a_key_is_declared_or_refused_by_name(solver: str) -> None:
         found = dict(set_keys(having(key)))
         if key not in found:
             assert "=" in key, key  # silence chooses it
-        elif key.replace("versions.*.", "") not in known:
+        elif shared(key) not in known:
             named = unknown(known, set_keys(having(key)))
             assert any(found[key] == name or found[key].startswith(f"{name}.") for name in named), key
             refused += 1
@@ -126,7 +129,7 @@ class NewMesh(Mesh):
 
 
 class NewLink(Link):
-    connect: float = 0.0
+    jitter: float = 0.0
 
 
 class NewLoad(Load):
@@ -139,8 +142,7 @@ class NewLoad(Load):
         ({"policies": {"cart": NewPolicy.model_construct(mirror="v2")}}, "policies.cart.mirror"),
         ({"services": {"cart": NewService.model_construct(sidecar=False)}}, "services.cart.sidecar"),
         ({"mesh": NewMesh.model_construct(control_plane="slow")}, "mesh.control_plane"),
-        ({"policies": {"cart/get": Policy(timeout="1s")}}, "policies.cart/get.timeout"),
-        ({"links": {"default": NewLink.model_construct(connect=1.0)}}, "links.default.connect"),
+        ({"links": {"default": NewLink.model_construct(jitter=1.0)}}, "links.default.jitter"),
         ({"load": (NewLoad.model_construct(to="cart", rate=1.0, zone="z1"),)}, "load[0].zone"),
         ({"load": (NewLoad.model_construct(to="cart", users=1, zone="z1"),)}, "load[0].zone"),
     ],
@@ -149,7 +151,7 @@ class NewLoad(Load):
 def test_a_key_that_theory_was_not_told_of_is_refused(part: dict[str, Any], name: str) -> None:
     solution = solve(BASE.model_copy(update=part))
     assert not solution.predictions
-    assert solution.reasons == [f"{name}: no formula here takes it into account"]
+    assert solution.reasons == [f"no formula here takes into account: {name}"]
 
 
 def test_what_no_load_reaches_is_not_asked() -> None:
@@ -162,4 +164,4 @@ def test_closed_loads_refuse_rate_limits() -> None:
     policies = {"cart": Policy.model_validate({"rate_limit": {"burst": 1, "rate": "1/s"}})}
     load = (Load.model_validate({"to": "cart", "users": 2, "think": "1s"}),)
     solution = solve(BASE.model_copy(update={"policies": policies, "load": load}))
-    assert solution.reasons == ["policies.cart.rate_limit: no formula here takes it into account"]
+    assert solution.reasons == ["no formula here takes into account: policies.cart.rate_limit"]

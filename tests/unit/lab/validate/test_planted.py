@@ -47,6 +47,7 @@ POLICY = "policies.backend"
 EJECTION = f"{POLICY}.outlier_detection"
 TIMES, TAIL = "latency.mean", "latency.p95"
 OK, URX, UO, RL = "requests.success_ratio", "failures.URX", "failures.UO", "failures.RL"
+HOME, ADDED = "edges.client -> shop.endpoints.home", "edges.shop -> cart.endpoints.add"
 RETRIES, HEDGES = "edges.client -> backend.retries", "edges.client -> search.hedges"
 EJECTIONS, SHARE = "edges.client -> backend.ejections", "services.cart.versions.v2.share"
 
@@ -88,6 +89,11 @@ FOUND: list[tuple[str, str, Any, str, bool]] = [
     ("slow-replica", f"{POLICY}.balance", "random", TIMES, True),
     ("slow-replica", f"{POLICY}.balance", {"least_request": {"choices": 3}}, "latency.p90", False),
     ("slow-replica", "events[0].slow", 3.5, TIMES, True),
+    ("endpoints", "load[0].endpoints", {"home": 67, "checkout": 33}, f"{HOME}.requests", True),
+    ("endpoints", "services.shop.endpoints.home.script", [{"call": "cart/get"}], f"{HOME}.{TIMES}", True),
+    ("endpoints", "services.cart.endpoints.add.errors", "35%", f"{ADDED}.retries", True),
+    ("endpoints", "policies.cart/add.retries.attempts", 1, f"{ADDED}.failed", True),
+    ("endpoints", "policies.cart/get", {"fault": {"delay": {"time": "5ms"}}}, f"{HOME}.{TIMES}", True),
     ("rate-limit", f"{POLICY}.rate_limit.rate", "52/s", RL, True),
 ]
 """Scenario, key and wrong value; a number that tells; whether also where the proxy makes its own draws."""

@@ -30,7 +30,7 @@ def test_silence_means_absence_where_envoy_has_defaults() -> None:
     ]
     assert cluster["common_lb_config"]["healthy_panic_threshold"] == {"value": 0}
     assert "outlier_detection" not in cluster
-    assert compiled.filters(Policy(), "cart") == {}
+    assert compiled.faults(Policy()) == {}
 
 
 def test_retries() -> None:
@@ -211,15 +211,16 @@ def test_a_split_has_a_cluster_for_each_version() -> None:
     assert "cluster" not in route
 
 
-def test_faults_and_rate_limits_are_filters_of_the_route() -> None:
+def test_faults_and_rate_limits_are_filters() -> None:
     policy = written(
         fault={"delay": {"percent": "10%", "time": "2s"}, "abort": {"percent": "0.5%", "status": 500}},
         rate_limit={"burst": 10, "rate": "30/m"},
     )
-    filters = compiled.filters(policy, "cart")
-    fault, limit = filters[compiled.FAULT], filters[compiled.RATE_LIMIT]
+    fault = compiled.faults(policy)[compiled.FAULT]
+    limit = compiled.rate_limit(policy.rate_limit, "cart")[compiled.RATE_LIMIT]
     assert fault["delay"]["fixed_delay"] == "2.000s"
     assert fault["delay"]["percentage"] == {"numerator": 100_000, "denominator": "MILLION"}
     assert fault["abort"] == {"http_status": 500, "percentage": {"numerator": 5000, "denominator": "MILLION"}}
     assert limit["token_bucket"] == {"max_tokens": 10, "tokens_per_fill": 1, "fill_interval": "2.000s"}
     assert limit["filter_enabled"] == limit["filter_enforced"] == {"default_value": {"numerator": 100}}
+    assert compiled.rate_limit(None, "cart")[compiled.RATE_LIMIT]["disabled"]

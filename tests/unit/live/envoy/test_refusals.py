@@ -110,13 +110,21 @@ def test_names_that_differ_in_case_only() -> None:
     assert [line.split(":")[0] for line in refusals(loads(text))] == ["services.Cart"]
 
 
-def test_endpoints_are_refused_and_repeated_calls_are_not() -> None:
-    """An Envoy would give a call of an endpoint the policies of the service."""
-    services = "{cart: {endpoints: {add: {}}}, shop: {script: [{call: cart/add, repeat: 3}]}}"
-    text = f"{{duration: 1s, services: {services}, load: [{{to: shop, rate: 1/s}}]}}"
-    (found,) = refusals(loads(text))
-    assert found == "services.cart.endpoints: Envoy's documents do not have endpoints yet (leave them out)"
-    assert not refusals(loads(text.replace("endpoints: {add: {}}", "").replace("cart/add", "cart")))
+def test_endpoints_are_refused_for_what_their_own_policies_and_work_are() -> None:
+    cart, shop = "{endpoints: {add: {errors: 5%}, get: {}}}", "{script: [{call: cart/add}, {call: cart/get}]}"
+    text = f"duration: 1s, services: {{cart: {cart}, shop: {shop}}}, load: [{{to: shop, rate: 1/s}}]"
+
+    def told(policies: str) -> list[str]:
+        return [line.split(": ")[0] for line in refusals(loads(f"{{{text}, policies: {policies}}}"))]
+
+    assert told("{cart/get: {timeout: 1s, rate_limit: {rate: 1/s, burst: 1}}}") == []
+    assert told("{cart/get: {timeout: 1.5ms}}") == ["policies.cart/get.timeout"]
+    assert told("{cart/get: {hedge: {after: 30ms}}}") == []
+    assert told("{shop -> cart/add: {hedge: {after: 30ms}}}") == ["policies.shop -> cart/add.hedge"]
+    assert told("{cart: {hedge: {after: 30ms}}}") == ["policies.cart.hedge"]
+    assert told("{cart: {outlier_detection: {}}, cart/get: {hedge: {after: 30ms}}}") == [
+        "policies.cart/get.hedge"
+    ]
 
 
 def test_only_a_sidecar_counts_idle_time_in_milliseconds() -> None:

@@ -162,3 +162,33 @@ def test_inbound_closes_what_is_idle_at_once(scenario: Scenario) -> None:
     assert manager["common_http_protocol_options"] == {"idle_timeout": "0.250s"}
     assert (manager["drain_timeout"], manager["delayed_close_timeout"]) == ("0s", "0s")
     assert "common_http_protocol_options" not in inbound("cart/v2/0")
+
+
+def test_endpoints_are_routes_before_that_of_the_service_which_has_the_rate_limit_of_all() -> None:
+    limit = "rate_limit: {rate: 10/s, burst: 5}"
+    written = loads(f"""
+duration: 1s
+services:
+  front: {{script: [{{call: cart/add}}, {{call: cart/get}}, {{call: cart/look}}]}}
+  cart: {{endpoints: {{get: {{path: /cart}}, add: {{method: POST, path: /cart}}, look: {{}}, other: {{}}}}}}
+policies:
+  cart: {{timeout: 1s, {limit}}}
+  cart/get: {{timeout: 2s, {limit}}}
+  front -> cart/look: {{rate_limit: null}}
+load: [{{to: front, rate: 1/s}}]
+""")
+    (host,) = made(written, "front/0")["rds.json"]["routes"]["virtual_hosts"]
+    assert [each["name"] for each in host["routes"]] == ["cart/get", "cart/add", "cart/look", "cart"]
+    method = {"name": ":method", "string_match": {"exact": "POST"}}
+    matches = [each["match"] for each in host["routes"]]
+    assert matches[1:] == [
+        {"path": "/cart", "headers": [method]},
+        {"path": "/look", "headers": [{"name": ":method", "string_match": {"exact": "GET"}}]},
+        {"prefix": "/"},
+    ]
+    assert [each["route"]["timeout"] for each in host["routes"]] == ["2.000s", *["1.000s"] * 3]
+    assert {each["route"]["cluster"] for each in host["routes"]} == {"cart"}
+    (name,) = host["typed_per_filter_config"]
+    own = [each["typed_per_filter_config"].get(name) for each in host["routes"]]
+    assert [config and config.get("disabled", False) for config in own] == [False, None, True, None]
+    assert own[0]["token_bucket"] == host["typed_per_filter_config"][name]["token_bucket"]

@@ -8,6 +8,7 @@ import numpy as np
 
 from meshsim.live import merge
 from meshsim.live.envoy import CallRow, Ejection, TryRow, rows
+from meshsim.mesh.attempt import HEDGE, RETRY
 from meshsim.policies.outcome import flag_names
 from meshsim.random import derive
 from meshsim.scenario import loads
@@ -18,14 +19,14 @@ SCENARIO = loads(
     " load: [{to: front, rate: 1/s}]}"
 )
 CALL = CallRow(
-    key=255, request_start=0.5, extra=True, listener="url/cart", caller="front", service="cart", start=1.0,
-    end=1.5, status=504, flags=("URX", "UT"), attempts=3, replica="cart/1", details="response_timeout",
-    request_id="",
+    key=255, request_start=0.5, extra=True, listener="url/cart", caller="front", service="cart",
+    endpoint="", start=1.0, end=1.5, status=504, flags=("URX", "UT"), attempts=3, replica="cart/1",
+    details="response_timeout", request_id="",
 )  # fmt: skip
 
 FIRST = TryRow(
-    call=255, request_start=0.5, extra=False, request_id="", service="cart", number=0, launched=1.0, sent=1.1,
-    end=1.2, status=0, refused=True, replica="cart/0",
+    call=255, request_start=0.5, extra=False, request_id="", service="cart", endpoint="", number=0,
+    launched=1.0, sent=1.1, end=1.2, status=0, refused=True, replica="cart/0",
 )  # fmt: skip
 NEXT = replace(FIRST, number=1, launched=1.3, sent=1.3, end=1.5, status=500, refused=False, replica="cart/1")
 HEDGED = SCENARIO.model_copy(
@@ -86,3 +87,27 @@ def test_a_hedge_that_was_one_too_many_is_no_failure() -> None:
     for scenario, expected in ((HEDGED, ["UT", "", "", "UO"]), (SCENARIO, ["URX,UT", "URX", "UO", "UO"])):
         found = rows(scenario, "front", [CALL, won, held, full], [], [])
         assert [flag_names(int(flags)) for flags in found["calls.flags"]] == expected
+
+
+ENDPOINTS = loads("""
+duration: 1s
+services:
+  front: {script: [{call: cart/get}, {call: cart/add}]}
+  cart: {endpoints: {add: {method: POST}, get: {}}}
+policies: {cart/get: {hedge: {after: 30ms}}, cart/add: {retries: {}}}
+load: [{to: front, rate: 1/s}]
+""")
+
+
+def test_calls_and_tries_have_the_route_of_their_endpoint() -> None:
+    calls = [replace(CALL, endpoint=endpoint, replica="cart/0") for endpoint in ("add", "get", "")]
+    tries = [
+        replace(NEXT, call=n, endpoint=endpoint, replica="cart/0")
+        for n, endpoint in enumerate(("add", "get"))
+    ]
+    found = rows(
+        ENDPOINTS, "front", calls, [*tries, *(replace(each, launched=1.0, number=0) for each in tries)], []
+    )
+    assert found["calls.route"].tolist() == [2, 3, 1]  # of cart: itself first, then in order of the file
+    assert found["attempts.route"].tolist() == [2, 3, 2, 3]
+    assert found["attempts.kind"].tolist() == [0, 0, RETRY, HEDGE]
