@@ -54,6 +54,12 @@ def time(draw: st.DrawFn, low: float, high: float) -> Document:
 
 
 @st.composite
+def keep_alive(draw: st.DrawFn) -> str:
+    """Mostly none."""
+    return draw(apart(10, 80, 0.6133)) if draw(st.integers(0, 3)) == 0 else "0s"
+
+
+@st.composite
 def deployment(draw: st.DrawFn) -> Document:
     return {
         "replicas": draw(st.integers(1, 4)),
@@ -64,7 +70,7 @@ def deployment(draw: st.DrawFn) -> Document:
         "when_abandoned": draw(st.sampled_from(["finish", "leave_queue", "stop"])),
         "time": draw(time(1, 30)),
         "errors": draw(st.sampled_from(["0%", "5%", "40%", "100%"])),
-        "keep_alive": draw(apart(10, 80, 0.6133)) if draw(st.integers(0, 3)) == 0 else "0s",
+        "keep_alive": draw(keep_alive()),
     }
 
 
@@ -296,7 +302,7 @@ def scenarios(draw: st.DrawFn) -> Document:
         if draw(st.integers(0, 2)) == 0:
             service["versions"] = {
                 "v1": {"replicas": draw(st.integers(1, 3))},
-                "v2": {"time": draw(time(1, 30))},
+                "v2": {"time": draw(time(1, 30)), "keep_alive": draw(keep_alive())},
             }
         services[name] = service
     for name, service in services.items():
@@ -326,6 +332,7 @@ def scenarios(draw: st.DrawFn) -> Document:
         policies[f"{caller} -> {service}"] = {
             "timeout": draw(apart(20, 300, 0.2717)),
             "retries": draw(retries()),
+            "connection": draw(connection()),
         }
     document["policies"] = policies
     document["events"] = draw(events(document, edges))

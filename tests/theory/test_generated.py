@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from meshsim.scenario.endpoints import CLUSTER_LEVEL
 from meshsim.theory import solve
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -138,7 +139,8 @@ class Maker:
                 for endpoint in service["endpoints"]:
                     if self.random.random() < 0.2:
                         fields = self.policy(name == "a").items()
-                        made["policies"][f"{name}/{endpoint}"] = dict(list(fields)[1:])  # no balance
+                        own = {key: value for key, value in fields if key not in CLUSTER_LEVEL}
+                        made["policies"][f"{name}/{endpoint}"] = own
         works = [*services.values(), *(e for s in services.values() for e in s.get("endpoints", {}).values())]
         stages = [stage for work in works for stage in work.get("script", [])]
         for step in (step for stage in stages for step in (stage if isinstance(stage, list) else [stage])):

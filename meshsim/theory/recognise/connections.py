@@ -14,34 +14,34 @@ from __future__ import annotations
 
 from math import inf
 
-from meshsim.scenario.model import CLIENT, ZERO
+from meshsim.scenario.model import ZERO
 from meshsim.scenario.times import ConstantTime
 from meshsim.theory.recognise.obstacles import abandoned
-from meshsim.theory.recognise.structure import Structure, UnsolvedError
+from meshsim.theory.recognise.structure import Structure, Target, UnsolvedError
 from meshsim.units import UNLIMITED
 
 
-def connecting(structure: Structure, caller: str, service: str) -> float:
+def connecting(structure: Structure, caller: Target, target: Target) -> float:
     """How long every attempt of an edge waits for its connection, s; 0 where they open in no time.
 
     Raises:
         UnsolvedError: it is not the same for all.
     """
-    connect = structure.scenario.link(caller, service).connect
+    connect = structure.link(caller, target).connect
     if connect == ZERO:
         return 0.0
-    reason = _reason(structure, caller, service)
+    reason = _reason(structure, caller, target)
     if not isinstance(connect, ConstantTime):
         reason = "connections take random times to open: the first that is open serves who waited longest"
     if reason:
-        raise UnsolvedError(f"{caller} -> {service}: {reason}")
+        raise UnsolvedError(f"{caller} -> {target}: {reason}")
     return connect.build().mean
 
 
-def _reason(structure: Structure, caller: str, service: str) -> str:
+def _reason(structure: Structure, caller: Target, target: Target) -> str:
     """Why attempts have no connections of their own, or do not wait for them; empty if they do."""
-    time = structure.scenario.link(caller, service).connect.build().mean
-    policy = structure.policy(caller, service)
+    time = structure.link(caller, target).connect.build().mean
+    policy = structure.policy(caller, target)
     connection, breaker = policy.connection, policy.circuit_breaker
     if connection is None or connection.max_requests > 1:
         return "connections are used again, so that a request's latency depends on the traffic before it"
@@ -49,7 +49,13 @@ def _reason(structure: Structure, caller: str, service: str) -> str:
         return "no connection opens within its connect_timeout"
     if min(breaker.max_connections, breaker.max_pending, breaker.max_requests) < UNLIMITED:
         return "the breaker counts connections that are being opened, which no formula here follows"
-    leaves = policy.hedge or 0.0 < policy.timeout <= time or (policy.timeout > 0.0 and policy.retries)
-    if leaves or (caller != CLIENT and caller in abandoned(structure)):
+    if any(_leaves(structure, *edge, time) for edge in structure.shared(caller, target)):
         return "an attempt may leave while its connection opens, which then serves another"
     return ""
+
+
+def _leaves(structure: Structure, caller: Target, target: Target, time: float) -> bool:
+    """Whether an attempt may not wait for its connection to open."""
+    policy = structure.policy(caller, target)
+    limited = policy.timeout > 0.0 and (policy.timeout <= time or policy.retries is not None)
+    return limited or policy.hedge is not None or caller in abandoned(structure)

@@ -71,6 +71,18 @@ def test_other_connections_are_refused_by_name(policy: dict[str, Any], reason: s
     assert [prediction.metric for prediction in solution.predictions] == ["requests.rate"]
 
 
+def test_endpoints_have_connections_in_common() -> None:
+    services = {"x": {"time": "2ms", "endpoints": {"get": {}, "add": {"time": "5ms"}}}}
+    load = [{"to": "x", "rate": "100/s", "endpoints": {"get": 1, "add": 1}}]
+    plain = solve(lone(OWN, services=services, load=load))
+    mean = plain.get("latency.mean")
+    assert mean is not None
+    assert (mean.value, mean.kind) == (pytest.approx(0.0125), "exact")
+    policies = {"x": OWN, "x/add": {"timeout": "7ms"}}
+    some = solve(lone({}, services=services, load=load, policies=policies))
+    assert some.reasons == [f"client -> x/get: {LEAVES}"]
+
+
 def test_random_connects_are_refused_by_name() -> None:
     random = "connections take random times to open: the first that is open serves who waited longest"
     assert solve(lone(OWN, {"exponential": "7ms"})).reasons == [f"client -> x: {random}"]
@@ -78,7 +90,7 @@ def test_random_connects_are_refused_by_name() -> None:
 
 def test_the_upstreams_end_is_refused_by_name() -> None:
     kept = solve(lone(OWN, services={"x": {"keep_alive": "1s"}}))
-    assert kept.reasons == ["services.x.keep_alive: no formula here takes it into account"]
+    assert kept.reasons == ["no formula here takes into account: services.x.keep_alive"]
 
 
 def test_a_balancer_sees_requests_only_once_they_have_a_connection() -> None:
