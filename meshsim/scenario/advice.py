@@ -59,6 +59,9 @@ def _policy(policy: Policy, hosts: int) -> Iterator[str]:
         yield "retries.host_attempts has no effect: no host is avoided (write previous_hosts: true)."
     if retries is not None and retries.backoff.jitter and retries.backoff.base >= retries.backoff.ceiling:
         yield "retries.backoff.jitter has no effect: no wait is longer than max (raise max)."
+    accrual = policy.failure_accrual
+    if accrual is not None and accrual.jitter and accrual.min_penalty == accrual.max_penalty:
+        yield "failure_accrual.jitter has no effect: no penalty exceeds max_penalty (raise it)."
     if policy.hedge is not None and policy.hedge.after >= policy.timeout > 0.0:
         yield "hedge has no effect: it would come after the timeout."
 

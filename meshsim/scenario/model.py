@@ -19,16 +19,26 @@ from meshsim.scenario.arrivals import Mmpp, ProfilePoint
 from meshsim.scenario.fields import DURATION, AsTuple, Duration, Later, Model, PositiveDuration
 from meshsim.scenario.keys import push
 from meshsim.scenario.mesh import Link, Mesh, Proxy
-from meshsim.scenario.policy import Balance, Fault, Hedge, OutlierDetection, Policy, RateLimit, Retries
+from meshsim.scenario.policy import (
+    Balance,
+    FailureAccrual,
+    Fault,
+    Hedge,
+    OutlierDetection,
+    Policy,
+    RateLimit,
+    Retries,
+)
 from meshsim.scenario.services import ZERO, CallStep, Deployment, Service, SleepStep, Stage, Step
 from meshsim.scenario.times import ConstantTime, Time
 from meshsim.scenario.traffic import Event, Load, Objective, Tracing
 from meshsim.scenario.variation import Sweep
 
 __all__ = [
-    "CLIENT", "ZERO", "Balance", "CallStep", "ConstantTime", "Deployment", "Event", "Fault", "Hedge", "Link",
-    "Load", "Mesh", "Mmpp", "Model", "Objective", "OutlierDetection", "Policy", "ProfilePoint", "Proxy",
-    "RateLimit", "Retries", "Scenario", "Service", "SleepStep", "Stage", "Step", "Time",
+    "CLIENT", "ZERO", "Balance", "CallStep", "ConstantTime", "Deployment", "Event", "FailureAccrual", "Fault",
+    "Hedge", "Link", "Load", "Mesh", "Mmpp", "Model", "Objective", "OutlierDetection", "Policy",
+    "ProfilePoint", "Proxy", "RateLimit", "Retries", "Scenario", "Service", "SleepStep", "Stage", "Step",
+    "Time",
 ]  # fmt: skip
 
 CLIENT = "client"

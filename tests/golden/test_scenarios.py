@@ -277,6 +277,16 @@ def test_a_connect_timeout_that_is_too_short_for_a_slow_link_fails_most_requests
         assert success(cured) == 1.0
 
 
+def test_failure_accrual_spares_users_a_broken_host_and_makes_an_outage_of_an_overload() -> None:
+    """Measured: 99.87 to 99.92 %, then 10.3 to 12.9 %; without it 75 %, then 66 to 68 %."""
+    _, records = run("failure-accrual")
+    assert success(records, 20, 80) > 0.998
+    assert success(records, 100, 130) < 0.2
+    _, records = run("failure-accrual", "policies.api.failure_accrual=null")
+    assert success(records, 20, 80) == pytest.approx(0.75, abs=0.01)
+    assert success(records, 100, 130) == pytest.approx(400 / 600, abs=0.03)
+
+
 def test_hedging_cuts_the_tail_or_ends_the_service() -> None:
     """Measured: p99 250 to 363 ms, then 58 to 59 ms for 1.037 to 1.042 tries; without stop 2.8 to 7.2 s."""
     _, records = run("hedge")

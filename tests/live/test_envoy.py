@@ -98,7 +98,7 @@ def envoyable(file: Path | None) -> Scenario:
     return scenario
 
 
-OURS_ALONE = {"peak-ewma": "lacks peak_ewma"}
+OURS_ALONE = {"peak-ewma": "lacks peak_ewma", "failure-accrual": "lets no single request through"}
 """Scenarios about what an Envoy can't do, and what is said of them."""
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from meshsim.scenario.endpoints import CLUSTER_LEVEL
+from meshsim.scenario.pushes import DETECTIONS
 
 Document = dict[str, Any]
 
@@ -180,7 +181,14 @@ def policy(draw: st.DrawFn, versions: list[str]) -> Document:
             "max_connections": draw(limit), "max_pending": draw(limit), "max_requests": draw(limit),
             "max_retries": draw(limit),
         }  # fmt: skip
-    if on():
+    if not on(3):
+        made["failure_accrual"] = {
+            "max_failures": draw(st.integers(1, 4)),
+            "min_penalty": draw(apart(40, 150, 0.4177)),
+            "max_penalty": draw(apart(200, 500, 0.6143)),
+            "jitter": draw(st.sampled_from(["0%", "50%", "100%"])),
+        }
+    elif on(4):
         made["outlier_detection"] = {
             "consecutive_5xx": draw(st.integers(1, 3)),
             **draw(
@@ -285,7 +293,8 @@ def change(draw: st.DrawFn, document: Document, edges: list[tuple[str, str]]) ->
     if draw(st.booleans()):
         return {f"policies.{target}": whole}
     part = draw(st.sampled_from(list(whole)))
-    return {f"policies.{target}.{part}": whole[part]}
+    instead = {f"policies.{target}.{other}": None for other in DETECTIONS if part in DETECTIONS}
+    return {**instead, f"policies.{target}.{part}": whole[part]}
 
 
 @st.composite

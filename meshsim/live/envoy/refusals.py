@@ -126,6 +126,9 @@ def _policy(policy: Policy) -> Refused:
         yield from _durations({f"connection.{key}": getattr(policy.connection, key) for key in times})
     if policy.outlier_detection is not None:
         yield from _outlier_detection(policy.outlier_detection)
+    if policy.failure_accrual is not None:
+        why = "Envoy lets no single request through to an ejected host (write outlier_detection)"
+        yield "failure_accrual", why
     if policy.rate_limit is not None:
         if not numbers.exact_fill(policy.rate_limit.rate):
             yield "rate_limit.rate", "Envoy adds whole tokens in whole seconds (write such a rate)"

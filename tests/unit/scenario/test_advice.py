@@ -39,6 +39,7 @@ load: [{to: a, rate: 1/s}]
             "policies: {b: {retries: {backoff: {base: 1s, max: 1s, jitter: 50%}}}}",
             "no wait is longer than max",
         ),
+        ("policies: {b: {failure_accrual: {max_penalty: 1s}}}", "no penalty exceeds max_penalty"),
         ("policies: {b: {timeout: 1s, hedge: {after: 2s}}}", "after the timeout"),
         ("objectives: [{service: c, p99: 1s}]", "no request reaches c"),
         (
@@ -118,6 +119,7 @@ def test_load_after_the_end_is_told(tmp_path) -> None:
         "policies: {b: {retries: {backoff: {max: 60ms, jitter: 50%}}}}",
         "policies: {b: {outlier_detection: {max_ejection_percent: 34%}}}",
         "policies: {b: {outlier_detection: {always_eject_one: true}}}",
+        "policies: {b: {failure_accrual: {}}, a: {failure_accrual: {max_penalty: 1s, jitter: 0%}}}",
         "policies: {b: {retries: {previous_hosts: true, host_attempts: 5}}}",
         "policies: {b: {retries: {statuses: [503]}}, a -> b: {retries: {on: [5xx], statuses: [409, 503]}}}",
         "objectives: [{service: b, p99: 1s}]",

@@ -79,6 +79,8 @@ GOOD = [
             "{balance: {least_request: {choices: 2}}}",
             "{balance: {least_request: {}}}",
             "{balance: {peak_ewma: {decay: 10s, rtt: 30ms}}}",
+            "{failure_accrual: {max_failures: 3, min_penalty: 1s, max_penalty: 1m, jitter: 0.5}}",
+            "{failure_accrual: {}, outlier_detection: null}",
             "{balance: {}}",
             "{retries: null}",
             "{retries: {backoff: {max: 250ms, jitter: 100%}}}",
