@@ -269,11 +269,11 @@ def test_requests_on_their_way_meet_a_connection_that_closes() -> None:
 
 def test_a_connect_timeout_that_is_too_short_for_a_slow_link_fails_most_requests() -> None:
     """Measured: success 18 to 33 % while the link is slow, 22 to 38 % with five retries; else 100 %."""
-    _, records = run("connect-timeout")
+    _, records = run("connect-storm")
     assert success(records, 30, 40) < 0.45
     assert success(records, 20, 30) == success(records, 41) == 1.0
     for cure in ("connect_timeout=100ms", "max_age=0s"):
-        _, cured = run("connect-timeout", f"policies.cart.connection.{cure}")
+        _, cured = run("connect-storm", f"policies.cart.connection.{cure}")
         assert success(cured) == 1.0
 
 
