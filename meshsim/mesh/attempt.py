@@ -339,5 +339,5 @@ class Attempt(Stream):
         self.behind = None
         self.exchange = None
         if self.connection is not None:
-            self.connection.let_go()
+            self.connection.stream = None
         return self.call

@@ -230,8 +230,8 @@ class Cluster(HostSet):
         host.active += 1
         host.idle -= 1
         stream.drains = host.drains
-        if host.pool is not None and host.pool.top is not None:
-            host.pool.top.serve(stream)
+        if host.pool is not None:
+            stream.connection = host.pool.take(stream)
         stream.connected(now)
 
     def leave(self, stream: Stream, host: Host) -> None:
@@ -247,9 +247,8 @@ class Cluster(HostSet):
             if self.broken == 0:
                 self.clock.at(now, self, FORGET)
             self.broken += 1
-        connection = stream.connection
-        if connection is not None:
-            self.hand_back(connection, host, connection.fate(reusable, stream.drains != host.drains), now)
+        if stream.connection is not None:
+            self.hand_back(stream, host, reusable, now)
         elif reusable and stream.drains == host.drains:
             host.idle += 1
             self.serve(host, now)
@@ -258,9 +257,13 @@ class Cluster(HostSet):
             host.connections -= 1
         self.open(host, now)
 
-    def hand_back(self, connection: Connection, host: Host, fate: int, now: float) -> None:
-        """A tracked connection has served its stream: it serves others (OPENED), or is closed."""
-        connection.let_go()
+    def hand_back(self, stream: Stream, host: Host, reusable: bool, now: float) -> None:
+        """The stream's connection, which is tracked, serves others, or is closed."""
+        connection = stream.connection
+        assert connection is not None, "it has one"
+        stream.connection = None
+        connection.stream = None
+        fate = connection.fate(reusable, stream.drains != host.drains)
         if fate == OPENED:
             host.idle += 1
             connection.free()

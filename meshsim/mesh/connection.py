@@ -51,16 +51,6 @@ class Keeper(Event):
         raise NotImplementedError
 
 
-class Served(Timer):
-    """What a connection serves.
-
-    Attributes:
-        connection: what it has, if that is tracked.
-    """
-
-    connection: Connection | None
-
-
 @final
 class Lifetimes:
     """The settings of connections that begin from now on.
@@ -114,10 +104,25 @@ class HostPool:
         self.begun += 1
         return connection
 
+    def take(self, stream: Timer) -> Connection | None:
+        """The top of the idle ones serves a stream from now on.
+
+        NOTE: a local name holds what leaves the stack; compiled, a method does not hold its own object.
+        """
+        connection = self.top
+        if connection is not None:
+            connection.leave()
+            connection.state = BUSY
+            connection.requests += 1
+            connection.stream = stream
+        return connection
+
     def close_idle(self) -> None:
         """Closes who serves nobody."""
-        while self.top is not None:
-            self.top.close()
+        connection = self.top
+        while connection is not None:
+            connection.close()
+            connection = self.top
 
 
 @final
@@ -141,7 +146,7 @@ class Connection(Timer):
     given_up: int
     idles: Deadlines | None
     ages: Deadlines | None
-    stream: Served | None
+    stream: Timer | None
     above: Connection | None
     below: Connection | None
     age: Age | None
@@ -193,14 +198,6 @@ class Connection(Timer):
         if self.state == IDLE and self.idles is not None:
             self.idles.start(self, now)
 
-    def serve(self, stream: Served) -> None:
-        """An attempt attaches."""
-        self.leave()
-        self.state = BUSY
-        self.requests += 1
-        self.stream = stream
-        stream.connection = self
-
     def leave(self) -> None:
         """It is no longer among the idle ones."""
         self.stop_timer()
@@ -212,12 +209,6 @@ class Connection(Timer):
             self.below.above = self.above
         self.above = None
         self.below = None
-
-    def let_go(self) -> None:
-        """Its attempt is over."""
-        if self.stream is not None:
-            self.stream.connection = None
-            self.stream = None
 
     def fate(self, reusable: bool, drained: bool) -> int:
         """When its attempt is over, after a response if `reusable`: why it is closed; OPENED if it is not."""
@@ -249,7 +240,7 @@ class Connection(Timer):
 
     def unlink(self) -> Event | None:
         super().unlink()
-        self.let_go()
+        self.stream = None
         return None
 
 

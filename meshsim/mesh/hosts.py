@@ -9,8 +9,8 @@ from __future__ import annotations
 from math import inf
 from typing import final
 
-from meshsim.mesh.clock import Clock, Event
-from meshsim.mesh.connection import HostPool, Keeper, Served
+from meshsim.mesh.clock import Clock, Event, Timer
+from meshsim.mesh.connection import Connection, HostPool, Keeper
 from meshsim.mesh.recorder import Recorder
 from meshsim.policies.endpoint import Endpoint
 from meshsim.policies.outlier import BACK, OUT, OutlierDetection
@@ -20,7 +20,7 @@ MERGE = -1
 """A step of a set of hosts, beside the generations of its ticks."""
 
 
-class Stream(Served):
+class Stream(Timer):
     """What a connection pool serves: an attempt that wants a connection to its host.
 
     Attributes:
@@ -28,6 +28,7 @@ class Stream(Served):
         drains: of its host, when it got its connection: if there were more since, that closes at its end.
         ahead, behind: its neighbours in the host's pending queue.
         waiting: whether it is in that queue.
+        connection: what it has, if that is tracked.
     """
 
     host: Host | None
@@ -35,6 +36,7 @@ class Stream(Served):
     ahead: Stream | None
     behind: Stream | None
     waiting: bool
+    connection: Connection | None
 
     def connected(self, now: float) -> None:
         """It has a connection, and counts as active."""

@@ -67,9 +67,7 @@ class Journey(Visit):
     attempt: Attempt | None
     far: FarEnd | None
 
-    def __init__(
-        self, attempt: Attempt, network: Transit, replica: Replica, link: Link, far: FarEnd | None
-    ) -> None:
+    def __init__(self, attempt: Attempt, network: Transit, replica: Replica, link: Link) -> None:
         super().__init__(
             replica,
             attempt.call.route.endpoint,
@@ -86,7 +84,7 @@ class Journey(Visit):
         self.arrives = 0.0
         self.transmissions = 0
         self.travel = 0.0
-        self.far = far
+        self.far = None
 
     def fire(self, step: int, now: float) -> None:
         if step != self.step:
@@ -116,11 +114,10 @@ class Journey(Visit):
 
     def reach(self, now: float) -> None:
         """Reaches the other end of its connection, which may have closed: then its caller hears of that."""
-        far = self.far
-        if far is None:
+        if self.far is None:
             self.arrive(now)
-        elif not far.closed:
-            far.stop_timer()
+        elif not self.far.closed:
+            self.far.stop_timer()
             self.arrive(now)
         elif self.attempt is None:
             self.vanish(now)

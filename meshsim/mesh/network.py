@@ -61,9 +61,9 @@ class Network(Transit):
         attempt: Attempt = stream
         self.visits += 1
         route = attempt.call.route
-        far = None if attempt.connection is None else attempt.connection.far
-        replica = self.replicas[attempt.host_sent().replica]
-        visit = Journey(attempt, self, replica, self.links[route.edge], far)
+        visit = Journey(attempt, self, self.replicas[attempt.host_sent().replica], self.links[route.edge])
+        if attempt.connection is not None:
+            visit.far = attempt.connection.far
         attempt.exchange = visit
         visit.depart(now)
 
