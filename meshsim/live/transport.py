@@ -249,7 +249,7 @@ class Delivery(Reply):
 
     def take(self, wire: Wire) -> None:
         """Has a tracked connection."""
-        wire.delivery = self
+        wire.holder = self
         self.wire = wire
         self.connection = wire.socket
 
@@ -355,7 +355,7 @@ class Delivery(Reply):
         if connection is not None:
             connection.abort()
         if self.wire is not None:
-            self.wire.delivery = None
+            self.wire.holder = None
 
     # ---- abandoned ----------------------------------------------------------------------------------
 
