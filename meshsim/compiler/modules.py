@@ -18,7 +18,7 @@ OPEN = {
 }
 """Classes whose methods Python code overrides: bodies, and users with policies of their own."""
 
-OPEN_METHODS = {"Visit": {"go_home", "vanish"}}
+OPEN_METHODS = {"Visit": {"go_home", "vanish", "refuse"}}
 """Of other classes, these methods alone. All that no source overrides are called directly."""
 
 PASSING = {
@@ -42,6 +42,7 @@ ENGINE = [
     "meshsim.policies.backoff",
     "meshsim.policies.breaker",
     "meshsim.policies.budget",
+    "meshsim.policies.connection",
     "meshsim.policies.endpoint",
     "meshsim.policies.balance",
     "meshsim.policies.ewma",
@@ -64,6 +65,7 @@ ENGINE = [
     "meshsim.mesh.spans",
     "meshsim.mesh.station",
     "meshsim.mesh.link",
+    "meshsim.mesh.connection",
     "meshsim.mesh.hosts",
     "meshsim.mesh.cluster",
     "meshsim.mesh.policy",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from meshsim.errors import MeshsimError
 from meshsim.measure.grid import Grid
 from meshsim.mesh.clock import Clock
 from meshsim.mesh.gauge import Gauge
@@ -27,8 +26,6 @@ from meshsim.units import UNLIMITED
 def build(scenario: model.Scenario, seed: int, clock: Clock, custom: Custom) -> Mesh:
     """A mesh, its events and loads on the clock."""
     topology = Topology(scenario)
-    if any(topology.tracked):
-        raise MeshsimError("connect, connection and keep_alive are not simulated yet; leave them out")
     recorder = new_recorder(topology)
     rows = scenario.keep == "records"
     sampling = scenario.tracing.sampling if rows else 0.0  # spans would grow with the requests
@@ -54,8 +51,8 @@ def build(scenario: model.Scenario, seed: int, clock: Clock, custom: Custom) -> 
 
 def _add_links(mesh: Mesh, topology: Topology) -> None:
     mesh.edges = topology.edges
-    for edge in mesh.edges:
-        mesh.links[edge] = link(topology.scenario.link(*edge))
+    for edge, tracked in zip(mesh.edges, topology.tracked, strict=True):
+        mesh.links[edge] = link(topology.scenario.link(*edge), tracked)
     mesh.network.links = list(mesh.links.values())
 
 

@@ -13,6 +13,7 @@ from meshsim.measure.measurements import Measurements
 from meshsim.measure.records import Attempts, Calls, Records, Requests
 from meshsim.measure.spans import span_rows
 from meshsim.measure.table import Rows, table_of
+from meshsim.mesh.connection import COUNTED
 from meshsim.mesh.gauge import Gauge
 from meshsim.mesh.mesh import Mesh
 from meshsim.mesh.rows import RowRecorder
@@ -123,6 +124,7 @@ def records(
     own = not complete
     return Records(
         **common,
+        connections=[(time, edge, COUNTED[what]) for time, edge, what in recorder.connections],
         requests=table(Requests, "request", recorder, topology, own),
         calls=table(Calls, "call", recorder, topology, own),
         attempts=table(Attempts, "attempt", recorder, topology, own),

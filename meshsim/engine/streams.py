@@ -12,8 +12,9 @@ from meshsim.measure.histograms import Flows, Histograms
 from meshsim.measure.latency import Buckets
 from meshsim.measure.sample import Outcomes, Tries
 from meshsim.mesh import streams
+from meshsim.mesh.connection import COUNTED
 from meshsim.mesh.histogram import BUCKETS, Histogram, representative
-from meshsim.mesh.streams import PACKED, Flow, StreamRecorder
+from meshsim.mesh.streams import PACKED, WHATS, Flow, StreamRecorder
 from meshsim.policies.outcome import flag_names
 from meshsim.scenario.topology import Topology
 
@@ -50,7 +51,17 @@ def histograms(
         services=_flows(recorder.services, bins, end),
         links=_flows(recorder.edges, bins, end),
         ejected={divmod(place, recorder.replicas): times for place, times in recorder.ejected_from.items()},
+        connected=_connected(recorder.connections),
     )
+
+
+def _connected(counts: dict[int, int]) -> dict[int, dict[str, int]]:
+    """What became of tracked connections, by edge."""
+    found: dict[int, dict[str, int]] = {}
+    for number, times in counts.items():
+        edge, what = divmod(number, WHATS)
+        found.setdefault(edge, {})[COUNTED[what]] = times
+    return found
 
 
 def _grouped(each: Sequence[Part], group: Sequence[int]) -> list[list[Part]]:

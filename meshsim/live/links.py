@@ -2,7 +2,7 @@
 
 The network between processes of one machine has no latency worth the name, and not every kernel can be asked
 to give it one. So the caller's proxy holds a message back for as long as it would be under way, lost
-transmissions included. A connection opens without it.
+transmissions included. What it does to connections is in `meshsim.live.tracked`.
 """
 
 from __future__ import annotations
@@ -68,4 +68,6 @@ class Crossing(Event):
 
 def emulated(link: Link | None, changes: bool) -> bool:
     """Whether a link has anything to emulate, now or after an event."""
-    return link is not None and (changes or link.latency.mean > 0.0 or link.loss_ratio > 0.0)
+    return link is not None and (
+        changes or link.latency.mean > 0.0 or link.connect.mean > 0.0 or link.loss_ratio > 0.0
+    )

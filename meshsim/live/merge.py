@@ -14,6 +14,7 @@ All times are scenario time, s. The columns, by process (an .npz each):
               attempts.{key, route, replica, kind, extra, request_start, sent, ended}
               attempts.{arrived, answered, answer_status}  as the proxy saw it; used where no visit is known
               ejections.{time, edge, replica}
+              connections.{time, edge, what}             as `meshsim.mesh.connection` numbers them
               span_*                                     as `live.spans` packs them; of services too
     service   visits.{key, arrived, answered, status}    key: the attempt's
               busy, queued                               worker-seconds and waiting seconds, by bin
@@ -34,6 +35,7 @@ from meshsim.measure.grid import Floats, Grid, Ints
 from meshsim.measure.records import Attempts, Calls, Records, Requests
 from meshsim.measure.spans import span_rows
 from meshsim.measure.table import table_of
+from meshsim.mesh.connection import COUNTED
 from meshsim.mesh.spans import Tracer
 from meshsim.policies.outcome import flag_names
 from meshsim.scenario.model import CLIENT, Scenario
@@ -54,6 +56,7 @@ ATTEMPTS = {
     "sent": "f8", "ended": "f8", "arrived": "f8", "answered": "f8", "answer_status": "i8",
 }  # fmt: skip
 EJECTIONS = {"time": "f8", "edge": "i8", "replica": "i8"}
+CONNECTIONS = {"time": "f8", "edge": "i8", "what": "i8"}
 VISITS = {"key": "u8", "arrived": "f8", "answered": "f8", "status": "i8"}
 
 Table = dict[str, NDArray[Any]]
@@ -108,6 +111,7 @@ def merge(scenario: Scenario, seed: int, engine: str, parts: Parts, ending: Endi
         busy=bins(parts, "busy", ids, grid.last),
         queued=bins(parts, "queued", ids, grid.last),
         ejections=ejections(parts),
+        connections=connections(parts, ending.time),
         spans=spans_of(parts, edges, replicas, ending.time),
         interrupted=ending.interrupted,
         requests=requests_table(requests, asked, topology),
@@ -161,6 +165,13 @@ def ejections(parts: Parts) -> list[tuple[float, int, int]]:
     """(time, edge, replica) of each ejection, in order of time."""
     table = gather(parts, "proxy", "ejections", EJECTIONS, "time")
     return list(zip(*(table[name].tolist() for name in EJECTIONS), strict=True))
+
+
+def connections(parts: Parts, end: float) -> list[tuple[float, int, str]]:
+    """(time, edge, what) of each opening and end of a tracked connection, in order of time."""
+    table = gather(parts, "proxy", "connections", CONNECTIONS, "time")
+    rows = zip(*(table[name].tolist() for name in CONNECTIONS), strict=True)
+    return [(time, edge, COUNTED[what]) for time, edge, what in rows if time <= end]
 
 
 def lags(parts: Parts, role: str) -> Floats:

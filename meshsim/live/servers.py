@@ -26,11 +26,11 @@ AGAIN = 0.05
 
 
 class Listening:
-    """One listening socket."""
+    """One listening socket; if `keep_alive` is > 0, connections are closed after so long idle, s."""
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(self, handler: Handler, keep_alive: float = 0.0) -> None:
         self.handler = handler
-        self.limits = Limits()
+        self.limits = Limits(idle_timeout=keep_alive) if keep_alive else Limits()
         self.port = 0
         self.host = ""
         self.server: asyncio.Server | None = None

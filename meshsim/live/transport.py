@@ -1,21 +1,21 @@
 """The live transport: attempts over connections, in the pools that `Cluster` keeps the books of.
 
 A cluster says when a connection is to be opened and who gets one; here are the connections themselves. Idle
-ones are a stack to a host, the last used on top. What is sent for an attempt, and who hears the response, is
-the subclass's business: a proxy passes on what its downstream sent, a service or a load generator asks for a
-page.
+ones are a stack to a host, the last used on top (of tracked ones, the cluster's own). What is sent for an
+attempt, and who hears the response, is the subclass's business: a proxy passes on what its downstream sent, a
+service or a load generator asks for a page.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from functools import partial
 from typing import cast
 
 from meshsim.live.clock import LiveClock
 from meshsim.live.links import Crossing, emulated
+from meshsim.live.tracked import Opening, Wire, wire_of
 from meshsim.live.troubles import no_connection
 from meshsim.live.wire.client import GARBAGE, ClientConnection, Reply
 from meshsim.live.wire.heads import ResponseHead
@@ -23,13 +23,14 @@ from meshsim.live.wire.limits import Limits
 from meshsim.mesh.attempt import Attempt
 from meshsim.mesh.clock import Event
 from meshsim.mesh.cluster import Cluster, Transport
+from meshsim.mesh.connection import Connection
 from meshsim.mesh.hosts import Host, Stream
 from meshsim.mesh.link import Link
 from meshsim.policies.outcome import NO_FLAG, RATE_LIMITED, RESET, RESPONSE, UC, UPE
 from meshsim.random import LINK_BACK, LINK_NOTICE, LINK_OUT, LOSS_BACK, LOSS_OUT
 
 CONNECT_TIMEOUT = 5.0
-"""Envoy's default, s."""
+"""Where none is written, s: Envoy's default."""
 
 RATELIMITED = b"x-envoy-ratelimited"
 """The header by which a rate-limit service's refusal is known."""
@@ -53,10 +54,19 @@ class Pool:
         self.opening = set()
 
     def close_idle(self) -> None:
-        """Closes the idle connections."""
+        """Closes the idle connections, but for tracked ones."""
         idle, self.idle = self.idle, []
         for connection in idle:
             connection.close()
+
+    def tracked(self) -> list[ClientConnection]:
+        """The idle connections that are tracked."""
+        found = []
+        connection = None if self.host.pool is None else self.host.pool.top
+        while connection is not None:
+            found.append(wire_of(connection).socket)
+            connection = connection.below
+        return found
 
     def stop_opening(self) -> None:
         """Gives up the connections that are being opened; nothing is reported."""
@@ -96,47 +106,72 @@ class SocketTransport(Transport):
 
     # ---- connections --------------------------------------------------------------------------------
 
-    def open(self, cluster: Cluster, host: Host, now: float) -> None:
-        loop = asyncio.get_running_loop()
+    def open(self, cluster: Cluster, host: Host, connection: Connection | None, now: float) -> None:
         pool = self.pools.get(host)
         if pool is None:
             address = self.addresses.get(host.name)
             if address is None:  # not known yet
-                loop.call_soon(self._lost_way, cluster, host)
+                asyncio.get_running_loop().call_soon(self._lost_way, cluster, host, connection)
                 return
             pool = self.pools[host] = Pool(address, cluster, host)
-        task = loop.create_task(self._connect(pool))
+        limit = CONNECT_TIMEOUT
+        if connection is not None:
+            link = self.links.get(cluster.edge)
+            lasts = 0.0 if link is None else link.opening(connection.key)
+            if connection.rule.connect_timeout > 0.0:
+                limit = connection.rule.connect_timeout - lasts
+            if lasts > 0.0:
+                connect = partial(self._begin, pool, connection, limit)
+                opening = Opening(connection, lasts, connect, partial(cluster.failed, host, connection))
+                self.clock.at(now + opening.lasts, opening, 0)
+                return
+        self._begin(pool, connection, limit)
+
+    def _lost_way(self, cluster: Cluster, host: Host, connection: Connection | None) -> None:
+        """There is no knowing where a host is."""
+        cluster.failed(host, connection, self.clock.now())
+
+    def _begin(self, pool: Pool, connection: Connection | None, limit: float) -> None:
+        """Begins to connect."""
+        task = asyncio.get_running_loop().create_task(self._connect(pool, connection, limit))
         pool.opening.add(task)  # or it might be collected while it runs
         task.add_done_callback(pool.opening.discard)
 
-    def _lost_way(self, cluster: Cluster, host: Host) -> None:
-        """There is no knowing where a host is."""
-        cluster.failed(host, self.clock.now())
-
-    async def _connect(self, pool: Pool) -> None:
-        loop = asyncio.get_running_loop()
-        connection = ClientConnection(partial(self._idle_lost, pool), self.limits)
+    async def _connect(self, pool: Pool, connection: Connection | None, limit: float) -> None:
+        socket = ClientConnection(partial(self._idle_lost, pool, connection), self.limits)
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT):
-                await loop.create_connection(lambda: cast(asyncio.Protocol, connection), *pool.address)
+            async with asyncio.timeout(limit):
+                loop = asyncio.get_running_loop()
+                await loop.create_connection(lambda: cast(asyncio.Protocol, socket), *pool.address)
         except (OSError, TimeoutError) as error:
             no_connection(error)
-            pool.cluster.failed(pool.host, self.clock.now())
+            pool.cluster.failed(pool.host, connection, self.clock.now())
             return
         except asyncio.CancelledError:  # which may come just after it has been opened
-            if connection.reusable:
-                connection.close()
+            if socket.reusable:
+                socket.close()
             raise
-        pool.idle.append(connection)
-        pool.cluster.opened(pool.host, self.clock.now())
-        if not connection.reusable:  # it may have been closed before it could be used
-            self._idle_lost(pool, connection)
+        if connection is None:
+            pool.idle.append(socket)
+        else:
+            connection.wire = Wire(connection, socket, self.links.get(pool.cluster.edge))
+        closed = not socket.reusable  # it may have been, before it could be used
+        pool.cluster.opened(pool.host, connection, self.clock.now())
+        if closed:
+            self._idle_lost(pool, connection, socket)
 
-    def _idle_lost(self, pool: Pool, connection: ClientConnection) -> None:
+    def _idle_lost(self, pool: Pool, connection: Connection | None, socket: ClientConnection) -> None:
         """The other side has closed an idle connection."""
-        with contextlib.suppress(ValueError):
-            pool.idle.remove(connection)
-            pool.cluster.closed(pool.host, self.clock.now())
+        if connection is not None:
+            if connection.wire is not None:  # else it has not been opened yet
+                wire_of(connection).lost(self.clock, self.clock.now())
+        elif socket in pool.idle:
+            pool.idle.remove(socket)
+            pool.cluster.closed(pool.host, None, self.clock.now())
+
+    def hang_up(self, connection: Connection) -> None:
+        if connection.wire is not None:
+            wire_of(connection).close()
 
     def drain(self, host: Host) -> None:
         pool = self.pools.get(host)
@@ -153,6 +188,8 @@ class SocketTransport(Transport):
         for pool in self.pools.values():
             pool.close_idle()
             pool.stop_opening()
+            for socket in pool.tracked():
+                socket.close()
 
     # ---- attempts -----------------------------------------------------------------------------------
 
@@ -162,7 +199,10 @@ class SocketTransport(Transport):
         delivery = self.delivery(attempt)
         pool = self.pools[attempt.host_sent()]
         delivery.pool = pool
-        delivery.connection = pool.idle.pop()
+        if attempt.connection is None:
+            delivery.connection = pool.idle.pop()
+        else:
+            delivery.take(wire_of(attempt.connection))
         attempt.exchange = delivery
         link = self.links.get(attempt.call.route.edge) if self.links else None
         if link is None:
@@ -187,6 +227,7 @@ class Delivery(Reply):
     """
 
     connection: ClientConnection | None
+    wire: Wire | None
     pool: Pool | None
     link: Link | None
     crossing: Crossing | None
@@ -197,6 +238,7 @@ class Delivery(Reply):
         self.attempt = attempt
         self.waited_for = True
         self.connection = None
+        self.wire = None
         self.pool = None
         self.link = None
         self.crossing = None
@@ -204,6 +246,12 @@ class Delivery(Reply):
         self.rest = b""
 
     # ---- out ----------------------------------------------------------------------------------------
+
+    def take(self, wire: Wire) -> None:
+        """Has a tracked connection."""
+        wire.holder = self
+        self.wire = wire
+        self.connection = wire.socket
 
     def cross(self, link: Link, now: float) -> None:
         """Sends the request over an emulated link."""
@@ -255,6 +303,9 @@ class Delivery(Reply):
         self.connection = None
         if connection is None:
             return False
+        if self.wire is not None:
+            self.wire.give_back()
+            return True
         if connection.reusable and self.pool is not None and not self.attempt.outdated():
             self.pool.idle.append(connection)
             return True
@@ -269,11 +320,21 @@ class Delivery(Reply):
         self.whole(connection, self.response, b"")
 
     def lost(self, connection: ClientConnection, kind: int, why: str) -> None:
+        if self.wire is not None and self.wire.ending:
+            return  # which its caller can't know yet
         if self.crossing is not None:
             self.crossing.cancel()
             self.crossing = None
         status, flag = (502, UPE) if kind == GARBAGE else (503, UC)
         self.fail(status, flag, self.transport.clock.now())
+
+    def hear_end(self, now: float) -> None:
+        """The word comes that the other side has closed the connection, perhaps after the response."""
+        if self.response is None:
+            if self.crossing is not None:
+                self.crossing.cancel()
+                self.crossing = None
+            self.fail(503, UC, now)
 
     def fail(self, status: int, flag: int, now: float) -> None:
         """There will be no response."""
@@ -293,6 +354,8 @@ class Delivery(Reply):
         self.connection = None
         if connection is not None:
             connection.abort()
+        if self.wire is not None:
+            self.wire.holder = None
 
     # ---- abandoned ----------------------------------------------------------------------------------
 

@@ -63,6 +63,7 @@ class Histograms(Measurements):
         client, services, links: what passed the client, the services in order of the scenario, the edges.
         ejected: ejections in the measured time and the drain, by (edge index, replica index); `ejections`
             is empty.
+        connected: likewise, what became of connections, by edge index; `connections` is empty.
     """
 
     requests: Outcomes
@@ -76,6 +77,7 @@ class Histograms(Measurements):
     services: Flows
     links: Flows
     ejected: dict[tuple[int, int], int]
+    connected: dict[int, dict[str, int]]
 
     def sample(self, window: Window) -> Sample:
         """What was counted, in the window that it was counted in."""
@@ -94,6 +96,7 @@ class Histograms(Measurements):
             busy=window.of(self.busy),
             queued=window.of(self.queued),
             ejections=ejections,
+            connections=self.connected,
             routes=self.routes,
             arrivals=self.arrivals,
         )

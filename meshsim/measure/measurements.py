@@ -25,6 +25,8 @@ class Measurements(ABC):
         busy: (replicas, bins): worker-seconds in service or held.
         queued: (replicas, bins): attempt-seconds in the waiting room.
         ejections: (time, edge index, replica index) of each ejection by outlier detection.
+        connections: (time, edge index, what) of each opening and end of a connection, where connections are
+            tracked: `what` is a field of `meshsim.measure.parts.ConnectionSummary`.
         spans: rows of sampled spans (see `meshsim.measure.spans`).
         interrupted: whether the user ended it (Ctrl-C); it is then measured up to where it came.
         events: that an engine fired; 0 for the reference model.
@@ -41,6 +43,7 @@ class Measurements(ABC):
     busy: Floats
     queued: Floats
     ejections: list[tuple[float, int, int]] = field(default_factory=list)
+    connections: list[tuple[float, int, str]] = field(default_factory=list)
     spans: list[dict[str, object]] = field(default_factory=list)
     interrupted: bool = False
     events: int = 0

@@ -115,9 +115,29 @@ class RouteSummary(Answered):
 
 
 @dataclass(frozen=True)
-class EdgeSummary(RouteSummary):
-    """A caller's calls to a service, as a whole and by endpoint."""
+class ConnectionSummary(Result):
+    """What became of the connections of an edge, of all callers together.
 
+    They opened, or failed to. They were closed by the caller for having been idle (`idle_timeout`), having
+    served enough (`max_requests`) or being too old (`max_age`); by the `server`, without harm; or with a
+    request on them (`broken`): a time-out, a caller that gave up, a server that closed too early, or went
+    down. What outlier detection or an outage closed while it was idle is not counted.
+    """
+
+    opened: int = 0
+    failed: int = 0
+    idle_timeout: int = 0
+    max_requests: int = 0
+    max_age: int = 0
+    server: int = 0
+    broken: int = 0
+
+
+@dataclass(frozen=True)
+class EdgeSummary(RouteSummary):
+    """A caller's calls to a service, as a whole and by endpoint; connections where they are tracked."""
+
+    connections: ConnectionSummary | None = field(default=None, metadata=LEFT_OUT)
     endpoints: dict[str, RouteSummary] | None = field(default=None, metadata=LEFT_OUT)
 
 
@@ -207,7 +227,12 @@ def edges(sample: Sample) -> dict[str, EdgeSummary]:
             if edge == number and numbers[0].arrived
         }
         whole = _route(sample.calls[number], sample.tries[number])
-        found[f"{caller} -> {service}"] = EdgeSummary(**vars(whole), endpoints=routes or None)
+        counts = sample.connections.get(number)
+        found[f"{caller} -> {service}"] = EdgeSummary(
+            **vars(whole),
+            connections=None if counts is None else ConnectionSummary(**counts),
+            endpoints=routes or None,
+        )
     return found
 
 

@@ -87,7 +87,7 @@ def _failures(records: Records, blocks: Blocks) -> Readings:
 
 
 def _edges(records: Records, blocks: Blocks) -> Readings:
-    """Of each edge its retries, hedges and ejections, and, between services, its flags: those that occur."""
+    """Of each edge its retries, hedges, ejections and connections, and, between services, its flags."""
     found: dict[str, Floats] = {}
     calls, tries = records.calls, records.attempts
     for index, (caller, service) in enumerate(records.edges):
@@ -97,6 +97,11 @@ def _edges(records: Records, blocks: Blocks) -> Readings:
             found[f"{edge}.{name}"] = blocks.count(tries.request_start[here])
         ejected = np.array([time for time, where, _ in records.ejections if where == index])
         found[f"{edge}.ejections"] = blocks.count(ejected)
+        times: dict[str, list[float]] = {}
+        for time, where, what in records.connections:
+            if where == index:
+                times.setdefault(f"{edge}.connections.{what}", []).append(time)
+        found |= {metric: blocks.count(np.array(each)) for metric, each in times.items()}
         if caller != CLIENT:
             mine = (calls.edge == index) & (calls.flag != "")
             for flag in np.unique(calls.flag[mine]):

@@ -121,9 +121,17 @@ class Records(Measurements):
                 [replica for time, _, replica in self.ejections if time >= window.start],
                 minlength=len(self.replicas),
             ),
+            connections=self._connections(window),
             routes=self._routes(window),
             arrivals=self._arrivals(window),
         )
+
+    def _connections(self, window: Window) -> dict[int, dict[str, int]]:
+        found: dict[int, dict[str, int]] = {}
+        for time, edge, what in self.connections:
+            counts = found.setdefault(edge, {})
+            counts[what] = counts.get(what, 0) + (time >= window.start)
+        return found
 
     def _calls(self, window: Window) -> list[Outcomes]:
         rows, take = self.calls, window.holds(self.calls.request_start)

@@ -83,6 +83,7 @@ class Sample:
         visits: of attempts to each replica, from arrival to answer.
         busy, queued: (replicas,) worker-seconds; attempt-seconds in the waiting room.
         ejections: (replicas,) how often each was ejected, by any caller's proxy.
+        connections: by edge, what became of tracked ones, by any caller's proxy: how often each.
         routes: calls and tries by edge and endpoint, of edges to a service that has endpoints.
         arrivals: visits by service and endpoint, of those services.
     """
@@ -98,6 +99,7 @@ class Sample:
     busy: Floats
     queued: Floats
     ejections: Ints
+    connections: dict[int, dict[str, int]] = field(default_factory=dict)
     routes: dict[tuple[int, str], tuple[Outcomes, Tries]] = field(default_factory=dict)
     arrivals: dict[tuple[str, str], Outcomes] = field(default_factory=dict)
 
@@ -116,6 +118,10 @@ class Sample:
             busy=np.sum([sample.busy for sample in samples], axis=0),
             queued=np.sum([sample.queued for sample in samples], axis=0),
             ejections=np.sum([sample.ejections for sample in samples], axis=0),
+            connections={
+                edge: dict(sum((Counter(each.connections.get(edge)) for each in samples), Counter[str]()))
+                for edge in sorted({edge for each in samples for edge in each.connections})
+            },
             routes={
                 key: (
                     Outcomes.pooled([sample.routes[key][0] for sample in samples]),

@@ -171,6 +171,7 @@ class Attempt(Stream):
         self.ahead = None
         self.behind = None
         self.waiting = False
+        self.connection = None
 
     def host_sent(self) -> Host:
         """The host it was sent to."""
@@ -337,4 +338,6 @@ class Attempt(Stream):
         self.ahead = None
         self.behind = None
         self.exchange = None
+        if self.connection is not None:
+            self.connection.stream = None
         return self.call

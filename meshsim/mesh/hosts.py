@@ -10,6 +10,7 @@ from math import inf
 from typing import final
 
 from meshsim.mesh.clock import Clock, Event, Timer
+from meshsim.mesh.connection import Connection, HostPool, Keeper
 from meshsim.mesh.recorder import Recorder
 from meshsim.policies.endpoint import Endpoint
 from meshsim.policies.outlier import BACK, OUT, OutlierDetection
@@ -27,6 +28,7 @@ class Stream(Timer):
         drains: of its host, when it got its connection: if there were more since, that closes at its end.
         ahead, behind: its neighbours in the host's pending queue.
         waiting: whether it is in that queue.
+        connection: what it has, if that is tracked.
     """
 
     host: Host | None
@@ -34,6 +36,7 @@ class Stream(Timer):
     ahead: Stream | None
     behind: Stream | None
     waiting: bool
+    connection: Connection | None
 
     def connected(self, now: float) -> None:
         """It has a connection, and counts as active."""
@@ -61,9 +64,11 @@ class Host(Endpoint):
         idle: those of them that serve nobody.
         drains: how often the pool was drained.
         head, tail: the pending queue.
+        pool: its connections, if they are tracked.
     """
 
     cluster: HostSet | None
+    pool: HostPool | None
     head: Stream | None
     tail: Stream | None
 
@@ -78,6 +83,7 @@ class Host(Endpoint):
         self.drains = 0
         self.head = None
         self.tail = None
+        self.pool = None
 
     def push(self, stream: Stream) -> None:
         """Puts a stream at the end of the pending queue."""
@@ -107,7 +113,7 @@ class Host(Endpoint):
         stream.behind = None
 
 
-class HostSet(Event):
+class HostSet(Keeper):
     """The hosts of one service, or of one version of it, for one caller proxy.
 
     Attributes:

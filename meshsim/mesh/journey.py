@@ -11,11 +11,22 @@ from typing import final
 from meshsim.mesh.attempt import Attempt
 from meshsim.mesh.clock import Event
 from meshsim.mesh.cluster import Transport
+from meshsim.mesh.connection import FarEnd
 from meshsim.mesh.link import TRANSMISSIONS, Link
 from meshsim.mesh.queue import SERVING
 from meshsim.mesh.replica import Replica
-from meshsim.mesh.visit import ENTERING, GONE, HOMEWARD, LEAVING, OUTWARD, RESENDING, RESENDING_HOME, Visit
-from meshsim.policies.outcome import RESET, UC
+from meshsim.mesh.visit import (
+    DOOMED,
+    ENTERING,
+    GONE,
+    HOMEWARD,
+    LEAVING,
+    OUTWARD,
+    RESENDING,
+    RESENDING_HOME,
+    Visit,
+)
+from meshsim.policies.outcome import REFUSED, RESET, UC, UF
 from meshsim.random import LINK_BACK, LINK_NOTICE, LINK_OUT, LOSS_BACK, LOSS_OUT
 
 
@@ -50,9 +61,11 @@ class Journey(Visit):
         arrives: when the message under way reaches its end, s.
         transmissions: of the message under way, so far.
         travel: the latency of the message under way, s.
+        far: the other end of its connection, if that may close.
     """
 
     attempt: Attempt | None
+    far: FarEnd | None
 
     def __init__(self, attempt: Attempt, network: Transit, replica: Replica, link: Link) -> None:
         super().__init__(
@@ -71,12 +84,13 @@ class Journey(Visit):
         self.arrives = 0.0
         self.transmissions = 0
         self.travel = 0.0
+        self.far = None
 
     def fire(self, step: int, now: float) -> None:
         if step != self.step:
             return
         if step == OUTWARD:
-            self.arrive(now)
+            self.reach(now)
         elif step == SERVING:
             self.served(now)
         elif step == ENTERING:
@@ -94,9 +108,33 @@ class Journey(Visit):
         """Leaves the caller's proxy; what takes no time is there at once, without an event."""
         self.travel = self.link.travel(self.key, LINK_OUT)
         if self.travel == 0.0 and not self.link.loses(self.key, LOSS_OUT, 0):
-            self.arrive(now)
+            self.reach(now)
         else:
             self.transmit(OUTWARD, LOSS_OUT, now)
+
+    def reach(self, now: float) -> None:
+        """Reaches the other end of its connection, which may have closed: then its caller hears of that."""
+        if self.far is None:
+            self.arrive(now)
+        elif not self.far.closed:
+            self.far.stop_timer()
+            self.arrive(now)
+        elif self.attempt is None:
+            self.vanish(now)
+        else:
+            self.step = DOOMED
+
+    def refuse(self, now: float) -> None:
+        self.record(503, now)
+        if self.link.tracked:  # it has a connection, which is broken
+            self.go_home(503, UC, RESET, now)
+        else:
+            self.go_home(503, UF, REFUSED, now)
+
+    def cut(self, now: float) -> None:
+        """Its caller hears that the other end has closed, before the request was there."""
+        self.status, self.flag, self.cause = 503, UC, RESET
+        self.come_home(now)
 
     def transmit(self, step: int, purpose: int, now: float) -> None:
         """Sends the message, again if need be, until the connection is given up."""
@@ -121,6 +159,8 @@ class Journey(Visit):
         self.cause = cause
         self.transmissions = 0
         self.trace(status, flag, now)
+        if self.far is not None:
+            self.far.rest(now)
         self.travel = self.link.travel(self.key, LINK_BACK)
         self.transmit(HOMEWARD, LOSS_BACK, now)
 
@@ -150,7 +190,7 @@ class Journey(Visit):
         self.number = -1
         if attempt is not None:
             attempt.exchange = None
-        if self.step == RESENDING:
+        if self.step in (RESENDING, DOOMED):
             self.end()
             self.network.ended(now)
         elif self.step < LEAVING:

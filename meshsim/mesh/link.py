@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import ldexp
 from typing import final
 
-from meshsim.random import Distribution, Key, u01
+from meshsim.random import CONNECT, LINK_CLOSE, Distribution, Key, u01
 
 RETRANSMIT_FIRST = 0.2
 RETRANSMIT_LONGEST = 120.0
@@ -23,18 +23,32 @@ class Link:
 
     Attributes:
         latency: of one message.
+        connect: of opening a connection.
+        tracked: whether its connections are.
         loss_ratio: of transmissions, in force now.
         factor: on the latency, in force now.
     """
 
-    def __init__(self, latency: Distribution, loss_ratio: float) -> None:
+    def __init__(
+        self, latency: Distribution, loss_ratio: float, connect: Distribution, tracked: bool
+    ) -> None:
         self.latency = latency
         self.loss_ratio = loss_ratio
+        self.connect = connect
+        self.tracked = tracked
         self.factor = 1.0
 
     def travel(self, key: Key, purpose: int) -> float:
         """How long a message that leaves now is under way, s."""
         return self.latency.draw(key, purpose) * self.factor
+
+    def opening(self, key: Key) -> float:
+        """How long a connection takes to open that begins to now, s."""
+        return self.connect.draw(key, CONNECT) * self.factor
+
+    def finish(self, key: Key) -> float:
+        """How long it takes from now until the other side knows that a connection is closed, s."""
+        return self.latency.draw(key, LINK_CLOSE) * self.factor
 
     def loses(self, key: Key, purpose: int, sent: int) -> bool:
         """Whether the transmission after `sent` earlier ones is lost."""

@@ -57,6 +57,9 @@ class Recorder:
     def attempt_over(self, row: int, now: float) -> None:
         """An attempt is over for its caller."""
 
+    def connection(self, edge: int, what: int, now: float) -> None:
+        """A tracked connection of a proxy of this edge has opened or ended (`meshsim.mesh.connection`)."""
+
     def ejected(self, now: float, edge: int, replica: int) -> None:
         """Outlier detection of a proxy of this edge has ejected a replica."""
         self.ejections.append((now, edge, replica))

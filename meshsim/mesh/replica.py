@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import final
 
-from meshsim.mesh.clock import Clock
+from meshsim.mesh.clock import Clock, Deadlines
 from meshsim.mesh.gauge import Gauge
 from meshsim.mesh.hosts import Host
 from meshsim.mesh.proxy import Proxy
@@ -29,12 +29,14 @@ class Replica:
         busy: workers in use.
         eldest, youngest: ends of the list of visits that it holds: arrived, and not answered.
         hosts: it, as its callers see it: those that have had connections to it.
+        keeping: the running timers of idle connections' ends here; None if they are kept.
     """
 
     error_ratio: float
     eldest: Waiting | None
     youngest: Waiting | None
     hosts: list[Host]
+    keeping: Deadlines | None
 
     def __init__(
         self, clock: Clock, recorder: Recorder, tracer: Tracer, number: int, name: str, workload: Workload,
@@ -56,6 +58,7 @@ class Replica:
         self.eldest = None
         self.youngest = None
         self.hosts = []
+        self.keeping = Deadlines(clock, workload.keep_alive) if workload.keep_alive > 0.0 else None
         self.busy_gauge = busy_gauge
         self.queue_gauge = queue_gauge
 

@@ -24,8 +24,10 @@ class RowRecorder(Recorder):
         duration: how long rows are expected to come, s.
         requests, calls, attempts: rows so far.
         room_requests, room_calls, room_attempts: rows that there is room for.
+        connections: (time, edge, what) of each opening and end of a tracked connection.
     """
 
+    connections: list[tuple[float, int, int]]
     room_requests: int
     request_load: array[int]
     request_start: array[float]
@@ -57,6 +59,7 @@ class RowRecorder(Recorder):
     def __init__(self, duration: float) -> None:
         super().__init__()
         self.duration = duration
+        self.connections = []
         self.requests = 0
         self.room_requests = ROWS
         self.request_load = integers(ROWS)
@@ -171,6 +174,9 @@ class RowRecorder(Recorder):
 
     def attempt_over(self, row: int, now: float) -> None:
         self.attempt_ended[row] = now
+
+    def connection(self, edge: int, what: int, now: float) -> None:
+        self.connections.append((now, edge, what))
 
     def grow_requests(self, room: int) -> None:
         """Makes room for so many requests."""

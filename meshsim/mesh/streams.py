@@ -20,6 +20,8 @@ from meshsim.mesh.recorder import Recorder
 
 BINS = 128
 """Bins, and packed counts, of a new flow; a full one doubles."""
+WHATS = 16
+"""More than there is to count of connections."""
 PACKED = 8192
 """A packed number is how often · PACKED + bucket."""
 
@@ -213,6 +215,7 @@ class StreamRecorder(Recorder):
         ok_latency: of the client's requests that succeeded.
         tries: measured attempts, by route.
         ejected_from: how often in the measured time and the drain, by edge · replicas + replica.
+        connections: likewise, what became of tracked connections, by edge · WHATS + what.
     """
 
     until: float
@@ -228,6 +231,7 @@ class StreamRecorder(Recorder):
     visits: list[Outcomes]
     tries: list[Tries]
     ejected_from: dict[int, int]
+    connections: dict[int, int]
 
     def __init__(
         self, origin: float, width: float, most: int, start: float, edge_of: list[int], service_of: list[int],
@@ -255,6 +259,7 @@ class StreamRecorder(Recorder):
         self.visits = [Outcomes() for _ in range(len(service_of))]
         self.tries = [Tries() for _ in range(len(edge_of))]
         self.ejected_from = {}
+        self.connections = {}
 
     # ---- requests and calls -----------------------------------------------------------------------
 
@@ -342,6 +347,10 @@ class StreamRecorder(Recorder):
             return
         number = edge * self.replicas + replica
         self.ejected_from[number] = self.ejected_from.get(number, 0) + 1
+
+    def connection(self, edge: int, what: int, now: float) -> None:
+        number = edge * WHATS + what
+        self.connections[number] = self.connections.get(number, 0) + (now >= self.start)
 
     # ---- time -------------------------------------------------------------------------------------
 

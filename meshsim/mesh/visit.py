@@ -27,7 +27,8 @@ WORKING = 6  # its script runs
 LEAVING = 7  # in the upstream's sidecar
 HOMEWARD = 8  # on the link back
 RESENDING_HOME = 9
-GONE = 10
+DOOMED = 10  # on a connection that was closed before it arrived
+GONE = 11
 
 
 class Visit(Waiting):

@@ -58,14 +58,17 @@ class Workload:
         workers, room: served at once, and waiting, per replica.
         holds_worker: whether the worker is held while the script runs.
         when_abandoned: FINISH, LEAVE_QUEUE or STOP.
+        keep_alive: how long an idle connection's end here is kept, s; 0 is for ever.
         works: by number of the endpoint; 0 is the service itself, for requests that name none.
     """
 
     def __init__(
-        self, workers: int, room: int, holds_worker: bool, when_abandoned: int, works: list[Work]
-    ) -> None:
+        self, workers: int, room: int, holds_worker: bool, when_abandoned: int, keep_alive: float, works:
+        list[Work],
+    ) -> None:  # fmt: skip
         self.workers = workers
         self.room = room
         self.holds_worker = holds_worker
         self.when_abandoned = when_abandoned
+        self.keep_alive = keep_alive
         self.works = works

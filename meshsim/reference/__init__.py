@@ -10,6 +10,7 @@ second) and short. A tour, from the outside in:
     attempt   one try's journey, one process: link, replica, link; and the notice when its caller gives up
     replica   sidecar, queue, workers, script of further calls
     upstream, cluster, balance, budgets             what a caller's proxy knows, and decides by
+    connection                                      how long one lasts, and who ends it
     outlier, accrual                                who is left out, since it failed
     link, station, clock                            latency and loss; waiting; the clock
     events    faults and configuration pushes
@@ -37,6 +38,9 @@ MECHANISMS = (
     "dropped from queue", "dropped from sidecar", "stopped in service", "resend stopped", "cancelled call",
     "queue full", "own error", "lost when down", "resend", "push", "call not taken", "optional failure",
     "lifo overtakes", "priority overtakes", "idle connection closed", "busy connection closed", "stale pick",
+    "connection opened", "connect failed", "connect timeout", "several failed to connect", "opening given up",
+    "idle timeout", "max requests", "max age: idle", "max age: busy", "server closed idle",
+    "server closed behind an answer", "keep-alive race",
 )  # fmt: skip
 """What :func:`simulate_counting` counts; a name that never acted is missing in its answer."""
 

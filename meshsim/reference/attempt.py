@@ -43,6 +43,8 @@ class Server(Protocol):
 
     index: int
     version: str
+    keep_alive: float
+    outages: set[int]
 
     def receive(self, attempt: Attempt) -> Steps[Answer | None]:
         """All that it does about an attempt; None when there is nobody to answer."""
@@ -51,17 +53,49 @@ class Server(Protocol):
         """The attempt's caller gave up."""
 
 
+class Carrier(Protocol):
+    """A connection, as those know it who use it (:class:`meshsim.reference.connection.Connection`)."""
+
+    host: Host
+    ends: set[str]  # why what it carries now is the last
+
+    def carry(self, attempt: Attempt) -> None:
+        """Something to carry."""
+
+    def rest(self) -> None:
+        """Nothing to carry for now."""
+
+    def part(self, *, broken: bool) -> None:
+        """It has carried its last, or that broke."""
+
+    def close(self) -> None:
+        """It is no more."""
+
+    def hear(self) -> bool:
+        """A request comes to the replica's end; whether anybody listens there."""
+
+    def answer(self) -> None:
+        """An answer leaves the replica's end."""
+
+
 @dataclass(eq=False, slots=True)
 class Host:
     """A replica, as one caller sees it; `number` is its place in the cluster."""
 
     number: int
     replica: Server
-    connections: int = 0  # open ones, busy or idle
-    idle: int = 0  # connections that carry nothing
+    key: Key  # of the connections to it
+    opened: int = 0  # so many began to open
+    drains: int = 0
     pending: deque[Attempt] = field(default_factory=deque)  # they wait for a connection
-    busy: set[Attempt] = field(default_factory=set)  # they have one: sent and not over
-    closing: set[Attempt] = field(default_factory=set)  # busy, and their connections are closed afterwards
+    opening: list[Carrier] = field(default_factory=list)
+    idle: list[Carrier] = field(default_factory=list)  # the next to be used is the last
+    busy: dict[Attempt, Carrier] = field(default_factory=dict)  # by what they carry: sent and not over
+
+    @property
+    def connections(self) -> int:
+        """All of them, those being opened included."""
+        return len(self.opening) + len(self.idle) + len(self.busy)
 
 
 class Owner(Protocol):
@@ -78,6 +112,9 @@ class Owner(Protocol):
     def sent(self, attempt: Attempt) -> AttemptRow:
         """It got its connection; its row in the tables."""
 
+    def unreachable(self, attempt: Attempt) -> None:
+        """No connection to its host could be opened (`UF`)."""
+
     def ended(self, attempt: Attempt, status: int, flag: str) -> None:
         """It is over, by a response or by its time-out."""
 
@@ -87,6 +124,7 @@ class Attempt:
 
     host: Host  # set once the balancer has picked, as is
     bound: float  # when that was
+    connection: Carrier  # once it is sent, as is
     row: AttemptRow
     process: simpy.Process
 
@@ -102,14 +140,15 @@ class Attempt:
         self.sent = False  # it got a connection
         self.over = False  # its caller is done with it
         self.resending = False  # its request was lost and waits to be sent again
+        self.reached = False  # the replica has its request
 
-    def send(self, host: Host) -> None:
+    def send(self, connection: Carrier) -> None:
         """It has a connection: off it goes.
 
         NOTE: Whether it is lost is settled here, not when the process starts; it may be abandoned before.
         """
         self.sent = True
-        self.host = host
+        self.connection = connection
         self.row = self.tries.sent(self)
         delay = self.link.latency(self.key, LINK_OUT)
         self.resending = self.link.loses(self.key, LOSS_OUT)
@@ -128,6 +167,12 @@ class Attempt:
             notice = self.clock.at(max(notified, self.arrives))  # it never overtakes the request
             notice.callbacks.append(lambda _: self.host.replica.learn(self))
 
+    def cut(self) -> None:
+        """Its connection was closed by the replica, before the request came there."""
+        if self.process.is_alive:
+            self.process.interrupt()
+        self.end(503, "UC")
+
     def end(self, status: int, flag: str) -> None:
         """The response is here, or will never be; the caller may have given up before."""
         if not self.over:
@@ -136,26 +181,36 @@ class Attempt:
             self.tries.ended(self, status, flag)
 
     def journey(self, delay: float) -> Steps[None]:
-        """The way to the replica and back, as one process. It is interrupted to stop it being sent again."""
-        late = self.resending or delay > 0.0  # what is neither needs no event of its own to arrive
+        """The way to the replica and back, as one process. It is interrupted if it never gets there."""
         try:
-            if self.resending and not (yield from self.link.resend(self.key, LOSS_OUT)):
+            if not (yield from self.go_out(delay)):
                 self.end(503, "UC")
                 return
+            if not self.connection.hear():
+                return  # the word of that is on its way
         except simpy.Interrupt:
             return
-        self.resending = False
-        if late:
-            self.arrives = self.clock.now + delay
-            yield self.clock.timeout(delay)
+        self.reached = True
         self.row.arrived = self.clock.now
         answer = yield from self.host.replica.receive(self)
         self.row.answered = self.clock.now
         self.row.status = answer.status if answer else -1
         if answer:
-            yield from self.response(answer)
+            self.connection.answer()
+            yield from self.come_back(answer)
 
-    def response(self, answer: Answer) -> Steps[None]:
+    def go_out(self, delay: float) -> Steps[bool]:
+        """The way there; whether it got through."""
+        late = self.resending or delay > 0.0  # what is neither needs no event of its own to arrive
+        if self.resending and not (yield from self.link.resend(self.key, LOSS_OUT)):
+            return False
+        self.resending = False
+        if late:
+            self.arrives = self.clock.now + delay
+            yield self.clock.timeout(delay)
+        return True
+
+    def come_back(self, answer: Answer) -> Steps[None]:
         """The way back."""
         delay = self.link.latency(self.key, LINK_BACK)
         if self.link.loses(self.key, LOSS_BACK) and not (yield from self.link.resend(self.key, LOSS_BACK)):

@@ -18,10 +18,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import floor
 
-from meshsim.random import Key
+from meshsim.random import CONNECTIONS, Key, derive
 from meshsim.reference.accrual import Accrual
-from meshsim.reference.attempt import Attempt, Host, Server
+from meshsim.reference.attempt import Attempt, Carrier, Host, Server
 from meshsim.reference.balance import PeakEwma, balancer
+from meshsim.reference.connection import Connection
+from meshsim.reference.link import Link
 from meshsim.reference.outlier import Outliers
 from meshsim.reference.run import Run
 from meshsim.scenario.model import Policy
@@ -32,16 +34,29 @@ MIN_CONCURRENCY = 3
 class Cluster:
     """A set of hosts that one caller balances over, with the gauges of its breaker over all of them."""
 
-    def __init__(self, run: Run, caller: Key, edge: int, policy: Policy, replicas: Sequence[Server]) -> None:
+    def __init__(
+        self,
+        run: Run,
+        caller: Key,
+        edge: int,
+        link: Link,
+        policy: Policy,
+        replicas: Sequence[Server],
+        *,
+        version: bool,
+    ) -> None:
         self.run = run
         self.did = run.did
         self.caller = caller
         self.edge = edge
+        self.link = link
         self.policy = policy
-        self.hosts = [Host(number, replica) for number, replica in enumerate(replicas)]
+        own = derive(derive(caller, CONNECTIONS), edge)
+        keys = [derive(own, 2 * replica.index + version) for replica in replicas]
+        self.hosts = [Host(number, replica, keys[number]) for number, replica in enumerate(replicas)]
         self.balancer = balancer(run, policy.balance, caller, len(replicas))
         self.detection = self._detection()
-        self.active = self.pending = self.connections = 0
+        self.active = self.pending = 0
         self.slots = 0  # retries and hedges that are waited for or under way
         self.broken = 0  # connections that broke at this instant: Envoy still counts their attempts as active
 
@@ -113,7 +128,7 @@ class Cluster:
                 self._drain(host)
 
     def connect(self, attempt: Attempt, host: Host) -> None:
-        """Get the attempt a connection to its host: at once, later, or never (`UO`)."""
+        """Get the attempt a connection to its host: at once, later, or never (`UO`, `UF`)."""
         if isinstance(self.detection, Accrual):
             self.detection.bind(host.number, attempt.key)
         if host.idle:
@@ -135,18 +150,18 @@ class Cluster:
     def release(self, attempt: Attempt, host: Host, *, broken: bool) -> None:
         """An attempt is over; its connection serves the next of this host, or is closed."""
         self._time(attempt)
+        if attempt not in host.busy:
+            return
         self.active -= 1
-        host.busy.remove(attempt)
+        connection = host.busy.pop(attempt)
         if broken:
             if self.broken == 0:
                 self.run.clock.after(0.0, self._forget)
             self.broken += 1
-        if broken or attempt in host.closing:
-            self._close(host)
+        if broken or connection.ends:
+            connection.part(broken=broken)
         else:
-            host.idle += 1
-            self._serve(host)
-        host.closing.discard(attempt)
+            self._make_idle(connection)
         self._open(host)
 
     def _time(self, attempt: Attempt) -> None:
@@ -159,41 +174,83 @@ class Cluster:
         self.broken = 0
 
     def _drain(self, host: Host) -> None:
-        """Close what is idle, and mark what is not."""
-        self.did["idle connection closed"] += host.idle
-        self.did["busy connection closed"] += len(host.busy - host.closing)
-        while host.idle:
-            host.idle -= 1
-            self._close(host)
-        host.closing |= host.busy
+        """Close what nobody uses or waits for; what is busy carries its last."""
+        host.drains += 1
+        busy = [connection for connection in host.busy.values() if "drained" not in connection.ends]
+        self.did["idle connection closed"] += len(host.idle)
+        self.did["busy connection closed"] += len(busy)
+        for connection in busy:
+            connection.ends.add("drained")
+        for connection in host.idle:
+            connection.close()
+        host.idle.clear()
+        self._give_up(host)
 
-    def _close(self, host: Host) -> None:
-        host.connections -= 1
-        self.connections -= 1
+    def _give_up(self, host: Host) -> None:
+        """Connections that nobody waits for open in vain."""
+        if not host.pending:
+            self.did["opening given up"] += len(host.opening)
+            for connection in host.opening:
+                connection.close()
+            host.opening.clear()
 
     def _open(self, host: Host) -> None:
         """Open connections for those who wait, as far as the breaker allows it; a host's first is free."""
         limit = self.policy.circuit_breaker.max_connections
-        while host.pending and (self.connections < limit or host.connections == 0):
-            host.connections += 1
-            self.connections += 1
-            host.idle += 1
-            self._serve(host)
+        while len(host.pending) > len(host.opening) and (self.connections < limit or host.connections == 0):
+            connection = Connection(self, host, derive(host.key, host.opened), self.policy.connection)
+            host.opened += 1
+            host.opening.append(connection)
+            connection.open()
 
-    def _serve(self, host: Host) -> None:
+    def opened(self, connection: Carrier) -> None:
+        """A connection can be used."""
+        connection.host.opening.remove(connection)
+        self._make_idle(connection)
+
+    def failed(self, connection: Carrier) -> None:
+        """A connection could not be opened, and who waits for its host has failed with it, oldest first."""
+        host = connection.host
+        host.opening.remove(connection)
+        drains = host.drains
+        self.did["several failed to connect"] += len(host.pending) > 1
+        for attempt in list(host.pending):
+            if attempt in host.pending:  # else it left, because of another's end
+                host.pending.remove(attempt)
+                attempt.tries.unreachable(attempt)
+                self.pending -= 1  # a budget has counted it till now
+        if host.drains > drains:
+            self._give_up(host)
+
+    def closed(self, connection: Carrier) -> None:
+        """An idle connection is no more."""
+        connection.host.idle.remove(connection)
+        self._open(connection.host)
+
+    def _make_idle(self, connection: Carrier) -> None:
+        """A connection can carry the next."""
+        host = connection.host
+        host.idle.append(connection)
         while host.idle and host.pending:
             attempt = host.pending.popleft()
             self.pending -= 1
             self._attach(attempt, host)
+        if connection in host.idle:
+            connection.rest()
 
     def _attach(self, attempt: Attempt, host: Host) -> None:
         if self.active >= self.policy.circuit_breaker.max_requests:
             attempt.tries.refused(attempt, "UO")
             return
         self.active += 1
-        host.idle -= 1
-        host.busy.add(attempt)
-        attempt.send(host)
+        connection = host.busy[attempt] = host.idle.pop()
+        connection.carry(attempt)
+        attempt.send(connection)
+
+    @property
+    def connections(self) -> int:
+        """To all hosts."""
+        return sum(host.connections for host in self.hosts)
 
     def allows_retry(self) -> bool:
         """Whether Envoy's budget, or `max_retries` where there is none, has room for one more try."""

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from math import prod
 
-from meshsim.random import Key, u01
+from meshsim.random import CONNECT, Key, u01
 from meshsim.reference.clock import Steps
 from meshsim.reference.run import Run
-from meshsim.scenario import model
 
 TRANSMISSIONS = 16
 RESEND_FIRST = 0.2
@@ -22,12 +21,19 @@ RESEND_MAX = 120.0
 class Link:
     """The link of one edge, the same for all instances at its ends, and both ways."""
 
-    def __init__(self, run: Run, link: model.Link) -> None:
+    def __init__(self, run: Run, caller: str, service: str) -> None:
+        link = run.scenario.link(caller, service)
         self.run = run
+        self.tracked = run.scenario.tracks(caller, service)  # whether its connections take time, or end
         self.slower: dict[int, float] = {}  # event in force -> factor on the latency
         self.loss: dict[int, float] = {}  # event in force -> share of transmissions lost; the latest counts
         self._loss = link.loss
         self._latency = link.latency.build()
+        self._connect = link.connect.build()
+
+    def connect(self, key: Key) -> float:
+        """How long a connection that begins to open now will take, s."""
+        return self._connect.draw(key, CONNECT) * prod(self.slower.values())
 
     def latency(self, key: Key, purpose: int) -> float:
         """How long a message that is first sent now will be under way, once it gets through, s."""

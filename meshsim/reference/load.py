@@ -133,7 +133,7 @@ def user(run: Run, arrive: Arrive, index: int, load: Load, number: int) -> Steps
     for n in count():
         pause = think.draw(derive(key, n), THINK)
         if run.clock.now + pause >= run.scenario.duration - RESOLUTION:
-            return  # at once: the run does not go on for it
+            return  # at once: the run may be over before the pause is
         yield run.clock.timeout(pause)
         repeated = repeated + 1 if run.clock.now == last else 0
         last = run.clock.now

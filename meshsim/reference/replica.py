@@ -69,6 +69,7 @@ class Replica:
 
     def __init__(self, place: topology.Replica, caller: Caller) -> None:
         self.index = place.number
+        self.keep_alive = place.deployment.keep_alive
         self.service = place.service
         self.version = place.version
         self.deployment = deployment = place.deployment
@@ -90,7 +91,7 @@ class Replica:
     def receive(self, attempt: Attempt) -> Steps[Answer | None]:
         """All that the replica does about an attempt; None when there is nobody to answer."""
         if self.outages:
-            return Answer(503, "UF")
+            return Answer(503, "UC" if attempt.link.tracked else "UF")
         visit = self.held[attempt] = Visit(attempt)
         try:
             status = yield from self._handle(visit)

@@ -21,4 +21,5 @@ class Run:
     calls: list[CallRow] = field(default_factory=list)
     attempts: list[AttemptRow] = field(default_factory=list)
     ejections: list[tuple[float, int, int]] = field(default_factory=list)
+    connections: list[tuple[float, int, str]] = field(default_factory=list)
     did: Counter[str] = field(default_factory=Counter)

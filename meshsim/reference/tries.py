@@ -104,6 +104,12 @@ class Tries:
 
     def sent(self, attempt: Attempt) -> AttemptRow:
         """A try got its connection. Its time-out counts from here, unless the route's is as short."""
+        limit = self.policy.retries.per_try_timeout if self.policy.retries is not None else 0.0
+        if limit > 0.0 and (self.policy.timeout == 0.0 or limit < self.policy.timeout):
+            self.clock.after(limit, lambda: self._per_try_time_out(attempt))
+        return self._count(attempt)
+
+    def _count(self, attempt: Attempt) -> AttemptRow:
         self.did["sent: " + ("first", "retry", "hedge")[attempt.kind]] += 1
         self.tried.add(attempt.host)
         call, replica = self.row, attempt.host.replica.index
@@ -112,10 +118,12 @@ class Tries:
         )
         self.run.attempts.append(row)
         call.attempts += 1
-        limit = self.policy.retries.per_try_timeout if self.policy.retries is not None else 0.0
-        if limit > 0.0 and (self.policy.timeout == 0.0 or limit < self.policy.timeout):
-            self.clock.after(limit, lambda: self._per_try_time_out(attempt))
         return row
+
+    def unreachable(self, attempt: Attempt) -> None:
+        """No connection to a try's host could be opened. It counts as sent, but nothing is on its way."""
+        attempt.row = self._count(attempt)
+        attempt.end(503, "UF")
 
     def refused(self, attempt: Attempt, flag: str) -> None:
         """A try got no host or no connection; the consequences are an event of their own."""

@@ -52,7 +52,15 @@ class Upstream:
         """The hosts of one version, or of all: two clusters that know nothing of each other."""
         if version not in self.clusters:
             replicas = [replica for replica in self.replicas if version in (None, replica.version)]
-            self.clusters[version] = Cluster(self.run, self.caller, self.edge, self.policy, replicas)
+            self.clusters[version] = Cluster(
+                self.run,
+                self.caller,
+                self.edge,
+                self.link,
+                self.policy,
+                replicas,
+                version=version is not None,
+            )
         return self.clusters[version]
 
     def lose(self, replica: Server) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import simpy
 
-from meshsim.errors import MeshsimError
 from meshsim.measure.grid import Grid
 from meshsim.measure.records import Attempts, Calls, Records, Requests
 from meshsim.random import ENDPOINT, Key, u01
@@ -31,9 +30,7 @@ class World:
         self._shared = run = Run(scenario, seed)
         self.did = run.did
         self.topology = topology = Topology(scenario)
-        if any(topology.tracked):
-            raise MeshsimError("connect, connection and keep_alive are not simulated yet; leave them out")
-        self.links = {edge: Link(run, scenario.link(*edge)) for edge in topology.edges}
+        self.links = {edge: Link(run, *edge) for edge in topology.edges}
         self.callers = [Caller(run, proxy) for proxy in topology.proxies]  # the client first
         self.replicas: dict[str, Replica] = {}  # by id, in order of the file
         services: dict[str, list[Replica]] = {service: [] for service in scenario.services}
@@ -95,5 +92,6 @@ class World:
             busy=busy,
             queued=queued,
             ejections=run.ejections,
+            connections=run.connections,
             interrupted=interrupted,
         )

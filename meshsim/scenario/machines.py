@@ -13,6 +13,7 @@ from typing import TypeVar
 from meshsim import random
 from meshsim.errors import MeshsimError
 from meshsim.mesh.cluster import Cluster
+from meshsim.mesh.connection import HostPool, Lifetimes
 from meshsim.mesh.hosts import Host
 from meshsim.mesh.policy import Policy
 from meshsim.mesh.proxy import Proxy, Route
@@ -21,6 +22,7 @@ from meshsim.policies.backoff import Backoff
 from meshsim.policies.balance import Balancer, LeastRequest, LeastRequestFullScan, Random, RoundRobin
 from meshsim.policies.breaker import CircuitBreaker
 from meshsim.policies.budget import Budget, EnvoyBudget, LinkerdBudget, MaxRetries
+from meshsim.policies.connection import ConnectionRule
 from meshsim.policies.ewma import PeakEwma
 from meshsim.policies.fault import FaultInjection
 from meshsim.policies.hedge import Hedge
@@ -30,7 +32,7 @@ from meshsim.policies.retry import CONDITIONS, RetryRule
 from meshsim.policies.split import WeightedSplit
 from meshsim.policies.success_rate import SuccessRate
 from meshsim.scenario import model
-from meshsim.scenario.policy import RetryBudget
+from meshsim.scenario.policy import Connection, RetryBudget
 from meshsim.scenario.push import Receiver
 from meshsim.scenario.topology import Edge, Replica, Topology
 
@@ -56,7 +58,8 @@ class ConfiguredProxy(Receiver):
         for number, edge in topology.edges_of(topology.proxies[proxy.number]):
             caller, service = edge
             policy, replicas = topology.scenario.policy(caller, service), topology.by_service[service]
-            upstream = ConfiguredUpstream(proxy, number, service, replicas, policy, custom)
+            tracked = topology.tracked[number]
+            upstream = ConfiguredUpstream(proxy, number, service, replicas, policy, custom, tracked)
             self.upstreams[edge] = upstream
             for number_, endpoint in topology.routes_of[edge]:
                 route = ConfiguredRoute(
@@ -81,6 +84,7 @@ class ConfiguredUpstream:
 
     Attributes:
         replicas: behind the service; a body may give them names of its own.
+        lifetimes: of its connections, if they are tracked; `key` is theirs.
         config: the policy of the service in force.
         clusters: built so far: by version, and the whole service under ``""``.
         grid: where the ticks of outlier detection began: the start, or the push that changed it, s.
@@ -90,12 +94,14 @@ class ConfiguredUpstream:
 
     def __init__(
         self, proxy: Proxy, edge: int, service: str, replicas: Sequence[Replica], policy: model.Policy,
-        custom: Custom | None = None,
+        custom: Custom | None = None, tracked: bool = False,
     ) -> None:  # fmt: skip
         custom = custom or Custom()
         self.proxy = proxy
         self.edge = edge
         self.replicas = replicas
+        self.key = random.derive(random.derive(proxy.key, random.CONNECTIONS), edge)
+        self.lifetimes = Lifetimes(proxy.clock, connection_rule(policy)) if tracked else None
         self.config = policy
         self.grid = 0.0
         self.clusters: dict[str, Cluster] = {}
@@ -115,6 +121,8 @@ class ConfiguredUpstream:
             self.grid = now
         if _linkerd(before) != _linkerd(policy):
             self.linkerd = self._new_linkerd(now)
+        if before.connection != policy.connection and self.lifetimes is not None:
+            self.lifetimes.configure(connection_rule(policy))
         for cluster in self.clusters.values():
             self._reconfigure(cluster, before, now)
         if before.rate_limit != policy.rate_limit:
@@ -136,7 +144,7 @@ class ConfiguredUpstream:
             replicas = [replica for replica in self.replicas if version in ("", replica.version)]
             hosts = [Host(each.name, i, each.number, each.version) for i, each in enumerate(replicas)]
             limits = self.config.circuit_breaker
-            self.clusters[version] = Cluster(
+            self.clusters[version] = cluster = Cluster(
                 clock=self.proxy.clock,
                 recorder=self.proxy.recorder,
                 transport=self.proxy.transport,
@@ -147,6 +155,10 @@ class ConfiguredUpstream:
                 detection=detection(self.config, self.grid),
                 budget=self._budget(),
             )
+            if self.lifetimes is not None:
+                for host in hosts:
+                    key = random.derive(self.key, 2 * host.replica + (version != ""))
+                    host.pool = HostPool(cluster, host.index, self.lifetimes, key)
         return self.clusters[version]
 
     def _balancer(self, hosts: int) -> Balancer:
@@ -232,6 +244,12 @@ def retry_rule(policy: model.Policy) -> RetryRule | None:
         conditions |= CONDITIONS[name]
     backoff = Backoff(retries.backoff.base, retries.backoff.ceiling, *retries.backoff.shares)
     return RetryRule(retries.attempts, conditions, backoff, frozenset(retries.statuses))
+
+
+def connection_rule(policy: model.Policy) -> ConnectionRule:
+    """How long a policy keeps connections."""
+    config = policy.connection or Connection()
+    return ConnectionRule(config.connect_timeout, config.idle_timeout, config.max_requests, config.max_age)
 
 
 def detection(policy: model.Policy, origin: float) -> OutlierDetection:

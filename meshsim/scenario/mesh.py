@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 
 from meshsim import units
 from meshsim.scenario.fields import Later, Model, PositiveCount, Ratio, not_yet
@@ -55,16 +55,3 @@ class Link(Model):
     latency: Time = ZERO
     loss: Ratio = 0.0
     connect: Time = ZERO
-
-    _own: Time | None = PrivateAttr(default=None)
-
-    @property
-    def closing(self) -> Time:
-        """How long the word that a connection is closed takes: the latency, without what a hop costs."""
-        return self.latency if self._own is None else self._own
-
-    def with_latency(self, latency: Time) -> Link:
-        """The link as it is measured: messages take this long, hops included."""
-        found = self.model_copy(update={"latency": latency})
-        found._own = self.closing
-        return found

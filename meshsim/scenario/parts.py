@@ -24,9 +24,9 @@ def queue(deployment: model.Deployment) -> Queue:
     return QUEUES[deployment.discipline]()
 
 
-def link(config: model.Link) -> Link:
-    """The link of an edge."""
-    return Link(config.latency.build(), config.loss)
+def link(config: model.Link, tracked: bool) -> Link:
+    """The link of an edge, whose connections are tracked or not."""
+    return Link(config.latency.build(), config.loss, config.connect.build(), tracked)
 
 
 def workload(replica: Replica, topology: Topology) -> Workload:
@@ -49,6 +49,7 @@ def workload(replica: Replica, topology: Topology) -> Workload:
         room=deployment.queue,
         holds_worker=deployment.holds_worker,
         when_abandoned=ABANDONED[deployment.when_abandoned],
+        keep_alive=deployment.keep_alive,
         works=[work(endpoint) for endpoint in topology.endpoints[replica.service]],
     )
 

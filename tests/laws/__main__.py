@@ -22,6 +22,7 @@ from pathlib import Path
 
 import backoff
 import codes
+import connections
 import defaults
 import ejection
 import limits
@@ -30,6 +31,8 @@ import messages
 import overflow
 import picks
 import pools
+import races
+import rates
 from findings import Finding
 from subjects import SUBJECTS, Subject
 
@@ -38,8 +41,11 @@ LAWS: dict[str, Callable[[Subject], Awaitable[list[Finding]]]] = {
     "backoff": backoff.measure,
     "overflow": overflow.measure,
     "ejection": ejection.measure,
+    "detectors": rates.measure,
     "merge-window": merging.measure,
     "pools": pools.measure,
+    "races": races.measure,
+    "connections": connections.measure,
     "picks": picks.measure,
     "previous-hosts": picks.measure_previous_hosts,
     "split": picks.measure_split,

@@ -30,15 +30,17 @@ SLACK = 0.03
 """How far the arrivals at a host can misplace the two ends of an ejection, s: the rotation of four hosts at
 `SPACING`, twice, and delays of the loop."""
 CAPS = [
-    ("10%", 3, 0),
-    ("10%", 9, 0),
-    ("10%", 10, 1),
-    ("33%", 3, 0),
-    ("34%", 3, 1),
-    ("50%", 4, 2),
-    ("100%", 3, 3),
+    ("10%", 3, False, 0),
+    ("10%", 3, True, 1),
+    ("10%", 9, False, 0),
+    ("10%", 10, False, 1),
+    ("33%", 3, False, 0),
+    ("34%", 3, False, 1),
+    ("50%", 4, False, 2),
+    ("50%", 4, True, 2),
+    ("100%", 3, False, 3),
 ]
-"""Allowed share, hosts, and how many are then ejected."""
+"""Allowed share, hosts, whether one always may, and how many are then ejected."""
 PANICS = [
     ("0%", 2, 1, False),
     ("50%", 2, 1, False),
@@ -65,9 +67,11 @@ async def measure(subject: Subject) -> list[Finding]:
     """Durations on a service of two good and two bad hosts; caps on services whose hosts are all bad."""
     hosts = [Host(always(BAD if number < 2 else GOOD)) for number in range(4)]
     services = {"durations": Service.of(detection("50%", f"{INTERVAL}s", f"{BASE}s", 3), *hosts)}
-    for number, (share, count, _) in enumerate(CAPS):
+    for number, (share, count, one, _) in enumerate(CAPS):
         bad = [Host(always(BAD)) for _ in range(count)]
-        services[f"cap-{number}"] = Service.of(detection(share, "60s", "60s", 3), *bad)
+        policy = detection(share, "60s", "60s", 3)
+        policy["outlier_detection"]["always_eject_one"] = one
+        services[f"cap-{number}"] = Service.of(policy, *bad)
     for number, (threshold, count, wrong, _) in enumerate(PANICS):
         some = [Host(always(BAD if place < wrong else GOOD)) for place in range(count)]
         policy = detection("100%", "60s", "60s", 3)
@@ -125,11 +129,16 @@ def _runs(host: Host) -> list[list[float]]:
     return runs
 
 
-async def _cap(port: int, hosts: list[Host], case: tuple[str, int, int]) -> Finding:
+async def _cap(port: int, hosts: list[Host], case: tuple[str, int, bool, int]) -> Finding:
     """How many hosts are sent nothing any more after all have failed often."""
-    share, count, expected = case
+    share, count, one, expected = case
     out = await _left_out(port, hosts)
-    return exactly(LAW, f"{share} of {count} bad hosts may be out", f"{expected} out", f"{out} out")
+    return exactly(
+        LAW,
+        f"{share} of {count} bad hosts may be out{', one always' if one else ''}",
+        f"{expected} out",
+        f"{out} out",
+    )
 
 
 async def _panic(port: int, hosts: list[Host], case: tuple[str, int, int, bool]) -> Finding:

@@ -40,12 +40,14 @@ class Arrival:
         attempt: which try it is, from 1.
         at: when it came, s.
         number: how many this host was sent before it.
+        closes: whether it says that its connection is to be closed.
     """
 
     key: str
     attempt: int
     at: float
     number: int
+    closes: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,7 @@ class _Served(asyncio.Protocol):
             attempt=int(fields.get(b"x-envoy-attempt-count", b"1")),
             at=time.monotonic(),
             number=len(self.host.arrivals),
+            closes=fields.get(b"connection") == b"close",
         )
         self.host.arrivals.append(arrival)
         reply = self.host.script(arrival)
@@ -175,8 +178,18 @@ class Host:
             self.address = self._held.getsockname()
             return
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Served(self), LOOPBACK, 0, backlog=1024)
+        self._server = await loop.create_server(self.served, LOOPBACK, 0, backlog=1024)
         self.address = self._server.sockets[0].getsockname()
+
+    def served(self) -> _Served:
+        """One more connection to it."""
+        return _Served(self)
+
+    def close_all(self) -> None:
+        """Closes its connections, as one that has had enough of idle ones."""
+        for served in self.connections:
+            assert served.transport is not None
+            served.transport.close()
 
     def close(self) -> None:
         """Ends, with all its connections."""

@@ -33,7 +33,7 @@ EVERYTHING = """
 name: everything
 duration: 10s
 services:
-  front: {script: [{call: cart}]}
+  front: {script: [{call: cart}], keep_alive: 300ms}
   cart: {versions: {v1: {replicas: 2}, v2: {}}}
 mesh: {dataplane: sidecar}
 policies:
@@ -45,6 +45,7 @@ policies:
        on: [5xx, gateway-error, reset, connect-failure, refused-stream, reset-before-request, retriable-4xx,
             envoy-ratelimited]}
     balance: {least_request: {selection: full_scan}}
+    connection: {connect_timeout: 2s, idle_timeout: 1m, max_requests: 1000, max_age: 1h}
     circuit_breaker: {max_connections: 5, max_pending: 5, max_requests: 5, max_retries: 1}
     outlier_detection: {consecutive_5xx: 3, interval: 1s, base_ejection_time: 2s, max_ejection_percent: 50%}
     rate_limit: {burst: 1000, rate: 1000/s}
@@ -322,6 +323,23 @@ def test_a_replica_that_is_down_refuses_and_loses_its_work(tmp_path: Path) -> No
         assert (await get(url, "x"))[0] == 200
         client.stop()
         assert [call.flags for call in client.calls()] == [("UC",), ("UF",), ()]
+
+    pair(tmp_path, test)
+
+
+def test_an_idle_connection_is_closed_at_once(tmp_path: Path) -> None:
+    """Neither after draining, nor deaf at first, as is Envoy's default."""
+
+    async def test(client: Envoy, front: Envoy, heads: Heads) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", front.ports.inbound)
+        for _ in range(2):
+            writer.write(b"GET /hello HTTP/1.1\r\nhost: front\r\nx-envoy-attempt-count: 1\r\n\r\n")
+            assert b"connection: close" not in await reader.readuntil(b"\r\n\r\n")
+            since = time.monotonic()
+            await asyncio.sleep(0.2)
+        assert not await reader.read()
+        assert 0.29 < time.monotonic() - since < 0.29 + 1
+        writer.close()
 
     pair(tmp_path, test)
 

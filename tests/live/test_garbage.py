@@ -57,7 +57,7 @@ class Between:
         host.opening += 1
         self.upstream = Transport(ClientConnection(lambda lost: None, Limits()))
         pool.idle.append(self.upstream.protocol)
-        cluster.opened(host, 0.0)
+        cluster.opened(host, None, 0.0)
         listener = self.proxy._listener({b"": self.route})
         self.downstream = Transport(ServerConnection(listener, Limits(), Loop()))  # type: ignore[arg-type]
 

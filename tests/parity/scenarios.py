@@ -55,6 +55,12 @@ def time(draw: st.DrawFn, low: float, high: float) -> Document:
 
 
 @st.composite
+def keep_alive(draw: st.DrawFn) -> str:
+    """Mostly none."""
+    return draw(apart(10, 80, 0.6133)) if draw(st.integers(0, 3)) == 0 else "0s"
+
+
+@st.composite
 def deployment(draw: st.DrawFn) -> Document:
     return {
         "replicas": draw(st.integers(1, 4)),
@@ -65,6 +71,7 @@ def deployment(draw: st.DrawFn) -> Document:
         "when_abandoned": draw(st.sampled_from(["finish", "leave_queue", "stop"])),
         "time": draw(time(1, 30)),
         "errors": draw(st.sampled_from(["0%", "5%", "40%", "100%"])),
+        "keep_alive": draw(keep_alive()),
     }
 
 
@@ -131,6 +138,18 @@ def success_rate(draw: st.DrawFn) -> Document:
 
 
 @st.composite
+def connection(draw: st.DrawFn) -> Document:
+    """Short ones, each kind of end about as often as the others."""
+    every = {
+        "connect_timeout": apart(3, 25, 0.7019),
+        "idle_timeout": apart(10, 80, 0.8123),
+        "max_requests": st.sampled_from([1, 2, 5]),
+        "max_age": apart(10, 200, 0.9241),
+    }
+    return {key: draw(value) for key, value in every.items() if draw(st.booleans())}
+
+
+@st.composite
 def policy(draw: st.DrawFn, versions: list[str]) -> Document:
     """Each mechanism more often on than off."""
     made: Document = {
@@ -185,6 +204,8 @@ def policy(draw: st.DrawFn, versions: list[str]) -> Document:
             "min_health_percent": draw(st.sampled_from(["0%", "50%"])),
             "merge_window": draw(st.one_of(st.just("0s"), apart(20, 500, 0.5371))),
         }
+    if not on(2):
+        made["connection"] = draw(connection())
     if on(1):
         made["hedge"] = {"after": draw(apart(5, 40, 0.0173)), "max": draw(st.integers(1, 3))}
     if draw(st.integers(0, 5)) == 0:
@@ -211,6 +232,16 @@ def gaps(draw: st.DrawFn, config: Document) -> None:
                     del config[key][inner]  # a preset's ticks are on the grid; its success rates are rare
             if "base_ejection_time" not in config[key]:
                 config[key].pop("max_ejection_time", None)
+
+
+@st.composite
+def link(draw: st.DrawFn, rarely: int) -> Document:
+    """One whose connections take time to open in one case of so many, and one more."""
+    return {
+        "latency": draw(time(0.2, 5) | st.just("0s")),
+        "loss": draw(st.sampled_from(["0%", "1%", "10%"])),
+        "connect": draw(time(1, 80)) if draw(st.integers(0, rarely)) == 0 else "0s",
+    }
 
 
 @st.composite
@@ -295,7 +326,7 @@ def scenarios(draw: st.DrawFn) -> Document:
         if draw(st.integers(0, 2)) == 0:
             service["versions"] = {
                 "v1": {"replicas": draw(st.integers(1, 3))},
-                "v2": {"time": draw(time(1, 30))},
+                "v2": {"time": draw(time(1, 30)), "keep_alive": draw(keep_alive())},
             }
         services[name] = service
     for name, service in services.items():
@@ -309,14 +340,11 @@ def scenarios(draw: st.DrawFn) -> Document:
         "drain": "20s",
         "seed": draw(st.integers(0, 2**32)),
         "services": services,
-        "links": {
-            "default": {
-                "latency": draw(time(0.2, 5) | st.just("0s")),
-                "loss": draw(st.sampled_from(["0%", "1%", "10%"])),
-            }
-        },
+        "links": {"default": draw(link(4))},
         "load": [draw(load(names[0], place)) for place in range(draw(st.integers(1, 2)))],
     }
+    if draw(st.booleans()):
+        document["links"][" -> ".join(draw(st.sampled_from(edges)))] = draw(link(1))
     if draw(st.booleans()):
         proxy = {"time": draw(time(0.1, 1)), "workers": draw(st.sampled_from([1, 2, "unlimited"]))}
         document["mesh"] = {"dataplane": "sidecar", "proxy": proxy, "push_delay": draw(time(1, 50))}
@@ -330,6 +358,7 @@ def scenarios(draw: st.DrawFn) -> Document:
         policies[f"{caller} -> {service}"] = {
             "timeout": draw(apart(20, 300, 0.2717)),
             "retries": draw(retries()),
+            "connection": draw(connection()),
         }
     document["policies"] = policies
     if "preset" in document.get("mesh", {}):

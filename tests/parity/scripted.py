@@ -19,6 +19,7 @@ from meshsim.mesh.attempt import PENDING, SENT, Attempt
 from meshsim.mesh.call import ENDED, Call, Owner
 from meshsim.mesh.clock import Clock, Event
 from meshsim.mesh.cluster import Cluster, Transport
+from meshsim.mesh.connection import Connection
 from meshsim.mesh.hosts import Host, Stream
 from meshsim.mesh.proxy import Proxy
 from meshsim.mesh.request import Request
@@ -42,7 +43,6 @@ GONE = 0.05
 """Share of calls whose maker goes away."""
 FAILS, CLOSES = 0.15, 0.2
 """Shares of connections that can't be opened, and of responses after which the host closes the connection."""
-
 
 STEP = 1 / 64
 """Of the grid, s: sums of it are exact."""
@@ -119,6 +119,12 @@ def policies(draw: st.DrawFn, grid: bool, split: bool) -> Document:
             "merge_window": draw(st.sampled_from(["0s", ms(40, 200)])),
         }  # fmt: skip
     if draw(st.booleans()):
+        policy["connection"] = {
+            "idle_timeout": draw(st.sampled_from(["0s", ms(10, 120)])),
+            "max_age": draw(st.sampled_from(["0s", ms(40, 300)])),
+            "max_requests": draw(st.sampled_from([1, 2, "unlimited"])),
+        }
+    if draw(st.booleans()):
         policy["hedge"] = {"after": ms(10, 150), "max": draw(st.integers(1, 2))}
     if draw(st.booleans()):
         policy["rate_limit"] = {"burst": draw(st.integers(1, 10)), "rate": "40/s"}
@@ -163,14 +169,14 @@ class Script(Transport):
 
     Attributes:
         down: names of the hosts that are.
-        opening: connections that are being opened, by number.
+        opening: hosts and connections that are being opened, by number.
         under_way: attempts that were sent and have not ended, and those whose bodies are coming.
     """
 
     def __init__(self, clock: Clock, key: Key, grid: bool, decisions: list[Decision]) -> None:
         self.clock, self.key, self.grid, self.decisions = clock, key, grid, decisions
         self.connections = 0
-        self.opening: dict[int, Host] = {}
+        self.opening: dict[int, tuple[Host, Connection | None]] = {}
         self.down: set[str] = set()
         self.under_way: dict[Attempt, None] = {}
 
@@ -185,34 +191,37 @@ class Script(Transport):
 
     # ---- connections --------------------------------------------------------------------------------
 
-    def open(self, cluster: Cluster, host: Host, now: float) -> None:
+    def open(self, cluster: Cluster, host: Host, connection: Connection | None, now: float) -> None:
         self.decide(now, "open", host.name, None, cluster)
         key = derive(self.key, self.connections)
-        self.opening[self.connections] = host
+        self.opening[self.connections] = host, connection
         works = u01(key, 0) >= FAILS
         self.later(0.03 * u01(key, 1), now, self.opened, cluster, self.connections, works)
         self.connections += 1
 
     def opened(self, cluster: Cluster, number: int, works: bool, now: float) -> None:
-        host = self.opening.pop(number, None)
-        if host is None:  # nobody wanted it any more
+        if number not in self.opening:  # nobody wanted it any more
             return
+        host, connection = self.opening.pop(number)
         if works and host.name not in self.down:
-            cluster.opened(host, now)
+            cluster.opened(host, connection, now)
         else:
-            cluster.failed(host, now)
+            cluster.failed(host, connection, now)
+
+    def hang_up(self, connection: Connection) -> None:
+        self.decisions.append((-1.0, "hang up", connection.key, connection.requests))
 
     def close_idle(self, attempt: Attempt, now: float) -> None:
         host = attempt.host_sent()
         if host.idle > 0:
-            attempt.cluster.closed(host, now)
+            attempt.cluster.closed(host, host.pool and host.pool.top, now)
 
     def drain(self, host: Host) -> None:
         self.decisions.append((-1.0, "drain", host.name, None))
 
     def stop_opening(self, host: Host) -> None:
         self.decisions.append((-1.0, "stop opening", host.name, None))
-        self.opening = {number: other for number, other in self.opening.items() if other is not host}
+        self.opening = {number: other for number, other in self.opening.items() if other[0] is not host}
 
     def go_down(self, clusters: list[Cluster], name: str, now: float) -> None:
         """A host goes down: it loses what it has, and closes its connections."""
@@ -223,7 +232,7 @@ class Script(Transport):
         for cluster in clusters:
             for host in cluster.hosts:
                 while host.name == name and host.idle > 0:
-                    cluster.closed(host, now)
+                    cluster.closed(host, host.pool and host.pool.top, now)
 
     def come_up(self, name: str, now: float) -> None:
         self.down.discard(name)
@@ -310,7 +319,8 @@ class Caller:
         proxy = Proxy(clock, self.recorder, Tracer(), self.script, 0, seed, Station())
         replicas = Topology(scenario).replicas
         policy = scenario.policy("client", "cart")
-        self.upstream = ConfiguredUpstream(proxy, 0, "cart", replicas, policy)
+        tracked = scenario.tracks("client", "cart")
+        self.upstream = ConfiguredUpstream(proxy, 0, "cart", replicas, policy, tracked=tracked)
         self.route = ConfiguredRoute(self.upstream, policy)
         self.policies = [self.route.route.policy]
         self.rate = scenario.load[0].rate or 1.0
@@ -395,3 +405,7 @@ def check_books(cluster: Cluster) -> None:
     assert breaker.pending - sum(host.pending for host in hosts) in (0, 1)
     for host in hosts:
         assert host.connections == host.active + host.idle + host.opening
+        idle, one = host.idle, host.pool and host.pool.top
+        while one:
+            idle, one = idle - 1, one.below
+        assert host.pool is None or idle == 0

@@ -29,6 +29,7 @@ from meshsim.mesh.attempt import OVER, Attempt
 from meshsim.mesh.call import Call, Owner
 from meshsim.mesh.clock import Clock, Event
 from meshsim.mesh.cluster import Cluster, Transport
+from meshsim.mesh.connection import Connection
 from meshsim.mesh.hosts import Host, Stream
 from meshsim.mesh.proxy import Proxy as MeshProxy
 from meshsim.mesh.recorder import Recorder
@@ -123,8 +124,8 @@ def watch(tape: Tape) -> None:
     before(Attempt, "detach", detach)
     before(Call, "cancel", lambda call, now: tape.put("cancel", call.key, now))
     for what in ("opened", "failed", "closed"):
-        before(Cluster, what, lambda cluster, host, now, what=what: tape.put(what, host.name, now))
-    before(SocketTransport, "open", lambda transport, cluster, host, now: tape.put("open", host.name))
+        before(Cluster, what, lambda _, host, tracked, now, what=what: tape.put(what, host.name, now))
+    before(SocketTransport, "open", lambda transport, cluster, host, *_: tape.put("open", host.name))
     before(SocketTransport, "send", lambda transport, try_, now: tape.put("send", try_.key, try_.host.name))
     before(SocketTransport, "drain", lambda transport, host: tape.put("drain", host.name))
     before(SocketTransport, "stop_opening", lambda transport, host: tape.put("stop opening", host.name))
@@ -246,7 +247,7 @@ class Player(Clock, Transport):
     def at_number(self, time: float, event: Event, step: int, number: int) -> None:
         self.waiting[number] = event, step
 
-    def open(self, cluster: Cluster, host: Host, now: float) -> None:
+    def open(self, cluster: Cluster, host: Host, connection: Connection | None, now: float) -> None:
         self.tape.put("open", host.name)
 
     def send(self, stream: Stream, now: float) -> None:
@@ -316,7 +317,7 @@ def play(tape: Tape, spec: Spec) -> Tape:
         elif what in ("opened", "failed", "closed"):
             name, now = given
             cluster, host = host_of(name)
-            getattr(cluster, what)(host, now)
+            getattr(cluster, what)(host, None, now)
         elif what == "respond":
             key, status, flag, cause, closing, lasting, now = given
             attempt = player.attempts[key]

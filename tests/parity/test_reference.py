@@ -29,6 +29,9 @@ MUST_ACT = {
     "busy connection closed", "stale pick", "endpoint", "repeated call", "rate limited by its own",
     "gateway ejection", "always one", "success-rate ejection",
     "retriable status", "host picked again",
+    "connection opened", "connect failed", "connect timeout", "several failed to connect",
+    "idle timeout", "max requests", "max age: idle", "max age: busy", "server closed idle",
+    "server closed behind an answer", "keep-alive race",
     "shut", "ignored while shut", "probe", "probe failed", "probe given up", "reopened",
     "ewma: second drawn", "ewma: peak", "back-off with jitter added", "back-off cut",
 }  # fmt: skip

@@ -7,6 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from meshsim.mesh.clock import Clock, Event
 from meshsim.mesh.cluster import Cluster, Transport
+from meshsim.mesh.connection import Connection
 from meshsim.mesh.hosts import Host, Stream
 from meshsim.mesh.recorder import Recorder
 from meshsim.policies.balance import RoundRobin
@@ -27,9 +28,9 @@ class Doors(Transport):
         self.at_once = at_once
         self.opening: list[Host] = []
 
-    def open(self, cluster: Cluster, host: Host, now: float) -> None:
+    def open(self, cluster: Cluster, host: Host, connection: Connection | None, now: float) -> None:
         if self.at_once:
-            cluster.opened(host, now)
+            cluster.opened(host, None, now)
         else:
             self.opening.append(host)
 
@@ -60,6 +61,7 @@ class Probe(Stream):
         self.ahead = None
         self.behind = None
         self.waiting = False
+        self.connection = None
         self.events: list[str] = []
 
     def connected(self, now: float) -> None:
@@ -158,9 +160,9 @@ class Pools(RuleBasedStateMachine):
         host = self.doors.opening.pop(data.draw(st.integers(0, len(self.doors.opening) - 1)))
         mine = [probe for probe in self.waiting if probe.host is host]
         if works:
-            self.cluster.opened(host, 0.0)
+            self.cluster.opened(host, None, 0.0)
         else:
-            self.cluster.failed(host, 0.0)
+            self.cluster.failed(host, None, 0.0)
             left = [probe for probe in mine if not probe.waiting and not probe.events]
             refused = [probe for probe in mine if probe.events == ["refused"]]
             assert len(left) + len(refused) == len(mine), "all who waited fail together"
@@ -174,7 +176,8 @@ class Pools(RuleBasedStateMachine):
     @precondition(lambda self: any(host.idle for host in self.hosts))
     @rule(data=st.data())
     def close(self, data: st.DataObject) -> None:
-        self.cluster.closed(data.draw(st.sampled_from([host for host in self.hosts if host.idle])), 0.0)
+        host = data.draw(st.sampled_from([host for host in self.hosts if host.idle]))
+        self.cluster.closed(host, None, 0.0)
         self.sort()
 
     @rule(data=st.data())

@@ -12,6 +12,14 @@ def chain(**service: Any) -> Document:
     return {"holds_worker": False, "workers": 1, **service}
 
 
+def own_connections(document: Document) -> Document:
+    """Each attempt opens a connection, which takes 7 ms."""
+    policies = {
+        to: {**policy, "connection": {"max_requests": 1}} for to, policy in document["policies"].items()
+    }
+    return {**document, "policies": policies, "links": {"default": {"latency": "1ms", "connect": "7ms"}}}
+
+
 def mixed(endpoints: Document, rate: float, mix: Document, **service: Any) -> Document:
     """The client and the endpoints of service x."""
     load = {"to": "x", "rate": f"{rate!r}/s", "endpoints": mix}
@@ -323,6 +331,37 @@ EXTRA: dict[str, Part] = {
         100.0,
         5.0,
         {},
+    ),
+    "a_connection_for_each_attempt": Part(
+        own_connections(
+            lone(
+                200.0,
+                policy={"retries": {"attempts": 2, "per_try_timeout": "12ms", "backoff": {"base": "4ms"}}},
+                time={"erlang": {"mean": "6ms", "k": 2}},
+                errors=0.1,
+            )
+        ),
+        200.0,
+        1.0,
+        {},
+        fast=(12, 1_200),
+        burst=1,
+    ),
+    "a_connection_for_each_attempt_to_queues": Part(
+        own_connections(
+            {
+                "services": {
+                    "a": chain(time={"exponential": "5ms"}, script=[{"call": "b"}]),
+                    "b": {"workers": 2, "replicas": 2, "time": {"exponential": "20ms"}},
+                },
+                "policies": {"a": {}, "b": {"balance": "random"}},
+                "load": [{"to": "a", "rate": "120/s"}],
+            }
+        ),
+        120.0,
+        5.0,
+        {},
+        6_000,
     ),
     "two_loads": Part(
         {

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from meshsim.scenario.endpoints import CLUSTER_LEVEL
 from meshsim.theory import solve
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -93,6 +94,8 @@ class Maker:
             made["rate_limit"] = {"burst": 4, "rate": "100/s"}
         if self.random.random() < 0.1:
             made["fault"] = {"delay": {"percent": 0.2, "time": "5ms"}, "abort": {"percent": 0.1}}
+        if self.random.random() < 0.3:
+            made["connection"] = {"max_requests": self.one(1, 1, 1, 2)}
         return made
 
     def load(self, rate: float) -> Document:
@@ -114,7 +117,12 @@ class Maker:
         return {
             "services": {name: self.service(rate, below[name]) for name in names},
             "mesh": {"dataplane": self.one("none", "sidecar"), "proxy": {"time": proxy}},
-            "links": {"default": {"latency": self.one("0ms", "0ms", "500us", {"exponential": "1ms"})}},
+            "links": {
+                "default": {
+                    "latency": self.one("0ms", "0ms", "500us", {"exponential": "1ms"}),
+                    "connect": self.one("0ms", "0ms", "0ms", "4ms"),
+                }
+            },
             "policies": {name: self.policy(name == "a") for name in names},
             "load": [self.load(rate)],
         }
@@ -131,7 +139,8 @@ class Maker:
                 for endpoint in service["endpoints"]:
                     if self.random.random() < 0.2:
                         fields = self.policy(name == "a").items()
-                        made["policies"][f"{name}/{endpoint}"] = dict(list(fields)[1:])  # no balance
+                        own = {key: value for key, value in fields if key not in CLUSTER_LEVEL}
+                        made["policies"][f"{name}/{endpoint}"] = own
         works = [*services.values(), *(e for s in services.values() for e in s.get("endpoints", {}).values())]
         stages = [stage for work in works for stage in work.get("script", [])]
         for step in (step for stage in stages for step in (stage if isinstance(stage, list) else [stage])):

@@ -11,7 +11,7 @@ FLAGS = {
     "UO": "overflow: a circuit breaker's limit or the retry budget refused it",
     "UH": "no healthy host: all were ejected",
     "UF": "connection failure: the replica was down, or could not be reached",
-    "UC": "connection ended: the replica went down with the request, or a message was lost for good",
+    "UC": "connection ended: the replica went down with it or closed it, or a message was lost for good",
     "URX": "retries were used up",
     "DI": "a delay was injected",
     "FI": "a fault was injected",

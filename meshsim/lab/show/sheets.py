@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from meshsim.lab.show.flags import explain
 from meshsim.measure.latency import FEWEST
 from meshsim.measure.objectives import ObjectiveResult, meets
-from meshsim.measure.parts import Answered, StationSummary
+from meshsim.measure.parts import Answered, ConnectionSummary, StationSummary
 from meshsim.measure.result import at
 from meshsim.measure.summary import Summary
 from meshsim.scenario.model import CLIENT
@@ -154,6 +154,14 @@ def edges(summary: Summary) -> Sheet:
         rows.append((name, *counts, share(edge.failed_ratio), *_tail(edge)))
     columns = ("edge", "calls", "attempts", "retries", "hedges", "failed", "p50", "p99")
     return _without_zeros(_without_zeros(Sheet("calls", columns, rows), "hedges"), "retries")
+
+
+def connections(summary: Summary) -> Sheet:
+    """One row an edge whose connections are tracked: how many opened, and why they were closed."""
+    found = {name: vars(edge.connections) for name, edge in summary.edges.items() if edge.connections}
+    names = list(vars(ConnectionSummary()))
+    rows: Rows = [(edge, *(count(counts[name]) for name in names)) for edge, counts in found.items()]
+    return Sheet("connections", ("edge", *(name.replace("_", " ") for name in names)), rows)
 
 
 def endpoints(summary: Summary) -> Sheet:

@@ -119,6 +119,7 @@ def show_run(out: Console, summary: Summary, written: list[Path]) -> None:
         sheets.services,
         sheets.endpoints,
         sheets.edges,
+        sheets.connections,
         sheets.failures,
         sheets.objectives,
     ):

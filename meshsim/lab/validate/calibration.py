@@ -263,7 +263,7 @@ def with_overheads(scenario: Scenario, found: Overheads, deal: int = 0) -> Scena
     for caller, service in scenario.edges():
         own = scenario.link(caller, service)
         extra = _spread(found.get((caller, service), np.concatenate(list(found.values()))), deal)
-        links[f"{caller} -> {service}"] = own.with_latency(_added(own.latency, extra))
+        links[f"{caller} -> {service}"] = own.model_copy(update={"latency": _added(own.latency, extra)})
     return scenario.model_copy(update={"links": links, "mesh": without_proxy_time(scenario)})
 
 

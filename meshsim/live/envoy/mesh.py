@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from meshsim.live import Address, Message
 from meshsim.live.envoy.accesslog import CallRow, Log
+from meshsim.live.envoy.connections import ConnectionCounts, Reading
 from meshsim.live.envoy.process import Envoy
 from meshsim.live.envoy.refusals import refuse
 from meshsim.live.envoy.resources import CLUSTER_OF, INBOUND
@@ -97,6 +98,8 @@ class Envoys(Proxies):
         }
         self._clock = TickClock()
         self._schedule(topology, seed)
+        self._connections = {id_: ConnectionCounts(envoy, topology) for id_, envoy in self._envoys.items()}
+        Reading(self._clock, self._connections.values(), scenario)
         self._logs: dict[str, Log[CallRow]] = {}
         self._hedged = hedged(scenario)
         self._passed = {
@@ -162,12 +165,16 @@ class Envoys(Proxies):
     def collect(self, base: float) -> dict[str, dict[str, NDArray[Any]]]:
         wall_start = time.time() - time.monotonic() + base
         self._settle()
+        for counts in self._connections.values():
+            counts.read(time.monotonic() - base)
         self.close()
-        return {id_: self._recorded(envoy, wall_start) for id_, envoy in self._envoys.items()}
+        return {id_: self._recorded(id_, envoy, wall_start) for id_, envoy in self._envoys.items()}
 
-    def _recorded(self, envoy: Envoy, wall_start: float) -> dict[str, NDArray[Any]]:
-        calls, tries = envoy.calls(wall_start), envoy.tries(wall_start)
-        return rows(self.scenario, envoy.proxy.caller, calls, tries, envoy.ejections(wall_start))
+    def _recorded(self, id_: str, envoy: Envoy, wall_start: float) -> dict[str, NDArray[Any]]:
+        return rows(
+            self.scenario, envoy.proxy.caller, envoy.calls(wall_start), envoy.tries(wall_start),
+            envoy.ejections(wall_start), self._connections[id_].rows,
+        )  # fmt: skip
 
     def close(self) -> None:
         """Ends them, if they have not ended."""

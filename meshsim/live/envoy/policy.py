@@ -8,6 +8,7 @@ policy                                 Envoy
 ``retries.budget`` (Envoy's)           cluster ``circuit_breakers.thresholds.retry_budget``
 ``hedge``                              route ``hedge_policy``, a ``retry_policy`` that only time sets off
 ``circuit_breaker``                    cluster ``circuit_breakers.thresholds``; unlimited is 2^32 - 1
+``connection``                         cluster ``connect_timeout``, ``common_http_protocol_options``
 ``balance``                            cluster ``load_balancing_policy``
 ``outlier_detection``                  cluster ``outlier_detection``; detectors that are not written are off
 ``outlier_detection.min_health_...``   cluster ``common_lb_config.healthy_panic_threshold``
@@ -26,8 +27,10 @@ defaults that need switching off are those of SEMANTICS 2 to 5, measured on 1.40
 
 from __future__ import annotations
 
+from meshsim import units
 from meshsim.live.envoy.numbers import Json, count, duration, fill, share, weights
 from meshsim.scenario.model import Balance, Hedge, Policy, RateLimit, Retries
+from meshsim.scenario.policy import Connection
 
 TYPE = "type.googleapis.com/"
 FAULT = "envoy.filters.http.fault"
@@ -37,6 +40,9 @@ RATE_LIMIT_TYPE = TYPE + "envoy.extensions.filters.http.local_ratelimit.v3.Local
 PREVIOUS_HOSTS = "envoy.retry_host_predicates.previous_hosts"
 PREVIOUS_HOSTS_TYPE = TYPE + "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
 BALANCING_TYPE = TYPE + "envoy.extensions.load_balancing_policies."
+UPSTREAM = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+CONNECT_TIMEOUT = "5s"
+"""Where none is written: Envoy's default."""
 SHORTEST_BACKOFF = 0.001
 """Envoy draws whole ms below the bound, so a bound of 1 ms is always 0: no back-off."""
 
@@ -160,6 +166,7 @@ def cluster(policy: Policy) -> Json:
     panic = 0.0 if detection is None else detection.min_health_percent
     window = 0.0 if detection is None else detection.merge_window
     config: Json = {
+        **connections(policy.connection),
         "circuit_breakers": {"thresholds": [thresholds(policy)]},
         "load_balancing_policy": balancing(policy.balance),
         "common_lb_config": {
@@ -191,6 +198,23 @@ def cluster(policy: Policy) -> Json:
                 "success_rate_stdev_factor": round(1000 * rates.factor),
             }
     return config
+
+
+def connections(connection: Connection | None) -> Json:
+    """How long connections of HTTP/1.1 take to open, and how they end."""
+    protocol: Json = {"@type": TYPE + UPSTREAM, "explicit_http_config": {"http_protocol_options": {}}}
+    timeout = CONNECT_TIMEOUT
+    if connection is not None:
+        timeout = duration(connection.connect_timeout) if connection.connect_timeout else CONNECT_TIMEOUT
+        ends: Json = {
+            "idle_timeout": duration(connection.idle_timeout)
+        }  # left out, Envoy's default would be 1 h
+        if connection.max_requests != units.UNLIMITED:
+            ends["max_requests_per_connection"] = count(connection.max_requests)
+        if connection.max_age:
+            ends["max_connection_duration"] = duration(connection.max_age)
+        protocol["common_http_protocol_options"] = ends
+    return {"connect_timeout": timeout, "typed_extension_protocol_options": {UPSTREAM: protocol}}
 
 
 def thresholds(policy: Policy) -> Json:

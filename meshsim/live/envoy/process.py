@@ -134,8 +134,8 @@ class Envoy:
     def push(self, scenario: Scenario) -> None:
         """Puts another scenario's policies in force (`Scenario.policies_after` an event).
 
-        Routes change in flight. A cluster whose breaker, budget, balancer or detection changes is built anew:
-        it loses its connections and ejections, which is what Envoy does.
+        Routes change in flight. A cluster whose `connection`, breaker, budget, balancer or detection changes
+        is built anew: it loses its connections and ejections, which is what Envoy does.
         """
         self.proxy = replace(self.proxy, scenario=scenario)
         self._write()

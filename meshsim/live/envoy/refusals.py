@@ -29,7 +29,7 @@ def refuse(scenario: Scenario) -> None:
 
 def refusals(scenario: Scenario) -> list[str]:
     """Every key of a scenario that Envoys can't do, each with why and what to write instead."""
-    found = [*_mesh(scenario), *_links(scenario), *_names(scenario)]
+    found = [*_mesh(scenario), *_links(scenario), *_names(scenario), *_services(scenario)]
     reported = list(dict.fromkeys(_policies(scenario)))
     found += reported
     stages = [scenario]
@@ -69,6 +69,13 @@ def _names(scenario: Scenario) -> Iterator[str]:
         other = seen.setdefault(name.lower(), name)
         if other != name:
             yield f"services.{name}: Envoy reads host names in lower case, and {other} is there (rename one)"
+
+
+def _services(scenario: Scenario) -> Iterator[str]:
+    for name, service in scenario.services.items():
+        for version, work in service.deployments().items() if Topology(scenario).sidecars else ():
+            place = f"services.{name}.versions.{version}" if version else f"services.{name}"
+            yield from (f"{place}.{key}: {why}" for key, why in _durations({"keep_alive": work.keep_alive}))
 
 
 def _event(number: int, event: Event) -> Iterator[str]:
@@ -119,8 +126,8 @@ def _policy(policy: Policy) -> Refused:
             "this Envoy lacks peak_ewma, which only contrib builds have (write another balancer)",
         )
     if policy.connection is not None:
-        for key in policy.connection.model_fields_set:
-            yield f"connection.{key}", "Envoy's documents do not have it yet (leave it out)"
+        times = ("connect_timeout", "idle_timeout", "max_age")
+        yield from _durations({f"connection.{key}": getattr(policy.connection, key) for key in times})
     if policy.outlier_detection is not None:
         yield from _outlier_detection(policy.outlier_detection)
     if policy.failure_accrual is not None:

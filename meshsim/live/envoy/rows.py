@@ -1,6 +1,6 @@
 """What an Envoy has logged, as the columns that a proxy of meshsim's own hands in.
 
-They are those of `meshsim.live.merge`: calls, attempts and ejections.
+They are those of `meshsim.live.merge`: calls, attempts, ejections and connections.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from meshsim.live.envoy.accesslog import CallRow, Ejection, TryRow
 from meshsim.live.envoy.resources import INBOUND
-from meshsim.live.merge import ATTEMPTS, CALLS, EJECTIONS, hedged
+from meshsim.live.merge import ATTEMPTS, CALLS, CONNECTIONS, EJECTIONS, hedged
 from meshsim.mesh.attempt import FIRST, HEDGE, RETRY
 from meshsim.policies.outcome import NAMES, add_flag
 from meshsim.random import derive
@@ -35,6 +35,7 @@ def rows(
     calls: Sequence[CallRow],
     tries: Sequence[TryRow],
     ejections: Sequence[Ejection],
+    connections: Sequence[tuple[float, int, int]] = (),
 ) -> dict[str, NDArray[Any]]:
     """The columns of the proxy of a service or ``client``; no calls from outside or without a route."""
     hedging = {(service, endpoint) for who, service, endpoint in hedged(scenario) if who == caller}
@@ -69,6 +70,7 @@ def rows(
         **_columns("calls", CALLS, call_rows),
         **_columns("attempts", ATTEMPTS, attempt_rows),
         **_columns("ejections", EJECTIONS, ejection_rows),
+        **_columns("connections", CONNECTIONS, connections),
     }
 
 

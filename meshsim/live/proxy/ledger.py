@@ -59,6 +59,7 @@ class Ledger:
             _put(column, calls - 1, 0)
         _put(self.attempt_key, attempts - 1, 0)
         ejections = np.array(recorder.ejections, dtype=np.float64).reshape(-1, 3)
+        connections = np.array(recorder.connections, dtype=np.float64).reshape(-1, 3)
 
         def of(table: str, name: str, count: int) -> NDArray[Any]:
             return np.asarray(getattr(recorder, f"{table}_{name}"))[:count]
@@ -81,6 +82,9 @@ class Ledger:
             "ejections.time": ejections[:, 0],
             "ejections.edge": ejections[:, 1].astype(np.int64),
             "ejections.replica": ejections[:, 2].astype(np.int64),
+            "connections.time": connections[:, 0],
+            "connections.edge": connections[:, 1].astype(np.int64),
+            "connections.what": connections[:, 2].astype(np.int64),
         }
 
 

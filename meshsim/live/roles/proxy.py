@@ -81,7 +81,8 @@ class Proxy(Role):
     def _build_outbound(self) -> None:
         spec, scenario = self.spec, self.spec.scenario
         edges = self.topology.edges_of(self.own)
-        self.links = {edge: link(scenario.link(*edge)) for _, edge in edges}
+        tracked = self.topology.tracked
+        self.links = {edge: link(scenario.link(*edge), tracked[number]) for number, edge in edges}
         changing = any(event.link is not None for event in scenario.events)
         links = {number: self.links[edge] for number, edge in edges}
         self.transport = ProxyTransport(self.clock, self.addresses, self.ledger, links, changing)
@@ -150,8 +151,9 @@ class Proxy(Role):
             named = self._route_to(service, route.series, route.passed, service.encode())
             self.listening[f"url {service}"] = Listening(self._listener({b"": named}))
         self.listening["admin"] = Listening(self.admin)
-        if self.inward is not None:
-            self.listening["inbound"] = Listening(self._listener({b"": self.inward}, inbound=True))
+        if self.inward is not None and self.place is not None:
+            inbound = self._listener({b"": self.inward}, inbound=True)
+            self.listening["inbound"] = Listening(inbound, self.place.deployment.keep_alive)
         ports = {name: await one.open(host) for name, one in self.listening.items()}
         return {
             "inbound": ports.get("inbound"),

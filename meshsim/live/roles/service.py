@@ -124,7 +124,7 @@ class Service(Role, Handler):
         self.page = spec.id.encode() + b"\n"
         self.strangers = 0
         self.connections: set[ServerConnection] = set()
-        self.listening = Listening(self)
+        self.listening = Listening(self, 0.0 if own.in_path else self.place.deployment.keep_alive)
         self.visits = Visits()
 
     # ---- requests -----------------------------------------------------------------------------------

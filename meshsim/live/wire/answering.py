@@ -273,8 +273,8 @@ class Answering(Framing):
                 self.transport.close()
 
     def _follow(self, now: float) -> None:
-        """Has the timer run out at the deadline; before that, if a request that begins now might stall."""
-        when = min(self.deadline, now + self.stream_idle_timeout)
+        """Has the timer run out at the deadline; before that, if another might come first meanwhile."""
+        when = min(self.deadline, now + self.stream_idle_timeout, now + self.idle_timeout)
         self.timer = self.loop.call_at(when, self._expire)
 
     def _expire_closing(self) -> None:

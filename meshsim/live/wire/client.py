@@ -108,6 +108,13 @@ class ClientConnection(Framing):
         super().connection_made(transport)
         self.reusable = True
 
+    def eof_received(self) -> bool:
+        # NOTE: `connection_lost` comes a turn of the loop later: too late for a request that is read before
+        if self.state == _IDLE:
+            self._forget()
+            self.idle_lost(self)
+        return False
+
     def connection_lost(self, error: Exception | None) -> None:
         state = self.state
         reply = self.reply

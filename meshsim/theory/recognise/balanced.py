@@ -102,7 +102,7 @@ def _doubts(structure: Structure, station: Station, visits: Sequence[Visit]) -> 
         return "its arrivals are not one Poisson stream"
     if structure.instances(caller) > 1:
         return "each caller sees its own requests only"
-    if link.latency.build().mean > 0.0 or link.loss or passing:
+    if link.latency.build().mean > 0.0 or link.connect.build().mean > 0.0 or link.loss or passing:
         return "the balancer sees the queues late"
     works = (structure.deployments[target].values() for target in structure.targets[service])
     if any(work.script for each in works for work in each):

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from meshsim.scenario.model import CLIENT, ZERO, CallStep, Policy, SleepStep, Stage, Time
 from meshsim.theory.forkjoin import fork_join_sojourn
+from meshsim.theory.recognise.connections import connecting
 from meshsim.theory.recognise.deep import Steps, flat
 from meshsim.theory.recognise.law import Lattice, Law, maximum, mixture
 from meshsim.theory.recognise.structure import Key, Structure, Target, UnsolvedError, service_of
@@ -225,6 +226,7 @@ class Responses:
         if (caller, service) in self.given:
             self.tries[caller, service] = 1.0
             return self.given[caller, service]
+        wait = connecting(self.structure, caller, service)
         shares = self.structure.shares(caller, service)
         choices = [(shares, 1.0)]
         if policy.split:
@@ -233,7 +235,10 @@ class Responses:
         tries = 0.0
         for versions, share in choices:
             attempt = yield self._attempt(caller, service, versions)
-            part, count = (hedged if policy.hedge else retried)(attempt, policy, self.lattice)
+            if policy.hedge:
+                part, count = hedged(attempt, policy, self.lattice)
+            else:
+                part, count = retried(attempt, policy, self.lattice, wait)
             tries += share * count
             for outcome, law in part.items():
                 add(answer, outcome, law.scaled(share))

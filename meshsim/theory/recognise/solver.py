@@ -112,7 +112,9 @@ def _fitted(
 def _scale(structure: Structure) -> float:
     """A time in which everything that happens to a request could happen once, s."""
     scenario = structure.scenario
-    times = [scenario.mesh.proxy.time, *(link.latency for link in scenario.links.values())]
+    times = [scenario.mesh.proxy.time]
+    for link in scenario.links.values():
+        times += [link.latency, link.connect]
     for deployment in (each for name in structure.order for each in structure.deployments[name].values()):
         steps = [step for stage in deployment.script for step in stage]
         times += [deployment.time, *(step.sleep for step in steps if isinstance(step, SleepStep))]

@@ -30,14 +30,17 @@ TRIES_MAX = 120
 HEDGES_MAX = 32
 
 
-def retried(attempt: Response, policy: Policy, lattice: Lattice) -> tuple[Response, float]:
+def retried(attempt: Response, policy: Policy, lattice: Lattice, connecting: float) -> tuple[Response, float]:
     """Tries one after the other: the answer of the call, and the mean number of tries.
+
+    Before its per-try time-out starts, each is `connecting`, s.
 
     Raises:
         UnsolvedError: there is no end to them.
     """
     limit = policy.timeout or inf
-    attempt = _cut(attempt, policy, lattice)
+    connected = Law.atom(lattice, connecting)
+    attempt = {end: connected.then(law) for end, law in _cut(attempt, policy, lattice).items()}
     answer: Response = {}
     launch, tries, used = Law.atom(lattice), 0.0, 0
     while launch.mass > NEGLIGIBLE:

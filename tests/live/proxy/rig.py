@@ -182,7 +182,8 @@ class Rig:
 
     def idle(self) -> list[ClientConnection]:
         """Connections to upstreams that serve nobody."""
-        return [each for one in self.transports() for pool in one.pools.values() for each in pool.idle]
+        pools = [pool for one in self.transports() for pool in one.pools.values()]
+        return [each for pool in pools for each in (*pool.idle, *pool.tracked())]
 
     async def at_rest(self) -> None:
         """Waits until nothing is under way in the proxy."""

@@ -466,3 +466,16 @@ def test_the_limit_is_exact_whatever_was_before(idle: float) -> None:
     assert not transport.closing
     loop.pass_time(0.04)
     assert transport.closing
+
+
+@pytest.mark.parametrize("busy", [1.0, 2.5, 200.0])
+def test_a_connection_may_be_idle_for_less_long_than_a_request_may_stall(busy: float) -> None:
+    server, transport = serve(answers=False, limits=Limits(stream_idle_timeout=300.0, idle_timeout=2.0))
+    loop = loop_of(transport)
+    transport.feed([GET % 1])
+    loop.pass_time(busy)
+    server.served[0].connection.answer(200, [], b"")
+    loop.pass_time(1.99)
+    assert not transport.closing
+    loop.pass_time(0.02)
+    assert transport.closing

@@ -43,15 +43,19 @@ STRESSED = {
             "replicas": 2,
             "time": {"exponential": "8ms"},
             "when_abandoned": "stop",
+            "keep_alive": "60ms",
         },
     },
     "mesh": {"dataplane": "sidecar", "proxy": {"time": {"exponential": "0.2ms"}, "workers": 2}},
-    "links": {"default": {"latency": {"exponential": "0.5ms"}, "loss": "1%"}},
+    "links": {
+        "default": {"latency": {"exponential": "0.5ms"}, "loss": "1%", "connect": {"exponential": "1ms"}}
+    },
     "policies": {
         "cart": {
             "timeout": "150ms",
             "retries": {"attempts": 3, "per_try_timeout": "40ms"},
             "hedge": {"after": "20ms", "max": 2},
+            "connection": {"connect_timeout": "4ms", "idle_timeout": "70ms", "max_age": "400ms"},
             "circuit_breaker": {"max_connections": 6, "max_pending": 8},
             "outlier_detection": {
                 "base_ejection_time": "300ms",

@@ -43,6 +43,18 @@ load: [{to: a, rate: 1/s}]
         ("policies: {b: {failure_accrual: {max_penalty: 1s}}}", "no penalty exceeds max_penalty"),
         ("policies: {b: {timeout: 1s, hedge: {after: 2s}}}", "after the timeout"),
         ("objectives: [{service: c, p99: 1s}]", "no request reaches c"),
+        (
+            "policies: {b: {connection: {max_age: 9s}}}",
+            "policies.b.connection.max_age has no effect: it is not shorter than duration.",
+        ),
+        (
+            "policies: {b: {connection: {connect_timeout: 1s}}}",
+            "policies.b.connection.connect_timeout has no effect: connections open in no time",
+        ),
+        (
+            "links: {default: {connect: 10ms}}\npolicies: {b: {connection: {connect_timeout: 5ms}}}",
+            "connect_timeout 5ms is not above links.default.connect 10ms: no connection ever opens.",
+        ),
     ],
 )
 def test_what_has_no_effect_is_told(text: str, words: str) -> None:
@@ -135,6 +147,41 @@ def test_each_policy_is_told_of_its_own_keys() -> None:
     first, second = advise(loads(f"{BASE}policies: {policies}"))
     assert first.startswith("policies.b.outlier_detection ejects nobody")
     assert second.startswith("policies.a -> b.retries.per_try_timeout has no effect")
+
+
+RACE = """
+duration: 9s
+services: {a: {keep_alive: 5s}}
+links: {default: {latency: 1ms}}
+load: [{to: a, rate: 1/s}]
+policies: {a: {POLICY}}
+"""
+HARM = "the server closes first, and a request that is then on its way fails with 503 UC"
+NONE = f"services.a.keep_alive 5s and no policies.a.connection.idle_timeout: {HARM} (write one below it)."
+LATE = (
+    "policies.a.connection.idle_timeout 4.999s is not below services.a.keep_alive 5s by two latencies: "
+    f"{HARM} (make it less, or retry on reset)."
+)
+SENT = (
+    "policies.a.retries.on reset-before-request does not retry that: "
+    "what meets a closing connection has been sent (write reset)."
+)
+
+
+@pytest.mark.parametrize(
+    ("policy", "told"),
+    [
+        ("", [NONE]),
+        ("connection: {idle_timeout: 4.999s}", [LATE]),
+        ("connection: {idle_timeout: 4.998s}", []),
+        ("connection: {max_age: 3s}", []),
+        ("connection: {max_requests: 1}", []),
+        ("retries: {on: [reset-before-request]}", [NONE, SENT]),
+        ("retries: {on: [reset-before-request, reset]}", [NONE]),
+    ],
+)
+def test_who_closes_first_is_told(policy: str, told: list[str]) -> None:
+    assert advise(loads(RACE.replace("POLICY", policy))) == told
 
 
 def test_priority_without_anybody_who_looks_at_it() -> None:

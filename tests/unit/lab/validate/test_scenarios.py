@@ -20,6 +20,7 @@ SHOWN = {
     "endpoints": ("edges.shop -> cart.endpoints.add.retries", 200),
     "fan-out": ("attempts.total", 4000),
     "hedging": ("edges.client -> search.hedges", 100),
+    "keep-alive-race": ("edges.client -> backend.connections.server", 100),
     "outlier-ejection": ("edges.client -> backend.ejections", 5),
     "per-try-timeouts": ("edges.client -> backend.retries", 300),
     "previous-hosts": ("edges.client -> backend.retries", 800),
@@ -27,6 +28,7 @@ SHOWN = {
     "rate-limit": ("failures.RL", 150),
     "retries": ("edges.client -> backend.retries", 300),
     "retry-budget": ("failures.UO", 300),
+    "short-connections": ("edges.client -> backend.connections.max_requests", 100),
     "slow-replica": ("attempts.total", 2000),
 }
 HOPS, BUSY, PROCESSES = 250.0, 0.7, 12

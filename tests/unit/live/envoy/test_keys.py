@@ -28,6 +28,7 @@ load: [{to: cart, rate: 1/s}]
 """
 POLICY = "policies.cart"
 RETRIES = {f"{POLICY}.retries": {"attempts": 2, "backoff": {"base": "10ms", "max": "20ms"}}}
+CONNECTION: dict[str, Any] = {f"{POLICY}.connection": {}}
 BUDGET = {f"{POLICY}.retries": {"budget": {"ratio": "10%", "min_concurrency": 1}}}
 LINKERD = {f"{POLICY}.retries": {"budget": {"ratio": "10%"}}}
 EJECTIONS: dict[str, Any] = {f"{POLICY}.outlier_detection": {}}
@@ -53,6 +54,10 @@ COMPILED: dict[str, tuple[dict[str, Any], Any]] = {
     "policies.*.retries.backoff.max": (RETRIES, "30ms"),
     "policies.*.retries.budget.ratio": (BUDGET, "20%"),
     "policies.*.retries.budget.min_concurrency": (BUDGET, 2),
+    "policies.*.connection.connect_timeout": (CONNECTION, "1s"),
+    "policies.*.connection.idle_timeout": (CONNECTION, "1s"),
+    "policies.*.connection.max_requests": (CONNECTION, 9),
+    "policies.*.connection.max_age": (CONNECTION, "1s"),
     "policies.*.balance.kind": ({}, "random"),
     "policies.*.balance.least_request.choices": ({f"{POLICY}.balance": "least_request"}, 3),
     "policies.*.balance.least_request.selection": ({f"{POLICY}.balance": "least_request"}, "full_scan"),
@@ -91,10 +96,6 @@ REFUSED: dict[str, tuple[dict[str, Any], Any]] = {
     "links.*.latency": ({}, "1ms"),
     "links.*.loss": ({}, "9%"),
     "links.*.connect": ({}, "1ms"),
-    "policies.*.connection.connect_timeout": ({}, "1s"),
-    "policies.*.connection.idle_timeout": ({}, "1s"),
-    "policies.*.connection.max_requests": ({}, 9),
-    "policies.*.connection.max_age": ({}, "1s"),
     "policies.*.retries.backoff.jitter": (RETRIES, "50%"),
     "policies.*.balance.peak_ewma.decay": ({}, "9s"),
     "policies.*.balance.peak_ewma.rtt": ({}, "9ms"),

@@ -51,6 +51,27 @@ def test_retries() -> None:
     }
 
 
+def test_connections_end_as_envoy_does_only_where_nothing_is_written() -> None:
+    plain = compiled.connections(None)
+    assert plain["connect_timeout"] == "5s"
+    assert "common_http_protocol_options" not in plain["typed_extension_protocol_options"][compiled.UPSTREAM]
+    keys = {"connect_timeout": "250ms", "idle_timeout": "2s", "max_requests": 100, "max_age": "1m"}
+    said = compiled.cluster(written(connection=keys))
+    assert said["connect_timeout"] == "0.250s"
+    assert said["typed_extension_protocol_options"][compiled.UPSTREAM]["common_http_protocol_options"] == {
+        "idle_timeout": "2.000s",
+        "max_requests_per_connection": 100,
+        "max_connection_duration": "60.000s",
+    }
+
+
+def test_what_is_not_written_of_a_connection_never_ends_it() -> None:
+    said = compiled.cluster(written(connection={"max_age": "1s"}))
+    options = said["typed_extension_protocol_options"][compiled.UPSTREAM]["common_http_protocol_options"]
+    assert options == {"idle_timeout": "0.000s", "max_connection_duration": "1.000s"}  # Envoy's own: 1 h
+    assert said["connect_timeout"] == "5s"
+
+
 def test_statuses_are_a_condition_with_a_list() -> None:
     def made(**retries: object) -> dict[str, object]:
         return compiled.route(written(retries=retries), "cart")["route"]["retry_policy"]

@@ -47,6 +47,12 @@ HEAD = f"{{name: refused, duration: 10s, {SERVICES}, load: [{{to: cart, rate: 1/
         (", policies: {cart: {retries: {backoff: {base: 0s}}}}", []),
         (", policies: {cart: {timeout: 1.5ms}}", ["policies.cart.timeout"]),
         (
+            ", policies: {cart: {connection: {connect_timeout: 1.5ms, idle_timeout: 0.5ms, max_age: 1.2ms}}}",
+            [f"policies.cart.connection.{key}" for key in ("connect_timeout", "idle_timeout", "max_age")],
+        ),
+        (", policies: {cart: {connection: {idle_timeout: 1s, max_requests: 3}}}", []),
+        (", links: {default: {connect: 5ms}}", ["links.default.connect"]),
+        (
             ", policies: {cart: {retries: {per_try_timeout: 250us}}}",
             ["policies.cart.retries.per_try_timeout"],
         ),
@@ -119,6 +125,13 @@ def test_endpoints_are_refused_for_what_their_own_policies_and_work_are() -> Non
     assert told("{cart: {outlier_detection: {}}, cart/get: {hedge: {after: 30ms}}}") == [
         "policies.cart/get.hedge"
     ]
+
+
+def test_only_a_sidecar_counts_idle_time_in_milliseconds() -> None:
+    text = f"{HEAD.replace('v1: {}', 'v1: {keep_alive: 1.5ms}')}}}"
+    assert not refusals(loads(text))
+    (found,) = refusals(loads(text, overrides={"mesh.dataplane": "sidecar"}))
+    assert found.startswith("services.cart.versions.v1.keep_alive: Envoy's timers count whole milliseconds")
 
 
 def test_refusing_lists_them_all_in_one_error() -> None:

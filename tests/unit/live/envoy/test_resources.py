@@ -151,6 +151,19 @@ def test_inbound_applies_no_policies_and_counts_no_attempts(scenario: Scenario) 
     assert host["routes"][0]["route"] == {"cluster": "(app)", "timeout": "0s"}
 
 
+def test_inbound_closes_what_is_idle_at_once(scenario: Scenario) -> None:
+    def inbound(id_: str) -> dict[str, Any]:
+        listener = made(kept, id_)["lds.json"]["inbound"]
+        manager: dict[str, Any] = listener["filter_chains"][0]["filters"][0]["typed_config"]
+        return manager
+
+    kept = loads(TEXT.replace("v1: {replicas: 2}", "v1: {replicas: 2, keep_alive: 250ms}"))
+    manager = inbound("cart/v1/1")
+    assert manager["common_http_protocol_options"] == {"idle_timeout": "0.250s"}
+    assert (manager["drain_timeout"], manager["delayed_close_timeout"]) == ("0s", "0s")
+    assert "common_http_protocol_options" not in inbound("cart/v2/0")
+
+
 def test_endpoints_are_routes_before_that_of_the_service_which_has_the_rate_limit_of_all() -> None:
     limit = "rate_limit: {rate: 10/s, burst: 5}"
     written = loads(f"""

@@ -1,0 +1,83 @@
+"""What becomes of an Envoy's tracked connections, read from its statistics, which know no times.
+
+They are read once a second and where the warm-up ends; what they have grown by has happened at that time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from math import ceil
+
+from meshsim.live.envoy.process import Envoy
+from meshsim.live.envoy.resources import CLUSTER_OF
+from meshsim.mesh.clock import Clock, Event
+from meshsim.mesh.connection import (
+    BROKEN_OFF,
+    COUNTED,
+    FAILED,
+    IDLE_TIMEOUT,
+    MAX_AGE,
+    MAX_REQUESTS,
+    OPENED,
+    SERVER_CLOSED,
+)
+from meshsim.scenario.model import Scenario
+from meshsim.scenario.topology import Topology
+
+EVERY = 1.0
+"""s."""
+ENDS = {IDLE_TIMEOUT: "idle_timeout", MAX_REQUESTS: "max_requests", MAX_AGE: "max_duration_reached"}
+
+
+class ConnectionCounts:
+    """What is known of the connections of an Envoy so far, as `rows` of (time, edge, what)."""
+
+    def __init__(self, envoy: Envoy, topology: Topology) -> None:
+        self.envoy = envoy
+        self.rows: list[tuple[float, int, int]] = []
+        edges = {
+            topology.number_of[envoy.proxy.caller, service]: service for service in envoy.proxy.upstreams
+        }
+        self.edges = {edge: service for edge, service in edges.items() if topology.tracked[edge]}
+        self._before = {edge: [0] * len(COUNTED) for edge in self.edges}
+
+    def read(self, now: float) -> None:
+        """Asks the Envoy."""
+        for edge, service in self.edges.items():
+            found = counts(self.envoy.stats(CLUSTER_OF.format(service) + "upstream_cx_"))
+            for what, (count, before) in enumerate(zip(found, self._before[edge], strict=True)):
+                self.rows += [(now, edge, what)] * (count - before)
+            self._before[edge] = [max(pair) for pair in zip(found, self._before[edge], strict=True)]
+
+
+class Reading(Event):
+    """Reads the counts of all Envoys, again and again."""
+
+    def __init__(self, clock: Clock, each: Iterable[ConnectionCounts], scenario: Scenario) -> None:
+        self.each = list(each)
+        times = {second * EVERY for second in range(ceil(scenario.duration / EVERY))}
+        if scenario.warmup != "auto":
+            times.add(scenario.warmup)
+        for when in sorted(times) if any(one.edges for one in self.each) else ():
+            clock.at(when, self, 0)
+
+    def fire(self, step: int, now: float) -> None:
+        for one in self.each:
+            one.read(now)
+
+
+def counts(stats: Mapping[str, int]) -> list[int]:
+    """Of a service's clusters together; what became of connections has the numbers of `COUNTED`."""
+
+    def total(name: str) -> int:
+        return sum(value for key, value in stats.items() if key.endswith(f".upstream_cx_{name}"))
+
+    failed = total("connect_fail")
+    refused = failed - total("connect_timeout")  # which the other side has ended
+    found = dict.fromkeys(range(len(COUNTED)), 0)
+    found[OPENED] = total("total") - failed
+    found[FAILED] = failed
+    found |= {what: total(name) for what, name in ENDS.items()}
+    found[SERVER_CLOSED] = total("destroy_remote") - total("destroy_remote_with_active_rq") - refused
+    found[BROKEN_OFF] = total("destroy_with_active_rq")
+    return list(found.values())

@@ -1,0 +1,60 @@
+"""What a valid scenario says of connections that is more often a mistake (:mod:`meshsim.scenario.advice`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import inf
+
+from meshsim.scenario.model import ZERO, ConstantTime, Scenario
+from meshsim.scenario.policy import Connection
+from meshsim.units import show_duration
+
+RACED = {"5xx", "gateway-error", "reset"}
+"""Conditions that retry what meets a closing connection."""
+
+
+def advise_connections(scenario: Scenario) -> list[str]:
+    """A sentence for each thing that does harm, or nothing, each once."""
+    found = [each for edge in scenario.edges() for each in _of_edge(scenario, *edge)]
+    return list(dict.fromkeys([*_written(scenario), *found]))
+
+
+def _written(scenario: Scenario) -> Iterator[str]:
+    """Of each policy as it is written."""
+    timeless = all(scenario.link(*edge).connect == ZERO for edge in scenario.edges())
+    for name, policy in scenario.policies.items():
+        given = policy.connection or Connection()
+        for key in ("idle_timeout", "max_age"):
+            if getattr(given, key) >= scenario.duration:
+                yield f"policies.{name}.connection.{key} has no effect: it is not shorter than duration."
+        if timeless and given.connect_timeout:
+            why = "connections open in no time (write links.default.connect)"
+            yield f"policies.{name}.connection.connect_timeout has no effect: {why}."
+
+
+def _of_edge(scenario: Scenario, caller: str, service: str) -> Iterator[str]:
+    edge = f"{caller} -> {service}"
+    link, policy = scenario.link(caller, service), scenario.policy(caller, service)
+    key = f"policies.{edge if edge in scenario.policies else service}"
+    settings = policy.connection or Connection()
+    limit, connect = settings.connect_timeout, link.connect
+    if isinstance(connect, ConstantTime) and 0.0 < limit <= connect.constant:
+        name = edge if edge in scenario.links else "default"
+        least = f"links.{name}.connect {show_duration(connect.constant)}"
+        limited = f"{key}.connection.connect_timeout {show_duration(limit)}"
+        yield f"{limited} is not above {least}: no connection ever opens."
+    kept = [work.keep_alive for work in scenario.services[service].deployments().values() if work.keep_alive]
+    way = 2.0 * link.latency.build().mean
+    closes = min(settings.idle_timeout or inf, settings.max_age or inf)
+    if not kept or way == 0.0 or settings.max_requests == 1 or closes <= min(kept) - way:
+        return
+    server = f"services.{service}.keep_alive {show_duration(min(kept))}"
+    harm = "the server closes first, and a request that is then on its way fails with 503 UC"
+    if settings.idle_timeout:
+        caller_ = f"{key}.connection.idle_timeout {show_duration(settings.idle_timeout)}"
+        yield f"{caller_} is not below {server} by two latencies: {harm} (make it less, or retry on reset)."
+    else:
+        yield f"{server} and no {key}.connection.idle_timeout: {harm} (write one below it)."
+    if policy.retries and "reset-before-request" in policy.retries.on and not RACED & {*policy.retries.on}:
+        why = "what meets a closing connection has been sent"
+        yield f"{key}.retries.on reset-before-request does not retry that: {why} (write reset)."
