@@ -21,7 +21,7 @@ BLOCKS = """
 duration: 10s
 services: {cart: {replicas: 3}, quiet: {}}
 load: [{to: cart, rate: 1/s}, {to: quiet, rate: 1/s}]
-policies: {cart: {retries: {budget: {}}, outlier_detection: {}}}
+policies: {cart: {retries: {budget: {}}, outlier_detection: {}, connection: {}}}
 mesh: {dataplane: sidecar, preset: PRESET}
 """
 """Only blocks are written, and of `quiet` nothing at all."""
@@ -29,6 +29,8 @@ mesh: {dataplane: sidecar, preset: PRESET}
 UNLIMITED = 4294967295
 RETRY, EJECT = "cart.route.retry_policy", "cart.outlier_detection"
 THRESHOLDS, LB = "cart.circuit_breakers.thresholds.0", "cart.common_lb_config"
+PROTOCOL = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+HTTP = "cart.typed_extension_protocol_options.PROTOCOL.common_http_protocol_options"
 SHARED = {
     f"{RETRY}.retry_back_off.base_interval": "0.025s",
     f"{RETRY}.retry_back_off.max_interval": "0.250s",
@@ -53,6 +55,8 @@ SHARED = {
 # config/cluster/v3/{cluster,circuit_breaker,outlier_detection}.proto
 ENVOY = SHARED | {
     "quiet.route.timeout": "15s",
+    "cart.connect_timeout": "5s",
+    f"{HTTP}.idle_timeout": "3600s",
     "quiet.route.retry_policy": None,
     f"{RETRY}.num_retries": 1,
     f"{RETRY}.retry_host_predicate": None,
@@ -76,6 +80,8 @@ ENVOY = SHARED | {
 # cluster_traffic_policy.go; the time-out: https://istio.io/latest/docs/reference/config/networking/virtual-service/
 ISTIO = SHARED | {
     "quiet.route.timeout": "0s",
+    "cart.connect_timeout": "10s",
+    f"{HTTP}.idle_timeout": "3600s",
     "quiet.route.retry_policy.num_retries": 2,
     "quiet.route.retry_policy.retry_on": "connect-failure,refused-stream,unavailable,cancelled",
     "quiet.route.retry_policy.retry_host_predicate.0.name": "envoy.retry_host_predicates.previous_hosts",
@@ -133,7 +139,7 @@ def test_a_default_is_in_force_as_published(
     dumps: dict[str, dict[str, Any]], preset: str, place: str, value: object
 ) -> None:
     here: Any = dumps[preset]
-    for part in place.split("."):
+    for part in (PROTOCOL if each == "PROTOCOL" else each for each in place.split(".")):  # which has dots
         here = here[int(part)] if isinstance(here, list) else here.get(part) if here else None
     assert here == value
 
@@ -155,7 +161,9 @@ def test_linkerds_is_refused_by_name() -> None:
 
 
 def test_hedges_beside_a_presets_retries_are_refused_with_its_name() -> None:
-    text = BLOCKS.replace("PRESET", "istio").replace("retries: {budget: {}}, outlier_detection: {}", "X")
+    text = BLOCKS.replace("PRESET", "istio").replace(
+        "retries: {budget: {}}, outlier_detection: {}, connection: {}", "X"
+    )
     (told,) = refusals(loads(text.replace("X", "hedge: {after: 1s}")))
     assert told.endswith("and write retries: null where they are those of mesh.preset istio)")
     assert refusals(loads(text.replace("X", "hedge: {after: 1s}, retries: null"))) == []
