@@ -9,15 +9,19 @@ is lost, as it is where a network lies between.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, final
+from typing import Protocol, final
 
 from meshsim.live.wire.client import ClientConnection
 from meshsim.mesh.clock import Clock, Event
 from meshsim.mesh.connection import IDLE, SERVER_CLOSED, Connection
 from meshsim.mesh.link import Link
 
-if TYPE_CHECKING:
-    from meshsim.live.transport import Delivery
+
+class Holder(Protocol):
+    """What has the socket of a tracked connection, until its response is whole or there will be none."""
+
+    def hear_end(self, now: float) -> None:
+        """The word comes that the other side has closed the connection, perhaps after the response."""
 
 
 @final
@@ -49,22 +53,21 @@ class Opening(Event):
 class Wire(Event):
     """The socket of a tracked connection; as an event, the word that the other side has closed it.
 
-    `delivery` is what has the socket now, until the response is whole or there will be none; `ending` while
-    the word is on its way.
+    `holder` is what has the socket now; `ending` while the word is on its way.
     """
 
-    delivery: Delivery | None
+    holder: Holder | None
 
     def __init__(self, connection: Connection, socket: ClientConnection, link: Link | None) -> None:
         self.connection = connection
         self.socket = socket
         self.link = link
-        self.delivery = None
+        self.holder = None
         self.ending = False
 
     def give_back(self) -> None:
         """A response has come, perhaps with the end of the connection."""
-        self.delivery = None
+        self.holder = None
         self.connection.finished = not (self.socket.reusable or self.ending)
 
     def lost(self, clock: Clock, now: float) -> None:
@@ -79,12 +82,12 @@ class Wire(Event):
         self.ending = False
         if self.connection.state == IDLE:
             self.connection.pool.keeper.lose(self.connection, SERVER_CLOSED, now)
-        elif self.delivery is not None:
-            self.delivery.hear_end(now)
+        elif self.holder is not None:
+            self.holder.hear_end(now)
 
     def close(self) -> None:
-        """Closes the socket, unless a delivery has it, whose business that is then."""
-        if self.delivery is None:
+        """Closes the socket, unless a holder has it, whose business that is then."""
+        if self.holder is None:
             self.socket.close()
 
 

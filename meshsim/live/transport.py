@@ -249,7 +249,7 @@ class Delivery(Reply):
 
     def take(self, wire: Wire) -> None:
         """Has a tracked connection."""
-        wire.delivery = self
+        wire.holder = self
         self.wire = wire
         self.connection = wire.socket
 
@@ -303,8 +303,9 @@ class Delivery(Reply):
         self.connection = None
         if connection is None:
             return False
-        if self.wire is not None:
-            self.wire.give_back()
+        wire, self.wire = self.wire, None
+        if wire is not None:
+            wire.give_back()
             return True
         if connection.reusable and self.pool is not None and not self.attempt.outdated():
             self.pool.idle.append(connection)
@@ -355,7 +356,8 @@ class Delivery(Reply):
         if connection is not None:
             connection.abort()
         if self.wire is not None:
-            self.wire.delivery = None
+            self.wire.holder = None
+            self.wire = None
 
     # ---- abandoned ----------------------------------------------------------------------------------
 
