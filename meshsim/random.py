@@ -56,6 +56,7 @@ SAMPLE = 21  # of a request: whether its spans are kept
 ENDPOINT = 22  # of a request: which endpoint of a load's it asks for
 CONNECT = 23  # of a connection: how long it takes to open
 LINK_CLOSE = 24  # of a connection: latency of the word that the upstream has closed it
+PENALTY = 25  # of an attempt: what is added to the penalty of the host that it has shut
 BALANCE = 64  # of an attempt: the balancer's i-th choice is BALANCE + i
 LOSS_OUT = 1 << 16  # of an attempt: whether its n-th transmission is lost is LOSS_OUT + n
 LOSS_BACK = 1 << 17  # of an attempt: whether the response's n-th transmission is lost

@@ -52,6 +52,7 @@ ENGINE = [
     "meshsim.policies.outcome",
     "meshsim.policies.success_rate",
     "meshsim.policies.outlier",
+    "meshsim.policies.accrual",
     "meshsim.policies.retry",
     "meshsim.policies.split",
     "meshsim.mesh.columns",

@@ -206,6 +206,8 @@ class Attempt(Stream):
         else:
             self.step = PENDING
             self.bound_at = now
+            if self.cluster.detection.probes:
+                self.cluster.picked(host, self.key, now)
             self.cluster.connect(self, host, now)
 
     def refuse(self, flag: int, now: float) -> None:
@@ -218,6 +220,7 @@ class Attempt(Stream):
     def overflowed(self, now: float) -> None:
         if self.call.tried is not None:
             self.call.tried.append(self.host_sent())
+        self.free_probe(now)
         self.refuse(UO, now)
 
     def connected(self, now: float) -> None:
@@ -263,7 +266,7 @@ class Attempt(Stream):
         sent = self.step == SENT
         self.free_slot()
         if sent and self.cluster.detection.detects:
-            self.cluster.record(self.host_sent(), status, now)
+            self.cluster.record(self.host_sent(), status, self.key, now)
         verdict = call.judge(self, status, cause, now)
         call.remove_try(self)
         if verdict == WIN:
@@ -276,12 +279,18 @@ class Attempt(Stream):
     def abandon(self, now: float) -> None:
         """Its call does not want it any longer."""
         self.free_slot()
+        self.free_probe(now)
         if self.step == SENT:
             self.end_stream(TRY_TIMEOUT, 0, NO_FLAG, now)
         elif self.step == PENDING and self.host is not None and self.waiting:
             self.observe(now)
             self.cluster.leave(self, self.host)
         self.step = OVER
+
+    def free_probe(self, now: float) -> None:
+        """Lets another attempt be its host's probe, if it is one."""
+        if self.cluster.detection.probes and self.host is not None:
+            self.cluster.gave_up(self.host, self.key, now)
 
     def end_stream(self, cause: int, status: int, flag: int, now: float) -> None:
         """Ends what was sent; after anything but a response the connection is closed."""

@@ -294,7 +294,7 @@ class Call(Caller):
         attempt = self.eldest
         while attempt is not None:
             if attempt.step == SENT:
-                attempt.cluster.record(attempt.host_sent(), 504, now)
+                attempt.cluster.record(attempt.host_sent(), 504, attempt.key, now)
             attempt = attempt.younger
         self.conclude(504, UT, now)
 

@@ -4,13 +4,13 @@ An edge's connections are tracked where something says how long they last; elsew
 their number (`Host.idle`). The states, and what ends them (docs/background/model.md, *Connections*):
 
     state     event                                 next
-    OPENING   its time is over                      IDLE, or SHUT if the host is down or it was too long
-    OPENING   drained, and nobody waits             SHUT
+    OPENING   its time is over                      IDLE, or CLOSED if the host is down or it was too long
+    OPENING   drained, and nobody waits             CLOSED
     IDLE      an attempt attaches                   BUSY
-    IDLE      idle_timeout | max_age | FIN | drain  SHUT
-    BUSY      a response                            IDLE, or SHUT if it is too old, spent or drained
-    BUSY      max_age | FIN behind a response       BUSY, and SHUT with the response
-    BUSY      any other end, FIN                    SHUT
+    IDLE      idle_timeout | max_age | FIN | drain  CLOSED
+    BUSY      a response                            IDLE, or CLOSED if it is too old, spent or drained
+    BUSY      max_age | FIN behind a response       BUSY, and CLOSED with the response
+    BUSY      any other end, FIN                    CLOSED
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from meshsim.random import Key, derive
 OPENING = 0
 IDLE = 1
 BUSY = 2
-SHUT = 3
+CLOSED_DOWN = 3  # CLOSED is a name already
 
 # What is counted of connections: how they begin, and why they end
 OPENED = 0
@@ -226,7 +226,7 @@ class Connection(Timer):
         """It is no more, at this end at once."""
         if self.state == IDLE:
             self.leave()
-        self.state = SHUT
+        self.state = CLOSED_DOWN
         if self.age is not None:
             self.age.stop_timer()
         if self.far is not None:

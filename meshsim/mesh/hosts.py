@@ -1,6 +1,7 @@
 """The hosts of a cluster, and who of them may be picked: outlier detection, and what the balancer knows.
 
-A host that is ejected is back on a tick; the balancer learns of either after the merge window.
+A host that is ejected is back on a tick; the balancer learns of either after the merge window. One that
+failure accrual has shut gets one request when its penalty is over, and is back if that succeeds.
 """
 
 from __future__ import annotations
@@ -8,11 +9,12 @@ from __future__ import annotations
 from math import inf
 from typing import final
 
-from meshsim.mesh.clock import Clock, Timer
+from meshsim.mesh.clock import Clock, Event, Timer
 from meshsim.mesh.connection import Connection, HostPool, Keeper
 from meshsim.mesh.recorder import Recorder
 from meshsim.policies.endpoint import Endpoint
-from meshsim.policies.outlier import OutlierDetection
+from meshsim.policies.outlier import BACK, OUT, OutlierDetection
+from meshsim.random import Key
 
 MERGE = -1
 """A step of a set of hosts, beside the generations of its ticks."""
@@ -118,7 +120,7 @@ class HostSet(Keeper):
         hosts: all, in order.
         available: those the balancer may pick; all of them in a panic.
         armed: whether the next tick of outlier detection is on the clock.
-        generation: of the grid of ticks.
+        generation: of the grid of ticks, and of penalties.
         updated: when the balancer last learned who is out, s.
         due: when it will learn of changes that wait for others, s; inf: none wait.
     """
@@ -145,26 +147,48 @@ class HostSet(Keeper):
         """Closes the connections to a host: it is ejected, or down."""
         raise NotImplementedError
 
-    def record(self, host: Host, status: int, now: float) -> None:
+    def record(self, host: Host, status: int, key: Key, now: float) -> None:
         """Tells outlier detection how a try to the host ended."""
-        if self.detection.record(host, self.hosts, status, now):
+        verdict = self.detection.record(host, self.hosts, status, key, now)
+        if verdict == OUT:
             self.leave_out(host, now)
             self.arm(now)
+        elif verdict == BACK:
+            self.refresh(now)
         elif self.detection.rates is not None:
             self.arm(now)
 
     def leave_out(self, host: Host, now: float) -> None:
-        """A host was ejected."""
+        """A host was ejected, or shut."""
         self.recorder.ejected(now, self.edge, host.replica)
-        self.drain(host)
+        if self.detection.probes:
+            self.clock.at(host.returns, Penalty(self, host), self.generation)
+        else:
+            self.drain(host)
         self.change(now)
 
+    def picked(self, host: Host, key: Key, now: float) -> None:
+        """Tells failure accrual that an attempt is bound to the host: it may be a probe."""
+        if self.detection.picked(host, key):
+            self.refresh(now)
+
+    def gave_up(self, host: Host, key: Key, now: float) -> None:
+        """Tells failure accrual that nobody waits for an attempt any more: another may be the probe."""
+        if self.detection.gave_up(host, key):
+            self.refresh(now)
+
+    def end_penalty(self, host: Host, generation: int, now: float) -> None:
+        """A host was shut for long enough."""
+        if generation == self.generation and self.detection.tick(host, now):
+            self.refresh(now)
+
     def detect(self, detection: OutlierDetection, now: float) -> None:
-        """Changes outlier detection; without any, all hosts come back. An interval begins."""
+        """Changes outlier detection; without any, or to or from failure accrual, all hosts come back."""
+        anew = not detection.detects or detection.probes or self.detection.probes
         self.detection = detection
         for host in self.hosts:
             host.asked = host.failed = 0
-            if not detection.detects:
+            if anew:
                 host.forgive()
         self.generation += 1  # the tick on the clock, if any, is of the old grid
         self.armed = False
@@ -220,3 +244,15 @@ class HostSet(Keeper):
         self.available = [host for host in self.hosts if not host.ejected]
         if self.detection.panics(len(self.available), len(self.hosts)):
             self.available = list(self.hosts)
+
+
+@final
+class Penalty(Event):
+    """The end of a host's time of being shut."""
+
+    def __init__(self, cluster: HostSet, host: Host) -> None:
+        self.cluster = cluster
+        self.host = host
+
+    def fire(self, step: int, now: float) -> None:
+        self.cluster.end_penalty(self.host, step, now)

@@ -38,6 +38,12 @@ from typing import final
 
 from meshsim.policies.endpoint import Endpoint
 from meshsim.policies.success_rate import SuccessRate
+from meshsim.random import Key
+
+# What the end of a try means for who may be picked
+STAYS = 0
+OUT = 1
+BACK = 2
 
 
 class OutlierDetection:
@@ -45,6 +51,7 @@ class OutlierDetection:
 
     Attributes:
         detects: whether it does anything.
+        probes: whether a host that is out comes back by one request that succeeds, and not on a tick.
         merge_window: how long a change waits for others, if it follows another, s; 0: none waits.
         rates: the comparison of success rates, if there is one.
     """
@@ -53,11 +60,20 @@ class OutlierDetection:
 
     def __init__(self) -> None:
         self.detects = False
+        self.probes = False
         self.merge_window = 0.0
         self.rates = None
 
-    def record(self, host: Endpoint, hosts: Sequence[Endpoint], status: int, now: float) -> bool:
-        """Takes note of how a try to a host ended; whether the host is ejected for it."""
+    def record(self, host: Endpoint, hosts: Sequence[Endpoint], status: int, key: Key, now: float) -> int:
+        """Takes note of how the attempt with this key ended: the host STAYS as it is, is OUT, or BACK."""
+        return STAYS
+
+    def picked(self, host: Endpoint, key: Key) -> bool:
+        """The attempt with this key is bound to a host; whether no other may be now."""
+        return False
+
+    def gave_up(self, host: Endpoint, key: Key) -> bool:
+        """Nobody will know how the attempt with this key ends; whether another may be bound to its host."""
         return False
 
     def tick(self, host: Endpoint, now: float) -> bool:
@@ -109,6 +125,7 @@ class ConsecutiveErrors(OutlierDetection):
         rates: SuccessRate | None = None,
     ) -> None:  # fmt: skip
         self.detects = True
+        self.probes = False
         self.merge_window = merge_window
         self.rates = rates
         self.limit = limit
@@ -121,14 +138,14 @@ class ConsecutiveErrors(OutlierDetection):
         self.min_healthy_ratio = min_healthy_ratio
         self.origin = origin
 
-    def record(self, host: Endpoint, hosts: Sequence[Endpoint], status: int, now: float) -> bool:
+    def record(self, host: Endpoint, hosts: Sequence[Endpoint], status: int, key: Key, now: float) -> int:
         if self.rates is not None:
             host.asked += 1
             if status >= 500:
                 host.failed += 1
         if status < 500:
             host.consecutive = host.gateway = 0
-            return False
+            return STAYS
         ejected = False
         host.gateway = host.gateway + 1 if 502 <= status <= 504 else 0
         if host.gateway == self.gateway_limit and host.gateway > 0 and not host.ejected:
@@ -138,7 +155,7 @@ class ConsecutiveErrors(OutlierDetection):
         if host.consecutive == self.limit and not host.ejected:
             host.consecutive = 0
             ejected = self.eject(host, hosts, now)
-        return ejected
+        return OUT if ejected else STAYS
 
     def eject(self, host: Endpoint, hosts: Sequence[Endpoint], now: float) -> bool:
         out = 1

@@ -9,8 +9,9 @@ second) and short. A tour, from the outside in:
     tries     its tries: time-outs, retries, hedges. Plain calls: here the order within an instant counts
     attempt   one try's journey, one process: link, replica, link; and the notice when its caller gives up
     replica   sidecar, queue, workers, script of further calls
-    upstream, cluster, balance, outlier, budgets    what a caller's proxy knows, and decides by
+    upstream, cluster, balance, budgets             what a caller's proxy knows, and decides by
     connection                                      how long one lasts, and who ends it
+    outlier, accrual                                who is left out, since it failed
     link, station, clock                            latency and loss; waiting; the clock
     events    faults and configuration pushes
     run, tables    what all of these share; what is recorded

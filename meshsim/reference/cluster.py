@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from math import floor
 
 from meshsim.random import CONNECTIONS, Key, derive
+from meshsim.reference.accrual import Accrual
 from meshsim.reference.attempt import Attempt, Carrier, Host, Server
 from meshsim.reference.balance import PeakEwma, balancer
 from meshsim.reference.connection import Connection
@@ -54,7 +55,7 @@ class Cluster:
         keys = [derive(own, 2 * replica.index + version) for replica in replicas]
         self.hosts = [Host(number, replica, keys[number]) for number, replica in enumerate(replicas)]
         self.balancer = balancer(run, policy.balance, caller, len(replicas))
-        self.outliers = Outliers(run, policy.outlier_detection, len(replicas))
+        self.detection = self._detection()
         self.active = self.pending = 0
         self.slots = 0  # retries and hedges that are waited for or under way
         self.broken = 0  # connections that broke at this instant: Envoy still counts their attempts as active
@@ -63,37 +64,62 @@ class Cluster:
         """Take a new policy: thresholds act from now on, gauges and ejections stay."""
         if policy.balance != self.policy.balance:
             self.balancer = balancer(self.run, policy.balance, self.caller, len(self.hosts))
-        if policy.outlier_detection != self.policy.outlier_detection:
-            self.outliers.configure(policy.outlier_detection)
-        self.policy = policy
+        before, self.policy = self.policy, policy
+        if policy.detection != before.detection:
+            if isinstance(self.detection, Outliers) and policy.failure_accrual is None:
+                self.detection.configure(policy.outlier_detection)
+            else:
+                self.detection = self._detection()
+
+    def _detection(self) -> Outliers | Accrual:
+        """What detects failing hosts, and has seen none yet."""
+        policy, hosts = self.policy, len(self.hosts)
+        if policy.failure_accrual is not None:
+            return Accrual(self.run, policy.failure_accrual, hosts)
+        return Outliers(self.run, policy.outlier_detection, hosts)
 
     def pick(self, key: Key) -> Host | None:
         """The balancer's choice for an attempt; None when no host is available."""
-        available = [self.hosts[number] for number in self.outliers.available]
+        available = [self.hosts[number] for number in self.detection.available]
         if not available:
             return None
-        self.did["panic pick"] += self.outliers.panic
-        self.did["stale pick"] += self.outliers.update is not None
+        self.did["panic pick"] += self.detection.panic
+        self.did["stale pick"] += self.detection.update is not None
         return self.balancer(key, available)
 
-    def charge(self, host: Host, status: int) -> None:
-        """Tell outlier detection how an attempt ended."""
-        if self.outliers.record(host.number, status):
+    def charge(self, attempt: Attempt, status: int) -> None:
+        """Tell outlier detection, or failure accrual, how an attempt ended."""
+        host = attempt.host
+        if isinstance(self.detection, Accrual):
+            if self.detection.record(host.number, status, attempt.key):
+                self.did["shut"] += 1
+                self._note_ejection(host)
+        elif self.detection.record(host.number, status):
             self._leave_out(host)
+
+    def dismiss(self, attempt: Attempt) -> None:
+        """Nobody will tell how an attempt ended."""
+        if isinstance(self.detection, Accrual):
+            self.detection.lose(attempt.host.number, attempt.key)
 
     def tick(self) -> None:
         """On outlier detection's grid: hosts come back, are judged by their success rates, then forgiven."""
-        self.did["let back"] += self.outliers.let_back()
-        for number in self.outliers.unsuccessful():
-            if self.outliers.eject(self.outliers.health[number]):
+        outliers = self.detection
+        assert isinstance(outliers, Outliers), "failure accrual has no grid"
+        self.did["let back"] += outliers.let_back()
+        for number in outliers.unsuccessful():
+            if outliers.eject(outliers.health[number]):
                 self.did["success-rate ejection"] += 1
                 self._leave_out(self.hosts[number])
-        self.outliers.forgive()
+        outliers.forgive()
 
     def _leave_out(self, host: Host) -> None:
         self.did["ejection"] += 1
-        self.run.ejections.append((self.run.clock.now, self.edge, host.replica.index))
+        self._note_ejection(host)
         self._drain(host)
+
+    def _note_ejection(self, host: Host) -> None:
+        self.run.ejections.append((self.run.clock.now, self.edge, host.replica.index))
 
     def lose(self, replica: Server) -> None:
         """A replica went down: its connections are no more."""
@@ -103,6 +129,8 @@ class Cluster:
 
     def connect(self, attempt: Attempt, host: Host) -> None:
         """Get the attempt a connection to its host: at once, later, or never (`UO`, `UF`)."""
+        if isinstance(self.detection, Accrual):
+            self.detection.bind(host.number, attempt.key)
         if host.idle:
             self._attach(attempt, host)
         elif self.pending >= self.policy.circuit_breaker.max_pending:

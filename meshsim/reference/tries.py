@@ -30,7 +30,7 @@ DOUBLINGS_MAX = 1000  # of the back-off, which is then far above any maximum; mo
 RETRIED = {
     "UF": {"connect-failure", "5xx", "gateway-error", "reset", "reset-before-request"},
     "UC": {"5xx", "gateway-error", "reset"},
-    "UT": {"5xx", "gateway-error", "reset"},
+    "UT": {"5xx", "gateway-error", "reset", "per-try-timeout"},
 }
 """Under which conditions what a proxy saw is retried, by its flag."""
 
@@ -131,6 +131,7 @@ class Tries:
         if attempt in self.open:
             self.open.remove(attempt)
             self.tried.add(attempt.host)
+            self.cluster.dismiss(attempt)
         self._release_slot(attempt)
         self.refused_now += 1
         self.clock.after(0.0, lambda: self._refused(flag))
@@ -146,7 +147,7 @@ class Tries:
         """A sent try is over, by a response or by its time-out (`UT`)."""
         self.open.remove(attempt)
         self._release_slot(attempt)
-        self.cluster.charge(attempt.host, status)
+        self.cluster.charge(attempt, status)
         verdict = self._judge(status, flag)
         if flag == "UT":
             attempt.abandon()
@@ -207,6 +208,7 @@ class Tries:
         self.backing_off = 0
         for attempt in dropped:
             self._release_slot(attempt)
+            self.cluster.dismiss(attempt)
             if not attempt.sent:
                 self.did["left pending"] += 1
                 self.cluster.leave(attempt, attempt.host)
@@ -274,5 +276,5 @@ class Tries:
         self.did["route timeout"] += 1
         for attempt in self.open:
             if attempt.sent:
-                self.cluster.charge(attempt.host, 504)
+                self.cluster.charge(attempt, 504)
         self._conclude(Answer(504, "UT"))

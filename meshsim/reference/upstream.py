@@ -86,7 +86,7 @@ class Upstream:
             self.budget = self._new_budget()
         for cluster in self.clusters.values():
             cluster.push(policy)
-        if policy.outlier_detection != old.outlier_detection:
+        if policy.detection != old.detection:
             self._watch()
 
     def new_bucket(self, policy: Policy) -> TokenBucket | None:

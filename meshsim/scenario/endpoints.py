@@ -14,6 +14,7 @@ CLUSTER_LEVEL = {
     "connection": "its endpoints share connections",
     "circuit_breaker": "its endpoints share connections",
     "outlier_detection": "its endpoints share hosts",
+    "failure_accrual": "its endpoints share hosts",
 }
 """Keys of a policy that belong to the clusters of a service, with all that it is asked for. The others
 belong to a route, and may differ by endpoint."""

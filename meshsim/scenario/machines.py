@@ -17,6 +17,7 @@ from meshsim.mesh.connection import HostPool, Lifetimes
 from meshsim.mesh.hosts import Host
 from meshsim.mesh.policy import Policy
 from meshsim.mesh.proxy import Proxy, Route
+from meshsim.policies.accrual import FailureAccrual
 from meshsim.policies.backoff import Backoff
 from meshsim.policies.balance import Balancer, LeastRequest, LeastRequestFullScan, Random, RoundRobin
 from meshsim.policies.breaker import CircuitBreaker
@@ -116,7 +117,7 @@ class ConfiguredUpstream:
         before, self.config = self.config, policy
         if before == policy:
             return
-        if before.outlier_detection != policy.outlier_detection:
+        if before.detection != policy.detection:
             self.grid = now
         if _linkerd(before) != _linkerd(policy):
             self.linkerd = self._new_linkerd(now)
@@ -134,8 +135,8 @@ class ConfiguredUpstream:
         cluster.budget = self._budget()
         if before.balance != self.config.balance and self.custom_balancer is None:
             cluster.use(self._balancer(len(cluster.hosts)))
-        if before.outlier_detection != self.config.outlier_detection:
-            cluster.detect(outlier_detection(self.config, self.grid), now)
+        if before.detection != self.config.detection:
+            cluster.detect(detection(self.config, self.grid), now)
 
     def cluster(self, version: str) -> Cluster:
         """The cluster of a version, or of the whole service: ``""``."""
@@ -151,7 +152,7 @@ class ConfiguredUpstream:
                 hosts=hosts,
                 balancer=self._balancer(len(hosts)),
                 breaker=CircuitBreaker(limits.max_connections, limits.max_pending, limits.max_requests),
-                detection=outlier_detection(self.config, self.grid),
+                detection=detection(self.config, self.grid),
                 budget=self._budget(),
             )
             if self.lifetimes is not None:
@@ -251,11 +252,14 @@ def connection_rule(policy: model.Policy) -> ConnectionRule:
     return ConnectionRule(config.connect_timeout, config.idle_timeout, config.max_requests, config.max_age)
 
 
-def outlier_detection(policy: model.Policy, origin: float) -> OutlierDetection:
-    """How a policy ejects hosts; its grid of ticks begins at `origin`."""
-    config = policy.outlier_detection
+def detection(policy: model.Policy, origin: float) -> OutlierDetection:
+    """How a policy leaves out hosts that fail; the grid of ticks begins at `origin`."""
+    config = policy.detection
     if config is None:
         return OutlierDetection()
+    if isinstance(config, model.FailureAccrual):
+        penalty = Backoff(config.min_penalty, config.max_penalty, 1.0, 1.0 + config.jitter)
+        return FailureAccrual(config.max_failures, penalty)
     rates = config.success_rate
     return ConsecutiveErrors(
         limit=config.consecutive_5xx,

@@ -17,18 +17,30 @@ from pydantic import BeforeValidator, Field, PrivateAttr, WithJsonSchema
 from meshsim import units
 from meshsim.scenario.arrivals import Mmpp, ProfilePoint
 from meshsim.scenario.fields import DURATION, AsTuple, Duration, Later, Model, PositiveDuration
+from meshsim.scenario.filling import filled
 from meshsim.scenario.keys import push
 from meshsim.scenario.mesh import Link, Mesh, Proxy
-from meshsim.scenario.policy import Balance, Fault, Hedge, OutlierDetection, Policy, RateLimit, Retries
+from meshsim.scenario.policy import (
+    Balance,
+    Connection,
+    FailureAccrual,
+    Fault,
+    Hedge,
+    OutlierDetection,
+    Policy,
+    RateLimit,
+    Retries,
+)
 from meshsim.scenario.services import ZERO, CallStep, Deployment, Service, SleepStep, Stage, Step
 from meshsim.scenario.times import ConstantTime, Time
 from meshsim.scenario.traffic import Event, Load, Objective, Tracing
 from meshsim.scenario.variation import Sweep
 
 __all__ = [
-    "CLIENT", "ZERO", "Balance", "CallStep", "ConstantTime", "Deployment", "Event", "Fault", "Hedge", "Link",
-    "Load", "Mesh", "Mmpp", "Model", "Objective", "OutlierDetection", "Policy", "ProfilePoint", "Proxy",
-    "RateLimit", "Retries", "Scenario", "Service", "SleepStep", "Stage", "Step", "Time",
+    "CLIENT", "ZERO", "Balance", "CallStep", "ConstantTime", "Deployment", "Event", "FailureAccrual", "Fault",
+    "Hedge", "Link", "Load", "Mesh", "Mmpp", "Model", "Objective", "OutlierDetection", "Policy",
+    "ProfilePoint", "Proxy", "RateLimit", "Retries", "Scenario", "Service", "SleepStep", "Stage", "Step",
+    "Time",
 ]  # fmt: skip
 
 CLIENT = "client"
@@ -112,7 +124,18 @@ class Scenario(Model):  # noqa: PLW1641 - it holds dicts, so nothing can hash it
         return self._folder
 
     def policy(self, caller: str, service: str, endpoint: str = "") -> Policy:
-        """What `caller` applies to `service`, or to one of its endpoints.
+        """What `caller` applies to `service`, or to one of its endpoints: what is written, and the preset.
+
+        A preset's connections take part where something is written of how long connections last.
+        """
+        written, preset = self.written(caller, service, endpoint), self.mesh.preset
+        silent = preset != "none" and "connection" not in written.model_fields_set
+        if silent and self._connects(caller, service):
+            written = written.model_copy(update={"connection": Connection()})
+        return filled(written, preset)
+
+    def written(self, caller: str, service: str, endpoint: str = "") -> Policy:
+        """The same without the preset.
 
         It is the service's policy, each field replaced where the edge has one, then where the endpoint has
         one, then where the endpoint has one on this edge.
@@ -138,14 +161,17 @@ class Scenario(Model):  # noqa: PLW1641 - it holds dicts, so nothing can hash it
 
     def tracks(self, caller: str, service: str) -> bool:
         """Whether an edge's connections are more than their number: something says how long they last."""
-        versions = self.services[service].deployments().values()
         pushes = (index for index, event in enumerate(self.events) if event.set)
         stages = chain([self], map(self.policies_after, pushes))
-        return (
-            self.link(caller, service).connect != ZERO
-            or any(version.keep_alive > 0.0 for version in versions)
-            or any(stage.policy(caller, service).connection is not None for stage in stages)
+        return self._connects(caller, service) or any(
+            stage.written(caller, service).connection is not None for stage in stages
         )
+
+    def _connects(self, caller: str, service: str) -> bool:
+        """Whether the link or the service says something of an edge's connections."""
+        versions = self.services[service].deployments().values()
+        keep_alive = any(version.keep_alive > 0.0 for version in versions)
+        return keep_alive or self.link(caller, service).connect != ZERO
 
     def edges(self) -> list[tuple[str, str]]:
         """Every (caller, service) that can carry calls: the client's first, then in order of the file."""

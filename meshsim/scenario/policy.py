@@ -24,7 +24,8 @@ from meshsim.scenario.times import Time
 
 RetryCondition = Literal[
     "5xx", "gateway-error", "reset", "connect-failure", "refused-stream", "reset-before-request",
-    "retriable-4xx", "envoy-ratelimited",
+    "retriable-4xx", "envoy-ratelimited", "per-try-timeout",
+    "cancelled", "deadline-exceeded", "internal", "resource-exhausted", "unavailable",
 ]  # fmt: skip
 Status = Annotated[int, Field(ge=200, le=599)]
 
@@ -256,6 +257,29 @@ class OutlierDetection(Model):
         return self
 
 
+class FailureAccrual(Model):
+    """Linkerd's circuit breaking: a host that keeps failing is shut, then judged by one request.
+
+    Attributes:
+        max_failures: that many in a row shut it.
+        min_penalty: how long it is shut the first time; twice as long after each failed probe.
+        max_penalty: the longest time it is shut.
+        jitter: up to this share of the time on top.
+    """
+
+    max_failures: Annotated[int, Field(ge=1, le=units.UNLIMITED)] = 7
+    min_penalty: PositiveDuration = 1.0
+    max_penalty: PositiveDuration = 60.0
+    jitter: Ratio = 0.5
+
+    @model_validator(mode="after")
+    def _ordered(self) -> FailureAccrual:
+        if self.min_penalty > self.max_penalty:
+            least, most = map(units.show_duration, (self.min_penalty, self.max_penalty))
+            raise ValueError(f"min_penalty {least} is more than max_penalty {most}; write at most {most}")
+        return self
+
+
 class RateLimit(Model):
     """Envoy's local rate limit: a token bucket that starts full and refills continuously.
 
@@ -301,6 +325,9 @@ class Fault(Model):
     abort: FaultAbort | None = None
 
 
+TWO_DETECTIONS = "failure_accrual and outlier_detection exclude each other; keep one of them"
+
+
 class Policy(Model):
     """How callers reach a service. What is not written does not act; balancing is round robin.
 
@@ -311,6 +338,7 @@ class Policy(Model):
         connection: how long a connection lasts.
         circuit_breaker: limits on connections, requests and retries.
         outlier_detection: when a failing replica is left out.
+        failure_accrual: the same in Linkerd's way; one of both can be written.
         rate_limit: how many calls a calling proxy lets through.
         hedge: second tries beside slow first ones.
         split: weights by version.
@@ -323,7 +351,19 @@ class Policy(Model):
     connection: Connection | None = None
     circuit_breaker: CircuitBreaker = Field(default_factory=CircuitBreaker)
     outlier_detection: OutlierDetection | None = None
+    failure_accrual: FailureAccrual | None = None
     rate_limit: RateLimit | None = None
     hedge: Hedge | None = None
     split: dict[str, Weight] = Field(default_factory=dict)
     fault: Fault = Field(default_factory=Fault)
+
+    @model_validator(mode="after")
+    def _one_detection(self) -> Policy:
+        if self.outlier_detection is not None and self.failure_accrual is not None:
+            raise ValueError(TWO_DETECTIONS)
+        return self
+
+    @property
+    def detection(self) -> OutlierDetection | FailureAccrual | None:
+        """What leaves failing replicas out."""
+        return self.failure_accrual or self.outlier_detection

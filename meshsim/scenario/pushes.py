@@ -18,6 +18,9 @@ from meshsim.scenario.names import Path, dotted
 from meshsim.scenario.outline import Outline
 from meshsim.scenario.references import References, check_split
 
+DETECTIONS = ("failure_accrual", "outlier_detection")
+"""Keys of a policy of which one can be in force."""
+
 
 def check_pushes(document: dict[str, Any], outline: Outline, findings: Findings) -> None:
     """Check every policy's split, and that what each `set` event makes of the policies is valid.
@@ -26,7 +29,8 @@ def check_pushes(document: dict[str, Any], outline: Outline, findings: Findings)
     """
     policies = copy.deepcopy(mapping(document.get("policies")))
     for name, policy in policies.items():
-        for finding in [*check_split(outline, name, policy), *check_level(name, policy)]:
+        found = [*check_split(outline, name, policy), *check_level(name, policy)]
+        for finding in [*found, *(_check_edge(name, policies) if "->" in name else ())]:
             findings.add(("policies", name, *finding.path), finding.message, finding.remedy)
     for path, event in sorted(entries(document, "events"), key=lambda entry: _at(entry[1])):
         for key, value in mapping(event.get("set")).items():
@@ -49,14 +53,14 @@ def _check_change(
         if path[-2:] == ("empirical", "file"):
             raise ValueError("a file is read only once; set the whole time, {empirical: {file: ...}}")
         name = str(path[1])
-        before = set(_problems(name, policies.get(name, {}), outline))
+        before = set(_problems(name, policies, outline))
         push(policies, {key: value})
     except ValueError as error:
         findings.add(place, *halves(error))
         return
     if outline.services:
         References(outline, findings).target(place, name)
-    for finding in _problems(name, policies[name], outline):
+    for finding in _problems(name, policies, outline):
         if finding not in before:
             _add(findings, place, path, finding)
 
@@ -70,10 +74,25 @@ def _add(findings: Findings, place: Path, changed: Path, finding: Finding) -> No
         findings.add(place, f"then {dotted(wrong)} {finding.message}", finding.remedy)
 
 
-def _problems(name: str, policy: object, outline: Outline) -> list[Finding]:
+def _problems(name: str, policies: dict[str, Any], outline: Outline) -> list[Finding]:
+    policy = policies.get(name, {})
     found = [*check_split(outline, name, policy), *check_level(name, policy)]
+    for edge in policies:
+        if edge == name or edge.endswith(f" -> {name}"):
+            found += _check_edge(edge, policies)
     try:
         Policy.model_validate(policy)
     except ValidationError as error:
         found += explain(error, policy, ("policies", name))
     return found
+
+
+def _check_edge(name: str, policies: dict[str, Any]) -> list[Finding]:
+    """Check that an edge's policy and its service's, on which it lies, do not detect failures in two ways."""
+    service = name.rpartition(" -> ")[2]
+    own, whole = mapping(policies[name]), mapping(policies.get(service))
+    return [
+        Finding((), f"{kind} excludes {other} of {service}", f"write {other}: null beside it")
+        for kind, other in (DETECTIONS, DETECTIONS[::-1])
+        if own.get(kind) is not None and other not in own and whole.get(other) is not None
+    ]

@@ -11,6 +11,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from meshsim.scenario.endpoints import CLUSTER_LEVEL
+from meshsim.scenario.pushes import DETECTIONS
 
 Document = dict[str, Any]
 
@@ -97,6 +98,7 @@ def script(draw: st.DrawFn, callees: list[str]) -> list[Any]:
 @st.composite
 def retries(draw: st.DrawFn) -> Document:
     conditions = ["5xx", "gateway-error", "reset", "connect-failure", "reset-before-request", "retriable-4xx"]
+    conditions.append("per-try-timeout")
     made: Document = {
         "attempts": draw(st.integers(0, 4)),
         "on": draw(
@@ -180,7 +182,14 @@ def policy(draw: st.DrawFn, versions: list[str]) -> Document:
             "max_connections": draw(limit), "max_pending": draw(limit), "max_requests": draw(limit),
             "max_retries": draw(limit),
         }  # fmt: skip
-    if on():
+    if not on(3):
+        made["failure_accrual"] = {
+            "max_failures": draw(st.integers(1, 4)),
+            "min_penalty": draw(apart(40, 150, 0.4177)),
+            "max_penalty": draw(apart(200, 500, 0.6143)),
+            "jitter": draw(st.sampled_from(["0%", "50%", "100%"])),
+        }
+    elif on(4):
         made["outlier_detection"] = {
             "consecutive_5xx": draw(st.integers(1, 3)),
             **draw(
@@ -209,6 +218,20 @@ def policy(draw: st.DrawFn, versions: list[str]) -> Document:
     if versions and on(1):
         made["split"] = {version: draw(st.integers(1, 9)) for version in versions}
     return made
+
+
+@st.composite
+def gaps(draw: st.DrawFn, config: Document) -> None:
+    """Leaves some keys of a policy out, for a preset to fill."""
+    for key in list(config):
+        if draw(st.integers(0, 5)) == 0:
+            del config[key]
+        elif key in ("retries", "circuit_breaker", "outlier_detection"):
+            for inner in list(config[key]):
+                if inner not in ("interval", "success_rate") and draw(st.integers(0, 3)) == 0:
+                    del config[key][inner]  # a preset's ticks are on the grid; its success rates are rare
+            if "base_ejection_time" not in config[key]:
+                config[key].pop("max_ejection_time", None)
 
 
 @st.composite
@@ -285,7 +308,8 @@ def change(draw: st.DrawFn, document: Document, edges: list[tuple[str, str]]) ->
     if draw(st.booleans()):
         return {f"policies.{target}": whole}
     part = draw(st.sampled_from(list(whole)))
-    return {f"policies.{target}.{part}": whole[part]}
+    instead = {f"policies.{target}.{other}": None for other in DETECTIONS if part in DETECTIONS}
+    return {**instead, f"policies.{target}.{part}": whole[part]}
 
 
 @st.composite
@@ -324,6 +348,8 @@ def scenarios(draw: st.DrawFn) -> Document:
     if draw(st.booleans()):
         proxy = {"time": draw(time(0.1, 1)), "workers": draw(st.sampled_from([1, 2, "unlimited"]))}
         document["mesh"] = {"dataplane": "sidecar", "proxy": proxy, "push_delay": draw(time(1, 50))}
+    if draw(st.integers(0, 2)) == 0:
+        document.setdefault("mesh", {})["preset"] = draw(st.sampled_from(["envoy", "istio", "linkerd"]))
     policies: Document = {}
     for service in dict.fromkeys(service for _, service in edges):
         policies[service] = draw(policy(list(services[service].get("versions", {}))))
@@ -335,6 +361,9 @@ def scenarios(draw: st.DrawFn) -> Document:
             "connection": draw(connection()),
         }
     document["policies"] = policies
+    if "preset" in document.get("mesh", {}):
+        for each in policies.values():
+            draw(gaps(each))
     document["events"] = draw(events(document, edges))
     if draw(st.booleans()):
         draw(endpoints(document, edges))
@@ -387,6 +416,8 @@ def endpoints(draw: st.DrawFn, document: Document, edges: list[tuple[str, str]])
             made = draw(policy(list(services[name].get("versions", {}))))
             of_route = {key: value for key, value in made.items() if key not in CLUSTER_LEVEL}
             of_route.get("retries", {}).pop("budget", None)
+            if draw(st.integers(0, 3)) == 0:
+                of_route["rate_limit"] = {"burst": 3, "rate": f"{draw(st.integers(5, 50))}/s"}
             if of_route and draw(st.booleans()):
                 document["policies"][f"{narrow}/{endpoint}"] = of_route
             elif of_route and draw(st.integers(0, 3)) == 0:

@@ -26,6 +26,7 @@ from meshsim.mesh.request import Request
 from meshsim.mesh.rows import RowRecorder
 from meshsim.mesh.spans import Tracer
 from meshsim.mesh.station import Station
+from meshsim.policies.accrual import PROBING, SHUT
 from meshsim.policies.outcome import NO_FLAG, RESET, RESPONSE, UC, flag_names
 from meshsim.random import Key, derive, u01
 from meshsim.scenario.machines import ConfiguredRoute, ConfiguredUpstream
@@ -103,7 +104,13 @@ def policies(draw: st.DrawFn, grid: bool, split: bool) -> Document:
             "max_requests": draw(st.integers(1, 6)),
             "max_retries": draw(st.integers(0, 3)),
         }
-    if draw(st.booleans()):
+    detection = draw(st.sampled_from(["none", "outlier_detection", "failure_accrual"]))
+    if detection == "failure_accrual":
+        policy["failure_accrual"] = {
+            "max_failures": draw(st.integers(1, 3)), "min_penalty": ms(20, 150), "max_penalty": "400ms",
+            "jitter": "0%" if grid else "50%",
+        }  # fmt: skip
+    elif detection == "outlier_detection":
         policy["outlier_detection"] = {
             "consecutive_5xx": draw(st.integers(1, 3)), "interval": ms(40, 200),
             "always_eject_one": draw(st.booleans()),
@@ -365,6 +372,7 @@ class Caller:
             (time, "eject", edge, replica) for time, edge, replica in self.recorder.ejections
         )
         silent = self.script.under_way
+        alive: set[Key] = set()
         slots: dict[Cluster, int] = {}
         for call in self.calls:
             attempt = call.eldest
@@ -372,6 +380,7 @@ class Caller:
             while attempt is not None:
                 waits = attempt.step == SENT and attempt in silent
                 assert waits or (attempt.step == PENDING and attempt.waiting)
+                alive.add(attempt.key)
                 slots[attempt.cluster] = slots.get(attempt.cluster, 0) + attempt.slot
                 attempt = attempt.younger
         for cluster in self.upstream.clusters.values():
@@ -381,6 +390,8 @@ class Caller:
             for host in cluster.hosts:
                 assert host.opening == 0
                 assert host.head is None or (host.active > 0 and host.idle == 0)
+                assert host.gate != SHUT, "a penalty ends"
+                assert host.gate != PROBING or host.probe in alive, "a host is probed by what is under way"
         for policy in self.policies:
             for deadlines in (policy.timeouts, policy.try_timeouts, policy.hedges):
                 assert deadlines is None or deadlines.head is None, "no timer runs for nobody"

@@ -32,6 +32,7 @@ MUST_ACT = {
     "connection opened", "connect failed", "connect timeout", "several failed to connect",
     "idle timeout", "max requests", "max age: idle", "max age: busy", "server closed idle",
     "server closed behind an answer", "keep-alive race",
+    "shut", "ignored while shut", "probe", "probe failed", "probe given up", "reopened",
     "ewma: second drawn", "ewma: peak", "back-off with jitter added", "back-off cut",
 }  # fmt: skip
 """What must have happened at least a hundred times over the long run."""

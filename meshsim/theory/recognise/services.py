@@ -58,7 +58,7 @@ class ServiceSolved:
         yield from self.waiting_room(sure=sure)
         yield from self.shares()
         yield from self.latency(self.path, self.targets)
-        for target in self.targets if len(self.targets) > 1 or self.targets != [self.name] else ():
+        for target in self.targets if self.targets != [self.name] else ():
             yield from self.endpoint(target, sure=entered)
 
     def arrivals(self, formula: str, source: str, *, sure: bool) -> Prediction:

@@ -16,6 +16,7 @@ DERIVED = {
     "derived.services.X.versions.V.share": "services.X.versions.V.requests / services.X.requests",
     "derived.load[I].latency.mean": "mean of `latency` over the measured requests of load I, s",
     "derived.edges.A -> B.tries": "edges.A -> B.attempts / edges.A -> B.requests",
+    "derived.edges.A -> B.endpoints.E.tries": "the same of the calls to an endpoint",
 }
 """How the predictions that are no fields of the summary are computed from a run (see :func:`measured`)."""
 

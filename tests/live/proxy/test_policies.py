@@ -13,7 +13,7 @@ import pytest
 from scipy import stats
 
 from tests.live.proxy.ends import HOST, Message, Upstream, after, answers, dies, in_turn, settle, silence
-from tests.live.proxy.rig import live, proxied
+from tests.live.proxy.rig import Rig, live, proxied
 
 BUSY = answers(503, b"busy")
 SURE = 1e-6
@@ -325,6 +325,76 @@ async def test_an_outlier_is_ejected_and_comes_back() -> None:
             await asyncio.sleep(0.002)
         assert 0.19 < bad.requests[-1].at - ejected < 0.2 + 0.1 + 0.2  # on the grid of ticks
         assert rig.proxy.stats()["edges"]["client -> cart"]["ejections"] == 1
+
+
+@live
+async def test_a_shut_host_is_probed_by_one_request_at_a_time_and_returns() -> None:
+    penalties = {"max_failures": 3, "min_penalty": "200ms", "jitter": "0%"}
+    probed = asyncio.Event()
+
+    async def fails_when_told(request: Message, writer: asyncio.StreamWriter) -> None:
+        await probed.wait()
+        await BUSY(request, writer)
+
+    bad, good = Upstream(in_turn(BUSY, BUSY, BUSY, fails_when_told, answers())), Upstream()
+    async with proxied(bad, good, policy={"failure_accrual": penalties}) as rig:
+        client = await rig.client()
+        counts = rig.proxy.stats()["edges"]["client -> cart"]
+        while not counts["ejected"]:
+            await client.ask()
+            counts = rig.proxy.stats()["edges"]["client -> cart"]
+        assert (len(bad.requests), len(bad.connections)) == (3, 1), "it is shut, and not drained"
+        probe = await hanging(rig, bad, 4)
+        assert 0.19 < bad.requests[3].at - bad.requests[2].at < 0.2 + 1.0
+        assert [(await client.ask()).status for _ in range(10)] == [200] * 10, "no other request goes there"
+        probed.set()
+        assert (await probe).status == 503
+        while len(bad.requests) == 4:
+            assert (await client.ask()).status == 200
+            await asyncio.sleep(0.002)
+        assert 0.39 < bad.requests[4].at - bad.requests[3].at < 0.4 + 1.0
+        assert rig.proxy.stats()["edges"]["client -> cart"]["ejections"] == 2
+        before = len(good.requests)
+        for _ in range(10):
+            await client.ask()
+        assert (len(bad.requests) - 5, len(good.requests) - before) == (5, 5), "it has its share again"
+
+
+async def hanging(rig: Rig, upstream: Upstream, number: int) -> asyncio.Task[Message]:
+    """Asks until a request, which is that upstream's n-th, is not answered."""
+    while True:
+        asked = asyncio.create_task(rig.ask())
+        await settle(lambda asked=asked: asked.done() or len(upstream.requests) == number, "it goes on")
+        if len(upstream.requests) == number:
+            return asked
+
+
+@live
+async def test_a_probe_that_is_given_up_makes_room_for_another() -> None:
+    policy = {"failure_accrual": {"max_failures": 1, "min_penalty": "50ms"}}
+    only = Upstream(in_turn(BUSY, silence, answers()))
+    async with proxied(only, policy=policy) as rig:
+        client = await rig.client()
+        assert [(await client.ask()).status for _ in range(2)] == [503, 503]
+        assert len(only.requests) == 1, "all hosts are shut"
+        await asyncio.sleep(0.08)
+        gone = await rig.client()
+        gone.send(b"GET / HTTP/1.1\r\nhost: cart\r\n\r\n")
+        await settle(lambda: len(only.requests) == 2, "the probe is there")
+        assert (await client.ask()).status == 503
+        gone.close()
+        await settle(lambda: rig.proxy.stats()["edges"]["client -> cart"]["ejected"] == 0, "it is given up")
+        assert (await client.ask()).status == 200
+        assert {line["response_flags"] for line in await rig.logged(5)} == {"-", "UH", "DC"}
+
+
+@live
+async def test_a_host_that_refuses_connections_is_shut() -> None:
+    policy = {"failure_accrual": {"max_failures": 2, "min_penalty": "5s"}}
+    async with proxied(Upstream(), refusing=1, policy=policy) as rig:
+        client = await rig.client()
+        answers_ = Counter([(await client.ask()).status for _ in range(20)])
+        assert answers_ == {503: 2, 200: 18}
 
 
 @live

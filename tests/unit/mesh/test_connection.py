@@ -10,10 +10,10 @@ from meshsim.mesh.clock import Clock, Deadlines, Event
 from meshsim.mesh.cluster import Cluster, Transport
 from meshsim.mesh.connection import (
     BUSY,
+    CLOSED_DOWN,
     COUNTED,
     IDLE,
     OPENING,
-    SHUT,
     Connection,
     FarEnd,
     HostPool,
@@ -149,7 +149,7 @@ class World:
         assert host.connections == host.active + host.idle + host.opening == self.breaker.connections
         assert len(stack) == host.idle
         assert all(one.state == IDLE for one in stack)
-        assert all(one.state == SHUT for one in self.doors.hung_up)
+        assert all(one.state == CLOSED_DOWN for one in self.doors.hung_up)
         assert len(set(self.doors.hung_up)) == len(self.doors.hung_up), "closed once"
 
     def stack(self) -> Iterator[Connection]:
@@ -200,7 +200,7 @@ def test_all_who_wait_fail_with_an_opening_the_oldest_first(world: World) -> Non
     first, second, third = world.doors.asked
     world.cluster.failed(world.host, second, 0.0)
     assert world.said == [(probe, "refused") for probe in probes]
-    assert [first.state, second.state, third.state] == [OPENING, SHUT, OPENING]
+    assert [first.state, second.state, third.state] == [OPENING, CLOSED_DOWN, OPENING]
     assert world.counted() == ["failed"]
     assert (world.host.opening, world.breaker.pending, world.breaker.connections) == (2, 0, 2)
 
@@ -236,7 +236,7 @@ def test_one_that_is_idle_for_too_long_is_closed() -> None:
     world.clock.go_on(1.8)
     assert connection.state == IDLE, "it began to be idle anew"
     world.clock.go_on(1.9)
-    assert connection.state == SHUT
+    assert connection.state == CLOSED_DOWN
     assert world.doors.hung_up == [connection]
     assert world.counted() == ["opened", "idle_timeout"]
     world.check()
@@ -252,7 +252,7 @@ def test_time_does_not_run_while_it_opens_or_is_busy() -> None:
     world.answer(probe)
     assert connection.state == IDLE
     world.clock.go_on(10.0)
-    assert connection.state == SHUT
+    assert connection.state == CLOSED_DOWN
 
 
 def test_one_in_the_middle_of_the_stack_can_end(world: World) -> None:
@@ -277,7 +277,7 @@ def test_one_that_has_served_enough_is_closed(limit: int) -> None:
         assert connection.state == IDLE
         probe = world.attempt()
     world.answer(probe)
-    assert connection.state == SHUT
+    assert connection.state == CLOSED_DOWN
     assert world.counted() == ["opened", "max_requests"]
     world.check()
 
@@ -290,10 +290,10 @@ def test_one_that_is_too_old_is_closed_when_it_is_free() -> None:
     assert idle.state == BUSY
     assert idle.aged
     world.answer(probe)
-    assert idle.state == SHUT
+    assert idle.state == CLOSED_DOWN
     fresh = world.idle()
     world.clock.go_on(2.0)
-    assert fresh.state == SHUT
+    assert fresh.state == CLOSED_DOWN
     assert world.counted() == ["opened", "max_age"] * 2
     world.check()
 
@@ -304,7 +304,7 @@ def test_who_waits_gets_another_when_one_has_served_enough() -> None:
     old = world.opened()
     assert len(world.doors.asked) == 1
     world.answer(first)
-    assert old.state == SHUT
+    assert old.state == CLOSED_DOWN
     assert world.opened() is not old
     assert world.said == [(first, "connected"), (second, "connected")]
     world.check()
@@ -317,9 +317,9 @@ def test_a_drain_closes_what_is_idle_at_once_and_what_is_busy_when_it_is_free(wo
     busy, idle = world.doors.asked
     world.answer(other)
     world.cluster.drain(world.host)
-    assert [busy.state, idle.state] == [BUSY, SHUT]
+    assert [busy.state, idle.state] == [BUSY, CLOSED_DOWN]
     world.answer(probe)
-    assert busy.state == SHUT
+    assert busy.state == CLOSED_DOWN
     assert world.counted() == ["opened", "opened"], "who did not fail is not counted"
 
 
@@ -327,7 +327,7 @@ def test_any_other_end_of_its_attempt_closes_it(world: World) -> None:
     probe = world.attempt()
     connection = world.opened()
     world.answer(probe, reusable=False)
-    assert connection.state == SHUT
+    assert connection.state == CLOSED_DOWN
     assert probe.connection is None
     assert world.counted() == ["opened", "broken"]
 
@@ -341,7 +341,7 @@ def test_too_many_active_leave_it_idle() -> None:
     assert world.said[1:] == [(refused, "overflowed")]
     assert connection.state == IDLE
     world.clock.go_on(1.0)
-    assert connection.state == SHUT, "its time runs"
+    assert connection.state == CLOSED_DOWN, "its time runs"
     world.check()
 
 
@@ -350,7 +350,7 @@ def test_the_far_end_closes_behind_an_answer(world: World) -> None:
     connection = world.opened()
     connection.finished = True
     world.answer(probe)
-    assert connection.state == SHUT
+    assert connection.state == CLOSED_DOWN
     assert world.counted() == ["opened", "server"]
 
 
@@ -379,9 +379,9 @@ def test_a_push_changes_those_that_begin_later() -> None:
     world.answer(probe)
     world.answer(other)
     world.clock.go_on(1.0)
-    assert [connection.state, later.state] == [SHUT, IDLE]
+    assert [connection.state, later.state] == [CLOSED_DOWN, IDLE]
     world.clock.go_on(5.0)
-    assert later.state == SHUT
+    assert later.state == CLOSED_DOWN
     world.check()
 
 

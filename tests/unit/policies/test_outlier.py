@@ -21,16 +21,14 @@ def endpoints(count: int) -> list[Endpoint]:
     return [Endpoint(f"cart/{i}", i) for i in range(count)]
 
 
-def fail(
-    rule: ConsecutiveErrors, host: Endpoint, hosts: list[Endpoint], times: int, now: float = 0.0
-) -> bool:
-    return [rule.record(host, hosts, 503, now) for _ in range(times)][-1]
+def fail(rule: ConsecutiveErrors, host: Endpoint, hosts: list[Endpoint], times: int, now: float = 0.0) -> int:
+    return [rule.record(host, hosts, 503, 0, now) for _ in range(times)][-1]
 
 
 def test_only_failures_in_a_row_count() -> None:
     rule, hosts = detection(), endpoints(2)
     assert not fail(rule, hosts[0], hosts, 4)
-    rule.record(hosts[0], hosts, 200, 0.0)
+    rule.record(hosts[0], hosts, 200, 0, 0.0)
     assert not fail(rule, hosts[0], hosts, 4)
     assert fail(rule, hosts[0], hosts, 1)
 
@@ -64,7 +62,7 @@ def test_gateway_failures_are_502_to_504_in_a_row(
 ) -> None:
     rule, hosts = detection(limit=100, gateway_limit=100), endpoints(1)
     for status in statuses:
-        rule.record(hosts[0], hosts, status, 0.0)
+        rule.record(hosts[0], hosts, status, 0, 0.0)
     assert hosts[0].gateway == gateway
     assert hosts[0].consecutive == (consecutive or len(statuses))
 
@@ -133,7 +131,7 @@ def compared(
     rule.rates = rates
     for host, fine in zip(hosts, successes, strict=True):
         for number in range(requests):
-            rule.record(host, hosts, 200 if number < fine else 500, 0.0)
+            rule.record(host, hosts, 200 if number < fine else 500, 0, 0.0)
     return [host.index for host in rule.outliers(hosts)]
 
 
@@ -170,8 +168,8 @@ def test_an_interval_begins_without_requests() -> None:
     rule, hosts = detection(interval=10.0), endpoints(2)
     rule.rates = SuccessRate(2, 1, 0.5)
     assert rule.next_tick(hosts, 1.0) == inf
-    rule.record(hosts[0], hosts, 500, 1.0)
-    rule.record(hosts[1], hosts, 200, 1.0)
+    rule.record(hosts[0], hosts, 500, 0, 1.0)
+    rule.record(hosts[1], hosts, 200, 0, 1.0)
     assert rule.next_tick(hosts, 1.0) == 10.0
     assert rule.outliers(hosts) == [hosts[0]]
     assert rule.outliers(hosts) == []

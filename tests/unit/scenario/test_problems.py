@@ -137,6 +137,24 @@ POLICIES = [
         "outlier_detection",
         "max_ejection_time 60s is less than base_ejection_time 540s (write at least 540s)",
     ),
+    (
+        "{failure_accrual: {max_failures: 0}}",
+        "failure_accrual.max_failures",
+        "0 is out of range (write at least 1)",
+    ),
+    ("{failure_accrual: {min_penalty: 1}}", "failure_accrual.min_penalty", "1 has no unit"),
+    ("{failure_accrual: {jitter: 150%}}", "failure_accrual.jitter", "'150%' is outside 0-100%"),
+    ("{failure_accrual: true}", "failure_accrual", "true is not a mapping (its keys: max_failures, min_pen"),
+    (
+        "{failure_accrual: {min_penalty: 2m}}",
+        "failure_accrual",
+        "min_penalty 120s is more than max_penalty 60s (write at most 60s)",
+    ),
+    (
+        "{failure_accrual: {}, outlier_detection: {}}",
+        "",
+        "failure_accrual and outlier_detection exclude each other (keep one of them)",
+    ),
     ("{rate_limit: {burst: 5}}", "rate_limit.rate", "is missing"),
     ("{hedge: {max: 1}}", "hedge.after", "is missing"),
     ("{split: {v1: 0, v2: 0}}", "split", "the weights are all 0"),
@@ -258,7 +276,8 @@ TOP = [
     ("mesh: {mtls: {mode: strict}}", "mesh.mtls", "not supported yet"),
     ("mesh: {dataplane: ambient}", "mesh.dataplane", "ambient is not supported yet"),
     ("mesh: {dataplane: sidcar}", "mesh.dataplane", "did you mean sidecar?"),
-    ("mesh: {preset: istio}", "mesh.preset", "istio is not supported yet"),
+    ("mesh: {preset: isto}", "mesh.preset", "'isto' is not known here (did you mean istio?)"),
+    ("mesh: {preset: istio-1.24}", "mesh.preset", "'istio-1.24' is not known here (did you mean istio?)"),
     ("mesh: {proxy: {worker: 2}}", "mesh.proxy.worker", "did you mean workers?"),
     ("mesh: {push_delay: 1}", "mesh.push_delay", "1 has no unit"),
     ("tracing: {sampling: 5}", "tracing.sampling", "5 is outside 0-100%"),
@@ -504,6 +523,27 @@ def test_a_flood_of_problems_is_cut():
 def test_pushes_are_judged_in_order_of_time():
     first, second = "{at: 1s, set: {policies.b.hedge.after: 1s}}", "{at: 2s, set: {policies.b.hedge.max: 2}}"
     assert loads(f"{BASE}events: [{second}, {first}]").policies_after(0).policies["b"].hedge.max == 2
+
+
+DETECTED = "policies: {b: {outlier_detection: {}}, a -> b: {failure_accrual: {}%s}}\n"
+
+
+def test_an_edge_and_its_service_detect_failures_in_one_way():
+    (problem,) = problems(BASE + DETECTED % "")
+    assert problem.key == "policies.a -> b"
+    assert "failure_accrual excludes outlier_detection of b (write outlier_detection: null" in str(problem)
+    policy = loads(BASE + DETECTED % ", outlier_detection: null").policy("a", "b")
+    assert policy.detection == policy.failure_accrual is not None
+
+
+@pytest.mark.parametrize("layer", ["b", "a -> b"])
+def test_a_push_that_adds_another_way_to_detect_failures_is_refused(layer):
+    other = {"b": "a -> b", "a -> b": "b"}[layer]
+    policies = f"policies: {{{other}: {{failure_accrual: {{}}}}}}\n"
+    pushed = f"events: [{{at: 1s, set: {{policies.{layer}.outlier_detection: {{}}}}}}]\n"
+    (problem,) = problems(BASE + policies + pushed)
+    assert problem.key.startswith("events[0].set")
+    assert "excludes" in str(problem)
 
 
 def test_what_the_file_has_wrong_is_not_told_again_by_every_push():

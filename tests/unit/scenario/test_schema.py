@@ -79,6 +79,8 @@ GOOD = [
             "{balance: {least_request: {choices: 2}}}",
             "{balance: {least_request: {}}}",
             "{balance: {peak_ewma: {decay: 10s, rtt: 30ms}}}",
+            "{failure_accrual: {max_failures: 3, min_penalty: 1s, max_penalty: 1m, jitter: 0.5}}",
+            "{failure_accrual: {}, outlier_detection: null}",
             "{balance: {}}",
             "{retries: null}",
             "{retries: {backoff: {max: 250ms, jitter: 100%}}}",
@@ -103,7 +105,7 @@ GOOD = [
     BASE + "events: [{at: 1s, for: 1s, service: a, slow: 2}, {at: 0s, set: {policies.a.timeout: 1s}}]",
     BASE + "links: {default: {loss: 0.01}}\nobjectives: [{service: a, p99: 1s, success: 99%}]",
     BASE + "sweep: {duration: [10s, 20s], 'load[0].rate': '1/s:9/s:3'}",
-    BASE + "mesh: {dataplane: sidecar, preset: none, proxy: {time: 1ms, workers: 2}, push_delay: 100ms}",
+    BASE + "mesh: {dataplane: sidecar, preset: istio, proxy: {time: 1ms, workers: 2}, push_delay: 100ms}",
 ]
 BAD = [
     "duration: 10s\nservices: {a: {}}\n",

@@ -94,7 +94,8 @@ def shared(key: str) -> str:
 
 def test_every_key_is_decided_for_loads_of_both_kinds() -> None:
     keys = {shared(key) for key in KEYS}
-    refused = {key for key in keys if "peak_ewma" in key or key.endswith(NO_FORMULA)}
+    unsolved = re.compile("peak_ewma|failure_accrual")
+    refused = {key for key in keys if unsolved.search(key) or key.endswith(NO_FORMULA)}
     assert keys - OPEN == EVENTS | (CLOSED_LOAD - {"load[*]"}) | refused
     assert keys - CLOSED == EVENTS | (OPEN_LOAD - {"load[*]"}) | RATE_LIMIT | refused
     for known in SOLVERS.values():

@@ -99,6 +99,10 @@ REFUSED: dict[str, tuple[dict[str, Any], Any]] = {
     "policies.*.retries.backoff.jitter": (RETRIES, "50%"),
     "policies.*.balance.peak_ewma.decay": ({}, "9s"),
     "policies.*.balance.peak_ewma.rtt": ({}, "9ms"),
+    "policies.*.failure_accrual.max_failures": ({}, 9),
+    "policies.*.failure_accrual.min_penalty": ({}, "9s"),
+    "policies.*.failure_accrual.max_penalty": ({}, "9s"),
+    "policies.*.failure_accrual.jitter": ({}, "9%"),
     "policies.*.retries.budget.min_per_second": (LINKERD, 9),
     "policies.*.retries.budget.ttl": (LINKERD, "9s"),
     "events[0].latency_factor": ({"events": [{"at": "1s", "link": "client -> cart"}]}, 2.0),
@@ -188,7 +192,8 @@ def test_a_refused_key_is_named(key: str) -> None:
     others, value = REFUSED[key]
     name = key.replace("policies.*", POLICY).replace("links.*", "links.default")
     found = refusals(written(others, key, value))
-    assert [line.split(": ")[0] for line in found] == [name.partition(".peak_ewma")[0]]
+    whole = re.sub(r"(balance|failure_accrual)\..*", r"\1", name)
+    assert [line.split(": ")[0] for line in found] == [whole]
 
 
 @pytest.mark.parametrize("key", TIMED)
