@@ -20,7 +20,7 @@ def advise_connections(scenario: Scenario) -> list[str]:
 
 
 def _written(scenario: Scenario) -> Iterator[str]:
-    """Of each policy as it is written."""
+    """Of each policy and service as it is written."""
     timeless = all(scenario.link(*edge).connect == ZERO for edge in scenario.edges())
     for name, policy in scenario.policies.items():
         given = policy.connection or Connection()
@@ -30,6 +30,10 @@ def _written(scenario: Scenario) -> Iterator[str]:
         if timeless and given.connect_timeout:
             why = "connections open in no time (write links.default.connect)"
             yield f"policies.{name}.connection.connect_timeout has no effect: {why}."
+    for name, service in scenario.services.items():
+        kept = [work.keep_alive for work in service.deployments().values() if work.keep_alive]
+        if kept and min(kept) >= scenario.duration:
+            yield f"services.{name}.keep_alive has no effect: it is not shorter than duration."
 
 
 def _of_edge(scenario: Scenario, caller: str, service: str) -> Iterator[str]:
@@ -43,7 +47,8 @@ def _of_edge(scenario: Scenario, caller: str, service: str) -> Iterator[str]:
         least = f"links.{name}.connect {show_duration(connect.constant)}"
         limited = f"{key}.connection.connect_timeout {show_duration(limit)}"
         yield f"{limited} is not above {least}: no connection ever opens."
-    kept = [work.keep_alive for work in scenario.services[service].deployments().values() if work.keep_alive]
+    works = scenario.services[service].deployments().values()
+    kept = [work.keep_alive for work in works if 0.0 < work.keep_alive < scenario.duration]
     way = 2.0 * link.latency.build().mean
     closes = min(settings.idle_timeout or inf, settings.max_age or inf)
     if not kept or way == 0.0 or settings.max_requests == 1 or closes <= min(kept) - way:

@@ -127,3 +127,8 @@ def test_load_after_the_end_is_told(tmp_path) -> None:
 )
 def test_what_acts_is_not_told(text: str) -> None:
     assert advise(loads(BASE + text)) == []
+
+
+def test_a_server_that_keeps_connections_to_the_end_closes_none() -> None:
+    text = RACE.replace("{POLICY}", "{}").replace("keep_alive: 5s", "keep_alive: 9s")
+    assert advise(loads(text)) == ["services.a.keep_alive has no effect: it is not shorter than duration."]
