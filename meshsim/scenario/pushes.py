@@ -33,11 +33,11 @@ def check_pushes(document: dict[str, Any], outline: Outline, findings: Findings)
         for finding in [*found, *(_check_edge(name, policies) if "->" in name else ())]:
             findings.add(("policies", name, *finding.path), finding.message, finding.remedy)
     for path, event in sorted(entries(document, "events"), key=lambda entry: _at(entry[1])):
-        found = []
+        wrong = []
         for key, value in mapping(event.get("set")).items():
             place = (*path, "set", key)
-            found += [(place, *each) for each in _change(place, key, value, policies, outline, findings)]
-        for place, changed, finding in found:
+            wrong += [(place, *each) for each in _change(place, key, value, policies, outline, findings)]
+        for place, changed, finding in wrong:
             if finding in _problems(str(changed[1]), policies, outline):  # no later key has mended it
                 _add(findings, place, changed, finding)
 
