@@ -39,13 +39,17 @@ def _written(scenario: Scenario) -> Iterator[str]:
 def _of_edge(scenario: Scenario, caller: str, service: str) -> Iterator[str]:
     edge = f"{caller} -> {service}"
     link, policy = scenario.link(caller, service), scenario.policy(caller, service)
-    key = f"policies.{edge if edge in scenario.policies else service}"
     settings = policy.connection or Connection()
+
+    def key(name: str) -> str:
+        own = edge in scenario.policies and name in scenario.policies[edge].model_fields_set
+        return f"policies.{edge if own else service}.{name}"
+
     limit, connect = settings.connect_timeout, link.connect
     if isinstance(connect, ConstantTime) and 0.0 < limit <= connect.constant:
         name = edge if edge in scenario.links else "default"
         least = f"links.{name}.connect {show_duration(connect.constant)}"
-        limited = f"{key}.connection.connect_timeout {show_duration(limit)}"
+        limited = f"{key('connection')}.connect_timeout {show_duration(limit)}"
         yield f"{limited} is not above {least}: no connection ever opens."
     works = scenario.services[service].deployments().values()
     kept = [work.keep_alive for work in works if 0.0 < work.keep_alive < scenario.duration]
@@ -56,10 +60,10 @@ def _of_edge(scenario: Scenario, caller: str, service: str) -> Iterator[str]:
     server = f"services.{service}.keep_alive {show_duration(min(kept))}"
     harm = "the server closes first, and a request that is then on its way fails with 503 UC"
     if settings.idle_timeout:
-        caller_ = f"{key}.connection.idle_timeout {show_duration(settings.idle_timeout)}"
+        caller_ = f"{key('connection')}.idle_timeout {show_duration(settings.idle_timeout)}"
         yield f"{caller_} is not below {server} by two latencies: {harm} (make it less, or retry on reset)."
     else:
-        yield f"{server} and no {key}.connection.idle_timeout: {harm} (write one below it)."
+        yield f"{server} and no {key('connection')}.idle_timeout: {harm} (write one below it)."
     if policy.retries and "reset-before-request" in policy.retries.on and not RACED & {*policy.retries.on}:
         why = "what meets a closing connection has been sent"
-        yield f"{key}.retries.on reset-before-request does not retry that: {why} (write reset)."
+        yield f"{key('retries')}.on reset-before-request does not retry that: {why} (write reset)."
