@@ -223,16 +223,19 @@ class Connection(Timer):
         return MAX_AGE if self.aged else OPENED
 
     def close(self) -> None:
-        """It is no more, at this end at once."""
+        """It is no more, at this end at once, and knows nobody who knows it: no circle is left of it."""
         if self.state == IDLE:
             self.leave()
         self.state = CLOSED_DOWN
         if self.age is not None:
             self.age.stop_timer()
+            self.age = None
         if self.far is not None:
             self.far.over = True
             self.far.stop_timer()
+            self.far = None
         self.pool.keeper.hang_up(self)
+        self.wire = None
 
     def expire(self, now: float) -> None:
         """It has been idle for too long."""

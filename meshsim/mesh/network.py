@@ -127,6 +127,8 @@ class ReplicaEnd(FarEnd):
                 self.cluster.failed(self.host, connection, now)
             else:
                 self.cluster.opened(self.host, connection, now)
+        else:
+            connection.far = None  # it was given up
 
     def finish(self, connection: Connection, now: float) -> None:
         """The caller hears that it has closed."""

@@ -34,8 +34,8 @@ class Balancer:
         raise NotImplementedError(f"{type(self).__name__} does not say how to pick: write its method pick")
 
     def observes(self) -> bool:
-        """Whether it wants to hear how tries end (`ended`)."""
-        return False
+        """Whether it wants to hear how tries end: it has a method `ended` of its own."""
+        return type(self).ended is not vars(Balancer)["ended"]
 
     def ended(self, host: Endpoint, since: float, now: float) -> None:
         """A try is over, whatever its end; called if it `observes`.

@@ -81,9 +81,6 @@ class PeakEwma(Balancer):
         self.observe(host.index, 0.0, now)
         return self.estimates[host.index] * (host.active + host.pending + 1)
 
-    def observes(self) -> bool:
-        return True
-
     def ended(self, host: Endpoint, since: float, now: float) -> None:
         if since >= self.began:
             self.observe(host.index, now - since, now)

@@ -20,7 +20,7 @@ def advise_connections(scenario: Scenario) -> list[str]:
 
 
 def _written(scenario: Scenario) -> Iterator[str]:
-    """Of each policy as it is written."""
+    """Of each policy and service as it is written."""
     timeless = all(scenario.link(*edge).connect == ZERO for edge in scenario.edges())
     for name, policy in scenario.policies.items():
         given = policy.connection or Connection()
@@ -30,20 +30,29 @@ def _written(scenario: Scenario) -> Iterator[str]:
         if timeless and given.connect_timeout:
             why = "connections open in no time (write links.default.connect)"
             yield f"policies.{name}.connection.connect_timeout has no effect: {why}."
+    for name, service in scenario.services.items():
+        kept = [work.keep_alive for work in service.deployments().values() if work.keep_alive]
+        if kept and min(kept) >= scenario.duration:
+            yield f"services.{name}.keep_alive has no effect: it is not shorter than duration."
 
 
 def _of_edge(scenario: Scenario, caller: str, service: str) -> Iterator[str]:
     edge = f"{caller} -> {service}"
     link, policy = scenario.link(caller, service), scenario.policy(caller, service)
-    key = f"policies.{edge if edge in scenario.policies else service}"
     settings = policy.connection or Connection()
+
+    def key(name: str) -> str:
+        own = edge in scenario.policies and name in scenario.policies[edge].model_fields_set
+        return f"policies.{edge if own else service}.{name}"
+
     limit, connect = settings.connect_timeout, link.connect
     if isinstance(connect, ConstantTime) and 0.0 < limit <= connect.constant:
         name = edge if edge in scenario.links else "default"
         least = f"links.{name}.connect {show_duration(connect.constant)}"
-        limited = f"{key}.connection.connect_timeout {show_duration(limit)}"
+        limited = f"{key('connection')}.connect_timeout {show_duration(limit)}"
         yield f"{limited} is not above {least}: no connection ever opens."
-    kept = [work.keep_alive for work in scenario.services[service].deployments().values() if work.keep_alive]
+    works = scenario.services[service].deployments().values()
+    kept = [work.keep_alive for work in works if 0.0 < work.keep_alive < scenario.duration]
     way = 2.0 * link.latency.build().mean
     closes = min(settings.idle_timeout or inf, settings.max_age or inf)
     if not kept or way == 0.0 or settings.max_requests == 1 or closes <= min(kept) - way:
@@ -51,10 +60,10 @@ def _of_edge(scenario: Scenario, caller: str, service: str) -> Iterator[str]:
     server = f"services.{service}.keep_alive {show_duration(min(kept))}"
     harm = "the server closes first, and a request that is then on its way fails with 503 UC"
     if settings.idle_timeout:
-        caller_ = f"{key}.connection.idle_timeout {show_duration(settings.idle_timeout)}"
+        caller_ = f"{key('connection')}.idle_timeout {show_duration(settings.idle_timeout)}"
         yield f"{caller_} is not below {server} by two latencies: {harm} (make it less, or retry on reset)."
     else:
-        yield f"{server} and no {key}.connection.idle_timeout: {harm} (write one below it)."
+        yield f"{server} and no {key('connection')}.idle_timeout: {harm} (write one below it)."
     if policy.retries and "reset-before-request" in policy.retries.on and not RACED & {*policy.retries.on}:
         why = "what meets a closing connection has been sent"
-        yield f"{key}.retries.on reset-before-request does not retry that: {why} (write reset)."
+        yield f"{key('retries')}.on reset-before-request does not retry that: {why} (write reset)."

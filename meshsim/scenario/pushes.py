@@ -33,8 +33,13 @@ def check_pushes(document: dict[str, Any], outline: Outline, findings: Findings)
         for finding in [*found, *(_check_edge(name, policies) if "->" in name else ())]:
             findings.add(("policies", name, *finding.path), finding.message, finding.remedy)
     for path, event in sorted(entries(document, "events"), key=lambda entry: _at(entry[1])):
+        wrong = []
         for key, value in mapping(event.get("set")).items():
-            _check_change((*path, "set", key), key, value, policies, outline, findings)
+            place = (*path, "set", key)
+            wrong += [(place, *each) for each in _change(place, key, value, policies, outline, findings)]
+        for place, changed, finding in wrong:
+            if finding in _problems(str(changed[1]), policies, outline):  # no later key has mended it
+                _add(findings, place, changed, finding)
 
 
 def _at(event: dict[str, Any]) -> float:
@@ -44,10 +49,10 @@ def _at(event: dict[str, Any]) -> float:
         return 0.0  # the models refuse it
 
 
-def _check_change(
+def _change(
     place: Path, key: str, value: object, policies: dict[str, Any], outline: Outline, findings: Findings
-) -> None:
-    """Apply one change, and report what is wrong after it that was right before."""
+) -> list[tuple[Path, Finding]]:
+    """Apply one change; its path, with each thing that is wrong after it and was right before."""
     try:
         path = resolve_push(policies, key)
         if path[-2:] == ("empirical", "file"):
@@ -57,12 +62,10 @@ def _check_change(
         push(policies, {key: value})
     except ValueError as error:
         findings.add(place, *halves(error))
-        return
+        return []
     if outline.services:
         References(outline, findings).target(place, name)
-    for finding in _problems(name, policies, outline):
-        if finding not in before:
-            _add(findings, place, path, finding)
+    return [(path, finding) for finding in _problems(name, policies, outline) if finding not in before]
 
 
 def _add(findings: Findings, place: Path, changed: Path, finding: Finding) -> None:

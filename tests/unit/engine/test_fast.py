@@ -172,6 +172,18 @@ def test_a_policy_in_python_runs_in_both_engines_alike() -> None:
     assert not fast.requests.equals(run(scenario, engine="fast").requests)
 
 
+def test_a_balancer_with_a_method_ended_hears_how_tries_end() -> None:
+    heard = []
+
+    class Listening(Busiest):
+        def ended(self, host, since, now):
+            heard.append(now - since)
+
+    done = run(Scenario.model_validate(SHOP), engine="fast", balancers={"cart": Listening})
+    arrived = sum(each["requests"] for each in done.summary["services"]["cart"]["replicas"])
+    assert len(heard) > 0.9 * arrived > 0
+
+
 def test_a_mistake_in_a_policy_shows_where_it_is() -> None:
     with pytest.raises(IndexError) as raised:
         run(Scenario.model_validate(SHOP), engine="fast", balancers={"cart": Broken})

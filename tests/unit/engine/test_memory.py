@@ -20,6 +20,7 @@ from meshsim.forms import FORM
 from meshsim.measure.grid import Window
 from meshsim.mesh.attempt import Attempt
 from meshsim.mesh.call import Call, HedgeTimer
+from meshsim.mesh.connection import Age, Connection, FarEnd
 from meshsim.mesh.journey import Journey, Notice
 from meshsim.mesh.load import ClientRequest
 from meshsim.mesh.request import Request
@@ -105,6 +106,18 @@ def test_no_object_of_a_request_outlives_it(engine: type[Body]) -> None:
         assert len(records.attempts.sent) > 1000
 
     assert held_on_to(run) < 20
+
+
+def test_connections_that_are_closed_do_not_wait_for_the_collector() -> None:
+    run = FastSimulation(Scenario.model_validate(STRESSED))
+    collect()
+    gc.disable()
+    try:
+        run.run()
+        left = sum(isinstance(each, (Connection, FarEnd, Age)) for each in gc.get_objects())
+    finally:
+        gc.enable()
+    assert left < 100, "of over a thousand"
 
 
 @pytest.mark.parametrize("engine", [Simulation, FastSimulation])

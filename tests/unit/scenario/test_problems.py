@@ -546,6 +546,15 @@ def test_a_push_that_adds_another_way_to_detect_failures_is_refused(layer):
     assert "excludes" in str(problem)
 
 
+@pytest.mark.parametrize("turn", [1, -1])
+def test_the_keys_of_one_push_are_judged_together(turn):
+    policies = "policies: {b: {outlier_detection: {}}}\n"
+    changes = ["policies.b.failure_accrual: {}", "policies.b.outlier_detection: null"][::turn]
+    pushed = loads(f"{BASE}{policies}events: [{{at: 1s, set: {{{', '.join(changes)}}}}}]")
+    policy = pushed.policies_after(0).policies["b"]
+    assert policy.detection == policy.failure_accrual is not None
+
+
 def test_what_the_file_has_wrong_is_not_told_again_by_every_push():
     (problem,) = problems(
         BASE + "policies: {b: {timeot: 1s}}\nevents: [{at: 1s, set: {policies.b.timeout: 1s}}]"
