@@ -27,6 +27,7 @@ from meshsim.scenario.topology import Topology
 
 EVERY = 1.0
 """s."""
+CX = CLUSTER_OF + "upstream_cx_"
 ENDS = {IDLE_TIMEOUT: "idle_timeout", MAX_REQUESTS: "max_requests", MAX_AGE: "max_duration_reached"}
 
 
@@ -44,12 +45,16 @@ class ConnectionCounts:
         self._read_at = 0.0
 
     def read(self, now: float) -> None:
-        """Asks the Envoy."""
-        for edge, service in self.edges.items():
-            found = counts(self.envoy.stats(CLUSTER_OF.format(service) + "upstream_cx_"))
-            for what, (count, before) in enumerate(zip(found, self._before[edge], strict=True)):
-                self.rows += [(self._read_at, edge, what)] * (count - before)
-            self._before[edge] = [max(pair) for pair in zip(found, self._before[edge], strict=True)]
+        """Asks the Envoy; if it does not answer, the next reading finds what this one would have."""
+        try:
+            stats = {edge: self.envoy.stats(CX.format(service)) for edge, service in self.edges.items()}
+        except OSError:  # it has ended, or is stuck: whoever settles or stops it says so
+            return
+        for edge, each in stats.items():
+            before, found = self._before[edge], counts(each)
+            for what, count in enumerate(found):
+                self.rows += [(self._read_at, edge, what)] * (count - before[what])
+            self._before[edge] = list(map(max, found, before))
         self._read_at = now
 
 

@@ -44,8 +44,11 @@ class Opening:
         self.proxy = cast(Any, self)
         self.caller, self.upstreams = "client", ["cart"]
         self.now = 0.0
+        self.stuck = False
 
     def stats(self, pattern: str) -> dict[str, int]:
+        if self.stuck:
+            raise TimeoutError
         return {"cluster.cart.upstream_cx_total": round(10 * self.now)}
 
 
@@ -63,3 +66,15 @@ def test_what_opens_before_the_warm_up_ends_is_not_measured_and_what_opens_until
     read.read(6.0)
     times = [time for time, _, what in read.rows if what == OPENED]
     assert [sum(time < 1.3 for time in times), sum(1.3 <= time < 4.5 for time in times)] == [13, 32]
+
+
+def test_an_envoy_that_does_not_answer_is_asked_again() -> None:
+    scenario = loads(
+        "{name: x, duration: 9s, services: {cart: {keep_alive: 1s}}, load: [{to: cart, rate: 1/s}]}"
+    )
+    envoy = Opening()
+    read = ConnectionCounts(cast(Envoy, envoy), Topology(scenario))
+    for second in range(1, 5):
+        envoy.now, envoy.stuck = float(second), second == 2
+        read.read(envoy.now)
+    assert [sum(time == when for time, _, _ in read.rows) for when in (0.0, 1.0, 2.0, 3.0)] == [10, 20, 0, 10]
