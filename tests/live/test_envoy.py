@@ -100,6 +100,7 @@ def envoyable(file: Path | None) -> Scenario:
 
 OURS_ALONE = {
     "peak-ewma": "lacks peak_ewma",
+    "connect-storm": "links.default.connect: Envoy opens a connection as fast as the machine does",
     "failure-accrual": "lets no single request through",
     "preset-linkerd": "mesh.preset linkerd: balance: this Envoy lacks peak_ewma",
 }
