@@ -8,7 +8,6 @@ not act, and its field is None. The parts are in the modules beside this one; mo
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -159,13 +158,14 @@ class Scenario(Model):  # noqa: PLW1641 - it holds dicts, so nothing can hash it
         """The link of an edge: its own, or the default one."""
         return self.links.get(f"{caller} -> {service}", self.links.get("default", Link()))
 
-    def tracks(self, caller: str, service: str) -> bool:
-        """Whether an edge's connections are more than their number: something says how long they last."""
+    def tracked(self) -> list[bool]:
+        """Of each edge, whether its connections are more than their number: something says how they last."""
         pushes = (index for index, event in enumerate(self.events) if event.set)
-        stages = chain([self], map(self.policies_after, pushes))
-        return self._connects(caller, service) or any(
-            stage.written(caller, service).connection is not None for stage in stages
-        )
+        stages = [self, *map(self.policies_after, pushes)]
+        return [
+            self._connects(*edge) or any(stage.written(*edge).connection is not None for stage in stages)
+            for edge in self.edges()
+        ]
 
     def _connects(self, caller: str, service: str) -> bool:
         """Whether the link or the service says something of an edge's connections."""

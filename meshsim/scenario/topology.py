@@ -109,7 +109,7 @@ class Topology:
     @cached_property
     def tracked(self) -> list[bool]:
         """Of each edge, by number, whether its connections are tracked."""
-        return [self.scenario.tracks(*edge) for edge in self.edges]
+        return self.scenario.tracked()
 
     @cached_property
     def routes(self) -> list[RouteKey]:

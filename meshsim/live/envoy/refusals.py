@@ -72,8 +72,8 @@ def _names(scenario: Scenario) -> Iterator[str]:
 
 
 def _services(scenario: Scenario) -> Iterator[str]:
-    for name, service in scenario.services.items():
-        for version, work in service.deployments().items() if Topology(scenario).sidecars else ():
+    for name, service in scenario.services.items() if Topology(scenario).sidecars else ():
+        for version, work in service.deployments().items():
             place = f"services.{name}.versions.{version}" if version else f"services.{name}"
             yield from (f"{place}.{key}: {why}" for key, why in _durations({"keep_alive": work.keep_alive}))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from meshsim.errors import MeshsimError
@@ -148,3 +150,16 @@ def test_hedged_calls_to_what_may_fail_are_refused(may: str) -> None:
                policies: {{cart: {{hedge: {{after: 30ms}}}}}}}}"""
     (found,) = refusals(loads(text))
     assert found.startswith("policies.cart.hedge: at Envoy a 5xx is the answer")
+
+
+def test_whether_there_are_sidecars_is_asked_once(monkeypatch) -> None:
+    """A topology looks at all services: for each of 600 that took ten seconds."""
+    made = []
+    module = sys.modules[refusals.__module__]
+    real = module.Topology
+    monkeypatch.setattr(module, "Topology", lambda scenario: made.append(1) or real(scenario))
+    services = ", ".join(f"s{i}: {{keep_alive: 1.5ms}}" for i in range(4))
+    mesh = "mesh: {dataplane: sidecar}, load: [{to: s0, rate: 1/s}]"
+    found = refusals(loads(f"{{duration: 9s, {mesh}, services: {{{services}}}}}"))
+    assert [line.partition(": ")[0] for line in found] == [f"services.s{i}.keep_alive" for i in range(4)]
+    assert len(made) == 1
