@@ -19,12 +19,15 @@ RESEND_MAX = 120.0
 
 
 class Link:
-    """The link of one edge, the same for all instances at its ends, and both ways."""
+    """The link of one edge, the same for all instances at its ends, and both ways.
 
-    def __init__(self, run: Run, caller: str, service: str) -> None:
+    Its connections are `tracked` if opening them takes time, or something ends them.
+    """
+
+    def __init__(self, run: Run, caller: str, service: str, tracked: bool) -> None:
         link = run.scenario.link(caller, service)
         self.run = run
-        self.tracked = run.scenario.tracks(caller, service)  # whether its connections take time, or end
+        self.tracked = tracked
         self.slower: dict[int, float] = {}  # event in force -> factor on the latency
         self.loss: dict[int, float] = {}  # event in force -> share of transmissions lost; the latest counts
         self._loss = link.loss

@@ -8,7 +8,6 @@ not act, and its field is None. The parts are in the modules beside this one; mo
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -145,17 +144,6 @@ class Scenario(Model):  # noqa: PLW1641 - it holds dicts, so nothing can hash it
     def link(self, caller: str, service: str) -> Link:
         """The link of an edge: its own, or the default one."""
         return self.links.get(f"{caller} -> {service}", self.links.get("default", Link()))
-
-    def tracks(self, caller: str, service: str) -> bool:
-        """Whether an edge's connections are more than their number: something says how long they last."""
-        versions = self.services[service].deployments().values()
-        pushes = (index for index, event in enumerate(self.events) if event.set)
-        stages = chain([self], map(self.policies_after, pushes))
-        return (
-            self.link(caller, service).connect != ZERO
-            or any(version.keep_alive > 0.0 for version in versions)
-            or any(stage.policy(caller, service).connection is not None for stage in stages)
-        )
 
     def edges(self) -> list[tuple[str, str]]:
         """Every (caller, service) that can carry calls: the client's first, then in order of the file."""

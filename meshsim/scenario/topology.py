@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 
-from meshsim.scenario.model import CLIENT, Deployment, Event, Scenario
+from meshsim.scenario.model import CLIENT, ZERO, Deployment, Event, Scenario
 
 CLIENT_PROXY = f"{CLIENT}/0"
 """The name of the client's proxy, number 0."""
@@ -108,8 +108,16 @@ class Topology:
 
     @cached_property
     def tracked(self) -> list[bool]:
-        """Of each edge, by number, whether its connections are tracked."""
-        return [self.scenario.tracks(*edge) for edge in self.edges]
+        """Of each edge, by number, whether its connections are tracked: something says how long they last."""
+        scenario = self.scenario
+        pushes = (number for number, event in enumerate(scenario.events) if event.set)
+        stages = [scenario, *map(scenario.policies_after, pushes)]
+        return [
+            scenario.link(*edge).connect != ZERO
+            or any(each.keep_alive > 0.0 for each in scenario.services[edge[1]].deployments().values())
+            or any(stage.policy(*edge).connection is not None for stage in stages)
+            for edge in self.edges
+        ]
 
     @cached_property
     def routes(self) -> list[RouteKey]:

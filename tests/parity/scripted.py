@@ -317,10 +317,10 @@ class Caller:
         self.recorder = RowRecorder(10.0)
         self.script = Script(clock, derive(seed, 2), plot.grid, self.decisions)
         proxy = Proxy(clock, self.recorder, Tracer(), self.script, 0, seed, Station())
-        replicas = Topology(scenario).replicas
+        topology = Topology(scenario)
         policy = scenario.policy("client", "cart")
-        tracked = scenario.tracks("client", "cart")
-        self.upstream = ConfiguredUpstream(proxy, 0, "cart", replicas, policy, tracked=tracked)
+        (tracked,) = topology.tracked
+        self.upstream = ConfiguredUpstream(proxy, 0, "cart", topology.replicas, policy, tracked=tracked)
         self.route = ConfiguredRoute(self.upstream, policy)
         self.policies = [self.route.route.policy]
         self.rate = scenario.load[0].rate or 1.0
