@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from typer import Exit
+from typer import Exit, Option
 
 from meshsim.cli import options
 from meshsim.cli.app import BAD, app, example, reporting_errors, show
@@ -16,25 +16,29 @@ from meshsim.errors import ScenarioError
 if TYPE_CHECKING:
     from meshsim.lab.checks import Checked
 
+Explain = Annotated[bool, Option("--explain", help="Say where each value of the policies comes from.")]
+
 
 @app.command(epilog=example("meshsim check shop.yaml\n  meshsim check scenarios --junit check.xml"))
 def check(
     paths: options.Paths,
     overrides: options.Overrides = None,
+    explain: Explain = False,
     junit: options.JUnit = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Say everything that is wrong with a scenario, or with several.
 
     Of a folder, those in it and below it; other YAML files there are skipped, and listed. Exits with 2 if
-    anything is wrong. Says too which programs `live` would start; no other verb starts any.
+    anything is wrong. Says too which programs `live` would start; no other verb starts any. With --explain,
+    says for every call between services which policy is in force, and which line or preset says so.
     """
     with reporting_errors(as_json):
         from meshsim.lab.checks import check as look  # noqa: PLC0415
         from meshsim.lab.show import junit as report  # noqa: PLC0415 - slow to import
 
         report.prepare(junit)
-        found, skipped = look(paths, overrides or ())
+        found, skipped = look(paths, overrides or (), explain)
         if junit is not None:
             report.write(junit, [each.suite() for each in found])
         problems = [problem for each in found for problem in each.problems]
@@ -61,8 +65,18 @@ def _show(checked: Checked, as_json: bool) -> None:
     show(f"services: {', '.join(facts['services'])}")
     show(f"edges: {', '.join(facts['edges'])}")
     show(f"{facts['duration']:g} s, {facts['events']} events, {facts['objectives']} objectives")
+    _explain(checked)
     for line in checked.notes():
         show(line)
+
+
+def _explain(checked: Checked) -> None:
+    """The policies in force, where they were asked for."""
+    if "policies" in checked.facts:
+        from meshsim.lab.show.policies import lines  # noqa: PLC0415
+
+        for line in lines(checked.facts):
+            show(line)
 
 
 def _show_several(found: list[Checked]) -> None:
@@ -71,6 +85,7 @@ def _show_several(found: list[Checked]) -> None:
 
     terminal.show(terminal.console(), sheet(found))
     for each in found:
+        _explain(each)
         for line in each.notes():
             show(f"{each.file}: {line}")
 

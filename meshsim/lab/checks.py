@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from meshsim.errors import Problem, ScenarioError
-from meshsim.lab.show import junit
+from meshsim.lab.show import junit, policies
 from meshsim.lab.show.sheets import NOTHING, Rows, Sheet, plural, time
-from meshsim.lab.sources import Skipped, read, sources
+from meshsim.lab.sources import Skipped, read_placed, sources
 from meshsim.scenario.advice import advise
+from meshsim.scenario.document import Document
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.overrides import Overrides
 
@@ -40,19 +41,28 @@ class Checked:
         return junit.Suite(self.file, [junit.Case("scenario", error="\n".join(map(str, self.problems)))])
 
 
-def check(paths: Sequence[str], overrides: Overrides = ()) -> tuple[list[Checked], list[Skipped]]:
-    """Reads files and those in folders (see `meshsim.lab.sources.sources`), and says what was skipped."""
+def check(
+    paths: Sequence[str], overrides: Overrides = (), explain: bool = False
+) -> tuple[list[Checked], list[Skipped]]:
+    """Reads files and those in folders (see `meshsim.lab.sources.sources`), and says what was skipped.
+
+    With `explain`, facts have the policies in force and who says each of their values.
+    """
     found, skipped = sources(paths)
     checked = []
     for source in found:
         try:
-            checked.append(Checked(source.file, _facts(read(source, overrides)), ()))
+            scenario, document = read_placed(source, overrides)
+            facts = _facts(scenario, document)
+            if explain:
+                facts |= policies.facts(scenario, document)
+            checked.append(Checked(source.file, facts, ()))
         except ScenarioError as error:
             checked.append(Checked(source.file, {}, error.problems))
     return checked, skipped
 
 
-def _facts(scenario: Scenario) -> dict[str, Any]:
+def _facts(scenario: Scenario, document: Document) -> dict[str, Any]:
     return {
         "ok": True,
         "scenario": scenario.name,
@@ -62,7 +72,7 @@ def _facts(scenario: Scenario) -> dict[str, Any]:
         "events": len(scenario.events),
         "objectives": len(scenario.objectives),
         "programs": _programs(scenario),
-        "advice": advise(scenario),
+        "advice": advise(scenario, document),
     }
 
 

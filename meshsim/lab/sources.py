@@ -10,7 +10,8 @@ from pathlib import Path
 
 from meshsim.errors import Problem, ScenarioError, printable
 from meshsim.lab.files import RESULTS, reason
-from meshsim.scenario.load import STDIN, load
+from meshsim.scenario.document import Document
+from meshsim.scenario.load import STDIN, load_placed
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.names import Distinct, folder_name
 from meshsim.scenario.overrides import Overrides
@@ -87,9 +88,14 @@ def _resolved(file: str) -> str:
 
 def read(source: Source, overrides: Overrides = ()) -> Scenario:
     """Reads a file that was found; ScenarioError if it can't be used."""
+    return read_placed(source, overrides)[0]
+
+
+def read_placed(source: Source, overrides: Overrides = ()) -> tuple[Scenario, Document]:
+    """The same, with the document, which knows the line of each key."""
     if source.wrong:
         raise ScenarioError([Problem(source.file, 0, "", source.wrong)])
-    return load(source.file, overrides)
+    return load_placed(source.file, overrides)
 
 
 def _inside(folder: str, out: str | Path | None, refused: Callable[[OSError], None]) -> Iterator[str]:

@@ -303,8 +303,9 @@ class Delivery(Reply):
         self.connection = None
         if connection is None:
             return False
-        if self.wire is not None:
-            self.wire.give_back()
+        wire, self.wire = self.wire, None
+        if wire is not None:
+            wire.give_back()
             return True
         if connection.reusable and self.pool is not None and not self.attempt.outdated():
             self.pool.idle.append(connection)
@@ -356,6 +357,7 @@ class Delivery(Reply):
             connection.abort()
         if self.wire is not None:
             self.wire.holder = None
+            self.wire = None
 
     # ---- abandoned ----------------------------------------------------------------------------------
 

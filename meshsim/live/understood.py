@@ -7,7 +7,10 @@ from meshsim.scenario.model import Scenario
 from meshsim.scenario.settings import set_keys
 from meshsim.scenario.topology import Topology
 
-MESH = {"mesh.dataplane=sidecar", "mesh.proxy.time", "mesh.proxy.workers", "mesh.push_delay"}
+MESH = {
+    "mesh.dataplane=sidecar", "mesh.proxy.time", "mesh.proxy.workers", "mesh.push_delay",
+    "mesh.preset=envoy", "mesh.preset=istio", "mesh.preset=linkerd",
+}  # fmt: skip
 """Patterns of :mod:`meshsim.scenario.settings`."""
 
 

@@ -8,13 +8,15 @@ retried; a budget (`budget.py`) says how much of it.
 States of a call seen from here: not retriable -> the response is the answer; retriable, retries left, budget
 grants -> back-off -> another try; retriable, none left -> URX; refused by the budget -> UO.
 
-Source: Envoy, source/common/router/retry_state_impl.cc. The conditions are those of `x-envoy-retry-on`.
+Source: Envoy, source/common/router/retry_state_impl.cc. The conditions are those of `x-envoy-retry-on` and
+`x-envoy-retry-grpc-on`; `per-try-timeout` is Linkerd's, which retries its own time-out of a try and no reset
+(linkerd2-proxy, linkerd/app/outbound/src/http/logical/policy/route/retry.rs).
 """
 
 from __future__ import annotations
 
 from meshsim.policies.backoff import Backoff
-from meshsim.policies.outcome import RATE_LIMITED, REFUSED, REJECTED, RESPONSE
+from meshsim.policies.outcome import RATE_LIMITED, REFUSED, REJECTED, RESPONSE, TRY_TIMEOUT
 
 FIVE_XX = 1
 GATEWAY_ERROR = 2
@@ -25,6 +27,7 @@ RESET_BEFORE_REQUEST = 32
 RETRIABLE_4XX = 64
 ENVOY_RATELIMITED = 128
 STATUSES = 256
+PER_TRY_TIMEOUT = 512
 
 CONDITIONS = {
     "5xx": FIVE_XX,
@@ -35,7 +38,10 @@ CONDITIONS = {
     "reset-before-request": RESET_BEFORE_REQUEST,
     "retriable-4xx": RETRIABLE_4XX,
     "envoy-ratelimited": ENVOY_RATELIMITED,
+    "per-try-timeout": PER_TRY_TIMEOUT,
+    **dict.fromkeys(("cancelled", "deadline-exceeded", "internal", "resource-exhausted", "unavailable"), 0),
 }
+"""By name; those of gRPC are here for the policies that name them: no response in this mesh is gRPC's."""
 
 
 class RetryRule:
@@ -86,6 +92,8 @@ class RetryRule:
                 & (FIVE_XX | GATEWAY_ERROR | ON_RESET | CONNECT_FAILURE | RESET_BEFORE_REQUEST)
                 != 0
             )
+        if cause == TRY_TIMEOUT and self.conditions & PER_TRY_TIMEOUT:
+            return True
         return cause != REJECTED and self.conditions & (FIVE_XX | GATEWAY_ERROR | ON_RESET) != 0
 
     def wait(self, retry: int, u: float) -> float:

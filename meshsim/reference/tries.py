@@ -30,7 +30,7 @@ DOUBLINGS_MAX = 1000  # of the back-off, which is then far above any maximum; mo
 RETRIED = {
     "UF": {"connect-failure", "5xx", "gateway-error", "reset", "reset-before-request"},
     "UC": {"5xx", "gateway-error", "reset"},
-    "UT": {"5xx", "gateway-error", "reset"},
+    "UT": {"5xx", "gateway-error", "reset", "per-try-timeout"},
 }
 """Under which conditions what a proxy saw is retried, by its flag."""
 

@@ -10,15 +10,37 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from math import sqrt
 
+from meshsim import units
+from meshsim.scenario import machines
 from meshsim.scenario.connections import advise_connections
-from meshsim.scenario.model import CLIENT, OutlierDetection, Policy, Scenario
+from meshsim.scenario.document import Document
+from meshsim.scenario.dump import flow
+from meshsim.scenario.model import CLIENT, OutlierDetection, Policy, Retries, Scenario
+from meshsim.scenario.names import Path
+from meshsim.scenario.origins import given, written_at
+from meshsim.scenario.presets import PRESETS, Default
 
 _END = "they are not before the end (lengthen duration)"
 
 
-def advise(scenario: Scenario) -> list[str]:
-    """A sentence for each thing that has no effect, in order of the file."""
-    policies = [*_policies(scenario), *advise_connections(scenario)]
+RETRYING_TIMEOUTS = {"5xx", "gateway-error", "reset", "per-try-timeout"}
+"""Conditions under which a try that timed out is retried."""
+NOWHERE = {
+    "refused-stream", "envoy-ratelimited",
+    "cancelled", "deadline-exceeded", "internal", "resource-exhausted", "unavailable",
+}  # fmt: skip
+"""Conditions that nothing in this mesh fulfils."""
+BESIDE = "beside a preset: "
+"""Before a reason that is worth a word only where a preset is in the way, not what else is written."""
+PRESET: Path = ("mesh", "preset")
+
+
+def advise(scenario: Scenario, document: Document | None = None) -> list[str]:
+    """A sentence for each thing that has no effect, or that a preset's default contradicts.
+
+    They are in the order of the file, whose lines are told where its document is given.
+    """
+    policies = [*_policies(scenario, document), *advise_connections(scenario)]
     return [*_mesh(scenario), *policies, *_load(scenario), *_objectives(scenario)]
 
 
@@ -28,57 +50,127 @@ def _mesh(scenario: Scenario) -> Iterator[str]:
         yield "mesh.proxy has no effect: without sidecars there is none (write dataplane: sidecar)."
     if "push_delay" in mesh.model_fields_set and not any(event.set for event in scenario.events):
         yield "mesh.push_delay has no effect: no event sets anything."
+    if mesh.preset != "none" and mesh.dataplane == "none":
+        yield (
+            f"mesh.preset {mesh.preset} without sidecars: its policies act at the callers, as a client"
+            " library's would (write dataplane: sidecar)."
+        )
 
 
-def _policies(scenario: Scenario) -> Iterator[str]:
+def _policies(scenario: Scenario, document: Document | None) -> Iterator[str]:
     called = {place for _, to, endpoint in scenario.routes() for place in (to, f"{to}/{endpoint}")}
-    for name, written in scenario.policies.items():
+    for name, layer in scenario.policies.items():
         caller, _, target = name.rpartition(" -> ")
         if target not in called:
             yield f"policies.{name} has no effect: nobody calls {target}."
             continue
-        service, slash, endpoint = target.partition("/")
-        policy = scenario.policy(caller, service, endpoint) if slash else written
+        service, _, endpoint = target.partition("/")
+        route = caller, service, endpoint
         hosts = sum(each.replicas for each in scenario.services[service].deployments().values())
-        yield from (f"policies.{name}.{reason}" for reason in _policy(policy, hosts))
+        for reason, *keys in _policy(scenario.policy(*route), hosts):
+            written = {key: written_at(scenario, route, tuple(key.split("."))) for key in keys}
+            filled = [key for key in keys if written[key] is None and _default(scenario, key)]
+            if keys[0] not in filled and any(given(layer, tuple(key.split("."))) for key in keys):
+                place = next(filter(None, written.values()))
+                if filled or not reason.startswith(BESIDE):
+                    text = f"policies.{name}.{reason.removeprefix(BESIDE)}"
+                    yield " ".join([text, *_against(scenario, document, place, filled)])
 
 
-def _policy(policy: Policy, hosts: int) -> Iterator[str]:
-    detection, retries = policy.outlier_detection, policy.retries
-    if detection is not None:
-        yield from (f"outlier_detection{reason}" for reason in _outlier_detection(detection, hosts))
-    if retries is not None and retries.per_try_timeout >= policy.timeout > 0.0:
-        yield "retries.per_try_timeout has no effect: it is not shorter than the timeout."
-    if retries is not None and retries.on and set(retries.on) <= {"refused-stream", "envoy-ratelimited"}:
-        yield f"retries.on has no effect: nothing in this mesh ends as {' or '.join(retries.on)}."
-    if retries is not None and retries.statuses and "5xx" in retries.on and min(retries.statuses) >= 500:
-        yield 'retries.statuses has no effect: "5xx" retries them already.'
-    if retries is not None and retries.previous_hosts and hosts == 1:
-        yield "retries.previous_hosts has no effect: there is one host."
-    if retries is not None and "host_attempts" in retries.model_fields_set and not retries.previous_hosts:
-        yield "retries.host_attempts has no effect: no host is avoided (write previous_hosts: true)."
-    if retries is not None and retries.backoff.jitter and retries.backoff.base >= retries.backoff.ceiling:
-        yield "retries.backoff.jitter has no effect: no wait is longer than max (raise max)."
-    accrual = policy.failure_accrual
+def _default(scenario: Scenario, key: str) -> Default | None:
+    preset = PRESETS.get(scenario.mesh.preset)
+    return preset.default(key) if preset else None
+
+
+def _against(
+    scenario: Scenario, document: Document | None, written: Path, filled: list[str]
+) -> Iterator[str]:
+    """Which preset says what is in the way, and the lines of both, where they are known."""
+    rows = filter(None, (_default(scenario, key) for key in filled))
+    said = " and ".join(f"{row.key} {flow(row.value, top=True)}" for row in rows)
+    whose = f"of mesh.preset {scenario.mesh.preset}"
+    if said and document is not None:
+        line, of_preset = (_line(document, path) for path in (written, PRESET))
+        yield f"This is on {line}; {said} is {whose} on {of_preset}."
+    elif said:
+        yield f"{said} is {whose}."
+
+
+def _line(document: Document, path: Path) -> str:
+    file, line = document.place(path)
+    return f"line {line}" if line else file
+
+
+Reason = tuple[str, ...]
+"""What is to be said of a policy's key, that key, and those that are the reason, all below the policy."""
+
+
+def _policy(policy: Policy, hosts: int) -> Iterator[Reason]:
+    retries, hedge, accrual = policy.retries, policy.hedge, policy.failure_accrual
+    if policy.outlier_detection is not None:
+        yield from _outlier_detection(policy, policy.outlier_detection, hosts)
+    if retries is not None:
+        yield from _retries(policy, retries, hosts)
     if accrual is not None and accrual.jitter and accrual.min_penalty == accrual.max_penalty:
-        yield "failure_accrual.jitter has no effect: no penalty exceeds max_penalty (raise it)."
-    if policy.hedge is not None and policy.hedge.after >= policy.timeout > 0.0:
-        yield "hedge has no effect: it would come after the timeout."
+        keys = ("failure_accrual.jitter", "failure_accrual.min_penalty", "failure_accrual.max_penalty")
+        yield f"{keys[0]} has no effect: no penalty exceeds max_penalty (raise it).", *keys
+    if hedge is not None and hedge.after >= policy.timeout > 0.0:
+        yield "hedge has no effect: it would come after the timeout.", "hedge.after", "timeout"
 
 
-def _outlier_detection(detection: OutlierDetection, hosts: int) -> Iterator[str]:
-    few = detection.max_ejection_percent * hosts < 1.0
-    share = f"{detection.max_ejection_percent:.0%} of {hosts} hosts"
+def _retries(policy: Policy, retries: Retries, hosts: int) -> Iterator[Reason]:
+    on = set(retries.on)
+    if retries.per_try_timeout >= policy.timeout > 0.0:
+        key = "retries.per_try_timeout"
+        yield f"{key} has no effect: it is not shorter than the timeout.", key, "timeout"
+    elif retries.per_try_timeout and on.isdisjoint(RETRYING_TIMEOUTS):
+        key = "retries.per_try_timeout"
+        yield (
+            f"{BESIDE}{key}: a try that times out is not retried (write on: [5xx, reset]).",
+            key,
+            "retries.on",
+        )
+    if on and on <= NOWHERE:
+        key = "retries.on"
+        yield f"{key} has no effect: nothing in this mesh ends as {' or '.join(retries.on)}.", key
+    if retries.statuses and "5xx" in on and min(retries.statuses) >= 500:
+        key = "retries.statuses"
+        yield f'{key} has no effect: "5xx" retries them already.', key, "retries.on"
+    if retries.previous_hosts and hosts == 1:
+        key = "retries.previous_hosts"
+        yield f"{key} has no effect: there is one host.", key
+    if not retries.previous_hosts:
+        key = "retries.host_attempts"
+        yield f"{key} has no effect: no host is avoided (write previous_hosts: true).", key
+    if retries.backoff.jitter and retries.backoff.base >= retries.backoff.ceiling:
+        key = "retries.backoff.jitter"
+        reason = f"{key} has no effect: no wait is longer than max (raise max)."
+        yield reason, key, "retries.backoff.base", "retries.backoff.max"
+    most = policy.circuit_breaker.max_retries
+    if retries.attempts and retries.budget is None and most < units.UNLIMITED:
+        reason = f"{BESIDE}retries: at most {most} at once from each proxy (write a budget, or max_retries)."
+        yield reason, "retries", "circuit_breaker.max_retries"
+
+
+def _outlier_detection(policy: Policy, detection: OutlierDetection, hosts: int) -> Iterator[Reason]:
+    block, ratio = "outlier_detection", detection.max_ejection_percent
+    share = f"{ratio:.0%} of {hosts} hosts"
+    few, most = ratio * hosts < 1.0, f"{block}.max_ejection_percent"
     if few and not detection.always_eject_one:
-        yield f" ejects nobody: {share} is less than one (raise max_ejection_percent)."
+        yield f"{block} ejects nobody: {share} is less than one (raise max_ejection_percent).", block, most
     if detection.always_eject_one and not few:
-        yield f".always_eject_one has no effect: {share} is at least one."
-    rates = detection.success_rate
+        key = f"{block}.always_eject_one"
+        yield f"{key} has no effect: {share} is at least one.", key, most
+    left = hosts - int(ratio * hosts)
+    if machines.detection(policy, 0.0).panics(left, hosts):
+        panic = f"once {left} of {hosts} hosts are left, all are used (write min_health_percent: 0%)"
+        yield f"{BESIDE}{most}: {panic}.", most, f"{block}.min_health_percent"
+    rates, key = detection.success_rate, f"{block}.success_rate"
     if rates is not None and hosts < rates.hosts:
-        yield f".success_rate has no effect: of {rates.hosts} hosts that it needs there are {hosts}."
+        yield f"{key} has no effect: of {rates.hosts} hosts that it needs there are {hosts}.", key
     elif rates is not None and sqrt(hosts - 1) <= rates.factor:
-        most = f"of {hosts} hosts none lies more than {sqrt(hosts - 1):.2f} standard deviations too low"
-        yield f".success_rate has no effect: {most} (write a lower factor)."
+        few_hosts = f"of {hosts} hosts none lies more than {sqrt(hosts - 1):.2f} standard deviations too low"
+        yield f"{key} has no effect: {few_hosts} (write a lower factor).", key
 
 
 def _load(scenario: Scenario) -> Iterator[str]:

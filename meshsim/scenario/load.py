@@ -46,7 +46,13 @@ def load(source: str | Path | Scenario, overrides: Overrides = ()) -> Scenario:
     """
     if isinstance(source, Scenario) and not overrides:
         return source
-    return _read(*_document(source, overrides))
+    return load_placed(source, overrides)[0]
+
+
+def load_placed(source: str | Path | Scenario, overrides: Overrides = ()) -> tuple[Scenario, Document]:
+    """The same, and the document, overrides in it, which knows the line of each key."""
+    document, findings, files = _document(source, overrides)
+    return _read(document, findings, files), document
 
 
 def loads(

@@ -37,9 +37,7 @@ class Mesh(Model):
     dataplane: Annotated[
         Literal["none", "sidecar"], not_yet(("node", "ambient"), "write none or sidecar")
     ] = "none"
-    preset: Annotated[Literal["none"], not_yet(("envoy", "istio", "linkerd"), "write the policies out")] = (
-        "none"
-    )
+    preset: Literal["none", "envoy", "istio", "linkerd"] = "none"
     proxy: Proxy = Field(default_factory=Proxy)
     mtls: Later = None
     push_delay: Time = ZERO

@@ -16,10 +16,12 @@ from pydantic import BeforeValidator, Field, PrivateAttr, WithJsonSchema
 from meshsim import units
 from meshsim.scenario.arrivals import Mmpp, ProfilePoint
 from meshsim.scenario.fields import DURATION, AsTuple, Duration, Later, Model, PositiveDuration
+from meshsim.scenario.filling import filled
 from meshsim.scenario.keys import push
 from meshsim.scenario.mesh import Link, Mesh, Proxy
 from meshsim.scenario.policy import (
     Balance,
+    Connection,
     FailureAccrual,
     Fault,
     Hedge,
@@ -121,7 +123,18 @@ class Scenario(Model):  # noqa: PLW1641 - it holds dicts, so nothing can hash it
         return self._folder
 
     def policy(self, caller: str, service: str, endpoint: str = "") -> Policy:
-        """What `caller` applies to `service`, or to one of its endpoints.
+        """What `caller` applies to `service`, or to one of its endpoints: what is written, and the preset.
+
+        A preset's connections take part where something is written of how long connections last.
+        """
+        written, preset = self.written(caller, service, endpoint), self.mesh.preset
+        silent = preset != "none" and "connection" not in written.model_fields_set
+        if silent and self.connects(caller, service):
+            written = written.model_copy(update={"connection": Connection()})
+        return filled(written, preset)
+
+    def written(self, caller: str, service: str, endpoint: str = "") -> Policy:
+        """The same without the preset.
 
         It is the service's policy, each field replaced where the edge has one, then where the endpoint has
         one, then where the endpoint has one on this edge.
@@ -144,6 +157,12 @@ class Scenario(Model):  # noqa: PLW1641 - it holds dicts, so nothing can hash it
     def link(self, caller: str, service: str) -> Link:
         """The link of an edge: its own, or the default one."""
         return self.links.get(f"{caller} -> {service}", self.links.get("default", Link()))
+
+    def connects(self, caller: str, service: str) -> bool:
+        """Whether the link or the service says something of an edge's connections."""
+        versions = self.services[service].deployments().values()
+        keep_alive = any(version.keep_alive > 0.0 for version in versions)
+        return keep_alive or self.link(caller, service).connect != ZERO
 
     def edges(self) -> list[tuple[str, str]]:
         """Every (caller, service) that can carry calls: the client's first, then in order of the file."""

@@ -24,7 +24,8 @@ from meshsim.scenario.times import Time
 
 RetryCondition = Literal[
     "5xx", "gateway-error", "reset", "connect-failure", "refused-stream", "reset-before-request",
-    "retriable-4xx", "envoy-ratelimited",
+    "retriable-4xx", "envoy-ratelimited", "per-try-timeout",
+    "cancelled", "deadline-exceeded", "internal", "resource-exhausted", "unavailable",
 ]  # fmt: skip
 Status = Annotated[int, Field(ge=200, le=599)]
 

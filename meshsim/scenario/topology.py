@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 
-from meshsim.scenario.model import CLIENT, ZERO, Deployment, Event, Scenario
+from meshsim.scenario.model import CLIENT, Deployment, Event, Scenario
 
 CLIENT_PROXY = f"{CLIENT}/0"
 """The name of the client's proxy, number 0."""
@@ -113,9 +113,7 @@ class Topology:
         pushes = (number for number, event in enumerate(scenario.events) if event.set)
         stages = [scenario, *map(scenario.policies_after, pushes)]
         return [
-            scenario.link(*edge).connect != ZERO
-            or any(each.keep_alive > 0.0 for each in scenario.services[edge[1]].deployments().values())
-            or any(stage.policy(*edge).connection is not None for stage in stages)
+            scenario.connects(*edge) or any(stage.written(*edge).connection is not None for stage in stages)
             for edge in self.edges
         ]
 

@@ -23,6 +23,7 @@ from pathlib import Path
 import backoff
 import codes
 import connections
+import defaults
 import ejection
 import limits
 import merging
@@ -52,6 +53,7 @@ LAWS: dict[str, Callable[[Subject], Awaitable[list[Finding]]]] = {
     "slots": limits.measure_slots,
     "budget": limits.measure_budget,
     "messages": messages.measure,
+    "defaults": defaults.measure,
 }
 Results = dict[str, list[Finding]]
 """Findings by subject."""

@@ -87,11 +87,12 @@ class Running:
     log: dict[str, Row] = field(default_factory=dict)
 
 
-def scenario_of(services: Mapping[str, Service]) -> tuple[str, Scenario]:
+def scenario_of(services: Mapping[str, Service], mesh: Mapping[str, Any]) -> tuple[str, Scenario]:
     """A scenario with these services, all called by the client; as text, and read."""
     document = {
         "name": "laws",
         "duration": "24h",
+        "mesh": mesh,
         "services": {name: service.written for name, service in services.items()},
         "policies": {name: service.policy for name, service in services.items()},
         "load": [{"to": name, "rate": "1/h"} for name in services],
@@ -105,9 +106,13 @@ class Subject(ABC):
 
     Attributes:
         name: what the table calls it.
+        mesh: of the scenario; may be changed before a run.
     """
 
     name: str
+
+    def __init__(self) -> None:
+        self.mesh: dict[str, Any] = {}
 
     @asynccontextmanager
     async def run(self, services: Mapping[str, Service]) -> AsyncIterator[Running]:
@@ -130,15 +135,20 @@ class Subject(ABC):
 
 
 class EnvoySubject(Subject):
-    """A real Envoy, configured by meshsim."""
+    """A real Envoy, configured by meshsim.
+
+    Attributes:
+        kind: how it is configured.
+    """
 
     name = "Envoy"
+    kind: type[Envoy] = Envoy
 
     @asynccontextmanager
     async def _proxy(
         self, services: Mapping[str, Service], hosts: Mapping[str, Host], folder: Path
     ) -> AsyncIterator[Running]:
-        envoy = Envoy(scenario_of(services)[1], ID, folder)
+        envoy = self.kind(scenario_of(services, self.mesh)[1], ID, folder)
         try:
             envoy.start()
             ports = envoy.listen()
@@ -162,7 +172,7 @@ class MeshsimSubject(Subject):
     async def _proxy(
         self, services: Mapping[str, Service], hosts: Mapping[str, Host], folder: Path
     ) -> AsyncIterator[Running]:
-        log = folder / "access.log"
+        log, text = folder / "access.log", scenario_of(services, self.mesh)[0]
         child = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "meshsim.live", stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE, env=dict(os.environ), limit=1 << 24,
@@ -170,7 +180,7 @@ class MeshsimSubject(Subject):
         talk = _Talk(child)
         try:
             talk.say(
-                role="proxy", id=ID, scenario=scenario_of(services)[0], folder=None, seed=7, host="127.0.0.1",
+                role="proxy", id=ID, scenario=text, folder=None, seed=7, host="127.0.0.1",
                 keep=False, access_log=str(log), context="x-meshsim",
             )  # fmt: skip
             listening = (await talk.hear("listening"))["listening"]

@@ -98,6 +98,7 @@ def script(draw: st.DrawFn, callees: list[str]) -> list[Any]:
 @st.composite
 def retries(draw: st.DrawFn) -> Document:
     conditions = ["5xx", "gateway-error", "reset", "connect-failure", "reset-before-request", "retriable-4xx"]
+    conditions.append("per-try-timeout")
     made: Document = {
         "attempts": draw(st.integers(0, 4)),
         "on": draw(
@@ -220,6 +221,20 @@ def policy(draw: st.DrawFn, versions: list[str]) -> Document:
 
 
 @st.composite
+def gaps(draw: st.DrawFn, config: Document) -> None:
+    """Leaves some keys of a policy out, for a preset to fill."""
+    for key in list(config):
+        if draw(st.integers(0, 5)) == 0:
+            del config[key]
+        elif key in ("retries", "circuit_breaker", "outlier_detection"):
+            for inner in list(config[key]):
+                if inner not in ("interval", "success_rate") and draw(st.integers(0, 3)) == 0:
+                    del config[key][inner]  # a preset's ticks are on the grid; its success rates are rare
+            if "base_ejection_time" not in config[key]:
+                config[key].pop("max_ejection_time", None)
+
+
+@st.composite
 def link(draw: st.DrawFn, rarely: int) -> Document:
     """One whose connections take time to open in one case of so many, and one more."""
     return {
@@ -333,6 +348,8 @@ def scenarios(draw: st.DrawFn) -> Document:
     if draw(st.booleans()):
         proxy = {"time": draw(time(0.1, 1)), "workers": draw(st.sampled_from([1, 2, "unlimited"]))}
         document["mesh"] = {"dataplane": "sidecar", "proxy": proxy, "push_delay": draw(time(1, 50))}
+    if draw(st.integers(0, 2)) == 0:
+        document.setdefault("mesh", {})["preset"] = draw(st.sampled_from(["envoy", "istio", "linkerd"]))
     policies: Document = {}
     for service in dict.fromkeys(service for _, service in edges):
         policies[service] = draw(policy(list(services[service].get("versions", {}))))
@@ -344,6 +361,9 @@ def scenarios(draw: st.DrawFn) -> Document:
             "connection": draw(connection()),
         }
     document["policies"] = policies
+    if "preset" in document.get("mesh", {}):
+        for each in policies.values():
+            draw(gaps(each))
     document["events"] = draw(events(document, edges))
     if draw(st.booleans()):
         draw(endpoints(document, edges))
@@ -396,6 +416,8 @@ def endpoints(draw: st.DrawFn, document: Document, edges: list[tuple[str, str]])
             made = draw(policy(list(services[name].get("versions", {}))))
             of_route = {key: value for key, value in made.items() if key not in CLUSTER_LEVEL}
             of_route.get("retries", {}).pop("budget", None)
+            if draw(st.integers(0, 3)) == 0:
+                of_route["rate_limit"] = {"burst": 3, "rate": f"{draw(st.integers(5, 50))}/s"}
             if of_route and draw(st.booleans()):
                 document["policies"][f"{narrow}/{endpoint}"] = of_route
             elif of_route and draw(st.integers(0, 3)) == 0:

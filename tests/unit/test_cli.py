@@ -338,3 +338,39 @@ def test_a_message_of_several_lines_is_one_problem(capsys) -> None:
     with pytest.raises(typer.Exit), reporting_errors(False):
         raise MeshsimError("it has ended; its last output:\n  bye")
     assert capsys.readouterr().err == "meshsim: it has ended; its last output:\n    bye\n"
+
+
+# ---- check --explain --------------------------------------------------------------------------------
+
+
+def test_check_explains_who_says_each_value(tmp_path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(SMALL + "mesh: {preset: linkerd}\npolicies: {api: {retries: {attempts: 2}}}\n")
+    result = call("check", str(path), "--explain")
+    assert result.exit_code == 0, result.output
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert ["client", "->", "api"] in lines
+    assert ["retries.attempts", "2", "line", "8:", "policies.api.retries.attempts"] in lines
+    statuses = next(line for line in result.stdout.splitlines() if "retries.statuses" in line)
+    assert statuses.split(maxsplit=2)[1] == "500-599"
+    assert statuses.endswith("preset linkerd 2.19: linkerd.io 2.19 reference retries: 5xx")
+    assert "preset linkerd 2.19 (line 7), not modelled:" in result.stdout
+    facts = json.loads(call("check", str(path), "--explain", "--json").stdout)
+    assert facts["preset"]["line"] == 7
+    own = facts["policies"]["client -> api"]["retries.attempts"]
+    assert own == {"value": 2, "from": {"file": str(path), "line": 8, "key": "policies.api.retries.attempts"}}
+    filled = facts["policies"]["client -> api"]["balance"]["from"]
+    assert (filled["preset"], filled["version"]) == ("linkerd", "2.19")
+    assert facts["policies_pushed"] == []
+
+
+def test_check_without_explain_says_what_it_said(small, tmp_path) -> None:
+    assert "policies" not in json.loads(call("check", small, "--json").stdout)
+    explained = json.loads(call("check", small, "--explain", "--json").stdout)
+    assert explained["preset"] is None
+    assert explained["policies"] == {
+        "client -> api": {"balance": {"value": "round_robin", "from": "silence"}}
+    }
+    (tmp_path / "b.yaml").write_text(SMALL)
+    both = call("check", small, str(tmp_path / "b.yaml"), "--explain")
+    assert both.stdout.count("client -> api") == 2

@@ -25,7 +25,7 @@ from meshsim.scenario import schema
 REPOSITORY = Path(__file__).parents[2]
 GUIDES = sorted((REPOSITORY / "docs" / "guides").glob("*.md"))
 REFERENCE = {"scenario-reference", "imports", "extend"}  # looked up, not read first: they need no picture
-MEASURED = {"laws"}  # its tables are what a program prints
+MEASURED = {"laws", "presets"}  # their tables are what a program prints
 RUN = [REPOSITORY / "README.md", *GUIDES]
 ALL = [*RUN, REPOSITORY / "CHANGELOG.md", REPOSITORY / "notebooks" / "README.md"]
 ALL += sorted((REPOSITORY / "docs").glob("*.md")) + sorted((REPOSITORY / "docs" / "background").glob("*.md"))

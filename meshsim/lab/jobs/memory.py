@@ -10,11 +10,12 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 from meshsim.errors import MeshsimError
-from meshsim.scenario.model import CallStep, Load, Scenario
+from meshsim.scenario.model import CLIENT, CallStep, Load, Scenario
 from meshsim.scenario.topology import Topology
 
 ROW_BYTES = 200
-"""Of a request, a call or an attempt: 150 as measured, with results; more when tables have just doubled."""
+"""Of a request, a call, an attempt, or the opening or the end of a tracked connection: 150 as measured, with
+results; more when tables have just doubled."""
 HOST_BYTES = 250
 """Of a replica as one replica of a caller knows it: 200 as measured, with all gauges at rest."""
 PROCESS_BYTES = 8e6
@@ -70,10 +71,12 @@ def rounded(rows: float) -> str:
 
 
 def expected_rows(scenario: Scenario) -> float:
-    """About how many requests, calls and attempts a run has, without retries and hedges."""
-    calls = _calls(scenario)
+    """About how many rows a run has, without retries, hedges, and connections that are not spent."""
+    below = _rows_below(scenario)
     return sum(
-        _requests(load, scenario) * load.share(endpoint) * (1.0 + 2.0 * calls[load.to, endpoint])
+        _requests(load, scenario)
+        * load.share(endpoint)
+        * (1.0 + _rows(scenario, CLIENT, load.to) + below[load.to, endpoint])
         for load in scenario.load
         for endpoint in load.endpoints or ("",)
     )
@@ -90,8 +93,14 @@ def _requests(load: Load, scenario: Scenario) -> float:
     return until * load.mean_rate(0.0, until)
 
 
-def _calls(scenario: Scenario) -> dict[tuple[str, str], float]:
-    """How many calls a call of each service, or endpoint of it, makes on average, itself included."""
+def _rows(scenario: Scenario, caller: str, service: str) -> float:
+    """Of a call, its attempt, and its share of the opening and the end of a connection that is soon spent."""
+    connection = scenario.policy(caller, service).connection
+    return 2.0 if connection is None else 2.0 + 2.0 / connection.max_requests
+
+
+def _rows_below(scenario: Scenario) -> dict[tuple[str, str], float]:
+    """How many rows what a service, or endpoint of it, calls has on average for one call of it."""
     made: dict[tuple[str, str], dict[tuple[str, str], float]] = {}
     for name, service in scenario.services.items():
         for endpoint in ("", *service.endpoints):
@@ -104,7 +113,10 @@ def _calls(scenario: Scenario) -> dict[tuple[str, str], float]:
                     calls[callee] = calls.get(callee, 0.0) + share * step.repeat
     known: dict[tuple[str, str], float] = {}
     for asked in TopologicalSorter(made).static_order():  # callees before callers
-        known[asked] = 1.0 + sum(share * known[callee] for callee, share in made[asked].items())
+        known[asked] = sum(
+            share * (_rows(scenario, asked[0], callee[0]) + known[callee])
+            for callee, share in made[asked].items()
+        )
     return known
 
 

@@ -79,9 +79,9 @@ def still(scenario: Scenario, rates: Mapping[int, float]) -> Scenario:
             "services": {
                 name: _idle(service, late.get(name, 0.0)) for name, service in scenario.services.items()
             },
-            "mesh": without_proxy_time(scenario),
+            "mesh": without_proxy_time(scenario).model_copy(update={"preset": "none"}),
             "links": {},
-            "policies": {name: _choosing(policy) for name, policy in scenario.policies.items()},
+            "policies": _choosing(scenario),
             "load": tuple(_open(load, rates.get(index)) for index, load in enumerate(scenario.load)),
             "events": (),
             "objectives": (),
@@ -149,10 +149,14 @@ def _awake(stage: Stage) -> Stage:
     )
 
 
-def _choosing(policy: Policy) -> Policy:
-    return _made(
-        Policy, **{name: getattr(policy, name) for name in CHOOSING if name in policy.model_fields_set}
-    )
+def _choosing(scenario: Scenario) -> dict[str, Policy]:
+    """What the policies in force, the preset's among them, say of where a request goes."""
+    found = {}
+    for caller, service, endpoint in scenario.routes():
+        policy = scenario.policy(caller, service, endpoint)
+        given = {name: getattr(policy, name) for name in CHOOSING if name in policy.model_fields_set}
+        found[f"{caller} -> {service}/{endpoint}".rstrip("/")] = _made(Policy, **given)
+    return found
 
 
 def _open(load: Load, rate: float | None) -> Load:

@@ -28,6 +28,8 @@ ASKED = {
     **dict.fromkeys(("latency.p95", "latency.p99"), TAIL),
 }
 """How close a latency must be, as a share of the simulated one; all else `COUNTED`, or its interval."""
+OF_ENDPOINT = ".latency.mean"
+"""How the only latency of an endpoint ends."""
 NEVER = "requests.unfinished"
 """What chance is no excuse for: a mesh answers."""
 
@@ -61,8 +63,7 @@ def metrics(
         chance = between.half_width if math.isfinite(between.half_width) else abs(own)
         step = max(simulated[metric].step, live[metric].step)
         chance = 0.0 if metric == NEVER else min(chance, variation.bound(metric, step, confidence))
-        _, endpoint, of_endpoint = metric.rpartition(".latency.")
-        asked = ASKED.get(f"latency.{of_endpoint}" if endpoint else metric, COUNTED) * abs(own)
+        asked = ASKED.get("latency.mean" if metric.endswith(OF_ENDPOINT) else metric, COUNTED) * abs(own)
         allowed = asked if strict and metric in ASKED else max(asked, chance)
         said = theory.get(metric)
         found.append(
@@ -83,6 +84,11 @@ def metrics(
             )
         )
     return found
+
+
+def is_latency(metric: str) -> bool:
+    """Whether it is a latency, of all requests or of an endpoint."""
+    return metric.startswith("latency.") or metric.endswith(OF_ENDPOINT)
 
 
 def judge(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from meshsim import version
 from meshsim.lab.run import Run
-from meshsim.lab.validate.judgement import CONFIDENCE, NOISY, judge, metrics, predicted
+from meshsim.lab.validate.judgement import CONFIDENCE, NOISY, is_latency, judge, metrics, predicted
 from meshsim.lab.validate.validation import Validation, records_of
 from meshsim.measure.disturbance import Evidence
 from meshsim.measure.grid import Window
@@ -100,7 +100,7 @@ def _proxies(
     """What the mechanisms did behind the other proxy, in place of the simulated numbers, and behind this."""
     one, other = readings(records_of(beside.live), window), readings(records_of(live), window)
     complete(one, other)
-    own = {metric: each for metric, each in one.items() if "latency" not in metric.split(".")}
+    own = {metric: each for metric, each in one.items() if not is_latency(metric)}
     return metrics(
         own, other, strict=False, variation=variation, theory={}, intervals={}, busy=_either(beside, busy)
     )

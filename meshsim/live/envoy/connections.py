@@ -1,6 +1,7 @@
 """What becomes of an Envoy's tracked connections, read from its statistics, which know no times.
 
-They are read once a second and where the warm-up ends; what they have grown by has happened at that time.
+They are read once a second, and where the warm-up and the load end. What they have grown by has the time of
+the reading before, so that each lies on its own side of those ends.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from meshsim.scenario.topology import Topology
 
 EVERY = 1.0
 """s."""
+CX = CLUSTER_OF + "upstream_cx_"
 ENDS = {IDLE_TIMEOUT: "idle_timeout", MAX_REQUESTS: "max_requests", MAX_AGE: "max_duration_reached"}
 
 
@@ -40,14 +42,20 @@ class ConnectionCounts:
         }
         self.edges = {edge: service for edge, service in edges.items() if topology.tracked[edge]}
         self._before = {edge: [0] * len(COUNTED) for edge in self.edges}
+        self._read_at = 0.0
 
     def read(self, now: float) -> None:
-        """Asks the Envoy."""
-        for edge, service in self.edges.items():
-            found = counts(self.envoy.stats(CLUSTER_OF.format(service) + "upstream_cx_"))
-            for what, (count, before) in enumerate(zip(found, self._before[edge], strict=True)):
-                self.rows += [(now, edge, what)] * (count - before)
-            self._before[edge] = [max(pair) for pair in zip(found, self._before[edge], strict=True)]
+        """Asks the Envoy; if it does not answer, the next reading finds what this one would have."""
+        try:
+            stats = {edge: self.envoy.stats(CX.format(service)) for edge, service in self.edges.items()}
+        except OSError:  # it has ended, or is stuck: whoever settles or stops it says so
+            return
+        for edge, each in stats.items():
+            before, found = self._before[edge], counts(each)
+            for what, count in enumerate(found):
+                self.rows += [(self._read_at, edge, what)] * (count - before[what])
+            self._before[edge] = list(map(max, found, before))
+        self._read_at = now
 
 
 class Reading(Event):
@@ -55,7 +63,7 @@ class Reading(Event):
 
     def __init__(self, clock: Clock, each: Iterable[ConnectionCounts], scenario: Scenario) -> None:
         self.each = list(each)
-        times = {second * EVERY for second in range(ceil(scenario.duration / EVERY))}
+        times = {scenario.duration, *(second * EVERY for second in range(ceil(scenario.duration / EVERY)))}
         if scenario.warmup != "auto":
             times.add(scenario.warmup)
         for when in sorted(times) if any(one.edges for one in self.each) else ():

@@ -12,6 +12,7 @@ from meshsim import units
 from meshsim.errors import MeshsimError
 from meshsim.live.envoy import numbers
 from meshsim.scenario.model import ConstantTime, Fault, OutlierDetection, Policy, Retries, Scenario, Time
+from meshsim.scenario.origins import written_at
 from meshsim.scenario.topology import Topology
 from meshsim.scenario.traffic import Event
 
@@ -84,11 +85,14 @@ def _event(number: int, event: Event) -> Iterator[str]:
 
 
 def _policies(scenario: Scenario) -> Iterator[str]:
-    """What is refused of the policies in force."""
+    """What is refused of the policies in force, of those of a preset too."""
     for name, policy in scenario.policies.items():
         for key, why in _policy(policy):
             yield f"policies.{name}.{key}: {why}"
     for route in scenario.routes():
+        for key, why in _policy(scenario.policy(*route)):
+            if not written_at(scenario, route, tuple(key.split("."))):
+                yield f"mesh.preset {scenario.mesh.preset}: {key}: {why}"
         for why in _hedge(scenario, *route):
             yield f"policies.{_named(scenario, *route)}.hedge: {why}"
 
@@ -152,7 +156,9 @@ def _retries(retries: Retries) -> Refused:
     yield from _durations({"retries.per_try_timeout": retries.per_try_timeout})
     yield from _durations({"retries.backoff.base": backoff.base, "retries.backoff.max": backoff.ceiling})
     if backoff.jitter is not None:
-        yield "retries.backoff.jitter", "Envoy draws the whole wait (leave it out)"
+        yield "retries.backoff.jitter", "Envoy draws the whole wait (write null)"
+    if "per-try-timeout" in retries.on:
+        yield "retries.on", "Envoy retries a try that timed out with all resets (write reset)"
     budget = retries.budget
     if budget is None or budget.kind == "envoy":
         return
@@ -179,7 +185,11 @@ def _hedge(scenario: Scenario, caller: str, service: str, endpoint: str) -> Iter
     if policy.hedge is None:
         return
     if policy.retries is not None:
-        yield "Envoy's hedges are some of its retries, by their time-out and number (leave one of both out)"
+        preset = scenario.mesh.preset
+        remedy = "leave one of both out"
+        if preset != "none":
+            remedy += f", and write retries: null where they are those of mesh.preset {preset}"
+        yield f"Envoy's hedges are some of its retries, by their time-out and number ({remedy})"
     if policy.outlier_detection is not None:
         yield "Envoy takes a try that was hedged for a failure of its host (leave outlier_detection out)"
     if policy.circuit_breaker.max_connections != units.UNLIMITED:

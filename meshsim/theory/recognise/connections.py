@@ -4,7 +4,7 @@ With `max_requests: 1` every attempt has a connection opened for it alone. If ea
 open, they are open in the order in which they began, and serve the attempts in the same order: each waits for
 its own. So every attempt begins a constant time later, and whatever was a Poisson process still is one. Where
 connections are used again, an attempt waits for one or not by what came before it: no formula here says how
-often. An attempt that leaves while its connection opens leaves one to another attempt, which is the same.
+often. An attempt that leaves while its connection opens leaves it to the next, which then waits for less.
 
 Source:
     The model page (docs/background/model.md), *Connections*. Kingman, Poisson Processes (1993), ch. 5.

@@ -65,6 +65,8 @@ def _refuse_unknown(structure: Structure) -> None:
         )
         reasons = [events, *reasons]
     if reasons:
+        if (preset := structure.scenario.mesh.preset) != "none":
+            reasons.append(f"mesh.preset {preset} fills policies: solve it without: --set mesh.preset=none")
         raise UnsolvedError("\n".join(reasons))
 
 

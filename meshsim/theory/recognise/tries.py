@@ -101,7 +101,7 @@ def retriable(outcome: Outcome, policy: Policy) -> bool:
     if status < 500:
         return False
     gateway = {"gateway-error"} if 502 <= status <= 504 else set()
-    reset = {"reset"} if flags == "UT" else set()
+    reset = {"reset", "per-try-timeout"} if flags == "UT" else set()
     return bool({"5xx", *gateway, *reset} & set(policy.retries.on))
 
 

@@ -30,7 +30,7 @@ def keys(*lines: str) -> frozenset[str]:
 
 
 MESH = keys(
-    "mesh: dataplane=none,sidecar preset=none proxy.time proxy.workers push_delay",
+    "mesh: dataplane=none,sidecar preset=none,envoy,istio,linkerd proxy.time proxy.workers push_delay",
     "links.*: latency",
     "services.*: replicas workers queue discipline=fifo holds_worker time errors",
     "services.*: when_abandoned=finish,leave_queue,stop",
@@ -60,7 +60,8 @@ CLOSED_LOAD = keys("load[*]: users think")
 RETRIES = keys(
     "policies.*.retries: attempts backoff.base backoff.max backoff.jitter",
     "policies.*.retries: on=5xx,gateway-error,reset,connect-failure,refused-stream,reset-before-request",
-    "policies.*.retries: on=retriable-4xx,envoy-ratelimited",
+    "policies.*.retries: on=retriable-4xx,envoy-ratelimited,per-try-timeout",
+    "policies.*.retries: on=cancelled,deadline-exceeded,internal,resource-exhausted,unavailable",
 )
 STATUSES = keys("policies.*.retries: statuses")
 TIMEOUTS = keys("policies.*: timeout retries.per_try_timeout")

@@ -65,7 +65,7 @@ async def test_an_opening_that_takes_too_long_fails_all_who_wait() -> None:
 @live
 async def test_a_host_that_does_not_answer_is_given_up() -> None:
     async with proxied(Full(), policy={"connection": {"connect_timeout": "60ms"}}) as rig:
-        assert 0.06 <= await took(rig, 503) < 0.06 + SLACK
+        assert 0.055 <= await took(rig, 503) < 0.06 + SLACK
         assert await rig.outcome() == (503, "UF", 1, 0)
 
 
@@ -169,7 +169,7 @@ async def test_the_sidecar_closes_what_is_idle() -> None:
             since = time.monotonic()
             await asyncio.sleep(0.05)
         assert await client.rest() == b""
-        assert 0.08 <= time.monotonic() - since < 0.08 + SLACK
+        assert 0.075 <= time.monotonic() - since < 0.08 + SLACK  # timers count whole ms
 
 
 @live

@@ -169,6 +169,17 @@ def test_rows_are_told_from_what_endpoints_call() -> None:
     assert rows_of(f"{{duration: 10s, {timed}, {users}}}") == pytest.approx(20 * (1 + 2 * 5.5))
 
 
+def test_connections_that_are_soon_spent_have_rows_too() -> None:
+    text = (
+        "{duration: 10s, services: {a: {script: [{call: b}]}, b: {}}, load: [{to: a, rate: 50/s}],"
+        " policies: {a: {connection: {max_requests: 4}}, b: {connection: {max_requests: 1}}}}"
+    )
+    assert rows_of(text) == pytest.approx(500 * (1 + (2 + 2 / 4) + (2 + 2)))
+    record = run(loads(text)).records[0]
+    tables = record.requests.start, record.calls.start, record.attempts.sent, record.connections
+    assert sum(map(len, tables)) == pytest.approx(rows_of(text), rel=0.2)
+
+
 def test_the_estimate_is_near_what_is_kept(scenario) -> None:
     record = run(scenario).records[0]
     kept = sum(len(table.start) for table in (record.requests, record.calls)) + len(record.attempts.sent)

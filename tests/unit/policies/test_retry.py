@@ -19,7 +19,7 @@ RETRIED = {
     (200, RATE_LIMITED): {"envoy-ratelimited"},
     (503, REFUSED): {"connect-failure", "5xx", "gateway-error", "reset", "reset-before-request"},
     (503, RESET): {"5xx", "gateway-error", "reset"},
-    (504, TRY_TIMEOUT): {"5xx", "gateway-error", "reset"},
+    (504, TRY_TIMEOUT): {"5xx", "gateway-error", "reset", "per-try-timeout"},
     (503, REJECTED): set(),
 }
 

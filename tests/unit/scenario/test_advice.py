@@ -2,6 +2,7 @@ import pytest
 
 from meshsim.scenario import loads
 from meshsim.scenario.advice import advise
+from meshsim.scenario.document import parse
 
 BASE = """
 duration: 9s
@@ -59,6 +60,93 @@ load: [{to: a, rate: 1/s}]
 def test_what_has_no_effect_is_told(text: str, words: str) -> None:
     (advice,) = advise(loads(BASE + text))
     assert words in advice
+
+
+@pytest.mark.parametrize(
+    ("preset", "policy", "expected"),
+    [
+        (
+            "istio",
+            "retries: {per_try_timeout: 250ms}",
+            (
+                "policies.b.retries.per_try_timeout: a try that times out is not retried (write on:"
+                " [5xx, reset]). This is on line 7; retries.on [connect-failure, refused-stream, unavailable,"
+                " cancelled] is of mesh.preset istio on line 5."
+            ),
+        ),
+        (
+            "envoy",
+            "hedge: {after: 15s}",
+            (
+                "policies.b.hedge has no effect: it would come after the timeout."
+                " This is on line 7; timeout 15s is of mesh.preset envoy on line 5."
+            ),
+        ),
+        (
+            "istio",
+            "outlier_detection: {}",
+            (
+                "policies.b.outlier_detection ejects nobody: 10% of 3 hosts is less than one (raise"
+                " max_ejection_percent). This is on line 7; outlier_detection.max_ejection_percent 10% is of"
+                " mesh.preset istio on line 5."
+            ),
+        ),
+        (
+            "envoy",
+            "outlier_detection: {max_ejection_percent: 70%}",
+            (
+                "policies.b.outlier_detection.max_ejection_percent: once 1 of 3 hosts are left, all are used"
+                " (write min_health_percent: 0%). This is on line 7; outlier_detection.min_health_percent 50%"
+                " is of mesh.preset envoy on line 5."
+            ),
+        ),
+        (
+            "envoy",
+            "retries: {attempts: 2}",
+            (
+                "policies.b.retries: at most 3 at once from each proxy (write a budget, or max_retries)."
+                " This is on line 7; circuit_breaker.max_retries 3 is of mesh.preset envoy on line 5."
+            ),
+        ),
+    ],
+)
+def test_what_a_preset_contradicts_is_told_with_both_lines(preset: str, policy: str, expected: str) -> None:
+    text = f"{BASE}mesh: {{preset: {preset}, dataplane: sidecar}}\npolicies:\n  b: {{{policy}}}\n"
+    document = parse(text, "s.yaml")
+    assert advise(loads(text), document) == [expected]
+    (short,) = advise(loads(text))
+    assert "line" not in short
+    assert short.endswith(f"is of mesh.preset {preset}.")
+    bare = loads(text, overrides={"mesh.preset": "none"})
+    assert all("preset" not in each for each in advise(bare))
+
+
+def test_what_only_a_preset_says_is_no_contradiction() -> None:
+    for preset in ("envoy", "istio", "linkerd"):
+        text = f"{BASE}mesh: {{preset: {preset}, dataplane: sidecar}}\npolicies: {{a: {{timeout: 1s}}}}\n"
+        assert advise(loads(text)) == [], "though a has one host, and Istio's retries avoid those tried"
+
+
+def test_a_preset_makes_what_is_written_act() -> None:
+    text = f"{BASE}policies: {{b: {{retries: {{host_attempts: 2}}}}}}\n"
+    (told,) = advise(loads(text))
+    assert "write previous_hosts: true" in told
+    assert advise(loads(text + "mesh: {preset: istio, dataplane: sidecar}")) == []
+
+
+def test_a_preset_without_sidecars_is_told() -> None:
+    (advice,) = advise(loads(BASE + "mesh: {preset: istio}"))
+    assert advice == (
+        "mesh.preset istio without sidecars: its policies act at the callers, as a client library's would"
+        " (write dataplane: sidecar)."
+    )
+
+
+def test_each_policy_is_told_of_its_own_keys() -> None:
+    policies = "{b: {outlier_detection: {}, retries: {per_try_timeout: 2s}}, a -> b: {timeout: 1s}}"
+    first, second = advise(loads(f"{BASE}policies: {policies}"))
+    assert first.startswith("policies.b.outlier_detection ejects nobody")
+    assert second.startswith("policies.a -> b.retries.per_try_timeout has no effect")
 
 
 RACE = """

@@ -105,7 +105,7 @@ GOOD = [
     BASE + "events: [{at: 1s, for: 1s, service: a, slow: 2}, {at: 0s, set: {policies.a.timeout: 1s}}]",
     BASE + "links: {default: {loss: 0.01}}\nobjectives: [{service: a, p99: 1s, success: 99%}]",
     BASE + "sweep: {duration: [10s, 20s], 'load[0].rate': '1/s:9/s:3'}",
-    BASE + "mesh: {dataplane: sidecar, preset: none, proxy: {time: 1ms, workers: 2}, push_delay: 100ms}",
+    BASE + "mesh: {dataplane: sidecar, preset: istio, proxy: {time: 1ms, workers: 2}, push_delay: 100ms}",
 ]
 BAD = [
     "duration: 10s\nservices: {a: {}}\n",

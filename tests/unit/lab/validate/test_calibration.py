@@ -10,6 +10,7 @@ from meshsim.engine.fast import simulate
 from meshsim.errors import MeshsimError
 from meshsim.lab.validate import calibration
 from meshsim.scenario import config, loads
+from meshsim.scenario.model import Policy
 
 sys.path.insert(0, str(Path(__file__).parent))
 from fake_live import Fake
@@ -190,3 +191,15 @@ def test_a_hop_that_has_become_dearer_is_told() -> None:
     assert calibration.drift(before, after, 0.2) == []
     (found,) = calibration.drift(before, after, 0.05)
     assert found == "a -> b: a call cost 1 ms before the live run and 3 ms after it"
+
+
+def test_a_preset_chooses_hosts_while_calibrating_and_does_nothing_else() -> None:
+    for preset in ("envoy", "istio", "linkerd"):
+        scenario = loads(SHOP, overrides={"mesh.preset": preset})
+        calm = calibration.still(scenario, {})
+        assert calm.mesh.preset == "none"
+        for edge in scenario.edges():
+            own, kept = scenario.policy(*edge), calm.policy(*edge)
+            assert (kept.balance, kept.split) == (own.balance, own.split)
+            assert (kept.timeout, kept.retries, kept.detection) == (0.0, None, None)
+            assert kept.circuit_breaker == Policy().circuit_breaker

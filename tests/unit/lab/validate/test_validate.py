@@ -307,6 +307,22 @@ def test_both_proxies_are_held_against_each_other() -> None:
     assert all(row["ok"] for row in rows)
 
 
+def test_what_is_called_latency_is_held_against_the_other_proxy_unless_it_is_one() -> None:
+    named = loads("""
+name: latency
+duration: 20s
+warmup: 2s
+services: {latency: {time: 10ms, endpoints: {latency: {time: 5ms}}, versions: {v1: {}, v2: {}}}}
+policies: {latency: {split: {v1: 1, v2: 1}}}
+load: [{to: latency, rate: 60/s, endpoints: {latency: 1}}]
+""")
+    _, other = validate_each([named], proxy="both", live=Fake())
+    found = {row["metric"] for row in other.summary["proxies"]}
+    path = "edges.client -> latency.endpoints.latency"
+    assert found >= {f"{path}.requests", "services.latency.versions.v2.share"}
+    assert f"{path}.latency.mean" not in found
+
+
 def test_proxies_that_differ_fail() -> None:
     class Forgetful(Fake):
         def change(self, records):

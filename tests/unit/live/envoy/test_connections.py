@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from meshsim.live.envoy.connections import counts
-from meshsim.mesh.connection import COUNTED
+from typing import Any, cast
+
+from meshsim.live.envoy.connections import ConnectionCounts, Reading, counts
+from meshsim.live.envoy.mesh import TickClock
+from meshsim.live.envoy.process import Envoy
+from meshsim.mesh.connection import COUNTED, OPENED
+from meshsim.scenario import loads
+from meshsim.scenario.topology import Topology
 
 
 def found(**stats: int) -> dict[str, int]:
@@ -29,3 +35,46 @@ def test_the_server_closes_an_idle_connection_and_breaks_a_busy_one() -> None:
     assert found(total=31, destroy_remote=30) == {"opened": 31, "server": 30}
     raced = {"destroy_remote": 30, "destroy_remote_with_active_rq": 30, "destroy_with_active_rq": 30}
     assert found(total=31, **raced) == {"opened": 31, "broken": 30}
+
+
+class Opening:
+    """In place of an Envoy: it opens ten connections a second."""
+
+    def __init__(self) -> None:
+        self.proxy = cast(Any, self)
+        self.caller, self.upstreams = "client", ["cart"]
+        self.now = 0.0
+        self.stuck = False
+
+    def stats(self, pattern: str) -> dict[str, int]:
+        if self.stuck:
+            raise TimeoutError
+        return {"cluster.cart.upstream_cx_total": round(10 * self.now)}
+
+
+def test_what_opens_before_the_warm_up_ends_is_not_measured_and_what_opens_until_the_load_ends_is() -> None:
+    scenario = loads(
+        "{name: x, duration: 4.5s, warmup: 1.3s, services: {cart: {}}, load: [{to: cart, rate: 1/s}],"
+        " policies: {cart: {connection: {max_requests: 1}}}}"
+    )
+    envoy, clock = Opening(), TickClock()
+    read = ConnectionCounts(cast(Envoy, envoy), Topology(scenario))
+    Reading(clock, [read], scenario)
+    for tick in range(60):
+        envoy.now = tick / 10
+        clock.advance(envoy.now)
+    read.read(6.0)
+    times = [time for time, _, what in read.rows if what == OPENED]
+    assert [sum(time < 1.3 for time in times), sum(1.3 <= time < 4.5 for time in times)] == [13, 32]
+
+
+def test_an_envoy_that_does_not_answer_is_asked_again() -> None:
+    scenario = loads(
+        "{name: x, duration: 9s, services: {cart: {keep_alive: 1s}}, load: [{to: cart, rate: 1/s}]}"
+    )
+    envoy = Opening()
+    read = ConnectionCounts(cast(Envoy, envoy), Topology(scenario))
+    for second in range(1, 5):
+        envoy.now, envoy.stuck = float(second), second == 2
+        read.read(envoy.now)
+    assert [sum(time == when for time, _, _ in read.rows) for when in (0.0, 1.0, 2.0, 3.0)] == [10, 20, 0, 10]
