@@ -1087,7 +1087,7 @@ def leaves_nothing_behind(world: reference.World) -> None:
         for upstream in caller.upstreams.values():
             for cluster in upstream.clusters.values():
                 assert (cluster.active, cluster.pending, cluster.slots) == (0, 0, 0)
-                assert cluster.connections == sum(host.idle for host in cluster.hosts)
+                assert cluster.connections == sum(len(host.idle) for host in cluster.hosts)
     for replica in world.replicas.values():
         assert not replica.held
         assert (replica.station.busy, replica.station.waiting) == (0, [])
