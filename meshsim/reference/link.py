@@ -21,7 +21,7 @@ RESEND_MAX = 120.0
 class Link:
     """The link of one edge, the same for all instances at its ends, and both ways.
 
-    Its connections take time, or end, if they are `tracked`.
+    Its connections are `tracked` if opening them takes time, or something ends them.
     """
 
     def __init__(self, run: Run, caller: str, service: str, tracked: bool) -> None:

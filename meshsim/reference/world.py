@@ -30,8 +30,8 @@ class World:
         self._shared = run = Run(scenario, seed)
         self.did = run.did
         self.topology = topology = Topology(scenario)
-        edges = zip(topology.edges, topology.tracked, strict=True)
-        self.links = {edge: Link(run, *edge, tracked) for edge, tracked in edges}
+        tracked = zip(topology.edges, topology.tracked, strict=True)
+        self.links = {edge: Link(run, *edge, which) for edge, which in tracked}
         self.callers = [Caller(run, proxy) for proxy in topology.proxies]  # the client first
         self.replicas: dict[str, Replica] = {}  # by id, in order of the file
         services: dict[str, list[Replica]] = {service: [] for service in scenario.services}

@@ -129,7 +129,7 @@ class Scenario(Model):  # noqa: PLW1641 - it holds dicts, so nothing can hash it
         """
         written, preset = self.written(caller, service, endpoint), self.mesh.preset
         silent = preset != "none" and "connection" not in written.model_fields_set
-        if silent and self._connects(caller, service):
+        if silent and self.connects(caller, service):
             written = written.model_copy(update={"connection": Connection()})
         return filled(written, preset)
 
@@ -158,16 +158,7 @@ class Scenario(Model):  # noqa: PLW1641 - it holds dicts, so nothing can hash it
         """The link of an edge: its own, or the default one."""
         return self.links.get(f"{caller} -> {service}", self.links.get("default", Link()))
 
-    def tracked(self) -> list[bool]:
-        """Of each edge, whether its connections are more than their number: something says how they last."""
-        pushes = (index for index, event in enumerate(self.events) if event.set)
-        stages = [self, *map(self.policies_after, pushes)]
-        return [
-            self._connects(*edge) or any(stage.written(*edge).connection is not None for stage in stages)
-            for edge in self.edges()
-        ]
-
-    def _connects(self, caller: str, service: str) -> bool:
+    def connects(self, caller: str, service: str) -> bool:
         """Whether the link or the service says something of an edge's connections."""
         versions = self.services[service].deployments().values()
         keep_alive = any(version.keep_alive > 0.0 for version in versions)

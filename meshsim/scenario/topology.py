@@ -108,8 +108,14 @@ class Topology:
 
     @cached_property
     def tracked(self) -> list[bool]:
-        """Of each edge, by number, whether its connections are tracked."""
-        return self.scenario.tracked()
+        """Of each edge, by number, whether its connections are tracked: something says how long they last."""
+        scenario = self.scenario
+        pushes = (number for number, event in enumerate(scenario.events) if event.set)
+        stages = [scenario, *map(scenario.policies_after, pushes)]
+        return [
+            scenario.connects(*edge) or any(stage.written(*edge).connection is not None for stage in stages)
+            for edge in self.edges
+        ]
 
     @cached_property
     def routes(self) -> list[RouteKey]:

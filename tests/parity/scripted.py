@@ -319,7 +319,7 @@ class Caller:
         proxy = Proxy(clock, self.recorder, Tracer(), self.script, 0, seed, Station())
         topology = Topology(scenario)
         policy = scenario.policy("client", "cart")
-        tracked = topology.tracked[topology.number_of["client", "cart"]]
+        (tracked,) = topology.tracked
         self.upstream = ConfiguredUpstream(proxy, 0, "cart", topology.replicas, policy, tracked=tracked)
         self.route = ConfiguredRoute(self.upstream, policy)
         self.policies = [self.route.route.policy]

@@ -218,8 +218,8 @@ def test_what_acts_is_not_told(text: str) -> None:
 
 
 def test_the_layer_that_says_it_is_named() -> None:
-    text = RACE.replace("POLICY", "connection: {idle_timeout: 4.999s}")
-    assert advise(loads(text + "  client -> a: {timeout: 2s}")) == [LATE]
+    text = RACE.replace("POLICY}", "connection: {idle_timeout: 4.999s}}, client -> a: {timeout: 2s}")
+    assert advise(loads(text)) == [LATE]
 
 
 def test_a_server_that_keeps_connections_to_the_end_closes_none() -> None:

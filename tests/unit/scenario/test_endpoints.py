@@ -98,6 +98,19 @@ def test_without_endpoints_routes_are_edges_and_places_are_replicas() -> None:
     assert topology.first_place == list(range(len(topology.replicas)))
 
 
+def test_whose_connections_are_tracked_is_asked_of_each_push_once(monkeypatch) -> None:
+    pushes = "{at: 1s, set: {policies.b.connection: {}}}, {at: 2s, set: {policies.b.connection: null}}"
+    services = "{a: {script: [{call: b}, {call: c}]}, b: {}, c: {}}"
+    scenario = loads(
+        f"{{duration: 9s, services: {services}, events: [{pushes}], load: [{{to: a, rate: 1/s}}]}}"
+    )
+    asked = []
+    after = Scenario.policies_after
+    monkeypatch.setattr(Scenario, "policies_after", lambda self, n: asked.append(n) or after(self, n))
+    assert Topology(scenario).tracked == [False, True, False]
+    assert asked == [0, 1]
+
+
 def test_each_key_of_a_policy_is_of_a_cluster_or_of_a_route() -> None:
     route = {"timeout", "retries", "rate_limit", "hedge", "split", "fault"}
     assert route | set(CLUSTER_LEVEL) == set(Policy.model_fields)

@@ -182,19 +182,3 @@ def test_pushes_change_the_policies_a_scenario_has_however_it_got_them():
     changed = made.model_copy(update={"policies": {"s": Policy(timeout="500ms")}})
     assert changed.policies_after(0).policies["s"].timeout == 0.5
     assert changed.policies_after(0).policies["s"].balance.kind == "random"
-
-
-def test_what_is_tracked_is_worked_out_once_for_all_edges(monkeypatch) -> None:
-    """Each push has all policies read again: for each edge of a large mesh that took minutes."""
-    services = ", ".join(f"s{i}: {{script: [{{call: s{i + 1}}}]}}" for i in range(4))
-    scenario = loads(
-        f"{{duration: 9s, services: {{{services}, s4: {{keep_alive: 1s}}}}, load: [{{to: s0, rate: 1/s}}],"
-        " links: {s1 -> s2: {connect: 1ms}}, policies: {s1: {connection: {}}},"
-        " events: [{at: 1s, set: {policies.s0.timeout: 1s}},"
-        " {at: 2s, set: {policies.s3.connection.max_requests: 1}}]}"
-    )
-    made = []
-    after = Scenario.policies_after
-    monkeypatch.setattr(Scenario, "policies_after", lambda self, n: made.append(n) or after(self, n))
-    assert scenario.tracked() == [False, True, True, True, True]
-    assert made == [0, 1]
