@@ -67,7 +67,8 @@ def _described(details: Any, path: Path, value: object, present: bool) -> tuple[
     if kind == "missing":
         return "is missing", f"add {path[-1]}"
     if kind == "extra_forbidden":
-        return _of_policy(path) or _of_other_end(path) or unknown_key(str(path[-1]), _names(path[:-1]))
+        of = _of_policy(path) or _of_mesh(path) or _of_other_end(path)
+        return of or unknown_key(str(path[-1]), _names(path[:-1]))
     if kind == "value_error":
         message, remedy = halves(context["error"])
         return ("is empty" if message.startswith("nothing is no") else message), remedy
@@ -99,14 +100,24 @@ def _of_policy(path: Path) -> tuple[str, str] | None:
     return "unknown key", f"write it under policies.{name}"
 
 
+def _of_mesh(path: Path) -> tuple[str, str] | None:
+    """Of a key of the mesh that stands at the top."""
+    if len(path) == 1 and path[0] in _names(("mesh",)):
+        return "unknown key", f"write mesh.{path[0]}"
+    return None
+
+
 def _of_other_end(path: Path) -> tuple[str, str] | None:
-    """Of how long idle connections last: each end says it by a key of its own."""
+    """Of how connections open and how long they last: link, caller and server have keys of their own."""
     service = str(path[1]).rpartition(" -> ")[2].partition("/")[0] if len(path) > 1 else ""
     if path[0] == "policies" and path[2:] == ("connection", "keep_alive"):
         return "unknown key", f"write services.{service}.keep_alive, which is the server's"
     if path[0] == "services" and path[2:] == ("idle_timeout",):
         caller = f"policies.{service}.connection.idle_timeout"
         return "unknown key", f"write keep_alive; the caller's is {caller}"
+    if path[0] == "links" and len(path) == 3 and path[2] in _names(("policies", "*", "connection")):
+        where = "the connection of a policy" if service == "default" else f"policies.{service}.connection"
+        return "unknown key", f"it belongs to {where}"
     return None
 
 

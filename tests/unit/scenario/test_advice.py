@@ -177,7 +177,18 @@ SENT = (
         ("connection: {max_age: 3s}", []),
         ("connection: {max_requests: 1}", []),
         ("retries: {on: [reset-before-request]}", [NONE, SENT]),
-        ("retries: {on: [reset-before-request, reset]}", [NONE]),
+        ("retries: {attempts: 0, on: [reset]}", [NONE]),
+        ("retries: {on: [reset-before-request, reset]}", [NONE.replace(" UC", " UC, and is retried")]),
+        (
+            "retries: {on: [5xx]}, connection: {idle_timeout: 1h}",
+            [
+                "policies.a.connection.idle_timeout has no effect: it is not shorter than duration.",
+                (
+                    "policies.a.connection.idle_timeout 1h is not below services.a.keep_alive 5s by two"
+                    f" latencies: {HARM}, and is retried (make it less)."
+                ),
+            ],
+        ),
     ],
 )
 def test_who_closes_first_is_told(policy: str, told: list[str]) -> None:
