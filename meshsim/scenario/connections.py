@@ -55,7 +55,12 @@ def _of_edge(scenario: Scenario, caller: str, service: str) -> Iterator[str]:
     kept = [work.keep_alive for work in works if 0.0 < work.keep_alive < scenario.duration]
     way = 2.0 * link.latency.build().mean
     closes = min(settings.idle_timeout or inf, settings.max_age or inf)
-    if not kept or way == 0.0 or settings.max_requests == 1 or closes <= min(kept) - way:
+    if not kept or settings.max_requests == 1 or closes <= min(kept) - way:
+        return
+    if way == 0.0:
+        name = edge if edge in scenario.links else "default"
+        why = f"without latency none is on its way when the server closes (write links.{name}.latency)"
+        yield f"services.{service}.keep_alive fails no request of {caller} when simulated: {why}."
         return
     on = set(policy.retries.on) if policy.retries and policy.retries.attempts else set()
     retried = not RACED.isdisjoint(on)

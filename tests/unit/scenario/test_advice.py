@@ -233,6 +233,15 @@ def test_the_layer_that_says_it_is_named() -> None:
     assert advise(loads(text)) == [LATE]
 
 
+def test_a_race_without_latency_is_told_to_be_none() -> None:
+    text = RACE.replace("{POLICY}", "{}").replace("latency: 1ms", "latency: 0s")
+    why = "without latency none is on its way when the server closes (write links.default.latency)"
+    expected = f"services.a.keep_alive fails no request of client when simulated: {why}."
+    assert advise(loads(text)) == [expected]
+    closed = text.replace("a: {}}", "a: {connection: {idle_timeout: 5s}}}")
+    assert advise(loads(closed)) == []
+
+
 def test_a_server_that_keeps_connections_to_the_end_closes_none() -> None:
     text = RACE.replace("{POLICY}", "{}").replace("keep_alive: 5s", "keep_alive: 9s")
     assert advise(loads(text)) == ["services.a.keep_alive has no effect: it is not shorter than duration."]

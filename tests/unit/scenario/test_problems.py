@@ -302,12 +302,17 @@ TOP = [
     (
         "links: {default: {connect_timeout: 2s}}",
         "links.default.connect_timeout",
-        "unknown key (it belongs to the connection of a policy)",
+        "unknown key (write connect_timeout under the connection of a policy)",
     ),
     (
-        "links: {a -> b: {idle_timeout: 2s}}",
-        "links.a -> b.idle_timeout",
-        "unknown key (it belongs to policies.b.connection)",
+        "links: {a -> b: {idleTimeout: 2s}}",
+        "links.a -> b.idleTimeout",
+        "unknown key (write idle_timeout under policies.b.connection)",
+    ),
+    (
+        "links: {default: {keepalive: 2s}}",
+        "links.default.keepalive",
+        "unknown key (write it under a service)",
     ),
     ("links: {b -> a: {}}", "links.b -> a", "b never calls a"),
     ("links: {a -> b: {lost: 1%}}", "links.a -> b.lost", "did you mean loss?"),
