@@ -71,7 +71,7 @@ def _described(details: Any, path: Path, value: object, present: bool) -> tuple[
     if kind == "missing":
         return "is missing", f"add {path[-1]}"
     if kind == "extra_forbidden":
-        of = _of_policy(path) or _of_mesh(path) or _of_other_end(path)
+        of = _of_policy(path) or _of_mesh(path) or _of_step(path) or _of_other_end(path)
         return of or unknown_key(str(path[-1]), _names(path[:-1]))
     if kind == "value_error":
         message, remedy = halves(context["error"])
@@ -108,6 +108,13 @@ def _of_mesh(path: Path) -> tuple[str, str] | None:
     """Of a key of the mesh that stands at the top."""
     if len(path) == 1 and path[0] in _names(("mesh",)):
         return "unknown key", f"write mesh.{path[0]}"
+    return None
+
+
+def _of_step(path: Path) -> tuple[str, str] | None:
+    """Of an endpoint that is named beside the call that it belongs to."""
+    if path[-1] == "endpoint" and "script" in path:
+        return "unknown key", "name it in the call, such as cart/add"
     return None
 
 

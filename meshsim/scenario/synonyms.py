@@ -21,7 +21,7 @@ SYNONYMS = {
     "base": "base_interval initial_interval initial_backoff",
     "budget": "retry_budget",
     "burst": "max_tokens tokens",
-    "call": "service to endpoint",
+    "call": "service to",
     "choices": "choice_count",
     "circuit_breaker": "circuit_breakers connection_pool thresholds",
     "connect": "connect_time connection_time tcp_connect handshake",

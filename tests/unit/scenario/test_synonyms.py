@@ -42,6 +42,7 @@ def keys() -> set[str]:
         ("service", ", keepalive_timeout: 2s", "unknown key (write keep_alive)"),
         ("service", ", connect_timeout: 2s", "(write connect_timeout under policies.a.connection)"),
         ("service", ", handshake: 2ms", "unknown key (write links.default.connect)"),
+        ("service", ", versions: {v1: {script: [{call: b, endpoint: x}]}}", "(name it in the call, such as"),
         ("service", ", routes: {}", "unknown key (write endpoints)"),
         (
             "service",
