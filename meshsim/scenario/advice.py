@@ -91,14 +91,14 @@ def _against(
     whose = f"of mesh.preset {scenario.mesh.preset}"
     if said and document is not None:
         line, of_preset = (_line(document, path) for path in (written, PRESET))
-        yield f"This is on {line}; {said} is {whose} on {of_preset}."
+        yield f"This is {line}; {said} is {whose} {of_preset}."
     elif said:
         yield f"{said} is {whose}."
 
 
 def _line(document: Document, path: Path) -> str:
     file, line = document.place(path)
-    return f"line {line}" if line else file
+    return f"on line {line}" if line else f"from {file}"
 
 
 Reason = tuple[str, ...]

@@ -55,15 +55,30 @@ def _of_edge(scenario: Scenario, caller: str, service: str) -> Iterator[str]:
     kept = [work.keep_alive for work in works if 0.0 < work.keep_alive < scenario.duration]
     way = 2.0 * link.latency.build().mean
     closes = min(settings.idle_timeout or inf, settings.max_age or inf)
-    if not kept or way == 0.0 or settings.max_requests == 1 or closes <= min(kept) - way:
+    if not kept or settings.max_requests == 1 or closes <= min(kept) - way:
         return
-    server = f"services.{service}.keep_alive {show_duration(min(kept))}"
+    if way == 0.0:
+        name = edge if edge in scenario.links else "default"
+        why = f"without latency none is on its way when the server closes (write links.{name}.latency)"
+        yield f"services.{service}.keep_alive fails no request of {caller} when simulated: {why}."
+        return
+    on = set(policy.retries.on) if policy.retries and policy.retries.attempts else set()
+    retried = not RACED.isdisjoint(on)
+    server = f"services.{service}.keep_alive {_shown(min(kept))}"
     harm = "the server closes first, and a request that is then on its way fails with 503 UC"
+    harm = f"{harm}, and is retried" if retried else harm
     if settings.idle_timeout:
-        caller_ = f"{key('connection')}.idle_timeout {show_duration(settings.idle_timeout)}"
-        yield f"{caller_} is not below {server} by two latencies: {harm} (make it less, or retry on reset)."
+        caller_ = f"{key('connection')}.idle_timeout {_shown(settings.idle_timeout)}"
+        remedy = "make it less" if retried else "make it less, or retry on reset"
+        yield f"{caller_} is not below {server} by two latencies: {harm} ({remedy})."
     else:
         yield f"{server} and no {key('connection')}.idle_timeout: {harm} (write one below it)."
-    if policy.retries and "reset-before-request" in policy.retries.on and not RACED & {*policy.retries.on}:
+    if "reset-before-request" in on and not retried:
         why = "what meets a closing connection has been sent"
         yield f"{key('retries')}.on reset-before-request does not retry that: {why} (write reset)."
+
+
+def _shown(seconds: float) -> str:
+    """A duration as it is written where that is in whole hours, as idle time-outs are."""
+    hours, rest = divmod(seconds, 3600.0)
+    return f"{hours:.0f}h" if hours and not rest else show_duration(seconds)

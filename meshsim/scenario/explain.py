@@ -13,7 +13,7 @@ from meshsim.scenario.findings import MOST_REPORTED, Finding
 from meshsim.scenario.keys import lookup
 from meshsim.scenario.names import Path, listed, suggestion
 from meshsim.scenario.schema import cached_schema
-from meshsim.scenario.synonyms import unknown_key
+from meshsim.scenario.synonyms import meant, unknown_key
 
 NO_SUCH_KIND = {
     "int_type": ("not a whole number", "write one such as 3"),
@@ -24,6 +24,10 @@ NO_SUCH_KIND = {
     "list_type": ("not a list", "write [...] or lines that begin with -"),
     "bool_type": ("neither true nor false", ""),
 }
+ENDS = ("connect_timeout", "idle_timeout", "max_age")
+"""Keys of a policy's connection that are looked for elsewhere too."""
+POLICY_BLOCKS = {("policies",), ("policies", "connection")}
+"""Where among policies a server's key is looked for."""
 LIMITS = {"greater_than": "gt", "greater_than_equal": "ge", "less_than": "lt", "less_than_equal": "le"}
 LIMIT_WORDS = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
 
@@ -67,7 +71,8 @@ def _described(details: Any, path: Path, value: object, present: bool) -> tuple[
     if kind == "missing":
         return "is missing", f"add {path[-1]}"
     if kind == "extra_forbidden":
-        return _of_policy(path) or _of_other_end(path) or unknown_key(str(path[-1]), _names(path[:-1]))
+        of = _of_policy(path) or _of_mesh(path) or _of_step(path) or _of_other_end(path)
+        return of or unknown_key(str(path[-1]), _names(path[:-1]))
     if kind == "value_error":
         message, remedy = halves(context["error"])
         return ("is empty" if message.startswith("nothing is no") else message), remedy
@@ -99,14 +104,39 @@ def _of_policy(path: Path) -> tuple[str, str] | None:
     return "unknown key", f"write it under policies.{name}"
 
 
+def _of_mesh(path: Path) -> tuple[str, str] | None:
+    """Of a key of the mesh that stands at the top."""
+    if len(path) == 1 and path[0] in _names(("mesh",)):
+        return "unknown key", f"write mesh.{path[0]}"
+    return None
+
+
+def _of_step(path: Path) -> tuple[str, str] | None:
+    """Of an endpoint that is named beside the call that it belongs to."""
+    if path[-1] == "endpoint" and "script" in path:
+        return "unknown key", "name it in the call, such as cart/add"
+    return None
+
+
 def _of_other_end(path: Path) -> tuple[str, str] | None:
-    """Of how long idle connections last: each end says it by a key of its own."""
-    service = str(path[1]).rpartition(" -> ")[2].partition("/")[0] if len(path) > 1 else ""
-    if path[0] == "policies" and path[2:] == ("connection", "keep_alive"):
-        return "unknown key", f"write services.{service}.keep_alive, which is the server's"
-    if path[0] == "services" and path[2:] == ("idle_timeout",):
+    """Of how connections open and how long they last: link, caller and server have keys of their own."""
+    if len(path) < 3:
+        return None
+    here, at, *inside = map(str, path)
+    service = at.rpartition(" -> ")[2].partition("/")[0]
+    link = (here, at) == ("links", "default")
+    own = (meant(inside[-1], ["keep_alive", "connect", *ENDS]) or [""])[0]
+    if own == "keep_alive" and (here == "links" or (here, *inside[:-1]) in POLICY_BLOCKS):
+        server = f"write services.{service}.keep_alive, which is the server's"
+        return "unknown key", "write it under a service" if link else server
+    if here == "services" and inside == ["idle_timeout"]:
         caller = f"policies.{service}.connection.idle_timeout"
         return "unknown key", f"write keep_alive; the caller's is {caller}"
+    if own == "connect" and here == "services" and len(inside) == 1:
+        return "unknown key", "write links.default.connect"
+    if own in ENDS and here in ("links", "services") and len(inside) == 1:
+        where = "the connection of a policy" if link else f"policies.{service}.connection"
+        return "unknown key", f"write {own} under {where}"
     return None
 
 

@@ -100,7 +100,9 @@ def put(root: Any, path: Path, value: object) -> None:
 def resolve_push(policies: dict[str, Any], key: str) -> Path:
     """The path, from the top, of a key of an event's `set`; a ValueError where it is not of a policy."""
     path = resolve({"policies": policies}, key)
-    if path[0] != "policies" or len(path) < 2 or not isinstance(path[1], str):
+    if path == ("policies",):
+        raise ValueError("all policies at once can't be pushed; write a key such as policies.cart")
+    if path[0] != "policies" or not isinstance(path[1], str):
         raise ValueError("only policies can be pushed; write a key such as policies.cart.timeout")
     return path
 

@@ -74,7 +74,7 @@ def _add(findings: Findings, place: Path, changed: Path, finding: Finding) -> No
     if wrong[: len(changed)] == changed:
         findings.add((*place, *wrong[len(changed) :]), finding.message, finding.remedy)
     else:
-        findings.add(place, f"then {dotted(wrong)} {finding.message}", finding.remedy)
+        findings.add(place, f"then {dotted(wrong)}: {finding.message}", finding.remedy)
 
 
 def _problems(name: str, policies: dict[str, Any], outline: Outline) -> list[Finding]:

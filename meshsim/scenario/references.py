@@ -111,6 +111,12 @@ class References:
         if "->" not in name:
             self.endpoint(path, name)
             return
+        caller, _, target = name.partition(" -> ")
+        service, slash, _ = caller.partition("/")
+        if slash and target and service in self._outline.services:
+            remedy = f"a policy is for all calls of a service: write {service} -> {target}"
+            self._findings.add(path, f"{shown(caller)} is an endpoint", remedy)
+            return
         edge, slash, endpoint = name.partition("/")
         self.edge(path, edge)
         service = edge.rpartition(" -> ")[2]

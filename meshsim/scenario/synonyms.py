@@ -32,6 +32,7 @@ SYNONYMS = {
     "consecutive_gateway_failure": "consecutive_gateway_errors consecutive_gateway_failures",
     "dataplane": "data_plane",
     "decay": "decay_time",
+    "endpoints": "routes paths",
     "factor": "success_rate_stdev_factor",
     "failure_accrual": "circuit_breaking failure_accrual_consecutive",
     "fault": "fault_injection http_fault",
@@ -62,6 +63,7 @@ SYNONYMS = {
     "rate": "rps qps requests_per_second",
     "rate_limit": "local_rate_limit",
     "ratio": "budget_percent retry_ratio",
+    "repeat": "times count repetitions",
     "replicas": "instances pods",
     "requests": "success_rate_request_volume",
     "retries": "retry retry_policy",
@@ -105,14 +107,17 @@ for _ours, _theirs in SYNONYMS.items():
 _LACKING = frozenset(map(_plain, NOT_MODELLED.split()))
 
 
+def meant(name: str, names: Collection[str]) -> list[str]:
+    """Those of the names that a key means: the same spelt otherwise, or else what another mesh calls so."""
+    plain = _plain(name)
+    spelt = [ours for ours in names if _plain(ours) == plain]
+    return spelt or [ours for ours in _OURS.get(plain, ()) if ours in names]
+
+
 def unknown_key(name: str, names: Collection[str]) -> tuple[str, str]:
     """What is wrong with a key where others may stand, and the one that means the same, if there is one."""
-    plain = _plain(name)
-    same = [ours for ours in names if _plain(ours) == plain] or [
-        ours for ours in _OURS.get(plain, ()) if ours in names
-    ]
-    if same:
+    if same := meant(name, names):
         return "unknown key", f"write {listed(same)}"
-    if plain in _LACKING:
+    if _plain(name) in _LACKING:
         return "is not modelled", "leave it out"
     return "unknown key", suggestion(name, names)

@@ -260,7 +260,7 @@ WHY_NOT: list[tuple[Document, str]] = [
     (lone(200.0, workers=4, time="10ms"), "only an approximation is known (G/G/4"),
     (
         lone(50.0, policy={"hedge": {"after": "5ms"}}, time=TEN, errors=0.1),
-        "hedges of attempts that may fail",
+        "no formula here solves hedges of attempts that may fail",
     ),
     (lone(50.0, policy={"circuit_breaker": {"max_connections": 8}}, time=TEN), "as if it never acted"),
     (

@@ -364,6 +364,13 @@ def test_check_explains_who_says_each_value(tmp_path) -> None:
     assert facts["policies_pushed"] == []
 
 
+def test_check_says_what_the_command_line_says_of_a_preset(small) -> None:
+    policy = "policies={api: {hedge: {after: 20s}}}"
+    result = call("check", small, "--set", "mesh.preset=envoy", "--set", policy)
+    said = "This is from --set; timeout 15s is of mesh.preset envoy from --set."
+    assert said in " ".join(result.stdout.split())
+
+
 def test_check_without_explain_says_what_it_said(small, tmp_path) -> None:
     assert "policies" not in json.loads(call("check", small, "--json").stdout)
     explained = json.loads(call("check", small, "--explain", "--json").stdout)

@@ -68,9 +68,9 @@ def hedged(attempt: Response, policy: Policy, lattice: Lattice) -> tuple[Respons
         UnsolvedError: tries may fail, or be retried too.
     """
     if policy.retries is not None:
-        raise UnsolvedError("hedges beside retries")
+        raise UnsolvedError("no formula here solves hedges beside retries")
     if any(law.mass > NEGLIGIBLE for (status, _), law in attempt.items() if status >= 500):
-        raise UnsolvedError("hedges of attempts that may fail")
+        raise UnsolvedError("no formula here solves hedges of attempts that may fail")
     assert policy.hedge is not None
     limit = policy.timeout or inf
     one = attempt[OK]
@@ -80,7 +80,7 @@ def hedged(attempt: Response, policy: Policy, lattice: Lattice) -> tuple[Respons
         if start >= limit:
             break
         if n > HEDGES_MAX:
-            raise UnsolvedError(f"more than {HEDGES_MAX} hedges")
+            raise UnsolvedError(f"no formula here solves more than {HEDGES_MAX} hedges")
         tries += 1.0 - minimum(racing).before(start).mass
         racing.append(one.then(Law.atom(lattice, start)))
     return _timed_out({OK: minimum(racing).before(limit)}, limit, lattice), tries

@@ -177,7 +177,18 @@ SENT = (
         ("connection: {max_age: 3s}", []),
         ("connection: {max_requests: 1}", []),
         ("retries: {on: [reset-before-request]}", [NONE, SENT]),
-        ("retries: {on: [reset-before-request, reset]}", [NONE]),
+        ("retries: {attempts: 0, on: [reset]}", [NONE]),
+        ("retries: {on: [reset-before-request, reset]}", [NONE.replace(" UC", " UC, and is retried")]),
+        (
+            "retries: {on: [5xx]}, connection: {idle_timeout: 1h}",
+            [
+                "policies.a.connection.idle_timeout has no effect: it is not shorter than duration.",
+                (
+                    "policies.a.connection.idle_timeout 1h is not below services.a.keep_alive 5s by two"
+                    f" latencies: {HARM}, and is retried (make it less)."
+                ),
+            ],
+        ),
     ],
 )
 def test_who_closes_first_is_told(policy: str, told: list[str]) -> None:
@@ -220,6 +231,15 @@ def test_what_acts_is_not_told(text: str) -> None:
 def test_the_layer_that_says_it_is_named() -> None:
     text = RACE.replace("POLICY}", "connection: {idle_timeout: 4.999s}}, client -> a: {timeout: 2s}")
     assert advise(loads(text)) == [LATE]
+
+
+def test_a_race_without_latency_is_told_to_be_none() -> None:
+    text = RACE.replace("{POLICY}", "{}").replace("latency: 1ms", "latency: 0s")
+    why = "without latency none is on its way when the server closes (write links.default.latency)"
+    expected = f"services.a.keep_alive fails no request of client when simulated: {why}."
+    assert advise(loads(text)) == [expected]
+    closed = text.replace("a: {}}", "a: {connection: {idle_timeout: 5s}}}")
+    assert advise(loads(closed)) == []
 
 
 def test_a_server_that_keeps_connections_to_the_end_closes_none() -> None:

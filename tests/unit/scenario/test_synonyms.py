@@ -38,7 +38,12 @@ def keys() -> set[str]:
         ("policy", "connection: {max_connection_duration: 2s}", "unknown key (write max_age)"),
         ("policy", "connection_pool: {}", "unknown key (write circuit_breaker or connection)"),
         ("policy", "connection: {keep_alive: 2s}", "(write services.b.keep_alive, which is the server's)"),
+        ("policy", "keep_alive: 2s", "(write services.b.keep_alive, which is the server's)"),
         ("service", ", keepalive_timeout: 2s", "unknown key (write keep_alive)"),
+        ("service", ", connect_timeout: 2s", "(write connect_timeout under policies.a.connection)"),
+        ("service", ", handshake: 2ms", "unknown key (write links.default.connect)"),
+        ("service", ", versions: {v1: {script: [{call: b, endpoint: x}]}}", "(name it in the call, such as"),
+        ("service", ", routes: {}", "unknown key (write endpoints)"),
         (
             "service",
             ", idle_timeout: 2s",
