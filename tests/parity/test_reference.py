@@ -73,7 +73,7 @@ def test_engine_and_reference_agree() -> None:
 
 @pytest.mark.long
 def test_engine_and_reference_agree_on_hundreds_and_every_mechanism_acts() -> None:
-    acted = run(600)
+    acted = run(900)
     print(sorted(acted.items()))
     assert {name for name in MUST_ACT if acted[name] < 100} == set()
 
