@@ -7,8 +7,9 @@ from collections.abc import Collection
 
 from meshsim.errors import MeshsimError
 from meshsim.measure.latency import LEAST_BEYOND, QUANTILES, enough
+from meshsim.measure.objectives import judged
 from meshsim.measure.summary import OF_SERVICE, Summary
-from meshsim.scenario.model import CLIENT
+from meshsim.scenario.model import Objective
 from meshsim.scenario.names import suggestion
 
 USUAL = "latency.mean"
@@ -27,7 +28,7 @@ def check(metric: str, known: Collection[str]) -> str:
 def supports(summary: Summary, metric: str) -> bool:
     """Whether one replication has `LEAST_BEYOND` requests beyond a percentile; other metrics need none.
 
-    `metric` may be one of an objective: ``objectives.cart.p99``.
+    `metric` may be one of an objective: ``objectives.cart.p99``, or ``objectives.cart/add.p99``.
     """
     kind, _, key = metric.rpartition(".")
     return key not in QUANTILES or enough(_requests(summary, kind), QUANTILES[key])
@@ -38,13 +39,12 @@ def _requests(summary: Summary, kind: str) -> int:
     if kind in ("latency", "ok_latency"):
         return summary.requests.completed if kind == "latency" else summary.requests.ok
     if kind.startswith("objectives."):
-        name = kind.removeprefix("objectives.")
-        entry = summary.edges.get(f"{CLIENT} -> {name}")
-        if entry:  # judged as clients see it, where no answer counts as a late one
-            return entry.answered + entry.unfinished
-    else:
-        name = kind.removeprefix("services.").removesuffix(".latency")
-    return summary.services[name].answered
+        service, _, endpoint = kind.removeprefix("objectives.").partition("/")
+        about = Objective.model_construct(service=service, endpoint=endpoint or None)
+        entry, place = judged(about, summary.services, summary.edges)
+        # judged as clients see it, no answer counts as a late one
+        return entry.answered + entry.unfinished if entry else place.answered
+    return summary.services[kind.removeprefix("services.").removesuffix(".latency")].answered
 
 
 def refuse_unsupported(metric: str, summary: Summary) -> None:

@@ -62,9 +62,9 @@ def comparable(a: Scenario, b: Scenario) -> list[str]:
 
 
 def limits(scenario: Scenario) -> dict[str, float]:
-    """The limits of its objectives, by metric: ``objectives.cart.p99``."""
+    """The limits of its objectives, by metric: ``objectives.cart.p99``, or ``objectives.cart/add.p99``."""
     return {
-        f"objectives.{objective.service}.{key}": limit
+        f"objectives.{objective.target}.{key}": limit
         for objective in scenario.objectives
         for key, limit in objective.limits.items()
     }
@@ -74,12 +74,18 @@ def with_limits(scenario: Scenario, other: Scenario) -> Scenario:
     """The scenario with the other's objectives where it has no limit of its own: both are asked the same."""
     own = limits(scenario)
     more = [
-        Objective.model_construct(service=objective.service, **{key: limit})
+        Objective.model_construct(service=objective.service, endpoint=objective.endpoint, **{key: limit})
         for objective in other.objectives
         for key, limit in objective.limits.items()
-        if objective.service in scenario.services and f"objectives.{objective.service}.{key}" not in own
+        if _asked_of(objective, scenario) and f"objectives.{objective.target}.{key}" not in own
     ]
     return scenario.model_copy(update={"objectives": (*scenario.objectives, *more)})
+
+
+def _asked_of(objective: Objective, scenario: Scenario) -> bool:
+    """Whether a scenario has what an objective is about."""
+    service = scenario.services.get(objective.service)
+    return service is not None and (objective.endpoint is None or objective.endpoint in service.endpoints)
 
 
 def _kept(run: Run, paths: Sequence[str]) -> PairedRun:
@@ -102,7 +108,7 @@ def _objectives(numbers: Summary) -> tuple[dict[str, float | None], dict[str, bo
     met: dict[str, bool] = {}
     for objective in numbers.objectives:
         for key, measured in objective.measured.items():
-            path = f"objectives.{objective.service}.{key}"
+            path = f"objectives.{objective.target}.{key}"
             values[path] = measured
             met[path] = met.get(path, True) and meets(key, measured, objective.limits[key])
     return values, met

@@ -13,7 +13,7 @@ from meshsim.measure.objectives import ObjectiveResult
 
 def wanted(objective: ObjectiveResult) -> str:
     """``frontend: p99 ≤ 100 ms, success ≥ 99.9 %``."""
-    return f"{objective.service}: {', '.join(f'{key} {limit}' for key, limit, _, _ in limits(objective))}"
+    return f"{objective.target}: {', '.join(f'{key} {limit}' for key, limit, _, _ in limits(objective))}"
 
 
 def missed_limits(objective: ObjectiveResult) -> Iterator[tuple[str, str, str]]:
@@ -70,7 +70,7 @@ def missed(entries: Sequence[Entry]) -> Sheet:
     """One row a limit that was missed."""
     folder = _common([entry.file for entry in entries])
     rows: Rows = [
-        (entry.file.removeprefix(folder), objective.service, *limit)
+        (entry.file.removeprefix(folder), objective.target, *limit)
         for entry in entries
         for objective in entry.missed
         for limit in missed_limits(objective)

@@ -13,6 +13,7 @@ import meshsim as ms
 from meshsim.errors import MeshsimError
 from meshsim.lab.batch import Batch, Entry, FileTask, _fill
 from meshsim.lab.jobs.interrupt import Interrupt
+from meshsim.lab.show import batch
 
 SMALL = """
 name: {name}
@@ -174,6 +175,15 @@ def test_verdicts_for_junit_are_one_a_file_and_one_an_objective(folder) -> None:
     assert bad[1].failure.endswith(", wanted ≤ 1 us")
     assert [bool(case.failure) for case in bad] == [False, True, False]
     assert "wrong.yaml" in suites[3].cases[0].error
+
+
+def test_an_objective_on_an_endpoint_is_told_as_such(folder) -> None:
+    objectives = "objectives=[{service: api, endpoint: slow, p99: 1us}]"
+    endpoints = ["services.api.endpoints={slow: {}}", "load[0].endpoints={slow: 1}"]
+    done = ms.batch("all/bad.yaml", jobs=1, overrides=[objectives, *endpoints])
+    (row,) = batch.missed(done.entries).rows
+    assert row[1:4] == ("api/slow", "p99", "≤ 1 us")
+    assert [case.name for case in done.suites()[0].cases] == ["scenario", "api/slow: p99 ≤ 1 us"]
 
 
 @pytest.mark.parametrize(

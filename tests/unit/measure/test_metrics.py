@@ -58,11 +58,18 @@ def test_of_good_answers_only_those_count(make_scenario, make_records) -> None:
 
 
 def test_an_objective_rests_on_what_it_is_judged_by() -> None:
-    clients, cart = SimpleNamespace(answered=950, unfinished=50), SimpleNamespace(answered=99)
-    summary = SimpleNamespace(edges={"client -> web": clients}, services={"cart": cart})
+    few, add = SimpleNamespace(answered=50, unfinished=50), SimpleNamespace(answered=20)
+    clients = SimpleNamespace(answered=950, unfinished=50, endpoints={"buy": few})
+    cart = SimpleNamespace(answered=99, endpoints={"add": add})
+    web = SimpleNamespace(answered=1000)
+    summary = SimpleNamespace(edges={"client -> web": clients}, services={"cart": cart, "web": web})
     assert metrics.supports(summary, "objectives.web.p99")  # a client that has no answer has waited long
     assert not metrics.supports(summary, "objectives.web.p999")
     assert not metrics.supports(summary, "objectives.cart.p90")
     assert metrics.supports(summary, "objectives.cart.p50")
     assert metrics.supports(summary, "objectives.cart.success")
+    assert metrics.supports(summary, "objectives.web/buy.p90")
+    assert not metrics.supports(summary, "objectives.web/buy.p95")
+    assert metrics.supports(summary, "objectives.cart/add.p50")
+    assert not metrics.supports(summary, "objectives.cart/add.p90")
     assert not metrics.supports(summary, "services.cart.latency.p99")

@@ -112,6 +112,30 @@ def test_both_are_asked_the_objectives_of_either() -> None:
     assert {line[0] for line in sheets.objectives(result.numbers).rows} == {"api.p99", "api.success"}
 
 
+def test_objectives_of_one_service_are_told_apart_by_endpoint() -> None:
+    text = """
+duration: 30s
+services: {api: {time: 1ms, endpoints: {good: {}, bad: {errors: 100%}, ENDPOINT: {}}}}
+load: [{to: api, rate: 50/s, endpoints: {good: 1, bad: 1}}]
+objectives:
+  - {service: api, endpoint: good, success: 99%}
+  - {service: api, endpoint: bad, success: 90%}
+"""
+    a = loads(text.replace("ENDPOINT", "a"))
+    more = "  - {service: api, mean: 1s}\n  - {service: api, endpoint: b, mean: 1s}"
+    b = loads(text.replace("ENDPOINT", "b") + more)
+    result = compare(a, b, replications=2, jobs=1)
+    found = {each["objective"]: (each["met_a"], each["met_b"]) for each in result.summary["objectives"]}
+    assert found == {
+        "objectives.api/good.success": (2, 2),
+        "objectives.api/bad.success": (0, 0),
+        "objectives.api.mean": (2, 2),
+        "objectives.api/b.mean": (None, 0),
+    }
+    assert row(result, "objectives.api/bad.success")["a"] == 0.0
+    assert row(result, "objectives.api/good.success")["a"] == 1.0
+
+
 def test_an_objective_on_a_service_of_b_alone_counts(tmp_path) -> None:
     more = loads(TEXT.replace("other: {}", "more: {}") + "objectives: [{service: more, success: 99%}]")
     result = compare(SMALL, more, replications=2, jobs=1, out=tmp_path / "to")
