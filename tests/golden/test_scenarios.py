@@ -299,6 +299,16 @@ def test_istios_defaults_hide_a_replica_that_is_down_and_nothing_else() -> None:
     assert (records.requests.end - records.requests.start).max() == pytest.approx(15.0, abs=0.1)
 
 
+def test_success_rates_find_a_gray_failure_and_eject_sound_hosts_by_chance() -> None:
+    """Measured: success 98.4 to 98.7 % with, 97.2 to 97.9 % without; p99 two to three times as long."""
+    found, missed = (
+        run("gray-failure", *more)[1] for more in ((), ("policies.api.outlier_detection.success_rate=null",))
+    )
+    assert success(found) > 0.982 > success(missed)
+    slow = [np.nanpercentile(each.requests.end - each.requests.start, 99) for each in (found, missed)]
+    assert slow[0] > 1.2 * slow[1]
+
+
 def test_hedging_cuts_the_tail_or_ends_the_service() -> None:
     """Measured: p99 250 to 363 ms, then 58 to 59 ms for 1.037 to 1.042 tries; without stop 2.8 to 7.2 s."""
     _, records = run("hedge")
