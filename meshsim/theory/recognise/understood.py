@@ -53,7 +53,7 @@ CONNECTIONS = keys(
 MTLS = keys(
     "mesh.mtls: mode=strict,permissive,disable handshake round_trips certificate_ttl rotate_at jitter",
     "mesh.mtls.ca: time workers retry.base retry.max",
-    "services.*: mtls",
+    "services.*: mtls mtls=strict,permissive,disable",
 )
 OPEN_LOAD = keys(
     "load[*]: rate profile[*].at profile[*].rate profile[*].ramp arrivals.kind=poisson,constant,mmpp,trace",
