@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import final
 
+from meshsim.mesh.certificate import Agent
 from meshsim.mesh.clock import Clock
 from meshsim.mesh.cluster import Transport
 from meshsim.mesh.policy import Policy
@@ -34,10 +35,12 @@ class Proxy:
         station: what a pass through it waits for.
         shared: whether several replicas are behind it.
         routes: by number.
+        agent: what has its certificates; None if it has no identity.
     """
 
     key: Key
     routes: dict[int, Route]
+    agent: Agent | None
 
     def __init__(
         self, clock: Clock, recorder: Recorder, tracer: Tracer, transport: Transport, number: int, seed: int,
@@ -52,6 +55,7 @@ class Proxy:
         self.station = station
         self.shared = shared
         self.routes = {}
+        self.agent = None
 
     def stop(self) -> None:
         """Its replica goes down, and it with it, if it has no other: whatever is inside is lost."""

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from meshsim import random
 from meshsim.errors import MeshsimError
+from meshsim.mesh.certificate import MODES
 from meshsim.mesh.cluster import Cluster
 from meshsim.mesh.connection import HostPool, Lifetimes
 from meshsim.mesh.hosts import Host
@@ -54,12 +55,17 @@ class ConfiguredProxy(Receiver):
 
     def __init__(self, proxy: Proxy, topology: Topology, custom: Custom | None = None) -> None:
         super().__init__(proxy.key)
+        place = topology.proxies[proxy.number]
+        self.agent = proxy.agent
+        self.service = place.replicas[0].service if place.replicas else None
+        self._accept(topology.scenario)
         self.upstreams: dict[Edge, ConfiguredUpstream] = {}
-        for number, edge in topology.edges_of(topology.proxies[proxy.number]):
+        for number, edge in topology.edges_of(place):
             caller, service = edge
             policy, replicas = topology.scenario.policy(caller, service), topology.by_service[service]
             tracked = topology.tracked[number]
-            upstream = ConfiguredUpstream(proxy, number, service, replicas, policy, custom, tracked)
+            secure = topology.scenario.secures(caller, service)
+            upstream = ConfiguredUpstream(proxy, number, service, replicas, policy, custom, tracked, secure)
             self.upstreams[edge] = upstream
             for number_, endpoint in topology.routes_of[edge]:
                 route = ConfiguredRoute(
@@ -72,8 +78,16 @@ class ConfiguredProxy(Receiver):
                 upstream.routes[endpoint] = route
                 proxy.routes[number_] = route.route
 
+    def _accept(self, scenario: model.Scenario) -> None:
+        """Sets what it accepts of its callers."""
+        mode = None if self.service is None else scenario.mode(self.service)
+        if self.agent is not None and mode is not None:
+            self.agent.mode = MODES[mode]
+
     def configure(self, scenario: model.Scenario, now: float) -> None:
+        self._accept(scenario)
         for edge, upstream in self.upstreams.items():
+            upstream.use_mtls(scenario.secures(*edge))
             upstream.apply(scenario.policy(*edge), now)
             for endpoint, route in upstream.routes.items():
                 route.apply(scenario.policy(*edge, endpoint), scenario.limits_itself(*edge, endpoint), now)
@@ -86,6 +100,7 @@ class ConfiguredUpstream:
         replicas: behind the service; a body may give them names of its own.
         lifetimes: of its connections, if they are tracked; `key` is theirs.
         config: the policy of the service in force.
+        secure: whether connections are opened with mTLS.
         clusters: built so far: by version, and the whole service under ``""``.
         grid: where the ticks of outlier detection began: the start, or the push that changed it, s.
         bucket: the rate limit's, of all routes that have none of their own.
@@ -94,10 +109,11 @@ class ConfiguredUpstream:
 
     def __init__(
         self, proxy: Proxy, edge: int, service: str, replicas: Sequence[Replica], policy: model.Policy,
-        custom: Custom | None = None, tracked: bool = False,
+        custom: Custom | None = None, tracked: bool = False, secure: bool = False,
     ) -> None:  # fmt: skip
         custom = custom or Custom()
         self.proxy = proxy
+        self.secure = secure
         self.edge = edge
         self.replicas = replicas
         self.key = random.derive(random.derive(proxy.key, random.CONNECTIONS), edge)
@@ -111,6 +127,12 @@ class ConfiguredUpstream:
         self.custom_balancer = custom.balancers.get(service)
         self.bucket = _bucket(policy, 0.0)
         self.routes: dict[str, ConfiguredRoute] = {}
+
+    def use_mtls(self, secure: bool) -> None:
+        """Has connections opened with mTLS from now on, or without."""
+        self.secure = secure
+        for cluster in self.clusters.values():
+            cluster.use_mtls(secure)
 
     def apply(self, policy: model.Policy, now: float) -> None:
         """Puts another policy of the service in force, if it is another; the routes' are their own matter."""
@@ -155,6 +177,8 @@ class ConfiguredUpstream:
                 detection=detection(self.config, self.grid),
                 budget=self._budget(),
             )
+            cluster.secure = self.secure
+            cluster.agent = self.proxy.agent
             if self.lifetimes is not None:
                 for host in hosts:
                     key = random.derive(self.key, 2 * host.replica + (version != ""))
