@@ -38,7 +38,7 @@ SERVER_CLOSED = 5  # the other side has closed it, while it was idle
 BROKEN_OFF = 6  # with a request on it
 SECURED = 7  # opened with mTLS
 UNTRUSTED = 8  # failed, since the caller does not accept the upstream
-REJECTED = 9  # opened, and closed by the upstream, which does not accept the caller
+NOT_ACCEPTED = 9  # opened, and closed by the upstream, which does not accept the caller
 DRAINED = 10  # not counted
 COUNTED = (
     *("opened", "failed", "idle_timeout", "max_requests", "max_age", "server", "broken"),

@@ -8,7 +8,7 @@ from meshsim.mesh.attempt import Attempt
 from meshsim.mesh.certificate import DISABLE, Agent
 from meshsim.mesh.clock import Event
 from meshsim.mesh.cluster import Cluster
-from meshsim.mesh.connection import IDLE, OPENING, REJECTED, SECURED, UNTRUSTED, Connection, FarEnd
+from meshsim.mesh.connection import IDLE, NOT_ACCEPTED, OPENING, SECURED, UNTRUSTED, Connection, FarEnd
 from meshsim.mesh.hosts import Host, Stream
 from meshsim.mesh.journey import Journey, Transit
 from meshsim.mesh.link import Link
@@ -206,7 +206,7 @@ class ReplicaEnd(FarEnd):
         if self.upstream.accepts(self.caller, now):
             self.cluster.recorder.connection(self.cluster.edge, SECURED, now)
         else:
-            self.cluster.recorder.connection(self.cluster.edge, REJECTED, now)
+            self.cluster.recorder.connection(self.cluster.edge, NOT_ACCEPTED, now)
             self.closed = True
             out = self.link.shaking(connection.key, HANDSHAKE_OUT, 1)
             back = self.link.shaking(connection.key, HANDSHAKE_BACK, 1)
@@ -258,7 +258,7 @@ class ReplicaEnd(FarEnd):
         self.replica.clock.at(now + self.link.finish(self.connection.key), self, FIN)
 
     def reject(self, now: float) -> None:
-        self.cluster.recorder.connection(self.cluster.edge, REJECTED, now)
+        self.cluster.recorder.connection(self.cluster.edge, NOT_ACCEPTED, now)
         self.stop_timer()
         self.closed = True
         self.replica.clock.at(now + self.link.finish(self.connection.key), self, FIN)
