@@ -18,6 +18,7 @@ from meshsim.mesh.station import Station
 from meshsim.mesh.streams import StreamRecorder
 from meshsim.scenario import model
 from meshsim.scenario.events import schedule_events
+from meshsim.scenario.guards import Guards
 from meshsim.scenario.machines import ConfiguredProxy, Custom
 from meshsim.scenario.parts import agent, link, queue, sources, station, workload
 from meshsim.scenario.topology import Topology
@@ -40,7 +41,8 @@ def build(scenario: model.Scenario, seed: int, clock: Clock, custom: Custom) -> 
         )
     _add_agents(mesh, topology)
     _add_replicas(mesh, topology)
-    proxies = [ConfiguredProxy(proxy, topology, custom) for proxy in mesh.proxies]
+    guards = Guards(topology)
+    proxies = [ConfiguredProxy(proxy, topology, custom, guards) for proxy in mesh.proxies]
     schedule_events(
         topology, clock, replicas=mesh.replicas, links=mesh.links, proxies=proxies, authority=mesh.authority
     )
@@ -57,6 +59,7 @@ def _add_links(mesh: Mesh, topology: Topology) -> None:
     mesh.edges = topology.edges
     for edge, tracked in zip(mesh.edges, topology.tracked, strict=True):
         mesh.links[edge] = link(topology.scenario.link(*edge), tracked)
+        mesh.links[edge].secured = topology.scenario.secures(*edge)
     mesh.network.links = list(mesh.links.values())
 
 

@@ -36,11 +36,15 @@ class Proxy:
         shared: whether several replicas are behind it.
         routes: by number.
         agent: what has its certificates; None if it has no identity.
+        denied: visits that its access rules deny: twice the number of their route, plus 1 where secured.
+        guarded: whether there are any.
     """
 
     key: Key
     routes: dict[int, Route]
     agent: Agent | None
+    denied: frozenset[int]
+    guarded: bool
 
     def __init__(
         self, clock: Clock, recorder: Recorder, tracer: Tracer, transport: Transport, number: int, seed: int,
@@ -56,6 +60,12 @@ class Proxy:
         self.shared = shared
         self.routes = {}
         self.agent = None
+        self.guard(frozenset())
+
+    def guard(self, denied: frozenset[int]) -> None:
+        """Other access rules are in force."""
+        self.denied = denied
+        self.guarded = len(denied) > 0
 
     def stop(self) -> None:
         """Its replica goes down, and it with it, if it has no other: whatever is inside is lost."""

@@ -33,6 +33,7 @@ from meshsim.policies.retry import CONDITIONS, RetryRule
 from meshsim.policies.split import WeightedSplit
 from meshsim.policies.success_rate import SuccessRate
 from meshsim.scenario import model
+from meshsim.scenario.guards import Guards
 from meshsim.scenario.policy import Connection, RetryBudget
 from meshsim.scenario.push import Receiver
 from meshsim.scenario.topology import Edge, Replica, Topology
@@ -51,14 +52,18 @@ class Custom:
 
 
 class ConfiguredProxy(Receiver):
-    """A proxy of a topology, and the configuration of what it calls, by edge."""
+    """A proxy of a topology: the configuration of what it calls, by edge, and the rules that it asks."""
 
-    def __init__(self, proxy: Proxy, topology: Topology, custom: Custom | None = None) -> None:
+    def __init__(
+        self, proxy: Proxy, topology: Topology, custom: Custom | None = None, guards: Guards | None = None
+    ) -> None:
         super().__init__(proxy.key)
         place = topology.proxies[proxy.number]
         self.agent = proxy.agent
-        self.service = place.replicas[0].service if place.replicas else None
-        self._accept(topology.scenario)
+        self.proxy = proxy
+        self.guards = guards or Guards(topology)
+        self.guarded = {replica.service for replica in place.replicas if place.in_path}
+        self._guard(topology.scenario)
         self.upstreams: dict[Edge, ConfiguredUpstream] = {}
         for number, edge in topology.edges_of(place):
             caller, service = edge
@@ -78,19 +83,21 @@ class ConfiguredProxy(Receiver):
                 upstream.routes[endpoint] = route
                 proxy.routes[number_] = route.route
 
-    def _accept(self, scenario: model.Scenario) -> None:
-        """Sets what it accepts of its callers."""
-        mode = None if self.service is None else scenario.mode(self.service)
-        if self.agent is not None and mode is not None:
-            self.agent.mode = MODES[mode]
-
     def configure(self, scenario: model.Scenario, now: float) -> None:
-        self._accept(scenario)
+        self._guard(scenario)
         for edge, upstream in self.upstreams.items():
             upstream.use_mtls(scenario.secures(*edge))
             upstream.apply(scenario.policy(*edge), now)
             for endpoint, route in upstream.routes.items():
                 route.apply(scenario.policy(*edge, endpoint), scenario.limits_itself(*edge, endpoint), now)
+
+    def _guard(self, scenario: model.Scenario) -> None:
+        """Sets what it accepts of its callers, and allows them."""
+        modes = [mode for service in self.guarded if (mode := scenario.mode(service)) is not None]
+        if self.agent is not None and modes:
+            self.agent.mode = MODES[modes[0]]
+        denied = [self.guards.denied(scenario, service) for service in self.guarded]
+        self.proxy.guard(frozenset().union(*denied))
 
 
 class ConfiguredUpstream:
