@@ -59,7 +59,6 @@ def _add_links(mesh: Mesh, topology: Topology) -> None:
     mesh.edges = topology.edges
     for edge, tracked in zip(mesh.edges, topology.tracked, strict=True):
         mesh.links[edge] = link(topology.scenario.link(*edge), tracked)
-        mesh.links[edge].secured = topology.scenario.secures(*edge)
     mesh.network.links = list(mesh.links.values())
 
 
