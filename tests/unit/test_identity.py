@@ -200,6 +200,19 @@ def test_a_connection_without_mtls_outlives_a_push_until_its_next_request(simula
     check(simulate(scenario), [(14, 200, "", 1), (4, 500, "", 1)])
 
 
+def test_what_waits_at_the_ca_in_vain_leaves(simulate: Simulate) -> None:
+    """The client's renewal is worked on from 20 to 50 ms; what `a` asked for at 25 leaves at 30.
+
+    It asks anew at 35, and has its certificate at 80.
+    """
+    events = [
+        {"at": "10ms", "for": "15ms", "replica": "a/0", "down": True},
+        {"at": "30ms", "for": "5ms", "replica": "a/0", "down": True},
+    ]
+    mtls = {"certificate_ttl": "100ms", "rotate_at": 0.2, "ca": {"time": "30ms", "workers": 1}}
+    check(simulate(secured(79, 81, mtls=mtls, events=events)), [(0, 503, "UF", 1), NEW])
+
+
 def delays(seed: int) -> list[float]:
     """How long the push of event 0 takes to the client, and to `a`, ms; 200 on average."""
     proxies = random.derive(seed, random.PROXIES)
