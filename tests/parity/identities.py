@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 
 Document = dict[str, Any]
 
-ENGINE_KNOWS_MTLS = True
-"""Whether the engine can take part; until then only access rules are drawn."""
 MODES = st.sampled_from(["strict", "strict", "strict", "permissive", "permissive", "disable"])
 
 
@@ -69,7 +67,7 @@ def secured(draw: st.DrawFn, document: Document, time: Any, apart: Any, ms: Any)
         if draw(st.integers(0, 3)) == 0:
             service["sidecar"] = False
     events: list[Document] = document["events"]
-    if identities and ENGINE_KNOWS_MTLS:
+    if identities:
         document["mesh"]["mtls"] = draw(mtls(time, apart))
         for service in services.values():
             if service.get("sidecar", True) and draw(st.integers(0, 3)) == 0:
