@@ -5,10 +5,9 @@ the loads, theirs the requests, theirs the attempts, theirs the child calls. So 
 else was drawn before: both engines, the reference model and the live services see the same service
 time for the same attempt, and a changed policy does not shift the arrivals (common random numbers).
 
-The mixer is splitmix64's finaliser. Children and draws step by two different odd constants, so that a
-child's key is never the bits of a draw (for tags below 2^41 and purposes below 200,000). A distribution that
-needs several uniforms takes the 64 bits of its own draw as their key, never a child: children are other
-things' keys. Normals come from one uniform each, by inversion.
+The mixer is splitmix64's finaliser. Children and draws step by two different odd constants, so that a child's
+key is never the bits of a draw (for tags below 2^41 and purposes below 200,000). A distribution that needs
+several uniforms takes the 64 bits of its own draw as their key, never a child. Normals come from one each.
 
 Sources:
     Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators, OOPSLA 2014 (the mixer is
@@ -57,6 +56,13 @@ ENDPOINT = 22  # of a request: which endpoint of a load's it asks for
 CONNECT = 23  # of a connection: how long it takes to open
 LINK_CLOSE = 24  # of a connection: latency of the word that the upstream has closed it
 PENALTY = 25  # of an attempt: what is added to the penalty of the host that it has shut
+RENEW = 26  # of a certificate: when its renewal begins
+SIGN = 27  # of a certificate: how long the CA works on it
+CA_RETRY = 28  # of a certificate: (certificate, r) the wait after the r-th refusal, from 1
+HANDSHAKE_OUT = 29  # of a connection: latency of a handshake's messages to the upstream
+HANDSHAKE_BACK = 30  # of a connection: latency of those back
+HANDSHAKE_IN = 31  # of a connection: the handshake's pass through the upstream's sidecar
+HANDSHAKE = 32  # of a connection: the handshake's pass through the caller's sidecar
 BALANCE = 64  # of an attempt: the balancer's i-th choice is BALANCE + i
 LOSS_OUT = 1 << 16  # of an attempt: whether its n-th transmission is lost is LOSS_OUT + n
 LOSS_BACK = 1 << 17  # of an attempt: whether the response's n-th transmission is lost
@@ -68,6 +74,7 @@ PROXIES = 1 << 32  # the proxies are the children of this child of the seed
 REPEAT = 1 << 33  # the r-th repetition of a call step, from 1, is child REPEAT + r of the step's key
 CONNECTIONS = 1 << 34  # the connections of a proxy come from the child CONNECTIONS of its key
 REPICK = 1 << 35  # of an attempt: its n-th choice of another host draws from child REPICK + n
+CERTIFICATES = 1 << 36  # the certificates of a proxy come from the child CERTIFICATES of its key
 
 
 def mix(z: Key) -> Key:

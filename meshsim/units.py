@@ -97,11 +97,14 @@ def count(value: object) -> int:
 
 
 def show_duration(seconds: float) -> str:
-    """Seconds as a scenario has them: ``0.0125`` -> ``12.5ms``."""
+    """Seconds as a scenario has them: ``0.0125`` -> ``12.5ms``, ``86400.0`` -> ``24h``."""
     if not math.isfinite(seconds):
         return NO_NUMBER
     if seconds == 0:
         return "0s"
+    hours = seconds / SECONDS["h"]
+    if 1.0 <= hours < 1000.0 and hours.is_integer():
+        return f"{hours:.0f}h"
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
         if abs(seconds) >= size:
             return f"{seconds / size:.4g}{unit}"
@@ -121,7 +124,7 @@ def show_ratio(share: float) -> str:
 def duration_text(seconds: float) -> str:
     """Seconds as people read them: ``0.0125`` -> ``12.5 ms``."""
     text = show_duration(seconds)
-    digits = text.rstrip("smun")
+    digits = text.rstrip("smunh")
     return f"{digits} {text[len(digits) :]}".rstrip()
 
 

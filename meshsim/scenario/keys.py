@@ -97,20 +97,27 @@ def put(root: Any, path: Path, value: object) -> None:
             here = here[part]
 
 
-def resolve_push(policies: dict[str, Any], key: str) -> Path:
-    """The path, from the top, of a key of an event's `set`; a ValueError where it is not of a policy."""
-    path = resolve({"policies": policies}, key)
+def resolve_push(config: dict[str, Any], key: str) -> Path:
+    """The path of a key of an event's `set` in what can be pushed; a ValueError where it can't be.
+
+    That is policies, all access rules at once, and the mTLS modes of the mesh and its services.
+    """
+    path = resolve(config, key)
     if path == ("policies",):
         raise ValueError("all policies at once can't be pushed; write a key such as policies.cart")
-    if path[0] != "policies" or not isinstance(path[1], str):
-        raise ValueError("only policies can be pushed; write a key such as policies.cart.timeout")
+    if path[0] == "access" and len(path) > 1:
+        raise ValueError("access rules are pushed as a whole; write access and all of them")
+    modes = path == ("mesh", "mtls", "mode") or (path[0] == "services" and path[2:] == ("mtls",))
+    if not modes and path != ("access",) and (path[0] != "policies" or not isinstance(path[1], str)):
+        what = "only policies, access rules and mTLS modes can be pushed"
+        raise ValueError(f"{what}; write a key such as policies.cart.timeout, access or services.cart.mtls")
     return path
 
 
-def push(policies: dict[str, Any], changes: Mapping[str, Any]) -> None:
-    """Make an event's `set` act on policies as in the file; a ValueError as of `resolve_push` and `put`."""
+def push(config: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """Make an event's `set` act on what can be pushed; a ValueError as of `resolve_push` and `put`."""
     for key, value in changes.items():
-        put({"policies": policies}, resolve_push(policies, key), copy.deepcopy(value))
+        put(config, resolve_push(config, key), copy.deepcopy(value))
 
 
 def _check_position(here: dict[str, Any] | list[Any], path: Path) -> None:

@@ -24,6 +24,7 @@ from meshsim.scenario.overrides import Overrides, apply
 from meshsim.scenario.pushes import check_pushes
 from meshsim.scenario.references import check_references
 from meshsim.scenario.rules import check_rules
+from meshsim.scenario.security import check_security
 
 STDIN = "-"
 PATHS = str | Path | None
@@ -151,6 +152,7 @@ def _scenario(document: Document, findings: Findings, files: Files) -> Scenario 
     read_files(value, files, findings)
     outline = Outline(value)
     check_references(value, outline, findings)
+    check_security(value, outline, findings)
     check_pushes(value, outline, findings)
     try:
         scenario = Scenario.model_validate(value)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from meshsim import units
-from meshsim.scenario.fields import Later, Model, PositiveCount, Ratio, not_yet
+from meshsim.scenario.fields import Model, PositiveCount, PositiveDuration, Ratio, not_yet
 from meshsim.scenario.services import ZERO
 from meshsim.scenario.times import Time
 
@@ -24,6 +24,58 @@ class Proxy(Model):
     workers: PositiveCount = units.UNLIMITED
 
 
+MtlsMode = Literal["strict", "permissive", "disable"]
+"""What a sidecar accepts of its callers: mTLS alone, plaintext too, or plaintext alone."""
+
+
+class CaRetry(Model):
+    """The wait of a proxy that the CA has refused: uniform below a bound that doubles each time.
+
+    Attributes:
+        base: the first bound.
+        max: the largest.
+    """
+
+    base: PositiveDuration = 1.0
+    max: PositiveDuration = 30.0
+
+
+class Ca(Model):
+    """The certificate authority, a queue like any other (first in, first out, unlimited room).
+
+    Attributes:
+        time: to sign a certificate.
+        workers: certificates at once.
+        retry: how long a refused proxy waits before it asks again.
+    """
+
+    time: Time = ZERO
+    workers: PositiveCount = units.UNLIMITED
+    retry: CaRetry = Field(default_factory=CaRetry)
+
+
+class Mtls(Model):
+    """Mutual TLS between sidecars, which use it where both sides have one.
+
+    Attributes:
+        mode: what sidecars accept, unless their service says otherwise.
+        handshake: the work of a handshake, at a worker of the caller's sidecar and at one of the upstream's.
+        round_trips: of a handshake over the link.
+        certificate_ttl: how long a certificate is valid.
+        rotate_at: the share of that after which its proxy asks for the next.
+        jitter: how far from that it may be, earlier or later: another share of `certificate_ttl`.
+        ca: who signs certificates.
+    """
+
+    mode: MtlsMode = "permissive"
+    handshake: Time = ZERO
+    round_trips: Annotated[int, Field(ge=0, le=10)] = 1
+    certificate_ttl: PositiveDuration = 86400.0
+    rotate_at: Annotated[Ratio, Field(gt=0, lt=1)] = 0.5
+    jitter: Annotated[Ratio, Field(le=0.5)] = 0.01
+    ca: Ca = Field(default_factory=Ca)
+
+
 class Mesh(Model):
     """The data plane and its control plane.
 
@@ -31,6 +83,7 @@ class Mesh(Model):
         dataplane: whether every replica has a sidecar.
         preset: whose defaults fill what policies leave out.
         proxy: what a sidecar costs.
+        mtls: identities and encryption; None: there are none.
         push_delay: how long a changed policy takes to reach a proxy.
     """
 
@@ -39,7 +92,7 @@ class Mesh(Model):
     ] = "none"
     preset: Literal["none", "envoy", "istio", "linkerd"] = "none"
     proxy: Proxy = Field(default_factory=Proxy)
-    mtls: Later = None
+    mtls: Mtls | None = None
     push_delay: Time = ZERO
 
 

@@ -14,11 +14,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PrivateAttr, WithJsonSchema
 
 from meshsim import units
+from meshsim.scenario.access import AccessRule
 from meshsim.scenario.arrivals import Mmpp, ProfilePoint
 from meshsim.scenario.fields import DURATION, AsTuple, Duration, Later, Model, PositiveDuration
 from meshsim.scenario.filling import filled
 from meshsim.scenario.keys import push
-from meshsim.scenario.mesh import Link, Mesh, Proxy
+from meshsim.scenario.mesh import Link, Mesh, MtlsMode, Proxy
 from meshsim.scenario.policy import (
     Balance,
     Connection,
@@ -36,8 +37,9 @@ from meshsim.scenario.traffic import Event, Load, Objective, Tracing
 from meshsim.scenario.variation import Sweep
 
 __all__ = [
-    "CLIENT", "ZERO", "Balance", "CallStep", "ConstantTime", "Deployment", "Event", "FailureAccrual", "Fault",
-    "Hedge", "Link", "Load", "Mesh", "Mmpp", "Model", "Objective", "OutlierDetection", "Policy",
+    "CLIENT", "ZERO", "AccessRule", "Balance", "CallStep", "ConstantTime", "Deployment", "Event",
+    "FailureAccrual", "Fault", "Hedge", "Link", "Load", "Mesh", "Mmpp", "Model", "Objective",
+    "OutlierDetection", "Policy",
     "ProfilePoint", "Proxy", "RateLimit", "Retries", "Scenario", "Service", "SleepStep", "Stage", "Step",
     "Time",
 ]  # fmt: skip
@@ -74,6 +76,7 @@ class Scenario(Model):  # noqa: PLW1641 - it holds dicts, so nothing can hash it
         mesh: the data plane and its control plane.
         links: by ``default`` or ``"a -> b"``.
         policies: by service or ``"a -> b"``, which narrows it to one caller.
+        access: who may call what; without a rule that allows, everybody may.
         load: requests from the client.
         events: faults, and configuration pushes.
         objectives: what must hold.
@@ -95,7 +98,7 @@ class Scenario(Model):  # noqa: PLW1641 - it holds dicts, so nothing can hash it
     nodes: Later = None
     links: dict[str, Link] = Field(default_factory=dict)
     policies: dict[str, Policy] = Field(default_factory=dict)
-    access: Later = None
+    access: Annotated[tuple[AccessRule, ...], AsTuple] = ()
     load: Annotated[tuple[Load, ...], Field(min_length=1), AsTuple]
     events: Annotated[tuple[Event, ...], AsTuple] = ()
     rollouts: Later = None
@@ -158,11 +161,34 @@ class Scenario(Model):  # noqa: PLW1641 - it holds dicts, so nothing can hash it
         """The link of an edge: its own, or the default one."""
         return self.links.get(f"{caller} -> {service}", self.links.get("default", Link()))
 
+    def has_sidecar(self, member: str) -> bool:
+        """Whether a service's replicas have sidecars; the client counts as one with a sidecar."""
+        outside = member != CLIENT and not self.services[member].sidecar
+        return self.mesh.dataplane == "sidecar" and not outside
+
+    def mode(self, service: str) -> MtlsMode | None:
+        """What the sidecars of a service accept of their callers; None where there is no mTLS."""
+        if self.mesh.mtls is None or not self.has_sidecar(service):
+            return None
+        return self.services[service].mtls or self.mesh.mtls.mode
+
+    def secures(self, caller: str, service: str) -> bool:
+        """Whether callers use mTLS: where both sides have it, unless the upstream takes plaintext alone.
+
+        Source: Istio's automatic mTLS.
+        """
+        return self.has_sidecar(caller) and self.mode(service) in ("strict", "permissive")
+
+    def identity(self, caller: str, service: str) -> str:
+        """Who the caller is to a service's sidecar: its name, or nobody where it comes without mTLS."""
+        return caller if self.secures(caller, service) else ""
+
     def connects(self, caller: str, service: str) -> bool:
-        """Whether the link or the service says something of an edge's connections."""
+        """Whether something is said of an edge's connections: by the link or the service, or by mTLS."""
         versions = self.services[service].deployments().values()
         keep_alive = any(version.keep_alive > 0.0 for version in versions)
-        return keep_alive or self.link(caller, service).connect != ZERO
+        mtls = self.mode(service) is not None
+        return mtls or keep_alive or self.link(caller, service).connect != ZERO
 
     def edges(self) -> list[tuple[str, str]]:
         """Every (caller, service) that can carry calls: the client's first, then in order of the file."""
@@ -190,7 +216,7 @@ class Scenario(Model):  # noqa: PLW1641 - it holds dicts, so nothing can hash it
             yield from ((name, step.service, step.endpoint) for step in steps if isinstance(step, CallStep))
 
     def policies_after(self, event_index: int) -> Scenario:
-        """The scenario with the policies that are in force after one of its `set` events.
+        """The scenario with what is in force after one of its `set` events: policies, rules, modes.
 
         It has the changes of that event, `events[event_index]`, and of all `set` events that begin before
         it, in order of time, then of the file.
@@ -204,14 +230,33 @@ class Scenario(Model):  # noqa: PLW1641 - it holds dicts, so nothing can hash it
         last = (self.events[event_index].at, event_index)
         if not self.events[event_index].set:
             raise ValueError(f"event {event_index} sets nothing")
-        config: dict[str, Any] = {name: policy.as_config() for name, policy in self.policies.items()}
+        config = self._pushable()
         pushes = sorted((event.at, index) for index, event in enumerate(self.events) if event.set)
         for at, index in pushes:
             if (at, index) <= last:
                 push(config, self.events[index].set)
+        policies = {name: Policy.model_validate(raw) for name, raw in config["policies"].items()}
+        access = tuple(AccessRule.model_validate(rule) for rule in config["access"])
+        services = {
+            name: service.model_copy(update={"mtls": config["services"][name]["mtls"]})
+            for name, service in self.services.items()
+        }
+        mtls = self.mesh.mtls
+        if mtls is not None:
+            mtls = mtls.model_copy(update={"mode": config["mesh"]["mtls"]["mode"]})
+        mesh = self.mesh.model_copy(update={"mtls": mtls})
         return self.model_copy(
-            update={"policies": {name: Policy.model_validate(raw) for name, raw in config.items()}}
+            update={"policies": policies, "access": access, "services": services, "mesh": mesh}
         )
+
+    def _pushable(self) -> dict[str, Any]:
+        """What events can set, as a file could have it."""
+        return {
+            "policies": {name: policy.as_config() for name, policy in self.policies.items()},
+            "access": [rule.as_config() for rule in self.access],
+            "services": {name: {"mtls": service.mtls} for name, service in self.services.items()},
+            "mesh": {"mtls": {"mode": self.mesh.mtls.mode if self.mesh.mtls else None}},
+        }
 
     @property
     def drain_limit(self) -> float:

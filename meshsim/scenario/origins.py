@@ -9,7 +9,6 @@ from typing import Any
 
 from meshsim.scenario.document import Document
 from meshsim.scenario.fields import Choice, Model, keyed_fields
-from meshsim.scenario.findings import mapping
 from meshsim.scenario.keys import lookup, push, resolve_push
 from meshsim.scenario.model import Policy, Scenario
 from meshsim.scenario.names import Path, dotted
@@ -101,18 +100,19 @@ def given(policy: Policy, path: Path) -> bool:
 
 
 class _Written:
-    """The policies as they are written, and changed by one push after the other."""
+    """What can be pushed, as it is written, and changed by one push after the other."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
-        self.policies = copy.deepcopy(mapping(document.value.get("policies")))
+        parts: dict[str, Any] = {"policies": {}, "access": [], "services": {}, "mesh": {}}
+        self.config = copy.deepcopy({key: document.value.get(key) or empty for key, empty in parts.items()})
         self.pushed: list[tuple[Path, Place]] = []
 
     def push(self, number: int, scenario: Scenario) -> None:
         """An event's `set`: what it says is now written there."""
         for key, value in scenario.events[number].set.items():
-            path = resolve_push(self.policies, key)
-            push(self.policies, {key: value})
+            path = resolve_push(self.config, key)
+            push(self.config, {key: value})
             place = self.document.place(("events", number, "set", key))
             self.pushed.append((path, Place(f"events[{number}].set", *place)))
 
@@ -126,7 +126,7 @@ class _Written:
             default = preset.default(key) if preset else None
             filled = given(policy, path) or (value is None and len(path) == 1)
             if written := written_at(scenario, route, path):
-                found[key] = lookup({"policies": self.policies}, written)[0], self.place(written)
+                found[key] = lookup(self.config, written)[0], self.place(written)
             elif default is not None and filled:
                 found[key] = default.value, default
             elif value not in ABSENT:

@@ -1,9 +1,9 @@
-"""Checks of policies, as the file writes them and as its `set` events change them."""
+"""Checks of policies, as the file writes them, and of what its `set` events push."""
 
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import ValidationError
 
@@ -11,15 +11,26 @@ from meshsim import units
 from meshsim.errors import halves
 from meshsim.scenario.endpoints import check_level
 from meshsim.scenario.explain import explain
+from meshsim.scenario.fields import AsTuple, Model
 from meshsim.scenario.findings import Finding, Findings, entries, mapping
 from meshsim.scenario.keys import push, resolve_push
-from meshsim.scenario.model import Policy
+from meshsim.scenario.mesh import Mtls
+from meshsim.scenario.model import AccessRule, Policy, Service
 from meshsim.scenario.names import Path, dotted
 from meshsim.scenario.outline import Outline
 from meshsim.scenario.references import References, check_split
+from meshsim.scenario.security import check_rules_of_access
 
+PARTS: dict[str, Any] = {"policies": {}, "access": [], "services": {}, "mesh": {}}
+"""The keys below which something can be pushed, and what is there where they are not given."""
 DETECTIONS = ("failure_accrual", "outlier_detection")
 """Keys of a policy of which one can be in force."""
+
+
+class _Rules(Model):
+    """Access rules, as they are pushed."""
+
+    access: Annotated[tuple[AccessRule, ...], AsTuple] = ()
 
 
 def check_pushes(document: dict[str, Any], outline: Outline, findings: Findings) -> None:
@@ -27,7 +38,8 @@ def check_pushes(document: dict[str, Any], outline: Outline, findings: Findings)
 
     Problems go to the line of the event that brings them in.
     """
-    policies = copy.deepcopy(mapping(document.get("policies")))
+    config = {key: copy.deepcopy(document.get(key) or empty) for key, empty in PARTS.items()}
+    policies = config["policies"] = mapping(config["policies"])
     for name, policy in policies.items():
         found = [*check_split(outline, name, policy), *check_level(name, policy)]
         for finding in [*found, *(_check_edge(name, policies) if "->" in name else ())]:
@@ -36,7 +48,7 @@ def check_pushes(document: dict[str, Any], outline: Outline, findings: Findings)
         wrong = []
         for key, value in mapping(event.get("set")).items():
             place = (*path, "set", key)
-            wrong += [(place, *each) for each in _change(place, key, value, policies, outline, findings)]
+            wrong += [(place, *each) for each in _change(place, key, value, config, outline, findings)]
         for place, changed, finding in wrong:
             if finding in _problems(str(changed[1]), policies, outline):  # no later key has mended it
                 _add(findings, place, changed, finding)
@@ -50,22 +62,44 @@ def _at(event: dict[str, Any]) -> float:
 
 
 def _change(
-    place: Path, key: str, value: object, policies: dict[str, Any], outline: Outline, findings: Findings
+    place: Path, key: str, value: object, config: dict[str, Any], outline: Outline, findings: Findings
 ) -> list[tuple[Path, Finding]]:
     """Apply one change; its path, with each thing that is wrong after it and was right before."""
+    policies = config["policies"]
     try:
-        path = resolve_push(policies, key)
+        path = resolve_push(config, key)
+        if path[0] != "policies":
+            push(config, {key: value})
+            _check_other(place, path, value, outline, findings)
+            return []
         if path[-2:] == ("empirical", "file"):
             raise ValueError("a file is read only once; set the whole time, {empirical: {file: ...}}")
         name = str(path[1])
         before = set(_problems(name, policies, outline))
-        push(policies, {key: value})
+        push(config, {key: value})
     except ValueError as error:
         findings.add(place, *halves(error))
         return []
     if outline.services:
         References(outline, findings).target(place, name)
     return [(path, finding) for finding in _problems(name, policies, outline) if finding not in before]
+
+
+def _check_other(place: Path, path: Path, value: object, outline: Outline, findings: Findings) -> None:
+    """Check the pushed value of what is no policy: access rules, or an mTLS mode."""
+    models: dict[str | int, type[Model]] = {"access": _Rules, "mesh": Mtls, "services": Service}
+    key = "access" if path[0] == "access" else str(path[-1])
+    try:
+        models[path[0]].model_validate({key: value})
+    except ValidationError as error:
+        for finding in explain(error, {key: value}, path[:-1]):
+            findings.add((*place, *finding.path[1:]), finding.message, finding.remedy)
+    if path[0] == "access":
+        findings.extend(check_rules_of_access(value, outline, place))
+    elif path[0] == "services" and outline.services:
+        References(outline, findings).service(place, path[1])
+        if mapping(outline.services.get(str(path[1]))).get("sidecar") is False:
+            findings.add(place, "there is no sidecar", "leave it out")
 
 
 def _add(findings: Findings, place: Path, changed: Path, finding: Finding) -> None:

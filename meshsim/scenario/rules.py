@@ -13,8 +13,9 @@ from meshsim.scenario.model import Event, Load, Objective
 from meshsim.scenario.names import Path, listed
 
 OF_REPLICAS, OF_LINKS = ("slow", "errors", "down"), ("latency_factor", "loss")
-ALL_EFFECTS = (*OF_REPLICAS, *OF_LINKS)
-EFFECTS = {"service": OF_REPLICAS, "replica": OF_REPLICAS, "link": OF_LINKS}
+OF_COMPONENTS = ("down", "rotate_root")
+ALL_EFFECTS = (*OF_REPLICAS, *OF_LINKS, "rotate_root")
+EFFECTS = {"service": OF_REPLICAS, "replica": OF_REPLICAS, "link": OF_LINKS, "component": OF_COMPONENTS}
 TARGETS_LATER = ("node", "zone")
 
 MOST_STAYS = 1e9
@@ -158,6 +159,12 @@ def _check_effects(path: Path, event: dict[str, Any], target: str, findings: Fin
     unfit = [effect for effect in ALL_EFFECTS if effect in event and effect not in fitting]
     for effect in unfit:
         findings.add((*path, effect), f"has no effect on a {target}", f"write {listed(fitting)}")
+    if "overlap" in event and not event.get("rotate_root"):
+        findings.add((*path, "overlap"), "no root is rotated", "write rotate_root: true, or leave it out")
+    if event.get("rotate_root") and (event.get("down") or "for" in event):
+        other = "down" if event.get("down") else "for"
+        remedy = "make it two events" if other == "down" else "write overlap, for how long old roots count"
+        findings.add((*path, other), "doesn't go with rotate_root", remedy)
     if unfit or _misspelt(event, Event):
         return
     if not any(_given(event, effect) and event[effect] is not False for effect in fitting):

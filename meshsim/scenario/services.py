@@ -174,10 +174,14 @@ class Service(Deployment):
     Attributes:
         versions: by name; fields not given are the service's.
         endpoints: by name; a call that names none has the service's own time, errors and script.
+        mtls: what its sidecars accept of their callers, in place of `mesh.mtls.mode`.
+        sidecar: whether it has sidecars where the mesh has; without, it has no identity either.
     """
 
     versions: dict[str, Version] = Field(default_factory=dict)
     endpoints: dict[str, Endpoint] = Field(default_factory=dict)
+    mtls: Literal["strict", "permissive", "disable"] | None = None
+    sidecar: bool = True
 
     def deployments(self) -> dict[str, Deployment]:
         """Every version with its fields filled in, in order; the one of a service without any is ``""``."""

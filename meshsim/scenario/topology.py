@@ -44,13 +44,15 @@ class Replica:
 class Proxy:
     """What makes the calls of some replicas, or the client's, which is number 0, ``client/0``.
 
-    It is `in_path` if all that its replicas send and receive passes it, which takes time.
+    It is `in_path` if all that its replicas send and receive passes it, which takes time. It is `identified`
+    if it has certificates.
     """
 
     number: int
     name: str
     replicas: tuple[Replica, ...]
     in_path: bool
+    identified: bool = False
 
     @property
     def shared(self) -> bool:
@@ -91,8 +93,12 @@ class Topology:
     @cached_property
     def proxies(self) -> list[Proxy]:
         """By number: the client's, then one for each replica."""
-        own = [Proxy(each.number + 1, each.name, (each,), self.sidecars) for each in self.replicas]
-        return [Proxy(0, CLIENT_PROXY, (), False), *own]
+        mtls = self.scenario.mesh.mtls is not None
+        found = [Proxy(0, CLIENT_PROXY, (), False, mtls)]
+        for each in self.replicas:
+            sidecar = self.scenario.has_sidecar(each.service)
+            found.append(Proxy(each.number + 1, each.name, (each,), sidecar, mtls and sidecar))
+        return found
 
     def proxy(self, name: str) -> Proxy:
         """The proxy with an id."""

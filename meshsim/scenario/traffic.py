@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -17,6 +17,7 @@ from meshsim.scenario.fields import (
     PositiveRate,
     Ratio,
     Weight,
+    not_yet,
 )
 from meshsim.scenario.services import ZERO
 from meshsim.scenario.times import Time
@@ -79,12 +80,14 @@ class Event(Model):
     Attributes:
         at: when it begins.
         lasts: `for`; how long (to the end of the run where it is not given).
-        service, replica, link: what it affects; exactly one, or `set`.
+        service, replica, link, component: what it affects; exactly one, or `set`.
         slow: factor on service times that start meanwhile.
         errors: share of own failures meanwhile, instead of the configured one.
-        down: the replica (or all of the service's) is gone.
+        down: the replica (or all of the service's, or the component) is gone.
         latency_factor: factor on the link's latency.
         loss: the link's loss meanwhile, instead of the configured one.
+        rotate_root: the CA signs with a new root from now on.
+        overlap: for so long the roots before it are trusted, too.
         set: dotted keys and their new values, pushed to every proxy.
     """
 
@@ -93,6 +96,9 @@ class Event(Model):
     service: str | None = None
     replica: str | None = None
     link: str | None = None
+    component: (
+        Annotated[Literal["ca"], not_yet(("control_plane",), "write ca, or leave the event out")] | None
+    ) = None
     node: Later = None
     zone: Later = None
     slow: Annotated[float, Field(gt=0, le=1e9)] | None = None
@@ -100,12 +106,14 @@ class Event(Model):
     down: bool = False
     latency_factor: Annotated[float, Field(ge=0, le=1e9)] | None = None
     loss: Ratio | None = None
+    rotate_root: bool = False
+    overlap: Duration = 0.0
     set: Annotated[dict[str, Any], AfterValidator(copy.deepcopy)] = Field(default_factory=dict)
 
     @property
     def target(self) -> str:
         """What it affects; nothing by name for a push."""
-        return self.service or self.replica or self.link or ""
+        return self.service or self.replica or self.link or self.component or ""
 
 
 class Objective(Model):

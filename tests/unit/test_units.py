@@ -115,6 +115,8 @@ def test_what_is_written_is_what_was_meant(seconds):
         (0.0125, "12.5ms"),
         (0.0, "0s"),
         (2.0, "2s"),
+        (86400.0, "24h"),
+        (3601.0, "3601s"),
         (3.2e-5, "32us"),
         (5e-9, "5ns"),
         (math.nan, units.NO_NUMBER),

@@ -168,7 +168,7 @@ def test_only_set_events_push():
     for index in (-1, 5):
         with pytest.raises(IndexError):
             scenario.policies_after(index)
-    with pytest.raises(ValueError, match="only policies can be pushed"):
+    with pytest.raises(ValueError, match="only policies, access rules and mTLS modes can be pushed"):
         small(events=[{"at": "1s", "set": {"services.a.workers": 3}}]).policies_after(0)
 
 

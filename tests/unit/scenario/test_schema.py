@@ -47,7 +47,17 @@ def load(text):
     return BASE.replace("{to: a, rate: 1/s}", text)
 
 
+SECURED = """mesh:
+  dataplane: sidecar
+  mtls: {mode: strict, handshake: 2ms, ca: {time: 5ms, workers: 1, retry: {max: 10s}}}
+access: [{allow: {to: a, from: [b, "cl*"], methods: GET, paths: ["/x*"]}}, {deny: {to: "*", not_from: "*"}}]
+events:
+  - {at: 1s, for: 1s, component: ca, down: true}
+  - {at: 2s, component: ca, rotate_root: true, overlap: 1s}
+  - {at: 3s, set: {mesh.mtls.mode: disable, services.b.mtls: strict, access: []}}
+"""
 GOOD = [
+    BASE + SECURED,
     BASE,
     BASE + "schema: 1\nwarmup: auto\ndrain: 5s\nseed: 0\n",
     BASE + "warmup: 0\n",
@@ -205,7 +215,9 @@ BAD = [
     BASE + "events: [{at: 1s, service: a, slow: 0}]",
     BASE + "events: [{at: 1s, service: a, lasts: 1s, slow: 2}]",
     BASE + "events: [{at: 1s, node: a, down: true}]",
-    BASE + "mesh: {mtls: {mode: strict}}",
+    BASE + "mesh: {mtls: {mode: on}}",
+    BASE + "access: [{allow: {from: a}}]",
+    BASE + "access: [{allow: {to: a}, deny: {to: b}}]",
     BASE + "mesh: {dataplane: ambient}",
 ]
 
