@@ -189,17 +189,6 @@ def test_bytes_that_are_no_tls(data: bytes, cuts: list[int]) -> None:
     assert not server.top.lost
 
 
-def test_keys_are_changed_on_the_way() -> None:
-    """A KeyUpdate is answered, and what comes after it is read."""
-    client, server = connected()
-    before = client.channel.engine
-    assert before.get_protocol_version_name() == "TLSv1.3"
-    for number in range(40):
-        client.channel.write(b"%d" % number)
-        move(client, server, [])
-    assert server.top.got.endswith(b"39")
-
-
 def test_reading_that_is_held_back() -> None:
     """What has come meanwhile waits in the channel, and comes in order."""
 
