@@ -104,6 +104,7 @@ def _context(method: int, credentials: Credentials, verify: _Verify) -> SSL.Cont
     context.set_tls13_ciphersuites(SUITE)
     context.set_tmp_ecdh(ec.SECP256R1())
     context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_RENEGOTIATION)
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS)  # 17 kB each, of idle connections
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.use_certificate(credentials.certificate)
     context.use_privatekey(credentials.key)
