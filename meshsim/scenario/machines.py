@@ -94,9 +94,9 @@ class ConfiguredProxy(Receiver):
                 route.apply(scenario.policy(*edge, endpoint), scenario.limits_itself(*edge, endpoint), now)
 
     def _guard(self, scenario: model.Scenario) -> None:
-        guards = [self.guards.of(scenario, service) for service in self.guarded]
+        guards = [guard for service in self.guarded if (guard := self.guards.of(scenario, service))]
         self.proxy.guard(frozenset[int]().union(*(guard.denied for guard in guards)))
-        self.access = guards[0].policy if len(guards) == 1 and guards[0].policy.rules else None
+        self.access = guards[0].policy if guards and len(self.guarded) == 1 else None
 
 
 class ConfiguredUpstream:
