@@ -18,6 +18,7 @@ from meshsim.mesh.connection import HostPool, Lifetimes
 from meshsim.mesh.hosts import Host
 from meshsim.mesh.policy import Policy
 from meshsim.mesh.proxy import Proxy, Route
+from meshsim.policies.access import AccessPolicy
 from meshsim.policies.accrual import FailureAccrual
 from meshsim.policies.backoff import Backoff
 from meshsim.policies.balance import Balancer, LeastRequest, LeastRequestFullScan, Random, RoundRobin
@@ -52,7 +53,11 @@ class Custom:
 
 
 class ConfiguredProxy(Receiver):
-    """A proxy of a topology: the configuration of what it calls, by edge, and the rules that it asks."""
+    """A proxy of a topology: the configuration of what it calls, by edge, and the rules that it asks.
+
+    Attributes:
+        access: the rules for the one service behind it; None without any.
+    """
 
     def __init__(
         self, proxy: Proxy, topology: Topology, custom: Custom | None = None, guards: Guards | None = None
@@ -62,7 +67,8 @@ class ConfiguredProxy(Receiver):
         self.agent = proxy.agent
         self.proxy = proxy
         self.guards = guards or Guards(topology)
-        self.guarded = {replica.service for replica in place.replicas if place.in_path}
+        self.guarded = sorted({replica.service for replica in place.replicas if place.in_path})
+        self.access: AccessPolicy | None = None
         self._guard(topology.scenario)
         self.upstreams: dict[Edge, ConfiguredUpstream] = {}
         for number, edge in topology.edges_of(place):
@@ -96,8 +102,9 @@ class ConfiguredProxy(Receiver):
         modes = [mode for service in self.guarded if (mode := scenario.mode(service)) is not None]
         if self.agent is not None and modes:
             self.agent.mode = MODES[modes[0]]
-        denied = [self.guards.denied(scenario, service) for service in self.guarded]
-        self.proxy.guard(frozenset().union(*denied))
+        guards = [guard for service in self.guarded if (guard := self.guards.of(scenario, service))]
+        self.proxy.guard(frozenset[int]().union(*(guard.denied for guard in guards)))
+        self.access = guards[0].policy if guards and len(self.guarded) == 1 else None
 
 
 class ConfiguredUpstream:

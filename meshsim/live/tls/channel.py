@@ -1,0 +1,310 @@
+"""One TLS connection between a socket and what speaks on it, which knows nothing of TLS.
+
+```
+   socket ──bytes──► Channel: handshake ──done──► ready ──► data_received … of the protocol on top
+          ◄──bytes──    │                              ◄── write, close, abort … of an asyncio transport
+                        └── refused, broken off ──► failed; the socket is closed
+```
+
+To the socket a `Channel` is the protocol, to the HTTP connection on top it is the transport. OpenSSL works on
+memory, so nothing here waits: bytes go in, bytes come out. How many records have come whole is counted along,
+for asking OpenSSL in vain costs as much as a record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any, cast
+
+from OpenSSL import SSL
+
+from meshsim.live.tls.refusal import CLOSED, PEER, RefusedError, Tally, refusal
+
+RECORD = 16384
+"""What one record holds at most, bytes; `OVERHEAD` is what it adds (TLS 1.3, AEAD of 16)."""
+HEADER = 5
+OVERHEAD = HEADER + 1 + 16
+SPARE = 512
+"""For what OpenSSL may have to say of its own, bytes."""
+
+
+class Records:
+    """Counts records in a stream of bytes, by their headers alone."""
+
+    def __init__(self) -> None:
+        self._left = 0  # of the record that is coming
+        self._header = b""  # what has come of its header, if that is not whole
+
+    def feed(self, data: bytes) -> int:
+        """How many records end in these bytes."""
+        if self._header:
+            data = self._header + data
+            self._header = b""
+        ended, at, size = 0, self._left, len(data)
+        if 0 < at <= size:
+            ended = 1
+        while at + HEADER <= size:
+            at += HEADER + (data[at + 3] << 8 | data[at + 4])
+            ended += at <= size
+        if at < size:
+            self._header = data[at:]
+            at = size
+        self._left = at - size
+        return ended
+
+
+class Channel(asyncio.Protocol, asyncio.Transport):
+    """A connection that is secured by an `engine` of `Tls`, and counted in a `tally`.
+
+    When the handshake is over `ready` is called, which returns the protocol on top; it has to be told
+    `connection_made` there. Else `failed` is called, once. If the peer refuses us after that, `rejected` says
+    when that is heard; until then nothing is.
+    """
+
+    engine: SSL.Connection
+    socket: asyncio.Transport
+    _top: asyncio.Protocol | None
+
+    def __init__(
+        self, engine: SSL.Connection, tally: Tally, ready: Callable[[Channel], asyncio.Protocol],
+        failed: Callable[[], None], rejected: Callable[[Callable[[], None]], None] | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.engine = engine
+        self._tally = tally
+        self._ready: Callable[[Channel], asyncio.Protocol] | None = ready
+        self._failed: Callable[[], None] | None = failed
+        self._rejected = rejected
+        self._top = None
+        self._records = Records()
+        self._unread = 0  # records that are whole, at most
+        self._held = False
+        self._closing = True  # until there is a socket
+        self._ended = False  # nothing more comes from the peer
+        self._cut = False  # and it has not said so in TLS: that may be somebody else's doing
+        self._over = False  # nobody is told anything any more
+        self.rejected = False  # by the peer, after the handshake
+
+    @property
+    def shaking(self) -> bool:
+        """Whether there is a socket, and its handshake is not over."""
+        return self._top is None and not self._closing
+
+    # The protocol of the socket
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.socket = cast(asyncio.Transport, transport)
+        if self._over:
+            self.socket.abort()
+            return
+        self._closing = False
+        self._shake()
+
+    def data_received(self, data: bytes) -> None:
+        if self._over or self._ended:
+            return
+        self.engine.bio_write(data)
+        self._unread += self._records.feed(data)
+        if self._top is None and not self._shake():
+            return
+        self._pump()
+
+    def eof_received(self) -> bool:
+        self._pump()
+        if not self._ended and not self._over:
+            self._ended = self._cut = True
+            if self._top is None:
+                self._fail(RefusedError(CLOSED))
+            else:
+                self._top.eof_received()
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._cut and error is None:
+            error = RefusedError(CLOSED, "the end of the connection was cut off")
+        if not self.rejected:
+            self._tell_lost(error)
+
+    def pause_writing(self) -> None:
+        if self._top is not None:
+            self._top.pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._top is not None:
+            self._top.resume_writing()
+
+    # The handshake
+
+    def _shake(self) -> bool:
+        """Goes on with it; returns whether it is over."""
+        try:
+            self.engine.do_handshake()
+        except SSL.WantReadError:
+            self._flush()
+            return False
+        except SSL.Error as error:
+            self._fail(refusal(error))
+            return False
+        except RefusedError as error:
+            self._fail(error)
+            return False
+        self._flush()
+        self._tally.handshakes += 1
+        ready, self._ready, self._failed = self._ready, None, None  # which may know this
+        assert ready is not None, "a handshake ends once"
+        self._top = ready(self)
+        return not self._over
+
+    def _fail(self, error: RefusedError) -> None:
+        """There will be no connection: the peer gets an alert, if it can still hear it."""
+        if self._over:
+            return
+        self._over = self._closing = True
+        self._tally.refused[error.reason] += 1
+        self._flush()
+        self.socket.close()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Tells whoever waits for the handshake that there will be no connection."""
+        failed, self._ready, self._failed, self._rejected = self._failed, None, None, None
+        if failed is not None:
+            failed()
+
+    def give_up(self) -> None:
+        """Ends a connection that is not wanted any more; nobody is told but a protocol on top."""
+        if self._top is None:
+            self._over = True
+            self._ready = self._failed = self._rejected = None
+        if not self._closing:
+            self.abort()
+
+    # Data in
+
+    def _pump(self) -> None:
+        """Hands on what has come whole, as far as it is wanted."""
+        while self._unread > 0 and not self._held and not self._over:
+            self._unread -= 1
+            try:
+                data = self.engine.recv(RECORD)
+            except SSL.WantReadError:  # it was about the keys
+                self._unread = 0
+                self._flush()
+                return
+            except SSL.ZeroReturnError:
+                self._unread = 0
+                self._end()
+                return
+            except SSL.Error as error:
+                self._break(refusal(error))
+                return
+            if self._top is not None:
+                self._top.data_received(data)
+
+    def _end(self) -> None:
+        """The peer has said that nothing more comes."""
+        self._ended = True
+        if self._top is not None and not self._top.eof_received():
+            self.close()
+
+    def _break(self, error: RefusedError) -> None:
+        """What came is an alert, or no TLS."""
+        self._tally.refused[error.reason] += 1
+        self._flush()
+        self._closing = True
+        self.socket.close()
+        rejected, self._rejected = self._rejected, None
+        if error.reason == PEER and rejected is not None:
+            self.rejected = True
+            rejected(partial(self._tell_lost, error))
+        else:
+            self._tell_lost(error)
+
+    def _tell_lost(self, error: Exception | None) -> None:
+        """Tells whoever is on top, or waits for the handshake, that there is no connection any more."""
+        if self._over:
+            return
+        self._over = self._closing = True
+        top, self._top = self._top, None  # which knows this
+        if top is None:
+            self._tally.refused[CLOSED] += 1
+            self._let_go()
+            return
+        self._rejected = None
+        top.connection_lost(error)
+
+    # The transport of what is on top
+
+    def write(self, data: Any) -> None:
+        if self._closing or not data:
+            return
+        size = len(data)
+        try:
+            done = self.engine.send(data)
+            while done < size:  # a record at a time
+                done += self.engine.send(data[done : done + RECORD])
+            most = size + (size // RECORD + 1) * OVERHEAD + SPARE
+            out = self.engine.bio_read(most)
+            self.socket.write(out)
+            if len(out) == most:
+                self._flush()
+        except SSL.Error as error:
+            self._break(refusal(error))
+
+    def _flush(self) -> None:
+        """Sends what OpenSSL has to say of its own."""
+        with suppress(SSL.WantReadError):
+            while True:
+                self.socket.write(self.engine.bio_read(RECORD))
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        if not self._closing:
+            self._say_end()
+            self.socket.write_eof()
+
+    def _say_end(self) -> None:
+        """Tells the peer that nothing more comes: an end without that has been cut off."""
+        with suppress(SSL.Error):
+            self.engine.shutdown()
+        self._flush()
+
+    def close(self) -> None:
+        if not self._closing:
+            self._say_end()
+            self._closing = True
+            self.socket.close()
+
+    def abort(self) -> None:
+        self._closing = True
+        self.socket.abort()
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def pause_reading(self) -> None:
+        self._held = True
+        self.socket.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._held = False
+        self.socket.resume_reading()
+        if self._unread > 0:
+            asyncio.get_running_loop().call_soon(self._pump)
+
+    def is_reading(self) -> bool:
+        return not self._held
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self.socket.set_write_buffer_limits(high, low)
+
+    def get_write_buffer_size(self) -> int:
+        return self.socket.get_write_buffer_size()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self.socket.get_extra_info(name, default)

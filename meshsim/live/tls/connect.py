@@ -1,0 +1,101 @@
+"""The caller's end of TLS: a connection is open when its handshake is over, not before."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+from meshsim.live.tls.channel import Channel
+from meshsim.live.tls.context import Tls
+from meshsim.live.tls.refusal import TIMEOUT
+from meshsim.live.tracked import round_trip
+from meshsim.mesh.cluster import Cluster
+from meshsim.mesh.link import Link
+from meshsim.random import Key
+
+Hear = Callable[[], None]
+"""What is to be called when the caller can have heard of a refusal."""
+
+
+class Secured:
+    """Which of a proxy's connections are secured: `services` are those wanted at the other end, by edge.
+
+    Each handshake takes so many `round_trips` over the link.
+    """
+
+    def __init__(self, tls: Tls, services: dict[int, str], round_trips: int) -> None:
+        self.tls = tls
+        self.services = services
+        self.round_trips = round_trips
+
+    def service(self, cluster: Cluster) -> str:
+        """Whose identity is wanted of a cluster's hosts; empty where they are called without mTLS."""
+        return self.services.get(cluster.edge, "")
+
+    def trips(self, cluster: Cluster, link: Link, key: Key) -> float:
+        """How long the messages of a connection's handshake are under way, s."""
+        return self.round_trips * round_trip(link, key) if self.service(cluster) else 0.0
+
+    async def connect(
+        self, cluster: Cluster, top: asyncio.Protocol, address: tuple[str, int], limit: float,
+        rejected: Callable[[Hear], None],
+    ) -> bool:  # fmt: skip
+        """As `connect`, to a cluster's host."""
+        return await connect(self.tls, self.service(cluster), top, address, limit, rejected)
+
+
+def at_once(hear: Hear) -> None:
+    """A refusal is heard when it comes."""
+    hear()
+
+
+async def connect(
+    tls: Tls, service: str, top: asyncio.Protocol, address: tuple[str, int], limit: float,
+    rejected: Callable[[Hear], None] = at_once,
+) -> bool:  # fmt: skip
+    """Opens a connection to a service within `limit`, s, and has `top` speak on it.
+
+    Returns whether it is open; if not, one side has refused the other, which is counted. The upstream looks
+    at our certificate when we have the connection already: if it refuses that, `rejected` is called, and
+    until it is heard the connection only seems to be there.
+
+    Raises:
+        OSError: there is no connection.
+        TimeoutError: not in time.
+    """
+    loop = asyncio.get_running_loop()
+    over: asyncio.Future[bool] = loop.create_future()
+
+    def ready(channel: Channel) -> asyncio.Protocol:
+        _settle(over, True)
+        top.connection_made(channel)
+        return top
+
+    def failed() -> None:
+        _settle(over, False)
+
+    engine = tls.connect(service)
+    if engine is None:
+        return False
+    channel = Channel(engine, tls.client, ready, failed, rejected)
+    try:
+        async with asyncio.timeout(limit):
+            await loop.create_connection(partial(_same, channel), *address)
+            return await over
+    except (TimeoutError, asyncio.CancelledError) as error:
+        if isinstance(error, TimeoutError) and channel.shaking:
+            tls.client.refused[TIMEOUT] += 1
+        channel.give_up()
+        raise
+
+
+def _settle(over: asyncio.Future[bool], opened: bool) -> None:
+    """Tells who waits, if anybody still does."""
+    if not over.done():
+        over.set_result(opened)
+
+
+def _same(channel: Channel) -> Channel:
+    """What a loop calls for its protocol."""
+    return channel
