@@ -53,13 +53,16 @@ class Listening:
             family, *_, address = (await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))[0]
             self._keeping = bound(family, address)
             port = self._keeping.getsockname()[1]
-        serve = partial(ServerConnection, self.handler, self.limits, loop)
-        begin = serve if self.entrance is None else partial(self.entrance.protocol, serve)
+        begin = self._serve if self.entrance is None else partial(self.entrance.protocol, self._serve)
         self.server = await loop.create_server(
             lambda: cast(asyncio.Protocol, begin()), host, port, backlog=BACKLOG, reuse_address=True
         )
         self.port = self.server.sockets[0].getsockname()[1]
         return self.port
+
+    def _serve(self) -> ServerConnection:
+        """What a connection becomes that is let in."""
+        return ServerConnection(self.handler, self.limits)
 
     def close(self) -> None:
         """As `refuse`, and gives the port back."""

@@ -63,7 +63,7 @@ class Listener(Handler):
 
     def __init__(
         self, shared: ExchangeContext, routes: dict[bytes, ListenerRoute], inbound: bool, key: Key,
-        unrouted: Series, context_name: bytes, entrance: Entrance | None = None,
+        unrouted: Series, context_name: bytes,
     ) -> None:  # fmt: skip
         self.shared = shared
         self.routes = routes
@@ -73,7 +73,7 @@ class Listener(Handler):
         self.unrouted = unrouted
         self.context_name = context_name
         self.strangers = 0
-        self.entrance = entrance
+        self.entrance = None
         self.connections = set()
 
     def begin(
