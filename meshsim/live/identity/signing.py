@@ -163,8 +163,8 @@ def issued_by(certificate: x509.Certificate, root: x509.Certificate) -> bool:
     return True
 
 
-def pem(*certificates: x509.Certificate) -> bytes:
-    """Certificates as PEM, one after the other."""
+def pem(*certificates: x509.Certificate | x509.CertificateSigningRequest) -> bytes:
+    """Certificates, or requests, as PEM, one after the other."""
     return b"".join(each.public_bytes(Encoding.PEM) for each in certificates)
 
 
