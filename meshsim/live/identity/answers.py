@@ -17,7 +17,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from meshsim.live.identity.signing import Key, issued_by
+from meshsim.live.identity.signing import Key, is_of, issued_by
 from meshsim.live.tls.identity import service_of
 from meshsim.live.tls.refusal import RefusedError
 
@@ -93,7 +93,7 @@ def read_answer(
     certificate, signed = _certificate(fields.get("certificate")), fields.get("signed")
     if isinstance(signed, bool) or not isinstance(signed, int | float) or not abs(signed) < 1e9:
         raise AnswerError("garbage", "no time of signing")
-    if certificate.public_key() != key.public_key():
+    if not is_of(certificate, key):
         raise AnswerError("other_key")
     try:
         found = service_of(certificate.public_bytes(Encoding.DER))

@@ -1,8 +1,8 @@
 """One-time tokens: how a proxy that asks the authority for a certificate shows who it is.
 
 The launcher hands each proxy its first token. With each request a proxy says, by its hash, which token it
-will use next, so no answer holds a secret, and one that gets lost locks nobody out. A token belongs to the key
-and the next token with which it is first used: to send the same again is to ask for the same again, and
+will use next, so no answer holds a secret, and one that gets lost locks nobody out. A token belongs to the
+key and the next token with which it is first used: to send the same again is to ask for the same again, and
 whoever sends it with a key of his own is refused. If a thief comes first the proxy is refused, which shows.
 
 | token is | same key and next | others |
