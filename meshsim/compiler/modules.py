@@ -99,6 +99,7 @@ LIVE = [
     "meshsim.live.wire.client",
     "meshsim.live.clock",
     "meshsim.live.context",
+    "meshsim.live.pool",
     "meshsim.live.transport",
     "meshsim.live.proxy.series",
     "meshsim.live.proxy.access",

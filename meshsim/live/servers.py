@@ -11,7 +11,8 @@ import contextlib
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 from meshsim.live.wire import Handler, Limits, ServerConnection
 from meshsim.mesh.clock import Clock
@@ -20,16 +21,23 @@ from meshsim.scenario.events import on_clock
 from meshsim.scenario.model import Event, Scenario
 from meshsim.scenario.topology import Replica
 
+if TYPE_CHECKING:
+    from meshsim.live.tls.entrance import Entrance
+
 BACKLOG = 4096
 AGAIN = 0.05
 """Until a port that is not free is tried again, s."""
 
 
 class Listening:
-    """One listening socket; if `keep_alive` is > 0, connections are closed after so long idle, s."""
+    """One listening socket; if `keep_alive` is > 0, connections are closed after so long idle, s.
 
-    def __init__(self, handler: Handler, keep_alive: float = 0.0) -> None:
+    Where there is an `entrance`, it decides what is let in.
+    """
+
+    def __init__(self, handler: Handler, keep_alive: float = 0.0, entrance: Entrance | None = None) -> None:
         self.handler = handler
+        self.entrance = entrance
         self.limits = Limits(idle_timeout=keep_alive) if keep_alive else Limits()
         self.port = 0
         self.host = ""
@@ -45,16 +53,22 @@ class Listening:
             family, *_, address = (await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))[0]
             self._keeping = bound(family, address)
             port = self._keeping.getsockname()[1]
+        begin = self._serve if self.entrance is None else partial(self.entrance.protocol, self._serve)
         self.server = await loop.create_server(
-            lambda: cast(asyncio.Protocol, ServerConnection(self.handler, self.limits, loop)), host, port,
-            backlog=BACKLOG, reuse_address=True,
-        )  # fmt: skip
+            lambda: cast(asyncio.Protocol, begin()), host, port, backlog=BACKLOG, reuse_address=True
+        )
         self.port = self.server.sockets[0].getsockname()[1]
         return self.port
+
+    def _serve(self) -> ServerConnection:
+        """What a connection becomes that is let in."""
+        return ServerConnection(self.handler, self.limits)
 
     def close(self) -> None:
         """As `refuse`, and gives the port back."""
         self.refuse()
+        if self.entrance is not None:
+            self.entrance.close()
         if self._keeping is not None:
             self._keeping.close()
             self._keeping = None
@@ -71,6 +85,8 @@ class Listening:
     def disappear(self, abort: Callable[[], None]) -> None:
         """Nothing listens, and every connection is reset, which `abort` does."""
         self.refuse()
+        if self.entrance is not None:
+            self.entrance.close()
         abort()
 
     def reopen(self) -> None:

@@ -15,6 +15,7 @@ from meshsim.live.wire.client import ClientConnection
 from meshsim.mesh.clock import Clock, Event
 from meshsim.mesh.connection import IDLE, SERVER_CLOSED, Connection
 from meshsim.mesh.link import Link
+from meshsim.random import HANDSHAKE_BACK, HANDSHAKE_OUT, Key
 
 
 class Holder(Protocol):
@@ -22,6 +23,21 @@ class Holder(Protocol):
 
     def hear_end(self, now: float) -> None:
         """The word comes that the other side has closed the connection, perhaps after the response."""
+
+
+def round_trip(link: Link, key: Key) -> float:
+    """How long a connection's handshake takes on the way out and back once, s."""
+    return link.travel(key, HANDSHAKE_OUT) + link.travel(key, HANDSHAKE_BACK)
+
+
+class Rejection(Event):
+    """The word, on its way, that the upstream has refused the caller, who has a connection until then."""
+
+    def __init__(self, hear: Callable[[], None]) -> None:
+        self.hear = hear
+
+    def fire(self, step: int, now: float) -> None:
+        self.hear()
 
 
 @final

@@ -11,13 +11,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from meshsim.live.clock import LiveClock
 from meshsim.live.links import Crossing, emulated
-from meshsim.live.tracked import Opening, Wire, wire_of
+from meshsim.live.pool import Address, Pool
+from meshsim.live.tracked import Opening, Rejection, Wire, round_trip, wire_of
 from meshsim.live.troubles import no_connection
-from meshsim.live.wire.client import GARBAGE, ClientConnection, Reply
+from meshsim.live.wire.client import GARBAGE, HUNG_UP, ClientConnection, Reply
 from meshsim.live.wire.heads import ResponseHead
 from meshsim.live.wire.limits import Limits
 from meshsim.mesh.attempt import Attempt
@@ -29,65 +30,33 @@ from meshsim.mesh.link import Link
 from meshsim.policies.outcome import NO_FLAG, RATE_LIMITED, RESET, RESPONSE, UC, UPE
 from meshsim.random import LINK_BACK, LINK_NOTICE, LINK_OUT, LOSS_BACK, LOSS_OUT
 
+if TYPE_CHECKING:
+    from meshsim.live.tls.connect import Secured
+
 CONNECT_TIMEOUT = 5.0
 """Where none is written, s: Envoy's default."""
 
 RATELIMITED = b"x-envoy-ratelimited"
 """The header by which a rate-limit service's refusal is known."""
 
-Address = tuple[str, int]
-
-
-class Pool:
-    """The connections to one host; `idle` ones serve nobody, `opening` ones become a connection, or fail."""
-
-    name: str
-    idle: list[ClientConnection]
-    opening: set[asyncio.Task[None]]
-
-    def __init__(self, address: Address, cluster: Cluster, host: Host) -> None:
-        self.address = address
-        self.name = f"{address[0]}:{address[1]}"
-        self.cluster = cluster
-        self.host = host
-        self.idle = []
-        self.opening = set()
-
-    def close_idle(self) -> None:
-        """Closes the idle connections, but for tracked ones."""
-        idle, self.idle = self.idle, []
-        for connection in idle:
-            connection.close()
-
-    def tracked(self) -> list[ClientConnection]:
-        """The idle connections that are tracked."""
-        found = []
-        connection = None if self.host.pool is None else self.host.pool.top
-        while connection is not None:
-            found.append(wire_of(connection).socket)
-            connection = connection.below
-        return found
-
-    def stop_opening(self) -> None:
-        """Gives up the connections that are being opened; nothing is reported."""
-        for task in self.opening:
-            task.cancel()
-
 
 class SocketTransport(Transport):
     """Attempts over real connections to the `addresses` of hosts, by name.
 
     `links` are to emulate, by edge, none for traffic within a pod; `changing` if events change them.
+    `secured` says where mTLS is used: nowhere if it is None.
     """
 
     limits: Limits
     links: dict[int, Link]
+    secured: Secured | None
     pools: dict[Host, Pool]
 
     def __init__(
         self, clock: LiveClock, addresses: dict[str, Address], links: dict[int, Link] | None = None,
-        changing: bool = False, limits: Limits | None = None,
+        changing: bool = False, limits: Limits | None = None, secured: Secured | None = None,
     ) -> None:  # fmt: skip
+        self.secured = secured
         self.clock = clock
         self.addresses = addresses
         self.limits = limits or Limits()
@@ -118,6 +87,8 @@ class SocketTransport(Transport):
         if connection is not None:
             link = self.links.get(cluster.edge)
             lasts = 0.0 if link is None else link.opening(connection.key)
+            if link is not None and self.secured is not None:
+                lasts += self.secured.trips(cluster, link, connection.key)
             if connection.rule.connect_timeout > 0.0:
                 limit = connection.rule.connect_timeout - lasts
             if lasts > 0.0:
@@ -139,10 +110,16 @@ class SocketTransport(Transport):
 
     async def _connect(self, pool: Pool, connection: Connection | None, limit: float) -> None:
         socket = ClientConnection(partial(self._idle_lost, pool, connection), self.limits)
+        protocol = cast(asyncio.Protocol, socket)
+        secured = self.secured
         try:
-            async with asyncio.timeout(limit):
-                loop = asyncio.get_running_loop()
-                await loop.create_connection(lambda: cast(asyncio.Protocol, socket), *pool.address)
+            if secured is not None and secured.service(pool.cluster):
+                rejected = partial(self._rejected, pool, connection)
+                await secured.connect(pool.cluster, protocol, pool.address, limit, rejected)
+            else:
+                async with asyncio.timeout(limit):
+                    loop = asyncio.get_running_loop()
+                    await loop.create_connection(lambda: protocol, *pool.address)
         except (OSError, TimeoutError) as error:
             no_connection(error)
             pool.cluster.failed(pool.host, connection, self.clock.now())
@@ -160,11 +137,23 @@ class SocketTransport(Transport):
         if closed:
             self._idle_lost(pool, connection, socket)
 
+    def _rejected(self, pool: Pool, connection: Connection | None, hear: Callable[[], None]) -> None:
+        """The upstream refuses us; `hear` is to be called when the word of that would have come."""
+        link = None if connection is None else self.links.get(pool.cluster.edge)
+        if link is None or connection is None:
+            hear()
+        else:
+            self.clock.at(self.clock.now() + round_trip(link, connection.key), Rejection(hear), 0)
+
     def _idle_lost(self, pool: Pool, connection: Connection | None, socket: ClientConnection) -> None:
         """The other side has closed an idle connection."""
         if connection is not None:
             if connection.wire is not None:  # else it has not been opened yet
-                wire_of(connection).lost(self.clock, self.clock.now())
+                wire = wire_of(connection)
+                if getattr(socket.transport, "rejected", False):  # the word of that has been waited for
+                    wire.fire(0, self.clock.now())
+                else:
+                    wire.lost(self.clock, self.clock.now())
         elif socket in pool.idle:
             pool.idle.remove(socket)
             pool.cluster.closed(pool.host, None, self.clock.now())
@@ -321,8 +310,12 @@ class Delivery(Reply):
         self.whole(connection, self.response, b"")
 
     def lost(self, connection: ClientConnection, kind: int, why: str) -> None:
-        if self.wire is not None and self.wire.ending:
-            return  # which its caller can't know yet
+        wire = self.wire
+        if wire is not None:
+            if why == HUNG_UP and wire.link is not None and not wire.ending:
+                wire.lost(self.transport.clock, self.transport.clock.now())
+            if wire.ending:
+                return  # which its caller can't know yet
         if self.crossing is not None:
             self.crossing.cancel()
             self.crossing = None

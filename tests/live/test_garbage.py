@@ -13,9 +13,10 @@ import pytest
 
 from meshsim.live.child import Spec
 from meshsim.live.context import FAMILY, parse_context
+from meshsim.live.pool import Pool
 from meshsim.live.proxy.exchange import Exchange
 from meshsim.live.roles.proxy import Proxy
-from meshsim.live.transport import Delivery, Pool
+from meshsim.live.transport import Delivery
 from meshsim.live.wire import ClientConnection, Limits, RequestHead, ResponseHead, ServerConnection
 from meshsim.mesh.attempt import Attempt
 from meshsim.mesh.call import Call

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import TYPE_CHECKING, final
 
 from meshsim.live.clock import LiveClock
 from meshsim.live.context import ATTEMPT_COUNT, TRACEPARENT, traceparent
+from meshsim.live.pool import Address
 from meshsim.live.proxy.exchange import Exchange, Upstream
 from meshsim.live.proxy.ledger import Ledger
-from meshsim.live.transport import Address, Delivery, SocketTransport, cause_of
+from meshsim.live.transport import Delivery, SocketTransport, cause_of
 from meshsim.live.wire.client import GARBAGE, ClientConnection
 from meshsim.live.wire.heads import CHUNKED, ResponseHead
 from meshsim.live.wire.write import request_head
@@ -17,6 +18,9 @@ from meshsim.mesh.call import Call
 from meshsim.mesh.link import Link
 from meshsim.policies.outcome import NO_FLAG, RESET, UC, UPE
 from meshsim.random import LINK_BACK, LOSS_BACK
+
+if TYPE_CHECKING:
+    from meshsim.live.tls.connect import Secured
 
 OTHER_TRY = ATTEMPT_COUNT + b": %d\r\n" + TRACEPARENT + b": %b\r\n"
 FIRST_TRY = ATTEMPT_COUNT + b": 1\r\n" + TRACEPARENT + b": "
@@ -28,9 +32,9 @@ class ProxyTransport(SocketTransport):
 
     def __init__(
         self, clock: LiveClock, addresses: dict[str, Address], ledger: Ledger | None = None,
-        links: dict[int, Link] | None = None, changing: bool = False,
+        links: dict[int, Link] | None = None, changing: bool = False, secured: Secured | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(clock, addresses, links, changing)
+        super().__init__(clock, addresses, links, changing, secured=secured)
         self.ledger = ledger
 
     def delivery(self, attempt: Attempt) -> Delivery:

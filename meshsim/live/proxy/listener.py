@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from meshsim.live.context import (
     ATTEMPT_COUNT,
@@ -32,6 +33,9 @@ from meshsim.live.wire.write import reason
 from meshsim.policies.outcome import NO_FLAG, NR, flag_names
 from meshsim.random import Key, derive
 
+if TYPE_CHECKING:
+    from meshsim.live.tls.entrance import Entrance
+
 OWN = frozenset([ATTEMPT_COUNT, TRACEPARENT])
 """Headers that a proxy writes anew, beside those of meshsim's family."""
 
@@ -50,9 +54,10 @@ class Listener(Handler):
 
     `routes` go by the Host that names them, under ``b""`` whatever it is; `inbound` is before the proxy's own
     replica; calls of strangers, who send no context, are numbered under `key`; `context_name` is of the
-    header that says whose a call is.
+    header that says whose a call is. An `entrance` may have changed its mind about open connections.
     """
 
+    entrance: Entrance | None
     any: ListenerRoute | None
     connections: set[ServerConnection]
 
@@ -68,11 +73,15 @@ class Listener(Handler):
         self.unrouted = unrouted
         self.context_name = context_name
         self.strangers = 0
+        self.entrance = None
         self.connections = set()
 
     def begin(
         self, connection: ServerConnection, head: RequestHead, body: bytes, whole: bool
     ) -> ServerStream:
+        if self.entrance is not None and self.entrance.refuses(connection.identity):
+            connection.hang_up()
+            return NOBODY
         route = self.any or self.routes.get(head.host.partition(b":")[0])
         if route is None:
             self.reply(connection, head, 404, NR, PLAIN, LOCAL_REPLIES[NR][0])

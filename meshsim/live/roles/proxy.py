@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
@@ -36,6 +36,11 @@ from meshsim.scenario.machines import ConfiguredProxy, ConfiguredRoute, Configur
 from meshsim.scenario.parts import link
 from meshsim.scenario.topology import Replica, Topology
 
+if TYPE_CHECKING:
+    from meshsim.live.tls.connect import Secured
+    from meshsim.live.tls.context import Tls
+    from meshsim.live.tls.entrance import Entrance
+
 APP = "app"
 """The name of a proxy's own application, as its inbound route knows it."""
 
@@ -48,9 +53,14 @@ class Proxy(Role):
         scenario = spec.scenario
         loop = asyncio.get_event_loop()
         self.clock = LiveClock(loop, ideal=False)
+        self.tls: Tls | None = None  # credentials come later
         self.topology = Topology(scenario)
         self.own = self.topology.proxy(spec.id)
         self.place = next(iter(self.own.replicas), None)
+        if self.own.identified:
+            from meshsim.live.tls.context import Tls  # noqa: PLC0415 - OpenSSL
+
+            self.tls = Tls()
         self.caller = model.CLIENT if self.place is None else self.place.service
         self.scripts = {} if self.place is None else _scripts(scenario, self.place)
         command = self.place is not None and self.place.deployment.live is not None
@@ -85,7 +95,8 @@ class Proxy(Role):
         self.links = {edge: link(scenario.link(*edge), tracked[number]) for number, edge in edges}
         changing = any(event.link is not None for event in scenario.events)
         links = {number: self.links[edge] for number, edge in edges}
-        self.transport = ProxyTransport(self.clock, self.addresses, self.ledger, links, changing)
+        secured = None if self.tls is None else self._secured(self.tls)
+        self.transport = ProxyTransport(self.clock, self.addresses, self.ledger, links, changing, secured)
         self.proxy = mesh.Proxy(
             self.clock, self.recorder, self.tracer, self.transport, self.own.number, spec.seed, Station()
         )
@@ -93,6 +104,23 @@ class Proxy(Role):
         for _, (_, service) in edges:
             series = Series(labels("source", self.caller, self._version, service, "unknown"))
             self.routes[service] = self._route_to(service, series, Passed(), b"")
+
+    def _secured(self, tls: Tls) -> Secured:
+        """Which of its edges use mTLS."""
+        from meshsim.live.tls.connect import Secured  # noqa: PLC0415 - OpenSSL
+
+        scenario = self.spec.scenario
+        edges = self.topology.edges_of(self.own)
+        services = {number: edge[1] for number, edge in edges if scenario.secures(*edge)}
+        mtls = scenario.mesh.mtls
+        return Secured(tls, services, 0 if mtls is None else mtls.round_trips)
+
+    def _entrance(self, tls: Tls, place: Replica) -> Entrance:
+        """What its inbound listener lets in."""
+        from meshsim.live.tls.entrance import Entrance  # noqa: PLC0415 - OpenSSL
+
+        mode = self.spec.scenario.mode(place.service) or "disable"
+        return Entrance(tls, lambda: mode)
 
     def _route_to(self, service: str, series: Series, passed: Passed, authority: bytes) -> ListenerRoute:
         """The route to a service, with those to its endpoints that the scenario has calls to."""
@@ -152,8 +180,10 @@ class Proxy(Role):
             self.listening[f"url {service}"] = Listening(self._listener({b"": named}))
         self.listening["admin"] = Listening(self.admin)
         if self.inward is not None and self.place is not None:
+            entrance = None if self.tls is None else self._entrance(self.tls, self.place)
             inbound = self._listener({b"": self.inward}, inbound=True)
-            self.listening["inbound"] = Listening(inbound, self.place.deployment.keep_alive)
+            inbound.entrance = entrance
+            self.listening["inbound"] = Listening(inbound, self.place.deployment.keep_alive, entrance)
         ports = {name: await one.open(host) for name, one in self.listening.items()}
         return {
             "inbound": ports.get("inbound"),
@@ -183,7 +213,8 @@ class Proxy(Role):
     def stats(self) -> dict[str, Any]:
         """What has passed on each edge since the start, and what is under way."""
         routes = self.routes.values()
-        return edge_report({f"{each.caller} -> {each.service}": self._counts(each) for each in routes})
+        report = edge_report({f"{each.caller} -> {each.service}": self._counts(each) for each in routes})
+        return report if self.tls is None else {**report, "tls": self.tls.stats()}
 
     def _counts(self, route: ListenerRoute) -> EdgeCounts:
         counts = route.passed.counts()

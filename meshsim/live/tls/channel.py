@@ -16,11 +16,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, cast
 
 from OpenSSL import SSL
 
-from meshsim.live.tls.refusal import CLOSED, RefusedError, refusal
+from meshsim.live.tls.refusal import CLOSED, PEER, RefusedError, refusal
 
 RECORD = 16384
 """What one record holds at most, bytes; `OVERHEAD` is what it adds (TLS 1.3, AEAD of 16)."""
@@ -59,7 +60,8 @@ class Channel(asyncio.Protocol, asyncio.Transport):
     """A connection that is secured by an `engine` of `Tls`.
 
     When the handshake is over `ready` is called, which returns the protocol on top; it has to be told
-    `connection_made` there. Else `failed` is called, once.
+    `connection_made` there. Else `failed` is called, once. If the peer refuses us after that, `rejected` says
+    when that is heard; until then nothing is.
     """
 
     engine: SSL.Connection
@@ -68,25 +70,36 @@ class Channel(asyncio.Protocol, asyncio.Transport):
 
     def __init__(
         self, engine: SSL.Connection, ready: Callable[[Channel], asyncio.Protocol],
-        failed: Callable[[RefusedError], None],
+        failed: Callable[[RefusedError], None], rejected: Callable[[Callable[[], None]], None] | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.engine = engine
         self._ready = ready
         self._failed = failed
+        self._rejected = rejected
         self._top = None
         self._records = Records()
         self._unread = 0  # records that are whole, at most
         self._held = False
-        self._closing = False
+        self._closing = True  # until there is a socket
         self._ended = False  # nothing more comes from the peer
         self._cut = False  # and it has not said so in TLS: that may be somebody else's doing
         self._over = False  # nobody is told anything any more
+        self.rejected = False  # by the peer, after the handshake
+
+    @property
+    def shaking(self) -> bool:
+        """Whether there is a socket, and its handshake is not over."""
+        return self._top is None and not self._closing
 
     # The protocol of the socket
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.socket = cast(asyncio.Transport, transport)
+        if self._over:
+            self.socket.abort()
+            return
+        self._closing = False
         self._shake()
 
     def data_received(self, data: bytes) -> None:
@@ -111,7 +124,8 @@ class Channel(asyncio.Protocol, asyncio.Transport):
     def connection_lost(self, error: Exception | None) -> None:
         if self._cut and error is None:
             error = RefusedError(CLOSED, "the end of the connection was cut off")
-        self._tell_lost(error)
+        if not self.rejected:
+            self._tell_lost(error)
 
     def pause_writing(self) -> None:
         if self._top is not None:
@@ -150,10 +164,11 @@ class Channel(asyncio.Protocol, asyncio.Transport):
         self._failed(error)
 
     def give_up(self) -> None:
-        """Ends a handshake that is not wanted any more; nothing is reported."""
-        if self._top is None and not self._over:
-            self._over = self._closing = True
-            self.socket.abort()
+        """Ends a connection that is not wanted any more; nobody is told but a protocol on top."""
+        if self._top is None:
+            self._over = True
+        if not self._closing:
+            self.abort()
 
     # Data in
 
@@ -188,7 +203,11 @@ class Channel(asyncio.Protocol, asyncio.Transport):
         self._flush()
         self._closing = True
         self.socket.close()
-        self._tell_lost(error)
+        if error.reason == PEER and self._rejected is not None:
+            self.rejected = True
+            self._rejected(partial(self._tell_lost, error))
+        else:
+            self._tell_lost(error)
 
     def _tell_lost(self, error: Exception | None) -> None:
         """Tells whoever is on top, or waits for the handshake, that there is no connection any more."""

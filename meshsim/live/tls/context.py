@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -66,6 +66,10 @@ class Tls:
         connecting = _context(SSL.TLS_CLIENT_METHOD, credentials, _upstream)
         connecting.set_alpn_protos([HTTP])
         self._accepting, self._connecting = accepting, connecting
+
+    def stats(self) -> dict[str, Any]:
+        """What both sides have seen so far."""
+        return {"server": self.server.message(), "client": self.client.message()}
 
     def accept(self) -> SSL.Connection:
         """The engine of a connection that a caller has opened; a RefusedError without a certificate."""

@@ -20,11 +20,9 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-from OpenSSL import SSL
-
 from meshsim.live.tls.channel import Channel
 from meshsim.live.tls.context import Tls, peer_of
-from meshsim.live.tls.refusal import CLOSED, CROWDED, DISABLED, PLAINTEXT, TIMEOUT, RefusedError, Tally
+from meshsim.live.tls.refusal import CROWDED, DISABLED, PLAINTEXT, TIMEOUT, RefusedError, Tally
 from meshsim.live.wire.limits import Limits
 from meshsim.live.wire.server import ServerConnection
 
@@ -58,9 +56,12 @@ class Entrance:
         """What a new connection begins with; `serve` makes what it becomes."""
         return Inspector(self, serve)
 
-    def unwanted(self, identity: str) -> bool:
-        """Whether an open connection of this caller must carry no further request: plaintext, by now."""
-        return identity == "" and self.mode() == STRICT
+    def refuses(self, identity: str) -> bool:
+        """Whether a request on an open connection is refused, which counts: plaintext, strict by now."""
+        if identity or self.mode() != STRICT:
+            return False
+        self.count(PLAINTEXT)
+        return True
 
     def admit(self, inspector: Inspector) -> None:
         """One more waits."""
@@ -108,7 +109,7 @@ class Inspector(asyncio.Protocol):
             self.refuse(PLAINTEXT)
         else:
             self._through()
-            self._become(self.serve(), self.transport, data)
+            self._become(cast(asyncio.Protocol, self.serve()), self.transport, data)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._through()
@@ -147,11 +148,11 @@ class Inspector(asyncio.Protocol):
         self.channel = Channel(engine, self._ready, self._failed)
         self._become(self.channel, self.transport, data)
 
-    def _become(self, protocol: asyncio.BaseProtocol, transport: asyncio.Transport, data: bytes) -> None:
+    def _become(self, protocol: asyncio.Protocol, transport: asyncio.Transport, data: bytes) -> None:
         """Hands the socket on, with what has come."""
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
-        cast(asyncio.Protocol, protocol).data_received(data)
+        protocol.data_received(data)
 
     def _ready(self, channel: Channel) -> asyncio.Protocol:
         """The handshake is over."""
@@ -159,7 +160,7 @@ class Inspector(asyncio.Protocol):
         self.channel = None  # which knows this
         self.entrance.tally.handshakes += 1
         connection = self.serve()
-        connection.identity = peer_of(cast(SSL.Connection, channel.engine))
+        connection.identity = peer_of(channel.engine)
         connection.connection_made(channel)
         return cast(asyncio.Protocol, connection)
 
@@ -167,5 +168,4 @@ class Inspector(asyncio.Protocol):
         """The handshake has ended otherwise."""
         self._through()
         self.channel = None
-        if error.reason != CLOSED or error.args:
-            self.entrance.count(error.reason)
+        self.entrance.count(error.reason)

@@ -191,6 +191,12 @@ class Answering(Framing):
             self.state = ENDED
             reset(self.transport)
 
+    def hang_up(self) -> None:
+        """Closes, and owes no answer any more; the stream hears nothing."""
+        self._let_go()
+        if self.state < CLOSING:
+            self._close()
+
     def _refuse(self, status: int, why: str) -> None:
         """Answers a malformed head or body, unless an answer is already being sent, and closes."""
         if self.state >= CLOSING:

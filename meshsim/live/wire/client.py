@@ -30,6 +30,8 @@ from meshsim.live.wire.write import LAST_CHUNK, chunk, reset
 
 CLOSED = 1
 """A kind of loss: the connection ended before any of the response came."""
+HUNG_UP = "closed by the upstream"
+"""Why a response is lost whose upstream has closed in the usual way, without a word."""
 GARBAGE = 2
 """A kind of loss: what came is not HTTP; a response that breaks off is none either, as Envoy sees it."""
 
@@ -127,7 +129,7 @@ class ClientConnection(Framing):
             self.idle_lost(self)
         elif state != _CLOSED:
             kind = GARBAGE if begun else CLOSED
-            reply.lost(self, kind, str(error) if error else "closed by the upstream")
+            reply.lost(self, kind, str(error) if error else HUNG_UP)
 
     def renew(self) -> None:
         self.parser = HttpResponseParser(self)

@@ -10,8 +10,8 @@ class Limits:
     """Bounds of one connection; sizes in bytes, times in seconds.
 
     Source: Envoy's defaults (`max_request_headers_kb`, `max_headers_count`, `idle_timeout`,
-    `stream_idle_timeout`, `delayed_close_timeout`). Envoy sets no `request_headers_timeout`; the one here
-    ends slowloris attacks.
+    `stream_idle_timeout`, `delayed_close_timeout`, `listener_filters_timeout`). Envoy sets no
+    `request_headers_timeout`; the one here ends slowloris attacks.
     """
 
     head_bytes: int = 60 * 1024
@@ -30,3 +30,7 @@ class Limits:
     """1xx answers before one response."""
     buffer_bytes: int = 64 * 1024
     """Written but not sent: above it whoever writes has to stop, below a quarter of it to go on."""
+    handshake_timeout: float = 15.0
+    """From the opening of a connection that may be TLS to its first byte of plaintext."""
+    handshakes: int = 4096
+    """Of such connections at once, on one listener."""

@@ -53,7 +53,9 @@ class Handler:
 
 @final
 class ServerConnection(Answering):
-    """The connection of one client."""
+    """The connection of one client; `identity` is whom its certificate names, nobody without mTLS."""
+
+    identity: str
 
     def __init__(
         self, handler: Handler, limits: Limits, loop: asyncio.AbstractEventLoop | None = None
@@ -61,6 +63,7 @@ class ServerConnection(Answering):
         super().__init__(limits, loop or asyncio.get_running_loop())
         self.handler = handler
         self.host = b""  # of the last request
+        self.identity = ""
 
     # Coming and going
 

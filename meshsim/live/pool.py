@@ -1,0 +1,48 @@
+"""The connections of a live transport to one host."""
+
+from __future__ import annotations
+
+import asyncio
+
+from meshsim.live.tracked import wire_of
+from meshsim.live.wire.client import ClientConnection
+from meshsim.mesh.cluster import Cluster
+from meshsim.mesh.hosts import Host
+
+Address = tuple[str, int]
+
+
+class Pool:
+    """The connections to one host; `idle` ones serve nobody, `opening` ones become a connection, or fail."""
+
+    name: str
+    idle: list[ClientConnection]
+    opening: set[asyncio.Task[None]]
+
+    def __init__(self, address: Address, cluster: Cluster, host: Host) -> None:
+        self.address = address
+        self.name = f"{address[0]}:{address[1]}"
+        self.cluster = cluster
+        self.host = host
+        self.idle = []
+        self.opening = set()
+
+    def close_idle(self) -> None:
+        """Closes the idle connections, but for tracked ones."""
+        idle, self.idle = self.idle, []
+        for connection in idle:
+            connection.close()
+
+    def tracked(self) -> list[ClientConnection]:
+        """The idle connections that are tracked."""
+        found = []
+        connection = None if self.host.pool is None else self.host.pool.top
+        while connection is not None:
+            found.append(wire_of(connection).socket)
+            connection = connection.below
+        return found
+
+    def stop_opening(self) -> None:
+        """Gives up the connections that are being opened; nothing is reported."""
+        for task in self.opening:
+            task.cancel()
