@@ -21,7 +21,7 @@ from typing import Any, cast
 
 from OpenSSL import SSL
 
-from meshsim.live.tls.refusal import CLOSED, PEER, RefusedError, refusal
+from meshsim.live.tls.refusal import CLOSED, PEER, RefusedError, Tally, refusal
 
 RECORD = 16384
 """What one record holds at most, bytes; `OVERHEAD` is what it adds (TLS 1.3, AEAD of 16)."""
@@ -57,7 +57,7 @@ class Records:
 
 
 class Channel(asyncio.Protocol, asyncio.Transport):
-    """A connection that is secured by an `engine` of `Tls`.
+    """A connection that is secured by an `engine` of `Tls`, and counted in a `tally`.
 
     When the handshake is over `ready` is called, which returns the protocol on top; it has to be told
     `connection_made` there. Else `failed` is called, once. If the peer refuses us after that, `rejected` says
@@ -69,11 +69,12 @@ class Channel(asyncio.Protocol, asyncio.Transport):
     _top: asyncio.Protocol | None
 
     def __init__(
-        self, engine: SSL.Connection, ready: Callable[[Channel], asyncio.Protocol],
+        self, engine: SSL.Connection, tally: Tally, ready: Callable[[Channel], asyncio.Protocol],
         failed: Callable[[RefusedError], None], rejected: Callable[[Callable[[], None]], None] | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.engine = engine
+        self._tally = tally
         self._ready = ready
         self._failed = failed
         self._rejected = rejected
@@ -151,6 +152,7 @@ class Channel(asyncio.Protocol, asyncio.Transport):
             self._fail(error)
             return False
         self._flush()
+        self._tally.handshakes += 1
         self._top = self._ready(self)
         return not self._over
 
@@ -159,6 +161,7 @@ class Channel(asyncio.Protocol, asyncio.Transport):
         if self._over:
             return
         self._over = self._closing = True
+        self._tally.refused[error.reason] += 1
         self._flush()
         self.socket.close()
         self._failed(error)
@@ -200,6 +203,7 @@ class Channel(asyncio.Protocol, asyncio.Transport):
 
     def _break(self, error: RefusedError) -> None:
         """What came is an alert, or no TLS."""
+        self._tally.refused[error.reason] += 1
         self._flush()
         self._closing = True
         self.socket.close()
@@ -218,7 +222,8 @@ class Channel(asyncio.Protocol, asyncio.Transport):
         if top is not None:
             top.connection_lost(error)
         else:
-            self._failed(error if isinstance(error, RefusedError) else RefusedError(CLOSED, str(error or "")))
+            self._tally.refused[CLOSED] += 1
+            self._failed(RefusedError(CLOSED, str(error or "")))
 
     # The transport of what is on top
 

@@ -69,7 +69,6 @@ async def connect(
     over: asyncio.Future[None] = loop.create_future()
 
     def ready(channel: Channel) -> asyncio.Protocol:
-        tally.handshakes += 1
         if not over.done():
             over.set_result(None)
         top.connection_made(channel)
@@ -81,13 +80,10 @@ async def connect(
 
     channel: Channel | None = None
     try:
-        channel = Channel(tls.connect(service), ready, failed, rejected)
+        channel = Channel(tls.connect(service), tally, ready, failed, rejected)
         async with asyncio.timeout(limit):
             await loop.create_connection(partial(_same, channel), *address)
             await over
-    except RefusedError as error:
-        tally.refused[error.reason] += 1
-        raise
     except (TimeoutError, asyncio.CancelledError) as error:
         assert channel is not None, "it is made at once"
         if isinstance(error, TimeoutError) and channel.shaking:

@@ -73,13 +73,13 @@ class Tls:
 
     def accept(self) -> SSL.Connection:
         """The engine of a connection that a caller has opened; a RefusedError without a certificate."""
-        engine = SSL.Connection(_there(self._accepting), None)
+        engine = SSL.Connection(_there(self._accepting, self.server), None)
         engine.set_accept_state()
         return engine
 
     def connect(self, service: str) -> SSL.Connection:
         """The engine of a connection to a service; a RefusedError without a certificate of our own."""
-        engine = SSL.Connection(_there(self._connecting), None)
+        engine = SSL.Connection(_there(self._connecting, self.client), None)
         engine.set_app_data(service)
         engine.set_connect_state()
         return engine
@@ -92,8 +92,9 @@ def peer_of(engine: SSL.Connection) -> str:
     return service_of(crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate))
 
 
-def _there(context: SSL.Context | None) -> SSL.Context:
+def _there(context: SSL.Context | None, tally: Tally) -> SSL.Context:
     if context is None:
+        tally.refused[UNREADY] += 1
         raise RefusedError(UNREADY)
     return context
 

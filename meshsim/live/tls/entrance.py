@@ -142,10 +142,10 @@ class Inspector(asyncio.Protocol):
         """Begins the handshake."""
         try:
             engine = self.entrance.tls.accept()
-        except RefusedError as error:
-            self.refuse(error.reason)
+        except RefusedError:
+            self.end()
             return
-        self.channel = Channel(engine, self._ready, self._failed)
+        self.channel = Channel(engine, self.entrance.tally, self._ready, self._failed)
         self._become(self.channel, self.transport, data)
 
     def _become(self, protocol: asyncio.Protocol, transport: asyncio.Transport, data: bytes) -> None:
@@ -158,7 +158,6 @@ class Inspector(asyncio.Protocol):
         """The handshake is over."""
         self._through()
         self.channel = None  # which knows this
-        self.entrance.tally.handshakes += 1
         connection = self.serve()
         connection.identity = peer_of(channel.engine)
         connection.connection_made(channel)
@@ -168,4 +167,3 @@ class Inspector(asyncio.Protocol):
         """The handshake has ended otherwise."""
         self._through()
         self.channel = None
-        self.entrance.count(error.reason)

@@ -28,7 +28,9 @@ class Authority:
     def __init__(self, name: str = "root 0") -> None:
         self.key = key()
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self.root = self._sign(self.key, self.name, [], True, CERTIFIES, timedelta(hours=-1), timedelta(days=1))
+        self.root = self._sign(
+            self.key, self.name, [], True, CERTIFIES, timedelta(hours=-1), timedelta(days=1)
+        )
 
     def _sign(
         self, own: ec.EllipticCurvePrivateKey, subject: x509.Name, uris: Sequence[str], ca: bool, usage: Any,
