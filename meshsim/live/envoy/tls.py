@@ -119,7 +119,14 @@ def secrets(chain: str, key: str, roots: Sequence[str]) -> dict[str, list[Json]]
     All are PEM.
     """
     certificate = {"certificate_chain": {"inline_string": chain}, "private_key": {"inline_string": key}}
-    trusted = {"trusted_ca": {"inline_string": "".join(roots)}}
-    found = {ROOTS: {"validation_context": trusted}, CERTIFICATE: {"tls_certificate": certificate}}
+    bundle = {"name": TRUST_DOMAIN, "trust_bundle": {"inline_string": "".join(roots)}}
+    validator = {
+        "name": "envoy.tls.cert_validator.spiffe",
+        "typed_config": {"@type": _V3 + "SPIFFECertValidatorConfig", "trust_domains": [bundle]},
+    }
+    found = {
+        ROOTS: {"validation_context": {"custom_validator_config": validator}},
+        CERTIFICATE: {"tls_certificate": certificate},
+    }
     kind = _V3 + "Secret"
     return {file_of(name): [{"@type": kind, "name": name, **each}] for name, each in found.items()}
