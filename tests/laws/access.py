@@ -93,7 +93,7 @@ SETS: list[tuple[str, list[dict[str, Any]], dict[Asked, int]]] = [
 ]  # fmt: skip
 DETAILS = {
     "the first allow": ("rbac_access_denied_matched_policy[none]", OTHERS),
-    "deny after allow": ("rbac_access_denied_matched_policy[ns[default]-policy[access]-rule[1]]", ONES),
+    "deny after allow": ("rbac_access_denied_matched_policy[access[1]]", ONES),
 }
 """What is logged of a request that is denied."""
 

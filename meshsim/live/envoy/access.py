@@ -6,7 +6,7 @@ their rules by the route, which comes over RDS, so a push of rules touches no co
 Envoy looks at the path without its query (`url_path`), after normalisation (`NORMALISED`). Who asks is the
 URI of the certificate: without mTLS no identity matches, and no `not_from` holds a request back.
 
-Source: envoyproxy/envoy, api/envoy/config/rbac/v3; istio, pilot/pkg/security/authz (names of policies).
+Source: envoyproxy/envoy, api/envoy/config/rbac/v3; istio, pilot/pkg/security/authz (the order).
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def per_route(scenario: Scenario, service: str) -> Json:
 
 
 def policy_name(number: int) -> str:
-    """What Envoy's log calls a rule, by its number in the file: as Istio would."""
-    return f"ns[default]-policy[access]-rule[{number}]"
+    """What Envoy's log calls a rule: its place among all that are in force, as `policies.access` names it."""
+    return f"access[{number}]"
 
 
 def _policy(scenario: Scenario, service: str, match: Match) -> Json:

@@ -254,7 +254,7 @@ def test_rules_are_given_to_the_filters_by_a_route_of_its_own() -> None:
     }
     (name, denied), *more = told["access.deny"]["policies"].items()
     assert not more
-    assert name == "ns[default]-policy[access]-rule[1]"
+    assert name == "access[1]"
     assert "prefix" in json.dumps(told["access.allow"])
     assert json.dumps(denied).count("not_id") == 1
     (nobody,) = documents(Proxy(scenario, "stock/0"), FOLDER)["inbound.json"]
