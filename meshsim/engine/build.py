@@ -17,6 +17,7 @@ from meshsim.mesh.station import Station, WorkerStation
 from meshsim.mesh.streams import StreamRecorder
 from meshsim.scenario import model
 from meshsim.scenario.events import schedule_events
+from meshsim.scenario.guards import Guards
 from meshsim.scenario.machines import ConfiguredProxy, Custom
 from meshsim.scenario.parts import link, queue, sources, workload
 from meshsim.scenario.topology import Topology
@@ -38,7 +39,8 @@ def build(scenario: model.Scenario, seed: int, clock: Clock, custom: Custom) -> 
             Proxy(clock, recorder, mesh.tracer, mesh.network, proxy.number, seed, station, proxy.shared)
         )
     _add_replicas(mesh, topology)
-    proxies = [ConfiguredProxy(proxy, topology, custom) for proxy in mesh.proxies]
+    guards = Guards(topology)
+    proxies = [ConfiguredProxy(proxy, topology, custom, guards) for proxy in mesh.proxies]
     schedule_events(topology, clock, replicas=mesh.replicas, links=mesh.links, proxies=proxies)
     for number, load in enumerate(scenario.load):
         routes = {
@@ -53,6 +55,7 @@ def _add_links(mesh: Mesh, topology: Topology) -> None:
     mesh.edges = topology.edges
     for edge, tracked in zip(mesh.edges, topology.tracked, strict=True):
         mesh.links[edge] = link(topology.scenario.link(*edge), tracked)
+        mesh.links[edge].secured = topology.scenario.secures(*edge)
     mesh.network.links = list(mesh.links.values())
 
 

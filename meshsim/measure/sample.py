@@ -17,6 +17,9 @@ from meshsim.measure.grid import Floats, Ints
 from meshsim.measure.latency import Latencies, pool
 from meshsim.scenario.model import CLIENT
 
+DENIED = "403"
+"""The reason of visits that access rules denied."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
@@ -26,7 +29,8 @@ class Outcomes:
         ok, failed: ended with a status below 400; with another.
         cancelled: were dropped or cancelled.
         latency: of those that are ok or failed.
-        reasons: how often each occurred: flags, or of a client's failures without any the status.
+        reasons: how often each occurred: flags, or of a client's failures without any the status; of visits
+            `DENIED` alone.
     """
 
     arrived: int

@@ -58,6 +58,7 @@ class Journey(Visit):
     Attributes:
         attempt: whose journey it is; None once its caller does not wait any longer.
         network: the transport that counts it.
+        route: number of its caller's.
         arrives: when the message under way reaches its end, s.
         transmissions: of the message under way, so far.
         travel: the latency of the message under way, s.
@@ -80,6 +81,7 @@ class Journey(Visit):
         )
         self.attempt = attempt
         self.network = network
+        self.route = attempt.call.route.number
         self.link = link
         self.arrives = 0.0
         self.transmissions = 0
@@ -135,6 +137,13 @@ class Journey(Visit):
         """Its caller hears that the other end has closed, before the request was there."""
         self.status, self.flag, self.cause = 503, UC, RESET
         self.come_home(now)
+
+    def denied(self) -> bool:
+        return 2 * self.route + self.secured() in self.replica.proxy.denied
+
+    def secured(self) -> bool:
+        """Whether it came on a connection with mTLS."""
+        return self.link.secured
 
     def transmit(self, step: int, purpose: int, now: float) -> None:
         """Sends the message, again if need be, until the connection is given up."""

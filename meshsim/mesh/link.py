@@ -25,6 +25,7 @@ class Link:
         latency: of one message.
         connect: of opening a connection.
         tracked: whether its connections are.
+        secured: whether they use mTLS.
         loss_ratio: of transmissions, in force now.
         factor: on the latency, in force now.
     """
@@ -36,6 +37,7 @@ class Link:
         self.loss_ratio = loss_ratio
         self.connect = connect
         self.tracked = tracked
+        self.secured = False
         self.factor = 1.0
 
     def travel(self, key: Key, purpose: int) -> float:

@@ -34,10 +34,14 @@ class Proxy:
         station: what a pass through it waits for.
         shared: whether several replicas are behind it.
         routes: by number.
+        denied: visits that its access rules deny: twice the number of their route, plus 1 where secured.
+        guarded: whether there are any.
     """
 
     key: Key
     routes: dict[int, Route]
+    denied: frozenset[int]
+    guarded: bool
 
     def __init__(
         self, clock: Clock, recorder: Recorder, tracer: Tracer, transport: Transport, number: int, seed: int,
@@ -52,6 +56,12 @@ class Proxy:
         self.station = station
         self.shared = shared
         self.routes = {}
+        self.guard(frozenset())
+
+    def guard(self, denied: frozenset[int]) -> None:
+        """Other access rules are in force."""
+        self.denied = denied
+        self.guarded = len(denied) > 0
 
     def stop(self) -> None:
         """Its replica goes down, and it with it, if it has no other: whatever is inside is lost."""

@@ -22,6 +22,8 @@ BINS = 128
 """Bins, and packed counts, of a new flow; a full one doubles."""
 WHATS = 16
 """More than there is to count of connections."""
+DENIED = 403
+"""Of visits, the one status that is counted by itself: access rules denied them."""
 PACKED = 8192
 """A packed number is how often · PACKED + bucket."""
 
@@ -35,7 +37,7 @@ class Outcomes:
         ok, failed, cancelled: with a status below 400; with another; dropped or cancelled.
         latency: of those that ended with a status.
         reasons: how often each sequence of flags came, as `policies.outcome` packs them; for the client's
-            failures without a flag the status, negative.
+            failures without a flag the status, negative; of visits that alone which is `DENIED`.
     """
 
     latency: Histogram
@@ -341,6 +343,8 @@ class StreamRecorder(Recorder):
         self.services[self.service_of[place]].end(status, number, lasted, self.bin, now)
         if request_start >= self.start:
             self.visits[place].end(status, number, lasted)
+            if status == DENIED:
+                self.visits[place].note(-DENIED)
 
     def ejected(self, now: float, edge: int, replica: int) -> None:
         if now < self.start:

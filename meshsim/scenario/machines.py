@@ -32,6 +32,7 @@ from meshsim.policies.retry import CONDITIONS, RetryRule
 from meshsim.policies.split import WeightedSplit
 from meshsim.policies.success_rate import SuccessRate
 from meshsim.scenario import model
+from meshsim.scenario.guards import Guards
 from meshsim.scenario.policy import Connection, RetryBudget
 from meshsim.scenario.push import Receiver
 from meshsim.scenario.topology import Edge, Replica, Topology
@@ -50,12 +51,19 @@ class Custom:
 
 
 class ConfiguredProxy(Receiver):
-    """A proxy of a topology, and the configuration of what it calls, by edge."""
+    """A proxy of a topology: the configuration of what it calls, by edge, and the rules that it asks."""
 
-    def __init__(self, proxy: Proxy, topology: Topology, custom: Custom | None = None) -> None:
+    def __init__(
+        self, proxy: Proxy, topology: Topology, custom: Custom | None = None, guards: Guards | None = None
+    ) -> None:
         super().__init__(proxy.key)
+        self.proxy = proxy
+        self.guards = guards or Guards(topology)
+        place = topology.proxies[proxy.number]
+        self.guarded = {replica.service for replica in place.replicas if place.in_path}
+        self._guard(topology.scenario)
         self.upstreams: dict[Edge, ConfiguredUpstream] = {}
-        for number, edge in topology.edges_of(topology.proxies[proxy.number]):
+        for number, edge in topology.edges_of(place):
             caller, service = edge
             policy, replicas = topology.scenario.policy(caller, service), topology.by_service[service]
             tracked = topology.tracked[number]
@@ -73,10 +81,15 @@ class ConfiguredProxy(Receiver):
                 proxy.routes[number_] = route.route
 
     def configure(self, scenario: model.Scenario, now: float) -> None:
+        self._guard(scenario)
         for edge, upstream in self.upstreams.items():
             upstream.apply(scenario.policy(*edge), now)
             for endpoint, route in upstream.routes.items():
                 route.apply(scenario.policy(*edge, endpoint), scenario.limits_itself(*edge, endpoint), now)
+
+    def _guard(self, scenario: model.Scenario) -> None:
+        denied = [self.guards.denied(scenario, service) for service in self.guarded]
+        self.proxy.guard(frozenset().union(*denied))
 
 
 class ConfiguredUpstream:

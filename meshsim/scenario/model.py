@@ -183,6 +183,11 @@ class Scenario(Model):  # noqa: PLW1641 - it holds dicts, so nothing can hash it
         """Who the caller is to a service's sidecar: its name, or nobody where it comes without mTLS."""
         return caller if self.secures(caller, service) else ""
 
+    @property
+    def has_rules(self) -> bool:
+        """Whether there are access rules at any time."""
+        return bool(self.access) or any("access" in event.set for event in self.events)
+
     def connects(self, caller: str, service: str) -> bool:
         """Whether something is said of an edge's connections: by the link or the service, or by mTLS."""
         versions = self.services[service].deployments().values()

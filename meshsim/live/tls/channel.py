@@ -232,7 +232,9 @@ class Channel(asyncio.Protocol, asyncio.Transport):
             return
         size = len(data)
         try:
-            self.engine.send(data)
+            done = self.engine.send(data)
+            while done < size:  # a record at a time
+                done += self.engine.send(data[done : done + RECORD])
             most = size + (size // RECORD + 1) * OVERHEAD + SPARE
             out = self.engine.bio_read(most)
             self.socket.write(out)

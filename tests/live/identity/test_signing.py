@@ -1,5 +1,6 @@
 """What is signed, and what is not."""
 
+import contextlib
 import datetime
 
 import pytest
@@ -7,6 +8,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
+from hypothesis import given
+from hypothesis import strategies as st
 
 from meshsim.live.identity.signing import (
     REQUEST_BYTES,
@@ -18,6 +21,7 @@ from meshsim.live.identity.signing import (
     request,
 )
 from meshsim.live.tls.identity import service_of, uri_of
+from meshsim.live.tls.refusal import RefusedError
 
 NOW = 1_800_000_000.4
 
@@ -86,6 +90,26 @@ def test_a_request_whose_signature_is_not_of_its_key_is_refused():
         with pytest.raises(RequestError) as error:
             read_request(data, "cart")
         assert error.value.reason in ("bad_signature", "malformed")
+
+
+SIGNED = Root.make(0, NOW).sign(new_key().public_key(), "cart", NOW, NOW + 60).public_bytes(Encoding.DER)
+
+
+@given(st.data())
+def test_a_damaged_certificate_is_of_somebody_or_refused(data):
+    damaged = bytearray(SIGNED)
+    for _ in range(data.draw(st.integers(1, 3))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(RefusedError):
+        assert service_of(bytes(damaged))
+
+
+def test_two_extensions_of_a_kind_are_refused():
+    usages, names = bytes.fromhex("0603551d25"), bytes.fromhex("0603551d11")
+    twice = SIGNED.replace(usages, names)
+    assert twice != SIGNED
+    with pytest.raises(RefusedError):
+        service_of(twice)
 
 
 def test_a_key_is_not_in_a_repr():
