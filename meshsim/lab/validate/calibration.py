@@ -10,9 +10,9 @@ at the same time answer some milliseconds apart, by a pause in their scripts tha
 answers would come back at one instant, as they never do, and wait for each other. A wrong service time of the
 model has no way into the measurement, so validation still finds it.
 
-With mTLS there is one run more, in which every call opens a connection. How much longer its calls take is what
-a handshake costs both ends, TCP's included; half of it is work at each sidecar, which has one worker: a live
-proxy is one thread. In the other runs connections last, so that no handshake is counted as a hop's.
+With mTLS there is one run more, in which every call opens a connection. How much longer its calls take is
+what a handshake costs both ends, TCP's included; half of it is work at each sidecar, which has one worker: a
+live proxy is one thread. In the other runs connections last, so that no handshake is counted as a hop's.
 
 Simplified: what a call costs before its proxy decides (the caller's side) is put behind that decision, on the
 link. So an answer that the proxy makes by itself, such as a refusal, takes no time in the model, and half a

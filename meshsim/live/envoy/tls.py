@@ -118,13 +118,13 @@ def secrets(chain: str, key: str, roots: Sequence[str]) -> dict[str, list[Json]]
 
     All are PEM.
     """
-    certificate = {"certificate_chain": {"inline_string": chain}, "private_key": {"inline_string": key}}
+    certificate: Json = {"certificate_chain": {"inline_string": chain}, "private_key": {"inline_string": key}}
     bundle = {"name": TRUST_DOMAIN, "trust_bundle": {"inline_string": "".join(roots)}}
     validator = {
         "name": "envoy.tls.cert_validator.spiffe",
         "typed_config": {"@type": _V3 + "SPIFFECertValidatorConfig", "trust_domains": [bundle]},
     }
-    found = {
+    found: dict[str, Json] = {
         ROOTS: {"validation_context": {"custom_validator_config": validator}},
         CERTIFICATE: {"tls_certificate": certificate},
     }
