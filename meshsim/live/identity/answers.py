@@ -21,6 +21,8 @@ from meshsim.live.identity.signing import Key, is_of, issued_by
 from meshsim.live.tls.identity import service_of
 from meshsim.live.tls.refusal import RefusedError
 
+PROVISIONAL = -1.0
+"""When a certificate was signed, if that was before scenario time 0 was known."""
 ROOTS_MOST = 100
 """Of roots that are trusted at once."""
 Roots = Mapping[int, x509.Certificate]

@@ -20,6 +20,7 @@ from collections import Counter
 from typing import Any, final
 
 from meshsim.live.clock import LiveClock
+from meshsim.live.identity.answers import PROVISIONAL
 from meshsim.live.identity.signer import Bundle, Request, Signer
 from meshsim.live.identity.signing import RequestError, pem
 from meshsim.live.troubles import trouble
@@ -157,7 +158,7 @@ class Asking(Event):
             return
         now = self.server.clock.now()
         if number == 0:  # there from the beginning: nobody has to wait for it
-            self.sign(0.0)
+            self.sign(0.0 if self.server.signer.wall is not None else PROVISIONAL)
         elif self.server.down:
             self.refuse(503, DOWN, "")
         else:

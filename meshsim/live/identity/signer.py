@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from meshsim.live.identity.signing import Root, pem, read_request
 from meshsim.live.identity.tokens import Holder, Tokens
 
-PROVISIONAL = 120.0
+MARGIN = 120.0
 """How much longer than `ttl` what is signed before scenario time 0 is valid, s; it is renewed at 0."""
 
 
@@ -85,5 +85,5 @@ class Signer:
 
     def sign(self, request: Request, signed: float, now: float) -> x509.Certificate:
         """The certificate, signed at scenario time `signed`, which is wall-clock time `now`, s."""
-        begins = now + PROVISIONAL if self.wall is None else self.wall + signed
+        begins = now + MARGIN if self.wall is None else self.wall + signed
         return self._roots[-1].sign(request.public, request.holder.name, now, begins + self.ttl)

@@ -70,13 +70,13 @@ class Channel(asyncio.Protocol, asyncio.Transport):
 
     def __init__(
         self, engine: SSL.Connection, tally: Tally, ready: Callable[[Channel], asyncio.Protocol],
-        failed: Callable[[RefusedError], None], rejected: Callable[[Callable[[], None]], None] | None = None,
+        failed: Callable[[], None], rejected: Callable[[Callable[[], None]], None] | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.engine = engine
         self._tally = tally
-        self._ready = ready
-        self._failed = failed
+        self._ready: Callable[[Channel], asyncio.Protocol] | None = ready
+        self._failed: Callable[[], None] | None = failed
         self._rejected = rejected
         self._top = None
         self._records = Records()
@@ -153,7 +153,9 @@ class Channel(asyncio.Protocol, asyncio.Transport):
             return False
         self._flush()
         self._tally.handshakes += 1
-        self._top = self._ready(self)
+        ready, self._ready, self._failed = self._ready, None, None  # which may know this
+        assert ready is not None, "a handshake ends once"
+        self._top = ready(self)
         return not self._over
 
     def _fail(self, error: RefusedError) -> None:
@@ -164,12 +166,19 @@ class Channel(asyncio.Protocol, asyncio.Transport):
         self._tally.refused[error.reason] += 1
         self._flush()
         self.socket.close()
-        self._failed(error)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Tells whoever waits for the handshake that there will be no connection."""
+        failed, self._ready, self._failed, self._rejected = self._failed, None, None, None
+        if failed is not None:
+            failed()
 
     def give_up(self) -> None:
         """Ends a connection that is not wanted any more; nobody is told but a protocol on top."""
         if self._top is None:
             self._over = True
+            self._ready = self._failed = self._rejected = None
         if not self._closing:
             self.abort()
 
@@ -207,9 +216,10 @@ class Channel(asyncio.Protocol, asyncio.Transport):
         self._flush()
         self._closing = True
         self.socket.close()
-        if error.reason == PEER and self._rejected is not None:
+        rejected, self._rejected = self._rejected, None
+        if error.reason == PEER and rejected is not None:
             self.rejected = True
-            self._rejected(partial(self._tell_lost, error))
+            rejected(partial(self._tell_lost, error))
         else:
             self._tell_lost(error)
 
@@ -219,11 +229,12 @@ class Channel(asyncio.Protocol, asyncio.Transport):
             return
         self._over = self._closing = True
         top, self._top = self._top, None  # which knows this
-        if top is not None:
-            top.connection_lost(error)
-        else:
+        if top is None:
             self._tally.refused[CLOSED] += 1
-            self._failed(RefusedError(CLOSED, str(error or "")))
+            self._let_go()
+            return
+        self._rejected = None
+        top.connection_lost(error)
 
     # The transport of what is on top
 

@@ -8,7 +8,7 @@ from functools import partial
 
 from meshsim.live.tls.channel import Channel
 from meshsim.live.tls.context import Tls
-from meshsim.live.tls.refusal import TIMEOUT, RefusedError
+from meshsim.live.tls.refusal import TIMEOUT
 from meshsim.live.tracked import round_trip
 from meshsim.mesh.cluster import Cluster
 from meshsim.mesh.link import Link
@@ -40,9 +40,9 @@ class Secured:
     async def connect(
         self, cluster: Cluster, top: asyncio.Protocol, address: tuple[str, int], limit: float,
         rejected: Callable[[Hear], None],
-    ) -> None:  # fmt: skip
+    ) -> bool:  # fmt: skip
         """As `connect`, to a cluster's host."""
-        await connect(self.tls, self.service(cluster), top, address, limit, rejected)
+        return await connect(self.tls, self.service(cluster), top, address, limit, rejected)
 
 
 def at_once(hear: Hear) -> None:
@@ -53,43 +53,47 @@ def at_once(hear: Hear) -> None:
 async def connect(
     tls: Tls, service: str, top: asyncio.Protocol, address: tuple[str, int], limit: float,
     rejected: Callable[[Hear], None] = at_once,
-) -> None:  # fmt: skip
+) -> bool:  # fmt: skip
     """Opens a connection to a service within `limit`, s, and has `top` speak on it.
 
-    The upstream looks at our certificate when we have the connection already. If it refuses that, `rejected`
-    is called; until it is heard, the connection only seems to be there.
+    Returns whether it is open; if not, one side has refused the other, which is counted. The upstream looks
+    at our certificate when we have the connection already: if it refuses that, `rejected` is called, and
+    until it is heard the connection only seems to be there.
 
     Raises:
-        RefusedError: one side refuses the other, as far as this one can know by now.
         OSError: there is no connection.
         TimeoutError: not in time.
     """
-    tally = tls.client
     loop = asyncio.get_running_loop()
-    over: asyncio.Future[None] = loop.create_future()
+    over: asyncio.Future[bool] = loop.create_future()
 
     def ready(channel: Channel) -> asyncio.Protocol:
-        if not over.done():
-            over.set_result(None)
+        _settle(over, True)
         top.connection_made(channel)
         return top
 
-    def failed(error: RefusedError) -> None:
-        if not over.done():
-            over.set_exception(error)
+    def failed() -> None:
+        _settle(over, False)
 
-    channel: Channel | None = None
+    engine = tls.connect(service)
+    if engine is None:
+        return False
+    channel = Channel(engine, tls.client, ready, failed, rejected)
     try:
-        channel = Channel(tls.connect(service), tally, ready, failed, rejected)
         async with asyncio.timeout(limit):
             await loop.create_connection(partial(_same, channel), *address)
-            await over
+            return await over
     except (TimeoutError, asyncio.CancelledError) as error:
-        assert channel is not None, "it is made at once"
         if isinstance(error, TimeoutError) and channel.shaking:
-            tally.refused[TIMEOUT] += 1
+            tls.client.refused[TIMEOUT] += 1
         channel.give_up()
         raise
+
+
+def _settle(over: asyncio.Future[bool], opened: bool) -> None:
+    """Tells who waits, if anybody still does."""
+    if not over.done():
+        over.set_result(opened)
 
 
 def _same(channel: Channel) -> Channel:

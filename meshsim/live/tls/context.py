@@ -71,15 +71,21 @@ class Tls:
         """What both sides have seen so far."""
         return {"server": self.server.message(), "client": self.client.message()}
 
-    def accept(self) -> SSL.Connection:
-        """The engine of a connection that a caller has opened; a RefusedError without a certificate."""
-        engine = SSL.Connection(_there(self._accepting, self.server), None)
+    def accept(self) -> SSL.Connection | None:
+        """The engine of a connection that a caller has opened; None, counted, without a certificate."""
+        if self._accepting is None:
+            self.server.refused[UNREADY] += 1
+            return None
+        engine = SSL.Connection(self._accepting, None)
         engine.set_accept_state()
         return engine
 
-    def connect(self, service: str) -> SSL.Connection:
-        """The engine of a connection to a service; a RefusedError without a certificate of our own."""
-        engine = SSL.Connection(_there(self._connecting, self.client), None)
+    def connect(self, service: str) -> SSL.Connection | None:
+        """The engine of a connection to a service; None, counted, without a certificate of our own."""
+        if self._connecting is None:
+            self.client.refused[UNREADY] += 1
+            return None
+        engine = SSL.Connection(self._connecting, None)
         engine.set_app_data(service)
         engine.set_connect_state()
         return engine
@@ -91,13 +97,6 @@ class Tls:
         return service_of(crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate))
 
 
-def _there(context: SSL.Context | None, tally: Tally) -> SSL.Context:
-    if context is None:
-        tally.refused[UNREADY] += 1
-        raise RefusedError(UNREADY)
-    return context
-
-
 def blank(method: int) -> SSL.Context:
     """A context of our kind of TLS, without certificates, that trusts nobody and verifies nothing yet."""
     context = SSL.Context(method)
@@ -105,6 +104,7 @@ def blank(method: int) -> SSL.Context:
     context.set_tls13_ciphersuites(SUITE)
     context.set_tmp_ecdh(ec.SECP256R1())
     context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_RENEGOTIATION)
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS)  # 17 kB each, of idle connections
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     return context
 

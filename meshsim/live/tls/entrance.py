@@ -22,7 +22,7 @@ from typing import cast
 
 from meshsim.live.tls.channel import Channel
 from meshsim.live.tls.context import Tls
-from meshsim.live.tls.refusal import CROWDED, DISABLED, PLAINTEXT, TIMEOUT, RefusedError, Tally
+from meshsim.live.tls.refusal import CROWDED, DISABLED, PLAINTEXT, TIMEOUT, Tally
 from meshsim.live.wire.limits import Limits
 from meshsim.live.wire.server import ServerConnection
 
@@ -140,9 +140,8 @@ class Inspector(asyncio.Protocol):
 
     def _secure(self, data: bytes) -> None:
         """Begins the handshake."""
-        try:
-            engine = self.entrance.tls.accept()
-        except RefusedError:
+        engine = self.entrance.tls.accept()
+        if engine is None:
             self.end()
             return
         self.channel = Channel(engine, self.entrance.tally, self._ready, self._failed)
@@ -163,7 +162,7 @@ class Inspector(asyncio.Protocol):
         connection.connection_made(channel)
         return cast(asyncio.Protocol, connection)
 
-    def _failed(self, error: RefusedError) -> None:
+    def _failed(self) -> None:
         """The handshake has ended otherwise."""
         self._through()
         self.channel = None
