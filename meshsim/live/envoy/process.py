@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -43,7 +43,6 @@ from meshsim.live.envoy.resources import (
     bootstrap,
     documents,
 )
-from meshsim.live.envoy.tls import CERTIFICATE, ROOTS, file_of, secrets
 from meshsim.live.proxies import Ports
 from meshsim.scenario.model import Scenario
 
@@ -59,7 +58,6 @@ TAKEN = {
     "lds.json": "listener_manager.lds",
     "rds.json": f"http.{OUTBOUND}.rds.{ROUTES}",
     INWARD: f"http.{INBOUND}.rds.{INBOUND}",
-    **{file_of(secret): f"sds.{secret}" for secret in (CERTIFICATE, ROOTS)},
 }
 """Where Envoy counts what it takes from a file; routes that listeners share are counted at the first."""
 
@@ -104,7 +102,6 @@ class Envoy:
         self._rejected: dict[str, int] = {}
         self._bound: dict[str, int] = {}
         self._pinned: dict[str, int] = {}
-        self._secrets: dict[str, list[Json]] = {}
         self._down = False
         self._settled = False
 
@@ -145,15 +142,6 @@ class Envoy:
         """
         self.proxy = replace(self.proxy, scenario=scenario)
         self._write()
-
-    def certify(self, chain: str, key: str, roots: Sequence[str]) -> None:
-        """Gives it a certificate with its key, and the roots to trust, all PEM; the first before `start`.
-
-        New handshakes use them once Envoy has read them; connections that are open live on.
-        """
-        self._secrets = secrets(chain, key, roots)
-        if self._process is not None:
-            self._write()
 
     def take_down(self) -> None:
         """Refuses callers of its replica, and breaks off what it was doing for them."""
@@ -280,7 +268,7 @@ class Envoy:
         )
         if self._down:
             wanted["lds.json"] = [each for each in wanted["lds.json"] if each["name"] != INBOUND]
-        for name, resources in (self._secrets | wanted).items():
+        for name, resources in wanted.items():
             if self._written.get(name) != resources:
                 self._versions[name] = self._versions.get(name, 0) + 1
                 document = {"version_info": str(self._versions[name]), "resources": resources}
@@ -291,10 +279,7 @@ class Envoy:
     def _has_taken_all(self) -> bool:
         """Whether the newest version of every file is in force; an Envoy that refuses one is an error."""
         stats = self.stats("(version_text|update_rejected)$")
-        listening = json.dumps([self._written["lds.json"], self._written["cds.json"]])
         for name, version in self._versions.items():
-            if name in self._secrets and name not in listening:  # nobody reads it yet
-                continue
             prefix = TAKEN[name]
             rejected = stats.get(f"{prefix}.update_rejected", 0)
             if rejected > self._rejected.get(name, 0):

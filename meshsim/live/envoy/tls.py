@@ -19,11 +19,13 @@ Source: envoyproxy/envoy, api/envoy/extensions/transport_sockets/tls/v3 (common,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
 from pathlib import Path
 
 from meshsim.live.envoy.numbers import Json
 from meshsim.live.envoy.policy import TYPE
+from meshsim.live.identity.signing import key_pem, pem
+from meshsim.live.tls.context import Credentials
 from meshsim.live.tls.identity import TRUST_DOMAIN, uri_of
 
 CERTIFICATE, ROOTS = "certificate", "roots"
@@ -113,13 +115,12 @@ def file_of(secret: str) -> str:
     return f"sds-{secret}.json"
 
 
-def secrets(chain: str, key: str, roots: Sequence[str]) -> dict[str, list[Json]]:
-    """The documents of both secrets by file: roots; a certificate, what is between it and its root, its key.
-
-    All are PEM.
-    """
+def documents(credentials: Credentials) -> dict[str, str]:
+    """The contents of both secrets' files: roots; certificate, chain and key. Their version is ``?``."""
+    chain = pem(credentials.certificate, *credentials.chain).decode()
+    key = key_pem(credentials.key).decode()
     certificate: Json = {"certificate_chain": {"inline_string": chain}, "private_key": {"inline_string": key}}
-    bundle = {"name": TRUST_DOMAIN, "trust_bundle": {"inline_string": "".join(roots)}}
+    bundle = {"name": TRUST_DOMAIN, "trust_bundle": {"inline_string": pem(*credentials.roots).decode()}}
     validator = {
         "name": "envoy.tls.cert_validator.spiffe",
         "typed_config": {"@type": _V3 + "SPIFFECertValidatorConfig", "trust_domains": [bundle]},
@@ -129,4 +130,7 @@ def secrets(chain: str, key: str, roots: Sequence[str]) -> dict[str, list[Json]]
         CERTIFICATE: {"tls_certificate": certificate},
     }
     kind = _V3 + "Secret"
-    return {file_of(name): [{"@type": kind, "name": name, **each}] for name, each in found.items()}
+    return {
+        file_of(name): json.dumps({"version_info": "?", "resources": [{"@type": kind, "name": name, **each}]})
+        for name, each in found.items()
+    }

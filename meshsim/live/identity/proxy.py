@@ -163,4 +163,3 @@ class ProxyIdentity(Issuer):
         self.stop()
         for task in self._learning:
             task.cancel()
-
