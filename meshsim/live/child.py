@@ -87,7 +87,8 @@ def scenario_of(text: str, folder: str | None) -> Scenario:
 class Addresses:
     """Where everybody is: replicas by id, as callers reach them, and upstreams by service (`urls`).
 
-    `app` is the application of its own replica; None for the client. `enrolment` is for whoever has an identity.
+    `app` is the application of its own replica; None for the client. `enrolment` is for those who have an
+    identity.
     """
 
     replicas: dict[str, Address]

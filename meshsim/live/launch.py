@@ -39,7 +39,7 @@ LEAD = 0.25
 """From announcing the start to scenario time 0, s: everybody has heard of it by then."""
 TICK = 0.01
 AUTHORITY, OUTSIDER = "authority", "outsider"
-"""The role of the certificate authority; and who else may have one certificate, the client's, to try things."""
+"""The role of the certificate authority; and who else may have a certificate, that of the client."""
 PROBE_INTERVAL = 0.05
 
 Progress = Callable[[str], None]
@@ -72,7 +72,7 @@ class LiveMesh:
         stats: what each process has last reported, by (role, id).
         cpu: what each process has used of a core while the mesh ran, s, once it is stopped.
         troubles: what went wrong in processes, and how often, by their names; once they are stopped.
-        enrolments: how to ask the authority for a certificate, by proxy; `outsider` is one more, as the client.
+        enrolments: how to ask the authority for a certificate, by proxy; `outsider` is one more client.
     """
 
     def __init__(
@@ -155,11 +155,15 @@ class LiveMesh:
         """The certificate authority, which knows whose each token is by its hash."""
         from meshsim.live.identity.tokens import hashed, new_token  # noqa: PLC0415 - an extra
 
-        owners = {each.name: (each.number, each.service) for each in self.topology.proxies if each.identified}
+        owners = {
+            each.name: (each.number, next(iter(each.callers)))
+            for each in self.topology.proxies
+            if each.identified
+        }
         owners[OUTSIDER] = owners[CLIENT_PROXY]
         self._tokens = {name: new_token() for name in owners}
-        known = {hashed(token): owners[name] for name, token in self._tokens.items()}
-        return self._fork(AUTHORITY, "the mesh", {"tokens": known})
+        tokens = {hashed(token): owners[name] for name, token in self._tokens.items()}
+        return self._fork(AUTHORITY, "the mesh", {"tokens": tokens})
 
     def _enrol(self, heard: Mapping[Process, Message]) -> None:
         """How each proxy that has an identity may ask for certificates."""

@@ -9,6 +9,10 @@ from meshsim.scenario.topology import Topology
 
 MESH = {
     "mesh.dataplane=sidecar", "mesh.proxy.time", "mesh.proxy.workers", "mesh.push_delay",
+    "mesh.mtls", "mesh.mtls.mode=strict", "mesh.mtls.mode=permissive", "mesh.mtls.mode=disable",
+    "mesh.mtls.handshake", "mesh.mtls.round_trips", "mesh.mtls.certificate_ttl", "mesh.mtls.rotate_at",
+    "mesh.mtls.jitter", "mesh.mtls.ca.time", "mesh.mtls.ca.workers", "mesh.mtls.ca.retry.base",
+    "mesh.mtls.ca.retry.max",
     "mesh.preset=envoy", "mesh.preset=istio", "mesh.preset=linkerd",
 }  # fmt: skip
 """Patterns of :mod:`meshsim.scenario.settings`."""

@@ -9,7 +9,7 @@ from meshsim.live import Address, Message
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """Where the authority is, the root of its own certificate (PEM), and a one-time `token` to ask it with."""
+    """Where the authority is, the root of its own certificate (PEM), and a one-time `token`."""
 
     address: Address
     root: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, final
 
 from meshsim.live.clock import LiveClock
 from meshsim.live.identity.agent import Agent, Issuer
@@ -20,7 +20,9 @@ from meshsim.live.identity.signing import new_key, pem, request
 from meshsim.live.identity.tokens import hashed, new_token
 from meshsim.live.tls.context import Credentials, Tls
 from meshsim.live.troubles import trouble
-from meshsim.scenario.mesh import Mtls
+from meshsim.mesh.clock import Event
+from meshsim.random import CERTIFICATES, PUSH, Key, derive
+from meshsim.scenario.model import Scenario
 
 AGAIN = 0.05
 """Until the authority is asked again for what it can't know yet, s."""
@@ -109,11 +111,44 @@ class ProxyIdentity(Issuer):
 
     # When it is asked
 
-    def start(self, config: Mtls, key: int) -> None:
-        """Scenario time is known: gets the certificate of time 0, and renews it from then on."""
-        self.agent = Agent(self.clock, config, key, self, self._note)
+    def start(self, scenario: Scenario, key: Key) -> None:
+        """Scenario time is known: gets the certificate of time 0, and renews it from then on.
+
+        `key` is that of the proxy's draws.
+        """
+        mtls = scenario.mesh.mtls
+        assert mtls is not None, "else nobody has an identity"
+        self.agent = Agent(self.clock, mtls, derive(key, CERTIFICATES), self, self._note)
         self.agent.begin()
         self._spawn(self._first())
+        rotations = (number for number, event in enumerate(scenario.events) if event.rotate_root)
+        delay = scenario.mesh.push_delay.build()
+        by_time = sorted(rotations, key=lambda number: scenario.events[number].at)
+        for generation, number in enumerate(by_time, 1):
+            event, own = scenario.events[number], derive(key, number)
+            learns = event.at + delay.draw(own, PUSH)
+            self.clock.at(learns, Lesson(self, generation, drops=False), 0)
+            drops = event.at + event.overlap + delay.draw(derive(own, 1), PUSH)
+            self.clock.at(drops, Lesson(self, generation, drops=True), 0)
+
+    def gone(self, disappear: Callable[[], None]) -> Callable[[], None]:
+        """What happens when its replica goes down: `disappear`, and it has no certificate any more."""
+
+        def both() -> None:
+            disappear()
+            if self.agent is not None:
+                self.agent.go_down()
+
+        return both
+
+    def back(self, reopen: Callable[[], None]) -> Callable[[], None]:
+        """What happens when its replica would be up: it asks for a certificate, and then `reopen`."""
+
+        def ask() -> None:
+            assert self.agent is not None, "it has begun"
+            self.agent.come_up(reopen)
+
+        return ask
 
     async def _first(self) -> None:
         try:
@@ -121,13 +156,9 @@ class ProxyIdentity(Issuer):
         except AnswerError as error:
             trouble(f"no certificate for time 0: {error}")
 
-    def learn_newest(self, generation: int) -> None:
-        """A root is pushed to it."""
-        self._spawn(self._learn(lambda roots: max(roots) >= generation))
-
-    def forget_before(self, generation: int) -> None:
-        """It is told to trust no roots before this one any more."""
-        self._spawn(self._learn(lambda roots: min(roots) >= generation))
+    def learn(self, generation: int, *, drops: bool) -> None:
+        """A root is pushed to it, or that those before it are not trusted any more."""
+        self._spawn(self._learn(lambda roots: (min if drops else max)(roots) >= generation))
 
     def ask(self, number: int) -> None:
         self.stop()
@@ -163,3 +194,16 @@ class ProxyIdentity(Issuer):
         self.stop()
         for task in self._learning:
             task.cancel()
+
+
+@final
+class Lesson(Event):
+    """The word about the root of a generation, on its way to a proxy."""
+
+    def __init__(self, identity: ProxyIdentity, generation: int, *, drops: bool) -> None:
+        self.identity = identity
+        self.generation = generation
+        self.drops = drops
+
+    def fire(self, step: int, now: float) -> None:
+        self.identity.learn(self.generation, drops=self.drops)
