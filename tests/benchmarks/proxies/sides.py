@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from meshsim.live.envoy import Envoy
 from meshsim.scenario import loads
@@ -96,17 +97,23 @@ class Side:
         name: whose.
         url: where it listens.
         pid: of the process that does the work.
+        more: processes that work too.
     """
 
     name: str
     url: str
     pid: int
+    more: tuple[int, ...] = ()
 
     def cpu(self) -> tuple[float, float]:
         """What it has used of a core so far: for itself, and in the kernel, s."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         ticks = os.sysconf("SC_CLK_TCK")
-        return int(fields[11]) / ticks, int(fields[12]) / ticks
+        user = system = 0.0
+        for pid in (self.pid, *self.more):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            user += int(fields[11]) / ticks
+            system += int(fields[12]) / ticks
+        return user, system
 
     def memory_mb(self) -> float:
         """Resident now."""
@@ -181,9 +188,24 @@ def find(name: str) -> str:
 @contextmanager
 def meshsim_side(folder: Path, behind: int) -> Iterator[Side]:
     """Our proxy."""
+    command, addresses = ["-m", "meshsim.live"], {"echo/0": ["127.0.0.1", behind]}
+    with own_proxy(command, "client/0", SCENARIO, folder, addresses=addresses) as (ports, pid):
+        yield Side("meshsim", f"http://127.0.0.1:{ports['urls']['echo']}/", pid)
+
+
+@contextmanager
+def own_proxy(
+    command: list[str],
+    id: str,
+    scenario: str,
+    folder: Path,
+    addresses: dict[str, list[str | int]] | None = None,
+    app: list[str | int] | None = None,
+) -> Iterator[tuple[dict[str, Any], int]]:
+    """One of our proxies, started as the launcher starts it: its ports, and its pid."""
     folder.mkdir(parents=True, exist_ok=True)
     child = subprocess.Popen(
-        [sys.executable, "-m", "meshsim.live"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert child.stdin is not None
     assert child.stdout is not None
@@ -192,7 +214,7 @@ def meshsim_side(folder: Path, behind: int) -> Iterator[Side]:
         child.stdin.write(json.dumps(message) + "\n")
         child.stdin.flush()
 
-    def hear(word: str) -> object:
+    def hear(word: str) -> Any:
         while True:
             message = json.loads(child.stdout.readline())
             if word in message:
@@ -202,8 +224,8 @@ def meshsim_side(folder: Path, behind: int) -> Iterator[Side]:
         say(
             {
                 "role": "proxy",
-                "id": "client/0",
-                "scenario": SCENARIO,
+                "id": id,
+                "scenario": scenario,
                 "folder": None,
                 "seed": 1,
                 "host": "127.0.0.1",
@@ -212,14 +234,14 @@ def meshsim_side(folder: Path, behind: int) -> Iterator[Side]:
                 "context": "x-meshsim",
             }
         )
-        port = hear("listening")["urls"]["echo"]
-        say({"addresses": {"echo/0": ["127.0.0.1", behind]}, "app": None, "urls": {}})
+        ports = hear("listening")
+        say({"addresses": addresses or {}, "app": app, "urls": {}})
         hear("ready")
         say({"start": time.monotonic()})
         # what it reports twice a second must not fill the pipe
         drain = subprocess.Popen(["cat"], stdin=child.stdout, stdout=subprocess.DEVNULL)
         try:
-            yield Side("meshsim", f"http://127.0.0.1:{port}/", child.pid)
+            yield ports, child.pid
         finally:
             drain.terminate()
             drain.wait()
