@@ -17,12 +17,11 @@ Source: Istio, AuthorizationPolicy reference; Envoy, RBAC filter.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
-from urllib.parse import unquote
 
+HEX = frozenset("0123456789abcdefABCDEF")
 ROUNDS = 3
 """So often is a path decoded that its service does not know."""
 Patterns = tuple[str, ...] | None
@@ -143,16 +142,26 @@ def readings(method: str, path: str) -> list[tuple[str, str]]:
     """
     found = [(method, path)]
     for _ in range(ROUNDS):
-        plain = _plain(unquote(path, "latin-1"))
+        plain = _plain(_decoded(path))
         if found[-1] != (method.upper(), plain):
             found.append((method.upper(), plain))
         path = plain
     return found[1:]
 
 
+def _decoded(path: str) -> str:
+    """A path with its ``%61`` as what they stand for, a character for each byte."""
+    first, *pieces = path.split("%")
+    return first + "".join(
+        chr(int(piece[:2], 16)) + piece[2:] if len(piece) > 1 and HEX.issuperset(piece[:2]) else f"%{piece}"
+        for piece in pieces
+    )
+
+
 def _plain(path: str) -> str:
     kept: list[str] = []
-    for segment in re.sub(r";[^/]*", "", path.replace("\\", "/")).split("/"):
+    for piece in path.replace("\\", "/").split("/"):
+        segment = piece.partition(";")[0]
         if segment == "..":
             del kept[-1:]
         elif segment not in ("", "."):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from meshsim.policies.access import AccessPolicy, Asked, Rule, matches
 from meshsim.scenario.access import AccessRule
@@ -37,22 +38,33 @@ def _fields(rule: AccessRule) -> Iterator[tuple[int, tuple[str, ...], bool]]:
                 yield Asked._fields.index(looked_at), patterns, wanted
 
 
+class Guard(NamedTuple):
+    """The policy of a service, and the visits that it denies.
+
+    A number of a route to the service is there twice: 2n, and 2n + 1 for visits on secured connections.
+    """
+
+    policy: AccessPolicy
+    denied: frozenset[int]
+
+
 class Guards:
-    """What sidecars deny, by service, of the rules that were asked for last: replicas share it."""
+    """What sidecars ask, by service, of the rules that were asked for last: replicas share it."""
 
     def __init__(self, topology: Topology) -> None:
         self.topology = topology
-        self._known: dict[str, tuple[Scenario, frozenset[int]]] = {}
+        self._known: dict[str, tuple[Scenario, Guard]] = {}
 
-    def denied(self, scenario: Scenario, service: str) -> frozenset[int]:
-        """Numbers of the routes to a service whose visits are denied: 2n, 2n + 1 on secured connections."""
+    def of(self, scenario: Scenario, service: str) -> Guard:
+        """That of a service."""
         known = self._known.get(service)
         if known is None or known[0] is not scenario:
-            known = self._known[service] = (scenario, frozenset(self._denied(scenario, service)))
+            policy = access_policy(scenario, service)
+            guard = Guard(policy, frozenset(self._denied(scenario, service, policy)))
+            known = self._known[service] = (scenario, guard)
         return known[1]
 
-    def _denied(self, scenario: Scenario, service: str) -> Iterator[int]:
-        policy = access_policy(scenario, service)
+    def _denied(self, scenario: Scenario, service: str, policy: AccessPolicy) -> Iterator[int]:
         for number, (caller, callee, endpoint) in enumerate(self.topology.routes if policy.rules else ()):
             if callee == service:
                 page = scenario.services[service].address(endpoint)

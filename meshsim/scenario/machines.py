@@ -17,6 +17,7 @@ from meshsim.mesh.connection import HostPool, Lifetimes
 from meshsim.mesh.hosts import Host
 from meshsim.mesh.policy import Policy
 from meshsim.mesh.proxy import Proxy, Route
+from meshsim.policies.access import AccessPolicy
 from meshsim.policies.accrual import FailureAccrual
 from meshsim.policies.backoff import Backoff
 from meshsim.policies.balance import Balancer, LeastRequest, LeastRequestFullScan, Random, RoundRobin
@@ -51,7 +52,11 @@ class Custom:
 
 
 class ConfiguredProxy(Receiver):
-    """A proxy of a topology: the configuration of what it calls, by edge, and the rules that it asks."""
+    """A proxy of a topology: the configuration of what it calls, by edge, and the rules that it asks.
+
+    Attributes:
+        access: the rules for the one service behind it; None without any.
+    """
 
     def __init__(
         self, proxy: Proxy, topology: Topology, custom: Custom | None = None, guards: Guards | None = None
@@ -60,7 +65,8 @@ class ConfiguredProxy(Receiver):
         self.proxy = proxy
         self.guards = guards or Guards(topology)
         place = topology.proxies[proxy.number]
-        self.guarded = {replica.service for replica in place.replicas if place.in_path}
+        self.guarded = sorted({replica.service for replica in place.replicas if place.in_path})
+        self.access: AccessPolicy | None = None
         self._guard(topology.scenario)
         self.upstreams: dict[Edge, ConfiguredUpstream] = {}
         for number, edge in topology.edges_of(place):
@@ -88,8 +94,9 @@ class ConfiguredProxy(Receiver):
                 route.apply(scenario.policy(*edge, endpoint), scenario.limits_itself(*edge, endpoint), now)
 
     def _guard(self, scenario: model.Scenario) -> None:
-        denied = [self.guards.denied(scenario, service) for service in self.guarded]
-        self.proxy.guard(frozenset().union(*denied))
+        guards = [self.guards.of(scenario, service) for service in self.guarded]
+        self.proxy.guard(frozenset[int]().union(*(guard.denied for guard in guards)))
+        self.access = guards[0].policy if len(guards) == 1 and guards[0].policy.rules else None
 
 
 class ConfiguredUpstream:

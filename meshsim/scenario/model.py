@@ -199,6 +199,10 @@ class Scenario(Model):  # noqa: PLW1641 - it holds dicts, so nothing can hash it
         """Every (caller, service) that can carry calls: the client's first, then in order of the file."""
         return list(dict.fromkeys((caller, service) for caller, service, _ in self._named()))
 
+    def calls(self) -> list[tuple[str, str, str]]:
+        """Every (caller, service, endpoint) that loads and scripts name; ``""`` is the service itself."""
+        return list(dict.fromkeys(self._named()))
+
     def routes(self) -> list[tuple[str, str, str]]:
         """Every (caller, service, endpoint) that can carry calls, in order of the edges, then of the file.
 
