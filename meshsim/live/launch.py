@@ -155,11 +155,8 @@ class LiveMesh:
         """The certificate authority, which knows whose each token is by its hash."""
         from meshsim.live.identity.tokens import hashed, new_token  # noqa: PLC0415 - an extra
 
-        owners = {
-            each.name: (each.number, next(iter(each.callers)))
-            for each in self.topology.proxies
-            if each.identified
-        }
+        known = [each for each in self.topology.proxies if each.identified]
+        owners = {each.name: (each.number, *each.callers) for each in known}
         owners[OUTSIDER] = owners[CLIENT_PROXY]
         self._tokens = {name: new_token() for name in owners}
         tokens = {hashed(token): owners[name] for name, token in self._tokens.items()}

@@ -26,6 +26,7 @@ from meshsim.scenario.mesh import Mtls
 SIGNED = "signed"
 REFUSED = "refused"
 EXPIRED = "expired"
+KINDS = (SIGNED, REFUSED, EXPIRED)
 
 _RENEW, _RETRY, _EXPIRE = range(3)
 _STEPS = 3

@@ -12,7 +12,6 @@ from meshsim.live import Address
 from meshsim.live.identity.answers import AnswerError, fields_of
 from meshsim.live.identity.pinned import NAME, PinnedTls
 from meshsim.live.tls.connect import connect
-from meshsim.live.tls.refusal import RefusedError
 from meshsim.live.wire import CLOSED, ClientConnection, Limits, Reply, ResponseHead, request_head
 
 LIMITS = Limits(head_bytes=8192)
@@ -54,13 +53,13 @@ class AuthorityClient:
         connection = ClientConnection(waiting.unasked, LIMITS)
         top = cast(asyncio.Protocol, connection)
         try:
-            await connect(self._tls, NAME, top, self.address, CONNECT_LIMIT)
+            opened = await connect(self._tls, NAME, top, self.address, CONNECT_LIMIT)
         except TimeoutError:
             raise AnswerError("timeout") from None
-        except RefusedError as error:
-            raise AnswerError("not_the_authority", str(error)) from None
         except OSError as error:
             raise AnswerError("unreachable", str(error)) from None
+        if not opened:
+            raise AnswerError("not_the_authority", ", ".join(self._tls.client.refused))
         head = request_head(method, path, NAME.encode(), [(b"connection", b"close")], len(body))
         try:
             connection.request(waiting, head, body, True, method)

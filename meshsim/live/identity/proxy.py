@@ -11,8 +11,11 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from meshsim.live.clock import LiveClock
-from meshsim.live.identity.agent import Agent, Issuer
+from meshsim.live.identity.agent import KINDS, Agent, Issuer
 from meshsim.live.identity.answers import PROVISIONAL, Answer, AnswerError, fields_of, read_answer, read_roots
 from meshsim.live.identity.client import AuthorityClient
 from meshsim.live.identity.enrolment import Enrolment
@@ -183,6 +186,13 @@ class ProxyIdentity(Issuer):
 
     def _note(self, now: float, what: str) -> None:
         self.events.append((now, what))
+
+    def rows(self) -> dict[str, NDArray[Any]]:
+        """What has happened, as a table."""
+        return {
+            "certificates.time": np.array([time for time, _ in self.events], dtype=np.float64),
+            "certificates.kind": np.array([KINDS.index(what) for _, what in self.events], dtype=np.int64),
+        }
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -242,7 +242,10 @@ class Proxy(Role):
     def rows(self) -> Mapping[str, NDArray[Any]]:
         from meshsim.live.spans import span_rows  # noqa: PLC0415
 
-        return {} if self.ledger is None else {**self.ledger.rows(), **span_rows(self.tracer)}
+        if self.ledger is None:
+            return {}
+        certificates = {} if self.identity is None else self.identity.rows()
+        return {**self.ledger.rows(), **span_rows(self.tracer), **certificates}
 
     def close(self) -> None:
         if self.identity is not None:

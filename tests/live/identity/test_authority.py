@@ -123,7 +123,7 @@ async def test_a_question_that_does_not_end_is_cut_off():
             b"POST /certi",
         ):
             lost, connection = Lost(), ClientConnection(lambda _: None, Limits())
-            await connect(at.client()._tls, "authority", connection, at.address, 5.0)
+            assert await connect(at.client()._tls, "authority", connection, at.address, 5.0)
             connection.request(lost, sent, b"", True, b"POST")
             await asyncio.wait_for(lost.over.wait(), 5.0)
             connection.close()
