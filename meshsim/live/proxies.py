@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from meshsim.live import Address, Message
 from meshsim.live.identity.enrolment import Enrolment
-from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.processes import Member, Process, Rows
 from meshsim.scenario.topology import Topology
 
