@@ -27,6 +27,8 @@ SERVICES = {
 NOBODY = ""
 """Who sends plaintext."""
 
+OPEN = 0
+"""What the law leaves open: Envoy takes such a path as it is, meshsim's proxy as any usual reading of it too."""
 Asked = tuple[str, str]
 """Who asks, and for which page."""
 
@@ -84,8 +86,8 @@ SETS: list[tuple[str, list[dict[str, Any]], dict[Asked, int]]] = [
             for path, status in {
                 "/": 200, "/admin": 403, "/admin/x?y": 403, "/x?/admin": 200, "/a.key": 403, "/a.key?x": 403,
                 "/x/../admin": 403, "/./admin": 403, "/x/%2e%2e/admin": 403, "/%61dmin": 403,
-                "/x\\..\\admin": 403, "http://h/admin": 403, "//admin": 200, "/ADMIN": 200, "/%2Fadmin": 200,
-                "/x%5c..%5cadmin": 200, "/a.key;x": 200, "/admin%3Fx": 403,
+                "/x\\..\\admin": 403, "http://h/admin": 403, "/ADMIN": 200, "/admin%3Fx": 403,
+                "//admin": OPEN, "/%2Fadmin": OPEN, "/x%5c..%5cadmin": OPEN, "/a.key;x": OPEN,
             }.items()
         },
     ),
@@ -110,7 +112,8 @@ async def measure(subject: Subject) -> list[Finding]:
         for (who, page), expected in asked.items():
             shown = str(answers[who, page])
             case = f"{name}: {who or 'plaintext'} asks {page}"
-            found.append(Finding(LAW, case, str(expected), shown, shown == str(expected)))
+            agrees = shown == str(expected) or expected == OPEN
+            found.append(Finding(LAW, case, str(expected or "?"), shown, agrees))
         reached = len(app.arrivals)
         found += [] if reached == passed else [Finding(LAW, name, f"{passed} passed", str(reached), False)]
         if name in DETAILS:
