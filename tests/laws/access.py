@@ -28,7 +28,7 @@ NOBODY = ""
 """Who sends plaintext."""
 
 OPEN = 0
-"""What the law leaves open: Envoy takes such a path as it is, meshsim's proxy as any usual reading of it too."""
+"""What the law leaves open: Envoy takes such a path as it is, meshsim's proxy also as others may read it."""
 Asked = tuple[str, str]
 """Who asks, and for which page."""
 
