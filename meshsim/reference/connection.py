@@ -162,7 +162,7 @@ class Connection:
         self.usable = True
         self.did["connection opened"] += self.link.tracked
         self.note("opened")
-        if self.secured:
+        if self.secured and not rejected:
             self.note("secured")
         self.too_old.set(self.settings.max_age)
         if rejected:

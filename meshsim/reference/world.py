@@ -97,5 +97,6 @@ class World:
             queued=queued,
             ejections=run.ejections,
             connections=run.connections,
+            certificates=None if run.scenario.mesh.mtls is None else run.certificates,
             interrupted=interrupted,
         )
