@@ -133,9 +133,9 @@ class LiveMesh:
         if self.options.load:
             members.append(self._fork("load", CLIENT_PROXY))
         heard = self._await("listening", members)
+        self._enrol(heard)
         self.listeners = self.proxies.open(heard)
         self.apps = self._find_apps(heard)
-        self._enrol(heard)
         self._run_programs()
         self._progress("connecting them")
         self._connect()
@@ -170,6 +170,7 @@ class LiveMesh:
                 self.enrolments = {
                     name: Enrolment(where, said["root"], token) for name, token in self._tokens.items()
                 }
+        self.proxies.enrol(self.enrolments)
 
     def _fork(self, role: str, id_: str, more: Mapping[str, Any] | None = None) -> Member:
         """One of our own processes, with what it is."""
@@ -223,7 +224,6 @@ class LiveMesh:
             enrolment = self.enrolments.get(id_) if role == "proxy" else None
             message = {"addresses": replicas, "app": self.apps.get(id_), "urls": urls}
             member.send(message | ({} if enrolment is None else {"enrolment": enrolment.message()}))
-        self.proxies.enrolments = self.enrolments
         self.proxies.connect(self.apps, replicas)
         self._await("ready", list(self._members))
 

@@ -146,10 +146,13 @@ def _column(pieces: Sequence[NDArray[Any]], kind: str) -> NDArray[Any]:
 
 def visits_of(parts: Parts, ids: Sequence[str]) -> Table:
     """All visits from time 0 on, in order of arrival."""
-    # a program of the user's own records nothing: its proxy does
-    recorded = {id_: parts.get(("service", id_)) or parts.get(("proxy", id_), {}) for id_ in ids}
-    visits = {("service", id_): rows for id_, rows in recorded.items()}
-    return gather(visits, "service", "visits", VISITS, "arrived")
+    # what a proxy denies its service never sees; and a program of the user's own records nothing
+    visits = {
+        ("visits", f"{role} {id_}"): parts.get((role, id_), {})
+        for id_ in ids
+        for role in ("service", "proxy")
+    }
+    return gather(visits, "visits", "visits", VISITS, "arrived")
 
 
 def bins(parts: Parts, name: str, ids: Sequence[str], least: int) -> Floats:

@@ -62,6 +62,9 @@ class Proxies(ABC):
     def begin(self) -> Sequence[Member]:
         """Starts what can be started before anything is known; returns who will say that it listens."""
 
+    def enrol(self, enrolments: Mapping[str, Enrolment]) -> None:  # noqa: B027 - ours learn it as members
+        """Tells proxies that are no members how to ask for certificates, by id; waits for the first ones."""
+
     @abstractmethod
     def open(self, heard: Heard) -> dict[str, Listeners]:
         """Where each proxy listens, by id; returns when they do."""

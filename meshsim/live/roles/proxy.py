@@ -185,6 +185,7 @@ class Proxy(Role):
             entrance = None if self.tls is None else self._entrance(self.tls, self.place)
             inbound = self._listener({b"": self.inward}, inbound=True)
             inbound.entrance = entrance
+            inbound.guard = self.configured
             self.listening["inbound"] = Listening(inbound, self.place.deployment.keep_alive, entrance)
         ports = {name: await one.open(host) for name, one in self.listening.items()}
         return {

@@ -42,7 +42,7 @@ class Opening:
 
     def __init__(self) -> None:
         self.proxy = cast(Any, self)
-        self.caller, self.upstreams = "client", ["cart"]
+        self.caller, self.upstreams, self.listeners = "client", ["cart"], ["outbound"]
         self.now = 0.0
         self.stuck = False
 
