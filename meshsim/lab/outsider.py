@@ -25,7 +25,7 @@ def hand_out(mesh: LiveMesh, folder: Path) -> dict[str, str]:
     """
     if OUTSIDER not in mesh.enrolments:
         raise MeshsimError(
-            "--certificates: this scenario has no mTLS; write mesh.mtls, or leave the option out"
+            "--certificates: the scenario has no mTLS; write mesh.mtls, or leave the option out"
         )
     from meshsim.live.identity.outsider import identity_files  # noqa: PLC0415 - an extra
 

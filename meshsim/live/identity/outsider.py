@@ -1,4 +1,4 @@
-"""A certificate for programs from outside, such as curl: the client's, in files that only their owner reads."""
+"""A certificate for programs from outside, such as curl: the client's, with its key."""
 
 from __future__ import annotations
 
