@@ -1,4 +1,4 @@
-"""Certificates as the files that an Envoy watches: for their owner alone, whole, and only what has changed."""
+"""Certificates as the files that an Envoy watches: for their owner alone, whole, only what has changed."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.M
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "open", full)
-        with pytest.raises(AnswerError, match="unwritable: sds-certificate.json: No space left"):
+        with pytest.raises(AnswerError, match=r"unwritable: sds-certificate\.json: No space left"):
             files.renew(authority.leaf("cart"))
     assert read(tmp_path, CERTIFICATE) == before
     files.renew(authority.leaf("cart"))
