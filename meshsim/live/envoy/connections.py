@@ -9,6 +9,7 @@ that can have been it, and to none where there are several.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from math import ceil
 
@@ -57,6 +58,22 @@ class ConnectionCounts:
                 self.rows += [(self._read_at, edge, what)] * (count - before[what])
             self._before[edge] = list(map(max, now_there, before))
         self._read_at = now
+
+
+def without_rejected(each: Iterable[ConnectionCounts]) -> None:
+    """Takes connections that were rejected off `secured`: their callers have counted their handshakes."""
+    each = list(each)
+    secured, rejected = COUNTED.index("secured"), COUNTED.index("rejected")
+    refused = Counter((time, edge) for one in each for time, edge, what in one.rows if what == rejected)
+    for one in each:
+        kept = []
+        for row in one.rows:
+            time, edge, what = row
+            if what == secured and refused[time, edge] > 0:
+                refused[time, edge] -= 1
+            else:
+                kept.append(row)
+        one.rows = kept
 
 
 class Reading(Event):

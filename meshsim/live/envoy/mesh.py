@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from meshsim.live import Address, Message
 from meshsim.live.envoy.accesslog import CallRow, Log
 from meshsim.live.envoy.agents import Agents
-from meshsim.live.envoy.connections import ConnectionCounts, Reading
+from meshsim.live.envoy.connections import ConnectionCounts, Reading, without_rejected
 from meshsim.live.envoy.process import Envoy
 from meshsim.live.envoy.refusals import refuse
 from meshsim.live.envoy.resources import CLUSTER_OF, INBOUND
@@ -212,14 +212,17 @@ class Envoys(Proxies):
         self._settle()
         for counts in self._connections.values():
             counts.read(time.monotonic() - base)
+        without_rejected(self._connections.values())
         self.close()
         return {id_: self._recorded(id_, envoy, wall_start) for id_, envoy in self._envoys.items()}
 
     def _recorded(self, id_: str, envoy: Envoy, wall_start: float) -> dict[str, NDArray[Any]]:
-        return rows(
+        found = rows(
             self.scenario, envoy.proxy.caller, envoy.calls(wall_start), envoy.tries(wall_start),
             envoy.ejections(wall_start), self._connections[id_].rows,
         )  # fmt: skip
+        identity = None if self._agents is None else self._agents.identities.get(id_)
+        return found if identity is None else found | identity.rows()
 
     def close(self) -> None:
         """Ends them, if they have not ended."""
