@@ -17,12 +17,20 @@ MESH = {
 }  # fmt: skip
 """Patterns of :mod:`meshsim.scenario.settings`."""
 
+TTL_LEAST = 2.0
+"""Of a certificate, s."""
+
 
 def refuse_unknown(scenario: Scenario) -> None:
     """Raises MeshsimError with every key of the data plane and control plane that can't be run live."""
     found = [each for each, _ in set_keys(scenario) if each.startswith("mesh.") and each not in MESH]
     if found:
         raise MeshsimError(f"a live mesh can't do {', '.join(found)} yet; simulate it, or leave it out")
+    mtls = scenario.mesh.mtls
+    if mtls is not None and mtls.certificate_ttl < TTL_LEAST:
+        raise MeshsimError(
+            f"mesh.mtls.certificate_ttl: real certificates have whole seconds; write at least {TTL_LEAST:g}s"
+        )
     for replica in () if scenario.mesh.dataplane == "sidecar" else Topology(scenario).replicas:
         if replica.deployment.live is not None and replica.deployment.keep_alive:
             raise MeshsimError(
