@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from meshsim.measure.latency import LatencySummary
 from meshsim.measure.result import LEFT_OUT, Result
-from meshsim.measure.sample import Outcomes, Sample, Tries
+from meshsim.measure.sample import DENIED, Outcomes, Sample, Tries
 from meshsim.scenario.model import Scenario, Service
 from meshsim.units import UNLIMITED
 
@@ -42,6 +42,7 @@ class StationSummary(Answered):
         busy_mean, queue_mean: workers busy, attempts waiting, at all the members together.
         ejections: of the members, by any caller's proxy.
         latency: from arrival to answer, s.
+        denied: of `failed`, those that access rules denied (answered 403); where there are rules.
     """
 
     requests: int
@@ -55,6 +56,7 @@ class StationSummary(Answered):
     queue_mean: float | None
     ejections: int
     latency: LatencySummary
+    denied: int | None = field(default=None, metadata=LEFT_OUT, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class ReplicaSummary(StationSummary, _Name):
 
 @dataclass(frozen=True)
 class EndpointSummary(Answered):
-    """The attempts that arrived for an endpoint: `requests` as of a service; how requests name it."""
+    """The attempts that arrived for an endpoint, `requests` and `denied` as of a service; its address."""
 
     method: str
     path: str
@@ -81,6 +83,7 @@ class EndpointSummary(Answered):
     unfinished: int
     rate: float | None
     latency: LatencySummary
+    denied: int | None = field(default=None, metadata=LEFT_OUT)
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,9 @@ class ConnectionSummary(Result):
     They opened, or failed to. They were closed by the caller for having been idle (`idle_timeout`), having
     served enough (`max_requests`) or being too old (`max_age`); by the `server`, without harm; or with a
     request on them (`broken`): a time-out, a caller that gave up, a server that closed too early, or went
-    down. What outlier detection or an outage closed while it was idle is not counted.
+    down. What outlier detection or an outage closed while it was idle is not counted. Of those that opened,
+    some were `secured` by mTLS, and some were `rejected` by the upstream afterwards, which does not accept
+    the caller; of those that failed, some since the caller does not accept the upstream (`untrusted`).
     """
 
     opened: int = 0
@@ -131,6 +136,18 @@ class ConnectionSummary(Result):
     max_age: int = 0
     server: int = 0
     broken: int = 0
+    secured: int = 0
+    untrusted: int = 0
+    rejected: int = 0
+
+
+@dataclass(frozen=True)
+class CertificateSummary(Result):
+    """Certificates of all proxies: signed by the CA, refused by it, and expired before the next was there."""
+
+    signed: int = 0
+    refused: int = 0
+    expired: int = 0
 
 
 @dataclass(frozen=True)
@@ -161,7 +178,8 @@ def _service(sample: Sample, scenario: Scenario, name: str) -> ServiceSummary:
     found = {index: of for index, (service, *of) in enumerate(sample.replicas) if service == name}
 
     def station(members: Collection[int]) -> StationSummary:
-        return _station(sample, [*members], sum(deployments[found[index][0]].workers for index in members))
+        workers = sum(deployments[found[index][0]].workers for index in members)
+        return _station(sample, [*members], workers, rules=scenario.has_rules)
 
     return ServiceSummary(
         **vars(station(found)),
@@ -174,11 +192,11 @@ def _service(sample: Sample, scenario: Scenario, name: str) -> ServiceSummary:
             ReplicaSummary(id=id_, version=version, **vars(station([index])))
             for index, (version, id_) in found.items()
         ],
-        endpoints=_endpoints(sample, scenario.services[name], name) or None,
+        endpoints=_endpoints(sample, scenario.services[name], name, rules=scenario.has_rules) or None,
     )
 
 
-def _endpoints(sample: Sample, service: Service, name: str) -> dict[str, EndpointSummary]:
+def _endpoints(sample: Sample, service: Service, name: str, *, rules: bool) -> dict[str, EndpointSummary]:
     """What arrived for each endpoint; the service itself is one if it was asked."""
     found = {}
     for (of, endpoint), visits in sample.arrivals.items():
@@ -194,11 +212,12 @@ def _endpoints(sample: Sample, service: Service, name: str) -> dict[str, Endpoin
                 unfinished=visits.unfinished,
                 rate=per(visits.arrived, sample.time),
                 latency=LatencySummary.of(visits.latency),
+                denied=visits.reasons.get(DENIED, 0) if rules else None,
             )
     return found
 
 
-def _station(sample: Sample, members: list[int], workers: int) -> StationSummary:
+def _station(sample: Sample, members: list[int], workers: int, *, rules: bool) -> StationSummary:
     """The numbers of some replicas together; `workers` are at least UNLIMITED without a limit."""
     visits = Outcomes.pooled([sample.visits[index] for index in members])
     busy = float(sample.busy[members].sum())
@@ -214,6 +233,7 @@ def _station(sample: Sample, members: list[int], workers: int) -> StationSummary
         queue_mean=per(float(sample.queued[members].sum()), sample.time),
         ejections=int(sample.ejections[members].sum()),
         latency=LatencySummary.of(visits.latency),
+        denied=visits.reasons.get(DENIED, 0) if rules else None,
     )
 
 

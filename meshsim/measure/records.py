@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from meshsim.measure.flow import BinnedFlow, Ended, occupancy
 from meshsim.measure.grid import Floats, Ints, Truths, Window, number
 from meshsim.measure.latency import Each
 from meshsim.measure.measurements import Measurements
-from meshsim.measure.sample import Outcomes, Sample, Tries
+from meshsim.measure.sample import DENIED, Outcomes, Sample, Tries
 
 Words = NDArray[np.str_]
 
@@ -121,10 +122,16 @@ class Records(Measurements):
                 [replica for time, _, replica in self.ejections if time >= window.start],
                 minlength=len(self.replicas),
             ),
+            certificates=self._certificates(window),
             connections=self._connections(window),
             routes=self._routes(window),
             arrivals=self._arrivals(window),
         )
+
+    def _certificates(self, window: Window) -> dict[str, int] | None:
+        if self.certificates is None:
+            return None
+        return dict(Counter(what for time, _, what in self.certificates if time >= window.start))
 
     def _connections(self, window: Window) -> dict[int, dict[str, int]]:
         found: dict[int, dict[str, int]] = {}
@@ -160,16 +167,15 @@ class Records(Measurements):
             there = take & np.isin(rows.replica, self.members(service))
             for place, endpoint in enumerate(endpoints):
                 here = there & (rows.endpoint == place)
-                flag = np.full(number(here), "")
-                latency = (rows.answered - rows.arrived)[here]
-                found[service, endpoint] = _outcomes(latency, rows.status[here], flag)
+                latency, status = (rows.answered - rows.arrived)[here], rows.status[here]
+                found[service, endpoint] = _outcomes(latency, status, _denials(status))
         return found
 
     def _visits(self, window: Window) -> list[Outcomes]:
         rows = self.attempts
         take = window.holds(rows.request_start) & ~np.isnan(rows.arrived)
-        latency, flag = (rows.answered - rows.arrived)[take], np.full(number(take), "")
-        return _by_member(rows.replica[take], latency, rows.status[take], flag, len(self.replicas))
+        latency, status = (rows.answered - rows.arrived)[take], rows.status[take]
+        return _by_member(rows.replica[take], latency, status, _denials(status), len(self.replicas))
 
     def flows(self, edges: Floats) -> Iterator[BinnedFlow]:
         yield self._client_flow(edges)
@@ -224,6 +230,12 @@ def _tries(rows: Attempts, window: Window, edges: int) -> list[Tries]:
     each = (edge, edge[kind == 1], edge[kind == 2], edge[~extra])
     counts = [np.bincount(some, minlength=edges).tolist() for some in each]
     return [Tries(*numbers) for numbers in zip(*counts, strict=True)]
+
+
+def _denials(status: Ints) -> Words:
+    """What is told of visits: which were denied."""
+    denied = status == int(DENIED)
+    return np.where(denied, DENIED, "") if denied.any() else np.full(len(status), "")
 
 
 def _by_member(member: Ints, latency: Floats, status: Ints, flag: Words, count: int) -> list[Outcomes]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import final
 
 from meshsim.mesh.attempt import Attempt
+from meshsim.mesh.certificate import STRICT
 from meshsim.mesh.clock import Event
 from meshsim.mesh.cluster import Transport
 from meshsim.mesh.connection import FarEnd
@@ -58,6 +59,7 @@ class Journey(Visit):
     Attributes:
         attempt: whose journey it is; None once its caller does not wait any longer.
         network: the transport that counts it.
+        route: number of its caller's.
         arrives: when the message under way reaches its end, s.
         transmissions: of the message under way, so far.
         travel: the latency of the message under way, s.
@@ -80,6 +82,7 @@ class Journey(Visit):
         )
         self.attempt = attempt
         self.network = network
+        self.route = attempt.call.route.number
         self.link = link
         self.arrives = 0.0
         self.transmissions = 0
@@ -116,13 +119,17 @@ class Journey(Visit):
         """Reaches the other end of its connection, which may have closed: then its caller hears of that."""
         if self.far is None:
             self.arrive(now)
-        elif not self.far.closed:
-            self.far.stop_timer()
-            self.arrive(now)
-        elif self.attempt is None:
-            self.vanish(now)
         else:
-            self.step = DOOMED
+            guard = self.far.guard
+            if guard is not None and guard.mode == STRICT and not self.far.closed:
+                self.far.reject(now)
+            if not self.far.closed:
+                self.far.stop_timer()
+                self.arrive(now)
+            elif self.attempt is None:
+                self.vanish(now)
+            else:
+                self.step = DOOMED
 
     def refuse(self, now: float) -> None:
         self.record(503, now)
@@ -135,6 +142,13 @@ class Journey(Visit):
         """Its caller hears that the other end has closed, before the request was there."""
         self.status, self.flag, self.cause = 503, UC, RESET
         self.come_home(now)
+
+    def denied(self) -> bool:
+        return 2 * self.route + self.secured() in self.replica.proxy.denied
+
+    def secured(self) -> bool:
+        """Whether it came on a connection with mTLS."""
+        return self.far is not None and self.far.secured
 
     def transmit(self, step: int, purpose: int, now: float) -> None:
         """Sends the message, again if need be, until the connection is given up."""

@@ -50,6 +50,10 @@ class Link:
         """How long it takes from now until the other side knows that a connection is closed, s."""
         return self.latency.draw(key, LINK_CLOSE) * self.factor
 
+    def shaking(self, key: Key, purpose: int, messages: int) -> float:
+        """How long so many messages of a handshake that go one way are on it, s."""
+        return messages * self.latency.draw(key, purpose) * self.factor
+
     def loses(self, key: Key, purpose: int, sent: int) -> bool:
         """Whether the transmission after `sent` earlier ones is lost."""
         return self.loss_ratio > 0.0 and u01(key, purpose + sent) < self.loss_ratio

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import final
 
+from meshsim.mesh.certificate import Agent
 from meshsim.mesh.clock import Clock
 from meshsim.mesh.cluster import Transport
 from meshsim.mesh.policy import Policy
@@ -34,10 +35,16 @@ class Proxy:
         station: what a pass through it waits for.
         shared: whether several replicas are behind it.
         routes: by number.
+        agent: what has its certificates; None if it has no identity.
+        denied: visits that its access rules deny: twice the number of their route, plus 1 where secured.
+        guarded: whether there are any.
     """
 
     key: Key
     routes: dict[int, Route]
+    agent: Agent | None
+    denied: frozenset[int]
+    guarded: bool
 
     def __init__(
         self, clock: Clock, recorder: Recorder, tracer: Tracer, transport: Transport, number: int, seed: int,
@@ -52,6 +59,13 @@ class Proxy:
         self.station = station
         self.shared = shared
         self.routes = {}
+        self.agent = None
+        self.guard(frozenset())
+
+    def guard(self, denied: frozenset[int]) -> None:
+        """Other access rules are in force."""
+        self.denied = denied
+        self.guarded = len(denied) > 0
 
     def stop(self) -> None:
         """Its replica goes down, and it with it, if it has no other: whatever is inside is lost."""

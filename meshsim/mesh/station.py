@@ -27,6 +27,10 @@ class Station:
         """Has `event.fire(step, …)` called when the pass, drawn as (key, purpose), is over."""
         event.fire(step, now)
 
+    def take(self, event: Event, step: int, lasts: float, now: float) -> None:
+        """Has it called when a pass of this length, s, is over: not of one that is free."""
+        raise NotImplementedError
+
     def drop(self) -> None:
         """The proxy has gone down: whatever is inside is lost."""
 
@@ -84,7 +88,10 @@ class WorkerStation(Station):
         self.life = 0
 
     def enter(self, event: Event, step: int, key: Key, purpose: int, now: float) -> None:
-        one = Pass(self, event, step, self.time.draw(key, purpose))
+        self.take(event, step, self.time.draw(key, purpose), now)
+
+    def take(self, event: Event, step: int, lasts: float, now: float) -> None:
+        one = Pass(self, event, step, lasts)
         if self.working < self.workers:
             self.working += 1
             self.clock.at(now + one.lasts, one, 0)

@@ -22,6 +22,8 @@ BINS = 128
 """Bins, and packed counts, of a new flow; a full one doubles."""
 WHATS = 16
 """More than there is to count of connections."""
+DENIED = 403
+"""Of visits, the one status that is counted by itself: access rules denied them."""
 PACKED = 8192
 """A packed number is how often · PACKED + bucket."""
 
@@ -35,7 +37,7 @@ class Outcomes:
         ok, failed, cancelled: with a status below 400; with another; dropped or cancelled.
         latency: of those that ended with a status.
         reasons: how often each sequence of flags came, as `policies.outcome` packs them; for the client's
-            failures without a flag the status, negative.
+            failures without a flag the status, negative; of visits that alone which is `DENIED`.
     """
 
     latency: Histogram
@@ -216,6 +218,7 @@ class StreamRecorder(Recorder):
         tries: measured attempts, by route.
         ejected_from: how often in the measured time and the drain, by edge · replicas + replica.
         connections: likewise, what became of tracked connections, by edge · WHATS + what.
+        certificates: likewise, what became of certificates.
     """
 
     until: float
@@ -232,6 +235,7 @@ class StreamRecorder(Recorder):
     tries: list[Tries]
     ejected_from: dict[int, int]
     connections: dict[int, int]
+    certificates: dict[int, int]
 
     def __init__(
         self, origin: float, width: float, most: int, start: float, edge_of: list[int], service_of: list[int],
@@ -260,6 +264,7 @@ class StreamRecorder(Recorder):
         self.tries = [Tries() for _ in range(len(edge_of))]
         self.ejected_from = {}
         self.connections = {}
+        self.certificates = {}
 
     # ---- requests and calls -----------------------------------------------------------------------
 
@@ -341,6 +346,8 @@ class StreamRecorder(Recorder):
         self.services[self.service_of[place]].end(status, number, lasted, self.bin, now)
         if request_start >= self.start:
             self.visits[place].end(status, number, lasted)
+            if status == DENIED:
+                self.visits[place].note(-DENIED)
 
     def ejected(self, now: float, edge: int, replica: int) -> None:
         if now < self.start:
@@ -351,6 +358,9 @@ class StreamRecorder(Recorder):
     def connection(self, edge: int, what: int, now: float) -> None:
         number = edge * WHATS + what
         self.connections[number] = self.connections.get(number, 0) + (now >= self.start)
+
+    def certificate(self, proxy: int, what: int, now: float) -> None:
+        self.certificates[what] = self.certificates.get(what, 0) + (now >= self.start)
 
     # ---- time -------------------------------------------------------------------------------------
 

@@ -105,6 +105,10 @@ class Visit(Waiting):
         """There will be no answer, and nobody waits for one."""
         raise NotImplementedError
 
+    def denied(self) -> bool:
+        """Whether access rules deny it; where a proxy asks them before it comes here, they have."""
+        return False
+
     # ---- at the replica -----------------------------------------------------------------------------
 
     def arrive(self, now: float) -> None:
@@ -149,6 +153,8 @@ class Visit(Waiting):
         """Through the sidecar; whoever has given up meanwhile is not served, unless all work is finished."""
         if self.abandoned and self.replica.workload.when_abandoned != FINISH:
             self.drop(now)
+        elif self.replica.proxy.guarded and self.denied():
+            self.answer(403, now)
         else:
             self.replica.admit(self, now)
 

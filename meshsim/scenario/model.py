@@ -19,7 +19,7 @@ from meshsim.scenario.arrivals import Mmpp, ProfilePoint
 from meshsim.scenario.fields import DURATION, AsTuple, Duration, Later, Model, PositiveDuration
 from meshsim.scenario.filling import filled
 from meshsim.scenario.keys import push
-from meshsim.scenario.mesh import Link, Mesh, MtlsMode, Proxy
+from meshsim.scenario.mesh import Link, Mesh, Mtls, MtlsMode, Proxy
 from meshsim.scenario.policy import (
     Balance,
     Connection,
@@ -38,7 +38,7 @@ from meshsim.scenario.variation import Sweep
 
 __all__ = [
     "CLIENT", "ZERO", "AccessRule", "Balance", "CallStep", "ConstantTime", "Deployment", "Event",
-    "FailureAccrual", "Fault", "Hedge", "Link", "Load", "Mesh", "Mmpp", "Model", "Objective",
+    "FailureAccrual", "Fault", "Hedge", "Link", "Load", "Mesh", "Mmpp", "Model", "Mtls", "Objective",
     "OutlierDetection", "Policy",
     "ProfilePoint", "Proxy", "RateLimit", "Retries", "Scenario", "Service", "SleepStep", "Stage", "Step",
     "Time",
@@ -183,6 +183,11 @@ class Scenario(Model):  # noqa: PLW1641 - it holds dicts, so nothing can hash it
         """Who the caller is to a service's sidecar: its name, or nobody where it comes without mTLS."""
         return caller if self.secures(caller, service) else ""
 
+    @property
+    def has_rules(self) -> bool:
+        """Whether there are access rules at any time."""
+        return bool(self.access) or any("access" in event.set for event in self.events)
+
     def connects(self, caller: str, service: str) -> bool:
         """Whether something is said of an edge's connections: by the link or the service, or by mTLS."""
         versions = self.services[service].deployments().values()
@@ -193,6 +198,10 @@ class Scenario(Model):  # noqa: PLW1641 - it holds dicts, so nothing can hash it
     def edges(self) -> list[tuple[str, str]]:
         """Every (caller, service) that can carry calls: the client's first, then in order of the file."""
         return list(dict.fromkeys((caller, service) for caller, service, _ in self._named()))
+
+    def calls(self) -> list[tuple[str, str, str]]:
+        """Every (caller, service, endpoint) that loads and scripts name; ``""`` is the service itself."""
+        return list(dict.fromkeys(self._named()))
 
     def routes(self) -> list[tuple[str, str, str]]:
         """Every (caller, service, endpoint) that can carry calls, in order of the edges, then of the file.

@@ -131,7 +131,21 @@ class _Written:
                 found[key] = default.value, default
             elif value not in ABSENT:
                 found[key] = value, None
+        if scenario.mesh.mtls is not None:
+            found["mtls"] = self._mtls(scenario, *route[:2])
         return found
+
+    def _mtls(self, scenario: Scenario, caller: str, service: str) -> tuple[str, Origin]:
+        """The mode of a service, as one caller meets it."""
+        mode = scenario.mode(service)
+        for member in (service, caller):
+            if not scenario.has_sidecar(member):
+                word = "plaintext, refused" if mode == "strict" else "plaintext"
+                return word, self.place(("services", member, "sidecar"))
+        for path in (("services", service, "mtls"), ("mesh", "mtls", "mode")):
+            if lookup(self.config, path)[0] is not None:
+                return str(mode), self.place(path)
+        return str(mode), None
 
     def place(self, path: Path) -> Place:
         """Where a key stands: in the file, or in the last push that said it."""

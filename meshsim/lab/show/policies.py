@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
+from meshsim.lab.show import permissions
 from meshsim.scenario.document import Document
 from meshsim.scenario.dump import flow
 from meshsim.scenario.model import Scenario
@@ -38,7 +39,7 @@ def facts(scenario: Scenario, document: Document) -> dict[str, Any]:
             found["policies"][each.route] = values
         else:
             found["policies_pushed"].append({"route": each.route, "since": each.since, "policies": values})
-    return found
+    return found | permissions.facts(scenario, document)
 
 
 def _origin(origin: Origin, scenario: Scenario) -> dict[str, Any] | str:
@@ -59,6 +60,7 @@ def lines(facts: dict[str, Any]) -> Iterator[str]:
         yield from _block(", ".join(routes), values)
     for push in facts["policies_pushed"]:
         yield from _block(f"{push['route']}, from {show_duration(push['since'])}", push["policies"])
+    yield from permissions.lines(facts)
     if preset := facts["preset"]:
         whose = f"preset {preset['name']} {preset['version']}"
         line = f" (line {preset['line']})" if preset["line"] else ""

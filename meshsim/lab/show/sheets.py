@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from meshsim.lab.show.flags import explain
 from meshsim.measure.latency import FEWEST
 from meshsim.measure.objectives import ObjectiveResult, meets
-from meshsim.measure.parts import Answered, ConnectionSummary, StationSummary
+from meshsim.measure.parts import Answered, CertificateSummary, ConnectionSummary, StationSummary
 from meshsim.measure.result import at
 from meshsim.measure.summary import Summary
 from meshsim.scenario.model import CLIENT
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from meshsim.theory import Prediction, Solution
 
 NOTHING = "-"
+RARE = ("denied", "dropped")
+"""Columns that are shown where one row has a number."""
 Rows = list[tuple[str, ...]]
 
 
@@ -117,16 +119,18 @@ def services(summary: Summary) -> Sheet:
     for name, service in summary.services.items():
         rows.append((name, *_station(service)))
         rows += [(f"  {version}", *_station(part)) for version, part in service.versions.items()]
-    columns = ("service", "attempts", "rate", "failed", "dropped", "utilisation", "queue", "p50", "p99")
-    return _without_zeros(Sheet("services", columns, rows), "dropped")
+    columns = ("service", "attempts", "rate", "failed", *RARE, "utilisation", "queue", "p50", "p99")
+    return _without_zeros(Sheet("services", columns, rows))
 
 
-def _without_zeros(sheet: Sheet, column: str) -> Sheet:
-    """The sheet without a column that says nothing but 0."""
-    place = sheet.columns.index(column)
-    if any(row[place] != "0" for row in sheet.rows):
-        return sheet
-    columns, *rows = (row[:place] + row[place + 1 :] for row in (sheet.columns, *sheet.rows))
+def _without_zeros(sheet: Sheet, rare: Sequence[str] = RARE) -> Sheet:
+    """The sheet without those of some columns that say nothing but 0."""
+    places = [
+        place
+        for place, name in enumerate(sheet.columns)
+        if name not in rare or any(row[place] != "0" for row in sheet.rows)
+    ]
+    columns, *rows = (tuple(row[place] for place in places) for row in (sheet.columns, *sheet.rows))
     return replace(sheet, columns=columns, rows=rows)
 
 
@@ -135,6 +139,7 @@ def _station(part: StationSummary) -> tuple[str, ...]:
         count(part.requests),
         rate(part.rate),
         share(part.failed_ratio),
+        count(part.denied or 0),
         count(part.dropped),
         share(part.utilisation),
         number(part.queue_mean),
@@ -153,7 +158,7 @@ def edges(summary: Summary) -> Sheet:
         counts = map(count, (edge.requests, edge.attempts, edge.retries, edge.hedges))
         rows.append((name, *counts, share(edge.failed_ratio), *_tail(edge)))
     columns = ("edge", "calls", "attempts", "retries", "hedges", "failed", "p50", "p99")
-    return _without_zeros(_without_zeros(Sheet("calls", columns, rows), "hedges"), "retries")
+    return _without_zeros(Sheet("calls", columns, rows), ("retries", "hedges"))
 
 
 def connections(summary: Summary) -> Sheet:
@@ -161,7 +166,17 @@ def connections(summary: Summary) -> Sheet:
     found = {name: vars(edge.connections) for name, edge in summary.edges.items() if edge.connections}
     names = list(vars(ConnectionSummary()))
     rows: Rows = [(edge, *(count(counts[name]) for name in names)) for edge, counts in found.items()]
-    return Sheet("connections", ("edge", *(name.replace("_", " ") for name in names)), rows)
+    sheet = Sheet("connections", ("edge", *(name.replace("_", " ") for name in names)), rows)
+    for name in ("secured", "untrusted", "rejected"):
+        sheet = _without_zeros(sheet, name)
+    return sheet
+
+
+def certificates(summary: Summary) -> Sheet:
+    """What became of the certificates of all proxies, if they have any."""
+    found = summary.certificates
+    rows: Rows = [] if found is None else [("certificates", *map(count, vars(found).values()))]
+    return Sheet("", ("", *vars(CertificateSummary())), rows)
 
 
 def endpoints(summary: Summary) -> Sheet:
@@ -169,12 +184,12 @@ def endpoints(summary: Summary) -> Sheet:
     rows: Rows = [
         (f"{name}/{endpoint}".rstrip("/"), f"{part.method} {part.path}", count(part.requests),
          rate(part.rate),
-         share(part.failed_ratio), count(part.dropped), *_tail(part))
+         share(part.failed_ratio), count(part.denied or 0), count(part.dropped), *_tail(part))
         for name, service in summary.services.items()
         for endpoint, part in (service.endpoints or {}).items()
     ]  # fmt: skip
-    columns = ("endpoint", "asked by", "attempts", "rate", "failed", "dropped", "p50", "p99")
-    return _without_zeros(Sheet("endpoints", columns, rows, words=(1,)), "dropped")
+    columns = ("endpoint", "asked by", "attempts", "rate", "failed", *RARE, "p50", "p99")
+    return _without_zeros(Sheet("endpoints", columns, rows, words=(1,)))
 
 
 def failures(summary: Summary) -> Sheet:

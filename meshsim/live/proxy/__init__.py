@@ -6,6 +6,5 @@
 
 A `Listener` finds the `ListenerRoute` that a request takes; an `Exchange` is the request, from its first byte
 to the last of its answer; what is decided about it is decided in `mesh` and `policies`. Places that are still
-empty: identity and access rules belong before `Exchange.begin` in `Listener.begin`, a control plane in place
-of the pushes that `Proxy.start` schedules.
+empty: a control plane in place of the pushes that `Proxy.start` schedules.
 """

@@ -22,7 +22,7 @@ from meshsim.live.context import (
 )
 from meshsim.live.proxy import hops
 from meshsim.live.proxy.exchange import Exchange, ExchangeContext
-from meshsim.live.proxy.local_replies import LOCAL_REPLIES, MALFORMED, PLAIN, REFUSED
+from meshsim.live.proxy.local_replies import DENIED, LOCAL_REPLIES, MALFORMED, PLAIN, REFUSED, denial
 from meshsim.live.proxy.pairing import Serving
 from meshsim.live.proxy.route import ListenerRoute
 from meshsim.live.proxy.series import Series
@@ -35,6 +35,8 @@ from meshsim.random import Key, derive
 
 if TYPE_CHECKING:
     from meshsim.live.tls.entrance import Entrance
+    from meshsim.policies.access import Decision
+    from meshsim.scenario.machines import ConfiguredProxy
 
 OWN = frozenset([ATTEMPT_COUNT, TRACEPARENT])
 """Headers that a proxy writes anew, beside those of meshsim's family."""
@@ -58,6 +60,7 @@ class Listener(Handler):
     """
 
     entrance: Entrance | None
+    guard: ConfiguredProxy | None
     any: ListenerRoute | None
     connections: set[ServerConnection]
 
@@ -74,6 +77,7 @@ class Listener(Handler):
         self.context_name = context_name
         self.strangers = 0
         self.entrance = None
+        self.guard = None
         self.connections = set()
 
     def begin(
@@ -86,6 +90,14 @@ class Listener(Handler):
         if route is None:
             self.reply(connection, head, 404, NR, PLAIN, LOCAL_REPLIES[NR][0])
             return NOBODY  # there is nothing more to hear of it
+        policy = None if self.guard is None else self.guard.access
+        if policy is not None:
+            decision = policy.decide(
+                connection.identity, head.method.decode("latin-1"), head.page.decode("latin-1")
+            )
+            if not decision.allowed:
+                self.deny(connection, head, route, decision)
+                return NOBODY
         if head.method in hops.COUNTED and hops.count_down(head):
             headers, text = hops.reply(head)
             self.reply(connection, head, 200, NO_FLAG, headers, text)
@@ -170,6 +182,22 @@ class Listener(Handler):
         """Answers a request that goes no further, and makes no call."""
         connection.answer(status, headers, body)
         self.count(head, status, flag, LOCAL_REPLIES[flag][1] if flag else "direct_response", len(body))
+
+    def deny(
+        self, connection: ServerConnection, head: RequestHead, route: ListenerRoute, decision: Decision
+    ) -> None:
+        """Answers a request that access rules deny: for its caller a visit like any other, answered 403."""
+        shared = self.shared
+        now = shared.clock.now()
+        connection.answer(403, PLAIN, DENIED)
+        route.series.count(403, "", 0.0, 0, len(DENIED), "")
+        context = parse_context(head.get(self.context_name))
+        if shared.ledger is not None and context is not None:
+            shared.ledger.visit(context, head.get(ATTEMPT_COUNT), now, now, 403)
+        if shared.log is not None:
+            details = denial(decision.matched)
+            service = route.service
+            shared.log.write(time.time(), head, 403, "", details, 0, len(DENIED), 0.0, -1.0, "", service, 0)
 
     def refused(self, connection: ServerConnection, status: int, why: str) -> None:
         flag, details = REFUSED.get(status, MALFORMED)

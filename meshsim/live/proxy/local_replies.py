@@ -32,6 +32,15 @@ CUT_OFF = {
 }
 """Details of a response that is cut off, where they are not those of `LOCAL_REPLIES`."""
 
+DENIED = b"RBAC: access denied"
+"""Body of what access rules deny."""
+
+
+def denial(matched: str) -> str:
+    """Details of what access rules deny, by the rule that matched."""
+    return f"rbac_access_denied_matched_policy[{matched}]"
+
+
 MALFORMED = DPE, "http1.codec_error"
 REFUSED = {
     403: (NO_FLAG, "upgrade_failed"),

@@ -17,6 +17,7 @@ from math import inf
 from meshsim.scenario.model import ZERO
 from meshsim.scenario.times import ConstantTime
 from meshsim.theory.recognise.obstacles import abandoned
+from meshsim.theory.recognise.security import handshake
 from meshsim.theory.recognise.structure import Structure, Target, UnsolvedError
 from meshsim.units import UNLIMITED
 
@@ -28,19 +29,20 @@ def connecting(structure: Structure, caller: Target, target: Target) -> float:
         UnsolvedError: it is not the same for all.
     """
     connect = structure.link(caller, target).connect
-    if connect == ZERO:
+    secured = handshake(structure, caller, target)
+    if connect == ZERO and secured == 0.0:
         return 0.0
-    reason = _reason(structure, caller, target)
+    lasts = connect.build().mean + secured
+    reason = _reason(structure, caller, target, lasts)
     if not isinstance(connect, ConstantTime):
         reason = "connections take random times to open: the first that is open serves who waited longest"
     if reason:
         raise UnsolvedError(f"{caller} -> {target}: {reason}")
-    return connect.build().mean
+    return lasts
 
 
-def _reason(structure: Structure, caller: Target, target: Target) -> str:
+def _reason(structure: Structure, caller: Target, target: Target, time: float) -> str:
     """Why attempts have no connections of their own, or do not wait for them; empty if they do."""
-    time = structure.link(caller, target).connect.build().mean
     policy = structure.policy(caller, target)
     connection, breaker = policy.connection, policy.circuit_breaker
     if connection is None or connection.max_requests > 1:

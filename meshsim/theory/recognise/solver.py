@@ -15,6 +15,7 @@ from meshsim.theory.recognise.closed import solve_closed
 from meshsim.theory.recognise.exactness import judge
 from meshsim.theory.recognise.law import Lattice, Law, ShapeUnknownError
 from meshsim.theory.recognise.predict import offered, predictions
+from meshsim.theory.recognise.security import refusals
 from meshsim.theory.recognise.solution import Prediction, Solution
 from meshsim.theory.recognise.structure import Structure, UnsolvedError, per_try_timeout
 from meshsim.theory.recognise.understood import CLOSED, OPEN, unknown
@@ -64,6 +65,7 @@ def _refuse_unknown(structure: Structure) -> None:
             "events change the scenario while it runs: no steady state; solve it without: --set 'events=[]'"
         )
         reasons = [events, *reasons]
+    reasons += refusals(structure)
     if reasons:
         if (preset := structure.scenario.mesh.preset) != "none":
             reasons.append(f"mesh.preset {preset} fills policies: solve it without: --set mesh.preset=none")
@@ -113,6 +115,8 @@ def _scale(structure: Structure) -> float:
     """A time in which everything that happens to a request could happen once, s."""
     scenario = structure.scenario
     times = [scenario.mesh.proxy.time]
+    if scenario.mesh.mtls is not None:
+        times.append(scenario.mesh.mtls.handshake)
     for link in scenario.links.values():
         times += [link.latency, link.connect]
     for deployment in (each for name in structure.order for each in structure.deployments[name].values()):

@@ -50,6 +50,11 @@ LOSS = keys("links.*: loss")
 CONNECTIONS = keys(
     "links.*: connect", "policies.*.connection: connect_timeout idle_timeout max_requests max_age"
 )
+MTLS = keys(
+    "mesh.mtls: mode=strict,permissive,disable handshake round_trips certificate_ttl rotate_at jitter",
+    "mesh.mtls.ca: time workers retry.base retry.max",
+    "services.*: mtls mtls=strict,permissive,disable",
+)
 OPEN_LOAD = keys(
     "load[*]: rate profile[*].at profile[*].rate profile[*].ramp arrivals.kind=poisson,constant,mmpp,trace",
     "load[*].arrivals.mmpp: rates mean_times",
@@ -81,7 +86,7 @@ LEFT_OUT = keys(
 )
 """Solved as if they never acted; where they might, the solution says so."""
 
-PRODUCT_FORM = MESH | CONNECTIONS | RETRIES | STATUSES | TIMEOUTS | DELAYS | ABORTS | SPLIT | LEFT_OUT
+PRODUCT_FORM = MESH | MTLS | CONNECTIONS | RETRIES | STATUSES | TIMEOUTS | DELAYS | ABORTS | SPLIT | LEFT_OUT
 """Of the calls to queues: a network with product form (Jackson 1957; Kelly 1979)."""
 CLOSED = PRODUCT_FORM | SCRIPTS | ENDPOINTS | DISCIPLINES | LOSS | HEDGE | BREAKER | CLOSED_LOAD
 """One closed load (:mod:`meshsim.theory.recognise.closed`)."""

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pytest
 
 from meshsim.scenario import loads
-from meshsim.scenario.model import Event, Link, Load, Mesh, Model, Policy, Scenario, Service
+from meshsim.scenario.model import AccessRule, Event, Link, Load, Mesh, Model, Policy, Scenario, Service
 from meshsim.scenario.settings import set_keys
 from meshsim.theory import solve
 from meshsim.theory.recognise import understood
@@ -46,7 +46,7 @@ links: {default: {latency: 0s}}
 policies: {cart: {}}
 load: [{to: cart, endpoints: {get: 1}, profile: [{at: 0s, rate: 1/s}]}]
 """)
-NO_FORMULA = (".previous_hosts", ".host_attempts", ".keep_alive")
+NO_FORMULA = (".previous_hosts", ".host_attempts", ".keep_alive", ".sidecar")
 """Ends of keys that no solver knows."""
 
 OTHER = 0.123456
@@ -81,9 +81,11 @@ def having(key: str) -> Scenario:
     """A scenario that sets a key."""
     path, _, choice = key.partition("=")
     names = path.replace("[*]", ".[*]").split(".")
-    event = {"events": (Event.model_construct(at=1.0),)} if key in EVENTS else {}
+    lists: dict[str, Any] = {"events": (Event.model_construct(at=1.0),)} if key in EVENTS else {}
+    if key.startswith("access"):
+        lists = {"access": (AccessRule.model_construct(),)}
     base = WITH_ENDPOINTS if ".endpoints." in key else BASE
-    made: Scenario = changed(base.model_copy(update=event), names, choice or OTHER)
+    made: Scenario = changed(base.model_copy(update=lists), names, choice or OTHER)
     return made
 
 
@@ -94,7 +96,7 @@ def shared(key: str) -> str:
 
 def test_every_key_is_decided_for_loads_of_both_kinds() -> None:
     keys = {shared(key) for key in KEYS}
-    unsolved = re.compile("peak_ewma|failure_accrual")
+    unsolved = re.compile("peak_ewma|failure_accrual|^access")
     refused = {key for key in keys if unsolved.search(key) or key.endswith(NO_FORMULA)}
     assert keys - OPEN == EVENTS | (CLOSED_LOAD - {"load[*]"}) | refused
     assert keys - CLOSED == EVENTS | (OPEN_LOAD - {"load[*]"}) | RATE_LIMIT | refused
@@ -122,7 +124,7 @@ class NewPolicy(Policy):
 
 
 class NewService(Service):
-    sidecar: bool = True
+    mirrored: bool = False
 
 
 class NewMesh(Mesh):
@@ -141,7 +143,7 @@ class NewLoad(Load):
     ("part", "name"),
     [
         ({"policies": {"cart": NewPolicy.model_construct(mirror="v2")}}, "policies.cart.mirror"),
-        ({"services": {"cart": NewService.model_construct(sidecar=False)}}, "services.cart.sidecar"),
+        ({"services": {"cart": NewService.model_construct(mirrored=True)}}, "services.cart.mirrored"),
         ({"mesh": NewMesh.model_construct(control_plane="slow")}, "mesh.control_plane"),
         ({"links": {"default": NewLink.model_construct(jitter=1.0)}}, "links.default.jitter"),
         ({"load": (NewLoad.model_construct(to="cart", rate=1.0, zone="z1"),)}, "load[0].zone"),

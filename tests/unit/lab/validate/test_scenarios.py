@@ -15,12 +15,15 @@ FOLDER = Path(__file__).parents[4] / "scenarios" / "validation"
 FILES = sorted(FOLDER.glob("*.yaml"))
 SHOWN = {
     "canary": ("services.cart.versions.v2.share", 0.2),
+    "certificate-expiry": ("edges.client -> backend.connections.untrusted", 300),
     "chain": ("attempts.total", 4000),
     "circuit-breaker": ("failures.UO", 150),
     "endpoints": ("edges.shop -> cart.endpoints.add.retries", 200),
     "fan-out": ("attempts.total", 4000),
+    "handshake-storm": ("edges.client -> backend.connections.secured", 1000),
     "hedging": ("edges.client -> search.hedges", 100),
     "keep-alive-race": ("edges.client -> backend.connections.server", 100),
+    "mtls": ("edges.legacy -> db.connections.rejected", 200),
     "outlier-ejection": ("edges.client -> backend.ejections", 5),
     "per-try-timeouts": ("edges.client -> backend.retries", 300),
     "preset-envoy": ("edges.client -> backend.ejections", 1),

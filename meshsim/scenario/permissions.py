@@ -1,0 +1,120 @@
+"""Who may call whom, from the start and after each push: every pair of callers and services, decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from meshsim.policies.access import AccessPolicy, Decision
+from meshsim.scenario.document import Document
+from meshsim.scenario.guards import access_policy
+from meshsim.scenario.model import CLIENT, Scenario
+from meshsim.scenario.origins import Place
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What is in force from a moment on.
+
+    Attributes:
+        since: s; 0 is the start.
+        scenario: with the policies, rules and modes in force.
+        event: that pushed the last of them; -1 at the start.
+        rules: number of the event that pushed the access rules; -1 where they are the file's.
+    """
+
+    since: float
+    scenario: Scenario
+    event: int
+    rules: int
+
+    def place(self, document: Document, rule: int) -> Place:
+        """Where one of the rules in force is written."""
+        if self.rules < 0:
+            path: tuple[str | int, ...] = ("access", rule)
+            return Place(f"access[{rule}]", *document.place(path))
+        path = ("events", self.rules, "set", "access", rule)
+        return Place(f"events[{self.rules}].set.access[{rule}]", *document.place(path))
+
+
+def stages(scenario: Scenario) -> list[Stage]:
+    """The start, and every push, in order of time."""
+    found = [Stage(0.0, scenario, -1, -1)]
+    for at, number in sorted((event.at, number) for number, event in enumerate(scenario.events) if event.set):
+        rules = number if "access" in scenario.events[number].set else found[-1].rules
+        found.append(Stage(at, scenario.policies_after(number), number, rules))
+    return found
+
+
+class Permission(NamedTuple):
+    """What becomes of a call.
+
+    Attributes:
+        principal: who the caller is to the service: empty without mTLS.
+        endpoint: of the service; ``""`` for the service itself.
+    """
+
+    caller: str
+    service: str
+    endpoint: str
+    principal: str
+    decision: Decision
+
+
+class Permissions:
+    """What one stage's rules decide.
+
+    Attributes:
+        made: the calls that loads and scripts make.
+        policies: of the services that a rule names, and that have sidecars to ask it.
+    """
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.made = scenario.calls()
+        self._whole = {service for _, service, endpoint in self.made if not endpoint}
+        policies = {service: access_policy(scenario, service) for service in scenario.services}
+        self.policies: dict[str, AccessPolicy] = {name: each for name, each in policies.items() if each.rules}
+
+    def of(self, caller: str, service: str, endpoint: str) -> Permission:
+        """One call, as the modes of this stage let it come."""
+        principal = self.scenario.identity(caller, service)
+        return Permission(caller, service, endpoint, principal, self.decide(principal, service, endpoint))
+
+    def decide(self, principal: str, service: str, endpoint: str) -> Decision:
+        """The same by whom the service sees."""
+        policy = self.policies.get(service)
+        page = self.scenario.services[service].address(endpoint)
+        return Decision(allowed=True, rule=None) if policy is None else policy.decide(principal, *page)
+
+    def calls(self) -> list[Permission]:
+        """Every call that loads and scripts make."""
+        return [self.of(*call) for call in self.made]
+
+    def pairs(self, service: str) -> Iterator[Permission]:
+        """Every caller of a service, also those that make no calls: as a whole, and endpoints that differ."""
+        for caller in (CLIENT, *self.scenario.services):
+            whole = self.of(caller, service, "")
+            found = [
+                self.of(caller, service, endpoint) for endpoint in self.scenario.services[service].endpoints
+            ]
+            alike = all(each.decision == found[0].decision for each in found)
+            if found and alike and service not in self._whole:  # nobody asks for GET /
+                whole = found[0]._replace(endpoint="")
+            yield whole
+            yield from (each for each in found if each.decision != whole.decision)
+
+    def reason(self, call: Permission, place: str = "") -> str:
+        """Why a call is allowed or denied, in words; `place` is that of the rule that decides."""
+        decision, policy = call.decision, self.policies.get(call.service)
+        if decision.rule is not None:
+            return f"{place or f'access[{decision.rule}]'} {'allows' if decision.allowed else 'denies'} it"
+        if not self.scenario.has_sidecar(call.service):
+            return f"{call.service} has no sidecar that asks rules"
+        if decision.allowed or policy is None:
+            return f"no rule allows anything to {call.service}, so all may"
+        page = self.scenario.services[call.service].address(call.endpoint)
+        if not call.principal and policy.decide(call.caller, *page).allowed:
+            return f"it comes without mTLS, so no rule knows {call.caller}"
+        return "no rule allows it"
