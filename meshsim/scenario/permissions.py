@@ -31,11 +31,12 @@ class Stage:
 
     def place(self, document: Document, rule: int) -> Place:
         """Where one of the rules in force is written."""
-        if self.rules < 0:
-            path: tuple[str | int, ...] = ("access", rule)
-            return Place(f"access[{rule}]", *document.place(path))
-        path = ("events", self.rules, "set", "access", rule)
-        return Place(f"events[{self.rules}].set.access[{rule}]", *document.place(path))
+        pushed = () if self.rules < 0 else ("events", self.rules, "set")
+        return Place(self.key(rule), *document.place((*pushed, "access", rule)))
+
+    def key(self, rule: int) -> str:
+        """The key of one of the rules in force."""
+        return f"{'' if self.rules < 0 else f'events[{self.rules}].set.'}access[{rule}]"
 
 
 def stages(scenario: Scenario) -> list[Stage]:
@@ -66,13 +67,14 @@ class Permissions:
     """What one stage's rules decide.
 
     Attributes:
-        made: the calls that loads and scripts make.
+        made, edges: the calls that loads and scripts make, and between whom.
         policies: of the services that a rule names, and that have sidecars to ask it.
     """
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
         self.made = scenario.calls()
+        self.edges = {(caller, service) for caller, service, _ in self.made}
         self._whole = {service for _, service, endpoint in self.made if not endpoint}
         policies = {service: access_policy(scenario, service) for service in scenario.services}
         self.policies: dict[str, AccessPolicy] = {name: each for name, each in policies.items() if each.rules}
