@@ -55,7 +55,7 @@ class Spec:
 
     It listens on `host`; `keep` says whether rows are wanted in the end; `context` names the header by which
     calls are known, a secret of the run (`meshsim.live.context`). The authority gets the hashes of `tokens`,
-    each with number and name of its proxy.
+    each with number and name of its proxy, and whether the last second of a certificate counts: `inclusive`.
     """
 
     role: str
@@ -67,6 +67,7 @@ class Spec:
     access_log: Path | None
     context: str = "x-meshsim"
     tokens: dict[str, tuple[int, str]] = field(default_factory=dict)
+    inclusive: bool = True
 
     @classmethod
     def of(cls, message: Message) -> Spec:

@@ -160,7 +160,9 @@ class LiveMesh:
         owners[OUTSIDER] = owners[CLIENT_PROXY]
         self._tokens = {name: new_token() for name in owners}
         tokens = {hashed(token): owners[name] for name, token in self._tokens.items()}
-        return self._fork(AUTHORITY, "the mesh", {"tokens": tokens})
+        return self._fork(
+            AUTHORITY, "the mesh", {"tokens": tokens, "inclusive": self.options.proxy == "meshsim"}
+        )
 
     def _enrol(self, heard: Mapping[Process, Message]) -> None:
         """How each proxy that has an identity may ask for certificates."""

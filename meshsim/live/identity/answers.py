@@ -105,7 +105,7 @@ def read_answer(
         raise AnswerError("other_name", f"{found}, where {name} was asked for")
     if before is not None and certificate.not_valid_before_utc < before.not_valid_before_utc:
         raise AnswerError("stale", "older than what there is")
-    if certificate.not_valid_after_utc.timestamp() <= time.time():
+    if certificate.not_valid_after_utc.timestamp() < time.time() - 1.0:  # see `signer.Signer.inclusive`
         raise AnswerError("expired")
     answer = Answer(certificate, float(signed), read_roots(fields, known))
     if answer.root < 0:

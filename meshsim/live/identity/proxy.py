@@ -8,14 +8,13 @@ have. When it is not, what there was stays.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meshsim.live.clock import LiveClock
-from meshsim.live.identity.agent import KINDS, Agent, Issuer
 from meshsim.live.identity.answers import PROVISIONAL, Answer, AnswerError, fields_of, read_answer, read_roots
 from meshsim.live.identity.client import AuthorityClient
 from meshsim.live.identity.enrolment import Enrolment
@@ -23,9 +22,13 @@ from meshsim.live.identity.signing import new_key, pem, request
 from meshsim.live.identity.tokens import hashed, new_token
 from meshsim.live.tls.context import Credentials, Tls
 from meshsim.live.troubles import trouble
+from meshsim.mesh.certificate import Agent, Issuer
 from meshsim.mesh.clock import Event
+from meshsim.mesh.recorder import Recorder
+from meshsim.mesh.station import Station
 from meshsim.random import CERTIFICATES, PUSH, Key, derive
 from meshsim.scenario.model import Scenario
+from meshsim.scenario.parts import renewal
 
 AGAIN = 0.05
 """Until the authority is asked again for what it can't know yet, s."""
@@ -47,7 +50,7 @@ class ProxyIdentity(Issuer):
     """The certificates of a proxy that is called `name`, as its `tls` uses them.
 
     Attributes:
-        events: what has happened: (scenario time, s, `agent.SIGNED`, `REFUSED` or `EXPIRED`).
+        events: what has happened: (scenario time, s, what, as `meshsim.mesh.certificate` numbers it).
         answer: the certificate in use, and the roots that are trusted.
     """
 
@@ -59,7 +62,7 @@ class ProxyIdentity(Issuer):
         self.tls = tls
         self.name = name
         self.client = AuthorityClient(enrolment.address, enrolment.root.encode())
-        self.events: list[tuple[float, str]] = []
+        self.events: list[tuple[float, int]] = []
         self.answer = None
         self.agent = None
         self._wish = _Wish(name, enrolment.token)
@@ -121,8 +124,11 @@ class ProxyIdentity(Issuer):
         """
         mtls = scenario.mesh.mtls
         assert mtls is not None, "else nobody has an identity"
-        self.agent = Agent(self.clock, mtls, derive(key, CERTIFICATES), self, self._note)
-        self.agent.begin()
+        own = derive(key, CERTIFICATES)
+        self.agent = Agent(
+            self.clock, Notes(self.events), self, renewal(mtls), 0, own, Station(), None, 0
+        )  # fmt: skip
+        self.agent.begin(0.0)
         self._spawn(self._first())
         rotations = (number for number, event in enumerate(scenario.events) if event.rotate_root)
         delay = scenario.mesh.push_delay.build()
@@ -140,7 +146,8 @@ class ProxyIdentity(Issuer):
         def both() -> None:
             disappear()
             if self.agent is not None:
-                self.agent.go_down()
+                self.agent.stop()
+                self._stop_asking()
 
         return both
 
@@ -149,7 +156,7 @@ class ProxyIdentity(Issuer):
 
         def ask() -> None:
             assert self.agent is not None, "it has begun"
-            self.agent.come_up(reopen)
+            self.agent.restart(Return(reopen), self.clock.now())
 
         return ask
 
@@ -163,18 +170,16 @@ class ProxyIdentity(Issuer):
         """A root is pushed to it, or that those before it are not trusted any more."""
         self._spawn(self._learn(lambda roots: (min if drops else max)(roots) >= generation))
 
-    def ask(self, number: int) -> None:
-        self.stop()
-        self._asking = asyncio.get_running_loop().create_task(self._ask(number))
+    def ask(self, agent: Agent, number: int, now: float) -> None:
+        self._stop_asking()
+        self._asking = asyncio.get_running_loop().create_task(self._ask(agent, number))
 
-    def stop(self) -> None:
+    def _stop_asking(self) -> None:
         asking, self._asking = self._asking, None
         if asking is not None:
             asking.cancel()
 
-    async def _ask(self, number: int) -> None:
-        agent = self.agent
-        assert agent is not None, "it is who asks"
+    async def _ask(self, agent: Agent, number: int) -> None:
         try:
             answer = await self.obtain(number)
         except AnswerError as error:
@@ -182,28 +187,48 @@ class ProxyIdentity(Issuer):
                 trouble(f"a certificate was not renewed: {error}")
             agent.refused(self.clock.now())
         else:
-            agent.signed(answer.signed, self.clock.now())
-
-    def _note(self, now: float, what: str) -> None:
-        self.events.append((now, what))
+            agent.signed(answer.root, min(answer.roots), answer.signed)
 
     def rows(self) -> dict[str, NDArray[Any]]:
         """What has happened, as a table."""
         return {
             "certificates.time": np.array([time for time, _ in self.events], dtype=np.float64),
-            "certificates.kind": np.array([KINDS.index(what) for _, what in self.events], dtype=np.int64),
+            "certificates.what": np.array([what for _, what in self.events], dtype=np.int64),
         }
 
-    def _spawn(self, work: Any) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._learning.add(task)
         task.add_done_callback(self._learning.discard)
 
     def close(self) -> None:
         """Asks for nothing any more."""
-        self.stop()
+        self._stop_asking()
         for task in self._learning:
             task.cancel()
+
+
+@final
+class Notes(Recorder):
+    """Takes note of what becomes of certificates."""
+
+    def __init__(self, events: list[tuple[float, int]]) -> None:
+        super().__init__()
+        self.events = events
+
+    def certificate(self, proxy: int, what: int, now: float) -> None:
+        self.events.append((now, what))
+
+
+@final
+class Return(Event):
+    """A replica has its certificate: it is back."""
+
+    def __init__(self, reopen: Callable[[], None]) -> None:
+        self.reopen = reopen
+
+    def fire(self, step: int, now: float) -> None:
+        self.reopen()
 
 
 @final

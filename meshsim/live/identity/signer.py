@@ -5,7 +5,6 @@ The private keys of its roots are made here and never leave: what goes out are c
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -44,15 +43,16 @@ class Request:
 class Signer:
     """Signs what holders of `tokens` may ask for, valid for `ttl`, s.
 
-    `wall` is the wall-clock time of scenario time 0, s, and None until that is known.
+    `wall` is the wall-clock time of scenario time 0, s, and None until that is known. To some the last second
+    of a certificate belongs to its time (`inclusive`: OpenSSL 4, RFC 5280), to others not (BoringSSL).
     """
 
-    def __init__(self, ttl: float, now: float, make: Callable[[int, float], Root] = Root.make) -> None:
+    def __init__(self, ttl: float, now: float, *, inclusive: bool = True) -> None:
         self.ttl = ttl
+        self.inclusive = inclusive
         self.tokens = Tokens()
         self.wall: float | None = None
-        self._make = make
-        self._roots = [make(0, now)]  # from the oldest that is trusted on
+        self._roots = [Root.make(0, now)]  # from the oldest that is trusted on
 
     @property
     def bundle(self) -> Bundle:
@@ -63,7 +63,7 @@ class Signer:
     def rotate(self, now: float) -> int:
         """Signs with a new root from here on; returns its generation. `now` is wall-clock time, s."""
         generation = self._roots[-1].generation + 1
-        self._roots.append(self._make(generation, now))
+        self._roots.append(Root.make(generation, now))
         return generation
 
     def drop_before(self, generation: int) -> None:
@@ -86,4 +86,5 @@ class Signer:
     def sign(self, request: Request, signed: float, now: float) -> x509.Certificate:
         """The certificate, signed at scenario time `signed`, which is wall-clock time `now`, s."""
         begins = now + MARGIN if self.wall is None else self.wall + signed
-        return self._roots[-1].sign(request.public, request.holder.name, now, begins + self.ttl)
+        until = begins + self.ttl - (1.0 if self.inclusive else 0.0)
+        return self._roots[-1].sign(request.public, request.holder.name, now, until)

@@ -5,8 +5,7 @@ for it is taken as a proof that somebody has the key, and as nothing more: the n
 and what else the request wants is not copied. A request that wants more, or another name, is refused, for
 whoever sends it is confused or lies.
 
-NOTE: X.509 knows whole seconds, and a certificate is valid to the end of the second before `not_after`
-(OpenSSL and BoringSSL alike). So times are rounded to the nearest second.
+NOTE: X.509 knows whole seconds. So times are rounded to the nearest second.
 """
 
 from __future__ import annotations
@@ -115,10 +114,7 @@ class Root:
     def sign(
         self, public: ec.EllipticCurvePublicKey, name: str, now: float, until: float
     ) -> x509.Certificate:
-        """A certificate for the holder of a key, who is `name`; `now` and `until` are wall-clock times, s.
-
-        It is not valid at `until` any more.
-        """
+        """A certificate for the holder of a key, who is `name`; `now` and `until` are wall-clock times, s."""
         names = [x509.UniformResourceIdentifier(uri_of(name))]
         begins, ends = instant(now - SKEW), instant(until)
         builder = _builder(x509.Name([]), self.certificate.subject, public, begins, max(ends, begins))

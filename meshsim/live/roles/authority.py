@@ -18,11 +18,9 @@ from meshsim.live.servers import Listening, PodDown
 from meshsim.live.tls.entrance import STRICT, Entrance
 from meshsim.mesh.clock import Event
 from meshsim.mesh.disruption import Disruption
-from meshsim.mesh.station import Station, WorkerStation
 from meshsim.scenario import model
 from meshsim.scenario.events import on_clock
-from meshsim.scenario.mesh import Ca
-from meshsim.units import UNLIMITED
+from meshsim.scenario.parts import station
 
 
 @final
@@ -66,12 +64,14 @@ class Authority(Role):
         assert mtls is not None, "else nobody starts one"
         self.clock = LiveClock(asyncio.get_event_loop(), ideal=True)
         now = time.time()
-        self.signer = Signer(mtls.certificate_ttl, now)
+        self.signer = Signer(mtls.certificate_ttl, now, inclusive=spec.inclusive)
         for digest, (number, name) in spec.tokens.items():
             self.signer.tokens.add(digest, Holder(number, name))
         tls = AuthorityTls(now)
         self.root = pem(tls.root)
-        self.server = SigningServer(self.clock, self.signer, station(self.clock, mtls.ca), spec.seed)
+        self.server = SigningServer(
+            self.clock, self.signer, station(self.clock, mtls.ca.time, mtls.ca.workers), spec.seed
+        )
         self.listening = Listening(self.server, entrance=Entrance(tls, lambda: STRICT, LIMITS))
         self.listening.limits = LIMITS
 
@@ -98,9 +98,3 @@ class Authority(Role):
     def close(self) -> None:
         self.listening.close()
         self.clock.close()
-
-
-def station(clock: LiveClock, config: Ca) -> Station:
-    """What signing takes."""
-    free = config.workers == UNLIMITED and config.time == model.ZERO
-    return Station() if free else WorkerStation(clock, config.time.build(), config.workers)

@@ -52,7 +52,7 @@ def test_a_good_one():
         (answer(name="db"), "other_name"),
         (answer(certificate=pem(ROOTS[0].certificate).decode()), "other_key"),
         (answer(now=NOW - 30), "stale"),
-        (answer(until=NOW - 1), "expired"),
+        (answer(until=NOW - 3), "expired"),
         (answer(root=OTHER), "untrusted_root"),
         (answer(root=OTHER, roots=[OTHER]), "changed_root"),
     ],

@@ -4,6 +4,7 @@ import os
 import signal
 import ssl
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -51,6 +52,8 @@ def test_certificates_are_renewed_under_load_and_no_request_is_lost():
     assert len(rows) > 80
     assert not bad(rows)
     assert not summary["live"]["troubles"]
+    assert summary["certificates"]["signed"] >= 6, "three proxies, each at about 1 s and 2 s"
+    assert summary["certificates"]["refused"] == summary["certificates"]["expired"] == 0
 
 
 def test_without_the_authority_certificates_expire_and_afterwards_all_is_well():
@@ -59,6 +62,8 @@ def test_without_the_authority_certificates_expire_and_afterwards_all_is_well():
     assert len(bad(rows, 2.1, 3.7)) == len([row for row in rows if 2.1 <= row[0] < 3.7]) > 20
     assert {row[1:] for row in bad(rows)} <= {(503, "UF"), (503, "UC")}
     assert not bad(rows, 4.3), "proxies have asked again"
+    assert summary["certificates"]["expired"] == 2
+    assert summary["certificates"]["refused"] > 10
     assert not summary["live"]["troubles"], "it is the scenario's doing"
 
 
@@ -117,7 +122,7 @@ def test_a_program_from_outside_gets_a_certificate_of_the_client(tmp_path):
         mesh.launch()
         mesh.start()
         where = hand_out(mesh, tmp_path)
-        assert oct(os.stat(where["key"]).st_mode & 0o777) == "0o600"
+        assert oct(Path(where["key"]).stat().st_mode & 0o777) == "0o600"
         context = ssl.create_default_context(cafile=where["ca"])
         context.check_hostname = False
         context.load_cert_chain(where["certificate"], where["key"])
