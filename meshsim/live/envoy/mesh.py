@@ -207,6 +207,10 @@ class Envoys(Proxies):
 
     # ---- the end -------------------------------------------------------------------------------------
 
+    def finish(self) -> None:
+        if self._agents is not None:
+            self._agents.close()
+
     def collect(self, base: float) -> dict[str, dict[str, NDArray[Any]]]:
         wall_start = time.time() - time.monotonic() + base
         self._settle()
