@@ -6,6 +6,7 @@ from meshsim.errors import MeshsimError
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.settings import set_keys
 from meshsim.scenario.topology import Topology
+from meshsim.units import show_duration
 
 MESH = {
     "mesh.dataplane=sidecar", "mesh.proxy.time", "mesh.proxy.workers", "mesh.push_delay",
@@ -16,6 +17,8 @@ MESH = {
     "mesh.preset=envoy", "mesh.preset=istio", "mesh.preset=linkerd",
 }  # fmt: skip
 """Patterns of :mod:`meshsim.scenario.settings`."""
+SHORTEST = 2.0
+"""Life of a certificate, s."""
 
 
 def refuse_unknown(scenario: Scenario) -> None:
@@ -23,6 +26,12 @@ def refuse_unknown(scenario: Scenario) -> None:
     found = [each for each, _ in set_keys(scenario) if each.startswith("mesh.") and each not in MESH]
     if found:
         raise MeshsimError(f"a live mesh can't do {', '.join(found)} yet; simulate it, or leave it out")
+    ttl = SHORTEST if scenario.mesh.mtls is None else scenario.mesh.mtls.certificate_ttl
+    if ttl < SHORTEST or ttl != int(ttl):
+        raise MeshsimError(
+            f"mesh.mtls.certificate_ttl: X.509 counts whole seconds, and {show_duration(ttl)} is not two or more"
+            " of them; simulate it, or write such a time"
+        )
     for replica in () if scenario.mesh.dataplane == "sidecar" else Topology(scenario).replicas:
         if replica.deployment.live is not None and replica.deployment.keep_alive:
             raise MeshsimError(
