@@ -29,8 +29,8 @@ def refuse_unknown(scenario: Scenario) -> None:
     ttl = SHORTEST if scenario.mesh.mtls is None else scenario.mesh.mtls.certificate_ttl
     if ttl < SHORTEST or ttl != int(ttl):
         raise MeshsimError(
-            f"mesh.mtls.certificate_ttl: X.509 counts whole seconds, and {show_duration(ttl)} is not two or more"
-            " of them; simulate it, or write such a time"
+            f"mesh.mtls.certificate_ttl: X.509 counts whole seconds, and {show_duration(ttl)} is not two of them"
+            " or more (write such a time, or simulate it)"
         )
     for replica in () if scenario.mesh.dataplane == "sidecar" else Topology(scenario).replicas:
         if replica.deployment.live is not None and replica.deployment.keep_alive:
