@@ -6,7 +6,6 @@ from meshsim.errors import MeshsimError
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.settings import set_keys
 from meshsim.scenario.topology import Topology
-from meshsim.units import show_duration
 
 MESH = {
     "mesh.dataplane=sidecar", "mesh.proxy.time", "mesh.proxy.workers", "mesh.push_delay",
@@ -17,8 +16,9 @@ MESH = {
     "mesh.preset=envoy", "mesh.preset=istio", "mesh.preset=linkerd",
 }  # fmt: skip
 """Patterns of :mod:`meshsim.scenario.settings`."""
-SHORTEST = 2.0
-"""Life of a certificate, s."""
+
+TTL_LEAST = 2.0
+"""Of a certificate, s."""
 
 
 def refuse_unknown(scenario: Scenario) -> None:
@@ -26,11 +26,10 @@ def refuse_unknown(scenario: Scenario) -> None:
     found = [each for each, _ in set_keys(scenario) if each.startswith("mesh.") and each not in MESH]
     if found:
         raise MeshsimError(f"a live mesh can't do {', '.join(found)} yet; simulate it, or leave it out")
-    ttl = SHORTEST if scenario.mesh.mtls is None else scenario.mesh.mtls.certificate_ttl
-    if ttl < SHORTEST or ttl != int(ttl):
+    mtls = scenario.mesh.mtls
+    if mtls is not None and mtls.certificate_ttl < TTL_LEAST:
         raise MeshsimError(
-            f"mesh.mtls.certificate_ttl: X.509 counts whole seconds, and {show_duration(ttl)} is not two of them"
-            " or more (write such a time, or simulate it)"
+            f"mesh.mtls.certificate_ttl: real certificates have whole seconds; write at least {TTL_LEAST:g}s"
         )
     for replica in () if scenario.mesh.dataplane == "sidecar" else Topology(scenario).replicas:
         if replica.deployment.live is not None and replica.deployment.keep_alive:

@@ -174,6 +174,10 @@ class ProxyIdentity(Issuer):
         self._stop_asking()
         self._asking = asyncio.get_running_loop().create_task(self._ask(agent, number))
 
+    def stop(self, agent: Agent, number: int) -> None:
+        """Nothing is wanted any more."""
+        self._stop_asking()
+
     def _stop_asking(self) -> None:
         asking, self._asking = self._asking, None
         if asking is not None:

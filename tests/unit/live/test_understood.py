@@ -25,11 +25,3 @@ def test_what_it_does_not_know_is_refused(key: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(understood, "MESH", understood.MESH - {key})
     with pytest.raises(MeshsimError, match=f"can't do {key} yet"):
         options_of(loads(TEXT), "meshsim", "127.0.0.1", None, None)
-
-
-@pytest.mark.parametrize(("ttl", "why"), [("1s", "1s is not two of them"), ("2500ms", "2.5s is not two")])
-def test_certificates_last_whole_seconds(ttl: str, why: str) -> None:
-    good = loads(TEXT, overrides={"mesh.mtls.certificate_ttl": "2s"})
-    assert options_of(good, "meshsim", "127.0.0.1", None, None)
-    with pytest.raises(MeshsimError, match=why):
-        options_of(loads(TEXT, overrides={"mesh.mtls.certificate_ttl": ttl}), "meshsim", "::1", None, None)
