@@ -10,7 +10,7 @@ from meshsim.scenario.document import Document
 from meshsim.scenario.dump import dump
 from meshsim.scenario.least import Rule, least_rules, under, with_identities
 from meshsim.scenario.load import load_placed
-from meshsim.scenario.model import CLIENT, Scenario
+from meshsim.scenario.model import Scenario
 from meshsim.scenario.overrides import Overrides
 from meshsim.scenario.permissions import Permissions, stages
 from meshsim.scenario.spare import spare
@@ -35,19 +35,20 @@ def access(scenario: str | Path | Scenario, *, overrides: Overrides = ()) -> Acc
     proposal = least_rules(known)
     checks = [Permissions(under(stage, proposal)) for stage in stages(known)]
     every = zip(*(check.calls() for check in checks), strict=True)
-    pairs = [
-        [check.decide(principal, service, endpoint).allowed for endpoint in ("", *config.endpoints)]
-        for check in checks[:1]
+    open_ = [
+        number
         for service, config in known.services.items()
-        for principal in (CLIENT, *known.services)
+        for caller, number in checks[0].kinds(service)
+        if any(checks[0].decide(caller, service, endpoint).allowed for endpoint in ("", *config.endpoints))
     ]
+    pairs = len(known.services) * (len(known.services) + 1)
     return AccessReport(
         scenario=written.name,
         calls=len(written.calls()),
         proposal=proposal,
         allowed=sum(all(each.decision.allowed for each in call) for call in every),
-        closed=sum(not any(pair) for pair in pairs),
-        pairs=len(pairs),
+        closed=pairs - sum(open_),
+        pairs=pairs,
         denied=list(_denied(written, document)),
         spare=list(_spare(written, document)),
         notes=list(_notes(written, proposal)),

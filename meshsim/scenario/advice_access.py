@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshsim.scenario.guards import about
+from meshsim.scenario.guards import named
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.permissions import Permissions, Stage, stages
 from meshsim.scenario.spare import UNUSED, spare
@@ -28,7 +28,7 @@ def _rules(stage: Stage, permissions: Permissions) -> Iterator[str]:
     strangers = set()
     for number, rule in enumerate(scenario.access):
         key = f"{stage.key(number)}.{'deny' if rule.denies else 'allow'}.from"
-        services = [name for name in permissions.policies if about(rule, name)]
+        services = named(rule, permissions.policies)
         if not rule.match.callers:
             continue
         if scenario.mesh.mtls is None:

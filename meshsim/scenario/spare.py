@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from meshsim.policies.access import Asked, Rule
-from meshsim.scenario.model import CLIENT
 from meshsim.scenario.permissions import Permissions
 
 UNMATCHED, COVERED, UNUSED = "unmatched", "covered", "unused"
@@ -25,20 +24,20 @@ def uses(permissions: Permissions) -> dict[int, Use]:
     """What each rule in force does, by its number; callers are asked about as known, and as unknown."""
     scenario = permissions.scenario
     found = {number: Use() for number in range(len(scenario.access))}
-    made = set(permissions.made)
     for service, policy in permissions.policies.items():
         config = scenario.services[service]
-        callers = {(caller, scenario.identity(caller, service)) for caller in (CLIENT, *scenario.services)}
+        principals = {"", *(scenario.identity(caller, service) for caller, _ in permissions.kinds(service))}
         for endpoint in ("", *config.endpoints):
             page = config.address(endpoint)
-            for caller, principal in sorted(callers | {("", "")}):
+            for principal in principals:
                 matched = [rule for rule in policy.rules if rule.matches(Asked(principal, endpoint, *page))]
                 for rule in matched:
                     found[rule.number].matches += 1
                 for number in _needed(policy.rules, matched):
                     found[number].needed = True
-                if matched and (caller, service, endpoint) in made:
-                    found[matched[0].number].decides += 1
+    for call in permissions.calls():
+        if call.decision.rule is not None:
+            found[call.decision.rule].decides += 1
     return found
 
 
