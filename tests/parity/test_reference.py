@@ -188,6 +188,17 @@ ORDERS: dict[str, Document] = {
         },
         "events": [{"at": "120ms", "service": "mid", "down": True}],
     },
+    "what fails to open and takes no time fails after the launch": {
+        "duration": "1500ms",
+        "services": {
+            "back": {"replicas": 3, "script": [{"call": "leaf"}]},
+            "leaf": {"replicas": 4, "time": "31.25ms"},
+        },
+        "load": [{"to": "back", "rate": "64/s"}],
+        "mesh": {"dataplane": "sidecar", "mtls": {}},
+        "policies": {"back": {"circuit_breaker": {"max_requests": 1}}},
+        "events": [{"at": "515.625ms", "component": "ca", "rotate_root": True}],
+    },
     "the steps of a stage start in order": {
         "duration": "1500ms",
         "services": {
@@ -201,6 +212,21 @@ ORDERS: dict[str, Document] = {
         },
         "load": [{"to": "cart", "rate": "50/s"}],
         "policies": {"back": {"retries": {"per_try_timeout": "15.625ms", "budget": {"ttl": "1s"}}}},
+    },
+    "who is not trusted fails in an event of its own": {
+        "duration": "1500ms",
+        "services": {"cart": {"script": [{"call": "leaf"}]}, "leaf": {"keep_alive": "62.5ms"}},
+        "load": [{"to": "cart", "rate": "64/s"}],
+        "events": [{"at": "203.125ms", "component": "ca", "rotate_root": True}],
+        "mesh": {"dataplane": "sidecar", "mtls": {}},
+    },
+    "an overlap ends before all else": {
+        "duration": "1500ms",
+        "services": {"cart": {}},
+        "policies": {"cart": {"connection": {"max_requests": 1}}},
+        "load": [{"to": "cart", "rate": "4/s", "arrivals": "constant"}],
+        "events": [{"at": "375ms", "component": "ca", "rotate_root": True, "overlap": "125ms"}],
+        "mesh": {"dataplane": "sidecar", "mtls": {}},
     },
 }
 """Found by Hypothesis, reduced: where the order within an instant decides."""
