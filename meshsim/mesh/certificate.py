@@ -84,6 +84,8 @@ class Agent(Event):
 
     key: Key
     handshake: Distribution | None
+    mode: int
+    held: int
     waiting: Event | None
     passing: list[Passing]
 
