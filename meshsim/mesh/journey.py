@@ -121,7 +121,7 @@ class Journey(Visit):
             self.arrive(now)
         else:
             guard = self.far.guard
-            if guard is not None and guard.mode == STRICT and not self.far.closed:
+            if guard is not None and guard.mode == STRICT and not self.far.closed and self.replica.downs == 0:
                 self.far.reject(now)
             if not self.far.closed:
                 self.far.stop_timer()

@@ -209,6 +209,17 @@ ORDERS: dict[str, Document] = {
         "events": [{"at": "203.125ms", "component": "ca", "rotate_root": True}],
         "mesh": {"dataplane": "sidecar", "mtls": {}},
     },
+    "a replica that is down refuses all, and not for its being plaintext": {
+        "duration": "1500ms",
+        "services": {
+            "front": {"sidecar": False, "script": [{"call": "cart"}]},
+            "cart": {"mtls": "strict"},
+        },
+        "links": {"default": {"latency": "10ms"}},
+        "load": [{"to": "front", "rate": "50/s"}],
+        "mesh": {"dataplane": "sidecar", "mtls": {}},
+        "events": [{"at": "500ms", "for": "300ms", "service": "cart", "down": True}],
+    },
     "an overlap ends before all else": {
         "duration": "1500ms",
         "services": {"cart": {}},
