@@ -5,6 +5,7 @@ OPEN = {
     "Clock",
     "Stream",
     "Transport",
+    "Issuer",
     "Disruption",
     "Balancer",
     "RetryRule",
