@@ -86,6 +86,8 @@ class Agent(Event):
     mode: int
     held: int
     handshake: Distribution | None
+    mode: int
+    held: int
     waiting: Event | None
     passing: list[Passing]
 
