@@ -83,6 +83,8 @@ class Agent(Event):
     """
 
     key: Key
+    mode: int
+    held: int
     handshake: Distribution | None
     mode: int
     held: int
