@@ -24,6 +24,13 @@ NoLoad = Annotated[
 AccessLog = Annotated[
     Path | None, Option(metavar="DIR", help="Folder for the proxies' access logs, JSON lines.")
 ]
+Certificates = Annotated[
+    Path | None,
+    Option(
+        metavar="DIR",
+        help="With mTLS: folder for a client certificate, its key and the CA's, for curl --cert.",
+    ),
+]
 Host = Annotated[
     str, Option(metavar="ADDRESS", help="Address to listen on; beyond this machine only if you say so here.")
 ]
@@ -38,6 +45,7 @@ def live(
     overrides: options.Overrides = None,
     access_log: AccessLog = None,
     host: Host = "127.0.0.1",
+    certificates: Certificates = None,
     out: Out = None,
     formats: options.Formats = None,
     dpi: options.Dpi = None,
@@ -57,12 +65,17 @@ def live(
     with reporting_errors(as_json):
         from meshsim.lab import files  # noqa: PLC0415
         from meshsim.lab.live import run_live, serve_live  # noqa: PLC0415
+        from meshsim.lab.outsider import hand_out  # noqa: PLC0415
         from meshsim.lab.show import watch  # noqa: PLC0415
 
+        if certificates is not None:
+            files.prepare(certificates, option="--certificates")
         output = options.output(out, formats, dpi, csv, as_json, quiet)
 
         def ready(mesh: LiveMesh) -> None:
             message = watch.ready_message(mesh)
+            if certificates is not None:
+                message["certificates"] = hand_out(mesh, certificates)
             if as_json:
                 print(json.dumps(message), flush=True)
             elif no_load and not quiet:
@@ -91,3 +104,5 @@ def _show(message: dict[str, Any]) -> None:
     for service, url in message["entry"].items():
         out.print(f"{terminal.escape(service)}: [bold]{terminal.escape(url)}[/]")
     terminal.show(out, watch.proxies_sheet(message))
+    for what, path in message.get("certificates", {}).items():
+        out.print(f"{what}: {terminal.escape(path)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from meshsim.measure.grid import Grid
+from meshsim.mesh.certificate import Authority
 from meshsim.mesh.clock import Clock
 from meshsim.mesh.gauge import Gauge
 from meshsim.mesh.load import Client
@@ -13,15 +14,14 @@ from meshsim.mesh.recorder import Recorder
 from meshsim.mesh.replica import Replica
 from meshsim.mesh.rows import RowRecorder
 from meshsim.mesh.spans import Tracer
-from meshsim.mesh.station import Station, WorkerStation
+from meshsim.mesh.station import Station
 from meshsim.mesh.streams import StreamRecorder
 from meshsim.scenario import model
 from meshsim.scenario.events import schedule_events
 from meshsim.scenario.guards import Guards
 from meshsim.scenario.machines import ConfiguredProxy, Custom
-from meshsim.scenario.parts import link, queue, sources, workload
+from meshsim.scenario.parts import agent, link, queue, sources, station, workload
 from meshsim.scenario.topology import Topology
-from meshsim.units import UNLIMITED
 
 
 def build(scenario: model.Scenario, seed: int, clock: Clock, custom: Custom) -> Mesh:
@@ -34,14 +34,18 @@ def build(scenario: model.Scenario, seed: int, clock: Clock, custom: Custom) -> 
     mesh = Mesh(clock, recorder, Tracer(), Network(), client)
     _add_links(mesh, topology)
     for proxy in topology.proxies:
-        station = _station(clock, scenario.mesh, in_path=proxy.in_path)
+        passes = scenario.mesh.proxy
+        own = station(clock, passes.time, passes.workers) if proxy.in_path else Station()
         mesh.proxies.append(
-            Proxy(clock, recorder, mesh.tracer, mesh.network, proxy.number, seed, station, proxy.shared)
+            Proxy(clock, recorder, mesh.tracer, mesh.network, proxy.number, seed, own, proxy.shared)
         )
+    _add_agents(mesh, topology)
     _add_replicas(mesh, topology)
     guards = Guards(topology)
     proxies = [ConfiguredProxy(proxy, topology, custom, guards) for proxy in mesh.proxies]
-    schedule_events(topology, clock, replicas=mesh.replicas, links=mesh.links, proxies=proxies)
+    schedule_events(
+        topology, clock, replicas=mesh.replicas, links=mesh.links, proxies=proxies, authority=mesh.authority
+    )
     for number, load in enumerate(scenario.load):
         routes = {
             name: each.route for name, each in proxies[0].upstreams[model.CLIENT, load.to].routes.items()
@@ -55,8 +59,16 @@ def _add_links(mesh: Mesh, topology: Topology) -> None:
     mesh.edges = topology.edges
     for edge, tracked in zip(mesh.edges, topology.tracked, strict=True):
         mesh.links[edge] = link(topology.scenario.link(*edge), tracked)
-        mesh.links[edge].secured = topology.scenario.secures(*edge)
     mesh.network.links = list(mesh.links.values())
+
+
+def _add_agents(mesh: Mesh, topology: Topology) -> None:
+    mtls = topology.scenario.mesh.mtls
+    if mtls is not None:
+        mesh.authority = Authority(station(mesh.clock, mtls.ca.time, mtls.ca.workers))
+        for place, proxy in zip(topology.proxies, mesh.proxies, strict=True):
+            if place.identified:
+                proxy.agent = agent(proxy, mesh.authority, mtls)
 
 
 def _add_replicas(mesh: Mesh, topology: Topology) -> None:
@@ -74,13 +86,6 @@ def _add_replicas(mesh: Mesh, topology: Topology) -> None:
         )  # fmt: skip
         mesh.replicas[place.name] = replica
         mesh.network.replicas.append(replica)
-
-
-def _station(clock: Clock, config: model.Mesh, *, in_path: bool) -> Station:
-    free = config.proxy.workers == UNLIMITED and config.proxy.time == model.ZERO
-    if free or not in_path:
-        return Station()
-    return WorkerStation(clock, config.proxy.time.build(), config.proxy.workers)
 
 
 def new_recorder(topology: Topology) -> Recorder:

@@ -13,6 +13,7 @@ from meshsim.measure.measurements import Measurements
 from meshsim.measure.records import Attempts, Calls, Records, Requests
 from meshsim.measure.spans import span_rows
 from meshsim.measure.table import Rows, table_of
+from meshsim.mesh.certificate import CERTIFICATE_EVENTS
 from meshsim.mesh.connection import COUNTED
 from meshsim.mesh.gauge import Gauge
 from meshsim.mesh.mesh import Mesh
@@ -93,6 +94,10 @@ def integrals(gauges: list[Gauge], end: float, grid: Grid) -> Floats:
     return table
 
 
+def _certificates(recorder: RowRecorder) -> list[tuple[float, int, str]]:
+    return [(time, proxy, CERTIFICATE_EVENTS[what]) for time, proxy, what in recorder.certificates]
+
+
 def records(
     scenario: Scenario, mesh: Mesh, engine: str, seed: int, end: float, complete: bool, interrupted: bool,
     events: int,
@@ -119,12 +124,14 @@ def records(
         "events": events,
     }
     if isinstance(recorder, StreamRecorder):
+        common["certificates"] = None if mesh.authority is None else []
         return streams.histograms(recorder, topology, end, common)
     assert isinstance(recorder, RowRecorder), "a recorder of the engine's own"
     own = not complete
     return Records(
         **common,
         connections=[(time, edge, COUNTED[what]) for time, edge, what in recorder.connections],
+        certificates=None if mesh.authority is None else _certificates(recorder),
         requests=table(Requests, "request", recorder, topology, own),
         calls=table(Calls, "call", recorder, topology, own),
         attempts=table(Attempts, "attempt", recorder, topology, own),

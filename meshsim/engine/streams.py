@@ -12,6 +12,7 @@ from meshsim.measure.histograms import Flows, Histograms
 from meshsim.measure.latency import Buckets
 from meshsim.measure.sample import Outcomes, Tries
 from meshsim.mesh import streams
+from meshsim.mesh.certificate import CERTIFICATE_EVENTS
 from meshsim.mesh.connection import COUNTED
 from meshsim.mesh.histogram import BUCKETS, Histogram, representative
 from meshsim.mesh.streams import PACKED, WHATS, Flow, StreamRecorder
@@ -51,6 +52,7 @@ def histograms(
         services=_flows(recorder.services, bins, end),
         links=_flows(recorder.edges, bins, end),
         ejected={divmod(place, recorder.replicas): times for place, times in recorder.ejected_from.items()},
+        certified={CERTIFICATE_EVENTS[what]: times for what, times in recorder.certificates.items()},
         connected=_connected(recorder.connections),
     )
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from errno import EISDIR
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,8 +21,16 @@ RUN, PAIR = ("scenario.yaml",), ("a.yaml", "b.yaml")
 RESULTS = {**dict.fromkeys(RUN, "summary.json"), **dict.fromkeys(PAIR, "compare.json")}
 """What results hold of a scenario, and the file beside it that shows that they are results."""
 
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Of a file that nobody but its owner may read."""
+
+    data: bytes = field(repr=False)
+
+
 Writer = Callable[[BinaryIO], object]
-Content = str | bytes | Writer
+Content = str | bytes | Secret | Writer
 """Of a file, or what writes it."""
 
 
@@ -65,8 +73,12 @@ def write(folder: Path, files: Mapping[str, Content | Stale]) -> list[Path]:
     target = folder
     try:
         for target, content in zip(parts, contents.values(), strict=True):
-            with parts[target].open("wb") as out:
-                if callable(content):
+            with open(
+                parts[target], "wb", opener=_owner_alone if isinstance(content, Secret) else None
+            ) as out:
+                if isinstance(content, Secret):
+                    out.write(content.data)
+                elif callable(content):
                     content(out)
                 else:
                     out.write(content.encode() if isinstance(content, str) else content)
@@ -83,6 +95,11 @@ def write(folder: Path, files: Mapping[str, Content | Stale]) -> list[Path]:
                 part.unlink(missing_ok=True)
     _remove({folder / name: content for name, content in files.items() if isinstance(content, Stale)})
     return list(parts)
+
+
+def _owner_alone(path: str, flags: int) -> int:
+    """Opens a new file that others can't read, not even while it is written."""
+    return os.open(path, flags | os.O_EXCL, 0o600)
 
 
 def _remove(files: Mapping[Path, Stale]) -> None:

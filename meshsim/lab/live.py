@@ -190,6 +190,7 @@ def conditions(merged: Merged, mesh: LiveMesh, machine: MachineUse | None) -> Li
     """How well the machine kept up; of a mesh that has run, and is stopped."""
     lasted = max(merged.records.end, 1e-9)
     cores = dict.fromkeys(("proxy", "service", "load"), 0.0)
+    cores |= {role: 0.0 for role, _ in mesh.cpu}
     for (role, _), used in mesh.cpu.items():
         cores[role] += used / lasted
     return LiveConditions(_lag(merged.lag), _lag(merged.timer_lag), cores, machine, mesh.troubles)

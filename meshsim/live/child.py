@@ -28,7 +28,7 @@ import sys
 import time
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from pkgutil import resolve_name
@@ -38,6 +38,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshsim.live import Address, Message
+from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.loops import new_loop
 from meshsim.live.troubles import look_for_descriptors, troubles, watch
 from meshsim.scenario import loads
@@ -50,10 +51,11 @@ CHUNK_BYTES = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """Who a child is: ``proxy``, ``service`` or ``load``, and its id (a proxy has that of its replica).
+    """Who a child is: its role, and its id (a proxy has that of its replica).
 
     It listens on `host`; `keep` says whether rows are wanted in the end; `context` names the header by which
-    calls are known, a secret of the run (`meshsim.live.context`).
+    calls are known, a secret of the run (`meshsim.live.context`). The authority gets the hashes of `tokens`,
+    each with number and name of its proxy, and whether the last second of a certificate counts: `inclusive`.
     """
 
     role: str
@@ -64,6 +66,8 @@ class Spec:
     keep: bool
     access_log: Path | None
     context: str = "x-meshsim"
+    tokens: dict[str, tuple[int, str]] = field(default_factory=dict)
+    inclusive: bool = True
 
     @classmethod
     def of(cls, message: Message) -> Spec:
@@ -84,19 +88,22 @@ def scenario_of(text: str, folder: str | None) -> Scenario:
 class Addresses:
     """Where everybody is: replicas by id, as callers reach them, and upstreams by service (`urls`).
 
-    `app` is the application of its own replica; None for the client.
+    `app` is the application of its own replica; None for the client. `enrolment` is for those who have an
+    identity.
     """
 
     replicas: dict[str, Address]
     app: Address | None
     urls: dict[str, str]
+    enrolment: Enrolment | None = None
 
     @classmethod
     def of(cls, message: Message) -> Addresses:
         """The addresses of the launcher's second line."""
         app = message["app"]
         replicas = {name: (host, port) for name, (host, port) in message["addresses"].items()}
-        return cls(replicas, app=None if app is None else (app[0], app[1]), urls=message["urls"])
+        enrolment = Enrolment.of(message.get("enrolment"))
+        return cls(replicas, None if app is None else (app[0], app[1]), message["urls"], enrolment)
 
 
 class Role:
@@ -273,6 +280,7 @@ ROLES = {
     "proxy": "meshsim.live.roles.proxy:Proxy",
     "service": "meshsim.live.roles.service:Service",
     "load": "meshsim.live.roles.load:LoadGenerator",
+    "authority": "meshsim.live.roles.authority:Authority",
 }
 """Where the class of each role is; only the process that plays it imports it."""
 

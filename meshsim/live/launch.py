@@ -22,6 +22,7 @@ from typing import Any
 from meshsim.errors import MeshsimError
 from meshsim.live import Address, Message, commands
 from meshsim.live.child import ROLES
+from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.ports import accepts, free_ports
 from meshsim.live.processes import Keeper, Member, Process, Rows
 from meshsim.live.proxies import Listeners, MeshsimProxies, Proxies
@@ -37,6 +38,8 @@ PROGRESS_EVERY = 100
 LEAD = 0.25
 """From announcing the start to scenario time 0, s: everybody has heard of it by then."""
 TICK = 0.01
+AUTHORITY, OUTSIDER = "authority", "outsider"
+"""The role of the certificate authority; and who else may have a certificate, that of the client."""
 PROBE_INTERVAL = 0.05
 
 Progress = Callable[[str], None]
@@ -69,6 +72,7 @@ class LiveMesh:
         stats: what each process has last reported, by (role, id).
         cpu: what each process has used of a core while the mesh ran, s, once it is stopped.
         troubles: what went wrong in processes, and how often, by their names; once they are stopped.
+        enrolments: how to ask the authority for a certificate, by proxy; `outsider` is one more client.
     """
 
     def __init__(
@@ -85,11 +89,13 @@ class LiveMesh:
         self.done = False
         self.cpu: dict[tuple[str, str], float] = {}
         self.troubles: dict[str, dict[str, int]] = {}
+        self.enrolments: dict[str, Enrolment] = {}
         self._heard_at: dict[tuple[str, str], float] = {}  # when its `stats` came
         self._progress = on_progress or (lambda words: None)
         self._text, self._files = config.text_and_files(scenario)
         self._context = f"x-meshsim-{secrets.token_hex(16)}"
         self._members: dict[Member, tuple[str, str]] = {}
+        self._lost: set[Process] = set()
         self._proxies: Proxies | None = None
 
     def __enter__(self) -> LiveMesh:
@@ -118,12 +124,16 @@ class LiveMesh:
         self._progress(f"starting {len(self.topology.replicas)} replicas with their proxies")
         for name, content in self._files.items():
             (self.keeper.folder / name).write_text(content, encoding="utf-8")
-        self.keeper.warm(self.options.roles, self._text, str(self.keeper.folder))
+        mtls = self.scenario.mesh.mtls is not None
+        roles = {role: where for role, where in self.options.roles.items() if role != AUTHORITY or mtls}
+        self.keeper.warm(roles, self._text, str(self.keeper.folder))
+        members = [self._fork_authority()] if mtls else []
         self._proxies = self._chosen_proxies()
-        members = [*self._proxies.begin(), *(self._fork("service", place.name) for place in own)]
+        members += [*self._proxies.begin(), *(self._fork("service", place.name) for place in own)]
         if self.options.load:
             members.append(self._fork("load", CLIENT_PROXY))
         heard = self._await("listening", members)
+        self._enrol(heard)
         self.listeners = self.proxies.open(heard)
         self.apps = self._find_apps(heard)
         self._run_programs()
@@ -141,7 +151,30 @@ class LiveMesh:
             return Envoys(self.scenario, self.seed, host, folder, log, self._context)
         raise MeshsimError(f"no proxy {kind!r}; choose meshsim or envoy")
 
-    def _fork(self, role: str, id_: str) -> Member:
+    def _fork_authority(self) -> Member:
+        """The certificate authority, which knows whose each token is by its hash."""
+        from meshsim.live.identity.tokens import hashed, new_token  # noqa: PLC0415 - an extra
+
+        known = [each for each in self.topology.proxies if each.identified]
+        owners = {each.name: (each.number, *each.callers) for each in known}
+        owners[OUTSIDER] = owners[CLIENT_PROXY]
+        self._tokens = {name: new_token() for name in owners}
+        tokens = {hashed(token): owners[name] for name, token in self._tokens.items()}
+        return self._fork(
+            AUTHORITY, "the mesh", {"tokens": tokens, "inclusive": self.options.proxy == "meshsim"}
+        )
+
+    def _enrol(self, heard: Mapping[Process, Message]) -> None:
+        """How each proxy that has an identity may ask for certificates."""
+        for process, said in heard.items():
+            if isinstance(process, Member) and self._members.get(process, ("", ""))[0] == AUTHORITY:
+                where = self.options.host, said["port"]
+                self.enrolments = {
+                    name: Enrolment(where, said["root"], token) for name, token in self._tokens.items()
+                }
+        self.proxies.enrol(self.enrolments)
+
+    def _fork(self, role: str, id_: str, more: Mapping[str, Any] | None = None) -> Member:
         """One of our own processes, with what it is."""
         member = self.keeper.fork(f"the {NAMES[role]} of {id_}", self.options.roles)
         self._members[member] = role, id_
@@ -152,7 +185,7 @@ class LiveMesh:
         spec = {"role": role, "id": id_, "scenario": self._text, "folder": folder, "seed": self.seed}
         spec |= {"host": self.options.host, "keep": self.options.keep, "context": self._context}
         spec["access_log"] = None if log is None else str(log.absolute() / f"{file_name(id_)}.jsonl")
-        member.send(spec)
+        member.send(spec | dict(more or {}))
         return member
 
     def _find_apps(self, heard: Mapping[Process, Message]) -> dict[str, Address]:
@@ -188,15 +221,19 @@ class LiveMesh:
             each.name: self.listeners[each.name].inbound or self.apps[each.name]
             for each in self.topology.replicas
         }
-        for member, (_, id_) in self._members.items():
-            urls = self.listeners[id_].urls
-            member.send({"addresses": replicas, "app": self.apps.get(id_), "urls": urls})
+        for member, (role, id_) in self._members.items():
+            urls = self.listeners[id_].urls if id_ in self.listeners else {}
+            enrolment = self.enrolments.get(id_) if role == "proxy" else None
+            message = {"addresses": replicas, "app": self.apps.get(id_), "urls": urls}
+            member.send(message | ({} if enrolment is None else {"enrolment": enrolment.message()}))
         self.proxies.connect(self.apps, replicas)
         self._await("ready", list(self._members))
 
     def start(self) -> None:
         """Scenario time begins; returns when it has."""
         self.base = time.monotonic() + LEAD
+        if self.enrolments:  # the times of certificates are whole seconds
+            self.base += -(time.time() + LEAD) % 1.0
         self.proxies.start(self.base)
         for member in self._members:
             member.send({"start": self.base})
@@ -243,7 +280,8 @@ class LiveMesh:
 
     def _note(self, process: Process, message: Message) -> None:
         if "ended" in message:
-            raise self.keeper.loss(process)
+            self._lose(process)
+            return
         assert isinstance(process, Member), "only members are listened to"
         key = self._members[process]
         if "error" in message:
@@ -258,10 +296,18 @@ class LiveMesh:
         if message.get("troubles"):
             self.troubles[process.name] = message["troubles"]
 
+    def _lose(self, process: Process) -> None:
+        """A process has ended: so does the mesh, unless it is the authority, without which proxies go on."""
+        if not isinstance(process, Member) or self._members[process][0] != AUTHORITY or not self.base:
+            raise self.keeper.loss(process)
+        if process not in self._lost:
+            self._lost.add(process)
+            self.troubles[process.name] = {"it has ended, and no certificate can be renewed": 1}
+
     def _await(self, word: str, members: Sequence[Process]) -> dict[Process, Any]:
         """What each of some members says of a phase."""
         heard: dict[Process, Any] = {}
-        missing = set(members)
+        missing = set(members) - self._lost
         limit = PHASE_LIMIT + MEMBER_LIMIT * len(members)
         deadline = time.monotonic() + limit
         while missing:
@@ -281,6 +327,7 @@ class LiveMesh:
                     self._progress(f"heard from {len(heard):,} of {len(members):,} processes")
             elif process in missing or "ended" not in message or word != "rows":
                 self._note(process, message)
+                missing -= self._lost
         return heard
 
     # ---- ending -------------------------------------------------------------------------------------
@@ -288,11 +335,12 @@ class LiveMesh:
     def stop(self) -> dict[tuple[str, str], Rows]:
         """Ends every process; what each has recorded, by (role, id). MeshsimError if one has ended before."""
         self._progress("collecting")
+        self.proxies.finish()
         for member in self._members:
             member.send({"stop": True})
         heard = self._await("rows", list(self._members))
         rows: dict[tuple[str, str], Rows] = {
-            key: each.rows(heard[each]) for each, key in self._members.items()
+            key: each.rows(heard[each]) for each, key in self._members.items() if each in heard
         }
         rows |= {("proxy", id_): each for id_, each in self.proxies.collect(self.base).items()}
         self.troubles |= self.proxies.troubles
@@ -301,4 +349,4 @@ class LiveMesh:
 
 
 REPORTS = {"listening": "its port", "ready": "being ready", "rows": "what it has measured"}
-NAMES = {"proxy": "proxy", "service": "service", "load": "load generator"}
+NAMES = {"proxy": "proxy", "service": "service", "load": "load generator", AUTHORITY: "certificate authority"}

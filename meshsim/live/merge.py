@@ -15,6 +15,7 @@ All times are scenario time, s. The columns, by process (an .npz each):
               attempts.{arrived, answered, answer_status}  as the proxy saw it; used where no visit is known
               ejections.{time, edge, replica}
               connections.{time, edge, what}             as `meshsim.mesh.connection` numbers them
+              certificates.{time, what}                  as `meshsim.mesh.certificate` numbers them
               span_*                                     as `live.spans` packs them; of services too
     service   visits.{key, arrived, answered, status}    key: the attempt's
               busy, queued                               worker-seconds and waiting seconds, by bin
@@ -23,7 +24,7 @@ All times are scenario time, s. The columns, by process (an .npz each):
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,7 @@ from meshsim.measure.grid import Floats, Grid, Ints
 from meshsim.measure.records import Attempts, Calls, Records, Requests
 from meshsim.measure.spans import span_rows
 from meshsim.measure.table import table_of
+from meshsim.mesh.certificate import CERTIFICATE_EVENTS
 from meshsim.mesh.connection import COUNTED
 from meshsim.mesh.spans import Tracer
 from meshsim.policies.outcome import flag_names
@@ -112,6 +114,7 @@ def merge(scenario: Scenario, seed: int, engine: str, parts: Parts, ending: Endi
         queued=bins(parts, "queued", ids, grid.last),
         ejections=ejections(parts),
         connections=connections(parts, ending.time),
+        certificates=certificates(parts, topology, ending.time),
         spans=spans_of(parts, edges, replicas, ending.time),
         interrupted=ending.interrupted,
         requests=requests_table(requests, asked, topology),
@@ -175,6 +178,25 @@ def connections(parts: Parts, end: float) -> list[tuple[float, int, str]]:
     table = gather(parts, "proxy", "connections", CONNECTIONS, "time")
     rows = zip(*(table[name].tolist() for name in CONNECTIONS), strict=True)
     return [(time, edge, COUNTED[what]) for time, edge, what in rows if time <= end]
+
+
+def certificates(parts: Parts, topology: Topology, end: float) -> list[tuple[float, int, str]] | None:
+    """(time, proxy, what) of each certificate, in order of time; None where there are none."""
+    if topology.scenario.mesh.mtls is None:
+        return None
+    found = [
+        (time, number, CERTIFICATE_EVENTS[what])
+        for number, proxy in enumerate(topology.proxies)
+        for time, what in _certificate_rows(parts.get(("proxy", proxy.name), {}))
+        if 0.0 <= time <= end
+    ]
+    return sorted(found, key=lambda row: row[0])
+
+
+def _certificate_rows(rows: Mapping[str, NDArray[Any]]) -> Iterable[tuple[float, int]]:
+    columns = (rows.get(f"certificates.{name}", np.zeros(0)) for name in ("time", "what"))
+    time, what = (column.tolist() for column in columns)
+    return zip(time, map(int, what), strict=True)
 
 
 def lags(parts: Parts, role: str) -> Floats:

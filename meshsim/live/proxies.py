@@ -2,9 +2,6 @@
 
 Ours are members like services and the load generator; they apply the scenario's events themselves. A real
 Envoy is a program that is given files.
-
-Certificates, and a control plane that pushes to proxies, will come in here too: between `begin`, when each
-proxy gets its identity, and `open`, when it is given its first configuration.
 """
 
 from __future__ import annotations
@@ -14,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from meshsim.live import Address, Message
+from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.processes import Member, Process, Rows
 from meshsim.scenario.topology import Topology
 
@@ -51,14 +49,21 @@ class Ports:
 
 
 class Proxies(ABC):
-    """One proxy for each replica and the client; `troubles`, once ended, are of those that are no members."""
+    """One proxy for each replica and the client; `troubles`, once ended, are of those that are no members.
+
+    `enrolments` say, by proxy, how to ask for a certificate: from `connect` on, where there are identities.
+    """
 
     def __init__(self) -> None:
         self.troubles: dict[str, dict[str, int]] = {}
+        self.enrolments: Mapping[str, Enrolment] = {}
 
     @abstractmethod
     def begin(self) -> Sequence[Member]:
         """Starts what can be started before anything is known; returns who will say that it listens."""
+
+    def enrol(self, enrolments: Mapping[str, Enrolment]) -> None:  # noqa: B027 - ours learn it as members
+        """Tells proxies that are no members how to ask for certificates, by id; waits for the first ones."""
 
     @abstractmethod
     def open(self, heard: Heard) -> dict[str, Listeners]:
@@ -76,6 +81,9 @@ class Proxies(ABC):
     def snapshot(self) -> dict[str, Message]:
         """What proxies that are no members count by now, by id, as a member's `stats`."""
         return {}
+
+    def finish(self) -> None:  # noqa: B027 - members are told
+        """The run is over: proxies that are no members ask the authority for nothing any more."""
 
     def collect(self, base: float) -> Mapping[str, Rows]:
         """Ends proxies that are no members; what each has recorded, by id. `base` is as of `start`."""

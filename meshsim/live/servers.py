@@ -115,7 +115,7 @@ def bound(family: int, address: tuple[Any, ...]) -> socket.socket:
 
 
 class PodDown(Disruption):
-    """The pod is gone, for as long as any event holds it down."""
+    """A pod, or a component, is gone, for as long as any event holds it down."""
 
     def __init__(self, go: Callable[[], None], come: Callable[[], None]) -> None:
         self.go = go

@@ -9,9 +9,16 @@ from meshsim.scenario.topology import Topology
 
 MESH = {
     "mesh.dataplane=sidecar", "mesh.proxy.time", "mesh.proxy.workers", "mesh.push_delay",
+    "mesh.mtls", "mesh.mtls.mode=strict", "mesh.mtls.mode=permissive", "mesh.mtls.mode=disable",
+    "mesh.mtls.handshake", "mesh.mtls.round_trips", "mesh.mtls.certificate_ttl", "mesh.mtls.rotate_at",
+    "mesh.mtls.jitter", "mesh.mtls.ca.time", "mesh.mtls.ca.workers", "mesh.mtls.ca.retry.base",
+    "mesh.mtls.ca.retry.max",
     "mesh.preset=envoy", "mesh.preset=istio", "mesh.preset=linkerd",
 }  # fmt: skip
 """Patterns of :mod:`meshsim.scenario.settings`."""
+
+TTL_LEAST = 2.0
+"""Of a certificate, s."""
 
 
 def refuse_unknown(scenario: Scenario) -> None:
@@ -19,6 +26,11 @@ def refuse_unknown(scenario: Scenario) -> None:
     found = [each for each, _ in set_keys(scenario) if each.startswith("mesh.") and each not in MESH]
     if found:
         raise MeshsimError(f"a live mesh can't do {', '.join(found)} yet; simulate it, or leave it out")
+    mtls = scenario.mesh.mtls
+    if mtls is not None and mtls.certificate_ttl < TTL_LEAST:
+        raise MeshsimError(
+            f"mesh.mtls.certificate_ttl: real certificates have whole seconds; write at least {TTL_LEAST:g}s"
+        )
     for replica in () if scenario.mesh.dataplane == "sidecar" else Topology(scenario).replicas:
         if replica.deployment.live is not None and replica.deployment.keep_alive:
             raise MeshsimError(

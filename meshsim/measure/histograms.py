@@ -63,6 +63,7 @@ class Histograms(Measurements):
         client, services, links: what passed the client, the services in order of the scenario, the edges.
         ejected: ejections in the measured time and the drain, by (edge index, replica index); `ejections`
             is empty.
+        certified: likewise, what became of certificates; `certificates` is empty.
         connected: likewise, what became of connections, by edge index; `connections` is empty.
     """
 
@@ -77,6 +78,7 @@ class Histograms(Measurements):
     services: Flows
     links: Flows
     ejected: dict[tuple[int, int], int]
+    certified: dict[str, int]
     connected: dict[int, dict[str, int]]
 
     def sample(self, window: Window) -> Sample:
@@ -96,6 +98,7 @@ class Histograms(Measurements):
             busy=window.of(self.busy),
             queued=window.of(self.queued),
             ejections=ejections,
+            certificates=None if self.certificates is None else self.certified,
             connections=self.connected,
             routes=self.routes,
             arrivals=self.arrivals,

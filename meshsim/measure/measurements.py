@@ -27,6 +27,8 @@ class Measurements(ABC):
         ejections: (time, edge index, replica index) of each ejection by outlier detection.
         connections: (time, edge index, what) of each opening and end of a connection, where connections are
             tracked: `what` is a field of `meshsim.measure.parts.ConnectionSummary`.
+        certificates: (time, proxy number, what) of each certificate that was signed, refused or expired:
+            `what` is a field of `meshsim.measure.parts.CertificateSummary`; None where there are none.
         spans: rows of sampled spans (see `meshsim.measure.spans`).
         interrupted: whether the user ended it (Ctrl-C); it is then measured up to where it came.
         events: that an engine fired; 0 for the reference model.
@@ -44,6 +46,7 @@ class Measurements(ABC):
     queued: Floats
     ejections: list[tuple[float, int, int]] = field(default_factory=list)
     connections: list[tuple[float, int, str]] = field(default_factory=list)
+    certificates: list[tuple[float, int, str]] | None = None
     spans: list[dict[str, object]] = field(default_factory=list)
     interrupted: bool = False
     events: int = 0

@@ -124,7 +124,9 @@ class ConnectionSummary(Result):
     They opened, or failed to. They were closed by the caller for having been idle (`idle_timeout`), having
     served enough (`max_requests`) or being too old (`max_age`); by the `server`, without harm; or with a
     request on them (`broken`): a time-out, a caller that gave up, a server that closed too early, or went
-    down. What outlier detection or an outage closed while it was idle is not counted.
+    down. What outlier detection or an outage closed while it was idle is not counted. Of those that opened,
+    some were `secured` by mTLS, and some were `rejected` by the upstream afterwards, which does not accept
+    the caller; of those that failed, some since the caller does not accept the upstream (`untrusted`).
     """
 
     opened: int = 0
@@ -134,6 +136,18 @@ class ConnectionSummary(Result):
     max_age: int = 0
     server: int = 0
     broken: int = 0
+    secured: int = 0
+    untrusted: int = 0
+    rejected: int = 0
+
+
+@dataclass(frozen=True)
+class CertificateSummary(Result):
+    """Certificates of all proxies: signed by the CA, refused by it, and expired before the next was there."""
+
+    signed: int = 0
+    refused: int = 0
+    expired: int = 0
 
 
 @dataclass(frozen=True)

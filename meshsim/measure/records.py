@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -121,10 +122,16 @@ class Records(Measurements):
                 [replica for time, _, replica in self.ejections if time >= window.start],
                 minlength=len(self.replicas),
             ),
+            certificates=self._certificates(window),
             connections=self._connections(window),
             routes=self._routes(window),
             arrivals=self._arrivals(window),
         )
+
+    def _certificates(self, window: Window) -> dict[str, int] | None:
+        if self.certificates is None:
+            return None
+        return dict(Counter(what for time, _, what in self.certificates if time >= window.start))
 
     def _connections(self, window: Window) -> dict[int, dict[str, int]]:
         found: dict[int, dict[str, int]] = {}

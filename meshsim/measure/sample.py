@@ -87,6 +87,7 @@ class Sample:
         visits: of attempts to each replica, from arrival to answer.
         busy, queued: (replicas,) worker-seconds; attempt-seconds in the waiting room.
         ejections: (replicas,) how often each was ejected, by any caller's proxy.
+        certificates: what became of them, how often each; None where there are none.
         connections: by edge, what became of tracked ones, by any caller's proxy: how often each.
         routes: calls and tries by edge and endpoint, of edges to a service that has endpoints.
         arrivals: visits by service and endpoint, of those services.
@@ -103,6 +104,7 @@ class Sample:
     busy: Floats
     queued: Floats
     ejections: Ints
+    certificates: dict[str, int] | None = None
     connections: dict[int, dict[str, int]] = field(default_factory=dict)
     routes: dict[tuple[int, str], tuple[Outcomes, Tries]] = field(default_factory=dict)
     arrivals: dict[tuple[str, str], Outcomes] = field(default_factory=dict)
@@ -122,6 +124,7 @@ class Sample:
             busy=np.sum([sample.busy for sample in samples], axis=0),
             queued=np.sum([sample.queued for sample in samples], axis=0),
             ejections=np.sum([sample.ejections for sample in samples], axis=0),
+            certificates=_added([sample.certificates for sample in samples]),
             connections={
                 edge: dict(sum((Counter(each.connections.get(edge)) for each in samples), Counter[str]()))
                 for edge in sorted({edge for each in samples for edge in each.connections})
@@ -143,3 +146,9 @@ class Sample:
         """Latencies of the client's answered requests to a service it calls, or to one of its endpoints."""
         edge = self.edges.index((CLIENT, service))
         return (self.calls[edge] if endpoint is None else self.routes[edge, endpoint][0]).latency
+
+
+def _added(counts: Sequence[dict[str, int] | None]) -> dict[str, int] | None:
+    """The sums of counts by name; None where there are none."""
+    known = [Counter(each) for each in counts if each is not None]
+    return dict(sum(known, Counter[str]())) if known else None

@@ -19,7 +19,7 @@ from meshsim.measure.intervals import Interval, interval
 from meshsim.measure.latency import QUANTILES, LatencySummary, enough
 from meshsim.measure.measurements import Measurements
 from meshsim.measure.objectives import ObjectiveResult
-from meshsim.measure.parts import EdgeSummary, ServiceSummary, per
+from meshsim.measure.parts import CertificateSummary, EdgeSummary, ServiceSummary, per
 from meshsim.measure.precision import Until
 from meshsim.measure.result import LEFT_OUT, Result, at
 from meshsim.measure.sample import Outcomes, Sample, Tries
@@ -113,6 +113,7 @@ class Summary(Numbers, _About):
     objectives: list[ObjectiveResult]
     ci: dict[str, Interval]
     notes: list[str]
+    certificates: CertificateSummary | None = field(default=None, metadata=LEFT_OUT)
     until: Until | None = field(default=None, metadata=LEFT_OUT)
     live: LiveConditions | None = field(default=None, metadata=LEFT_OUT)
     provenance: Provenance | None = field(default=None, metadata=LEFT_OUT)
@@ -148,6 +149,7 @@ def summarise(
         ),
         ci=_intervals(samples, scenario),
         notes=[*notes, *_notes(numbers.requests, records, window, scenario)],
+        certificates=None if sample.certificates is None else CertificateSummary(**sample.certificates),
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import final
 
 from meshsim.errors import MeshsimError
+from meshsim.mesh.certificate import Agent
 from meshsim.mesh.clock import Clock
 from meshsim.mesh.connection import DRAINED, FAILED, OPENED, SERVER_CLOSED, Connection
 from meshsim.mesh.hosts import Host, HostSet, Stream
@@ -62,7 +63,11 @@ class Cluster(HostSet):
         observer: the balancer, if it wants to hear how tries end.
         budget: grants retry slots; Linkerd's is shared by the route's clusters.
         broken: streams whose connections broke at this instant: a budget still counts them as active.
+        secure: whether connections are opened with mTLS from now on.
+        agent: of its proxy; None if that has no identity.
     """
+
+    agent: Agent | None
 
     balancer: Balancer
     observer: Balancer | None
@@ -77,12 +82,21 @@ class Cluster(HostSet):
         self.breaker = breaker
         self.budget = budget
         self.broken = 0
+        self.secure = False
+        self.agent = None
 
     def fire(self, step: int, now: float) -> None:
         if step == FORGET:
             self.broken = 0
         else:
             HostSet.fire(self, step, now)
+
+    def use_mtls(self, secure: bool) -> None:
+        """Opens connections with mTLS from now on, or without; those that there are make way."""
+        if secure != self.secure:
+            self.secure = secure
+            for host in self.hosts:
+                self.drain(host)
 
     # ---- choosing and connecting ------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from typing import final
 
+from meshsim.mesh.certificate import Agent, Passing
 from meshsim.mesh.clock import Clock, Deadlines, Event, Timer
 from meshsim.policies.connection import ConnectionRule
 from meshsim.random import Key, derive
@@ -35,8 +36,14 @@ MAX_REQUESTS = 3
 MAX_AGE = 4
 SERVER_CLOSED = 5  # the other side has closed it, while it was idle
 BROKEN_OFF = 6  # with a request on it
-DRAINED = 7  # not counted
-COUNTED = ("opened", "failed", "idle_timeout", "max_requests", "max_age", "server", "broken")
+SECURED = 7  # opened with mTLS
+UNTRUSTED = 8  # failed, since the caller does not accept the upstream
+NOT_ACCEPTED = 9  # opened, and closed by the upstream, which does not accept the caller
+DRAINED = 10  # not counted
+COUNTED = (
+    *("opened", "failed", "idle_timeout", "max_requests", "max_age", "server", "broken"),
+    *("secured", "untrusted", "rejected"),
+)
 
 
 class Keeper(Event):
@@ -56,12 +63,13 @@ class Lifetimes:
     """The settings of connections that begin from now on.
 
     Attributes:
-        idles, ages: running timers; None for what is off.
+        idles, ages, openings: running timers; None for what is off.
     """
 
     rule: ConnectionRule
     idles: Deadlines | None
     ages: Deadlines | None
+    openings: Deadlines | None
 
     def __init__(self, clock: Clock, rule: ConnectionRule) -> None:
         self.clock = clock
@@ -72,6 +80,8 @@ class Lifetimes:
         self.rule = rule
         self.idles = Deadlines(self.clock, rule.idle_timeout) if rule.idle_timeout > 0.0 else None
         self.ages = Deadlines(self.clock, rule.max_age) if rule.max_age > 0.0 else None
+        limited = rule.connect_timeout > 0.0
+        self.openings = Deadlines(self.clock, rule.connect_timeout) if limited else None
 
 
 @final
@@ -146,6 +156,7 @@ class Connection(Timer):
     given_up: int
     idles: Deadlines | None
     ages: Deadlines | None
+    openings: Deadlines | None
     stream: Timer | None
     above: Connection | None
     below: Connection | None
@@ -160,6 +171,7 @@ class Connection(Timer):
         self.rule = lifetimes.rule
         self.idles = lifetimes.idles
         self.ages = lifetimes.ages
+        self.openings = lifetimes.openings
         self.state = OPENING
         self.given_up = pool.given_up
         self.requests = 0
@@ -263,24 +275,33 @@ class Age(Timer):
             connection.aged = True
 
 
-class FarEnd(Timer):
+class FarEnd(Passing):
     """The upstream's end of a connection, which closes when it has been idle for too long.
 
     Attributes:
         keeping: the running timers of its replica.
+        guard: what an upstream that knows mTLS goes by, of a connection without.
+        secured: whether it was opened with mTLS.
         closed: whether it has closed.
         over: whether the caller has.
     """
 
     keeping: Deadlines | None
+    guard: Agent | None
 
     def __init__(self) -> None:
         super().__init__()
         self.keeping = None
+        self.guard = None
+        self.secured = False
         self.closed = False
         self.over = False
 
+    def reject(self, now: float) -> None:
+        """It closes, since it does not accept the caller."""
+        raise NotImplementedError
+
     def rest(self, now: float) -> None:
         """It has no request, from now on."""
-        if self.keeping is not None and not self.over:
+        if self.keeping is not None and not self.over and not self.closed:
             self.keeping.start(self, now)

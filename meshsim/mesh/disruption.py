@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import final
 
-from meshsim.mesh.clock import Event
+from meshsim.mesh.certificate import Agent, Authority
+from meshsim.mesh.clock import Clock, Event
 from meshsim.mesh.link import Link
 from meshsim.mesh.replica import Replica
 
 BEGIN = 0
 END = 1
+NO_ROOT = -1
+"""The number of no root: nothing is said of one."""
 
 
 class Overrides:
@@ -111,7 +114,80 @@ class Outage(Disruption):
         self.replica.go_down(now)
 
     def end(self, now: float) -> None:
-        self.replica.come_up()
+        self.replica.come_up(now)
+
+
+@final
+class CaOutage(Disruption):
+    """The CA signs nothing."""
+
+    def __init__(self, authority: Authority) -> None:
+        self.authority = authority
+
+    def begin(self, now: float) -> None:
+        self.authority.go_down(now)
+
+    def end(self, now: float) -> None:
+        self.authority.come_up()
+
+
+@final
+class RootRotation(Disruption):
+    """The CA signs with a new root, and trusts those before it for a while.
+
+    Args:
+        overlap: how long, s.
+        delays: until each agent hears of the new root, and of the end of the others, s.
+    """
+
+    agents: list[Agent]
+    delays: list[tuple[float, float]]
+
+    def __init__(
+        self, clock: Clock, authority: Authority, overlap: float, agents: list[Agent],
+        delays: list[tuple[float, float]],
+    ) -> None:  # fmt: skip
+        self.clock = clock
+        self.authority = authority
+        self.overlap = overlap
+        self.agents = agents
+        self.delays = delays
+        self.root = 0
+
+    def begin(self, now: float) -> None:
+        self.authority.root += 1
+        self.root = self.authority.root
+        for i in range(len(self.agents)):
+            self.send(TrustNews(self.agents[i], self.root, NO_ROOT), now, self.delays[i][0])
+        if self.overlap == 0.0:
+            self.end(now)
+
+    def end(self, now: float) -> None:
+        if self.root > self.authority.oldest:
+            self.authority.oldest = self.root
+        for i in range(len(self.agents)):
+            self.send(TrustNews(self.agents[i], NO_ROOT, self.root), now, self.delays[i][1])
+
+    def send(self, news: TrustNews, now: float, delay: float) -> None:
+        """Has an agent learn something, later or at once."""
+        if delay > 0.0:
+            self.clock.at(now + delay, news, 0)
+        else:
+            news.fire(0, now)
+
+
+@final
+class TrustNews(Event):
+    """What an agent learns of roots: of a new one, or of the oldest that is still trusted."""
+
+    def __init__(self, agent: Agent, newest: int, oldest: int) -> None:
+        self.agent = agent
+        self.newest = newest
+        self.oldest = oldest
+
+    def fire(self, step: int, now: float) -> None:
+        self.agent.trust(self.newest)
+        self.agent.distrust(self.oldest)
 
 
 @final

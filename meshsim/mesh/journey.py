@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import final
 
 from meshsim.mesh.attempt import Attempt
+from meshsim.mesh.certificate import STRICT
 from meshsim.mesh.clock import Event
 from meshsim.mesh.cluster import Transport
 from meshsim.mesh.connection import FarEnd
@@ -118,13 +119,17 @@ class Journey(Visit):
         """Reaches the other end of its connection, which may have closed: then its caller hears of that."""
         if self.far is None:
             self.arrive(now)
-        elif not self.far.closed:
-            self.far.stop_timer()
-            self.arrive(now)
-        elif self.attempt is None:
-            self.vanish(now)
         else:
-            self.step = DOOMED
+            guard = self.far.guard
+            if guard is not None and guard.mode == STRICT and not self.far.closed:
+                self.far.reject(now)
+            if not self.far.closed:
+                self.far.stop_timer()
+                self.arrive(now)
+            elif self.attempt is None:
+                self.vanish(now)
+            else:
+                self.step = DOOMED
 
     def refuse(self, now: float) -> None:
         self.record(503, now)
@@ -143,7 +148,7 @@ class Journey(Visit):
 
     def secured(self) -> bool:
         """Whether it came on a connection with mTLS."""
-        return self.link.secured
+        return self.far is not None and self.far.secured
 
     def transmit(self, step: int, purpose: int, now: float) -> None:
         """Sends the message, again if need be, until the connection is given up."""

@@ -25,7 +25,6 @@ class Link:
         latency: of one message.
         connect: of opening a connection.
         tracked: whether its connections are.
-        secured: whether they use mTLS.
         loss_ratio: of transmissions, in force now.
         factor: on the latency, in force now.
     """
@@ -37,7 +36,6 @@ class Link:
         self.loss_ratio = loss_ratio
         self.connect = connect
         self.tracked = tracked
-        self.secured = False
         self.factor = 1.0
 
     def travel(self, key: Key, purpose: int) -> float:
@@ -51,6 +49,10 @@ class Link:
     def finish(self, key: Key) -> float:
         """How long it takes from now until the other side knows that a connection is closed, s."""
         return self.latency.draw(key, LINK_CLOSE) * self.factor
+
+    def shaking(self, key: Key, purpose: int, messages: int) -> float:
+        """How long so many messages of a handshake that go one way are on it, s."""
+        return messages * self.latency.draw(key, purpose) * self.factor
 
     def loses(self, key: Key, purpose: int, sent: int) -> bool:
         """Whether the transmission after `sent` earlier ones is lost."""

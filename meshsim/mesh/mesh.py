@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import final
 
+from meshsim.mesh.certificate import Authority
 from meshsim.mesh.clock import Clock, Event
 from meshsim.mesh.link import Link
 from meshsim.mesh.load import Client, Source
@@ -26,6 +27,7 @@ class Mesh(Event):
         proxies: by number.
         sources: what sends requests.
         network: the transport.
+        authority: the CA; None without mTLS.
     """
 
     replicas: dict[str, Replica]
@@ -33,6 +35,7 @@ class Mesh(Event):
     edges: list[tuple[str, str]]
     proxies: list[Proxy]
     sources: list[Source]
+    authority: Authority | None
 
     def __init__(
         self, clock: Clock, recorder: Recorder, tracer: Tracer, network: Network, client: Client
@@ -47,11 +50,15 @@ class Mesh(Event):
         self.edges = []
         self.proxies = []
         self.sources = []
+        self.authority = None
         network.watch = self
         client.watch = self
 
     def begin(self) -> None:
-        """Lets all loads begin."""
+        """Lets all certificates and loads begin."""
+        for proxy in self.proxies:
+            if proxy.agent is not None:
+                proxy.agent.begin(0.0)
         for source in self.sources:
             source.begin()
 

@@ -5,18 +5,25 @@ from __future__ import annotations
 from typing import final
 
 from meshsim.mesh.attempt import Attempt
+from meshsim.mesh.certificate import DISABLE, Agent
 from meshsim.mesh.clock import Event
 from meshsim.mesh.cluster import Cluster
-from meshsim.mesh.connection import IDLE, Connection, FarEnd
+from meshsim.mesh.connection import IDLE, NOT_ACCEPTED, OPENING, SECURED, UNTRUSTED, Connection, FarEnd
 from meshsim.mesh.hosts import Host, Stream
 from meshsim.mesh.journey import Journey, Transit
 from meshsim.mesh.link import Link
 from meshsim.mesh.replica import Replica
 from meshsim.mesh.visit import HOMEWARD, RESENDING_HOME
+from meshsim.random import HANDSHAKE, HANDSHAKE_BACK, HANDSHAKE_IN, HANDSHAKE_OUT
 
 # Steps of the far end of a connection
-READY = 0
-FIN = 1
+READY = 0  # TCP's part is over
+FIN = 1  # the caller hears that it has closed
+GREETED = 2  # the handshake has reached the upstream
+ANSWERED = 3  # the upstream's part is back at the caller
+MISTRUSTED = 4  # what fails has taken no time: it fails in an event of its own
+SHOWN = 5  # the upstream's pass is over
+SHAKEN = 6  # the caller's pass is over
 
 
 @final
@@ -77,11 +84,19 @@ class Network(Transit):
 
 @final
 class ReplicaEnd(FarEnd):
-    """A simulated replica's end of a connection.
+    """A simulated replica's end of a connection, and how that opens.
 
     Attributes:
-        in_vain: whether its opening takes too long.
+        caller, upstream: what both sides have to show; None where there is no mTLS.
+        handshakes: whether it is opened with mTLS.
+        in_vain: whether its opening takes too long, or the upstream does not know TLS.
+        at_once: whether it has begun to open in this moment.
+        at: where a pass of its handshake is under way.
     """
+
+    caller: Agent | None
+    upstream: Agent | None
+    at: Agent | None
 
     def __init__(
         self, cluster: Cluster, host: Host, connection: Connection, replica: Replica, link: Link
@@ -94,41 +109,169 @@ class ReplicaEnd(FarEnd):
         self.link = link
         self.keeping = replica.keeping
         self.in_vain = False
-        if replica.keeping is not None:
+        self.at_once = False
+        self.caller = cluster.agent
+        self.upstream = replica.proxy.agent
+        self.handshakes = cluster.secure
+        self.at = None
+        if not cluster.secure:
+            self.guard = replica.proxy.agent
+        if replica.keeping is not None or self.upstream is not None:
             connection.far = self
+
+    # ---- opening ------------------------------------------------------------------------------------
 
     def open(self, now: float) -> None:
         """Begins to open: what takes no time is done at once, unless it fails."""
         connection = self.connection
         lasts = self.link.opening(connection.key)
+        if self.handshakes:
+            if connection.openings is not None:
+                connection.openings.start(self, now)
+        else:
+            self.in_vain = connection.rule.gives_up(lasts)
+            if self.in_vain:
+                lasts = connection.rule.connect_timeout
         if lasts == 0.0 and self.replica.downs == 0:
-            self.cluster.opened(self.host, connection, now)
+            self.at_once = True
+            self.connected(now)
+            self.at_once = False
+        else:
+            self.replica.clock.at(now + lasts, self, READY)
+
+    def wanted(self) -> bool:
+        """Whether it is still being opened, and somebody may want it."""
+        connection = self.connection
+        if connection.wanted():
+            return True
+        if connection.state == OPENING:  # it was given up
+            self.stop_timer()
+            connection.far = None
+        return False
+
+    def connected(self, now: float) -> None:
+        """TCP has a connection: what is open, or begins with a handshake."""
+        if not self.handshakes:
+            self.cluster.opened(self.host, self.connection, now)
+        else:
+            self.travel(HANDSHAKE_OUT, GREETED, now)
+
+    def travel(self, purpose: int, step: int, now: float) -> None:
+        """The messages of a handshake that go one way."""
+        assert self.caller is not None, "it does handshakes"
+        lasts = self.link.shaking(self.connection.key, purpose, self.caller.round_trips)
+        if lasts == 0.0:
+            self.fire(step, now)
+        else:
+            self.replica.clock.at(now + lasts, self, step)
+
+    def greeted(self, now: float) -> None:
+        """The handshake has reached the upstream, which does its part, if it knows TLS."""
+        upstream = self.upstream
+        if upstream is None or upstream.mode == DISABLE:
+            self.in_vain = True
+            self.travel(HANDSHAKE_BACK, ANSWERED, now)
+        else:
+            self.at = upstream
+            upstream.enter(self, SHOWN, self.connection.key, HANDSHAKE_IN, now)
+
+    def answered(self, now: float) -> None:
+        """The upstream's part is back: the caller does its own."""
+        caller = self.caller
+        if self.in_vain or caller is None:
+            self.mistrusted(now)
+        else:
+            self.at = caller
+            caller.enter(self, SHAKEN, self.connection.key, HANDSHAKE, now)
+
+    def passed(self) -> bool:
+        """The pass of the handshake is over; whether its proxy was there all the time."""
+        at = self.at
+        self.at = None
+        if at is None:
+            return False
+        at.passed(self)
+        return True
+
+    def broken(self, now: float) -> None:
+        self.at = None
+        if self.wanted():
+            self.fail(now)
+
+    def shaken(self, now: float) -> None:
+        """The handshake is over: both sides look at each other's certificates."""
+        assert self.caller is not None, "it does handshakes"
+        assert self.upstream is not None, "it took part"
+        connection = self.connection
+        if not self.caller.accepts(self.upstream, now):
+            self.mistrusted(now)
             return
-        self.in_vain = connection.rule.gives_up(lasts)
-        if self.in_vain:
-            lasts = connection.rule.connect_timeout
-        self.replica.clock.at(now + lasts, self, READY)
+        self.stop_timer()
+        self.secured = True
+        if self.upstream.accepts(self.caller, now):
+            self.cluster.recorder.connection(self.cluster.edge, SECURED, now)
+        else:
+            self.cluster.recorder.connection(self.cluster.edge, NOT_ACCEPTED, now)
+            self.closed = True
+            out = self.link.shaking(connection.key, HANDSHAKE_OUT, 1)
+            back = self.link.shaking(connection.key, HANDSHAKE_BACK, 1)
+            self.replica.clock.at(now + out + back, self, FIN)
+        self.cluster.opened(self.host, connection, now)
+
+    def mistrusted(self, now: float) -> None:
+        """The caller does not accept the upstream."""
+        if self.at_once:
+            self.replica.clock.at(now, self, MISTRUSTED)
+            return
+        self.cluster.recorder.connection(self.cluster.edge, UNTRUSTED, now)
+        self.fail(now)
+
+    def fail(self, now: float) -> None:
+        self.cluster.failed(self.host, self.connection, now)
+
+    def fire(self, step: int, now: float) -> None:
+        if step == FIN:
+            self.finish(self.connection, now)
+            return
+        if step >= SHOWN and not self.passed():
+            return
+        if not self.wanted():
+            return
+        if step != SHAKEN and (self.replica.downs > 0 or (step == READY and self.in_vain)):
+            self.fail(now)
+        elif step == READY:
+            self.connected(now)
+        elif step == GREETED:
+            self.greeted(now)
+        elif step == SHOWN:
+            self.travel(HANDSHAKE_BACK, ANSWERED, now)
+        elif step == ANSWERED:
+            self.answered(now)
+        elif step == MISTRUSTED:
+            self.mistrusted(now)
+        else:
+            self.shaken(now)
+
+    # ---- its end ------------------------------------------------------------------------------------
 
     def unlink(self) -> Event | None:
         super().unlink()
         return self.connection.stream
 
     def expire(self, now: float) -> None:
-        """It has been idle for too long."""
+        """It has been idle for too long, or takes too long to open."""
+        if self.connection.state == OPENING:
+            if self.wanted():
+                self.fail(now)
+            return
         self.closed = True
         self.replica.clock.at(now + self.link.finish(self.connection.key), self, FIN)
 
-    def fire(self, step: int, now: float) -> None:
-        connection = self.connection
-        if step == FIN:
-            self.finish(connection, now)
-        elif connection.wanted():
-            if self.in_vain or self.replica.downs > 0:
-                self.cluster.failed(self.host, connection, now)
-            else:
-                self.cluster.opened(self.host, connection, now)
-        else:
-            connection.far = None  # it was given up
+    def reject(self, now: float) -> None:
+        self.cluster.recorder.connection(self.cluster.edge, NOT_ACCEPTED, now)
+        self.stop_timer()
+        self.closed = True
+        self.replica.clock.at(now + self.link.finish(self.connection.key), self, FIN)
 
     def finish(self, connection: Connection, now: float) -> None:
         """The caller hears that it has closed."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import final
 
+from meshsim.mesh.certificate import Agent
 from meshsim.mesh.clock import Clock
 from meshsim.mesh.cluster import Transport
 from meshsim.mesh.policy import Policy
@@ -34,12 +35,14 @@ class Proxy:
         station: what a pass through it waits for.
         shared: whether several replicas are behind it.
         routes: by number.
+        agent: what has its certificates; None if it has no identity.
         denied: visits that its access rules deny: twice the number of their route, plus 1 where secured.
         guarded: whether there are any.
     """
 
     key: Key
     routes: dict[int, Route]
+    agent: Agent | None
     denied: frozenset[int]
     guarded: bool
 
@@ -56,6 +59,7 @@ class Proxy:
         self.station = station
         self.shared = shared
         self.routes = {}
+        self.agent = None
         self.guard(frozenset())
 
     def guard(self, denied: frozenset[int]) -> None:

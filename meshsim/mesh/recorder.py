@@ -60,6 +60,9 @@ class Recorder:
     def connection(self, edge: int, what: int, now: float) -> None:
         """A tracked connection of a proxy of this edge has opened or ended (`meshsim.mesh.connection`)."""
 
+    def certificate(self, proxy: int, what: int, now: float) -> None:
+        """A proxy has a new certificate, or none any more, or was refused (`meshsim.mesh.certificate`)."""
+
     def ejected(self, now: float, edge: int, replica: int) -> None:
         """Outlier detection of a proxy of this edge has ejected a replica."""
         self.ejections.append((now, edge, replica))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import final
 
-from meshsim.mesh.clock import Clock, Deadlines
+from meshsim.mesh.clock import Clock, Deadlines, Event
 from meshsim.mesh.gauge import Gauge
 from meshsim.mesh.hosts import Host
 from meshsim.mesh.proxy import Proxy
@@ -30,6 +30,7 @@ class Replica:
         eldest, youngest: ends of the list of visits that it holds: arrived, and not answered.
         hosts: it, as its callers see it: those that have had connections to it.
         keeping: the running timers of idle connections' ends here; None if they are kept.
+        starting: whether it would be up, and has no certificate yet.
     """
 
     error_ratio: float
@@ -58,6 +59,7 @@ class Replica:
         self.eldest = None
         self.youngest = None
         self.hosts = []
+        self.starting = False
         self.keeping = Deadlines(clock, workload.keep_alive) if workload.keep_alive > 0.0 else None
         self.busy_gauge = busy_gauge
         self.queue_gauge = queue_gauge
@@ -125,9 +127,16 @@ class Replica:
 
     def go_down(self, now: float) -> None:
         """Loses all the work it holds, and its connections; refuses what comes until every cause is over."""
+        agent = self.proxy.agent
+        if self.starting and agent is not None:
+            self.starting = False  # what held it down until now is this cause from now on
+            agent.stop()
+            return
         self.downs += 1
         if self.downs > 1:
             return
+        if agent is not None:
+            agent.stop()
         while self.queue.length > 0:
             self.queue.pop()
         self.queue_gauge.add(-self.queue_gauge.value, now)
@@ -142,7 +151,25 @@ class Replica:
         for host in self.hosts:
             if host.cluster is not None:
                 host.cluster.drain(host)
+        if agent is not None:
+            agent.break_off(now)
 
-    def come_up(self) -> None:
-        """One cause less to be down."""
-        self.downs -= 1
+    def come_up(self, now: float) -> None:
+        """One cause less to be down; with mTLS, after the last it waits for a certificate."""
+        if self.downs == 1 and self.proxy.agent is not None:
+            self.starting = True
+            self.proxy.agent.restart(Start(self), now)
+        else:
+            self.downs -= 1
+
+
+@final
+class Start(Event):
+    """The start of a replica that waits for its certificate."""
+
+    def __init__(self, replica: Replica) -> None:
+        self.replica = replica
+
+    def fire(self, step: int, now: float) -> None:
+        self.replica.starting = False
+        self.replica.downs -= 1

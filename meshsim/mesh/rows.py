@@ -25,9 +25,11 @@ class RowRecorder(Recorder):
         requests, calls, attempts: rows so far.
         room_requests, room_calls, room_attempts: rows that there is room for.
         connections: (time, edge, what) of each opening and end of a tracked connection.
+        certificates: (time, proxy, what) of each that was signed, refused or expired.
     """
 
     connections: list[tuple[float, int, int]]
+    certificates: list[tuple[float, int, int]]
     room_requests: int
     request_load: array[int]
     request_start: array[float]
@@ -60,6 +62,7 @@ class RowRecorder(Recorder):
         super().__init__()
         self.duration = duration
         self.connections = []
+        self.certificates = []
         self.requests = 0
         self.room_requests = ROWS
         self.request_load = integers(ROWS)
@@ -177,6 +180,9 @@ class RowRecorder(Recorder):
 
     def connection(self, edge: int, what: int, now: float) -> None:
         self.connections.append((now, edge, what))
+
+    def certificate(self, proxy: int, what: int, now: float) -> None:
+        self.certificates.append((now, proxy, what))
 
     def grow_requests(self, room: int) -> None:
         """Makes room for so many requests."""

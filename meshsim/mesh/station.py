@@ -27,6 +27,14 @@ class Station:
         """Has `event.fire(step, …)` called when the pass, drawn as (key, purpose), is over."""
         event.fire(step, now)
 
+    def take(self, event: Event, step: int, lasts: float, now: float) -> None:
+        """Has it called when a pass of this length, s, is over: not of one that is free."""
+        raise NotImplementedError
+
+    def withdraw(self, event: Event) -> bool:
+        """Takes back the pass that is to fire this; whether it had not begun yet."""
+        return False
+
     def drop(self) -> None:
         """The proxy has gone down: whatever is inside is lost."""
 
@@ -84,13 +92,24 @@ class WorkerStation(Station):
         self.life = 0
 
     def enter(self, event: Event, step: int, key: Key, purpose: int, now: float) -> None:
-        one = Pass(self, event, step, self.time.draw(key, purpose))
+        self.take(event, step, self.time.draw(key, purpose), now)
+
+    def take(self, event: Event, step: int, lasts: float, now: float) -> None:
+        one = Pass(self, event, step, lasts)
         if self.working < self.workers:
             self.working += 1
             self.clock.at(now + one.lasts, one, 0)
         else:
             self.waiting.append(one)
             self.length += 1
+
+    def withdraw(self, event: Event) -> bool:
+        for one in self.waiting:
+            if one.event is event:
+                self.waiting.remove(one)
+                self.length -= 1
+                return True
+        return False
 
     def passed(self, now: float) -> None:
         """A pass is over; its worker takes the next."""

@@ -218,6 +218,7 @@ class StreamRecorder(Recorder):
         tries: measured attempts, by route.
         ejected_from: how often in the measured time and the drain, by edge · replicas + replica.
         connections: likewise, what became of tracked connections, by edge · WHATS + what.
+        certificates: likewise, what became of certificates.
     """
 
     until: float
@@ -234,6 +235,7 @@ class StreamRecorder(Recorder):
     tries: list[Tries]
     ejected_from: dict[int, int]
     connections: dict[int, int]
+    certificates: dict[int, int]
 
     def __init__(
         self, origin: float, width: float, most: int, start: float, edge_of: list[int], service_of: list[int],
@@ -262,6 +264,7 @@ class StreamRecorder(Recorder):
         self.tries = [Tries() for _ in range(len(edge_of))]
         self.ejected_from = {}
         self.connections = {}
+        self.certificates = {}
 
     # ---- requests and calls -----------------------------------------------------------------------
 
@@ -355,6 +358,9 @@ class StreamRecorder(Recorder):
     def connection(self, edge: int, what: int, now: float) -> None:
         number = edge * WHATS + what
         self.connections[number] = self.connections.get(number, 0) + (now >= self.start)
+
+    def certificate(self, proxy: int, what: int, now: float) -> None:
+        self.certificates[what] = self.certificates.get(what, 0) + (now >= self.start)
 
     # ---- time -------------------------------------------------------------------------------------
 

@@ -28,6 +28,12 @@ def take_apart(mesh: Mesh, found: list[Event | None]) -> None:
         if isinstance(proxy.station, WorkerStation):
             found += proxy.station.waiting
             proxy.station.drop()
+        if proxy.agent is not None:
+            found += proxy.agent.passing
+            proxy.agent.passing = []
+    if mesh.authority is not None and isinstance(mesh.authority.station, WorkerStation):
+        found += mesh.authority.station.waiting
+        mesh.authority.station.drop()
     for one in list(found):
         if isinstance(one, Deadlines):
             add_timers(one, found)

@@ -10,7 +10,8 @@ second) and short. A tour, from the outside in:
     attempt   one try's journey, one process: link, replica, link; and the notice when its caller gives up
     replica   sidecar, queue, workers, script of further calls
     upstream, cluster, balance, budgets             what a caller's proxy knows, and decides by
-    connection                                      how long one lasts, and who ends it
+    connection, handshake                           how long one lasts, and who ends it; how mTLS begins
+    certificate, access                             who is known to whom; who may do what
     outlier, accrual                                who is left out, since it failed
     link, station, clock                            latency and loss; waiting; the clock
     events    faults and configuration pushes
@@ -41,6 +42,13 @@ MECHANISMS = (
     "connection opened", "connect failed", "connect timeout", "several failed to connect", "opening given up",
     "idle timeout", "max requests", "max age: idle", "max age: busy", "server closed idle",
     "server closed behind an answer", "keep-alive race",
+    "handshake", "handshake timed out", "handshake failed by an outage", "handshake finds the replica down",
+    "handshake without TLS", "untrusted", "rejected", "plaintext refused", "mode: drained",
+    "refused: expired", "refused: unknown root", "refused: old root", "refused: no certificate",
+    "renewal", "certificate signed", "certificate refused", "certificate expired", "asked the CA again",
+    "waits for the CA", "refused when the CA went down", "signed in vain", "asking ended by an outage",
+    "restart waits for a certificate", "root rotated", "roots dropped",
+    "denied: rule", "denied: none", "allowed",
 )  # fmt: skip
 """What :func:`simulate_counting` counts; a name that never acted is missing in its answer."""
 

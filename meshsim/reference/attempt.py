@@ -20,6 +20,7 @@ import simpy
 
 from meshsim.random import LINK_BACK, LINK_NOTICE, LINK_OUT, LOSS_BACK, LOSS_OUT, Key, derive
 from meshsim.reference.clock import Steps
+from meshsim.reference.handshake import End
 from meshsim.reference.link import Link
 from meshsim.reference.run import Run
 from meshsim.reference.tables import AttemptRow, CallRow
@@ -45,6 +46,7 @@ class Server(Protocol):
     version: str
     keep_alive: float
     outages: set[int]
+    end: End  # its sidecar
 
     def receive(self, attempt: Attempt) -> Steps[Answer | None]:
         """All that it does about an attempt; None when there is nobody to answer."""
@@ -58,6 +60,7 @@ class Carrier(Protocol):
 
     host: Host
     ends: set[str]  # why what it carries now is the last
+    secured: bool  # with mTLS
 
     def carry(self, attempt: Attempt) -> None:
         """Something to carry."""

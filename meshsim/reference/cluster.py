@@ -23,6 +23,7 @@ from meshsim.reference.accrual import Accrual
 from meshsim.reference.attempt import Attempt, Carrier, Host, Server
 from meshsim.reference.balance import PeakEwma, balancer
 from meshsim.reference.connection import Connection
+from meshsim.reference.handshake import End
 from meshsim.reference.link import Link
 from meshsim.reference.outlier import Outliers
 from meshsim.reference.run import Run
@@ -42,10 +43,14 @@ class Cluster:
         link: Link,
         policy: Policy,
         replicas: Sequence[Server],
+        end: End,
         *,
         version: bool,
+        secure: bool,
     ) -> None:
         self.run = run
+        self.end = end
+        self.secure = secure  # whether connections that begin to open now use mTLS
         self.did = run.did
         self.caller = caller
         self.edge = edge
@@ -70,6 +75,12 @@ class Cluster:
                 self.detection.configure(policy.outlier_detection)
             else:
                 self.detection = self._detection()
+
+    def use_mtls(self, *, secure: bool) -> None:
+        """Use mTLS from now on, or no more; what is open carries its last."""
+        self.secure = secure
+        for host in self.hosts:
+            self._drain(host)
 
     def _detection(self) -> Outliers | Accrual:
         """What detects failing hosts, and has seen none yet."""

@@ -11,6 +11,8 @@ for so long (*keep-alive*). The caller learns of that a link's latency later. Wh
 arrives where nobody listens: it sees the connection close instead of an answer, and cannot know whether its
 request has acted.
 
+With mTLS, opening goes on with a handshake (:mod:`meshsim.reference.handshake`).
+
 Only an edge whose scenario asks for any of this has such a life (*tracked*). Elsewhere connections open in no
 time, and last.
 """
@@ -21,9 +23,10 @@ from collections.abc import Callable
 from math import inf
 from typing import Protocol
 
-from meshsim.random import LINK_CLOSE, Key
+from meshsim.random import HANDSHAKE_BACK, HANDSHAKE_OUT, LINK_CLOSE, Key
 from meshsim.reference.attempt import Attempt, Host
 from meshsim.reference.clock import Clock
+from meshsim.reference.handshake import End, handshake
 from meshsim.reference.link import Link
 from meshsim.reference.run import Run
 from meshsim.scenario.policy import Connection as Settings
@@ -62,6 +65,8 @@ class Owner(Protocol):
     run: Run
     edge: int
     link: Link
+    end: End  # the caller's proxy
+    secure: bool  # whether connections that begin to open now use mTLS
 
     def opened(self, connection: Connection) -> None:
         """It can be used."""
@@ -86,44 +91,87 @@ class Connection:
         self.ends: set[str] = set()  # why what it carries now is the last
         self.carried = 0  # requests
         self.attempt: Attempt | None = None  # that it carries now
+        self.secured = owner.secure
+        self.usable = False
+        self._at_once = False  # it opens, and has taken no time yet
         self.closed = False
         self.closed_there = False
         self.clock = clock = owner.run.clock
         self.nobody_came = Alarm(clock, lambda: self._close_idle("idle timeout"))
         self.too_old = Alarm(clock, self._grow_old)
-        self.nothing_heard = Alarm(clock, self._close_there)
+        self.nothing_heard = Alarm(clock, lambda: self._close_there(self._word()))
 
     # ---- the caller's end
 
     def open(self) -> None:
-        """Begin to open. Whether the replica is up is asked once, at the end of that."""
+        """Begin to open. Whether the replica is up is asked at the end of that, and during a handshake."""
         time = self.link.connect(self.key)
         limit = self.settings.connect_timeout or inf
-        if time == 0.0 and (self._up() or not self.link.tracked):
-            self._is_open()
+        if self.secured and time < limit < inf:
+            self.clock.after(limit, self._time_out)
+        if time == 0.0 and (self.up() or not self.link.tracked):
+            self._at_once = True
+            self._connect()
+            self._at_once = False
         else:
             self.clock.after(min(time, limit), lambda: self._settle(in_time=time < limit))
 
-    def _up(self) -> bool:
+    def up(self) -> bool:
+        """Whether the replica is."""
         return not self.host.replica.outages
 
     def _settle(self, *, in_time: bool) -> None:
-        """It is open, or will never be."""
+        """TCP has opened it, or will never."""
         if self.closed:
             return
-        if in_time and self._up():
-            self._is_open()
+        if in_time and self.up():
+            self._connect()
         else:
-            self.did["connect failed" if in_time else "connect timeout"] += 1
-            self.note("failed")
-            self.closed = True
-            self.owner.failed(self)
+            self.fail("connect failed" if in_time else "connect timeout")
 
-    def _is_open(self) -> None:
+    def _connect(self) -> None:
+        if self.secured:
+            self.clock.process(handshake(self.owner.run, self, self.owner.end, self.host.replica.end))
+        else:
+            self.become_open()
+
+    def _time_out(self) -> None:
+        if not (self.usable or self.closed):
+            self.did["handshake timed out"] += 1
+            self.fail("connect timeout")
+
+    def fail(self, why: str, *, untrusted: bool = False) -> None:
+        """It could not be opened. What has taken no time fails in an event of its own all the same."""
+        if self._at_once:
+            self.clock.after(0.0, lambda: self._fail(why, untrusted=untrusted))
+        else:
+            self._fail(why, untrusted=untrusted)
+
+    def _fail(self, why: str, *, untrusted: bool) -> None:
+        if self.closed:
+            return
+        self.did[why] += 1
+        self.note("failed")
+        if untrusted:
+            self.note("untrusted")
+        self.closed = True
+        self.owner.failed(self)
+
+    def become_open(self, *, rejected: bool = False) -> None:
+        """It can be used. If it is `rejected`, its other end is closed, and the caller does not know yet."""
+        self.usable = True
         self.did["connection opened"] += self.link.tracked
         self.note("opened")
+        if self.secured and not rejected:
+            self.note("secured")
         self.too_old.set(self.settings.max_age)
-        self.nothing_heard.set(self.host.replica.keep_alive)
+        if rejected:
+            self.did["rejected"] += 1
+            self.note("rejected")
+            there, back = (self.link.latency(self.key, way) for way in (HANDSHAKE_OUT, HANDSHAKE_BACK))
+            self._close_there(there + back)
+        else:
+            self.nothing_heard.set(self.host.replica.keep_alive)
         self.owner.opened(self)
 
     def carry(self, attempt: Attempt) -> None:
@@ -176,6 +224,11 @@ class Connection:
     def hear(self) -> bool:
         """A request comes here; whether anybody listens."""
         self.nothing_heard.stop()
+        strict = self.host.replica.end.mode == "strict"
+        if strict and not (self.secured or self.closed_there) and self.up():
+            self.did["plaintext refused"] += 1
+            self.note("rejected")
+            self._close_there(self._word())
         return not self.closed_there
 
     def answer(self) -> None:
@@ -183,10 +236,14 @@ class Connection:
         if not self.closed:
             self.nothing_heard.set(self.host.replica.keep_alive)
 
-    def _close_there(self) -> None:
-        """Nothing was heard for too long: the caller will learn that it is over."""
+    def _word(self) -> float:
+        """How long the word of this end's closing takes."""
+        return self.link.latency(self.key, LINK_CLOSE)
+
+    def _close_there(self, word: float) -> None:
+        """This end is closed: the caller will learn that it is over, so much later."""
         self.closed_there = True
-        self.clock.after(self.link.latency(self.key, LINK_CLOSE), self._learn)
+        self.clock.after(word, self._learn)
 
     def _learn(self) -> None:
         """The caller learns of it; it breaks what is on its way there."""

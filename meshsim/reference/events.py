@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from meshsim.random import PUSH, derive
 from meshsim.reference.caller import Caller
+from meshsim.reference.certificate import Authority
 from meshsim.reference.clock import Steps
 from meshsim.reference.link import Link
 from meshsim.reference.replica import Replica
@@ -24,6 +25,7 @@ class Events:
         callers: Sequence[Caller],
         replicas: Mapping[str, Replica],
         links: Mapping[tuple[str, str], Link],
+        authority: Authority | None,
     ) -> None:
         self.clock = run.clock
         self.scenario = run.scenario
@@ -31,6 +33,8 @@ class Events:
         self.callers = callers
         self.replicas = replicas
         self.links = links
+        self.authority = authority
+        self.roots: dict[int, int] = {}  # by the event that brought them
 
     def timeline(self) -> Steps[None]:
         """All events in order of time; at one time ends first, then in order of the file; all else after."""
@@ -39,11 +43,16 @@ class Events:
             due.append((event.at, True, number))
             if event.lasts is not None and not event.set:
                 due.append((event.at + event.lasts, False, number))
+            if event.rotate_root and event.overlap > 0.0:
+                due.append((event.at + event.overlap, False, number))
         for time, begins, number in sorted(due):
             yield self.clock.at(time, first=True)
             event = self.scenario.events[number]
             if event.set:
                 self._push(number)
+                continue
+            if event.component:
+                self._act_on_ca(event, number, begins=begins)
                 continue
             for in_force, value in self._changes(event):
                 if begins:
@@ -55,7 +64,20 @@ class Events:
                     if begins:
                         self._take_down(replica, number)
                     else:
-                        replica.outages.discard(number)
+                        replica.come_up(number)
+
+    def _act_on_ca(self, event: Event, number: int, *, begins: bool) -> None:
+        """The CA is down or up again, or roots change."""
+        ca = self.authority
+        assert ca is not None, "there is one"
+        if event.rotate_root and begins:
+            self.roots[number] = ca.rotate(number, overlap=event.overlap)
+        elif event.rotate_root:
+            ca.drop(number, self.roots[number])
+        elif begins:
+            ca.go_down(number)
+        else:
+            ca.outages.discard(number)
 
     def _changes(self, event: Event) -> Iterator[tuple[dict[int, float], float]]:
         """What a fault changes while it lasts, each with the event's value."""

@@ -27,6 +27,7 @@ class Link:
     def __init__(self, run: Run, caller: str, service: str, tracked: bool) -> None:
         link = run.scenario.link(caller, service)
         self.run = run
+        self.caller = caller
         self.tracked = tracked
         self.slower: dict[int, float] = {}  # event in force -> factor on the latency
         self.loss: dict[int, float] = {}  # event in force -> share of transmissions lost; the latest counts

@@ -27,6 +27,7 @@ from meshsim.scenario import topology
 from meshsim.scenario.model import CallStep, Deployment, SleepStep
 
 DOWN = "down"
+RESTARTS = -1  # among the events that hold a replica down: it has no certificate yet
 
 
 @dataclass(eq=False, slots=True)
@@ -74,6 +75,7 @@ class Replica:
         self.version = place.version
         self.deployment = deployment = place.deployment
         self.caller = caller
+        self.end = caller.end
         self.clock = caller.run.clock
         self.did = caller.run.did
         self.slower: dict[int, float] = {}  # event in force -> factor on the service times that start now
@@ -85,8 +87,8 @@ class Replica:
         self._came = 0
         scenario = caller.run.scenario
         work = scenario.services[place.service].work
-        endpoints = ("", *scenario.services[place.service].endpoints)
-        self._works = [Work(work(place.version, endpoint)) for endpoint in endpoints]
+        self._endpoints = ("", *scenario.services[place.service].endpoints)
+        self._works = [Work(work(place.version, endpoint)) for endpoint in self._endpoints]
 
     def receive(self, attempt: Attempt) -> Steps[Answer | None]:
         """All that the replica does about an attempt; None when there is nobody to answer."""
@@ -108,7 +110,9 @@ class Replica:
             self.did["dropped from sidecar"] += 1
             return -1
         status = 503
-        if self._has_room():
+        if self._denies(visit.attempt):
+            status = 403
+        elif self._has_room():
             yield self._ask(visit)
             status = yield from self._serve(visit)
         else:
@@ -117,6 +121,15 @@ class Replica:
         if not visit.abandoned:
             yield from self.caller.sidecar.cross(key, PROXY_RESPONSE)
         return status
+
+    def _denies(self, attempt: Attempt) -> bool:
+        rules = self.caller.rules
+        if rules is None:
+            return False
+        principal = attempt.link.caller if attempt.connection.secured else ""
+        why = rules.deny(principal, self._endpoints[attempt.row.endpoint])
+        self.did[f"denied: {why}" if why else "allowed"] += 1
+        return bool(why)
 
     def _has_room(self) -> bool:
         station = self.station
@@ -211,14 +224,25 @@ class Replica:
             self._drop(visit, None)
 
     def go_down(self, event: int) -> None:
-        """Lose all that is held, if it was up until now."""
+        """Lose all that is held, if it was up until now; last, handshakes in its sidecar."""
         self.outages.add(event)
+        self.outages.discard(RESTARTS)
+        if self.end.agent is not None:
+            self.end.agent.stop()
         if not self.caller.proxy.shared:
             self.caller.sidecar.restart()
         self.station = Station(self.clock, self.deployment.workers, self.levels)
         for visit in list(self.held.values()):
             self.did["lost when down"] += 1
             self._drop(visit, DOWN)
+        self.end.go_down()
+
+    def come_up(self, event: int) -> None:
+        """An outage ends. If it was the last, the replica is up, as soon as it has a certificate."""
+        self.outages.discard(event)
+        if not self.outages and self.end.agent is not None:
+            self.outages.add(RESTARTS)
+            self.end.agent.restart(lambda: self.outages.discard(RESTARTS))
 
     def _drop(self, visit: Visit, cause: str | None) -> None:
         """The work on an attempt ends now, and so do the calls made for it."""

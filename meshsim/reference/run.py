@@ -22,4 +22,5 @@ class Run:
     attempts: list[AttemptRow] = field(default_factory=list)
     ejections: list[tuple[float, int, int]] = field(default_factory=list)
     connections: list[tuple[float, int, str]] = field(default_factory=list)
+    certificates: list[tuple[float, int, str]] = field(default_factory=list)
     did: Counter[str] = field(default_factory=Counter)

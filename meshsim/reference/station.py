@@ -86,6 +86,10 @@ class Sidecar:
             return
         yield self.clock.process(self._pass(self.time.draw(key, purpose)))
 
+    def shake(self, time: float) -> Steps[None]:
+        """The pass of a handshake, which takes so long even where others take no time."""
+        yield self.clock.process(self._pass(time))
+
     def restart(self) -> None:
         """Forget all passes under way, as when the replica goes down."""
         self.station = Station(self.clock, self.workers)

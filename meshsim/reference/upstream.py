@@ -15,6 +15,7 @@ from meshsim.reference.attempt import Server
 from meshsim.reference.budgets import LinkerdBudget, TokenBucket
 from meshsim.reference.clock import Steps
 from meshsim.reference.cluster import Cluster
+from meshsim.reference.handshake import End
 from meshsim.reference.link import Link
 from meshsim.reference.run import Run
 from meshsim.scenario.model import Policy, Scenario
@@ -32,6 +33,7 @@ class Upstream:
         link: Link,
         replicas: Sequence[Server],
         endpoints: Sequence[str],
+        end: End,
     ) -> None:
         self.run = run
         self.clock = run.clock
@@ -39,6 +41,8 @@ class Upstream:
         self.edge = edge
         self.link = link  # shared with the caller's other instances
         self.names = list(run.scenario.edges())[edge]
+        self.end = end
+        self.secure = run.scenario.secures(*self.names)  # whether it uses mTLS
         self.policy = run.scenario.policy(*self.names)  # of the service, in force
         self.replicas = replicas
         self.bucket = self.new_bucket(self.policy)
@@ -59,7 +63,9 @@ class Upstream:
                 self.link,
                 self.policy,
                 replicas,
+                self.end,
                 version=version is not None,
+                secure=self.secure,
             )
         return self.clusters[version]
 
@@ -73,6 +79,11 @@ class Upstream:
         self._push(scenario.policy(*self.names))
         for route in self.routes.values():
             route.push(scenario)
+        if scenario.secures(*self.names) != self.secure:
+            self.run.did["mode: drained"] += 1
+            self.secure = not self.secure
+            for cluster in self.clusters.values():
+                cluster.use_mtls(secure=self.secure)
 
     def _push(self, policy: Policy) -> None:
         old = self.policy

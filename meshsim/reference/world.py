@@ -12,6 +12,7 @@ from meshsim.random import ENDPOINT, Key, u01
 from meshsim.reference import load
 from meshsim.reference.balance import weighted
 from meshsim.reference.caller import Caller
+from meshsim.reference.certificate import Authority
 from meshsim.reference.events import Events
 from meshsim.reference.link import Link
 from meshsim.reference.replica import Replica
@@ -32,7 +33,9 @@ class World:
         self.topology = topology = Topology(scenario)
         tracked = zip(topology.edges, topology.tracked, strict=True)
         self.links = {edge: Link(run, *edge, which) for edge, which in tracked}
-        self.callers = [Caller(run, proxy) for proxy in topology.proxies]  # the client first
+        mtls = scenario.mesh.mtls
+        self.authority = None if mtls is None else Authority(run, mtls)
+        self.callers = [Caller(run, proxy, self.authority) for proxy in topology.proxies]  # the client first
         self.replicas: dict[str, Replica] = {}  # by id, in order of the file
         services: dict[str, list[Replica]] = {service: [] for service in scenario.services}
         for place in topology.replicas:
@@ -45,7 +48,7 @@ class World:
     def run(self, progress: Callable[[float], None] | None = None) -> bool:
         """Run to the end; True if nothing is left to do then."""
         clock, scenario = self._shared.clock, self._shared.scenario
-        events = Events(self._shared, self.topology, self.callers, self.replicas, self.links)
+        events = Events(self._shared, self.topology, self.callers, self.replicas, self.links, self.authority)
         clock.process(events.timeline())
         load.begin(self._shared, self.arrive)
         limit = scenario.duration + scenario.drain_limit
@@ -94,5 +97,6 @@ class World:
             queued=queued,
             ejections=run.ejections,
             connections=run.connections,
+            certificates=None if run.scenario.mesh.mtls is None else run.certificates,
             interrupted=interrupted,
         )

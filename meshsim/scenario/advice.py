@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from math import sqrt
 
 from meshsim import units
+from meshsim.policies.outcome import TRY_TIMEOUT
 from meshsim.scenario import machines
 from meshsim.scenario.advice_access import advise_access
-from meshsim.scenario.connections import advise_connections
+from meshsim.scenario.connections import advise_connections, retries_after
 from meshsim.scenario.document import Document
 from meshsim.scenario.dump import flow
 from meshsim.scenario.model import CLIENT, OutlierDetection, Policy, Retries, Scenario
@@ -24,8 +25,6 @@ from meshsim.scenario.presets import PRESETS, Default
 _END = "they are not before the end (lengthen duration)"
 
 
-RETRYING_TIMEOUTS = {"5xx", "gateway-error", "reset", "per-try-timeout"}
-"""Conditions under which a try that timed out is retried."""
 NOWHERE = {
     "refused-stream", "envoy-ratelimited",
     "cancelled", "deadline-exceeded", "internal", "resource-exhausted", "unavailable",
@@ -124,7 +123,7 @@ def _retries(policy: Policy, retries: Retries, hosts: int) -> Iterator[Reason]:
     if retries.per_try_timeout >= policy.timeout > 0.0:
         key = "retries.per_try_timeout"
         yield f"{key} has no effect: it is not shorter than the timeout.", key, "timeout"
-    elif retries.per_try_timeout and on.isdisjoint(RETRYING_TIMEOUTS):
+    elif retries.per_try_timeout and not retries_after(policy, 504, TRY_TIMEOUT):
         key = "retries.per_try_timeout"
         yield (
             f"{BESIDE}{key}: a try that times out is not retried (write on: [5xx, reset]).",

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import inf
 
-from meshsim.scenario.model import ZERO, ConstantTime, Scenario
+from meshsim.policies.outcome import RESET
+from meshsim.scenario import machines
+from meshsim.scenario.model import ZERO, ConstantTime, Policy, Scenario
 from meshsim.scenario.policy import Connection
 from meshsim.units import show_duration
 
-RACED = {"5xx", "gateway-error", "reset"}
-"""Conditions that retry what meets a closing connection."""
+
+def retries_after(policy: Policy, status: int, cause: int) -> bool:
+    """Whether a policy retries what ends so (:mod:`meshsim.policies.outcome`)."""
+    rule = machines.retry_rule(policy)
+    return rule is not None and rule.retriable(status, cause, 0.0)
 
 
 def advise_connections(scenario: Scenario) -> list[str]:
@@ -63,12 +68,12 @@ def _of_edge(scenario: Scenario, caller: str, service: str) -> Iterator[str]:
         yield f"services.{service}.keep_alive fails no request of {caller} when simulated: {why}."
         return
     on = set(policy.retries.on) if policy.retries and policy.retries.attempts else set()
-    retried = not RACED.isdisjoint(on)
-    server = f"services.{service}.keep_alive {_shown(min(kept))}"
+    retried = on != set() and retries_after(policy, 503, RESET)
+    server = f"services.{service}.keep_alive {show_duration(min(kept))}"
     harm = "the server closes first, and a request that is then on its way fails with 503 UC"
     harm = f"{harm}, and is retried" if retried else harm
     if settings.idle_timeout:
-        caller_ = f"{key('connection')}.idle_timeout {_shown(settings.idle_timeout)}"
+        caller_ = f"{key('connection')}.idle_timeout {show_duration(settings.idle_timeout)}"
         remedy = "make it less" if retried else "make it less, or retry on reset"
         yield f"{caller_} is not below {server} by two latencies: {harm} ({remedy})."
     else:
@@ -76,9 +81,3 @@ def _of_edge(scenario: Scenario, caller: str, service: str) -> Iterator[str]:
     if "reset-before-request" in on and not retried:
         why = "what meets a closing connection has been sent"
         yield f"{key('retries')}.on reset-before-request does not retry that: {why} (write reset)."
-
-
-def _shown(seconds: float) -> str:
-    """A duration as it is written where that is in whole hours, as idle time-outs are."""
-    hours, rest = divmod(seconds, 3600.0)
-    return f"{hours:.0f}h" if hours and not rest else show_duration(seconds)

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from meshsim import random
 from meshsim.mesh import disruption
+from meshsim.mesh.certificate import Authority
 from meshsim.mesh.clock import Clock
-from meshsim.mesh.disruption import Disruption, Factors, Outage, Overrides
+from meshsim.mesh.disruption import CaOutage, Disruption, Factors, Outage, Overrides, RootRotation
 from meshsim.mesh.link import Link
 from meshsim.mesh.replica import Replica
 from meshsim.scenario import model
@@ -31,9 +33,9 @@ NONE: Mapping[Any, Any] = MappingProxyType({})
 
 def schedule_events(
     topology: Topology, clock: Clock, *, replicas: Mapping[str, Replica] = NONE,
-    links: Mapping[Edge, Link] = NONE, proxies: Sequence[Receiver] = (),
+    links: Mapping[Edge, Link] = NONE, proxies: Sequence[Receiver] = (), authority: Authority | None = None,
 ) -> None:  # fmt: skip
-    """Puts a scenario's events on the clock of whoever has these replicas, by id, links and proxies."""
+    """Puts a scenario's events on the clock of whoever has these replicas, by id, links, proxies and CA."""
     scenario = topology.scenario
     in_force: dict[tuple[object, str], Overrides] = {}
 
@@ -46,6 +48,11 @@ def schedule_events(
     def changes(number: int, event: model.Event) -> Iterator[Disruption]:
         if event.set and proxies:
             yield Push(clock, number, scenario.policies_after(number), proxies)
+        if event.component == "ca" and authority is not None:
+            if event.down:
+                yield CaOutage(authority)
+            if event.rotate_root:
+                yield root_rotation(clock, number, event.overlap, scenario, proxies, authority)
         for place in topology.affected_by(event) if replicas else ():
             if place.name in replicas:
                 yield from faults(REPLICA_FAULTS, event, replicas[place.name])
@@ -56,6 +63,21 @@ def schedule_events(
                 yield from faults(LINK_FAULTS, event, link)
 
     on_clock(clock, scenario.events, changes)
+
+
+def root_rotation(
+    clock: Clock, number: int, overlap: float, scenario: model.Scenario, proxies: Sequence[Receiver],
+    authority: Authority,
+) -> RootRotation:  # fmt: skip
+    """A new root of the CA, of which proxies hear as of pushes; `number` is the event's in the file."""
+    delay = scenario.mesh.push_delay.build()
+    agents, delays = [], []
+    for proxy in proxies:
+        if proxy.agent is not None:
+            key = random.derive(proxy.key, number)
+            agents.append(proxy.agent)
+            delays.append((delay.draw(key, random.PUSH), delay.draw(random.derive(key, 1), random.PUSH)))
+    return RootRotation(clock, authority, overlap, agents, delays)
 
 
 def on_clock(
@@ -69,7 +91,8 @@ def on_clock(
     for number, event in enumerate(events):
         for change in changes(number, event):
             due.append((event.at, 1, number, change))
-            if event.lasts is not None:
-                due.append((event.at + event.lasts, 0, number, change))
+            lasts = event.overlap or event.lasts
+            if lasts is not None:
+                due.append((event.at + lasts, 0, number, change))
     for time, begins, _, change in sorted(due, key=lambda occurrence: occurrence[:3]):
         clock.at(time, change, disruption.BEGIN if begins else disruption.END)

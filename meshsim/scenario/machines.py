@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from meshsim import random
 from meshsim.errors import MeshsimError
+from meshsim.mesh.certificate import MODES
 from meshsim.mesh.cluster import Cluster
 from meshsim.mesh.connection import HostPool, Lifetimes
 from meshsim.mesh.hosts import Host
@@ -62,9 +63,10 @@ class ConfiguredProxy(Receiver):
         self, proxy: Proxy, topology: Topology, custom: Custom | None = None, guards: Guards | None = None
     ) -> None:
         super().__init__(proxy.key)
+        place = topology.proxies[proxy.number]
+        self.agent = proxy.agent
         self.proxy = proxy
         self.guards = guards or Guards(topology)
-        place = topology.proxies[proxy.number]
         self.guarded = sorted({replica.service for replica in place.replicas if place.in_path})
         self.access: AccessPolicy | None = None
         self._guard(topology.scenario)
@@ -73,7 +75,8 @@ class ConfiguredProxy(Receiver):
             caller, service = edge
             policy, replicas = topology.scenario.policy(caller, service), topology.by_service[service]
             tracked = topology.tracked[number]
-            upstream = ConfiguredUpstream(proxy, number, service, replicas, policy, custom, tracked)
+            secure = topology.scenario.secures(caller, service)
+            upstream = ConfiguredUpstream(proxy, number, service, replicas, policy, custom, tracked, secure)
             self.upstreams[edge] = upstream
             for number_, endpoint in topology.routes_of[edge]:
                 route = ConfiguredRoute(
@@ -89,11 +92,16 @@ class ConfiguredProxy(Receiver):
     def configure(self, scenario: model.Scenario, now: float) -> None:
         self._guard(scenario)
         for edge, upstream in self.upstreams.items():
+            upstream.use_mtls(scenario.secures(*edge))
             upstream.apply(scenario.policy(*edge), now)
             for endpoint, route in upstream.routes.items():
                 route.apply(scenario.policy(*edge, endpoint), scenario.limits_itself(*edge, endpoint), now)
 
     def _guard(self, scenario: model.Scenario) -> None:
+        """Sets what it accepts of its callers, and allows them."""
+        modes = [mode for service in self.guarded if (mode := scenario.mode(service)) is not None]
+        if self.agent is not None and modes:
+            self.agent.mode = MODES[modes[0]]
         guards = [guard for service in self.guarded if (guard := self.guards.of(scenario, service))]
         self.proxy.guard(frozenset[int]().union(*(guard.denied for guard in guards)))
         self.access = guards[0].policy if guards and len(self.guarded) == 1 else None
@@ -106,6 +114,7 @@ class ConfiguredUpstream:
         replicas: behind the service; a body may give them names of its own.
         lifetimes: of its connections, if they are tracked; `key` is theirs.
         config: the policy of the service in force.
+        secure: whether connections are opened with mTLS.
         clusters: built so far: by version, and the whole service under ``""``.
         grid: where the ticks of outlier detection began: the start, or the push that changed it, s.
         bucket: the rate limit's, of all routes that have none of their own.
@@ -114,10 +123,11 @@ class ConfiguredUpstream:
 
     def __init__(
         self, proxy: Proxy, edge: int, service: str, replicas: Sequence[Replica], policy: model.Policy,
-        custom: Custom | None = None, tracked: bool = False,
+        custom: Custom | None = None, tracked: bool = False, secure: bool = False,
     ) -> None:  # fmt: skip
         custom = custom or Custom()
         self.proxy = proxy
+        self.secure = secure
         self.edge = edge
         self.replicas = replicas
         self.key = random.derive(random.derive(proxy.key, random.CONNECTIONS), edge)
@@ -131,6 +141,12 @@ class ConfiguredUpstream:
         self.custom_balancer = custom.balancers.get(service)
         self.bucket = _bucket(policy, 0.0)
         self.routes: dict[str, ConfiguredRoute] = {}
+
+    def use_mtls(self, secure: bool) -> None:
+        """Has connections opened with mTLS from now on, or without."""
+        self.secure = secure
+        for cluster in self.clusters.values():
+            cluster.use_mtls(secure)
 
     def apply(self, policy: model.Policy, now: float) -> None:
         """Puts another policy of the service in force, if it is another; the routes' are their own matter."""
@@ -175,6 +191,8 @@ class ConfiguredUpstream:
                 detection=detection(self.config, self.grid),
                 budget=self._budget(),
             )
+            cluster.secure = self.secure
+            cluster.agent = self.proxy.agent
             if self.lifetimes is not None:
                 for host in hosts:
                     key = random.derive(self.key, 2 * host.replica + (version != ""))

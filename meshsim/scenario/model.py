@@ -19,7 +19,7 @@ from meshsim.scenario.arrivals import Mmpp, ProfilePoint
 from meshsim.scenario.fields import DURATION, AsTuple, Duration, Later, Model, PositiveDuration
 from meshsim.scenario.filling import filled
 from meshsim.scenario.keys import push
-from meshsim.scenario.mesh import Link, Mesh, MtlsMode, Proxy
+from meshsim.scenario.mesh import Link, Mesh, Mtls, MtlsMode, Proxy
 from meshsim.scenario.policy import (
     Balance,
     Connection,
@@ -38,7 +38,7 @@ from meshsim.scenario.variation import Sweep
 
 __all__ = [
     "CLIENT", "ZERO", "AccessRule", "Balance", "CallStep", "ConstantTime", "Deployment", "Event",
-    "FailureAccrual", "Fault", "Hedge", "Link", "Load", "Mesh", "Mmpp", "Model", "Objective",
+    "FailureAccrual", "Fault", "Hedge", "Link", "Load", "Mesh", "Mmpp", "Model", "Mtls", "Objective",
     "OutlierDetection", "Policy",
     "ProfilePoint", "Proxy", "RateLimit", "Retries", "Scenario", "Service", "SleepStep", "Stage", "Step",
     "Time",

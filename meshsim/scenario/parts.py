@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from meshsim import random
+from meshsim.mesh.certificate import Agent, Issuer
+from meshsim.mesh.clock import Clock
 from meshsim.mesh.link import Link
 from meshsim.mesh.load import Client, Intensity, Mix, Modulated, RateLoad, Source, TraceLoad, User
-from meshsim.mesh.proxy import Route
+from meshsim.mesh.proxy import Proxy, Route
 from meshsim.mesh.queue import Lifo, Priority, Queue
+from meshsim.mesh.station import Station, WorkerStation
 from meshsim.mesh.work import FINISH, LEAVE_QUEUE, STOP, ScriptStep, Work, Workload
+from meshsim.policies.backoff import Backoff
+from meshsim.policies.certificate import Renewal
 from meshsim.policies.split import WeightedSplit
 from meshsim.scenario import model
 from meshsim.scenario.arrivals import profile_pieces
 from meshsim.scenario.topology import Replica, Topology
+from meshsim.units import UNLIMITED
 
 QUEUES = {"fifo": Queue, "lifo": Lifo, "priority": Priority}
 ABANDONED = {"finish": FINISH, "leave_queue": LEAVE_QUEUE, "stop": STOP}
@@ -27,6 +33,35 @@ def queue(deployment: model.Deployment) -> Queue:
 def link(config: model.Link, tracked: bool) -> Link:
     """The link of an edge, whose connections are tracked or not."""
     return Link(config.latency.build(), config.loss, config.connect.build(), tracked)
+
+
+def renewal(mtls: model.Mtls) -> Renewal:
+    """How long certificates last."""
+    retry = mtls.ca.retry
+    backoff = Backoff(retry.base, max(retry.base, retry.max), 0.0, 1.0)
+    return Renewal(mtls.certificate_ttl, mtls.rotate_at, mtls.jitter, backoff)
+
+
+def station(clock: Clock, time: model.Time, workers: int) -> Station:
+    """What passes of this time wait for; nothing where they cost nothing."""
+    if workers == UNLIMITED and time == model.ZERO:
+        return Station()
+    return WorkerStation(clock, time.build(), workers)
+
+
+def agent(proxy: Proxy, issuer: Issuer, mtls: model.Mtls) -> Agent:
+    """The certificates of a proxy, which it does not have yet."""
+    return Agent(
+        clock=proxy.clock,
+        recorder=proxy.recorder,
+        issuer=issuer,
+        renewal=renewal(mtls),
+        number=proxy.number,
+        key=random.derive(proxy.key, random.CERTIFICATES),
+        station=proxy.station,
+        handshake=None if mtls.handshake == model.ZERO else mtls.handshake.build(),
+        round_trips=mtls.round_trips,
+    )
 
 
 def workload(replica: Replica, topology: Topology) -> Workload:

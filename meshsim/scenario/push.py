@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from meshsim import random
+from meshsim.mesh.certificate import Agent
 from meshsim.mesh.clock import Clock, Event
 from meshsim.mesh.disruption import Disruption
 from meshsim.scenario.model import Scenario
@@ -15,9 +16,13 @@ Version = tuple[float, int]
 
 
 class Receiver(ABC):
-    """A proxy as the control plane knows it; `version` is of the newest configuration that has arrived."""
+    """A proxy as the control plane knows it; `version` is of the newest configuration that has arrived.
+
+    `agent` has its certificates; None if it has no identity.
+    """
 
     version: Version = (-1.0, -1)
+    agent: Agent | None = None
 
     def __init__(self, key: random.Key) -> None:
         self.key = key

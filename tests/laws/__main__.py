@@ -20,6 +20,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[2]))  # for what laws share with other tests
+
+import access
 import backoff
 import codes
 import connections
@@ -28,6 +31,7 @@ import ejection
 import limits
 import merging
 import messages
+import mtls
 import overflow
 import picks
 import pools
@@ -52,6 +56,8 @@ LAWS: dict[str, Callable[[Subject], Awaitable[list[Finding]]]] = {
     "rate-limit": limits.measure_rate,
     "slots": limits.measure_slots,
     "budget": limits.measure_budget,
+    "mtls": mtls.measure,
+    "access": access.measure,
     "messages": messages.measure,
     "defaults": defaults.measure,
 }

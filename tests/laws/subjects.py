@@ -1,6 +1,7 @@
 """The proxies that are measured: each is started with policies and upstream hosts, and is then only asked.
 
-A subject stands for the client's proxy (``client/0``) of a scenario that is made of the policies.
+A subject stands for the client's proxy (``client/0``) of a scenario that is made of the policies, or for that
+of a replica (``cart/0``).
 """
 
 from __future__ import annotations
@@ -18,13 +19,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from traffic import Host
+from traffic import Address, Host
 
 from meshsim.live.envoy import Envoy
+from meshsim.live.envoy.agents import SecretFiles
+from meshsim.live.identity.signing import key_pem, pem
+from meshsim.live.tls.context import Credentials
 from meshsim.scenario import loads
 from meshsim.scenario.model import Scenario
 
 ID = "client/0"
+CALLEE = "cart"
 PATIENCE = 30.0
 
 
@@ -63,11 +68,12 @@ class Service:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a proxy's access log: status, flags and tries of one call."""
+    """A line of a proxy's access log: status, flags and tries of one call, and why the proxy answered so."""
 
     status: int
     flags: str
     attempts: int
+    details: str = ""
 
 
 @dataclass
@@ -77,6 +83,7 @@ class Running:
     Attributes:
         urls: ports by service.
         outbound: the port that goes by Host.
+        inbound: that of the listener for callers of its replica; 0 for none.
         pid: of the process.
         log: calls by key; filled when the proxy has stopped.
     """
@@ -84,6 +91,7 @@ class Running:
     urls: Mapping[str, int]
     outbound: int
     pid: int
+    inbound: int = 0
     log: dict[str, Row] = field(default_factory=dict)
 
 
@@ -101,6 +109,27 @@ def scenario_of(services: Mapping[str, Service], mesh: Mapping[str, Any]) -> tup
     return text, loads(text)
 
 
+@dataclass(frozen=True)
+class Part:
+    """What a proxy is of.
+
+    Attributes:
+        text: of the scenario.
+        id: of the proxy.
+        addresses: of replicas, by id.
+        app: where its own application is.
+        credentials: what it shows and trusts; None: it has no certificate.
+        folder: for its files.
+    """
+
+    text: str
+    id: str
+    addresses: Mapping[str, Address]
+    app: Address | None
+    credentials: Credentials | None
+    folder: Path
+
+
 class Subject(ABC):
     """A kind of proxy.
 
@@ -115,23 +144,52 @@ class Subject(ABC):
         self.mesh: dict[str, Any] = {}
 
     @asynccontextmanager
-    async def run(self, services: Mapping[str, Service]) -> AsyncIterator[Running]:
+    async def run(
+        self, services: Mapping[str, Service], credentials: Credentials | None = None
+    ) -> AsyncIterator[Running]:
         """Opens the hosts and starts the proxy; its log can be read afterwards."""
         hosts = {id_: host for name, service in services.items() for id_, host in service.named(name).items()}
-        for host in hosts.values():
-            await host.open()
-        with tempfile.TemporaryDirectory(prefix="meshsim-laws-") as folder:
-            try:
-                async with self._proxy(services, hosts, Path(folder)) as running:
-                    yield running
-            finally:
-                for host in hosts.values():
-                    host.close()
-                await asyncio.sleep(0)
+        async with opened(*hosts.values()) as folder:
+            addresses = {id_: host.address for id_, host in hosts.items()}
+            text = scenario_of(services, self.mesh)[0]
+            async with self._proxy(Part(text, ID, addresses, None, credentials, folder)) as running:
+                yield running
+
+    @asynccontextmanager
+    async def serve(
+        self, app: Host, mode: str, credentials: Credentials, **scenario: Any
+    ) -> AsyncIterator[Running]:
+        """The same for the proxy of a replica of `CALLEE`, with an mTLS mode; more of the scenario."""
+        document = {
+            "name": "laws",
+            "duration": "24h",
+            "mesh": {"dataplane": "sidecar", "mtls": {"mode": mode}},
+            "services": {CALLEE: {}, "other": {}},
+            "load": [{"to": CALLEE, "rate": "1/h"}],
+            **scenario,
+        }
+        async with opened(app) as folder:
+            part = Part(json.dumps(document), f"{CALLEE}/0", {}, app.address, credentials, folder)
+            async with self._proxy(part) as running:
+                yield running
 
     @abstractmethod
-    def _proxy(self, services: Mapping[str, Service], hosts: Mapping[str, Host], folder: Path) -> Any:
+    def _proxy(self, part: Part) -> Any:
         """A context with the started proxy; fills in the log at its end."""
+
+
+@asynccontextmanager
+async def opened(*hosts: Host) -> AsyncIterator[Path]:
+    """Hosts that are open, and a folder for their time."""
+    for host in hosts:
+        await host.open()
+    with tempfile.TemporaryDirectory(prefix="meshsim-laws-") as folder:
+        try:
+            yield Path(folder)
+        finally:
+            for host in hosts:
+                host.close()
+            await asyncio.sleep(0)
 
 
 class EnvoySubject(Subject):
@@ -145,50 +203,56 @@ class EnvoySubject(Subject):
     kind: type[Envoy] = Envoy
 
     @asynccontextmanager
-    async def _proxy(
-        self, services: Mapping[str, Service], hosts: Mapping[str, Host], folder: Path
-    ) -> AsyncIterator[Running]:
-        envoy = self.kind(scenario_of(services, self.mesh)[1], ID, folder)
+    async def _proxy(self, part: Part) -> AsyncIterator[Running]:
+        envoy = self.kind(loads(part.text), part.id, part.folder)
+        own = part.credentials
+        if own is not None:
+            envoy.folder.mkdir(parents=True, exist_ok=True)
+            SecretFiles(envoy.folder).renew(own)
         try:
             envoy.start()
             ports = envoy.listen()
-            envoy.connect({id_: host.address for id_, host in hosts.items()}, None)
+            envoy.connect(part.addresses, part.app)
             envoy.settle()
-            running = Running(ports.urls, ports.outbound, envoy.pid)
+            running = Running(ports.urls, ports.outbound, envoy.pid, ports.inbound or 0)
             yield running
             envoy.stop()
             for call in envoy.calls():
-                running.log[call.request_id] = Row(call.status, ",".join(call.flags), call.attempts)
+                running.log[call.request_id] = Row(
+                    call.status, ",".join(call.flags), call.attempts, call.details
+                )
         finally:
             envoy.stop()
 
 
 class MeshsimSubject(Subject):
-    """meshsim's own proxy, as the launcher starts it."""
+    """meshsim's own proxy, as the launcher starts it; with credentials as `certified` does."""
 
     name = "meshsim"
 
     @asynccontextmanager
-    async def _proxy(
-        self, services: Mapping[str, Service], hosts: Mapping[str, Host], folder: Path
-    ) -> AsyncIterator[Running]:
-        log, text = folder / "access.log", scenario_of(services, self.mesh)[0]
+    async def _proxy(self, part: Part) -> AsyncIterator[Running]:
+        log = part.folder / "access.log"
+        program = ["-m", "meshsim.live"]
+        if part.credentials is not None:
+            program = [str(Path(__file__).with_name("certified.py")), str(save(part))]
         child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "meshsim.live", stdin=asyncio.subprocess.PIPE,
+            sys.executable, *program, stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE, env=dict(os.environ), limit=1 << 24,
         )  # fmt: skip
         talk = _Talk(child)
         try:
             talk.say(
-                role="proxy", id=ID, scenario=text, folder=None, seed=7, host="127.0.0.1",
+                role="proxy", id=part.id, scenario=part.text, folder=None, seed=7, host="127.0.0.1",
                 keep=False, access_log=str(log), context="x-meshsim",
             )  # fmt: skip
             listening = (await talk.hear("listening"))["listening"]
-            addresses = {id_: list(host.address) for id_, host in hosts.items()}
-            talk.say(addresses=addresses, app=None, urls={})
+            addresses = {id_: list(address) for id_, address in part.addresses.items()}
+            talk.say(addresses=addresses, app=part.app and list(part.app), urls={})
             await talk.hear("ready")
             talk.say(start=time.monotonic())
-            running = Running(listening["urls"], listening["outbound"], child.pid)
+            inbound = listening["inbound"] or 0
+            running = Running(listening["urls"], listening["outbound"], child.pid, inbound)
             drained = asyncio.create_task(talk.drain())
             yield running
             talk.say(stop=True)
@@ -197,11 +261,24 @@ class MeshsimSubject(Subject):
             for line in log.read_text().splitlines():
                 row = json.loads(line)
                 flags = row["response_flags"].replace("-", "")
-                running.log[row["request_id"]] = Row(row["response_code"], flags, row["attempt_count"])
+                running.log[row["request_id"]] = Row(
+                    row["response_code"], flags, row["attempt_count"], row["response_code_details"]
+                )
         finally:
             if child.returncode is None:
                 child.kill()
                 await child.wait()
+
+
+def save(part: Part) -> Path:
+    """The file with a proxy's credentials."""
+    own = part.credentials
+    assert own is not None
+    file = part.folder / "credentials.json"
+    chain = [pem(each).decode() for each in (own.certificate, *own.chain)]
+    roots = [pem(root).decode() for root in own.roots]
+    file.write_text(json.dumps({"chain": chain, "key": key_pem(own.key).decode(), "roots": roots}))
+    return file
 
 
 @dataclass

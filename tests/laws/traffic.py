@@ -245,10 +245,10 @@ class Connection:
         """Connects."""
         return cls(*await asyncio.open_connection(LOOPBACK, port))
 
-    def send(self, key: str, host: str = "laws") -> None:
-        """Sends a request now, without waiting."""
+    def send(self, key: str, host: str = "laws", page: str = "GET /") -> None:
+        """Sends a request for a page now, without waiting."""
         ours = f"x-meshsim: {key};0.0;0;0;0\r\nx-request-id: {key}\r\n"
-        self.writer.write(f"GET / HTTP/1.1\r\nhost: {host}\r\n{ours}\r\n".encode())
+        self.writer.write(f"{page} HTTP/1.1\r\nhost: {host}\r\n{ours}\r\n".encode())
 
     async def answer(self, key: str, since: float) -> Answer:
         """Waits for the answer to the request sent at `since`."""
@@ -264,11 +264,11 @@ class Connection:
             whole = True
         return Answer(key, status, head, time.monotonic() - since, whole)
 
-    async def ask(self, key: str = "", host: str = "laws") -> Answer:
-        """Sends a request and waits for its answer."""
+    async def ask(self, key: str = "", host: str = "laws", page: str = "GET /") -> Answer:
+        """Sends a request for a page and waits for its answer."""
         key = key or new_key()
         since = time.monotonic()
-        self.send(key, host)
+        self.send(key, host, page)
         return await self.answer(key, since)
 
     async def close(self) -> None:

@@ -54,6 +54,19 @@ def test_a_scenario_that_envoys_cannot_run_is_refused_before_any_starts() -> Non
         mesh.launch()
 
 
+def test_more_envoys_than_can_watch_their_files_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meshsim.live.envoy.mesh.WATCHES", tmp_path / "most")
+    (tmp_path / "most").write_text("12\n")
+    Envoys(loads(TEXT), 7, "127.0.0.1", tmp_path)
+    secured = loads(TEXT, overrides={"mesh.mtls.mode": "strict"})
+    with pytest.raises(MeshsimError, match=r"4 Envoys watch 20 files, .* run at most 2\)"):
+        Envoys(secured, 7, "127.0.0.1", tmp_path)
+    (tmp_path / "most").unlink()
+    Envoys(secured, 7, "127.0.0.1", tmp_path)
+
+
 def test_a_run_behind_envoys_has_its_calls_tries_pushes_and_outages() -> None:
     scenario = loads(TEXT)
     with LiveMesh(scenario, 7, Options(proxy="envoy")) as mesh:
@@ -137,3 +150,44 @@ def test_an_envoy_that_is_stopped_is_killed_and_told(monkeypatch: pytest.MonkeyP
         os.kill(envoys._envoys["api/0"].pid, signal.SIGSTOP)
         mesh.stop()
         assert mesh.troubles == {"the Envoy of api/0": {STUCK: 1}}
+
+
+SECURED = """
+name: secured
+duration: 6s
+services:
+  front: {script: [{call: cart}]}
+  cart: {}
+  old: {sidecar: false, script: [{call: cart}]}
+mesh: {dataplane: sidecar, mtls: {mode: strict, certificate_ttl: 3s, ca: {retry: {max: 1s}}}}
+access: [{allow: {to: cart, from: front}}]
+policies: {"front -> cart": {connection: {max_requests: 1}}}
+load: [{to: front, rate: 40/s, arrivals: constant}, {to: old, rate: 20/s, arrivals: constant}]
+events:
+  - {at: 500ms, component: ca, down: true}
+  - {at: 5s, set: {services.cart.mtls: permissive}}
+"""
+
+
+def test_certificates_expire_while_the_authority_is_down_and_plaintext_is_refused() -> None:
+    scenario = loads(SECURED)
+    with LiveMesh(scenario, 7, Options(proxy="envoy")) as mesh:
+        mesh.launch()
+        mesh.start()
+        mesh.run(20.0)
+        mesh.settle(5.0)
+        end, parts = mesh.now, mesh.stop()
+        assert not mesh.troubles
+    records = merge.merge(scenario, 7, "envoy", parts, merge.Ending(end, complete=True)).records
+    calls, edges = records.calls, [" -> ".join(edge) for edge in records.edges]
+    front, old = (calls.edge == edges.index(f"{caller} -> cart") for caller in ("front", "old"))
+    good = calls.status[front] == 200
+    began = calls.start[front]
+    assert good[began < 2.9].all(), "in their time"
+    assert not good[began > 3.1].any(), "after it"
+    assert set(calls.flag[front][~good]) == {"UF"}
+    strict = calls.start[old] < 4.9
+    assert set(calls.status[old][strict]) == {503}
+    assert set(calls.flag[old][strict]) == {"UC"}
+    permissive = calls.start[old] > 5.3
+    assert set(calls.status[old][permissive]) == {403}, "plaintext is let in, and is nobody"

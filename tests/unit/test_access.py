@@ -12,7 +12,7 @@ from meshsim.measure.summary import summarise
 from meshsim.scenario.model import Scenario
 
 Part = dict[str, Any]
-MTLS = {"dataplane": "sidecar", "mtls": {}}
+MTLS = {"dataplane": "sidecar", "mtls": {"round_trips": 0}}
 
 
 def scene(*times: float, **parts: Any) -> Scenario:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from meshsim.lab.show.flags import explain
 from meshsim.measure.latency import FEWEST
 from meshsim.measure.objectives import ObjectiveResult, meets
-from meshsim.measure.parts import Answered, ConnectionSummary, StationSummary
+from meshsim.measure.parts import Answered, CertificateSummary, ConnectionSummary, StationSummary
 from meshsim.measure.result import at
 from meshsim.measure.summary import Summary
 from meshsim.scenario.model import CLIENT
@@ -166,7 +166,17 @@ def connections(summary: Summary) -> Sheet:
     found = {name: vars(edge.connections) for name, edge in summary.edges.items() if edge.connections}
     names = list(vars(ConnectionSummary()))
     rows: Rows = [(edge, *(count(counts[name]) for name in names)) for edge, counts in found.items()]
-    return Sheet("connections", ("edge", *(name.replace("_", " ") for name in names)), rows)
+    sheet = Sheet("connections", ("edge", *(name.replace("_", " ") for name in names)), rows)
+    for name in ("secured", "untrusted", "rejected"):
+        sheet = _without_zeros(sheet, name)
+    return sheet
+
+
+def certificates(summary: Summary) -> Sheet:
+    """What became of the certificates of all proxies, if they have any."""
+    found = summary.certificates
+    rows: Rows = [] if found is None else [("certificates", *map(count, vars(found).values()))]
+    return Sheet("", ("", *vars(CertificateSummary())), rows)
 
 
 def endpoints(summary: Summary) -> Sheet:

@@ -120,6 +120,7 @@ def show_run(out: Console, summary: Summary, written: list[Path]) -> None:
         sheets.endpoints,
         sheets.edges,
         sheets.connections,
+        sheets.certificates,
         sheets.failures,
         sheets.objectives,
     ):

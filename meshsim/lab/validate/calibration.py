@@ -10,6 +10,10 @@ at the same time answer some milliseconds apart, by a pause in their scripts tha
 answers would come back at one instant, as they never do, and wait for each other. A wrong service time of the
 model has no way into the measurement, so validation still finds it.
 
+With mTLS there is one run more, in which every call opens a connection. How much longer its calls take is
+what a handshake costs both ends, TCP's included; half of it is work at each sidecar, which has one worker: a
+live proxy is one thread. In the other runs connections last, so that no handshake is counted as a hop's.
+
 Simplified: what a call costs before its proxy decides (the caller's side) is put behind that decision, on the
 link. So an answer that the proxy makes by itself, such as a refusal, takes no time in the model, and half a
 millisecond in truth.
@@ -29,8 +33,9 @@ from meshsim.measure.grid import Floats
 from meshsim.measure.records import Records
 from meshsim.measure.validation import Overhead
 from meshsim.random import derive, u01
-from meshsim.scenario.mesh import Proxy
+from meshsim.scenario.mesh import Mtls, Proxy
 from meshsim.scenario.model import ZERO, CallStep, Load, Policy, Scenario, Service, SleepStep, Stage
+from meshsim.scenario.policy import Connection
 from meshsim.scenario.services import Script, Version
 from meshsim.scenario.times import ConstantTime, Empirical, EmpiricalTime, SumTime, Time
 from meshsim.units import UNLIMITED, duration_text
@@ -51,6 +56,8 @@ LEAST = 20
 """Calls that an edge needs for numbers of its own."""
 VALUES = 200
 """Of an edge's overhead in the model; each is the mean of as many calls."""
+LASTING = 86400.0
+"""How long certificates last while it is measured what handshakes cost, s."""
 SHUFFLE = 0
 """The only thing that is drawn with keys of a deal."""
 CHOOSING = ("balance", "split", "connection")
@@ -71,6 +78,7 @@ def still(scenario: Scenario, rates: Mapping[int, float]) -> Scenario:
     """
     duration = min(scenario.duration, LONGEST)
     late = pauses(scenario)
+    mesh = {"preset": "none", "mtls": _lasting(scenario)}
     return scenario.model_copy(
         update={
             "name": f"{scenario.name or 'scenario'}, calibration",
@@ -79,9 +87,10 @@ def still(scenario: Scenario, rates: Mapping[int, float]) -> Scenario:
             "services": {
                 name: _idle(service, late.get(name, 0.0)) for name, service in scenario.services.items()
             },
-            "mesh": without_proxy_time(scenario).model_copy(update={"preset": "none"}),
+            "mesh": without_proxy_time(scenario).model_copy(update=mesh),
             "links": {},
             "policies": _choosing(scenario),
+            "access": (),
             "load": tuple(_open(load, rates.get(index)) for index, load in enumerate(scenario.load)),
             "events": (),
             "objectives": (),
@@ -92,6 +101,19 @@ def still(scenario: Scenario, rates: Mapping[int, float]) -> Scenario:
 def without_proxy_time(scenario: Scenario) -> Any:
     """The mesh with proxies that cost nothing by themselves: a live one costs what it costs."""
     return scenario.mesh.model_copy(update={"proxy": Proxy()})
+
+
+def opening(calm: Scenario) -> Scenario:
+    """What `still` made, but every call opens a connection."""
+    once = {"connection": _made(Connection, max_requests=1)}
+    policies = {name: policy.model_copy(update=once) for name, policy in calm.policies.items()}
+    return calm.model_copy(update={"name": f"{calm.name} of handshakes", "policies": policies})
+
+
+def _lasting(scenario: Scenario) -> Mtls | None:
+    """Its mTLS, with certificates that last, and handshakes that cost what they cost."""
+    mtls = scenario.mesh.mtls
+    return None if mtls is None else mtls.model_copy(update={"certificate_ttl": LASTING, "handshake": ZERO})
 
 
 def pauses(scenario: Scenario) -> dict[str, float]:
@@ -154,7 +176,12 @@ def _choosing(scenario: Scenario) -> dict[str, Policy]:
     found = {}
     for caller, service, endpoint in scenario.routes():
         policy = scenario.policy(caller, service, endpoint)
-        given = {name: getattr(policy, name) for name in CHOOSING if name in policy.model_fields_set}
+        kept = ("connection",) if scenario.mesh.mtls is not None else ()  # for ever
+        given = {
+            name: getattr(policy, name)
+            for name in CHOOSING
+            if name in policy.model_fields_set and name not in kept
+        }
         found[f"{caller} -> {service}/{endpoint}".rstrip("/")] = _made(Policy, **given)
     return found
 
@@ -233,6 +260,18 @@ def _union(spans: list[tuple[float, float]]) -> float:
     return total
 
 
+def handshake(kept: Overheads, opened: Overheads, scenario: Scenario) -> float:
+    """What a handshake costs each sidecar, s; `opened` is of the run in which every call opened a connection.
+
+    It is of medians, of the calls of all edges together that use mTLS.
+    """
+    edges = [edge for edge in opened if scenario.secures(*edge) and len(opened[edge])]
+    if not edges:
+        return 0.0
+    more = [np.median(opened[edge]) - np.median(kept[edge]) for edge in edges]
+    return max(float(np.average(more, weights=[len(opened[edge]) for edge in edges])), 0.0) / 2.0
+
+
 def drift(before: Overheads, after: Overheads, latency: float) -> list[str]:
     """Where a hop cost so much more or less after the live run than before that the mean of both is no guide.
 
@@ -253,6 +292,22 @@ def drift(before: Overheads, after: Overheads, latency: float) -> list[str]:
 # ---- into the model ---------------------------------------------------------------------------------
 
 
+def with_handshake(scenario: Scenario, cost: float) -> Scenario:
+    """The scenario whose handshakes take so long at each of both sidecars, s; a sidecar has one worker.
+
+    Their messages take no time where links take none by themselves: else the model, in which every message
+    has the overhead of a call, would count that too.
+    """
+    mtls = scenario.mesh.mtls
+    if mtls is None:
+        return scenario
+    far = any(link.latency != ZERO for link in scenario.links.values())
+    trips = mtls.round_trips if far else 0
+    work = mtls.model_copy(update={"handshake": _made(ConstantTime, constant=cost), "round_trips": trips})
+    mesh = scenario.mesh.model_copy(update={"mtls": work, "proxy": _made(Proxy, workers=1)})
+    return scenario.model_copy(update={"mesh": mesh})
+
+
 def with_overheads(scenario: Scenario, found: Overheads, deal: int = 0) -> Scenario:
     """The scenario as the machine runs it: every edge's link takes its overhead on top of its own latency.
 
@@ -264,7 +319,8 @@ def with_overheads(scenario: Scenario, found: Overheads, deal: int = 0) -> Scena
         own = scenario.link(caller, service)
         extra = _spread(found.get((caller, service), np.concatenate(list(found.values()))), deal)
         links[f"{caller} -> {service}"] = own.model_copy(update={"latency": _added(own.latency, extra)})
-    return scenario.model_copy(update={"links": links, "mesh": without_proxy_time(scenario)})
+    mesh = without_proxy_time(scenario) if scenario.mesh.mtls is None else scenario.mesh
+    return scenario.model_copy(update={"links": links, "mesh": mesh})
 
 
 def _added(own: Time, extra: EmpiricalTime) -> Time:

@@ -56,11 +56,17 @@ class Stages:
         real = self._settled(simulate)
         calm = calibration.still(real, self._rates(simulate))
         first = self._run_live("calibrating", calm)
+        opening = calibration.opening(calm) if real.mesh.mtls is not None else None
+        opened = None if opening is None else self._run_live("calibrating handshakes", opening)
         seen = self._run_live("running live", real)
         second = self._run_live("calibrating again", calm)
         each = [calibration.overheads(records_of(found.run), calm) for found in (first, second)]
         overheads = calibration.pooled(each)
-        deals = [calibration.with_overheads(real, overheads, deal) for deal in range(self.replications)]
+        priced = real
+        if opened is not None:
+            shaken = calibration.overheads(records_of(opened.run), calm)
+            priced = calibration.with_handshake(real, calibration.handshake(overheads, shaken, calm))
+        deals = [calibration.with_overheads(priced, overheads, deal) for deal in range(self.replications)]
         model = deals[0]
         runs = [self._simulated(simulate, model, number) for number in range(self.replications)]
         simulation = _run(model, runs[0])
@@ -76,7 +82,7 @@ class Stages:
         late: list[Records] = []
         if noise:
             costs = lateness.possible(each, (first.evidence, second.evidence), seen.evidence)
-            models = [calibration.with_overheads(real, cost) for cost in costs]
+            models = [calibration.with_overheads(priced, cost) for cost in costs]
             late = [runs[0], *(self._simulated(simulate, model, 0) for model in models)]
         loads = [index for index, load in enumerate(real.load) if load.users is None]
         pairs = agreement(runs[0], records_of(seen.run), loads, window.start, window.end)

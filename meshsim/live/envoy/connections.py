@@ -2,33 +2,30 @@
 
 They are read once a second, and where the warm-up and the load end. What they have grown by has the time of
 the reading before, so that each lies on its own side of those ends.
+
+What an upstream refuses, its own Envoy counts, and does not say whose it was: it is put down to the one edge
+that can have been it, and to none where there are several.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from math import ceil
 
 from meshsim.live.envoy.process import Envoy
-from meshsim.live.envoy.resources import CLUSTER_OF
+from meshsim.live.envoy.resources import CLUSTER_OF, INBOUND
 from meshsim.mesh.clock import Clock, Event
-from meshsim.mesh.connection import (
-    BROKEN_OFF,
-    COUNTED,
-    FAILED,
-    IDLE_TIMEOUT,
-    MAX_AGE,
-    MAX_REQUESTS,
-    OPENED,
-    SERVER_CLOSED,
-)
+from meshsim.mesh.connection import COUNTED
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.topology import Topology
 
 EVERY = 1.0
 """s."""
-CX = CLUSTER_OF + "upstream_cx_"
-ENDS = {IDLE_TIMEOUT: "idle_timeout", MAX_REQUESTS: "max_requests", MAX_AGE: "max_duration_reached"}
+CX = CLUSTER_OF + "(upstream_cx_|ssl\\.(handshake|fail_verify))"
+ENDS = {"idle_timeout": "idle_timeout", "max_requests": "max_requests", "max_age": "max_duration_reached"}
+PLAINTEXT, UNTRUSTED = "no_filter_chain_match", "ssl\\.fail_verify_(error|san|no_cert)"
+"""What a strict listener counts of plaintext, and of certificates that it does not accept."""
 
 
 class ConnectionCounts:
@@ -37,25 +34,46 @@ class ConnectionCounts:
     def __init__(self, envoy: Envoy, topology: Topology) -> None:
         self.envoy = envoy
         self.rows: list[tuple[float, int, int]] = []
-        edges = {
-            topology.number_of[envoy.proxy.caller, service]: service for service in envoy.proxy.upstreams
-        }
+        own = envoy.proxy.caller
+        edges = {topology.number_of[own, service]: service for service in envoy.proxy.upstreams}
         self.edges = {edge: service for edge, service in edges.items() if topology.tracked[edge]}
-        self._before = {edge: [0] * len(COUNTED) for edge in self.edges}
+        self.inward = inward(topology, own) if INBOUND in envoy.proxy.listeners else {}
+        self._before = {edge: [0] * len(COUNTED) for edge in (*self.edges, *self.inward)}
         self._read_at = 0.0
 
     def read(self, now: float) -> None:
         """Asks the Envoy; if it does not answer, the next reading finds what this one would have."""
         try:
-            stats = {edge: self.envoy.stats(CX.format(service)) for edge, service in self.edges.items()}
+            found = {
+                edge: counts(self.envoy.stats(CX.format(service))) for edge, service in self.edges.items()
+            }
+            for edge, name in self.inward.items():
+                refused = sum(self.envoy.stats(f"^listener\\.{INBOUND}\\.{name}$").values())
+                found[edge] = of_names({"rejected": refused})
         except OSError:  # it has ended, or is stuck: whoever settles or stops it says so
             return
-        for edge, each in stats.items():
-            before, found = self._before[edge], counts(each)
-            for what, count in enumerate(found):
+        for edge, now_there in found.items():
+            before = self._before[edge]
+            for what, count in enumerate(now_there):
                 self.rows += [(self._read_at, edge, what)] * (count - before[what])
-            self._before[edge] = list(map(max, found, before))
+            self._before[edge] = list(map(max, now_there, before))
         self._read_at = now
+
+
+def without_rejected(each: Iterable[ConnectionCounts]) -> None:
+    """Takes connections that were rejected off `secured`: their callers have counted their handshakes."""
+    each = list(each)
+    secured, rejected = COUNTED.index("secured"), COUNTED.index("rejected")
+    refused = Counter((time, edge) for one in each for time, edge, what in one.rows if what == rejected)
+    for one in each:
+        kept = []
+        for row in one.rows:
+            time, edge, what = row
+            if what == secured and refused[time, edge] > 0:
+                refused[time, edge] -= 1
+            else:
+                kept.append(row)
+        one.rows = kept
 
 
 class Reading(Event):
@@ -66,7 +84,7 @@ class Reading(Event):
         times = {scenario.duration, *(second * EVERY for second in range(ceil(scenario.duration / EVERY)))}
         if scenario.warmup != "auto":
             times.add(scenario.warmup)
-        for when in sorted(times) if any(one.edges for one in self.each) else ():
+        for when in sorted(times) if any(one.edges or one.inward for one in self.each) else ():
             clock.at(when, self, 0)
 
     def fire(self, step: int, now: float) -> None:
@@ -78,14 +96,36 @@ def counts(stats: Mapping[str, int]) -> list[int]:
     """Of a service's clusters together; what became of connections has the numbers of `COUNTED`."""
 
     def total(name: str) -> int:
-        return sum(value for key, value in stats.items() if key.endswith(f".upstream_cx_{name}"))
+        return sum(value for key, value in stats.items() if key.endswith(f".{name}"))
 
-    failed = total("connect_fail")
-    refused = failed - total("connect_timeout")  # which the other side has ended
-    found = dict.fromkeys(range(len(COUNTED)), 0)
-    found[OPENED] = total("total") - failed
-    found[FAILED] = failed
-    found |= {what: total(name) for what, name in ENDS.items()}
-    found[SERVER_CLOSED] = total("destroy_remote") - total("destroy_remote_with_active_rq") - refused
-    found[BROKEN_OFF] = total("destroy_with_active_rq")
-    return list(found.values())
+    failed = total("upstream_cx_connect_fail")
+    refused = failed - total("upstream_cx_connect_timeout")  # which the other side has ended
+    raced = total("upstream_cx_destroy_remote_with_active_rq")
+    return of_names(
+        {
+            "opened": total("upstream_cx_total") - failed,
+            "failed": failed,
+            **{what: total(f"upstream_cx_{name}") for what, name in ENDS.items()},
+            "server": total("upstream_cx_destroy_remote") - raced - refused,
+            "broken": total("upstream_cx_destroy_with_active_rq"),
+            "secured": total("ssl.handshake"),
+            "untrusted": total("ssl.fail_verify_error") + total("ssl.fail_verify_san"),
+        }
+    )
+
+
+def of_names(found: Mapping[str, int]) -> list[int]:
+    """Counts by name, in the order of `COUNTED`."""
+    return [found.get(name, 0) for name in COUNTED]
+
+
+def inward(topology: Topology, service: str) -> dict[int, str]:
+    """By what the refused connections of edges to a service are counted, of those that can be no other's."""
+    scenario = topology.scenario
+    edges = [edge for edge in topology.edges if edge[1] == service]
+    found = {}
+    for what, secured in ((PLAINTEXT, False), (UNTRUSTED, True)):
+        own = [topology.number_of[edge] for edge in edges if scenario.secures(*edge) is secured]
+        if scenario.mesh.mtls is not None and len(own) == 1 and topology.tracked[own[0]]:
+            found[own[0]] = what
+    return found

@@ -16,19 +16,23 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from meshsim.errors import MeshsimError
 from meshsim.live import Address, Message
 from meshsim.live.envoy.accesslog import CallRow, Log
-from meshsim.live.envoy.connections import ConnectionCounts, Reading
+from meshsim.live.envoy.agents import Agents
+from meshsim.live.envoy.connections import ConnectionCounts, Reading, without_rejected
 from meshsim.live.envoy.process import Envoy
 from meshsim.live.envoy.refusals import refuse
 from meshsim.live.envoy.resources import CLUSTER_OF, INBOUND
 from meshsim.live.envoy.rows import rows
+from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.merge import hedged
 from meshsim.live.processes import Member
 from meshsim.live.proxies import Heard, Listeners, Proxies
 from meshsim.live.proxy.route import Passed
 from meshsim.live.servers import schedule_outages
 from meshsim.live.stats import edge_report
+from meshsim.live.troubles import troubles
 from meshsim.mesh.clock import Clock, Event
 from meshsim.mesh.proxy import proxy_key
 from meshsim.scenario.events import schedule_events
@@ -37,6 +41,7 @@ from meshsim.scenario.names import file_name
 from meshsim.scenario.push import Receiver
 from meshsim.scenario.topology import Topology
 
+AGENTS = "the agents of the Envoys"
 STUCK = "it did not end when asked to and was killed; what it had not recorded is missing"
 
 GAUGES = {
@@ -46,6 +51,10 @@ GAUGES = {
     "ejections": "outlier_detection.ejections_enforced_total",
 }
 """What only Envoy itself counts, by the name that `EdgeCounts` has for it."""
+
+
+WATCHES = Path("/proc/sys/fs/inotify/max_user_instances")
+"""Where Linux says how many inotify instances a user may have; an Envoy takes one for each file."""
 
 
 class TickClock(Clock):
@@ -63,6 +72,28 @@ class TickClock(Clock):
         while self._due and self._due[0][0] <= now:
             time, _, event, step = heappop(self._due)
             event.fire(step, time)
+
+
+class ReplicaPod:
+    """The pod of a replica: with mTLS, its Envoy is back when its agent has a certificate again."""
+
+    def __init__(self, id_: str, envoy: Envoy, agents: Agents | None) -> None:
+        self.id = id_
+        self.envoy = envoy
+        self.agents = agents
+
+    def go(self) -> None:
+        """It is gone."""
+        self.envoy.take_down()
+        if self.agents is not None:
+            self.agents.take_down(self.id)
+
+    def come(self) -> None:
+        """It would be up."""
+        if self.agents is None:
+            self.envoy.bring_up()
+        else:
+            self.agents.bring_up(self.id)
 
 
 class ConfiguredEnvoy(Receiver):
@@ -96,7 +127,11 @@ class Envoys(Proxies):
             proxy.name: Envoy(scenario, proxy.name, folder / file_name(proxy.name), host, context)
             for proxy in topology.proxies
         }
+        check_watches(len(self._envoys), max(each.proxy.watched for each in self._envoys.values()))
         self._clock = TickClock()
+        self._identified = [proxy for proxy in topology.proxies if proxy.identified]
+        folders = {id_: envoy.folder for id_, envoy in self._envoys.items()}
+        self._agents = Agents(scenario, seed, folders) if self._identified else None
         self._schedule(topology, seed)
         self._connections = {id_: ConnectionCounts(envoy, topology) for id_, envoy in self._envoys.items()}
         Reading(self._clock, self._connections.values(), scenario)
@@ -113,14 +148,23 @@ class Envoys(Proxies):
         for proxy in topology.proxies:
             envoy = self._envoys[proxy.name]
             configured.append(ConfiguredEnvoy(envoy, seed, proxy.number))
+            pod = ReplicaPod(proxy.name, envoy, self._agents if proxy.identified else None)
             for replica in proxy.replicas if proxy.in_path else ():
-                schedule_outages(self._clock, self.scenario, replica, envoy.take_down, envoy.bring_up)
+                schedule_outages(self._clock, self.scenario, replica, pod.go, pod.come)
         schedule_events(topology, self._clock, proxies=configured)
 
     def begin(self) -> Sequence[Member]:
+        return self._start_all() if self._agents is None else []
+
+    def _start_all(self) -> Sequence[Member]:
         for envoy in self._envoys.values():
             envoy.start()
         return []
+
+    def enrol(self, enrolments: Mapping[str, Enrolment]) -> None:
+        if self._agents is not None:  # no listener opens without a certificate
+            self._agents.enrol(self._identified, enrolments)
+            self._start_all()
 
     def open(self, heard: Heard) -> dict[str, Listeners]:
         return {id_: envoy.listen().on(envoy.proxy.host) for id_, envoy in self._envoys.items()}
@@ -135,9 +179,16 @@ class Envoys(Proxies):
         for envoy in self._envoys.values():
             envoy.settle()
 
+    def start(self, base: float) -> None:
+        if self._agents is not None:
+            self._agents.start(base)
+
     # ---- while it runs -------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
+        if self._agents is not None:
+            while self._agents.restarted:
+                self._envoys[self._agents.restarted.popleft()].bring_up()
         for envoy in self._envoys.values():
             envoy.settled()
         self._clock.advance(now)
@@ -162,25 +213,49 @@ class Envoys(Proxies):
 
     # ---- the end -------------------------------------------------------------------------------------
 
+    def finish(self) -> None:
+        if self._agents is not None:
+            self._agents.close()
+
     def collect(self, base: float) -> dict[str, dict[str, NDArray[Any]]]:
         wall_start = time.time() - time.monotonic() + base
         self._settle()
         for counts in self._connections.values():
             counts.read(time.monotonic() - base)
+        without_rejected(self._connections.values())
         self.close()
         return {id_: self._recorded(id_, envoy, wall_start) for id_, envoy in self._envoys.items()}
 
     def _recorded(self, id_: str, envoy: Envoy, wall_start: float) -> dict[str, NDArray[Any]]:
-        return rows(
+        found = rows(
             self.scenario, envoy.proxy.caller, envoy.calls(wall_start), envoy.tries(wall_start),
             envoy.ejections(wall_start), self._connections[id_].rows,
         )  # fmt: skip
+        identity = None if self._agents is None else self._agents.identities.get(id_)
+        return found if identity is None else found | identity.rows()
 
     def close(self) -> None:
         """Ends them, if they have not ended."""
+        if self._agents is not None:
+            self._agents.close()
+            if troubles:
+                self.troubles[AGENTS] = dict(troubles)
         for id_, envoy in self._envoys.items():
             if not envoy.stop():
                 self.troubles[f"the Envoy of {id_}"] = {STUCK: 1}
             log = envoy.folder / "access.log"
             if self._access_log is not None and log.exists():
                 shutil.copyfile(log, self._access_log / f"{file_name(id_)}.jsonl")
+
+
+def check_watches(envoys: int, files: int) -> None:
+    """Raises MeshsimError if this user can't have so many Envoys, each of which watches so many files."""
+    try:
+        most = int(WATCHES.read_text())
+    except (OSError, ValueError):  # not Linux
+        return
+    if envoys * files > most:
+        raise MeshsimError(
+            f"{envoys} Envoys watch {envoys * files} files, and this user can watch {most}"
+            f" (raise fs.inotify.max_user_instances with sysctl, or run at most {most // files})"
+        )

@@ -34,6 +34,7 @@ from meshsim.live.envoy.resources import (
     CALLS,
     EJECTIONS,
     INBOUND,
+    INWARD,
     OUTBOUND,
     ROUTES,
     TRIES,
@@ -56,6 +57,7 @@ TAKEN = {
     "cds.json": "cluster_manager.cds",
     "lds.json": "listener_manager.lds",
     "rds.json": f"http.{OUTBOUND}.rds.{ROUTES}",
+    INWARD: f"http.{INBOUND}.rds.{INBOUND}",
 }
 """Where Envoy counts what it takes from a file; routes that listeners share are counted at the first."""
 
@@ -99,6 +101,7 @@ class Envoy:
         self._versions: dict[str, int] = {}
         self._rejected: dict[str, int] = {}
         self._bound: dict[str, int] = {}
+        self._pinned: dict[str, int] = {}
         self._down = False
         self._settled = False
 
@@ -142,7 +145,7 @@ class Envoy:
 
     def take_down(self) -> None:
         """Refuses callers of its replica, and breaks off what it was doing for them."""
-        self._down = True
+        self._down, self._pinned = True, {INBOUND: self._bound[INBOUND]}
         self._write()
 
     def bring_up(self) -> None:
@@ -245,7 +248,7 @@ class Envoy:
         """Why it has ended, for people."""
         if "max_user_instances" in (self.folder / "stderr.log").read_text(errors="replace"):
             return (
-                "it can't watch its files: each Envoy takes 3 inotify instances, and this user has none left"
+                "it can't watch its files: each Envoy takes 3 to 6 inotify instances, and none is left"
                 " (raise fs.inotify.max_user_instances with sysctl, or run fewer replicas)"
             )
         return self.error
@@ -260,21 +263,18 @@ class Envoy:
 
     def _write(self) -> None:
         """Writes the files whose contents have changed, each by moving a new one over it."""
-        wanted = documents(self.proxy, self.folder, ports=self._bound, addresses=self.addresses, app=self.app)
+        wanted = documents(
+            self.proxy, self.folder, ports=self._pinned, addresses=self.addresses, app=self.app
+        )
         if self._down:
             wanted["lds.json"] = [each for each in wanted["lds.json"] if each["name"] != INBOUND]
-        if self._process is not None and _names(wanted["lds.json"]) == _names(self._written["lds.json"]):
-            del wanted["lds.json"]  # the same listeners; written again they would only be rebound
         for name, resources in wanted.items():
-            if self._written.get(name) == resources:
-                continue
-            self._versions[name] = self._versions.get(name, 0) + 1
-            document = {"version_info": str(self._versions[name]), "resources": resources}
-            new = self.folder / f".{name}.new"
-            new.write_text(json.dumps(document, indent=1), encoding="utf-8")
-            new.replace(self.folder / name)
-            self._written[name] = resources
-            self._settled = False
+            if self._written.get(name) != resources:
+                self._versions[name] = self._versions.get(name, 0) + 1
+                document = {"version_info": str(self._versions[name]), "resources": resources}
+                replace_text(self.folder / name, json.dumps(document, indent=1))
+                self._written[name] = resources
+                self._settled = False
 
     def _has_taken_all(self) -> bool:
         """Whether the newest version of every file is in force; an Envoy that refuses one is an error."""
@@ -297,6 +297,14 @@ class Envoy:
         for status in statuses:
             self._bound[status["name"]] = status["local_address"]["socket_address"]["port_value"]
         return _names(statuses) == {ADMIN, *_names(self._written["lds.json"])}
+
+
+def replace_text(file: Path, text: str) -> None:
+    """Writes a file that only this user may read, whole or not at all: a new one is moved over it."""
+    new = file.with_name(f".{file.name}.new")
+    with open(new, "w", encoding="utf-8", opener=partial(os.open, mode=0o600)) as writing:
+        writing.write(text)
+    new.replace(file)
 
 
 def _names(listeners: list[Json]) -> set[str]:

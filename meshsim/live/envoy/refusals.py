@@ -29,7 +29,7 @@ def refuse(scenario: Scenario) -> None:
 
 def refusals(scenario: Scenario) -> list[str]:
     """Every key of a scenario that Envoys can't do, each with why and what to write instead."""
-    found = [*_mesh(scenario), *_links(scenario), *_names(scenario), *_services(scenario)]
+    found = [*_mesh(scenario), *_mtls(scenario), *_links(scenario), *_names(scenario), *_services(scenario)]
     reported = list(dict.fromkeys(_policies(scenario)))
     found += reported
     stages = [scenario]
@@ -50,6 +50,16 @@ def _mesh(scenario: Scenario) -> Iterator[str]:
         yield "mesh.proxy.time: an Envoy takes as long as it takes (write 0s)"
     if scenario.mesh.proxy.workers != units.UNLIMITED:
         yield "mesh.proxy.workers: each Envoy runs one worker thread, which serves all at once (leave it out)"
+
+
+def _mtls(scenario: Scenario) -> Iterator[str]:
+    mtls = scenario.mesh.mtls
+    if mtls is None:
+        return
+    if not _zero(mtls.handshake):
+        yield "mesh.mtls.handshake: a handshake costs an Envoy what it costs (write 0s)"
+    if mtls.round_trips != 1:
+        yield "mesh.mtls.round_trips: TLS 1.3 takes one (leave it out)"
 
 
 def _links(scenario: Scenario) -> Iterator[str]:

@@ -4,6 +4,8 @@
     lds.json         listeners: `inbound`, `outbound`, and `url/SERVICE` for each upstream service
     rds.json         routes to the upstream services and their endpoints: what of policies routes have
     cds.json         clusters with their endpoints: one for each upstream service and each of its versions
+    inbound.json     where there are access rules, the route of the inbound listener, which carries them
+    sds-*.json       where there is mTLS, certificate with key, and roots (`tls`)
 
 What is pushed later is made by the same functions from another scenario. Clusters are there for every version
 from the start: a push of a split then finds them, connected and with their ejections.
@@ -27,6 +29,7 @@ from functools import cached_property
 from pathlib import Path
 
 from meshsim.live import Address
+from meshsim.live.envoy import access, tls
 from meshsim.live.envoy.accesslog import FIELDS, TRY_FIELDS, logger
 from meshsim.live.envoy.numbers import Json, duration
 from meshsim.live.envoy.policy import (
@@ -48,6 +51,7 @@ from meshsim.scenario.model import Policy, Scenario
 
 INBOUND, OUTBOUND, URL, ADMIN = "inbound", "outbound", "url/", "admin"
 ROUTES = "routes"
+INWARD = "inbound.json"
 SERVICE_HEADER = "x-meshsim-upstream"
 """Where a request goes, between its listener and its route; not sent on."""
 APP = "(app)"
@@ -105,6 +109,16 @@ class Proxy:
         """What it asks an upstream service for; the last, ``""``, is the service itself."""
         itself, *others = (name for _, name in self._topology.routes_of[self.caller, service])
         return [*others, itself]
+
+    @property
+    def ruled(self) -> bool:
+        """Whether there are access rules, or will be."""
+        return bool(self.scenario.access) or any("access" in event.set for event in self.scenario.events)
+
+    @property
+    def watched(self) -> int:
+        """How many files it watches, at most: three, two secrets, and the route of its rules."""
+        return 3 + (2 if self.scenario.mesh.mtls is not None else 0) + (1 if self.ruled else 0)
 
     @property
     def program(self) -> bool:
@@ -170,15 +184,18 @@ def admin_listener(proxy: Proxy) -> Json:
 
 def listeners(proxy: Proxy, folder: Path, ports: Mapping[str, int]) -> list[Json]:
     """The listeners, on the ports they have already or, where they have none, on free ones."""
-    return [
-        {
+    found = []
+    for name in proxy.listeners:
+        mode = proxy.scenario.mode(proxy.caller) if name == INBOUND else None
+        listener = {
             "@type": TYPE + "envoy.config.listener.v3.Listener",
             "name": name,
+            "stat_prefix": name,
             "address": socket_address((proxy.host, ports.get(name, 0))),
-            "filter_chains": [{"filters": [connection_manager(proxy, name, folder)]}],
+            "filter_chains": tls.filter_chains(mode, [connection_manager(proxy, name, folder)], folder),
         }
-        for name in proxy.listeners
-    ]
+        found.append(listener if mode is None else {**listener, "listener_filters": tls.listener_filters()})
+    return found
 
 
 def connection_manager(proxy: Proxy, listener: str, folder: Path) -> Json:
@@ -196,12 +213,12 @@ def connection_manager(proxy: Proxy, listener: str, folder: Path) -> Json:
         "http_filters": [{"name": "envoy.filters.http.router", "typed_config": router}],
     }
     if listener == INBOUND:
-        action = {"cluster": APP, "timeout": "0s"}
-        route = {"name": INBOUND, "match": {"prefix": "/"}, "route": action}
-        hosts = [{"name": INBOUND, "domains": ["*"], "routes": [route]}]
-        config["route_config"] = {"name": INBOUND, "virtual_hosts": hosts, "validate_clusters": False}
-        if proxy.program:
-            config["route_config"]["request_headers_to_remove"] = [proxy.context]
+        if proxy.ruled:
+            config["rds"] = {"route_config_name": INBOUND, "config_source": config_source(folder, INWARD)}
+            config["http_filters"] = [*access.filters(), *config["http_filters"]]
+            config |= access.NORMALISED
+        else:
+            config["route_config"] = inward(proxy)
         config |= idle_ends(proxy.keep_alive)
     else:
         router["upstream_log"] = [logger(TRY_FIELDS, folder / TRIES, proxy.context)]
@@ -213,6 +230,19 @@ def connection_manager(proxy: Proxy, listener: str, folder: Path) -> Json:
             *config["http_filters"],
         ]
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": config}
+
+
+def inward(proxy: Proxy) -> Json:
+    """The routes of the inbound listener: all goes to the application, but for what its access rules deny."""
+    route: Json = {"name": INBOUND, "match": {"prefix": "/"}, "route": {"cluster": APP, "timeout": "0s"}}
+    rules = access.per_route(proxy.scenario, proxy.caller)
+    if rules:
+        route["typed_per_filter_config"] = rules
+    hosts = [{"name": INBOUND, "domains": ["*"], "routes": [route]}]
+    config: Json = {"name": INBOUND, "virtual_hosts": hosts, "validate_clusters": False}
+    if proxy.program:
+        config["request_headers_to_remove"] = [proxy.context]
+    return config
 
 
 def idle_ends(keep_alive: float) -> Json:
@@ -285,13 +315,15 @@ def endpoint_route(proxy: Proxy, service: str, endpoint: str) -> Json:
     return found
 
 
-def clusters(proxy: Proxy, addresses: Mapping[str, Address], app: Address | None) -> list[Json]:
+def clusters(proxy: Proxy, folder: Path, addresses: Mapping[str, Address], app: Address | None) -> list[Json]:
     """The clusters, once it is known where the replicas of its upstream services are reached, by id."""
     found = []
     if app is not None:
         found.append(cluster(APP, [app], cluster_of(Policy())))
     for service in proxy.upstreams:
         policy = cluster_of(proxy.scenario.policy(proxy.caller, service))
+        if proxy.scenario.secures(proxy.caller, service):
+            policy["transport_socket"] = tls.upstream(service, folder)
         replicas = proxy.replicas(service)
         for version in dict.fromkeys(["", *(replica.version for replica in replicas)]):
             hosts = [addresses[each.name] for each in replicas if version in ("", each.version)]
@@ -333,5 +365,10 @@ def documents(
 
     There are no clusters until `addresses` of all replicas that are called are known.
     """
-    known = [] if addresses is None else clusters(proxy, addresses, app)
-    return {"cds.json": known, "rds.json": [routes(proxy)], "lds.json": listeners(proxy, folder, ports or {})}
+    found = {
+        "cds.json": [] if addresses is None else clusters(proxy, folder, addresses, app),
+        "rds.json": [routes(proxy)],
+    }
+    if proxy.ruled and INBOUND in proxy.listeners:
+        found[INWARD] = [{"@type": TYPE + "envoy.config.route.v3.RouteConfiguration", **inward(proxy)}]
+    return {**found, "lds.json": listeners(proxy, folder, ports or {})}

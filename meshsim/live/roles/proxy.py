@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,7 @@ from meshsim.scenario.parts import link
 from meshsim.scenario.topology import Replica, Topology
 
 if TYPE_CHECKING:
+    from meshsim.live.identity.proxy import ProxyIdentity
     from meshsim.live.tls.connect import Secured
     from meshsim.live.tls.context import Tls
     from meshsim.live.tls.entrance import Entrance
@@ -54,6 +55,7 @@ class Proxy(Role):
         loop = asyncio.get_event_loop()
         self.clock = LiveClock(loop, ideal=False)
         self.tls: Tls | None = None  # credentials come later
+        self.identity: ProxyIdentity | None = None
         self.topology = Topology(scenario)
         self.own = self.topology.proxy(spec.id)
         self.place = next(iter(self.own.replicas), None)
@@ -201,15 +203,25 @@ class Proxy(Role):
         self.addresses.update(addresses.replicas)
         if addresses.app is not None:
             self.addresses[APP] = addresses.app
+        if addresses.enrolment is not None and self.tls is not None:
+            from meshsim.live.identity.proxy import ProxyIdentity  # noqa: PLC0415 - cryptography
+
+            self.identity = ProxyIdentity(self.clock, self.tls, self.caller, addresses.enrolment)
+            await self.identity.enrol()
         self.admin.ready = True
 
     def start(self, base: float) -> None:
         self.clock.begin(base)
+        if self.identity is not None:
+            self.identity.start(self.spec.scenario, self.proxy.key)
         schedule_events(self.topology, self.clock, links=self.links, proxies=[self.configured])
         inbound = self.listening.get("inbound")
         if inbound is not None and isinstance(inbound.handler, Listener) and self.place is not None:
-            gone = partial(inbound.disappear, inbound.handler.abort_all)
-            schedule_outages(self.clock, self.spec.scenario, self.place, gone, inbound.reopen)
+            back = inbound.reopen
+            gone: Callable[[], None] = partial(inbound.disappear, inbound.handler.abort_all)
+            if self.identity is not None:
+                gone, back = self.identity.gone(gone), self.identity.back(back)
+            schedule_outages(self.clock, self.spec.scenario, self.place, gone, back)
 
     def stats(self) -> dict[str, Any]:
         """What has passed on each edge since the start, and what is under way."""
@@ -230,9 +242,14 @@ class Proxy(Role):
     def rows(self) -> Mapping[str, NDArray[Any]]:
         from meshsim.live.spans import span_rows  # noqa: PLC0415
 
-        return {} if self.ledger is None else {**self.ledger.rows(), **span_rows(self.tracer)}
+        if self.ledger is None:
+            return {}
+        certificates = {} if self.identity is None else self.identity.rows()
+        return {**self.ledger.rows(), **span_rows(self.tracer), **certificates}
 
     def close(self) -> None:
+        if self.identity is not None:
+            self.identity.close()
         if self.log is not None:
             self.log.close()
 

@@ -90,15 +90,15 @@ class Tls:
         engine.set_connect_state()
         return engine
 
+    def peer(self, engine: SSL.Connection) -> str:
+        """The service at the other end, whose certificate has been accepted."""
+        certificate = engine.get_peer_certificate()
+        assert certificate is not None, "a handshake ends with one"
+        return service_of(crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate))
 
-def peer_of(engine: SSL.Connection) -> str:
-    """The service at the other end, whose certificate has been accepted."""
-    certificate = engine.get_peer_certificate()
-    assert certificate is not None, "a handshake ends with one"
-    return service_of(crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate))
 
-
-def _context(method: int, credentials: Credentials, verify: _Verify) -> SSL.Context:
+def blank(method: int) -> SSL.Context:
+    """A context of our kind of TLS, without certificates, that trusts nobody and verifies nothing yet."""
     context = SSL.Context(method)
     context.set_min_proto_version(SSL.TLS1_3_VERSION)
     context.set_tls13_ciphersuites(SUITE)
@@ -106,6 +106,11 @@ def _context(method: int, credentials: Credentials, verify: _Verify) -> SSL.Cont
     context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_RENEGOTIATION)
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)  # 17 kB each, of idle connections
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    return context
+
+
+def _context(method: int, credentials: Credentials, verify: _Verify) -> SSL.Context:
+    context = blank(method)
     context.use_certificate(credentials.certificate)
     context.use_privatekey(credentials.key)
     for certificate in credentials.chain:

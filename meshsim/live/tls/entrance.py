@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import cast
 
 from meshsim.live.tls.channel import Channel
-from meshsim.live.tls.context import Tls, peer_of
+from meshsim.live.tls.context import Tls
 from meshsim.live.tls.refusal import CROWDED, DISABLED, PLAINTEXT, TIMEOUT, Tally
 from meshsim.live.wire.limits import Limits
 from meshsim.live.wire.server import ServerConnection
@@ -158,7 +158,7 @@ class Inspector(asyncio.Protocol):
         self._through()
         self.channel = None  # which knows this
         connection = self.serve()
-        connection.identity = peer_of(channel.engine)
+        connection.identity = self.entrance.tls.peer(channel.engine)
         connection.connection_made(channel)
         return cast(asyncio.Protocol, connection)
 

@@ -12,12 +12,19 @@ import re
 from functools import lru_cache
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from meshsim.live.tls.refusal import MALFORMED, WRONG_IDENTITY, RefusedError
 
 TRUST_DOMAIN = "cluster.local"
 PREFIX = f"spiffe://{TRUST_DOMAIN}/ns/default/sa/"
 """Of every identity: what follows is the service's name."""
+
+UNREADABLE = (
+    ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, x509.DuplicateExtension,
+    x509.InvalidVersion, x509.UnsupportedGeneralNameType,
+)  # fmt: skip
+"""What cryptography raises for what it can't read: errors that have no base of their own."""
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,253}")
 
@@ -35,7 +42,7 @@ def service_of(der: bytes) -> str:
     """
     try:
         uris, usage, ca = _contents(x509.load_der_x509_certificate(der))
-    except ValueError as error:
+    except UNREADABLE as error:
         raise RefusedError(MALFORMED, str(error)) from None
     if ca:
         raise RefusedError(MALFORMED, "a CA's, where a workload's is wanted")
@@ -47,7 +54,7 @@ def service_of(der: bytes) -> str:
 
 
 def _contents(certificate: x509.Certificate) -> tuple[list[str], x509.KeyUsage | None, bool]:
-    """Its URIs, what its key may be used for, and whether it is a CA's; a ValueError if it can't be read."""
+    """Its URIs, what its key may be used for, and whether it is a CA's; raises what is in UNREADABLE."""
     uris: list[str] = []
     usage: x509.KeyUsage | None = None
     ca = False

@@ -65,8 +65,8 @@ class Secured(proxy.Proxy):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
-        assert self.tls is not None
-        self.tls.renew(credentials(Path(sys.argv[1]), MEMBERS[spec.id]))
+        if self.tls is not None:
+            self.tls.renew(credentials(Path(sys.argv[1]), MEMBERS[spec.id]))
 
 
 # ---- Envoy ----------------------------------------------------------------------------------------------

@@ -203,3 +203,48 @@ def test_a_preset_chooses_hosts_while_calibrating_and_does_nothing_else() -> Non
             assert (kept.balance, kept.split) == (own.balance, own.split)
             assert (kept.timeout, kept.retries, kept.detection) == (0.0, None, None)
             assert kept.circuit_breaker == Policy().circuit_breaker
+
+
+SECURED = """
+name: secured
+duration: 30s
+services:
+  web: {script: [{call: cart}, {call: old}]}
+  cart: {}
+  old: {sidecar: false}
+mesh:
+  dataplane: sidecar
+  mtls: {mode: strict, handshake: 9ms, certificate_ttl: 3s}
+policies: {cart: {connection: {max_requests: 5}}}
+access: [{allow: {to: cart, from: other*}}]
+load: [{to: web, rate: 50/s}]
+"""
+
+
+def test_connections_last_in_a_calibration_or_serve_one_call() -> None:
+    scenario = loads(SECURED.replace("other*", "web"))
+    calm = calibration.still(scenario, {})
+    mtls = calm.mesh.mtls
+    assert mtls is not None
+    assert (mtls.certificate_ttl, mtls.mode) == (calibration.LASTING, "strict")
+    assert calm.access == ()
+    edges = [("client", "web"), ("web", "cart"), ("web", "old")]
+    assert [calm.policy(*edge).connection for edge in edges] == [None] * 3
+    opening = calibration.opening(calm)
+    assert all(opening.policy(*edge).connection.max_requests == 1 for edge in edges)
+
+
+def test_a_handshake_is_half_of_what_calls_take_longer_where_there_is_mtls() -> None:
+    scenario = loads(SECURED.replace("other*", "web"))
+    kept = {edge: np.full(50, 0.001) for edge in scenario.edges()}
+    opened = {edge: np.full(50, 0.005) for edge in scenario.edges()}
+    opened["web", "old"] = np.full(50, 0.9)
+    cost = calibration.handshake(kept, opened, scenario)
+    assert cost == pytest.approx(0.002)
+    model = calibration.with_overheads(calibration.with_handshake(scenario, cost), kept)
+    mtls = model.mesh.mtls
+    assert mtls is not None
+    assert mtls.handshake.build().mean == pytest.approx(0.002)
+    assert (mtls.round_trips, mtls.certificate_ttl) == (0, 3.0)
+    assert (model.mesh.proxy.workers, model.mesh.proxy.time.build().mean) == (1, 0.0)
+    assert calibration.handshake(kept, kept, scenario) == 0.0

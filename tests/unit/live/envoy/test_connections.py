@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from meshsim.live.envoy.connections import ConnectionCounts, Reading, counts
+from meshsim.live.envoy.connections import (
+    PLAINTEXT,
+    UNTRUSTED,
+    ConnectionCounts,
+    Reading,
+    counts,
+    inward,
+    without_rejected,
+)
 from meshsim.live.envoy.mesh import TickClock
 from meshsim.live.envoy.process import Envoy
 from meshsim.mesh.connection import COUNTED, OPENED
@@ -42,7 +50,7 @@ class Opening:
 
     def __init__(self) -> None:
         self.proxy = cast(Any, self)
-        self.caller, self.upstreams = "client", ["cart"]
+        self.caller, self.upstreams, self.listeners = "client", ["cart"], ["outbound"]
         self.now = 0.0
         self.stuck = False
 
@@ -78,3 +86,34 @@ def test_an_envoy_that_does_not_answer_is_asked_again() -> None:
         envoy.now, envoy.stuck = float(second), second == 2
         read.read(envoy.now)
     assert [sum(time == when for time, _, _ in read.rows) for when in (0.0, 1.0, 2.0, 3.0)] == [10, 20, 0, 10]
+
+
+def test_a_handshake_that_the_upstream_then_rejects_is_not_secured() -> None:
+    assert found(total=2, connect_fail=1)["failed"] == 1
+    shaken = {"cluster.cart.upstream_cx_total": 3, "cluster.cart.upstream_cx_connect_fail": 1}
+    shaken |= {"cluster.cart.ssl.handshake": 2, "cluster.cart.ssl.fail_verify_san": 1}
+    counted = dict(zip(COUNTED, counts(shaken), strict=True))
+    assert (counted["opened"], counted["secured"], counted["untrusted"]) == (2, 2, 1)
+    secured, rejected = COUNTED.index("secured"), COUNTED.index("rejected")
+    caller, callee = (ConnectionCounts(cast(Envoy, Opening()), Topology(ONE)) for _ in range(2))
+    caller.rows = [(1.0, 0, OPENED), (1.0, 0, secured), (2.0, 0, secured)]
+    callee.rows = [(2.0, 0, rejected)]
+    without_rejected([caller, callee])
+    assert caller.rows == [(1.0, 0, OPENED), (1.0, 0, secured)]
+    assert callee.rows == [(2.0, 0, rejected)]
+
+
+def test_what_an_upstream_rejects_is_put_down_to_the_one_edge_that_it_can_be() -> None:
+    topology = Topology(SECURED)
+    number = topology.number_of
+    assert inward(topology, "cart") == {number["old", "cart"]: PLAINTEXT, number["shop", "cart"]: UNTRUSTED}
+    assert inward(topology, "shop") == {number["client", "shop"]: UNTRUSTED}
+
+
+SECURED = loads(
+    "{name: x, duration: 4s, services: {shop: {script: [{call: cart}]}, cart: {}, old: {sidecar: false,"
+    " script: [{call: cart}]}}, mesh: {dataplane: sidecar, mtls: {mode: strict}},"
+    " load: [{to: shop, rate: 1/s}, {to: old, rate: 1/s}]}"
+)
+
+ONE = loads("{name: x, duration: 4s, services: {cart: {}}, load: [{to: cart, rate: 1/s}]}")

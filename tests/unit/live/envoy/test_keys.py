@@ -38,6 +38,21 @@ ABORT: dict[str, Any] = {f"{POLICY}.fault": {"abort": {}}}
 LIMIT = {f"{POLICY}.rate_limit": {"burst": 1, "rate": "1/s"}}
 HEDGE = {f"{POLICY}.hedge": {"after": "1s"}}
 
+RULES = {kind: {"access": [{kind: {"to": "cart"}}]} for kind in ("allow", "deny")}
+FIELDS = {
+    "to": "other",
+    "from": ["client"],
+    "not_from": "other",
+    "endpoints": "g*",
+    "not_endpoints": ["g*"],
+    "methods": "POST",
+    "not_methods": "P*",
+    "paths": ["/a*", "*b"],
+    "not_paths": "/a",
+}
+"""Of access rules, with a value each."""
+MTLS: dict[str, Any] = {"mesh.mtls": {}}
+
 DOWN = {"events": [{"at": "1s", "for": "1s", "service": "cart", "down": True}]}
 PUSH = {"events": [{"at": "1s", "set": {"policies.cart.timeout": "1s"}}]}
 
@@ -87,10 +102,14 @@ COMPILED: dict[str, tuple[dict[str, Any], Any]] = {
     "policies.*.fault.abort.percent": (ABORT, "9%"),
     "policies.*.fault.abort.status": (ABORT, 409),
     "events[0].set": (PUSH, {"policies.cart.timeout": "2s"}),
+    "mesh.mtls.mode": (MTLS, "strict"),
+    **{f"access[0].{kind}.{key}": (RULES[kind], value) for kind in RULES for key, value in FIELDS.items()},
 }
 """By key: what else is written, and a value that makes other documents."""
 
 REFUSED: dict[str, tuple[dict[str, Any], Any]] = {
+    "mesh.mtls.handshake": (MTLS, "1ms"),
+    "mesh.mtls.round_trips": (MTLS, 2),
     "mesh.proxy.time": ({}, "1ms"),
     "mesh.proxy.workers": ({}, 9),
     "links.*.latency": ({}, "1ms"),
@@ -132,6 +151,13 @@ ELSEWHERE = {
     "keep": "of what is measured",
     "services": "processes of meshsim's own",
     "load": "the load generator's, a process of meshsim's own; priorities travel in headers",
+    "mesh.mtls.certificate_ttl": "of certificates, which agents get from the CA",
+    "mesh.mtls.rotate_at": "of certificates",
+    "mesh.mtls.jitter": "of certificates",
+    "mesh.mtls.ca": "of the CA",
+    "events[0].component": "of the CA",
+    "events[0].rotate_root": "of the CA",
+    "events[0].overlap": "of the CA",
     "objectives": "of what is measured",
     "sweep": "of a simulation",
     "tracing": "of spans, which services and load generator leave",

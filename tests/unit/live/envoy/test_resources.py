@@ -192,3 +192,71 @@ load: [{{to: front, rate: 1/s}}]
     own = [each["typed_per_filter_config"].get(name) for each in host["routes"]]
     assert [config and config.get("disabled", False) for config in own] == [False, None, True, None]
     assert own[0]["token_bucket"] == host["typed_per_filter_config"][name]["token_bucket"]
+
+
+# ---- identity and access ----------------------------------------------------------------------------
+
+
+def secured(**overrides: Any) -> Scenario:
+    given = {key.replace("__", "."): value for key, value in overrides.items()}
+    return loads(TEXT, overrides={"mesh.mtls.mode": "permissive", **given})
+
+
+def accepted(scenario: Scenario, id_: str) -> list[str]:
+    """The transport protocols that an inbound listener has filter chains for."""
+    listener = made(scenario, id_)["lds.json"]["inbound"]
+    return [each["filter_chain_match"]["transport_protocol"] for each in listener["filter_chains"]]
+
+
+def speaking(scenario: Scenario, id_: str) -> dict[str, str]:
+    """The identity that each cluster with TLS wants of its hosts."""
+    found = {}
+    for name, each in made(scenario, id_, addresses=ADDRESSES)["cds.json"].items():
+        if "transport_socket" in each:
+            context = each["transport_socket"]["typed_config"]["common_tls_context"]
+            validation = context["combined_validation_context"]["default_validation_context"]
+            (wanted,) = validation["match_typed_subject_alt_names"]
+            found[name] = wanted["matcher"]["exact"]
+    return found
+
+
+def test_a_listener_accepts_what_its_mode_says() -> None:
+    assert accepted(secured(), "cart/v1/0") == ["tls", "raw_buffer"]
+    assert accepted(secured(services__cart__mtls="strict"), "cart/v1/0") == ["tls"]
+    assert accepted(secured(services__cart__mtls="disable"), "cart/v1/0") == ["raw_buffer"]
+
+
+def test_a_caller_wants_the_identity_of_each_service_that_it_calls_by_mtls() -> None:
+    cart, stock = (f"spiffe://cluster.local/ns/default/sa/{name}" for name in ("cart", "stock"))
+    carts = {"cart": cart, "cart/v1": cart, "cart/v2": cart}
+    assert speaking(secured(), "frontend/0") == {**carts, "stock": stock}
+    assert speaking(secured(services__stock__mtls="disable"), "frontend/0") == carts
+    assert speaking(secured(services__stock__sidecar=False), "frontend/0") == carts
+    assert speaking(secured(services__frontend__sidecar=False), "frontend/0") == {}
+
+
+def test_rules_are_given_to_the_filters_by_a_route_of_its_own() -> None:
+    rules = [
+        {"allow": {"to": "cart", "from": ["front*"], "methods": ["GET", "*"]}},
+        {"deny": {"to": "c*", "not_from": "frontend", "paths": "*.key"}},
+        {"allow": {"to": "stock", "from": []}},
+    ]
+    scenario = secured(access=rules)
+    files = made(scenario, "cart/v2/0")
+    (chain, _) = files["lds.json"]["inbound"]["filter_chains"]
+    manager = chain["filters"][0]["typed_config"]
+    assert [each["name"] for each in manager["http_filters"]][:2] == ["access.deny", "access.allow"]
+    (route,) = files["inbound.json"]["inbound"]["virtual_hosts"][0]["routes"]
+    told = {name: each["rbac"]["rules"] for name, each in route["typed_per_filter_config"].items()}
+    assert {name: each["action"] for name, each in told.items()} == {
+        "access.deny": "DENY",
+        "access.allow": "ALLOW",
+    }
+    (name, denied), *more = told["access.deny"]["policies"].items()
+    assert not more
+    assert name == "access[1]"
+    assert "prefix" in json.dumps(told["access.allow"])
+    assert json.dumps(denied).count("not_id") == 1
+    (nobody,) = documents(Proxy(scenario, "stock/0"), FOLDER)["inbound.json"]
+    assert '"principals": [{"and_ids": {"ids": [{"not_id": {"any": true}}]}}]' in json.dumps(nobody)
+    assert "inbound.json" not in made(secured(), "cart/v2/0")

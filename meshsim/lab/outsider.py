@@ -1,0 +1,34 @@
+"""Files with which programs from outside, such as curl or openssl, take part in a live mesh with mTLS."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from meshsim.errors import MeshsimError
+from meshsim.lab import files
+from meshsim.live.launch import OUTSIDER, LiveMesh
+from meshsim.scenario.model import CLIENT
+
+CA, CERTIFICATE, KEY = "ca.pem", "client.pem", "client.key"
+
+
+def hand_out(mesh: LiveMesh, folder: Path) -> dict[str, str]:
+    """Writes what is trusted, and a certificate of the client's with its key, for a mesh that serves.
+
+    The key can be read by its owner alone. Each file is whole, or is not there.
+
+    Returns:
+        Where they are, by what they are: ``ca``, ``certificate``, ``key``.
+
+    Raises:
+        MeshsimError: the mesh has no mTLS; there is no certificate; the files can't be written.
+    """
+    if OUTSIDER not in mesh.enrolments:
+        raise MeshsimError(
+            "--certificates: the scenario has no mTLS; write mesh.mtls, or leave the option out"
+        )
+    from meshsim.live.identity.outsider import identity_files  # noqa: PLC0415 - an extra
+
+    roots, certificate, key = identity_files(mesh.enrolments[OUTSIDER], CLIENT)
+    files.write(folder, {CA: roots, CERTIFICATE: certificate, KEY: files.Secret(key)})
+    return {"ca": str(folder / CA), "certificate": str(folder / CERTIFICATE), "key": str(folder / KEY)}

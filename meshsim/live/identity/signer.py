@@ -1,0 +1,90 @@
+"""The certificate authority itself: its roots, whom it signs for, and for how long.
+
+The private keys of its roots are made here and never leave: what goes out are certificates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from meshsim.live.identity.signing import Root, pem, read_request
+from meshsim.live.identity.tokens import Holder, Tokens
+
+MARGIN = 120.0
+"""How much longer than `ttl` what is signed before scenario time 0 is valid, s; it is renewed at 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """What is trusted: roots as PEM, from the `oldest` generation to the `newest`."""
+
+    oldest: int
+    roots: tuple[bytes, ...]
+
+    @property
+    def newest(self) -> int:
+        """The newest generation: that which signs."""
+        return self.oldest + len(self.roots) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the `holder` of a token has asked for: a certificate, of this `number`, for a public key."""
+
+    holder: Holder
+    number: int
+    public: ec.EllipticCurvePublicKey
+
+
+class Signer:
+    """Signs what holders of `tokens` may ask for, valid for `ttl`, s.
+
+    `wall` is the wall-clock time of scenario time 0, s, and None until that is known. To some the last second
+    of a certificate belongs to its time (`inclusive`: OpenSSL 4, RFC 5280), to others not (BoringSSL).
+    """
+
+    def __init__(self, ttl: float, now: float, *, inclusive: bool = True) -> None:
+        self.ttl = ttl
+        self.inclusive = inclusive
+        self.tokens = Tokens()
+        self.wall: float | None = None
+        self._roots = [Root.make(0, now)]  # from the oldest that is trusted on
+
+    @property
+    def bundle(self) -> Bundle:
+        """What is trusted now."""
+        roots = tuple(pem(each.certificate) for each in self._roots)
+        return Bundle(self._roots[0].generation, roots)
+
+    def rotate(self, now: float) -> int:
+        """Signs with a new root from here on; returns its generation. `now` is wall-clock time, s."""
+        generation = self._roots[-1].generation + 1
+        self._roots.append(Root.make(generation, now))
+        return generation
+
+    def drop_before(self, generation: int) -> None:
+        """Trusts no roots before that of a generation any more."""
+        self._roots = [each for each in self._roots if each.generation >= generation]
+
+    def read(self, token: str, following: str, number: int, csr: bytes) -> Request:
+        """A request that is to be signed; the token is used up with it.
+
+        Raises:
+            RequestError: it is not to be signed.
+        """
+        holder = self.tokens.owner(token)
+        public = read_request(csr, holder.name).public_key()
+        assert isinstance(public, ec.EllipticCurvePublicKey), "of no other is a request read"
+        key = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        self.tokens.use(token, key, following)
+        return Request(holder, number, public)
+
+    def sign(self, request: Request, signed: float, now: float) -> x509.Certificate:
+        """The certificate, signed at scenario time `signed`, which is wall-clock time `now`, s."""
+        begins = now + MARGIN if self.wall is None else self.wall + signed
+        until = begins + self.ttl - (1.0 if self.inclusive else 0.0)
+        return self._roots[-1].sign(request.public, request.holder.name, now, until)
