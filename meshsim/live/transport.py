@@ -115,9 +115,7 @@ class SocketTransport(Transport):
         try:
             if secured is not None and secured.service(pool.cluster):
                 rejected = partial(self._rejected, pool, connection)
-                if not await secured.connect(
-                    pool.cluster, protocol, pool.address, limit, rejected, self.clock
-                ):
+                if not await secured.connect(pool.cluster, protocol, pool.address, limit, rejected):
                     pool.cluster.failed(pool.host, connection, self.clock.now())
                     return
             else:

@@ -121,16 +121,17 @@ class ProxyIdentity(Issuer):
 
     # When it is asked
 
-    def start(self, scenario: Scenario, key: Key, agent: Agent | None = None) -> None:
+    def start(self, scenario: Scenario, key: Key) -> None:
         """Scenario time is known: gets the certificate of time 0, and renews it from then on.
 
-        `key` is that of the proxy's draws; it may have its `agent` already.
+        `key` is that of the proxy's draws.
         """
         mtls = scenario.mesh.mtls
         assert mtls is not None, "else nobody has an identity"
-        notes, own = Notes(self.events), derive(key, CERTIFICATES)
-        self.agent = agent or Agent(self.clock, notes, self, renewal(mtls), 0, own, Station(), None, 0)
-        self.agent.issuer, self.agent.recorder = self, notes
+        own = derive(key, CERTIFICATES)
+        self.agent = Agent(
+            self.clock, Notes(self.events), self, renewal(mtls), 0, own, Station(), None, 0
+        )  # fmt: skip
         self.agent.begin(0.0)
         self._spawn(self._obtain_first(self.agent))
         rotations = (number for number, event in enumerate(scenario.events) if event.rotate_root)

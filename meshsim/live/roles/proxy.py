@@ -26,7 +26,6 @@ from meshsim.live.proxy.series import Series, labels
 from meshsim.live.servers import Listening, schedule_outages
 from meshsim.live.stats import EdgeCounts, edge_report
 from meshsim.mesh import proxy as mesh
-from meshsim.mesh.certificate import MODES, Issuer
 from meshsim.mesh.cluster import Cluster
 from meshsim.mesh.recorder import Recorder
 from meshsim.mesh.spans import Tracer
@@ -34,7 +33,7 @@ from meshsim.mesh.station import Station
 from meshsim.scenario import model
 from meshsim.scenario.events import schedule_events
 from meshsim.scenario.machines import ConfiguredProxy, ConfiguredRoute, ConfiguredUpstream
-from meshsim.scenario.parts import agent, link
+from meshsim.scenario.parts import link
 from meshsim.scenario.topology import Replica, Topology
 
 if TYPE_CHECKING:
@@ -103,29 +102,27 @@ class Proxy(Role):
         self.proxy = mesh.Proxy(
             self.clock, self.recorder, self.tracer, self.transport, self.own.number, spec.seed, Station()
         )
-        if self.tls is not None and scenario.mesh.mtls is not None:
-            self.proxy.agent = agent(self.proxy, Issuer(), scenario.mesh.mtls)
         self.configured = ConfiguredProxy(self.proxy, self.topology)
         for _, (_, service) in edges:
             series = Series(labels("source", self.caller, self._version, service, "unknown"))
             self.routes[service] = self._route_to(service, series, Passed(), b"")
 
     def _secured(self, tls: Tls) -> Secured:
-        """Its connections with mTLS."""
+        """Which of its edges use mTLS."""
         from meshsim.live.tls.connect import Secured  # noqa: PLC0415 - OpenSSL
 
         scenario = self.spec.scenario
         edges = self.topology.edges_of(self.own)
-        services = {number: service for number, (_, service) in edges}
+        services = {number: edge[1] for number, edge in edges if scenario.secures(*edge)}
         mtls = scenario.mesh.mtls
         return Secured(tls, services, 0 if mtls is None else mtls.round_trips)
 
-    def _entrance(self, tls: Tls) -> Entrance:
+    def _entrance(self, tls: Tls, place: Replica) -> Entrance:
         """What its inbound listener lets in."""
         from meshsim.live.tls.entrance import Entrance  # noqa: PLC0415 - OpenSSL
 
-        names = {number: mode for mode, number in MODES.items()}
-        return Entrance(tls, lambda: "disable" if self.proxy.agent is None else names[self.proxy.agent.mode])
+        mode = self.spec.scenario.mode(place.service) or "disable"
+        return Entrance(tls, lambda: mode)
 
     def _route_to(self, service: str, series: Series, passed: Passed, authority: bytes) -> ListenerRoute:
         """The route to a service, with those to its endpoints that the scenario has calls to."""
@@ -185,7 +182,7 @@ class Proxy(Role):
             self.listening[f"url {service}"] = Listening(self._listener({b"": named}))
         self.listening["admin"] = Listening(self.admin)
         if self.inward is not None and self.place is not None:
-            entrance = None if self.tls is None else self._entrance(self.tls)
+            entrance = None if self.tls is None else self._entrance(self.tls, self.place)
             inbound = self._listener({b"": self.inward}, inbound=True)
             inbound.entrance = entrance
             inbound.guard = self.configured
@@ -216,7 +213,7 @@ class Proxy(Role):
     def start(self, base: float) -> None:
         self.clock.begin(base)
         if self.identity is not None:
-            self.identity.start(self.spec.scenario, self.proxy.key, self.proxy.agent)
+            self.identity.start(self.spec.scenario, self.proxy.key)
         schedule_events(self.topology, self.clock, links=self.links, proxies=[self.configured])
         inbound = self.listening.get("inbound")
         if inbound is not None and isinstance(inbound.handler, Listener) and self.place is not None:

@@ -6,13 +6,11 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
-from meshsim.live.clock import LiveClock
 from meshsim.live.tls.channel import Channel
 from meshsim.live.tls.context import Tls
 from meshsim.live.tls.refusal import TIMEOUT
 from meshsim.live.tracked import round_trip
 from meshsim.mesh.cluster import Cluster
-from meshsim.mesh.connection import NOT_ACCEPTED, SECURED, UNTRUSTED
 from meshsim.mesh.link import Link
 from meshsim.random import Key
 
@@ -21,7 +19,7 @@ Hear = Callable[[], None]
 
 
 class Secured:
-    """A proxy's secured connections: `services` are those wanted at the other end, by edge.
+    """Which of a proxy's connections are secured: `services` are those wanted at the other end, by edge.
 
     Each handshake takes so many `round_trips` over the link.
     """
@@ -32,8 +30,8 @@ class Secured:
         self.round_trips = round_trips
 
     def service(self, cluster: Cluster) -> str:
-        """Whose identity is wanted of a cluster's hosts; empty where they are called without mTLS now."""
-        return self.services[cluster.edge] if cluster.secure else ""
+        """Whose identity is wanted of a cluster's hosts; empty where they are called without mTLS."""
+        return self.services.get(cluster.edge, "")
 
     def trips(self, cluster: Cluster, link: Link, key: Key) -> float:
         """How long the messages of a connection's handshake are under way, s."""
@@ -41,30 +39,10 @@ class Secured:
 
     async def connect(
         self, cluster: Cluster, top: asyncio.Protocol, address: tuple[str, int], limit: float,
-        rejected: Callable[[Hear], None], clock: LiveClock,
+        rejected: Callable[[Hear], None],
     ) -> bool:  # fmt: skip
-        """As `connect`, to a cluster's host; what becomes of it is counted on the way.
-
-        NOTE: a connection that the upstream rejects is secured until that is heard, and so it is counted so
-        that it may be taken back.
-        """
-        recorder, edge = cluster.recorder, cluster.edge
-        opened: list[tuple[float, int, int]] = []
-
-        def heard(hear: Hear) -> None:
-            counted = getattr(recorder, "connections", [])
-            for row in opened:
-                if row in counted:
-                    counted.remove(row)
-            recorder.connection(edge, NOT_ACCEPTED, clock.now())
-            rejected(hear)
-
-        if not await connect(self.tls, self.service(cluster), top, address, limit, heard):
-            recorder.connection(edge, UNTRUSTED, clock.now())
-            return False
-        opened.append((clock.now(), edge, SECURED))
-        recorder.connection(edge, SECURED, opened[0][0])
-        return True
+        """As `connect`, to a cluster's host."""
+        return await connect(self.tls, self.service(cluster), top, address, limit, rejected)
 
 
 def at_once(hear: Hear) -> None:
