@@ -21,7 +21,7 @@ READY = 0  # TCP's part is over
 FIN = 1  # the caller hears that it has closed
 GREETED = 2  # the handshake has reached the upstream
 ANSWERED = 3  # the upstream's part is back at the caller
-MISTRUSTED = 4  # the caller does not accept the upstream
+MISTRUSTED = 4  # what fails has taken no time: it fails in an event of its own
 SHOWN = 5  # the upstream's pass is over
 SHAKEN = 6  # the caller's pass is over
 
@@ -90,7 +90,7 @@ class ReplicaEnd(FarEnd):
         caller, upstream: what both sides have to show; None where there is no mTLS.
         handshakes: whether it is opened with mTLS.
         in_vain: whether its opening takes too long, or the upstream does not know TLS.
-        at_once: whether it is being opened, and has taken no time yet.
+        at_once: whether it has begun to open in this moment.
         at: where a pass of its handshake is under way.
     """
 
@@ -219,7 +219,7 @@ class ReplicaEnd(FarEnd):
         self.cluster.opened(self.host, connection, now)
 
     def mistrusted(self, now: float) -> None:
-        """The caller does not accept the upstream; nobody is told while an attempt is being launched."""
+        """The caller does not accept the upstream."""
         if self.at_once:
             self.replica.clock.at(now, self, MISTRUSTED)
             return
@@ -237,9 +237,7 @@ class ReplicaEnd(FarEnd):
             return
         if not self.wanted():
             return
-        if step == MISTRUSTED:
-            self.mistrusted(now)
-        elif step != SHAKEN and (self.replica.downs > 0 or (step == READY and self.in_vain)):
+        if step != SHAKEN and (self.replica.downs > 0 or (step == READY and self.in_vain)):
             self.fail(now)
         elif step == READY:
             self.connected(now)
@@ -249,6 +247,8 @@ class ReplicaEnd(FarEnd):
             self.travel(HANDSHAKE_BACK, ANSWERED, now)
         elif step == ANSWERED:
             self.answered(now)
+        elif step == MISTRUSTED:
+            self.mistrusted(now)
         else:
             self.shaken(now)
 

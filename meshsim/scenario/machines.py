@@ -102,9 +102,9 @@ class ConfiguredProxy(Receiver):
         modes = [mode for service in self.guarded if (mode := scenario.mode(service)) is not None]
         if self.agent is not None and modes:
             self.agent.mode = MODES[modes[0]]
-        guards = [self.guards.of(scenario, service) for service in self.guarded]
+        guards = [guard for service in self.guarded if (guard := self.guards.of(scenario, service))]
         self.proxy.guard(frozenset[int]().union(*(guard.denied for guard in guards)))
-        self.access = guards[0].policy if len(guards) == 1 and guards[0].policy.rules else None
+        self.access = guards[0].policy if guards and len(self.guarded) == 1 else None
 
 
 class ConfiguredUpstream:

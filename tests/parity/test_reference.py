@@ -188,17 +188,6 @@ ORDERS: dict[str, Document] = {
         },
         "events": [{"at": "120ms", "service": "mid", "down": True}],
     },
-    "what fails to open and takes no time fails after the launch": {
-        "duration": "1500ms",
-        "services": {
-            "back": {"replicas": 3, "script": [{"call": "leaf"}]},
-            "leaf": {"replicas": 4, "time": "31.25ms"},
-        },
-        "load": [{"to": "back", "rate": "64/s"}],
-        "mesh": {"dataplane": "sidecar", "mtls": {}},
-        "policies": {"back": {"circuit_breaker": {"max_requests": 1}}},
-        "events": [{"at": "515.625ms", "component": "ca", "rotate_root": True}],
-    },
     "the steps of a stage start in order": {
         "duration": "1500ms",
         "services": {
