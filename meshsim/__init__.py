@@ -5,8 +5,8 @@
 >>> run.summary, run.requests, run.plot()  # doctest: +SKIP
 
 Each verb of the command line that computes is a function here, by its name: `run`, `batch`, `sweep`,
-`compare`, `capacity`, `validate`; ``live`` is `run_live` (`meshsim.live` is the package) and ``theory`` is
-`solve`.
+`compare`, `capacity`, `validate`, `access`; ``live`` is `run_live` (`meshsim.live` is the package) and
+``theory`` is `solve`.
 
 The names below are imported when they are first used, so that ``import meshsim`` costs nothing.
 """
@@ -21,6 +21,7 @@ TYPE_CHECKING = False  # as of `typing`, which takes its time
 if TYPE_CHECKING:
     from meshsim.engine import Simulation
     from meshsim.errors import MeshsimError, ScenarioError
+    from meshsim.lab.access import access
     from meshsim.lab.batch import batch
     from meshsim.lab.capacity import capacity
     from meshsim.lab.compare import compare
@@ -40,8 +41,8 @@ __version__ = VERSION
 
 __all__ = [
     "Balancer", "MeshsimError", "RetryRule", "Run", "Scenario", "ScenarioError", "Simulation",
-    "batch", "capacity", "compare", "dump", "linspace", "load", "loads", "run", "run_live", "solve", "sweep",
-    "validate",
+    "access", "batch", "capacity", "compare", "dump", "linspace", "load", "loads", "run", "run_live", "solve",
+    "sweep", "validate",
 ]  # fmt: skip
 
 _HOMES = {
@@ -52,6 +53,7 @@ _HOMES = {
     "Scenario": "meshsim.scenario.model",
     "ScenarioError": "meshsim.errors",
     "Simulation": "meshsim.engine",
+    "access": "meshsim.lab.access",
     "batch": "meshsim.lab.batch",
     "capacity": "meshsim.lab.capacity",
     "compare": "meshsim.lab.compare",

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+
+import pytest
 
 # A shell's background jobs ignore Ctrl-C, and so would all that the tests start
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Tables are as wide as they would be on no terminal; who runs tests in parallel is told a width
 os.environ.pop("COLUMNS", None)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _what_is_there_stays_out_of_collections() -> None:
+    """Tests that have the collector look for leftovers would have it look through all earlier tests' too."""
+    gc.freeze()

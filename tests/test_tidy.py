@@ -160,7 +160,7 @@ def test_what_a_base_class_asks_for_is_documented() -> None:
                     assert ast.get_docstring(method), f"{file}:{method.lineno} {node.name}.{method.name}"
 
 
-VERBS = {"run", "sweep", "compare", "capacity", "run_live", "validate", "solve", "batch"}
+VERBS = {"run", "sweep", "compare", "capacity", "run_live", "validate", "solve", "batch", "access"}
 """Of the command line, as functions."""
 
 

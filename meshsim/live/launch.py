@@ -335,6 +335,7 @@ class LiveMesh:
     def stop(self) -> dict[tuple[str, str], Rows]:
         """Ends every process; what each has recorded, by (role, id). MeshsimError if one has ended before."""
         self._progress("collecting")
+        self.proxies.finish()
         for member in self._members:
             member.send({"stop": True})
         heard = self._await("rows", list(self._members))

@@ -82,6 +82,9 @@ class Proxies(ABC):
         """What proxies that are no members count by now, by id, as a member's `stats`."""
         return {}
 
+    def finish(self) -> None:  # noqa: B027 - members are told
+        """The run is over: proxies that are no members ask the authority for nothing any more."""
+
     def collect(self, base: float) -> Mapping[str, Rows]:
         """Ends proxies that are no members; what each has recorded, by id. `base` is as of `start`."""
         return {}

@@ -48,6 +48,9 @@ class Issuer:
         """Asks for a certificate of an agent; ends in its `signed` or `refused`, unless that gives up."""
         raise NotImplementedError
 
+    def stop(self, agent: Agent, number: int) -> None:
+        """Hears that the agent does not want this certificate any more."""
+
 
 class Passing(Timer):
     """The opening of a connection, whose handshake may have a pass at a proxy."""
@@ -176,8 +179,10 @@ class Agent(Event):
         """The replica has gone down: it has no certificate, and asks for none."""
         self.held = NONE
         self.expires = 0.0
-        self.asking = False
         self.waiting = None
+        if self.asking:
+            self.asking = False
+            self.issuer.stop(self, self.wanted)
 
     # ---- trust --------------------------------------------------------------------------------------
 
@@ -268,6 +273,13 @@ class Authority(Issuer):
             signing = Signing(self, agent, number)
             self.signing.append(signing)
             self.station.enter(signing, 0, derive(agent.key, number), SIGN, now)
+
+    def stop(self, agent: Agent, number: int) -> None:
+        for each in self.signing:
+            if each.agent is agent and each.number == number:
+                if self.station.withdraw(each):
+                    self.signing.remove(each)
+                return
 
     def go_down(self, now: float) -> None:
         """Refuses what it holds, and what comes until every cause is over."""

@@ -159,9 +159,7 @@ class RootRotation(Disruption):
         self.root = self.authority.root
         for i in range(len(self.agents)):
             self.send(TrustNews(self.agents[i], self.root, NO_ROOT), now, self.delays[i][0])
-        if self.overlap > 0.0:
-            self.clock.at(now + self.overlap, self, END)
-        else:
+        if self.overlap == 0.0:
             self.end(now)
 
     def end(self, now: float) -> None:

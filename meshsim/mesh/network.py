@@ -21,8 +21,9 @@ READY = 0  # TCP's part is over
 FIN = 1  # the caller hears that it has closed
 GREETED = 2  # the handshake has reached the upstream
 ANSWERED = 3  # the upstream's part is back at the caller
-SHOWN = 4  # the upstream's pass is over
-SHAKEN = 5  # the caller's pass is over
+MISTRUSTED = 4  # what fails has taken no time: it fails in an event of its own
+SHOWN = 5  # the upstream's pass is over
+SHAKEN = 6  # the caller's pass is over
 
 
 @final
@@ -89,6 +90,7 @@ class ReplicaEnd(FarEnd):
         caller, upstream: what both sides have to show; None where there is no mTLS.
         handshakes: whether it is opened with mTLS.
         in_vain: whether its opening takes too long, or the upstream does not know TLS.
+        at_once: whether it has begun to open in this moment.
         at: where a pass of its handshake is under way.
     """
 
@@ -107,6 +109,7 @@ class ReplicaEnd(FarEnd):
         self.link = link
         self.keeping = replica.keeping
         self.in_vain = False
+        self.at_once = False
         self.caller = cluster.agent
         self.upstream = replica.proxy.agent
         self.handshakes = cluster.secure
@@ -130,7 +133,9 @@ class ReplicaEnd(FarEnd):
             if self.in_vain:
                 lasts = connection.rule.connect_timeout
         if lasts == 0.0 and self.replica.downs == 0:
+            self.at_once = True
             self.connected(now)
+            self.at_once = False
         else:
             self.replica.clock.at(now + lasts, self, READY)
 
@@ -215,6 +220,9 @@ class ReplicaEnd(FarEnd):
 
     def mistrusted(self, now: float) -> None:
         """The caller does not accept the upstream."""
+        if self.at_once:
+            self.replica.clock.at(now, self, MISTRUSTED)
+            return
         self.cluster.recorder.connection(self.cluster.edge, UNTRUSTED, now)
         self.fail(now)
 
@@ -239,6 +247,8 @@ class ReplicaEnd(FarEnd):
             self.travel(HANDSHAKE_BACK, ANSWERED, now)
         elif step == ANSWERED:
             self.answered(now)
+        elif step == MISTRUSTED:
+            self.mistrusted(now)
         else:
             self.shaken(now)
 

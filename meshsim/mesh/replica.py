@@ -135,6 +135,8 @@ class Replica:
         self.downs += 1
         if self.downs > 1:
             return
+        if agent is not None:
+            agent.stop()
         while self.queue.length > 0:
             self.queue.pop()
         self.queue_gauge.add(-self.queue_gauge.value, now)
@@ -150,7 +152,6 @@ class Replica:
             if host.cluster is not None:
                 host.cluster.drain(host)
         if agent is not None:
-            agent.stop()
             agent.break_off(now)
 
     def come_up(self, now: float) -> None:

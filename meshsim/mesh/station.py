@@ -31,6 +31,10 @@ class Station:
         """Has it called when a pass of this length, s, is over: not of one that is free."""
         raise NotImplementedError
 
+    def withdraw(self, event: Event) -> bool:
+        """Takes back the pass that is to fire this; whether it had not begun yet."""
+        return False
+
     def drop(self) -> None:
         """The proxy has gone down: whatever is inside is lost."""
 
@@ -98,6 +102,14 @@ class WorkerStation(Station):
         else:
             self.waiting.append(one)
             self.length += 1
+
+    def withdraw(self, event: Event) -> bool:
+        for one in self.waiting:
+            if one.event is event:
+                self.waiting.remove(one)
+                self.length -= 1
+                return True
+        return False
 
     def passed(self, now: float) -> None:
         """A pass is over; its worker takes the next."""

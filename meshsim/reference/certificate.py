@@ -188,7 +188,8 @@ class Agent:
             act()
 
     def stop(self) -> None:
-        """Its replica is down: it asks for nothing, and renews nothing."""
+        """Its replica is down: its certificate is lost, and it asks for none."""
+        self.signed = None
         self.held = None
         self.up = None
         if self.asking is not None:
@@ -198,8 +199,7 @@ class Agent:
             self.asking = None
 
     def restart(self, up: Callable[[], None]) -> None:
-        """Its replica would come up, but its certificate is lost; `up` is called when it has another."""
-        self.signed = None
+        """Its replica would come up, and needs a certificate; `up` is called when it has one."""
         self.up = up
         self._ask()
         self.run.did["restart waits for a certificate"] += self.asking is not None

@@ -91,7 +91,8 @@ def on_clock(
     for number, event in enumerate(events):
         for change in changes(number, event):
             due.append((event.at, 1, number, change))
-            if event.lasts is not None:
-                due.append((event.at + event.lasts, 0, number, change))
+            lasts = event.overlap or event.lasts
+            if lasts is not None:
+                due.append((event.at + lasts, 0, number, change))
     for time, begins, _, change in sorted(due, key=lambda occurrence: occurrence[:3]):
         clock.at(time, change, disruption.BEGIN if begins else disruption.END)

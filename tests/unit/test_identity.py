@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from meshsim import random
 from meshsim.measure.records import Records
 from meshsim.measure.summary import summarise
 from meshsim.scenario.model import Scenario
-from tests.unit.test_timelines import Part, Simulate, check, ms, scene, simulate, trace
+from tests.unit.test_timelines import Part, Simulate, check, ms, retries, scene, simulate, trace
 
 __all__ = ["simulate"]
 
@@ -89,6 +90,18 @@ def test_what_the_upstream_does_not_accept_fails_with_the_first_request(simulate
     assert counts(records, scenario) == {"opened": 1, "rejected": 1, "broken": 1}
 
 
+@pytest.mark.parametrize(("at", "expected"), [(43.9, NEW), (44, (6, 503, "UF", 1))])
+def test_a_certificate_is_valid_before_its_end(simulate: Simulate, at: float, expected: Any) -> None:
+    """Both look 6 ms later; it ends at 50."""
+    check(simulate(secured(at, mtls={"certificate_ttl": "50ms"}, events=[ca(0, 900)])), [expected])
+
+
+def test_a_ca_that_is_too_slow_lets_certificates_expire(simulate: Simulate) -> None:
+    """Its one worker is with the client from 50 to 120 ms, then till 190 with `a`, which expires at 100."""
+    mtls = {"certificate_ttl": "100ms", "ca": {"time": "70ms", "workers": 1}}
+    check(simulate(secured(110, 200, mtls=mtls)), [(6, 503, "UF", 1), NEW])
+
+
 def test_renewals_wait_for_the_ca_in_order(simulate: Simulate) -> None:
     """Both begin at 25 ms; the CA takes 10 for each. From then on each has its own time."""
     mtls = {"certificate_ttl": "50ms", "ca": {"time": "10ms", "workers": 1}}
@@ -131,6 +144,16 @@ def test_an_outage_that_begins_before_the_certificate_ends_the_asking(simulate: 
     ]
     mtls = {"ca": {"time": "15ms", "workers": 1}}
     check(simulate(secured(60, 66, mtls=mtls, events=events)), [(0, 503, "UF", 1), NEW])
+
+
+def test_what_the_ca_works_on_in_vain_keeps_its_worker(simulate: Simulate) -> None:
+    """From 20 to 50 ms for the first asking, though that ended at 30; then from 50 to 80."""
+    events = [
+        {"at": "10ms", "for": "10ms", "replica": "a/0", "down": True},
+        {"at": "30ms", "for": "5ms", "replica": "a/0", "down": True},
+    ]
+    mtls = {"ca": {"time": "30ms", "workers": 1}}
+    check(simulate(secured(79, 81, mtls=mtls, events=events)), [(0, 503, "UF", 1), NEW])
 
 
 def test_plaintext_to_a_strict_service_fails_when_it_arrives(simulate: Simulate) -> None:
@@ -177,10 +200,49 @@ def test_a_connection_without_mtls_outlives_a_push_until_its_next_request(simula
     check(simulate(scenario), [(14, 200, "", 1), (4, 500, "", 1)])
 
 
-@pytest.mark.parametrize("at", [0.5, 2, 3.5])
+def test_what_waits_at_the_ca_in_vain_leaves(simulate: Simulate) -> None:
+    """The client's renewal is worked on from 20 to 50 ms; what `a` asked for at 25 leaves at 30.
+
+    It asks anew at 35, and has its certificate at 80.
+    """
+    events = [
+        {"at": "10ms", "for": "15ms", "replica": "a/0", "down": True},
+        {"at": "30ms", "for": "5ms", "replica": "a/0", "down": True},
+    ]
+    mtls = {"certificate_ttl": "100ms", "rotate_at": 0.2, "ca": {"time": "30ms", "workers": 1}}
+    check(simulate(secured(79, 81, mtls=mtls, events=events)), [(0, 503, "UF", 1), NEW])
+
+
+def delays(seed: int) -> list[float]:
+    """How long the push of event 0 takes to the client, and to `a`, ms; 200 on average."""
+    proxies = random.derive(seed, random.PROXIES)
+    keys = [random.derive(random.derive(proxies, number), 0) for number in (0, 1)]
+    return [1000 * random.Exponential(0.2).draw(key, random.PUSH) for key in keys]
+
+
+def test_an_upstream_that_has_heard_of_a_push_first_knows_no_tls(simulate: Simulate) -> None:
+    """The client's first message goes there and back, and is not understood."""
+    seed = next(seed for seed in range(100) if delays(seed)[1] + 100 < delays(seed)[0])
+    events = [{"at": "100ms", "set": {"mesh.mtls.mode": "disable"}}]
+    mesh = {"push_delay": {"exponential": "200ms"}}
+    scenario = secured(150 + delays(seed)[1], mesh=mesh, events=events, seed=seed)
+    records = simulate(scenario)
+    check(records, [(2, 503, "UF", 1)])
+    assert counts(records, scenario) == {"failed": 1, "untrusted": 1}
+
+
+def test_what_fails_without_taking_time_fails_in_an_event_of_its_own(simulate: Simulate) -> None:
+    mtls = {"certificate_ttl": "100ms", "handshake": "0s", "round_trips": 0}
+    scenario = secured(200, mtls=mtls, events=[ca(0, 900)], policy=retries(3, on=["5xx"]))
+    records = simulate(scenario)
+    check(records, [(0, 503, "URX,UF", 4)])
+    assert counts(records, scenario) == {"failed": 4, "untrusted": 4}
+
+
+@pytest.mark.parametrize("at", [0.5, 2, 3.5, 5])
 def test_an_upstream_that_goes_down_fails_the_handshake(simulate: Simulate, at: float) -> None:
-    """In its pass at once; else when the message is there."""
-    latency = {0.5: 1, 2: 2, 3.5: 4}[at]
+    """In its pass at once; else when the message is there; or at the end, as it has no certificate then."""
+    latency = {0.5: 1, 2: 2, 3.5: 4, 5: 6}[at]
     events = [{"at": ms(at), "for": "100ms", "replica": "a/0", "down": True}]
     check(simulate(secured(0, events=events)), [(latency, 503, "UF", 1)])
 

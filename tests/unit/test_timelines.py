@@ -1071,9 +1071,58 @@ TURNOVER: dict[str, Any] = {
 }  # fmt: skip
 """Connections that open, fail, and end in every way."""
 
+SECURED: dict[str, Any] = {
+    "name": "secured",
+    "duration": "20s",
+    "services": {
+        "a": {
+            "replicas": 3, "workers": 4, "time": {"exponential": "8ms"},
+            "script": [{"call": "b", "optional": True}, {"call": "c", "optional": True}],
+        },
+        "b": {"sidecar": False, "time": {"exponential": "5ms"}, "script": [{"call": "c"}]},
+        "c": {"replicas": 2, "time": {"exponential": "5ms"}, "mtls": "permissive"},
+    },
+    "mesh": {
+        "dataplane": "sidecar", "proxy": {"time": {"exponential": "0.2ms"}},
+        "push_delay": {"exponential": "100ms"},
+        "mtls": {
+            "mode": "strict", "handshake": {"exponential": "4ms"}, "certificate_ttl": "400ms",
+            "rotate_at": 0.8, "jitter": 0.1,
+            "ca": {"time": {"exponential": "20ms"}, "workers": 1, "retry": {"base": "20ms", "max": "100ms"}},
+        },
+    },
+    "links": {"default": {"latency": {"exponential": "2ms"}}},
+    "policies": {
+        "a": {"connection": {"connect_timeout": "30ms", "max_requests": 2}, "retries": {"attempts": 1}},
+        "c": {"connection": {"max_requests": 1}},
+    },
+    "access": [
+        {"allow": {"to": "a", "from": ["client"]}},
+        {"deny": {"to": "c", "not_from": "*"}},
+    ],
+    "load": [{"to": "a", "rate": "60/s"}],
+    "events": [
+        *({"at": f"{at}s", "for": "300ms", "component": "ca", "down": True} for at in (2, 4, 6.1)),
+        *({"at": f"{at}s", "component": "ca", "rotate_root": True} for at in (3, 8)),
+        {"at": "9s", "component": "ca", "rotate_root": True, "overlap": "200ms"},
+        *(
+            {"at": f"{at / 100}s", "for": f"{lasts}ms", "service": "a", "down": True}
+            for start in range(1000, 1500, 20)
+            for at, lasts in ((start, 50), (start + 6, 20))
+        ),
+        *(
+            {"at": f"{at / 10}s", "set": {"mesh.mtls.mode": mode, "services.c.mtls": mode}}
+            for start in (160, 170, 180)
+            for at, mode in ((start, "disable"), (start + 5, "strict"))
+        ),
+        {"at": "19s", "set": {"access": []}},
+    ],
+}  # fmt: skip
+"""Certificates that live shortly, a CA that is slow, or down, roots that change, modes that are pushed."""
+
 
 def test_storms_draw_every_mechanism_and_leave_nothing_behind() -> None:
-    worlds = [reference.World(Scenario.model_validate(each), 1) for each in (STORM, TURNOVER)]
+    worlds = [reference.World(Scenario.model_validate(each), 1) for each in (STORM, TURNOVER, SECURED)]
     did: Counter[str] = Counter()
     for world in worlds:
         leaves_nothing_behind(world)

@@ -4,8 +4,10 @@ meshsim's own proxy decides with the classes that the engines run; where both ar
 somebody else's proxy can show.
 
     scenario ──► refuse      what an Envoy can't do is reported by key, before anything starts
-             ──► documents   bootstrap, LDS, CDS and RDS of one proxy: pure functions (resources, policy)
+             ──► documents   bootstrap, LDS, CDS and RDS of one proxy: pure functions (resources, policy,
+             │               tls, access)
              ──► Envoy       writes them to a folder, runs the process, pushes changes (process)
+             ──► Agents      its certificates, which it reads from files (agents)
                   └─► its logs ──► CallRow, TryRow, Ejection      what every call did (accesslog)
                           └─► rows      the same, as meshsim.live.merge takes it (rows)
 """

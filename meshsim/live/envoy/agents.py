@@ -62,6 +62,9 @@ class Agents:
         restarted: ids of proxies whose replicas have come up again, and have their certificates.
     """
 
+    _loop: asyncio.AbstractEventLoop
+    _clock: LiveClock
+
     def __init__(self, scenario: Scenario, seed: int, folders: Mapping[str, Path]) -> None:
         self.scenario = scenario
         self.seed = seed
@@ -69,12 +72,12 @@ class Agents:
         self.restarted: deque[str] = deque()
         self._folders = folders
         self._numbers: dict[str, int] = {}
-        self._loop = new_loop()
-        self._clock = LiveClock(self._loop, ideal=False)
         self._thread = threading.Thread(target=self._live, name="agents", daemon=True)
 
     def enrol(self, proxies: Iterable[Proxy], enrolments: Mapping[str, Enrolment]) -> None:
         """Gets first certificates for all; returns when they are there. A MeshsimError if one is not."""
+        self._loop = new_loop()
+        self._clock = LiveClock(self._loop, ideal=False)
         self._thread.start()
         work = asyncio.run_coroutine_threadsafe(self._enrol(list(proxies), enrolments), self._loop)
         try:

@@ -16,6 +16,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from meshsim.errors import MeshsimError
 from meshsim.live import Address, Message
 from meshsim.live.envoy.accesslog import CallRow, Log
 from meshsim.live.envoy.agents import Agents
@@ -50,6 +51,10 @@ GAUGES = {
     "ejections": "outlier_detection.ejections_enforced_total",
 }
 """What only Envoy itself counts, by the name that `EdgeCounts` has for it."""
+
+
+WATCHES = Path("/proc/sys/fs/inotify/max_user_instances")
+"""Where Linux says how many inotify instances a user may have; an Envoy takes one for each file."""
 
 
 class TickClock(Clock):
@@ -122,6 +127,7 @@ class Envoys(Proxies):
             proxy.name: Envoy(scenario, proxy.name, folder / file_name(proxy.name), host, context)
             for proxy in topology.proxies
         }
+        check_watches(len(self._envoys), max(each.proxy.watched for each in self._envoys.values()))
         self._clock = TickClock()
         self._identified = [proxy for proxy in topology.proxies if proxy.identified]
         folders = {id_: envoy.folder for id_, envoy in self._envoys.items()}
@@ -207,6 +213,10 @@ class Envoys(Proxies):
 
     # ---- the end -------------------------------------------------------------------------------------
 
+    def finish(self) -> None:
+        if self._agents is not None:
+            self._agents.close()
+
     def collect(self, base: float) -> dict[str, dict[str, NDArray[Any]]]:
         wall_start = time.time() - time.monotonic() + base
         self._settle()
@@ -236,3 +246,16 @@ class Envoys(Proxies):
             log = envoy.folder / "access.log"
             if self._access_log is not None and log.exists():
                 shutil.copyfile(log, self._access_log / f"{file_name(id_)}.jsonl")
+
+
+def check_watches(envoys: int, files: int) -> None:
+    """Raises MeshsimError if this user can't have so many Envoys, each of which watches so many files."""
+    try:
+        most = int(WATCHES.read_text())
+    except (OSError, ValueError):  # not Linux
+        return
+    if envoys * files > most:
+        raise MeshsimError(
+            f"{envoys} Envoys watch {envoys * files} files, and this user can watch {most}"
+            f" (raise fs.inotify.max_user_instances with sysctl, or run at most {most // files})"
+        )

@@ -116,6 +116,11 @@ class Proxy:
         return bool(self.scenario.access) or any("access" in event.set for event in self.scenario.events)
 
     @property
+    def watched(self) -> int:
+        """How many files it watches, at most: three, two secrets, and the route of its rules."""
+        return 3 + (2 if self.scenario.mesh.mtls is not None else 0) + (1 if self.ruled else 0)
+
+    @property
     def program(self) -> bool:
         """Whether its replica is a program of the user's own."""
         return any(replica.deployment.live for replica in self._place.replicas)

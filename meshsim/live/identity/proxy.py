@@ -67,6 +67,7 @@ class ProxyIdentity(Issuer):
         self.agent = None
         self._wish = _Wish(name, enrolment.token)
         self._key = self._wish.key
+        self._one_at_a_time = asyncio.Lock()
         self._asking: asyncio.Task[None] | None = None
         self._learning: set[asyncio.Task[None]] = set()
 
@@ -74,15 +75,16 @@ class ProxyIdentity(Issuer):
 
     async def obtain(self, number: int) -> Answer:
         """Asks for a certificate, and uses it from here on; an AnswerError if there is none."""
-        wish, before = self._wish, self.answer
-        data = await self.client.certificate(wish.token, hashed(wish.following), number, wish.csr)
-        known = {} if before is None else before.roots
-        last = None if before is None else before.certificate
-        answer = read_answer(data, wish.key, self.name, known, last)
-        self._wish = _Wish(self.name, wish.following)
-        self._key = wish.key
-        self._use(answer)
-        return answer
+        async with self._one_at_a_time:
+            wish, before = self._wish, self.answer
+            data = await self.client.certificate(wish.token, hashed(wish.following), number, wish.csr)
+            known = {} if before is None else before.roots
+            last = None if before is None else before.certificate
+            answer = read_answer(data, wish.key, self.name, known, last)
+            self._wish = _Wish(self.name, wish.following)
+            self._key = wish.key
+            self._use(answer)
+            return answer
 
     def _use(self, answer: Answer) -> None:
         self.answer = answer
@@ -92,12 +94,14 @@ class ProxyIdentity(Issuer):
         """Gets a first certificate, before there is a scenario time; an AnswerError if there is none."""
         await self.obtain(0)
 
-    async def _obtain_first(self) -> None:
-        """Gets that which is signed at time 0."""
+    async def _obtain_first(self, agent: Agent) -> None:
+        """Gets that which is signed at time 0, unless a younger one is there before."""
         for _ in range(PATIENCE):
-            answer = await self.obtain(0)
-            if answer.signed != PROVISIONAL:
-                return
+            try:
+                if agent.held != 0 or (await self.obtain(0)).signed != PROVISIONAL:
+                    return
+            except AnswerError as error:
+                trouble(f"no certificate for time 0: {error}")
             await asyncio.sleep(AGAIN)
 
     async def _learn(self, enough: Callable[[Mapping[int, Any]], bool]) -> None:
@@ -129,7 +133,7 @@ class ProxyIdentity(Issuer):
             self.clock, Notes(self.events), self, renewal(mtls), 0, own, Station(), None, 0
         )  # fmt: skip
         self.agent.begin(0.0)
-        self._spawn(self._first())
+        self._spawn(self._obtain_first(self.agent))
         rotations = (number for number, event in enumerate(scenario.events) if event.rotate_root)
         delay = scenario.mesh.push_delay.build()
         by_time = sorted(rotations, key=lambda number: scenario.events[number].at)
@@ -159,12 +163,6 @@ class ProxyIdentity(Issuer):
             self.agent.restart(Return(reopen), self.clock.now())
 
         return ask
-
-    async def _first(self) -> None:
-        try:
-            await self._obtain_first()
-        except AnswerError as error:
-            trouble(f"no certificate for time 0: {error}")
 
     def learn(self, generation: int, *, drops: bool) -> None:
         """A root is pushed to it, or that those before it are not trusted any more."""

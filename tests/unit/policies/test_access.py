@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from meshsim.policies.access import Decision, matches, readings
+from meshsim.policies.access import AccessPolicy, Decision, matches, readings
 from meshsim.scenario import loads
 from meshsim.scenario.access import AccessRule
-from meshsim.scenario.guards import access_policy
+from meshsim.scenario.guards import access_policies
 
 BASE = """
 duration: 1s
@@ -26,11 +26,14 @@ load: [{to: frontend, rate: 1/s}]
 """
 
 
+OPEN = AccessPolicy([], {})
+
+
 def decide(rules: list[dict[str, Any]], principal: str, method: str = "GET", path: str = "/cart") -> Decision:
     scenario = loads(BASE).model_copy(
         update={"access": tuple(AccessRule.model_validate(rule) for rule in rules)}
     )
-    return access_policy(scenario, "cart").decide(principal, method, path)
+    return access_policies(scenario).get("cart", OPEN).decide(principal, method, path)
 
 
 def allow(**match: Any) -> dict[str, Any]:
@@ -108,8 +111,8 @@ def test_endpoints_are_their_method_and_path() -> None:
 def test_a_service_without_sidecar_asks_nothing() -> None:
     text = BASE.replace("  cart:\n", "  cart:\n    sidecar: false\n")
     scenario = loads(f"{text}\naccess: [{{deny: {{to: '*'}}}}]")
-    assert access_policy(scenario, "cart").decide("", "GET", "/").allowed
-    assert not access_policy(scenario, "db").decide("", "GET", "/").allowed
+    assert "cart" not in access_policies(scenario)
+    assert not access_policies(scenario)["db"].decide("", "GET", "/").allowed
 
 
 ODD = [
@@ -148,7 +151,7 @@ def test_methods_in_small_letters_get_round_nothing() -> None:
 def test_endpoints_are_taken_as_they_are_written() -> None:
     text = BASE.replace("get: {path: /cart}", "get: {path: '/a%20b/'}")
     scenario = loads(f"{text}\naccess: [{{allow: {{to: cart, paths: ['/a%20b/']}}}}]")
-    assert access_policy(scenario, "cart").decide("", "GET", "/a%20b/").allowed
+    assert access_policies(scenario)["cart"].decide("", "GET", "/a%20b/").allowed
 
 
 def test_readings_are_few_whatever_the_path() -> None:

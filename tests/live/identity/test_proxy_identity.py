@@ -1,0 +1,148 @@
+"""What a proxy does with an authority that answers nonsense, loses answers, or is not there."""
+
+import asyncio
+import time
+
+import pytest
+
+from meshsim.live.clock import LiveClock
+from meshsim.live.identity.answers import AnswerError
+from meshsim.live.identity.enrolment import Enrolment
+from meshsim.live.identity.proxy import ProxyIdentity
+from meshsim.live.tls.context import Tls
+from meshsim.live.troubles import troubles
+from meshsim.mesh.certificate import EXPIRED, REFUSED_BY_CA, SIGNED
+from meshsim.scenario import loads
+from tests.live.identity.authority import authority
+from tests.live.proxy.ends import settle
+from tests.live.proxy.rig import live
+
+SCENARIO = """
+name: one
+duration: 10s
+load: [{to: cart, rate: 1/s}]
+mesh:
+  dataplane: sidecar
+  mtls: {certificate_ttl: 2s, rotate_at: 5%, jitter: 0%, ca: {retry: {base: 20ms, max: 20ms}}}
+services: {cart: {time: 1ms}}
+"""
+
+
+def loop():
+    return asyncio.get_running_loop()
+
+
+def identity_of(at, name="cart"):
+    clock = LiveClock(loop(), ideal=False)
+    return ProxyIdentity(clock, Tls(), name, Enrolment(at.address, at.root.decode(), at.token(name)))
+
+
+def begin(identity, at):
+    identity.clock.begin(time.monotonic())
+    at.signer.wall = time.time()
+    identity.start(loads(SCENARIO), 7)
+
+
+def kinds(identity):
+    return [what for _, what in identity.events]
+
+
+@live
+async def test_it_renews_and_each_certificate_has_a_key_of_its_own():
+    async with authority(loop()) as at:
+        identity = identity_of(at)
+        await identity.enrol()
+        seen = {identity.answer.certificate.public_key().public_numbers().x}
+        begin(identity, at)
+        while kinds(identity).count(SIGNED) < 4:
+            await asyncio.sleep(0.01)
+            seen.add(identity.answer.certificate.public_key().public_numbers().x)
+        assert len(seen) >= 5
+        assert not at.server.refusals
+        identity.close()
+        identity.clock.close()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda data: b"", "garbage"),
+        (lambda data: data[: len(data) // 2], "garbage"),
+        (lambda data: data.replace(b"BEGIN", b"BEGUN", 1), "garbage"),
+        (lambda data: b"\x00" * 100, "garbage"),
+    ],
+)
+@live
+async def test_a_spoilt_answer_is_counted_and_the_old_certificate_is_kept(spoil, reason):
+    async with authority(loop()) as at:
+        identity = identity_of(at)
+        await identity.enrol()
+        begin(identity, at)
+        await settle(lambda: not identity._learning, "the certificate of time 0")
+        before, honest, spoilt = identity.answer, identity.client.certificate, []
+
+        async def answer(*question):
+            data = await honest(*question)
+            if len(spoilt) < 3:
+                spoilt.append(data)
+                return spoil(data)
+            return data
+
+        identity.client.certificate = answer
+        troubles.clear()
+        await settle(lambda: len(spoilt) == 2, "two bad answers")
+        assert identity.answer is before
+        await settle(lambda: SIGNED in kinds(identity), "a good one")
+        assert kinds(identity)[:4] == [REFUSED_BY_CA] * 3 + [SIGNED]
+        assert sum(troubles.values()) == 3
+        assert all(reason in what for what in troubles)
+        assert not at.server.refusals, "it asks for the same again with the same token"
+        identity.close()
+        identity.clock.close()
+        troubles.clear()
+
+
+@live
+async def test_who_has_stopped_asking_can_ask_again():
+    async with authority(loop(), signing=0.1) as at:
+        identity = identity_of(at)
+        await identity.enrol()
+        begin(identity, at)
+        back = []
+        for _ in range(3):
+            await settle(lambda: at.server.held, "it asks")
+            identity.gone(lambda: None)()
+            identity.back(lambda: back.append(1))()
+        await settle(lambda: back, "it is back")
+        assert back == [1]
+        assert SIGNED in kinds(identity)
+        assert not at.server.refusals
+        identity.close()
+        identity.clock.close()
+
+
+@live
+async def test_a_certificate_expires_while_nobody_signs_and_that_is_noted():
+    async with authority(loop()) as at:
+        identity = identity_of(at)
+        await identity.enrol()
+        begin(identity, at)
+        at.server.go_down()
+        await settle(lambda: EXPIRED in kinds(identity), "expiry", 5.0)
+        assert set(kinds(identity)) == {REFUSED_BY_CA, EXPIRED}
+        at.server.come_up()
+        await settle(lambda: SIGNED in kinds(identity), "signed")
+        identity.close()
+        identity.clock.close()
+
+
+@live
+async def test_without_a_certificate_it_does_not_begin():
+    async with authority(loop()) as at:
+        identity = identity_of(at)
+        identity._wish.token = "stolen"
+        with pytest.raises(AnswerError, match="unknown_token"):
+            await identity.enrol()
+        identity.clock.close()
+    with pytest.raises(AnswerError, match="unreachable"):
+        await identity.enrol()
