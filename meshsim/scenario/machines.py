@@ -35,6 +35,7 @@ from meshsim.policies.split import WeightedSplit
 from meshsim.policies.success_rate import SuccessRate
 from meshsim.scenario import model
 from meshsim.scenario.guards import Guards
+from meshsim.scenario.mesh import MtlsMode
 from meshsim.scenario.policy import Connection, RetryBudget
 from meshsim.scenario.push import Receiver
 from meshsim.scenario.topology import Edge, Replica, Topology
@@ -57,7 +58,10 @@ class ConfiguredProxy(Receiver):
 
     Attributes:
         access: the rules for the one service behind it; None without any.
+        mode: what is accepted of callers; None without mTLS.
     """
+
+    mode: MtlsMode | None
 
     def __init__(
         self, proxy: Proxy, topology: Topology, custom: Custom | None = None, guards: Guards | None = None
@@ -100,8 +104,9 @@ class ConfiguredProxy(Receiver):
     def _guard(self, scenario: model.Scenario) -> None:
         """Sets what it accepts of its callers, and allows them."""
         modes = [mode for service in self.guarded if (mode := scenario.mode(service)) is not None]
-        if self.agent is not None and modes:
-            self.agent.mode = MODES[modes[0]]
+        self.mode = modes[0] if modes else None
+        if self.agent is not None and self.mode is not None:
+            self.agent.mode = MODES[self.mode]
         guards = [guard for service in self.guarded if (guard := self.guards.of(scenario, service))]
         self.proxy.guard(frozenset[int]().union(*(guard.denied for guard in guards)))
         self.access = guards[0].policy if guards and len(self.guarded) == 1 else None

@@ -116,8 +116,8 @@ def file_of(secret: str) -> str:
 
 
 def documents(credentials: Credentials) -> dict[str, str]:
-    """The contents of both secrets' files: roots; certificate, chain and key. Their version is ``?``."""
-    chain = pem(credentials.certificate, *credentials.chain).decode()
+    """The contents of both secrets' files: roots; certificate and key. Their version is ``?``."""
+    chain = pem(credentials.certificate).decode()
     key = key_pem(credentials.key).decode()
     certificate: Json = {"certificate_chain": {"inline_string": chain}, "private_key": {"inline_string": key}}
     bundle = {"name": TRUST_DOMAIN, "trust_bundle": {"inline_string": pem(*credentials.roots).decode()}}

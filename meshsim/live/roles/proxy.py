@@ -113,16 +113,15 @@ class Proxy(Role):
 
         scenario = self.spec.scenario
         edges = self.topology.edges_of(self.own)
-        services = {number: edge[1] for number, edge in edges if scenario.secures(*edge)}
+        services = {number: service for number, (_, service) in edges}
         mtls = scenario.mesh.mtls
-        return Secured(tls, services, 0 if mtls is None else mtls.round_trips)
+        return Secured(tls, services, 0 if mtls is None else mtls.round_trips, self.clock.now)
 
-    def _entrance(self, tls: Tls, place: Replica) -> Entrance:
-        """What its inbound listener lets in."""
+    def _entrance(self, tls: Tls) -> Entrance:
+        """What its inbound listener lets in, in the mode that was pushed last."""
         from meshsim.live.tls.entrance import Entrance  # noqa: PLC0415 - OpenSSL
 
-        mode = self.spec.scenario.mode(place.service) or "disable"
-        return Entrance(tls, lambda: mode)
+        return Entrance(tls, lambda: self.configured.mode or "disable")
 
     def _route_to(self, service: str, series: Series, passed: Passed, authority: bytes) -> ListenerRoute:
         """The route to a service, with those to its endpoints that the scenario has calls to."""
@@ -182,7 +181,7 @@ class Proxy(Role):
             self.listening[f"url {service}"] = Listening(self._listener({b"": named}))
         self.listening["admin"] = Listening(self.admin)
         if self.inward is not None and self.place is not None:
-            entrance = None if self.tls is None else self._entrance(self.tls, self.place)
+            entrance = None if self.tls is None else self._entrance(self.tls)
             inbound = self._listener({b"": self.inward}, inbound=True)
             inbound.entrance = entrance
             inbound.guard = self.configured

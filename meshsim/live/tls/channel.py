@@ -61,7 +61,7 @@ class Channel(asyncio.Protocol, asyncio.Transport):
 
     When the handshake is over `ready` is called, which returns the protocol on top; it has to be told
     `connection_made` there. Else `failed` is called, once. If the peer refuses us after that, `rejected` says
-    when that is heard; until then nothing is.
+    when that is heard; until then nothing is. Else `accepted` is called when it shows that it does not.
     """
 
     engine: SSL.Connection
@@ -71,6 +71,7 @@ class Channel(asyncio.Protocol, asyncio.Transport):
     def __init__(
         self, engine: SSL.Connection, tally: Tally, ready: Callable[[Channel], asyncio.Protocol],
         failed: Callable[[], None], rejected: Callable[[Callable[[], None]], None] | None = None,
+        accepted: Callable[[], None] | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.engine = engine
@@ -78,6 +79,7 @@ class Channel(asyncio.Protocol, asyncio.Transport):
         self._ready: Callable[[Channel], asyncio.Protocol] | None = ready
         self._failed: Callable[[], None] | None = failed
         self._rejected = rejected
+        self._accepted = accepted
         self._top = None
         self._records = Records()
         self._unread = 0  # records that are whole, at most
@@ -108,9 +110,10 @@ class Channel(asyncio.Protocol, asyncio.Transport):
             return
         self.engine.bio_write(data)
         self._unread += self._records.feed(data)
-        if self._top is None and not self._shake():
+        shaking = self._top is None
+        if shaking and not self._shake():
             return
-        self._pump()
+        self._pump(shaking)
 
     def eof_received(self) -> bool:
         self._pump()
@@ -184,14 +187,16 @@ class Channel(asyncio.Protocol, asyncio.Transport):
 
     # Data in
 
-    def _pump(self) -> None:
-        """Hands on what has come whole, as far as it is wanted."""
+    def _pump(self, shaking: bool = False) -> None:
+        """Hands on what has come whole, as far as it is wanted; it may belong to the handshake still."""
         while self._unread > 0 and not self._held and not self._over:
             self._unread -= 1
             try:
                 data = self.engine.recv(RECORD)
             except SSL.WantReadError:  # it was about the keys
                 self._unread = 0
+                if not shaking:
+                    self._note_accepted()
                 self._flush()
                 return
             except SSL.ZeroReturnError:
@@ -201,8 +206,16 @@ class Channel(asyncio.Protocol, asyncio.Transport):
             except SSL.Error as error:
                 self._break(refusal(error))
                 return
+            if self._accepted is not None:
+                self._note_accepted()
             if self._top is not None:
                 self._top.data_received(data)
+
+    def _note_accepted(self) -> None:
+        """The peer goes on after the handshake: it has looked at our certificate."""
+        accepted, self._accepted = self._accepted, None
+        if accepted is not None:
+            accepted()
 
     def _end(self) -> None:
         """The peer has said that nothing more comes."""

@@ -11,6 +11,7 @@ from meshsim.live.tls.context import Tls
 from meshsim.live.tls.refusal import TIMEOUT
 from meshsim.live.tracked import round_trip
 from meshsim.mesh.cluster import Cluster
+from meshsim.mesh.connection import NOT_ACCEPTED, SECURED, UNTRUSTED
 from meshsim.mesh.link import Link
 from meshsim.random import Key
 
@@ -19,19 +20,23 @@ Hear = Callable[[], None]
 
 
 class Secured:
-    """Which of a proxy's connections are secured: `services` are those wanted at the other end, by edge.
+    """The connections that a proxy opens with mTLS: where its clusters are `secure` now.
 
-    Each handshake takes so many `round_trips` over the link.
+    `services` are those wanted at the other end, by edge; each handshake takes so many `round_trips` over the
+    link. What becomes of handshakes is recorded with the time that is `now`.
     """
 
-    def __init__(self, tls: Tls, services: dict[int, str], round_trips: int) -> None:
+    def __init__(
+        self, tls: Tls, services: dict[int, str], round_trips: int, now: Callable[[], float]
+    ) -> None:
         self.tls = tls
         self.services = services
         self.round_trips = round_trips
+        self.now = now
 
     def service(self, cluster: Cluster) -> str:
         """Whose identity is wanted of a cluster's hosts; empty where they are called without mTLS."""
-        return self.services.get(cluster.edge, "")
+        return self.services.get(cluster.edge, "") if cluster.secure else ""
 
     def trips(self, cluster: Cluster, link: Link, key: Key) -> float:
         """How long the messages of a connection's handshake are under way, s."""
@@ -42,7 +47,19 @@ class Secured:
         rejected: Callable[[Hear], None],
     ) -> bool:  # fmt: skip
         """As `connect`, to a cluster's host."""
-        return await connect(self.tls, self.service(cluster), top, address, limit, rejected)
+
+        def refused(hear: Hear) -> None:
+            self._note(cluster, NOT_ACCEPTED)
+            rejected(hear)
+
+        accepted = partial(self._note, cluster, SECURED)
+        opened = await connect(self.tls, self.service(cluster), top, address, limit, refused, accepted)
+        if not opened:
+            self._note(cluster, UNTRUSTED)
+        return opened
+
+    def _note(self, cluster: Cluster, what: int) -> None:
+        cluster.recorder.connection(cluster.edge, what, self.now())
 
 
 def at_once(hear: Hear) -> None:
@@ -52,7 +69,7 @@ def at_once(hear: Hear) -> None:
 
 async def connect(
     tls: Tls, service: str, top: asyncio.Protocol, address: tuple[str, int], limit: float,
-    rejected: Callable[[Hear], None] = at_once,
+    rejected: Callable[[Hear], None] = at_once, accepted: Callable[[], None] | None = None,
 ) -> bool:  # fmt: skip
     """Opens a connection to a service within `limit`, s, and has `top` speak on it.
 
@@ -78,7 +95,7 @@ async def connect(
     engine = tls.connect(service)
     if engine is None:
         return False
-    channel = Channel(engine, tls.client, ready, failed, rejected)
+    channel = Channel(engine, tls.client, ready, failed, rejected, accepted)
     try:
         async with asyncio.timeout(limit):
             await loop.create_connection(partial(_same, channel), *address)

@@ -12,34 +12,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL, crypto
 
-from meshsim.live.tls.identity import service_of
 from meshsim.live.tls.refusal import PROTOCOL, UNREADY, WRONG_IDENTITY, RefusedError, Tally, verification
+from meshsim.live.tls.trust import Trust
 
 HTTP = b"http/1.1"
 SUITE = b"TLS_AES_128_GCM_SHA256"
-DEPTH = 4
-"""Of a chain, at most."""
+ISSUERLESS = (2, 18, 19, 20, 21)
+"""OpenSSL's complaints about a certificate whose issuer is not in its store (``X509_V_ERR_...``)."""
 
 _Verify = Callable[[SSL.Connection, crypto.X509, int, int, int], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a proxy shows, with its key, and the `roots` it trusts; `chain` is between leaf and root.
-
-    The key does not appear in its `repr`.
-    """
+    """What a proxy shows, with its key, and the `roots` it trusts; the key does not appear in its `repr`."""
 
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey = field(repr=False)
     roots: tuple[x509.Certificate, ...]
-    chain: tuple[x509.Certificate, ...] = ()
+
+
+@dataclass(slots=True)
+class Peer:
+    """Who is at the other end: the service that is `wanted` there, any if empty, and the one `found`."""
+
+    wanted: str = ""
+    found: str = ""
 
 
 class Tls:
@@ -48,6 +53,7 @@ class Tls:
     def __init__(self, credentials: Credentials | None = None) -> None:
         self.server = Tally()
         self.client = Tally()
+        self._trust = Trust(())
         self._accepting: SSL.Context | None = None
         self._connecting: SSL.Context | None = None
         if credentials is not None:
@@ -61,9 +67,12 @@ class Tls:
         """
         if credentials.key.public_key() != credentials.certificate.public_key():
             raise ValueError("the key is not the certificate's")
-        accepting = _context(SSL.TLS_SERVER_METHOD, credentials, _caller)
+        if self._trust.roots != credentials.roots:
+            self._trust = Trust(credentials.roots)
+        verify = partial(_verify, self._trust)
+        accepting = _context(SSL.TLS_SERVER_METHOD, credentials, verify)
         accepting.set_alpn_select_callback(_select)
-        connecting = _context(SSL.TLS_CLIENT_METHOD, credentials, _upstream)
+        connecting = _context(SSL.TLS_CLIENT_METHOD, credentials, verify)
         connecting.set_alpn_protos([HTTP])
         self._accepting, self._connecting = accepting, connecting
 
@@ -77,6 +86,7 @@ class Tls:
             self.server.refused[UNREADY] += 1
             return None
         engine = SSL.Connection(self._accepting, None)
+        engine.set_app_data(Peer())
         engine.set_accept_state()
         return engine
 
@@ -86,15 +96,15 @@ class Tls:
             self.client.refused[UNREADY] += 1
             return None
         engine = SSL.Connection(self._connecting, None)
-        engine.set_app_data(service)
+        engine.set_app_data(Peer(service))
         engine.set_connect_state()
         return engine
 
     def peer(self, engine: SSL.Connection) -> str:
         """The service at the other end, whose certificate has been accepted."""
-        certificate = engine.get_peer_certificate()
-        assert certificate is not None, "a handshake ends with one"
-        return service_of(crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate))
+        found = cast(Peer, engine.get_app_data()).found
+        assert found, "a handshake ends with a certificate that was looked at"
+        return found
 
 
 def blank(method: int) -> SSL.Context:
@@ -113,37 +123,26 @@ def _context(method: int, credentials: Credentials, verify: _Verify) -> SSL.Cont
     context = blank(method)
     context.use_certificate(credentials.certificate)
     context.use_privatekey(credentials.key)
-    for certificate in credentials.chain:
-        context.add_extra_chain_cert(certificate)
-    store = context.get_cert_store()
-    assert store is not None, "a context has one"
-    for root in credentials.roots:
-        store.add_cert(crypto.X509.from_cryptography(root))
-    context.set_verify_depth(DEPTH)
     context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, verify)
     return context
 
 
-def _caller(engine: SSL.Connection, certificate: crypto.X509, error: int, depth: int, valid: int) -> bool:
-    """OpenSSL asks for each certificate of a caller's chain, the root first."""
-    _accepted(certificate, error, depth, valid)
-    return True
+def _verify(
+    trust: Trust, engine: SSL.Connection, certificate: crypto.X509, error: int, depth: int, valid: int
+) -> bool:
+    """OpenSSL has looked at a certificate of the peer's; a RefusedError ends the handshake with an alert.
 
-
-def _upstream(engine: SSL.Connection, certificate: crypto.X509, error: int, depth: int, valid: int) -> bool:
-    """OpenSSL asks for each certificate of an upstream's chain, the root first."""
-    name = _accepted(certificate, error, depth, valid)
-    wanted = cast(str, engine.get_app_data())
-    if depth == 0 and name != wanted:
-        raise RefusedError(WRONG_IDENTITY, f"{name}, where {wanted} is wanted")
-    return True
-
-
-def _accepted(certificate: crypto.X509, error: int, depth: int, valid: int) -> str:
-    """Whose certificate it is, of a leaf; a RefusedError, which ends the handshake with an alert."""
-    if not valid:
+    Its contexts know no roots, so it finds no issuer, and complains (`ISSUERLESS`): those are our business.
+    """
+    if not valid and error not in ISSUERLESS:
         raise RefusedError(verification(error), f"OpenSSL's verification error {error} at depth {depth}")
-    return service_of(crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)) if depth == 0 else ""
+    peer = cast(Peer, engine.get_app_data())
+    if depth == 0 and not peer.found:
+        found = trust.service_of(crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate))
+        if peer.wanted and found != peer.wanted:
+            raise RefusedError(WRONG_IDENTITY, f"{found}, where {peer.wanted} is wanted")
+        peer.found = found
+    return True
 
 
 def _select(engine: SSL.Connection, offered: Sequence[bytes]) -> bytes:

@@ -377,7 +377,7 @@ async def test_an_upstream_that_never_answers_the_handshake() -> None:
 
 @live
 async def test_an_upstream_that_speaks_no_tls() -> None:
-    async with pair() as mesh:
+    async with pair(policies={"cart": {"connection": {"connect_timeout": "200ms"}}}) as mesh:
         mesh.caller.proxy.addresses["cart/0"] = (HOST, mesh.app.port)
         assert (await mesh.ask()).status == 503
         assert await mesh.caller.outcome() == (503, "UF", 1, 0)

@@ -7,6 +7,8 @@ import json
 import pytest
 
 from meshsim.live.tls import refusal
+from meshsim.mesh.connection import NOT_ACCEPTED, SECURED, UNTRUSTED
+from tests.live.proxy.ends import settle
 from tests.live.proxy.rig import live
 from tests.live.tls.mesh import pair
 from tests.live.tls.pki import Authority
@@ -122,3 +124,53 @@ async def test_certificates_out_of_their_time(begin: float) -> None:
         assert [line["response_flags"] for line in await mesh.caller.logged(2)] == ["UF", "UC"]
         mesh.client.renew(authority.leaf("client"))
         await mesh.still_serves()
+
+
+@live
+async def test_modes_that_are_pushed() -> None:
+    """The caller's pool makes way for connections of the other kind."""
+    async with pair(mode="permissive") as mesh:
+        caller, callee = mesh.caller.proxy, mesh.callee.proxy
+        mesh.entrance.mode = lambda: callee.configured.mode or "disable"
+        scenario = caller.spec.scenario
+
+        async def push(mode: str) -> str:
+            """Pushes it to both; whom the callee then takes the caller for."""
+            assert scenario.mesh.mtls is not None
+            mtls = scenario.mesh.mtls.model_copy(update={"mode": mode})
+            pushed = scenario.model_copy(update={"mesh": scenario.mesh.model_copy(update={"mtls": mtls})})
+            callee.configured.configure(pushed, callee.clock.now())
+            caller.configured.configure(pushed, caller.clock.now())
+            assert (await mesh.ask()).status == 200
+            await settle(lambda: len(mesh.callee.served()) == 1, "the old connection is closed")
+            return mesh.callee.served()[0].identity
+
+        assert await push("strict") == "client"
+        assert await push("disable") == ""
+        assert await push("permissive") == "client"
+        assert await push("strict") == "client"
+        assert mesh.client.client.handshakes == 2
+        assert not +mesh.server.server.refused
+
+
+@live
+async def test_what_is_recorded_of_handshakes() -> None:
+    """An upstream that refuses us is none that we have a secured connection to."""
+    authority, other = Authority(), Authority("root 1")
+    async with pair(authority=authority) as mesh:
+        ledger = mesh.caller.proxy.ledger
+        assert ledger is not None
+
+        def kinds() -> list[int]:
+            wanted = (SECURED, UNTRUSTED, NOT_ACCEPTED)
+            return [kind for _, _, kind in ledger.recorder.connections if kind in wanted]
+
+        assert (await mesh.ask()).status == 200
+        await settle(lambda: kinds() == [SECURED], "it is recorded")
+        mesh.drop_idle()
+        mesh.server.renew(other.leaf("cart", roots=[other]))
+        assert (await mesh.ask()).status == 503
+        assert kinds() == [SECURED, UNTRUSTED]
+        mesh.client.renew(authority.leaf("client", roots=[authority, other]))
+        assert (await mesh.ask()).status == 503
+        assert kinds() == [SECURED, UNTRUSTED, NOT_ACCEPTED]
