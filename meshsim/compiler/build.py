@@ -21,7 +21,7 @@ from setuptools.command.build_ext import build_ext
 from meshsim import forms
 from meshsim.compiler.header import header
 from meshsim.compiler.modules import MODULES, PARTS, PASSING
-from meshsim.compiler.read import read, refuse_two_meanings
+from meshsim.compiler.read import read, refuse_two_meanings, refuse_untyped
 from meshsim.compiler.rewrite import rewrite
 from meshsim.compiler.types import without_none
 
@@ -84,6 +84,7 @@ def generate(folder: Path) -> Known:
     below = ""
     for part, names in PARTS.items():
         refuse_two_meanings(program, names)
+        refuse_untyped(program, names)
         for name in names:
             file = folder / source_of(name)
             file.parent.mkdir(parents=True, exist_ok=True)

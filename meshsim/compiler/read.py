@@ -156,6 +156,19 @@ def refuse_two_meanings(program: Program, part: list[str]) -> None:
                 raise TypeError(f"{name}: {there} is a name in {meanings[there][0]} already")
 
 
+def refuse_untyped(program: Program, part: list[str]) -> None:
+    """Refuses an attribute whose type nothing says: C would have no room for it.
+
+    Raises:
+        TypeError: there is one.
+    """
+    for cls in (cls for cls in program.classes() if cls.module in part):
+        for statement in (node for node in ast.walk(cls.node) if isinstance(node, ast.Assign)):
+            name = own_attribute(statement)
+            if name is not None and program.attribute(cls, name) is None:
+                raise TypeError(f"{cls.module}: {cls.name}.{name} has no type: annotate it in the class")
+
+
 def _defined(node: ast.stmt) -> list[str]:
     """The global names that a statement of a module defines."""
     if isinstance(node, ast.ClassDef | ast.FunctionDef):

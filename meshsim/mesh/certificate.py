@@ -83,7 +83,11 @@ class Agent(Event):
     """
 
     key: Key
+    mode: int
+    held: int
     handshake: Distribution | None
+    mode: int
+    held: int
     waiting: Event | None
     passing: list[Passing]
 

@@ -67,6 +67,7 @@ class Journey(Visit):
     """
 
     attempt: Attempt | None
+    route: int
     far: FarEnd | None
 
     def __init__(self, attempt: Attempt, network: Transit, replica: Replica, link: Link) -> None:

@@ -96,6 +96,7 @@ class ReplicaEnd(FarEnd):
 
     caller: Agent | None
     upstream: Agent | None
+    handshakes: bool
     at: Agent | None
 
     def __init__(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 Document = dict[str, Any]
 
 MODES = st.sampled_from(["strict", "strict", "strict", "permissive", "permissive", "disable"])
+PUSHED = st.sampled_from(["strict", "permissive", "disable", "disable"])
 
 
 @st.composite
@@ -23,7 +24,7 @@ def mtls(draw: st.DrawFn, time: Any, apart: Any) -> Document:
     if draw(st.integers(0, 3)) > 0:
         made["mode"] = draw(MODES)
     if draw(st.integers(0, 3)) > 0:
-        made["handshake"] = draw(time(0.5, 8))
+        made["handshake"] = draw(time(0.5, 20))
     ca: Document = {}
     if draw(st.integers(0, 3)) > 0:
         ca["time"] = draw(time(1, 60))
@@ -50,7 +51,7 @@ def rule(draw: st.DrawFn, services: Document) -> Document:
         for name, rarely in ((field, often), (f"not_{field}", 5)):
             if draw(st.integers(0, rarely)) == 0:
                 match[name] = draw(st.lists(st.sampled_from(values), max_size=2))
-    return {draw(st.sampled_from(["allow", "deny", "allow"])): match}
+    return {draw(st.sampled_from(["deny", "allow"])): match}
 
 
 def rules(services: Document) -> st.SearchStrategy[list[Document]]:
@@ -83,7 +84,10 @@ def secured(draw: st.DrawFn, document: Document, time: Any, apart: Any, ms: Any)
         for _ in range(draw(st.integers(0, 3))):
             known = [name for name, service in services.items() if service.get("sidecar", True)]
             key = draw(st.sampled_from(["mesh.mtls.mode", *(f"services.{name}.mtls" for name in known)]))
-            events.append({"at": draw(ms(300, 1200)), "set": {key: draw(MODES)}})
+            events.append({"at": draw(ms(300, 1200)), "set": {key: draw(PUSHED)}})
+        for _ in range(draw(st.integers(0, 3))):
+            down = {"service": draw(st.sampled_from(list(services))), "down": True}
+            events.append({"at": draw(ms(100, 1200)), "for": draw(ms(10, 200)), **down})
     if access:
         document["access"] = draw(rules(services))
         if draw(st.booleans()):

@@ -10,7 +10,7 @@ import pytest
 from meshsim import forms
 from meshsim.compiler.header import header, is_open
 from meshsim.compiler.modules import ENGINE, LIVE, MODULES
-from meshsim.compiler.read import Program, read, refuse_two_meanings
+from meshsim.compiler.read import Program, read, refuse_two_meanings, refuse_untyped
 from meshsim.compiler.rewrite import rewrite
 
 BASE = '''"""A base."""
@@ -186,6 +186,14 @@ def test_an_attribute_declared_twice_is_refused(tmp_path: Path) -> None:
     program = read(tmp_path, ["base"])
     with pytest.raises(TypeError, match=r"Host\.name is an attribute of Named already"):
         header(program, ["base"])
+
+
+def test_an_attribute_whose_type_nothing_says_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "base.py").write_text(BASE)
+    refuse_untyped(read(tmp_path, ["base"]), ["base"])
+    (tmp_path / "base.py").write_text(f"{BASE}\n    def late(self) -> None:\n        self.left = min(1, 2)\n")
+    with pytest.raises(TypeError, match=r"\.left has no type: annotate it in the class"):
+        refuse_untyped(read(tmp_path, ["base"]), ["base"])
 
 
 def test_a_shift_that_c_would_cut_is_refused(tmp_path: Path) -> None:
