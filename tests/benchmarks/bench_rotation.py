@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=50.0, help="requests a second")
     asked = parser.parse_args()
     each = asked.ttl * asked.share + 0.01  # asking takes some ms
-    duration = int(1.1 * asked.rotations * each / asked.proxies) + 1
+    duration = int(1.6 * asked.rotations * each / asked.proxies) + 1
     front = (asked.proxies - 1) // 2
     text = SCENARIO.format(
         duration=duration, rate=asked.rate, ttl=asked.ttl, share=asked.share, jitter=JITTER, front=front,
