@@ -86,8 +86,6 @@ class Agent(Event):
     mode: int
     held: int
     handshake: Distribution | None
-    mode: int
-    held: int
     waiting: Event | None
     passing: list[Passing]
 
