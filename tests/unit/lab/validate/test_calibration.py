@@ -251,10 +251,8 @@ def test_a_handshake_is_half_of_what_calls_take_longer_where_there_is_mtls() -> 
 
 
 def test_endpoints_share_the_connections_of_their_service_in_a_calibration() -> None:
-    scenario = loads(
-        SECURED.replace("cart: {}", "cart: {endpoints: {get: {}}}").replace("{call: cart}", "{call: cart/get}")
-        .replace("other*", "web")
-    )  # fmt: skip
+    text = SECURED.replace("cart: {}", "cart: {endpoints: {get: {}}}").replace("other*", "web")
+    scenario = loads(text.replace("{call: cart}", "{call: cart/get}"))
     opening = calibration.opening(calibration.still(scenario, {}))
     again = loads(config.text(opening))
     assert again.policy("web", "cart", "get").connection.max_requests == 1
