@@ -140,7 +140,17 @@ def test_architecture_names_what_the_code_has() -> None:
     text = (REPOSITORY / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
     classes: dict[str, list[type]] = {}
     classes.update((key, [value]) for key, value in vars(random).items() if isinstance(value, type))
-    for part in ("policies", "mesh", "engine", "scenario", "measure", "live", "live.proxy", "live.roles"):
+    for part in (
+        "policies",
+        "mesh",
+        "engine",
+        "scenario",
+        "measure",
+        "live",
+        "live.identity",
+        "live.proxy",
+        "live.roles",
+    ):
         package = importlib.import_module(f"meshsim.{part}")
         for module in pkgutil.iter_modules(package.__path__, f"meshsim.{part}."):
             if module.name.endswith("__main__"):
