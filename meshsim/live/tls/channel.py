@@ -271,7 +271,10 @@ class Channel(asyncio.Protocol, asyncio.Transport):
         """Sends what OpenSSL has to say of its own."""
         with suppress(SSL.WantReadError):
             while True:
-                self.socket.write(self.engine.bio_read(RECORD))
+                data = self.engine.bio_read(RECORD)
+                self.socket.write(data)
+                if len(data) < RECORD:  # NOTE: to ask in vain costs an exception
+                    return
 
     def can_write_eof(self) -> bool:
         return True
