@@ -1,4 +1,4 @@
-"""Access rules in a run, worked out by hand from docs/background/model.md: who is denied, when and how."""
+"""Access rules in a run, worked out by hand from docs/background/model.md, for engine and reference."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meshsim import engine
+from meshsim import engine, reference
 from meshsim.measure.records import Records
 from meshsim.measure.summary import summarise
 from meshsim.scenario.model import Scenario
@@ -34,7 +34,11 @@ def scene(*times: float, **parts: Any) -> Scenario:
 
 def run(scenario: Scenario, **options: Any) -> Records:
     found = engine.simulate(scenario, 1, **options)
+    again = reference.simulate(scenario, 1, **options)
     assert isinstance(found, Records)
+    assert isinstance(again, Records)
+    assert requests(again) == requests(found)
+    assert again.attempts.status.tolist() == found.attempts.status.tolist()
     return found
 
 
