@@ -150,6 +150,7 @@ def test_architecture_names_what_the_code_has() -> None:
         "live.identity",
         "live.proxy",
         "live.roles",
+        "live.tls",
     ):
         package = importlib.import_module(f"meshsim.{part}")
         for module in pkgutil.iter_modules(package.__path__, f"meshsim.{part}."):
