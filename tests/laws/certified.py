@@ -23,11 +23,11 @@ class Certified(Proxy):
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
         found = json.loads(Path(sys.argv[1]).read_text())
-        certificate, *chain = (x509.load_pem_x509_certificate(each.encode()) for each in found["chain"])
+        certificate = x509.load_pem_x509_certificate(found["certificate"].encode())
         roots = tuple(x509.load_pem_x509_certificate(each.encode()) for each in found["roots"])
         key = load_pem_private_key(found["key"].encode(), None)
         assert self.tls is not None
-        self.tls.renew(Credentials(certificate, key, roots, tuple(chain)))  # type: ignore[arg-type]
+        self.tls.renew(Credentials(certificate, key, roots))  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

@@ -275,9 +275,11 @@ def save(part: Part) -> Path:
     own = part.credentials
     assert own is not None
     file = part.folder / "credentials.json"
-    chain = [pem(each).decode() for each in (own.certificate, *own.chain)]
+    certificate = pem(own.certificate).decode()
     roots = [pem(root).decode() for root in own.roots]
-    file.write_text(json.dumps({"chain": chain, "key": key_pem(own.key).decode(), "roots": roots}))
+    file.write_text(
+        json.dumps({"certificate": certificate, "key": key_pem(own.key).decode(), "roots": roots})
+    )
     return file
 
 

@@ -106,7 +106,10 @@ def without_proxy_time(scenario: Scenario) -> Any:
 def opening(calm: Scenario) -> Scenario:
     """What `still` made, but every call opens a connection."""
     once = {"connection": _made(Connection, max_requests=1)}
-    policies = {name: policy.model_copy(update=once) for name, policy in calm.policies.items()}
+    policies = {
+        name: policy if "/" in name else policy.model_copy(update=once)  # endpoints share connections
+        for name, policy in calm.policies.items()
+    }
     return calm.model_copy(update={"name": f"{calm.name} of handshakes", "policies": policies})
 
 

@@ -248,3 +248,11 @@ def test_a_handshake_is_half_of_what_calls_take_longer_where_there_is_mtls() -> 
     assert (mtls.round_trips, mtls.certificate_ttl) == (0, 3.0)
     assert (model.mesh.proxy.workers, model.mesh.proxy.time.build().mean) == (1, 0.0)
     assert calibration.handshake(kept, kept, scenario) == 0.0
+
+
+def test_endpoints_share_the_connections_of_their_service_in_a_calibration() -> None:
+    text = SECURED.replace("cart: {}", "cart: {endpoints: {get: {}}}").replace("other*", "web")
+    scenario = loads(text.replace("{call: cart}", "{call: cart/get}"))
+    opening = calibration.opening(calibration.still(scenario, {}))
+    again = loads(config.text(opening))
+    assert again.policy("web", "cart", "get").connection.max_requests == 1

@@ -14,7 +14,7 @@ from fake_live import Fake
 FOLDER = Path(__file__).parents[4] / "scenarios" / "validation"
 FILES = sorted(FOLDER.glob("*.yaml"))
 SHOWN = {
-    "access": ("edges.client -> cart.endpoints.get.failed", 700),
+    "access": ("edges.client -> cart.endpoints.get.failed", 130),
     "canary": ("services.cart.versions.v2.share", 0.2),
     "certificate-expiry": ("edges.client -> backend.connections.untrusted", 300),
     "chain": ("attempts.total", 4000),
