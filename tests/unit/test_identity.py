@@ -165,6 +165,16 @@ def test_plaintext_to_a_strict_service_fails_when_it_arrives(simulate: Simulate)
     assert counts(records, scenario, "b -> a") == {"opened": 2, "rejected": 2, "broken": 2}
 
 
+def test_a_strict_replica_that_is_down_rejects_nobody(simulate: Simulate) -> None:
+    """It is gone before the request is there, after 2 ms: the connection is broken, as any other would be."""
+    others = {"b": {"sidecar": False, "script": [{"call": "a"}]}}
+    down = {"at": ms(1.5), "for": "10ms", "service": "a", "down": True}
+    scenario = secured(load=[{**trace(0), "to": "b"}], others=others, events=[down])
+    records = simulate(scenario)
+    check(records, [(4, 500, "", 1)])
+    assert counts(records, scenario, "b -> a") == {"opened": 1, "broken": 1}
+
+
 @pytest.mark.parametrize(("mode", "expected"), [("permissive", 14), ("disable", 14)])
 def test_plaintext_elsewhere_is_served(simulate: Simulate, mode: str, expected: float) -> None:
     others = {"b": {"sidecar": False, "script": [{"call": "a"}]}}
