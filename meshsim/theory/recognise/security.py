@@ -11,6 +11,7 @@ Source:
 from __future__ import annotations
 
 from meshsim.scenario.model import ZERO
+from meshsim.scenario.permissions import Permissions
 from meshsim.scenario.times import ConstantTime
 from meshsim.theory.recognise.structure import Structure, Target, UnsolvedError, service_of
 from meshsim.units import UNLIMITED
@@ -35,16 +36,23 @@ def handshake(structure: Structure, caller: Target, target: Target) -> float:
 
 
 def refusals(structure: Structure) -> list[str]:
-    """Why mTLS may refuse calls, of which no formula here knows when."""
+    """Why rules refuse calls, or mTLS may, of which no formula here knows when."""
     scenario = structure.scenario
     mtls = scenario.mesh.mtls
+    edges = dict.fromkeys((service_of(caller), service_of(target)) for caller, target in structure.edges)
+    calls = Permissions(scenario).calls() if scenario.access else ()
+    found = [
+        f"{call.caller} -> {call.service}/{call.endpoint}".removesuffix("/") + ": access rules deny it"
+        for call in calls
+        if not call.decision.allowed and (call.caller, call.service) in edges
+    ]
     if mtls is None:
-        return []
-    found = []
-    for caller, target in structure.edges:
-        ends = service_of(caller), service_of(target)
+        return found
+    for ends in edges:
         if scenario.mode(ends[1]) == "strict" and not scenario.secures(*ends):
-            found.append(f"{caller} -> {target}: plaintext is refused by {ends[1]}, whose mode is strict")
+            found.append(f"{ends[0]} -> {ends[1]}: plaintext is refused by {ends[1]}, whose mode is strict")
+    if mtls.renewed_late:
+        found.append("certificates may expire before their renewal begins: rotate_at and jitter exceed 100 %")
     first = mtls.certificate_ttl * (mtls.rotate_at - mtls.jitter)
     signs_at_once = mtls.ca.time == ZERO and mtls.ca.workers == UNLIMITED
     if not signs_at_once and first < scenario.duration + scenario.drain_limit:
