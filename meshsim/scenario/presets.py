@@ -250,7 +250,7 @@ LINKERD = Preset(
         ),
     ),
     (
-        "mTLS by itself between meshed services, which accept plaintext too (write mesh.mtls: {rotate_at: 70%})",
+        "mTLS by itself between meshed services, beside plaintext (write mesh.mtls: {rotate_at: 70%})",
         "HTTP/1 becomes HTTP/2 between proxies, so they open fewer connections",
         "endpoints without a connection are not picked (here: they are, and fail with 503 UF)",
         "a queue of 100 and fail-fast after 3s while no endpoint is ready (here: 503 UH at once)",
