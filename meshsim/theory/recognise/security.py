@@ -10,6 +10,9 @@ Source:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from meshsim.scenario.guards import access_policies
 from meshsim.scenario.model import ZERO
 from meshsim.scenario.times import ConstantTime
 from meshsim.theory.recognise.structure import Structure, Target, UnsolvedError, service_of
@@ -35,12 +38,11 @@ def handshake(structure: Structure, caller: Target, target: Target) -> float:
 
 
 def refusals(structure: Structure) -> list[str]:
-    """Why mTLS may refuse calls, of which no formula here knows when."""
+    """Why calls are refused, for which there is no formula here."""
     scenario = structure.scenario
-    mtls = scenario.mesh.mtls
+    mtls, found = scenario.mesh.mtls, [*_denied(structure)]
     if mtls is None:
-        return []
-    found = []
+        return found
     for caller, target in structure.edges:
         ends = service_of(caller), service_of(target)
         if scenario.mode(ends[1]) == "strict" and not scenario.secures(*ends):
@@ -50,3 +52,15 @@ def refusals(structure: Structure) -> list[str]:
     if not signs_at_once and first < scenario.duration + scenario.drain_limit:
         found.append("certificates are renewed meanwhile, and may expire before the CA has signed the next")
     return found
+
+
+def _denied(structure: Structure) -> Iterator[str]:
+    """Calls that access rules deny."""
+    scenario = structure.scenario
+    policies = access_policies(scenario) if scenario.access else {}
+    for caller, target in structure.edges:
+        service, _, endpoint = target.partition("/")
+        if service in policies:
+            principal = scenario.identity(service_of(caller), service)
+            if not policies[service].decide(principal, *scenario.services[service].address(endpoint)).allowed:
+                yield f"{caller} -> {target}: access rules deny it"
