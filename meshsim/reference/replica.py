@@ -225,10 +225,13 @@ class Replica:
 
     def go_down(self, event: int) -> None:
         """Lose all that is held, if it was up until now; last, handshakes in its sidecar."""
+        was_down = bool(self.outages)
         self.outages.add(event)
         self.outages.discard(RESTARTS)
         if self.end.agent is not None:
             self.end.agent.stop()
+        if was_down:
+            return
         if not self.caller.proxy.shared:
             self.caller.sidecar.restart()
         self.station = Station(self.clock, self.deployment.workers, self.levels)

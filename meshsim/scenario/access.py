@@ -25,9 +25,18 @@ def _patterns(value: Any) -> Any:
     return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
+def _given(value: Any) -> Any:
+    if value is None:  # it would match everything, as if the key were not there
+        raise ValueError("is empty; write [] for nothing, or leave the key out for everything")
+    return _patterns(value)
+
+
 Pattern = Annotated[str, AfterValidator(_pattern)]
-_FORM = BeforeValidator(_patterns, json_schema_input_type=str | tuple[str, ...])
-Patterns = Annotated[tuple[Pattern, ...], _FORM]
+_FORM, _FORM_GIVEN = (
+    BeforeValidator(check, json_schema_input_type=str | tuple[str, ...]) for check in (_patterns, _given)
+)
+Patterns = Annotated[tuple[Pattern, ...] | None, _FORM_GIVEN]
+"""None where they are not given."""
 
 
 class Match(Model):
@@ -46,14 +55,14 @@ class Match(Model):
     """
 
     to: Annotated[tuple[Pattern, ...], Field(min_length=1), _FORM]
-    callers: Patterns | None = Field(default=None, alias="from")
-    not_callers: Patterns | None = Field(default=None, alias="not_from")
-    endpoints: Patterns | None = None
-    not_endpoints: Patterns | None = None
-    methods: Patterns | None = None
-    not_methods: Patterns | None = None
-    paths: Patterns | None = None
-    not_paths: Patterns | None = None
+    callers: Patterns = Field(default=None, alias="from")
+    not_callers: Patterns = Field(default=None, alias="not_from")
+    endpoints: Patterns = None
+    not_endpoints: Patterns = None
+    methods: Patterns = None
+    not_methods: Patterns = None
+    paths: Patterns = None
+    not_paths: Patterns = None
 
 
 class AccessRule(Model):

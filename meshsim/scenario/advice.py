@@ -48,8 +48,14 @@ def _mesh(scenario: Scenario) -> Iterator[str]:
     mesh = scenario.mesh
     if "proxy" in mesh.model_fields_set and mesh.dataplane == "none":
         yield "mesh.proxy has no effect: without sidecars there is none (write dataplane: sidecar)."
-    if "push_delay" in mesh.model_fields_set and not any(event.set for event in scenario.events):
+    pushed = any(event.set or event.rotate_root for event in scenario.events)
+    if "push_delay" in mesh.model_fields_set and not pushed:
         yield "mesh.push_delay has no effect: no event sets anything."
+    if mesh.mtls is not None and mesh.mtls.renewed_late:
+        yield (
+            "mesh.mtls.rotate_at and jitter let certificates expire before their renewal begins"
+            " (make them less than 100 % together)."
+        )
     if mesh.preset != "none" and mesh.dataplane == "none":
         yield (
             f"mesh.preset {mesh.preset} without sidecars: its policies act at the callers, as a client"

@@ -75,6 +75,11 @@ class Mtls(Model):
     jitter: Annotated[Ratio, Field(le=0.5)] = 0.01
     ca: Ca = Field(default_factory=Ca)
 
+    @property
+    def renewed_late(self) -> bool:
+        """Whether a certificate may expire before its renewal begins."""
+        return self.rotate_at + self.jitter > 1.0
+
 
 class Mesh(Model):
     """The data plane and its control plane.

@@ -37,8 +37,7 @@ def link(config: model.Link, tracked: bool) -> Link:
 
 def renewal(mtls: model.Mtls) -> Renewal:
     """How long certificates last."""
-    retry = mtls.ca.retry
-    backoff = Backoff(retry.base, max(retry.base, retry.max), 0.0, 1.0)
+    backoff = Backoff(mtls.ca.retry.base, mtls.ca.retry.max, 0.0, 1.0)
     return Renewal(mtls.certificate_ttl, mtls.rotate_at, mtls.jitter, backoff)
 
 

@@ -191,9 +191,8 @@ ISTIO = Preset(
         ),
     ),
     (
-        "mTLS: automatic between sidecars, permissive at servers (PeerAuthentication)",
+        "mTLS by itself between sidecars, permissive, certificates of 24h (write mesh.mtls: {})",
         "2 retries on reset-before-request at the server's own sidecar: policies are the caller's here",
-        "certificates of 24h",
         "debounce of configuration, 100ms to 10s (write mesh.push_delay)",
     ),
     unless={"retries.on": ("statuses",), **_ENVOYS_BUDGET},  # conditions and statuses are one key there
@@ -251,7 +250,7 @@ LINKERD = Preset(
         ),
     ),
     (
-        "mTLS: automatic between meshed services; others' plain text is accepted",
+        "mTLS by itself between meshed services, beside plaintext (write mesh.mtls: {rotate_at: 70%})",
         "HTTP/1 becomes HTTP/2 between proxies, so they open fewer connections",
         "endpoints without a connection are not picked (here: they are, and fail with 503 UF)",
         "a queue of 100 and fail-fast after 3s while no endpoint is ready (here: 503 UH at once)",

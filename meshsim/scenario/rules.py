@@ -9,6 +9,7 @@ from meshsim import units
 from meshsim.errors import shown
 from meshsim.scenario.fields import Model, keyed_fields
 from meshsim.scenario.findings import Findings, entries, mapping, sequence
+from meshsim.scenario.mesh import Mtls
 from meshsim.scenario.model import Event, Load, Objective
 from meshsim.scenario.names import Path, listed
 
@@ -20,6 +21,8 @@ TARGETS_LATER = ("node", "zone")
 
 MOST_STAYS = 1e9
 """So many stays of an mmpp's states take minutes to draw; shorter ones are no different from poisson."""
+MOST_ASKED = 1e6
+"""So often may a proxy ask for a certificate; with some proxies, more takes minutes."""
 
 
 def check_rules(document: dict[str, Any], findings: Findings) -> None:
@@ -37,6 +40,7 @@ def check_rules(document: dict[str, Any], findings: Findings) -> None:
         _check_event(path, event, duration, findings)
     for path, objective in entries(document, "objectives"):
         _check_objective(path, objective, findings)
+    _check_mtls(mapping(mapping(document.get("mesh")).get("mtls")), document, duration, findings)
     for name, policy in mapping(document.get("policies")).items():
         _refuse_kind(("policies", name, "balance"), mapping(policy).get("balance"), findings)
 
@@ -119,15 +123,38 @@ def _check_trace(path: Path, trace: object, findings: Findings) -> None:
         findings.add((*path, "file"), "is missing", "name a CSV file with a column time")
 
 
+def _check_mtls(
+    mtls: dict[str, Any], document: dict[str, Any], duration: float | None, findings: Findings
+) -> None:
+    """Check that proxies don't ask for certificates all the time: a run would not get on."""
+    if not mtls:
+        return
+    path: Path = ("mesh", "mtls")
+    ttl = _parsed(mtls.get("certificate_ttl"), units.duration)
+    given = {key: _parsed(mtls[key], units.ratio) for key in ("rotate_at", "jitter") if key in mtls}
+    at, jitter = given.get("rotate_at", Mtls().rotate_at), given.get("jitter", Mtls().jitter)
+    if duration and ttl and at is not None and jitter is not None:
+        times = duration / (ttl * max(at, jitter / 4.0, 1e-9))  # a wait of less than 0 is one of 0
+        if times > MOST_ASKED:
+            message = f"{shown(mtls['certificate_ttl'])} is renewed {times:.2g} times until the end"
+            findings.add((*path, "certificate_ttl"), message, "make it longer")
+    longest = _parsed(mapping(mapping(mtls.get("ca")).get("retry")).get("max"), units.duration)
+    outages = [event for _, event in entries(document, "events") if event.get("component") == "ca"]
+    if duration and longest and outages and duration / longest > MOST_ASKED:
+        message = f"a refused proxy may ask {duration / longest:.2g} times until the end"
+        findings.add((*path, "ca", "retry", "max"), message, "make it longer")
+
+
 def _check_event(path: Path, event: dict[str, Any], duration: float | None, findings: Findings) -> None:
     at = _parsed(event.get("at"), units.duration)
     if at is not None and duration and at >= duration:
         message = f"{shown(event['at'])} is not before the end, at {units.show_duration(duration)}"
         findings.add((*path, "at"), message, "make it earlier, or lengthen duration")
-    lasts = _parsed(event.get("for"), units.duration)
-    if at is not None and lasts and at + lasts <= at:
-        message = f"{shown(event['for'])} is too short for a clock at {units.show_duration(at)}"
-        findings.add((*path, "for"), message, "make it longer")
+    for key in ("for", "overlap"):
+        lasts = _parsed(event.get(key), units.duration)
+        if at is not None and lasts and at + lasts <= at:
+            message = f"{shown(event[key])} is too short for a clock at {units.show_duration(at)}"
+            findings.add((*path, key), message, "make it longer")
     if any(key in event for key in TARGETS_LATER):
         return  # refused as a whole by the models
     targets = [key for key in EFFECTS if _given(event, key)]
@@ -149,7 +176,7 @@ def _check_push(path: Path, event: dict[str, Any], findings: Findings) -> None:
     if "for" in event:
         remedy = "leave for out, and set it back in a later event"
         findings.add((*path, "for"), "what is set stays set", remedy)
-    for effect in ALL_EFFECTS:
+    for effect in (*ALL_EFFECTS, "overlap"):
         if effect in event:
             findings.add((*path, effect), "doesn't go with set", "make it an event of its own")
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from meshsim.errors import shown
 from meshsim.policies.access import matches
+from meshsim.scenario.access import PATTERN
 from meshsim.scenario.endpoints import check_endpoint
 from meshsim.scenario.findings import Finding, Findings, entries, mapping, sequence
 from meshsim.scenario.model import CLIENT
@@ -41,12 +42,14 @@ def check_rules_of_access(rules: object, outline: Outline, path: Path) -> Iterat
 
 def _check_match(path: Path, match: dict[str, Any], outline: Outline) -> Iterator[Finding]:
     services = outline.services
-    for place, name in _names(path, match, "to"):
+    called = list(_names(path, match, "to"))
+    for place, name in called:
         if name == CLIENT:
             yield Finding(place, "the client can't be called", "name a service")
         else:
             yield from _check_name(place, "service", name, services)
-    known = {name for name in services if any(matches(each, name) for _, each in _names(path, match, "to"))}
+    known = {name for _, name in called if name in services}
+    known |= {name for _, each in called if "*" in each for name in services if matches(each, name)}
     if known and not any(mapping(services[name]).get("sidecar", True) for name in known):
         yield Finding((*path, "to"), "has no sidecar that could ask the rule", "leave the rule out")
     for key in ("from", "not_from"):
@@ -68,13 +71,15 @@ def _check_name(path: Path, what: str, name: str, names: Collection[str]) -> Ite
 
 
 def _names(path: Path, match: dict[str, Any], key: str) -> Iterator[tuple[Path, str]]:
-    """The texts of a field, written alone or as a list, with their paths."""
+    """The patterns of a field, written alone or as a list, with their paths."""
     value = match.get(key)
-    if isinstance(value, str):
-        yield (*path, key), value
-    for index, each in enumerate(sequence(value)):
-        if isinstance(each, str):
-            yield (*path, key, index), each
+    texts = [
+        ((*path, key), value),
+        *(((*path, key, index), each) for index, each in enumerate(sequence(value))),
+    ]
+    for place, each in texts:
+        if isinstance(each, str) and PATTERN.fullmatch(each):  # the models refuse what is none
+            yield place, each
 
 
 def _needing_sidecars(document: dict[str, Any], outline: Outline) -> Iterator[tuple[Path, str]]:

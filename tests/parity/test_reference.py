@@ -231,6 +231,26 @@ ORDERS: dict[str, Document] = {
         "mesh": {"dataplane": "sidecar", "mtls": {}},
         "events": [{"at": "500ms", "for": "300ms", "service": "cart", "down": True}],
     },
+    "the largest wait for a CA bounds the first, too": {
+        "duration": "3s",
+        "services": {"cart": {}},
+        "load": [{"to": "cart", "rate": "4/s"}],
+        "events": [{"at": "300ms", "for": "2s", "component": "ca", "down": True}],
+        "mesh": {
+            "dataplane": "sidecar",
+            "mtls": {"certificate_ttl": "1s", "ca": {"retry": {"base": "2s", "max": "100ms"}}},
+        },
+    },
+    "who is down does not go down again": {
+        "duration": "3s",
+        "services": {"front": {"time": "1ms", "script": [{"call": "cart"}]}, "cart": {"time": "1ms"}},
+        "load": [{"to": "front", "rate": "4/s", "arrivals": "constant"}],
+        "events": [
+            {"at": "1200ms", "for": "1s", "service": "front", "down": True},
+            {"at": "1600ms", "for": "100ms", "service": "front", "down": True},
+        ],
+        "mesh": {"dataplane": "sidecar", "mtls": {"handshake": "400ms"}},
+    },
     "an overlap ends before all else": {
         "duration": "1500ms",
         "services": {"cart": {}},

@@ -167,9 +167,7 @@ def connections(summary: Summary) -> Sheet:
     names = list(vars(ConnectionSummary()))
     rows: Rows = [(edge, *(count(counts[name]) for name in names)) for edge, counts in found.items()]
     sheet = Sheet("connections", ("edge", *(name.replace("_", " ") for name in names)), rows)
-    for name in ("secured", "untrusted", "rejected"):
-        sheet = _without_zeros(sheet, name)
-    return sheet
+    return _without_zeros(sheet, ("secured", "untrusted", "rejected"))
 
 
 def certificates(summary: Summary) -> Sheet:

@@ -10,10 +10,8 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from meshsim.scenario.guards import access_policies
 from meshsim.scenario.model import ZERO
+from meshsim.scenario.permissions import Permissions
 from meshsim.scenario.times import ConstantTime
 from meshsim.theory.recognise.structure import Structure, Target, UnsolvedError, service_of
 from meshsim.units import UNLIMITED
@@ -38,29 +36,25 @@ def handshake(structure: Structure, caller: Target, target: Target) -> float:
 
 
 def refusals(structure: Structure) -> list[str]:
-    """Why calls are refused, for which there is no formula here."""
+    """Why rules refuse calls, or mTLS may, of which no formula here knows when."""
     scenario = structure.scenario
-    mtls, found = scenario.mesh.mtls, [*_denied(structure)]
+    mtls = scenario.mesh.mtls
+    edges = dict.fromkeys((service_of(caller), service_of(target)) for caller, target in structure.edges)
+    calls = Permissions(scenario).calls() if scenario.access else ()
+    found = [
+        f"{call.caller} -> {call.service}/{call.endpoint}".removesuffix("/") + ": access rules deny it"
+        for call in calls
+        if not call.decision.allowed and (call.caller, call.service) in edges
+    ]
     if mtls is None:
         return found
-    for caller, target in structure.edges:
-        ends = service_of(caller), service_of(target)
+    for ends in edges:
         if scenario.mode(ends[1]) == "strict" and not scenario.secures(*ends):
-            found.append(f"{caller} -> {target}: plaintext is refused by {ends[1]}, whose mode is strict")
+            found.append(f"{ends[0]} -> {ends[1]}: plaintext is refused by {ends[1]}, whose mode is strict")
+    if mtls.renewed_late:
+        found.append("certificates may expire before their renewal begins: rotate_at and jitter exceed 100 %")
     first = mtls.certificate_ttl * (mtls.rotate_at - mtls.jitter)
     signs_at_once = mtls.ca.time == ZERO and mtls.ca.workers == UNLIMITED
     if not signs_at_once and first < scenario.duration + scenario.drain_limit:
         found.append("certificates are renewed meanwhile, and may expire before the CA has signed the next")
     return found
-
-
-def _denied(structure: Structure) -> Iterator[str]:
-    """Calls that access rules deny."""
-    scenario = structure.scenario
-    policies = access_policies(scenario) if scenario.access else {}
-    for caller, target in structure.edges:
-        service, _, endpoint = target.partition("/")
-        if service in policies:
-            principal = scenario.identity(service_of(caller), service)
-            if not policies[service].decide(principal, *scenario.services[service].address(endpoint)).allowed:
-                yield f"{caller} -> {target}: access rules deny it"

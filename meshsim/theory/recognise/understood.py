@@ -57,10 +57,8 @@ MTLS = keys(
 )
 ACCESS = keys(
     "access[*]: allow deny",
-    *(
-        f"access[*].{kind}: to from not_from endpoints not_endpoints methods not_methods paths not_paths"
-        for kind in ("allow", "deny")
-    ),
+    "access[*].allow: to from not_from endpoints not_endpoints methods not_methods paths not_paths",
+    "access[*].deny: to from not_from endpoints not_endpoints methods not_methods paths not_paths",
 )
 OPEN_LOAD = keys(
     "load[*]: rate profile[*].at profile[*].rate profile[*].ramp arrivals.kind=poisson,constant,mmpp,trace",
@@ -93,9 +91,8 @@ LEFT_OUT = keys(
 )
 """Solved as if they never acted; where they might, the solution says so."""
 
-PRODUCT_FORM = (
-    MESH | MTLS | ACCESS | CONNECTIONS | RETRIES | STATUSES | TIMEOUTS | DELAYS | ABORTS | SPLIT | LEFT_OUT
-)
+PRODUCT_FORM = MESH | MTLS | ACCESS | CONNECTIONS | RETRIES | STATUSES | TIMEOUTS | DELAYS | ABORTS | SPLIT
+PRODUCT_FORM |= LEFT_OUT
 """Of the calls to queues: a network with product form (Jackson 1957; Kelly 1979)."""
 CLOSED = PRODUCT_FORM | SCRIPTS | ENDPOINTS | DISCIPLINES | LOSS | HEDGE | BREAKER | CLOSED_LOAD
 """One closed load (:mod:`meshsim.theory.recognise.closed`)."""

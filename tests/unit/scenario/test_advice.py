@@ -16,6 +16,10 @@ load: [{to: a, rate: 1/s}]
     [
         ("mesh: {proxy: {time: 1ms}}", "without sidecars"),
         ("mesh: {push_delay: 1ms}", "no event sets"),
+        (
+            "mesh: {dataplane: sidecar, mtls: {rotate_at: 90%, jitter: 11%}}",
+            "mesh.mtls.rotate_at and jitter let certificates expire before their renewal begins",
+        ),
         ("policies: {c: {timeout: 1s}}", "nobody calls c"),
         ("policies: {b: {outlier_detection: {}}}", "10% of 3 hosts"),
         ("policies: {a -> b: {outlier_detection: {max_ejection_percent: 33%}}}", "33% of 3 hosts"),
@@ -222,6 +226,8 @@ def test_load_after_the_end_is_told(tmp_path) -> None:
         "policies: {b: {retries: {previous_hosts: true, host_attempts: 5}}}",
         "policies: {b: {retries: {statuses: [503]}}, a -> b: {retries: {on: [5xx], statuses: [409, 503]}}}",
         "objectives: [{service: b, p99: 1s}]",
+        """mesh: {dataplane: sidecar, push_delay: 1ms, mtls: {rotate_at: 90%, jitter: 10%}}
+events: [{at: 1s, component: ca, rotate_root: true}]""",
     ],
 )
 def test_what_acts_is_not_told(text: str) -> None:

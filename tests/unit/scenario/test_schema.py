@@ -217,6 +217,7 @@ BAD = [
     BASE + "events: [{at: 1s, node: a, down: true}]",
     BASE + "mesh: {mtls: {mode: on}}",
     BASE + "access: [{allow: {from: a}}]",
+    BASE + "mesh: {dataplane: sidecar}\naccess: [{allow: {to: a, from: }}]",
     BASE + "access: [{allow: {to: a}, deny: {to: b}}]",
     BASE + "mesh: {dataplane: ambient}",
 ]

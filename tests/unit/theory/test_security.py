@@ -57,12 +57,23 @@ def test_mtls_that_takes_no_time_changes_nothing() -> None:
             "client -> x: handshakes take the workers of sidecars",
         ),
         ({}, {"policy": {"timeout": "1s"}}, "client -> x: connections are used again"),
+        ({"rotate_at": 0.9, "jitter": 0.2}, {}, "certificates may expire before their renewal begins"),
+        ({}, {"access": [{"deny": {"to": "x"}}]}, "client -> x: access rules deny it"),
         ({"certificate_ttl": "60s", "ca": {"time": "1ms"}}, {}, "certificates are renewed meanwhile"),
     ],
 )
 def test_what_is_not_the_same_for_all_is_refused(mtls: Any, more: dict[str, Any], reason: str) -> None:
     (found,) = solve(lone(mtls, **more)).reasons
     assert found.startswith(reason)
+
+
+def test_rules_that_allow_every_call_change_nothing() -> None:
+    access = [
+        {"allow": {"to": "x", "from": "client"}},
+        {"deny": {"to": "x", "not_from": ["cl*"], "paths": "/"}},
+    ]
+    plain, ruled = (solve(lone({"handshake": "3ms"}, access=rules)) for rules in ([], access))
+    assert plain.predictions == ruled.predictions != []
 
 
 def test_plaintext_to_a_strict_service_is_refused() -> None:
