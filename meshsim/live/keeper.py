@@ -197,11 +197,11 @@ def _child_signals() -> Iterator[socket.socket]:
     write.setblocking(False)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
     signal.set_wakeup_fd(write.fileno())
-    try:
-        with read, write:
+    with read, write:
+        try:
             yield read
-    finally:
-        signal.set_wakeup_fd(-1)
+        finally:
+            signal.set_wakeup_fd(-1)  # before it is closed: a child may end at any time
 
 
 def _become_child(roles: dict[str, str], fds: list[int]) -> NoReturn:

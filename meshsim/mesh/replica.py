@@ -154,8 +154,8 @@ class Replica:
         if agent is not None:
             agent.break_off(now)
 
-    def come_up(self, now: float) -> None:
-        """One cause less to be down; with mTLS, after the last it waits for a certificate."""
+    def come_up(self, now: float = 0.0) -> None:
+        """One cause less to be down; with mTLS, after the last it waits for a certificate, from `now` on."""
         if self.downs == 1 and self.proxy.agent is not None:
             self.starting = True
             self.proxy.agent.restart(Start(self), now)

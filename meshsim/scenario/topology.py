@@ -112,6 +112,12 @@ class Topology:
         """The edges whose calls a proxy makes, with their numbers."""
         return sorted(pair for caller in proxy.callers for pair in self._edges_from.get(caller, ()))
 
+    def lone_edge(self, service: str, *, secured: bool) -> int | None:
+        """The only edge to a service that uses mTLS, or that does not; None if there are several, or none."""
+        edges = (edge for edge in self.edges if edge[1] == service)
+        found = [self.number_of[edge] for edge in edges if self.scenario.secures(*edge) is secured]
+        return found[0] if len(found) == 1 else None
+
     @cached_property
     def tracked(self) -> list[bool]:
         """Of each edge, by number, whether its connections are tracked: something says how long they last."""

@@ -121,11 +121,9 @@ def of_names(found: Mapping[str, int]) -> list[int]:
 
 def inward(topology: Topology, service: str) -> dict[int, str]:
     """By what the refused connections of edges to a service are counted, of those that can be no other's."""
-    scenario = topology.scenario
-    edges = [edge for edge in topology.edges if edge[1] == service]
     found = {}
     for what, secured in ((PLAINTEXT, False), (UNTRUSTED, True)):
-        own = [topology.number_of[edge] for edge in edges if scenario.secures(*edge) is secured]
-        if scenario.mesh.mtls is not None and len(own) == 1 and topology.tracked[own[0]]:
-            found[own[0]] = what
+        edge = topology.lone_edge(service, secured=secured)
+        if topology.scenario.mesh.mtls is not None and edge is not None and topology.tracked[edge]:
+            found[edge] = what
     return found

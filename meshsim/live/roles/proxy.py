@@ -27,6 +27,7 @@ from meshsim.live.servers import Listening, schedule_outages
 from meshsim.live.stats import EdgeCounts, edge_report
 from meshsim.mesh import proxy as mesh
 from meshsim.mesh.cluster import Cluster
+from meshsim.mesh.connection import NOT_ACCEPTED
 from meshsim.mesh.recorder import Recorder
 from meshsim.mesh.spans import Tracer
 from meshsim.mesh.station import Station
@@ -121,7 +122,14 @@ class Proxy(Role):
         """What its inbound listener lets in, in the mode that was pushed last."""
         from meshsim.live.tls.entrance import Entrance  # noqa: PLC0415 - OpenSSL
 
-        return Entrance(tls, lambda: self.configured.mode or "disable")
+        edge = self.topology.lone_edge(self.caller, secured=False)
+
+        def rejected() -> None:
+            """It was this edge's, if it can't have been another's."""
+            if edge is not None:
+                self.recorder.connection(edge, NOT_ACCEPTED, self.clock.now())
+
+        return Entrance(tls, lambda: self.configured.mode or "disable", rejected=rejected)
 
     def _route_to(self, service: str, series: Series, passed: Passed, authority: bytes) -> ListenerRoute:
         """The route to a service, with those to its endpoints that the scenario has calls to."""

@@ -37,13 +37,20 @@ Serve = Callable[[], ServerConnection]
 
 
 class Entrance:
-    """The rules of one proxy's inbound listener: its `tls` and what `mode` it has now."""
+    """The rules of one proxy's inbound listener: its `tls` and what `mode` it has now.
+
+    Where plaintext is refused, `rejected` is called as well.
+    """
 
     waiting: dict[Inspector, None]
 
-    def __init__(self, tls: Tls, mode: Callable[[], str], limits: Limits | None = None) -> None:
+    def __init__(
+        self, tls: Tls, mode: Callable[[], str], limits: Limits | None = None,
+        rejected: Callable[[], None] | None = None,
+    ) -> None:  # fmt: skip
         self.tls = tls
         self.mode = mode
+        self.rejected = rejected
         self.limits = limits or Limits()
         self.waiting = {}
 
@@ -72,6 +79,8 @@ class Entrance:
     def count(self, reason: str) -> None:
         """One more is refused."""
         self.tally.refused[reason] += 1
+        if reason == PLAINTEXT and self.rejected is not None:
+            self.rejected()
 
     def close(self) -> None:
         """Ends all that wait; they are not counted."""

@@ -20,14 +20,14 @@ ROOTS = [Root.make(number, NOW) for number in range(3)]
 OTHER = Root.make(0, NOW)
 
 
-def answer(root=ROOTS[0], key=KEY, name="cart", oldest=0, roots=ROOTS[:1], now=NOW, until=NOW + 60, **more):
+def answer(root=ROOTS[0], key=KEY, name="cart", oldest=0, roots=ROOTS[:1], now=NOW, until=NOW + 6000, **more):
     certificate = root.sign(key.public_key(), name, now, until)
     bundle = trusted(Bundle(oldest, tuple(pem(each.certificate) for each in roots)))
     return json.dumps({"certificate": pem(certificate).decode(), "signed": 1.0, **bundle, **more}).encode()
 
 
 KNOWN = {0: ROOTS[0].certificate}
-BEFORE = ROOTS[0].sign(KEY.public_key(), "cart", NOW, NOW + 60)
+BEFORE = ROOTS[0].sign(KEY.public_key(), "cart", NOW, NOW + 6000)
 
 
 def test_a_good_one():
