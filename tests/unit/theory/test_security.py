@@ -80,16 +80,3 @@ def test_plaintext_to_a_strict_service_is_refused() -> None:
     services = {"x": {"script": [{"call": "y"}], "sidecar": False}, "y": {}}
     reasons = solve(lone({"mode": "strict"}, services=services)).reasons
     assert "x -> y: plaintext is refused by y, whose mode is strict" in reasons
-
-
-@pytest.mark.parametrize(
-    ("rules", "reasons"),
-    [
-        ([{"allow": {"to": "x", "from": "client"}}], []),
-        ([{"deny": {"to": "x", "methods": "POST"}}], []),
-        ([{"allow": {"to": "x", "from": "x"}}], ["client -> x: access rules deny it"]),
-    ],
-)
-def test_rules_change_nothing_unless_they_deny_a_call(rules: Any, reasons: list[str]) -> None:
-    solution = solve(lone({"round_trips": 0}, {}, {"connect": "0s"}, access=rules))
-    assert solution.reasons == reasons
