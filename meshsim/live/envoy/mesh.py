@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from heapq import heappop, heappush
 from pathlib import Path
@@ -75,15 +76,20 @@ class TickClock(Clock):
 
 
 class ReplicaPod:
-    """The pod of a replica: with mTLS, its Envoy is back when its agent has a certificate again."""
+    """The pod of a replica: with mTLS, its Envoy is back when its agent has a certificate again.
+
+    `coming`: it waits for that.
+    """
 
     def __init__(self, id_: str, envoy: Envoy, agents: Agents | None) -> None:
         self.id = id_
         self.envoy = envoy
         self.agents = agents
+        self.coming = False
 
     def go(self) -> None:
         """It is gone."""
+        self.coming = False
         self.envoy.take_down()
         if self.agents is not None:
             self.agents.take_down(self.id)
@@ -93,7 +99,14 @@ class ReplicaPod:
         if self.agents is None:
             self.envoy.bring_up()
         else:
+            self.coming = True
             self.agents.bring_up(self.id)
+
+    def certified(self) -> None:
+        """Its agent has a certificate, unless it is gone again."""
+        if self.coming:
+            self.coming = False
+            self.envoy.bring_up()
 
 
 class ConfiguredEnvoy(Receiver):
@@ -129,9 +142,11 @@ class Envoys(Proxies):
         }
         check_watches(len(self._envoys), max(each.proxy.watched for each in self._envoys.values()))
         self._clock = TickClock()
+        self._earlier = Counter(troubles)  # of other runs in this process
         self._identified = [proxy for proxy in topology.proxies if proxy.identified]
         folders = {id_: envoy.folder for id_, envoy in self._envoys.items()}
         self._agents = Agents(scenario, seed, folders) if self._identified else None
+        self._pods: dict[str, ReplicaPod] = {}
         self._schedule(topology, seed)
         self._connections = {id_: ConnectionCounts(envoy, topology) for id_, envoy in self._envoys.items()}
         Reading(self._clock, self._connections.values(), scenario)
@@ -149,6 +164,7 @@ class Envoys(Proxies):
             envoy = self._envoys[proxy.name]
             configured.append(ConfiguredEnvoy(envoy, seed, proxy.number))
             pod = ReplicaPod(proxy.name, envoy, self._agents if proxy.identified else None)
+            self._pods[proxy.name] = pod
             for replica in proxy.replicas if proxy.in_path else ():
                 schedule_outages(self._clock, self.scenario, replica, pod.go, pod.come)
         schedule_events(topology, self._clock, proxies=configured)
@@ -188,7 +204,7 @@ class Envoys(Proxies):
     def tick(self, now: float) -> None:
         if self._agents is not None:
             while self._agents.restarted:
-                self._envoys[self._agents.restarted.popleft()].bring_up()
+                self._pods[self._agents.restarted.popleft()].certified()
         for envoy in self._envoys.values():
             envoy.settled()
         self._clock.advance(now)
@@ -238,8 +254,8 @@ class Envoys(Proxies):
         """Ends them, if they have not ended."""
         if self._agents is not None:
             self._agents.close()
-            if troubles:
-                self.troubles[AGENTS] = dict(troubles)
+            if found := troubles - self._earlier:
+                self.troubles[AGENTS] = dict(found)
         for id_, envoy in self._envoys.items():
             if not envoy.stop():
                 self.troubles[f"the Envoy of {id_}"] = {STUCK: 1}

@@ -302,9 +302,13 @@ class Envoy:
 def replace_text(file: Path, text: str) -> None:
     """Writes a file that only this user may read, whole or not at all: a new one is moved over it."""
     new = file.with_name(f".{file.name}.new")
-    with open(new, "w", encoding="utf-8", opener=partial(os.open, mode=0o600)) as writing:
-        writing.write(text)
-    new.replace(file)
+    try:
+        with open(new, "w", encoding="utf-8", opener=partial(os.open, mode=0o600)) as writing:
+            writing.write(text)
+        new.replace(file)
+    except OSError:
+        new.unlink(missing_ok=True)
+        raise
 
 
 def _names(listeners: list[Json]) -> set[str]:

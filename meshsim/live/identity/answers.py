@@ -17,9 +17,10 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from meshsim.live.identity.signing import Key, is_of, issued_by
-from meshsim.live.tls.identity import service_of
+from meshsim.live.identity.signing import Key, is_of
+from meshsim.live.tls.identity import UNREADABLE, service_of
 from meshsim.live.tls.refusal import RefusedError
+from meshsim.live.tls.trust import issued_by
 
 PROVISIONAL = -1.0
 """When a certificate was signed, if that was before scenario time 0 was known."""
@@ -119,6 +120,6 @@ def _certificate(text: Any) -> x509.Certificate:
         raise AnswerError("garbage", "no certificate")
     try:
         (found,) = x509.load_pem_x509_certificates(text.encode("utf-8", "replace"))
-    except ValueError:
+    except UNREADABLE:
         raise AnswerError("garbage", "no certificate") from None
     return found

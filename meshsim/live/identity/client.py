@@ -17,8 +17,8 @@ from meshsim.live.wire import CLOSED, ClientConnection, Limits, Reply, ResponseH
 LIMITS = Limits(head_bytes=8192)
 ANSWER_BYTES = 256 * 1024
 """Of an answer, at most: one with a hundred roots has a quarter of that."""
-CONNECT_LIMIT, ANSWER_LIMIT = 5.0, 120.0
-"""How long connecting may take, and an answer: the authority has a queue, s."""
+CONNECT_LIMIT, ANSWER_LIMIT, REST_LIMIT = 5.0, 120.0, 5.0
+"""How long connecting may take, an answer (the authority has a queue), and its rest after the head, s."""
 
 
 class AuthorityClient:
@@ -63,7 +63,7 @@ class AuthorityClient:
         head = request_head(method, path, NAME.encode(), [(b"connection", b"close")], len(body))
         try:
             connection.request(waiting, head, body, True, method)
-            async with asyncio.timeout(self.limit):
+            async with asyncio.timeout(self.limit) as waiting.patience:
                 status, data = await waiting.answer
         except TimeoutError:
             raise AnswerError("timeout") from None
@@ -80,6 +80,7 @@ class _Waiting(Reply):
 
     def __init__(self, answer: asyncio.Future[tuple[int, bytes]]) -> None:
         self.answer = answer
+        self.patience: asyncio.Timeout | None = None
         self.status = 0
         self.data = b""
 
@@ -89,6 +90,8 @@ class _Waiting(Reply):
 
     def head(self, connection: ClientConnection, head: ResponseHead) -> None:
         self.status = head.status
+        if self.patience is not None and not self.answer.done():
+            self.patience.reschedule(self.answer.get_loop().time() + REST_LIMIT)
 
     def body(self, data: bytes) -> None:
         self.data += data

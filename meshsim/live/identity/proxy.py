@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from typing import Any, final
 
 import numpy as np
+from cryptography.hazmat.primitives.asymmetric import ec
 from numpy.typing import NDArray
+from OpenSSL import SSL
 
 from meshsim.live.clock import LiveClock
 from meshsim.live.identity.answers import PROVISIONAL, Answer, AnswerError, fields_of, read_answer, read_roots
@@ -30,6 +33,8 @@ from meshsim.random import CERTIFICATES, PUSH, Key, derive
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.parts import renewal
 
+AHEAD = 1.0
+"""So much later than now a certificate may have been signed, s: processes hear of time 0 one by one."""
 AGAIN = 0.05
 """Until the authority is asked again for what it can't know yet, s."""
 PATIENCE = 100
@@ -81,14 +86,19 @@ class ProxyIdentity(Issuer):
             known = {} if before is None else before.roots
             last = None if before is None else before.certificate
             answer = read_answer(data, wish.key, self.name, known, last)
+            if not PROVISIONAL <= answer.signed <= max(self.clock.now(), 0.0) + AHEAD:
+                raise AnswerError("garbage", "signed at no time that has been")
+            self._use(answer, wish.key)
             self._wish = _Wish(self.name, wish.following)
-            self._key = wish.key
-            self._use(answer)
             return answer
 
-    def _use(self, answer: Answer) -> None:
-        self.answer = answer
-        self.tls.renew(Credentials(answer.certificate, self._key, tuple(answer.roots.values())))
+    def _use(self, answer: Answer, key: ec.EllipticCurvePrivateKey) -> None:
+        """Has it used from here on; where that fails, what there was stays, and is asked for again."""
+        try:
+            self.tls.renew(Credentials(answer.certificate, key, tuple(answer.roots.values())))
+        except (ValueError, SSL.Error) as error:
+            raise AnswerError("unusable", str(error)) from None
+        self.answer, self._key = answer, key
 
     async def enrol(self) -> None:
         """Gets a first certificate, before there is a scenario time; an AnswerError if there is none."""
@@ -112,7 +122,7 @@ class ProxyIdentity(Issuer):
                 if self.answer is not None:
                     roots = read_roots(fields_of(data), self.answer.roots)
                     if roots != self.answer.roots:
-                        self._use(Answer(self.answer.certificate, self.answer.signed, roots))
+                        self._use(replace(self.answer, roots=roots), self._key)
                     if enough(roots):
                         return
             except AnswerError as error:

@@ -211,9 +211,11 @@ class Asking(Event):
             self.connection.answer(status, JSON, json.dumps({"error": reason}).encode())
 
     def gone(self) -> None:
-        """Nobody waits for it any more."""
+        """Nobody waits for it any more: it leaves the queue; what a worker has begun is done in vain."""
         self.over = True
-        self.server.held.pop(self, None)
+        if self in self.server.held:
+            del self.server.held[self]
+            self.server.station.withdraw(self)
 
     def broken(self, status: int, why: str) -> None:
         """What came of its body is no body."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -146,15 +146,6 @@ def _builder(
 def instant(time: float) -> datetime:
     """Wall-clock time, s, to the nearest second."""
     return datetime.fromtimestamp(round(time), UTC)
-
-
-def issued_by(certificate: x509.Certificate, root: x509.Certificate) -> bool:
-    """Whether a root has signed a certificate."""
-    try:
-        certificate.verify_directly_issued_by(root)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
-        return False
-    return True
 
 
 def is_of(certificate: x509.Certificate, key: Key) -> bool:

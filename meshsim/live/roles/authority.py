@@ -22,6 +22,9 @@ from meshsim.scenario import model
 from meshsim.scenario.events import on_clock
 from meshsim.scenario.parts import station
 
+LOOPBACK = "127.0.0.1"
+"""Where it listens, wherever proxies do: nobody from elsewhere has business with it."""
+
 
 @final
 class RootRotation(Disruption):
@@ -76,8 +79,8 @@ class Authority(Role):
         self.listening.limits = LIMITS
 
     async def listen(self) -> dict[str, Any]:
-        port = await self.listening.open(self.spec.host)
-        return {"port": port, "root": self.root.decode()}
+        port = await self.listening.open(LOOPBACK)
+        return {"host": LOOPBACK, "port": port, "root": self.root.decode()}
 
     def start(self, base: float) -> None:
         self.clock.begin(base)

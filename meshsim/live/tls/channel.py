@@ -116,7 +116,8 @@ class Channel(asyncio.Protocol, asyncio.Transport):
         self._pump(shaking)
 
     def eof_received(self) -> bool:
-        self._pump()
+        if self._top is not None:
+            self._pump()
         if not self._ended and not self._over:
             self._ended = self._cut = True
             if self._top is None:

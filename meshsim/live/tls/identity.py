@@ -9,7 +9,6 @@ Source: SPIFFE, X.509-SVID, sections 2 (one URI SAN), 4.1 and 5.2 (leaves); SPIF
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -34,7 +33,6 @@ def uri_of(service: str) -> str:
     return PREFIX + service
 
 
-@lru_cache(maxsize=1024)
 def service_of(der: bytes) -> str:
     """Whose certificate it is, by its bytes; a RefusedError if it is no leaf that names one service.
 

@@ -53,9 +53,10 @@ class Trust:
         """The service that a certificate names, by its bytes; a RefusedError if it is not good now."""
         good = self._good.get(der)
         if good is None:
+            good = self._verified(der)
             if len(self._good) >= KEPT:
                 self._good.clear()
-            good = self._good[der] = self._verified(der)
+            self._good[der] = good
         if not good.begin <= time.time() < good.end:
             raise RefusedError(EXPIRED)
         return good.service
@@ -67,14 +68,14 @@ class Trust:
         if any(each.critical and not isinstance(each.value, _KNOWN) for each in leaf.extensions):
             raise RefusedError(MALFORMED, "a critical extension that nobody here knows")
         for root in self.roots:
-            if _signed(leaf, root):
+            if issued_by(leaf, root):
                 begin = max(leaf.not_valid_before_utc, root.not_valid_before_utc)
                 end = min(leaf.not_valid_after_utc, root.not_valid_after_utc) + SECOND
                 return _Good(service, begin.timestamp(), end.timestamp())
         raise RefusedError(UNTRUSTED_ROOT)
 
 
-def _signed(leaf: x509.Certificate, root: x509.Certificate) -> bool:
+def issued_by(leaf: x509.Certificate, root: x509.Certificate) -> bool:
     """Whether a leaf names this root as its issuer, and has its signature."""
     try:
         leaf.verify_directly_issued_by(root)

@@ -1,9 +1,11 @@
 """Answers of an authority that is broken, out of date or somebody else's: none is taken, nor half of one."""
 
+import base64
 import json
 import time
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -61,6 +63,19 @@ def test_a_bad_one_is_refused(data, reason):
     with pytest.raises(AnswerError) as error:
         read_answer(data, KEY, "cart", KNOWN, BEFORE)
     assert error.value.reason == reason
+
+
+@pytest.mark.parametrize("field", ["certificate", "roots"])
+def test_a_certificate_of_no_version_is_garbage(field):
+    good = BEFORE if field == "certificate" else ROOTS[0].certificate
+    der = good.public_bytes(Encoding.DER)
+    version = bytes.fromhex("a0030201")
+    assert der.count(version + b"\x02") == 1
+    odd = base64.encodebytes(der.replace(version + b"\x02", version + b"\x05")).decode()
+    odd = f"-----BEGIN CERTIFICATE-----\n{odd}-----END CERTIFICATE-----\n"
+    fields = json.loads(answer()) | {field: odd if field == "certificate" else [odd]}
+    with pytest.raises(AnswerError, match="garbage"):
+        read_answer(json.dumps(fields).encode(), KEY, "cart", KNOWN, BEFORE)
 
 
 def test_trust_only_moves_on():

@@ -6,12 +6,16 @@ import time
 
 import pytest
 
+from meshsim.live.child import Spec
 from meshsim.live.identity.answers import AnswerError, read_answer
 from meshsim.live.identity.pinned import AuthorityTls
 from meshsim.live.identity.signing import pem
 from meshsim.live.identity.tokens import hashed, new_token
+from meshsim.live.roles import authority as authority_role
 from meshsim.live.wire import Limits
+from meshsim.scenario import loads
 from tests.live.identity.authority import Wisher, authority
+from tests.live.proxy.ends import settle
 from tests.live.proxy.rig import live
 
 
@@ -176,6 +180,30 @@ async def test_whoever_does_not_wait_any_longer_can_ask_again():
             await wisher.ask(at.client(limit=0.05))
         read_answer(await wisher.ask(at.client(), 2), wisher.key, "cart")
         assert at.server.signed == 1
+
+
+@live
+async def test_who_has_gone_leaves_the_queue():
+    """As in a simulation: what a worker has begun is done in vain, what waits is not begun."""
+    async with authority(loop(), signing=30.0) as at:
+        asked = [asyncio.ensure_future(Wisher(at.token()).ask(at.client())) for _ in range(3)]
+        await settle(lambda: at.server.station.length == 2, "two wait")
+        for each in asked:
+            each.cancel()
+        await settle(lambda: at.server.station.length == 0, "they have left")
+        assert at.server.station.working == 1
+        assert not at.server.held
+
+
+@live
+async def test_it_listens_for_this_machine_alone():
+    scenario = loads("name: a\nduration: 1s\nload: [{to: b, rate: 1/s}]\nservices: {b: {time: 1ms}}\n"
+                     "mesh: {dataplane: sidecar, mtls: {}}\n")  # fmt: skip
+    role = authority_role.Authority(Spec("authority", "the mesh", scenario, 1, "0.0.0.0", False, None))
+    said = await role.listen()
+    assert said["host"] == "127.0.0.1"
+    assert [each.getsockname()[0] for each in role.listening.server.sockets] == ["127.0.0.1"]
+    role.close()
 
 
 @live

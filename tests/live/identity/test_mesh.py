@@ -11,8 +11,10 @@ import pytest
 from meshsim.errors import MeshsimError
 from meshsim.lab.live import run_live
 from meshsim.lab.outsider import hand_out
+from meshsim.live import launch
 from meshsim.live.launch import LiveMesh, Options
 from meshsim.scenario import loads
+from tests.live.processes import gone, traces
 
 HEAD = """
 name: identities
@@ -108,6 +110,24 @@ def test_proxies_go_on_without_an_authority_that_was_killed():
     troubles = summary["live"]["troubles"]
     assert any("it has ended" in what for each in troubles.values() for what in each)
     assert any("unreachable" in what for each in troubles.values() for what in each)
+
+
+def test_an_authority_that_hangs_keeps_nobody_waiting(monkeypatch):
+    """Its process is there, and says nothing any more: the run ends as it would, with all that it has."""
+    with LiveMesh(scenario(duration="1s", ttl="60s"), 1, Options()) as mesh:
+        mesh.launch()
+        mesh.start()
+        mesh.run(0.3)
+        (pid,) = (member.pid for member, (role, _) in mesh._members.items() if role == "authority")
+        os.kill(pid, signal.SIGSTOP)
+        mesh.run(10.0)
+        assert mesh.settle(5.0)
+        monkeypatch.setattr(launch, "PHASE_LIMIT", 1.0)
+        rows = mesh.stop()
+        left = traces(mesh)
+    assert ("load", "client/0") in rows
+    assert mesh.troubles["the certificate authority of the mesh"] == {launch.HUNG: 1}
+    assert gone(*left)
 
 
 def test_a_program_from_outside_gets_a_certificate_of_the_client(tmp_path):

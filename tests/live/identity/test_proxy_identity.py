@@ -1,16 +1,20 @@
 """What a proxy does with an authority that answers nonsense, loses answers, or is not there."""
 
 import asyncio
+import json
 import time
 
 import pytest
+from OpenSSL import SSL
 
 from meshsim.live.clock import LiveClock
+from meshsim.live.identity import client
 from meshsim.live.identity.answers import AnswerError
 from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.identity.proxy import ProxyIdentity
 from meshsim.live.tls.context import Tls
 from meshsim.live.troubles import troubles
+from meshsim.live.wire import NOBODY, Handler
 from meshsim.mesh.certificate import EXPIRED, REFUSED_BY_CA, SIGNED
 from meshsim.scenario import loads
 from tests.live.identity.authority import authority
@@ -38,7 +42,9 @@ def identity_of(at, name="cart"):
 
 
 def begin(identity, at):
-    identity.clock.begin(time.monotonic())
+    base = time.monotonic()
+    for clock in (identity.clock, at.clock):
+        clock.begin(base)
     at.signer.wall = time.time()
     identity.start(loads(SCENARIO), 7)
 
@@ -100,6 +106,93 @@ async def test_a_spoilt_answer_is_counted_and_the_old_certificate_is_kept(spoil,
         identity.close()
         identity.clock.close()
         troubles.clear()
+
+
+@live
+async def test_when_it_was_signed_is_not_believed_if_that_is_still_to_come():
+    """Else it would be renewed then, long after it is over."""
+    async with authority(loop()) as at:
+        identity = identity_of(at)
+        honest, spoilt = identity.client.certificate, []
+
+        async def answer(*question):
+            data = json.loads(await honest(*question))
+            if len(spoilt) < 2:
+                spoilt.append(data["signed"])
+                data["signed"] = (1e8, -1e8)[len(spoilt) - 1]
+            return json.dumps(data).encode()
+
+        identity.client.certificate = answer
+        for _ in range(2):
+            with pytest.raises(AnswerError, match="garbage"):
+                await identity.enrol()
+        assert identity.answer is None
+        await identity.enrol()
+        assert identity.answer is not None
+        assert not at.server.refusals
+        identity.clock.close()
+
+
+class Full(Tls):
+    """Where certificates are kept there is no place, for so many `times`."""
+
+    def __init__(self, times, error):
+        super().__init__()
+        self.times = times
+        self.error = error
+        self.used = []
+
+    def renew(self, credentials):
+        self.times -= 1
+        if self.times >= 0:
+            raise self.error
+        self.used.append(credentials)
+        super().renew(credentials)
+
+
+@pytest.mark.parametrize("error", [AnswerError("unwritable"), ValueError("no such key"), SSL.Error([])])
+@live
+async def test_what_can_not_be_used_is_asked_for_again(error):
+    """A full disk, or a certificate that OpenSSL does not take: what there was stays."""
+    async with authority(loop()) as at:
+        identity = identity_of(at)
+        await identity.enrol()
+        begin(identity, at)
+        await settle(lambda: not identity._learning, "the certificate of time 0")
+        before = identity.answer
+        troubles.clear()
+        identity.tls = tls = Full(1000, error)
+        await settle(lambda: REFUSED_BY_CA in kinds(identity), "it is refused")
+        assert identity.answer is before
+        tls.times = 0
+        await settle(lambda: SIGNED in kinds(identity), "signed")
+        assert tls.used[0].certificate == identity.answer.certificate
+        assert not at.server.refusals
+        tls.times, tls.used = 1, []
+        at.signer.rotate(time.time())
+        identity.learn(1, drops=False)
+        await settle(lambda: any(len(each.roots) == 2 for each in tls.used), "the new root is used")
+        identity.close()
+        identity.clock.close()
+        troubles.clear()
+
+
+@live
+async def test_an_answer_that_stops_in_the_middle_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(client, "REST_LIMIT", 0.1)
+
+    class Stopping(Handler):
+        def begin(self, connection, head, body, whole):
+            connection.start(200, [], 100)
+            connection.send(b"{")
+            return NOBODY
+
+    async with authority(loop()) as at:
+        at.listening.handler = Stopping()
+        identity = identity_of(at)
+        with pytest.raises(AnswerError, match="timeout"):
+            await identity.enrol()
+        identity.clock.close()
 
 
 @live

@@ -15,13 +15,13 @@ from meshsim.live.identity.signing import (
     REQUEST_BYTES,
     RequestError,
     Root,
-    issued_by,
     new_key,
     read_request,
     request,
 )
 from meshsim.live.tls.identity import service_of, uri_of
 from meshsim.live.tls.refusal import RefusedError
+from meshsim.live.tls.trust import issued_by
 
 NOW = 1_800_000_000.4
 

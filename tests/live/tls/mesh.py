@@ -126,6 +126,7 @@ async def pair(
             for rig in rigs:
                 rig.proxy.start(time.monotonic())
             yield both
-        finally:
-            for rig in rigs:
-                await rig.close()
+        finally:  # uvloop's `close` never ends where a server is left open, so nothing may keep one from it
+            async with contextlib.AsyncExitStack() as ends:
+                for rig in reversed(rigs):
+                    ends.push_async_callback(rig.close)

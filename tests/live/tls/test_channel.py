@@ -236,6 +236,26 @@ def test_an_end_that_nobody_has_announced() -> None:
     assert error.reason == CLOSED
 
 
+@given(records=st.integers(1, 4))
+@fuzzed
+def test_a_handshake_that_breaks_off_is_none(records: int) -> None:
+    """However much of it has come: the peer has accepted nobody, and that counts once."""
+    caller = Tls(AUTHORITY.leaf("client"))
+    accepted: list[int] = []
+    client, server = End(caller.connect("cart"), caller), End(CART.accept(), CART)
+    client.channel._accepted = lambda: accepted.append(1)
+    move(client, server, [])
+    data, at = server.take(), 0
+    for _ in range(records):
+        at += 5 + int.from_bytes(data[at + 3 : at + 5])
+    client.channel.data_received(data[: min(at, len(data) - 1)])
+    client.channel.eof_received()
+    client.channel.connection_lost(None)
+    assert client.failures == 1
+    assert not accepted
+    assert dict(caller.client.refused) == {CLOSED: 1}
+
+
 def test_what_is_given_up_reports_nothing() -> None:
     client = End(CLIENT.connect("cart"), CLIENT)
     client.channel.give_up()

@@ -98,7 +98,7 @@ async def besiege(size: int) -> None:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         crowd = []
         for number in range(size):
-            crowd.append(socket.create_connection((HOST, mesh.port)))
+            crowd.append(socket.create_connection((HOST, mesh.port), timeout=5.0))
             if number % 4:
                 crowd[-1].send(hello if number % 2 else hello[:100])
             if number % 100 == 0:
