@@ -72,6 +72,7 @@ def test_without_the_authority_certificates_expire_and_afterwards_all_is_well():
     assert not summary["live"]["troubles"], "it is the scenario's doing"
 
 
+@pytest.mark.long
 def test_a_replica_that_restarts_is_back_when_it_has_a_certificate():
     services = "services: {front: {time: 1ms}}\nevents: [{at: 500ms, for: 500ms, service: front, down: true}]"
     rows, _ = run(scenario(services, "3s", "60s", ", time: 600ms, workers: 1"))
