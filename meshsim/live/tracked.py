@@ -9,13 +9,15 @@ is lost, as it is where a network lies between.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, final
+from typing import TYPE_CHECKING, Protocol, final
 
-from meshsim.live.wire.client import ClientConnection
 from meshsim.mesh.clock import Clock, Event
 from meshsim.mesh.connection import IDLE, SERVER_CLOSED, Connection
 from meshsim.mesh.link import Link
 from meshsim.random import HANDSHAKE_BACK, HANDSHAKE_OUT, Key
+
+if TYPE_CHECKING:  # whose compiled form imports this module
+    from meshsim.live.wire.client import ClientConnection
 
 
 class Holder(Protocol):

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from meshsim.policies.access import Decision
     from meshsim.scenario.machines import ConfiguredProxy
 
-OWN = frozenset([ATTEMPT_COUNT, TRACEPARENT])
-"""Headers that a proxy writes anew, beside those of meshsim's family."""
+OWN = frozenset([ATTEMPT_COUNT, TRACEPARENT, b"x-forwarded-client-cert"])
+"""Headers that a proxy writes anew, beside those of meshsim's family, or that claim what it knows better."""
 
 
 def cleaned(headers: Headers, context: bytes, count: bytes) -> Headers:

@@ -3,6 +3,8 @@
 import os
 import signal
 import ssl
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -28,6 +30,7 @@ mesh:
   dataplane: sidecar
   mtls: {{mode: strict, certificate_ttl: {ttl}, jitter: 5%, ca: {{retry: {{base: 100ms, max: 300ms}}{ca}}}}}
 """
+LONG = pytest.mark.long
 ONE = "services: {front: {time: 1ms}}\n"
 
 
@@ -69,6 +72,7 @@ def test_without_the_authority_certificates_expire_and_afterwards_all_is_well():
     assert not summary["live"]["troubles"], "it is the scenario's doing"
 
 
+@pytest.mark.long
 def test_a_replica_that_restarts_is_back_when_it_has_a_certificate():
     services = "services: {front: {time: 1ms}}\nevents: [{at: 500ms, for: 500ms, service: front, down: true}]"
     rows, _ = run(scenario(services, "3s", "60s", ", time: 600ms, workers: 1"))
@@ -77,7 +81,7 @@ def test_a_replica_that_restarts_is_back_when_it_has_a_certificate():
     assert not bad(rows, 0.0, 0.5)
 
 
-@pytest.mark.parametrize(("overlap", "broken"), [("0s", True), ("2500ms", False)])
+@pytest.mark.parametrize(("overlap", "broken"), [("0s", True), pytest.param("2500ms", False, marks=LONG)])
 def test_a_new_root_breaks_everything_without_an_overlap(overlap, broken):
     event = f"events: [{{at: 1500ms, component: ca, rotate_root: true, overlap: {overlap}}}]"
     rows, _ = run(scenario(ONE + event, "4s", "3s"))
@@ -86,19 +90,22 @@ def test_a_new_root_breaks_everything_without_an_overlap(overlap, broken):
     assert not bad(rows, 3.3)
 
 
-def test_services_outside_the_mesh_are_called_in_plaintext_and_refused_where_that_is_not_wanted():
+@pytest.mark.parametrize(
+    ("mode", "answered"), [pytest.param("permissive", True, marks=LONG), ("strict", False)]
+)
+def test_services_outside_the_mesh_are_called_in_plaintext_unless_that_is_not_wanted(mode, answered):
     services = """
 services:
   front: {time: 1ms, script: [{call: old}]}
   old: {time: 1ms, sidecar: false, script: [{call: db}]}
   db: {time: 1ms, mtls: MODE}
 """
-    rows, _ = run(scenario(services.replace("MODE", "permissive"), "1s"))
-    assert not bad(rows)
-    rows, _ = run(scenario(services.replace("MODE", "strict"), "1s"))
-    assert len(bad(rows)) == len(rows) > 20
+    rows, _ = run(scenario(services.replace("MODE", mode), "1s"))
+    assert len(bad(rows)) == (0 if answered else len(rows))
+    assert len(rows) > 20
 
 
+@pytest.mark.long
 def test_proxies_go_on_without_an_authority_that_was_killed():
     def kill(mesh):
         (pid,) = (member.pid for member, (role, _) in mesh._members.items() if role == "authority")
@@ -154,6 +161,12 @@ def test_a_program_from_outside_gets_a_certificate_of_the_client(tmp_path):
         assert connection.getresponse().status == 200
         connection.close()
         mesh.stop()
+
+
+@pytest.mark.parametrize("module", ["identity.outsider", "tls.connect", "tracked"])
+def test_the_launcher_can_import_it_first(module):
+    """The compiled parts import some modules that are not, which must not need them then."""
+    subprocess.run([sys.executable, "-c", f"import meshsim.live.{module}"], check=True)
 
 
 def test_without_mtls_there_is_no_certificate(tmp_path):

@@ -123,6 +123,16 @@ async def test_headers_say_nothing_about_who_calls() -> None:
 
 
 @live
+async def test_claims_of_a_certificate_are_not_passed_on() -> None:
+    """As by Envoy (SANITIZE): a program behind the proxy may believe them."""
+    async with guarded() as rig:
+        answer = await rig.ask(listener="inbound", host="frontend", x_forwarded_client_cert="URI=spiffe://a")
+        assert answer.status == 200
+        (seen,) = rig.seen
+        assert seen.get("x-forwarded-client-cert") is None
+
+
+@live
 async def test_who_is_known_by_a_certificate_is_asked_about_by_name() -> None:
     rules = [{"allow": {"to": "frontend", "from": "cart"}}, {"deny": {"to": "frontend", "from": "client"}}]
     async with guarded(*rules) as rig:
