@@ -57,6 +57,8 @@ def _show(found: AccessReport, rules: str) -> None:
 def _lines(found: AccessReport, rules: str) -> Iterator[str]:
     denied = f"{len(found.denied)} denied" if found.denied else "none denied"
     written = f"{found.rules} rule{'' if found.rules == 1 else 's'}"
+    if any(call.since for call in found.denied):
+        written += " at the start and those that are pushed"
     yield f"{found.scenario or 'scenario'}: {found.calls} calls, {denied}, by {written}"
     yield from ("", "the least rules for these calls", *(f"  {line}" for line in rules.splitlines()))
     every = "every call is" if found.allowed == found.calls else f"{found.allowed} of {found.calls} calls are"

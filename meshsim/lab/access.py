@@ -12,7 +12,7 @@ from meshsim.scenario.least import Rule, least_rules, under, with_identities
 from meshsim.scenario.load import load_placed
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.overrides import Overrides
-from meshsim.scenario.permissions import Permissions, stages
+from meshsim.scenario.permissions import Permissions, refused, stages
 from meshsim.scenario.spare import spare
 
 
@@ -97,6 +97,8 @@ def _notes(scenario: Scenario, proposal: list[Rule]) -> Iterator[str]:
             'not_from: ["*"] allows whoever comes without mTLS: a caller has no sidecar, or a service has'
             " mtls: disable"
         )
+    for caller, callee in refused(scenario):
+        yield f"{caller} -> {callee}: plaintext, which {callee} refuses before it asks any rule (mtls: strict)"
     called = {service for _, service, _ in scenario.calls()}
     for name, service in scenario.services.items():
         if not service.sidecar and name in called:

@@ -13,7 +13,7 @@ from math import sqrt
 from meshsim import units
 from meshsim.policies.outcome import TRY_TIMEOUT
 from meshsim.scenario import machines
-from meshsim.scenario.advice_access import advise_access
+from meshsim.scenario.advice_access import advise_access, advise_plaintext
 from meshsim.scenario.connections import advise_connections, retries_after
 from meshsim.scenario.document import Document
 from meshsim.scenario.dump import flow
@@ -41,7 +41,8 @@ def advise(scenario: Scenario, document: Document | None = None) -> list[str]:
     They are in the order of the file, whose lines are told where its document is given.
     """
     policies = [*_policies(scenario, document), *advise_connections(scenario), *advise_access(scenario)]
-    return [*_mesh(scenario), *policies, *_load(scenario), *_objectives(scenario)]
+    about_mesh = [*_mesh(scenario), *advise_plaintext(scenario)]
+    return [*about_mesh, *policies, *_load(scenario), *_objectives(scenario)]
 
 
 def _mesh(scenario: Scenario) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What valid access rules say in vain, or against their purpose (:mod:`meshsim.scenario.advice`)."""
+"""What access rules and modes say in vain, or against their purpose (:mod:`meshsim.scenario.advice`)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from meshsim.scenario.guards import named
 from meshsim.scenario.model import Scenario
-from meshsim.scenario.permissions import Permissions, Stage, stages
+from meshsim.scenario.permissions import Permissions, Stage, refused, stages
 from meshsim.scenario.spare import UNUSED, spare
+from meshsim.units import show_duration
 
 
 def advise_access(scenario: Scenario) -> list[str]:
@@ -21,6 +22,19 @@ def advise_access(scenario: Scenario) -> list[str]:
         found += _closed(stage, permissions, denied)
         denied = {each[:3] for each in permissions.calls() if not each.decision.allowed}
     return list(dict.fromkeys(found))
+
+
+def advise_plaintext(scenario: Scenario) -> list[str]:
+    """A sentence for each caller without a sidecar whose calls are refused for that."""
+    return [
+        f"services.{caller}.sidecar: false: {service} takes mTLS alone{_since(since)} and refuses its calls,"
+        f" 503 UC (write services.{service}.mtls: permissive, or give {caller} a sidecar)."
+        for (caller, service), since in refused(scenario).items()
+    ]
+
+
+def _since(since: float) -> str:
+    return f" from {show_duration(since)} on" if since else ""
 
 
 def _rules(stage: Stage, permissions: Permissions) -> Iterator[str]:

@@ -41,6 +41,16 @@ class Stage:
         return f"{'' if self.rules < 0 else f'events[{self.rules}].set.'}access[{rule}]"
 
 
+def refused(scenario: Scenario) -> dict[tuple[str, str], float]:
+    """The edges whose calls come in plaintext to who takes mTLS alone, and since when, s."""
+    found: dict[tuple[str, str], float] = {}
+    for stage in stages(scenario) if scenario.mesh.mtls is not None else ():
+        for caller, service in scenario.edges():
+            if stage.scenario.mode(service) == "strict" and not stage.scenario.secures(caller, service):
+                found.setdefault((caller, service), stage.since)
+    return found
+
+
 def stages(scenario: Scenario) -> list[Stage]:
     """The start, and every push, in order of time."""
     found = [Stage(0.0, scenario, -1, -1)]

@@ -173,8 +173,8 @@ def connections(summary: Summary) -> Sheet:
 def certificates(summary: Summary) -> Sheet:
     """What became of the certificates of all proxies, if they have any."""
     found = summary.certificates
-    rows: Rows = [] if found is None else [("certificates", *map(count, vars(found).values()))]
-    return Sheet("", ("", *vars(CertificateSummary())), rows)
+    rows: Rows = [] if found is None else [("all", *map(count, vars(found).values()))]
+    return Sheet("certificates", ("proxies", *vars(CertificateSummary())), rows)
 
 
 def endpoints(summary: Summary) -> Sheet:

@@ -251,3 +251,28 @@ def test_a_race_without_latency_is_told_to_be_none() -> None:
 def test_a_server_that_keeps_connections_to_the_end_closes_none() -> None:
     text = RACE.replace("{POLICY}", "{}").replace("keep_alive: 5s", "keep_alive: 9s")
     assert advise(loads(text)) == ["services.a.keep_alive has no effect: it is not shorter than duration."]
+
+
+# ---- mTLS -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mtls", "events", "since"),
+    [
+        ("{mode: strict}", "[]", ""),
+        ("{}", "[{at: 30s, set: {mesh.mtls.mode: strict}}]", " from 30s on"),
+        ("{}", "[]", None),
+        ("{mode: disable}", "[]", None),
+    ],
+)
+def test_who_has_no_sidecar_is_told_that_a_strict_service_refuses_it(mtls, events, since):
+    scenario = loads(f"""
+        duration: 60s
+        services: {{old: {{sidecar: false, script: [{{call: cart}}]}}, cart: {{}}}}
+        mesh: {{dataplane: sidecar, mtls: {mtls}}}
+        load: [{{to: old, rate: 1/s}}]
+        events: {events}
+    """)
+    found = [each for each in advise(scenario) if "refuses its calls" in each]
+    assert len(found) == (since is not None)
+    assert all(f"services.old.sidecar: false: cart takes mTLS alone{since} and" in each for each in found)
