@@ -98,7 +98,7 @@ def _notes(scenario: Scenario, proposal: list[Rule]) -> Iterator[str]:
             " mtls: disable"
         )
     for caller, callee in refused(scenario):
-        yield f"{caller} -> {callee}: plaintext, which {callee} refuses before it asks any rule (mtls: strict)"
+        yield f"{caller} -> {callee}: plaintext, which {callee} (strict) refuses before it asks any rule"
     called = {service for _, service, _ in scenario.calls()}
     for name, service in scenario.services.items():
         if not service.sidecar and name in called:
