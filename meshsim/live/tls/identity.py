@@ -39,9 +39,12 @@ def service_of(der: bytes) -> str:
     Its signature, time and issuer are not looked at here.
     """
     try:
-        uris, usage, ca = _contents(x509.load_der_x509_certificate(der))
+        certificate = x509.load_der_x509_certificate(der)
+        uris, usage, ca = _contents(certificate)
     except UNREADABLE as error:
         raise RefusedError(MALFORMED, str(error)) from None
+    if certificate.serial_number <= 0:
+        raise RefusedError(MALFORMED, "a serial number that is not positive (RFC 5280)")
     if ca:
         raise RefusedError(MALFORMED, "a CA's, where a workload's is wanted")
     if usage is None or not usage.digital_signature or usage.key_cert_sign or usage.crl_sign:

@@ -95,6 +95,7 @@ def test_a_request_whose_signature_is_not_of_its_key_is_refused():
 SIGNED = Root.make(0, NOW).sign(new_key().public_key(), "cart", NOW, NOW + 60).public_bytes(Encoding.DER)
 
 
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")  # cryptography's word on a negative one
 @given(st.data())
 def test_a_damaged_certificate_is_of_somebody_or_refused(data):
     damaged = bytearray(SIGNED)
@@ -102,6 +103,14 @@ def test_a_damaged_certificate_is_of_somebody_or_refused(data):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     with contextlib.suppress(RefusedError):
         assert service_of(bytes(damaged))
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
+def test_a_serial_number_that_is_not_positive_is_refused():
+    serial = x509.load_der_x509_certificate(SIGNED).serial_number
+    place = SIGNED.index(serial.to_bytes((serial.bit_length() + 8) // 8))
+    with pytest.raises(RefusedError, match="not positive"):
+        service_of(SIGNED[:place] + b"\x80" + SIGNED[place + 1 :])
 
 
 def test_two_extensions_of_a_kind_are_refused():
