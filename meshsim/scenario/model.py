@@ -179,6 +179,10 @@ class Scenario(Model):  # noqa: PLW1641 - it holds dicts, so nothing can hash it
         """
         return self.has_sidecar(caller) and self.mode(service) in ("strict", "permissive")
 
+    def refuses(self, caller: str, service: str) -> bool:
+        """Whether a service, which takes mTLS alone, refuses what a caller sends: plaintext."""
+        return self.mode(service) == "strict" and not self.secures(caller, service)
+
     def identity(self, caller: str, service: str) -> str:
         """Who the caller is to a service's sidecar: its name, or nobody where it comes without mTLS."""
         return caller if self.secures(caller, service) else ""

@@ -46,7 +46,7 @@ def refused(scenario: Scenario) -> dict[tuple[str, str], float]:
     found: dict[tuple[str, str], float] = {}
     for stage in stages(scenario) if scenario.mesh.mtls is not None else ():
         for caller, service in scenario.edges():
-            if stage.scenario.mode(service) == "strict" and not stage.scenario.secures(caller, service):
+            if stage.scenario.refuses(caller, service):
                 found.setdefault((caller, service), stage.since)
     return found
 

@@ -49,7 +49,7 @@ def refusals(structure: Structure) -> list[str]:
     if mtls is None:
         return found
     for ends in edges:
-        if scenario.mode(ends[1]) == "strict" and not scenario.secures(*ends):
+        if scenario.refuses(*ends):
             found.append(f"{ends[0]} -> {ends[1]}: plaintext is refused by {ends[1]}, whose mode is strict")
     if mtls.renewed_late:
         found.append("certificates may expire before their renewal begins: rotate_at and jitter exceed 100 %")
