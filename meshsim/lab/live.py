@@ -18,6 +18,7 @@ from meshsim.lab.output import OutputOptions, output
 from meshsim.lab.run import Run, first_seed, provenance
 from meshsim.lab.show.sheets import count, share, time
 from meshsim.live.child import ROLES
+from meshsim.live.intercept.lacking import refuse_interception
 from meshsim.live.launch import LiveMesh, Options, Progress
 from meshsim.live.machine import Usage
 from meshsim.live.merge import Ending, Keys, Merged, merge
@@ -58,6 +59,7 @@ def run_live(
     overrides: Overrides = (),
     access_log: str | Path | None = None,
     host: str = "127.0.0.1",
+    intercept: bool = False,
     out: str | Path | None = None,
     roles: Mapping[str, str] | None = None,
     progress: Progress | None = None,
@@ -75,6 +77,7 @@ def run_live(
         seed: of the draws; None takes the scenario's.
         access_log: folder for the proxies' access logs; None writes none.
         host: address that everybody listens on.
+        intercept: replicas are in network namespaces of their own, and their calls are redirected.
         roles: where the class of each role is, for those who have their own.
         progress: called with what is being done, in words.
         ready: is called once with the mesh, when it serves and its load begins.
@@ -88,7 +91,7 @@ def run_live(
     chosen = seeded(load(scenario, overrides), seed)
     if out is not None:
         files.prepare(out, scenarios=files.RUN)
-    asked = options_of(chosen, proxy, host, access_log, roles)
+    asked = options_of(chosen, proxy, host, access_log, roles, intercept=intercept)
     with orderly(), LiveMesh(chosen, chosen.seed, asked, progress) as mesh:
         mesh.launch()
         with interruptible(interrupted, terminate=True) as stop:
@@ -116,6 +119,7 @@ def serve_live(
     overrides: Overrides = (),
     access_log: str | Path | None = None,
     host: str = "127.0.0.1",
+    intercept: bool = False,
     roles: Mapping[str, str] | None = None,
     progress: Progress | None = None,
     ready: Watch | None = None,
@@ -126,7 +130,7 @@ def serve_live(
     The arguments and errors are those of `run_live`; `ready` is called once, when the mesh serves.
     """
     chosen = seeded(load(scenario, overrides), seed)
-    options = options_of(chosen, proxy, host, access_log, roles, load=False)
+    options = options_of(chosen, proxy, host, access_log, roles, load=False, intercept=intercept)
     with orderly(), LiveMesh(chosen, chosen.seed, options, progress) as mesh:
         mesh.launch()
         with interruptible(terminate=True) as stop:
@@ -154,18 +158,22 @@ def options_of(
     roles: Mapping[str, str] | None,
     *,
     load: bool = True,
+    intercept: bool = False,
 ) -> Options:
     """How the mesh is run, its folder for access logs made.
 
     MeshsimError: there is no such proxy, the folder can't be used, the address is somebody else's, memory
-    does not bear so many processes, or a live mesh can't do what the scenario says of `mesh`.
+    does not bear so many processes, or a live mesh can't do what the scenario says of `mesh`; or what
+    `intercept` needs is not there.
     """
     if proxy not in PROXIES:
         raise MeshsimError(f"no proxy {proxy!r}; choose {' or '.join(PROXIES)}")
     refuse_unknown(scenario)
     memory.check_live(scenario, proxy)
     log = None if access_log is None else files.prepare(access_log, option="--access-log")
-    return Options(proxy, load, load, log, own_address(host), roles or ROLES)
+    if intercept:
+        refuse_interception(scenario, proxy)
+    return Options(proxy, load, load, log, own_address(host), roles or ROLES, intercept)
 
 
 def _watch(mesh: LiveMesh, stop: Interrupt, watch: Watch | None) -> Ending:

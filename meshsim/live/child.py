@@ -56,6 +56,7 @@ class Spec:
     It listens on `host`; `keep` says whether rows are wanted in the end; `context` names the header by which
     calls are known, a secret of the run (`meshsim.live.context`). The authority gets the hashes of `tokens`,
     each with number and name of its proxy, and whether the last second of a certificate counts: `inclusive`.
+    In a pod of its own (`meshsim.live.intercept`), `services` are all services by their addresses there.
     """
 
     role: str
@@ -68,6 +69,7 @@ class Spec:
     context: str = "x-meshsim"
     tokens: dict[str, tuple[int, str]] = field(default_factory=dict)
     inclusive: bool = True
+    services: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, message: Message) -> Spec:

@@ -26,6 +26,8 @@ from numpy.typing import NDArray
 
 from meshsim.errors import MeshsimError
 from meshsim.live import Message
+from meshsim.live.intercept.lacking import find_nft
+from meshsim.live.intercept.pods import write_names
 from meshsim.live.troubles import OWN_ERROR, allow_descriptors
 from meshsim.scenario.names import file_name
 
@@ -211,8 +213,17 @@ class Keeper:
         """Imports and reads what all members need."""
         self._ask({"warm": list(roles.values()), "scenario": scenario, "folder": folder})
 
-    def fork(self, name: str, roles: Mapping[str, str]) -> Member:
-        """A child of our own (`meshsim.live.child`)."""
+    def intercept(self, services: dict[str, str]) -> None:
+        """From here on there are pods (`meshsim.live.intercept`) with these services, by address.
+
+        MeshsimError if the system bears none.
+        """
+        self._ask({"intercept": [*map(str, write_names(self.folder, services)), find_nft()]})
+
+    def fork(
+        self, name: str, roles: Mapping[str, str], pod: str | None = None, *, beside: bool = False
+    ) -> Member:
+        """A child of our own (`meshsim.live.child`), in a pod or, as a sidecar is, `beside` it."""
         member = Member(name, self._log(name))
         with self._blames(name):
             incoming, its_outgoing = os.pipe()
@@ -221,7 +232,7 @@ class Keeper:
         with log:
             fds = [its_incoming, its_outgoing, log.fileno()]
             try:
-                self._register(member, self._ask({"fork": dict(roles)}, fds))
+                self._register(member, self._ask({"fork": dict(roles), "pod": pod, "beside": beside}, fds))
             finally:
                 os.close(its_incoming)
                 os.close(its_outgoing)
@@ -229,12 +240,16 @@ class Keeper:
         return member
 
     def run(
-        self, name: str, command: Sequence[str], env: Mapping[str, str], folder: Path | None = None
-    ) -> Process:
-        """A program in its own session; `env` is all its environment. MeshsimError if it can't start."""
+        self, name: str, command: Sequence[str], env: Mapping[str, str], folder: Path | None = None,
+        pod: str | None = None,
+    ) -> Process:  # fmt: skip
+        """A program in its own session, and perhaps a pod; `env` is all its environment.
+
+        MeshsimError if it can't start.
+        """
         program = Process(name, self._log(name))
         where = None if folder is None else str(folder)
-        request = {"run": list(command), "env": dict(env), "folder": where}
+        request = {"run": list(command), "env": dict(env), "folder": where, "pod": pod}
         with self._blames(name), program.log.open("ab") as log:  # it goes on at its end if it is shortened
             answer = self._ask(request, [log.fileno()])
         self._register(program, answer)

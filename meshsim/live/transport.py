@@ -9,7 +9,7 @@ service or a load generator asks for a page.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -40,17 +40,27 @@ RATELIMITED = b"x-envoy-ratelimited"
 """The header by which a rate-limit service's refusal is known."""
 
 
+Dial = Callable[[asyncio.Protocol, Address], Awaitable[None]]
+"""Connects a protocol to an address; raises `OSError`."""
+
+
+async def connect(protocol: asyncio.Protocol, address: Address) -> None:
+    """The usual `Dial`."""
+    await asyncio.get_running_loop().create_connection(lambda: protocol, *address)
+
+
 class SocketTransport(Transport):
     """Attempts over real connections to the `addresses` of hosts, by name.
 
     `links` are to emulate, by edge, none for traffic within a pod; `changing` if events change them.
-    `secured` says where mTLS is used: nowhere if it is None.
+    `secured` says where mTLS is used: nowhere if it is None. `dial` connects, where it is not.
     """
 
     limits: Limits
     links: dict[int, Link]
     secured: Secured | None
     pools: dict[Host, Pool]
+    dial: Dial
 
     def __init__(
         self, clock: LiveClock, addresses: dict[str, Address], links: dict[int, Link] | None = None,
@@ -62,6 +72,7 @@ class SocketTransport(Transport):
         self.limits = limits or Limits()
         self.links = {edge: link for edge, link in (links or {}).items() if emulated(link, changing)}
         self.pools = {}
+        self.dial = connect
 
     # ---- the subclass's -----------------------------------------------------------------------------
 
@@ -120,8 +131,7 @@ class SocketTransport(Transport):
                     return
             else:
                 async with asyncio.timeout(limit):
-                    loop = asyncio.get_running_loop()
-                    await loop.create_connection(lambda: protocol, *pool.address)
+                    await self.dial(protocol, pool.address)
         except (OSError, TimeoutError) as error:
             no_connection(error)
             pool.cluster.failed(pool.host, connection, self.clock.now())
