@@ -131,10 +131,10 @@ class Keeper:
 
     def _fork(self, request: Message, fds: list[int]) -> int:
         """A child of our own on three descriptors; in a pod, or beside it."""
-        pod = self._pods.find(request["pod"])
+        pod = self._pods.find(request.get("pod"))
         process = os.fork()
         if process == 0:
-            _become_child(request["fork"], fds, pod, request["beside"])
+            _become_child(request["fork"], fds, pod, request.get("beside", False))
         self._pods.joined(pod, process)
         self.alive[process] = None
         return process
@@ -142,7 +142,7 @@ class Keeper:
     def _run(self, request: Message, fds: list[int]) -> int:
         """A program, whose output goes to the descriptor."""
         (log,) = fds
-        pod = self._pods.find(request["pod"])
+        pod = self._pods.find(request.get("pod"))
         program = subprocess.Popen(
             request["run"], env=request["env"], cwd=request["folder"], stdin=subprocess.DEVNULL, stdout=log,
             stderr=log, start_new_session=True,

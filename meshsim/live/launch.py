@@ -23,10 +23,10 @@ from meshsim.errors import MeshsimError
 from meshsim.live import Address, Message, commands
 from meshsim.live.child import ROLES
 from meshsim.live.identity.enrolment import Enrolment
-from meshsim.live.intercept.addresses import APP_PORT, POD_HOST, addresses
-from meshsim.live.ports import HTTP, accepts, free_ports, listens
+from meshsim.live.intercept.plan import PodPlan
+from meshsim.live.ports import free_ports
 from meshsim.live.processes import Keeper, Member, Process, Rows
-from meshsim.live.proxies import Listeners, MeshsimProxies, Proxies, url
+from meshsim.live.proxies import Listeners, MeshsimProxies, Proxies
 from meshsim.scenario import config
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.names import file_name
@@ -75,6 +75,7 @@ class LiveMesh:
         cpu: what each process has used of a core while the mesh ran, s, once it is stopped.
         troubles: what went wrong in processes, and how often, by their names; once they are stopped.
         enrolments: how to ask the authority for a certificate, by proxy; `outsider` is one more client.
+        pods: which processes are in pods.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class LiveMesh:
         self._members: dict[Member, tuple[str, str]] = {}
         self._lost: set[Process] = set()
         self._proxies: Proxies | None = None
-        self._names = addresses(list(scenario.services)) if options.intercept else {}
+        self.pods = PodPlan(scenario, options.intercept)
 
     def __enter__(self) -> LiveMesh:
         self._progress("starting")
@@ -125,8 +126,7 @@ class LiveMesh:
         """Starts everything, till all is ready; MeshsimError if a process ended or was not ready in time."""
         own = [place for place in self.topology.replicas if place.deployment.live is None]
         self._progress(f"starting {len(self.topology.replicas)} replicas with their proxies")
-        if self.options.intercept:
-            self.keeper.intercept(self._names)
+        self.pods.prepare(self.keeper)
         for name, content in self._files.items():
             (self.keeper.folder / name).write_text(content, encoding="utf-8")
         mtls = self.scenario.mesh.mtls is not None
@@ -181,9 +181,8 @@ class LiveMesh:
 
     def _fork(self, role: str, id_: str, more: Mapping[str, Any] | None = None) -> Member:
         """One of our own processes, with what it is."""
-        beside = role == "proxy"
-        pod = self._pod(id_) if beside or role == "service" else None
-        member = self.keeper.fork(f"the {NAMES[role]} of {id_}", self.options.roles, pod, beside=beside)
+        place = self.pods.place(role, id_)
+        member = self.keeper.fork(f"the {NAMES[role]} of {id_}", self.options.roles, place)
         self._members[member] = role, id_
         if len(self._members) % PROGRESS_EVERY == 0:
             self._progress(f"started {len(self._members):,} processes")
@@ -191,14 +190,9 @@ class LiveMesh:
         folder = str(self.keeper.folder)  # of the files that the scenario's text names
         spec = {"role": role, "id": id_, "scenario": self._text, "folder": folder, "seed": self.seed}
         spec |= {"host": self.options.host, "keep": self.options.keep, "context": self._context}
-        spec["services"] = {} if pod is None else {where: name for name, where in self._names.items()}
         spec["access_log"] = None if log is None else str(log.absolute() / f"{file_name(id_)}.jsonl")
-        member.send(spec | dict(more or {}))
+        member.send(spec | {"services": self.pods.services(role, id_)} | dict(more or {}))
         return member
-
-    def _pod(self, id_: str) -> str | None:
-        """The pod of a replica; None for who has none."""
-        return id_ if self.options.intercept and self.topology.proxy(id_).in_path else None
 
     def _find_apps(self, heard: Mapping[Process, Message]) -> dict[str, Address]:
         """Where each replica's application listens, or shall."""
@@ -207,14 +201,8 @@ class LiveMesh:
         ports |= {
             id_: heard[each]["port"] for each, (role, id_) in self._members.items() if role == "service"
         }
-        ports |= {name: APP_PORT for name in programs if self._pod(name) is not None}
-        return {
-            place.name: (self._app_host(place.name), ports[place.name]) for place in self.topology.replicas
-        }
-
-    def _app_host(self, id_: str) -> str:
-        """The address on which a replica's application listens, of this machine or of its pod."""
-        return self.options.host if self._pod(id_) is None else POD_HOST
+        names = [place.name for place in self.topology.replicas]
+        return {name: self.pods.app(name, (self.options.host, ports[name])) for name in names}
 
     def _run_programs(self) -> None:
         """Starts the programs of the user's own, and waits until they serve."""
@@ -223,22 +211,17 @@ class LiveMesh:
         for place in self.topology.replicas:
             live = place.deployment.live
             if live is not None:
-                pod, app = self._pod(place.name), self.apps[place.name]
-                known = None if pod is not None else self.listeners[place.name]
-                env = commands.environment(place, app, known, services)
-                name = f"the program of {place.name}"
+                known = self.pods.listeners(place.name, self.listeners[place.name])
+                env = commands.environment(place, self.apps[place.name], known, services)
+                name, pod = f"the program of {place.name}", self.pods.place("program", place.name)
                 program = self.keeper.run(name, live.command, env, self.scenario.folder, pod)
-                silent[program] = app
+                silent[program] = self.apps[place.name]
         deadline = time.monotonic() + PHASE_LIMIT
-        while silent := {each: app for each, app in silent.items() if not self._serves(each, app)}:
+        while silent := {each: app for each, app in silent.items() if not self.pods.serves(each, app)}:
             self._progress(f"waiting for {', '.join(program.name for program in silent)}")
             self.handle(PROBE_INTERVAL)
             if time.monotonic() > deadline:
                 raise commands.silence(*next(iter(silent.items())), PHASE_LIMIT)
-
-    def _serves(self, program: Process, app: Address) -> bool:
-        """Whether a program serves; nobody but its sidecar can connect to one in a pod."""
-        return listens(program.pid, app[1]) if self.options.intercept else accepts(app)
 
     def _connect(self) -> None:
         """Tells everybody where everybody is, and waits until all are ready."""
@@ -248,9 +231,8 @@ class LiveMesh:
         }
         for member, (role, id_) in self._members.items():
             urls = self.listeners[id_].urls if id_ in self.listeners else {}
-            if role == "service" and self._pod(id_) is not None:
-                urls = {service: url(self._names[service], HTTP) for service in urls}
             enrolment = self.enrolments.get(id_) if role == "proxy" else None
+            urls = self.pods.urls(role, id_, urls)
             message = {"addresses": replicas, "app": self.apps.get(id_), "urls": urls}
             member.send(message | ({} if enrolment is None else {"enrolment": enrolment.message()}))
         self.proxies.connect(self.apps, replicas)

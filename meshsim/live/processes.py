@@ -42,6 +42,9 @@ GONE = (
 TAIL_LINES, TAIL_BYTES = 12, 1 << 14
 """Of a log, in a message."""
 
+NOWHERE: Message = {}
+"""The place of a process that is in no pod."""
+
 Rows = dict[str, NDArray[Any]]
 
 
@@ -220,10 +223,8 @@ class Keeper:
         """
         self._ask({"intercept": [*map(str, write_names(self.folder, services)), find_nft()]})
 
-    def fork(
-        self, name: str, roles: Mapping[str, str], pod: str | None = None, *, beside: bool = False
-    ) -> Member:
-        """A child of our own (`meshsim.live.child`), in a pod or, as a sidecar is, `beside` it."""
+    def fork(self, name: str, roles: Mapping[str, str], place: Message = NOWHERE) -> Member:
+        """A child of our own (`meshsim.live.child`); its `place` is as of `PodPlan.place`."""
         member = Member(name, self._log(name))
         with self._blames(name):
             incoming, its_outgoing = os.pipe()
@@ -232,7 +233,7 @@ class Keeper:
         with log:
             fds = [its_incoming, its_outgoing, log.fileno()]
             try:
-                self._register(member, self._ask({"fork": dict(roles), "pod": pod, "beside": beside}, fds))
+                self._register(member, self._ask({"fork": dict(roles), **place}, fds))
             finally:
                 os.close(its_incoming)
                 os.close(its_outgoing)
@@ -241,15 +242,15 @@ class Keeper:
 
     def run(
         self, name: str, command: Sequence[str], env: Mapping[str, str], folder: Path | None = None,
-        pod: str | None = None,
+        place: Message = NOWHERE,
     ) -> Process:  # fmt: skip
-        """A program in its own session, and perhaps a pod; `env` is all its environment.
+        """A program in its own session; `env` is all its environment, its `place` is as of `fork`.
 
         MeshsimError if it can't start.
         """
         program = Process(name, self._log(name))
         where = None if folder is None else str(folder)
-        request = {"run": list(command), "env": dict(env), "folder": where, "pod": pod}
+        request = {"run": list(command), "env": dict(env), "folder": where, **place}
         with self._blames(name), program.log.open("ab") as log:  # it goes on at its end if it is shortened
             answer = self._ask(request, [log.fileno()])
         self._register(program, answer)

@@ -9,13 +9,13 @@ service or a load generator asks for a page.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from meshsim.live.clock import LiveClock
 from meshsim.live.links import Crossing, emulated
-from meshsim.live.pool import Address, Pool
+from meshsim.live.pool import Address, Dial, Pool, connect
 from meshsim.live.tracked import Opening, Rejection, Wire, round_trip, wire_of
 from meshsim.live.troubles import no_connection
 from meshsim.live.wire.client import GARBAGE, HUNG_UP, ClientConnection, Reply
@@ -38,15 +38,6 @@ CONNECT_TIMEOUT = 5.0
 
 RATELIMITED = b"x-envoy-ratelimited"
 """The header by which a rate-limit service's refusal is known."""
-
-
-Dial = Callable[[asyncio.Protocol, Address], Awaitable[None]]
-"""Connects a protocol to an address; raises `OSError`."""
-
-
-async def connect(protocol: asyncio.Protocol, address: Address) -> None:
-    """The usual `Dial`."""
-    await asyncio.get_running_loop().create_connection(lambda: protocol, *address)
 
 
 class SocketTransport(Transport):

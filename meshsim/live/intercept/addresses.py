@@ -17,8 +17,6 @@ POD = "240.241.0.1"
 """What a pod calls itself; nobody else can hear it."""
 POD_HOST = "127.0.0.1"
 """What programs listen on in their pods, and sidecars for their calls."""
-APP_PORT = 8080
-"""Where programs listen in their pods: all on the same, as no two are in one."""
 LOCAL = ("127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback")
 
 
