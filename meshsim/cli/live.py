@@ -113,5 +113,8 @@ def _show(message: dict[str, Any]) -> None:
     for service, url in message["entry"].items():
         out.print(f"{terminal.escape(service)}: [bold]{terminal.escape(url)}[/]")
     terminal.show(out, watch.proxies_sheet(message))
+    pod = next((each["pod"] for each in message["proxies"] if "pod" in each), None)
+    if pod is not None:
+        out.print(f"a shell in a pod: nsenter -t {pod} -U -n -m --preserve-credentials sh")
     for what, path in message.get("certificates", {}).items():
         out.print(f"{what}: {terminal.escape(path)}")

@@ -49,11 +49,15 @@ Rows = dict[str, NDArray[Any]]
 
 
 class Process:
-    """One that the keeper has started; `code` is negative where a signal ended it, None while it lives."""
+    """One that the keeper has started; `code` is negative where a signal ended it, None while it lives.
+
+    Its `place` is as of `PodPlan.place`.
+    """
 
     def __init__(self, name: str, log: Path) -> None:
         self.name = name
         self.log = log
+        self.place: Message = NOWHERE
         self.pid = 0
         self.code: int | None = None
 
@@ -233,7 +237,7 @@ class Keeper:
         with log:
             fds = [its_incoming, its_outgoing, log.fileno()]
             try:
-                self._register(member, self._ask({"fork": dict(roles), **place}, fds))
+                self._register(member, self._ask({"fork": dict(roles), **place}, fds), place)
             finally:
                 os.close(its_incoming)
                 os.close(its_outgoing)
@@ -253,7 +257,7 @@ class Keeper:
         request = {"run": list(command), "env": dict(env), "folder": where, **place}
         with self._blames(name), program.log.open("ab") as log:  # it goes on at its end if it is shortened
             answer = self._ask(request, [log.fileno()])
-        self._register(program, answer)
+        self._register(program, answer, place)
         return program
 
     @contextlib.contextmanager
@@ -271,7 +275,8 @@ class Keeper:
     def _log(self, name: str) -> Path:
         return self.folder / f"{file_name(name)}.log"
 
-    def _register(self, process: Process, answer: Message) -> None:
+    def _register(self, process: Process, answer: Message, place: Message) -> None:
+        process.place = place
         process.pid = answer["pid"]
         self._processes[process.pid] = process
         if process.pid in self._codes:  # it has ended before we knew it

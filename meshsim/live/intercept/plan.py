@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from meshsim.live import Address, Message
 from meshsim.live.intercept.addresses import POD_HOST, addresses
@@ -55,6 +55,11 @@ class PodPlan:
         """By which a process calls services, which else it would do by their listeners."""
         inside = role == "service" and self.in_pod(id_)
         return {name: url(self.names[name], HTTP) for name in found} if inside else dict(found)
+
+    def inside(self, processes: Iterable[Process]) -> dict[str, int]:
+        """The id of a process in each pod, by replica: through it others find the pod (nsenter)."""
+        places = [(process.place, process.pid) for process in processes if process.code is None]
+        return {place["pod"]: pid for place, pid in places if place and not place["beside"]}
 
     def serves(self, program: Process, app: Address) -> bool:
         """Whether a program serves; to one in a pod nobody can connect but its sidecar."""
