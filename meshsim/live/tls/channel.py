@@ -15,22 +15,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast, final
 
-from OpenSSL import SSL
+from meshsim.live.tls.refusal import CLOSED as UNFINISHED
+from meshsim.live.tls.refusal import PEER, RefusedError, Tally
 
-from meshsim.live.tls.refusal import CLOSED, PEER, RefusedError, Tally, refusal
+if TYPE_CHECKING:
+    from meshsim.live.tls.engine import Engine
 
-RECORD = 16384
-"""What one record holds at most, bytes; `OVERHEAD` is what it adds (TLS 1.3, AEAD of 16)."""
-HEADER = 5
-OVERHEAD = HEADER + 1 + 16
-SPARE = 512
-"""For what OpenSSL may have to say of its own, bytes."""
+RECORD_HEADER = 5
+"""Bytes before each record."""
 
 
+@final
 class Records:
     """Counts records in a stream of bytes, by their headers alone."""
 
@@ -46,8 +44,8 @@ class Records:
         ended, at, size = 0, self._left, len(data)
         if 0 < at <= size:
             ended = 1
-        while at + HEADER <= size:
-            at += HEADER + (data[at + 3] << 8 | data[at + 4])
+        while at + RECORD_HEADER <= size:
+            at += RECORD_HEADER + (data[at + 3] << 8 | data[at + 4])
             ended += at <= size
         if at < size:
             self._header = data[at:]
@@ -56,7 +54,8 @@ class Records:
         return ended
 
 
-class Channel(asyncio.Protocol, asyncio.Transport):
+@final
+class Channel:
     """A connection that is secured by an `engine` of `Tls`, and counted in a `tally`.
 
     When the handshake is over `ready` is called, which returns the protocol on top; it has to be told
@@ -64,20 +63,22 @@ class Channel(asyncio.Protocol, asyncio.Transport):
     when that is heard; until then nothing is. Else `accepted` is called when it shows that it does not.
     """
 
-    engine: SSL.Connection
+    engine: Engine
     socket: asyncio.Transport
+    _ready: Callable[[Channel], asyncio.Protocol] | None
+    _failed: Callable[[], None] | None
     _top: asyncio.Protocol | None
+    _records: Records
 
     def __init__(
-        self, engine: SSL.Connection, tally: Tally, ready: Callable[[Channel], asyncio.Protocol],
+        self, engine: Engine, tally: Tally, ready: Callable[[Channel], asyncio.Protocol],
         failed: Callable[[], None], rejected: Callable[[Callable[[], None]], None] | None = None,
         accepted: Callable[[], None] | None = None,
     ) -> None:  # fmt: skip
-        super().__init__()
         self.engine = engine
         self._tally = tally
-        self._ready: Callable[[Channel], asyncio.Protocol] | None = ready
-        self._failed: Callable[[], None] | None = failed
+        self._ready = ready
+        self._failed = failed
         self._rejected = rejected
         self._accepted = accepted
         self._top = None
@@ -108,7 +109,7 @@ class Channel(asyncio.Protocol, asyncio.Transport):
     def data_received(self, data: bytes) -> None:
         if self._over or self._ended:
             return
-        self.engine.bio_write(data)
+        self.engine.feed(data)
         self._unread += self._records.feed(data)
         shaking = self._top is None
         if shaking and not self._shake():
@@ -121,14 +122,14 @@ class Channel(asyncio.Protocol, asyncio.Transport):
         if not self._ended and not self._over:
             self._ended = self._cut = True
             if self._top is None:
-                self._fail(RefusedError(CLOSED))
+                self._fail(RefusedError(UNFINISHED))
             else:
                 self._top.eof_received()
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
         if self._cut and error is None:
-            error = RefusedError(CLOSED, "the end of the connection was cut off")
+            error = RefusedError(UNFINISHED, "the end of the connection was cut off")
         if not self.rejected:
             self._tell_lost(error)
 
@@ -145,17 +146,13 @@ class Channel(asyncio.Protocol, asyncio.Transport):
     def _shake(self) -> bool:
         """Goes on with it; returns whether it is over."""
         try:
-            self.engine.do_handshake()
-        except SSL.WantReadError:
-            self._flush()
-            return False
-        except SSL.Error as error:
-            self._fail(refusal(error))
-            return False
+            done = self.engine.shake()
         except RefusedError as error:
             self._fail(error)
             return False
         self._flush()
+        if not done:
+            return False
         self._tally.handshakes += 1
         ready, self._ready, self._failed = self._ready, None, None  # which may know this
         assert ready is not None, "a handshake ends once"
@@ -193,19 +190,18 @@ class Channel(asyncio.Protocol, asyncio.Transport):
         while self._unread > 0 and not self._held and not self._over:
             self._unread -= 1
             try:
-                data = self.engine.recv(RECORD)
-            except SSL.WantReadError:  # it was about the keys
+                data = self.engine.read()
+            except RefusedError as error:
+                self._break(error)
+                return
+            if not data:
                 self._unread = 0
-                if not shaking:
+                if data is None:
+                    self._end()
+                    return
+                if not shaking:  # it was about the keys
                     self._note_accepted()
                 self._flush()
-                return
-            except SSL.ZeroReturnError:
-                self._unread = 0
-                self._end()
-                return
-            except SSL.Error as error:
-                self._break(refusal(error))
                 return
             if self._accepted is not None:
                 self._note_accepted()
@@ -244,7 +240,7 @@ class Channel(asyncio.Protocol, asyncio.Transport):
         self._over = self._closing = True
         top, self._top = self._top, None  # which knows this
         if top is None:
-            self._tally.refused[CLOSED] += 1
+            self._tally.refused[UNFINISHED] += 1
             self._let_go()
             return
         self._rejected = None
@@ -255,27 +251,16 @@ class Channel(asyncio.Protocol, asyncio.Transport):
     def write(self, data: Any) -> None:
         if self._closing or not data:
             return
-        size = len(data)
         try:
-            done = self.engine.send(data)
-            while done < size:  # a record at a time
-                done += self.engine.send(data[done : done + RECORD])
-            most = size + (size // RECORD + 1) * OVERHEAD + SPARE
-            out = self.engine.bio_read(most)
-            self.socket.write(out)
-            if len(out) == most:
-                self._flush()
-        except SSL.Error as error:
-            self._break(refusal(error))
+            self.socket.write(self.engine.seal(data))
+        except RefusedError as error:
+            self._break(error)
 
     def _flush(self) -> None:
         """Sends what OpenSSL has to say of its own."""
-        with suppress(SSL.WantReadError):
-            while True:
-                data = self.engine.bio_read(RECORD)
-                self.socket.write(data)
-                if len(data) < RECORD:  # NOTE: to ask in vain costs an exception
-                    return
+        data = self.engine.take()
+        if data:
+            self.socket.write(data)
 
     def can_write_eof(self) -> bool:
         return True
@@ -287,8 +272,7 @@ class Channel(asyncio.Protocol, asyncio.Transport):
 
     def _say_end(self) -> None:
         """Tells the peer that nothing more comes: an end without that has been cut off."""
-        with suppress(SSL.Error):
-            self.engine.shutdown()
+        self.engine.end()
         self._flush()
 
     def close(self) -> None:
