@@ -6,7 +6,7 @@ for others can't pass for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 from cryptography import x509
 from OpenSSL import SSL, crypto
@@ -49,6 +49,6 @@ class PinnedTls(Tls):
         self._connecting = Sort(context, _pinned, servers=False)
 
 
-def _pinned(engine: Engine, error: int, depth: int, certificate: Callable[[], bytes]) -> None:
+def _pinned(engine: Engine, error: int, store: Any) -> None:
     if error:
         raise RefusedError(verification(error), "the authority's certificate")

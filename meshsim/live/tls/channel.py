@@ -61,19 +61,23 @@ class Channel:
     When the handshake is over `ready` is called, which returns the protocol on top; it has to be told
     `connection_made` there. Else `failed` is called, once. If the peer refuses us after that, `rejected` says
     when that is heard; until then nothing is. Else `accepted` is called when it shows that it does not.
+
+    Where `later` calls a function a little later, our last word of the handshake waits so long, and goes with
+    the first words of the protocol on top, if it has any by then.
     """
 
     engine: Engine
     socket: asyncio.Transport
     _ready: Callable[[Channel], asyncio.Protocol] | None
     _failed: Callable[[], None] | None
+    _later: Callable[[Callable[[], None]], Any] | None
     _top: asyncio.Protocol | None
     _records: Records
 
     def __init__(
         self, engine: Engine, tally: Tally, ready: Callable[[Channel], asyncio.Protocol],
         failed: Callable[[], None], rejected: Callable[[Callable[[], None]], None] | None = None,
-        accepted: Callable[[], None] | None = None,
+        accepted: Callable[[], None] | None = None, later: Callable[[Callable[[], None]], Any] | None = None,
     ) -> None:  # fmt: skip
         self.engine = engine
         self._tally = tally
@@ -81,6 +85,7 @@ class Channel:
         self._failed = failed
         self._rejected = rejected
         self._accepted = accepted
+        self._later = later
         self._top = None
         self._records = Records()
         self._unread = 0  # records that are whole, at most
@@ -99,6 +104,7 @@ class Channel:
     # The protocol of the socket
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """There is a socket."""
         self.socket = cast(asyncio.Transport, transport)
         if self._over:
             self.socket.abort()
@@ -107,6 +113,7 @@ class Channel:
         self._shake()
 
     def data_received(self, data: bytes) -> None:
+        """These have come from it."""
         if self._over or self._ended:
             return
         self.engine.feed(data)
@@ -117,6 +124,7 @@ class Channel:
         self._pump(shaking)
 
     def eof_received(self) -> bool:
+        """Nothing more comes from it; it is to be closed."""
         if self._top is not None:
             self._pump()
         if not self._ended and not self._over:
@@ -128,16 +136,19 @@ class Channel:
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
+        """It is closed."""
         if self._cut and error is None:
             error = RefusedError(UNFINISHED, "the end of the connection was cut off")
         if not self.rejected:
             self._tell_lost(error)
 
     def pause_writing(self) -> None:
+        """It takes no more for now."""
         if self._top is not None:
             self._top.pause_writing()
 
     def resume_writing(self) -> None:
+        """It takes more again."""
         if self._top is not None:
             self._top.resume_writing()
 
@@ -150,14 +161,24 @@ class Channel:
         except RefusedError as error:
             self._fail(error)
             return False
-        self._flush()
         if not done:
+            self._flush()
             return False
+        later, self._later = self._later, None
+        if later is None:
+            self._flush()
         self._tally.handshakes += 1
         ready, self._ready, self._failed = self._ready, None, None  # which may know this
         assert ready is not None, "a handshake ends once"
         self._top = ready(self)
+        if later is not None:
+            later(self._flush_late)
         return not self._over
+
+    def _flush_late(self) -> None:
+        """The end of the handshake goes, unless it has gone, or there is no use any more."""
+        if not self._closing:
+            self._flush()
 
     def _fail(self, error: RefusedError) -> None:
         """There will be no connection: the peer gets an alert, if it can still hear it."""
@@ -201,7 +222,7 @@ class Channel:
                     return
                 if not shaking:  # it was about the keys
                     self._note_accepted()
-                self._flush()
+                    self._flush()
                 return
             if self._accepted is not None:
                 self._note_accepted()
@@ -249,6 +270,7 @@ class Channel:
     # The transport of what is on top
 
     def write(self, data: Any) -> None:
+        """Sends these, secured."""
         if self._closing or not data:
             return
         try:
@@ -263,9 +285,11 @@ class Channel:
             self.socket.write(data)
 
     def can_write_eof(self) -> bool:
+        """TLS can be closed in one direction."""
         return True
 
     def write_eof(self) -> None:
+        """Nothing more is sent; what comes is still read."""
         if not self._closing:
             self._say_end()
             self.socket.write_eof()
@@ -276,36 +300,45 @@ class Channel:
         self._flush()
 
     def close(self) -> None:
+        """Ends it when all is sent."""
         if not self._closing:
             self._say_end()
             self._closing = True
             self.socket.close()
 
     def abort(self) -> None:
+        """Ends it at once."""
         self._closing = True
         self.socket.abort()
 
     def is_closing(self) -> bool:
+        """Whether it is ending, or has not begun."""
         return self._closing
 
     def pause_reading(self) -> None:
+        """What comes from now on waits."""
         self._held = True
         self.socket.pause_reading()
 
     def resume_reading(self) -> None:
+        """What has waited comes."""
         self._held = False
         self.socket.resume_reading()
         if self._unread > 0:
             asyncio.get_running_loop().call_soon(self._pump)
 
     def is_reading(self) -> bool:
+        """Whether what comes is handed on."""
         return not self._held
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """The socket's limits, bytes."""
         self.socket.set_write_buffer_limits(high, low)
 
     def get_write_buffer_size(self) -> int:
+        """What the socket has not sent yet, bytes."""
         return self.socket.get_write_buffer_size()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """What is known of the socket."""
         return self.socket.get_extra_info(name, default)

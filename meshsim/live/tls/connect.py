@@ -96,7 +96,7 @@ async def connect(
     engine = tls.connect(service)
     if engine is None:
         return False
-    channel = Channel(engine, tls.client, ready, failed, rejected, accepted)
+    channel = Channel(engine, tls.client, ready, failed, rejected, accepted, loop.call_soon)
     try:
         async with asyncio.timeout(limit):
             await loop.create_connection(partial(_same, channel), *address)

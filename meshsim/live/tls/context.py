@@ -10,7 +10,6 @@ rotation disturbs nobody.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -19,7 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL
 
-from meshsim.live.tls.engine import HTTP, Engine, Sort, only_group
+from meshsim.live.tls.engine import HTTP, Engine, Sort, depth_of, only_group, shown
 from meshsim.live.tls.refusal import UNREADY, WRONG_IDENTITY, RefusedError, Tally, verification
 from meshsim.live.tls.trust import Trust
 
@@ -110,15 +109,17 @@ def _context(method: int, credentials: Credentials) -> SSL.Context:
     return context
 
 
-def _check(trust: Trust, engine: Engine, error: int, depth: int, certificate: Callable[[], bytes]) -> None:
+def _check(trust: Trust, engine: Engine, error: int, store: Any) -> None:
     """Looks at a certificate of the peer's, when OpenSSL has; a RefusedError ends the handshake.
 
     Its contexts know no roots, so it finds no issuer, and complains (`ISSUERLESS`): those are our business.
     """
     if error and error not in ISSUERLESS:
-        raise RefusedError(verification(error), f"OpenSSL's verification error {error} at depth {depth}")
-    if depth == 0 and not engine.found:
-        found = trust.service_of(certificate())
+        raise RefusedError(
+            verification(error), f"OpenSSL's verification error {error} at depth {depth_of(store)}"
+        )
+    if not engine.found and depth_of(store) == 0:
+        found = trust.service_of(shown(store))
         if engine.wanted and found != engine.wanted:
             raise RefusedError(WRONG_IDENTITY, f"{found}, where {engine.wanted} is wanted")
         engine.found = found

@@ -31,9 +31,9 @@ _chosen: Any = _ffi.new("unsigned char[]", HTTP)
 _certificate: Any = _ffi.gc(_lib.BIO_new(_lib.BIO_s_mem()), _lib.BIO_free)
 _WANTS = (_lib.SSL_ERROR_WANT_READ, _lib.SSL_ERROR_WANT_WRITE)
 
-Check = Callable[["Engine", int, int, Callable[[], bytes]], None]
-"""Looks at a certificate of the peer's. It is given OpenSSL's complaint (``X509_V_ERR_...``, or 0), the depth
-in the chain, and what returns the certificate; it raises a RefusedError, or all is well."""
+Check = Callable[["Engine", int, Any], None]
+"""Looks at a certificate of the peer's: OpenSSL's complaint is given (``X509_V_ERR_...``, or 0), and what
+`depth_of` and `shown` know more of. It raises a RefusedError, or all is well."""
 
 
 class Sort:
@@ -96,10 +96,12 @@ class Engine:
             Engine.shaking = None
         if result == 1:
             return True
-        problem, self.problem = self.problem, None
-        if problem is not None:
+        if self.problem is not None:
             _reasons()
-            raise problem
+            try:
+                raise self.problem
+            finally:
+                self.problem = None  # which knows this
         self._raise(result)
         return False
 
@@ -144,6 +146,17 @@ def only_group(context: Any, group: bytes) -> None:
         raise ValueError(f"no group {group!r}: {_reasons()}")
 
 
+def depth_of(store: Any) -> int:
+    """How far up the chain the certificate is that a `Check` is asked about: 0 for the leaf."""
+    return int(_lib.X509_STORE_CTX_get_error_depth(store))
+
+
+def shown(store: Any) -> bytes:
+    """The certificate that a `Check` is asked about."""
+    _lib.i2d_X509_bio(_certificate, _lib.X509_STORE_CTX_get_current_cert(store))
+    return _drained(_certificate)
+
+
 def _drained(bio: Any) -> bytes:
     """All that is in a memory of OpenSSL's."""
     size = _lib.BIO_read(bio, _buffer, ROOM)
@@ -169,18 +182,14 @@ def _look(valid: int, store: Any) -> int:
     engine = Engine.shaking
     assert engine is not None
     assert engine.sort.check is not None
-
-    def certificate() -> bytes:
-        _lib.i2d_X509_bio(_certificate, _lib.X509_STORE_CTX_get_current_cert(store))
-        return _drained(_certificate)
-
     error = 0 if valid else _lib.X509_STORE_CTX_get_error(store)
     try:
-        engine.sort.check(engine, error, _lib.X509_STORE_CTX_get_error_depth(store), certificate)
+        engine.sort.check(engine, error, store)
     except Exception as problem:  # which can't pass through OpenSSL
         engine.problem = problem
         return 0
-    _lib.X509_STORE_CTX_set_error(store, 0)
+    if error:
+        _lib.X509_STORE_CTX_set_error(store, 0)
     return 1
 
 
