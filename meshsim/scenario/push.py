@@ -110,7 +110,8 @@ class Receiver(Subscriber):
                 self._refused.add(version)
         whole, clusters, routes = subscription.parts
         newest = max(whole, min(clusters, routes))
-        self.control_plane.answered(subscription, newest, newest not in self._refused, now)
+        if newest >= 0:  # else one part of its first is missing
+            self.control_plane.answered(subscription, newest, newest not in self._refused, now)
 
     @abstractmethod
     def find(self, configuration: Configuration, now: float) -> None:

@@ -96,8 +96,9 @@ class Topology:
         rolling = (event for event in self.scenario.events if event.rolls)
         for event in sorted(rolling, key=lambda event: event.at):
             for key in self.rolled(event):
-                more = wanted[key] if event.restart is not None else (event.replicas or 0) - wanted[key]
-                wanted[key] += 0 if event.replicas is None else event.replicas - wanted[key]
+                before = wanted[key]
+                wanted[key] = before if event.replicas is None else event.replicas
+                more = wanted[key] - before if event.restart is None else wanted[key]
                 for i in range(names[key], names[key] + max(0, more)):
                     found.append(Replica(len(found), _id(*key, i), *key, works[key], added=True))
                 names[key] += max(0, more)
