@@ -26,6 +26,7 @@ from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.ports import accepts, free_ports
 from meshsim.live.processes import Keeper, Member, Process, Rows
 from meshsim.live.proxies import Listeners, MeshsimProxies, Proxies
+from meshsim.live.secret import hashed, new_token
 from meshsim.scenario import config
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.names import file_name
@@ -153,8 +154,6 @@ class LiveMesh:
 
     def _fork_authority(self) -> Member:
         """The certificate authority, which knows whose each token is by its hash."""
-        from meshsim.live.identity.tokens import hashed, new_token  # noqa: PLC0415 - an extra
-
         known = [each for each in self.topology.proxies if each.identified]
         owners = {each.name: (each.number, *each.callers) for each in known}
         owners[OUTSIDER] = owners[CLIENT_PROXY]

@@ -22,7 +22,7 @@ from meshsim.live.identity.answers import PROVISIONAL, Answer, AnswerError, fiel
 from meshsim.live.identity.client import AuthorityClient
 from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.identity.signing import new_key, pem, request
-from meshsim.live.identity.tokens import hashed, new_token
+from meshsim.live.secret import hashed, new_token
 from meshsim.live.tls.context import Credentials, Tls
 from meshsim.live.troubles import trouble
 from meshsim.mesh.certificate import Agent, Issuer

@@ -18,23 +18,12 @@ The authority keeps hashes alone.
 from __future__ import annotations
 
 import re
-import secrets
 from dataclasses import dataclass
-from hashlib import sha256
 
 from meshsim.live.identity.signing import RequestError
+from meshsim.live.secret import hashed
 
 _HASH = re.compile(r"[0-9a-f]{64}")
-
-
-def new_token() -> str:
-    """A token that nobody can guess: 256 bits."""
-    return secrets.token_urlsafe(32)
-
-
-def hashed(token: str) -> str:
-    """A token as the authority knows it, hexadecimal."""
-    return sha256(token.encode("utf-8", "replace")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
