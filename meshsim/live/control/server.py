@@ -12,11 +12,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, final
 
 from meshsim.live import Message
+from meshsim.live.clock import LiveClock
 from meshsim.live.control.lines import Lines, Listener
 from meshsim.live.control.messages import Hello, MessageError, Update, number, word
 from meshsim.live.secret import hashed
 from meshsim.live.troubles import trouble
-from meshsim.mesh.clock import Clock
 from meshsim.mesh.control_plane import ControlPlane, Subscriber, Subscription
 
 if TYPE_CHECKING:
@@ -82,6 +82,16 @@ class Follower(Subscriber):
         """Whether it has taken a version, or a newer one."""
         return self.acked >= version
 
+    def refuses(self, version: int) -> bool:
+        """Whether it has refused a version, or a newer one."""
+        return self.nack is not None and self.nack[0] >= version
+
+    def why(self, version: int) -> str:
+        """Why it has not taken a version."""
+        if self.nack is not None and self.refuses(version):
+            return f"it refuses version {self.nack[0]}: {self.nack[1]}"
+        return "it is not connected" if self.stream is None else f"it has version {self.acked}"
+
 
 @final
 class Streams(Listener):
@@ -93,13 +103,13 @@ class Streams(Listener):
         noted: is called whenever a proxy has answered, or has come or gone.
     """
 
-    def __init__(self, clock: Clock, make: Make) -> None:
+    def __init__(self, clock: LiveClock, plane: ControlPlane, make: Make) -> None:
         self.clock = clock
+        self.plane = plane
         self.make = make
         self.followers: dict[str, Follower] = {}
         self.refused: Counter[str] = Counter()
         self.noted: Callable[[], None] = lambda: None
-        self.plane: ControlPlane
         self._tokens: dict[str, str] = {}
         self._known: dict[Lines, Follower] = {}
 
