@@ -75,6 +75,7 @@ class Spec:
     def of(cls, message: Message) -> Spec:
         """The launcher's first line."""
         text, folder, log = (message.pop(name) for name in ("scenario", "folder", "access_log"))
+        message["extra"] = [(service, version) for service, version in message.get("extra", ())]
         return cls(
             **message, scenario=scenario_of(text, folder), access_log=None if log is None else Path(log)
         )

@@ -17,6 +17,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -142,10 +143,10 @@ class LiveMesh:
         self.keeper.warm(self._roles, self._text, str(self.keeper.folder))
         inclusive = self.options.proxy == "meshsim"
         self._proxies = self._chosen_proxies()
+        fork = partial(self.fork, CONTROL_PLANE, THE_MESH)
         self.control = ControlProcess(
-            self.topology, self.keeper.folder, self._fork_control_plane, inclusive=inclusive,
-            elastic=self.proxies.elastic,
-        )  # fmt: skip
+            self.topology, self.keeper.folder, fork, inclusive=inclusive, elastic=self.proxies.elastic
+        )
         self.cluster = Cluster(self)
         members = [self.control.start()]
         members += [*self._proxies.begin(), *(self.fork("service", place.name) for place in own)]
@@ -171,15 +172,10 @@ class LiveMesh:
             return Envoys(self.scenario, self.seed, host, folder, log, self._context)
         raise MeshsimError(f"no proxy {kind!r}; choose meshsim or envoy")
 
-    def _fork_control_plane(self, told: Message) -> Member:
-        return self.fork(CONTROL_PLANE, THE_MESH, {"control": told})
-
     def fork(self, role: str, id_: str, more: Mapping[str, Any] | None = None) -> Member:
         """One of our own processes, with what it is."""
         member = self.keeper.fork(f"the {NAMES[role]} of {id_}", self._roles)
         self._members[member] = role, id_
-        if len(self._members) % PROGRESS_EVERY == 0:
-            self._progress(f"started {len(self._members):,} processes")
         log = self.options.access_log if role == "proxy" else None
         folder = str(self.keeper.folder)  # of the files that the scenario's text names
         spec = {"role": role, "id": id_, "scenario": self._text, "folder": folder, "seed": self.seed}

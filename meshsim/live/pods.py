@@ -24,7 +24,7 @@ from meshsim.live.clock import LiveClock
 from meshsim.live.control.process import ControlProcess, places
 from meshsim.live.loops import Alarm
 from meshsim.live.ports import accepts, free_ports
-from meshsim.live.processes import Member, Process
+from meshsim.live.processes import Keeper, Member, Process
 from meshsim.live.proxies import Listeners, Proxies
 from meshsim.mesh.clock import Event
 from meshsim.mesh.disruption import Disruption
@@ -52,6 +52,7 @@ class Mesh(Protocol):
     apps: dict[str, Address]
     base: float
     control: ControlProcess
+    keeper: Keeper
 
     @property
     def proxies(self) -> Proxies:
@@ -241,9 +242,23 @@ class Cluster(Body):
         return process not in pod.done
 
     def ended(self, process: Process) -> bool:
-        """A process has ended; whether that was to be expected."""
+        """A process has ended; whether the mesh can do without it."""
         pod = self._of.get(process)
+        if pod is not None and pod.pod.state == STARTING:
+            return self.give_up(pod, str(self.mesh.keeper.loss(process)))
         return pod is not None and pod.pod.state == GONE
+
+    def give_up(self, pod: LivePod, why: str) -> bool:
+        """A replica can't start. Whoever has ordered it is told; whether somebody has: else the mesh ends."""
+        orders = [order for order, each in self._orders.items() if each is pod.deployment]
+        for order in orders:
+            del self._orders[order]
+            self.mesh.control.tell({"scaled": order, "error": why})
+        if orders:
+            pod.deployment.pods.remove(pod.pod)
+            pod.deployment.wanted = len(pod.deployment.pods)
+            pod.leave(False, self.clock.now())
+        return bool(orders)
 
 
 @final
@@ -337,7 +352,9 @@ class LivePod(Event):
             self._serves = True
             self._look()
         elif time.monotonic() > self._deadline:
-            raise commands.silence(program, app, SERVING_LIMIT)
+            error = commands.silence(program, app, SERVING_LIMIT)
+            if not self.cluster.give_up(self, str(error)):
+                raise error
 
     def fire(self, step: int, now: float) -> None:
         if step == DRAINED:

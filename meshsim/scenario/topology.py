@@ -69,6 +69,10 @@ class Proxy:
         return {replica.service for replica in self.replicas} or {CLIENT}
 
 
+Extra = Sequence[tuple[str, str]]
+"""Services and versions of replicas that are added to those of a scenario and its events."""
+
+
 def _id(service: str, version: str, place: int) -> str:
     return f"{service}/{version}/{place}" if version else f"{service}/{place}"
 
@@ -79,7 +83,7 @@ class Topology:
     `extra` are replicas that are added besides, by service and version, in the order in which they come.
     """
 
-    def __init__(self, scenario: Scenario, extra: Sequence[tuple[str, str]] = ()) -> None:
+    def __init__(self, scenario: Scenario, extra: Extra = ()) -> None:
         self.scenario = scenario
         self.extra = extra
         self.edges: list[Edge] = scenario.edges()

@@ -37,7 +37,8 @@ class Memory(Publisher):
         last = -1
         for fact in journal.facts:
             if "set" in fact:
-                last = self._append(Event(at=fact["at"], set=fact["set"]))
+                event = Event.model_validate({"at": "0s", "set": fact["set"]})
+                last = self._append(event.model_copy(update={"at": fact["at"]}))
             elif "event" in fact:
                 last = fact["event"]
                 self.done.add(last)

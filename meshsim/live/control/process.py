@@ -17,6 +17,7 @@ from typing import Any
 
 from meshsim.live import Message
 from meshsim.live.control.messages import Following
+from meshsim.live.folders import NOTE
 from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.processes import Member
 from meshsim.live.secret import hashed, new_token
@@ -30,8 +31,6 @@ OUTSIDER = "outsider"
 SHORT_LIFE, WAIT_FIRST, WAIT_MOST = 1.0, 0.05, 5.0
 """A process that has lived shorter than this is followed by the next one after a wait, s, that doubles."""
 JOURNAL = "control-plane.journal"
-DISCOVERY = "mesh.json"
-"""In the folder of a mesh: how to speak to it, for its owner alone."""
 
 Fork = Callable[[Message], Member]
 """Starts the process, with what it is to know."""
@@ -79,6 +78,11 @@ class ControlProcess:
         return {name: each.getsockname()[1] for name, each in self._bound.items()}
 
     @property
+    def pid(self) -> int:
+        """Of its process; 0 between two of them."""
+        return 0 if self.member is None else self.member.pid
+
+    @property
     def url(self) -> str:
         """Where its pages are."""
         return f"http://{LOOPBACK}:{self.ports()['pages']}"
@@ -119,14 +123,15 @@ class ControlProcess:
         """Starts its process."""
         self._began = time.monotonic()
         self._again = None
-        self.member = self._fork({
+        told = {
             "ports": self.ports(),
             "journal": str(self.folder / JOURNAL),
             "tokens": {hashed(token): owner for token, owner in self._enrolled.values()},
             "inclusive": self._inclusive,
             "secret": self._secret,
             "elastic": self._elastic,
-        })  # fmt: skip
+        }
+        self.member = self._fork({"control": told})
         return self.member
 
     def listens(self, said: Message) -> None:
@@ -169,14 +174,14 @@ class ControlProcess:
 
     def announce(self, about: Message) -> None:
         """Leaves a note of how to speak to it, which whoever owns the mesh can read."""
-        note = self.folder / f".{DISCOVERY}"
+        note = self.folder / f".{NOTE}"
         data: Any = {"url": self.url, "token": self._secret, **about}
         file = os.open(note, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             os.write(file, json.dumps(data).encode())
         finally:
             os.close(file)
-        note.rename(self.folder / DISCOVERY)
+        note.rename(self.folder / NOTE)
 
     def close(self) -> None:
         """Gives its ports back."""

@@ -57,6 +57,7 @@ class ControlPlane(Role):
         self.memory = Memory(scenario, self.journal)
         self.plane = control_plane(self.topology, self.clock, self.memory)
         self.memory.resume(self.plane)
+        self.resumed = self.plane.version  # as the process before this one left it
         self.streams = Streams(self.clock, self.plane, self._make)
         self.calls: dict[str, frozenset[str]] = {}
         self.admins: dict[str, Address] = {}
@@ -100,9 +101,6 @@ class ControlPlane(Role):
         self._learn(addresses.control)
         for follower in self.streams.followers.values():
             follower.subscription.connected = True
-        if self.plane.version:  # it is not the first
-            self._change()
-        await self.following.open(LOOPBACK, self.spec.control["ports"]["following"])
 
     def start(self, base: float) -> None:
         self.clock.begin(base)
@@ -118,6 +116,10 @@ class ControlPlane(Role):
                 yield from self.authority.changes(number, event)
 
         on_clock(self.clock, self.spec.scenario.events, changes)
+        if self.resumed:  # what is wanted may have changed meanwhile
+            self.plane.push(self.clock.now())
+        opening = self.following.open(LOOPBACK, self.spec.control["ports"]["following"])
+        self._opening = asyncio.get_running_loop().create_task(opening)
 
     def hear(self, message: Message) -> None:
         self._learn(message)
@@ -225,7 +227,7 @@ class ControlPlane(Role):
                     "nacked": push.nacked,
                     "took": max(push.arrivals) - push.changed if push.arrivals else None,
                 }
-                for push in self.plane.pushes[1:][-PUSHES_SHOWN:]
+                for push in self.plane.pushes[self.resumed + 1 :][-PUSHES_SHOWN:]
             ],
             "streams_refused": dict(self.streams.refused),
         }
