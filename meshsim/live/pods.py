@@ -22,7 +22,7 @@ from typing import Any, Protocol, cast, final
 from meshsim.live import Address, Message, commands
 from meshsim.live.clock import LiveClock
 from meshsim.live.control.process import ControlProcess, places
-from meshsim.live.loops import Alarm
+from meshsim.live.loops import PolledAlarm
 from meshsim.live.ports import accepts, free_ports
 from meshsim.live.processes import Keeper, Member, Process
 from meshsim.live.proxies import Listeners, Proxies
@@ -74,30 +74,6 @@ class Mesh(Protocol):
         """Where callers reach each replica."""
 
 
-@final
-class Polled(Alarm):
-    """An alarm that rings when it is looked at."""
-
-    def __init__(self, ring: Callable[[], None]) -> None:
-        self._ring = ring
-        self._when = inf
-
-    def set(self, when: float) -> None:
-        self._when = when
-
-    def cancel(self) -> None:
-        self._when = inf
-
-    def close(self) -> None:
-        self.cancel()
-
-    def look(self) -> None:
-        """Rings if it is due."""
-        if time.monotonic() >= self._when:
-            self._when = inf
-            self._ring()
-
-
 class Cluster(Body):
     """The replicas of a mesh, of which some come and go.
 
@@ -115,7 +91,7 @@ class Cluster(Body):
         self._programs: dict[str, Process] = {}
         self._of: dict[Process, LivePod] = {}
         self._orders: dict[int, Deployment] = {}
-        self._alarm = Polled(lambda: None)
+        self._alarm = PolledAlarm(lambda: None)
         self.clock = LiveClock(
             cast(asyncio.AbstractEventLoop, None), ideal=False, alarm=lambda loop, ring: self._new_alarm(ring)
         )
@@ -130,8 +106,8 @@ class Cluster(Body):
             for place, pod in zip(present, pods, strict=True):
                 self.pods[place.number] = LivePod(self, deployment, place, pod)
 
-    def _new_alarm(self, ring: Callable[[], None]) -> Polled:
-        self._alarm = Polled(ring)
+    def _new_alarm(self, ring: Callable[[], None]) -> PolledAlarm:
+        self._alarm = PolledAlarm(ring)
         return self._alarm
 
     def begin(self, base: float) -> None:
