@@ -155,7 +155,7 @@ class Inspector(asyncio.Protocol):
             self.end()
             return
         self.channel = Channel(engine, self.entrance.tally, self._ready, self._failed)
-        self._become(self.channel, self.transport, data)
+        self._become(cast(asyncio.Protocol, self.channel), self.transport, data)
 
     def _become(self, protocol: asyncio.Protocol, transport: asyncio.Transport, data: bytes) -> None:
         """Hands the socket on, with what has come."""
@@ -169,7 +169,7 @@ class Inspector(asyncio.Protocol):
         self.channel = None  # which knows this
         connection = self.serve()
         connection.identity = self.entrance.tls.peer(channel.engine)
-        connection.connection_made(channel)
+        connection.connection_made(cast(asyncio.Transport, channel))
         return cast(asyncio.Protocol, connection)
 
     def _failed(self) -> None:
