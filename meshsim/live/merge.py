@@ -41,7 +41,7 @@ from meshsim.mesh.connection import COUNTED
 from meshsim.mesh.spans import Tracer
 from meshsim.policies.outcome import flag_names
 from meshsim.scenario.model import CLIENT, Scenario
-from meshsim.scenario.topology import RouteKey, Topology
+from meshsim.scenario.topology import Extra, RouteKey, Topology
 
 Rows = Mapping[str, NDArray[Any]]
 Parts = Mapping[tuple[str, str], Rows]
@@ -89,9 +89,11 @@ class Merged:
     timer_lag: Floats
 
 
-def merge(scenario: Scenario, seed: int, engine: str, parts: Parts, ending: Ending) -> Merged:
-    """Puts a run of `engine` (``live`` or ``envoy``) together."""
-    topology = Topology(scenario)
+def merge(
+    scenario: Scenario, seed: int, engine: str, parts: Parts, ending: Ending, extra: Extra = ()
+) -> Merged:
+    """Puts a run of `engine` (``live`` or ``envoy``) together; `extra` replicas are as in a `Topology`."""
+    topology = Topology(scenario, extra)
     replicas = topology.labels
     ids = [id_ for _, _, id_ in replicas]
     edges = topology.edges

@@ -22,11 +22,15 @@ LIFETIME = 365 * 86400.0
 
 
 class AuthorityTls(Tls):
-    """The authority's side: it shows its certificate, and asks for none. `root` is to be handed out."""
+    """The authority's side: it shows its certificate, and asks for none. `root` is to be handed out.
 
-    def __init__(self, now: float) -> None:
+    That is a new one, unless it is given `own`.
+    """
+
+    def __init__(self, now: float, own: Root | None = None) -> None:
         super().__init__()
-        root, key = Root.make(0, now), new_key()
+        root, key = own or Root.make(0, now), new_key()
+        self.own = root
         self.root = root.certificate
         context = blank(SSL.TLS_SERVER_METHOD)
         context.use_certificate(root.sign(key.public_key(), NAME, now, now + LIFETIME))

@@ -20,6 +20,7 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
+from meshsim.live.control.lines import Lines
 from meshsim.live.tls.channel import Channel
 from meshsim.live.tls.context import Tls
 from meshsim.live.tls.refusal import CROWDED, DISABLED, PLAINTEXT, TIMEOUT, Tally
@@ -33,7 +34,7 @@ DISABLE = "disable"
 HANDSHAKE = 0x16
 """The first byte of a TLS record that belongs to a handshake; no HTTP method begins with it."""
 
-Serve = Callable[[], ServerConnection]
+Serve = Callable[[], ServerConnection | Lines]
 
 
 class Entrance:
