@@ -111,7 +111,7 @@ class Receiver(Subscriber):
     ) -> tuple[int, bool]:
         """Takes a part of a version; `parts` are the newest of each, this one included.
 
-        Returns the newest version of which all is there (-1: none), and whether it was taken: else a part is refused.
+        Returns the newest version of which all is there (-1: none), and whether nothing of it was refused.
         """
         if part != ROUTES:
             self.find(configuration, now)
