@@ -57,6 +57,11 @@ class Metric:
         self.samples.append(("_count", labels, below))
 
 
+def of_proxy(id_: str) -> dict[str, str]:
+    """The labels that tell a proxy's series from others', as Kubernetes' service discovery would set them."""
+    return {"pod": id_, "app": id_.partition("/")[0]}
+
+
 def number(value: float) -> str:
     """A value as the format has it."""
     if math.isinf(value):

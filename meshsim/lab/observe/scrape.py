@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from meshsim.errors import MeshsimError, shown
+from meshsim.measure.exposition import of_proxy
 
 PATH = "/stats/prometheus"
 INTERVAL = "5s"
@@ -34,12 +35,7 @@ def configuration(source: str, *, each_proxy: bool = False) -> str:
     if plane and not each_proxy:
         return text([(address(plane["url"]), {})])
     proxies = [(each["id"], each["admin"]) for each in message["proxies"] if each.get("admin")]
-    return text([(address(admin), labels_of(id_)) for id_, admin in proxies])
-
-
-def labels_of(proxy: str) -> dict[str, str]:
-    """The labels that tell a proxy's series from others': as Kubernetes' service discovery sets them."""
-    return {"pod": proxy, "app": proxy.partition("/")[0]}
+    return text([(address(admin), of_proxy(id_)) for id_, admin in proxies])
 
 
 def address(url: str) -> str:
