@@ -58,7 +58,8 @@ class Body(ABC):
         self.limit = scenario.duration + scenario.drain_limit
         check_resolution(self.limit)
         custom = Custom(balancers or {}, retry_rules or {})
-        self.mesh: Mesh = build(scenario, self.seed, clock, custom)
+        self.mesh: Mesh
+        self.mesh, self.control = build(scenario, self.seed, clock, custom)
         self.complete = False
         self.interrupted = False
         self.left: list[Event | None] = []

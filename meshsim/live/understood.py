@@ -26,6 +26,8 @@ def refuse_unknown(scenario: Scenario) -> None:
     found = [each for each, _ in set_keys(scenario) if each.startswith("mesh.") and each not in MESH]
     if found:
         raise MeshsimError(f"a live mesh can't do {', '.join(found)} yet; simulate it, or leave it out")
+    if any(event.rolls or event.component == "control_plane" or event.nack for event in scenario.events):
+        raise MeshsimError("a live mesh can't scale, restart, or lose its control plane yet; simulate it")
     mtls = scenario.mesh.mtls
     if mtls is not None and mtls.certificate_ttl < TTL_LEAST:
         raise MeshsimError(

@@ -12,7 +12,7 @@ from math import sqrt
 
 from meshsim import units
 from meshsim.policies.outcome import TRY_TIMEOUT
-from meshsim.scenario import machines
+from meshsim.scenario import mechanisms
 from meshsim.scenario.advice_access import advise_access, advise_plaintext
 from meshsim.scenario.connections import advise_connections, retries_after
 from meshsim.scenario.document import Document
@@ -169,7 +169,7 @@ def _outlier_detection(policy: Policy, detection: OutlierDetection, hosts: int) 
         key = f"{block}.always_eject_one"
         yield f"{key} has no effect: {share} is at least one.", key, most
     left = hosts - int(ratio * hosts)
-    if machines.detection(policy, 0.0).panics(left, hosts):
+    if mechanisms.detection(policy, 0.0).panics(left, hosts):
         panic = f"once {left} of {hosts} hosts are left, all are used (write min_health_percent: 0%)"
         yield f"{BESIDE}{most}: {panic}.", most, f"{block}.min_health_percent"
     rates, key = detection.success_rate, f"{block}.success_rate"

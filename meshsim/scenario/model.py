@@ -262,6 +262,22 @@ class Scenario(Model):  # noqa: PLW1641 - it holds dicts, so nothing can hash it
             update={"policies": policies, "access": access, "services": services, "mesh": mesh}
         )
 
+    def nacked_after(self, event_index: int) -> frozenset[str]:
+        """The services whose proxies refuse what is in force after a `set` event; errors as `policies_after`.
+
+        A proxy refuses all of it as long as a change is in it that it refuses: until all keys of that are set
+        anew.
+        """
+        last = (self.events[event_index].at, event_index)
+        pushes = sorted((event.at, index) for index, event in enumerate(self.events) if event.set)
+        poison: list[tuple[set[str], tuple[str, ...]]] = []
+        for _, index in pushes[: pushes.index(last) + 1]:
+            event = self.events[index]
+            for keys, _ in poison:
+                keys.difference_update(event.set)
+            poison.append((set(event.set), event.nack))
+        return frozenset(service for keys, services in poison if keys for service in services)
+
     def _pushable(self) -> dict[str, Any]:
         """What events can set, as a file could have it."""
         return {

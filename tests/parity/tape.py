@@ -39,7 +39,7 @@ from meshsim.mesh.station import Station
 from meshsim.policies.outcome import flag_names
 from meshsim.random import Key, derive, u01
 from meshsim.scenario import loads
-from meshsim.scenario.events import schedule_events
+from meshsim.scenario.events import control_of, schedule_events
 from meshsim.scenario.machines import ConfiguredProxy
 from meshsim.scenario.topology import Topology
 
@@ -299,7 +299,8 @@ def play(tape: Tape, spec: Spec) -> Tape:
 
     for what, *given in tape.entries:
         if what == "start":
-            schedule_events(topology, player, proxies=[configured])
+            control = control_of(topology, player, [configured])
+            schedule_events(topology, player, proxies=[configured], control=control)
         elif what == "fire":
             number, now = given
             event, step = player.waiting.pop(number)

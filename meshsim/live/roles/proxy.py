@@ -32,7 +32,7 @@ from meshsim.mesh.recorder import Recorder
 from meshsim.mesh.spans import Tracer
 from meshsim.mesh.station import Station
 from meshsim.scenario import model
-from meshsim.scenario.events import schedule_events
+from meshsim.scenario.events import control_of, schedule_events
 from meshsim.scenario.machines import ConfiguredProxy, ConfiguredRoute, ConfiguredUpstream
 from meshsim.scenario.parts import link
 from meshsim.scenario.topology import Replica, Topology
@@ -221,7 +221,10 @@ class Proxy(Role):
         self.clock.begin(base)
         if self.identity is not None:
             self.identity.start(self.spec.scenario, self.proxy.key)
-        schedule_events(self.topology, self.clock, links=self.links, proxies=[self.configured])
+        control = control_of(self.topology, self.clock, [self.configured])
+        schedule_events(
+            self.topology, self.clock, links=self.links, proxies=[self.configured], control=control
+        )
         inbound = self.listening.get("inbound")
         if inbound is not None and isinstance(inbound.handler, Listener) and self.place is not None:
             back = inbound.reopen
