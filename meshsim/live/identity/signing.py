@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
-from meshsim.live.tls.identity import TRUST_DOMAIN, UNREADABLE, uri_of
+from meshsim.live.tls.identity import UNREADABLE
+from meshsim.scenario.identity import TRUST_DOMAIN, uri_of
 
 Key = ec.EllipticCurvePrivateKey
 
