@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import final
 
@@ -36,19 +36,16 @@ class Push:
         changed: when the first change was made that it brings, s.
         begun: when it began, s.
         proxies: that were connected, and have not gone.
-        arrived: of them, those that have this version or a newer one.
-        nacked: of them, those that refused a part of it.
-        first, last: when it was with the first that has it, and with the last, s; None without any.
+        nacked: of them, those that refused a part of it, or of a newer one that came instead.
+        arrivals: when each of them had it, or a newer one, s.
     """
 
     version: int
     changed: float
     begun: float
     proxies: int = 0
-    arrived: int = 0
     nacked: int = 0
-    first: float | None = None
-    last: float | None = None
+    arrivals: list[float] = field(default_factory=list)
 
 
 class Subscriber:
@@ -239,10 +236,8 @@ class ControlPlane(Event):
         if version < subscription.version or not subscription.connected:
             return
         for push in self._missing(subscription, version):
-            push.arrived += 1
             push.nacked += not acked
-            push.first = now if push.first is None else push.first
-            push.last = now
+            push.arrivals.append(now)
         subscription.version = version
         waiting, subscription.waiting = subscription.waiting, None
         if waiting is not None:
