@@ -100,6 +100,7 @@ class Histograms(Measurements):
             visits=self.visits,
             busy=window.of(self.busy),
             queued=window.of(self.queued),
+            present=self.present(np.array([window.start, window.end]))[:, 0],
             ejections=ejections,
             certificates=None if self.certificates is None else self.certified,
             connections=self.connected,
