@@ -17,7 +17,7 @@ from meshsim.mesh import streams
 from meshsim.mesh.certificate import CERTIFICATE_EVENTS
 from meshsim.mesh.connection import COUNTED
 from meshsim.mesh.histogram import BUCKETS, Histogram, representative
-from meshsim.mesh.streams import ANSWERS, PACKED, STATUSES, WHATS, Flow, StreamRecorder
+from meshsim.mesh.streams import ANSWERS, CODES, PACKED, WHATS, Flow, StreamRecorder
 from meshsim.policies.outcome import flag_names
 from meshsim.scenario.topology import Topology
 
@@ -69,12 +69,12 @@ def _totals(recorder: StreamRecorder, topology: Topology) -> Totals:
         calls[topology.edge_of[route], 200, ""] += times
     for number, times in recorder.other_calls.items():
         of, flags = divmod(number, 1 << ANSWERS)
-        route, status = divmod(of, STATUSES)
+        route, status = divmod(of, CODES)
         calls[topology.edge_of[route], status, flag_names(flags)] += times
     for place, times in enumerate(recorder.good_visits):
         visits[*versions[place], 200] += times
     for number, times in recorder.other_visits.items():
-        place, status = divmod(number, STATUSES)
+        place, status = divmod(number, CODES)
         visits[*versions[place], status] += times
     return Totals(
         [

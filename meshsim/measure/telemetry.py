@@ -22,7 +22,8 @@ from meshsim.measure.exposition import Metric, page
 from meshsim.measure.grid import Floats, Ints, Truths
 from meshsim.measure.histograms import Flows, Histograms
 from meshsim.measure.measurements import Measurements
-from meshsim.measure.records import Attempts, Records
+from meshsim.measure.pilot import control_plane_metrics
+from meshsim.measure.records import Records
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.topology import Topology
 
@@ -55,7 +56,9 @@ def metrics(record: Measurements, scenario: Scenario) -> list[Metric]:
                 requests.add(labels, answers.count)
             if lasted is not None:
                 durations.add_histogram(labels, istio.BOUNDS_MS, lasted.counts.tolist(), lasted.total_ms)
-    return [requests, durations, *_clusters(record), *_security(record)]
+    return [
+        requests, durations, *_clusters(record), *_security(record), *control_plane_metrics(record.pushes),
+    ]  # fmt: skip
 
 
 # ---- what each reporter says ----------------------------------------------------------------------------
@@ -131,7 +134,7 @@ def _visits(record: Measurements, topology: Topology) -> Iterator[Answers]:
             yield Answers(None, record.service_names[service], "", None, "", 0, durations)
     elif isinstance(record, Records):
         rows = record.attempts
-        over = ~np.isnan(rows.answered) & ~np.isnan(rows.arrived) & ~_refused(rows, topology)
+        over = ~np.isnan(rows.answered) & ~np.isnan(rows.arrived) & ~_refused(record, topology)
         labels = record.replicas
         versions = sorted({(service, version) for service, version, _ in labels})
         place = np.array([versions.index((service, version)) for service, version, _ in labels], np.int64)
@@ -146,19 +149,21 @@ def _order(answers: Answers) -> tuple[object, ...]:
     return answers.edge, answers.service, answers.version, answers.code, answers.flags
 
 
-def _refused(rows: Attempts, topology: Topology) -> Truths:
+def _refused(record: Records, topology: Topology) -> Truths:
     """Attempts that reached no proxy, since the pod was gone: a replica that is down answers at once, 503."""
-    gone = np.zeros(len(rows.sent), np.bool_)
-    at_once = (rows.answered == rows.arrived) & (rows.status == 503)
-    if not at_once.any():
-        return gone
+    rows = record.attempts
+    found: Truths = (rows.answered == rows.arrived) & (rows.status == 503)
+    if not found.any():
+        return found
+    gone = np.zeros(len(found), np.bool_)
     for event in topology.scenario.events:
-        if event.down or event.rolls:
+        if event.down:
             affected = [replica.number for replica in topology.affected_by(event)]
-            end = np.inf if event.rolls or event.lasts is None else event.at + event.lasts
+            end = np.inf if event.lasts is None else event.at + event.lasts
             gone |= np.isin(rows.replica, affected) & (rows.arrived >= event.at) & (rows.arrived <= end)
-    found: Truths = gone & at_once
-    return found
+    for replica, _, until in record.lives:
+        gone |= (rows.replica == replica) & (rows.arrived >= until)
+    return gone & found
 
 
 def _grouped(keys: list[Ints], lasted: Floats) -> Iterator[tuple[tuple[Any, ...], Durations]]:

@@ -26,7 +26,7 @@ DENIED = 403
 """Of visits, the one status that is counted by itself: access rules denied them."""
 ANSWERS = 35
 """Bits that seven flags take."""
-STATUSES = 1000
+CODES = 1000
 """No HTTP status is as large."""
 PACKED = 8192
 """A packed number is how often · PACKED + bucket."""
@@ -224,8 +224,8 @@ class StreamRecorder(Recorder):
         connections: likewise, what became of tracked connections, by edge · WHATS + what.
         certificates: likewise, what became of certificates.
         good_calls, good_visits: from the start of the run, those answered 200 without flags, by route and by
-            place; `other_calls`, by (route · STATUSES + status) << ANSWERS | flags, and `other_visits`, by
-            place · STATUSES + status, are all others, with status 0 where they were cancelled.
+            place; `other_calls`, by (route · CODES + status) << ANSWERS | flags, and `other_visits`, by
+            place · CODES + status, are all others, with status 0 where they were cancelled.
         all_ejections: from the start of the run, by edge.
     """
 
@@ -336,12 +336,12 @@ class StreamRecorder(Recorder):
 
     def note_call(self, route: int, status: int, flags: int) -> None:
         """Counts a call that was not simply answered 200."""
-        number = (route * STATUSES + (status if status > 0 else 0)) << ANSWERS | flags
+        number = (route * CODES + (status if status > 0 else 0)) << ANSWERS | flags
         self.other_calls[number] = self.other_calls.get(number, 0) + 1
 
     def note_visit(self, place: int, status: int) -> None:
         """Counts a visit that was not answered 200."""
-        number = place * STATUSES + (status if status > 0 else 0)
+        number = place * CODES + (status if status > 0 else 0)
         self.other_visits[number] = self.other_visits.get(number, 0) + 1
 
     # ---- attempts ---------------------------------------------------------------------------------
