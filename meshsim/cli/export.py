@@ -40,6 +40,19 @@ def scrape(source: Source, each_proxy: EachProxy = False, output: To = None) -> 
         _give(configuration(source, each_proxy=each_proxy), output)
 
 
+@export.command(epilog=example("meshsim export dashboard -o meshsim.json"))
+def dashboard(output: To = None) -> None:
+    """Write a Grafana dashboard for live meshes and simulated runs.
+
+    It shows the golden signals by service and by edge, retries, ejections and breakers, mutual TLS, and the
+    control plane. Import it in Grafana, and choose the Prometheus that scrapes the mesh.
+    """
+    with reporting_errors(as_json=False):
+        from meshsim.lab.observe import dashboard as made  # noqa: PLC0415 - slow to import
+
+        _give(made.dashboard(), output)
+
+
 def _give(text: str, output: Path | None) -> None:
     """Prints a file, or writes it."""
     if output is None:

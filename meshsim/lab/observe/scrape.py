@@ -31,11 +31,14 @@ def configuration(source: str, *, each_proxy: bool = False) -> str:
     if source.startswith(("http://", "https://")):
         return text([(address(source), {})])
     message = _message(source)
-    plane = message.get("control_plane")
-    if plane and not each_proxy:
-        return text([(address(plane["url"]), {})])
-    proxies = [(each["id"], each["admin"]) for each in message["proxies"] if each.get("admin")]
-    return text([(address(admin), of_proxy(id_)) for id_, admin in proxies])
+    try:
+        plane = message.get("control_plane")
+        if plane and not each_proxy:
+            return text([(address(plane["url"]), {})])
+        proxies = [(each["id"], each["admin"]) for each in message["proxies"] if each.get("admin")]
+        return text([(address(admin), of_proxy(id_)) for id_, admin in proxies])
+    except (AttributeError, KeyError, TypeError):
+        raise MeshsimError(f"{source} does not say where its proxies are; {REMEDY}") from None
 
 
 def address(url: str) -> str:

@@ -103,6 +103,7 @@ class Exchange(Owner):
     heard: Upstream | None
     streaming: Upstream | None
     serving: Serving | None
+    peer: str
     flags: int
     since: float
     wall: float
