@@ -26,7 +26,7 @@ from meshsim.live.envoy.numbers import Json
 from meshsim.live.envoy.policy import TYPE
 from meshsim.live.identity.signing import key_pem, pem
 from meshsim.live.tls.context import Credentials
-from meshsim.live.tls.identity import TRUST_DOMAIN, uri_of
+from meshsim.scenario.identity import TRUST_DOMAIN, uri_of
 
 CERTIFICATE, ROOTS = "certificate", "roots"
 """The secrets; each is in a file of its own, as Envoy wants it."""

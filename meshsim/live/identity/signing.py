@@ -26,7 +26,8 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from meshsim.live import Message
-from meshsim.live.tls.identity import TRUST_DOMAIN, UNREADABLE, uri_of
+from meshsim.live.tls.identity import UNREADABLE
+from meshsim.scenario.identity import TRUST_DOMAIN, uri_of
 
 Key = ec.EllipticCurvePrivateKey
 

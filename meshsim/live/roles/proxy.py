@@ -23,11 +23,14 @@ from meshsim.live.proxy.delivery import ProxyTransport
 from meshsim.live.proxy.exchange import ExchangeContext
 from meshsim.live.proxy.ledger import Ledger
 from meshsim.live.proxy.listener import Listener
+from meshsim.live.proxy.metrics import proxy_metrics
 from meshsim.live.proxy.pairing import Pairing
 from meshsim.live.proxy.route import ListenerRoute, Passed, Steps
-from meshsim.live.proxy.series import Series, labels
+from meshsim.live.proxy.series import Series
 from meshsim.live.servers import Listening, schedule_outages
 from meshsim.live.stats import EdgeCounts, edge_report
+from meshsim.measure.exposition import Metric
+from meshsim.measure.istio import DESTINATION, SOURCE, UNKNOWN
 from meshsim.mesh import proxy as mesh
 from meshsim.mesh.cluster import Cluster
 from meshsim.mesh.connection import NOT_ACCEPTED
@@ -81,13 +84,13 @@ class Proxy(Role):
         self.routes: dict[str, ListenerRoute] = {}
         self.inward: ListenerRoute | None = None
         self.addresses: dict[str, tuple[str, int]] = {}
-        self.unrouted = Series(labels("source", self.caller, self._version, "unknown", "unknown"))
+        self.unrouted = Series(SOURCE, self.caller, self._version, UNKNOWN, UNKNOWN)
         self._build_outbound()
         if self.place is not None and self.own.in_path:
             self.inward = self._build_inbound(self.place)
         inward = [] if self.inward is None else [self.inward]
-        series = [*(route.series for route in [*self.routes.values(), *inward]), self.unrouted]
-        self.admin = Admin(series, self.stats)
+        self.series = [*(route.series for route in [*self.routes.values(), *inward]), self.unrouted]
+        self.admin = Admin(self.metrics, self.stats)
         self.listening: dict[str, Listening] = {}
 
     # ---- routes -------------------------------------------------------------------------------------
@@ -110,7 +113,7 @@ class Proxy(Role):
         )
         self.configured = ConfiguredProxy(self.proxy, self.topology)
         for _, (_, service) in edges:
-            series = Series(labels("source", self.caller, self._version, service, "unknown"))
+            series = Series(SOURCE, self.caller, self._version, service, UNKNOWN)
             self.routes[service] = self._route_to(service, series, Passed(), b"")
 
     def _secured(self, tls: Tls) -> Secured:
@@ -162,7 +165,7 @@ class Proxy(Role):
         app = replace(place, name=APP, version="")
         upstream = ConfiguredUpstream(inward, 0, place.service, [app], model.Policy())
         route = ConfiguredRoute(upstream, model.Policy())
-        series = Series(labels("destination", "unknown", "unknown", place.service, place.version or "v1"))
+        series = Series(DESTINATION, UNKNOWN, UNKNOWN, place.service, place.version or "v1")
         passed = Passed()
         return self._with_endpoints({
             endpoint: ListenerRoute(
@@ -270,6 +273,12 @@ class Proxy(Role):
         if self.follower is not None:
             report["configuration"] = self.follower.report()
         return report if self.tls is None else {**report, "tls": self.tls.stats()}
+
+    def metrics(self) -> list[Metric]:
+        """All that its page of metrics has."""
+        edges = {service: self._counts(route) for service, route in self.routes.items()}
+        events = [] if self.identity is None else [what for _, what in self.identity.events]
+        return proxy_metrics(self.series, edges, self.tls, events)
 
     def _counts(self, route: ListenerRoute) -> EdgeCounts:
         counts = route.passed.counts()
