@@ -119,7 +119,7 @@ def records(
         "busy": integrals([replica.busy_gauge for replica in mesh.replicas.values()], end, grid),
         "queued": integrals([replica.queue_gauge for replica in mesh.replicas.values()], end, grid),
         "ejections": list(recorder.ejections),
-        "spans": span_rows(mesh.tracer, mesh.edges, replicas),
+        "spans": span_rows(mesh.tracer, topology),
         "interrupted": interrupted,
         "events": events,
     }
