@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meshsim.errors import MeshsimError
 from meshsim.lab import files
+from meshsim.measure.summary import Summary
 from meshsim.measure.table import Table
 from meshsim.measure.traces import TraceExport
 from meshsim.scenario import load
@@ -82,6 +84,11 @@ def send_table(sender: Sender, table: Table, scenario: Scenario, engine: str, be
     finally:
         sender.close()
     return sender.report(began)
+
+
+def with_traces(numbers: Summary, sent: TraceExport) -> Summary:
+    """A run's numbers with what became of its spans, and a note where that is not all well."""
+    return replace(numbers, traces=sent, notes=[*numbers.notes, *sent.words()])
 
 
 def ended_now(table: Table) -> float:

@@ -24,6 +24,7 @@ from meshsim.measure.precision import Until
 from meshsim.measure.result import LEFT_OUT, Result, at
 from meshsim.measure.sample import Outcomes, Sample, Tries
 from meshsim.measure.stability import Instability
+from meshsim.measure.traces import TraceExport
 from meshsim.measure.window import interrupted, measured
 from meshsim.mesh.histogram import RELATIVE_ERROR
 from meshsim.scenario.model import Scenario
@@ -107,6 +108,7 @@ class Summary(Numbers, _About):
         duration: of the arrivals, s.
         measured, warmup: time of one replication, and before it, s.
         ci: intervals of `HEADLINE` and `OF_SERVICE`, by path; none of a single replication.
+        traces: what became of the spans that were sent to a tracing back end.
         notes: what a reader must know to read the numbers right.
     """
 
@@ -116,6 +118,7 @@ class Summary(Numbers, _About):
     certificates: CertificateSummary | None = field(default=None, metadata=LEFT_OUT)
     until: Until | None = field(default=None, metadata=LEFT_OUT)
     live: LiveConditions | None = field(default=None, metadata=LEFT_OUT)
+    traces: TraceExport | None = field(default=None, metadata=LEFT_OUT)
     provenance: Provenance | None = field(default=None, metadata=LEFT_OUT)
 
 
