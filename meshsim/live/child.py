@@ -57,7 +57,8 @@ class Spec:
 
     It listens on `host`; `keep` says whether rows are wanted in the end; `context` names the header by which
     calls are known, a secret of the run (`meshsim.live.context`). Replicas that nobody had foreseen are
-    `extra`, as in a `Topology`; `control` is for the control plane alone.
+    `extra`, as in a `Topology`; `control` is for the control plane alone. In a pod of its own
+    (`meshsim.live.intercept`), `services` are all services by their addresses there.
     """
 
     role: str
@@ -70,6 +71,7 @@ class Spec:
     context: str = "x-meshsim"
     extra: list[tuple[str, str]] = field(default_factory=list)
     control: Message = field(default_factory=dict)
+    services: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, message: Message) -> Spec:

@@ -16,9 +16,7 @@ import queue
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from meshsim.errors import MeshsimError
@@ -26,8 +24,10 @@ from meshsim.live import Address, Message, commands
 from meshsim.live.child import ROLES
 from meshsim.live.control.process import ControlProcess
 from meshsim.live.identity.enrolment import Enrolment
+from meshsim.live.intercept.plan import PodPlan
+from meshsim.live.options import Options, Progress
 from meshsim.live.pods import Cluster
-from meshsim.live.ports import accepts, free_ports
+from meshsim.live.ports import free_ports
 from meshsim.live.processes import Keeper, Member, Process, Rows
 from meshsim.live.proxies import Listeners, MeshsimProxies, Proxies
 from meshsim.scenario import config
@@ -47,25 +47,6 @@ THE_MESH = "the mesh"
 """The id of the control plane."""
 PROBE_INTERVAL = 0.05
 
-Progress = Callable[[str], None]
-"""Is called with what is being done, in a few words."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a mesh is run: behind which `proxy` (``meshsim`` or ``envoy``), and where it listens.
-
-    Without `load` it only serves; `keep`: rows are kept; `access_log` is a folder; `roles` says where the
-    class of each role is.
-    """
-
-    proxy: str = "meshsim"
-    load: bool = True
-    keep: bool = True
-    access_log: Path | None = None
-    host: str = "127.0.0.1"
-    roles: Mapping[str, str] = field(default_factory=lambda: ROLES)
-
 
 class LiveMesh:
     """The processes of one run; a context manager, with whose end they end.
@@ -78,6 +59,7 @@ class LiveMesh:
         cpu: what each process has used of a core while the mesh ran, s, once it is stopped.
         troubles: what went wrong in processes, and how often, by their names; once they are stopped.
         control: the control plane; `cluster`: the replicas that come and go.
+        pods: which processes are in pods.
     """
 
     control: ControlProcess
@@ -106,6 +88,7 @@ class LiveMesh:
         self._members: dict[Member, tuple[str, str]] = {}
         self._lost: set[Process] = set()
         self._proxies: Proxies | None = None
+        self.pods = PodPlan(scenario, options.intercept)
 
     def __enter__(self) -> LiveMesh:
         self._progress("starting")
@@ -138,6 +121,7 @@ class LiveMesh:
         places = [place for place in self.topology.replicas if not place.added]
         own = [place for place in places if place.deployment.live is None]
         self._progress(f"starting {len(places)} replicas with their proxies")
+        self.pods.prepare(self.keeper)
         for name, content in self._files.items():
             (self.keeper.folder / name).write_text(content, encoding="utf-8")
         self.keeper.warm(self._roles, self._text, str(self.keeper.folder))
@@ -174,14 +158,16 @@ class LiveMesh:
 
     def fork(self, role: str, id_: str, more: Mapping[str, Any] | None = None) -> Member:
         """One of our own processes, with what it is."""
-        member = self.keeper.fork(f"the {NAMES[role]} of {id_}", self._roles)
+        place = self.pods.place(role, id_)
+        member = self.keeper.fork(f"the {NAMES[role]} of {id_}", self._roles, place)
         self._members[member] = role, id_
         log = self.options.access_log if role == "proxy" else None
         folder = str(self.keeper.folder)  # of the files that the scenario's text names
         spec = {"role": role, "id": id_, "scenario": self._text, "folder": folder, "seed": self.seed}
         spec |= {"host": self.options.host, "keep": self.options.keep, "context": self._context}
         spec["access_log"] = None if log is None else str(log.absolute() / f"{file_name(id_)}.jsonl")
-        member.send(spec | {"extra": list(self.topology.extra)} | dict(more or {}))
+        spec |= {"extra": list(self.topology.extra), "services": self.pods.services(role, id_)}
+        member.send(spec | dict(more or {}))
         return member
 
     def members_of(self, id_: str) -> list[Member]:
@@ -196,15 +182,18 @@ class LiveMesh:
         ports |= {
             id_: heard[each]["port"] for each, (role, id_) in self._members.items() if role == "service"
         }
-        return {place.name: (self.options.host, ports[place.name]) for place in places}
+        names = [place.name for place in places]
+        return {name: self.pods.app(name, (self.options.host, ports[name])) for name in names}
 
     def run_program(self, place: Replica) -> Process:
         """Starts a program of the user's own."""
         live = place.deployment.live
         assert live is not None, "it is one"
         services = list(self.scenario.services)
-        env = commands.environment(place, self.apps[place.name], self.listeners[place.name], services)
-        return self.keeper.run(f"the program of {place.name}", live.command, env, self.scenario.folder)
+        known = self.pods.listeners(place.name, self.listeners[place.name])
+        env = commands.environment(place, self.apps[place.name], known, services)
+        name, pod = f"the program of {place.name}", self.pods.place("program", place.name)
+        return self.keeper.run(name, live.command, env, self.scenario.folder, pod)
 
     def _run_programs(self) -> None:
         """Starts the programs of the user's own, and waits until they serve."""
@@ -213,7 +202,7 @@ class LiveMesh:
             if place.deployment.live is not None and not place.added:
                 silent[self.cluster.note_program(place, self.run_program(place))] = self.apps[place.name]
         deadline = time.monotonic() + PHASE_LIMIT
-        while silent := {program: app for program, app in silent.items() if not accepts(app)}:
+        while silent := {each: app for each, app in silent.items() if not self.pods.serves(each, app)}:
             self._progress(f"waiting for {', '.join(program.name for program in silent)}")
             self.handle(PROBE_INTERVAL)
             if time.monotonic() > deadline:
@@ -226,6 +215,7 @@ class LiveMesh:
     def addresses(self, role: str, id_: str) -> Message:
         """What a process has to know of where the others are."""
         urls = self.listeners[id_].urls if id_ in self.listeners else {}
+        urls = self.pods.urls(role, id_, urls)
         message = {"addresses": self.reached_at(), "app": self.apps.get(id_), "urls": urls}
         if role == CONTROL_PLANE:
             message["control"] = self.control.everything(self.cluster.described())

@@ -22,8 +22,9 @@ from typing import Any, Protocol, cast, final
 from meshsim.live import Address, Message, commands
 from meshsim.live.clock import LiveClock
 from meshsim.live.control.process import ControlProcess, places
+from meshsim.live.intercept.plan import PodPlan
 from meshsim.live.loops import PolledAlarm
-from meshsim.live.ports import accepts, free_ports
+from meshsim.live.ports import free_ports
 from meshsim.live.processes import Keeper, Member, Process
 from meshsim.live.proxies import Listeners, Proxies
 from meshsim.mesh.clock import Event
@@ -53,6 +54,7 @@ class Mesh(Protocol):
     base: float
     control: ControlProcess
     keeper: Keeper
+    pods: PodPlan
 
     @property
     def proxies(self) -> Proxies:
@@ -298,7 +300,8 @@ class LivePod(Event):
         mesh.listeners[name] = mesh.proxies.opened(name, self._said["proxy"])
         said = self._said.get("service")
         host = mesh.listeners[name].outbound[0]
-        mesh.apps[name] = (host, free_ports(host, 1)[0] if said is None else said["port"])
+        port = free_ports(host, 1)[0] if said is None else said["port"]
+        mesh.apps[name] = mesh.pods.app(name, (host, port))
         mesh.control.tell({
             "places": places([(self.place, mesh.reached_at()[name])]),
             "admins": {name: mesh.listeners[name].admin},
@@ -323,7 +326,7 @@ class LivePod(Event):
             if time.monotonic() > self._deadline:
                 _signal(program, signal.SIGKILL)
                 self.busy = False
-        elif accepts(app):
+        elif self.cluster.mesh.pods.serves(program, app):
             self.busy = False
             self._serves = True
             self._look()

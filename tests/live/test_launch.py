@@ -19,7 +19,8 @@ import pytest
 
 from meshsim.errors import MeshsimError
 from meshsim.live import folders, launch, processes
-from meshsim.live.launch import LiveMesh, Options
+from meshsim.live.launch import LiveMesh
+from meshsim.live.options import Options
 from meshsim.live.processes import Event, Member
 from meshsim.scenario import loads
 from meshsim.scenario.topology import CLIENT_PROXY

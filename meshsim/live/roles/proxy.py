@@ -45,6 +45,7 @@ from meshsim.scenario.topology import Replica, Topology
 
 if TYPE_CHECKING:
     from meshsim.live.identity.proxy import ProxyIdentity
+    from meshsim.live.intercept.sidecar import PodNetwork
     from meshsim.live.tls.connect import Secured
     from meshsim.live.tls.context import Tls
     from meshsim.live.tls.entrance import Entrance
@@ -81,6 +82,7 @@ class Proxy(Role):
         self.tracer = Tracer()
         self.log = None if spec.access_log is None else AccessLog(spec.access_log, loop)
         self.shared = ExchangeContext(self.clock, self.log, self.ledger, pairing)
+        self.pod = self._pod_network() if spec.services else None
         self.routes: dict[str, ListenerRoute] = {}
         self.inward: ListenerRoute | None = None
         self.addresses: dict[str, tuple[str, int]] = {}
@@ -161,6 +163,8 @@ class Proxy(Role):
     def _build_inbound(self, place: Replica) -> ListenerRoute:
         """The route to the replica itself, on which no policy acts."""
         self.inner = ProxyTransport(self.clock, self.addresses)
+        if self.pod is not None:
+            self.inner.dial = self.pod.connect
         inward = page_proxy(self.clock, self.inner, self.own.number, self.spec.seed)
         app = replace(place, name=APP, version="")
         upstream = ConfiguredUpstream(inward, 0, place.service, [app], model.Policy())
@@ -203,6 +207,8 @@ class Proxy(Role):
             inbound.guard = self.configured
             self.listening["inbound"] = Listening(inbound, self.place.deployment.keep_alive, entrance)
         ports = {name: await one.open(host) for name, one in self.listening.items()}
+        if self.pod is not None:
+            await self._intercept(self.pod)
         return {
             "inbound": ports.get("inbound"),
             "outbound": ports["outbound"],
@@ -210,8 +216,30 @@ class Proxy(Role):
             "urls": {service: ports[f"url {service}"] for service in self.routes},
         }
 
-    def _listener(self, routes: dict[bytes, ListenerRoute], inbound: bool = False) -> Listener:
-        key = random.derive(self.proxy.key, len(self.listening))  # no two of its listeners number alike
+    def _pod_network(self) -> PodNetwork:
+        """Its end of the pod's network."""
+        from meshsim.live.intercept.sidecar import PodNetwork  # noqa: PLC0415 - seldom there is one
+
+        return PodNetwork()
+
+    async def _intercept(self, pod: PodNetwork) -> None:
+        """Takes the calls of the program in its pod."""
+        from meshsim.live.intercept.sidecar import Interception  # noqa: PLC0415 - seldom there is one
+
+        by_host = {service.encode(): route for service, route in self.routes.items()}
+        first = len(self.listening)
+        services = {
+            service: self._listener({b"": route}, number=first + number)
+            for number, (service, route) in enumerate(self.routes.items(), 1)
+        }
+        others = self._listener(by_host)
+        await Interception(self.caller, self.spec.services, services, others).listen(pod)
+
+    def _listener(
+        self, routes: dict[bytes, ListenerRoute], inbound: bool = False, number: int | None = None
+    ) -> Listener:
+        number = len(self.listening) if number is None else number
+        key = random.derive(self.proxy.key, number)  # no two of its listeners number alike
         return Listener(self.shared, routes, inbound, key, self.unrouted, self.spec.context.encode())
 
     async def connect(self, addresses: Addresses) -> None:
