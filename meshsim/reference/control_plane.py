@@ -143,8 +143,11 @@ class ControlPlane:
     def _work(self) -> None:
         """Have free workers make configurations for those who wait."""
         while self.queue and self.busy < self.workers:
-            self.busy += 1
             reader, version, shift = self.queue.popleft(), self.newest, self.shift
+            if not reader.caller.connected:
+                self.did["gone while it waited"] += 1
+                continue
+            self.busy += 1
             key = self._next_key(reader)
 
             def end(
@@ -152,8 +155,8 @@ class ControlPlane:
             ) -> None:
                 if shift is self.shift:
                     self.busy -= 1
-                    self._work()
                     self._send(reader.caller, version, key)
+                    self._work()
 
             self.clock.after(self.time.draw(key, GENERATE), end)
         self.did["waits for the control plane"] += bool(self.queue)
