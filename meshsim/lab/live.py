@@ -100,7 +100,9 @@ def run_live(
             busy = _usage(began)
             parts = mesh.stop()
             stop.give_up_if_pressed_twice()
-    merged = merge(chosen, chosen.seed, "live" if proxy == "meshsim" else proxy, parts, ending)
+    merged = merge(
+        chosen, chosen.seed, "live" if proxy == "meshsim" else proxy, parts, ending, mesh.topology.extra
+    )
     result = _result(chosen, merged, conditions(merged, mesh, busy))
     if out is not None:
         result.save(out, **options)
@@ -162,7 +164,7 @@ def options_of(
     """
     if proxy not in PROXIES:
         raise MeshsimError(f"no proxy {proxy!r}; choose {' or '.join(PROXIES)}")
-    refuse_unknown(scenario)
+    refuse_unknown(scenario, elastic=proxy == "meshsim")
     memory.check_live(scenario, proxy)
     log = None if access_log is None else files.prepare(access_log, option="--access-log")
     return Options(proxy, load, load, log, own_address(host), roles or ROLES)

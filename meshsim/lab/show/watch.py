@@ -136,7 +136,13 @@ def ready_message(mesh: LiveMesh) -> dict[str, Any]:
         {"id": id_, **{name: link(getattr(listeners, name)) for name in LISTENERS}}
         for id_, listeners in mesh.listeners.items()
     ]
-    return {"ready": True, "entry": mesh.listeners[CLIENT_PROXY].urls, "proxies": proxies}
+    control = mesh.control
+    return {
+        "ready": True,
+        "entry": mesh.listeners[CLIENT_PROXY].urls,
+        "control_plane": {"pid": control.pid, "url": control.url},
+        "proxies": proxies,
+    }
 
 
 def proxies_sheet(said: Mapping[str, Any]) -> Sheet:
