@@ -61,7 +61,7 @@ def rolling(draw: st.DrawFn, document: Document, time: Any, apart: Any, ms: Any)
     if draw(st.integers(0, 3)) > 0:
         mesh["control_plane"] = draw(control_plane(time, apart))
     if draw(st.integers(0, 2)) > 0:
-        mesh["push_delay"] = draw(time(1, 60))
+        mesh["push_delay"] = draw(time(1, 150))
     for service in services.values():
         for place in (service, *service.get("versions", {}).values()):
             if draw(st.booleans()):
@@ -70,6 +70,9 @@ def rolling(draw: st.DrawFn, document: Document, time: Any, apart: Any, ms: Any)
                 place["drain"] = draw(apart(5, 200, 0.1583))
     for _ in range(draw(st.integers(0, 5))):
         events.append(draw(scaling(services, ms)))
+    if draw(st.booleans()):
+        for policy in document["policies"].values():  # so that versions are news to callers
+            policy.pop("split", None)
     for _ in range(draw(st.integers(0, 3))):
         event = draw(splitting(services, ms))
         events += [event] if event else []
