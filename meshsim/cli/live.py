@@ -67,6 +67,7 @@ def live(
 
     Each replica is a process, and beside it a proxy that applies the policies. A table shows how it goes; the
     results are those of run, in the same files. With --json the first line says where everybody listens.
+    While it runs, meshsim live set and meshsim live scale change it.
 
     Ctrl-C or SIGTERM ends it early and keeps what was measured so far, marked partial; a second one aborts.
     However it ends, no process, port or file is left.
@@ -112,6 +113,7 @@ def _show(message: dict[str, Any]) -> None:
     out = terminal.console()
     for service, url in message["entry"].items():
         out.print(f"{terminal.escape(service)}: [bold]{terminal.escape(url)}[/]")
+    out.print(f"control plane: [bold]{terminal.escape(message['control_plane']['url'])}[/]")
     terminal.show(out, watch.proxies_sheet(message))
     pod = next((each["pod"] for each in message["proxies"] if "pod" in each), None)
     if pod is not None:

@@ -119,8 +119,8 @@ class Body(ABC):
     def records(self) -> Measurements:
         """What has happened so far."""
         return records(
-            self.scenario, self.mesh, self.engine, self.seed, self.now, self.complete, self.interrupted,
-            self.events,
+            self.scenario, self.mesh, self.control, self.engine, self.seed, self.now, self.complete,
+            self.interrupted, self.events,
         )  # fmt: skip
 
 

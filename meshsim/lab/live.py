@@ -19,9 +19,10 @@ from meshsim.lab.run import Run, first_seed, provenance
 from meshsim.lab.show.sheets import count, share, time
 from meshsim.live.child import ROLES
 from meshsim.live.intercept.lacking import refuse_interception
-from meshsim.live.launch import LiveMesh, Options, Progress
+from meshsim.live.launch import LiveMesh
 from meshsim.live.machine import Usage
 from meshsim.live.merge import Ending, Keys, Merged, merge
+from meshsim.live.options import Options, Progress
 from meshsim.live.ports import own_address
 from meshsim.live.understood import refuse_unknown
 from meshsim.measure.disturbance import BUSY, Lag, LiveConditions, MachineUse
@@ -103,7 +104,9 @@ def run_live(
             busy = _usage(began)
             parts = mesh.stop()
             stop.give_up_if_pressed_twice()
-    merged = merge(chosen, chosen.seed, "live" if proxy == "meshsim" else proxy, parts, ending)
+    merged = merge(
+        chosen, chosen.seed, "live" if proxy == "meshsim" else proxy, parts, ending, mesh.topology.extra
+    )
     result = _result(chosen, merged, conditions(merged, mesh, busy))
     if out is not None:
         result.save(out, **options)
@@ -168,7 +171,7 @@ def options_of(
     """
     if proxy not in PROXIES:
         raise MeshsimError(f"no proxy {proxy!r}; choose {' or '.join(PROXIES)}")
-    refuse_unknown(scenario)
+    refuse_unknown(scenario, elastic=proxy == "meshsim")
     memory.check_live(scenario, proxy)
     log = None if access_log is None else files.prepare(access_log, option="--access-log")
     if intercept:

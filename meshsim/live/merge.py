@@ -17,6 +17,8 @@ All times are scenario time, s. The columns, by process (an .npz each):
               connections.{time, edge, what}             as `meshsim.mesh.connection` numbers them
               certificates.{time, what}                  as `meshsim.mesh.certificate` numbers them
               span_*                                     as `live.spans` packs them; of services too
+    control_plane  pushes.{version, changed, begun, proxies, nacked}, arrivals.{time, push}
+    cluster   lives.{replica, since, until}              of the replicas that come and go
     service   visits.{key, arrived, answered, status}    key: the attempt's
               busy, queued                               worker-seconds and waiting seconds, by bin
               lag                                        how much later than meant its timers woke it
@@ -38,10 +40,11 @@ from meshsim.measure.spans import span_rows
 from meshsim.measure.table import table_of
 from meshsim.mesh.certificate import CERTIFICATE_EVENTS
 from meshsim.mesh.connection import COUNTED
+from meshsim.mesh.control_plane import Push
 from meshsim.mesh.spans import Tracer
 from meshsim.policies.outcome import flag_names
 from meshsim.scenario.model import CLIENT, Scenario
-from meshsim.scenario.topology import RouteKey, Topology
+from meshsim.scenario.topology import Extra, RouteKey, Topology
 
 Rows = Mapping[str, NDArray[Any]]
 Parts = Mapping[tuple[str, str], Rows]
@@ -59,6 +62,8 @@ ATTEMPTS = {
 }  # fmt: skip
 EJECTIONS = {"time": "f8", "edge": "i8", "replica": "i8"}
 CONNECTIONS = {"time": "f8", "edge": "i8", "what": "i8"}
+PUSHES = {"version": "i8", "changed": "f8", "begun": "f8", "proxies": "i8", "nacked": "i8"}
+LIVES = {"replica": "i8", "since": "f8", "until": "f8"}
 VISITS = {"key": "u8", "arrived": "f8", "answered": "f8", "status": "i8"}
 
 Table = dict[str, NDArray[Any]]
@@ -89,9 +94,11 @@ class Merged:
     timer_lag: Floats
 
 
-def merge(scenario: Scenario, seed: int, engine: str, parts: Parts, ending: Ending) -> Merged:
-    """Puts a run of `engine` (``live`` or ``envoy``) together."""
-    topology = Topology(scenario)
+def merge(
+    scenario: Scenario, seed: int, engine: str, parts: Parts, ending: Ending, extra: Extra = ()
+) -> Merged:
+    """Puts a run of `engine` (``live`` or ``envoy``) together; `extra` replicas are as in a `Topology`."""
+    topology = Topology(scenario, extra)
     replicas = topology.labels
     ids = [id_ for _, _, id_ in replicas]
     edges = topology.edges
@@ -115,7 +122,9 @@ def merge(scenario: Scenario, seed: int, engine: str, parts: Parts, ending: Endi
         ejections=ejections(parts),
         connections=connections(parts, ending.time),
         certificates=certificates(parts, topology, ending.time),
-        spans=spans_of(parts, edges, replicas, ending.time),
+        spans=spans_of(parts, topology, ending.time),
+        pushes=pushes(parts, ending.time),
+        lives=lives(parts),
         interrupted=ending.interrupted,
         requests=requests_table(requests, asked, topology),
         calls=calls_table(together(asked, cut(others, ending.time)), topology),
@@ -199,24 +208,39 @@ def _certificate_rows(rows: Mapping[str, NDArray[Any]]) -> Iterable[tuple[float,
     return zip(time, map(int, what), strict=True)
 
 
+def pushes(parts: Parts, end: float) -> list[Push]:
+    """What became of each push by the end; those of a control plane that was killed are not known."""
+    table = gather(parts, "control_plane", "pushes", PUSHES, "begun")
+    arrivals = gather(parts, "control_plane", "arrivals", {"time": "f8", "push": "i8"}, "time")
+    found = []
+    for row in zip(*(table[name].tolist() for name in PUSHES), strict=True):
+        push = Push(*row)
+        at = arrivals["time"][arrivals["push"] == push.version]
+        push.arrivals = at[at <= end].tolist()
+        if push.begun <= end:
+            found.append(push)
+    return found
+
+
+def lives(parts: Parts) -> list[tuple[int, float, float]]:
+    """(replica, from, to) of each that was there, s; empty where none came or went."""
+    table = gather(parts, "cluster", "lives", LIVES, "since")
+    return list(zip(*(table[name].tolist() for name in LIVES), strict=True))
+
+
 def lags(parts: Parts, role: str) -> Floats:
     """All samples of how late the timers of a role were, s."""
     found = [rows["lag"] for (who, _), rows in sorted(parts.items()) if who == role and "lag" in rows]
     return _column(found, "f8")
 
 
-def spans_of(
-    parts: Parts,
-    edges: Sequence[tuple[str, str]],
-    replicas: Sequence[tuple[str, str, str]],
-    end: float,
-) -> list[dict[str, object]]:
+def spans_of(parts: Parts, topology: Topology, end: float) -> list[dict[str, object]]:
     """The spans of all processes that had ended by the end, in order of their start."""
     every = (unpacked(rows) for _, rows in sorted(parts.items()) if "span_kind" in rows)
     tracer = Tracer()
     tracer.rows = [row for rows in every for row in rows if row[SPAN_END] <= end]
     tracer.rows.sort(key=lambda row: row[SPAN_START])
-    return span_rows(tracer, edges, replicas)
+    return span_rows(tracer, topology)
 
 
 SPAN_START, SPAN_END = (list(FIELDS).index(name) for name in ("start", "end"))

@@ -120,6 +120,7 @@ class SocketTransport(Transport):
                 if not await secured.connect(pool.cluster, protocol, pool.address, limit, rejected):
                     pool.cluster.failed(pool.host, connection, self.clock.now())
                     return
+                socket.identity = secured.service(pool.cluster)
             else:
                 async with asyncio.timeout(limit):
                     await self.dial(protocol, pool.address)

@@ -21,9 +21,11 @@ from meshsim.measure.measurements import Measurements
 from meshsim.measure.objectives import ObjectiveResult
 from meshsim.measure.parts import CertificateSummary, EdgeSummary, ServiceSummary, per
 from meshsim.measure.precision import Until
+from meshsim.measure.pushes import PushesSummary, pushes
 from meshsim.measure.result import LEFT_OUT, Result, at
 from meshsim.measure.sample import Outcomes, Sample, Tries
 from meshsim.measure.stability import Instability
+from meshsim.measure.traces import TraceExport
 from meshsim.measure.window import interrupted, measured
 from meshsim.mesh.histogram import RELATIVE_ERROR
 from meshsim.scenario.model import Scenario
@@ -107,6 +109,7 @@ class Summary(Numbers, _About):
         duration: of the arrivals, s.
         measured, warmup: time of one replication, and before it, s.
         ci: intervals of `HEADLINE` and `OF_SERVICE`, by path; none of a single replication.
+        traces: what became of the spans that were sent to a tracing back end.
         notes: what a reader must know to read the numbers right.
     """
 
@@ -114,8 +117,10 @@ class Summary(Numbers, _About):
     ci: dict[str, Interval]
     notes: list[str]
     certificates: CertificateSummary | None = field(default=None, metadata=LEFT_OUT)
+    pushes: PushesSummary | None = field(default=None, metadata=LEFT_OUT)
     until: Until | None = field(default=None, metadata=LEFT_OUT)
     live: LiveConditions | None = field(default=None, metadata=LEFT_OUT)
+    traces: TraceExport | None = field(default=None, metadata=LEFT_OUT)
     provenance: Provenance | None = field(default=None, metadata=LEFT_OUT)
 
 
@@ -150,6 +155,7 @@ def summarise(
         ci=_intervals(samples, scenario),
         notes=[*notes, *_notes(numbers.requests, records, window, scenario)],
         certificates=None if sample.certificates is None else CertificateSummary(**sample.certificates),
+        pushes=pushes(records[0].pushes),
     )
 
 

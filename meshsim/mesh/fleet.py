@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import final
@@ -124,10 +124,3 @@ class Life(Event):
             self.fleet.list(self)
             self.fleet.control_plane.changed(now)
             self.deployment.ready(self.pod, now)
-
-
-def lives_of(fleet: Fleet | None, replicas: Mapping[str, Replica]) -> list[tuple[int, float, float]]:
-    """When each replica was ready and gone; without a fleet all were there all the time."""
-    if fleet is not None:
-        return fleet.lives
-    return [(replica.number, 0.0, inf) for replica in replicas.values()]

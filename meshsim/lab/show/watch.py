@@ -138,7 +138,13 @@ def ready_message(mesh: LiveMesh) -> dict[str, Any]:
         | ({"pod": pods[id_]} if id_ in pods else {})
         for id_, listeners in mesh.listeners.items()
     ]
-    return {"ready": True, "entry": mesh.listeners[CLIENT_PROXY].urls, "proxies": proxies}
+    control = mesh.control
+    return {
+        "ready": True,
+        "entry": mesh.listeners[CLIENT_PROXY].urls,
+        "control_plane": {"pid": control.pid, "url": control.url},
+        "proxies": proxies,
+    }
 
 
 def proxies_sheet(said: Mapping[str, Any]) -> Sheet:
