@@ -257,6 +257,35 @@ def test_its_certificate_makes_a_replica_wait(simulate: Simulate) -> None:
     assert len(refused) > 100
 
 
+def test_scaling_and_restarting_at_once_is_one_decision(simulate: Simulate) -> None:
+    """Wanted are 2 new ones from 1 old: both start (one may be more), and the old leaves with the first."""
+    scenario = scene(
+        10, 300,
+        a={"startup": "10ms"},
+        events=[{"at": "100ms", "service": "a", "replicas": 2, "restart": {"surge": 1, "unavailable": 1}}],
+    )  # fmt: skip
+    assert lives(simulate(scenario)) == [("a/0", 0, 110), ("a/1", 110, INF), ("a/2", 110, INF)]
+
+
+def test_who_refuses_a_change_refuses_all_until_its_keys_are_set_anew(simulate: Simulate) -> None:
+    """The client keeps 12 ms until 300: a later change of something else does not get through."""
+    scenario = scene(
+        50, 150, 250, 350, 450,
+        a={"replicas": 1},
+        events=[
+            {"at": "100ms", "set": {"policies.a.timeout": "5ms"}, "nack": ["client"]},
+            {"at": "200ms", "set": {"policies.a.fault.abort": {"percent": 1.0, "status": 418}}},
+            {"at": "210ms", "service": "a", "replicas": 2},
+            {"at": "300ms", "set": {"policies.a.timeout": "6ms"}},
+            {"at": "400ms", "set": {"policies.a.fault": {}}},
+        ],
+    )  # fmt: skip
+    records = simulate(scenario)
+    assert outcomes(records) == [SERVED, SERVED, SERVED, (0.0, 418, "FI"), (6.0, 504, "UT")]
+    assert records.attempts.replica.tolist() == [0, 0, 0, 1]  # endpoints are not refused
+    assert [push.nacked for push in records.pushes] == [1, 1, 1, 0, 0]
+
+
 SPLIT = {"versions": {"v1": {}, "v2": {}}}
 MIXED = {"mixture": [{"weight": 1, "constant": "5ms"}, {"weight": 1, "constant": "95ms"}]}
 
