@@ -52,7 +52,7 @@ RARE = {
     "push lost", "queue lost", "configuration lost", "debounce at its most",
     "replaced before it was ready", "left before it was ready",
 }  # fmt: skip
-"""What must have happened at least ten times. Rarer still: see the storms of tests/unit/test_timelines.py; `NC`:
+"""What must have happened at least ten times. Rarer still: the storms of tests/unit/test_timelines.py; `NC`:
 tests/unit/test_rollout.py."""
 
 
